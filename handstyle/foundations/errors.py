@@ -2,4 +2,4 @@
 
 
 class HandstyleError(ValueError):
-    """Something asked of handstyle cannot be done; the message is one line: what is wrong, where, what to do."""
+    """Something asked for cannot be done; the message is one line: what is wrong, where, what to do."""

@@ -1,14 +1,21 @@
-"""Pictures as arrays: the network's conventions, and the affine map from a picture into them.
+"""Pictures as arrays: the network's conventions, the affine map from a picture into them, and resampling.
 
-A picture is `(H, W, 3)`, RGB, on the scale 0 to 255, not clipped. A network was trained on something else: its
-channels may be BGR, its scale 0 to 1, its mean subtracted. `Convention` says which, the weight file names the
-convention, and `preprocess_forward` and `preprocess_backward` are the map into it and the adjoint of its linear part.
+A picture is `(H, W, 3)`, RGB, on the scale 0 to 255, not clipped. A network was trained on something else:
+its channels may be BGR, its scale 0 to 1, its mean subtracted. `Convention` says which, the weight file names
+the convention, and `preprocess_forward` and `preprocess_backward` are the map into it and the adjoint of its
+linear part. Resampling happens once, on the host, before the first evaluation; no gradient passes through it.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
 
 from handstyle.foundations.backend import Array, namespace
+from handstyle.foundations.errors import HandstyleError
+
+SMALLEST_SIDE = 16  # px; four poolings leave one value
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,8 @@ class Convention:
     scale : float
         The value of white: 255 or 1.
     mean, std : tuple of float
-        Subtracted from, then divided into, each channel; in the order of the channels, on the scale of `scale`.
+        Subtracted from, then divided into, each channel; in the order of the channels, on the scale of
+        `scale`.
     """
 
     name: str
@@ -54,16 +62,15 @@ def preprocess_forward(p: Array, convention: Convention) -> Array:  # (H, W, 3) 
     (H, W, 3) array
         `(s p[order] - mean) / std` with `s = scale / 255`; the dtype of `p`, contiguous.
 
-    Notes
-    -----
-    The Caffe means are those of the VGG authors' model card (Simonyan and Zisserman, "Very Deep Convolutional
-    Networks for Large-Scale Image Recognition", 2015; ILSVRC training set, BGR). The other convention is that of
-    torchvision's ImageNet models.
+    Notes ----- The Caffe means are those of the VGG authors' model card (Simonyan and Zisserman, "Very Deep
+    Convolutional Networks for Large-Scale Image Recognition", 2015; ILSVRC training set, BGR). The other
+    convention is that of torchvision's ImageNet models.
     """
     xp = namespace(p)
     mean = xp.asarray(convention.mean, dtype=p.dtype)
     std = xp.asarray(convention.std, dtype=p.dtype)
-    return (_reorder(p, convention) * (convention.scale / 255.0) - mean) / std
+    x: Array = (_reorder(p, convention) * (convention.scale / 255.0) - mean) / std
+    return x
 
 
 def preprocess_backward(dx: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
@@ -79,7 +86,8 @@ def preprocess_backward(dx: Array, convention: Convention) -> Array:  # (H, W, 3
     Returns
     -------
     (H, W, 3) array
-        The gradient with respect to the picture: `s dx / std`, back in RGB. The mean is a constant and leaves no trace.
+        The gradient with respect to the picture: `s dx / std`, back in RGB. The mean is a constant and leaves
+        no trace.
     """
     xp = namespace(dx)
     std = xp.asarray(convention.std, dtype=dx.dtype)
@@ -109,4 +117,110 @@ def deprocess(x: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W,
 
 def _reorder(x: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
     # RGB to BGR is its own inverse and its own adjoint. A negative stride would leak into every later kernel.
-    return namespace(x).ascontiguousarray(x[..., ::-1]) if convention.order == "BGR" else x
+    if convention.order == "RGB":
+        return x
+    reordered: Array = namespace(x).ascontiguousarray(x[..., ::-1])
+    return reordered
+
+
+def resize(pixels: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[Any, Any]:
+    # (H, W, C) or (H, W), (h, w) -> (h, w, C) or (h, w)
+    """Resample a picture, or one plane such as its alpha, on the host.
+
+    Parameters
+    ----------
+    pixels : (H, W, C) or (H, W) array of float
+        On any scale.
+    size : (int, int)
+        The new height and width, at least 1.
+
+    Returns
+    -------
+    (h, w, C) or (h, w) array
+        The dtype of `pixels`, computed in float32: nothing is rounded to 8 bits.
+
+    Notes ----- Lanczos with three lobes, whose support grows with the factor of reduction, so that every
+    source pixel counts and nothing aliases (Pillow's `resize`). The filter overshoots at edges; the result is
+    held within the range that each channel had. Values are averaged as they are encoded, in sRGB, as every
+    code that trained these networks did.
+    """
+    height, width = size
+    if pixels.shape[:2] == (height, width):
+        return pixels.copy()
+    planes = pixels[..., None] if pixels.ndim == 2 else pixels
+    out = np.empty((height, width, planes.shape[2]), dtype=pixels.dtype)
+    for c in range(planes.shape[2]):
+        plane = np.ascontiguousarray(planes[..., c], dtype=np.float32)
+        resampled = np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.LANCZOS))
+        out[..., c] = np.clip(resampled, plane.min(), plane.max())
+    return out[..., 0] if pixels.ndim == 2 else out
+
+
+def fitted_size(
+    size: tuple[int, int], n: int, enlarge: bool = False, name: str = "the picture"
+) -> tuple[int, int]:
+    """Return the height and width whose long side is `n`, in the same proportions.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width, px.
+    n : int
+        The long side wanted, px.
+    enlarge : bool
+        Whether a picture smaller than `n` grows; otherwise it keeps its size.
+    name : str
+        What the message calls the picture.
+
+    Returns
+    -------
+    (int, int)
+        Height and width, px.
+
+    Raises
+    ------
+    HandstyleError
+        If a side would fall below 16 px.
+    """
+    height, width = size
+    if n < 1:
+        raise HandstyleError(
+            f"size {n} is not a number of pixels: give the long side, at least {SMALLEST_SIDE}"
+        )
+    factor = n / max(height, width)
+    if factor > 1 and not enlarge:
+        factor = 1.0
+    fitted = max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
+    if min(fitted) < SMALLEST_SIDE:
+        raise HandstyleError(
+            f"{name} is {width} x {height} px and would be used at {fitted[1]} x {fitted[0]}: "
+            f"each side needs at least {SMALLEST_SIDE} px; "
+            + ("take a larger size" if min(size) >= SMALLEST_SIDE else "take a larger picture")
+        )
+    return fitted
+
+
+def fit_long_side(
+    pixels: np.ndarray[Any, Any], n: int, enlarge: bool = False, name: str = "the picture"
+) -> np.ndarray[Any, Any]:  # (H, W, C) or (H, W) -> (h, w, C) or (h, w)
+    """Resample so that the long side is `n` px; `fitted_size` and `resize` in one call.
+
+    Parameters
+    ----------
+    pixels : (H, W, C) or (H, W) array of float
+        On any scale.
+    n, enlarge, name
+        As in `fitted_size`.
+
+    Returns
+    -------
+    (h, w, C) or (h, w) array
+        The dtype of `pixels`.
+
+    Raises
+    ------
+    HandstyleError
+        If a side would fall below 16 px.
+    """
+    height, width = pixels.shape[:2]
+    return resize(pixels, fitted_size((height, width), n, enlarge, name))
