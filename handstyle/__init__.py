@@ -1,0 +1,1 @@
+"""Neural style transfer with every gradient by hand."""

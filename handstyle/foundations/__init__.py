@@ -1,0 +1,1 @@
+"""Part I, before the network: arrays, pictures, derivatives that can be trusted."""

@@ -1,0 +1,203 @@
+"""Arrays that live on two machines.
+
+Every function of the engine asks the array it is given which library made it, `xp = namespace(x)`, and goes on
+with that library; nothing inside chooses a device. The choice is made once, at the border, by `choose_backend`.
+This file and ``kernels/cuda.py`` are the only ones that import CuPy.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from handstyle.foundations.errors import HandstyleError
+
+# NumPy's type stands for both libraries: CuPy's arrays have the same methods, and no stubs of their own.
+Array: TypeAlias = NDArray[Any]
+
+CUPY_HELP = (
+    'install a wheel for your driver, pip install "handstyle[cuda12]" or "handstyle[cuda13]", or use --backend numpy'
+)
+
+
+def namespace(*arrays: Array) -> Any:
+    """Return the module, numpy or cupy, that made the arrays.
+
+    Parameters
+    ----------
+    *arrays : array
+        One or more arrays, all of one library.
+
+    Returns
+    -------
+    module
+        ``numpy`` for NumPy's arrays, otherwise what the array's own ``__array_namespace__`` names, or ``cupy``.
+
+    Raises
+    ------
+    TypeError
+        If the arrays belong to different libraries, or to none. Arrays are never moved silently: a copy
+        between host and device inside the engine would cost more than the work it serves.
+    """
+    kinds = {type(a) for a in arrays}
+    if kinds == {np.ndarray}:
+        return np
+    modules = {_module_of(kind, a) for kind, a in {type(a): a for a in arrays}.items()}
+    if len(modules) != 1:
+        names = ", ".join(sorted(f"{kind.__module__}.{kind.__name__}" for kind in kinds))
+        raise TypeError(
+            f"arrays of different libraries in one operation: {names}; move them with Backend.asarray first"
+        )
+    return modules.pop()
+
+
+def _module_of(kind: type, array: Any) -> Any:
+    if issubclass(kind, np.ndarray | np.generic):
+        return np
+    cupy = sys.modules.get("cupy")
+    if cupy is not None and issubclass(kind, cupy.ndarray):
+        return cupy
+    if hasattr(kind, "__array_namespace__"):
+        return array.__array_namespace__()
+    raise TypeError(f"not an array of numpy or cupy: {kind.__module__}.{kind.__name__}")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A library of arrays and the device that its arrays live on.
+
+    Parameters
+    ----------
+    name : {"numpy", "cupy"}
+        What the user asked for.
+    xp : module
+        ``numpy`` or ``cupy``.
+    device : str
+        The device in words, for the report.
+    why : str
+        Why this backend was chosen, for the report.
+    """
+
+    name: str
+    xp: Any
+    device: str
+    why: str = "asked for"
+
+    def asarray(self, x: Any, dtype: DTypeLike | None = None) -> Array:  # host or device array -> array of this backend
+        """Bring `x` to this backend, copying only where the library or the dtype differs."""
+        if self.name == "numpy":
+            x = to_numpy(x)
+        moved: Array = self.xp.asarray(x, dtype=dtype)
+        return moved
+
+    def to_numpy(self, x: Array) -> Array:
+        """Return `x` as a host array."""
+        return to_numpy(x)
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all that was asked of it (a no-op on the CPU)."""
+        if self.name == "cupy":
+            self.xp.cuda.get_current_stream().synchronize()
+
+    def free_memory(self) -> int:
+        """Return the bytes that can still be had on the device (on the CPU: of physical memory)."""
+        if self.name == "cupy":
+            pool = self.xp.get_default_memory_pool()
+            return int(self.xp.cuda.runtime.memGetInfo()[0]) + int(pool.free_bytes())
+        return available_memory()
+
+
+def to_numpy(x: Any) -> Array:
+    """Return `x` as a NumPy array, copying from the device where it must.
+
+    The one place where device data comes home: elsewhere an implicit conversion is an error.
+    """
+    if hasattr(x, "get") and not isinstance(x, np.ndarray):
+        x = x.get()
+    return np.asarray(x)
+
+
+def choose_backend(name: str = "auto") -> Backend:
+    """Choose the library of arrays, and with it the device.
+
+    Parameters
+    ----------
+    name : {"auto", "numpy", "cupy"}
+        ``auto`` takes CuPy where a usable GPU is found and NumPy elsewhere, and says which in ``why``.
+
+    Returns
+    -------
+    Backend
+
+    Raises
+    ------
+    HandstyleError
+        If CuPy is asked for and cannot be had: the package is missing, or it finds no GPU. A request is
+        never answered with a silent CPU run.
+    """
+    if name not in ("auto", "numpy", "cupy"):
+        raise HandstyleError(f"unknown backend {name!r}: use auto, numpy or cupy")
+    if name == "numpy":
+        return Backend("numpy", np, cpu_name())
+    try:
+        import cupy
+    except ImportError as error:
+        if name == "cupy":
+            raise HandstyleError(f"backend cupy: CuPy is not installed ({error}); {CUPY_HELP}") from None
+        return Backend("numpy", np, cpu_name(), why="auto: CuPy is not installed")
+    missing = _missing_gpu(cupy)
+    if missing is None:
+        properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+        why = "asked for" if name == "cupy" else "auto: a GPU was found"
+        return Backend("cupy", cupy, properties["name"].decode(), why=why)
+    if name == "cupy":
+        raise HandstyleError(f"backend cupy: CuPy {cupy.__version__} finds no usable GPU ({missing}); {CUPY_HELP}")
+    return Backend("numpy", np, cpu_name(), why=f"auto: CuPy finds no usable GPU ({missing})")
+
+
+def _missing_gpu(cupy: Any) -> str | None:
+    # CuPy imports without a driver and fails only at the first allocation, so the test is a first allocation.
+    try:
+        cupy.zeros(1).sum().item()
+    except Exception as error:  # CUDA, driver and compiler errors share no base class
+        return " ".join(str(error).split()) or type(error).__name__
+    return None
+
+
+def cpu_name() -> str:
+    """Return the processor in words, e.g. ``AMD EPYC 7B13, 2 cores``."""
+    model = "CPU"
+    if Path("/proc/cpuinfo").exists():
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        model = names[0] if names else model
+    return f"{model}, {cpu_count()} cores"
+
+
+def cpu_count() -> int:
+    """Return the number of cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def available_memory() -> int:
+    """Return the bytes of physical memory that can be had without swapping, within a container's limit."""
+    if not Path("/proc/meminfo").exists():
+        return int(os.sysconf("SC_PAGE_SIZE")) * int(os.sysconf("SC_PHYS_PAGES")) // 2
+    with open("/proc/meminfo", encoding="utf-8") as lines:
+        kib = {line.split(":")[0]: int(line.split()[1]) for line in lines if ":" in line}
+    free = kib.get("MemAvailable", kib["MemFree"]) * 1024
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.exists() and used.exists():
+        with open(limit, encoding="ascii") as a, open(used, encoding="ascii") as b:
+            bound = a.read().strip()
+            if bound != "max":
+                free = min(free, int(bound) - int(b.read()))
+    return max(free, 0)
+
+
+Precision = Literal["float32", "float64"]

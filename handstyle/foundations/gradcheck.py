@@ -1,0 +1,241 @@
+"""Derivatives you can trust: four questions to put to a gradient.
+
+`check_adjoint` asks whether a backward map is the transpose of a linear forward map; it needs no step and works in
+every dtype, on every device. `check_projection` compares a gradient with central differences along random directions,
+in float64. `check_taylor` asks whether the error of the linear model falls as the square of the step. Both of these
+look for kinks between the points they compare, and draw again where they cross one, so that a rectifier is not
+accused of the checker's mistake. Directions are random, never all ones: a sum hides a reversed shift.
+
+Every check returns a report that names the numbers; ``bool(report)`` is the verdict.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from handstyle.foundations.backend import Array, namespace, to_numpy
+
+# Chosen for float64: the central difference errs by h² from curvature and by ε/h from rounding; the best h is near ε^⅓.
+STEP = 1e-5
+TOLERANCES = {
+    "adjoint float64": 1e-12,
+    "adjoint float32": 1e-5,
+    "projection": 1e-6,
+    "taylor": (1.9, 2.3),
+}
+
+Signature = Callable[[Array], Array]  # what must not change between x − hv and x + hv: rectifier bits, pooling choices
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found.
+
+    Parameters
+    ----------
+    check : str
+        ``adjoint``, ``projection`` or ``taylor``.
+    passed : bool
+        The verdict.
+    measured : float
+        The number that was judged: a relative error (median of the draws), or a slope.
+    bound : float or (float, float)
+        What it was judged by: the largest error, or the range of slopes.
+    values : list of (float, float)
+        For each draw the two numbers compared, or (step, remainder).
+    kinks : int
+        Draws discarded because a kink lay between the points compared.
+    """
+
+    check: str
+    passed: bool
+    measured: float
+    bound: float | tuple[float, float]
+    values: list[tuple[float, float]] = field(default_factory=list)
+    kinks: int = 0
+
+    def __bool__(self) -> bool:
+        """Return the verdict."""
+        return self.passed
+
+    def __str__(self) -> str:
+        """Return one line with the numbers."""
+        verdict = "ok" if self.passed else "FAILED"
+        bound = (
+            f"in {self.bound[0]} to {self.bound[1]}" if isinstance(self.bound, tuple) else f"at most {self.bound:.0e}"
+        )
+        kinks = f", {self.kinks} draws crossed a kink" if self.kinks else ""
+        worst = f"; first pair {self.values[0][0]:.9g} against {self.values[0][1]:.9g}" if self.values else ""
+        return f"{self.check} {verdict}: {self.measured:.2e}, expected {bound}{kinks}{worst}"
+
+
+def check_adjoint(
+    forward: Callable[[Array], Array],
+    backward: Callable[[Array], Array],
+    x: Array,
+    draws: int = 4,
+    seed: int = 0,
+    tolerance: float | None = None,
+) -> Report:
+    """Ask whether ``<K u, v> = <u, K* v>`` for random `u`, `v`.
+
+    Parameters
+    ----------
+    forward : callable
+        The linear map ``K``. For an affine map pass its linear part, ``u -> f(u) - f(0)``.
+    backward : callable
+        The candidate for its adjoint.
+    x : array
+        An input; only its shape, dtype and device are used.
+    draws : int
+        Pairs of directions.
+    seed : int
+        Of the draws.
+    tolerance : float, optional
+        By default 1e-12 in float64 and 1e-5 in float32.
+
+    Returns
+    -------
+    Report
+        The largest difference over the draws, relative to ``‖K u‖ ‖v‖``: relative to the product itself, two nearly
+        orthogonal directions would be condemned for rounding.
+    """
+    xp, rng = namespace(x), np.random.default_rng(seed)
+    bound = tolerance if tolerance is not None else TOLERANCES[f"adjoint {x.dtype.name}"]
+    values, errors = [], []
+    for _ in range(draws):
+        u = xp.asarray(rng.standard_normal(x.shape), dtype=x.dtype)
+        Ku = forward(u)
+        v = xp.asarray(rng.standard_normal(Ku.shape), dtype=Ku.dtype)
+        left, right = _dot(Ku, v), _dot(u, backward(v))
+        size = np.sqrt(_dot(Ku, Ku) * _dot(v, v))
+        values.append((left, right))
+        errors.append(abs(left - right) / size if size else abs(left - right))
+    measured = float(np.max(errors))
+    assert isinstance(bound, float)
+    return Report("adjoint", measured <= bound, measured, bound, values)
+
+
+def check_projection(
+    f: Callable[[Array], float],
+    gradient: Array,
+    x: Array,
+    draws: int = 8,
+    step: float = STEP,
+    seed: int = 0,
+    tolerance: float | None = None,
+    signature: Signature | None = None,
+) -> Report:
+    """Compare ``[f(x + h v) − f(x − h v)] / 2h`` with ``<g, v>`` along random directions `v`.
+
+    Parameters
+    ----------
+    f : callable
+        A function from an array like `x` to a float.
+    gradient : array
+        The candidate for its gradient at `x`.
+    x : array of float64
+        Where. Differences in float32 mean nothing: the best they attain is three digits.
+    draws : int
+        Directions judged, standard normal in each value; the verdict is on the median of their relative errors.
+    step : float
+        ``h``, as a fraction of the root mean square of `x` (of 1 if that is 0).
+    seed : int
+        Of the directions.
+    tolerance : float, optional
+        On the median relative error, 1e-6 by default.
+    signature : callable, optional
+        Returns what must be equal at ``x − h v``, ``x`` and ``x + h v`` for the three to lie on one smooth piece. A
+        draw that crosses a kink is counted in the report and drawn again, up to ten times as often as `draws`.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    TypeError
+        If `x` is not float64.
+    """
+    directions = _Directions(x, step, seed, signature)
+    bound = TOLERANCES["projection"] if tolerance is None else tolerance
+    values, errors = [], []
+    for _ in range(draws):
+        v, h = directions.draw()
+        numeric = (f(x + h * v) - f(x - h * v)) / (2 * h)
+        analytic = _dot(gradient, v)
+        values.append((numeric, analytic))
+        size = max(abs(numeric), abs(analytic))
+        errors.append(abs(numeric - analytic) / size if size else 0.0)
+    measured = float(np.median(errors))
+    assert isinstance(bound, float)
+    return Report("projection", measured <= bound, measured, bound, values, directions.kinks)
+
+
+def check_taylor(
+    f: Callable[[Array], float],
+    gradient: Array,
+    x: Array,
+    steps: tuple[float, ...] = (1e-3, 3e-4, 1e-4, 3e-5),
+    seed: int = 0,
+    signature: Signature | None = None,
+) -> Report:
+    """Ask whether the remainder ``|f(x + h v) − f(x) − h <g, v>|`` falls as ``h²``.
+
+    Parameters
+    ----------
+    f, gradient, x, seed, signature
+        As in `check_projection`. A kink anywhere on the way spoils the slope, so the direction is drawn again.
+    steps : tuple of float
+        The steps ``h``, as fractions of the root mean square of `x`; small enough to meet no kink, far above rounding.
+
+    Returns
+    -------
+    Report
+        The slope of the remainder over the step, both logarithmic, fitted by least squares; the remainders are in
+        ``values``. If every remainder is below rounding the function is linear and the slope is reported as 2.
+    """
+    directions = _Directions(x, max(steps), seed, signature)
+    v, h_max = directions.draw()
+    scale = h_max / max(steps)
+    base, slope_at_0 = f(x), _dot(gradient, v)
+    remainders = [abs(f(x + h * scale * v) - base - h * scale * slope_at_0) for h in steps]
+    floor = 1e-14 * max(abs(base), 1e-300)
+    linear = all(r <= floor for r in remainders)
+    slope = 2.0 if linear else float(np.polyfit(np.log(steps), np.log(np.maximum(remainders, 1e-300)), 1)[0])
+    bound = TOLERANCES["taylor"]
+    assert isinstance(bound, tuple)
+    values = list(zip(steps, remainders, strict=True))
+    return Report("taylor", bound[0] <= slope <= bound[1], slope, bound, values, directions.kinks)
+
+
+class _Directions:
+    """Random directions along which no kink lies within the step."""
+
+    def __init__(self, x: Array, step: float, seed: int, signature: Signature | None) -> None:
+        if x.dtype != np.float64:
+            raise TypeError(f"differences need float64, got {x.dtype}; check_adjoint works in every dtype")
+        self.x, self.signature, self.kinks = x, signature, 0
+        self.rng = np.random.default_rng(seed)
+        size = float(np.sqrt(_dot(x, x) / max(x.size, 1)))
+        self.h = step * (size or 1.0)
+
+    def draw(self) -> tuple[Array, float]:
+        xp = namespace(self.x)
+        for _ in range(100):
+            v = xp.asarray(self.rng.standard_normal(self.x.shape))
+            if self.signature is None:
+                return v, self.h
+            here = self.signature(self.x)
+            ends = (self.signature(self.x + self.h * v), self.signature(self.x - self.h * v))
+            if all(bool((end == here).all()) for end in ends):
+                return v, self.h
+            self.kinks += 1
+        raise RuntimeError(
+            f"100 directions in a row crossed a kink at step {self.h:.1e}: take a smaller step or picture"
+        )
+
+
+def _dot(a: Array, b: Array) -> float:
+    return float(np.vdot(to_numpy(a).astype(np.float64), to_numpy(b).astype(np.float64)))

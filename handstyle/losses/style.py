@@ -1,0 +1,145 @@
+"""Style: moments of the features, which add up over pixels, and the loss, a function of the moments.
+
+Gatys, Ecker and Bethge (2016) describe a style by the Gram matrix of a layer's features, the sum over pixels of ``f
+fᵀ``. A sum adds up over pixels, over tiles, over machines, and weighs by a mask, so the loss is cut in two: a
+statistic (`moments_forward`, with its adjoint) and a function of the statistic (`style_loss`). Regions, several
+styles and exact tiles are then the same mechanism.
+"""
+
+from dataclasses import dataclass
+
+from handstyle.foundations.backend import Array, namespace
+from handstyle.foundations.errors import HandstyleError
+
+# Pixels whose products are summed in the features' own dtype before they join the float64 total: long enough for
+# the matrix product to run at full speed, short enough that float32 keeps six digits of the sum.
+STRIP = 8192
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over pixels, in float64, and, under the same names, gradients at them.
+
+    Parameters
+    ----------
+    count : float
+        ``Σ weight``.
+    sums : (C,) array
+        ``Σ weight f``.
+    outer : (C, C) array
+        ``Σ weight f fᵀ``: the Gram matrix, unnormalised.
+    """
+
+    count: float
+    sums: Array
+    outer: Array
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """Return the moments of both sets of pixels together."""
+        return Moments(self.count + other.count, self.sums + other.sums, self.outer + other.outer)
+
+    def scaled(self, factor: float) -> "Moments":
+        """Return the moments of as many pixels, each `factor` times as heavy: for blending targets."""
+        return Moments(factor * self.count, factor * self.sums, factor * self.outer)
+
+
+def moments_forward(f: Array, weight: Array | None = None) -> Moments:  # (h, w, C), (h, w, 1) -> Moments
+    """Sum the features and their products over pixels.
+
+    Parameters
+    ----------
+    f : (h, w, C) array
+        A feature map.
+    weight : (h, w, 1) array, optional
+        How much each pixel counts, 0 or more; 1 by default.
+
+    Returns
+    -------
+    Moments
+        In float64: strips of pixels are summed in `f`'s dtype, the strips in float64.
+    """
+    xp = namespace(f)
+    C = f.shape[2]
+    F = f.reshape(-1, C)  # (M, C)
+    q = None if weight is None else weight.reshape(-1, 1)
+    sums, outer = xp.zeros(C, xp.float64), xp.zeros((C, C), xp.float64)
+    for start in range(0, len(F), STRIP):
+        strip = F[start : start + STRIP]
+        weighted = strip if q is None else q[start : start + STRIP] * strip
+        sums += weighted.sum(axis=0)
+        outer += weighted.T @ strip
+    count = float(len(F)) if q is None else float(q.sum(dtype=xp.float64))
+    return Moments(count, sums, outer)
+
+
+def moments_backward(  # Moments (gradients), (h, w, C), (h, w, 1) -> (h, w, C)
+    dmoments: Moments, f: Array, weight: Array | None = None
+) -> Array:
+    """Carry a gradient at the moments back to the features.
+
+    The sum hands every pixel the same gradient. The product ``f fᵀ`` depends on ``f`` twice, which gives
+    ``(dG + dGᵀ) f`` at each pixel.
+
+    Parameters
+    ----------
+    dmoments : Moments
+        The gradient at ``sums`` and ``outer``; ``count`` does not depend on `f` and is ignored.
+    f : (h, w, C) array
+        The features of the forward call.
+    weight : (h, w, 1) array, optional
+        Of the forward call.
+
+    Returns
+    -------
+    (h, w, C) array
+        Of `f`'s dtype.
+    """
+    symmetric = (dmoments.outer + dmoments.outer.T).astype(f.dtype)
+    df: Array = f @ symmetric + dmoments.sums.astype(f.dtype)
+    return df if weight is None else weight * df
+
+
+def style_loss(  # Moments, Moments -> value, Moments (gradients)
+    moments: Moments, target: Moments, scale: float | None = None
+) -> tuple[float, Moments]:
+    """Return ``scale ‖G − A‖²`` for the mean Gram matrices ``G`` and ``A``, and its gradient at the moments.
+
+    Parameters
+    ----------
+    moments, target : Moments
+        Of the picture and of the painting.
+    scale : float, optional
+        By default ``1 / ‖A‖²``: the squared relative error of the Gram matrix.
+
+    Returns
+    -------
+    value : float
+    dmoments : Moments
+        The gradient at ``sums`` (zero) and ``outer``.
+
+    Raises
+    ------
+    HandstyleError
+        If the widths differ, no pixel counts, or the target is zero.
+
+    Notes
+    -----
+    Gatys et al. (2016, eq. 3 to 5) use the sum ``G = F Fᵀ`` and ``1 / (4 C² M²)``. The mean over pixels,
+    ``G = F Fᵀ / M``, lets pictures of different sizes be compared; with equal sizes their loss is
+    ``scale = 1 / (4 C²)``. The derivative of ``scale ‖S/M − A‖²`` at ``S`` is ``2 scale (S/M − A) / M``.
+    """
+    xp = namespace(moments.outer, target.outer)
+    if moments.outer.shape != target.outer.shape:
+        raise HandstyleError(f"style: {moments.outer.shape[0]} channels against a target of {target.outer.shape[0]}")
+    if not (moments.count > 0 and target.count > 0):
+        raise HandstyleError("style: no pixel counts at this layer: the region's mask is empty, or too small for it")
+    A = target.outer / target.count
+    if scale is None:
+        energy = float((A * A).sum())
+        if energy == 0:
+            raise HandstyleError("style: the target's features are zero everywhere: choose another layer or picture")
+        scale = 1 / energy
+    difference = moments.outer / moments.count - A
+    value = scale * float((difference * difference).sum())
+    douter = (2 * scale / moments.count) * difference
+    return value, Moments(0.0, xp.zeros_like(moments.sums), douter)

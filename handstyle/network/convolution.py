@@ -1,0 +1,110 @@
+"""The 3x3 convolution as nine shifted products, and its adjoint.
+
+This is the readable reference: no lowering, no index arithmetic, one matrix product for each tap of the kernel.
+The fast versions, held to this one by tests, are in ``kernels/``. "Convolution" is the field's word for what is
+a cross-correlation: the kernel is not flipped.
+
+The weights are frozen while a picture is painted, so the pair caches no input: the gradient at the input needs only
+the weights. The gradients of the weights and the bias, which do need the input, stand below as functions of their
+own; they serve the training of the small network that ships with the package.
+"""
+
+import numpy as np
+
+from handstyle.foundations.backend import Array, namespace
+from handstyle.network.padding import pad_backward, pad_forward
+
+ConvolutionCache = tuple[Array, str]
+
+
+def conv3x3_forward(  # (H, W, C), (3, 3, C, K), (K,) -> (H, W, K), cache
+    x: Array, w: Array, b: Array, padding: str = "zero"
+) -> tuple[Array, ConvolutionCache]:
+    """Convolve `x` with `w` and add `b`; the output is as large as the input.
+
+    Parameters
+    ----------
+    x : (H, W, C) array
+        The feature map.
+    w : (3, 3, C, K) array
+        The kernels: row, column, channel in, channel out.
+    b : (K,) array
+        The bias.
+    padding : {"zero", "reflect", "replicate"}
+        The border (see `pad_forward`).
+
+    Returns
+    -------
+    y : (H, W, K) array
+        ``y[h, v] = b + sum_ij xpad[h+i, v+j] @ w[i, j]``.
+    cache : tuple
+        For `conv3x3_backward`: the weights and the padding, no activation.
+
+    Notes
+    -----
+    Simonyan and Zisserman 2015 (arXiv 1409.1556, §2.1): 3x3, stride 1, one pixel of padding. Written as shifted
+    products after Anderson et al. 2017 (arXiv 1709.03395).
+    """
+    H, W, _ = x.shape
+    xpad = pad_forward(x, padding)  # (H+2, W+2, C)
+    y: Array = sum(xpad[i : i + H, j : j + W] @ w[i, j] for i, j in np.ndindex(3, 3))  # type: ignore[assignment]
+    return y + b, (w, padding)
+
+
+def conv3x3_backward(dy: Array, cache: ConvolutionCache) -> Array:  # (H, W, K), cache -> (H, W, C)
+    """Carry the gradient from the output of `conv3x3_forward` to its input.
+
+    Each of the nine products is transposed and each shift reversed: what was read at ``[i, j]`` is added back at
+    ``[i, j]``. The border's share is folded home by `pad_backward`.
+
+    Parameters
+    ----------
+    dy : (H, W, K) array
+        The gradient at the output.
+    cache : tuple
+        From the forward call.
+
+    Returns
+    -------
+    (H, W, C) array
+    """
+    w, padding = cache
+    H, W, _ = dy.shape
+    dxpad = namespace(dy).zeros((H + 2, W + 2, w.shape[2]), dy.dtype)
+    for i, j in np.ndindex(3, 3):
+        dxpad[i : i + H, j : j + W] += dy @ w[i, j].T
+    return pad_backward(dxpad, padding)
+
+
+def conv3x3_weight_gradient(dy: Array, x: Array, padding: str = "zero") -> Array:  # (H,W,K), (H,W,C) -> (3,3,C,K)
+    """Return the gradient at the weights of `conv3x3_forward`.
+
+    The output is linear in the weights too: the tap ``[i, j]`` multiplies the input shifted by it, so its gradient
+    is the product of that shifted input, transposed, with `dy`.
+
+    Parameters
+    ----------
+    dy : (H, W, K) array
+        The gradient at the output.
+    x : (H, W, C) array
+        The input of the forward call.
+    padding : {"zero", "reflect", "replicate"}
+        The border of the forward call.
+
+    Returns
+    -------
+    (3, 3, C, K) array
+    """
+    H, W, K = dy.shape
+    C = x.shape[2]
+    xpad = pad_forward(x, padding)
+    dw: Array = namespace(dy, x).zeros((3, 3, C, K), dy.dtype)
+    for i, j in np.ndindex(3, 3):
+        dw[i, j] = xpad[i : i + H, j : j + W].reshape(-1, C).T @ dy.reshape(-1, K)
+    return dw
+
+
+def conv3x3_bias_gradient(dy: Array) -> Array:  # (H, W, K) -> (K,)
+    """Return the gradient at the bias: every pixel adds the same bias, so every pixel's gradient adds up."""
+    db: Array = dy.sum(axis=(0, 1))
+    return db

@@ -1,0 +1,81 @@
+"""Edges: a border of one pixel around a picture, and the adjoint that folds it back.
+
+The first linear map of the book. Padding copies (or invents zeros), so it is linear and caches nothing; its
+adjoint sends the gradient of each border pixel home to the pixel it was copied from, where it adds up.
+The fast counterparts of this file are in ``kernels/``.
+"""
+
+from typing import Literal, get_args
+
+from handstyle.foundations.backend import Array, namespace
+from handstyle.foundations.errors import HandstyleError
+
+Padding = Literal["zero", "reflect", "replicate"]
+
+
+def check_padding(mode: str) -> None:
+    """Raise `HandstyleError` if `mode` is not a padding this package knows."""
+    if mode not in get_args(Padding):
+        raise HandstyleError(f"unknown padding {mode!r}: use {', '.join(get_args(Padding))}")
+
+
+def pad_forward(x: Array, mode: str = "zero") -> Array:  # (H, W, C) -> (H+2, W+2, C)
+    """Put a border of one pixel around `x`.
+
+    Parameters
+    ----------
+    x : (H, W, C) array
+        A picture or a feature map.
+    mode : {"zero", "reflect", "replicate"}
+        The border is zero (VGG's own; Simonyan and Zisserman 2015, §2.1), the row next to the edge seen in a
+        mirror on the edge (needs two pixels a side, else it falls to the edge itself), or the edge repeated.
+
+    Returns
+    -------
+    (H+2, W+2, C) array
+        Of `x`'s dtype.
+    """
+    check_padding(mode)
+    H, W, C = x.shape
+    xpad: Array = namespace(x).zeros((H + 2, W + 2, C), x.dtype)
+    xpad[1:-1, 1:-1] = x
+    if mode == "zero":
+        return xpad
+    # Rows first, columns second over the full height: the corners then come out as the outer product of both.
+    row, col = _sources(mode, H, W)
+    xpad[0], xpad[-1] = xpad[1 + row], xpad[H - row]
+    xpad[:, 0], xpad[:, -1] = xpad[:, 1 + col], xpad[:, W - col]
+    return xpad
+
+
+def pad_backward(dxpad: Array, mode: str = "zero") -> Array:  # (H+2, W+2, C) -> (H, W, C)
+    """Fold the border back: the adjoint of `pad_forward`, its steps transposed and in reverse order.
+
+    Parameters
+    ----------
+    dxpad : (H+2, W+2, C) array
+        The gradient at the padded array.
+    mode : {"zero", "reflect", "replicate"}
+        The mode of the forward call.
+
+    Returns
+    -------
+    (H, W, C) array
+    """
+    check_padding(mode)
+    if mode == "zero":
+        return dxpad[1:-1, 1:-1].copy()
+    H, W = dxpad.shape[0] - 2, dxpad.shape[1] - 2
+    row, col = _sources(mode, H, W)
+    d = dxpad.copy()
+    d[:, 1 + col] += d[:, 0]
+    d[:, W - col] += d[:, -1]
+    d[1 + row] += d[0]
+    d[H - row] += d[-1]
+    return d[1:-1, 1:-1].copy()
+
+
+def _sources(mode: str, H: int, W: int) -> tuple[int, int]:  # how far inside the edge the copied row, column lies
+    if mode == "replicate":
+        return 0, 0
+    return min(1, H - 1), min(1, W - 1)

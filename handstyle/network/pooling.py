@@ -1,0 +1,124 @@
+"""Pooling over 2x2 blocks: the maximum routes its gradient, the average shares it out.
+
+Picture sides are often odd, and systems disagree about the last row then: Keras and PyTorch drop it (``down``), Caffe
+keeps it as a block of what is left (``up``). Both are here, because a picture of 500 pixels tells them apart.
+"""
+
+from typing import Literal, get_args
+
+from handstyle.foundations.backend import Array, namespace
+from handstyle.foundations.errors import HandstyleError
+
+Rounding = Literal["down", "up"]
+MaxCache = tuple[Array, tuple[int, ...]]
+AverageCache = tuple[Array, tuple[int, ...]]
+
+
+def check_rounding(rounding: str) -> None:
+    """Raise `HandstyleError` if `rounding` is neither ``down`` nor ``up``."""
+    if rounding not in get_args(Rounding):
+        raise HandstyleError(f"unknown rounding {rounding!r}: use {' or '.join(get_args(Rounding))}")
+
+
+def max_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, MaxCache]:  # (H, W, C) -> (h, w, C), cache
+    """Take the largest value of each 2x2 block, channel by channel.
+
+    Parameters
+    ----------
+    x : (H, W, C) array
+        The feature map.
+    rounding : {"down", "up"}
+        Whether an odd last row or column is dropped (h = H // 2) or forms blocks of its own (h = (H + 1) // 2).
+
+    Returns
+    -------
+    y : (h, w, C) array
+    cache : tuple
+        Which of the four was largest, 0 to 3 in reading order, as (h, w, C) uint8, and the shape of `x`. Of equals
+        the first wins, as in PyTorch and Caffe: a choice, at a point where there is no derivative. The fast
+        kernels keep the same choice in two bits.
+    """
+    xp = namespace(x)
+    blocks = _blocks(x, rounding, -xp.inf)
+    choice = blocks.argmax(axis=0)
+    return blocks.max(axis=0), (choice.astype(xp.uint8), x.shape)
+
+
+def max_pool_backward(dy: Array, cache: MaxCache) -> Array:  # (h, w, C), cache -> (H, W, C)
+    """Send each block's gradient to the pixel that was its maximum; the others get nothing.
+
+    Parameters
+    ----------
+    dy : (h, w, C) array
+        The gradient at the output.
+    cache : tuple
+        From the forward call.
+
+    Returns
+    -------
+    (H, W, C) array
+    """
+    choice, shape = cache
+    xp = namespace(dy, choice)
+    routed: Array = xp.stack([xp.where(choice == k, dy, 0) for k in range(4)])
+    return _unblock(routed, shape)
+
+
+def average_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, AverageCache]:  # (H,W,C) -> (h,w,C), cache
+    """Take the mean of each 2x2 block, channel by channel (Gatys et al. 2016 prefer it for its smoother gradient).
+
+    Parameters
+    ----------
+    x : (H, W, C) array
+        The feature map.
+    rounding : {"down", "up"}
+        As in `max_pool_forward`. A block at the border is the mean of the pixels that it has.
+
+    Returns
+    -------
+    y : (h, w, C) array
+    cache : tuple
+        One over the number of pixels of each block, (h, w, 1), and the shape of `x`.
+    """
+    xp = namespace(x)
+    share = 1 / _blocks(xp.ones((*x.shape[:2], 1), x.dtype), rounding, 0).sum(axis=0)
+    return _blocks(x, rounding, 0).sum(axis=0) * share, (share, x.shape)
+
+
+def average_pool_backward(dy: Array, cache: AverageCache) -> Array:  # (h, w, C), cache -> (H, W, C)
+    """Share each block's gradient out equally among its pixels: the adjoint of the block mean.
+
+    Parameters
+    ----------
+    dy : (h, w, C) array
+        The gradient at the output.
+    cache : tuple
+        From the forward call.
+
+    Returns
+    -------
+    (H, W, C) array
+    """
+    share, shape = cache
+    part = dy * share
+    return _unblock(namespace(dy).stack([part] * 4), shape)
+
+
+def _blocks(x: Array, rounding: str, fill: float) -> Array:  # (H, W, C) -> (4, h, w, C), the block's pixels in front
+    check_rounding(rounding)
+    H, W, C = x.shape
+    up = rounding == "up"
+    h, w = (H + up) // 2, (W + up) // 2
+    padded: Array = namespace(x).full((2 * h, 2 * w, C), fill, x.dtype)
+    rows, columns = min(H, 2 * h), min(W, 2 * w)
+    padded[:rows, :columns] = x[:rows, :columns]
+    return padded.reshape(h, 2, w, 2, C).transpose(1, 3, 0, 2, 4).reshape(4, h, w, C)
+
+
+def _unblock(quarters: Array, shape: tuple[int, ...]) -> Array:  # (4, h, w, C) -> (H, W, C), the adjoint of _blocks
+    _, h, w, C = quarters.shape
+    padded = quarters.reshape(2, 2, h, w, C).transpose(2, 0, 3, 1, 4).reshape(2 * h, 2 * w, C)
+    dx: Array = namespace(quarters).zeros(shape, quarters.dtype)
+    rows, columns = min(shape[0], 2 * h), min(shape[1], 2 * w)
+    dx[:rows, :columns] = padded[:rows, :columns]
+    return dx

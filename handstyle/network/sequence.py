@@ -1,0 +1,206 @@
+"""The chain rule as a program: a tuple of layers, taps, one sweep forward and one backward.
+
+A layer is data: a name and what the layer's pair of functions needs. A *tap* is the name of a layer whose output a
+loss looks at. The forward sweep collects the tapped features and stops at the deepest; the backward sweep starts
+there and adds each tap's gradient where it enters. That is the derivative of a sum of losses, at the price of one
+sweep.
+
+An *engine* runs a tuple of layers. The one in this file calls the readable pairs, layer by layer; those in ``kernels/``
+do the same work fused and in fewer passes over memory, under the same contract, and register themselves in `ENGINES`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
+from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
+from handstyle.network.pooling import (
+    average_pool_backward,
+    average_pool_forward,
+    max_pool_backward,
+    max_pool_forward,
+)
+from handstyle.network.relu import relu_backward, relu_forward
+
+Cache = Any  # each pair's own; only its backward function looks inside
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A 3x3 convolution: its name, weights (3, 3, C, K), bias (K,) and border."""
+
+    name: str
+    w: Array
+    b: Array
+    padding: str = "zero"
+
+    def forward(self, x: Array) -> tuple[Array, Cache]:  # (H, W, C) -> (H, W, K), cache
+        """Apply `conv3x3_forward` with this layer's weights."""
+        return conv3x3_forward(x, self.w, self.b, self.padding)
+
+    def backward(self, dy: Array, cache: Cache) -> Array:  # (H, W, K), cache -> (H, W, C)
+        """Apply `conv3x3_backward`."""
+        return conv3x3_backward(dy, cache)
+
+
+@dataclass(frozen=True)
+class ReLU:
+    """A rectifier: its name."""
+
+    name: str
+
+    def forward(self, x: Array) -> tuple[Array, Cache]:  # (H, W, C) -> (H, W, C), bits
+        """Apply `relu_forward`."""
+        return relu_forward(x)
+
+    def backward(self, dy: Array, cache: Cache) -> Array:  # (H, W, C), bits -> (H, W, C)
+        """Apply `relu_backward`."""
+        return relu_backward(dy, cache)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Pooling over 2x2 blocks: its name, ``max`` or ``average``, and how an odd side is rounded."""
+
+    name: str
+    kind: str = "max"
+    rounding: str = "down"
+
+    def forward(self, x: Array) -> tuple[Array, Cache]:  # (H, W, C) -> (h, w, C), cache
+        """Apply `max_pool_forward` or `average_pool_forward`."""
+        pool = max_pool_forward if self.kind == "max" else average_pool_forward
+        return pool(x, self.rounding)
+
+    def backward(self, dy: Array, cache: Cache) -> Array:  # (h, w, C), cache -> (H, W, C)
+        """Apply `max_pool_backward` or `average_pool_backward`."""
+        unpool = max_pool_backward if self.kind == "max" else average_pool_backward
+        return unpool(dy, cache)
+
+
+Layer = Convolution | ReLU | Pool
+Features = dict[str, Array]
+
+
+class Engine(Protocol):
+    """What runs a tuple of layers; see `sequence_forward` and `sequence_backward` for the contract."""
+
+    name: str
+
+    def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
+        """Return the tapped features and what the backward sweep needs."""
+
+    def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
+        """Return the gradient at `x`."""
+
+
+def sequence_forward(  # (H, W, C), {tap} -> {tap: (h, w, c)}, caches
+    layers: tuple[Layer, ...], x: Array, taps: Iterable[str]
+) -> tuple[Features, list[Cache]]:
+    """Run `x` through the layers up to the deepest tap.
+
+    Parameters
+    ----------
+    layers : tuple of Layer
+        In order.
+    x : (H, W, C) array
+        The input of the first layer.
+    taps : iterable of str
+        Names of the layers whose outputs are wanted.
+
+    Returns
+    -------
+    features : dict of str to (h, w, c) array
+        The output of each tapped layer.
+    caches : list
+        One for each layer that was run; its length tells the backward sweep where to start.
+
+    Raises
+    ------
+    HandstyleError
+        If a tap names no layer.
+    """
+    wanted = check_taps(layers, taps)
+    features: Features = {}
+    caches: list[Cache] = []
+    for layer in layers[: deepest(layers, wanted)]:
+        x, cache = layer.forward(x)
+        caches.append(cache)
+        if layer.name in wanted:
+            features[layer.name] = x
+    return features, caches
+
+
+def sequence_backward(  # {tap: (h, w, c)}, caches -> (H, W, C)
+    layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: list[Cache]
+) -> Array:
+    """Sweep once from the deepest tap to the input, adding each tap's gradient where it enters.
+
+    Parameters
+    ----------
+    layers : tuple of Layer
+        The layers of the forward sweep.
+    dfeatures : mapping of str to (h, w, c) array
+        The gradient at tapped features. Each entry is asked for once, when the sweep arrives there, so a mapping
+        that computes its values on demand is welcome. The deepest layer that was run must be among them.
+    caches : list
+        From the forward sweep.
+
+    Returns
+    -------
+    (H, W, C) array
+        The gradient at the input: the sum over taps of each tap's gradient carried down the chain.
+
+    Raises
+    ------
+    HandstyleError
+        If a gradient is given for a layer that the forward sweep did not reach, or none for the deepest.
+    """
+    run = layers[: len(caches)]
+    if beyond := set(dfeatures) - {layer.name for layer in run}:
+        raise HandstyleError(f"no cache for {', '.join(sorted(beyond))}: run forward with these taps first")
+    if run[-1].name not in dfeatures:
+        raise HandstyleError(f"no gradient for {run[-1].name}, the deepest layer that forward ran to")
+    dx: Array | None = None
+    for layer, cache in zip(reversed(run), reversed(caches), strict=True):
+        if layer.name in dfeatures:
+            dx = dfeatures[layer.name] if dx is None else dx + dfeatures[layer.name]
+        assert dx is not None
+        dx = layer.backward(dx, cache)
+    assert dx is not None
+    return dx
+
+
+def check_taps(layers: tuple[Layer, ...], taps: Iterable[str]) -> set[str]:
+    """Return the taps as a set, or raise `HandstyleError` naming those that are no layer of `layers`."""
+    wanted = set(taps)
+    names = [layer.name for layer in layers]
+    if not wanted:
+        raise HandstyleError("no taps: name at least one layer, such as relu4_2")
+    if unknown := wanted.difference(names):
+        raise HandstyleError(f"unknown layer {', '.join(sorted(unknown))}: this network has {', '.join(names)}")
+    return wanted
+
+
+def deepest(layers: tuple[Layer, ...], taps: Iterable[str]) -> int:
+    """Return how many layers must run to reach the deepest of `taps`."""
+    position = {layer.name: i for i, layer in enumerate(layers, start=1)}
+    return max(position[tap] for tap in taps)
+
+
+class ReferenceEngine:
+    """The engine that explains: `sequence_forward` and `sequence_backward`, nothing else."""
+
+    name = "reference"
+
+    def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
+        """See `sequence_forward`."""
+        return sequence_forward(layers, x, taps)
+
+    def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
+        """See `sequence_backward`."""
+        return sequence_backward(layers, dfeatures, caches)
+
+
+ENGINES: dict[str, Callable[[], Engine]] = {"reference": ReferenceEngine}

@@ -1,0 +1,277 @@
+"""VGG as data: names, widths, receptive fields.
+
+Simonyan and Zisserman (2015, arXiv 1409.1556, table 1) describe their networks by a table, and so does this file:
+configuration D is VGG-16, E is VGG-19. A slim network is the same table with narrower columns.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from handstyle.foundations.backend import Array, Backend
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.image import CONVENTIONS, Convention
+from handstyle.network.padding import check_padding
+from handstyle.network.pooling import check_rounding
+from handstyle.network.sequence import ENGINES, Cache, Convolution, Engine, Features, Layer, Pool, ReferenceEngine, ReLU
+
+# Convolutions in each of the five blocks, and the published widths of the blocks.
+ARCHITECTURES: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+WIDTHS = (64, 128, 256, 512, 512)
+SLIM_WIDTHS = (16, 32, 64, 128, 128)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network ready to run: layers as data, the convention of its input, and the engine that runs it.
+
+    Parameters
+    ----------
+    architecture : str
+        ``vgg16`` or ``vgg19``; a slim network has the names of its architecture and other widths.
+    layers : tuple of Layer
+        In order.
+    convention : Convention
+        What the first layer expects of a picture.
+    engine : Engine
+        `ReferenceEngine`, or a faster one from ``kernels/``.
+    """
+
+    architecture: str
+    layers: tuple[Layer, ...]
+    convention: Convention
+    engine: Engine
+
+    def forward(self, x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:  # (H, W, 3) -> {tap: (h, w, c)}, caches
+        """Return the tapped features of a preprocessed picture; see `sequence_forward`."""
+        return self.engine.forward(self.layers, x, taps)
+
+    def backward(self, dfeatures: Mapping[str, Array], caches: Cache) -> Array:  # {tap: (h, w, c)} -> (H, W, 3)
+        """Return the gradient at the preprocessed picture; see `sequence_backward`."""
+        return self.engine.backward(self.layers, dfeatures, caches)
+
+    def with_kernels(self, kernels: "str | Engine") -> "Network":
+        """Return the same network run by another engine: a registered name, or an engine."""
+        if not isinstance(kernels, str):
+            return replace(self, engine=kernels)
+        if kernels not in ENGINES:
+            raise HandstyleError(f"unknown kernels {kernels!r}: use {', '.join(ENGINES)}")
+        return replace(self, engine=ENGINES[kernels]())
+
+    def astype(self, dtype: DTypeLike) -> "Network":
+        """Return the same network with weights of another dtype."""
+        return self._convert(lambda a: a.astype(dtype))
+
+    def to(self, backend: Backend) -> "Network":
+        """Return the same network with its weights on another backend."""
+        return self._convert(backend.asarray)
+
+    def _convert(self, move: Callable[[Array], Array]) -> "Network":
+        layers = tuple(
+            replace(layer, w=move(layer.w), b=move(layer.b)) if isinstance(layer, Convolution) else layer
+            for layer in self.layers
+        )
+        return replace(self, layers=layers)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the layers, all of which may be tapped."""
+        return tuple(layer.name for layer in self.layers)
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The dtype of the weights."""
+        return next(layer.w.dtype for layer in self.layers if isinstance(layer, Convolution))
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights as they lie in a file, and where they came from.
+
+    Parameters
+    ----------
+    architecture : {"vgg16", "vgg19"}
+        Whose names and depth; the widths are the arrays' own.
+    convention : {"caffe", "torchvision"}
+        What the first layer expects of a picture: a name in `CONVENTIONS`.
+    layers : dict of str to (w, b)
+        ``conv1_1`` … to float32 (3, 3, C, K) and (K,), cross-correlation. May end before the architecture does.
+    provenance : dict of str to str
+        ``network``, ``source``, ``licence``, ``source_sha256``, ``tool`` and whatever else is known.
+    """
+
+    architecture: str
+    convention: str
+    layers: dict[str, tuple[Array, Array]]
+    provenance: dict[str, str] = field(default_factory=dict)
+
+
+def check_layers(weights: Weights) -> None:
+    """Raise `HandstyleError` unless the layers are those of the architecture, in shapes that fit each other.
+
+    The message names the layer, what was found and what was expected.
+    """
+    names = convolution_names(weights.architecture)
+    if weights.convention not in CONVENTIONS:
+        raise HandstyleError(f"unknown convention {weights.convention!r}: use {', '.join(CONVENTIONS)}")
+    if unknown := [name for name in weights.layers if name not in names]:
+        raise HandstyleError(f"weights: layer {unknown[0]} found, but {weights.architecture} has no such layer")
+    present = [name for name in names if name in weights.layers]
+    if missing := [name for name in names[: len(present)] if name not in weights.layers]:
+        found = f"{len(present)} layers" if present else "no layer"
+        raise HandstyleError(f"weights: layer {missing[0]} is missing; {found} of {weights.architecture} found")
+    C = 3
+    for name in present:
+        w, b = weights.layers[name]
+        if w.ndim != 4 or w.shape[:3] != (3, 3, C):
+            raise HandstyleError(f"weights: layer {name} has kernels of shape {w.shape}, expected (3, 3, {C}, K)")
+        if b.shape != w.shape[3:]:
+            raise HandstyleError(f"weights: layer {name} has a bias of shape {b.shape}, expected {w.shape[3:]}")
+        if not (np.isfinite(w).all() and np.isfinite(b).all()):
+            raise HandstyleError(f"weights: layer {name} holds values that are not finite: the file is damaged")
+        C = w.shape[3]
+
+
+def convolution_names(architecture: str) -> list[str]:
+    """Return ``conv1_1`` … in order.
+
+    Raises
+    ------
+    HandstyleError
+        If the architecture is unknown.
+    """
+    if architecture not in ARCHITECTURES:
+        raise HandstyleError(f"unknown architecture {architecture!r}: use {', '.join(ARCHITECTURES)}")
+    counts = ARCHITECTURES[architecture]
+    return [f"conv{block}_{i}" for block, count in enumerate(counts, 1) for i in range(1, count + 1)]
+
+
+def build_network(weights: Weights, pooling: str = "max", padding: str = "zero", rounding: str = "down") -> Network:
+    """Turn weights into layers.
+
+    Parameters
+    ----------
+    weights : Weights
+        Checked by `check_layers`; may end early (a network that is only used up to ``conv5_1`` needs no more).
+    pooling : {"max", "average"}
+        VGG's own is max; Gatys et al. (2016, §2) paint with average.
+    padding : {"zero", "reflect", "replicate"}
+        VGG's own is zero.
+    rounding : {"down", "up"}
+        How pooling treats an odd side.
+
+    Returns
+    -------
+    Network
+        In float32 on NumPy, run by the reference engine.
+    """
+    check_layers(weights)
+    check_padding(padding)
+    check_rounding(rounding)
+    if pooling not in ("max", "average"):
+        raise HandstyleError(f"unknown pooling {pooling!r}: use max or average")
+    layers: list[Layer] = []
+    for name in convolution_names(weights.architecture):
+        if name not in weights.layers:
+            break
+        block, index = name.removeprefix("conv").split("_")
+        if index == "1" and block != "1":
+            layers.append(Pool(f"pool{int(block) - 1}", pooling, rounding))
+        w, b = weights.layers[name]
+        layers += [Convolution(name, w, b, padding), ReLU(name.replace("conv", "relu"))]
+    if layers[-1].name == f"relu5_{ARCHITECTURES[weights.architecture][4]}":
+        layers.append(Pool("pool5", pooling, rounding))
+    return Network(weights.architecture, tuple(layers), CONVENTIONS[weights.convention], ReferenceEngine())
+
+
+def random_weights(
+    architecture: str = "vgg19", widths: tuple[int, ...] = SLIM_WIDTHS, seed: int = 0, deepest: str = "conv5_1"
+) -> Weights:
+    """Draw the weights of a network that has learnt nothing.
+
+    Random filters already carry textures (Ustyuzhaninov et al. 2016, arXiv 1606.00021); the demo and the book use
+    them wherever trained weights would be a download.
+
+    Parameters
+    ----------
+    architecture : {"vgg16", "vgg19"}
+        Whose names and depth.
+    widths : tuple of five ints
+        Channels of each block.
+    seed : int
+        Of the draw.
+    deepest : str
+        The last convolution.
+
+    Returns
+    -------
+    Weights
+        In Caffe's convention. Normal with variance 2 / (9 C) (He et al. 2015, arXiv 1502.01852, eq. 10), so that the
+        features keep their scale through the rectifiers; every kernel of the first layer has zero mean, since a
+        filter that answers to plain brightness would swamp the Gram matrix.
+    """
+    names = convolution_names(architecture)
+    if deepest not in names:
+        raise HandstyleError(f"unknown layer {deepest!r}: {architecture} has {', '.join(names)}")
+    rng = np.random.default_rng(seed)
+    layers: dict[str, tuple[Array, Array]] = {}
+    C = 3
+    for name in names[: names.index(deepest) + 1]:
+        K = widths[int(name[4]) - 1]
+        w = rng.normal(0, np.sqrt(2 / (9 * C)), (3, 3, C, K))
+        if name == "conv1_1":
+            w -= w.mean(axis=(0, 1, 2))
+        layers[name] = (w.astype(np.float32), np.zeros(K, np.float32))
+        C = K
+    provenance = {
+        "network": f"random slim {architecture}, seed {seed}",
+        "source": "drawn, not trained",
+        "licence": "MIT",
+    }
+    return Weights(architecture, "caffe", layers, provenance)
+
+
+class LayerSummary(NamedTuple):
+    """A row of `summary`: the layer, its output, its parameters and what of the picture one of its values sees."""
+
+    name: str
+    shape: tuple[int, int, int]
+    parameters: int
+    receptive_field: int  # pixels a side
+    stride: int  # pixels of the picture between neighbouring values
+    values: int
+
+
+def summary(network: Network, height: int, width: int) -> list[LayerSummary]:
+    """Describe each layer for a picture of a given size.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    height, width : int
+        Of the picture, pixels.
+
+    Returns
+    -------
+    list of LayerSummary
+
+    Notes
+    -----
+    The receptive field grows by (size of the window − 1) × stride: by 2 strides a convolution and 1 stride a
+    pool, which also doubles the stride (e.g. Araujo et al. 2019, Distill, eq. 2).
+    """
+    H, W, C, field, stride = height, width, 3, 1, 1
+    rows = []
+    for layer in network.layers:
+        parameters = 0
+        if isinstance(layer, Convolution):
+            C, field, parameters = layer.w.shape[3], field + 2 * stride, layer.w.size + layer.b.size
+        elif isinstance(layer, Pool):
+            up = layer.rounding == "up"
+            H, W, field, stride = (H + up) // 2, (W + up) // 2, field + stride, 2 * stride
+        rows.append(LayerSummary(layer.name, (H, W, C), parameters, field, stride, H * W * C))
+    return rows

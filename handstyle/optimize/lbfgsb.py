@@ -1,0 +1,123 @@
+"""SciPy's L-BFGS-B, called once, and told what its stopping tests should mean.
+
+Byrd, Lu, Nocedal and Zhu (1995) and Zhu et al. (1997, TOMS 778) built the method; SciPy carries it. Left to its
+defaults it ends a badly scaled run before the first step and calls that convergence, so this file scales the problem
+on the way in and switches those tests off. The classic script calls it ten times to save ten pictures and forgets the
+curvature each time; here a callback saves them.
+"""
+
+import math
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+from threadpoolctl import ThreadpoolController
+
+from handstyle.foundations.backend import Array
+from handstyle.optimize.objective import NonFiniteError
+from handstyle.optimize.trace import Callback, Evaluable, Outcome, Watch
+
+
+def minimize_lbfgsb(
+    objective: Evaluable,
+    v0: Array,
+    iterations: int,
+    memory: int = 10,
+    tolerance: float = 0.0,
+    evaluations: int | None = None,
+    callback: Callback | None = None,
+) -> Outcome:
+    """Descend from `v0` with SciPy's L-BFGS-B.
+
+    Parameters
+    ----------
+    objective : callable
+        ``objective(v) -> (value, gradient)`` in float64, with a ``ledger`` of its terms.
+    v0 : (n,) array of float64
+        The start.
+    iterations : int
+        At most.
+    memory : int
+        Pairs of steps and gradient differences kept (``maxcor``).
+    tolerance : float
+        Stop when an iteration lowers the value by less than this fraction of the value at the start. 0, the default,
+        never stops for that: with a network in float32 the differences end in noise long before they mean anything.
+    evaluations : int, optional
+        At most; not limited by default.
+    callback : callable, optional
+        Called after each iteration with an `Iteration`; may raise StopIteration.
+
+    Returns
+    -------
+    Outcome
+        The best picture evaluated, the trace, and the reason for stopping. An interruption from the keyboard
+        and a value that is not finite end the run with the best picture so far.
+
+    Raises
+    ------
+    NonFiniteError
+        If the value at `v0` is already not finite: there is no good picture to return.
+
+    Notes
+    -----
+    Two changes of scale, neither of which alters the path in exact arithmetic. The value is divided by its size at
+    the start, so that SciPy's tests, which compare with 1, are relative to it. The unknowns are divided by ``√n``,
+    since the first trial step has length 1: it then moves a pixel by one grey level, in root mean square, and not by
+    a thousandth of one, which saves the half dozen evaluations that the line search would spend on growing it.
+    """
+    watch = Watch(objective, callback)
+    unit = math.sqrt(v0.size)
+    start = np.array(v0, np.float64)
+    first = watch(start)
+    scale = 1 / (abs(first[0]) or 1.0)
+    pending: list[tuple[float, Array]] = [first]
+
+    def scaled(u: Array) -> tuple[float, Array]:  # (n,) -> value, (n,); SciPy's first call repeats the one above
+        value, gradient = pending.pop() if pending else watch(u * unit)
+        return value * scale, gradient * (scale * unit)
+
+    def accepted(intermediate_result: Any) -> None:  # the name that makes SciPy pass the value too
+        watch.accept(intermediate_result.x * unit, float(intermediate_result.fun) / scale)
+
+    options = {
+        "maxiter": iterations,
+        "maxfun": evaluations if evaluations is not None else 20 * (iterations + 1),
+        "maxcor": memory,
+        "ftol": tolerance,
+        "gtol": 0.0,
+    }
+    try:
+        with one_scipy_thread():
+            result = minimize(scaled, start / unit, jac=True, method="L-BFGS-B", callback=accepted, options=options)
+    except KeyboardInterrupt:
+        return watch.outcome(f"interrupted after {len(watch.trace)} iterations")
+    except NonFiniteError as error:
+        return watch.outcome(f"stopped by a value that is not finite: {error}", failed=True)
+    return watch.outcome(_reason(result, iterations, evaluations, tolerance))
+
+
+def _reason(result: Any, iterations: int, evaluations: int | None, tolerance: float) -> str:
+    message = str(result.message).strip().rstrip(":. ")
+    if result.status == 99:
+        return "stopped by the callback"
+    if result.status == 1:
+        if result.nit >= iterations:
+            return f"all {iterations} iterations done"
+        return f"all {evaluations} evaluations done"
+    if result.status == 2:
+        return f"no further descent: the line search failed after {result.nit} iterations ({message})"
+    if not np.any(result.jac):
+        return f"the gradient is exactly zero after {result.nit} iterations"
+    return f"converged: an iteration lowered the value by less than {tolerance:g} of the start's ({message})"
+
+
+def one_scipy_thread() -> Any:
+    """Return a context in which SciPy's own BLAS uses one thread, where it has a BLAS of its own.
+
+    The solver's vectors are long and its products tiny: more threads make it slower (scipy#22438). The wheels of NumPy
+    and SciPy carry a BLAS each, so the network's products keep their threads.
+    """
+    controller = ThreadpoolController()
+    own = [library.filepath for library in controller.lib_controllers if "scipy.libs" in str(library.filepath)]
+    return controller.select(filepath=own).limit(limits=1) if own else nullcontext()

@@ -1,0 +1,212 @@
+"""One number, one vector: the weighted sum of the terms, and its gradient at the picture.
+
+SciPy's vector lives on the host in float64; the network works in its own dtype on its own device. This file is the
+border between the two. It knows nothing of what a term is made of: a term at a tap takes the tap's features and
+returns a value and a gradient at them, a term of the picture does the same with the picture.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from handstyle.foundations.backend import Array, Backend
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.image import preprocess_backward, preprocess_forward
+from handstyle.losses.content import content_loss
+from handstyle.losses.style import Moments, moments_backward, moments_forward, style_loss
+from handstyle.losses.total_variation import total_variation
+from handstyle.network.vgg import Network
+
+PICTURE = "picture"  # the tap of terms that look at the picture itself
+
+
+class Term(Protocol):
+    """A loss at one place: ``term(f) -> value, df``, neither weighted.
+
+    `tap` is the name of a layer, or `PICTURE`; `name` is what the ledger calls the term.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def tap(self) -> str: ...  # noqa: D102
+    @property
+    def weight(self) -> float: ...  # noqa: D102
+
+    def __call__(self, f: Array) -> tuple[float, Array]: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class ContentTerm:
+    """`content_loss` at a tap: (h, w, C) features against `target`."""
+
+    tap: str
+    target: Array
+    weight: float = 1.0
+    scale: float | None = None
+    mask: Array | None = None  # (h, w, 1)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or f"content {self.tap}")
+
+    def __call__(self, f: Array) -> tuple[float, Array]:  # (h, w, C) -> value, (h, w, C)
+        """Return the unweighted value and gradient."""
+        return content_loss(f, self.target, self.scale, self.mask)
+
+
+@dataclass(frozen=True)
+class StyleTerm:
+    """`style_loss` of the moments at a tap, under a mask of the tap's own size."""
+
+    tap: str
+    target: Moments
+    weight: float = 1.0
+    scale: float | None = None
+    mask: Array | None = None  # (h, w, 1)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or f"style {self.tap}")
+
+    def __call__(self, f: Array) -> tuple[float, Array]:  # (h, w, C) -> value, (h, w, C)
+        """Return the unweighted value and gradient."""
+        value, dmoments = style_loss(moments_forward(f, self.mask), self.target, self.scale)
+        return value, moments_backward(dmoments, f, self.mask)
+
+
+@dataclass(frozen=True)
+class TotalVariationTerm:
+    """`total_variation` of the picture."""
+
+    weight: float = 1.0
+    name: str = "total variation"
+    tap: str = PICTURE
+
+    def __call__(self, f: Array) -> tuple[float, Array]:  # (H, W, 3) -> value, (H, W, 3)
+        """Return the unweighted value and gradient."""
+        return total_variation(f)
+
+
+class NonFiniteError(HandstyleError):
+    """A term of the objective, or its gradient, is NaN or infinite."""
+
+
+class Objective:
+    """The function that an optimiser descends: ``objective(v) -> (value, gradient)``.
+
+    Parameters
+    ----------
+    network : Network
+        On `backend`, in the dtype of the run.
+    terms : sequence of Term
+        What is asked of the picture.
+    shape : (H, W, 3)
+        Of the picture.
+    backend : Backend
+        Where the network lives.
+
+    Attributes
+    ----------
+    ledger : dict of str to float
+        The weighted value of each term at the last evaluation; the objective's value is their sum.
+
+    Raises
+    ------
+    HandstyleError
+        If there is no term, two terms share a name, a weight is negative or not finite, or a tap is unknown.
+    """
+
+    def __init__(self, network: Network, terms: Sequence[Term], shape: tuple[int, int, int], backend: Backend) -> None:
+        names = [term.name for term in terms]
+        if not terms:
+            raise HandstyleError("nothing to optimise: every weight is zero")
+        if len(set(names)) != len(names):
+            raise HandstyleError(f"two terms share a name: {', '.join(sorted(names))}")
+        for term in terms:
+            if not (math.isfinite(term.weight) and term.weight >= 0):
+                raise HandstyleError(f"weight of {term.name}: {term.weight} is not a number of 0 or more")
+            if term.tap not in (*network.names, PICTURE):
+                raise HandstyleError(f"unknown layer {term.tap}: this network has {', '.join(network.names)}")
+        self.network, self.shape, self.backend = network, shape, backend
+        self.terms = {tap: [t for t in terms if t.tap == tap] for tap in dict.fromkeys(t.tap for t in terms)}
+        self.taps = tuple(tap for tap in self.terms if tap != PICTURE)
+        self.ledger: dict[str, float] = {}
+
+    def __call__(self, v: Array) -> tuple[float, Array]:  # (n,) float64 -> value, (n,) float64
+        """Evaluate the value and the gradient at the picture `v`.
+
+        Parameters
+        ----------
+        v : (n,) array of float64
+            The picture, flattened: RGB, 0 to 255, not clipped.
+
+        Returns
+        -------
+        value : float
+        gradient : (n,) array of float64
+            Fresh: the optimiser may keep it.
+
+        Raises
+        ------
+        NonFiniteError
+            Naming the first term that is NaN or infinite, or the gradient.
+        """
+        p = self.backend.asarray(np.asarray(v).reshape(self.shape), dtype=self.network.dtype)
+        ledger: dict[str, float] = {}
+        dp: Array | None = None
+        if self.taps:
+            features, caches = self.network.forward(preprocess_forward(p, self.network.convention), self.taps)
+            entering = _Entering(features, self.terms, ledger)
+            dp = preprocess_backward(self.network.backward(entering, caches), self.network.convention)
+        if PICTURE in self.terms:
+            d = _weighted_gradient(self.terms[PICTURE], p, ledger)
+            dp = d if dp is None else dp + d
+        assert dp is not None
+        self.ledger = {term.name: ledger[term.name] for terms in self.terms.values() for term in terms}
+        for name, value in self.ledger.items():
+            if not math.isfinite(value):
+                raise NonFiniteError(f"{name} is {value}: lower its weight, or start from the photograph")
+        gradient = self.backend.to_numpy(dp).astype(np.float64).ravel()
+        if not np.isfinite(gradient).all():
+            raise NonFiniteError(
+                "the gradient holds values that are not finite, though every term is: lower the weights"
+            )
+        return math.fsum(self.ledger.values()), gradient
+
+
+class _Entering(Mapping[str, Array]):
+    """The gradients entering at the taps, each computed when the backward sweep arrives there.
+
+    Computing them late keeps one tap's gradient in memory at a time, and lets each tapped feature go after its use.
+    """
+
+    def __init__(self, features: dict[str, Array], terms: dict[str, list[Term]], ledger: dict[str, float]) -> None:
+        self.features, self.terms, self.ledger = features, terms, ledger
+        self.taps = frozenset(features)
+
+    def __getitem__(self, tap: str) -> Array:
+        return _weighted_gradient(self.terms[tap], self.features.pop(tap), self.ledger)
+
+    def __contains__(self, tap: object) -> bool:
+        return tap in self.taps
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.taps)
+
+    def __len__(self) -> int:
+        return len(self.taps)
+
+
+def _weighted_gradient(terms: list[Term], f: Array, ledger: dict[str, float]) -> Array:
+    total: Array | None = None
+    for term in terms:
+        value, df = term(f)
+        ledger[term.name] = term.weight * value
+        df = df * term.weight
+        total = df if total is None else total + df
+    assert total is not None
+    return total

@@ -1,0 +1,1 @@
+"""Part VI, painting: configuration, targets, starts, and the run from two pictures to a third."""
