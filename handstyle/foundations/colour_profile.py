@@ -86,7 +86,7 @@ def _transform(profile: bytes, mode: str, notes: list[str]) -> ImageCms.ImageCms
             renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
-        name = ImageCms.getProfileDescription(source).strip()
+        name = ImageCms.getProfileDescription(source).strip() or "without a name"
     except (ImageCms.PyCMSError, OSError) as error:
         notes.append(f"a colour profile that cannot be read was ignored ({' '.join(str(error).split())})")
         return None
@@ -105,6 +105,4 @@ def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
 
 
 def _profile_space(profile: bytes) -> str:
-    return (
-        profile[16:20].decode("ascii", "replace").strip()
-    )  # ICC.1:2022, 7.2, the header's data colour space
+    return profile[16:20].decode("ascii", "replace").strip()  # ICC.1:2022, 7.2, the header's data colour space

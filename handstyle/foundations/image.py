@@ -156,9 +156,7 @@ def resize(pixels: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[An
     return out[..., 0] if pixels.ndim == 2 else out
 
 
-def fitted_size(
-    size: tuple[int, int], n: int, enlarge: bool = False, name: str = "the picture"
-) -> tuple[int, int]:
+def fitted_size(size: tuple[int, int], n: int, enlarge: bool = False, name: str = "the picture") -> tuple[int, int]:
     """Return the height and width whose long side is `n`, in the same proportions.
 
     Parameters
@@ -184,9 +182,7 @@ def fitted_size(
     """
     height, width = size
     if n < 1:
-        raise HandstyleError(
-            f"size {n} is not a number of pixels: give the long side, at least {SMALLEST_SIDE}"
-        )
+        raise HandstyleError(f"size {n} is not a number of pixels: give the long side, at least {SMALLEST_SIDE}")
     factor = n / max(height, width)
     if factor > 1 and not enlarge:
         factor = 1.0

@@ -97,6 +97,10 @@ def _read_file(path: Path) -> Picture:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 return _from_image(image, str(path))
+    except Image.DecompressionBombError as error:
+        raise HandstyleError(
+            f"{path} is too large ({_one_line(error)}): make it smaller first, or raise PIL.Image.MAX_IMAGE_PIXELS"
+        ) from error
     except UnidentifiedImageError as error:
         raise HandstyleError(f"{path} is not a picture that Pillow reads: convert it to PNG") from error
     except OSError as error:
@@ -109,15 +113,13 @@ def _from_image(image: Image.Image, source: str) -> Picture:
     notes: list[str] = []
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         notes.append("of several frames the first was taken")
-    deep = any("16" in str(tile) for tile in getattr(image, "tile", ()))  # such as "RGB;16B", before loading
+    deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))  # such as "RGB;16B", before loading
     if deep and image.mode not in GREY_16_BIT:
         notes.append("16 bits a channel were read as 8")
     try:
         image.load()
     except Exception as error:  # decoders raise what they like, SyntaxError too
-        raise HandstyleError(
-            f"{source} is damaged or truncated ({_one_line(error)}): fetch it again"
-        ) from error
+        raise HandstyleError(f"{source} is damaged or truncated ({_one_line(error)}): fetch it again") from error
     white_is_zero = image.mode == "I;16" and getattr(image, "tag_v2", {}).get(262) == 0
     image = ImageOps.exif_transpose(image)
     try:

@@ -58,9 +58,7 @@ def check_writable(
     path = Path(path)
     kind = FORMATS.get(path.suffix.lower())
     if path.is_dir():
-        raise HandstyleError(
-            f"the output {path} is a folder: add the name of a picture, such as {path / 'out.png'}"
-        )
+        raise HandstyleError(f"the output {path} is a folder: add the name of a picture, such as {path / 'out.png'}")
     if kind is None:
         endings = ", ".join(FORMATS)
         raise HandstyleError(f"the output {path} has no ending that names a format: use one of {endings}")
@@ -71,16 +69,12 @@ def check_writable(
     if alpha and kind == "JPEG":
         raise HandstyleError(f"the output {path} as JPEG would lose the transparency: use .png or .webp")
     if size is not None and max(size) > LONGEST_SIDE.get(kind, max(size)):
-        raise HandstyleError(
-            f"{kind} holds at most {LONGEST_SIDE[kind]} px a side: name the output {path.stem}.png"
-        )
+        raise HandstyleError(f"{kind} holds at most {LONGEST_SIDE[kind]} px a side: name the output {path.stem}.png")
     try:  # permission bits do not tell of read-only mounts, quotas or root: trying does
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise HandstyleError(
-            f"the folder {path.parent} is not writable: {error.strerror or error}"
-        ) from error
+        raise HandstyleError(f"the folder {path.parent} is not writable: {error.strerror or error}") from error
 
 
 def write_picture(
@@ -186,9 +180,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
-def _quantise(
-    picture: Pixels, alpha: Pixels | None, bits: int
-) -> Pixels:  # -> (H, W, 3 or 4) uint8 or uint16
+def _quantise(picture: Pixels, alpha: Pixels | None, bits: int) -> Pixels:  # -> (H, W, 3 or 4) uint8 or uint16
     white = 2**bits - 1
     values = picture.astype(np.float64) / 255
     if alpha is not None:
