@@ -1,0 +1,206 @@
+"""Style as a distribution: means, standard deviations, covariances, and the Wasserstein distance between Gaussians.
+
+The Gram matrix mixes where a layer's features lie with how they vary. The same sums over pixels, `Moments`, hold
+both apart: ``m = s / n``, ``E = O / n``, ``Σ = E − m mᵀ`` for the sums ``s``, the products ``O`` and the count ``n``.
+Every loss here is a function ``L(m, Σ)``, so its gradient at the moments is one chain rule, written once in
+`_at_moments`:
+
+    dL = <L_m, dm> + <L_Σ, dE − dm mᵀ − m dmᵀ>   gives   dO = L_Σ / n,   ds = (L_m − (L_Σ + L_Σᵀ) m) / n.
+"""
+
+from dataclasses import dataclass
+
+from handstyle.foundations.backend import Array, namespace
+from handstyle.foundations.errors import HandstyleError
+from handstyle.losses.style import Moments
+
+# Eigenvalues of a product of two covariances below this fraction of the largest are rounding, and are held there.
+FLOOR = 1e-15
+
+
+def mean_and_covariance(moments: Moments) -> tuple[Array, Array]:  # Moments -> (C,), (C, C)
+    """Return the mean of the features and their covariance, both over pixels.
+
+    Parameters
+    ----------
+    moments : Moments
+        With a positive count.
+
+    Returns
+    -------
+    mean : (C,) array
+    covariance : (C, C) array
+        ``E − m mᵀ``, divided by the count, not by one less.
+
+    Raises
+    ------
+    HandstyleError
+        If no pixel counts.
+    """
+    if not moments.count > 0:
+        raise HandstyleError("style: no pixel counts at this layer: the region's mask is empty, or too small for it")
+    mean = moments.sums / moments.count
+    return mean, moments.outer / moments.count - mean[:, None] * mean[None, :]
+
+
+def _at_moments(  # gradients at mean (C,) and covariance (C, C) -> gradients at the sums
+    dmean: Array, dcovariance: Array, mean: Array, count: float
+) -> Moments:
+    dsums = (dmean - (dcovariance + dcovariance.T) @ mean) / count
+    return Moments(0.0, dsums, dcovariance / count)
+
+
+def mean_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[float, Moments]:
+    """Return ``scale ‖m − m*‖²`` and its gradient at the moments.
+
+    Parameters
+    ----------
+    moments, target : Moments
+        Of the picture and of the painting.
+    scale : float
+        ``1 / C`` gives the mean squared error of Galerne et al. (2024, arXiv 2212.13459, §3.3).
+
+    Returns
+    -------
+    value : float
+    dmoments : Moments
+        The gradient at ``sums`` and ``outer`` (zero).
+    """
+    mean, covariance = mean_and_covariance(moments)
+    difference = mean - mean_and_covariance(target)[0]
+    value = scale * float(difference @ difference)
+    return value, _at_moments(2 * scale * difference, namespace(mean).zeros_like(covariance), mean, moments.count)
+
+
+def std_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[float, Moments]:
+    """Return ``scale Σ_c (s_c − s*_c)²`` for the channels' standard deviations, and its gradient at the moments.
+
+    Parameters
+    ----------
+    moments, target : Moments
+        Of the picture and of the painting.
+    scale : float
+        ``1 / C`` gives the mean squared error of Galerne et al. (2024, §3.3).
+
+    Returns
+    -------
+    value : float
+    dmoments : Moments
+
+    Notes
+    -----
+    ``s = √Σ_cc`` has derivative ``1 / 2s``, so ``L_Σ`` is diagonal with ``scale (s − s*) / s``. At ``s = 0``, a channel
+    that is constant, the root has a kink; no pixel can raise ``s`` to first order, and the gradient there is 0 (the
+    published code divides by zero).
+    """
+    mean, covariance = mean_and_covariance(moments)
+    xp = namespace(mean)
+    std = xp.sqrt(xp.maximum(xp.diagonal(covariance), 0))
+    std_target = xp.sqrt(xp.maximum(xp.diagonal(mean_and_covariance(target)[1]), 0))
+    difference = std - std_target
+    slope = xp.where(std > 0, scale * difference / xp.where(std > 0, std, 1), 0)
+    value = scale * float(difference @ difference)
+    return value, _at_moments(xp.zeros_like(mean), xp.diag(slope), mean, moments.count)
+
+
+def covariance_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[float, Moments]:
+    """Return ``scale ‖Σ − Σ*‖²``: the Gram loss of features with their mean removed.
+
+    Parameters
+    ----------
+    moments, target : Moments
+        Of the picture and of the painting.
+    scale : float
+        Before the sum over the C × C entries.
+
+    Returns
+    -------
+    value : float
+    dmoments : Moments
+        ``L_Σ = 2 scale (Σ − Σ*)`` carried to the sums.
+    """
+    mean, covariance = mean_and_covariance(moments)
+    difference = covariance - mean_and_covariance(target)[1]
+    value = scale * float((difference * difference).sum())
+    return value, _at_moments(namespace(mean).zeros_like(mean), 2 * scale * difference, mean, moments.count)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """A painting's features at a layer as a Gaussian: the target of `wasserstein_loss`.
+
+    Parameters
+    ----------
+    mean : (C,) array
+    covariance : (C, C) array
+        With `epsilon` on the diagonal.
+    root : (C, C) array
+        The symmetric square root of `covariance`.
+    epsilon : float
+        Added to both covariances, in squared units of the features: a layer has channels that are zero nearly
+        everywhere, and the root of a singular matrix has no derivative.
+    """
+
+    mean: Array
+    covariance: Array
+    root: Array
+    epsilon: float
+
+
+def gaussian(moments: Moments, epsilon: float = 1e-4) -> Gaussian:
+    """Return the Gaussian with given moments, its root taken once; see `Gaussian`."""
+    mean, covariance = mean_and_covariance(moments)
+    xp = namespace(mean)
+    covariance = covariance + epsilon * xp.eye(len(mean))
+    values, vectors = xp.linalg.eigh(covariance)
+    root = (vectors * xp.sqrt(xp.maximum(values, 0))) @ vectors.T
+    return Gaussian(mean, covariance, root, epsilon)
+
+
+def wasserstein_loss(moments: Moments, target: Gaussian, scale: float | None = None) -> tuple[float, Moments]:
+    """Return ``scale W₂²`` between the Gaussians with the moments of the picture and of the painting.
+
+    Parameters
+    ----------
+    moments : Moments
+        Of the picture.
+    target : Gaussian
+        Of the painting.
+    scale : float, optional
+        By default ``1 / C``.
+
+    Returns
+    -------
+    value : float
+        ``scale (‖m − m*‖² + tr(Σ + Σ* − 2 (Σ*^½ Σ Σ*^½)^½))``, both covariances with `target.epsilon` on the diagonal.
+    dmoments : Moments
+
+    Notes
+    -----
+    The distance is that of Dowson and Landau (1982, J. Multivariate Anal. 12, eq. 1) and Olkin and Pukelsheim (1982).
+    With ``R = Σ*^½`` and ``M = R Σ R`` symmetric, ``d tr M^½ = ½ tr(M^-½ dM)``: differentiate ``M^½ M^½ = M``,
+    multiply by ``M^-½`` and take the trace. With ``dM = R dΣ R`` it follows that
+
+        L_m = 2 scale (m − m*),    L_Σ = scale (I − R M^-½ R),
+
+    where ``R M^-½ R`` is the map that carries one Gaussian optimally to the other. One symmetric eigendecomposition
+    gives both roots. crowsonkb/style-transfer-pytorch, whose style loss this is, takes 12 Newton-Schulz steps and
+    differentiates them through a Lyapunov equation; ours is the limit of that iteration.
+    """
+    mean, covariance = mean_and_covariance(moments)
+    xp = namespace(mean, target.mean)
+    if mean.shape != target.mean.shape:
+        raise HandstyleError(f"style: {len(mean)} channels against a target of {len(target.mean)}")
+    C = len(mean)
+    scale = 1 / C if scale is None else scale
+    covariance = covariance + target.epsilon * xp.eye(C)
+    product = target.root @ covariance @ target.root
+    values, vectors = xp.linalg.eigh((product + product.T) / 2)
+    values = xp.maximum(values, FLOOR * float(values[-1]))
+    roots = xp.sqrt(values)
+    difference = mean - target.mean
+    spread = float(xp.trace(covariance) + xp.trace(target.covariance) - 2 * roots.sum())
+    value = scale * (float(difference @ difference) + spread)
+    half = target.root @ vectors
+    transport = (half / roots) @ half.T
+    return value, _at_moments(2 * scale * difference, scale * (xp.eye(C) - transport), mean, moments.count)
