@@ -1,0 +1,73 @@
+"""Projection and Taylor for every loss, as a function of the features or of the picture."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from handstyle.foundations.backend import Array, Backend
+from handstyle.foundations.gradcheck import check_projection, check_taylor
+from handstyle.losses.content import content_loss
+from handstyle.losses.style import Moments, moments_backward, moments_forward, style_loss
+from handstyle.losses.total_variation import total_variation
+
+Loss = Callable[[Array], tuple[float, Array]]
+SHAPE = (6, 7, 4)
+
+
+def content(backend: Backend, rng: np.random.Generator, scale: float | None, masked: bool) -> Loss:
+    target = backend.asarray(rng.standard_normal(SHAPE))
+    weight = backend.asarray(rng.uniform(0, 1, (6, 7, 1))) if masked else None
+    return lambda f: content_loss(f, target, scale, weight)
+
+
+def style(backend: Backend, rng: np.random.Generator, scale: float | None, masked: bool) -> Loss:
+    # The painting has another size than the picture, so that a wrong count cannot hide.
+    target = moments_forward(backend.asarray(rng.standard_normal((3, 5, 4))))
+    weight = backend.asarray(rng.uniform(0, 1, (6, 7, 1))) if masked else None
+
+    def loss(f: Array) -> tuple[float, Array]:
+        value, dmoments = style_loss(moments_forward(f, weight), target, scale)
+        return value, moments_backward(dmoments, f, weight)
+
+    return loss
+
+
+LOSSES = {
+    f"{name}, {'relative' if scale is None else 'absolute'}{', masked' if masked else ''}": (make, scale, masked)
+    for name, make in (("content", content), ("style", style))
+    for scale in (None, 0.25)
+    for masked in (False, True)
+}
+
+
+@pytest.fixture(params=[*LOSSES, "total variation"])
+def loss(request: pytest.FixtureRequest, backend: Backend, rng: np.random.Generator) -> Loss:
+    if request.param == "total variation":
+        return total_variation
+    make, scale, masked = LOSSES[request.param]
+    return make(backend, rng, scale, masked)
+
+
+def test_projection(loss: Loss, backend: Backend, rng: np.random.Generator) -> None:
+    f = backend.asarray(rng.standard_normal(SHAPE))
+    report = check_projection(lambda x: loss(x)[0], loss(f)[1], f)
+    assert report, str(report)
+
+
+def test_taylor(loss: Loss, backend: Backend, rng: np.random.Generator) -> None:
+    f = backend.asarray(rng.standard_normal(SHAPE))
+    report = check_taylor(lambda x: loss(x)[0], loss(f)[1], f)
+    assert report, str(report)
+
+
+def test_style_loss_as_a_function_of_the_moments(backend: Backend, rng: np.random.Generator) -> None:
+    target = moments_forward(backend.asarray(rng.standard_normal((3, 5, 4))))
+    sums, outer = backend.asarray(rng.standard_normal(4)), backend.asarray(rng.standard_normal((4, 4)))
+
+    def loss(G: Array) -> tuple[float, Moments]:
+        return style_loss(Moments(42.0, sums, G), target)
+
+    report = check_projection(lambda G: loss(G)[0], loss(outer)[1].outer, outer)
+    assert report, str(report)
+    assert not np.any(backend.to_numpy(loss(outer)[1].sums))
