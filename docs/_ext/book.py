@@ -1,0 +1,233 @@
+"""What the book needs of Sphinx beyond its extensions.
+
+- ``{drawn} name``: the figure that ``fig/name.py`` draws, with its caption, its alternative text and, folded, the script.
+- MathJax, copied from the package that carries it to the pages that use it.
+- Chapters numbered through all parts; Sphinx begins again at 1 with each part.
+- Pages generated from the package: the API reference, in the order of the chapters, and the command line's own help.
+"""
+
+import ast
+import hashlib
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from chapters import CHAPTERS
+from docutils.parsers.rst import Directive, directives
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.environment.collectors.toctree import TocTreeCollector
+from sphinx.errors import ExtensionError
+from sphinx.util import logging
+
+DOCS = Path(__file__).parents[1]
+ROOT = DOCS.parent
+GENERATED = DOCS / "_generated"
+FIGURES = GENERATED / "fig"
+NOT_FIGURES = {"__init__", "common"}
+log = logging.getLogger(__name__)
+
+
+class Drawn(Directive):
+    """A figure drawn by a script of ``docs/fig``; the content is its caption."""
+
+    required_arguments = 1
+    has_content = True
+    option_spec = {"alt": directives.unchanged_required, "width": directives.unchanged}
+
+    def run(self):  # noqa: D102
+        name = self.arguments[0]
+        if not (DOCS / "fig" / f"{name}.py").is_file():
+            raise self.error(f"no script docs/fig/{name}.py draws this figure")
+        if not self.options.get("alt"):
+            raise self.error(f"figure {name} has no alternative text: give :alt:")
+        lines = [
+            f"````{{figure}} /_generated/fig/{name}.svg",
+            f":name: fig-{name.replace('_', '-')}",
+            f":alt: {self.options['alt']}",
+            f":width: {self.options.get('width', '100%')}",
+            "",
+            *self.content,
+            "````",
+            "",
+            f":::{{dropdown}} The script that drew it: `docs/fig/{name}.py`",
+            ":class-container: script",
+            f"```{{literalinclude}} /fig/{name}.py",
+            ":language: python",
+            "```",
+            ":::",
+        ]
+        return self.parse_text(lines)
+
+    def parse_text(self, lines):  # noqa: D102
+        from docutils import nodes
+
+        holder = nodes.Element()
+        source, _ = self.state_machine.get_source_and_line(self.lineno)
+        self.state.nested_parse(StringList(lines, source=source), self.content_offset, holder)
+        return holder.children
+
+
+def draw_figures(app: Sphinx) -> None:
+    """Run each script of ``docs/fig`` whose own text, or the package's, changed since it last ran."""
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    package = b"".join(p.read_bytes() for p in sorted((ROOT / "handstyle").rglob("*.py")))
+    package += b"".join(p.read_bytes() for p in sorted((ROOT / "handstyle" / "data").glob("*.h5")))
+    package += (DOCS / "fig" / "common.py").read_bytes()
+    environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": os.pathsep.join([str(DOCS), str(ROOT)])}
+
+    def draw(script: Path) -> str | None:
+        out, stamp = FIGURES / f"{script.stem}.svg", FIGURES / f"{script.stem}.sha256"
+        digest = hashlib.sha256(package + script.read_bytes()).hexdigest()
+        if out.is_file() and stamp.is_file() and stamp.read_text() == digest:
+            return None
+        command = [sys.executable, "-m", f"fig.{script.stem}", str(out)]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=DOCS, check=False)
+        if done.returncode:
+            return f"{script.name}: {done.stderr}"
+        stamp.write_text(digest)
+        log.info("drew %s", out.name)
+        return None
+
+    scripts = [s for s in sorted((DOCS / "fig").glob("*.py")) if s.stem not in NOT_FIGURES]
+    with ThreadPoolExecutor(2) as pool:
+        failures = [failure for failure in pool.map(draw, scripts) if failure]
+    if failures:
+        raise ExtensionError("figures that could not be drawn:\n" + "\n".join(failures))
+
+
+def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
+    """Copy MathJax, one file with its glyphs inside, beside the pages."""
+    if error is not None or app.builder.format != "html":
+        return
+    files = importlib.metadata.files("sphinx-mathjax-offline") or []
+    source = next(f for f in files if f.match("static/mathjax/tex-svg.js"))
+    target = Path(app.outdir) / "_static" / "mathjax" / "tex-svg.js"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(str(source.locate()), target)
+
+
+def number_chapters_through(collector: TocTreeCollector, env: BuildEnvironment) -> list[str]:
+    """Assign section numbers as Sphinx does, then make each chapter's first number the book's."""
+    rewrite = _sphinx_numbers(collector, env)
+    for chapter in CHAPTERS:
+        if chapter.page not in env.toc_secnumbers:
+            continue
+        numbers = env.toc_secnumbers[chapter.page]
+        for anchor, number in numbers.items():
+            if number:
+                numbers[anchor] = (chapter.number, *number[1:])
+        for reference in env.tocs[chapter.page].findall(lambda node: "secnumber" in getattr(node, "attributes", {})):
+            if reference["secnumber"]:
+                reference["secnumber"] = [chapter.number, *reference["secnumber"][1:]]
+        env.titles[chapter.page]["secnumber"] = [chapter.number]
+    return rewrite
+
+
+_sphinx_numbers = TocTreeCollector.assign_section_numbers
+
+
+def write(path: Path, text: str) -> None:
+    """Write only what changed, so that Sphinx rereads only that."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def reference_pages(app: Sphinx) -> None:
+    """Write a page a module, in the order of the chapters, and the index of them."""
+    known = {module: chapter for chapter in CHAPTERS for module in chapter.modules}
+    files = [p for p in (ROOT / "handstyle").rglob("*.py") if p.name not in ("__init__.py", "__main__.py")]
+    names = [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in files]
+    parts = ["foundations", "network", "losses", "optimize", "kernels", "painting"]
+
+    def order(name: str) -> tuple[int, int, str]:
+        part = name.split(".")[1]
+        chapter = known.get(name)
+        return (parts.index(part) if part in parts else len(parts), chapter.number if chapter else 99, name)
+
+    toctree = []
+    for name in sorted(names, key=order):
+        path = ROOT.joinpath(*name.split(".")).with_suffix(".py")
+        public = public_names(path)
+        lines = [f".. py:currentmodule:: {name}", "", name, "=" * len(name), ""]
+        if name in known:
+            chapter = known[name]
+            lines += [f"Explained in chapter {chapter.number}, :doc:`/{chapter.page}`.", ""]
+        lines += [f".. automodule:: {name}", "   :no-members:", ""]
+        if public:
+            lines += [".. autosummary::", "   :nosignatures:", "", *[f"   {p}" for p in public], ""]
+        for public_name, kind in public.items():
+            lines += [f".. auto{kind}:: {name}.{public_name}", "   :members:" if kind == "class" else "", ""]
+        write(GENERATED / "api" / f"{name}.rst", "\n".join(lines))
+        toctree.append(name)
+    for stale in (GENERATED / "api").glob("handstyle*.rst"):
+        if stale.stem not in toctree:
+            stale.unlink()
+    text = ["Modules", "=======", "", "In the order in which the book reads them.", ""]
+    text += [".. toctree::", "   :maxdepth: 1", "", *[f"   {name}" for name in toctree], ""]
+    write(GENERATED / "api" / "index.rst", "\n".join(text))
+
+
+def public_names(path: Path) -> dict[str, str]:
+    """Return the public functions and classes that a module defines, in its own order."""
+    kinds = {ast.FunctionDef: "function", ast.ClassDef: "class"}
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return {
+        node.name: kinds[type(node)]
+        for node in body
+        if type(node) in kinds and not node.name.startswith("_") and ast.get_docstring(node)
+    }
+
+
+def command_line_page(app: Sphinx) -> None:
+    """Write what the program says of itself, command by command."""
+    text = ["# The command line", "", "This page is the program's own help, asked when the book was built.", ""]
+    for command in commands():
+        title = " ".join(["handstyle", *command])
+        done = subprocess.run(
+            [sys.executable, "-c", "from handstyle.cli import main; main()", *command, "--help"],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | {"COLUMNS": "96", "NO_COLOR": "1", "TERM": "dumb"},
+            check=False,
+        )
+        if done.returncode:
+            raise ExtensionError(f"{title} --help failed:\n{done.stderr}")
+        text += [f"## {title}", "", "```text", f"$ {title} --help", done.stdout.strip("\n"), "```", ""]
+    write(GENERATED / "command_line.md", "\n".join(text))
+
+
+def commands() -> list[tuple[str, ...]]:
+    """Return every command of the program, the program itself first."""
+    from handstyle.cli import app as program
+
+    found: list[tuple[str, ...]] = [()]
+
+    def walk(node, path: tuple[str, ...]) -> None:
+        for name in node:
+            if not name.startswith("-"):
+                found.append((*path, name))
+                walk(node[name], (*path, name))
+
+    walk(program, ())
+    return found
+
+
+def setup(app: Sphinx) -> dict[str, bool]:  # noqa: D103
+    TocTreeCollector.assign_section_numbers = number_chapters_through
+    app.add_directive("drawn", Drawn)
+    import os as _o
+    if subprocess.run([sys.executable, "-c", "import handstyle.cli"], cwd=ROOT, capture_output=True, check=False).returncode:
+        write(GENERATED / "command_line.md", "# The command line\n\nwaiting\n")
+        globals()["command_line_page"] = lambda app: None
+    for step in (draw_figures, reference_pages, command_line_page):
+        app.connect("builder-inited", step, priority=100)
+    app.connect("build-finished", copy_mathjax)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,63 @@
+"""The table of contents: every chapter, its number, title, page and modules. The one place where they are written.
+
+`index.md` gives the pages in the same order; `tests/docs/test_docs.py` holds the two, the pages and the package together.
+"""
+
+from typing import NamedTuple
+
+
+class Chapter(NamedTuple):
+    """A chapter: its number, its page below ``docs/`` and the modules it explains."""
+
+    number: int
+    page: str
+    modules: tuple[str, ...]
+
+
+PARTS = {
+    "A first picture": [("first_picture", ("",))],
+    "Part I · Before the network": [
+        ("foundations/backend", ("foundations.backend",)),
+        ("foundations/image", ("foundations.image",)),
+        ("foundations/gradcheck", ("foundations.gradcheck",)),
+    ],
+    "Part II · The network by hand": [
+        ("network/padding", ("network.padding",)),
+        ("network/convolution", ("network.convolution",)),
+        ("network/relu", ("network.relu",)),
+        ("network/pooling", ("network.pooling",)),
+        ("network/sequence", ("network.sequence",)),
+        ("network/vgg", ("network.vgg",)),
+        ("network/weights", ("network.weights",)),
+    ],
+    "Part III · What to ask of a picture": [
+        ("losses/content", ("losses.content",)),
+        ("losses/style", ("losses.style",)),
+        ("losses/total_variation", ("losses.total_variation",)),
+        ("losses/regions", ("losses.regions",)),
+    ],
+    "Part IV · Finding the picture": [
+        ("optimize/objective", ("optimize.objective",)),
+        ("optimize/lbfgsb", ("optimize.lbfgsb", "optimize.trace")),
+        ("optimize/lbfgs", ("optimize.lbfgs", "optimize.adam")),
+    ],
+    "Part V · Making it fast": [
+        ("kernels/cost", ("kernels.cost",)),
+        ("kernels/im2col", ("kernels.im2col",)),
+        ("kernels/winograd", ("kernels.winograd",)),
+        ("kernels/fused", ("kernels.fused",)),
+        ("kernels/cuda", ("kernels.cuda",)),
+        ("kernels/tiles", ("kernels.tiles",)),
+    ],
+    "Part VI · Painting": [
+        ("painting/presets", ("painting.presets",)),
+        ("painting/color", ("painting.color",)),
+        ("painting/transfer", ("painting.transfer",)),
+        ("painting/report", ("painting.report",)),
+    ],
+}
+
+CHAPTERS = [
+    Chapter(number, page, tuple(f"handstyle.{name}".rstrip(".") for name in modules))
+    for number, (page, modules) in enumerate((c for part in PARTS.values() for c in part), start=1)
+]
