@@ -10,27 +10,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
-from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import PictureLike
+from handstyle.foundations.picture_reading import PictureLike, read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.config import StyleConfig
+from handstyle.painting.flow_painting import flow_painting
 from handstyle.painting.networks import EMBEDDED, load_network
-from handstyle.painting.scenes import flow_painting, night_scene
+from handstyle.painting.scenes import night_scene
 from handstyle.painting.selfcheck import self_check
-from handstyle.painting.transfer import Progress, Result, stylize
+from handstyle.painting.transfer import Progress, Result, backend_of, stylize
 
 app = App(name="handstyle", help="Paint one picture in the style of another, every gradient by hand.")
 out, err = Console(), Console(stderr=True)
 
 Flat = Parameter(name="*")  # a dataclass whose fields are flags of the command
+Precision = Literal["float32", "float64"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +44,6 @@ class NetworkConfig:
         vgg19-slim (ships with the package), random, vgg16, vgg19, or a weight file.
     backend : str
         numpy, cupy, or auto: a GPU where one is found.
-    precision : str
-        float32, or float64 for checks.
     kernels : str
         auto, or the name of a set of kernels; reference is the readable one.
     pooling : str
@@ -55,17 +54,16 @@ class NetworkConfig:
 
     weights: str = EMBEDDED
     backend: Literal["auto", "numpy", "cupy"] = "auto"
-    precision: Literal["float32", "float64"] = "float32"
     kernels: str = "auto"
     pooling: Literal["max", "average"] = "max"
     padding: Literal["zero", "reflect", "replicate"] = "zero"
 
-    def load(self) -> Network:
-        """Return the network, ready to run."""
+    def load(self, precision: str) -> Network:
+        """Return the network, ready to run in a precision."""
         return load_network(
             self.weights,
             backend=self.backend,
-            dtype=self.precision,
+            dtype=precision,
             kernels=self.kernels,
             pooling=self.pooling,
             padding=self.padding,
@@ -79,7 +77,8 @@ def stylize_command(
     *more_styles: Path,
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
     config: Annotated[StyleConfig, Flat] = StyleConfig(),  # noqa: B008  frozen
-    network: Annotated[NetworkConfig, Flat] = NetworkConfig(),  # noqa: B008  frozen
+    network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
+    precision: Precision = "float32",
     save_every: int = 0,
     overwrite: bool = False,
 ) -> int:
@@ -95,6 +94,8 @@ def stylize_command(
         More paintings; their Gram matrices are averaged.
     output : Path
         Where the picture goes: .png, .jpg, .webp or .tif.
+    precision : str
+        float32, or float64, which is for checks.
     save_every : int
         Also write OUTPUT_at_iteration_K for every K-th iteration, as the classic script does; 0 for none.
     overwrite : bool
@@ -106,15 +107,18 @@ def stylize_command(
     outputs = [output, *(at_iteration(output, i) for i in saved_iterations(config.iterations, save_every))]
     for path in outputs:
         check_writable(path, overwrite)
-    return paint(content, [style, *more_styles], output, config, network, save_every, overwrite)
+    return paint(
+        content, [style, *more_styles], output, config, network, network.load(precision), save_every, overwrite
+    )
 
 
 @app.command
 def demo(
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("demo"),
-    config: Annotated[StyleConfig, Flat] = StyleConfig(size=384, iterations=100),  # noqa: B008  frozen
-    network: Annotated[NetworkConfig, Flat] = NetworkConfig(),  # noqa: B008  frozen
+    size: int = 384,
+    iterations: int = 100,
+    network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
 ) -> int:
     """Draw a town at night and a painting, and paint the one in the style of the other.
 
@@ -122,14 +126,19 @@ def demo(
     ----------
     output : Path
         A folder for the three pictures; it is made, and pictures of an earlier demo in it are replaced.
+    size : int
+        Long side of the pictures, pixels.
+    iterations : int
+        Of L-BFGS.
     """
+    config = StyleConfig(size=size, iterations=iterations)
     config.check()
     output.mkdir(parents=True, exist_ok=True)
     scene, painting = night_scene(config.size * 3 // 4, config.size), flow_painting(config.size, config.size)
     write_picture(output / "content.png", scene, overwrite=True)
     write_picture(output / "style.png", painting, overwrite=True)
     out.print(f"drew {output / 'content.png'} and {output / 'style.png'}")
-    return paint(scene, [painting], output / "painted.png", config, network, overwrite=True)
+    return paint(scene, [painting], output / "painted.png", config, network, network.load("float32"), overwrite=True)
 
 
 def paint(
@@ -138,12 +147,14 @@ def paint(
     output: Path,
     config: StyleConfig,
     network: NetworkConfig,
+    loaded: Network,
     save_every: int = 0,
     overwrite: bool = False,
 ) -> int:
     """Run `stylize` with a progress bar, save what it returns and say why it stopped; return the exit status."""
-    loaded = network.load()
-    backend = choose_backend("numpy" if network.backend == "numpy" else network.backend)
+    config.check_layers(loaded)
+    photograph, paintings = read_picture(content), [read_picture(style) for style in styles]
+    backend = backend_of(loaded)
     out.print(f"network {described(network.weights)}, kernels {loaded.engine.name}, {backend.name} on {backend.device}")
     columns = (
         TextColumn("{task.description}"),
@@ -160,7 +171,7 @@ def paint(
             if save_every and progress.iteration % save_every == 0:
                 write_picture(at_iteration(output, progress.iteration), progress.array, overwrite=overwrite)
 
-        result = stylize(content, list(styles), network=loaded, config=config, callback=show)
+        result = stylize(photograph, paintings, network=loaded, config=config, callback=show)
     result.save(output, overwrite=overwrite)
     return report(result, output)
 
@@ -206,7 +217,8 @@ def check(
     *,
     size: int = 32,
     seed: int = 0,
-    network: Annotated[NetworkConfig, Flat] = NetworkConfig(precision="float64"),  # noqa: B008  frozen
+    precision: Precision = "float64",
+    network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
 ) -> int:
     """Check every gradient of a network, by adjoints, differences and Taylor; exit status 1 if one fails.
 
@@ -216,11 +228,13 @@ def check(
         Side of the random picture, pixels.
     seed : int
         Of the picture and of the directions.
+    precision : str
+        float64, where differences can judge, or float32.
     """
     if size < 16:
         raise HandstyleError(f"--size {size}: must be 16 or more")
-    loaded = network.load()
-    table = Table(title=f"{network.weights}, {network.precision}, kernels {loaded.engine.name}")
+    loaded = network.load(precision)
+    table = Table(title=f"{network.weights}, {precision}, kernels {loaded.engine.name}")
     for heading in ("of", "check", "measured", "expected", "kinks crossed", "verdict"):
         table.add_column(heading, justify="right" if heading in ("measured", "kinks crossed") else "left")
     failures = 0
@@ -239,7 +253,8 @@ def check(
 def info(
     *,
     size: int = 512,
-    network: Annotated[NetworkConfig, Flat] = NetworkConfig(),  # noqa: B008  frozen
+    precision: Precision = "float32",
+    network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
 ) -> int:
     """Print the network: every layer, its output, parameters, receptive field and memory.
 
@@ -247,8 +262,10 @@ def info(
     ----------
     size : int
         Side of the picture, pixels.
+    precision : str
+        float32 or float64.
     """
-    loaded = network.load()
+    loaded = network.load(precision)
     rows = summary(loaded, size, size)
     bytes_each = loaded.dtype.itemsize
     table = Table(title=f"{network.weights} ({loaded.architecture}), {loaded.convention.name}, {size} x {size} px")
@@ -275,9 +292,10 @@ def main() -> None:
     """Run the command line; turn a user's mistakes into one line and exit status 2."""
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a batch system's way to say Ctrl-C
     try:
-        status = app(result_action="return_value")
-    except HandstyleError as error:
-        err.print(f"handstyle: {error}", markup=False, highlight=False, soft_wrap=True)
+        status = app(result_action="return_value", exit_on_error=False, print_error=False)
+    except (HandstyleError, CycloptsError) as error:
+        message = " ".join(str(error).split())
+        err.print(f"handstyle: {message}", markup=False, highlight=False, soft_wrap=True)
         status = 2
     except KeyboardInterrupt:
         err.print("handstyle: interrupted before the first picture; nothing was written")

@@ -62,7 +62,9 @@ def preprocess_forward(p: Array, convention: Convention) -> Array:  # (H, W, 3) 
     (H, W, 3) array
         `(s p[order] - mean) / std` with `s = scale / 255`; the dtype of `p`, contiguous.
 
-    Notes ----- The Caffe means are those of the VGG authors' model card (Simonyan and Zisserman, "Very Deep
+    Notes
+    -----
+    The Caffe means are those of the VGG authors' model card (Simonyan and Zisserman, "Very Deep
     Convolutional Networks for Large-Scale Image Recognition", 2015; ILSVRC training set, BGR). The other
     convention is that of torchvision's ImageNet models.
     """
@@ -139,7 +141,9 @@ def resize(pixels: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[An
     (h, w, C) or (h, w) array
         The dtype of `pixels`, computed in float32: nothing is rounded to 8 bits.
 
-    Notes ----- Lanczos with three lobes, whose support grows with the factor of reduction, so that every
+    Notes
+    -----
+    Lanczos with three lobes, whose support grows with the factor of reduction, so that every
     source pixel counts and nothing aliases (Pillow's `resize`). The filter overshoots at edges; the result is
     held within the range that each channel had. Values are averaged as they are encoded, in sRGB, as every
     code that trained these networks did.

@@ -19,7 +19,6 @@ from handstyle.foundations.colour_profile import colour_to_srgb, grey_to_srgb
 from handstyle.foundations.errors import HandstyleError
 
 Pixels = np.ndarray[Any, Any]
-PictureLike = str | os.PathLike[str] | Image.Image | Pixels
 
 GREY_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 GREY_8_BIT = ("1", "L", "LA", "La")
@@ -48,12 +47,15 @@ class Picture:
     notes: tuple[str, ...] = field(default=())
 
 
+PictureLike = str | os.PathLike[str] | Image.Image | Pixels | Picture
+
+
 def read_picture(source: PictureLike) -> Picture:
     """Read a picture from a file, a PIL image or an array.
 
     Parameters
     ----------
-    source : path, PIL.Image.Image or array
+    source : path, PIL.Image.Image, array or Picture
         A file that Pillow reads, of any of its modes; the first frame of an animation. Or an array `(H, W)`,
         `(H, W, 1)` (grey), `(H, W, 2)` (grey, alpha), `(H, W, 3)` (RGB) or `(H, W, 4)` (RGB, alpha): bool,
         uint8 (0 to 255), uint16 (0 to 65535) or float (0 to 255, alpha too; values beyond are kept, for a
@@ -69,12 +71,16 @@ def read_picture(source: PictureLike) -> Picture:
     HandstyleError
         If there is no picture to be had, in one line that says why and what to do.
 
-    Notes ----- Profiles are applied with relative colorimetric intent and black point compensation; a profile
+    Notes
+    -----
+    Profiles are applied with relative colorimetric intent and black point compensation; a profile
     that moves no colour by more than one level is sRGB, and is left alone. Grey of 16 bits keeps its
     precision. Colour of 16 bits a channel is read by Pillow as 8; a note says so. Grey of 32-bit integers is
     taken on the scale 0 to 65535, grey of floats on 0 to 1 if nothing exceeds 1, else on 0 to 255; anything
     beyond is refused, not clipped.
     """
+    if isinstance(source, Picture):
+        return source
     if isinstance(source, (str, os.PathLike)):
         return _read_file(Path(source))
     if isinstance(source, Image.Image):

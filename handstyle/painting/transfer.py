@@ -225,7 +225,7 @@ def style_pixels(painting: Picture, config: StyleConfig) -> Array:
 
 def as_sequence(styles: PictureLike | Sequence[PictureLike]) -> list[PictureLike]:
     """Return one picture or several as a list of at least one."""
-    if isinstance(styles, str | os.PathLike | Image.Image | np.ndarray):
+    if isinstance(styles, str | os.PathLike | Image.Image | np.ndarray | Picture):
         return [styles]
     if not styles:
         raise HandstyleError("no style: give at least one painting")

@@ -1,0 +1,41 @@
+# make demo    sets everything up and paints a picture
+# make test    sets everything up and passes the tests
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+# Real weights and pictures for the tests that want them; they skip, with a reason, where there are none.
+HANDSTYLE_TEST_DATA ?= $(abspath $(wildcard ../shared))
+export HANDSTYLE_TEST_DATA
+
+.PHONY: demo test lint types book bench clean
+
+demo: $(VENV)/installed
+	$(BIN)/handstyle demo
+
+test: $(VENV)/tested
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/linted
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/linted
+	$(BIN)/mypy
+
+# Each stamp stands for what is installed, and is older than pyproject.toml when that has changed.
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable ".[weights,report]"
+	touch $@
+
+$(VENV)/tested: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --group test
+	touch $@
+
+$(VENV)/linted: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --group lint
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo dist build docs/_build

@@ -1,0 +1,5 @@
+"""``python -m handstyle``: the command line."""
+
+from handstyle.cli import main
+
+main()

@@ -1,0 +1,134 @@
+"""The command line, run as a user runs it: a process, its exit status, its one line."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+FAST = ["--weights", "random", "--size", "32", "--backend", "numpy"]
+
+
+def run(*arguments, cwd, timeout=120):
+    environment = {**os.environ, "COLUMNS": "160", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "handstyle", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
+
+
+def size_of(path):
+    with Image.open(path) as image:
+        return image.size
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("content.png", "style.png"):
+        Image.fromarray(rng.integers(0, 256, (40, 32, 3), np.uint8)).save(tmp_path / name)
+    return tmp_path
+
+
+def test_stylize_paints_and_says_why_it_stopped(folder):
+    done = run(
+        *("stylize", "content.png", "style.png", "-o", "out.png", *FAST, "--iterations", "4", "--save-every", "2"),
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "stopped: all 4 iterations done" in done.stdout
+    assert "not trained" in done.stdout
+    assert size_of(folder / "out.png") == (26, 32)
+    assert sorted(p.name for p in folder.glob("out_at*")) == ["out_at_iteration_2.png", "out_at_iteration_4.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["missing.png", "style.png", "-o", "out.png"], "missing.png"),
+        (["content.png", "style.png", "-o", "out.xyz"], "out.xyz"),
+        (["content.png", "style.png", "-o", "nowhere/out.png"], "nowhere"),
+        (["content.png", "style.png", "-o", "content.png"], "exists"),
+        (["content.png", "style.png", "-o", "out.png", "--tv-weight", "-1"], "--tv-weight"),
+        (["content.png", "style.png", "-o", "out.png", "--style-layers", "relu7_1"], "relu7_1"),
+        (["content.png", "style.png", "-o", "out.png", "--pooling", "median"], "median"),
+        (["content.png", "style.png", "-o", "out.png", "--size", "4"], "--size"),
+        (["content.png", "style.png", "-o", "out.png", "--no-such-flag"], "no-such-flag"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(folder, arguments, words):
+    before = sorted(folder.iterdir())
+    done = run("stylize", *arguments, *(FAST if "--size" not in arguments else FAST[:2]), cwd=folder)
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1
+    assert words in lines[0]
+    assert sorted(folder.iterdir()) == before
+
+
+def test_interruption_keeps_the_best_picture_and_says_where(folder):
+    command = [sys.executable, "-m", "handstyle", "stylize", "content.png", "style.png", "-o", "out.png", *FAST]
+    process = subprocess.Popen(
+        [*command, "--iterations", "100000", "--save-every", "3"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (folder / "out_at_iteration_3.png").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stdout, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert re.search(r"stopped: interrupted after \d+ iterations", stdout)
+    assert "the best picture so far is in out.png" in stdout
+    assert size_of(folder / "out.png") == (26, 32)
+
+
+def test_check_passes_on_a_right_network_and_prints_the_numbers(folder):
+    done = run("check", "--weights", "random", "--backend", "numpy", "--size", "16", cwd=folder)
+    assert done.returncode == 0, done.stdout
+    assert "conv5_1" in done.stdout
+    assert "projection" in done.stdout
+    assert "every gradient is right" in done.stdout
+
+
+def test_check_fails_on_a_wrong_one(monkeypatch, capsys):
+    from handstyle import cli
+    from handstyle.network import sequence
+
+    genuine = sequence.conv3x3_backward
+    monkeypatch.setattr(sequence, "conv3x3_backward", lambda dy, cache: genuine(dy, cache)[::-1])
+    network = cli.NetworkConfig(weights="random", backend="numpy", kernels="reference")
+    assert cli.check(size=16, network=network) == 1
+    assert "FAILED" in capsys.readouterr().out
+
+
+def test_info_is_the_network_as_the_papers_table_has_it(folder):
+    done = run("info", "--weights", "random", "--size", "512", cwd=folder)
+    assert done.returncode == 0
+    assert re.search(r"conv5_1.*32 x 32 x 128.*156 px", done.stdout)
+
+
+def test_demo_paints_what_it_draws(folder):
+    done = run("demo", "--weights", "random", "--size", "48", "--iterations", "3", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in (folder / "demo").iterdir()) == ["content.png", "painted.png", "style.png"]
+
+
+@pytest.mark.weights
+def test_the_main_job_on_real_weights(folder, test_data):
+    weights = test_data / "weights" / "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    done = run(
+        *("stylize", test_data / "images" / "tubingen.jpg", test_data / "images" / "starry_night.jpg", "-o", "out.png"),
+        *("--weights", weights, "--size", "64", "--iterations", "12"),
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    assert size_of(folder / "out.png") == (64, 48)
