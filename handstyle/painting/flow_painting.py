@@ -1,8 +1,9 @@
 """A painting of a few thousand swirling brush strokes, laid along a flow field, drawn by a program.
 
-The hand is in four rules. Strokes follow the field of a handful of vortices. Their colours follow the distance from
-the vortices, so that rings of light and dark alternate. Wide strokes are laid first and narrow ones over them. Every
-stroke has bristles, which mix two paints, leave ridges and run dry; light from the upper left rakes the ridges.
+The hand is in four rules. Strokes follow the field of a handful of vortices. Their colours follow the
+distance from the vortices, so that rings of light and dark alternate. Wide strokes are laid first and narrow
+ones over them. Every stroke has bristles, which mix two paints, leave ridges and run dry; light from the
+upper left rakes the ridges.
 """
 
 from dataclasses import dataclass
@@ -103,7 +104,8 @@ def flow_painting(height: int, width: int, seed: int = 0) -> Floats:  # -> (heig
         _lay(paint, relief, rows, columns, field, rng, count, wide, long, spread)
     lit = _rake(paint.reshape(rows, columns, 3), relief.reshape(rows, columns), scale)
     pixels = lit.reshape(height, GRID, width, GRID, 3).mean(axis=(1, 3))
-    return np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
+    levels: Floats = np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
+    return levels
 
 
 def _draw_field(rng: np.random.Generator, right: float, bottom: float) -> Field:
