@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 HANDSTYLE_TEST_DATA ?= $(abspath $(wildcard ../shared))
 export HANDSTYLE_TEST_DATA
 
-.PHONY: demo test lint types book bench clean
+.PHONY: demo test lint types smoke clean
 
 demo: $(VENV)/installed
 	$(BIN)/handstyle demo
@@ -21,6 +21,15 @@ lint: $(VENV)/linted
 
 types: $(VENV)/linted
 	$(BIN)/mypy
+
+# The wheel as a stranger gets it: installed in an environment of its own, tested from outside the checkout.
+smoke: $(VENV)/tested
+	rm -rf dist && $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	rm -rf $(VENV)/smoke && $(PYTHON) -m venv $(VENV)/smoke
+	$(VENV)/smoke/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(VENV)/smoke/bin/python -m pip install --quiet dist/*.whl --group test
+	outside=$$(mktemp -d) && cp -r tests pyproject.toml $$outside && here=$$PWD && cd $$outside && \
+	$$here/$(VENV)/smoke/bin/python -m pytest -m smoke; status=$$?; rm -rf $$outside; exit $$status
 
 # Each stamp stands for what is installed, and is older than pyproject.toml when that has changed.
 $(VENV)/installed: pyproject.toml
@@ -38,4 +47,4 @@ $(VENV)/linted: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo dist build docs/_build
+	rm -rf $(VENV) dist build docs/_build

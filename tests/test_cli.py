@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.smoke
 FAST = ["--weights", "random", "--size", "32", "--backend", "numpy"]
 
 

@@ -10,6 +10,7 @@ from handstyle.optimize.objective import StyleTerm
 from handstyle.painting import transfer
 from handstyle.painting.transfer import build_terms
 
+pytestmark = pytest.mark.smoke
 QUICK = handstyle.StyleConfig(size=32, iterations=4)
 
 
