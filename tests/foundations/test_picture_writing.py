@@ -59,6 +59,21 @@ def test_alpha_survives(tmp_path, ending):
     assert np.abs(picture.pixels - smooth())[opaque].mean() < 3
 
 
+def test_a_jpeg_keeps_the_colour_of_single_pixels(tmp_path):
+    stripes = np.zeros((32, 48, 3), dtype=np.uint8)
+    stripes[:, ::2, 0] = stripes[:, 1::2, 2] = 255  # red and blue by turns: subsampled chroma would give purple
+    write_picture(tmp_path / "p.jpg", stripes)
+    assert np.abs(read_picture(tmp_path / "p.jpg").pixels - stripes).mean() < 12
+
+
+def test_a_webp_keeps_the_colours_under_full_transparency(tmp_path):
+    alpha = np.ones((32, 48))
+    alpha[:, 24:] = 0
+    write_picture(tmp_path / "p.webp", smooth(), alpha)
+    with Image.open(tmp_path / "p.webp") as image:
+        assert np.abs(np.asarray(image)[..., :3] - smooth()).mean() < 4
+
+
 def test_alpha_is_not_lost_in_a_jpeg(tmp_path):
     refused("p.jpg as JPEG would lose the transparency", write_picture, tmp_path / "p.jpg", smooth(), np.ones((32, 48)))
     assert list(tmp_path.iterdir()) == []
