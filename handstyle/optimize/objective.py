@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from handstyle.foundations.backend import Array, Backend
+from handstyle.foundations.backend import Array, Backend, namespace
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_backward, preprocess_forward
 from handstyle.losses.content import content_loss
@@ -156,6 +156,28 @@ class Objective:
             Naming the first term that is NaN or infinite, or the gradient.
         """
         p = self.backend.asarray(np.asarray(v).reshape(self.shape), dtype=self.network.dtype)
+        value, dp = self.evaluate(p)
+        return value, self.backend.to_numpy(dp).astype(np.float64).ravel()
+
+    def evaluate(self, p: Array) -> tuple[float, Array]:  # (H, W, 3) -> value, (H, W, 3)
+        """Evaluate at a picture that is on the network's device, in its dtype, and leave the gradient there.
+
+        Parameters
+        ----------
+        p : (H, W, 3) array
+            The picture: RGB, 0 to 255, not clipped.
+
+        Returns
+        -------
+        value : float
+        dp : (H, W, 3) array
+            Fresh, on the device of `p`.
+
+        Raises
+        ------
+        NonFiniteError
+            As when called.
+        """
         ledger: dict[str, float] = {}
         dp: Array | None = None
         if self.taps:
@@ -170,12 +192,39 @@ class Objective:
         for name, value in self.ledger.items():
             if not math.isfinite(value):
                 raise NonFiniteError(f"{name} is {value}: lower its weight, or start from the photograph")
-        gradient = self.backend.to_numpy(dp).astype(np.float64).ravel()
-        if not np.isfinite(gradient).all():
+        if not bool(namespace(dp).isfinite(dp).all()):
             raise NonFiniteError(
                 "the gradient holds values that are not finite, though every term is: lower the weights"
             )
-        return math.fsum(self.ledger.values()), gradient
+        return math.fsum(self.ledger.values()), dp
+
+    def on_device(self) -> "OnDevice":
+        """Return this objective as a function of flat vectors on the network's device: for our own optimisers."""
+        return OnDevice(self)
+
+
+@dataclass(frozen=True)
+class OnDevice:
+    """An objective whose vector, (n,), stays on the device, in any dtype the optimiser likes.
+
+    Parameters
+    ----------
+    objective : Objective
+        What is evaluated.
+    """
+
+    objective: Objective
+
+    @property
+    def ledger(self) -> dict[str, float]:
+        """The weighted terms of the last evaluation."""
+        return self.objective.ledger
+
+    def __call__(self, v: Array) -> tuple[float, Array]:  # (n,) -> value, (n,), both on the device
+        """Evaluate; the gradient comes back in the dtype of `v`."""
+        p = v.reshape(self.objective.shape).astype(self.objective.network.dtype, copy=False)
+        value, dp = self.objective.evaluate(p)
+        return value, dp.ravel().astype(v.dtype, copy=False)
 
 
 class _Entering(Mapping[str, Array]):

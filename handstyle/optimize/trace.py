@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from handstyle.foundations.backend import Array
@@ -35,6 +36,9 @@ class Iteration:
         Since the start.
     v : (n,) array
         The picture, flattened; a copy the callback may keep. Not kept in the trace.
+    save : callable, optional
+        ``save(path)`` writes the optimiser's whole state, from which a later run goes on bit for bit; only valid during
+        the callback. None where the optimiser's state cannot be had (SciPy's).
     """
 
     iteration: int
@@ -43,6 +47,7 @@ class Iteration:
     terms: dict[str, float]
     seconds: float
     v: Array | None = None
+    save: Callable[[Path], None] | None = None
 
 
 Callback = Callable[[Iteration], None]
@@ -104,14 +109,14 @@ class Watch:
             self.best_value, self.best_v, self.best_terms = value, v.copy(), dict(self.objective.ledger)
         return value, gradient
 
-    def accept(self, v: Array, value: float) -> None:
-        """Record that an iteration ended at `v`, and tell the callback."""
+    def accept(self, v: Array, value: float, save: Callable[[Path], None] | None = None) -> None:
+        """Record that an iteration ended at `v`, and tell the callback, which may `save` the optimiser's state."""
         terms = self.best_terms if value == self.best_value else dict(self.objective.ledger)
         seconds = time.perf_counter() - self.started
         row = Iteration(len(self.trace) + 1, self.evaluations, value, terms, seconds)
         self.trace.append(row)
         if self.callback is not None:
-            self.callback(Iteration(row.iteration, row.evaluations, value, terms, seconds, v.copy()))
+            self.callback(Iteration(row.iteration, row.evaluations, value, terms, seconds, v.copy(), save))
 
     def outcome(self, stopped: str, failed: bool = False) -> Outcome:
         """Return the best picture and the reason for stopping."""

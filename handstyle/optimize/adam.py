@@ -1,0 +1,178 @@
+"""Adam: a step of much the same length for every pixel, whatever its gradient's size.
+
+It needs no line search, so each evaluation is a step, and no decrease, so it suits objectives whose gradient is not
+that of their value. Like `minimize_lbfgs` it stays on the device and its state can be saved.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from handstyle.foundations.backend import Array, namespace
+from handstyle.optimize.checkpoint import pack_watch, read_checkpoint, unpack_watch, write_checkpoint
+from handstyle.optimize.objective import NonFiniteError
+from handstyle.optimize.trace import Callback, Evaluable, Outcome, Watch
+
+METHOD = "Adam"
+Rate = float | Callable[[int], float]
+
+
+@dataclass
+class Adam:
+    """The moments of the gradient, and the step they give.
+
+    Parameters
+    ----------
+    first, second : (n,) array
+        Running means of the gradient and of its square, as they are before the correction for their start at zero.
+    steps : int
+        Steps taken.
+    betas : (float, float)
+        How much of each is kept at a step.
+    epsilon : float
+        Added to the root of the second moment.
+    """
+
+    first: Array
+    second: Array
+    steps: int = 0
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+
+    def step(self, v: Array, g: Array, rate: float) -> Array:  # (n,), (n,) -> (n,)
+        """Return the next `v` and update the moments.
+
+        Notes
+        -----
+        Kingma and Ba (2015, arXiv 1412.6980), algorithm 1: ``m ← β1 m + (1−β1) g``, ``s ← β2 s + (1−β2) g²``,
+        ``v − rate · m̂ / (√ŝ + ε)`` with ``m̂ = m / (1−β1^t)``, ``ŝ = s / (1−β2^t)``.
+        """
+        xp = namespace(v, g)
+        b1, b2 = self.betas
+        self.steps += 1
+        self.first = b1 * self.first + (1 - b1) * g
+        self.second = b2 * self.second + (1 - b2) * (g * g)
+        m = self.first / (1 - b1**self.steps)
+        s = self.second / (1 - b2**self.steps)
+        after: Array = v - rate * m / (xp.sqrt(s) + self.epsilon)
+        return after
+
+
+@dataclass
+class Average:
+    """The exponential mean of the iterates, corrected for its start at zero.
+
+    Crowson (style-transfer-pytorch, 2021) paints the mean of the iterates rather than the last: the noise of the steps
+    averages out of the picture.
+    """
+
+    value: Array
+    missing: float = 1.0  # the weight not yet given to any iterate
+
+    def add(self, v: Array, decay: float) -> None:  # (n,)
+        """Take one more iterate in."""
+        self.value = decay * self.value + (1 - decay) * v
+        self.missing *= decay
+
+    def mean(self) -> Array:  # -> (n,)
+        """Return the mean."""
+        return self.value / (1 - self.missing)
+
+
+def minimize_adam(
+    objective: Evaluable,
+    v0: Array,
+    iterations: int,
+    rate: Rate = 1.0,
+    betas: tuple[float, float] = (0.9, 0.999),
+    epsilon: float = 1e-8,
+    callback: Callback | None = None,
+    *,
+    box: tuple[float, float] | None = None,
+    averaging: float | None = None,
+    start: Adam | None = None,
+    resume: Path | None = None,
+) -> Outcome:
+    """Descend from `v0` with Adam, on the device and in the dtype of `v0`.
+
+    Parameters
+    ----------
+    objective : callable
+        ``objective(v) -> (value, gradient)`` on the device of `v0`; see `Objective.on_device`.
+    v0 : (n,) array
+        The start, float32 or float64.
+    iterations : int
+        Steps, one evaluation each; counted from the first run when one is resumed.
+    rate : float or callable
+        The length of a step in grey levels, or ``rate(step)`` with steps counted from 1.
+    betas, epsilon : (float, float), float
+        See `Adam`.
+    callback : callable, optional
+        Called after each evaluation with an `Iteration` whose ``save(path)`` writes a checkpoint; may raise
+        StopIteration. With `averaging` its picture is the mean so far, while its value belongs to the iterate.
+    box : (float, float), optional
+        Every iterate is clamped to it after its step.
+    averaging : float, optional
+        The decay of the mean of the iterates, for instance 0.99; the mean is then the result.
+    start : Adam, optional
+        Moments to begin with, such as those of a smaller picture resampled; holds the final ones afterwards.
+    resume : Path, optional
+        A checkpoint to go on from, bit for bit.
+
+    Returns
+    -------
+    Outcome
+        With `averaging` the mean, evaluated once more so that the value is its own; else the best picture evaluated.
+
+    Raises
+    ------
+    NonFiniteError
+        If the value at `v0` is already not finite.
+    HandstyleError
+        If the checkpoint does not fit.
+    """
+    xp = namespace(v0)
+    adam = start or Adam(xp.zeros_like(v0), xp.zeros_like(v0))
+    adam.betas, adam.epsilon = betas, epsilon
+    if resume is None:
+        watch = Watch(objective, callback)
+        v = v0.copy() if box is None else v0.clip(*box)
+        average = Average(xp.zeros_like(v))
+        if averaging is not None:
+            average.add(v, averaging)
+    else:
+        arrays, facts = read_checkpoint(resume, METHOD, v0)
+        watch = unpack_watch(objective, callback, arrays, facts)
+        v, adam.first, adam.second, adam.steps = arrays["v"], arrays["first"], arrays["second"], facts["steps"]
+        average = Average(arrays["average"], facts["missing"])
+
+    def save(path: Path) -> None:
+        arrays, facts = pack_watch(watch)
+        arrays |= {"v": v, "first": adam.first, "second": adam.second, "average": average.value}
+        write_checkpoint(path, METHOD, arrays, facts | {"steps": adam.steps, "missing": average.missing})
+
+    def result(stopped: str, failed: bool = False) -> Outcome:
+        if averaging is None or failed:
+            return watch.outcome(stopped, failed)
+        mean = average.mean()
+        value, _ = objective(mean)
+        return Outcome(mean, value, stopped, watch.trace, watch.evaluations + 1)
+
+    try:
+        while len(watch.trace) < iterations:
+            at, (value, g) = v, watch(v)
+            v = adam.step(v, g.astype(v.dtype, copy=False), rate(adam.steps + 1) if callable(rate) else rate)
+            if box is not None:
+                v = v.clip(*box)
+            if averaging is not None:
+                average.add(v, averaging)
+            watch.accept(at if averaging is None else average.mean(), value, save)
+    except StopIteration:
+        return result("stopped by the callback")
+    except KeyboardInterrupt:
+        return result(f"interrupted after {len(watch.trace)} iterations")
+    except NonFiniteError as error:
+        if watch.best_v is None:
+            raise
+        return result(f"stopped by a value that is not finite: {error}", failed=True)
+    return result(f"all {iterations} iterations done")

@@ -1,0 +1,120 @@
+"""A run that can be put down and taken up again: an optimiser's whole state in one file.
+
+The file is NumPy's ``.npz``: the arrays as they are, and everything else as JSON, in which Python writes a float so
+that it reads back the same to the last bit. No pickle, so opening a stranger's file runs no code.
+"""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handstyle.foundations.backend import Array, namespace, to_numpy
+from handstyle.foundations.errors import HandstyleError
+from handstyle.optimize.trace import Callback, Evaluable, Iteration, Watch
+
+FACTS = "facts"  # the entry that holds the JSON
+
+
+def write_checkpoint(path: Path, method: str, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
+    """Write arrays and facts beside `path`, then put the file in its place.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced as a whole, or not at all.
+    method : str
+        Whose state it is; `read_checkpoint` insists on it.
+    arrays : mapping of str to array
+        From any backend.
+    facts : mapping of str to anything JSON knows
+        The rest.
+    """
+    path = Path(path)
+    text = json.dumps({"method": method, **facts})
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            host = {key: to_numpy(value) for key, value in arrays.items()}
+            np.savez(stream, **(host | {FACTS: np.array(text)}))  # type: ignore[arg-type]
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read_checkpoint(path: Path, method: str, like: Array) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Read what `write_checkpoint` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    method : str
+        The optimiser that wants to go on.
+    like : array
+        The start of the run: the state's vectors must have its shape and dtype, and are moved to its device.
+
+    Returns
+    -------
+    arrays : dict of str to array
+    facts : dict
+
+    Raises
+    ------
+    HandstyleError
+        If the file cannot be read, belongs to another optimiser, or to a picture of another size or dtype.
+    """
+    try:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored.files if key != FACTS}
+            facts: dict[str, Any] = json.loads(str(stored[FACTS]))
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise HandstyleError(f"{path}: not a checkpoint of this program ({error})") from None
+    except Exception as error:  # zipfile's errors share no base class with the above
+        raise HandstyleError(f"{path}: the checkpoint is damaged ({error})") from None
+    if facts.get("method") != method:
+        raise HandstyleError(f"{path}: the state of {facts.get('method')}, but {method} was asked to go on")
+    v = arrays["v"]
+    if v.shape != like.shape or v.dtype != like.dtype:
+        raise HandstyleError(
+            f"{path}: a picture of {v.size} values of {v.dtype}, but this run has {like.size} of {like.dtype}"
+        )
+    xp = namespace(like)
+    return {key: value if key.startswith("host_") else xp.asarray(value) for key, value in arrays.items()}, facts
+
+
+def pack_watch(watch: Watch) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Return what a `Watch` has kept, as arrays and facts for `write_checkpoint`."""
+    assert watch.best_v is not None
+    rows = [[r.iteration, r.evaluations, r.value, r.terms, r.seconds] for r in watch.trace]
+    facts = {
+        "evaluations": watch.evaluations,
+        "best_value": watch.best_value,
+        "best_terms": watch.best_terms,
+        "trace": rows,
+        "seconds": time.perf_counter() - watch.started,
+    }
+    return {"best_v": watch.best_v}, facts
+
+
+def unpack_watch(
+    objective: Evaluable, callback: Callback | None, arrays: Mapping[str, Array], facts: Mapping[str, Any]
+) -> Watch:
+    """Return the `Watch` that `pack_watch` took apart; its clock goes on where it stood."""
+    watch = Watch(
+        objective,
+        callback,
+        evaluations=facts["evaluations"],
+        best_value=facts["best_value"],
+        best_v=arrays["best_v"],
+        trace=[Iteration(*row) for row in facts["trace"]],
+        started=time.perf_counter() - facts["seconds"],
+    )
+    watch.best_terms = facts["best_terms"]
+    return watch

@@ -1,0 +1,214 @@
+"""L-BFGS whose vectors stay where the picture is, and whose state can be saved.
+
+SciPy's solver keeps its vectors on the host, in float64, and its state cannot be had. Here the vectors are arrays of
+any backend in the dtype of the start, every scalar is a Python float, and a run that was saved goes on bit for bit.
+"""
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from handstyle.foundations.backend import Array, namespace
+from handstyle.foundations.errors import HandstyleError
+from handstyle.optimize.checkpoint import pack_watch, read_checkpoint, unpack_watch, write_checkpoint
+from handstyle.optimize.line_search import DECREASE, Trial, strong_wolfe
+from handstyle.optimize.objective import NonFiniteError
+from handstyle.optimize.trace import Callback, Evaluable, Outcome, Watch
+from handstyle.optimize.two_loop import History
+
+METHOD = "L-BFGS"
+Box = tuple[float, float]
+
+
+class _Enough(Exception):
+    """The evaluations are used up."""
+
+
+class _Run:
+    """One descent: where it stands, and how a trial is made."""
+
+    def __init__(self, watch: Watch, history: History, v: Array, box: Box | None, evaluations: int | None) -> None:
+        self.watch, self.history, self.v, self.box, self.evaluations = watch, history, v, box, evaluations
+        self.value, self.g, self.scale = 0.0, v, 1.0
+
+    def evaluate(self, v: Array) -> tuple[float, Array]:
+        if self.evaluations is not None and self.watch.evaluations >= self.evaluations:
+            raise _Enough
+        value, g = self.watch(v)
+        return value, g.astype(self.v.dtype, copy=False)
+
+    def free(self, d: Array, v: Array, g: Array) -> Array:
+        """Return `d`, with 0 where the descent from `v` would push a value through the wall it stands at."""
+        if self.box is None:
+            return d
+        low, high = self.box
+        held = ((v <= low) & (g > 0)) | ((v >= high) & (g < 0))
+        free: Array = namespace(d).where(held, 0, d)
+        return free
+
+    def trial(self, d: Array, t: float) -> Trial:
+        """Evaluate at ``v + t d``, within the box; the slopes come from the step as it was really made."""
+        self.trial_v = self.v + t * d
+        if self.box is not None:
+            self.trial_v = self.trial_v.clip(*self.box)
+        self.trial_value, self.trial_g = self.evaluate(self.trial_v)
+        end, self.predicted = self.history.measure(
+            self.trial_v - self.v, self.trial_g - self.g, self.free(self.trial_g, self.trial_v, self.trial_g), self.g
+        )
+        return Trial(t, self.trial_value, end / t)
+
+    def move(self) -> None:
+        """Go to the last trial and remember its pair."""
+        self.v, self.value, self.g = self.trial_v, self.trial_value, self.trial_g
+        self.history.accept()
+
+    def descend(self, d: Array, slope: float, t: float) -> bool:
+        """Search along `d`; return whether a step was made."""
+        if self.box is None:
+            found = strong_wolfe(partial(self.trial, d), Trial(0.0, self.value, slope), t) is not None
+        else:
+            found = self._along_the_arc(d, t)
+        if found:
+            self.move()
+        return found
+
+    def _along_the_arc(self, d: Array, t: float) -> bool:
+        # Bertsekas (1982, SIAM J. Control Optim. 20, eq. 12): halve until the decrease is enough along the bent path.
+        for _ in range(20):
+            here = self.trial(d, t)
+            if self.predicted < 0 and here.value <= self.value + DECREASE * self.predicted:
+                return True
+            t /= 2
+        return False
+
+    def save(self, path: Path) -> None:
+        arrays, facts = pack_watch(self.watch)
+        history = self.history
+        used = 1 + 2 * (max(history.order, default=-1) + 1)
+        arrays |= {"v": self.v, "g": self.g, "basis": history.basis[:used], "host_table": history.table}
+        facts |= {"value": self.value, "scale": self.scale, "order": history.order, "spare": history.spare}
+        write_checkpoint(path, METHOD, arrays, facts)
+
+    def load(self, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
+        self.v, self.g, self.value, self.scale = arrays["v"], arrays["g"], facts["value"], facts["scale"]
+        history = self.history
+        if arrays["host_table"].shape != history.table.shape:
+            kept = (len(arrays["host_table"]) - 1) // 2 - 1
+            raise HandstyleError(f"the checkpoint remembers {kept} pairs: go on with memory={kept}")
+        history.table[:] = arrays["host_table"]
+        history.basis[: len(arrays["basis"])] = arrays["basis"]
+        history.order, history.spare = list(facts["order"]), facts["spare"]
+
+
+def minimize_lbfgs(
+    objective: Evaluable,
+    v0: Array,
+    iterations: int,
+    memory: int = 10,
+    tolerance: float = 0.0,
+    evaluations: int | None = None,
+    callback: Callback | None = None,
+    *,
+    rate: float | None = None,
+    box: Box | None = None,
+    resume: Path | None = None,
+) -> Outcome:
+    """Descend from `v0` with L-BFGS, on the device and in the dtype of `v0`.
+
+    Parameters
+    ----------
+    objective : callable
+        ``objective(v) -> (value, gradient)`` on the device of `v0`, with a ``ledger`` of its terms; see
+        `Objective.on_device`.
+    v0 : (n,) array
+        The start, float32 or float64.
+    iterations : int
+        At most, counted from the first run when one is resumed.
+    memory : int
+        Pairs of steps and gradient differences kept.
+    tolerance : float
+        Stop when an iteration lowers the value by less than this fraction of the value at the start; 0 never does.
+    evaluations : int, optional
+        At most; not limited by default.
+    callback : callable, optional
+        Called after each iteration with an `Iteration`, whose ``save(path)`` writes a checkpoint; may raise
+        StopIteration.
+    rate : float, optional
+        Make every step ``rate`` times the direction, with no line search, and the first ``min(1, 1/‖g‖₁)`` times as
+        long: what neural-style's and PyTorch's L-BFGS do. By default a line search finds the strong Wolfe conditions.
+    box : (float, float), optional
+        Keep every value of `v` within: steps are projected, and the line search is Armijo's along the bent path.
+    resume : Path, optional
+        A checkpoint to go on from, bit for bit; `v0` then only says size, dtype and device.
+
+    Returns
+    -------
+    Outcome
+        The best picture evaluated, the trace, and the reason for stopping.
+
+    Raises
+    ------
+    NonFiniteError
+        If the value at `v0` is already not finite.
+    HandstyleError
+        If the checkpoint does not fit.
+
+    Notes
+    -----
+    Nocedal and Wright (2006), algorithms 7.5, 3.5 and 3.6. The first trial step has length ``√n``, one grey level in
+    root mean square, as in `minimize_lbfgsb`. A search that fails is repeated once along the steepest descent with
+    the memory cleared, then the run ends, as SciPy's does.
+    """
+    if resume is None:
+        watch = Watch(objective, callback)
+        run = _Run(watch, History(v0, memory), v0.copy() if box is None else v0.clip(*box), box, evaluations)
+        run.value, run.g = run.evaluate(run.v)
+        run.scale = abs(run.value) or 1.0
+        run.history.begin(run.free(run.g, run.v, run.g))
+    else:
+        arrays, facts = read_checkpoint(resume, METHOD, v0)
+        watch = unpack_watch(objective, callback, arrays, facts)
+        run = _Run(watch, History(v0, memory), v0, box, evaluations)
+        run.load(arrays, facts)
+    try:
+        while len(watch.trace) < iterations:
+            before = run.value
+            if not run.history.table[0, 0] > 0:
+                return watch.outcome(f"the gradient is exactly zero after {len(watch.trace)} iterations")
+            if not _iterate(run, rate):
+                return watch.outcome(f"no further descent: the line search failed after {len(watch.trace)} iterations")
+            watch.accept(run.v, run.value, run.save)
+            if 0 <= before - run.value < tolerance * run.scale:
+                return watch.outcome(
+                    f"converged: an iteration lowered the value by less than {tolerance:g} of the first"
+                )
+    except StopIteration:
+        return watch.outcome("stopped by the callback")
+    except KeyboardInterrupt:
+        return watch.outcome(f"interrupted after {len(watch.trace)} iterations")
+    except _Enough:
+        return watch.outcome(f"all {evaluations} evaluations done")
+    except NonFiniteError as error:
+        return watch.outcome(f"stopped by a value that is not finite: {error}", failed=True)
+    return watch.outcome(f"all {iterations} iterations done")
+
+
+def _iterate(run: _Run, rate: float | None) -> bool:
+    d, slope = run.history.direction()
+    d = run.free(d, run.v, run.g)
+    first = not run.history.order
+    if rate is not None:
+        t = rate * min(1.0, 1 / float(abs(run.g).sum())) if not run.watch.trace else rate
+        run.trial(d, t)
+        run.move()
+        return True
+    unit = math.sqrt(run.v.size / run.history.table[0, 0])  # the step along -g that moves a pixel by one grey level
+    if slope < 0 and run.descend(d, slope, unit if first else 1.0):
+        return True
+    if first:
+        return False
+    run.history.begin(run.free(run.g, run.v, run.g))
+    d, slope = run.history.direction()
+    return run.descend(d, slope, math.sqrt(run.v.size / run.history.table[0, 0]))

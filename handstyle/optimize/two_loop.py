@@ -1,0 +1,125 @@
+"""The memory of L-BFGS, and the two-loop recursion on a table of dot products.
+
+The recursion (Nocedal and Wright 2006, Numerical Optimization, algorithm 7.4) asks for 4m dot products, each of which
+depends on the one before: on a GPU that is 4m waits. But every vector in it is a combination of the 2m vectors
+remembered and the gradient, so it can run on their coefficients, given the table of their dot products (Chen, Wang
+and Zhou 2014, Large-scale L-BFGS using MapReduce, §3). One product of matrices fills the table and one transfer brings
+it home: one wait for each evaluation.
+"""
+
+import numpy as np
+
+from handstyle.foundations.backend import Array, namespace, to_numpy
+
+STRIP = 1 << 17  # values whose products are summed in the vectors' own dtype before they join the float64 total
+CURVED = 2.2e-16  # a pair counts if s·y exceeds this times y·y (Byrd et al. 1995, eq. 3.9)
+
+
+class History:
+    """The pairs of steps and gradient differences, the current gradient, and the table of their dot products.
+
+    Parameters
+    ----------
+    like : (n,) array
+        Gives size, dtype and device.
+    memory : int
+        Pairs kept. One more has room: the pair under trial.
+    """
+
+    def __init__(self, like: Array, memory: int) -> None:
+        rows = 1 + 2 * (memory + 1)
+        self.basis: Array = namespace(like).zeros((rows, like.size), like.dtype)  # gradient, then s, y of each slot
+        self.table = np.zeros((rows, rows))
+        self.order: list[int] = []  # slots, oldest first
+        self.slots, self.spare = memory + 1, 0
+
+    def begin(self, g: Array) -> None:  # (n,)
+        """Forget every pair and start from the gradient `g`."""
+        self.order, self.spare = [], 0
+        self.basis[0] = g
+        self.table[0, 0] = self._dots(1, [self.basis[0]])[0, 0]
+
+    def measure(self, s: Array, y: Array, g: Array, before: Array) -> tuple[float, float]:  # (n,) each
+        """Put a trial pair and the gradient there into the table.
+
+        Parameters
+        ----------
+        s, y : (n,) array
+            The step and the difference of gradients.
+        g, before : (n,) array
+            The gradient at the trial, and at the point it left.
+
+        Returns
+        -------
+        (float, float)
+            ``g·s`` and ``before·s``: the slopes along the step at its end and at its beginning.
+        """
+        i = 1 + 2 * self.spare
+        self.basis[0], self.basis[i], self.basis[i + 1] = g, s, y
+        used = 1 + 2 * (max([self.spare, *self.order]) + 1)
+        dots = self._dots(used, [self.basis[0], self.basis[i], self.basis[i + 1], before])
+        for column, row in enumerate((0, i, i + 1)):
+            self.table[:used, row] = self.table[row, :used] = dots[:, column]
+        return float(dots[i, 0]), float(dots[i, 3])
+
+    def accept(self) -> None:
+        """Remember the pair under trial, in place of the oldest if there is no room.
+
+        A pair without positive curvature would make the model indefinite, and is dropped.
+        """
+        i = 1 + 2 * self.spare
+        if not self.table[i, i + 1] > CURVED * self.table[i + 1, i + 1]:
+            return
+        self.order.append(self.spare)
+        self.spare = len(self.order) if len(self.order) < self.slots else self.order.pop(0)
+
+    def direction(self) -> tuple[Array, float]:  # -> (n,), slope
+        """Return minus the inverse Hessian's estimate times the gradient, and its slope."""
+        c = two_loop(self.table, self.order)
+        used = 1 + 2 * (max(self.order, default=-1) + 1)
+        xp = namespace(self.basis)
+        d: Array = xp.asarray(-c[:used], dtype=self.basis.dtype) @ self.basis[:used]
+        return d, -float(c @ self.table[0])
+
+    def _dots(self, used: int, columns: list[Array]) -> Array:  # -> (used, columns) float64 on the host
+        xp = namespace(self.basis)
+        total = xp.zeros((used, len(columns)))
+        for a in range(0, self.basis.shape[1], STRIP):
+            strip = slice(a, a + STRIP)
+            total += self.basis[:used, strip] @ xp.stack([column[strip] for column in columns]).T
+        return to_numpy(total)  # the one synchronisation
+
+
+def two_loop(table: Array, order: list[int]) -> Array:  # (r, r), slots oldest first -> (r,)
+    """Run the two-loop recursion on coefficients.
+
+    Parameters
+    ----------
+    table : (r, r) array of float64
+        Dot products of the gradient (row 0) and of ``s`` and ``y`` of each slot (rows ``1 + 2 slot`` and the next).
+    order : list of int
+        The slots in use, oldest first.
+
+    Returns
+    -------
+    (r,) array of float64
+        The coefficients of ``H g``.
+
+    Notes
+    -----
+    Nocedal and Wright (2006), algorithm 7.4, with ``H⁰ = s·y / y·y`` of the newest pair (eq. 7.20).
+    """
+    c = np.zeros(len(table))
+    c[0] = 1.0
+    alpha = {}
+    for slot in reversed(order):
+        s, y = 1 + 2 * slot, 2 + 2 * slot
+        alpha[slot] = table[s] @ c / table[s, y]
+        c[y] -= alpha[slot]
+    if order:
+        s, y = 1 + 2 * order[-1], 2 + 2 * order[-1]
+        c *= table[s, y] / table[y, y]
+    for slot in order:
+        s, y = 1 + 2 * slot, 2 + 2 * slot
+        c[s] += alpha[slot] - table[y] @ c / table[s, y]
+    return c
