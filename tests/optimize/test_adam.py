@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
+from problems import Plain, painting, quadratic
 
+from handstyle.foundations.backend import choose_backend, to_numpy
 from handstyle.foundations.errors import HandstyleError
 from handstyle.optimize.adam import Adam, Average, minimize_adam
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.objective import NonFiniteError
-from tests.optimize.problems import Plain, painting, quadratic
 
 
 @pytest.mark.torch
@@ -56,6 +57,16 @@ def test_a_painting_improves_and_the_value_is_the_averages_own():
     assert outcome.value < 0.5 * outcome.trace[0].value
     assert outcome.evaluations == 31
     assert len(outcome.trace) == 30
+
+
+def test_every_backend_takes_the_same_path(backend):
+    def path(device):
+        objective, v0 = painting(32, "float64", device)
+        return minimize_adam(objective.on_device(), device.asarray(v0), 5, 4.0, box=(0.0, 255.0), averaging=0.9)
+
+    here, numpy = path(backend), path(choose_backend("numpy"))
+    np.testing.assert_allclose([r.value for r in here.trace], [r.value for r in numpy.trace], rtol=1e-8)
+    np.testing.assert_allclose(to_numpy(here.v), numpy.v, rtol=1e-6)
 
 
 @pytest.mark.parametrize("averaging", [None, 0.9])

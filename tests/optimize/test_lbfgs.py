@@ -1,14 +1,16 @@
 import numpy as np
 import pytest
+from problems import Plain, painting, quadratic, rosenbrock
 from scipy.optimize import minimize
+from strict import TRAFFIC, strict_backend
 
+from handstyle.foundations.backend import choose_backend, namespace
 from handstyle.foundations.errors import HandstyleError
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.line_search import CURVATURE, DECREASE, Trial, strong_wolfe
 from handstyle.optimize.objective import NonFiniteError
 from handstyle.optimize.two_loop import History, two_loop
-from tests.optimize.problems import Plain, painting, quadratic, rosenbrock
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +125,29 @@ def test_a_painting_comes_as_far_as_with_scipy(real):
     at = min(ours.evaluations, scipy.evaluations)
     best = [min(row.value for row in run.trace if row.evaluations <= at) for run in (ours, scipy)]
     assert best[0] == pytest.approx(best[1], rel=0.05)
+
+
+def test_every_backend_takes_the_same_path(backend):
+    def path(device):
+        objective, v0 = painting(32, "float64", device)
+        return minimize_lbfgs(objective.on_device(), device.asarray(v0), 12)
+
+    here, numpy = path(backend), path(choose_backend("numpy"))
+    np.testing.assert_allclose([r.value for r in here.trace], [r.value for r in numpy.trace], rtol=1e-6)
+    assert namespace(here.v) is backend.xp
+
+
+def test_an_evaluation_costs_one_transfer():
+    device = strict_backend()
+    objective, _ = quadratic(500, 100)
+    start = device.asarray(np.zeros(500))
+    v = [row.v for row in minimize_lbfgs(objective, start, 3).trace]
+    assert v == [None] * 3  # the trace keeps no pictures
+    TRAFFIC.reset()
+    outcome = minimize_lbfgs(objective, start, 30)
+    assert TRAFFIC.down == outcome.evaluations  # the dot products
+    assert TRAFFIC.values == outcome.evaluations  # the value, by the objective
+    assert TRAFFIC.up <= 2 * outcome.evaluations + len(outcome.trace)  # two by this objective, and the coefficients
 
 
 def test_the_first_step_is_one_grey_level():

@@ -7,6 +7,8 @@ from handstyle.losses.style import moments_forward
 from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.objective import ContentTerm, Objective, StyleTerm, TotalVariationTerm
 
+NUMPY = choose_backend("numpy")
+
 
 class Plain:
     """A function of a vector, dressed as an objective."""
@@ -48,10 +50,9 @@ def rosenbrock(n=20):
     return Plain(f)
 
 
-def painting(side=48, dtype="float32", backend="numpy", seed=0):
+def painting(side=48, dtype="float32", device=NUMPY, seed=0):
     """A slim network, a content, a style and a total variation term, and a start."""
     rng = np.random.default_rng(seed)
-    device = choose_backend(backend)
     network = build_network(random_weights(seed=seed)).astype(dtype).to(device)
     pictures = [device.asarray(rng.uniform(0, 255, (side, side, 3)), dtype=dtype) for _ in range(2)]
     pictures[1] = (pictures[1] + device.xp.roll(pictures[1], 1, axis=0)) / 2
