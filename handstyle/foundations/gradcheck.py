@@ -242,4 +242,6 @@ class _Directions:
 
 
 def _dot(a: Array, b: Array) -> float:
+    if a.shape != b.shape:  # the product below is flat, and equal numbers in another shape would pass
+        raise ValueError(f"a gradient of another shape than its variable: {a.shape} and {b.shape}")
     return float(np.vdot(to_numpy(a).astype(np.float64), to_numpy(b).astype(np.float64)))
