@@ -10,9 +10,10 @@ from scipy.ndimage import gaussian_filter
 
 from handstyle.painting.canvas import Canvas, Floats, Point, bloom, clouds
 from handstyle.painting.flow_painting import flow_painting
+from handstyle.painting.portrait import portrait_masks, portrait_scene
 from handstyle.painting.town import QUAY, WATER, draw_church, draw_houses, draw_lamps, draw_quay, draw_trees
 
-__all__ = ["flow_painting", "night_scene"]
+__all__ = ["flow_painting", "night_scene", "portrait_masks", "portrait_scene"]
 
 GRID = 2  # samples a pixel side
 MOON = (0.735, 0.165, 0.046)  # place across, place down, radius

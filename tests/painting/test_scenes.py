@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from handstyle.painting.canvas import Canvas, bloom, clouds
-from handstyle.painting.scenes import flow_painting, night_scene
+from handstyle.painting.scenes import flow_painting, night_scene, portrait_masks, portrait_scene
 
-PICTURES = [night_scene, flow_painting]
+PICTURES = [night_scene, flow_painting, portrait_scene]
 
 
 @pytest.mark.parametrize("draw", PICTURES)
@@ -48,6 +48,26 @@ def test_the_painting_is_strokes_not_noise_and_not_flat():
         xx, yy, xy = (dx[block] ** 2).mean(), (dy[block] ** 2).mean(), (dx[block] * dy[block]).mean()
         coherence.append(np.hypot(xx - yy, 2 * xy) / (xx + yy + 1e-9))
     assert np.median(coherence) > 0.5
+
+
+@pytest.mark.parametrize("size", [(1, 1), (33, 20), (96, 80)])
+def test_the_masks_of_the_portrait_divide_it(size):
+    masks = portrait_masks(*size)
+    assert list(masks) == ["face", "hair", "clothes", "background"]
+    for mask in masks.values():
+        assert mask.shape == size
+        assert mask.dtype == np.float32
+        assert mask.min() >= 0
+    np.testing.assert_allclose(sum(masks.values()), 1, atol=1e-6)
+
+
+def test_the_masks_lie_on_the_portrait():
+    portrait, masks = portrait_scene(96, 80).astype(float), portrait_masks(96, 80)
+    mean = {name: (portrait * m[..., None]).sum((0, 1)) / m.sum() for name, m in masks.items()}
+    assert mean["hair"][0] > 2 * mean["hair"][2]  # red
+    assert mean["clothes"][2] > 2 * mean["clothes"][0]  # teal
+    assert mean["face"].mean() > 1.3 * mean["background"].mean()
+    assert all(m.mean() > 0.08 and m.max() == 1 for m in masks.values())
 
 
 def test_a_polygon_covers_its_area_to_a_part_of_a_pixel():
