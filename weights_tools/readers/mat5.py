@@ -1,0 +1,202 @@
+"""MATLAB's level 5 files, as far as a network needs them: cells, structures, numbers, text.
+
+The format is a sequence of elements, each a tag (type, size) and its data; an array is an element whose data are
+elements, and a top-level array may be compressed (MathWorks, "MAT-File Format", version 5). `scipy.io.loadmat` reads
+it too, but trusts the sizes that a file declares; this reader streams, keeps nothing larger than a VGG's kernel, and
+bounds the number of elements, so that a file of a few bytes cannot ask for gigabytes.
+"""
+
+import io
+import math
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handstyle.foundations.errors import HandstyleError
+from handstyle.network.weights import MOST_VALUES
+
+_MATRIX, _COMPRESSED = 14, 15
+_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8", 16: "u1"}
+_CELL, _STRUCT, _CHAR = 1, 2, 4
+_NUMBERS = range(6, 16)
+MOST_ELEMENTS = 20_000
+DEEPEST = 12
+
+
+class Skipped:
+    """Stands for an array too large for a VGG's convolution: the fully connected layers."""
+
+
+class _Source:
+    """Bytes of the file, or of a compressed element, in order; compressed ones are unpacked as they are asked for."""
+
+    def __init__(self, file: io.BufferedReader, size: int, compressed: bool) -> None:
+        self.file, self.left = file, size
+        self.unpack = zlib.decompressobj() if compressed else None
+        self.ready = b""
+
+    def take(self, count: int) -> bytes:
+        """Return exactly `count` bytes."""
+        parts = []
+        while count > 0:
+            part = self._some(min(count, 1 << 20))
+            if not part:
+                raise HandstyleError("the file is cut short")
+            parts.append(part)
+            count -= len(part)
+        return b"".join(parts)
+
+    def skip(self, count: int) -> None:
+        """Pass over bytes without keeping them."""
+        while count > 0:
+            part = self._some(min(count, 1 << 20))
+            if not part:
+                raise HandstyleError("the file is cut short")
+            count -= len(part)
+
+    def _some(self, most: int) -> bytes:
+        if self.unpack is None:
+            part = self.file.read(min(most, self.left))
+            self.left -= len(part)
+            return part
+        while not self.unpack.eof:
+            fed = self.unpack.unconsumed_tail
+            if not fed:
+                fed = self.file.read(min(1 << 16, self.left))
+                self.left -= len(fed)
+                if not fed:
+                    return b""
+            if part := self.unpack.decompress(fed, most):
+                return part
+        return b""
+
+    def leave(self) -> None:
+        """Move the file behind the element."""
+        self.file.seek(self.left, io.SEEK_CUR)
+
+
+def read_mat(path: Path, wanted: str) -> Any:
+    """Read one variable.
+
+    Parameters
+    ----------
+    path : Path
+        Of a level 5 file.
+    wanted : str
+        The variable's name.
+
+    Returns
+    -------
+    nested lists (cells), lists of dict (structures), arrays, str
+        Arrays larger than a VGG's kernel are `Skipped`.
+
+    Raises
+    ------
+    HandstyleError
+        If the file is damaged or lacks the variable.
+    """
+    with path.open("rb") as file:
+        if file.read(128)[126:128] != b"IM":
+            raise HandstyleError("a MATLAB file from a big-endian machine, which is not supported")
+        for _ in range(100):
+            tag = file.read(8)
+            if len(tag) < 8:
+                break
+            kind, size = struct.unpack("<II", tag)
+            source = _Source(file, size, kind == _COMPRESSED)
+            if kind == _COMPRESSED:
+                kind, size = struct.unpack("<II", source.take(8))
+            if kind == _MATRIX:
+                reader = _Reader(source)
+                name, value = reader.matrix(size, 0, wanted)
+                if name == wanted:
+                    return value
+            source.leave()
+    raise HandstyleError(f"a MATLAB file without the variable {wanted}: not MatConvNet's")
+
+
+class _Reader:
+    def __init__(self, source: _Source) -> None:
+        self.source, self.elements = source, 0
+
+    def _tag(self) -> tuple[int, int, bytes | None]:
+        # A small element keeps up to four bytes of data within the tag, and its size in the upper half of the type.
+        self.elements += 1
+        if self.elements > MOST_ELEMENTS:
+            raise HandstyleError(f"more than {MOST_ELEMENTS} parts: no network has so many")
+        word, size = struct.unpack("<II", head := self.source.take(8))
+        if word >> 16:
+            return word & 0xFFFF, word >> 16, head[4 : 4 + min(word >> 16, 4)]
+        return word, size, None
+
+    def _data(self, most: int = 4096) -> tuple[int, bytes]:
+        kind, size, data = self._tag()
+        if data is None:
+            if size > most:
+                raise HandstyleError("a damaged MATLAB file (a name or shape that is too long)")
+            data = self.source.take(size)
+            self.source.skip(-size % 8)
+        return kind, data
+
+    def matrix(self, size: int, depth: int, wanted: str | None = None) -> tuple[str, Any]:
+        """Read an array's elements, whose tag has been read; a variable that is not wanted ends after its name."""
+        if size == 0:
+            return "", []
+        if depth > DEEPEST:
+            raise HandstyleError(f"arrays nested more than {DEEPEST} deep: no network is")
+        array_class = self._data()[1][0]
+        dims = np.frombuffer(self._data()[1], "<i4").tolist()
+        count = math.prod(dims)
+        if not dims or min(dims) < 0:
+            raise HandstyleError("a damaged MATLAB file (an array without a shape)")
+        name = self._data()[1].decode("latin1")
+        if wanted is not None and name != wanted:
+            return name, None
+        if array_class == _CELL:
+            return name, self._children(count, depth)
+        if array_class == _STRUCT:
+            return name, self._structs(count, depth)
+        if array_class == _CHAR or array_class in _NUMBERS:
+            return name, self._numbers(dims, count, array_class == _CHAR)
+        raise HandstyleError(f"an array of MATLAB's class {array_class}, which no network has")
+
+    def _children(self, count: int, depth: int) -> list[Any]:
+        values = []
+        for _ in range(min(count, MOST_ELEMENTS + 1)):
+            kind, size, _ = self._tag()
+            if kind != _MATRIX:
+                raise HandstyleError("a damaged MATLAB file (a cell that is no array)")
+            values.append(self.matrix(size, depth + 1)[1])
+        return values
+
+    def _structs(self, count: int, depth: int) -> list[dict[str, Any]]:
+        (width,) = struct.unpack("<i", self._data()[1])
+        text = self._data(1 << 16)[1]
+        if not 0 < width <= 256:
+            raise HandstyleError("a damaged MATLAB file (a structure without names)")
+        fields = [text[i : i + width].split(b"\0")[0].decode("latin1") for i in range(0, len(text), width)]
+        values = self._children(count * len(fields), depth)
+        return [
+            dict(zip(fields, values[i : i + len(fields)], strict=False)) for i in range(0, len(values), len(fields))
+        ]
+
+    def _numbers(self, dims: list[int], count: int, text: bool) -> Any:
+        kind, size, data = self._tag()
+        if kind not in _TYPES:
+            raise HandstyleError(f"a damaged MATLAB file (numbers of type {kind})")
+        dtype = np.dtype("<" + _TYPES[kind])
+        if data is None:
+            if size > MOST_VALUES * 8:
+                self.source.skip(size + -size % 8)
+                return Skipped()
+            data = self.source.take(size)
+            self.source.skip(-size % 8)
+        values = np.frombuffer(data, dtype, count=len(data) // dtype.itemsize)
+        if text:
+            return "".join(map(chr, values.tolist()[:4096]))
+        if values.size != count:
+            raise HandstyleError("a damaged MATLAB file (an array with more or fewer values than its shape)")
+        return values.reshape(dims, order="F")

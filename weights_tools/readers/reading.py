@@ -1,0 +1,187 @@
+"""What a reader hands over, the names that published files give their layers, and the bounds that all readers keep.
+
+A reader knows one file format. It returns kernels as (3, 3, C, K) for cross-correlation, *as the format defines it*;
+whether the file keeps to its format is the business of `weights_tools.convention` and `weights_tools.verify`.
+"""
+
+import mmap
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
+from handstyle.network.vgg import ARCHITECTURES, convolution_names
+from handstyle.network.weights import MOST_VALUES
+
+Order = Literal["BGR", "RGB"]
+Layers = dict[str, tuple[Array, Array]]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The convolutions of a file, before anything is decided about them.
+
+    Parameters
+    ----------
+    layout : str
+        What the file was recognised as, in words.
+    architecture : {"vgg16", "vgg19"}
+        By the number and names of the layers.
+    layers : dict of str to (w, b)
+        ``conv1_1`` … to float32 (3, 3, C, K), cross-correlation, and (K,).
+    order : {"BGR", "RGB"} or None
+        The order of colours that the format fixes; None where the format leaves it to the network.
+    turned : bool
+        Whether the format is that of a library that flips kernels, so that the reader rotated them by 180 degrees.
+    """
+
+    layout: str
+    architecture: str
+    layers: Layers
+    order: Order | None = None
+    turned: bool = False
+
+
+def map_file(path: Path) -> memoryview:
+    """Map a file into memory: a slice costs nothing until it is read, and the map closes with its last slice."""
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def check_shape(name: str, shape: Iterable[Any]) -> tuple[int, ...]:
+    """Return the shape as ints, or raise `HandstyleError` if it is no shape of a VGG's convolution or bias.
+
+    Called before anything of the declared size is allocated.
+    """
+    sides = tuple(int(side) for side in shape)
+    count = 1
+    for side in sides:
+        if side < 0:
+            raise HandstyleError(f"layer {name} declares a shape with a negative side")
+        count *= side
+    if len(sides) > 5 or count > MOST_VALUES:
+        raise HandstyleError(f"layer {name} declares {sides[:6]}, more than any VGG has")
+    return sides
+
+
+def from_oihw(w: Array) -> Array:  # (K, C, 3, 3) -> (3, 3, C, K)
+    """Lead a kernel in the order of Caffe, PyTorch and ONNX to that of this package."""
+    if w.ndim != 4:
+        raise HandstyleError(f"a kernel has shape {w.shape}, expected four axes (K, C, 3, 3)")
+    return np.ascontiguousarray(w.transpose(2, 3, 1, 0), np.float32)
+
+
+def as_hwio(w: Array) -> Array:  # (3, 3, C, K) -> (3, 3, C, K)
+    """Copy a kernel that already lies in this package's order."""
+    return np.ascontiguousarray(w, np.float32)
+
+
+def indexed_names(architecture: str) -> dict[int, str]:
+    """Return torchvision's position in ``features`` of each convolution: 0 is conv1_1, 2 conv1_2, 5 conv2_1, ….
+
+    Each convolution is followed by a rectifier, each block by a pool; all of them count (torchvision, models/vgg.py).
+    """
+    positions, position = {}, 0
+    for block, count in enumerate(ARCHITECTURES[architecture], 1):
+        for index in range(1, count + 1):
+            positions[position] = f"conv{block}_{index}"
+            position += 2
+        position += 1
+    return positions
+
+
+_INDEXED = re.compile(r"(?:^|.*\.)(\d{1,3})\.(weight|bias)$")
+_NAMED = re.compile(r"(?:^|.*[./])conv(\d)_(\d)[._/](weights?|bias(?:es)?|kernel|W|w|b)(?::0)?$")
+_WEIGHT = {"weight", "weights", "kernel", "W", "w"}
+
+
+def name_keys(keys: Iterable[str]) -> tuple[str, dict[str, tuple[str, str]]]:
+    """Find the convolutions of a VGG among the names in a file.
+
+    Parameters
+    ----------
+    keys : iterable of str
+        Names such as ``features.0.weight`` (torchvision, timm), ``conv1_1.bias`` or ``conv1_1_W``.
+
+    Returns
+    -------
+    architecture : str
+        ``vgg16`` or ``vgg19``.
+    pairs : dict
+        ``conv1_1`` … to the keys of its kernel and its bias.
+
+    Raises
+    ------
+    HandstyleError
+        If the names are those of another network, or a kernel lacks its bias.
+    """
+    keys = [key for key in keys if isinstance(key, str)]
+    if any(key.endswith("running_mean") for key in keys):
+        raise HandstyleError("a network with batch normalisation: only VGG-16 and VGG-19 without it are read")
+    named: dict[str, dict[str, str]] = {}
+    indexed: dict[int, dict[str, str]] = {}
+    for key in keys:
+        if match := _NAMED.match(key):
+            kind = "w" if match[3] in _WEIGHT else "b"
+            named.setdefault(f"conv{match[1]}_{match[2]}", {})[kind] = key
+        elif "classifier" not in key and (match := _INDEXED.match(key)):
+            indexed.setdefault(int(match[1]), {})["w" if match[2] == "weight" else "b"] = key
+    if named:
+        architecture = architecture_of(named)
+        found = named
+    elif indexed:
+        for architecture in ARCHITECTURES:
+            positions = indexed_names(architecture)
+            if set(indexed) == set(list(positions)[: len(indexed)]):
+                break
+        else:
+            raise HandstyleError(
+                f"layers at positions {', '.join(map(str, sorted(indexed)[:8]))} …: neither VGG-16 nor VGG-19"
+            )
+        found = {positions[i]: pair for i, pair in indexed.items()}
+    else:
+        some = ", ".join(key[:40] for key in keys[:3]) or "nothing"
+        raise HandstyleError(f"no convolution of a VGG among its names (it holds {some})")
+    for name, pair in found.items():
+        if set(pair) != {"w", "b"}:
+            raise HandstyleError(f"layer {name} has only a {'kernel' if 'w' in pair else 'bias'}, expected both")
+    order = [name for name in convolution_names(architecture) if name in found]
+    return architecture, {name: (found[name]["w"], found[name]["b"]) for name in order}
+
+
+def architecture_of(names: Iterable[str]) -> str:
+    """Return ``vgg19`` if one of its own layers is among the names, else ``vgg16``; refuse names of neither."""
+    names = set(names)
+    for architecture in ("vgg16", "vgg19"):
+        if names <= set(convolution_names(architecture)):
+            return architecture
+    strange = sorted(names - set(convolution_names("vgg19")))[0]
+    raise HandstyleError(f"layer {strange[:40]} found, but neither VGG-16 nor VGG-19 has such a layer")
+
+
+def name_in_order(count: int) -> tuple[str, list[str]]:
+    """Name convolutions known only by their order: 13 are VGG-16's, 16 are VGG-19's."""
+    for architecture in ARCHITECTURES:
+        names = convolution_names(architecture)
+        if count == len(names):
+            return architecture, names
+    raise HandstyleError(f"{count} convolutions found: VGG-16 has 13, VGG-19 has 16")
+
+
+def collect(
+    pairs: Mapping[str, tuple[Any, Any]], fetch: Callable[[str, Any], Array], lead: Callable[[Array], Array]
+) -> Layers:
+    """Fetch each kernel and bias; `fetch` gets the layer's name and the reader's own handle."""
+    layers: Layers = {}
+    for name, (kernel, bias) in pairs.items():
+        w, b = fetch(name, kernel), fetch(name, bias)
+        try:
+            layers[name] = lead(w), np.ascontiguousarray(b.reshape(-1), np.float32)
+        except HandstyleError as error:
+            raise HandstyleError(f"layer {name}: {error}") from None
+    return layers

@@ -1,0 +1,35 @@
+"""safetensors: torchvision's and timm's key names, read by the `safetensors` library (the extra ``weights``)."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
+from weights_tools.readers.reading import Reading, check_shape, collect, from_oihw, name_keys
+
+
+def read_safetensors(path: Path) -> Reading:
+    """Read a ``.safetensors`` file; the tensors are views of the file until copied."""
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError:
+        raise HandstyleError("to read it, install safetensors: pip install 'handstyle[weights]'") from None
+    try:
+        with safe_open(path, framework="np") as file:
+            keys: list[str] = list(file.keys())
+            architecture, pairs = name_keys(keys)
+
+            def fetch(name: str, key: Any) -> Array:
+                part = file.get_slice(key)
+                check_shape(name, part.get_shape())
+                if part.get_dtype() not in ("F32", "F16", "F64"):
+                    raise HandstyleError(f"layer {name} holds {part.get_dtype()}, expected F32, F16 or F64")
+                values: Array = np.asarray(file.get_tensor(key))
+                return values
+
+            layers = collect(pairs, fetch, from_oihw)
+    except SafetensorError as error:
+        raise HandstyleError(f"damaged safetensors ({' '.join(str(error).split())})") from None
+    return Reading("safetensors", architecture, layers)

@@ -1,0 +1,270 @@
+"""PyTorch's ``.pth``: the zip archive (since 1.6), the stream before it, and the tar archive of 0.1.
+
+All three hold a pickle that describes tensors as views (offset, shape, stride) of storages, and the storages as plain
+bytes (torch/serialization.py). The pickle is run by `PickleMachine`, which knows tensors, ordered dictionaries, and no
+other name; only the storages that a convolution needs are read.
+"""
+
+import struct
+import tarfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
+from weights_tools.readers.pickle_machine import Name, Names, PickleMachine
+from weights_tools.readers.reading import Reading, check_shape, collect, from_oihw, map_file, name_keys
+
+# The number 0x1950a86a20f9469cfc6c, with which the stream begins, as the pickle's LONG1 writes it.
+MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
+
+_DTYPES = {"Float": "<f4", "Half": "<f2", "Double": "<f8", "Long": "<i8", "Int": "<i4", "Byte": "u1", "Bool": "?"}
+_STATES = ("state_dict", "model_state_dict", "model")
+MOST_STORAGES = 1000
+LARGEST_PICKLE = 1 << 22
+
+
+@dataclass
+class Storage:
+    """Bytes of one dtype, fetched when asked for."""
+
+    dtype: np.dtype[Any]
+    count: int
+    fetch: Callable[[], memoryview | bytes]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A view of a storage, in values, not bytes."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    def values(self, name: str) -> Array:
+        """Copy the view out of its storage, after its shape and extent have been found plausible."""
+        check_shape(name, self.shape)
+        if self.storage.dtype.kind != "f":
+            raise HandstyleError(f"layer {name} holds {self.storage.dtype}, expected floating point")
+        if len(self.shape) != len(self.stride) or self.offset < 0 or any(step < 0 for step in self.stride):
+            raise HandstyleError(f"layer {name} is no view of its storage")
+        last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.stride, strict=True))
+        data = self.storage.fetch()
+        if 0 in self.shape or (last + 1) * self.storage.dtype.itemsize > len(data):
+            raise HandstyleError(f"layer {name} reaches beyond its storage: the file is cut short")
+        flat = np.frombuffer(data, self.storage.dtype, count=last + 1)[self.offset :]
+        steps = [step * flat.itemsize for step in self.stride]
+        view = np.lib.stride_tricks.as_strided(flat, self.shape, steps, writeable=False)
+        return np.array(view)
+
+
+def _integers(values: Any) -> tuple[int, ...]:
+    if not isinstance(values, tuple) or len(values) > 8 or not all(type(value) is int for value in values):
+        raise HandstyleError("a damaged pickle (a tensor without a shape)")
+    return values
+
+
+def _rebuild_tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Tensor:
+    if not isinstance(storage, Storage) or type(offset) is not int:
+        raise HandstyleError("a damaged pickle (a tensor without a storage)")
+    return Tensor(storage, offset, _integers(shape), _integers(stride))
+
+
+def _rebuild_parameter(data: Any, *_: Any) -> Any:
+    return data
+
+
+def _dictionary(items: Any = ()) -> dict[Any, Any]:
+    # Python 2 pickles an ordered dictionary with a list of [key, value] lists as its argument.
+    pairs = items if isinstance(items, list) else []
+    result = {}
+    for pair in pairs:
+        if not isinstance(pair, list | tuple) or len(pair) != 2 or not isinstance(pair[0], str | int):
+            raise HandstyleError("a damaged pickle (an ordered dictionary of what are no pairs)")
+        result[pair[0]] = pair[1]
+    return result
+
+
+def _storage_type(*_: Any) -> None:
+    raise HandstyleError("a damaged pickle (a storage type that is called)")
+
+
+_NAMES: Names = {
+    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("collections", "OrderedDict"): _dictionary,
+    **{("torch", f"{kind}Storage"): _storage_type for kind in _DTYPES},
+    **{("torch.cuda", f"{kind}Storage"): _storage_type for kind in _DTYPES},
+    **{("torch", f"{kind}Tensor"): _storage_type for kind in _DTYPES},
+    **{("torch.cuda", f"{kind}Tensor"): _storage_type for kind in _DTYPES},
+}
+
+
+def _dtype(kind: Any) -> np.dtype[Any]:
+    if not isinstance(kind, Name) or not kind.name.endswith("Storage"):
+        raise HandstyleError("a damaged pickle (a storage without a type)")
+    return np.dtype(_DTYPES[kind.name.removesuffix("Storage")])
+
+
+def _text(value: Any) -> Any:
+    return bytes(value).decode("latin1") if isinstance(value, memoryview) and len(value) < 4096 else value
+
+
+def _reading(state: Any, layout: str) -> Reading:
+    for key in _STATES:
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+            break
+    if not isinstance(state, dict):
+        raise HandstyleError("a PyTorch file, but not a state dictionary: save model.state_dict()")
+    tensors = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    architecture, pairs = name_keys(tensors)
+    return Reading(layout, architecture, collect(pairs, lambda name, key: tensors[key].values(name), from_oihw))
+
+
+def read_torch_zip(path: Path) -> Reading:
+    """Read the zip archive: ``NAME/data.pkl`` and the storages ``NAME/data/KEY``."""
+    with zipfile.ZipFile(path) as archive:
+        names = set(archive.namelist())
+        pickle_name = next(name for name in sorted(names, key=len) if name.endswith("data.pkl"))
+        root = pickle_name.removesuffix("data.pkl")
+        if f"{root}byteorder" in names and _entry(archive, f"{root}byteorder", 64) != b"little":
+            raise HandstyleError("written on a big-endian machine, which is not supported")
+
+        def persistent(key: Any) -> Storage:
+            kind, storage_key, count = _storage_id(key)
+            dtype = _dtype(kind)
+
+            def fetch() -> bytes:
+                check_shape(f"storage {storage_key}", (count,))
+                return _entry(archive, f"{root}data/{storage_key}", count * dtype.itemsize)
+
+            return Storage(dtype, count, fetch)
+
+        program = memoryview(_entry(archive, pickle_name, LARGEST_PICKLE))
+        state, _ = PickleMachine(program, _NAMES, persistent).load()
+        return _reading(state, "PyTorch, zip")
+
+
+def _entry(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+    # At most `most` bytes are unpacked, whatever the archive declares: a bomb ends here.
+    with archive.open(name) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise HandstyleError(f"its entry {name} is larger than it may be")
+    return data
+
+
+def _storage_id(key: Any) -> tuple[Any, str, int]:
+    if not isinstance(key, tuple) or len(key) < 5 or _text(key[0]) != "storage" or type(key[4]) is not int:
+        raise HandstyleError("a damaged pickle (a reference that names no storage)")
+    name = _text(key[2])
+    if not isinstance(name, str) or key[4] < 0:
+        raise HandstyleError("a damaged pickle (a storage without a key)")
+    return key[1], name, key[4]
+
+
+def read_torch_stream(path: Path) -> Reading:
+    """Read the stream: five pickles (magic number, protocol, system, state, keys), then each storage."""
+    view, position = map_file(path), 0
+    for _ in range(3):
+        _, position = PickleMachine(view, _NAMES).load(position)
+    storages: dict[str, Storage] = {}
+
+    def persistent(key: Any) -> Storage:
+        kind, name, count = _storage_id(key)
+        # A sixth part, if it is not None, makes it a view of a storage; PyTorch writes none for a network's state.
+        if len(key) > 5 and key[5] is not None:
+            raise HandstyleError("storages that are views of others, which no network's state needs")
+        if name not in storages:
+            storages[name] = Storage(_dtype(kind), count, lambda: b"")
+        return storages[name]
+
+    state, position = PickleMachine(view, _NAMES, persistent).load(position)
+    keys, position = PickleMachine(view, _NAMES).load(position)
+    if not isinstance(keys, list) or len(keys) > MOST_STORAGES:
+        raise HandstyleError("a damaged PyTorch stream (no list of storages)")
+    for key in map(_text, keys):
+        if not isinstance(key, str) or key not in storages:
+            raise HandstyleError("a damaged PyTorch stream (a storage that nothing refers to)")
+        position = _place(view, position, storages[key])
+    return _reading(state, "PyTorch, stream")
+
+
+def _place(view: memoryview, position: int, storage: Storage) -> int:
+    # A storage is its number of values, eight bytes, and the values.
+    if position + 8 > len(view):
+        raise HandstyleError("the file is cut short within its storages")
+    count: int = struct.unpack("<q", view[position : position + 8])[0]
+    end = position + 8 + count * storage.dtype.itemsize
+    if count < 0 or end > len(view):
+        raise HandstyleError("the file is cut short within its storages")
+    storage.fetch = lambda: view[position + 8 : end]
+    return end
+
+
+def read_torch_tar(path: Path) -> Reading:
+    """Read the tar archive of PyTorch 0.1: the members ``storages``, ``tensors`` and ``pickle``."""
+    with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
+        places: dict[str, tuple[int, int]] = {}
+        for _ in range(16):
+            member = archive.next()
+            if member is None:
+                break
+            if member.isreg() and not member.issparse():
+                places[member.name.removeprefix("./")] = member.offset_data, member.size
+    if missing := {"storages", "tensors", "pickle"} - set(places):
+        raise HandstyleError(f"a tar archive without {sorted(missing)[0]}: not PyTorch's")
+    whole = map_file(path)
+    parts = {name: whole[start : start + size] for name, (start, size) in places.items()}
+    view = parts["storages"]
+    count, position = PickleMachine(view, _NAMES).load()
+    storages: dict[str, Storage] = {}
+    for _ in range(_count(count)):
+        description, position = PickleMachine(view, _NAMES).load(position)
+        key, _, kind = _three(description)
+        storage = Storage(_dtype(kind), 0, lambda: b"")
+        position = _place(view, position, storage)
+        storages[str(_text(key))] = storage
+    views, _ = PickleMachine(view, _NAMES).load(position)
+    if views != []:
+        raise HandstyleError("storages that are views of others, which no network's state needs")
+
+    view = parts["tensors"]
+    count, position = PickleMachine(view, _NAMES).load()
+    tensors: dict[str, Tensor] = {}
+    for _ in range(_count(count)):
+        description, position = PickleMachine(view, _NAMES).load(position)
+        key, storage_key, _ = _three(description)
+        (axes,) = struct.unpack_from("<i", view, position)
+        if not 0 <= axes <= 8:
+            raise HandstyleError("a damaged PyTorch archive (a tensor without a shape)")
+        numbers = struct.unpack_from(f"<{2 * axes + 1}q", view, position + 8)
+        position += 8 + 8 * len(numbers)
+        storage = storages[str(_text(storage_key))]
+        tensors[str(_text(key))] = Tensor(storage, numbers[-1], numbers[:axes], numbers[axes : 2 * axes])
+
+    def persistent(key: Any) -> Any:
+        return tensors.get(str(_text(key)))
+
+    state, _ = PickleMachine(parts["pickle"], _NAMES, persistent).load()
+    return _reading(state, "PyTorch, tar")
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= MOST_STORAGES:
+        raise HandstyleError("a damaged PyTorch archive (an implausible number of parts)")
+    return int(value)
+
+
+def _three(value: Any) -> tuple[Any, Any, Any]:
+    if not isinstance(value, tuple) or len(value) != 3:
+        raise HandstyleError("a damaged PyTorch archive (a part without its description)")
+    return value[0], value[1], value[2]
