@@ -1,0 +1,248 @@
+"""The engine that runs VGG fast: the same layers, fewer passes over memory.
+
+The layers are grouped into stages: a convolution with the rectifier and the pool that follow it, as far as no tap needs
+what lies between. Each stage reads the previous one's output once and writes its own once. What does not fit a
+stage (a rectifier after a tapped convolution, a pool that rounds up over an odd side) runs as the
+reference does, as a layer of its own.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
+from handstyle.kernels import im2col, winograd
+from handstyle.kernels.fused import (
+    ArraySource,
+    MaskSink,
+    RectifyPoolSink,
+    RectifySink,
+    Sink,
+    Source,
+    SpreadSource,
+    StoreSink,
+    bits_shape,
+    pour,
+)
+from handstyle.kernels.workspace import Arena, Team
+from handstyle.network.padding import pad_backward, pad_forward
+from handstyle.network.sequence import Cache, Convolution, Features, Layer, Pool, ReLU, check_taps, deepest
+
+# (H, W, C, K, adjoint) of a convolution -> outputs of a Winograd tile, or 0 for im2col
+Choice = Callable[[int, int, int, int, bool], int]
+
+
+@dataclass
+class _Stage:
+    """Layers that run together, and what the backward sweep needs of them."""
+
+    layers: tuple[Layer, ...]
+    shape: tuple[int, int, int] = (0, 0, 0)  # of the convolution's output
+    cache: Cache = None  # of a layer that runs as the reference does
+    bits: Array | None = None  # of the rectifier
+    pool_bits: Array | None = None  # of rectifier and pool together
+
+    @property
+    def name(self) -> str:
+        return self.layers[-1].name
+
+    @property
+    def is_fused(self) -> bool:
+        return isinstance(self.layers[0], Convolution)
+
+
+@dataclass
+class FusedEngine:
+    """Runs a tuple of layers in fused stages; see `sequence_forward` for the contract.
+
+    Parameters
+    ----------
+    name : str
+        In reports.
+    choose : callable
+        Which kernel a convolution is given.
+    team : Team
+        Threads. Matrix products stay in the thread that asks for them.
+
+    Notes
+    -----
+    The memory of one evaluation is kept for the next. A tapped feature is the caller's for as long as it
+    is held; the sweep itself keeps bits, no features.
+    """
+
+    name: str
+    choose: Choice
+    team: Team = field(default_factory=Team)
+
+    def __post_init__(self) -> None:
+        self.arena = Arena()
+        self._last: tuple[Any, ...] = ()
+
+    def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
+        """See `sequence_forward`."""
+        wanted = check_taps(layers, taps)
+        run = layers[: deepest(layers, wanted)]
+        self._check(run, x)
+        if (x.shape, x.dtype) != self._last:
+            self.arena.trim()
+            self._last = x.shape, x.dtype
+        features: Features = {}
+        stages = _stages(run, wanted, x.shape)
+        with self.team.single_threaded_blas():
+            for stage in stages:
+                x = self._stage_forward(stage, x, wanted, features)
+        return features, stages
+
+    def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
+        """See `sequence_backward`."""
+        stages: list[_Stage] = caches
+        names = [layer.name for stage in stages for layer in stage.layers]
+        if beyond := set(dfeatures).difference(names):
+            raise HandstyleError(f"no cache for {', '.join(sorted(beyond))}: run forward with these taps first")
+        if names[-1] not in dfeatures:
+            raise HandstyleError(f"no gradient for {names[-1]}, the deepest layer that forward ran to")
+        with self.team.single_threaded_blas():
+            dx = self._below_tap(stages[-1], dfeatures[names[-1]])
+            for i in reversed(range(len(stages))):
+                dx = self._stage_backward(stages[i], stages[i - 1] if i else None, dx, dfeatures)
+        return dx
+
+    def _check(self, layers: tuple[Layer, ...], x: Array) -> None:
+        if not isinstance(x, np.ndarray):
+            raise HandstyleError(
+                f"kernels {self.name} run on NumPy arrays; use kernels reference, or the backend's own"
+            )
+        for layer in layers:
+            if isinstance(layer, Convolution) and layer.w.dtype != x.dtype:
+                raise HandstyleError(
+                    f"{layer.name}: weights are {layer.w.dtype}, the picture is {x.dtype}; convert one with astype"
+                )
+        if x.dtype not in (np.float32, np.float64):
+            raise HandstyleError(f"kernels {self.name} compute in float32 or float64, not {x.dtype}")
+
+    def _stage_forward(self, stage: _Stage, x: Array, wanted: set[str], features: Features) -> Array:
+        if not stage.is_fused:
+            x, stage.cache = stage.layers[0].forward(x)
+            if stage.name in wanted:
+                features[stage.name] = x
+            return x
+        convolution, take = stage.layers[0], self.arena.take
+        assert isinstance(convolution, Convolution)
+        H, W, _ = x.shape
+        K = convolution.w.shape[3]
+        stage.shape = (H, W, K)
+        names = [layer.name for layer in stage.layers]
+        pool = stage.layers[-1]
+        sink: Sink
+        y: Array
+        if len(stage.layers) == 1:
+            y = take((H, W, K), x.dtype)
+            sink = StoreSink(y)
+        else:
+            rectified = None
+            if not isinstance(pool, Pool) or names[1] in wanted:
+                y, stage.bits = take((H, W, K), x.dtype), take(bits_shape(stage.shape), np.uint8)
+                sink = rectified = RectifySink(y, stage.bits)
+                if names[1] in wanted:
+                    features[names[1]] = y
+            if isinstance(pool, Pool):
+                y, stage.pool_bits = take((H // 2, W // 2, K), x.dtype), take(bits_shape(stage.shape), np.uint8)
+                sink = RectifyPoolSink(y, stage.pool_bits, pool.kind == "average", rectified)
+        self._convolve(ArraySource(x), convolution, sink, adjoint=False)
+        if stage.name in wanted:
+            features[stage.name] = y
+        return y
+
+    def _stage_backward(self, stage: _Stage, below: _Stage | None, dx: Array, dfeatures: Mapping[str, Array]) -> Array:
+        # `dx` is the gradient at the stage's output, with what enters there and, after a bare rectifier, its mask.
+        if not stage.is_fused:
+            dx = stage.layers[0].backward(dx, stage.cache)
+            return dx if below is None else self._below_tap(below, dx, dfeatures)
+        convolution = stage.layers[0]
+        assert isinstance(convolution, Convolution)
+        source: Source = ArraySource(dx)
+        pool = stage.layers[-1]
+        if isinstance(pool, Pool):
+            assert stage.pool_bits is not None
+            rectifier = stage.layers[1].name
+            entering = dfeatures[rectifier] if rectifier in dfeatures and pool.name != rectifier else None
+            share = 0.25 if pool.kind == "average" else 1.0
+            source = SpreadSource(dx, stage.pool_bits, stage.shape, share, entering, stage.bits)
+        H, W, _ = stage.shape
+        out = self.arena.take((H, W, convolution.w.shape[2]), dx.dtype)
+        sink: Sink = StoreSink(out)
+        if below is not None:
+            entering = dfeatures[below.name] if below.name in dfeatures else None
+            sink = MaskSink(out, _mask(below), entering)
+        self._convolve(source, convolution, sink, adjoint=True)
+        return out
+
+    def _below_tap(self, stage: _Stage, dx: Array, dfeatures: Mapping[str, Array] | None = None) -> Array:
+        # What `MaskSink` does at the end of a convolution, where there is none.
+        entering = dfeatures[stage.name] if dfeatures is not None and stage.name in dfeatures else None
+        bits = _mask(stage)
+        if bits is None:
+            return dx if entering is None else dx + entering
+        out = self.arena.take(dx.shape, dx.dtype)
+        pour(ArraySource(dx), MaskSink(out, bits, entering), self.team, self.arena)
+        return out
+
+    def _convolve(self, source: Source, layer: Convolution, sink: Sink, adjoint: bool) -> None:
+        b = None if adjoint else layer.b
+        if layer.padding == "zero":
+            self._run(source, layer.w, b, sink, adjoint)
+            return
+        # The slow way, in the open: pad, convolve the padded map, and cut. The adjoint of cutting is a ring of zeros.
+        H, W, _ = source.shape
+        x = source.read(slice(0, H), slice(0, W)).reshape(source.shape)
+        x = pad_forward(x, "zero" if adjoint else layer.padding)
+        K = layer.w.shape[2] if adjoint else layer.w.shape[3]
+        ypad = self.arena.take((H + 2, W + 2, K), x.dtype)
+        self._run(ArraySource(x), layer.w, b, StoreSink(ypad), adjoint)
+        y = pad_backward(ypad, layer.padding if adjoint else "zero")
+        pour(ArraySource(y), sink, self.team, self.arena)
+
+    def _run(self, source: Source, w: Array, b: Array | None, sink: Sink, adjoint: bool) -> None:
+        C, K = (w.shape[3], w.shape[2]) if adjoint else w.shape[2:]
+        m = self.choose(*source.shape[:2], C, K, adjoint)
+        if m:
+            winograd.convolve(source, w, b, sink, m, self.team, self.arena, adjoint)
+        else:
+            im2col.convolve(source, w, b, sink, self.team, self.arena, adjoint)
+
+
+def _mask(stage: _Stage) -> Array | None:
+    # The bits that lie directly below a stage's output; those of a pool are applied when the pool is undone.
+    return stage.bits if isinstance(stage.layers[-1], ReLU) and stage.is_fused else None
+
+
+def _stages(layers: tuple[Layer, ...], wanted: set[str], shape: tuple[int, ...]) -> list[_Stage]:
+    stages: list[_Stage] = []
+    H, W = shape[:2]
+    i = 0
+    while i < len(layers):
+        count = 1
+        if isinstance(layers[i], Convolution) and layers[i].name not in wanted and _is(layers, i + 1, ReLU):
+            count = 2
+            if _is(layers, i + 2, Pool) and _pools_evenly(layers[i + 2], H, W):
+                count = 3
+        group = layers[i : i + count]
+        stages.append(_Stage(group))
+        if isinstance(group[-1], Pool):
+            up = group[-1].rounding == "up"
+            H, W = (H + up) // 2, (W + up) // 2
+        i += count
+    return stages
+
+
+def _is(layers: tuple[Layer, ...], i: int, kind: type) -> bool:
+    return i < len(layers) and isinstance(layers[i], kind)
+
+
+def _pools_evenly(pool: Layer, H: int, W: int) -> bool:
+    # Rounding up an even side is rounding down; a side of one pixel rounds down to nothing, which the reference
+    # handles.
+    return isinstance(pool, Pool) and H > 1 and W > 1 and (pool.rounding == "down" or (H % 2 == 0 and W % 2 == 0))

@@ -1,0 +1,256 @@
+"""What is done to a strip of a feature map while it is still in the cache.
+
+A convolution reads its input from a *source* and hands its output, strip by strip, to a *sink*. Sources and sinks do
+what the reference does in passes of its own over memory: the bias and the rectifier, pooling, the masks of both in
+the backward pass, the gradients that enter at taps.
+
+Rectifier and pooling share one mechanism. Both let a gradient through at some pixels and stop it at others, so both
+keep one bit a pixel: where the rectified value is positive and, under a max pool, also the first largest of its
+block. The adjoint of pooling is then *spread and mask*: copy each pooled gradient to its four pixels, and clear the
+bits that are off. A mask is applied as a bitwise and, eight values for each byte looked up.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.kernels.workspace import Arena, Team
+
+ROWS = 8  # rows of a strip where nothing else decides: even, so that it holds whole pooling blocks
+
+
+class Source(Protocol):
+    """Where a convolution reads: rows of a (H, W, C) map, made on demand."""
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+
+    def read(self, y: slice, x: slice) -> Array:  # -> (rows, columns * C), unit stride along a row
+        """Return a part of the map; the caller does not write to it."""
+
+
+class Sink(Protocol):
+    """Where a convolution writes: parts of a (H, W, K) map, each once, in any order, from any thread."""
+
+    def write(self, y: slice, x: slice, part: Array) -> None:  # (rows, columns, K)
+        """Take a part of the map; `part` is scratch and may be overwritten."""
+
+
+def bits_of(positive: Array) -> Array:  # bool (rows, columns, K) -> uint8 (rows, ceil(columns K / 8))
+    """Pack eight values to the byte; each row starts a new byte, so that a strip can be written alone."""
+    return np.packbits(positive.reshape(len(positive), -1), axis=1)
+
+
+def bits_shape(shape: tuple[int, int, int]) -> tuple[int, int]:  # (H, W, K) -> shape of its bits
+    """Return the shape of the packed mask of a map."""
+    return shape[0], -(-shape[1] * shape[2] // 8)
+
+
+@cache
+def _bytes_to_masks(dtype: np.dtype[Any]) -> Array:  # (256, 8): byte -> eight integers, all ones where its bit is set
+    table = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(f"i{dtype.itemsize}")
+    return -table
+
+
+def clear_masked(values: Array, bits: Array, y: slice, x: slice, out: Array) -> None:  # (rows, columns, K)
+    """Write `values` to `out`, with zero where the bit at ``[y, x]`` of the map is off."""
+    rows, columns, K = values.shape
+    packed = bits[y, x.start * K // 8 : -(-x.stop * K // 8)]
+    masks = np.take(_bytes_to_masks(values.dtype), packed, axis=0, mode="clip")  # (rows, bytes, 8)
+    mask = masks.reshape(rows, -1)[:, : columns * K].reshape(rows, columns, K)
+    np.bitwise_and(values.view(mask.dtype), mask, out=out.view(mask.dtype))
+
+
+def is_byte_aligned(channels: int) -> bool:
+    """Tell whether strips may begin at any column: each pixel's bits then fill whole bytes."""
+    return channels % 8 == 0
+
+
+@dataclass
+class ArraySource:
+    """Reads an array as it is."""
+
+    array: Array
+
+    def __post_init__(self) -> None:
+        self.array = np.ascontiguousarray(self.array)
+        self.shape = self.array.shape
+        self.dtype = self.array.dtype
+
+    def read(self, y: slice, x: slice) -> Array:
+        """See `Source`."""
+        _, W, C = self.array.shape
+        rows = self.array[y]
+        return rows.reshape(len(rows), W * C)[:, x.start * C : x.stop * C]
+
+
+@dataclass
+class SpreadSource:
+    """Reads the gradient below a rectifier and a 2x2 pool, from the gradient above the pool.
+
+    Parameters
+    ----------
+    pooled : (h, w, C) array
+        The gradient above the pool.
+    bits : (H, ceil(W C / 8)) uint8 array
+        The mask of pool and rectifier.
+    shape : (H, W, C)
+        Below the pool.
+    share : float
+        1 for max, 1/4 for average.
+    entering : (H, W, C) array, optional
+        A gradient that enters between the rectifier and the pool,
+    entering_bits : uint8 array, optional
+        which passes the rectifier alone.
+    """
+
+    pooled: Array
+    bits: Array
+    shape: tuple[int, int, int]
+    share: float = 1.0
+    entering: Array | None = None
+    entering_bits: Array | None = None
+
+    def __post_init__(self) -> None:
+        self.dtype = self.pooled.dtype
+
+    def read(self, y: slice, x: slice) -> Array:
+        """See `Source`."""
+        h, w, C = self.pooled.shape
+        spread = np.empty((y.stop - y.start, x.stop - x.start, C), self.dtype)
+        for odd_row, odd_column in np.ndindex(2, 2):
+            rows, from_rows = _parity(y, odd_row, h)
+            columns, from_columns = _parity(x, odd_column, w)
+            np.multiply(self.pooled[from_rows, from_columns], self.share, out=spread[rows, columns])
+        spread[max(0, 2 * h - y.start) :] = 0  # an odd last row or column, which pooling dropped
+        spread[:, max(0, 2 * w - x.start) :] = 0
+        clear_masked(spread, self.bits, y, x, spread)
+        if self.entering is not None:
+            assert self.entering_bits is not None
+            entering = np.empty_like(spread)
+            clear_masked(self.entering[y, x], self.entering_bits, y, x, entering)
+            spread += entering
+        return spread.reshape(len(spread), -1)
+
+
+def _parity(span: slice, odd: int, blocks: int) -> tuple[slice, slice]:
+    # The even (or odd) places of a span, counted from its start, and the pooled places they belong to.
+    first = span.start + (odd - span.start) % 2
+    last = min(span.stop, 2 * blocks)
+    count = max(0, (last - first + 1) // 2)
+    offset = first - span.start
+    return slice(offset, offset + 2 * count, 2), slice(first // 2, first // 2 + count)
+
+
+@dataclass
+class StoreSink:
+    """Writes the map as it is."""
+
+    out: Array
+
+    def write(self, y: slice, x: slice, part: Array) -> None:
+        """See `Sink`."""
+        self.out[y, x] = part
+
+
+@dataclass
+class RectifySink:
+    """Rectifies, and keeps one bit a value."""
+
+    out: Array  # (H, W, K)
+    bits: Array
+
+    def write(self, y: slice, x: slice, part: Array) -> None:
+        """See `Sink`."""
+        K = part.shape[2]
+        np.maximum(part, 0, out=self.out[y, x])
+        self.bits[y, x.start * K // 8 : -(-x.stop * K // 8)] = bits_of(part > 0)
+
+
+@dataclass
+class RectifyPoolSink:
+    """Rectifies and pools 2x2 blocks, and keeps one bit for each value below the pool.
+
+    Of the rectified map nothing is stored, unless `rectified` asks for it. An odd last row or column is dropped.
+    """
+
+    out: Array  # (H // 2, W // 2, K)
+    bits: Array  # of (H, W, K)
+    average: bool = False
+    rectified: RectifySink | None = None
+
+    def write(self, y: slice, x: slice, part: Array) -> None:
+        """See `Sink`."""
+        K = part.shape[2]
+        if self.rectified is not None:
+            self.rectified.write(y, x, part)
+        rows, columns = len(part) // 2 * 2, part.shape[1] // 2 * 2
+        open_ = np.zeros(part.shape, bool)
+        whole = part[:rows, :columns]
+        pooled = self.out[y.start // 2 : y.start // 2 + rows // 2, x.start // 2 : x.start // 2 + columns // 2]
+        if self.average:
+            np.maximum(whole, 0, out=whole)
+            np.greater(whole, 0, out=open_[:rows, :columns])
+            across = whole[:, 0::2] + whole[:, 1::2]
+            np.add(across[0::2], across[1::2], out=pooled)
+            pooled *= 0.25
+        else:
+            _max_of_blocks(whole, pooled, open_[:rows, :columns])
+        self.bits[y, x.start * K // 8 : -(-x.stop * K // 8)] = bits_of(open_)
+
+
+def _max_of_blocks(part: Array, out: Array, open_: Array) -> None:  # (2h, 2w, K), (h, w, K), bool (2h, 2w, K)
+    # Columns first, then rows, each time the later one only if it is strictly larger: then the first of equals wins in
+    # reading order, as in the reference.
+    left, right = part[:, 0::2], part[:, 1::2]
+    to_right = right > left
+    across = np.maximum(left, right)
+    upper, lower = across[0::2], across[1::2]
+    to_lower = lower > upper
+    np.maximum(upper, lower, out=out)
+    np.maximum(out, 0, out=out)
+    positive = out > 0
+    in_lower = to_lower & positive
+    in_upper = positive ^ in_lower
+    for i, row in enumerate((in_upper, in_lower)):
+        np.logical_and(row, to_right[i::2], out=open_[i::2, 1::2])
+        np.logical_xor(row, open_[i::2, 1::2], out=open_[i::2, 0::2])
+
+
+@dataclass
+class MaskSink:
+    """Writes a gradient below a rectifier: what arrives, plus what enters at the tap, where the bit is on.
+
+    Without `bits` it adds only, for a tap above a pool.
+    """
+
+    out: Array
+    bits: Array | None = None
+    entering: Array | None = None
+
+    def write(self, y: slice, x: slice, part: Array) -> None:
+        """See `Sink`."""
+        if self.entering is not None:
+            part = np.add(part, self.entering[y, x], out=part)
+        if self.bits is None:
+            self.out[y, x] = part
+        else:
+            clear_masked(part, self.bits, y, x, self.out[y, x])
+
+
+def pour(source: Source, sink: Sink, team: Team, arena: Arena) -> None:
+    """Send a map through a sink without a convolution between."""
+    H, W, C = source.shape
+    scratch = arena.take((team.threads, ROWS, W, C), source.dtype)
+
+    def work(worker: int, strips: Any) -> None:
+        for strip in strips:
+            y = slice(ROWS * strip, min(H, ROWS * (strip + 1)))
+            part = scratch[worker, : y.stop - y.start]
+            np.copyto(part, source.read(y, slice(0, W)).reshape(part.shape))
+            sink.write(y, slice(0, W), part)
+
+    team.run(work, -(-H // ROWS))

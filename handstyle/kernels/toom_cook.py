@@ -1,0 +1,90 @@
+"""The matrices of Winograd's convolution, derived from interpolation points.
+
+A product of polynomials is found by evaluating both at enough points, multiplying the values and interpolating
+(Toom 1963, Cook 1966). A correlation is the transpose of that product, which is Winograd's minimal filtering (1980) as
+Lavin and Gray (arXiv 1509.09308) use it. So three small matrices follow from the points alone, in exact rational
+arithmetic, and none is written down here.
+"""
+
+from fractions import Fraction
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from handstyle.foundations.backend import Array
+
+# The finite points of each tile; infinity is always the last. Chosen by measurement among small powers of two: see
+# `benchmarks/points.py`. The first of them must hold 1, where a bias is added (`BIAS_POINT`).
+POINTS: dict[int, tuple[Fraction, ...]] = {
+    2: tuple(map(Fraction, ("0", "1", "-1"))),
+    4: tuple(map(Fraction, ("0", "1", "-1", "1/2", "-2"))),
+    6: tuple(map(Fraction, ("0", "1", "-1", "1/2", "-2", "2", "-1/2"))),
+}
+BIAS_POINT = 1
+
+
+class Transforms(NamedTuple):
+    """``y = AT [(G w) * (BT x)]`` is the correlation of n inputs with 3 weights, giving m = n - 2 outputs."""
+
+    BT: Array  # (n, n)  input
+    G: Array  # (n, 3)  kernel
+    AT: Array  # (m, n)  output
+
+
+@cache
+def transforms(m: int, dtype: DTypeLike = np.float64) -> Transforms:
+    """Return the transforms of F(m, 3), one dimension; the plane uses them once for rows and once for columns.
+
+    Parameters
+    ----------
+    m : {2, 4, 6}
+        Outputs of one tile, a side.
+    dtype : dtype
+        Of the matrices. They are rounded once, from exact fractions.
+
+    Returns
+    -------
+    Transforms
+
+    Notes
+    -----
+    With V(k) the n x k matrix of the powers 0 … k-1 of the points (for infinity: the leading coefficient), the
+    product of polynomials with m and 3 coefficients is ``V(n)^-1 [(V(m) u) * (V(3) w)]``. Transposed with respect
+    to ``u`` that is ``V(m)^T [(V(3) w) * (V(n)^-T x)]``. Row i of ``V(n)^-T`` is Lagrange's polynomial of
+    point i, whose denominator ``prod_j (p_i - p_j)`` is moved to the kernel's side: it is then applied once a
+    layer and not once a pixel.
+    """
+    points = POINTS[m]
+    n = m + 2
+    BT = [[Fraction(0)] * n for _ in range(n)]
+    G = [[Fraction(0)] * 3 for _ in range(n)]
+    AT = [[Fraction(0)] * n for _ in range(m)]
+    for i, p in enumerate(points):
+        others = [q for q in points if q != p]
+        numerator = _from_roots(others)  # degree n - 2, as the row for infinity takes care of degree n - 1
+        denominator = Fraction(1)
+        for q in others:
+            denominator *= p - q
+        BT[i][: n - 1] = numerator
+        G[i] = [p**k / denominator for k in range(3)]
+        for k in range(m):
+            AT[k][i] = p**k
+    BT[n - 1] = _from_roots(list(points))
+    G[n - 1][2] = AT[m - 1][n - 1] = Fraction(1)
+    exact = (np.array([[float(v) for v in row] for row in matrix]) for matrix in (BT, G, AT))
+    return Transforms(*(_frozen(matrix.astype(dtype)) for matrix in exact))
+
+
+def _from_roots(roots: list[Fraction]) -> list[Fraction]:  # coefficients of prod (x - r), constant first
+    coefficients = [Fraction(1)]
+    for r in roots:
+        shifted = [Fraction(0), *coefficients]
+        coefficients = [s - r * c for s, c in zip(shifted, [*coefficients, Fraction(0)], strict=True)]
+    return coefficients
+
+
+def _frozen(matrix: Array) -> Array:
+    matrix.flags.writeable = False
+    return matrix

@@ -1,0 +1,159 @@
+"""Memory that is taken once, and threads that each run their own matrix products.
+
+Fresh memory is dear: the kernel hands it out page by page, zeroed, on first touch, which for the 300 MB of an
+evaluation takes about a tenth of its time. So an engine keeps what it had. An `Arena` hands out ordinary arrays and
+takes their memory back when the last reference to them goes; nobody can see a buffer that is still in use change.
+"""
+
+import itertools
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+from threadpoolctl import ThreadpoolController
+
+from handstyle.foundations.backend import Array, cpu_count
+
+SEGMENT = 1 << 24  # the least that is asked of the system at once
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
+
+
+class _Loan:
+    """The owner of an array's memory: when it goes, its place in the arena is free again."""
+
+    def __init__(self, segment: Array, start: int, stop: int, returned: "deque[tuple[int, int, int]]") -> None:
+        self.segment, self.start, self.stop, self.returned = segment, start, stop, returned
+
+    def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        self.__array_interface__ = {
+            "version": 3,
+            "data": (self.segment.ctypes.data + self.start, False),
+            "shape": shape,
+            "typestr": dtype.str,
+        }
+        handed = np.asarray(self)
+        del self.__array_interface__
+        return handed
+
+    def __del__(self) -> None:
+        self.returned.append((id(self.segment), self.start, self.stop))  # append is atomic: any thread may drop it
+
+
+class Arena:
+    """Arrays from memory that is reused.
+
+    `take` is `numpy.empty`. The place is found first-fit from the lowest address, so that what an evaluation
+    touches stays small; freed neighbours are joined.
+    """
+
+    def __init__(self) -> None:
+        self._segments: list[Array] = []
+        self._free: dict[int, list[tuple[int, int]]] = {}  # id of the segment -> places, in order
+        self._returned: deque[tuple[int, int, int]] = deque()
+        self._lock = threading.Lock()
+
+    def take(self, shape: Sequence[int], dtype: DTypeLike) -> Array:
+        """Return an uninitialised array; its memory comes back when the array and all its views are gone."""
+        dtype = np.dtype(dtype)
+        shape = tuple(int(n) for n in shape)
+        size = max(1, -(-math.prod(shape) * dtype.itemsize // ALIGNMENT)) * ALIGNMENT
+        with self._lock:
+            self._collect()
+            segment, start = self._find(size)
+        return _Loan(segment, start, start + size, self._returned).array(shape, dtype)
+
+    def trim(self) -> None:
+        """Give segments that are wholly free back to the system."""
+        with self._lock:
+            self._collect()
+            for segment in self._segments[:]:
+                if self._free[id(segment)] == [(0, segment.nbytes)]:
+                    self._segments = [kept for kept in self._segments if kept is not segment]
+                    del self._free[id(segment)]
+
+    @property
+    def reserved(self) -> int:
+        """Bytes taken from the system so far."""
+        return sum(segment.nbytes for segment in self._segments)
+
+    def _find(self, size: int) -> tuple[Array, int]:
+        for segment in self._segments:
+            places = self._free[id(segment)]
+            for i, (start, stop) in enumerate(places):
+                if stop - start >= size:
+                    places[i : i + 1] = [(start + size, stop)] if stop - start > size else []
+                    return segment, start
+        raw = np.empty(max(size, SEGMENT) + ALIGNMENT, np.uint8)
+        skip = -raw.ctypes.data % ALIGNMENT
+        segment = raw[skip : skip + max(size, SEGMENT)]
+        self._segments.append(segment)
+        self._free[id(segment)] = [(size, segment.nbytes)] if segment.nbytes > size else []
+        return segment, 0
+
+    def _collect(self) -> None:
+        while self._returned:
+            key, start, stop = self._returned.popleft()
+            if key not in self._free:
+                continue  # its segment was trimmed; cannot happen while a loan is out, kept for safety of order
+            places = sorted([*self._free[key], (start, stop)])
+            joined = [places[0]]
+            for a, b in places[1:]:
+                if a == joined[-1][1]:
+                    joined[-1] = (joined[-1][0], b)
+                else:
+                    joined.append((a, b))
+            self._free[key] = joined
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
+
+
+class Team:
+    """Threads that share out pieces of work. NumPy lets go of the interpreter while it computes, so they run at once.
+
+    Parameters
+    ----------
+    threads : int, optional
+        By default one for each core this process may use.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads or cpu_count()
+        self._pool = ThreadPoolExecutor(self.threads - 1, "handstyle") if self.threads > 1 else None
+
+    def run(self, work: Callable[[int, Iterator[int]], None], pieces: int) -> None:
+        """Call ``work(worker, indices)`` in every thread; the indices 0 … pieces-1 are dealt out as they are asked for."""
+        counter = itertools.count()  # next() on it is atomic
+
+        def indices() -> Iterator[int]:
+            while (i := next(counter)) < pieces:
+                yield i
+
+        helpers = range(1, min(self.threads, pieces))
+        futures = [self._pool.submit(work, k, indices()) for k in helpers] if self._pool else []
+        try:
+            work(0, indices())
+        finally:
+            for future in futures:
+                future.exception()
+        for future in futures:
+            future.result()
+
+    @contextmanager
+    def single_threaded_blas(self) -> Iterator[None]:
+        """Keep each matrix product in the thread that asked for it, inside this block.
+
+        OpenBLAS runs the products of several threads one after the other when it threads each of them itself
+        (OpenBLAS issue 4217), so either it or the team has the cores.
+        """
+        with _blas().limit(limits=1):
+            yield
