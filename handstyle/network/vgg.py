@@ -120,13 +120,13 @@ def check_layers(weights: Weights) -> None:
     if unknown := [name for name in weights.layers if name not in names]:
         raise HandstyleError(f"weights: layer {unknown[0]} found, but {weights.architecture} has no such layer")
     present = [name for name in names if name in weights.layers]
-    if missing := [name for name in names[: len(present)] if name not in weights.layers]:
+    if missing := [name for name in names[: max(len(present), 1)] if name not in weights.layers]:
         found = f"{len(present)} layers" if present else "no layer"
         raise HandstyleError(f"weights: layer {missing[0]} is missing; {found} of {weights.architecture} found")
     C = 3
     for name in present:
         w, b = weights.layers[name]
-        if w.ndim != 4 or w.shape[:3] != (3, 3, C):
+        if w.ndim != 4 or w.shape[:3] != (3, 3, C) or w.shape[3] == 0:
             raise HandstyleError(f"weights: layer {name} has kernels of shape {w.shape}, expected (3, 3, {C}, K)")
         if b.shape != w.shape[3:]:
             raise HandstyleError(f"weights: layer {name} has a bias of shape {b.shape}, expected {w.shape[3:]}")
