@@ -6,15 +6,17 @@ standard error and exit status 2; a check that fails in status 1; an interruptio
 
 import signal
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import PictureLike, read_picture
@@ -143,7 +145,7 @@ def demo(
 
 def paint(
     content: PictureLike,
-    styles: list[Path] | list[PictureLike],
+    styles: Sequence[PictureLike],
     output: Path,
     config: StyleConfig,
     network: NetworkConfig,
@@ -161,19 +163,30 @@ def paint(
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True),
-        TextColumn("{task.fields[losses]}"),
     )
-    with ProgressBar(*columns, console=err) as bar:
-        task = bar.add_task("painting", total=config.iterations, losses="measuring the targets")
+    with PaintingBar(*columns, console=err) as bar:
+        task = bar.add_task("painting", total=config.iterations)
 
         def show(progress: Progress) -> None:
-            bar.update(task, completed=progress.iteration, losses=losses_line(progress))
+            bar.losses = losses_line(progress)
+            bar.update(task, completed=progress.iteration)
             if save_every and progress.iteration % save_every == 0:
                 write_picture(at_iteration(output, progress.iteration), progress.array, overwrite=overwrite)
 
         result = stylize(photograph, paintings, network=loaded, config=config, callback=show)
     result.save(output, overwrite=overwrite)
     return report(result, output)
+
+
+class PaintingBar(ProgressBar):
+    """A progress bar with the losses on a line of their own, so that a narrow terminal shows them whole."""
+
+    losses = "measuring the targets"
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Yield the bar and the line below it."""
+        yield self.make_tasks_table(self.tasks)
+        yield Text(self.losses, overflow="ellipsis", no_wrap=True)
 
 
 def report(result: Result, output: Path) -> int:
@@ -191,7 +204,7 @@ def losses_line(progress: Progress) -> str:
     """Return the losses by kind of term, and the evaluations, for the progress bar."""
     kinds: dict[str, float] = {}
     for name, value in progress.terms.items():
-        kind = name.split()[0]
+        kind = "tv" if name == "total variation" else name.split()[0]
         kinds[kind] = kinds.get(kind, 0.0) + value
     terms = "  ".join(f"{kind} {value:.3g}" for kind, value in kinds.items())
     return f"loss {progress.value:.4g} ({terms})  {progress.evaluations} evaluations"

@@ -4,6 +4,7 @@ import os
 from importlib.resources import as_file, files
 from pathlib import Path
 
+import handstyle.kernels  # noqa: F401  the fast engines register themselves
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.sequence import ENGINES
