@@ -104,8 +104,7 @@ def _masks(canvas: Canvas) -> dict[str, Floats]:
     clothes = clothes * (1 - np.clip(face + hair, 0, 1))
     parts = {"face": face, "hair": hair, "clothes": clothes}
     parts["background"] = np.clip(1 - face - hair - clothes, 0, 1)
-    total = sum(parts.values())
-    return {name: (part / total).astype(np.float32) for name, part in parts.items()}
+    return {name: part.astype(np.float32) for name, part in parts.items()}
 
 
 def _shade(relief: Floats, canvas: Canvas) -> Floats:  # (H, W), in units of the face -> (H, W), cosine to the light
