@@ -7,10 +7,12 @@ Keras' ``notop`` file is read here too, because it is HDF5 and is what most peop
 """
 
 import hashlib
+import io
+import math
 import os
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -18,6 +20,7 @@ from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.picture_writing import replace_file
 from handstyle.network.vgg import Weights, check_layers, convolution_names
 
 FORMAT = "handstyle-weights 1"
@@ -83,10 +86,13 @@ def _read_keras(file: h5py.File) -> Weights:
         if not (group_name.startswith("block") and "_conv" in group_name):
             continue
         name = group_name.replace("block", "conv").replace("_conv", "_", 1)
-        datasets = [_text(dataset) for dataset in file[group_name].attrs["weight_names"]]
+        group = _member(file, group_name)
+        if not isinstance(group, h5py.Group):
+            raise HandstyleError(f"weights: layer {name} is missing its group {group_name}")
+        datasets = [_text(dataset) for dataset in group.attrs["weight_names"]]
         if len(datasets) != 2:
-            raise HandstyleError(f"layer {name} has {len(datasets)} arrays, expected a kernel and a bias")
-        w, b = (_dataset(file[group_name], dataset, name) for dataset in datasets)
+            raise HandstyleError(f"weights: layer {name} has {len(datasets)} arrays, expected a kernel and a bias")
+        w, b = (_dataset(group, dataset, name) for dataset in datasets)
         layers[name] = (w, b)
     architecture = "vgg19" if {"conv3_4", "conv4_4", "conv5_4"} & set(layers) else "vgg16"
     for name in convolution_names(architecture):
@@ -105,13 +111,29 @@ def _text(name: bytes | str) -> str:
 
 
 def _dataset(group: h5py.Group, key: str, layer: str) -> Array:
-    if not isinstance(group.get(key), h5py.Dataset):
+    dataset = _member(group, key)
+    if not isinstance(dataset, h5py.Dataset):
         raise HandstyleError(f"weights: layer {layer} is missing its dataset {key}")
-    dataset = group[key]
-    if dataset.size is None or dataset.size > MOST_VALUES:
-        raise HandstyleError(f"weights: layer {layer} declares {dataset.shape}, more than any VGG has")
+    if dataset.shape is None or dataset.dtype.kind != "f":
+        raise HandstyleError(f"weights: layer {layer} holds {dataset.dtype}, expected floating point")
+    if dataset.is_virtual or dataset.external:
+        raise HandstyleError(f"weights: layer {layer} keeps its values in another file")
+    # HDF5 allocates a whole chunk to read one value, so a chunk may not be large either.
+    for shape in (dataset.shape, dataset.chunks or ()):
+        if math.prod(shape) > MOST_VALUES:
+            raise HandstyleError(f"weights: layer {layer} declares {shape}, more than any VGG has")
     values: Array = np.asarray(dataset[()], np.float32)
     return values
+
+
+def _member(group: h5py.Group, path: str) -> Any:
+    # By hard links only: a soft or external link could lead into another file, which the fingerprint does not cover.
+    node: Any = group
+    for part in path.split("/"):
+        if not isinstance(node, h5py.Group) or not isinstance(node.get(part, getlink=True), h5py.HardLink):
+            return None
+        node = node.get(part)
+    return node
 
 
 def write_weights(path: str | os.PathLike[str], weights: Weights, dtype: DTypeLike = np.float32) -> None:
@@ -140,19 +162,15 @@ def write_weights(path: str | os.PathLike[str], weights: Weights, dtype: DTypeLi
         "architecture": weights.architecture,
         "convention": weights.convention,
     }
-    try:
-        handle, temporary = tempfile.mkstemp(suffix=".part", prefix=path.name, dir=path.parent)
-        os.close(handle)
-    except OSError as error:
-        raise HandstyleError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
-    try:
-        with h5py.File(temporary, "w") as file:
-            file.attrs.update(root)
-            for name, (w, b) in weights.layers.items():
-                file[f"{name}/w"], file[f"{name}/b"] = w.astype(dtype), b.astype(dtype)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        file.attrs.update(root)
+        for name, pair in weights.layers.items():
+            for key, values in zip("wb", pair, strict=True):
+                if np.abs(values).max(initial=0) > np.finfo(dtype).max:
+                    raise HandstyleError(f"weights: layer {name} holds values too large for {np.dtype(dtype)}")
+                file[f"{name}/{key}"] = values.astype(dtype)
+    replace_file(path, content.getvalue())
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
