@@ -1,6 +1,6 @@
 """The table of contents: every chapter, its number, title, page and modules. The one place where they are written.
 
-`index.md` gives the pages in the same order; `tests/docs/test_docs.py` holds the two, the pages and the package together.
+`index.md` gives the pages in this order; `tests/docs/test_docs.py` holds all of them together.
 """
 
 from typing import NamedTuple

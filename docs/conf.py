@@ -5,6 +5,7 @@ pages, the fonts are the reader's own, and no page names another host except in 
 """
 
 import hashlib
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 for folder in (ROOT, HERE, HERE / "_ext"):
     sys.path.insert(0, str(folder))
+# The cells run in processes of their own, which must find the package, the figures and the solutions too.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(HERE), os.environ.get("PYTHONPATH", "")])
 
 project = "handstyle"
 author = "The handstyle developers"
@@ -28,6 +31,7 @@ extensions = [
     "sphinxcontrib.bibtex",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinx_togglebutton",
     "sphinx_exercise",
     "book",  # _ext/book.py: figures, vendored MathJax, chapter numbers, generated pages
 ]
@@ -38,9 +42,10 @@ nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!handstyle).*")]
 suppress_warnings = ["config.cache"]
 
-# --- notebooks ---------------------------------------------------------------------------------------------------------
+# --- notebooks ---------------------------------------------------------------------------------------------------
 nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
+nb_execution_show_tb = True
 nb_execution_timeout = 120
 nb_merge_streams = True
 nb_render_markdown_format = "myst"
@@ -52,7 +57,7 @@ nb_execution_cache_path = str(HERE / "_build" / "cells" / _digest)
 myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath", "fieldlist"]
 myst_heading_anchors = 2
 
-# --- equations ---------------------------------------------------------------------------------------------------------
+# --- equations ---------------------------------------------------------------------------------------------------
 numfig = True
 math_numfig = True
 numfig_secnum_depth = 1
@@ -75,7 +80,7 @@ mathjax3_config = {
     "svg": {"fontCache": "global", "displayAlign": "center"},
 }
 
-# --- reference ---------------------------------------------------------------------------------------------------------
+# --- reference ---------------------------------------------------------------------------------------------------
 default_role = "literal"
 autodoc_typehints = "none"  # numpydoc's Parameters say more: shapes and units
 autodoc_member_order = "bysource"
@@ -86,11 +91,12 @@ bibtex_bibfiles = ["references.bib"]
 bibtex_reference_style = "author_year"
 bibtex_default_style = "plain"
 
-# --- pages -------------------------------------------------------------------------------------------------------------
+# --- pages -------------------------------------------------------------------------------------------------------
 html_theme = "sphinx_book_theme"
 html_title = "handstyle"
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
+html_context = {"default_mode": "auto"}
 html_copy_source = False
 html_show_sphinx = False
 html_last_updated_fmt = None

@@ -1,6 +1,6 @@
 """What the book needs of Sphinx beyond its extensions.
 
-- ``{drawn} name``: the figure that ``fig/name.py`` draws, with its caption, its alternative text and, folded, the script.
+- ``{drawn} name``: what ``fig/name.py`` draws, with its caption, its alternative text and, folded, the script
 - MathJax, copied from the package that carries it to the pages that use it.
 - Chapters numbered through all parts; Sphinx begins again at 1 with each part.
 - Pages generated from the package: the API reference, in the order of the chapters, and the command line's own help.
@@ -13,13 +13,17 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 from chapters import CHAPTERS
+from docutils import nodes
 from docutils.parsers.rst import Directive, directives
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+from sphinx.directives.code import LiteralInclude
 from sphinx.environment import BuildEnvironment
 from sphinx.environment.collectors.toctree import TocTreeCollector
 from sphinx.errors import ExtensionError
@@ -38,9 +42,9 @@ class Drawn(Directive):
 
     required_arguments = 1
     has_content = True
-    option_spec = {"alt": directives.unchanged_required, "width": directives.unchanged}
+    option_spec: ClassVar = {"alt": directives.unchanged_required, "width": directives.unchanged}
 
-    def run(self):  # noqa: D102
+    def run(self):
         name = self.arguments[0]
         if not (DOCS / "fig" / f"{name}.py").is_file():
             raise self.error(f"no script docs/fig/{name}.py draws this figure")
@@ -64,13 +68,40 @@ class Drawn(Directive):
         ]
         return self.parse_text(lines)
 
-    def parse_text(self, lines):  # noqa: D102
-        from docutils import nodes
-
+    def parse_text(self, lines):
         holder = nodes.Element()
         source, _ = self.state_machine.get_source_and_line(self.lineno)
         self.state.nested_parse(StringList(lines, source=source), self.content_offset, holder)
         return holder.children
+
+
+class Quoted(LiteralInclude):
+    """``literalinclude``; of a function quoted by ``:pyobject:``, the docstring's first line stands for the docstring.
+
+    The reference page has the rest. ``:docstring:`` shows it here too.
+    """
+
+    option_spec = LiteralInclude.option_spec | {"docstring": directives.flag}
+
+    def run(self):
+        found = super().run()
+        if "pyobject" in self.options and "docstring" not in self.options:
+            for block in (b for node in found for b in node.findall(nodes.literal_block)):
+                text = shorten_docstrings(block.astext())
+                block.rawsource, block.children = text, []
+                block += nodes.Text(text)
+        return found
+
+
+def shorten_docstrings(code: str) -> str:
+    """Cut each docstring of `code` to its first line."""
+    lines = code.splitlines()
+    functions = [n for n in ast.walk(ast.parse(textwrap.dedent(code))) if isinstance(n, ast.FunctionDef | ast.ClassDef)]
+    for node in sorted((n for n in functions if ast.get_docstring(n)), key=lambda n: -n.lineno):
+        first, last = node.body[0].lineno - 1, node.body[0].end_lineno
+        if last - first > 1:
+            lines[first:last] = [lines[first].rstrip() + '"""']
+    return "\n".join(lines) + "\n"
 
 
 def draw_figures(app: Sphinx) -> None:
@@ -220,13 +251,10 @@ def commands() -> list[tuple[str, ...]]:
     return found
 
 
-def setup(app: Sphinx) -> dict[str, bool]:  # noqa: D103
+def setup(app: Sphinx) -> dict[str, bool]:
     TocTreeCollector.assign_section_numbers = number_chapters_through
     app.add_directive("drawn", Drawn)
-    import os as _o
-    if subprocess.run([sys.executable, "-c", "import handstyle.cli"], cwd=ROOT, capture_output=True, check=False).returncode:
-        write(GENERATED / "command_line.md", "# The command line\n\nwaiting\n")
-        globals()["command_line_page"] = lambda app: None
+    app.add_directive("literalinclude", Quoted, override=True)
     for step in (draw_figures, reference_pages, command_line_page):
         app.connect("builder-inited", step, priority=100)
     app.connect("build-finished", copy_mathjax)

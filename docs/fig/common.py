@@ -1,0 +1,90 @@
+"""What the figures share: two pictures, a network, and a way to save.
+
+The pictures are drawn by the package's own programs and belong to nobody else. The network is the small one that ships
+with the package; where that is missing, one with random weights stands in for it and `network_label` says so.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import cache
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from handstyle.foundations.errors import HandstyleError
+from handstyle.network.vgg import Network, Weights
+from handstyle.painting.networks import EMBEDDED, load_network, load_weights
+from handstyle.painting.scenes import flow_painting, night_scene
+
+BLUE, ORANGE, GREEN, GREY = "#1f5fa8", "#d9622b", "#2e7d5b", "#7a7f87"
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.prop_cycle": mpl.cycler(color=[BLUE, ORANGE, GREEN, GREY, "#8a5aa8"]),
+    "figure.dpi": 110,
+    "savefig.dpi": 160,
+    "svg.hashsalt": "handstyle",
+    "legend.frameon": False,
+}
+plt.rcParams.update(STYLE)
+
+
+@cache
+def photograph(height: int = 96, width: int = 128) -> np.ndarray:  # -> (H, W, 3) float64, 0 to 255
+    """Return the picture whose content is kept: a town at night."""
+    return night_scene(height, width).astype(np.float64)
+
+
+@cache
+def painting(height: int = 96, width: int = 128) -> np.ndarray:  # -> (H, W, 3) float64, 0 to 255
+    """Return the picture whose style is taken: strokes along a flow."""
+    return flow_painting(height, width).astype(np.float64)
+
+
+@cache
+def weights() -> Weights:
+    """Return the weights of the network that ships with the package, or random ones if it is not there."""
+    try:
+        return load_weights(EMBEDDED)
+    except HandstyleError:
+        return load_weights("random")
+
+
+def network(dtype: str = "float64", **options: str) -> Network:
+    """Return the network of the book, on the CPU."""
+    return load_network(weights(), backend="numpy", dtype=dtype, **options)
+
+
+def network_label() -> str:
+    """Return what the network is, in words for a caption."""
+    return weights().provenance.get("network", "unknown network")
+
+
+def show(axes: plt.Axes, picture: np.ndarray, title: str = "", **options) -> None:
+    """Draw a picture, (H, W, 3) 0 to 255 or (H, W), without axes."""
+    if picture.ndim == 3:
+        picture = np.clip(picture, 0, 255).astype(np.uint8)
+    axes.imshow(picture, interpolation="nearest", **options)
+    axes.set_title(title)
+    axes.set_axis_off()
+
+
+def signed(axes: plt.Axes, values: np.ndarray, title: str = "", size: float | None = None) -> None:
+    """Draw a plane of signed numbers: orange above zero, blue below."""
+    size = size or float(np.abs(values).max()) or 1.0
+    show(axes, values, title, cmap="RdBu_r", vmin=-size, vmax=size)
+
+
+def save(figure: Figure, out: str) -> None:
+    """Write the figure and let it go."""
+    figure.savefig(out, bbox_inches="tight", metadata={"Date": None} if str(out).endswith(".svg") else None)
+    plt.close(figure)
+
+
+def command(main: Callable[..., None]) -> None:
+    """Run `main(out, quick=True)`: ``python -m fig.name OUT [--full]``."""
+    main(sys.argv[1], quick="--full" not in sys.argv)
