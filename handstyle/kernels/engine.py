@@ -14,6 +14,7 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.threads import Team, default_team
 from handstyle.kernels import im2col, winograd
 from handstyle.kernels.fused import (
     ArraySource,
@@ -27,7 +28,7 @@ from handstyle.kernels.fused import (
     bits_shape,
     pour,
 )
-from handstyle.kernels.workspace import Arena, Team
+from handstyle.kernels.workspace import Arena
 from handstyle.network.padding import pad_backward, pad_forward
 from handstyle.network.sequence import Cache, Convolution, Features, Layer, Pool, ReLU, check_taps, deepest
 
@@ -75,7 +76,7 @@ class FusedEngine:
 
     name: str
     choose: Choice
-    team: Team = field(default_factory=Team)
+    team: Team = field(default_factory=default_team)
 
     def __post_init__(self) -> None:
         self.arena = Arena()
@@ -175,7 +176,7 @@ class FusedEngine:
         out = self.arena.take((H, W, convolution.w.shape[2]), dx.dtype)
         sink: Sink = StoreSink(out)
         if below is not None:
-            entering = dfeatures[below.name] if below.name in dfeatures else None
+            entering = dfeatures[below.name] if below.name in dfeatures else None  # noqa: SIM401
             sink = MaskSink(out, _mask(below), entering)
         self._convolve(source, convolution, sink, adjoint=True)
         return out

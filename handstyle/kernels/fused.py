@@ -17,7 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from handstyle.foundations.backend import Array
-from handstyle.kernels.workspace import Arena, Team
+from handstyle.foundations.threads import Team
+from handstyle.kernels.workspace import Arena
 
 ROWS = 8  # rows of a strip where nothing else decides: even, so that it holds whole pooling blocks
 

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from handstyle.foundations.backend import Array
+from handstyle.foundations.threads import Team
 from handstyle.kernels.fused import Sink, Source, is_byte_aligned
 from handstyle.kernels.toom_cook import BIAS_POINT, transforms
-from handstyle.kernels.workspace import Arena, Team
+from handstyle.kernels.workspace import Arena
 
 # Products of fewer multiplications than this go through OpenBLAS' kernels for small matrices, which do not copy their
 # operands first: three times as fast for a transform (interface/gemm.c and
@@ -127,7 +128,7 @@ def _by_phases(strips: list["_Strip"], grid: "Grid", U: Array, b: Array | None, 
 def transform_kernels(  # (3, 3, C, K) -> (n², C, K); adjoint: (n², K, C)
     w: Array, m: int, team: Team, arena: Arena, adjoint: bool = False
 ) -> Array:
-    """Transform all kernels of a layer, ``G w Gᵀ`` for each pair of channels, as one product with a Kronecker matrix."""
+    """Transform all kernels of a layer, ``G w Gᵀ`` for each pair of channels, by one Kronecker matrix."""
     C, K = w.shape[2:]
     G = transforms(m, w.dtype).G
     kron = np.kron(G, G)  # (n², 9)
@@ -166,28 +167,28 @@ class Grid:
     @classmethod
     def cut(cls, H: int, W: int, m: int, C: int, K: int, tiles: int) -> "Grid":
         """Choose blocks of at most about `tiles` tiles: as square as may be, since neighbours share an edge."""
-        down, across = -(-H // m), -(-W // m)
+        down, across = _up(H, m), _up(W, m)
         if is_byte_aligned(C) and is_byte_aligned(K):
             wide = min(across, 2 * math.isqrt(tiles))
-            across = -(-across // -(-across // wide))  # equal parts
+            across = _up(across, _up(across, wide))  # equal parts
         rows = max(1, min(down, tiles // across))
-        rows = -(-down // -(-down // rows))
+        rows = _up(down, _up(down, rows))
         return cls(H, W, m, rows, across)
 
     @property
     def parts(self) -> int:
         """Blocks side by side."""
-        return -(-(-(-self.W // self.m)) // self.across)
+        return _up(_up(self.W, self.m), self.across)
 
     @property
     def count(self) -> int:
         """Blocks in all."""
-        return -(-(-(-self.H // self.m)) // self.rows) * self.parts
+        return _up(_up(self.H, self.m), self.rows) * self.parts
 
     def block(self, i: int) -> tuple[int, int, int, int]:
         """Return the first row and column of a block, and how many rows and columns it has; all in tiles."""
         top, left = i // self.parts * self.rows, i % self.parts * self.across
-        return top, left, min(self.rows, -(-self.H // self.m) - top), min(self.across, -(-self.W // self.m) - left)
+        return top, left, min(self.rows, _up(self.H, self.m) - top), min(self.across, _up(self.W, self.m) - left)
 
     def tiles(self, i: int) -> int:
         """Return how many tiles a block has."""
@@ -196,7 +197,7 @@ class Grid:
 
 
 class _Views(NamedTuple):
-    """A thread's scratch, seen as what each step reads and writes. R, windows, V, M; then Z and Y in the place of R, V."""
+    """A thread's scratch, seen as each step reads and writes it; Z and Y take the place of R and V."""
 
     R: Array  # (rows, n, length): transformed along rows
     windows: Array  # (rows, n, across, n, C): the same memory, overlapping
@@ -287,6 +288,10 @@ class _Strip:
         x = slice(m * left, min(self.grid.W, m * (left + across)))
         done = views.Y.reshape(m * rows, m * across, K)
         self.sink.write(y, x, done[: y.stop - y.start, : x.stop - x.start])
+
+
+def _up(a: int, b: int) -> int:
+    return -(-a // b)
 
 
 def _step(entries: int) -> int:  # columns of a product that stays small, in whole cache lines

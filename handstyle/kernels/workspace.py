@@ -1,25 +1,20 @@
-"""Memory that is taken once, and threads that each run their own matrix products.
+"""Memory that is taken once and used again.
 
 Fresh memory is dear: the kernel hands it out page by page, zeroed, on first touch, which for the 300 MB of an
 evaluation takes about a tenth of its time. So an engine keeps what it had. An `Arena` hands out ordinary arrays and
 takes their memory back when the last reference to them goes; nobody can see a buffer that is still in use change.
 """
 
-import itertools
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
-from threadpoolctl import ThreadpoolController
 
-from handstyle.foundations.backend import Array, cpu_count
+from handstyle.foundations.backend import Array
 
 SEGMENT = 1 << 24  # the least that is asked of the system at once
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
@@ -110,50 +105,3 @@ class Arena:
                 else:
                     joined.append((a, b))
             self._free[key] = joined
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController().select(user_api="blas")
-
-
-class Team:
-    """Threads that share out pieces of work. NumPy lets go of the interpreter while it computes, so they run at once.
-
-    Parameters
-    ----------
-    threads : int, optional
-        By default one for each core this process may use.
-    """
-
-    def __init__(self, threads: int | None = None) -> None:
-        self.threads = threads or cpu_count()
-        self._pool = ThreadPoolExecutor(self.threads - 1, "handstyle") if self.threads > 1 else None
-
-    def run(self, work: Callable[[int, Iterator[int]], None], pieces: int) -> None:
-        """Call ``work(worker, indices)`` in every thread; the indices 0 … pieces-1 are dealt out as they are asked for."""
-        counter = itertools.count()  # next() on it is atomic
-
-        def indices() -> Iterator[int]:
-            while (i := next(counter)) < pieces:
-                yield i
-
-        helpers = range(1, min(self.threads, pieces))
-        futures = [self._pool.submit(work, k, indices()) for k in helpers] if self._pool else []
-        try:
-            work(0, indices())
-        finally:
-            for future in futures:
-                future.exception()
-        for future in futures:
-            future.result()
-
-    @contextmanager
-    def single_threaded_blas(self) -> Iterator[None]:
-        """Keep each matrix product in the thread that asked for it, inside this block.
-
-        OpenBLAS runs the products of several threads one after the other when it threads each of them itself
-        (OpenBLAS issue 4217), so either it or the team has the cores.
-        """
-        with _blas().limit(limits=1):
-            yield

@@ -6,10 +6,15 @@ statistic (`moments_forward`, with its adjoint) and a function of the statistic 
 styles and exact tiles are then the same mechanism.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.threads import default_team
 
 # Pixels whose products are summed in the features' own dtype before they join the float64 total: long enough for
 # the matrix product to run at full speed, short enough that float32 keeps six digits of the sum.
@@ -62,14 +67,20 @@ def moments_forward(f: Array, weight: Array | None = None) -> Moments:  # (h, w,
     C = f.shape[2]
     F = f.reshape(-1, C)  # (M, C)
     q = None if weight is None else weight.reshape(-1, 1)
-    sums, outer = xp.zeros(C, xp.float64), xp.zeros((C, C), xp.float64)
-    for start in range(0, len(F), STRIP):
-        strip = F[start : start + STRIP]
-        weighted = strip if q is None else q[start : start + STRIP] * strip
-        sums += weighted.sum(axis=0)
-        outer += weighted.T @ strip
+    strips = _strips(len(F))
+    parts: list[Array] = [F] * len(strips)
+
+    def work(_: int, pieces: Iterator[int]) -> None:
+        for i in pieces:
+            strip = F[strips[i]]
+            weighted = strip if q is None else q[strips[i]] * strip
+            # The sums are a row of products with one: a product is faster than a sum down the columns.
+            parts[i] = xp.concatenate((xp.ones((1, len(strip)), f.dtype) @ weighted, weighted.T @ strip))
+
+    _share_out(xp, work, len(strips))
+    total = sum((part.astype(xp.float64) for part in parts), xp.zeros((C + 1, C), xp.float64))  # always in this order
     count = float(len(F)) if q is None else float(q.sum(dtype=xp.float64))
-    return Moments(count, sums, outer)
+    return Moments(count, total[0], total[1:])
 
 
 def moments_backward(  # Moments (gradients), (h, w, C), (h, w, 1) -> (h, w, C)
@@ -94,9 +105,38 @@ def moments_backward(  # Moments (gradients), (h, w, C), (h, w, 1) -> (h, w, C)
     (h, w, C) array
         Of `f`'s dtype.
     """
-    symmetric = (dmoments.outer + dmoments.outer.T).astype(f.dtype)
-    df: Array = f @ symmetric + dmoments.sums.astype(f.dtype)
-    return df if weight is None else weight * df
+    xp = namespace(f)
+    C = f.shape[2]
+    symmetric, sums = (dmoments.outer + dmoments.outer.T).astype(f.dtype), dmoments.sums.astype(f.dtype)
+    has_sums = xp is not np or bool(sums.any())  # a GPU would have to be waited for, which costs more than the sum
+    F = f.reshape(-1, C)
+    q = None if weight is None else weight.reshape(-1, 1)
+    dF = xp.empty_like(F)
+    strips = _strips(len(F))
+
+    def work(_: int, pieces: Iterator[int]) -> None:
+        for i in pieces:
+            part = xp.matmul(F[strips[i]], symmetric, out=dF[strips[i]])
+            if has_sums:
+                part += sums
+            if q is not None:
+                part *= q[strips[i]]
+
+    _share_out(xp, work, len(strips))
+    df: Array = dF.reshape(f.shape)
+    return df
+
+
+def _strips(length: int) -> list[slice]:
+    return [slice(start, start + STRIP) for start in range(0, length, STRIP)]
+
+
+def _share_out(xp: Any, work: Callable[[int, Iterator[int]], None], pieces: int) -> None:
+    # A GPU has its own thousands of threads; only NumPy's strips are dealt out to the cores.
+    if xp is np:
+        default_team().run(work, pieces)
+    else:
+        work(0, iter(range(pieces)))
 
 
 def style_loss(  # Moments, Moments -> value, Moments (gradients)

@@ -74,8 +74,12 @@ class StyleTerm:
 
     def __call__(self, f: Array) -> tuple[float, Array]:  # (h, w, C) -> value, (h, w, C)
         """Return the unweighted value and gradient."""
+        return self.weighted(f, 1.0)
+
+    def weighted(self, f: Array, weight: float) -> tuple[float, Array]:  # (h, w, C) -> value, (h, w, C)
+        """Return the unweighted value and the gradient times `weight`, applied where it is C² numbers and not f's."""
         value, dmoments = style_loss(moments_forward(f, self.mask), self.target, self.scale)
-        return value, moments_backward(dmoments, f, self.mask)
+        return value, moments_backward(dmoments.scaled(weight), f, self.mask)
 
 
 @dataclass(frozen=True)
@@ -253,9 +257,12 @@ class _Entering(Mapping[str, Array]):
 def _weighted_gradient(terms: list[Term], f: Array, ledger: dict[str, float]) -> Array:
     total: Array | None = None
     for term in terms:
-        value, df = term(f)
+        if isinstance(term, StyleTerm):
+            value, df = term.weighted(f, term.weight)
+        else:
+            value, df = term(f)
+            df = df * term.weight
         ledger[term.name] = term.weight * value
-        df = df * term.weight
         total = df if total is None else total + df
     assert total is not None
     return total

@@ -1,4 +1,4 @@
-"""Every fast convolution against the reference, and against its own adjoint; sides that fit no tile, down to one pixel."""
+"""Every fast convolution against the reference and against its own adjoint, at sides that fit no tile."""
 
 from collections.abc import Callable
 
@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.gradcheck import check_adjoint
+from handstyle.foundations.threads import Team
 from handstyle.kernels import im2col, winograd
 from handstyle.kernels.fused import ArraySource, StoreSink
-from handstyle.kernels.workspace import Arena, Team
+from handstyle.kernels.workspace import Arena
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
 
 TEAM, ARENA = Team(2), Arena()

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.threads import Team
 from handstyle.kernels.engine import FusedEngine
-from handstyle.kernels.workspace import Team
 from handstyle.network.vgg import Network, build_network, random_weights
 
 KERNELS = ["im2col", "winograd", "auto"]
@@ -20,7 +20,7 @@ STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
 def slim(pooling: str = "max", padding: str = "zero", rounding: str = "down", widths: tuple[int, ...] = ()) -> Network:
     weights = random_weights("vgg19", widths or (8, 16, 8, 24, 8), seed=5)
     rng = np.random.default_rng(6)
-    for w, b in weights.layers.values():
+    for _, b in weights.layers.values():
         b += rng.normal(0, 0.3, b.shape)
     return build_network(weights, pooling, padding, rounding).astype(np.float64)
 

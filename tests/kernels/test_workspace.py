@@ -3,11 +3,10 @@
 import gc
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handstyle.kernels.workspace import Arena, Team
+from handstyle.kernels.workspace import Arena
 
 
 @given(st.lists(st.tuples(st.integers(0, 5000), st.booleans(), st.integers(0, 10)), max_size=60))
@@ -55,28 +54,3 @@ def test_arrays_are_aligned_and_of_the_shape_asked_for() -> None:
         assert array.flags.c_contiguous
         assert array.flags.writeable
         assert array.ctypes.data % 64 == 0
-
-
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_a_team_does_each_piece_once(threads: int) -> None:
-    done = np.zeros(50, int)
-
-    def work(worker: int, pieces: object) -> None:
-        for i in pieces:  # type: ignore[attr-defined]
-            done[i] += 1
-
-    team = Team(threads)
-    for _ in range(20):
-        team.run(work, 50)
-    assert (done == 20).all()
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_an_error_in_any_thread_is_raised(threads: int) -> None:
-    def work(worker: int, pieces: object) -> None:
-        for i in pieces:  # type: ignore[attr-defined]
-            if i == 7:
-                raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        Team(threads).run(work, 20)
