@@ -19,7 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import PictureLike, read_picture
+from handstyle.foundations.image import fitted_size
+from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.config import StyleConfig
@@ -106,9 +107,7 @@ def stylize_command(
     if save_every < 0:
         raise HandstyleError(f"--save-every {save_every}: must be 0 or more")
     config.check()
-    outputs = [output, *(at_iteration(output, i) for i in saved_iterations(config.iterations, save_every))]
-    for path in outputs:
-        check_writable(path, overwrite)
+    check_outputs(output, config, save_every, overwrite)  # once more in `paint`, which has read the photograph
     return paint(
         content, [style, *more_styles], output, config, network, network.load(precision), save_every, overwrite
     )
@@ -156,6 +155,7 @@ def paint(
     """Run `stylize` with a progress bar, save what it returns and say why it stopped; return the exit status."""
     config.check_layers(loaded)
     photograph, paintings = read_picture(content), [read_picture(style) for style in styles]
+    check_outputs(output, config, save_every, overwrite, photograph)
     backend = backend_of(loaded)
     out.print(f"network {described(network.weights)}, kernels {loaded.engine.name}, {backend.name} on {backend.device}")
     columns = (
@@ -176,6 +176,18 @@ def paint(
         result = stylize(photograph, paintings, network=loaded, config=config, callback=show)
     result.save(output, overwrite=overwrite)
     return report(result, output)
+
+
+def check_outputs(
+    output: Path, config: StyleConfig, save_every: int, overwrite: bool, photograph: Picture | None = None
+) -> None:
+    """Refuse an output that could not be written; with the photograph, also one that could not hold it."""
+    alpha, size = False, None
+    if photograph is not None:
+        alpha = photograph.alpha is not None
+        size = fitted_size(photograph.pixels.shape[:2], config.size, name=photograph.source)
+    for path in [output, *(at_iteration(output, i) for i in saved_iterations(config.iterations, save_every))]:
+        check_writable(path, overwrite, alpha=alpha, size=size)
 
 
 class PaintingBar(ProgressBar):

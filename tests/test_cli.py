@@ -70,6 +70,14 @@ def test_a_mistake_is_one_line_and_status_2(folder, arguments, words):
     assert sorted(folder.iterdir()) == before
 
 
+def test_a_transparent_photograph_is_not_painted_for_a_jpeg(folder):
+    Image.new("RGBA", (40, 40), (200, 100, 50, 100)).save(folder / "clear.png")
+    done = run("stylize", "clear.png", "style.png", "-o", "out.jpg", *FAST, cwd=folder)
+    assert done.returncode == 2
+    assert "transparency" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
 def test_interruption_keeps_the_best_picture_and_says_where(folder):
     command = [sys.executable, "-m", "handstyle", "stylize", "content.png", "style.png", "-o", "out.png", *FAST]
     process = subprocess.Popen(
