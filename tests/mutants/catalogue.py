@@ -1,0 +1,326 @@
+"""Forty ways to get it wrong.
+
+Every function here takes the place of one function of the package and is wrong in one respect. `table.py` says what
+each breaks, which check must reject it and what a person would see; the book quotes both. They are written as such bugs
+are written in the wild: plausibly.
+"""
+
+import numpy as np
+
+from handstyle.foundations.backend import namespace
+from handstyle.foundations.image import preprocess_forward
+from handstyle.losses.content import content_loss
+from handstyle.losses.style import Moments, style_loss
+from handstyle.network.convolution import conv3x3_forward
+from handstyle.network.padding import pad_backward, pad_forward
+from handstyle.network.sequence import deepest
+
+# --- padding and convolution -------------------------------------------------------------------------------------
+
+
+def border_cut_instead_of_folded(dxpad, mode):
+    return dxpad[1:-1, 1:-1].copy()
+
+
+def corners_forgotten(dxpad, mode):
+    d = dxpad.copy()
+    d[2, 1:-1] += d[0, 1:-1]
+    d[-3, 1:-1] += d[-1, 1:-1]
+    d[1:-1, 2] += d[1:-1, 0]
+    d[1:-1, -3] += d[1:-1, -1]
+    return d[1:-1, 1:-1].copy()
+
+
+def shift_not_reversed(dy, cache):
+    w, _ = cache
+    H, W, _ = dy.shape
+    dypad = pad_forward(dy)
+    return sum(dypad[i : i + H, j : j + W] @ w[i, j].T for i, j in np.ndindex(3, 3))
+
+
+def crop_off_by_one(dy, cache):
+    w, _ = cache
+    H, W, _ = dy.shape
+    dxpad = namespace(dy).zeros((H + 2, W + 2, w.shape[2]), dy.dtype)
+    for i, j in np.ndindex(3, 3):
+        dxpad[i : i + H, j : j + W] += dy @ w[i, j].T
+    return dxpad[:H, :W]
+
+
+def channels_not_transposed(dy, cache):
+    w, padding = cache
+    H, W, _ = dy.shape
+    dxpad = namespace(dy).zeros((H + 2, W + 2, w.shape[2]), dy.dtype)
+    for i, j in np.ndindex(3, 3):
+        dxpad[i : i + H, j : j + W] += dy @ w[i, j]
+    return pad_backward(dxpad, padding)
+
+
+def rows_and_columns_exchanged(dy, cache):
+    w, padding = cache
+    H, W, _ = dy.shape
+    dxpad = namespace(dy).zeros((H + 2, W + 2, w.shape[2]), dy.dtype)
+    for i, j in np.ndindex(3, 3):
+        dxpad[i : i + H, j : j + W] += dy @ w[j, i].T
+    return pad_backward(dxpad, padding)
+
+
+def border_wraps_around(dy, cache):
+    w, _ = cache
+    xp = namespace(dy)
+    return sum(xp.roll(dy @ w[i, j].T, (i - 1, j - 1), axis=(0, 1)) for i, j in np.ndindex(3, 3))
+
+
+def kernel_flipped(x, w, b, padding="zero"):
+    return conv3x3_forward(x, w[::-1, ::-1], b, padding)
+
+
+def weight_gradient_without_the_border(dy, x, padding="zero"):
+    K, C = dy.shape[2], x.shape[2]
+    dw = namespace(dy, x).zeros((3, 3, C, K), dy.dtype)
+    inner = dy[1:-1, 1:-1]
+    H, W, _ = inner.shape
+    for i, j in np.ndindex(3, 3):
+        dw[i, j] = x[i : i + H, j : j + W].reshape(-1, C).T @ inner.reshape(-1, K)
+    return dw
+
+
+def bias_gradient_averaged(dy):
+    return dy.mean(axis=(0, 1))
+
+
+# --- rectifier and pooling, as functions of the gradient and of the input -------------------------------------------
+
+
+def mask_from_the_gradient(dy, x):
+    return namespace(dy).where(dy > 0, dy, 0)
+
+
+def mask_forgotten(dy, x):
+    return dy
+
+
+def gradient_at_zero(dy, x):
+    return namespace(dy).where(x >= 0, dy, 0)
+
+
+def every_tie_gets_the_gradient(dy, x):
+    H, W = 2 * dy.shape[0], 2 * dy.shape[1]
+    x = x[:H, :W]
+    largest = x.reshape(H // 2, 2, W // 2, 2, -1).max(axis=(1, 3), keepdims=True)
+    dx = (x.reshape(H // 2, 2, W // 2, 2, -1) == largest) * dy[:, None, :, None]
+    return dx.reshape(H, W, -1)
+
+
+def gradient_to_the_first_pixel(dy, x):
+    dx = namespace(dy).zeros(x.shape, dy.dtype)
+    dx[: 2 * dy.shape[0] : 2, : 2 * dy.shape[1] : 2] = dy
+    return dx
+
+
+def average_not_divided(dy, cache):
+    _, shape = cache
+    xp = namespace(dy)
+    dx = xp.zeros(shape, dy.dtype)
+    spread = xp.repeat(xp.repeat(dy, 2, axis=0), 2, axis=1)[: shape[0], : shape[1]]
+    dx[: spread.shape[0], : spread.shape[1]] = spread
+    return dx
+
+
+def border_blocks_divided_by_four(dy, cache):
+    return average_not_divided(dy, cache) / 4
+
+
+# --- the chain --------------------------------------------------------------------------------------------------
+
+
+def tap_enters_behind_its_layer(layers, dfeatures, caches):
+    dx = None
+    for layer, cache in zip(reversed(layers[: len(caches)]), reversed(caches), strict=True):
+        if dx is not None:
+            dx = layer.backward(dx, cache)
+        if layer.name in dfeatures:
+            dx = dfeatures[layer.name] if dx is None else dx + dfeatures[layer.name]
+    return dx
+
+
+def tap_overwrites(layers, dfeatures, caches):
+    dx = None
+    for layer, cache in zip(reversed(layers[: len(caches)]), reversed(caches), strict=True):
+        if layer.name in dfeatures:
+            dx = dfeatures[layer.name]
+        dx = layer.backward(dx, cache)
+    return dx
+
+
+def only_the_deepest_tap(layers, dfeatures, caches):
+    dx = None
+    for layer, cache in zip(reversed(layers[: len(caches)]), reversed(caches), strict=True):
+        if layer.name in dfeatures:
+            entering = dfeatures[layer.name]
+            dx = entering if dx is None else dx
+        dx = layer.backward(dx, cache)
+    return dx
+
+
+def rectifier_in_place(layers, x, taps):
+    features, caches = {}, []
+    for layer in layers[: deepest(layers, taps)]:
+        y, cache = layer.forward(x)
+        if layer.name.startswith("relu"):
+            x[...] = y  # saves a feature map, and ruins the one that is tapped before the rectifier
+        x = y
+        caches.append(cache)
+        if layer.name in taps:
+            features[layer.name] = y
+    return features, caches
+
+
+# --- the way into the network -------------------------------------------------------------------------------------
+
+
+def channels_not_reversed(dx, convention):
+    std = namespace(dx).asarray(convention.std, dtype=dx.dtype)
+    return dx / std * (convention.scale / 255)
+
+
+def std_forgotten(dx, convention):
+    if convention.order == "BGR":
+        dx = dx[..., ::-1]
+    return dx * (convention.scale / 255)
+
+
+def mean_in_the_wrong_order(p, convention):
+    right = preprocess_forward(p, convention)
+    mean = namespace(p).asarray(convention.mean, dtype=p.dtype)
+    return right + mean - mean[::-1]
+
+
+# --- the losses -------------------------------------------------------------------------------------------------
+
+
+def gram_gradient_without_the_two(dmoments, f, weight=None):
+    df = f @ dmoments.outer.astype(f.dtype) + dmoments.sums.astype(f.dtype)
+    return df if weight is None else weight * df
+
+
+def gram_gradient_not_symmetric(dmoments, f, weight=None):
+    df = 2 * (f @ dmoments.outer.astype(f.dtype)) + dmoments.sums.astype(f.dtype)
+    return df if weight is None else weight * df
+
+
+def gradient_of_the_sums_ignored(dmoments, f, weight=None):
+    df = f @ (dmoments.outer + dmoments.outer.T).astype(f.dtype)
+    return df if weight is None else weight * df
+
+
+def mask_applied_twice(dmoments, f, weight=None):
+    df = f @ (dmoments.outer + dmoments.outer.T).astype(f.dtype) + dmoments.sums.astype(f.dtype)
+    return df if weight is None else weight * weight * df
+
+
+def mask_not_applied(dmoments, f, weight=None):
+    return f @ (dmoments.outer + dmoments.outer.T).astype(f.dtype) + dmoments.sums.astype(f.dtype)
+
+
+def moments_in_one_float32_sum(f, weight=None):
+    xp = namespace(f)
+    F = f.reshape(-1, f.shape[2])
+    outer = (F[:, :, None] * F[:, None, :]).sum(axis=0, dtype=xp.float32)  # pixel after pixel
+    return Moments(float(len(F)), F.sum(axis=0).astype(xp.float64), outer.astype(xp.float64))
+
+
+def mean_in_the_value_sum_in_the_gradient(moments, target, scale=None):
+    value, d = style_loss(moments, target, scale)
+    return value, Moments(0.0, d.sums, d.outer * moments.count)
+
+
+def divided_by_the_paintings_size(moments, target, scale=None):
+    value, d = style_loss(moments, target, scale)
+    return value, Moments(0.0, d.sums, d.outer * moments.count / target.count)
+
+
+def style_gradient_normalised(moments, target, scale=None):
+    value, d = style_loss(moments, target, scale)
+    xp = namespace(d.outer)
+    return value, Moments(0.0, d.sums, d.outer / (xp.abs(d.outer).mean() + 1e-12))
+
+
+def content_gradient_without_the_two(f, target, scale=None, weight=None):
+    value, df = content_loss(f, target, scale, weight)
+    return value, df / 2
+
+
+def content_gradient_masked_by_the_sign(f, target, scale=None, weight=None):
+    value, df = content_loss(f, target, scale, weight)
+    return value, namespace(f).where(f > 0, df, 0)
+
+
+def variation_wraps_around(p):
+    xp = namespace(p)
+    down, across = p[1:] - p[:-1], p[:, 1:] - p[:, :-1]
+    n = down.size + across.size
+    value = float((down * down).sum() + (across * across).sum()) / n
+    neighbours = sum(xp.roll(p, shift, axis) for axis in (0, 1) for shift in (1, -1))
+    return value, (4 * p - neighbours) * (2 / n)
+
+
+def variation_looks_one_way(p):
+    xp = namespace(p)
+    down, across = p[1:] - p[:-1], p[:, 1:] - p[:, :-1]
+    n = down.size + across.size
+    value = float((down * down).sum() + (across * across).sum()) / n
+    dp = xp.zeros_like(p)
+    dp[:-1] -= down
+    dp[:, :-1] -= across
+    return value, dp * (2 / n)
+
+
+# --- the objective ------------------------------------------------------------------------------------------------
+
+
+def weight_on_the_value_only(terms, f, ledger):
+    total = 0
+    for term in terms:
+        value, df = term(f)
+        ledger[term.name] = term.weight * value
+        total = total + df
+    return total
+
+
+def weight_counted_twice(terms, f, ledger):
+    total = 0
+    for term in terms:
+        value, df = term(f)
+        ledger[term.name] = term.weight * value
+        total = total + term.weight * term.weight * df
+    return total
+
+
+def variation_missing_from_the_value(objective, v):
+    value, gradient = objective(v)
+    return value - objective.ledger["total variation"], gradient
+
+
+def whole_gradient_normalised(objective, v):
+    value, gradient = objective(v)
+    return value, gradient / np.abs(gradient).mean()
+
+
+def picture_clipped_on_the_way_in(objective, v):
+    return objective(np.clip(v, 0, 255))
+
+
+def live_buffer_returned(objective, v):
+    value, gradient = objective(v)
+    if not hasattr(objective, "buffer"):
+        objective.buffer = np.empty_like(gradient)
+    objective.buffer[...] = gradient
+    return value, objective.buffer
+
+
+def gradient_of_the_picture_before(objective, v):
+    value, gradient = objective(v)
+    before = getattr(objective, "before", gradient)
+    objective.before = gradient
+    return value, before

@@ -1,0 +1,331 @@
+"""The checks that each mutant is put to, and that the genuine function passes in the same place.
+
+A subject is a function of the package that a mutant can replace. ``SUBJECTS[subject](candidate)`` puts `candidate` in
+its place and returns the reports of the checks by name.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from pairs import MASK, Pair, convolution_pair, half_square, linear, max_pool_at, moments_pair, relu_at, weight_pair
+
+from handstyle.foundations.backend import Array, choose_backend
+from handstyle.foundations.gradcheck import Report, check_adjoint, check_projection, check_taylor
+from handstyle.foundations.image import CONVENTIONS, preprocess_backward, preprocess_forward
+from handstyle.losses.content import content_loss
+from handstyle.losses.style import moments_backward, moments_forward, style_loss
+from handstyle.losses.total_variation import total_variation
+from handstyle.network.convolution import (
+    conv3x3_backward,
+    conv3x3_bias_gradient,
+    conv3x3_forward,
+    conv3x3_weight_gradient,
+)
+from handstyle.network.padding import pad_backward, pad_forward
+from handstyle.network.pooling import (
+    average_pool_backward,
+    average_pool_forward,
+    max_pool_backward,
+    max_pool_forward,
+)
+from handstyle.network.relu import relu_backward, relu_forward
+from handstyle.network.sequence import sequence_backward, sequence_forward
+from handstyle.network.vgg import Weights, build_network, random_weights
+from handstyle.optimize import objective as objective_module
+from handstyle.optimize.objective import ContentTerm, Objective, StyleTerm, TotalVariationTerm
+
+Reports = dict[str, Report]
+STEPS = (1e-5, 3e-6, 1e-6, 3e-7)  # for whole networks, where the nearest kink is near
+
+
+def draw(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def same(check: str, found: Any, expected: Any, bound: float) -> Report:
+    """Return the report of a comparison: the largest difference, relative to the largest expected value."""
+    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    error = float(np.abs(found - expected).max() / np.abs(expected).max())
+    return Report(check, error <= bound, error, bound)
+
+
+def check_pair(pair: Pair, x: Array | None = None) -> Reports:
+    """Put the questions to a pair, around `x`."""
+    x = draw(*pair.shape) if x is None else x
+    f, gradient = half_square(pair, draw(*pair.forward(x)[0].shape, seed=1))
+    signature = None if pair.signature is None else lambda x: pair.signature(pair.forward(x)[1])
+    return {
+        "adjoint": check_adjoint(*linear(pair, x), x),
+        "projection": check_projection(f, gradient(x), x, signature=signature),
+        "taylor": check_taylor(f, gradient(x), x, signature=signature),
+    }
+
+
+def check_loss(loss: Callable[[Array], tuple[float, Array]], x: Array) -> Reports:
+    """Compare a loss with its gradient, around `x`."""
+    gradient = loss(x)[1]
+    return {
+        "projection": check_projection(lambda x: loss(x)[0], gradient, x),
+        "taylor": check_taylor(lambda x: loss(x)[0], gradient, x),
+    }
+
+
+def padding_adjoint(candidate: Callable[..., Array]) -> Reports:
+    return check_pair(Pair("padding", (5, 7, 3), lambda x: (pad_forward(x, "reflect"), "reflect"), candidate))
+
+
+def convolution_backward(candidate: Callable[..., Array]) -> Reports:
+    return check_pair(replace(convolution_pair("zero", (5, 7, 4), 4), backward=candidate))
+
+
+def slow_convolution(x: Array, w: Array, b: Array) -> Array:
+    """Correlate by the definition, a pixel, a channel and a tap at a time; zero outside."""
+    H, W, C = x.shape
+    y = np.tile(b, (H, W, 1))
+    for h, v, k, i, j, c in product(range(H), range(W), range(w.shape[3]), range(3), range(3), range(C)):
+        if 0 <= h + i - 1 < H and 0 <= v + j - 1 < W:
+            y[h, v, k] += x[h + i - 1, v + j - 1, c] * w[i, j, c, k]
+    return y
+
+
+def convolution_forward(candidate: Callable[..., Any]) -> Reports:
+    x, w, b = draw(5, 7, 3), draw(3, 3, 3, 4, seed=1), draw(4, seed=2)
+    pair = Pair("convolution", x.shape, lambda x: candidate(x, w, b), conv3x3_backward)
+    definition = same("definition", candidate(x, w, b)[0], slow_convolution(x, w, b), 1e-12)
+    return check_pair(pair) | {"definition": definition}
+
+
+def weight_gradient(candidate: Callable[..., Array]) -> Reports:
+    return check_pair(replace(weight_pair("zero"), backward=candidate))
+
+
+def bias_gradient(candidate: Callable[..., Array]) -> Reports:
+    x, w = draw(5, 7, 3), draw(3, 3, 3, 4, seed=1)
+    forward = Pair("bias", (4,), lambda b: (conv3x3_forward(x, w, b)[0], None), lambda dy, _: candidate(dy))
+    return check_pair(forward)
+
+
+def rectifier(candidate: Callable[[Array, Array], Array]) -> Reports:
+    pair = Pair("rectifier", (6, 8, 3), lambda x: (relu_forward(x)[0], x), candidate, relu_at, lambda x: x > 0)
+    tied = np.round(draw(6, 8, 3))  # integers, of which zero is the most frequent
+    return check_pair(pair) | {"ties": check_adjoint(*linear(pair, tied), tied)}
+
+
+def max_pooling(candidate: Callable[[Array, Array], Array]) -> Reports:
+    def choices(x: Array) -> Array:
+        return max_pool_forward(x)[1][0]
+
+    pair = Pair(
+        "max pooling", (6, 8, 3), lambda x: (max_pool_forward(x)[0], x), candidate, max_pool_at("down"), choices
+    )
+    tied = np.maximum(draw(6, 8, 3), 0)  # after a rectifier, where one block in sixteen is all zeros
+    return check_pair(pair) | {"ties": check_adjoint(*linear(pair, tied), tied)}
+
+
+def average_pooling(candidate: Callable[..., Array]) -> Reports:
+    odd = check_pair(Pair("average pooling", (5, 7, 3), lambda x: average_pool_forward(x, "up"), candidate))
+    even = check_pair(Pair("average pooling", (4, 6, 3), lambda x: average_pool_forward(x, "up"), candidate))
+    return odd | {"adjoint, even sides": even["adjoint"]}
+
+
+def network_weights() -> Weights:
+    """Return a random VGG up to relu3_1, a few channels wide, with biases."""
+    weights = random_weights(widths=(4, 5, 6, 6, 6), seed=3, deepest="conv3_1")
+    layers = {name: (w, draw(*b.shape, seed=4).astype(b.dtype) / 10) for name, (w, b) in weights.layers.items()}
+    return replace(weights, layers=layers)
+
+
+def check_sweeps(forward: Callable[..., Any], backward: Callable[..., Array], taps: tuple[str, ...]) -> Reports:
+    """Compare ``½ Σ ‖feature − target‖²`` over several taps with the sweep's gradient."""
+    layers = build_network(network_weights()).astype("float64").layers
+    x = draw(9, 11, 3)
+    targets = {tap: draw(*f.shape, seed=5) for tap, f in sequence_forward(layers, x, taps)[0].items()}
+
+    def f(x: Array) -> float:
+        features, _ = forward(layers, x, taps)
+        return sum(0.5 * float(((features[tap] - targets[tap]) ** 2).sum()) for tap in taps)
+
+    def signature(x: Array) -> Array:
+        caches = sequence_forward(layers, x, taps)[1]
+        pairs = [(layer.name, cache) for layer, cache in zip(layers, caches, strict=False)]
+        kinks = [cache for name, cache in pairs if name.startswith("relu")]
+        return np.concatenate(kinks + [cache[0].ravel() for name, cache in pairs if name.startswith("pool")])
+
+    features, caches = forward(layers, x, taps)
+    gradient = backward(layers, {tap: features[tap] - targets[tap] for tap in taps}, caches)
+    by_hand, y = {}, x
+    for layer in layers[: len(caches)]:
+        y = layer.forward(y)[0]
+        by_hand[layer.name] = y.copy()
+    return {
+        "projection": check_projection(f, gradient, x, signature=signature),
+        "taylor": check_taylor(f, gradient, x, STEPS, signature=signature),
+        "definition": max(
+            (same("definition", features[tap], by_hand[tap], 1e-12) for tap in taps), key=lambda r: r.measured
+        ),
+    }
+
+
+def backward_sweep(candidate: Callable[..., Array]) -> Reports:
+    several = check_sweeps(sequence_forward, candidate, ("relu1_1", "relu2_1", "relu3_1"))
+    one = check_sweeps(sequence_forward, candidate, ("relu3_1",))
+    return several | {"projection, one tap": one["projection"]}
+
+
+def forward_sweep(candidate: Callable[..., Any]) -> Reports:
+    before = check_sweeps(candidate, sequence_backward, ("conv1_1", "conv2_1", "relu3_1"))
+    behind = check_sweeps(candidate, sequence_backward, ("relu1_1", "relu2_1", "relu3_1"))
+    return before | {"definition, behind rectifiers": behind["definition"]}
+
+
+def preprocess_adjoint(candidate: Callable[..., Array]) -> Reports:
+    def pair(name: str) -> Pair:
+        c = CONVENTIONS[name]
+        return Pair(name, (5, 7, 3), lambda p: (preprocess_forward(p, c), c), candidate)
+
+    return {f"adjoint, {name}": check_pair(pair(name))["adjoint"] for name in CONVENTIONS}
+
+
+def preprocess(candidate: Callable[..., Array]) -> Reports:
+    c = CONVENTIONS["caffe"]
+    black = candidate(np.zeros((5, 7, 3)), c)
+    definition = same("definition", black, np.broadcast_to((-103.939, -116.779, -123.68), black.shape), 1e-12)
+    pair = Pair("preprocess", (5, 7, 3), lambda p: (candidate(p, c), c), preprocess_backward)
+    return check_pair(pair) | {"definition": definition}
+
+
+def style_of(
+    forward: Callable[..., Any], loss: Callable[..., Any], backward: Callable[..., Array]
+) -> Callable[[Array], tuple[float, Array]]:
+    target = moments_forward(draw(3, 5, 4, seed=6))  # a painting of another size than the picture
+
+    def style(f: Array) -> tuple[float, Array]:
+        value, dmoments = loss(forward(f, MASK), target)
+        return value, backward(dmoments, f, MASK)
+
+    return style
+
+
+def moments_adjoint(candidate: Callable[..., Array]) -> Reports:
+    through_style = check_loss(style_of(moments_forward, style_loss, candidate), draw(5, 6, 4))
+    masked, plain = check_pair(moments_pair(MASK, candidate)), check_pair(moments_pair(None, candidate))
+    return through_style | {"adjoint": masked["adjoint"], "adjoint, no mask": plain["adjoint"]}
+
+
+def moments(candidate: Callable[..., Any]) -> Reports:
+    f = (1 + 0.1 * draw(256, 512, 2)).astype(np.float32)
+    F = f.reshape(-1, 2).astype(np.float64)
+    f64 = draw(5, 6, 4)
+    small = same("definition", candidate(f64).outer, f64.reshape(-1, 4).T @ f64.reshape(-1, 4), 1e-6)
+    return {"precision": same("precision", candidate(f).outer, F.T @ F, 1e-6), "definition, few pixels": small}
+
+
+def style(candidate: Callable[..., Any]) -> Reports:
+    return check_loss(style_of(moments_forward, candidate, moments_backward), draw(5, 6, 4))
+
+
+def content(candidate: Callable[..., Any]) -> Reports:
+    target = np.maximum(draw(5, 6, 4, seed=1), 0)
+
+    def rectified(x: Array) -> tuple[float, Array]:
+        y, bits = relu_forward(x)
+        value, dy = candidate(y, target)
+        return value, relu_backward(dy, bits)
+
+    return check_loss(lambda f: candidate(f, target), draw(5, 6, 4)) | {
+        "projection, behind a rectifier": check_loss(rectified, draw(5, 6, 4))["projection"]
+    }
+
+
+def variation(candidate: Callable[..., Any]) -> Reports:
+    return check_loss(candidate, draw(5, 7, 3))
+
+
+def make_objective() -> Objective:
+    """Return a small objective with weights other than one."""
+    network = build_network(network_weights(), pooling="average").astype("float64")
+    features, _ = network.forward(100 * draw(8, 9, 3, seed=9), ["relu1_1", "relu2_1"])
+    terms = [
+        StyleTerm("relu1_1", moments_forward(features["relu1_1"]), 10.0),
+        StyleTerm("relu2_1", moments_forward(features["relu2_1"]), 10.0),
+        ContentTerm("relu2_1", features["relu2_1"], 2.0),
+        TotalVariationTerm(1e-2),
+    ]
+    return Objective(network, terms, (8, 9, 3), choose_backend("numpy"))
+
+
+def objective(candidate: Callable[[Objective, Array], tuple[float, Array]]) -> Reports:
+    """Compare value and gradient at a picture that leaves 0 to 255, and again after another evaluation."""
+    rng = np.random.default_rng(10)
+    v, inside = rng.uniform(-40, 295, 216), rng.uniform(5, 250, 216)
+    one, other = make_objective(), make_objective()
+
+    def projection(at: Array) -> Report:
+        judged = make_objective()
+        gradient = candidate(judged, at)[1]
+        step = 1e-7  # under average pooling only the rectifiers have kinks, and none lies this near
+        return check_projection(lambda v: candidate(make_objective(), v)[0], gradient, at, step=step)
+
+    first = candidate(one, v)[1]
+    kept = first.copy()
+    second = candidate(one, inside)[1].copy()
+    found, expected = np.concatenate([first, second]), np.concatenate([kept, candidate(other, inside)[1]])
+    return {
+        "projection": projection(v),
+        "projection, inside 0 to 255": projection(inside),
+        "fresh": same("fresh", found, expected, 1e-15),
+    }
+
+
+def weighted_gradient(candidate: Callable[..., Array]) -> Reports:
+    with patch.object(objective_module, "_weighted_gradient", candidate):
+        return objective(Objective.__call__)
+
+
+SUBJECTS: dict[str, Callable[[Callable[..., Any]], Reports]] = {
+    "pad_backward": padding_adjoint,
+    "conv3x3_backward": convolution_backward,
+    "conv3x3_forward": convolution_forward,
+    "conv3x3_weight_gradient": weight_gradient,
+    "conv3x3_bias_gradient": bias_gradient,
+    "relu": rectifier,
+    "max_pool": max_pooling,
+    "average_pool_backward": average_pooling,
+    "sequence_backward": backward_sweep,
+    "sequence_forward": forward_sweep,
+    "preprocess_backward": preprocess_adjoint,
+    "preprocess_forward": preprocess,
+    "moments_backward": moments_adjoint,
+    "moments_forward": moments,
+    "style_loss": style,
+    "content_loss": content,
+    "total_variation": variation,
+    "objective": objective,
+    "objective's weights": weighted_gradient,
+}
+
+GENUINE: dict[str, Callable[..., Any]] = {
+    "pad_backward": pad_backward,
+    "conv3x3_backward": conv3x3_backward,
+    "conv3x3_forward": conv3x3_forward,
+    "conv3x3_weight_gradient": conv3x3_weight_gradient,
+    "conv3x3_bias_gradient": conv3x3_bias_gradient,
+    "relu": lambda dy, x: relu_backward(dy, relu_forward(x)[1]),
+    "max_pool": lambda dy, x: max_pool_backward(dy, max_pool_forward(x)[1]),
+    "average_pool_backward": average_pool_backward,
+    "sequence_backward": sequence_backward,
+    "sequence_forward": sequence_forward,
+    "preprocess_backward": preprocess_backward,
+    "preprocess_forward": preprocess_forward,
+    "moments_backward": moments_backward,
+    "moments_forward": moments_forward,
+    "style_loss": style_loss,
+    "content_loss": content_loss,
+    "total_variation": total_variation,
+    "objective": Objective.__call__,
+    "objective's weights": objective_module._weighted_gradient,
+}

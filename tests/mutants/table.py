@@ -1,0 +1,391 @@
+"""What each mutant breaks, which checks must reject it, which let it pass, and what it paints.
+
+The last column was seen, not supposed: each mutant put into the package painted a photograph of a river town in the
+manner of a famous night sky with the real VGG-19, 80 pixels wide, 30 iterations of L-BFGS-B from the photograph. The
+objective starts at 28.6 and the genuine code brings it to 3.39 (5.57 with reflecting borders, 2.88 with average
+pooling, 7.14 with a total variation a thousand times as heavy, for the mutants of those). The moral of the column is
+that a good picture proves nothing.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from mutants import catalogue
+
+
+class Mutant(NamedTuple):
+    """A row: the function, the subject it replaces, and what becomes of it."""
+
+    function: Callable[..., Any]
+    subject: str
+    breaks: str
+    rejected_by: tuple[str, ...]
+    accepted_by: tuple[str, ...]
+    picture: str
+
+    @property
+    def name(self) -> str:
+        """The name in words."""
+        return self.function.__name__.replace("_", " ")
+
+
+ALL = ("adjoint", "projection", "taylor")
+DIFFERENCES = ("projection", "taylor")
+ANYWHERE = ("projection", "projection, inside 0 to 255")
+GOOD = "as good as the genuine one"
+PHOTOGRAPH = "the photograph, unchanged"
+
+MUTANTS = [
+    Mutant(
+        catalogue.border_cut_instead_of_folded,
+        "pad_backward",
+        "the border's share of the gradient is thrown away",
+        ALL,
+        (),
+        "a good picture with a restless rim; 6.12 instead of 5.57",
+    ),
+    Mutant(
+        catalogue.corners_forgotten,
+        "pad_backward",
+        "rows and columns are folded, the corners that lie on both are not",
+        ALL,
+        (),
+        f"{GOOD}; 5.74 instead of 5.57",
+    ),
+    Mutant(
+        catalogue.shift_not_reversed,
+        "conv3x3_backward",
+        "the gradient is gathered as the input was, not scattered back: the transposed kernel is not turned round",
+        ALL,
+        (),
+        "coloured noise over the photograph, and the descent ends after 6 iterations at 19.4",
+    ),
+    Mutant(
+        catalogue.crop_off_by_one,
+        "conv3x3_backward",
+        "the padded gradient is cropped from its corner, so every layer shifts it by a pixel",
+        ALL,
+        (),
+        "the photograph with dark dirt in the shadows, and the descent ends after 12 iterations at 22.8",
+    ),
+    Mutant(
+        catalogue.channels_not_transposed,
+        "conv3x3_backward",
+        "w[i, j] where its transpose belongs, which the shapes forbid only where C and K differ",
+        ALL,
+        (),
+        "the photograph under a woven grid, and the descent ends after 20 iterations at 25.6",
+    ),
+    Mutant(
+        catalogue.rows_and_columns_exchanged,
+        "conv3x3_backward",
+        "w[j, i] for w[i, j]: every kernel mirrored on its diagonal",
+        ALL,
+        (),
+        "smears over the photograph, and the descent ends after 8 iterations at 17.4",
+    ),
+    Mutant(
+        catalogue.border_wraps_around,
+        "conv3x3_backward",
+        "roll for shift: the gradient that leaves on the left enters on the right",
+        ALL,
+        (),
+        "a good picture, darker, with rubbish along the rim; 4.44",
+    ),
+    Mutant(
+        catalogue.kernel_flipped,
+        "conv3x3_forward",
+        "a true convolution where the weights were made for a correlation; the pair is consistent",
+        ("definition",),
+        ALL,
+        "a good picture, with longer strokes: another network's taste, and 5.65 by the right one",
+    ),
+    Mutant(
+        catalogue.weight_gradient_without_the_border,
+        "conv3x3_weight_gradient",
+        "the padding is forgotten where the weights look at it",
+        ALL,
+        (),
+        "none: it spoils training, not painting",
+    ),
+    Mutant(
+        catalogue.bias_gradient_averaged,
+        "conv3x3_bias_gradient",
+        "a mean over the pixels where their sum belongs",
+        ALL,
+        (),
+        "none: it slows training, unseen",
+    ),
+    Mutant(
+        catalogue.mask_from_the_gradient,
+        "relu",
+        "the rectifier's mask is taken from the gradient: a deconvolution network's rule, not the derivative",
+        (*ALL, "ties"),
+        (),
+        f"{PHOTOGRAPH}: the line search fails after 4 iterations at 28.8",
+    ),
+    Mutant(
+        catalogue.mask_forgotten,
+        "relu",
+        "the gradient passes where nothing passed forward",
+        (*ALL, "ties"),
+        (),
+        f"{PHOTOGRAPH}: the line search fails at once",
+    ),
+    Mutant(
+        catalogue.gradient_at_zero,
+        "relu",
+        "the derivative at zero is one, against the convention of every framework",
+        ("ties",),
+        ALL,
+        f"{GOOD}, to the last bit: real features before a rectifier are not zero",
+    ),
+    Mutant(
+        catalogue.every_tie_gets_the_gradient,
+        "max_pool",
+        "where several pixels are the maximum, each gets the whole gradient; behind a rectifier zeros tie everywhere",
+        ("ties",),
+        ALL,
+        f"{GOOD}, to the last bit: behind a rectifier only zeros tie, and its mask forgives them",
+    ),
+    Mutant(
+        catalogue.gradient_to_the_first_pixel,
+        "max_pool",
+        "the gradient goes to the block's first pixel instead of its largest",
+        (*ALL, "ties"),
+        (),
+        "a plaid of dots two, four and eight pixels apart; 6.40",
+    ),
+    Mutant(
+        catalogue.average_not_divided,
+        "average_pool_backward",
+        "each of the four pixels gets the whole gradient, so it grows fourfold at every pool",
+        (*ALL, "adjoint, even sides"),
+        (),
+        "a good picture, glaring in colour: the deep layers shout; 4.24 instead of 2.88",
+    ),
+    Mutant(
+        catalogue.border_blocks_divided_by_four,
+        "average_pool_backward",
+        "a border block of two pixels shares out as if it had four",
+        ALL,
+        ("adjoint, even sides",),
+        f"{GOOD}; 2.82 instead of 2.88, by luck",
+    ),
+    Mutant(
+        catalogue.tap_enters_behind_its_layer,
+        "sequence_backward",
+        "a tap's gradient is added after its layer's backward step instead of before: it skips the rectifier",
+        ("projection", "taylor", "projection, one tap"),
+        (),
+        f"{GOOD}; 3.62",
+    ),
+    Mutant(
+        catalogue.tap_overwrites,
+        "sequence_backward",
+        "a tap's gradient replaces what came from below it: = for +=",
+        DIFFERENCES,
+        ("projection, one tap",),
+        "the photograph with its sky slightly ruffled, and the descent ends after 7 iterations at 27.4",
+    ),
+    Mutant(
+        catalogue.only_the_deepest_tap,
+        "sequence_backward",
+        "the sweep starts at the deepest tap and never stops for another",
+        DIFFERENCES,
+        ("projection, one tap",),
+        "a good picture in the wrong colours, violet for blue; 7.18",
+    ),
+    Mutant(
+        catalogue.rectifier_in_place,
+        "sequence_forward",
+        "the rectifier writes into its input, which was tapped as the convolution's output",
+        (*DIFFERENCES, "definition"),
+        ("definition, behind rectifiers",),
+        f"{GOOD}, to the last bit, as long as no convolution is tapped",
+    ),
+    Mutant(
+        catalogue.channels_not_reversed,
+        "preprocess_backward",
+        "the gradient stays blue, green, red on its way to a picture that is red, green, blue",
+        ("adjoint, caffe",),
+        ("adjoint, torchvision",),
+        "a violet sky and red houses, and the descent ends after 14 iterations at 12.7",
+    ),
+    Mutant(
+        catalogue.std_forgotten,
+        "preprocess_backward",
+        "the division by each channel's deviation is left out",
+        ("adjoint, torchvision",),
+        ("adjoint, caffe",),
+        f"{GOOD}, to the last bit, with weights in Caffe's convention, whose deviations are one",
+    ),
+    Mutant(
+        catalogue.mean_in_the_wrong_order,
+        "preprocess_forward",
+        "the mean of red is taken from blue; the pair is consistent",
+        ("definition",),
+        ALL,
+        f"{GOOD}; 3.42 by the right mean",
+    ),
+    Mutant(
+        catalogue.gram_gradient_without_the_two,
+        "moments_backward",
+        "f fᵀ depends on f twice, and one of the two is forgotten",
+        (*DIFFERENCES, "adjoint", "adjoint, no mask"),
+        (),
+        f"{GOOD}; 3.30: it halves the style's weight, and nobody sees that",
+    ),
+    Mutant(
+        catalogue.gram_gradient_not_symmetric,
+        "moments_backward",
+        "2 dG f for (dG + dGᵀ) f: right as long as dG is symmetric",
+        ("adjoint", "adjoint, no mask"),
+        DIFFERENCES,
+        f"{GOOD}, to the last bit: the Gram loss has a symmetric gradient; the next loss may not",
+    ),
+    Mutant(
+        catalogue.gradient_of_the_sums_ignored,
+        "moments_backward",
+        "the gradient at the sums is dropped, which only losses of means and covariances have",
+        ("adjoint", "adjoint, no mask"),
+        DIFFERENCES,
+        f"{GOOD}, to the last bit, with the Gram loss",
+    ),
+    Mutant(
+        catalogue.mask_applied_twice,
+        "moments_backward",
+        "the region's weight is multiplied into the gradient a second time",
+        (*DIFFERENCES, "adjoint"),
+        ("adjoint, no mask",),
+        f"{GOOD}, to the last bit, without a mask, or with one of zeros and ones",
+    ),
+    Mutant(
+        catalogue.mask_not_applied,
+        "moments_backward",
+        "the region's weight is in the statistic and not in its gradient",
+        (*DIFFERENCES, "adjoint"),
+        ("adjoint, no mask",),
+        f"{GOOD}, to the last bit, without a mask",
+    ),
+    Mutant(
+        catalogue.moments_in_one_float32_sum,
+        "moments_forward",
+        "every pixel's product joins one total in float32, whose last digits are spent when the small ones arrive",
+        ("precision",),
+        ("definition, few pixels",),
+        "not painted: the error grows with the picture",
+    ),
+    Mutant(
+        catalogue.mean_in_the_value_sum_in_the_gradient,
+        "style_loss",
+        "the value is divided by the number of pixels, the gradient is not",
+        DIFFERENCES,
+        (),
+        f"{PHOTOGRAPH}: the line search fails at once",
+    ),
+    Mutant(
+        catalogue.divided_by_the_paintings_size,
+        "style_loss",
+        "the gradient is divided by the painting's number of pixels where the picture's belongs",
+        DIFFERENCES,
+        (),
+        f"{PHOTOGRAPH}: the line search fails at once, where the target is kept as a mean",
+    ),
+    Mutant(
+        catalogue.style_gradient_normalised,
+        "style_loss",
+        "the layer's gradient is brought to a fixed size on the way, so it is no longer the derivative of anything",
+        DIFFERENCES,
+        (),
+        f"{PHOTOGRAPH}: the line search fails at once; methods without one do paint",
+    ),
+    Mutant(
+        catalogue.content_gradient_without_the_two,
+        "content_loss",
+        "the square's derivative without its factor",
+        (*DIFFERENCES, "projection, behind a rectifier"),
+        (),
+        f"{GOOD}; 3.33: it halves the content's weight, and nobody sees that",
+    ),
+    Mutant(
+        catalogue.content_gradient_masked_by_the_sign,
+        "content_loss",
+        "zero where the feature is negative: a rectifier's derivative, at a tap that may lie before the rectifier",
+        DIFFERENCES,
+        ("projection, behind a rectifier",),
+        f"{GOOD}, to the last bit, at relu4_2, whose own mask does the same",
+    ),
+    Mutant(
+        catalogue.variation_wraps_around,
+        "total_variation",
+        "the gradient takes the picture for a torus, the value does not",
+        DIFFERENCES,
+        (),
+        f"{GOOD}; 7.22 instead of 7.14",
+    ),
+    Mutant(
+        catalogue.variation_looks_one_way,
+        "total_variation",
+        "a difference is charged to one of its two pixels only",
+        DIFFERENCES,
+        (),
+        "a good picture, not smoothed; 9.68 instead of 7.14, in 87 evaluations instead of 31",
+    ),
+    Mutant(
+        catalogue.weight_on_the_value_only,
+        "objective's weights",
+        "the term's weight multiplies the value and not the gradient",
+        ANYWHERE,
+        ("fresh",),
+        f"{PHOTOGRAPH}: the line search fails after 3 iterations",
+    ),
+    Mutant(
+        catalogue.weight_counted_twice,
+        "objective's weights",
+        "the weight is in the loss, and multiplied into the gradient again",
+        ANYWHERE,
+        ("fresh",),
+        f"{GOOD}; 3.37",
+    ),
+    Mutant(
+        catalogue.variation_missing_from_the_value,
+        "objective",
+        "the gradient of the total variation is added, its value is not",
+        ANYWHERE,
+        ("fresh",),
+        f"{GOOD}; 7.14, as genuine, this time; a line search that compares values is misled",
+    ),
+    Mutant(
+        catalogue.whole_gradient_normalised,
+        "objective",
+        "the gradient is divided by its own mean size",
+        ANYWHERE,
+        ("fresh",),
+        f"{PHOTOGRAPH}: the line search fails at once",
+    ),
+    Mutant(
+        catalogue.picture_clipped_on_the_way_in,
+        "objective",
+        "values are clipped to 0 to 255 before the network sees them, and the gradient does not know",
+        ("projection",),
+        ("projection, inside 0 to 255", "fresh"),
+        "a good picture; 3.31 as it sees itself, 4.78 without the clipping",
+    ),
+    Mutant(
+        catalogue.live_buffer_returned,
+        "objective",
+        "the same gradient buffer is handed out at each call and overwritten at the next",
+        ("fresh",),
+        ANYWHERE,
+        f"{GOOD}, to the last bit, where the optimiser makes a copy; where not, y = g − g = 0",
+    ),
+    Mutant(
+        catalogue.gradient_of_the_picture_before,
+        "objective",
+        "value and gradient are cached apart, and the gradient is that of the last call",
+        ("fresh",),
+        ANYWHERE,
+        "a good picture; 4.10, in 107 evaluations instead of 32",
+    ),
+]
