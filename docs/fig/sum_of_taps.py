@@ -1,0 +1,35 @@
+"""The gradient at the picture that each tap asks for, and their sum, which one sweep computes."""
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from fig.common import command, network, painting, photograph, save, show, signed
+from handstyle.foundations.image import preprocess_forward
+from handstyle.losses.style import moments_backward, moments_forward, style_loss
+
+TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+
+
+def main(out, quick=True):
+    """Draw the figure to `out`."""
+    net, photo, art = network(kernels="reference"), photograph(72, 96), painting(72, 96)
+    target, _ = net.forward(preprocess_forward(art, net.convention), TAPS)
+    features, caches = net.forward(preprocess_forward(photo, net.convention), TAPS)
+    entering = {}
+    for tap in TAPS:
+        _, d = style_loss(moments_forward(features[tap]), moments_forward(target[tap]))
+        entering[tap] = moments_backward(d, features[tap])
+    depth = {tap: net.names.index(tap) + 1 for tap in TAPS}
+    each = [net.backward({tap: entering[tap]}, caches[: depth[tap]]) for tap in TAPS]
+    together = net.backward(entering, caches)
+    assert np.allclose(together, sum(each), atol=1e-9 * np.abs(together).max())
+    figure, axes = plt.subplots(1, 6, figsize=(12, 2.0), layout="constrained")
+    show(axes[0], photo, "the picture")
+    for axis, tap, dx in zip(axes[1:], TAPS, each, strict=False):
+        signed(axis, dx.mean(axis=2), f"from {tap}", 3 * float(dx.mean(axis=2).std()))
+    signed(axes[5], together.mean(axis=2), "one sweep, all four", 3 * float(together.mean(axis=2).std()))
+    save(figure, out)
+
+
+if __name__ == "__main__":
+    command(main)

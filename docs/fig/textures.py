@@ -1,0 +1,38 @@
+"""Textures from noise: pictures whose Gram matrices agree with the painting's, up to one layer after another."""
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from fig.common import command, network, painting, save, show
+from handstyle.foundations.backend import choose_backend
+from handstyle.foundations.image import preprocess_forward
+from handstyle.losses.style import moments_forward
+from handstyle.optimize.lbfgsb import minimize_lbfgsb
+from handstyle.optimize.objective import Objective, StyleTerm
+
+TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+
+
+def synthesise(net, art, taps, iterations):
+    """Return a picture that starts as noise and ends with the painting's Gram matrices at `taps`."""
+    features, _ = net.forward(preprocess_forward(art.astype(net.dtype), net.convention), taps)
+    terms = [StyleTerm(tap, moments_forward(features[tap])) for tap in taps]
+    objective = Objective(net, terms, art.shape, choose_backend("numpy"))
+    start = np.random.default_rng(0).uniform(110, 145, art.shape).ravel()
+    return minimize_lbfgsb(objective, start, iterations).v.reshape(art.shape)
+
+
+def main(out, quick=True):
+    """Draw the figure to `out`."""
+    art = painting(72, 96)
+    net = network("float32")
+    figure, axes = plt.subplots(1, 5, figsize=(11, 2.1), layout="constrained")
+    show(axes[0], art, "the painting")
+    for k in range(4):
+        picture = synthesise(net, art, TAPS[: k + 1], 150 if quick else 500)
+        show(axes[k + 1], picture, "only relu1_1" if k == 0 else f"… to {TAPS[k]}")
+    save(figure, out)
+
+
+if __name__ == "__main__":
+    command(main)
