@@ -94,21 +94,23 @@ def minimize_lbfgsb(
         return watch.outcome(f"interrupted after {len(watch.trace)} iterations")
     except NonFiniteError as error:
         return watch.outcome(f"stopped by a value that is not finite: {error}", failed=True)
-    return watch.outcome(_reason(result, iterations, evaluations, tolerance))
+    return watch.outcome(_reason(result, iterations, options["maxfun"], tolerance))
 
 
-def _reason(result: Any, iterations: int, evaluations: int | None, tolerance: float) -> str:
+def _reason(result: Any, iterations: int, evaluations: float, tolerance: float) -> str:
     message = str(result.message).strip().rstrip(":. ")
     if result.status == 99:
         return "stopped by the callback"
     if result.status == 1:
         if result.nit >= iterations:
             return f"all {iterations} iterations done"
-        return f"all {evaluations} evaluations done"
+        return f"all {evaluations:g} evaluations done"
     if result.status == 2:
         return f"no further descent: the line search failed after {result.nit} iterations ({message})"
     if not np.any(result.jac):
         return f"the gradient is exactly zero after {result.nit} iterations"
+    if tolerance == 0:
+        return f"converged: the last of {result.nit} iterations left the value as it was, to the last bit ({message})"
     return f"converged: an iteration lowered the value by less than {tolerance:g} of the start's ({message})"
 
 
