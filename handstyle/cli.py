@@ -25,10 +25,10 @@ from handstyle.foundations.picture_writing import check_writable, write_picture
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.flow_painting import flow_painting
-from handstyle.painting.networks import EMBEDDED, load_network
+from handstyle.painting.networks import EMBEDDED, backend_of, load_network
 from handstyle.painting.scenes import night_scene
 from handstyle.painting.selfcheck import self_check
-from handstyle.painting.transfer import Progress, Result, backend_of, stylize
+from handstyle.painting.transfer import Progress, Result, stylize
 
 app = App(name="handstyle", help="Paint one picture in the style of another, every gradient by hand.")
 out, err = Console(), Console(stderr=True)

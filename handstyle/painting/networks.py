@@ -4,10 +4,12 @@ import os
 from importlib.resources import as_file, files
 from pathlib import Path
 
+import numpy as np
+
 import handstyle.kernels  # noqa: F401  the fast engines register themselves
-from handstyle.foundations.backend import Backend, choose_backend
+from handstyle.foundations.backend import Backend, choose_backend, namespace
 from handstyle.foundations.errors import HandstyleError
-from handstyle.network.sequence import ENGINES
+from handstyle.network.sequence import ENGINES, Convolution
 from handstyle.network.vgg import ARCHITECTURES, Network, Weights, build_network, random_weights
 from handstyle.network.weights import read_weights
 
@@ -97,3 +99,9 @@ def load_network(
     if kernels == "auto":
         kernels = "auto" if device.name == "numpy" and "auto" in ENGINES else "reference"
     return network.with_kernels(kernels)
+
+
+def backend_of(network: Network) -> Backend:
+    """Return the backend on which a network's weights live."""
+    xp = namespace(next(layer.w for layer in network.layers if isinstance(layer, Convolution)))
+    return choose_backend("numpy" if xp is np else "cupy")

@@ -19,7 +19,8 @@ from handstyle.network.sequence import Cache, Convolution, Layer, Pool, ReLU, se
 from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Objective
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.transfer import backend_of, build_terms
+from handstyle.painting.networks import backend_of
+from handstyle.painting.terms import build_terms
 
 DEFAULT = StyleConfig()
 

@@ -3,9 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from handstyle.foundations.backend import Array, choose_backend, namespace
+from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.distribution import covariance_loss, gaussian, mean_and_covariance, mean_loss, std_loss
@@ -13,10 +11,10 @@ from handstyle.losses.distribution import wasserstein_loss as w2_loss
 from handstyle.losses.regions import carry_mask, check_carried, cysmith_mask
 from handstyle.losses.smoothness import range_penalty
 from handstyle.losses.style import Moments, moments_backward, moments_forward, style_loss
-from handstyle.network.sequence import Convolution
 from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import PICTURE, ContentTerm, StyleTerm, Term, TotalVariationTerm
 from handstyle.painting.config import StyleConfig
+from handstyle.painting.networks import backend_of
 from handstyle.painting.normalisations import CONTENT, SMOOTHNESS, STYLE, Place, smoothness_factor
 
 Loss = Callable[[Moments], tuple[float, Moments]]
@@ -202,7 +200,7 @@ def _style_terms(
     measured = [_painting_moments(network, config, one, carried if cysmith else None) for one in paintings]
     # A region's share keeps its pixels' pull as strong as in a whole picture.
     area = share if mask is None or cysmith else float(mask.mean())
-    xp, terms = namespace(next(layer.w for layer in network.layers if isinstance(layer, Convolution))), []
+    backend, terms = backend_of(network), []
     for tap, layer_share in zip(taps, _shares(config.style_layer_weights, taps), strict=True):
         here = [(one.blend, moments[tap]) for one, moments in zip(paintings, measured, strict=True) if tap in moments]
         total = sum(blend for blend, _ in here)
@@ -216,7 +214,7 @@ def _style_terms(
             targets = [(1.0, blended)]
         height, width, channels = shapes[tap]
         place = Place(channels, height * width, p.shape[0] * p.shape[1])
-        layer_mask = xp.asarray(carried[tap], dtype=network.dtype) if tap in carried else None
+        layer_mask = backend.asarray(carried[tap], dtype=network.dtype) if tap in carried else None
         count = float(height * width) if cysmith else None
         terms += _terms_at(config, tap, place, targets, layer_mask, layer_share * area, f"style {tap}{suffix}", count)
     return terms
@@ -316,7 +314,7 @@ def _painting_moments(
 ) -> dict[str, Moments]:
     taps = tuple(tap for tap in config.style_layers if painting.layers is None or tap in painting.layers)
     features, _ = network.forward(_enter(network, painting.pixels), taps)
-    xp, masks = namespace(*features.values()), {}
+    backend, masks = backend_of(network), {}
     if cysmith is not None:
         masks = cysmith
     elif painting.mask is not None:
@@ -324,7 +322,7 @@ def _painting_moments(
         check_carried(masks, "the painting's region", config.mask_rule)
     moments = {}
     for tap in taps:
-        weight = xp.asarray(masks[tap], dtype=network.dtype) if masks else None
+        weight = backend.asarray(masks[tap], dtype=network.dtype) if masks else None
         moments[tap] = moments_forward(features[tap], weight)
         if cysmith is not None:
             moments[tap] = replace(moments[tap], count=float(features[tap].shape[0] * features[tap].shape[1]))
@@ -336,6 +334,4 @@ def _shares(weights: tuple[float, ...], layers: tuple[str, ...]) -> tuple[float,
 
 
 def _enter(network: Network, p: Array) -> Array:  # host (H, W, 3) -> device (H, W, 3) in the network's convention
-    xp = namespace(next(layer.w for layer in network.layers if isinstance(layer, Convolution)))
-    device = choose_backend("numpy" if xp is np else "cupy").asarray(p, dtype=network.dtype)
-    return preprocess_forward(device, network.convention)
+    return preprocess_forward(backend_of(network).asarray(p, dtype=network.dtype), network.convention)

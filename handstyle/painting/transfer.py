@@ -6,25 +6,37 @@ decides is in `StyleConfig`.
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from handstyle.foundations.backend import Array, Backend, choose_backend, namespace
+from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.image import fit_long_side, preprocess_forward, resize
+from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.foundations.picture_writing import write_picture
-from handstyle.losses.style import Moments, moments_forward
-from handstyle.network.vgg import Network
-from handstyle.optimize.lbfgsb import minimize_lbfgsb
-from handstyle.optimize.objective import ContentTerm, Objective, StyleTerm, Term, TotalVariationTerm
-from handstyle.optimize.trace import Iteration, Outcome
+from handstyle.network.vgg import Network, summary
+from handstyle.optimize.objective import Objective, Term
+from handstyle.optimize.trace import Iteration
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.networks import load_network
+from handstyle.painting.descent import Memory, descend, iterations_at
+from handstyle.painting.inputs import (
+    colours_after,
+    colours_before,
+    output_size,
+    read_mask,
+    scales,
+    spread_folders,
+    starting_picture,
+    style_size,
+)
+from handstyle.painting.networks import backend_of, load_network
+from handstyle.painting.terms import Painting, build_terms
+
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -115,7 +127,7 @@ def stylize(
     content : path, PIL image or array
         The photograph.
     styles : path, PIL image or array, or a sequence of them
-        The painting, or several, whose Gram matrices are averaged.
+        The painting, or several, or folders of them; blended, or each in its region, as the configuration says.
     network : Network, optional
         From `load_network`; by default the network that ships with the package.
     config : StyleConfig, optional
@@ -134,93 +146,127 @@ def stylize(
     """
     config = config or StyleConfig()
     config.check()
+    sources = spread_folders(as_sequence(styles))
+    config.check_styles(len(sources))
     network = network or load_network()
     config.check_layers(network)
-    backend = backend_of(network)
-    photograph = read_picture(content)
-    paintings = [read_picture(style) for style in as_sequence(styles)]
-    p = fit_long_side(photograph.pixels, config.size, name=photograph.source)
-    start = starting_picture(config, p)
-    terms = build_terms(network, config, p, [style_pixels(painting, config) for painting in paintings])
-    objective = Objective(network, terms, (p.shape[0], p.shape[1], 3), backend)
+    plan = _plan(config, network, read_picture(content), [read_picture(source) for source in sources])
+    total = sum(iterations_at(config, k) for k in range(len(plan.sizes)))
+    backend, memory, trace = backend_of(network), Memory(), list[Iteration]()
+    p = starting_picture(config, resize(plan.p, plan.sizes[0]), network.convention, plan.paintings)
+    evaluations, outcome, old = 0, None, plan.sizes[0]
+    for k, size in enumerate(plan.sizes):
+        p = resize(p, size)
+        memory.adam = memory.resampled(old, size, backend)
+        objective = Objective(network, _terms(config, network, plan, size), (*size, 3), backend)
+        done, spent, started = len(trace), evaluations, trace[-1].seconds if trace else 0.0
 
-    def report(row: Iteration) -> None:
-        if callback is not None and row.v is not None:
-            array = row.v.reshape(p.shape)
-            callback(
-                Progress(row.iteration, config.iterations, row.evaluations, row.value, row.terms, row.seconds, array)
+        def later(row: Iteration, done: int = done, spent: int = spent, started: float = started) -> Iteration:
+            return replace(
+                row,
+                iteration=row.iteration + done,
+                evaluations=row.evaluations + spent,
+                seconds=row.seconds + started,
             )
 
-    outcome = minimize_lbfgsb(objective, start.ravel(), config.iterations, config.memory, callback=report)
-    alpha = None if photograph.alpha is None else np.clip(resize(photograph.alpha, p.shape[:2]), 0, 1)
+        def report(row: Iteration, later: Callable[[Iteration], Iteration] = later, size: Size = size) -> None:
+            if callback is not None and row.v is not None:
+                row = later(row)
+                array = backend.to_numpy(row.v).reshape(*size, 3)  # type: ignore[arg-type]
+                callback(Progress(row.iteration, total, row.evaluations, row.value, row.terms, row.seconds, array))
+
+        outcome = descend(objective, p, config, iterations_at(config, k), memory, report)
+        trace += [later(row) for row in outcome.trace]
+        evaluations += outcome.evaluations
+        p, old = outcome.v.reshape(*size, 3), size
+        if outcome.failed or outcome.stopped.startswith(("stopped", "interrupted")):
+            break
+    assert outcome is not None
+    stopped = outcome.stopped
+    if len(plan.sizes) > 1 and outcome.stopped.startswith("all "):
+        stopped = f"all {len(trace)} iterations done at {len(plan.sizes)} scales"
+    elif old != plan.sizes[-1]:
+        stopped += f" at {old[1]} x {old[0]} px, enlarged from there"
+    array = colours_after(config, resize(p, plan.sizes[-1]), plan.photograph_pixels, plan.masks)
+    alpha = plan.photograph.alpha
     return Result(
-        outcome.v.reshape(p.shape),
-        alpha,
-        outcome.stopped,
-        outcome.trace,
-        outcome.evaluations,
+        array,
+        None if alpha is None else np.clip(resize(alpha, plan.sizes[-1]), 0, 1),
+        stopped,
+        trace,
+        evaluations,
         outcome.failed,
-        run_metadata(config, network, backend, photograph, paintings, outcome),
-        [f"{picture.source}: {note}" for picture in (photograph, *paintings) for note in picture.notes],
+        run_metadata(config, network, backend, plan, stopped, outcome.value, evaluations),
+        plan.notes(network, config),
     )
 
 
-def build_terms(network: Network, config: StyleConfig, p: Array, paintings: Sequence[Array]) -> list[Term]:
-    """Measure the targets, once, and return the terms of the objective.
+@dataclass(frozen=True)
+class _Plan:
+    """What is known before the first evaluation: every picture and mask at its largest, and the sizes of the scales."""
 
-    Parameters
-    ----------
-    network : Network
-        Ready to run.
-    config : StyleConfig
-        Layers and weights; a term whose weight is 0 is left out.
-    p : (H, W, 3) array
-        The photograph at the size of the output.
-    paintings : sequence of (h, w, 3) arrays
-        At the size at which their style is measured.
+    photograph: Picture
+    sources: list[Picture]
+    photograph_pixels: Array  # (H, W, 3), colours as they are
+    p: Array  # (H, W, 3), the photograph as it is painted
+    paintings: list[Array]  # (h, w, 3) each
+    masks: list[Array]  # (H, W) each
+    style_masks: list[Array | None]  # (h, w) each
+    sizes: list[Size]
+    style_sizes: list[list[Size]]  # of each scale, of each painting
 
-    Returns
-    -------
-    list of Term
-    """
-    terms: list[Term] = []
-    if config.style_weight and config.style_layers:
-        targets = [style_moments(network, painting, config.style_layers) for painting in paintings]
-        for tap in config.style_layers:
-            total = targets[0][tap].scaled(1 / targets[0][tap].count)
-            for target in targets[1:]:
-                total = total + target[tap].scaled(1 / target[tap].count)
-            terms.append(StyleTerm(tap, total, config.style_weight))
-    if config.content_weight and config.content_layers:
-        features, _ = network.forward(_enter(network, p), config.content_layers)
-        terms += [ContentTerm(tap, features[tap], config.content_weight) for tap in config.content_layers]
-    if config.tv_weight:
-        terms.append(TotalVariationTerm(config.tv_weight))
-    return terms
+    def notes(self, network: Network, config: StyleConfig) -> list[str]:
+        """Return what reading decided or lost, and what is smaller than the network sees."""
+        notes = [f"{picture.source}: {note}" for picture in (self.photograph, *self.sources) for note in picture.notes]
+        deepest = max(
+            (row for row in summary(network, 64, 64) if row.name in config.style_layers),
+            default=None,
+            key=lambda row: row.receptive_field,
+        )
+        for source, size in zip(self.sources, self.style_sizes[-1], strict=True):
+            if deepest is not None and min(size) < deepest.receptive_field:
+                notes.append(
+                    f"{source.source}: used at {size[1]} x {size[0]} px, less than the {deepest.receptive_field} px "
+                    f"that {deepest.name} sees: its largest forms are those of the border"
+                )
+        return notes
 
 
-def style_moments(network: Network, painting: Array, taps: Sequence[str]) -> dict[str, Moments]:
-    """Return the moments of a painting's features: (H, W, 3) -> {tap: Moments}."""
-    features, _ = network.forward(_enter(network, painting), taps)
-    return {tap: moments_forward(features[tap]) for tap in taps}
+def _plan(config: StyleConfig, network: Network, photograph: Picture, sources: list[Picture]) -> _Plan:
+    full = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
+    sizes = scales(config, full)
+    style_sizes = [[style_size(config, source, size, full) for source in sources] for size in sizes]
+    pixels = resize(photograph.pixels, full)
+    masks = [read_mask(mask, full) for mask in config.mask]
+    given = config.style_mask or ("all",) * len(sources)
+    style_masks = [
+        None if mask == "all" else read_mask(mask, size) for mask, size in zip(given, style_sizes[-1], strict=True)
+    ]
+    regions = [masks[region - 1] if region else None for region in config.regions(len(sources))]
+    resized = [resize(source.pixels, size) for source, size in zip(sources, style_sizes[-1], strict=True)]
+    p, paintings = colours_before(config, pixels, resized, regions, style_masks)
+    return _Plan(photograph, sources, pixels, p, paintings, masks, style_masks, sizes, style_sizes)
 
 
-def starting_picture(config: StyleConfig, p: Array) -> Array:  # (H, W, 3) -> (H, W, 3) float64
-    """Return where the optimiser starts, at the size of the photograph `p`."""
-    if config.init == "content":
-        return p.astype(np.float64)
-    if config.init == "noise":
-        return np.random.default_rng(config.seed).uniform(0, 255, p.shape)
-    if config.init == "grey":
-        return np.full(p.shape, 127.5)
-    if not Path(config.init).exists():
-        raise HandstyleError(f"--init {config.init}: use content, noise, grey, or the path of a picture")
-    return resize(read_picture(config.init).pixels, p.shape[:2]).astype(np.float64)
-
-
-def style_pixels(painting: Picture, config: StyleConfig) -> Array:
-    """Return a painting's pixels at the size at which its style is measured."""
-    return fit_long_side(painting.pixels, config.style_size or config.size, name=painting.source)
+def _terms(config: StyleConfig, network: Network, plan: _Plan, size: Size) -> list[Term]:
+    """Build the terms of one scale."""
+    n = len(plan.paintings)
+    blends = config.style_blend or (1.0,) * n
+    layers = [None if at == "all" else tuple(at.split(",")) for at in config.style_at or ("all",) * n]
+    paintings = []
+    for i, at in enumerate(plan.style_sizes[plan.sizes.index(size)]):
+        mask = plan.style_masks[i]
+        paintings.append(
+            Painting(
+                resize(plan.paintings[i], at),
+                None if mask is None else np.clip(resize(mask, at), 0, 1),
+                config.regions(n)[i],
+                blends[i],
+                layers[i],
+            )
+        )
+    masks = [np.clip(resize(mask, size), 0, 1) for mask in plan.masks]
+    return build_terms(network, config, resize(plan.p, size), paintings, masks)
 
 
 def as_sequence(styles: PictureLike | Sequence[PictureLike]) -> list[PictureLike]:
@@ -232,36 +278,20 @@ def as_sequence(styles: PictureLike | Sequence[PictureLike]) -> list[PictureLike
     return list(styles)
 
 
-def backend_of(network: Network) -> Backend:
-    """Return the backend on which a network's weights live."""
-    xp = namespace(next(layer.w for layer in network.layers if hasattr(layer, "w")))
-    return choose_backend("numpy" if xp is np else "cupy")
-
-
-def _enter(network: Network, p: Array) -> Array:  # host (H, W, 3) -> device (H, W, 3) in the network's convention
-    device = backend_of(network).asarray(p, dtype=network.dtype)
-    return preprocess_forward(device, network.convention)
-
-
 def run_metadata(
-    config: StyleConfig,
-    network: Network,
-    backend: Backend,
-    photograph: Picture,
-    paintings: Sequence[Picture],
-    outcome: Outcome,
+    config: StyleConfig, network: Network, backend: Backend, plan: _Plan, stopped: str, value: float, evaluations: int
 ) -> dict[str, str]:
     """Return what must be written down to repeat a picture, as text."""
     settings = ", ".join(f"{key}={value}" for key, value in asdict(config).items())
     return {
         "Software": f"handstyle {version('handstyle')}",
-        "handstyle:content": Path(photograph.source).name,
-        "handstyle:styles": ", ".join(Path(painting.source).name for painting in paintings),
+        "handstyle:content": Path(plan.photograph.source).name,
+        "handstyle:styles": ", ".join(Path(painting.source).name for painting in plan.sources),
         "handstyle:config": settings,
         "handstyle:network": ", ".join(
             (network.architecture, network.convention.name, str(network.dtype), network.engine.name)
         ),
         "handstyle:device": backend.device,
-        "handstyle:stopped": outcome.stopped,
-        "handstyle:value": f"{outcome.value:.9g} after {outcome.evaluations} evaluations",
+        "handstyle:stopped": stopped,
+        "handstyle:value": f"{value:.9g} after {evaluations} evaluations",
     }

@@ -7,8 +7,8 @@ from PIL import Image
 import handstyle
 from handstyle.losses.style import Moments
 from handstyle.optimize.objective import StyleTerm
-from handstyle.painting import transfer
-from handstyle.painting.transfer import build_terms
+from handstyle.painting import descent, inputs
+from handstyle.painting.terms import build_terms
 
 pytestmark = pytest.mark.smoke
 QUICK = handstyle.StyleConfig(size=32, iterations=4)
@@ -50,7 +50,7 @@ def test_equal_runs_give_equal_pictures(network, pictures):
 
 
 def test_seed_changes_the_noise(network, pictures):
-    starts = [transfer.starting_picture(handstyle.StyleConfig(init="noise", seed=s), pictures[0]) for s in (0, 1)]
+    starts = [inputs.starting_picture(handstyle.StyleConfig(init="noise", seed=s), pictures[0]) for s in (0, 1)]
     assert np.abs(starts[0] - starts[1]).mean() > 50
 
 
@@ -98,8 +98,8 @@ def test_a_nan_keeps_the_last_good_picture(network, pictures, monkeypatch):
         value, dmoments = genuine(moments, target, scale)
         return (float("nan") if calls > 20 else value), dmoments
 
-    genuine = transfer.StyleTerm.__call__.__globals__["style_loss"]
-    monkeypatch.setitem(transfer.StyleTerm.__call__.__globals__, "style_loss", spoiled)
+    genuine = StyleTerm.__call__.__globals__["style_loss"]
+    monkeypatch.setitem(StyleTerm.__call__.__globals__, "style_loss", spoiled)
     config = handstyle.StyleConfig(size=32, iterations=20)
     result = handstyle.stylize(*pictures, network=network, config=config)
     assert result.failed
@@ -124,7 +124,7 @@ def test_a_nan_keeps_the_last_good_picture(network, pictures, monkeypatch):
     ],
 )
 def test_a_bad_choice_ends_before_any_evaluation(network, pictures, monkeypatch, change, words):
-    monkeypatch.setattr(transfer, "minimize_lbfgsb", lambda *_, **__: pytest.fail("the optimiser was started"))
+    monkeypatch.setattr(descent, "minimize_lbfgsb", lambda *_, **__: pytest.fail("the optimiser was started"))
     with pytest.raises(handstyle.HandstyleError) as caught:
         handstyle.stylize(*pictures, network=network, config=handstyle.StyleConfig(**{"size": 32, **change}))
     assert words in str(caught.value)

@@ -1,0 +1,226 @@
+"""What goes in: pictures at their sizes, masks, starts, and the colours changed before and after.
+
+Everything here happens on the host, before the first evaluation or after the last.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.image import Convention, deprocess, fitted_size, resize
+from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
+from handstyle.losses.regions import check_mask
+from handstyle.painting.color import keep_colour, luminance, match_affine, match_histogram, match_luminance
+from handstyle.painting.config import StyleConfig
+
+LUMA = np.array([0.299, 0.587, 0.114])  # BT.601
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+
+
+def output_size(config: StyleConfig, size: tuple[int, int], name: str) -> tuple[int, int]:
+    """Return the height and width at which a picture of `size` is used, under the rule of the configuration."""
+    return sized(size, config.size, config.size_rule, name)
+
+
+def sized(size: tuple[int, int], n: float, rule: str, name: str) -> tuple[int, int]:
+    """Return a height and width of which the side that `rule` names is `n`; nothing grows but a square."""
+    if rule == "square":
+        return int(n), int(n)
+    side = {"long": max(size), "short": min(size), "height": size[0]}[rule]
+    return fitted_size(size, max(1, int(max(size) * min(1.0, n / side) + 0.5)), name=name)
+
+
+def scales(config: StyleConfig, full: tuple[int, int], name: str = "the photograph") -> list[tuple[int, int]]:
+    """Return the heights and widths of the pyramid, from coarse to fine; the last is `full`.
+
+    Raises
+    ------
+    HandstyleError
+        If a side of the coarsest would be too small for the network.
+    """
+    if not config.smallest:
+        return [full]
+    side = {"long": max(full), "short": min(full), "height": full[0], "square": full[0]}[config.size_rule]
+    sizes, k = [full], 1
+    while round(side / config.scale_factor**k) >= config.smallest:
+        factor = round(side / config.scale_factor**k) / side
+        coarse = max(1, round(max(full) * factor))
+        sizes.append(fitted_size(full, coarse, name=f"{name} at its coarsest"))
+        k += 1
+    return sizes[::-1]
+
+
+def style_size(
+    config: StyleConfig, painting: Picture, p_size: tuple[int, int], full: tuple[int, int]
+) -> tuple[int, int]:
+    """Return the height and width at which a painting is measured while the picture has the size `p_size`."""
+    if config.style_fit == "stretch":
+        return p_size
+    size = (painting.pixels.shape[0], painting.pixels.shape[1])
+    if config.style_size:
+        return fitted_size(size, config.style_size, name=painting.source)
+    rule = "long" if config.size_rule == "square" else config.size_rule
+    return sized(size, round(config.size * config.style_scale * max(p_size) / max(full)), rule, painting.source)
+
+
+def starting_picture(
+    config: StyleConfig, p: Array, convention: Convention | None = None, paintings: Sequence[Array] = ()
+) -> Array:  # (H, W, 3) -> (H, W, 3) float64
+    """Return where the optimiser starts, at the size of the photograph `p`.
+
+    Parameters
+    ----------
+    config : StyleConfig
+        Its `init` and `seed`.
+    p : (H, W, 3) array
+        The photograph.
+    convention : Convention, optional
+        Of the network, whose mean some systems put their noise about.
+    paintings : sequence of (h, w, 3) arrays
+        For ``style-stats``: noise with the mean and deviation of their colours, cut off at black and white, as
+        crowsonkb/style-transfer-pytorch has it.
+
+    Raises
+    ------
+    HandstyleError
+        If `init` names neither a start nor a picture.
+    """
+    rng = np.random.default_rng(config.seed)
+    kind, *numbers = config.init.split(":")
+    if config.init == "content":
+        return p.astype(np.float64)
+    if config.init == "noise":
+        return rng.uniform(0, 255, p.shape)
+    if config.init == "grey":
+        return np.full(p.shape, 127.5)
+    if config.init == "style-stats" and paintings:
+        mean = np.mean([painting.mean(axis=(0, 1)) for painting in paintings], axis=0)
+        variance = np.mean([painting.var(axis=(0, 1)) for painting in paintings], axis=0)
+        return truncated_normal(rng, mean, np.sqrt(variance), p.shape)
+    if kind in ("normal", "uniform") and convention is not None:
+        try:
+            values = [float(number) for number in numbers]
+        except ValueError:
+            values = []
+        if len(values) == (1 if kind == "normal" else 2):
+            low, high = values[0], values[-1]
+            noise = rng.normal(0, low, p.shape) if kind == "normal" else rng.uniform(low, high, p.shape)
+            return deprocess(noise, convention)  # noise about the mean of the network's input
+    if not Path(config.init).exists():
+        raise HandstyleError(
+            f"--init {config.init}: use content, noise, grey, style-stats, normal:SIGMA, uniform:LOW:HIGH, or the path "
+            "of a picture"
+        )
+    return resize(read_picture(config.init).pixels, (p.shape[0], p.shape[1])).astype(np.float64)
+
+
+def truncated_normal(rng: np.random.Generator, mean: Array, std: Array, shape: tuple[int, ...]) -> Array:
+    """Draw normal colours, each drawn again until it lies between 0 and 255."""
+    drawn = rng.normal(mean, std, shape)
+    while (outside := (drawn < 0) | (drawn > 255)).any():
+        drawn = np.where(outside, rng.normal(mean, std, shape), drawn)
+    return drawn
+
+
+def read_mask(source: str | os.PathLike[str], size: tuple[int, int]) -> Array:  # -> (H, W)
+    """Read a mask and bring it to a picture's size.
+
+    Parameters
+    ----------
+    source : path
+        Any picture: white is in, black is out, grey between; what is transparent is out.
+    size : (int, int)
+        Height and width of the picture that it belongs to.
+
+    Returns
+    -------
+    (H, W) array of float64
+        0 to 1.
+
+    Raises
+    ------
+    HandstyleError
+        If it is no picture, of other proportions, or black everywhere.
+    """
+    picture = read_picture(source)
+    plane: Array = picture.pixels.astype(np.float64) @ LUMA / 255
+    if picture.alpha is not None:  # the reader fills what is transparent with the mean colour; a mask wants it black
+        with Image.open(source) as image:
+            levels = np.asarray(ImageOps.exif_transpose(image).convert("LA"), np.float64) / 255
+        plane = levels[..., 0] * levels[..., 1]
+    height, width = plane.shape
+    if abs(height * size[1] / (width * size[0]) - 1) > 0.02:
+        raise HandstyleError(
+            f"mask {source} is {width} x {height} px, its picture {size[1]} x {size[0]}: they need the same proportions"
+        )
+    plane = np.clip(resize(plane, size), 0, 1)
+    check_mask(plane, f"mask {source}")
+    return plane
+
+
+def spread_folders(styles: Sequence[PictureLike]) -> list[PictureLike]:
+    """Replace each folder among the paintings by the pictures in it, in the order of their names."""
+    spread: list[PictureLike] = []
+    for style in styles:
+        if isinstance(style, str | os.PathLike) and Path(style).is_dir():
+            found = sorted(file for file in Path(style).iterdir() if file.suffix.lower() in PICTURES)
+            if not found:
+                raise HandstyleError(f"the folder {style} holds no picture: give one with {', '.join(PICTURES)}")
+            spread += found
+        else:
+            spread.append(style)
+    return spread
+
+
+def colours_before(
+    config: StyleConfig,
+    p: Array,
+    paintings: Sequence[Array],
+    regions: Sequence[Array | None],
+    style_masks: Sequence[Array | None],
+) -> tuple[Array, list[Array]]:
+    """Change colours before the run: (H, W, 3), n times (h, w, 3) -> the photograph and the paintings to be used.
+
+    Parameters
+    ----------
+    config : StyleConfig
+        Its `color` and what belongs to it.
+    p : (H, W, 3) array
+        The photograph.
+    paintings : sequence of (h, w, 3) arrays
+        Recoloured from the photograph, each from its own region and where its own mask is.
+    regions, style_masks : sequence of arrays or None
+        One each for a painting: its region of the photograph, and its mask.
+    """
+    if config.color == "luminance":
+        grey = luminance(p, config.color_space)
+        return grey, [match_luminance(luminance(one, config.color_space), grey) for one in paintings]
+    if config.color not in ("match", "histogram"):
+        return p, list(paintings)
+    changed = []
+    for one, region, mask in zip(paintings, regions, style_masks, strict=True):
+        if config.color == "match":
+            changed.append(match_affine(one, p, config.color_match, mask, region))
+        else:
+            changed.append(match_histogram(one, p, mask, region))
+    return p, changed
+
+
+def colours_after(config: StyleConfig, result: Array, p: Array, masks: Sequence[Array]) -> Array:
+    """Change colours after the run: (H, W, 3) result and photograph -> (H, W, 3); by region where there are masks."""
+    everywhere: list[Array | None] = list(masks) or [None]
+    for mask in everywhere:
+        options: dict[str, Any] = {"source_mask": mask, "target_mask": mask}
+        if config.color == "match-after":
+            result = match_affine(result, p, config.color_match, **options)
+        elif config.color == "histogram-after":
+            result = match_histogram(result, p, **options)
+        elif config.color in ("luminance", "luminance-after"):
+            result = keep_colour(result, p, config.color_space, mask if config.color == "luminance-after" else None)
+    return result
