@@ -1,0 +1,218 @@
+"""The embedded network: how it is made, on a teacher small enough for a test, and what ships."""
+
+from importlib.resources import as_file, files
+
+import h5py
+import numpy as np
+import pytest
+
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.gradcheck import check_projection
+from handstyle.foundations.image import CAFFE, preprocess_forward
+from handstyle.network.vgg import Weights, build_network, convolution_names, random_weights
+from handstyle.network.weights import read_weights, write_weights
+from weights_tools.distill import __main__ as command
+from weights_tools.distill.match import match_forward
+from weights_tools.distill.painting import TAPS
+from weights_tools.distill.pictures import DRAWN, training_picture
+from weights_tools.distill.prune import fit_decoder, prune, select_channels
+from weights_tools.distill.sweep import picture_gradient
+from weights_tools.distill.train import Distiller, Settings, read_state, small_weights
+
+TEACHER = random_weights(widths=(5, 6, 7, 8, 8), seed=3)
+NAMES = convolution_names("vgg19")[:13]
+WIDTHS = dict(zip(NAMES, (3, 3, 4, 4, 5, 5, 5, 5, 6, 6, 6, 6, 5), strict=True))
+TINY = Settings(
+    WIDTHS,
+    steps=4,
+    size=32,
+    pictures=6,
+    judges=2,
+    paintings=1,
+    pool=8,
+    batch=2,
+    fresh=1,
+    practice=2,
+    photographs=False,
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    path = tmp_path_factory.mktemp("distill") / "whole.npz"
+    lines = []
+    run = Distiller(TEACHER, TINY, path, report=lines.append)
+    run.run()
+    return run, path, lines
+
+
+def test_a_run_reports_each_layer_and_each_tap_and_ends_at_its_last_step(finished):
+    run, path, lines = finished
+    assert run.state.step == read_state(path, TINY).step == TINY.steps
+    assert sum("conv5_1: 5 of 8 channels" in line for line in lines) == 2, "once without practice, once with"
+    assert [line.split(":")[0] for line in lines if line.startswith("step")] == ["step 2", "step 4"]
+    assert all(tap in lines[-1] for tap in TAPS)
+
+
+def test_an_interrupted_run_ends_with_the_same_bits_on_any_number_of_threads(finished, tmp_path):
+    whole, _, _ = finished
+
+    def interrupt(line):
+        if line.startswith("step 2"):
+            raise KeyboardInterrupt
+
+    path = tmp_path / "state.npz"
+    first = Distiller(TEACHER, TINY, path, workers=2, report=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        first.run()
+    second = Distiller(TEACHER, TINY, path, workers=2)
+    assert second.state.step == 2
+    second.run()
+    for name, expected in whole.state.parameters.items():
+        np.testing.assert_array_equal(second.state.parameters[name], expected, err_msg=name)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(finished):
+    _, path, _ = finished
+    with pytest.raises(HandstyleError, match="other settings"):
+        Distiller(TEACHER, Settings(WIDTHS, steps=5), path)
+
+
+def test_descent_lowers_the_loss_on_pictures_it_has(tmp_path):
+    settings = Settings(
+        WIDTHS, 30, 32, pictures=4, judges=1, paintings=0, pool=4, batch=4, fresh=99, rate=0.02, photographs=False
+    )
+    run = Distiller(TEACHER, settings, tmp_path / "state.npz")
+
+    def loss():
+        return sum(
+            picture_gradient(run.network(), run.state.parameters, p, target, 1.0)[0]
+            for p, target in zip(run.state.pool[1:], run.targets[1:], strict=True)  # the first gives way to a new one
+        )
+
+    before = loss()
+    for _ in range(settings.steps):
+        run.descend()
+    assert loss() < 0.9 * before
+
+
+def test_the_gradient_at_every_parameter_by_projection():
+    rng = np.random.default_rng(0)
+    p = training_picture((1,), 32, []).astype(np.float64)
+    teacher = build_network(TEACHER).astype(np.float64)
+    targets, _ = teacher.forward(preprocess_forward(p, CAFFE), TAPS)
+    small = random_weights(widths=(3, 4, 5, 6, 6), seed=1)
+    parameters = {f"{name}/w": w.astype(np.float64) for name, (w, _) in small.layers.items()}
+    parameters |= {f"{name}/b": rng.normal(0, 20, b.shape) for name, (_, b) in small.layers.items()}
+    for tap in TAPS:
+        shape = small.layers[tap.replace("relu", "conv")][1].size, targets[tap].shape[2]
+        parameters[f"{tap}/decoder"] = rng.normal(0, 0.3, shape)
+
+    def network(values):
+        return build_network(small_weights(values, "caffe", {}))
+
+    _, _, gradients = picture_gradient(network(parameters), parameters, p, targets, 0.7)
+    assert set(gradients) == set(parameters)
+    for name, x in parameters.items():
+
+        def loss(value, name=name):
+            values = {**parameters, name: value}
+            return picture_gradient(network(values), values, p, targets, 0.7)[0]
+
+        def signature(value, name=name):
+            rectified = network({**parameters, name: value})
+            features, _ = rectified.forward(preprocess_forward(p, CAFFE), rectified.names)
+            return np.concatenate([(f > 0).ravel() for f in features.values()])
+
+        report = check_projection(loss, gradients[name], x, draws=3, signature=signature)
+        assert report, f"{name}: {report}"
+
+
+def test_the_loss_is_what_it_says():
+    rng = np.random.default_rng(0)
+    s, f, decoder = rng.random((4, 5, 3)), rng.random((4, 5, 6)), rng.random((3, 6))
+    value, ledger, _ = match_forward({"relu1_1": s}, {"relu1_1": f}, {"relu1_1": decoder}, 0.5)
+    decoded, F = s.reshape(20, 3) @ decoder, f.reshape(20, 6)
+    features = np.sum((decoded - F) ** 2) / np.sum(F**2)
+    gram = np.sum((decoded.T @ decoded - F.T @ F) ** 2) / np.sum((F.T @ F) ** 2)
+    np.testing.assert_allclose(ledger["relu1_1"], (features, gram), rtol=1e-12)
+    assert value == pytest.approx(features + 0.5 * gram, rel=1e-12)
+
+
+def test_channels_that_others_predict_are_not_kept():
+    rng = np.random.default_rng(0)
+    own = rng.random((500, 3)) * (1, 2, 4)
+    f = np.stack([own[:, 0], own[:, 1], own[:, 0], 0 * own[:, 0], own[:, 2], own[:, 1] + own[:, 2]], axis=1)
+    kept = select_channels(f.T @ f, np.eye(6), 3)
+    decoder, *_ = np.linalg.lstsq(f[:, kept], f, rcond=None)
+    np.testing.assert_allclose(f[:, kept] @ decoder, f, atol=1e-9)
+    assert len(set(select_channels(f.T @ f, np.eye(6), 6))) == 6, "more than there is to choose from"
+
+
+def test_the_metric_decides_what_is_worth_keeping():
+    second = np.diag([4.0, 1.0, 2.0])
+    assert list(select_channels(second, np.eye(3), 2)) == [0, 2]
+    assert list(select_channels(second, np.diag([0.1, 9.0, 1.0]), 2)) == [1, 2]
+
+
+def test_pruning_to_the_full_width_gives_the_teacher_again():
+    widths = {name: b.size for name, (_, b) in TEACHER.layers.items()}
+    pictures = [training_picture((7, i), 32, []) for i in range(3)]
+    pruned = prune(TEACHER, widths, pictures, TAPS)
+    assert max(pruned.errors.values()) < 1e-4
+    teacher = build_network(TEACHER)
+    small = build_network(Weights("vgg19", "caffe", pruned.layers, {}))
+    x = preprocess_forward(training_picture((8,), 32, []), CAFFE)
+    expected, found = (network.forward(x, ["relu5_1"])[0]["relu5_1"] for network in (teacher, small))
+    scale = np.vdot(found, expected) / np.vdot(found, found)
+    assert np.linalg.norm(scale * found - expected) < 0.02 * np.linalg.norm(expected)
+
+
+def test_the_decoder_is_least_squares():
+    rng = np.random.default_rng(0)
+    small = [rng.random((6, 7, 3)), rng.random((5, 4, 3))]
+    true = rng.normal(size=(3, 5))
+    decoder, error = fit_decoder(small, [s @ true for s in small])
+    np.testing.assert_allclose(decoder, true, rtol=1e-3, atol=1e-3)
+    assert error < 1e-6
+
+
+@pytest.mark.parametrize("draw", DRAWN)
+def test_drawn_pictures_are_functions_of_the_seed(draw):
+    p, again, other = (draw(np.random.default_rng(seed), 48) for seed in (5, 5, 6))
+    assert p.shape == (48, 48, 3)
+    assert p.dtype == np.float32
+    assert p.min() >= 0
+    assert p.max() <= 255
+    assert p.std() > 1
+    np.testing.assert_array_equal(p, again)
+    assert not np.array_equal(p, other)
+
+
+def test_the_command_writes_a_network_and_refuses_to_replace_one(tmp_path, monkeypatch, capsys):
+    teacher, out = tmp_path / "teacher.h5", tmp_path / "slim.h5"
+    write_weights(teacher, TEACHER)
+    monkeypatch.setattr(command, "settings_of", lambda arguments: TINY)
+    line = ["distill", "--teacher", str(teacher), "--out", str(out), "--checkpoint", str(tmp_path / "state.npz")]
+    monkeypatch.setattr("sys.argv", line)
+    command.main()
+    written = read_weights(out)
+    assert [b.size for _, b in written.layers.values()] == list(WIDTHS.values())
+    assert "CC BY 4.0" in written.provenance["licence"]
+    with pytest.raises(SystemExit, match="--overwrite"):
+        command.main()
+
+
+def test_the_embedded_network_ships_with_its_papers():
+    with as_file(files("handstyle") / "data" / "vgg19-slim.h5") as path:
+        assert path.stat().st_size < 4_000_000
+        weights = read_weights(path)
+        with h5py.File(path) as file:
+            assert file["conv1_1/w"].dtype == np.float16
+    assert list(weights.layers) == NAMES
+    assert weights.convention == "caffe"
+    said = weights.provenance
+    assert said["licence"] == "CC BY 4.0"
+    assert "VGG-19" in said["source"]
+    assert "Oxford" in said["source"]
+    assert {"source_sha256", "training", "steps", "measured"} <= set(said)

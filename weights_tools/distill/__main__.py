@@ -1,0 +1,75 @@
+"""``python -m weights_tools.distill``: make the embedded network from VGG-19."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from handstyle.foundations.errors import HandstyleError
+from handstyle.network.vgg import convolution_names
+from handstyle.network.weights import read_weights, write_weights
+from weights_tools.distill.train import Distiller, Settings, small_weights
+
+WIDTHS = (24, 24, 64, 64, 96, 96, 96, 96, 192, 192, 192, 192, 224)
+
+
+def main() -> None:
+    """Read the command line, run, write the network."""
+    parser = argparse.ArgumentParser(prog="python -m weights_tools.distill", description=__doc__)
+    parser.add_argument("--teacher", required=True, type=Path, help="VGG-19, a native or a Keras weight file")
+    parser.add_argument("--out", default=Path("vgg19-slim.h5"), type=Path, help="the network to write")
+    parser.add_argument("--checkpoint", default=Path("distill.npz"), type=Path, help="state; resumed from if it exists")
+    parser.add_argument("--steps", default=Settings.steps, type=int, help="steps of Adam; 0: the closed form alone")
+    parser.add_argument("--workers", default=2, type=int, help="threads; the result does not depend on it")
+    parser.add_argument("--seed", default=0, type=int)
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing network")
+    arguments = parser.parse_args()
+    started = time.monotonic()
+
+    def report(line: str) -> None:
+        print(f"{time.monotonic() - started:7.0f} s  {line}", file=sys.stderr, flush=True)
+
+    try:
+        if arguments.out.exists() and not arguments.overwrite:
+            raise HandstyleError(f"{arguments.out} exists: choose another name or add --overwrite")
+        teacher = read_weights(arguments.teacher)
+        settings = settings_of(arguments)
+        with threadpool_limits(1):  # one BLAS thread a picture: the pictures are the parallelism, and the bits repeat
+            run = Distiller(teacher, settings, arguments.checkpoint, arguments.workers, report)
+            run.run()
+        provenance = provenance_of(settings, teacher.provenance)
+        write_weights(arguments.out, small_weights(run.state.parameters, teacher.convention, provenance), np.float16)
+        report(
+            f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB; weights_tools.distill.evaluate judges it"
+        )
+    except HandstyleError as error:
+        sys.exit(f"{parser.prog}: {error}")
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """Return what the command line asks for."""
+    widths = dict(zip(convolution_names("vgg19"), WIDTHS, strict=False))
+    return Settings(widths, steps=arguments.steps, seed=arguments.seed)
+
+
+def provenance_of(settings: Settings, teacher: dict[str, str]) -> dict[str, str]:
+    """Return what the file must say about itself; the measured errors are added by `evaluate`."""
+    widths = ", ".join(map(str, settings.widths.values()))
+    drawn = f"drawn by weights_tools.distill.pictures, in part from scikit-image's photographs, {settings.size} px"
+    return {
+        "network": f"vgg19 slim, conv1_1 to conv5_1, widths {widths}",
+        "source": "distilled from VGG-19 (Simonyan and Zisserman 2015; Oxford VGG, CC BY 4.0): pruned, retrained",
+        "licence": "CC BY 4.0",
+        "source_sha256": teacher.get("sha256", "unknown"),
+        "training": f"closed form on {settings.pictures} pictures and {settings.paintings} practice paintings, then "
+        f"{settings.steps} steps of Adam, {settings.batch} pictures a step, {settings.fresh} of them new; {drawn}; "
+        f"seed {settings.seed}",
+        "steps": str(settings.steps),
+    }
+
+
+if __name__ == "__main__":
+    main()

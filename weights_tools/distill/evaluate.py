@@ -1,0 +1,172 @@
+"""Paint with the small network, and ask the real VGG-19 what came of it.
+
+``python -m weights_tools.distill.evaluate --teacher VGG19 --network SLIM --pictures FOLDER --out RESULTS.json`` paints
+each pair of a photograph and a painting that training never saw, with the small network, with VGG-19 itself and with
+the small network before any training, judges all three and the photograph by VGG-19, and writes the table. Each
+painting is kept, so an interrupted run goes on where it was; ``--sheet`` draws them side by side.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+from threadpoolctl import threadpool_limits
+
+import handstyle.kernels  # noqa: F401  the fast engines register themselves
+from handstyle.foundations.backend import Array, cpu_name
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.image import fit_long_side
+from handstyle.network.vgg import Network, build_network, random_weights
+from handstyle.network.weights import read_weights
+from weights_tools.distill.painting import STYLE_TAPS, judge, paint
+
+CONTENTS, STYLES = ("astronaut", "tubingen"), ("starry_night", "wave_crop", "shipwreck", "monet")
+PAIRS = tuple((content, style) for content in CONTENTS for style in STYLES)
+NETWORKS = ("slim", "vgg19", "untrained")
+
+
+def read_picture(name: str, folder: Path, size: int) -> Array:  # -> (H, W, 3)
+    """Return one of scikit-image's photographs, or ``name.jpg`` of a folder, its long side `size` px."""
+    path = folder / f"{name}.jpg"
+    if path.exists():
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"), np.float32)
+    elif name == "astronaut":
+        from skimage import data
+
+        pixels = np.asarray(data.astronaut(), np.float32)  # type: ignore[no-untyped-call]
+    else:
+        raise HandstyleError(f"{path}: no such picture; give the folder of the test pictures by --pictures")
+    return fit_long_side(pixels, size, name=name)
+
+
+def measure(teacher: Network, p: Array, content: Array, style: Array) -> dict[str, object]:
+    """Return what `judge` finds, as it goes into the table."""
+    gram, content_error = judge(teacher, p, content, style)
+    return {
+        "gram_mean": round(float(np.mean(gram)), 4),
+        "gram": dict(zip(STYLE_TAPS, (round(g, 4) for g in gram), strict=True)),
+        "content": round(content_error, 3),
+    }
+
+
+def evaluate(
+    teacher: Network,
+    networks: dict[str, Network],
+    pairs: Sequence[tuple[str, str]],
+    pictures: Path,
+    work: Path,
+    size: int,
+    iterations: int,
+) -> list[dict[str, object]]:
+    """Paint every pair with every network and judge the outcomes.
+
+    Parameters
+    ----------
+    teacher : Network
+        The judge.
+    networks : dict of str to Network
+        Who paints.
+    pairs : sequence of (str, str)
+        Names of photograph and painting.
+    pictures : path
+        Where they are.
+    work : path
+        A folder for the paintings; those already there are not painted again.
+    size, iterations : int
+        Of the paintings: long side, px; L-BFGS-B.
+
+    Returns
+    -------
+    list of dict
+        A row a pair: ``content``, ``style``, and under ``photograph`` and each network's name the errors.
+    """
+    rows = []
+    for content_name, style_name in pairs:
+        content, style = (read_picture(name, pictures, size) for name in (content_name, style_name))
+        row: dict[str, object] = {"content": content_name, "style": style_name}
+        row["photograph"] = measure(teacher, content, content, style)
+        for name, network in networks.items():
+            kept = work / f"{content_name}-{style_name}-{name}.npy"
+            if not kept.exists():
+                started = time.perf_counter()
+                p = paint(network, content, style, iterations)
+                np.save(kept, p.astype(np.float32))
+                print(f"{kept.stem}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+            row[name] = measure(teacher, np.load(kept), content, style)
+        print(json.dumps(row), file=sys.stderr, flush=True)
+        rows.append(row)
+    return rows
+
+
+def contact_sheet(
+    pairs: Sequence[tuple[str, str]], names: Sequence[str], pictures: Path, work: Path, size: int
+) -> Image.Image:
+    """Return the paintings side by side: a row a pair; photograph, style, then a column a network."""
+    columns, bar = ("photograph", "style", *names), 18
+    sheet = Image.new("RGB", (len(columns) * size, bar + len(pairs) * size), "white")
+    draw = ImageDraw.Draw(sheet)
+    for j, column in enumerate(columns):
+        draw.text((j * size + 4, 3), column, fill="black")
+    for i, (content, style) in enumerate(pairs):
+        shown = [read_picture(name, pictures, size) for name in (content, style)]
+        shown += [np.load(work / f"{content}-{style}-{name}.npy") for name in names]
+        for j, p in enumerate(shown):
+            sheet.paste(Image.fromarray((p.clip(0, 255) + 0.5).astype(np.uint8)), (j * size, bar + i * size))
+    return sheet
+
+
+def main() -> None:
+    """Read the command line, evaluate, write the table."""
+    parser = argparse.ArgumentParser(prog="python -m weights_tools.distill.evaluate", description=__doc__)
+    parser.add_argument("--teacher", required=True, type=Path, help="VGG-19, a native or a Keras weight file")
+    parser.add_argument("--network", required=True, type=Path, help="the small network")
+    parser.add_argument("--pictures", required=True, type=Path, help="folder of the paintings and photographs")
+    parser.add_argument("--work", required=True, type=Path, help="folder for the outcomes, kept between runs")
+    parser.add_argument("--out", required=True, type=Path, help="the table, JSON")
+    parser.add_argument("--sheet", type=Path, help="the contact sheet, PNG")
+    parser.add_argument("--only", nargs="*", default=NETWORKS, choices=NETWORKS, help="who paints")
+    parser.add_argument("--size", default=256, type=int)
+    parser.add_argument("--iterations", default=120, type=int)
+    arguments = parser.parse_args()
+    try:
+        weights, slim = read_weights(arguments.teacher), read_weights(arguments.network)
+        teacher = build_network(weights)
+        untrained = build_network(random_weights(widths=tuple(slim.layers[f"conv{i}_1"][1].size for i in range(1, 6))))
+        painters = {"slim": build_network(slim), "vgg19": teacher, "untrained": untrained}
+        networks = {name: painters[name].with_kernels("auto") for name in arguments.only}
+        arguments.work.mkdir(parents=True, exist_ok=True)
+        with threadpool_limits(1):
+            rows = evaluate(
+                teacher, networks, PAIRS, arguments.pictures, arguments.work, arguments.size, arguments.iterations
+            )
+    except HandstyleError as error:
+        sys.exit(f"{parser.prog}: {error}")
+    table = {
+        "network": slim.provenance,
+        "teacher_sha256": weights.provenance["sha256"],
+        "size": arguments.size,
+        "iterations": arguments.iterations,
+        "machine": f"{cpu_name()}, Python {platform.python_version()}, NumPy {np.__version__}",
+        "means": {name: means(rows, name) for name in ("photograph", *arguments.only)},
+        "pairs": rows,
+    }
+    arguments.out.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    if arguments.sheet:
+        contact_sheet(PAIRS, arguments.only, arguments.pictures, arguments.work, arguments.size).save(arguments.sheet)
+
+
+def means(rows: list[dict[str, object]], name: str) -> dict[str, float]:
+    """Return the means over pairs of one column's Gram and content errors."""
+    cells = [row[name] for row in rows]
+    return {key: round(float(np.mean([cell[key] for cell in cells])), 4) for key in ("gram_mean", "content")}  # type: ignore[index]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""What the small network is asked for: the teacher's features, and the teacher's Gram matrices, through a linear map.
+
+A decoder ``D`` stands at each tap. The small features ``s`` are good if ``s D`` is near the teacher's ``f``, and, since
+it is the Gram matrix that paints, if ``Dᵀ (Σ s sᵀ) D`` is near ``Σ f fᵀ``. Both errors are relative, so that no tap
+and no picture is louder than another.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+
+
+class Kept(NamedTuple):
+    """What `match_backward` needs of one tap: features, target, their products, and what each error is divided by."""
+
+    tap: str
+    s: Array  # (h, w, K)
+    F: Array  # (h w, C)
+    SS: Array  # (K, K)
+    SF: Array  # (K, C)
+    E: Array  # (C, C)
+    feature_scale: float
+    gram_scale: float
+
+
+def match_forward(  # {tap: (h, w, K)}, {tap: (h, w, C)}, {tap: (K, C)} -> value, {tap: (features, Gram)}, cache
+    features: Mapping[str, Array], targets: Mapping[str, Array], decoders: Mapping[str, Array], gram_weight: float
+) -> tuple[float, dict[str, tuple[float, float]], list[Kept]]:
+    """Return the distillation loss of one picture.
+
+    Parameters
+    ----------
+    features : mapping of str to (h, w, K) array
+        The small network's, at each tap.
+    targets : mapping of str to (h, w, C) array
+        The teacher's.
+    decoders : mapping of str to (K, C) array
+        The linear map at each tap.
+    gram_weight : float
+        How much a relative error of the Gram matrix counts beside one of the features.
+
+    Returns
+    -------
+    value : float
+        ``Σ_tap ‖s D − f‖² / ‖f‖² + gram_weight ‖Dᵀ Sᵀ S D − Fᵀ F‖² / ‖Fᵀ F‖²``, rows of ``S`` and ``F`` being pixels.
+    ledger : dict of str to (float, float)
+        The two errors at each tap, unweighted.
+    cache : list
+        For `match_backward`.
+    """
+    value, ledger, cache = 0.0, {}, []
+    for tap, s in features.items():
+        S, F, D = s.reshape(-1, s.shape[2]), targets[tap].reshape(s.shape[0] * s.shape[1], -1), decoders[tap]
+        SS, SF, FF = S.T @ S, S.T @ F, F.T @ F
+        energy, E = float(np.trace(FF)), D.T @ SS @ D - FF
+        # ‖S D − F‖² by its three products: the residual itself, as large as the features, is never formed.
+        squared = float(np.vdot(SS @ D, D)) - 2 * float(np.vdot(SF, D)) + energy
+        gram_scale = 1 / float(np.vdot(FF, FF))
+        ledger[tap] = squared / energy, float(np.vdot(E, E)) * gram_scale
+        value += ledger[tap][0] + gram_weight * ledger[tap][1]
+        cache.append(Kept(tap, s, F, SS, SF, E, 1 / energy, gram_weight * gram_scale))
+    return value, ledger, cache
+
+
+def match_backward(  # cache, {tap: (K, C)} -> {tap: (h, w, K)}, {tap: (K, C)}
+    cache: list[Kept], decoders: Mapping[str, Array]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return the gradients of `match_forward` at the small features and at the decoders.
+
+    With ``R = S D − F`` and ``E = Dᵀ G D − Fᵀ F``, ``G = Sᵀ S``: ``‖R‖²`` has the gradients ``2 R Dᵀ`` at ``S`` and
+    ``2 Sᵀ R`` at ``D``; ``‖E‖²`` has ``4 S D E Dᵀ`` at ``S`` and ``4 G D E`` at ``D``, ``E`` being symmetric.
+    """
+    dfeatures, ddecoders = {}, {}
+    for k in cache:
+        S, D = k.s.reshape(-1, k.s.shape[2]), decoders[k.tap]
+        DE = D @ k.E
+        dS = S @ ((2 * k.feature_scale) * (D @ D.T) + (4 * k.gram_scale) * (DE @ D.T))
+        dS -= k.F @ ((2 * k.feature_scale) * D.T)
+        dfeatures[k.tap] = dS.reshape(k.s.shape)
+        ddecoders[k.tap] = (2 * k.feature_scale) * (k.SS @ D - k.SF) + (4 * k.gram_scale) * (k.SS @ DE)
+    return dfeatures, ddecoders

@@ -1,0 +1,117 @@
+"""One protocol for painting, in training and in evaluation, and the paintings that the network practises on.
+
+A network that is right about photographs and paintings may still be wrong about what lies between them, and an
+optimiser finds every such place. So the small network paints, the teacher looks at the pictures on the way, and they
+join the training set: learning on the states that one's own policy visits (Ross, Gordon and Bagnell 2011,
+arXiv 1011.0686).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from handstyle.foundations.backend import Array, choose_backend
+from handstyle.foundations.image import preprocess_forward
+from handstyle.losses.content import content_loss
+from handstyle.losses.style import moments_forward, style_loss
+from handstyle.network.vgg import Network
+from handstyle.optimize.lbfgsb import minimize_lbfgsb
+from handstyle.optimize.objective import ContentTerm, Objective, StyleTerm, TotalVariationTerm
+from handstyle.optimize.trace import Iteration
+from weights_tools.distill.pictures import content_picture, style_picture
+
+STYLE_TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+CONTENT_TAP = "relu4_2"
+TAPS = (*STYLE_TAPS[:4], CONTENT_TAP, STYLE_TAPS[4])
+STYLE_WEIGHT, CONTENT_WEIGHT, VARIATION_WEIGHT = 10.0, 1.0, 1e-5
+
+
+def paint(
+    network: Network,
+    content: Array,
+    style: Array,
+    iterations: int,
+    watch: Callable[[int, Array], None] = lambda iteration, p: None,
+) -> Array:  # (H, W, 3), (h, w, 3) -> (H, W, 3)
+    """Paint `content` in the style of `style`, from the photograph, with every loss relative.
+
+    Parameters
+    ----------
+    network : Network
+        Whose features define the losses.
+    content, style : array
+        RGB, 0 to 255.
+    iterations : int
+        Of L-BFGS-B.
+    watch : callable, optional
+        Called with the iteration and the picture after each.
+
+    Returns
+    -------
+    (H, W, 3) float64 array
+        The best picture, not clipped.
+    """
+    c, _ = network.forward(preprocess_forward(content, network.convention), [CONTENT_TAP])
+    s, _ = network.forward(preprocess_forward(style, network.convention), STYLE_TAPS)
+    objective = Objective(
+        network,
+        [
+            *(StyleTerm(tap, moments_forward(s[tap]), STYLE_WEIGHT) for tap in STYLE_TAPS),
+            ContentTerm(CONTENT_TAP, c[CONTENT_TAP], CONTENT_WEIGHT),
+            TotalVariationTerm(VARIATION_WEIGHT),
+        ],
+        content.shape,
+        choose_backend("numpy"),
+    )
+
+    def seen(iteration: Iteration) -> None:
+        assert iteration.v is not None
+        watch(iteration.iteration, iteration.v.reshape(content.shape))
+
+    return minimize_lbfgsb(objective, content.astype(np.float64).ravel(), iterations, callback=seen).v.reshape(
+        content.shape
+    )
+
+
+def judge(teacher: Network, p: Array, content: Array, style: Array) -> tuple[list[float], float]:
+    """Return what the teacher finds wrong with a painting.
+
+    Parameters
+    ----------
+    teacher : Network
+        The real VGG-19.
+    p : (H, W, 3) array
+        The painting; clipped to 0 to 255 first, as a file would hold it.
+    content, style : array
+        What it was made from.
+
+    Returns
+    -------
+    gram : list of five floats
+        ``‖G − A‖² / ‖A‖²`` at relu1_1 … relu5_1.
+    content : float
+        ``‖f − c‖² / ‖c‖²`` at relu4_2.
+    """
+    features = [
+        teacher.forward(preprocess_forward(q.astype(np.float32), teacher.convention), TAPS)[0]
+        for q in (p.clip(0, 255), content, style)
+    ]
+    gram = [style_loss(moments_forward(features[0][t]), moments_forward(features[2][t]))[0] for t in STYLE_TAPS]
+    return gram, content_loss(features[0][CONTENT_TAP], features[1][CONTENT_TAP])[0]
+
+
+def practise(
+    network: Network, seed: tuple[int, ...], size: int, photographs: list[Array], iterations: int = 45
+) -> list[Array]:  # -> [(size, size, 3)]
+    """Let the network paint a pair that `pictures` makes up, and return pictures from the way there."""
+    rng = np.random.default_rng(seed)
+    content, style = content_picture(rng, size, photographs), style_picture(rng, size, photographs)
+    keep = {max(1, iterations * part // 60) for part in (3, 8, 16, 30, 45, 60)}
+    pictures: list[Array] = []
+
+    def watch(iteration: int, p: Array) -> None:
+        if iteration in keep:
+            pictures.append(p.astype(np.float32))
+
+    paint(network, content, style, iterations, watch)
+    return pictures

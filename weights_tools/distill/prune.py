@@ -1,0 +1,260 @@
+"""A first small network in closed form: which channels to keep, and kernels by least squares.
+
+Layer by layer, as in channel pruning (He, Zhang and Sun 2017, arXiv 1707.06168): keep the channels of the teacher from
+which the others can best be predicted linearly, then choose kernels so that the small network's own features, errors
+of the layers below included, give the kept channels again. Zhang et al. (2015, arXiv 1505.06798) add that an error
+hidden by the rectifier is none. No descent is needed, and what comes out already paints.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.image import CONVENTIONS, preprocess_forward
+from handstyle.network.padding import pad_forward
+from handstyle.network.sequence import Convolution, Layer, Pool
+from handstyle.network.vgg import Network, Weights, build_network
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+RIDGES = (1e-3, 1e-2, 0.1, 1.0, 10.0)  # relative to each unknown's own share of the squared error
+
+
+class Map(Protocol):
+    """What maps a function over pictures, perhaps on several threads: results in order, as a list."""
+
+    def __call__(self, function: Callable[[T], U], items: Iterable[T], /) -> list[U]: ...  # noqa: D102
+
+
+def one_by_one(function: Callable[[T], U], items: Iterable[T], /) -> list[U]:
+    """Map on the thread that asks."""
+    return [function(item) for item in items]
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A small network, and how it speaks for the large one.
+
+    Parameters
+    ----------
+    layers : dict of str to (w, b)
+        Kernels and biases.
+    kept : dict of str to (K,) int array
+        The teacher's channels that each layer stands for.
+    decoders : dict of str to (K, C) array
+        For each rectifier, the linear map from small features to the teacher's, least squares.
+    errors : dict of str to float
+        For each rectifier, the relative squared error of that map on the pictures used.
+    """
+
+    layers: dict[str, tuple[Array, Array]]
+    kept: dict[str, Array]
+    decoders: dict[str, Array]
+    errors: dict[str, float]
+
+
+def select_channels(second: Array, metric: Array, count: int) -> Array:  # (C, C), (C, C), count -> (count,)
+    """Choose channels, one at a time, so that a linear map from them predicts all with the smallest error.
+
+    Parameters
+    ----------
+    second : (C, C) array
+        ``E[f fᵀ]``.
+    metric : (C, C) array
+        ``Q``: the error ``e`` of a prediction counts as ``eᵀ Q e``.
+    count : int
+        How many to keep.
+
+    Returns
+    -------
+    (count,) int array
+        In increasing order.
+
+    Notes
+    -----
+    A pivoted Cholesky factorisation whose pivot is not the largest diagonal but the channel ``j`` that takes most
+    from the error: with the residual ``R``, that is ``R_jᵀ Q R_j / R_jj``.
+    """
+    residual = np.array(second, np.float64)
+    floor = 1e-9 * max(float(residual.diagonal().max()), 1e-300)
+    chosen: list[int] = []
+    for _ in range(count):
+        variance = residual.diagonal()
+        gain = np.where(
+            variance > floor, ((metric @ residual) * residual).sum(axis=0) / np.maximum(variance, floor), -1
+        )
+        gain[chosen] = -2
+        j = int(gain.argmax())
+        chosen.append(j)
+        if variance[j] > floor:
+            residual = residual - np.outer(residual[:, j], residual[j]) / variance[j]
+    return np.sort(np.array(chosen))
+
+
+def prune(
+    teacher: Weights,
+    widths: dict[str, int],
+    pictures: Sequence[Array],
+    taps: Sequence[str],
+    judges: int = 0,
+    rows: int = 60_000,
+    seed: int = 0,
+    spread: Map = one_by_one,
+    report: Callable[[str], None] = lambda line: None,
+) -> Pruned:
+    """Return a small network in closed form.
+
+    Parameters
+    ----------
+    teacher : Weights
+        The large network.
+    widths : dict of str to int
+        Channels of each convolution of the small one, in order; the last named is its deepest.
+    pictures : sequence of (H, W, 3) array
+        On which features are compared.
+    taps : sequence of str
+        The rectifiers whose features matter for their own sake.
+    judges : int
+        So many of the last pictures decide how strongly the kernels are held to the teacher's own; they should show
+        other things than the rest.
+    rows : int
+        Pixels a layer, drawn from all pictures, on which the kernels are fitted.
+    seed : int
+        Of that draw.
+    spread : callable, optional
+        Maps a function over pictures, perhaps on several threads.
+    report : callable, optional
+        Called with a line a layer.
+
+    Returns
+    -------
+    Pruned
+    """
+    network = build_network(teacher)
+    rng = np.random.default_rng(seed)
+    large = spread(lambda p: preprocess_forward(p.astype(np.float32), CONVENTIONS[teacher.convention]), pictures)
+    small, decoder = large, np.eye(3, dtype=np.float32)
+    out = Pruned({}, {}, {}, {})
+    for layer in network.layers:
+        if isinstance(layer, Pool):
+            large, small = spread(partial(_output, layer), large), spread(partial(_output, layer), small)
+        elif isinstance(layer, Convolution):
+            if layer.name not in widths:
+                break
+            name, rectifier = layer.name, layer.name.replace("conv", "relu")
+            large = spread(partial(_output, layer), large)
+            second = np.sum(spread(_second_moments, large), axis=0)
+            kept = select_channels(second, _metric(network, name, rectifier in taps, second), widths[name])
+            places = [rng.choice(f.shape[0] * f.shape[1], _share(rows, f, len(large)), False) for f in large]
+            z = np.concatenate([f.reshape(-1, f.shape[2])[at][:, kept] for f, at in zip(large, places, strict=True)])
+            x = np.concatenate([_patches(s, at) for s, at in zip(small, places, strict=True)])
+            composed = np.einsum("sc,ijck->ijsk", decoder, layer.w[..., kept], optimize=True)
+            w, b, ridge = _kernels(x, z, composed, layer.b[kept], sum(len(at) for at in places[len(places) - judges :]))
+            student = Convolution(name, w, b)
+            small = spread(_rectified, spread(partial(_output, student), small))
+            large = spread(_rectified, large)
+            # One scale a layer: features of unit mean square suit half precision and the descent that follows.
+            scale = np.float32(1 / np.sqrt(np.mean([np.mean(np.square(s)) for s in small])))
+            small = spread(partial(np.multiply, scale), small)
+            decoder, error = fit_decoder(small, large)
+            out.layers[name], out.kept[name] = (w * scale, b * scale), kept
+            out.decoders[rectifier], out.errors[rectifier] = decoder, error
+            report(f"{name}: {widths[name]} of {layer.w.shape[3]} channels, ridge {ridge:g}, error {error:.3f}")
+    return out
+
+
+def fit_decoder(small: Sequence[Array], large: Sequence[Array]) -> tuple[Array, float]:  # -> (K, C), relative error
+    """Return the linear map from the small features to the large ones, by least squares, and its relative error."""
+    flat = [(s.reshape(-1, s.shape[2]), f.reshape(-1, f.shape[2])) for s, f in zip(small, large, strict=True)]
+    ss = np.sum([(s.T @ s).astype(np.float64) for s, _ in flat], axis=0)
+    sf = np.sum([(s.T @ f).astype(np.float64) for s, f in flat], axis=0)
+    energy = float(np.sum([np.square(f, dtype=np.float64).sum() for _, f in flat]))
+    decoder = np.linalg.solve(ss + 1e-5 * np.trace(ss) / len(ss) * np.eye(len(ss)), sf)
+    error = (energy - 2 * (decoder * sf).sum() + ((ss @ decoder) * decoder).sum()) / energy
+    return decoder.astype(np.float32), float(error)
+
+
+def _output(layer: Layer, x: Array) -> Array:
+    return layer.forward(x)[0]
+
+
+def _rectified(x: Array) -> Array:
+    y: Array = np.maximum(x, 0)
+    return y
+
+
+def _second_moments(z: Array) -> Array:  # (H, W, C) before the rectifier -> (C, C) after it
+    f = np.maximum(z, 0).reshape(-1, z.shape[2])
+    return (f.T @ f).astype(np.float64) / len(f)
+
+
+def _share(rows: int, f: Array, pictures: int) -> int:
+    return int(min(f.shape[0] * f.shape[1], max(1, rows // pictures)))
+
+
+def _metric(network: Network, name: str, tapped: bool, second: Array) -> Array:
+    # What an error at this layer costs: at the next convolution, by its kernels; at a tap, by itself. Equal parts.
+    convolutions = [layer for layer in network.layers if isinstance(layer, Convolution)]
+    after = convolutions[[c.name for c in convolutions].index(name) + 1 :][:1]
+    metric = np.zeros_like(second)
+    if after:
+        w = after[0].w.astype(np.float64)
+        onward = np.einsum("ijck,ijdk->cd", w, w, optimize=True)
+        metric += onward / (onward * second).sum()
+    if tapped or not after:
+        metric += np.eye(len(second)) / np.trace(second)
+    return metric
+
+
+def _patches(s: Array, at: Array) -> Array:  # (H, W, C), (n,) -> (n, 9 C)
+    W = s.shape[1]
+    padded, y, x = pad_forward(s, "zero"), at // W, at % W
+    return np.concatenate([padded[y + i, x + j] for i in range(3) for j in range(3)], axis=1)
+
+
+def _kernels(x: Array, z: Array, w0: Array, b0: Array, judged: int) -> tuple[Array, Array, float]:
+    # (n, 9 C), (n, K), (3, 3, C, K), (K,) -> w, b, ridge. The teacher's own kernels, composed with the decoder, know
+    # more than the pictures show; how strongly to hold to them is decided by the last rows, of other pictures.
+    x1, normal = _normal(x)
+    prior = np.concatenate([w0.reshape(-1, w0.shape[3]), b0[None] / x1[0, -1]]).astype(np.float64)
+    ridge = RIDGES[0]
+    if judged:
+        other, seen = x1[-judged:], normal - (x1[-judged:].T @ x1[-judged:]).astype(np.float64)
+        product = (x1[:-judged].T @ z[:-judged]).astype(np.float64)
+        errors = [_hidden_error(other, z[-judged:], _solve(seen, product, prior, ridge)) for ridge in RIDGES]
+        ridge = RIDGES[int(np.argmin(errors))]
+    v = _fit(x1, normal, z, prior, ridge)
+    return v[:-1].reshape(w0.shape).astype(np.float32), (v[-1] * x1[0, -1]).astype(np.float32), ridge
+
+
+def _normal(x: Array) -> tuple[Array, Array]:  # (n, 9 C) -> x with a constant column, xᵀ x
+    x1 = np.concatenate([x, np.full((len(x), 1), np.sqrt(np.mean(np.square(x))), x.dtype)], axis=1)
+    return x1, (x1.T @ x1).astype(np.float64)
+
+
+def _solve(normal: Array, product: Array, prior: Array, ridge: float) -> Array:  # (m, m), (m, K), (m, K) -> (m, K)
+    share = normal.diagonal()
+    pull = np.where(share > 0, ridge * share, 1)  # an input that is always zero keeps the prior
+    v: Array = np.linalg.solve(normal + np.diagflat(pull), product + pull[:, None] * prior)
+    return v
+
+
+def _fit(x1: Array, normal: Array, z: Array, prior: Array, ridge: float, sweeps: int = 5) -> Array:
+    # (n, m), (m, m), (n, K), (m, K) -> (m, K). Least squares for max(x v, 0) ≈ max(z, 0), drawn to the prior: where
+    # both sides are below zero there is no error, so the target there is what is already predicted. Each sweep lowers
+    # a majorant of the error.
+    v, target = prior, z
+    for _ in range(sweeps):
+        v = _solve(normal, (x1.T @ target).astype(np.float64), prior, ridge)
+        target = np.where(z > 0, z, np.minimum(x1 @ v.astype(x1.dtype), 0))
+    return v
+
+
+def _hidden_error(x1: Array, z: Array, v: Array) -> float:
+    f = np.maximum(z, 0)
+    return float(np.sum(np.square(np.maximum(x1 @ v.astype(x1.dtype), 0) - f)) / np.sum(np.square(f)))

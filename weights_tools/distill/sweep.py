@@ -1,0 +1,65 @@
+"""The gradient at the weights: the same chain rule, with each convolution's input kept.
+
+While a picture is painted the weights are frozen and no input is needed. Here they learn, so the forward sweep keeps
+the inputs and the backward sweep asks `conv3x3_weight_gradient` and `conv3x3_bias_gradient` on its way.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.image import preprocess_forward
+from handstyle.network.convolution import conv3x3_bias_gradient, conv3x3_weight_gradient
+from handstyle.network.sequence import Cache, Convolution, Layer
+from handstyle.network.vgg import Network
+from weights_tools.distill.match import match_backward, match_forward
+from weights_tools.distill.painting import TAPS
+
+Parameters = dict[str, Array]  # conv1_1/w, conv1_1/b, … and relu1_1/decoder, …
+Kept = list[tuple[Array | None, Cache]]  # each layer's input, where it is a convolution, and its cache
+
+
+def network_forward(layers: tuple[Layer, ...], x: Array, taps: tuple[str, ...]) -> tuple[dict[str, Array], Kept]:
+    """Run the layers up to the last and keep what the gradients of the weights need: each convolution's input."""
+    features: dict[str, Array] = {}
+    caches: Kept = []
+    for layer in layers:
+        y, cache = layer.forward(x)
+        caches.append((x if isinstance(layer, Convolution) else None, cache))
+        x = y
+        if layer.name in taps:
+            features[layer.name] = x
+    return features, caches
+
+
+def network_backward(layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Kept) -> Parameters:
+    """Sweep back from the last layer and return the gradient at every kernel and bias."""
+    gradients: Parameters = {}
+    dx = np.zeros_like(dfeatures[layers[-1].name])
+    for layer, (x, cache) in zip(reversed(layers), reversed(caches), strict=True):
+        if layer.name in dfeatures:
+            dx = dx + dfeatures[layer.name]
+        if isinstance(layer, Convolution):
+            assert x is not None
+            gradients[f"{layer.name}/w"] = conv3x3_weight_gradient(dx, x, layer.padding)
+            gradients[f"{layer.name}/b"] = conv3x3_bias_gradient(dx)
+            if layer is layers[0]:
+                break  # nobody asks for the gradient at the picture
+        dx = layer.backward(dx, cache)
+    return gradients
+
+
+def picture_gradient(  # (H, W, 3), {tap: (h, w, C)} -> value, {tap: (features, Gram)}, {name: array}
+    network: Network, parameters: Parameters, p: Array, targets: Mapping[str, Array], gram_weight: float
+) -> tuple[float, dict[str, tuple[float, float]], Parameters]:
+    """Return the distillation loss of one picture and its gradient at every parameter."""
+    decoders = {tap: parameters[f"{tap}/decoder"] for tap in TAPS}
+    layers = network.layers[: network.names.index(TAPS[-1]) + 1]
+    features, caches = network_forward(layers, preprocess_forward(p, network.convention), TAPS)
+    targets = {tap: target.astype(p.dtype) for tap, target in targets.items()}
+    value, ledger, cache = match_forward(features, targets, decoders, gram_weight)
+    dfeatures, ddecoders = match_backward(cache, decoders)
+    gradients = network_backward(layers, dfeatures, caches)
+    gradients.update({f"{tap}/decoder": d for tap, d in ddecoders.items()})
+    return value, ledger, gradients

@@ -1,0 +1,302 @@
+"""The descent: the small network and its decoders, by Adam, on pictures the teacher has looked at.
+
+Everything that happens is a function of the settings: what is drawn at a step is seeded by the step, sums over pictures
+are taken in order whatever thread made them, so a run that was interrupted ends with the same bits as one that was not.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.image import preprocess_forward
+from handstyle.network.vgg import Network, Weights, build_network
+from weights_tools.distill.painting import TAPS, practise
+from weights_tools.distill.pictures import PHOTOGRAPHS, load_photographs, training_picture
+from weights_tools.distill.prune import Pruned, prune
+from weights_tools.distill.sweep import Parameters, picture_gradient
+
+T = TypeVar("T")
+U = TypeVar("U")
+JUDGING = ("chelsea", "coffee", "rocket")  # photographs of the pictures that judge the closed-form fit
+PRUNING, FRESH, BATCH, PRACTICE, DRAWN = range(5)  # what a random stream is for
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the result.
+
+    Parameters
+    ----------
+    widths : dict of str to int
+        Channels of each convolution.
+    steps : int
+        Of Adam.
+    size : int
+        Side of the training pictures, px.
+    pictures : int
+        Of the first, closed-form fit, drawn or photographed.
+    judges : int
+        So many of them decide the strength of the prior; see `prune`.
+    paintings : int
+        Practised before the second fit, which sees the pictures on their way.
+    pool : int
+        Pictures whose teacher's features are held in memory.
+    batch : int
+        Pictures a step.
+    fresh : int
+        A picture of the pool is replaced every so many steps.
+    practice : int
+        Every so many steps the network paints two pairs, whose pictures go into the pool.
+    rate : float
+        The first step length, relative to each array's root mean square; falls to 0 along a cosine.
+    gram_weight : float
+        See `match_forward`.
+    photographs : bool
+        Whether scikit-image's photographs are used, or drawn pictures alone.
+    seed : int
+        Of everything.
+    """
+
+    widths: dict[str, int]
+    steps: int = 1500
+    size: int = 144
+    pictures: int = 160
+    judges: int = 32
+    paintings: int = 12
+    pool: int = 240
+    batch: int = 3
+    fresh: int = 2
+    practice: int = 100
+    rate: float = 3e-3
+    gram_weight: float = 1.0
+    photographs: bool = True
+    seed: int = 0
+
+
+@dataclass
+class State:
+    """Where a run is: everything a checkpoint holds.
+
+    Parameters
+    ----------
+    step : int
+        Steps done.
+    parameters : dict of str to array
+        ``conv1_1/w``, ``conv1_1/b``, … and ``relu1_1/decoder``, ….
+    rates : dict of str to float
+        The step length of each at the start: `Settings.rate` times its root mean square.
+    first, second : dict of str to array
+        Adam's moments.
+    pool : list of (size, size, 3) array
+        The pictures at hand.
+    waiting : list of (size, size, 3) array
+        Painted by the network, not yet in the pool.
+    """
+
+    step: int
+    parameters: Parameters
+    rates: dict[str, float]
+    first: Parameters
+    second: Parameters
+    pool: list[Array]
+    waiting: list[Array] = field(default_factory=list)
+
+
+def adam_step(state: State, gradients: Parameters, factor: float) -> None:
+    """Take one step of Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1), `factor` times the rates long."""
+    t = state.step + 1
+    for name, g in gradients.items():
+        m = state.first[name] = 0.9 * state.first[name] + 0.1 * g
+        v = state.second[name] = 0.999 * state.second[name] + 0.001 * g * g
+        step = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-12)
+        state.parameters[name] = (state.parameters[name] - factor * state.rates[name] * step).astype(g.dtype)
+
+
+def small_weights(parameters: Parameters, convention: str, provenance: dict[str, str]) -> Weights:
+    """Return the network among the parameters as weights."""
+    names = [key.removesuffix("/w") for key in parameters if key.endswith("/w")]
+    layers = {name: (parameters[f"{name}/w"], parameters[f"{name}/b"]) for name in names}
+    return Weights("vgg19", convention, layers, provenance)
+
+
+class Distiller:
+    """A run: the teacher, the settings, the state.
+
+    Parameters
+    ----------
+    teacher : Weights
+        VGG-19.
+    settings : Settings
+        What decides the result.
+    checkpoint : path
+        Where the state is kept; if the file exists the run goes on from it.
+    workers : int
+        Threads, each with one picture at a time; they do not change the result.
+    report : callable, optional
+        Called with lines of progress.
+    """
+
+    def __init__(
+        self,
+        teacher: Weights,
+        settings: Settings,
+        checkpoint: Path,
+        workers: int = 1,
+        report: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.weights, self.teacher, self.settings = teacher, build_network(teacher), settings
+        self.checkpoint, self.report = checkpoint, report
+        self.threads = ThreadPoolExecutor(workers)
+        self.photographs = load_photographs() if settings.photographs else []
+        if checkpoint.exists():
+            self.state = read_state(checkpoint, settings)
+            report(f"{checkpoint}: going on from step {self.state.step}")
+        else:
+            self.state = self._start()
+            write_state(checkpoint, self.state, settings)
+        self.targets = self.spread(self._look, self.state.pool)
+
+    def spread(self, function: Callable[[T], U], items: Iterable[T]) -> list[U]:
+        """Map over pictures on all threads; results in order."""
+        return list(self.threads.map(function, items))
+
+    def network(self) -> Network:
+        """Return the small network as it is now."""
+        return build_network(small_weights(self.state.parameters, self.weights.convention, {}))
+
+    def run(self) -> None:
+        """Descend to the last step, saving the state now and then."""
+        sums: list[dict[str, tuple[float, float]]] = []
+        while self.state.step < self.settings.steps:
+            sums.append(self.descend())
+            done = self.state.step == self.settings.steps
+            if done or self.state.step % self.settings.practice == 0:
+                self._practise()
+                write_state(self.checkpoint, self.state, self.settings)
+                means = {tap: np.mean([errors[tap] for errors in sums], axis=0) for tap in TAPS}
+                line = ", ".join(f"{tap} {features:.3f}/{gram:.4f}" for tap, (features, gram) in means.items())
+                self.report(f"step {self.state.step}: features/Gram {line}")
+                sums = []
+
+    def descend(self) -> dict[str, tuple[float, float]]:
+        """Take one step and return the errors at the taps, averaged over its pictures."""
+        state, settings = self.state, self.settings
+        self._freshen()
+        rng = np.random.default_rng((settings.seed, BATCH, state.step))
+        chosen = rng.choice(len(state.pool), min(settings.batch, len(state.pool)), replace=False)
+        network = self.network()
+
+        def one(i: int) -> tuple[float, dict[str, tuple[float, float]], Parameters]:
+            return picture_gradient(network, state.parameters, state.pool[i], self.targets[i], settings.gram_weight)
+
+        results = self.spread(one, chosen)
+        gradients = {name: np.mean([g[name] for _, _, g in results], axis=0) for name in state.parameters}
+        warm = min(1.0, (state.step + 1) / 50)
+        adam_step(state, gradients, warm * 0.5 * (1 + np.cos(np.pi * state.step / settings.steps)))
+        state.step += 1
+        return {t: tuple(np.mean([ledger[t] for _, ledger, _ in results], axis=0)) for t in TAPS}
+
+    def _start(self) -> State:
+        settings = self.settings
+        # The pictures that judge the fit, the last, show photographs of which the others have no part.
+        apart = [p for name, p in zip(PHOTOGRAPHS, self.photographs, strict=False) if name in JUDGING]
+        others = [p for name, p in zip(PHOTOGRAPHS, self.photographs, strict=False) if name not in JUDGING]
+
+        def draw(i: int) -> Array:
+            shown = others if i < settings.pictures - settings.judges else apart
+            return training_picture((settings.seed, PRUNING, i), settings.size, shown)
+
+        pictures = self.spread(draw, range(settings.pictures))
+        pruned = self._prune(pictures)
+        if settings.paintings:
+            network = build_network(Weights("vgg19", self.weights.convention, pruned.layers, {}))
+            painted = self._paint(network, [(settings.seed, PRACTICE, 0, i) for i in range(settings.paintings)])
+            pictures = painted + pictures
+            pruned = self._prune(pictures)
+        parameters = {f"{name}/w": w for name, (w, _) in pruned.layers.items()}
+        parameters |= {f"{name}/b": b for name, (_, b) in pruned.layers.items()}
+        parameters |= {f"{tap}/decoder": pruned.decoders[tap] for tap in TAPS}
+        rates = {name: self.settings.rate * float(np.sqrt(np.mean(np.square(a)))) for name, a in parameters.items()}
+        zeros = {name: np.zeros_like(a) for name, a in parameters.items()}
+        order = np.random.default_rng((settings.seed, FRESH)).permutation(len(pictures))[: settings.pool]
+        return State(0, parameters, rates, zeros, dict(zeros), [pictures[i] for i in order])
+
+    def _prune(self, pictures: list[Array]) -> Pruned:
+        settings = self.settings
+        return prune(
+            self.weights,
+            settings.widths,
+            pictures,
+            TAPS,
+            settings.judges,
+            seed=settings.seed,
+            spread=self.spread,
+            report=self.report,
+        )
+
+    def _paint(self, network: Network, seeds: Sequence[tuple[int, ...]]) -> list[Array]:
+        size, photographs = self.settings.size, self.photographs
+        return [p for way in self.spread(lambda s: practise(network, s, size, photographs), seeds) for p in way]
+
+    def _practise(self) -> None:
+        seeds = [(self.settings.seed, PRACTICE, self.state.step, i) for i in range(2)]
+        self.state.waiting += self._paint(self.network(), seeds)
+
+    def _freshen(self) -> None:
+        # The oldest picture of the pool makes room for one the network painted, or for a new one.
+        state, settings = self.state, self.settings
+        if state.step % settings.fresh:
+            return
+        place = state.step // settings.fresh % len(state.pool)
+        if state.waiting:
+            p = state.waiting.pop(0)
+        else:
+            p = training_picture((settings.seed, DRAWN, state.step), settings.size, self.photographs)
+        state.pool[place], self.targets[place] = p, self._look(p)
+
+    def _look(self, p: Array) -> dict[str, Array]:
+        # In half precision: a few hundred pictures' features fit into memory, and the network is stored so too.
+        features, _ = self.teacher.forward(preprocess_forward(p, self.teacher.convention), TAPS)
+        return {tap: f.astype(np.float16) for tap, f in features.items()}
+
+
+def write_state(path: Path, state: State, settings: Settings) -> None:
+    """Save a state, replacing an older one only when the new file is complete."""
+    arrays = {f"pool/{i}": p for i, p in enumerate(state.pool)} | {f"wait/{i}": p for i, p in enumerate(state.waiting)}
+    for kind, group in (("now", state.parameters), ("first", state.first), ("second", state.second)):
+        arrays |= {f"{kind}:{name}": a for name, a in group.items()}
+    about = {"step": state.step, "rates": state.rates, "settings": asdict(settings)}
+    temporary = path.with_name(path.name + ".part.npz")
+    np.savez(temporary, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
+    os.replace(temporary, path)
+
+
+def read_state(path: Path, settings: Settings) -> State:
+    """Read a state back.
+
+    Raises
+    ------
+    HandstyleError
+        If the run it belongs to had other settings.
+    """
+    with np.load(path) as file:
+        about = json.loads(str(file["about"]))
+        if about["settings"] != asdict(settings):
+            raise HandstyleError(f"{path}: a checkpoint of other settings; remove it, or give the same settings")
+        groups = {
+            kind: {key.removeprefix(f"{kind}:"): file[key] for key in file.files if key.startswith(f"{kind}:")}
+            for kind in ("now", "first", "second")
+        }
+        pictures = {
+            kind: [file[f"{kind}/{i}"] for i in range(sum(key.startswith(f"{kind}/") for key in file.files))]
+            for kind in ("pool", "wait")
+        }
+    return State(about["step"], groups["now"], about["rates"], groups["first"], groups["second"], *pictures.values())
