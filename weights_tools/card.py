@@ -1,0 +1,51 @@
+"""A network's card: what it is and where it came from, and its first filters as a contact sheet."""
+
+import math
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.image import CONVENTIONS
+from handstyle.network.vgg import Weights
+
+LARGE = 18  # px of the sheet for one value of a kernel
+GAP = 6  # px between filters
+
+
+def describe(weights: Weights) -> list[tuple[str, str]]:
+    """Return the card's rows: what the arrays tell first, then the provenance, the fingerprint left out."""
+    widths = [weights.layers[name][0].shape[3] for name in weights.layers if name.endswith("_1")]
+    parameters = sum(w.size + b.size for w, b in weights.layers.values())
+    convention = CONVENTIONS[weights.convention]
+    expects = f"{convention.order}, 0 to {convention.scale:g}, minus {convention.mean}"
+    if set(convention.std) != {1.0}:
+        expects += f", over {convention.std}"
+    rows = [
+        ("architecture", f"{weights.architecture}, to {list(weights.layers)[-1]}"),
+        ("widths", ", ".join(map(str, widths))),
+        ("parameters", f"{parameters:,}"),
+        ("convention", f"{weights.convention}: {expects}"),
+    ]
+    return rows + [(key, value) for key, value in sorted(weights.provenance.items()) if key != "fingerprint"]
+
+
+def filters_sheet(weights: Weights) -> Array:  # -> (H, W, 3) uint8
+    """Draw the kernels of conv1_1 as colours.
+
+    Mid-grey is zero. All share one scale, so that strong filters look strong; it is set by the 99.5th percentile of the
+    absolute values.
+    """
+    w = weights.layers["conv1_1"][0]
+    if CONVENTIONS[weights.convention].order == "BGR":
+        w = w[:, :, ::-1]
+    scale = float(np.percentile(np.abs(w), 99.5)) or 1.0
+    colours = np.clip(127.5 + 127.5 * w / scale, 0, 255).round().astype(np.uint8)
+    count = w.shape[3]
+    columns = math.ceil(math.sqrt(count))
+    side = 3 * LARGE
+    rows = math.ceil(count / columns)
+    sheet = np.full((GAP + rows * (side + GAP), GAP + columns * (side + GAP), 3), 255, np.uint8)
+    for k in range(count):
+        y, x = GAP + (k // columns) * (side + GAP), GAP + (k % columns) * (side + GAP)
+        sheet[y : y + side, x : x + side] = colours[..., k].repeat(LARGE, 0).repeat(LARGE, 1)
+    return sheet

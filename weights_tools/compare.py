@@ -1,0 +1,67 @@
+"""How far two networks are apart, layer by layer: their values, and what they answer to one picture."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.image import CONVENTIONS, preprocess_forward
+from handstyle.network.vgg import Weights, build_network
+from weights_tools.fingerprint import picture
+
+
+class Difference(NamedTuple):
+    """Of one convolution: the relative L2 distance of kernels, of biases, and of the rectified features."""
+
+    layer: str
+    kernel: float
+    bias: float
+    features: float
+
+
+def compare(first: Weights, second: Weights, p: Array | None = None) -> list[Difference]:
+    """Compare two networks over the layers that both have.
+
+    Parameters
+    ----------
+    first, second : Weights
+        Of the same architecture and widths; each is fed by its own convention.
+    p : (H, W, 3) array, optional
+        RGB, 0 to 255; the fingerprint's picture, unless given.
+
+    Returns
+    -------
+    list of Difference
+        ‖first − second‖ / ‖first‖ each.
+
+    Raises
+    ------
+    HandstyleError
+        If the layers differ in shape.
+    """
+    if first.architecture != second.architecture:
+        raise HandstyleError(f"{first.architecture} and {second.architecture} cannot be compared layer by layer")
+    p = picture() if p is None else p
+    shared = [name for name in first.layers if name in second.layers]
+    features = []
+    for weights in (first, second):
+        x = preprocess_forward(np.asarray(p, np.float32), CONVENTIONS[weights.convention])
+        taps = [name.replace("conv", "relu") for name in shared]
+        features.append(build_network(weights).forward(x, taps)[0])
+    rows = []
+    for name in shared:
+        (w1, b1), (w2, b2) = first.layers[name], second.layers[name]
+        if w1.shape != w2.shape:
+            raise HandstyleError(f"layer {name} is {w1.shape} in one and {w2.shape} in the other")
+        relu = name.replace("conv", "relu")
+        rows.append(
+            Difference(name, _distance(w1, w2), _distance(b1, b2), _distance(features[0][relu], features[1][relu]))
+        )
+    return rows
+
+
+def _distance(a: Array, b: Array) -> float:
+    size = float(np.linalg.norm(a.astype(np.float64)))
+    apart = float(np.linalg.norm(a.astype(np.float64) - b))
+    return apart / size if size else apart

@@ -1,0 +1,124 @@
+"""Turn any supported file into the native one, with its provenance and its fingerprint written into it."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.image import fit_long_side
+from handstyle.foundations.picture_reading import read_picture
+from handstyle.network.weights import read_weights, sha256, write_weights
+from handstyle.painting.flow_painting import flow_painting
+from handstyle.painting.portrait import portrait_scene
+from handstyle.painting.scenes import night_scene
+from weights_tools.convention import Decision, decide
+from weights_tools.fingerprint import fingerprint
+from weights_tools.normalise import normalise
+from weights_tools.readers import read_any
+from weights_tools.verify import dump_fingerprint, is_native
+
+DRAWN_SIZE = 256  # px, of the drawn pictures that stand in where none are given
+LONG_SIDE = 512  # px, of the pictures that are given
+
+
+def load(path: str | os.PathLike[str], convention: str | None = None) -> Decision:
+    """Read a file of any supported format, its convention decided.
+
+    Parameters
+    ----------
+    path : path
+        Of the file.
+    convention : {"caffe", "torchvision"}, optional
+        For a file that does not tell.
+
+    Returns
+    -------
+    Decision
+        Weights with ``source`` and ``source_sha256`` in their provenance, and what was found.
+    """
+    path = Path(path)
+    if is_native(path):
+        weights = read_weights(path)
+        if convention not in (None, weights.convention):
+            raise HandstyleError(f"{path}: the file says {weights.convention}, not {convention}")
+        provenance = weights.provenance
+        provenance["source_sha256"] = provenance.pop("sha256")
+        provenance["source"] = provenance.pop("file")
+        provenance.pop("tool", None)
+        return Decision(weights, ["read as this package's own format"])
+    reading = read_any(path)
+    try:
+        weights, findings = decide(reading, convention)
+    except HandstyleError as error:
+        raise HandstyleError(f"{path}: {error}") from None
+    weights.provenance.update(source=path.name, source_sha256=sha256(path), format_read=reading.layout)
+    return Decision(weights, findings)
+
+
+def convert(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    convention: str | None = None,
+    licence: str | None = None,
+    normalised: bool = False,
+    pictures: Sequence[str | os.PathLike[str]] = (),
+    overwrite: bool = False,
+) -> list[str]:
+    """Convert a file to the native format.
+
+    Parameters
+    ----------
+    source, target : path
+        The file read, and the file written, whole or not at all.
+    convention : {"caffe", "torchvision"}, optional
+        For a network that is not recognised and does not tell.
+    licence : str, optional
+        Of the weights, for the provenance.
+    normalised : bool
+        Rescale each filter to mean activation 1; see `weights_tools.normalise`.
+    pictures : sequence of path
+        For that; three that the package draws, unless given.
+    overwrite : bool
+        Replace an existing target.
+
+    Returns
+    -------
+    list of str
+        What was found and done, one sentence each.
+
+    Raises
+    ------
+    HandstyleError
+        If the source cannot be read, its convention cannot be told, or the target exists.
+    """
+    source, target = Path(source), Path(target)
+    if target.exists() and not overwrite:
+        raise HandstyleError(f"{target}: exists already; give --overwrite to replace it")
+    if not target.parent.is_dir():
+        raise HandstyleError(f"{target}: there is no folder {target.parent}")
+    if pictures and not normalised:
+        raise HandstyleError("pictures are for --normalise only")
+    chosen, names = _pictures(pictures) if normalised else ([], "")
+    weights, findings = load(source, convention)
+    if licence is not None:
+        weights.provenance["licence"] = licence
+    weights.provenance.setdefault("licence", "not stated")
+    if normalised:
+        weights = normalise(weights, chosen, names)
+        findings.append(weights.provenance["normalised"])
+    weights.provenance["found"] = "; ".join(findings)
+    weights.provenance["fingerprint"] = dump_fingerprint(fingerprint(weights))
+    write_weights(target, weights)
+    return findings
+
+
+def _pictures(paths: Sequence[str | os.PathLike[str]]) -> tuple[list[Array], str]:
+    if paths:
+        names = ", ".join(Path(path).name for path in paths)
+        return [fit_long_side(read_picture(path).pixels, LONG_SIDE, name=str(path)) for path in paths], names
+    drawn = [draw(DRAWN_SIZE, DRAWN_SIZE) for draw in (night_scene, portrait_scene, flow_painting)]
+    return [np.asarray(p, np.float32) for p in drawn], f"three pictures that the package draws, {DRAWN_SIZE} px"

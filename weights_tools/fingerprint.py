@@ -1,0 +1,112 @@
+"""A network's fingerprint: statistics of every layer's activations on one small drawn picture.
+
+Two networks with the same fingerprint are the same function for all practical purposes; a network whose colours,
+kernels, layers or convention were mixed up has another one, from the first layer that is wrong. The picture is fixed
+for good: a change of one pixel would void every stored fingerprint.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.image import CONVENTIONS, Convention, preprocess_forward
+from handstyle.network.sequence import ReLU
+from handstyle.network.vgg import Weights, build_network
+
+HEIGHT, WIDTH = 80, 96
+
+
+class Statistics(NamedTuple):
+    """Of one rectifier's output.
+
+    Attributes
+    ----------
+    zeros : float
+        The fraction of zeros; the only one that stays the same when filters are rescaled.
+    mean, rms : float
+        Over positions and channels.
+    signature : float
+        The sum of the channels' means times cos(2.4 k), over the root of the sum of their squares: where the first
+        three hardly notice that all left edges have become right edges, this one does, since other channels answer.
+    """
+
+    zeros: float
+    mean: float
+    rms: float
+    signature: float
+
+
+Fingerprint = dict[str, Statistics]
+
+
+def picture() -> Array:  # -> (80, 96, 3)
+    """Draw the picture: RGB, 0 to 255, float32.
+
+    No flip, turn, transposition or exchange of colours maps it, or any of its textures, to itself: a warm sky above a
+    cold ground, stripes that lean one way, a saw-toothed ramp to the right, discs lit from the upper left.
+    """
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
+    red = 220 - 1.4 * y + 0.3 * x
+    green = 150 - 0.2 * y + 0.5 * x
+    blue = 60 + 1.9 * y - 0.2 * x
+    p = np.stack([red, green, blue], -1)
+    lean = (3 * x + 5 * y) % 23  # stripes, steep on one side
+    p[44:, :56] += (4 * (lean - 11))[44:, :56, None] * [0.5, 1.0, 0.2]
+    ramp = (x * 7) % 40
+    p[50:, 56:] += (3 * (ramp - 20))[50:, 56:, None] * [1.0, -0.3, 0.6]
+    discs = (
+        (16, 22, 13, (230, 60, 30)),
+        (26, 66, 17, (40, 90, 200)),
+        (58, 40, 9, (250, 220, 90)),
+        (64, 78, 11, (20, 140, 60)),
+    )
+    for cy, cx, radius, colour in discs:
+        inside = (y - cy) ** 2 + (x - cx) ** 2 < radius**2
+        light = 1 - ((y - cy) + 0.6 * (x - cx)) / (2.2 * radius)
+        p[inside] = (np.asarray(colour) * light[..., None])[inside]
+    p[8:12, 40:94] = (20, 10, 30)  # a bar, and a post that meets it at its right end
+    p[8:44, 90:93] = (245, 240, 220)
+    return np.clip(np.rint(p), 0, 255).astype(np.float32)
+
+
+def fingerprint(weights: Weights, convention: Convention | None = None) -> Fingerprint:
+    """Measure a network on the picture.
+
+    Parameters
+    ----------
+    weights : Weights
+        Any.
+    convention : Convention, optional
+        How the picture is fed; what the weights say, unless given.
+
+    Returns
+    -------
+    dict of str to Statistics
+        ``relu1_1`` … in order, measured in float32 with max pooling and zero padding.
+    """
+    network = build_network(weights)
+    x = preprocess_forward(picture(), convention or CONVENTIONS[weights.convention])
+    features, _ = network.forward(x, [layer.name for layer in network.layers if isinstance(layer, ReLU)])
+    return {name: _statistics(f) for name, f in features.items()}
+
+
+def _statistics(f: Array) -> Statistics:  # (H, W, C) -> Statistics
+    channels = f.mean(axis=(0, 1), dtype=np.float64)
+    mean = float(channels.mean())
+    rms = float(np.sqrt(np.mean(np.square(f, dtype=np.float64))))
+    wave = np.cos(2.4 * np.arange(channels.size))
+    signature = float(channels @ wave / np.linalg.norm(channels)) if mean > 0 else 0.0
+    return Statistics(float(np.mean(f == 0)), mean, rms, signature)
+
+
+def deviation(found: Statistics, expected: Statistics) -> float:
+    """Return how far two layers are apart.
+
+    It is the largest of the ratios of mean and rms, less one, and of the differences of zeros and signature.
+    """
+    ratios = [
+        max(a, b) / min(a, b) - 1 if min(a, b) > 0 else float(a != b)
+        for a, b in ((found.mean, expected.mean), (found.rms, expected.rms))
+    ]
+    return max(*ratios, abs(found.zeros - expected.zeros), abs(found.signature - expected.signature))
