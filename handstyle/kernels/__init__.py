@@ -1,5 +1,7 @@
 """Part V, making it fast: the same layers in fewer passes over memory, each held to the reference by tests."""
 
+from handstyle.kernels.cuda import CupyDevice
+from handstyle.kernels.cuda_engine import CudaEngine
 from handstyle.kernels.engine import FusedEngine
 from handstyle.network.sequence import ENGINES
 
@@ -17,3 +19,4 @@ ENGINES.update(
     winograd=lambda: FusedEngine("winograd", _winograd),
     auto=lambda: FusedEngine("auto", _winograd),
 )
+ENGINES.update({"cuda": CudaEngine, "cuda-tf32": lambda: CudaEngine(CupyDevice("tf32"))})

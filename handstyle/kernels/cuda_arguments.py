@@ -1,0 +1,94 @@
+"""The two structures that the kernels take, and how they are laid out.
+
+`Source` says where a kernel reads, `Finish` what it does to its results; see ``cuda/source.cuh`` and
+``cuda/finish.cuh``, whose fields have the same names in the same order. A structure is passed by value.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+
+Pointer = Callable[[Array | None], int]  # the address of an array's data; 0 for None
+
+BORDERS = {"zero": 0, "reflect": 1, "replicate": 2}
+POOLS = {"none": 0, "max": 1, "average": 2}
+
+
+@dataclass
+class Source:
+    """Where a kernel reads: a map (H, W, C), or a pooled gradient seen as the map it was pooled from."""
+
+    x: Array
+    codes: Array | None = None
+    H: int = 0
+    W: int = 0
+    C: int = 0
+    border: int = 0
+    unpool: int = 0
+    ph: int = 0
+    pw: int = 0
+
+    @classmethod
+    def of(cls, x: Array, padding: str = "zero") -> "Source":  # (H, W, C)
+        """Return a map with a border."""
+        H, W, C = x.shape
+        return cls(x, None, H, W, C, BORDERS[padding])
+
+    @classmethod
+    def pooled(cls, dy: Array, codes: Array, shape: tuple[int, int, int], kind: str) -> "Source":
+        """Return a pooled gradient (ph, pw, C) seen as a map of `shape`."""
+        return cls(dy, codes, *shape, 0, POOLS[kind], dy.shape[0], dy.shape[1])
+
+
+@dataclass
+class Finish:
+    """What is done to results while they are in registers, in the order of the fields."""
+
+    bias: Array | None = None
+    entering: Array | None = None
+    mask: Array | None = None
+    after: Array | None = None
+    raw: Array | None = None
+    y: Array | None = None
+    bits: Array | None = None
+    pooled: Array | None = None
+    planes: Array | None = None
+    H: int = 0
+    W: int = 0
+    K: int = 0
+    rectify: int = 0
+    pool: int = 0
+    ph: int = 0
+    pw: int = 0
+
+
+def _layout(kind: type) -> np.dtype[np.void]:
+    names = [field.name for field in fields(kind)]
+    return np.dtype([(name, np.int32 if field_is_int(kind, name) else np.uint64) for name in names], align=True)
+
+
+def field_is_int(kind: type, name: str) -> bool:
+    """Return whether a field is a number; the others are addresses."""
+    return next(field for field in fields(kind) if field.name == name).type in (int, "int")
+
+
+LAYOUTS = {Source: _layout(Source), Finish: _layout(Finish)}
+
+
+def pack(structure: Source | Finish, pointer: Pointer) -> Array:
+    """Return the structure's bytes, as an array of one element, which is how CuPy passes a structure by value."""
+    kind = type(structure)
+    values: list[Any] = []
+    for field in fields(kind):
+        value = getattr(structure, field.name)
+        values.append(value if field_is_int(kind, field.name) else pointer(value))
+    return np.array(tuple(values), dtype=LAYOUTS[kind])
+
+
+def words(channels: int) -> int:
+    """Return how many 32-bit words hold one bit for each channel."""
+    return -(-channels // 32)

@@ -1,0 +1,195 @@
+"""Five ways to a 3x3 convolution on a GPU, each a lowering, a product of matrices and a finish.
+
+All compute ``y[h, w] = Σ_ij x[h + i − offset, w + j − offset] w[i, j]`` for an output of any size: the convolution, its
+adjoint (the kernel turned, its channels exchanged), and the adjoint on a map with a border (offset 2). The work goes
+in strips of rows whose scratch fits a given number of bytes, so that memory does not grow with the picture.
+
+``first``     direct, for three channels in; its adjoint by a product and a gather.
+``im2col``    nine times the input's memory, one product.
+``residue``   no lowering but a border: three neighbouring pixels lie together, so that nine products, a third as long
+              and three times as deep as the nine shifted ones, read the map where it is.
+``mec``       lowered in width only (Cho and Brand 2017, arXiv 1706.06873): a third of im2col's memory.
+``winograd``  F(4×4, 3×3) or F(2×2, 3×3) (Lavin and Gray 2016, arXiv 1509.09308): 1/4 or 4/9 of the multiplications.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided as numpy_as_strided
+from numpy.typing import DTypeLike
+
+from handstyle.foundations.backend import Array, namespace
+from handstyle.foundations.errors import HandstyleError
+from handstyle.kernels.cuda import Device
+from handstyle.kernels.cuda_arguments import POOLS, Finish, Source
+
+METHODS = ("first", "im2col", "residue", "mec", "winograd2", "winograd4")
+LANES = (32, 8)  # threads of a block: channels, and tiles or groups of pixels
+
+
+@dataclass(frozen=True)
+class Convolver:
+    """Runs one convolution after another on a device.
+
+    Parameters
+    ----------
+    device : Device
+        Where.
+    dtype : dtype
+        float32 or float64.
+    workspace : int
+        Bytes of scratch that a method may use beside its input and output; a strip is at least one row of tiles.
+    """
+
+    device: Device
+    dtype: DTypeLike
+    workspace: int = 1 << 28
+
+    def convolve(self, method: str, source: Source, w: Array, finish: Finish, offset: int, adjoint: bool) -> None:
+        """Convolve `source` with `w` (3, 3, C, K), or with its adjoint, into `finish`."""
+        if method not in METHODS:
+            raise HandstyleError(f"unknown method {method!r}: use {', '.join(METHODS)}")
+        if method == "first":
+            (self._first_backward if adjoint else self._first_forward)(source, w, finish, offset)
+        elif method.startswith("winograd"):
+            self._winograd(int(method[-1]), source, w, finish, offset, adjoint)
+        else:
+            if adjoint:
+                w = self.device.xp.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
+            raw = finish.y
+            if raw is None:  # the values are only pooled: the product still needs a place
+                raw = self._empty((finish.H, finish.W, finish.K))
+            produced = getattr(self, f"_{method}")(source, w, raw, offset)
+            self.epilogue(produced, finish)
+
+    def epilogue(self, source: Source, finish: Finish) -> None:
+        """Carry `source` through `finish` in a pass of its own; the two may share memory."""
+        quads = -(-finish.H // 2) * -(-finish.W // 2)
+        self._lanes("epilogue", quads, finish.K, source, finish)
+
+    def fold(self, dxpad: Array, padding: str, finish: Finish) -> None:
+        """Fold the border of `dxpad` (H+2, W+2, K) home, into `finish`."""
+        quads = -(-finish.H // 2) * -(-finish.W // 2)
+        self._lanes("fold", quads, finish.K, dxpad, Source.of(dxpad, padding).border, finish)
+
+    def _winograd(self, m: int, source: Source, w: Array, finish: Finish, offset: int, adjoint: bool) -> None:
+        n, C, K = m + 2, source.C, finish.K
+        down, across = -(-finish.H // m), -(-finish.W // m)
+        U = self._empty((n * n, *w.shape[2:]))
+        self._linear("winograd_kernel", w.shape[2] * w.shape[3], w, U, *w.shape[2:], int(adjoint), tile=m)
+        if adjoint:
+            U = U.swapaxes(1, 2)
+        rows = self._strip(down, n * n * across * (C + K))
+        V, M = self._empty((n * n * rows * across * C,)), self._empty((n * n * rows * across * K,))
+        for row in range(0, down, rows):
+            tiles = min(rows, down - row) * across
+            Vs, Ms = V[: n * n * tiles * C].reshape(-1, tiles, C), M[: n * n * tiles * K].reshape(-1, tiles, K)
+            strip = row * across, tiles, across
+            self._lanes("winograd_input", tiles, C, source, Vs, *strip, offset, tile=m)
+            self.device.gemm(Vs, U, Ms)
+            self._lanes("winograd_output", tiles, K, Ms, *strip, finish, tile=m)
+
+    def _im2col(self, source: Source, w: Array, raw: Array, offset: int) -> Source:
+        Ho, Wo, K = raw.shape
+        rows = self._strip(Ho, Wo * 9 * source.C)
+        A = self._empty((rows * Wo, 9 * source.C))
+        for row in range(0, Ho, rows):
+            count = min(rows, Ho - row)
+            As = A[: count * Wo]
+            self._linear("im2col", As.size, source, As, row, count, Wo, offset)
+            self.device.gemm(As, w.reshape(-1, K), raw[row : row + count].reshape(-1, K))
+        return Source.of(raw)
+
+    def _mec(self, source: Source, w: Array, raw: Array, offset: int) -> Source:
+        Ho, Wo, K = raw.shape
+        C, item = source.C, raw.itemsize
+        rows = self._strip(Ho, Wo * 3 * C)
+        L = self._empty((Wo * (rows + 2) * 3 * C,))
+        for row in range(0, Ho, rows):
+            count = min(rows, Ho - row)
+            Ls = L[: Wo * (count + 2) * 3 * C]
+            self._linear("mec", Ls.size, source, Ls, row, count, Wo, offset)
+            # The inputs of output row h begin 3 C values after those of row h - 1: a stack of matrices that overlap.
+            strides = (3 * C * item, (count + 2) * 3 * C * item, item)
+            self.device.gemm(_as_strided(Ls, (count, Wo, 9 * C), strides), w.reshape(-1, K), raw[row : row + count])
+        return Source.of(raw)
+
+    def _residue(self, source: Source, w: Array, raw: Array, offset: int) -> Source:
+        Ho, _, K = raw.shape
+        C, pitch = source.C, source.W + 2
+        if offset != 1 or source.unpool:
+            raise HandstyleError("residue: only for a map with a border of one pixel, not for a pooled gradient")
+        # Three pixels behind the last: the products whose first input is not the first pixel end beyond the map.
+        padded = self.device.xp.zeros(((source.H + 2) * pitch + 3, C), self.dtype)
+        whole = padded[: (source.H + 2) * pitch]
+        self._linear("pad", whole.size, source, whole)
+        triples = -(-Ho * pitch // 3)
+        y = self._empty((3 * triples, K))
+        for i in range(3):
+            for r in range(3):
+                first = i * pitch + r
+                count = min(triples, (len(padded) - first) // 3)
+                A = padded[first : first + 3 * count].reshape(count, 3 * C)
+                self.device.gemm(A, w[i].reshape(3 * C, K), y[r::3][:count], beta=float(i > 0))
+        return Source(y, None, Ho, pitch, K)  # rows of `pitch` pixels, the last two of which nobody reads
+
+    def _first_forward(self, source: Source, w: Array, finish: Finish, offset: int) -> None:
+        if w.shape[2] != 3 or offset != 1:
+            raise HandstyleError("first: only for three channels in")
+        blocks = -(-finish.H // 2) * -(-finish.W // 64)  # stretches of 2 x 64 pixels; see first.cu
+        self._launch("first_forward", (blocks, -(-finish.K // 32)), (32, 4), source, w, finish)
+
+    def _first_backward(self, source: Source, w: Array, finish: Finish, offset: int) -> None:
+        if w.shape[2] != 3:
+            raise HandstyleError("first: only for three channels in")
+        dy = source.x
+        if source.unpool:
+            dy = self._empty((source.H, source.W, source.C))
+            self.epilogue(source, Finish(y=dy, H=source.H, W=source.W, K=source.C))
+        H, W, K = dy.shape
+        dx = finish.y
+        assert dx is not None
+        shift = 2 - offset
+        rows = self._strip(finish.H, W * 27)
+        P = self._empty((rows + 2, W, 27))
+        for row in range(0, finish.H, rows):
+            count = min(rows, finish.H - row)
+            begin, end = max(0, row + shift - 2), min(H, row + count + shift)
+            Ps = P[: end - begin]
+            self.device.gemm(dy[begin:end].reshape(-1, K), w.reshape(27, K).T, Ps.reshape(-1, 27))
+            strip = begin, end - begin, W, row, count, finish.W, shift
+            self._linear("first_gather", count * finish.W * 3, Ps, dx, *strip)
+        if any(a is not None for a in (finish.entering, finish.mask, finish.after)):
+            self.epilogue(Source.of(dx), finish)
+
+    def _strip(self, rows: int, values: int) -> int:
+        """Return how many rows of `values` scratch values each fit the workspace, in strips of equal height."""
+        most = max(1, min(rows, self.workspace // (values * np.dtype(self.dtype).itemsize)))
+        return math.ceil(rows / math.ceil(rows / most))
+
+    def _empty(self, shape: tuple[int, ...]) -> Array:
+        return self.device.empty(shape, self.dtype)
+
+    def _launch(
+        self, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], *arguments: object, tile: int = 4
+    ) -> None:
+        self.device.launch(kernel, grid, block, *arguments, dtype=self.dtype, tile=tile)
+
+    def _linear(self, kernel: str, size: int, *arguments: object, tile: int = 4) -> None:
+        self._launch(kernel, (-(-size // 256),), (256,), *arguments, tile=tile)
+
+    def _lanes(self, kernel: str, groups: int, channels: int, *arguments: object, tile: int = 4) -> None:
+        self._launch(kernel, (-(-groups // LANES[1]), -(-channels // 32)), LANES, *arguments, tile=tile)
+
+
+def pooled_finish(finish: Finish, pooled: Array, planes: Array | None, kind: str) -> Finish:
+    """Return `finish` with a pool at its end."""
+    return replace(finish, pooled=pooled, planes=planes, pool=POOLS[kind], ph=pooled.shape[0], pw=pooled.shape[1])
+
+
+def _as_strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+    if isinstance(x, np.ndarray):
+        return numpy_as_strided(x, shape, strides)
+    strided: Array = namespace(x).lib.stride_tricks.as_strided(x, shape, strides)
+    return strided

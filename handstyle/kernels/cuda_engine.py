@@ -1,0 +1,261 @@
+"""The engine that runs VGG on a GPU by the kernels in ``cuda/``.
+
+Layers are grouped into stages, a convolution with the rectifier and the pool that follow it, and each stage ends in one
+`Finish`: what its layers do to a value is done while it is in registers. Backward, the finish of the stage above adds
+what enters at this stage's taps and applies its rectifier's bits; a pool is undone while the next convolution reads.
+What a frozen network must remember is one bit a rectified value, or three bits a pooled one.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
+from handstyle.kernels.cuda import CupyDevice, Device
+from handstyle.kernels.cuda_arguments import Finish, Source, words
+from handstyle.kernels.cuda_convolution import METHODS, Convolver, pooled_finish
+from handstyle.network.sequence import Cache, Convolution, Features, Layer, Pool, ReLU, check_taps, deepest
+
+
+@dataclass
+class _Stage:
+    """Layers that run together, and what the backward sweep needs of them."""
+
+    layers: tuple[Layer, ...]
+    shape: tuple[int, int, int] = (0, 0, 0)  # of the convolution's output
+    output: tuple[int, ...] = ()  # of the stage's
+    dtype: DTypeLike = np.float32
+    bits: Array | None = None  # (H, W, words), of the rectifier
+    planes: Array | None = None  # (h, w, 3, words), of the max pool
+    cache: Cache = None  # of a layer that runs as the reference does
+
+    @property
+    def convolution(self) -> Convolution | None:
+        return self.layers[0] if isinstance(self.layers[0], Convolution) else None
+
+    @property
+    def relu(self) -> str | None:
+        return self.layers[1].name if len(self.layers) > 1 else None
+
+    @property
+    def pool(self) -> Pool | None:
+        last = self.layers[-1]
+        return last if isinstance(last, Pool) and len(self.layers) > 1 else None
+
+
+class CudaEngine:
+    """Runs a tuple of layers on a device; see `sequence_forward` for the contract.
+
+    Parameters
+    ----------
+    device : Device, optional
+        By default CuPy's current one.
+    method : str, optional
+        One of `METHODS` for every convolution that it fits; by default chosen for each by `choose`.
+    workspace : int
+        Bytes of scratch for a convolution.
+
+    Raises
+    ------
+    HandstyleError
+        If no device is given and none can be had, or the method is unknown.
+    """
+
+    def __init__(self, device: Device | None = None, method: str | None = None, workspace: int = 1 << 28) -> None:
+        if method is not None and method not in METHODS:
+            raise HandstyleError(f"unknown method {method!r}: use {', '.join(METHODS)}")
+        self.device = CupyDevice() if device is None else device
+        self.method, self.workspace = method, workspace
+        self.name = "cuda" if self.device.precision == "float32" else f"cuda-{self.device.precision}"
+
+    def choose(self, w: Array, pooled: bool = False, offset: int = 1) -> str:  # (3, 3, C, K)
+        """Return the method for a convolution with `w` or its adjoint.
+
+        True float32 goes by Winograd F(4×4): a quarter of the arithmetic, an error near 1e-5. With factors of ten bits
+        its error would be near 1 %, so TF32 goes by the lowering. The choice follows arithmetic counted, not time
+        measured; ``benchmarks/gpu`` measures every method on every shape.
+        """
+        if w.shape[2] == 3:
+            return "first"
+        if self.method in (None, "first") or (self.method == "residue" and (pooled or offset != 1)):
+            return "winograd4" if self.device.precision == "float32" else "mec"
+        assert self.method is not None
+        return self.method
+
+    def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
+        """See `sequence_forward`."""
+        wanted = check_taps(layers, taps)
+        run = layers[: deepest(layers, wanted)]
+        self._check(run, x)
+        convolver = Convolver(self.device, x.dtype, self.workspace)
+        features: Features = {}
+        stages = _stages(run, x.shape)
+        for stage in stages:
+            x = self._stage_forward(convolver, stage, x, wanted, features)
+        return features, stages
+
+    def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
+        """See `sequence_backward`."""
+        stages: list[_Stage] = caches
+        names = [layer.name for stage in stages for layer in stage.layers]
+        if beyond := set(dfeatures).difference(names):
+            raise HandstyleError(f"no cache for {', '.join(sorted(beyond))}: run forward with these taps first")
+        if names[-1] not in dfeatures:
+            raise HandstyleError(f"no gradient for {names[-1]}, the deepest layer that forward ran to")
+        dx = self._checked(names[-1], dfeatures[names[-1]], stages[-1].output, stages[-1].dtype)
+        convolver = Convolver(self.device, dx.dtype, self.workspace)
+        dx = self._land(convolver, dx, self._landing(stages[-1], dfeatures, except_for=names[-1]))
+        for i in reversed(range(len(stages))):
+            dx = self._stage_backward(convolver, stages[i], stages[i - 1] if i else None, dx, dfeatures)
+        return dx
+
+    def _check(self, layers: tuple[Layer, ...], x: Array) -> None:
+        if not isinstance(x, self.device.xp.ndarray):
+            raise HandstyleError(f"kernels {self.name} run on {self.device.xp.__name__} arrays; use --backend cupy")
+        if x.dtype not in (np.float32, np.float64):
+            raise HandstyleError(f"kernels {self.name} compute in float32 or float64, not {x.dtype}")
+        for layer in layers:
+            if isinstance(layer, Convolution) and layer.w.dtype != x.dtype:
+                raise HandstyleError(
+                    f"{layer.name}: weights are {layer.w.dtype}, the picture is {x.dtype}; convert one with astype"
+                )
+
+    def _contiguous(self, x: Array) -> Array:
+        made: Array = self.device.xp.ascontiguousarray(x)
+        return made
+
+    def _stage_forward(
+        self, convolver: Convolver, stage: _Stage, x: Array, wanted: set[str], features: Features
+    ) -> Array:
+        layer = stage.convolution
+        if layer is None:
+            x, stage.cache = stage.layers[0].forward(x)
+            stage.output, stage.dtype = x.shape, x.dtype
+            if stage.layers[0].name in wanted:
+                features[stage.layers[0].name] = x
+            return x
+        x, empty = self._contiguous(x), self.device.empty
+        H, W, _ = x.shape
+        K = layer.w.shape[3]
+        stage.shape = shape = (H, W, K)
+        relu, pool = stage.relu, stage.pool
+        finish = Finish(bias=layer.b, H=H, W=W, K=K, rectify=int(relu is not None))
+        result: Array | None = None
+        if relu is None or pool is None or relu in wanted:
+            finish.y = result = empty(shape, x.dtype)
+        if relu is not None and layer.name in wanted:
+            finish.raw = features[layer.name] = empty(shape, x.dtype)
+        if relu is not None and (
+            finish.y is not None or finish.raw is not None or pool is None or pool.kind == "average"
+        ):
+            finish.bits = stage.bits = empty((H, W, words(K)), np.uint32)
+        if relu in wanted:
+            assert relu is not None
+            assert result is not None
+            features[relu] = result
+        if pool is not None:
+            up = pool.rounding == "up"
+            h, w = (H + up) // 2, (W + up) // 2
+            result = empty((h, w, K), x.dtype)
+            stage.planes = empty((h, w, 3, words(K)), np.uint32) if pool.kind == "max" else None
+            finish = pooled_finish(finish, result, stage.planes, pool.kind)
+            if pool.name in wanted:
+                features[pool.name] = result
+        assert result is not None
+        stage.output, stage.dtype = result.shape, x.dtype
+        if relu is None and layer.name in wanted:
+            features[layer.name] = result
+        method = self.choose(layer.w)
+        convolver.convolve(method, Source.of(x, layer.padding), self._contiguous(layer.w), finish, 1, adjoint=False)
+        return result
+
+    def _stage_backward(
+        self, convolver: Convolver, stage: _Stage, below: _Stage | None, dx: Array, dfeatures: Mapping[str, Array]
+    ) -> Array:
+        # `dx` is the gradient at the stage's output. Where the stage ends in a convolution or a rectifier, what enters
+        # there and the rectifier's mask are already in it.
+        layer = stage.convolution
+        if layer is None:
+            dx = self._contiguous(stage.layers[0].backward(dx, stage.cache))
+            return dx if below is None else self._land(convolver, dx, self._landing(below, dfeatures))
+        source = Source.of(dx)
+        if stage.pool is not None:
+            codes = stage.planes if stage.planes is not None else stage.bits
+            assert codes is not None
+            source = Source.pooled(dx, codes, stage.shape, stage.pool.kind)
+            inside = self._landing(stage, dfeatures, under_the_pool=True)
+            if inside.entering is not None or inside.after is not None:
+                source = Source.of(self._land(convolver, source, inside))
+        H, W, _ = stage.shape
+        C = layer.w.shape[2]
+        out = self.device.empty((H, W, C), dx.dtype)
+        finish = Finish() if below is None else self._landing(below, dfeatures)
+        finish.y, finish.H, finish.W, finish.K = out, H, W, C
+        w = self._contiguous(layer.w)
+        if layer.padding == "zero":
+            convolver.convolve(self.choose(w, source.unpool > 0), source, w, finish, 1, adjoint=True)
+        else:
+            # The adjoint of the convolution of the padded map, then the adjoint of padding it.
+            dxpad = self.device.empty((H + 2, W + 2, C), dx.dtype)
+            ring = Finish(y=dxpad, H=H + 2, W=W + 2, K=C)
+            convolver.convolve(self.choose(w, source.unpool > 0, 2), source, w, ring, 2, adjoint=True)
+            convolver.fold(dxpad, layer.padding, finish)
+        return out
+
+    def _landing(
+        self, stage: _Stage, dfeatures: Mapping[str, Array], except_for: str | None = None, under_the_pool: bool = False
+    ) -> Finish:
+        """Return what happens to a gradient that arrives at a stage's output, or under its pool."""
+
+        def entering(name: str, shape: tuple[int, ...]) -> Array | None:
+            if name == except_for or name not in dfeatures:
+                return None
+            return self._checked(name, dfeatures[name], shape, stage.dtype)
+
+        if stage.convolution is None or (stage.pool is not None and not under_the_pool):
+            return Finish(entering=entering(stage.layers[-1].name, stage.output))
+        if stage.relu is None:
+            return Finish(entering=entering(stage.convolution.name, stage.output))
+        finish = Finish(entering=entering(stage.relu, stage.shape), mask=stage.bits)
+        finish.after = entering(stage.convolution.name, stage.shape)
+        if stage.bits is None and (finish.entering is not None or finish.after is not None):
+            raise HandstyleError(f"a gradient for {stage.relu} or {stage.convolution.name}, which forward did not tap")
+        return finish
+
+    def _checked(self, name: str, dx: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        # A kernel would read whatever lies there, so a wrong shape or dtype must not reach it.
+        if dx.shape != shape or dx.dtype != dtype:
+            raise HandstyleError(f"gradient for {name}: {dx.shape} {dx.dtype}, expected {shape} {dtype}")
+        return self._contiguous(dx)
+
+    def _land(self, convolver: Convolver, dx: Array | Source, landing: Finish) -> Array:
+        source = dx if isinstance(dx, Source) else Source.of(dx)
+        if landing.entering is None and landing.mask is None and landing.after is None and not isinstance(dx, Source):
+            return dx
+        landing.H, landing.W, landing.K = source.H, source.W, source.C
+        landing.y = self.device.empty((source.H, source.W, source.C), convolver.dtype)
+        convolver.epilogue(source, landing)
+        return landing.y
+
+
+def _stages(layers: tuple[Layer, ...], shape: tuple[int, ...]) -> list[_Stage]:
+    stages: list[_Stage] = []
+    H, W = shape[:2]
+    i = 0
+    while i < len(layers):
+        count = 1
+        if isinstance(layers[i], Convolution) and i + 1 < len(layers) and isinstance(layers[i + 1], ReLU):
+            count = 2
+            # A side of one pixel rounds down to nothing, which the reference handles.
+            if i + 2 < len(layers) and isinstance(layers[i + 2], Pool) and min(H, W) > 1:
+                count = 3
+        group = layers[i : i + count]
+        stages.append(_Stage(group))
+        if isinstance(group[-1], Pool):
+            up = group[-1].rounding == "up"
+            H, W = (H + up) // 2, (W + up) // 2
+        i += count
+    return stages

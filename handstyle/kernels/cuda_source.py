@@ -1,0 +1,96 @@
+"""The text of the CUDA kernels, ready for a compiler.
+
+The files in ``cuda/`` are written once for both precisions and every tile size. What comes here before them: the type,
+the tile size, and Winograd's one-dimensional transforms as straight-line code, generated from the same interpolation
+points as the CPU's. One text serves NVRTC, nvcc and, in the tests, an ordinary C++ compiler.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from handstyle.foundations.backend import Array
+from handstyle.kernels.toom_cook import transforms
+
+FOLDER = Path(__file__).parent / "cuda"
+KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(([^)]*)\)')
+
+
+@cache
+def files() -> dict[str, str]:
+    """Return which file, without its suffix, holds each kernel."""
+    return {
+        name: path.stem for path in sorted(FOLDER.glob("*.cu")) for name, _ in KERNEL.findall(path.read_text("utf-8"))
+    }
+
+
+@cache
+def signature(kernel: str) -> tuple[str, ...]:
+    """Return the types of a kernel's parameters, as they are written."""
+    text = (FOLDER / f"{files()[kernel]}.cu").read_text("utf-8")
+    parameters = dict(KERNEL.findall(text))[kernel]
+    return tuple(re.sub(r"\s*\w+$", "", p.strip()).strip() for p in parameters.split(","))
+
+
+@cache
+def source(file: str, dtype: DTypeLike = np.float32, tile: int = 4) -> str:
+    """Return the whole text of a file of kernels.
+
+    Parameters
+    ----------
+    file : str
+        A name in ``cuda/``, without its suffix.
+    dtype : dtype
+        float32 or float64: what ``REAL`` stands for.
+    tile : {2, 4, 6}
+        Outputs of a Winograd tile, a side.
+
+    Returns
+    -------
+    str
+        With the included files in their places.
+    """
+    text = (FOLDER / f"{file}.cu").read_text("utf-8")
+    text = re.sub(r'#include "(\w+\.cuh)"', lambda match: (FOLDER / match[1]).read_text("utf-8"), text)
+    real = {"float32": "float", "float64": "double"}[np.dtype(dtype).name]
+    head = f"#define REAL {real}\n"
+    return head + (_winograd(tile) if file == "winograd" else "") + text
+
+
+def _winograd(tile: int) -> str:
+    BT, G, AT = transforms(tile)
+    rows = ",\n".join("    {" + ", ".join(map(_literal, row)) + "}" for row in BT)
+    return "\n".join(
+        [
+            f"#define TILE {tile}",
+            f"#define N {tile + 2}",
+            f"__constant__ REAL BT[N][N] = {{\n{rows}}};",
+            _straight("input_1d", BT),
+            _straight("kernel_1d", G),
+            _straight("output_1d", AT),
+            "",
+        ]
+    )
+
+
+def _straight(name: str, matrix: Array) -> str:
+    """Return a function ``y = matrix x``, one line a row, with no products by 0 or 1."""
+    n, m = matrix.shape
+    lines = [f"__device__ __forceinline__ void {name}(const REAL (&x)[{m}], REAL (&y)[{n}]) {{"]
+    for i, row in enumerate(matrix):
+        sum_ = ""
+        for j, a in enumerate(row):
+            if a == 0:
+                continue
+            sign = "-" if a < 0 else "+" if sum_ else ""
+            product = f"x[{j}]" if abs(a) == 1 else f"{_literal(abs(a))} * x[{j}]"
+            sum_ += f" {sign} {product}" if sum_ else f"{sign}{product}"
+        lines.append(f"    y[{i}] = {sum_ or '0'};")
+    return "\n".join([*lines, "}"])
+
+
+def _literal(a: float) -> str:
+    return f"(REAL){float(a)!r}"

@@ -1,0 +1,249 @@
+"""The whole CUDA engine, executed on the processor, against the reference: both sweeps, every method and border."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from emulated import WHY_NOT, EmulatedDevice
+from strict import strict_backend
+
+import handstyle
+from handstyle.foundations.backend import choose_backend
+from handstyle.foundations.errors import HandstyleError
+from handstyle.kernels.cuda_convolution import METHODS
+from handstyle.kernels.cuda_engine import CudaEngine
+from handstyle.network.sequence import ENGINES, Convolution, Pool, ReLU, sequence_backward, sequence_forward
+from handstyle.network.vgg import build_network, random_weights
+
+pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+
+PATHS = {"PYTHONPATH": f"{Path(handstyle.__file__).parents[1]}{os.pathsep}{Path(__file__).parents[1]}"}
+STYLE_AND_CONTENT = ("relu1_1", "relu2_1", "relu3_1", "relu3_2")
+EVERYWHERE = ("relu1_1", "conv1_2", "relu1_2", "pool1", "conv2_1", "pool2", "relu3_2")
+
+
+def network(dtype="float64", pooling="max", padding="zero", rounding="down", seed=1):
+    weights = random_weights(widths=(4, 36, 7, 6, 6), seed=seed, deepest="conv3_2")  # 36: more than a warp's channels
+    draw = np.random.default_rng(seed)
+    layers = {name: (w, draw.normal(0, 1, b.shape).astype(b.dtype)) for name, (w, b) in weights.layers.items()}
+    return build_network(type(weights)("vgg19", "caffe", layers), pooling, padding, rounding).astype(dtype)
+
+
+def compare(net, engine, x, taps, tolerance):
+    """Run both engines forward and backward, and return the largest relative difference."""
+    rng = np.random.default_rng(7)
+    features, caches = net.forward(x, taps)
+    dfeatures = {tap: rng.standard_normal(f.shape).astype(x.dtype) for tap, f in features.items()}
+    expected = {**features, "dx": net.backward(dfeatures, caches)}
+    before = x.copy()
+    fast = net.with_kernels(engine)
+    features, caches = fast.forward(x, taps)
+    found = {**features, "dx": fast.backward(dfeatures, caches)}
+    np.testing.assert_array_equal(x, before)
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        assert found[name].shape == value.shape
+        assert found[name].dtype == value.dtype
+        error = np.linalg.norm(found[name] - value) / np.linalg.norm(value)
+        assert error < tolerance, (name, error)
+
+
+def picture(H, W, dtype="float64"):
+    return np.random.default_rng(3).uniform(-120, 150, (H, W, 3)).astype(dtype)
+
+
+@pytest.mark.parametrize("padding", ["zero", "reflect", "replicate"])
+@pytest.mark.parametrize(
+    ("pooling", "rounding"), [("max", "down"), ("max", "up"), ("average", "down"), ("average", "up")]
+)
+@pytest.mark.parametrize("taps", [STYLE_AND_CONTENT, EVERYWHERE], ids=["usual", "everywhere"])
+def test_it_is_the_reference(padding, pooling, rounding, taps):
+    net = network("float64", pooling, padding, rounding)
+    compare(net, CudaEngine(EmulatedDevice()), picture(17, 23), taps, 1e-13)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("padding", ["zero", "reflect"])
+def test_every_method_is_the_reference(method, padding):
+    net = network(padding=padding)
+    for workspace in (1, 1 << 15, 1 << 28):  # one row at a time, a few strips, one strip
+        engine = CudaEngine(EmulatedDevice(), method, workspace)
+        compare(net, engine, picture(13, 10), STYLE_AND_CONTENT, 1e-13)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("tf32", 2e-6)])
+def test_float32(precision, tolerance):
+    # The tolerance is that of Winograd F(4x4) in float32; "tf32" multiplies by NumPy here, so only its route is tested.
+    device = EmulatedDevice(precision)
+    compare(network("float32"), CudaEngine(device), picture(24, 21, "float32"), STYLE_AND_CONTENT, tolerance)
+    assert ("winograd_input" in device.launches) is (precision == "float32")
+    assert ("mec" in device.launches) is (precision == "tf32")
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 2), (3, 5), (4, 4), (5, 8), (9, 1), (16, 66)])
+@pytest.mark.parametrize("rounding", ["down", "up"])
+def test_ragged_shapes(shape, rounding):
+    taps = ("relu1_1", "relu1_2") if min(shape) < 2 else ("relu1_1", "relu2_2")
+    compare(network(rounding=rounding, padding="replicate"), CudaEngine(EmulatedDevice()), picture(*shape), taps, 1e-13)
+
+
+def test_the_order_of_threads_does_not_matter():
+    runs = []
+    for reversed_order in (False, True):
+        net = network(padding="reflect").with_kernels(CudaEngine(EmulatedDevice(reversed_order=reversed_order)))
+        features, caches = net.forward(picture(11, 14), EVERYWHERE)
+        runs.append([*features.values(), net.backward(features, caches)])
+    for forwards, backwards in zip(*runs, strict=True):
+        np.testing.assert_array_equal(forwards, backwards)
+
+
+def test_layers_in_any_order():
+    rng = np.random.default_rng(0)
+    w = [rng.standard_normal((3, 3, *c)) for c in ((5, 4), (4, 6), (6, 3), (3, 4))]
+    layers = (
+        ReLU("r0"),
+        Pool("p0", "average"),
+        Convolution("c1", w[0], rng.standard_normal(4)),
+        Convolution("c2", w[1], rng.standard_normal(6), "reflect"),
+        Pool("p2"),
+        ReLU("r2"),
+        Convolution("c3", w[2], rng.standard_normal(3)),
+        ReLU("r3"),
+        Convolution("c4", w[3], rng.standard_normal(4)),
+        ReLU("r4"),
+        ReLU("r5"),
+    )
+    x = rng.standard_normal((14, 12, 5))
+    engine = CudaEngine(EmulatedDevice())
+    for taps in (("r5",), ("c4", "r2"), ("p2", "c1"), tuple(layer.name for layer in layers)):
+        features, caches = sequence_forward(layers, x, taps)
+        dfeatures = {tap: rng.standard_normal(f.shape) for tap, f in features.items()}
+        expected = sequence_backward(layers, dfeatures, caches)
+        found, caches = engine.forward(layers, x, taps)
+        for tap in taps:
+            np.testing.assert_allclose(found[tap], features[tap], rtol=1e-11, atol=1e-11)
+        dx = engine.backward(layers, dfeatures, caches)
+        assert np.linalg.norm(dx - expected) < 1e-12 * np.linalg.norm(expected)
+
+
+def test_a_nan_is_not_hidden():
+    x = picture(12, 12)
+    x[6, 6, 1] = np.nan
+    features, _ = network().with_kernels(CudaEngine(EmulatedDevice())).forward(x, ("relu1_1", "pool1"))
+    assert np.isnan(features["relu1_1"]).any()
+    assert np.isnan(features["pool1"]).any()
+
+
+def test_what_is_remembered_is_bits():
+    weights = random_weights(widths=(32, 32, 64, 64, 64), deepest="conv3_1")
+    net = build_network(weights).with_kernels(CudaEngine(EmulatedDevice()))
+    _, stages = net.forward(picture(32, 32, "float32"), ("relu3_1",))
+    values = 32 * 32 * 32, 16 * 16 * 32, 16 * 16 * 32, 8 * 8 * 32, 8 * 8 * 64
+    rectified, pooled = values[0] + values[2] + values[4], values[1] + values[3]
+    kept = sum(a.nbytes for stage in stages for a in (stage.bits, stage.planes) if a is not None)
+    assert kept == (rectified + 3 * pooled) // 8
+
+
+def test_each_gradient_is_asked_for_once():
+    class Once(dict):
+        def __getitem__(self, key):
+            return self.pop(key)
+
+        def __contains__(self, key):
+            return key in taps
+
+        def __iter__(self):
+            return iter(taps)
+
+    taps = frozenset(EVERYWHERE)
+    net = network().with_kernels(CudaEngine(EmulatedDevice()))
+    features, caches = net.forward(picture(16, 16), taps)
+    asked = Once(features)
+    net.backward(asked, caches)
+    assert dict.__len__(asked) == 0
+
+
+def test_what_cannot_run_says_so():
+    engine = CudaEngine(EmulatedDevice())
+    net, x = network(), picture(16, 16)
+    with pytest.raises(HandstyleError, match="weights are float64, the picture is float32"):
+        engine.forward(net.layers, x.astype("float32"), ["relu1_1"])
+    with pytest.raises(HandstyleError, match="run on numpy arrays"):
+        engine.forward(net.layers, strict_backend().asarray(x), ["relu1_1"])
+    with pytest.raises(HandstyleError, match="unknown method"):
+        CudaEngine(EmulatedDevice(), "fft")
+    features, caches = engine.forward(net.layers, x, ["relu1_1", "relu2_1"])
+    wrong = features["relu2_1"]
+    for bad, message in (
+        ({"relu1_1": wrong}, "no gradient for relu2_1"),
+        ({"relu2_1": wrong, "relu3_1": wrong}, "no cache for relu3_1"),
+        ({"relu2_1": wrong[1:]}, "expected"),
+        ({"relu2_1": wrong.astype("float32")}, "float32"),
+        ({"relu2_1": wrong, "relu1_2": np.zeros((16, 16, 4))}, "did not tap"),
+    ):
+        with pytest.raises(HandstyleError, match=message):
+            engine.backward(net.layers, bad, caches)
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda-tf32"])
+def test_without_a_gpu_it_is_refused(name):
+    try:
+        choose_backend("cupy")
+    except HandstyleError:
+        with pytest.raises(HandstyleError, match="backend cupy"):
+            ENGINES[name]()
+    else:
+        pytest.skip("there is a GPU")
+
+
+# Each is a mistake of the kind that is made: an index, a bound, a sign, a vote, a barrier, a scale.
+MUTANTS = {
+    "row and column exchanged": ("V[((size_t)(i * N + j)", "V[((size_t)(j * N + i)"),
+    "a tile too far": ("% across * TILE - offset;", "% across * TILE;"),
+    "the kernel not turned": ("(adjoint ? 8 - tap : tap)", "tap"),
+    "a border off by one": ("return i < 0 ? step : n - 1 - step;", "return i < 0 ? step : n - 2 + step;"),
+    "the last row written twice": ("if (top + i >= f.H ||", "if (top + i > f.H ||"),
+    "bits of the neighbour": (">> (c % 32)", ">> (c % 31)"),
+    "half the pool's codes": ("live && (code & 2)", "live && (code & 1)"),
+    "a dead lane votes": ("live && a > 0);", "a > -1);"),
+    "the mask after the tap": ("if (f.after) a", "if (f.after && a != 0) a"),
+    "the average of four": ("* s.C + c] / count;", "* s.C + c] / 4;"),
+    "a share of another tap": ("shift - tap / 3 - begin", "shift - tap % 3 - begin"),
+    "no barrier": ("__syncthreads();", ";"),
+    "a lane leaves before the vote": ("if (tile >= tiles) return;  // a whole warp", "if (k >= f.K) return;  //"),
+    "a fold that forgets an edge": ("j = b == 0 ? w : b == 1 ? -1 : f.W;", "j = b == 0 ? w : b == 1 ? -1 : f.W + 1;"),
+}
+
+
+def run_mutant(mutant):
+    """Return without an error if nobody notices the mistake."""
+    old, new = MUTANTS[mutant]
+    hits = []
+
+    def mutate(text):
+        hits.append(old in text)
+        return text.replace(old, new)
+
+    for reversed_order in (False, True):
+        device = EmulatedDevice(reversed_order=reversed_order, mutate=mutate)
+        for rounding, pooling in (("up", "average"), ("down", "max"), ("up", "max")):
+            net = network(padding="reflect", pooling=pooling, rounding=rounding)
+            compare(net, CudaEngine(device, workspace=1 << 16), picture(15, 18), EVERYWHERE, 1e-13)
+    if not any(hits):
+        raise SystemExit("the mistake was not made: the kernel's text has changed")
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_broken_kernel_is_found(mutant):
+    # In a process of its own: some of these write wherever they like.
+    done = subprocess.run([sys.executable, __file__, mutant], capture_output=True, text=True, env=os.environ | PATHS)
+    crashed = done.returncode < 0
+    found = done.returncode == 1 and ("AssertionError" in done.stderr or "KernelError" in done.stderr)
+    assert crashed or found, done.stderr or "nobody noticed"
+
+
+if __name__ == "__main__":
+    run_mutant(sys.argv[1])
