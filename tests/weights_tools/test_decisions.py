@@ -151,6 +151,13 @@ def test_an_unknown_network_passes_and_says_that_it_is_unknown():
     assert "unknown network: only the structure" in str(checks[-1].found)
 
 
+def test_biases_of_another_size_are_evidence_and_no_verdict():
+    checks = {check.name: check for check in verify_weights(slim())}  # says caffe, has biases near 1
+    assert checks["convention"].passed is None
+    assert "BUT biases weigh" in checks["convention"].found
+    assert {c.name: c.passed for c in verify_weights(replace(slim(), convention="torchvision"))}["convention"] is True
+
+
 def test_structure_is_checked_first():
     weights = slim()
     del weights.layers["conv2_1"]

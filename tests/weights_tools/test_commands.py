@@ -1,0 +1,74 @@
+"""The commands print what their functions found, and end with the right status."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from published_formats import slim, write_keras_h5, write_torch
+
+from handstyle.foundations.errors import HandstyleError
+from handstyle.network.weights import read_weights
+from weights_tools.commands import weights_app
+from weights_tools.registry import ENTRIES
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch, tmp_path):
+    monkeypatch.setenv("HANDSTYLE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*words):
+    return weights_app([*map(str, words)], result_action="return_value", exit_on_error=False, print_error=False)
+
+
+def test_list_shows_every_network_and_which_digests_are_not_known(capsys, tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "vgg19.h5").write_bytes(b"")
+    assert run("list") == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in ENTRIES)
+    assert "yes" in said
+
+
+def test_convert_verify_card_and_compare_follow_each_other(capsys):
+    write_torch("a.pth", slim())
+    assert run("convert", "a.pth", "a.h5", "--convention", "caffe", "--licence", "CC BY 4.0") == 0
+    assert "written: a.h5" in capsys.readouterr().out
+    assert run("verify", "a.h5") == 0
+    assert "pass  fingerprint" in capsys.readouterr().out
+    assert run("card", "a.h5") == 0
+    assert "CC BY 4.0" in capsys.readouterr().out
+    with Image.open("a-filters.png") as sheet:
+        assert sheet.size[0] > 100
+    assert run("compare", "a.h5", "a.h5") == 0
+    assert "conv5_4" in capsys.readouterr().out
+
+
+def test_normalise_is_a_flag_of_convert():
+    write_keras_h5("a.h5", slim())
+    Image.fromarray(np.arange(3 * 32 * 32, dtype=np.uint8).reshape(32, 32, 3)).save("p.png")
+    assert run("convert", "a.h5", "b.h5", "--convention", "caffe", "--normalise", "--pictures", "p.png") == 0
+    assert "normalised" in read_weights("b.h5").provenance
+
+
+def test_a_failed_check_ends_in_status_1(capsys):
+    weights = slim()
+    w, b = weights.layers["conv2_2"]
+    weights.layers["conv2_2"] = w * 0, b
+    write_keras_h5("a.h5", weights)
+    assert run("verify", "a.h5", "--convention", "caffe") == 1
+    assert "FAIL  alive" in capsys.readouterr().out
+
+
+def test_mistakes_are_errors_of_one_line():
+    for words in (["get", "vgg20"], ["verify", "none.h5"], ["card", "none.h5"], ["convert", "none.h5", "b.h5"]):
+        with pytest.raises(HandstyleError) as caught:
+            run(*words)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_sheet_that_exists_is_kept():
+    write_keras_h5("a.h5", slim())
+    Image.new("RGB", (3, 3)).save("a-filters.png")
+    with pytest.raises(HandstyleError, match="exists"):
+        run("card", "a.h5")

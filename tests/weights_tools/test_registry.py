@@ -1,0 +1,226 @@
+"""Names, places and digests; downloads from a server on the loopback that cuts connections and sends wrong bytes."""
+
+import hashlib
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from published_formats import slim, write_keras_h5, write_torch
+
+from handstyle.foundations.errors import HandstyleError
+from handstyle.network.weights import read_weights
+from weights_tools import registry
+from weights_tools.download import get
+from weights_tools.known import KNOWN
+from weights_tools.registry import ENTRIES, Entry, cache_folder, check_digest, locate
+
+pytest.importorskip("pooch")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HANDSTYLE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
+    return tmp_path / "cache"
+
+
+class Server:
+    """Serves one file; `faults` says what to do with each request in turn, after which all is well."""
+
+    def __init__(self, data):
+        self.data, self.faults, self.requests = data, [], 0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                outer.requests += 1
+                fault = outer.faults.pop(0) if outer.faults else None
+                if fault == "404":
+                    self.send_error(404)
+                    return
+                body = b"<html>" + outer.data[6:] if fault == "wrong" else outer.data
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body[: len(body) // 2] if fault == "cut" else body)
+
+            def log_message(self, *_):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.http.serve_forever, daemon=True)
+        self.thread.start()
+        self.url = f"http://127.0.0.1:{self.http.server_port}/slim.h5"
+
+    def close(self):
+        self.http.shutdown()
+        self.http.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def server(tmp_path):
+    write_keras_h5(tmp_path / "slim.h5", slim())
+    started = Server((tmp_path / "slim.h5").read_bytes())
+    yield started
+    started.close()
+
+
+def entry_for(server, **options):
+    digest = "sha256:" + hashlib.sha256(server.data).hexdigest()
+    settings = {"name": "slim", "network": "slim", "convention": "caffe", "licence": "MIT", "digest": digest}
+    return Entry(**{**settings, "urls": (server.url,), **options})
+
+
+def nothing_left(cache):
+    return not [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_a_network_is_downloaded_converted_verified_and_found_again(server, cache):
+    path, findings = get(entry_for(server))
+    assert path == cache / "slim.h5"
+    weights = read_weights(path)
+    assert weights.provenance["licence"] == "MIT"
+    assert list(weights.layers) == list(slim().layers)
+    assert any("downloaded from" in finding for finding in findings)
+    assert [p.name for p in cache.rglob("*") if p.is_file()] == ["slim.h5"]
+    assert get(entry_for(server)) == (path, ["here already"])
+    assert server.requests == 1
+
+
+def test_the_published_file_is_kept_when_asked(server, cache):
+    get(entry_for(server), keep_source=True)
+    assert (cache / "downloads" / "slim.h5").read_bytes() == server.data
+
+
+def test_a_connection_that_is_cut_is_tried_again(server):
+    server.faults = ["cut", "cut"]
+    get(entry_for(server))
+    assert server.requests == 3
+
+
+def test_a_connection_that_stays_cut_leaves_nothing_and_tells_the_way_by_hand(server, cache):
+    server.faults = ["cut"] * 9
+    with pytest.raises(HandstyleError, match=r"get the file by other means, put it at .*slim\.h5") as caught:
+        get(entry_for(server))
+    assert server.requests == 3
+    assert "\n" not in str(caught.value)
+    assert nothing_left(cache)
+
+
+def test_a_second_address_is_tried(server):
+    gone = server.url.replace("slim.h5", "gone.h5")
+    server.faults = ["404"] * 3
+    _, findings = get(entry_for(server, urls=(gone, server.url)))
+    assert f"downloaded from {server.url}" in findings
+
+
+def test_wrong_bytes_are_deleted_and_both_digests_told(server, cache):
+    server.faults = ["wrong"] * 9
+    with pytest.raises(HandstyleError, match="it was deleted") as caught:
+        get(entry_for(server))
+    wrong = hashlib.sha256(b"<html>" + server.data[6:]).hexdigest()
+    assert wrong in str(caught.value)
+    assert hashlib.sha256(server.data).hexdigest() in str(caught.value)
+    assert nothing_left(cache)
+
+
+def test_no_network_tells_the_way_by_hand(cache):
+    wanted = Entry("slim", "slim", "caffe", "MIT", ("http://127.0.0.1:9/slim.h5",))
+    with pytest.raises(HandstyleError, match="run handstyle weights get slim again"):
+        get(wanted, retries=0)
+    assert nothing_left(cache)
+
+
+def test_a_file_put_there_by_hand_is_used_and_checked(server, cache):
+    place = cache / "downloads" / "slim.h5"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(server.data)
+    _, findings = get(entry_for(server))
+    assert any("was here already" in finding for finding in findings)
+    assert server.requests == 0
+
+
+def test_without_a_digest_the_self_test_alone_judges_and_that_is_said(server, cache):
+    _, findings = get(entry_for(server, digest=None))
+    assert any("no digest is known" in finding for finding in findings)
+    (cache / "slim.h5").unlink()
+    with pytest.raises(HandstyleError, match="it is not VGG-19 of the Visual Geometry Group"):
+        get(entry_for(server, digest=None, title=KNOWN[0].title))
+    assert not (cache / "slim.h5").exists()
+
+
+def test_the_first_digits_of_a_digest_are_enough_to_refuse(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    check_digest(tmp_path / "a", "sha256:ba7816bf")
+    check_digest(tmp_path / "a", "md5:900150983cd24fb0d6963f7d28e17f72")
+    check_digest(tmp_path / "a", None)
+    with pytest.raises(HandstyleError, match=r"sha256 is ba7816bf.*begins with ba7816b0"):
+        check_digest(tmp_path / "a", "sha256:ba7816b0")
+
+
+def test_pooch_is_named_where_it_is_missing(server, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    with pytest.raises(HandstyleError, match=r"handstyle\[weights\]"):
+        get(entry_for(server))
+
+
+def test_a_cache_that_cannot_be_made_is_named(server, tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("HANDSTYLE_CACHE", str(tmp_path / "file"))
+    with pytest.raises(HandstyleError, match="set HANDSTYLE_CACHE"):
+        get(entry_for(server))
+
+
+# Names and places
+
+
+def test_locate_tells_what_is_here(cache):
+    assert locate("vgg19") is None
+    cache.mkdir()
+    (cache / "vgg19.h5").write_bytes(b"")
+    assert locate("vgg19") == cache / "vgg19.h5"
+    with pytest.raises(HandstyleError, match="unknown network 'vgg20'"):
+        locate("vgg20")
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "expected"),
+    [
+        ("linux", {"XDG_CACHE_HOME": "/x"}, "/x/handstyle"),
+        ("linux", {"HOME": "/home/a"}, "/home/a/.cache/handstyle"),
+        ("darwin", {"HOME": "/home/a"}, "/home/a/Library/Caches/handstyle"),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="paths of the other systems")
+def test_the_cache_is_where_the_system_keeps_caches(platform, variables, expected, monkeypatch):
+    for name in ("HANDSTYLE_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(registry.sys, "platform", platform)
+    assert str(cache_folder()) == expected
+
+
+def test_every_entry_is_whole_and_no_digest_is_of_impossible_length():
+    titles = {known.title for known in KNOWN}
+    for name, entry in ENTRIES.items():
+        assert entry.name == name
+        assert entry.licence
+        assert entry.urls
+        assert all(url.startswith(("https://", "http://")) for url in entry.urls)
+        assert entry.title in titles | {None}
+        if entry.digest is not None:
+            algorithm, _, digits = entry.digest.partition(":")
+            assert len(digits) in {"md5": (32,), "sha256": (8, 64)}[algorithm]
+            assert set(digits) <= set("0123456789abcdef")
+    assert len({entry.file for entry in ENTRIES.values()}) == len(ENTRIES)
+
+
+def test_a_published_file_that_is_no_vgg_is_refused_and_kept_for_a_look(server, cache, tmp_path):
+    write_torch(tmp_path / "a.pth", slim())
+    server.data = (tmp_path / "a.pth").read_bytes()[:1000]
+    with pytest.raises(HandstyleError, match="damaged"):
+        get(entry_for(server))
+    assert not (cache / "slim.h5").exists()
