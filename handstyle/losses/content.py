@@ -36,10 +36,10 @@ def content_loss(  # (h, w, C), (h, w, C) -> value, (h, w, C)
     xp = namespace(f, target)
     if f.shape != target.shape:
         raise HandstyleError(f"content: features of shape {f.shape} against a target of {target.shape}")
-    if scale is None:
-        scale = relative_scale(target, weight)
+    # A scale or a mask in float64 would lift the whole backward sweep to float64.
+    scale = relative_scale(target, weight) if scale is None else float(scale)
     difference = f - target
-    weighted = difference if weight is None else weight * difference
+    weighted = difference if weight is None else weight.astype(f.dtype, copy=False) * difference
     value = scale * float((difference * weighted).sum(dtype=xp.float64))
     return value, 2 * scale * weighted
 

@@ -261,7 +261,7 @@ def _weighted_gradient(terms: list[Term], f: Array, ledger: dict[str, float]) ->
             value, df = term.weighted(f, term.weight)
         else:
             value, df = term(f)
-            df = df * term.weight
+            df = df * float(term.weight)  # a NumPy scalar would lift float32 to float64
         ledger[term.name] = term.weight * value
         total = df if total is None else total + df
     assert total is not None
