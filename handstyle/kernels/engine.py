@@ -15,6 +15,7 @@ import numpy as np
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.threads import Team, default_team
+from handstyle.foundations.workspace import default_arena
 from handstyle.kernels import im2col, winograd
 from handstyle.kernels.fused import (
     ArraySource,
@@ -28,7 +29,6 @@ from handstyle.kernels.fused import (
     bits_shape,
     pour,
 )
-from handstyle.kernels.workspace import Arena
 from handstyle.network.padding import pad_backward, pad_forward
 from handstyle.network.sequence import Cache, Convolution, Features, Layer, Pool, ReLU, check_taps, deepest
 
@@ -79,7 +79,7 @@ class FusedEngine:
     team: Team = field(default_factory=default_team)
 
     def __post_init__(self) -> None:
-        self.arena = Arena()
+        self.arena = default_arena()
         self._last: tuple[Any, ...] = ()
 
     def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.threads import Team
-from handstyle.kernels.workspace import Arena
+from handstyle.foundations.workspace import Arena
 
 ROWS = 8  # rows of a strip where nothing else decides: even, so that it holds whole pooling blocks
 

@@ -13,8 +13,8 @@ from numpy.lib.stride_tricks import as_strided
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.threads import Team
+from handstyle.foundations.workspace import Arena
 from handstyle.kernels.fused import Sink, Source
-from handstyle.kernels.workspace import Arena
 
 STRIP_BYTES = 1 << 20  # of a lowered strip: half a core's second-level cache on current processors
 FEW_CHANNELS = 4  # up to which an output is better summed by shifts than written by a product

@@ -10,6 +10,7 @@ column of the matrix left out. Along columns it reads overlapping windows, and t
 pixels, so that nothing is ever gathered or scattered.
 """
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,9 +21,9 @@ from numpy.lib.stride_tricks import as_strided
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.threads import Team
+from handstyle.foundations.workspace import Arena
 from handstyle.kernels.fused import Sink, Source, is_byte_aligned
 from handstyle.kernels.toom_cook import BIAS_POINT, transforms
-from handstyle.kernels.workspace import Arena
 
 # Products of fewer multiplications than this go through OpenBLAS' kernels for small matrices, which do not copy their
 # operands first: three times as fast for a transform (interface/gemm.c and
@@ -32,6 +33,7 @@ SMALL_PRODUCT = 1_000_000
 SHARED_KERNEL = 3 << 20
 STRIP_BLOCK = 64  # tiles a thread takes through all steps, while the kernels fit its cache
 SHARED_TILES = 512  # tiles of a phase where they do not,
+SLAB_BYTES = 20 << 20  # of their transforms at a time, where a map is one phase,
 SHARED_BLOCK = 32  # and tiles that a thread transforms at a time then
 
 
@@ -59,19 +61,64 @@ def convolve(
     """
     H, W, C = source.shape
     K = w.shape[2] if adjoint else w.shape[3]
-    U = transform_kernels(w, m, team, arena, adjoint)
-    shared = U.nbytes > SHARED_KERNEL
-    grid = Grid.cut(H, W, m, C, K, SHARED_BLOCK if shared else STRIP_BLOCK)
-    strips = [_Strip(source, sink, grid, K, arena, not shared) for _ in range(min(team.threads, grid.count))]
-    if shared:
-        _by_phases(strips, grid, U, b, team, arena)
-    else:
-        _by_strips(strips, grid, U, b, team)
+    plan = Plan.of(H, W, C, K, m, source.dtype.itemsize)
+    strips = [_Strip(source, sink, plan, arena) for _ in range(min(team.threads, plan.grid.count))]
+    run = _by_phases if plan.shared else _by_strips
+    run(strips, plan, w, b, adjoint, team, arena)
 
 
-def _by_strips(strips: list["_Strip"], grid: "Grid", U: Array, b: Array | None, team: Team) -> None:
+@dataclass(frozen=True)
+class Plan:
+    """How a convolution is cut up: what `convolve` does and what `scratch` counts."""
+
+    grid: "Grid"
+    C: int
+    K: int
+    shared: bool  # all threads work at a phase together
+    together: int  # blocks of a phase
+    slab: int  # output channels whose kernels are transformed at a time
+
+    @classmethod
+    def of(cls, H: int, W: int, C: int, K: int, m: int, itemsize: int) -> "Plan":
+        """Decide by the size of the transformed kernels."""
+        kernels = (m + 2) ** 2 * C * K * itemsize
+        if kernels <= SHARED_KERNEL:
+            return cls(Grid.cut(H, W, m, C, K, STRIP_BLOCK), C, K, False, 1, K)
+        grid = Grid.cut(H, W, m, C, K, SHARED_BLOCK)
+        together = min(grid.count, max(1, SHARED_TILES // (grid.rows * grid.across)))
+        # Kernels that serve one phase are transformed a slab at a time and forgotten; those that serve many are kept.
+        slabs = _up(kernels, SLAB_BYTES) if together == grid.count else 1
+        return cls(grid, C, K, True, together, _up(K, slabs))
+
+    @property
+    def most_tiles(self) -> int:
+        """The tiles of the largest phase."""
+        tiles = [self.grid.tiles(block) for block in range(self.grid.count)]
+        return max(sum(tiles[i : i + self.together]) for i in range(0, len(tiles), self.together))
+
+    def scratch(self, threads: int) -> int:
+        """Return how many values the convolution works with, beside the maps it reads and writes."""
+        points, grid = (self.grid.m + 2) ** 2, self.grid
+        first, second = strip_sizes(self, grid.rows, grid.across)
+        tiles = 0 if self.shared else grid.rows * grid.across
+        own = max(sum(first), sum(second)) + points * tiles * self.K
+        kernels = points * self.C * self.slab * (1 if self.shared else 2)  # the adjoint keeps them turned, too
+        return kernels + min(threads, grid.count) * own + self.shared * points * self.most_tiles * (self.C + self.K)
+
+
+def strip_sizes(plan: Plan, rows: int, across: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the values of R and V, and of Z and Y, which take their place, for a block of `rows` x `across` tiles."""
+    m, n, tiles = plan.grid.m, plan.grid.m + 2, rows * across
+    inputs = rows * n * (m * across + 2) * plan.C, 0 if plan.shared else n * n * tiles * plan.C
+    return inputs, (n * m * tiles * plan.K, m * m * tiles * plan.K)
+
+
+def _by_strips(
+    strips: list["_Strip"], plan: Plan, w: Array, b: Array | None, adjoint: bool, team: Team, arena: Arena
+) -> None:
     # The kernels fit a core's cache beside a block of tiles: each thread takes a block through all steps.
-    n = grid.m + 2
+    n = plan.grid.m + 2
+    U = transform_kernels(w, plan.grid.m, team, arena, adjoint, turn=True)
 
     def work(worker: int, blocks: Iterator[int]) -> None:
         strip = strips[worker]
@@ -84,57 +131,71 @@ def _by_strips(strips: list["_Strip"], grid: "Grid", U: Array, b: Array | None, 
                 M[BIAS_POINT, BIAS_POINT] += b
             strip.transform_output(block, M)
 
-    team.run(work, grid.count)
+    team.run(work, plan.grid.count)
 
 
-def _by_phases(strips: list["_Strip"], grid: "Grid", U: Array, b: Array | None, team: Team, arena: Arena) -> None:
+def _by_phases(
+    strips: list["_Strip"], plan: Plan, w: Array, b: Array | None, adjoint: bool, team: Team, arena: Arena
+) -> None:
     # They do not: all threads transform many tiles, then share out the points, so that each kernel is fetched once.
-    n = grid.m + 2
-    C, K = U.shape[1:]
-    together = max(1, SHARED_TILES // (grid.rows * grid.across))
-    tiles = [grid.tiles(block) for block in range(grid.count)]
-    most = max(sum(tiles[i : i + together]) for i in range(0, grid.count, together))
-    V = arena.take((n, n, most, C), U.dtype)
-    M = arena.take((n, n, most, K), U.dtype)
-    for begin in range(0, grid.count, together):
-        chunk = range(begin, min(grid.count, begin + together))
-        starts = [sum(tiles[begin:block]) for block in chunk]
-        T = sum(tiles[block] for block in chunk)
+    grid, C, K = plan.grid, plan.C, plan.K
+    n, most = grid.m + 2, plan.most_tiles
+    V = arena.take((n, n, most, C), w.dtype)
+    M = arena.take((n, n, most, K), w.dtype)
+    slabs = [slice(k, min(K, k + plan.slab)) for k in range(0, K, plan.slab)]
+    U = transform_kernels(w, grid.m, team, arena, adjoint) if len(slabs) == 1 else None
+    for begin in range(0, grid.count, plan.together):
+        chunk = range(begin, min(grid.count, begin + plan.together))
+        starts = [0, *itertools.accumulate(grid.tiles(block) for block in chunk)]
 
         def inputs(worker: int, pieces: Iterator[int], chunk: range = chunk, starts: list[int] = starts) -> None:
             for i in pieces:
-                tr, across = grid.block(chunk[i])[2:]
-                part = V[:, :, starts[i] : starts[i] + tr * across].reshape(n, n, tr, across, C)
+                part = V[:, :, starts[i] : starts[i + 1]].reshape(n, n, *grid.block(chunk[i])[2:], C)
                 strips[worker].transform_input(chunk[i], part)
-
-        def products(worker: int, points: Iterator[int], T: int = T) -> None:
-            for point in points:
-                i, j = divmod(point, n)
-                np.matmul(V[i, j, :T], U[point], out=M[i, j, :T])
-                if b is not None and i == j == BIAS_POINT:
-                    M[i, j, :T] += b
 
         def outputs(worker: int, pieces: Iterator[int], chunk: range = chunk, starts: list[int] = starts) -> None:
             for i in pieces:
-                tr, across = grid.block(chunk[i])[2:]
-                part = M[:, :, starts[i] : starts[i] + tr * across].reshape(n, n, tr, across, K)
+                part = M[:, :, starts[i] : starts[i + 1]].reshape(n, n, *grid.block(chunk[i])[2:], K)
                 strips[worker].transform_output(chunk[i], part)
 
         team.run(inputs, len(chunk))
-        team.run(products, n * n)
+        T = starts[-1]
+        for slab in slabs:
+            kernels = U
+            if kernels is None:
+                kernels = transform_kernels(w[:, :, slab] if adjoint else w[..., slab], grid.m, team, arena, adjoint)
+            _products(V[:, :, :T], kernels, b, M[:, :, :T], slab, team)
+            del kernels
         team.run(outputs, len(chunk))
 
 
+def _products(V: Array, U: Array, b: Array | None, M: Array, slab: slice, team: Team) -> None:
+    # (n, n, T, C), (n², C, slab), (K,), (n, n, T, K): the products of some output channels, point by point
+    n = len(V)
+
+    def work(_: int, points: Iterator[int]) -> None:
+        for point in points:
+            i, j = divmod(point, n)
+            np.matmul(V[i, j], U[point], out=M[i, j, :, slab])
+            if b is not None and i == j == BIAS_POINT:
+                M[i, j, :, slab] += b[slab]
+
+    team.run(work, n * n)
+
+
 def transform_kernels(  # (3, 3, C, K) -> (n², C, K); adjoint: (n², K, C)
-    w: Array, m: int, team: Team, arena: Arena, adjoint: bool = False
+    w: Array, m: int, team: Team, arena: Arena, adjoint: bool = False, turn: bool = False
 ) -> Array:
-    """Transform all kernels of a layer, ``G w Gᵀ`` for each pair of channels, by one Kronecker matrix."""
+    """Transform all kernels of a layer, ``G w Gᵀ`` for each pair of channels, by one Kronecker matrix.
+
+    The adjoint's are a transposed view, which the kernels for large products read as well; `turn` copies them.
+    """
     C, K = w.shape[2:]
     G = transforms(m, w.dtype).G
     kron = np.kron(G, G)  # (n², 9)
     if adjoint:
         kron = np.ascontiguousarray(kron[:, ::-1])
-    flat = w.reshape(9, C * K)
+    flat = w.reshape(9, C * K)  # copies a slab
     U = arena.take((len(kron), C * K), w.dtype)
     step = _step(kron.size)
 
@@ -147,7 +208,7 @@ def transform_kernels(  # (3, 3, C, K) -> (n², C, K); adjoint: (n², K, C)
     U = U.reshape(len(kron), C, K)
     if not adjoint:
         return U
-    if U.nbytes > SHARED_KERNEL:
+    if not turn:
         return U.transpose(0, 2, 1)
     turned = arena.take((len(kron), K, C), w.dtype)  # the kernels for small products want plain operands
     np.copyto(turned, U.transpose(0, 2, 1))
@@ -211,30 +272,26 @@ class _Views(NamedTuple):
 class _Strip:
     """The transforms of one thread, and its scratch."""
 
-    def __init__(self, source: Source, sink: Sink, grid: "Grid", K: int, arena: Arena, whole: bool) -> None:
-        self.source, self.sink, self.grid, self.K, self.whole = source, sink, grid, K, whole
-        self.BT, _, self.AT = transforms(grid.m, source.dtype)
-        first, second = self._sizes(grid.rows, grid.across)
+    def __init__(self, source: Source, sink: Sink, plan: Plan, arena: Arena) -> None:
+        self.source, self.sink, self.plan, self.grid, self.K = source, sink, plan, plan.grid, plan.K
+        self.BT, _, self.AT = transforms(self.grid.m, source.dtype)
+        first, second = strip_sizes(plan, self.grid.rows, self.grid.across)
         self.scratch = arena.take((max(sum(first), sum(second)),), source.dtype)
-        self.products = arena.take(((grid.m + 2) ** 2 * grid.rows * grid.across * K if whole else 0,), source.dtype)
+        tiles = 0 if plan.shared else self.grid.rows * self.grid.across
+        self.products = arena.take(((self.grid.m + 2) ** 2 * tiles * plan.K,), source.dtype)
         self.views: dict[tuple[int, int], _Views] = {}
-
-    def _sizes(self, rows: int, across: int) -> tuple[tuple[int, int], tuple[int, int]]:  # R, V; Z, Y
-        m, n, C, K = self.grid.m, self.grid.m + 2, self.source.shape[2], self.K
-        tiles = rows * across
-        return (rows * n * (m * across + 2) * C, n * n * tiles * C * self.whole), (n * m * tiles * K, m * m * tiles * K)
 
     def seen(self, rows: int, across: int) -> _Views:
         """Return the scratch as a block of `rows` x `across` tiles needs it."""
         if (rows, across) in self.views:
             return self.views[rows, across]
         m, n, C, K = self.grid.m, self.grid.m + 2, self.source.shape[2], self.K
-        (r, v), (z, y) = self._sizes(rows, across)
+        (r, v), (z, y) = strip_sizes(self.plan, rows, across)
         R = self.scratch[:r].reshape(rows, n, (m * across + 2) * C)
         row, item = R.strides[1], R.itemsize
         windows = as_strided(R, (rows, n, across, n, C), (n * row, row, m * C * item, C * item, item))
         V = self.scratch[r : r + v].reshape(n, n, -1, across, C)
-        M = self.products[: n * n * rows * across * K * self.whole].reshape(n, n, -1, across, K)
+        M = self.products[: 0 if self.plan.shared else n * n * rows * across * K].reshape(n, n, -1, across, K)
         Z = self.scratch[:z].reshape(n, m, rows * across * K)
         Zt = Z.reshape(n, m, rows, across, K).transpose(2, 1, 3, 0, 4)
         Y = self.scratch[z : z + y].reshape(rows, m, across, m, K)

@@ -15,6 +15,7 @@ import numpy as np
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.threads import default_team
+from handstyle.foundations.workspace import default_arena
 
 # Pixels whose products are summed in the features' own dtype before they join the float64 total: long enough for
 # the matrix product to run at full speed, short enough that float32 keeps six digits of the sum.
@@ -111,7 +112,7 @@ def moments_backward(  # Moments (gradients), (h, w, C), (h, w, 1) -> (h, w, C)
     has_sums = xp is not np or bool(sums.any())  # a GPU would have to be waited for, which costs more than the sum
     F = f.reshape(-1, C)
     q = None if weight is None else weight.reshape(-1, 1)
-    dF = xp.empty_like(F)
+    dF = default_arena().take(F.shape, F.dtype) if xp is np else xp.empty_like(F)
     strips = _strips(len(F))
 
     def work(_: int, pieces: Iterator[int]) -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from handstyle.foundations.backend import Array
 from handstyle.foundations.gradcheck import check_adjoint
 from handstyle.foundations.threads import Team
+from handstyle.foundations.workspace import Arena
 from handstyle.kernels import im2col, winograd
 from handstyle.kernels.fused import ArraySource, StoreSink
-from handstyle.kernels.workspace import Arena
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
 
 TEAM, ARENA = Team(2), Arena()

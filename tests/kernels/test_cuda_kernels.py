@@ -5,8 +5,10 @@ import ctypes
 import numpy as np
 import pytest
 from emulated import WHY_NOT, EmulatedDevice, KernelError, build, fake_cublas
+from mirrored import MirroredDevice
 
-from handstyle.kernels.cuda import COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F, gemm_strided
+from handstyle.foundations.backend import choose_backend, to_numpy
+from handstyle.kernels.cuda import COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F, CupyDevice, gemm_strided
 from handstyle.kernels.cuda_arguments import BORDERS, Finish, Source, words
 from handstyle.kernels.cuda_convolution import Convolver, pooled_finish
 from handstyle.kernels.cuda_source import files, signature
@@ -21,15 +23,33 @@ from handstyle.network.pooling import (
     max_pool_forward,
 )
 
-pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
-
 DTYPES = pytest.mark.parametrize("dtype", ["float64", "float32"])
 TOLERANCE = {"float64": 1e-13, "float32": 3e-6}
 
 
-@pytest.fixture
-def device():
-    return EmulatedDevice()
+emulation = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("emulated", marks=emulation),
+        pytest.param("mirrored", marks=emulation),  # what the GPU's tests add, shown to change nothing
+        pytest.param("gpu", marks=pytest.mark.gpu),
+    ]
+)
+def device(request):
+    if request.param == "emulated":
+        return EmulatedDevice()
+    if request.param == "gpu":
+        return MirroredDevice(CupyDevice(), choose_backend("cupy").asarray, to_numpy)
+    behind = EmulatedDevice()
+
+    def over(host):
+        there = behind.empty(host.shape, host.dtype)
+        there[...] = host
+        return there
+
+    return MirroredDevice(behind, over, np.copy)
 
 
 def draw(*shape, dtype="float64", seed=0):
@@ -225,6 +245,7 @@ def test_max_pool_ladder(device, rounding, shape):
         np.testing.assert_array_equal(dx, max_pool_backward(dy, max_pool_forward(x)[1]))
 
 
+@emulation
 def test_of_equals_the_first_wins_and_its_breach_is_seen():
     broken = EmulatedDevice(mutate=lambda text: text.replace("(a > best || a != a)", "(a >= best || a != a)"))
     x = tied(6, 8, 33)
@@ -265,6 +286,7 @@ def test_total_variation_ladder(device, dtype, shape):
     assert energy.sum() / pairs == pytest.approx(value, rel=1e-6)
 
 
+@emulation
 @pytest.mark.parametrize(
     "body",
     [
@@ -281,7 +303,9 @@ def test_the_emulation_sees_what_would_hang_a_gpu(body):
     assert b"is missing from a" in wrong
 
 
-def test_the_emulation_sees_a_write_out_of_bounds(device):
+@emulation
+def test_the_emulation_sees_a_write_out_of_bounds():
+    device = EmulatedDevice()
     x = draw(4, 4, 3)
     xpad = device.empty((5, 6, 3), "float64")  # a row short
     with pytest.raises(KernelError, match="outside an array"):

@@ -1,7 +1,7 @@
 """Memory that is taken once and used again.
 
 Fresh memory is dear: the kernel hands it out page by page, zeroed, on first touch, which for the 300 MB of an
-evaluation takes about a tenth of its time. So an engine keeps what it had. An `Arena` hands out ordinary arrays and
+evaluation takes about a tenth of its time. So what was had is kept. An `Arena` hands out ordinary arrays and
 takes their memory back when the last reference to them goes; nobody can see a buffer that is still in use change.
 """
 
@@ -9,6 +9,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
 
-SEGMENT = 1 << 24  # the least that is asked of the system at once
+SEGMENT = 1 << 28  # the least that is asked of the system at once: address space, not memory, until it is touched
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
 
@@ -105,3 +106,9 @@ class Arena:
                 else:
                     joined.append((a, b))
             self._free[key] = joined
+
+
+@cache
+def default_arena() -> Arena:
+    """Return the arena that everybody shares, so that what one no longer needs serves the next."""
+    return Arena()
