@@ -1,9 +1,9 @@
 """The commands ``handstyle weights list | get | convert | verify | card | compare``."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
@@ -25,17 +25,16 @@ ConventionName = Literal["caffe", "torchvision"]
 @weights_app.command(name="list")
 def list_command() -> int:
     """Print the networks that can be had: convention, licence, size, digest, URL, and which are here."""
-    table = Table(title=f"kept in {registry.cache_folder()}", show_lines=True)
-    for heading in ("name", "network", "convention", "licence", "size", "here"):
-        table.add_column(heading, no_wrap=heading == "name")
-    table.add_column("URL and digest", overflow="fold")
+    width = max(map(len, registry.ENTRIES))
+    _say(f"kept in {registry.cache_folder()}")
     for entry in registry.ENTRIES.values():
-        size = f"about {entry.size / 1e6:.0f} MB" if entry.size else "?"
-        digest = entry.digest or "digest not known: verified by the self-test only"
-        here = "yes" if registry.locate(entry.name) else "no"
-        source = f"{entry.urls[0]}\n{digest}"
-        table.add_row(entry.name, entry.network, entry.convention, entry.licence, size, here, source)
-    out.print(table)
+        size = f"about {entry.size / 1e6:.0f} MB" if entry.size else "size not known"
+        digest = entry.digest or "digest not known for certain: verified by the self-test only"
+        if entry.digest and len(entry.digest) < len("md5:") + 32:
+            digest += "…"
+        here = "installed" if registry.locate(entry.name) else "not installed"
+        _say(f"\n{entry.name:<{width}}  {entry.network}; convention {entry.convention}; {size}; {here}")
+        _say(*(f"{'':{width}}  {line}" for line in (f"licence {entry.licence}", *entry.urls, digest)))
     return 0
 
 
@@ -63,7 +62,7 @@ def convert_command(
     convention: ConventionName | None = None,
     licence: str | None = None,
     normalise: bool = False,
-    pictures: tuple[Path, ...] = (),
+    pictures: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
     overwrite: bool = False,
 ) -> int:
     """Convert a network of any supported format to a native file.

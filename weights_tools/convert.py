@@ -37,17 +37,14 @@ def load(path: str | os.PathLike[str], convention: str | None = None) -> Decisio
     Returns
     -------
     Decision
-        Weights with ``source`` and ``source_sha256`` in their provenance, and what was found.
+        Weights with ``source`` and ``source_sha256`` in their provenance, and what was found. A native file keeps the
+        provenance that it has, with ``file`` and ``sha256`` added.
     """
     path = Path(path)
     if is_native(path):
         weights = read_weights(path)
         if convention not in (None, weights.convention):
             raise HandstyleError(f"{path}: the file says {weights.convention}, not {convention}")
-        provenance = weights.provenance
-        provenance["source_sha256"] = provenance.pop("sha256")
-        provenance["source"] = provenance.pop("file")
-        provenance.pop("tool", None)
         return Decision(weights, ["read as this package's own format"])
     reading = read_any(path)
     try:
@@ -104,6 +101,10 @@ def convert(
         raise HandstyleError("pictures are for --normalise only")
     chosen, names = _pictures(pictures) if normalised else ([], "")
     weights, findings = load(source, convention)
+    if "file" in weights.provenance:  # a native file: now it is the source
+        weights.provenance["source"] = weights.provenance.pop("file")
+        weights.provenance["source_sha256"] = weights.provenance.pop("sha256")
+        weights.provenance.pop("tool", None)
     if licence is not None:
         weights.provenance["licence"] = licence
     weights.provenance.setdefault("licence", "not stated")

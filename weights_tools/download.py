@@ -135,6 +135,9 @@ def _download(url: str, place: Path, retries: int) -> str | None:
         with Progress(*columns, transient=True) as progress:
             bar = _Bar(progress, place.name)
             keeper.fetch(place.name, downloader=pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT))
+    except requests.exceptions.ConnectionError as error:
+        cut = "Connection broken" in str(error)
+        return "the connection was cut" if cut else "no connection"
     except (requests.exceptions.RequestException, OSError, ValueError) as error:
         return " ".join(str(error).split())[:200] or type(error).__name__
     return None

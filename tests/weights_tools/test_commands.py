@@ -1,5 +1,7 @@
 """The commands print what their functions found, and end with the right status."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -27,7 +29,8 @@ def test_list_shows_every_network_and_which_digests_are_not_known(capsys, tmp_pa
     assert run("list") == 0
     said = capsys.readouterr().out
     assert all(name in said for name in ENTRIES)
-    assert "yes" in said
+    assert said.count("; installed") == 1
+    assert said.count("digest not known for certain") == sum(entry.digest is None for entry in ENTRIES.values())
 
 
 def test_convert_verify_card_and_compare_follow_each_other(capsys):
@@ -72,3 +75,10 @@ def test_a_sheet_that_exists_is_kept():
     Image.new("RGB", (3, 3)).save("a-filters.png")
     with pytest.raises(HandstyleError, match="exists"):
         run("card", "a.h5")
+
+
+def test_the_card_of_a_native_file_is_the_file_s_own(capsys):
+    write_torch("a.pth", slim())
+    run("convert", "a.pth", "b.h5", "--convention", "caffe")
+    run("card", "b.h5")
+    assert re.search(r"^source +a\.pth$", capsys.readouterr().out, re.MULTILINE)
