@@ -33,7 +33,7 @@ DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
 GENERATED = DOCS / "_generated"
 FIGURES = GENERATED / "fig"
-NOT_FIGURES = {"__init__", "common"}
+NOT_FIGURES = {"__init__", "common", "problem"}
 log = logging.getLogger(__name__)
 
 
@@ -109,7 +109,7 @@ def draw_figures(app: Sphinx) -> None:
     FIGURES.mkdir(parents=True, exist_ok=True)
     package = b"".join(p.read_bytes() for p in sorted((ROOT / "handstyle").rglob("*.py")))
     package += b"".join(p.read_bytes() for p in sorted((ROOT / "handstyle" / "data").glob("*.h5")))
-    package += (DOCS / "fig" / "common.py").read_bytes()
+    package += b"".join((DOCS / "fig" / f"{name}.py").read_bytes() for name in ("common", "problem"))
     environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": os.pathsep.join([str(DOCS), str(ROOT)])}
 
     def draw(script: Path) -> str | None:

@@ -1,0 +1,56 @@
+"""The same loss in other units: what SciPy's default stopping tests make of it, and what this package's call does."""
+
+import numpy as np
+from matplotlib import pyplot as plt
+from scipy.optimize import minimize
+
+from fig.common import BLUE, GREY, ORANGE, command, save
+from fig.problem import town
+from handstyle.optimize.lbfgsb import minimize_lbfgsb
+
+
+class Scaled:
+    """An objective in other units."""
+
+    def __init__(self, objective, s):
+        self.objective, self.s = objective, s
+
+    @property
+    def ledger(self):
+        """Return the terms of the last evaluation, in these units."""
+        return {name: self.s * value for name, value in self.objective.ledger.items()}
+
+    def __call__(self, v):
+        """Evaluate and scale."""
+        value, gradient = self.objective(v)
+        return self.s * value, self.s * gradient
+
+
+def main(out, quick=True):
+    """Draw the figure to `out`."""
+    iterations = 100 if quick else 500
+    scales = 10.0 ** np.arange(4, -11, -2)
+    objective, start = town()
+    first = objective(start)[0]
+    default, ours, words = [], [], []
+    for s in scales:
+        f = Scaled(objective, s)
+        result = minimize(f, start, jac=True, method="L-BFGS-B", options={"maxiter": iterations})
+        default.append(result.fun / s / first)
+        words.append(f"{result.nit} it.")
+        ours.append(minimize_lbfgsb(f, start, iterations).value / s / first)
+    figure, axes = plt.subplots(figsize=(8, 3.8), layout="constrained")
+    axes.loglog(scales, default, "o-", color=ORANGE, label="SciPy, called with its defaults")
+    axes.loglog(scales, ours, "s-", color=BLUE, label="scaled, tests switched off")
+    for s, value, text in zip(scales, default, words, strict=True):
+        axes.annotate(text, (s, value), xytext=(0, 7), textcoords="offset points", fontsize=8, ha="center", color=ORANGE)
+    axes.axhline(1, color=GREY, lw=0.8)
+    axes.text(scales[0], 1.03, "the photograph, untouched", fontsize=8, color=GREY, ha="left", va="bottom")
+    axes.set(xlabel="the loss is multiplied by", ylabel="value at the end / value at the start")
+    axes.invert_xaxis()
+    axes.legend(loc="center left")
+    save(figure, out)
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,50 @@
+"""A run whose value forgets the total variation that its gradient has, beside the true run."""
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from fig.common import BLUE, ORANGE, command, save, show
+from fig.problem import town
+from handstyle.optimize.lbfgsb import minimize_lbfgsb
+from tests.mutants.catalogue import variation_missing_from_the_value
+
+
+class Broken:
+    """An objective with a bug put in its place."""
+
+    def __init__(self, objective, bug):
+        self.objective, self.bug, self.true = objective, bug, []
+
+    @property
+    def ledger(self):
+        """Return the terms of the last evaluation."""
+        return self.objective.ledger
+
+    def __call__(self, v):
+        """Evaluate wrongly; keep what the value should have been."""
+        value, gradient = self.bug(self.objective, v)
+        self.true.append(sum(self.objective.ledger.values()))
+        return value, gradient
+
+
+def main(out, quick=True):
+    """Draw the figure to `out`."""
+    n = 150 if quick else 600
+    figure, axes = plt.subplots(1, 3, figsize=(11, 2.7), layout="constrained", width_ratios=(1, 1, 1.4))
+    bugs = ((lambda f, v: f(v), "value and gradient match", BLUE), (variation_missing_from_the_value, "a term missing", ORANGE))
+    for axis, (bug, words, colour) in zip(axes, bugs, strict=False):
+        objective, start = town(variation=3e-3)
+        broken = Broken(objective, bug)
+        outcome = minimize_lbfgsb(broken, start, n, evaluations=n)
+        show(axis, outcome.v.reshape(objective.shape), words)
+        best = np.minimum.accumulate(broken.true)
+        axes[2].semilogy(range(1, len(best) + 1), best, color=colour, label=f"{words}: {len(outcome.trace)} iterations")
+        if outcome.evaluations < n:
+            axes[2].plot(len(best), best[-1], "x", color=colour, ms=9, mew=2)
+    axes[2].set(xlabel="evaluations", title="the true value")
+    axes[2].legend(fontsize=8)
+    save(figure, out)
+
+
+if __name__ == "__main__":
+    command(main)
