@@ -88,34 +88,38 @@ def preset(name: str) -> Preset:
 
 
 def adapt(network: Network, chosen: Preset) -> Network:
-    """Give a network the pooling, borders, rounding and input of a preset.
+    """Give a network the pooling, borders, rounding and input of a preset; its weights and engine stay."""
+    return feed(rebuild(network, chosen.pooling, chosen.padding, chosen.rounding), chosen)
+
+
+def rebuild(network: Network, pooling: str, padding: str, rounding: str) -> Network:
+    """Replace the pooling and the borders of a network.
 
     Parameters
     ----------
     network : Network
-        Any; its weights and engine stay.
-    chosen : Preset
-        From `preset`.
-
-    Returns
-    -------
-    Network
-        With its layers and convention replaced where the preset says so.
+        Any; its weights, input and engine stay.
+    pooling, padding, rounding : str
+        As in `build_network`; the padding may also be ``first-replicate``, the first convolution alone.
     """
     layers: list[Layer] = []
     for layer in network.layers:
         if isinstance(layer, Pool):
-            layers.append(replace(layer, kind=chosen.pooling, rounding=chosen.rounding))
-        elif isinstance(layer, Convolution) and chosen.padding == "first-replicate":
+            layers.append(replace(layer, kind=pooling, rounding=rounding))
+        elif isinstance(layer, Convolution) and padding == "first-replicate":
             layers.append(replace(layer, padding="replicate" if layer.name == "conv1_1" else "zero"))
         elif isinstance(layer, Convolution):
-            layers.append(replace(layer, padding=chosen.padding))
+            layers.append(replace(layer, padding=padding))
         else:
             layers.append(layer)
-    convention = network.convention
-    if chosen.input is not None and convention.name == chosen.weights:
-        convention = chosen.input
-    return replace(network, layers=tuple(layers), convention=convention)
+    return replace(network, layers=tuple(layers))
+
+
+def feed(network: Network, chosen: Preset) -> Network:
+    """Let a network be fed as a preset's system feeds it, where the weights are of the kind that the system has."""
+    if chosen.input is None or network.convention.name != chosen.weights:
+        return network
+    return replace(network, convention=chosen.input)
 
 
 def mismatches(network: Network, chosen: Preset) -> list[str]:

@@ -218,6 +218,8 @@ class _Plan:
     def notes(self, network: Network, config: StyleConfig) -> list[str]:
         """Return what reading decided or lost, and what is smaller than the network sees."""
         notes = [f"{picture.source}: {note}" for picture in (self.photograph, *self.sources) for note in picture.notes]
+        if not config.style_weight and not config.means_weight:
+            return notes
         deepest = max(
             (row for row in summary(network, 64, 64) if row.name in config.style_layers),
             default=None,
@@ -230,6 +232,12 @@ class _Plan:
                     f"that {deepest.name} sees: its largest forms are those of the border"
                 )
         return notes
+
+
+def planned_iterations(config: StyleConfig, picture: Picture) -> int:
+    """Return how many iterations a run will make at most, over all its scales."""
+    full = output_size(config, (picture.pixels.shape[0], picture.pixels.shape[1]), picture.source)
+    return sum(iterations_at(config, k) for k in range(len(scales(config, full))))
 
 
 def _plan(config: StyleConfig, network: Network, photograph: Picture, sources: list[Picture]) -> _Plan:

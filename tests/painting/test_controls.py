@@ -1,0 +1,447 @@
+"""The controls of a run: several paintings, regions, scales, starts, colours, settings in files, and every refusal."""
+
+import tomllib
+from dataclasses import asdict, fields
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import handstyle
+from handstyle import cli
+from handstyle.foundations.image import CAFFE
+from handstyle.losses.regions import carry_mask, leak
+from handstyle.network.vgg import build_network, random_weights
+from handstyle.optimize.objective import Objective, StyleTerm
+from handstyle.painting.color import to_space
+from handstyle.painting.config import StyleConfig
+from handstyle.painting.inputs import read_mask, scales, spread_folders, starting_picture
+from handstyle.painting.interchange import equivalent_weights
+from handstyle.painting.networks import backend_of
+from handstyle.painting.presets import PRESETS, adapt, preset
+from handstyle.painting.settings import read_settings, settings_toml
+from handstyle.painting.terms import MomentsTerm, Painting, build_terms
+
+pytestmark = pytest.mark.smoke
+QUICK = {"size": 32, "iterations": 3}
+
+
+@pytest.fixture(scope="module")
+def network():
+    return build_network(random_weights(widths=(4, 6, 8, 8, 8), seed=1))
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    rng = np.random.default_rng(5)
+    smooth = np.clip(np.cumsum(rng.normal(0, 8, (3, 40, 32, 3)), axis=2) + 128, 0, 255)
+    return [picture.astype(np.uint8) for picture in smooth]
+
+
+def save(path, values):
+    Image.fromarray(values).save(path)
+    return str(path)
+
+
+@pytest.fixture
+def half(tmp_path):
+    left = np.zeros((40, 32), np.uint8)
+    left[:, :16] = 255
+    return save(tmp_path / "left.png", left), save(tmp_path / "right.png", 255 - left)
+
+
+def value_of(network, config, p, paintings, masks=()):
+    terms = build_terms(network, config, p, paintings, masks)
+    return Objective(network, terms, p.shape, backend_of(network))(p.astype(float).ravel())
+
+
+# Several paintings
+
+
+def test_blended_targets_are_the_weighted_mean(network, pictures):
+    p, a, b = (picture.astype(np.float64) for picture in pictures)
+    config = StyleConfig(content_weight=0, tv_weight=0)
+    for weight, expected in ((1.0, a), (0.0, b)):
+        paintings = [Painting(a, blend=weight), Painting(b, blend=1 - weight)]
+        assert value_of(network, config, p, paintings)[0] == pytest.approx(value_of(network, config, p, [expected])[0])
+    (mixed, *_), (one, *_), (two, *_) = (
+        build_terms(network, config, p, paintings)
+        for paintings in ([Painting(a, blend=3.0), Painting(b, blend=1.0)], [a], [b])
+    )
+    gram_of = [term.target.outer / term.target.count for term in (mixed, one, two)]
+    np.testing.assert_allclose(gram_of[0], 0.75 * gram_of[1] + 0.25 * gram_of[2])
+
+
+def test_blended_losses_are_the_weighted_sum(network, pictures):
+    p, a, b = (picture.astype(np.float64) for picture in pictures)
+    config = StyleConfig(content_weight=0, tv_weight=0, blend="losses")
+    (value, g), (one, g1), (two, g2) = (
+        value_of(network, config, p, paintings)
+        for paintings in ([Painting(a, blend=3.0), Painting(b, blend=1.0)], [a], [b])
+    )
+    assert value == pytest.approx(0.75 * one + 0.25 * two)
+    np.testing.assert_allclose(g, 0.75 * g1 + 0.25 * g2, atol=1e-4 * np.abs(g).max())
+
+
+def test_fine_layers_of_one_and_coarse_of_another(network, pictures):
+    p, a, b = (picture.astype(np.float64) for picture in pictures)
+    config = StyleConfig(content_weight=0, tv_weight=0, style_layers=("relu1_1", "relu3_1"))
+    mixed = build_terms(network, config, p, [Painting(a, layers=("relu1_1",)), Painting(b, layers=("relu3_1",))])
+    of_a, of_b = (build_terms(network, config, p, [one]) for one in (a, b))
+    np.testing.assert_allclose(mixed[0].target.outer, of_a[0].target.scaled(1 / of_a[0].target.count).outer)
+    np.testing.assert_allclose(mixed[1].target.outer, of_b[1].target.scaled(1 / of_b[1].target.count).outer)
+
+
+def test_a_folder_of_paintings(tmp_path, pictures):
+    for name, picture in zip(("b.png", "a.png"), pictures[1:], strict=True):
+        save(tmp_path / name, picture)
+    (tmp_path / "notes.txt").write_text("not a picture")
+    assert [path.name for path in spread_folders([tmp_path])] == ["a.png", "b.png"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(handstyle.HandstyleError, match="holds no picture"):
+        spread_folders([tmp_path / "empty"])
+
+
+# Regions
+
+
+def test_a_white_mask_changes_nothing(network, pictures):
+    p, a, _ = (picture.astype(np.float64) for picture in pictures)
+    config = StyleConfig(content_weight=0, tv_weight=0)
+    plain = value_of(network, config, p, [a])
+    masked = value_of(network, config, p, [Painting(a, region=1)], [np.ones(p.shape[:2])])
+    assert masked[0] == pytest.approx(plain[0], rel=1e-6)
+    np.testing.assert_allclose(masked[1], plain[1], atol=1e-4 * np.abs(plain[1]).max())
+
+
+def test_a_style_pulls_in_its_region_and_nowhere_else(network, pictures):
+    p, a, _ = (picture.astype(np.float64) for picture in pictures)
+    mask = np.zeros(p.shape[:2])
+    mask[:, :16] = 1
+    config = StyleConfig(content_weight=0, tv_weight=0, style_layers=("relu1_1", "relu2_1"), mask_rule="inside")
+    _, g = value_of(network, config, p, [Painting(a, region=1)], [mask])
+    gradient = g.reshape(p.shape)
+    assert not gradient[:, 16:].any()
+    assert gradient[:, :14].any()
+    assert leak(gradient, mask) == 0
+    soft = value_of(
+        network, StyleConfig(**{**asdict(config), "mask_rule": "fraction"}), p, [Painting(a, region=1)], [mask]
+    )
+    assert 0 < leak(soft[1].reshape(p.shape), mask) < 0.5
+
+
+def test_statistics_of_a_painting_under_its_own_mask(network, pictures):
+    p, a, _ = (picture.astype(np.float64) for picture in pictures)
+    mask = np.zeros(a.shape[:2])
+    mask[:20] = 1
+    config = StyleConfig(content_weight=0, tv_weight=0, style_layers=("relu1_1",), mask_rule="inside")
+    (masked,) = build_terms(network, config, p, [Painting(a, mask=mask)])
+    other = a.copy()
+    other[22:] = 0  # what lies beyond the mask cannot matter
+    (same,) = build_terms(network, config, p, [Painting(other, mask=mask)])
+    np.testing.assert_array_equal(masked.target.outer, same.target.outer)
+
+
+def test_two_regions_and_a_part_in_neither(network, pictures, half, tmp_path):
+    middle = np.zeros((40, 32), np.uint8)
+    middle[:, 24:] = 255
+    masks = (half[0], save(tmp_path / "edge.png", middle))
+    config = StyleConfig(**QUICK, mask=masks, tv_weight=0.0)
+    result = handstyle.stylize(pictures[0], pictures[1:], network=network, config=config)
+    assert {name.split(" ", 2)[2] for name in result.trace[-1].terms if name.startswith("style")} == {
+        "region 1",
+        "region 2",
+    }
+    assert result.image.shape == (32, 26, 3)
+
+
+def test_masks_of_any_mode(tmp_path):
+    plane = np.zeros((8, 8), np.uint8)
+    plane[:, :4] = 255
+    expected = plane / 255.0
+    transparent = np.stack([np.full_like(plane, 255), plane], axis=2)  # LA: white everywhere, half of it transparent
+    for name, picture in {
+        "l.png": Image.fromarray(plane),
+        "la.png": Image.fromarray(transparent),
+        "one.png": Image.fromarray(plane).convert("1"),
+        "p.png": Image.fromarray(plane).convert("RGB").convert("P"),
+        "rgba.png": Image.fromarray(transparent).convert("RGBA"),
+    }.items():
+        picture.save(tmp_path / name)
+        np.testing.assert_allclose(read_mask(tmp_path / name, (8, 8)), expected, atol=0.02, err_msg=name)
+    with pytest.raises(handstyle.HandstyleError, match="same proportions"):
+        read_mask(tmp_path / "l.png", (8, 16))
+
+
+# Scales, starts, optimisers
+
+
+def test_sizes_of_the_pyramid():
+    # crowsonkb/style-transfer-pytorch gen_scales(128, 512).
+    config = StyleConfig(size=512, smallest=128, scale_factor=2**0.5)
+    assert [max(size) for size in scales(config, (384, 512))] == [128, 181, 256, 362, 512]
+    assert scales(StyleConfig(), (384, 512)) == [(384, 512)]
+    short = StyleConfig(size=1100, size_rule="short", smallest=512)
+    assert [min(size) for size in scales(short, (1100, 1400))] == [550, 1100]
+    with pytest.raises(handstyle.HandstyleError, match="coarsest"):
+        scales(StyleConfig(smallest=16, size=400), (20, 400))
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgsb", "lbfgs", "lbfgs-fixed", "adam", "descent"])
+def test_every_optimiser_paints_over_scales(network, pictures, optimizer):
+    options = {"averaging": 0.9, "clamp": True} if optimizer == "adam" else {}
+    rate = 1e-3 if optimizer == "descent" else 1.0
+    config = StyleConfig(size=40, smallest=20, iterations_by_scale=(4, 3), optimizer=optimizer, rate=rate, **options)
+    seen = []
+    result = handstyle.stylize(*pictures[:2], network=network, config=config, callback=seen.append)
+    assert [progress.array.shape[0] for progress in seen] == [20] * 4 + [40] * 3
+    assert [progress.iteration for progress in seen] == list(range(1, 8)) == [row.iteration for row in result.trace]
+    assert {progress.iterations for progress in seen} == {7}
+    assert result.stopped == "all 7 iterations done at 2 scales"
+    assert result.evaluations >= 7
+    assert [row.seconds for row in result.trace] == sorted(row.seconds for row in result.trace)
+    assert np.isfinite(result.array).all()
+
+
+def test_a_run_stopped_at_a_coarse_scale_is_still_a_whole_picture(network, pictures):
+    def stop(progress):
+        raise StopIteration
+
+    config = StyleConfig(size=40, smallest=20, iterations=5)
+    result = handstyle.stylize(*pictures[:2], network=network, config=config, callback=stop)
+    assert result.image.shape == (40, 32, 3)
+    assert "enlarged" in result.stopped
+
+
+def test_the_classic_loop(network, pictures):
+    config = StyleConfig(size=32, rounds=3, evaluations=5)
+    result = handstyle.stylize(*pictures[:2], network=network, config=config)
+    assert [row.iteration for row in result.trace] == [1, 2, 3]
+    assert result.stopped == "all 3 rounds of 5 evaluations done"
+
+
+def test_starts(pictures):
+    p = pictures[0].astype(np.float64)
+    mean = np.array([123.68, 116.779, 103.939])  # of Caffe's convention, in RGB
+    normal = starting_picture(StyleConfig(init="normal:0.5"), np.zeros((200, 200, 3)), CAFFE)
+    np.testing.assert_allclose(normal.mean(axis=(0, 1)), mean, atol=0.02)
+    assert normal.std(axis=(0, 1)) == pytest.approx(np.full(3, 0.5), rel=0.03)
+    uniform = starting_picture(StyleConfig(init="uniform:-128:127"), np.zeros((50, 50, 3)), CAFFE)
+    assert (uniform.min(axis=(0, 1)) >= mean - 128).all()
+    assert (uniform.max(axis=(0, 1)) <= mean + 127).all()
+    stats = starting_picture(StyleConfig(init="style-stats"), p, CAFFE, [p])
+    assert 0 <= stats.min() <= stats.max() <= 255
+    with pytest.raises(handstyle.HandstyleError, match="--init normal:many"):
+        starting_picture(StyleConfig(init="normal:many"), p, CAFFE)
+
+
+# Colours
+
+
+def test_luminance_keeps_the_photographs_colours(network, pictures):
+    config = StyleConfig(**QUICK, color="luminance", color_space="lab")
+    result = handstyle.stylize(*pictures[:2], network=network, config=config)
+    photograph = handstyle.stylize(
+        *pictures[:2], network=network, config=StyleConfig(size=32, iterations=1, style_weight=0, tv_weight=0)
+    )
+    kept, original = to_space(result.array, "lab"), to_space(photograph.array, "lab")
+    np.testing.assert_allclose(kept[..., 1:], original[..., 1:], atol=1e-3)
+
+
+@pytest.mark.parametrize("color", ["match", "match-after", "histogram", "histogram-after", "luminance-after"])
+def test_every_colour_with_regions(network, pictures, half, color):
+    config = StyleConfig(**QUICK, color=color, mask=half)
+    result = handstyle.stylize(pictures[0], pictures[1:], network=network, config=config)
+    assert np.isfinite(result.array).all()
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"mask": ("a.png",)}, "1 masks for 2 paintings"),
+        ({"mask": ("a.png",), "style_region": (1, 2)}, "--style-region"),
+        ({"mask": ("a.png", "b.png"), "style_region": (1, 1)}, "b.png has no painting"),
+        ({"style_blend": (0.0, 0.0)}, "--style-blend"),
+        ({"style_blend": (1.0,)}, "1 given for 2 paintings"),
+        ({"style_at": ("relu1_1", "relu1_2")}, "--style-at"),
+        ({"style_mask": ("all",)}, "--style-mask"),
+        ({"optimizer": "newton"}, "--optimizer newton"),
+        ({"levelled": True}, "lbfgs-fixed or adam"),
+        ({"tv": "neural-style"}, "--tv neural-style"),
+        ({"clamp": True}, "--clamp"),
+        ({"averaging": 0.9}, "--averaging"),
+        ({"rounds": 10}, "--evaluations"),
+        ({"rounds": 10, "evaluations": 20, "optimizer": "adam"}, "--rounds"),
+        ({"smallest": 16, "scale_factor": 1.0}, "--scale-factor"),
+        ({"rate_schedule": "linear:2", "optimizer": "adam"}, "--rate-schedule"),
+        ({"style_layer_weights": (1.0,)}, "1 weights for 5 layers"),
+        ({"style_normalisation": "keras", "style_statistic": "wasserstein"}, "defined for Gram"),
+        ({"style_normalisation": "channels"}, "wasserstein"),
+        ({"mask_semantics": "cysmith", "mask": ("a.png", "b.png")}, "stretch"),
+        ({"color": "sepia"}, "--color sepia"),
+        ({"means_weight": -1.0}, "--means-weight"),
+    ],
+)
+def test_a_bad_combination_ends_before_any_work(network, pictures, monkeypatch, change, words):
+    monkeypatch.setattr(type(network), "forward", lambda *_: pytest.fail("the network was run"))
+    with pytest.raises(handstyle.HandstyleError) as caught:
+        handstyle.stylize(pictures[0], pictures[1:], network=network, config=StyleConfig(**{**QUICK, **change}))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_region_lost_on_the_way_is_named(network, pictures, tmp_path):
+    plane = np.zeros((40, 32), np.uint8)
+    plane[:6, :6] = 255
+    config = StyleConfig(**QUICK, mask=(save(tmp_path / "m.png", plane),), mask_rule="inside")
+    with pytest.raises(handstyle.HandstyleError, match=r"region 1 is too small for relu\d_1"):
+        handstyle.stylize(*pictures[:2], network=network, config=config)
+
+
+def test_a_small_painting_is_told(network, pictures):
+    result = handstyle.stylize(*pictures[:2], network=network, config=StyleConfig(**QUICK))
+    assert any("156 px that relu5_1 sees" in note for note in result.notes)
+
+
+# Settings in files, presets on the command line, weights carried over
+
+
+def test_settings_there_and_back(tmp_path):
+    for name, chosen in PRESETS.items():
+        path = tmp_path / f"{name}.toml"
+        path.write_text(settings_toml(chosen.config, {"weights": 'a "b"\\c.h5'}))
+        found = read_settings(path, ["weights"])
+        assert found.pop("weights") == 'a "b"\\c.h5'
+        assert StyleConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}) == chosen.config
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("style_wieght = 1", "style_weight?"), ("[style]\nsize = 3", "table"), ("size = ", "no TOML")],
+)
+def test_a_bad_settings_file(tmp_path, text, words):
+    (tmp_path / "bad.toml").write_text(text)
+    with pytest.raises(handstyle.HandstyleError) as caught:
+        read_settings(tmp_path / "bad.toml")
+    assert words in str(caught.value)
+
+
+def written(capsys, *arguments):
+    status = cli.app(
+        ["stylize", "c.png", "s.png", "-o", "o.png", "--write-config", *arguments],
+        result_action="return_value",
+        exit_on_error=False,
+    )
+    assert status == 0
+    return tomllib.loads(capsys.readouterr().out)
+
+
+def test_what_is_typed_goes_before_the_file_and_the_file_before_the_preset(capsys, tmp_path):
+    (tmp_path / "run.toml").write_text("tv_weight = 3.5\nsize = 300\n")
+    found = written(
+        capsys,
+        "--preset",
+        "neural-style",
+        "--config",
+        str(tmp_path / "run.toml"),
+        "--size",
+        "200",
+        "--content-weight",
+        "1.0",
+    )
+    assert found["size"] == 200  # typed
+    assert found["content_weight"] == 1.0  # typed, though it is the default's own value
+    assert found["tv_weight"] == 3.5  # the file's
+    assert found["style_weight"] == 100.0  # the preset's
+    assert found["rounding"] == "up"
+    assert found["memory"] == 100
+    assert found["preset"] == "neural-style"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_reaches_the_run(capsys, name):
+    found = written(capsys, "--preset", name)
+    for field in fields(StyleConfig):
+        expected = getattr(preset(name).config, field.name)
+        assert found[field.name] == (list(expected) if isinstance(expected, tuple) else expected), field.name
+
+
+def test_commands(tmp_path, monkeypatch, pictures, capsys):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "s.png", pictures[1])
+    fast = ["--weights", "random", "--backend", "numpy", "--size", "24", "--iterations", "2"]
+    for arguments in (
+        ["texture", "s.png", "-o", "t.png"],
+        ["reconstruct", "s.png", "--layer", "relu2_1", "-o", "r.png"],
+        ["reconstruct", "s.png", "--layer", "relu2_1", "--of", "style", "-o", "q.png"],
+    ):
+        assert cli.app([*arguments, *fast], result_action="return_value", exit_on_error=False) == 0
+        assert (tmp_path / arguments[arguments.index("-o") + 1]).exists()
+    with pytest.raises(handstyle.HandstyleError, match="no photograph"):
+        cli.app(["texture", "s.png", "-o", "u.png", "--color", "match", *fast], result_action="return_value")
+    for arguments in (["--preset", "all"], ["--preset", "crowson"], ["--preset", "keras", "--as", "gatys"]):
+        assert cli.app(["info", *arguments, "--weights", "random"], result_action="return_value") == 0
+    assert "relu5_1" in capsys.readouterr().out
+
+
+def test_the_classic_loop_names_its_pictures_from_0(tmp_path):
+    assert (
+        cli.at_iteration(tmp_path / "o.png", 1, StyleConfig(rounds=10, evaluations=20)).name == "o_at_iteration_0.png"
+    )
+    assert cli.at_iteration(tmp_path / "o.png", 20, StyleConfig()).name == "o_at_iteration_20.png"
+
+
+def test_carried_weights_give_the_same_gradient(network, pictures):
+    # neural-style-pt's content and style in the units of gatys-norm: the same terms, so the same value and gradient.
+    p, a, _ = (picture.astype(np.float64) for picture in pictures)
+    source, target = preset("neural-style-pt"), preset("gatys-norm")
+    rows = {row.term: row for row in equivalent_weights(source, target, network, *p.shape[:2])}
+    assert rows["total variation"].equivalent is None
+    assert rows["total variation"].note == "the other has no total variation"
+    layers = source.config.style_layers
+    carried = StyleConfig(
+        **{
+            **target.settings,
+            "content_weight": rows["content relu4_2"].equivalent,
+            "style_weight": 1.0,
+            "style_layer_weights": tuple(rows[f"style {tap}"].equivalent for tap in layers),
+        }
+    )
+    original = StyleConfig(**{**source.settings, "tv_weight": 0.0})
+    exact = adapt(network.astype("float64"), source)
+    (value, g), (expected, g0) = (value_of(exact, config, p, [a]) for config in (carried, original))
+    assert value == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(g, g0, rtol=1e-9, atol=1e-12 * np.abs(g0).max())
+
+
+def test_a_relative_weight_needs_the_pictures(network):
+    (row, *_) = equivalent_weights(preset("gatys"), preset("handstyle"), network, 64, 64)
+    assert row.equivalent is None
+    assert "pictures" in row.note
+    rows = {row.term: row for row in equivalent_weights(preset("neural-style-pt"), preset("aleksa"), network, 64, 64)}
+    assert rows["total variation"].equivalent == pytest.approx(1e-3)
+    assert "wasserstein" in equivalent_weights(preset("gatys"), preset("crowson"), network, 64, 64)[1].note
+
+
+def test_terms_of_every_kind_have_names_of_their_own(network, pictures):
+    p, a, b = (picture.astype(np.float64) for picture in pictures)
+    config = StyleConfig(means_weight=1.0, range_weight=0.1, blend="losses", style_statistic="wasserstein")
+    terms = build_terms(network, config, p, [a, b])
+    assert len({term.name for term in terms}) == len(terms) == 5 + 5 + 1 + 1 + 1
+    assert sum(isinstance(term, MomentsTerm) for term in terms) == 10
+    assert not any(isinstance(term, StyleTerm) for term in terms)
+
+
+def test_carried_masks_reach_the_terms(network, pictures):
+    p, a, _ = (picture.astype(np.float64) for picture in pictures)
+    mask = np.zeros(p.shape[:2])
+    mask[:, 10:] = 1
+    config = StyleConfig(content_weight=0, tv_weight=0, hard_masks=True)
+    terms = build_terms(network, config, p, [Painting(a, region=1)], [mask])
+    for term in terms:
+        expected = carry_mask(network.layers, mask, [term.tap], hard=True)[term.tap]
+        np.testing.assert_array_equal(term.mask, expected)
+        assert term.mask.dtype == np.float32
