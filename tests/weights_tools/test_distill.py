@@ -5,6 +5,7 @@ from importlib.resources import as_file, files
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.gradcheck import check_projection
@@ -12,12 +13,14 @@ from handstyle.foundations.image import CAFFE, preprocess_forward
 from handstyle.network.vgg import Weights, build_network, convolution_names, random_weights
 from handstyle.network.weights import read_weights, write_weights
 from weights_tools.distill import __main__ as command
+from weights_tools.distill import evaluate
 from weights_tools.distill.match import match_forward
 from weights_tools.distill.painting import TAPS
-from weights_tools.distill.pictures import DRAWN, training_picture
-from weights_tools.distill.prune import fit_decoder, prune, select_channels
+from weights_tools.distill.pictures import DRAWN, PHOTOGRAPHS, training_picture
+from weights_tools.distill.prune import _fit, _hidden_error, fit_decoder, prune, select_channels
 from weights_tools.distill.sweep import picture_gradient
-from weights_tools.distill.train import Distiller, Settings, read_state, small_weights
+from weights_tools.distill.train import DRAWN as DRAWN_LATER
+from weights_tools.distill.train import PRUNING, Distiller, Settings, read_state, small_weights
 
 TEACHER = random_weights(widths=(5, 6, 7, 8, 8), seed=3)
 NAMES = convolution_names("vgg19")[:13]
@@ -54,6 +57,16 @@ def test_a_run_reports_each_layer_and_each_tap_and_ends_at_its_last_step(finishe
     assert all(tap in lines[-1] for tap in TAPS)
 
 
+def test_the_network_practises_and_sees_what_it_painted(finished):
+    run, path, _ = finished
+    drawn = {training_picture((0, PRUNING, i), 32, []).tobytes() for i in range(TINY.pictures)}
+    drawn |= {training_picture((0, DRAWN_LATER, step), 32, []).tobytes() for step in range(TINY.steps)}
+    painted = [p for p in run.state.pool if p.tobytes() not in drawn]
+    assert len(painted) >= 2
+    assert len(run.state.waiting) > 12, "two paintings at step 4 and what is left of two at step 2, six pictures each"
+    assert len(read_state(path, TINY).waiting) == len(run.state.waiting)
+
+
 def test_an_interrupted_run_ends_with_the_same_bits_on_any_number_of_threads(finished, tmp_path):
     whole, _, _ = finished
 
@@ -80,7 +93,7 @@ def test_a_checkpoint_of_other_settings_is_refused(finished):
 
 def test_descent_lowers_the_loss_on_pictures_it_has(tmp_path):
     settings = Settings(
-        WIDTHS, 30, 32, pictures=4, judges=1, paintings=0, pool=4, batch=4, fresh=99, rate=0.02, photographs=False
+        WIDTHS, 80, 32, pictures=4, judges=1, paintings=0, pool=4, batch=4, fresh=99, rate=0.02, photographs=False
     )
     run = Distiller(TEACHER, settings, tmp_path / "state.npz")
 
@@ -168,6 +181,16 @@ def test_pruning_to_the_full_width_gives_the_teacher_again():
     assert np.linalg.norm(scale * found - expected) < 0.02 * np.linalg.norm(expected)
 
 
+def test_what_the_rectifier_hides_is_no_error():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.random((400, 3)), np.ones((400, 1))], axis=1)
+    z = x @ rng.normal(size=(4, 2))
+    z = np.where(z > 0, z, 5 * z**3 - 1)  # bent where nobody sees it: the visible half is exactly linear
+    v = _fit(x, x.T @ x, z, np.zeros((4, 2)), 1e-9, sweeps=1000)
+    once = _fit(x, x.T @ x, z, np.zeros((4, 2)), 1e-9, sweeps=1)
+    assert _hidden_error(x, z, v) < 1e-3 < 0.1 * _hidden_error(x, z, once)
+
+
 def test_the_decoder_is_least_squares():
     rng = np.random.default_rng(0)
     small = [rng.random((6, 7, 3)), rng.random((5, 4, 3))]
@@ -201,6 +224,29 @@ def test_the_command_writes_a_network_and_refuses_to_replace_one(tmp_path, monke
     assert "CC BY 4.0" in written.provenance["licence"]
     with pytest.raises(SystemExit, match="--overwrite"):
         command.main()
+
+
+def test_evaluation_judges_each_painter_and_paints_nothing_twice(tmp_path, monkeypatch):
+    for i, name in enumerate(("harbour", "whirl")):
+        p = training_picture((9, i), 40, [])[:32].clip(0, 255).astype(np.uint8)
+        Image.fromarray(p).save(tmp_path / f"{name}.jpg")
+    teacher, pairs = build_network(TEACHER), [("harbour", "whirl")]
+    networks = {"vgg19": teacher, "untrained": build_network(random_weights(widths=(3, 4, 5, 6, 6)))}
+    (row,) = evaluate.evaluate(teacher, networks, pairs, tmp_path, tmp_path, 40, 8)
+    assert row["photograph"]["content"] == 0
+    assert row["vgg19"]["gram_mean"] < 0.5 * row["photograph"]["gram_mean"]
+    assert row["vgg19"]["gram_mean"] == pytest.approx(np.mean(list(row["vgg19"]["gram"].values())), abs=1e-4)
+    assert evaluate.means([row, row], "vgg19")["content"] == row["vgg19"]["content"]
+    assert evaluate.contact_sheet(pairs, list(networks), tmp_path).size == (80, 58)
+    assert evaluate.contact_sheet(pairs, list(networks), tmp_path, tmp_path).size == (160, 58)
+    monkeypatch.setattr(evaluate, "paint", None)
+    assert evaluate.evaluate(teacher, networks, pairs, tmp_path, tmp_path, 40, 8) == [row]
+    with pytest.raises(HandstyleError, match=r"nowhere\.jpg.*--pictures"):
+        evaluate.read_picture("nowhere", tmp_path, 40)
+
+
+def test_no_picture_of_the_evaluation_is_trained_on():
+    assert not set(PHOTOGRAPHS) & {*evaluate.CONTENTS, *evaluate.STYLES}
 
 
 def test_the_embedded_network_ships_with_its_papers():

@@ -106,19 +106,37 @@ def evaluate(
 
 
 def contact_sheet(
-    pairs: Sequence[tuple[str, str]], names: Sequence[str], pictures: Path, work: Path, size: int
+    pairs: Sequence[tuple[str, str]], names: Sequence[str], work: Path, pictures: Path | None = None
 ) -> Image.Image:
-    """Return the paintings side by side: a row a pair; photograph, style, then a column a network."""
-    columns, bar = ("photograph", "style", *names), 18
-    sheet = Image.new("RGB", (len(columns) * size, bar + len(pairs) * size), "white")
+    """Return the paintings side by side: a row a pair, a column a network.
+
+    Parameters
+    ----------
+    pairs : sequence of (str, str)
+        Names of photograph and painting.
+    names : sequence of str
+        Of the networks.
+    work : path
+        Where `evaluate` kept the paintings.
+    pictures : path, optional
+        Where the originals are, for two columns more: photograph and style. Left out where a sheet may be passed on
+        and the originals may not.
+    """
+    columns = (*(("photograph", "style") if pictures else ()), *names)
+    rows = []
+    for content, style in pairs:
+        row = [np.load(work / f"{content}-{style}-{name}.npy") for name in names]
+        if pictures:
+            row = [read_picture(name, pictures, max(row[0].shape)) for name in (content, style)] + row
+        rows.append(row)
+    size, bar = max(max(p.shape) for p in rows[0]), 18
+    sheet = Image.new("RGB", (len(columns) * size, len(rows) * (size + bar)), "white")
     draw = ImageDraw.Draw(sheet)
-    for j, column in enumerate(columns):
-        draw.text((j * size + 4, 3), column, fill="black")
-    for i, (content, style) in enumerate(pairs):
-        shown = [read_picture(name, pictures, size) for name in (content, style)]
-        shown += [np.load(work / f"{content}-{style}-{name}.npy") for name in names]
-        for j, p in enumerate(shown):
-            sheet.paste(Image.fromarray((p.clip(0, 255) + 0.5).astype(np.uint8)), (j * size, bar + i * size))
+    for i, (pair, row) in enumerate(zip(pairs, rows, strict=True)):
+        for j, (column, p) in enumerate(zip(columns, row, strict=True)):
+            draw.text((j * size + 4, i * (size + bar) + 3), f"{column}: {' + '.join(pair)}", fill="black")
+            image = Image.fromarray((p.clip(0, 255) + 0.5).astype(np.uint8))
+            sheet.paste(image, (j * size, i * (size + bar) + bar))
     return sheet
 
 
@@ -130,7 +148,8 @@ def main() -> None:
     parser.add_argument("--pictures", required=True, type=Path, help="folder of the paintings and photographs")
     parser.add_argument("--work", required=True, type=Path, help="folder for the outcomes, kept between runs")
     parser.add_argument("--out", required=True, type=Path, help="the table, JSON")
-    parser.add_argument("--sheet", type=Path, help="the contact sheet, PNG")
+    parser.add_argument("--sheet", type=Path, help="the contact sheet, PNG or JPEG")
+    parser.add_argument("--originals", action="store_true", help="with photographs and styles on the sheet")
     parser.add_argument("--only", nargs="*", default=NETWORKS, choices=NETWORKS, help="who paints")
     parser.add_argument("--size", default=256, type=int)
     parser.add_argument("--iterations", default=120, type=int)
@@ -159,7 +178,8 @@ def main() -> None:
     }
     arguments.out.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     if arguments.sheet:
-        contact_sheet(PAIRS, arguments.only, arguments.pictures, arguments.work, arguments.size).save(arguments.sheet)
+        originals = arguments.pictures if arguments.originals else None
+        contact_sheet(PAIRS, arguments.only, arguments.work, originals).save(arguments.sheet)
 
 
 def means(rows: list[dict[str, object]], name: str) -> dict[str, float]:

@@ -102,7 +102,7 @@ def prune(
     pictures: Sequence[Array],
     taps: Sequence[str],
     judges: int = 0,
-    rows: int = 60_000,
+    rows: int = 120_000,
     seed: int = 0,
     spread: Map = one_by_one,
     report: Callable[[str], None] = lambda line: None,
@@ -151,10 +151,13 @@ def prune(
             second = np.sum(spread(_second_moments, large), axis=0)
             kept = select_channels(second, _metric(network, name, rectifier in taps, second), widths[name])
             places = [rng.choice(f.shape[0] * f.shape[1], _share(rows, f, len(large)), False) for f in large]
-            z = np.concatenate([f.reshape(-1, f.shape[2])[at][:, kept] for f, at in zip(large, places, strict=True)])
-            x = np.concatenate([_patches(s, at) for s, at in zip(small, places, strict=True)])
+            loud = spread(_loudness, large)
+            z = np.concatenate(
+                [f.reshape(-1, f.shape[2])[at][:, kept] / by for f, at, by in zip(large, places, loud, strict=True)]
+            )
+            x = np.concatenate([_patches(s, at, by) for s, at, by in zip(small, places, loud, strict=True)])
             composed = np.einsum("sc,ijck->ijsk", decoder, layer.w[..., kept], optimize=True)
-            w, b, ridge = _kernels(x, z, composed, layer.b[kept], sum(len(at) for at in places[len(places) - judges :]))
+            w, b, ridge, judged = _kernels(x, z, composed, layer.b[kept], sum(map(len, places[len(places) - judges :])))
             student = Convolution(name, w, b)
             small = spread(_rectified, spread(partial(_output, student), small))
             large = spread(_rectified, large)
@@ -164,18 +167,26 @@ def prune(
             decoder, error = fit_decoder(small, large)
             out.layers[name], out.kept[name] = (w * scale, b * scale), kept
             out.decoders[rectifier], out.errors[rectifier] = decoder, error
-            report(f"{name}: {widths[name]} of {layer.w.shape[3]} channels, ridge {ridge:g}, error {error:.3f}")
+            report(
+                f"{name}: {widths[name]} of {layer.w.shape[3]} channels, ridge {ridge:g}, "
+                f"error of those kept {judged:.3f} on pictures apart, of all {error:.3f}"
+            )
     return out
 
 
 def fit_decoder(small: Sequence[Array], large: Sequence[Array]) -> tuple[Array, float]:  # -> (K, C), relative error
-    """Return the linear map from the small features to the large ones, by least squares, and its relative error."""
-    flat = [(s.reshape(-1, s.shape[2]), f.reshape(-1, f.shape[2])) for s, f in zip(small, large, strict=True)]
-    ss = np.sum([(s.T @ s).astype(np.float64) for s, _ in flat], axis=0)
-    sf = np.sum([(s.T @ f).astype(np.float64) for s, f in flat], axis=0)
-    energy = float(np.sum([np.square(f, dtype=np.float64).sum() for _, f in flat]))
+    """Return the linear map from the small features to the large ones and its relative squared error.
+
+    By least squares, every picture's error relative to its own energy.
+    """
+    ss, sf = np.zeros((small[0].shape[2],) * 2), np.zeros((small[0].shape[2], large[0].shape[2]))
+    for s, f in zip(small, large, strict=True):
+        S, F = s.reshape(-1, s.shape[2]), f.reshape(-1, f.shape[2])
+        energy = max(float(np.vdot(F, F)), 1e-12) * len(small)
+        ss += S.T @ S / energy
+        sf += S.T @ F / energy
     decoder = np.linalg.solve(ss + 1e-5 * np.trace(ss) / len(ss) * np.eye(len(ss)), sf)
-    error = (energy - 2 * (decoder * sf).sum() + ((ss @ decoder) * decoder).sum()) / energy
+    error = 1 - 2 * (decoder * sf).sum() + ((ss @ decoder) * decoder).sum()
     return decoder.astype(np.float32), float(error)
 
 
@@ -190,7 +201,7 @@ def _rectified(x: Array) -> Array:
 
 def _second_moments(z: Array) -> Array:  # (H, W, C) before the rectifier -> (C, C) after it
     f = np.maximum(z, 0).reshape(-1, z.shape[2])
-    return (f.T @ f).astype(np.float64) / len(f)
+    return (f.T @ f).astype(np.float64) / max(float(np.vdot(f, f)), 1e-12)
 
 
 def _share(rows: int, f: Array, pictures: int) -> int:
@@ -211,30 +222,34 @@ def _metric(network: Network, name: str, tapped: bool, second: Array) -> Array:
     return metric
 
 
-def _patches(s: Array, at: Array) -> Array:  # (H, W, C), (n,) -> (n, 9 C)
+def _loudness(z: Array) -> Array:  # (H, W, C) before the rectifier -> () root mean square after it
+    # Every picture counts the same, as it will in the judgement: rows are divided by this.
+    loud: Array = np.maximum(np.sqrt(np.mean(np.square(np.maximum(z, 0)))), np.float32(1e-12))
+    return loud
+
+
+def _patches(s: Array, at: Array, loud: Array) -> Array:  # (H, W, C), (n,), () -> (n, 9 C + 1)
+    # The pixel and its eight neighbours, and a constant for the bias, divided by the picture's loudness.
     W = s.shape[1]
     padded, y, x = pad_forward(s, "zero"), at // W, at % W
-    return np.concatenate([padded[y + i, x + j] for i in range(3) for j in range(3)], axis=1)
+    one = np.ones((len(at), 1), s.dtype)
+    return np.concatenate([*(padded[y + i, x + j] for i in range(3) for j in range(3)), one], axis=1) / loud
 
 
-def _kernels(x: Array, z: Array, w0: Array, b0: Array, judged: int) -> tuple[Array, Array, float]:
-    # (n, 9 C), (n, K), (3, 3, C, K), (K,) -> w, b, ridge. The teacher's own kernels, composed with the decoder, know
-    # more than the pictures show; how strongly to hold to them is decided by the last rows, of other pictures.
-    x1, normal = _normal(x)
-    prior = np.concatenate([w0.reshape(-1, w0.shape[3]), b0[None] / x1[0, -1]]).astype(np.float64)
-    ridge = RIDGES[0]
-    if judged:
-        other, seen = x1[-judged:], normal - (x1[-judged:].T @ x1[-judged:]).astype(np.float64)
-        product = (x1[:-judged].T @ z[:-judged]).astype(np.float64)
-        errors = [_hidden_error(other, z[-judged:], _solve(seen, product, prior, ridge)) for ridge in RIDGES]
-        ridge = RIDGES[int(np.argmin(errors))]
-    v = _fit(x1, normal, z, prior, ridge)
-    return v[:-1].reshape(w0.shape).astype(np.float32), (v[-1] * x1[0, -1]).astype(np.float32), ridge
-
-
-def _normal(x: Array) -> tuple[Array, Array]:  # (n, 9 C) -> x with a constant column, xᵀ x
-    x1 = np.concatenate([x, np.full((len(x), 1), np.sqrt(np.mean(np.square(x))), x.dtype)], axis=1)
-    return x1, (x1.T @ x1).astype(np.float64)
+def _kernels(x: Array, z: Array, w0: Array, b0: Array, judges: int) -> tuple[Array, Array, float, float]:
+    # (n, 9 C + 1), (n, K), (3, 3, C, K), (K,) -> w, b, ridge, error. The teacher's own kernels, composed with the
+    # decoder, know more than the pictures show; how strongly to hold to them is decided by the last rows, of other
+    # pictures. Without any, weakly.
+    prior = np.concatenate([w0.reshape(-1, w0.shape[3]), b0[None]]).astype(np.float64)
+    normal = (x.T @ x).astype(np.float64)
+    ridge, error = RIDGES[0], float("nan")
+    if judges:
+        other, seen = x[-judges:], normal - (x[-judges:].T @ x[-judges:]).astype(np.float64)
+        product = (x[:-judges].T @ z[:-judges]).astype(np.float64)
+        errors = [_hidden_error(other, z[-judges:], _solve(seen, product, prior, ridge)) for ridge in RIDGES]
+        ridge, error = RIDGES[int(np.argmin(errors))], min(errors)
+    v = _fit(x, normal, z, prior, ridge)
+    return v[:-1].reshape(w0.shape).astype(np.float32), v[-1].astype(np.float32), ridge, error
 
 
 def _solve(normal: Array, product: Array, prior: Array, ridge: float) -> Array:  # (m, m), (m, K), (m, K) -> (m, K)
@@ -244,17 +259,17 @@ def _solve(normal: Array, product: Array, prior: Array, ridge: float) -> Array: 
     return v
 
 
-def _fit(x1: Array, normal: Array, z: Array, prior: Array, ridge: float, sweeps: int = 5) -> Array:
+def _fit(x: Array, normal: Array, z: Array, prior: Array, ridge: float, sweeps: int = 5) -> Array:
     # (n, m), (m, m), (n, K), (m, K) -> (m, K). Least squares for max(x v, 0) ≈ max(z, 0), drawn to the prior: where
     # both sides are below zero there is no error, so the target there is what is already predicted. Each sweep lowers
     # a majorant of the error.
     v, target = prior, z
     for _ in range(sweeps):
-        v = _solve(normal, (x1.T @ target).astype(np.float64), prior, ridge)
-        target = np.where(z > 0, z, np.minimum(x1 @ v.astype(x1.dtype), 0))
+        v = _solve(normal, (x.T @ target).astype(np.float64), prior, ridge)
+        target = np.where(z > 0, z, np.minimum(x @ v.astype(x.dtype), 0))
     return v
 
 
-def _hidden_error(x1: Array, z: Array, v: Array) -> float:
+def _hidden_error(x: Array, z: Array, v: Array) -> float:
     f = np.maximum(z, 0)
-    return float(np.sum(np.square(np.maximum(x1 @ v.astype(x1.dtype), 0) - f)) / np.sum(np.square(f)))
+    return float(np.sum(np.square(np.maximum(x @ v.astype(x.dtype), 0) - f)) / np.sum(np.square(f)))

@@ -66,16 +66,16 @@ class Settings:
     """
 
     widths: dict[str, int]
-    steps: int = 1500
+    steps: int = 1000
     size: int = 144
-    pictures: int = 160
-    judges: int = 32
-    paintings: int = 12
+    pictures: int = 640
+    judges: int = 64
+    paintings: int = 24
     pool: int = 240
     batch: int = 3
     fresh: int = 2
     practice: int = 100
-    rate: float = 3e-3
+    rate: float = 1.5e-3
     gram_weight: float = 1.0
     photographs: bool = True
     seed: int = 0
@@ -215,12 +215,14 @@ class Distiller:
             return training_picture((settings.seed, PRUNING, i), settings.size, shown)
 
         pictures = self.spread(draw, range(settings.pictures))
-        pruned = self._prune(pictures)
         if settings.paintings:
-            network = build_network(Weights("vgg19", self.weights.convention, pruned.layers, {}))
-            painted = self._paint(network, [(settings.seed, PRACTICE, 0, i) for i in range(settings.paintings)])
-            pictures = painted + pictures
-            pruned = self._prune(pictures)
+            # A quarter of the pictures gives a network that can practise; what it paints joins the others.
+            fitted, judging = pictures[: -settings.judges or None], pictures[settings.pictures - settings.judges :]
+            first = self._prune(fitted[::4] + judging[::4], len(judging[::4]))
+            network = build_network(Weights("vgg19", self.weights.convention, first.layers, {}))
+            seeds = [(settings.seed, PRACTICE, 0, i) for i in range(settings.paintings)]
+            pictures = self._paint(network, seeds) + pictures
+        pruned = self._prune(pictures, settings.judges)
         parameters = {f"{name}/w": w for name, (w, _) in pruned.layers.items()}
         parameters |= {f"{name}/b": b for name, (_, b) in pruned.layers.items()}
         parameters |= {f"{tap}/decoder": pruned.decoders[tap] for tap in TAPS}
@@ -229,14 +231,14 @@ class Distiller:
         order = np.random.default_rng((settings.seed, FRESH)).permutation(len(pictures))[: settings.pool]
         return State(0, parameters, rates, zeros, dict(zeros), [pictures[i] for i in order])
 
-    def _prune(self, pictures: list[Array]) -> Pruned:
+    def _prune(self, pictures: list[Array], judges: int) -> Pruned:
         settings = self.settings
         return prune(
             self.weights,
             settings.widths,
             pictures,
             TAPS,
-            settings.judges,
+            judges,
             seed=settings.seed,
             spread=self.spread,
             report=self.report,
