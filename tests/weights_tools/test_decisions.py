@@ -114,6 +114,11 @@ def with_biases(factor):
     return Weights("vgg19", "caffe", layers)
 
 
+def test_biases_are_weighed_against_the_response_without_them():
+    # Against the response with them, no share could exceed 1 by much.
+    assert bias_share(with_biases(1e3)) > 2
+
+
 def test_a_network_that_does_not_tell_asks_for_a_convention():
     between = 1e-3 * 0.012 / bias_share(with_biases(1e-3))  # biases this small move nothing, so the share is linear
     for factor, expected in ((0.0, "no biases"), (between, "between")):
@@ -212,6 +217,7 @@ def test_a_network_cut_short_or_in_half_precision_passes(real):
 def test_exchanged_colours_are_caught(real):
     checks = verify_weights(turned(real, exchanged=True))
     assert failed(checks) == ["colours", "fingerprint"]
+    assert "from relu1_1 on" in checks[-1].found
 
 
 @pytest.mark.weights
@@ -219,6 +225,7 @@ def test_exchanged_colours_are_caught(real):
 def test_turned_kernels_are_caught_by_landmark_and_by_fingerprint(orientation, real):
     checks = verify_weights(turned(real, orientation))
     assert failed(checks) == ["orientation", "fingerprint"]
+    assert "from relu1_1 on" in checks[-1].found
     assert orientation in next(check.found for check in checks if check.name == "orientation")
 
 
