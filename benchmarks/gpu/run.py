@@ -1,0 +1,454 @@
+"""CPU against GPU, ours against PyTorch's, kernel by kernel: everything measured in one call, left as JSON.
+
+    python benchmarks/gpu/run.py --out results/gpu.json
+
+Needs CuPy; compares with PyTorch where that is installed. Nothing is downloaded: the weights are random at VGG-19's
+widths unless --weights names a file. Sections are independent and written as they finish. --rehearse runs every section
+on the processor at toy sizes, with the kernels emulated: it shows that the script works, and its times mean nothing.
+"""
+
+import argparse
+import datetime
+import platform
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)]
+
+from measure import Book, Clock, interleaved, timed  # noqa: E402
+from peer import TorchObjective, use_tf32  # noqa: E402
+
+import handstyle.kernels  # noqa: E402, F401
+from handstyle.foundations.backend import choose_backend, cpu_count, cpu_name, to_numpy  # noqa: E402
+from handstyle.foundations.threads import Team  # noqa: E402
+from handstyle.kernels.cuda import CupyDevice  # noqa: E402
+from handstyle.kernels.cuda_arguments import Finish, Source  # noqa: E402
+from handstyle.kernels.cuda_convolution import METHODS, Convolver  # noqa: E402
+from handstyle.kernels.cuda_engine import CudaEngine  # noqa: E402
+from handstyle.losses.style import moments_forward  # noqa: E402
+from handstyle.network.sequence import ENGINES  # noqa: E402
+from handstyle.network.vgg import WIDTHS, build_network, random_weights  # noqa: E402
+from handstyle.network.weights import read_weights  # noqa: E402
+from handstyle.optimize.lbfgs import minimize_lbfgs  # noqa: E402
+from handstyle.optimize.lbfgsb import minimize_lbfgsb  # noqa: E402
+from handstyle.optimize.objective import ContentTerm, Objective, StyleTerm  # noqa: E402
+
+STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+CONTENT = "relu4_2"
+GIB = 1 << 30
+
+
+class Bench:
+    """What the sections share."""
+
+    def __init__(self, options):
+        self.options, self.rehearse = options, options.rehearse
+        widths = (4, 6, 8, 8, 8) if self.rehearse else WIDTHS
+        self.weights = read_weights(options.weights) if options.weights else random_weights(widths=widths)
+        self.network = build_network(self.weights)
+        self.host = choose_backend("numpy")
+        if self.rehearse:
+            from emulated import EmulatedDevice
+
+            self.gpu, self.device = self.host, EmulatedDevice
+        else:
+            self.gpu, self.device = choose_backend("cupy"), CupyDevice
+        self.xp, self.clock = self.gpu.xp, Clock(self.gpu.xp)
+        try:
+            import torch
+
+            self.torch = torch
+            self.torch_device = "cuda" if torch.cuda.is_available() else "cpu" if self.rehearse else None
+        except ImportError:
+            self.torch = self.torch_device = None
+        self.torch_clock = Clock(torch=self.torch) if self.torch_device == "cuda" else Clock()
+
+    def times(self, f, repeats=None):
+        return timed(self.clock, f, repeats or self.options.repeats)
+
+    def pictures(self, side):
+        """Return a start, a content and a style, smooth enough to look like pictures to the network."""
+        rng = np.random.default_rng(0)
+        made = []
+        for _ in range(3):
+            coarse = rng.uniform(0, 255, (side // 8 + 1, side // 8 + 1, 3))
+            made.append(np.kron(coarse, np.ones((8, 8, 1)))[:side, :side] + rng.normal(0, 10, (side, side, 3)))
+        return [p.astype(np.float32) for p in made]
+
+    def objective(self, side, backend, engine, dtype="float32"):
+        """Return the objective on a backend; its targets are computed there too."""
+        network = self.network.astype(dtype).to(backend).with_kernels(engine)
+        start, content, style = (backend.asarray(p, dtype) for p in self.pictures(side))
+        mean = backend.asarray(np.array(network.convention.mean), dtype)
+        features = network.forward(style[..., ::-1] - mean, STYLE)[0]
+        terms = [StyleTerm(tap, moments_forward(features[tap])) for tap in STYLE]
+        features = network.forward(content[..., ::-1] - mean, [CONTENT])[0]
+        terms.append(ContentTerm(CONTENT, features[CONTENT]))
+        return Objective(network, terms, (side, side, 3), backend), start
+
+    def torch_objective(self, side, objective, device):
+        """Return PyTorch's version of `objective`, with its very targets, and the start."""
+        styles, content = {}, None
+        for tap, terms in objective.terms.items():
+            for term in terms:
+                if isinstance(term, StyleTerm):
+                    styles[tap] = to_numpy(term.target.outer) / term.target.count
+                else:
+                    content = tap, to_numpy(term.target).astype(np.float32)
+        peer = TorchObjective(self.torch, self.network, content, styles, device)
+        return peer, self.torch.tensor(self.pictures(side)[0], device=device)
+
+    def forget(self):
+        if self.xp.__name__ == "cupy":
+            self.xp.get_default_memory_pool().free_all_blocks()
+        if self.torch_device == "cuda":
+            self.torch.cuda.empty_cache()
+
+    # -- sections ---------------------------------------------------------------------------------------------------
+
+    def machine(self):
+        found = {
+            "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "gpu": self.gpu.device,
+            "cpu": cpu_name(),
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "weights": self.weights.provenance,
+            "rehearsal": self.rehearse,
+        }
+        if self.xp.__name__ == "cupy":
+            runtime = self.xp.cuda.runtime
+            properties = runtime.getDeviceProperties(self.xp.cuda.Device().id)
+            found |= {
+                "cupy": self.xp.__version__,
+                "driver": runtime.driverGetVersion(),
+                "runtime": runtime.runtimeGetVersion(),
+                "capability": f"{properties['major']}.{properties['minor']}",
+                "memory_bytes": runtime.memGetInfo()[1],
+                "private_cublas": CupyDevice()._cublas is not None,
+            }
+        if self.torch is not None:
+            found |= {"torch": self.torch.__version__, "torch_device": self.torch_device}
+            if self.torch_device == "cuda":
+                found |= {"cudnn": self.torch.backends.cudnn.version()}
+        return found
+
+    def gate(self):
+        """Errors against float64 on the processor: no time is worth anything if these are wrong."""
+        side = 32 if self.rehearse else 128
+        judge, start = self.objective(side, self.host, "reference", "float64")
+        value, gradient = judge.evaluate(start)
+        found = {"value_float64": value}
+
+        def errors(v, g):
+            g = to_numpy(g).astype(np.float64)
+            relative = np.linalg.norm(g - gradient) / np.linalg.norm(gradient)
+            return {"value": abs(float(v) - value) / abs(value), "gradient": float(relative)}
+
+        objective = None
+        for precision in ("float32", "tf32"):
+            for method in (None, "mec", "im2col", "residue", "winograd2", "winograd4"):
+                engine = CudaEngine(self.device(precision), method)
+                objective, start = self.objective(side, self.gpu, engine)
+                found[f"ours {precision} {method or 'chosen'}"] = errors(*objective.evaluate(start))
+        objective, start = self.objective(side, self.gpu, "reference")
+        found["ours reference layers"] = errors(*objective.evaluate(start))
+        if self.torch_device:
+            for on in (False, True):
+                use_tf32(self.torch, on)
+                peer, p = self.torch_objective(side, judge, self.torch_device)
+                v, g = peer(p)
+                found[f"torch {'tf32' if on else 'float32'}"] = errors(v, g.cpu().numpy())
+        return found
+
+    def peaks(self):
+        """The roof: the best rate of a large product, and of a copy."""
+        n = 64 if self.rehearse else 8192
+        found = {}
+        a, b = (self.gpu.asarray(np.random.default_rng(i).standard_normal((n, n)), "float32") for i in range(2))
+        out = self.xp.empty_like(a)
+        for precision in ("float32", "tf32"):
+            device = self.device(precision)
+            taken = self.times(lambda device=device: device.gemm(a, b, out), 10)
+            found[f"{precision}_flops"] = 2 * n**3 / taken.get("event_s", taken["wall_s"])
+        large = self.xp.zeros((1 << 16) if self.rehearse else (1 << 28), "float32")
+        other = self.xp.empty_like(large)
+        taken = self.times(lambda: self.xp.copyto(other, large), 10)
+        found["copy_bytes_per_s"] = 2 * large.nbytes / taken.get("event_s", taken["wall_s"])
+        return found
+
+    def layers(self):
+        """Every convolution of VGG-19 at one size, by every method, forward and adjoint; and cuDNN's."""
+        side, rows = (32, []) if self.rehearse else (self.options.layer_size, [])
+        H = side
+        for layer in self.network.layers:
+            if layer.name.startswith("pool"):
+                H //= 2
+            if not layer.name.startswith("conv"):
+                continue
+            C, K = layer.w.shape[2:]
+            w, b = self.gpu.asarray(layer.w), self.gpu.asarray(layer.b)
+            x, y = self.xp.ones((H, H, C), "float32"), self.xp.empty((H, H, K), "float32")
+            row = {"layer": layer.name, "side": H, "C": C, "K": K, "direct_flop": 18 * H * H * C * K}
+            for precision in ("float32", "tf32"):
+                convolver = Convolver(self.device(precision), "float32")
+                for method in METHODS:
+                    if (method == "first") != (C == 3):
+                        continue
+                    forward = method, Source.of(x), w, Finish(bias=b, y=y, H=H, W=H, K=K), 1, False
+                    adjoint = method, Source.of(y), w, Finish(y=x, H=H, W=H, K=C), 1, True
+                    row[f"{method} {precision} forward"] = self.times(partial(convolver.convolve, *forward))
+                    row[f"{method} {precision} adjoint"] = self.times(partial(convolver.convolve, *adjoint))
+            if self.torch_device:
+                nn, to = self.torch.nn, {"device": self.torch_device}
+                tw = self.torch.tensor(layer.w.transpose(3, 2, 0, 1).copy(), **to)
+                tx, ty = self.torch.ones((1, C, H, H), **to), self.torch.ones((1, K, H, H), **to)
+                tb = self.torch.tensor(layer.b, **to)
+                for on in (False, True):
+                    use_tf32(self.torch, on)
+                    name = "torch tf32" if on else "torch float32"
+                    row[f"{name} forward"] = timed(
+                        self.torch_clock,
+                        lambda: nn.functional.conv2d(tx, tw, tb, padding=1),  # noqa: B023
+                        self.options.repeats,
+                    )
+                    row[f"{name} adjoint"] = timed(
+                        self.torch_clock,
+                        lambda: nn.grad.conv2d_input(tx.shape, tw, ty, padding=1),  # noqa: B023
+                        self.options.repeats,
+                    )
+            rows.append(row)
+        return rows
+
+    def rungs(self):
+        """The ladders: the same work from the naive kernel to the one in use, with the bytes it must move at least."""
+        H, C = (16, 4) if self.rehearse else (512, 64)
+        device, f32 = self.device(), "float32"
+        asarray, rng = self.gpu.asarray, np.random.default_rng(0)
+        x = asarray(rng.standard_normal((H, H, C)), f32)
+        y = self.xp.empty_like(x)
+        found = {}
+
+        def rung(name, nbytes, kernel, grid, block, *arguments):
+            run = lambda: device.launch(kernel, grid, block, *arguments, dtype=f32)  # noqa: E731
+            found[name] = {"bytes": nbytes, **self.times(run)}
+
+        def linear(size):
+            return (-(-size // 256),), (256,)
+
+        tiles, across = (H // 4) ** 2, H // 4
+        V = device.empty((36, tiles, C), f32)
+        strip = (0, tiles, across, 1)
+        lanes = (-(-tiles // 8), -(-C // 32)), (32, 8)
+        moved = x.nbytes + V.nbytes
+        rung("winograd input, naive", moved, "winograd_input_naive", *linear(V.size), Source.of(x), V, *strip)
+        rung("winograd input, coalesced", moved, "winograd_input", *lanes, Source.of(x), V, *strip)
+        rows = H // 4 * -(-across // 4), -(-C // 32)
+        rung("winograd input, tiled", moved, "winograd_input_tiled", rows, (32, 4), Source.of(x), V, *strip)
+        A = device.empty((H * H, 9 * C), f32)
+        rung("im2col, naive", 10 * x.nbytes, "im2col_naive", *linear(H * H), Source.of(x), A, 0, H, H, 1)
+        rung("im2col, coalesced", 10 * x.nbytes, "im2col", *linear(A.size), Source.of(x), A, 0, H, H, 1)
+        L = device.empty((H, H + 2, 3 * C), f32)
+        rung("mec", 4 * x.nbytes, "mec", *linear(L.size), Source.of(x), L, 0, H, H, 1)
+        bias, words = asarray(np.zeros(C), f32), -(-C // 32)
+        positive = self.xp.empty(x.shape, np.uint8)
+        size = np.uint64(x.size)
+        rung("rectifier, naive", 2.25 * x.nbytes, "rectify_naive", *linear(x.size), y, bias, positive, C, size)
+        quads = (-(-(H * H // 4) // 8), words), (32, 8)
+        bits = self.xp.empty((H, H, words), np.uint32)
+        finish = Finish(bias=bias, y=y, bits=bits, H=H, W=H, K=C, rectify=1)
+        rung("rectifier, bits", 2.03 * x.nbytes, "epilogue", *quads, Source.of(x), finish)
+        pooled, codes = x[: H // 2, : H // 2].copy(), self.xp.empty((H // 2, H // 2, C), np.uint8)
+        moved = 1.3125 * x.nbytes
+        rung("max pool, naive", moved, "max_pool_naive", *linear(H * H // 4), x, pooled, codes, H, H, C)
+        planes = self.xp.empty((H // 2, H // 2, 3, words), np.uint32)
+        finish = Finish(pooled=pooled, planes=planes, H=H, W=H, K=C, pool=1, ph=H // 2, pw=H // 2)
+        rung("max pool, two bits", moved, "epilogue", *quads, Source.of(x), finish)
+        rung("max unpool, naive", moved, "max_unpool_naive", *linear(pooled.size), pooled, codes, y, H, H, C)
+        source = Source.pooled(pooled, planes, (H, H, C), "max")
+        rung("max unpool, gathered", moved, "epilogue", *quads, source, Finish(y=y, H=H, W=H, K=C))
+        p, dp = asarray(rng.standard_normal((H, H, 3)), f32), self.xp.empty((H, H, 3), np.float32)
+        energy = self.xp.empty((H, H, 3), np.float64)
+        shape = (H, H, 3, np.float32(1))
+        rung("variation, naive", 4 * p.nbytes, "variation_naive", *linear(p.size), p, dp, energy, *shape)
+        grid = -(-3 * H // 32), -(-H // 8)
+        rung("variation, tiled", 2 * p.nbytes, "variation", grid, (32, 8), p, dp, energy, *shape)
+        w = asarray(rng.standard_normal((3, 3, 3, C)), f32)
+        moved = p.nbytes + x.nbytes
+        rung("first layer, naive", moved, "first_forward_naive", *linear(y.size), Source.of(p), w, bias, y, C)
+        grid = H // 2 * -(-H // 64), words
+        rung("first layer, tiled", moved, "first_forward", grid, (32, 4), Source.of(p), w, Finish(y=y, H=H, W=H, K=C))
+        rung("first adjoint, naive", moved, "first_backward_naive", *linear(p.size), Source.of(x), w, dp)
+        convolver, finish = Convolver(device, f32), Finish(y=dp, H=H, W=H, K=3)
+        run = lambda: convolver.convolve("first", Source.of(x), w, finish, 1, adjoint=True)  # noqa: E731
+        found["first adjoint, product and gather"] = {"bytes": moved, **self.times(run)}
+        return found
+
+    def evaluation(self):
+        """One evaluation of the whole objective at each size, ours and PyTorch's in turn, and the memory of each."""
+        found = {}
+        for side in self.options.sizes:
+            runners, memory = {}, {}
+            for name, engine in (("cuda", "float32"), ("cuda-tf32", "tf32"), ("reference", None)):
+                if engine is None and side > 1024:
+                    continue
+                kernels = "reference" if engine is None else CudaEngine(self.device(engine))
+                objective, start = self.objective(side, self.gpu, kernels)
+                runners[f"ours {name}"] = self.clock, lambda o=objective, p=start: o.evaluate(p)
+                memory[f"ours {name}"] = self.peak(runners[f"ours {name}"][1])
+            if self.torch_device:
+                peer, p = self.torch_objective(side, objective, self.torch_device)
+                for on in (False, True):
+
+                    def run(on=on, peer=peer, p=p):
+                        use_tf32(self.torch, on)
+                        peer(p)
+
+                    runners[f"torch {'tf32' if on else 'float32'}"] = self.torch_clock, run
+                if self.torch_device == "cuda":
+                    self.torch.cuda.reset_peak_memory_stats()
+                    run()
+                    memory["torch tf32"] = self.torch.cuda.max_memory_allocated()
+            found[side] = {"times": interleaved(runners, self.options.repeats), "peak_bytes": memory}
+            del runners
+            self.forget()
+        return found
+
+    def peak(self, f):
+        """Return the bytes that CuPy's pool took for one call, from an empty pool."""
+        if self.xp.__name__ != "cupy":
+            return None
+        pool = self.xp.get_default_memory_pool()
+        f()
+        pool.free_all_blocks()
+        f()
+        self.clock.synchronize()
+        return pool.total_bytes()
+
+    def workspaces(self):
+        """How much scratch a convolution wants: the same evaluation with strips of several sizes."""
+        side, found = (32 if self.rehearse else 1024), {}
+        for bits in (14, 15) if self.rehearse else (24, 25, 26, 27, 28, 29, 30):
+            objective, start = self.objective(side, self.gpu, CudaEngine(self.device(), None, 1 << bits))
+            found[1 << bits] = self.times(lambda o=objective, p=start: o.evaluate(p))
+            self.forget()
+        return found
+
+    def processor(self):
+        """The same evaluation on the processor, by one, two and all threads, and PyTorch's there."""
+        found = {}
+        for side in (32,) if self.rehearse else (256, 512, 1024):
+            runners = {}
+            for threads in sorted({1, 2, cpu_count()}):
+                engine = replace(ENGINES["auto"](), team=Team(threads))
+                objective, start = self.objective(side, self.host, engine)
+                runners[f"ours {threads} threads"] = Clock(), lambda o=objective, p=start: o.evaluate(p)
+            if self.torch is not None:
+                peer, p = self.torch_objective(side, objective, "cpu")
+                for threads in sorted({1, 2, cpu_count()}):
+
+                    def run(threads=threads, peer=peer, p=p):
+                        self.torch.set_num_threads(threads)
+                        peer(p)
+
+                    runners[f"torch {threads} threads"] = Clock(), run
+            found[side] = interleaved(runners, 5, warmup=1, seconds=40)
+        return found
+
+    def painting(self):
+        """A whole run: the device's L-BFGS in float32 and TF32, and SciPy's L-BFGS-B with its vector on the host."""
+        side, iterations = (32, 3) if self.rehearse else (512, self.options.iterations)
+        found = {}
+        for precision in ("float32", "tf32"):
+            for optimiser in ("lbfgs", "scipy"):
+                objective, start = self.objective(side, self.gpu, CudaEngine(self.device(precision)))
+                objective.evaluate(start)
+                self.clock.synchronize()
+                begun = time.perf_counter()
+                if optimiser == "lbfgs":
+                    outcome = minimize_lbfgs(objective.on_device(), start.ravel(), iterations)
+                else:
+                    v0 = to_numpy(start).astype(np.float64).ravel()
+                    outcome = minimize_lbfgsb(objective, v0, iterations)
+                self.clock.synchronize()
+                found[f"{optimiser} {precision}"] = {
+                    "seconds": time.perf_counter() - begun,
+                    "iterations": len(outcome.trace),
+                    "evaluations": outcome.evaluations,
+                    "value": outcome.value,
+                    "stopped": outcome.stopped,
+                    "values": [row.value for row in outcome.trace],
+                }
+        return found
+
+    def largest(self):
+        """The largest square picture whose evaluation fits 24 GiB without tiles."""
+        found = {}
+        pool = None if self.rehearse else self.xp.get_default_memory_pool()
+        if pool is not None:
+            pool.set_limit(size=24 * GIB)
+        try:
+            for side in (32, 48) if self.rehearse else (4096, 5120, 6000, 6656, 7168):
+                self.forget()
+                try:
+                    objective, start = self.objective(side, self.gpu, CudaEngine(self.device()))
+                    found[side] = {"fits": True, **timed(self.clock, lambda: objective.evaluate(start), 3, 1)}  # noqa: B023
+                except Exception as error:
+                    if "OutOfMemory" not in type(error).__name__:
+                        raise
+                    found[side] = {"fits": False}
+                    break
+        finally:
+            if pool is not None:
+                pool.set_limit(size=0)
+        return found
+
+
+# The dearest facts first.
+SECTIONS = (
+    "machine",
+    "gate",
+    "peaks",
+    "evaluation",
+    "painting",
+    "layers",
+    "rungs",
+    "workspaces",
+    "processor",
+    "largest",
+)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("gpu.json"))
+    parser.add_argument("--sections", default=",".join(SECTIONS))
+    parser.add_argument("--sizes", type=lambda s: [int(n) for n in s.split(",")])
+    parser.add_argument("--layer-size", type=int, default=512)
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--iterations", type=int, default=500)
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--rehearse", action="store_true", help="on the processor, at toy sizes; times mean nothing")
+    options = parser.parse_args()
+    options.sizes = options.sizes or ([32] if options.rehearse else [256, 512, 1024, 2048, 4096])
+    if options.rehearse:
+        options.repeats = 3
+    wanted = options.sections.split(",")
+    if unknown := set(wanted) - set(SECTIONS):
+        parser.error(f"unknown section {', '.join(sorted(unknown))}: use {', '.join(SECTIONS)}")
+    bench, book = Bench(options), Book(options.out)
+    for name in wanted:
+        book.section(name, getattr(bench, name))
+        bench.forget()
+    print(options.out)
+    sys.exit(1 if book.results["errors"] else 0)
+
+
+if __name__ == "__main__":
+    main()
