@@ -10,7 +10,7 @@ from PIL import Image
 import handstyle
 from handstyle import cli
 from handstyle.foundations.image import CAFFE
-from handstyle.losses.regions import carry_mask, leak
+from handstyle.losses.regions import carry_mask, leak, uncovered
 from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.objective import Objective, StyleTerm
 from handstyle.painting.color import to_space
@@ -385,6 +385,17 @@ def test_commands(tmp_path, monkeypatch, pictures, capsys):
     for arguments in (["--preset", "all"], ["--preset", "crowson"], ["--preset", "keras", "--as", "gatys"]):
         assert cli.app(["info", *arguments, "--weights", "random"], result_action="return_value") == 0
     assert "relu5_1" in capsys.readouterr().out
+
+
+def test_the_demonstration_of_regions_leaves_the_head_in_neither(tmp_path, capsys):
+    fast = ["--weights", "random", "--backend", "numpy", "--size", "48", "--iterations", "2"]
+    assert cli.app(["demo", "--regions", "-o", str(tmp_path / "d"), *fast], result_action="return_value") == 0
+    masks = [read_mask(path, (48, 36)) for path in sorted((tmp_path / "d").glob("mask_*.png"))]
+    assert len(masks) == 2
+    left = uncovered(masks)
+    assert 0.1 < left.mean() < 0.6
+    assert left[20, 18] > 0.9  # the middle of the face
+    assert (tmp_path / "d" / "painted.png").exists()
 
 
 def test_the_classic_loop_names_its_pictures_from_0(tmp_path):
