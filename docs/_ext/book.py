@@ -10,6 +10,7 @@ import ast
 import hashlib
 import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,7 @@ ROOT = DOCS.parent
 GENERATED = DOCS / "_generated"
 FIGURES = GENERATED / "fig"
 NOT_FIGURES = {"__init__", "common", "problem"}
+DRAFT = bool(os.environ.get("BOOK_DRAFT"))  # for authors: figures and cells stay as they are when the package changes
 log = logging.getLogger(__name__)
 
 
@@ -115,7 +117,7 @@ def draw_figures(app: Sphinx) -> None:
     def draw(script: Path) -> str | None:
         out, stamp = FIGURES / f"{script.stem}.svg", FIGURES / f"{script.stem}.sha256"
         digest = hashlib.sha256(package + script.read_bytes()).hexdigest()
-        if out.is_file() and stamp.is_file() and stamp.read_text() == digest:
+        if out.is_file() and (DRAFT or (stamp.is_file() and stamp.read_text() == digest)):
             return None
         command = [sys.executable, "-m", f"fig.{script.stem}", str(out)]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=DOCS, check=False)
@@ -251,11 +253,19 @@ def commands() -> list[tuple[str, ...]]:
     return found
 
 
+def plain_bars(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Escape ``|`` outside literals: docstrings write absolute values, reStructuredText would read a substitution."""
+    for k, line in enumerate(lines):
+        pieces = re.split(r"(``.*?``|`.*?`)", line)
+        lines[k] = "".join(piece if n % 2 else piece.replace("|", "\\|") for n, piece in enumerate(pieces))
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     TocTreeCollector.assign_section_numbers = number_chapters_through
     app.add_directive("drawn", Drawn)
     app.add_directive("literalinclude", Quoted, override=True)
     for step in (draw_figures, reference_pages, command_line_page):
         app.connect("builder-inited", step, priority=100)
+    app.connect("autodoc-process-docstring", plain_bars)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

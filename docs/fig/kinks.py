@@ -24,7 +24,9 @@ def main(out, quick=True):
     steps = np.logspace(-4, -0.3, 60)
     for at, colour, words in ((-0.25, GREEN, "x = −0.25"), (0.0, ORANGE, "x = 0, kink at 0.1")):
         truth = 1 + 0.3 * at
-        right.loglog(steps, np.abs((f(at + steps) - f(at - steps)) / (2 * steps) - truth) + 1e-13, color=colour, label=words)
+        right.loglog(
+            steps, np.abs((f(at + steps) - f(at - steps)) / (2 * steps) - truth) + 1e-13, color=colour, label=words
+        )
     right.axvline(0.1, color=GREY, lw=0.8)
     right.set(xlabel="step h", ylabel="error of the slope", title="right until the step reaches the kink")
     right.legend(loc="center left")

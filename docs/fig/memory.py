@@ -13,10 +13,15 @@ def main(out, quick=True):
     """Draw the figure to `out`."""
     weights = random_weights(widths=(1, 1, 1, 1, 1))  # only names and sizes are used
     rows = [r for r in summary(build_network(weights), 512, 512)]
-    values = [r.values * WIDTHS[int(r.name.removeprefix("conv").removeprefix("relu").removeprefix("pool")[0]) - 1] for r in rows]
+    values = [
+        r.values * WIDTHS[int(r.name.removeprefix("conv").removeprefix("relu").removeprefix("pool")[0]) - 1]
+        for r in rows
+    ]
     mib = np.array(values) / 2**20
     floats = 4 * mib
-    bits = np.array([m / 8 if r.name.startswith("relu") else m / 4 if r.name.startswith("pool") else 0 for m, r in zip(mib, rows)])
+    bits = np.array(
+        [m / 8 if r.name.startswith("relu") else m / 4 if r.name.startswith("pool") else 0 for m, r in zip(mib, rows)]
+    )
     taps = np.array([4 * m if r.name in TAPS else 0 for m, r in zip(mib, rows)])
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.4), layout="constrained", width_ratios=(2.4, 1))
     k = np.arange(len(rows))

@@ -31,7 +31,10 @@ def main(out, quick=True):
     """Draw the figure to `out`."""
     n = 150 if quick else 600
     figure, axes = plt.subplots(1, 3, figsize=(11, 2.7), layout="constrained", width_ratios=(1, 1, 1.4))
-    bugs = ((lambda f, v: f(v), "value and gradient match", BLUE), (variation_missing_from_the_value, "a term missing", ORANGE))
+    bugs = (
+        (lambda f, v: f(v), "value and gradient match", BLUE),
+        (variation_missing_from_the_value, "a term missing", ORANGE),
+    )
     for axis, (bug, words, colour) in zip(axes, bugs, strict=False):
         objective, start = town(variation=3e-3)
         broken = Broken(objective, bug)

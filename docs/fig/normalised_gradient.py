@@ -32,7 +32,10 @@ def main(out, quick=True):
     features, _ = net.forward(preprocess_forward(art, net.convention), taps)
     start = np.random.default_rng(0).uniform(110, 145, art.shape).ravel()
     figure, axes = plt.subplots(1, 3, figsize=(11, 2.7), layout="constrained", width_ratios=(1, 1, 1.2))
-    runs = ((style_loss, "true gradient", BLUE), (style_gradient_normalised, "each layer's gradient normalised", ORANGE))
+    runs = (
+        (style_loss, "true gradient", BLUE),
+        (style_gradient_normalised, "each layer's gradient normalised", ORANGE),
+    )
     for axis, (loss, words, colour) in zip(axes, runs, strict=False):
         terms = [Style(tap, moments_forward(features[tap]), loss) for tap in taps]
         objective, values = Objective(net, terms, art.shape, choose_backend("numpy")), []

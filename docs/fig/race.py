@@ -9,7 +9,6 @@ from handstyle.optimize.adam import minimize_adam
 from handstyle.optimize.classic import minimize_descent, minimize_rounds
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 
-
 # Both doubled from a small start for as long as it helped: the rivals at their best.
 RATE, ADAM_RATE = 1.28e5, 32.0
 

@@ -30,7 +30,10 @@ def main(out, quick=True):
     show(axes[1], pixels, "its pixels shuffled")
     show(axes[2], tiles, "tiles of 16 × 16 shuffled")
     names = ["pixels", *TAPS]
-    for shift, colour, picture, words in ((-0.2, ORANGE, pixels, "pixels shuffled"), (0.2, BLUE, tiles, "tiles shuffled")):
+    for shift, colour, picture, words in (
+        (-0.2, ORANGE, pixels, "pixels shuffled"),
+        (0.2, BLUE, tiles, "tiles shuffled"),
+    ):
         values = [style_loss(m, a)[0] for m, a in zip(grams(picture), original, strict=True)]
         axes[3].bar(np.arange(6) + shift, np.maximum(values, 1e-5), 0.38, color=colour, label=words, bottom=0)
     axes[3].set(yscale="log", ylim=(1e-5, 10), title="relative squared error of the Gram matrix")

@@ -1,6 +1,5 @@
 """Solutions to chapter 13."""
 
-import numpy as np
 
 
 def covariance_forward(f):  # (h, w, C) -> (C, C), cache
