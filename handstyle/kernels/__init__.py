@@ -1,5 +1,6 @@
 """Part V, making it fast: the same layers in fewer passes over memory, each held to the reference by tests."""
 
+from handstyle.kernels.cost import FEWEST_CHANNELS, choose_kernel
 from handstyle.kernels.cuda import CupyDevice
 from handstyle.kernels.cuda_engine import CudaEngine
 from handstyle.kernels.engine import FusedEngine
@@ -11,12 +12,12 @@ def _im2col(H: int, W: int, C: int, K: int, adjoint: bool) -> int:
 
 
 def _winograd(H: int, W: int, C: int, K: int, adjoint: bool) -> int:
-    return 0 if min(C, K) < 8 else 4
+    return 0 if min(C, K) < FEWEST_CHANNELS else 4
 
 
 ENGINES.update(
     im2col=lambda: FusedEngine("im2col", _im2col),
     winograd=lambda: FusedEngine("winograd", _winograd),
-    auto=lambda: FusedEngine("auto", _winograd),
+    auto=lambda: FusedEngine("auto", choose_kernel),
 )
 ENGINES.update({"cuda": CudaEngine, "cuda-tf32": lambda: CudaEngine(CupyDevice("tf32"))})

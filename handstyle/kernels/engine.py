@@ -17,18 +17,8 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.threads import Team, default_team
 from handstyle.foundations.workspace import default_arena
 from handstyle.kernels import im2col, winograd
-from handstyle.kernels.fused import (
-    ArraySource,
-    MaskSink,
-    RectifyPoolSink,
-    RectifySink,
-    Sink,
-    Source,
-    SpreadSource,
-    StoreSink,
-    bits_shape,
-    pour,
-)
+from handstyle.kernels.fused import MaskSink, RectifyPoolSink, RectifySink, SpreadSource, bits_shape, pour
+from handstyle.kernels.grid import ArraySource, Sink, Source, StoreSink
 from handstyle.network.padding import pad_backward, pad_forward
 from handstyle.network.sequence import Cache, Convolution, Features, Layer, Pool, ReLU, check_taps, deepest
 
@@ -37,7 +27,7 @@ Choice = Callable[[int, int, int, int, bool], int]
 
 
 @dataclass
-class _Stage:
+class Stage:
     """Layers that run together, and what the backward sweep needs of them."""
 
     layers: tuple[Layer, ...]
@@ -91,7 +81,7 @@ class FusedEngine:
             self.arena.trim()
             self._last = x.shape, x.dtype
         features: Features = {}
-        stages = _stages(run, wanted, x.shape)
+        stages = split_stages(run, wanted, x.shape)
         with self.team.single_threaded_blas():
             for stage in stages:
                 x = self._stage_forward(stage, x, wanted, features)
@@ -99,7 +89,7 @@ class FusedEngine:
 
     def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
         """See `sequence_backward`."""
-        stages: list[_Stage] = caches
+        stages: list[Stage] = caches
         names = [layer.name for stage in stages for layer in stage.layers]
         if beyond := set(dfeatures).difference(names):
             raise HandstyleError(f"no cache for {', '.join(sorted(beyond))}: run forward with these taps first")
@@ -124,7 +114,7 @@ class FusedEngine:
         if x.dtype not in (np.float32, np.float64):
             raise HandstyleError(f"kernels {self.name} compute in float32 or float64, not {x.dtype}")
 
-    def _stage_forward(self, stage: _Stage, x: Array, wanted: set[str], features: Features) -> Array:
+    def _stage_forward(self, stage: Stage, x: Array, wanted: set[str], features: Features) -> Array:
         if not stage.is_fused:
             x, stage.cache = stage.layers[0].forward(x)
             if stage.name in wanted:
@@ -157,7 +147,7 @@ class FusedEngine:
             features[stage.name] = y
         return y
 
-    def _stage_backward(self, stage: _Stage, below: _Stage | None, dx: Array, dfeatures: Mapping[str, Array]) -> Array:
+    def _stage_backward(self, stage: Stage, below: Stage | None, dx: Array, dfeatures: Mapping[str, Array]) -> Array:
         # `dx` is the gradient at the stage's output, with what enters there and, after a bare rectifier, its mask.
         if not stage.is_fused:
             dx = stage.layers[0].backward(dx, stage.cache)
@@ -181,7 +171,7 @@ class FusedEngine:
         self._convolve(source, convolution, sink, adjoint=True)
         return out
 
-    def _below_tap(self, stage: _Stage, dx: Array, dfeatures: Mapping[str, Array] | None = None) -> Array:
+    def _below_tap(self, stage: Stage, dx: Array, dfeatures: Mapping[str, Array] | None = None) -> Array:
         # What `MaskSink` does at the end of a convolution, where there is none.
         entering = dfeatures[stage.name] if dfeatures is not None and stage.name in dfeatures else None
         bits = _mask(stage)
@@ -215,13 +205,13 @@ class FusedEngine:
             im2col.convolve(source, w, b, sink, self.team, self.arena, adjoint)
 
 
-def _mask(stage: _Stage) -> Array | None:
+def _mask(stage: Stage) -> Array | None:
     # The bits that lie directly below a stage's output; those of a pool are applied when the pool is undone.
     return stage.bits if isinstance(stage.layers[-1], ReLU) and stage.is_fused else None
 
 
-def _stages(layers: tuple[Layer, ...], wanted: set[str], shape: tuple[int, ...]) -> list[_Stage]:
-    stages: list[_Stage] = []
+def split_stages(layers: tuple[Layer, ...], wanted: set[str], shape: tuple[int, ...]) -> list[Stage]:
+    stages: list[Stage] = []
     H, W = shape[:2]
     i = 0
     while i < len(layers):
@@ -231,7 +221,7 @@ def _stages(layers: tuple[Layer, ...], wanted: set[str], shape: tuple[int, ...])
             if _is(layers, i + 2, Pool) and _pools_evenly(layers[i + 2], H, W):
                 count = 3
         group = layers[i : i + count]
-        stages.append(_Stage(group))
+        stages.append(Stage(group))
         if isinstance(group[-1], Pool):
             up = group[-1].rounding == "up"
             H, W = (H + up) // 2, (W + up) // 2

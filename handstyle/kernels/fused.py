@@ -12,32 +12,16 @@ bits that are off. A mask is applied as a bitwise and, eight values for each byt
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.threads import Team
 from handstyle.foundations.workspace import Arena
+from handstyle.kernels.grid import Sink, Source
 
 ROWS = 8  # rows of a strip where nothing else decides: even, so that it holds whole pooling blocks
-
-
-class Source(Protocol):
-    """Where a convolution reads: rows of a (H, W, C) map, made on demand."""
-
-    shape: tuple[int, int, int]
-    dtype: np.dtype[Any]
-
-    def read(self, y: slice, x: slice) -> Array:  # -> (rows, columns * C), unit stride along a row
-        """Return a part of the map; the caller does not write to it."""
-
-
-class Sink(Protocol):
-    """Where a convolution writes: parts of a (H, W, K) map, each once, in any order, from any thread."""
-
-    def write(self, y: slice, x: slice, part: Array) -> None:  # (rows, columns, K)
-        """Take a part of the map; `part` is scratch and may be overwritten."""
 
 
 def bits_of(positive: Array) -> Array:  # bool (rows, columns, K) -> uint8 (rows, ceil(columns K / 8))
@@ -63,29 +47,6 @@ def clear_masked(values: Array, bits: Array, y: slice, x: slice, out: Array) -> 
     masks = np.take(_bytes_to_masks(values.dtype), packed, axis=0, mode="clip")  # (rows, bytes, 8)
     mask = masks.reshape(rows, -1)[:, : columns * K].reshape(rows, columns, K)
     np.bitwise_and(values.view(mask.dtype), mask, out=out.view(mask.dtype))
-
-
-def is_byte_aligned(channels: int) -> bool:
-    """Tell whether strips may begin at any column: each pixel's bits then fill whole bytes."""
-    return channels % 8 == 0
-
-
-@dataclass
-class ArraySource:
-    """Reads an array as it is."""
-
-    array: Array
-
-    def __post_init__(self) -> None:
-        self.array = np.ascontiguousarray(self.array)
-        self.shape = self.array.shape
-        self.dtype = self.array.dtype
-
-    def read(self, y: slice, x: slice) -> Array:
-        """See `Source`."""
-        _, W, C = self.array.shape
-        rows = self.array[y]
-        return rows.reshape(len(rows), W * C)[:, x.start * C : x.stop * C]
 
 
 @dataclass
@@ -144,17 +105,6 @@ def _parity(span: slice, odd: int, blocks: int) -> tuple[slice, slice]:
     count = max(0, (last - first + 1) // 2)
     offset = first - span.start
     return slice(offset, offset + 2 * count, 2), slice(first // 2, first // 2 + count)
-
-
-@dataclass
-class StoreSink:
-    """Writes the map as it is."""
-
-    out: Array
-
-    def write(self, y: slice, x: slice, part: Array) -> None:
-        """See `Sink`."""
-        self.out[y, x] = part
 
 
 @dataclass

@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import as_strided
 from handstyle.foundations.backend import Array
 from handstyle.foundations.threads import Team
 from handstyle.foundations.workspace import Arena
-from handstyle.kernels.fused import Sink, Source
+from handstyle.kernels.grid import Sink, Source, ceil_div
 
 STRIP_BYTES = 1 << 20  # of a lowered strip: half a core's second-level cache on current processors
 FEW_CHANNELS = 4  # up to which an output is better summed by shifts than written by a product
@@ -59,6 +59,16 @@ def convolve(
             sink.write(slice(top, bottom), slice(0, W), part[: bottom - top])
 
     team.run(work, -(-H // rows))
+
+
+def scratch(H: int, W: int, C: int, K: int, itemsize: int, threads: int, adjoint: bool) -> int:
+    """Return how many values `convolve` works with, beside the maps it reads and writes."""
+    few = adjoint and K <= FEW_CHANNELS
+    channels = K if few else C
+    rows = _rows(H, 9 * channels * W * itemsize)
+    padded = 0 if few else (rows + 2) * (W + 2) * C
+    lowered = 9 * channels * (rows + 2 * few) * W
+    return 9 * C * K + min(threads, ceil_div(H, rows)) * (padded + lowered + rows * W * K)
 
 
 def _by_shifts(source: Source, w: Array, sink: Sink, team: Team, arena: Arena) -> None:

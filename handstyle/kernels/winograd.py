@@ -11,7 +11,6 @@ pixels, so that nothing is ever gathered or scattered.
 """
 
 import itertools
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,7 +21,7 @@ from numpy.lib.stride_tricks import as_strided
 from handstyle.foundations.backend import Array
 from handstyle.foundations.threads import Team
 from handstyle.foundations.workspace import Arena
-from handstyle.kernels.fused import Sink, Source, is_byte_aligned
+from handstyle.kernels.grid import Grid, Sink, Source, ceil_div
 from handstyle.kernels.toom_cook import BIAS_POINT, transforms
 
 # Products of fewer multiplications than this go through OpenBLAS' kernels for small matrices, which do not copy their
@@ -71,7 +70,7 @@ def convolve(
 class Plan:
     """How a convolution is cut up: what `convolve` does and what `scratch` counts."""
 
-    grid: "Grid"
+    grid: Grid
     C: int
     K: int
     shared: bool  # all threads work at a phase together
@@ -87,8 +86,8 @@ class Plan:
         grid = Grid.cut(H, W, m, C, K, SHARED_BLOCK)
         together = min(grid.count, max(1, SHARED_TILES // (grid.rows * grid.across)))
         # Kernels that serve one phase are transformed a slab at a time and forgotten; those that serve many are kept.
-        slabs = _up(kernels, SLAB_BYTES) if together == grid.count else 1
-        return cls(grid, C, K, True, together, _up(K, slabs))
+        slabs = ceil_div(kernels, SLAB_BYTES) if together == grid.count else 1
+        return cls(grid, C, K, True, together, ceil_div(K, slabs))
 
     @property
     def most_tiles(self) -> int:
@@ -215,48 +214,6 @@ def transform_kernels(  # (3, 3, C, K) -> (n², C, K); adjoint: (n², K, C)
     return turned
 
 
-@dataclass(frozen=True)
-class Grid:
-    """The tiles of a map, cut into blocks of some rows and columns of tiles."""
-
-    H: int
-    W: int
-    m: int
-    rows: int  # tiles of a block, down
-    across: int  # and across
-
-    @classmethod
-    def cut(cls, H: int, W: int, m: int, C: int, K: int, tiles: int) -> "Grid":
-        """Choose blocks of at most about `tiles` tiles: as square as may be, since neighbours share an edge."""
-        down, across = _up(H, m), _up(W, m)
-        if is_byte_aligned(C) and is_byte_aligned(K):
-            wide = min(across, 2 * math.isqrt(tiles))
-            across = _up(across, _up(across, wide))  # equal parts
-        rows = max(1, min(down, tiles // across))
-        rows = _up(down, _up(down, rows))
-        return cls(H, W, m, rows, across)
-
-    @property
-    def parts(self) -> int:
-        """Blocks side by side."""
-        return _up(_up(self.W, self.m), self.across)
-
-    @property
-    def count(self) -> int:
-        """Blocks in all."""
-        return _up(_up(self.H, self.m), self.rows) * self.parts
-
-    def block(self, i: int) -> tuple[int, int, int, int]:
-        """Return the first row and column of a block, and how many rows and columns it has; all in tiles."""
-        top, left = i // self.parts * self.rows, i % self.parts * self.across
-        return top, left, min(self.rows, _up(self.H, self.m) - top), min(self.across, _up(self.W, self.m) - left)
-
-    def tiles(self, i: int) -> int:
-        """Return how many tiles a block has."""
-        _, _, rows, across = self.block(i)
-        return rows * across
-
-
 class _Views(NamedTuple):
     """A thread's scratch, seen as each step reads and writes it; Z and Y take the place of R and V."""
 
@@ -345,10 +302,6 @@ class _Strip:
         x = slice(m * left, min(self.grid.W, m * (left + across)))
         done = views.Y.reshape(m * rows, m * across, K)
         self.sink.write(y, x, done[: y.stop - y.start, : x.stop - x.start])
-
-
-def _up(a: int, b: int) -> int:
-    return -(-a // b)
 
 
 def _step(entries: int) -> int:  # columns of a product that stays small, in whole cache lines

@@ -12,7 +12,7 @@ from handstyle.foundations.gradcheck import check_adjoint
 from handstyle.foundations.threads import Team
 from handstyle.foundations.workspace import Arena
 from handstyle.kernels import im2col, winograd
-from handstyle.kernels.fused import ArraySource, StoreSink
+from handstyle.kernels.grid import ArraySource, StoreSink
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
 
 TEAM, ARENA = Team(2), Arena()

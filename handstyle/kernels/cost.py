@@ -1,0 +1,128 @@
+"""Counting: the operations and the bytes of every layer, and the kernel that a count favours.
+
+A processor has two speeds, that of its arithmetic and that of its memory, and a layer takes at least as long as
+the slower of its two demands. What is counted here are four demands: multiplications and additions in large matrix
+products; the same in the small products of Winograd's transforms, which run slower; bytes that pass between the
+caches and the core; and bytes that pass between memory and the caches. The estimate adds them up, which overlapping
+makes an upper bound. The counts are exact, and the rates belong to a machine.
+"""
+
+from dataclasses import dataclass
+
+from handstyle.kernels.grid import ceil_div
+
+# Fewer channels than this leave nothing to gain in Winograd's products.
+FEWEST_CHANNELS = 8
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a piece of work demands; costs add up.
+
+    Parameters
+    ----------
+    products, transforms : int
+        Multiplications and additions, in large and in small matrix products.
+    cached, moved : int
+        Bytes read and written, in the caches and in memory.
+    """
+
+    products: int = 0
+    transforms: int = 0
+    cached: int = 0
+    moved: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        """Return the cost of both."""
+        return Cost(
+            self.products + other.products,
+            self.transforms + other.transforms,
+            self.cached + other.cached,
+            self.moved + other.moved,
+        )
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The rates of a machine, all cores together: operations and bytes a second.
+
+    The default is one core of a server processor of 2023 with AVX-512 (Xeon, 2.6 GHz) in round numbers, one
+    thread: `calibrate` in ``forecast.py`` measures the machine at hand. The choice of kernels uses the default
+    everywhere, so that it depends on the shape alone and a run can be repeated elsewhere.
+    """
+
+    products: float = 120e9
+    transforms: float = 40e9
+    cached: float = 30e9
+    moved: float = 8e9
+
+    def seconds(self, cost: Cost) -> float:
+        """Return how long a cost takes, nothing overlapping."""
+        return (
+            cost.products / self.products
+            + cost.transforms / self.transforms
+            + cost.cached / self.cached
+            + cost.moved / self.moved
+        )
+
+
+def convolution_cost(H: int, W: int, C: int, K: int, m: int, itemsize: int) -> Cost:
+    """Count a 3x3 convolution of a (H, W, C) map to K channels, bias and rectifier included.
+
+    Parameters
+    ----------
+    H, W, C, K : int
+        The map, and the channels that come out.
+    m : {0, 2, 4, 6}
+        Outputs of a Winograd tile, a side; 0 for lowering (im2col).
+    itemsize : int
+        Bytes of a value.
+
+    Returns
+    -------
+    Cost
+
+    Notes
+    -----
+    The adjoint costs what the convolution from K to C channels does. Lowered, an output takes 9 C multiplications. With
+    tiles of m x m and n = m + 2 it takes n²/m² C (Lavin and Gray, arXiv 1509.09308, §4), plus, a tile, the
+    transforms: n x n matrices times the input's m new columns and then its n columns, the transposed way for the
+    output.
+    """
+    maps = itemsize * H * W * (C + K)
+    if m == 0:
+        return Cost(2 * 9 * H * W * C * K, 0, itemsize * H * W * (2 * 9 * C + 3 * K), maps + itemsize * 9 * C * K)
+    n, tiles = m + 2, ceil_div(H, m) * ceil_div(W, m)
+    transforms = 2 * tiles * (n * n * (m + n) * C + m * n * (n + m) * K) + 2 * 9 * n * n * C * K
+    values = tiles * (n * (m + 2 * n) * C + (2 * n * n + 2 * n * m + 2 * m * m) * K)
+    kernels = itemsize * n * n * C * K
+    return Cost(2 * n * n * tiles * C * K, transforms, itemsize * values + 2 * kernels, maps + itemsize * 9 * C * K)
+
+
+def pool_cost(H: int, W: int, C: int, itemsize: int) -> Cost:
+    """Count 2x2 pooling of a map that is in the cache, or its adjoint: some four passes, and a quarter written."""
+    return Cost(cached=4 * itemsize * H * W * C, moved=itemsize * H * W * C // 4)
+
+
+def moments_cost(H: int, W: int, C: int, itemsize: int) -> Cost:
+    """Count the moments of a map and the gradient from them: a symmetric product, half a product's work, and a full one."""
+    return Cost(3 * H * W * C * C, 0, 0, 3 * itemsize * H * W * C)
+
+
+def content_cost(H: int, W: int, C: int, itemsize: int) -> Cost:
+    """Count the squared distance of two maps and its gradient: ten passes over memory."""
+    return Cost(moved=10 * itemsize * H * W * C)
+
+
+def choose_kernel(H: int, W: int, C: int, K: int, adjoint: bool) -> int:
+    """Return the outputs of a Winograd tile for a convolution, or 0 for lowering: what the counts say is fastest.
+
+    Larger tiles multiply less and round more. The forward pass has tiles of at most 4 x 4, because its rounding
+    decides which rectifier or pool near a tie goes the other way (see ``winograd.py``); the adjoint is linear, and
+    may have 6 x 6.
+    """
+    if min(C, K) < FEWEST_CHANNELS:
+        return 0
+    machine = Machine()
+    sizes = (0, 2, 4, 6) if adjoint else (0, 2, 4)
+    return min(sizes, key=lambda m: machine.seconds(convolution_cost(H, W, C, K, m, 4)))
