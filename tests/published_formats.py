@@ -9,6 +9,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 
 from handstyle.network.vgg import Weights, convolution_names, random_weights
 from weights_tools.readers.reading import indexed_names
@@ -74,7 +75,7 @@ def write_keras_0(path, weights):
 
 def write_keras_3(path, weights):
     """With Keras itself; the ending of the path decides between .weights.h5 and .keras."""
-    import keras
+    keras = pytest.importorskip("keras")
 
     x = start = keras.layers.Input((32, 32, 3))
     for name, (w, _) in weights.layers.items():
@@ -91,7 +92,7 @@ def write_keras_3(path, weights):
 
 
 def torch_state(weights, keys="torchvision", top=True):
-    import torch
+    torch = pytest.importorskip("torch")
 
     positions = {name: i for i, name in indexed_names(weights.architecture).items()}
     state = OrderedDict()
@@ -106,7 +107,7 @@ def torch_state(weights, keys="torchvision", top=True):
 
 def write_torch(path, weights, **options):
     """With PyTorch itself: zip, or the stream before it."""
-    import torch
+    torch = pytest.importorskip("torch")
 
     zipped = options.pop("zipped", True)
     torch.save(torch_state(weights, **options), path, _use_new_zipfile_serialization=zipped)
@@ -175,7 +176,7 @@ def write_torch_tar(path, weights):
 
 
 def write_safetensors(path, weights):
-    from safetensors.numpy import save_file
+    save_file = pytest.importorskip("safetensors.numpy").save_file
 
     save_file({key: value.numpy() for key, value in torch_state(weights).items()}, path)
 
@@ -204,6 +205,7 @@ def write_matconvnet(path, weights, old=False, compressed=True):
 
 def _caffe_messages():
     """caffe.proto's messages, as far as weights go, built at run time with the protobuf library."""
+    pytest.importorskip("google.protobuf")
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     file = descriptor_pb2.FileDescriptorProto(name="caffe_test.proto", package="caffe", syntax="proto2")
@@ -273,6 +275,7 @@ def write_npy(path, weights, nested=False):
 
 
 def write_onnx(path, weights, raw=True):
+    pytest.importorskip("onnx")
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 

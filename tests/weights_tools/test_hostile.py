@@ -39,7 +39,10 @@ BOUNDED = """
 import resource, sys
 from handstyle.foundations.errors import HandstyleError
 from weights_tools.readers import read_any
-import safetensors
+try:
+    import safetensors
+except ImportError:
+    pass
 taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (taken + int(sys.argv[1]),) * 2)
 resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
@@ -200,9 +203,8 @@ def pth_bomb(path):
 
 
 def pth_huge_tensor(path):
-    import torch
-
     state = torch_state(slim())
+    torch = pytest.importorskip("torch")
     state["features.0.weight"] = torch.zeros(1).expand(1 << 20, 1 << 10, 3, 3)
     torch.save(state, path)
 
@@ -325,14 +327,18 @@ HOSTILE = [
 @pytest.fixture(scope="module")
 def after_hostile(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
+    made = []
     for make, _ in HOSTILE:
-        make(folder / make.__name__)
-    lines = refuse(*(folder / make.__name__ for make, _ in HOSTILE))
-    return {make: line for (make, _), line in zip(HOSTILE, lines, strict=True)}
+        with contextlib.suppress(pytest.skip.Exception):  # a library that the writer needs is not installed
+            make(folder / make.__name__)
+            made.append(make)
+    return dict(zip(made, refuse(*(folder / make.__name__ for make in made)), strict=True))
 
 
 @pytest.mark.parametrize(("make", "expected"), HOSTILE, ids=[make.__name__ for make, _ in HOSTILE])
 def test_a_hostile_file_ends_in_one_line_within_bounded_memory(make, expected, after_hostile):
+    if make not in after_hostile:
+        pytest.skip("the library that writes this file is not installed")
     assert expected in after_hostile[make]
 
 

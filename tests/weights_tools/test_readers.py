@@ -24,28 +24,28 @@ from handstyle.foundations.errors import HandstyleError
 from weights_tools.readers import read_any
 
 FORMATS = {
-    "keras-tf.h5": (write_keras_h5, {}, ()),
-    "keras-th.h5": (write_keras_h5, {"theano": True}, ()),
-    "keras-full.h5": (write_keras_h5, {"inside": True}, ()),
-    "keras-0.h5": (write_keras_0, {}, ()),
-    "keras.weights.h5": (write_keras_3, {}, ("keras", "torch")),
-    "model.keras": (write_keras_3, {}, ("keras", "torch")),
-    "zip.pth": (write_torch, {}, ("torch",)),
-    "gatys.pth": (write_torch, {"keys": "gatys"}, ("torch",)),
-    "stream.pth": (write_torch, {"zipped": False}, ("torch",)),
-    "tar.pth": (write_torch_tar, {}, ()),
-    "vgg.safetensors": (write_safetensors, {}, ("safetensors", "torch")),
-    "new.mat": (write_matconvnet, {}, ()),
-    "plain.mat": (write_matconvnet, {"compressed": False}, ()),
-    "old.mat": (write_matconvnet, {"old": True}, ()),
-    "v1.caffemodel": (write_caffemodel, {}, ("google.protobuf",)),
-    "v2.caffemodel": (write_caffemodel, {"version": 2}, ("google.protobuf",)),
-    "double.caffemodel": (write_caffemodel, {"version": 2, "double": True}, ("google.protobuf",)),
-    "vgg.npz": (write_npz, {}, ()),
-    "vgg.npy": (write_npy, {}, ()),
-    "nested.npy": (write_npy, {"nested": True}, ()),
-    "raw.onnx": (write_onnx, {}, ("onnx",)),
-    "values.onnx": (write_onnx, {"raw": False}, ("onnx",)),
+    "keras-tf.h5": (write_keras_h5, {}),
+    "keras-th.h5": (write_keras_h5, {"theano": True}),
+    "keras-full.h5": (write_keras_h5, {"inside": True}),
+    "keras-0.h5": (write_keras_0, {}),
+    "keras.weights.h5": (write_keras_3, {}),
+    "model.keras": (write_keras_3, {}),
+    "zip.pth": (write_torch, {}),
+    "gatys.pth": (write_torch, {"keys": "gatys"}),
+    "stream.pth": (write_torch, {"zipped": False}),
+    "tar.pth": (write_torch_tar, {}),
+    "vgg.safetensors": (write_safetensors, {}),
+    "new.mat": (write_matconvnet, {}),
+    "plain.mat": (write_matconvnet, {"compressed": False}),
+    "old.mat": (write_matconvnet, {"old": True}),
+    "v1.caffemodel": (write_caffemodel, {}),
+    "v2.caffemodel": (write_caffemodel, {"version": 2}),
+    "double.caffemodel": (write_caffemodel, {"version": 2, "double": True}),
+    "vgg.npz": (write_npz, {}),
+    "vgg.npy": (write_npy, {}),
+    "nested.npy": (write_npy, {"nested": True}),
+    "raw.onnx": (write_onnx, {}),
+    "values.onnx": (write_onnx, {"raw": False}),
 }
 
 
@@ -55,9 +55,7 @@ def _keras_on_torch(monkeypatch):
 
 
 def write(name, path, weights):
-    writer, options, needs = FORMATS[name]
-    for module in needs:
-        pytest.importorskip(module)
+    writer, options = FORMATS[name]
     writer(path, weights, **options)
 
 
