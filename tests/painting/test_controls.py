@@ -9,6 +9,7 @@ from PIL import Image
 
 import handstyle
 from handstyle import cli
+from handstyle.cli import session
 from handstyle.foundations.image import CAFFE
 from handstyle.losses.regions import carry_mask, leak, uncovered
 from handstyle.network.vgg import build_network, random_weights
@@ -400,9 +401,9 @@ def test_the_demonstration_of_regions_leaves_the_head_in_neither(tmp_path, capsy
 
 def test_the_classic_loop_names_its_pictures_from_0(tmp_path):
     assert (
-        cli.at_iteration(tmp_path / "o.png", 1, StyleConfig(rounds=10, evaluations=20)).name == "o_at_iteration_0.png"
+        session.at_iteration(tmp_path / "o.png", 1, StyleConfig(rounds=10, evaluations=20)).name == "o_at_iteration_0.png"
     )
-    assert cli.at_iteration(tmp_path / "o.png", 20, StyleConfig()).name == "o_at_iteration_20.png"
+    assert session.at_iteration(tmp_path / "o.png", 20, StyleConfig()).name == "o_at_iteration_20.png"
 
 
 def test_carried_weights_give_the_same_gradient(network, pictures):

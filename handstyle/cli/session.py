@@ -1,0 +1,138 @@
+"""One run of the painter in a terminal: outputs checked, a bar, pictures on the way, the reason for stopping."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.console import RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+from rich.text import Text
+
+from handstyle.cli.options import NetworkConfig, RunConfig, err, out
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
+from handstyle.foundations.picture_writing import check_writable, write_picture
+from handstyle.network.vgg import Network
+from handstyle.painting.config import StyleConfig
+from handstyle.painting.descent import iterations_at
+from handstyle.painting.inputs import output_size, spread_folders
+from handstyle.painting.networks import backend_of
+from handstyle.painting.transfer import Progress, Result, planned_iterations, stylize
+
+
+def start(
+    content: PictureLike,
+    styles: Sequence[PictureLike],
+    output: Path,
+    config: StyleConfig,
+    network: NetworkConfig,
+    run: RunConfig,
+) -> int:
+    """Check what can be checked without reading a picture, then paint; return the exit status."""
+    if run.save_every < 0:
+        raise HandstyleError(f"--save-every {run.save_every}: must be 0 or more")
+    config.check()
+    if run.write_config:
+        out.print(run.settings(config, network), end="", markup=False, highlight=False, soft_wrap=True)
+        return 0
+    paintings = spread_folders(styles)
+    config.check_styles(len(paintings))
+    check_outputs(output, config, run.save_every, run.overwrite)  # once more in `paint`, which has read the photograph
+    return paint(content, paintings, output, config, network, run.load(network), run.save_every, run.overwrite)
+
+
+def paint(
+    content: PictureLike,
+    styles: Sequence[PictureLike],
+    output: Path,
+    config: StyleConfig,
+    network: NetworkConfig,
+    loaded: Network,
+    save_every: int = 0,
+    overwrite: bool = False,
+) -> int:
+    """Run `stylize` with a progress bar, save what it returns and say why it stopped; return the exit status."""
+    config.check_layers(loaded)
+    photograph, paintings = read_picture(content), [read_picture(style) for style in styles]
+    check_outputs(output, config, save_every, overwrite, photograph)
+    backend = backend_of(loaded)
+    out.print(f"network {described(network.weights)}, kernels {loaded.engine.name}, {backend.name} on {backend.device}")
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+    )
+    with PaintingBar(*columns, console=err) as bar:
+        task = bar.add_task("painting", total=planned_iterations(config, photograph))
+
+        def show(progress: Progress) -> None:
+            bar.losses = losses_line(progress)
+            bar.update(task, completed=progress.iteration)
+            if save_every and progress.iteration % save_every == 0:
+                write_picture(at_iteration(output, progress.iteration, config), progress.array, overwrite=overwrite)
+
+        result = stylize(photograph, paintings, network=loaded, config=config, callback=show)
+    result.save(output, overwrite=overwrite)
+    return report(result, output)
+
+
+def check_outputs(
+    output: Path, config: StyleConfig, save_every: int, overwrite: bool, photograph: Picture | None = None
+) -> None:
+    """Refuse an output that could not be written; with the photograph, also one that could not hold it."""
+    alpha, size = False, None
+    if photograph is not None:
+        alpha = photograph.alpha is not None
+        size = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
+    total = iterations_at(config, 0) if photograph is None else planned_iterations(config, photograph)
+    for path in [output, *(at_iteration(output, i, config) for i in saved_iterations(total, save_every))]:
+        check_writable(path, overwrite, alpha=alpha, size=size)
+
+
+class PaintingBar(ProgressBar):
+    """A progress bar with the losses on a line of their own, so that a narrow terminal shows them whole."""
+
+    losses = "measuring the targets"
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Yield the bar and the line below it."""
+        yield self.make_tasks_table(self.tasks)
+        yield Text(self.losses, overflow="ellipsis", no_wrap=True)
+
+
+def report(result: Result, output: Path) -> int:
+    """Print what came out and why the run stopped, and return the exit status."""
+    for note in result.notes:
+        out.print(f"note: {note}")
+    interrupted = result.stopped.startswith("interrupted")
+    out.print(f"stopped: {result.stopped}; {result.evaluations} evaluations")
+    kind = "the best picture so far" if interrupted or result.failed else "the picture"
+    out.print(f"{kind} is in {output}")
+    return 130 if interrupted else 1 if result.failed else 0
+
+
+def losses_line(progress: Progress) -> str:
+    """Return the losses by kind of term, and the evaluations, for the progress bar."""
+    kinds: dict[str, float] = {}
+    for name, value in progress.terms.items():
+        kind = "tv" if name == "total variation" else name.split()[0]
+        kinds[kind] = kinds.get(kind, 0.0) + value
+    terms = "  ".join(f"{kind} {value:.3g}" for kind, value in kinds.items())
+    return f"loss {progress.value:.4g} ({terms})  {progress.evaluations} evaluations"
+
+
+def at_iteration(output: Path, iteration: int, config: StyleConfig) -> Path:
+    """Return the name of the picture at an iteration: ``out_at_iteration_20.png``; the classic loop counts from 0."""
+    iteration -= bool(config.rounds)
+    return output.with_name(f"{output.stem}_at_iteration_{iteration}{output.suffix}")
+
+
+def saved_iterations(iterations: int, save_every: int) -> range:
+    """Return the iterations whose pictures will be written."""
+    return range(save_every, iterations + 1, save_every) if save_every else range(0)
+
+
+def described(weights: str) -> str:
+    """Return the name of the weights, with a label where they have learnt nothing."""
+    return "random (seeded, not trained: colour and grain only)" if weights == "random" else weights
