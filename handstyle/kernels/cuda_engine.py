@@ -191,9 +191,10 @@ class CudaEngine:
                 source = Source.of(self._land(convolver, source, inside))
         H, W, _ = stage.shape
         C = layer.w.shape[2]
-        out = self.device.empty((H, W, C), dx.dtype)
+        # What enters is asked for before there is a result: while it is made, its feature is still held.
         finish = Finish() if below is None else self._landing(below, dfeatures)
-        finish.y, finish.H, finish.W, finish.K = out, H, W, C
+        finish.y = out = self.device.empty((H, W, C), dx.dtype)
+        finish.H, finish.W, finish.K = H, W, C
         w = self._contiguous(layer.w)
         if layer.padding == "zero":
             convolver.convolve(self.choose(w, source.unpool > 0), source, w, finish, 1, adjoint=True)
