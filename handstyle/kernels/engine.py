@@ -211,6 +211,7 @@ def _mask(stage: Stage) -> Array | None:
 
 
 def split_stages(layers: tuple[Layer, ...], wanted: set[str], shape: tuple[int, ...]) -> list[Stage]:
+    """Cut layers into stages: a convolution with the rectifier and the pool behind it, where they can be fused."""
     stages: list[Stage] = []
     H, W = shape[:2]
     i = 0

@@ -136,7 +136,17 @@ def region_shares(masks: Sequence[Array]) -> list[float]:
 
 
 def check_carried(masks: Mapping[str, Array], name: str, rule: str) -> None:
-    """Raise `HandstyleError` if a region vanishes on the way to a tap, which then could measure nothing."""
+    """Raise `HandstyleError` if a region vanishes on the way to a tap, which then could measure nothing.
+
+    Parameters
+    ----------
+    masks : mapping of str to array
+        The region's mask at each tap.
+    name : str
+        What the message calls the region.
+    rule : str
+        By which the mask was carried.
+    """
     for tap, mask in masks.items():
         if not mask.any():
             other = "take a larger picture or --mask-rule fraction" if rule == "inside" else "take a larger picture"

@@ -106,7 +106,21 @@ def pack_watch(watch: Watch) -> tuple[dict[str, Array], dict[str, Any]]:
 def unpack_watch(
     objective: Evaluable, callback: Callback | None, arrays: Mapping[str, Array], facts: Mapping[str, Any]
 ) -> Watch:
-    """Return the `Watch` that `pack_watch` took apart; its clock goes on where it stood."""
+    """Return the `Watch` that `pack_watch` took apart; its clock goes on where it stood.
+
+    Parameters
+    ----------
+    objective : Evaluable
+        The function to descend.
+    callback : callable, optional
+        Of the run that goes on.
+    arrays, facts : mapping
+        What `pack_watch` returned.
+
+    Returns
+    -------
+    Watch
+    """
     watch = Watch(
         objective,
         callback,
