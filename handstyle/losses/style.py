@@ -20,6 +20,8 @@ from handstyle.foundations.workspace import default_arena
 # Pixels whose products are summed in the features' own dtype before they join the float64 total: long enough for
 # the matrix product to run at full speed, short enough that float32 keeps six digits of the sum.
 STRIP = 8192
+# On a GPU each strip costs several launches of some ten microseconds, and cuBLAS splits a long sum up by itself.
+DEVICE_STRIP = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def moments_forward(f: Array, weight: Array | None = None) -> Moments:  # (h, w,
     C = f.shape[2]
     F = f.reshape(-1, C)  # (M, C)
     q = None if weight is None else weight.reshape(-1, 1)
-    strips = _strips(len(F))
+    strips = _strips(len(F), xp)
     parts: list[Array] = [F] * len(strips)
 
     def work(_: int, pieces: Iterator[int]) -> None:
@@ -113,7 +115,7 @@ def moments_backward(  # Moments (gradients), (h, w, C), (h, w, 1) -> (h, w, C)
     F = f.reshape(-1, C)
     q = None if weight is None else weight.reshape(-1, 1)
     dF = default_arena().take(F.shape, F.dtype) if xp is np else xp.empty_like(F)
-    strips = _strips(len(F))
+    strips = _strips(len(F), xp)
 
     def work(_: int, pieces: Iterator[int]) -> None:
         for i in pieces:
@@ -128,8 +130,9 @@ def moments_backward(  # Moments (gradients), (h, w, C), (h, w, 1) -> (h, w, C)
     return df
 
 
-def _strips(length: int) -> list[slice]:
-    return [slice(start, start + STRIP) for start in range(0, length, STRIP)]
+def _strips(length: int, xp: Any) -> list[slice]:
+    step = STRIP if xp is np else DEVICE_STRIP
+    return [slice(start, start + step) for start in range(0, length, step)]
 
 
 def _share_out(xp: Any, work: Callable[[int, Iterator[int]], None], pieces: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import handstyle.kernels  # noqa: F401  the fast engines register themselves
 from handstyle.foundations.backend import Backend, choose_backend, namespace
 from handstyle.foundations.errors import HandstyleError
-from handstyle.network.sequence import ENGINES, Convolution
+from handstyle.network.sequence import Convolution
 from handstyle.network.vgg import ARCHITECTURES, Network, Weights, build_network, random_weights
 from handstyle.network.weights import read_weights
 
@@ -74,7 +74,7 @@ def load_network(
     dtype : {"float32", "float64"}
         Of weights and features. float64 is for checks.
     kernels : str
-        ``auto``, or a name in `ENGINES`.
+        A name in `ENGINES`, or ``auto``: the fused kernels on a processor, the CUDA kernels on a GPU.
     pooling : {"max", "average"}
         See `build_network`.
     padding : {"zero", "reflect", "replicate"}
@@ -97,7 +97,7 @@ def load_network(
     weights = name_or_path if isinstance(name_or_path, Weights) else load_weights(name_or_path)
     network = build_network(weights, pooling, padding, rounding).astype(dtype).to(device)
     if kernels == "auto":
-        kernels = "auto" if device.name == "numpy" and "auto" in ENGINES else "reference"
+        kernels = {"numpy": "auto", "cupy": "cuda"}.get(device.name, "reference")
     return network.with_kernels(kernels)
 
 

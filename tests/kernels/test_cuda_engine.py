@@ -11,12 +11,13 @@ from emulated import WHY_NOT, EmulatedDevice
 from strict import strict_backend
 
 import handstyle
-from handstyle.foundations.backend import choose_backend
+from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.cuda_convolution import METHODS
 from handstyle.kernels.cuda_engine import CudaEngine
 from handstyle.network.sequence import ENGINES, Convolution, Pool, ReLU, sequence_backward, sequence_forward
 from handstyle.network.vgg import build_network, random_weights
+from handstyle.painting.networks import load_network
 
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 
@@ -197,6 +198,15 @@ def test_without_a_gpu_it_is_refused(name):
             ENGINES[name]()
     else:
         pytest.skip("there is a GPU")
+
+
+def test_a_gpu_is_given_these_kernels(monkeypatch):
+    engine = CudaEngine(EmulatedDevice())
+    monkeypatch.setitem(ENGINES, "cuda", lambda: engine)
+    pretended = Backend("cupy", np, "no GPU at all")
+    assert load_network("random", backend=pretended).engine is engine
+    assert load_network("random", backend=pretended, kernels="reference").engine.name == "reference"
+    assert load_network("random", backend="numpy").engine is not engine
 
 
 # Each is a mistake of the kind that is made: an index, a bound, a sign, a vote, a barrier, a scale.
