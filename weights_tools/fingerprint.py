@@ -67,7 +67,8 @@ def picture() -> Array:  # -> (80, 96, 3)
         p[inside] = (np.asarray(colour) * light[..., None])[inside]
     p[8:12, 40:94] = (20, 10, 30)  # a bar, and a post that meets it at its right end
     p[8:44, 90:93] = (245, 240, 220)
-    return np.clip(np.rint(p), 0, 255).astype(np.float32)
+    drawn: Array = np.clip(np.rint(p), 0, 255).astype(np.float32)
+    return drawn
 
 
 def fingerprint(weights: Weights, convention: Convention | None = None) -> Fingerprint:
