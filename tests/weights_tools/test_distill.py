@@ -18,9 +18,10 @@ from weights_tools.distill.match import match_forward
 from weights_tools.distill.painting import TAPS
 from weights_tools.distill.pictures import DRAWN, PHOTOGRAPHS, training_picture
 from weights_tools.distill.prune import _fit, _hidden_error, fit_decoder, prune, select_channels
+from weights_tools.distill.state import Settings, read_state, small_weights
 from weights_tools.distill.sweep import picture_gradient
 from weights_tools.distill.train import DRAWN as DRAWN_LATER
-from weights_tools.distill.train import PRUNING, Distiller, Settings, read_state, small_weights
+from weights_tools.distill.train import PRUNING, Distiller
 
 TEACHER = random_weights(widths=(5, 6, 7, 8, 8), seed=3)
 NAMES = convolution_names("vgg19")[:13]
@@ -54,7 +55,19 @@ def test_a_run_reports_each_layer_and_each_tap_and_ends_at_its_last_step(finishe
     assert run.state.step == read_state(path, TINY).step == TINY.steps
     assert sum("conv5_1: 5 of 8 channels" in line for line in lines) == 2, "once without practice, once with"
     assert [line.split(":")[0] for line in lines if line.startswith("step")] == ["step 2", "step 4"]
-    assert all(tap in lines[-1] for tap in TAPS)
+    assert [tap for tap in TAPS if tap in lines[-1]] == ["relu4_1", "relu4_2", "relu5_1"]
+
+
+def test_only_the_layers_that_learn_move_and_the_others_are_run_once(finished, tmp_path):
+    run, _, _ = finished
+    start = Distiller(TEACHER, TINY, tmp_path / "state.npz")
+    moved = {name for name, a in start.state.parameters.items() if not np.array_equal(a, run.state.parameters[name])}
+    deep = {f"{name}/{kind}" for name in NAMES[8:] for kind in "wb"}
+    assert moved == deep | {f"relu{tap}/decoder" for tap in ("4_1", "4_2", "5_1")}
+    x, targets = start.seen[0]
+    network, p = start.network(), preprocess_forward(start.state.pool[0], CAFFE)
+    np.testing.assert_array_equal(x, network.forward(p, ["pool3"])[0]["pool3"])
+    assert list(targets) == ["relu4_1", "relu4_2", "relu5_1"]
 
 
 def test_the_network_practises_and_sees_what_it_painted(finished):
@@ -93,15 +106,25 @@ def test_a_checkpoint_of_other_settings_is_refused(finished):
 
 def test_descent_lowers_the_loss_on_pictures_it_has(tmp_path):
     settings = Settings(
-        WIDTHS, 80, 32, pictures=4, judges=1, paintings=0, pool=4, batch=4, fresh=99, rate=0.02, photographs=False
+        WIDTHS,
+        steps=80,
+        size=32,
+        pictures=4,
+        judges=1,
+        paintings=0,
+        pool=4,
+        batch=4,
+        fresh=99,
+        rate=0.02,
+        learns_from="conv1_1",
+        photographs=False,
     )
     run = Distiller(TEACHER, settings, tmp_path / "state.npz")
 
     def loss():
-        return sum(
-            picture_gradient(run.network(), run.state.parameters, p, target, 1.0)[0]
-            for p, target in zip(run.state.pool[1:], run.targets[1:], strict=True)  # the first gives way to a new one
-        )
+        layers = run.network().layers
+        # The first picture of the pool gives way to a new one.
+        return sum(picture_gradient(layers, run.state.parameters, *seen, 1.0)[0] for seen in run.seen[1:])
 
     before = loss()
     for _ in range(settings.steps):
@@ -121,20 +144,22 @@ def test_the_gradient_at_every_parameter_by_projection():
         shape = small.layers[tap.replace("relu", "conv")][1].size, targets[tap].shape[2]
         parameters[f"{tap}/decoder"] = rng.normal(0, 0.3, shape)
 
+    x0 = preprocess_forward(p, CAFFE)
+
     def network(values):
         return build_network(small_weights(values, "caffe", {}))
 
-    _, _, gradients = picture_gradient(network(parameters), parameters, p, targets, 0.7)
+    _, _, gradients = picture_gradient(network(parameters).layers, parameters, x0, targets, 0.7)
     assert set(gradients) == set(parameters)
     for name, x in parameters.items():
 
         def loss(value, name=name):
             values = {**parameters, name: value}
-            return picture_gradient(network(values), values, p, targets, 0.7)[0]
+            return picture_gradient(network(values).layers, values, x0, targets, 0.7)[0]
 
         def signature(value, name=name):
             rectified = network({**parameters, name: value})
-            features, _ = rectified.forward(preprocess_forward(p, CAFFE), rectified.names)
+            features, _ = rectified.forward(x0, rectified.names)
             return np.concatenate([(f > 0).ravel() for f in features.values()])
 
         report = check_projection(loss, gradients[name], x, draws=3, signature=signature)
@@ -243,6 +268,24 @@ def test_evaluation_judges_each_painter_and_paints_nothing_twice(tmp_path, monke
     assert evaluate.evaluate(teacher, networks, pairs, tmp_path, tmp_path, 40, 8) == [row]
     with pytest.raises(HandstyleError, match=r"nowhere\.jpg.*--pictures"):
         evaluate.read_picture("nowhere", tmp_path, 40)
+
+
+def test_what_was_measured_is_written_into_the_file_and_nothing_else_changes(tmp_path):
+    path = tmp_path / "slim.h5"
+    write_weights(path, TEACHER, np.float16)
+    before = read_weights(path)
+    table = {"means": {"slim": {"gram_mean": 0.0512, "content": 0.7}}, "pairs": [1, 2], "size": 256, "iterations": 120}
+    evaluate.record(path, before, evaluate.in_words(table))
+    after = read_weights(path)
+    assert "2 pairs" in after.provenance["measured"]
+    assert "slim 0.051 (0.70)" in after.provenance["measured"]
+    assert {key for key, value in after.provenance.items() if before.provenance.get(key) != value} == {
+        "measured",
+        "sha256",
+    }
+    for name, (w, b) in before.layers.items():
+        np.testing.assert_array_equal(after.layers[name][0], w)
+        np.testing.assert_array_equal(after.layers[name][1], b)
 
 
 def test_no_picture_of_the_evaluation_is_trained_on():

@@ -11,7 +11,8 @@ from threadpoolctl import threadpool_limits
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import convolution_names
 from handstyle.network.weights import read_weights, write_weights
-from weights_tools.distill.train import Distiller, Settings, small_weights
+from weights_tools.distill.state import Settings, small_weights
+from weights_tools.distill.train import Distiller
 
 WIDTHS = (24, 24, 64, 64, 96, 96, 96, 96, 192, 192, 192, 192, 224)
 
@@ -65,8 +66,8 @@ def provenance_of(settings: Settings, teacher: dict[str, str]) -> dict[str, str]
         "licence": "CC BY 4.0",
         "source_sha256": teacher.get("sha256", "unknown"),
         "training": f"closed form on {settings.pictures} pictures and {settings.paintings} practice paintings, then "
-        f"{settings.steps} steps of Adam, {settings.batch} pictures a step, {settings.fresh} of them new; {drawn}; "
-        f"seed {settings.seed}",
+        f"{settings.steps} steps of Adam at {settings.learns_from} and deeper, {settings.batch} pictures a step, a new "
+        f"one every {settings.fresh} steps; {drawn}; seed {settings.seed}",
         "steps": str(settings.steps),
     }
 

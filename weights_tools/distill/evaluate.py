@@ -12,7 +12,9 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -22,8 +24,8 @@ import handstyle.kernels  # noqa: F401  the fast engines register themselves
 from handstyle.foundations.backend import Array, cpu_name
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import fit_long_side
-from handstyle.network.vgg import Network, build_network, random_weights
-from handstyle.network.weights import read_weights
+from handstyle.network.vgg import Network, Weights, build_network, random_weights
+from handstyle.network.weights import read_weights, write_weights
 from weights_tools.distill.painting import STYLE_TAPS, judge, paint
 
 CONTENTS, STYLES = ("astronaut", "tubingen"), ("starry_night", "wave_crop", "shipwreck", "monet")
@@ -149,11 +151,14 @@ def main() -> None:
     parser.add_argument("--work", required=True, type=Path, help="folder for the outcomes, kept between runs")
     parser.add_argument("--out", required=True, type=Path, help="the table, JSON")
     parser.add_argument("--sheet", type=Path, help="the contact sheet, PNG or JPEG")
+    parser.add_argument("--record", action="store_true", help="write the means into the network's own file")
     parser.add_argument("--originals", action="store_true", help="with photographs and styles on the sheet")
     parser.add_argument("--only", nargs="*", default=NETWORKS, choices=NETWORKS, help="who paints")
+    parser.add_argument("--pairs", default=len(PAIRS), type=int, help="how many of the pairs, in order")
     parser.add_argument("--size", default=256, type=int)
     parser.add_argument("--iterations", default=120, type=int)
     arguments = parser.parse_args()
+    pairs = PAIRS[: arguments.pairs]
     try:
         weights, slim = read_weights(arguments.teacher), read_weights(arguments.network)
         teacher = build_network(weights)
@@ -163,7 +168,7 @@ def main() -> None:
         arguments.work.mkdir(parents=True, exist_ok=True)
         with threadpool_limits(1):
             rows = evaluate(
-                teacher, networks, PAIRS, arguments.pictures, arguments.work, arguments.size, arguments.iterations
+                teacher, networks, pairs, arguments.pictures, arguments.work, arguments.size, arguments.iterations
             )
     except HandstyleError as error:
         sys.exit(f"{parser.prog}: {error}")
@@ -177,9 +182,28 @@ def main() -> None:
         "pairs": rows,
     }
     arguments.out.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    if arguments.record:
+        record(arguments.network, slim, in_words(table))
     if arguments.sheet:
         originals = arguments.pictures if arguments.originals else None
-        contact_sheet(PAIRS, arguments.only, arguments.work, originals).save(arguments.sheet)
+        contact_sheet(pairs, arguments.only, arguments.work, originals).save(arguments.sheet)
+
+
+def in_words(table: dict[str, Any]) -> str:
+    """Return the outcome as the network's file says it."""
+    means = ", ".join(
+        f"{name} {mean['gram_mean']:.3f} ({mean['content']:.2f})" for name, mean in table["means"].items()
+    )
+    return (
+        f"{len(table['pairs'])} pairs kept out of training, {table['size']} px, {table['iterations']} iterations, "
+        f"judged by VGG-19: mean relative squared Gram error of relu1_1 to relu5_1 (and content error at relu4_2): {means}"
+    )
+
+
+def record(path: Path, weights: Weights, measured: str) -> None:
+    """Write what was measured into a network's own file, whose numbers stay as they are."""
+    provenance = {key: value for key, value in weights.provenance.items() if key not in ("file", "sha256")}
+    write_weights(path, replace(weights, provenance=provenance | {"measured": measured}), np.float16)
 
 
 def means(rows: list[dict[str, object]], name: str) -> dict[str, float]:

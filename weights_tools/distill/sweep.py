@@ -9,12 +9,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from handstyle.foundations.backend import Array
-from handstyle.foundations.image import preprocess_forward
 from handstyle.network.convolution import conv3x3_bias_gradient, conv3x3_weight_gradient
 from handstyle.network.sequence import Cache, Convolution, Layer
-from handstyle.network.vgg import Network
 from weights_tools.distill.match import match_backward, match_forward
-from weights_tools.distill.painting import TAPS
 
 Parameters = dict[str, Array]  # conv1_1/w, conv1_1/b, … and relu1_1/decoder, …
 Kept = list[tuple[Array | None, Cache]]  # each layer's input, where it is a convolution, and its cache
@@ -50,14 +47,27 @@ def network_backward(layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], 
     return gradients
 
 
-def picture_gradient(  # (H, W, 3), {tap: (h, w, C)} -> value, {tap: (features, Gram)}, {name: array}
-    network: Network, parameters: Parameters, p: Array, targets: Mapping[str, Array], gram_weight: float
+def picture_gradient(  # (H, W, C), {tap: (h, w, c)} -> value, {tap: (features, Gram)}, {name: array}
+    layers: tuple[Layer, ...], parameters: Parameters, x: Array, targets: Mapping[str, Array], gram_weight: float
 ) -> tuple[float, dict[str, tuple[float, float]], Parameters]:
-    """Return the distillation loss of one picture and its gradient at every parameter."""
-    decoders = {tap: parameters[f"{tap}/decoder"] for tap in TAPS}
-    layers = network.layers[: network.names.index(TAPS[-1]) + 1]
-    features, caches = network_forward(layers, preprocess_forward(p, network.convention), TAPS)
-    targets = {tap: target.astype(p.dtype) for tap, target in targets.items()}
+    """Return the distillation loss of one picture and its gradient at the parameters.
+
+    Parameters
+    ----------
+    layers : tuple of Layer
+        Those that learn: the first is a convolution, the last a tap.
+    parameters : dict of str to array
+        Only the decoders are read here; the kernels are in the layers.
+    x : (H, W, C) array
+        What enters the first of them.
+    targets : mapping of str to (h, w, c) array
+        The teacher's features at the taps among them.
+    gram_weight : float
+        See `match_forward`.
+    """
+    decoders = {tap: parameters[f"{tap}/decoder"] for tap in targets}
+    features, caches = network_forward(layers, x, tuple(targets))
+    targets = {tap: target.astype(x.dtype) for tap, target in targets.items()}
     value, ledger, cache = match_forward(features, targets, decoders, gram_weight)
     dfeatures, ddecoders = match_backward(cache, decoders)
     gradients = network_backward(layers, dfeatures, caches)

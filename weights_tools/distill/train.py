@@ -4,110 +4,27 @@ Everything that happens is a function of the settings: what is drawn at a step i
 are taken in order whatever thread made them, so a run that was interrupted ends with the same bits as one that was not.
 """
 
-import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from handstyle.foundations.backend import Array
-from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_forward
+from handstyle.network.sequence import Layer
 from handstyle.network.vgg import Network, Weights, build_network
 from weights_tools.distill.painting import TAPS, practise
 from weights_tools.distill.pictures import PHOTOGRAPHS, load_photographs, training_picture
 from weights_tools.distill.prune import Pruned, prune
+from weights_tools.distill.state import Settings, State, read_state, small_weights, write_state
 from weights_tools.distill.sweep import Parameters, picture_gradient
 
 T = TypeVar("T")
 U = TypeVar("U")
 JUDGING = ("chelsea", "coffee", "rocket")  # photographs of the pictures that judge the closed-form fit
 PRUNING, FRESH, BATCH, PRACTICE, DRAWN = range(5)  # what a random stream is for
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What decides the result.
-
-    Parameters
-    ----------
-    widths : dict of str to int
-        Channels of each convolution.
-    steps : int
-        Of Adam.
-    size : int
-        Side of the training pictures, px.
-    pictures : int
-        Of the first, closed-form fit, drawn or photographed.
-    judges : int
-        So many of them decide the strength of the prior; see `prune`.
-    paintings : int
-        Practised before the second fit, which sees the pictures on their way.
-    pool : int
-        Pictures whose teacher's features are held in memory.
-    batch : int
-        Pictures a step.
-    fresh : int
-        A picture of the pool is replaced every so many steps.
-    practice : int
-        Every so many steps the network paints two pairs, whose pictures go into the pool.
-    rate : float
-        The first step length, relative to each array's root mean square; falls to 0 along a cosine.
-    gram_weight : float
-        See `match_forward`.
-    photographs : bool
-        Whether scikit-image's photographs are used, or drawn pictures alone.
-    seed : int
-        Of everything.
-    """
-
-    widths: dict[str, int]
-    steps: int = 1000
-    size: int = 144
-    pictures: int = 640
-    judges: int = 64
-    paintings: int = 24
-    pool: int = 240
-    batch: int = 3
-    fresh: int = 2
-    practice: int = 100
-    rate: float = 1.5e-3
-    gram_weight: float = 1.0
-    photographs: bool = True
-    seed: int = 0
-
-
-@dataclass
-class State:
-    """Where a run is: everything a checkpoint holds.
-
-    Parameters
-    ----------
-    step : int
-        Steps done.
-    parameters : dict of str to array
-        ``conv1_1/w``, ``conv1_1/b``, … and ``relu1_1/decoder``, ….
-    rates : dict of str to float
-        The step length of each at the start: `Settings.rate` times its root mean square.
-    first, second : dict of str to array
-        Adam's moments.
-    pool : list of (size, size, 3) array
-        The pictures at hand.
-    waiting : list of (size, size, 3) array
-        Painted by the network, not yet in the pool.
-    """
-
-    step: int
-    parameters: Parameters
-    rates: dict[str, float]
-    first: Parameters
-    second: Parameters
-    pool: list[Array]
-    waiting: list[Array] = field(default_factory=list)
 
 
 def adam_step(state: State, gradients: Parameters, factor: float) -> None:
@@ -118,13 +35,6 @@ def adam_step(state: State, gradients: Parameters, factor: float) -> None:
         v = state.second[name] = 0.999 * state.second[name] + 0.001 * g * g
         step = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-12)
         state.parameters[name] = (state.parameters[name] - factor * state.rates[name] * step).astype(g.dtype)
-
-
-def small_weights(parameters: Parameters, convention: str, provenance: dict[str, str]) -> Weights:
-    """Return the network among the parameters as weights."""
-    names = [key.removesuffix("/w") for key in parameters if key.endswith("/w")]
-    layers = {name: (parameters[f"{name}/w"], parameters[f"{name}/b"]) for name in names}
-    return Weights("vgg19", convention, layers, provenance)
 
 
 class Distiller:
@@ -162,7 +72,7 @@ class Distiller:
         else:
             self.state = self._start()
             write_state(checkpoint, self.state, settings)
-        self.targets = self.spread(self._look, self.state.pool)
+        self.seen = self.spread(self._look, self.state.pool)
 
     def spread(self, function: Callable[[T], U], items: Iterable[T]) -> list[U]:
         """Map over pictures on all threads; results in order."""
@@ -181,7 +91,7 @@ class Distiller:
             if done or self.state.step % self.settings.practice == 0:
                 self._practise()
                 write_state(self.checkpoint, self.state, self.settings)
-                means = {tap: np.mean([errors[tap] for errors in sums], axis=0) for tap in TAPS}
+                means = {tap: np.mean([errors[tap] for errors in sums], axis=0) for tap in sums[0]}
                 line = ", ".join(f"{tap} {features:.3f}/{gram:.4f}" for tap, (features, gram) in means.items())
                 self.report(f"step {self.state.step}: features/Gram {line}")
                 sums = []
@@ -192,17 +102,23 @@ class Distiller:
         self._freshen()
         rng = np.random.default_rng((settings.seed, BATCH, state.step))
         chosen = rng.choice(len(state.pool), min(settings.batch, len(state.pool)), replace=False)
-        network = self.network()
+        learning = self._layers()[1]
 
         def one(i: int) -> tuple[float, dict[str, tuple[float, float]], Parameters]:
-            return picture_gradient(network, state.parameters, state.pool[i], self.targets[i], settings.gram_weight)
+            return picture_gradient(learning, state.parameters, *self.seen[i], settings.gram_weight)
 
         results = self.spread(one, chosen)
-        gradients = {name: np.mean([g[name] for _, _, g in results], axis=0) for name in state.parameters}
+        gradients = {name: np.mean([g[name] for _, _, g in results], axis=0) for name in results[0][2]}
         warm = min(1.0, (state.step + 1) / 50)
         adam_step(state, gradients, warm * 0.5 * (1 + np.cos(np.pi * state.step / settings.steps)))
         state.step += 1
-        return {t: tuple(np.mean([ledger[t] for _, ledger, _ in results], axis=0)) for t in TAPS}
+        return {tap: tuple(np.mean([ledger[tap] for _, ledger, _ in results], axis=0)) for tap in results[0][1]}
+
+    def _layers(self) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
+        # Those that stay as they are, and those that learn, up to the deepest tap.
+        network = self.network()
+        cut, end = network.names.index(self.settings.learns_from), network.names.index(TAPS[-1]) + 1
+        return network.layers[:cut], network.layers[cut:end]
 
     def _start(self) -> State:
         settings = self.settings
@@ -262,43 +178,15 @@ class Distiller:
             p = state.waiting.pop(0)
         else:
             p = training_picture((settings.seed, DRAWN, state.step), settings.size, self.photographs)
-        state.pool[place], self.targets[place] = p, self._look(p)
+        state.pool[place], self.seen[place] = p, self._look(p)
 
-    def _look(self, p: Array) -> dict[str, Array]:
-        # In half precision: a few hundred pictures' features fit into memory, and the network is stored so too.
-        features, _ = self.teacher.forward(preprocess_forward(p, self.teacher.convention), TAPS)
-        return {tap: f.astype(np.float16) for tap, f in features.items()}
-
-
-def write_state(path: Path, state: State, settings: Settings) -> None:
-    """Save a state, replacing an older one only when the new file is complete."""
-    arrays = {f"pool/{i}": p for i, p in enumerate(state.pool)} | {f"wait/{i}": p for i, p in enumerate(state.waiting)}
-    for kind, group in (("now", state.parameters), ("first", state.first), ("second", state.second)):
-        arrays |= {f"{kind}:{name}": a for name, a in group.items()}
-    about = {"step": state.step, "rates": state.rates, "settings": asdict(settings)}
-    temporary = path.with_name(path.name + ".part.npz")
-    np.savez(temporary, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
-    os.replace(temporary, path)
-
-
-def read_state(path: Path, settings: Settings) -> State:
-    """Read a state back.
-
-    Raises
-    ------
-    HandstyleError
-        If the run it belongs to had other settings.
-    """
-    with np.load(path) as file:
-        about = json.loads(str(file["about"]))
-        if about["settings"] != asdict(settings):
-            raise HandstyleError(f"{path}: a checkpoint of other settings; remove it, or give the same settings")
-        groups = {
-            kind: {key.removeprefix(f"{kind}:"): file[key] for key in file.files if key.startswith(f"{kind}:")}
-            for kind in ("now", "first", "second")
-        }
-        pictures = {
-            kind: [file[f"{kind}/{i}"] for i in range(sum(key.startswith(f"{kind}/") for key in file.files))]
-            for kind in ("pool", "wait")
-        }
-    return State(about["step"], groups["now"], about["rates"], groups["first"], groups["second"], *pictures.values())
+    def _look(self, p: Array) -> tuple[Array, dict[str, Array]]:
+        # What enters the layers that learn, and the teacher's features at the taps among them; these in half precision:
+        # a few hundred pictures' fit into memory, and the network is stored so too.
+        fixed, learning = self._layers()
+        x = preprocess_forward(p, self.teacher.convention)
+        features, _ = self.teacher.forward(x, TAPS)
+        for layer in fixed:
+            x, _ = layer.forward(x)
+        names = {layer.name for layer in learning}
+        return x, {tap: f.astype(np.float16) for tap, f in features.items() if tap in names}

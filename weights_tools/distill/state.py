@@ -1,0 +1,139 @@
+"""What decides a run, where it is, and the file from which it goes on."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
+from handstyle.network.vgg import Weights
+from weights_tools.distill.sweep import Parameters
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the result.
+
+    Parameters
+    ----------
+    widths : dict of str to int
+        Channels of each convolution.
+    steps : int
+        Of Adam.
+    learns_from : str
+        The first convolution that Adam moves. Those before it stay as the closed form left them, so their output is
+        computed once a picture: a step costs a tenth, and what is missing is in the deep layers.
+    size : int
+        Side of the training pictures, px.
+    pictures : int
+        Of the first, closed-form fit, drawn or photographed.
+    judges : int
+        So many of them decide the strength of the prior; see `prune`.
+    paintings : int
+        Practised before the second fit, which sees the pictures on their way.
+    pool : int
+        Pictures whose teacher's features are held in memory.
+    batch : int
+        Pictures a step.
+    fresh : int
+        A picture of the pool is replaced every so many steps.
+    practice : int
+        Every so many steps the network paints two pairs, whose pictures go into the pool.
+    rate : float
+        The first step length, relative to each array's root mean square; falls to 0 along a cosine.
+    gram_weight : float
+        See `match_forward`.
+    photographs : bool
+        Whether scikit-image's photographs are used, or drawn pictures alone.
+    seed : int
+        Of everything.
+    """
+
+    widths: dict[str, int]
+    steps: int = 600
+    learns_from: str = "conv4_1"
+    size: int = 144
+    pictures: int = 640
+    judges: int = 64
+    paintings: int = 24
+    pool: int = 240
+    batch: int = 4
+    fresh: int = 4
+    practice: int = 300
+    rate: float = 1.5e-3
+    gram_weight: float = 1.0
+    photographs: bool = True
+    seed: int = 0
+
+
+@dataclass
+class State:
+    """Where a run is: everything a checkpoint holds.
+
+    Parameters
+    ----------
+    step : int
+        Steps done.
+    parameters : dict of str to array
+        ``conv1_1/w``, ``conv1_1/b``, … and ``relu1_1/decoder``, ….
+    rates : dict of str to float
+        The step length of each at the start: `Settings.rate` times its root mean square.
+    first, second : dict of str to array
+        Adam's moments.
+    pool : list of (size, size, 3) array
+        The pictures at hand.
+    waiting : list of (size, size, 3) array
+        Painted by the network, not yet in the pool.
+    """
+
+    step: int
+    parameters: Parameters
+    rates: dict[str, float]
+    first: Parameters
+    second: Parameters
+    pool: list[Array]
+    waiting: list[Array] = field(default_factory=list)
+
+
+def small_weights(parameters: Parameters, convention: str, provenance: dict[str, str]) -> Weights:
+    """Return the network among the parameters as weights."""
+    names = [key.removesuffix("/w") for key in parameters if key.endswith("/w")]
+    layers = {name: (parameters[f"{name}/w"], parameters[f"{name}/b"]) for name in names}
+    return Weights("vgg19", convention, layers, provenance)
+
+
+def write_state(path: Path, state: State, settings: Settings) -> None:
+    """Save a state, replacing an older one only when the new file is complete."""
+    arrays = {f"pool/{i}": p for i, p in enumerate(state.pool)} | {f"wait/{i}": p for i, p in enumerate(state.waiting)}
+    for kind, group in (("now", state.parameters), ("first", state.first), ("second", state.second)):
+        arrays |= {f"{kind}:{name}": a for name, a in group.items()}
+    about = {"step": state.step, "rates": state.rates, "settings": asdict(settings)}
+    temporary = path.with_name(path.name + ".part.npz")
+    np.savez(temporary, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
+    os.replace(temporary, path)
+
+
+def read_state(path: Path, settings: Settings) -> State:
+    """Read a state back.
+
+    Raises
+    ------
+    HandstyleError
+        If the run it belongs to had other settings.
+    """
+    with np.load(path) as file:
+        about = json.loads(str(file["about"]))
+        if about["settings"] != asdict(settings):
+            raise HandstyleError(f"{path}: a checkpoint of other settings; remove it, or give the same settings")
+        groups = {
+            kind: {key.removeprefix(f"{kind}:"): file[key] for key in file.files if key.startswith(f"{kind}:")}
+            for kind in ("now", "first", "second")
+        }
+        pictures = {
+            kind: [file[f"{kind}/{i}"] for i in range(sum(key.startswith(f"{kind}/") for key in file.files))]
+            for kind in ("pool", "wait")
+        }
+    return State(about["step"], groups["now"], about["rates"], groups["first"], groups["second"], *pictures.values())
