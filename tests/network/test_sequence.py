@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from handstyle.foundations.backend import Array, Backend
+from handstyle.foundations.backend import Array, Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.sequence import (
     ENGINES,
@@ -72,10 +72,15 @@ class Asked(Mapping[str, Array]):
         return len(self.gradients)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+ON_A_GPU = [pytest.param(name, marks=pytest.mark.gpu) for name in ENGINES if name.startswith("cuda")]
+ELSEWHERE = [name for name in ENGINES if not name.startswith("cuda")]
+
+
+@pytest.mark.parametrize("engine", [*ELSEWHERE, *ON_A_GPU])
 def test_each_gradient_is_asked_for_once_deepest_first(engine: str, tiny_weights: Weights) -> None:
-    network = build_network(tiny_weights).with_kernels(engine)
-    x = np.random.default_rng(0).standard_normal((9, 11, 3)).astype(np.float32)
+    backend = choose_backend("cupy" if engine.startswith("cuda") else "numpy")
+    network = build_network(tiny_weights).to(backend).with_kernels(engine)
+    x = backend.asarray(np.random.default_rng(0).standard_normal((9, 11, 3)), dtype=np.float32)
     taps = ["relu1_1", "pool1", "relu2_2", "relu3_1"]
     features, caches = network.forward(x, taps)
     asked = Asked(features, [])
