@@ -196,7 +196,8 @@ def in_words(table: dict[str, Any]) -> str:
     )
     return (
         f"{len(table['pairs'])} pairs kept out of training, {table['size']} px, {table['iterations']} iterations, "
-        f"judged by VGG-19: mean relative squared Gram error of relu1_1 to relu5_1 (and content error at relu4_2): {means}"
+        "judged by VGG-19: mean relative squared Gram error of relu1_1 to relu5_1 (and content error at relu4_2): "
+        f"{means}"
     )
 
 
