@@ -173,11 +173,20 @@ def _define_operators() -> None:
 _define_operators()
 
 
+class StrictLinalg:
+    """Stands for the module's ``linalg``: of it, what the package uses."""
+
+    @staticmethod
+    def eigh(a: StrictArray) -> tuple[StrictArray, ...]:
+        return tuple(StrictArray(part) for part in np.linalg.eigh(_unwrap(a)))
+
+
 class StrictNamespace:
     """Stands for the module: what NumPy and CuPy share, on strict arrays."""
 
     __name__ = "strict"
     ndarray = StrictArray
+    linalg = StrictLinalg
 
     def __getattr__(self, name: str) -> Any:
         if name in CONSTANTS:

@@ -95,8 +95,8 @@ def std_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[flo
     """
     mean, covariance = mean_and_covariance(moments)
     xp = namespace(mean)
-    std = xp.sqrt(xp.maximum(xp.diagonal(covariance), 0))
-    std_target = xp.sqrt(xp.maximum(xp.diagonal(mean_and_covariance(target)[1]), 0))
+    std = xp.sqrt(xp.maximum(xp.diag(covariance), 0))
+    std_target = xp.sqrt(xp.maximum(xp.diag(mean_and_covariance(target)[1]), 0))
     difference = std - std_target
     slope = xp.where(std > 0, scale * difference / xp.where(std > 0, std, 1), 0)
     value = scale * float(difference @ difference)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from handstyle.foundations.backend import Array
+from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.gradcheck import check_projection, check_taylor
 from handstyle.losses.distribution import (
@@ -98,3 +98,22 @@ def test_no_pixels_is_refused() -> None:
     empty = Moments(0.0, np.zeros(3), np.zeros((3, 3)))
     with pytest.raises(HandstyleError, match="no pixel counts"):
         mean_and_covariance(empty)
+
+
+def test_on_every_backend(backend: Backend, rng: np.random.Generator) -> None:
+    f, g = rng.standard_normal((6, 7, 5)), rng.standard_normal((6, 7, 5))
+    here = losses_of(moments_forward(f), moments_forward(g))
+    there = losses_of(moments_forward(backend.asarray(f)), moments_forward(backend.asarray(g)))
+    for (value, gradient), (expected, at_home) in zip(there, here, strict=True):
+        assert value == pytest.approx(expected, rel=1e-10)
+        np.testing.assert_allclose(backend.to_numpy(gradient.sums), at_home.sums, atol=1e-10)
+        np.testing.assert_allclose(backend.to_numpy(gradient.outer), at_home.outer, atol=1e-10)
+
+
+def losses_of(moments: Moments, target: Moments) -> list[tuple[float, Moments]]:
+    return [
+        mean_loss(moments, target),
+        std_loss(moments, target),
+        covariance_loss(moments, target),
+        wasserstein_loss(moments, gaussian(target)),
+    ]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from handstyle.foundations.backend import Array
+from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.gradcheck import check_projection, check_taylor
 from handstyle.losses.smoothness import (
@@ -89,3 +89,14 @@ def test_refusals() -> None:
         power_variation(p, 1.0, edges="outside")
     with pytest.raises(HandstyleError, match="even"):
         range_penalty(p, 3)
+
+
+@every_variation
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_on_every_backend(variation: Variation, dtype: str, backend: Backend, rng: np.random.Generator) -> None:
+    p = rng.uniform(0, 255, (5, 6, 3)).astype(dtype)
+    value, gradient = variation(backend.asarray(p))
+    expected, at_home = variation(p)
+    assert value == pytest.approx(expected, rel=1e-6)
+    assert gradient.dtype == dtype
+    np.testing.assert_allclose(backend.to_numpy(gradient), at_home, rtol=1e-5, atol=1e-5 * abs(at_home).max())
