@@ -401,7 +401,8 @@ def test_the_demonstration_of_regions_leaves_the_head_in_neither(tmp_path, capsy
 
 def test_the_classic_loop_names_its_pictures_from_0(tmp_path):
     assert (
-        session.at_iteration(tmp_path / "o.png", 1, StyleConfig(rounds=10, evaluations=20)).name == "o_at_iteration_0.png"
+        session.at_iteration(tmp_path / "o.png", 1, StyleConfig(rounds=10, evaluations=20)).name
+        == "o_at_iteration_0.png"
     )
     assert session.at_iteration(tmp_path / "o.png", 20, StyleConfig()).name == "o_at_iteration_20.png"
 
