@@ -48,9 +48,9 @@ def minimize_rounds(
     Notes
     -----
     keras-team/keras examples/neural_style_transfer.py. SciPy's tests stay as they are, ``factr=1e7`` and
-    ``pgtol=1e-5``, on an objective that is not scaled: a round may end early and the next one begins anyway. After a restart the first
-    direction is steepest descent with a step of length 1, so half a dozen of twenty evaluations go into finding out
-    again how far to go.
+    ``pgtol=1e-5``, on an objective that is not scaled: a round may end early and the next one begins anyway. After a
+    restart the first direction is steepest descent with a step of length 1, so half a dozen of twenty evaluations go
+    into finding out again how far to go.
     """
     watch = Watch(objective, callback)
     v = np.array(v0, np.float64)
