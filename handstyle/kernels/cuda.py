@@ -4,6 +4,7 @@ The only file beside ``foundations/backend.py`` that imports CuPy. What the engi
 tests give the same engine a device that runs the kernels, compiled as C++, on the processor.
 """
 
+import math
 from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
@@ -63,7 +64,13 @@ class CupyDevice:
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Return an uninitialised array, from CuPy's pool."""
-        made: Array = self.xp.empty(shape, dtype)
+        try:
+            made: Array = self.xp.empty(shape, dtype)
+        except MemoryError as error:  # CuPy's own is one
+            raise HandstyleError(
+                f"the GPU's memory is full, at {math.prod(shape) * np.dtype(dtype).itemsize / 2**20:.0f} MiB more: "
+                f"paint at a smaller --size, or with --backend numpy ({error})"
+            ) from None
         return made
 
     def launch(self, kernel: str, grid: Grid, block: Grid, *arguments: Any, dtype: DTypeLike, tile: int = 4) -> None:

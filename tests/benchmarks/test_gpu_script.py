@@ -22,3 +22,8 @@ def test_the_sections_run_and_leave_json(tmp_path):
     assert results["errors"] == {}
     assert results["machine"]["rehearsal"] is True
     assert all(row["bytes"] > 0 and row["wall_s"] > 0 for row in results["rungs"].values())
+    report = [sys.executable, str(SCRIPT.with_name("report.py")), str(out)]
+    done = subprocess.run(report, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "a rehearsal, its times mean nothing" in done.stdout
+    assert "required" not in done.stdout

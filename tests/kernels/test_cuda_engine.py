@@ -13,6 +13,7 @@ from strict import strict_backend
 import handstyle
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError
+from handstyle.kernels.cuda import CupyDevice
 from handstyle.kernels.cuda_convolution import METHODS
 from handstyle.kernels.cuda_engine import CudaEngine
 from handstyle.network.sequence import ENGINES, Convolution, Pool, ReLU, sequence_backward, sequence_forward
@@ -207,6 +208,17 @@ def test_a_gpu_is_given_these_kernels(monkeypatch):
     assert load_network("random", backend=pretended).engine is engine
     assert load_network("random", backend=pretended, kernels="reference").engine.name == "reference"
     assert load_network("random", backend="numpy").engine is not engine
+
+
+def test_a_full_gpu_says_what_to_do():
+    class Full:
+        def empty(self, shape, dtype):
+            raise MemoryError("Out of memory allocating 4,194,304 bytes")
+
+    device = object.__new__(CupyDevice)  # there is none to make properly
+    device.xp = Full()
+    with pytest.raises(HandstyleError, match="full, at 4 MiB more: paint at a smaller --size"):
+        device.empty((1024, 1024), "float32")
 
 
 # Each is a mistake of the kind that is made: an index, a bound, a sign, a vote, a barrier, a scale.
