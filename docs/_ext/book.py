@@ -220,6 +220,8 @@ def public_names(path: Path) -> dict[str, str]:
 
 def command_line_page(app: Sphinx) -> None:
     """Write what the program says of itself, command by command."""
+    if DRAFT and (GENERATED / "command_line.md").is_file():
+        return
     text = ["# The command line", "", "This page is the program's own help, asked when the book was built.", ""]
     for command in commands():
         title = " ".join(["handstyle", *command])

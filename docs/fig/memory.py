@@ -12,7 +12,7 @@ TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
 def main(out, quick=True):
     """Draw the figure to `out`."""
     weights = random_weights(widths=(1, 1, 1, 1, 1))  # only names and sizes are used
-    rows = [r for r in summary(build_network(weights), 512, 512)]
+    rows = summary(build_network(weights), 512, 512)
     values = [
         r.values * WIDTHS[int(r.name.removeprefix("conv").removeprefix("relu").removeprefix("pool")[0]) - 1]
         for r in rows
@@ -20,9 +20,12 @@ def main(out, quick=True):
     mib = np.array(values) / 2**20
     floats = 4 * mib
     bits = np.array(
-        [m / 8 if r.name.startswith("relu") else m / 4 if r.name.startswith("pool") else 0 for m, r in zip(mib, rows)]
+        [
+            m / 8 if r.name.startswith("relu") else m / 4 if r.name.startswith("pool") else 0
+            for m, r in zip(mib, rows, strict=True)
+        ]
     )
-    taps = np.array([4 * m if r.name in TAPS else 0 for m, r in zip(mib, rows)])
+    taps = np.array([4 * m if r.name in TAPS else 0 for m, r in zip(mib, rows, strict=True)])
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.4), layout="constrained", width_ratios=(2.4, 1))
     k = np.arange(len(rows))
     left.bar(k, floats, color=ORANGE, label="every output as float32")
@@ -31,9 +34,7 @@ def main(out, quick=True):
     left.set_xticks(k, [r.name for r in rows], rotation=90, fontsize=7)
     left.set(ylabel="MiB at 512 × 512")
     left.legend()
-    for at, (total, colour, words) in enumerate(
-        ((floats.sum(), ORANGE, "all outputs"), (taps.sum(), BLUE, "tapped\nfeatures"), (bits.sum(), GREEN, "bits"))
-    ):
+    for at, (total, colour) in enumerate(((floats.sum(), ORANGE), (taps.sum(), BLUE), (bits.sum(), GREEN))):
         right.bar(at, total, color=colour)
         right.text(at, total, f"{total:.0f} MiB", ha="center", va="bottom")
         right.set_xticks(range(at + 1))

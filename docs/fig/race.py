@@ -32,7 +32,7 @@ class Counted:
 
 
 class Larger(Counted):
-    """The same in units in which SciPy's default stopping tests do not end a round early; see the figure convergence."""
+    """The same in units in which SciPy's default stopping tests do not end a round early (figure `convergence`)."""
 
     def __call__(self, v):
         """Evaluate and enlarge."""

@@ -1,4 +1,4 @@
-"""The same run with the gradient's red and blue exchanged on the way back, by a descent that does not look at the value."""
+"""The same run with the gradient's red and blue exchanged on the way back, by a method that ignores the value."""
 
 from matplotlib import pyplot as plt
 

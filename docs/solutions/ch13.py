@@ -1,7 +1,6 @@
 """Solutions to chapter 13."""
 
 
-
 def covariance_forward(f):  # (h, w, C) -> (C, C), cache
     """Return the covariance of the features over the pixels: the Gram matrix after the mean has been taken away."""
     F = f.reshape(-1, f.shape[2])
@@ -18,7 +17,7 @@ def covariance_backward(dcovariance, cache):  # (C, C), cache -> (h, w, C)
 def keras_scale(M, H, W):
     """Return the scale that turns ``style_loss`` at a layer of `M` pixels into that of the Keras script.
 
-    The script divides ``‖S − S_A‖²`` by ``4 · 3² · (H W)²``, with the size of the picture at every layer, and S is ``M G``.
+    The script divides ``‖S − S_A‖²`` by ``4 · 3² · (H W)²``, with the picture's size at every layer, and S is ``M G``.
     """
     return M**2 / (4 * 3**2 * (H * W) ** 2)
 

@@ -17,6 +17,7 @@ import numpy as np
 from handstyle.foundations.backend import Array, namespace, to_numpy
 
 # Chosen for float64: the central difference errs by h² from curvature and by ε/h from rounding; the best h is near ε^⅓.
+# book: gradcheck-error
 STEP = 1e-5
 TOLERANCES = {
     "adjoint float64": 1e-12,
@@ -108,7 +109,7 @@ def check_adjoint(
         u = xp.asarray(rng.standard_normal(x.shape), dtype=x.dtype)
         Ku = forward(u)
         v = xp.asarray(rng.standard_normal(Ku.shape), dtype=Ku.dtype)
-        left, right = _dot(Ku, v), _dot(u, backward(v))
+        left, right = _dot(Ku, v), _dot(u, backward(v))  # book: conv-adjoint
         size = np.sqrt(_dot(Ku, Ku) * _dot(v, v))
         values.append((left, right))
         errors.append(abs(left - right) / size if size else abs(left - right))
@@ -163,7 +164,7 @@ def check_projection(
     values, errors = [], []
     for _ in range(draws):
         v, h = directions.draw()
-        numeric = (f(x + h * v) - f(x - h * v)) / (2 * h)
+        numeric = (f(x + h * v) - f(x - h * v)) / (2 * h)  # book: gradcheck-central
         analytic = _dot(gradient, v)
         values.append((numeric, analytic))
         size = max(abs(numeric), abs(analytic))
@@ -200,7 +201,7 @@ def check_taylor(
     v, h_max = directions.draw()
     scale = h_max / max(steps)
     base, slope_at_0 = f(x), _dot(gradient, v)
-    remainders = [abs(f(x + h * scale * v) - base - h * scale * slope_at_0) for h in steps]
+    remainders = [abs(f(x + h * scale * v) - base - h * scale * slope_at_0) for h in steps]  # book: gradcheck-taylor
     floor = 1e-14 * max(abs(base), 1e-300)
     linear = all(r <= floor for r in remainders)
     slope = 2.0 if linear else float(np.polyfit(np.log(steps), np.log(np.maximum(remainders, 1e-300)), 1)[0])
@@ -231,7 +232,7 @@ class _Directions:
         for attempt in range(32):
             if attempt and attempt % 8 == 0:
                 self.h /= 10
-            v = xp.asarray(self.rng.standard_normal(self.x.shape))
+            v = xp.asarray(self.rng.standard_normal(self.x.shape))  # book: gradcheck-random
             ends = (self.signature(self.x + self.h * v), self.signature(self.x - self.h * v))
             if all(bool((end == here).all()) for end in ends):
                 return v, self.h

@@ -78,6 +78,7 @@ def moments_forward(f: Array, weight: Array | None = None) -> Moments:  # (h, w,
             strip = F[strips[i]]
             weighted = strip if q is None else q[strips[i]] * strip
             # The sums are a row of products with one: a product is faster than a sum down the columns.
+            # book: style-moments
             parts[i] = xp.concatenate((xp.ones((1, len(strip)), f.dtype) @ weighted, weighted.T @ strip))
 
     _share_out(xp, work, len(strips))
@@ -119,7 +120,7 @@ def moments_backward(  # Moments (gradients), (h, w, C), (h, w, 1) -> (h, w, C)
 
     def work(_: int, pieces: Iterator[int]) -> None:
         for i in pieces:
-            part = xp.matmul(F[strips[i]], symmetric, out=dF[strips[i]])
+            part = xp.matmul(F[strips[i]], symmetric, out=dF[strips[i]])  # book: style-moments-gradient
             if has_sums:
                 part += sums
             if q is not None:
@@ -184,6 +185,6 @@ def style_loss(  # Moments, Moments -> value, Moments (gradients)
             raise HandstyleError("style: the target's features are zero everywhere: choose another layer or picture")
         scale = 1 / energy
     difference = moments.outer / moments.count - A
-    value = scale * float((difference * difference).sum())
-    douter = (2 * scale / moments.count) * difference
+    value = scale * float((difference * difference).sum())  # book: style-loss
+    douter = (2 * scale / moments.count) * difference  # book: style-loss-gradient
     return value, Moments(0.0, xp.zeros_like(moments.sums), douter)

@@ -47,6 +47,7 @@ def conv3x3_forward(  # (H, W, C), (3, 3, C, K), (K,) -> (H, W, K), cache
     """
     H, W, _ = x.shape
     xpad = pad_forward(x, padding)  # (H+2, W+2, C)
+    # book: conv-slices
     y: Array = sum(xpad[i : i + H, j : j + W] @ w[i, j] for i, j in np.ndindex(3, 3))  # type: ignore[assignment]
     return y + b, (w, padding)
 
@@ -72,7 +73,7 @@ def conv3x3_backward(dy: Array, cache: ConvolutionCache) -> Array:  # (H, W, K),
     H, W, _ = dy.shape
     dxpad = namespace(dy).zeros((H + 2, W + 2, w.shape[2]), dy.dtype)
     for i, j in np.ndindex(3, 3):
-        dxpad[i : i + H, j : j + W] += dy @ w[i, j].T
+        dxpad[i : i + H, j : j + W] += dy @ w[i, j].T  # book: conv-backward
     return pad_backward(dxpad, padding)
 
 
@@ -100,7 +101,7 @@ def conv3x3_weight_gradient(dy: Array, x: Array, padding: str = "zero") -> Array
     xpad = pad_forward(x, padding)
     dw: Array = namespace(dy, x).zeros((3, 3, C, K), dy.dtype)
     for i, j in np.ndindex(3, 3):
-        dw[i, j] = xpad[i : i + H, j : j + W].reshape(-1, C).T @ dy.reshape(-1, K)
+        dw[i, j] = xpad[i : i + H, j : j + W].reshape(-1, C).T @ dy.reshape(-1, K)  # book: conv-weights
     return dw
 
 

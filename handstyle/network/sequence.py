@@ -165,7 +165,7 @@ def sequence_backward(  # {tap: (h, w, c)}, caches -> (H, W, C)
     dx: Array | None = None
     for layer, cache in zip(reversed(run), reversed(caches), strict=True):
         if layer.name in dfeatures:
-            dx = dfeatures[layer.name] if dx is None else dx + dfeatures[layer.name]
+            dx = dfeatures[layer.name] if dx is None else dx + dfeatures[layer.name]  # book: seq-backward
         assert dx is not None
         dx = layer.backward(dx, cache)
     assert dx is not None

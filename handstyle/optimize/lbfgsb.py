@@ -75,7 +75,7 @@ def minimize_lbfgsb(
 
     def scaled(u: Array) -> tuple[float, Array]:  # (n,) -> value, (n,); SciPy's first call repeats the one above
         value, gradient = pending.pop() if pending else watch(u * unit)
-        return value * scale, gradient * (scale * unit)
+        return value * scale, gradient * (scale * unit)  # book: lbfgs-scale
 
     def accepted(intermediate_result: Any) -> None:  # the name that makes SciPy pass the value too
         watch.accept(intermediate_result.x * unit, float(intermediate_result.fun) / scale)

@@ -121,6 +121,7 @@ class Browser:
         """Load a page and wait until it has loaded and its equations are set."""
         self.events.clear()
         scale = 2 if phone else 1
+        self.view = width, scale, phone
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=phone
         )
@@ -154,8 +155,11 @@ class Browser:
         return found
 
     def screenshot(self, path: Path) -> None:
-        """Write the whole page as PNG."""
-        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 16000), "scale": 1}
-        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
+        """Write the whole page as PNG, by a window as tall as the page."""
+        width, scale, phone = self.view
+        height = min(int(self.call("Page.getLayoutMetrics")["cssContentSize"]["height"]) + 1, 16000)
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=phone
+        )
+        answer = self.call("Page.captureScreenshot", format="png")
         path.write_bytes(base64.b64decode(answer["data"]))

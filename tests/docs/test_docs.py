@@ -1,0 +1,164 @@
+"""The book as text: contents, the anatomy of chapters, and that prose, code, figures and exercises hold together."""
+
+import ast
+import re
+import subprocess
+
+import pytest
+from chapters import CHAPTERS
+from conftest_docs import DOCS, ROOT
+
+ANATOMY = (
+    "What you will be able to do",
+    "By hand",
+    "Derivation",
+    "The code",
+    "Check your gradient",
+    "Break it",
+    "What it costs",
+    "Exercises",
+    "Notes",
+)
+PAGES = {chapter.page: (DOCS / f"{chapter.page}.md").read_text(encoding="utf-8") for chapter in CHAPTERS}
+WRITTEN = {page: text for page, text in PAGES.items() if "Not yet written" not in text}
+BY_PAGE = {chapter.page: chapter for chapter in CHAPTERS}
+PROSE = "\n".join(PAGES.values())
+
+
+def test_the_index_lists_the_chapters_in_order():
+    listed = re.findall(r"^(?:[a-z_]+/)?[a-z_0-9]+$", (DOCS / "index.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [page for page in listed if page in BY_PAGE] == [chapter.page for chapter in CHAPTERS]
+
+
+def test_the_chapters_that_set_the_tone_are_written():
+    assert {BY_PAGE[page].number for page in WRITTEN} >= {1, 4, 6, 9, 13, 17}
+
+
+@pytest.mark.parametrize("page", sorted(set(PAGES) - set(WRITTEN)))
+def test_a_chapter_not_written_says_so_in_a_line(page):
+    body = PAGES[page].split("\n", 1)[1].split(":::{drawn}")[0].strip().splitlines()  # a figure may be there already
+    assert body[0] == ":::{admonition} Not yet written"
+    assert len(body) == 4, "an unwritten chapter is one line; a written one is not announced as unwritten"
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_a_written_chapter_has_the_anatomy_in_order(page):
+    headings = re.findall(r"^## (.+)$", WRITTEN[page], re.MULTILINE)
+    assert [h for h in headings if h in ANATOMY] == list(ANATOMY)
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_a_written_chapter_quotes_its_module_and_a_mutant(page):
+    quoted = re.findall(r"\{literalinclude\} (\S+)\n:pyobject: (\w+)", WRITTEN[page])
+    files = {(DOCS / page).parent.joinpath(path).resolve().relative_to(ROOT).as_posix() for path, _ in quoted}
+    assert "tests/mutants/catalogue.py" in files
+    if BY_PAGE[page].number > 1:
+        module = BY_PAGE[page].modules[0].replace(".", "/") + ".py"
+        assert module in files
+    check, _, rest = WRITTEN[page].partition("## Check your gradient")[2].partition("## Break it")
+    assert "{code-cell}" in check
+    assert "{code-cell}" in rest.partition("## What it costs")[0]
+
+
+# --- equations ------------------------------------------------------------------------------------------------------
+
+LABELS = re.findall(r"^:label: ([a-z]+-[a-z-]+)$", PROSE, re.MULTILINE)
+EQUATIONS = [label for label in LABELS if not label.startswith("ch")]
+CODE = {path: path.read_text(encoding="utf-8") for path in (ROOT / "handstyle").rglob("*.py")}
+CITATION = re.compile(r"\bbook: ([a-z]+-[a-z-]+)")
+
+
+def test_no_equation_label_is_given_twice():
+    assert len(EQUATIONS) == len(set(EQUATIONS))
+
+
+def test_equations_cited_from_code_exist():
+    cited = {(path.name, label) for path, text in CODE.items() for label in CITATION.findall(text)}
+    assert cited, "the package cites no equation"
+    assert {(name, label) for name, label in cited if label not in EQUATIONS} == set()
+
+
+@pytest.mark.parametrize("page", [page for page in WRITTEN if BY_PAGE[page].number > 1])
+def test_the_module_of_a_chapter_cites_its_equations(page):
+    module = ROOT / (BY_PAGE[page].modules[0].replace(".", "/") + ".py")
+    own = set(re.findall(r"^:label: ([a-z]+-[a-z-]+)$", WRITTEN[page], re.MULTILINE))
+    assert own & set(CITATION.findall(CODE[module])), f"{module.name} cites none of {sorted(own)}"
+
+
+def test_every_numbered_equation_is_used():
+    used = set(re.findall(r"\{eq\}`([a-z-]+)`", PROSE)) | {c for text in CODE.values() for c in CITATION.findall(text)}
+    assert set(EQUATIONS) - used == set()
+
+
+# --- figures --------------------------------------------------------------------------------------------------------
+
+DRAWN = re.findall(r"^:::\{drawn\} (\w+)\n:alt: (.+)$", PROSE, re.MULTILINE)
+SCRIPTS = {path.stem for path in (DOCS / "fig").glob("*.py")} - {"__init__", "common", "problem"}
+
+
+def test_figures_and_scripts_are_one_to_one():
+    assert len(re.findall(r"\{drawn\}", PROSE)) == len(DRAWN), "a figure lacks its alternative text"
+    assert sorted(name for name, _ in DRAWN) == sorted(SCRIPTS)
+
+
+def test_alternative_texts_describe():
+    assert [name for name, alt in DRAWN if len(alt) < 80] == []
+
+
+def test_no_other_picture_comes_in():
+    assert re.findall(r"!\[|\{image\}|\{figure\}", PROSE) == []
+
+
+@pytest.mark.parametrize("name", sorted(SCRIPTS))
+def test_a_figure_script_can_be_imported(name):
+    tree = ast.parse((DOCS / "fig" / f"{name}.py").read_text(encoding="utf-8"))
+    main = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main")
+    assert [argument.arg for argument in main.args.args] == ["out", "quick"]
+    assert ast.get_docstring(tree)
+
+
+# --- exercises ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_exercises_are_of_three_kinds_and_solved(page):
+    exercises = re.findall(r"\{exercise\} (Pen|Code|Look): .+\n:label: (ch\d\d-[a-z-]+)", WRITTEN[page])
+    assert {kind for kind, _ in exercises} == {"Pen", "Code", "Look"}
+    assert len(exercises) == WRITTEN[page].count("{exercise}")
+    solved = re.findall(r"\{solution(?:-start)?\} (ch\d\d-[a-z-]+)\n:class: dropdown", WRITTEN[page])
+    assert [label for _, label in exercises] == solved
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_code_exercises_are_graded(page):
+    number = f"ch{BY_PAGE[page].number:02d}"
+    test = (ROOT / "tests" / "docs" / f"test_exercises_{number}.py").read_text(encoding="utf-8")
+    assert f"pytest.mark.exercise, pytest.mark.{number}" in test
+    asked = [part.split(":::")[0] for part in WRITTEN[page].split("{exercise} Code")[1:]]
+    functions = [re.search(r"`(\w+)\(", text) for text in asked]
+    assert all(functions), "a code exercise names the function to write"
+    for function in functions:
+        assert f"mine.{function[1]}(" in test, f"nothing grades {function[1]}"
+
+
+# --- bibliography and files -----------------------------------------------------------------------------------------
+
+
+def test_every_reference_has_a_doi_or_an_arxiv_number():
+    entries = re.split(r"^@", (DOCS / "references.bib").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    without = [entry.split(",")[0] for entry in entries if not re.search(r"^\s+(doi|eprint) = ", entry, re.MULTILINE)]
+    assert without == []
+
+
+def test_references_and_citations_agree():
+    keys = set(re.findall(r"^@\w+\{(\w+),", (DOCS / "references.bib").read_text(encoding="utf-8"), re.MULTILINE))
+    cited = {key for keys in re.findall(r"\{cite:[tp]\}`([^`]+)`", PROSE) for key in keys.split(",")}
+    assert cited - keys == set()
+    assert keys - cited == set(), "an entry that no chapter cites"
+
+
+def test_no_notebook_files():
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a checkout")
+    listed = subprocess.run(["git", "ls-files", "*.ipynb"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert listed.stdout == ""
