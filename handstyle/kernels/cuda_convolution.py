@@ -190,6 +190,6 @@ def pooled_finish(finish: Finish, pooled: Array, planes: Array | None, kind: str
 
 def _as_strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
     if isinstance(x, np.ndarray):
-        return numpy_as_strided(x, shape, strides)
+        return numpy_as_strided(x, shape, strides, subok=True)
     strided: Array = namespace(x).lib.stride_tricks.as_strided(x, shape, strides)
     return strided
