@@ -153,7 +153,8 @@ def demo_regions(output: Path, config: StyleConfig, network: NetworkConfig) -> i
         masks.append(output / f"mask_{part}.png")
         styles.append(output / f"style_{part}.png")
         write_picture(masks[-1], np.repeat(255 * parts[part][..., None], 3, axis=2), overwrite=True)
-        write_picture(styles[-1], flow_painting(config.size, config.size, 3 * number), overwrite=True)
+        strokes = flow_painting(config.size, config.size, 3 * number)
+        write_picture(styles[-1], strokes[..., ::-1] if number else strokes, overwrite=True)  # two palettes
     config = replace(config, mask=tuple(map(str, masks)))
     out.print(f"drew {output / 'content.png'}, {' and '.join(map(str, masks))}, {' and '.join(map(str, styles))}")
     loaded = network.load("float32")

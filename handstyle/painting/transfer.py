@@ -18,6 +18,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.foundations.picture_writing import write_picture
+from handstyle.losses.regions import uncovered
 from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import Objective, Term
 from handstyle.optimize.trace import Iteration
@@ -156,7 +157,7 @@ def stylize(
     p = starting_picture(config, resize(plan.p, plan.sizes[0]), network.convention, plan.paintings)
     evaluations, outcome, old = 0, None, plan.sizes[0]
     for k, size in enumerate(plan.sizes):
-        p = resize(p, size)
+        p = _enlarged(config, plan, p, size)
         memory.adam = memory.resampled(old, size, backend)
         objective = Objective(network, _terms(config, network, plan, size), (*size, 3), backend)
         done, spent, started = len(trace), evaluations, trace[-1].seconds if trace else 0.0
@@ -254,6 +255,21 @@ def _plan(config: StyleConfig, network: Network, photograph: Picture, sources: l
     resized = [resize(source.pixels, size) for source, size in zip(sources, style_sizes[-1], strict=True)]
     p, paintings = colours_before(config, pixels, resized, regions, style_masks)
     return _Plan(photograph, sources, pixels, p, paintings, masks, style_masks, sizes, style_sizes)
+
+
+def _enlarged(config: StyleConfig, plan: _Plan, p: Array, size: Size) -> Array:
+    """Bring the picture of one scale to the next: (h, w, 3) -> (H, W, 3).
+
+    Where no region is, nothing but content at a deep layer would bring back what the small scale could not hold, so
+    there the photograph itself is put, at its new size.
+    """
+    larger = resize(p, size)
+    everywhere = 0 in config.regions(len(plan.paintings))
+    if p.shape[:2] == size or config.init != "content" or not plan.masks or everywhere:
+        return larger
+    free = np.clip(resize(uncovered(plan.masks), size), 0, 1)[..., None]
+    mixed: Array = (1 - free) * larger + free * resize(plan.p, size)
+    return mixed
 
 
 def _terms(config: StyleConfig, network: Network, plan: _Plan, size: Size) -> list[Term]:

@@ -156,6 +156,18 @@ def test_two_regions_and_a_part_in_neither(network, pictures, half, tmp_path):
     assert result.image.shape == (32, 26, 3)
 
 
+def test_what_no_region_claims_is_as_sharp_as_the_photograph_at_every_scale(network, pictures, half):
+    starts = []
+    config = StyleConfig(size=40, smallest=20, iterations=1, mask=half[:1], style_weight=1e-9, tv_weight=0.0)
+    result = handstyle.stylize(
+        *pictures[:2], network=network, config=config, callback=lambda at: starts.append(at.array)
+    )
+    assert starts[0].shape[0] == 20
+    error = np.abs(result.array - pictures[0]).mean(axis=2)
+    assert error[:, 20:].mean() < 2  # one step away
+    assert error[:, :14].mean() > 2 * error[:, 20:].mean()  # the painted half was enlarged
+
+
 def test_masks_of_any_mode(tmp_path):
     plane = np.zeros((8, 8), np.uint8)
     plane[:, :4] = 255
