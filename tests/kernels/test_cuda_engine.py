@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from emulated import WHY_NOT, EmulatedDevice
+from problems import painting
 from strict import strict_backend
 
 import handstyle
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.gradcheck import check_projection
 from handstyle.kernels.cuda import CupyDevice
 from handstyle.kernels.cuda_convolution import METHODS
 from handstyle.kernels.cuda_engine import CudaEngine
@@ -129,6 +131,15 @@ def test_layers_in_any_order():
             np.testing.assert_allclose(found[tap], features[tap], rtol=1e-11, atol=1e-11)
         dx = engine.backward(layers, dfeatures, caches)
         assert np.linalg.norm(dx - expected) < 1e-12 * np.linalg.norm(expected)
+
+
+def test_the_gradient_of_the_whole_objective_is_that_of_central_differences():
+    objective, v0 = painting(24, "float64")
+    objective.network = objective.network.with_kernels(CudaEngine(EmulatedDevice()))
+    p = v0.reshape(24, 24, 3)
+    _, gradient = objective.evaluate(p)
+    report = check_projection(lambda q: objective.evaluate(q)[0], gradient, p, draws=3)
+    assert report, str(report)
 
 
 def test_a_nan_is_not_hidden():
