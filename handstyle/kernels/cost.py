@@ -105,7 +105,7 @@ def pool_cost(H: int, W: int, C: int, itemsize: int) -> Cost:
 
 
 def moments_cost(H: int, W: int, C: int, itemsize: int) -> Cost:
-    """Count the moments of a map and the gradient from them: a symmetric product, half a product's work, and a full one."""
+    """Count the moments of a map and the gradient from them: a symmetric product, half the work, and a full one."""
     return Cost(3 * H * W * C * C, 0, 0, 3 * itemsize * H * W * C)
 
 

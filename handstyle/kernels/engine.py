@@ -38,11 +38,18 @@ class Stage:
 
     @property
     def name(self) -> str:
+        """The name of its last layer, whose output is the stage's."""
         return self.layers[-1].name
 
     @property
     def is_fused(self) -> bool:
+        """Whether a fast convolution leads it; else it is one layer, run as the reference does."""
         return isinstance(self.layers[0], Convolution)
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is one layer."""
+        return len(self.layers) == 1
 
 
 @dataclass
@@ -129,7 +136,7 @@ class FusedEngine:
         pool = stage.layers[-1]
         sink: Sink
         y: Array
-        if len(stage.layers) == 1:
+        if stage.is_bare:
             y = take((H, W, K), x.dtype)
             sink = StoreSink(y)
         else:
@@ -211,6 +218,7 @@ def _mask(stage: Stage) -> Array | None:
 
 
 def split_stages(layers: tuple[Layer, ...], wanted: set[str], shape: tuple[int, ...]) -> list[Stage]:
+    """Group layers into stages, for taps that are wanted and a picture of a shape."""
     """Cut layers into stages: a convolution with the rectifier and the pool behind it, where they can be fused."""
     stages: list[Stage] = []
     H, W = shape[:2]

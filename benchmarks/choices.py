@@ -1,0 +1,76 @@
+"""Where the error of a float32 gradient comes from: rounding, or choices that rounding decides.
+
+``python -m benchmarks.choices`` computes the gradient of the objective with several kernels in float32, against
+float64; then again with the rectifiers' and pools' choices of the float64 pass put in place of its own.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks import common
+from handstyle.foundations.backend import Array
+from handstyle.kernels.engine import FusedEngine, Stage
+
+SIZE = 384
+Masks = list[tuple[Array | None, Array | None]]
+
+
+def engine(forward: int, backward: int) -> FusedEngine:
+    """Return an engine with Winograd tiles of these sizes (0: lowering)."""
+    return FusedEngine(
+        f"{forward} {backward}", lambda H, W, C, K, adjoint: 0 if min(C, K) < 8 else (backward if adjoint else forward)
+    )
+
+
+def gradient(
+    kernels: Any, dtype: Any, p: Array, content: Array, styles: Any, masks: Masks | None
+) -> tuple[Array, Masks]:
+    """Return the gradient at `p` and the choices made, or made with `masks` in their place."""
+    network = common.network_with("auto", dtype).with_kernels(kernels)
+    objective = common.objective(network, content, styles, p.shape[0])
+    made: Masks = []
+    forward = kernels.forward
+
+    def spied(*arguments: Any) -> tuple[Any, list[Stage]]:
+        features, stages = forward(*arguments)
+        made.extend((stage.bits, stage.pool_bits) for stage in stages)
+        for stage, (bits, pool_bits) in zip(stages, masks or made, strict=True):
+            stage.bits, stage.pool_bits = bits, pool_bits
+        return features, stages
+
+    kernels.forward = spied
+    return objective(p.astype(np.float64).ravel())[1], made
+
+
+def flips(a: Masks, b: Masks) -> tuple[int, int]:
+    """Return how many rectifiers, and how many values of pools, chose otherwise."""
+    counts = [0, 0]
+    for one, other in zip(a, b, strict=True):
+        for kind in range(2):
+            if one[kind] is not None and other[kind] is not None:
+                counts[kind] += int(np.bitwise_count(one[kind] ^ other[kind]).sum())
+    return counts[0], counts[1]
+
+
+def main() -> None:
+    network = common.network_with("im2col", np.float64)
+    content, styles = common.targets(network, SIZE)
+    photograph = common.picture("tubingen.jpg", SIZE)
+    noise = np.random.default_rng(0).normal(0, 2, photograph.shape)
+    rows = []
+    for name, p in (("photograph", photograph), ("photograph and noise", (photograph + noise).astype(np.float32))):
+        truth, choices = gradient(engine(0, 0), np.float64, p, content, styles, None)
+        for forward, backward in ((0, 0), (2, 2), (4, 4), (4, 6), (6, 6)):
+            found, made = gradient(engine(forward, backward), np.float32, p, content, styles, None)
+            forced, _ = gradient(engine(forward, backward), np.float32, p, content, styles, choices)
+            own, given = (float(np.linalg.norm(g - truth) / np.linalg.norm(truth)) for g in (found, forced))
+            rectifiers, pooled = flips(made, choices)
+            rows.append([name, forward, backward, own, given, rectifiers, pooled])
+            print(f"{name}: tiles {forward} forward, {backward} backward: error {own:.2e},", end=" ")
+            print(f"with the exact choices {given:.2e}; flipped: {rectifiers} rectifiers, {pooled} bits of pools")
+    print(common.write_results("choices", rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""What every benchmark shares: the objective that is measured, the machine it ran on, and where results go."""
+
+import contextlib
+import datetime
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from threadpoolctl import threadpool_info
+
+from handstyle.foundations.backend import Array, choose_backend, cpu_count, cpu_name
+from handstyle.foundations.image import preprocess_forward
+from handstyle.losses.style import Moments, moments_forward
+from handstyle.network.vgg import Network, Weights, build_network, convolution_names, random_weights
+from handstyle.network.weights import read_weights
+from handstyle.optimize.objective import ContentTerm, Objective, StyleTerm
+
+STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+CONTENT = "relu4_2"
+STYLE_WEIGHT = 1000.0  # shared among the style layers; content counts 1
+RESULTS = Path(__file__).parent / "results"
+VGG19 = "weights/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
+
+
+def data_folder() -> Path | None:
+    """Return the folder of real weights and pictures, if HANDSTYLE_TEST_DATA names one."""
+    folder = os.environ.get("HANDSTYLE_TEST_DATA")
+    return Path(folder) if folder else None
+
+
+def weights_to(deepest: str = "conv5_1") -> Weights:
+    """Return VGG-19's weights up to a layer: the real ones, or random ones of the same shape where there are none."""
+    folder = data_folder()
+    if folder is None:
+        return random_weights("vgg19", (64, 128, 256, 512, 512), deepest=deepest)
+    weights = read_weights(folder / VGG19)
+    names = convolution_names("vgg19")
+    kept = {name: weights.layers[name] for name in names[: names.index(deepest) + 1]}
+    return Weights(weights.architecture, weights.convention, kept, weights.provenance)
+
+
+def picture(name: str, size: int) -> Array:  # -> (size, size, 3) float32, 0 to 255
+    """Return a square picture: one of the test data's, or coloured noise where there is none."""
+    folder = data_folder()
+    if folder is None:
+        rng = np.random.default_rng(len(name))
+        coarse = rng.uniform(0, 255, (size // 16 + 1, size // 16 + 1, 3)).astype(np.uint8)
+        opened = Image.fromarray(coarse)
+    else:
+        opened = Image.open(folder / "images" / name).convert("RGB")
+    side = min(opened.size)
+    left, top = (opened.width - side) // 2, (opened.height - side) // 2
+    box = (left, top, left + side, top + side)
+    return np.asarray(opened.resize((size, size), Image.Resampling.LANCZOS, box=box), np.float32)
+
+
+def targets(network: Network, size: int) -> tuple[Array, dict[str, Moments]]:
+    """Return the content target and the style targets, of photograph and painting at the same size."""
+    photograph = preprocess_forward(picture("tubingen.jpg", size), network.convention)
+    painting = preprocess_forward(picture("starry_night.jpg", size), network.convention)
+    content = network.forward(photograph, (CONTENT,))[0][CONTENT]
+    features, _ = network.forward(painting, STYLE)
+    return np.array(content), {tap: moments_forward(features.pop(tap)) for tap in STYLE}
+
+
+def objective(network: Network, content: Array, styles: dict[str, Moments], size: int) -> Objective:
+    """Return the default objective: content at relu4_2, style at relu1_1 … relu5_1."""
+    dtype = network.dtype
+    terms = [ContentTerm(CONTENT, content.astype(dtype))]
+    terms += [StyleTerm(tap, moments, STYLE_WEIGHT / len(styles)) for tap, moments in styles.items()]
+    return Objective(network, terms, (size, size, 3), choose_backend("numpy"))
+
+
+def network_with(kernels: str, dtype: Any = np.float32) -> Network:
+    """Return VGG-19 up to relu5_1, run by some kernels."""
+    network = build_network(weights_to())
+    return (network if dtype == np.float32 else network.astype(dtype)).with_kernels(kernels)
+
+
+def interleaved(sides: dict[str, Callable[[], object]], rounds: int, warmup: int = 1) -> dict[str, list[float]]:
+    """Time several ways of doing the same work in turn, so that what disturbs one disturbs all; seconds."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for turn in range(warmup + rounds):
+        for name, work in sides.items():
+            time.sleep(0.05)  # let the other side's threads stop spinning
+            start = time.perf_counter()
+            work()
+            if turn >= warmup:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
+    """Return our time over theirs: of the fastest rounds, and the median of the rounds' own."""
+    return {
+        "ours_min_s": min(ours),
+        "theirs_min_s": min(theirs),
+        "ours_median_s": float(np.median(ours)),
+        "theirs_median_s": float(np.median(theirs)),
+        "ratio_of_minima": min(ours) / min(theirs),
+        "median_ratio": float(np.median([a / b for a, b in zip(ours, theirs, strict=True)])),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Describe where this runs: processor, BLAS, versions, and how busy the machine was."""
+    versions = {}
+    for package in ("handstyle", "numpy", "scipy", "torch", "ncnn"):
+        with contextlib.suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    blas = [
+        {key: library.get(key) for key in ("internal_api", "version", "architecture")}
+        for library in threadpool_info()
+        if library["user_api"] == "blas"
+    ]
+    load = os.getloadavg() if hasattr(os, "getloadavg") else (float("nan"),) * 3
+    return {
+        "processor": cpu_name(),
+        "cores": cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": versions,
+        "blas": blas,
+        "load_average": [round(x, 2) for x in load],
+        "weights": "vgg19, ImageNet" if data_folder() else "vgg19, random",
+    }
+
+
+def write_results(name: str, rows: Any, **more: Any) -> Path:
+    """Write results as dated JSON beside the others, and return where."""
+    now = datetime.datetime.now(datetime.UTC)
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{now:%Y-%m-%d}-{name}.json"
+    partial = path.with_suffix(".part")
+    record = {"name": name, "date": now.isoformat(timespec="seconds"), "machine": machine(), "rows": rows, **more}
+    partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path
