@@ -62,8 +62,10 @@ SECTIONS = {
     "painting.transfer": [
         "painting.networks",
         "painting.terms",
+        "painting.targets",
         "painting.inputs",
         "painting.descent",
+        "painting.plan",
         "painting.transfer",
         "painting.selfcheck",
         # The pictures of the demonstration: drawn by programs that need nothing of the rest.
@@ -90,8 +92,6 @@ LONG = {
     "handstyle/painting/presets.py": (525, "data: a line a fact, with its source"),
     "handstyle/painting/config.py": (400, "data: a field and its help a choice"),
     "handstyle/kernels/winograd.py": (275, "to be split: the transforms and the blocks"),
-    "handstyle/painting/terms.py": (300, "to be split: targets and terms"),
-    "handstyle/painting/transfer.py": (300, "to be split: the run and its result"),
     "weights_tools/distill/train.py": (275, "to be split: the schedule and the loop"),
 }
 

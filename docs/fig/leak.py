@@ -9,7 +9,7 @@ from handstyle.optimize.objective import Objective
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.networks import backend_of
 from handstyle.painting.scenes import portrait_masks, portrait_scene
-from handstyle.painting.terms import Painting, build_terms
+from handstyle.painting.targets import Painting, build_terms
 
 
 def region_gradient(net, config, p, style, mask):

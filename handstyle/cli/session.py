@@ -17,7 +17,8 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.descent import iterations_at
 from handstyle.painting.inputs import output_size, spread_folders
 from handstyle.painting.networks import backend_of
-from handstyle.painting.transfer import Progress, Result, planned_iterations, stylize
+from handstyle.painting.plan import planned_iterations
+from handstyle.painting.transfer import Progress, Result, stylize
 
 
 def start(

@@ -20,7 +20,7 @@ from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Objective
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.networks import backend_of
-from handstyle.painting.terms import build_terms
+from handstyle.painting.targets import build_terms
 
 DEFAULT = StyleConfig()
 

@@ -18,26 +18,14 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.foundations.picture_writing import write_picture
-from handstyle.losses.regions import uncovered
-from handstyle.network.vgg import Network, summary
-from handstyle.optimize.objective import Objective, Term
+from handstyle.network.vgg import Network
+from handstyle.optimize.objective import Objective
 from handstyle.optimize.trace import Iteration
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.descent import Memory, descend, iterations_at
-from handstyle.painting.inputs import (
-    colours_after,
-    colours_before,
-    output_size,
-    read_mask,
-    scales,
-    spread_folders,
-    starting_picture,
-    style_size,
-)
+from handstyle.painting.inputs import colours_after, spread_folders, starting_picture
 from handstyle.painting.networks import backend_of, load_network
-from handstyle.painting.terms import Painting, build_terms
-
-Size = tuple[int, int]
+from handstyle.painting.plan import Plan, Size, enlarged, make_plan, terms_of_scale
 
 
 @dataclass(frozen=True)
@@ -151,15 +139,15 @@ def stylize(
     config.check_styles(len(sources))
     network = network or load_network()
     config.check_layers(network)
-    plan = _plan(config, network, read_picture(content), [read_picture(source) for source in sources])
+    plan = make_plan(config, read_picture(content), [read_picture(source) for source in sources])
     total = sum(iterations_at(config, k) for k in range(len(plan.sizes)))
     backend, memory, trace = backend_of(network), Memory(), list[Iteration]()
     p = starting_picture(config, resize(plan.p, plan.sizes[0]), network.convention, plan.paintings)
     evaluations, outcome, old = 0, None, plan.sizes[0]
     for k, size in enumerate(plan.sizes):
-        p = _enlarged(config, plan, p, size)
+        p = enlarged(config, plan, p, size)
         memory.adam = memory.resampled(old, size, backend)
-        objective = Objective(network, _terms(config, network, plan, size), (*size, 3), backend)
+        objective = Objective(network, terms_of_scale(config, network, plan, size), (*size, 3), backend)
         done, spent, started = len(trace), evaluations, trace[-1].seconds if trace else 0.0
 
         def later(row: Iteration, done: int = done, spent: int = spent, started: float = started) -> Iteration:
@@ -202,97 +190,6 @@ def stylize(
     )
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What is known before the first evaluation: every picture and mask at its largest, and the sizes of the scales."""
-
-    photograph: Picture
-    sources: list[Picture]
-    photograph_pixels: Array  # (H, W, 3), colours as they are
-    p: Array  # (H, W, 3), the photograph as it is painted
-    paintings: list[Array]  # (h, w, 3) each
-    masks: list[Array]  # (H, W) each
-    style_masks: list[Array | None]  # (h, w) each
-    sizes: list[Size]
-    style_sizes: list[list[Size]]  # of each scale, of each painting
-
-    def notes(self, network: Network, config: StyleConfig) -> list[str]:
-        """Return what reading decided or lost, and what is smaller than the network sees."""
-        notes = [f"{picture.source}: {note}" for picture in (self.photograph, *self.sources) for note in picture.notes]
-        if not config.style_weight and not config.means_weight:
-            return notes
-        deepest = max(
-            (row for row in summary(network, 64, 64) if row.name in config.style_layers),
-            default=None,
-            key=lambda row: row.receptive_field,
-        )
-        for source, size in zip(self.sources, self.style_sizes[-1], strict=True):
-            if deepest is not None and min(size) < deepest.receptive_field:
-                notes.append(
-                    f"{source.source}: used at {size[1]} x {size[0]} px, less than the {deepest.receptive_field} px "
-                    f"that {deepest.name} sees: its largest forms are those of the border"
-                )
-        return notes
-
-
-def planned_iterations(config: StyleConfig, picture: Picture) -> int:
-    """Return how many iterations a run will make at most, over all its scales."""
-    full = output_size(config, (picture.pixels.shape[0], picture.pixels.shape[1]), picture.source)
-    return sum(iterations_at(config, k) for k in range(len(scales(config, full))))
-
-
-def _plan(config: StyleConfig, network: Network, photograph: Picture, sources: list[Picture]) -> _Plan:
-    full = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
-    sizes = scales(config, full)
-    style_sizes = [[style_size(config, source, size, full) for source in sources] for size in sizes]
-    pixels = resize(photograph.pixels, full)
-    masks = [read_mask(mask, full) for mask in config.mask]
-    given = config.style_mask or ("all",) * len(sources)
-    style_masks = [
-        None if mask == "all" else read_mask(mask, size) for mask, size in zip(given, style_sizes[-1], strict=True)
-    ]
-    regions = [masks[region - 1] if region else None for region in config.regions(len(sources))]
-    resized = [resize(source.pixels, size) for source, size in zip(sources, style_sizes[-1], strict=True)]
-    p, paintings = colours_before(config, pixels, resized, regions, style_masks)
-    return _Plan(photograph, sources, pixels, p, paintings, masks, style_masks, sizes, style_sizes)
-
-
-def _enlarged(config: StyleConfig, plan: _Plan, p: Array, size: Size) -> Array:
-    """Bring the picture of one scale to the next: (h, w, 3) -> (H, W, 3).
-
-    Where no region is, nothing but content at a deep layer would bring back what the small scale could not hold, so
-    there the photograph itself is put, at its new size.
-    """
-    larger = resize(p, size)
-    everywhere = 0 in config.regions(len(plan.paintings))
-    if p.shape[:2] == size or config.init != "content" or not plan.masks or everywhere:
-        return larger
-    free = np.clip(resize(uncovered(plan.masks), size), 0, 1)[..., None]
-    mixed: Array = (1 - free) * larger + free * resize(plan.p, size)
-    return mixed
-
-
-def _terms(config: StyleConfig, network: Network, plan: _Plan, size: Size) -> list[Term]:
-    """Build the terms of one scale."""
-    n = len(plan.paintings)
-    blends = config.style_blend or (1.0,) * n
-    layers = [None if at == "all" else tuple(at.split(",")) for at in config.style_at or ("all",) * n]
-    paintings = []
-    for i, at in enumerate(plan.style_sizes[plan.sizes.index(size)]):
-        mask = plan.style_masks[i]
-        paintings.append(
-            Painting(
-                resize(plan.paintings[i], at),
-                None if mask is None else np.clip(resize(mask, at), 0, 1),
-                config.regions(n)[i],
-                blends[i],
-                layers[i],
-            )
-        )
-    masks = [np.clip(resize(mask, size), 0, 1) for mask in plan.masks]
-    return build_terms(network, config, resize(plan.p, size), paintings, masks)
-
-
 def as_sequence(styles: PictureLike | Sequence[PictureLike]) -> list[PictureLike]:
     """Return one picture or several as a list of at least one."""
     if isinstance(styles, str | os.PathLike | Image.Image | np.ndarray | Picture):
@@ -303,7 +200,7 @@ def as_sequence(styles: PictureLike | Sequence[PictureLike]) -> list[PictureLike
 
 
 def run_metadata(
-    config: StyleConfig, network: Network, backend: Backend, plan: _Plan, stopped: str, value: float, evaluations: int
+    config: StyleConfig, network: Network, backend: Backend, plan: Plan, stopped: str, value: float, evaluations: int
 ) -> dict[str, str]:
     """Return what must be written down to repeat a picture, as text."""
     settings = ", ".join(f"{key}={value}" for key, value in asdict(config).items())

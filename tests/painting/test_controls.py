@@ -21,7 +21,8 @@ from handstyle.painting.interchange import equivalent_weights
 from handstyle.painting.networks import backend_of
 from handstyle.painting.presets import PRESETS, adapt, preset
 from handstyle.painting.settings import read_settings, settings_toml
-from handstyle.painting.terms import MomentsTerm, Painting, build_terms
+from handstyle.painting.targets import Painting, build_terms
+from handstyle.painting.terms import MomentsTerm
 
 pytestmark = pytest.mark.smoke
 QUICK = {"size": 32, "iterations": 3}

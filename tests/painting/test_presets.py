@@ -17,7 +17,7 @@ from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.objective import Objective
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.presets import PRESETS, adapt, mismatches, preset
-from handstyle.painting.terms import Painting, build_terms
+from handstyle.painting.targets import Painting, build_terms
 
 torch = pytest.importorskip("torch", reason="PyTorch is the judge here: pip install --group golden")
 F = torch.nn.functional

@@ -8,7 +8,7 @@ import handstyle
 from handstyle.losses.style import Moments
 from handstyle.optimize.objective import StyleTerm
 from handstyle.painting import descent, inputs
-from handstyle.painting.terms import build_terms
+from handstyle.painting.targets import build_terms
 
 pytestmark = pytest.mark.smoke
 QUICK = handstyle.StyleConfig(size=32, iterations=4)

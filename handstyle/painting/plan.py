@@ -1,0 +1,116 @@
+"""What a run knows before its first evaluation: every picture and mask at its size, every scale, every target."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.image import resize
+from handstyle.foundations.picture_reading import Picture
+from handstyle.losses.regions import uncovered
+from handstyle.network.vgg import Network, summary
+from handstyle.optimize.objective import Term
+from handstyle.painting.config import StyleConfig
+from handstyle.painting.descent import iterations_at
+from handstyle.painting.inputs import colours_before, output_size, read_mask, scales, style_size
+from handstyle.painting.targets import Painting, build_terms
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is known before the first evaluation: every picture and mask at its largest, and the sizes of the scales."""
+
+    photograph: Picture
+    sources: list[Picture]
+    photograph_pixels: Array  # (H, W, 3), colours as they are
+    p: Array  # (H, W, 3), the photograph as it is painted
+    paintings: list[Array]  # (h, w, 3) each
+    masks: list[Array]  # (H, W) each
+    style_masks: list[Array | None]  # (h, w) each
+    sizes: list[Size]
+    style_sizes: list[list[Size]]  # of each scale, of each painting
+
+    def notes(self, network: Network, config: StyleConfig) -> list[str]:
+        """Return what reading decided or lost, and what is smaller than the network sees."""
+        notes = [f"{picture.source}: {note}" for picture in (self.photograph, *self.sources) for note in picture.notes]
+        if not config.style_weight and not config.means_weight:
+            return notes
+        deepest = max(
+            (row for row in summary(network, 64, 64) if row.name in config.style_layers),
+            default=None,
+            key=lambda row: row.receptive_field,
+        )
+        for source, size in zip(self.sources, self.style_sizes[-1], strict=True):
+            if deepest is not None and min(size) < deepest.receptive_field:
+                notes.append(
+                    f"{source.source}: used at {size[1]} x {size[0]} px, less than the {deepest.receptive_field} px "
+                    f"that {deepest.name} sees: its largest forms are those of the border"
+                )
+        return notes
+
+
+def planned_iterations(config: StyleConfig, picture: Picture) -> int:
+    """Return how many iterations a run will make at most, over all its scales."""
+    full = output_size(config, (picture.pixels.shape[0], picture.pixels.shape[1]), picture.source)
+    return sum(iterations_at(config, k) for k in range(len(scales(config, full))))
+
+
+def make_plan(config: StyleConfig, photograph: Picture, sources: list[Picture]) -> Plan:
+    """Bring every picture and mask to its largest size, change colours, and lay out the scales.
+
+    Raises
+    ------
+    HandstyleError
+        If a picture or mask cannot be used at one of the sizes.
+    """
+    full = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
+    sizes = scales(config, full)
+    style_sizes = [[style_size(config, source, size, full) for source in sources] for size in sizes]
+    pixels = resize(photograph.pixels, full)
+    masks = [read_mask(mask, full) for mask in config.mask]
+    given = config.style_mask or ("all",) * len(sources)
+    style_masks = [
+        None if mask == "all" else read_mask(mask, size) for mask, size in zip(given, style_sizes[-1], strict=True)
+    ]
+    regions = [masks[region - 1] if region else None for region in config.regions(len(sources))]
+    resized = [resize(source.pixels, size) for source, size in zip(sources, style_sizes[-1], strict=True)]
+    p, paintings = colours_before(config, pixels, resized, regions, style_masks)
+    return Plan(photograph, sources, pixels, p, paintings, masks, style_masks, sizes, style_sizes)
+
+
+def enlarged(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:
+    """Bring the picture of one scale to the next: (h, w, 3) -> (H, W, 3).
+
+    Where no region is, nothing but content at a deep layer would bring back what the small scale could not hold, so
+    there the photograph itself is put, at its new size.
+    """
+    larger = resize(p, size)
+    everywhere = 0 in config.regions(len(plan.paintings))
+    if p.shape[:2] == size or config.init != "content" or not plan.masks or everywhere:
+        return larger
+    free = np.clip(resize(uncovered(plan.masks), size), 0, 1)[..., None]
+    mixed: Array = (1 - free) * larger + free * resize(plan.p, size)
+    return mixed
+
+
+def terms_of_scale(config: StyleConfig, network: Network, plan: Plan, size: Size) -> list[Term]:
+    """Return the terms of one scale; see `build_terms`."""
+    n = len(plan.paintings)
+    blends = config.style_blend or (1.0,) * n
+    layers = [None if at == "all" else tuple(at.split(",")) for at in config.style_at or ("all",) * n]
+    paintings = []
+    for i, at in enumerate(plan.style_sizes[plan.sizes.index(size)]):
+        mask = plan.style_masks[i]
+        paintings.append(
+            Painting(
+                resize(plan.paintings[i], at),
+                None if mask is None else np.clip(resize(mask, at), 0, 1),
+                config.regions(n)[i],
+                blends[i],
+                layers[i],
+            )
+        )
+    masks = [np.clip(resize(mask, size), 0, 1) for mask in plan.masks]
+    return build_terms(network, config, resize(plan.p, size), paintings, masks)

@@ -1,0 +1,263 @@
+"""From a configuration to the terms of the objective: targets measured once, weights and normalisations applied."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from handstyle.foundations.backend import Array, namespace
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.image import preprocess_forward
+from handstyle.losses.distribution import covariance_loss, gaussian, mean_and_covariance, mean_loss, std_loss
+from handstyle.losses.distribution import wasserstein_loss as w2_loss
+from handstyle.losses.regions import carry_mask, check_carried, cysmith_mask
+from handstyle.losses.smoothness import range_penalty
+from handstyle.losses.style import Moments, moments_forward, style_loss
+from handstyle.network.vgg import Network, summary
+from handstyle.optimize.objective import ContentTerm, StyleTerm, Term, TotalVariationTerm
+from handstyle.painting.config import StyleConfig
+from handstyle.painting.networks import backend_of
+from handstyle.painting.normalisations import CONTENT, SMOOTHNESS, STYLE, Place, smoothness_factor
+from handstyle.painting.terms import LevelledTerm, Loss, MomentsTerm, PictureTerm
+
+
+@dataclass(frozen=True)
+class Painting:
+    """A painting as a source of style.
+
+    Parameters
+    ----------
+    pixels : (h, w, 3) array
+        At the size at which its style is measured.
+    mask : (h, w) array, optional
+        Where it is measured, 0 to 1.
+    region : int
+        The region it paints, counted from 1; 0 is the whole picture.
+    blend : float
+        Its share among the paintings of its region.
+    layers : tuple of str, optional
+        The style layers it serves; all by default.
+    """
+
+    pixels: Array
+    mask: Array | None = None
+    region: int = 0
+    blend: float = 1.0
+    layers: tuple[str, ...] | None = None
+
+
+def build_terms(
+    network: Network,
+    config: StyleConfig,
+    p: Array,
+    paintings: Sequence[Painting | Array],
+    masks: Sequence[Array] = (),
+) -> list[Term]:
+    """Measure the targets, once, and return the terms of the objective.
+
+    Parameters
+    ----------
+    network : Network
+        Ready to run.
+    config : StyleConfig
+        Layers, weights, statistics and normalisations; a term whose weight is 0 is left out.
+    p : (H, W, 3) array
+        The photograph at the size of the output.
+    paintings : sequence of Painting, or of (h, w, 3) arrays
+        At the size at which their style is measured.
+    masks : sequence of (H, W) arrays
+        The regions, at the size of `p`, 0 to 1.
+
+    Returns
+    -------
+    list of Term
+    """
+    sources = [one if isinstance(one, Painting) else Painting(one) for one in paintings]
+    terms: list[Term] = []
+    if (config.style_weight or config.means_weight) and config.style_layers:
+        for region in sorted({source.region for source in sources}):
+            mine = [source for source in sources if source.region == region]
+            mask = masks[region - 1] if region else None
+            # cysmith/neural-style-tf weighs each painting by its normalised weight and divides by their number besides.
+            share = sum(one.blend for one in mine) / sum(one.blend for one in sources) / len(sources)
+            share = share if config.mask_semantics == "cysmith" else 1.0
+            terms += _style_terms(network, config, p, mine, mask, share, f" region {region}" if region else "")
+    if config.content_weight and config.content_layers:
+        terms += _content_terms(network, config, p)
+    return terms + _picture_terms(config)
+
+
+def _content_terms(network: Network, config: StyleConfig, p: Array) -> list[Term]:
+    features, _ = network.forward(_enter(network, p), config.content_layers)
+    terms: list[Term] = []
+    for tap, share in zip(
+        config.content_layers, _shares(config.content_layer_weights, config.content_layers), strict=True
+    ):
+        if not share:
+            continue
+        factor, target = CONTENT[config.content_normalisation], features[tap]
+        place = Place(target.shape[2], target.shape[0] * target.shape[1], p.shape[0] * p.shape[1])
+        scale = None if factor is None else factor(place)
+        weight = config.content_weight * share
+        if config.levelled:  # the published gradient is that of half the sum
+            terms.append(LevelledTerm(ContentTerm(tap, target, 1.0, 0.5), weight))
+        else:
+            terms.append(ContentTerm(tap, target, weight, scale))
+    return terms
+
+
+def _style_terms(
+    network: Network,
+    config: StyleConfig,
+    p: Array,
+    paintings: Sequence[Painting],
+    mask: Array | None,
+    share: float,
+    suffix: str,
+) -> list[Term]:
+    taps, shapes = config.style_layers, {row.name: row.shape for row in summary(network, p.shape[0], p.shape[1])}
+    cysmith = config.mask_semantics == "cysmith" and mask is not None
+    if cysmith:
+        assert mask is not None
+        carried = {tap: cysmith_mask(mask, shapes[tap][:2]) ** 2 for tap in taps}
+    elif mask is not None:
+        carried = carry_mask(network.layers, mask, taps, config.mask_rule, config.hard_masks)
+        check_carried(carried, f"the region{suffix.removeprefix(' region')}", config.mask_rule)
+    else:
+        carried = {}
+    measured = [_painting_moments(network, config, one, carried if cysmith else None) for one in paintings]
+    # A region's share keeps its pixels' pull as strong as in a whole picture.
+    area = share if mask is None or cysmith else float(mask.mean())
+    backend, terms = backend_of(network), []
+    for tap, layer_share in zip(taps, _shares(config.style_layer_weights, taps), strict=True):
+        here = [(one.blend, moments[tap]) for one, moments in zip(paintings, measured, strict=True) if tap in moments]
+        total = sum(blend for blend, _ in here)
+        if not here or not layer_share or not total:
+            continue
+        targets = [(blend / total, moments.scaled(1 / moments.count)) for blend, moments in here]
+        if config.blend == "targets" and len(targets) > 1:
+            blended = targets[0][1].scaled(targets[0][0])
+            for part, target in targets[1:]:
+                blended = blended + target.scaled(part)
+            targets = [(1.0, blended)]
+        height, width, channels = shapes[tap]
+        place = Place(channels, height * width, p.shape[0] * p.shape[1])
+        layer_mask = backend.asarray(carried[tap], dtype=network.dtype) if tap in carried else None
+        count = float(height * width) if cysmith else None
+        terms += _terms_at(config, tap, place, targets, layer_mask, layer_share * area, f"style {tap}{suffix}", count)
+    return terms
+
+
+def _terms_at(
+    config: StyleConfig,
+    tap: str,
+    place: Place,
+    targets: list[tuple[float, Moments]],
+    mask: Array | None,
+    share: float,
+    name: str,
+    count: float | None,
+) -> list[Term]:
+    terms: list[Term] = []
+    factor = STYLE[config.style_normalisation]
+    scale = None if factor is None else factor(place)
+    weight = config.style_weight * share
+    if config.levelled:
+        losses = tuple((part, _raw_gram(target, place.channels)) for part, target in targets)
+        terms += [
+            LevelledTerm(MomentsTerm(tap, ((1.0, loss),), 1.0, mask, _numbered(name, i, len(losses))), weight * part)
+            for i, (part, loss) in enumerate(losses)
+        ]
+    elif weight and config.style_statistic == "gram" and len(targets) == 1 and count is None:
+        terms.append(StyleTerm(tap, targets[0][1], weight, scale, mask, name))
+    elif weight:
+        losses = tuple((part, _statistic(config.style_statistic, target, scale)) for part, target in targets)
+        terms.append(MomentsTerm(tap, losses, weight, mask, name, count))
+    if config.means_weight:
+        relative = factor is None
+        losses = tuple(pair for part, target in targets for pair in _means(part, target, place.channels, relative))
+        terms.append(MomentsTerm(tap, losses, config.means_weight * share, mask, name.replace("style", "means", 1)))
+    return terms
+
+
+def _numbered(name: str, i: int, n: int) -> str:
+    return name if n == 1 else f"{name} painting {i + 1}"
+
+
+def _statistic(statistic: str, target: Moments, scale: float | None) -> Loss:
+    if statistic == "gram":
+        return lambda moments: style_loss(moments, target, scale)
+    mean, covariance = mean_and_covariance(target)
+    if statistic == "covariance":
+        size = float((covariance * covariance).sum())
+        fixed = scale if scale is not None else _inverse(size)
+        return lambda moments: covariance_loss(moments, target, fixed)
+    size = float(mean @ mean) + float(covariance.trace())
+    normal = gaussian(target, 1e-4 if scale is not None else 1e-6 * size / len(mean))
+    fixed = scale if scale is not None else _inverse(size)
+    return lambda moments: w2_loss(moments, normal, fixed)
+
+
+def _means(part: float, target: Moments, channels: int, relative: bool) -> list[tuple[float, Loss]]:
+    mean, covariance = mean_and_covariance(target)
+    a = _inverse(float(mean @ mean)) if relative else 1 / channels
+    b = _inverse(float(covariance.trace())) if relative else 1 / channels
+    return [(part, lambda m: mean_loss(m, target, a)), (part, lambda m: std_loss(m, target, b))]
+
+
+def _inverse(size: float) -> float:
+    if not size > 0:
+        raise HandstyleError("style: the target's features are zero everywhere: choose another layer or picture")
+    return 1 / size
+
+
+def _raw_gram(target: Moments, channels: int) -> Loss:
+    # crowsonkb/style_transfer eval_s_grad: value ½ ‖D‖², gradient D F with D = (G − A) / C; its scale is levelled away.
+    def loss(moments: Moments) -> tuple[float, Moments]:
+        difference = (moments.outer / moments.count - target.outer / target.count) / channels
+        value = 0.5 * float((difference * difference).sum())
+        return value, Moments(0.0, namespace(difference).zeros_like(moments.sums), difference / 2)
+
+    return loss
+
+
+def _picture_terms(config: StyleConfig) -> list[Term]:
+    terms: list[Term] = []
+    if config.tv_weight and config.tv == "mean-square" and config.tv_white == 255 and not config.levelled:
+        terms.append(TotalVariationTerm(config.tv_weight))
+    elif config.tv_weight:
+        form = SMOOTHNESS[config.tv]
+        weight = config.tv_weight * smoothness_factor(config.tv, config.tv_white)
+        # Where gradients are levelled, crowsonkb/style_transfer adds to them those of functions of p / 127.5 with
+        # respect to that argument, which are 127.5 times those at p.
+        stretch = 255 / config.tv_white if config.levelled else 1.0
+        terms.append(PictureTerm(form.variation, weight, "total variation", form.in_value, stretch))
+    if config.range_weight:
+        terms.append(PictureTerm(range_penalty, config.range_weight, "range", True, 127.5 if config.levelled else 1.0))
+    return terms
+
+
+def _painting_moments(
+    network: Network, config: StyleConfig, painting: Painting, cysmith: dict[str, Array] | None
+) -> dict[str, Moments]:
+    taps = tuple(tap for tap in config.style_layers if painting.layers is None or tap in painting.layers)
+    features, _ = network.forward(_enter(network, painting.pixels), taps)
+    backend, masks = backend_of(network), {}
+    if cysmith is not None:
+        masks = cysmith
+    elif painting.mask is not None:
+        masks = carry_mask(network.layers, painting.mask, taps, config.mask_rule, config.hard_masks)
+        check_carried(masks, "the painting's region", config.mask_rule)
+    moments = {}
+    for tap in taps:
+        weight = backend.asarray(masks[tap], dtype=network.dtype) if masks else None
+        moments[tap] = moments_forward(features[tap], weight)
+        if cysmith is not None:
+            moments[tap] = replace(moments[tap], count=float(features[tap].shape[0] * features[tap].shape[1]))
+    return moments
+
+
+def _shares(weights: tuple[float, ...], layers: tuple[str, ...]) -> tuple[float, ...]:
+    return weights or (1.0,) * len(layers)
+
+
+def _enter(network: Network, p: Array) -> Array:  # host (H, W, 3) -> device (H, W, 3) in the network's convention
+    return preprocess_forward(backend_of(network).asarray(p, dtype=network.dtype), network.convention)
