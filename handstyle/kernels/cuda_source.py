@@ -45,8 +45,8 @@ def source(file: str, dtype: DTypeLike = np.float32, tile: int = 4) -> str:
         A name in ``cuda/``, without its suffix.
     dtype : dtype
         float32 or float64: what ``REAL`` stands for.
-    tile : {2, 4, 6}
-        Outputs of a Winograd tile, a side.
+    tile : {2, 4}
+        Outputs of a Winograd tile, a side. Six would ask for more shared memory than a block has, in float64.
 
     Returns
     -------

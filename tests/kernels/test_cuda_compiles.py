@@ -46,9 +46,9 @@ def test_it_compiles_without_a_warning_and_keeps_in_registers(file, dtype, arch,
 
 
 @with_nvcc
-@pytest.mark.parametrize("tile", [2, 6])
-def test_other_tiles_compile(tile, tmp_path):
-    done = compiled(tmp_path, source("winograd", "float32", tile), "sm_90")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_smaller_tile_compiles(dtype, tmp_path):
+    done = compiled(tmp_path, source("winograd", dtype, 2), "sm_90")
     assert done.returncode == 0, done.stderr
 
 
