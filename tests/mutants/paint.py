@@ -1,0 +1,140 @@
+"""Paint with every mutant: what the last column of `table.py` was read from.
+
+    HANDSTYLE_TEST_DATA=... python tests/mutants/paint.py OUT [NAME ...]
+
+writes a picture a mutant to the folder OUT and prints the loss that the genuine code finds at it. Weights, photograph
+and painting are those of the test data. Ten minutes on one core for all of them.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from mutants.harness import GENUINE
+from mutants.table import MUTANTS
+
+from handstyle.foundations.backend import Array, choose_backend
+from handstyle.foundations.image import fit_long_side
+from handstyle.foundations.picture_reading import read_picture
+from handstyle.foundations.picture_writing import write_picture
+from handstyle.network import convolution, sequence
+from handstyle.network.pooling import max_pool_forward
+from handstyle.network.vgg import Network, build_network
+from handstyle.network.weights import read_weights
+from handstyle.optimize import objective as objective_module
+from handstyle.optimize.lbfgsb import minimize_lbfgsb
+from handstyle.optimize.objective import ContentTerm, Objective, StyleTerm, TotalVariationTerm
+
+SIZE, ITERATIONS = 80, 30
+STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+# The subjects that only training, or only float32 on large pictures, would show.
+NOT_PAINTED = {"conv3x3_weight_gradient", "conv3x3_bias_gradient", "moments_forward"}
+
+
+def replacements(subject: str, function: Callable[..., Any]) -> Iterator[tuple[Any, str, Any]]:
+    """Yield where the package must be patched for `function` to take the place of `subject`."""
+    if subject == "pad_backward":
+        genuine = GENUINE[subject]
+        yield convolution, subject, lambda d, mode: function(d, mode) if mode == "reflect" else genuine(d, mode)
+    elif subject == "conv3x3_backward":  # channels_not_transposed fits square kernels only
+        genuine = GENUINE[subject]
+        yield (
+            sequence,
+            subject,
+            lambda dy, cache: (
+                function(dy, cache)
+                if cache[0].shape[2] == cache[0].shape[3] or not fussy(function)
+                else genuine(dy, cache)
+            ),
+        )
+    elif subject == "relu":
+        yield sequence, "relu_forward", lambda x: (np.maximum(x, 0), x)
+        yield sequence, "relu_backward", function
+    elif subject == "max_pool":
+        yield sequence, "max_pool_forward", lambda x, rounding: (max_pool_forward(x, rounding)[0], x)
+        yield sequence, "max_pool_backward", lambda dy, x: grown(function(dy, x), x)
+    elif subject in ("conv3x3_forward", "average_pool_backward", "sequence_backward", "sequence_forward"):
+        yield sequence, subject, function
+    elif subject == "objective's weights":
+        yield objective_module, "_weighted_gradient", function
+    elif subject != "objective":
+        yield objective_module, subject, function
+
+
+def fussy(function: Callable[..., Any]) -> bool:
+    return function.__name__ == "channels_not_transposed"
+
+
+def grown(dx: Array, x: Array) -> Array:
+    """Return `dx` with the odd row and column that a mutant left out."""
+    whole = np.zeros_like(x)
+    whole[: dx.shape[0], : dx.shape[1]] = dx
+    return whole
+
+
+def make_objective(network: Network, photograph: Array, painting: Array, variation: float) -> Objective:
+    """Return the default objective, its targets measured by what is in the package at the moment."""
+
+    def features(p: Array) -> dict[str, Array]:
+        x = objective_module.preprocess_forward(p.astype(np.float32), network.convention)
+        return network.forward(x, [*STYLE, "relu4_2"])[0]
+
+    style, content = features(painting), features(photograph)
+    terms = [StyleTerm(tap, objective_module.moments_forward(style[tap]), 10.0) for tap in STYLE]
+    terms += [ContentTerm("relu4_2", content["relu4_2"]), TotalVariationTerm(variation)]
+    return Objective(network, terms, photograph.shape, choose_backend("numpy"))
+
+
+def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, Array], weights: Any) -> tuple[Array, str]:
+    """Return the picture painted with `function` in the place of `subject`, and what became of the run."""
+    pooling, rounding = ("average", "up") if subject == "average_pool_backward" else ("max", "down")
+    padding = "reflect" if subject == "pad_backward" else "zero"
+    network = build_network(weights, pooling, padding, rounding)
+    variation = 1e-2 if subject == "total_variation" or "variation" in function.__name__ else 1e-5
+    with ExitStack() as patched:
+        for module, name, replacement in replacements(subject, function):
+            patched.enter_context(patch.object(module, name, replacement))
+        judged = make_objective(network, *pictures, variation)
+        evaluate: Any = judged
+        if subject == "objective":
+
+            def evaluate(v: Array) -> tuple[float, Array]:
+                value, gradient = function(judged, v)
+                evaluate.ledger = judged.ledger
+                return value, gradient
+
+        outcome = minimize_lbfgsb(evaluate, pictures[0].ravel(), ITERATIONS)
+    genuine = make_objective(network, *pictures, variation)(outcome.v)[0]
+    words = f"{outcome.value:7.3f}, genuinely {genuine:7.3f}, in {outcome.evaluations} evaluations; {outcome.stopped}"
+    return outcome.v.reshape(pictures[0].shape), words
+
+
+def main() -> None:
+    """Paint the genuine picture and those of the mutants."""
+    folder, names = Path(sys.argv[1]), sys.argv[2:]
+    data = Path(os.environ["HANDSTYLE_TEST_DATA"])
+    weights = read_weights(next((data / "weights").glob("*.h5")))
+    pictures = tuple(
+        fit_long_side(np.asarray(read_picture(data / "images" / name).pixels, np.float64), SIZE)
+        for name in ("tubingen.jpg", "starry_night.jpg")
+    )
+    subjects = ("conv3x3_backward", "pad_backward", "average_pool_backward", "total_variation")
+    runs = [(f"genuine {subject}", subject, GENUINE[subject]) for subject in subjects]
+    runs += [(m.function.__name__, m.subject, m.function) for m in MUTANTS if m.subject not in NOT_PAINTED]
+    for name, subject, function in runs:
+        if not names or name in names:
+            picture, words = paint(subject, function, pictures, weights)
+            write_picture(folder / f"{name.replace(' ', '_')}.png", np.clip(picture, 0, 255), overwrite=True)
+            print(f"{name:40} {words}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
