@@ -255,11 +255,18 @@ def commands() -> list[tuple[str, ...]]:
     return found
 
 
-def plain_bars(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Escape ``|`` outside literals: docstrings write absolute values, reStructuredText would read a substitution."""
-    for k, line in enumerate(lines):
+def plain_docstring(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Read docstrings as they are meant where reStructuredText would stumble.
+
+    A ``|`` is an absolute value, not a substitution. A literal, a gap and an explanation are a term and its definition.
+    """
+    read = []
+    for line in lines:
         pieces = re.split(r"(``.*?``|`.*?`)", line)
-        lines[k] = "".join(piece if n % 2 else piece.replace("|", "\\|") for n, piece in enumerate(pieces))
+        line = "".join(piece if n % 2 else piece.replace("|", "\\|") for n, piece in enumerate(pieces))
+        term = re.match(r"(``\S+``)( {2,})(\S.*)", line)
+        read += [term[1], " " * term.start(3) + term[3]] if term else [line]
+    lines[:] = read
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -268,6 +275,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("literalinclude", Quoted, override=True)
     for step in (draw_figures, reference_pages, command_line_page):
         app.connect("builder-inited", step, priority=100)
-    app.connect("autodoc-process-docstring", plain_bars)
+    app.connect("autodoc-process-docstring", plain_docstring)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
