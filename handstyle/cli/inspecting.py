@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.table import Table
 
-from handstyle.cli.options import Flat, NetworkConfig, Precision, out
+from handstyle.cli.options import Flat, NetworkConfig, Precision, mebibytes, out
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import summary
 from handstyle.painting.interchange import equivalent_weights
@@ -125,8 +125,3 @@ def preset_info(name: str, other: str, size: int, network: NetworkConfig) -> int
     if chosen.weights != target.weights or chosen.input != target.input:
         out.print("the two feed their networks differently: the weights are equivalent at equal features")
     return 0
-
-
-def mebibytes(n: int) -> str:
-    """Return a number of bytes in MiB, in words."""
-    return f"{n / 2**20:,.1f} MiB"

@@ -8,6 +8,8 @@ from cyclopts import App, ArgumentCollection, Parameter
 from cyclopts.config import Dict as FromDict
 from rich.console import Console
 
+from handstyle.foundations.backend import choose_backend
+from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Network
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.networks import EMBEDDED, load_network
@@ -19,7 +21,7 @@ out, err = Console(), Console(stderr=True)
 
 Flat = Parameter(name="*")  # a dataclass whose fields are flags of the command
 Output = Annotated[Path, Parameter(name=["--output", "-o"])]
-Precision = Literal["float32", "float64"]
+Precision = Literal["float32", "tf32", "float64"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,12 @@ class NetworkConfig:
 
     def load(self, precision: str) -> Network:
         """Return the network, ready to run in a precision."""
-        loaded = load_network(self.weights, backend=self.backend, dtype=precision, kernels=self.kernels)
+        kernels = self.kernels
+        if precision == "tf32":
+            if choose_backend(self.backend).name != "cupy" or kernels != "auto":
+                raise HandstyleError("--precision tf32: TF32 is a GPU's own products, with --kernels auto; use float32")
+            precision, kernels = "float32", "cuda-tf32"
+        loaded = load_network(self.weights, backend=self.backend, dtype=precision, kernels=kernels)
         return rebuild(loaded, self.pooling, self.padding, self.rounding)
 
 
@@ -68,7 +75,7 @@ class RunConfig:
     write_config : bool
         Print the settings as TOML, and paint nothing.
     precision : str
-        float32, or float64, which is for checks.
+        float32; tf32, a GPU's products of 10 bits; or float64, which is for checks.
     save_every : int
         Also write OUTPUT_at_iteration_K for every K-th iteration, as the classic script does; 0 for none.
     overwrite : bool
@@ -115,3 +122,8 @@ def fill_from_preset_and_file(_: App, commands: tuple[str, ...], arguments: Argu
         name = named["--preset"].tokens[-1].value
         chosen = preset_settings(find_preset(name))
         FromDict(chosen, source=f"preset {name}", use_commands_as_keys=False)(_, commands, arguments)
+
+
+def mebibytes(n: int) -> str:
+    """Return a number of bytes in MiB, in words."""
+    return f"{n / 2**20:,.1f} MiB"

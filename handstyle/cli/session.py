@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as ProgressBar
 from rich.text import Text
 
-from handstyle.cli.options import NetworkConfig, RunConfig, err, out
+from handstyle.cli.options import NetworkConfig, RunConfig, err, mebibytes, out
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
@@ -58,6 +58,12 @@ def paint(
     check_outputs(output, config, save_every, overwrite, photograph)
     backend = backend_of(loaded)
     out.print(f"network {described(network.weights)}, kernels {loaded.engine.name}, {backend.name} on {backend.device}")
+    if backend.name == "cupy" and config.optimizer == "lbfgsb":
+        height, width = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
+        moved = mebibytes(2 * 8 * 3 * height * width)  # the picture there and the gradient back, in float64
+        out.print(
+            f"SciPy's L-BFGS-B keeps its vectors on the host: --optimizer lbfgs saves moving {moved} an evaluation"
+        )
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
