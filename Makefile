@@ -1,5 +1,6 @@
 # make demo    sets everything up and paints a picture
 # make test    sets everything up and passes the tests
+# make book    sets everything up and builds the book into docs/_build/html
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -7,7 +8,7 @@ BIN = $(VENV)/bin
 HANDSTYLE_TEST_DATA ?= $(abspath $(wildcard ../shared))
 export HANDSTYLE_TEST_DATA
 
-.PHONY: demo test lint types smoke clean
+.PHONY: demo test lint types smoke book clean
 
 demo: $(VENV)/installed
 	$(BIN)/handstyle demo
@@ -21,6 +22,10 @@ lint: $(VENV)/linted
 
 types: $(VENV)/linted
 	$(BIN)/mypy
+
+book: $(VENV)/booked
+	$(BIN)/sphinx-build -W -n --keep-going -q -b html docs docs/_build/html
+	@echo "the book is in docs/_build/html/index.html"
 
 # The wheel as a stranger gets it: installed in an environment of its own, tested from outside the checkout.
 smoke: $(VENV)/tested
@@ -44,6 +49,10 @@ $(VENV)/tested: $(VENV)/installed
 
 $(VENV)/linted: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --group lint
+	touch $@
+
+$(VENV)/booked: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --group docs
 	touch $@
 
 clean:
