@@ -7,22 +7,20 @@ from matplotlib import pyplot as plt
 
 import handstyle
 from fig.common import command, network, painting, photograph, save, show
+from handstyle.painting.calibration import suit
 from handstyle.painting.presets import PRESETS, adapt
-
-NORMALISED = "gatys-norm"  # its weights are for a network whose mean activations are 1
 
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, iterations = (128, 40) if quick else (384, 300)
+    width, iterations = (96, 40) if quick else (384, 300)
     photo, art = photograph(width * 3 // 4, width), painting(width, width)
     net = network("float32")
-    names = [name for name in PRESETS if name != NORMALISED]
-    figure, axes = plt.subplots(4, 5, figsize=(11, 7.4), layout="constrained")
+    figure, axes = plt.subplots(3, 7, figsize=(13, 4.9), layout="constrained")
     panels = axes.ravel()
     show(panels[0], photo, "the photograph")
     show(panels[1], art, "the painting")
-    for panel, name in zip(panels[2:], names, strict=True):
+    for panel, name in zip(panels[2:], PRESETS, strict=True):
         chosen = PRESETS[name].config
         if any(tap not in net.names for tap in chosen.content_layers):
             chosen = replace(chosen, content_layers=("relu4_2",))  # the small network ends at conv5_1
@@ -36,7 +34,8 @@ def main(out, quick=True):
             iterations_by_scale=(),
             evaluations=0,
         )
-        result = handstyle.stylize(photo, art, network=adapt(net, PRESETS[name.removesuffix(" *")]), config=config)
+        ready, _ = suit(adapt(net, PRESETS[name.removesuffix(" *")]), PRESETS[name.removesuffix(" *")].features)
+        result = handstyle.stylize(photo, art, network=ready, config=config)
         show(panel, np.asarray(result.array), name)
     save(figure, out)
 
