@@ -61,6 +61,7 @@ SECTIONS = {
     ],
     "painting.transfer": [
         "painting.networks",
+        "painting.calibration",
         "painting.terms",
         "painting.targets",
         "painting.inputs",

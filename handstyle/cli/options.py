@@ -11,6 +11,7 @@ from rich.console import Console
 from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Network
+from handstyle.painting.calibration import suit
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.networks import EMBEDDED, load_network
 from handstyle.painting.presets import feed, mismatches, rebuild
@@ -95,8 +96,11 @@ class RunConfig:
         if not self.preset:
             return loaded
         chosen = find_preset(self.preset)
-        for note in (*mismatches(loaded, chosen), *chosen.notes):
-            out.print(f"preset {self.preset}: {note}")
+        notes = [*mismatches(loaded, chosen), *chosen.notes]
+        loaded, done = suit(loaded, chosen.features)
+        for note in (*notes, done):
+            if note:
+                out.print(f"preset {self.preset}: {note}")
         return feed(loaded, chosen)
 
     def settings(self, config: StyleConfig, network: NetworkConfig) -> str:

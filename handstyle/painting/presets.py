@@ -35,6 +35,8 @@ class Preset:
         See `build_network`; the padding ``first-replicate`` is for the first convolution alone.
     input : Convention, optional
         What the system feeds the network, where that is not the convention of the weights.
+    features : str
+        Of what size its weights expect features: vgg19, unit (a mean activation of 1), or empty for any.
     notes : tuple of str
         Where this preset departs from the system, or the system from itself.
     """
@@ -47,6 +49,7 @@ class Preset:
     padding: str = "zero"
     rounding: str = "down"
     input: Convention | None = None
+    features: str = "vgg19"
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -160,7 +163,7 @@ _KERAS_NOTES = (
 
 PRESETS: dict[str, Preset] = {
     # Our own: relative losses, the photograph as start, a pyramid (chosen by looking).
-    "handstyle": Preset("this package", {"smallest": 128, "scale_factor": 2.0}),
+    "handstyle": Preset("this package", {"smallest": 128, "scale_factor": 2.0}, features=""),
     "keras-2016-theano": Preset(
         "keras examples/neural_style_transfer.py, January to July 2016 (jcavalieri8619/keras@4e57cf3)",
         # img_width = img_height = 400; x = np.random.uniform(0, 255, ...)
@@ -222,9 +225,7 @@ PRESETS: dict[str, Preset] = {
             "iterations": 500,  # not in the paper; the authors' later code has 500
         },
         pooling="average",
-        notes=(
-            "the paper's network has each filter's mean activation rescaled to 1; with others lower --content-weight",
-        ),
+        features="unit",  # §2: each filter's mean activation is 1; here each layer's
     ),
     "gatys-code": Preset(
         "leongatys/NeuralImageSynthesis BasicStyleTransfer.ipynb, LossLayers.lua; leongatys/PytorchNeuralStyleTransfer",
@@ -261,9 +262,7 @@ PRESETS: dict[str, Preset] = {
             "optimizer": "lbfgs-fixed",
             "memory": 100,
         },
-        notes=(
-            "for weights rescaled to a mean activation of 1 (vgg_normalised.caffemodel); with others it is all style",
-        ),
+        features="unit",  # vgg_normalised.caffemodel
     ),
     "neural-style": Preset(
         "jcjohnson/neural-style neural_style.lua @07c4b82",
@@ -333,6 +332,7 @@ PRESETS: dict[str, Preset] = {
             "clamp": True,
         },
         weights="torchvision",
+        features="",
         padding="first-replicate",
         notes=("square roots of covariances are exact, where the system takes 12 Newton-Schulz steps",),
     ),
@@ -474,6 +474,7 @@ PRESETS: dict[str, Preset] = {
             "iterations": 300,  # num_steps
         },
         weights="torchvision",
+        features="",
         notes=("the first step is 1 in grey levels, not in 255ths; later steps are the same",),
     ),
     "spst": Preset(
