@@ -60,14 +60,18 @@ def provenance_of(settings: Settings, teacher: dict[str, str]) -> dict[str, str]
     """Return what the file must say about itself; the measured errors are added by `evaluate`."""
     widths = ", ".join(map(str, settings.widths.values()))
     drawn = f"drawn by weights_tools.distill.pictures, in part from scikit-image's photographs, {settings.size} px"
+    training = f"closed form on {settings.pictures} pictures and {settings.paintings} practice paintings"
+    if settings.steps:
+        training += (
+            f", then {settings.steps} steps of Adam at {settings.learns_from} and deeper, {settings.batch} pictures a "
+            f"step, a new one every {settings.fresh} steps"
+        )
     return {
         "network": f"vgg19 slim, conv1_1 to conv5_1, widths {widths}",
-        "source": "distilled from VGG-19 (Simonyan and Zisserman 2015; Oxford VGG, CC BY 4.0): pruned, retrained",
+        "source": "distilled from VGG-19 (Simonyan and Zisserman 2015; Oxford VGG, CC BY 4.0): pruned, refitted",
         "licence": "CC BY 4.0",
         "source_sha256": teacher.get("sha256", "unknown"),
-        "training": f"closed form on {settings.pictures} pictures and {settings.paintings} practice paintings, then "
-        f"{settings.steps} steps of Adam at {settings.learns_from} and deeper, {settings.batch} pictures a step, a new "
-        f"one every {settings.fresh} steps; {drawn}; seed {settings.seed}",
+        "training": f"{training}; {drawn}; seed {settings.seed}",
         "steps": str(settings.steps),
     }
 
