@@ -42,7 +42,7 @@ SECTIONS = {
     ],
     "kernels.cost": ["kernels.grid", "kernels.cost"],
     "kernels.winograd": ["kernels.toom_cook", "kernels.winograd"],
-    "kernels.fused": ["kernels.fused", "kernels.engine", "kernels.forecast"],
+    "kernels.fused": ["kernels.fused", "kernels.engine", "kernels.forecast", "kernels.bench"],
     "kernels.cuda": [
         "kernels.cuda_arguments",
         "kernels.cuda_source",
