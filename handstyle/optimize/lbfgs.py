@@ -199,12 +199,16 @@ def _iterate(run: _Run, rate: float | None) -> bool:
     d, slope = run.history.direction()
     d = run.free(d, run.v, run.g)
     first = not run.history.order
+    unit = math.sqrt(run.v.size / run.history.table[0, 0])  # the step along -g that moves a pixel by one grey level
     if rate is not None:
         t = rate * min(1.0, 1 / float(abs(run.g).sum())) if not run.watch.trace else rate
+        if (
+            first and run.watch.trace
+        ):  # in float32 the first step may round to none and leave no pair: not g itself then
+            t = rate * unit
         run.trial(d, t)
         run.move()
         return True
-    unit = math.sqrt(run.v.size / run.history.table[0, 0])  # the step along -g that moves a pixel by one grey level
     if slope < 0 and run.descend(d, slope, unit if first else 1.0):
         return True
     if first:

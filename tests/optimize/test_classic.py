@@ -5,6 +5,7 @@ import pytest
 from scipy.optimize import fmin_l_bfgs_b
 
 from handstyle.optimize.classic import minimize_descent, minimize_rounds
+from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 
 
@@ -67,3 +68,21 @@ def test_the_callback_ends_it() -> None:
 
     assert minimize_rounds(Valley(), START, 9, callback=stop).stopped == "stopped by the callback"
     assert minimize_descent(Valley(), START, 9, lambda _: 1e-6, callback=stop).stopped == "stopped by the callback"
+
+
+def test_a_first_step_lost_to_rounding_is_not_followed_by_a_leap() -> None:
+    # In float32 the published first step, 1/‖g‖₁ times the gradient, can be less than the last digit of every value:
+    # no pair is kept, and a step of the gradient itself, here 1e9 long, would end the run in overflow.
+    class Steep:
+        ledger: dict[str, float] = {}
+
+        def __call__(self, v: np.ndarray) -> tuple[float, np.ndarray]:
+            g = (1e6 * (v.astype(np.float64) - 1.0)).astype(np.float32)
+            value = 0.5e6 * float(((v.astype(np.float64) - 1.0) ** 2).sum())
+            self.ledger = {"steep": value}
+            return value, g
+
+    start = np.full(50_000, 1000.0, np.float32)
+    outcome = minimize_lbfgs(Steep(), start, 8, rate=1.0)
+    assert [row.value for row in outcome.trace][-1] < 1e-3 * outcome.trace[0].value
+    assert max(row.value for row in outcome.trace) <= 1.01 * outcome.trace[0].value
