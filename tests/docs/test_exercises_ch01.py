@@ -17,7 +17,7 @@ def test_two_pixels_are_the_example_by_hand(mine):
 def test_two_pixels_value_and_gradient_match(mine):
     p = np.array([3.0, 29.0])
     report = check_projection(lambda p: mine.two_pixels(p)[0], mine.two_pixels(p)[1], p)
-    assert report, report
+    assert report, str(report)
 
 
 def test_shares_are_parts_of_one(mine):

@@ -29,7 +29,7 @@ def test_strided_backward_is_the_adjoint(mine, rng, shape):
     w, zero, x = rng.normal(size=(3, 3, 3, 4)), np.zeros(4), np.zeros(shape)
     _, cache = mine.strided_forward(x, w, zero)
     report = check_adjoint(lambda u: mine.strided_forward(u, w, zero)[0], lambda v: mine.strided_backward(v, cache), x)
-    assert report, report
+    assert report, str(report)
 
 
 def test_weight_gradient_agrees_with_differences(mine, rng):
@@ -37,4 +37,4 @@ def test_weight_gradient_agrees_with_differences(mine, rng):
     target = rng.normal(size=(5, 7, 4))
     dw = mine.weight_gradient(conv3x3_forward(x, w, b)[0] - target, x)
     report = check_projection(lambda w: 0.5 * float(((conv3x3_forward(x, w, b)[0] - target) ** 2).sum()), dw, w)
-    assert report, report
+    assert report, str(report)

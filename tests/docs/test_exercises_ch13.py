@@ -18,7 +18,7 @@ def test_covariance_backward_agrees_with_differences(mine, rng):
     f, B = rng.normal(size=(4, 5, 3)) + 2, rng.normal(size=(3, 3))
     df = mine.covariance_backward(B, mine.covariance_forward(f)[1])
     report = check_projection(lambda f: float((mine.covariance_forward(f)[0] * B).sum()), df, f)
-    assert report, report
+    assert report, str(report)
 
 
 def test_gram_distance_by_pairs(mine, rng):
