@@ -131,14 +131,15 @@ def contact_sheet(
         if pictures:
             row = [read_picture(name, pictures, max(row[0].shape)) for name in (content, style)] + row
         rows.append(row)
-    size, bar = max(max(p.shape) for p in rows[0]), 18
-    sheet = Image.new("RGB", (len(columns) * size, len(rows) * (size + bar)), "white")
-    draw = ImageDraw.Draw(sheet)
-    for i, (pair, row) in enumerate(zip(pairs, rows, strict=True)):
+    width, bar = max(p.shape[1] for row in rows for p in row), 18
+    heights = [bar + max(p.shape[0] for p in row) for row in rows]
+    sheet = Image.new("RGB", (len(columns) * width, sum(heights)), "white")
+    draw, top = ImageDraw.Draw(sheet), 0
+    for pair, row, height in zip(pairs, rows, heights, strict=True):
         for j, (column, p) in enumerate(zip(columns, row, strict=True)):
-            draw.text((j * size + 4, i * (size + bar) + 3), f"{column}: {' + '.join(pair)}", fill="black")
-            image = Image.fromarray((p.clip(0, 255) + 0.5).astype(np.uint8))
-            sheet.paste(image, (j * size, i * (size + bar) + bar))
+            draw.text((j * width + 4, top + 3), f"{column}: {' + '.join(pair)}", fill="black")
+            sheet.paste(Image.fromarray((p.clip(0, 255) + 0.5).astype(np.uint8)), (j * width, top + bar))
+        top += height
     return sheet
 
 
