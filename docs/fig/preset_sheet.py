@@ -28,6 +28,8 @@ def main(out, quick=True):
         if any(tap not in net.names for tap in chosen.content_layers):
             chosen = replace(chosen, content_layers=("relu4_2",))  # the small network ends at conv5_1
             name += " *"
+        if chosen.optimizer == "lbfgs-fixed" and "lbfgs" in PRESETS[name.removesuffix(" *")].optimisers:
+            chosen = replace(chosen, optimizer="lbfgs")  # fixed steps may diverge on so small a picture
         config = replace(
             chosen,
             size=width,
