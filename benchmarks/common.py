@@ -63,8 +63,10 @@ def picture(name: str, size: int) -> Array:  # -> (size, size, 3) float32, 0 to 
 
 def targets(network: Network, size: int) -> tuple[Array, dict[str, Moments]]:
     """Return the content target and the style targets, of photograph and painting at the same size."""
-    photograph = preprocess_forward(picture("tubingen.jpg", size), network.convention)
-    painting = preprocess_forward(picture("starry_night.jpg", size), network.convention)
+    photograph, painting = (
+        preprocess_forward(picture(name, size).astype(network.dtype), network.convention)
+        for name in ("tubingen.jpg", "starry_night.jpg")
+    )
     content = network.forward(photograph, (CONTENT,))[0][CONTENT]
     features, _ = network.forward(painting, STYLE)
     return np.array(content), {tap: moments_forward(features.pop(tap)) for tap in STYLE}

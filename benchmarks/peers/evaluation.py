@@ -20,20 +20,11 @@ import torch
 
 from benchmarks import common
 from benchmarks.peers.pytorch import TorchObjective
+from benchmarks.peers.tables import evaluation_table
 from handstyle.foundations.backend import Array, cpu_count
 from handstyle.losses.style import Moments
 from handstyle.network.vgg import Network, Weights, build_network
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
-
-REQUIRED = {
-    "time 256": 0.55,
-    "time 512": 0.40,
-    "time 1024": 0.37,
-    "memory 512": 0.42,
-    "error 384": 1.5e-3,
-    "run 512": 0.5,
-}
-AIM = {"time 256": 0.40, "time 512": 0.30, "time 1024": 0.28, "memory 512": 0.30, "error 384": 5e-4, "run 512": 0.35}
 
 
 def torch_objective(network: Network, content: Array, styles: dict[str, Moments], **more: Any) -> TorchObjective:
@@ -115,6 +106,12 @@ def _child(side: str, path: str, size: int, kernels: str) -> None:
     print(int(status["VmHWM"].split()[0]) * 1024 - before)
 
 
+def _peak() -> int:
+    # The high-water mark of this program's own memory: getrusage's is inherited from the process that started it.
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
 def error(size: int, kernels: str) -> dict[str, Any]:
     """Compare float32 gradients with PyTorch's in float64, at the photograph, and near it where nothing is tied."""
     network = common.network_with(kernels)
@@ -188,24 +185,6 @@ def whole_run(size: int, kernels: str, iterations: int) -> dict[str, Any]:
     }
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Return the rows as a table in Markdown, with what is required and what is aimed at."""
-    lines = ["| | ours | PyTorch | ratio (minima) | median ratio | required | aim |", "|---|---|---|---|---|---|---|"]
-    for row in rows:
-        what = row["what"]
-        bounds = f"{REQUIRED.get(what, '')} | {AIM.get(what, '')}"
-        if what.startswith("memory"):
-            sides = f"{row['ours_bytes'] / 1e6:.0f} MB | {row['theirs_bytes'] / 1e6:.0f} MB"
-        elif what.startswith("error"):
-            lines.append(f"| {what} | {row['ours']:.1e} | {row['theirs']:.1e} | | | {bounds} |")
-            continue
-        else:
-            sides = f"{row['ours_min_s']:.3f} s | {row['theirs_min_s']:.3f} s"
-        median = f"{row['median_ratio']:.2f}" if "median_ratio" in row else ""
-        lines.append(f"| {what} | {sides} | {row['ratio_of_minima']:.2f} | {median} | {bounds} |")
-    return "\n".join(lines)
-
-
 def main() -> None:
     if sys.argv[1:2] == ["--child"]:
         _child(sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5])
@@ -224,12 +203,12 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for size in options.sizes:
         rows.append(times(size, options.kernels, options.rounds if size < 1024 else max(3, options.rounds // 3)))
-        print(table(rows[-1:]).splitlines()[-1], flush=True)
+        print(evaluation_table(rows[-1:]).splitlines()[-1], flush=True)
     rows.append(memory(512, options.kernels))
     rows.append(error(384, options.kernels))
     if options.run:
         rows.append(whole_run(512, options.kernels, options.run))
-    print(table(rows))
+    print(evaluation_table(rows))
     print(common.write_results(options.name, rows, threads=cpu_count(), kernels=options.kernels))
 
 

@@ -16,7 +16,8 @@ from handstyle.network.vgg import build_network, random_weights
 
 FULL = (64, 128, 256, 512, 512)
 PEAK = """
-import json, resource, sys
+import json, sys
+from pathlib import Path
 import numpy as np, psutil
 import handstyle.kernels
 from handstyle.foundations.backend import choose_backend
@@ -37,7 +38,8 @@ objective = Objective(network, terms, (H, W, 3), choose_backend("numpy"))
 v = np.random.default_rng(0).uniform(0, 255, 3 * H * W)
 for _ in range(2):
     objective(v)
-print(json.dumps([expected, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before]))
+peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
+print(json.dumps([expected, 1024 * int(peak) - before]))
 """
 
 

@@ -1,0 +1,134 @@
+"""Turn results in JSON into the tables and plots of the docs: ``python -m benchmarks.report FILES --out FOLDER``.
+
+Reads what `benchmarks.peers.evaluation`, `benchmarks.peers.layers`, `benchmarks.choices` and pytest-benchmark
+(``--benchmark-json``) write; for each it makes NAME.md and, where there is something to see, NAME.svg.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from benchmarks.peers.tables import evaluation_table
+
+OURS, THEIRS, NCNN = "#1b6ca8", "#d1793a", "#7a7a7a"
+
+
+def machine_line(record: dict[str, Any]) -> str:
+    """Return one line on where and when a result was measured."""
+    machine = record["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    return f"{record['date'][:10]}, {machine['processor']}, load {machine['load_average'][0]}; {versions}."
+
+
+def evaluation(record: dict[str, Any], out: Path) -> None:
+    rows = {row["what"]: row for row in record["rows"]}
+    text = f"{evaluation_table(record['rows'])}\n\n{machine_line(record)}\n"
+    (out / f"{record['name']}.md").write_text(text, encoding="utf-8")
+    timed = [row for what, row in rows.items() if what.startswith("time")]
+    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for i, row in enumerate(timed):
+        left.bar([i - 0.2, i + 0.2], [1, row["ratio_of_minima"]], width=0.38, color=[THEIRS, OURS])
+        left.text(i + 0.2, row["ratio_of_minima"], f"{row['ratio_of_minima']:.2f}", ha="center", va="bottom")
+    left.set_xticks(range(len(timed)), [row["what"].removeprefix("time ") + "²" for row in timed])
+    left.set_ylabel("time of one evaluation, PyTorch = 1")
+    run = next((row for what, row in rows.items() if what.startswith("run")), None)
+    if run is None:
+        right.set_axis_off()
+    else:
+        for trace, colour, label in ((run["theirs_trace"], THEIRS, "PyTorch"), (run["ours_trace"], OURS, "handstyle")):
+            right.plot(*zip(*trace, strict=True), color=colour, label=label)
+        right.axhline(run["loss"], color="0.7", lw=0.8, zorder=0)
+        right.set_yscale("log")
+        right.set_xlabel("seconds")
+        right.set_ylabel("loss at 512²")
+        right.legend(frameon=False)
+    _save(figure, out / f"{record['name']}.svg")
+
+
+def layers(record: dict[str, Any], out: Path) -> None:
+    head = "| layer | ours ms | PyTorch ms | ncnn ms | ours / PyTorch | ours / ncnn |\n|---|---|---|---|---|---|\n"
+    lines, best = [], []
+    for row in record["rows"]:
+        times = {side: 1e3 * min(seconds) for side, seconds in row["seconds"].items()}
+        best.append(times)
+        ratios = f"{times['ours'] / times['torch']:.2f} | {times['ours'] / times['ncnn']:.2f}"
+        lines.append(
+            f"| {row['layer']} | {times['ours']:.1f} | {times['torch']:.1f} | {times['ncnn']:.1f} | {ratios} |"
+        )
+    text = head + "\n".join(lines) + f"\n\n{machine_line(record)}\n"
+    (out / f"{record['name']}.md").write_text(text, encoding="utf-8")
+    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    for k, (side, colour, label) in enumerate(
+        (("ours", OURS, "handstyle"), ("torch", THEIRS, "PyTorch"), ("ncnn", NCNN, "ncnn"))
+    ):
+        places = [i + 0.27 * (k - 1) for i in range(len(best))]
+        axes.bar(places, [times[side] for times in best], width=0.26, color=colour, label=label)
+    axes.set_xticks(range(len(best)), [row["layer"] for row in record["rows"]], rotation=30, ha="right")
+    axes.set_ylabel("ms, forward with bias and rectifier")
+    axes.legend(frameon=False)
+    _save(figure, out / f"{record['name']}.svg")
+
+
+def choices(record: dict[str, Any], out: Path) -> None:
+    head = (
+        "| picture | tile forward, backward | error | with the exact choices | rectifiers flipped | bits of pools |\n"
+        "|---|---|---|---|---|---|\n"
+    )
+    lines = [
+        f"| {name} | {forward or 'direct'}, {backward or 'direct'} | {own:.1e} | {given:.1e} | {rectifiers} | {pools} |"
+        for name, forward, backward, own, given, rectifiers, pools in record["rows"]
+    ]
+    text = head + "\n".join(lines) + f"\n\n{machine_line(record)}\n"
+    (out / f"{record['name']}.md").write_text(text, encoding="utf-8")
+
+
+def suites(record: dict[str, Any], out: Path, name: str) -> None:
+    # pytest-benchmark's own file: one row a test, with what the test put beside its times.
+    head = "| | fastest ms | median ms | GFLOP/s | MB | largest error |\n|---|---|---|---|---|---|\n"
+    lines = []
+    for row in record["benchmarks"]:
+        stats, extra = row["stats"], row["extra_info"]
+        cells = [
+            f"{1e3 * stats['min']:.1f}",
+            f"{1e3 * stats['median']:.1f}",
+            f"{extra['gflops']:.0f}" if "gflops" in extra else "",
+            f"{extra['bytes'] / 1e6:.0f}" if "bytes" in extra else "",
+            f"{extra['largest_error']:.0e}" if "largest_error" in extra else "",
+        ]
+        lines.append(f"| {row['name'].removeprefix('test_')} | " + " | ".join(cells) + " |")
+    cpu = record["machine_info"].get("cpu", {}).get("brand_raw", "")
+    text = head + "\n".join(lines) + f"\n\n{record['datetime'][:10]}, {cpu}.\n"
+    (out / f"{name}.md").write_text(text, encoding="utf-8")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    for path in options.results:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if "benchmarks" in record:
+            suites(record, options.out, path.stem)
+        elif record["rows"] and isinstance(record["rows"][0], list):
+            choices(record, options.out)
+        elif "layer" in record["rows"][0]:
+            layers(record, options.out)
+        else:
+            evaluation(record, options.out)
+
+
+if __name__ == "__main__":
+    main()
