@@ -125,6 +125,28 @@ def test_info_is_the_network_as_the_papers_table_has_it(folder):
     assert re.search(r"conv5_1.*32 x 32 x 128.*156 px", done.stdout)
 
 
+def test_plan_forecasts_and_bench_measures(folder):
+    planned = run("plan", "--weights", "vgg19", "--size", "2048", "--backend", "numpy", cwd=folder)
+    assert planned.returncode == 0, planned.stderr
+    assert re.search(r"one evaluation: [\d.]+ s", planned.stdout)
+    assert re.search(r"largest square picture that fits: \d+ px", planned.stdout)
+    measured = run("bench", "32", "--rounds", "1", "--weights", "random", cwd=folder)
+    assert measured.returncode == 0, measured.stderr
+    assert "reference, CPU" in measured.stdout
+
+
+def test_a_size_that_memory_cannot_hold_names_the_one_it_can(folder, monkeypatch):
+    from handstyle import cli
+    from handstyle.kernels import forecast
+
+    monkeypatch.setattr(forecast, "available_memory", lambda: 30_000_000)
+    monkeypatch.chdir(folder)
+    Image.new("RGB", (640, 640), (90, 120, 30)).save("content.png")
+    arguments = ["stylize", "content.png", "style.png", "-o", "out.png", "--weights", "random", "--backend", "numpy"]
+    with pytest.raises(cli.HandstyleError, match=r"640 x 640 pixels need .*--size \d+ would fit"):
+        cli.app([*arguments, "--size", "640"], result_action="return_value", exit_on_error=False)
+
+
 def test_demo_paints_what_it_draws(folder):
     done = run("demo", "--weights", "random", "--size", "48", "--iterations", "3", cwd=folder)
     assert done.returncode == 0, done.stderr

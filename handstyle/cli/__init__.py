@@ -1,4 +1,4 @@
-"""The command line: ``handstyle demo | stylize | texture | reconstruct | check | info | weights``.
+"""The command line: ``handstyle demo | stylize | texture | reconstruct | check | info | plan | bench | weights``.
 
 Flags and their help come from `StyleConfig` and from the docstrings of the commands. What a user got wrong ends in one
 line on standard error and exit status 2; a check that fails in status 1; an interruption in status 130.
@@ -10,6 +10,7 @@ import sys
 from cyclopts import App, CycloptsError
 
 from handstyle.cli.inspecting import check, info
+from handstyle.cli.measuring import bench, plan
 from handstyle.cli.options import NetworkConfig, err, fill_from_preset_and_file
 from handstyle.cli.painting import demo, reconstruct, stylize_command, texture
 from handstyle.foundations.errors import HandstyleError
@@ -21,7 +22,7 @@ WEIGHTS = "Get, convert, check and describe pretrained networks."
 app = App(name="handstyle", help="Paint one picture in the style of another, every gradient by hand.")
 app.config = [fill_from_preset_and_file]
 app.command(stylize_command, name="stylize")
-for command in (demo, texture, reconstruct, check, info):
+for command in (demo, texture, reconstruct, check, info, plan, bench):
     app.command(command)
 app.command("weights_tools.commands:weights_app", name="weights", help=WEIGHTS)  # imported when asked for
 

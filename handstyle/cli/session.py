@@ -12,6 +12,8 @@ from handstyle.cli.options import NetworkConfig, RunConfig, err, mebibytes, out
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
+from handstyle.kernels.engine import FusedEngine
+from handstyle.kernels.forecast import check_fits, forecast
 from handstyle.network.vgg import Network
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.descent import iterations_at
@@ -56,6 +58,7 @@ def paint(
     config.check_layers(loaded)
     photograph, paintings = read_picture(content), [read_picture(style) for style in styles]
     check_outputs(output, config, save_every, overwrite, photograph)
+    check_memory(config, loaded, photograph)
     backend = backend_of(loaded)
     out.print(f"network {described(network.weights)}, kernels {loaded.engine.name}, {backend.name} on {backend.device}")
     if backend.name == "cupy" and config.optimizer == "lbfgsb":
@@ -95,6 +98,17 @@ def check_outputs(
     total = iterations_at(config, 0) if photograph is None else planned_iterations(config, photograph)
     for path in [output, *(at_iteration(output, i, config) for i in saved_iterations(total, save_every))]:
         check_writable(path, overwrite, alpha=alpha, size=size)
+
+
+def check_memory(config: StyleConfig, loaded: Network, photograph: Picture) -> None:
+    """Refuse a size that the machine's memory cannot hold, naming the one it can; see `check_fits`."""
+    style = config.style_layers if config.style_weight else ()
+    content = config.content_layers if config.content_weight else ()
+    if not isinstance(loaded.engine, FusedEngine) or not (style or content):
+        return
+    height, width = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
+    expected = forecast(loaded, height, width, style, content, config.memory)
+    check_fits(expected, loaded, style_taps=style, content_taps=content, memory=config.memory)
 
 
 class PaintingBar(ProgressBar):
