@@ -13,6 +13,8 @@ from handstyle.kernels.grid import ceil_div
 
 # Fewer channels than this leave nothing to gain in Winograd's products.
 FEWEST_CHANNELS = 8
+# Transformed kernels up to this many bytes stay in a core's second-level cache while tiles pass by them.
+CACHED_KERNELS = 3 << 20
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,10 @@ def convolution_cost(H: int, W: int, C: int, K: int, m: int, itemsize: int) -> C
     transforms = 2 * tiles * (n * n * (m + n) * C + m * n * (n + m) * K) + 2 * 9 * n * n * C * K
     values = tiles * (n * (m + 2 * n) * C + (2 * n * n + 2 * n * m + 2 * m * m) * K)
     kernels = itemsize * n * n * C * K
-    return Cost(2 * n * n * tiles * C * K, transforms, itemsize * values + 2 * kernels, maps + itemsize * 9 * C * K)
+    moved = maps + itemsize * 9 * C * K
+    if kernels > CACHED_KERNELS:  # then kernels and transformed tiles go out to memory and come back
+        moved += 2 * kernels + itemsize * n * n * tiles * (C + K)
+    return Cost(2 * n * n * tiles * C * K, transforms, itemsize * values + 2 * kernels, moved)
 
 
 def pool_cost(H: int, W: int, C: int, itemsize: int) -> Cost:

@@ -11,13 +11,14 @@ pixels, so that nothing is ever gathered or scattered.
 
 What it costs in accuracy. A layer in float32 errs by 1.7e-6 of its output's deviation (root mean square) with 4 x 4
 tiles, by 5e-6 with 6 x 6, and by 2.4e-7 if computed directly. Almost nothing of that is seen in the gradient of the
-style objective at the picture. Against float64, on VGG-19 and a photograph of 384 x 384 pixels, its relative error is
-about 1e-3 with any kernels, direct ones included. All of it comes from choices: of the 29 million rectifiers and pooled
-values of one pass, two to a dozen lie so near a tie that rounding decides them, and each that falls the other way
-moves the gradient by 1e-4 to 1e-3. With the choices of the float64 pass put in their place the same gradient errs by
-2e-7 (direct), 1.1e-6 (4 x 4 tiles) or 2.9e-6 (6 x 6 in both directions). So the backward pass may have large tiles:
-it chooses nothing. At a tie either choice is a derivative from one side, and an optimiser is as well served by one as
-by the other. (``benchmarks/choices.py`` counts them.)
+style objective at the picture. Against float64, on VGG-19 and a photograph of 384 x 384 pixels, its relative error
+lies between 1e-4 and 1.5e-3 with any kernels, direct ones included. Nearly all of it comes from choices: of the 29
+million rectifiers and pooled values of one pass, a few lie so near a tie that rounding decides them (1 or 2
+rectifiers and 4 to 15 bits of pools with 4 x 4 tiles; 1 or 2 and 6 to 11 directly), and each that falls the other way
+moves the gradient by about 1e-4. With the choices of the float64 pass put in their place, the same gradient errs by
+2e-7 (direct) or 4e-6 (tiles). So the backward pass may have larger tiles, since it chooses nothing. At a tie either
+choice is a derivative from one side, and an optimiser is as well served by one as by the other.
+(``benchmarks/choices.py`` counts them.)
 """
 
 import itertools
@@ -31,6 +32,7 @@ from numpy.lib.stride_tricks import as_strided
 from handstyle.foundations.backend import Array
 from handstyle.foundations.threads import Team
 from handstyle.foundations.workspace import Arena
+from handstyle.kernels.cost import CACHED_KERNELS
 from handstyle.kernels.grid import Grid, Sink, Source, ceil_div
 from handstyle.kernels.toom_cook import BIAS_POINT, transforms
 
@@ -38,11 +40,9 @@ from handstyle.kernels.toom_cook import BIAS_POINT, transforms
 # operands first: three times as fast for a transform (interface/gemm.c and
 # kernel/x86_64/sgemm_small_kernel_permit_skylakex.c of OpenBLAS 0.3.31). Elsewhere the bound does no harm.
 SMALL_PRODUCT = 1_000_000
-# Transformed kernels that are larger than this are read from memory once for many tiles, by all threads together.
-SHARED_KERNEL = 3 << 20
 STRIP_BLOCK = 64  # tiles a thread takes through all steps, while the kernels fit its cache
 SHARED_TILES = 512  # tiles of a phase where they do not,
-SLAB_BYTES = 10 << 20  # of their transforms at a time, where a map is one phase,
+SLAB_BYTES = 20 << 20  # of their transforms at a time, where a map is one phase,
 SHARED_BLOCK = 32  # and tiles that a thread transforms at a time then
 
 
@@ -91,7 +91,7 @@ class Plan:
     def of(cls, H: int, W: int, C: int, K: int, m: int, itemsize: int) -> "Plan":
         """Decide by the size of the transformed kernels."""
         kernels = (m + 2) ** 2 * C * K * itemsize
-        if kernels <= SHARED_KERNEL:
+        if kernels <= CACHED_KERNELS:
             return cls(Grid.cut(H, W, m, C, K, STRIP_BLOCK), C, K, False, 1, K)
         grid = Grid.cut(H, W, m, C, K, SHARED_BLOCK)
         together = min(grid.count, max(1, SHARED_TILES // (grid.rows * grid.across)))

@@ -94,7 +94,8 @@ def test_scratch_is_what_is_taken(m: int, size: tuple[int, int, int, int], monke
 def test_auto_chooses_by_shape() -> None:
     assert choose_kernel(512, 512, 3, 64, False) == 0  # too few channels
     assert choose_kernel(256, 256, 128, 128, False) == 4
-    assert choose_kernel(256, 256, 128, 128, True) == 6  # linear: larger tiles do no harm
+    assert choose_kernel(512, 512, 64, 64, True) == 6  # linear: larger tiles do no harm
+    assert choose_kernel(64, 64, 512, 512, True) == 4  # but their kernels no longer fit the cache
     assert choose_kernel(1, 1, 512, 512, False) == 0  # one pixel would pay for a whole tile
     assert all(choose_kernel(n, n, 64, 64, False) <= 4 for n in range(1, 200))
 
