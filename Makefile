@@ -56,4 +56,4 @@ $(VENV)/booked: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) dist build docs/_build
+	rm -rf $(VENV) dist build docs/_build docs/_generated

@@ -42,7 +42,8 @@ def read_picture(name: str, folder: Path, size: int) -> Array:  # -> (H, W, 3)
     elif name == "astronaut":
         from skimage import data
 
-        pixels = np.asarray(data.astronaut(), np.float32)  # type: ignore[no-untyped-call]
+        draw: Any = data.astronaut  # not typed where it is installed, not known where it is not
+        pixels = np.asarray(draw(), np.float32)
     else:
         raise HandstyleError(f"{path}: no such picture; give the folder of the test pictures by --pictures")
     return fit_long_side(pixels, size, name=name)
