@@ -28,17 +28,17 @@ def evaluation(record: dict[str, Any], out: Path) -> None:
     text = f"{evaluation_table(record['rows'])}\n\n{machine_line(record)}\n"
     (out / f"{record['name']}.md").write_text(text, encoding="utf-8")
     timed = [row for what, row in rows.items() if what.startswith("time")]
-    figure = Figure(figsize=(7, 3.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    run = next((row for what, row in rows.items() if what.startswith("run")), None)
+    figure = Figure(figsize=(7 if run else 4, 3.2), layout="constrained")
+    left, *others = figure.subplots(1, 2 if run else 1, squeeze=False)[0]
     for i, row in enumerate(timed):
         left.bar([i - 0.2, i + 0.2], [1, row["ratio_of_minima"]], width=0.38, color=[THEIRS, OURS])
         left.text(i + 0.2, row["ratio_of_minima"], f"{row['ratio_of_minima']:.2f}", ha="center", va="bottom")
     left.set_xticks(range(len(timed)), [row["what"].removeprefix("time ") + "²" for row in timed])
     left.set_ylabel("time of one evaluation, PyTorch = 1")
-    run = next((row for what, row in rows.items() if what.startswith("run")), None)
-    if run is None:
-        right.set_axis_off()
-    else:
+    left.set_title("PyTorch (left), handstyle (right)", fontsize="medium")
+    for right in others:
+        assert run is not None
         for trace, colour, label in ((run["theirs_trace"], THEIRS, "PyTorch"), (run["ours_trace"], OURS, "handstyle")):
             right.plot(*zip(*trace, strict=True), color=colour, label=label)
         right.axhline(run["loss"], color="0.7", lw=0.8, zorder=0)
@@ -122,6 +122,8 @@ def main() -> None:
         record = json.loads(path.read_text(encoding="utf-8"))
         if "benchmarks" in record:
             suites(record, options.out, path.stem)
+        elif "rows" not in record:
+            print(f"{path}: not of these benchmarks, left out")
         elif record["rows"] and isinstance(record["rows"][0], list):
             choices(record, options.out)
         elif "layer" in record["rows"][0]:
