@@ -18,9 +18,10 @@ from handstyle.network.vgg import Network
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.descent import iterations_at
 from handstyle.painting.inputs import output_size, spread_folders
-from handstyle.painting.networks import backend_of
+from handstyle.painting.networks import EMBEDDED, backend_of
 from handstyle.painting.plan import planned_iterations
 from handstyle.painting.transfer import Progress, Result, stylize
+from weights_tools.registry import locate
 
 
 def start(
@@ -61,6 +62,8 @@ def paint(
     check_memory(config, loaded, photograph)
     backend = backend_of(loaded)
     out.print(f"network {described(network.weights)}, kernels {loaded.engine.name}, {backend.name} on {backend.device}")
+    if network.weights == EMBEDDED and locate("vgg19") is None:
+        out.print("a small stand-in for VGG-19; the full network: handstyle weights get vgg19, then --weights vgg19")
     if backend.name == "cupy" and config.optimizer == "lbfgsb":
         height, width = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
         moved = mebibytes(2 * 8 * 3 * height * width)  # the picture there and the gradient back, in float64
