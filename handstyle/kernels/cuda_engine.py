@@ -17,7 +17,17 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.cuda import CupyDevice, Device
 from handstyle.kernels.cuda_arguments import Finish, Source, words
 from handstyle.kernels.cuda_convolution import METHODS, Convolver, pooled_finish
-from handstyle.network.sequence import Cache, Convolution, Features, Layer, Pool, ReLU, check_taps, deepest
+from handstyle.network.sequence import (
+    Cache,
+    Convolution,
+    Features,
+    Layer,
+    Pool,
+    ReLU,
+    check_gradients,
+    check_taps,
+    deepest,
+)
 
 
 @dataclass
@@ -101,10 +111,7 @@ class CudaEngine:
         """See `sequence_backward`."""
         stages: list[_Stage] = caches
         names = [layer.name for stage in stages for layer in stage.layers]
-        if beyond := set(dfeatures).difference(names):
-            raise HandstyleError(f"no cache for {', '.join(sorted(beyond))}: run forward with these taps first")
-        if names[-1] not in dfeatures:
-            raise HandstyleError(f"no gradient for {names[-1]}, the deepest layer that forward ran to")
+        check_gradients(names, dfeatures)
         dx = self._checked(names[-1], dfeatures[names[-1]], stages[-1].output, stages[-1].dtype)
         convolver = Convolver(self.device, dx.dtype, self.workspace)
         dx = self._land(convolver, dx, self._landing(stages[-1], dfeatures, except_for=names[-1]))

@@ -20,7 +20,17 @@ from handstyle.kernels import im2col, winograd
 from handstyle.kernels.fused import MaskSink, RectifyPoolSink, RectifySink, SpreadSource, bits_shape, pour
 from handstyle.kernels.grid import ArraySource, Sink, Source, StoreSink
 from handstyle.network.padding import pad_backward, pad_forward
-from handstyle.network.sequence import Cache, Convolution, Features, Layer, Pool, ReLU, check_taps, deepest
+from handstyle.network.sequence import (
+    Cache,
+    Convolution,
+    Features,
+    Layer,
+    Pool,
+    ReLU,
+    check_gradients,
+    check_taps,
+    deepest,
+)
 
 # (H, W, C, K, adjoint) of a convolution -> outputs of a Winograd tile, or 0 for im2col
 Choice = Callable[[int, int, int, int, bool], int]
@@ -98,10 +108,7 @@ class FusedEngine:
         """See `sequence_backward`."""
         stages: list[Stage] = caches
         names = [layer.name for stage in stages for layer in stage.layers]
-        if beyond := set(dfeatures).difference(names):
-            raise HandstyleError(f"no cache for {', '.join(sorted(beyond))}: run forward with these taps first")
-        if names[-1] not in dfeatures:
-            raise HandstyleError(f"no gradient for {names[-1]}, the deepest layer that forward ran to")
+        check_gradients(names, dfeatures)
         with self.team.single_threaded_blas():
             dx = self._below_tap(stages[-1], dfeatures[names[-1]])
             for i in reversed(range(len(stages))):

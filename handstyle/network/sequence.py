@@ -9,7 +9,7 @@ An *engine* runs a tuple of layers. The one in this file calls the readable pair
 do the same work fused and in fewer passes over memory, under the same contract, and register themselves in `ENGINES`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -158,10 +158,7 @@ def sequence_backward(  # {tap: (h, w, c)}, caches -> (H, W, C)
         If a gradient is given for a layer that the forward sweep did not reach, or none for the deepest.
     """
     run = layers[: len(caches)]
-    if beyond := set(dfeatures) - {layer.name for layer in run}:
-        raise HandstyleError(f"no cache for {', '.join(sorted(beyond))}: run forward with these taps first")
-    if run[-1].name not in dfeatures:
-        raise HandstyleError(f"no gradient for {run[-1].name}, the deepest layer that forward ran to")
+    check_gradients([layer.name for layer in run], dfeatures)
     dx: Array | None = None
     for layer, cache in zip(reversed(run), reversed(caches), strict=True):
         if layer.name in dfeatures:
@@ -181,6 +178,22 @@ def check_taps(layers: tuple[Layer, ...], taps: Iterable[str]) -> set[str]:
     if unknown := wanted.difference(names):
         raise HandstyleError(f"unknown layer {', '.join(sorted(unknown))}: this network has {', '.join(names)}")
     return wanted
+
+
+def check_gradients(run: Sequence[str], dfeatures: Mapping[str, Array]) -> None:
+    """Raise `HandstyleError` unless the gradients suit a forward sweep.
+
+    Parameters
+    ----------
+    run : sequence of str
+        Names of the layers that the forward sweep ran, in order.
+    dfeatures : mapping of str to array
+        The gradients at the taps; only its keys are asked for.
+    """
+    if beyond := set(dfeatures).difference(run):
+        raise HandstyleError(f"no cache for {', '.join(sorted(beyond))}: run forward with these taps first")
+    if run[-1] not in dfeatures:
+        raise HandstyleError(f"no gradient for {run[-1]}, the deepest layer that forward ran to")
 
 
 def deepest(layers: tuple[Layer, ...], taps: Iterable[str]) -> int:
