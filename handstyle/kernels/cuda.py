@@ -61,6 +61,18 @@ class CupyDevice:
         self.xp = choose_backend("cupy").xp
         self.precision = precision
         self._cublas = _cublas()
+        if self._cublas is None and precision == "tf32":
+            raise HandstyleError(
+                f"precision tf32: cuBLAS is not to be had from CuPy {self.xp.__version__} as it is from CuPy 14, and "
+                "CuPy's own products of stacks are never TF32's; use float32"
+            )
+
+    @property
+    def products(self) -> str:
+        """How matrices are multiplied, in words, for the report."""
+        if self._cublas is None:
+            return "products by CuPy's matmul, for its cuBLAS is not to be had"
+        return "products by cuBLAS, factors of 10 bits" if self.precision == "tf32" else "products by cuBLAS"
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Return an uninitialised array, from CuPy's pool."""
@@ -184,7 +196,10 @@ def gemm_strided(
 def _cublas() -> Any:
     # The bindings are not part of CuPy's documented interface: where they have moved, the slower documented one serves.
     try:
-        cublas = import_module("cupy_backends.cuda.libs.cublas")
+        libraries = import_module("cupy_backends.cuda.libs")
+        # Asked for as an attribute, CuPy 14 first finds cuBLAS' own file among the installed wheels; imported by its
+        # name, it would look only where the system's loader does.
+        cublas = getattr(libraries, "cublas", None) or import_module("cupy_backends.cuda.libs.cublas")
         get_cublas_handle = import_module("cupy.cuda.device").get_cublas_handle
     except (ImportError, AttributeError):
         return None

@@ -1,9 +1,11 @@
 """Every CUDA kernel goes through nvcc, for two generations of GPUs, in both precisions."""
 
 import ctypes
+import importlib.util
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -16,12 +18,19 @@ with_nvcc = pytest.mark.skipif(NVCC is None, reason="no nvcc on this machine: th
 
 def nvrtc():
     """Return the run-time compiler, which is what CuPy uses, or None. It needs no GPU."""
-    for version in ("13", "12"):
+    found = importlib.util.find_spec("nvidia")  # where the wheels of NVIDIA's libraries are installed
+    folders = [Path(folder) for folder in (found.submodule_search_locations or [])] if found else []
+    wheels = [str(path) for folder in folders for path in sorted(folder.glob("*/lib/libnvrtc.so.*"), reverse=True)]
+    for name in (*wheels, "libnvrtc.so.13", "libnvrtc.so.12"):
         try:
-            return ctypes.CDLL(f"libnvrtc.so.{version}")
+            return ctypes.CDLL(name)
         except OSError:
             continue
     return None
+
+
+WHY_NO_NVRTC = "no NVRTC on this machine (pip install nvidia-cuda-nvrtc): what a user's GPU compiles is not tried"
+with_nvrtc = pytest.mark.skipif(nvrtc() is None, reason=WHY_NO_NVRTC)
 
 
 def compiled(tmp_path, text, arch):
@@ -58,18 +67,40 @@ def test_a_mistake_does_not_compile(tmp_path):
     assert compiled(tmp_path, broken, "sm_80").returncode != 0
 
 
-@pytest.mark.skipif(nvrtc() is None, reason="no NVRTC on this machine: what a user's GPU compiles is not tried")
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("file", sorted(set(files().values())))
-def test_nvrtc_takes_it(file, dtype):
+def compile_at_run_time(text, arch="sm_90"):
+    """Compile as CuPy does, to the GPU's own code, and return (status, log, bytes of code)."""
     library, program = nvrtc(), ctypes.c_void_p()
-    text = source(file, dtype).encode()
-    assert library.nvrtcCreateProgram(ctypes.byref(program), text, b"kernels.cu", 0, None, None) == 0
-    options = (ctypes.c_char_p * 2)(b"--std=c++17", b"--gpu-architecture=compute_80")
+    assert library.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"kernels.cu", 0, None, None) == 0
+    options = (ctypes.c_char_p * 2)(b"--std=c++17", f"-arch={arch}".encode())
     status = library.nvrtcCompileProgram(program, 2, options)
-    length = ctypes.c_size_t()
+    length, size = ctypes.c_size_t(), ctypes.c_size_t()
     library.nvrtcGetProgramLogSize(program, ctypes.byref(length))
     log = ctypes.create_string_buffer(length.value)
     library.nvrtcGetProgramLog(program, log)
+    code = b""
+    if status == 0:
+        assert library.nvrtcGetCUBINSize(program, ctypes.byref(size)) == 0
+        held = ctypes.create_string_buffer(size.value)
+        assert library.nvrtcGetCUBIN(program, held) == 0
+        code = held.raw
     library.nvrtcDestroyProgram(ctypes.byref(program))
-    assert status == 0, log.value.decode()
+    return status, log.value.decode(), code
+
+
+@with_nvrtc
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("file", sorted(set(files().values())))
+def test_nvrtc_takes_it(file, dtype):
+    for tile in (2, 4) if file == "winograd" else (4,):
+        status, log, code = compile_at_run_time(source(file, dtype, tile))
+        assert status == 0, log
+        assert "warning" not in log, log
+        for kernel, home in files().items():  # found by its plain name, as `get_function` looks for it
+            assert home != file or f".text.{kernel}\0".encode() in code, kernel
+
+
+@with_nvrtc
+def test_nvrtc_refuses_a_header_of_the_host():
+    status, log, _ = compile_at_run_time("#include <cstdint>\n" + source("lower"))
+    assert status != 0
+    assert "cstdint" in log

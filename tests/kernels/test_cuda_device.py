@@ -1,6 +1,8 @@
 """CuPy's device without CuPy: arguments passed as CuPy passes them, products by what cuBLAS' reference says."""
 
 import ctypes
+import importlib.util
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -103,3 +105,68 @@ def test_without_the_private_binding_products_are_cupys_own(device):
 def test_an_unknown_precision_is_refused():
     with pytest.raises(HandstyleError, match="unknown precision 'float16'"):
         cuda.CupyDevice("float16")
+
+
+class Lazy:
+    """CuPy 14's ``cupy_backends.cuda.libs``: a library is found when its attribute is asked for, and not before."""
+
+    def __getattr__(self, name):
+        if name == "cublas":
+            return SimpleNamespace(gemmStridedBatchedEx=None)
+        raise AttributeError(name)
+
+
+@pytest.mark.parametrize(
+    ("libraries", "direct", "found"),
+    [
+        (Lazy(), None, True),
+        (SimpleNamespace(), SimpleNamespace(gemmStridedBatchedEx=None), True),  # CuPy 13
+        (SimpleNamespace(), SimpleNamespace(), False),
+        (None, None, False),
+    ],
+)
+def test_the_private_binding_is_found_where_it_is(libraries, direct, found, monkeypatch):
+    def import_module(name):
+        modules = {
+            "cupy_backends.cuda.libs": libraries,
+            "cupy_backends.cuda.libs.cublas": direct,
+            "cupy.cuda.device": SimpleNamespace(get_cublas_handle=lambda: 0),
+        }
+        if modules[name] is None:
+            raise ImportError(f"{name}: cannot open shared object file")
+        return modules[name]
+
+    monkeypatch.setattr(cuda, "import_module", import_module)
+    assert (cuda._cublas() is not None) is found
+
+
+def test_tf32_is_refused_where_it_would_be_float32(monkeypatch):
+    pretended = SimpleNamespace(xp=SimpleNamespace(__version__="15.0"))
+    monkeypatch.setattr(cuda, "choose_backend", lambda name: pretended)
+    monkeypatch.setattr(cuda, "_cublas", lambda: None)
+    with pytest.raises(HandstyleError, match="not to be had from CuPy 15"):
+        cuda.CupyDevice("tf32")
+    assert "CuPy's matmul" in cuda.CupyDevice("float32").products
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("cupy") is None, reason="CuPy is not installed: its interface is not tried"
+)
+def test_cupy_has_what_is_asked_of_it():
+    # Needs CuPy and no GPU. Nothing here is called: without a driver most of it would fail.
+    import cupy
+
+    cublas, handle = cuda._cublas()
+    asked = (
+        "handle transa transb m n k alpha A Atype lda strideA B Btype ldb strideB beta C Ctype ldc strideC batchCount"
+    )
+    declared = re.findall(r"(\w+)[,)]", cublas.gemmStridedBatchedEx.__doc__.splitlines()[0])
+    assert declared == [*asked.split(), "batchCount", "computeType", "algo"]
+    assert callable(handle)
+    assert "blocking" in cupy.ndarray.get.__doc__
+    assert "non_blocking" in cupy.cuda.Stream.__init__.__doc__
+    for name in ("alloc_pinned_memory", "Event", "get_elapsed_time", "get_current_stream"):
+        assert hasattr(cupy.cuda, name)
+    assert issubclass(cupy.cuda.memory.OutOfMemoryError, MemoryError)
+    assert issubclass(cupy.cuda.runtime.CUDARuntimeError, RuntimeError)
+    assert hasattr(cupy.lib.stride_tricks, "as_strided")
