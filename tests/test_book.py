@@ -22,6 +22,7 @@ SECTIONS = {
         "foundations.backend",
         "foundations.threads",
         "foundations.workspace",
+        "foundations.crossing",
     ],
     "foundations.image": [
         "foundations.image",

@@ -66,7 +66,7 @@ def paint(
         out.print("a small stand-in for VGG-19; the full network: handstyle weights get vgg19, then --weights vgg19")
     if backend.name == "cupy" and config.optimizer == "lbfgsb":
         height, width = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
-        moved = mebibytes(2 * 8 * 3 * height * width)  # the picture there and the gradient back, in float64
+        moved = mebibytes(2 * loaded.dtype.itemsize * 3 * height * width)  # the picture there, the gradient back
         out.print(
             f"SciPy's L-BFGS-B keeps its vectors on the host: --optimizer lbfgs saves moving {moved} an evaluation"
         )

@@ -9,7 +9,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -66,6 +66,69 @@ def _module_of(kind: type, array: Any) -> Any:
     raise TypeError(f"not an array of numpy or cupy: {kind.__module__}.{kind.__name__}")
 
 
+class Link(Protocol):
+    """Copies between host and device, in a queue of their own, beside the device's computations.
+
+    A mark is a moment in that queue, for `wait`.
+    """
+
+    def pinned(self, size: int, dtype: DTypeLike) -> Array:
+        """Return a vector on the host that the device can reach by itself."""
+
+    def upload(self, here: Array, there: Array) -> Any:
+        """Queue a copy to the device, and return the mark of its end; until then `here` may not change."""
+
+    def download(self, there: Array, here: Array) -> Any:
+        """Queue a copy from the device, and return the mark of its end."""
+
+    def wait(self, mark: Any) -> None:
+        """Have the host wait for a mark."""
+
+    def copies_follow_work(self) -> None:
+        """Have copies queued from now on wait for the computations queued so far."""
+
+    def work_follows_copies(self) -> None:
+        """Have computations queued from now on wait for the copies queued so far."""
+
+
+class CupyLink:
+    """A stream for copies beside CuPy's current one; pinned memory comes from CuPy's pool of it."""
+
+    def __init__(self, cupy: Any) -> None:
+        self.cuda = cupy.cuda
+        self.stream = cupy.cuda.Stream(non_blocking=True)
+
+    def pinned(self, size: int, dtype: DTypeLike) -> Array:
+        """See `Link`."""
+        memory = self.cuda.alloc_pinned_memory(size * np.dtype(dtype).itemsize)
+        return np.ndarray((size,), dtype, buffer=memory)
+
+    def upload(self, here: Array, there: Any) -> Any:
+        """See `Link`."""
+        there.set(here, stream=self.stream)
+        return self._now(self.stream)
+
+    def download(self, there: Any, here: Array) -> Any:
+        """See `Link`."""
+        there.get(stream=self.stream, out=here, blocking=False)
+        return self._now(self.stream)
+
+    def wait(self, mark: Any) -> None:
+        """See `Link`."""
+        mark.synchronize()
+
+    def copies_follow_work(self) -> None:
+        """See `Link`."""
+        self.stream.wait_event(self._now(self.cuda.get_current_stream()))
+
+    def work_follows_copies(self) -> None:
+        """See `Link`."""
+        self.cuda.get_current_stream().wait_event(self._now(self.stream))
+
+    def _now(self, stream: Any) -> Any:
+        return stream.record(self.cuda.Event(disable_timing=True))
+
+
 @dataclass(frozen=True)
 class Backend:
     """A library of arrays and the device that its arrays live on.
@@ -102,6 +165,10 @@ class Backend:
         """Wait until the device has done all that was asked of it (a no-op on the CPU)."""
         if self.name == "cupy":
             self.xp.cuda.get_current_stream().synchronize()
+
+    def link(self) -> Link | None:
+        """Return what copies to and from the device beside its computations; None where there is nothing to copy."""
+        return CupyLink(self.xp) if self.name == "cupy" else None
 
     def free_memory(self) -> int:
         """Return the bytes that can still be had on the device (on the CPU: of physical memory)."""

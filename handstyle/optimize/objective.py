@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from handstyle.foundations.backend import Array, Backend, namespace
+from handstyle.foundations.crossing import Crossing
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_backward, preprocess_forward
 from handstyle.losses.content import content_loss
@@ -139,6 +140,7 @@ class Objective:
         self.terms = {tap: [t for t in terms if t.tap == tap] for tap in dict.fromkeys(t.tap for t in terms)}
         self.taps = tuple(tap for tap in self.terms if tap != PICTURE)
         self.ledger: dict[str, float] = {}
+        self._crossing: Crossing | None = None
 
     def __call__(self, v: Array) -> tuple[float, Array]:  # (n,) float64 -> value, (n,) float64
         """Evaluate the value and the gradient at the picture `v`.
@@ -159,9 +161,17 @@ class Objective:
         NonFiniteError
             Naming the first term that is NaN or infinite, or the gradient.
         """
-        p = self.backend.asarray(np.asarray(v).reshape(self.shape), dtype=self.network.dtype)
-        value, dp = self.evaluate(p)
-        return value, self.backend.to_numpy(dp).astype(np.float64).ravel()
+        dtype = self.network.dtype
+        link = None if self._crossing and self._crossing.dtype == dtype else self.backend.link()
+        if link is not None:
+            self._crossing = Crossing(link, self.backend.xp, math.prod(self.shape), dtype)
+        if self._crossing is None:
+            p = self.backend.asarray(np.asarray(v).reshape(self.shape), dtype=dtype)
+            value, dp = self.evaluate(p)
+            return value, self.backend.to_numpy(dp).astype(np.float64).ravel()
+        dp = self._sweep(self._crossing.up(np.asarray(v)).reshape(self.shape))
+        coming = self._crossing.down(dp.ravel())  # on its way while the host waits to hear whether it is finite
+        return self._checked_value(dp), coming.arrived()
 
     def evaluate(self, p: Array) -> tuple[float, Array]:  # (H, W, 3) -> value, (H, W, 3)
         """Evaluate at a picture that is on the network's device, in its dtype, and leave the gradient there.
@@ -182,6 +192,11 @@ class Objective:
         NonFiniteError
             As when called.
         """
+        dp = self._sweep(p)
+        return self._checked_value(dp), dp
+
+    def _sweep(self, p: Array) -> Array:
+        """Fill the ledger and return the gradient, neither of which is checked."""
         ledger: dict[str, float] = {}
         dp: Array | None = None
         if self.taps:
@@ -193,6 +208,9 @@ class Objective:
             dp = d if dp is None else dp + d
         assert dp is not None
         self.ledger = {term.name: ledger[term.name] for terms in self.terms.values() for term in terms}
+        return dp
+
+    def _checked_value(self, dp: Array) -> float:
         for name, value in self.ledger.items():
             if not math.isfinite(value):
                 raise NonFiniteError(f"{name} is {value}: lower its weight, or start from the photograph")
@@ -200,7 +218,7 @@ class Objective:
             raise NonFiniteError(
                 "the gradient holds values that are not finite, though every term is: lower the weights"
             )
-        return math.fsum(self.ledger.values()), dp
+        return math.fsum(self.ledger.values())
 
     def on_device(self) -> "OnDevice":
         """Return this objective as a function of flat vectors on the network's device: for our own optimisers."""
