@@ -80,6 +80,7 @@ class EmulatedDevice:
     """
 
     xp = np
+    products = "products by NumPy"
 
     def __init__(self, precision="float32", reversed_order=False, mutate=None):
         self.precision, self.reversed, self.mutate = precision, reversed_order, mutate

@@ -48,7 +48,9 @@ SECTIONS = {
         "kernels.cuda_arguments",
         "kernels.cuda_source",
         "kernels.cuda",
+        "kernels.cuda_cost",
         "kernels.cuda_convolution",
+        "kernels.cuda_stage",
         "kernels.cuda_engine",
         "kernels.cuda_memory",
         "kernels",  # the folder's own file registers every engine, so it comes when they are all there

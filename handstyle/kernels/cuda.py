@@ -31,6 +31,10 @@ class Device(Protocol):
     xp: Any
     precision: str
 
+    @property
+    def products(self) -> str:
+        """How matrices are multiplied, in words."""
+
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Return an uninitialised array."""
 

@@ -121,8 +121,9 @@ class Convolver:
         if offset != 1 or source.unpool:
             raise HandstyleError("residue: only for a map with a border of one pixel, not for a pooled gradient")
         # Three pixels behind the last: the products whose first input is not the first pixel end beyond the map.
-        padded = self.device.xp.zeros(((source.H + 2) * pitch + 3, C), self.dtype)
+        padded = self._empty(((source.H + 2) * pitch + 3, C))
         whole = padded[: (source.H + 2) * pitch]
+        padded[len(whole) :] = 0
         self._linear("pad", whole.size, source, whole)
         triples = -(-Ho * pitch // 3)
         y = self._empty((3 * triples, K))

@@ -7,7 +7,6 @@ What a frozen network must remember is one bit a rectified value, or three bits 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -17,43 +16,17 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.cuda import CupyDevice, Device
 from handstyle.kernels.cuda_arguments import Finish, Source, words
 from handstyle.kernels.cuda_convolution import METHODS, Convolver, pooled_finish
+from handstyle.kernels.cuda_cost import choose_method
+from handstyle.kernels.cuda_stage import Stage, group
 from handstyle.network.sequence import (
     Cache,
     Convolution,
     Features,
     Layer,
-    Pool,
-    ReLU,
     check_gradients,
     check_taps,
     deepest,
 )
-
-
-@dataclass
-class _Stage:
-    """Layers that run together, and what the backward sweep needs of them."""
-
-    layers: tuple[Layer, ...]
-    shape: tuple[int, int, int] = (0, 0, 0)  # of the convolution's output
-    output: tuple[int, ...] = ()  # of the stage's
-    dtype: DTypeLike = np.float32
-    bits: Array | None = None  # (H, W, words), of the rectifier
-    planes: Array | None = None  # (h, w, 3, words), of the max pool
-    cache: Cache = None  # of a layer that runs as the reference does
-
-    @property
-    def convolution(self) -> Convolution | None:
-        return self.layers[0] if isinstance(self.layers[0], Convolution) else None
-
-    @property
-    def relu(self) -> str | None:
-        return self.layers[1].name if len(self.layers) > 1 else None
-
-    @property
-    def pool(self) -> Pool | None:
-        last = self.layers[-1]
-        return last if isinstance(last, Pool) and len(self.layers) > 1 else None
 
 
 class CudaEngine:
@@ -68,6 +41,11 @@ class CudaEngine:
     workspace : int
         Bytes of scratch for a convolution.
 
+    Attributes
+    ----------
+    chosen : dict of str to str
+        The method of each convolution that has run, by ``conv1_1 forward`` or ``conv1_1 adjoint``.
+
     Raises
     ------
     HandstyleError
@@ -79,21 +57,33 @@ class CudaEngine:
             raise HandstyleError(f"unknown method {method!r}: use {', '.join(METHODS)}")
         self.device = CupyDevice() if device is None else device
         self.method, self.workspace = method, workspace
+        self.chosen: dict[str, str] = {}
         self.name = "cuda" if self.device.precision == "float32" else f"cuda-{self.device.precision}"
 
-    def choose(self, w: Array, pooled: bool = False, offset: int = 1) -> str:  # (3, 3, C, K)
-        """Return the method for a convolution with `w` or its adjoint.
+    def choose(self, name: str, finish: Finish, w: Array, source: Source, offset: int, adjoint: bool) -> str:
+        """Return the method for a convolution with `w` (3, 3, C, K) or its adjoint, and note it in `chosen`.
 
-        True float32 goes by Winograd F(4×4): a quarter of the arithmetic, an error near 1e-5. With factors of ten bits
-        its error would be near 1 %, so TF32 goes by the lowering. The choice follows arithmetic counted, not time
-        measured; ``benchmarks/gpu`` measures every method on every shape.
+        Three channels have a way of their own. For the others the one that was asked for, or else the one that the
+        counts of ``cuda_cost.py`` favour for this shape and precision.
         """
+        C, K = (w.shape[3], w.shape[2]) if adjoint else w.shape[2:]
+        plain = offset == 1 and not source.unpool
+        method = self.method
         if w.shape[2] == 3:
-            return "first"
-        if self.method in (None, "first") or (self.method == "residue" and (pooled or offset != 1)):
-            return "winograd4" if self.device.precision == "float32" else "mec"
-        assert self.method is not None
-        return self.method
+            method = "first"
+        elif method in (None, "first") or (method == "residue" and not plain):
+            method = choose_method(finish.H, finish.W, C, K, self.device.precision, self.workspace, plain)
+        assert method is not None
+        self.chosen[f"{name} {'adjoint' if adjoint else 'forward'}"] = method
+        return method
+
+    @property
+    def report(self) -> str:
+        """What the last evaluation did, in words: products, and each convolution's method, forward and adjoint."""
+        ways: dict[str, list[str]] = {}
+        for name, method in self.chosen.items():
+            ways.setdefault(method, []).append(name)
+        return "; ".join([self.device.products, *(f"{method}: {', '.join(names)}" for method, names in ways.items())])
 
     def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
         """See `sequence_forward`."""
@@ -102,14 +92,14 @@ class CudaEngine:
         self._check(run, x)
         convolver = Convolver(self.device, x.dtype, self.workspace)
         features: Features = {}
-        stages = _stages(run, x.shape)
+        stages = group(run, x.shape)
         for stage in stages:
             x = self._stage_forward(convolver, stage, x, wanted, features)
         return features, stages
 
     def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
         """See `sequence_backward`."""
-        stages: list[_Stage] = caches
+        stages: list[Stage] = caches
         names = [layer.name for stage in stages for layer in stage.layers]
         check_gradients(names, dfeatures)
         dx = self._checked(names[-1], dfeatures[names[-1]], stages[-1].output, stages[-1].dtype)
@@ -135,7 +125,7 @@ class CudaEngine:
         return made
 
     def _stage_forward(
-        self, convolver: Convolver, stage: _Stage, x: Array, wanted: set[str], features: Features
+        self, convolver: Convolver, stage: Stage, x: Array, wanted: set[str], features: Features
     ) -> Array:
         layer = stage.convolution
         if layer is None:
@@ -175,12 +165,13 @@ class CudaEngine:
         stage.output, stage.dtype = result.shape, x.dtype
         if relu is None and layer.name in wanted:
             features[layer.name] = result
-        method = self.choose(layer.w)
-        convolver.convolve(method, Source.of(x, layer.padding), self._contiguous(layer.w), finish, 1, adjoint=False)
+        source, w = Source.of(x, layer.padding), self._contiguous(layer.w)
+        method = self.choose(layer.name, finish, w, source, 1, adjoint=False)
+        convolver.convolve(method, source, w, finish, 1, adjoint=False)
         return result
 
     def _stage_backward(
-        self, convolver: Convolver, stage: _Stage, below: _Stage | None, dx: Array, dfeatures: Mapping[str, Array]
+        self, convolver: Convolver, stage: Stage, below: Stage | None, dx: Array, dfeatures: Mapping[str, Array]
     ) -> Array:
         # `dx` is the gradient at the stage's output. Where the stage ends in a convolution or a rectifier, what enters
         # there and the rectifier's mask are already in it.
@@ -204,17 +195,19 @@ class CudaEngine:
         finish.H, finish.W, finish.K = H, W, C
         w = self._contiguous(layer.w)
         if layer.padding == "zero":
-            convolver.convolve(self.choose(w, source.unpool > 0), source, w, finish, 1, adjoint=True)
+            method = self.choose(layer.name, finish, w, source, 1, adjoint=True)
+            convolver.convolve(method, source, w, finish, 1, adjoint=True)
         else:
             # The adjoint of the convolution of the padded map, then the adjoint of padding it.
             dxpad = self.device.empty((H + 2, W + 2, C), dx.dtype)
             ring = Finish(y=dxpad, H=H + 2, W=W + 2, K=C)
-            convolver.convolve(self.choose(w, source.unpool > 0, 2), source, w, ring, 2, adjoint=True)
+            method = self.choose(layer.name, ring, w, source, 2, adjoint=True)
+            convolver.convolve(method, source, w, ring, 2, adjoint=True)
             convolver.fold(dxpad, layer.padding, finish)
         return out
 
     def _landing(
-        self, stage: _Stage, dfeatures: Mapping[str, Array], except_for: str | None = None, under_the_pool: bool = False
+        self, stage: Stage, dfeatures: Mapping[str, Array], except_for: str | None = None, under_the_pool: bool = False
     ) -> Finish:
         """Return what happens to a gradient that arrives at a stage's output, or under its pool."""
 
@@ -247,23 +240,3 @@ class CudaEngine:
         landing.y = self.device.empty((source.H, source.W, source.C), convolver.dtype)
         convolver.epilogue(source, landing)
         return landing.y
-
-
-def _stages(layers: tuple[Layer, ...], shape: tuple[int, ...]) -> list[_Stage]:
-    stages: list[_Stage] = []
-    H, W = shape[:2]
-    i = 0
-    while i < len(layers):
-        count = 1
-        if isinstance(layers[i], Convolution) and i + 1 < len(layers) and isinstance(layers[i + 1], ReLU):
-            count = 2
-            # A side of one pixel rounds down to nothing, which the reference handles.
-            if i + 2 < len(layers) and isinstance(layers[i + 2], Pool) and min(H, W) > 1:
-                count = 3
-        group = layers[i : i + count]
-        stages.append(_Stage(group))
-        if isinstance(group[-1], Pool):
-            up = group[-1].rounding == "up"
-            H, W = (H + up) // 2, (W + up) // 2
-        i += count
-    return stages

@@ -34,6 +34,8 @@ class DryDevice:
         self.precision = precision
         self.live = self.peak = 0
 
+    products = "no products"
+
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Return an array of addresses without memory behind them."""
         dtype = np.dtype(dtype)

@@ -1,0 +1,147 @@
+"""Which way a convolution goes on a GPU: counted, by shape.
+
+A GPU that does one kernel after another takes, for each, the time of its arithmetic or of its bytes, whichever is
+longer, and some microseconds to begin. What the five ways of ``cuda_convolution.py`` ask for is counted here; the
+rates are a large GPU's of 2023 in round numbers, the same on every machine, so that a run can be repeated elsewhere.
+Nothing of this has been measured: ``benchmarks/gpu`` measures every way on every shape and names those that were
+chosen wrongly.
+"""
+
+from dataclasses import dataclass
+
+from handstyle.kernels.grid import ceil_div
+
+# With factors of ten bits F(4x4)'s largest error is near 1 % of its outputs' spread, a lowering's 0.14 %; F(2x2)'s is
+# hardly larger than that, but its products were not what was slow.
+METHODS_OF = {
+    "float32": ("winograd4", "winograd2", "mec", "im2col", "residue"),
+    "tf32": ("mec", "im2col", "residue"),
+}
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What a GPU does in a second, and how long a kernel takes to begin.
+
+    Parameters
+    ----------
+    products : float
+        Operations in large products of matrices, in true float32.
+    tf32 : float
+        The same with factors of ten bits.
+    moved : float
+        Bytes to and from memory.
+    begin : float
+        Seconds from one kernel's end to the next one's start.
+    half : float
+        The length of a product's sums at which half of its rate is reached.
+    """
+
+    products: float = 50e12
+    tf32: float = 350e12
+    moved: float = 3.5e12
+    begin: float = 5e-6
+    half: float = 24.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a way of convolving asks for: operations of products, their bytes, other kernels' bytes, kernels.
+
+    `depth` is the length of the products' sums.
+    """
+
+    products: float
+    gemm_bytes: float
+    moved: float
+    kernels: int
+    depth: int
+
+    def seconds(self, rates: Rates, precision: str) -> float:
+        """Return how long it takes, one kernel after another."""
+        rate = rates.tf32 if precision == "tf32" else rates.products
+        arithmetic = self.products / rate * (1 + rates.half / self.depth)
+        return max(arithmetic, self.gemm_bytes / rates.moved) + self.moved / rates.moved + self.kernels * rates.begin
+
+
+def method_work(method: str, H: int, W: int, C: int, K: int, workspace: int, itemsize: int = 4) -> Work:
+    """Count one convolution to an output (H, W, K) from C channels.
+
+    Parameters
+    ----------
+    method : str
+        A name in `METHODS_OF`.
+    H, W, C, K : int
+        Of the output, and the channels in and out; for an adjoint, those of the adjoint.
+    workspace : int
+        Bytes of scratch, which decides how many strips there are.
+    itemsize : int
+        Bytes of a value.
+
+    Returns
+    -------
+    Work
+    """
+    pixels, kernel = H * W, 9 * C * K
+    x, y, w = (itemsize * n for n in (pixels * C, pixels * K, kernel))
+
+    def strips(scratch: float) -> int:  # of the whole output
+        return ceil_div(int(scratch), workspace)
+
+    if method in ("winograd2", "winograd4"):
+        m = int(method[-1])
+        tiles, n2 = ceil_div(H, m) * ceil_div(W, m), (m + 2) ** 2
+        V, M, U = (itemsize * n2 * n for n in (tiles * C, tiles * K, C * K))
+        count = strips(V + M)
+        # Input read once (its overlap comes from the cache), V written; M read, y written; the kernel transformed.
+        return Work(2 * n2 * tiles * C * K, V + M + count * U, x + V + M + y + w + U, 1 + 3 * count, C)
+    flops, finish = 2.0 * kernel * pixels, 2 * y  # the epilogue reads the product and writes the result
+    if method == "im2col":
+        count = strips(9 * x)
+        return Work(flops, 9 * x + y + count * w, x + 9 * x + finish, 1 + 2 * count, 9 * C)
+    if method == "mec":
+        count = strips(3 * x)
+        rows = (H + 2 * count) / H  # two rows of every strip belong to the next one too
+        return Work(flops, 3 * x * rows + y + count * w, x + 3 * x * rows + finish, 1 + 2 * count, 9 * C)
+    if method == "residue":
+        waste = (W + 2) / W
+        # Each of nine products reads the whole map; the result is written once and then read and written twice.
+        return Work(flops * waste, (9 * x + 5 * y) * waste + w, 2 * x * waste + finish * waste, 12, 3 * C)
+    raise ValueError(f"no count for {method}")
+
+
+def choose_method(
+    H: int,
+    W: int,
+    C: int,
+    K: int,
+    precision: str,
+    workspace: int,
+    plain: bool = True,
+    rates: Rates = Rates(),
+) -> str:
+    """Return the way that a count favours.
+
+    Parameters
+    ----------
+    H, W, C, K : int
+        Of the output, and the channels in and out.
+    precision : str
+        ``tf32``, or else true products. With factors of ten bits Winograd's ways are left out.
+    workspace : int
+        Bytes of scratch. ``residue``, which cannot go in strips, is left out where it would take more.
+    plain : bool
+        Whether the source is a map with a border of one pixel: only then can ``residue`` be used.
+    rates : Rates
+        Of the GPU.
+
+    Returns
+    -------
+    str
+        A name in `METHODS_OF`.
+    """
+    fits = plain and workspace >= 4 * (H + 2) * (W + 2) * (C + K)
+    ways = [
+        method for method in METHODS_OF["tf32" if precision == "tf32" else "float32"] if fits or method != "residue"
+    ]
+    return min(ways, key=lambda method: method_work(method, H, W, C, K, workspace).seconds(rates, precision))
