@@ -34,6 +34,7 @@ extensions = [
     "sphinx_togglebutton",
     "sphinx_exercise",
     "book",  # _ext/book.py: figures, vendored MathJax, chapter numbers, generated pages
+    "quoting",  # _ext/quoting.py: code quoted from the package, in pairs, with the equations' numbers
 ]
 exclude_patterns = ["_build", "README.md"]
 source_suffix = {".md": "myst-nb", ".rst": "restructuredtext"}
@@ -100,6 +101,8 @@ html_theme = "sphinx_book_theme"
 html_title = "handstyle"
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
+html_js_files = ["book.js"]
+html_show_search_summary = False  # it fetches the pages found, which a browser refuses from file://
 html_context = {"default_mode": "auto"}
 html_copy_source = False
 html_show_sphinx = False

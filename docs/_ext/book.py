@@ -1,6 +1,7 @@
 """What the book needs of Sphinx beyond its extensions.
 
-- ``{drawn} name``: what ``fig/name.py`` draws, with its caption, its alternative text and, folded, the script
+- ``{drawn} name``: what ``fig/name.py`` draws, for a light page and for a dark one, with its caption, its alternative
+  text and, folded, the script
 - MathJax, copied from the package that carries it to the pages that use it.
 - Chapters numbered through all parts; Sphinx begins again at 1 with each part.
 - Pages generated from the package: the API reference, in the order of the chapters, and the command line's own help.
@@ -14,7 +15,6 @@ import re
 import shutil
 import subprocess
 import sys
-import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
@@ -24,7 +24,6 @@ from docutils import nodes
 from docutils.parsers.rst import Directive, directives
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
-from sphinx.directives.code import LiteralInclude
 from sphinx.environment import BuildEnvironment
 from sphinx.environment.collectors.toctree import TocTreeCollector
 from sphinx.errors import ExtensionError
@@ -68,42 +67,20 @@ class Drawn(Directive):
             "```",
             ":::",
         ]
-        return self.parse_text(lines)
+        found = self.parse_text(lines)
+        for image in [image for node in found for image in node.findall(nodes.image)]:
+            dark = image.deepcopy()
+            dark["uri"] = image["uri"].replace(".svg", "-dark.svg")
+            image["classes"].append("for-light")
+            dark["classes"].append("for-dark")
+            image.parent.insert(image.parent.index(image) + 1, dark)
+        return found
 
     def parse_text(self, lines):
         holder = nodes.Element()
         source, _ = self.state_machine.get_source_and_line(self.lineno)
         self.state.nested_parse(StringList(lines, source=source), self.content_offset, holder)
         return holder.children
-
-
-class Quoted(LiteralInclude):
-    """``literalinclude``; of a function quoted by ``:pyobject:``, the docstring's first line stands for the docstring.
-
-    The reference page has the rest. ``:docstring:`` shows it here too.
-    """
-
-    option_spec = LiteralInclude.option_spec | {"docstring": directives.flag}
-
-    def run(self):
-        found = super().run()
-        if "pyobject" in self.options and "docstring" not in self.options:
-            for block in (b for node in found for b in node.findall(nodes.literal_block)):
-                text = shorten_docstrings(block.astext())
-                block.rawsource, block.children = text, []
-                block += nodes.Text(text)
-        return found
-
-
-def shorten_docstrings(code: str) -> str:
-    """Cut each docstring of `code` to its first line."""
-    lines = code.splitlines()
-    functions = [n for n in ast.walk(ast.parse(textwrap.dedent(code))) if isinstance(n, ast.FunctionDef | ast.ClassDef)]
-    for node in sorted((n for n in functions if ast.get_docstring(n)), key=lambda n: -n.lineno):
-        first, last = node.body[0].lineno - 1, node.body[0].end_lineno
-        if last - first > 1:
-            lines[first:last] = [lines[first].rstrip() + '"""']
-    return "\n".join(lines) + "\n"
 
 
 def draw_figures(app: Sphinx) -> None:
@@ -117,7 +94,8 @@ def draw_figures(app: Sphinx) -> None:
     def draw(script: Path) -> str | None:
         out, stamp = FIGURES / f"{script.stem}.svg", FIGURES / f"{script.stem}.sha256"
         digest = hashlib.sha256(package + script.read_bytes()).hexdigest()
-        if out.is_file() and (DRAFT or (stamp.is_file() and stamp.read_text() == digest)):
+        there = out.is_file() and out.with_name(f"{script.stem}-dark.svg").is_file()
+        if there and (DRAFT or (stamp.is_file() and stamp.read_text() == digest)):
             return None
         command = [sys.executable, "-m", f"fig.{script.stem}", str(out)]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=DOCS, check=False)
@@ -272,7 +250,6 @@ def plain_docstring(app: Sphinx, what: str, name: str, obj: object, options: obj
 def setup(app: Sphinx) -> dict[str, bool]:
     TocTreeCollector.assign_section_numbers = number_chapters_through
     app.add_directive("drawn", Drawn)
-    app.add_directive("literalinclude", Quoted, override=True)
     for step in (draw_figures, reference_pages, command_line_page):
         app.connect("builder-inited", step, priority=100)
     app.connect("autodoc-process-docstring", plain_docstring)

@@ -7,6 +7,7 @@ with the package; where that is missing, one with random weights stands in for i
 import sys
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -80,9 +81,42 @@ def signed(axes: plt.Axes, values: np.ndarray, title: str = "", size: float | No
 
 
 def save(figure: Figure, out: str) -> None:
-    """Write the figure and let it go."""
-    figure.savefig(out, bbox_inches="tight", metadata={"Date": None} if str(out).endswith(".svg") else None)
+    """Write the figure, and beside it one for dark pages, and let it go."""
+    options = {"bbox_inches": "tight", "metadata": {"Date": None} if str(out).endswith(".svg") else None}
+    figure.savefig(out, **options)
+    for_a_dark_page(figure)
+    path = Path(out)
+    figure.savefig(path.with_name(f"{path.stem}-dark{path.suffix}"), transparent=True, **options)
     plt.close(figure)
+
+
+def for_a_dark_page(figure: Figure) -> None:
+    """Turn greys over, black to near white, and lighten the colours of lines and words; pictures stay as they are."""
+
+    def turned(colour: object) -> object:
+        if isinstance(colour, str) and colour == "none":
+            return colour
+        found = mpl.colors.to_rgba_array(colour)
+        for c in found:
+            if np.ptp(c[:3]) < 0.02:
+                c[:3] = 0.92 - 0.84 * c[:3]
+            elif c[:3] @ (0.3, 0.6, 0.1) < 0.5:
+                c[:3] += 0.35 * (1 - c[:3])
+        return found[0] if len(found) == 1 else found
+
+    for artist in figure.findobj():
+        if isinstance(artist, mpl.collections.Collection):
+            if artist.get_array() is None:
+                artist.set(facecolor=turned(artist.get_facecolor()), edgecolor=turned(artist.get_edgecolor()))
+        elif isinstance(artist, mpl.patches.Patch):
+            face, edge = turned(artist.get_facecolor()), turned(artist.get_edgecolor())
+            artist.set(facecolor=face, edgecolor=edge)
+        elif isinstance(artist, mpl.lines.Line2D):
+            own = artist.get_markerfacecolor(), artist.get_markeredgecolor()
+            artist.set_color(turned(artist.get_color()))
+            artist.set(markerfacecolor=turned(own[0]), markeredgecolor=turned(own[1]))
+        elif isinstance(artist, mpl.text.Text):
+            artist.set_color(turned(artist.get_color()))
 
 
 def command(main: Callable[..., None]) -> None:

@@ -79,12 +79,12 @@ def check_adjoint(
     seed: int = 0,
     tolerance: float | None = None,
 ) -> Report:
-    """Ask whether ``<K u, v> = <u, K* v>`` for random `u`, `v`.
+    """Ask whether ``<A u, v> = <u, A* v>`` for random `u`, `v`.
 
     Parameters
     ----------
     forward : callable
-        The linear map ``K``. For an affine map pass its linear part, ``u -> f(u) - f(0)``.
+        The linear map ``A``. For an affine map pass its linear part, ``u -> f(u) - f(0)``.
     backward : callable
         The candidate for its adjoint.
     x : array
@@ -99,7 +99,7 @@ def check_adjoint(
     Returns
     -------
     Report
-        The largest difference over the draws, relative to ``‖K u‖ ‖v‖``: relative to the product itself, two nearly
+        The largest difference over the draws, relative to ``‖A u‖ ‖v‖``: relative to the product itself, two nearly
         orthogonal directions would be condemned for rounding.
     """
     xp, rng = namespace(x), np.random.default_rng(seed)
@@ -107,10 +107,10 @@ def check_adjoint(
     values, errors = [], []
     for _ in range(draws):
         u = xp.asarray(rng.standard_normal(x.shape), dtype=x.dtype)
-        Ku = forward(u)
-        v = xp.asarray(rng.standard_normal(Ku.shape), dtype=Ku.dtype)
-        left, right = _dot(Ku, v), _dot(u, backward(v))  # book: conv-adjoint
-        size = np.sqrt(_dot(Ku, Ku) * _dot(v, v))
+        Au = forward(u)
+        v = xp.asarray(rng.standard_normal(Au.shape), dtype=Au.dtype)
+        left, right = _dot(Au, v), _dot(u, backward(v))  # book: conv-adjoint
+        size = np.sqrt(_dot(Au, Au) * _dot(v, v))
         values.append((left, right))
         errors.append(abs(left - right) / size if size else abs(left - right))
     measured = float(np.max(errors))

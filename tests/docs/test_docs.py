@@ -90,6 +90,39 @@ def test_every_numbered_equation_is_used():
     assert set(EQUATIONS) - used == set()
 
 
+# What has no array in it, and so no shape: values and steps that are plain numbers.
+PLAIN = {"gradcheck-error"}
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_numbered_equations_have_shapes_under_their_symbols(page):
+    equations = re.findall(r"```\{math\}\n:label: (\S+)\n(.*?)```", WRITTEN[page], re.DOTALL)
+    assert len(equations) > 3
+    assert {label for label, text in equations if r"\shape{" not in text} - PLAIN == set()
+
+
+# --- code -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_a_forward_function_stands_beside_its_backward(page):
+    body = WRITTEN[page].partition("## Exercises")[0]
+    quoted = set(re.findall(r"^:pyobject: (\w+)$", body, re.MULTILINE))
+    pairs = [
+        re.findall(r"^:pyobject: (\w+)$", p, re.MULTILINE) for p in re.findall(r"::::\{pair\}(.*?)::::", body, re.S)
+    ]
+    for name in quoted:
+        if name.endswith(("_forward", "_backward")):
+            stem = name.removesuffix("_forward").removesuffix("_backward")
+            assert [f"{stem}_forward", f"{stem}_backward"] in pairs
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_the_lines_of_a_cell_fit_a_page(page):
+    cells = re.findall(r"```\{code-cell\}.*?\n(.*?)```", WRITTEN[page], re.DOTALL)
+    assert [line for cell in cells for line in cell.splitlines() if len(line) > 86] == []
+
+
 # --- figures --------------------------------------------------------------------------------------------------------
 
 DRAWN = re.findall(r"^:::\{drawn\} (\w+)\n:alt: (.+)$", PROSE, re.MULTILINE)

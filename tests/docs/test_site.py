@@ -1,5 +1,6 @@
 """The built book in a browser: every page loads in silence, asks nobody outside, and sets its equations."""
 
+import time
 from urllib.parse import quote
 
 import pytest
@@ -62,6 +63,63 @@ def test_chapters_have_equations_that_are_numbered(browser, page):
     browser.open(address(page))
     assert browser.run("document.querySelectorAll('.math mjx-container svg').length") > 20
     assert browser.run("document.querySelectorAll('.eqno').length") >= 4
+
+
+CHAPTERS_WITH_PAIRS = (
+    "first_picture",
+    "foundations/gradcheck",
+    "network/convolution",
+    "network/sequence",
+    "losses/style",
+)
+SIDES = """[...document.querySelectorAll('.pair')].map(
+    p => [...p.children].map(c => c.getBoundingClientRect())).map(([a, b]) => a.right <= b.left && a.top === b.top)"""
+CUT = "[...document.querySelectorAll('.bd-article pre')].filter(p => p.scrollWidth > p.clientWidth + 1).length"
+
+
+@pytest.mark.parametrize("page", CHAPTERS_WITH_PAIRS)
+def test_forward_and_backward_are_side_by_side_where_there_is_room(browser, page):
+    browser.open(address(page), 1280)
+    sides = browser.run(SIDES)
+    assert sides
+    assert all(sides)
+    assert browser.run(CUT) == 0
+    browser.open(address(page), 390, phone=True)
+    assert not any(browser.run(SIDES))
+
+
+def test_a_dark_page_has_dark_figures(browser):
+    shown = "[...document.querySelectorAll('figure img')].filter(i => i.offsetParent).map(i => i.src)"
+    for scheme in ("light", "dark"):
+        browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        browser.open(address("losses/style"))
+        figures = browser.run(shown)
+        assert len(figures) == 3
+        assert [src.endswith("-dark.svg") for src in figures] == [scheme == "dark"] * 3
+    browser.call("Emulation.setEmulatedMedia", features=[])
+
+
+def test_search_finds_and_asks_nobody(browser):
+    browser.open(address("search") + "?q=gram+matrix")
+    found = "document.querySelectorAll('#search-results li').length"
+    end = time.monotonic() + 20
+    while not browser.run(found) and time.monotonic() < end:
+        time.sleep(0.1)
+    time.sleep(0.5)
+    assert browser.run(found) > 2
+    assert "Style: the Gram matrix" in browser.run("document.querySelector('#search-results').innerText")
+    assert browser.troubles() == []
+
+
+def test_print_is_dark_on_white(browser):
+    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    browser.open(address("network/convolution"))
+    assert browser.run("document.documentElement.dataset.theme") == "dark"
+    browser.run("dispatchEvent(new Event('beforeprint'))")
+    assert browser.run("document.documentElement.dataset.theme") == "light"
+    browser.run("dispatchEvent(new Event('afterprint'))")
+    assert browser.run("document.documentElement.dataset.theme") == "dark"
+    browser.call("Emulation.setEmulatedMedia", features=[])
 
 
 def test_solutions_are_folded(browser):

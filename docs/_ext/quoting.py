@@ -1,0 +1,182 @@
+"""Code quoted from the package: never copied, as wide as there is room for, each line tied to its equation.
+
+``literalinclude`` with ``:pyobject:`` quotes a function. Its docstring is cut to the first line, since the reference
+page has the rest; what is said to the type checker is left out; ``# book: conv-slices`` becomes that equation's number;
+lines too long for the page are broken as the formatter breaks them. Names, calls and their order are the file's own: a
+quote that does not parse to the same program stops the build.
+
+``{pair}`` sets two quotes side by side: a forward function and its backward.
+"""
+
+import ast
+import io
+import re
+import subprocess
+import sys
+import textwrap
+import tokenize
+from typing import ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import Directive, directives
+from sphinx.application import Sphinx
+from sphinx.directives.code import LiteralInclude
+from sphinx.errors import ExtensionError
+
+WIDE, NARROW = 86, 64  # columns: a quote that has the text's width, and one that shares the page with another
+CITATION = re.compile(r"# book: ([a-z]+-[a-z-]+)")
+TO_THE_CHECKER = re.compile(r"  # type: ignore\S*")
+
+
+class Quoted(LiteralInclude):
+    """``literalinclude`` as above; ``:docstring:`` keeps the whole docstring."""
+
+    option_spec = LiteralInclude.option_spec | {"docstring": directives.flag}
+
+    def run(self):
+        found = super().run()
+        if "pyobject" in self.options:
+            for block in (b for node in found for b in node.findall(nodes.literal_block)):
+                block["columns"] = WIDE
+                block["whole"] = "docstring" in self.options
+        return found
+
+
+class Pair(Directive):
+    """Two quotes side by side where the page is wide enough, one below the other where it is not."""
+
+    has_content = True
+    option_spec: ClassVar = {}
+
+    def run(self):
+        pair = nodes.container(classes=["pair", "full-width"])
+        self.state.nested_parse(self.content, self.content_offset, pair)
+        quotes = [b for b in pair.findall(nodes.literal_block) if "columns" in b]
+        if len(quotes) != 2 or len(pair.children) != 2:
+            raise self.error("a pair is two quotes, each a literalinclude with :pyobject:")
+        for quote in quotes:
+            quote["columns"] = NARROW
+        return [pair]
+
+
+def set_quotes(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Give each quote of a page its final text, now that the equations have their numbers."""
+
+    def number(found: re.Match[str]) -> str:
+        return f"# ({equation_number(app, found[1])})"
+
+    for block in doctree.findall(nodes.literal_block):
+        if "columns" in block:
+            code = TO_THE_CHECKER.sub("", block.astext())
+            shown = CITATION.sub(number, code if block["whole"] else shorten_docstrings(code))
+            text = fit(shown, block["columns"])
+            block.rawsource, block.children = text, []
+            block += nodes.Text(text)
+
+
+def equation_number(app: Sphinx, label: str) -> str:
+    """Return an equation's number as the page shows it, chapter and count."""
+    try:
+        page, _ = app.env.domains["math"].equations[label]
+        return ".".join(str(n) for n in app.env.toc_fignumbers[page]["displaymath"][f"equation-{label}"])
+    except KeyError:
+        raise ExtensionError(f"the code cites equation {label}, which no page has") from None
+
+
+def shorten_docstrings(code: str) -> str:
+    """Cut each docstring of `code` to its first line."""
+    lines = code.splitlines()
+    for node in reversed(documented(ast.parse(textwrap.dedent(code)))):
+        first, last = node.body[0].lineno - 1, node.body[0].end_lineno
+        if last - first > 1:
+            lines[first:last] = [lines[first].rstrip() + '"""']
+    return "\n".join(lines) + "\n"
+
+
+def documented(tree: ast.Module) -> list[ast.FunctionDef | ast.ClassDef]:
+    """Return the functions and classes that have a docstring, in the order of their lines."""
+    found = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(n)]
+    return sorted(found, key=lambda node: node.lineno)
+
+
+def fit(code: str, columns: int) -> str:
+    """Return the same program in lines of at most `columns`, where they can be broken, its shapes above each `def`."""
+    code = shapes_above(textwrap.dedent(code))
+    text = code
+    if max(map(len, code.splitlines())) > columns:
+        text = fold_comments(formatted(fold_comments(code, columns), columns), columns)
+        text = fold_docstrings(text, columns)
+    if program(text) != program(code):
+        raise ExtensionError(f"a quote was changed by breaking its lines:\n{text}")
+    return text
+
+
+def shapes_above(code: str) -> str:
+    """Move the comment in a function's signature, which gives its shapes, to a line above it."""
+    lines = code.splitlines()
+    comments = {
+        t.start[0]: t for t in tokenize.generate_tokens(io.StringIO(code).readline) if t.type == tokenize.COMMENT
+    }
+    functions = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.FunctionDef)]
+    for node in sorted(functions, key=lambda node: -node.lineno):
+        signature = range(node.lineno, max(node.lineno + 1, node.body[0].lineno))
+        shapes = [comments[at] for at in signature if at in comments]
+        for token in shapes:
+            lines[token.start[0] - 1] = lines[token.start[0] - 1][: token.start[1]].rstrip()
+        indent = " " * node.col_offset
+        lines[node.lineno - 1 : node.lineno - 1] = [indent + token.string for token in shapes]
+    return "\n".join(lines) + "\n"
+
+
+def formatted(code: str, columns: int) -> str:
+    command = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "format",
+        "--isolated",
+        f"--line-length={columns}",
+        "--stdin-filename=q.py",
+    ]
+    return subprocess.run([*command, "-"], input=code, capture_output=True, text=True, check=True).stdout
+
+
+def fold_comments(code: str, columns: int) -> str:
+    """Put a comment that sticks out above its line, and fill comments that are too long."""
+    lines = code.splitlines()
+    comments = [t for t in tokenize.generate_tokens(io.StringIO(code).readline) if t.type == tokenize.COMMENT]
+    for token in reversed(comments):
+        at, column = token.start[0] - 1, token.start[1]
+        if len(lines[at]) > columns:
+            before = lines[at][:column].rstrip()
+            indent = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
+            room = columns - len(indent) - 2
+            filled = [f"{indent}# {part}" for part in textwrap.wrap(token.string[1:].strip(), room)]
+            lines[at : at + 1] = [*filled, before] if before else filled
+    return "\n".join(lines) + "\n"
+
+
+def fold_docstrings(code: str, columns: int) -> str:
+    """Fill docstrings of one line that are too long."""
+    lines = code.splitlines()
+    for node in reversed(documented(ast.parse(code))):
+        at = node.body[0].lineno - 1
+        if len(lines[at]) > columns and node.body[0].end_lineno == at + 1:
+            indent = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
+            lines[at : at + 1] = textwrap.wrap(lines[at], columns, initial_indent="", subsequent_indent=indent)
+    return "\n".join(lines) + "\n"
+
+
+def program(code: str) -> str:
+    """Return what the code means, its docstrings aside: two texts with the same tree are one program."""
+    tree = ast.parse(code)
+    for node in documented(tree):
+        node.body = node.body[1:]
+    return ast.dump(tree)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_directive("literalinclude", Quoted, override=True)
+    app.add_directive("pair", Pair)
+    app.connect("doctree-resolved", set_quotes)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
