@@ -49,6 +49,7 @@ SECTIONS = {
         "kernels.cuda_source",
         "kernels.cuda",
         "kernels.cuda_cost",
+        "kernels.cuda_losses",
         "kernels.cuda_convolution",
         "kernels.cuda_stage",
         "kernels.cuda_engine",

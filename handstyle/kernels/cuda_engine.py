@@ -6,18 +6,21 @@ what enters at this stage's taps and applies its rectifier's bits; a pool is und
 What a frozen network must remember is one bit a rectified value, or three bits a pooled one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
+from handstyle.kernels import cuda_losses
 from handstyle.kernels.cuda import CupyDevice, Device
 from handstyle.kernels.cuda_arguments import Finish, Source, words
 from handstyle.kernels.cuda_convolution import METHODS, Convolver, pooled_finish
 from handstyle.kernels.cuda_cost import choose_method
 from handstyle.kernels.cuda_stage import Stage, group
+from handstyle.losses.total_variation import total_variation
 from handstyle.network.sequence import (
     Cache,
     Convolution,
@@ -27,6 +30,8 @@ from handstyle.network.sequence import (
     check_taps,
     deepest,
 )
+
+Loss = Callable[[Array], tuple[float, Array]]
 
 
 class CudaEngine:
@@ -76,6 +81,11 @@ class CudaEngine:
         assert method is not None
         self.chosen[f"{name} {'adjoint' if adjoint else 'forward'}"] = method
         return method
+
+    @property
+    def losses(self) -> Mapping[Loss, Loss]:
+        """The losses of a picture that have a kernel, by the readable functions they stand for."""
+        return {total_variation: partial(cuda_losses.total_variation, self.device)}
 
     @property
     def report(self) -> str:

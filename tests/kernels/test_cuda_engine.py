@@ -18,6 +18,7 @@ from handstyle.foundations.gradcheck import check_projection
 from handstyle.kernels.cuda import CupyDevice
 from handstyle.kernels.cuda_convolution import METHODS
 from handstyle.kernels.cuda_engine import CudaEngine
+from handstyle.losses.total_variation import total_variation
 from handstyle.network.sequence import ENGINES, Convolution, Pool, ReLU, sequence_backward, sequence_forward
 from handstyle.network.vgg import build_network, random_weights
 from handstyle.painting.networks import load_network
@@ -160,6 +161,37 @@ def test_the_gradient_of_the_whole_objective_is_that_of_central_differences():
     _, gradient = objective.evaluate(p)
     report = check_projection(lambda q: objective.evaluate(q)[0], gradient, p, draws=3)
     assert report, str(report)
+
+
+@pytest.mark.parametrize("shape", [(24, 20, 3), (1, 7, 3), (9, 1, 3), (1, 1, 3), (33, 70, 4), (8, 32, 1)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-13), ("float32", 1e-5)])
+def test_total_variation_goes_by_its_kernel(shape, dtype, tolerance):
+    device = EmulatedDevice()
+    p = np.random.default_rng(0).uniform(0, 255, shape).astype(dtype)
+    before = p.copy()
+    value, dp = CudaEngine(device).losses[total_variation](p)
+    assert device.launches == ["variation"]
+    expected, gradient = total_variation(p)
+    assert value == pytest.approx(expected, rel=tolerance)
+    assert dp.dtype == p.dtype
+    assert np.abs(dp - gradient).max() <= tolerance * max(np.abs(gradient).max(), 1e-300)
+    np.testing.assert_array_equal(p, before)
+    if dtype == "float64" and value:
+        loss = CudaEngine(EmulatedDevice()).losses[total_variation]
+        assert check_projection(lambda q: loss(q)[0], dp, p, draws=3)
+    with pytest.raises(ValueError, match="5 channels"):
+        CudaEngine(device).losses[total_variation](np.zeros((3, 3, 5)))
+
+
+def test_the_objective_uses_the_kernel_where_the_engine_has_one():
+    objective, v0 = painting(24, "float64")
+    expected, gradient = objective(v0)
+    device = EmulatedDevice()
+    objective.network = objective.network.with_kernels(CudaEngine(device))
+    value, found = objective(v0)
+    assert device.launches.count("variation") == 1
+    assert value == pytest.approx(expected, rel=1e-12)
+    assert np.linalg.norm(found - gradient) < 1e-11 * np.linalg.norm(gradient)
 
 
 def test_a_nan_is_not_hidden():

@@ -9,6 +9,7 @@ from handstyle.foundations.gradcheck import check_adjoint
 from handstyle.kernels.cuda import CupyDevice
 from handstyle.kernels.cuda_convolution import METHODS
 from handstyle.kernels.cuda_engine import CudaEngine
+from handstyle.losses.total_variation import total_variation
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
 from handstyle.optimize.lbfgs import minimize_lbfgs
 
@@ -111,3 +112,14 @@ def test_memory_follows_from_what_is_kept():
     bits = values[0] / 8 + 3 * values[1] / 4 / 8 + values[2] / 8 + 3 * values[3] / 4 / 8 + values[4] / 8
     assert features["relu3_1"].nbytes + bits <= kept < 1.05 * (features["relu3_1"].nbytes + bits)
     assert caches
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (130, 257, 3), (1000, 1, 1)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
+def test_total_variation(shape, dtype, tolerance):
+    backend = choose_backend("cupy")
+    p = np.random.default_rng(0).uniform(0, 255, shape).astype(dtype)
+    value, dp = CudaEngine().losses[total_variation](backend.asarray(p))
+    expected, gradient = total_variation(p)
+    assert value == pytest.approx(expected, rel=tolerance)
+    assert np.abs(to_numpy(dp) - gradient).max() <= tolerance * max(np.abs(gradient).max(), 1e-30)
