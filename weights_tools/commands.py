@@ -1,5 +1,6 @@
 """The commands ``handstyle weights list | get | convert | verify | card | compare``."""
 
+import textwrap
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,11 +11,15 @@ from rich.table import Table
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
+from handstyle.network.vgg import ARCHITECTURES
+from handstyle.network.weights import sha256
+from handstyle.painting.networks import EMBEDDED
 from weights_tools import registry
 from weights_tools.card import describe, filters_sheet
 from weights_tools.compare import compare
 from weights_tools.convert import convert, load
 from weights_tools.download import get
+from weights_tools.known import OXFORD
 from weights_tools.verify import verify
 
 weights_app = App(name="weights", help="Get, convert, check and describe pretrained networks.")
@@ -25,16 +30,18 @@ ConventionName = Literal["caffe", "torchvision"]
 @weights_app.command(name="list")
 def list_command() -> int:
     """Print the networks that can be had: convention, licence, size, digest, URL, and which are here."""
-    width = max(map(len, registry.ENTRIES))
-    _say(f"kept in {registry.cache_folder()}")
+    _say(f"kept in {registry.cache_folder()}; get one with handstyle weights get NAME")
+    megabytes = registry.EMBEDDED_FILE.stat().st_size / 1e6
+    _entry(EMBEDDED, f"VGG-19 made small; convention caffe; {megabytes:.1f} MB; ships with the package, and is the default")
+    _entry("", f"licence {OXFORD}", f"sha256:{sha256(registry.EMBEDDED_FILE)}")
     for entry in registry.ENTRIES.values():
         size = f"about {entry.size / 1e6:.0f} MB" if entry.size else "size not known"
         digest = entry.digest or "digest not known for certain: verified by the self-test only"
         if entry.digest and len(entry.digest) < len("md5:") + 32:
-            digest += "…"
+            digest += "…  (its first digits; the rest is not known)"
         here = "installed" if registry.locate(entry.name) else "not installed"
-        _say(f"\n{entry.name:<{width}}  {entry.network}; convention {entry.convention}; {size}; {here}")
-        _say(*(f"{'':{width}}  {line}" for line in (f"licence {entry.licence}", *entry.urls, digest)))
+        _entry(entry.name, f"{entry.network}; convention {entry.convention}; {size}; {here}")
+        _entry("", f"licence {entry.licence}", *entry.urls, digest)
     return 0
 
 
@@ -49,14 +56,18 @@ def get_command(name: str, *, keep_source: bool = False) -> int:
     keep_source : bool
         Keep the file as published, too.
     """
-    path, findings = get(registry.entry(name), keep_source=keep_source)
-    _say(*findings, f"installed: {path}")
+    try:
+        path, findings = get(registry.entry(name), keep_source=keep_source)
+    except KeyboardInterrupt:
+        _say(f"interrupted; what has arrived is kept, and handstyle weights get {name} goes on from there")
+        return 130
+    _say(*findings, f"installed: {path}", f"use it: --weights {name if name in ARCHITECTURES else path}")
     return 0
 
 
 @weights_app.command(name="convert")
 def convert_command(
-    source: Path,
+    source: str,
     target: Path,
     *,
     convention: ConventionName | None = None,
@@ -69,7 +80,7 @@ def convert_command(
 
     Parameters
     ----------
-    source : Path
+    source : str
         Keras .h5, .weights.h5 or .keras; PyTorch .pth; .safetensors; MatConvNet .mat; .caffemodel; .npz, .npy; .onnx.
     target : Path
         The file to write.
@@ -85,7 +96,7 @@ def convert_command(
         Replace an existing target.
     """
     findings = convert(
-        source,
+        registry.find(source),
         target,
         convention=convention,
         licence=licence,
@@ -98,58 +109,60 @@ def convert_command(
 
 
 @weights_app.command(name="verify")
-def verify_command(file: Path, *, convention: ConventionName | None = None) -> int:
-    """Check a weight file: structure, colours, orientation, convention, fingerprint; exit status 1 if one fails.
+def verify_command(file: str = EMBEDDED, *, convention: ConventionName | None = None) -> int:
+    """Check a network: is it a known file, whole, and does it compute what it should; exit status 1 if a check fails.
 
     Parameters
     ----------
-    file : Path
-        Native, or of any format that can be converted.
+    file : str
+        A file, native or of any format that can be converted; or the name of a network that is installed.
     convention : str
         For a foreign file that does not tell.
     """
-    verification = verify(file, convention)
-    _say(*str(verification).splitlines())
+    verification = verify(registry.find(file), convention)
+    _say(verification.name)
+    _rows(verification.rows())
+    _say(verification.summary())
     return 0 if verification.passed else 1
 
 
 @weights_app.command(name="card")
-def card_command(file: Path, *, sheet: Path | None = None, overwrite: bool = False) -> int:
+def card_command(file: str = EMBEDDED, *, sheet: Path | None = None, overwrite: bool = False) -> int:
     """Print what a network is and where it came from, and draw its first filters.
 
     Parameters
     ----------
-    file : Path
-        Native, or of any format that can be converted.
+    file : str
+        A file, native or of any format that can be converted; or the name of a network that is installed.
     sheet : Path
         The picture to write; the file's name with -filters.png, in the current folder, unless given.
     overwrite : bool
         Replace an existing picture.
     """
-    sheet = Path(f"{file.stem}-filters.png") if sheet is None else sheet
+    path = registry.find(file)
+    sheet = Path(f"{path.stem}-filters.png") if sheet is None else sheet
     check_writable(sheet, overwrite=overwrite)
-    weights, _ = load(file)
-    rows = describe(weights)
-    width = max(len(key) for key, _ in rows)
-    _say(*(f"{key:<{width}}  {value}" for key, value in rows))
+    weights, _ = load(path)
+    _rows(describe(weights))
     write_picture(sheet, filters_sheet(weights), overwrite=overwrite)
-    _say(f"first filters: {sheet}")
+    _say(f"first filters, grey is zero: {sheet}")
     return 0
 
 
 @weights_app.command(name="compare")
-def compare_command(first: Path, second: Path, *, picture: Path | None = None) -> int:
+def compare_command(first: str, second: str, *, picture: Path | None = None) -> int:
     """Print how far two networks are apart, layer by layer.
 
     Parameters
     ----------
-    first, second : Path
-        Native, or of any format that can be converted.
+    first, second : str
+        Files, native or of any format that can be converted; or names of networks that are installed.
     picture : Path
         To compare features on; a drawn one, unless given.
     """
     p = read_picture(picture).pixels if picture is not None else None
-    rows = compare(load(first)[0], load(second)[0], p)
+    one, other = (load(registry.find(name)).weights for name in (first, second))
+    rows = compare(one, other, p)
     if not rows:
         raise HandstyleError("the two networks have no layer in common")
     table = Table(title="relative L2 distance")
@@ -164,3 +177,18 @@ def compare_command(first: Path, second: Path, *, picture: Path | None = None) -
 def _say(*lines: str) -> None:
     for line in lines:
         out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _entry(name: str, *lines: str) -> None:
+    width = max(map(len, registry.ENTRIES))
+    _say(*(f"\n{name:<{width}}  {line}" if name else f"{'':{width}}  {line}" for line in lines))
+
+
+def _rows(rows: list[tuple[str, str]]) -> None:
+    # In a terminal, what is long goes on below itself; in a file or a pipe, a row is a line.
+    width = max(len(key) for key, _ in rows) + 2
+    for key, value in rows:
+        line = f"{key:<{width}}{value}"
+        if out.is_terminal and out.width > 2 * width:
+            line = textwrap.fill(line, out.width, subsequent_indent=" " * width, break_on_hyphens=False)
+        _say(line)

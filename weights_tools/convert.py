@@ -15,10 +15,10 @@ from handstyle.painting.flow_painting import flow_painting
 from handstyle.painting.portrait import portrait_scene
 from handstyle.painting.scenes import night_scene
 from weights_tools.convention import Decision, decide
-from weights_tools.fingerprint import fingerprint
+from weights_tools.fingerprint import with_fingerprint
 from weights_tools.normalise import normalise
 from weights_tools.readers import read_any
-from weights_tools.verify import dump_fingerprint, is_native
+from weights_tools.verify import is_native
 
 DRAWN_SIZE = 256  # px, of the drawn pictures that stand in where none are given
 LONG_SIDE = 512  # px, of the pictures that are given
@@ -63,6 +63,7 @@ def convert(
     licence: str | None = None,
     normalised: bool = False,
     pictures: Sequence[str | os.PathLike[str]] = (),
+    published: str | None = None,
     overwrite: bool = False,
 ) -> list[str]:
     """Convert a file to the native format.
@@ -79,6 +80,8 @@ def convert(
         Rescale each filter to mean activation 1; see `weights_tools.normalise`.
     pictures : sequence of path
         For that; three that the package draws, unless given.
+    published : str, optional
+        The published file that its digest proved it to be, for the provenance.
     overwrite : bool
         Replace an existing target.
 
@@ -104,16 +107,18 @@ def convert(
     if "file" in weights.provenance:  # a native file: now it is the source
         weights.provenance["source"] = weights.provenance.pop("file")
         weights.provenance["source_sha256"] = weights.provenance.pop("sha256")
-        weights.provenance.pop("tool", None)
+        for told in ("tool", "published"):  # of the file before
+            weights.provenance.pop(told, None)
     if licence is not None:
         weights.provenance["licence"] = licence
     weights.provenance.setdefault("licence", "not stated")
+    if published is not None:
+        weights.provenance["published"] = published
     if normalised:
         weights = normalise(weights, chosen, names)
         findings.append(weights.provenance["normalised"])
     weights.provenance["found"] = "; ".join(findings)
-    weights.provenance["fingerprint"] = dump_fingerprint(fingerprint(weights))
-    write_weights(target, weights)
+    write_weights(target, with_fingerprint(weights))
     return findings
 
 

@@ -3,11 +3,13 @@
 import logging
 from pathlib import Path
 
+from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from handstyle.foundations.errors import HandstyleError
 from weights_tools.convert import convert
 from weights_tools.registry import Entry, cache_folder, check_digest
+from weights_tools.resume import ResumingDownloader, part_files
 from weights_tools.verify import verify
 
 RETRIES = 2
@@ -15,7 +17,7 @@ TIMEOUT = 30  # s without an answer
 
 
 class _Bar:
-    """The bar that pooch drives: it sets `total`, then calls `update`, `reset` and `close`."""
+    """The bar in the terminal: its `total` is set at the start of each attempt, then it counts bytes."""
 
     def __init__(self, progress: Progress, name: str) -> None:
         self.progress, self.task = progress, progress.add_task(name, total=None)
@@ -32,12 +34,6 @@ class _Bar:
 
     def update(self, count: int) -> None:
         self.progress.update(self.task, advance=count)
-
-    def reset(self) -> None:
-        self.progress.update(self.task, completed=0)
-
-    def close(self) -> None:
-        self.progress.refresh()
 
 
 def get(wanted: Entry, *, keep_source: bool = False, retries: int = RETRIES) -> tuple[Path, list[str]]:
@@ -78,7 +74,14 @@ def get(wanted: Entry, *, keep_source: bool = False, retries: int = RETRIES) -> 
         findings.append("no digest is known for certain: the self-test alone judges it")
     unproven = target.with_suffix(".unproven.h5")
     try:
-        findings += convert(place, unproven, convention=wanted.convention, licence=wanted.licence, overwrite=True)
+        findings += convert(
+            place,
+            unproven,
+            convention=wanted.convention,
+            licence=wanted.licence,
+            published=f"{wanted.name} ({wanted.digest}, as published)" if wanted.digest else None,
+            overwrite=True,
+        )
         verification = verify(unproven)
         if failed := next((check for check in verification.checks if check.passed is False), None):
             raise HandstyleError(f"{place}: fails the self-test, {failed.name}: {failed.found}")
@@ -104,17 +107,22 @@ def _fetch(wanted: Entry, place: Path, retries: int) -> list[str]:
     for url in wanted.urls:
         reason = _download(url, place, retries)
         if reason is None:
+            for other in wanted.urls:
+                for part in part_files(place.parent, other):
+                    part.unlink(missing_ok=True)
             check_digest_or_delete(place, wanted.digest)
             return [f"downloaded from {url}"]
         reasons.append(f"{url}: {reason}")
+    kept = any(all(part.is_file() for part in part_files(place.parent, url)) for url in wanted.urls)
     raise HandstyleError(
-        f"{wanted.name} could not be downloaded ({'; '.join(reasons)}); get the file by other means, put it at {place} "
-        f"and run handstyle weights get {wanted.name} again"
+        f"{wanted.name} could not be downloaded ({'; '.join(reasons)}); "
+        + ("what has arrived is kept, and the next attempt goes on from there; or " if kept else "")
+        + f"get the file by other means, put it at {place} and run handstyle weights get {wanted.name} again"
     )
 
 
 def _download(url: str, place: Path, retries: int) -> str | None:
-    # Returns why not, or None. pooch writes to a temporary file, so that a broken download leaves nothing behind.
+    # Returns why not, or None.
     try:
         import pooch
         import requests
@@ -132,15 +140,24 @@ def _download(url: str, place: Path, retries: int) -> str | None:
         place.parent, "", registry={place.name: None}, urls={place.name: url}, retry_if_failed=retries
     )
     try:
-        with Progress(*columns, transient=True) as progress:
-            bar = _Bar(progress, place.name)
-            keeper.fetch(place.name, downloader=pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT))
-    except requests.exceptions.ConnectionError as error:
-        cut = "Connection broken" in str(error)
-        return "the connection was cut" if cut else "no connection"
-    except (requests.exceptions.RequestException, OSError, ValueError) as error:
-        return " ".join(str(error).split())[:200] or type(error).__name__
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            downloader = ResumingDownloader(place.parent, _Bar(progress, place.name), TIMEOUT)
+            keeper.fetch(place.name, downloader=downloader)
+    except requests.exceptions.HTTPError as error:
+        return f"the server answers {error.response.status_code}" if error.response is not None else _one_line(error)
+    except requests.exceptions.SSLError as error:
+        return f"no secure connection ({_one_line(error)})"
+    except requests.exceptions.RequestException as error:
+        if "timed out" in str(error):
+            return f"no answer for {TIMEOUT} s"
+        return "the connection was cut" if "broken" in str(error) else "no connection"
+    except (OSError, ValueError) as error:
+        return _one_line(error)
     return None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def check_digest_or_delete(path: Path, digest: str | None) -> None:

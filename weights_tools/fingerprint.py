@@ -3,16 +3,27 @@
 Two networks with the same fingerprint are the same function for all practical purposes; a network whose colours,
 kernels, layers or convention were mixed up has another one, from the first layer that is wrong. The picture is fixed
 for good: a change of one pixel would void every stored fingerprint.
+
+``python -m weights_tools.fingerprint FILE`` writes a native file's own fingerprint into it.
 """
 
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
+import h5py
 import numpy as np
+from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, Convention, preprocess_forward
 from handstyle.network.sequence import ReLU
 from handstyle.network.vgg import Weights, build_network
+from handstyle.network.weights import read_weights, write_weights
 
 HEIGHT, WIDTH = 80, 96
 
@@ -111,3 +122,65 @@ def deviation(found: Statistics, expected: Statistics) -> float:
         for a, b in ((found.mean, expected.mean), (found.rms, expected.rms))
     ]
     return max(*ratios, abs(found.zeros - expected.zeros), abs(found.signature - expected.signature))
+
+
+def departure(found: Fingerprint, expected: Fingerprint, most: Callable[[str], float]) -> str | None:
+    """Say from which layer on a network answers otherwise than it should, or return None.
+
+    Parameters
+    ----------
+    found, expected : Fingerprint
+        Every layer of the first must be in the second.
+    most : callable
+        From a layer's name to the deviation that is allowed.
+    """
+    for name, statistics in found.items():
+        if name not in expected:
+            return f"it has {name}, which it should not have"
+        off = deviation(statistics, expected[name])
+        if off > most(name):
+            means = f"mean {statistics.mean:.4g}, expected {expected[name].mean:.4g}"
+            return f"from {name} on it answers differently ({means}; off by {off:.2g})"
+    return None
+
+
+def stored_fingerprint(weights: Weights) -> Fingerprint:
+    """Return the fingerprint that a native file was written with; empty if there is none."""
+    try:
+        stored = json.loads(weights.provenance.get("fingerprint", "{}"))
+        return {name: Statistics(*map(float, values)) for name, values in stored.items()}
+    except (ValueError, TypeError, AttributeError):
+        raise HandstyleError("weights: the stored fingerprint is damaged") from None
+
+
+def dump_fingerprint(found: Fingerprint) -> str:
+    """Return a fingerprint as `stored_fingerprint` reads it."""
+    return json.dumps({name: [float(f"{value:.7g}") for value in values] for name, values in found.items()})
+
+
+def with_fingerprint(weights: Weights, dtype: DTypeLike = np.float32) -> Weights:
+    """Return weights whose provenance holds their fingerprint, that of the values as they will lie on disk."""
+    layers = {name: (_rounded(w, dtype), _rounded(b, dtype)) for name, (w, b) in weights.layers.items()}
+    found = dump_fingerprint(fingerprint(replace(weights, layers=layers)))
+    return replace(weights, provenance={**weights.provenance, "fingerprint": found})
+
+
+def _rounded(a: Array, dtype: DTypeLike) -> Array:
+    return a.astype(dtype).astype(np.float32)
+
+
+def embed(path: str | os.PathLike[str]) -> None:
+    """Write a native file's own fingerprint into it; the numbers, their precision and all else stay as they are."""
+    weights = read_weights(path)
+    with h5py.File(path, "r") as file:
+        dtype = file["conv1_1/w"].dtype
+    provenance = {key: value for key, value in weights.provenance.items() if key not in ("file", "sha256")}
+    write_weights(path, with_fingerprint(replace(weights, provenance=provenance), dtype), dtype)
+
+
+if __name__ == "__main__":
+    try:
+        for name in sys.argv[1:]:
+            embed(name)
+    except HandstyleError as error:
+        sys.exit(f"weights_tools.fingerprint: {error}")

@@ -6,7 +6,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import handstyle
 from handstyle.foundations.errors import HandstyleError
+from handstyle.painting.networks import EMBEDDED
 from weights_tools.known import OXFORD, TORCHVISION
 
 
@@ -99,6 +101,7 @@ _entries = (
 )
 # fmt: on
 ENTRIES = {entry.name: entry for entry in _entries}
+EMBEDDED_FILE = Path(handstyle.__file__).parent / "data" / f"{EMBEDDED}.h5"
 
 
 def cache_folder() -> Path:
@@ -130,6 +133,34 @@ def locate(name: str) -> Path | None:
     """
     path = cache_folder() / f"{entry(name).name}.h5"
     return path if path.is_file() else None
+
+
+def find(name_or_path: str | os.PathLike[str]) -> Path:
+    """Return the file that a user means.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        ``vgg19-slim``, the network that ships; a name in `ENTRIES`, once it was got; or a file, which goes first.
+
+    Raises
+    ------
+    HandstyleError
+        If it is none of them.
+    """
+    name, path = str(name_or_path), Path(name_or_path)
+    if path.is_file():
+        return path
+    if name == EMBEDDED:
+        return EMBEDDED_FILE
+    if name in ENTRIES:
+        found = locate(name)
+        if found is None:
+            raise HandstyleError(f"{name} is not on this machine: handstyle weights get {name}")
+        return found
+    if path.suffix or len(path.parts) > 1:
+        raise HandstyleError(f"{path}: no such weight file")
+    raise HandstyleError(f"{name}: no such file, and no network of that name: use {', '.join((EMBEDDED, *ENTRIES))}")
 
 
 def check_digest(path: Path, digest: str | None) -> None:

@@ -3,7 +3,6 @@
 Each check passes, fails, or could not be made; the last is said, and is no pass.
 """
 
-import json
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +15,10 @@ from handstyle.foundations.image import CONVENTIONS, Convention
 from handstyle.network.vgg import Weights, check_layers, convolution_names
 from handstyle.network.weights import FORMAT, read_weights
 from weights_tools.convention import CAFFE_BELOW, TORCHVISION_ABOVE, bias_share, decide
-from weights_tools.fingerprint import Fingerprint, Statistics, deviation, fingerprint
-from weights_tools.known import OWN_TOLERANCE, tolerance
+from weights_tools.diagnose import first_misfed, first_turned
+from weights_tools.fingerprint import Fingerprint, departure, deviation, fingerprint, stored_fingerprint
+from weights_tools.identity import identity
+from weights_tools.known import EXTENT, OWN_TOLERANCE, tolerance
 from weights_tools.landmarks import Match, recognise
 from weights_tools.readers import read_any
 from weights_tools.readers.hdf5 import names
@@ -42,10 +43,19 @@ class Verification(NamedTuple):
         """Whether no check failed."""
         return all(check.passed is not False for check in self.checks)
 
-    def __str__(self) -> str:
+    def rows(self) -> list[tuple[str, str]]:
+        """Return verdict and name of each check, and what was found."""
         words = {True: "pass", False: "FAIL", None: "open"}
-        rows = [f"{words[check.passed]}  {check.name:<14}  {check.found}" for check in self.checks]
-        return "\n".join([self.name, *rows])
+        return [(f"{words[check.passed]}  {check.name}", check.found) for check in self.checks]
+
+    def summary(self) -> str:
+        """Return how many checks ended how."""
+        verdicts = [check.passed for check in self.checks]
+        passed, failed, unclear = (verdicts.count(verdict) for verdict in (True, False, None))
+        return f"{passed} passed, {failed} failed" + (f", {unclear} open: the file does not tell" if unclear else "")
+
+    def __str__(self) -> str:
+        return "\n".join([self.name, *(f"{name:<18}  {found}" for name, found in self.rows()), self.summary()])
 
 
 def is_native(path: str | os.PathLike[str]) -> bool:
@@ -78,12 +88,13 @@ def verify(path: str | os.PathLike[str], convention: str | None = None) -> Verif
     """
     path = Path(path)
     if is_native(path):
-        return Verification(str(path), verify_weights(read_weights(path)))
+        weights = read_weights(path)
+        return Verification(str(path), [Check("identity", *identity(path, weights)), *verify_weights(weights)])
     try:
         weights, findings = decide(read_any(path), convention)
     except HandstyleError as error:
         raise HandstyleError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
-    rows = [Check("file", True, finding) for finding in findings]
+    rows = [Check("identity", *identity(path)), *(Check("file", True, finding) for finding in findings)]
     return Verification(str(path), [*rows, *verify_weights(weights)])
 
 
@@ -112,10 +123,13 @@ def verify_weights(weights: Weights, convention: Convention | None = None) -> li
         Check("finite", True, "every value"),
         _alive(weights),
     ]
-    match = recognise(weights.layers, weights.architecture)
-    checks += _first_layer(match)
-    checks.append(_convention(weights, match, convention))
-    checks.append(_fingerprint(weights, match, convention))
+    match, own = recognise(weights.layers, weights.architecture), stored_fingerprint(weights)
+    found = fingerprint(weights, convention)
+    checks += _first_layer(weights, match, own)
+    checks.append(_convention(weights, match, own, found, convention))
+    if own and match is not None and match.known.fingerprint:
+        checks.append(_own_fingerprint(found, own, "unchanged"))
+    checks.append(_fingerprint(weights, match, own, found, explain=convention is None))
     return checks
 
 
@@ -128,21 +142,32 @@ def _alive(weights: Weights) -> Check:
     return Check("alive", total == 0, f"{total} kernels are zero" if total else "no kernel is zero")
 
 
-def _first_layer(match: Match | None) -> list[Check]:
-    if match is None:
-        unknown = "unknown network: its first kernel is none of those that are recognised"
-        return [Check("colours", None, unknown), Check("orientation", None, unknown)]
-    order = CONVENTIONS[match.known.convention].order
+def _first_layer(weights: Weights, match: Match | None, own: Fingerprint) -> list[Check]:
+    if match is not None:
+        order, who = CONVENTIONS[match.known.convention].order, match.known.title
+        orientation, exchanged, when = match.orientation, match.exchanged, "as published"
+    elif own and (lies := first_turned(weights, own["relu1_1"], OWN_TOLERANCE)):
+        order, who = CONVENTIONS[weights.convention].order, "the network that was written"
+        (orientation, exchanged), when = lies, "as when the file was written"
+    else:
+        what = (
+            "conv1_1 does not answer as when the file was written"
+            if own
+            else "unknown network: nothing to compare with"
+        )
+        return [Check("colours", None, what), Check("orientation", None, what)]
     colours = (
-        f"conv1_1 takes {order[::-1]}, {match.known.convention} feeds {order}: its colours were exchanged"
-        if match.exchanged
-        else f"conv1_1 takes {order}, as {match.known.title} does"
+        f"conv1_1 takes {order[::-1]}, and is fed {order}: its colours were exchanged"
+        if exchanged
+        else f"conv1_1 takes {order}, as {who} does"
     )
-    kernels = f"kernels were {match.orientation}" if match.orientation else "kernels stand as published"
-    return [Check("colours", not match.exchanged, colours), Check("orientation", not match.orientation, kernels)]
+    kernels = f"kernels were {orientation}" if orientation else f"kernels stand {when}"
+    return [Check("colours", not exchanged, colours), Check("orientation", not orientation, kernels)]
 
 
-def _convention(weights: Weights, match: Match | None, fed: Convention | None) -> Check:
+def _convention(
+    weights: Weights, match: Match | None, own: Fingerprint, found: Fingerprint, fed: Convention | None
+) -> Check:
     name = fed.name if fed is not None else weights.convention
     if match is not None:
         rescaled = "normalised" in weights.provenance
@@ -152,6 +177,11 @@ def _convention(weights: Weights, match: Match | None, fed: Convention | None) -
             return Check("convention", False, "conv1_1 expects pictures from 0 to 255, not 0 to 1")
         right = match.known.convention
         return Check("convention", name == right, f"{name}; {match.known.title} has {right}")
+    if own:
+        if deviation(found["relu1_1"], own["relu1_1"]) <= OWN_TOLERANCE:
+            return Check("convention", True, f"{name}; conv1_1 answers as when the file was written")
+        if fed is None and (misfed := first_misfed(weights, own["relu1_1"], OWN_TOLERANCE)):
+            return Check("convention", False, misfed)
     share = bias_share(weights)
     if share is None or CAFFE_BELOW <= share <= TORCHVISION_ABOVE:
         return Check("convention", None, f"{name}; the biases do not tell")
@@ -162,60 +192,31 @@ def _convention(weights: Weights, match: Match | None, fed: Convention | None) -
     return Check("convention", passed, f"{name}; {but}biases weigh {share:.2g} in blocks 3 and 4, as in {right}")
 
 
-def _fingerprint(weights: Weights, match: Match | None, convention: Convention | None) -> Check:
-    found = fingerprint(weights, convention)
-    if match is not None and match.known.fingerprint:
-        wrong = _departs(found, match.known.fingerprint, None)
-        if wrong is None:
-            return Check("fingerprint", True, f"every layer answers as {match.known.title} does")
-        if "normalised" in weights.provenance and not _zeros_depart(found, match.known.fingerprint):
-            return Check("fingerprint", True, f"{match.known.title}, filters rescaled: zeros where they should be")
-        explained = _explain(weights, match) if convention is None else ""
-        return Check("fingerprint", False, wrong + explained)
-    if own := stored_fingerprint(weights):
-        wrong = _departs(found, own, OWN_TOLERANCE)
-        if wrong is None:
-            return Check("fingerprint", True, "every layer answers as when the file was written")
-        return Check("fingerprint", False, f"{wrong}, against the fingerprint that the file was written with")
-    who = "unknown network" if match is None else f"no fingerprint of {match.known.title} is at hand"
-    return Check("fingerprint", None, f"{who}: only the structure was checked")
+def _fingerprint(
+    weights: Weights, match: Match | None, own: Fingerprint, found: Fingerprint, *, explain: bool
+) -> Check:
+    if match is None or not match.known.fingerprint:
+        if own:
+            return _own_fingerprint(found, own, "fingerprint")
+        who = "unknown network" if match is None else f"no fingerprint of {match.known.title} is at hand"
+        return Check("fingerprint", None, f"{who}: only the structure was checked")
+    expected = match.known.fingerprint
+    wrong = departure(found, expected, tolerance)
+    if wrong is None:
+        return Check("fingerprint", True, f"every layer answers as {match.known.title} does, {EXTENT}")
+    if "normalised" in weights.provenance and not _zeros_depart(found, expected):
+        return Check("fingerprint", True, f"{match.known.title}, filters rescaled: zeros where they should be")
+    if explain and (misfed := first_misfed(weights, expected["relu1_1"], tolerance("relu1_1"))):
+        wrong += f": {misfed}"
+    return Check("fingerprint", False, wrong)
 
 
-def stored_fingerprint(weights: Weights) -> Fingerprint:
-    """Return the fingerprint that a native file was written with; empty if there is none."""
-    try:
-        stored = json.loads(weights.provenance.get("fingerprint", "{}"))
-        return {name: Statistics(*map(float, values)) for name, values in stored.items()}
-    except (ValueError, TypeError, AttributeError):
-        raise HandstyleError("weights: the stored fingerprint is damaged") from None
-
-
-def dump_fingerprint(found: Fingerprint) -> str:
-    """Return a fingerprint as `stored_fingerprint` reads it."""
-    return json.dumps({name: [float(f"{value:.7g}") for value in values] for name, values in found.items()})
-
-
-def _departs(found: Fingerprint, expected: Fingerprint, most: float | None) -> str | None:
-    for name, statistics in found.items():
-        if name not in expected:
-            return f"it has {name}, which it should not have"
-        off = deviation(statistics, expected[name])
-        if off > (tolerance(name) if most is None else most):
-            means = f"mean {statistics.mean:.4g}, expected {expected[name].mean:.4g}"
-            return f"from {name} on it answers differently ({means}; off by {off:.2g})"
-    return None
+def _own_fingerprint(found: Fingerprint, own: Fingerprint, name: str) -> Check:
+    wrong = departure(found, own, lambda layer: OWN_TOLERANCE)
+    if wrong is None:
+        return Check(name, True, "every layer answers as when the file was written")
+    return Check(name, False, f"{wrong}, against the fingerprint that the file was written with")
 
 
 def _zeros_depart(found: Fingerprint, expected: Fingerprint) -> bool:
     return any(abs(found[name].zeros - expected[name].zeros) > tolerance(name) for name in found)
-
-
-def _explain(weights: Weights, match: Match) -> str:
-    # A first layer that takes pictures with their mean has it folded into its biases.
-    w, b = weights.layers["conv1_1"]
-    mean = np.asarray(CONVENTIONS[weights.convention].mean)
-    centred = {**weights.layers, "conv1_1": (w, (b + w.sum(axis=(0, 1)).T @ mean).astype(np.float32))}
-    first = fingerprint(Weights(weights.architecture, weights.convention, {"conv1_1": centred["conv1_1"]}))
-    if _departs(first, match.known.fingerprint, None) is None:
-        return ": conv1_1 expects pictures whose mean is not subtracted"
-    return ""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from published_formats import slim, write_keras_h5, write_torch
+from rich.console import Console
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.weights import read_weights
@@ -28,7 +29,7 @@ def test_list_shows_every_network_and_which_digests_are_not_known(capsys, tmp_pa
     (tmp_path / "cache" / "vgg19.h5").write_bytes(b"")
     assert run("list") == 0
     said = capsys.readouterr().out
-    assert all(name in said for name in ENTRIES)
+    assert all(name in said for name in ("vgg19-slim", *ENTRIES))
     assert said.count("; installed") == 1
     assert said.count("digest not known for certain") == sum(entry.digest is None for entry in ENTRIES.values())
 
@@ -82,3 +83,27 @@ def test_the_card_of_a_native_file_is_the_file_s_own(capsys):
     run("convert", "a.pth", "b.h5", "--convention", "caffe")
     run("card", "b.h5")
     assert re.search(r"^source +a\.pth$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_without_a_file_the_network_that_ships_is_meant(capsys):
+    assert run("verify") == 0
+    assert "the network that ships with handstyle" in capsys.readouterr().out
+    assert run("card") == 0
+    assert "distilled from VGG-19" in capsys.readouterr().out
+
+
+def test_in_a_terminal_what_is_long_goes_on_below_itself(capsys, monkeypatch):
+    monkeypatch.setattr("weights_tools.commands.out", Console(force_terminal=True, width=60))
+    run("card")
+    said = capsys.readouterr().out.splitlines()
+    assert max(map(len, said)) <= 60
+    assert any(line.startswith(" " * len("source_sha256  ")) for line in said)
+
+
+def test_an_interrupted_download_says_how_to_go_on(capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("weights_tools.commands.get", interrupted)
+    assert run("get", "vgg19") == 130
+    assert "handstyle weights get vgg19 goes on from there" in capsys.readouterr().out

@@ -14,9 +14,9 @@ from handstyle.network.weights import read_weights, sha256, write_weights
 from weights_tools.card import describe, filters_sheet
 from weights_tools.compare import compare
 from weights_tools.convert import convert, load
-from weights_tools.fingerprint import fingerprint, picture
+from weights_tools.fingerprint import fingerprint, picture, stored_fingerprint
 from weights_tools.normalise import mean_activations, normalise
-from weights_tools.verify import stored_fingerprint, verify
+from weights_tools.verify import verify
 
 
 @pytest.fixture

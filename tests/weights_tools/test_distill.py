@@ -22,6 +22,7 @@ from weights_tools.distill.state import Settings, read_state, small_weights
 from weights_tools.distill.sweep import picture_gradient
 from weights_tools.distill.train import DRAWN as DRAWN_LATER
 from weights_tools.distill.train import PRUNING, Distiller
+from weights_tools.verify import verify
 
 TEACHER = random_weights(widths=(5, 6, 7, 8, 8), seed=3)
 NAMES = convolution_names("vgg19")[:13]
@@ -247,6 +248,7 @@ def test_the_command_writes_a_network_and_refuses_to_replace_one(tmp_path, monke
     written = read_weights(out)
     assert [b.size for _, b in written.layers.values()] == list(WIDTHS.values())
     assert "CC BY 4.0" in written.provenance["licence"]
+    assert "fingerprint   every layer answers as when the file was written" in str(verify(out))
     with pytest.raises(SystemExit, match="--overwrite"):
         command.main()
 
@@ -279,10 +281,9 @@ def test_what_was_measured_is_written_into_the_file_and_nothing_else_changes(tmp
     after = read_weights(path)
     assert "2 pairs" in after.provenance["measured"]
     assert "slim 0.051 (0.70)" in after.provenance["measured"]
-    assert {key for key, value in after.provenance.items() if before.provenance.get(key) != value} == {
-        "measured",
-        "sha256",
-    }
+    changed = {key for key, value in after.provenance.items() if before.provenance.get(key) != value}
+    assert changed == {"measured", "fingerprint", "sha256"}
+    assert {check.name: check.passed for check in verify(path).checks}["fingerprint"]
     for name, (w, b) in before.layers.items():
         np.testing.assert_array_equal(after.layers[name][0], w)
         np.testing.assert_array_equal(after.layers[name][1], b)

@@ -13,23 +13,31 @@ from handstyle.network.weights import read_weights
 from weights_tools import registry
 from weights_tools.download import get
 from weights_tools.known import KNOWN
-from weights_tools.registry import ENTRIES, Entry, cache_folder, check_digest, locate
+from weights_tools.registry import EMBEDDED_FILE, ENTRIES, Entry, cache_folder, check_digest, find, locate
+from weights_tools.resume import part_files
 
 pytest.importorskip("pooch")
+
+
+CHUNK = 512  # bytes; the last one before a cut is lost, so fewer of the small file
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("HANDSTYLE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("weights_tools.resume.CHUNK", CHUNK)
     return tmp_path / "cache"
 
 
 class Server:
-    """Serves one file; `faults` says what to do with each request in turn, after which all is well."""
+    """Serves one file; `faults` says what to do with each request in turn, after which all is well.
+
+    With a `mark`, (header, value), it honours ranges, as RFC 9110 has it: the rest if the mark is the same, else all.
+    """
 
     def __init__(self, data):
-        self.data, self.faults, self.requests = data, [], 0
+        self.data, self.faults, self.requests, self.mark, self.sent = data, [], 0, None, 0
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -40,10 +48,23 @@ class Server:
                     self.send_error(404)
                     return
                 body = b"<html>" + outer.data[6:] if fault == "wrong" else outer.data
-                self.send_response(200)
+                start = 0
+                if outer.mark and self.headers.get("If-Range") == outer.mark[1]:
+                    start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+                if start >= len(body):
+                    self.send_error(416)
+                    return
+                self.send_response(206 if start else 200)
+                if outer.mark:
+                    self.send_header(*outer.mark)
+                if start:
+                    self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+                body = body[start:]
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body[: len(body) // 2] if fault == "cut" else body)
+                body = body[: len(body) // 2] if fault == "cut" else body
+                outer.sent += len(body)
+                self.wfile.write(body)
 
             def log_message(self, *_):
                 pass
@@ -105,8 +126,58 @@ def test_a_connection_that_stays_cut_leaves_nothing_and_tells_the_way_by_hand(se
     with pytest.raises(HandstyleError, match=r"get the file by other means, put it at .*slim\.h5") as caught:
         get(entry_for(server))
     assert server.requests == 3
+    assert "the connection was cut" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert nothing_left(cache)
+
+
+MARKS = (("ETag", '"abc"'), ("Last-Modified", "Sun, 01 Nov 2026 10:00:00 GMT"))
+
+
+@pytest.mark.parametrize("mark", MARKS, ids=lambda mark: mark[0])
+def test_a_connection_that_is_cut_goes_on_where_it_was(mark, server, cache):
+    server.mark, server.faults = mark, ["cut", "cut"]
+    get(entry_for(server), keep_source=True)
+    assert server.requests == 3
+    assert server.sent <= len(server.data) + 2 * CHUNK, "no more is sent twice than the chunks that were cut"
+    assert (cache / "downloads" / "slim.h5").read_bytes() == server.data
+    assert [path.name for path in (cache / "downloads").iterdir()] == ["slim.h5"]
+
+
+def test_what_has_arrived_is_kept_for_the_next_run(server, cache):
+    server.mark, server.faults = MARKS[0], ["cut"] * 3
+    with pytest.raises(HandstyleError, match="what has arrived is kept"):
+        get(entry_for(server))
+    assert not list(cache.glob("downloads/slim*"))
+    get(entry_for(server))
+    assert server.sent <= len(server.data) + 3 * CHUNK
+    assert [path.name for path in cache.rglob("*") if path.is_file()] == ["slim.h5"]
+
+
+@pytest.mark.parametrize("mark", [None, ("ETag", 'W/"abc"'), ("ETag", '"another"')], ids=["none", "weak", "another"])
+def test_a_part_that_the_server_does_not_vouch_for_is_fetched_again(mark, server, cache):
+    # The same part under another mark would be the head of one file and the tail of another.
+    first = mark if mark is None or mark[1].startswith("W/") else ("ETag", '"abc"')
+    server.mark, server.faults = first, ["cut"] * 3
+    with pytest.raises(HandstyleError):
+        get(entry_for(server))
+    if first is None or first[1].startswith("W/"):
+        assert nothing_left(cache)
+    server.mark, server.sent = mark, 0
+    get(entry_for(server))
+    assert server.sent == len(server.data)
+
+
+def test_a_part_that_was_whole_already_is_fetched_again(server, cache):
+    server.mark = MARKS[0]
+    folder = cache / "downloads"
+    folder.mkdir(parents=True)
+    part, mark = part_files(folder, server.url)
+    part.write_bytes(server.data)
+    mark.write_text(MARKS[0][1])
+    get(entry_for(server))
+    assert server.requests == 2
+    assert [path.name for path in cache.rglob("*") if path.is_file()] == ["slim.h5"]
 
 
 def test_a_second_address_is_tried(server):
@@ -128,8 +199,10 @@ def test_wrong_bytes_are_deleted_and_both_digests_told(server, cache):
 
 def test_no_network_tells_the_way_by_hand(cache):
     wanted = Entry("slim", "slim", "caffe", "MIT", ("http://127.0.0.1:9/slim.h5",))
-    with pytest.raises(HandstyleError, match="run handstyle weights get slim again"):
+    with pytest.raises(HandstyleError, match="run handstyle weights get slim again") as caught:
         get(wanted, retries=0)
+    assert "no connection" in str(caught.value)
+    assert str(cache / "downloads" / "slim.h5") in str(caught.value)
     assert nothing_left(cache)
 
 
@@ -183,6 +256,24 @@ def test_locate_tells_what_is_here(cache):
     assert locate("vgg19") == cache / "vgg19.h5"
     with pytest.raises(HandstyleError, match="unknown network 'vgg20'"):
         locate("vgg20")
+
+
+def test_a_user_names_a_network_or_a_file(cache, tmp_path, monkeypatch):
+    assert find("vgg19-slim") == EMBEDDED_FILE
+    with pytest.raises(HandstyleError, match="vgg19 is not on this machine: handstyle weights get vgg19"):
+        find("vgg19")
+    cache.mkdir()
+    (cache / "vgg19.h5").write_bytes(b"")
+    assert find("vgg19") == cache / "vgg19.h5"
+    for name, expected in (
+        ("vgg20", "no network of that name: use vgg19-slim, vgg16"),
+        ("a.h5", "no such weight file"),
+    ):
+        with pytest.raises(HandstyleError, match=expected):
+            find(name)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "vgg16").write_bytes(b"")  # a file of that name goes first
+    assert find("vgg16").samefile(tmp_path / "vgg16")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from handstyle.network.vgg import convolution_names
 from handstyle.network.weights import read_weights, write_weights
 from weights_tools.distill.state import Settings, small_weights
 from weights_tools.distill.train import Distiller
+from weights_tools.fingerprint import with_fingerprint
 
 WIDTHS = (24, 24, 64, 64, 96, 96, 96, 96, 192, 192, 192, 192, 224)
 
@@ -42,7 +43,8 @@ def main() -> None:
             run = Distiller(teacher, settings, arguments.checkpoint, arguments.workers, report)
             run.run()
         provenance = provenance_of(settings, teacher.provenance)
-        write_weights(arguments.out, small_weights(run.state.parameters, teacher.convention, provenance), np.float16)
+        small = small_weights(run.state.parameters, teacher.convention, provenance)
+        write_weights(arguments.out, with_fingerprint(small, np.float16), np.float16)
         report(
             f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB; weights_tools.distill.evaluate judges it"
         )

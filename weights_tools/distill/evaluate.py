@@ -27,6 +27,7 @@ from handstyle.foundations.image import fit_long_side
 from handstyle.network.vgg import Network, Weights, build_network, random_weights
 from handstyle.network.weights import read_weights, write_weights
 from weights_tools.distill.painting import STYLE_TAPS, judge, paint
+from weights_tools.fingerprint import with_fingerprint
 
 CONTENTS, STYLES = ("astronaut", "tubingen"), ("starry_night", "wave_crop", "shipwreck", "monet")
 PAIRS = tuple((content, style) for content in CONTENTS for style in STYLES)
@@ -204,9 +205,10 @@ def in_words(table: dict[str, Any]) -> str:
 
 
 def record(path: Path, weights: Weights, measured: str) -> None:
-    """Write what was measured into a network's own file, whose numbers stay as they are."""
+    """Write what was measured, and the fingerprint, into a network's own file, whose numbers stay as they are."""
     provenance = {key: value for key, value in weights.provenance.items() if key not in ("file", "sha256")}
-    write_weights(path, replace(weights, provenance=provenance | {"measured": measured}), np.float16)
+    recorded = replace(weights, provenance=provenance | {"measured": measured})
+    write_weights(path, with_fingerprint(recorded, np.float16), np.float16)
 
 
 def means(rows: list[dict[str, object]], name: str) -> dict[str, float]:
