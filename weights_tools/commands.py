@@ -32,7 +32,7 @@ def list_command() -> int:
     """Print the networks that can be had: convention, licence, size, digest, URL, and which are here."""
     _say(f"kept in {registry.cache_folder()}; get one with handstyle weights get NAME")
     megabytes = registry.EMBEDDED_FILE.stat().st_size / 1e6
-    _entry(EMBEDDED, f"VGG-19 made small; convention caffe; {megabytes:.1f} MB; ships with the package, and is the default")
+    _entry(EMBEDDED, f"VGG-19 made small, the default; convention caffe; {megabytes:.1f} MB; ships with the package")
     _entry("", f"licence {OXFORD}", f"sha256:{sha256(registry.EMBEDDED_FILE)}")
     for entry in registry.ENTRIES.values():
         size = f"about {entry.size / 1e6:.0f} MB" if entry.size else "size not known"

@@ -72,9 +72,18 @@ def get(wanted: Entry, *, keep_source: bool = False, retries: int = RETRIES) -> 
     findings = _fetch(wanted, place, retries)
     if wanted.digest is None:
         findings.append("no digest is known for certain: the self-test alone judges it")
+    with Console(stderr=True).status("converting and verifying"):
+        findings += _prove(wanted, place, target)
+    if not keep_source:
+        place.unlink()
+    return target, findings
+
+
+def _prove(wanted: Entry, place: Path, target: Path) -> list[str]:
+    # What fails the self-test never gets the name under which it would be used.
     unproven = target.with_suffix(".unproven.h5")
     try:
-        findings += convert(
+        findings = convert(
             place,
             unproven,
             convention=wanted.convention,
@@ -94,9 +103,7 @@ def get(wanted: Entry, *, keep_source: bool = False, retries: int = RETRIES) -> 
         unproven.replace(target)
     finally:
         unproven.unlink(missing_ok=True)
-    if not keep_source:
-        place.unlink()
-    return target, findings
+    return [*findings, f"self-test: {verification.summary()}"]
 
 
 def _fetch(wanted: Entry, place: Path, retries: int) -> list[str]:
@@ -141,7 +148,7 @@ def _download(url: str, place: Path, retries: int) -> str | None:
     )
     try:
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            downloader = ResumingDownloader(place.parent, _Bar(progress, place.name), TIMEOUT)
+            downloader = ResumingDownloader(place.parent, _Bar(progress, "downloading"), TIMEOUT)
             keeper.fetch(place.name, downloader=downloader)
     except requests.exceptions.HTTPError as error:
         return f"the server answers {error.response.status_code}" if error.response is not None else _one_line(error)
