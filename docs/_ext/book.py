@@ -71,8 +71,8 @@ class Drawn(Directive):
         for image in [image for node in found for image in node.findall(nodes.image)]:
             dark = image.deepcopy()
             dark["uri"] = image["uri"].replace(".svg", "-dark.svg")
-            image["classes"].append("for-light")
-            dark["classes"].append("for-dark")
+            image["classes"] += ["for-light", "dark-light"]  # dark-light: the theme leaves it alone
+            dark["classes"] += ["for-dark", "dark-light"]
             image.parent.insert(image.parent.index(image) + 1, dark)
         return found
 

@@ -25,6 +25,7 @@ from sphinx.errors import ExtensionError
 
 WIDE, NARROW = 86, 64  # columns: a quote that has the text's width, and one that shares the page with another
 CITATION = re.compile(r"# book: ([a-z]+-[a-z-]+)")
+EQUATION = re.compile(r"# \([0-9.]+\)")
 TO_THE_CHECKER = re.compile(r"  # type: ignore\S*")
 
 
@@ -142,17 +143,23 @@ def formatted(code: str, columns: int) -> str:
 
 
 def fold_comments(code: str, columns: int) -> str:
-    """Put a comment that sticks out above its line, and fill comments that are too long."""
+    """Put a comment that sticks out above its line, and fill again those that are too long."""
     lines = code.splitlines()
     comments = [t for t in tokenize.generate_tokens(io.StringIO(code).readline) if t.type == tokenize.COMMENT]
-    for token in reversed(comments):
-        at, column = token.start[0] - 1, token.start[1]
-        if len(lines[at]) > columns:
-            before = lines[at][:column].rstrip()
-            indent = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
-            room = columns - len(indent) - 2
-            filled = [f"{indent}# {part}" for part in textwrap.wrap(token.string[1:].strip(), room)]
-            lines[at : at + 1] = [*filled, before] if before else filled
+    paragraphs: list[list[tokenize.TokenInfo]] = []
+    for token in comments:
+        alone = not token.line[: token.start[1]].strip()
+        last = paragraphs[-1][-1] if paragraphs and alone else None
+        goes_on = last and last.start == (token.start[0] - 1, token.start[1]) and not EQUATION.match(token.string)
+        paragraphs[-1:] = [[*paragraphs[-1], token]] if goes_on else [*paragraphs[-1:], [token]]
+    for paragraph in reversed(paragraphs):
+        first, end, column = paragraph[0].start[0] - 1, paragraph[-1].start[0], paragraph[0].start[1]
+        if max(map(len, lines[first:end])) > columns:
+            before = lines[first][:column].rstrip()
+            indent = lines[first][: len(lines[first]) - len(lines[first].lstrip())]
+            words = " ".join(token.string[1:].strip() for token in paragraph)
+            filled = [f"{indent}# {part}" for part in textwrap.wrap(words, columns - len(indent) - 2)]
+            lines[first:end] = [*filled, before] if before else filled
     return "\n".join(lines) + "\n"
 
 

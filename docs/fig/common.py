@@ -104,7 +104,8 @@ def for_a_dark_page(figure: Figure) -> None:
                 c[:3] += 0.35 * (1 - c[:3])
         return found[0] if len(found) == 1 else found
 
-    for artist in figure.findobj():
+    arrows = [t.arrow_patch for t in figure.findobj(mpl.text.Annotation) if t.arrow_patch]
+    for artist in [*figure.findobj(), *arrows]:
         if isinstance(artist, mpl.collections.Collection):
             if artist.get_array() is None:
                 artist.set(facecolor=turned(artist.get_facecolor()), edgecolor=turned(artist.get_edgecolor()))

@@ -183,6 +183,15 @@ def test_every_reference_has_a_doi_or_an_arxiv_number():
     assert without == []
 
 
+def test_dois_and_arxiv_numbers_are_well_formed():
+    text = (DOCS / "references.bib").read_text(encoding="utf-8")
+    for doi in re.findall(r"^\s+doi = \{(.*)\},$", text, re.MULTILINE):
+        assert re.fullmatch(r"10\.\d{4,5}/[!-z]+", doi)
+    for number in re.findall(r"^\s+eprint = \{(.*)\},\n\s+archiveprefix = \{arXiv\},$", text, re.MULTILINE):
+        assert re.fullmatch(r"\d{2}(0[1-9]|1[0-2])\.\d{4,5}", number)
+    assert text.count("eprint = ") == text.count("archiveprefix = {arXiv}")
+
+
 def test_references_and_citations_agree():
     keys = set(re.findall(r"^@\w+\{(\w+),", (DOCS / "references.bib").read_text(encoding="utf-8"), re.MULTILINE))
     cited = {key for keys in re.findall(r"\{cite:[tp]\}`([^`]+)`", PROSE) for key in keys.split(",")}
