@@ -16,6 +16,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import weakref
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -76,24 +77,39 @@ def _built(file: str, dtype: str, tile: int) -> ctypes.CDLL:
 class EmulatedDevice:
     """A `Device` on the processor. `reversed_order` runs threads and blocks backwards: a race shows as a difference.
 
-    `mutate` maps a file's text to another, for kernels broken on purpose.
+    `mutate` maps a file's text to another, for kernels broken on purpose. With `memory`, a request beyond so many bytes
+    fails.
     """
 
     xp = np
     products = "products by NumPy"
 
-    def __init__(self, precision="float32", reversed_order=False, mutate=None):
-        self.precision, self.reversed, self.mutate = precision, reversed_order, mutate
+    def __init__(self, precision="float32", reversed_order=False, mutate=None, memory=None):
+        self.precision, self.reversed, self.mutate, self.memory = precision, reversed_order, mutate, memory
         self.launches: list[str] = []
+        self.held = 0
         self.live = {}  # address -> (raw bytes, of which the middle is the array)
 
     def empty(self, shape, dtype):
         dtype = np.dtype(dtype)
         size = int(np.prod(shape)) * dtype.itemsize
+        if self.memory is not None:
+            if size > self.memory - self.held:
+                raise MemoryError(f"Out of memory allocating {size:,} bytes")
+            self.held += size
         raw = np.full(size + 2 * GUARD, POISON, np.uint8)  # a value read before it is written is absurd, and repeatable
         made = raw[GUARD : GUARD + size].view(dtype).reshape(shape)
-        self.live[made.ctypes.data] = raw
+        if self.memory is None:
+            self.live[made.ctypes.data] = raw
+        else:  # then arrays must be let go, as CuPy's are; their guards are not looked at
+            weakref.finalize(raw, self._let_go, size)
         return made
+
+    def _let_go(self, size):
+        self.held -= size
+
+    def free_memory(self):
+        return (1 << 40) if self.memory is None else self.memory - self.held
 
     def launch(self, kernel, grid, block, *arguments, dtype, tile=4):
         if 0 in grid:

@@ -65,6 +65,7 @@ SECTIONS = {
     ],
     "painting.transfer": [
         "painting.networks",
+        "painting.room",
         "painting.calibration",
         "painting.terms",
         "painting.targets",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import CUPY_HELP, Array, choose_backend
-from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.kernels.cuda_arguments import Finish, Source, pack
 from handstyle.kernels.cuda_source import files, source
 
@@ -37,6 +37,9 @@ class Device(Protocol):
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Return an uninitialised array."""
+
+    def free_memory(self) -> int:
+        """Return the bytes that can still be had."""
 
     def launch(self, kernel: str, grid: Grid, block: Grid, *arguments: Any, dtype: DTypeLike, tile: int = 4) -> None:
         """Run a kernel. Numbers are passed as C's int unless they are NumPy's own scalars."""
@@ -62,7 +65,8 @@ class CupyDevice:
     def __init__(self, precision: str = "float32") -> None:
         if precision not in ("float32", "tf32"):
             raise HandstyleError(f"unknown precision {precision!r} on a GPU: use float32 or tf32")
-        self.xp = choose_backend("cupy").xp
+        self._backend = choose_backend("cupy")
+        self.xp = self._backend.xp
         self.precision = precision
         self._cublas = _cublas()
         if self._cublas is None and precision == "tf32":
@@ -83,11 +87,15 @@ class CupyDevice:
         try:
             made: Array = self.xp.empty(shape, dtype)
         except MemoryError as error:  # CuPy's own is one
-            raise HandstyleError(
+            raise OutOfMemoryError(
                 f"the GPU's memory is full, at {math.prod(shape) * np.dtype(dtype).itemsize / 2**20:.0f} MiB more: "
                 f"paint at a smaller --size, or with --backend numpy ({error})"
             ) from None
         return made
+
+    def free_memory(self) -> int:
+        """Return the bytes that can still be had, from the GPU or from CuPy's pool."""
+        return self._backend.free_memory()
 
     def launch(self, kernel: str, grid: Grid, block: Grid, *arguments: Any, dtype: DTypeLike, tile: int = 4) -> None:
         """Compile the kernel on its first use, and launch it."""

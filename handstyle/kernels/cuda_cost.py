@@ -101,10 +101,10 @@ def method_work(method: str, H: int, W: int, C: int, K: int, workspace: int, ite
         return Work(flops, 9 * x + y + count * w, x + 9 * x + finish, 1 + 2 * count, 9 * C)
     if method == "mec":
         count = strips(3 * x)
-        rows = (H + 2 * count) / H  # two rows of every strip belong to the next one too
+        rows = (H + 2 * count) / max(H, 1)  # two rows of every strip belong to the next one too
         return Work(flops, 3 * x * rows + y + count * w, x + 3 * x * rows + finish, 1 + 2 * count, 9 * C)
     if method == "residue":
-        waste = (W + 2) / W
+        waste = (W + 2) / max(W, 1)
         # Each of nine products reads the whole map; the result is written once and then read and written twice.
         return Work(flops * waste, (9 * x + 5 * y) * waste + w, 2 * x * waste + finish * waste, 12, 3 * C)
     raise ValueError(f"no count for {method}")

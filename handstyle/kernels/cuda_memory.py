@@ -7,7 +7,8 @@ nothing, so a forecast for a picture of 100 megapixels takes a tenth of a second
 
 import mmap
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
 from handstyle.kernels.cuda_engine import CudaEngine
-from handstyle.network.sequence import Features, Layer
+from handstyle.network.sequence import Convolution, Features, Layer
 
 GRANULE = 512  # bytes: what CuPy's pool rounds up to
 
@@ -55,6 +56,10 @@ class DryDevice:
     def _let_go(self, taken: int) -> None:
         self.live -= taken
 
+    def free_memory(self) -> int:
+        """Return more than any picture takes."""
+        return 1 << 62
+
     def launch(self, kernel: str, grid: Any, block: Any, *arguments: Any, dtype: DTypeLike, tile: int = 4) -> None:
         """Do nothing."""
 
@@ -65,12 +70,16 @@ class DryDevice:
 class _Entering(Mapping[str, Array]):
     """Gradients as an objective makes them: one tap's at a time, its feature let go with it."""
 
-    def __init__(self, features: Features, device: DryDevice) -> None:
-        self.features, self.device, self.taps = features, device, frozenset(features)
+    def __init__(self, features: Features, content: frozenset[str], device: DryDevice) -> None:
+        self.features, self.content, self.device, self.taps = features, content, device, frozenset(features)
 
     def __getitem__(self, tap: str) -> Array:
         feature = self.features.pop(tap)
-        return self.device.empty(feature.shape, feature.dtype)
+        # `content_loss` has the difference and its square, or its multiple, at a time; a style's strips are small.
+        within = self.device.empty(feature.shape, feature.dtype) if tap in self.content else None
+        made = self.device.empty(feature.shape, feature.dtype)
+        del within
+        return made
 
     def __contains__(self, tap: object) -> bool:
         return tap in self.taps
@@ -82,24 +91,35 @@ class _Entering(Mapping[str, Array]):
         return len(self.taps)
 
 
-def evaluation_memory(
+@dataclass(frozen=True)
+class DryRun:
+    """What an evaluation asks of a GPU: bytes at most, and each convolution's method."""
+
+    peak: int
+    chosen: dict[str, str]
+
+
+def dry_run(
     layers: tuple[Layer, ...],
     shape: tuple[int, int],
     taps: Iterable[str],
+    content: Iterable[str] = (),
     dtype: DTypeLike = np.float32,
     precision: str = "float32",
     workspace: int = 1 << 28,
-) -> int:
-    """Return the bytes that one evaluation takes at most on a GPU.
+) -> DryRun:
+    """Run one evaluation on a device that computes nothing.
 
     Parameters
     ----------
     layers : tuple of Layer
-        With weights on the host.
+        Of their weights only the shapes matter.
     shape : (int, int)
         Height and width of the picture, px.
     taps : iterable of str
         The layers that losses look at.
+    content : iterable of str
+        Those of them where a content loss does.
     dtype : dtype
         Of weights and picture.
     precision : {"float32", "tf32"}
@@ -109,17 +129,51 @@ def evaluation_memory(
 
     Returns
     -------
-    int
-        Picture, features, masks, gradients and scratch. Not the weights, the targets of content losses, the optimiser's
-        vectors (22 pictures for L-BFGS with ten pairs), what a loss needs within itself, or CUDA's own context.
+    DryRun
+        Its peak holds picture, features, masks, gradients and scratch. Not the weights, the targets of content losses,
+        the optimiser's vectors, or CUDA's own context.
     """
     device = DryDevice(precision)
     engine = CudaEngine(device, workspace=workspace)
+    layers = tuple(_bare(layer, dtype) for layer in layers)
     picture = device.empty((*shape, 3), dtype)
     features, caches = engine.forward(layers, device.empty((*shape, 3), dtype), taps)
-    engine.backward(layers, _Entering(features, device), caches)
+    engine.backward(layers, _Entering(features, frozenset(content), device), caches)
     del picture
-    return device.peak
+    return DryRun(device.peak, engine.chosen)
+
+
+def _bare(layer: Layer, dtype: DTypeLike) -> Layer:
+    # The weights may be on a GPU, where a dry run has no business; memory that is not touched is not taken.
+    if not isinstance(layer, Convolution):
+        return layer
+    return replace(layer, w=np.empty(layer.w.shape, dtype), b=np.empty(layer.b.shape, dtype))
+
+
+def evaluation_memory(layers: tuple[Layer, ...], shape: tuple[int, int], taps: Iterable[str], **options: Any) -> int:
+    """Return the bytes that one evaluation takes at most on a GPU; see `dry_run`."""
+    return dry_run(layers, shape, taps, **options).peak
+
+
+def largest(need: Callable[[int], int], available: int, step: int = 16) -> int:
+    """Return the largest side, in steps, whose need does not exceed what is available; 0 if not even one step's.
+
+    Parameters
+    ----------
+    need : callable
+        Of the side: bytes, which grow with it.
+    available : int
+        Bytes.
+    step : int
+        Pixels.
+    """
+    low, high = 0, 1
+    while need(step * high) <= available:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if need(step * middle) <= available else (low, middle)
+    return step * low
 
 
 def largest_side(layers: tuple[Layer, ...], taps: Iterable[str], available: int, **options: Any) -> int:
@@ -128,7 +182,7 @@ def largest_side(layers: tuple[Layer, ...], taps: Iterable[str], available: int,
     Parameters
     ----------
     layers, taps, **options
-        As in `evaluation_memory`.
+        As in `dry_run`.
     available : int
         Bytes; leave out what the weights, targets and the optimiser will take.
 
@@ -138,11 +192,4 @@ def largest_side(layers: tuple[Layer, ...], taps: Iterable[str], available: int,
         0 if not even 16 px fit.
     """
     wanted = tuple(taps)
-    low, high = 0, 1
-    while evaluation_memory(layers, (16 * high, 16 * high), wanted, **options) <= available:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        fits = evaluation_memory(layers, (16 * middle, 16 * middle), wanted, **options) <= available
-        low, high = (middle, high) if fits else (low, middle)
-    return 16 * low
+    return largest(lambda side: evaluation_memory(layers, (side, side), wanted, **options), available)

@@ -15,6 +15,7 @@ from scipy.optimize import minimize
 from threadpoolctl import ThreadpoolController
 
 from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
 from handstyle.optimize.objective import NonFiniteError
 from handstyle.optimize.trace import Callback, Evaluable, Outcome, Watch
 
@@ -58,6 +59,8 @@ def minimize_lbfgsb(
     ------
     NonFiniteError
         If the value at `v0` is already not finite: there is no good picture to return.
+    HandstyleError
+        If SciPy's workspace for so many unknowns and pairs is longer than it can count.
 
     Notes
     -----
@@ -66,6 +69,11 @@ def minimize_lbfgsb(
     since the first trial step has length 1: it then moves a pixel by one grey level, in root mean square, and not by
     a thousandth of one, which saves the half dozen evaluations that the line search would spend on growing it.
     """
+    if memory > most_memory(v0.size):
+        raise HandstyleError(
+            f"SciPy's L-BFGS-B counts its workspace in 32 bits: {v0.size} unknowns leave it room for "
+            f"{max(most_memory(v0.size), 0)} pairs, not {memory}; use fewer (--memory), or --optimizer lbfgs"
+        )
     watch = Watch(objective, callback)
     unit = math.sqrt(v0.size)
     start = np.array(v0, np.float64)
@@ -95,6 +103,18 @@ def minimize_lbfgsb(
     except NonFiniteError as error:
         return watch.outcome(f"stopped by a value that is not finite: {error}", failed=True)
     return watch.outcome(_reason(result, iterations, options["maxfun"], tolerance))
+
+
+def most_memory(n: int) -> int:
+    """Return how many pairs SciPy's L-BFGS-B can keep of `n` unknowns.
+
+    Its workspace is ``2 m n + 5 n + 11 m² + 8 m`` numbers (TOMS 778, §3), counted in 32 bits; scipy#5102 is the crash
+    that follows from more.
+    """
+    m = (2**31 - 1 - 5 * n) // (2 * n)
+    while m > 0 and 2 * m * n + 5 * n + 11 * m * m + 8 * m >= 2**31:
+        m -= 1
+    return m
 
 
 def _reason(result: Any, iterations: int, evaluations: float, tolerance: float) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 import handstyle.kernels  # noqa: F401  the fast engines register themselves
 from handstyle.foundations.backend import Backend, choose_backend, namespace
-from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.network.sequence import Convolution
 from handstyle.network.vgg import ARCHITECTURES, Network, Weights, build_network, random_weights
 from handstyle.network.weights import read_weights
@@ -95,7 +95,15 @@ def load_network(
         raise HandstyleError(f"unknown precision {dtype!r}: use float32 or float64")
     device = backend if isinstance(backend, Backend) else choose_backend(backend)
     weights = name_or_path if isinstance(name_or_path, Weights) else load_weights(name_or_path)
-    network = build_network(weights, pooling, padding, rounding).astype(dtype).to(device)
+    network = build_network(weights, pooling, padding, rounding).astype(dtype)
+    try:
+        network = network.to(device)
+    except MemoryError as error:
+        free = device.free_memory() / 2**20
+        raise OutOfMemoryError(
+            f"the weights do not fit {device.device}, {free:.0f} MiB are free: use --weights {EMBEDDED}, or "
+            f"--backend numpy ({error})"
+        ) from None
     if kernels == "auto":
         kernels = {"numpy": "auto", "cupy": "cuda"}.get(device.name, "reference")
     return network.with_kernels(kernels)
@@ -105,3 +113,14 @@ def backend_of(network: Network) -> Backend:
     """Return the backend on which a network's weights live."""
     xp = namespace(next(layer.w for layer in network.layers if isinstance(layer, Convolution)))
     return choose_backend("numpy" if xp is np else "cupy")
+
+
+def precision_of(network: Network) -> str:
+    """Return what the network's products were computed in, and by what, for the report.
+
+    On a GPU the engine adds how each convolution was done; see `CudaEngine.report`.
+    """
+    precision = getattr(getattr(network.engine, "device", None), "precision", "float32")
+    name = "tf32 (float32, products with factors of 10 bits)" if precision == "tf32" else str(network.dtype)
+    report = getattr(network.engine, "report", "")
+    return f"{name}; {report}" if report else name

@@ -1,0 +1,243 @@
+"""Room on a GPU: what a run takes there, what would take less, and what a run says when there is not enough.
+
+The forecast is that of ``kernels/cuda_memory.py``, with what surrounds an evaluation added. It is made before any work;
+a run that would not fit gets less scratch, which costs only time, and says so, or else is refused with the size that
+would fit and the choices that would fit at this size. An allocation that fails all the same ends in the same words.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from handstyle.foundations.backend import available_memory
+from handstyle.foundations.errors import OutOfMemoryError
+from handstyle.kernels.cuda_engine import CudaEngine
+from handstyle.kernels.cuda_memory import DryRun, dry_run, largest
+from handstyle.kernels.engine import FusedEngine
+from handstyle.kernels.forecast import USABLE, largest_side
+from handstyle.network.sequence import Convolution
+from handstyle.network.vgg import Network, summary
+from handstyle.optimize.lbfgsb import most_memory
+from handstyle.painting.config import StyleConfig
+
+Size = tuple[int, int]
+LEAST = 16  # pixels a side, below which VGG's deepest map is empty
+SCRATCH = (1 << 28, 1 << 26, 1 << 24)  # bytes that a convolution may use beside its maps, the fastest first
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that painting at a size takes.
+
+    Parameters
+    ----------
+    evaluation, targets, weights, optimizer : int
+        On the device.
+    host : int
+        On the host, for SciPy's optimiser.
+    run : DryRun
+        What the evaluation asks for.
+    """
+
+    evaluation: int
+    targets: int
+    weights: int
+    optimizer: int
+    host: int
+    run: DryRun
+
+    @property
+    def device(self) -> int:
+        """Bytes on the device, the weights among them."""
+        return self.evaluation + self.targets + self.weights + self.optimizer
+
+
+def device_need(network: Network, config: StyleConfig, size: Size, scratch: int = SCRATCH[0]) -> Need:
+    """Say what painting at a size takes on a GPU, without one.
+
+    Parameters
+    ----------
+    network : Network
+        On any backend; its engine says the precision.
+    config : StyleConfig
+        Layers, optimiser, its memory and the number of regions.
+    size : (int, int)
+        Height and width of the picture, pixels.
+    scratch : int
+        Bytes that a convolution may use.
+
+    Returns
+    -------
+    Need
+    """
+    style = config.style_layers if config.style_weight or config.means_weight else ()
+    content = config.content_layers if config.content_weight else ()
+    taps, item, engine = {*style, *content}, network.dtype.itemsize, network.engine
+    precision = engine.device.precision if isinstance(engine, CudaEngine) else "float32"
+    run = dry_run(network.layers, size, taps, content, network.dtype, precision, scratch) if taps else DryRun(0, {})
+    shapes = {row.name: row.shape for row in summary(network, *size) if row.name in taps}
+    targets = sum(item * shapes[tap][0] * shapes[tap][1] * shapes[tap][2] for tap in content)
+    regions = max(len(config.mask), 1)
+    targets += regions * sum(2 * 8 * shapes[tap][2] * (shapes[tap][2] + 1) for tap in style)
+    if config.mask:
+        targets += len(config.mask) * sum(item * shapes[tap][0] * shapes[tap][1] for tap in style)
+    weights = sum(layer.w.nbytes + layer.b.nbytes for layer in network.layers if isinstance(layer, Convolution))
+    n = 3 * size[0] * size[1]
+    vectors = (
+        6 if config.tv_weight or config.range_weight else 2
+    )  # differences of neighbours and the picture's gradient
+    evaluation = max(run.peak, vectors * item * n)
+    return Need(evaluation, targets, weights, item * n * vectors_on_device(config), host_bytes(config, n), run)
+
+
+def vectors_on_device(config: StyleConfig) -> int:
+    """Return how many vectors the optimiser holds on the device during an evaluation, beside the picture."""
+    if config.optimizer in ("lbfgs", "lbfgs-fixed"):
+        # The gradient, a step and a difference for each pair and for the one under trial; then the start, the iterate,
+        # its gradient, the direction and the best picture.
+        return 1 + 2 * (config.memory + 1) + 5
+    # The start, the iterate, the last gradient and the best picture; Adam's two moments and the mean of the iterates.
+    return {"lbfgsb": 0, "adam": 7, "descent": 4}[config.optimizer]
+
+
+def host_bytes(config: StyleConfig, n: int) -> int:
+    """Return what SciPy's L-BFGS-B keeps on the host for `n` values, in float64: workspace and copies; 0 for others."""
+    return 8 * n * (2 * config.memory + 5 + 6 + 2) if config.optimizer == "lbfgsb" else 0
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where a run finds its memory.
+
+    Parameters
+    ----------
+    network : Network
+        As given, or with less scratch.
+    config : StyleConfig
+        Of the run.
+    free : int
+        Bytes that could be had before it began; on a GPU, beside the weights.
+    notes : list of str
+        What was done to make it fit.
+    """
+
+    network: Network
+    config: StyleConfig
+    free: int
+    notes: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def at(self, size: Size) -> Iterator[None]:
+        """Turn an allocation that fails within, of whatever library, into one line that says what would fit."""
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            first = str(error).split(": paint at")[0].splitlines()[0] if str(error) else type(error).__name__
+            raise OutOfMemoryError(
+                f"out of memory at {size[1]} x {size[0]} px, though the forecast said it would fit ({first}): "
+                f"{self.advice(size, int(0.8 * self.free))}"
+            ) from None
+
+    def advice(self, size: Size, free: int) -> str:
+        """Return what would fit into so many bytes: a size, and cheaper ways at this one."""
+        engine, config = self.network.engine, self.config
+        if isinstance(engine, FusedEngine):
+            style = config.style_layers if config.style_weight else ()
+            content = config.content_layers if config.content_weight else ()
+            side = 0
+            if style or content:
+                taps: dict[str, Any] = {"style_taps": style, "content_taps": content, "memory": config.memory}
+                side = largest_side(self.network, *size, int(USABLE * free), **taps)
+            return f"--size {side} would fit" if side else "use a smaller --size"
+        if not isinstance(engine, CudaEngine):
+            return "use a smaller --size, or --kernels auto, which take a fraction of the memory"
+        longer = max(size)
+
+        def need(side: int) -> int:
+            scaled = round(size[0] * side / longer), round(size[1] * side / longer)
+            if min(scaled) < LEAST:
+                return 0
+            expected = device_need(self.network, config, scaled, engine.workspace)
+            return expected.device - expected.weights
+
+        side = largest(need, free)
+        ways = [f"--size {side}"] if side else []
+        ways += [f"at this size {way}" for way in cheaper(self.network, config, size, free)]
+        return " or ".join(ways) + " would fit" if ways else "not even a small picture would fit"
+
+
+def cheaper(network: Network, config: StyleConfig, size: Size, free: int) -> list[str]:
+    """Return the flags of optimisers that fit into `free` bytes of a GPU at this size, the nearest first."""
+
+    def fits(other: StyleConfig) -> bool:
+        expected = device_need(network, other, size, SCRATCH[-1])
+        enough = expected.host <= USABLE * available_memory()
+        return expected.device - expected.weights <= free and enough
+
+    ways = []
+    if config.optimizer in ("lbfgs", "lbfgs-fixed"):
+        memory = next((m for m in range(config.memory - 1, 2, -1) if fits(replace(config, memory=m))), None)
+        ways += [f"--memory {memory}"] if memory else []
+    if config.optimizer != "lbfgsb" and not config.clamp:
+        memory = min(config.memory, most_memory(3 * size[0] * size[1]))
+        if memory > 0 and fits(replace(config, optimizer="lbfgsb", memory=memory)):
+            ways.append("--optimizer lbfgsb" + (f" --memory {memory}" if memory < config.memory else ""))
+    if config.optimizer in ("lbfgs", "lbfgs-fixed") and fits(replace(config, optimizer="adam")):
+        ways.append("--optimizer adam")
+    return ways
+
+
+def make_room(config: StyleConfig, network: Network, sizes: Sequence[Size]) -> Room:
+    """Check, before any work, that a run fits the GPU, and give its convolutions less scratch if that makes it fit.
+
+    Parameters
+    ----------
+    config : StyleConfig
+        Of the run.
+    network : Network
+        On its device. On a processor nothing is checked here.
+    sizes : sequence of (int, int)
+        Of the scales; the largest counts.
+
+    Returns
+    -------
+    Room
+
+    Raises
+    ------
+    OutOfMemoryError
+        Naming the size that would fit, and the cheaper ways at this size.
+    """
+    engine, size = network.engine, sizes[-1]
+    if not isinstance(engine, CudaEngine):
+        return Room(network, config, available_memory())
+    free = engine.device.free_memory()
+    room = Room(network, config, free)
+    wanted = 0
+    for scratch in (engine.workspace, *(less for less in SCRATCH if less < engine.workspace)):
+        expected = device_need(network, config, size, scratch)
+        needed = expected.device - expected.weights
+        wanted = wanted or needed
+        if needed > free:
+            continue
+        if scratch == engine.workspace:
+            return room
+        smaller = CudaEngine(engine.device, engine.method, scratch)
+        note = (
+            f"convolutions have {scratch >> 20} MiB of scratch, not {engine.workspace >> 20}, which costs time: "
+            f"{free >> 20} MiB are free in all"
+        )
+        return Room(network.with_kernels(smaller), config, free, [note])
+    raise OutOfMemoryError(
+        f"{size[1]} x {size[0]} px need {wanted / 2**30:.1f} GiB of the GPU's memory beside the weights, "
+        f"{free / 2**30:.1f} GiB are free; {room.advice(size, free)}"
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error means that memory is full: NumPy's, CuPy's, the driver's, or cuBLAS's."""
+    words = ("MemoryAllocation", "OUT_OF_MEMORY", "ALLOC_FAILED")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
