@@ -24,8 +24,9 @@ from handstyle.optimize.trace import Iteration
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.descent import Memory, descend, iterations_at
 from handstyle.painting.inputs import colours_after, spread_folders, starting_picture
-from handstyle.painting.networks import backend_of, load_network
+from handstyle.painting.networks import backend_of, load_network, precision_of
 from handstyle.painting.plan import Plan, Size, enlarged, make_plan, terms_of_scale
+from handstyle.painting.room import make_room
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,8 @@ def stylize(
     network = network or load_network()
     config.check_layers(network)
     plan = make_plan(config, read_picture(content), [read_picture(source) for source in sources])
+    room = make_room(config, network, plan.sizes)
+    network = room.network
     total = sum(iterations_at(config, k) for k in range(len(plan.sizes)))
     backend, memory, trace = backend_of(network), Memory(), list[Iteration]()
     p = starting_picture(config, resize(plan.p, plan.sizes[0]), network.convention, plan.paintings)
@@ -147,7 +150,8 @@ def stylize(
     for k, size in enumerate(plan.sizes):
         p = enlarged(config, plan, p, size)
         memory.adam = memory.resampled(old, size, backend)
-        objective = Objective(network, terms_of_scale(config, network, plan, size), (*size, 3), backend)
+        with room.at(size):
+            objective = Objective(network, terms_of_scale(config, network, plan, size), (*size, 3), backend)
         done, spent, started = len(trace), evaluations, trace[-1].seconds if trace else 0.0
 
         def later(row: Iteration, done: int = done, spent: int = spent, started: float = started) -> Iteration:
@@ -164,7 +168,8 @@ def stylize(
                 array = backend.to_numpy(row.v).reshape(*size, 3)  # type: ignore[arg-type]
                 callback(Progress(row.iteration, total, row.evaluations, row.value, row.terms, row.seconds, array))
 
-        outcome = descend(objective, p, config, iterations_at(config, k), memory, report)
+        with room.at(size):
+            outcome = descend(objective, p, config, iterations_at(config, k), memory, report)
         trace += [later(row) for row in outcome.trace]
         evaluations += outcome.evaluations
         p, old = outcome.v.reshape(*size, 3), size
@@ -186,7 +191,7 @@ def stylize(
         evaluations,
         outcome.failed,
         run_metadata(config, network, backend, plan, stopped, outcome.value, evaluations),
-        plan.notes(network, config),
+        plan.notes(network, config) + room.notes,
     )
 
 
@@ -213,6 +218,7 @@ def run_metadata(
             (network.architecture, network.convention.name, str(network.dtype), network.engine.name)
         ),
         "handstyle:device": backend.device,
+        "handstyle:precision": precision_of(network),
         "handstyle:stopped": stopped,
         "handstyle:value": f"{value:.9g} after {evaluations} evaluations",
     }
