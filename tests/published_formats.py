@@ -37,7 +37,7 @@ def oihw(w):
     return np.ascontiguousarray(w.transpose(3, 2, 0, 1))
 
 
-def write_keras_h5(path, weights, theano=False, inside=False):
+def write_keras_h5(path, weights, theano=False, inside=False, top=False):
     with h5py.File(path, "w") as file:
         root = file.create_group("model_weights") if inside else file
         names = [keras_name(name) for name in weights.layers]
@@ -49,6 +49,12 @@ def write_keras_h5(path, weights, theano=False, inside=False):
             group[arrays[0]], group[arrays[1]] = (to_theano(w) if theano else w), b
         for empty in ("input_1", "block5_pool"):
             root.create_group(empty).attrs["weight_names"] = np.array([], "S")
+        if top:
+            root.attrs["layer_names"] = np.array([*root.attrs["layer_names"], b"flatten", b"fc1", b"predictions"], "S")
+            for dense in ("fc1", "predictions"):
+                group = root.create_group(dense)
+                group.attrs["weight_names"] = np.array([f"{dense}_W_1:0", f"{dense}_b_1:0"], "S")
+                group[f"{dense}_W_1:0"], group[f"{dense}_b_1:0"] = np.zeros((9, 7), "f4"), np.zeros(7, "f4")
 
 
 def write_keras_0(path, weights):
@@ -74,15 +80,20 @@ def write_keras_0(path, weights):
 
 
 def write_keras_3(path, weights):
-    """With Keras itself; the ending of the path decides between .weights.h5 and .keras."""
+    """With Keras itself: its own VGG, made narrow; the ending of the path decides between its three formats."""
     keras = pytest.importorskip("keras")
 
-    x = start = keras.layers.Input((32, 32, 3))
-    for name, (w, _) in weights.layers.items():
-        if name[6] == "1" and name != "conv1_1":
-            x = keras.layers.MaxPooling2D(name=f"block{int(name[4]) - 1}_pool")(x)
-        x = keras.layers.Conv2D(w.shape[3], 3, padding="same", activation="relu", name=keras_name(name))(x)
-    model = keras.Model(start, keras.layers.Dense(3, name="predictions")(x), name=weights.architecture)
+    widths = {name: b.size for name, (_, b) in weights.layers.items()}
+    wide = getattr(keras.applications, weights.architecture.upper())(
+        weights=None, include_top=False, input_shape=(32, 32, 3)
+    )
+    config = wide.get_config()
+    for layer in config["layers"]:
+        layer.pop("build_config", None)  # the widths that were
+        name = layer["config"]["name"]
+        if layer["class_name"] == "Conv2D":
+            layer["config"]["filters"] = widths[name.replace("block", "conv").replace("_conv", "_")]
+    model = type(wide).from_config(config)
     for name, (w, b) in weights.layers.items():
         model.get_layer(keras_name(name)).set_weights([w, b])
     if str(path).endswith(".weights.h5"):
@@ -91,18 +102,49 @@ def write_keras_3(path, weights):
         model.save(path)
 
 
-def torch_state(weights, keys="torchvision", top=True):
+# What stands beside the convolutions: the classifiers of torchvision 0.29 and of timm 1.0.
+CLASSIFIERS = {
+    "torchvision": ("classifier.0", "classifier.3", "classifier.6"),
+    "timm": ("pre_logits.fc1", "pre_logits.fc2", "head.fc"),
+    "gatys": (),
+}
+
+
+def torch_state(weights, keys="torchvision"):
+    """A state of torchvision's or timm's keys, or of those of Gatys' vgg_conv.pth."""
     torch = pytest.importorskip("torch")
 
     positions = {name: i for i, name in indexed_names(weights.architecture).items()}
     state = OrderedDict()
     for name, (w, b) in weights.layers.items():
-        key = f"features.{positions[name]}" if keys == "torchvision" else name
+        key = name if keys == "gatys" else f"features.{positions[name]}"
         state[f"{key}.weight"] = torch.from_numpy(oihw(w))
         state[f"{key}.bias"] = torch.from_numpy(b.copy())
-    if top and keys == "torchvision":
-        state["classifier.0.weight"], state["classifier.0.bias"] = torch.zeros(7, 9), torch.zeros(7)
+    for key in CLASSIFIERS[keys]:
+        state[f"{key}.weight"], state[f"{key}.bias"] = torch.zeros(7, 9), torch.zeros(7)
     return state
+
+
+def adain_state(weights):
+    """The state of pytorch-AdaIN's network, built as its net.py builds it: a layer for colours, reflection paddings."""
+    torch = pytest.importorskip("torch")
+    from torch import nn
+
+    colours = nn.Conv2d(3, 3, 1)
+    colours.weight.data = torch.tensor([[0.0, 0, 255], [0, 255, 0], [255, 0, 0]]).reshape(3, 3, 1, 1)
+    colours.bias.data = -torch.tensor([103.939, 116.779, 123.68])
+    modules = [colours]
+    for name, (w, b) in weights.layers.items():
+        if name[6] == "1" and name != "conv1_1":
+            modules.append(nn.MaxPool2d(2, 2, ceil_mode=True))
+        convolution = nn.Conv2d(w.shape[2], w.shape[3], 3)
+        convolution.weight.data, convolution.bias.data = torch.from_numpy(oihw(w)), torch.from_numpy(b.copy())
+        modules += [nn.ReflectionPad2d(1), convolution, nn.ReLU()]
+    return nn.Sequential(*modules).state_dict()
+
+
+def write_adain(path, weights):
+    pytest.importorskip("torch").save(adain_state(weights), path)
 
 
 def write_torch(path, weights, **options):
@@ -175,10 +217,10 @@ def write_torch_tar(path, weights):
             archive.addfile(info, io.BytesIO(data.getvalue()))
 
 
-def write_safetensors(path, weights):
+def write_safetensors(path, weights, keys="torchvision"):
     save_file = pytest.importorskip("safetensors.numpy").save_file
 
-    save_file({key: value.numpy() for key, value in torch_state(weights).items()}, path)
+    save_file({key: value.numpy() for key, value in torch_state(weights, keys).items()}, path)
 
 
 def write_matconvnet(path, weights, old=False, compressed=True):

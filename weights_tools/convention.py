@@ -14,7 +14,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, TORCHVISION, preprocess_forward
 from handstyle.network.vgg import Weights, build_network
 from weights_tools.fingerprint import picture
-from weights_tools.landmarks import recognise, turned
+from weights_tools.landmarks import recognise, rescaled, turned
 from weights_tools.readers.reading import Reading
 
 # The share of the biases when the picture is fed with unit variance. Measured on the Caffe VGG-19: 0.0008, geometric
@@ -98,6 +98,9 @@ def decide(reading: Reading, convention: str | None = None) -> Decision:
         if match.exchanged:
             findings.append(f"its colours were in the order {CONVENTIONS[known.convention].order[::-1]}: exchanged")
         provenance = {"network": known.title, "licence": known.licence}
+        if rescaled(match.scale):
+            findings.append(f"its first filter is {match.scale:.3g} times the published one: its filters were rescaled")
+            provenance["normalised"] = "by whoever published it"
         return Decision(Weights(weights.architecture, known.convention, weights.layers, provenance), findings)
     findings.append("not one of the networks that are recognised")
     if convention is None:

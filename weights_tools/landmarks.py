@@ -72,6 +72,11 @@ def recognise(layers: Layers, architecture: str) -> Match | None:
     return None
 
 
+def rescaled(scale: float) -> bool:
+    """Return whether a first filter's factor is that of rescaled filters: neither 1 nor a mistaken 255 or 1/255."""
+    return all(abs(scale / mistaken - 1) >= 0.01 for mistaken in (1, 255, 1 / 255))
+
+
 def turned(weights: Weights, orientation: str = "", exchanged: bool = False) -> Weights:
     """Return weights with every kernel turned, and the colours of conv1_1 exchanged; its own inverse."""
     turn = ORIENTATIONS[orientation]

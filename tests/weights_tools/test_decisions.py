@@ -13,6 +13,7 @@ from weights_tools.convention import bias_share, decide
 from weights_tools.fingerprint import deviation, fingerprint, picture
 from weights_tools.known import KNOWN, tolerance
 from weights_tools.landmarks import ORIENTATIONS, recognise, turned
+from weights_tools.normalise import normalise
 from weights_tools.readers import Reading, read_any
 from weights_tools.verify import verify, verify_weights
 
@@ -74,6 +75,33 @@ def test_what_was_turned_is_turned_back(known):
             np.testing.assert_array_equal(decided.layers[name][1], b)
         assert any("colours" in finding for finding in findings)
         assert any("kernels were" in finding for finding in findings) == bool(orientation)
+
+
+@pytest.mark.parametrize("scale", [255, 1 / 255, 1.001])
+def test_a_mistaken_scale_is_not_taken_for_rescaled_filters(scale):
+    weights = stamped(KNOWN[0])
+    layers = {
+        **weights.layers,
+        "conv1_1": (weights.layers["conv1_1"][0] * np.float32(scale), weights.layers["conv1_1"][1]),
+    }
+    decided, findings = decide(Reading("a test", "vgg19", layers))
+    assert "normalised" not in decided.provenance
+    assert not any("rescaled" in finding for finding in findings)
+
+
+@pytest.mark.weights
+def test_a_published_network_with_rescaled_filters_passes_and_one_with_a_turned_layer_fails(real, tmp_path):
+    scaled = normalise(real, [picture()], "the fingerprint's picture")
+    write_torch(tmp_path / "vgg_normalised.pth", scaled, keys="gatys")
+    verification = verify(tmp_path / "vgg_normalised.pth")
+    assert verification.passed
+    assert "times the published one: its filters were rescaled" in str(verification)
+    w, b = scaled.layers["conv2_2"]
+    scaled.layers["conv2_2"] = np.ascontiguousarray(w[::-1, ::-1]), b
+    write_torch(tmp_path / "b.pth", scaled, keys="gatys")
+    verification = verify(tmp_path / "b.pth")
+    assert failed(verification.checks) == ["fingerprint"]
+    assert "from relu" in str(verification)
 
 
 def test_a_theano_file_with_unflipped_kernels_is_put_right(tmp_path):

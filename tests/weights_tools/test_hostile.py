@@ -19,6 +19,8 @@ from published_formats import (
     slim,
     torch_state,
     write_caffemodel,
+    write_keras_0,
+    write_keras_3,
     write_keras_h5,
     write_matconvnet,
     write_npy,
@@ -187,6 +189,34 @@ def hdf5_elsewhere(path):
         group["b"] = np.zeros(4, np.float32)
 
 
+def keras_3_huge(path):
+    with h5py.File(path, "w") as file:
+        for i in range(13):
+            group = file.create_group(f"layers/conv2d_{i}/vars".replace("_0", ""))
+            group.create_dataset("0", (3, 3, 3, 1 << 28), "f4", chunks=(3, 3, 3, 64), compression="gzip")
+            group.create_dataset("1", (1 << 28,), "f4", chunks=(64,))
+
+
+def keras_3_circle(path):
+    with h5py.File(path, "w") as file:
+        layers = file.create_group("layers")
+        for i in range(13):
+            layers[f"conv2d_{i}".removesuffix("_0")] = layers
+        layers["vars"] = layers
+
+
+def keras_bomb(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(1 << 28))
+
+
+def keras_archive_huge(path):
+    inner = path.with_suffix(".inner")
+    keras_3_huge(inner)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(inner, "model.weights.h5")
+
+
 def hdf5_many_names(path):
     with h5py.File(path, "w", libver="latest") as file:
         file.attrs["layer_names"] = np.zeros(1 << 17, "S64")
@@ -295,6 +325,25 @@ def caffe_long(path):
     path.write_bytes(b"\x12" + b"\xff" * 9 + b"\x01")
 
 
+def onnx_huge(path):
+    onnx = pytest.importorskip("onnx")
+    write_onnx(path, slim())
+    model = onnx.load(path)
+    model.graph.initializer[0].dims[:] = [1 << 20, 1 << 20, 3, 3]
+    path.write_bytes(model.SerializeToString())
+
+
+def onnx_elsewhere(path):
+    onnx = pytest.importorskip("onnx")
+    write_onnx(path, slim())
+    model = onnx.load(path)
+    for tensor in model.graph.initializer:
+        tensor.ClearField("raw_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="/etc/passwd")
+    path.write_bytes(model.SerializeToString())
+
+
 def safetensors_huge(path):
     header = b'{"features.0.weight":{"dtype":"F32","shape":[1099511627776,3,3,3],"data_offsets":[0,4]}}'
     path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
@@ -305,6 +354,10 @@ HOSTILE = [
     (hdf5_huge_chunk, "chunks of"),
     (hdf5_circle, "lacks its dataset"),
     (hdf5_elsewhere, "in another file"),
+    (keras_3_huge, "more than any VGG has"),
+    (keras_3_circle, "lacks its dataset"),
+    (keras_bomb, "compressed, which Keras never does"),
+    (keras_archive_huge, "more than any VGG has"),
     (hdf5_many_names, "larger than any VGG's"),
     (pth_bomb, "larger than it may be"),
     (pth_huge_tensor, "more than any VGG has"),
@@ -320,6 +373,8 @@ HOSTILE = [
     (mat_deep, "nested more than"),
     (caffe_huge, "more than any VGG has"),
     (caffe_long, "cut short"),
+    (onnx_huge, "more than any VGG has"),
+    (onnx_elsewhere, "in another file"),
     (safetensors_huge, "safetensors"),
 ]
 
@@ -344,6 +399,10 @@ def test_a_hostile_file_ends_in_one_line_within_bounded_memory(make, expected, a
 
 WRITERS = {
     "keras.h5": write_keras_h5,
+    "theano.h5": lambda path, weights: write_keras_h5(path, weights, theano=True),
+    "keras-0.h5": write_keras_0,
+    "keras.weights.h5": write_keras_3,
+    "model.keras": write_keras_3,
     "zip.pth": write_torch,
     "stream.pth": lambda path, weights: write_torch(path, weights, zipped=False),
     "tar.pth": write_torch_tar,
@@ -354,6 +413,14 @@ WRITERS = {
     "a.npy": write_npy,
     "a.onnx": write_onnx,
 }
+
+
+@pytest.fixture(autouse=True)
+def _keras_on_torch(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:keras")  # its own, while it saves
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -368,7 +435,7 @@ def test_a_truncated_file_is_refused_wherever_it_is_cut(name, tmp_path):
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", [name for name, writer in WRITERS.items() if writer is not write_keras_3])
 def test_a_wrong_shape_is_refused_by_the_layer_s_name(name, tmp_path):
     weights = slim()
     w, b = weights.layers["conv3_2"]
@@ -376,6 +443,28 @@ def test_a_wrong_shape_is_refused_by_the_layer_s_name(name, tmp_path):
     WRITERS[name](tmp_path / name, weights)
     with pytest.raises(HandstyleError, match="conv3_2"):
         read_any(tmp_path / name)
+
+
+@pytest.mark.parametrize("ending", [".weights.h5", ".keras"])
+def test_a_wrong_shape_that_keras_would_not_write_is_refused_by_the_layer_s_name(ending, tmp_path):
+    path = inner = tmp_path / f"a{ending}"
+    write_keras_3(path, slim())
+    if ending == ".keras":
+        inner = tmp_path / "model.weights.h5"
+        with zipfile.ZipFile(path) as archive:
+            archive.extract("model.weights.h5", tmp_path)
+    with h5py.File(inner, "a") as file:
+        variables = next(
+            layer["vars"] for layer in file["layers"].values() if layer["vars"].attrs.get("name") == "block3_conv2"
+        )
+        w = variables["0"][()]
+        del variables["0"]
+        variables["0"] = np.concatenate([w, w], 2)
+    if ending == ".keras":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(inner, "model.weights.h5")
+    with pytest.raises(HandstyleError, match="conv3_2"):
+        read_any(path)
 
 
 def test_a_value_that_is_not_finite_is_refused_by_the_layer_s_name(tmp_path):

@@ -6,7 +6,9 @@ import struct
 import numpy as np
 import pytest
 from published_formats import (
+    adain_state,
     slim,
+    write_adain,
     write_caffemodel,
     write_keras_0,
     write_keras_3,
@@ -26,15 +28,19 @@ from weights_tools.readers import read_any
 FORMATS = {
     "keras-tf.h5": (write_keras_h5, {}),
     "keras-th.h5": (write_keras_h5, {"theano": True}),
+    "keras-top.h5": (write_keras_h5, {"top": True}),
+    "keras-th-top.h5": (write_keras_h5, {"theano": True, "top": True}),
     "keras-full.h5": (write_keras_h5, {"inside": True}),
     "keras-0.h5": (write_keras_0, {}),
     "keras.weights.h5": (write_keras_3, {}),
     "model.keras": (write_keras_3, {}),
+    "model.h5": (write_keras_3, {}),
     "zip.pth": (write_torch, {}),
     "gatys.pth": (write_torch, {"keys": "gatys"}),
     "stream.pth": (write_torch, {"zipped": False}),
     "tar.pth": (write_torch_tar, {}),
     "vgg.safetensors": (write_safetensors, {}),
+    "timm.safetensors": (write_safetensors, {"keys": "timm"}),
     "new.mat": (write_matconvnet, {}),
     "plain.mat": (write_matconvnet, {"compressed": False}),
     "old.mat": (write_matconvnet, {"old": True}),
@@ -61,7 +67,8 @@ def write(name, path, weights):
 
 @pytest.mark.parametrize("architecture", ["vgg16", "vgg19"])
 @pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Keras' own, while it saves
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Keras' own, while it saves; below, on its older format
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_each_format_is_read_back_bit_for_bit(name, architecture, tmp_path):
     weights = slim(architecture)
     write(name, tmp_path / name, weights)
@@ -75,7 +82,7 @@ def test_each_format_is_read_back_bit_for_bit(name, architecture, tmp_path):
         assert w.dtype == b.dtype == np.float32
         np.testing.assert_array_equal(w, expected, err_msg=layer)
         np.testing.assert_array_equal(b, bias, err_msg=layer)
-    assert reading.turned == (name in ("keras-th.h5", "keras-0.h5"))
+    assert reading.turned == (name in ("keras-th.h5", "keras-th-top.h5", "keras-0.h5"))
 
 
 def test_the_tar_archive_of_the_test_is_one_that_pytorch_reads(tmp_path):
@@ -86,6 +93,29 @@ def test_the_tar_archive_of_the_test_is_one_that_pytorch_reads(tmp_path):
     np.testing.assert_array_equal(
         state["features.0.weight"].numpy(), weights.layers["conv1_1"][0].transpose(3, 2, 0, 1)
     )
+
+
+def test_adain_s_normalised_network_is_read_behind_its_layer_for_colours(tmp_path):
+    torch = pytest.importorskip("torch")
+    weights = slim("vgg19")
+    write_adain(tmp_path / "vgg_normalised.pth", weights)
+    reading = read_any(tmp_path / "vgg_normalised.pth")
+    assert reading.order == "BGR"
+    assert "--padding reflect" in reading.layout
+    assert list(reading.layers) == list(weights.layers)
+    for layer, (w, b) in reading.layers.items():
+        np.testing.assert_array_equal(w, weights.layers[layer][0])
+        np.testing.assert_array_equal(b, weights.layers[layer][1])
+    state = adain_state(weights)
+    cut = {key: value for key, value in state.items() if int(key.split(".")[0]) < 31}  # as AdaIN uses it, to relu4_1
+    torch.save(cut, tmp_path / "cut.pth")
+    assert list(read_any(tmp_path / "cut.pth").layers)[-1] == "conv4_1"
+    torch.save({**state, "0.bias": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(HandstyleError, match="first layer, of 1 x 1"):
+        read_any(tmp_path / "other.pth")
+    torch.save({**state, "3.weight": torch.zeros(3)}, tmp_path / "strange.pth")
+    with pytest.raises(HandstyleError, match=r"stands 3\.weight, which VGG-19 has not"):
+        read_any(tmp_path / "strange.pth")
 
 
 def test_a_state_inside_a_checkpoint_is_found(tmp_path):

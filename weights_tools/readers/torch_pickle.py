@@ -17,8 +17,9 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
+from weights_tools.readers.colour_layer import SAID, behind_colours
 from weights_tools.readers.pickle_machine import Name, Names, PickleMachine
-from weights_tools.readers.reading import Reading, check_shape, collect, from_oihw, map_file, name_keys
+from weights_tools.readers.reading import Order, Reading, check_shape, collect, from_oihw, map_file, name_keys
 
 # The number 0x1950a86a20f9469cfc6c, with which the stream begins, as the pickle's LONG1 writes it.
 MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
@@ -125,8 +126,13 @@ def _reading(state: Any, layout: str) -> Reading:
     if not isinstance(state, dict):
         raise HandstyleError("a PyTorch file, but not a state dictionary: save model.state_dict()")
     tensors = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    shapes = {key: tensor.shape for key, tensor in tensors.items()}
+    order: Order | None = None
+    if renamed := behind_colours(shapes, lambda key: tensors[key].values(key)):
+        tensors = {name: tensors[key] for name, key in renamed.items()}
+        layout, order = f"{layout}, {SAID}", "BGR"
     architecture, pairs = name_keys(tensors)
-    return Reading(layout, architecture, collect(pairs, lambda name, key: tensors[key].values(name), from_oihw))
+    return Reading(layout, architecture, collect(pairs, lambda name, key: tensors[key].values(name), from_oihw), order)
 
 
 def read_torch_zip(path: Path) -> Reading:
