@@ -11,18 +11,17 @@ from handstyle.foundations.backend import available_memory, choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.bench import BenchRow, draw
 from handstyle.kernels.bench import bench as take_turns
-from handstyle.kernels.cuda_memory import evaluation_memory
-from handstyle.kernels.cuda_memory import largest_side as largest_side_on_gpu
 from handstyle.kernels.forecast import USABLE, calibrate, forecast, largest_side
-from handstyle.network.sequence import Convolution
 from handstyle.network.vgg import ARCHITECTURES, WIDTHS, Network, random_weights
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.networks import load_network
+from handstyle.painting.room import choices
 
 
 def plan(
     *,
     size: int = 512,
+    gpu_memory: float = 0.0,
     network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
 ) -> int:
     """Print what painting at a size will take, in memory and time, before anything is allocated.
@@ -31,20 +30,17 @@ def plan(
     ----------
     size : int
         Side of the picture, pixels.
+    gpu_memory : float
+        Plan for a GPU that is not here, with so many GiB free.
     """
     if size < 16:
         raise HandstyleError(f"--size {size}: must be 16 or more")
+    device = choose_backend("numpy" if gpu_memory > 0 else network.backend)
+    if gpu_memory > 0 or device.name == "cupy":
+        name = device.device if device.name == "cupy" else "a GPU that is not here"
+        free = int(gpu_memory * 2**30) if gpu_memory > 0 else device.free_memory()
+        return plan_gpu(network, size, name, free)
     counted = shape_of(network)
-    taps = (*StyleConfig().style_layers, *StyleConfig().content_layers)
-    device = choose_backend(network.backend)
-    if device.name == "cupy":
-        weights = sum(layer.w.nbytes for layer in counted.layers if isinstance(layer, Convolution))
-        free = device.free_memory() - weights
-        need = evaluation_memory(counted.layers, (size, size), taps)
-        out.print(f"{network.weights}, {size} x {size} px on {device.device}")
-        out.print(f"one evaluation: {mebibytes(need)} of {mebibytes(free)} free beside the weights")
-        out.print(f"largest square picture that fits: {largest_side_on_gpu(counted.layers, taps, free)} px a side")
-        return 0
     expected = forecast(counted, size, size, machine=calibrate())
     table = Table(title=f"{network.weights}, kernels {counted.engine.name}, {size} x {size} px, {device.device}")
     for heading in ("layer", "direction", "kernel", "GFLOP", "MiB moved", "ms"):
@@ -62,6 +58,27 @@ def plan(
     )
     side = largest_side(counted, 1 << 14, 1 << 14, int(USABLE * free))
     out.print(f"largest square picture that fits: {side} px a side")
+    return 0
+
+
+def plan_gpu(network: NetworkConfig, size: int, name: str, free: int) -> int:
+    """Print what each optimiser takes of a GPU with `free` bytes, and how each convolution would be done."""
+    precision = "tf32" if network.kernels == "cuda-tf32" else "float32"
+    counted = shape_of(replace(network, kernels="auto"))
+    rows = choices(counted, StyleConfig(), (size, size), free, precision)
+    table = Table(title=f"{network.weights}, {precision}, {size} x {size} px on {name}, {free / 2**30:.2f} GiB free")
+    for heading in ("GiB", "picture", "targets", "weights", "its own", "in all", "host", "largest"):
+        table.add_column(heading, justify="left" if heading == "GiB" else "right")
+    for row in rows:
+        need = row.need
+        parts = (need.evaluation, need.targets, need.weights, need.optimizer, need.device, need.host)
+        table.add_row(row.name, *(f"{part / 2**30:.2f}" for part in parts), f"{row.side}²")
+    out.print(table)
+    for scratch in sorted({row.scratch for row in rows}, reverse=True):
+        out.print(f"{scratch >> 20} MiB of scratch in it: {', '.join(r.name for r in rows if r.scratch == scratch)}")
+    chosen = rows[0].need.run.chosen
+    for method in dict.fromkeys(chosen.values()):
+        out.print(f"{method}: {', '.join(layer for layer, way in chosen.items() if way == method)}")
     return 0
 
 

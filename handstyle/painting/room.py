@@ -53,7 +53,9 @@ class Need:
         return self.evaluation + self.targets + self.weights + self.optimizer
 
 
-def device_need(network: Network, config: StyleConfig, size: Size, scratch: int = SCRATCH[0]) -> Need:
+def device_need(
+    network: Network, config: StyleConfig, size: Size, scratch: int = SCRATCH[0], precision: str = ""
+) -> Need:
     """Say what painting at a size takes on a GPU, without one.
 
     Parameters
@@ -66,6 +68,8 @@ def device_need(network: Network, config: StyleConfig, size: Size, scratch: int 
         Height and width of the picture, pixels.
     scratch : int
         Bytes that a convolution may use.
+    precision : str
+        In place of the engine's.
 
     Returns
     -------
@@ -74,7 +78,8 @@ def device_need(network: Network, config: StyleConfig, size: Size, scratch: int 
     style = config.style_layers if config.style_weight or config.means_weight else ()
     content = config.content_layers if config.content_weight else ()
     taps, item, engine = {*style, *content}, network.dtype.itemsize, network.engine
-    precision = engine.device.precision if isinstance(engine, CudaEngine) else "float32"
+    if not precision:
+        precision = engine.device.precision if isinstance(engine, CudaEngine) else "float32"
     run = dry_run(network.layers, size, taps, content, network.dtype, precision, scratch) if taps else DryRun(0, {})
     shapes = {row.name: row.shape for row in summary(network, *size) if row.name in taps}
     targets = sum(item * shapes[tap][0] * shapes[tap][1] * shapes[tap][2] for tap in content)
@@ -235,6 +240,53 @@ def make_room(config: StyleConfig, network: Network, sizes: Sequence[Size]) -> R
         f"{size[1]} x {size[0]} px need {wanted / 2**30:.1f} GiB of the GPU's memory beside the weights, "
         f"{free / 2**30:.1f} GiB are free; {room.advice(size, free)}"
     )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An optimiser on a GPU: what it takes at the planned size, and the side of the largest square that fits."""
+
+    name: str
+    need: Need
+    scratch: int
+    side: int
+
+
+def choices(network: Network, config: StyleConfig, size: Size, free: int, precision: str) -> list[Choice]:
+    """Return what each optimiser takes of a GPU, whether or not there is one.
+
+    Parameters
+    ----------
+    network : Network
+        On any backend.
+    config : StyleConfig
+        Layers and weights.
+    size : (int, int)
+        Height and width that are planned.
+    free : int
+        Bytes of the GPU, the weights not yet in them.
+    precision : {"float32", "tf32"}
+        Of the products.
+
+    Returns
+    -------
+    list of Choice
+        With as much scratch as fits. SciPy's first, with no more pairs than it can count at this size.
+    """
+    pairs = min(config.memory, most_memory(3 * size[0] * size[1]))
+    others = [("lbfgsb", pairs), ("lbfgs", config.memory), ("lbfgs", 3), ("adam", config.memory)]
+    found = []
+    for optimizer, memory in others:
+        name = optimizer + (f", {memory} pairs" if optimizer.startswith("lbfgs") else "")
+        other = replace(config, optimizer=optimizer, memory=memory)
+        needs = [device_need(network, other, size, scratch, precision) for scratch in SCRATCH]
+        fitting = next((i for i, need in enumerate(needs) if need.device <= free), len(SCRATCH) - 1)
+
+        def need(side: int, other: StyleConfig = other) -> int:
+            return device_need(network, other, (side, side), SCRATCH[-1], precision).device
+
+        found.append(Choice(name, needs[fitting], SCRATCH[fitting], largest(need, free)))
+    return found
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,13 +1,18 @@
 """What a run takes of a GPU's memory, and what it says when there is not enough: on a device of bounded memory."""
 
+import re
 import tracemalloc
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from emulated import WHY_NOT, EmulatedDevice
 
 import handstyle.painting.room as room_module
+from handstyle.cli import measuring
+from handstyle.cli.options import NetworkConfig
+from handstyle.foundations.backend import Backend
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.kernels.cuda_engine import CudaEngine
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
@@ -17,7 +22,15 @@ from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb, most_memory
 from handstyle.painting import transfer
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.room import SCRATCH, cheaper, device_need, is_out_of_memory, make_room, vectors_on_device
+from handstyle.painting.room import (
+    SCRATCH,
+    cheaper,
+    choices,
+    device_need,
+    is_out_of_memory,
+    make_room,
+    vectors_on_device,
+)
 from handstyle.painting.transfer import stylize
 
 MIB = 1 << 20
@@ -185,6 +198,45 @@ def test_six_thousand_pixels_fit_a_card_of_24_gigabytes():
     assert expected.device <= free
     assert expected.optimizer == 0  # SciPy's vectors are on the host
     assert most_memory(3 * 6000 * 6000) == 7  # of the ten pairs that are the default
+
+
+def test_each_optimiser_is_told_what_it_takes():
+    free = int(23.5 * 2**30)
+    rows = choices(full_network(0), StyleConfig(), (6000, 6000), free, "float32")
+    assert [row.name for row in rows] == ["lbfgsb, 7 pairs", "lbfgs, 10 pairs", "lbfgs, 3 pairs", "adam"]
+    assert rows[0].side >= 6000  # SciPy's vectors are on the host, where they take as much
+    assert rows[0].need.host > 20 * 2**30
+    assert all(row.need.host == 0 and row.side < 6000 for row in rows[1:])
+    assert rows[1].need.optimizer == 28 * 12 * 6000**2
+    assert rows[0].need.run.chosen["conv1_2 forward"] == "winograd4"
+    tf32 = choices(full_network(0), StyleConfig(), (512, 512), free, "tf32")
+    assert set(tf32[0].need.run.chosen.values()) == {"first", "mec"}
+
+
+@pytest.mark.parametrize("card", [6, 12, 24])
+def test_a_gpu_is_planned_by_the_memory_that_it_says_is_free(card, monkeypatch, capsys):
+    class Runtime:
+        @staticmethod
+        def memGetInfo():
+            return card << 30, 80 << 30
+
+    class Pool:
+        @staticmethod
+        def free_bytes():
+            return 1 << 29  # held by CuPy, and free within
+
+    cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=Runtime), get_default_memory_pool=Pool)
+    backend = Backend("cupy", cupy, "a pretended GPU")
+    assert backend.free_memory() == (card << 30) + (1 << 29)
+    monkeypatch.setattr(measuring, "choose_backend", lambda name: backend)
+    assert measuring.plan(size=256, network=NetworkConfig(weights="random", backend="cupy")) == 0
+    here = capsys.readouterr().out
+    assert f"a pretended GPU, {card}.50 GiB free" in " ".join(here.split())
+    assert measuring.plan(size=256, gpu_memory=card + 0.5, network=NetworkConfig(weights="random")) == 0
+    elsewhere = capsys.readouterr().out
+    sides = [re.findall(r"(\d+)² │", text) for text in (here, elsewhere)]
+    assert sides[0] == sides[1]
+    assert len(sides[0]) == 4
 
 
 def vectors_held(minimise, n=20000):
