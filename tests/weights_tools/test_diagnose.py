@@ -157,6 +157,16 @@ def test_a_fingerprint_is_embedded_and_nothing_else_changes(dtype, tmp_path):
     assert verify(path).passed
 
 
+def test_the_fingerprint_is_that_of_the_values_on_disk():
+    weights = slim()
+    layers = {
+        name: (w.astype("f2").astype("f4"), b.astype("f2").astype("f4")) for name, (w, b) in weights.layers.items()
+    }
+    on_disk = stored_fingerprint(with_fingerprint(replace(weights, layers=layers)))
+    assert stored_fingerprint(with_fingerprint(weights, np.float16)) == on_disk
+    assert stored_fingerprint(with_fingerprint(weights)) != on_disk
+
+
 # Which file it is
 
 
