@@ -65,6 +65,7 @@ SECTIONS = {
     ],
     "painting.transfer": [
         "painting.networks",
+        "painting.need",
         "painting.room",
         "painting.calibration",
         "painting.terms",

@@ -14,8 +14,8 @@ from handstyle.kernels.bench import bench as take_turns
 from handstyle.kernels.forecast import USABLE, calibrate, forecast, largest_side
 from handstyle.network.vgg import ARCHITECTURES, WIDTHS, Network, random_weights
 from handstyle.painting.config import StyleConfig
+from handstyle.painting.need import choices
 from handstyle.painting.networks import load_network
-from handstyle.painting.room import choices
 
 
 def plan(

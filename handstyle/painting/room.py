@@ -1,8 +1,8 @@
 """Room on a GPU: what a run takes there, what would take less, and what a run says when there is not enough.
 
-The forecast is that of ``kernels/cuda_memory.py``, with what surrounds an evaluation added. It is made before any work;
-a run that would not fit gets less scratch, which costs only time, and says so, or else is refused with the size that
-would fit and the choices that would fit at this size. An allocation that fails all the same ends in the same words.
+The forecast is that of ``painting/need.py``, made before any work. A run that would not fit gets less scratch, which
+costs only time, and says so, or else is refused with the size that would fit and the choices that would fit at this
+size. An allocation that fails all the same ends in the same words.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,102 +13,16 @@ from typing import Any
 from handstyle.foundations.backend import available_memory
 from handstyle.foundations.errors import OutOfMemoryError
 from handstyle.kernels.cuda_engine import CudaEngine
-from handstyle.kernels.cuda_memory import DryRun, dry_run, largest
+from handstyle.kernels.cuda_memory import largest
 from handstyle.kernels.engine import FusedEngine
 from handstyle.kernels.forecast import USABLE, largest_side
-from handstyle.network.sequence import Convolution
-from handstyle.network.vgg import Network, summary
+from handstyle.network.vgg import Network
 from handstyle.optimize.lbfgsb import most_memory
 from handstyle.painting.config import StyleConfig
+from handstyle.painting.need import SCRATCH, device_need
 
 Size = tuple[int, int]
 LEAST = 16  # pixels a side, below which VGG's deepest map is empty
-SCRATCH = (1 << 28, 1 << 26, 1 << 24)  # bytes that a convolution may use beside its maps, the fastest first
-
-
-@dataclass(frozen=True)
-class Need:
-    """Bytes that painting at a size takes.
-
-    Parameters
-    ----------
-    evaluation, targets, weights, optimizer : int
-        On the device.
-    host : int
-        On the host, for SciPy's optimiser.
-    run : DryRun
-        What the evaluation asks for.
-    """
-
-    evaluation: int
-    targets: int
-    weights: int
-    optimizer: int
-    host: int
-    run: DryRun
-
-    @property
-    def device(self) -> int:
-        """Bytes on the device, the weights among them."""
-        return self.evaluation + self.targets + self.weights + self.optimizer
-
-
-def device_need(
-    network: Network, config: StyleConfig, size: Size, scratch: int = SCRATCH[0], precision: str = ""
-) -> Need:
-    """Say what painting at a size takes on a GPU, without one.
-
-    Parameters
-    ----------
-    network : Network
-        On any backend; its engine says the precision.
-    config : StyleConfig
-        Layers, optimiser, its memory and the number of regions.
-    size : (int, int)
-        Height and width of the picture, pixels.
-    scratch : int
-        Bytes that a convolution may use.
-    precision : str
-        In place of the engine's.
-
-    Returns
-    -------
-    Need
-    """
-    style = config.style_layers if config.style_weight or config.means_weight else ()
-    content = config.content_layers if config.content_weight else ()
-    taps, item, engine = {*style, *content}, network.dtype.itemsize, network.engine
-    if not precision:
-        precision = engine.device.precision if isinstance(engine, CudaEngine) else "float32"
-    run = dry_run(network.layers, size, taps, content, network.dtype, precision, scratch) if taps else DryRun(0, {})
-    shapes = {row.name: row.shape for row in summary(network, *size) if row.name in taps}
-    targets = sum(item * shapes[tap][0] * shapes[tap][1] * shapes[tap][2] for tap in content)
-    regions = max(len(config.mask), 1)
-    targets += regions * sum(2 * 8 * shapes[tap][2] * (shapes[tap][2] + 1) for tap in style)
-    if config.mask:
-        targets += len(config.mask) * sum(item * shapes[tap][0] * shapes[tap][1] for tap in style)
-    weights = sum(layer.w.nbytes + layer.b.nbytes for layer in network.layers if isinstance(layer, Convolution))
-    n = 3 * size[0] * size[1]
-    vectors = (
-        6 if config.tv_weight or config.range_weight else 2
-    )  # differences of neighbours and the picture's gradient
-    evaluation = max(run.peak, vectors * item * n)
-    return Need(evaluation, targets, weights, item * n * vectors_on_device(config), host_bytes(config, n), run)
-
-
-def vectors_on_device(config: StyleConfig) -> int:
-    """Return how many vectors the optimiser holds on the device during an evaluation, beside the picture."""
-    if config.optimizer in ("lbfgs", "lbfgs-fixed"):
-        # The gradient, a step and a difference for each pair and for the one under trial; then the start, the iterate,
-        # its gradient, the direction and the best picture.
-        return 1 + 2 * (config.memory + 1) + 5
-    # The start, the iterate, the last gradient and the best picture; Adam's two moments and the mean of the iterates.
-    return {"lbfgsb": 0, "adam": 7, "descent": 4}[config.optimizer]
-
-
-def host_bytes(config: StyleConfig, n: int) -> int:
-    """Return what SciPy's L-BFGS-B keeps on the host for `n` values, in float64: workspace and copies; 0 for others."""
-    return 8 * n * (2 * config.memory + 5 + 6 + 2) if config.optimizer == "lbfgsb" else 0
 
 
 @dataclass(frozen=True)
@@ -240,53 +154,6 @@ def make_room(config: StyleConfig, network: Network, sizes: Sequence[Size]) -> R
         f"{size[1]} x {size[0]} px need {wanted / 2**30:.1f} GiB of the GPU's memory beside the weights, "
         f"{free / 2**30:.1f} GiB are free; {room.advice(size, free)}"
     )
-
-
-@dataclass(frozen=True)
-class Choice:
-    """An optimiser on a GPU: what it takes at the planned size, and the side of the largest square that fits."""
-
-    name: str
-    need: Need
-    scratch: int
-    side: int
-
-
-def choices(network: Network, config: StyleConfig, size: Size, free: int, precision: str) -> list[Choice]:
-    """Return what each optimiser takes of a GPU, whether or not there is one.
-
-    Parameters
-    ----------
-    network : Network
-        On any backend.
-    config : StyleConfig
-        Layers and weights.
-    size : (int, int)
-        Height and width that are planned.
-    free : int
-        Bytes of the GPU, the weights not yet in them.
-    precision : {"float32", "tf32"}
-        Of the products.
-
-    Returns
-    -------
-    list of Choice
-        With as much scratch as fits. SciPy's first, with no more pairs than it can count at this size.
-    """
-    pairs = min(config.memory, most_memory(3 * size[0] * size[1]))
-    others = [("lbfgsb", pairs), ("lbfgs", config.memory), ("lbfgs", 3), ("adam", config.memory)]
-    found = []
-    for optimizer, memory in others:
-        name = optimizer + (f", {memory} pairs" if optimizer.startswith("lbfgs") else "")
-        other = replace(config, optimizer=optimizer, memory=memory)
-        needs = [device_need(network, other, size, scratch, precision) for scratch in SCRATCH]
-        fitting = next((i for i, need in enumerate(needs) if need.device <= free), len(SCRATCH) - 1)
-
-        def need(side: int, other: StyleConfig = other) -> int:
-            return device_need(network, other, (side, side), SCRATCH[-1], precision).device
-
-        found.append(Choice(name, needs[fitting], SCRATCH[fitting], largest(need, free)))
-    return found
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -22,15 +22,8 @@ from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb, most_memory
 from handstyle.painting import transfer
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.room import (
-    SCRATCH,
-    cheaper,
-    choices,
-    device_need,
-    is_out_of_memory,
-    make_room,
-    vectors_on_device,
-)
+from handstyle.painting.need import SCRATCH, choices, device_need, vectors_on_device
+from handstyle.painting.room import cheaper, is_out_of_memory, make_room
 from handstyle.painting.transfer import stylize
 
 MIB = 1 << 20
@@ -213,7 +206,7 @@ def test_each_optimiser_is_told_what_it_takes():
     assert set(tf32[0].need.run.chosen.values()) == {"first", "mec"}
 
 
-@pytest.mark.parametrize("card", [6, 12, 24])
+@pytest.mark.parametrize("card", [1, 3])
 def test_a_gpu_is_planned_by_the_memory_that_it_says_is_free(card, monkeypatch, capsys):
     class Runtime:
         @staticmethod
