@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
-from chapters import CHAPTERS
+from chapters import CHAPTERS, PARTS
 from docutils import nodes
 from docutils.parsers.rst import Directive, directives
 from docutils.statemachine import StringList
@@ -77,6 +77,27 @@ class Drawn(Directive):
         return found
 
     def parse_text(self, lines):
+        holder = nodes.Element()
+        source, _ = self.state_machine.get_source_and_line(self.lineno)
+        self.state.nested_parse(StringList(lines, source=source), self.content_offset, holder)
+        return holder.children
+
+
+class Chapters(Directive):
+    """The parts and their chapters; where one is not written yet, a line that says so, and what it will hold."""
+
+    def run(self):
+        lines, chapters = [], iter(CHAPTERS)
+        for part, pages in PARTS.items():
+            lines += [f"```{{rubric}} {part}", "```", ""]
+            for chapter in [next(chapters) for _ in pages]:
+                number = f"{chapter.number}. "
+                lines += [f"{number}{{doc}}`{chapter.page}`", ""]
+                text = (DOCS / f"{chapter.page}.md").read_text(encoding="utf-8")
+                promise = re.search(r"will show (.+)$", text, re.MULTILINE)
+                if "Not yet written" in text:
+                    line = ["{.unwritten}", f"Not yet written. It will show {promise[1]}", ""]
+                    lines += [" " * len(number) + text for text in line]
         holder = nodes.Element()
         source, _ = self.state_machine.get_source_and_line(self.lineno)
         self.state.nested_parse(StringList(lines, source=source), self.content_offset, holder)
@@ -208,7 +229,7 @@ def command_line_page(app: Sphinx) -> None:
             capture_output=True,
             text=True,
             cwd=ROOT,
-            env=os.environ | {"COLUMNS": "96", "NO_COLOR": "1", "TERM": "dumb"},
+            env=os.environ | {"COLUMNS": "86", "NO_COLOR": "1", "TERM": "dumb"},
             check=False,
         )
         if done.returncode:
@@ -250,6 +271,7 @@ def plain_docstring(app: Sphinx, what: str, name: str, obj: object, options: obj
 def setup(app: Sphinx) -> dict[str, bool]:
     TocTreeCollector.assign_section_numbers = number_chapters_through
     app.add_directive("drawn", Drawn)
+    app.add_directive("chapters", Chapters)
     for step in (draw_figures, reference_pages, command_line_page):
         app.connect("builder-inited", step, priority=100)
     app.connect("autodoc-process-docstring", plain_docstring)
