@@ -46,7 +46,7 @@ def list_command() -> int:
 
 
 @weights_app.command(name="get")
-def get_command(name: str, *, keep_source: bool = False) -> int:
+def get_command(name: str, /, *, keep_source: bool = False) -> int:
     """Download a network, check its digest, convert it and verify it.
 
     Parameters
@@ -56,6 +56,9 @@ def get_command(name: str, *, keep_source: bool = False) -> int:
     keep_source : bool
         Keep the file as published, too.
     """
+    if name == EMBEDDED:
+        _say(f"{EMBEDDED} ships with the package; it is what runs without --weights")
+        return 0
     try:
         path, findings = get(registry.entry(name), keep_source=keep_source)
     except KeyboardInterrupt:
@@ -69,6 +72,7 @@ def get_command(name: str, *, keep_source: bool = False) -> int:
 def convert_command(
     source: str,
     target: Path,
+    /,
     *,
     convention: ConventionName | None = None,
     licence: str | None = None,
@@ -109,7 +113,7 @@ def convert_command(
 
 
 @weights_app.command(name="verify")
-def verify_command(file: str = EMBEDDED, *, convention: ConventionName | None = None) -> int:
+def verify_command(file: str = EMBEDDED, /, *, convention: ConventionName | None = None) -> int:
     """Check a network: is it a known file, whole, and does it compute what it should; exit status 1 if a check fails.
 
     Parameters
@@ -127,7 +131,7 @@ def verify_command(file: str = EMBEDDED, *, convention: ConventionName | None = 
 
 
 @weights_app.command(name="card")
-def card_command(file: str = EMBEDDED, *, sheet: Path | None = None, overwrite: bool = False) -> int:
+def card_command(file: str = EMBEDDED, /, *, sheet: Path | None = None, overwrite: bool = False) -> int:
     """Print what a network is and where it came from, and draw its first filters.
 
     Parameters
@@ -150,7 +154,7 @@ def card_command(file: str = EMBEDDED, *, sheet: Path | None = None, overwrite: 
 
 
 @weights_app.command(name="compare")
-def compare_command(first: str, second: str, *, picture: Path | None = None) -> int:
+def compare_command(first: str, second: str, /, *, picture: Path | None = None) -> int:
     """Print how far two networks are apart, layer by layer.
 
     Parameters

@@ -65,7 +65,8 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
         raise HandstyleError(f"{path}: {error}") from None
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise HandstyleError(f"{path}: cannot be read as HDF5 weights ({reason})") from None
+        other = "" if h5py.is_hdf5(path) else "; handstyle weights convert reads other formats"
+        raise HandstyleError(f"{path}: cannot be read as HDF5 weights ({reason}){other}") from None
     weights.provenance.update(file=path.name, sha256=sha256(path))
     return weights
 
@@ -93,6 +94,11 @@ def _read_keras(file: h5py.File) -> Weights:
         if len(datasets) != 2:
             raise HandstyleError(f"weights: layer {name} has {len(datasets)} arrays, expected a kernel and a bias")
         w, b = (_dataset(group, dataset, name) for dataset in datasets)
+        if name == "conv1_1" and w.shape[1:] == (3, 3, 3) and w.shape[0] != 3:
+            raise HandstyleError(
+                f"weights: layer conv1_1 has kernels of shape {w.shape}, expected (3, 3, 3, K): Theano's ordering, "
+                "which handstyle weights convert reads"
+            )
         layers[name] = (w, b)
     architecture = "vgg19" if {"conv3_4", "conv4_4", "conv5_4"} & set(layers) else "vgg16"
     for name in convolution_names(architecture):

@@ -107,3 +107,8 @@ def test_an_interrupted_download_says_how_to_go_on(capsys, monkeypatch):
     monkeypatch.setattr("weights_tools.commands.get", interrupted)
     assert run("get", "vgg19") == 130
     assert "handstyle weights get vgg19 goes on from there" in capsys.readouterr().out
+
+
+def test_what_ships_need_not_be_got(capsys):
+    assert run("get", "vgg19-slim") == 0
+    assert "ships with the package" in capsys.readouterr().out

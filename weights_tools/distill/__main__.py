@@ -10,7 +10,8 @@ from threadpoolctl import threadpool_limits
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import convolution_names
-from handstyle.network.weights import read_weights, write_weights
+from handstyle.network.weights import write_weights
+from handstyle.painting.networks import load_weights
 from weights_tools.distill.state import Settings, small_weights
 from weights_tools.distill.train import Distiller
 from weights_tools.fingerprint import with_fingerprint
@@ -21,7 +22,7 @@ WIDTHS = (24, 24, 64, 64, 96, 96, 96, 96, 192, 192, 192, 192, 224)
 def main() -> None:
     """Read the command line, run, write the network."""
     parser = argparse.ArgumentParser(prog="python -m weights_tools.distill", description=__doc__)
-    parser.add_argument("--teacher", required=True, type=Path, help="VGG-19, a native or a Keras weight file")
+    parser.add_argument("--teacher", default="vgg19", help="as handstyle weights get vgg19 installed it, or a file")
     parser.add_argument("--out", default=Path("vgg19-slim.h5"), type=Path, help="the network to write")
     parser.add_argument("--checkpoint", default=Path("distill.npz"), type=Path, help="state; resumed from if it exists")
     parser.add_argument("--steps", default=Settings.steps, type=int, help="steps of Adam; 0: the closed form alone")
@@ -37,7 +38,7 @@ def main() -> None:
     try:
         if arguments.out.exists() and not arguments.overwrite:
             raise HandstyleError(f"{arguments.out} exists: choose another name or add --overwrite")
-        teacher = read_weights(arguments.teacher)
+        teacher = load_weights(arguments.teacher)
         settings = settings_of(arguments)
         with threadpool_limits(1):  # one BLAS thread a picture: the pictures are the parallelism, and the bits repeat
             run = Distiller(teacher, settings, arguments.checkpoint, arguments.workers, report)
@@ -72,7 +73,7 @@ def provenance_of(settings: Settings, teacher: dict[str, str]) -> dict[str, str]
         "network": f"vgg19 slim, conv1_1 to conv5_1, widths {widths}",
         "source": "distilled from VGG-19 (Simonyan and Zisserman 2015; Oxford VGG, CC BY 4.0): pruned, refitted",
         "licence": "CC BY 4.0",
-        "source_sha256": teacher.get("sha256", "unknown"),
+        "source_sha256": teacher.get("source_sha256") or teacher.get("sha256", "unknown"),
         "training": f"{training}; {drawn}; seed {settings.seed}",
         "steps": str(settings.steps),
     }

@@ -1,6 +1,6 @@
 """Paint with the small network, and ask the real VGG-19 what came of it.
 
-``python -m weights_tools.distill.evaluate --teacher VGG19 --network SLIM --pictures FOLDER --out RESULTS.json`` paints
+``python -m weights_tools.distill.evaluate --network SLIM --pictures FOLDER --work FOLDER --out RESULTS.json`` paints
 each pair of a photograph and a painting that training never saw, with the small network, with VGG-19 itself and with
 the small network before any training, judges all three and the photograph by VGG-19, and writes the table. Each
 painting is kept, so an interrupted run goes on where it was; ``--sheet`` draws them side by side.
@@ -26,6 +26,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import fit_long_side
 from handstyle.network.vgg import Network, Weights, build_network, random_weights
 from handstyle.network.weights import read_weights, write_weights
+from handstyle.painting.networks import load_weights
 from weights_tools.distill.painting import STYLE_TAPS, judge, paint
 from weights_tools.fingerprint import with_fingerprint
 
@@ -148,7 +149,7 @@ def contact_sheet(
 def main() -> None:
     """Read the command line, evaluate, write the table."""
     parser = argparse.ArgumentParser(prog="python -m weights_tools.distill.evaluate", description=__doc__)
-    parser.add_argument("--teacher", required=True, type=Path, help="VGG-19, a native or a Keras weight file")
+    parser.add_argument("--teacher", default="vgg19", help="as handstyle weights get vgg19 installed it, or a file")
     parser.add_argument("--network", required=True, type=Path, help="the small network")
     parser.add_argument("--pictures", required=True, type=Path, help="folder of the paintings and photographs")
     parser.add_argument("--work", required=True, type=Path, help="folder for the outcomes, kept between runs")
@@ -163,7 +164,7 @@ def main() -> None:
     arguments = parser.parse_args()
     pairs = PAIRS[: arguments.pairs]
     try:
-        weights, slim = read_weights(arguments.teacher), read_weights(arguments.network)
+        weights, slim = load_weights(arguments.teacher), read_weights(arguments.network)
         teacher = build_network(weights)
         untrained = build_network(random_weights(widths=tuple(slim.layers[f"conv{i}_1"][1].size for i in range(1, 6))))
         painters = {"slim": build_network(slim), "vgg19": teacher, "untrained": untrained}
