@@ -73,6 +73,7 @@ SECTIONS = {
         "painting.inputs",
         "painting.descent",
         "painting.plan",
+        "painting.resuming",
         "painting.transfer",
         "painting.selfcheck",
         # The pictures of the demonstration: drawn by programs that need nothing of the rest.

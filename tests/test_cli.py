@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 pytestmark = pytest.mark.smoke
-FAST = ["--weights", "random", "--size", "32", "--backend", "numpy"]
+FOUR = ["--style-layers", "relu1_1", "relu2_1", "relu3_1", "relu4_1"]  # what so small a painting reaches
+FAST = ["--weights", "random", "--size", "32", "--backend", "numpy", *FOUR]
 
 
 def run(*arguments, cwd, timeout=120):
@@ -143,6 +144,7 @@ def test_a_size_that_memory_cannot_hold_names_the_one_it_can(folder, monkeypatch
     monkeypatch.chdir(folder)
     Image.new("RGB", (640, 640), (90, 120, 30)).save("content.png")
     arguments = ["stylize", "content.png", "style.png", "-o", "out.png", "--weights", "random", "--backend", "numpy"]
+    Image.new("RGB", (640, 640), (40, 80, 130)).save("style.png")
     with pytest.raises(cli.HandstyleError, match=r"640 x 640 pixels need .*--size \d+ would fit"):
         cli.app([*arguments, "--size", "640"], result_action="return_value", exit_on_error=False)
 
@@ -158,8 +160,8 @@ def test_the_main_job_on_real_weights(folder, test_data):
     weights = test_data / "weights" / "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
     done = run(
         *("stylize", test_data / "images" / "tubingen.jpg", test_data / "images" / "starry_night.jpg", "-o", "out.png"),
-        *("--weights", weights, "--size", "64", "--iterations", "12"),
+        *("--weights", weights, "--size", "96", "--iterations", "12"),
         cwd=folder,
     )
     assert done.returncode == 0, done.stderr
-    assert size_of(folder / "out.png") == (64, 48)
+    assert size_of(folder / "out.png") == (96, 72)

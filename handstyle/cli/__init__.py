@@ -7,7 +7,7 @@ line on standard error and exit status 2; a check that fails in status 1; an int
 import signal
 import sys
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from handstyle.cli.inspecting import check, info
 from handstyle.cli.measuring import bench, plan
@@ -19,7 +19,13 @@ __all__ = ["NetworkConfig", "app", "check", "demo", "info", "main", "reconstruct
 
 WEIGHTS = "Get, convert, check and describe pretrained networks."
 
-app = App(name="handstyle", help="Paint one picture in the style of another, every gradient by hand.")
+# A flag that may be given several times also takes several values at once: --mask sky.png ground.png.
+several = Parameter(consume_multiple=True)
+app = App(
+    name="handstyle",
+    help="Paint one picture in the style of another, every gradient by hand.",
+    default_parameter=several,
+)
 app.config = [fill_from_preset_and_file]
 app.command(stylize_command, name="stylize")
 for command in (demo, texture, reconstruct, check, info, plan, bench):

@@ -79,6 +79,14 @@ class RunConfig:
         float32; tf32, a GPU's products of 10 bits; or float64, which is for checks.
     save_every : int
         Also write OUTPUT_at_iteration_K for every K-th iteration, as the classic script does; 0 for none.
+    checkpoint : Path
+        Write the whole run into this file as it goes, and when it is interrupted; --resume takes it up, bit for bit.
+        Not with --optimizer lbfgsb, whose state is SciPy's own.
+    checkpoint_every : int
+        Iterations from one writing to the next.
+    resume : Path
+        Go on with the run in this file, with the same pictures and settings; it is kept up to date unless --checkpoint
+        names another.
     overwrite : bool
         Replace an existing output.
     """
@@ -88,6 +96,9 @@ class RunConfig:
     write_config: Annotated[bool, Parameter(negative="")] = False
     precision: Precision = "float32"
     save_every: int = 0
+    checkpoint: Path | None = None
+    checkpoint_every: int = 10
+    resume: Path | None = None
     overwrite: bool = False
 
     def load(self, network: NetworkConfig) -> Network:

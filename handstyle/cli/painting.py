@@ -141,7 +141,8 @@ def demo(
     write_picture(output / "content.png", scene, overwrite=True)
     write_picture(output / "style.png", painting, overwrite=True)
     out.print(f"drew {output / 'content.png'} and {output / 'style.png'}")
-    return paint(scene, [painting], output / "painted.png", config, network, network.load("float32"), overwrite=True)
+    loaded = network.load("float32")
+    return paint(scene, [painting], output / "painted.png", config, network, loaded, RunConfig(overwrite=True))
 
 
 def demo_regions(output: Path, config: StyleConfig, network: NetworkConfig) -> int:
@@ -158,4 +159,5 @@ def demo_regions(output: Path, config: StyleConfig, network: NetworkConfig) -> i
     config = replace(config, mask=tuple(map(str, masks)))
     out.print(f"drew {output / 'content.png'}, {' and '.join(map(str, masks))}, {' and '.join(map(str, styles))}")
     loaded = network.load("float32")
-    return paint(output / "content.png", styles, output / "painted.png", config, network, loaded, overwrite=True)
+    run = RunConfig(overwrite=True)
+    return paint(output / "content.png", styles, output / "painted.png", config, network, loaded, run)

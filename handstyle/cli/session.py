@@ -1,6 +1,9 @@
 """One run of the painter in a terminal: outputs checked, a bar, pictures on the way, the reason for stopping."""
 
-from collections.abc import Iterable, Sequence
+import os
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import RenderableType
@@ -36,13 +39,14 @@ def start(
     if run.save_every < 0:
         raise HandstyleError(f"--save-every {run.save_every}: must be 0 or more")
     config.check()
+    check_keeping(config, run)
     if run.write_config:
         out.print(run.settings(config, network), end="", markup=False, highlight=False, soft_wrap=True)
         return 0
     paintings = spread_folders(styles)
     config.check_styles(len(paintings))
-    check_outputs(output, config, run.save_every, run.overwrite)  # once more in `paint`, which has read the photograph
-    return paint(content, paintings, output, config, network, run.load(network), run.save_every, run.overwrite)
+    check_outputs(output, config, run)  # once more in `paint`, which has read the photograph
+    return paint(content, paintings, output, config, network, run.load(network), run)
 
 
 def paint(
@@ -52,13 +56,12 @@ def paint(
     config: StyleConfig,
     network: NetworkConfig,
     loaded: Network,
-    save_every: int = 0,
-    overwrite: bool = False,
+    run: RunConfig,
 ) -> int:
     """Run `stylize` with a progress bar, save what it returns and say why it stopped; return the exit status."""
     config.check_layers(loaded)
     photograph, paintings = read_picture(content), [read_picture(style) for style in styles]
-    check_outputs(output, config, save_every, overwrite, photograph)
+    check_outputs(output, config, run, photograph)
     check_memory(config, loaded, photograph)
     backend = backend_of(loaded)
     out.print(f"network {described(network.weights)}, kernels {loaded.engine.name}, {backend.name} on {backend.device}")
@@ -76,31 +79,77 @@ def paint(
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True),
     )
-    with PaintingBar(*columns, console=err) as bar:
+    keep = run.checkpoint or run.resume
+    with PaintingBar(*columns, console=err) as bar, interruption(deferred=keep is not None) as asked:
         task = bar.add_task("painting", total=planned_iterations(config, photograph))
 
         def show(progress: Progress) -> None:
             bar.losses = losses_line(progress)
             bar.update(task, completed=progress.iteration)
-            if save_every and progress.iteration % save_every == 0:
-                write_picture(at_iteration(output, progress.iteration, config), progress.array, overwrite=overwrite)
+            if run.save_every and progress.iteration % run.save_every == 0:
+                path = at_iteration(output, progress.iteration, config)
+                write_picture(path, progress.array, overwrite=run.overwrite)
+            last = progress.iteration == progress.iterations
+            if keep and progress.save and (asked or last or progress.iteration % run.checkpoint_every == 0):
+                progress.save(keep)
+            if asked:
+                raise KeyboardInterrupt
 
-        result = stylize(photograph, paintings, network=loaded, config=config, callback=show)
-    result.save(output, overwrite=overwrite)
-    return report(result, output)
+        result = stylize(photograph, paintings, network=loaded, config=config, callback=show, resume=run.resume)
+    result.save(output, overwrite=run.overwrite)
+    return report(result, output, keep)
 
 
-def check_outputs(
-    output: Path, config: StyleConfig, save_every: int, overwrite: bool, photograph: Picture | None = None
-) -> None:
+@contextmanager
+def interruption(deferred: bool) -> Iterator[list[int]]:
+    """Let the first Ctrl-C only be noted, in the list that is given, so that the iteration's end can save the run.
+
+    The second one interrupts at once.
+    """
+    asked: list[int] = []
+    if not deferred:
+        yield asked
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, _: object) -> None:
+        asked.append(number)
+        err.print("saving the run when this iteration ends; Ctrl-C again ends it at once")
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def check_keeping(config: StyleConfig, run: RunConfig) -> None:
+    """Refuse a checkpoint that could not be written, or that the optimiser does not have."""
+    name, keep = ("--checkpoint", run.checkpoint) if run.checkpoint else ("--resume", run.resume)
+    if keep is None:
+        return
+    if config.optimizer == "lbfgsb":
+        raise HandstyleError(f"{name}: SciPy's optimiser keeps its state to itself; add --optimizer lbfgs")
+    if run.checkpoint_every < 1:
+        raise HandstyleError(f"--checkpoint-every {run.checkpoint_every}: must be 1 or more")
+    if run.resume is not None and not run.resume.is_file():
+        raise HandstyleError(f"--resume {run.resume}: no such file")
+    if not keep.parent.is_dir() or not os.access(keep.parent, os.W_OK):
+        raise HandstyleError(f"{name} {keep}: {keep.parent} is no folder that can be written to")
+    if keep.exists() and keep != run.resume and not run.overwrite:
+        raise HandstyleError(f"{name} {keep} exists: --resume goes on with it, --overwrite replaces it")
+
+
+def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph: Picture | None = None) -> None:
     """Refuse an output that could not be written; with the photograph, also one that could not hold it."""
     alpha, size = False, None
     if photograph is not None:
         alpha = photograph.alpha is not None
         size = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
     total = iterations_at(config, 0) if photograph is None else planned_iterations(config, photograph)
-    for path in [output, *(at_iteration(output, i, config) for i in saved_iterations(total, save_every))]:
-        check_writable(path, overwrite, alpha=alpha, size=size)
+    for path in [output, *(at_iteration(output, i, config) for i in saved_iterations(total, run.save_every))]:
+        check_writable(path, run.overwrite, alpha=alpha, size=size)
 
 
 def check_memory(config: StyleConfig, loaded: Network, photograph: Picture) -> None:
@@ -125,7 +174,7 @@ class PaintingBar(ProgressBar):
         yield Text(self.losses, overflow="ellipsis", no_wrap=True)
 
 
-def report(result: Result, output: Path) -> int:
+def report(result: Result, output: Path, keep: Path | None) -> int:
     """Print what came out and why the run stopped, and return the exit status."""
     for note in result.notes:
         out.print(f"note: {note}")
@@ -133,6 +182,8 @@ def report(result: Result, output: Path) -> int:
     out.print(f"stopped: {result.stopped}; {result.evaluations} evaluations")
     kind = "the best picture so far" if interrupted or result.failed else "the picture"
     out.print(f"{kind} is in {output}")
+    if interrupted and keep is not None and keep.exists():
+        out.print(f"the run is in {keep}: go on with the same command and --resume {keep} --overwrite")
     return 130 if interrupted else 1 if result.failed else 0
 
 

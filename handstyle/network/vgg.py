@@ -216,6 +216,8 @@ def random_weights(
     names = convolution_names(architecture)
     if deepest not in names:
         raise HandstyleError(f"unknown layer {deepest!r}: {architecture} has {', '.join(names)}")
+    if len(widths) != 5 or min(widths) < 1:
+        raise HandstyleError(f"widths {widths}: give five, one a block, each 1 or more, such as {SLIM_WIDTHS}")
     rng = np.random.default_rng(seed)
     layers: dict[str, tuple[Array, Array]] = {}
     C = 3

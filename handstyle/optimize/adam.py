@@ -4,9 +4,10 @@ It needs no line search, so each evaluation is a step, and no decrease, so it su
 that of their value. Like `minimize_lbfgs` it stays on the device and its state can be saved.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.optimize.checkpoint import pack_watch, read_checkpoint, unpack_watch, write_checkpoint
@@ -146,10 +147,11 @@ def minimize_adam(
         v, adam.first, adam.second, adam.steps = arrays["v"], arrays["first"], arrays["second"], facts["steps"]
         average = Average(arrays["average"], facts["missing"])
 
-    def save(path: Path) -> None:
+    def save(path: Path, run: Mapping[str, Any] | None = None) -> None:
         arrays, facts = pack_watch(watch)
         arrays |= {"v": v, "first": adam.first, "second": adam.second, "average": average.value}
-        write_checkpoint(path, METHOD, arrays, facts | {"steps": adam.steps, "missing": average.missing})
+        facts |= {"steps": adam.steps, "missing": average.missing, "run": run}
+        write_checkpoint(path, METHOD, arrays, facts)
 
     def result(stopped: str, failed: bool = False) -> Outcome:
         if averaging is None or failed:

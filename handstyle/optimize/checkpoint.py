@@ -70,14 +70,7 @@ def read_checkpoint(path: Path, method: str, like: Array) -> tuple[dict[str, Arr
     HandstyleError
         If the file cannot be read, belongs to another optimiser, or to a picture of another size or dtype.
     """
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files if key != FACTS}
-            facts: dict[str, Any] = json.loads(str(stored[FACTS]))
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise HandstyleError(f"{path}: not a checkpoint of this program ({error})") from None
-    except Exception as error:  # zipfile's errors share no base class with the above
-        raise HandstyleError(f"{path}: the checkpoint is damaged ({error})") from None
+    arrays, facts = _stored(path, everything=True)
     if facts.get("method") != method:
         raise HandstyleError(f"{path}: the state of {facts.get('method')}, but {method} was asked to go on")
     v = arrays["v"]
@@ -87,6 +80,29 @@ def read_checkpoint(path: Path, method: str, like: Array) -> tuple[dict[str, Arr
         )
     xp = namespace(like)
     return {key: value if key.startswith("host_") else xp.asarray(value) for key, value in arrays.items()}, facts
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint holds besides its arrays: ``method``, ``run`` and the optimiser's own.
+
+    Raises
+    ------
+    HandstyleError
+        If the file cannot be read.
+    """
+    return _stored(path, everything=False)[1]
+
+
+def _stored(path: Path, everything: bool) -> tuple[dict[str, Array], dict[str, Any]]:
+    try:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored.files if everything and key != FACTS}
+            facts: dict[str, Any] = json.loads(str(stored[FACTS]))
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise HandstyleError(f"{path}: not a checkpoint of this program ({error})") from None
+    except Exception as error:  # zipfile's errors share no base class with the above
+        raise HandstyleError(f"{path}: the checkpoint is damaged ({error})") from None
+    return arrays, facts
 
 
 def pack_watch(watch: Watch) -> tuple[dict[str, Array], dict[str, Any]]:

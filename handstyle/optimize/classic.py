@@ -4,15 +4,20 @@ Both are here so that the pictures of 2016 and 2020 can be painted again, and so
 restarts throw the curvature away, the descent never has any.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.optimize import fmin_l_bfgs_b
 
 from handstyle.foundations.backend import Array
+from handstyle.optimize.checkpoint import pack_watch, read_checkpoint, unpack_watch, write_checkpoint
 from handstyle.optimize.lbfgsb import one_scipy_thread
 from handstyle.optimize.objective import NonFiniteError
 from handstyle.optimize.trace import Callback, Evaluable, Outcome, Watch
+
+DESCENT = "plain descent"
 
 
 def minimize_rounds(
@@ -77,6 +82,7 @@ def minimize_descent(
     rate: Callable[[int], float],
     box: tuple[float, float] | None = None,
     callback: Callback | None = None,
+    resume: Path | None = None,
 ) -> Outcome:
     """Step along the negative gradient: ``v ← v − rate(step) g``.
 
@@ -93,22 +99,38 @@ def minimize_descent(
     box : (float, float), optional
         Every iterate is clamped to it after its step.
     callback : callable, optional
-        Called after each evaluation with an `Iteration`; may raise StopIteration.
+        Called after each evaluation with an `Iteration` whose ``save(path)`` writes a checkpoint; may raise
+        StopIteration.
+    resume : Path, optional
+        A checkpoint to go on from, bit for bit.
 
     Returns
     -------
     Outcome
         The best picture evaluated.
+
+    Raises
+    ------
+    HandstyleError
+        If the checkpoint does not fit.
     """
-    watch = Watch(objective, callback)
-    v = v0.copy() if box is None else v0.clip(*box)
+    if resume is None:
+        watch, v = Watch(objective, callback), v0.copy() if box is None else v0.clip(*box)
+    else:
+        arrays, facts = read_checkpoint(resume, DESCENT, v0)
+        watch, v = unpack_watch(objective, callback, arrays, facts), arrays["v"]
+
+    def save(path: Path, run: Mapping[str, Any] | None = None) -> None:
+        arrays, facts = pack_watch(watch)
+        write_checkpoint(path, DESCENT, arrays | {"v": v}, facts | {"run": run})
+
     try:
-        for step in range(1, iterations + 1):
+        while len(watch.trace) < iterations:
             at, (value, g) = v, watch(v)
-            v = v - rate(step) * g.astype(v.dtype, copy=False)
+            v = v - rate(len(watch.trace) + 1) * g.astype(v.dtype, copy=False)
             if box is not None:
                 v = v.clip(*box)
-            watch.accept(at, value)
+            watch.accept(at, value, save)
     except StopIteration:
         return watch.outcome("stopped by the callback")
     except KeyboardInterrupt:

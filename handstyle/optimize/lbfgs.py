@@ -20,6 +20,7 @@ from handstyle.optimize.two_loop import History
 
 METHOD = "L-BFGS"
 Box = tuple[float, float]
+VISIBLE = 16  # ulps that a first step of fixed length must have: one lost to rounding leaves a pair made of noise
 
 
 class _Enough(Exception):
@@ -83,12 +84,12 @@ class _Run:
             t /= 2
         return False
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, run: Mapping[str, Any] | None = None) -> None:
         arrays, facts = pack_watch(self.watch)
         history = self.history
         used = 1 + 2 * (max(history.order, default=-1) + 1)
         arrays |= {"v": self.v, "g": self.g, "basis": history.basis[:used], "host_table": history.table}
-        facts |= {"value": self.value, "scale": self.scale, "order": history.order, "spare": history.spare}
+        facts |= {"value": self.value, "scale": self.scale, "order": history.order, "spare": history.spare, "run": run}
         write_checkpoint(path, METHOD, arrays, facts)
 
     def load(self, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
@@ -112,6 +113,7 @@ def minimize_lbfgs(
     callback: Callback | None = None,
     *,
     rate: float | None = None,
+    longest: float | None = None,
     box: Box | None = None,
     resume: Path | None = None,
 ) -> Outcome:
@@ -138,6 +140,9 @@ def minimize_lbfgs(
     rate : float, optional
         Make every step ``rate`` times the direction, with no line search, and the first ``min(1, 1/‖g‖₁)`` times as
         long: what neural-style's and PyTorch's L-BFGS do. By default a line search finds the strong Wolfe conditions.
+    longest : float, optional
+        With `rate`: no step is longer than this, in root mean square. A pair taken where the function is nearly
+        straight asks for a step out of all proportion, and the pair that such a step leaves stops the run.
     box : (float, float), optional
         Keep every value of `v` within: steps are projected, and the line search is Armijo's along the bent path.
     resume : Path, optional
@@ -177,7 +182,7 @@ def minimize_lbfgs(
             before = run.value
             if not run.history.table[0, 0] > 0:
                 return watch.outcome(f"the gradient is exactly zero after {len(watch.trace)} iterations")
-            if not _iterate(run, rate):
+            if not _iterate(run, rate, longest):
                 return watch.outcome(f"no further descent: the line search failed after {len(watch.trace)} iterations")
             watch.accept(run.v, run.value, run.save)
             if 0 <= before - run.value < tolerance * run.scale:
@@ -195,17 +200,25 @@ def minimize_lbfgs(
     return watch.outcome(f"all {iterations} iterations done")
 
 
-def _iterate(run: _Run, rate: float | None) -> bool:
+def _ulp(v: Array) -> float:  # (n,) -> the distance to the next number in v's dtype, where v is largest
+    return float(namespace(v).finfo(v.dtype).eps) * float(abs(v).max())
+
+
+def _norm(d: Array) -> float:  # (n,)
+    return math.sqrt(float((d * d).sum(dtype=namespace(d).float64)))
+
+
+def _iterate(run: _Run, rate: float | None, longest: float | None) -> bool:
     d, slope = run.history.direction()
     d = run.free(d, run.v, run.g)
     first = not run.history.order
     unit = math.sqrt(run.v.size / run.history.table[0, 0])  # the step along -g that moves a pixel by one grey level
     if rate is not None:
         t = rate * min(1.0, 1 / float(abs(run.g).sum())) if not run.watch.trace else rate
-        if (
-            first and run.watch.trace
-        ):  # in float32 the first step may round to none and leave no pair: not g itself then
+        if first and (run.watch.trace or t * float(abs(d).max()) < VISIBLE * _ulp(run.v)):
             t = rate * unit
+        if longest is not None:
+            t = min(t, longest * math.sqrt(run.v.size) / (_norm(d) or 1.0))
         run.trial(d, t)
         run.move()
         return True

@@ -1,10 +1,10 @@
 """What every optimiser keeps: evaluations counted, the best picture, a row an iteration, the reason for stopping."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from handstyle.foundations.backend import Array
 
@@ -16,6 +16,12 @@ class Evaluable(Protocol):
     def ledger(self) -> dict[str, float]: ...  # noqa: D102
 
     def __call__(self, v: Array) -> tuple[float, Array]: ...  # noqa: D102
+
+
+class Save(Protocol):
+    """Writes an optimiser's whole state; `run` is whatever else the caller must remember, as JSON knows it."""
+
+    def __call__(self, path: Path, run: Mapping[str, Any] | None = None) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Iteration:
     terms: dict[str, float]
     seconds: float
     v: Array | None = None
-    save: Callable[[Path], None] | None = None
+    save: Save | None = None
 
 
 Callback = Callable[[Iteration], None]
@@ -109,7 +115,7 @@ class Watch:
             self.best_value, self.best_v, self.best_terms = value, v.copy(), dict(self.objective.ledger)
         return value, gradient
 
-    def accept(self, v: Array, value: float, save: Callable[[Path], None] | None = None) -> None:
+    def accept(self, v: Array, value: float, save: Save | None = None) -> None:
         """Record that an iteration ended at `v`, and tell the callback, which may `save` the optimiser's state."""
         terms = self.best_terms if value == self.best_value else dict(self.objective.ledger)
         seconds = time.perf_counter() - self.started

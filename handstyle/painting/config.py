@@ -133,6 +133,9 @@ class StyleConfig:
         Cut carried masks at one half.
     mask_semantics : str
         area (means over the region), or cysmith (that system's reading).
+    share_overlaps : bool
+        Where masks add up to more than 1, divide them by their sum; otherwise each style pulls there with all its
+        strength.
     color : str
         none; luminance, match or histogram, before the run; or the same with -after.
     color_space : str
@@ -188,6 +191,7 @@ class StyleConfig:
     mask_rule: str = "fraction"
     hard_masks: bool = False
     mask_semantics: str = "area"
+    share_overlaps: bool = False
     color: str = "none"
     color_space: str = "yuv"
     color_match: str = "symmetric"
@@ -254,17 +258,25 @@ class StyleConfig:
                 "use lbfgs-fixed or adam"
             )
         if self.rounds and self.optimizer != "lbfgsb":
-            raise HandstyleError(f"--rounds restarts SciPy's optimiser: not with --optimizer {self.optimizer}")
+            raise HandstyleError("--rounds restarts SciPy's optimiser: add --optimizer lbfgsb, or --rounds 0")
         if self.rounds and not self.evaluations:
             raise HandstyleError("--rounds needs --evaluations, of each round; the classic script has 20")
         if self.clamp and self.optimizer == "lbfgsb":
-            raise HandstyleError("--clamp: not with --optimizer lbfgsb; use lbfgs, lbfgs-fixed, adam or descent")
+            raise HandstyleError("--clamp: not with --optimizer lbfgsb; use another, or --no-clamp")
         if self.averaging and self.optimizer != "adam":
-            raise HandstyleError(f"--averaging is adam's: not with --optimizer {self.optimizer}")
+            raise HandstyleError(
+                f"--averaging {self.averaging} is adam's: with --optimizer {self.optimizer} add --averaging 0"
+            )
         if self.rate_schedule != "constant" and self.optimizer not in ("adam", "descent"):
-            raise HandstyleError(f"--rate-schedule: --optimizer {self.optimizer} has a constant rate; use adam")
+            raise HandstyleError(
+                f"--rate-schedule {self.rate_schedule}: --optimizer {self.optimizer} has a constant rate; use adam or "
+                "descent, or --rate-schedule constant"
+            )
         if self.evaluations and self.optimizer in ("adam", "descent"):
-            raise HandstyleError(f"--evaluations: {self.optimizer} makes one an iteration; use --iterations")
+            raise HandstyleError(
+                f"--evaluations {self.evaluations}: --optimizer {self.optimizer} makes one an iteration; "
+                f"use --iterations {self.evaluations} --evaluations 0"
+            )
         if self.smallest and self.scale_factor <= 1:
             raise HandstyleError(f"--scale-factor {self.scale_factor}: must be above 1")
         if self.smallest and self.rounds:
@@ -286,6 +298,8 @@ class StyleConfig:
             raise HandstyleError(f"--mask {self.mask[idle[0] - 1]} has no painting: give one, or leave the mask out")
         if any(not set(at.split(",")) <= {*self.style_layers, "all"} for at in self.style_at):
             raise HandstyleError(f"--style-at {self.style_at}: use names of --style-layers, with commas, or all")
+        if self.share_overlaps and len(self.mask) < 2:
+            raise HandstyleError(f"--share-overlaps: {len(self.mask)} masks cannot overlap; give --mask twice or more")
         if self.mask_semantics == "cysmith" and self.style_mask:
             raise HandstyleError("--style-mask: not with --mask-semantics cysmith, which lays --mask on the paintings")
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import Picture
-from handstyle.losses.regions import uncovered
+from handstyle.losses.regions import share_overlaps, uncovered
 from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import Term
 from handstyle.painting.config import StyleConfig
@@ -16,6 +17,7 @@ from handstyle.painting.inputs import colours_before, output_size, read_mask, sc
 from handstyle.painting.targets import Painting, build_terms
 
 Size = tuple[int, int]
+CLEAR = 3  # values a side, below which all of them touch the border
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Plan:
             if deepest is not None and min(size) < deepest.receptive_field:
                 notes.append(
                     f"{source.source}: used at {size[1]} x {size[0]} px, less than the {deepest.receptive_field} px "
-                    f"that {deepest.name} sees: its largest forms are those of the border"
+                    f"that {deepest.name} sees: half of what is measured there, or more, is the border"
                 )
         return notes
 
@@ -70,6 +72,7 @@ def make_plan(config: StyleConfig, photograph: Picture, sources: list[Picture]) 
     style_sizes = [[style_size(config, source, size, full) for source in sources] for size in sizes]
     pixels = resize(photograph.pixels, full)
     masks = [read_mask(mask, full) for mask in config.mask]
+    masks = share_overlaps(masks) if config.share_overlaps else masks
     given = config.style_mask or ("all",) * len(sources)
     style_masks = [
         None if mask == "all" else read_mask(mask, size) for mask, size in zip(given, style_sizes[-1], strict=True)
@@ -114,3 +117,38 @@ def terms_of_scale(config: StyleConfig, network: Network, plan: Plan, size: Size
         )
     masks = [np.clip(resize(mask, size), 0, 1) for mask in plan.masks]
     return build_terms(network, config, resize(plan.p, size), paintings, masks)
+
+
+def check_reach(config: StyleConfig, network: Network, plan: Plan) -> None:
+    """Raise `HandstyleError` if a painting is too small for the layers at which its style is measured.
+
+    Notes
+    -----
+    At the finest scale only: what is small there is what was asked for, while a pyramid's coarse scales are small
+    on purpose. A layer needs `CLEAR` values a side, of which one at least does not touch the edge of its map. With
+    fewer, every value is a value of the border: of a 32 px cut of a painting, the Gram matrix at relu5_1 differs from
+    that of the same place within the whole painting by 4 to 8 times its size, of a 64 px one by 2 to 3 times, and only
+    at the receptive field's 156 px by less than itself (measured on VGG-19 and on the small network).
+    """
+    if not config.style_weight and not config.means_weight:
+        return
+    at = config.style_at or ("all",) * len(plan.sources)
+    for source, size, names in zip(plan.sources, plan.style_sizes[-1], at, strict=True):
+        layers = config.style_layers if names == "all" else tuple(names.split(","))
+        maps = {row.name: row for row in summary(network, *size) if row.name in layers}
+        near = [name for name in layers if min(maps[name].shape[:2]) < CLEAR]
+        if not near:
+            continue
+        deepest = max((maps[name] for name in near), key=lambda row: row.receptive_field)
+        height, width, _ = deepest.shape
+        enough = -(-CLEAR * deepest.stride * max(size) // min(size))
+        if enough <= max(source.pixels.shape[:2]):
+            larger = f"--size {enough}" if config.style_fit == "stretch" else f"--style-size {enough}"
+        else:
+            larger = "a larger picture"
+        kept = [name for name in layers if name not in near]
+        remedy = f"use {larger}" + (f", or only --style-layers {' '.join(kept)}" if kept else "")
+        raise HandstyleError(
+            f"{source.source} is used at {size[1]} x {size[0]} px, where {deepest.name} has {width} x {height} values, "
+            f"all of them at the border: {remedy}"
+        )

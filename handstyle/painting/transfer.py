@@ -7,6 +7,7 @@ decides is in `StyleConfig`.
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,7 +26,8 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.descent import Memory, descend, iterations_at
 from handstyle.painting.inputs import colours_after, spread_folders, starting_picture
 from handstyle.painting.networks import backend_of, load_network, precision_of
-from handstyle.painting.plan import Plan, Size, enlarged, make_plan, terms_of_scale
+from handstyle.painting.plan import Plan, Size, check_reach, enlarged, make_plan, terms_of_scale
+from handstyle.painting.resuming import Identity, Standing, read_run, save_run
 from handstyle.painting.room import make_room
 
 
@@ -47,6 +49,9 @@ class Progress:
         Since the optimiser started.
     array : (H, W, 3) array
         The picture, RGB, 0 to 255, not clipped.
+    save : callable, optional
+        ``save(path)`` writes the whole run, from which `stylize` goes on bit for bit; valid during the callback only.
+        None with SciPy's optimiser, whose state cannot be had.
     """
 
     iteration: int
@@ -56,6 +61,7 @@ class Progress:
     terms: dict[str, float]
     seconds: float
     array: Array
+    save: Callable[[Path], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,7 @@ def stylize(
     network: Network | None = None,
     config: StyleConfig | None = None,
     callback: Callable[[Progress], None] | None = None,
+    resume: str | os.PathLike[str] | None = None,
 ) -> Result:
     """Paint `content` in the style of `styles`.
 
@@ -124,6 +131,9 @@ def stylize(
         The choices of the run.
     callback : callable, optional
         Called with a `Progress` after each iteration; may raise StopIteration to end the run.
+    resume : path, optional
+        A run to go on with, from `Progress.save`; pictures, network and settings must be those it was saved with, but
+        for the number of iterations.
 
     Returns
     -------
@@ -141,13 +151,18 @@ def stylize(
     network = network or load_network()
     config.check_layers(network)
     plan = make_plan(config, read_picture(content), [read_picture(source) for source in sources])
+    check_reach(config, network, plan)
     room = make_room(config, network, plan.sizes)
     network = room.network
     total = sum(iterations_at(config, k) for k in range(len(plan.sizes)))
-    backend, memory, trace = backend_of(network), Memory(), list[Iteration]()
+    backend, memory, identity = backend_of(network), Memory(), Identity(config, network, plan)
+    file = None if resume is None else Path(resume)
+    standing = Standing() if file is None else read_run(file, identity)
     p = starting_picture(config, resize(plan.p, plan.sizes[0]), network.convention, plan.paintings)
-    evaluations, outcome, old = 0, None, plan.sizes[0]
+    trace, evaluations, outcome, old = list(standing.trace), standing.evaluations, None, plan.sizes[standing.scale]
     for k, size in enumerate(plan.sizes):
+        if k < standing.scale:
+            continue
         p = enlarged(config, plan, p, size)
         memory.adam = memory.resampled(old, size, backend)
         with room.at(size):
@@ -162,14 +177,30 @@ def stylize(
                 seconds=row.seconds + started,
             )
 
-        def report(row: Iteration, later: Callable[[Iteration], Iteration] = later, size: Size = size) -> None:
+        here = Standing(k, list(trace), spent)
+
+        def report(
+            row: Iteration, later: Callable[[Iteration], Iteration] = later, size: Size = size, here: Standing = here
+        ) -> None:
             if callback is not None and row.v is not None:
                 row = later(row)
                 array = backend.to_numpy(row.v).reshape(*size, 3)  # type: ignore[arg-type]
-                callback(Progress(row.iteration, total, row.evaluations, row.value, row.terms, row.seconds, array))
+                save = None if row.save is None else partial(save_run, save=row.save, standing=here, identity=identity)
+                callback(
+                    Progress(row.iteration, total, row.evaluations, row.value, row.terms, row.seconds, array, save)
+                )
 
         with room.at(size):
-            outcome = descend(objective, p, config, iterations_at(config, k), memory, report)
+            outcome = descend(
+                objective,
+                p,
+                config,
+                iterations_at(config, k),
+                memory,
+                report,
+                file if k == standing.scale else None,
+                done,
+            )
         trace += [later(row) for row in outcome.trace]
         evaluations += outcome.evaluations
         p, old = outcome.v.reshape(*size, 3), size

@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import asdict, fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from handstyle.foundations.image import CAFFE
 from handstyle.losses.regions import carry_mask, leak, uncovered
 from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.objective import Objective, StyleTerm
+from handstyle.painting import plan
 from handstyle.painting.color import to_space
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import read_mask, scales, spread_folders, starting_picture
@@ -25,7 +27,8 @@ from handstyle.painting.targets import Painting, build_terms
 from handstyle.painting.terms import MomentsTerm
 
 pytestmark = pytest.mark.smoke
-QUICK = {"size": 32, "iterations": 3}
+FOUR = {"style_layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1")}  # what a small painting reaches
+QUICK = {"size": 32, "iterations": 3, **FOUR}
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +162,7 @@ def test_two_regions_and_a_part_in_neither(network, pictures, half, tmp_path):
 
 def test_what_no_region_claims_is_as_sharp_as_the_photograph_at_every_scale(network, pictures, half):
     starts = []
-    config = StyleConfig(size=40, smallest=20, iterations=1, mask=half[:1], style_weight=1e-9, tv_weight=0.0)
+    config = StyleConfig(size=40, smallest=20, iterations=1, mask=half[:1], style_weight=1e-9, tv_weight=0.0, **FOUR)
     result = handstyle.stylize(
         *pictures[:2], network=network, config=config, callback=lambda at: starts.append(at.array)
     )
@@ -203,7 +206,7 @@ def test_sizes_of_the_pyramid():
 
 @pytest.mark.parametrize("optimizer", ["lbfgsb", "lbfgs", "lbfgs-fixed", "adam", "descent"])
 def test_every_optimiser_paints_over_scales(network, pictures, optimizer):
-    options = {"averaging": 0.9, "clamp": True} if optimizer == "adam" else {}
+    options = FOUR | ({"averaging": 0.9, "clamp": True} if optimizer == "adam" else {})
     rate = 1e-3 if optimizer == "descent" else 1.0
     config = StyleConfig(size=40, smallest=20, iterations_by_scale=(4, 3), optimizer=optimizer, rate=rate, **options)
     seen = []
@@ -221,14 +224,14 @@ def test_a_run_stopped_at_a_coarse_scale_is_still_a_whole_picture(network, pictu
     def stop(progress):
         raise StopIteration
 
-    config = StyleConfig(size=40, smallest=20, iterations=5)
+    config = StyleConfig(size=40, smallest=20, iterations=5, **FOUR)
     result = handstyle.stylize(*pictures[:2], network=network, config=config, callback=stop)
     assert result.image.shape == (40, 32, 3)
     assert "enlarged" in result.stopped
 
 
 def test_the_classic_loop(network, pictures):
-    config = StyleConfig(size=32, rounds=3, evaluations=5)
+    config = StyleConfig(size=32, rounds=3, evaluations=5, **FOUR)
     result = handstyle.stylize(*pictures[:2], network=network, config=config)
     assert [row.iteration for row in result.trace] == [1, 2, 3]
     assert result.stopped == "all 3 rounds of 5 evaluations done"
@@ -291,7 +294,12 @@ def test_every_colour_with_regions(network, pictures, half, color):
         ({"rounds": 10, "evaluations": 20, "optimizer": "adam"}, "--rounds"),
         ({"smallest": 16, "scale_factor": 1.0}, "--scale-factor"),
         ({"rate_schedule": "linear:2", "optimizer": "adam"}, "--rate-schedule"),
-        ({"style_layer_weights": (1.0,)}, "1 weights for 5 layers"),
+        ({"style_layer_weights": (1.0,)}, "1 weights for 4 layers"),
+        ({"style_layer_weights": (0.0,) * 4}, "all are zero"),
+        ({"share_overlaps": True}, "--share-overlaps"),
+        ({"style_layers": (*FOUR["style_layers"], "relu5_1")}, "--style-layers relu1_1 relu2_1 relu3_1 relu4_1"),
+        ({"rate_schedule": "root:1"}, "--rate-schedule constant"),
+        ({"evaluations": 20, "optimizer": "adam"}, "--evaluations 0"),
         ({"style_normalisation": "keras", "style_statistic": "wasserstein"}, "defined for Gram"),
         ({"style_normalisation": "channels"}, "wasserstein"),
         ({"mask_semantics": "cysmith", "mask": ("a.png", "b.png")}, "stretch"),
@@ -315,9 +323,37 @@ def test_a_region_lost_on_the_way_is_named(network, pictures, tmp_path):
         handstyle.stylize(*pictures[:2], network=network, config=config)
 
 
-def test_a_small_painting_is_told(network, pictures):
-    result = handstyle.stylize(*pictures[:2], network=network, config=StyleConfig(**QUICK))
+def test_a_painting_below_the_networks_reach_is_refused_with_the_size_that_is_enough(network, monkeypatch):
+    content, painting = np.zeros((60, 80, 3), np.uint8), np.full((300, 400, 3), 99, np.uint8)
+    with pytest.raises(handstyle.HandstyleError, match=r"relu5_1 has 3 x 2 values.*use --style-size 64, or only") as e:
+        handstyle.stylize(content, painting, network=network, config=StyleConfig(size=60, iterations=1))
+    with pytest.raises(handstyle.HandstyleError, match=r"use --size 64, or only"):
+        handstyle.stylize(
+            content, painting, network=network, config=StyleConfig(size=60, iterations=1, style_fit="stretch")
+        )
+    with pytest.raises(handstyle.HandstyleError, match=r"use a larger picture, or only"):
+        handstyle.stylize(content, painting[:44, :44], network=network, config=StyleConfig(size=60))
+    handstyle.stylize(
+        content, painting, network=network, config=StyleConfig(size=60, iterations=1, style_size=64, smallest=30)
+    )
+    assert "\n" not in str(e.value)
+
+
+def test_a_painting_at_which_the_deepest_layer_sees_the_border_is_noted(network):
+    content, painting = np.zeros((60, 80, 3), np.uint8), np.full((300, 400, 3), 99, np.uint8)
+    result = handstyle.stylize(content, painting, network=network, config=StyleConfig(size=64, iterations=1))
     assert any("156 px that relu5_1 sees" in note for note in result.notes)
+
+
+def test_overlaps_are_shared_where_asked(network, pictures, half, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(plan, "build_terms", lambda *a: seen.update(masks=a[4]) or build_terms(*a))
+    full = save(Path(half[0]).parent / "full.png", np.full((40, 32), 255, np.uint8))
+    for share, expected in ((False, 1.0), (True, 0.5)):
+        config = StyleConfig(**QUICK, mask=(half[0], full), share_overlaps=share)
+        handstyle.stylize(pictures[0], pictures[1:], network=network, config=config)
+        assert [mask[16, 4] for mask in seen["masks"]] == pytest.approx([expected, expected], abs=0.02)
+        assert seen["masks"][1][16, 24] == pytest.approx(1, abs=0.02)
 
 
 # Settings in files, presets on the command line, weights carried over
@@ -375,6 +411,78 @@ def test_what_is_typed_goes_before_the_file_and_the_file_before_the_preset(capsy
     assert found["preset"] == "neural-style"
 
 
+OTHER = {  # a value that is not the default, for each field, typed and as TOML
+    "size": 300,
+    "size_rule": "short",
+    "style_size": 200,
+    "style_fit": "stretch",
+    "init": "grey",
+    "content_layers": ("conv4_2", "relu2_2"),
+    "style_layers": ("relu1_2", "relu2_2"),
+    "content_normalisation": "mean",
+    "style_normalisation": "mean",
+    "style_statistic": "covariance",
+    "tv": "absolute",
+    "optimizer": "adam",
+    "rate_schedule": "root:0.5",
+    "blend": "losses",
+    "style_at": ("relu1_1", "all"),
+    "mask": ("a.png", "b.png"),
+    "style_mask": ("all", "c.png"),
+    "mask_rule": "inside",
+    "mask_semantics": "cysmith",
+    "color": "match",
+    "color_space": "lab",
+    "color_match": "pca",
+}
+
+
+def other(field):
+    """Return a value of the field's type that is not its default."""
+    default = field.default
+    if field.name in OTHER:
+        return OTHER[field.name]
+    if isinstance(default, bool):
+        return not default
+    if isinstance(default, tuple):
+        return (2, 1) if "int" in str(field.type) else (2.5, 1.5)
+    return type(default)(default + 1) if isinstance(default, int) else default / 2 + 0.25
+
+
+def typed(field, value):
+    flag = "--" + field.name.replace("_", "-")
+    if isinstance(value, bool):
+        return [flag if value else f"--no-{flag[2:]}"]
+    values = value if isinstance(value, tuple) else (value,)
+    return [word for one in values for word in (flag, str(one))]
+
+
+@pytest.mark.parametrize("command", ["stylize", "texture"])
+@pytest.mark.parametrize("field", fields(StyleConfig), ids=lambda field: field.name)
+def test_every_option_is_a_flag_and_a_setting(capsys, tmp_path, monkeypatch, command, field):
+    monkeypatch.setattr(StyleConfig, "check", lambda self: None)  # one option alone may make no sense
+    value = other(field)
+    assert value != field.default
+    pictures = ["c.png", "s.png"] if command == "stylize" else ["s.png"]
+    if command == "texture" and field.name in ("mask", "color", "size_rule", "content_weight"):
+        pytest.skip("a texture has no photograph, and is square")
+
+    def settings(*arguments):
+        status = cli.app(
+            [command, *pictures, "-o", "o.png", "--write-config", *arguments],
+            result_action="return_value",
+            exit_on_error=False,
+        )
+        assert status == 0
+        return capsys.readouterr().out
+
+    text = settings(*typed(field, value))
+    expected = list(value) if isinstance(value, tuple) else value
+    assert tomllib.loads(text)[field.name] == expected
+    (tmp_path / "run.toml").write_text(text)
+    assert tomllib.loads(settings("--config", str(tmp_path / "run.toml")))[field.name] == expected
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_reaches_the_run(capsys, name):
     found = written(capsys, "--preset", name)
@@ -386,9 +494,10 @@ def test_every_preset_reaches_the_run(capsys, name):
 def test_commands(tmp_path, monkeypatch, pictures, capsys):
     monkeypatch.chdir(tmp_path)
     save(tmp_path / "s.png", pictures[1])
-    fast = ["--weights", "random", "--backend", "numpy", "--size", "24", "--iterations", "2"]
+    fast = ["--weights", "random", "--backend", "numpy", "--size", "32", "--iterations", "2"]
+    four = ["--style-layers", *FOUR["style_layers"]]
     for arguments in (
-        ["texture", "s.png", "-o", "t.png"],
+        ["texture", "s.png", "-o", "t.png", *four],
         ["reconstruct", "s.png", "--layer", "relu2_1", "-o", "r.png"],
         ["reconstruct", "s.png", "--layer", "relu2_1", "--of", "style", "-o", "q.png"],
     ):

@@ -1,0 +1,128 @@
+"""A run put down and taken up: the optimiser's state, and what the run itself must remember.
+
+The optimisers save their own state bit for bit (`optimize.checkpoint`). A run adds the scale it has reached, what came
+before it, and the identity of its settings, pictures and network, so that it cannot be taken up with others.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handstyle.foundations.backend import Array, to_numpy
+from handstyle.foundations.errors import HandstyleError
+from handstyle.network.sequence import Convolution, Pool
+from handstyle.network.vgg import Network
+from handstyle.optimize.checkpoint import read_facts
+from handstyle.optimize.trace import Iteration, Save
+from handstyle.painting.config import StyleConfig, flag
+from handstyle.painting.plan import Plan
+
+# What may be given anew: how far to go, and under which name a mask lies (its pixels are compared).
+FREE = ("iterations", "iterations_by_scale", "evaluations", "mask", "style_mask")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a run has come.
+
+    Parameters
+    ----------
+    scale : int
+        The scale it is at, counted from 0 at the coarsest.
+    trace : list of Iteration
+        Of the scales before.
+    evaluations : int
+        At the scales before.
+    """
+
+    scale: int = 0
+    trace: list[Iteration] = field(default_factory=list)
+    evaluations: int = 0
+
+
+@dataclass
+class Identity:
+    """What a run is, measured when it is first asked for: settings, and digests of the network and the pictures."""
+
+    config: StyleConfig
+    network: Network
+    plan: Plan
+    _facts: dict[str, Any] | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return the identity as JSON knows it."""
+        if self._facts is None:
+            settings = {key: value for key, value in asdict(self.config).items() if key not in FREE}
+            plan = self.plan
+            pictures = [plan.p, plan.photograph_pixels, *plan.paintings, *plan.masks]
+            pictures += [mask for mask in plan.style_masks if mask is not None]
+            self._facts = {
+                "settings": json.loads(json.dumps(settings)),  # tuples as JSON gives them back
+                "network": _network_digest(self.network),
+                "pictures": _digest(pictures),
+            }
+        return self._facts
+
+
+def save_run(path: Path, save: Save, standing: Standing, identity: Identity) -> None:
+    """Write a whole run: an optimiser's state through its own `save`, and the rest beside it."""
+    rows = [[r.iteration, r.evaluations, r.value, r.terms, r.seconds] for r in standing.trace]
+    run = {"scale": standing.scale, "trace": rows, "evaluations": standing.evaluations}
+    save(path, run | identity.facts())
+
+
+def read_run(path: Path, identity: Identity) -> Standing:
+    """Return how far the run in a file had come.
+
+    Parameters
+    ----------
+    path : Path
+        From `save_run`.
+    identity : Identity
+        Of the run that is to go on.
+
+    Raises
+    ------
+    HandstyleError
+        If the file holds no run, or a run with other settings, another network or other pictures.
+    """
+    run = read_facts(path).get("run")
+    if not run:
+        raise HandstyleError(f"{path}: the state of an optimiser, but not of a run of this program")
+    now = identity.facts()
+    for name, value in now["settings"].items():
+        if name not in run["settings"]:
+            raise HandstyleError(f"{path}: saved by an earlier version, which had no {flag(name)}; begin anew")
+        if (then := run["settings"][name]) != value:
+            raise HandstyleError(f"{path}: that run has {flag(name)} {_typed(then)}, this one {_typed(value)}")
+    for what, subject in (("network", "another network"), ("pictures", "other pictures, sizes or masks")):
+        if run[what] != now[what]:
+            raise HandstyleError(f"{path}: that run has {subject}; give it the same again, or begin anew")
+    return Standing(run["scale"], [Iteration(*row) for row in run["trace"]], run["evaluations"])
+
+
+def _typed(value: Any) -> str:
+    return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+
+
+def _digest(arrays: Iterable[Array]) -> str:
+    found = hashlib.sha256()
+    for array in arrays:
+        host = np.ascontiguousarray(to_numpy(array))
+        found.update(f"{host.shape} {host.dtype}".encode() + host.tobytes())
+    return found.hexdigest()
+
+
+def _network_digest(network: Network) -> str:
+    found = hashlib.sha256(f"{network.convention} {network.dtype}".encode())
+    for layer in network.layers:
+        if isinstance(layer, Convolution):
+            found.update(f"{layer.name} {layer.padding} {_digest((layer.w, layer.b))}".encode())
+        else:
+            found.update(f"{layer.name} {(layer.kind, layer.rounding) if isinstance(layer, Pool) else ''}".encode())
+    return found.hexdigest()

@@ -1,0 +1,108 @@
+"""Runs put down and taken up: bit for bit the run that was never interrupted, and refusals of everything else."""
+
+import json
+
+import numpy as np
+import pytest
+
+import handstyle
+from handstyle.network.vgg import build_network, random_weights
+from handstyle.painting.config import StyleConfig
+
+pytestmark = pytest.mark.smoke
+PYRAMID = {"size": 48, "smallest": 24, "iterations_by_scale": (4, 5), "style_layers": ("relu1_1", "relu2_1", "relu3_1")}
+KINDS = {
+    "lbfgs": {},
+    "lbfgs-fixed": {},
+    "adam": {"averaging": 0.9, "clamp": True, "rate_schedule": "root:0.2"},
+    "descent": {"rate": 1e-3, "rate_schedule": "exponential:0.9:2"},
+}
+
+
+@pytest.fixture(scope="module")
+def network():
+    return build_network(random_weights(widths=(4, 6, 8, 8, 8), seed=1))
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    rng = np.random.default_rng(5)
+    smooth = np.clip(np.cumsum(rng.normal(0, 8, (2, 48, 40, 3)), axis=2) + 128, 0, 255)
+    return [picture.astype(np.uint8) for picture in smooth]
+
+
+def paint_and_save(network, pictures, config, path, at):
+    """Paint, saving the run after iteration `at` and interrupting it there."""
+
+    def put_down(progress):
+        if progress.iteration == at:
+            progress.save(path)
+            raise KeyboardInterrupt
+
+    return handstyle.stylize(*pictures, network=network, config=config, callback=put_down)
+
+
+@pytest.mark.parametrize("at", [2, 4, 7], ids=["coarse", "end of coarse", "fine"])
+@pytest.mark.parametrize("optimizer", KINDS)
+def test_a_run_taken_up_is_the_run_never_put_down(network, pictures, tmp_path, optimizer, at):
+    config = StyleConfig(**PYRAMID, optimizer=optimizer, **KINDS[optimizer])
+    whole = handstyle.stylize(*pictures, network=network, config=config)
+    part = paint_and_save(network, pictures, config, tmp_path / "run.npz", at)
+    assert part.stopped.startswith(f"interrupted after {at if at <= 4 else at - 4} iterations")
+    rest = handstyle.stylize(*pictures, network=network, config=config, resume=tmp_path / "run.npz")
+    np.testing.assert_array_equal(rest.array, whole.array)
+    assert [(r.iteration, r.evaluations, r.value, r.terms) for r in rest.trace] == [
+        (r.iteration, r.evaluations, r.value, r.terms) for r in whole.trace
+    ]
+    assert rest.evaluations == whole.evaluations
+    assert rest.stopped == whole.stopped
+
+
+def test_a_run_taken_up_may_go_further(network, pictures, tmp_path):
+    config = StyleConfig(**{**PYRAMID, "smallest": 0, "iterations_by_scale": ()}, optimizer="lbfgs", iterations=6)
+    further = StyleConfig(**{**PYRAMID, "smallest": 0, "iterations_by_scale": ()}, optimizer="lbfgs", iterations=9)
+    paint_and_save(network, pictures, config, tmp_path / "run.npz", 6)
+    rest = handstyle.stylize(*pictures, network=network, config=further, resume=tmp_path / "run.npz")
+    np.testing.assert_array_equal(rest.array, handstyle.stylize(*pictures, network=network, config=further).array)
+
+
+def test_scipys_run_cannot_be_saved(network, pictures):
+    saves = []
+    config = StyleConfig(**{**PYRAMID, "iterations_by_scale": (1,)})
+    handstyle.stylize(*pictures, network=network, config=config, callback=lambda row: saves.append(row.save))
+    assert saves == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"style_weight": 3.0}, "--style-weight 10.0, this one 3.0"),
+        ({"style_layers": ("relu1_1", "relu2_1")}, "--style-layers relu1_1 relu2_1 relu3_1, this one relu1_1 relu2_1"),
+        ({"optimizer": "adam"}, "--optimizer lbfgs, this one adam"),
+    ],
+)
+def test_other_settings_are_refused(network, pictures, tmp_path, change, words):
+    config = StyleConfig(**PYRAMID, optimizer="lbfgs")
+    paint_and_save(network, pictures, config, tmp_path / "run.npz", 2)
+    other = StyleConfig(**{**PYRAMID, "optimizer": "lbfgs", **change})
+    with pytest.raises(handstyle.HandstyleError) as caught:
+        handstyle.stylize(*pictures, network=network, config=other, resume=tmp_path / "run.npz")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_pictures_networks_and_files_are_refused(network, pictures, tmp_path):
+    config, path = StyleConfig(**PYRAMID, optimizer="lbfgs"), tmp_path / "run.npz"
+    paint_and_save(network, pictures, config, path, 2)
+    changed = [pictures[0], 255 - pictures[1]]
+    with pytest.raises(handstyle.HandstyleError, match="other pictures"):
+        handstyle.stylize(*changed, network=network, config=config, resume=path)
+    other = build_network(random_weights(widths=(4, 6, 8, 8, 8), seed=2))
+    with pytest.raises(handstyle.HandstyleError, match="another network"):
+        handstyle.stylize(*pictures, network=other, config=config, resume=path)
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(handstyle.HandstyleError, match=r"not a checkpoint|damaged"):
+        handstyle.stylize(*pictures, network=network, config=config, resume=path)
+    np.savez(path, facts=json.dumps({"method": "L-BFGS"}))
+    with pytest.raises(handstyle.HandstyleError, match="not of a run"):
+        handstyle.stylize(*pictures, network=network, config=config, resume=path)
