@@ -7,10 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
-
-def seconds(row):
-    """Return the time on the device, or the wall's where there was none."""
-    return row.get("event_s", row["wall_s"])
+from measure import seconds
 
 
 def ratios(results):
@@ -31,23 +28,45 @@ def ratios(results):
         rows.append((f"{run['iterations']} iterations, 512 px, lbfgs, tf32: seconds", run["seconds"], "≤ 10", "5"))
     host = results.get("processor", {}).get("1024", {})
     threads = [name for name in host if name.startswith("ours")]
-    if threads and 1024 in times:
+    if threads and "ours cuda" in times.get(1024, ()):
         most = max(threads, key=lambda name: int(name.split()[1]))
         ratio = host[most]["wall_s"] / seconds(times[1024]["ours cuda"])
         rows.append((f"the processor ({most}) / GPU, one evaluation, 1024 px", ratio, "≥ 30", "100"))
     found = memory.get(1024, {})
     if found.get("torch tf32") and found.get("ours cuda"):
         rows.append(("peak memory / PyTorch's, 1024 px", found["ours cuda"] / found["torch tf32"], "≤ 0.5", "0.3"))
-    fitting = [int(side) for side, row in results.get("largest", {}).items() if row["fits"]]
+    fitting = [int(side) for side, row in results.get("largest", {}).items() if row.get("fits")]
     if fitting:
         rows.append(("largest side tried that fits 24 GiB, px", max(fitting), "≥ 6000", ""))
     return rows
 
 
+def choices(results):
+    """Return lines about the convolutions for which another method was faster than the one that the counts favour."""
+    lines = []
+    for row in results.get("layers", {}).values():
+        for precision in ("float32", "tf32"):
+            chosen = f"{row.get(f'chosen {precision}')} {precision} forward"
+            ways = {name: seconds(time) for name, time in row.items()
+                    if isinstance(time, dict) and name.endswith(f" {precision} forward")
+                    and not name.startswith("torch")
+                    and not (precision == "tf32" and name.startswith("winograd"))}  # fmt: skip
+            if chosen in ways and (best := min(ways, key=ways.get)) != chosen:
+                ratio = ways[chosen] / ways[best]
+                lines.append(f"{row['layer']:<8} {precision}: {chosen.split()[0]} was chosen, {best.split()[0]} takes "
+                             f"{1 / ratio:.2f} of its time")  # fmt: skip
+    return lines
+
+
+def transfers(results):
+    """Return lines about the ways to the device and back: a picture there and a gradient home."""
+    return [f"{name:<40} {1e3 * row['wall_s']:10.2f} ms" for name, row in results.get("transfers", {}).items()]
+
+
 def roofline(results):
     """Return points (name, operations a byte, operations a second) for the layers, and the roofs."""
     points = []
-    for row in results.get("layers", []):
+    for row in results.get("layers", {}).values():
         H, C, K = row["side"], row["C"], row["K"]
         least = 4 * (H * H * (C + K) + 9 * C * K)  # read the map and the kernels, write the result
         for name, time in row.items():
@@ -103,6 +122,13 @@ def main():
             print(f"error against float64, {name:<28} value {found['value']:.1e}  gradient {found['gradient']:.1e}")
     for what, measured, required, aim in [] if rehearsal else ratios(results):
         print(f"{what:<60} {measured:10.3g}   required {required:<8} aim {aim}")
+    for line in [] if rehearsal else [*choices(results), *transfers(results)]:
+        print(line)
+    for side, row in results.get("largest", {}).items():
+        if row.get("fits") and row.get("pool_bytes"):
+            print(
+                f"{side}²: {row['pool_bytes'] / 2**30:.2f} GiB taken, {row['forecast_bytes'] / 2**30:.2f} GiB forecast"
+            )
     copy = results.get("peaks", {}).get("copy_bytes_per_s")
     for name, row in results.get("rungs", {}).items():
         rate = row["bytes"] / seconds(row)

@@ -21,16 +21,19 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)]
 
-from measure import Book, Clock, interleaved, timed  # noqa: E402
+from measure import Book, Clock, Found, interleaved, seconds, timed  # noqa: E402
 from peer import TorchObjective, use_tf32  # noqa: E402
 
 import handstyle.kernels  # noqa: E402, F401
 from handstyle.foundations.backend import choose_backend, cpu_count, cpu_name, to_numpy  # noqa: E402
+from handstyle.foundations.crossing import Crossing  # noqa: E402
 from handstyle.foundations.threads import Team  # noqa: E402
 from handstyle.kernels.cuda import CupyDevice  # noqa: E402
 from handstyle.kernels.cuda_arguments import Finish, Source  # noqa: E402
 from handstyle.kernels.cuda_convolution import METHODS, Convolver  # noqa: E402
+from handstyle.kernels.cuda_cost import choose_method  # noqa: E402
 from handstyle.kernels.cuda_engine import CudaEngine  # noqa: E402
+from handstyle.kernels.cuda_memory import evaluation_memory  # noqa: E402
 from handstyle.losses.style import moments_forward  # noqa: E402
 from handstyle.network.sequence import ENGINES  # noqa: E402
 from handstyle.network.vgg import WIDTHS, build_network, random_weights  # noqa: E402
@@ -44,11 +47,29 @@ CONTENT = "relu4_2"
 GIB = 1 << 30
 
 
+class Immediate:
+    """Stands for a link to a device, in rehearsal: what is copied has been copied."""
+
+    def pinned(self, size, dtype):
+        return np.empty(size, dtype)
+
+    def upload(self, here, there):
+        there[...] = here
+
+    def download(self, there, here):
+        here[...] = there
+
+    def wait(self, mark):
+        pass
+
+    copies_follow_work = work_follows_copies = lambda self: None
+
+
 class Bench:
     """What the sections share."""
 
-    def __init__(self, options):
-        self.options, self.rehearse = options, options.rehearse
+    def __init__(self, options, book):
+        self.options, self.rehearse, self.book = options, options.rehearse, book
         widths = (4, 6, 8, 8, 8) if self.rehearse else WIDTHS
         self.weights = read_weights(options.weights) if options.weights else random_weights(widths=widths)
         self.network = build_network(self.weights)
@@ -112,8 +133,8 @@ class Bench:
 
     # -- sections ---------------------------------------------------------------------------------------------------
 
-    def machine(self):
-        found = {
+    def machine(self, found):
+        known = {
             "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "gpu": self.gpu.device,
             "cpu": cpu_name(),
@@ -125,119 +146,157 @@ class Bench:
         if self.xp.__name__ == "cupy":
             runtime = self.xp.cuda.runtime
             properties = runtime.getDeviceProperties(self.xp.cuda.Device().id)
-            found |= {
+            known |= {
                 "cupy": self.xp.__version__,
                 "driver": runtime.driverGetVersion(),
                 "runtime": runtime.runtimeGetVersion(),
                 "capability": f"{properties['major']}.{properties['minor']}",
                 "memory_bytes": runtime.memGetInfo()[1],
-                "private_cublas": CupyDevice()._cublas is not None,
+                "products": CupyDevice().products,
             }
         if self.torch is not None:
-            found |= {"torch": self.torch.__version__, "torch_device": self.torch_device}
+            known |= {"torch": self.torch.__version__, "torch_device": self.torch_device}
             if self.torch_device == "cuda":
-                found |= {"cudnn": self.torch.backends.cudnn.version()}
-        return found
+                known |= {"cudnn": self.torch.backends.cudnn.version()}
+        found.update(known)
 
-    def gate(self):
+    def gate(self, found):
         """Errors against float64 on the processor: no time is worth anything if these are wrong."""
         side = 32 if self.rehearse else 128
         judge, start = self.objective(side, self.host, "reference", "float64")
         value, gradient = judge.evaluate(start)
-        found = {"value_float64": value}
+        found["value_float64"] = value
 
         def errors(v, g):
             g = to_numpy(g).astype(np.float64)
             relative = np.linalg.norm(g - gradient) / np.linalg.norm(gradient)
             return {"value": abs(float(v) - value) / abs(value), "gradient": float(relative)}
 
-        objective = None
+        def ours(kernels):
+            objective, start = self.objective(side, self.gpu, kernels)
+            return errors(*objective.evaluate(start))
+
+        def by_way_of_the_host():  # through pinned memory and back, as SciPy's optimiser calls it
+            objective, start = self.objective(side, self.gpu, CudaEngine(self.device()))
+            v, g = objective(to_numpy(start).astype(np.float64).ravel())
+            return errors(v, g.reshape(gradient.shape))
+
         for precision in ("float32", "tf32"):
             for method in (None, "mec", "im2col", "residue", "winograd2", "winograd4"):
-                engine = CudaEngine(self.device(precision), method)
-                objective, start = self.objective(side, self.gpu, engine)
-                found[f"ours {precision} {method or 'chosen'}"] = errors(*objective.evaluate(start))
-        objective, start = self.objective(side, self.gpu, "reference")
-        found["ours reference layers"] = errors(*objective.evaluate(start))
-        if self.torch_device:
-            for on in (False, True):
-                use_tf32(self.torch, on)
-                peer, p = self.torch_objective(side, judge, self.torch_device)
-                v, g = peer(p)
-                found[f"torch {'tf32' if on else 'float32'}"] = errors(v, g.cpu().numpy())
-        return found
+                name = f"ours {precision} {method or 'chosen'}"
+                found.attempt(name, lambda p=precision, m=method: ours(CudaEngine(self.device(p), m)))
+        found.attempt("ours by way of the host", by_way_of_the_host)
+        found.attempt("ours reference layers", lambda: ours("reference"))
 
-    def peaks(self):
-        """The roof: the best rate of a large product, and of a copy."""
+        def torchs(on):
+            use_tf32(self.torch, on)
+            peer, p = self.torch_objective(side, judge, self.torch_device)
+            v, g = peer(p)
+            return errors(v, g.cpu().numpy())
+
+        for on in (False, True) if self.torch_device else ():
+            found.attempt(f"torch {'tf32' if on else 'float32'}", lambda on=on: torchs(on))
+
+    def peaks(self, found):
+        """The roof: the best rate of a large product, and of a copy; and of copies to the device and back."""
         n = 64 if self.rehearse else 8192
-        found = {}
-        a, b = (self.gpu.asarray(np.random.default_rng(i).standard_normal((n, n)), "float32") for i in range(2))
-        out = self.xp.empty_like(a)
-        for precision in ("float32", "tf32"):
-            device = self.device(precision)
-            taken = self.times(lambda device=device: device.gemm(a, b, out), 10)
-            found[f"{precision}_flops"] = 2 * n**3 / taken.get("event_s", taken["wall_s"])
-        large = self.xp.zeros((1 << 16) if self.rehearse else (1 << 28), "float32")
-        other = self.xp.empty_like(large)
-        taken = self.times(lambda: self.xp.copyto(other, large), 10)
-        found["copy_bytes_per_s"] = 2 * large.nbytes / taken.get("event_s", taken["wall_s"])
-        return found
 
-    def layers(self):
+        def products(precision):
+            a, b = (self.gpu.asarray(np.random.default_rng(i).standard_normal((n, n)), "float32") for i in range(2))
+            out, device = self.xp.empty_like(a), self.device(precision)
+            return 2 * n**3 / seconds(self.times(lambda: device.gemm(a, b, out), 10))
+
+        def copies():
+            large = self.xp.zeros((1 << 16) if self.rehearse else (1 << 28), "float32")
+            other = self.xp.empty_like(large)
+            return 2 * large.nbytes / seconds(self.times(lambda: self.xp.copyto(other, large), 10))
+
+        for precision in ("float32", "tf32"):
+            found.attempt(f"{precision}_flops", lambda p=precision: products(p))
+        found.attempt("copy_bytes_per_s", copies)
+
+    def transfers(self, found):
+        """A picture there and its gradient back: pageable and at once, and pinned, in pieces of several sizes."""
+        link = self.gpu.link() or Immediate()
+        for side in (32,) if self.rehearse else (512, 1024, 2048, 4096):
+            v = np.random.default_rng(0).uniform(0, 255, 3 * side * side)
+
+            def plain(v=v):
+                return to_numpy(self.gpu.asarray(v, dtype="float32")).astype(np.float64)
+
+            found.attempt(f"{side} plain", lambda f=plain: self.times(f))
+            for bits in (6, 8) if self.rehearse else (16, 18, 20, 22):
+
+                def pinned(v=v, bits=bits):
+                    way = Crossing(link, self.xp, v.size, "float32", 1 << bits)
+                    return self.times(lambda: way.down(way.up(v)).arrived())
+
+                found.attempt(f"{side} pinned, pieces of {1 << bits}", pinned)
+
+    def layers(self, found):
         """Every convolution of VGG-19 at one size, by every method, forward and adjoint; and cuDNN's."""
-        side, rows = (32, []) if self.rehearse else (self.options.layer_size, [])
-        H = side
+        H = 32 if self.rehearse else self.options.layer_size
         for layer in self.network.layers:
             if layer.name.startswith("pool"):
                 H //= 2
-            if not layer.name.startswith("conv"):
-                continue
-            C, K = layer.w.shape[2:]
-            w, b = self.gpu.asarray(layer.w), self.gpu.asarray(layer.b)
-            x, y = self.xp.ones((H, H, C), "float32"), self.xp.empty((H, H, K), "float32")
-            row = {"layer": layer.name, "side": H, "C": C, "K": K, "direct_flop": 18 * H * H * C * K}
-            for precision in ("float32", "tf32"):
-                convolver = Convolver(self.device(precision), "float32")
-                for method in METHODS:
-                    if (method == "first") != (C == 3):
-                        continue
-                    forward = method, Source.of(x), w, Finish(bias=b, y=y, H=H, W=H, K=K), 1, False
-                    adjoint = method, Source.of(y), w, Finish(y=x, H=H, W=H, K=C), 1, True
-                    row[f"{method} {precision} forward"] = self.times(partial(convolver.convolve, *forward))
-                    row[f"{method} {precision} adjoint"] = self.times(partial(convolver.convolve, *adjoint))
-            if self.torch_device:
-                nn, to = self.torch.nn, {"device": self.torch_device}
-                tw = self.torch.tensor(layer.w.transpose(3, 2, 0, 1).copy(), **to)
-                tx, ty = self.torch.ones((1, C, H, H), **to), self.torch.ones((1, K, H, H), **to)
-                tb = self.torch.tensor(layer.b, **to)
-                for on in (False, True):
-                    use_tf32(self.torch, on)
-                    name = "torch tf32" if on else "torch float32"
-                    row[f"{name} forward"] = timed(
-                        self.torch_clock,
-                        lambda: nn.functional.conv2d(tx, tw, tb, padding=1),  # noqa: B023
-                        self.options.repeats,
-                    )
-                    row[f"{name} adjoint"] = timed(
-                        self.torch_clock,
-                        lambda: nn.grad.conv2d_input(tx.shape, tw, ty, padding=1),  # noqa: B023
-                        self.options.repeats,
-                    )
-            rows.append(row)
-        return rows
+            if layer.name.startswith("conv"):
+                row = {"layer": layer.name, "side": H, "C": layer.w.shape[2], "K": layer.w.shape[3]}
+                found[layer.name] = row | {"direct_flop": 18 * H * H * row["C"] * row["K"]}
+                self.layer(found, layer, found[layer.name])
+                self.forget()
 
-    def rungs(self):
+    def layer(self, found, layer, row):
+        H, C, K = row["side"], row["C"], row["K"]
+        w, b = self.gpu.asarray(layer.w), self.gpu.asarray(layer.b)
+        x, y = self.xp.ones((H, H, C), "float32"), self.xp.empty((H, H, K), "float32")
+
+        def note(name, f):
+            def measure():
+                row[name] = f()
+                return row
+
+            found.attempt(layer.name, measure)
+
+        for precision in ("float32", "tf32"):
+            convolver = Convolver(self.device(precision), "float32")
+            if C != 3:
+                row[f"chosen {precision}"] = choose_method(H, H, C, K, precision, convolver.workspace)
+            for method in METHODS:
+                if (method == "first") != (C == 3):
+                    continue
+                forward = method, Source.of(x), w, Finish(bias=b, y=y, H=H, W=H, K=K), 1, False
+                adjoint = method, Source.of(y), w, Finish(y=x, H=H, W=H, K=C), 1, True
+                note(
+                    f"{method} {precision} forward", lambda c=convolver, a=forward: self.times(partial(c.convolve, *a))
+                )
+                note(
+                    f"{method} {precision} adjoint", lambda c=convolver, a=adjoint: self.times(partial(c.convolve, *a))
+                )
+        if not self.torch_device:
+            return
+        nn, to, repeats = self.torch.nn, {"device": self.torch_device}, self.options.repeats
+        tw = self.torch.tensor(layer.w.transpose(3, 2, 0, 1).copy(), **to)
+        tx, ty = self.torch.ones((1, C, H, H), **to), self.torch.ones((1, K, H, H), **to)
+        tb = self.torch.tensor(layer.b, **to)
+        forward = lambda: nn.functional.conv2d(tx, tw, tb, padding=1)  # noqa: E731
+        adjoint = lambda: nn.grad.conv2d_input(tx.shape, tw, ty, padding=1)  # noqa: E731
+        for on in (False, True):
+            use_tf32(self.torch, on)
+            name = "torch tf32" if on else "torch float32"
+            note(f"{name} forward", lambda: timed(self.torch_clock, forward, repeats))
+            note(f"{name} adjoint", lambda: timed(self.torch_clock, adjoint, repeats))
+
+    def rungs(self, found):
         """The ladders: the same work from the naive kernel to the one in use, with the bytes it must move at least."""
         H, C = (16, 4) if self.rehearse else (512, 64)
         device, f32 = self.device(), "float32"
         asarray, rng = self.gpu.asarray, np.random.default_rng(0)
         x = asarray(rng.standard_normal((H, H, C)), f32)
         y = self.xp.empty_like(x)
-        found = {}
 
         def rung(name, nbytes, kernel, grid, block, *arguments):
             run = lambda: device.launch(kernel, grid, block, *arguments, dtype=f32)  # noqa: E731
-            found[name] = {"bytes": nbytes, **self.times(run)}
+            found.attempt(name, lambda: {"bytes": nbytes, **self.times(run)})
 
         def linear(size):
             return (-(-size // 256),), (256,)
@@ -287,38 +346,53 @@ class Bench:
         rung("first adjoint, naive", moved, "first_backward_naive", *linear(p.size), Source.of(x), w, dp)
         convolver, finish = Convolver(device, f32), Finish(y=dp, H=H, W=H, K=3)
         run = lambda: convolver.convolve("first", Source.of(x), w, finish, 1, adjoint=True)  # noqa: E731
-        found["first adjoint, product and gather"] = {"bytes": moved, **self.times(run)}
-        return found
+        found.attempt("first adjoint, product and gather", lambda: {"bytes": moved, **self.times(run)})
 
-    def evaluation(self):
+    def evaluation(self, found):
         """One evaluation of the whole objective at each size, ours and PyTorch's in turn, and the memory of each."""
-        found = {}
         for side in self.options.sizes:
-            runners, memory = {}, {}
-            for name, engine in (("cuda", "float32"), ("cuda-tf32", "tf32"), ("reference", None)):
-                if engine is None and side > 1024:
-                    continue
-                kernels = "reference" if engine is None else CudaEngine(self.device(engine))
-                objective, start = self.objective(side, self.gpu, kernels)
-                runners[f"ours {name}"] = self.clock, lambda o=objective, p=start: o.evaluate(p)
-                memory[f"ours {name}"] = self.peak(runners[f"ours {name}"][1])
-            if self.torch_device:
+            runners, memory, methods, made = {}, {}, {}, Found(self.book, f"evaluation at {side}")
+
+            def ours(name, precision, side=side, runners=runners, memory=memory, methods=methods):
+                engine = CudaEngine(self.device(precision)) if precision else None
+                objective, start = self.objective(side, self.gpu, engine or "reference")
+                run = lambda: objective.evaluate(start)  # noqa: E731
+                memory[f"ours {name}"] = self.peak(run)
+                runners[f"ours {name}"] = self.clock, run
+                if engine is not None:
+                    methods[name] = engine.report
+                return objective
+
+            made.attempt("cuda", lambda: ours("cuda", "float32") and None)
+            made.attempt("cuda-tf32", lambda: ours("cuda-tf32", "tf32") and None)
+            if side <= 1024:
+                made.attempt("reference", lambda: ours("reference", None) and None)
+
+            def torchs(on, side=side, runners=runners, memory=memory):
+                name = f"torch {'tf32' if on else 'float32'}"
+                objective, _ = self.objective(side, self.gpu, CudaEngine(self.device()))
                 peer, p = self.torch_objective(side, objective, self.torch_device)
-                for on in (False, True):
+                del objective
+                self.forget()
 
-                    def run(on=on, peer=peer, p=p):
-                        use_tf32(self.torch, on)
-                        peer(p)
+                def run():
+                    use_tf32(self.torch, on)
+                    peer(p)
 
-                    runners[f"torch {'tf32' if on else 'float32'}"] = self.torch_clock, run
                 if self.torch_device == "cuda":
                     self.torch.cuda.reset_peak_memory_stats()
                     run()
-                    memory["torch tf32"] = self.torch.cuda.max_memory_allocated()
-            found[side] = {"times": interleaved(runners, self.options.repeats), "peak_bytes": memory}
+                    memory[name] = self.torch.cuda.max_memory_allocated()
+                else:
+                    run()
+                runners[name] = self.torch_clock, run
+
+            for on in (False, True) if self.torch_device else ():
+                made.attempt(f"torch {'tf32' if on else 'float32'}", lambda on=on: torchs(on))
+            found.attempt(side, lambda r=runners, m=memory, w=methods: {
+                "times": interleaved(r, self.options.repeats), "peak_bytes": m, "methods": w})  # fmt: skip
             del runners
             self.forget()
-        return found
 
     def peak(self, f):
         """Return the bytes that CuPy's pool took for one call, from an empty pool."""
@@ -331,19 +405,22 @@ class Bench:
         self.clock.synchronize()
         return pool.total_bytes()
 
-    def workspaces(self):
+    def workspaces(self, found):
         """How much scratch a convolution wants: the same evaluation with strips of several sizes."""
-        side, found = (32 if self.rehearse else 1024), {}
-        for bits in (14, 15) if self.rehearse else (24, 25, 26, 27, 28, 29, 30):
-            objective, start = self.objective(side, self.gpu, CudaEngine(self.device(), None, 1 << bits))
-            found[1 << bits] = self.times(lambda o=objective, p=start: o.evaluate(p))
-            self.forget()
-        return found
+        side = 32 if self.rehearse else 1024
 
-    def processor(self):
+        def measure(scratch):
+            objective, start = self.objective(side, self.gpu, CudaEngine(self.device(), None, scratch))
+            return self.times(lambda: objective.evaluate(start))
+
+        for bits in (14, 15) if self.rehearse else (24, 25, 26, 27, 28, 29, 30):
+            found.attempt(1 << bits, lambda bits=bits: measure(1 << bits))
+            self.forget()
+
+    def processor(self, found):
         """The same evaluation on the processor, by one, two and all threads, and PyTorch's there."""
-        found = {}
-        for side in (32,) if self.rehearse else (256, 512, 1024):
+
+        def measure(side):
             runners = {}
             for threads in sorted({1, 2, cpu_count()}):
                 engine = replace(ENGINES["auto"](), team=Team(threads))
@@ -358,56 +435,64 @@ class Bench:
                         peer(p)
 
                     runners[f"torch {threads} threads"] = Clock(), run
-            found[side] = interleaved(runners, 5, warmup=1, seconds=40)
-        return found
+            return interleaved(runners, 5, warmup=1, limit=40)
 
-    def painting(self):
+        for side in (32,) if self.rehearse else (256, 512, 1024):
+            found.attempt(side, lambda side=side: measure(side))
+
+    def painting(self, found):
         """A whole run: the device's L-BFGS in float32 and TF32, and SciPy's L-BFGS-B with its vector on the host."""
         side, iterations = (32, 3) if self.rehearse else (512, self.options.iterations)
-        found = {}
-        for precision in ("float32", "tf32"):
-            for optimiser in ("lbfgs", "scipy"):
-                objective, start = self.objective(side, self.gpu, CudaEngine(self.device(precision)))
-                objective.evaluate(start)
-                self.clock.synchronize()
-                begun = time.perf_counter()
-                if optimiser == "lbfgs":
-                    outcome = minimize_lbfgs(objective.on_device(), start.ravel(), iterations)
-                else:
-                    v0 = to_numpy(start).astype(np.float64).ravel()
-                    outcome = minimize_lbfgsb(objective, v0, min(iterations, 100))  # its time an iteration is steady
-                self.clock.synchronize()
-                found[f"{optimiser} {precision}"] = {
-                    "seconds": time.perf_counter() - begun,
-                    "iterations": len(outcome.trace),
-                    "evaluations": outcome.evaluations,
-                    "value": outcome.value,
-                    "stopped": outcome.stopped,
-                    "values": [row.value for row in outcome.trace],
-                }
-        return found
 
-    def largest(self):
-        """The largest square picture whose evaluation fits 24 GiB without tiles."""
-        found = {}
+        def run(optimiser, precision):
+            objective, start = self.objective(side, self.gpu, CudaEngine(self.device(precision)))
+            objective.evaluate(start)
+            self.clock.synchronize()
+            begun = time.perf_counter()
+            if optimiser == "lbfgs":
+                outcome = minimize_lbfgs(objective.on_device(), start.ravel(), iterations)
+            else:
+                v0 = to_numpy(start).astype(np.float64).ravel()
+                outcome = minimize_lbfgsb(objective, v0, min(iterations, 100))  # its time an iteration is steady
+            self.clock.synchronize()
+            return {
+                "seconds": time.perf_counter() - begun,
+                "iterations": len(outcome.trace),
+                "evaluations": outcome.evaluations,
+                "value": outcome.value,
+                "stopped": outcome.stopped,
+                "values": [row.value for row in outcome.trace],
+            }
+
+        for optimiser in ("lbfgs", "scipy"):
+            for precision in ("tf32", "float32"):
+                found.attempt(f"{optimiser} {precision}", lambda o=optimiser, p=precision: run(o, p))
+
+    def largest(self, found):
+        """The largest square picture whose evaluation fits 24 GiB without tiles, and what was forecast for it."""
         pool = None if self.rehearse else self.xp.get_default_memory_pool()
+        taps = (*STYLE, CONTENT)
+
+        def measure(side):
+            expected = evaluation_memory(self.network.layers, (side, side), taps, content=[CONTENT])
+            try:
+                objective, start = self.objective(side, self.gpu, CudaEngine(self.device()))
+                taken = timed(self.clock, lambda: objective.evaluate(start), 3, 1)
+            except MemoryError as error:  # CuPy's own is one, and so is the device's
+                return {"fits": False, "forecast_bytes": expected, "why": str(error)}
+            held = None if pool is None else pool.total_bytes()
+            return {"fits": True, "forecast_bytes": expected, "pool_bytes": held, **taken}
+
         if pool is not None:
             pool.set_limit(size=24 * GIB)
         try:
             for side in (32, 48) if self.rehearse else (4096, 5120, 6000, 6656, 7168):
                 self.forget()
-                try:
-                    objective, start = self.objective(side, self.gpu, CudaEngine(self.device()))
-                    found[side] = {"fits": True, **timed(self.clock, lambda: objective.evaluate(start), 3, 1)}  # noqa: B023
-                except Exception as error:
-                    if "OutOfMemory" not in type(error).__name__:
-                        raise
-                    found[side] = {"fits": False}
+                if not found.attempt(side, lambda side=side: measure(side)) or not found[side]["fits"]:
                     break
         finally:
             if pool is not None:
                 pool.set_limit(size=0)
-        return found
 
 
 # The dearest facts first.
@@ -417,6 +502,7 @@ SECTIONS = (
     "peaks",
     "evaluation",
     "painting",
+    "transfers",
     "layers",
     "rungs",
     "workspaces",
@@ -434,6 +520,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--iterations", type=int, default=500)
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="after which nothing new is begun")
     parser.add_argument("--rehearse", action="store_true", help="on the processor, at toy sizes; times mean nothing")
     options = parser.parse_args()
     options.sizes = options.sizes or ([32] if options.rehearse else [256, 512, 1024, 2048, 4096])
@@ -442,7 +529,8 @@ def main():
     wanted = options.sections.split(",")
     if unknown := set(wanted) - set(SECTIONS):
         parser.error(f"unknown section {', '.join(sorted(unknown))}: use {', '.join(SECTIONS)}")
-    bench, book = Bench(options), Book(options.out)
+    book = Book(options.out, options.minutes)
+    bench = Bench(options, book)
     for name in wanted:
         book.section(name, getattr(bench, name))
         bench.forget()

@@ -1,5 +1,6 @@
 """The GPU benchmark's script, rehearsed on the processor, so that it does not fail first on the machine it is for."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu" / "run.py"
 @pytest.mark.skipif(WHY_NOT is not None or not SCRIPT.exists(), reason=WHY_NOT or "the benchmarks are not in this tree")
 def test_the_sections_run_and_leave_json(tmp_path):
     out = tmp_path / "gpu.json"
-    wanted = ["machine", "peaks", "rungs", "processor"]
+    wanted = ["machine", "peaks", "transfers", "rungs", "processor"]
     command = [sys.executable, str(SCRIPT), "--rehearse", "--out", str(out), "--sections", ",".join(wanted)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -27,3 +28,85 @@ def test_the_sections_run_and_leave_json(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "a rehearsal, its times mean nothing" in done.stdout
     assert "required" not in done.stdout
+
+
+def measure():
+    """Return the script's module of measuring, which is in no package."""
+    spec = importlib.util.spec_from_file_location("measure", SCRIPT.with_name("measure.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.skipif(not SCRIPT.exists(), reason="the benchmarks are not in this tree")
+def test_what_fails_costs_nothing_else_and_what_is_done_is_on_disk(tmp_path, capsys):
+    path = tmp_path / "out.json"
+    book, on_disk = measure().Book(path), []
+
+    def section(found):
+        found.attempt("first", lambda: 1)
+        on_disk.append(json.loads(path.read_text())["section"])
+        assert not found.attempt("second", lambda: 1 / 0)
+        found.attempt("third", lambda: 3)
+        raise KeyError("at the end")
+
+    book.section("section", section)
+    book.section("next", lambda found: found.attempt("only", lambda: 4))
+    results = json.loads(path.read_text())
+    assert on_disk == [{"first": 1}]
+    assert results["section"] == {"first": 1, "third": 3}
+    assert results["next"] == {"only": 4}
+    assert set(results["errors"]) == {"section: second", "section"}
+    assert "ZeroDivisionError" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not SCRIPT.exists(), reason="the benchmarks are not in this tree")
+def test_nothing_new_is_begun_after_the_time(tmp_path):
+    book = measure().Book(tmp_path / "out.json", minutes=0)
+    book.section("section", lambda found: found.attempt("late", lambda: 1))
+    assert book.results["section"] == {}
+    assert "TimeoutError" in book.results["errors"]["section: late"]
+
+
+# Times as a file of results has them, for what the report makes of them; no machine ever gave these.
+INVENTED = {
+    "errors": {},
+    "machine": {"gpu": "invented"},
+    "peaks": {"float32_flops": 5e13, "tf32_flops": 3e14, "copy_bytes_per_s": 3e12},
+    "evaluation": {
+        "1024": {
+            "times": {n: {"event_s": t, "wall_s": t} for n, t in
+                      {"ours cuda": 0.03, "torch float32": 0.05, "ours cuda-tf32": 0.02, "torch tf32": 0.02}.items()},
+            "peak_bytes": {"ours cuda": 1 << 29, "torch tf32": 1 << 31},
+        }
+    },
+    "painting": {"lbfgs tf32": {"iterations": 500, "seconds": 7.0}},
+    "processor": {"1024": {"ours 16 threads": {"wall_s": 1.8}}},
+    "transfers": {"512 plain": {"wall_s": 0.004}},
+    "largest": {"6000": {"fits": True, "pool_bytes": 22 << 30, "forecast_bytes": 21 << 30, "wall_s": 1.0},
+                "6656": {"fits": False, "forecast_bytes": 27 << 30}},
+    "layers": {"conv1_2": {"layer": "conv1_2", "side": 512, "C": 64, "K": 64, "direct_flop": 2e10,
+                           "chosen float32": "winograd4", "winograd4 float32 forward": {"wall_s": 2e-3},
+                           "mec float32 forward": {"wall_s": 1e-3}}},
+}  # fmt: skip
+
+
+@pytest.mark.skipif(not SCRIPT.exists(), reason="the benchmarks are not in this tree")
+def test_the_report_says_what_is_required_and_what_was_chosen_wrongly(tmp_path):
+    (tmp_path / "gpu.json").write_text(json.dumps(INVENTED))
+    report = [sys.executable, str(SCRIPT.with_name("report.py")), str(tmp_path / "gpu.json")]
+    done = subprocess.run(report, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = " ".join(done.stdout.split())
+    for told in (
+        "PyTorch float32, 1024 px 0.6 required ≤ 1.0",
+        "PyTorch TF32, 1024 px 1 required ≤ 2.0",
+        "seconds 7 required ≤ 10",
+        "one evaluation, 1024 px 60 required ≥ 30",
+        "peak memory / PyTorch's, 1024 px 0.25 required ≤ 0.5",
+        "24 GiB, px 6e+03 required ≥ 6000",
+        "conv1_2 float32: winograd4 was chosen, mec takes 0.50 of its time",
+        "512 plain 4.00 ms",
+        "6000²: 22.00 GiB taken, 21.00 GiB forecast",
+    ):
+        assert told in lines, (told, done.stdout)
