@@ -526,7 +526,7 @@ def main():
     options.sizes = options.sizes or ([32] if options.rehearse else [256, 512, 1024, 2048, 4096])
     if options.rehearse:
         options.repeats = 3
-    wanted = options.sections.split(",")
+    wanted = list(dict.fromkeys(["machine", *options.sections.split(",")]))  # what machine it was is always written
     if unknown := set(wanted) - set(SECTIONS):
         parser.error(f"unknown section {', '.join(sorted(unknown))}: use {', '.join(SECTIONS)}")
     book = Book(options.out, options.minutes)

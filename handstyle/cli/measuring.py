@@ -111,17 +111,19 @@ def bench(
     plot : Path
         Draw the comparison into this new file.
     """
-    host = shape_of(network)
+    host = shape_of(replace(network, kernels="auto"))
     contestants = {f"{kernels}, CPU": host.with_kernels(kernels) for kernels in ("auto", "im2col", "reference")}
-    device = choose_backend("auto")
+    device = choose_backend(network.backend)
     if device.name == "cupy":
-        contestants[f"cuda, {device.device}"] = host.to(device).with_kernels("cuda")
+        there = host.to(device)
+        for kernels in ("cuda", "cuda-tf32"):
+            contestants[f"{kernels}, {device.device}"] = there.with_kernels(kernels)
     table = Table(title=f"one evaluation, {network.weights}: value and gradient")
     for heading in ("size", "by", "fastest", "median", "gradient differs by"):
         table.add_column(heading, justify="left" if heading == "by" else "right")
 
     def show(row: BenchRow) -> None:
-        cells = (f"{row.fastest:.3f} s", f"{row.median:.3f} s", f"{row.difference:.1e}")
+        cells = (f"{row.fastest:.4f} s", f"{row.median:.4f} s", f"{row.difference:.1e}")
         table.add_row(f"{row.size}²", row.what, *cells)
 
     rows = take_turns(contestants, sizes or (256, 512), rounds, show)

@@ -74,7 +74,12 @@ def bench(
             if network.engine.name != "reference" or size <= REFERENCE_SIDE:
                 sides[name] = _ours(network, p, targets)
         if importlib.util.find_spec("torch") is not None:
-            sides[f"PyTorch, {cpu_count()} threads"] = _pytorch(next(iter(networks.values())), p, targets)
+            first = next(iter(networks.values()))
+            sides[f"PyTorch, {cpu_count()} threads"] = _pytorch(first, p, targets)
+            on_gpu = any(_backend_of(network).name == "cupy" for network in networks.values())
+            if on_gpu and importlib.import_module("torch").cuda.is_available():
+                sides["PyTorch float32, GPU"] = _pytorch(first, p, targets, "cuda")
+                sides["PyTorch TF32, GPU"] = _pytorch(first, p, targets, "cuda", tf32=True)
         rows += _take_turns(size, sides, rounds)
         for row in rows[-len(sides) :]:
             if report is not None:
@@ -126,14 +131,16 @@ def _backend_of(network: Network) -> Backend:
     return choose_backend("numpy" if isinstance(weights, np.ndarray) else "cupy")
 
 
-def _pytorch(network: Network, p: Array, targets: dict[str, Moments]) -> Callable[[], Array]:
+def _pytorch(
+    network: Network, p: Array, targets: dict[str, Moments], device: str = "cpu", tf32: bool = False
+) -> Callable[[], Array]:
     torch: Any = importlib.import_module("torch")  # only to be compared with
 
     torch.set_num_threads(cpu_count())
     backend, dtype = _backend_of(network), torch.float32
 
     def tensor(a: Array) -> Any:
-        return torch.tensor(np.ascontiguousarray(backend.to_numpy(a)), dtype=dtype)
+        return torch.tensor(np.ascontiguousarray(backend.to_numpy(a)), dtype=dtype, device=device)
 
     layers = [
         (layer.name, tensor(layer.w.transpose(3, 2, 0, 1)), tensor(layer.b))
@@ -148,10 +155,11 @@ def _pytorch(network: Network, p: Array, targets: dict[str, Moments]) -> Callabl
     mean, std = (tensor(np.array(values)[:, None, None]) for values in (convention.mean, convention.std))
 
     def run() -> Array:
-        leaf = torch.tensor(p, dtype=dtype, requires_grad=True)
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
+        leaf = torch.tensor(p, dtype=dtype, device=device, requires_grad=True)
         x = leaf.permute(2, 0, 1)
         x = ((x.flip(0) if convention.order == "BGR" else x) * (convention.scale / 255) - mean) / std
-        x, value = x[None], torch.zeros(())
+        x, value = x[None], torch.zeros((), device=device)
         for name, w, b in layers:
             if w is not None:
                 x = torch.nn.functional.conv2d(x, w, b, padding=1)
@@ -164,7 +172,7 @@ def _pytorch(network: Network, p: Array, targets: dict[str, Moments]) -> Callabl
             if name == STYLE[-1]:
                 break
         value.backward()
-        gradient: Array = leaf.grad.numpy().astype(np.float64).ravel()
+        gradient: Array = leaf.grad.cpu().numpy().astype(np.float64).ravel()
         return gradient
 
     return run

@@ -1,12 +1,20 @@
 """The short benchmark measures what it says: every side finds the same gradient; no time is judged."""
 
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+from emulated import WHY_NOT, EmulatedDevice
 from PIL import Image
 
+from handstyle.cli import measuring
+from handstyle.cli.options import NetworkConfig
+from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.bench import BenchRow, bench, draw
+from handstyle.kernels.cuda_engine import CudaEngine
+from handstyle.network.sequence import ENGINES
 from handstyle.network.vgg import build_network, random_weights
 
 
@@ -40,3 +48,29 @@ def test_draws_and_does_not_overwrite(tmp_path: Path) -> None:
     with pytest.raises(HandstyleError, match="exists"):
         draw(rows, path)
     assert [file.name for file in tmp_path.iterdir()] == ["bench.png"]
+
+
+@pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+def test_a_gpu_is_measured_beside_the_processor(monkeypatch, capsys, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    pretended = Backend("cupy", np, "a pretended GPU")
+    monkeypatch.setattr(measuring, "choose_backend", lambda name: {"cupy": pretended}[name])
+    for name, precision in (("cuda", "float32"), ("cuda-tf32", "tf32")):
+        monkeypatch.setitem(ENGINES, name, partial(CudaEngine, EmulatedDevice(precision)))
+    asked = NetworkConfig(weights="random", backend="cupy", kernels="cuda-tf32")
+    assert measuring.bench(16, rounds=1, plot=tmp_path / "bench.png", network=asked) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "cuda, a pretended GPU" in told
+    assert "cuda-tf32, a pretended" in told  # the table breaks the line there
+    assert "reference, CPU" in told
+    assert (tmp_path / "bench.png").exists()
+
+
+def test_a_gpu_that_is_asked_for_and_not_there_is_no_processor() -> None:
+    try:
+        choose_backend("cupy")
+    except HandstyleError:
+        with pytest.raises(HandstyleError, match="backend cupy"):
+            measuring.bench(16, rounds=1, network=NetworkConfig(weights="random", backend="cupy"))
+    else:
+        pytest.skip("there is a GPU")
