@@ -92,7 +92,7 @@ def keras_theano(net, p, content, style):
 
 def gatys(net, p, content, style):
     f, c, s = (net(caffe(q), [*FIVE, "relu4_2"], kind="average") for q in (p, content, style))
-    loss = 1e-3 * 0.5 * (f["relu4_2"] - c["relu4_2"]).pow(2).mean()  # eq. 1 prints a sum: see its notes
+    loss = 5e-7 * 0.5 * (f["relu4_2"] - c["relu4_2"]).pow(2).sum()  # not the printed 1e-3: see its notes
     for tap in FIVE:
         n, m = f[tap].shape[0], f[tap].shape[1] * f[tap].shape[2]
         loss = loss + 1 / 5 * (gram(f[tap]) - gram(s[tap])).pow(2).sum() / (4 * n**2 * m**2)
