@@ -16,6 +16,32 @@ from handstyle.foundations.backend import Array
 from handstyle.kernels.toom_cook import transforms
 
 FOLDER = Path(__file__).parent / "cuda"
+# The ladders: each operation from its first kernel to the one in use. A rung is its name in the book and the kernel; the
+# last one of most is fused, which is to say done by another operation's kernel while the values are in registers.
+LADDERS = {
+    "Winograd, input": (
+        ("naive", "winograd_input_naive"),
+        ("coalesced", "winograd_input"),
+        ("tiled", "winograd_input_tiled"),
+        ("fused: a border is made, or a pool undone, while it reads", "winograd_input"),
+    ),
+    "Winograd, kernel": (("naive", "winograd_kernel_naive"), ("in registers", "winograd_kernel")),
+    "Winograd, output": (("naive", "winograd_output_naive"), ("fused: bias, bits, pool", "winograd_output")),
+    "lowering": (("naive", "im2col_naive"), ("coalesced", "im2col"), ("in width only", "mec")),
+    "bias, rectifier and bits": (
+        ("naive", "rectify_naive"),
+        ("coalesced, bits by vote", "epilogue"),
+        ("fused", "winograd_output"),
+    ),
+    "max pooling": (("naive", "max_pool_naive"), ("coalesced, two bits", "epilogue"), ("fused", "winograd_output")),
+    "its adjoint": (("naive", "max_unpool_naive"), ("gathered", "epilogue"), ("fused", "winograd_input")),
+    "the first layer": (("naive", "first_forward_naive"), ("tiled and fused", "first_forward")),
+    "the first layer's adjoint": (("naive", "first_backward_naive"), ("a product, gathered", "first_gather")),
+    "padding": (("naive", "pad_naive"), ("coalesced", "pad"), ("fused", "winograd_input")),
+    "padding's adjoint": (("naive", "fold_naive"), ("coalesced and fused", "fold")),
+    "total variation": (("naive", "variation_naive"), ("tiled; value, gradient and sum fused", "variation")),
+}
+
 KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(([^)]*)\)')
 
 
@@ -62,12 +88,16 @@ def source(file: str, dtype: DTypeLike = np.float32, tile: int = 4) -> str:
 
 def _winograd(tile: int) -> str:
     BT, G, AT = transforms(tile)
-    rows = ",\n".join("    {" + ", ".join(map(_literal, row)) + "}" for row in BT)
+
+    def constant(name: str, matrix: Array) -> str:
+        rows = ",\n".join("    {" + ", ".join(map(_literal, row)) + "}" for row in matrix)
+        return f"__constant__ REAL {name}[{matrix.shape[0]}][{matrix.shape[1]}] = {{\n{rows}}};"
+
     return "\n".join(
         [
             f"#define TILE {tile}",
             f"#define N {tile + 2}",
-            f"__constant__ REAL BT[N][N] = {{\n{rows}}};",
+            *map(constant, ("BT", "G", "AT"), (BT, G, AT)),
             _straight("input_1d", BT),
             _straight("kernel_1d", G),
             _straight("output_1d", AT),

@@ -11,7 +11,7 @@ from handstyle.foundations.backend import choose_backend, to_numpy
 from handstyle.kernels.cuda import COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F, CupyDevice, gemm_strided
 from handstyle.kernels.cuda_arguments import BORDERS, Finish, Source, words
 from handstyle.kernels.cuda_convolution import Convolver, pooled_finish
-from handstyle.kernels.cuda_source import files, signature
+from handstyle.kernels.cuda_source import LADDERS, files, signature
 from handstyle.kernels.toom_cook import transforms
 from handstyle.losses.total_variation import total_variation
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
@@ -75,6 +75,13 @@ def test_every_kernel_is_listed_with_its_parameters():
     assert signature("winograd_output") == ("const REAL*", "int", "int", "int", "Finish")
 
 
+def test_every_kernel_is_a_rung_of_a_ladder_and_every_ladder_begins_naively():
+    assert {kernel for rungs in LADDERS.values() for _, kernel in rungs} == set(files())
+    for rungs in LADDERS.values():
+        assert rungs[0][0] == "naive"
+        assert len(rungs) > 1
+
+
 @pytest.mark.parametrize("tile", [2, 4])
 @pytest.mark.parametrize("kernel", ["winograd_input_naive", "winograd_input", "winograd_input_tiled"])
 @DTYPES
@@ -102,12 +109,13 @@ def test_winograd_input_ladder(device, tile, kernel, dtype):
 
 
 @pytest.mark.parametrize("tile", [2, 4])
-def test_winograd_kernels_are_transformed_and_turned(device, tile):
+@pytest.mark.parametrize("kernel", ["winograd_kernel_naive", "winograd_kernel"])
+def test_winograd_kernels_are_transformed_and_turned(device, kernel, tile):
     w, n = draw(3, 3, 5, 7), tile + 2
     G = transforms(tile).G
     for adjoint in (0, 1):
         U = device.empty((n * n, 5, 7), "float64")
-        run(device, "winograd_kernel", 35, w, U, 5, 7, adjoint, tile=tile)
+        run(device, kernel, U.size if kernel.endswith("naive") else 35, w, U, 5, 7, adjoint, tile=tile)
         turned = w[::-1, ::-1] if adjoint else w
         close(U, np.einsum("ai,ijck,bj->abck", G, turned, G).reshape(n * n, 5, 7))
 
@@ -117,13 +125,17 @@ def test_winograd_output(device, tile):
     n, K, H, W = tile + 2, 33, 7, 9
     down, across = -(-H // tile), -(-W // tile)
     M, bias = draw(n * n, down * across, K), draw(K)
-    y = device.empty((H, W, K), "float64")
+    y, naive = device.empty((H, W, K), "float64"), device.empty((H, W, K), "float64")
+    size = down * across * tile * tile * K
+    run(device, "winograd_output_naive", size, M, naive, 0, down * across, across, H, W, K, tile=tile)
     finish = Finish(bias=bias, y=y, H=H, W=W, K=K)
     device.launch("winograd_output", (-(-down * across // 8), 2), (32, 8), M, 0, down * across, across, finish,
                   dtype="float64", tile=tile)  # fmt: skip
     AT = transforms(tile).AT
     tiles = np.einsum("ai,ijtk,bj->tabk", AT, M.reshape(n, n, -1, K), AT).reshape(down, across, tile, tile, K)
-    close(y, tiles.transpose(0, 2, 1, 3, 4).reshape(down * tile, across * tile, K)[:H, :W] + bias)
+    expected = tiles.transpose(0, 2, 1, 3, 4).reshape(down * tile, across * tile, K)[:H, :W]
+    close(naive, expected)
+    close(y, expected + bias)
 
 
 @pytest.mark.parametrize("padding", BORDERS)
@@ -176,6 +188,12 @@ def test_padding_and_its_adjoint(device, padding, shape):
     xpad, dx = device.empty(dxpad.shape, "float64"), device.empty(x.shape, "float64")
     run(device, "pad", xpad.size, Source.of(x, padding), xpad)
     np.testing.assert_array_equal(xpad, pad_forward(x, padding))
+    naive = device.empty(dxpad.shape, "float64")
+    run(device, "pad_naive", (shape[0] + 2) * (shape[1] + 2), Source.of(x, padding), naive)
+    np.testing.assert_array_equal(naive, xpad)
+    naive = device.empty(x.shape, "float64")
+    run(device, "fold_naive", shape[0] * shape[1], dxpad, naive, BORDERS[padding], *shape, 3)
+    np.testing.assert_allclose(naive, pad_backward(dxpad, padding), rtol=1e-14, atol=1e-14)
     Convolver(device, "float64").fold(dxpad, padding, Finish(y=dx, H=shape[0], W=shape[1], K=3))
     np.testing.assert_allclose(dx, pad_backward(dxpad, padding), rtol=1e-14, atol=1e-14)
 

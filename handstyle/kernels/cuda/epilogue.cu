@@ -39,7 +39,31 @@ extern "C" __global__ void fold(const REAL* dxpad, int border, Finish f) {
     finish<2>(v, top, left, k, f);
 }
 
-// (H, W, C) -> (H+2, W+2, C)
+// First rung of the adjoint of padding: one thread for each pixel walks over the channels, and nothing is fused.
+extern "C" __global__ void fold_naive(const REAL* dxpad, REAL* dx, int border, int H, int W, int C) {
+    size_t pixel = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (pixel >= (size_t)H * W) return;
+    int h = pixel / W, w = pixel % W;
+    for (int c = 0; c < C; c++) {
+        REAL sum = 0;
+        for (int a = 0; a < 9; a++) {
+            int i = a / 3 == 0 ? h : a / 3 == 1 ? -1 : H, j = a % 3 == 0 ? w : a % 3 == 1 ? -1 : W;
+            if (at_border(i, H, border) == h && at_border(j, W, border) == w)
+                sum += dxpad[((size_t)(i + 1) * (W + 2) + j + 1) * C + c];
+        }
+        dx[pixel * C + c] = sum;
+    }
+}
+
+// First rung of padding: one thread for each pixel walks over the channels; neighbours write far apart.
+extern "C" __global__ void pad_naive(Source s, REAL* xpad) {
+    size_t pixel = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (pixel >= (size_t)(s.H + 2) * (s.W + 2)) return;
+    int h = (int)(pixel / (s.W + 2)) - 1, w = (int)(pixel % (s.W + 2)) - 1;
+    for (int c = 0; c < s.C; c++) xpad[pixel * s.C + c] = read(s, h, w, c);
+}
+
+// Second rung: neighbouring threads have neighbouring channels. (H, W, C) -> (H+2, W+2, C)
 extern "C" __global__ void pad(Source s, REAL* xpad) {
     size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (at >= (size_t)(s.H + 2) * (s.W + 2) * s.C) return;

@@ -1,9 +1,20 @@
 // Winograd's convolution F(TILE x TILE, 3 x 3): transform the input tiles, multiply, transform back. The one-dimensional
-// transforms input_1d, kernel_1d, output_1d and the matrix BT are generated from the interpolation points; N = TILE + 2.
+// transforms input_1d, kernel_1d, output_1d and the matrices BT, G, AT are generated from the interpolation points; N = TILE + 2.
 // Tiles lie in rows of `across`; a launch works on whole rows of tiles, `tiles` in all, the first being `first`.
 // A block has 32 channels in x and tiles in y, so that what neighbouring threads read and write lies together.
 #include "source.cuh"
 #include "finish.cuh"
+
+// First rung: one thread for each value of U, which reads all nine weights.
+extern "C" __global__ void winograd_kernel_naive(const REAL* w, REAL* U, int C, int K, int adjoint) {
+    size_t size = (size_t)C * K, at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (at >= N * N * size) return;
+    int element = at / size;
+    REAL sum = 0;
+    for (int tap = 0; tap < 9; tap++)
+        sum += G[element / N][tap / 3] * G[element % N][tap % 3] * w[(adjoint ? 8 - tap : tap) * size + at % size];
+    U[at] = sum;
+}
 
 // (3, 3, C, K) -> (N*N, C, K), of the kernel turned by half a turn for the adjoint.
 extern "C" __global__ void winograd_kernel(const REAL* w, REAL* U, int C, int K, int adjoint) {
@@ -99,6 +110,21 @@ extern "C" __global__ void winograd_input_tiled(Source s, REAL* V, int first, in
     for (int i = 0; i < N; i++)
         for (int j = 0; j < N; j++) d[i][j] = patch[i][threadIdx.y * TILE + j][threadIdx.x];
     store_transformed(d, V, row * across + column, tiles, c, s.C);
+}
+
+// First rung: one thread for each output, which reads all N*N products of its tile; bias and rectifier come later.
+extern "C" __global__ void winograd_output_naive(
+    const REAL* M, REAL* y, int first, int tiles, int across, int H, int W, int K) {
+    size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (at >= (size_t)tiles * TILE * TILE * K) return;
+    int k = at % K, within = at / K % (TILE * TILE), tile = at / K / (TILE * TILE);
+    int h = (first + tile) / across * TILE + within / TILE, w = (first + tile) % across * TILE + within % TILE;
+    if (h >= H || w >= W) return;
+    REAL sum = 0;
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++)
+            sum += AT[within / TILE][i] * AT[within % TILE][j] * M[((size_t)(i * N + j) * tiles + tile) * K + k];
+    y[((size_t)h * W + w) * K + k] = sum;
 }
 
 // (N*N, tiles, K) -> M x M outputs a tile, and whatever `finish` does to them.
