@@ -16,8 +16,8 @@ from handstyle.foundations.backend import Array
 from handstyle.kernels.toom_cook import transforms
 
 FOLDER = Path(__file__).parent / "cuda"
-# The ladders: each operation from its first kernel to the one in use. A rung is its name in the book and the kernel; the
-# last one of most is fused, which is to say done by another operation's kernel while the values are in registers.
+# The ladders: each operation from its first kernel to the one in use. A rung is what the book calls it and a kernel;
+# the last one of most is fused, which is to say done by another operation's kernel while the values are in registers.
 LADDERS = {
     "Winograd, input": (
         ("naive", "winograd_input_naive"),
