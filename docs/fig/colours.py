@@ -1,4 +1,4 @@
-"""One run, and what can be done about its colours."""
+"""What can be done about the colours of a run, before it and after it."""
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -10,19 +10,23 @@ from handstyle.painting.config import StyleConfig
 
 CHOICES = {
     "none": {},
-    "luminance, YUV": {"color": "luminance"},
-    "luminance after, Lab": {"color": "luminance-after", "color_space": "lab"},
-    "match, symmetric": {"color": "match"},
+    "luminance, yuv": {"color": "luminance"},
+    "luminance, lab": {"color": "luminance", "color_space": "lab"},
+    "luminance, luv": {"color": "luminance", "color_space": "luv"},
+    "match, cholesky": {"color": "match", "color_match": "cholesky"},
+    "match, pca": {"color": "match", "color_match": "pca"},
+    "match, symmetric": {"color": "match", "color_match": "symmetric"},
     "histogram": {"color": "histogram"},
+    "match-after": {"color": "match-after"},
 }
 
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, iterations = (128, 40) if quick else (384, 300)
+    width, iterations = (160, 25) if quick else (384, 300)
     photo, art = photograph(width * 3 // 4, width), painting(width, width)
     net = network("float32")
-    figure, axes = plt.subplots(2, 4, figsize=(11, 4.9), layout="constrained")
+    figure, axes = plt.subplots(3, 4, figsize=(11, 7.2), layout="constrained")
     panels = axes.ravel()
     show(panels[0], photo, "the photograph")
     show(panels[1], art, "the painting")

@@ -10,38 +10,41 @@ from fig.common import command, network, painting, photograph, save, show
 from handstyle.painting.calibration import suit
 from handstyle.painting.presets import PRESETS, adapt
 
-DIVERGES = "keras-io"  # plain descent has a rate for the published network, at which it diverges on a narrower one
+RATED = "keras-io"  # plain descent: its one rate is for a picture of 400 px, whose pixels pull less than fewer would
 
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, iterations = (96, 40) if quick else (384, 300)
-    photo, art = photograph(width * 3 // 4, width), painting(width, width)
+    width, iterations = (160, 50) if quick else (384, 300)
+    height = width * 3 // 4
+    photo, art = photograph(height, width), painting(width, width)
     net = network("float32")
-    names = [name for name in PRESETS if name != DIVERGES]
-    figure, axes = plt.subplots(4, 5, figsize=(11, 7.2), layout="constrained")
+    figure, axes = plt.subplots(3, 7, figsize=(11, 4.6), layout="constrained")
     panels = axes.ravel()
     show(panels[0], photo, "the photograph")
     show(panels[1], art, "the painting")
-    for panel, name in zip(panels[2:], names, strict=True):
-        chosen = PRESETS[name].config
-        if any(tap not in net.names for tap in chosen.content_layers):
-            chosen = replace(chosen, content_layers=("relu4_2",))  # the small network ends at conv5_1
-            name += " *"
-        if chosen.optimizer == "lbfgs-fixed" and "lbfgs" in PRESETS[name.removesuffix(" *")].optimisers:
-            chosen = replace(chosen, optimizer="lbfgs")  # fixed steps may diverge on so small a picture
+    for panel, (name, chosen) in zip(panels[2:], PRESETS.items(), strict=True):
+        config, shown = chosen.config, name
+        if any(tap not in net.names for tap in config.content_layers):
+            config, shown = (
+                replace(config, content_layers=("relu4_2",)),
+                name + " *",
+            )  # the small network ends at conv5_1
+        if name == RATED:
+            config = replace(config, rate=config.rate * height * width / (400 * 533))
         config = replace(
-            chosen,
+            config,
             size=width,
-            size_rule="square" if chosen.size_rule == "square" else "long",
-            smallest=width // 2 if chosen.smallest else 0,
-            iterations=iterations,
+            size_rule="square" if config.size_rule == "square" else "long",
+            smallest=width // 2 if config.smallest else 0,
+            iterations=iterations if config.smallest or config.init == "content" else 2 * iterations,
             iterations_by_scale=(),
             evaluations=0,
         )
-        ready, _ = suit(adapt(net, PRESETS[name.removesuffix(" *")]), PRESETS[name.removesuffix(" *")].features)
+        ready, _ = suit(adapt(net, chosen), chosen.features)
         result = handstyle.stylize(photo, art, network=ready, config=config)
-        show(panel, np.asarray(result.array), name)
+        show(panel, np.asarray(result.array))
+        panel.set_title(shown, fontsize=8)
     save(figure, out)
 
 

@@ -78,7 +78,7 @@ def reconstruct(
     output: Output,
     size: int = 256,
     iterations: int = 200,
-    tv_weight: float = 1e-6,
+    tv_weight: float = 1e-4,
     seed: int = 0,
     network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
     run: Annotated[RunConfig, Flat] = RunConfig(),
@@ -100,7 +100,7 @@ def reconstruct(
     iterations : int
         Of L-BFGS.
     tv_weight : float
-        A little smoothness, which says nothing of its own.
+        A little smoothness, for what the layer does not see: without it the noise of the start stays.
     seed : int
         Of the noise.
     """

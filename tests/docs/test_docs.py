@@ -22,7 +22,8 @@ ANATOMY = (
 PAGES = {chapter.page: (DOCS / f"{chapter.page}.md").read_text(encoding="utf-8") for chapter in CHAPTERS}
 WRITTEN = {page: text for page, text in PAGES.items() if "Not yet written" not in text}
 BY_PAGE = {chapter.page: chapter for chapter in CHAPTERS}
-PROSE = "\n".join(PAGES.values())
+IN_USE = (DOCS / "painting" / "controls.md").read_text(encoding="utf-8")  # no chapter: for those who paint
+PROSE = "\n".join([*PAGES.values(), IN_USE])
 
 
 def test_the_index_lists_the_chapters_in_order():

@@ -1,0 +1,32 @@
+"""The size of the strokes: the painting's size, and one scale against a pyramid."""
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+import handstyle
+from fig.common import command, network, painting, photograph, save, show
+from handstyle.painting.config import StyleConfig
+
+
+def main(out, quick=True):
+    """Draw the figure to `out`."""
+    width, n = (192, 30) if quick else (512, 200)
+    photo, art = photograph(width * 3 // 4, width), painting(2 * width, 2 * width)
+    net = network("float32")
+    choices = {
+        "--style-scale 0.5": {"smallest": width // 2, "style_scale": 0.5},
+        "--style-scale 1": {"smallest": width // 2},
+        "--style-scale 2": {"smallest": width // 2, "style_scale": 2.0},
+        "one scale": {"iterations": n + n // 4},
+        f"--smallest {width // 2}": {"smallest": width // 2},
+        f"--smallest {width // 4}\n--scale-factor 1.4142": {"smallest": width // 4, "scale_factor": 2**0.5},
+    }
+    figure, axes = plt.subplots(2, 3, figsize=(11, 5.8), layout="constrained")
+    for panel, (name, choice) in zip(axes.ravel(), choices.items(), strict=True):
+        config = StyleConfig(**{"size": width, "iterations": n, **choice})
+        show(panel, np.asarray(handstyle.stylize(photo, art, network=net, config=config).array), name)
+    save(figure, out)
+
+
+if __name__ == "__main__":
+    command(main)

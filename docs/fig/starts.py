@@ -1,0 +1,33 @@
+"""The same objective from five starts, after as many iterations."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from matplotlib import pyplot as plt
+from PIL import Image
+
+import handstyle
+from fig.common import command, network, painting, photograph, save, show
+from handstyle.painting.config import StyleConfig
+
+
+def main(out, quick=True):
+    """Draw the figure to `out`."""
+    width, iterations = (160, 60) if quick else (384, 400)
+    photo, art = photograph(width * 3 // 4, width), painting(width, width)
+    net = network("float32")
+    figure, axes = plt.subplots(1, 5, figsize=(11, 2.1), layout="constrained")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "start.png"
+        Image.fromarray(art[: len(photo)].astype(np.uint8)).save(file)
+        for panel, init in zip(axes, ("content", "grey", "noise", "style-stats", str(file)), strict=True):
+            config = StyleConfig(size=width, iterations=iterations, init=init)
+            result = handstyle.stylize(photo, art, network=net, config=config)
+            name = "a file: the painting" if init == str(file) else init
+            show(panel, np.asarray(result.array), f"{name}\nloss {result.trace[-1].value:.3g}")
+    save(figure, out)
+
+
+if __name__ == "__main__":
+    command(main)
