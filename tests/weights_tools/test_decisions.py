@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from published_formats import slim, write_keras_h5, write_matconvnet, write_npz, write_torch
 
+import handstyle.kernels  # noqa: F401  the fast engines register themselves
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.image import CAFFE, TORCHVISION
-from handstyle.network.vgg import Weights
+from handstyle.foundations.image import CAFFE, TORCHVISION, preprocess_forward
+from handstyle.network.vgg import Weights, build_network
 from weights_tools.convention import bias_share, decide
 from weights_tools.fingerprint import deviation, fingerprint, picture
 from weights_tools.known import KNOWN, tolerance
@@ -225,6 +226,29 @@ def real(vgg19_weights):
 @pytest.mark.weights
 def test_the_real_network_passes_every_check(real):
     assert all(check.passed for check in verify_weights(real))
+
+
+# Of scikit-image's astronaut at 224², by another program than this one: fraction of zeros, mean, maximum.
+ASTRONAUT = {
+    "relu1_1": (0.47, 26, 764),
+    "relu2_1": (0.37, 156, 4879),
+    "relu3_1": (0.53, 177, 7074),
+    "relu4_1": (0.50, 681, 21704),
+    "relu4_2": (0.62, 482, 22016),
+    "relu5_1": (0.77, 71, 4222),
+}
+
+
+@pytest.mark.weights
+def test_the_real_network_answers_a_photograph_as_it_does_elsewhere(real):
+    data, transform = pytest.importorskip("skimage.data"), pytest.importorskip("skimage.transform")
+    p = 255 * transform.resize(data.astronaut(), (224, 224), anti_aliasing=True)
+    network = build_network(real).with_kernels("auto")
+    features, _ = network.forward(preprocess_forward(p.astype(np.float32), CAFFE), list(ASTRONAUT))
+    for name, (zeros, mean, maximum) in ASTRONAUT.items():
+        assert np.mean(features[name] == 0) == pytest.approx(zeros, abs=0.0051), name
+        assert features[name].mean() == pytest.approx(mean, abs=0.51), name
+        assert features[name].max() == pytest.approx(maximum, rel=1e-3), name
 
 
 @pytest.mark.weights
