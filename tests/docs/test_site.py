@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import pytest
 from browser import Browser, find_chromium
+from chapters import CHAPTERS
 from conftest_docs import DOCS
 
 SITE = DOCS / "_build" / "html"
@@ -120,6 +121,14 @@ def test_print_is_dark_on_white(browser):
     browser.run("dispatchEvent(new Event('afterprint'))")
     assert browser.run("document.documentElement.dataset.theme") == "dark"
     browser.call("Emulation.setEmulatedMedia", features=[])
+
+
+def test_the_contents_say_which_chapters_are_not_written(browser):
+    unwritten = [c for c in CHAPTERS if "Not yet written" in (DOCS / f"{c.page}.md").read_text(encoding="utf-8")]
+    browser.open(address("index"))
+    lines = browser.run("[...document.querySelectorAll('li > p.unwritten')].map(p => p.innerText)")
+    assert len(lines) == len(unwritten) > 0
+    assert all(line.startswith("Not yet written. It will show ") for line in lines)
 
 
 def test_solutions_are_folded(browser):
