@@ -184,15 +184,24 @@ def _say(*lines: str) -> None:
 
 
 def _entry(name: str, *lines: str) -> None:
-    width = max(map(len, registry.ENTRIES))
-    _say(*(f"\n{name:<{width}}  {line}" if name else f"{'':{width}}  {line}" for line in lines))
+    if name:
+        _say("")
+    width = max(map(len, registry.ENTRIES)) + 2
+    for line in lines:
+        _row(name, line, width)
+        name = ""
 
 
 def _rows(rows: list[tuple[str, str]]) -> None:
-    # In a terminal, what is long goes on below itself; in a file or a pipe, a row is a line.
     width = max(len(key) for key, _ in rows) + 2
     for key, value in rows:
-        line = f"{key:<{width}}{value}"
-        if out.is_terminal and out.width > 2 * width:
-            line = textwrap.fill(line, out.width, subsequent_indent=" " * width, break_on_hyphens=False)
-        _say(line)
+        _row(key, value, width)
+
+
+def _row(key: str, value: str, width: int) -> None:
+    # In a terminal, what is long goes on below itself; in a file or a pipe, a row is a line.
+    line = f"{key:<{width}}{value}"
+    if out.is_terminal and out.width > 2 * width and " " in value:
+        indent = " " * width
+        line = textwrap.fill(line, out.width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+    _say(line)

@@ -93,10 +93,10 @@ def test_without_a_file_the_network_that_ships_is_meant(capsys):
 
 
 def test_in_a_terminal_what_is_long_goes_on_below_itself(capsys, monkeypatch):
-    monkeypatch.setattr("weights_tools.commands.out", Console(force_terminal=True, width=60))
+    monkeypatch.setattr("weights_tools.commands.out", Console(force_terminal=True, width=80))
     run("card")
     said = capsys.readouterr().out.splitlines()
-    assert max(map(len, said)) <= 60
+    assert max(map(len, said)) <= 80
     assert any(line.startswith(" " * len("source_sha256  ")) for line in said)
 
 
