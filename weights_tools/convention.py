@@ -22,6 +22,10 @@ from weights_tools.readers.reading import Reading
 # responses near 1, about 0.05 is expected; that network was not at hand. Between the two bounds, the user is asked.
 CAFFE_BELOW = 0.007
 TORCHVISION_ABOVE = 0.02
+# Both are of networks as they were trained. What was pruned and refitted has larger biases, that stand for the channels
+# left out: 0.14 in the network that ships, which takes 0 to 255. So large biases tell nothing of a network of other
+# widths.
+WIDTHS = (64, 128, 256, 512, 512)
 
 
 class Decision(NamedTuple):
@@ -104,7 +108,10 @@ def decide(reading: Reading, convention: str | None = None) -> Decision:
         return Decision(Weights(weights.architecture, known.convention, weights.layers, provenance), findings)
     findings.append("not one of the networks that are recognised")
     if convention is None:
-        convention = _by_biases(weights, findings)
+        convention, told = by_biases(weights)
+        if convention is None:
+            raise HandstyleError(f"{told}: give --convention")
+        findings.append(told)
     else:
         findings.append(f"convention {convention}, as asked")
     order = CONVENTIONS[convention].order
@@ -119,16 +126,30 @@ def decide(reading: Reading, convention: str | None = None) -> Decision:
     return Decision(Weights(weights.architecture, convention, weights.layers, provenance), findings)
 
 
-def _by_biases(weights: Weights, findings: list[str]) -> str:
+def by_biases(weights: Weights) -> tuple[str | None, str]:
+    """Tell a network's convention by how much its biases weigh.
+
+    Parameters
+    ----------
+    weights : Weights
+        Any; the convention it claims is not looked at.
+
+    Returns
+    -------
+    convention : str or None
+        None where the biases do not tell.
+    found : str
+        What was found.
+    """
     share = bias_share(weights)
     if share is None:
-        raise HandstyleError("blocks 3 and 4 have no biases to tell its convention by: give --convention")
+        return None, "blocks 3 and 4 have no biases to tell its convention by"
+    found = f"biases weigh {share:.2g} in blocks 3 and 4"
     if share < CAFFE_BELOW:
-        findings.append(f"biases weigh {share:.2g} in blocks 3 and 4, so it was trained on 0 to 255: convention caffe")
-        return "caffe"
-    if share > TORCHVISION_ABOVE:
-        findings.append(f"biases weigh {share:.2g} in blocks 3 and 4, so it was trained on unit variance: torchvision")
-        return "torchvision"
-    raise HandstyleError(
-        f"biases weigh {share:.2g} in blocks 3 and 4, between {CAFFE_BELOW} and {TORCHVISION_ABOVE}: give --convention"
-    )
+        return "caffe", f"{found}, as in caffe, where pictures are from 0 to 255"
+    widths = tuple(w.shape[3] for name, (w, _) in weights.layers.items() if name.endswith("_1"))
+    if share <= TORCHVISION_ABOVE:
+        return None, f"{found}, between {CAFFE_BELOW} and {TORCHVISION_ABOVE}"
+    if widths != WIDTHS[: len(widths)]:
+        return None, f"{found}, which tells nothing where the widths are not VGG's own, since pruning enlarges biases"
+    return "torchvision", f"{found}, as in torchvision, where pictures are of unit variance"

@@ -14,7 +14,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, Convention
 from handstyle.network.vgg import Weights, check_layers, convolution_names
 from handstyle.network.weights import FORMAT, read_weights
-from weights_tools.convention import CAFFE_BELOW, TORCHVISION_ABOVE, bias_share, decide
+from weights_tools.convention import by_biases, decide
 from weights_tools.diagnose import first_misfed, first_turned
 from weights_tools.fingerprint import Fingerprint, departure, deviation, fingerprint, stored_fingerprint
 from weights_tools.identity import identity
@@ -182,14 +182,11 @@ def _convention(
             return Check("convention", True, f"{name}; conv1_1 answers as when the file was written")
         if fed is None and (misfed := first_misfed(weights, own["relu1_1"], OWN_TOLERANCE)):
             return Check("convention", False, misfed)
-    share = bias_share(weights)
-    if share is None or CAFFE_BELOW <= share <= TORCHVISION_ABOVE:
-        return Check("convention", None, f"{name}; the biases do not tell")
-    right = "caffe" if share < CAFFE_BELOW else "torchvision"
+    told_by, told = by_biases(weights)
     # Evidence, but no proof: a network trained otherwise may have other biases. So it does not fail.
-    but = "" if name == right else "BUT "
-    passed = True if name == right else None
-    return Check("convention", passed, f"{name}; {but}biases weigh {share:.2g} in blocks 3 and 4, as in {right}")
+    if told_by is None or told_by == name:
+        return Check("convention", True if told_by else None, f"{name}; {told}")
+    return Check("convention", None, f"{name}; BUT {told}")
 
 
 def _fingerprint(

@@ -10,12 +10,14 @@ import handstyle.kernels  # noqa: F401  the fast engines register themselves
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CAFFE, TORCHVISION, preprocess_forward
 from handstyle.network.vgg import Weights, build_network
-from weights_tools.convention import bias_share, decide
+from handstyle.network.weights import read_weights
+from weights_tools.convention import TORCHVISION_ABOVE, WIDTHS, bias_share, decide
 from weights_tools.fingerprint import deviation, fingerprint, picture
 from weights_tools.known import KNOWN, tolerance
 from weights_tools.landmarks import ORIENTATIONS, recognise, turned
 from weights_tools.normalise import normalise
 from weights_tools.readers import Reading, read_any
+from weights_tools.registry import EMBEDDED_FILE
 from weights_tools.verify import verify, verify_weights
 
 PICTURE_SUM, PICTURE_MOMENT = 3253875, 407385923
@@ -128,12 +130,21 @@ def test_a_format_in_rgb_is_brought_to_bgr(write, tmp_path):
 
 
 def test_an_unknown_network_is_told_by_the_weight_of_its_biases():
-    for bias, expected in ((1e-4, "caffe"), (1.0, "torchvision")):
-        weights = slim()
+    for bias, widths, expected in ((1e-4, (4, 5, 6, 7, 7), "caffe"), (1.0, WIDTHS, "torchvision")):
+        weights = slim("vgg16", widths)
         layers = {name: (w, bias * b) for name, (w, b) in weights.layers.items()}
-        decided, findings = decide(Reading("a test", "vgg19", layers))
+        decided, findings = decide(Reading("a test", "vgg16", layers))
         assert decided.convention == expected
         assert any("biases weigh" in finding for finding in findings)
+
+
+def test_large_biases_tell_nothing_of_a_network_of_other_widths():
+    shipped = read_weights(EMBEDDED_FILE)  # of Caffe's convention, with biases as large as torchvision's
+    assert bias_share(shipped) > TORCHVISION_ABOVE
+    reading = Reading("a test", "vgg19", shipped.layers)
+    with pytest.raises(HandstyleError, match=r"widths are not VGG's own.*--convention"):
+        decide(reading)
+    assert decide(reading, "caffe").weights.convention == "caffe"
 
 
 def with_biases(factor):
@@ -186,10 +197,20 @@ def test_an_unknown_network_passes_and_says_that_it_is_unknown():
 
 
 def test_biases_of_another_size_are_evidence_and_no_verdict():
-    checks = {check.name: check for check in verify_weights(slim())}  # says caffe, has biases near 1
-    assert checks["convention"].passed is None
-    assert "BUT biases weigh" in checks["convention"].found
-    assert {c.name: c.passed for c in verify_weights(replace(slim(), convention="torchvision"))}["convention"] is True
+    weights = slim()
+    layers = {name: (w, np.float32(1e-4) * b) for name, (w, b) in weights.layers.items()}
+
+    def check(convention, layers):
+        checks = verify_weights(replace(weights, convention=convention, layers=layers))
+        return next(check for check in checks if check.name == "convention")
+
+    assert check("caffe", layers).passed is True
+    wrong = check("torchvision", layers)
+    assert wrong.passed is None
+    assert "BUT biases weigh" in wrong.found
+    pruned = check("caffe", weights.layers)  # large biases, and the widths of no VGG
+    assert pruned.passed is None
+    assert "tells nothing" in pruned.found
 
 
 def test_structure_is_checked_first():
