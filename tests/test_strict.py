@@ -10,6 +10,7 @@ from handstyle.foundations.backend import Array, Backend, choose_backend, namesp
 from handstyle.losses.style import moments_forward
 from handstyle.network import convolution, pooling, relu, sequence
 from handstyle.network.vgg import Weights, build_network
+from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.objective import ContentTerm, Objective, StyleTerm, TotalVariationTerm
 
 HOST = np.ones((2, 3))
@@ -92,10 +93,43 @@ def test_objective_equals_numpys(dtype: str, tiny_weights: Weights) -> None:
     expected, expected_gradient = evaluate(tiny_weights, choose_backend("numpy"), dtype)
     assert value == expected
     np.testing.assert_array_equal(gradient, expected_gradient)
-    # The picture comes in once and the gradient goes out once. Each term reads its value: two for the differences down
-    # and across, two for content and for each Gram matrix with its scale, one for the mask's sum; and one tells whether
-    # the gradient is finite. None depends on the size of the picture.
-    assert crossings == Traffic(up=1, down=1, values=10)
+    # The picture comes in once and the gradient goes out once, and before it all values in one piece. Read alone: the
+    # mask's sum and, the first time, what three losses are relative to. None depends on the size of the picture.
+    assert crossings == Traffic(up=1, down=2, values=4)
+
+
+def test_an_evaluation_without_masks_waits_once(tiny_weights: Weights) -> None:
+    backend, rng = strict_backend(), np.random.default_rng(0)
+    network = build_network(tiny_weights).astype("float32").to(backend)
+    features, _ = network.forward(backend.asarray(rng.uniform(-9, 9, (16, 12, 3)), dtype="float32"), ["relu2_2"])
+    terms = [
+        ContentTerm("relu2_2", features["relu2_2"]),
+        StyleTerm("relu2_2", moments_forward(features["relu2_2"])),
+        TotalVariationTerm(1e-3),
+    ]
+    objective = Objective(network, terms, (16, 12, 3), backend)
+    v = backend.asarray(rng.uniform(0, 255, 16 * 12 * 3), dtype="float32")
+    for evaluation in range(2):
+        TRAFFIC.reset()
+        value, _ = objective.on_device()(v)
+        assert isinstance(value, float)
+        assert all(isinstance(term, float) for term in objective.ledger.values())
+        # The first time, what the two relative losses are relative to.
+        assert Traffic(up=0, down=1, values=2 if evaluation == 0 else 0) == TRAFFIC
+
+
+def test_lbfgs_waits_twice_an_evaluation(tiny_weights: Weights) -> None:
+    """Once for the objective's values, once for the table of its own dot products: neither grows with the memory."""
+    backend, rng = strict_backend(), np.random.default_rng(0)
+    network = build_network(tiny_weights).astype("float32").to(backend)
+    objective = Objective(network, [TotalVariationTerm(1e-3)], (16, 12, 3), backend)
+    v = backend.asarray(rng.uniform(0, 255, 16 * 12 * 3), dtype="float32")
+    waits = []
+    for memory in (3, 10):
+        TRAFFIC.reset()
+        outcome = minimize_lbfgs(objective.on_device(), v, 12, memory)
+        waits.append((TRAFFIC.down + TRAFFIC.values) / outcome.evaluations)
+    assert waits == [2.0, 2.0]
 
 
 @pytest.mark.parametrize(

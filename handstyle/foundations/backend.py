@@ -7,6 +7,9 @@ This file and ``kernels/cuda.py`` are the only ones that import CuPy.
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
@@ -176,6 +179,24 @@ class Backend:
             pool = self.xp.get_default_memory_pool()
             return int(self.xp.cuda.runtime.memGetInfo()[0]) + int(pool.free_bytes())
         return available_memory()
+
+
+_UNREAD: ContextVar[bool] = ContextVar("_UNREAD", default=False)
+
+
+@contextmanager
+def values_unread() -> Iterator[None]:
+    """Within, `scalar` leaves a number on its device: to read it is to wait for everything asked for before."""
+    token = _UNREAD.set(True)
+    try:
+        yield
+    finally:
+        _UNREAD.reset(token)
+
+
+def scalar(x: Array) -> float:
+    """Return an array of no axes as a number; see `values_unread` for when it stays an array."""
+    return x if _UNREAD.get() and namespace(x) is not np else float(x)  # type: ignore[return-value]
 
 
 def to_numpy(x: Any) -> Array:

@@ -6,7 +6,7 @@ the picture as it is written in ``losses/total_variation.py``; as a kernel it is
 
 import numpy as np
 
-from handstyle.foundations.backend import Array
+from handstyle.foundations.backend import Array, scalar
 from handstyle.kernels.cuda import Device
 
 BLOCK = (32, 8)  # values along a row, rows; see variation.cu
@@ -42,4 +42,4 @@ def total_variation(device: Device, p: Array) -> tuple[float, Array]:  # (H, W, 
     dp, energy = device.empty(p.shape, p.dtype), device.empty(grid[::-1], np.float64)
     n = max((H - 1) * W * C + H * (W - 1) * C, 1)
     device.launch("variation", grid, BLOCK, p, dp, energy, H, W, C, p.dtype.type(2 / n), dtype=p.dtype)
-    return float(energy.sum()) / n, dp
+    return scalar(energy.sum()) / n, dp

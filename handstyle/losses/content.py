@@ -1,6 +1,6 @@
 """Content: the squared distance between features of two pictures at one layer."""
 
-from handstyle.foundations.backend import Array, namespace
+from handstyle.foundations.backend import Array, namespace, scalar
 from handstyle.foundations.errors import HandstyleError
 
 
@@ -40,7 +40,7 @@ def content_loss(  # (h, w, C), (h, w, C) -> value, (h, w, C)
     scale = relative_scale(target, weight) if scale is None else float(scale)
     difference = f - target
     weighted = difference if weight is None else weight.astype(f.dtype, copy=False) * difference
-    value = scale * float((difference * weighted).sum(dtype=xp.float64))
+    value = scale * scalar((difference * weighted).sum(dtype=xp.float64))
     return value, 2 * scale * weighted
 
 

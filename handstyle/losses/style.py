@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from handstyle.foundations.backend import Array, namespace
+from handstyle.foundations.backend import Array, namespace, scalar
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.threads import default_team
 from handstyle.foundations.workspace import default_arena
@@ -180,11 +180,17 @@ def style_loss(  # Moments, Moments -> value, Moments (gradients)
         raise HandstyleError("style: no pixel counts at this layer: the region's mask is empty, or too small for it")
     A = target.outer / target.count
     if scale is None:
-        energy = float((A * A).sum())
-        if energy == 0:
-            raise HandstyleError("style: the target's features are zero everywhere: choose another layer or picture")
-        scale = 1 / energy
+        scale = style_scale(target)
     difference = moments.outer / moments.count - A
-    value = scale * float((difference * difference).sum())  # book: style-loss
+    value = scale * scalar((difference * difference).sum())  # book: style-loss
     douter = (2 * scale / moments.count) * difference  # book: style-loss-gradient
     return value, Moments(0.0, xp.zeros_like(moments.sums), douter)
+
+
+def style_scale(target: Moments) -> float:
+    """Return the scale that turns a squared error of a mean Gram matrix into a relative one, ``1 / ‖A‖²``."""
+    A = target.outer / target.count
+    energy = float((A * A).sum())
+    if energy == 0:
+        raise HandstyleError("style: the target's features are zero everywhere: choose another layer or picture")
+    return 1 / energy

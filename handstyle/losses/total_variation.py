@@ -1,6 +1,6 @@
 """Total variation: how much neighbouring pixels differ, and a gradient that smooths them."""
 
-from handstyle.foundations.backend import Array, namespace
+from handstyle.foundations.backend import Array, namespace, scalar
 
 
 def total_variation(p: Array) -> tuple[float, Array]:  # (H, W, C) -> value, (H, W, C)
@@ -29,7 +29,7 @@ def total_variation(p: Array) -> tuple[float, Array]:  # (H, W, C) -> value, (H,
     xp = namespace(p)
     down, across = p[1:] - p[:-1], p[:, 1:] - p[:, :-1]
     n = max(down.size + across.size, 1)
-    value = (float((down * down).sum(dtype=xp.float64)) + float((across * across).sum(dtype=xp.float64))) / n
+    value = scalar((down * down).sum(dtype=xp.float64) + (across * across).sum(dtype=xp.float64)) / n
     # The adjoint of a difference: what was added to one neighbour's account was taken from the other's.
     dp = xp.zeros_like(p)
     dp[1:] += down

@@ -8,17 +8,18 @@ returns a value and a gradient at them, a term of the picture does the same with
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
 
-from handstyle.foundations.backend import Array, Backend, namespace
+from handstyle.foundations.backend import Array, Backend, namespace, to_numpy, values_unread
 from handstyle.foundations.crossing import Crossing
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_backward, preprocess_forward
-from handstyle.losses.content import content_loss
-from handstyle.losses.style import Moments, moments_backward, moments_forward, style_loss
+from handstyle.losses.content import content_loss, relative_scale
+from handstyle.losses.style import Moments, moments_backward, moments_forward, style_loss, style_scale
 from handstyle.losses.total_variation import total_variation
 from handstyle.network.vgg import Network
 
@@ -58,7 +59,11 @@ class ContentTerm:
 
     def __call__(self, f: Array) -> tuple[float, Array]:  # (h, w, C) -> value, (h, w, C)
         """Return the unweighted value and gradient."""
-        return content_loss(f, self.target, self.scale, self.mask)
+        return content_loss(f, self.target, self._scale, self.mask)
+
+    @cached_property
+    def _scale(self) -> float:  # counted once: it is a pass over the target, and on a device a wait
+        return relative_scale(self.target, self.mask) if self.scale is None else self.scale
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,12 @@ class StyleTerm:
 
     def weighted(self, f: Array, weight: float) -> tuple[float, Array]:  # (h, w, C) -> value, (h, w, C)
         """Return the unweighted value and the gradient times `weight`, applied where it is C² numbers and not f's."""
-        value, dmoments = style_loss(moments_forward(f, self.mask), self.target, self.scale)
+        value, dmoments = style_loss(moments_forward(f, self.mask), self.target, self._scale)
         return value, moments_backward(dmoments.scaled(weight), f, self.mask)
+
+    @cached_property
+    def _scale(self) -> float | None:
+        return style_scale(self.target) if self.scale is None else self.scale
 
 
 @dataclass(frozen=True)
@@ -197,6 +206,7 @@ class Objective:
         dp = self._sweep(p)
         return self._checked_value(dp), dp
 
+    @values_unread()
     def _sweep(self, p: Array) -> Array:
         """Fill the ledger and return the gradient, neither of which is checked."""
         ledger: dict[str, float] = {}
@@ -213,10 +223,17 @@ class Objective:
         return dp
 
     def _checked_value(self, dp: Array) -> float:
+        xp = namespace(dp)
+        finite = xp.isfinite(dp).all()
+        away = [name for name, value in self.ledger.items() if not isinstance(value, float)]
+        if away:  # on a device every value and this answer come home together: one wait for each evaluation
+            values = [self.ledger[name] for name in away]
+            *read, finite = to_numpy(xp.stack([*values, finite.astype(xp.float64)]))
+            self.ledger |= {name: float(value) for name, value in zip(away, read, strict=True)}
         for name, value in self.ledger.items():
             if not math.isfinite(value):
                 raise NonFiniteError(f"{name} is {value}: lower its weight, or start from the photograph")
-        if not bool(namespace(dp).isfinite(dp).all()):
+        if not bool(finite):
             raise NonFiniteError(
                 "the gradient holds values that are not finite, though every term is: lower the weights"
             )

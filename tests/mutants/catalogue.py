@@ -279,7 +279,7 @@ def variation_looks_one_way(p):
 # --- the objective ------------------------------------------------------------------------------------------------
 
 
-def weight_on_the_value_only(terms, f, ledger):
+def weight_on_the_value_only(terms, f, ledger, _faster=None):
     total = 0
     for term in terms:
         value, df = term(f)
@@ -288,7 +288,7 @@ def weight_on_the_value_only(terms, f, ledger):
     return total
 
 
-def weight_counted_twice(terms, f, ledger):
+def weight_counted_twice(terms, f, ledger, _faster=None):
     total = 0
     for term in terms:
         value, df = term(f)
