@@ -8,10 +8,12 @@ class Server:
     """Serves one file; `faults` says what to do with each request in turn, after which all is well.
 
     With a `mark`, (header, value), it honours ranges, as RFC 9110 has it: the rest if the mark is the same, else all.
+    A `careless` one sends the rest in any case.
     """
 
     def __init__(self, data):
         self.data, self.faults, self.requests, self.mark, self.sent = data, [], 0, None, 0
+        self.careless = False
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -23,7 +25,8 @@ class Server:
                     return
                 body = b"<html>" + outer.data[6:] if fault == "wrong" else outer.data
                 start = 0
-                if outer.mark and self.headers.get("If-Range") == outer.mark[1]:
+                same = outer.mark and self.headers.get("If-Range") == outer.mark[1]
+                if "Range" in self.headers and (same or outer.careless):
                     start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
                 if start >= len(body):
                     self.send_error(416)

@@ -67,6 +67,9 @@ class ResumingDownloader:
             if not answer.headers.get("Content-Range", "").startswith(f"bytes {begun}-"):
                 begun = 0
                 _keep_mark(note, answer.headers)
+            elif _mark(answer.headers) not in ("", headers["If-Range"]):
+                part.unlink()  # the rest of another file
+                raise requests.ConnectionError("Connection broken: the file changed on the server")
             length = int(answer.headers.get("Content-Length", 0))
             self.bar.total = begun + length if length else 0
             self.bar.update(begun)
@@ -92,10 +95,14 @@ def part_files(folder: Path, url: str) -> tuple[Path, Path]:
 
 
 def _keep_mark(note: Path, headers: Any) -> None:
-    # A weak ETag does not vouch for single bytes (RFC 9110, 8.8.1).
-    tag = headers.get("ETag", "")
-    mark = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
-    if mark and mark.isascii():
+    if mark := _mark(headers):
         note.write_text(mark, "ascii")
     else:
         note.unlink(missing_ok=True)
+
+
+def _mark(headers: Any) -> str:
+    # A weak ETag does not vouch for single bytes (RFC 9110, 8.8.1).
+    tag = headers.get("ETag", "")
+    mark: str = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
+    return mark if mark.isascii() else ""

@@ -117,6 +117,15 @@ def test_a_part_that_the_server_does_not_vouch_for_is_fetched_again(mark, server
     assert server.sent == len(server.data)
 
 
+def test_the_rest_of_another_file_is_not_added(server):
+    server.mark, server.faults, server.careless = MARKS[0], ["cut"] * 3, True
+    with pytest.raises(HandstyleError):
+        get(entry_for(server))
+    server.mark = ("ETag", '"another"')
+    get(entry_for(server, digest=None))
+    assert server.requests == 5, "three that were cut, one for the rest, one for the whole"
+
+
 def test_a_part_that_was_whole_already_is_fetched_again(server, cache):
     server.mark = MARKS[0]
     folder = cache / "downloads"
