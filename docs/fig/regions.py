@@ -13,9 +13,9 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.scenes import flow_painting, portrait_masks, portrait_scene
 
 CHOICES = {
-    "garden and clothes, head in neither": {},
-    "each style from half its painting": {"style_mask": ("half.png", "half.png")},
-    "the garden's style, in the garden only": {"mask": ("background.png",), "style_region": (1,)},
+    "garden and clothes,\nhead in neither": {},
+    "each style from\nhalf its painting": {"style_mask": ("half.png", "half.png")},
+    "the garden alone": {"mask": ("background.png",), "style_region": (1,)},
     "cysmith's reading": {"mask_semantics": "cysmith", "style_fit": "stretch"},
 }
 
@@ -45,7 +45,7 @@ def main(out, quick=True):
             config = StyleConfig(size=size, smallest=size // 2, iterations=iterations, **options)
             result = handstyle.stylize(scene, used, network=net, config=config)
             show(panel, np.asarray(result.array))
-            panel.set_title(name.replace(", ", ",\n").replace("from ", "from\n").replace("'s ", "'s\n"), fontsize=8)
+            panel.set_title(name, fontsize=9)
     save(figure, out)
 
 

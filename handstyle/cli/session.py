@@ -22,7 +22,7 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.descent import iterations_at
 from handstyle.painting.inputs import output_size, spread_folders
 from handstyle.painting.networks import EMBEDDED, backend_of
-from handstyle.painting.plan import planned_iterations
+from handstyle.painting.plan import check_reach, planned_iterations
 from handstyle.painting.transfer import Progress, Result, stylize
 from weights_tools.registry import locate
 
@@ -61,6 +61,7 @@ def paint(
     """Run `stylize` with a progress bar, save what it returns and say why it stopped; return the exit status."""
     config.check_layers(loaded)
     photograph, paintings = read_picture(content), [read_picture(style) for style in styles]
+    check_reach(config, loaded, photograph, paintings)
     check_outputs(output, config, run, photograph)
     check_memory(config, loaded, photograph)
     backend = backend_of(loaded)

@@ -53,9 +53,16 @@ def keep_colour(result: Array, photograph: Array, space: str = "yuv", mask: Arra
         Whose first plane is taken from the one, the other two from the other.
     mask : (H, W) array, optional
         Where to do it, 0 to 1; everywhere by default.
+
+    Notes
+    -----
+    In ``luv`` the two planes are 13 L* times a chromaticity, so where the result is darker than the photograph they
+    are lowered in proportion: kept as they are they would ask black pixels for a colour that no black has.
     """
     planes, colours = to_space(result, space), to_space(photograph, space)
     planes[..., 1:] = colours[..., 1:]
+    if space == "luv":
+        planes[..., 1:] *= (planes[..., :1] / np.maximum(colours[..., :1], 1e-6)).clip(0, 1)
     return _where(mask, from_space(planes, space), result)
 
 

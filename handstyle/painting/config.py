@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.losses.regions import RULES
-from handstyle.network.vgg import Network
+from handstyle.network.vgg import Network, convolution_names
 from handstyle.painting.color import METHODS, SPACES
 from handstyle.painting.normalisations import CONTENT, SMOOTHNESS, STYLE
 
@@ -136,6 +136,8 @@ class StyleConfig:
     share_overlaps : bool
         Where masks add up to more than 1, divide them by their sum; otherwise each style pulls there with all its
         strength.
+    hold_weight : float
+        How firmly what no mask claims is held to the photograph's pixels: the mean squared difference (0 to 255).
     color : str
         none; luminance, match or histogram, before the run; or the same with -after.
     color_space : str
@@ -192,6 +194,7 @@ class StyleConfig:
     hard_masks: bool = False
     mask_semantics: str = "area"
     share_overlaps: bool = False
+    hold_weight: float = 0.03
     color: str = "none"
     color_space: str = "yuv"
     color_match: str = "symmetric"
@@ -317,7 +320,7 @@ class StyleConfig:
             return (0,) * count
         if len(self.mask) != count:
             raise HandstyleError(
-                f"{len(self.mask)} masks for {count} paintings: give as many of each, or name each painting's mask "
+                f"masks: {len(self.mask)}, paintings: {count}; give as many of each, or name each painting's mask "
                 "by --style-region"
             )
         return tuple(range(1, count + 1))
@@ -326,6 +329,11 @@ class StyleConfig:
         """Raise `HandstyleError` if a layer is not the network's."""
         for name, taps in (("content_layers", self.content_layers), ("style_layers", self.style_layers)):
             for tap in taps:
+                if tap.replace("relu", "conv") in convolution_names(network.architecture) and tap not in network.names:
+                    raise HandstyleError(
+                        f"{flag(name)} {tap}: this network ends at {network.names[-1]}; name a layer before, such as "
+                        "relu4_2, or take a whole network: --weights vgg19"
+                    )
                 if tap not in network.names:
                     raise HandstyleError(
                         f"{flag(name)} {tap}: no such layer; this network has {', '.join(network.names)}"

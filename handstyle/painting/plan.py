@@ -10,10 +10,11 @@ from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import Picture
 from handstyle.losses.regions import share_overlaps, uncovered
 from handstyle.network.vgg import Network, summary
-from handstyle.optimize.objective import Term
+from handstyle.optimize.objective import PICTURE, ContentTerm, Term
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.descent import iterations_at
 from handstyle.painting.inputs import colours_before, output_size, read_mask, scales, style_size
+from handstyle.painting.networks import backend_of
 from handstyle.painting.targets import Painting, build_terms
 
 Size = tuple[int, int]
@@ -115,11 +116,29 @@ def terms_of_scale(config: StyleConfig, network: Network, plan: Plan, size: Size
                 layers[i],
             )
         )
-    masks = [np.clip(resize(mask, size), 0, 1) for mask in plan.masks]
-    return build_terms(network, config, resize(plan.p, size), paintings, masks)
+    masks, p = [np.clip(resize(mask, size), 0, 1) for mask in plan.masks], resize(plan.p, size)
+    return build_terms(network, config, p, paintings, masks) + held_terms(config, network, p, paintings, masks)
 
 
-def check_reach(config: StyleConfig, network: Network, plan: Plan) -> None:
+def held_terms(
+    config: StyleConfig, network: Network, p: Array, paintings: list[Painting], masks: list[Array]
+) -> list[Term]:
+    """Return the term that holds what no region claims to the photograph, if there is such a part.
+
+    The deep layers' values see far beyond a mask's edge, and their gradient reaches as far: without a term of its own,
+    a face in neither region shows the ripples of both.
+    """
+    if not (config.hold_weight and masks) or config.mask_semantics == "cysmith" or any(not p.region for p in paintings):
+        return []
+    free = uncovered(masks)
+    if not free.any():
+        return []
+    backend = backend_of(network)
+    target, weight = (backend.asarray(a, dtype=network.dtype) for a in (p, free[..., None]))
+    return [ContentTerm(PICTURE, target, config.hold_weight, 1 / p.size, weight, "held pixels")]
+
+
+def check_reach(config: StyleConfig, network: Network, photograph: Picture, sources: list[Picture]) -> None:
     """Raise `HandstyleError` if a painting is too small for the layers at which its style is measured.
 
     Notes
@@ -132,8 +151,9 @@ def check_reach(config: StyleConfig, network: Network, plan: Plan) -> None:
     """
     if not config.style_weight and not config.means_weight:
         return
-    at = config.style_at or ("all",) * len(plan.sources)
-    for source, size, names in zip(plan.sources, plan.style_sizes[-1], at, strict=True):
+    full = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
+    for source, names in zip(sources, config.style_at or ("all",) * len(sources), strict=True):
+        size = style_size(config, source, full, full)
         layers = config.style_layers if names == "all" else tuple(names.split(","))
         maps = {row.name: row for row in summary(network, *size) if row.name in layers}
         near = [name for name in layers if min(maps[name].shape[:2]) < CLEAR]

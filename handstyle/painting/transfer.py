@@ -150,8 +150,9 @@ def stylize(
     config.check_styles(len(sources))
     network = network or load_network()
     config.check_layers(network)
-    plan = make_plan(config, read_picture(content), [read_picture(source) for source in sources])
-    check_reach(config, network, plan)
+    photograph, paintings = read_picture(content), [read_picture(source) for source in sources]
+    check_reach(config, network, photograph, paintings)
+    plan = make_plan(config, photograph, paintings)
     room = make_room(config, network, plan.sizes)
     network = room.network
     total = sum(iterations_at(config, k) for k in range(len(plan.sizes)))
@@ -210,7 +211,9 @@ def stylize(
     stopped = outcome.stopped
     if len(plan.sizes) > 1 and outcome.stopped.startswith("all "):
         stopped = f"all {len(trace)} iterations done at {len(plan.sizes)} scales"
-    elif old != plan.sizes[-1]:
+    elif outcome.stopped.startswith("interrupted"):
+        stopped = f"interrupted after {len(trace)} iterations"
+    if old != plan.sizes[-1]:
         stopped += f" at {old[1]} x {old[0]} px, enlarged from there"
     array = colours_after(config, resize(p, plan.sizes[-1]), plan.photograph_pixels, plan.masks)
     alpha = plan.photograph.alpha

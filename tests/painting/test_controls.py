@@ -172,6 +172,18 @@ def test_what_no_region_claims_is_as_sharp_as_the_photograph_at_every_scale(netw
     assert error[:, :14].mean() > 2 * error[:, 20:].mean()  # the painted half was enlarged
 
 
+def test_what_no_region_claims_is_held_to_the_photograph(network, pictures, half):
+    errors = {}
+    for hold in (0.0, 1.0):
+        config = StyleConfig(**{**QUICK, "iterations": 20}, mask=half[:1], style_weight=100.0, hold_weight=hold)
+        result = handstyle.stylize(*pictures[:2], network=network, config=config)
+        photograph = handstyle.foundations.image.resize(pictures[0], (32, 26))
+        errors[hold] = np.abs(result.array - photograph).mean(axis=2)
+        assert ("held pixels" in result.trace[-1].terms) == bool(hold)
+    assert errors[1.0][:, 14:].mean() < 0.5 * errors[0.0][:, 14:].mean()
+    assert errors[1.0][:, :12].mean() > 0.5 * errors[0.0][:, :12].mean()
+
+
 def test_masks_of_any_mode(tmp_path):
     plane = np.zeros((8, 8), np.uint8)
     plane[:, :4] = 255
@@ -278,7 +290,7 @@ def test_every_colour_with_regions(network, pictures, half, color):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"mask": ("a.png",)}, "1 masks for 2 paintings"),
+        ({"mask": ("a.png",)}, "masks: 1, paintings: 2"),
         ({"mask": ("a.png",), "style_region": (1, 2)}, "--style-region"),
         ({"mask": ("a.png", "b.png"), "style_region": (1, 1)}, "b.png has no painting"),
         ({"style_blend": (0.0, 0.0)}, "--style-blend"),

@@ -120,6 +120,7 @@ def test_a_nan_keeps_the_last_good_picture(network, pictures, monkeypatch):
         ({"style_size": 3}, "--style-size 3"),
         ({"content_weight": 0.0, "style_weight": 0.0}, "nothing to paint"),
         ({"content_layers": ("relu9_9",)}, "relu9_9: no such layer"),
+        ({"content_layers": ("relu5_2",)}, "relu5_2: this network ends at relu5_1"),
         ({"style_layers": ("relu1_1", "relu1_1")}, "named twice"),
         ({"init": "nowhere.png"}, "--init nowhere.png"),
     ],
