@@ -26,6 +26,9 @@ CUPY_HELP = (
     'install a wheel for your driver, pip install "handstyle[cuda12]" or "handstyle[cuda13]", or use --backend numpy'
 )
 
+# What cuBLAS (32 MiB on GPUs since 2022) and the code of the kernels take of a GPU, beside what is asked of CuPy.
+RESERVED = 1 << 26
+
 
 def namespace(*arrays: Array) -> Any:
     """Return the module, numpy or cupy, that made the arrays.
@@ -177,7 +180,8 @@ class Backend:
         """Return the bytes that can still be had on the device (on the CPU: of physical memory)."""
         if self.name == "cupy":
             pool = self.xp.get_default_memory_pool()
-            return int(self.xp.cuda.runtime.memGetInfo()[0]) + int(pool.free_bytes())
+            free = int(self.xp.cuda.runtime.memGetInfo()[0]) + int(pool.free_bytes())
+            return max(free - RESERVED, 0)
         return available_memory()
 
 

@@ -16,6 +16,11 @@ NVCC = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc") or shuti
 with_nvcc = pytest.mark.skipif(NVCC is None, reason="no nvcc on this machine: the CUDA sources are not compiled")
 
 
+THREADS = 256  # of a block, at most
+REGISTERS = 65536  # of a block, on every GPU since 2012
+SHARED = 48 << 10  # bytes of a block, beyond which a kernel must ask for more before its launch
+
+
 def nvrtc():
     """Return the run-time compiler, which is what CuPy uses, or None. It needs no GPU."""
     found = importlib.util.find_spec("nvidia")  # where the wheels of NVIDIA's libraries are installed
@@ -48,6 +53,11 @@ def test_it_compiles_without_a_warning_and_keeps_in_registers(file, dtype, arch,
     done = compiled(tmp_path, source(file, dtype), arch)
     assert done.returncode == 0, done.stderr
     assert len(re.findall("Compiling entry function", done.stderr)) == list(files().values()).count(file)
+    # What only fails when a block is launched: too many registers for its threads, too much shared memory.
+    used = re.findall(r"Used (\d+) registers", done.stderr)
+    assert len(used) == list(files().values()).count(file)
+    assert all(int(n) * THREADS <= REGISTERS for n in used), done.stderr
+    assert all(int(n) <= SHARED for n in re.findall(r"(\d+) bytes smem", done.stderr)), done.stderr
     if dtype == "float32":  # an array that is not in registers lies in memory, and the kernel's point is lost
         stacks = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores", done.stderr)
         assert stacks

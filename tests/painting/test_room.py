@@ -12,7 +12,7 @@ from emulated import WHY_NOT, EmulatedDevice
 import handstyle.painting.room as room_module
 from handstyle.cli import measuring
 from handstyle.cli.options import NetworkConfig
-from handstyle.foundations.backend import Backend
+from handstyle.foundations.backend import RESERVED, Backend
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.kernels.cuda_engine import CudaEngine
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
@@ -220,12 +220,14 @@ def test_a_gpu_is_planned_by_the_memory_that_it_says_is_free(card, monkeypatch, 
 
     cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=Runtime), get_default_memory_pool=Pool)
     backend = Backend("cupy", cupy, "a pretended GPU")
-    assert backend.free_memory() == (card << 30) + (1 << 29)
+    assert backend.free_memory() == (card << 30) + (1 << 29) - RESERVED
     monkeypatch.setattr(measuring, "choose_backend", lambda name: backend)
     assert measuring.plan(size=256, network=NetworkConfig(weights="random", backend="cupy")) == 0
     here = capsys.readouterr().out
-    assert f"a pretended GPU, {card}.50 GiB free" in " ".join(here.split())
-    assert measuring.plan(size=256, gpu_memory=card + 0.5, network=NetworkConfig(weights="random")) == 0
+    assert f"a pretended GPU, {card}.44 GiB free" in " ".join(here.split())
+    assert (
+        measuring.plan(size=256, gpu_memory=card + 0.5 - RESERVED / 2**30, network=NetworkConfig(weights="random")) == 0
+    )
     elsewhere = capsys.readouterr().out
     sides = [re.findall(r"(\d+)² │", text) for text in (here, elsewhere)]
     assert sides[0] == sides[1]
