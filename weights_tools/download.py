@@ -72,8 +72,11 @@ def get(wanted: Entry, *, keep_source: bool = False, retries: int = RETRIES) -> 
     findings = _fetch(wanted, place, retries)
     if wanted.digest is None:
         findings.append("no digest is known for certain: the self-test alone judges it")
-    with Console(stderr=True).status("converting and verifying"):
-        findings += _prove(wanted, place, target)
+    try:
+        with Console(stderr=True).status("converting and verifying"):
+            findings += _prove(wanted, place, target)
+    except HandstyleError as error:
+        raise HandstyleError(f"{error}; it is kept for a look, delete it before the next attempt") from None
     if not keep_source:
         place.unlink()
     return target, findings

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from loopback import Server
-from published_formats import slim, write_keras_h5, write_torch
+from published_formats import slim, write_keras_h5
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.weights import read_weights
@@ -267,9 +267,19 @@ def test_every_entry_is_whole_and_no_digest_is_of_impossible_length():
     assert len({entry.file for entry in ENTRIES.values()}) == len(ENTRIES)
 
 
-def test_a_published_file_that_is_no_vgg_is_refused_and_kept_for_a_look(server, cache, tmp_path):
-    write_torch(tmp_path / "a.pth", slim())
-    server.data = (tmp_path / "a.pth").read_bytes()[:1000]
-    with pytest.raises(HandstyleError, match="damaged"):
-        get(entry_for(server))
+def test_a_published_file_that_is_no_vgg_is_refused_and_kept_for_a_look(server, cache):
+    server.data = b"<html>moved</html>"
+    place = cache / "downloads" / "slim.h5"
+    with pytest.raises(HandstyleError, match="delete it before the next attempt") as caught:
+        get(entry_for(server, digest=None))
+    assert str(caught.value).startswith(f"{place}: a text or web page, not weights: the download went wrong")
+    assert "\n" not in str(caught.value)
+    assert place.read_bytes() == server.data
     assert not (cache / "slim.h5").exists()
+
+
+def test_what_a_server_refuses_is_told_with_the_way_by_hand(server, cache):
+    server.faults = ["404"] * 9
+    with pytest.raises(HandstyleError, match=r"the server answers 404\); get the file by other means"):
+        get(entry_for(server))
+    assert nothing_left(cache)
