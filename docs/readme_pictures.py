@@ -28,7 +28,7 @@ def main(folder, quick=True):
     """Draw ``demo.jpg`` and ``controls.jpg`` into `folder`."""
     size, iterations = (96, 10) if quick else (384, 100)
     scene, art = night_scene(size * 3 // 4, size), flow_painting(size, size)
-    other, network = flow_painting(size, size, 3), handstyle.load_network()
+    other, network = flow_painting(size, size, 3)[..., ::-1], handstyle.load_network()  # another palette
 
     def paint(content, styles, **options):
         config = handstyle.StyleConfig(**{"size": size, "iterations": iterations} | options)
@@ -42,7 +42,7 @@ def main(folder, quick=True):
         for part in ("background", "clothes"):
             paths.append(f"{masks}/{part}.png")
             write_picture(paths[-1], np.repeat(255 * parts[part][..., None], 3, axis=2))
-        regions = paint(portrait, [art, other], mask=tuple(paths))
+        regions = paint(portrait, [art, other], mask=tuple(paths), smallest=size // 2)
     row = [
         regions,
         paint(scene, [art], color="luminance", size=size * 3 // 4),

@@ -156,7 +156,7 @@ def demo_regions(output: Path, config: StyleConfig, network: NetworkConfig) -> i
         write_picture(masks[-1], np.repeat(255 * parts[part][..., None], 3, axis=2), overwrite=True)
         strokes = flow_painting(config.size, config.size, 3 * number)
         write_picture(styles[-1], strokes[..., ::-1] if number else strokes, overwrite=True)  # two palettes
-    config = replace(config, mask=tuple(map(str, masks)))
+    config = replace(config, mask=tuple(map(str, masks)), smallest=config.size // 2)  # large forms first
     out.print(f"drew {output / 'content.png'}, {' and '.join(map(str, masks))}, {' and '.join(map(str, styles))}")
     loaded = network.load("float32")
     run = RunConfig(overwrite=True)
