@@ -49,7 +49,11 @@ def test_a_run_taken_up_is_the_run_never_put_down(network, pictures, tmp_path, o
     whole = handstyle.stylize(*pictures, network=network, config=config)
     part = paint_and_save(network, pictures, config, tmp_path / "run.npz", at)
     assert part.stopped.startswith(f"interrupted after {at} iterations")
-    rest = handstyle.stylize(*pictures, network=network, config=config, resume=tmp_path / "run.npz")
+    seen = []
+    rest = handstyle.stylize(
+        *pictures, network=network, config=config, resume=tmp_path / "run.npz", callback=lambda row: seen.append(row)
+    )
+    assert [row.iteration for row in seen] == list(range(at + 1, 10))
     np.testing.assert_array_equal(rest.array, whole.array)
     assert [(r.iteration, r.evaluations, r.value, r.terms) for r in rest.trace] == [
         (r.iteration, r.evaluations, r.value, r.terms) for r in whole.trace
@@ -64,6 +68,16 @@ def test_a_run_taken_up_may_go_further(network, pictures, tmp_path):
     paint_and_save(network, pictures, config, tmp_path / "run.npz", 6)
     rest = handstyle.stylize(*pictures, network=network, config=further, resume=tmp_path / "run.npz")
     np.testing.assert_array_equal(rest.array, handstyle.stylize(*pictures, network=network, config=further).array)
+
+
+def test_a_schedule_begins_anew_at_every_scale_also_after_a_pause(network, pictures, tmp_path, monkeypatch):
+    config, steps, genuine = StyleConfig(**PYRAMID, optimizer="adam", **KINDS["adam"]), [], StyleConfig.rate_at
+    monkeypatch.setattr(StyleConfig, "rate_at", lambda self, step: steps.append(step) or genuine(self, step))
+    paint_and_save(network, pictures, config, tmp_path / "run.npz", 7)
+    assert steps == [1, 1, 2, 3, 4, 1, 2, 3]  # the first to check the configuration
+    steps.clear()
+    handstyle.stylize(*pictures, network=network, config=config, resume=tmp_path / "run.npz")
+    assert steps == [1, 4, 5]
 
 
 def test_scipys_run_cannot_be_saved(network, pictures):
