@@ -32,6 +32,7 @@ SECTIONS = {
     ],
     "losses.style": ["losses.style", "losses.distribution"],
     "losses.total_variation": ["losses.total_variation", "losses.smoothness"],
+    "optimize.objective": ["optimize.entering", "optimize.objective"],
     "optimize.lbfgsb": ["optimize.trace", "optimize.lbfgsb"],
     "optimize.lbfgs": [
         "optimize.line_search",
@@ -50,6 +51,7 @@ SECTIONS = {
         "kernels.cuda",
         "kernels.cuda_cost",
         "kernels.cuda_losses",
+        "kernels.cuda_features",
         "kernels.cuda_convolution",
         "kernels.cuda_stage",
         "kernels.cuda_engine",

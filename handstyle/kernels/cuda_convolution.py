@@ -57,10 +57,12 @@ class Convolver:
         else:
             if adjoint:
                 w = self.device.xp.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
-            raw = finish.y
+            raw, beta = finish.y, 0.0
             if raw is None:  # the values are only pooled: the product still needs a place
                 raw = self._empty((finish.H, finish.W, finish.K))
-            produced = getattr(self, f"_{method}")(source, w, raw, offset)
+            elif raw is finish.entering and method != "residue":  # it has a place of its own
+                beta, finish = 1.0, replace(finish, entering=None)  # what enters lies where the product goes: added to
+            produced = getattr(self, f"_{method}")(source, w, raw, offset, beta)
             self.epilogue(produced, finish)
 
     def epilogue(self, source: Source, finish: Finish) -> None:
@@ -90,7 +92,7 @@ class Convolver:
             self.device.gemm(Vs, U, Ms)
             self._lanes("winograd_output", tiles, K, Ms, *strip, finish, tile=m)
 
-    def _im2col(self, source: Source, w: Array, raw: Array, offset: int) -> Source:
+    def _im2col(self, source: Source, w: Array, raw: Array, offset: int, beta: float) -> Source:
         Ho, Wo, K = raw.shape
         rows = self._strip(Ho, Wo * 9 * source.C)
         A = self._empty((rows * Wo, 9 * source.C))
@@ -98,10 +100,10 @@ class Convolver:
             count = min(rows, Ho - row)
             As = A[: count * Wo]
             self._linear("im2col", As.size, source, As, row, count, Wo, offset)
-            self.device.gemm(As, w.reshape(-1, K), raw[row : row + count].reshape(-1, K))
+            self.device.gemm(As, w.reshape(-1, K), raw[row : row + count].reshape(-1, K), beta)
         return Source.of(raw)
 
-    def _mec(self, source: Source, w: Array, raw: Array, offset: int) -> Source:
+    def _mec(self, source: Source, w: Array, raw: Array, offset: int, beta: float) -> Source:
         Ho, Wo, K = raw.shape
         C, item = source.C, raw.itemsize
         rows = self._strip(Ho, Wo * 3 * C)
@@ -112,10 +114,11 @@ class Convolver:
             self._linear("mec", Ls.size, source, Ls, row, count, Wo, offset)
             # The inputs of output row h begin 3 C values after those of row h - 1: a stack of matrices that overlap.
             strides = (3 * C * item, (count + 2) * 3 * C * item, item)
-            self.device.gemm(_as_strided(Ls, (count, Wo, 9 * C), strides), w.reshape(-1, K), raw[row : row + count])
+            rows_of_inputs = _as_strided(Ls, (count, Wo, 9 * C), strides)
+            self.device.gemm(rows_of_inputs, w.reshape(-1, K), raw[row : row + count], beta)
         return Source.of(raw)
 
-    def _residue(self, source: Source, w: Array, raw: Array, offset: int) -> Source:
+    def _residue(self, source: Source, w: Array, raw: Array, offset: int, _: float) -> Source:
         Ho, _, K = raw.shape
         C, pitch = source.C, source.W + 2
         if offset != 1 or source.unpool:

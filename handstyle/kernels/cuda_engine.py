@@ -19,6 +19,7 @@ from handstyle.kernels.cuda import CupyDevice, Device
 from handstyle.kernels.cuda_arguments import Finish, Source, words
 from handstyle.kernels.cuda_convolution import METHODS, Convolver, pooled_finish
 from handstyle.kernels.cuda_cost import choose_method
+from handstyle.kernels.cuda_features import Tapped
 from handstyle.kernels.cuda_stage import Stage, group
 from handstyle.losses.total_variation import total_variation
 from handstyle.network.sequence import (
@@ -101,11 +102,15 @@ class CudaEngine:
         run = layers[: deepest(layers, wanted)]
         self._check(run, x)
         convolver = Convolver(self.device, x.dtype, self.workspace)
-        features: Features = {}
+        features = Tapped()
         stages = group(run, x.shape)
         for stage in stages:
-            x = self._stage_forward(convolver, stage, x, wanted, features)
-        return features, stages
+            before, x = x, self._stage_forward(convolver, stage, x, wanted, features)
+            if self._is_cheap(stage, wanted) and stage is not stages[-1]:
+                assert stage.relu is not None
+                features.make_again(stage.relu, partial(self._first_again, convolver, stage, before))
+            del before  # or the largest map of all would live on through the next stage
+        return features, stages  # type: ignore[return-value]  # a mapping that need not hold what it gives
 
     def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
         """See `sequence_backward`."""
@@ -118,6 +123,21 @@ class CudaEngine:
         for i in reversed(range(len(stages))):
             dx = self._stage_backward(convolver, stages[i], stages[i - 1] if i else None, dx, dfeatures)
         return dx
+
+    def _is_cheap(self, stage: Stage, wanted: set[str]) -> bool:
+        layer = stage.convolution
+        rectified = layer is not None and layer.w.shape[2] == 3 and stage.pool is None and stage.relu in wanted
+        return rectified and layer is not None and layer.name not in wanted
+
+    def _first_again(self, convolver: Convolver, stage: Stage, x: Array) -> Array:  # (H, W, 3) -> (H, W, K)
+        layer = stage.convolution
+        assert layer is not None
+        y = self.device.empty(stage.shape, x.dtype)
+        H, W, K = stage.shape
+        finish = Finish(bias=layer.b, y=y, H=H, W=W, K=K, rectify=1)
+        source = Source.of(self._contiguous(x), layer.padding)
+        convolver.convolve("first", source, self._contiguous(layer.w), finish, 1, adjoint=False)
+        return y
 
     def _check(self, layers: tuple[Layer, ...], x: Array) -> None:
         if not isinstance(x, self.device.xp.ndarray):
@@ -134,9 +154,7 @@ class CudaEngine:
         made: Array = self.device.xp.ascontiguousarray(x)
         return made
 
-    def _stage_forward(
-        self, convolver: Convolver, stage: Stage, x: Array, wanted: set[str], features: Features
-    ) -> Array:
+    def _stage_forward(self, convolver: Convolver, stage: Stage, x: Array, wanted: set[str], features: Tapped) -> Array:
         layer = stage.convolution
         if layer is None:
             x, stage.cache = stage.layers[0].forward(x)
@@ -201,11 +219,14 @@ class CudaEngine:
         C = layer.w.shape[2]
         # What enters is asked for before there is a result: while it is made, its feature is still held.
         finish = Finish() if below is None else self._landing(below, dfeatures)
-        finish.y = out = self.device.empty((H, W, C), dx.dtype)
         finish.H, finish.W, finish.K = H, W, C
-        w = self._contiguous(layer.w)
-        if layer.padding == "zero":
-            method = self.choose(layer.name, finish, w, source, 1, adjoint=True)
+        w, zero = self._contiguous(layer.w), layer.padding == "zero"
+        method = self.choose(layer.name, finish, w, source, 1, adjoint=True) if zero else ""
+        # A gradient made for this sweep alone is written on: each value is read by the thread that replaces it.
+        in_place = getattr(dfeatures, "fresh", False) and finish.entering is not None and method != "first"
+        finish.y = out = finish.entering if in_place else self.device.empty((H, W, C), dx.dtype)
+        assert out is not None
+        if zero:
             convolver.convolve(method, source, w, finish, 1, adjoint=True)
         else:
             # The adjoint of the convolution of the padded map, then the adjoint of padding it.

@@ -7,8 +7,9 @@ nothing, so a forecast for a picture of 100 megapixels takes a tenth of a second
 
 import mmap
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
 from handstyle.kernels.cuda_engine import CudaEngine
+from handstyle.losses.style import DEVICE_STRIP
 from handstyle.network.sequence import Convolution, Features, Layer
+from handstyle.optimize.entering import Entering
 
 GRANULE = 512  # bytes: what CuPy's pool rounds up to
 
@@ -67,28 +70,18 @@ class DryDevice:
         """Do nothing."""
 
 
-class _Entering(Mapping[str, Array]):
-    """Gradients as an objective makes them: one tap's at a time, its feature let go with it."""
-
-    def __init__(self, features: Features, content: frozenset[str], device: DryDevice) -> None:
-        self.features, self.content, self.device, self.taps = features, content, device, frozenset(features)
-
-    def __getitem__(self, tap: str) -> Array:
-        feature = self.features.pop(tap)
-        # `content_loss` has the difference and its square, or its multiple, at a time; a style's strips are small.
-        within = self.device.empty(feature.shape, feature.dtype) if tap in self.content else None
-        made = self.device.empty(feature.shape, feature.dtype)
-        del within
-        return made
-
-    def __contains__(self, tap: object) -> bool:
-        return tap in self.taps
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.taps)
-
-    def __len__(self) -> int:
-        return len(self.taps)
+def _gradient_at(features: Features, content: frozenset[str], device: DryDevice, tap: str) -> Array:
+    """Ask for what an objective asks for at a tap."""
+    feature = features.pop(tap)
+    if tap not in content:  # a style's gradient is written over its features, strip by strip
+        pixels, channels = feature.shape[0] * feature.shape[1], feature.shape[2]
+        device.empty((min(pixels, DEVICE_STRIP), channels), feature.dtype)
+        return feature
+    # `content_loss` has the difference and its square, or its multiple, at a time.
+    within = device.empty(feature.shape, feature.dtype)
+    made = device.empty(feature.shape, feature.dtype)
+    del within
+    return made
 
 
 @dataclass(frozen=True)
@@ -138,7 +131,7 @@ def dry_run(
     layers = tuple(_bare(layer, dtype) for layer in layers)
     picture = device.empty((*shape, 3), dtype)
     features, caches = engine.forward(layers, device.empty((*shape, 3), dtype), taps)
-    engine.backward(layers, _Entering(features, frozenset(content), device), caches)
+    engine.backward(layers, Entering(features, partial(_gradient_at, features, frozenset(content), device)), caches)
     del picture
     return DryRun(device.peak, engine.chosen)
 

@@ -131,6 +131,29 @@ def moments_backward(  # Moments (gradients), (h, w, C), (h, w, 1) -> (h, w, C)
     return df
 
 
+def moments_backward_over(  # Moments (gradients), (h, w, C), (h, w, 1) -> (h, w, C)
+    dmoments: Moments, f: Array, weight: Array | None = None
+) -> Array:
+    """Do what `moments_backward` does, and write the gradient over the features, strip by strip.
+
+    Parameters
+    ----------
+    dmoments, f, weight
+        As for `moments_backward`. `f` is contiguous and its features are lost: for maps that nobody needs any more,
+        where a second map of the size would not fit.
+
+    Returns
+    -------
+    (h, w, C) array
+        `f` itself.
+    """
+    F = f.reshape(1, -1, f.shape[2])
+    q = None if weight is None else weight.reshape(1, -1, 1)
+    for strip in _strips(F.shape[1], namespace(f)):
+        F[:, strip] = moments_backward(dmoments, F[:, strip], None if q is None else q[:, strip])
+    return f
+
+
 def _strips(length: int, xp: Any) -> list[slice]:
     step = STRIP if xp is np else DEVICE_STRIP
     return [slice(start, start + step) for start in range(0, length, step)]

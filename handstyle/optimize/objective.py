@@ -6,9 +6,9 @@ returns a value and a gradient at them, a term of the picture does the same with
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Protocol
 
@@ -19,9 +19,17 @@ from handstyle.foundations.crossing import Crossing
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_backward, preprocess_forward
 from handstyle.losses.content import content_loss, relative_scale
-from handstyle.losses.style import Moments, moments_backward, moments_forward, style_loss, style_scale
+from handstyle.losses.style import (
+    Moments,
+    moments_backward,
+    moments_backward_over,
+    moments_forward,
+    style_loss,
+    style_scale,
+)
 from handstyle.losses.total_variation import total_variation
 from handstyle.network.vgg import Network
+from handstyle.optimize.entering import Entering
 
 Loss = Callable[[Array], tuple[float, Array]]
 PICTURE = "picture"  # the tap of terms that look at the picture itself
@@ -84,10 +92,14 @@ class StyleTerm:
         """Return the unweighted value and gradient."""
         return self.weighted(f, 1.0)
 
-    def weighted(self, f: Array, weight: float) -> tuple[float, Array]:  # (h, w, C) -> value, (h, w, C)
-        """Return the unweighted value and the gradient times `weight`, applied where it is C² numbers and not f's."""
+    def weighted(self, f: Array, weight: float, spare: bool = False) -> tuple[float, Array]:
+        """Return the unweighted value and the gradient times `weight`, applied where it is C² numbers and not f's.
+
+        If the features are `spare`, the gradient is written over them.
+        """
         value, dmoments = style_loss(moments_forward(f, self.mask), self.target, self._scale)
-        return value, moments_backward(dmoments.scaled(weight), f, self.mask)
+        backward = moments_backward_over if spare else moments_backward
+        return value, backward(dmoments.scaled(weight), f, self.mask)
 
     @cached_property
     def _scale(self) -> float | None:
@@ -213,7 +225,7 @@ class Objective:
         dp: Array | None = None
         if self.taps:
             features, caches = self.network.forward(preprocess_forward(p, self.network.convention), self.taps)
-            entering = _Entering(features, self.terms, ledger)
+            entering = Entering(features, partial(self._gradient_at, features, ledger))
             dp = preprocess_backward(self.network.backward(entering, caches), self.network.convention)
         if PICTURE in self.terms:
             d = _weighted_gradient(self.terms[PICTURE], p, ledger, getattr(self.network.engine, "losses", {}))
@@ -221,6 +233,14 @@ class Objective:
         assert dp is not None
         self.ledger = {term.name: ledger[term.name] for terms in self.terms.values() for term in terms}
         return dp
+
+    def _gradient_at(self, features: dict[str, Array], ledger: dict[str, float], tap: str) -> Array:
+        first, *others = self.terms[tap]
+        if getattr(features, "spare", False) and isinstance(first, StyleTerm) and not others:  # nobody needs it again
+            value, df = first.weighted(features.pop(tap), first.weight, spare=True)
+            ledger[first.name] = first.weight * value
+            return df
+        return _weighted_gradient(self.terms[tap], features.pop(tap), ledger)
 
     def _checked_value(self, dp: Array) -> float:
         xp = namespace(dp)
@@ -266,29 +286,6 @@ class OnDevice:
         p = v.reshape(self.objective.shape).astype(self.objective.network.dtype, copy=False)
         value, dp = self.objective.evaluate(p)
         return value, dp.ravel().astype(v.dtype, copy=False)
-
-
-class _Entering(Mapping[str, Array]):
-    """The gradients entering at the taps, each computed when the backward sweep arrives there.
-
-    Computing them late keeps one tap's gradient in memory at a time, and lets each tapped feature go after its use.
-    """
-
-    def __init__(self, features: dict[str, Array], terms: dict[str, list[Term]], ledger: dict[str, float]) -> None:
-        self.features, self.terms, self.ledger = features, terms, ledger
-        self.taps = frozenset(features)
-
-    def __getitem__(self, tap: str) -> Array:
-        return _weighted_gradient(self.terms[tap], self.features.pop(tap), self.ledger)
-
-    def __contains__(self, tap: object) -> bool:
-        return tap in self.taps
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.taps)
-
-    def __len__(self) -> int:
-        return len(self.taps)
 
 
 def _weighted_gradient(

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +193,44 @@ def test_the_objective_uses_the_kernel_where_the_engine_has_one():
     assert device.launches.count("variation") == 1
     assert value == pytest.approx(expected, rel=1e-12)
     assert np.linalg.norm(found - gradient) < 1e-11 * np.linalg.norm(gradient)
+
+
+@pytest.mark.parametrize("padding", ["zero", "reflect"])
+@pytest.mark.parametrize("method", [None, *METHODS])
+def test_an_objective_whose_gradients_are_written_over_its_features(method, padding):
+    objective, v0 = painting(24, "float64")
+    layers = tuple(
+        replace(layer, padding=padding) if isinstance(layer, Convolution) else layer
+        for layer in objective.network.layers
+    )
+    objective.network = replace(objective.network, layers=layers)
+    value, gradient = objective(v0)
+    objective.network = objective.network.with_kernels(CudaEngine(EmulatedDevice(), method, 1 << 16))
+    for _ in range(2):
+        found, over = objective(v0)
+        assert found == pytest.approx(value, rel=1e-11)
+        assert np.linalg.norm(over - gradient) < 1e-10 * np.linalg.norm(gradient)
+
+
+def test_the_largest_map_is_made_again_and_not_held():
+    device = EmulatedDevice(memory=1 << 30)
+    net = network().with_kernels(CudaEngine(device, "winograd4"))
+    x = picture(32, 24)
+    largest = 32 * 24 * 4 * 8
+    features, caches = net.forward(x, ("relu1_1", "relu3_1"))
+    without = device.held
+    assert set(features) == {"relu1_1", "relu3_1"}
+    assert len(features) == 2
+    first = features["relu1_1"]
+    assert device.held == without + largest
+    np.testing.assert_allclose(first, network().forward(x, ["relu1_1"])[0]["relu1_1"], atol=1e-11)
+    again = features.pop("relu1_1")
+    np.testing.assert_array_equal(again, first)
+    assert set(features) == {"relu3_1"}
+    with pytest.raises(KeyError):
+        features["relu1_1"]
+    net.backward({"relu1_1": again, "relu3_1": features["relu3_1"]}, caches)
+    np.testing.assert_array_equal(again, first)  # a gradient in a plain mapping is the caller's, and stays as it is
 
 
 def test_a_nan_is_not_hidden():

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.errors import HandstyleError
+from handstyle.losses import style
 from handstyle.losses.style import STRIP, Moments, moments_backward, moments_forward, style_loss
 
 
@@ -127,3 +128,18 @@ def test_refusals(rng: np.random.Generator) -> None:
         style_loss(moments_forward(np.zeros((0, 0, 2))), some)
     with pytest.raises(HandstyleError, match="the target's features are zero everywhere"):
         style_loss(some, moments_forward(0 * f))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_gradient_written_over_the_features_is_the_gradient(backend: Backend, masked: bool, monkeypatch) -> None:
+    monkeypatch.setattr(style, "STRIP", 50)  # several strips, the last one short
+    monkeypatch.setattr(style, "DEVICE_STRIP", 50)
+    rng = np.random.default_rng(0)
+    f, target = (backend.asarray(rng.standard_normal((11, 13, 5))) for _ in range(2))
+    mask = backend.asarray(rng.uniform(0, 1, (11, 13, 1))) if masked else None
+    _, dmoments = style_loss(moments_forward(f, mask), moments_forward(target))
+    dmoments = Moments(0.0, dmoments.sums + 1, dmoments.outer)
+    expected = backend.to_numpy(moments_backward(dmoments, f, mask))
+    over = style.moments_backward_over(dmoments, f, mask)
+    assert over is f
+    np.testing.assert_allclose(backend.to_numpy(f), expected, rtol=1e-13, atol=1e-13)
