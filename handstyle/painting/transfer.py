@@ -191,7 +191,7 @@ def stylize(
                     Progress(row.iteration, total, row.evaluations, row.value, row.terms, row.seconds, array, save)
                 )
 
-        with room.at(size):
+        with room.at(size), np.errstate(over="ignore", invalid="ignore"):  # the objective says it, in words
             outcome = descend(
                 objective,
                 p,

@@ -168,3 +168,9 @@ def test_random_weights_are_the_same_for_the_same_seed() -> None:
     for name, (w, _) in one.layers.items():
         np.testing.assert_array_equal(same.layers[name][0], w)
         assert not np.array_equal(other.layers[name][0], w)
+
+
+@pytest.mark.parametrize("widths", [(4, 4, 4), (4, 4, 4, 4, 0)])
+def test_widths_that_are_not_five_are_refused(widths):
+    with pytest.raises(HandstyleError, match="give five, one a block"):
+        random_weights(widths=widths)

@@ -273,3 +273,36 @@ def test_without_line_search_it_is_pytorchs_step_for_step():
     for ours in path:
         judge.step(closure)
         np.testing.assert_allclose(ours, x.detach().numpy(), rtol=1e-6, atol=1e-8)
+
+
+def test_a_fixed_step_has_a_bound_where_one_is_given():
+    def nearly_straight(v):  # its first pair asks for a step of 1e6
+        return -float(v.sum()) + 0.5e-6 * float(v @ v), -np.ones_like(v) + 1e-6 * v
+
+    for longest, reached in ((None, 1e5), (8.0, 17.0)):
+        path = []
+        minimize_lbfgs(
+            Plain(nearly_straight),
+            np.zeros(9),
+            3,
+            rate=1.0,
+            longest=longest,
+            callback=lambda row, p=path: p.append(row.v),
+        )
+        assert np.abs(path[-1]).max() > reached / 2
+        steps = np.sqrt((np.diff([np.zeros(9), *path], axis=0) ** 2).mean(axis=1))
+        assert (steps.max() <= 8.001) == (longest is not None)
+
+
+def test_a_first_fixed_step_that_float32_could_not_hold_is_made_visible():
+    n, start = 40000, np.full(40000, 120, np.float32)
+    path = []
+
+    def bowl(v):
+        return float(0.5 * ((v - 100) ** 2).sum(dtype=np.float64)), v - 100
+
+    minimize_lbfgs(Plain(bowl), start, 2, rate=1.0, callback=lambda row: path.append(row.v))
+    # min(1, 1/‖g‖₁) times g is 1/n, a sixth of the distance between neighbouring numbers there.
+    assert 1 / n < np.spacing(np.float32(120)) * 4
+    assert np.sqrt(((path[0] - start) ** 2).mean()) == pytest.approx(1, rel=1e-3)
+    np.testing.assert_allclose(path[1], 100, atol=1e-2)

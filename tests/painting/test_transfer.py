@@ -157,3 +157,10 @@ def test_cupy_is_never_replaced_silently():
         assert "handstyle[cuda" in str(error)  # noqa: PT017  either outcome is right, on its own machine
     else:
         assert backend.name == "cupy"
+
+
+def test_a_rate_too_high_is_told(network, pictures):
+    config = handstyle.StyleConfig(size=32, iterations=60, optimizer="descent", rate=1e9, style_layers=FOUR)
+    result = handstyle.stylize(*pictures, network=network, config=config)
+    assert result.failed
+    assert "lower --rate 1e+09" in result.stopped
