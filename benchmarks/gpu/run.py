@@ -501,7 +501,7 @@ class Bench:
         if pool is not None:
             pool.set_limit(size=24 * GIB)
         try:
-            for side in (32, 48) if self.rehearse else (4096, 5120, 6000, 6656, 7168):
+            for side in (32, 48) if self.rehearse else (4096, 5120, 6000, 6656, 7168, 7552, 8192):
                 self.forget()
                 if not found.attempt(side, lambda side=side: measure(side)) or not found[side]["fits"]:
                     break
