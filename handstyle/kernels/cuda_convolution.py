@@ -58,12 +58,26 @@ class Convolver:
             if adjoint:
                 w = self.device.xp.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
             raw, beta = finish.y, 0.0
-            if raw is None:  # the values are only pooled: the product still needs a place
+            if raw is None and method != "residue":
+                halved = replace(self, workspace=max(self.workspace // 2, 1))  # for the lowering, and for its product
+                halved._pooled_only(method, source, w, finish, offset)
+                return
+            if raw is None:
                 raw = self._empty((finish.H, finish.W, finish.K))
             elif raw is finish.entering and method != "residue":  # it has a place of its own
                 beta, finish = 1.0, replace(finish, entering=None)  # what enters lies where the product goes: added to
             produced = getattr(self, f"_{method}")(source, w, raw, offset, beta)
             self.epilogue(produced, finish)
+
+    def _pooled_only(self, method: str, source: Source, w: Array, finish: Finish, offset: int) -> None:
+        # Nobody keeps the values themselves, so the product's place is scratch too: strips of whole pairs of rows.
+        rows = self._strip(finish.H, finish.W * finish.K)
+        rows = min(rows + rows % 2, finish.H)
+        raw = self._empty((rows, finish.W, finish.K))
+        for begin in range(0, finish.H, rows):
+            end = min(begin + rows, finish.H)
+            produced = getattr(self, f"_{method}")(source, w, raw[: end - begin], offset, 0.0, begin)
+            self.epilogue(produced, rows_of(finish, begin, end))
 
     def epilogue(self, source: Source, finish: Finish) -> None:
         """Carry `source` through `finish` in a pass of its own; the two may share memory."""
@@ -92,18 +106,18 @@ class Convolver:
             self.device.gemm(Vs, U, Ms)
             self._lanes("winograd_output", tiles, K, Ms, *strip, finish, tile=m)
 
-    def _im2col(self, source: Source, w: Array, raw: Array, offset: int, beta: float) -> Source:
+    def _im2col(self, source: Source, w: Array, raw: Array, offset: int, beta: float, begin: int = 0) -> Source:
         Ho, Wo, K = raw.shape
         rows = self._strip(Ho, Wo * 9 * source.C)
         A = self._empty((rows * Wo, 9 * source.C))
         for row in range(0, Ho, rows):
             count = min(rows, Ho - row)
             As = A[: count * Wo]
-            self._linear("im2col", As.size, source, As, row, count, Wo, offset)
+            self._linear("im2col", As.size, source, As, begin + row, count, Wo, offset)
             self.device.gemm(As, w.reshape(-1, K), raw[row : row + count].reshape(-1, K), beta)
         return Source.of(raw)
 
-    def _mec(self, source: Source, w: Array, raw: Array, offset: int, beta: float) -> Source:
+    def _mec(self, source: Source, w: Array, raw: Array, offset: int, beta: float, begin: int = 0) -> Source:
         Ho, Wo, K = raw.shape
         C, item = source.C, raw.itemsize
         rows = self._strip(Ho, Wo * 3 * C)
@@ -111,7 +125,7 @@ class Convolver:
         for row in range(0, Ho, rows):
             count = min(rows, Ho - row)
             Ls = L[: Wo * (count + 2) * 3 * C]
-            self._linear("mec", Ls.size, source, Ls, row, count, Wo, offset)
+            self._linear("mec", Ls.size, source, Ls, begin + row, count, Wo, offset)
             # The inputs of output row h begin 3 C values after those of row h - 1: a stack of matrices that overlap.
             strides = (3 * C * item, (count + 2) * 3 * C * item, item)
             rows_of_inputs = _as_strided(Ls, (count, Wo, 9 * C), strides)
@@ -190,6 +204,28 @@ class Convolver:
 def pooled_finish(finish: Finish, pooled: Array, planes: Array | None, kind: str) -> Finish:
     """Return `finish` with a pool at its end."""
     return replace(finish, pooled=pooled, planes=planes, pool=POOLS[kind], ph=pooled.shape[0], pw=pooled.shape[1])
+
+
+def rows_of(finish: Finish, begin: int, end: int) -> Finish:
+    """Return what `finish` does to its rows from `begin`, which is even, to `end`, even or the last."""
+
+    def part(a: Array | None, b: int, e: int) -> Array | None:
+        return None if a is None else a[b:e]
+
+    top, bottom = begin // 2, finish.ph if end == finish.H else end // 2
+    return replace(
+        finish,
+        entering=part(finish.entering, begin, end),
+        mask=part(finish.mask, begin, end),
+        after=part(finish.after, begin, end),
+        raw=part(finish.raw, begin, end),
+        y=part(finish.y, begin, end),
+        bits=part(finish.bits, begin, end),
+        pooled=part(finish.pooled, top, bottom),
+        planes=part(finish.planes, top, bottom),
+        H=end - begin,
+        ph=max(bottom - top, 0),
+    )
 
 
 def _as_strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
