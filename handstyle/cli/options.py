@@ -20,6 +20,7 @@ from handstyle.painting.settings import preset_settings, read_settings, settings
 
 out, err = Console(), Console(stderr=True)
 
+DEFAULT_PRESET = "handstyle"
 Flat = Parameter(name="*")  # a dataclass whose fields are flags of the command
 Output = Annotated[Path, Parameter(name=["--output", "-o"])]
 Precision = Literal["float32", "tf32", "float64"]
@@ -70,7 +71,8 @@ class RunConfig:
     Parameters
     ----------
     preset : str
-        A system whose choices to begin with; handstyle info --preset NAME shows them.
+        A system whose choices to begin with; handstyle info --preset NAME shows them. The default is our own: relative
+        losses and a pyramid.
     config : Path
         A TOML file of settings; what is typed goes before it, and it before a preset.
     write_config : bool
@@ -91,7 +93,7 @@ class RunConfig:
         Replace an existing output.
     """
 
-    preset: str = ""
+    preset: str = DEFAULT_PRESET
     config: Path | None = None
     write_config: Annotated[bool, Parameter(negative="")] = False
     precision: Precision = "float32"
@@ -104,7 +106,7 @@ class RunConfig:
     def load(self, network: NetworkConfig) -> Network:
         """Return the network as the preset feeds it, and say what of the preset it cannot give."""
         loaded = network.load(self.precision)
-        if not self.preset:
+        if self.preset == DEFAULT_PRESET:  # for any network, fed as it is
             return loaded
         chosen = find_preset(self.preset)
         notes = [*mismatches(loaded, chosen), *chosen.notes]
@@ -116,8 +118,7 @@ class RunConfig:
 
     def settings(self, config: StyleConfig, network: NetworkConfig) -> str:
         """Return the settings as TOML."""
-        own = {"preset": self.preset} if self.preset else {}
-        return settings_toml(config, {**own, "precision": self.precision, **asdict(network)})
+        return settings_toml(config, {"preset": self.preset, "precision": self.precision, **asdict(network)})
 
 
 def fill_from_preset_and_file(_: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
@@ -133,10 +134,10 @@ def fill_from_preset_and_file(_: App, commands: tuple[str, ...], arguments: Argu
     if named["--config"].tokens:
         path = named["--config"].tokens[-1].value
         FromDict(read_settings(path, others), source=path, use_commands_as_keys=False)(_, commands, arguments)
-    if named["--preset"].tokens:
-        name = named["--preset"].tokens[-1].value
-        chosen = preset_settings(find_preset(name))
-        FromDict(chosen, source=f"preset {name}", use_commands_as_keys=False)(_, commands, arguments)
+    typed = named["--preset"].tokens  # or in the file
+    name = typed[-1].value if typed else DEFAULT_PRESET
+    chosen = preset_settings(find_preset(name))
+    FromDict(chosen, source=f"preset {name}", use_commands_as_keys=False)(_, commands, arguments)
 
 
 def mebibytes(n: int) -> str:

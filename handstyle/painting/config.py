@@ -283,7 +283,7 @@ class StyleConfig:
         if self.smallest and self.scale_factor <= 1:
             raise HandstyleError(f"--scale-factor {self.scale_factor}: must be above 1")
         if self.smallest and self.rounds:
-            raise HandstyleError("--rounds is the classic loop, at one scale: not with --smallest")
+            raise HandstyleError("--rounds is the classic loop, at one scale: add --smallest 0")
         self.rate_at(1)
 
     def check_styles(self, count: int) -> None:

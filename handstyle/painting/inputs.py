@@ -17,7 +17,7 @@ from handstyle.foundations.image import Convention, deprocess, fitted_size, resi
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.losses.regions import check_mask
 from handstyle.painting.color import keep_colour, luminance, match_affine, match_histogram, match_luminance
-from handstyle.painting.config import StyleConfig
+from handstyle.painting.config import SMALLEST_SIDE, StyleConfig
 
 LUMA = np.array([0.299, 0.587, 0.114])  # BT.601
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
@@ -36,13 +36,10 @@ def sized(size: tuple[int, int], n: float, rule: str, name: str) -> tuple[int, i
     return fitted_size(size, max(1, int(max(size) * min(1.0, n / side) + 0.5)), name=name)
 
 
-def scales(config: StyleConfig, full: tuple[int, int], name: str = "the photograph") -> list[tuple[int, int]]:
+def scales(config: StyleConfig, full: tuple[int, int]) -> list[tuple[int, int]]:
     """Return the heights and widths of the pyramid, from coarse to fine; the last is `full`.
 
-    Raises
-    ------
-    HandstyleError
-        If a side of the coarsest would be too small for the network.
+    No side is ever smaller than the network can take: a panorama has fewer scales.
     """
     if not config.smallest:
         return [full]
@@ -50,8 +47,9 @@ def scales(config: StyleConfig, full: tuple[int, int], name: str = "the photogra
     sizes, k = [full], 1
     while round(side / config.scale_factor**k) >= config.smallest:
         factor = round(side / config.scale_factor**k) / side
-        coarse = max(1, round(max(full) * factor))
-        sizes.append(fitted_size(full, coarse, name=f"{name} at its coarsest"))
+        if round(min(full) * factor) < SMALLEST_SIDE:
+            break
+        sizes.append(fitted_size(full, max(1, round(max(full) * factor))))
         k += 1
     return sizes[::-1]
 
@@ -66,7 +64,11 @@ def style_size(
     if config.style_size:
         return fitted_size(size, config.style_size, name=painting.source)
     rule = "long" if config.size_rule == "square" else config.size_rule
-    return sized(size, round(config.size * config.style_scale * max(p_size) / max(full)), rule, painting.source)
+    n = round(config.size * config.style_scale * max(p_size) / max(full))
+    if p_size != full:  # at a coarse scale a narrow painting is as narrow as the network can take, not narrower
+        side = {"long": max(size), "short": min(size), "height": size[0]}[rule]
+        n = max(n, -(-SMALLEST_SIDE * side // min(size)))
+    return sized(size, n, rule, painting.source)
 
 
 def starting_picture(

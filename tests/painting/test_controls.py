@@ -1,7 +1,7 @@
 """The controls of a run: several paintings, regions, scales, starts, colours, settings in files, and every refusal."""
 
 import tomllib
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -212,8 +212,18 @@ def test_sizes_of_the_pyramid():
     assert scales(StyleConfig(), (384, 512)) == [(384, 512)]
     short = StyleConfig(size=1100, size_rule="short", smallest=512)
     assert [min(size) for size in scales(short, (1100, 1400))] == [550, 1100]
-    with pytest.raises(handstyle.HandstyleError, match="coarsest"):
-        scales(StyleConfig(smallest=16, size=400), (20, 400))
+    assert scales(StyleConfig(smallest=16, size=400), (20, 400)) == [(20, 400)]
+    assert scales(StyleConfig(smallest=16, size=400), (40, 400)) == [(20, 200), (40, 400)]
+
+
+def test_a_narrow_painting_at_a_coarse_scale(network, pictures):
+    narrow = np.tile(pictures[1], (1, 13, 1))[:, :400]
+    config = StyleConfig(size=64, smallest=32, iterations=1, style_size=0, style_layers=("relu1_1", "relu2_1"))
+    wide = np.tile(pictures[0], (2, 3, 1))[:64, :64]
+    result = handstyle.stylize(wide, narrow[:26], network=network, config=replace(config, style_scale=4.0))
+    assert result.stopped == "all 2 iterations done at 2 scales"
+    result = handstyle.stylize(wide, narrow[:30, :128], network=network, config=replace(config, style_scale=1.2))
+    assert result.stopped == "all 2 iterations done at 2 scales"
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgsb", "lbfgs", "lbfgs-fixed", "adam", "descent"])
