@@ -20,7 +20,8 @@ from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.style import Moments, moments_forward
 from handstyle.network.vgg import Network, Weights, build_network, convolution_names, random_weights
 from handstyle.network.weights import read_weights
-from handstyle.optimize.objective import ContentTerm, Objective, StyleTerm
+from handstyle.optimize.objective import Objective
+from handstyle.optimize.terms import ContentTerm, StyleTerm
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT = "relu4_2"

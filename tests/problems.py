@@ -5,7 +5,8 @@ import numpy as np
 from handstyle.foundations.backend import choose_backend, namespace
 from handstyle.losses.style import moments_forward
 from handstyle.network.vgg import build_network, random_weights
-from handstyle.optimize.objective import ContentTerm, Objective, StyleTerm, TotalVariationTerm
+from handstyle.optimize.objective import Objective
+from handstyle.optimize.terms import ContentTerm, StyleTerm, TotalVariationTerm
 
 NUMPY = choose_backend("numpy")
 

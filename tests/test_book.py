@@ -21,6 +21,7 @@ SECTIONS = {
         "foundations.errors",
         "foundations.backend",
         "foundations.threads",
+        "foundations.products",
         "foundations.workspace",
         "foundations.crossing",
     ],
@@ -32,7 +33,8 @@ SECTIONS = {
     ],
     "losses.style": ["losses.style", "losses.distribution"],
     "losses.total_variation": ["losses.total_variation", "losses.smoothness"],
-    "optimize.objective": ["optimize.entering", "optimize.objective"],
+    "network.sequence": ["network.sequence", "network.tapped"],
+    "optimize.objective": ["optimize.terms", "optimize.entering", "optimize.objective"],
     "optimize.lbfgsb": ["optimize.trace", "optimize.lbfgsb"],
     "optimize.lbfgs": [
         "optimize.line_search",
@@ -43,15 +45,21 @@ SECTIONS = {
         "optimize.classic",
     ],
     "kernels.cost": ["kernels.grid", "kernels.cost"],
-    "kernels.winograd": ["kernels.toom_cook", "kernels.winograd"],
-    "kernels.fused": ["kernels.fused", "kernels.engine", "kernels.forecast", "kernels.bench"],
+    "kernels.winograd": ["kernels.toom_cook", "kernels.tile_plan", "kernels.tile_kernels", "kernels.winograd"],
+    "kernels.fused": [
+        "kernels.fused",
+        "kernels.stages",
+        "kernels.engine",
+        "kernels.forecast",
+        "kernels.rates",
+        "kernels.bench",
+    ],
     "kernels.cuda": [
         "kernels.cuda_arguments",
         "kernels.cuda_source",
         "kernels.cuda",
         "kernels.cuda_cost",
         "kernels.cuda_losses",
-        "kernels.cuda_features",
         "kernels.cuda_convolution",
         "kernels.cuda_stage",
         "kernels.cuda_engine",
@@ -101,8 +109,7 @@ LONGEST = 250
 LONG = {
     "handstyle/painting/presets.py": (525, "data: a line a fact, with its source"),
     "handstyle/painting/config.py": (400, "data: a field and its help a choice"),
-    "handstyle/kernels/winograd.py": (275, "to be split: the transforms and the blocks"),
-    "handstyle/kernels/forecast.py": (325, "to be split: the forecast and the measuring of the machine"),
+    "handstyle/kernels/forecast.py": (270, "one sweep, walked through with sizes in place of arrays"),
 }
 
 IMPORTS_CUPY = {"handstyle/foundations/backend.py", "handstyle/kernels/cuda.py"}

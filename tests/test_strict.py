@@ -11,7 +11,8 @@ from handstyle.losses.style import moments_forward
 from handstyle.network import convolution, pooling, relu, sequence
 from handstyle.network.vgg import Weights, build_network
 from handstyle.optimize.lbfgs import minimize_lbfgs
-from handstyle.optimize.objective import ContentTerm, Objective, StyleTerm, TotalVariationTerm
+from handstyle.optimize.objective import Objective
+from handstyle.optimize.terms import ContentTerm, StyleTerm, TotalVariationTerm
 
 HOST = np.ones((2, 3))
 

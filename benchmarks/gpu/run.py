@@ -40,7 +40,8 @@ from handstyle.network.vgg import WIDTHS, build_network, random_weights  # noqa:
 from handstyle.network.weights import read_weights  # noqa: E402
 from handstyle.optimize.lbfgs import minimize_lbfgs  # noqa: E402
 from handstyle.optimize.lbfgsb import minimize_lbfgsb  # noqa: E402
-from handstyle.optimize.objective import ContentTerm, Objective, StyleTerm  # noqa: E402
+from handstyle.optimize.objective import Objective  # noqa: E402
+from handstyle.optimize.terms import ContentTerm, StyleTerm  # noqa: E402
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT = "relu4_2"

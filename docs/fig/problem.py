@@ -4,7 +4,8 @@ from fig.common import network, painting, photograph
 from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.style import moments_forward
-from handstyle.optimize.objective import ContentTerm, Objective, StyleTerm, TotalVariationTerm
+from handstyle.optimize.objective import Objective
+from handstyle.optimize.terms import ContentTerm, StyleTerm, TotalVariationTerm
 
 STYLE_TAPS, CONTENT_TAP = ("relu1_1", "relu2_1", "relu3_1"), "relu3_1"
 

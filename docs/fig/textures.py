@@ -8,7 +8,8 @@ from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.style import moments_forward
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
-from handstyle.optimize.objective import Objective, StyleTerm
+from handstyle.optimize.objective import Objective
+from handstyle.optimize.terms import StyleTerm
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 

@@ -11,7 +11,8 @@ from handstyle.foundations.backend import available_memory, choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.bench import BenchRow, draw
 from handstyle.kernels.bench import bench as take_turns
-from handstyle.kernels.forecast import USABLE, calibrate, forecast, largest_side
+from handstyle.kernels.forecast import USABLE, forecast, largest_side
+from handstyle.kernels.rates import calibrate
 from handstyle.network.vgg import ARCHITECTURES, WIDTHS, Network, random_weights
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.need import choices

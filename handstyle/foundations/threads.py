@@ -10,10 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from threading import get_ident
+from typing import Any
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from handstyle.foundations.backend import cpu_count
+
+# Pixels of a map that a thread takes at a time, where the work is the same for each pixel: at least so many that
+# starting is not felt, and at most so many that what is summed over them in float32 keeps six digits.
+FEWEST_PIXELS, MOST_PIXELS = 512, 8192
+# On a GPU each strip costs several launches of some ten microseconds, and cuBLAS splits a long sum up by itself.
+DEVICE_PIXELS = 1 << 17
 
 
 @cache
@@ -76,3 +84,27 @@ class Team:
 def default_team() -> Team:
     """Return the team that everybody shares: one thread a core, so that there are never more."""
     return Team()
+
+
+def pixel_strips(pixels: int, xp: Any) -> list[slice]:
+    """Cut the pixels of a map into strips to be shared out: by their number alone, so that sums repeat."""
+    step = min(MOST_PIXELS, max(FEWEST_PIXELS, pixels // 4)) if xp is np else DEVICE_PIXELS
+    return [slice(start, min(pixels, start + step)) for start in range(0, pixels, step)]
+
+
+def share_out(xp: Any, work: Callable[[int, Iterator[int]], None], pieces: int) -> None:
+    """Deal NumPy's pieces out to the cores; a GPU has its own thousands of threads.
+
+    Parameters
+    ----------
+    xp : module
+        NumPy or CuPy.
+    work : callable
+        As of `Team.run`.
+    pieces : int
+        How many there are.
+    """
+    if xp is np:
+        default_team().run(work, pieces)
+    else:
+        work(0, iter(range(pieces)))

@@ -108,6 +108,29 @@ class Arena:
             self._free[key] = joined
 
 
+class Scratch(threading.local):
+    """Each thread's own room for what it needs for a moment: the same memory again and again, by name.
+
+    A temporary of a few hundred kilobytes is where NumPy is dear: the allocator hands it back to the system and fetches
+    it again, page by page, zeroed.
+    """
+
+    def __init__(self) -> None:
+        self._rooms: dict[str, Array] = {}
+
+    def take(self, name: str, shape: Sequence[int], dtype: DTypeLike) -> Array:
+        """Return an uninitialised array that is good until this thread takes the same name again."""
+        dtype = np.dtype(dtype)
+        size = math.prod(shape) * dtype.itemsize
+        room = self._rooms.get(name)
+        if room is None or len(room) < size:
+            room = self._rooms[name] = np.empty(size, np.uint8)
+        return room[:size].view(dtype).reshape(shape)
+
+
+scratch = Scratch()
+
+
 @cache
 def default_arena() -> Arena:
     """Return the arena that everybody shares, so that what one no longer needs serves the next."""

@@ -21,7 +21,8 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.losses.style import Moments, moments_forward
 from handstyle.network.sequence import Convolution
 from handstyle.network.vgg import Network
-from handstyle.optimize.objective import Objective, StyleTerm
+from handstyle.optimize.objective import Objective
+from handstyle.optimize.terms import StyleTerm
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 PAUSE = 0.05  # seconds between two sides: other libraries' threads go on spinning for a while

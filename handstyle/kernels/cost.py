@@ -13,8 +13,14 @@ from handstyle.kernels.grid import ceil_div
 
 # Fewer channels than this leave nothing to gain in Winograd's products.
 FEWEST_CHANNELS = 8
-# Transformed kernels up to this many bytes stay in a core's second-level cache while tiles pass by them.
-CACHED_KERNELS = 3 << 20
+# From so many channels on a map has so few values that rounding may decide more of them.
+MANY_CHANNELS = 256
+# Transformed kernels up to this many bytes are read again for each block of tiles, from the second-level cache or near
+# it; larger ones once for all.
+CACHED_KERNELS = 5 << 20
+
+# A picture of so many pixels or fewer keeps all its transformed kernels from one evaluation to the next.
+FEW_PIXELS = 320 * 320
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Machine:
     """The rates of a machine, all cores together: operations and bytes a second.
 
     The default is one core of a server processor of 2023 with AVX-512 (Xeon, 2.6 GHz) in round numbers, one
-    thread: `calibrate` in ``forecast.py`` measures the machine at hand. The choice of kernels uses the default
+    thread: `calibrate` in ``rates.py`` measures the machine at hand. The choice of kernels uses the default
     everywhere, so that it depends on the shape alone and a run can be repeated elsewhere.
     """
 
@@ -68,7 +74,7 @@ class Machine:
         )
 
 
-def convolution_cost(H: int, W: int, C: int, K: int, m: int, itemsize: int) -> Cost:
+def convolution_cost(H: int, W: int, C: int, K: int, m: int, itemsize: int, kept: bool = False) -> Cost:
     """Count a 3x3 convolution of a (H, W, C) map to K channels, bias and rectifier included.
 
     Parameters
@@ -79,6 +85,8 @@ def convolution_cost(H: int, W: int, C: int, K: int, m: int, itemsize: int) -> C
         Outputs of a Winograd tile, a side; 0 for lowering (im2col).
     itemsize : int
         Bytes of a value.
+    kept : bool
+        Whether the transformed kernels are there already.
 
     Returns
     -------
@@ -95,12 +103,12 @@ def convolution_cost(H: int, W: int, C: int, K: int, m: int, itemsize: int) -> C
     if m == 0:
         return Cost(2 * 9 * H * W * C * K, 0, itemsize * H * W * (2 * 9 * C + 3 * K), maps + itemsize * 9 * C * K)
     n, tiles = m + 2, ceil_div(H, m) * ceil_div(W, m)
-    transforms = 2 * tiles * (n * n * (m + n) * C + m * n * (n + m) * K) + 2 * 9 * n * n * C * K
+    transforms = 2 * tiles * (n * n * (m + n) * C + m * n * (n + m) * K) + (not kept) * 2 * 9 * n * n * C * K
     values = tiles * (n * (m + 2 * n) * C + (2 * n * n + 2 * n * m + 2 * m * m) * K)
     kernels = itemsize * n * n * C * K
     moved = maps + itemsize * 9 * C * K
     if kernels > CACHED_KERNELS:  # then kernels and transformed tiles go out to memory and come back
-        moved += 2 * kernels + itemsize * n * n * tiles * (C + K)
+        moved += (1 if kept else 2) * kernels + itemsize * n * n * tiles * (C + K)
     return Cost(2 * n * n * tiles * C * K, transforms, itemsize * values + 2 * kernels, moved)
 
 
@@ -122,12 +130,13 @@ def content_cost(H: int, W: int, C: int, itemsize: int) -> Cost:
 def choose_kernel(H: int, W: int, C: int, K: int, adjoint: bool) -> int:
     """Return the outputs of a Winograd tile for a convolution, or 0 for lowering: what the counts say is fastest.
 
-    Larger tiles multiply less and round more. The forward pass has tiles of at most 4 x 4, because its rounding
-    decides which rectifier or pool near a tie goes the other way (see ``winograd.py``); the adjoint is linear, and
-    may have 6 x 6.
+    Larger tiles multiply less and round more. The first blocks have tiles of at most 4 x 4 on the way forward, because
+    rounding decides which rectifier or pool near a tie goes the other way (see ``winograd.py``), and they have most of
+    them; the deep blocks, and the adjoint, which is linear, may have 6 x 6.
     """
     if min(C, K) < FEWEST_CHANNELS:
         return 0
     machine = Machine()
-    sizes = (0, 2, 4, 6) if adjoint else (0, 2, 4)
-    return min(sizes, key=lambda m: machine.seconds(convolution_cost(H, W, C, K, m, 4)))
+    sizes = (0, 2, 4, 6) if adjoint or C >= MANY_CHANNELS else (0, 2, 4)
+    kept = H * W <= FEW_PIXELS >> 8  # so small a map is the fifth block's of a small picture
+    return min(sizes, key=lambda m: machine.seconds(convolution_cost(H, W, C, K, m, 4, kept)))

@@ -19,7 +19,6 @@ from handstyle.kernels.cuda import CupyDevice, Device
 from handstyle.kernels.cuda_arguments import Finish, Source, words
 from handstyle.kernels.cuda_convolution import METHODS, Convolver, pooled_finish
 from handstyle.kernels.cuda_cost import choose_method
-from handstyle.kernels.cuda_features import Tapped
 from handstyle.kernels.cuda_stage import Stage, group
 from handstyle.losses.total_variation import total_variation
 from handstyle.network.sequence import (
@@ -31,6 +30,7 @@ from handstyle.network.sequence import (
     check_taps,
     deepest,
 )
+from handstyle.network.tapped import Tapped
 
 Loss = Callable[[Array], tuple[float, Array]]
 

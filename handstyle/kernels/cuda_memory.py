@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
+from handstyle.foundations.threads import DEVICE_PIXELS
 from handstyle.kernels.cuda_engine import CudaEngine
-from handstyle.losses.style import DEVICE_STRIP
 from handstyle.network.sequence import Convolution, Features, Layer
 from handstyle.optimize.entering import Entering
 
@@ -75,7 +75,7 @@ def _gradient_at(features: Features, content: frozenset[str], device: DryDevice,
     feature = features.pop(tap)
     if tap not in content:  # a style's gradient is written over its features, strip by strip
         pixels, channels = feature.shape[0] * feature.shape[1], feature.shape[2]
-        device.empty((min(pixels, DEVICE_STRIP), channels), feature.dtype)
+        device.empty((min(pixels, DEVICE_PIXELS), channels), feature.dtype)
         return feature
     # `content_loss` has the difference and its square, or its multiple, at a time.
     within = device.empty(feature.shape, feature.dtype)

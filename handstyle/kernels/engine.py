@@ -8,6 +8,7 @@ reference does, as a layer of its own.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,49 +18,29 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.threads import Team, default_team
 from handstyle.foundations.workspace import default_arena
 from handstyle.kernels import im2col, winograd
+from handstyle.kernels.cost import FEW_PIXELS
 from handstyle.kernels.fused import MaskSink, RectifyPoolSink, RectifySink, SpreadSource, bits_shape, pour
 from handstyle.kernels.grid import ArraySource, Sink, Source, StoreSink
+from handstyle.kernels.stages import Stage, split_stages
+from handstyle.kernels.tile_kernels import Kept
 from handstyle.network.padding import pad_backward, pad_forward
 from handstyle.network.sequence import (
     Cache,
     Convolution,
     Features,
     Layer,
+    Pointwise,
     Pool,
     ReLU,
     check_gradients,
     check_taps,
     deepest,
+    pointwise_at,
 )
+from handstyle.network.tapped import Tapped
 
 # (H, W, C, K, adjoint) of a convolution -> outputs of a Winograd tile, or 0 for im2col
 Choice = Callable[[int, int, int, int, bool], int]
-
-
-@dataclass
-class Stage:
-    """Layers that run together, and what the backward sweep needs of them."""
-
-    layers: tuple[Layer, ...]
-    shape: tuple[int, int, int] = (0, 0, 0)  # of the convolution's output
-    cache: Cache = None  # of a layer that runs as the reference does
-    bits: Array | None = None  # of the rectifier
-    pool_bits: Array | None = None  # of rectifier and pool together
-
-    @property
-    def name(self) -> str:
-        """The name of its last layer, whose output is the stage's."""
-        return self.layers[-1].name
-
-    @property
-    def is_fused(self) -> bool:
-        """Whether a fast convolution leads it; else it is one layer, run as the reference does."""
-        return isinstance(self.layers[0], Convolution)
-
-    @property
-    def is_bare(self) -> bool:
-        """Whether it is one layer."""
-        return len(self.layers) == 1
 
 
 @dataclass
@@ -88,6 +69,7 @@ class FusedEngine:
     def __post_init__(self) -> None:
         self.arena = default_arena()
         self._last: tuple[Any, ...] = ()
+        self._kept: Kept = {}
 
     def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
         """See `sequence_forward`."""
@@ -95,14 +77,22 @@ class FusedEngine:
         run = layers[: deepest(layers, wanted)]
         self._check(run, x)
         if (x.shape, x.dtype) != self._last:
+            self._kept.clear()
             self.arena.trim()
             self._last = x.shape, x.dtype
-        features: Features = {}
         stages = split_stages(run, wanted, x.shape)
+        picture, first = x, stages[0]
+        features = Tapped()
         with self.team.single_threaded_blas():
             for stage in stages:
                 x = self._stage_forward(stage, x, wanted, features)
-        return features, stages
+                if stage is first and len(stages) > 1 and first.name in features:
+                    features.make_again(first.name, partial(self._first_again, first, picture))
+        return features, stages  # type: ignore[return-value]  # a mapping that need not hold what it gives
+
+    def _first_again(self, stage: Stage, picture: Array) -> Array:
+        with self.team.single_threaded_blas():
+            return self._stage_forward(stage, picture, set(), Tapped())
 
     def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
         """See `sequence_backward`."""
@@ -128,7 +118,7 @@ class FusedEngine:
         if x.dtype not in (np.float32, np.float64):
             raise HandstyleError(f"kernels {self.name} compute in float32 or float64, not {x.dtype}")
 
-    def _stage_forward(self, stage: Stage, x: Array, wanted: set[str], features: Features) -> Array:
+    def _stage_forward(self, stage: Stage, x: Array, wanted: set[str], features: Tapped) -> Array:
         if not stage.is_fused:
             x, stage.cache = stage.layers[0].forward(x)
             if stage.name in wanted:
@@ -177,11 +167,19 @@ class FusedEngine:
             share = 0.25 if pool.kind == "average" else 1.0
             source = SpreadSource(dx, stage.pool_bits, stage.shape, share, entering, stage.bits)
         H, W, _ = stage.shape
-        out = self.arena.take((H, W, convolution.w.shape[2]), dx.dtype)
-        sink: Sink = StoreSink(out)
-        if below is not None:
-            entering = dfeatures[below.name] if below.name in dfeatures else None  # noqa: SIM401
-            sink = MaskSink(out, _mask(below), entering)
+        shape, out = (H, W, convolution.w.shape[2]), None
+        add: Array | Pointwise | None = None
+        if below is not None and below.name in dfeatures:
+            add = made = pointwise_at(dfeatures, below.name)
+            # A part of the features has served when its gradient is made, and the result may take its place; so may it
+            # that of a gradient made for this sweep alone.
+            if made is not None:
+                out = made.f
+            else:
+                add = whole = dfeatures[below.name]
+                out = whole if getattr(dfeatures, "fresh", False) else None
+        out = self.arena.take(shape, dx.dtype) if out is None else out
+        sink: Sink = StoreSink(out) if below is None else MaskSink(out, _mask(below), add)
         self._convolve(source, convolution, sink, adjoint=True)
         return out
 
@@ -214,7 +212,10 @@ class FusedEngine:
         C, K = (w.shape[3], w.shape[2]) if adjoint else w.shape[2:]
         m = self.choose(*source.shape[:2], C, K, adjoint)
         if m:
-            winograd.convolve(source, w, b, sink, m, self.team, self.arena, adjoint)
+            # In a small picture transforming the kernels is a tenth of the work, and the features take little memory.
+            few = self._last[0][0] * self._last[0][1] <= FEW_PIXELS
+            keep = self._kept if few and not w.flags.writeable else None
+            winograd.convolve(source, w, b, sink, m, self.team, self.arena, adjoint, keep)
         else:
             im2col.convolve(source, w, b, sink, self.team, self.arena, adjoint)
 
@@ -222,34 +223,3 @@ class FusedEngine:
 def _mask(stage: Stage) -> Array | None:
     # The bits that lie directly below a stage's output; those of a pool are applied when the pool is undone.
     return stage.bits if isinstance(stage.layers[-1], ReLU) and stage.is_fused else None
-
-
-def split_stages(layers: tuple[Layer, ...], wanted: set[str], shape: tuple[int, ...]) -> list[Stage]:
-    """Group layers into stages, for taps that are wanted and a picture of a shape."""
-    """Cut layers into stages: a convolution with the rectifier and the pool behind it, where they can be fused."""
-    stages: list[Stage] = []
-    H, W = shape[:2]
-    i = 0
-    while i < len(layers):
-        count = 1
-        if isinstance(layers[i], Convolution) and layers[i].name not in wanted and _is(layers, i + 1, ReLU):
-            count = 2
-            if _is(layers, i + 2, Pool) and _pools_evenly(layers[i + 2], H, W):
-                count = 3
-        group = layers[i : i + count]
-        stages.append(Stage(group))
-        if isinstance(group[-1], Pool):
-            up = group[-1].rounding == "up"
-            H, W = (H + up) // 2, (W + up) // 2
-        i += count
-    return stages
-
-
-def _is(layers: tuple[Layer, ...], i: int, kind: type) -> bool:
-    return i < len(layers) and isinstance(layers[i], kind)
-
-
-def _pools_evenly(pool: Layer, H: int, W: int) -> bool:
-    # Rounding up an even side is rounding down; a side of one pixel rounds down to nothing, which the reference
-    # handles.
-    return isinstance(pool, Pool) and H > 1 and W > 1 and (pool.rounding == "down" or (H % 2 == 0 and W % 2 == 0))

@@ -6,22 +6,17 @@ the kernels work with. The sweep is walked through with sizes in place of arrays
 """
 
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, partial
-
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from handstyle.foundations.backend import available_memory
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.threads import Team, default_team
-from handstyle.foundations.workspace import Arena
-from handstyle.kernels import im2col, winograd
-from handstyle.kernels.cost import Cost, Machine, content_cost, convolution_cost, moments_cost, pool_cost
-from handstyle.kernels.engine import FusedEngine, split_stages
+from handstyle.kernels import im2col
+from handstyle.kernels.cost import FEW_PIXELS, Cost, Machine, content_cost, convolution_cost, moments_cost, pool_cost
+from handstyle.kernels.engine import FusedEngine
 from handstyle.kernels.fused import bits_shape
-from handstyle.kernels.grid import ArraySource, StoreSink
+from handstyle.kernels.stages import split_stages
+from handstyle.kernels.tile_plan import Plan
 from handstyle.network.sequence import Convolution, Pool, deepest
 from handstyle.network.vgg import Network
 
@@ -39,6 +34,7 @@ class LayerForecast:
     shape: tuple[int, int, int]  # of the output
     cost: Cost
     scratch: int  # bytes
+    kept: int = 0  # bytes of transformed kernels that stay from one evaluation to the next
 
 
 @dataclass(frozen=True)
@@ -122,6 +118,7 @@ def forecast(
     shape = (height, width, 3)
     x, x_held = math.prod(shape) * item, False
     inputs = []  # of each stage, for the way back
+    few = height * width <= FEW_PIXELS
     for stage in stages:
         first, last = stage.layers[0], stage.layers[-1]
         inputs.append(shape)
@@ -129,7 +126,7 @@ def forecast(
         if isinstance(first, Convolution):
             H, W, C = shape
             K = first.w.shape[3]
-            row = _convolution(engine, first, (H, W, C, K), item, adjoint=False)
+            row = _convolution(engine, first, (H, W, C, K), item, few, adjoint=False)
             rows.append(row)
             scratch, shape = row.scratch, (H, W, K)
             if not stage.is_bare:
@@ -154,34 +151,43 @@ def forecast(
         y = math.prod(shape) * item
         waiting = sum(held.values()) - (x if x_held else 0)
         peak = max(peak, waiting + bits + x + y + made * (not stage.is_fused) + scratch)
+        if len(inputs) == 2:
+            held.pop(stages[0].name, None)  # to be made again on the way back
         if stage.name in taps:
             held[stage.name] = y
         x, x_held = y, stage.name in held
     shapes = _tap_shapes(network, height, width)
-    dx = 0
+    top = stages[-1].name
+    dx = math.prod(shapes[top]) * item
+    peak = max(peak, sum(held.values()) + bits + dx)  # the gradient at the deepest tap, beside its features
+    held.pop(top, None)
+    rows += _losses(top, style_taps, content_taps, shapes, item)
     for i in reversed(range(len(stages))):
-        stage = stages[i]
-        for tap in {layer.name for layer in reversed(stage.layers)} & held.keys():
-            f = held[tap]
-            extra = 3 * f if tap in content_taps else f
-            peak = max(peak, sum(held.values()) + bits + dx + extra)
-            del held[tap]
-            dx = max(dx, f)
-            loss = content_cost if tap in content_taps else moments_cost
-            rows.append(LayerForecast(tap, "loss", "", shapes[tap], loss(*shapes[tap], item), 0))
-        first = stage.layers[0]
+        stage, below = stages[i], stages[i - 1].name if i else ""
+        inner = {layer.name for layer in stage.layers[:-1]} & held.keys()  # a tapped rectifier under its pool
+        entering = sum(held.pop(tap) for tap in inner)
+        peak = max(peak, sum(held.values()) + bits + dx + 2 * entering)
         out = math.prod(inputs[i]) * item
-        entering = held.get(stages[i - 1].name, 0) if i else 0
+        f = out if below in taps else 0
+        held.pop(below, None)
+        for tap in (*inner, below):
+            rows += _losses(tap, style_taps, content_taps, shapes, item)
+        first = stage.layers[0]
         scratch = 2 * out
         if isinstance(first, Convolution):
             H, W, C = inputs[i]
-            row = _convolution(engine, first, (H, W, first.w.shape[3], C), item, adjoint=True)
+            row = _convolution(engine, first, (H, W, first.w.shape[3], C), item, few, adjoint=True)
             rows.append(row)
             scratch = row.scratch
-        peak = max(peak, sum(held.values()) + bits + dx + entering + out + scratch)
+        base = sum(held.values()) + bits + dx
+        # A style's gradient takes the features' place, a content's has its own; the result takes the gradient's.
+        peak = max(peak, base + f * (1 + (below in content_taps)), base + entering + out + scratch)
         dx = out
+    if stages[0].name in taps and len(stages) > 1:
+        rows.append(rows[0])  # made again
     n = 3 * height * width
     weights = sum(layer.w.nbytes + layer.b.nbytes for layer in layers if isinstance(layer, Convolution))
+    weights += sum(row.kept for row in rows)
     targets = sum(math.prod(shapes[tap]) * item for tap in content_taps)
     targets += sum(8 * shapes[tap][2] * (shapes[tap][2] + 1) for tap in style_taps)
     vectors = 3 * 8 * n + 4 * item * n  # the point, its copy and the gradient; picture, input and their gradients
@@ -190,6 +196,20 @@ def forecast(
     return Forecast(
         height, width, tuple(rows), peak + weights + targets + vectors, optimizer, machine.seconds(cost), machine
     )
+
+
+def _losses(
+    tap: str,
+    style_taps: Sequence[str],
+    content_taps: Sequence[str],
+    shapes: dict[str, tuple[int, int, int]],
+    item: int,
+) -> list[LayerForecast]:
+    rows = []
+    for taps, cost in ((style_taps, moments_cost), (content_taps, content_cost)):
+        if tap in taps:
+            rows.append(LayerForecast(tap, "loss", "", shapes[tap], cost(*shapes[tap], item), 0))
+    return rows
 
 
 def _tap_shapes(network: Network, height: int, width: int) -> dict[str, tuple[int, int, int]]:
@@ -205,22 +225,23 @@ def _tap_shapes(network: Network, height: int, width: int) -> dict[str, tuple[in
 
 
 def _convolution(
-    engine: FusedEngine, layer: Convolution, size: tuple[int, int, int, int], item: int, adjoint: bool
+    engine: FusedEngine, layer: Convolution, size: tuple[int, int, int, int], item: int, few: bool, adjoint: bool
 ) -> LayerForecast:
     H, W, C, K = size
     m = engine.choose(H, W, C, K, adjoint)
     threads = engine.team.threads
     if m:
-        scratch = winograd.Plan.of(H, W, C, K, m, item).scratch(threads)
+        scratch = Plan.of(H, W, C, K, m, item, few).scratch(threads)
     else:
         scratch = im2col.scratch(H, W, C, K, item, threads, adjoint)
-    cost = convolution_cost(H, W, C, K, m, item)
+    cost = convolution_cost(H, W, C, K, m, item, few)
     if layer.padding != "zero":
         scratch += (H + 2) * (W + 2) * (C + 2 * K)
         cost += Cost(moved=2 * item * H * W * (C + 2 * K))
     kernel = f"winograd {m}x{m}" if m else "im2col"
     direction = "backward" if adjoint else "forward"
-    return LayerForecast(layer.name, direction, kernel, (H, W, K), cost, scratch * item)
+    kept = few * (m > 0) * (m + 2) ** 2 * C * K * item
+    return LayerForecast(layer.name, direction, kernel, (H, W, K), cost, scratch * item, kept)
 
 
 def largest_side(network: Network, height: int, width: int, available: int, **more: object) -> int:
@@ -270,74 +291,3 @@ def check_fits(expected: Forecast, network: Network, available: int | None = Non
         f"{expected.width} x {expected.height} pixels need {expected.peak_bytes / 2**30:.1f} GiB of memory, "
         f"{free / 2**30:.1f} GiB are free; {advice}"
     )
-
-
-@cache
-def calibrate(seconds: float = 2.0, team: Team | None = None) -> Machine:
-    """Measure this machine's rates, all threads at work, in about `seconds`.
-
-    Three rates come from loops of their own: products of a size that Winograd's convolution has, its transforms, and
-    copies from memory to memory. How much is lost between them comes from a real convolution, by which all are scaled.
-    """
-    team = team or default_team()
-    budget = seconds / 5
-    threads = team.threads
-    draw = np.random.default_rng(0)
-    A, B = (draw.standard_normal(shape, np.float32) for shape in ((threads, 256, 256), (256, 256)))
-    C = np.empty_like(A)
-    products = _rate(team, lambda k: np.matmul(A[k], B, out=C[k]), 2 * 256**3, budget)
-    T, S = draw.standard_normal((6, 6), np.float32), draw.standard_normal((threads, 6, 4096), np.float32)
-    R = np.empty_like(S)
-    transforms = _rate(team, lambda k: np.matmul(T, S[k], out=R[k]), 2 * 6 * 6 * 4096, budget)
-    source = draw.standard_normal((threads, 1 << 22), np.float32)
-    target = np.empty_like(source)
-    moved = _rate(team, lambda k: np.copyto(target[k], source[k]), 2 * source[0].nbytes, budget)
-    small, smaller = source[:, : 1 << 16], target[:, : 1 << 16]
-    cached = _rate(team, lambda k: np.copyto(smaller[k], small[k]), 2 * small[0].nbytes, budget)
-    machine = Machine(products, transforms, cached, moved)
-    expected = took = 0.0
-    for H, channels in ((128, 64), (32, 256)):
-        x = draw.standard_normal((H, H, channels), np.float32)
-        w = draw.standard_normal((3, 3, channels, channels), np.float32)
-        y, arena = np.empty_like(x), Arena()
-        run = partial(winograd.convolve, ArraySource(x), w, None, StoreSink(y), 4, team, arena)
-        run()
-        took += _best(run, budget / 2)
-        expected += machine.seconds(convolution_cost(H, H, channels, channels, 4, 4))
-    factor = expected / took
-    return replace(
-        machine,
-        products=products * factor,
-        transforms=transforms * factor,
-        cached=cached * factor,
-        moved=moved * factor,
-    )
-
-
-def _rate(team: Team, work: Callable[[int], object], amount: float, seconds: float) -> float:
-    # `amount` is done by each thread at each call; the fastest of several rounds counts.
-    repeats = 1
-
-    def each(_: int, pieces: Iterator[int]) -> None:
-        for k in pieces:
-            for _ in range(repeats):
-                work(k)
-
-    def everybody() -> None:
-        team.run(each, team.threads)
-
-    everybody()
-    start = time.perf_counter()
-    everybody()
-    repeats = max(1, int(seconds / 8 / max(time.perf_counter() - start, 1e-6)))
-    return team.threads * amount * repeats / _best(everybody, seconds)
-
-
-def _best(work: Callable[[], object], seconds: float) -> float:
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while not times or time.perf_counter() < end:
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)

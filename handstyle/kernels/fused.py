@@ -15,11 +15,13 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.threads import Team
-from handstyle.foundations.workspace import Arena
+from handstyle.foundations.workspace import Arena, scratch
 from handstyle.kernels.grid import Sink, Source
+from handstyle.network.sequence import Pointwise
 
 ROWS = 8  # rows of a strip where nothing else decides: even, so that it holds whole pooling blocks
 
@@ -40,13 +42,20 @@ def _bytes_to_masks(dtype: np.dtype[Any]) -> Array:  # (256, 8): byte -> eight i
     return -table
 
 
+def masks_of(bits: Array, y: slice, x: slice, K: int, dtype: np.dtype[Any]) -> Array:  # -> (rows, columns, K)
+    """Return integers as wide as `dtype`, all ones where the bit at ``[y, x]`` of the map is on, else zero."""
+    packed = bits[y, x.start * K // 8 : -(-x.stop * K // 8)]
+    table = _bytes_to_masks(dtype)
+    masks = scratch.take("masks", (*packed.shape, 8), table.dtype)
+    np.take(table, packed, axis=0, mode="clip", out=masks)
+    columns = x.stop - x.start
+    return masks.reshape(len(packed), -1)[:, : columns * K].reshape(len(packed), columns, K)
+
+
 def clear_masked(values: Array, bits: Array, y: slice, x: slice, out: Array) -> None:  # (rows, columns, K)
     """Write `values` to `out`, with zero where the bit at ``[y, x]`` of the map is off."""
-    rows, columns, K = values.shape
-    packed = bits[y, x.start * K // 8 : -(-x.stop * K // 8)]
-    masks = np.take(_bytes_to_masks(values.dtype), packed, axis=0, mode="clip")  # (rows, bytes, 8)
-    mask = masks.reshape(rows, -1)[:, : columns * K].reshape(rows, columns, K)
-    np.bitwise_and(values.view(mask.dtype), mask, out=out.view(mask.dtype))
+    masks = masks_of(bits, y, x, values.shape[2], values.dtype)
+    np.bitwise_and(values.view(masks.dtype), masks, out=out.view(masks.dtype))
 
 
 @dataclass
@@ -81,30 +90,36 @@ class SpreadSource:
 
     def read(self, y: slice, x: slice) -> Array:
         """See `Source`."""
-        h, w, C = self.pooled.shape
-        spread = np.empty((y.stop - y.start, x.stop - x.start, C), self.dtype)
-        for odd_row, odd_column in np.ndindex(2, 2):
-            rows, from_rows = _parity(y, odd_row, h)
-            columns, from_columns = _parity(x, odd_column, w)
-            np.multiply(self.pooled[from_rows, from_columns], self.share, out=spread[rows, columns])
-        spread[max(0, 2 * h - y.start) :] = 0  # an odd last row or column, which pooling dropped
-        spread[:, max(0, 2 * w - x.start) :] = 0
-        clear_masked(spread, self.bits, y, x, spread)
+        (H, W, C), (h, w, _) = self.shape, self.pooled.shape
+        # Whole blocks: from an even row and column on, and cut at the end.
+        y2 = slice(y.start // 2 * 2, min(H, y.stop + y.stop % 2))
+        x2 = slice(x.start // 2 * 2, min(W, x.stop + x.stop % 2))
+        rows, columns = y2.stop - y2.start, x2.stop - x2.start
+        spread = scratch.take("spread", (rows, columns, C), self.dtype)
+        masks = masks_of(self.bits, y2, x2, C, self.dtype)
+        pooled = self.pooled[y2.start // 2 : min(h, y2.stop // 2), x2.start // 2 : min(w, x2.stop // 2)]
+        if self.share != 1:
+            pooled = np.multiply(pooled, self.share, out=scratch.take("pooled", pooled.shape, self.dtype))
+        blocks = (pooled.shape[0], 2, pooled.shape[1], 2, C)
+        np.bitwise_and(
+            pooled[:, None, :, None].view(masks.dtype),
+            _split(masks, blocks),
+            out=_split(spread.view(masks.dtype), blocks),
+        )
+        spread[2 * len(pooled) :] = 0  # an odd last row or column, which pooling dropped
+        spread[:, 2 * pooled.shape[1] :] = 0
         if self.entering is not None:
             assert self.entering_bits is not None
-            entering = np.empty_like(spread)
-            clear_masked(self.entering[y, x], self.entering_bits, y, x, entering)
+            entering = scratch.take("entering", spread.shape, self.dtype)
+            clear_masked(self.entering[y2, x2], self.entering_bits, y2, x2, entering)
             spread += entering
-        return spread.reshape(len(spread), -1)
+        flat = spread.reshape(rows, columns * C)
+        return flat[y.start - y2.start : y.stop - y2.start, (x.start - x2.start) * C : (x.stop - x2.start) * C]
 
 
-def _parity(span: slice, odd: int, blocks: int) -> tuple[slice, slice]:
-    # The even (or odd) places of a span, counted from its start, and the pooled places they belong to.
-    first = span.start + (odd - span.start) % 2
-    last = min(span.stop, 2 * blocks)
-    count = max(0, (last - first + 1) // 2)
-    offset = first - span.start
-    return slice(offset, offset + 2 * count, 2), slice(first // 2, first // 2 + count)
+def _split(a: Array, blocks: tuple[int, ...]) -> Array:  # (2h, 2w, K) -> (h, 2, w, 2, K)
+    row, column, item = a.strides
+    return as_strided(a, blocks, (2 * row, row, 2 * column, column, item))
 
 
 @dataclass
@@ -118,7 +133,8 @@ class RectifySink:
         """See `Sink`."""
         K = part.shape[2]
         np.maximum(part, 0, out=self.out[y, x])
-        self.bits[y, x.start * K // 8 : -(-x.stop * K // 8)] = bits_of(part > 0)
+        positive = np.greater(part, 0, out=scratch.take("open", part.shape, bool))
+        self.bits[y, x.start * K // 8 : -(-x.stop * K // 8)] = bits_of(positive)
 
 
 @dataclass
@@ -139,7 +155,8 @@ class RectifyPoolSink:
         if self.rectified is not None:
             self.rectified.write(y, x, part)
         rows, columns = len(part) // 2 * 2, part.shape[1] // 2 * 2
-        open_ = np.zeros(part.shape, bool)
+        open_ = scratch.take("open", part.shape, bool)
+        open_[rows:] = open_[:, columns:] = False
         whole = part[:rows, :columns]
         pooled = self.out[y.start // 2 : y.start // 2 + rows // 2, x.start // 2 : x.start // 2 + columns // 2]
         if self.average:
@@ -154,17 +171,33 @@ class RectifyPoolSink:
 
 
 def _max_of_blocks(part: Array, out: Array, open_: Array) -> None:  # (2h, 2w, K), (h, w, K), bool (2h, 2w, K)
+    h, w, K = out.shape
+    taller = scratch.take("taller", (h, 2 * w, K), part.dtype)
+    np.maximum(part[0::2], part[1::2], out=taller)
+    np.maximum(taller[:, 0::2], taller[:, 1::2], out=out)
+    # Whoever equals the largest of its block is it. No value equals the threshold where the largest is not positive.
+    threshold = scratch.take("threshold", (h, 1, w, 1, K), part.dtype)
+    np.maximum(out, _least(part.dtype), out=threshold[:, 0, :, 0])
+    np.maximum(out, 0, out=out)
+    blocks = (h, 2, w, 2, K)
+    np.equal(_split(part, blocks), threshold, out=_split(open_, blocks))
+    if np.count_nonzero(open_) != np.count_nonzero(threshold > _least(part.dtype)):
+        _first_of_equals(part, out, open_)
+
+
+@cache
+def _least(dtype: np.dtype[Any]) -> Any:
+    return np.finfo(dtype).smallest_subnormal
+
+
+def _first_of_equals(part: Array, out: Array, open_: Array) -> None:  # (2h, 2w, K), (h, w, K), bool (2h, 2w, K)
     # Columns first, then rows, each time the later one only if it is strictly larger: then the first of equals wins in
     # reading order, as in the reference.
     left, right = part[:, 0::2], part[:, 1::2]
     to_right = right > left
     across = np.maximum(left, right)
-    upper, lower = across[0::2], across[1::2]
-    to_lower = lower > upper
-    np.maximum(upper, lower, out=out)
-    np.maximum(out, 0, out=out)
     positive = out > 0
-    in_lower = to_lower & positive
+    in_lower = (across[1::2] > across[0::2]) & positive
     in_upper = positive ^ in_lower
     for i, row in enumerate((in_upper, in_lower)):
         np.logical_and(row, to_right[i::2], out=open_[i::2, 1::2])
@@ -180,7 +213,7 @@ class MaskSink:
 
     out: Array
     bits: Array | None = None
-    entering: Array | None = None
+    entering: Array | Pointwise | None = None
 
     def write(self, y: slice, x: slice, part: Array) -> None:
         """See `Sink`."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from handstyle.foundations.backend import Array
+from handstyle.foundations.products import rows_times
 from handstyle.foundations.threads import Team
 from handstyle.foundations.workspace import Arena
 from handstyle.kernels.grid import Sink, Source, ceil_div
@@ -32,17 +33,22 @@ def convolve(
         w = w[::-1, ::-1].transpose(0, 1, 3, 2)
     H, W, C = source.shape
     kernels = np.ascontiguousarray(w).reshape(9 * C, K)
+    one = C <= FEW_CHANNELS  # the bias is the weight of a constant then: a pass of its own would be dear
+    if b is not None and one:
+        kernels = np.concatenate((kernels, b[None]))
     rows = _rows(H, 9 * C * W * source.dtype.itemsize)
     workers = range(min(team.threads, -(-H // rows)))
     padded = [arena.take((rows + 2, W + 2, C), source.dtype) for _ in workers]
-    lowered = [arena.take((rows, W, 3, 3 * C), source.dtype) for _ in workers]
+    lowered = [arena.take((rows, W, len(kernels)), source.dtype) for _ in workers]
     finished = [arena.take((rows, W, K), source.dtype) for _ in workers]
 
     def work(worker: int, strips: Iterator[int]) -> None:
         xpad, matrix = padded[worker], lowered[worker]
         xpad[:, 0] = xpad[:, -1] = 0
+        matrix[..., 9 * C :] = 1
         row, pixel, item = xpad.strides
-        windows = as_strided(xpad, matrix.shape, (row, pixel, row, item))  # three neighbours lie together
+        windows = as_strided(xpad, (rows, W, 3, 3 * C), (row, pixel, row, item))  # three neighbours lie together
+        neighbours = as_strided(matrix, windows.shape, (*matrix.strides[:2], 3 * C * item, item))
         for strip in strips:
             top, bottom = rows * strip, min(H, rows * (strip + 1))
             y = slice(max(0, top - 1), min(H, bottom + 1))
@@ -51,10 +57,10 @@ def convolve(
             xpad[: inside.start] = 0
             xpad[inside, 1:-1] = source.read(y, slice(0, W)).reshape(y.stop - y.start, W, C)
             xpad[inside.stop :] = 0
-            np.copyto(matrix, windows)
+            np.copyto(neighbours, windows)
             part = finished[worker]
-            np.matmul(matrix.reshape(rows * W, 9 * C), kernels, out=part.reshape(rows * W, K))
-            if b is not None:
+            rows_times(matrix.reshape(rows * W, -1), kernels, part.reshape(rows * W, K))
+            if b is not None and not one:
                 part += b
             sink.write(slice(top, bottom), slice(0, W), part[: bottom - top])
 
@@ -67,19 +73,19 @@ def scratch(H: int, W: int, C: int, K: int, itemsize: int, threads: int, adjoint
     channels = K if few else C
     rows = _rows(H, 9 * channels * W * itemsize)
     padded = 0 if few else (rows + 2) * (W + 2) * C
-    lowered = 9 * channels * (rows + 2 * few) * W
+    lowered = 2 * 9 * channels * (rows + 2) * W if few else (9 * channels + (not adjoint)) * rows * W
     return 9 * C * K + min(threads, ceil_div(H, rows)) * (padded + lowered + rows * W * K)
 
 
 def _by_shifts(source: Source, w: Array, sink: Sink, team: Team, arena: Arena) -> None:
-    # The adjoint for few channels out: nine values a pixel and channel by one product, planes last so that each of the
-    # nine shifted sums runs along whole rows.
+    # The adjoint for few channels out: nine values a pixel and channel by one product, turned into planes so that each
+    # of the nine shifted sums runs along whole rows.
     H, W, K = source.shape
     C = w.shape[2]
-    kernels = np.ascontiguousarray(w).reshape(9 * C, K)
+    kernels = np.ascontiguousarray(w.reshape(9 * C, K).T)
     rows = _rows(H, 9 * C * W * source.dtype.itemsize)
     workers = range(min(team.threads, -(-H // rows)))
-    products = [arena.take((9 * C, (rows + 2) * W), source.dtype) for _ in workers]
+    products = [arena.take((2, 9 * C * (rows + 2) * W), source.dtype) for _ in workers]
     planes = [arena.take((C, rows, W), source.dtype) for _ in workers]
 
     def work(worker: int, strips: Iterator[int]) -> None:
@@ -88,9 +94,10 @@ def _by_shifts(source: Source, w: Array, sink: Sink, team: Team, arena: Arena) -
             y = slice(max(0, top - 1), min(H, bottom + 1))
             height = y.stop - y.start
             dy = source.read(y, slice(0, W)).reshape(height * W, K)
-            shifted = products[worker][:, : height * W]
-            np.matmul(kernels, dy.T, out=shifted)
-            shifted = shifted.reshape(3, 3, C, height, W)
+            by_pixel, by_plane = products[worker][:, : 9 * C * height * W]
+            rows_times(dy, kernels, by_pixel.reshape(height * W, 9 * C))
+            shifted = by_plane.reshape(3, 3, C, height, W)
+            np.copyto(by_plane.reshape(9 * C, height * W), by_pixel.reshape(height * W, 9 * C).T)
             total = planes[worker][:, : bottom - top]
             total[:] = 0
             for i, j in np.ndindex(3, 3):

@@ -23,31 +23,31 @@ choice is a derivative from one side, and an optimiser is as well served by one 
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from handstyle.foundations.backend import Array
+from handstyle.foundations.products import SMALL_PRODUCT, rows_times
 from handstyle.foundations.threads import Team
 from handstyle.foundations.workspace import Arena
-from handstyle.kernels.cost import CACHED_KERNELS
-from handstyle.kernels.grid import Grid, Sink, Source, ceil_div
+from handstyle.kernels.grid import Sink, Source
+from handstyle.kernels.tile_kernels import Kept, kernels_for, transform_kernels
+from handstyle.kernels.tile_plan import Plan, strip_sizes
 from handstyle.kernels.toom_cook import BIAS_POINT, transforms
-
-# Products of fewer multiplications than this go through OpenBLAS' kernels for small matrices, which do not copy their
-# operands first: three times as fast for a transform (interface/gemm.c and
-# kernel/x86_64/sgemm_small_kernel_permit_skylakex.c of OpenBLAS 0.3.31). Elsewhere the bound does no harm.
-SMALL_PRODUCT = 1_000_000
-STRIP_BLOCK = 64  # tiles a thread takes through all steps, while the kernels fit its cache
-SHARED_TILES = 512  # tiles of a phase where they do not,
-SLAB_BYTES = 20 << 20  # of their transforms at a time, where a map is one phase,
-SHARED_BLOCK = 32  # and tiles that a thread transforms at a time then
 
 
 def convolve(
-    source: Source, w: Array, b: Array | None, sink: Sink, m: int, team: Team, arena: Arena, adjoint: bool = False
+    source: Source,
+    w: Array,
+    b: Array | None,
+    sink: Sink,
+    m: int,
+    team: Team,
+    arena: Arena,
+    adjoint: bool = False,
+    kept: Kept | None = None,
 ) -> None:
     """Convolve a map with zero padding, tile by tile; results are those of `conv3x3_forward` but for rounding.
 
@@ -67,67 +67,33 @@ def convolve(
         Threads and memory.
     adjoint : bool
         Apply the adjoint of the convolution: the kernel turned by 180 degrees, channels in and out exchanged.
+    kept : dict, optional
+        Where the transformed kernels are kept for the next call with the same `w`, which nobody may write to; without
+        it they are transformed at each call.
     """
     H, W, C = source.shape
     K = w.shape[2] if adjoint else w.shape[3]
-    plan = Plan.of(H, W, C, K, m, source.dtype.itemsize)
+    plan = Plan.of(H, W, C, K, m, source.dtype.itemsize, kept is not None)
     strips = [_Strip(source, sink, plan, arena) for _ in range(min(team.threads, plan.grid.count))]
     run = _by_phases if plan.shared else _by_strips
-    run(strips, plan, w, b, adjoint, team, arena)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a convolution is cut up: what `convolve` does and what `scratch` counts."""
-
-    grid: Grid
-    C: int
-    K: int
-    shared: bool  # all threads work at a phase together
-    together: int  # blocks of a phase
-    slab: int  # output channels whose kernels are transformed at a time
-
-    @classmethod
-    def of(cls, H: int, W: int, C: int, K: int, m: int, itemsize: int) -> "Plan":
-        """Decide by the size of the transformed kernels."""
-        kernels = (m + 2) ** 2 * C * K * itemsize
-        if kernels <= CACHED_KERNELS:
-            return cls(Grid.cut(H, W, m, C, K, STRIP_BLOCK), C, K, False, 1, K)
-        grid = Grid.cut(H, W, m, C, K, SHARED_BLOCK)
-        together = min(grid.count, max(1, SHARED_TILES // (grid.rows * grid.across)))
-        # Kernels that serve one phase are transformed a slab at a time and forgotten; those that serve many are kept.
-        slabs = ceil_div(kernels, SLAB_BYTES) if together == grid.count else 1
-        return cls(grid, C, K, True, together, ceil_div(K, slabs))
-
-    @property
-    def most_tiles(self) -> int:
-        """The tiles of the largest phase."""
-        tiles = [self.grid.tiles(block) for block in range(self.grid.count)]
-        return max(sum(tiles[i : i + self.together]) for i in range(0, len(tiles), self.together))
-
-    def scratch(self, threads: int) -> int:
-        """Return how many values the convolution works with, beside the maps it reads and writes."""
-        points, grid = (self.grid.m + 2) ** 2, self.grid
-        first, second = strip_sizes(self, grid.rows, grid.across)
-        tiles = 0 if self.shared else grid.rows * grid.across
-        own = max(sum(first), sum(second)) + points * tiles * self.K
-        kernels = points * self.C * self.slab * (1 if self.shared else 2)  # the adjoint keeps them turned, too
-        return kernels + min(threads, grid.count) * own + self.shared * points * self.most_tiles * (self.C + self.K)
-
-
-def strip_sizes(plan: Plan, rows: int, across: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the values of R and V, and of Z and Y, which take their place, for a block of `rows` x `across` tiles."""
-    m, n, tiles = plan.grid.m, plan.grid.m + 2, rows * across
-    inputs = rows * n * (m * across + 2) * plan.C, 0 if plan.shared else n * n * tiles * plan.C
-    return inputs, (n * m * tiles * plan.K, m * m * tiles * plan.K)
+    whole = plan.slab == K
+    U = kernels_for(w, m, team, arena, adjoint, not plan.shared, kept) if whole else None
+    run(strips, plan, w, U, b, adjoint, team, arena)
 
 
 def _by_strips(
-    strips: list["_Strip"], plan: Plan, w: Array, b: Array | None, adjoint: bool, team: Team, arena: Arena
+    strips: list["_Strip"],
+    plan: Plan,
+    w: Array,
+    U: Array | None,
+    b: Array | None,
+    adjoint: bool,
+    team: Team,
+    arena: Arena,
 ) -> None:
-    # The kernels fit a core's cache beside a block of tiles: each thread takes a block through all steps.
+    # The kernels are few: each thread takes a block through all steps.
     n = plan.grid.m + 2
-    U = transform_kernels(w, plan.grid.m, team, arena, adjoint, turn=True)
+    assert U is not None
 
     def work(worker: int, blocks: Iterator[int]) -> None:
         strip = strips[worker]
@@ -135,7 +101,7 @@ def _by_strips(
             V, M = strip.transformed(block)
             strip.transform_input(block, V)
             tiles = V.shape[2] * V.shape[3]
-            np.matmul(V.reshape(n * n, tiles, -1), U, out=M.reshape(n * n, tiles, -1))
+            rows_times(V.reshape(n * n, tiles, -1), U, M.reshape(n * n, tiles, -1))
             if b is not None:
                 M[BIAS_POINT, BIAS_POINT] += b
             strip.transform_output(block, M)
@@ -144,15 +110,21 @@ def _by_strips(
 
 
 def _by_phases(
-    strips: list["_Strip"], plan: Plan, w: Array, b: Array | None, adjoint: bool, team: Team, arena: Arena
+    strips: list["_Strip"],
+    plan: Plan,
+    w: Array,
+    U: Array | None,
+    b: Array | None,
+    adjoint: bool,
+    team: Team,
+    arena: Arena,
 ) -> None:
-    # They do not: all threads transform many tiles, then share out the points, so that each kernel is fetched once.
+    # They are many: all threads transform many tiles, then share out the points, so that each kernel is fetched once.
     grid, C, K = plan.grid, plan.C, plan.K
     n, most = grid.m + 2, plan.most_tiles
     V = arena.take((n, n, most, C), w.dtype)
     M = arena.take((n, n, most, K), w.dtype)
     slabs = [slice(k, min(K, k + plan.slab)) for k in range(0, K, plan.slab)]
-    U = transform_kernels(w, grid.m, team, arena, adjoint) if len(slabs) == 1 else None
     for begin in range(0, grid.count, plan.together):
         chunk = range(begin, min(grid.count, begin + plan.together))
         starts = [0, *itertools.accumulate(grid.tiles(block) for block in chunk)]
@@ -190,38 +162,6 @@ def _products(V: Array, U: Array, b: Array | None, M: Array, slab: slice, team: 
                 M[i, j, :, slab] += b[slab]
 
     team.run(work, n * n)
-
-
-def transform_kernels(  # (3, 3, C, K) -> (n², C, K); adjoint: (n², K, C)
-    w: Array, m: int, team: Team, arena: Arena, adjoint: bool = False, turn: bool = False
-) -> Array:
-    """Transform all kernels of a layer, ``G w Gᵀ`` for each pair of channels, by one Kronecker matrix.
-
-    The adjoint's are a transposed view, which the kernels for large products read as well; `turn` copies them.
-    """
-    C, K = w.shape[2:]
-    G = transforms(m, w.dtype).G
-    kron = np.kron(G, G)  # (n², 9)
-    if adjoint:
-        kron = np.ascontiguousarray(kron[:, ::-1])
-    flat = w.reshape(9, C * K)  # copies a slab
-    U = arena.take((len(kron), C * K), w.dtype)
-    step = _step(kron.size)
-
-    def work(_: int, pieces: Iterator[int]) -> None:
-        for piece in pieces:
-            part = slice(step * piece, step * (piece + 1))
-            np.matmul(kron, flat[:, part], out=U[:, part])
-
-    team.run(work, -(-C * K // step))
-    U = U.reshape(len(kron), C, K)
-    if not adjoint:
-        return U
-    if not turn:
-        return U.transpose(0, 2, 1)
-    turned = arena.take((len(kron), K, C), w.dtype)  # the kernels for small products want plain operands
-    np.copyto(turned, U.transpose(0, 2, 1))
-    return turned
 
 
 class _Views(NamedTuple):
@@ -286,15 +226,23 @@ class _Strip:
         if end < R.shape[2]:
             R[:, :, end:] = 0
         values = self.source.read(y, x)
-        step = _step(n * n)
-        for i in range(rows):
-            above = y0 + m * i  # of the tile row, the first input
-            inside = slice(max(above, y.start), min(above + n, y.stop))
-            BT = self.BT if inside.stop - inside.start == n else self.BT[:, inside.start - above : inside.stop - above]
-            part = values[inside.start - y.start : inside.stop - y.start]
-            for start in range(0, end - begin, step):
-                stop = min(start + step, end - begin)
-                np.matmul(BT, part[:, start:stop], out=R[i, :, begin + start : begin + stop])
+        # Tile rows whose n inputs all lie in the picture are one batch of products; others, at its edge, go alone.
+        first, last = max(0, -(y0 // m)), min(rows, (H - n - y0) // m + 1)
+        whole = range(first, max(first, last))
+        above = m * first + y0 - y.start
+        row, item = values.strides
+        for part in _parts(end - begin, n * n):
+            length = part.stop - part.start
+            if whole:
+                batch = as_strided(values[above:, part], (len(whole), n, length), (m * row, row, item))
+                out = R[first:last, :, begin + part.start : begin + part.stop]
+                np.matmul(self.BT, batch, out=out)
+            for i in (i for i in range(rows) if i not in whole):
+                top_row = y0 + m * i  # of the tile row, the first input
+                inside = slice(max(top_row, y.start), min(top_row + n, y.stop))
+                BT = self.BT[:, inside.start - top_row : inside.stop - top_row]
+                out = R[i, :, begin + part.start : begin + part.stop]
+                np.matmul(BT, values[inside.start - y.start : inside.stop - y.start, part], out=out)
         np.matmul(self.BT, views.windows, out=V.transpose(2, 0, 3, 1, 4))
 
     def transform_output(self, block: int, M: Array) -> None:  # (n, n, rows, across, K)
@@ -303,9 +251,7 @@ class _Strip:
         top, left, rows, across = self.grid.block(block)
         views = self.seen(rows, across)
         by_column = M.reshape(n, n, -1).transpose(1, 0, 2)
-        step, length = _step(n * m), rows * across * K
-        for start in range(0, length, step):
-            part = slice(start, start + step)
+        for part in _parts(rows * across * K, n * m):
             np.matmul(self.AT, by_column[:, :, part], out=views.Z[:, :, part])
         np.matmul(self.AT, views.Zt, out=views.Y)
         y = slice(m * top, min(self.grid.H, m * (top + rows)))
@@ -314,5 +260,7 @@ class _Strip:
         self.sink.write(y, x, done[: y.stop - y.start, : x.stop - x.start])
 
 
-def _step(entries: int) -> int:  # columns of a product that stays small, in whole cache lines
-    return SMALL_PRODUCT // entries // 16 * 16
+def _parts(length: int, entries: int) -> Iterator[slice]:
+    # The columns of products that stay small, in whole cache lines.
+    step = SMALL_PRODUCT // entries // 16 * 16
+    return (slice(start, min(length, start + step)) for start in range(0, length, step))

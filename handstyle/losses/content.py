@@ -1,11 +1,17 @@
 """Content: the squared distance between features of two pictures at one layer."""
 
+from collections.abc import Iterator
+
+import numpy as np
+
 from handstyle.foundations.backend import Array, namespace, scalar
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.threads import pixel_strips, share_out
+from handstyle.foundations.workspace import default_arena
 
 
 def content_loss(  # (h, w, C), (h, w, C) -> value, (h, w, C)
-    f: Array, target: Array, scale: float | None = None, weight: Array | None = None
+    f: Array, target: Array, scale: float | None = None, weight: Array | None = None, factor: float = 1.0
 ) -> tuple[float, Array]:
     """Return ``scale Σ weight (f − target)²`` and its gradient at `f`.
 
@@ -20,13 +26,15 @@ def content_loss(  # (h, w, C), (h, w, C) -> value, (h, w, C)
         which needs no tuning from one layer, size or network to the next.
     weight : (h, w, 1) array, optional
         How much each pixel counts; 1 by default.
+    factor : float
+        Multiplies the gradient alone: the weight of this term among others, at no pass over the map of its own.
 
     Returns
     -------
     value : float
-        Accumulated in float64.
+        Each pixel in the dtype of `f`, the sum over pixels in float64.
     df : (h, w, C) array
-        ``2 scale weight (f − target)``, of `f`'s dtype.
+        ``2 factor scale weight (f − target)``, of `f`'s dtype.
 
     Raises
     ------
@@ -38,10 +46,22 @@ def content_loss(  # (h, w, C), (h, w, C) -> value, (h, w, C)
         raise HandstyleError(f"content: features of shape {f.shape} against a target of {target.shape}")
     # A scale or a mask in float64 would lift the whole backward sweep to float64.
     scale = relative_scale(target, weight) if scale is None else float(scale)
-    difference = f - target
-    weighted = difference if weight is None else weight.astype(f.dtype, copy=False) * difference
-    value = scale * scalar((difference * weighted).sum(dtype=xp.float64))
-    return value, 2 * scale * weighted
+    q = None if weight is None else weight.reshape(-1, 1).astype(f.dtype, copy=False)
+    F, A = f.reshape(-1, f.shape[2]), target.reshape(-1, f.shape[2])
+    dF = default_arena().take(F.shape, F.dtype) if xp is np else xp.empty_like(F)
+    strips = pixel_strips(len(F), xp)
+    values: list[Array] = [A[0]] * len(strips)
+
+    def work(_: int, pieces: Iterator[int]) -> None:
+        for i in pieces:
+            difference = F[strips[i]] - A[strips[i]]
+            weighted = difference if q is None else q[strips[i]] * difference
+            # The channels of a pixel are summed in their own dtype, the pixels in float64.
+            values[i] = xp.einsum("pc,pc->p", difference, weighted).sum(dtype=xp.float64)
+            xp.multiply(weighted, 2 * scale * factor, out=dF[strips[i]])
+
+    share_out(xp, work, len(strips))
+    return scale * scalar(sum(values[1:], values[0])), dF.reshape(f.shape)
 
 
 def relative_scale(target: Array, weight: Array | None = None) -> float:  # (h, w, C) -> 1 / Σ weight target²

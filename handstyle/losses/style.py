@@ -6,22 +6,16 @@ statistic (`moments_forward`, with its adjoint) and a function of the statistic 
 styles and exact tiles are then the same mechanism.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from handstyle.foundations.backend import Array, namespace, scalar
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.threads import default_team
-from handstyle.foundations.workspace import default_arena
-
-# Pixels whose products are summed in the features' own dtype before they join the float64 total: long enough for
-# the matrix product to run at full speed, short enough that float32 keeps six digits of the sum.
-STRIP = 8192
-# On a GPU each strip costs several launches of some ten microseconds, and cuBLAS splits a long sum up by itself.
-DEVICE_STRIP = 1 << 17
+from handstyle.foundations.products import rows_times
+from handstyle.foundations.threads import pixel_strips, share_out
+from handstyle.foundations.workspace import default_arena, scratch
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,7 @@ def moments_forward(f: Array, weight: Array | None = None) -> Moments:  # (h, w,
     C = f.shape[2]
     F = f.reshape(-1, C)  # (M, C)
     q = None if weight is None else weight.reshape(-1, 1)
-    strips = _strips(len(F), xp)
+    strips = pixel_strips(len(F), xp)
     parts: list[Array] = [F] * len(strips)
 
     def work(_: int, pieces: Iterator[int]) -> None:
@@ -81,8 +75,10 @@ def moments_forward(f: Array, weight: Array | None = None) -> Moments:  # (h, w,
             # book: style-moments
             parts[i] = xp.concatenate((xp.ones((1, len(strip)), f.dtype) @ weighted, weighted.T @ strip))
 
-    _share_out(xp, work, len(strips))
-    total = sum((part.astype(xp.float64) for part in parts), xp.zeros((C + 1, C), xp.float64))  # always in this order
+    share_out(xp, work, len(strips))
+    total = xp.zeros((C + 1, C), xp.float64)
+    for part in parts:  # always in this order
+        total += part
     count = float(len(F)) if q is None else float(q.sum(dtype=xp.float64))
     return Moments(count, total[0], total[1:])
 
@@ -110,23 +106,17 @@ def moments_backward(  # Moments (gradients), (h, w, C), (h, w, 1) -> (h, w, C)
         Of `f`'s dtype.
     """
     xp = namespace(f)
-    C = f.shape[2]
-    symmetric, sums = (dmoments.outer + dmoments.outer.T).astype(f.dtype), dmoments.sums.astype(f.dtype)
-    has_sums = xp is not np or bool(sums.any())  # a GPU would have to be waited for, which costs more than the sum
-    F = f.reshape(-1, C)
+    gradient = MomentsGradient(dmoments, f, weight)
+    F = f.reshape(-1, f.shape[2])
     q = None if weight is None else weight.reshape(-1, 1)
     dF = default_arena().take(F.shape, F.dtype) if xp is np else xp.empty_like(F)
-    strips = _strips(len(F), xp)
+    strips = pixel_strips(len(F), xp)
 
     def work(_: int, pieces: Iterator[int]) -> None:
         for i in pieces:
-            part = xp.matmul(F[strips[i]], symmetric, out=dF[strips[i]])  # book: style-moments-gradient
-            if has_sums:
-                part += sums
-            if q is not None:
-                part *= q[strips[i]]
+            gradient.carry(F[strips[i]], None if q is None else q[strips[i]], dF[strips[i]])
 
-    _share_out(xp, work, len(strips))
+    share_out(xp, work, len(strips))
     df: Array = dF.reshape(f.shape)
     return df
 
@@ -147,24 +137,55 @@ def moments_backward_over(  # Moments (gradients), (h, w, C), (h, w, 1) -> (h, w
     (h, w, C) array
         `f` itself.
     """
-    F = f.reshape(1, -1, f.shape[2])
-    q = None if weight is None else weight.reshape(1, -1, 1)
-    for strip in _strips(F.shape[1], namespace(f)):
-        F[:, strip] = moments_backward(dmoments, F[:, strip], None if q is None else q[:, strip])
+    xp = namespace(f)
+    gradient = MomentsGradient(dmoments, f, weight)
+    F = f.reshape(-1, f.shape[2])
+    q = None if weight is None else weight.reshape(-1, 1)
+    strips = pixel_strips(len(F), xp)
+
+    def work(_: int, pieces: Iterator[int]) -> None:
+        for i in pieces:
+            part = F[strips[i]]
+            out = scratch.take("style gradient", part.shape, part.dtype) if xp is np else xp.empty_like(part)
+            gradient.carry(part, None if q is None else q[strips[i]], out)
+            part[...] = out
+
+    share_out(xp, work, len(strips))
     return f
 
 
-def _strips(length: int, xp: Any) -> list[slice]:
-    step = STRIP if xp is np else DEVICE_STRIP
-    return [slice(start, start + step) for start in range(0, length, step)]
+class MomentsGradient:
+    """`moments_backward` part by part: what a pixel receives depends on its own features alone.
 
+    Parameters
+    ----------
+    dmoments, f, weight
+        As of `moments_backward`.
+    """
 
-def _share_out(xp: Any, work: Callable[[int, Iterator[int]], None], pieces: int) -> None:
-    # A GPU has its own thousands of threads; only NumPy's strips are dealt out to the cores.
-    if xp is np:
-        default_team().run(work, pieces)
-    else:
-        work(0, iter(range(pieces)))
+    def __init__(self, dmoments: Moments, f: Array, weight: Array | None = None) -> None:
+        xp = namespace(f)
+        self.f, self.weight = f, weight
+        outer, sums = dmoments.outer.astype(f.dtype), dmoments.sums.astype(f.dtype)
+        self.symmetric = outer + outer.T
+        # A GPU would have to be waited for, which costs more than the sum.
+        self.sums = sums if xp is not np or bool(sums.any()) else None
+        self.multiply = rows_times if xp is np else xp.matmul
+
+    def carry(self, part: Array, q: Array | None, out: Array) -> None:  # (…, C), (…, 1), (…, C)
+        """Write the gradient at a part of the features to `out`."""
+        self.multiply(part, self.symmetric, out=out)  # book: style-moments-gradient
+        if self.sums is not None:
+            out += self.sums
+        if q is not None:
+            out *= q
+
+    def __getitem__(self, place: tuple[slice, slice]) -> Array:  # -> (rows, columns, C)
+        """Return the gradient at some rows and columns of a NumPy map; good until the thread asks again."""
+        part = self.f[place]
+        out = scratch.take("style gradient", part.shape, part.dtype)
+        self.carry(part, None if self.weight is None else self.weight[place], out)
+        return out
 
 
 def style_loss(  # Moments, Moments -> value, Moments (gradients)
@@ -201,10 +222,8 @@ def style_loss(  # Moments, Moments -> value, Moments (gradients)
         raise HandstyleError(f"style: {moments.outer.shape[0]} channels against a target of {target.outer.shape[0]}")
     if not (moments.count > 0 and target.count > 0):
         raise HandstyleError("style: no pixel counts at this layer: the region's mask is empty, or too small for it")
-    A = target.outer / target.count
-    if scale is None:
-        scale = style_scale(target)
-    difference = moments.outer / moments.count - A
+    scale = style_scale(target) if scale is None else scale
+    difference = moments.outer / moments.count - target.outer / target.count
     value = scale * scalar((difference * difference).sum())  # book: style-loss
     douter = (2 * scale / moments.count) * difference  # book: style-loss-gradient
     return value, Moments(0.0, xp.zeros_like(moments.sums), douter)

@@ -83,6 +83,24 @@ Layer = Convolution | ReLU | Pool
 Features = dict[str, Array]
 
 
+class Pointwise(Protocol):
+    """A gradient at a tap that is made part by part, each pixel's from the same pixel's features alone.
+
+    Whoever gives it hands the features `f` over: an engine may write over a part that it has read.
+    """
+
+    f: Array  # (h, w, c)
+
+    def __getitem__(self, place: tuple[slice, slice]) -> Array:  # -> (rows, columns, c), scratch
+        """Return the gradient at some rows and columns."""
+
+
+def pointwise_at(dfeatures: Mapping[str, Array], tap: str) -> Pointwise | None:
+    """Return the gradient at a tap in parts, where `dfeatures` has a method ``pointwise`` that can make it so."""
+    make = getattr(dfeatures, "pointwise", None)
+    return None if make is None else make(tap)
+
+
 class Engine(Protocol):
     """What runs a tuple of layers; see `sequence_forward` and `sequence_backward` for the contract."""
 
@@ -143,7 +161,8 @@ def sequence_backward(  # {tap: (h, w, c)}, caches -> (H, W, C)
         The layers of the forward sweep.
     dfeatures : mapping of str to (h, w, c) array
         The gradient at tapped features. Each entry is asked for once, when the sweep arrives there, so a mapping
-        that computes its values on demand is welcome. The deepest layer that was run must be among them.
+        that computes its values on demand is welcome, and one that makes them part by part (`Pointwise`) saves a fast
+        engine a map. The deepest layer that was run must be among them.
     caches : list
         From the forward sweep.
 

@@ -70,11 +70,12 @@ class Network:
         return self._convert(backend.asarray)
 
     def _convert(self, move: Callable[[Array], Array]) -> "Network":
-        layers = tuple(
-            replace(layer, w=move(layer.w), b=move(layer.b)) if isinstance(layer, Convolution) else layer
-            for layer in self.layers
-        )
-        return replace(self, layers=layers)
+        def moved(layer: Layer) -> Layer:
+            if not isinstance(layer, Convolution):
+                return layer
+            return replace(layer, w=_read_only(move(layer.w)), b=_read_only(move(layer.b)))
+
+        return replace(self, layers=tuple(moved(layer) for layer in self.layers))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -166,7 +167,8 @@ def build_network(weights: Weights, pooling: str = "max", padding: str = "zero",
     Returns
     -------
     Network
-        In float32 on NumPy, run by the reference engine.
+        In float32 on NumPy, run by the reference engine. It sees the arrays read-only: who changes weights builds
+        another network.
     """
     check_layers(weights)
     check_padding(padding)
@@ -181,10 +183,18 @@ def build_network(weights: Weights, pooling: str = "max", padding: str = "zero",
         if index == "1" and block != "1":
             layers.append(Pool(f"pool{int(block) - 1}", pooling, rounding))
         w, b = weights.layers[name]
-        layers += [Convolution(name, w, b, padding), ReLU(name.replace("conv", "relu"))]
+        layers += [Convolution(name, _read_only(w), _read_only(b), padding), ReLU(name.replace("conv", "relu"))]
     if layers[-1].name == f"relu5_{ARCHITECTURES[weights.architecture][4]}":
         layers.append(Pool("pool5", pooling, rounding))
     return Network(weights.architecture, tuple(layers), CONVENTIONS[weights.convention], ReferenceEngine())
+
+
+def _read_only(a: Array) -> Array:
+    # A promise that engines rely on when they keep what they computed from weights; CuPy has no such flag.
+    if isinstance(a, np.ndarray):
+        a = a.view()
+        a.flags.writeable = False
+    return a
 
 
 def random_weights(

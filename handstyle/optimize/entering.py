@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from handstyle.foundations.backend import Array
+from handstyle.network.sequence import Pointwise
 
 
 class Entering(Mapping[str, Array]):
@@ -16,6 +17,8 @@ class Entering(Mapping[str, Array]):
         Where gradients enter.
     make : callable
         Of the tap; called once for each.
+    parts : callable
+        Of the tap: the gradient to be made part by part, or None where it is made whole.
 
     Attributes
     ----------
@@ -25,8 +28,17 @@ class Entering(Mapping[str, Array]):
 
     fresh = True
 
-    def __init__(self, taps: Iterable[str], make: Callable[[str], Array]) -> None:
-        self.taps, self.make = frozenset(taps), make
+    def __init__(
+        self,
+        taps: Iterable[str],
+        make: Callable[[str], Array],
+        parts: Callable[[str], Pointwise | None] = lambda tap: None,
+    ) -> None:
+        self.taps, self.make, self.parts = frozenset(taps), make, parts
+
+    def pointwise(self, tap: str) -> Pointwise | None:
+        """Return a gradient in parts, made in place of the whole one; see `Pointwise`."""
+        return self.parts(tap)
 
     def __getitem__(self, tap: str) -> Array:
         return self.make(tap)

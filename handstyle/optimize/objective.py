@@ -8,9 +8,8 @@ returns a value and a gradient at them, a term of the picture does the same with
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from types import MappingProxyType
-from typing import Protocol
 
 import numpy as np
 
@@ -18,105 +17,16 @@ from handstyle.foundations.backend import Array, Backend, namespace, to_numpy, v
 from handstyle.foundations.crossing import Crossing
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_backward, preprocess_forward
-from handstyle.losses.content import content_loss, relative_scale
-from handstyle.losses.style import (
-    Moments,
-    moments_backward,
-    moments_backward_over,
-    moments_forward,
-    style_loss,
-    style_scale,
-)
+from handstyle.losses.style import MomentsGradient
 from handstyle.losses.total_variation import total_variation
 from handstyle.network.vgg import Network
 from handstyle.optimize.entering import Entering
+from handstyle.optimize.terms import PICTURE, ContentTerm, StyleTerm, Term, TotalVariationTerm
 
 Loss = Callable[[Array], tuple[float, Array]]
-PICTURE = "picture"  # the tap of terms that look at the picture itself
-
-
-class Term(Protocol):
-    """A loss at one place: ``term(f) -> value, df``, neither weighted.
-
-    `tap` is the name of a layer, or `PICTURE`; `name` is what the ledger calls the term.
-    """
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def tap(self) -> str: ...  # noqa: D102
-    @property
-    def weight(self) -> float: ...  # noqa: D102
-
-    def __call__(self, f: Array) -> tuple[float, Array]: ...  # noqa: D102
-
-
-@dataclass(frozen=True)
-class ContentTerm:
-    """`content_loss` at a tap: (h, w, C) features against `target`."""
-
-    tap: str
-    target: Array
-    weight: float = 1.0
-    scale: float | None = None
-    mask: Array | None = None  # (h, w, 1)
-    name: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", self.name or f"content {self.tap}")
-
-    def __call__(self, f: Array) -> tuple[float, Array]:  # (h, w, C) -> value, (h, w, C)
-        """Return the unweighted value and gradient."""
-        return content_loss(f, self.target, self._scale, self.mask)
-
-    @cached_property
-    def _scale(self) -> float:  # counted once: it is a pass over the target, and on a device a wait
-        return relative_scale(self.target, self.mask) if self.scale is None else self.scale
-
-
-@dataclass(frozen=True)
-class StyleTerm:
-    """`style_loss` of the moments at a tap, under a mask of the tap's own size."""
-
-    tap: str
-    target: Moments
-    weight: float = 1.0
-    scale: float | None = None
-    mask: Array | None = None  # (h, w, 1)
-    name: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", self.name or f"style {self.tap}")
-
-    def __call__(self, f: Array) -> tuple[float, Array]:  # (h, w, C) -> value, (h, w, C)
-        """Return the unweighted value and gradient."""
-        return self.weighted(f, 1.0)
-
-    def weighted(self, f: Array, weight: float, spare: bool = False) -> tuple[float, Array]:
-        """Return the unweighted value and the gradient times `weight`, applied where it is C² numbers and not f's.
-
-        If the features are `spare`, the gradient is written over them.
-        """
-        value, dmoments = style_loss(moments_forward(f, self.mask), self.target, self._scale)
-        backward = moments_backward_over if spare else moments_backward
-        return value, backward(dmoments.scaled(weight), f, self.mask)
-
-    @cached_property
-    def _scale(self) -> float | None:
-        return style_scale(self.target) if self.scale is None else self.scale
-
-
-@dataclass(frozen=True)
-class TotalVariationTerm:
-    """`total_variation` of the picture."""
-
-    weight: float = 1.0
-    name: str = "total variation"
-    tap: str = PICTURE
-
-    def __call__(self, f: Array) -> tuple[float, Array]:  # (H, W, 3) -> value, (H, W, 3)
-        """Return the unweighted value and gradient."""
-        return total_variation(f)
+# Up to so many channels a style's gradient is made where the sweep needs it: a map is large then, and products of a few
+# rows are as fast as those of many.
+FEW_CHANNELS = 128
 
 
 class NonFiniteError(HandstyleError):
@@ -225,7 +135,9 @@ class Objective:
         dp: Array | None = None
         if self.taps:
             features, caches = self.network.forward(preprocess_forward(p, self.network.convention), self.taps)
-            entering = Entering(features, partial(self._gradient_at, features, ledger))
+            entering = Entering(
+                features, partial(self._gradient_at, features, ledger), partial(self._parts_at, features, ledger)
+            )
             dp = preprocess_backward(self.network.backward(entering, caches), self.network.convention)
         if PICTURE in self.terms:
             d = _weighted_gradient(self.terms[PICTURE], p, ledger, getattr(self.network.engine, "losses", {}))
@@ -241,6 +153,15 @@ class Objective:
             ledger[first.name] = first.weight * value
             return df
         return _weighted_gradient(self.terms[tap], features.pop(tap), ledger)
+
+    def _parts_at(self, features: dict[str, Array], ledger: dict[str, float], tap: str) -> MomentsGradient | None:
+        first, *others = self.terms[tap]
+        on_host = isinstance(first, StyleTerm) and isinstance(first.target.outer, np.ndarray)
+        if others or type(first) is not StyleTerm or not on_host or len(first.target.outer) > FEW_CHANNELS:
+            return None
+        value, gradient = first.pointwise(features.pop(tap), first.weight)
+        ledger[first.name] = first.weight * value
+        return gradient
 
     def _checked_value(self, dp: Array) -> float:
         xp = namespace(dp)
@@ -294,7 +215,7 @@ def _weighted_gradient(
     # `faster` holds the kernels of an engine that has some, by the readable losses they stand for.
     total: Array | None = None
     for term in terms:
-        if isinstance(term, StyleTerm):
+        if isinstance(term, ContentTerm | StyleTerm):
             value, df = term.weighted(f, term.weight)
         else:
             of_kernels = isinstance(term, TotalVariationTerm) and faster.get(total_variation)

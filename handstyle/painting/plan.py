@@ -10,7 +10,7 @@ from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import Picture
 from handstyle.losses.regions import share_overlaps, uncovered
 from handstyle.network.vgg import Network, summary
-from handstyle.optimize.objective import PICTURE, ContentTerm, Term
+from handstyle.optimize.terms import PICTURE, ContentTerm, Term
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.descent import iterations_at
 from handstyle.painting.inputs import colours_before, output_size, read_mask, scales, style_size

@@ -12,7 +12,7 @@ from handstyle.losses.regions import carry_mask, check_carried, cysmith_mask
 from handstyle.losses.smoothness import range_penalty
 from handstyle.losses.style import Moments, moments_forward, style_loss
 from handstyle.network.vgg import Network, summary
-from handstyle.optimize.objective import ContentTerm, StyleTerm, Term, TotalVariationTerm
+from handstyle.optimize.terms import ContentTerm, StyleTerm, Term, TotalVariationTerm
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.networks import backend_of
 from handstyle.painting.normalisations import CONTENT, SMOOTHNESS, STYLE, Place, smoothness_factor

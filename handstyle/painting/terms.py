@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from handstyle.foundations.backend import Array
 from handstyle.losses.style import Moments, moments_backward, moments_forward
-from handstyle.optimize.objective import PICTURE, Term
+from handstyle.optimize.terms import PICTURE, Term
 
 Loss = Callable[[Moments], tuple[float, Moments]]
 LEVEL_EPSILON = 1.1920929e-07  # num_utils.EPS of crowsonkb/style_transfer

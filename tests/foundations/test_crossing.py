@@ -11,7 +11,8 @@ from handstyle.foundations.backend import choose_backend, to_numpy
 from handstyle.foundations.crossing import Crossing
 from handstyle.network.vgg import Weights, build_network
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
-from handstyle.optimize.objective import Objective, TotalVariationTerm
+from handstyle.optimize.objective import Objective
+from handstyle.optimize.terms import TotalVariationTerm
 
 POISONED = SimpleNamespace(empty=empty_poisoned)
 MOMENTS = ["early", "late", 1, 2, 3]

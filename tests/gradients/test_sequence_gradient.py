@@ -12,7 +12,8 @@ from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.style import moments_forward
 from handstyle.network.sequence import Pool, ReLU, sequence_forward
 from handstyle.network.vgg import Network, Weights, build_network
-from handstyle.optimize.objective import ContentTerm, Objective, StyleTerm, Term, TotalVariationTerm
+from handstyle.optimize.objective import Objective
+from handstyle.optimize.terms import ContentTerm, StyleTerm, Term, TotalVariationTerm
 
 TAPS = ("conv1_1", "relu1_2", "pool1", "relu2_1", "conv2_2", "conv3_1")
 # Shorter steps than on one layer: the picture has thousands of rectifiers, and the nearest kink is near.

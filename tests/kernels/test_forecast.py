@@ -25,7 +25,8 @@ from handstyle.foundations.image import preprocess_forward
 from handstyle.kernels.forecast import forecast
 from handstyle.losses.style import moments_forward
 from handstyle.network.vgg import build_network, random_weights
-from handstyle.optimize.objective import ContentTerm, Objective, StyleTerm
+from handstyle.optimize.objective import Objective
+from handstyle.optimize.terms import ContentTerm, StyleTerm
 H, W, kernels = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 np.ones((300, 300)) @ np.ones((300, 300))  # BLAS takes its buffers
 before = psutil.Process().memory_info().rss

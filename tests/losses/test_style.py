@@ -3,10 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handstyle.foundations import threads
 from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.errors import HandstyleError
-from handstyle.losses import style
-from handstyle.losses.style import STRIP, Moments, moments_backward, moments_forward, style_loss
+from handstyle.foundations.threads import MOST_PIXELS
+from handstyle.losses.style import Moments, moments_backward, moments_backward_over, moments_forward, style_loss
 
 
 def slow(f: Array, weight: Array) -> Moments:
@@ -40,7 +41,7 @@ def test_moments_are_float64_whatever_comes_in(backend: Backend, rng: np.random.
     assert type(moments.count) is float
 
 
-@pytest.mark.parametrize("length", [STRIP - 1, STRIP, STRIP + 1, 3 * STRIP + 5])
+@pytest.mark.parametrize("length", [MOST_PIXELS - 1, MOST_PIXELS, 4 * MOST_PIXELS + 1, 5 * MOST_PIXELS + 5])
 def test_strips_add_up(length: int, rng: np.random.Generator) -> None:
     """Pixels are summed in strips; the seams must neither lose nor count twice."""
     f, weight = rng.standard_normal((length, 1, 3)), rng.uniform(0, 1, (length, 1, 1))
@@ -132,14 +133,15 @@ def test_refusals(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_the_gradient_written_over_the_features_is_the_gradient(backend: Backend, masked: bool, monkeypatch) -> None:
-    monkeypatch.setattr(style, "STRIP", 50)  # several strips, the last one short
-    monkeypatch.setattr(style, "DEVICE_STRIP", 50)
+    monkeypatch.setattr(threads, "MOST_PIXELS", 50)  # several strips, the last one short
+    monkeypatch.setattr(threads, "FEWEST_PIXELS", 50)
+    monkeypatch.setattr(threads, "DEVICE_PIXELS", 50)
     rng = np.random.default_rng(0)
     f, target = (backend.asarray(rng.standard_normal((11, 13, 5))) for _ in range(2))
     mask = backend.asarray(rng.uniform(0, 1, (11, 13, 1))) if masked else None
     _, dmoments = style_loss(moments_forward(f, mask), moments_forward(target))
     dmoments = Moments(0.0, dmoments.sums + 1, dmoments.outer)
     expected = backend.to_numpy(moments_backward(dmoments, f, mask))
-    over = style.moments_backward_over(dmoments, f, mask)
+    over = moments_backward_over(dmoments, f, mask)
     assert over is f
     np.testing.assert_allclose(backend.to_numpy(f), expected, rtol=1e-13, atol=1e-13)

@@ -36,7 +36,8 @@ from handstyle.network.relu import relu_backward, relu_forward
 from handstyle.network.sequence import sequence_backward, sequence_forward
 from handstyle.network.vgg import Weights, build_network, random_weights
 from handstyle.optimize import objective as objective_module
-from handstyle.optimize.objective import ContentTerm, Objective, StyleTerm, TotalVariationTerm
+from handstyle.optimize.objective import Objective
+from handstyle.optimize.terms import ContentTerm, StyleTerm, TotalVariationTerm
 
 Reports = dict[str, Report]
 STEPS = (1e-5, 3e-6, 1e-6, 3e-7)  # for whole networks, where the nearest kink is near

@@ -31,7 +31,8 @@ from handstyle.network.vgg import Network, build_network
 from handstyle.network.weights import read_weights
 from handstyle.optimize import objective as objective_module
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
-from handstyle.optimize.objective import ContentTerm, Objective, StyleTerm, TotalVariationTerm
+from handstyle.optimize.objective import Objective
+from handstyle.optimize.terms import ContentTerm, StyleTerm, TotalVariationTerm
 
 SIZE, ITERATIONS = 80, 30
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")

@@ -7,7 +7,8 @@ from handstyle.foundations.backend import Array, choose_backend
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.style import moments_forward
 from handstyle.network.vgg import Weights, build_network, convolution_names
-from handstyle.optimize.objective import ContentTerm, Objective, StyleTerm, TotalVariationTerm
+from handstyle.optimize.objective import Objective
+from handstyle.optimize.terms import ContentTerm, StyleTerm, TotalVariationTerm
 
 pytestmark = [pytest.mark.torch, pytest.mark.weights]
 

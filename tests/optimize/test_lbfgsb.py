@@ -15,7 +15,8 @@ from handstyle.losses.style import moments_forward
 from handstyle.network.vgg import Weights, build_network
 from handstyle.optimize import lbfgsb
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
-from handstyle.optimize.objective import ContentTerm, NonFiniteError, Objective, StyleTerm, TotalVariationTerm
+from handstyle.optimize.objective import NonFiniteError, Objective
+from handstyle.optimize.terms import ContentTerm, StyleTerm, TotalVariationTerm
 from handstyle.optimize.trace import Iteration
 
 
@@ -160,8 +161,8 @@ def small_objective(weights: Weights, poison: Callable[[int], float]) -> Objecti
 
     @dataclass(frozen=True)
     class Poisoned(ContentTerm):
-        def __call__(self, f: Array) -> tuple[float, Array]:
-            value, df = super().__call__(f)
+        def weighted(self, f: Array, weight: float) -> tuple[float, Array]:
+            value, df = super().weighted(f, weight)
             calls.append(1)
             return value * poison(len(calls)), df
 

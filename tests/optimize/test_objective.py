@@ -13,14 +13,8 @@ from handstyle.losses.content import content_loss
 from handstyle.losses.style import moments_backward, moments_forward, style_loss
 from handstyle.losses.total_variation import total_variation
 from handstyle.network.vgg import Network, Weights, build_network
-from handstyle.optimize.objective import (
-    ContentTerm,
-    NonFiniteError,
-    Objective,
-    StyleTerm,
-    Term,
-    TotalVariationTerm,
-)
+from handstyle.optimize.objective import NonFiniteError, Objective
+from handstyle.optimize.terms import ContentTerm, StyleTerm, Term, TotalVariationTerm
 
 SHAPE = (17, 20, 3)
 NUMPY = choose_backend("numpy")

@@ -14,7 +14,8 @@ from handstyle.cli import session
 from handstyle.foundations.image import CAFFE
 from handstyle.losses.regions import carry_mask, leak, uncovered
 from handstyle.network.vgg import build_network, random_weights
-from handstyle.optimize.objective import Objective, StyleTerm
+from handstyle.optimize.objective import Objective
+from handstyle.optimize.terms import StyleTerm
 from handstyle.painting import plan
 from handstyle.painting.color import to_space
 from handstyle.painting.config import StyleConfig

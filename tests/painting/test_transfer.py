@@ -6,7 +6,7 @@ from PIL import Image
 
 import handstyle
 from handstyle.losses.style import Moments
-from handstyle.optimize.objective import StyleTerm
+from handstyle.optimize.terms import StyleTerm
 from handstyle.painting import descent, inputs
 from handstyle.painting.targets import build_terms
 

@@ -16,7 +16,8 @@ from handstyle.losses.content import content_loss
 from handstyle.losses.style import moments_forward, style_loss
 from handstyle.network.vgg import Network
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
-from handstyle.optimize.objective import ContentTerm, Objective, StyleTerm, TotalVariationTerm
+from handstyle.optimize.objective import Objective
+from handstyle.optimize.terms import ContentTerm, StyleTerm, TotalVariationTerm
 from handstyle.optimize.trace import Iteration
 from weights_tools.distill.pictures import content_picture, style_picture
 

@@ -1,4 +1,4 @@
-"""What a forward sweep on a GPU hands to the losses, and what it need not hold for them.
+"""What a fast forward sweep hands to the losses, and what it need not hold for them.
 
 The first rectifier's map is the largest of all, and the cheapest to make: 27 products a value. So it is not held from
 the sweep until its loss is due, but made again then, from the picture.
