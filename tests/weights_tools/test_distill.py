@@ -305,4 +305,4 @@ def test_the_embedded_network_ships_with_its_papers():
     assert said["licence"] == "CC BY 4.0"
     assert "VGG-19" in said["source"]
     assert "Oxford" in said["source"]
-    assert {"source_sha256", "training", "steps", "measured"} <= set(said)
+    assert {"source_sha256", "training", "steps", "measured", "fingerprint"} <= set(said)
