@@ -11,7 +11,6 @@ from rich.table import Table
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
-from handstyle.network.vgg import ARCHITECTURES
 from handstyle.network.weights import sha256
 from handstyle.painting.networks import EMBEDDED
 from weights_tools import registry
@@ -64,7 +63,7 @@ def get_command(name: str, /, *, keep_source: bool = False) -> int:
     except KeyboardInterrupt:
         _say(f"interrupted; what has arrived is kept, and handstyle weights get {name} goes on from there")
         return 130
-    _say(*findings, f"installed: {path}", f"use it: --weights {name if name in ARCHITECTURES else path}")
+    _say(*findings, f"installed: {path}", f"use it: --weights {name}")
     return 0
 
 

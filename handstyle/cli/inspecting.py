@@ -7,7 +7,11 @@ from rich.table import Table
 
 from handstyle.cli.options import Flat, NetworkConfig, Precision, mebibytes, out
 from handstyle.foundations.errors import HandstyleError
-from handstyle.network.vgg import summary
+from handstyle.kernels.cuda_engine import CudaEngine
+from handstyle.kernels.cuda_memory import dry_run
+from handstyle.kernels.engine import FusedEngine
+from handstyle.network.sequence import Convolution
+from handstyle.network.vgg import LayerSummary, Network, summary
 from handstyle.painting.interchange import equivalent_weights
 from handstyle.painting.presets import PRESETS
 from handstyle.painting.presets import preset as find_preset
@@ -80,18 +84,47 @@ def info(
     rows = summary(loaded, size, size)
     bytes_each = loaded.dtype.itemsize
     table = Table(title=f"{network.weights} ({loaded.architecture}), {loaded.convention.name}, {size} x {size} px")
-    for heading in ("layer", "output", "parameters", "receptive field", "feature map"):
-        table.add_column(heading, justify="left" if heading == "layer" else "right")
+    for heading in ("layer", "output", "parameters", "field", "map", "kernels"):
+        table.add_column(heading, justify="left" if heading in ("layer", "kernels") else "right")
+    kernels = kernels_of(loaded, rows, size)
     for row in rows:
         shape = " x ".join(map(str, row.shape))
         parameters = f"{row.parameters:,}" if row.parameters else ""
-        table.add_row(row.name, shape, parameters, f"{row.receptive_field} px", mebibytes(row.values * bytes_each))
+        table.add_row(
+            row.name,
+            shape,
+            parameters,
+            f"{row.receptive_field} px",
+            mebibytes(row.values * bytes_each),
+            kernels.get(row.name, ""),
+        )
     out.print(table)
     out.print(f"parameters: {sum(row.parameters for row in rows):,}")
-    out.print(
-        f"all feature maps: {mebibytes(sum(row.values for row in rows) * bytes_each)}; kernels: {loaded.engine.name}"
-    )
+    out.print(f"all feature maps: {mebibytes(sum(row.values for row in rows) * bytes_each)}")
+    out.print("field: of the picture, what a value depends on")
+    out.print(f"kernels {loaded.engine.name}: forward / back; 4x4: the tiles of Winograd's convolution")
     return 0
+
+
+def kernels_of(network: Network, rows: list[LayerSummary], size: int) -> dict[str, str]:
+    """Return how the engine would do each convolution, forward and, where that is different, back."""
+    convolutions = [layer for layer in network.layers if isinstance(layer, Convolution)]
+    shapes = {row.name: row.shape for row in rows}
+    if isinstance(network.engine, CudaEngine):
+        chosen = dry_run(network.layers, (size, size), [network.names[-1]]).chosen
+        ways = {
+            layer.name: [chosen.get(f"{layer.name} {way}", "") for way in ("forward", "adjoint")]
+            for layer in convolutions
+        }
+    elif isinstance(network.engine, FusedEngine):
+        ways = {}
+        for layer in convolutions:
+            H, W, K = shapes[layer.name]
+            C = layer.w.shape[2]
+            ways[layer.name] = [network.engine.kernel_of(H, W, C, K, False), network.engine.kernel_of(H, W, K, C, True)]
+    else:
+        return {}
+    return {name: " / ".join(dict.fromkeys(way)).replace("winograd ", "") for name, way in ways.items()}
 
 
 def preset_info(name: str, other: str, size: int, network: NetworkConfig) -> int:

@@ -29,6 +29,7 @@ from handstyle.network.sequence import (
     check_gradients,
     check_taps,
     deepest,
+    methods_in_words,
 )
 from handstyle.network.tapped import Tapped
 
@@ -91,10 +92,7 @@ class CudaEngine:
     @property
     def report(self) -> str:
         """What the last evaluation did, in words: products, and each convolution's method, forward and adjoint."""
-        ways: dict[str, list[str]] = {}
-        for name, method in self.chosen.items():
-            ways.setdefault(method, []).append(name)
-        return "; ".join([self.device.products, *(f"{method}: {', '.join(names)}" for method, names in ways.items())])
+        return "; ".join([self.device.products, *methods_in_words(self.chosen)])
 
     def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
         """See `sequence_forward`."""

@@ -35,6 +35,7 @@ from handstyle.network.sequence import (
     check_gradients,
     check_taps,
     deepest,
+    methods_in_words,
     pointwise_at,
 )
 from handstyle.network.tapped import Tapped
@@ -56,6 +57,11 @@ class FusedEngine:
     team : Team
         Threads. Matrix products stay in the thread that asks for them.
 
+    Attributes
+    ----------
+    chosen : dict of str to str
+        The kernel of each convolution of the last evaluation, such as ``conv1_2 forward``.
+
     Notes
     -----
     The memory of one evaluation is kept for the next. A tapped feature is the caller's for as long as it
@@ -70,6 +76,23 @@ class FusedEngine:
         self.arena = default_arena()
         self._last: tuple[Any, ...] = ()
         self._kept: Kept = {}
+        self.chosen: dict[str, str] = {}
+
+    def kernel_of(self, H: int, W: int, C: int, K: int, adjoint: bool) -> str:
+        """Return the name of the kernel that a convolution of a (H, W, C) map to K channels is given."""
+        m = self.choose(H, W, C, K, adjoint)
+        return f"winograd {m}x{m}" if m else "im2col"
+
+    @property
+    def _is_small(self) -> bool:
+        # Of a small picture the features take little memory, so time comes first.
+        (H, W, _), _ = self._last
+        return bool(H * W <= FEW_PIXELS)
+
+    @property
+    def report(self) -> str:
+        """What the last evaluation did, in words: each convolution's kernel, forward and adjoint."""
+        return "; ".join(methods_in_words(self.chosen))
 
     def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
         """See `sequence_forward`."""
@@ -86,7 +109,7 @@ class FusedEngine:
         with self.team.single_threaded_blas():
             for stage in stages:
                 x = self._stage_forward(stage, x, wanted, features)
-                if stage is first and len(stages) > 1 and first.name in features:
+                if stage is first and len(stages) > 1 and first.name in features and not self._is_small:
                     features.make_again(first.name, partial(self._first_again, first, picture))
         return features, stages  # type: ignore[return-value]  # a mapping that need not hold what it gives
 
@@ -196,7 +219,7 @@ class FusedEngine:
     def _convolve(self, source: Source, layer: Convolution, sink: Sink, adjoint: bool) -> None:
         b = None if adjoint else layer.b
         if layer.padding == "zero":
-            self._run(source, layer.w, b, sink, adjoint)
+            self._run(source, layer, b, sink, adjoint)
             return
         # The slow way, in the open: pad, convolve the padded map, and cut. The adjoint of cutting is a ring of zeros.
         H, W, _ = source.shape
@@ -204,17 +227,20 @@ class FusedEngine:
         x = pad_forward(x, "zero" if adjoint else layer.padding)
         K = layer.w.shape[2] if adjoint else layer.w.shape[3]
         ypad = self.arena.take((H + 2, W + 2, K), x.dtype)
-        self._run(ArraySource(x), layer.w, b, StoreSink(ypad), adjoint)
+        self._run(ArraySource(x), layer, b, StoreSink(ypad), adjoint)
         y = pad_backward(ypad, layer.padding if adjoint else "zero")
         pour(ArraySource(y), sink, self.team, self.arena)
 
-    def _run(self, source: Source, w: Array, b: Array | None, sink: Sink, adjoint: bool) -> None:
+    def _run(self, source: Source, layer: Convolution, b: Array | None, sink: Sink, adjoint: bool) -> None:
+        w = layer.w
         C, K = (w.shape[3], w.shape[2]) if adjoint else w.shape[2:]
         m = self.choose(*source.shape[:2], C, K, adjoint)
+        self.chosen[f"{layer.name} {'adjoint' if adjoint else 'forward'}"] = self.kernel_of(
+            *source.shape[:2], C, K, adjoint
+        )
         if m:
-            # In a small picture transforming the kernels is a tenth of the work, and the features take little memory.
-            few = self._last[0][0] * self._last[0][1] <= FEW_PIXELS
-            keep = self._kept if few and not w.flags.writeable else None
+            # In a small picture transforming the kernels is a tenth of the work.
+            keep = self._kept if self._is_small and not w.flags.writeable else None
             winograd.convolve(source, w, b, sink, m, self.team, self.arena, adjoint, keep)
         else:
             im2col.convolve(source, w, b, sink, self.team, self.arena, adjoint)

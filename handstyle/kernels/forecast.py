@@ -151,7 +151,7 @@ def forecast(
         y = math.prod(shape) * item
         waiting = sum(held.values()) - (x if x_held else 0)
         peak = max(peak, waiting + bits + x + y + made * (not stage.is_fused) + scratch)
-        if len(inputs) == 2:
+        if len(inputs) == 2 and not few:
             held.pop(stages[0].name, None)  # to be made again on the way back
         if stage.name in taps:
             held[stage.name] = y
@@ -183,7 +183,7 @@ def forecast(
         # A style's gradient takes the features' place, a content's has its own; the result takes the gradient's.
         peak = max(peak, base + f * (1 + (below in content_taps)), base + entering + out + scratch)
         dx = out
-    if stages[0].name in taps and len(stages) > 1:
+    if stages[0].name in taps and len(stages) > 1 and not few:
         rows.append(rows[0])  # made again
     n = 3 * height * width
     weights = sum(layer.w.nbytes + layer.b.nbytes for layer in layers if isinstance(layer, Convolution))
@@ -238,7 +238,7 @@ def _convolution(
     if layer.padding != "zero":
         scratch += (H + 2) * (W + 2) * (C + 2 * K)
         cost += Cost(moved=2 * item * H * W * (C + 2 * K))
-    kernel = f"winograd {m}x{m}" if m else "im2col"
+    kernel = engine.kernel_of(H, W, C, K, adjoint)
     direction = "backward" if adjoint else "forward"
     kept = few * (m > 0) * (m + 2) ** 2 * C * K * item
     return LayerForecast(layer.name, direction, kernel, (H, W, K), cost, scratch * item, kept)

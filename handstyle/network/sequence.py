@@ -188,6 +188,14 @@ def sequence_backward(  # {tap: (h, w, c)}, caches -> (H, W, C)
     return dx
 
 
+def methods_in_words(chosen: Mapping[str, str]) -> list[str]:
+    """Return which convolutions were done how, ``method: names``, from the method of each name."""
+    ways: dict[str, list[str]] = {}
+    for name, method in chosen.items():
+        ways.setdefault(method, []).append(name)
+    return [f"{method}: {', '.join(names)}" for method, names in ways.items()]
+
+
 def check_taps(layers: tuple[Layer, ...], taps: Iterable[str]) -> set[str]:
     """Return the taps as a set, or raise `HandstyleError` naming those that are no layer of `layers`."""
     wanted = set(taps)

@@ -10,7 +10,7 @@ import handstyle.kernels  # noqa: F401  the fast engines register themselves
 from handstyle.foundations.backend import Backend, choose_backend, namespace
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.network.sequence import Convolution
-from handstyle.network.vgg import ARCHITECTURES, Network, Weights, build_network, random_weights
+from handstyle.network.vgg import Network, Weights, build_network, random_weights
 from handstyle.network.weights import read_weights
 
 EMBEDDED = "vgg19-slim"
@@ -23,7 +23,7 @@ def load_weights(name_or_path: str | os.PathLike[str] = EMBEDDED) -> Weights:
     ----------
     name_or_path : str or path
         ``vgg19-slim``, the small network that ships with the package; ``random``, the same shape with weights that have
-        learnt nothing; ``vgg16`` or ``vgg19``, once ``handstyle weights get`` has fetched them; or a file.
+        learnt nothing; ``vgg19`` or another name of ``handstyle weights list``, once ``get`` has fetched it; or a file.
 
     Returns
     -------
@@ -40,16 +40,17 @@ def load_weights(name_or_path: str | os.PathLike[str] = EMBEDDED) -> Weights:
     if name == EMBEDDED:
         with as_file(files("handstyle") / "data" / f"{EMBEDDED}.h5") as path:
             return read_weights(path)
-    if name in ARCHITECTURES:
-        from weights_tools.registry import locate  # a tool for downloads, which painting itself does not need
+    path = Path(name)
+    if not path.is_file() and not path.suffix and len(path.parts) == 1:
+        from weights_tools.registry import ENTRIES, locate  # a tool for downloads, which painting itself does not need
 
+        if name not in ENTRIES:
+            known = ", ".join((EMBEDDED, "random", *ENTRIES))
+            raise HandstyleError(f"unknown weights {name!r}: use {known}, or the path of a file")
         found = locate(name)
         if found is None:
             raise HandstyleError(f"weights {name} are not on this machine: handstyle weights get {name}")
         return read_weights(found)
-    if not Path(name).exists() and not Path(name).suffix:
-        known = ", ".join((EMBEDDED, "random", *ARCHITECTURES))
-        raise HandstyleError(f"unknown weights {name!r}: use {known}, or the path of a file")
     return read_weights(name)
 
 
