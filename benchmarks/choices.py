@@ -1,7 +1,8 @@
 """Where the error of a float32 gradient comes from: rounding, or choices that rounding decides.
 
 ``python -m benchmarks.choices`` computes the gradient of the objective with several kernels in float32, against
-float64; then again with the rectifiers' and pools' choices of the float64 pass put in place of its own.
+float64; then again with the rectifiers' and pools' choices of the float64 pass put in place of its own. Last, it paints
+with each, to see what the choices mean for the optimiser.
 """
 
 from typing import Any
@@ -10,9 +11,13 @@ import numpy as np
 
 from benchmarks import common
 from handstyle.foundations.backend import Array
-from handstyle.kernels.engine import FusedEngine, Stage
+from handstyle.kernels.cost import choose_kernel
+from handstyle.kernels.engine import FusedEngine
+from handstyle.kernels.stages import Stage
+from handstyle.optimize.lbfgsb import minimize_lbfgsb
 
 SIZE = 384
+RUN_SIZE, RUN_ITERATIONS = 256, (20, 40, 60)
 Masks = list[tuple[Array | None, Array | None]]
 
 
@@ -53,6 +58,27 @@ def flips(a: Masks, b: Masks) -> tuple[int, int]:
     return counts[0], counts[1]
 
 
+def whole_runs() -> list[dict[str, Any]]:
+    """Return the loss of whole runs by SciPy's L-BFGS-B with several kernels, all from the photograph."""
+    network = common.network_with("auto")
+    content, styles = common.targets(network, RUN_SIZE)
+    start = common.picture("tubingen.jpg", RUN_SIZE).astype(np.float64).ravel()
+    found = []
+    for name, kernels in (
+        ("lowering", engine(0, 0)),
+        ("tiles 2 x 2", engine(2, 2)),
+        ("tiles 4 x 4", engine(4, 4)),
+        ("tiles 6 x 6", engine(6, 6)),
+        ("auto", FusedEngine("auto", choose_kernel)),
+    ):
+        objective = common.objective(network.with_kernels(kernels), content, styles, RUN_SIZE)
+        values = [row.value for row in minimize_lbfgsb(objective, start, max(RUN_ITERATIONS)).trace]
+        losses = {str(i): values[min(i, len(values)) - 1] for i in RUN_ITERATIONS}
+        found.append({"kernels": name, "loss": losses})
+        print(f"{name}: " + ", ".join(f"{value:.4f} after {i}" for i, value in losses.items()), flush=True)
+    return found
+
+
 def main() -> None:
     network = common.network_with("im2col", np.float64)
     content, styles = common.targets(network, SIZE)
@@ -69,7 +95,7 @@ def main() -> None:
             rows.append([name, forward, backward, own, given, rectifiers, pooled])
             print(f"{name}: tiles {forward} forward, {backward} backward: error {own:.2e},", end=" ")
             print(f"with the exact choices {given:.2e}; flipped: {rectifiers} rectifiers, {pooled} bits of pools")
-    print(common.write_results("choices", rows))
+    print(common.write_results("choices", rows, runs=whole_runs()))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ def evaluation_table(rows: list[dict[str, Any]]) -> str:
     lines = ["| | ours | PyTorch | ratio (minima) | median ratio | required | aim |", "|---|---|---|---|---|---|---|"]
     for row in rows:
         what = row["what"]
-        bounds = f"{REQUIRED.get(what, '')} | {AIM.get(what, '')}"
+        kind = " ".join(what.split()[:2])  # a run is followed by its optimiser
+        bounds = f"{REQUIRED.get(kind, '')} | {AIM.get(kind, '')}"
         if what.startswith("memory"):
             sides = f"{row['ours_bytes'] / 1e6:.0f} MB | {row['theirs_bytes'] / 1e6:.0f} MB"
         elif what.startswith("error"):

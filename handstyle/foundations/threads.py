@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import cache
 from threading import get_ident
 from typing import Any
@@ -53,7 +54,9 @@ class Team:
 
         with self.single_threaded_blas():
             helpers = range(1, min(self.threads, pieces))
-            futures = [self._pool.submit(work, k, indices()) for k in helpers] if self._pool else []
+            # In the caller's context: whether a number that is too large is an error is the caller's to say.
+            contexts = [(k, copy_context()) for k in helpers]
+            futures = [self._pool.submit(c.run, work, k, indices()) for k, c in contexts] if self._pool else []
             try:
                 work(0, indices())
             finally:

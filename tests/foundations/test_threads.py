@@ -1,5 +1,6 @@
 """A team does every piece once, raises what goes wrong, and leaves BLAS as it was."""
 
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -47,3 +48,18 @@ def test_products_stay_in_their_thread_and_blas_gets_its_own_back() -> None:
     assert all(threads == [1] * len(before) for threads in seen)
     assert len(seen) == 3
     assert blas_threads() == before
+
+
+def test_the_pieces_run_in_the_context_of_whoever_asks_for_them() -> None:
+    # Whether an overflow is an error is said where a run begins, and holds in every thread.
+    large = np.full(4, 1e38, np.float32)
+
+    def work(_: int, pieces: Iterator[int]) -> None:
+        for _ in pieces:
+            time.sleep(0.001)  # so that each thread has its share
+            np.multiply(large, large)
+
+    with np.errstate(over="ignore"):
+        Team(3).run(work, 12)
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        Team(3).run(work, 12)
