@@ -119,7 +119,7 @@ def backend_of(network: Network) -> Backend:
 def precision_of(network: Network) -> str:
     """Return what the network's products were computed in, and by what, for the report.
 
-    On a GPU the engine adds how each convolution was done; see `CudaEngine.report`.
+    A fast engine adds how each convolution was done; see `FusedEngine.report` and `CudaEngine.report`.
     """
     precision = getattr(getattr(network.engine, "device", None), "precision", "float32")
     name = "tf32 (float32, products with factors of 10 bits)" if precision == "tf32" else str(network.dtype)
