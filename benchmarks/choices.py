@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks import common
 from handstyle.foundations.backend import Array
-from handstyle.kernels.cost import choose_kernel
+from handstyle.kernels.cost import FEWEST_CHANNELS, LOWERED, Tile, choose_kernel
 from handstyle.kernels.engine import FusedEngine
 from handstyle.kernels.stages import Stage
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
@@ -22,10 +22,13 @@ Masks = list[tuple[Array | None, Array | None]]
 
 
 def engine(forward: int, backward: int) -> FusedEngine:
-    """Return an engine with Winograd tiles of these sizes (0: lowering)."""
-    return FusedEngine(
-        f"{forward} {backward}", lambda H, W, C, K, adjoint: 0 if min(C, K) < 8 else (backward if adjoint else forward)
-    )
+    """Return an engine with square Winograd tiles of these sides (0: lowering)."""
+
+    def choose(H: int, W: int, C: int, K: int, adjoint: bool) -> Tile:
+        side = backward if adjoint else forward
+        return LOWERED if min(C, K) < FEWEST_CHANNELS else Tile(side, side)
+
+    return FusedEngine(f"{forward} {backward}", choose)
 
 
 def gradient(

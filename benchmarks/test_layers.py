@@ -11,8 +11,8 @@ import pytest
 
 from handstyle.foundations.threads import default_team
 from handstyle.foundations.workspace import default_arena
-from handstyle.kernels import im2col, winograd
-from handstyle.kernels.cost import convolution_cost
+from handstyle.kernels.convolutions import convolve
+from handstyle.kernels.cost import FEWEST_CHANNELS, LOWERED, Tile, convolution_cost
 from handstyle.kernels.fused import RectifySink, bits_shape
 from handstyle.kernels.grid import ArraySource, StoreSink
 from handstyle.losses.style import Moments, moments_backward, moments_forward
@@ -37,11 +37,11 @@ def names(shape: tuple[int, int, int]) -> str:
 
 
 @pytest.mark.parametrize("adjoint", [False, True], ids=["forward", "backward"])
-@pytest.mark.parametrize("m", [0, 4, 6], ids=["im2col", "winograd4", "winograd6"])
+@pytest.mark.parametrize("tile", [LOWERED, Tile(4, 4), Tile(6, 6), Tile(6, 1)], ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=names)
-def test_convolution(benchmark: Any, shape: tuple[int, int, int], m: int, adjoint: bool) -> None:
+def test_convolution(benchmark: Any, shape: tuple[int, int, int], tile: Tile, adjoint: bool) -> None:
     H, C, K = shape
-    if m and C < 8:
+    if tile != LOWERED and C < FEWEST_CHANNELS:
         pytest.skip("three channels are not for Winograd")
     rng = np.random.default_rng(0)
     w = (rng.standard_normal((3, 3, C, K)) * np.sqrt(2 / 9 / C)).astype(np.float32)
@@ -53,11 +53,7 @@ def test_convolution(benchmark: Any, shape: tuple[int, int, int], m: int, adjoin
     team, arena = default_team(), default_arena()
 
     def run() -> None:
-        arguments = ArraySource(x), w, None if adjoint else b, sink
-        if m:
-            winograd.convolve(*arguments, m, team, arena, adjoint)
-        else:
-            im2col.convolve(*arguments, team, arena, adjoint)
+        convolve(ArraySource(x), w, None if adjoint else b, sink, tile, team, arena, adjoint)
 
     with team.single_threaded_blas():
         benchmark.pedantic(run, rounds=5, warmup_rounds=1)
@@ -67,7 +63,7 @@ def test_convolution(benchmark: Any, shape: tuple[int, int, int], m: int, adjoin
         exact = conv3x3_backward(part, (w.astype(np.float64), "zero"))[:rows]
     else:
         exact = np.maximum(conv3x3_forward(part, w.astype(np.float64), b)[0][:rows], 0)
-    cost = convolution_cost(H, H, into, out, m, 4)
+    cost = convolution_cost(H, H, into, out, tile, 4)
     benchmark.extra_info.update(
         gflops=2 * 9 * H * H * C * K / benchmark.stats.stats.min / 1e9,
         products=cost.products,

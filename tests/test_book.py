@@ -45,7 +45,15 @@ SECTIONS = {
         "optimize.classic",
     ],
     "kernels.cost": ["kernels.grid", "kernels.cost"],
-    "kernels.winograd": ["kernels.toom_cook", "kernels.tile_plan", "kernels.tile_kernels", "kernels.winograd"],
+    "kernels.winograd": [
+        "kernels.toom_cook",
+        "kernels.tile_plan",
+        "kernels.tile_kernels",
+        "kernels.tile_rows",
+        "kernels.winograd",
+        "kernels.winograd_1d",
+        "kernels.convolutions",
+    ],
     "kernels.fused": [
         "kernels.fused",
         "kernels.stages",

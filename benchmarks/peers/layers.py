@@ -20,7 +20,7 @@ from benchmarks.test_layers import SHAPES, names
 from handstyle.foundations.backend import Array, cpu_count
 from handstyle.foundations.threads import default_team
 from handstyle.foundations.workspace import default_arena
-from handstyle.kernels import im2col, winograd
+from handstyle.kernels.convolutions import convolve
 from handstyle.kernels.cost import choose_kernel
 from handstyle.kernels.fused import RectifySink, bits_shape
 from handstyle.kernels.grid import ArraySource
@@ -32,14 +32,11 @@ def ours(x: Array, w: Array, b: Array, kept: Kept | None = None) -> Callable[...
     K = w.shape[3]
     y = np.empty((H, W, K), np.float32)
     sink = RectifySink(y, np.empty(bits_shape(y.shape), np.uint8))
-    m, team, arena = choose_kernel(H, W, C, K, False), default_team(), default_arena()
+    tile, team, arena = choose_kernel(H, W, C, K, False), default_team(), default_arena()
 
     def run() -> Array:
         with team.single_threaded_blas():
-            if m:
-                winograd.convolve(ArraySource(x), w, b, sink, m, team, arena, kept=kept)
-            else:
-                im2col.convolve(ArraySource(x), w, b, sink, team, arena)
+            convolve(ArraySource(x), w, b, sink, tile, team, arena, kept=kept)
         return y
 
     return run

@@ -30,6 +30,12 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
 
 
+@cache
+def blas_architectures() -> frozenset[str]:
+    """Return the processors whose kernels the loaded BLAS libraries run here, as OpenBLAS calls them."""
+    return frozenset(str(library.get("architecture")) for library in _blas().info())
+
+
 class Team:
     """Threads that take pieces of work in turn.
 

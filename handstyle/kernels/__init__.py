@@ -1,18 +1,18 @@
 """Part V, making it fast: the same layers in fewer passes over memory, each held to the reference by tests."""
 
-from handstyle.kernels.cost import FEWEST_CHANNELS, choose_kernel
+from handstyle.kernels.cost import FEWEST_CHANNELS, LOWERED, Tile, choose_kernel
 from handstyle.kernels.cuda import CupyDevice
 from handstyle.kernels.cuda_engine import CudaEngine
 from handstyle.kernels.engine import FusedEngine
 from handstyle.network.sequence import ENGINES
 
 
-def _im2col(H: int, W: int, C: int, K: int, adjoint: bool) -> int:
-    return 0
+def _im2col(H: int, W: int, C: int, K: int, adjoint: bool) -> Tile:
+    return LOWERED
 
 
-def _winograd(H: int, W: int, C: int, K: int, adjoint: bool) -> int:
-    return 0 if min(C, K) < FEWEST_CHANNELS else 4
+def _winograd(H: int, W: int, C: int, K: int, adjoint: bool) -> Tile:
+    return LOWERED if min(C, K) < FEWEST_CHANNELS else Tile(4, 4)
 
 
 ENGINES.update(

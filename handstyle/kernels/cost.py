@@ -8,6 +8,7 @@ makes an upper bound. The counts are exact, and the rates belong to a machine.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from handstyle.kernels.grid import ceil_div
 
@@ -19,8 +20,26 @@ MANY_CHANNELS = 256
 # it; larger ones once for all.
 CACHED_KERNELS = 5 << 20
 
+# What a small product costs beside its arithmetic, in columns: one of 64 columns takes three times as long as a stretch
+# of 64 in a product of thousands, one of 256 half as long again.
+SHORT_PRODUCT = 128
+
 # A picture of so many pixels or fewer keeps all its transformed kernels from one evaluation to the next.
 FEW_PIXELS = 320 * 320
+
+
+class Tile(NamedTuple):
+    """The outputs that Winograd's convolution makes together: `down` the column and `across` the row."""
+
+    down: int
+    across: int
+
+    def __str__(self) -> str:
+        """Return the name of the kernel that works with such tiles."""
+        return f"winograd {self.down}x{self.across}" if self.down else "im2col"
+
+
+LOWERED = Tile(0, 0)  # no tiles: the convolution as one product, by lowering
 
 
 @dataclass(frozen=True)
@@ -74,15 +93,15 @@ class Machine:
         )
 
 
-def convolution_cost(H: int, W: int, C: int, K: int, m: int, itemsize: int, kept: bool = False) -> Cost:
+def convolution_cost(H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, kept: bool = False) -> Cost:
     """Count a 3x3 convolution of a (H, W, C) map to K channels, bias and rectifier included.
 
     Parameters
     ----------
     H, W, C, K : int
         The map, and the channels that come out.
-    m : {0, 2, 4, 6}
-        Outputs of a Winograd tile, a side; 0 for lowering (im2col).
+    tile : Tile
+        Of m x m outputs or of m x 1; `LOWERED` for lowering (im2col).
     itemsize : int
         Bytes of a value.
     kept : bool
@@ -97,16 +116,27 @@ def convolution_cost(H: int, W: int, C: int, K: int, m: int, itemsize: int, kept
     The adjoint costs what the convolution from K to C channels does. Lowered, an output takes 9 C multiplications. With
     tiles of m x m and n = m + 2 it takes n²/m² C (Lavin and Gray, arXiv 1509.09308, §4), plus, a tile, the
     transforms: n x n matrices times the input's m new columns and then its n columns, the transposed way for the
-    output.
+    output. With tiles of m x 1 it takes 3 n/m C, and a column of pixels one transform each way.
     """
-    maps = itemsize * H * W * (C + K)
-    if m == 0:
-        return Cost(2 * 9 * H * W * C * K, 0, itemsize * H * W * (2 * 9 * C + 3 * K), maps + itemsize * 9 * C * K)
-    n, tiles = m + 2, ceil_div(H, m) * ceil_div(W, m)
-    transforms = 2 * tiles * (n * n * (m + n) * C + m * n * (n + m) * K) + (not kept) * 2 * 9 * n * n * C * K
+    maps = itemsize * (H * W * (C + K) + 9 * C * K)
+    m = tile.down
+    n = m + 2
+    if tile == LOWERED:
+        return Cost(2 * 9 * H * W * C * K, 0, itemsize * H * W * (2 * 9 * C + 3 * K), maps)
+    if tile.across == 1:
+        bands = ceil_div(H, m)
+        transforms = 2 * bands * W * n * (n * C + m * K) + 2 * 9 * n * C * K
+        values = 2 * bands * W * (n * C + (n + m) * K)
+        kernels = itemsize * 3 * n * C * K
+        cost = Cost(2 * 3 * n * bands * W * C * K, transforms, itemsize * values, maps)
+        return cost + (Cost(moved=bands * kernels) if kernels > CACHED_KERNELS else Cost(cached=bands * kernels))
+    tiles = ceil_div(H, m) * ceil_div(W, m)
+    # Along columns of the tile a product has no more columns than there are channels.
+    transforms = n * n * (m * C + n * (C + SHORT_PRODUCT)) + n * m * (n * K + m * (K + SHORT_PRODUCT))
+    transforms = 2 * tiles * transforms + (not kept) * 2 * 9 * n * n * C * K
     values = tiles * (n * (m + 2 * n) * C + (2 * n * n + 2 * n * m + 2 * m * m) * K)
     kernels = itemsize * n * n * C * K
-    moved = maps + itemsize * 9 * C * K
+    moved = maps
     if kernels > CACHED_KERNELS:  # then kernels and transformed tiles go out to memory and come back
         moved += (1 if kept else 2) * kernels + itemsize * n * n * tiles * (C + K)
     return Cost(2 * n * n * tiles * C * K, transforms, itemsize * values + 2 * kernels, moved)
@@ -127,16 +157,18 @@ def content_cost(H: int, W: int, C: int, itemsize: int) -> Cost:
     return Cost(moved=10 * itemsize * H * W * C)
 
 
-def choose_kernel(H: int, W: int, C: int, K: int, adjoint: bool) -> int:
-    """Return the outputs of a Winograd tile for a convolution, or 0 for lowering: what the counts say is fastest.
+def choose_kernel(H: int, W: int, C: int, K: int, adjoint: bool) -> Tile:
+    """Return the tile of a convolution, or `LOWERED`: what the counts say is fastest.
 
     Larger tiles multiply less and round more. The first blocks have tiles of at most 4 x 4 on the way forward, because
     rounding decides which rectifier or pool near a tie goes the other way (see ``winograd.py``), and they have most of
-    them; the deep blocks, and the adjoint, which is linear, may have 6 x 6.
+    them; 6 x 1 rounds as 4 x 4 does. The deep blocks, and the adjoint, which is linear, may have 6 x 6.
     """
     if min(C, K) < FEWEST_CHANNELS:
-        return 0
+        return LOWERED
     machine = Machine()
-    sizes = (0, 2, 4, 6) if adjoint or C >= MANY_CHANNELS else (0, 2, 4)
+    tiles = [LOWERED, Tile(2, 2), Tile(4, 4), Tile(4, 1), Tile(6, 1)]
+    if adjoint or C >= MANY_CHANNELS:
+        tiles.append(Tile(6, 6))
     kept = H * W <= FEW_PIXELS >> 8  # so small a map is the fifth block's of a small picture
-    return min(sizes, key=lambda m: machine.seconds(convolution_cost(H, W, C, K, m, 4, kept)))
+    return min(tiles, key=lambda tile: machine.seconds(convolution_cost(H, W, C, K, tile, 4, kept)))

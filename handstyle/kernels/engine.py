@@ -17,8 +17,8 @@ from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.threads import Team, default_team
 from handstyle.foundations.workspace import default_arena
-from handstyle.kernels import im2col, winograd
-from handstyle.kernels.cost import FEW_PIXELS
+from handstyle.kernels.convolutions import convolve
+from handstyle.kernels.cost import FEW_PIXELS, Tile
 from handstyle.kernels.fused import MaskSink, RectifyPoolSink, RectifySink, SpreadSource, bits_shape, pour
 from handstyle.kernels.grid import ArraySource, Sink, Source, StoreSink
 from handstyle.kernels.stages import Stage, split_stages
@@ -40,8 +40,8 @@ from handstyle.network.sequence import (
 )
 from handstyle.network.tapped import Tapped
 
-# (H, W, C, K, adjoint) of a convolution -> outputs of a Winograd tile, or 0 for im2col
-Choice = Callable[[int, int, int, int, bool], int]
+# (H, W, C, K, adjoint) of a convolution -> its kernel
+Choice = Callable[[int, int, int, int, bool], Tile]
 
 
 @dataclass
@@ -80,8 +80,7 @@ class FusedEngine:
 
     def kernel_of(self, H: int, W: int, C: int, K: int, adjoint: bool) -> str:
         """Return the name of the kernel that a convolution of a (H, W, C) map to K channels is given."""
-        m = self.choose(H, W, C, K, adjoint)
-        return f"winograd {m}x{m}" if m else "im2col"
+        return str(self.choose(H, W, C, K, adjoint))
 
     @property
     def _is_small(self) -> bool:
@@ -234,16 +233,11 @@ class FusedEngine:
     def _run(self, source: Source, layer: Convolution, b: Array | None, sink: Sink, adjoint: bool) -> None:
         w = layer.w
         C, K = (w.shape[3], w.shape[2]) if adjoint else w.shape[2:]
-        m = self.choose(*source.shape[:2], C, K, adjoint)
-        self.chosen[f"{layer.name} {'adjoint' if adjoint else 'forward'}"] = self.kernel_of(
-            *source.shape[:2], C, K, adjoint
-        )
-        if m:
-            # In a small picture transforming the kernels is a tenth of the work.
-            keep = self._kept if self._is_small and not w.flags.writeable else None
-            winograd.convolve(source, w, b, sink, m, self.team, self.arena, adjoint, keep)
-        else:
-            im2col.convolve(source, w, b, sink, self.team, self.arena, adjoint)
+        tile = self.choose(*source.shape[:2], C, K, adjoint)
+        self.chosen[f"{layer.name} {'adjoint' if adjoint else 'forward'}"] = str(tile)
+        # In a small picture transforming the kernels is a tenth of the work.
+        keep = self._kept if self._is_small and not w.flags.writeable else None
+        convolve(source, w, b, sink, tile, self.team, self.arena, adjoint, keep)
 
 
 def _mask(stage: Stage) -> Array | None:

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 from handstyle.foundations.backend import available_memory
 from handstyle.foundations.errors import HandstyleError
-from handstyle.kernels import im2col
+from handstyle.kernels.convolutions import scratch as scratch_of
 from handstyle.kernels.cost import FEW_PIXELS, Cost, Machine, content_cost, convolution_cost, moments_cost, pool_cost
 from handstyle.kernels.engine import FusedEngine
 from handstyle.kernels.fused import bits_shape
 from handstyle.kernels.stages import split_stages
-from handstyle.kernels.tile_plan import Plan
 from handstyle.network.sequence import Convolution, Pool, deepest
 from handstyle.network.vgg import Network
 
@@ -228,20 +227,14 @@ def _convolution(
     engine: FusedEngine, layer: Convolution, size: tuple[int, int, int, int], item: int, few: bool, adjoint: bool
 ) -> LayerForecast:
     H, W, C, K = size
-    m = engine.choose(H, W, C, K, adjoint)
-    threads = engine.team.threads
-    if m:
-        scratch = Plan.of(H, W, C, K, m, item, few).scratch(threads)
-    else:
-        scratch = im2col.scratch(H, W, C, K, item, threads, adjoint)
-    cost = convolution_cost(H, W, C, K, m, item, few)
+    tile = engine.choose(H, W, C, K, adjoint)
+    scratch, kept = scratch_of(H, W, C, K, tile, item, engine.team.threads, adjoint, few)
+    cost = convolution_cost(H, W, C, K, tile, item, few)
     if layer.padding != "zero":
         scratch += (H + 2) * (W + 2) * (C + 2 * K)
         cost += Cost(moved=2 * item * H * W * (C + 2 * K))
-    kernel = engine.kernel_of(H, W, C, K, adjoint)
     direction = "backward" if adjoint else "forward"
-    kept = few * (m > 0) * (m + 2) ** 2 * C * K * item
-    return LayerForecast(layer.name, direction, kernel, (H, W, K), cost, scratch * item, kept)
+    return LayerForecast(layer.name, direction, str(tile), (H, W, K), cost, scratch * item, kept * item)
 
 
 def largest_side(network: Network, height: int, width: int, available: int, **more: object) -> int:

@@ -26,6 +26,11 @@ from handstyle.network.sequence import Pointwise
 ROWS = 8  # rows of a strip where nothing else decides: even, so that it holds whole pooling blocks
 
 
+def rectify(x: Array, out: Array) -> None:
+    """Write the larger of `x` and zero to `out`; NumPy's `clip` is vectorised, its `maximum` with a number is not."""
+    np.clip(x, 0, np.inf, out=out)
+
+
 def bits_of(positive: Array) -> Array:  # bool (rows, columns, K) -> uint8 (rows, ceil(columns K / 8))
     """Pack eight values to the byte; each row starts a new byte, so that a strip can be written alone."""
     return np.packbits(positive.reshape(len(positive), -1), axis=1)
@@ -132,7 +137,7 @@ class RectifySink:
     def write(self, y: slice, x: slice, part: Array) -> None:
         """See `Sink`."""
         K = part.shape[2]
-        np.maximum(part, 0, out=self.out[y, x])
+        rectify(part, self.out[y, x])
         positive = np.greater(part, 0, out=scratch.take("open", part.shape, bool))
         self.bits[y, x.start * K // 8 : -(-x.stop * K // 8)] = bits_of(positive)
 
@@ -160,7 +165,7 @@ class RectifyPoolSink:
         whole = part[:rows, :columns]
         pooled = self.out[y.start // 2 : y.start // 2 + rows // 2, x.start // 2 : x.start // 2 + columns // 2]
         if self.average:
-            np.maximum(whole, 0, out=whole)
+            rectify(whole, whole)
             np.greater(whole, 0, out=open_[:rows, :columns])
             across = whole[:, 0::2] + whole[:, 1::2]
             np.add(across[0::2], across[1::2], out=pooled)
@@ -177,8 +182,8 @@ def _max_of_blocks(part: Array, out: Array, open_: Array) -> None:  # (2h, 2w, K
     np.maximum(taller[:, 0::2], taller[:, 1::2], out=out)
     # Whoever equals the largest of its block is it. No value equals the threshold where the largest is not positive.
     threshold = scratch.take("threshold", (h, 1, w, 1, K), part.dtype)
-    np.maximum(out, _least(part.dtype), out=threshold[:, 0, :, 0])
-    np.maximum(out, 0, out=out)
+    np.clip(out, _least(part.dtype), np.inf, out=threshold[:, 0, :, 0])
+    rectify(out, out)
     blocks = (h, 2, w, 2, K)
     np.equal(_split(part, blocks), threshold, out=_split(open_, blocks))
     if np.count_nonzero(open_) != np.count_nonzero(threshold > _least(part.dtype)):

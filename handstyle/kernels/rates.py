@@ -10,7 +10,7 @@ import numpy as np
 from handstyle.foundations.threads import Team, default_team
 from handstyle.foundations.workspace import Arena
 from handstyle.kernels import winograd
-from handstyle.kernels.cost import Machine, convolution_cost
+from handstyle.kernels.cost import Machine, Tile, convolution_cost
 from handstyle.kernels.grid import ArraySource, StoreSink
 
 
@@ -45,7 +45,7 @@ def calibrate(seconds: float = 2.0, team: Team | None = None) -> Machine:
         run = partial(winograd.convolve, ArraySource(x), w, None, StoreSink(y), 4, team, arena)
         run()
         took += _best(run, budget / 2)
-        expected += machine.seconds(convolution_cost(H, H, channels, channels, 4, 4))
+        expected += machine.seconds(convolution_cost(H, H, channels, channels, Tile(4, 4), 4))
     factor = expected / took
     return replace(
         machine,

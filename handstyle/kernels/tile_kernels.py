@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from handstyle.foundations.backend import Array
-from handstyle.foundations.products import SMALL_PRODUCT
+from handstyle.foundations.products import MOST_COLUMNS
 from handstyle.foundations.threads import Team
-from handstyle.foundations.workspace import Arena
+from handstyle.foundations.workspace import Arena, scratch
 from handstyle.kernels.grid import ceil_div
 from handstyle.kernels.toom_cook import transforms
 
@@ -29,45 +29,50 @@ def kernels_for(
     return kept[key][1]
 
 
-def transform_kernels(  # (3, 3, C, K) -> (n², C, K); adjoint: (n², K, C)
+def transform_kernels(  # (3, 3, C, K) -> (rows n, C, K); adjoint: (rows n, K, C)
     w: Array,
     m: int,
     team: Team,
     arena: Arena,
     adjoint: bool = False,
     turn: bool = False,
-    out: Array | None = None,  # (n², C, K)
+    out: Array | None = None,  # (rows n, C, K)
+    rows: slice | None = None,
 ) -> Array:
-    """Transform all kernels of a layer, ``G w Gᵀ`` for each pair of channels, by one Kronecker matrix.
+    """Transform all kernels of a layer, ``G w Gᵀ`` for each pair of channels: down the columns, then along the rows.
 
-    The adjoint's are a transposed view, which the kernels for large products read as well; `turn` copies them.
+    With `rows`, some rows of the n x n points alone. The adjoint's are a transposed view, which the kernels for large
+    products read as well; `turn` copies them.
     """
     C, K = w.shape[2:]
     G = transforms(m, w.dtype).G
-    kron = np.kron(G, G)  # (n², 9)
-    if adjoint:
-        kron = np.ascontiguousarray(kron[:, ::-1])
-    points = len(kron)
-    U = arena.take((points, C, K), w.dtype) if out is None or adjoint else out
-    rows = max(1, SMALL_PRODUCT // (kron.size * K))
+    if adjoint:  # turned by 180 degrees
+        G = np.ascontiguousarray(G[:, ::-1])
+    down = G[rows or slice(None)]
+    n, some = m + 2, len(down)
+    U = arena.take((some * n, C, K), w.dtype) if out is None or adjoint else out
+    flat, points = w.reshape(3, 3, C * K), U.reshape(some, n, C * K)
+    step = min(MOST_COLUMNS, C * K)
 
     def work(_: int, pieces: Iterator[int]) -> None:
+        half = scratch.take("kernels", (3, some, step), w.dtype)
         for piece in pieces:
-            part = slice(rows * piece, rows * (piece + 1))
-            flat = w[:, :, part].reshape(9, -1)  # of a slab, a copy
-            np.matmul(kron, flat, out=U[:, part].reshape(points, -1))
+            part = slice(step * piece, min(C * K, step * (piece + 1)))
+            along = half[..., : part.stop - part.start]
+            np.matmul(down, flat[:, :, part].swapaxes(0, 1), out=along)
+            np.matmul(G, along.swapaxes(0, 1), out=points[:, :, part])
 
-    team.run(work, ceil_div(C, rows))
+    team.run(work, ceil_div(C * K, step))
     if not adjoint:
         return U
     if not turn:
         return U.transpose(0, 2, 1)
     # The kernels for small products want plain operands.
-    turned = arena.take((points, K, C), w.dtype) if out is None else out.reshape(points, K, C)
+    turned = arena.take((some * n, K, C), w.dtype) if out is None else out.reshape(some * n, K, C)
 
     def copy(_: int, pieces: Iterator[int]) -> None:
         for point in pieces:
             turned[point] = U[point].T
 
-    team.run(copy, points)
+    team.run(copy, some * n)
     return turned

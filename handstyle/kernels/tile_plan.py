@@ -10,7 +10,7 @@ from handstyle.kernels.grid import Grid, ceil_div
 # stay in the second-level cache. A small map is cut into about PARTS blocks, so that there is one for each core.
 FEWEST_TILES, MOST_TILES, PARTS = 128, 256, 8
 PHASE_BYTES = 40 << 20  # of transformed tiles and their products at a time, or the maps' size, where they do not fit,
-SLAB_BYTES = 10 << 20  # of their transforms at a time, where a map is one phase,
+GROUP_BYTES = 20 << 20  # of transformed kernels at a time, where a map is one phase,
 SHARED_BLOCK = 64  # and tiles that a thread transforms at a time then
 
 
@@ -23,7 +23,7 @@ class Plan:
     K: int
     shared: bool  # all threads work at a phase together
     together: int  # blocks of a phase
-    slab: int  # output channels whose kernels are transformed at a time
+    group: int  # rows of the n x n points whose kernels are transformed at a time
     kept: bool  # the transformed kernels are there already
 
     @classmethod
@@ -33,14 +33,17 @@ class Plan:
         tiles = ceil_div(H, m) * ceil_div(W, m)
         if kernels <= CACHED_KERNELS:
             most = min(MOST_TILES, max(FEWEST_TILES, tiles // PARTS))
-            return cls(Grid.cut(H, W, m, C, K, most), C, K, False, 1, K, kept)
+            return cls(Grid.cut(H, W, m, C, K, most), C, K, False, 1, m + 2, kept)
         grid = Grid.cut(H, W, m, C, K, min(SHARED_BLOCK, max(1, tiles // 4)))
         room = max(PHASE_BYTES, H * W * (C + K) * itemsize)
         most = max(1, room // ((m + 2) ** 2 * (C + K) * itemsize))
         together = ceil_div(grid.count, ceil_div(tiles, most))  # equal phases
-        # Kernels that serve one phase are transformed a slab at a time and forgotten; those that serve many are kept.
-        slabs = ceil_div(kernels, SLAB_BYTES) if together == grid.count and not kept else 1
-        return cls(grid, C, K, True, together, ceil_div(K, slabs), kept)
+        # Kernels that serve one phase are transformed some points at a time and forgotten; those that serve many are
+        # kept. Points, not channels: the tiles of a point, and the products, are then moved once.
+        group = m + 2
+        if together == grid.count and not kept:
+            group = max(1, min(group, group * GROUP_BYTES // kernels))
+        return cls(grid, C, K, True, together, group, kept)
 
     @property
     def most_tiles(self) -> int:
@@ -54,7 +57,8 @@ class Plan:
         first, second = strip_sizes(self, grid.rows, grid.across)
         tiles = 0 if self.shared else grid.rows * grid.across
         own = max(sum(first), sum(second)) + points * tiles * self.K
-        kernels = 0 if self.kept else points * self.C * self.slab * (1 if self.shared else 2)  # the adjoint turns them
+        rows = (self.grid.m + 2) * self.group
+        kernels = 0 if self.kept else rows * self.C * self.K * (1 if self.shared else 2)  # the adjoint turns them
         return kernels + min(threads, grid.count) * own + self.shared * points * self.most_tiles * (self.C + self.K)
 
 

@@ -31,12 +31,13 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from handstyle.foundations.backend import Array
-from handstyle.foundations.products import SMALL_PRODUCT, rows_times
+from handstyle.foundations.products import rows_times, times_columns
 from handstyle.foundations.threads import Team
 from handstyle.foundations.workspace import Arena
 from handstyle.kernels.grid import Sink, Source
 from handstyle.kernels.tile_kernels import Kept, kernels_for, transform_kernels
 from handstyle.kernels.tile_plan import Plan, strip_sizes
+from handstyle.kernels.tile_rows import transform_rows
 from handstyle.kernels.toom_cook import BIAS_POINT, transforms
 
 
@@ -78,7 +79,7 @@ def convolve(
     plan = Plan.of(H, W, C, K, m, source.dtype.itemsize, kept is not None)
     strips = [_Strip(source, sink, plan, arena) for _ in range(min(team.threads, plan.grid.count))]
     run = _by_phases if plan.shared else _by_strips
-    whole = plan.slab == K
+    whole = plan.group == m + 2
     U = kernels_for(w, m, team, arena, adjoint, not plan.shared, kept) if whole else None
     run(strips, plan, w, U, b, adjoint, team, arena)
 
@@ -126,7 +127,7 @@ def _by_phases(
     n, most = grid.m + 2, plan.most_tiles
     V = arena.take((n, n, most, C), w.dtype)
     M = arena.take((n, n, most, K), w.dtype)
-    slabs = [slice(k, min(K, k + plan.slab)) for k in range(0, K, plan.slab)]
+    groups = [slice(i, min(n, i + plan.group)) for i in range(0, n, plan.group)]
     for begin in range(0, grid.count, plan.together):
         chunk = range(begin, min(grid.count, begin + plan.together))
         starts = [0, *itertools.accumulate(grid.tiles(block) for block in chunk)]
@@ -143,27 +144,23 @@ def _by_phases(
 
         team.run(inputs, len(chunk))
         T = starts[-1]
-        for slab in slabs:
-            kernels = U
-            if kernels is None:
-                kernels = transform_kernels(w[:, :, slab] if adjoint else w[..., slab], grid.m, team, arena, adjoint)
-            _products(V[:, :, :T], kernels, b, M[:, :, :T], slab, team)
+        for group in groups:
+            kernels = transform_kernels(w, grid.m, team, arena, adjoint, rows=group) if U is None else U
+            _products(V[group, :, :T], kernels, M[group, :, :T], team)
             del kernels
+        if b is not None:
+            M[BIAS_POINT, BIAS_POINT, :T] += b
         team.run(outputs, len(chunk))
 
 
-def _products(V: Array, U: Array, b: Array | None, M: Array, slab: slice, team: Team) -> None:
-    # (n, n, T, C), (n², C, slab), (K,), (n, n, T, K): the products of some output channels, point by point
-    n = len(V)
-
+def _products(V: Array, U: Array, M: Array, team: Team) -> None:
+    # (rows, n, T, C), (rows n, C, K), (rows, n, T, K): point by point
     def work(_: int, points: Iterator[int]) -> None:
         for point in points:
-            i, j = divmod(point, n)
-            np.matmul(V[i, j], U[point], out=M[i, j, :, slab])
-            if b is not None and i == j == BIAS_POINT:
-                M[i, j, :, slab] += b[slab]
+            i, j = divmod(point, V.shape[1])
+            np.matmul(V[i, j], U[point], out=M[i, j])
 
-    team.run(work, n * n)
+    team.run(work, len(U))
 
 
 class _Views(NamedTuple):
@@ -214,37 +211,11 @@ class _Strip:
 
     def transform_input(self, block: int, V: Array) -> None:  # (n, n, rows, across, C)
         """``BT x BTᵀ`` for the tiles of a block."""
-        H, W, C = self.source.shape
-        m, n = self.grid.m, self.grid.m + 2
+        m = self.grid.m
         top, left, rows, across = self.grid.block(block)
         views = self.seen(rows, across)
-        R = views.R
-        y0, x0 = m * top - 1, m * left - 1
-        y = slice(max(0, y0), min(H, y0 + m * rows + 2))
-        x = slice(max(0, x0), min(W, x0 + m * across + 2))
-        begin, end = (x.start - x0) * C, (x.stop - x0) * C
-        if begin > 0:
-            R[:, :, :begin] = 0
-        if end < R.shape[2]:
-            R[:, :, end:] = 0
-        values = self.source.read(y, x)
-        # Tile rows whose n inputs all lie in the picture are one batch of products; others, at its edge, go alone.
-        first, last = max(0, -(y0 // m)), min(rows, (H - n - y0) // m + 1)
-        whole = range(first, max(first, last))
-        above = m * first + y0 - y.start
-        row, item = values.strides
-        for part in _parts(end - begin, n * n):
-            length = part.stop - part.start
-            if whole:
-                batch = as_strided(values[above:, part], (len(whole), n, length), (m * row, row, item))
-                out = R[first:last, :, begin + part.start : begin + part.stop]
-                np.matmul(self.BT, batch, out=out)
-            for i in (i for i in range(rows) if i not in whole):
-                top_row = y0 + m * i  # of the tile row, the first input
-                inside = slice(max(top_row, y.start), min(top_row + n, y.stop))
-                BT = self.BT[:, inside.start - top_row : inside.stop - top_row]
-                out = R[i, :, begin + part.start : begin + part.stop]
-                np.matmul(BT, values[inside.start - y.start : inside.stop - y.start, part], out=out)
+        y, x = slice(m * top, m * (top + rows)), slice(m * left, m * (left + across))
+        transform_rows(self.source, self.BT, m, y, x, views.R.swapaxes(0, 1))
         np.matmul(self.BT, views.windows, out=V.transpose(2, 0, 3, 1, 4))
 
     def transform_output(self, block: int, M: Array) -> None:  # (n, n, rows, across, K)
@@ -253,16 +224,9 @@ class _Strip:
         top, left, rows, across = self.grid.block(block)
         views = self.seen(rows, across)
         by_column = M.reshape(n, n, -1).transpose(1, 0, 2)
-        for part in _parts(rows * across * K, n * m):
-            np.matmul(self.AT, by_column[:, :, part], out=views.Z[:, :, part])
+        times_columns(self.AT, by_column, views.Z)
         np.matmul(self.AT, views.Zt, out=views.Y)
         y = slice(m * top, min(self.grid.H, m * (top + rows)))
         x = slice(m * left, min(self.grid.W, m * (left + across)))
         done = views.Y.reshape(m * rows, m * across, K)
         self.sink.write(y, x, done[: y.stop - y.start, : x.stop - x.start])
-
-
-def _parts(length: int, entries: int) -> Iterator[slice]:
-    # The columns of products that stay small, in whole cache lines.
-    step = SMALL_PRODUCT // entries // 16 * 16
-    return (slice(start, min(length, start + step)) for start in range(0, length, step))

@@ -9,8 +9,8 @@ import pytest
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.workspace import Arena
-from handstyle.kernels import winograd
-from handstyle.kernels.cost import Cost, Machine, choose_kernel, convolution_cost
+from handstyle.kernels import winograd, winograd_1d
+from handstyle.kernels.cost import LOWERED, Cost, Machine, Tile, choose_kernel, convolution_cost
 from handstyle.kernels.forecast import check_fits, forecast, largest_side
 from handstyle.network.vgg import build_network, random_weights
 
@@ -55,25 +55,27 @@ def test_the_real_peak_keeps_to_the_forecast(H: int, W: int, kernels: str) -> No
 
 
 def test_counts_of_a_convolution() -> None:
-    direct = convolution_cost(16, 24, 5, 7, 0, 4)
+    direct = convolution_cost(16, 24, 5, 7, LOWERED, 4)
     assert direct.products == 2 * 9 * 16 * 24 * 5 * 7
-    tiled = convolution_cost(16, 24, 5, 7, 4, 4)
+    tiled = convolution_cost(16, 24, 5, 7, Tile(4, 4), 4)
     assert tiled.products == direct.products // 4
-    assert convolution_cost(13, 21, 5, 7, 4, 4).products == tiled.products  # ragged sides cost whole tiles
+    assert convolution_cost(13, 21, 5, 7, Tile(4, 4), 4).products == tiled.products  # ragged sides cost whole tiles
+    columns = convolution_cost(13, 21, 5, 7, Tile(4, 1), 4)
+    assert columns.products == 2 * 4 * 6 * 21 * 3 * 5 * 7  # four bands, six points for four rows, three taps
     assert tiled.moved == 4 * (16 * 24 * (5 + 7) + 9 * 5 * 7)
     assert (direct + tiled).products == direct.products + tiled.products
     assert Machine(1e9, 1e9, 1e9, 1e9).seconds(Cost(1, 2, 3, 4)) == pytest.approx(1e-8)
 
 
-@pytest.mark.parametrize("m", [2, 4, 6])
+@pytest.mark.parametrize("tile", [Tile(2, 2), Tile(4, 4), Tile(6, 6), Tile(4, 1), Tile(6, 1)], ids=str)
 @pytest.mark.parametrize("size", [(40, 300, 64, 64), (40, 33, 128, 256), (30, 30, 512, 512)])
-def test_scratch_is_what_is_taken(m: int, size: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scratch_is_what_is_taken(tile: Tile, size: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     # The arrays that a convolution takes from its arena, added up where they live together.
     from handstyle.foundations.threads import Team
     from handstyle.kernels.grid import ArraySource, StoreSink
 
     H, W, C, K = size
-    arena, taken = Arena(), []
+    m, n, arena, taken = tile.down, tile.down + 2, Arena(), []
     real = Arena.take
 
     def spy(self: Arena, shape: object, dtype: object) -> object:
@@ -84,21 +86,27 @@ def test_scratch_is_what_is_taken(m: int, size: tuple[int, int, int, int], monke
     monkeypatch.setattr(Arena, "take", spy)
     w = np.zeros((3, 3, C, K), np.float32)
     sink = StoreSink(np.empty((H, W, K), np.float32))
-    winograd.convolve(ArraySource(np.zeros((H, W, C), np.float32)), w, None, sink, m, Team(2), arena)
+    kernel = winograd_1d if tile.across == 1 else winograd
+    kernel.convolve(ArraySource(np.zeros((H, W, C), np.float32)), w, None, sink, m, Team(2), arena)
+    if tile.across == 1:
+        kernels = (3 * n + 9) * C * K  # not of the arena: few, where these tiles serve
+        assert sum(taken) + kernels == winograd_1d.scratch(H, W, C, K, m, 4, 2)
+        return
     plan = winograd.Plan.of(H, W, C, K, m, 4)
-    slabs = -(-K // plan.slab)
-    kernels = (m + 2) ** 2 * C * plan.slab
-    at_once = sum(taken) - ((slabs - 1) * kernels if slabs == 1 or K % plan.slab == 0 else sum(taken[-slabs + 1 :]))
+    groups = -(-n // plan.group)  # of kernels: one lives at a time
+    kernels = n * plan.group * C * K
+    at_once = sum(taken) - (sum(taken[1 - groups :]) if groups > 1 else 0)
     assert at_once <= plan.scratch(2) <= at_once + kernels
 
 
 def test_auto_chooses_by_shape() -> None:
-    assert choose_kernel(512, 512, 3, 64, False) == 0  # too few channels
-    assert choose_kernel(256, 256, 128, 128, False) == 4
-    assert choose_kernel(512, 512, 64, 64, True) == 6  # linear: larger tiles do no harm
-    assert choose_kernel(64, 64, 512, 512, True) == 4  # but their kernels no longer fit the cache
-    assert choose_kernel(1, 1, 512, 512, False) == 0  # one pixel would pay for a whole tile
-    assert all(choose_kernel(n, n, 64, 64, False) <= 4 for n in range(1, 200))
+    assert choose_kernel(512, 512, 3, 64, False) == LOWERED  # too few channels
+    assert choose_kernel(512, 512, 64, 64, True) == Tile(6, 1)  # few: the transforms cost more than the products
+    assert choose_kernel(256, 256, 128, 128, False) == Tile(4, 4)
+    assert choose_kernel(256, 256, 128, 128, True) == Tile(6, 6)  # linear: larger tiles do no harm
+    assert choose_kernel(64, 64, 512, 512, True) == Tile(4, 4)  # but their kernels no longer fit the cache
+    assert choose_kernel(1, 1, 512, 512, False) == LOWERED  # one pixel would pay for a whole tile
+    assert all(choose_kernel(n, n, 64, 64, False) != Tile(6, 6) for n in range(1, 200))
 
 
 def test_forecast_grows_with_the_picture_and_the_dtype() -> None:
