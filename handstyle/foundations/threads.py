@@ -5,6 +5,7 @@ runs better the other way round: strips in threads, products in one. NumPy lets 
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -95,9 +96,9 @@ def default_team() -> Team:
     return Team()
 
 
-def pixel_strips(pixels: int, xp: Any) -> list[slice]:
+def pixel_strips(pixels: int, xp: Any, most: float = math.inf) -> list[slice]:
     """Cut the pixels of a map into strips to be shared out: by their number alone, so that sums repeat."""
-    step = min(MOST_PIXELS, max(FEWEST_PIXELS, pixels // 4)) if xp is np else DEVICE_PIXELS
+    step = int(min(MOST_PIXELS, max(FEWEST_PIXELS, min(most, pixels // 4)))) if xp is np else DEVICE_PIXELS
     return [slice(start, min(pixels, start + step)) for start in range(0, pixels, step)]
 
 

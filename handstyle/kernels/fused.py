@@ -105,11 +105,9 @@ class SpreadSource:
         pooled = self.pooled[y2.start // 2 : min(h, y2.stop // 2), x2.start // 2 : min(w, x2.stop // 2)]
         if self.share != 1:
             pooled = np.multiply(pooled, self.share, out=scratch.take("pooled", pooled.shape, self.dtype))
-        blocks = (pooled.shape[0], 2, pooled.shape[1], 2, C)
+        wide = _twice(pooled)
         np.bitwise_and(
-            pooled[:, None, :, None].view(masks.dtype),
-            _split(masks, blocks),
-            out=_split(spread.view(masks.dtype), blocks),
+            wide.view(masks.dtype), _pairs(masks, wide.shape), out=_pairs(spread.view(masks.dtype), wide.shape)
         )
         spread[2 * len(pooled) :] = 0  # an odd last row or column, which pooling dropped
         spread[:, 2 * pooled.shape[1] :] = 0
@@ -122,9 +120,16 @@ class SpreadSource:
         return flat[y.start - y2.start : y.stop - y2.start, (x.start - x2.start) * C : (x.stop - x2.start) * C]
 
 
-def _split(a: Array, blocks: tuple[int, ...]) -> Array:  # (2h, 2w, K) -> (h, 2, w, 2, K)
-    row, column, item = a.strides
-    return as_strided(a, blocks, (2 * row, row, 2 * column, column, item))
+def _twice(pooled: Array) -> Array:  # (h, w, K) -> (h, 1, 2w K): what both rows of a block are to be met with
+    h, w, K = pooled.shape
+    wide = scratch.take("wide", (h, w, 2, K), pooled.dtype)
+    np.copyto(wide, pooled[:, :, None])
+    return wide.reshape(h, 1, 2 * w * K)
+
+
+def _pairs(a: Array, wide: tuple[int, ...]) -> Array:  # (2h, 2w, K) -> (h, 2, 2w K)
+    row, _, item = a.strides
+    return as_strided(a, (wide[0], 2, wide[2]), (2 * row, row, item))
 
 
 @dataclass
@@ -181,11 +186,11 @@ def _max_of_blocks(part: Array, out: Array, open_: Array) -> None:  # (2h, 2w, K
     np.maximum(part[0::2], part[1::2], out=taller)
     np.maximum(taller[:, 0::2], taller[:, 1::2], out=out)
     # Whoever equals the largest of its block is it. No value equals the threshold where the largest is not positive.
-    threshold = scratch.take("threshold", (h, 1, w, 1, K), part.dtype)
-    np.clip(out, _least(part.dtype), np.inf, out=threshold[:, 0, :, 0])
+    threshold = scratch.take("threshold", (h, w, K), part.dtype)
+    np.clip(out, _least(part.dtype), np.inf, out=threshold)
     rectify(out, out)
-    blocks = (h, 2, w, 2, K)
-    np.equal(_split(part, blocks), threshold, out=_split(open_, blocks))
+    wide = _twice(threshold)
+    np.equal(_pairs(part, wide.shape), wide, out=_pairs(open_, wide.shape))
     if np.count_nonzero(open_) != np.count_nonzero(threshold > _least(part.dtype)):
         _first_of_equals(part, out, open_)
 

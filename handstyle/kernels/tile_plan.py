@@ -8,10 +8,10 @@ from handstyle.kernels.grid import Grid, ceil_div
 # Tiles that a thread takes through all steps, while the kernels are few. The interpreter runs one thread at a time
 # between the steps, and handing it over costs tens of microseconds: fewer, larger steps are worth more than tiles that
 # stay in the second-level cache. A small map is cut into about PARTS blocks, so that there is one for each core.
-FEWEST_TILES, MOST_TILES, PARTS = 128, 256, 8
+FEWEST_TILES, MOST_TILES, PARTS = 64, 128, 8
 PHASE_BYTES = 40 << 20  # of transformed tiles and their products at a time, or the maps' size, where they do not fit,
 GROUP_BYTES = 20 << 20  # of transformed kernels at a time, where a map is one phase,
-SHARED_BLOCK = 64  # and tiles that a thread transforms at a time then
+SHARED_BLOCK = 32  # and tiles that a thread transforms at a time then
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ from handstyle.foundations.products import rows_times
 from handstyle.foundations.threads import pixel_strips, share_out
 from handstyle.foundations.workspace import default_arena, scratch
 
+# Of features whose gradient is made at a time: they stay in a cache while it is written over them.
+STRIP_BYTES = 1 << 20
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -106,52 +109,9 @@ def moments_backward(  # Moments (gradients), (h, w, C), (h, w, 1) -> (h, w, C)
         Of `f`'s dtype.
     """
     xp = namespace(f)
-    gradient = MomentsGradient(dmoments, f, weight)
-    F = f.reshape(-1, f.shape[2])
-    q = None if weight is None else weight.reshape(-1, 1)
-    dF = default_arena().take(F.shape, F.dtype) if xp is np else xp.empty_like(F)
-    strips = pixel_strips(len(F), xp)
-
-    def work(_: int, pieces: Iterator[int]) -> None:
-        for i in pieces:
-            gradient.carry(F[strips[i]], None if q is None else q[strips[i]], dF[strips[i]])
-
-    share_out(xp, work, len(strips))
-    df: Array = dF.reshape(f.shape)
+    df: Array = default_arena().take(f.shape, f.dtype) if xp is np else xp.empty_like(f)
+    MomentsGradient(dmoments, f, weight).write(df)
     return df
-
-
-def moments_backward_over(  # Moments (gradients), (h, w, C), (h, w, 1) -> (h, w, C)
-    dmoments: Moments, f: Array, weight: Array | None = None
-) -> Array:
-    """Do what `moments_backward` does, and write the gradient over the features, strip by strip.
-
-    Parameters
-    ----------
-    dmoments, f, weight
-        As for `moments_backward`. `f` is contiguous and its features are lost: for maps that nobody needs any more,
-        where a second map of the size would not fit.
-
-    Returns
-    -------
-    (h, w, C) array
-        `f` itself.
-    """
-    xp = namespace(f)
-    gradient = MomentsGradient(dmoments, f, weight)
-    F = f.reshape(-1, f.shape[2])
-    q = None if weight is None else weight.reshape(-1, 1)
-    strips = pixel_strips(len(F), xp)
-
-    def work(_: int, pieces: Iterator[int]) -> None:
-        for i in pieces:
-            part = F[strips[i]]
-            out = scratch.take("style gradient", part.shape, part.dtype) if xp is np else xp.empty_like(part)
-            gradient.carry(part, None if q is None else q[strips[i]], out)
-            part[...] = out
-
-    share_out(xp, work, len(strips))
-    return f
 
 
 class MomentsGradient:
@@ -179,6 +139,30 @@ class MomentsGradient:
             out += self.sums
         if q is not None:
             out *= q
+
+    def write(self, df: Array) -> None:  # (h, w, C)
+        """Write the whole gradient, strip by strip.
+
+        Parameters
+        ----------
+        df : (h, w, C) array
+            For the result: contiguous. It may be the features themselves, when nobody needs them any more.
+        """
+        xp = namespace(self.f)
+        F, dF = (a.reshape(-1, a.shape[2]) for a in (self.f, df))
+        q = None if self.weight is None else self.weight.reshape(-1, 1)
+        strips = pixel_strips(len(F), xp, STRIP_BYTES // (F.shape[1] * F.itemsize))
+
+        def work(_: int, pieces: Iterator[int]) -> None:
+            for i in pieces:
+                part, out = F[strips[i]], dF[strips[i]]
+                if df is self.f:
+                    out = scratch.take("style gradient", part.shape, part.dtype) if xp is np else xp.empty_like(part)
+                self.carry(part, None if q is None else q[strips[i]], out)
+                if df is self.f:
+                    part[...] = out
+
+        share_out(xp, work, len(strips))
 
     def __getitem__(self, place: tuple[slice, slice]) -> Array:  # -> (rows, columns, C)
         """Return the gradient at some rows and columns of a NumPy map; good until the thread asks again."""

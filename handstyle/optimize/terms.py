@@ -10,7 +10,6 @@ from handstyle.losses.style import (
     Moments,
     MomentsGradient,
     moments_backward,
-    moments_backward_over,
     moments_forward,
     style_loss,
     style_scale,
@@ -86,9 +85,12 @@ class StyleTerm:
 
         If the features are `spare`, the gradient is written over them.
         """
+        if spare:
+            value, gradient = self.pointwise(f, weight)
+            gradient.write(f)
+            return value, f
         value, dmoments = style_loss(moments_forward(f, self.mask), self.target, self._scale)
-        backward = moments_backward_over if spare else moments_backward
-        return value, backward(dmoments.scaled(weight), f, self.mask)
+        return value, moments_backward(dmoments.scaled(weight), f, self.mask)
 
     def pointwise(self, f: Array, weight: float) -> tuple[float, MomentsGradient]:
         """Return the unweighted value and, not made yet, the gradient times `weight`."""
