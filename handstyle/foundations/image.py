@@ -14,6 +14,7 @@ from PIL import Image
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.workspace import blank
 
 SMALLEST_SIDE = 16  # px; four poolings leave one value
 
@@ -68,7 +69,7 @@ def preprocess_forward(p: Array, convention: Convention) -> Array:  # (H, W, 3) 
     Convolutional Networks for Large-Scale Image Recognition", 2015; ILSVRC training set, BGR). The other
     convention is that of torchvision's ImageNet models.
     """
-    x: Array = namespace(p).empty(p.shape, p.dtype)
+    x: Array = blank(namespace(p), p.shape, p.dtype)
     # Channel by channel: a loop over the three values of each pixel would be ten times as long.
     for i, (channel, mean, std) in enumerate(zip(_order(convention), convention.mean, convention.std, strict=True)):
         x[..., i] = (p[..., channel] * (convention.scale / 255.0) - mean) / std
@@ -91,7 +92,7 @@ def preprocess_backward(dx: Array, convention: Convention) -> Array:  # (H, W, 3
         The gradient with respect to the picture: `s dx / std`, back in RGB. The mean is a constant and leaves
         no trace.
     """
-    dp: Array = namespace(dx).empty(dx.shape, dx.dtype)
+    dp: Array = blank(namespace(dx), dx.shape, dx.dtype)
     for i, (channel, std) in enumerate(zip(_order(convention), convention.std, strict=True)):
         dp[..., channel] = dx[..., i] / std * (convention.scale / 255.0)
     return dp
@@ -112,7 +113,7 @@ def deprocess(x: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W,
     (H, W, 3) array
         RGB, 0 to 255.
     """
-    p: Array = namespace(x).empty(x.shape, x.dtype)
+    p: Array = blank(namespace(x), x.shape, x.dtype)
     for i, (channel, mean, std) in enumerate(zip(_order(convention), convention.mean, convention.std, strict=True)):
         p[..., channel] = (x[..., i] * std + mean) * (255.0 / convention.scale)
     return p

@@ -97,7 +97,21 @@ def default_team() -> Team:
 
 
 def pixel_strips(pixels: int, xp: Any, most: float = math.inf) -> list[slice]:
-    """Cut the pixels of a map into strips to be shared out: by their number alone, so that sums repeat."""
+    """Cut the pixels of a map into strips to be shared out.
+
+    Parameters
+    ----------
+    pixels : int
+        How many there are. Strips follow from their number alone, not from that of the cores, so that sums repeat.
+    xp : module
+        NumPy or CuPy.
+    most : float
+        Pixels of a strip, where fewer are wanted than `MOST_PIXELS`.
+
+    Returns
+    -------
+    list of slice
+    """
     step = int(min(MOST_PIXELS, max(FEWEST_PIXELS, min(most, pixels // 4)))) if xp is np else DEVICE_PIXELS
     return [slice(start, min(pixels, start + step)) for start in range(0, pixels, step)]
 

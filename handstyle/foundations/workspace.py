@@ -135,3 +135,23 @@ scratch = Scratch()
 def default_arena() -> Arena:
     """Return the arena that everybody shares, so that what one no longer needs serves the next."""
     return Arena()
+
+
+def blank(xp: Any, shape: Sequence[int], dtype: DTypeLike) -> Array:
+    """Return an uninitialised array: NumPy's from the shared arena.
+
+    Parameters
+    ----------
+    xp : module
+        NumPy or CuPy.
+    shape : sequence of int
+        Its shape.
+    dtype : dtype
+        Its type.
+
+    Returns
+    -------
+    array
+    """
+    array: Array = default_arena().take(shape, dtype) if xp is np else xp.empty(shape, dtype)
+    return array

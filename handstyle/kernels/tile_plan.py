@@ -7,11 +7,12 @@ from handstyle.kernels.grid import Grid, ceil_div
 
 # Tiles that a thread takes through all steps, while the kernels are few. The interpreter runs one thread at a time
 # between the steps, and handing it over costs tens of microseconds: fewer, larger steps are worth more than tiles that
-# stay in the second-level cache. A small map is cut into about PARTS blocks, so that there is one for each core.
-FEWEST_TILES, MOST_TILES, PARTS = 64, 128, 8
-PHASE_BYTES = 40 << 20  # of transformed tiles and their products at a time, or the maps' size, where they do not fit,
-GROUP_BYTES = 20 << 20  # of transformed kernels at a time, where a map is one phase,
-SHARED_BLOCK = 32  # and tiles that a thread transforms at a time then
+# stay in the second-level cache.
+BLOCK_PIXELS = 2048  # outputs, a channel
+# Where the kernels are many, all threads share a phase:
+PHASE_BYTES = 24 << 20  # transformed tiles and their products, or half the maps, where that is more;
+GROUP_BYTES = 16 << 20  # transformed kernels at a time, where a map is one phase;
+SHARED_BLOCK = 32  # tiles that a thread transforms at a time
 
 
 @dataclass(frozen=True)
@@ -29,21 +30,20 @@ class Plan:
     @classmethod
     def of(cls, H: int, W: int, C: int, K: int, m: int, itemsize: int, kept: bool = False) -> "Plan":
         """Decide by the size of the transformed kernels."""
-        kernels = (m + 2) ** 2 * C * K * itemsize
-        tiles = ceil_div(H, m) * ceil_div(W, m)
+        n, tiles = m + 2, ceil_div(H, m) * ceil_div(W, m)
+        kernels, tile = n * n * C * K * itemsize, n * n * (C + K) * itemsize  # bytes
         if kernels <= CACHED_KERNELS:
-            most = min(MOST_TILES, max(FEWEST_TILES, tiles // PARTS))
-            return cls(Grid.cut(H, W, m, C, K, most), C, K, False, 1, m + 2, kept)
+            return cls(Grid.cut(H, W, m, C, K, BLOCK_PIXELS // m**2), C, K, False, 1, n, kept)
         grid = Grid.cut(H, W, m, C, K, min(SHARED_BLOCK, max(1, tiles // 4)))
-        room = max(PHASE_BYTES, H * W * (C + K) * itemsize)
-        most = max(1, room // ((m + 2) ** 2 * (C + K) * itemsize))
-        together = ceil_div(grid.count, ceil_div(tiles, most))  # equal phases
+        room = max(PHASE_BYTES, H * W * (C + K) * itemsize // 2)
         # Kernels that serve one phase are transformed some points at a time and forgotten; those that serve many are
         # kept. Points, not channels: the tiles of a point, and the products, are then moved once.
-        group = m + 2
-        if together == grid.count and not kept:
-            group = max(1, min(group, group * GROUP_BYTES // kernels))
-        return cls(grid, C, K, True, together, group, kept)
+        group = max(1, min(n, n * GROUP_BYTES // kernels))
+        alone = tiles * tile + (not kept) * kernels * group // n
+        if alone <= 1.25 * ((not kept) * kernels + room):
+            return cls(grid, C, K, True, grid.count, n if kept else group, kept)
+        phases = ceil_div(tiles * tile, room)
+        return cls(grid, C, K, True, ceil_div(grid.count, phases), n, kept)  # equal phases
 
     @property
     def most_tiles(self) -> int:

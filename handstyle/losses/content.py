@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from handstyle.foundations.backend import Array, namespace, scalar
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.threads import pixel_strips, share_out
-from handstyle.foundations.workspace import default_arena
+from handstyle.foundations.workspace import blank
+
+STRIP_BYTES = 1 << 20  # of a difference at a time: it stays in a cache from one pass over it to the next
 
 
 def content_loss(  # (h, w, C), (h, w, C) -> value, (h, w, C)
@@ -48,8 +48,8 @@ def content_loss(  # (h, w, C), (h, w, C) -> value, (h, w, C)
     scale = relative_scale(target, weight) if scale is None else float(scale)
     q = None if weight is None else weight.reshape(-1, 1).astype(f.dtype, copy=False)
     F, A = f.reshape(-1, f.shape[2]), target.reshape(-1, f.shape[2])
-    dF = default_arena().take(F.shape, F.dtype) if xp is np else xp.empty_like(F)
-    strips = pixel_strips(len(F), xp)
+    dF = blank(xp, F.shape, F.dtype)
+    strips = pixel_strips(len(F), xp, STRIP_BYTES // (F.shape[1] * F.itemsize))
     values: list[Array] = [A[0]] * len(strips)
 
     def work(_: int, pieces: Iterator[int]) -> None:

@@ -15,7 +15,7 @@ from handstyle.foundations.backend import Array, namespace, scalar
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.products import rows_times
 from handstyle.foundations.threads import pixel_strips, share_out
-from handstyle.foundations.workspace import default_arena, scratch
+from handstyle.foundations.workspace import blank, scratch
 
 # Of features whose gradient is made at a time: they stay in a cache while it is written over them.
 STRIP_BYTES = 1 << 20
@@ -108,8 +108,7 @@ def moments_backward(  # Moments (gradients), (h, w, C), (h, w, 1) -> (h, w, C)
     (h, w, C) array
         Of `f`'s dtype.
     """
-    xp = namespace(f)
-    df: Array = default_arena().take(f.shape, f.dtype) if xp is np else xp.empty_like(f)
+    df = blank(namespace(f), f.shape, f.dtype)
     MomentsGradient(dmoments, f, weight).write(df)
     return df
 

@@ -17,6 +17,7 @@ from handstyle.foundations.backend import Array, Backend, namespace, to_numpy, v
 from handstyle.foundations.crossing import Crossing
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_backward, preprocess_forward
+from handstyle.foundations.workspace import blank
 from handstyle.losses.style import MomentsGradient
 from handstyle.losses.total_variation import total_variation
 from handstyle.network.vgg import Network
@@ -101,7 +102,9 @@ class Objective:
         if self._crossing is None:
             p = self.backend.asarray(np.asarray(v).reshape(self.shape), dtype=dtype)
             value, dp = self.evaluate(p)
-            return value, self.backend.to_numpy(dp).astype(np.float64).ravel()
+            gradient = blank(np, (dp.size,), np.float64)
+            gradient[...] = self.backend.to_numpy(dp).ravel()
+            return value, gradient
         dp = self._sweep(self._crossing.up(np.asarray(v)).reshape(self.shape))
         coming = self._crossing.down(dp.ravel())  # on its way while the host waits to hear whether it is finite
         return self._checked_value(dp), coming.arrived()
