@@ -112,7 +112,8 @@ class Scratch(threading.local):
     """Each thread's own room for what it needs for a moment: the same memory again and again, by name.
 
     A temporary of a few hundred kilobytes is where NumPy is dear: the allocator hands it back to the system and fetches
-    it again, page by page, zeroed.
+    it again, page by page, zeroed. The names are few, so that steps that follow one another share their room: "values"
+    is what a step makes of a strip, "masks" its bits at full width.
     """
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ reference does, as a layer of its own.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -103,6 +103,7 @@ class FusedEngine:
             self.arena.trim()
             self._last = x.shape, x.dtype
         stages = split_stages(run, wanted, x.shape)
+        self._take_bits(stages, wanted)
         picture, first = x, stages[0]
         features = Tapped()
         with self.team.single_threaded_blas():
@@ -114,7 +115,7 @@ class FusedEngine:
 
     def _first_again(self, stage: Stage, picture: Array) -> Array:
         with self.team.single_threaded_blas():
-            return self._stage_forward(replace(stage), picture, set(), Tapped())  # its bits stay as they are
+            return self._stage_forward(stage, picture, set(), Tapped())  # its bits are written as they were
 
     def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
         """See `sequence_backward`."""
@@ -140,6 +141,17 @@ class FusedEngine:
         if x.dtype not in (np.float32, np.float64):
             raise HandstyleError(f"kernels {self.name} compute in float32 or float64, not {x.dtype}")
 
+    def _take_bits(self, stages: list[Stage], wanted: set[str]) -> None:
+        # Before any map: they stay until the end, and would lie in the way between maps that come and go.
+        for stage in stages:
+            if stage.is_bare:
+                continue
+            pooled, rectifier = isinstance(stage.layers[-1], Pool), stage.layers[1].name
+            if not pooled or rectifier in wanted:
+                stage.bits = self.arena.take(bits_shape(stage.shape), np.uint8)
+            if pooled:
+                stage.pool_bits = self.arena.take(bits_shape(stage.shape), np.uint8)
+
     def _stage_forward(self, stage: Stage, x: Array, wanted: set[str], features: Tapped) -> Array:
         if not stage.is_fused:
             x, stage.cache = stage.layers[0].forward(x)
@@ -148,9 +160,7 @@ class FusedEngine:
             return x
         convolution, take = stage.layers[0], self.arena.take
         assert isinstance(convolution, Convolution)
-        H, W, _ = x.shape
-        K = convolution.w.shape[3]
-        stage.shape = (H, W, K)
+        H, W, K = stage.shape
         names = [layer.name for layer in stage.layers]
         pool = stage.layers[-1]
         sink: Sink
@@ -160,13 +170,14 @@ class FusedEngine:
             sink = StoreSink(y)
         else:
             rectified = None
-            if not isinstance(pool, Pool) or names[1] in wanted:
-                y, stage.bits = take((H, W, K), x.dtype), take(bits_shape(stage.shape), np.uint8)
+            if stage.bits is not None:
+                y = take((H, W, K), x.dtype)
                 sink = rectified = RectifySink(y, stage.bits)
                 if names[1] in wanted:
                     features[names[1]] = y
             if isinstance(pool, Pool):
-                y, stage.pool_bits = take((H // 2, W // 2, K), x.dtype), take(bits_shape(stage.shape), np.uint8)
+                assert stage.pool_bits is not None
+                y = take((H // 2, W // 2, K), x.dtype)
                 sink = RectifyPoolSink(y, stage.pool_bits, pool.kind == "average", rectified)
         self._convolve(ArraySource(x), convolution, sink, adjoint=False)
         if stage.name in wanted:

@@ -100,7 +100,7 @@ class SpreadSource:
         y2 = slice(y.start // 2 * 2, min(H, y.stop + y.stop % 2))
         x2 = slice(x.start // 2 * 2, min(W, x.stop + x.stop % 2))
         rows, columns = y2.stop - y2.start, x2.stop - x2.start
-        spread = scratch.take("spread", (rows, columns, C), self.dtype)
+        spread = scratch.take("values", (rows, columns, C), self.dtype)
         masks = masks_of(self.bits, y2, x2, C, self.dtype)
         pooled = self.pooled[y2.start // 2 : min(h, y2.stop // 2), x2.start // 2 : min(w, x2.stop // 2)]
         if self.share != 1:
@@ -143,7 +143,7 @@ class RectifySink:
         """See `Sink`."""
         K = part.shape[2]
         rectify(part, self.out[y, x])
-        positive = np.greater(part, 0, out=scratch.take("open", part.shape, bool))
+        positive = np.greater(part, 0, out=scratch.take("masks", part.shape, bool))
         self.bits[y, x.start * K // 8 : -(-x.stop * K // 8)] = bits_of(positive)
 
 
@@ -165,7 +165,7 @@ class RectifyPoolSink:
         if self.rectified is not None:
             self.rectified.write(y, x, part)
         rows, columns = len(part) // 2 * 2, part.shape[1] // 2 * 2
-        open_ = scratch.take("open", part.shape, bool)
+        open_ = scratch.take("masks", part.shape, bool)
         open_[rows:] = open_[:, columns:] = False
         whole = part[:rows, :columns]
         pooled = self.out[y.start // 2 : y.start // 2 + rows // 2, x.start // 2 : x.start // 2 + columns // 2]
@@ -182,7 +182,7 @@ class RectifyPoolSink:
 
 def _max_of_blocks(part: Array, out: Array, open_: Array) -> None:  # (2h, 2w, K), (h, w, K), bool (2h, 2w, K)
     h, w, K = out.shape
-    taller = scratch.take("taller", (h, 2 * w, K), part.dtype)
+    taller = scratch.take("values", (h, 2 * w, K), part.dtype)
     np.maximum(part[0::2], part[1::2], out=taller)
     np.maximum(taller[:, 0::2], taller[:, 1::2], out=out)
     # Whoever equals the largest of its block is it. No value equals the threshold where the largest is not positive.

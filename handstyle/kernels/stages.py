@@ -44,7 +44,8 @@ def split_stages(layers: tuple[Layer, ...], wanted: set[str], shape: tuple[int, 
             if _is(layers, i + 2, Pool) and _pools_evenly(layers[i + 2], H, W):
                 count = 3
         group = layers[i : i + count]
-        stages.append(Stage(group))
+        first = group[0]
+        stages.append(Stage(group, (H, W, first.w.shape[3]) if isinstance(first, Convolution) else (0, 0, 0)))
         if isinstance(group[-1], Pool):
             up = group[-1].rounding == "up"
             H, W = (H + up) // 2, (W + up) // 2

@@ -55,7 +55,7 @@ def transform_kernels(  # (3, 3, C, K) -> (rows n, C, K); adjoint: (rows n, K, C
     step = min(MOST_COLUMNS, C * K)
 
     def work(_: int, pieces: Iterator[int]) -> None:
-        half = scratch.take("kernels", (3, some, step), w.dtype)
+        half = scratch.take("values", (3, some, step), w.dtype)
         for piece in pieces:
             part = slice(step * piece, min(C * K, step * (piece + 1)))
             along = half[..., : part.stop - part.start]

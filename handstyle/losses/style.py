@@ -156,7 +156,7 @@ class MomentsGradient:
             for i in pieces:
                 part, out = F[strips[i]], dF[strips[i]]
                 if df is self.f:
-                    out = scratch.take("style gradient", part.shape, part.dtype) if xp is np else xp.empty_like(part)
+                    out = scratch.take("values", part.shape, part.dtype) if xp is np else xp.empty_like(part)
                 self.carry(part, None if q is None else q[strips[i]], out)
                 if df is self.f:
                     part[...] = out
@@ -166,7 +166,7 @@ class MomentsGradient:
     def __getitem__(self, place: tuple[slice, slice]) -> Array:  # -> (rows, columns, C)
         """Return the gradient at some rows and columns of a NumPy map; good until the thread asks again."""
         part = self.f[place]
-        out = scratch.take("style gradient", part.shape, part.dtype)
+        out = scratch.take("values", part.shape, part.dtype)
         self.carry(part, None if self.weight is None else self.weight[place], out)
         return out
 
