@@ -38,7 +38,7 @@ class Plan:
         room = max(PHASE_BYTES, H * W * (C + K) * itemsize // 2)
         # Kernels that serve one phase are transformed some points at a time and forgotten; those that serve many are
         # kept. Points, not channels: the tiles of a point, and the products, are then moved once.
-        group = max(1, min(n, n * GROUP_BYTES // kernels))
+        group = ceil_div(n, ceil_div(kernels, GROUP_BYTES))  # equal parts, of the least number
         alone = tiles * tile + (not kept) * kernels * group // n
         if alone <= 1.25 * ((not kept) * kernels + room):
             return cls(grid, C, K, True, grid.count, n if kept else group, kept)
