@@ -5,6 +5,7 @@ float64; then again with the rectifiers' and pools' choices of the float64 pass 
 with each, to see what the choices mean for the optimiser.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from handstyle.optimize.lbfgsb import minimize_lbfgsb
 
 SIZE = 384
 RUN_SIZE, RUN_ITERATIONS = 256, (20, 40, 60)
+SQUARE = (0, 0), (2, 2), (4, 4), (4, 6), (6, 6)  # tiles forward and backward; 0: direct
 Masks = list[tuple[Array | None, Array | None]]
 
 
@@ -29,6 +31,11 @@ def engine(forward: int, backward: int) -> FusedEngine:
         return LOWERED if min(C, K) < FEWEST_CHANNELS else Tile(side, side)
 
     return FusedEngine(f"{forward} {backward}", choose)
+
+
+def auto() -> FusedEngine:
+    """Return the engine that chooses by shape."""
+    return FusedEngine("auto", choose_kernel)
 
 
 def gradient(
@@ -72,7 +79,7 @@ def whole_runs() -> list[dict[str, Any]]:
         ("tiles 2 x 2", engine(2, 2)),
         ("tiles 4 x 4", engine(4, 4)),
         ("tiles 6 x 6", engine(6, 6)),
-        ("auto", FusedEngine("auto", choose_kernel)),
+        ("auto", auto()),
     ):
         objective = common.objective(network.with_kernels(kernels), content, styles, RUN_SIZE)
         values = [row.value for row in minimize_lbfgsb(objective, start, max(RUN_ITERATIONS)).trace]
@@ -90,9 +97,10 @@ def main() -> None:
     rows = []
     for name, p in (("photograph", photograph), ("photograph and noise", (photograph + noise).astype(np.float32))):
         truth, choices = gradient(engine(0, 0), np.float64, p, content, styles, None)
-        for forward, backward in ((0, 0), (2, 2), (4, 4), (4, 6), (6, 6)):
-            found, made = gradient(engine(forward, backward), np.float32, p, content, styles, None)
-            forced, _ = gradient(engine(forward, backward), np.float32, p, content, styles, choices)
+        for forward, backward in (*SQUARE, ("auto", "auto")):
+            kernels = auto if forward == "auto" else partial(engine, forward, backward)
+            found, made = gradient(kernels(), np.float32, p, content, styles, None)
+            forced, _ = gradient(kernels(), np.float32, p, content, styles, choices)
             own, given = (float(np.linalg.norm(g - truth) / np.linalg.norm(truth)) for g in (found, forced))
             rectifiers, pooled = flips(made, choices)
             rows.append([name, forward, backward, own, given, rectifiers, pooled])

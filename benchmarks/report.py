@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.peers.tables import evaluation_table
 
+RESULTS = Path(__file__).parent / "results"
+
 OURS, THEIRS, NCNN = "#1b6ca8", "#d1793a", "#7a7a7a"
 
 
@@ -23,14 +25,19 @@ def machine_line(record: dict[str, Any]) -> str:
     return f"{record['date'][:10]}, {machine['processor']}, load {machine['load_average'][0]}; {versions}."
 
 
-def evaluation(record: dict[str, Any], out: Path) -> None:
+def newest(name: str) -> dict[str, Any]:
+    """Return the latest of the results of a name that are kept in ``benchmarks/results``."""
+    path = max(RESULTS.glob(f"*-{name}.json"))  # their names begin with the date
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
+
+
+def evaluation_figure(record: dict[str, Any]) -> Figure:
     rows = {row["what"]: row for row in record["rows"]}
-    text = f"{evaluation_table(record['rows'])}\n\n{machine_line(record)}\n"
-    (out / f"{record['name']}.md").write_text(text, encoding="utf-8")
     timed = [row for what, row in rows.items() if what.startswith("time")]
-    run = next((row for what, row in rows.items() if what.startswith("run")), None)
-    figure = Figure(figsize=(7 if run else 4, 3.2), layout="constrained")
-    left, *others = figure.subplots(1, 2 if run else 1, squeeze=False)[0]
+    runs = {what: row for what, row in rows.items() if what.startswith("run")}
+    figure = Figure(figsize=(8 if runs else 4, 3.2), layout="constrained")
+    left, *others = figure.subplots(1, 2 if runs else 1, squeeze=False)[0]
     for i, row in enumerate(timed):
         left.bar([i - 0.2, i + 0.2], [1, row["ratio_of_minima"]], width=0.38, color=[THEIRS, OURS])
         left.text(i + 0.2, row["ratio_of_minima"], f"{row['ratio_of_minima']:.2f}", ha="center", va="bottom")
@@ -38,43 +45,61 @@ def evaluation(record: dict[str, Any], out: Path) -> None:
     left.set_ylabel("time of one evaluation, PyTorch = 1")
     left.set_title("PyTorch (left), handstyle (right)", fontsize="medium")
     for right in others:
-        assert run is not None
-        for trace, colour, label in ((run["theirs_trace"], THEIRS, "PyTorch"), (run["ours_trace"], OURS, "handstyle")):
-            right.plot(*zip(*trace, strict=True), color=colour, label=label)
-        right.axhline(run["loss"], color="0.7", lw=0.8, zorder=0)
+        first = next(iter(runs.values()))
+        sides = [(first["theirs_trace"], THEIRS, "-", "PyTorch's L-BFGS")]
+        for (what, row), style in zip(runs.items(), ("-", "--"), strict=False):
+            sides.append((row["ours_trace"], OURS, style, " ".join(what.split()[2:]) or "handstyle"))
+        for trace, colour, style, label in sides:
+            right.plot(*zip(*trace, strict=True), color=colour, linestyle=style, label=label)
+        right.axhline(first["loss"], color="0.7", lw=0.8, zorder=0)
         right.set_yscale("log")
         right.set_xlabel("seconds")
         right.set_ylabel("loss at 512²")
         right.legend(frameon=False)
-    _save(figure, out / f"{record['name']}.svg")
+    return figure
 
 
-def layers(record: dict[str, Any], out: Path) -> None:
-    head = "| layer | ours ms | PyTorch ms | ncnn ms | ours / PyTorch | ours / ncnn |\n|---|---|---|---|---|---|\n"
-    lines, best = [], []
+def evaluation(record: dict[str, Any], out: Path) -> None:
+    text = f"{evaluation_table(record['rows'])}\n\n{machine_line(record)}\n"
+    (out / f"{record['name']}.md").write_text(text, encoding="utf-8")
+    _save(evaluation_figure(record), out / f"{record['name']}.svg")
+
+
+def layers_table(record: dict[str, Any]) -> str:
+    lines = [
+        "| layer | ours ms | kernels kept ms | PyTorch ms | ncnn ms | ours / PyTorch | kept / ncnn |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for row in record["rows"]:
         times = {side: 1e3 * min(seconds) for side, seconds in row["seconds"].items()}
-        best.append(times)
-        ratios = f"{times['ours'] / times['torch']:.2f} | {times['ours'] / times['ncnn']:.2f}"
-        lines.append(
-            f"| {row['layer']} | {times['ours']:.1f} | {times['torch']:.1f} | {times['ncnn']:.1f} | {ratios} |"
-        )
-    text = head + "\n".join(lines) + f"\n\n{machine_line(record)}\n"
-    (out / f"{record['name']}.md").write_text(text, encoding="utf-8")
-    figure = Figure(figsize=(7, 3.4), layout="constrained")
+        cells = [f"{times[side]:.1f}" for side in ("ours", "kept", "torch", "ncnn")]
+        ratios = f"{times['ours'] / times['torch']:.2f} | {times['kept'] / times['ncnn']:.2f}"
+        lines.append(f"| {row['layer']} | {' | '.join(cells)} | {ratios} |")
+    return "\n".join(lines)
+
+
+def layers_figure(record: dict[str, Any]) -> Figure:
+    best = [{side: 1e3 * min(seconds) for side, seconds in row["seconds"].items()} for row in record["rows"]]
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
     axes = figure.add_subplot()
     for k, (side, colour, label) in enumerate(
-        (("ours", OURS, "handstyle"), ("torch", THEIRS, "PyTorch"), ("ncnn", NCNN, "ncnn"))
+        (("kept", OURS, "handstyle"), ("torch", THEIRS, "PyTorch"), ("ncnn", NCNN, "ncnn"))
     ):
         places = [i + 0.27 * (k - 1) for i in range(len(best))]
         axes.bar(places, [times[side] for times in best], width=0.26, color=colour, label=label)
     axes.set_xticks(range(len(best)), [row["layer"] for row in record["rows"]], rotation=30, ha="right")
     axes.set_ylabel("ms, forward with bias and rectifier")
     axes.legend(frameon=False)
-    _save(figure, out / f"{record['name']}.svg")
+    return figure
 
 
-def choices(record: dict[str, Any], out: Path) -> None:
+def layers(record: dict[str, Any], out: Path) -> None:
+    text = f"{layers_table(record)}\n\n{machine_line(record)}\n"
+    (out / f"{record['name']}.md").write_text(text, encoding="utf-8")
+    _save(layers_figure(record), out / f"{record['name']}.svg")
+
+
+def choices_table(record: dict[str, Any]) -> str:
     head = (
         "| picture | tile forward, backward | error | with the exact choices | rectifiers flipped | bits of pools |\n"
         "|---|---|---|---|---|---|\n"
@@ -83,7 +108,11 @@ def choices(record: dict[str, Any], out: Path) -> None:
         f"| {name} | {forward or 'direct'}, {backward or 'direct'} | {own:.1e} | {given:.1e} | {rectifiers} | {pools} |"
         for name, forward, backward, own, given, rectifiers, pools in record["rows"]
     ]
-    text = head + "\n".join(lines) + f"\n\n{machine_line(record)}\n"
+    return head + "\n".join(lines)
+
+
+def choices(record: dict[str, Any], out: Path) -> None:
+    text = f"{choices_table(record)}\n\n{machine_line(record)}\n"
     (out / f"{record['name']}.md").write_text(text, encoding="utf-8")
 
 

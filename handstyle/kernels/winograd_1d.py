@@ -47,7 +47,7 @@ class Bands:
         if fitting < W and is_byte_aligned(C) and is_byte_aligned(K):
             columns = 2 * ceil_div(W, 2 * ceil_div(W, 2 * fitting))  # even, for the pools
         down = ceil_div(H, m)
-        # A pool of two threads has some four bands for each, whatever their number: results do not depend on it.
+        # Eight bands or more, for the cores to share, where there are so many; by the shape alone, so that bits repeat.
         rows = max(1, min(fitting // columns, down // 8))
         return cls(H, W, m, ceil_div(down, ceil_div(down, rows)), columns)
 

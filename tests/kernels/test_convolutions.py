@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handstyle.foundations import products
 from handstyle.foundations.backend import Array
 from handstyle.foundations.gradcheck import check_adjoint
 from handstyle.foundations.threads import Team
@@ -68,6 +69,18 @@ def test_equals_the_reference_where_the_map_is_cut_into_blocks(
     assert differ(run(tile, x, w, b), expected, x) < BOUNDS[tile]
     dx = run(tile, expected, w, None, adjoint=True)
     assert differ(dx, conv3x3_backward(expected, cache), expected) < BOUNDS[tile]
+
+
+@tiles
+@pytest.mark.parametrize("small_kernels", [False, True])
+def test_does_not_depend_on_the_kernels_of_blas(
+    tile: Tile, small_kernels: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where BLAS has kernels for small products they are made a few rows at a time, of windows that overlap as well.
+    monkeypatch.setattr(products, "has_small_kernels", lambda: small_kernels)
+    x, w, b = draw(rng, 20, 250, 24, 32, np.float32)
+    expected, _ = conv3x3_forward(x, w, b)
+    assert differ(run(tile, x, w, b), expected, x) < BOUNDS[tile]
 
 
 @tiles
