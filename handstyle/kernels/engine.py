@@ -7,7 +7,7 @@ reference does, as a layer of its own.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -115,7 +115,7 @@ class FusedEngine:
 
     def _first_again(self, stage: Stage, picture: Array) -> Array:
         with self.team.single_threaded_blas():
-            return self._stage_forward(stage, picture, set(), Tapped())  # its bits are written as they were
+            return self._stage_forward(replace(stage, bits=None), picture, set(), Tapped())  # they are there
 
     def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
         """See `sequence_backward`."""
@@ -170,7 +170,7 @@ class FusedEngine:
             sink = StoreSink(y)
         else:
             rectified = None
-            if stage.bits is not None:
+            if not isinstance(pool, Pool) or names[1] in wanted:
                 y = take((H, W, K), x.dtype)
                 sink = rectified = RectifySink(y, stage.bits)
                 if names[1] in wanted:

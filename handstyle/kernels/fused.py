@@ -134,15 +134,17 @@ def _pairs(a: Array, wide: tuple[int, ...]) -> Array:  # (2h, 2w, K) -> (h, 2, 2
 
 @dataclass
 class RectifySink:
-    """Rectifies, and keeps one bit a value."""
+    """Rectifies, and keeps one bit a value; none where nobody goes back through it."""
 
     out: Array  # (H, W, K)
-    bits: Array
+    bits: Array | None
 
     def write(self, y: slice, x: slice, part: Array) -> None:
         """See `Sink`."""
         K = part.shape[2]
         rectify(part, self.out[y, x])
+        if self.bits is None:
+            return
         positive = np.greater(part, 0, out=scratch.take("masks", part.shape, bool))
         self.bits[y, x.start * K // 8 : -(-x.stop * K // 8)] = bits_of(positive)
 

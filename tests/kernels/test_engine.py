@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.threads import Team
+from handstyle.kernels import engine as engines
 from handstyle.kernels.cost import LOWERED, Tile
 from handstyle.kernels.engine import FusedEngine
 from handstyle.network.vgg import Network, build_network, random_weights
@@ -174,3 +175,13 @@ def test_what_it_cannot_do_is_said() -> None:
         network.backward({}, caches)
     with pytest.raises(HandstyleError, match="float16"):
         slim().astype(np.float16).with_kernels("winograd").forward(np.zeros((8, 8, 3), np.float16), ("relu1_1",))
+
+
+def test_a_first_map_made_again_leaves_the_choices_of_the_sweep_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "FEW_PIXELS", 0)
+    network, x = slim(), np.random.default_rng(2).normal(0, 60, (20, 24, 3))
+    network = network.with_kernels("auto")
+    features, stages = network.forward(x, STYLE)
+    stages[0].bits[:] = 0b10101010
+    assert (features["relu1_1"] > 0).any(), "it is made when it is asked for"
+    assert (stages[0].bits == 0b10101010).all()
