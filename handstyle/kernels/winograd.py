@@ -10,17 +10,17 @@ column of the matrix left out. Along columns it reads overlapping windows, and t
 pixels, so that nothing is ever gathered or scattered.
 
 What it costs in accuracy. A layer in float32 errs by 1.7e-6 of its output's deviation (root mean square) with 4 x 4
-tiles, by 5e-6 with 6 x 6, and by 2.4e-7 if computed directly. Almost nothing of that is seen in the gradient of the
-style objective at the picture. Against float64, on VGG-19 and a photograph of 384 x 384 pixels, its relative error
-lies between 1e-4 and 1.5e-3 with any kernels, direct ones included. Nearly all of it comes from choices: of the 29
-million rectifiers and pooled values of one pass, a few lie so near a tie that rounding decides them (1 or 2
-rectifiers and 4 to 15 bits of pools with 4 x 4 tiles; 1 or 2 and 6 to 11 directly), and each that falls the other way
-moves the gradient by about 1e-4. With the choices of the float64 pass put in their place, the same gradient errs by
-2e-7 (direct) or 4e-6 (tiles). So the backward pass may have larger tiles, since it chooses nothing, and so may the
-forward pass from 256 channels on, where the values are few. At a tie either choice is a derivative from one side, and
-an optimiser is as well served by one as by the other: after 60 iterations of L-BFGS-B at 256 x 256 the loss is 11.0
-with direct kernels, 11.1 with 2 x 2 tiles, 11.4 with 4 x 4, 11.2 with 6 x 6 and 11.1 with these, in no order of their
-errors. (``benchmarks/choices.py`` counts the choices and makes the runs.)
+tiles and with 6 x 1, by 5e-6 with 6 x 6, and by 2.4e-7 if computed directly. Almost nothing of that is seen in the
+gradient of the style objective at the picture. Against float64, on VGG-19 and a photograph of 384 x 384 pixels, its
+relative error lies between 1e-4 and 1.5e-3 with any kernels, direct ones included. Nearly all of it comes from choices:
+of the 29 million rectifiers and pooled values of one pass, a few lie so near a tie that rounding decides them (1 to 3
+rectifiers and 4 to 14 bits of pools with 4 x 4 tiles; 1 and 8 to 10 directly), and each that falls the other way moves
+the gradient by about 1e-4. With the choices of the float64 pass put in their place, the same gradient errs by 2e-7
+(direct) or 4e-6 (tiles). So the backward pass may have larger tiles, since it chooses nothing, and so may the forward
+pass from 256 channels on, where the values are few. At a tie either choice is a derivative from one side, and an
+optimiser is as well served by one as by the other: after 60 iterations of L-BFGS-B at 256 x 256 the loss is 10.9 with
+direct kernels, 11.4 with 2 x 2 tiles, 11.3 with 4 x 4, 11.0 with 6 x 6 and 11.1 as ``auto`` chooses, in no order of
+their errors. (``benchmarks/choices.py`` counts the choices and makes the runs.)
 """
 
 import itertools

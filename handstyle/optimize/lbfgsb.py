@@ -111,10 +111,8 @@ def most_memory(n: int) -> int:
     Its workspace is ``2 m n + 5 n + 11 m² + 8 m`` numbers (TOMS 778, §3), counted in 32 bits; scipy#5102 is the crash
     that follows from more.
     """
-    m = (2**31 - 1 - 5 * n) // (2 * n)
-    while m > 0 and 2 * m * n + 5 * n + 11 * m * m + 8 * m >= 2**31:
-        m -= 1
-    return m
+    left, half = 2**31 - 1 - 5 * n, n + 4
+    return max(0, (math.isqrt(half * half + 11 * left) - half) // 11) if left > 0 else 0  # 11 m² + 2 half m ≤ left
 
 
 def _reason(result: Any, iterations: int, evaluations: float, tolerance: float) -> str:

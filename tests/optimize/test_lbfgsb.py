@@ -14,7 +14,7 @@ from handstyle.foundations.backend import Array, choose_backend
 from handstyle.losses.style import moments_forward
 from handstyle.network.vgg import Weights, build_network
 from handstyle.optimize import lbfgsb
-from handstyle.optimize.lbfgsb import minimize_lbfgsb
+from handstyle.optimize.lbfgsb import minimize_lbfgsb, most_memory
 from handstyle.optimize.objective import NonFiniteError, Objective
 from handstyle.optimize.terms import ContentTerm, StyleTerm, TotalVariationTerm
 from handstyle.optimize.trace import Iteration
@@ -287,3 +287,13 @@ def test_scipys_threads_are_limited_only_during_the_run() -> None:
     with lbfgsb.one_scipy_thread():
         inside = threadpool_info()
     assert all(pool["num_threads"] == 1 for pool in inside if "scipy.libs" in pool["filepath"])
+
+
+@pytest.mark.parametrize("n", [1, 4, 100, 3 * 512**2, 3 * 6000**2, 2**28, 10**9])
+def test_the_most_pairs_are_those_that_fit_and_no_more(n: int) -> None:
+    def workspace(m: int) -> int:
+        return 2 * m * n + 5 * n + 11 * m * m + 8 * m
+
+    m = most_memory(n)
+    assert workspace(m + 1) >= 2**31
+    assert m == 0 or workspace(m) < 2**31
