@@ -22,8 +22,9 @@ ANATOMY = (
 PAGES = {chapter.page: (DOCS / f"{chapter.page}.md").read_text(encoding="utf-8") for chapter in CHAPTERS}
 WRITTEN = {page: text for page, text in PAGES.items() if "Not yet written" not in text}
 BY_PAGE = {chapter.page: chapter for chapter in CHAPTERS}
-IN_USE = (DOCS / "painting" / "controls.md").read_text(encoding="utf-8")  # no chapter: for those who paint
-PROSE = "\n".join([*PAGES.values(), IN_USE])
+# No chapters: for those who paint, and for those who measure.
+OTHERS = [(DOCS / page).read_text(encoding="utf-8") for page in ("painting/controls.md", "reference/speed.md")]
+PROSE = "\n".join([*PAGES.values(), *OTHERS])
 
 
 def test_the_index_lists_the_chapters_in_order():

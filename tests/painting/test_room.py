@@ -289,7 +289,7 @@ def test_the_precision_and_the_methods_are_written_down(precision, told):
     assert written.startswith(told)
     assert "products by NumPy; first: conv1_1 forward, conv1_1 adjoint; mec: conv1_2 forward" in written
     plain = stylize(content, style, network=network.with_kernels("auto"), config=CONFIG)
-    done = "im2col: conv1_1 forward, conv1_1 adjoint; winograd"  # the maps are tiny: nothing to gain from tiles
+    done = "im2col: conv1_1 forward, conv1_1 adjoint; winograd"  # three channels leave nothing to gain from tiles
     assert plain.metadata["handstyle:precision"].startswith(f"float32; {done}")
     reference = stylize(content, style, network=network.with_kernels("reference"), config=CONFIG)
     assert reference.metadata["handstyle:precision"] == "float32"
