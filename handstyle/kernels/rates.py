@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
+from statistics import median
 
 import numpy as np
 
 from handstyle.foundations.threads import Team, default_team
 from handstyle.foundations.workspace import Arena
-from handstyle.kernels import winograd
-from handstyle.kernels.cost import Machine, Tile, convolution_cost
+from handstyle.kernels.convolutions import convolve
+from handstyle.kernels.cost import Machine, choose_kernel, convolution_cost
 from handstyle.kernels.grid import ArraySource, StoreSink
 
 
@@ -38,14 +39,15 @@ def calibrate(seconds: float = 2.0, team: Team | None = None) -> Machine:
     cached = _rate(team, lambda k: np.copyto(smaller[k], small[k]), 2 * small[0].nbytes, budget)
     machine = Machine(products, transforms, cached, moved)
     expected = took = 0.0
-    for H, channels in ((128, 64), (32, 256)):
+    for H, channels in ((256, 64), (64, 256)):  # maps that do not stay in a cache, as those of a picture do not
         x = draw.standard_normal((H, H, channels), np.float32)
         w = draw.standard_normal((3, 3, channels, channels), np.float32)
         y, arena = np.empty_like(x), Arena()
-        run = partial(winograd.convolve, ArraySource(x), w, None, StoreSink(y), 4, team, arena)
+        tile = choose_kernel(H, H, channels, channels, False)
+        run = partial(convolve, ArraySource(x), w, None, StoreSink(y), tile, team, arena)
         run()
-        took += _best(run, budget / 2)
-        expected += machine.seconds(convolution_cost(H, H, channels, channels, Tile(4, 4), 4))
+        took += median(_times(run, budget / 2))  # what a run will see, not the best of it
+        expected += machine.seconds(convolution_cost(H, H, channels, channels, tile, 4))
     factor = expected / took
     return replace(
         machine,
@@ -72,14 +74,14 @@ def _rate(team: Team, work: Callable[[int], object], amount: float, seconds: flo
     start = time.perf_counter()
     everybody()
     repeats = max(1, int(seconds / 8 / max(time.perf_counter() - start, 1e-6)))
-    return team.threads * amount * repeats / _best(everybody, seconds)
+    return team.threads * amount * repeats / min(_times(everybody, seconds))
 
 
-def _best(work: Callable[[], object], seconds: float) -> float:
+def _times(work: Callable[[], object], seconds: float) -> list[float]:
     times: list[float] = []
     end = time.perf_counter() + seconds
     while not times or time.perf_counter() < end:
         start = time.perf_counter()
         work()
         times.append(time.perf_counter() - start)
-    return min(times)
+    return times
