@@ -11,9 +11,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from benchmarks.common import RESULTS
 from benchmarks.peers.tables import evaluation_table
-
-RESULTS = Path(__file__).parent / "results"
 
 OURS, THEIRS, NCNN = "#1b6ca8", "#d1793a", "#7a7a7a"
 

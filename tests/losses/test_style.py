@@ -8,6 +8,7 @@ from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.threads import MOST_PIXELS
 from handstyle.losses.style import Moments, MomentsGradient, moments_backward, moments_forward, style_loss
+from handstyle.optimize.terms import StyleTerm
 
 
 def slow(f: Array, weight: Array) -> Moments:
@@ -143,4 +144,7 @@ def test_the_gradient_written_over_the_features_is_the_gradient(backend: Backend
     dmoments = Moments(0.0, dmoments.sums + 1, dmoments.outer)
     expected = backend.to_numpy(moments_backward(dmoments, f, mask))
     MomentsGradient(dmoments, f, mask).write(f)
+    g = target + 1
+    _, over = StyleTerm("relu1_1", moments_forward(target)).weighted(g, 1.0, spare=True)
+    assert over is g
     np.testing.assert_allclose(backend.to_numpy(f), expected, rtol=1e-13, atol=1e-13)
