@@ -110,7 +110,7 @@ def convolve(
             y, x = bands.block(block)
             columns = x.stop - x.start
             transform_rows(source, BT, m, y, x, R)
-            first[n * pixels * C : (n * pixels + 2) * C] = 0  # the last windows reach over the end
+            first[n * pixels * C : (n * pixels + 2) * C] = 0  # read by windows that nobody keeps
             rows_times(windows, U, products)
             if b is not None:
                 M[BIAS_POINT].reshape(-1, K)[...] += b
