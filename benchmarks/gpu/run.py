@@ -9,8 +9,10 @@ on the processor at toy sizes, with the kernels emulated: it shows that the scri
 
 import argparse
 import datetime
+import json
 import platform
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from functools import partial
@@ -216,6 +218,54 @@ class Bench:
             found.attempt(f"{precision}_flops", lambda p=precision: products(p))
         found.attempt("copy_bytes_per_s", copies)
 
+    def where(self, found):
+        """Where an evaluation's time goes, ours and PyTorch's: every kernel, as PyTorch's profiler sees them."""
+        for side in (512, 1024) if self.torch_device == "cuda" else ():
+            for precision in ("float32", "tf32"):
+                objective, start = self.objective(side, self.gpu, CudaEngine(self.device(precision)))
+                found.attempt(f"ours {precision} {side}",
+                              lambda o=objective, p=start: self.kernels(lambda: o.evaluate(p)))  # fmt: skip
+                peer, p = self.torch_objective(side, objective, self.torch_device)
+
+                def torchs(peer=peer, p=p, on=precision == "tf32"):
+                    use_tf32(self.torch, on)
+                    peer(p)
+
+                found.attempt(f"torch {precision} {side}", lambda f=torchs: self.kernels(f))
+                del objective, start, peer, p
+                self.forget()
+
+    def kernels(self, f, repeats=5):
+        """Return each kernel's seconds and launches in one call of `f`, and how long the device was not idle."""
+        torch = self.torch
+        for _ in range(3):
+            f()
+        torch.cuda.synchronize()
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
+            begun = time.perf_counter()
+            for _ in range(repeats):
+                f()
+            torch.cuda.synchronize()
+            wall = (time.perf_counter() - begun) / repeats
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "trace.json"
+            profiler.export_chrome_trace(str(path))
+            events = json.loads(path.read_text())["traceEvents"]
+        ran = [e for e in events if e.get("cat") in ("kernel", "gpu_memcpy", "gpu_memset")]
+        ran.sort(key=lambda e: e["ts"])
+        totals = {}
+        for e in ran:
+            row = totals.setdefault(e["name"][:120], {"seconds": 0.0, "launches": 0.0})
+            row["seconds"] += e["dur"] / 1e6 / repeats
+            row["launches"] += 1 / repeats
+        return {
+            "wall_s": wall,
+            "busy_s": sum(row["seconds"] for row in totals.values()),
+            "kernels": dict(sorted(totals.items(), key=lambda item: -item[1]["seconds"])),
+            "timeline_us": [[e["name"][:40], round(e["ts"] - ran[0]["ts"], 1), e["dur"]]
+                            for e in ran[: len(ran) // repeats]],
+        }  # fmt: skip
+
     def transfers(self, found):
         """A picture there and its gradient back: pageable and at once, and pinned, in pieces of several sizes."""
         link = self.gpu.link() or Immediate()
@@ -302,10 +352,13 @@ class Bench:
         def linear(size):
             return (-(-size // 256),), (256,)
 
+        def pixels(count):
+            return (-(-count // 8), -(-C // 32)), (32, 8)
+
         tiles, across = (H // 4) ** 2, H // 4
         V = device.empty((36, tiles, C), f32)
         strip = (0, tiles, across, 1)
-        lanes = (-(-tiles // 8), -(-C // 32)), (32, 8)
+        lanes = pixels(tiles)
         moved = x.nbytes + V.nbytes
         rung("winograd input, naive", moved, "winograd_input_naive", *linear(V.size), Source.of(x), V, *strip)
         rung("winograd input, coalesced", moved, "winograd_input", *lanes, Source.of(x), V, *strip)
@@ -322,20 +375,20 @@ class Bench:
         xpad = device.empty((H + 2, H + 2, C), f32)
         moved = x.nbytes + xpad.nbytes
         rung("padding, naive", moved, "pad_naive", *linear((H + 2) ** 2), Source.of(x, "reflect"), xpad)
-        rung("padding, coalesced", moved, "pad", *linear(xpad.size), Source.of(x, "reflect"), xpad)
+        rung("padding, coalesced", moved, "pad", *pixels((H + 2) ** 2), Source.of(x, "reflect"), xpad)
         rung("padding's adjoint, naive", moved, "fold_naive", *linear(H * H), xpad, z, 1, H, H, C)
-        quads = (-(-(H * H // 4) // 8), -(-C // 32)), (32, 8)
+        quads = pixels(H * H // 4)
         rung("padding's adjoint, coalesced", moved, "fold", *quads, xpad, 1, Finish(y=z, H=H, W=H, K=C))
         A = device.empty((H * H, 9 * C), f32)
         rung("im2col, naive", 10 * x.nbytes, "im2col_naive", *linear(H * H), Source.of(x), A, 0, H, H, 1)
-        rung("im2col, coalesced", 10 * x.nbytes, "im2col", *linear(A.size), Source.of(x), A, 0, H, H, 1)
+        rung("im2col, coalesced", 10 * x.nbytes, "im2col_coalesced", *linear(A.size), Source.of(x), A, 0, H, H, 1)
+        rung("im2col, one division for nine", 10 * x.nbytes, "im2col", *pixels(H * H), Source.of(x), A, 0, H, H, 1)
         L = device.empty((H, H + 2, 3 * C), f32)
-        rung("mec", 4 * x.nbytes, "mec", *linear(L.size), Source.of(x), L, 0, H, H, 1)
+        rung("mec", 4 * x.nbytes, "mec", *pixels(H * (H + 2)), Source.of(x), L, 0, H, H, 1)
         bias, words = asarray(np.zeros(C), f32), -(-C // 32)
         positive = self.xp.empty(x.shape, np.uint8)
         size = np.uint64(x.size)
         rung("rectifier, naive", 2.25 * x.nbytes, "rectify_naive", *linear(x.size), y, bias, positive, C, size)
-        quads = (-(-(H * H // 4) // 8), words), (32, 8)
         bits = self.xp.empty((H, H, words), np.uint32)
         finish = Finish(bias=bias, y=y, bits=bits, H=H, W=H, K=C, rectify=1)
         rung("rectifier, bits", 2.03 * x.nbytes, "epilogue", *quads, Source.of(x), finish)
@@ -518,6 +571,7 @@ SECTIONS = (
     "peaks",
     "evaluation",
     "painting",
+    "where",
     "transfers",
     "layers",
     "rungs",

@@ -113,7 +113,7 @@ class Convolver:
         for row in range(0, Ho, rows):
             count = min(rows, Ho - row)
             As = A[: count * Wo]
-            self._linear("im2col", As.size, source, As, begin + row, count, Wo, offset)
+            self._lanes("im2col", count * Wo, source.C, source, As, begin + row, count, Wo, offset)
             self.device.gemm(As, w.reshape(-1, K), raw[row : row + count].reshape(-1, K), beta)
         return Source.of(raw)
 
@@ -125,7 +125,7 @@ class Convolver:
         for row in range(0, Ho, rows):
             count = min(rows, Ho - row)
             Ls = L[: Wo * (count + 2) * 3 * C]
-            self._linear("mec", Ls.size, source, Ls, begin + row, count, Wo, offset)
+            self._lanes("mec", Wo * (count + 2), source.C, source, Ls, begin + row, count, Wo, offset)
             # The inputs of output row h begin 3 C values after those of row h - 1: a stack of matrices that overlap.
             strides = (3 * C * item, (count + 2) * 3 * C * item, item)
             rows_of_inputs = _as_strided(Ls, (count, Wo, 9 * C), strides)
@@ -141,7 +141,7 @@ class Convolver:
         padded = self._empty(((source.H + 2) * pitch + 3, C))
         whole = padded[: (source.H + 2) * pitch]
         padded[len(whole) :] = 0
-        self._linear("pad", whole.size, source, whole)
+        self._lanes("pad", len(whole), C, source, whole)
         triples = -(-Ho * pitch // 3)
         y = self._empty((3 * triples, K))
         for i in range(3):

@@ -27,7 +27,12 @@ LADDERS = {
     ),
     "Winograd, kernel": (("naive", "winograd_kernel_naive"), ("in registers", "winograd_kernel")),
     "Winograd, output": (("naive", "winograd_output_naive"), ("fused: bias, bits, pool", "winograd_output")),
-    "lowering": (("naive", "im2col_naive"), ("coalesced", "im2col"), ("in width only", "mec")),
+    "lowering": (
+        ("naive", "im2col_naive"),
+        ("coalesced", "im2col_coalesced"),
+        ("one division for nine values", "im2col"),
+        ("in width only", "mec"),
+    ),
     "bias, rectifier and bits": (
         ("naive", "rectify_naive"),
         ("coalesced, bits by vote", "epilogue"),

@@ -60,6 +60,10 @@ def run(device, kernel, size, *arguments, dtype="float64", tile=4):
     device.launch(kernel, (-(-size // 64),), (64,), *arguments, dtype=dtype, tile=tile)
 
 
+def lanes(device, kernel, groups, channels, *arguments, dtype="float64", tile=4):
+    device.launch(kernel, (-(-groups // 8), words(channels)), (32, 8), *arguments, dtype=dtype, tile=tile)
+
+
 def unpack(bits, channels):  # (..., words) uint32 -> (..., channels) bool
     planes = (bits[..., None] >> np.arange(32, dtype=np.uint32)) & 1
     return planes.reshape(*bits.shape[:-1], -1)[..., :channels].astype(bool)
@@ -139,20 +143,24 @@ def test_winograd_output(device, tile):
 
 
 @pytest.mark.parametrize("padding", BORDERS)
-@pytest.mark.parametrize("kernel", ["im2col_naive", "im2col"])
+@pytest.mark.parametrize("kernel", ["im2col_naive", "im2col_coalesced", "im2col"])
 def test_im2col_ladder(device, padding, kernel):
-    x = draw(6, 5, 3)
-    A = device.empty((4 * 5, 27), "float64")
-    run(device, kernel, A.size if kernel == "im2col" else 20, Source.of(x, padding), A, 2, 4, 5, 1)
+    x = draw(6, 5, 33)
+    A = device.empty((4 * 5, 9 * 33), "float64")
+    arguments = Source.of(x, padding), A, 2, 4, 5, 1
+    if kernel == "im2col":
+        lanes(device, kernel, 20, 33, *arguments)
+    else:
+        run(device, kernel, A.size if kernel == "im2col_coalesced" else 20, *arguments)
     padded = pad_forward(x, padding)
     expected = [padded[h : h + 3, w : w + 3].ravel() for h in range(2, 6) for w in range(5)]
     np.testing.assert_array_equal(A, expected)
 
 
 def test_mec_holds_each_row_of_inputs_once(device):
-    x = draw(6, 5, 3)
-    L = device.empty((5, 4, 9), "float64")
-    run(device, "mec", L.size, Source.of(x), L, 3, 2, 5, 1)
+    x = draw(6, 5, 33)
+    L = device.empty((5, 4, 99), "float64")
+    lanes(device, "mec", 20, 33, Source.of(x), L, 3, 2, 5, 1)
     padded = pad_forward(x)
     np.testing.assert_array_equal(L, [[padded[3 + r, w : w + 3].ravel() for r in range(4)] for w in range(5)])
 
@@ -186,7 +194,7 @@ def test_first_layer_ladder(device, dtype, padding, shape):
 def test_padding_and_its_adjoint(device, padding, shape):
     x, dxpad = draw(*shape, 3), draw(shape[0] + 2, shape[1] + 2, 3)
     xpad, dx = device.empty(dxpad.shape, "float64"), device.empty(x.shape, "float64")
-    run(device, "pad", xpad.size, Source.of(x, padding), xpad)
+    lanes(device, "pad", (shape[0] + 2) * (shape[1] + 2), 3, Source.of(x, padding), xpad)
     np.testing.assert_array_equal(xpad, pad_forward(x, padding))
     naive = device.empty(dxpad.shape, "float64")
     run(device, "pad_naive", (shape[0] + 2) * (shape[1] + 2), Source.of(x, padding), naive)
@@ -327,7 +335,7 @@ def test_the_emulation_sees_a_write_out_of_bounds():
     x = draw(4, 4, 3)
     xpad = device.empty((5, 6, 3), "float64")  # a row short
     with pytest.raises(KernelError, match="outside an array"):
-        run(device, "pad", 6 * 6 * 3 - 16, Source.of(x), xpad)
+        lanes(device, "pad", 36, 3, Source.of(x), xpad)
 
 
 STACKS = {

@@ -65,10 +65,9 @@ extern "C" __global__ void pad_naive(Source s, REAL* xpad) {
 
 // Second rung: neighbouring threads have neighbouring channels. (H, W, C) -> (H+2, W+2, C)
 extern "C" __global__ void pad(Source s, REAL* xpad) {
-    size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (at >= (size_t)(s.H + 2) * (s.W + 2) * s.C) return;
-    size_t pixel = at / s.C;
-    xpad[at] = read(s, (int)(pixel / (s.W + 2)) - 1, (int)(pixel % (s.W + 2)) - 1, at % s.C);
+    int c = blockIdx.y * 32 + threadIdx.x, pixel = blockIdx.x * blockDim.y + threadIdx.y;
+    if (c >= s.C || pixel >= (s.H + 2) * (s.W + 2)) return;
+    xpad[(size_t)pixel * s.C + c] = read(s, pixel / (s.W + 2) - 1, pixel % (s.W + 2) - 1, c);
 }
 
 // First rung of the rectifier: a byte a value. `size` values, K channels.

@@ -11,8 +11,8 @@ extern "C" __global__ void im2col_naive(Source s, REAL* A, int row, int rows, in
         for (int c = 0; c < s.C; c++) A[(pixel * 9 + tap) * s.C + c] = read(s, h + tap / 3, w + tap % 3, c);
 }
 
-// im2col, second rung: neighbouring threads have neighbouring channels.
-extern "C" __global__ void im2col(Source s, REAL* A, int row, int rows, int Wo, int offset) {
+// Second rung: neighbouring threads have neighbouring channels, but each divides four times, in 64 bits, to find out where it is.
+extern "C" __global__ void im2col_coalesced(Source s, REAL* A, int row, int rows, int Wo, int offset) {
     size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (at >= (size_t)rows * Wo * 9 * s.C) return;
     size_t pixel = at / s.C / 9;
@@ -20,11 +20,23 @@ extern "C" __global__ void im2col(Source s, REAL* A, int row, int rows, int Wo, 
     A[at] = read(s, row + (int)(pixel / Wo) + tap / 3 - offset, (int)(pixel % Wo) + tap % 3 - offset, c);
 }
 
+// Third rung: the block's shape says which channel and which pixel, and one division serves nine values.
+extern "C" __global__ void im2col(Source s, REAL* A, int row, int rows, int Wo, int offset) {
+    int c = blockIdx.y * 32 + threadIdx.x, pixel = blockIdx.x * blockDim.y + threadIdx.y;
+    if (c >= s.C || pixel >= rows * Wo) return;
+    int top = row + pixel / Wo - offset, left = pixel % Wo - offset;
+    REAL* out = A + (size_t)pixel * 9 * s.C + c;
+#pragma unroll
+    for (int tap = 0; tap < 9; tap++) out[tap * s.C] = read(s, top + tap / 3, left + tap % 3, c);
+}
+
 // Lowered in width only (Cho and Brand 2017, MEC, arXiv 1706.06873): L is (Wo, rows + 2, 3 C), a third of im2col's memory,
 // and the 9 C inputs of an output pixel still lie together.
 extern "C" __global__ void mec(Source s, REAL* L, int row, int rows, int Wo, int offset) {
-    size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (at >= (size_t)Wo * (rows + 2) * 3 * s.C) return;
-    int c = at % s.C, j = at / s.C % 3, r = at / s.C / 3 % (rows + 2), w = at / s.C / 3 / (rows + 2);
-    L[at] = read(s, row + r - offset, w + j - offset, c);
+    int c = blockIdx.y * 32 + threadIdx.x, pair = blockIdx.x * blockDim.y + threadIdx.y;
+    if (c >= s.C || pair >= Wo * (rows + 2)) return;
+    int h = at_border(row + pair % (rows + 2) - offset, s.H, s.border), left = pair / (rows + 2) - offset;
+    REAL* out = L + (size_t)pair * 3 * s.C + c;
+#pragma unroll
+    for (int j = 0; j < 3; j++) out[j * s.C] = value_at(s, h, at_border(left + j, s.W, s.border), c);
 }
