@@ -20,15 +20,31 @@ using std::min;
 struct Three {
     int x, y, z;
 };
+struct float2 {
+    float x, y;
+};
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+static float2 make_float2(float x, float y) { return {x, y}; }
+static float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 static Three gridDim, blockDim, blockIdx, threadIdx;
 
 enum State { READY, AT_BARRIER, AT_VOTE, DONE };
+struct Copy {
+    void* to;
+    const void* from;
+    int bytes;
+};
 struct Fibre {
     ucontext_t context;
     std::vector<char> stack;
     State state;
     int vote;
     Three index;
+    float operands[2][6];  // of a product, and of the one before it, which others may still be reading
+    int products;
+    std::vector<std::vector<Copy>> copies;  // in flight: the groups, and behind them what is not committed yet
 };
 static std::vector<Fibre> fibres;
 static ucontext_t scheduler;
@@ -60,6 +76,55 @@ static unsigned __ballot_sync(unsigned, int predicate) {
     return result;
 }
 
+static float cut(float a, unsigned add) {
+    unsigned bits;
+    if (a != a) return a;
+    memcpy(&bits, &a, 4);
+    bits = (bits + add) & ~0x1fffu;
+    memcpy(&a, &bits, 4);
+    return a;
+}
+
+static float to_tf32(float a) { return cut(a, 0x1000u); }
+
+// As the tensor cores do it: of the factors, what is beyond ten bits is dropped.
+static void mma_16x8x8(float (&d)[4], float a0, float a1, float a2, float a3, float b0, float b1) {
+    int warp = current / 32 * 32, g = current % 32 / 4, t = current % 4, turn = fibres[current].products++ % 2;
+    float operands[6] = {a0, a1, a2, a3, b0, b1};
+    for (int i = 0; i < 6; i++) fibres[current].operands[turn][i] = cut(operands[i], 0);
+    wait_at(AT_VOTE);
+    for (int q = 0; q < 4; q++) {
+        double sum = 0;
+        for (int k = 0; k < 8; k++)
+            sum += (double)fibres[warp + g * 4 + k % 4].operands[turn][q / 2 + k / 4 * 2] *
+                   fibres[warp + (t * 2 + q % 2) * 4 + k % 4].operands[turn][4 + k / 4];
+        d[q] = (float)(d[q] + sum);
+    }
+}
+
+// A copy arrives when it is waited for, no sooner.
+static void copy_async_16(void* to, const void* from, int bytes) {
+    if (((size_t)to | (size_t)from) % 16) {
+        fprintf(stderr, "a copy of 16 bytes that is not aligned\n");
+        abort();
+    }
+    fibres[current].copies.back().push_back({to, from, bytes});
+}
+
+static void commit() { fibres[current].copies.emplace_back(); }
+
+template <int n>
+static void wait() {
+    auto& copies = fibres[current].copies;
+    for (; copies.size() > n + 1; copies.erase(copies.begin()))
+        for (auto& copy : copies.front()) {
+            memset(copy.to, 0, 16);
+            memcpy(copy.to, copy.from, copy.bytes);
+        }
+}
+
+#define SHARED_ON_DEMAND(name, bytes) static float4 name[(bytes) / 16]
+
 // Returns 0, or what went wrong.
 static const char* run_block(bool reversed) {
     int count = blockDim.x * blockDim.y * blockDim.z;
@@ -68,6 +133,8 @@ static const char* run_block(bool reversed) {
         Fibre& f = fibres[t];
         f.stack.resize(1 << 16);
         f.state = READY;
+        f.products = 0;
+        f.copies.assign(1, {});
         f.index = {t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y};
         getcontext(&f.context);
         f.context.uc_stack.ss_sp = f.stack.data();
@@ -85,7 +152,12 @@ static const char* run_block(bool reversed) {
         }
         int done = 0, at_barrier = 0, released = 0;
         for (auto& f : fibres) done += f.state == DONE, at_barrier += f.state == AT_BARRIER;
-        if (done == count) return nullptr;
+        if (done == count) {
+            for (auto& f : fibres)
+                for (auto& group : f.copies)
+                    if (!group.empty()) return "a copy was never waited for";
+            return nullptr;
+        }
         for (int warp = 0; warp < count; warp += 32) {
             int voting = 0, lanes = min(32, count - warp);
             for (int t = warp; t < warp + lanes; t++) voting += fibres[t].state == AT_VOTE;

@@ -42,7 +42,7 @@ class MirroredDevice:
         for host, there in mirrors.values():
             host[...] = self.to_numpy(there)
 
-    def gemm(self, a, b, out, beta=0.0):
+    def gemm(self, a, b, out, beta=0.0, true=False):
         there = self.asarray(out)
-        self.behind.gemm(self.asarray(a), self.asarray(b), there, beta)
+        self.behind.gemm(self.asarray(a), self.asarray(b), there, beta, true)
         out[...] = self.to_numpy(there)

@@ -33,8 +33,10 @@ def ratios(results):
         ratio = host[most]["wall_s"] / seconds(times[1024]["ours cuda"])
         rows.append((f"the processor ({most}) / GPU, one evaluation, 1024 px", ratio, "≥ 30", "100"))
     found = memory.get(1024, {})
-    if found.get("torch tf32") and found.get("ours cuda"):
-        rows.append(("peak memory / PyTorch's, 1024 px", found["ours cuda"] / found["torch tf32"], "≤ 0.5", "0.3"))
+    for ours, theirs in (("ours cuda", "torch float32"), ("ours cuda-tf32", "torch tf32")):
+        if found.get(ours) and found.get(theirs):
+            what = f"peak memory / PyTorch's, {theirs.split()[1]}, 1024 px"
+            rows.append((what, found[ours] / found[theirs], "≤ 0.5", "0.3"))
     fitting = [int(side) for side, row in results.get("largest", {}).items() if row.get("fits")]
     if fitting:
         rows.append(("largest side tried that fits 24 GiB, px", max(fitting), "≥ 6000", ""))
@@ -125,10 +127,9 @@ def main():
     for line in [] if rehearsal else [*choices(results), *transfers(results)]:
         print(line)
     for side, row in results.get("largest", {}).items():
-        if row.get("fits") and row.get("pool_bytes"):
-            print(
-                f"{side}²: {row['pool_bytes'] / 2**30:.2f} GiB taken, {row['forecast_bytes'] / 2**30:.2f} GiB forecast"
-            )
+        if row.get("taken_bytes"):
+            taken, forecast = (row[key] / 2**30 for key in ("taken_bytes", "forecast_bytes"))
+            print(f"{side}²: {taken:.2f} GiB taken, {forecast:.2f} GiB of them forecast for the evaluation")
     copy = results.get("peaks", {}).get("copy_bytes_per_s")
     for name, row in results.get("rungs", {}).items():
         rate = row["bytes"] / seconds(row)

@@ -32,7 +32,7 @@ from handstyle.foundations.crossing import Crossing  # noqa: E402
 from handstyle.foundations.threads import Team  # noqa: E402
 from handstyle.kernels.cuda import CupyDevice  # noqa: E402
 from handstyle.kernels.cuda_arguments import Finish, Source  # noqa: E402
-from handstyle.kernels.cuda_convolution import METHODS, Convolver  # noqa: E402
+from handstyle.kernels.cuda_convolution import METHODS, Convolver, tensor_fits  # noqa: E402
 from handstyle.kernels.cuda_cost import choose_method  # noqa: E402
 from handstyle.kernels.cuda_engine import CudaEngine  # noqa: E402
 from handstyle.kernels.cuda_memory import evaluation_memory  # noqa: E402
@@ -96,6 +96,29 @@ class Bench:
     def times(self, f, repeats=None):
         return timed(self.clock, f, repeats or self.options.repeats)
 
+    def captured(self, f):
+        """Return `f` as one graph, so that what the host takes to launch it is not in its time."""
+        if self.xp.__name__ != "cupy":
+            return f
+        pool, stream = self.xp.cuda.MemoryPool(), self.xp.cuda.Stream(non_blocking=True)
+        self.clock.synchronize()
+        with self.xp.cuda.using_allocator(pool.malloc), stream:
+            f()
+            stream.begin_capture()
+            f()
+            graph = stream.end_capture()
+        stream.synchronize()
+
+        def launch(_held=(pool, stream)):
+            graph.launch()
+
+        return launch
+
+    def noise(self, *shape):
+        """Return what looks like a rectified map, on the device: zeros would be multiplied faster than numbers."""
+        drawn = np.random.default_rng(0).standard_normal(1 << 18).clip(-1)
+        return self.gpu.asarray(np.resize(drawn, shape), "float32")
+
     def pictures(self, side):
         """Return a start, a content and a style, smooth enough to look like pictures to the network."""
         rng = np.random.default_rng(0)
@@ -116,7 +139,7 @@ class Bench:
         terms.append(ContentTerm(CONTENT, features[CONTENT]))
         return Objective(network, terms, (side, side, 3), backend), start
 
-    def torch_objective(self, side, objective, device):
+    def torch_objective(self, side, objective, device, channels_last=False):
         """Return PyTorch's version of `objective`, with its very targets, and the start."""
         styles, content = {}, None
         for tap, terms in objective.terms.items():
@@ -125,7 +148,7 @@ class Bench:
                     styles[tap] = to_numpy(term.target.outer) / term.target.count
                 else:
                     content = tap, to_numpy(term.target).astype(np.float32)
-        peer = TorchObjective(self.torch, self.network, content, styles, device)
+        peer = TorchObjective(self.torch, self.network, content, styles, device, channels_last)
         return peer, self.torch.tensor(self.pictures(side)[0], device=device)
 
     def forget(self):
@@ -299,7 +322,7 @@ class Bench:
     def layer(self, found, layer, row):
         H, C, K = row["side"], row["C"], row["K"]
         w, b = self.gpu.asarray(layer.w), self.gpu.asarray(layer.b)
-        x, y = self.xp.ones((H, H, C), "float32"), self.xp.empty((H, H, K), "float32")
+        x, y = self.noise(H, H, C), self.noise(H, H, K)
 
         def note(name, f):
             def measure():
@@ -311,23 +334,21 @@ class Bench:
         for precision in ("float32", "tf32"):
             convolver = Convolver(self.device(precision), "float32")
             if C != 3:
-                row[f"chosen {precision}"] = choose_method(H, H, C, K, precision, convolver.workspace)
+                tensor = tensor_fits(C, K, "float32")
+                row[f"chosen {precision}"] = choose_method(H, H, C, K, precision, convolver.workspace, tensor=tensor)
             for method in METHODS:
-                if (method == "first") != (C == 3):
+                if (method == "first") != (C == 3) or (method == "tensor" and (precision, tensor) != ("tf32", True)):
                     continue
                 forward = method, Source.of(x), w, Finish(bias=b, y=y, H=H, W=H, K=K), 1, False
                 adjoint = method, Source.of(y), w, Finish(y=x, H=H, W=H, K=C), 1, True
-                note(
-                    f"{method} {precision} forward", lambda c=convolver, a=forward: self.times(partial(c.convolve, *a))
-                )
-                note(
-                    f"{method} {precision} adjoint", lambda c=convolver, a=adjoint: self.times(partial(c.convolve, *a))
-                )
+                for direction, arguments in (("forward", forward), ("adjoint", adjoint)):
+                    run = partial(convolver.convolve, *arguments)
+                    note(f"{method} {precision} {direction}", lambda r=run: self.times(self.captured(r)))
         if not self.torch_device:
             return
         nn, to, repeats = self.torch.nn, {"device": self.torch_device}, self.options.repeats
         tw = self.torch.tensor(layer.w.transpose(3, 2, 0, 1).copy(), **to)
-        tx, ty = self.torch.ones((1, C, H, H), **to), self.torch.ones((1, K, H, H), **to)
+        tx, ty = (self.torch.tensor(to_numpy(a).transpose(2, 0, 1)[None].copy(), **to) for a in (x, y))
         tb = self.torch.tensor(layer.b, **to)
         forward = lambda: nn.functional.conv2d(tx, tw, tb, padding=1)  # noqa: E731
         adjoint = lambda: nn.grad.conv2d_input(tx.shape, tw, ty, padding=1)  # noqa: E731
@@ -424,9 +445,13 @@ class Bench:
 
             def ours(name, precision, side=side, runners=runners, memory=memory, methods=methods):
                 engine = CudaEngine(self.device(precision)) if precision else None
+                held = self.held()
                 objective, start = self.objective(side, self.gpu, engine or "reference")
+                self.forget()
                 run = lambda: objective.evaluate(start)  # noqa: E731
-                memory[f"ours {name}"] = self.peak(run)
+                for _ in range(3):
+                    run()
+                memory[f"ours {name}"] = None if held is None else self.held() - held
                 runners[f"ours {name}"] = self.clock, run
                 if engine is not None:
                     methods[name] = engine.report
@@ -437,42 +462,51 @@ class Bench:
             if side <= 1024:
                 made.attempt("reference", lambda: ours("reference", None) and None)
 
-            def torchs(on, side=side, runners=runners, memory=memory):
-                name = f"torch {'tf32' if on else 'float32'}"
+            def torchs(on, tuned, side=side, runners=runners, memory=memory):
+                name = f"torch {'tf32' if on else 'float32'}{' tuned' if tuned else ''}"
                 objective, _ = self.objective(side, self.gpu, CudaEngine(self.device()))
-                peer, p = self.torch_objective(side, objective, self.torch_device)
+                peer, p = self.torch_objective(side, objective, self.torch_device, channels_last=tuned)
                 del objective
                 self.forget()
 
                 def run():
                     use_tf32(self.torch, on)
+                    self.torch.backends.cudnn.benchmark = tuned
                     peer(p)
 
                 if self.torch_device == "cuda":
+                    run()  # what is tried out on the way does not count
                     self.torch.cuda.reset_peak_memory_stats()
+                    before = self.torch.cuda.memory_allocated()
                     run()
-                    memory[name] = self.torch.cuda.max_memory_allocated()
+                    memory[name] = self.torch.cuda.max_memory_allocated() - before + self.held_by(peer, p)
                 else:
                     run()
                 runners[name] = self.torch_clock, run
 
-            for on in (False, True) if self.torch_device else ():
-                made.attempt(f"torch {'tf32' if on else 'float32'}", lambda on=on: torchs(on))
+            # As it comes, and with what its documentation advises: channels last, cuDNN's kernels chosen by trial.
+            for tuned in (False, True):
+                for on in (False, True) if self.torch_device else ():
+                    made.attempt(f"torch {on} {tuned}", lambda on=on, tuned=tuned: torchs(on, tuned))
             found.attempt(side, lambda r=runners, m=memory, w=methods: {
                 "times": interleaved(r, self.options.repeats), "peak_bytes": m, "methods": w})  # fmt: skip
             del runners
             self.forget()
 
-    def peak(self, f):
-        """Return the bytes that CuPy's pool took for one call, from an empty pool."""
+    def held(self):
+        """Return the bytes of the device's memory that are taken, whoever has them."""
         if self.xp.__name__ != "cupy":
             return None
-        pool = self.xp.get_default_memory_pool()
-        f()
-        pool.free_all_blocks()
-        f()
         self.clock.synchronize()
-        return pool.total_bytes()
+        free, total = self.xp.cuda.runtime.memGetInfo()
+        return total - free
+
+    @staticmethod
+    def held_by(peer, p):
+        """Return the bytes of what PyTorch's objective was made with, before it was first called."""
+        tensors = [p, peer.mean, peer.content[1], *(A for A, _ in peer.styles.values())]
+        tensors += [tensor for _, *both in peer.layers for tensor in both if tensor is not None]
+        return sum(tensor.nbytes for tensor in tensors)
 
     def workspaces(self, found):
         """How much scratch a convolution wants: the same evaluation with strips of several sizes."""
@@ -539,29 +573,21 @@ class Bench:
 
     def largest(self, found):
         """The largest square picture whose evaluation fits 24 GiB without tiles, and what was forecast for it."""
-        pool = None if self.rehearse else self.xp.get_default_memory_pool()
-        taps = (*STYLE, CONTENT)
+        taps, room = (*STYLE, CONTENT), 24 * GIB
 
         def measure(side):
             expected = evaluation_memory(self.network.layers, (side, side), taps, content=[CONTENT])
-            try:
-                objective, start = self.objective(side, self.gpu, CudaEngine(self.device()))
-                taken = timed(self.clock, lambda: objective.evaluate(start), 3, 1)
-            except MemoryError as error:  # CuPy's own is one, and so is the device's
-                return {"fits": False, "forecast_bytes": expected, "why": str(error)}
-            held = None if pool is None else pool.total_bytes()
-            return {"fits": True, "forecast_bytes": expected, "pool_bytes": held, **taken}
+            before = self.held()
+            objective, start = self.objective(side, self.gpu, CudaEngine(self.device()))
+            self.forget()
+            taken = timed(self.clock, lambda: objective.evaluate(start), 3, 3)
+            held = None if before is None else self.held() - before
+            return {"fits": held is None or held <= room, "forecast_bytes": expected, "taken_bytes": held, **taken}
 
-        if pool is not None:
-            pool.set_limit(size=24 * GIB)
-        try:
-            for side in (32, 48) if self.rehearse else (4096, 5120, 6000, 6656, 7168, 7552, 8192):
-                self.forget()
-                if not found.attempt(side, lambda side=side: measure(side)) or not found[side]["fits"]:
-                    break
-        finally:
-            if pool is not None:
-                pool.set_limit(size=0)
+        for side in (32, 48) if self.rehearse else (4096, 5120, 6000, 6656, 7168, 7552, 8192):
+            self.forget()
+            if not found.attempt(side, lambda side=side: measure(side)) or not found[side]["fits"]:
+                break
 
 
 # The dearest facts first.

@@ -5,8 +5,9 @@ tests give the same engine a device that runs the kernels, compiled as C++, on t
 """
 
 import math
-from functools import cache
-from importlib import import_module
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,12 +16,10 @@ from numpy.typing import DTypeLike
 from handstyle.foundations.backend import CUPY_HELP, Array, choose_backend
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.kernels.cuda_arguments import Finish, Source, pack
-from handstyle.kernels.cuda_source import files, source
-
-# cublasComputeType_t and cudaDataType_t, from cublas_api.h and library_types.h.
-COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F = 68, 77, 70
-CUDA_R_32F, CUDA_R_64F = 0, 1
-DEFAULT_ALGORITHM = -1
+from handstyle.kernels.cuda_blas import gemm_strided, load_cublas
+from handstyle.kernels.cuda_graph import Recording
+from handstyle.kernels.cuda_room import Request, Room
+from handstyle.kernels.cuda_source import files, on_demand, source
 
 Grid = tuple[int, ...]
 
@@ -38,14 +37,20 @@ class Device(Protocol):
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Return an uninitialised array."""
 
+    def copy(self, source: Array, target: Array) -> None:
+        """Copy an array over another of its shape and dtype."""
+
     def free_memory(self) -> int:
         """Return the bytes that can still be had."""
 
     def launch(self, kernel: str, grid: Grid, block: Grid, *arguments: Any, dtype: DTypeLike, tile: int = 4) -> None:
         """Run a kernel. Numbers are passed as C's int unless they are NumPy's own scalars."""
 
-    def gemm(self, a: Array, b: Array, out: Array, beta: float = 0.0) -> None:
-        """Put ``a @ b + beta out`` into `out`, for matrices or stacks of them, of any strides that BLAS knows."""
+    def gemm(self, a: Array, b: Array, out: Array, beta: float = 0.0, true: bool = False) -> None:
+        """Put ``a @ b + beta out`` into `out`, for matrices or stacks of them, of any strides that BLAS knows.
+
+        `true` asks for whole factors whatever the precision.
+        """
 
 
 class CupyDevice:
@@ -62,33 +67,67 @@ class CupyDevice:
         If there is no CuPy, or no GPU, or an unknown precision.
     """
 
+    _room: Room | None = None
+
     def __init__(self, precision: str = "float32") -> None:
         if precision not in ("float32", "tf32"):
             raise HandstyleError(f"unknown precision {precision!r} on a GPU: use float32 or tf32")
         self._backend = choose_backend("cupy")
         self.xp = self._backend.xp
         self.precision = precision
-        self._cublas = _cublas()
+        self._cublas = load_cublas(self.xp)
+        self._launched = ""
         if self._cublas is None and precision == "tf32":
             raise HandstyleError(
-                f"precision tf32: cuBLAS is not to be had from CuPy {self.xp.__version__} as it is from CuPy 14, and "
-                "CuPy's own products of stacks are never TF32's; use float32"
+                f"precision tf32: CuPy {self.xp.__version__} has loaded no cuBLAS that is known here, and CuPy's own "
+                "products of stacks are never TF32's; use float32"
             )
 
     @property
     def products(self) -> str:
         """How matrices are multiplied, in words, for the report."""
         if self._cublas is None:
-            return "products by CuPy's matmul, for its cuBLAS is not to be had"
-        return "products by cuBLAS, factors of 10 bits" if self.precision == "tf32" else "products by cuBLAS"
+            return "products by CuPy's matmul, for no cuBLAS was found; launched one by one"
+        products = "products by cuBLAS, factors of 10 bits" if self.precision == "tf32" else "products by cuBLAS"
+        return f"{products}; {self._launched}" if self._launched else products
+
+    def recording(self, requests: Sequence[Request]) -> Recording | None:
+        """Return what launches a sweep that asks for `requests` as a whole, or None where that cannot be."""
+        if self._cublas is None:  # CuPy's own products cannot be captured
+            return None
+        return Recording(self.xp, partial(self.within, Room(requests)), partial(setattr, self, "_launched"))
+
+    @contextmanager
+    def within(self, room: Room) -> Iterator[None]:
+        """Within, arrays get their places in a room."""
+        room.begin()
+        before, self._room = self._room, room
+        try:
+            yield
+        finally:
+            self._room = before
+
+    def copy(self, source: Array, target: Array) -> None:
+        """Copy an array over another of its shape and dtype."""
+        target[...] = source
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """Return an uninitialised array, from CuPy's pool."""
+        """Return an uninitialised array: from the room that was made for it, or else from CuPy's pool."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        room = self._room
         try:
+            if room is not None and room.base is None:
+                room.base = self.xp.empty((room.size,), np.uint8)
+            place = room.take(size) if room is not None else None
+            if room is not None and place is not None:
+                memory = self.xp.cuda.UnownedMemory(
+                    room.base.data.ptr + place.start, place.size, place, room.base.device.id
+                )
+                return self.xp.ndarray(shape, dtype, self.xp.cuda.MemoryPointer(memory, 0))  # type: ignore[no-any-return]
             made: Array = self.xp.empty(shape, dtype)
         except MemoryError as error:  # CuPy's own is one
             raise OutOfMemoryError(
-                f"the GPU's memory is full, at {math.prod(shape) * np.dtype(dtype).itemsize / 2**20:.0f} MiB more: "
+                f"the GPU's memory is full, at {size / 2**20:.0f} MiB more: "
                 f"paint at a smaller --size, or with --backend numpy ({error})"
             ) from None
         return made
@@ -102,125 +141,34 @@ class CupyDevice:
         if 0 in grid:
             return
         passed = [self._argument(argument) for argument in arguments]
-        _compiled(kernel, np.dtype(dtype).name, tile)(grid, block, tuple(passed))
+        _compiled(kernel, np.dtype(dtype).name, tile)(grid, block, tuple(passed), shared_mem=on_demand(kernel))
 
     def _argument(self, argument: Any) -> Any:
         if isinstance(argument, (Source, Finish)):
-            return pack(argument, lambda a: 0 if a is None else int(a.data.ptr))  # type: ignore[attr-defined]
+            return pack(argument, _address)
+        if argument is None:
+            return np.uint64(0)
         return np.int32(argument) if isinstance(argument, int) else argument
 
-    def gemm(self, a: Array, b: Array, out: Array, beta: float = 0.0) -> None:
+    def gemm(self, a: Array, b: Array, out: Array, beta: float = 0.0, true: bool = False) -> None:
         """Multiply by ``cublasGemmStridedBatchedEx``; by CuPy's own routines where that cannot be had."""
         if self._cublas is None:
             product = self.xp.matmul(a, b)
             out[...] = product if beta == 0 else product + beta * out
             return
-        cublas, handle = self._cublas
-        compute = COMPUTE_32F if self.precision == "float32" else COMPUTE_32F_FAST_TF32
-        if out.dtype == np.float64:
-            compute = COMPUTE_64F
-        gemm_strided(cublas, handle(), a, b, out, beta, compute, lambda array: int(array.data.ptr))
+        gemm_strided(self._cublas, a, b, out, beta, tf32=self.precision == "tf32" and not true)
 
 
-def gemm_strided(
-    cublas: Any, handle: int, a: Array, b: Array, out: Array, beta: float, compute: int, pointer: Any
-) -> None:
-    """Put a product of row-major matrices, or of stacks of them, to cuBLAS, which thinks in columns.
-
-    Parameters
-    ----------
-    cublas : module
-        With ``gemmStridedBatchedEx``.
-    handle : int
-        Of cuBLAS.
-    a, b, out : (..., M, K), (..., K, N), (..., M, N) arrays
-        At most one leading axis. One of the last two strides of each factor must be one item, the last of `out`; rows
-        may be apart, or overlap.
-    beta : float
-        What `out` is multiplied by before the product is added.
-    compute : int
-        cublasComputeType_t.
-    pointer : callable
-        Returns an array's address.
-
-    Raises
-    ------
-    ValueError
-        If shapes or strides do not fit.
-
-    Notes
-    -----
-    A row-major matrix is its transpose in columns, so ``outᵀ = bᵀ aᵀ`` is asked for.
-    """
-    batch = out.shape[0] if out.ndim == 3 else 1
-    M, N = out.shape[-2:]
-    K = a.shape[-1]
-    expected = [(M, K), (K, N), (M, N)]
-    for array, shape in zip((a, b, out), expected, strict=True):
-        stacked = array.ndim == 3 and array.shape[0] == batch
-        if array.shape[-2:] != shape or not (array.ndim == 2 or stacked) or array.dtype != out.dtype:
-            raise ValueError(f"gemm: {a.shape} {a.dtype} @ {b.shape} {b.dtype} -> {out.shape} {out.dtype}")
-    item = out.dtype.itemsize
-    if out.strides[-1] != item or (M > 1 and out.strides[-2] < N * item):
-        raise ValueError(f"gemm: the result's rows must be whole: strides {out.strides} of {out.shape}")
-    operands = []
-    for array in (b, a):
-        turned = array.strides[-1] != item and array.shape[-1] > 1
-        near, far = (array.strides[-2], array.strides[-1]) if turned else (array.strides[-1], array.strides[-2])
-        if near != item and array.shape[-2 if turned else -1] > 1:
-            raise ValueError(f"gemm: neither axis is contiguous: strides {array.strides} of {array.shape}")
-        length = array.shape[-2] if turned else array.shape[-1]
-        lead = max(far // item, length)
-        if lead * item != far and array.shape[-1 if turned else -2] > 1:
-            raise ValueError(f"gemm: rows may not overlap: strides {array.strides} of {array.shape}")
-        operands.append((int(turned), pointer(array), lead, array.strides[0] // item if array.ndim == 3 else 0))
-    (tb, pb, ldb, sb), (ta, pa, lda, sa) = operands
-    scalars = np.array([1.0, beta], np.float64 if compute == COMPUTE_64F else np.float32)
-    kind = CUDA_R_64F if out.dtype == np.float64 else CUDA_R_32F
-    ldc = max(out.strides[-2] // item, N) if M > 1 else N
-    cublas.gemmStridedBatchedEx(
-        handle,
-        tb,
-        ta,
-        N,
-        M,
-        K,
-        scalars.ctypes.data,
-        pb,
-        kind,
-        ldb,
-        sb,
-        pa,
-        kind,
-        lda,
-        sa,
-        scalars.ctypes.data + scalars.itemsize,
-        pointer(out),
-        kind,
-        ldc,
-        out.strides[0] // item if out.ndim == 3 else 0,
-        batch,
-        compute,
-        DEFAULT_ALGORITHM,
-    )
-
-
-def _cublas() -> Any:
-    # The bindings are not part of CuPy's documented interface: where they have moved, the slower documented one serves.
-    try:
-        libraries = import_module("cupy_backends.cuda.libs")
-        # Asked for as an attribute, CuPy 14 first finds cuBLAS' own file among the installed wheels; imported by its
-        # name, it would look only where the system's loader does.
-        cublas = getattr(libraries, "cublas", None) or import_module("cupy_backends.cuda.libs.cublas")
-        get_cublas_handle = import_module("cupy.cuda.device").get_cublas_handle
-    except (ImportError, AttributeError):
-        return None
-    return (cublas, get_cublas_handle) if hasattr(cublas, "gemmStridedBatchedEx") else None
+def _address(a: Any) -> int:
+    return 0 if a is None else int(a.data.ptr)
 
 
 @cache
 def _compiled(kernel: str, dtype: str, tile: int) -> Any:
-    return _module(files()[kernel], dtype, tile).get_function(kernel)
+    function = _module(files()[kernel], dtype, tile).get_function(kernel)
+    if on_demand(kernel):
+        function.max_dynamic_shared_size_bytes = on_demand(kernel)
+    return function
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Five ways to a 3x3 convolution on a GPU, each a lowering, a product of matrices and a finish.
+"""Six ways to a 3x3 convolution on a GPU, each a lowering, a product of matrices and a finish.
 
 All compute ``y[h, w] = Σ_ij x[h + i − offset, w + j − offset] w[i, j]`` for an output of any size: the convolution, its
 adjoint (the kernel turned, its channels exchanged), and the adjoint on a map with a border (offset 2). The work goes
@@ -9,6 +9,8 @@ in strips of rows whose scratch fits a given number of bytes, so that memory doe
 ``residue``   no lowering but a border: three neighbouring pixels lie together, so that nine products, a third as long
               and three times as deep as the nine shifted ones, read the map where it is.
 ``mec``       lowered in width only (Cho and Brand 2017, arXiv 1706.06873): a third of im2col's memory.
+``tensor``    no lowering at all: a block keeps its patch of the map in shared memory, and tensor cores multiply it
+              tap by tap, with factors of ten bits.
 ``winograd``  F(4×4, 3×3) or F(2×2, 3×3) (Lavin and Gray 2016, arXiv 1509.09308): 1/4 or 4/9 of the multiplications.
 """
 
@@ -23,8 +25,10 @@ from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.cuda import Device
 from handstyle.kernels.cuda_arguments import POOLS, Finish, Source
+from handstyle.kernels.cuda_source import BLOCKS
 
-METHODS = ("first", "im2col", "residue", "mec", "winograd2", "winograd4")
+METHODS = ("first", "im2col", "residue", "mec", "tensor", "winograd2", "winograd4")
+FEWEST_BLOCKS = 264  # of tensor cores' work: two for each multiprocessor of a large GPU
 LANES = (32, 8)  # threads of a block: channels, and tiles or groups of pixels
 
 
@@ -44,7 +48,7 @@ class Convolver:
 
     device: Device
     dtype: DTypeLike
-    workspace: int = 1 << 28
+    workspace: int = 1 << 26
 
     def convolve(self, method: str, source: Source, w: Array, finish: Finish, offset: int, adjoint: bool) -> None:
         """Convolve `source` with `w` (3, 3, C, K), or with its adjoint, into `finish`."""
@@ -54,6 +58,8 @@ class Convolver:
             (self._first_backward if adjoint else self._first_forward)(source, w, finish, offset)
         elif method.startswith("winograd"):
             self._winograd(int(method[-1]), source, w, finish, offset, adjoint)
+        elif method == "tensor":
+            self._tensor(source, w, finish, offset, adjoint)
         else:
             if adjoint:
                 w = self.device.xp.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
@@ -105,6 +111,18 @@ class Convolver:
             self._lanes("winograd_input", tiles, C, source, Vs, *strip, offset, tile=m)
             self.device.gemm(Vs, U, Ms)
             self._lanes("winograd_output", tiles, K, Ms, *strip, finish, tile=m)
+
+    def _tensor(self, source: Source, w: Array, finish: Finish, offset: int, adjoint: bool) -> None:
+        C, K = source.C, finish.K
+        if not tensor_fits(C, K, self.dtype):
+            raise HandstyleError("tensor: only for float32, 16 n channels in and 64 n out")
+        B = self._empty((9 * C * K,))
+        self._linear("implicit_kernel", B.size, w, B, C, K, int(adjoint))
+        kernel = tensor_kernel(finish.H, finish.W, C, K)
+        down, across, channels, _ = BLOCKS[kernel]
+        grid = -(-finish.H // down) * -(-finish.W // across) * (K // channels)
+        name = kernel + ("_unpool" if source.unpool else "")
+        self._launch(name, (grid,), (down * channels // 8,), source, B, offset, finish)
 
     def _im2col(self, source: Source, w: Array, raw: Array, offset: int, beta: float, begin: int = 0) -> Source:
         Ho, Wo, K = raw.shape
@@ -199,6 +217,19 @@ class Convolver:
 
     def _lanes(self, kernel: str, groups: int, channels: int, *arguments: object, tile: int = 4) -> None:
         self._launch(kernel, (-(-groups // LANES[1]), -(-channels // 32)), LANES, *arguments, tile=tile)
+
+
+def tensor_fits(C: int, K: int, dtype: DTypeLike) -> bool:
+    """Return whether tensor cores can do a convolution from C to K channels."""
+    return C % 16 == 0 and K % 64 == 0 and np.dtype(dtype) == np.float32
+
+
+def tensor_kernel(H: int, W: int, C: int, K: int) -> str:
+    """Return which kernel does it: the one of the largest blocks, unless channels or pixels are too few for them."""
+    if K % 128:
+        return "implicit_tf32_narrow"
+    blocks = -(-H // 16) * -(-W // 16) * (K // 128)
+    return "implicit_tf32_half" if C <= 128 or blocks < FEWEST_BLOCKS else "implicit_tf32"
 
 
 def pooled_finish(finish: Finish, pooled: Array, planes: Array | None, kind: str) -> Finish:

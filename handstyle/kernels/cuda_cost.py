@@ -8,6 +8,7 @@ chosen wrongly.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 from handstyle.kernels.grid import ceil_div
 
@@ -15,7 +16,7 @@ from handstyle.kernels.grid import ceil_div
 # hardly larger than that, but its products were not what was slow.
 METHODS_OF = {
     "float32": ("winograd4", "winograd2", "mec", "im2col", "residue"),
-    "tf32": ("mec", "im2col", "residue"),
+    "tf32": ("tensor", "mec", "im2col", "residue"),
 }
 
 
@@ -29,6 +30,10 @@ class Rates:
         Operations in large products of matrices, in true float32.
     tf32 : float
         The same with factors of ten bits.
+    tensor : float
+        Operations of our own kernel on tensor cores, which lowers nothing.
+    processors : int
+        Multiprocessors: blocks of that kernel that run at once.
     moved : float
         Bytes to and from memory.
     begin : float
@@ -39,6 +44,8 @@ class Rates:
 
     products: float = 50e12
     tf32: float = 350e12
+    tensor: float = 200e12
+    processors: int = 132
     moved: float = 3.5e12
     begin: float = 5e-6
     half: float = 24.0
@@ -48,7 +55,7 @@ class Rates:
 class Work:
     """What a way of convolving asks for: operations of products, their bytes, other kernels' bytes, kernels.
 
-    `depth` is the length of the products' sums.
+    `depth` is the length of the products' sums; `blocks`, of our own kernel, into how many pieces it is cut.
     """
 
     products: float
@@ -56,10 +63,13 @@ class Work:
     moved: float
     kernels: int
     depth: int
+    blocks: int = 0
 
     def seconds(self, rates: Rates, precision: str) -> float:
         """Return how long it takes, one kernel after another."""
         rate = rates.tf32 if precision == "tf32" else rates.products
+        if self.blocks:  # the last round of blocks takes as long as a full one
+            rate = rates.tensor * self.blocks / (ceil_div(self.blocks, rates.processors) * rates.processors)
         arithmetic = self.products / rate * (1 + rates.half / self.depth)
         return max(arithmetic, self.gemm_bytes / rates.moved) + self.moved / rates.moved + self.kernels * rates.begin
 
@@ -95,6 +105,9 @@ def method_work(method: str, H: int, W: int, C: int, K: int, workspace: int, ite
         count = strips(V + M)
         # Input read once (its overlap comes from the cache), V written; M read, y written; the kernel transformed.
         return Work(2 * n2 * tiles * C * K, V + M + count * U, x + V + M + y + w + U, 1 + 3 * count, C)
+    if method == "tensor":
+        blocks = ceil_div(H, 16) * ceil_div(W, 16) * ceil_div(K, 128)
+        return Work(2.0 * kernel * pixels, 1.4 * x + y + w, 2 * w, 2, 9 * C, blocks)
     flops, finish = 2.0 * kernel * pixels, 2 * y  # the epilogue reads the product and writes the result
     if method == "im2col":
         count = strips(9 * x)
@@ -110,6 +123,7 @@ def method_work(method: str, H: int, W: int, C: int, K: int, workspace: int, ite
     raise ValueError(f"no count for {method}")
 
 
+@cache
 def choose_method(
     H: int,
     W: int,
@@ -119,6 +133,7 @@ def choose_method(
     workspace: int,
     plain: bool = True,
     rates: Rates = Rates(),
+    tensor: bool = False,
 ) -> str:
     """Return the way that a count favours.
 
@@ -134,6 +149,8 @@ def choose_method(
         Whether the source is a map with a border of one pixel: only then can ``residue`` be used.
     rates : Rates
         Of the GPU.
+    tensor : bool
+        Whether our own kernel on tensor cores fits.
 
     Returns
     -------
@@ -141,7 +158,6 @@ def choose_method(
         A name in `METHODS_OF`.
     """
     fits = plain and workspace >= 4 * (H + 2) * (W + 2) * (C + K)
-    ways = [
-        method for method in METHODS_OF["tf32" if precision == "tf32" else "float32"] if fits or method != "residue"
-    ]
+    allowed = {"residue": fits, "tensor": tensor}
+    ways = [method for method in METHODS_OF["tf32" if precision == "tf32" else "float32"] if allowed.get(method, True)]
     return min(ways, key=lambda method: method_work(method, H, W, C, K, workspace).seconds(rates, precision))

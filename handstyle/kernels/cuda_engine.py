@@ -6,8 +6,9 @@ what enters at this stage's taps and applies its rectifier's bits; a pool is und
 What a frozen network must remember is one bit a rectified value, or three bits a pooled one.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -17,9 +18,13 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels import cuda_losses
 from handstyle.kernels.cuda import CupyDevice, Device
 from handstyle.kernels.cuda_arguments import Finish, Source, words
-from handstyle.kernels.cuda_convolution import METHODS, Convolver, pooled_finish
+from handstyle.kernels.cuda_convolution import METHODS, Convolver, pooled_finish, tensor_fits
 from handstyle.kernels.cuda_cost import choose_method
+from handstyle.kernels.cuda_dry import DryDevice, rehearse
+from handstyle.kernels.cuda_graph import Recording
 from handstyle.kernels.cuda_stage import Stage, group
+from handstyle.losses.content import content_loss
+from handstyle.losses.style import gram_loss
 from handstyle.losses.total_variation import total_variation
 from handstyle.network.sequence import (
     Cache,
@@ -33,7 +38,10 @@ from handstyle.network.sequence import (
 )
 from handstyle.network.tapped import Tapped
 
-Loss = Callable[[Array], tuple[float, Array]]
+SCRATCH = (
+    1 << 26
+)  # bytes for a convolution: enough to fill a GPU, and little enough to stay in the cache of a large one
+Kernels = Mapping[Callable[..., Any], Callable[..., Any]]
 
 
 class CudaEngine:
@@ -59,7 +67,7 @@ class CudaEngine:
         If no device is given and none can be had, or the method is unknown.
     """
 
-    def __init__(self, device: Device | None = None, method: str | None = None, workspace: int = 1 << 28) -> None:
+    def __init__(self, device: Device | None = None, method: str | None = None, workspace: int = SCRATCH) -> None:
         if method is not None and method not in METHODS:
             raise HandstyleError(f"unknown method {method!r}: use {', '.join(METHODS)}")
         self.device = CupyDevice() if device is None else device
@@ -76,18 +84,41 @@ class CudaEngine:
         C, K = (w.shape[3], w.shape[2]) if adjoint else w.shape[2:]
         plain = offset == 1 and not source.unpool
         method = self.method
+        tensor = self.device.precision == "tf32" and tensor_fits(C, K, w.dtype)
         if w.shape[2] == 3:
             method = "first"
-        elif method in (None, "first") or (method == "residue" and not plain):
-            method = choose_method(finish.H, finish.W, C, K, self.device.precision, self.workspace, plain)
+        elif method in (None, "first") or (method == "residue" and not plain) or (method == "tensor" and not tensor):
+            shape = finish.H, finish.W, C, K
+            method = choose_method(*shape, self.device.precision, self.workspace, plain, tensor=tensor)
         assert method is not None
         self.chosen[f"{name} {'adjoint' if adjoint else 'forward'}"] = method
         return method
 
     @property
-    def losses(self) -> Mapping[Loss, Loss]:
-        """The losses of a picture that have a kernel, by the readable functions they stand for."""
-        return {total_variation: partial(cuda_losses.total_variation, self.device)}
+    def losses(self) -> Kernels:
+        """The losses that have kernels, by the readable functions they stand for."""
+        kernels: dict[Callable[..., Any], Callable[..., Any]] = {
+            content_loss: cuda_losses.content_loss,
+            gram_loss: cuda_losses.gram_loss,
+            total_variation: cuda_losses.total_variation,
+        }
+        return {readable: partial(kernel, self.device) for readable, kernel in kernels.items()}
+
+    def recording(
+        self,
+        layers: tuple[Layer, ...],
+        shape: tuple[int, int],
+        losses: Mapping[str, Sequence[str]],
+        dtype: DTypeLike,
+    ) -> Recording | None:
+        """Return what launches whole sweeps, rehearsed here, on this engine's device, if it can; see `Recording`."""
+        make = getattr(self.device, "recording", None)
+        if make is None:
+            return None
+        dry = DryDevice(self.device.precision)
+        rehearse(CudaEngine(dry, self.method, self.workspace), layers, shape, losses, dtype)
+        made: Recording | None = make(dry.requests)
+        return made
 
     @property
     def report(self) -> str:

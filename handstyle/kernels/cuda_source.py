@@ -33,6 +33,16 @@ LADDERS = {
         ("one division for nine values", "im2col"),
         ("in width only", "mec"),
     ),
+    "products on tensor cores": (
+        ("naive", "implicit_naive"),
+        ("weights laid out once, rounded", "implicit_kernel"),
+        ("tiled, by mma", "implicit_tf32"),
+        ("tiled, for few pixels", "implicit_tf32_half"),
+        ("tiled, for few channels", "implicit_tf32_narrow"),
+        ("fused: a pool is undone while it reads", "implicit_tf32_unpool"),
+        ("the same, for few pixels", "implicit_tf32_half_unpool"),
+        ("the same, for few channels", "implicit_tf32_narrow_unpool"),
+    ),
     "bias, rectifier and bits": (
         ("naive", "rectify_naive"),
         ("coalesced, bits by vote", "epilogue"),
@@ -44,9 +54,20 @@ LADDERS = {
     "the first layer's adjoint": (("naive", "first_backward_naive"), ("a product, gathered", "first_gather")),
     "padding": (("naive", "pad_naive"), ("coalesced", "pad"), ("fused", "winograd_input")),
     "padding's adjoint": (("naive", "fold_naive"), ("coalesced and fused", "fold")),
+    "content": (("naive", "content_naive"), ("value, gradient and sum fused", "content")),
+    "style": (("naive", "style_naive"), ("value, gradient and sum fused", "style")),
+    "sums": (("naive", "total_naive"), ("by a tree", "total")),
     "total variation": (("naive", "variation_naive"), ("tiled; value, gradient and sum fused", "variation")),
 }
 
+# Of a block of these: pixels down and across, channels out, and bytes of shared memory that a launch asks for. The
+# kernels that undo a pool have the same ones; their names go on with "_unpool".
+BLOCKS = {
+    "implicit_tf32": (16, 16, 128, 95232),
+    "implicit_tf32_half": (8, 16, 128, 74752),
+    "implicit_tf32_narrow": (16, 16, 64, 70656),
+}
+SINGLE = re.compile(r"^#if REAL_BITS == 32\n(.*?)^#endif\n", re.DOTALL | re.MULTILINE)
 KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(([^)]*)\)')
 
 
@@ -64,6 +85,19 @@ def signature(kernel: str) -> tuple[str, ...]:
     text = (FOLDER / f"{files()[kernel]}.cu").read_text("utf-8")
     parameters = dict(KERNEL.findall(text))[kernel]
     return tuple(re.sub(r"\s*\w+$", "", p.strip()).strip() for p in parameters.split(","))
+
+
+@cache
+def kernels(file: str, dtype: DTypeLike = np.float32) -> tuple[str, ...]:
+    """Return the kernels that a file has in this precision: tensor cores have TF32 for float32 only."""
+    text = (FOLDER / f"{file}.cu").read_text("utf-8")
+    return tuple(name for name, _ in KERNEL.findall(text if np.dtype(dtype) == np.float32 else SINGLE.sub("", text)))
+
+
+@cache
+def on_demand(kernel: str) -> int:
+    """Return the bytes of shared memory that a launch must ask for, beyond what the kernel's text declares."""
+    return BLOCKS.get(kernel.removesuffix("_unpool"), (0,))[-1]
 
 
 @cache
@@ -85,9 +119,11 @@ def source(file: str, dtype: DTypeLike = np.float32, tile: int = 4) -> str:
         With the included files in their places.
     """
     text = (FOLDER / f"{file}.cu").read_text("utf-8")
+    if np.dtype(dtype) != np.float32:
+        text = SINGLE.sub("", text)
     text = re.sub(r'#include "(\w+\.cuh)"', lambda match: (FOLDER / match[1]).read_text("utf-8"), text)
     real = {"float32": "float", "float64": "double"}[np.dtype(dtype).name]
-    head = f"#define REAL {real}\n"
+    head = f"#define REAL {real}\n#define REAL_BITS {np.dtype(dtype).itemsize * 8}\n"
     return head + (_winograd(tile) if file == "winograd" else "") + text
 
 

@@ -48,7 +48,9 @@ class Moments:
         return Moments(factor * self.count, factor * self.sums, factor * self.outer)
 
 
-def moments_forward(f: Array, weight: Array | None = None) -> Moments:  # (h, w, C), (h, w, 1) -> Moments
+def moments_forward(  # (h, w, C), (h, w, 1) -> Moments
+    f: Array, weight: Array | None = None, count: float | None = None
+) -> Moments:
     """Sum the features and their products over pixels.
 
     Parameters
@@ -57,6 +59,8 @@ def moments_forward(f: Array, weight: Array | None = None) -> Moments:  # (h, w,
         A feature map.
     weight : (h, w, 1) array, optional
         How much each pixel counts, 0 or more; 1 by default.
+    count : float, optional
+        ``Σ weight``, if it is known: on a device it takes a wait to find out.
 
     Returns
     -------
@@ -82,7 +86,8 @@ def moments_forward(f: Array, weight: Array | None = None) -> Moments:  # (h, w,
     total = xp.zeros((C + 1, C), xp.float64)
     for part in parts:  # always in this order
         total += part
-    count = float(len(F)) if q is None else float(q.sum(dtype=xp.float64))
+    if count is None:
+        count = float(len(F)) if q is None else float(q.sum(dtype=xp.float64))
     return Moments(count, total[0], total[1:])
 
 
@@ -201,15 +206,58 @@ def style_loss(  # Moments, Moments -> value, Moments (gradients)
     ``scale = 1 / (4 C²)``. The derivative of ``scale ‖S/M − A‖²`` at ``S`` is ``2 scale (S/M − A) / M``.
     """
     xp = namespace(moments.outer, target.outer)
-    if moments.outer.shape != target.outer.shape:
-        raise HandstyleError(f"style: {moments.outer.shape[0]} channels against a target of {target.outer.shape[0]}")
-    if not (moments.count > 0 and target.count > 0):
-        raise HandstyleError("style: no pixel counts at this layer: the region's mask is empty, or too small for it")
+    check_moments(moments.count, len(moments.outer), target)
     scale = style_scale(target) if scale is None else scale
     difference = moments.outer / moments.count - target.outer / target.count
     value = scale * scalar((difference * difference).sum())  # book: style-loss
     douter = (2 * scale / moments.count) * difference  # book: style-loss-gradient
     return value, Moments(0.0, xp.zeros_like(moments.sums), douter)
+
+
+def check_moments(count: float, channels: int, target: Moments) -> None:
+    """Raise `HandstyleError` unless moments of so many pixels and channels can be compared with `target`."""
+    if channels != len(target.outer):
+        raise HandstyleError(f"style: {channels} channels against a target of {len(target.outer)}")
+    if not (count > 0 and target.count > 0):
+        raise HandstyleError("style: no pixel counts at this layer: the region's mask is empty, or too small for it")
+
+
+def gram_loss(  # (h, w, C), Moments -> value, (h, w, C)
+    f: Array,
+    target: Moments,
+    scale: float | None = None,
+    weight: Array | None = None,
+    factor: float = 1.0,
+    count: float | None = None,
+    spare: bool = False,
+) -> tuple[float, Array]:
+    """Return the style loss of features, and its gradient there: the moments, their loss, and the way back.
+
+    Parameters
+    ----------
+    f : (h, w, C) array
+        The picture's features.
+    target, scale
+        As of `style_loss`.
+    weight : (h, w, 1) array, optional
+        How much each pixel counts.
+    factor : float
+        Multiplies the gradient alone, where it is C² numbers and not f's.
+    count : float, optional
+        ``Σ weight``, if it is known.
+    spare : bool
+        Whether nobody needs the features any more: the gradient is then written over them.
+
+    Returns
+    -------
+    value : float
+    df : (h, w, C) array
+    """
+    value, dmoments = style_loss(moments_forward(f, weight, count), target, scale)
+    gradient = MomentsGradient(dmoments.scaled(factor), f, weight)
+    df = f if spare else blank(namespace(f), f.shape, f.dtype)
+    gradient.write(df)
+    return value, df
 
 
 def style_scale(target: Moments) -> float:

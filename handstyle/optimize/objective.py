@@ -6,10 +6,10 @@ returns a value and a gradient at them, a term of the picture does the same with
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +22,10 @@ from handstyle.losses.style import MomentsGradient
 from handstyle.losses.total_variation import total_variation
 from handstyle.network.vgg import Network
 from handstyle.optimize.entering import Entering
-from handstyle.optimize.terms import PICTURE, ContentTerm, StyleTerm, Term, TotalVariationTerm
+from handstyle.optimize.terms import PICTURE, ContentTerm, Kernels, StyleTerm, Term, TotalVariationTerm
 
-Loss = Callable[[Array], tuple[float, Array]]
+Sweep = Callable[[Array], tuple[Array, Array | None]]  # picture -> gradient, news
+Recorder = Callable[[Sweep, Array], tuple[Array, Array | None]]
 # Up to so many channels a style's gradient is made where the sweep needs it: a map is large then, and products of a few
 # rows are as fast as those of many.
 FEW_CHANNELS = 128
@@ -75,6 +76,7 @@ class Objective:
         self.taps = tuple(tap for tap in self.terms if tap != PICTURE)
         self.ledger: dict[str, float] = {}
         self._crossing: Crossing | None = None
+        self._recorded: tuple[Network, Recorder | None] | None = None
 
     def __call__(self, v: Array) -> tuple[float, Array]:  # (n,) float64 -> value, (n,) float64
         """Evaluate the value and the gradient at the picture `v`.
@@ -105,9 +107,9 @@ class Objective:
             gradient = blank(np, (dp.size,), np.float64)
             gradient[...] = self.backend.to_numpy(dp).ravel()
             return value, gradient
-        dp = self._sweep(self._crossing.up(np.asarray(v)).reshape(self.shape))
+        dp, news = self._run(self._crossing.up(np.asarray(v)).reshape(self.shape))
         coming = self._crossing.down(dp.ravel())  # on its way while the host waits to hear whether it is finite
-        return self._checked_value(dp), coming.arrived()
+        return self._checked_value(dp, news), coming.arrived()
 
     def evaluate(self, p: Array) -> tuple[float, Array]:  # (H, W, 3) -> value, (H, W, 3)
         """Evaluate at a picture that is on the network's device, in its dtype, and leave the gradient there.
@@ -128,12 +130,27 @@ class Objective:
         NonFiniteError
             As when called.
         """
-        dp = self._sweep(p)
-        return self._checked_value(dp), dp
+        dp, news = self._run(p)
+        return self._checked_value(dp, news), dp
+
+    def _run(self, p: Array) -> tuple[Array, Array | None]:
+        """Sweep as the network's engine likes best: where it can record what was launched, it launches that again."""
+        if self._recorded is None or self._recorded[0] is not self.network:
+            make = getattr(self.network.engine, "recording", None)
+            kinds = {ContentTerm: "content", StyleTerm: "style", TotalVariationTerm: "variation"}
+            losses = {tap: [kinds.get(type(term), "other") for term in terms] for tap, terms in self.terms.items()}
+            asked = self.network.layers, self.shape[:2], losses, self.network.dtype
+            self._recorded = self.network, make(*asked) if make else None
+        recorder = self._recorded[1]
+        return recorder(self._sweep, p) if recorder else self._sweep(p)
 
     @values_unread()
-    def _sweep(self, p: Array) -> Array:
-        """Fill the ledger and return the gradient, neither of which is checked."""
+    def _sweep(self, p: Array) -> tuple[Array, Array | None]:
+        """Return the gradient and the news of it, neither of which is checked.
+
+        On a device the news are the values of the terms, in the ledger's order, and whether the gradient is finite:
+        one vector, so that the host waits once. On the host there are none.
+        """
         ledger: dict[str, float] = {}
         dp: Array | None = None
         if self.taps:
@@ -143,19 +160,30 @@ class Objective:
             )
             dp = preprocess_backward(self.network.backward(entering, caches), self.network.convention)
         if PICTURE in self.terms:
-            d = _weighted_gradient(self.terms[PICTURE], p, ledger, getattr(self.network.engine, "losses", {}))
+            d = _weighted_gradient(self.terms[PICTURE], p, ledger, self._kernels)
             dp = d if dp is None else dp + d
         assert dp is not None
         self.ledger = {term.name: ledger[term.name] for terms in self.terms.values() for term in terms}
-        return dp
+        xp = namespace(dp)
+        if xp is np:
+            return dp, None
+        news: Array = xp.empty(len(self.ledger) + 1, xp.float64)
+        for i, value in enumerate([*self.ledger.values(), xp.isfinite(dp).all()]):
+            news[i] = value
+        return dp, news
+
+    @property
+    def _kernels(self) -> Kernels:
+        kernels: Kernels = getattr(self.network.engine, "losses", {})
+        return kernels
 
     def _gradient_at(self, features: dict[str, Array], ledger: dict[str, float], tap: str) -> Array:
         first, *others = self.terms[tap]
         if getattr(features, "spare", False) and isinstance(first, StyleTerm) and not others:  # nobody needs it again
-            value, df = first.weighted(features.pop(tap), first.weight, spare=True)
+            value, df = first.weighted(features.pop(tap), first.weight, True, self._kernels)
             ledger[first.name] = first.weight * value
             return df
-        return _weighted_gradient(self.terms[tap], features.pop(tap), ledger)
+        return _weighted_gradient(self.terms[tap], features.pop(tap), ledger, self._kernels)
 
     def _parts_at(self, features: dict[str, Array], ledger: dict[str, float], tap: str) -> MomentsGradient | None:
         first, *others = self.terms[tap]
@@ -166,14 +194,12 @@ class Objective:
         ledger[first.name] = first.weight * value
         return gradient
 
-    def _checked_value(self, dp: Array) -> float:
-        xp = namespace(dp)
-        finite = xp.isfinite(dp).all()
-        away = [name for name, value in self.ledger.items() if not isinstance(value, float)]
-        if away:  # on a device every value and this answer come home together: one wait for each evaluation
-            values = [self.ledger[name] for name in away]
-            *read, finite = to_numpy(xp.stack([*values, finite.astype(xp.float64)]))
-            self.ledger |= {name: float(value) for name, value in zip(away, read, strict=True)}
+    def _checked_value(self, dp: Array, news: Array | None) -> float:
+        if news is None:
+            finite: Any = np.isfinite(dp).all()
+        else:
+            *values, finite = to_numpy(news)
+            self.ledger = {name: float(value) for name, value in zip(self.ledger, values, strict=True)}
         for name, value in self.ledger.items():
             if not math.isfinite(value):
                 raise NonFiniteError(f"{name} is {value}: lower its weight, or start from the photograph")
@@ -212,16 +238,13 @@ class OnDevice:
         return value, dp.ravel().astype(v.dtype, copy=False)
 
 
-def _weighted_gradient(
-    terms: list[Term], f: Array, ledger: dict[str, float], faster: Mapping[Loss, Loss] = MappingProxyType({})
-) -> Array:
-    # `faster` holds the kernels of an engine that has some, by the readable losses they stand for.
+def _weighted_gradient(terms: list[Term], f: Array, ledger: dict[str, float], kernels: Kernels) -> Array:
     total: Array | None = None
     for term in terms:
         if isinstance(term, ContentTerm | StyleTerm):
-            value, df = term.weighted(f, term.weight)
+            value, df = term.weighted(f, term.weight, kernels=kernels)
         else:
-            of_kernels = isinstance(term, TotalVariationTerm) and faster.get(total_variation)
+            of_kernels = isinstance(term, TotalVariationTerm) and kernels.get(total_variation)
             value, df = of_kernels(f) if of_kernels else term(f)
             df = df * float(term.weight)  # a NumPy scalar would lift float32 to float64
         ledger[term.name] = term.weight * value

@@ -1,15 +1,19 @@
 """The terms of an objective: a loss at one place, with a name and a weight."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.losses.content import content_loss, relative_scale
 from handstyle.losses.style import (
     Moments,
     MomentsGradient,
-    moments_backward,
+    gram_loss,
     moments_forward,
     style_loss,
     style_scale,
@@ -17,6 +21,8 @@ from handstyle.losses.style import (
 from handstyle.losses.total_variation import total_variation
 
 PICTURE = "picture"  # the tap of terms that look at the picture itself
+Kernels = Mapping[Callable[..., Any], Callable[..., Any]]  # an engine's own losses, by the readable ones they stand for
+NO_KERNELS: Kernels = MappingProxyType({})
 
 
 class Term(Protocol):
@@ -57,9 +63,13 @@ class ContentTerm:
     def _scale(self) -> float:  # counted once: it is a pass over the target, and on a device a wait
         return relative_scale(self.target, self.mask) if self.scale is None else self.scale
 
-    def weighted(self, f: Array, weight: float) -> tuple[float, Array]:  # (h, w, C) -> value, (h, w, C)
+    def weighted(  # (h, w, C) -> value, (h, w, C)
+        self, f: Array, weight: float, kernels: Kernels = NO_KERNELS
+    ) -> tuple[float, Array]:
         """Return the unweighted value and the gradient times `weight`, in one pass over `f`."""
-        return content_loss(f, self.target, self._scale, self.mask, weight)
+        loss = kernels.get(content_loss, content_loss)
+        value, df = loss(f, self.target, self._scale, self.mask, weight)
+        return value, df
 
 
 @dataclass(frozen=True)
@@ -80,22 +90,22 @@ class StyleTerm:
         """Return the unweighted value and gradient."""
         return self.weighted(f, 1.0)
 
-    def weighted(self, f: Array, weight: float, spare: bool = False) -> tuple[float, Array]:
-        """Return the unweighted value and the gradient times `weight`, applied where it is C² numbers and not f's.
-
-        If the features are `spare`, the gradient is written over them.
-        """
-        if spare:
-            value, gradient = self.pointwise(f, weight)
-            gradient.write(f)
-            return value, f
-        value, dmoments = style_loss(moments_forward(f, self.mask), self.target, self._scale)
-        return value, moments_backward(dmoments.scaled(weight), f, self.mask)
+    def weighted(  # (h, w, C) -> value, (h, w, C)
+        self, f: Array, weight: float, spare: bool = False, kernels: Kernels = NO_KERNELS
+    ) -> tuple[float, Array]:
+        """Return the unweighted value and the gradient times `weight`; see `gram_loss` for `spare`."""
+        loss = kernels.get(gram_loss, gram_loss)
+        value, df = loss(f, self.target, self._scale, self.mask, weight, self._count, spare)
+        return value, df
 
     def pointwise(self, f: Array, weight: float) -> tuple[float, MomentsGradient]:
         """Return the unweighted value and, not made yet, the gradient times `weight`."""
-        value, dmoments = style_loss(moments_forward(f, self.mask), self.target, self._scale)
+        value, dmoments = style_loss(moments_forward(f, self.mask, self._count), self.target, self._scale)
         return value, MomentsGradient(dmoments.scaled(weight), f, self.mask)
+
+    @cached_property
+    def _count(self) -> float | None:  # counted once: on a device it takes a wait
+        return None if self.mask is None else float(self.mask.sum(dtype=np.float64))
 
     @cached_property
     def _scale(self) -> float | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from handstyle.kernels.cuda_source import files, source
+from handstyle.kernels.cuda_source import BLOCKS, files, kernels, on_demand, source
 
 NVCC = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc") or shutil.which("/usr/local/bin/nvcc")
 
@@ -18,6 +18,7 @@ with_nvcc = pytest.mark.skipif(NVCC is None, reason="no nvcc on this machine: th
 
 THREADS = 256  # of a block, at most
 REGISTERS = 65536  # of a block, on every GPU since 2012
+ON_DEMAND = 99 << 10  # bytes of shared memory, of a block, on every GPU since 2020
 SHARED = 48 << 10  # bytes of a block, beyond which a kernel must ask for more before its launch
 
 
@@ -52,16 +53,20 @@ def compiled(tmp_path, text, arch):
 def test_it_compiles_without_a_warning_and_keeps_in_registers(file, dtype, arch, tmp_path):
     done = compiled(tmp_path, source(file, dtype), arch)
     assert done.returncode == 0, done.stderr
-    assert len(re.findall("Compiling entry function", done.stderr)) == list(files().values()).count(file)
+    assert len(re.findall("Compiling entry function", done.stderr)) == len(kernels(file, dtype))
     # What only fails when a block is launched: too many registers for its threads, too much shared memory.
     used = re.findall(r"Used (\d+) registers", done.stderr)
-    assert len(used) == list(files().values()).count(file)
+    assert len(used) == len(kernels(file, dtype))
     assert all(int(n) * THREADS <= REGISTERS for n in used), done.stderr
     assert all(int(n) <= SHARED for n in re.findall(r"(\d+) bytes smem", done.stderr)), done.stderr
     if dtype == "float32":  # an array that is not in registers lies in memory, and the kernel's point is lost
         stacks = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores", done.stderr)
         assert stacks
         assert all(int(a) == int(b) == 0 for a, b in stacks), done.stderr
+
+
+def test_shared_memory_on_demand_is_what_every_gpu_with_tensor_cores_for_tf32_has():
+    assert all(on_demand(kernel) <= ON_DEMAND for kernel in BLOCKS)
 
 
 @with_nvcc
@@ -105,8 +110,8 @@ def test_nvrtc_takes_it(file, dtype):
         status, log, code = compile_at_run_time(source(file, dtype, tile))
         assert status == 0, log
         assert "warning" not in log, log
-        for kernel, home in files().items():  # found by its plain name, as `get_function` looks for it
-            assert home != file or f".text.{kernel}\0".encode() in code, kernel
+        for kernel in kernels(file, dtype):  # found by its plain name, as `get_function` looks for it
+            assert f".text.{kernel}\0".encode() in code, kernel
 
 
 @with_nvrtc

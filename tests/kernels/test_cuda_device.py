@@ -2,17 +2,25 @@
 
 import ctypes
 import importlib.util
-import re
+import subprocess
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from emulated import WHY_NOT, EmulatedDevice, build, fake_cublas
+from emulated import COMPILER, WHY_NOT, EmulatedDevice, build, fake_cublas
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.kernels import cuda
+from handstyle.kernels import cuda, cuda_blas
+from handstyle.kernels.cuda_blas import (
+    COMPUTE_32F,
+    COMPUTE_32F_FAST_TF32,
+    COMPUTE_64F,
+    CuBlas,
+    gemm_strided,
+    load_cublas,
+)
 from handstyle.kernels.cuda_engine import CudaEngine
-from handstyle.kernels.cuda_source import files, signature, source
+from handstyle.kernels.cuda_source import files, on_demand, signature, source
 from handstyle.network.vgg import build_network, random_weights
 
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
@@ -43,7 +51,8 @@ def compiled(kernel, dtype, tile):
     run = getattr(build(source(files()[kernel], dtype, tile), "-O1"), f"run_{kernel}")
     run.restype = ctypes.c_char_p
 
-    def launch(grid, block, arguments):
+    def launch(grid, block, arguments, shared_mem):
+        assert shared_mem == on_demand(kernel)
         held = [passed(argument) for argument in arguments]
         for kind, value in zip(signature(kernel), held, strict=True):
             expected = {"int": 4, "size_t": 8, "Source": 48, "Finish": 104}.get(kind, 8)
@@ -66,8 +75,8 @@ def device(monkeypatch):
             matmul=np.matmul,
         )
         made.precision = precision
-        expected = {"float32": cuda.COMPUTE_32F, "tf32": cuda.COMPUTE_32F_FAST_TF32, "float64": cuda.COMPUTE_64F}
-        made._cublas = fake_cublas(expected[precision]), lambda: 0
+        expected = {"float32": COMPUTE_32F, "tf32": COMPUTE_32F_FAST_TF32, "float64": COMPUTE_64F}
+        made._cublas, made._launched = fake_cublas(expected[precision]), ""
         return made
 
     monkeypatch.setattr(cuda, "_compiled", compiled)
@@ -92,7 +101,7 @@ def test_the_engine_on_cupys_device_is_the_engine(device, precision, dtype, meth
     assert np.linalg.norm(dx - expected) < 1e-5 * np.linalg.norm(expected)
 
 
-def test_without_the_private_binding_products_are_cupys_own(device):
+def test_without_cublas_products_are_cupys_own(device):
     made = device("float64")
     made._cublas = None
     rng = np.random.default_rng(0)
@@ -107,46 +116,87 @@ def test_an_unknown_precision_is_refused():
         cuda.CupyDevice("float16")
 
 
-class Lazy:
-    """CuPy 14's ``cupy_backends.cuda.libs``: a library is found when its attribute is asked for, and not before."""
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    """Return a library that is called as cuBLAS is, multiplies on the processor, and remembers what it was told."""
+    text = """
+    extern "C" {
+    long long told[4];
+    int cublasCreate_v2(void** handle) { *handle = (void*)0x1234567890; return 0; }
+    int cublasSetStream_v2(void* handle, void* stream) {
+        told[0]++; told[1] = (long long)stream; return handle != (void*)0x1234567890;
+    }
+    int cublasSetWorkspace_v2(void* handle, void* place, unsigned long size) {
+        told[2] = (long long)place; told[3] = size; return handle != (void*)0x1234567890;
+    }
+    int cublasGemmStridedBatchedEx(void* handle, int ta, int tb, int m, int n, int k, const void* alpha,
+                                   const void* A, int kindA, int lda, long long sa,
+                                   const void* B, int kindB, int ldb, long long sb, const void* beta,
+                                   void* C, int kindC, int ldc, long long sc, int batch, int compute, int algorithm) {
+        if (handle != (void*)0x1234567890 || kindA != 1 || kindB != 1 || kindC != 1 || compute != 70) return 7;
+        if (algorithm != -1) return 8;
+        for (int s = 0; s < batch; s++)
+            for (int i = 0; i < m; i++)
+                for (int j = 0; j < n; j++) {
+                    const double *a = (const double*)A + s * sa, *b = (const double*)B + s * sb;
+                    double *c = (double*)C + s * sc + i + (long long)j * ldc, sum = 0;
+                    for (int l = 0; l < k; l++)
+                        sum += (ta ? a[l + (long long)i * lda] : a[i + (long long)l * lda])
+                             * (tb ? b[j + (long long)l * ldb] : b[l + (long long)j * ldb]);
+                    *c = *(double*)alpha * sum + (*(double*)beta ? *(double*)beta * *c : 0);
+                }
+        return 0;
+    }}"""
+    path = tmp_path_factory.mktemp("blas") / "libcublas.so"
+    command = [str(COMPILER), "-shared", "-fPIC", "-x", "c++", "-", "-o", str(path)]
+    subprocess.run(command, input=text, text=True, check=True)
+    return ctypes.CDLL(str(path))
 
-    def __getattr__(self, name):
-        if name == "cublas":
-            return SimpleNamespace(gemmStridedBatchedEx=None)
-        raise AttributeError(name)
+
+def test_cublas_is_called_as_its_interface_says(library):
+    workspace = np.zeros(100, np.uint8).view(DeviceArray)
+    stream = [1 << 40]  # an address, which must not be cut to an int
+    blas = CuBlas(library, workspace, lambda: stream[0])
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal(shape).view(DeviceArray) for shape in ((3, 4, 5), (3, 6, 5)))
+    out = rng.standard_normal((3, 4, 6)).view(DeviceArray)
+    told = (ctypes.c_longlong * 4).in_dll(library, "told")
+    begun = told[0]
+    expected = a @ b.swapaxes(1, 2) + 0.5 * out
+    gemm_strided(blas, a, b.swapaxes(1, 2), out, 0.5)
+    np.testing.assert_allclose(out, expected)
+    assert list(told) == [begun + 1, 1 << 40, workspace.ctypes.data, 100]
+    gemm_strided(blas, a, b.swapaxes(1, 2), out)
+    assert told[0] == begun + 1  # the stream is told when it changes
+    stream[0] = 7
+    gemm_strided(blas, a, b.swapaxes(1, 2), out)
+    assert list(told)[:2] == [begun + 2, 7]
+    with pytest.raises(HandstyleError, match="cublasGemmStridedBatchedEx returned 7"):
+        blas.multiply(*[0] * 22)
 
 
-@pytest.mark.parametrize(
-    ("libraries", "direct", "found"),
-    [
-        (Lazy(), None, True),
-        (SimpleNamespace(), SimpleNamespace(gemmStridedBatchedEx=None), True),  # CuPy 13
-        (SimpleNamespace(), SimpleNamespace(), False),
-        (None, None, False),
-    ],
-)
-def test_the_private_binding_is_found_where_it_is(libraries, direct, found, monkeypatch):
-    def import_module(name):
-        modules = {
-            "cupy_backends.cuda.libs": libraries,
-            "cupy_backends.cuda.libs.cublas": direct,
-            "cupy.cuda.device": SimpleNamespace(get_cublas_handle=lambda: 0),
-        }
-        if modules[name] is None:
-            raise ImportError(f"{name}: cannot open shared object file")
-        return modules[name]
+def test_only_a_cublas_that_is_there_is_taken(library, monkeypatch):
+    class Cupy:
+        @staticmethod
+        def ones(shape, dtype):
+            return np.ones(shape, dtype)
 
-    monkeypatch.setattr(cuda, "import_module", import_module)
-    assert (cuda._cublas() is not None) is found
+        @staticmethod
+        def empty(shape, dtype):
+            return np.empty(shape, dtype).view(DeviceArray)
+
+    assert load_cublas(Cupy) is None  # no CuPy has loaded one here
+    monkeypatch.setattr(cuda_blas, "LIBRARIES", ("libnone.so", library._name))
+    assert load_cublas(Cupy).workspace.nbytes == cuda_blas.WORKSPACE
 
 
-def test_tf32_is_refused_where_it_would_be_float32(monkeypatch):
-    pretended = SimpleNamespace(xp=SimpleNamespace(__version__="15.0"))
-    monkeypatch.setattr(cuda, "choose_backend", lambda name: pretended)
-    monkeypatch.setattr(cuda, "_cublas", lambda: None)
-    with pytest.raises(HandstyleError, match="not to be had from CuPy 15"):
+def test_tf32_is_refused_where_it_cannot_be_had(monkeypatch):
+    monkeypatch.setattr(cuda, "choose_backend", lambda name: SimpleNamespace(xp=SimpleNamespace(__version__="13.0")))
+    monkeypatch.setattr(cuda, "load_cublas", lambda cupy: None)
+    with pytest.raises(HandstyleError, match=r"precision tf32: CuPy 13.0 has loaded no cuBLAS"):
         cuda.CupyDevice("tf32")
-    assert "CuPy's matmul" in cuda.CupyDevice("float32").products
+    assert "one by one" in cuda.CupyDevice("float32").products
+    assert cuda.CupyDevice("float32").recording([]) is None
 
 
 @pytest.mark.skipif(
@@ -156,15 +206,13 @@ def test_cupy_has_what_is_asked_of_it():
     # Needs CuPy and no GPU. Nothing here is called: without a driver most of it would fail.
     import cupy
 
-    cublas, handle = cuda._cublas()
-    asked = "handle transa transb m n k alpha A Atype lda strideA B Btype ldb strideB beta C Ctype ldc strideC"
-    declared = re.findall(r"(\w+)[,)]", cublas.gemmStridedBatchedEx.__doc__.splitlines()[0])
-    assert declared == [*asked.split(), "batchCount", "computeType", "algo"]
-    assert callable(handle)
     assert "blocking" in cupy.ndarray.get.__doc__
     assert "non_blocking" in cupy.cuda.Stream.__init__.__doc__
-    for name in ("alloc_pinned_memory", "Event", "get_elapsed_time", "get_current_stream"):
+    for name in ("alloc_pinned_memory", "Event", "get_elapsed_time", "get_current_stream", "using_allocator"):
         assert hasattr(cupy.cuda, name)
+    for name in ("begin_capture", "end_capture", "wait_event", "record"):
+        assert hasattr(cupy.cuda.Stream, name)
+    assert hasattr(cupy.cuda.MemoryPool, "malloc")
     assert issubclass(cupy.cuda.memory.OutOfMemoryError, MemoryError)
     assert issubclass(cupy.cuda.runtime.CUDARuntimeError, RuntimeError)
     assert hasattr(cupy.lib.stride_tricks, "as_strided")

@@ -8,11 +8,14 @@ from emulated import WHY_NOT, EmulatedDevice, KernelError, build, fake_cublas
 from mirrored import MirroredDevice
 
 from handstyle.foundations.backend import choose_backend, to_numpy
-from handstyle.kernels.cuda import COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F, CupyDevice, gemm_strided
+from handstyle.kernels.cuda import CupyDevice
 from handstyle.kernels.cuda_arguments import BORDERS, Finish, Source, words
+from handstyle.kernels.cuda_blas import COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F, gemm_strided
 from handstyle.kernels.cuda_convolution import Convolver, pooled_finish
 from handstyle.kernels.cuda_source import LADDERS, files, signature
 from handstyle.kernels.toom_cook import transforms
+from handstyle.losses.content import content_loss
+from handstyle.losses.style import Moments, style_loss
 from handstyle.losses.total_variation import total_variation
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
 from handstyle.network.padding import pad_backward, pad_forward
@@ -75,8 +78,11 @@ def close(found, expected, dtype="float64"):
 
 
 def test_every_kernel_is_listed_with_its_parameters():
-    assert set(files().values()) == {"epilogue", "first", "lower", "pooling", "variation", "winograd"}
+    assert set(files().values()) == {
+        "epilogue", "first", "implicit", "losses", "lower", "pooling", "variation", "winograd",
+    }  # fmt: skip
     assert signature("winograd_output") == ("const REAL*", "int", "int", "int", "Finish")
+    assert signature("implicit_tf32") == ("Source", "const REAL*", "int", "Finish")
 
 
 def test_every_kernel_is_a_rung_of_a_ladder_and_every_ladder_begins_naively():
@@ -312,6 +318,44 @@ def test_total_variation_ladder(device, dtype, shape):
     assert energy.sum() / pairs == pytest.approx(value, rel=1e-6)
 
 
+@DTYPES
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("kernel", ["content_naive", "content"])
+def test_content_ladder(device, kernel, masked, dtype):
+    f, target, q = draw(7, 9, 33, dtype=dtype), draw(7, 9, 33, dtype=dtype, seed=1), draw(7, 9, 1, dtype=dtype) ** 2
+    value, gradient = content_loss(f, target, 0.5, q if masked else None, 3.0)
+    df, blocks = device.empty(f.shape, dtype), -(-f.size // 256) if kernel.endswith("naive") else 3
+    energy = device.empty((f.size if kernel.endswith("naive") else blocks,), "float64")
+    numbers = np.dtype(dtype).type(2 * 0.5 * 3.0), np.uint64(f.size)
+    device.launch(kernel, (blocks,), (256,), f, target, q if masked else None, df, energy, 33, *numbers, dtype=dtype)
+    close(df, gradient, dtype)
+    assert 0.5 * energy.sum() == pytest.approx(value, rel=1e-6)
+
+
+@DTYPES
+@pytest.mark.parametrize("kernel", ["style_naive", "style"])
+def test_style_ladder(device, kernel, dtype):
+    C, count, scale = 37, 40.0, 0.25
+    parts, target = draw(3, C, C, dtype=dtype) * 40, draw(C, C, seed=1)
+    outer = parts.astype("float64").sum(axis=0)
+    value, dmoments = style_loss(Moments(count, outer[0], outer), Moments(1.0, target[0], target), scale)
+    grid, block = ((1,), (64,)) if kernel.endswith("naive") else ((3, 3), (16, 16))
+    dG, energy = device.empty((C, C), dtype), device.empty((C if kernel.endswith("naive") else 9,), "float64")
+    numbers = np.float64(1 / count), np.float64(2 * scale / count)
+    device.launch(kernel, grid, block, parts, target, dG, energy, 3, C, *numbers, dtype=dtype)
+    close(dG, (dmoments.outer + dmoments.outer.T).astype(dtype), dtype)
+    assert scale * energy.sum() == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize("kernel", ["total_naive", "total"])
+@pytest.mark.parametrize("n", [1, 255, 1000])
+def test_shares_are_added_up(device, kernel, n):
+    shares, value = draw(n), device.empty((1,), "float64")
+    block = (1,) if kernel.endswith("naive") else (256,)
+    device.launch(kernel, (1,), block, shares, value, n, np.float64(3), dtype="float32")
+    assert value[0] == pytest.approx(3 * shares.sum(), rel=1e-12)
+
+
 @emulation
 @pytest.mark.parametrize(
     "body",
@@ -362,15 +406,14 @@ def test_gemm_speaks_to_cublas_in_columns(stack, beta):
     rng = np.random.default_rng(0)
     a, b, out = STACKS[stack](lambda *shape: rng.standard_normal(shape))
     expected = a @ b + beta * out
-    cublas = fake_cublas(COMPUTE_64F)
-    gemm_strided(cublas, 0, a, b, out, beta, COMPUTE_64F, lambda array: array.ctypes.data)
+    gemm_strided(fake_cublas(COMPUTE_64F), a, b, out, beta)
     np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("compute", [COMPUTE_32F, COMPUTE_32F_FAST_TF32])
 def test_gemm_in_float32_asks_for_the_precision(compute):
     a, b, out = draw(5, 3, dtype="float32"), draw(3, 4, dtype="float32"), np.empty((5, 4), np.float32)
-    gemm_strided(fake_cublas(compute), 0, a, b, out, 0.0, compute, lambda array: array.ctypes.data)
+    gemm_strided(fake_cublas(compute), a, b, out, tf32=compute == COMPUTE_32F_FAST_TF32)
     np.testing.assert_allclose(out, a @ b, rtol=1e-5, atol=1e-6)
 
 
@@ -385,4 +428,4 @@ def test_gemm_refuses_what_it_would_get_wrong():
         (draw(2, 4, 3), b, out),
     ):
         with pytest.raises(ValueError, match="gemm"):
-            gemm_strided(fake_cublas(COMPUTE_64F), 0, *bad, 0.0, COMPUTE_64F, lambda array: array.ctypes.data)
+            gemm_strided(fake_cublas(COMPUTE_64F), *bad)

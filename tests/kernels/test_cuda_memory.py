@@ -6,10 +6,13 @@ from emulated import WHY_NOT, EmulatedDevice
 
 from handstyle.foundations.backend import choose_backend
 from handstyle.kernels.cuda import CupyDevice
-from handstyle.kernels.cuda_engine import CudaEngine
-from handstyle.kernels.cuda_memory import DryDevice, evaluation_memory, largest_side
+from handstyle.kernels.cuda_dry import DryDevice
+from handstyle.kernels.cuda_engine import SCRATCH, CudaEngine
+from handstyle.kernels.cuda_memory import PICTURES, evaluation_memory, largest_side
+from handstyle.losses.style import moments_forward
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
-from handstyle.optimize.entering import Entering
+from handstyle.optimize.objective import Objective
+from handstyle.optimize.terms import ContentTerm, StyleTerm
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
 
@@ -36,12 +39,12 @@ def test_a_dry_device_counts_what_is_held():
 def test_an_evaluation_is_forecast_without_touching_memory(vgg19):
     side = 4096
     # Most is held while the gradient at relu1_1 is made: 64 channels, written over what enters there, which was written
-    # over relu1_1; the gradient at pool1, a quarter as much; the picture twice; the convolution's scratch. Beside that,
+    # over relu1_1; the gradient at pool1, a quarter as much; four pictures; the convolution's scratch. Beside that,
     # bits: a value rectified, or three a value pooled.
-    values = 64 + 64 / 4 + 3 + 3
+    values = 64 + 64 / 4 + 3 * PICTURES
     rectified = 64 + 128 / 4 + 3 * 256 / 16 + 3 * 512 / 64 + 512 / 256
     pooled = 64 / 4 + 128 / 16 + 256 / 64 + 512 / 256
-    held = side * side * (4 * values + rectified / 8 + 3 * pooled / 8) + (1 << 28)
+    held = side * side * (4 * values + rectified / 8 + 3 * pooled / 8) + SCRATCH
     assert evaluation_memory(vgg19, (side, side), TAPS) == pytest.approx(held, rel=0.01)
 
 
@@ -83,17 +86,28 @@ def test_the_engine_asks_a_real_device_for_the_same():
 
 
 @pytest.mark.gpu
-def test_the_pool_takes_what_was_forecast(vgg19):
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+def test_an_objective_takes_what_was_forecast(precision):
     backend = choose_backend("cupy")
     pool = backend.xp.get_default_memory_pool()
-    network = build_network(random_weights(widths=WIDTHS)).to(backend).with_kernels(CudaEngine(CupyDevice()))
-    features, caches = network.forward(backend.asarray(np.zeros((64, 64, 3), np.float32)), TAPS)
-    network.backward(features, caches)  # compiled, and cuBLAS has its workspace
-    del features, caches
+    network = build_network(random_weights(widths=WIDTHS)).to(backend).with_kernels(CudaEngine(CupyDevice(precision)))
+
+    def objective(side):
+        x = backend.asarray(np.random.default_rng(0).uniform(0, 255, (side, side, 3)), "float32")
+        features = network.forward(x, TAPS)[0]
+        terms = [StyleTerm(tap, moments_forward(features[tap])) for tap in TAPS if tap != "relu4_2"]
+        terms.append(ContentTerm("relu4_2", features["relu4_2"]))
+        return Objective(network, terms, x.shape, backend), x
+
+    small, x = objective(64)
+    small.evaluate(x)  # compiled, and cuBLAS has its workspace
+    large, x = objective(1024)
+    del small
     pool.free_all_blocks()
-    before = pool.total_bytes()
-    x = backend.asarray(np.zeros((1024, 1024, 3), np.float32))
-    features, caches = network.forward(x, TAPS)
-    network.backward(Entering(features, features.pop), caches)  # a style's gradient is written over its features
-    taken = pool.total_bytes() - before
-    assert taken < 1.15 * evaluation_memory(vgg19, (1024, 1024), TAPS)
+    backend.synchronize()
+    before = backend.xp.cuda.runtime.memGetInfo()[0]
+    for _ in range(3):
+        large.evaluate(x)
+    taken = before - backend.xp.cuda.runtime.memGetInfo()[0]
+    expected = evaluation_memory(network.layers, (1024, 1024), TAPS, content=["relu4_2"], precision=precision)
+    assert 0.9 * expected < taken < 1.1 * expected + (32 << 20)  # CUDA takes 2 MiB at a time, and some for the graph

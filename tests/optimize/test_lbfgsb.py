@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,8 +162,8 @@ def small_objective(weights: Weights, poison: Callable[[int], float]) -> Objecti
 
     @dataclass(frozen=True)
     class Poisoned(ContentTerm):
-        def weighted(self, f: Array, weight: float) -> tuple[float, Array]:
-            value, df = super().weighted(f, weight)
+        def weighted(self, f: Array, weight: float, **options: Any) -> tuple[float, Array]:
+            value, df = super().weighted(f, weight, **options)
             calls.append(1)
             return value * poison(len(calls)), df
 

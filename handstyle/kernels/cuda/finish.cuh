@@ -10,7 +10,7 @@ struct Finish {
     const REAL* entering;  // (H, W, K)
     const word* mask;      // (H, W, words)
     const REAL* after;     // (H, W, K)
-    REAL* raw;             // (H, W, K): before the rectifier
+    REAL* raw;             // (H, W, K): before the rectifier; only forward, where nothing enters
     REAL* y;               // (H, W, K)
     word* bits;            // (H, W, words)
     REAL* pooled;          // (ph, pw, K)
@@ -56,29 +56,42 @@ __device__ __forceinline__ void pool_values(const REAL (&v)[M][M], int top, int 
         }
 }
 
-template <int M>
+// Everything is read before anything is written: a load may not overtake a store that could lie at its address, and a
+// thread that waits for each value before it asks for the next spends its time waiting. LANDED: bias has been added and what
+// enters has entered.
+template <int M, int LANDED = 0>
 __device__ __forceinline__ void finish(REAL (&v)[M][M], int top, int left, int k, const Finish& f) {
     int words = words_of(f.K), live = k < f.K;
+    REAL bias = !LANDED && f.bias && live ? f.bias[k] : 0;
+#pragma unroll
+    for (int i = 0; i < M; i++)
+#pragma unroll
+        for (int j = 0; j < M; j++) {
+            size_t pixel = (size_t)(top + i) * f.W + left + j, at = pixel * f.K + k;
+            int inside = live && top + i < f.H && left + j < f.W;
+            v[i][j] += bias;
+            if (f.raw) {
+                if (inside) f.raw[at] = v[i][j];
+                continue;
+            }
+            if (LANDED) continue;
+            REAL entering = inside && f.entering ? f.entering[at] : 0, after = inside && f.after ? f.after[at] : 0;
+            int passes = inside && f.mask ? bit_of(f.mask, pixel, f.K, k) : 1;
+            v[i][j] = (passes ? v[i][j] + entering : 0) + after;
+        }
 #pragma unroll
     for (int i = 0; i < M; i++)
 #pragma unroll
         for (int j = 0; j < M; j++) {
             if (top + i >= f.H || left + j >= f.W) continue;
-            size_t pixel = (size_t)(top + i) * f.W + left + j, at = pixel * f.K + k;
+            size_t pixel = (size_t)(top + i) * f.W + left + j;
             REAL a = v[i][j];
-            if (live) {
-                if (f.bias) a += f.bias[k];
-                if (f.raw) f.raw[at] = a;
-                if (f.entering) a += f.entering[at];
-                if (f.mask && !bit_of(f.mask, pixel, f.K, k)) a = 0;
-                if (f.after) a += f.after[at];
-            }
             if (f.rectify) {
                 word positive = __ballot_sync(0xffffffffu, live && a > 0);
                 if (f.bits && k % 32 == 0) f.bits[pixel * words + k / 32] = positive;
                 if (a <= 0) a = 0;  // a NaN stays a NaN
             }
-            if (f.y && live) f.y[at] = a;
+            if (f.y && live) f.y[pixel * f.K + k] = a;
             v[i][j] = a;
         }
     if (f.pool != POOL_NONE) pool_values<M>(v, top, left, k, f);

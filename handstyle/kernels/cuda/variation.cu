@@ -1,4 +1,5 @@
 // Total variation of a picture (H, W, C): the sum of squared differences of neighbours, and its gradient times `scale`.
+#include "sum.cuh"
 
 // First rung: one thread for each value, which leaves its share of the sum for another pass.
 extern "C" __global__ void variation_naive(
@@ -30,7 +31,6 @@ extern "C" __global__ void variation_naive(
 #define REACH 4  // channels at most
 extern "C" __global__ void variation(const REAL* p, REAL* dp, double* energy, int H, int W, int C, REAL scale) {
     __shared__ REAL patch[HIGH + 2][WIDE + 2 * REACH];
-    __shared__ double part[WIDE * HIGH];
     int row = W * C, top = blockIdx.y * HIGH, left = blockIdx.x * WIDE;
     int thread = threadIdx.y * WIDE + threadIdx.x;
     for (int q = thread; q < (HIGH + 2) * (WIDE + 2 * REACH); q += WIDE * HIGH) {
@@ -49,10 +49,6 @@ extern "C" __global__ void variation(const REAL* p, REAL* dp, double* energy, in
         dp[(size_t)h * row + w] = scale * sum;
         squares = (double)down * down + (double)across * across;
     }
-    part[thread] = squares;
-    for (int step = WIDE * HIGH / 2; step > 0; step /= 2) {
-        __syncthreads();
-        if (thread < step) part[thread] += part[thread + step];
-    }
-    if (thread == 0) energy[(size_t)blockIdx.y * gridDim.x + blockIdx.x] = part[0];
+    squares = block_sum(squares, thread);
+    if (thread == 0) energy[(size_t)blockIdx.y * gridDim.x + blockIdx.x] = squares;
 }

@@ -1,0 +1,168 @@
+"""Products of matrices by cuBLAS, through its own C interface.
+
+CuPy has cuBLAS loaded, and its own bindings of it; but those are not part of its documented interface, and they refuse
+to be captured in a graph (CuPy's issue 6290). The C interface has been the same for years.
+"""
+
+import ctypes
+import os
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
+
+# cublasComputeType_t and cudaDataType_t, from cublas_api.h and library_types.h.
+COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F = 68, 77, 70
+CUDA_R_32F, CUDA_R_64F = 0, 1
+DEFAULT_ALGORITHM = -1
+WORKSPACE = 1 << 25  # bytes: what NVIDIA advises for its GPUs since 2022
+
+LIBRARIES = ("libcublas.so.13", "libcublas.so.12", "cublas64_13.dll", "cublas64_12.dll")
+INT, LONG, POINTER = ctypes.c_int, ctypes.c_longlong, ctypes.c_void_p
+
+
+class Blas(Protocol):
+    """What multiplies: memory by address, matrices in columns, as the documentation of cuBLAS has it."""
+
+    def address(self, a: Array) -> int:
+        """Return where an array's data are."""
+
+    def multiply(self, *arguments: int) -> None:
+        """Call ``cublasGemmStridedBatchedEx`` with all its arguments but the first, the handle."""
+
+
+class CuBlas:
+    """A handle of its own to the cuBLAS that CuPy has loaded, with a workspace of its own.
+
+    Parameters
+    ----------
+    library : ctypes.CDLL
+        cuBLAS.
+    workspace : array
+        On the device. With one of its own, cuBLAS asks for no memory while a graph is captured.
+    stream : callable
+        Returns the address of the stream that is to be worked in.
+    """
+
+    def __init__(self, library: ctypes.CDLL, workspace: Array, stream: Callable[[], int]) -> None:
+        self.library, self.workspace, self.stream = library, workspace, stream
+        self.handle, self.current = POINTER(), -1
+        self._gemm = library.cublasGemmStridedBatchedEx
+        matrix: list[Any] = [POINTER, INT, INT, LONG]  # address, type, leading dimension, stride
+        sizes: list[Any] = [INT] * 5  # which are turned; rows, columns, depth
+        self._gemm.argtypes = [POINTER, *sizes, POINTER, *matrix, *matrix, POINTER, *matrix, INT, INT, INT]
+        self._check("cublasCreate_v2", library.cublasCreate_v2(ctypes.byref(self.handle)))
+
+    def address(self, a: Any) -> int:
+        """See `Blas`."""
+        return int(a.data.ptr)
+
+    def multiply(self, *arguments: int) -> None:
+        """See `Blas`."""
+        stream = self.stream()
+        if stream != self.current:
+            self._check("cublasSetStream_v2", self.library.cublasSetStream_v2(self.handle, POINTER(stream)))
+            place = POINTER(self.address(self.workspace)), ctypes.c_size_t(self.workspace.nbytes)
+            self._check("cublasSetWorkspace_v2", self.library.cublasSetWorkspace_v2(self.handle, *place))
+            self.current = stream
+        self._check("cublasGemmStridedBatchedEx", self._gemm(self.handle, *arguments))
+
+    @staticmethod
+    def _check(what: str, status: int) -> None:
+        if status:
+            raise HandstyleError(f"cuBLAS: {what} returned {status}; see cublasStatus_t in its documentation")
+
+
+def load_cublas(cupy: Any) -> CuBlas | None:
+    """Return cuBLAS as CuPy has loaded it, or None where it is none of `LIBRARIES`."""
+    one = cupy.ones((1, 1), "float32")
+    one @ one  # CuPy knows where the library lies, and loads it for the first product
+    for name in LIBRARIES:
+        try:
+            library = ctypes.CDLL(name, mode=getattr(os, "RTLD_NOLOAD", 0) | ctypes.DEFAULT_MODE)
+        except OSError:
+            continue
+        return CuBlas(library, cupy.empty((WORKSPACE,), "uint8"), lambda: int(cupy.cuda.get_current_stream().ptr))
+    return None
+
+
+def gemm_strided(blas: Blas, a: Array, b: Array, out: Array, beta: float = 0.0, tf32: bool = False) -> None:
+    """Put a product of row-major matrices, or of stacks of them, to cuBLAS, which thinks in columns.
+
+    Parameters
+    ----------
+    blas : Blas
+        Multiplies.
+    a, b, out : (..., M, K), (..., K, N), (..., M, N) arrays
+        At most one leading axis. One of the last two strides of each factor must be one item, the last of `out`; rows
+        may be apart, or overlap.
+    beta : float
+        What `out` is multiplied by before the product is added.
+    tf32 : bool
+        Whether factors are rounded to 10 bits; of float32 matrices only.
+
+    Raises
+    ------
+    ValueError
+        If shapes or strides do not fit.
+
+    Notes
+    -----
+    A row-major matrix is its transpose in columns, so ``outᵀ = bᵀ aᵀ`` is asked for.
+    """
+    batch = out.shape[0] if out.ndim == 3 else 1
+    M, N = out.shape[-2:]
+    K = a.shape[-1]
+    expected = [(M, K), (K, N), (M, N)]
+    for array, shape in zip((a, b, out), expected, strict=True):
+        stacked = array.ndim == 3 and array.shape[0] == batch
+        if array.shape[-2:] != shape or not (array.ndim == 2 or stacked) or array.dtype != out.dtype:
+            raise ValueError(f"gemm: {a.shape} {a.dtype} @ {b.shape} {b.dtype} -> {out.shape} {out.dtype}")
+    item = out.dtype.itemsize
+    if out.strides[-1] != item or (M > 1 and out.strides[-2] < N * item):
+        raise ValueError(f"gemm: the result's rows must be whole: strides {out.strides} of {out.shape}")
+    operands = []
+    for array in (b, a):
+        turned = array.strides[-1] != item and array.shape[-1] > 1
+        near, far = (array.strides[-2], array.strides[-1]) if turned else (array.strides[-1], array.strides[-2])
+        if near != item and array.shape[-2 if turned else -1] > 1:
+            raise ValueError(f"gemm: neither axis is contiguous: strides {array.strides} of {array.shape}")
+        length = array.shape[-2] if turned else array.shape[-1]
+        lead = max(far // item, length)
+        if lead * item != far and array.shape[-1 if turned else -2] > 1:
+            raise ValueError(f"gemm: rows may not overlap: strides {array.strides} of {array.shape}")
+        operands.append((int(turned), blas.address(array), lead, array.strides[0] // item if array.ndim == 3 else 0))
+    (tb, pb, ldb, sb), (ta, pa, lda, sa) = operands
+    double = out.dtype == np.float64
+    scalars = np.array([1.0, beta], out.dtype)
+    kind, compute = (
+        (CUDA_R_64F, COMPUTE_64F) if double else (CUDA_R_32F, COMPUTE_32F_FAST_TF32 if tf32 else COMPUTE_32F)
+    )
+    ldc = max(out.strides[-2] // item, N) if M > 1 else N
+    blas.multiply(
+        tb,
+        ta,
+        N,
+        M,
+        K,
+        scalars.ctypes.data,
+        pb,
+        kind,
+        ldb,
+        sb,
+        pa,
+        kind,
+        lda,
+        sa,
+        scalars.ctypes.data + scalars.itemsize,
+        blas.address(out),
+        kind,
+        ldc,
+        out.strides[0] // item if out.ndim == 3 else 0,
+        batch,
+        compute,
+        DEFAULT_ALGORITHM,
+    )

@@ -1,0 +1,185 @@
+"""A sweep recorded and launched again: with a CuPy that only pretends, and on a GPU."""
+
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from problems import painting
+
+from handstyle.foundations.backend import choose_backend, to_numpy
+from handstyle.kernels.cuda import CupyDevice
+from handstyle.kernels.cuda_engine import CudaEngine
+from handstyle.kernels.cuda_graph import Recording
+from handstyle.optimize.objective import NonFiniteError
+
+
+class Stream:
+    """A stream that keeps what is done while it captures, as operations on the arrays that were there."""
+
+    def __init__(self, machine):
+        self.machine = machine
+
+    def __enter__(self):
+        self.machine.within.append(self)
+
+    def __exit__(self, *_):
+        self.machine.within.pop()
+
+    def record(self):
+        return self
+
+    def wait_event(self, event):
+        self.machine.log.append("wait")
+
+    def begin_capture(self):
+        assert self.machine.within[-1] is self
+        self.machine.captured = []
+
+    def end_capture(self):
+        done, self.machine.captured = self.machine.captured, None
+        if self.machine.refuse:
+            raise RuntimeError(self.machine.refuse)
+        return SimpleNamespace(launch=lambda stream: [operation() for operation in done])
+
+
+class Machine:
+    """What of CuPy a recording needs; arrays are NumPy's."""
+
+    def __init__(self):
+        self.log, self.captured, self.refuse = [], None, ""
+        self.null = Stream(self)
+        self.within, self.pools = [self.null], []
+
+        @contextmanager
+        def using_allocator(allocator):
+            self.pools.append(allocator)
+            try:
+                yield
+            finally:
+                self.pools.pop()
+
+        self.cuda = SimpleNamespace(
+            MemoryPool=lambda: SimpleNamespace(malloc="its own"),
+            Stream=lambda non_blocking: Stream(self),
+            get_current_stream=lambda: self.within[-1],
+            using_allocator=using_allocator,
+        )
+
+    def empty_like(self, p):
+        return np.empty_like(p)
+
+    def do(self, operation):
+        if self.captured is None:
+            operation()
+        else:
+            self.captured.append(operation)
+
+
+@pytest.fixture
+def machine():
+    return Machine()
+
+
+def doubling(machine, swept):
+    def sweep(p):
+        swept.append(machine.pools[-1:])
+        gradient, news = np.empty_like(p), np.empty(1)
+        machine.do(lambda: np.multiply(p, 2, out=gradient))
+        machine.do(lambda: news.__setitem__(0, p.sum()))
+        return gradient, news
+
+    return sweep
+
+
+def test_the_third_sweep_is_not_swept(machine):
+    swept, notes = [], []
+    recording = Recording(machine, nullcontext, notes.append)
+    sweep, results = doubling(machine, swept), []
+    for k in range(5):
+        p = np.full((2, 3), float(k))
+        gradient, news = recording(sweep, p)
+        np.testing.assert_array_equal(gradient, 2 * p)
+        assert news[0] == p.sum()
+        results.append((gradient, 2 * p))
+    assert swept == [["its own"], ["its own"]]  # once as it is and once to be captured, with memory of its own
+    assert notes == ["launched one by one", *["launched as one graph"] * 4]
+    for gradient, expected in results:  # a later sweep writes over nothing that was handed out
+        np.testing.assert_array_equal(gradient, expected)
+    assert machine.within == [machine.null]
+
+
+@pytest.mark.parametrize("when", ["in the sweep", "at the end"])
+def test_what_cannot_be_captured_is_launched_as_before(machine, when):
+    swept, notes = [], []
+    recording, plain = Recording(machine, nullcontext, notes.append), doubling(machine, swept)
+
+    def sweep(p):
+        if machine.captured is not None and when == "in the sweep":
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return plain(p)
+
+    if when == "at the end":
+        machine.refuse = "operation not permitted when stream is capturing"
+    for k in range(4):
+        gradient, _ = recording(sweep, np.full((2, 3), float(k)))
+        np.testing.assert_array_equal(gradient, 2.0 * k)
+    assert notes[0] == "launched one by one"
+    assert notes[-1] == "launched one by one: operation not permitted when stream is capturing"
+    assert machine.captured is None
+
+
+def test_a_picture_of_another_shape_is_swept_as_it_is(machine):
+    recording, sweep = Recording(machine, nullcontext, print), doubling(machine, [])
+    for _ in range(3):
+        recording(sweep, np.ones((2, 3)))
+    for p in (np.ones((3, 3)), np.ones((2, 3), np.float32)):
+        gradient, _ = recording(sweep, p)
+        assert gradient.dtype == p.dtype
+        np.testing.assert_array_equal(gradient, 2 * p)
+
+
+def test_an_error_of_the_first_sweep_is_the_callers(machine):
+    def sweep(p):
+        raise NonFiniteError("it")
+
+    with pytest.raises(NonFiniteError):
+        Recording(machine, nullcontext, print)(sweep, np.ones((2, 3)))
+    assert machine.within == [machine.null]
+    assert machine.pools == []
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_graph_gives_what_launches_give(dtype):
+    backend = choose_backend("cupy")
+    objective, v0 = painting(48, dtype, backend)
+    device = CupyDevice()
+    device.recording = lambda requests: None
+    plain, _ = painting(48, dtype, backend)
+    plain.network = plain.network.with_kernels(CudaEngine(device))
+    engine = CudaEngine()
+    objective.network = objective.network.with_kernels(engine)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        p = backend.asarray(v0.reshape(objective.shape) + rng.normal(0, 5, objective.shape), dtype)
+        (value, gradient), (expected, dp) = objective.evaluate(p), plain.evaluate(p)
+        assert value == expected
+        assert objective.ledger == plain.ledger
+        np.testing.assert_array_equal(to_numpy(gradient), to_numpy(dp))
+    assert "launched as one graph" in engine.report
+
+
+@pytest.mark.gpu
+def test_a_graph_reports_what_is_not_finite():
+    backend = choose_backend("cupy")
+    objective, v0 = painting(48, "float32", backend)
+    objective.network = objective.network.with_kernels(CudaEngine())
+    p = backend.asarray(v0.reshape(objective.shape), "float32")
+    for _ in range(3):
+        objective.evaluate(p)
+    spoilt = p.copy()
+    spoilt[0, 0, 0] = np.nan
+    with pytest.raises(NonFiniteError):
+        objective.evaluate(spoilt)
+    assert np.isfinite(objective.evaluate(p)[0])
