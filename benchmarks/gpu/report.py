@@ -5,9 +5,79 @@ python benchmarks/gpu/report.py results/gpu.json --plot results/gpu.png
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
-from measure import seconds
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.gpu.measure import seconds
+
+COLOURS = {"ours": "#1b6ca8", "torch": "#d1793a"}
+NAMES = {"float32": ("ours cuda", "torch float32"), "TF32": ("ours cuda-tf32", "torch tf32")}
+
+
+def evaluations(results):
+    """Return rows (side, precision, ours ms, PyTorch's ms, ratio, ours MB, PyTorch's MB) of one evaluation."""
+    rows = []
+    for side, found in results.get("evaluation", {}).items():
+        for precision, (ours, theirs) in NAMES.items():
+            times, memory = found["times"], found["peak_bytes"]
+            if {ours, theirs} <= set(times):
+                a, b = seconds(times[ours]), seconds(times[theirs])
+                rows.append((int(side), precision, 1e3 * a, 1e3 * b, a / b, *(
+                    (memory.get(name) or 0) / 2**20 for name in (ours, theirs))))  # fmt: skip
+    return rows
+
+
+def evaluations_table(results):
+    """Return the table of `evaluations`, in Markdown."""
+    lines = ["| picture | precision | handstyle | PyTorch | ratio | memory | PyTorch's | ratio |", "|" + "---|" * 8]
+    for side, precision, ours, theirs, ratio, held, torchs in evaluations(results):
+        times = f"{ours:.1f} ms | {theirs:.1f} ms | {ratio:.2f}"
+        lines.append(f"| {side}² | {precision} | {times} | {held:.0f} MB | {torchs:.0f} MB | {held / torchs:.2f} |")
+    return "\n".join(lines)
+
+
+def machine_line(results):
+    """Return one line on where and when it was measured."""
+    machine = results["machine"]
+    versions = ", ".join(f"{name} {machine[name.lower()]}" for name in ("CuPy", "torch", "cuDNN", "NumPy"))
+    return f"{machine['when'][:10]}, {machine['gpu']}; {versions}; CUDA {machine['runtime'] / 1000:.1f}."
+
+
+def figure(results):
+    """Draw evaluations against the picture's side, and each layer's rate by the way that is chosen for it."""
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = made.subplots(1, 2)
+    rows = evaluations(results)
+    for precision, line in (("float32", "-"), ("TF32", "--")):
+        own = [row for row in rows if row[1] == precision]
+        for who, column in (("ours", 2), ("torch", 3)):
+            label = f"{'handstyle' if who == 'ours' else 'PyTorch'}, {precision}"
+            left.loglog(
+                [r[0] for r in own], [r[column] for r in own], line, marker="o", color=COLOURS[who], label=label
+            )
+    left.set_xticks(sides := sorted({row[0] for row in rows}), [f"{side}" for side in sides])
+    left.minorticks_off()
+    left.set_xlabel("side of the picture, px")
+    left.set_ylabel("ms of one evaluation")
+    left.legend(frameon=False, fontsize="small")
+    layers = [row for row in results.get("layers", {}).values() if row["C"] != 3]
+    for k, (precision, alpha) in enumerate((("float32", 1.0), ("tf32", 0.55))):
+        for who, place in (("ours", 2 * k), ("torch", 2 * k + 1)):
+            way = [row.get(f"chosen {precision}") if who == "ours" else "torch" for row in layers]
+            rate = [row["direct_flop"] / seconds(row[f"{name} {precision} forward"]) / 1e12
+                    for row, name in zip(layers, way, strict=True)]  # fmt: skip
+            at = [i + 0.2 * (place - 1.5) for i in range(len(layers))]
+            right.bar(at, rate, width=0.19, color=COLOURS[who], alpha=alpha)
+    right.set_xticks(range(len(layers)), [row["layer"] for row in layers], rotation=45, ha="right", fontsize="small")
+    right.set_ylabel("10¹² operations of direct convolution / s")
+    right.set_title("forward: float32 (full), TF32 (pale)", fontsize="medium")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    return made
 
 
 def ratios(results):
@@ -122,6 +192,9 @@ def main():
     for name, found in results.get("gate", {}).items():
         if isinstance(found, dict):
             print(f"error against float64, {name:<28} value {found['value']:.1e}  gradient {found['gradient']:.1e}")
+    for side, precision, ours, theirs, ratio, held, torchs in [] if rehearsal else evaluations(results):
+        print(f"{side:>5} px {precision:<8} {ours:8.2f} ms, PyTorch {theirs:8.2f} ms, ratio {ratio:.2f}; "
+              f"{held:6.0f} MB, PyTorch {torchs:6.0f} MB")  # fmt: skip
     for what, measured, required, aim in [] if rehearsal else ratios(results):
         print(f"{what:<60} {measured:10.3g}   required {required:<8} aim {aim}")
     for line in [] if rehearsal else [*choices(results), *transfers(results)]:

@@ -176,6 +176,23 @@ class Backend:
         """Return what copies to and from the device beside its computations; None where there is nothing to copy."""
         return CupyLink(self.xp) if self.name == "cupy" else None
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Within, arrays on a GPU come from memory of their own, which is given back with the last of them.
+
+        CuPy's pool cuts what it has into pieces, and one small array that stays keeps hundreds of megabytes: what is
+        made on the way to it is made aside, and what is to stay is `settled` afterwards.
+        """
+        if self.name != "cupy":
+            yield
+            return
+        with self.xp.cuda.using_allocator(self.xp.cuda.MemoryPool().malloc):
+            yield
+
+    def settled(self, x: Array) -> Array:
+        """Return an array that was made aside, from the common memory; on the CPU the array itself."""
+        return x.copy() if self.name == "cupy" else x
+
     def free_memory(self) -> int:
         """Return the bytes that can still be had on the device (on the CPU: of physical memory)."""
         if self.name == "cupy":

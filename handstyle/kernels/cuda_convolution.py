@@ -28,7 +28,7 @@ from handstyle.kernels.cuda_arguments import POOLS, Finish, Source
 from handstyle.kernels.cuda_source import BLOCKS
 
 METHODS = ("first", "im2col", "residue", "mec", "tensor", "winograd2", "winograd4")
-FEWEST_BLOCKS = 264  # of tensor cores' work: two for each multiprocessor of a large GPU
+FEWEST_BLOCKS = 100  # of tensor cores' work: about one for each multiprocessor of a large GPU
 LANES = (32, 8)  # threads of a block: channels, and tiles or groups of pixels
 
 
@@ -118,7 +118,7 @@ class Convolver:
             raise HandstyleError("tensor: only for float32, 16 n channels in and 64 n out")
         B = self._empty((9 * C * K,))
         self._linear("implicit_kernel", B.size, w, B, C, K, int(adjoint))
-        kernel = tensor_kernel(finish.H, finish.W, C, K)
+        kernel = tensor_kernel(finish.H, finish.W, K, bool(source.unpool))
         down, across, channels, _ = BLOCKS[kernel]
         grid = -(-finish.H // down) * -(-finish.W // across) * (K // channels)
         name = kernel + ("_unpool" if source.unpool else "")
@@ -224,12 +224,17 @@ def tensor_fits(C: int, K: int, dtype: DTypeLike) -> bool:
     return C % 16 == 0 and K % 64 == 0 and np.dtype(dtype) == np.float32
 
 
-def tensor_kernel(H: int, W: int, C: int, K: int) -> str:
-    """Return which kernel does it: the one of the largest blocks, unless channels or pixels are too few for them."""
-    if K % 128:
+def tensor_kernel(H: int, W: int, K: int, unpool: bool) -> str:
+    """Return which kernel does it, for an output (H, W, K).
+
+    Two small blocks on a multiprocessor are faster than a large one, for one works while the other waits; but where a
+    pool is undone on the way, each undoes the same pixels for its own channels, so the fewer the better, as long as
+    there is one for each multiprocessor. So it was measured on an H200.
+    """
+    if K % 128 or not unpool:
         return "implicit_tf32_narrow"
     blocks = -(-H // 16) * -(-W // 16) * (K // 128)
-    return "implicit_tf32_half" if C <= 128 or blocks < FEWEST_BLOCKS else "implicit_tf32"
+    return "implicit_tf32" if blocks >= FEWEST_BLOCKS else "implicit_tf32_half"
 
 
 def pooled_finish(finish: Finish, pooled: Array, planes: Array | None, kind: str) -> Finish:

@@ -1,10 +1,11 @@
 """Which way a convolution goes on a GPU: counted, by shape.
 
 A GPU that does one kernel after another takes, for each, the time of its arithmetic or of its bytes, whichever is
-longer, and some microseconds to begin. What the five ways of ``cuda_convolution.py`` ask for is counted here; the
-rates are a large GPU's of 2023 in round numbers, the same on every machine, so that a run can be repeated elsewhere.
-Nothing of this has been measured: ``benchmarks/gpu`` measures every way on every shape and names those that were
-chosen wrongly.
+longer, and some microseconds to begin. What the six ways of ``cuda_convolution.py`` ask for is counted here. The rates
+are those of an H200, fitted to every way on every shape of VGG-19 at 256 and 512 px (``benchmarks/gpu``, section
+``layers``): what is then chosen takes 0.5 % longer than the best choice in true float32 and 2.5 % in TF32, on average.
+They are the same on every machine, so that a run can be repeated elsewhere; the benchmark names what another GPU would
+choose otherwise.
 """
 
 from dataclasses import dataclass
@@ -12,12 +13,13 @@ from functools import cache
 
 from handstyle.kernels.grid import ceil_div
 
-# With factors of ten bits F(4x4)'s largest error is near 1 % of its outputs' spread, a lowering's 0.14 %; F(2x2)'s is
-# hardly larger than that, but its products were not what was slow.
+# With factors of ten bits F(4x4)'s largest error is near 1 % of its outputs' spread, a plain product's 0.14 %, and
+# F(2x2)'s hardly larger.
 METHODS_OF = {
     "float32": ("winograd4", "winograd2", "mec", "im2col", "residue"),
-    "tf32": ("tensor", "mec", "im2col", "residue"),
+    "tf32": ("tensor", "winograd2", "mec", "im2col", "residue"),
 }
+LOWERED = ("mec", "im2col", "residue")  # one long product for each strip, where Winograd has a stack of short ones
 
 
 @dataclass(frozen=True)
@@ -27,28 +29,32 @@ class Rates:
     Parameters
     ----------
     products : float
-        Operations in large products of matrices, in true float32.
-    tf32 : float
-        The same with factors of ten bits.
+        Operations of cuBLAS's products, in true float32.
+    stacks, lowered : float
+        The same with factors of ten bits: of stacks of products, and of the long ones that a lowering leads to.
     tensor : float
-        Operations of our own kernel on tensor cores, which lowers nothing.
+        Operations of our own kernel on tensor cores.
+    half : float
+        The length of that kernel's sums at which half of its rate is reached.
     processors : int
         Multiprocessors: blocks of that kernel that run at once.
+    read : float
+        Bytes that products read and write, in part from the cache.
     moved : float
-        Bytes to and from memory.
+        Bytes that other kernels do.
     begin : float
-        Seconds from one kernel's end to the next one's start.
-    half : float
-        The length of a product's sums at which half of its rate is reached.
+        Seconds from one kernel's end to the next one's start, within a graph.
     """
 
-    products: float = 50e12
-    tf32: float = 350e12
-    tensor: float = 200e12
-    processors: int = 132
-    moved: float = 3.5e12
-    begin: float = 5e-6
+    products: float = 39e12
+    stacks: float = 190e12
+    lowered: float = 80e12
+    tensor: float = 157e12
     half: float = 24.0
+    processors: int = 132
+    read: float = 4.5e12
+    moved: float = 2.2e12
+    begin: float = 2.3e-6
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,7 @@ class Work:
     `depth` is the length of the products' sums; `blocks`, of our own kernel, into how many pieces it is cut.
     """
 
+    method: str
     products: float
     gemm_bytes: float
     moved: float
@@ -67,11 +74,14 @@ class Work:
 
     def seconds(self, rates: Rates, precision: str) -> float:
         """Return how long it takes, one kernel after another."""
-        rate = rates.tf32 if precision == "tf32" else rates.products
-        if self.blocks:  # the last round of blocks takes as long as a full one
-            rate = rates.tensor * self.blocks / (ceil_div(self.blocks, rates.processors) * rates.processors)
-        arithmetic = self.products / rate * (1 + rates.half / self.depth)
-        return max(arithmetic, self.gemm_bytes / rates.moved) + self.moved / rates.moved + self.kernels * rates.begin
+        rate = rates.products
+        if self.method == "tensor":  # the last round of blocks takes as long as a full one
+            full = ceil_div(self.blocks, rates.processors) * rates.processors
+            rate = rates.tensor * self.blocks / full / (1 + rates.half / self.depth)
+        elif precision == "tf32":
+            rate = rates.lowered if self.method in LOWERED else rates.stacks
+        products = max(self.products / rate, self.gemm_bytes / rates.read)
+        return products + self.moved / rates.moved + self.kernels * rates.begin
 
 
 def method_work(method: str, H: int, W: int, C: int, K: int, workspace: int, itemsize: int = 4) -> Work:
@@ -104,22 +114,24 @@ def method_work(method: str, H: int, W: int, C: int, K: int, workspace: int, ite
         V, M, U = (itemsize * n2 * n for n in (tiles * C, tiles * K, C * K))
         count = strips(V + M)
         # Input read once (its overlap comes from the cache), V written; M read, y written; the kernel transformed.
-        return Work(2 * n2 * tiles * C * K, V + M + count * U, x + V + M + y + w + U, 1 + 3 * count, C)
+        return Work(method, 2 * n2 * tiles * C * K, V + M + count * U, x + V + M + y + w + U, 1 + 3 * count, C)
     if method == "tensor":
-        blocks = ceil_div(H, 16) * ceil_div(W, 16) * ceil_div(K, 128)
-        return Work(2.0 * kernel * pixels, 1.4 * x + y + w, 2 * w, 2, 9 * C, blocks)
+        blocks = ceil_div(H, 16) * ceil_div(W, 16) * ceil_div(K, 64)
+        return Work(method, 2.0 * kernel * pixels, 1.4 * x + y + w, 2 * w, 2, 9 * C, blocks)
     flops, finish = 2.0 * kernel * pixels, 2 * y  # the epilogue reads the product and writes the result
     if method == "im2col":
         count = strips(9 * x)
-        return Work(flops, 9 * x + y + count * w, x + 9 * x + finish, 1 + 2 * count, 9 * C)
+        return Work(method, flops, 9 * x + y + count * w, x + 9 * x + finish, 1 + 2 * count, 9 * C)
     if method == "mec":
         count = strips(3 * x)
         rows = (H + 2 * count) / max(H, 1)  # two rows of every strip belong to the next one too
-        return Work(flops, 3 * x * rows + y + count * w, x + 3 * x * rows + finish, 1 + 2 * count, 9 * C)
+        # A product for each row of the output, which cuBLAS cuts into pieces of 64 pixels at least.
+        flops *= ceil_div(W, 64) * 64 / max(W, 1)
+        return Work(method, flops, 3 * x * rows + y + count * w, x + 3 * x * rows + finish, 1 + 2 * count, 9 * C)
     if method == "residue":
         waste = (W + 2) / max(W, 1)
         # Each of nine products reads the whole map; the result is written once and then read and written twice.
-        return Work(flops * waste, (9 * x + 5 * y) * waste + w, 2 * x * waste + finish * waste, 12, 3 * C)
+        return Work(method, flops * waste, (9 * x + 5 * y) * waste + w, 2 * x * waste + finish * waste, 12, 3 * C)
     raise ValueError(f"no count for {method}")
 
 
@@ -142,7 +154,7 @@ def choose_method(
     H, W, C, K : int
         Of the output, and the channels in and out.
     precision : str
-        ``tf32``, or else true products. With factors of ten bits Winograd's ways are left out.
+        ``tf32``, or else true products.
     workspace : int
         Bytes of scratch. ``residue``, which cannot go in strips, is left out where it would take more.
     plain : bool

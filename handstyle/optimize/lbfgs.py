@@ -34,11 +34,15 @@ class _Run:
         self.watch, self.history, self.v, self.box, self.evaluations = watch, history, v, box, evaluations
         self.value, self.g, self.scale = 0.0, v, 1.0
 
-    def evaluate(self, v: Array) -> tuple[float, Array]:
+    def start(self) -> None:
+        """Evaluate where the descent begins."""
+        self._check()
+        self.value, g = self.watch(self.v)
+        self.g = g.astype(self.v.dtype, copy=False)
+
+    def _check(self) -> None:
         if self.evaluations is not None and self.watch.evaluations >= self.evaluations:
             raise _Enough
-        value, g = self.watch(v)
-        return value, g.astype(self.v.dtype, copy=False)
 
     def free(self, d: Array, v: Array, g: Array) -> Array:
         """Return `d`, with 0 where the descent from `v` would push a value through the wall it stands at."""
@@ -54,10 +58,15 @@ class _Run:
         self.trial_v = self.v + t * d
         if self.box is not None:
             self.trial_v = self.trial_v.clip(*self.box)
-        self.trial_value, self.trial_g = self.evaluate(self.trial_v)
-        end, self.predicted = self.history.measure(
-            self.trial_v - self.v, self.trial_g - self.g, self.free(self.trial_g, self.trial_v, self.trial_g), self.g
-        )
+        self._check()
+
+        def ask(g: Array) -> Array:
+            g = g.astype(self.v.dtype, copy=False)
+            return self.history.ask(self.trial_v - self.v, g - self.g, self.free(g, self.trial_v, g), self.g)
+
+        self.trial_value, g, dots = self.watch.beside(self.trial_v, ask)
+        self.trial_g = g.astype(self.v.dtype, copy=False)
+        end, self.predicted = self.history.enter(dots)
         return Trial(t, self.trial_value, end / t)
 
     def move(self) -> None:
@@ -169,7 +178,7 @@ def minimize_lbfgs(
     if resume is None:
         watch = Watch(objective, callback)
         run = _Run(watch, History(v0, memory), v0.copy() if box is None else v0.clip(*box), box, evaluations)
-        run.value, run.g = run.evaluate(run.v)
+        run.start()
         run.scale = abs(run.value) or 1.0
         run.history.begin(run.free(run.g, run.v, run.g))
     else:

@@ -23,6 +23,7 @@ from handstyle.losses.total_variation import total_variation
 from handstyle.network.vgg import Network
 from handstyle.optimize.entering import Entering
 from handstyle.optimize.terms import PICTURE, ContentTerm, Kernels, StyleTerm, Term, TotalVariationTerm
+from handstyle.optimize.trace import Beside
 
 Sweep = Callable[[Array], tuple[Array, Array | None]]  # picture -> gradient, news
 Recorder = Callable[[Sweep, Array], tuple[Array, Array | None]]
@@ -133,6 +134,31 @@ class Objective:
         dp, news = self._run(p)
         return self._checked_value(dp, news), dp
 
+    def beside(self, p: Array, ask: Beside) -> tuple[float, Array, Array]:  # (H, W, 3) -> value, (H, W, 3), answer
+        """Evaluate, and have the host wait once for the value and for what ``ask(gradient)`` makes on the device.
+
+        Parameters
+        ----------
+        p : (H, W, 3) array
+            As of `evaluate`.
+        ask : callable
+            Of the gradient, which may turn out not to be finite; returns an array of float64 on its device.
+
+        Returns
+        -------
+        value : float
+        dp : (H, W, 3) array
+            On the device.
+        answer : array
+            On the host.
+        """
+        dp, news = self._run(p)
+        answer = ask(dp)
+        if news is None:
+            return self._checked_value(dp, None), dp, answer
+        together = to_numpy(namespace(dp).concatenate([news, answer.ravel()]))
+        return self._checked_value(dp, together[: len(news)]), dp, together[len(news) :].reshape(answer.shape)
+
     def _run(self, p: Array) -> tuple[Array, Array | None]:
         """Sweep as the network's engine likes best: where it can record what was launched, it launches that again."""
         if self._recorded is None or self._recorded[0] is not self.network:
@@ -236,6 +262,16 @@ class OnDevice:
         p = v.reshape(self.objective.shape).astype(self.objective.network.dtype, copy=False)
         value, dp = self.objective.evaluate(p)
         return value, dp.ravel().astype(v.dtype, copy=False)
+
+    def beside(self, v: Array, ask: Beside) -> tuple[float, Array, Array]:  # (n,) -> value, (n,), answer
+        """Evaluate, and bring home what ``ask(gradient)`` makes, with the value; see `Objective.beside`."""
+        p = v.reshape(self.objective.shape).astype(self.objective.network.dtype, copy=False)
+
+        def flat(dp: Array) -> Array:
+            return dp.ravel().astype(v.dtype, copy=False)
+
+        value, dp, answer = self.objective.beside(p, lambda dp: ask(flat(dp)))
+        return value, flat(dp), answer
 
 
 def _weighted_gradient(terms: list[Term], f: Array, ledger: dict[str, float], kernels: Kernels) -> Array:

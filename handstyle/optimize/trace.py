@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from handstyle.foundations.backend import Array
+from handstyle.foundations.backend import Array, to_numpy
+
+Beside = Callable[[Array], Array]  # gradient -> whatever is wanted with it, on its device
 
 
 class Evaluable(Protocol):
@@ -110,10 +112,24 @@ class Watch:
     def __call__(self, v: Array) -> tuple[float, Array]:  # (n,) -> value, (n,)
         """Evaluate, count, and keep a copy of `v` if it is the best so far."""
         value, gradient = self.objective(v)
+        self._count(v, value)
+        return value, gradient
+
+    def beside(self, v: Array, ask: Beside) -> tuple[float, Array, Array]:  # (n,) -> value, (n,), what was asked for
+        """Evaluate, and bring home what ``ask(gradient)`` makes on the device with the value, if the objective can."""
+        together = getattr(self.objective, "beside", None)
+        if together is not None:
+            value, gradient, answer = together(v, ask)
+        else:
+            value, gradient = self.objective(v)
+            answer = to_numpy(ask(gradient))
+        self._count(v, value)
+        return value, gradient, answer
+
+    def _count(self, v: Array, value: float) -> None:
         self.evaluations += 1
         if value < self.best_value:
             self.best_value, self.best_v, self.best_terms = value, v.copy(), dict(self.objective.ledger)
-        return value, gradient
 
     def accept(self, v: Array, value: float, save: Save | None = None) -> None:
         """Record that an iteration ended at `v`, and tell the callback, which may `save` the optimiser's state."""

@@ -3,13 +3,13 @@
 The recursion (Nocedal and Wright 2006, Numerical Optimization, algorithm 7.4) asks for 4m dot products, each of which
 depends on the one before: on a GPU that is 4m waits. But every vector in it is a combination of the 2m vectors
 remembered and the gradient, so it can run on their coefficients, given the table of their dot products (Chen, Wang
-and Zhou 2014, Large-scale L-BFGS using MapReduce, §3). One product of matrices fills the table and one transfer brings
-it home: one wait for each evaluation.
+and Zhou 2014, Large-scale L-BFGS using MapReduce, §3). One product of matrices fills the table, and one transfer brings
+it home, together with the value of the objective: one wait for each evaluation.
 """
 
 import numpy as np
 
-from handstyle.foundations.backend import Array, namespace, to_numpy
+from handstyle.foundations.backend import Array, namespace
 
 STRIP = 1 << 17  # values whose products are summed in the vectors' own dtype before they join the float64 total
 CURVED = 2.2e-16  # a pair counts if s·y exceeds this times y·y (Byrd et al. 1995, eq. 3.9)
@@ -37,10 +37,10 @@ class History:
         """Forget every pair and start from the gradient `g`."""
         self.order, self.spare = [], 0
         self.basis[0] = g
-        self.table[0, 0] = self._dots(1, [self.basis[0]])[0, 0]
+        self.table[0, 0] = float(self._dots(1, [self.basis[0]])[0, 0])
 
-    def measure(self, s: Array, y: Array, g: Array, before: Array) -> tuple[float, float]:  # (n,) each
-        """Put a trial pair and the gradient there into the table.
+    def ask(self, s: Array, y: Array, g: Array, before: Array) -> Array:  # (n,) each -> (used, 4) float64
+        """Take a trial pair and the gradient there, and have their dot products made.
 
         Parameters
         ----------
@@ -51,13 +51,23 @@ class History:
 
         Returns
         -------
-        (float, float)
-            ``g·s`` and ``before·s``: the slopes along the step at its end and at its beginning.
+        (used, 4) array of float64
+            For `enter`. On the device still, where others may go home with it: the host need not wait for it here.
         """
         i = 1 + 2 * self.spare
         self.basis[0], self.basis[i], self.basis[i + 1] = g, s, y
         used = 1 + 2 * (max([self.spare, *self.order]) + 1)
-        dots = self._dots(used, [self.basis[0], self.basis[i], self.basis[i + 1], before])
+        return self._dots(used, [self.basis[0], self.basis[i], self.basis[i + 1], before])
+
+    def enter(self, dots: Array) -> tuple[float, float]:  # (used, 4), on the host
+        """Put what was asked for into the table.
+
+        Returns
+        -------
+        (float, float)
+            ``g·s`` and ``before·s``: the slopes along the step at its end and at its beginning.
+        """
+        i, used = 1 + 2 * self.spare, len(dots)
         for column, row in enumerate((0, i, i + 1)):
             self.table[:used, row] = self.table[row, :used] = dots[:, column]
         return float(dots[i, 0]), float(dots[i, 3])
@@ -81,13 +91,13 @@ class History:
         d: Array = xp.asarray(-c[:used], dtype=self.basis.dtype) @ self.basis[:used]
         return d, -float(c @ self.table[0])
 
-    def _dots(self, used: int, columns: list[Array]) -> Array:  # -> (used, columns) float64 on the host
+    def _dots(self, used: int, columns: list[Array]) -> Array:  # -> (used, columns) float64
         xp = namespace(self.basis)
-        total = xp.zeros((used, len(columns)))
+        total: Array = xp.zeros((used, len(columns)))
         for a in range(0, self.basis.shape[1], STRIP):
             strip = slice(a, a + STRIP)
             total += self.basis[:used, strip] @ xp.stack([column[strip] for column in columns]).T
-        return to_numpy(total)  # the one synchronisation
+        return total
 
 
 def two_loop(table: Array, order: list[int]) -> Array:  # (r, r), slots oldest first -> (r,)

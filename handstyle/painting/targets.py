@@ -86,14 +86,15 @@ def build_terms(
 
 
 def _content_terms(network: Network, config: StyleConfig, p: Array) -> list[Term]:
-    features, _ = network.forward(_enter(network, p), config.content_layers)
-    terms: list[Term] = []
+    backend, terms = backend_of(network), list[Term]()
+    with backend.aside():
+        features, _ = network.forward(_enter(network, p), config.content_layers)
     for tap, share in zip(
         config.content_layers, _shares(config.content_layer_weights, config.content_layers), strict=True
     ):
         if not share:
             continue
-        factor, target = CONTENT[config.content_normalisation], features[tap]
+        factor, target = CONTENT[config.content_normalisation], backend.settled(features[tap])
         place = Place(target.shape[2], target.shape[0] * target.shape[1], p.shape[0] * p.shape[1])
         scale = None if factor is None else factor(place)
         weight = config.content_weight * share
@@ -239,8 +240,9 @@ def _painting_moments(
     network: Network, config: StyleConfig, painting: Painting, cysmith: dict[str, Array] | None
 ) -> dict[str, Moments]:
     taps = tuple(tap for tap in config.style_layers if painting.layers is None or tap in painting.layers)
-    features, _ = network.forward(_enter(network, painting.pixels), taps)
     backend, masks = backend_of(network), {}
+    with backend.aside():
+        features, _ = network.forward(_enter(network, painting.pixels), taps)
     if cysmith is not None:
         masks = cysmith
     elif painting.mask is not None:
@@ -248,8 +250,10 @@ def _painting_moments(
         check_carried(masks, "the painting's region", config.mask_rule)
     moments = {}
     for tap in taps:
-        weight = backend.asarray(masks[tap], dtype=network.dtype) if masks else None
-        moments[tap] = moments_forward(features[tap], weight)
+        with backend.aside():
+            weight = backend.asarray(masks[tap], dtype=network.dtype) if masks else None
+            made = moments_forward(features[tap], weight)
+        moments[tap] = Moments(made.count, backend.settled(made.sums), backend.settled(made.outer))
         if cysmith is not None:
             moments[tap] = replace(moments[tap], count=float(features[tap].shape[0] * features[tap].shape[1]))
     return moments

@@ -6,7 +6,7 @@ import pytest
 from handstyle.kernels.cuda_arguments import Finish, Source
 from handstyle.kernels.cuda_convolution import Convolver
 from handstyle.kernels.cuda_cost import METHODS_OF, Rates, choose_method, method_work
-from handstyle.kernels.cuda_memory import DryDevice
+from handstyle.kernels.cuda_dry import DryDevice
 
 
 class Counting(DryDevice):
@@ -20,7 +20,7 @@ class Counting(DryDevice):
     def launch(self, *_, **__):
         self.kernels += 1
 
-    def gemm(self, a, b, out, beta=0.0):
+    def gemm(self, a, b, out, beta=0.0, true=False):
         self.kernels += 1
         self.depths.add(a.shape[-1])
         self.products += 2 * out.size * a.shape[-1]
@@ -42,19 +42,30 @@ def test_the_count_is_what_is_asked_for(method, adjoint, workspace):
     assert device.depths == {count.depth}
 
 
+def chosen(side, precision, **options):
+    shapes = ((0, 64), (1, 128), (2, 256), (3, 512), (4, 512))
+    return [choose_method(side >> n, side >> n, C, C, precision, 1 << 26, **options) for n, C in shapes]
+
+
 def test_what_is_chosen_depends_on_the_shape():
-    side = {n: [choose_method(n >> level, n >> level, C, C, "float32", 1 << 28) for level, C in
-                ((0, 64), (1, 128), (2, 256), (3, 512), (4, 512))] for n in (64, 256, 1024)}  # fmt: skip
-    assert side[1024] == ["winograd4"] * 5  # a quarter of the arithmetic
-    assert side[64] == ["mec"] * 5  # so little that the kernel's transform would be most of it
-    assert side[256][-1] == "winograd2"  # between the two
-    assert {choose_method(n, n, 256, 256, "tf32", 1 << 28) for n in (16, 128, 1024)} == {"mec"}
-    assert choose_method(128, 128, 512, 512, "tf32", 1 << 30) == "mec"
-    assert choose_method(256, 256, 512, 512, "tf32", 1 << 30) == "residue"  # nothing is lowered, and L2 is too small
-    assert choose_method(256, 256, 512, 512, "tf32", 1 << 30, plain=False) != "residue"
-    assert choose_method(256, 256, 512, 512, "tf32", 1 << 28) != "residue"  # it takes more than that
-    narrow = Rates(moved=0.2e12)  # where bytes are dear, what moves least
+    assert chosen(1024, "float32") == ["winograd4"] * 5  # a quarter of the arithmetic
+    assert chosen(256, "float32")[-1] == "winograd2"  # a map of 16 x 16, where half of F(4x4)'s work is its kernel
+    assert chosen(1024, "tf32", tensor=True) == [*["tensor"] * 3, *["winograd2"] * 2]  # channels pay for transforms
+    assert "tensor" not in chosen(1024, "tf32")  # where it does not fit
+    assert "winograd4" not in chosen(1024, "tf32")  # whose error is too large
+    assert choose_method(256, 256, 512, 512, "tf32", 1 << 30, rates=Rates(stacks=1e12)) == "residue"
+    assert choose_method(256, 256, 512, 512, "tf32", 1 << 30, plain=False, rates=Rates(stacks=1e12)) != "residue"
+    assert choose_method(256, 256, 512, 512, "tf32", 1 << 28, rates=Rates(stacks=1e12)) != "residue"  # takes more
+    narrow = Rates(moved=0.2e12, read=0.2e12)  # where bytes are dear, what moves least
     assert choose_method(1024, 1024, 64, 64, "tf32", 1 << 28, rates=narrow) == "mec"
+
+
+def test_our_own_kernel_wants_many_blocks():
+    work = [method_work("tensor", n, n, 512, 512, 1 << 26) for n in (16, 64)]
+    assert [w.blocks for w in work] == [8, 128]
+    few, many = (w.products / w.seconds(Rates(begin=0), "tf32") for w in work)
+    assert few < many / 10
+    assert many < Rates().tensor
 
 
 def test_no_way_is_counted_that_is_not_there():

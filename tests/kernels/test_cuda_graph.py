@@ -1,6 +1,8 @@
 """A sweep recorded and launched again: with a CuPy that only pretends, and on a GPU."""
 
+import weakref
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +13,7 @@ from handstyle.foundations.backend import choose_backend, to_numpy
 from handstyle.kernels.cuda import CupyDevice
 from handstyle.kernels.cuda_engine import CudaEngine
 from handstyle.kernels.cuda_graph import Recording
-from handstyle.optimize.objective import NonFiniteError
+from handstyle.optimize.objective import NonFiniteError, Objective
 
 
 class Stream:
@@ -183,3 +185,50 @@ def test_a_graph_reports_what_is_not_finite():
     with pytest.raises(NonFiniteError):
         objective.evaluate(spoilt)
     assert np.isfinite(objective.evaluate(p)[0])
+
+
+@dataclass(frozen=True)
+class Impatient:
+    """A term that waits for its value, which cannot be captured."""
+
+    tap: str = "relu1_1"
+    name: str = "impatient"
+    weight: float = 2.0
+
+    def __call__(self, f):
+        value = float((f * f).sum())
+        return value, 2 * f
+
+
+@pytest.mark.gpu
+def test_a_term_that_waits_is_launched_as_before():
+    backend = choose_backend("cupy")
+    plain, v0 = painting(48, "float64", backend)
+    terms = [term for terms in plain.terms.values() for term in terms]
+    engine = CudaEngine()
+    objective = Objective(plain.network.with_kernels(engine), [*terms, Impatient()], plain.shape, backend)
+    judge = Objective(plain.network, [*terms, Impatient()], plain.shape, backend)
+    p = backend.asarray(v0.reshape(plain.shape), "float64")
+    expected, dp = judge.evaluate(p)
+    for _ in range(4):
+        value, gradient = objective.evaluate(p)
+        assert value == pytest.approx(expected, rel=1e-10)
+        assert np.linalg.norm(to_numpy(gradient - dp)) <= 1e-9 * np.linalg.norm(to_numpy(dp))
+    assert "launched one by one: " in engine.report
+
+
+@pytest.mark.gpu
+def test_a_graph_and_its_memory_go_with_the_objective():
+    backend = choose_backend("cupy")
+    objective, v0 = painting(48, "float32", backend)
+    objective.network = objective.network.with_kernels(CudaEngine())
+    for _ in range(3):
+        value, gradient = objective.evaluate(backend.asarray(v0.reshape(objective.shape), "float32"))
+    recording = weakref.ref(objective._recorded[1])
+    pool = objective._recorded[1].pool
+    assert pool.used_bytes() > 0
+    del objective
+    assert recording() is None
+    assert pool.used_bytes() == 0
+    assert np.isfinite(value)
+    assert np.isfinite(to_numpy(gradient)).all()  # handed out, and so not of that memory

@@ -207,7 +207,7 @@ def test_each_optimiser_is_told_what_it_takes():
     assert rows[1].need.optimizer == 28 * 12 * 6000**2
     assert rows[0].need.run.chosen["conv1_2 forward"] == "winograd4"
     tf32 = choices(full_network(0), StyleConfig(), (512, 512), free, "tf32")
-    assert set(tf32[0].need.run.chosen.values()) == {"first", "mec"}
+    assert "tensor" in tf32[0].need.run.chosen.values()
 
 
 @pytest.mark.parametrize("card", [1, 3])
