@@ -45,6 +45,22 @@ def machine_line(results):
     return f"{machine['when'][:10]}, {machine['gpu']}; {versions}; CUDA {machine['runtime'] / 1000:.1f}."
 
 
+def rungs_table(results):
+    """Return the ladders of kernels, in Markdown: times, and the rate of what must move against that of a copy."""
+    lines = ["| rung | µs | of a copy's rate |", "|---|---|---|"]
+    copy = results["peaks"]["copy_bytes_per_s"]
+    for name, row in results["rungs"].items():
+        lines.append(f"| {name} | {1e6 * seconds(row):.0f} | {100 * row['bytes'] / seconds(row) / copy:.0f} % |")
+    return "\n".join(lines)
+
+
+def compact(results):
+    """Return results without what only a single sample says."""
+    if not isinstance(results, dict):
+        return results
+    return {key: compact(value) for key, value in results.items() if key not in ("wall_all_s", "timeline_us", "values")}
+
+
 def figure(results):
     """Draw evaluations against the picture's side, and each layer's rate by the way that is chosen for it."""
     from matplotlib.figure import Figure
@@ -182,6 +198,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("results", type=Path)
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--keep", type=Path, help="write the results here without their single samples")
     options = parser.parse_args()
     results = json.loads(options.results.read_text())
     machine = results.get("machine", {})
@@ -210,6 +227,8 @@ def main():
         print(f"{name:<40} {1e6 * seconds(row):10.1f} µs  {rate / 1e9:8.1f} GB/s {share}")
     if options.plot:
         plot(results, options.plot)
+    if options.keep:
+        options.keep.write_text(json.dumps(compact(results), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ from handstyle.kernels.cuda_engine import SCRATCH, CudaEngine
 from handstyle.kernels.cuda_room import places
 from handstyle.network.sequence import Layer
 
-PICTURES = 4  # held beside the sweep's arrays: the picture, the network's view of it, the gradient and a copy of it
+# Held beside the sweep's arrays: the picture and its place in the graph, the network's view of it, the gradient and its
+# copy, and what is made on the way from one to the next.
+PICTURES = 8
 
 
 @dataclass(frozen=True)
