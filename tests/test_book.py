@@ -65,11 +65,16 @@ SECTIONS = {
     "kernels.cuda": [
         "kernels.cuda_arguments",
         "kernels.cuda_source",
+        "kernels.cuda_blas",
+        "kernels.cuda_graph",
+        "kernels.cuda_room",
         "kernels.cuda",
         "kernels.cuda_cost",
         "kernels.cuda_losses",
         "kernels.cuda_convolution",
         "kernels.cuda_stage",
+        "kernels.cuda_landing",
+        "kernels.cuda_dry",
         "kernels.cuda_engine",
         "kernels.cuda_memory",
         "kernels",  # the folder's own file registers every engine, so it comes when they are all there

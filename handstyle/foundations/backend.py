@@ -8,9 +8,10 @@ This file and ``kernels/cuda.py`` are the only ones that import CuPy.
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -178,16 +179,19 @@ class Backend:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Within, arrays on a GPU come from memory of their own, which is given back with the last of them.
+        """Within, arrays on a GPU come from memory of their own, which `tidy` gives back when they are gone.
 
-        CuPy's pool cuts what it has into pieces, and one small array that stays keeps hundreds of megabytes: what is
-        made on the way to it is made aside, and what is to stay is `settled` afterwards.
+        In CuPy's pool one small array that stays can keep hundreds of megabytes; what is to stay is `settled`.
         """
-        if self.name != "cupy":
+        on_gpu = self.name == "cupy"
+        with self.xp.cuda.using_allocator(_pool_aside(self.xp).malloc) if on_gpu else nullcontext():
             yield
-            return
-        with self.xp.cuda.using_allocator(self.xp.cuda.MemoryPool().malloc):
-            yield
+
+    def tidy(self) -> None:
+        """Give back to the GPU what nobody has any more, before work that will take what it needs."""
+        if self.name == "cupy":
+            _pool_aside(self.xp).free_all_blocks()
+            self.xp.get_default_memory_pool().free_all_blocks()
 
     def settled(self, x: Array) -> Array:
         """Return an array that was made aside, from the common memory; on the CPU the array itself."""
@@ -200,6 +204,11 @@ class Backend:
             free = int(self.xp.cuda.runtime.memGetInfo()[0]) + int(pool.free_bytes())
             return max(free - RESERVED, 0)
         return available_memory()
+
+
+@cache
+def _pool_aside(cupy: Any) -> Any:
+    return cupy.cuda.MemoryPool()
 
 
 _UNREAD: ContextVar[bool] = ContextVar("_UNREAD", default=False)

@@ -6,9 +6,8 @@ what enters at this stage's taps and applies its rectifier's bits; a pool is und
 What a frozen network must remember is one bit a rectified value, or three bits a pooled one.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -22,10 +21,8 @@ from handstyle.kernels.cuda_convolution import METHODS, Convolver, pooled_finish
 from handstyle.kernels.cuda_cost import choose_method
 from handstyle.kernels.cuda_dry import DryDevice, rehearse
 from handstyle.kernels.cuda_graph import Recording
+from handstyle.kernels.cuda_landing import checked, land, landing
 from handstyle.kernels.cuda_stage import Stage, group
-from handstyle.losses.content import content_loss
-from handstyle.losses.style import gram_loss
-from handstyle.losses.total_variation import total_variation
 from handstyle.network.sequence import (
     Cache,
     Convolution,
@@ -38,10 +35,7 @@ from handstyle.network.sequence import (
 )
 from handstyle.network.tapped import Tapped
 
-SCRATCH = (
-    1 << 26
-)  # bytes for a convolution: enough to fill a GPU, and little enough to stay in the cache of a large one
-Kernels = Mapping[Callable[..., Any], Callable[..., Any]]
+SCRATCH = 1 << 26  # bytes for a convolution: four times as much make 1024 px a tenth faster, and take it in memory
 
 
 class CudaEngine:
@@ -95,14 +89,9 @@ class CudaEngine:
         return method
 
     @property
-    def losses(self) -> Kernels:
+    def losses(self) -> cuda_losses.Kernels:
         """The losses that have kernels, by the readable functions they stand for."""
-        kernels: dict[Callable[..., Any], Callable[..., Any]] = {
-            content_loss: cuda_losses.content_loss,
-            gram_loss: cuda_losses.gram_loss,
-            total_variation: cuda_losses.total_variation,
-        }
-        return {readable: partial(kernel, self.device) for readable, kernel in kernels.items()}
+        return cuda_losses.kernels(self.device)
 
     def recording(
         self,
@@ -146,9 +135,9 @@ class CudaEngine:
         stages: list[Stage] = caches
         names = [layer.name for stage in stages for layer in stage.layers]
         check_gradients(names, dfeatures)
-        dx = self._checked(names[-1], dfeatures[names[-1]], stages[-1].output, stages[-1].dtype)
+        dx = checked(self.device, names[-1], dfeatures[names[-1]], stages[-1].output, stages[-1].dtype)
         convolver = Convolver(self.device, dx.dtype, self.workspace)
-        dx = self._land(convolver, dx, self._landing(stages[-1], dfeatures, except_for=names[-1]))
+        dx = land(convolver, dx, landing(self.device, stages[-1], dfeatures, except_for=names[-1]))
         for i in reversed(range(len(stages))):
             dx = self._stage_backward(convolver, stages[i], stages[i - 1] if i else None, dx, dfeatures)
         return dx
@@ -164,8 +153,8 @@ class CudaEngine:
         y = self.device.empty(stage.shape, x.dtype)
         H, W, K = stage.shape
         finish = Finish(bias=layer.b, y=y, H=H, W=W, K=K, rectify=1)
-        source = Source.of(self._contiguous(x), layer.padding)
-        convolver.convolve("first", source, self._contiguous(layer.w), finish, 1, adjoint=False)
+        source = Source.of(self.device.xp.ascontiguousarray(x), layer.padding)
+        convolver.convolve("first", source, self.device.xp.ascontiguousarray(layer.w), finish, 1, adjoint=False)
         return y
 
     def _check(self, layers: tuple[Layer, ...], x: Array) -> None:
@@ -179,10 +168,6 @@ class CudaEngine:
                     f"{layer.name}: weights are {layer.w.dtype}, the picture is {x.dtype}; convert one with astype"
                 )
 
-    def _contiguous(self, x: Array) -> Array:
-        made: Array = self.device.xp.ascontiguousarray(x)
-        return made
-
     def _stage_forward(self, convolver: Convolver, stage: Stage, x: Array, wanted: set[str], features: Tapped) -> Array:
         layer = stage.convolution
         if layer is None:
@@ -191,7 +176,7 @@ class CudaEngine:
             if stage.layers[0].name in wanted:
                 features[stage.layers[0].name] = x
             return x
-        x, empty = self._contiguous(x), self.device.empty
+        x, empty = self.device.xp.ascontiguousarray(x), self.device.empty
         H, W, _ = x.shape
         K = layer.w.shape[3]
         stage.shape = shape = (H, W, K)
@@ -222,7 +207,7 @@ class CudaEngine:
         stage.output, stage.dtype = result.shape, x.dtype
         if relu is None and layer.name in wanted:
             features[layer.name] = result
-        source, w = Source.of(x, layer.padding), self._contiguous(layer.w)
+        source, w = Source.of(x, layer.padding), self.device.xp.ascontiguousarray(layer.w)
         method = self.choose(layer.name, finish, w, source, 1, adjoint=False)
         convolver.convolve(method, source, w, finish, 1, adjoint=False)
         return result
@@ -234,22 +219,22 @@ class CudaEngine:
         # there and the rectifier's mask are already in it.
         layer = stage.convolution
         if layer is None:
-            dx = self._contiguous(stage.layers[0].backward(dx, stage.cache))
-            return dx if below is None else self._land(convolver, dx, self._landing(below, dfeatures))
+            dx = self.device.xp.ascontiguousarray(stage.layers[0].backward(dx, stage.cache))
+            return dx if below is None else land(convolver, dx, landing(self.device, below, dfeatures))
         source = Source.of(dx)
         if stage.pool is not None:
             codes = stage.planes if stage.planes is not None else stage.bits
             assert codes is not None
             source = Source.pooled(dx, codes, stage.shape, stage.pool.kind)
-            inside = self._landing(stage, dfeatures, under_the_pool=True)
+            inside = landing(self.device, stage, dfeatures, under_the_pool=True)
             if inside.entering is not None or inside.after is not None:
-                source = Source.of(self._land(convolver, source, inside))
+                source = Source.of(land(convolver, source, inside))
         H, W, _ = stage.shape
         C = layer.w.shape[2]
         # What enters is asked for before there is a result: while it is made, its feature is still held.
-        finish = Finish() if below is None else self._landing(below, dfeatures)
+        finish = Finish() if below is None else landing(self.device, below, dfeatures)
         finish.H, finish.W, finish.K = H, W, C
-        w, zero = self._contiguous(layer.w), layer.padding == "zero"
+        w, zero = self.device.xp.ascontiguousarray(layer.w), layer.padding == "zero"
         method = self.choose(layer.name, finish, w, source, 1, adjoint=True) if zero else ""
         # A gradient made for this sweep alone is written on: each value is read by the thread that replaces it.
         in_place = getattr(dfeatures, "fresh", False) and finish.entering is not None and method != "first"
@@ -265,38 +250,3 @@ class CudaEngine:
             convolver.convolve(method, source, w, ring, 2, adjoint=True)
             convolver.fold(dxpad, layer.padding, finish)
         return out
-
-    def _landing(
-        self, stage: Stage, dfeatures: Mapping[str, Array], except_for: str | None = None, under_the_pool: bool = False
-    ) -> Finish:
-        """Return what happens to a gradient that arrives at a stage's output, or under its pool."""
-
-        def entering(name: str, shape: tuple[int, ...]) -> Array | None:
-            if name == except_for or name not in dfeatures:
-                return None
-            return self._checked(name, dfeatures[name], shape, stage.dtype)
-
-        if stage.convolution is None or (stage.pool is not None and not under_the_pool):
-            return Finish(entering=entering(stage.layers[-1].name, stage.output))
-        if stage.relu is None:
-            return Finish(entering=entering(stage.convolution.name, stage.output))
-        finish = Finish(entering=entering(stage.relu, stage.shape), mask=stage.bits)
-        finish.after = entering(stage.convolution.name, stage.shape)
-        if stage.bits is None and (finish.entering is not None or finish.after is not None):
-            raise HandstyleError(f"a gradient for {stage.relu} or {stage.convolution.name}, which forward did not tap")
-        return finish
-
-    def _checked(self, name: str, dx: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        # A kernel would read whatever lies there, so a wrong shape or dtype must not reach it.
-        if dx.shape != shape or dx.dtype != dtype:
-            raise HandstyleError(f"gradient for {name}: {dx.shape} {dx.dtype}, expected {shape} {dtype}")
-        return self._contiguous(dx)
-
-    def _land(self, convolver: Convolver, dx: Array | Source, landing: Finish) -> Array:
-        source = dx if isinstance(dx, Source) else Source.of(dx)
-        if landing.entering is None and landing.mask is None and landing.after is None and not isinstance(dx, Source):
-            return dx
-        landing.H, landing.W, landing.K = source.H, source.W, source.C
-        landing.y = self.device.empty((source.H, source.W, source.C), convolver.dtype)
-        convolver.epilogue(source, landing)
-        return landing.y

@@ -7,7 +7,7 @@ where it is: it comes from a pool of its own, which is never emptied.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from handstyle.foundations.backend import Array
@@ -86,6 +86,12 @@ class Recording:
         gradient, news = self.results
         # Copies, in memory of the caller's: the next sweep writes over these.
         return gradient.copy(), None if news is None else news.copy()
+
+    def __del__(self) -> None:
+        # CuPy's pool keeps what was let go, and lets go of itself only when Python next looks for cycles.
+        self.graph = self.results = self.place = None
+        self.around = nullcontext
+        self.pool.free_all_blocks()
 
     def _capture(self, sweep: Sweep) -> None:
         self.results = None  # or their memory would be taken a second time

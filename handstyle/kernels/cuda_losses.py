@@ -6,6 +6,9 @@ cuBLAS's.
 """
 
 import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -13,15 +16,28 @@ from handstyle.foundations.backend import Array, scalar
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.threads import DEVICE_PIXELS
 from handstyle.kernels.cuda import Device
+from handstyle.losses import content, style
+from handstyle.losses import total_variation as variation
 from handstyle.losses.content import relative_scale
 from handstyle.losses.style import Moments, check_moments, style_scale
 
+Kernels = Mapping[Callable[..., Any], Callable[..., Any]]
 BLOCK = 256  # threads; see sum.cuh
 BLOCKS = 1024  # at most, of a pass over a map: enough to fill a GPU, few enough shares to be added up at once
 TILE = (32, 8)  # values along a row, rows; see variation.cu
 REACH = 4  # channels at most
 PAIRS = (16, 16)  # channels of a block of a Gram matrix
 STRIP_BYTES = 1 << 24  # of features whose gradient is made at a time: it stays in the cache until it is written back
+
+
+def kernels(device: Device) -> Kernels:
+    """Return the losses of this file, on a device, by the readable ones they stand for."""
+    pairs: Kernels = {
+        content.content_loss: content_loss,
+        style.gram_loss: gram_loss,
+        variation.total_variation: total_variation,
+    }
+    return {readable: partial(kernel, device) for readable, kernel in pairs.items()}
 
 
 def total_variation(device: Device, p: Array) -> tuple[float, Array]:  # (H, W, C) -> value, (H, W, C)

@@ -215,7 +215,22 @@ def style_loss(  # Moments, Moments -> value, Moments (gradients)
 
 
 def check_moments(count: float, channels: int, target: Moments) -> None:
-    """Raise `HandstyleError` unless moments of so many pixels and channels can be compared with `target`."""
+    """Raise an error unless moments can be compared with a target's.
+
+    Parameters
+    ----------
+    count : float
+        ``Σ weight`` of the picture's moments.
+    channels : int
+        Of them.
+    target : Moments
+        Of the painting.
+
+    Raises
+    ------
+    HandstyleError
+        If the widths differ, or no pixel counts.
+    """
     if channels != len(target.outer):
         raise HandstyleError(f"style: {channels} channels against a target of {len(target.outer)}")
     if not (count > 0 and target.count > 0):

@@ -23,9 +23,9 @@ from handstyle.losses.total_variation import total_variation
 from handstyle.network.vgg import Network
 from handstyle.optimize.entering import Entering
 from handstyle.optimize.terms import PICTURE, ContentTerm, Kernels, StyleTerm, Term, TotalVariationTerm
-from handstyle.optimize.trace import Beside
 
 Sweep = Callable[[Array], tuple[Array, Array | None]]  # picture -> gradient, news
+Beside = Callable[[Array], Array]  # gradient -> whatever is wanted with it, on its device
 Recorder = Callable[[Sweep, Array], tuple[Array, Array | None]]
 # Up to so many channels a style's gradient is made where the sweep needs it: a map is large then, and products of a few
 # rows are as fast as those of many.
@@ -166,6 +166,8 @@ class Objective:
             kinds = {ContentTerm: "content", StyleTerm: "style", TotalVariationTerm: "variation"}
             losses = {tap: [kinds.get(type(term), "other") for term in terms] for tap, terms in self.terms.items()}
             asked = self.network.layers, self.shape[:2], losses, self.network.dtype
+            self._recorded = None  # before there is another one, whose memory is as large
+            self.backend.tidy()  # of what the targets were measured with
             self._recorded = self.network, make(*asked) if make else None
         recorder = self._recorded[1]
         return recorder(self._sweep, p) if recorder else self._sweep(p)

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from handstyle.foundations.backend import Array, to_numpy
-
-Beside = Callable[[Array], Array]  # gradient -> whatever is wanted with it, on its device
+from handstyle.optimize.objective import Beside
 
 
 class Evaluable(Protocol):

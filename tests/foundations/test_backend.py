@@ -1,6 +1,8 @@
 import builtins
 import sys
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -191,6 +193,58 @@ def test_a_containers_limit_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert module.available_memory() == 4000
     files["/sys/fs/cgroup/memory.max"] = "max\n"
     assert module.available_memory() == 2**30
+
+
+def test_what_is_made_aside_is_given_back() -> None:
+    log: list[str] = []
+
+    class Pool:
+        def __init__(self, name: str) -> None:
+            self.name, self.malloc = name, f"malloc of {name}"
+
+        def free_all_blocks(self) -> None:
+            log.append(f"free {self.name}")
+
+    @contextmanager
+    def using_allocator(allocator: str) -> Iterator[None]:
+        log.append(allocator)
+        yield
+        log.append("back")
+
+    cuda = SimpleNamespace(MemoryPool=lambda: Pool("aside"), using_allocator=using_allocator)
+    common = Pool("common")
+
+    class Library:  # which must be hashable, as a module is
+        get_default_memory_pool = staticmethod(lambda: common)
+
+    Library.cuda = cuda
+    backend = Backend("cupy", Library, "pretended")
+    with backend.aside():
+        made = np.ones(3)
+    assert backend.settled(made) is not made
+    backend.tidy()
+    assert log == ["malloc of aside", "back", "free aside", "free common"]
+    here = choose_backend("numpy")
+    with here.aside():
+        assert here.settled(made) is made
+    here.tidy()
+
+
+@pytest.mark.gpu
+def test_the_memory_made_aside_leaves_no_hole() -> None:
+    backend = choose_backend("cupy")
+    pool = backend.xp.get_default_memory_pool()
+    backend.tidy()
+    before = pool.total_bytes()
+    with backend.aside():
+        large = backend.xp.zeros(1 << 24, "uint8")
+        del large
+        small = backend.xp.ones(1 << 10, "uint8")  # lies where the large one lay
+    kept = backend.settled(small)
+    del small
+    backend.tidy()
+    assert pool.total_bytes() - before < 1 << 16
+    assert int(kept.sum()) == 1 << 10
 
 
 @pytest.mark.gpu

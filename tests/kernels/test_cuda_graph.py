@@ -62,7 +62,7 @@ class Machine:
                 self.pools.pop()
 
         self.cuda = SimpleNamespace(
-            MemoryPool=lambda: SimpleNamespace(malloc="its own"),
+            MemoryPool=lambda: SimpleNamespace(malloc="its own", free_all_blocks=lambda: self.log.append("free")),
             Stream=lambda non_blocking: Stream(self),
             get_current_stream=lambda: self.within[-1],
             using_allocator=using_allocator,
@@ -109,6 +109,17 @@ def test_the_third_sweep_is_not_swept(machine):
     for gradient, expected in results:  # a later sweep writes over nothing that was handed out
         np.testing.assert_array_equal(gradient, expected)
     assert machine.within == [machine.null]
+
+
+def test_its_memory_goes_with_it(machine):
+    recording, sweep = Recording(machine, nullcontext, print), doubling(machine, [])
+    for _ in range(3):
+        recording(sweep, np.ones((2, 3)))
+    place = weakref.ref(recording.place)
+    assert "free" not in machine.log
+    del recording
+    assert machine.log[-1] == "free"
+    assert place() is None
 
 
 @pytest.mark.parametrize("when", ["in the sweep", "at the end"])
@@ -229,6 +240,6 @@ def test_a_graph_and_its_memory_go_with_the_objective():
     assert pool.used_bytes() > 0
     del objective
     assert recording() is None
-    assert pool.used_bytes() == 0
+    assert pool.total_bytes() == 0
     assert np.isfinite(value)
     assert np.isfinite(to_numpy(gradient)).all()  # handed out, and so not of that memory
