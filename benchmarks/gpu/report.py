@@ -34,7 +34,8 @@ def evaluations_table(results):
     lines = ["| picture | precision | handstyle | PyTorch | ratio | memory | PyTorch's | ratio |", "|" + "---|" * 8]
     for side, precision, ours, theirs, ratio, held, torchs in evaluations(results):
         times = f"{ours:.1f} ms | {theirs:.1f} ms | {ratio:.2f}"
-        lines.append(f"| {side}² | {precision} | {times} | {held:.0f} MB | {torchs:.0f} MB | {held / torchs:.2f} |")
+        memory = f"{held:.0f} MB | {torchs:.0f} MB | {held / torchs:.2f}" if held and torchs else " | | "
+        lines.append(f"| {side}² | {precision} | {times} | {memory} |")
     return "\n".join(lines)
 
 
@@ -175,7 +176,7 @@ def plot(results, path):
     for ax, precision in zip(axes, ("float32", "tf32"), strict=True):
         chosen = [p for p in points if f" {precision} " in p[0]]
         for name, marker in (("winograd4", "o"), ("winograd2", "s"), ("mec", "^"), ("residue", "v"), ("im2col", "<"),
-                             ("first", "*"), ("torch", "x")):  # fmt: skip
+                             ("tensor", "P"), ("first", "*"), ("torch", "x")):  # fmt: skip
             own = [p for p in chosen if p[0].startswith(name)]
             if own:
                 ax.loglog([p[2] for p in own], [p[3] / 1e12 for p in own], marker, label=name, alpha=0.8)
@@ -204,14 +205,16 @@ def main():
     machine = results.get("machine", {})
     rehearsal = machine.get("rehearsal")
     print(f"{machine.get('gpu')}, {machine.get('when')}{': a rehearsal, its times mean nothing' if rehearsal else ''}")
+    for note in results.get("notes", ()):
+        print(f"note: {note}")
     for name, error in results["errors"].items():
         print(f"FAILED {name}: {error}")
     for name, found in results.get("gate", {}).items():
         if isinstance(found, dict):
             print(f"error against float64, {name:<28} value {found['value']:.1e}  gradient {found['gradient']:.1e}")
     for side, precision, ours, theirs, ratio, held, torchs in [] if rehearsal else evaluations(results):
-        print(f"{side:>5} px {precision:<8} {ours:8.2f} ms, PyTorch {theirs:8.2f} ms, ratio {ratio:.2f}; "
-              f"{held:6.0f} MB, PyTorch {torchs:6.0f} MB")  # fmt: skip
+        memory = f"; {held:6.0f} MB, PyTorch {torchs:6.0f} MB" if held and torchs else ""
+        print(f"{side:>5} px {precision:<8} {ours:8.2f} ms, PyTorch {theirs:8.2f} ms, ratio {ratio:.2f}{memory}")
     for what, measured, required, aim in [] if rehearsal else ratios(results):
         print(f"{what:<60} {measured:10.3g}   required {required:<8} aim {aim}")
     for line in [] if rehearsal else [*choices(results), *transfers(results)]:

@@ -1,7 +1,9 @@
 """What a run takes of a GPU's memory, and what it says when there is not enough: on a device of bounded memory."""
 
+import gc
 import re
 import tracemalloc
+import weakref
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -20,10 +22,12 @@ from handstyle.optimize.adam import Adam, minimize_adam
 from handstyle.optimize.classic import minimize_descent
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb, most_memory
+from handstyle.optimize.terms import ContentTerm
 from handstyle.painting import transfer
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.need import SCRATCH, choices, device_need, vectors_on_device
 from handstyle.painting.room import cheaper, is_out_of_memory, make_room
+from handstyle.painting.targets import build_terms
 from handstyle.painting.transfer import stylize
 
 MIB = 1 << 20
@@ -295,3 +299,36 @@ def test_the_precision_and_the_methods_are_written_down(precision, told):
     assert plain.metadata["handstyle:precision"].startswith(f"float32; {done}")
     reference = stylize(content, style, network=network.with_kernels("reference"), config=CONFIG)
     assert reference.metadata["handstyle:precision"] == "float32"
+
+
+@pytest.mark.parametrize("kernels", ["reference", pytest.param("cuda", marks=WITH_KERNELS)])
+def test_nothing_holds_what_the_targets_were_measured_with(kernels):
+    """On a GPU it is made aside, and what is held when the run begins cannot be given back to it."""
+    network = small_network(1 << 30)
+    network, seen = network if kernels == "cuda" else network.with_kernels(kernels), []
+
+    class Watched:
+        name, report = "watched", ""
+
+        def __init__(self, engine):
+            self.engine = engine
+
+        def forward(self, layers, x, taps):
+            features, caches = self.engine.forward(layers, x, taps)
+            seen.extend([weakref.ref(x), *(weakref.ref(features[tap]) for tap in features)])
+            return features, caches
+
+        def backward(self, *arguments):
+            return self.engine.backward(*arguments)
+
+    content, style = (np.asarray(p, float) for p in pictures())
+    config = replace(CONFIG, style_layers=("relu1_1", "relu2_1"), content_layers=("relu2_2",))
+    gc.disable()  # what waits for a collection holds its memory until then
+    try:
+        terms = build_terms(network.with_kernels(Watched(network.engine)), config, content, [style])
+        alive = [made() for made in seen if made() is not None]
+    finally:
+        gc.enable()
+    assert len(seen) >= 5
+    kept = next(term.target for term in terms if isinstance(term, ContentTerm))
+    assert [made is kept for made in alive] == [True]  # which on a GPU is a copy
