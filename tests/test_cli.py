@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from handstyle.cli.session import interruption, what_lbfgs_saves
+
 pytestmark = pytest.mark.smoke
 FOUR = ["--style-layers", "relu1_1", "relu2_1", "relu3_1", "relu4_1"]  # what so small a painting reaches
 FAST = ["--weights", "random", "--size", "32", "--backend", "numpy", *FOUR]
@@ -165,3 +167,26 @@ def test_the_main_job_on_real_weights(folder, test_data):
     )
     assert done.returncode == 0, done.stderr
     assert size_of(folder / "out.png") == (96, 72)
+
+
+def test_what_another_optimiser_would_save_is_said_in_seconds_and_bytes():
+    said = what_lbfgs_saves(3 * 512 * 512, 4)
+    assert "some 0.1 s an iteration, and moves 6.0 MiB" in said
+    assert "--optimizer lbfgs" in said
+
+
+def test_an_interruption_that_a_finaliser_swallows_is_sent_again():
+    class Finalised:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def work():
+        Finalised()
+        while time.monotonic() < began + 20:
+            time.sleep(0.01)
+
+    began = time.monotonic()
+    with interruption(deferred=False) as asked, pytest.raises(KeyboardInterrupt):
+        work()
+    assert asked == []
+    assert time.monotonic() < began + 10

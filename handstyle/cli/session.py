@@ -2,9 +2,11 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 
 from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -25,6 +27,10 @@ from handstyle.painting.networks import EMBEDDED, backend_of
 from handstyle.painting.plan import check_reach, planned_iterations
 from handstyle.painting.transfer import Progress, Result, stylize
 from weights_tools.registry import locate
+
+# A value of the picture and an iteration of SciPy's L-BFGS-B with ten pairs, on a server's processor: 100 iterations at
+# 512 px took 11 s beside the evaluations (benchmarks/results/2026-11-27-gpu.json, "scipy float32").
+SCIPY_SECONDS = 1.4e-7
 
 
 def start(
@@ -49,6 +55,15 @@ def start(
     return paint(content, paintings, output, config, network, run.load(network), run)
 
 
+def what_lbfgs_saves(values: int, itemsize: int) -> str:
+    """Return a line on what SciPy's optimiser costs a run on a GPU, for a picture of so many values."""
+    moved = mebibytes(2 * itemsize * values)  # the picture there, the gradient back
+    return (
+        f"SciPy's L-BFGS-B works on the host, some {SCIPY_SECONDS * values:.1g} s an iteration, and moves {moved}: "
+        "--optimizer lbfgs saves both"
+    )
+
+
 def paint(
     content: PictureLike,
     styles: Sequence[PictureLike],
@@ -70,10 +85,7 @@ def paint(
         out.print("a small stand-in for VGG-19; the full network: handstyle weights get vgg19, then --weights vgg19")
     if backend.name == "cupy" and config.optimizer == "lbfgsb":
         height, width = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
-        moved = mebibytes(2 * loaded.dtype.itemsize * 3 * height * width)  # the picture there, the gradient back
-        out.print(
-            f"SciPy's L-BFGS-B keeps its vectors on the host: --optimizer lbfgs saves moving {moved} an evaluation"
-        )
+        out.print(what_lbfgs_saves(3 * height * width, loaded.dtype.itemsize))
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -103,26 +115,33 @@ def paint(
 
 @contextmanager
 def interruption(deferred: bool) -> Iterator[list[int]]:
-    """Let the first Ctrl-C only be noted, in the list that is given, so that the iteration's end can save the run.
+    """Let Ctrl-C end the run: at once, or, if `deferred`, noted in the list that is given so that the run can be saved.
 
-    The second one interrupts at once.
+    A second one always interrupts at once. One that falls into a finaliser, from where Python lets no exception out,
+    is sent again a moment later.
     """
     asked: list[int] = []
-    if not deferred:
-        yield asked
-        return
-    before = signal.getsignal(signal.SIGINT)
+    handler, hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
 
     def note(number: int, _: object) -> None:
         asked.append(number)
         err.print("saving the run when this iteration ends; Ctrl-C again ends it at once")
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    signal.signal(signal.SIGINT, note)
+    def again(lost: "sys.UnraisableHookArgs") -> None:
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            Timer(0.05, signal.raise_signal, [signal.SIGINT]).start()
+        else:
+            hook(lost)
+
+    if deferred:
+        signal.signal(signal.SIGINT, note)
+    sys.unraisablehook = again
     try:
         yield asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, handler)
+        sys.unraisablehook = hook
 
 
 def check_keeping(config: StyleConfig, run: RunConfig) -> None:

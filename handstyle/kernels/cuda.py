@@ -165,19 +165,21 @@ def _address(a: Any) -> int:
 
 @cache
 def _compiled(kernel: str, dtype: str, tile: int) -> Any:
-    function = _module(files()[kernel], dtype, tile).get_function(kernel)
+    file = files()[kernel]
+    long = any(on_demand(other) for other, home in files().items() if home == file)  # to compile
+    function = _module(file, dtype, tile, kernel if long else None).get_function(kernel)
     if on_demand(kernel):
         function.max_dynamic_shared_size_bytes = on_demand(kernel)
     return function
 
 
 @cache
-def _module(file: str, dtype: str, tile: int) -> Any:
+def _module(file: str, dtype: str, tile: int, kernel: str | None) -> Any:
     import cupy
 
     try:
         # CuPy keeps the binary in its own cache on disk; a module of code, not a kernel, so that helpers come along.
-        return cupy.RawModule(code=source(file, dtype, tile), options=("--std=c++17",))
+        return cupy.RawModule(code=source(file, dtype, tile, kernel), options=("--std=c++17",))
     except Exception as error:  # compile errors have no common base class
         first = " ".join(str(error).split())[:200]
         raise HandstyleError(f"{file}.cu does not compile for this GPU ({first}); {CUPY_HELP}") from None

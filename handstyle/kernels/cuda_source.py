@@ -68,6 +68,7 @@ BLOCKS = {
     "implicit_tf32_narrow": (16, 16, 64, 70656),
 }
 SINGLE = re.compile(r"^#if REAL_BITS == 32\n(.*?)^#endif\n", re.DOTALL | re.MULTILINE)
+ENTRY = re.compile(r'^extern "C" __global__ void (\w+)\([^)]*\) \{\n.*?^\}\n', re.DOTALL | re.MULTILINE)
 KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(([^)]*)\)')
 
 
@@ -101,7 +102,7 @@ def on_demand(kernel: str) -> int:
 
 
 @cache
-def source(file: str, dtype: DTypeLike = np.float32, tile: int = 4) -> str:
+def source(file: str, dtype: DTypeLike = np.float32, tile: int = 4, kernel: str | None = None) -> str:
     """Return the whole text of a file of kernels.
 
     Parameters
@@ -112,6 +113,8 @@ def source(file: str, dtype: DTypeLike = np.float32, tile: int = 4) -> str:
         float32 or float64: what ``REAL`` stands for.
     tile : {2, 4}
         Outputs of a Winograd tile, a side. Six would ask for more shared memory than a block has, in float64.
+    kernel : str, optional
+        A kernel that is wanted: of those of `BLOCKS`, each of which takes a compiler seconds, the others are left out.
 
     Returns
     -------
@@ -121,6 +124,8 @@ def source(file: str, dtype: DTypeLike = np.float32, tile: int = 4) -> str:
     text = (FOLDER / f"{file}.cu").read_text("utf-8")
     if np.dtype(dtype) != np.float32:
         text = SINGLE.sub("", text)
+    if kernel is not None:
+        text = ENTRY.sub(lambda match: "" if on_demand(match[1]) and match[1] != kernel else match[0], text)
     text = re.sub(r'#include "(\w+\.cuh)"', lambda match: (FOLDER / match[1]).read_text("utf-8"), text)
     real = {"float32": "float", "float64": "double"}[np.dtype(dtype).name]
     head = f"#define REAL {real}\n#define REAL_BITS {np.dtype(dtype).itemsize * 8}\n"

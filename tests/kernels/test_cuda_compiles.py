@@ -119,3 +119,15 @@ def test_nvrtc_refuses_a_header_of_the_host():
     status, log, _ = compile_at_run_time("#include <cstdint>\n" + source("lower"))
     assert status != 0
     assert "cstdint" in log
+
+
+@pytest.mark.parametrize("kernel", ["implicit_kernel", "implicit_tf32_narrow"])
+def test_of_the_long_kernels_only_the_wanted_one_is_compiled(kernel):
+    text = source("implicit", "float32", 4, kernel)
+    found = {name for name in files() if f"void {name}(" in text}
+    assert found == {"implicit_naive", "implicit_kernel", kernel}
+    if nvrtc() is None:
+        pytest.skip(WHY_NO_NVRTC)
+    status, log, code = compile_at_run_time(text)
+    assert status == 0, log
+    assert f".text.{kernel}\0".encode() in code
