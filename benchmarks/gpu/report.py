@@ -17,7 +17,7 @@ NAMES = {"float32": ("ours cuda", "torch float32"), "TF32": ("ours cuda-tf32", "
 
 
 def evaluations(results):
-    """Return rows (side, precision, ours ms, PyTorch's ms, ratio, ours MB, PyTorch's MB) of one evaluation."""
+    """Return rows (side, precision, ours ms, PyTorch's ms, ratio, ours MiB, PyTorch's MiB) of one evaluation."""
     rows = []
     for side, found in results.get("evaluation", {}).items():
         for precision, (ours, theirs) in NAMES.items():
@@ -34,7 +34,7 @@ def evaluations_table(results):
     lines = ["| picture | precision | handstyle | PyTorch | ratio | memory | PyTorch's | ratio |", "|" + "---|" * 8]
     for side, precision, ours, theirs, ratio, held, torchs in evaluations(results):
         times = f"{ours:.1f} ms | {theirs:.1f} ms | {ratio:.2f}"
-        memory = f"{held:.0f} MB | {torchs:.0f} MB | {held / torchs:.2f}" if held and torchs else " | | "
+        memory = f"{held:.0f} MiB | {torchs:.0f} MiB | {held / torchs:.2f}" if held and torchs else " | | "
         lines.append(f"| {side}² | {precision} | {times} | {memory} |")
     return "\n".join(lines)
 
@@ -213,7 +213,7 @@ def main():
         if isinstance(found, dict):
             print(f"error against float64, {name:<28} value {found['value']:.1e}  gradient {found['gradient']:.1e}")
     for side, precision, ours, theirs, ratio, held, torchs in [] if rehearsal else evaluations(results):
-        memory = f"; {held:6.0f} MB, PyTorch {torchs:6.0f} MB" if held and torchs else ""
+        memory = f"; {held:6.0f} MiB, PyTorch {torchs:6.0f} MiB" if held and torchs else ""
         print(f"{side:>5} px {precision:<8} {ours:8.2f} ms, PyTorch {theirs:8.2f} ms, ratio {ratio:.2f}{memory}")
     for what, measured, required, aim in [] if rehearsal else ratios(results):
         print(f"{what:<60} {measured:10.3g}   required {required:<8} aim {aim}")

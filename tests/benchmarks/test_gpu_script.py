@@ -104,7 +104,7 @@ def test_the_report_says_what_is_required_and_what_was_chosen_wrongly(tmp_path):
         "seconds 7 required ≤ 10",
         "one evaluation, 1024 px 60 required ≥ 30",
         "peak memory / PyTorch's, float32, 1024 px 0.25 required ≤ 0.5",
-        "1024 px float32 30.00 ms, PyTorch 50.00 ms, ratio 0.60; 512 MB, PyTorch 2048 MB",
+        "1024 px float32 30.00 ms, PyTorch 50.00 ms, ratio 0.60; 512 MiB, PyTorch 2048 MiB",
         "24 GiB, px 6e+03 required ≥ 6000",
         "conv1_2 float32: winograd4 was chosen, mec takes 0.50 of its time",
         "512 plain 4.00 ms",
