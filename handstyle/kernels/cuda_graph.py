@@ -6,6 +6,7 @@ once and from then on launched at one stroke (CUDA programming guide, "CUDA grap
 where it is: it comes from a pool of its own, which is never emptied.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -91,7 +92,8 @@ class Recording:
         # CuPy's pool keeps what was let go, and lets go of itself only when Python next looks for cycles.
         self.graph = self.results = self.place = None
         self.around = nullcontext
-        self.pool.free_all_blocks()
+        if not sys.is_finalizing():  # then CUDA may be gone already, and the memory goes with the process
+            self.pool.free_all_blocks()
 
     def _capture(self, sweep: Sweep) -> None:
         self.results = None  # or their memory would be taken a second time
