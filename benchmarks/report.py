@@ -59,9 +59,7 @@ def evaluation_figure(record: dict[str, Any]) -> Figure:
 
 
 def evaluation(record: dict[str, Any], out: Path) -> None:
-    text = f"{evaluation_table(record['rows'])}\n\n{machine_line(record)}\n"
-    (out / f"{record['name']}.md").write_text(text, encoding="utf-8")
-    _save(evaluation_figure(record), out / f"{record['name']}.svg")
+    _page(record, out, evaluation_table(record["rows"]), evaluation_figure(record))
 
 
 def layers_table(record: dict[str, Any]) -> str:
@@ -93,9 +91,7 @@ def layers_figure(record: dict[str, Any]) -> Figure:
 
 
 def layers(record: dict[str, Any], out: Path) -> None:
-    text = f"{layers_table(record)}\n\n{machine_line(record)}\n"
-    (out / f"{record['name']}.md").write_text(text, encoding="utf-8")
-    _save(layers_figure(record), out / f"{record['name']}.svg")
+    _page(record, out, layers_table(record), layers_figure(record))
 
 
 def choices_table(record: dict[str, Any]) -> str:
@@ -111,8 +107,7 @@ def choices_table(record: dict[str, Any]) -> str:
 
 
 def choices(record: dict[str, Any], out: Path) -> None:
-    text = f"{choices_table(record)}\n\n{machine_line(record)}\n"
-    (out / f"{record['name']}.md").write_text(text, encoding="utf-8")
+    _page(record, out, choices_table(record))
 
 
 def suites(record: dict[str, Any], out: Path, name: str) -> None:
@@ -134,10 +129,12 @@ def suites(record: dict[str, Any], out: Path, name: str) -> None:
     (out / f"{name}.md").write_text(text, encoding="utf-8")
 
 
-def _save(figure: Figure, path: Path) -> None:
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path)
+def _page(record: dict[str, Any], out: Path, table: str, figure: Figure | None = None) -> None:
+    (out / f"{record['name']}.md").write_text(f"{table}\n\n{machine_line(record)}\n", encoding="utf-8")
+    if figure is not None:
+        for axes in figure.axes:
+            axes.spines[["top", "right"]].set_visible(False)
+        figure.savefig(out / f"{record['name']}.svg")
 
 
 def main() -> None:

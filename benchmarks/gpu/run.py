@@ -341,14 +341,19 @@ class Bench:
         for precision in ("float32", "tf32"):
             convolver = Convolver(self.device(precision), "float32")
             if C != 3:
-                tensor = tensor_fits(C, K, "float32")
-                row[f"chosen {precision}"] = choose_method(H, H, C, K, precision, convolver.workspace, tensor=tensor)
+                for label, shape in (("", (C, K)), (" adjoint", (K, C))):
+                    fits = precision == "tf32" and tensor_fits(*shape, "float32")
+                    method = choose_method(H, H, *shape, precision, convolver.workspace, tensor=fits)
+                    row[f"chosen {precision}{label}"] = method
             for method in METHODS:
-                if (method == "first") != (C == 3) or (method == "tensor" and (precision, tensor) != ("tf32", True)):
+                if (method == "first") != (C == 3):
                     continue
                 forward = method, Source.of(x), w, Finish(bias=b, y=y, H=H, W=H, K=K), 1, False
                 adjoint = method, Source.of(y), w, Finish(y=x, H=H, W=H, K=C), 1, True
                 for direction, arguments in (("forward", forward), ("adjoint", adjoint)):
+                    shape = (C, K) if direction == "forward" else (K, C)
+                    if method == "tensor" and not (precision == "tf32" and tensor_fits(*shape, "float32")):
+                        continue
                     run = partial(convolver.convolve, *arguments)
                     note(f"{method} {precision} {direction}", lambda r=run: self.times(self.captured(r)))
         if not self.torch_device:
@@ -471,10 +476,14 @@ class Bench:
         moved = x.nbytes + y.nbytes + w.nbytes
         rung("tensor, naive", moved, "implicit_naive", *linear(y.size), Source.of(x), w, y, H, H, C, 1, 0)
         rung("tensor, weights", 2 * w.nbytes, "implicit_kernel", *linear(B.size), w, B, C, C, 0)
+        pooled = self.noise(H // 2, H // 2, C)
+        drawn = np.random.default_rng(0).integers(0, 1 << 32, (H // 2, H // 2, 3, C // 32), np.uint32)
+        undone = Source.pooled(pooled, self.gpu.asarray(drawn), (H, H, C), "max")
         for name, (down, across, channels, _) in BLOCKS.items():
             grid, block = -(-H // down) * -(-H // across) * (C // channels), down * channels // 8
             finish = Finish(y=y, H=H, W=H, K=C)
             rung(f"tensor, {name}", moved, name, (grid,), (block,), Source.of(x), B, 1, finish)
+            rung(f"tensor, {name}, a pool undone", moved, f"{name}_unpool", (grid,), (block,), undone, B, 1, finish)
 
     def tuned(self, found):
         """The same against PyTorch as its documentation advises: channels last, cuDNN's kernels chosen by trial."""
@@ -527,7 +536,7 @@ class Bench:
                 runners[name] = self.torch_clock, run
 
             for on in (False, True) if self.torch_device else ():
-                made.attempt(f"torch {on}", lambda on=on: torchs(on, tuned))
+                made.attempt(f"torch {'tf32' if on else 'float32'}", lambda on=on: torchs(on, tuned))
             limit = 60 if side <= 1024 else 8
             found.attempt(side, lambda r=runners, m=memory, w=methods, limit=limit: {
                 "times": interleaved(r, self.options.repeats, limit=limit), "peak_bytes": m, "methods": w})  # fmt: skip

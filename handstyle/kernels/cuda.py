@@ -113,21 +113,22 @@ class CupyDevice:
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Return an uninitialised array: from the room that was made for it, or else from CuPy's pool."""
-        size = math.prod(shape) * np.dtype(dtype).itemsize
+        size = wanted = math.prod(shape) * np.dtype(dtype).itemsize
         room = self._room
         try:
             if room is not None and room.base is None:
-                room.base = self.xp.empty((room.size,), np.uint8)
-            place = room.take(size) if room is not None else None
-            if room is not None and place is not None:
+                wanted = room.size
+                room.base = self.xp.empty((wanted,), np.uint8)
+            if room is not None and (place := room.take(size)) is not None:
                 memory = self.xp.cuda.UnownedMemory(
                     room.base.data.ptr + place.start, place.size, place, room.base.device.id
                 )
                 return self.xp.ndarray(shape, dtype, self.xp.cuda.MemoryPointer(memory, 0))  # type: ignore[no-any-return]
+            wanted = size
             made: Array = self.xp.empty(shape, dtype)
         except MemoryError as error:  # CuPy's own is one
             raise OutOfMemoryError(
-                f"the GPU's memory is full, at {size / 2**20:.0f} MiB more: "
+                f"the GPU's memory is full, at {wanted / 2**20:.0f} MiB more: "
                 f"paint at a smaller --size, or with --backend numpy ({error})"
             ) from None
         return made

@@ -28,6 +28,7 @@ from handstyle.kernels.cuda_arguments import POOLS, Finish, Source
 from handstyle.kernels.cuda_source import BLOCKS
 
 METHODS = ("first", "im2col", "residue", "mec", "tensor", "winograd2", "winograd4")
+SCRATCH = 1 << 26  # bytes: four times as much make 1024 px a tenth faster, and take it in memory
 FEWEST_BLOCKS = 100  # of tensor cores' work: about one for each multiprocessor of a large GPU
 LANES = (32, 8)  # threads of a block: channels, and tiles or groups of pixels
 
@@ -48,7 +49,7 @@ class Convolver:
 
     device: Device
     dtype: DTypeLike
-    workspace: int = 1 << 26
+    workspace: int = SCRATCH
 
     def convolve(self, method: str, source: Source, w: Array, finish: Finish, offset: int, adjoint: bool) -> None:
         """Convolve `source` with `w` (3, 3, C, K), or with its adjoint, into `finish`."""
@@ -229,7 +230,7 @@ def tensor_kernel(H: int, W: int, K: int, unpool: bool) -> str:
 
     Two small blocks on a multiprocessor are faster than a large one, for one works while the other waits; but where a
     pool is undone on the way, each undoes the same pixels for its own channels, so the fewer the better, as long as
-    there is one for each multiprocessor. So it was measured on an H200.
+    there is one for each multiprocessor (rungs ``tensor`` of ``benchmarks/gpu``, on an H200).
     """
     if K % 128 or not unpool:
         return "implicit_tf32_narrow"

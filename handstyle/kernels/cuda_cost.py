@@ -3,9 +3,9 @@
 A GPU that does one kernel after another takes, for each, the time of its arithmetic or of its bytes, whichever is
 longer, and some microseconds to begin. What the six ways of ``cuda_convolution.py`` ask for is counted here. The rates
 are those of an H200, fitted to every way on every shape of VGG-19 at 256 and 512 px (``benchmarks/gpu``, section
-``layers``): what is then chosen takes 0.5 % longer than the best choice in true float32 and 2.5 % in TF32, on average.
-They are the same on every machine, so that a run can be repeated elsewhere; the benchmark names what another GPU would
-choose otherwise.
+``layers``): what is then chosen takes 0.5 % longer than the best choice in true float32 and 2.5 % in TF32, on average
+(``python benchmarks/gpu/report.py benchmarks/results/2026-11-27-gpu.json``). They are the same on every machine, so
+that a run can be repeated elsewhere; the benchmark names what another GPU would choose otherwise.
 """
 
 from dataclasses import dataclass

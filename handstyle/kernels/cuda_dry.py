@@ -110,6 +110,7 @@ def rehearse(
         Height and width of the picture, px.
     losses : mapping of str to sequence of {"style", "content", "variation"}
         What looks at each tap, in the order of an objective's terms; the tap of a loss of the picture is `PICTURE`.
+        A loss of another name is taken for a style's, which asks for at least as much.
     dtype : dtype
         Of weights and picture.
     """

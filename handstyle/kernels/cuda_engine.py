@@ -17,7 +17,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels import cuda_losses
 from handstyle.kernels.cuda import CupyDevice, Device
 from handstyle.kernels.cuda_arguments import Finish, Source, words
-from handstyle.kernels.cuda_convolution import METHODS, Convolver, pooled_finish, tensor_fits
+from handstyle.kernels.cuda_convolution import METHODS, SCRATCH, Convolver, pooled_finish, tensor_fits
 from handstyle.kernels.cuda_cost import choose_method
 from handstyle.kernels.cuda_dry import DryDevice, rehearse
 from handstyle.kernels.cuda_graph import Recording
@@ -34,8 +34,7 @@ from handstyle.network.sequence import (
     methods_in_words,
 )
 from handstyle.network.tapped import Tapped
-
-SCRATCH = 1 << 26  # bytes for a convolution: four times as much make 1024 px a tenth faster, and take it in memory
+from handstyle.optimize.terms import Kernels
 
 
 class CudaEngine:
@@ -89,7 +88,7 @@ class CudaEngine:
         return method
 
     @property
-    def losses(self) -> cuda_losses.Kernels:
+    def losses(self) -> Kernels:
         """The losses that have kernels, by the readable functions they stand for."""
         return cuda_losses.kernels(self.device)
 

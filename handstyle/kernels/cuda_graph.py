@@ -3,7 +3,7 @@
 To launch a kernel takes the host ten to fifty microseconds, to run it takes the GPU as little as one: below 1024 px a
 GPU waits for Python. A sweep is the same three hundred launches every time, at the same addresses; so it is captured
 once and from then on launched at one stroke (CUDA programming guide, "CUDA graphs"). For that its memory must stay
-where it is: it comes from a pool of its own, which is never emptied.
+where it is: it comes from a pool of its own, which is emptied when the recording goes, and not before.
 """
 
 import sys
@@ -11,9 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from handstyle.foundations.backend import Array
-
-Sweep = Callable[[Array], tuple[Array, Array | None]]  # picture -> gradient, news
+from handstyle.optimize.objective import Sweep
 
 
 class Recording:

@@ -6,22 +6,19 @@ cuBLAS's.
 """
 
 import math
-from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from handstyle.foundations.backend import Array, scalar
-from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.threads import DEVICE_PIXELS
 from handstyle.kernels.cuda import Device
 from handstyle.losses import content, style
 from handstyle.losses import total_variation as variation
-from handstyle.losses.content import relative_scale
+from handstyle.losses.content import check_target, relative_scale
 from handstyle.losses.style import Moments, check_moments, style_scale
+from handstyle.optimize.terms import Kernels
 
-Kernels = Mapping[Callable[..., Any], Callable[..., Any]]
 BLOCK = 256  # threads; see sum.cuh
 BLOCKS = 1024  # at most, of a pass over a map: enough to fill a GPU, few enough shares to be added up at once
 TILE = (32, 8)  # values along a row, rows; see variation.cu
@@ -99,8 +96,7 @@ def content_loss(  # (h, w, C), (h, w, C) -> value, (h, w, C)
     HandstyleError
         If the shapes differ, or the target is zero everywhere.
     """
-    if f.shape != target.shape:
-        raise HandstyleError(f"content: features of shape {f.shape} against a target of {target.shape}")
+    check_target(f, target)
     scale = relative_scale(target, weight) if scale is None else float(scale)
     contiguous, real = device.xp.ascontiguousarray, f.dtype.type
     q = None if weight is None else contiguous(weight.astype(f.dtype, copy=False))

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from handstyle.kernels.cuda_convolution import SCRATCH
 from handstyle.kernels.cuda_dry import DryDevice, rehearse
-from handstyle.kernels.cuda_engine import SCRATCH, CudaEngine
+from handstyle.kernels.cuda_engine import CudaEngine
 from handstyle.kernels.cuda_room import places
 from handstyle.network.sequence import Layer
 

@@ -42,8 +42,7 @@ def content_loss(  # (h, w, C), (h, w, C) -> value, (h, w, C)
         If the shapes differ, or the target is zero everywhere so that nothing can be relative to it.
     """
     xp = namespace(f, target)
-    if f.shape != target.shape:
-        raise HandstyleError(f"content: features of shape {f.shape} against a target of {target.shape}")
+    check_target(f, target)
     # A scale or a mask in float64 would lift the whole backward sweep to float64.
     scale = relative_scale(target, weight) if scale is None else float(scale)
     q = None if weight is None else weight.reshape(-1, 1).astype(f.dtype, copy=False)
@@ -62,6 +61,23 @@ def content_loss(  # (h, w, C), (h, w, C) -> value, (h, w, C)
 
     share_out(xp, work, len(strips))
     return scale * scalar(sum(values[1:], values[0])), dF.reshape(f.shape)
+
+
+def check_target(f: Array, target: Array) -> None:  # (h, w, C), (h, w, C)
+    """Raise an error unless features can be compared with a target's.
+
+    Parameters
+    ----------
+    f, target : (h, w, C) array
+        Features of the picture and of the photograph.
+
+    Raises
+    ------
+    HandstyleError
+        If the shapes differ.
+    """
+    if f.shape != target.shape:
+        raise HandstyleError(f"content: features of shape {f.shape} against a target of {target.shape}")
 
 
 def relative_scale(target: Array, weight: Array | None = None) -> float:  # (h, w, C) -> 1 / Σ weight target²

@@ -268,11 +268,24 @@ def gram_loss(  # (h, w, C), Moments -> value, (h, w, C)
     value : float
     df : (h, w, C) array
     """
-    value, dmoments = style_loss(moments_forward(f, weight, count), target, scale)
-    gradient = MomentsGradient(dmoments.scaled(factor), f, weight)
+    value, gradient = gram_parts(f, target, scale, weight, factor, count)
     df = f if spare else blank(namespace(f), f.shape, f.dtype)
     gradient.write(df)
     return value, df
+
+
+def gram_parts(  # (h, w, C), Moments -> value, gradient in parts
+    f: Array, target: Moments, scale: float | None, weight: Array | None, factor: float, count: float | None
+) -> tuple[float, MomentsGradient]:
+    """Return what `gram_loss` does, with a gradient that is not made yet.
+
+    Parameters
+    ----------
+    f, target, scale, weight, factor, count
+        As there.
+    """
+    value, dmoments = style_loss(moments_forward(f, weight, count), target, scale)
+    return value, MomentsGradient(dmoments.scaled(factor), f, weight)
 
 
 def style_scale(target: Moments) -> float:

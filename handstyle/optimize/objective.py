@@ -261,19 +261,20 @@ class OnDevice:
 
     def __call__(self, v: Array) -> tuple[float, Array]:  # (n,) -> value, (n,), both on the device
         """Evaluate; the gradient comes back in the dtype of `v`."""
-        p = v.reshape(self.objective.shape).astype(self.objective.network.dtype, copy=False)
-        value, dp = self.objective.evaluate(p)
+        value, dp = self.objective.evaluate(self._picture(v))
         return value, dp.ravel().astype(v.dtype, copy=False)
 
     def beside(self, v: Array, ask: Beside) -> tuple[float, Array, Array]:  # (n,) -> value, (n,), answer
         """Evaluate, and bring home what ``ask(gradient)`` makes, with the value; see `Objective.beside`."""
-        p = v.reshape(self.objective.shape).astype(self.objective.network.dtype, copy=False)
 
         def flat(dp: Array) -> Array:
             return dp.ravel().astype(v.dtype, copy=False)
 
-        value, dp, answer = self.objective.beside(p, lambda dp: ask(flat(dp)))
+        value, dp, answer = self.objective.beside(self._picture(v), lambda dp: ask(flat(dp)))
         return value, flat(dp), answer
+
+    def _picture(self, v: Array) -> Array:  # (n,) -> (H, W, 3)
+        return v.reshape(self.objective.shape).astype(self.objective.network.dtype, copy=False)
 
 
 def _weighted_gradient(terms: list[Term], f: Array, ledger: dict[str, float], kernels: Kernels) -> Array:

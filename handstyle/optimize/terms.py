@@ -14,8 +14,7 @@ from handstyle.losses.style import (
     Moments,
     MomentsGradient,
     gram_loss,
-    moments_forward,
-    style_loss,
+    gram_parts,
     style_scale,
 )
 from handstyle.losses.total_variation import total_variation
@@ -100,8 +99,7 @@ class StyleTerm:
 
     def pointwise(self, f: Array, weight: float) -> tuple[float, MomentsGradient]:
         """Return the unweighted value and, not made yet, the gradient times `weight`."""
-        value, dmoments = style_loss(moments_forward(f, self.mask, self._count), self.target, self._scale)
-        return value, MomentsGradient(dmoments.scaled(weight), f, self.mask)
+        return gram_parts(f, self.target, self._scale, self.mask, weight, self._count)
 
     @cached_property
     def _count(self) -> float | None:  # counted once: on a device it takes a wait

@@ -6,7 +6,7 @@ The forecast is that of ``kernels/cuda_memory.py``, with what surrounds an evalu
 from dataclasses import dataclass, replace
 from functools import cache
 
-from handstyle.kernels import cuda_engine
+from handstyle.kernels import cuda_convolution
 from handstyle.kernels.cuda_engine import CudaEngine
 from handstyle.kernels.cuda_memory import DryRun, dry_run, largest
 from handstyle.network.sequence import Convolution
@@ -15,7 +15,7 @@ from handstyle.optimize.lbfgsb import most_memory
 from handstyle.painting.config import StyleConfig
 
 Size = tuple[int, int]
-SCRATCH = (cuda_engine.SCRATCH, 1 << 24)  # bytes that a convolution may use beside its maps, the fastest first
+SCRATCH = (cuda_convolution.SCRATCH, 1 << 24)  # bytes that a convolution may use beside its maps, the fastest first
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """From a configuration to the terms of the objective: targets measured once, weights and normalisations applied."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
@@ -252,10 +252,9 @@ def _painting_moments(
     for tap in taps:
         with backend.aside():
             weight = backend.asarray(masks[tap], dtype=network.dtype) if masks else None
-            made = moments_forward(features[tap], weight)
+            count = None if cysmith is None else float(features[tap].shape[0] * features[tap].shape[1])
+            made = moments_forward(features[tap], weight, count)
         moments[tap] = Moments(made.count, backend.settled(made.sums), backend.settled(made.outer))
-        if cysmith is not None:
-            moments[tap] = replace(moments[tap], count=float(features[tap].shape[0] * features[tap].shape[1]))
     return moments
 
 

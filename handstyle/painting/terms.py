@@ -1,7 +1,7 @@
 """The terms that the presets need besides the objective's own: several losses on one statistic, levelled gradients."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from handstyle.foundations.backend import Array
 from handstyle.losses.style import Moments, moments_backward, moments_forward
@@ -24,9 +24,7 @@ class MomentsTerm:
 
     def __call__(self, f: Array) -> tuple[float, Array]:  # (h, w, C) -> value, (h, w, C)
         """Return the unweighted value and gradient."""
-        moments = moments_forward(f, self.mask)
-        if self.count is not None:
-            moments = replace(moments, count=self.count)
+        moments = moments_forward(f, self.mask, self.count)
         total, value = None, 0.0
         for share, loss in self.losses:
             part, dmoments = loss(moments)

@@ -162,33 +162,36 @@ def test_an_error_of_the_first_sweep_is_the_callers(machine):
     assert machine.pools == []
 
 
+def on_a_gpu(dtype="float32"):
+    """Return an objective with CUDA kernels, and a picture on its device."""
+    backend = choose_backend("cupy")
+    objective, v0 = painting(48, dtype, backend)
+    objective.network = objective.network.with_kernels(CudaEngine())
+    return objective, backend.asarray(v0.reshape(objective.shape), dtype)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_graph_gives_what_launches_give(dtype):
-    backend = choose_backend("cupy")
-    objective, v0 = painting(48, dtype, backend)
+    objective, start = on_a_gpu(dtype)
+    backend = objective.backend
     device = CupyDevice()
     device.recording = lambda requests: None
     plain, _ = painting(48, dtype, backend)
     plain.network = plain.network.with_kernels(CudaEngine(device))
-    engine = CudaEngine()
-    objective.network = objective.network.with_kernels(engine)
     rng = np.random.default_rng(0)
     for _ in range(5):
-        p = backend.asarray(v0.reshape(objective.shape) + rng.normal(0, 5, objective.shape), dtype)
+        p = start + backend.asarray(rng.normal(0, 5, objective.shape), dtype)
         (value, gradient), (expected, dp) = objective.evaluate(p), plain.evaluate(p)
         assert value == expected
         assert objective.ledger == plain.ledger
         np.testing.assert_array_equal(to_numpy(gradient), to_numpy(dp))
-    assert "launched as one graph" in engine.report
+    assert "launched as one graph" in objective.network.engine.report
 
 
 @pytest.mark.gpu
 def test_a_graph_reports_what_is_not_finite():
-    backend = choose_backend("cupy")
-    objective, v0 = painting(48, "float32", backend)
-    objective.network = objective.network.with_kernels(CudaEngine())
-    p = backend.asarray(v0.reshape(objective.shape), "float32")
+    objective, p = on_a_gpu()
     for _ in range(3):
         objective.evaluate(p)
     spoilt = p.copy()
@@ -230,11 +233,9 @@ def test_a_term_that_waits_is_launched_as_before():
 
 @pytest.mark.gpu
 def test_a_graph_and_its_memory_go_with_the_objective():
-    backend = choose_backend("cupy")
-    objective, v0 = painting(48, "float32", backend)
-    objective.network = objective.network.with_kernels(CudaEngine())
+    objective, p = on_a_gpu()
     for _ in range(3):
-        value, gradient = objective.evaluate(backend.asarray(v0.reshape(objective.shape), "float32"))
+        value, gradient = objective.evaluate(p)
     recording = weakref.ref(objective._recorded[1])
     pool = objective._recorded[1].pool
     assert pool.used_bytes() > 0

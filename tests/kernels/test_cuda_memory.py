@@ -6,8 +6,9 @@ from emulated import WHY_NOT, EmulatedDevice
 
 from handstyle.foundations.backend import choose_backend
 from handstyle.kernels.cuda import CupyDevice
+from handstyle.kernels.cuda_convolution import SCRATCH
 from handstyle.kernels.cuda_dry import DryDevice
-from handstyle.kernels.cuda_engine import SCRATCH, CudaEngine
+from handstyle.kernels.cuda_engine import CudaEngine
 from handstyle.kernels.cuda_memory import PICTURES, evaluation_memory, largest_side
 from handstyle.losses.style import moments_forward
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
