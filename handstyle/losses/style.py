@@ -283,6 +283,11 @@ def gram_parts(  # (h, w, C), Moments -> value, gradient in parts
     ----------
     f, target, scale, weight, factor, count
         As there.
+
+    Returns
+    -------
+    (float, MomentsGradient)
+        Its value, and its gradient in parts.
     """
     value, dmoments = style_loss(moments_forward(f, weight, count), target, scale)
     return value, MomentsGradient(dmoments.scaled(factor), f, weight)
