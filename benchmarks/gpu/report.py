@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks.gpu.measure import seconds
 
 COLOURS = {"ours": "#1b6ca8", "torch": "#d1793a"}
+MARKERS = dict(winograd4="o", winograd2="s", mec="^", residue="v", im2col="<", tensor="P", first="*", torch="x")
 NAMES = {"float32": ("ours cuda", "torch float32"), "TF32": ("ours cuda-tf32", "torch tf32")}
 
 
@@ -42,8 +43,10 @@ def evaluations_table(results):
 def machine_line(results):
     """Return one line on where and when it was measured."""
     machine = results["machine"]
-    versions = ", ".join(f"{name} {machine[name.lower()]}" for name in ("CuPy", "torch", "cuDNN", "NumPy"))
-    return f"{machine['when'][:10]}, {machine['gpu']}; {versions}; CUDA {machine['runtime'] / 1000:.1f}."
+    versions = ", ".join(f"{name} {machine[name.lower()]}" for name in ("CuPy", "torch", "NumPy"))
+    cudnn, cuda = machine["cudnn"], machine["runtime"]  # 91900 is 9.19, 13020 is 13.2
+    libraries = f"cuDNN {cudnn // 10000}.{cudnn // 100 % 100}; CUDA {cuda // 1000}.{cuda % 1000 // 10}"
+    return f"{machine['when'][:10]}, {machine['gpu']}; {versions}, {libraries}."
 
 
 def rungs(results):
@@ -198,11 +201,10 @@ def plot(results, path):
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), sharey=True, layout="constrained")
     for ax, precision in zip(axes, ("float32", "tf32"), strict=True):
         chosen = [p for p in points if f" {precision} " in p[0]]
-        for name, marker in (("winograd4", "o"), ("winograd2", "s"), ("mec", "^"), ("residue", "v"), ("im2col", "<"),
-                             ("tensor", "P"), ("first", "*"), ("torch", "x")):  # fmt: skip
+        for k, (name, marker) in enumerate(MARKERS.items()):  # colours are the same on both sides
             own = [p for p in chosen if p[0].startswith(name)]
             if own:
-                ax.loglog([p[2] for p in own], [p[3] / 1e12 for p in own], marker, label=name, alpha=0.8)
+                ax.loglog([p[2] for p in own], [p[3] / 1e12 for p in own], marker, color=f"C{k}", label=name, alpha=0.8)
         if peaks and chosen:
             low, high = min(p[2] for p in chosen) / 2, max(p[2] for p in chosen) * 2
             xs = [low * (high / low) ** (i / 50) for i in range(51)]
@@ -211,7 +213,7 @@ def plot(results, path):
         ax.set_title(precision)
         ax.set_xlabel("operations of direct convolution / byte that must move")
     axes[0].set_ylabel("10¹² operations of direct convolution / s")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
+    figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     machine = results.get("machine", {})
     note = " (a rehearsal: the times mean nothing)" if machine.get("rehearsal") else ""
     figure.suptitle(f"Convolutions of VGG-19, forward: {machine.get('gpu', '')}{note}", fontsize=10)

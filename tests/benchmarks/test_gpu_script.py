@@ -87,7 +87,11 @@ INVENTED = {
                 "6656": {"fits": False, "taken_bytes": 28 << 30, "forecast_bytes": 27 << 30}},
     "layers": {"conv1_2": {"layer": "conv1_2", "side": 512, "C": 64, "K": 64, "direct_flop": 2e10,
                            "chosen float32": "winograd4", "winograd4 float32 forward": {"wall_s": 2e-3},
-                           "mec float32 forward": {"wall_s": 1e-3}}},
+                           "mec float32 forward": {"wall_s": 1e-3},
+                           "chosen tf32": "winograd2", "winograd2 tf32 forward": {"wall_s": 2e-3},
+                           "tensor tf32 forward": {"wall_s": 1e-3}, "winograd4 tf32 forward": {"wall_s": 5e-4},
+                           "chosen tf32 adjoint": "tensor", "tensor tf32 adjoint": {"wall_s": 1e-3},
+                           "winograd2 tf32 adjoint": {"wall_s": 5e-4}}},
 }  # fmt: skip
 
 
@@ -107,6 +111,9 @@ def test_the_report_says_what_is_required_and_what_was_chosen_wrongly(tmp_path):
         "1024 px float32 30.00 ms, PyTorch 50.00 ms, ratio 0.60; 512 MiB, PyTorch 2048 MiB",
         "24 GiB, px 6e+03 required ≥ 6000",
         "conv1_2 float32: winograd4 was chosen, mec takes 0.50 of its time",
+        "conv1_2 tf32: winograd2 was chosen, tensor takes 0.50 of its time",
+        "conv1_2 tf32: tensor was chosen, winograd2 takes 0.50 of its time, adjoint",
+        "float32: what was chosen takes 100.0 % longer than the best, on average",
         "512 plain 4.00 ms",
         "6000²: 22.00 GiB taken, 21.00 GiB of them forecast",
     ):
