@@ -9,6 +9,7 @@ because on a GPU each crossing waits for the device.
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ class Traffic:
 
 
 TRAFFIC = Traffic()
+ALLOCATED: list[Callable[[Any], None]] = []  # are told of every array that is made, and of every view
 
 
 def names(text: str) -> set[str]:
@@ -80,6 +82,8 @@ class StrictArray:
 
     def __init__(self, host: Any) -> None:
         self._host = np.asarray(host)
+        for counted in ALLOCATED:
+            counted(self._host)
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError("implicit conversion to a NumPy array: bring it home with Backend.to_numpy")
@@ -90,9 +94,24 @@ class StrictArray:
     def __array_namespace__(self, **_: Any) -> "StrictNamespace":
         return XP
 
-    def get(self) -> np.ndarray[Any, Any]:
+    def get(self, stream: Any = None, out: Any = None, blocking: bool = True) -> np.ndarray[Any, Any]:
         TRAFFIC.down += 1
-        return self._host.copy()
+        if out is None:
+            return self._host.copy()
+        np.copyto(out, self._host.reshape(out.shape), casting="no")
+        return out  # type: ignore[no-any-return]
+
+    def set(self, here: np.ndarray[Any, Any], stream: Any = None) -> None:
+        TRAFFIC.up += 1
+        np.copyto(self._host, here.reshape(self.shape), casting="no")
+
+    @property
+    def data(self) -> Any:
+        return SimpleNamespace(ptr=self._host.ctypes.data)
+
+    @property
+    def device(self) -> Any:
+        return SimpleNamespace(id=0)
 
     def item(self) -> Any:
         return self._value().item()
@@ -199,6 +218,7 @@ class StrictNamespace:
             host = name in MAKE_FROM_HOST
             if host and isinstance(args[0], np.ndarray):
                 TRAFFIC.up += 1
+                args = (args[0].copy(), *args[1:])  # the device has its own
             return _wrap(getattr(np, name)(*_unwrap(args, host), **{k: _unwrap(v, host) for k, v in kwargs.items()}))
 
         return function

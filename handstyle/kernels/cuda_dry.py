@@ -40,6 +40,7 @@ class DryDevice:
         self.precision = precision
         self.live = self.peak = 0
         self._asked: list[tuple[int, list[int]]] = []  # size, and the end once it is known
+        self._values: list[Array] = []  # of losses: on a GPU they stay until the host reads all of them at the end
 
     @property
     def requests(self) -> list[Request]:
@@ -62,6 +63,8 @@ class DryDevice:
         self._asked.append((taken, ends))
         weakref.finalize(base, self._let_go, taken, ends)
         made: Array = base[: count * dtype.itemsize].view(dtype).reshape(shape)
+        if not shape:
+            self._values.append(made)
         return made
 
     def _let_go(self, taken: int, ends: list[int]) -> None:
@@ -114,7 +117,7 @@ def rehearse(
     dtype : dtype
         Of weights and picture.
     """
-    layers = tuple(_bare(layer, dtype) for layer in layers)
+    layers = bare(layers, dtype)
     picture = DryDevice().empty((*shape, 3), dtype)
     taps = [tap for tap in losses if tap != PICTURE]
     if taps:
@@ -140,8 +143,11 @@ def _gradient_at(features: Features, losses: Mapping[str, Sequence[str]], device
     return gradients[0]
 
 
-def _bare(layer: Layer, dtype: DTypeLike) -> Layer:
-    # The weights may be on a GPU, where a dry run has no business; memory that is not touched is not taken.
-    if not isinstance(layer, Convolution):
-        return layer
-    return replace(layer, w=np.empty(layer.w.shape, dtype), b=np.empty(layer.b.shape, dtype))
+def bare(layers: tuple[Layer, ...], dtype: DTypeLike) -> tuple[Layer, ...]:
+    """Return layers with weights of the same shapes on the host, and nothing in them, which takes no memory."""
+    return tuple(
+        replace(layer, w=np.empty(layer.w.shape, dtype), b=np.empty(layer.b.shape, dtype))
+        if isinstance(layer, Convolution)
+        else layer
+        for layer in layers
+    )
