@@ -8,7 +8,7 @@ This file and ``kernels/cuda.py`` are the only ones that import CuPy.
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -179,13 +179,17 @@ class Backend:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Within, arrays on a GPU come from memory of their own, which `tidy` gives back when they are gone.
+        """Within, arrays on a GPU come from memory of their own, which goes back at the end, or by `tidy`.
 
         In CuPy's pool one small array that stays can keep hundreds of megabytes; what is to stay is `settled`.
         """
-        on_gpu = self.name == "cupy"
-        with self.xp.cuda.using_allocator(_pool_aside(self.xp).malloc) if on_gpu else nullcontext():
+        if self.name != "cupy":
             yield
+            return
+        pool = _pool_aside(self.xp)
+        with self.xp.cuda.using_allocator(pool.malloc):
+            yield
+        pool.free_all_blocks()
 
     def tidy(self) -> None:
         """Give back to the GPU what nobody has any more, before work that will take what it needs."""

@@ -6,16 +6,18 @@ on a GPU (``cuda_room.py``) are given here already, so what they take is known t
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from handstyle.foundations.backend import Array
 from handstyle.kernels.cuda_convolution import SCRATCH
-from handstyle.kernels.cuda_dry import DryDevice, rehearse
+from handstyle.kernels.cuda_dry import DryDevice, bare, rehearse
 from handstyle.kernels.cuda_engine import CudaEngine
-from handstyle.kernels.cuda_room import places
+from handstyle.kernels.cuda_room import Room, places
 from handstyle.network.sequence import Layer
 
 # Held beside the sweep's arrays: the picture and its place in the graph, the network's view of it, the gradient and its
@@ -73,6 +75,42 @@ def dry_run(
 def evaluation_memory(layers: tuple[Layer, ...], shape: tuple[int, int], taps: Iterable[str], **options: Any) -> int:
     """Return the bytes that one evaluation takes at most on a GPU; see `dry_run`."""
     return dry_run(layers, shape, taps, **options).peak
+
+
+def measured(engine: CudaEngine, layers: tuple[Layer, ...], shape: tuple[int, int], tap: str, dtype: DTypeLike) -> Room:
+    """Return the room that a forward sweep to one tap takes, its result included; without a GPU."""
+    dry = DryDevice(engine.device.precision)
+    picture = DryDevice().empty((*shape, 3), dtype)
+    CudaEngine(dry, engine.method, engine.workspace).forward(bare(layers, dtype), picture, [tap])
+    return Room(dry.requests)
+
+
+def feature_alone(engine: CudaEngine, layers: tuple[Layer, ...], x: Array, tap: str) -> Array:  # (H, W, 3) -> (h, w, C)
+    """Return the features at one tap, having taken as little memory as can be.
+
+    All maps that a style looks at take more together than painting does: sweeps are short on a GPU, and memory is not
+    long.
+
+    Parameters
+    ----------
+    engine : CudaEngine
+        On any device; only one that can place arrays has them placed beforehand.
+    layers : tuple of Layer
+        The network's.
+    x : (H, W, 3) array
+        In the network's convention.
+    tap : str
+        A layer's name.
+
+    Returns
+    -------
+    (h, w, C) array
+        As long as it lives, so does the room that the sweep took.
+    """
+    within = getattr(engine.device, "within", None)
+    room = measured(engine, layers, x.shape[:2], tap, x.dtype) if within else None
+    with within(room) if within else nullcontext():
+        return engine.forward(layers, x, [tap])[0][tap]
 
 
 def largest(need: Callable[[int], int], available: int, step: int = 16) -> int:

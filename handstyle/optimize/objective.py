@@ -189,7 +189,10 @@ class Objective:
             dp = preprocess_backward(self.network.backward(entering, caches), self.network.convention)
         if PICTURE in self.terms:
             d = _weighted_gradient(self.terms[PICTURE], p, ledger, self._kernels)
-            dp = d if dp is None else dp + d
+            if dp is None:
+                dp = d
+            else:
+                dp += d
         assert dp is not None
         self.ledger = {term.name: ledger[term.name] for terms in self.terms.values() for term in terms}
         xp = namespace(dp)
@@ -285,7 +288,8 @@ def _weighted_gradient(terms: list[Term], f: Array, ledger: dict[str, float], ke
         else:
             of_kernels = isinstance(term, TotalVariationTerm) and kernels.get(total_variation)
             value, df = of_kernels(f) if of_kernels else term(f)
-            df = df * float(term.weight)  # a NumPy scalar would lift float32 to float64
+            weight = float(term.weight)  # a NumPy scalar would lift float32 to float64
+            df = namespace(df).multiply(df, weight, out=df) if of_kernels else df * weight
         ledger[term.name] = term.weight * value
         total = df if total is None else total + df
     assert total is not None

@@ -8,13 +8,15 @@ from functools import cache
 
 from handstyle.kernels import cuda_convolution
 from handstyle.kernels.cuda_engine import CudaEngine
-from handstyle.kernels.cuda_memory import DryRun, dry_run, largest
+from handstyle.kernels.cuda_memory import DryRun, dry_run, largest, measured
 from handstyle.network.sequence import Convolution
 from handstyle.network.vgg import Network, summary
 from handstyle.optimize.lbfgsb import most_memory
 from handstyle.painting.config import StyleConfig
 
 Size = tuple[int, int]
+# Beside what a sweep takes to measure a painting: it, the network's view of it, and what is made on the way there.
+MEASURED_PICTURES = 4
 SCRATCH = (cuda_convolution.SCRATCH, 1 << 24)  # bytes that a convolution may use beside its maps, the fastest first
 
 
@@ -85,7 +87,31 @@ def device_need(
         6 if config.tv_weight or config.range_weight else 2
     )  # differences of neighbours and the picture's gradient
     evaluation = max(run.peak, vectors * item * n)
-    return Need(evaluation, targets, weights, item * n * vectors_on_device(config), host_bytes(config, n), run)
+    vectors = vectors_on_device(config) + made_between(config)
+    return Need(evaluation, targets, weights, item * n * vectors, host_bytes(config, n), run)
+
+
+def measuring_bytes(network: Network, config: StyleConfig, size: Size) -> int:
+    """Say what measuring a painting's style takes on a GPU, beside the weights and what has been measured.
+
+    Parameters
+    ----------
+    network : Network
+        With an engine on a GPU.
+    config : StyleConfig
+        Layers.
+    size : (int, int)
+        At which the painting is measured.
+
+    Returns
+    -------
+    int
+        At the size of the output this is less than the painting itself takes.
+    """
+    engine = network.engine
+    assert isinstance(engine, CudaEngine)
+    rooms = (measured(engine, network.layers, size, tap, network.dtype).size for tap in config.style_layers)
+    return max(rooms, default=0) + MEASURED_PICTURES * 3 * size[0] * size[1] * network.dtype.itemsize
 
 
 def vectors_on_device(config: StyleConfig) -> int:
@@ -96,6 +122,13 @@ def vectors_on_device(config: StyleConfig) -> int:
         return 1 + 2 * (config.memory + 1) + 5
     # The start, the iterate, the last gradient and the best picture; Adam's two moments and the mean of the iterates.
     return {"lbfgsb": 0, "adam": 7, "descent": 4}[config.optimizer]
+
+
+def made_between(config: StyleConfig) -> int:
+    """Return how many more vectors are made between two evaluations, at most: CuPy's pool has them from then on."""
+    if config.optimizer in ("lbfgs", "lbfgs-fixed"):
+        return 5 if config.clamp else 4
+    return {"lbfgsb": 0, "adam": 3, "descent": 1}[config.optimizer]
 
 
 def host_bytes(config: StyleConfig, n: int) -> int:
@@ -144,7 +177,7 @@ def choices(network: Network, config: StyleConfig, size: Size, free: int, precis
     found = []
     for optimizer, memory in (("lbfgsb", pairs), ("lbfgs", config.memory), ("lbfgs", 3), ("adam", config.memory)):
         other = replace(config, optimizer=optimizer, memory=memory)
-        vectors = vectors_on_device(other)
+        vectors = vectors_on_device(other) + made_between(other)
 
         def need(size: Size, scratch: int, other: StyleConfig = other, vectors: int = vectors) -> Need:
             n = 3 * size[0] * size[1]

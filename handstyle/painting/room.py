@@ -19,7 +19,7 @@ from handstyle.kernels.forecast import USABLE, largest_side
 from handstyle.network.vgg import Network
 from handstyle.optimize.lbfgsb import most_memory
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.need import SCRATCH, device_need
+from handstyle.painting.need import SCRATCH, device_need, measuring_bytes
 
 Size = tuple[int, int]
 LEAST = 16  # pixels a side, below which VGG's deepest map is empty
@@ -109,7 +109,7 @@ def cheaper(network: Network, config: StyleConfig, size: Size, free: int) -> lis
     return ways
 
 
-def make_room(config: StyleConfig, network: Network, sizes: Sequence[Size]) -> Room:
+def make_room(config: StyleConfig, network: Network, sizes: Sequence[Size], styles: Sequence[Size] = ()) -> Room:
     """Check, before any work, that a run fits the GPU, and give its convolutions less scratch if that makes it fit.
 
     Parameters
@@ -120,6 +120,8 @@ def make_room(config: StyleConfig, network: Network, sizes: Sequence[Size]) -> R
         On its device. On a processor nothing is checked here.
     sizes : sequence of (int, int)
         Of the scales; the largest counts.
+    styles : sequence of (int, int)
+        At which paintings are measured.
 
     Returns
     -------
@@ -142,18 +144,36 @@ def make_room(config: StyleConfig, network: Network, sizes: Sequence[Size]) -> R
         wanted = wanted or needed
         if needed > free:
             continue
-        if scratch == engine.workspace:
-            return room
-        smaller = CudaEngine(engine.device, engine.method, scratch)
-        note = (
-            f"convolutions have {scratch >> 20} MiB of scratch, not {engine.workspace >> 20}, which costs time: "
-            f"{free >> 20} MiB are free in all"
-        )
-        return Room(network.with_kernels(smaller), config, free, [note])
+        if scratch < engine.workspace:
+            smaller = CudaEngine(engine.device, engine.method, scratch)
+            note = (
+                f"convolutions have {scratch >> 20} MiB of scratch, not {engine.workspace >> 20}, which costs time: "
+                f"{free >> 20} MiB are free in all"
+            )
+            room = Room(network.with_kernels(smaller), config, free, [note])
+        if config.style_weight or config.means_weight:
+            for style in styles:
+                check_measuring(config, room.network, style, free)
+        return room
     raise OutOfMemoryError(
         f"{size[1]} x {size[0]} px need {wanted / 2**30:.1f} GiB of the GPU's memory beside the weights, "
         f"{free / 2**30:.1f} GiB are free; {room.advice(size, free)}"
     )
+
+
+def check_measuring(config: StyleConfig, network: Network, style: Size, free: int) -> None:
+    """Raise `OutOfMemoryError` if a painting is larger than can be measured in `free` bytes of a GPU."""
+    longer = max(style)
+
+    def need(side: int) -> int:
+        scaled = round(style[0] * side / longer), round(style[1] * side / longer)
+        return measuring_bytes(network, config, scaled) if min(scaled) >= LEAST else 0
+
+    if (needed := need(longer)) > free:
+        raise OutOfMemoryError(
+            f"a painting of {style[1]} x {style[0]} px needs {needed / 2**30:.1f} GiB of the GPU's memory beside the "
+            f"weights to be measured, {free / 2**30:.1f} GiB are free; --style-size {largest(need, free)} would fit"
+        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,11 +1,15 @@
 """From a configuration to the terms of the objective: targets measured once, weights and normalisations applied."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_forward
+from handstyle.kernels.cuda_engine import CudaEngine
+from handstyle.kernels.cuda_memory import feature_alone
 from handstyle.losses.distribution import covariance_loss, gaussian, mean_and_covariance, mean_loss, std_loss
 from handstyle.losses.distribution import wasserstein_loss as w2_loss
 from handstyle.losses.regions import carry_mask, check_carried, cysmith_mask
@@ -82,19 +86,23 @@ def build_terms(
             terms += _style_terms(network, config, p, mine, mask, share, f" region {region}" if region else "")
     if config.content_weight and config.content_layers:
         terms += _content_terms(network, config, p)
+    backend_of(network).tidy()  # of what they were measured with
     return terms + _picture_terms(config)
 
 
 def _content_terms(network: Network, config: StyleConfig, p: Array) -> list[Term]:
     backend, terms = backend_of(network), list[Term]()
     with backend.aside():
-        features, _ = network.forward(_enter(network, p), config.content_layers)
+        feature = features_of(network, _enter(network, p), config.content_layers)
     for tap, share in zip(
         config.content_layers, _shares(config.content_layer_weights, config.content_layers), strict=True
     ):
         if not share:
             continue
-        factor, target = CONTENT[config.content_normalisation], backend.settled(features[tap])
+        with backend.aside():
+            made = feature(tap)
+        factor, target = CONTENT[config.content_normalisation], backend.settled(made)
+        del made
         place = Place(target.shape[2], target.shape[0] * target.shape[1], p.shape[0] * p.shape[1])
         scale = None if factor is None else factor(place)
         weight = config.content_weight * share
@@ -242,7 +250,7 @@ def _painting_moments(
     taps = tuple(tap for tap in config.style_layers if painting.layers is None or tap in painting.layers)
     backend, masks = backend_of(network), {}
     with backend.aside():
-        features, _ = network.forward(_enter(network, painting.pixels), taps)
+        feature = features_of(network, _enter(network, painting.pixels), taps)
     if cysmith is not None:
         masks = cysmith
     elif painting.mask is not None:
@@ -252,10 +260,32 @@ def _painting_moments(
     for tap in taps:
         with backend.aside():
             weight = backend.asarray(masks[tap], dtype=network.dtype) if masks else None
-            count = None if cysmith is None else float(features[tap].shape[0] * features[tap].shape[1])
-            made = moments_forward(features[tap], weight, count)
+            count = None if cysmith is None else float(math.prod(masks[tap].shape))
+            made = moments_forward(feature(tap), weight, count)
         moments[tap] = Moments(made.count, backend.settled(made.sums), backend.settled(made.outer))
     return moments
+
+
+def features_of(network: Network, x: Array, taps: Sequence[str]) -> Callable[[str], Array]:
+    """Return what gives the features at each tap, once: on a GPU by a sweep for each, see `feature_alone`.
+
+    Parameters
+    ----------
+    network : Network
+        Ready to run.
+    x : (H, W, 3) array
+        In the network's convention, on its device.
+    taps : sequence of str
+        The layers.
+
+    Returns
+    -------
+    callable
+        ``feature(tap)`` is an (h, w, C) array.
+    """
+    if isinstance(network.engine, CudaEngine):
+        return partial(feature_alone, network.engine, network.layers, x)
+    return network.forward(x, taps)[0].pop
 
 
 def _shares(weights: tuple[float, ...], layers: tuple[str, ...]) -> tuple[float, ...]:

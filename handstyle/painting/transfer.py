@@ -153,7 +153,7 @@ def stylize(
     photograph, paintings = read_picture(content), [read_picture(source) for source in sources]
     check_reach(config, network, photograph, paintings)
     plan = make_plan(config, photograph, paintings)
-    room = make_room(config, network, plan.sizes)
+    room = make_room(config, network, plan.sizes, plan.style_sizes[-1])
     network = room.network
     total = sum(iterations_at(config, k) for k in range(len(plan.sizes)))
     backend, memory, identity = backend_of(network), Memory(), Identity(config, network, plan)

@@ -118,3 +118,14 @@ def test_the_report_says_what_is_required_and_what_was_chosen_wrongly(tmp_path):
         "6000²: 22.00 GiB taken, 21.00 GiB of them forecast",
     ):
         assert told in lines, (told, done.stdout)
+
+
+@pytest.mark.skipif(not SCRIPT.exists(), reason="the benchmarks are not in this tree")
+def test_the_accounts_that_are_kept_are_those_of_this_code(tmp_path):
+    out = tmp_path / "accounts.json"
+    command = [sys.executable, str(SCRIPT.with_name("accounts.py")), "--sizes", "256", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    kept = max((SCRIPT.parents[1] / "results").glob("*-gpu-memory.json"))
+    for precision, found in json.loads(out.read_text())["256"].items():
+        assert found == pytest.approx(json.loads(kept.read_text())["256"][precision], rel=0.01)

@@ -208,7 +208,7 @@ def test_each_optimiser_is_told_what_it_takes():
     assert rows[0].need.host > 20 * 2**30
     assert all(row.need.host == 0 for row in rows[1:])
     assert [row.side >= 6000 for row in rows] == [True, False, True, True]
-    assert rows[1].need.optimizer == 28 * 12 * 6000**2
+    assert rows[1].need.optimizer == (28 + 4) * 12 * 6000**2
     assert rows[0].need.run.chosen["conv1_2 forward"] == "winograd4"
     tf32 = choices(full_network(0), StyleConfig(), (512, 512), free, "tf32")
     assert "tensor" in tf32[0].need.run.chosen.values()
