@@ -33,11 +33,26 @@ def evaluations(results):
 
 def evaluations_table(results):
     """Return the table of `evaluations`, in Markdown."""
-    lines = ["| picture | precision | handstyle | PyTorch | ratio | memory | PyTorch's | ratio |", "|" + "---|" * 8]
-    for side, precision, ours, theirs, ratio, held, torchs in evaluations(results):
-        times = f"{ours:.1f} ms | {theirs:.1f} ms | {ratio:.2f}"
-        memory = f"{held:.0f} MiB | {torchs:.0f} MiB | {held / torchs:.2f}" if held and torchs else " | | "
-        lines.append(f"| {side}² | {precision} | {times} | {memory} |")
+    rows = evaluations(results)
+    with_memory = any(held and torchs for *_, held, torchs in rows)
+    lines = ["| picture | precision | handstyle | PyTorch | ratio |", "|" + "---|" * 5]
+    if with_memory:
+        lines = [f"{lines[0]} memory | PyTorch's | ratio |", "|" + "---|" * 8]
+    for side, precision, ours, theirs, ratio, held, torchs in rows:
+        line = f"| {side}² | {precision} | {ours:.1f} ms | {theirs:.1f} ms | {ratio:.2f} |"
+        if with_memory:
+            line += f" {held:.0f} MiB | {torchs:.0f} MiB | {held / torchs:.2f} |" if held and torchs else " | | |"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def accounts_table(results, accounts):
+    """Return what ``accounts.py`` found against PyTorch's memory in `results`, in Markdown."""
+    lines = ["| picture | precision | handstyle, by account | PyTorch, measured | ratio |", "|" + "---|" * 5]
+    for side, precision, *_, torchs in evaluations(results):
+        held = accounts.get(str(side), {}).get(precision.lower(), 0) / 2**20
+        if held and torchs:
+            lines.append(f"| {side}² | {precision} | {held:.0f} MiB | {torchs:.0f} MiB | {held / torchs:.2f} |")
     return "\n".join(lines)
 
 

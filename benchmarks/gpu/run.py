@@ -45,6 +45,7 @@ from handstyle.optimize.lbfgs import minimize_lbfgs  # noqa: E402
 from handstyle.optimize.lbfgsb import minimize_lbfgsb  # noqa: E402
 from handstyle.optimize.objective import Objective  # noqa: E402
 from handstyle.optimize.terms import ContentTerm, StyleTerm  # noqa: E402
+from handstyle.painting.targets import features_of  # noqa: E402
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT = "relu4_2"
@@ -135,12 +136,15 @@ class Bench:
         network = self.network.astype(dtype).to(backend).with_kernels(engine)
         start, content, style = (backend.asarray(p, dtype) for p in self.pictures(side))
         mean = backend.asarray(np.array(network.convention.mean), dtype)
+        settled, terms = backend.settled, []
         with backend.aside():
-            features = network.forward(style[..., ::-1] - mean, STYLE)[0]
-            made = {tap: moments_forward(features[tap]) for tap in STYLE}
-            target = network.forward(content[..., ::-1] - mean, [CONTENT])[0][CONTENT]
-        settled = backend.settled
-        terms = [StyleTerm(tap, Moments(m.count, settled(m.sums), settled(m.outer))) for tap, m in made.items()]
+            feature = features_of(network, style[..., ::-1] - mean, STYLE)
+        for tap in STYLE:
+            with backend.aside():
+                made = moments_forward(feature(tap))
+            terms.append(StyleTerm(tap, Moments(made.count, settled(made.sums), settled(made.outer))))
+        with backend.aside():
+            target = features_of(network, content[..., ::-1] - mean, [CONTENT])(CONTENT)
         terms.append(ContentTerm(CONTENT, settled(target)))
         return Objective(network, terms, (side, side, 3), backend), start
 
