@@ -53,6 +53,7 @@ nb_render_markdown_format = "myst"
 # The cache knows the cells, not the package that they run: its name does, so that no stale number is ever printed.
 _sources = sorted([*(ROOT / "handstyle").rglob("*.py"), *(ROOT / "tests" / "mutants").rglob("*.py")])
 _sources += sorted([*(HERE / "solutions").glob("*.py"), *(HERE / "fig").glob("*.py")])
+_sources += sorted([*(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "benchmarks" / "results").glob("*.json")])
 _digest = (
     hashlib.sha256(b"".join(path.read_bytes() for path in _sources)).hexdigest()[:16]
     if not os.environ.get("BOOK_DRAFT")

@@ -81,6 +81,30 @@ def rungs_table(results):
     return "\n".join(lines)
 
 
+def ladders(results):
+    """Return, for each operation, its rungs from the first on: (rung, seconds, bytes that must move)."""
+    found = {}
+    for name, row in results.get("rungs", {}).items():
+        operation, comma, rung = name.partition(", ")
+        if rung == "weights":  # a step of the rungs after it, not one of them
+            continue
+        if not comma:  # another way to what the operation before it does
+            operation, rung = next(reversed(found)), name
+        found.setdefault(operation, []).append((rung, seconds(row), row["bytes"]))
+    return found
+
+
+def ladders_table(results):
+    """Return the ladders in Markdown, an operation a row: each rung's microseconds, and its gain over the first."""
+    copy, lines = results["peaks"]["copy_bytes_per_s"], ["| operation | µs | a copy, µs |", "|---|---|---|"]
+    for operation, rungs in ladders(results).items():
+        _, first, moved = rungs[0]
+        told = [f"{rung} {1e6 * time:.0f}" + (f" ({first / time:.1f}×)" if k else "")
+                for k, (rung, time, _) in enumerate(rungs)]  # fmt: skip
+        lines.append(f"| {operation} | {', '.join(told)} | {1e6 * moved / copy:.1f} |")
+    return "\n".join(lines)
+
+
 def compact(results):
     """Return results without what only a single sample says."""
     if not isinstance(results, dict):

@@ -5,6 +5,8 @@ page has the rest; what is said to the type checker is left out; ``# book: conv-
 lines too long for the page are broken as the formatter breaks them. Names, calls and their order are the file's own: a
 quote that does not parse to the same program stops the build.
 
+``literalinclude`` with ``:kernel:`` quotes a function of a ``.cu`` or ``.cuh`` file. Only lines and spaces are changed.
+
 ``{pair}`` sets two quotes side by side: a forward function and its backward.
 """
 
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import textwrap
 import tokenize
+from pathlib import Path
 from typing import ClassVar
 
 from docutils import nodes
@@ -32,13 +35,20 @@ TO_THE_CHECKER = re.compile(r"  # type: ignore\S*")
 class Quoted(LiteralInclude):
     """``literalinclude`` as above; ``:docstring:`` keeps the whole docstring."""
 
-    option_spec = LiteralInclude.option_spec | {"docstring": directives.flag}
+    option_spec = LiteralInclude.option_spec | {"docstring": directives.flag, "kernel": directives.unchanged_required}
 
     def run(self):
+        cuda = self.arguments[0].endswith((".cu", ".cuh"))
+        if cuda:
+            self.options["language"] = "cuda"
+        if "kernel" in self.options:
+            text = Path(self.env.relfn2path(self.arguments[0])[1]).read_text(encoding="utf-8")
+            self.options["lines"] = "{}-{}".format(*kernel_lines(text, self.options["kernel"]))
         found = super().run()
-        if "pyobject" in self.options:
+        if cuda or "pyobject" in self.options:
             for block in (b for node in found for b in node.findall(nodes.literal_block)):
                 block["columns"] = WIDE
+                block["cuda"] = cuda
                 block["whole"] = "docstring" in self.options
         return found
 
@@ -54,7 +64,7 @@ class Pair(Directive):
         self.state.nested_parse(self.content, self.content_offset, pair)
         quotes = [b for b in pair.findall(nodes.literal_block) if "columns" in b]
         if len(quotes) != 2 or len(pair.children) != 2:
-            raise self.error("a pair is two quotes, each a literalinclude with :pyobject:")
+            raise self.error("a pair is two quotes, each a literalinclude with :pyobject: or :kernel:")
         for quote in quotes:
             quote["columns"] = NARROW
         return [pair]
@@ -67,14 +77,18 @@ def set_quotes(app: Sphinx, doctree: nodes.document, page: str) -> None:
         return f"# ({equation_number(app, found[1])})"
 
     for block in doctree.findall(nodes.literal_block):
-        if "columns" in block:
+        if block.get("cuda"):
+            text = fit_kernel(block.astext(), block["columns"])
+        elif "columns" in block:
             code = TO_THE_CHECKER.sub("", block.astext())
             shown = CITATION.sub(number, code if block["whole"] else shorten_docstrings(code))
             text = fit(shown, block["columns"])
-            block.rawsource, block.children = text, []
-            block += nodes.Text(text)
-            if text.count("\n") > 40:  # on paper it may run on to the next page
-                block["classes"].append("long")
+        else:
+            continue
+        block.rawsource, block.children = text, []
+        block += nodes.Text(text)
+        if text.count("\n") > 40:  # on paper it may run on to the next page
+            block["classes"].append("long")
 
 
 def equation_number(app: Sphinx, label: str) -> str:
@@ -174,6 +188,50 @@ def fold_docstrings(code: str, columns: int) -> str:
             indent = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
             lines[at : at + 1] = textwrap.wrap(lines[at], columns, initial_indent="", subsequent_indent=indent)
     return "\n".join(lines) + "\n"
+
+
+def kernel_lines(text: str, name: str) -> tuple[int, int]:
+    """Return the first and the last line, counted from 1, of a function of a ``.cu`` file."""
+    lines = text.splitlines()
+    starts = [n for n, line in enumerate(lines) if re.match(rf"[A-Za-z_][^;=]*\b{name}\(", line)]
+    if not starts:
+        raise ExtensionError(f"no function {name} in the file that is quoted")
+    first = starts[0] - lines[starts[0] - 1].startswith("template")
+    return first + 1, lines.index("}", first) + 1
+
+
+def fit_kernel(code: str, columns: int) -> str:
+    """Return the same C++ in lines of at most `columns`: comments filled again, code broken behind commas or words."""
+    lines, fitted = code.splitlines(), []
+    margin = min(len(line) - len(line.lstrip()) for line in lines if line.strip() and not line.startswith("#"))
+    for line in (line if line.startswith("#") else line[margin:] for line in lines):
+        statement, slashes, comment = line.partition("//")
+        indent = line[: len(line) - len(line.lstrip())]
+        if len(line) <= columns:
+            fitted.append(line)
+            continue
+        if slashes:
+            first = f"{indent}// "
+            fitted += textwrap.wrap(comment.strip(), columns, initial_indent=first, subsequent_indent=first)
+        line = statement.rstrip()
+        while len(line) > columns and '"' not in line.replace('"C"', ""):  # in a string a space is a space
+            spaces = [m.end() for m in re.finditer(r"(?<=\S) ", line[: columns + 1])]
+            breaks = [at for at in spaces if line[at - 2] in ",;&|" and at > columns // 2] or spaces
+            if not breaks:
+                break
+            fitted.append(line[: breaks[-1]].rstrip())
+            line = f"{indent}        {line[breaks[-1] :]}"
+        if line.strip():
+            fitted.append(line)
+    text = "\n".join(fitted) + "\n"
+    if tokens(text) != tokens(code):
+        raise ExtensionError(f"a quote was changed by breaking its lines:\n{text}")
+    return text
+
+
+def tokens(code: str) -> str:
+    """Return C++ without its comments and spaces."""
+    return "".join(re.sub(r"//.*", "", code).split())
 
 
 def program(code: str) -> str:

@@ -142,6 +142,7 @@ class CupyDevice:
         if 0 in grid:
             return
         passed = [self._argument(argument) for argument in arguments]
+        # book: cuda-thread
         _compiled(kernel, np.dtype(dtype).name, tile)(grid, block, tuple(passed), shared_mem=on_demand(kernel))
 
     def _argument(self, argument: Any) -> Any:
@@ -157,6 +158,7 @@ class CupyDevice:
             product = self.xp.matmul(a, b)
             out[...] = product if beta == 0 else product + beta * out
             return
+        # book: cuda-lowered
         gemm_strided(self._cublas, a, b, out, beta, tf32=self.precision == "tf32" and not true)
 
 

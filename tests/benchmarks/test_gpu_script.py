@@ -30,6 +30,20 @@ def test_the_sections_run_and_leave_json(tmp_path):
     assert "required" not in done.stdout
 
 
+@pytest.mark.skipif(not SCRIPT.exists(), reason="the benchmarks are not in this tree")
+def test_a_ladder_has_its_rungs_and_what_each_gains():
+    spec = importlib.util.spec_from_file_location("report", SCRIPT.with_name("report.py"))
+    report = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(report)
+    times = {"im2col, naive": 8e-6, "im2col, coalesced": 2e-6, "mec": 1e-6, "tensor, weights": 1e-6}
+    rungs = {name: {"wall_s": time, "bytes": 4000} for name, time in times.items()}
+    results = {"rungs": rungs, "peaks": {"copy_bytes_per_s": 1e9}}
+    assert report.ladders(results) == {
+        "im2col": [("naive", 8e-6, 4000), ("coalesced", 2e-6, 4000), ("mec", 1e-6, 4000)]
+    }
+    assert "| im2col | naive 8, coalesced 2 (4.0×), mec 1 (8.0×) | 4.0 |" in report.ladders_table(results)
+
+
 def measure():
     """Return the script's module of measuring, which is in no package."""
     spec = importlib.util.spec_from_file_location("measure", SCRIPT.with_name("measure.py"))

@@ -1,6 +1,7 @@
 """Quoted code: shorter docstrings and lines, the same program."""
 
 import ast
+import re
 import sys
 
 import pytest
@@ -46,3 +47,31 @@ def test_a_quote_that_was_changed_stops_the_build(monkeypatch):
     monkeypatch.setattr(quoting, "formatted", lambda code, columns: code.replace("factor +", "factor -"))
     with pytest.raises(quoting.ExtensionError, match="was changed"):
         quoting.fit(LONG, 60)
+
+
+@pytest.mark.parametrize("columns", [quoting.NARROW, quoting.WIDE])
+@pytest.mark.parametrize("path", sorted((ROOT / "handstyle" / "kernels" / "cuda").glob("*.cu*")), ids=lambda p: p.name)
+def test_every_kernel_quoted_fits_and_stays_the_same_program(path, columns):
+    text = path.read_text(encoding="utf-8")
+    for name in re.findall(r"^[a-z_][^;=\n]*?(\w+)\([^;]*$", text, re.MULTILINE):
+        first, last = quoting.kernel_lines(text, name)
+        code = "\n".join(text.splitlines()[first - 1 : last])
+        fitted = quoting.fit_kernel(code, columns)
+        assert quoting.tokens(fitted) == quoting.tokens(code)
+        widest = [line for line in fitted.splitlines() if '"' not in line]  # strings are left as they are
+        assert columns == quoting.NARROW or max(map(len, widest)) <= columns
+        assert code.splitlines()[-1] == "}"
+
+
+def test_a_comment_too_long_is_filled_again_above_its_line():
+    code = "    int a = f(b, c);  // the first of all, and the last of the others, whichever comes sooner\n"
+    assert quoting.fit_kernel(code, 40).splitlines() == [
+        "// the first of all, and the last of the",
+        "// others, whichever comes sooner",
+        "int a = f(b, c);",
+    ]
+
+
+def test_a_kernel_that_is_not_there_stops_the_build():
+    with pytest.raises(quoting.ExtensionError, match="no function unpooled"):
+        quoting.kernel_lines("void pooled(int a) {\n}\n", "unpooled")

@@ -8,6 +8,7 @@ from emulated import WHY_NOT, EmulatedDevice, KernelError, build, fake_cublas
 from mirrored import MirroredDevice
 
 from handstyle.foundations.backend import choose_backend, to_numpy
+from handstyle.foundations.gradcheck import check_adjoint
 from handstyle.kernels.cuda import CupyDevice
 from handstyle.kernels.cuda_arguments import BORDERS, Finish, Source, words
 from handstyle.kernels.cuda_blas import COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F, gemm_strided
@@ -283,6 +284,27 @@ def test_of_equals_the_first_wins_and_its_breach_is_seen():
     x = tied(6, 8, 33)
     (_, right), (_, wrong) = max_pooled(EmulatedDevice(), x, "down"), max_pooled(broken, x, "down")
     assert (right != wrong).any()
+
+
+@emulation
+@pytest.mark.parametrize("read", ["(h % 2) * 2 + w % 2", "(w % 2) * 2 + h % 2"])
+def test_a_code_read_by_column_is_no_adjoint(read):
+    """The mutant ``code_read_by_column`` of chapter 23, in the kernel itself."""
+    device = EmulatedDevice(mutate=lambda text: text.replace("(h % 2) * 2 + w % 2", read))
+    x = np.abs(draw(6, 8, 33))
+    _, (choice, _) = max_pool_forward(x)
+    _, planes = max_pooled(device, x, "down")
+
+    def forward(u):  # the linear piece: what each block's choice takes of u
+        blocks = u.reshape(3, 2, 4, 2, 33).transpose(1, 3, 0, 2, 4).reshape(4, 3, 4, 33)
+        return np.take_along_axis(blocks, choice[None].astype(int), 0)[0]
+
+    def backward(v):
+        dx = device.empty(x.shape, "float64")
+        Convolver(device, "float64").epilogue(Source.pooled(v, planes, x.shape, "max"), Finish(y=dx, H=6, W=8, K=33))
+        return dx
+
+    assert bool(check_adjoint(forward, backward, x)) == read.startswith("(h")
 
 
 @pytest.mark.parametrize("rounding", ["down", "up"])

@@ -1,4 +1,4 @@
-"""Forty ways to get it wrong.
+"""Forty-odd ways to get it wrong.
 
 Every function here takes the place of one function of the package and is wrong in one respect. `table.py` says what
 each breaks, which check must reject it and what a person would see; the book quotes both. They are written as such bugs
@@ -13,6 +13,7 @@ from handstyle.losses.content import content_loss
 from handstyle.losses.style import Moments, style_loss
 from handstyle.network.convolution import conv3x3_forward
 from handstyle.network.padding import pad_backward, pad_forward
+from handstyle.network.pooling import max_pool_forward
 from handstyle.network.sequence import deepest
 
 # --- padding and convolution -------------------------------------------------------------------------------------
@@ -115,6 +116,15 @@ def every_tie_gets_the_gradient(dy, x):
 def gradient_to_the_first_pixel(dy, x):
     dx = namespace(dy).zeros(x.shape, dy.dtype)
     dx[: 2 * dy.shape[0] : 2, : 2 * dy.shape[1] : 2] = dy
+    return dx
+
+
+def code_read_by_column(dy, x):
+    _, (codes, _) = max_pool_forward(x)
+    h, w, c = np.indices((2 * dy.shape[0], 2 * dy.shape[1], dy.shape[2]))  # one thread for each value
+    here = w % 2 * 2 + h % 2
+    dx = namespace(dy).zeros(x.shape, dy.dtype)
+    dx[h, w, c] = namespace(dy).where(codes[h // 2, w // 2, c] == here, dy[h // 2, w // 2, c], 0)
     return dx
 
 

@@ -158,6 +158,14 @@ MUTANTS = [
         "a plaid of dots two, four and eight pixels apart; 6.35",
     ),
     Mutant(
+        catalogue.code_read_by_column,
+        "max_pool",
+        "a kernel's index: the code counts the block's pixels in rows, and is read as if in columns",
+        (*ALL, "ties"),
+        (),
+        f"{GOOD}; 3.55 instead of 3.41",
+    ),
+    Mutant(
         catalogue.average_not_divided,
         "average_pool_backward",
         "each of the four pixels gets the whole gradient, so it grows fourfold at every pool",
