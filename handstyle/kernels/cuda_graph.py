@@ -1,7 +1,7 @@
 """A sweep recorded as a CUDA graph, and launched as a whole.
 
 To launch a kernel takes the host ten to fifty microseconds, to run it takes the GPU as little as one: below 1024 px a
-GPU waits for Python. A sweep is the same three hundred launches every time, at the same addresses; so it is captured
+GPU waits for Python. A sweep is the same hundreds of launches every time, at the same addresses; so it is captured
 once and from then on launched at one stroke (CUDA programming guide, "CUDA graphs"). For that its memory must stay
 where it is: it comes from a pool of its own, which is emptied when the recording goes, and not before.
 """

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -25,11 +26,13 @@ from handstyle.foundations.backend import Array, choose_backend
 from handstyle.foundations.image import fit_long_side
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.foundations.picture_writing import write_picture
+from handstyle.losses import style
 from handstyle.network import convolution, sequence
 from handstyle.network.pooling import max_pool_forward
 from handstyle.network.vgg import Network, build_network
 from handstyle.network.weights import read_weights
 from handstyle.optimize import objective as objective_module
+from handstyle.optimize import terms
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.objective import Objective
 from handstyle.optimize.terms import ContentTerm, StyleTerm, TotalVariationTerm
@@ -66,8 +69,28 @@ def replacements(subject: str, function: Callable[..., Any]) -> Iterator[tuple[A
         yield sequence, subject, function
     elif subject == "objective's weights":
         yield objective_module, "_weighted_gradient", function
+    elif subject == "style_loss":
+        yield style, subject, function
+    elif subject == "moments_backward":
+        yield terms, "gram_loss", partial(gram_loss_by, function)
+    elif subject == "content_loss":
+        yield terms, subject, partial(content_loss_by, function)
+    elif subject == "total_variation":
+        yield terms, subject, function
     elif subject != "objective":
         yield objective_module, subject, function
+
+
+def gram_loss_by(moments_backward, f, target, scale, weight, factor, count, spare):  # type: ignore[no-untyped-def]
+    """Return what `gram_loss` does, by another way back from the moments."""
+    value, dmoments = style.style_loss(style.moments_forward(f, weight, count), target, scale)
+    return value, moments_backward(dmoments.scaled(factor), f, weight)
+
+
+def content_loss_by(content_loss, f, target, scale, weight, factor):  # type: ignore[no-untyped-def]
+    """Return what `content_loss` does, by one that knows no factor."""
+    value, df = content_loss(f, target, scale, weight)
+    return value, df * df.dtype.type(factor)
 
 
 def fussy(function: Callable[..., Any]) -> bool:
@@ -88,10 +111,10 @@ def make_objective(network: Network, photograph: Array, painting: Array, variati
         x = objective_module.preprocess_forward(p.astype(np.float32), network.convention)
         return network.forward(x, [*STYLE, "relu4_2"])[0]
 
-    style, content = features(painting), features(photograph)
-    terms = [StyleTerm(tap, objective_module.moments_forward(style[tap]), 10.0) for tap in STYLE]
-    terms += [ContentTerm("relu4_2", content["relu4_2"]), TotalVariationTerm(variation)]
-    return Objective(network, terms, photograph.shape, choose_backend("numpy"))
+    painted, content = features(painting), features(photograph)
+    asked = [StyleTerm(tap, style.moments_forward(painted[tap]), 10.0) for tap in STYLE]
+    asked += [ContentTerm("relu4_2", content["relu4_2"]), TotalVariationTerm(variation)]
+    return Objective(network, asked, photograph.shape, choose_backend("numpy"))
 
 
 def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, Array], weights: Any) -> tuple[Array, str]:
