@@ -40,7 +40,6 @@ class DryDevice:
         self.precision = precision
         self.live = self.peak = 0
         self._asked: list[tuple[int, list[int]]] = []  # size, and the end once it is known
-        self._values: list[Array] = []  # of losses: on a GPU they stay until the host reads all of them at the end
 
     @property
     def requests(self) -> list[Request]:
@@ -55,16 +54,14 @@ class DryDevice:
         taken = granules(count * dtype.itemsize)
         self.live += taken
         self.peak = max(self.peak, self.live)
-        # Without MAP_NORESERVE the system would refuse more than it has, though nobody will touch it.
-        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
-        pages = mmap.mmap(-1, taken, flags=flags)
+        # What can be written is counted by the system, which refuses more than it has, though nobody will touch it.
+        pages = mmap.mmap(-1, taken, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ)
         base = np.frombuffer(pages, np.uint8)  # every view refers to this one
         ends: list[int] = []
         self._asked.append((taken, ends))
-        weakref.finalize(base, self._let_go, taken, ends)
+        if shape:  # a loss's value stays, on a GPU, until the host reads all of them at the end
+            weakref.finalize(base, self._let_go, taken, ends)
         made: Array = base[: count * dtype.itemsize].view(dtype).reshape(shape)
-        if not shape:
-            self._values.append(made)
         return made
 
     def _let_go(self, taken: int, ends: list[int]) -> None:

@@ -37,6 +37,20 @@ def test_a_dry_device_counts_what_is_held():
     assert device.empty((0, 3), "float64").shape == (0, 3)
 
 
+def test_a_value_stays_and_more_than_any_machine_has_is_handed_out():
+    device = DryDevice()
+    value = device.empty((), "float64")
+    assert float(value) == 0.0
+    del value
+    large = device.empty((1 << 20, 1 << 20), "float64")  # 8 TiB
+    with pytest.raises(ValueError, match="read-only"):
+        large[0, 0] = 1.0
+    del large
+    gc.collect()
+    assert device.live == 512
+    assert [request.ends for request in device.requests] == [2, 2]
+
+
 def test_an_evaluation_is_forecast_without_touching_memory(vgg19):
     side = 4096
     # Most is held while the gradient at relu1_1 is made: 64 channels, written over what enters there, which was written
