@@ -146,11 +146,17 @@ class ndarray(metaclass=Placing):
     """Stands for ``cupy.ndarray``."""
 
 
+def strided(x, shape, strides):
+    """Stand for ``cupy.lib.stride_tricks.as_strided``."""
+    return StrictArray(np.lib.stride_tricks.as_strided(x._host, shape, strides))
+
+
 class PretendedCupy(StrictNamespace):
     """Stands for the module."""
 
     __name__, __version__ = "cupy", "0, pretended"
     ndarray = ndarray
+    lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=strided))
 
     def __init__(self):
         self.pools, self.known = weakref.WeakSet(), set()
@@ -198,8 +204,8 @@ class PretendedCupy(StrictNamespace):
 
     def count(self, host):
         """Take memory for an array, if it is not a view of one that has some."""
-        while isinstance(host.base, np.ndarray):
-            host = host.base
+        while isinstance(host.base, np.ndarray) or hasattr(host.base, "base"):  # as_strided has a helper between
+            host = host.base if isinstance(host.base, np.ndarray) else host.base.base
         if isinstance(host.base, At) or id(host) in self.known:
             return
         pool, block = self.allocators[-1](host.nbytes)

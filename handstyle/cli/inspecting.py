@@ -102,7 +102,8 @@ def info(
     out.print(f"parameters: {sum(row.parameters for row in rows):,}")
     out.print(f"all feature maps: {mebibytes(sum(row.values for row in rows) * bytes_each)}")
     out.print("field: of the picture, what a value depends on")
-    out.print(f"kernels {loaded.engine.name}: forward / back; 4x4: the tiles of Winograd's convolution")
+    tiles = "winograd4" if isinstance(loaded.engine, CudaEngine) else "4x4"
+    out.print(f"kernels {loaded.engine.name}: forward / back; {tiles}: the tiles of Winograd's convolution")
     return 0
 
 
@@ -111,7 +112,10 @@ def kernels_of(network: Network, rows: list[LayerSummary], size: int) -> dict[st
     convolutions = [layer for layer in network.layers if isinstance(layer, Convolution)]
     shapes = {row.name: row.shape for row in rows}
     if isinstance(network.engine, CudaEngine):
-        chosen = dry_run(network.layers, (size, size), [network.names[-1]]).chosen
+        precision = network.engine.device.precision
+        chosen = dry_run(
+            network.layers, (size, size), [network.names[-1]], dtype=network.dtype, precision=precision
+        ).chosen
         ways = {
             layer.name: [chosen.get(f"{layer.name} {way}", "") for way in ("forward", "adjoint")]
             for layer in convolutions

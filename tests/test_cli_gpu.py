@@ -1,0 +1,73 @@
+"""The commands as a person with a GPU has them, on a CuPy that only pretends."""
+
+import sys
+
+import pretended
+import pytest
+from PIL import Image
+
+from handstyle.cli import main
+from handstyle.painting.scenes import night_scene
+
+# `main` reads sys.argv, as it does for a person.
+pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
+
+
+@pytest.fixture
+def told(monkeypatch, capsys, tmp_path):
+    """Return what runs a command: its exit status, and what it said."""
+    pretended.pretend(monkeypatch)
+    Image.fromarray(night_scene(96, 96)).save(tmp_path / "photograph.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["handstyle", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return ended.value.code, " ".join((said.out + said.err).split())
+
+    return run
+
+
+PAINT = "stylize", "photograph.png", "photograph.png", "-o", "out.png", "--size", "64", "--iterations", "3"
+
+
+def test_the_network_is_shown_with_the_ways_of_its_precision(told):
+    status, float32 = told("info", "--backend", "cupy")
+    assert status == 0
+    assert "kernels cuda: forward / back; winograd4:" in float32
+    status, tf32 = told("info", "--backend", "cupy", "--kernels", "cuda-tf32")
+    assert status == 0
+    assert "tensor" in tf32
+    assert "tensor" not in float32
+
+
+def test_a_plan_is_for_the_gpu_that_is_there(told):
+    status, said = told("plan", "--size", "512", "--backend", "cupy")
+    assert status == 0
+    assert "on no GPU at all, 23.9" in said
+    for optimiser in ("lbfgsb, 10 pairs", "lbfgs, 3 pairs", "adam"):
+        assert optimiser in said
+
+
+def test_it_paints_and_says_what_the_other_optimiser_would_save(told, tmp_path):
+    status, said = told(*PAINT, "--backend", "cupy")
+    assert status == 0
+    assert "kernels cuda, cupy on no GPU at all" in said
+    assert "--optimizer lbfgs saves both" in said
+    assert "launched as one graph" in Image.open(tmp_path / "out.png").text["handstyle:precision"]
+    status, said = told(*PAINT, "--backend", "cupy", "--optimizer", "lbfgs", "--overwrite")
+    assert status == 0
+    assert "saves both" not in said
+
+
+def test_what_does_not_fit_is_one_line_before_any_work(told, monkeypatch, tmp_path):
+    monkeypatch.setattr(pretended, "TOTAL", 120 << 20)
+    Image.fromarray(night_scene(512, 512)).save(tmp_path / "photograph.png")
+    status, said = told(*PAINT[:-3], "512", "--backend", "cupy")
+    assert status == 2
+    assert "512 x 512 px need" in said
+    assert "would fit" in said
+    assert not (tmp_path / "out.png").exists()
