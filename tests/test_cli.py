@@ -14,6 +14,16 @@ from PIL import Image
 from handstyle.cli.session import interruption, what_lbfgs_saves
 
 pytestmark = pytest.mark.smoke
+
+
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Let Ctrl-C arrive: a script's background jobs have it ignored, and so have all that they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 FOUR = ["--style-layers", "relu1_1", "relu2_1", "relu3_1", "relu4_1"]  # what so small a painting reaches
 FAST = ["--weights", "random", "--size", "32", "--backend", "numpy", *FOUR]
 
