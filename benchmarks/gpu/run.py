@@ -35,7 +35,7 @@ from handstyle.kernels.cuda_arguments import Finish, Source  # noqa: E402
 from handstyle.kernels.cuda_convolution import METHODS, Convolver, tensor_fits  # noqa: E402
 from handstyle.kernels.cuda_cost import choose_method  # noqa: E402
 from handstyle.kernels.cuda_engine import CudaEngine  # noqa: E402
-from handstyle.kernels.cuda_memory import evaluation_memory  # noqa: E402
+from handstyle.kernels.cuda_memory import evaluation_memory, features_of  # noqa: E402
 from handstyle.kernels.cuda_source import BLOCKS  # noqa: E402
 from handstyle.losses.style import Moments, moments_forward  # noqa: E402
 from handstyle.network.sequence import ENGINES  # noqa: E402
@@ -45,7 +45,6 @@ from handstyle.optimize.lbfgs import minimize_lbfgs  # noqa: E402
 from handstyle.optimize.lbfgsb import minimize_lbfgsb  # noqa: E402
 from handstyle.optimize.objective import Objective  # noqa: E402
 from handstyle.optimize.terms import ContentTerm, StyleTerm  # noqa: E402
-from handstyle.painting.targets import features_of  # noqa: E402
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT = "relu4_2"

@@ -8,7 +8,7 @@ This file and ``kernels/cuda.py`` are the only ones that import CuPy.
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -183,13 +183,11 @@ class Backend:
 
         In CuPy's pool one small array that stays can keep hundreds of megabytes; what is to stay is `settled`.
         """
-        if self.name != "cupy":
+        pool = _pool_aside(self.xp) if self.name == "cupy" else None
+        with self.xp.cuda.using_allocator(pool.malloc) if pool else nullcontext():
             yield
-            return
-        pool = _pool_aside(self.xp)
-        with self.xp.cuda.using_allocator(pool.malloc):
-            yield
-        pool.free_all_blocks()
+        if pool:
+            pool.free_all_blocks()
 
     def tidy(self) -> None:
         """Give back to the GPU what nobody has any more, before work that will take what it needs."""
@@ -204,8 +202,7 @@ class Backend:
     def free_memory(self) -> int:
         """Return the bytes that can still be had on the device (on the CPU: of physical memory)."""
         if self.name == "cupy":
-            pool = self.xp.get_default_memory_pool()
-            free = int(self.xp.cuda.runtime.memGetInfo()[0]) + int(pool.free_bytes())
+            free = int(self.xp.cuda.runtime.memGetInfo()[0]) + int(self.xp.get_default_memory_pool().free_bytes())
             return max(free - RESERVED, 0)
         return available_memory()
 

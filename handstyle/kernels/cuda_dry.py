@@ -4,6 +4,7 @@ Memory that is never touched costs nothing, so a rehearsal for a picture of 100 
 """
 
 import mmap
+import sys
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +21,10 @@ from handstyle.losses.style import Moments
 from handstyle.network.sequence import Cache, Convolution, Features, Layer
 from handstyle.optimize.entering import Entering
 from handstyle.optimize.terms import PICTURE
+
+# Without it a system refuses more memory than it has, though nobody will touch it. Python names it from 3.13 on; the
+# number is Linux's on nearly all processors (asm-generic/mman-common.h).
+NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
 
 
 class DryDevice:
@@ -54,8 +59,7 @@ class DryDevice:
         taken = granules(count * dtype.itemsize)
         self.live += taken
         self.peak = max(self.peak, self.live)
-        # What can be written is counted by the system, which refuses more than it has, though nobody will touch it.
-        pages = mmap.mmap(-1, taken, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ)
+        pages = mmap.mmap(-1, taken, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NORESERVE)
         base = np.frombuffer(pages, np.uint8)  # every view refers to this one
         ends: list[int] = []
         self._asked.append((taken, ends))

@@ -5,9 +5,10 @@ then what it will ask for and let go on a GPU, for any picture, on any machine. 
 on a GPU (``cuda_room.py``) are given here already, so what they take is known to the byte.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from handstyle.kernels.cuda_dry import DryDevice, bare, rehearse
 from handstyle.kernels.cuda_engine import CudaEngine
 from handstyle.kernels.cuda_room import Room, places
 from handstyle.network.sequence import Layer
+from handstyle.network.vgg import Network
 
 # Held beside the sweep's arrays: the picture and its place in the graph, the network's view of it, the gradient and its
 # copy, and what is made on the way from one to the next.
@@ -111,6 +113,28 @@ def feature_alone(engine: CudaEngine, layers: tuple[Layer, ...], x: Array, tap: 
     room = measured(engine, layers, x.shape[:2], tap, x.dtype) if within else None
     with within(room) if within else nullcontext():
         return engine.forward(layers, x, [tap])[0][tap]
+
+
+def features_of(network: Network, x: Array, taps: Sequence[str]) -> Callable[[str], Array]:
+    """Return what gives the features at each tap, once: on a GPU by a sweep for each, see `feature_alone`.
+
+    Parameters
+    ----------
+    network : Network
+        Ready to run.
+    x : (H, W, 3) array
+        In the network's convention, on its device.
+    taps : sequence of str
+        The layers.
+
+    Returns
+    -------
+    callable
+        ``feature(tap)`` is an (h, w, C) array.
+    """
+    if isinstance(network.engine, CudaEngine):
+        return partial(feature_alone, network.engine, network.layers, x)
+    return network.forward(x, taps)[0].pop
 
 
 def largest(need: Callable[[int], int], available: int, step: int = 16) -> int:

@@ -189,10 +189,7 @@ class Objective:
             dp = preprocess_backward(self.network.backward(entering, caches), self.network.convention)
         if PICTURE in self.terms:
             d = _weighted_gradient(self.terms[PICTURE], p, ledger, self._kernels)
-            if dp is None:
-                dp = d
-            else:
-                dp += d
+            dp = d if dp is None else namespace(dp).add(dp, d, out=dp)
         assert dp is not None
         self.ledger = {term.name: ledger[term.name] for terms in self.terms.values() for term in terms}
         xp = namespace(dp)

@@ -1,15 +1,13 @@
 """From a configuration to the terms of the objective: targets measured once, weights and normalisations applied."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_forward
-from handstyle.kernels.cuda_engine import CudaEngine
-from handstyle.kernels.cuda_memory import feature_alone
+from handstyle.kernels.cuda_memory import features_of
 from handstyle.losses.distribution import covariance_loss, gaussian, mean_and_covariance, mean_loss, std_loss
 from handstyle.losses.distribution import wasserstein_loss as w2_loss
 from handstyle.losses.regions import carry_mask, check_carried, cysmith_mask
@@ -264,28 +262,6 @@ def _painting_moments(
             made = moments_forward(feature(tap), weight, count)
         moments[tap] = Moments(made.count, backend.settled(made.sums), backend.settled(made.outer))
     return moments
-
-
-def features_of(network: Network, x: Array, taps: Sequence[str]) -> Callable[[str], Array]:
-    """Return what gives the features at each tap, once: on a GPU by a sweep for each, see `feature_alone`.
-
-    Parameters
-    ----------
-    network : Network
-        Ready to run.
-    x : (H, W, 3) array
-        In the network's convention, on its device.
-    taps : sequence of str
-        The layers.
-
-    Returns
-    -------
-    callable
-        ``feature(tap)`` is an (h, w, C) array.
-    """
-    if isinstance(network.engine, CudaEngine):
-        return partial(feature_alone, network.engine, network.layers, x)
-    return network.forward(x, taps)[0].pop
 
 
 def _shares(weights: tuple[float, ...], layers: tuple[str, ...]) -> tuple[float, ...]:
