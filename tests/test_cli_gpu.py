@@ -1,5 +1,6 @@
 """The commands as a person with a GPU has them, on a CuPy that only pretends."""
 
+import signal
 import sys
 
 import pretended
@@ -15,8 +16,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked wit
 
 @pytest.fixture
 def told(monkeypatch, capsys, tmp_path):
-    """Return what runs a command: its exit status, and what it said."""
+    """Give what runs a command: its exit status, and what it said."""
     pretended.pretend(monkeypatch)
+    terminated = signal.getsignal(signal.SIGTERM)  # which `main` takes over
     Image.fromarray(night_scene(96, 96)).save(tmp_path / "photograph.png")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
@@ -28,7 +30,8 @@ def told(monkeypatch, capsys, tmp_path):
         said = capsys.readouterr()
         return ended.value.code, " ".join((said.out + said.err).split())
 
-    return run
+    yield run
+    signal.signal(signal.SIGTERM, terminated)
 
 
 PAINT = "stylize", "photograph.png", "photograph.png", "-o", "out.png", "--size", "64", "--iterations", "3"

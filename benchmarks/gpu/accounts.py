@@ -8,7 +8,6 @@ counts but the code of the kernels and the workspace of cuBLAS.
 """
 
 import argparse
-import gc
 import json
 import sys
 from pathlib import Path
@@ -25,15 +24,14 @@ from run import Bench  # noqa: E402
 from handstyle.kernels.cuda_engine import CudaEngine  # noqa: E402
 
 
-def account(bench, cupy, side, precision):
-    """Return the bytes that an objective and its evaluation hold."""
-    engine = CudaEngine(bench.device(precision))
-    bench.gpu.tidy()
-    before = cupy.held
-    objective, start = bench.objective(side, bench.gpu, engine)
-    for _ in range(3):
-        objective.evaluate(start)
-    return cupy.held - before
+def account(side, precision, out):
+    """Return the bytes that an objective and its evaluation take of a GPU on which nothing else is."""
+    with pytest.MonkeyPatch.context() as patch:
+        pretend(patch)
+        bench = Bench(argparse.Namespace(rehearse=False, weights=None), Book(out))
+        engine = CudaEngine(bench.device(precision))
+        bench.forget()
+        return bench.ready(side, engine)[1]
 
 
 def main():
@@ -41,15 +39,11 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("accounts.json"))
     parser.add_argument("--sizes", type=lambda s: [int(n) for n in s.split(",")], default=[256, 512, 1024, 2048])
     options = parser.parse_args()
-    with pytest.MonkeyPatch.context() as patch:
-        cupy = pretend(patch)
-        bench = Bench(argparse.Namespace(rehearse=False, weights=None, repeats=3), Book(options.out))
-        found = {}
-        for side in options.sizes:
-            for precision in ("float32", "tf32"):
-                found.setdefault(side, {})[precision] = account(bench, cupy, side, precision)
-                gc.collect()
-                print(f"{side} {precision}: {found[side][precision] / 2**20:.0f} MiB", flush=True)
+    found = {}
+    for side in options.sizes:
+        for precision in ("float32", "tf32"):
+            found.setdefault(side, {})[precision] = account(side, precision, options.out)
+            print(f"{side} {precision}: {found[side][precision] / 2**20:.0f} MiB", flush=True)
     options.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
 
 

@@ -97,10 +97,10 @@ def ladders(results):
 def ladders_table(results):
     """Return the ladders in Markdown, an operation a row: each rung's microseconds, and its gain over the first."""
     copy, lines = results["peaks"]["copy_bytes_per_s"], ["| operation | µs | a copy, µs |", "|---|---|---|"]
-    for operation, rungs in ladders(results).items():
-        _, first, moved = rungs[0]
+    for operation, steps in ladders(results).items():
+        _, first, moved = steps[0]
         told = [f"{rung} {1e6 * time:.0f}" + (f" ({first / time:.1f}×)" if k else "")
-                for k, (rung, time, _) in enumerate(rungs)]  # fmt: skip
+                for k, (rung, time, _) in enumerate(steps)]  # fmt: skip
         lines.append(f"| {operation} | {', '.join(told)} | {1e6 * moved / copy:.1f} |")
     return "\n".join(lines)
 

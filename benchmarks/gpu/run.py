@@ -160,10 +160,22 @@ class Bench:
         return peer, self.torch.tensor(self.pictures(side)[0], device=device)
 
     def forget(self):
-        if self.xp.__name__ == "cupy":
-            self.xp.get_default_memory_pool().free_all_blocks()
+        self.gpu.tidy()
         if self.torch_device == "cuda":
             self.torch.cuda.empty_cache()
+
+    def ready(self, side, engine):
+        """Return what evaluates an objective, three times done, and the bytes that the device has less for it."""
+        before = self.held()
+        objective, start = self.objective(side, self.gpu, engine)
+        self.forget()
+
+        def run():
+            objective.evaluate(start)
+
+        for _ in range(3):
+            run()
+        return run, None if before is None else self.held() - before
 
     # -- sections ---------------------------------------------------------------------------------------------------
 
@@ -499,22 +511,15 @@ class Bench:
 
             def ours(name, precision, side=side, runners=runners, memory=memory, methods=methods):
                 engine = CudaEngine(self.device(precision)) if precision else None
-                held = self.held()
-                objective, start = self.objective(side, self.gpu, engine or "reference")
-                self.forget()
-                run = lambda: objective.evaluate(start)  # noqa: E731
-                for _ in range(3):
-                    run()
-                memory[f"ours {name}"] = None if held is None else self.held() - held
+                run, memory[f"ours {name}"] = self.ready(side, engine or "reference")
                 runners[f"ours {name}"] = self.clock, run
                 if engine is not None:
                     methods[name] = engine.report
-                return objective
 
-            made.attempt("cuda", lambda: ours("cuda", "float32") and None)
-            made.attempt("cuda-tf32", lambda: ours("cuda-tf32", "tf32") and None)
+            made.attempt("cuda", lambda: ours("cuda", "float32"))
+            made.attempt("cuda-tf32", lambda: ours("cuda-tf32", "tf32"))
             if side <= 1024 and not tuned:
-                made.attempt("reference", lambda: ours("reference", None) and None)
+                made.attempt("reference", lambda: ours("reference", None))
 
             def torchs(on, tuned, side=side, runners=runners, memory=memory):
                 name = f"torch {'tf32' if on else 'float32'}{' tuned' if tuned else ''}"
@@ -631,11 +636,8 @@ class Bench:
 
         def measure(side):
             expected = evaluation_memory(self.network.layers, (side, side), taps, content=[CONTENT])
-            before = self.held()
-            objective, start = self.objective(side, self.gpu, CudaEngine(self.device()))
-            self.forget()
-            taken = timed(self.clock, lambda: objective.evaluate(start), 3, 3)
-            held = None if before is None else self.held() - before
+            run, held = self.ready(side, CudaEngine(self.device()))
+            taken = timed(self.clock, run, 3, 0)
             return {"fits": held is None or held <= room, "forecast_bytes": expected, "taken_bytes": held, **taken}
 
         for side in (32, 48) if self.rehearse else (4096, 6000, 7424):

@@ -79,7 +79,9 @@ def evaluation_memory(layers: tuple[Layer, ...], shape: tuple[int, int], taps: I
     return dry_run(layers, shape, taps, **options).peak
 
 
-def measured(engine: CudaEngine, layers: tuple[Layer, ...], shape: tuple[int, int], tap: str, dtype: DTypeLike) -> Room:
+def measuring_room(
+    engine: CudaEngine, layers: tuple[Layer, ...], shape: tuple[int, int], tap: str, dtype: DTypeLike
+) -> Room:
     """Return the room that a forward sweep to one tap takes, its result included; without a GPU."""
     dry = DryDevice(engine.device.precision)
     picture = DryDevice().empty((*shape, 3), dtype)
@@ -110,7 +112,7 @@ def feature_alone(engine: CudaEngine, layers: tuple[Layer, ...], x: Array, tap: 
         As long as it lives, so does the room that the sweep took.
     """
     within = getattr(engine.device, "within", None)
-    room = measured(engine, layers, x.shape[:2], tap, x.dtype) if within else None
+    room = measuring_room(engine, layers, x.shape[:2], tap, x.dtype) if within else None
     with within(room) if within else nullcontext():
         return engine.forward(layers, x, [tap])[0][tap]
 

@@ -8,7 +8,7 @@ from functools import cache
 
 from handstyle.kernels import cuda_convolution
 from handstyle.kernels.cuda_engine import CudaEngine
-from handstyle.kernels.cuda_memory import DryRun, dry_run, largest, measured
+from handstyle.kernels.cuda_memory import DryRun, dry_run, largest, measuring_room
 from handstyle.network.sequence import Convolution
 from handstyle.network.vgg import Network, summary
 from handstyle.optimize.lbfgsb import most_memory
@@ -87,8 +87,7 @@ def device_need(
         6 if config.tv_weight or config.range_weight else 2
     )  # differences of neighbours and the picture's gradient
     evaluation = max(run.peak, vectors * item * n)
-    vectors = vectors_on_device(config) + made_between(config)
-    return Need(evaluation, targets, weights, item * n * vectors, host_bytes(config, n), run)
+    return Need(evaluation, targets, weights, optimizer_bytes(config, n, item), host_bytes(config, n), run)
 
 
 def measuring_bytes(network: Network, config: StyleConfig, size: Size) -> int:
@@ -110,7 +109,7 @@ def measuring_bytes(network: Network, config: StyleConfig, size: Size) -> int:
     """
     engine = network.engine
     assert isinstance(engine, CudaEngine)
-    rooms = (measured(engine, network.layers, size, tap, network.dtype).size for tap in config.style_layers)
+    rooms = (measuring_room(engine, network.layers, size, tap, network.dtype).size for tap in config.style_layers)
     return max(rooms, default=0) + MEASURED_PICTURES * 3 * size[0] * size[1] * network.dtype.itemsize
 
 
@@ -129,6 +128,11 @@ def made_between(config: StyleConfig) -> int:
     if config.optimizer in ("lbfgs", "lbfgs-fixed"):
         return 5 if config.clamp else 4
     return {"lbfgsb": 0, "adam": 3, "descent": 1}[config.optimizer]
+
+
+def optimizer_bytes(config: StyleConfig, n: int, item: int) -> int:
+    """Return what an optimiser takes of the device for `n` values of `item` bytes each."""
+    return item * n * (vectors_on_device(config) + made_between(config))
 
 
 def host_bytes(config: StyleConfig, n: int) -> int:
@@ -177,11 +181,10 @@ def choices(network: Network, config: StyleConfig, size: Size, free: int, precis
     found = []
     for optimizer, memory in (("lbfgsb", pairs), ("lbfgs", config.memory), ("lbfgs", 3), ("adam", config.memory)):
         other = replace(config, optimizer=optimizer, memory=memory)
-        vectors = vectors_on_device(other) + made_between(other)
 
-        def need(size: Size, scratch: int, other: StyleConfig = other, vectors: int = vectors) -> Need:
+        def need(size: Size, scratch: int, other: StyleConfig = other) -> Need:
             n = 3 * size[0] * size[1]
-            return replace(shared(size, scratch), optimizer=item * n * vectors, host=host_bytes(other, n))
+            return replace(shared(size, scratch), optimizer=optimizer_bytes(other, n, item), host=host_bytes(other, n))
 
         needs = [need(size, scratch) for scratch in SCRATCH]
         fitting = next((i for i, each in enumerate(needs) if each.device <= free), len(SCRATCH) - 1)

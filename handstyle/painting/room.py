@@ -5,9 +5,10 @@ costs only time, and says so, or else is refused with the size that would fit an
 size. An allocation that fails all the same ends in the same words.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from handstyle.foundations.backend import available_memory
@@ -73,16 +74,12 @@ class Room:
             return f"--size {side} would fit" if side else "use a smaller --size"
         if not isinstance(engine, CudaEngine):
             return "use a smaller --size, or --kernels auto, which take a fraction of the memory"
-        longer = max(size)
 
-        def need(side: int) -> int:
-            scaled = round(size[0] * side / longer), round(size[1] * side / longer)
-            if min(scaled) < LEAST:
-                return 0
+        def need(scaled: Size) -> int:
             expected = device_need(self.network, config, scaled, engine.workspace)
             return expected.device - expected.weights
 
-        side = largest(need, free)
+        side = largest_like(size, need, free)
         ways = [f"--size {side}"] if side else []
         ways += [f"at this size {way}" for way in cheaper(self.network, config, size, free)]
         return " or ".join(ways) + " would fit" if ways else "not even a small picture would fit"
@@ -163,17 +160,24 @@ def make_room(config: StyleConfig, network: Network, sizes: Sequence[Size], styl
 
 def check_measuring(config: StyleConfig, network: Network, style: Size, free: int) -> None:
     """Raise `OutOfMemoryError` if a painting is larger than can be measured in `free` bytes of a GPU."""
-    longer = max(style)
-
-    def need(side: int) -> int:
-        scaled = round(style[0] * side / longer), round(style[1] * side / longer)
-        return measuring_bytes(network, config, scaled) if min(scaled) >= LEAST else 0
-
-    if (needed := need(longer)) > free:
+    need = partial(measuring_bytes, network, config)
+    if (needed := need(style)) > free:
         raise OutOfMemoryError(
             f"a painting of {style[1]} x {style[0]} px needs {needed / 2**30:.1f} GiB of the GPU's memory beside the "
-            f"weights to be measured, {free / 2**30:.1f} GiB are free; --style-size {largest(need, free)} would fit"
+            f"weights to be measured, {free / 2**30:.1f} GiB are free; --style-size {largest_like(style, need, free)} "
+            "would fit"
         )
+
+
+def largest_like(shape: Size, need: Callable[[Size], int], free: int) -> int:
+    """Return the longer side of the largest picture of a shape whose need fits into `free` bytes; 0 if none does."""
+    longer = max(shape)
+
+    def at(side: int) -> int:
+        scaled = round(shape[0] * side / longer), round(shape[1] * side / longer)
+        return need(scaled) if min(scaled) >= LEAST else 0
+
+    return largest(at, free)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

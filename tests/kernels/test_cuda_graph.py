@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
+import pretended
 import pytest
 from problems import painting
 
@@ -16,26 +17,14 @@ from handstyle.kernels.cuda_graph import Recording
 from handstyle.optimize.objective import NonFiniteError, Objective
 
 
-class Stream:
+class Stream(pretended.Stream):
     """A stream that keeps what is done while it captures, as operations on the arrays that were there."""
-
-    def __init__(self, machine):
-        self.machine = machine
-
-    def __enter__(self):
-        self.machine.within.append(self)
-
-    def __exit__(self, *_):
-        self.machine.within.pop()
-
-    def record(self):
-        return self
 
     def wait_event(self, event):
         self.machine.log.append("wait")
 
     def begin_capture(self):
-        assert self.machine.within[-1] is self
+        assert self.machine.streams[-1] is self
         self.machine.captured = []
 
     def end_capture(self):
@@ -51,7 +40,7 @@ class Machine:
     def __init__(self):
         self.log, self.captured, self.refuse = [], None, ""
         self.null = Stream(self)
-        self.within, self.pools = [self.null], []
+        self.streams, self.pools = [self.null], []
 
         @contextmanager
         def using_allocator(allocator):
@@ -64,7 +53,7 @@ class Machine:
         self.cuda = SimpleNamespace(
             MemoryPool=lambda: SimpleNamespace(malloc="its own", free_all_blocks=lambda: self.log.append("free")),
             Stream=lambda non_blocking: Stream(self),
-            get_current_stream=lambda: self.within[-1],
+            get_current_stream=lambda: self.streams[-1],
             using_allocator=using_allocator,
         )
 
@@ -108,7 +97,7 @@ def test_the_third_sweep_is_not_swept(machine):
     assert notes == ["launched one by one", *["launched as one graph"] * 4]
     for gradient, expected in results:  # a later sweep writes over nothing that was handed out
         np.testing.assert_array_equal(gradient, expected)
-    assert machine.within == [machine.null]
+    assert machine.streams == [machine.null]
 
 
 def test_its_memory_goes_with_it(machine):
@@ -158,7 +147,7 @@ def test_an_error_of_the_first_sweep_is_the_callers(machine):
 
     with pytest.raises(NonFiniteError):
         Recording(machine, nullcontext, print)(sweep, np.ones((2, 3)))
-    assert machine.within == [machine.null]
+    assert machine.streams == [machine.null]
     assert machine.pools == []
 
 

@@ -8,6 +8,7 @@ import pytest
 from emulated import WHY_NOT, EmulatedDevice
 from hypothesis import given
 from hypothesis import strategies as st
+from pretended import At
 from problems import painting
 
 from handstyle.kernels.cuda_dry import DryDevice, rehearse
@@ -85,15 +86,6 @@ def test_a_sweep_may_leave_out_a_few_requests():
     assert room.take(sizes[AHEAD]) is None
 
 
-class Held:
-    """Memory at a place, as NumPy takes it: the array and all its views hold this object, and with it the place."""
-
-    def __init__(self, place, address, shape, dtype):
-        self.place = place
-        self.__array_interface__ = {
-            "version": 3, "data": (address, False), "shape": shape, "typestr": np.dtype(dtype).str}  # fmt: skip
-
-
 class RoomyDevice(EmulatedDevice):
     """An emulated device whose arrays lie in a room, spoilt with 0xA5 before each is handed out."""
 
@@ -109,7 +101,7 @@ class RoomyDevice(EmulatedDevice):
             self.elsewhere.append((shape, dtype))
             return super().empty(shape, dtype)
         self.base[place.start : place.start + place.size] = 0xA5
-        return np.asarray(Held(place, self.base.ctypes.data + place.start, tuple(shape), dtype))
+        return np.asarray(At(self.base.ctypes.data + place.start, place, tuple(shape), dtype))
 
 
 class Noted(CudaEngine):
