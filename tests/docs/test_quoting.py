@@ -75,3 +75,16 @@ def test_a_comment_too_long_is_filled_again_above_its_line():
 def test_a_kernel_that_is_not_there_stops_the_build():
     with pytest.raises(quoting.ExtensionError, match="no function unpooled"):
         quoting.kernel_lines("void pooled(int a) {\n}\n", "unpooled")
+
+
+def test_a_kernel_is_quoted_from_its_head_to_its_brace():
+    text = "int above;\n\ntemplate <int M>\nvoid f(int a) {\n    a;\n}\n\nvoid g() {\n}\n"
+    assert quoting.kernel_lines(text, "f") == (3, 6)
+    assert quoting.kernel_lines(text, "g") == (8, 9)
+
+
+def test_a_kernel_that_was_changed_stops_the_build(monkeypatch):
+    code = "int a = f(b, c);  // the first of all, and the last of the others, whichever comes sooner\n"
+    monkeypatch.setattr(quoting.textwrap, "wrap", lambda *_, **__: ["int more;"])
+    with pytest.raises(quoting.ExtensionError, match="was changed"):
+        quoting.fit_kernel(code, 40)
