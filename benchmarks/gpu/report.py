@@ -74,13 +74,6 @@ def rungs(results):
     return rows
 
 
-def rungs_table(results):
-    """Return the ladders of kernels, in Markdown: times, and the rate of what must move against that of a copy."""
-    lines = ["| rung | µs | of a copy's rate |", "|---|---|---|"]
-    lines += [f"| {name} | {1e6 * time:.0f} | {100 * share:.0f} % |" for name, time, _, share in rungs(results)]
-    return "\n".join(lines)
-
-
 def ladders(results):
     """Return, for each operation, its rungs from the first on: (rung, seconds, bytes that must move)."""
     found = {}
