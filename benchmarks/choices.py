@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks import common
 from handstyle.foundations.backend import Array
-from handstyle.kernels.cost import FEWEST_CHANNELS, LOWERED, Tile, choose_kernel
-from handstyle.kernels.engine import FusedEngine
+from handstyle.kernels.counting import FEWEST_CHANNELS, LOWERED, Tile, choose_kernel
+from handstyle.kernels.cpu.engine import CpuEngine
 from handstyle.kernels.stages import Stage
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 
@@ -23,19 +23,19 @@ SQUARE = (0, 0), (2, 2), (4, 4), (4, 6), (6, 6)  # tiles forward and backward; 0
 Masks = list[tuple[Array | None, Array | None]]
 
 
-def engine(forward: int, backward: int) -> FusedEngine:
+def engine(forward: int, backward: int) -> CpuEngine:
     """Return an engine with square Winograd tiles of these sides (0: lowering)."""
 
     def choose(H: int, W: int, C: int, K: int, adjoint: bool) -> Tile:
         side = backward if adjoint else forward
         return LOWERED if min(C, K) < FEWEST_CHANNELS else Tile(side, side)
 
-    return FusedEngine(f"{forward} {backward}", choose)
+    return CpuEngine(f"{forward} {backward}", choose)
 
 
-def auto() -> FusedEngine:
+def auto() -> CpuEngine:
     """Return the engine that chooses by shape."""
-    return FusedEngine("auto", choose_kernel)
+    return CpuEngine("auto", choose_kernel)
 
 
 def gradient(

@@ -17,11 +17,11 @@ from threadpoolctl import threadpool_info
 
 from handstyle.foundations.backend import Array, choose_backend, cpu_count, cpu_name
 from handstyle.foundations.image import preprocess_forward
-from handstyle.losses.style import Moments, moments_forward
+from handstyle.losses.content import ContentTerm
+from handstyle.losses.gram import Moments, StyleTerm, moments_forward
 from handstyle.network.vgg import Network, Weights, build_network, convolution_names, random_weights
 from handstyle.network.weights import read_weights
 from handstyle.optimize.objective import Objective
-from handstyle.optimize.terms import ContentTerm, StyleTerm
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT = "relu4_2"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks import common
-from handstyle.kernels.cost import Cost
-from handstyle.kernels.forecast import forecast
+from handstyle.kernels.counting import Cost
+from handstyle.kernels.cpu.forecast import forecast
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 
 
@@ -32,7 +32,7 @@ def test_evaluation(benchmark: Any, size: int, kernels: str) -> None:
 def test_lbfgsb_alone(benchmark: Any, size: int) -> None:
     # A quadratic whose evaluation costs next to nothing: what is left is the optimiser's own work.
     class Bowl:
-        ledger: dict[str, float] = {}  # noqa: RUF012
+        terms: dict[str, float] = {}  # noqa: RUF012
 
         def __init__(self, n: int) -> None:
             self.curvature = np.linspace(1, 100, n)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handstyle.foundations.threads import default_team
-from handstyle.foundations.workspace import default_arena
-from handstyle.kernels.convolutions import convolve
-from handstyle.kernels.cost import FEWEST_CHANNELS, LOWERED, Tile, convolution_cost
-from handstyle.kernels.fused import RectifySink, bits_shape
-from handstyle.kernels.grid import ArraySource, StoreSink
-from handstyle.losses.style import Moments, moments_backward, moments_forward
+from handstyle.kernels.counting import FEWEST_CHANNELS, LOWERED, Tile, convolution_cost
+from handstyle.kernels.cpu.arena import default_arena
+from handstyle.kernels.cpu.choose import convolve
+from handstyle.kernels.cpu.epilogues import RectifySink, bits_shape
+from handstyle.kernels.cpu.strips import ArraySource, StoreSink
+from handstyle.kernels.cpu.threads import default_team
+from handstyle.losses.gram import Moments, moments_backward, moments_forward
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
 
 SHAPES = [

@@ -32,7 +32,7 @@ PARTS = {
     ],
     "Part III · What to ask of a picture": [
         ("losses/content", ("losses.content",)),
-        ("losses/style", ("losses.style",)),
+        ("losses/style", ("losses.gram",)),
         ("losses/total_variation", ("losses.total_variation",)),
         ("losses/regions", ("losses.regions",)),
     ],
@@ -42,17 +42,17 @@ PARTS = {
         ("optimize/lbfgs", ("optimize.lbfgs", "optimize.adam")),
     ],
     "Part V · Making it fast": [
-        ("kernels/cost", ("kernels.cost",)),
-        ("kernels/im2col", ("kernels.im2col",)),
-        ("kernels/winograd", ("kernels.winograd",)),
-        ("kernels/fused", ("kernels.fused",)),
-        ("kernels/cuda", ("kernels.cuda",)),
+        ("kernels/cost", ("kernels.counting",)),
+        ("kernels/im2col", ("kernels.cpu.im2col",)),
+        ("kernels/winograd", ("kernels.cpu.winograd",)),
+        ("kernels/fused", ("kernels.cpu.epilogues",)),
+        ("kernels/cuda", ("kernels.cuda.device",)),
         ("kernels/tiles", ("kernels.tiles",)),
     ],
     "Part VI · Painting": [
         ("painting/presets", ("painting.presets",)),
         ("painting/color", ("painting.color",)),
-        ("painting/transfer", ("painting.transfer",)),
+        ("painting/transfer", ("painting.stylize",)),
         ("painting/report", ("painting.report",)),
     ],
 }

@@ -26,8 +26,8 @@ from handstyle.foundations.picture_writing import write_picture
 from handstyle.network.vgg import Network, Weights, build_network
 from handstyle.network.weights import read_weights, write_weights
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.networks import load_network
-from handstyle.painting.transfer import Progress, Result, stylize
+from handstyle.painting.load import load_network
+from handstyle.painting.stylize import Progress, Result, stylize
 
 __all__ = [
     "Backend",

@@ -20,18 +20,18 @@ SECTIONS = {
     "foundations.backend": [
         "foundations.errors",
         "foundations.backend",
-        "foundations.threads",
-        "foundations.products",
-        "foundations.workspace",
-        "foundations.crossing",
+        "kernels.cpu.threads",
+        "kernels.cpu.gemm",
+        "kernels.cpu.arena",
+        "kernels.cuda.transfer",
     ],
     "foundations.image": [
         "foundations.image",
-        "foundations.colour_profile",
+        "foundations.color_profile",
         "foundations.picture_reading",
         "foundations.picture_writing",
     ],
-    "losses.style": ["losses.style", "losses.distribution"],
+    "losses.gram": ["losses.gram", "losses.distribution"],
     "losses.total_variation": ["losses.total_variation", "losses.smoothness"],
     "network.sequence": ["network.sequence", "network.tapped"],
     "optimize.objective": ["optimize.terms", "optimize.entering", "optimize.objective"],
@@ -44,60 +44,60 @@ SECTIONS = {
         "optimize.adam",
         "optimize.classic",
     ],
-    "kernels.cost": ["kernels.grid", "kernels.cost"],
-    "kernels.winograd": [
-        "kernels.toom_cook",
-        "kernels.tile_plan",
-        "kernels.tile_kernels",
-        "kernels.tile_rows",
-        "kernels.winograd",
-        "kernels.winograd_1d",
-        "kernels.convolutions",
+    "kernels.counting": ["kernels.cpu.strips", "kernels.counting"],
+    "kernels.cpu.winograd": [
+        "kernels.winograd_matrices",
+        "kernels.cpu.tiling",
+        "kernels.cpu.winograd_kernels",
+        "kernels.cpu.winograd_rows",
+        "kernels.cpu.winograd",
+        "kernels.cpu.winograd_columns",
+        "kernels.cpu.choose",
     ],
-    "kernels.fused": [
-        "kernels.fused",
+    "kernels.cpu.epilogues": [
+        "kernels.cpu.epilogues",
         "kernels.stages",
-        "kernels.engine",
-        "kernels.forecast",
-        "kernels.rates",
-        "kernels.bench",
+        "kernels.cpu.engine",
+        "kernels.cpu.forecast",
+        "kernels.cpu.rates",
+        "cli.bench",
     ],
-    "kernels.cuda": [
-        "kernels.cuda_arguments",
-        "kernels.cuda_source",
-        "kernels.cuda_blas",
-        "kernels.cuda_graph",
-        "kernels.cuda_room",
-        "kernels.cuda",
-        "kernels.cuda_cost",
-        "kernels.cuda_losses",
-        "kernels.cuda_convolution",
-        "kernels.cuda_stage",
-        "kernels.cuda_landing",
-        "kernels.cuda_dry",
-        "kernels.cuda_engine",
-        "kernels.cuda_memory",
+    "kernels.cuda.device": [
+        "kernels.cuda.structs",
+        "kernels.cuda.source",
+        "kernels.cuda.cublas",
+        "kernels.cuda.graph",
+        "kernels.cuda.memory_plan",
+        "kernels.cuda.device",
+        "kernels.cuda.choose",
+        "kernels.cuda.losses",
+        "kernels.cuda.convolution",
+        "kernels.cuda.stages",
+        "kernels.cuda.epilogue",
+        "kernels.cuda.dry_device",
+        "kernels.cuda.engine",
+        "kernels.cuda.forecast",
         "kernels",  # the folder's own file registers every engine, so it comes when they are all there
     ],
     "painting.presets": [
-        "painting.normalisations",
+        "painting.normalizations",
         "painting.config",
         "painting.presets",
-        "painting.interchange",
+        "painting.convert_weights",
         "painting.settings",
     ],
-    "painting.transfer": [
-        "painting.networks",
+    "painting.stylize": [
+        "painting.load",
         "painting.need",
         "painting.room",
-        "painting.calibration",
+        "painting.feature_scale",
         "painting.terms",
         "painting.targets",
         "painting.inputs",
-        "painting.descent",
+        "painting.optimizers",
         "painting.plan",
         "painting.resuming",
-        "painting.transfer",
+        "painting.stylize",
         "painting.selfcheck",
         # The pictures of the demonstration: drawn by programs that need nothing of the rest.
         "painting.canvas",
@@ -122,10 +122,10 @@ LONGEST = 250
 LONG = {
     "handstyle/painting/presets.py": (525, "data: a line a fact, with its source"),
     "handstyle/painting/config.py": (400, "data: a field and its help a choice"),
-    "handstyle/kernels/forecast.py": (270, "one sweep, walked through with sizes in place of arrays"),
+    "handstyle/kernels/cpu/forecast.py": (270, "one sweep, walked through with sizes in place of arrays"),
 }
 
-IMPORTS_CUPY = {"handstyle/foundations/backend.py", "handstyle/kernels/cuda.py"}
+IMPORTS_CUPY = {"handstyle/foundations/backend.py", "handstyle/kernels/cuda/device.py"}
 
 
 def name_of(path: Path) -> str:
@@ -223,8 +223,8 @@ def test_no_arrow_points_forward() -> None:
 def test_a_forward_arrow_would_be_seen(tmp_path: Path) -> None:
     """The test above can fail: relu may not import pooling, not even inside a function."""
     path = tmp_path / "relu.py"
-    path.write_text("def f():\n    from handstyle.network import pooling\n    import handstyle.losses.style\n")
-    assert imports(path) == {"network.pooling", "losses.style"}
+    path.write_text("def f():\n    from handstyle.network import pooling\n    import handstyle.losses.gram\n")
+    assert imports(path) == {"network.pooling", "losses.gram"}
     assert order().index("network.pooling") > order().index("network.relu")
 
 

@@ -150,7 +150,7 @@ def test_plan_forecasts_and_bench_measures(folder):
 
 def test_a_size_that_memory_cannot_hold_names_the_one_it_can(folder, monkeypatch):
     from handstyle import cli
-    from handstyle.kernels import forecast
+    from handstyle.kernels.cpu import forecast
 
     monkeypatch.setattr(forecast, "available_memory", lambda: 30_000_000)
     monkeypatch.chdir(folder)

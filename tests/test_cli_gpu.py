@@ -3,9 +3,9 @@
 import signal
 import sys
 
-import pretended
 import pytest
 from PIL import Image
+from support import fake_cupy as pretended
 
 from handstyle.cli import main
 from handstyle.painting.scenes import night_scene

@@ -4,15 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from strict import TRAFFIC, XP, StrictArray, Traffic, strict_backend
+from support.strict_arrays import TRAFFIC, XP, StrictArray, Traffic, strict_backend
 
 from handstyle.foundations.backend import Array, Backend, choose_backend, namespace
-from handstyle.losses.style import moments_forward
+from handstyle.losses.content import ContentTerm
+from handstyle.losses.gram import StyleTerm, moments_forward
+from handstyle.losses.total_variation import VariationTerm
 from handstyle.network import convolution, pooling, relu, sequence
 from handstyle.network.vgg import Weights, build_network
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.objective import Objective
-from handstyle.optimize.terms import ContentTerm, StyleTerm, TotalVariationTerm
 
 HOST = np.ones((2, 3))
 
@@ -80,7 +81,7 @@ def evaluate(weights: Weights, backend: Backend, dtype: str) -> tuple[float, Arr
         ContentTerm("relu2_2", features["relu2_2"], 1.0),
         StyleTerm("relu1_1", moments_forward(features["relu1_1"]), 10.0, mask=mask),
         StyleTerm("relu3_1", moments_forward(features["relu3_1"]), 10.0),
-        TotalVariationTerm(1e-3),
+        VariationTerm(1e-3),
     ]
     objective = Objective(network, terms, (17, 20, 3), backend)
     TRAFFIC.reset()
@@ -106,15 +107,15 @@ def test_an_evaluation_without_masks_waits_once(tiny_weights: Weights) -> None:
     terms = [
         ContentTerm("relu2_2", features["relu2_2"]),
         StyleTerm("relu2_2", moments_forward(features["relu2_2"])),
-        TotalVariationTerm(1e-3),
+        VariationTerm(1e-3),
     ]
     objective = Objective(network, terms, (16, 12, 3), backend)
     v = backend.asarray(rng.uniform(0, 255, 16 * 12 * 3), dtype="float32")
     for evaluation in range(2):
         TRAFFIC.reset()
-        value, _ = objective.on_device()(v)
+        value, _ = objective(v)
         assert isinstance(value, float)
-        assert all(isinstance(term, float) for term in objective.ledger.values())
+        assert all(isinstance(term, float) for term in objective.terms.values())
         # The first time, what the two relative losses are relative to.
         assert Traffic(up=0, down=1, values=2 if evaluation == 0 else 0) == TRAFFIC
 
@@ -123,12 +124,12 @@ def test_lbfgs_waits_once_an_evaluation(tiny_weights: Weights) -> None:
     """The objective's values and the table of dot products come home together, however many pairs are kept."""
     backend, rng = strict_backend(), np.random.default_rng(0)
     network = build_network(tiny_weights).astype("float32").to(backend)
-    objective = Objective(network, [TotalVariationTerm(1e-3)], (16, 12, 3), backend)
+    objective = Objective(network, [VariationTerm(1e-3)], (16, 12, 3), backend)
     v = backend.asarray(rng.uniform(0, 255, 16 * 12 * 3), dtype="float32")
     waits = []
     for memory in (3, 10):
         TRAFFIC.reset()
-        outcome = minimize_lbfgs(objective.on_device(), v, 12, memory)
+        outcome = minimize_lbfgs(objective, v, 12, memory)
         waits.append(TRAFFIC.down + TRAFFIC.values - outcome.evaluations)
     assert waits == [1, 1]  # one more at the start, for the square of the first gradient
 

@@ -12,7 +12,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
 from handstyle.network.weights import sha256
-from handstyle.painting.networks import EMBEDDED
+from handstyle.painting.load import EMBEDDED
 from weights_tools import registry
 from weights_tools.card import describe, filters_sheet
 from weights_tools.compare import compare

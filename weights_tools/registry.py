@@ -8,7 +8,7 @@ from pathlib import Path
 
 import handstyle
 from handstyle.foundations.errors import HandstyleError
-from handstyle.painting.networks import EMBEDDED
+from handstyle.painting.load import EMBEDDED
 from weights_tools.known import OXFORD, TORCHVISION
 
 

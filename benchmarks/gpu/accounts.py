@@ -3,7 +3,7 @@
     python benchmarks/gpu/accounts.py --out accounts.json
 
 The very objective of ``run.py`` is built and evaluated three times on a CuPy that only pretends: no kernel runs, and
-every array takes memory from pools that keep account as CuPy's do (``tests/pretended.py``). As in ``run.py``, all
+every array takes memory from pools that keep account as CuPy's do (``tests/support/fake_cupy.py``). As in ``run.py``, all
 counts but the code of the kernels and the workspace of cuBLAS.
 """
 
@@ -18,10 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)]
 
 from measure import Book  # noqa: E402
-from pretended import pretend  # noqa: E402
 from run import Bench  # noqa: E402
+from support.fake_cupy import pretend  # noqa: E402
 
-from handstyle.kernels.cuda_engine import CudaEngine  # noqa: E402
+from handstyle.kernels.cuda.engine import CudaEngine  # noqa: E402
 
 
 def account(side, precision, out):

@@ -28,23 +28,27 @@ from peer import TorchObjective, use_tf32  # noqa: E402
 
 import handstyle.kernels  # noqa: E402, F401
 from handstyle.foundations.backend import choose_backend, cpu_count, cpu_name, to_numpy  # noqa: E402
-from handstyle.foundations.crossing import Crossing  # noqa: E402
-from handstyle.foundations.threads import Team  # noqa: E402
-from handstyle.kernels.cuda import CupyDevice  # noqa: E402
-from handstyle.kernels.cuda_arguments import Finish, Source  # noqa: E402
-from handstyle.kernels.cuda_convolution import METHODS, Convolver, tensor_fits  # noqa: E402
-from handstyle.kernels.cuda_cost import choose_method  # noqa: E402
-from handstyle.kernels.cuda_engine import CudaEngine  # noqa: E402
-from handstyle.kernels.cuda_memory import evaluation_memory, features_of  # noqa: E402
-from handstyle.kernels.cuda_source import BLOCKS  # noqa: E402
-from handstyle.losses.style import Moments, moments_forward  # noqa: E402
+from handstyle.kernels.cpu.threads import Team  # noqa: E402
+from handstyle.kernels.cuda.choose import choose_method  # noqa: E402
+from handstyle.kernels.cuda.convolution import METHODS, Convolver, tensor_fits  # noqa: E402
+from handstyle.kernels.cuda.device import CupyDevice  # noqa: E402
+from handstyle.kernels.cuda.engine import CudaEngine  # noqa: E402
+from handstyle.kernels.cuda.forecast import evaluation_memory, features_of  # noqa: E402
+from handstyle.kernels.cuda.source import BLOCKS  # noqa: E402
+from handstyle.kernels.cuda.structs import Finish, Source  # noqa: E402
+from handstyle.kernels.cuda.transfer import Crossing  # noqa: E402
+from handstyle.losses.content import ContentTerm  # noqa: E402
+from handstyle.losses.gram import (  # noqa: E402
+    Moments,
+    StyleTerm,
+    moments_forward,
+)
 from handstyle.network.sequence import ENGINES  # noqa: E402
 from handstyle.network.vgg import WIDTHS, build_network, random_weights  # noqa: E402
 from handstyle.network.weights import read_weights  # noqa: E402
 from handstyle.optimize.lbfgs import minimize_lbfgs  # noqa: E402
 from handstyle.optimize.lbfgsb import minimize_lbfgsb  # noqa: E402
 from handstyle.optimize.objective import Objective  # noqa: E402
-from handstyle.optimize.terms import ContentTerm, StyleTerm  # noqa: E402
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT = "relu4_2"
@@ -612,7 +616,7 @@ class Bench:
             self.clock.synchronize()
             begun = time.perf_counter()
             if optimiser == "lbfgs":
-                outcome = minimize_lbfgs(objective.on_device(), start.ravel(), iterations)
+                outcome = minimize_lbfgs(objective, start.ravel(), iterations)
             else:
                 v0 = to_numpy(start).astype(np.float64).ravel()
                 outcome = minimize_lbfgsb(objective, v0, min(iterations, 100))  # its time an iteration is steady

@@ -23,7 +23,7 @@ from benchmarks import common
 from benchmarks.peers.pytorch import TorchObjective
 from benchmarks.peers.tables import evaluation_table
 from handstyle.foundations.backend import Array, cpu_count
-from handstyle.losses.style import Moments
+from handstyle.losses.gram import Moments
 from handstyle.network.vgg import Network, Weights, build_network
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
@@ -174,7 +174,7 @@ def whole_run(size: int, kernels: str, iterations: int) -> list[dict[str, Any]]:
             objective, p.astype(np.float64).ravel(), 10 * iterations, callback=callback
         ),
         "own L-BFGS": lambda callback: minimize_lbfgs(
-            objective.on_device(), p.ravel(), 10 * iterations, memory=OWN_MEMORY, callback=callback
+            objective, p.ravel(), 10 * iterations, memory=OWN_MEMORY, callback=callback
         ),
     }
     return [

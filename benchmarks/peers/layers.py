@@ -18,13 +18,13 @@ import torch.nn.functional as F
 from benchmarks import common
 from benchmarks.test_layers import SHAPES, names
 from handstyle.foundations.backend import Array, cpu_count
-from handstyle.foundations.threads import default_team
-from handstyle.foundations.workspace import default_arena
-from handstyle.kernels.convolutions import convolve
-from handstyle.kernels.cost import choose_kernel
-from handstyle.kernels.fused import RectifySink, bits_shape
-from handstyle.kernels.grid import ArraySource
-from handstyle.kernels.tile_kernels import Kept
+from handstyle.kernels.counting import choose_kernel
+from handstyle.kernels.cpu.arena import default_arena
+from handstyle.kernels.cpu.choose import convolve
+from handstyle.kernels.cpu.epilogues import RectifySink, bits_shape
+from handstyle.kernels.cpu.strips import ArraySource
+from handstyle.kernels.cpu.threads import default_team
+from handstyle.kernels.cpu.winograd_kernels import Kept
 
 
 def ours(x: Array, w: Array, b: Array, kept: Kept | None = None) -> Callable[..., Array]:

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from handstyle.foundations.backend import Array
-from handstyle.losses.style import Moments
+from handstyle.losses.gram import Moments
 from handstyle.network.sequence import Convolution, Pool
 from handstyle.network.vgg import Network
 

@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 
 import handstyle
 from fig.common import BLUE, ORANGE, command, network, painting, photograph, save, show
-from handstyle.painting.calibration import suit
+from handstyle.painting.feature_scale import suit
 from handstyle.painting.presets import PRESETS, adapt
 
 

@@ -16,9 +16,9 @@ class Scaled:
         self.objective, self.s = objective, s
 
     @property
-    def ledger(self):
+    def terms(self):
         """Return the terms of the last evaluation, in these units."""
-        return {name: self.s * value for name, value in self.objective.ledger.items()}
+        return {name: self.s * value for name, value in self.objective.terms.items()}
 
     def __call__(self, v):
         """Evaluate and scale."""

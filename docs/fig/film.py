@@ -4,7 +4,7 @@ from matplotlib import pyplot as plt
 
 from fig.common import command, network, painting, photograph, save, show
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.transfer import stylize
+from handstyle.painting.stylize import stylize
 
 MOMENTS = (1, 3, 8, 20, 50, 120)
 

@@ -7,7 +7,7 @@ from fig.common import command, network, painting, save, show
 from handstyle.losses.regions import leak
 from handstyle.optimize.objective import Objective
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.networks import backend_of
+from handstyle.painting.load import backend_of
 from handstyle.painting.scenes import portrait_masks, portrait_scene
 from handstyle.painting.targets import Painting, build_terms
 

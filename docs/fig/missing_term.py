@@ -16,14 +16,14 @@ class Broken:
         self.objective, self.bug, self.true = objective, bug, []
 
     @property
-    def ledger(self):
+    def terms(self):
         """Return the terms of the last evaluation."""
-        return self.objective.ledger
+        return self.objective.terms
 
     def __call__(self, v):
         """Evaluate wrongly; keep what the value should have been."""
         value, gradient = self.bug(self.objective, v)
-        self.true.append(sum(self.objective.ledger.values()))
+        self.true.append(sum(self.objective.terms.values()))
         return value, gradient
 
 

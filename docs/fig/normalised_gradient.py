@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 from fig.common import BLUE, ORANGE, command, network, painting, save, show
 from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.image import preprocess_forward
-from handstyle.losses.style import moments_backward, moments_forward, style_loss
+from handstyle.losses.gram import gram_loss, moments_backward, moments_forward
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.objective import Objective
 from tests.mutants.catalogue import style_gradient_normalised
@@ -33,7 +33,7 @@ def main(out, quick=True):
     start = np.random.default_rng(0).uniform(110, 145, art.shape).ravel()
     figure, axes = plt.subplots(1, 3, figsize=(11, 2.7), layout="constrained", width_ratios=(1, 1, 1.2))
     runs = (
-        (style_loss, "true gradient", BLUE),
+        (gram_loss, "true gradient", BLUE),
         (style_gradient_normalised, "each layer's gradient normalised", ORANGE),
     )
     for axis, (loss, words, colour) in zip(axes, runs, strict=False):

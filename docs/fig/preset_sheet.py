@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 
 import handstyle
 from fig.common import command, network, painting, photograph, save, show
-from handstyle.painting.calibration import suit
+from handstyle.painting.feature_scale import suit
 from handstyle.painting.presets import PRESETS, adapt
 
 RATED = "keras-io"  # plain descent: its one rate is for a picture of 400 px, whose pixels pull less than fewer would

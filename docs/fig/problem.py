@@ -3,9 +3,10 @@
 from fig.common import network, painting, photograph
 from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.image import preprocess_forward
-from handstyle.losses.style import moments_forward
+from handstyle.losses.content import ContentTerm
+from handstyle.losses.gram import StyleTerm, moments_forward
+from handstyle.losses.total_variation import VariationTerm
 from handstyle.optimize.objective import Objective
-from handstyle.optimize.terms import ContentTerm, StyleTerm, TotalVariationTerm
 
 STYLE_TAPS, CONTENT_TAP = ("relu1_1", "relu2_1", "relu3_1"), "relu3_1"
 
@@ -17,5 +18,5 @@ def town(height=48, width=64, dtype="float64", style=10.0, content=1.0, variatio
     wanted = net.forward(x, [CONTENT_TAP])[0][CONTENT_TAP]
     manner, _ = net.forward(y, STYLE_TAPS)
     terms = [StyleTerm(tap, moments_forward(manner[tap]), style) for tap in STYLE_TAPS]
-    terms += [ContentTerm(CONTENT_TAP, wanted, content), TotalVariationTerm(variation)]
+    terms += [ContentTerm(CONTENT_TAP, wanted, content), VariationTerm(variation)]
     return Objective(net, terms, photo.shape, choose_backend("numpy")), photo.ravel().copy()

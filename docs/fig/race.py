@@ -20,9 +20,9 @@ class Counted:
         self.objective, self.best = objective, []
 
     @property
-    def ledger(self):
+    def terms(self):
         """Return the terms of the last evaluation."""
-        return self.objective.ledger
+        return self.objective.terms
 
     def __call__(self, v):
         """Evaluate and remember."""

@@ -14,9 +14,9 @@ def main(out, quick=True):
     photo, art = photograph(width * 3 // 4, width), painting(2 * width, 2 * width)
     net = network("float32")
     choices = {
-        "--style-scale 0.5": {"smallest": width // 2, "style_scale": 0.5},
+        "--style-scale 0.5": {"smallest": width // 2, "gram_scale": 0.5},
         "--style-scale 1": {"smallest": width // 2},
-        "--style-scale 2": {"smallest": width // 2, "style_scale": 2.0},
+        "--style-scale 2": {"smallest": width // 2, "gram_scale": 2.0},
         "one scale": {"iterations": n + n // 4},
         f"--smallest {width // 2}": {"smallest": width // 2},
         f"--smallest {width // 4}\n--scale-factor 1.4142": {"smallest": width // 4, "scale_factor": 2**0.5},

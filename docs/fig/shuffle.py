@@ -5,7 +5,7 @@ from matplotlib import pyplot as plt
 
 from fig.common import BLUE, ORANGE, command, network, painting, save, show
 from handstyle.foundations.image import preprocess_forward
-from handstyle.losses.style import moments_forward, style_loss
+from handstyle.losses.gram import gram_loss, moments_forward
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
@@ -34,7 +34,7 @@ def main(out, quick=True):
         (-0.2, ORANGE, pixels, "pixels shuffled"),
         (0.2, BLUE, tiles, "tiles shuffled"),
     ):
-        values = [style_loss(m, a)[0] for m, a in zip(grams(picture), original, strict=True)]
+        values = [gram_loss(m, a)[0] for m, a in zip(grams(picture), original, strict=True)]
         axes[3].bar(np.arange(6) + shift, np.maximum(values, 1e-5), 0.38, color=colour, label=words, bottom=0)
     axes[3].set(yscale="log", ylim=(1e-5, 10), title="relative squared error of the Gram matrix")
     axes[3].set_xticks(range(6), names, rotation=45, ha="right", fontsize=8)

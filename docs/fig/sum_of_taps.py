@@ -5,7 +5,7 @@ from matplotlib import pyplot as plt
 
 from fig.common import command, network, painting, photograph, save, show, signed
 from handstyle.foundations.image import preprocess_forward
-from handstyle.losses.style import moments_backward, moments_forward, style_loss
+from handstyle.losses.gram import gram_loss, moments_backward, moments_forward
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 
@@ -17,7 +17,7 @@ def main(out, quick=True):
     features, caches = net.forward(preprocess_forward(photo, net.convention), TAPS)
     entering = {}
     for tap in TAPS:
-        _, d = style_loss(moments_forward(features[tap]), moments_forward(target[tap]))
+        _, d = gram_loss(moments_forward(features[tap]), moments_forward(target[tap]))
         entering[tap] = moments_backward(d, features[tap])
     depth = {tap: net.names.index(tap) + 1 for tap in TAPS}
     each = [net.backward({tap: entering[tap]}, caches[: depth[tap]]) for tap in TAPS]

@@ -6,10 +6,9 @@ from matplotlib import pyplot as plt
 from fig.common import command, network, painting, save, show
 from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.image import preprocess_forward
-from handstyle.losses.style import moments_forward
+from handstyle.losses.gram import StyleTerm, moments_forward
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.objective import Objective
-from handstyle.optimize.terms import StyleTerm
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 

@@ -11,7 +11,7 @@ def two_pixels(p):  # (2,) -> value, (2,)
     return content + style, np.array([-df, df])
 
 
-def shares(ledger):
+def shares(terms):
     """Return each term's share of the whole."""
-    whole = sum(ledger.values())
-    return {name: value / whole for name, value in ledger.items()}
+    whole = sum(terms.values())
+    return {name: value / whole for name, value in terms.items()}

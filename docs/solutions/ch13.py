@@ -15,7 +15,7 @@ def covariance_backward(dcovariance, cache):  # (C, C), cache -> (h, w, C)
 
 
 def keras_scale(M, H, W):
-    """Return the scale that turns ``style_loss`` at a layer of `M` pixels into that of the Keras script.
+    """Return the scale that turns ``gram_loss`` at a layer of `M` pixels into that of the Keras script.
 
     The script divides ``‖S − S_A‖²`` by ``4 · 3² · (H W)²``, with the picture's size at every layer, and S is ``M G``.
     """

@@ -7,12 +7,12 @@ from rich.table import Table
 
 from handstyle.cli.options import Flat, NetworkConfig, Precision, mebibytes, out
 from handstyle.foundations.errors import HandstyleError
-from handstyle.kernels.cuda_engine import CudaEngine
-from handstyle.kernels.cuda_memory import dry_run
-from handstyle.kernels.engine import FusedEngine
+from handstyle.kernels.cpu.engine import CpuEngine
+from handstyle.kernels.cuda.engine import CudaEngine
+from handstyle.kernels.cuda.forecast import dry_run
 from handstyle.network.sequence import Convolution
 from handstyle.network.vgg import LayerSummary, Network, summary
-from handstyle.painting.interchange import equivalent_weights
+from handstyle.painting.convert_weights import equivalent_weights
 from handstyle.painting.presets import PRESETS
 from handstyle.painting.presets import preset as find_preset
 from handstyle.painting.selfcheck import self_check
@@ -120,7 +120,7 @@ def kernels_of(network: Network, rows: list[LayerSummary], size: int) -> dict[st
             layer.name: [chosen.get(f"{layer.name} {way}", "") for way in ("forward", "adjoint")]
             for layer in convolutions
         }
-    elif isinstance(network.engine, FusedEngine):
+    elif isinstance(network.engine, CpuEngine):
         ways = {}
         for layer in convolutions:
             H, W, K = shapes[layer.name]

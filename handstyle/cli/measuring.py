@@ -6,17 +6,17 @@ from typing import Annotated
 
 from rich.table import Table
 
+from handstyle.cli.bench import BenchRow, draw
+from handstyle.cli.bench import bench as take_turns
 from handstyle.cli.options import Flat, NetworkConfig, mebibytes, out
 from handstyle.foundations.backend import available_memory, choose_backend
 from handstyle.foundations.errors import HandstyleError
-from handstyle.kernels.bench import BenchRow, draw
-from handstyle.kernels.bench import bench as take_turns
-from handstyle.kernels.forecast import USABLE, forecast, largest_side
-from handstyle.kernels.rates import calibrate
+from handstyle.kernels.cpu.forecast import USABLE, forecast, largest_side
+from handstyle.kernels.cpu.rates import calibrate
 from handstyle.network.vgg import ARCHITECTURES, WIDTHS, Network, random_weights
 from handstyle.painting.config import StyleConfig
+from handstyle.painting.load import load_network
 from handstyle.painting.need import choices
-from handstyle.painting.networks import load_network
 
 
 def plan(

@@ -11,9 +11,9 @@ from rich.console import Console
 from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Network
-from handstyle.painting.calibration import suit
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.networks import EMBEDDED, load_network
+from handstyle.painting.feature_scale import suit
+from handstyle.painting.load import EMBEDDED, load_network
 from handstyle.painting.presets import feed, mismatches, rebuild
 from handstyle.painting.presets import preset as find_preset
 from handstyle.painting.settings import preset_settings, read_settings, settings_toml

@@ -17,15 +17,15 @@ from handstyle.cli.options import NetworkConfig, RunConfig, err, mebibytes, out
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
-from handstyle.kernels.engine import FusedEngine
-from handstyle.kernels.forecast import check_fits, forecast
+from handstyle.kernels.cpu.engine import CpuEngine
+from handstyle.kernels.cpu.forecast import check_fits, forecast
 from handstyle.network.vgg import Network
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.descent import iterations_at
 from handstyle.painting.inputs import output_size, spread_folders
-from handstyle.painting.networks import EMBEDDED, backend_of
+from handstyle.painting.load import EMBEDDED, backend_of
+from handstyle.painting.optimizers import iterations_at
 from handstyle.painting.plan import check_reach, planned_iterations
-from handstyle.painting.transfer import Progress, Result, stylize
+from handstyle.painting.stylize import Progress, Result, stylize
 from weights_tools.registry import locate
 
 # A value of the picture and an iteration of SciPy's L-BFGS-B with ten pairs, on a server's processor: 100 iterations at
@@ -176,7 +176,7 @@ def check_memory(config: StyleConfig, loaded: Network, photograph: Picture) -> N
     """Refuse a size that the machine's memory cannot hold, naming the one it can; see `check_fits`."""
     style = config.style_layers if config.style_weight else ()
     content = config.content_layers if config.content_weight else ()
-    if not isinstance(loaded.engine, FusedEngine) or not (style or content):
+    if not isinstance(loaded.engine, CpuEngine) or not (style or content):
         return
     height, width = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
     expected = forecast(loaded, height, width, style, content, config.memory)

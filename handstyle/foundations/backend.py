@@ -2,18 +2,17 @@
 
 Every function of the engine asks the array it is given which library made it, `xp = namespace(x)`, and goes on
 with that library; nothing inside chooses a device. The choice is made once, at the border, by `choose_backend`.
-This file and ``kernels/cuda.py`` are the only ones that import CuPy.
+This file and ``kernels/cuda/device.py`` are the only ones that import CuPy.
 """
 
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -73,69 +72,6 @@ def _module_of(kind: type, array: Any) -> Any:
     raise TypeError(f"not an array of numpy or cupy: {kind.__module__}.{kind.__name__}")
 
 
-class Link(Protocol):
-    """Copies between host and device, in a queue of their own, beside the device's computations.
-
-    A mark is a moment in that queue, for `wait`.
-    """
-
-    def pinned(self, size: int, dtype: DTypeLike) -> Array:
-        """Return a vector on the host that the device can reach by itself."""
-
-    def upload(self, here: Array, there: Array) -> Any:
-        """Queue a copy to the device, and return the mark of its end; until then `here` may not change."""
-
-    def download(self, there: Array, here: Array) -> Any:
-        """Queue a copy from the device, and return the mark of its end."""
-
-    def wait(self, mark: Any) -> None:
-        """Have the host wait for a mark."""
-
-    def copies_follow_work(self) -> None:
-        """Have copies queued from now on wait for the computations queued so far."""
-
-    def work_follows_copies(self) -> None:
-        """Have computations queued from now on wait for the copies queued so far."""
-
-
-class CupyLink:
-    """A stream for copies beside CuPy's current one; pinned memory comes from CuPy's pool of it."""
-
-    def __init__(self, cupy: Any) -> None:
-        self.cuda = cupy.cuda
-        self.stream = cupy.cuda.Stream(non_blocking=True)
-
-    def pinned(self, size: int, dtype: DTypeLike) -> Array:
-        """See `Link`."""
-        memory = self.cuda.alloc_pinned_memory(size * np.dtype(dtype).itemsize)
-        return np.ndarray((size,), dtype, buffer=memory)
-
-    def upload(self, here: Array, there: Any) -> Any:
-        """See `Link`."""
-        there.set(here, stream=self.stream)
-        return self._now(self.stream)
-
-    def download(self, there: Any, here: Array) -> Any:
-        """See `Link`."""
-        there.get(stream=self.stream, out=here, blocking=False)
-        return self._now(self.stream)
-
-    def wait(self, mark: Any) -> None:
-        """See `Link`."""
-        mark.synchronize()
-
-    def copies_follow_work(self) -> None:
-        """See `Link`."""
-        self.stream.wait_event(self._now(self.cuda.get_current_stream()))
-
-    def work_follows_copies(self) -> None:
-        """See `Link`."""
-        self.cuda.get_current_stream().wait_event(self._now(self.stream))
-
-    def _now(self, stream: Any) -> Any:
-        return stream.record(self.cuda.Event(disable_timing=True))
-
-
 @dataclass(frozen=True)
 class Backend:
     """A library of arrays and the device that its arrays live on.
@@ -173,15 +109,12 @@ class Backend:
         if self.name == "cupy":
             self.xp.cuda.get_current_stream().synchronize()
 
-    def link(self) -> Link | None:
-        """Return what copies to and from the device beside its computations; None where there is nothing to copy."""
-        return CupyLink(self.xp) if self.name == "cupy" else None
-
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Within, arrays on a GPU come from memory of their own, which goes back at the end, or by `tidy`.
+        """Allocate from a separate pool, freed on exit; on the CPU do nothing.
 
-        In CuPy's pool one small array that stays can keep hundreds of megabytes; what is to stay is `settled`.
+        In CuPy's common pool one small array that stays can hold hundreds of megabytes. Copy what is to stay with
+        `settled`.
         """
         pool = _pool_aside(self.xp) if self.name == "cupy" else None
         with self.xp.cuda.using_allocator(pool.malloc) if pool else nullcontext():
@@ -190,13 +123,13 @@ class Backend:
             pool.free_all_blocks()
 
     def tidy(self) -> None:
-        """Give back to the GPU what nobody has any more, before work that will take what it needs."""
+        """Free the unused blocks of CuPy's pools; on the CPU do nothing."""
         if self.name == "cupy":
             _pool_aside(self.xp).free_all_blocks()
             self.xp.get_default_memory_pool().free_all_blocks()
 
     def settled(self, x: Array) -> Array:
-        """Return an array that was made aside, from the common memory; on the CPU the array itself."""
+        """Return a copy, in the common pool, of an array made inside `aside`; on the CPU the array itself."""
         return x.copy() if self.name == "cupy" else x
 
     def free_memory(self) -> int:
@@ -210,24 +143,6 @@ class Backend:
 @cache
 def _pool_aside(cupy: Any) -> Any:
     return cupy.cuda.MemoryPool()
-
-
-_UNREAD: ContextVar[bool] = ContextVar("_UNREAD", default=False)
-
-
-@contextmanager
-def values_unread() -> Iterator[None]:
-    """Within, `scalar` leaves a number on its device: to read it is to wait for everything asked for before."""
-    token = _UNREAD.set(True)
-    try:
-        yield
-    finally:
-        _UNREAD.reset(token)
-
-
-def scalar(x: Array) -> float:
-    """Return an array of no axes as a number; see `values_unread` for when it stays an array."""
-    return x if _UNREAD.get() and namespace(x) is not np else float(x)  # type: ignore[return-value]
 
 
 def to_numpy(x: Any) -> Array:
@@ -287,6 +202,7 @@ def _missing_gpu(cupy: Any) -> str | None:
     return None
 
 
+@cache
 def cpu_name() -> str:
     """Return the processor in words, e.g. ``AMD EPYC 7B13, 2 cores``."""
     model = "CPU"

@@ -14,7 +14,6 @@ from PIL import Image
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.workspace import blank
 
 SMALLEST_SIDE = 16  # px; four poolings leave one value
 
@@ -49,7 +48,7 @@ CONVENTIONS = {convention.name: convention for convention in (CAFFE, TORCHVISION
 
 
 def preprocess_forward(p: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Lead a picture into a network's convention.
+    """Convert RGB to the network's input convention.
 
     Parameters
     ----------
@@ -69,15 +68,13 @@ def preprocess_forward(p: Array, convention: Convention) -> Array:  # (H, W, 3) 
     Convolutional Networks for Large-Scale Image Recognition", 2015; ILSVRC training set, BGR). The other
     convention is that of torchvision's ImageNet models.
     """
-    x: Array = blank(namespace(p), p.shape, p.dtype)
-    # Channel by channel: a loop over the three values of each pixel would be ten times as long.
-    for i, (channel, mean, std) in enumerate(zip(_order(convention), convention.mean, convention.std, strict=True)):
-        x[..., i] = (p[..., channel] * (convention.scale / 255.0) - mean) / std
+    mean, std = _constants(convention, p)
+    x: Array = (p[..., channel_order(convention)] * (convention.scale / 255.0) - mean) / std  # book: image-forward
     return x
 
 
 def preprocess_backward(dx: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Lead a gradient from the network's input back to the picture.
+    """Convert a gradient at the network's input to a gradient at the RGB picture.
 
     Parameters
     ----------
@@ -92,9 +89,9 @@ def preprocess_backward(dx: Array, convention: Convention) -> Array:  # (H, W, 3
         The gradient with respect to the picture: `s dx / std`, back in RGB. The mean is a constant and leaves
         no trace.
     """
-    dp: Array = blank(namespace(dx), dx.shape, dx.dtype)
-    for i, (channel, std) in enumerate(zip(_order(convention), convention.std, strict=True)):
-        dp[..., channel] = dx[..., i] / std * (convention.scale / 255.0)
+    _, std = _constants(convention, dx)
+    # Reversing the channels undoes itself, so the order serves both ways.
+    dp: Array = (dx / std * (convention.scale / 255.0))[..., channel_order(convention)]  # book: image-backward
     return dp
 
 
@@ -113,15 +110,19 @@ def deprocess(x: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W,
     (H, W, 3) array
         RGB, 0 to 255.
     """
-    p: Array = blank(namespace(x), x.shape, x.dtype)
-    for i, (channel, mean, std) in enumerate(zip(_order(convention), convention.mean, convention.std, strict=True)):
-        p[..., channel] = (x[..., i] * std + mean) * (255.0 / convention.scale)
+    mean, std = _constants(convention, x)
+    p: Array = ((x * std + mean) * (255.0 / convention.scale))[..., channel_order(convention)]
     return p
 
 
-def _order(convention: Convention) -> range:
-    # The picture's channel, red first, for each of the network's.
-    return range(3) if convention.order == "RGB" else range(2, -1, -1)
+def channel_order(convention: Convention) -> list[int]:
+    """Return the picture's channel, red 0 to blue 2, for each channel of the network's input."""
+    return [0, 1, 2] if convention.order == "RGB" else [2, 1, 0]
+
+
+def _constants(convention: Convention, like: Array) -> tuple[Array, Array]:  # -> (3,), (3,)
+    xp = namespace(like)
+    return xp.asarray(convention.mean, dtype=like.dtype), xp.asarray(convention.std, dtype=like.dtype)
 
 
 def resize(pixels: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[Any, Any]:

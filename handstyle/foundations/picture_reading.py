@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from handstyle.foundations.colour_profile import colour_to_srgb, grey_to_srgb
+from handstyle.foundations.color_profile import colour_to_srgb, grey_to_srgb
 from handstyle.foundations.errors import HandstyleError
 
 Pixels = np.ndarray[Any, Any]

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from handstyle.foundations.colour_profile import srgb_profile
+from handstyle.foundations.color_profile import srgb_profile
 from handstyle.foundations.errors import HandstyleError
 
 Pixels = np.ndarray[Any, Any]

@@ -1,5 +1,6 @@
 """Layers that run together."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from handstyle.foundations.backend import Array
@@ -61,3 +62,11 @@ def _pools_evenly(pool: Layer, H: int, W: int) -> bool:
     # Rounding up an even side is rounding down; a side of one pixel rounds down to nothing, which the reference
     # handles.
     return isinstance(pool, Pool) and H > 1 and W > 1 and (pool.rounding == "down" or (H % 2 == 0 and W % 2 == 0))
+
+
+def methods_in_words(chosen: Mapping[str, str]) -> list[str]:
+    """Return which convolutions were done how, ``method: names``, from the method of each name."""
+    ways: dict[str, list[str]] = {}
+    for name, method in chosen.items():
+        ways.setdefault(method, []).append(name)
+    return [f"{method}: {', '.join(names)}" for method, names in ways.items()]

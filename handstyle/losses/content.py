@@ -1,19 +1,15 @@
-"""Content: the squared distance between features of two pictures at one layer."""
+"""Content: the squared distance between the features of two pictures at one layer."""
 
-from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
-from handstyle.foundations.backend import Array, namespace, scalar
+from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.threads import pixel_strips, share_out
-from handstyle.foundations.workspace import blank
-
-STRIP_BYTES = 1 << 20  # of a difference at a time: it stays in a cache from one pass over it to the next
+from handstyle.losses.terms import WHOLE, Window
 
 
-def content_loss(  # (h, w, C), (h, w, C) -> value, (h, w, C)
-    f: Array, target: Array, scale: float | None = None, weight: Array | None = None, factor: float = 1.0
-) -> tuple[float, Array]:
-    """Return ``scale Σ weight (f − target)²`` and its gradient at `f`.
+def content_forward(f: Array, target: Array, mask: Array | None = None) -> Array:  # (h, w, C), (h, w, C) -> ()
+    """Return the squared distance of two feature maps, ``Σ mask (f − target)²``.
 
     Parameters
     ----------
@@ -21,70 +17,119 @@ def content_loss(  # (h, w, C), (h, w, C) -> value, (h, w, C)
         The picture's features.
     target : (h, w, C) array
         The photograph's features at the same layer.
-    scale : float, optional
-        Gatys et al. (2016, eq. 1) have 1/2. By default one over ``Σ weight target²``: the squared relative error,
-        which needs no tuning from one layer, size or network to the next.
-    weight : (h, w, 1) array, optional
-        How much each pixel counts; 1 by default.
-    factor : float
-        Multiplies the gradient alone: the weight of this term among others, at no pass over the map of its own.
+    mask : (h, w, 1) array, optional
+        How much each pixel counts, 0 or more; 1 by default.
 
     Returns
     -------
-    value : float
-        Each pixel in the dtype of `f`, the sum over pixels in float64.
-    df : (h, w, C) array
-        ``2 factor scale weight (f − target)``, of `f`'s dtype.
+    () array of float64
+        On the device of `f`, summed in float64.
 
-    Raises
-    ------
-    HandstyleError
-        If the shapes differ, or the target is zero everywhere so that nothing can be relative to it.
+    Notes
+    -----
+    Gatys, Ecker and Bethge (2016, "Image style transfer using convolutional neural networks", eq. 1) take half of it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> content_forward(np.array([[[1.0, 3.0]]]), np.array([[[0.0, 1.0]]]))
+    np.float64(5.0)
     """
-    xp = namespace(f, target)
-    check_target(f, target)
-    # A scale or a mask in float64 would lift the whole backward sweep to float64.
-    scale = relative_scale(target, weight) if scale is None else float(scale)
-    q = None if weight is None else weight.reshape(-1, 1).astype(f.dtype, copy=False)
-    F, A = f.reshape(-1, f.shape[2]), target.reshape(-1, f.shape[2])
-    dF = blank(xp, F.shape, F.dtype)
-    strips = pixel_strips(len(F), xp, STRIP_BYTES // (F.shape[1] * F.itemsize))
-    values: list[Array] = [A[0]] * len(strips)
-
-    def work(_: int, pieces: Iterator[int]) -> None:
-        for i in pieces:
-            difference = F[strips[i]] - A[strips[i]]
-            weighted = difference if q is None else q[strips[i]] * difference
-            # The channels of a pixel are summed in their own dtype, the pixels in float64.
-            values[i] = xp.einsum("pc,pc->p", difference, weighted).sum(dtype=xp.float64)
-            xp.multiply(weighted, 2 * scale * factor, out=dF[strips[i]])
-
-    share_out(xp, work, len(strips))
-    return scale * scalar(sum(values[1:], values[0])), dF.reshape(f.shape)
+    difference = f - target
+    weighted = difference if mask is None else mask * difference
+    return (weighted * difference).sum(dtype="float64")  # type: ignore[no-any-return]  # book: content-loss
 
 
-def check_target(f: Array, target: Array) -> None:  # (h, w, C), (h, w, C)
-    """Raise an error unless features can be compared with a target's.
+def content_backward(  # (), (h, w, C), (h, w, C) -> (h, w, C)
+    ds: Array | float, f: Array, target: Array, mask: Array | None = None
+) -> Array:
+    """Return the gradient at `f`, ``2 ds mask (f − target)``.
 
     Parameters
     ----------
-    f, target : (h, w, C) array
-        Features of the picture and of the photograph.
+    ds : () array or float
+        The gradient at the squared distance.
+    f, target, mask
+        As in `content_forward`.
+
+    Returns
+    -------
+    (h, w, C) array
+        The dtype of `f`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> content_backward(1.0, np.array([[[1.0, 3.0]]]), np.array([[[0.0, 1.0]]]))
+    array([[[2., 4.]]])
+    """
+    difference = f - target
+    weighted = difference if mask is None else mask * difference
+    df: Array = (2 * namespace(f).asarray(ds, dtype=f.dtype)) * weighted  # book: content-gradient
+    return df
+
+
+def relative_scale(target: Array, mask: Array | None = None) -> float:  # (h, w, C), (h, w, 1) -> 1 / Σ mask target²
+    """Return the scale that turns a squared distance into a squared relative error.
 
     Raises
     ------
     HandstyleError
-        If the shapes differ.
+        If the target is zero everywhere: nothing can be relative to it.
     """
-    if f.shape != target.shape:
-        raise HandstyleError(f"content: features of shape {f.shape} against a target of {target.shape}")
-
-
-def relative_scale(target: Array, weight: Array | None = None) -> float:  # (h, w, C) -> 1 / Σ weight target²
-    """Return the scale that turns a squared error into a relative one."""
-    xp = namespace(target)
-    square = target * target if weight is None else weight * target * target
-    energy = float(square.sum(dtype=xp.float64))
+    energy = float(content_forward(0 * target, target, mask))
     if energy == 0:
-        raise HandstyleError("the target is zero everywhere: choose another layer or picture, or give a scale")
+        raise HandstyleError("content: the target is zero everywhere: choose another layer or picture, or give a scale")
     return 1 / energy
+
+
+@dataclass(frozen=True)
+class ContentTerm:
+    """The squared distance to `target` at a tap, times `scale`.
+
+    Parameters
+    ----------
+    tap : str
+        The name of a layer, or `PICTURE`.
+    target : (h, w, C) array
+        The photograph's features there.
+    weight : float
+        Of the term in the objective.
+    scale : float, optional
+        By default one over ``Σ mask target²``: the squared relative error, which needs no tuning from one layer, size or
+        network to the next. Gatys et al. (2016, eq. 1) have 1/2.
+    mask : (h, w, 1) array, optional
+        How much each pixel counts.
+    name : str
+        By default ``content`` and the tap.
+    """
+
+    tap: str
+    target: Array
+    weight: float = 1.0
+    scale: float | None = None
+    mask: Array | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or f"content {self.tap}")
+
+    @cached_property
+    def factor(self) -> float:
+        """The scale, computed once where none was given."""
+        return relative_scale(self.target, self.mask) if self.scale is None else float(self.scale)
+
+    def measure(self, f: Array, where: Window = WHOLE) -> Array:  # (h, w, C) -> ()
+        """Return the squared distance to the target."""
+        target = where.cut(self.target)
+        if f.shape != target.shape:
+            raise HandstyleError(f"{self.name}: features of shape {f.shape} against a target of {target.shape}")
+        return content_forward(f, target, where.cut(self.mask))
+
+    def loss(self, s: Array) -> tuple[Array, Array]:  # () -> (), ()
+        """Return ``scale s`` and its gradient, the scale."""
+        return self.factor * s, namespace(s).full_like(s, self.factor)
+
+    def spread(self, ds: Array, f: Array, where: Window = WHOLE) -> Array:  # (), (h, w, C) -> (h, w, C)
+        """Return the gradient at the features."""
+        return content_backward(ds, f, where.cut(self.target), where.cut(self.mask))

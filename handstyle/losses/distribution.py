@@ -8,11 +8,12 @@ Every loss here is a function ``L(m, Σ)``, so its gradient at the moments is on
     dL = <L_m, dm> + <L_Σ, dE − dm mᵀ − m dmᵀ>   gives   dO = L_Σ / n,   ds = (L_m − (L_Σ + L_Σᵀ) m) / n.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
-from handstyle.losses.style import Moments
+from handstyle.losses.gram import Moments, MomentsTerm
 
 # Eigenvalues of a product of two covariances below this fraction of the largest are rounding, and are held there.
 FLOOR = 1e-15
@@ -32,25 +33,19 @@ def mean_and_covariance(moments: Moments) -> tuple[Array, Array]:  # Moments -> 
     covariance : (C, C) array
         ``E − m mᵀ``, divided by the count, not by one less.
 
-    Raises
-    ------
-    HandstyleError
-        If no pixel counts.
     """
-    if not moments.count > 0:
-        raise HandstyleError("style: no pixel counts at this layer: the region's mask is empty, or too small for it")
     mean = moments.sums / moments.count
     return mean, moments.outer / moments.count - mean[:, None] * mean[None, :]
 
 
 def _at_moments(  # gradients at mean (C,) and covariance (C, C) -> gradients at the sums
-    dmean: Array, dcovariance: Array, mean: Array, count: float
+    dmean: Array, dcovariance: Array, mean: Array, count: Array | float
 ) -> Moments:
     dsums = (dmean - (dcovariance + dcovariance.T) @ mean) / count
     return Moments(0.0, dsums, dcovariance / count)
 
 
-def mean_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[float, Moments]:
+def mean_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[Array, Moments]:
     """Return ``scale ‖m − m*‖²`` and its gradient at the moments.
 
     Parameters
@@ -62,17 +57,17 @@ def mean_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[fl
 
     Returns
     -------
-    value : float
+    value : () array of float64
     dmoments : Moments
         The gradient at ``sums`` and ``outer`` (zero).
     """
     mean, covariance = mean_and_covariance(moments)
     difference = mean - mean_and_covariance(target)[0]
-    value = scale * float(difference @ difference)
+    value = scale * (difference @ difference)
     return value, _at_moments(2 * scale * difference, namespace(mean).zeros_like(covariance), mean, moments.count)
 
 
-def std_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[float, Moments]:
+def std_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[Array, Moments]:
     """Return ``scale Σ_c (s_c − s*_c)²`` for the channels' standard deviations, and its gradient at the moments.
 
     Parameters
@@ -84,7 +79,7 @@ def std_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[flo
 
     Returns
     -------
-    value : float
+    value : () array of float64
     dmoments : Moments
 
     Notes
@@ -99,11 +94,11 @@ def std_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[flo
     std_target = xp.sqrt(xp.maximum(xp.diag(mean_and_covariance(target)[1]), 0))
     difference = std - std_target
     slope = xp.where(std > 0, scale * difference / xp.where(std > 0, std, 1), 0)
-    value = scale * float(difference @ difference)
+    value = scale * (difference @ difference)
     return value, _at_moments(xp.zeros_like(mean), xp.diag(slope), mean, moments.count)
 
 
-def covariance_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[float, Moments]:
+def covariance_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[Array, Moments]:
     """Return ``scale ‖Σ − Σ*‖²``: the Gram loss of features with their mean removed.
 
     Parameters
@@ -115,13 +110,13 @@ def covariance_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tu
 
     Returns
     -------
-    value : float
+    value : () array of float64
     dmoments : Moments
         ``L_Σ = 2 scale (Σ − Σ*)`` carried to the sums.
     """
     mean, covariance = mean_and_covariance(moments)
     difference = covariance - mean_and_covariance(target)[1]
-    value = scale * float((difference * difference).sum())
+    value = scale * (difference * difference).sum()
     return value, _at_moments(namespace(mean).zeros_like(mean), 2 * scale * difference, mean, moments.count)
 
 
@@ -157,7 +152,7 @@ def gaussian(moments: Moments, epsilon: float = 1e-4) -> Gaussian:
     return Gaussian(mean, covariance, root, epsilon)
 
 
-def wasserstein_loss(moments: Moments, target: Gaussian, scale: float | None = None) -> tuple[float, Moments]:
+def wasserstein_loss(moments: Moments, target: Gaussian, scale: float | None = None) -> tuple[Array, Moments]:
     """Return ``scale W₂²`` between the Gaussians with the moments of the picture and of the painting.
 
     Parameters
@@ -171,7 +166,7 @@ def wasserstein_loss(moments: Moments, target: Gaussian, scale: float | None = N
 
     Returns
     -------
-    value : float
+    value : () array of float64
         ``scale (‖m − m*‖² + tr(Σ + Σ* − 2 (Σ*^½ Σ Σ*^½)^½))``, both covariances with `target.epsilon` on the diagonal.
     dmoments : Moments
 
@@ -196,11 +191,50 @@ def wasserstein_loss(moments: Moments, target: Gaussian, scale: float | None = N
     covariance = covariance + target.epsilon * xp.eye(C)
     product = target.root @ covariance @ target.root
     values, vectors = xp.linalg.eigh((product + product.T) / 2)
-    values = xp.maximum(values, FLOOR * float(values[-1]))
+    values = xp.maximum(values, FLOOR * values[-1])
     roots = xp.sqrt(values)
     difference = mean - target.mean
-    spread = float(xp.trace(covariance) + xp.trace(target.covariance) - 2 * roots.sum())
-    value = scale * (float(difference @ difference) + spread)
+    spread = xp.trace(covariance) + xp.trace(target.covariance) - 2 * roots.sum()
+    value = scale * (difference @ difference + spread)
     half = target.root @ vectors
     transport = (half / roots) @ half.T
     return value, _at_moments(2 * scale * difference, scale * (xp.eye(C) - transport), mean, moments.count)
+
+
+@dataclass(frozen=True)
+class DistributionTerm(MomentsTerm):
+    """A weighted sum of functions of the moments at a tap, which are measured once.
+
+    Parameters
+    ----------
+    tap : str
+        The name of a layer.
+    losses : tuple of (float, callable)
+        Each a factor and a function ``loss(moments) -> value, dmoments``, such as ``partial(mean_loss, target=...)``.
+    weight : float
+        Of the term in the objective.
+    mask : (h, w, 1) array, optional
+        How much each pixel counts.
+    name : str
+        By default ``style`` and the tap.
+    counts_all : bool
+        As of `StyleTerm`.
+    """
+
+    tap: str
+    losses: tuple[tuple[float, Callable[[Moments], tuple[Array, Moments]]], ...]
+    weight: float = 1.0
+    mask: Array | None = None
+    name: str = ""
+    counts_all: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or f"style {self.tap}")
+        self.check_mask()
+
+    def loss(self, s: Moments) -> tuple[Array, Moments]:  # Moments -> (), Moments (gradients)
+        """Return the value and its gradient at the moments."""
+        parts = [(share, *loss(s)) for share, loss in self.losses]
+        value = sum(share * value for share, value, _ in parts)
+        gradients = [dmoments.scaled(share) for share, _, dmoments in parts]
+        return value, sum(gradients[1:], gradients[0])  # type: ignore[return-value]

@@ -1,7 +1,7 @@
 """Regions: a mask on the picture, carried to every tap by the network's own geometry.
 
 A style for the sky and another for the rest: each region has a mask, 0 to 1, and its statistics are sums over pixels
-weighted by it (`moments_forward`). The mask is drawn on the picture, the features live on coarser grids, and one of
+weighted by it (`handstyle.losses.gram.moments_forward`). The mask is drawn on the picture, the features live on coarser grids, and one of
 their values sees a whole patch of the picture. So the mask takes the way the picture takes, layer by layer: what a
 convolution mixes and a pooling merges, the rule mixes and merges too. Nothing here is differentiated: masks are fixed
 before the first evaluation.
@@ -13,7 +13,6 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from handstyle.losses.style import Moments, moments_forward
 from handstyle.network.padding import pad_forward
 from handstyle.network.pooling import average_pool_forward, max_pool_forward
 from handstyle.network.sequence import Convolution, Layer, Pool, check_taps, deepest
@@ -80,14 +79,16 @@ def _average_window(m: Array, padding: str) -> Array:  # (H, W, 1) -> (H, W, 1)
 
 def _window_sum(m: Array, padding: str) -> Array:
     H, W, _ = m.shape
-    padded = pad_forward(m, padding)
-    total: Array = sum(padded[i : i + H, j : j + W] for i, j in np.ndindex(3, 3))  # type: ignore[assignment]
+    padded, _ = pad_forward(m, padding)
+    total = np.zeros_like(m)
+    for i, j in np.ndindex(3, 3):
+        total += padded[i : i + H, j : j + W]
     return total
 
 
 def _least_window(m: Array) -> Array:  # (H, W, 1) -> (H, W, 1); a repeated border adds nothing that is not seen
     H, W, _ = m.shape
-    padded = pad_forward(m, "replicate")
+    padded, _ = pad_forward(m, "replicate")
     least: Array = np.minimum.reduce([padded[i : i + H, j : j + W] for i, j in np.ndindex(3, 3)])
     return least
 
@@ -125,16 +126,6 @@ def uncovered(masks: Sequence[Array]) -> Array:  # n times (H, W) -> (H, W)
     return rest
 
 
-def region_shares(masks: Sequence[Array]) -> list[float]:
-    """Return each region's share of the picture, by which its style is weighted.
-
-    Statistics are means over a region, so a small region's pixels would feel a larger pull than a large one's. The
-    share undoes that: a picture cut into regions of one style is painted about as strongly as a whole one, and one mask
-    that is white everywhere changes nothing.
-    """
-    return [float(mask.mean()) for mask in masks]
-
-
 def check_carried(masks: Mapping[str, Array], name: str, rule: str) -> None:
     """Raise `HandstyleError` if a region vanishes on the way to a tap, which then could measure nothing.
 
@@ -151,26 +142,6 @@ def check_carried(masks: Mapping[str, Array], name: str, rule: str) -> None:
         if not mask.any():
             other = "take a larger picture or --mask-rule fraction" if rule == "inside" else "take a larger picture"
             raise HandstyleError(f"{name} is too small for {tap}: no value there belongs to it; {other}")
-
-
-def masked_as_cysmith(f: Array, mask: Array) -> Moments:  # (h, w, C), (H, W) -> Moments
-    """Return the moments of ``m f``, counted over the whole layer: the masks of cysmith/neural-style-tf.
-
-    Parameters
-    ----------
-    f : (h, w, C) array
-        Features, of the picture or of the painting: that system lays the same mask on both.
-    mask : (h, w, 1) array
-        From `cysmith_mask`.
-
-    Returns
-    -------
-    Moments
-        The features are multiplied by the mask, so their products by its square, and the count stays that of all
-        positions: the loss is not normalised by the region's area.
-    """
-    moments = moments_forward(f, mask * mask)
-    return Moments(float(f.shape[0] * f.shape[1]), moments.sums, moments.outer)
 
 
 def cysmith_mask(mask: Array, size: tuple[int, int]) -> Array:  # (H, W), (h, w) -> (h, w, 1)

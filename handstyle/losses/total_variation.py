@@ -1,10 +1,75 @@
-"""Total variation: how much neighbouring pixels differ, and a gradient that smooths them."""
+"""Total variation: how much neighboring pixels differ, and a gradient that smooths them.
 
-from handstyle.foundations.backend import Array, namespace, scalar
+All members of the family have one shape. Differences of neighbors are a linear map, a function of them is summed, and
+the gradient returns through the adjoint of the map: what was added to one pixel is taken from its neighbor. The first
+is the default of this package; the others are what other systems use (``painting/normalizations.py`` carries a weight
+from one to another).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from handstyle.foundations.backend import Array, namespace
+from handstyle.foundations.errors import HandstyleError
+from handstyle.losses.terms import PICTURE, WHOLE, Window
 
 
-def total_variation(p: Array) -> tuple[float, Array]:  # (H, W, C) -> value, (H, W, C)
-    """Return the mean squared difference of neighbouring pixels, and its gradient.
+def differences_forward(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> (H-1, W, C), (H, W-1, C)
+    """Return the differences of neighboring pixels, down and across.
+
+    Parameters
+    ----------
+    p : (H, W, C) array
+        The picture.
+
+    Returns
+    -------
+    down : (H-1, W, C) array
+        Each pixel's lower neighbor minus the pixel.
+    across : (H, W-1, C) array
+        Each pixel's right neighbor minus the pixel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> down, across = differences_forward(np.array([[[1.0], [4.0], [6.0]]]))
+    >>> across.ravel()
+    array([3., 2.])
+    """
+    return p[1:] - p[:-1], p[:, 1:] - p[:, :-1]  # book: tv-differences
+
+
+def differences_backward(ddown: Array, dacross: Array) -> Array:  # (H-1, W, C), (H, W-1, C) -> (H, W, C)
+    """Return the gradient at the picture: the adjoint of `differences_forward`.
+
+    A difference adds its gradient to one neighbor and takes it from the other.
+
+    Parameters
+    ----------
+    ddown, dacross : (H-1, W, C) and (H, W-1, C) array
+        The gradients at the differences.
+
+    Returns
+    -------
+    (H, W, C) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> differences_backward(np.zeros((0, 3, 1)), np.array([[[3.0], [2.0]]])).ravel()
+    array([-3.,  1.,  2.])
+    """
+    H, W, C = dacross.shape[0], ddown.shape[1], ddown.shape[2]
+    dp: Array = namespace(ddown, dacross).zeros((H, W, C), ddown.dtype)
+    dp[1:] += ddown  # book: tv-adjoint
+    dp[:-1] -= ddown
+    dp[:, 1:] += dacross
+    dp[:, :-1] -= dacross
+    return dp
+
+
+def total_variation(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> value, (H, W, C)
+    """Return the mean squared difference of neighboring pixels, and its gradient.
 
     Parameters
     ----------
@@ -13,27 +78,227 @@ def total_variation(p: Array) -> tuple[float, Array]:  # (H, W, C) -> value, (H,
 
     Returns
     -------
-    value : float
-        ``Σ (dy² + dx²)`` over all pairs of neighbours, down and across, divided by the number of pairs; 0 for a
+    value : () array of float64
+        ``Σ (dy² + dx²)`` over all pairs of neighbors, down and across, divided by the number of pairs; 0 for a
         single pixel. Accumulated in float64.
     dp : (H, W, C) array
         Of `p`'s dtype: ``2/n (Dᵀ D) p``, minus twice the discrete Laplacian with reflecting edges over ``n``.
 
     Notes
     -----
-    Rudin, Osher and Fatemi (1992, eq. 2.1) penalise the length of the gradient, not its square; the classic Keras
+    Rudin, Osher and Fatemi (1992, eq. 2.1) penalize the length of the gradient, not its square; the classic Keras
     script has the length to the power 2.5, without the last row and column. The square is the smooth member of the
     family, and the value and the gradient here are a matching pair at the edges too. Mahendran and Vedaldi (2015,
     arXiv 1412.0035, eq. 5) discuss the exponent.
     """
     xp = namespace(p)
-    down, across = p[1:] - p[:-1], p[:, 1:] - p[:, :-1]
+    down, across = differences_forward(p)
     n = max(down.size + across.size, 1)
-    value = scalar((down * down).sum(dtype=xp.float64) + (across * across).sum(dtype=xp.float64)) / n
-    # The adjoint of a difference: what was added to one neighbour's account was taken from the other's.
+    value = ((down * down).sum(dtype=xp.float64) + (across * across).sum(dtype=xp.float64)) / n  # book: tv-loss
+    return value, differences_backward(2 / n * down, 2 / n * across)  # book: tv-gradient
+
+
+def absolute_variation(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> value, (H, W, C)
+    """Return ``Σ |down| + Σ |across|`` over all pairs of neighbors, and a subgradient.
+
+    Parameters
+    ----------
+    p : (H, W, C) array
+        The picture, 0 to 255.
+
+    Returns
+    -------
+    value : () array of float64
+    dp : (H, W, C) array
+        Signs, sent home; the sign of 0 is 0, one of the subgradients, as every framework chooses.
+
+    Notes
+    -----
+    The anisotropic form of Rudin, Osher and Fatemi (1992), as in TensorFlow's ``tf.image.total_variation`` and
+    neural-style-pt.
+    """
+    xp = namespace(p)
+    down, across = differences_forward(p)
+    value = abs(down).sum(dtype=xp.float64) + abs(across).sum(dtype=xp.float64)
+    return value, differences_backward(xp.sign(down), xp.sign(across))
+
+
+def separate_variation(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> value, (H, W, C)
+    """Return ``mean down² + mean across²``, each over its own pairs (anishathalye/neural-style), and the gradient."""
+    xp = namespace(p)
+    down, across = differences_forward(p)
+    n_down, n_across = max(down.size, 1), max(across.size, 1)
+    value = (down * down).sum(dtype=xp.float64) / n_down
+    value = value + (across * across).sum(dtype=xp.float64) / n_across
+    return value, differences_backward(down * (2 / n_down), across * (2 / n_across))
+
+
+def power_variation(  # (H, W, C) -> value, (H, W, C)
+    p: Array, exponent: float = 1.25, epsilon: float = 0.0, edges: str = "inside"
+) -> tuple[Array, Array]:
+    """Return ``Σ (down² + across² + ε)^exponent`` and its gradient.
+
+    Parameters
+    ----------
+    p : (H, W, C) array
+        The picture, 0 to 255.
+    exponent : float
+        1.25 is the Keras script's, 1 the square, 0.5 the length of the gradient (Rudin, Osher and Fatemi 1992,
+        eq. 2.1), which needs `epsilon`; Mahendran and Vedaldi (2015, arXiv 1412.0035, eq. 5) compare them.
+    epsilon : float
+        In squared grey levels; rounds the kink off where there is one.
+    edges : {"inside", "wrap"}
+        ``inside`` sums over the (H−1) × (W−1) pixels that have both neighbors, as the Keras script does; ``wrap``
+        over all, the last row being the first one's neighbor.
+
+    Returns
+    -------
+    value : () array of float64
+    dp : (H, W, C) array
+
+    Raises
+    ------
+    HandstyleError
+        If the exponent is below 1 without an epsilon (the derivative is infinite where two pixels are equal),
+        or `edges` is unknown.
+
+    Notes
+    -----
+    With ``q = down² + across² + ε`` the derivative at a difference is ``2 exponent q^(exponent − 1)`` times it. Each
+    difference then goes home: plus to the neighbor, minus to the pixel itself.
+    """
+    if exponent < 1 and not epsilon > 0:
+        raise HandstyleError(f"total variation with exponent {exponent:g} needs an epsilon above 0")
+    if edges not in ("inside", "wrap"):
+        raise HandstyleError(f"unknown edges {edges!r} of total variation: use inside or wrap")
+    xp = namespace(p)
+    wrap = edges == "wrap"
+    here = p if wrap else p[:-1, :-1]
+    down = (xp.roll(p, -1, axis=0) if wrap else p[1:, :-1]) - here
+    across = (xp.roll(p, -1, axis=1) if wrap else p[:-1, 1:]) - here
+    q = down * down + across * across + p.dtype.type(epsilon)
+    value = (q**exponent).sum(dtype=xp.float64)
+    slope = 2 * exponent * q ** (exponent - 1)
+    ddown, dacross = slope * down, slope * across
+    if wrap:
+        return value, xp.roll(ddown, 1, axis=0) + xp.roll(dacross, 1, axis=1) - ddown - dacross
     dp = xp.zeros_like(p)
-    dp[1:] += down
-    dp[:-1] -= down
-    dp[:, 1:] += across
-    dp[:, :-1] -= across
-    return value, dp * (2 / n)
+    dp[1:, :-1] += ddown
+    dp[:-1, 1:] += dacross
+    dp[:-1, :-1] -= ddown + dacross
+    return value, dp
+
+
+def diagonal_variation(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> value, (H, W, C)
+    """Return the nine-point squared variation: neighbors across, down and on both diagonals, and its gradient.
+
+    Parameters
+    ----------
+    p : (H, W, C) array
+        The picture.
+
+    Returns
+    -------
+    value : () array of float64
+        ``2 (A/3 + D/3 + (E + F)/12)``: ``A``, ``D`` means over H·W·C of the squared differences to the right and down,
+        ``E``, ``F`` over (H+1)(W+1)C along the diagonals of the picture with its border repeated once.
+    dp : (H, W, C) array
+
+    Notes
+    -----
+    As in crowsonkb/style-transfer-pytorch (``TVLoss``), on our scale of 0 to 255 instead of 0 to 1. The border is
+    folded home by the adjoint of the repetition, as in ``network/padding.py``.
+    """
+    xp = namespace(p)
+    H, W, C = p.shape
+    padded = xp.pad(p, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    across = padded[1:-1, 2:] - padded[1:-1, 1:-1]
+    down = padded[2:, 1:-1] - padded[1:-1, 1:-1]
+    falling = padded[1:, 1:] - padded[:-1, :-1]
+    rising = padded[1:, :-1] - padded[:-1, 1:]
+    straight, oblique = 2 / (3 * H * W * C), 2 / (12 * (H + 1) * (W + 1) * C)
+    squares = [(d * d).sum(dtype=xp.float64) for d in (across, down, falling, rising)]
+    value = straight * (squares[0] + squares[1]) + oblique * (squares[2] + squares[3])
+    d = xp.zeros_like(padded)
+    d[1:-1, 2:] += 2 * straight * across
+    d[2:, 1:-1] += 2 * straight * down
+    d[1:-1, 1:-1] -= 2 * straight * (across + down)
+    d[1:, 1:] += 2 * oblique * falling
+    d[:-1, :-1] -= 2 * oblique * falling
+    d[1:, :-1] += 2 * oblique * rising
+    d[:-1, 1:] -= 2 * oblique * rising
+    d[:, 1] += d[:, 0]
+    d[:, -2] += d[:, -1]
+    d[1] += d[0]
+    d[-2] += d[-1]
+    return value, d[1:-1, 1:-1].copy()
+
+
+def range_penalty(p: Array, power: int = 6) -> tuple[Array, Array]:  # (H, W, C) -> value, (H, W, C)
+    """Return ``Σ |(p − 127.5) / 127.5|^power``, a wall at black and white, and its gradient.
+
+    Parameters
+    ----------
+    p : (H, W, C) array
+        The picture, 0 to 255.
+    power : int
+        An even number of 2 or more; crowsonkb/style_transfer has 6, after Mahendran and Vedaldi (2015, eq. 4).
+
+    Returns
+    -------
+    value : () array of float64
+    dp : (H, W, C) array
+    """
+    if power < 2 or power % 2:
+        raise HandstyleError(f"range penalty: the power is {power}, not an even number of 2 or more")
+    xp = namespace(p)
+    u = (p - 127.5) / 127.5
+    slope = u ** (power - 1)
+    return (slope * u).sum(dtype=xp.float64), slope * (power / 127.5)
+
+
+Variation = Callable[[Array], tuple[Array, Array]]
+
+
+@dataclass(frozen=True)
+class VariationTerm:
+    """A function of the picture itself, such as `total_variation` or `range_penalty`.
+
+    Its statistic is its value, measured on the whole picture; the loss of it is the identity.
+
+    Parameters
+    ----------
+    weight : float
+        Of the term in the objective.
+    name : str
+        What reports call the term.
+    function : callable
+        ``function(p) -> value, gradient`` of an (H, W, 3) picture.
+    in_value : bool
+        Whether the value of the objective contains it: False for systems that add its gradient alone.
+    stretch : float
+        The factor by which its gradient is longer than that of its value, for systems whose gradient does not match
+        their loss.
+    tap : str
+        `PICTURE`.
+    """
+
+    weight: float = 1.0
+    name: str = "total variation"
+    function: Variation = total_variation
+    in_value: bool = True
+    stretch: float = 1.0
+    tap: str = PICTURE
+
+    def measure(self, f: Array, where: Window = WHOLE) -> Array:  # (H, W, 3) -> ()
+        """Return the value of the function."""
+        return self.function(f)[0]
+
+    def loss(self, s: Array) -> tuple[Array, Array]:  # () -> (), ()
+        """Return the value that counts, and the factor of the gradient."""
+        return s * float(self.in_value), namespace(s).full_like(s, self.stretch)
+
+    def spread(self, ds: Array, f: Array, where: Window = WHOLE) -> Array:  # (), (H, W, 3) -> (H, W, 3)
+        """Return the gradient at the picture."""
+        df: Array = ds.astype(f.dtype) * self.function(f)[1]
+        return df

@@ -38,7 +38,7 @@ def conv3x3_forward(  # (H, W, C), (3, 3, C, K), (K,) -> (H, W, K), cache
     y : (H, W, K) array
         ``y[h, v] = b + sum_ij xpad[h+i, v+j] @ w[i, j]``.
     cache : tuple
-        For `conv3x3_backward`: the weights and the padding, no activation.
+        For `conv3x3_backward`: the weights and the cache of the padding, no activation.
 
     Notes
     -----
@@ -46,10 +46,11 @@ def conv3x3_forward(  # (H, W, C), (3, 3, C, K), (K,) -> (H, W, K), cache
     products after Anderson et al. 2017 (arXiv 1709.03395).
     """
     H, W, _ = x.shape
-    xpad = pad_forward(x, padding)  # (H+2, W+2, C)
-    # book: conv-slices
-    y: Array = sum(xpad[i : i + H, j : j + W] @ w[i, j] for i, j in np.ndindex(3, 3))  # type: ignore[assignment]
-    return y + b, (w, padding)
+    xpad, pad_cache = pad_forward(x, padding)  # (H+2, W+2, C)
+    y: Array = namespace(x).zeros((H, W, w.shape[3]), x.dtype)
+    for i, j in np.ndindex(3, 3):
+        y += xpad[i : i + H, j : j + W] @ w[i, j]  # book: conv-slices
+    return y + b, (w, pad_cache)
 
 
 def conv3x3_backward(dy: Array, cache: ConvolutionCache) -> Array:  # (H, W, K), cache -> (H, W, C)
@@ -69,12 +70,12 @@ def conv3x3_backward(dy: Array, cache: ConvolutionCache) -> Array:  # (H, W, K),
     -------
     (H, W, C) array
     """
-    w, padding = cache
+    w, pad_cache = cache
     H, W, _ = dy.shape
     dxpad = namespace(dy).zeros((H + 2, W + 2, w.shape[2]), dy.dtype)
     for i, j in np.ndindex(3, 3):
         dxpad[i : i + H, j : j + W] += dy @ w[i, j].T  # book: conv-backward
-    return pad_backward(dxpad, padding)
+    return pad_backward(dxpad, pad_cache)
 
 
 def conv3x3_weight_gradient(dy: Array, x: Array, padding: str = "zero") -> Array:  # (H,W,K), (H,W,C) -> (3,3,C,K)
@@ -98,7 +99,7 @@ def conv3x3_weight_gradient(dy: Array, x: Array, padding: str = "zero") -> Array
     """
     H, W, K = dy.shape
     C = x.shape[2]
-    xpad = pad_forward(x, padding)
+    xpad, _ = pad_forward(x, padding)
     dw: Array = namespace(dy, x).zeros((3, 3, C, K), dy.dtype)
     for i, j in np.ndindex(3, 3):
         dw[i, j] = xpad[i : i + H, j : j + W].reshape(-1, C).T @ dy.reshape(-1, K)  # book: conv-weights

@@ -1,6 +1,6 @@
 """Edges: a border of one pixel around a picture, and the adjoint that folds it back.
 
-The first linear map of the book. Padding copies (or invents zeros), so it is linear and caches nothing; its
+The first linear map of the book. Padding copies (or invents zeros), so it is linear; its
 adjoint sends the gradient of each border pixel home to the pixel it was copied from, where it adds up.
 The fast counterparts of this file are in ``kernels/``.
 """
@@ -19,7 +19,7 @@ def check_padding(mode: str) -> None:
         raise HandstyleError(f"unknown padding {mode!r}: use {', '.join(get_args(Padding))}")
 
 
-def pad_forward(x: Array, mode: str = "zero") -> Array:  # (H, W, C) -> (H+2, W+2, C)
+def pad_forward(x: Array, mode: str = "zero") -> tuple[Array, str]:  # (H, W, C) -> (H+2, W+2, C), cache
     """Put a border of one pixel around `x`.
 
     Parameters
@@ -32,43 +32,61 @@ def pad_forward(x: Array, mode: str = "zero") -> Array:  # (H, W, C) -> (H+2, W+
 
     Returns
     -------
-    (H+2, W+2, C) array
+    xpad : (H+2, W+2, C) array
         Of `x`'s dtype.
+    cache : str
+        For `pad_backward`: the mode.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> pad_forward(np.array([[[1.0], [2.0]]]), "replicate")[0][..., 0]
+    array([[1., 1., 2., 2.],
+           [1., 1., 2., 2.],
+           [1., 1., 2., 2.]])
     """
     check_padding(mode)
     H, W, C = x.shape
     xpad: Array = namespace(x).zeros((H + 2, W + 2, C), x.dtype)
     xpad[1:-1, 1:-1] = x
     if mode == "zero":
-        return xpad
+        return xpad, mode
     # Rows first, columns second over the full height: the corners then come out as the outer product of both.
     row, col = _sources(mode, H, W)
     xpad[0], xpad[-1] = xpad[1 + row], xpad[H - row]
-    xpad[:, 0], xpad[:, -1] = xpad[:, 1 + col], xpad[:, W - col]
-    return xpad
+    xpad[:, 0], xpad[:, -1] = xpad[:, 1 + col], xpad[:, W - col]  # book: pad-copy
+    return xpad, mode
 
 
-def pad_backward(dxpad: Array, mode: str = "zero") -> Array:  # (H+2, W+2, C) -> (H, W, C)
-    """Fold the border back: the adjoint of `pad_forward`, its steps transposed and in reverse order.
+def pad_backward(dxpad: Array, cache: str = "zero") -> Array:  # (H+2, W+2, C), cache -> (H, W, C)
+    """Add the gradient of each border pixel to the pixel it was copied from: the adjoint of `pad_forward`.
+
+    The steps of `pad_forward` are transposed and taken in reverse order.
 
     Parameters
     ----------
     dxpad : (H+2, W+2, C) array
         The gradient at the padded array.
-    mode : {"zero", "reflect", "replicate"}
-        The mode of the forward call.
+    cache : {"zero", "reflect", "replicate"}
+        From the forward call: its mode.
 
     Returns
     -------
     (H, W, C) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> pad_backward(np.ones((3, 4, 1)), "replicate")[..., 0]
+    array([[6., 6.]])
     """
-    check_padding(mode)
-    if mode == "zero":
+    check_padding(cache)
+    if cache == "zero":
         return dxpad[1:-1, 1:-1].copy()
     H, W = dxpad.shape[0] - 2, dxpad.shape[1] - 2
-    row, col = _sources(mode, H, W)
+    row, col = _sources(cache, H, W)
     d = dxpad.copy()
-    d[:, 1 + col] += d[:, 0]
+    d[:, 1 + col] += d[:, 0]  # book: pad-fold
     d[:, W - col] += d[:, -1]
     d[1 + row] += d[0]
     d[H - row] += d[-1]

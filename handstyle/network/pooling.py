@@ -10,8 +10,7 @@ from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 
 Rounding = Literal["down", "up"]
-MaxCache = tuple[Array, tuple[int, ...]]
-AverageCache = tuple[Array, tuple[int, ...]]
+PoolCache = tuple[Array, tuple[int, ...]]  # which pixel of each block, or each block's share; the input's shape
 
 
 def check_rounding(rounding: str) -> None:
@@ -20,7 +19,7 @@ def check_rounding(rounding: str) -> None:
         raise HandstyleError(f"unknown rounding {rounding!r}: use {' or '.join(get_args(Rounding))}")
 
 
-def max_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, MaxCache]:  # (H, W, C) -> (h, w, C), cache
+def max_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, PoolCache]:  # (H, W, C) -> (h, w, C), cache
     """Take the largest value of each 2x2 block, channel by channel.
 
     Parameters
@@ -35,16 +34,15 @@ def max_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, MaxCache]
     y : (h, w, C) array
     cache : tuple
         Which of the four was largest, 0 to 3 in reading order, as (h, w, C) uint8, and the shape of `x`. Of equals
-        the first wins, as in PyTorch and Caffe: a choice, at a point where there is no derivative. The fast
-        kernels keep the same choice in two bits.
+        the first wins, as in PyTorch and Caffe: a choice, at a point where there is no derivative.
     """
     xp = namespace(x)
     blocks = _blocks(x, rounding, -xp.inf)
     choice = blocks.argmax(axis=0)
-    return blocks.max(axis=0), (choice.astype(xp.uint8), x.shape)
+    return blocks.max(axis=0), (choice.astype(xp.uint8), x.shape)  # book: pool-max
 
 
-def max_pool_backward(dy: Array, cache: MaxCache) -> Array:  # (h, w, C), cache -> (H, W, C)
+def max_pool_backward(dy: Array, cache: PoolCache) -> Array:  # (h, w, C), cache -> (H, W, C)
     """Send each block's gradient to the pixel that was its maximum; the others get nothing.
 
     Parameters
@@ -60,11 +58,11 @@ def max_pool_backward(dy: Array, cache: MaxCache) -> Array:  # (h, w, C), cache 
     """
     choice, shape = cache
     xp = namespace(dy, choice)
-    routed: Array = xp.stack([xp.where(choice == k, dy, 0) for k in range(4)])
+    routed: Array = xp.stack([xp.where(choice == k, dy, 0) for k in range(4)])  # book: pool-route
     return _unblock(routed, shape)
 
 
-def average_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, AverageCache]:  # (H,W,C) -> (h,w,C), cache
+def average_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, PoolCache]:  # (H,W,C) -> (h,w,C), cache
     """Take the mean of each 2x2 block, channel by channel (Gatys et al. 2016 prefer it for its smoother gradient).
 
     Parameters
@@ -82,10 +80,10 @@ def average_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, Avera
     """
     xp = namespace(x)
     share = 1 / _blocks(xp.ones((*x.shape[:2], 1), x.dtype), rounding, 0).sum(axis=0)
-    return _blocks(x, rounding, 0).sum(axis=0) * share, (share, x.shape)
+    return _blocks(x, rounding, 0).sum(axis=0) * share, (share, x.shape)  # book: pool-average
 
 
-def average_pool_backward(dy: Array, cache: AverageCache) -> Array:  # (h, w, C), cache -> (H, W, C)
+def average_pool_backward(dy: Array, cache: PoolCache) -> Array:  # (h, w, C), cache -> (H, W, C)
     """Share each block's gradient out equally among its pixels: the adjoint of the block mean.
 
     Parameters
@@ -100,7 +98,7 @@ def average_pool_backward(dy: Array, cache: AverageCache) -> Array:  # (h, w, C)
     (H, W, C) array
     """
     share, shape = cache
-    part = dy * share
+    part = dy * share  # book: pool-share
     return _unblock(namespace(dy).stack([part] * 4), shape)
 
 

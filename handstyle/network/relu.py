@@ -1,14 +1,13 @@
-"""The rectifier, and its one bit of memory.
+"""The rectifier: positive values pass, the others become zero.
 
-The backward pass needs to know only where the input was positive: one bit a value, an eighth of a byte where
-the feature itself would cost four. With frozen weights this is nearly all that the network must remember.
+The backward pass needs to know only where the input was positive, not the input itself.
 """
 
 from handstyle.foundations.backend import Array, namespace
 
 
-def relu_forward(x: Array) -> tuple[Array, Array]:  # (...) -> (...), bits (ceil(size / 8),) uint8
-    """Return ``max(x, 0)`` and, packed eight to the byte, where `x` was positive.
+def relu_forward(x: Array) -> tuple[Array, Array]:  # (...) -> (...), (...) bool
+    """Return ``max(x, 0)`` and the mask of positive inputs.
 
     Parameters
     ----------
@@ -19,15 +18,20 @@ def relu_forward(x: Array) -> tuple[Array, Array]:  # (...) -> (...), bits (ceil
     -------
     y : array
         As `x`. A NaN stays a NaN, so that the objective can report it.
-    cache : (ceil(x.size / 8),) uint8 array
-        One bit a value.
+    cache : array of bool
+        Where `x` was positive. (The engines in ``kernels/`` keep one bit a value.)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> relu_forward(np.array([-1.0, 0.0, 2.0]))
+    (array([0., 0., 2.]), array([False, False,  True]))
     """
-    xp = namespace(x)
-    return xp.maximum(x, 0), xp.packbits(x > 0)
+    return namespace(x).maximum(x, 0), x > 0  # book: relu-forward
 
 
-def relu_backward(dy: Array, cache: Array) -> Array:  # (...), bits -> (...)
-    """Let the gradient through where the input was positive.
+def relu_backward(dy: Array, cache: Array) -> Array:  # (...), (...) bool -> (...)
+    """Return the gradient at the input: `dy` where the input was positive, zero elsewhere.
 
     At zero, where the function has a kink, the derivative is taken as 0, as Caffe, PyTorch and Keras do: a subgradient.
 
@@ -35,15 +39,19 @@ def relu_backward(dy: Array, cache: Array) -> Array:  # (...), bits -> (...)
     ----------
     dy : array
         The gradient at the output.
-    cache : uint8 array
+    cache : array of bool
         From the forward call.
 
     Returns
     -------
     array
         As `dy`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> relu_backward(np.array([5.0, 6.0, 7.0]), np.array([False, False, True]))
+    array([0., 0., 7.])
     """
-    xp = namespace(dy, cache)
-    positive = xp.unpackbits(cache)[: dy.size].reshape(dy.shape)
-    dx: Array = xp.where(positive, dy, 0)
+    dx: Array = namespace(dy, cache).where(cache, dy, 0)  # book: relu-backward
     return dx

@@ -5,12 +5,13 @@ loss looks at. The forward sweep collects the tapped features and stops at the d
 there and adds each tap's gradient where it enters. That is the derivative of a sum of losses, at the price of one
 sweep.
 
-An *engine* runs a tuple of layers. The one in this file calls the readable pairs, layer by layer; those in ``kernels/``
-do the same work fused and in fewer passes over memory, under the same contract, and register themselves in `ENGINES`.
+An *engine* runs a tuple of layers. The reference calls `sequence_forward` and `sequence_backward`; the engines in
+``kernels/`` do the same work in fewer passes over memory, under the same contract. `ENGINES` lists them.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Any, Protocol
 
 from handstyle.foundations.backend import Array
@@ -51,7 +52,7 @@ class ReLU:
 
     name: str
 
-    def forward(self, x: Array) -> tuple[Array, Cache]:  # (H, W, C) -> (H, W, C), bits
+    def forward(self, x: Array) -> tuple[Array, Cache]:  # (H, W, C) -> (H, W, C), mask
         """Apply `relu_forward`."""
         return relu_forward(x)
 
@@ -83,26 +84,11 @@ Layer = Convolution | ReLU | Pool
 Features = dict[str, Array]
 
 
-class Pointwise(Protocol):
-    """A gradient at a tap that is made part by part, each pixel's from the same pixel's features alone.
+class LayerEngine(Protocol):
+    """A program that runs a tuple of layers; see `sequence_forward` and `sequence_backward` for the contract.
 
-    Whoever gives it hands the features `f` over: an engine may write over a part that it has read.
+    `handstyle.optimize.objective.Engine` adds what an objective needs of it.
     """
-
-    f: Array  # (h, w, c)
-
-    def __getitem__(self, place: tuple[slice, slice]) -> Array:  # -> (rows, columns, c), scratch
-        """Return the gradient at some rows and columns."""
-
-
-def pointwise_at(dfeatures: Mapping[str, Array], tap: str) -> Pointwise | None:
-    """Return the gradient at a tap in parts, where `dfeatures` has a method ``pointwise`` that can make it so."""
-    make = getattr(dfeatures, "pointwise", None)
-    return None if make is None else make(tap)
-
-
-class Engine(Protocol):
-    """What runs a tuple of layers; see `sequence_forward` and `sequence_backward` for the contract."""
 
     name: str
 
@@ -160,9 +146,7 @@ def sequence_backward(  # {tap: (h, w, c)}, caches -> (H, W, C)
     layers : tuple of Layer
         The layers of the forward sweep.
     dfeatures : mapping of str to (h, w, c) array
-        The gradient at tapped features. Each entry is asked for once, when the sweep arrives there, so a mapping
-        that computes its values on demand is welcome, and one that makes them part by part (`Pointwise`) saves a fast
-        engine a map. The deepest layer that was run must be among them.
+        The gradient at tapped features. The deepest layer that was run must be among them.
     caches : list
         From the forward sweep.
 
@@ -178,22 +162,12 @@ def sequence_backward(  # {tap: (h, w, c)}, caches -> (H, W, C)
     """
     run = layers[: len(caches)]
     check_gradients([layer.name for layer in run], dfeatures)
-    dx: Array | None = None
+    dx: Any = 0
     for layer, cache in zip(reversed(run), reversed(caches), strict=True):
         if layer.name in dfeatures:
-            dx = dfeatures[layer.name] if dx is None else dx + dfeatures[layer.name]  # book: seq-backward
-        assert dx is not None
+            dx = dx + dfeatures[layer.name]  # book: seq-backward
         dx = layer.backward(dx, cache)
-    assert dx is not None
-    return dx
-
-
-def methods_in_words(chosen: Mapping[str, str]) -> list[str]:
-    """Return which convolutions were done how, ``method: names``, from the method of each name."""
-    ways: dict[str, list[str]] = {}
-    for name, method in chosen.items():
-        ways.setdefault(method, []).append(name)
-    return [f"{method}: {', '.join(names)}" for method, names in ways.items()]
+    return dx  # type: ignore[no-any-return]
 
 
 def check_taps(layers: tuple[Layer, ...], taps: Iterable[str]) -> set[str]:
@@ -229,18 +203,36 @@ def deepest(layers: tuple[Layer, ...], taps: Iterable[str]) -> int:
     return max(position[tap] for tap in taps)
 
 
-class ReferenceEngine:
-    """The engine that explains: `sequence_forward` and `sequence_backward`, nothing else."""
-
-    name = "reference"
-
-    def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
-        """See `sequence_forward`."""
-        return sequence_forward(layers, x, taps)
-
-    def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
-        """See `sequence_backward`."""
-        return sequence_backward(layers, dfeatures, caches)
+# The engines by name, as import paths: each is loaded when it is first asked for.
+ENGINES = {
+    "reference": "handstyle.optimize.objective:ReferenceEngine",
+    "auto": "handstyle.kernels.cpu.engine:auto_engine",
+    "winograd": "handstyle.kernels.cpu.engine:winograd_engine",
+    "im2col": "handstyle.kernels.cpu.engine:im2col_engine",
+    "cuda": "handstyle.kernels.cuda.engine:CudaEngine",
+    "cuda-tf32": "handstyle.kernels.cuda.engine:tf32_engine",
+}
 
 
-ENGINES: dict[str, Callable[[], Engine]] = {"reference": ReferenceEngine}
+def make_engine(name: str) -> LayerEngine:
+    """Return a new engine.
+
+    Parameters
+    ----------
+    name : str
+        A key of `ENGINES`.
+
+    Raises
+    ------
+    HandstyleError
+        If there is no such engine, or it cannot run here.
+
+    Examples
+    --------
+    >>> make_engine("reference").name
+    'reference'
+    """
+    if name not in ENGINES:
+        raise HandstyleError(f"kernels={name!r}: use {', '.join(ENGINES)}")
+    engine: LayerEngine = resolve_name(ENGINES[name])()
+    return engine

@@ -11,12 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from handstyle.foundations.backend import Array, Backend
+from handstyle.foundations.backend import Array, Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, Convention
 from handstyle.network.padding import check_padding
 from handstyle.network.pooling import check_rounding
-from handstyle.network.sequence import ENGINES, Cache, Convolution, Engine, Features, Layer, Pool, ReferenceEngine, ReLU
+from handstyle.network.sequence import Cache, Convolution, Features, Layer, LayerEngine, Pool, ReLU, make_engine
 
 # Convolutions in each of the five blocks, and the published widths of the blocks.
 ARCHITECTURES: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -36,14 +36,17 @@ class Network:
         In order.
     convention : Convention
         What the first layer expects of a picture.
-    engine : Engine
-        `ReferenceEngine`, or a faster one from ``kernels/``.
+    engine : LayerEngine
+        The reference, or a faster one from ``kernels/``.
+    backend : Backend
+        The library of arrays and the device on which the weights live.
     """
 
     architecture: str
     layers: tuple[Layer, ...]
     convention: Convention
-    engine: Engine
+    engine: LayerEngine
+    backend: Backend
 
     def forward(self, x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:  # (H, W, 3) -> {tap: (h, w, c)}, caches
         """Return the tapped features of a preprocessed picture; see `sequence_forward`."""
@@ -53,13 +56,9 @@ class Network:
         """Return the gradient at the preprocessed picture; see `sequence_backward`."""
         return self.engine.backward(self.layers, dfeatures, caches)
 
-    def with_kernels(self, kernels: "str | Engine") -> "Network":
-        """Return the same network run by another engine: a registered name, or an engine."""
-        if not isinstance(kernels, str):
-            return replace(self, engine=kernels)
-        if kernels not in ENGINES:
-            raise HandstyleError(f"unknown kernels {kernels!r}: use {', '.join(ENGINES)}")
-        return replace(self, engine=ENGINES[kernels]())
+    def with_kernels(self, kernels: str | LayerEngine) -> "Network":
+        """Return the same network run by another engine: a name of `ENGINES`, or an engine."""
+        return replace(self, engine=make_engine(kernels) if isinstance(kernels, str) else kernels)
 
     def astype(self, dtype: DTypeLike) -> "Network":
         """Return the same network with weights of another dtype."""
@@ -67,7 +66,7 @@ class Network:
 
     def to(self, backend: Backend) -> "Network":
         """Return the same network with its weights on another backend."""
-        return self._convert(backend.asarray)
+        return replace(self._convert(backend.asarray), backend=backend)
 
     def _convert(self, move: Callable[[Array], Array]) -> "Network":
         def moved(layer: Layer) -> Layer:
@@ -81,6 +80,11 @@ class Network:
     def names(self) -> tuple[str, ...]:
         """The names of the layers, all of which may be tapped."""
         return tuple(layer.name for layer in self.layers)
+
+    @property
+    def weight_bytes(self) -> int:
+        """The bytes of all weights and biases."""
+        return sum(layer.w.nbytes + layer.b.nbytes for layer in self.layers if isinstance(layer, Convolution))
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
@@ -186,7 +190,10 @@ def build_network(weights: Weights, pooling: str = "max", padding: str = "zero",
         layers += [Convolution(name, _read_only(w), _read_only(b), padding), ReLU(name.replace("conv", "relu"))]
     if layers[-1].name == f"relu5_{ARCHITECTURES[weights.architecture][4]}":
         layers.append(Pool("pool5", pooling, rounding))
-    return Network(weights.architecture, tuple(layers), CONVENTIONS[weights.convention], ReferenceEngine())
+    numpy = choose_backend("numpy")
+    return Network(
+        weights.architecture, tuple(layers), CONVENTIONS[weights.convention], make_engine("reference"), numpy
+    )
 
 
 def _read_only(a: Array) -> Array:

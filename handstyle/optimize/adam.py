@@ -4,15 +4,13 @@ It needs no line search, so each evaluation is a step, and no decrease, so it su
 that of their value. Like `minimize_lbfgs` it stays on the device and its state can be saved.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from handstyle.foundations.backend import Array, namespace
-from handstyle.optimize.checkpoint import pack_watch, read_checkpoint, unpack_watch, write_checkpoint
-from handstyle.optimize.objective import NonFiniteError
-from handstyle.optimize.trace import Callback, Evaluable, Outcome, Watch
+from handstyle.optimize.loop import Loop, State
+from handstyle.optimize.trace import Callback, Evaluable, Outcome
 
 METHOD = "Adam"
 Rate = float | Callable[[int], float]
@@ -99,7 +97,7 @@ def minimize_adam(
     Parameters
     ----------
     objective : callable
-        ``objective(v) -> (value, gradient)`` on the device of `v0`; see `Objective.on_device`.
+        An `Objective`, or a function ``objective(v) -> (value, gradient)`` on the device of `v0` with `terms`.
     v0 : (n,) array
         The start, float32 or float64.
     iterations : int
@@ -135,46 +133,36 @@ def minimize_adam(
     xp = namespace(v0)
     adam = start or Adam(xp.zeros_like(v0), xp.zeros_like(v0))
     adam.betas, adam.epsilon = betas, epsilon
+    loop = Loop(objective, callback, METHOD)
     if resume is None:
-        watch = Watch(objective, callback)
         v = v0.copy() if box is None else v0.clip(*box)
         average = Average(xp.zeros_like(v))
         if averaging is not None:
             average.add(v, averaging)
     else:
-        arrays, facts = read_checkpoint(resume, METHOD, v0)
-        watch = unpack_watch(objective, callback, arrays, facts)
+        arrays, facts = loop.resume(resume, v0)
         v, adam.first, adam.second, adam.steps = arrays["v"], arrays["first"], arrays["second"], facts["steps"]
         average = Average(arrays["average"], facts["missing"])
 
-    def save(path: Path, run: Mapping[str, Any] | None = None) -> None:
-        arrays, facts = pack_watch(watch)
-        arrays |= {"v": v, "first": adam.first, "second": adam.second, "average": average.value}
-        facts |= {"steps": adam.steps, "missing": average.missing, "run": run}
-        write_checkpoint(path, METHOD, arrays, facts)
+    def state() -> State:
+        arrays = {"v": v, "first": adam.first, "second": adam.second, "average": average.value}
+        return arrays, {"steps": adam.steps, "missing": average.missing}
 
-    def result(stopped: str, failed: bool = False) -> Outcome:
-        if averaging is None or failed:
-            return watch.outcome(stopped, failed)
-        mean = average.mean()
-        value, _ = objective(mean)
-        return Outcome(mean, value, stopped, watch.trace, watch.evaluations + 1)
-
-    try:
-        while len(watch.trace) < iterations:
-            at, (value, g) = v, watch(v)
-            v = adam.step(v, g.astype(v.dtype, copy=False), rate(adam.steps + 1) if callable(rate) else rate)
+    def steps() -> str:
+        nonlocal v
+        while len(loop.trace) < iterations:
+            at, (value, g, _) = v, loop.on_device(v)
+            v = adam.step(v, g, rate(adam.steps + 1) if callable(rate) else rate)
             if box is not None:
                 v = v.clip(*box)
             if averaging is not None:
                 average.add(v, averaging)
-            watch.accept(at if averaging is None else average.mean(), value, save)
-    except StopIteration:
-        return result("stopped by the callback")
-    except KeyboardInterrupt:
-        return result(f"interrupted after {len(watch.trace)} iterations")
-    except NonFiniteError as error:
-        if watch.best_v is None:
-            raise
-        return result(f"stopped by a value that is not finite: {error}", failed=True)
-    return result(f"all {iterations} iterations done")
+            loop.accept(at if averaging is None else average.mean(), value, state)
+        return f"all {iterations} iterations done"
+
+    outcome = loop.run(steps)
+    if averaging is None or outcome.failed:
+        return outcome
+    mean = average.mean()
+    value, _, _ = loop.on_device(mean)
+    return replace(outcome, v=mean, value=value, evaluations=loop.count)

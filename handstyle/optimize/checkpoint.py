@@ -1,4 +1,4 @@
-"""A run that can be put down and taken up again: an optimiser's whole state in one file.
+"""Checkpoints: an optimizer's whole state in one file.
 
 The file is NumPy's ``.npz``: the arrays as they are, and everything else as JSON, in which Python writes a float so
 that it reads back the same to the last bit. No pickle, so opening a stranger's file runs no code.
@@ -7,7 +7,6 @@ that it reads back the same to the last bit. No pickle, so opening a stranger's 
 import json
 import os
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,20 +15,19 @@ import numpy as np
 
 from handstyle.foundations.backend import Array, namespace, to_numpy
 from handstyle.foundations.errors import HandstyleError
-from handstyle.optimize.trace import Callback, Evaluable, Iteration, Watch
 
 FACTS = "facts"  # the entry that holds the JSON
 
 
 def write_checkpoint(path: Path, method: str, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
-    """Write arrays and facts beside `path`, then put the file in its place.
+    """Write a checkpoint atomically: a temporary file in the same folder, then a rename.
 
     Parameters
     ----------
     path : Path
         Replaced as a whole, or not at all.
     method : str
-        Whose state it is; `read_checkpoint` insists on it.
+        The name of the optimizer; `read_checkpoint` compares it.
     arrays : mapping of str to array
         From any backend.
     facts : mapping of str to anything JSON knows
@@ -56,7 +54,7 @@ def read_checkpoint(path: Path, method: str, like: Array) -> tuple[dict[str, Arr
     path : Path
         The file.
     method : str
-        The optimiser that wants to go on.
+        The name of the optimizer that goes on.
     like : array
         The start of the run: the state's vectors must have its shape and dtype, and are moved to its device.
 
@@ -68,7 +66,7 @@ def read_checkpoint(path: Path, method: str, like: Array) -> tuple[dict[str, Arr
     Raises
     ------
     HandstyleError
-        If the file cannot be read, belongs to another optimiser, or to a picture of another size or dtype.
+        If the file cannot be read, belongs to another optimizer, or to a picture of another size or dtype.
     """
     arrays, facts = _stored(path, everything=True)
     if facts.get("method") != method:
@@ -83,7 +81,7 @@ def read_checkpoint(path: Path, method: str, like: Array) -> tuple[dict[str, Arr
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint holds besides its arrays: ``method``, ``run`` and the optimiser's own.
+    """Return what a checkpoint holds besides its arrays: ``method``, ``run`` and the optimizer's own.
 
     Raises
     ------
@@ -103,48 +101,3 @@ def _stored(path: Path, everything: bool) -> tuple[dict[str, Array], dict[str, A
     except Exception as error:  # zipfile's errors share no base class with the above
         raise HandstyleError(f"{path}: the checkpoint is damaged ({error})") from None
     return arrays, facts
-
-
-def pack_watch(watch: Watch) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Return what a `Watch` has kept, as arrays and facts for `write_checkpoint`."""
-    assert watch.best_v is not None
-    rows = [[r.iteration, r.evaluations, r.value, r.terms, r.seconds] for r in watch.trace]
-    facts = {
-        "evaluations": watch.evaluations,
-        "best_value": watch.best_value,
-        "best_terms": watch.best_terms,
-        "trace": rows,
-        "seconds": time.perf_counter() - watch.started,
-    }
-    return {"best_v": watch.best_v}, facts
-
-
-def unpack_watch(
-    objective: Evaluable, callback: Callback | None, arrays: Mapping[str, Array], facts: Mapping[str, Any]
-) -> Watch:
-    """Return the `Watch` that `pack_watch` took apart; its clock goes on where it stood.
-
-    Parameters
-    ----------
-    objective : Evaluable
-        The function to descend.
-    callback : callable, optional
-        Of the run that goes on.
-    arrays, facts : mapping
-        What `pack_watch` returned.
-
-    Returns
-    -------
-    Watch
-    """
-    watch = Watch(
-        objective,
-        callback,
-        evaluations=facts["evaluations"],
-        best_value=facts["best_value"],
-        best_v=arrays["best_v"],
-        trace=[Iteration(*row) for row in facts["trace"]],
-        started=time.perf_counter() - facts["seconds"],
-    )
-    watch.best_terms = facts["best_terms"]
-    return watch

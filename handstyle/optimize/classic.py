@@ -4,18 +4,16 @@ Both are here so that the pictures of 2016 and 2020 can be painted again, and so
 restarts throw the curvature away, the descent never has any.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.optimize import fmin_l_bfgs_b
 
 from handstyle.foundations.backend import Array
-from handstyle.optimize.checkpoint import pack_watch, read_checkpoint, unpack_watch, write_checkpoint
 from handstyle.optimize.lbfgsb import one_scipy_thread
-from handstyle.optimize.objective import NonFiniteError
-from handstyle.optimize.trace import Callback, Evaluable, Outcome, Watch
+from handstyle.optimize.loop import Loop, State
+from handstyle.optimize.trace import Callback, Evaluable, Outcome
 
 DESCENT = "plain descent"
 
@@ -57,22 +55,17 @@ def minimize_rounds(
     restart the first direction is steepest descent with a step of length 1, so half a dozen of twenty evaluations go
     into finding out again how far to go.
     """
-    watch = Watch(objective, callback)
-    v = np.array(v0, np.float64)
-    try:
+    loop = Loop(objective, callback)
+
+    def steps() -> str:
+        v = np.array(v0, np.float64)
         with one_scipy_thread():
             for _ in range(rounds):
-                v, value, _ = fmin_l_bfgs_b(watch, v, maxfun=evaluations, m=memory)
-                watch.accept(v, float(value))
-    except StopIteration:
-        return watch.outcome("stopped by the callback")
-    except KeyboardInterrupt:
-        return watch.outcome(f"interrupted after {len(watch.trace)} rounds")
-    except NonFiniteError as error:
-        if watch.best_v is None:
-            raise
-        return watch.outcome(f"stopped by a value that is not finite: {error}", failed=True)
-    return watch.outcome(f"all {rounds} rounds of {evaluations} evaluations done")
+                v, value, _ = fmin_l_bfgs_b(loop, v, maxfun=evaluations, m=memory)
+                loop.accept(v, float(value))
+        return f"all {rounds} rounds of {evaluations} evaluations done"
+
+    return loop.run(steps)
 
 
 def minimize_descent(
@@ -89,7 +82,7 @@ def minimize_descent(
     Parameters
     ----------
     objective : callable
-        ``objective(v) -> (value, gradient)``, on any device.
+        An `Objective`, or a function ``objective(v) -> (value, gradient)`` on the device of `v0` with `terms`.
     v0 : (n,) array
         The start.
     iterations : int
@@ -114,29 +107,23 @@ def minimize_descent(
     HandstyleError
         If the checkpoint does not fit.
     """
+    loop = Loop(objective, callback, DESCENT)
     if resume is None:
-        watch, v = Watch(objective, callback), v0.copy() if box is None else v0.clip(*box)
+        v = v0.copy() if box is None else v0.clip(*box)
     else:
-        arrays, facts = read_checkpoint(resume, DESCENT, v0)
-        watch, v = unpack_watch(objective, callback, arrays, facts), arrays["v"]
+        v = loop.resume(resume, v0)[0]["v"]
 
-    def save(path: Path, run: Mapping[str, Any] | None = None) -> None:
-        arrays, facts = pack_watch(watch)
-        write_checkpoint(path, DESCENT, arrays | {"v": v}, facts | {"run": run})
+    def state() -> State:
+        return {"v": v}, {}
 
-    try:
-        while len(watch.trace) < iterations:
-            at, (value, g) = v, watch(v)
-            v = v - rate(len(watch.trace) + 1) * g.astype(v.dtype, copy=False)
+    def steps() -> str:
+        nonlocal v
+        while len(loop.trace) < iterations:
+            at, (value, g, _) = v, loop.on_device(v)
+            v = v - rate(len(loop.trace) + 1) * g
             if box is not None:
                 v = v.clip(*box)
-            watch.accept(at, value, save)
-    except StopIteration:
-        return watch.outcome("stopped by the callback")
-    except KeyboardInterrupt:
-        return watch.outcome(f"interrupted after {len(watch.trace)} iterations")
-    except NonFiniteError as error:
-        if watch.best_v is None:
-            raise
-        return watch.outcome(f"stopped by a value that is not finite: {error}", failed=True)
-    return watch.outcome(f"all {iterations} iterations done")
+            loop.accept(at, value, state)
+        return f"all {iterations} iterations done"
+
+    return loop.run(steps)

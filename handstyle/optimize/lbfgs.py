@@ -12,37 +12,28 @@ from typing import Any
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
-from handstyle.optimize.checkpoint import pack_watch, read_checkpoint, unpack_watch, write_checkpoint
 from handstyle.optimize.line_search import DECREASE, Trial, strong_wolfe
-from handstyle.optimize.objective import NonFiniteError
-from handstyle.optimize.trace import Callback, Evaluable, Outcome, Watch
+from handstyle.optimize.loop import Loop, State
+from handstyle.optimize.trace import Callback, Evaluable, Outcome
 from handstyle.optimize.two_loop import History
 
 METHOD = "L-BFGS"
 Box = tuple[float, float]
-VISIBLE = 16  # ulps that a first step of fixed length must have: one lost to rounding leaves a pair made of noise
-
-
-class _Enough(Exception):
-    """The evaluations are used up."""
+VISIBLE = 16  # smallest first step of fixed length, in ulps; below it (s, y) is rounding noise
 
 
 class _Run:
     """One descent: where it stands, and how a trial is made."""
 
-    def __init__(self, watch: Watch, history: History, v: Array, box: Box | None, evaluations: int | None) -> None:
-        self.watch, self.history, self.v, self.box, self.evaluations = watch, history, v, box, evaluations
+    def __init__(self, loop: Loop, history: History, v: Array, box: Box | None) -> None:
+        self.loop, self.history, self.v, self.box = loop, history, v, box
         self.value, self.g, self.scale = 0.0, v, 1.0
 
     def start(self) -> None:
-        """Evaluate where the descent begins."""
-        self._check()
-        self.value, g = self.watch(self.v)
-        self.g = g.astype(self.v.dtype, copy=False)
-
-    def _check(self) -> None:
-        if self.evaluations is not None and self.watch.evaluations >= self.evaluations:
-            raise _Enough
+        """Evaluate at the start."""
+        self.value, self.g, _ = self.loop.on_device(self.v)
+        self.scale = abs(self.value) or 1.0
+        self.history.begin(self.free(self.g, self.v, self.g))
 
     def free(self, d: Array, v: Array, g: Array) -> Array:
         """Return `d`, with 0 where the descent from `v` would push a value through the wall it stands at."""
@@ -58,15 +49,12 @@ class _Run:
         self.trial_v = self.v + t * d
         if self.box is not None:
             self.trial_v = self.trial_v.clip(*self.box)
-        self._check()
 
-        def ask(g: Array) -> Array:
-            g = g.astype(self.v.dtype, copy=False)
-            return self.history.ask(self.trial_v - self.v, g - self.g, self.free(g, self.trial_v, g), self.g)
+        def dot_products(g: Array) -> Array:
+            return self.history.trial(self.trial_v - self.v, g - self.g, self.free(g, self.trial_v, g), self.g)
 
-        self.trial_value, g, dots = self.watch.beside(self.trial_v, ask)
-        self.trial_g = g.astype(self.v.dtype, copy=False)
-        end, self.predicted = self.history.enter(dots)
+        self.trial_value, self.trial_g, dots = self.loop.on_device(self.trial_v, dot_products)
+        end, self.predicted = self.history.store(dots)
         return Trial(t, self.trial_value, end / t)
 
     def move(self) -> None:
@@ -93,15 +81,15 @@ class _Run:
             t /= 2
         return False
 
-    def save(self, path: Path, run: Mapping[str, Any] | None = None) -> None:
-        arrays, facts = pack_watch(self.watch)
+    def state(self) -> State:
+        """Return what a checkpoint must hold."""
         history = self.history
         used = 1 + 2 * (max(history.order, default=-1) + 1)
-        arrays |= {"v": self.v, "g": self.g, "basis": history.basis[:used], "host_table": history.table}
-        facts |= {"value": self.value, "scale": self.scale, "order": history.order, "spare": history.spare, "run": run}
-        write_checkpoint(path, METHOD, arrays, facts)
+        arrays = {"v": self.v, "g": self.g, "basis": history.basis[:used], "host_table": history.table}
+        return arrays, {"value": self.value, "scale": self.scale, "order": history.order, "spare": history.spare}
 
     def load(self, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
+        """Take a state over."""
         self.v, self.g, self.value, self.scale = arrays["v"], arrays["g"], facts["value"], facts["scale"]
         history = self.history
         if arrays["host_table"].shape != history.table.shape:
@@ -131,8 +119,7 @@ def minimize_lbfgs(
     Parameters
     ----------
     objective : callable
-        ``objective(v) -> (value, gradient)`` on the device of `v0`, with a ``ledger`` of its terms; see
-        `Objective.on_device`.
+        An `Objective`, or a function ``objective(v) -> (value, gradient)`` on the device of `v0` with `terms`.
     v0 : (n,) array
         The start, float32 or float64.
     iterations : int
@@ -175,38 +162,26 @@ def minimize_lbfgs(
     root mean square, as in `minimize_lbfgsb`. A search that fails is repeated once along the steepest descent with
     the memory cleared, then the run ends, as SciPy's does.
     """
-    if resume is None:
-        watch = Watch(objective, callback)
-        run = _Run(watch, History(v0, memory), v0.copy() if box is None else v0.clip(*box), box, evaluations)
-        run.start()
-        run.scale = abs(run.value) or 1.0
-        run.history.begin(run.free(run.g, run.v, run.g))
-    else:
-        arrays, facts = read_checkpoint(resume, METHOD, v0)
-        watch = unpack_watch(objective, callback, arrays, facts)
-        run = _Run(watch, History(v0, memory), v0, box, evaluations)
-        run.load(arrays, facts)
-    try:
-        while len(watch.trace) < iterations:
+    loop = Loop(objective, callback, METHOD, evaluations)
+    run = _Run(loop, History(v0, memory), v0.copy() if box is None else v0.clip(*box), box)
+    if resume is not None:
+        run.load(*loop.resume(resume, v0))
+
+    def steps() -> str:
+        if resume is None:
+            run.start()
+        while len(loop.trace) < iterations:
             before = run.value
             if not run.history.table[0, 0] > 0:
-                return watch.outcome(f"the gradient is exactly zero after {len(watch.trace)} iterations")
+                return f"the gradient is exactly zero after {len(loop.trace)} iterations"
             if not _iterate(run, rate, longest):
-                return watch.outcome(f"no further descent: the line search failed after {len(watch.trace)} iterations")
-            watch.accept(run.v, run.value, run.save)
+                return f"no further descent: the line search failed after {len(loop.trace)} iterations"
+            loop.accept(run.v, run.value, run.state)
             if 0 <= before - run.value < tolerance * run.scale:
-                return watch.outcome(
-                    f"converged: an iteration lowered the value by less than {tolerance:g} of the first"
-                )
-    except StopIteration:
-        return watch.outcome("stopped by the callback")
-    except KeyboardInterrupt:
-        return watch.outcome(f"interrupted after {len(watch.trace)} iterations")
-    except _Enough:
-        return watch.outcome(f"all {evaluations} evaluations done")
-    except NonFiniteError as error:
-        return watch.outcome(f"stopped by a value that is not finite: {error}", failed=True)
-    return watch.outcome(f"all {iterations} iterations done")
+                return f"converged: an iteration lowered the value by less than {tolerance:g} of the first"
+        return f"all {iterations} iterations done"
+
+    return loop.run(steps)
 
 
 def _ulp(v: Array) -> float:  # (n,) -> the distance to the next number in v's dtype, where v is largest
@@ -223,8 +198,8 @@ def _iterate(run: _Run, rate: float | None, longest: float | None) -> bool:
     first = not run.history.order
     unit = math.sqrt(run.v.size / run.history.table[0, 0])  # the step along -g that moves a pixel by one grey level
     if rate is not None:
-        t = rate * min(1.0, 1 / float(abs(run.g).sum())) if not run.watch.trace else rate
-        if first and (run.watch.trace or t * float(abs(d).max()) < VISIBLE * _ulp(run.v)):
+        t = rate * min(1.0, 1 / float(abs(run.g).sum())) if not run.loop.trace else rate
+        if first and (run.loop.trace or t * float(abs(d).max()) < VISIBLE * _ulp(run.v)):
             t = rate * unit
         if longest is not None:
             t = min(t, longest * math.sqrt(run.v.size) / (_norm(d) or 1.0))

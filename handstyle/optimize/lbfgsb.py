@@ -16,8 +16,8 @@ from threadpoolctl import ThreadpoolController
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from handstyle.optimize.objective import NonFiniteError
-from handstyle.optimize.trace import Callback, Evaluable, Outcome, Watch
+from handstyle.optimize.loop import Loop
+from handstyle.optimize.trace import Callback, Evaluable, Outcome
 
 
 def minimize_lbfgsb(
@@ -34,7 +34,7 @@ def minimize_lbfgsb(
     Parameters
     ----------
     objective : callable
-        ``objective(v) -> (value, gradient)`` in float64, with a ``ledger`` of its terms.
+        ``objective(v) -> (value, gradient)`` in float64, with the values of its `terms`.
     v0 : (n,) array of float64
         The start.
     iterations : int
@@ -74,35 +74,29 @@ def minimize_lbfgsb(
             f"SciPy's L-BFGS-B counts its workspace in 32 bits: {v0.size} unknowns leave it room for "
             f"{max(most_memory(v0.size), 0)} pairs, not {memory}; use fewer (--memory), or --optimizer lbfgs"
         )
-    watch = Watch(objective, callback)
+    loop = Loop(objective, callback)
     unit = math.sqrt(v0.size)
     start = np.array(v0, np.float64)
-    first = watch(start)
-    scale = 1 / (abs(first[0]) or 1.0)
-    pending: list[tuple[float, Array]] = [first]
+    limit = evaluations if evaluations is not None else 20 * (iterations + 1)
 
-    def scaled(u: Array) -> tuple[float, Array]:  # (n,) -> value, (n,); SciPy's first call repeats the one above
-        value, gradient = pending.pop() if pending else watch(u * unit)
-        return value * scale, gradient * (scale * unit)  # book: lbfgs-scale
+    def steps() -> str:
+        first = loop(start)
+        scale = 1 / (abs(first[0]) or 1.0)
+        pending = [first]
 
-    def accepted(intermediate_result: Any) -> None:  # the name that makes SciPy pass the value too
-        watch.accept(intermediate_result.x * unit, float(intermediate_result.fun) / scale)
+        def scaled(u: Array) -> tuple[float, Array]:  # (n,) -> value, (n,); SciPy's first call repeats the one above
+            value, gradient = pending.pop() if pending else loop(u * unit)
+            return value * scale, gradient * (scale * unit)  # book: lbfgs-scale
 
-    options = {
-        "maxiter": iterations,
-        "maxfun": evaluations if evaluations is not None else 20 * (iterations + 1),
-        "maxcor": memory,
-        "ftol": tolerance,
-        "gtol": 0.0,
-    }
-    try:
+        def accepted(intermediate_result: Any) -> None:  # the name that makes SciPy pass the value too
+            loop.accept(intermediate_result.x * unit, float(intermediate_result.fun) / scale)
+
+        options = {"maxiter": iterations, "maxfun": limit, "maxcor": memory, "ftol": tolerance, "gtol": 0.0}
         with one_scipy_thread():
             result = minimize(scaled, start / unit, jac=True, method="L-BFGS-B", callback=accepted, options=options)
-    except KeyboardInterrupt:
-        return watch.outcome(f"interrupted after {len(watch.trace)} iterations")
-    except NonFiniteError as error:
-        return watch.outcome(f"stopped by a value that is not finite: {error}", failed=True)
-    return watch.outcome(_reason(result, iterations, options["maxfun"], tolerance))
+        return _reason(result, iterations, limit, tolerance)
+
+    return loop.run(steps)
 
 
 def most_memory(n: int) -> int:

@@ -1,35 +1,178 @@
-"""One number, one vector: the weighted sum of the terms, and its gradient at the picture.
+"""One number and one vector: the weighted sum of the terms, and its gradient at the picture.
 
-SciPy's vector lives on the host in float64; the network works in its own dtype on its own device. This file is the
-border between the two. It knows nothing of what a term is made of: a term at a tap takes the tap's features and
-returns a value and a gradient at them, a term of the picture does the same with the picture.
+`evaluate` is the whole method in one function: forward through the network, the three steps of each loss, and backward.
+An `Engine` may compute the same faster. `Objective` stands between it and an optimizer: SciPy's vector lives on the host
+in float64, the network works in its own dtype on its own device.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Protocol, cast
 
 import numpy as np
 
-from handstyle.foundations.backend import Array, Backend, namespace, to_numpy, values_unread
-from handstyle.foundations.crossing import Crossing
+from handstyle.foundations.backend import Array, namespace, to_numpy
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_backward, preprocess_forward
-from handstyle.foundations.workspace import blank
-from handstyle.losses.style import MomentsGradient
-from handstyle.losses.total_variation import total_variation
-from handstyle.network.vgg import Network
-from handstyle.optimize.entering import Entering
-from handstyle.optimize.terms import PICTURE, ContentTerm, Kernels, StyleTerm, Term, TotalVariationTerm
+from handstyle.losses.terms import PICTURE, Term
+from handstyle.network.sequence import Cache, Features, Layer, LayerEngine, sequence_backward, sequence_forward
+from handstyle.network.vgg import Network, summary
 
-Sweep = Callable[[Array], tuple[Array, Array | None]]  # picture -> gradient, news
-Beside = Callable[[Array], Array]  # gradient -> whatever is wanted with it, on its device
-Recorder = Callable[[Sweep, Array], tuple[Array, Array | None]]
-# Up to so many channels a style's gradient is made where the sweep needs it: a map is large then, and products of a few
-# rows are as fast as those of many.
-FEW_CHANNELS = 128
+Shape = tuple[int, int, int]
+
+
+def evaluate(network: Network, terms: Sequence[Term], p: Array) -> tuple[Array, Array]:
+    # (H, W, 3) -> (n,), (H, W, 3)
+    """Evaluate the terms of an objective, and the gradient of their sum at the picture.
+
+    Parameters
+    ----------
+    network : Network
+        The network that the terms look at.
+    terms : sequence of Term
+        The n losses.
+    p : (H, W, 3) array
+        The picture: RGB, 0 to 255, not clipped; on the network's device, in its dtype.
+
+    Returns
+    -------
+    values : (n,) array of float64
+        The weighted value of each term, on the device.
+    dp : (H, W, 3) array
+        The gradient of their sum, in the dtype of `p`.
+
+    Notes
+    -----
+    Gatys, Ecker and Bethge (2016, eq. 7) with any terms.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.losses.total_variation import VariationTerm
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> values, dp = evaluate(build_network(random_weights()), [VariationTerm()], np.ones((16, 16, 3)))
+    >>> values, dp.shape
+    (array([0.]), (16, 16, 3))
+    """
+    features, caches = forward_to(network, taps_of(terms), p)
+    features[PICTURE] = p
+    values, dfeatures = [], {}
+    for term in terms:
+        f = features[term.tap]
+        value, ds = term.loss(term.measure(f))
+        df = term.weight * term.spread(ds, f)
+        values.append(term.weight * value)
+        dfeatures[term.tap] = df if term.tap not in dfeatures else dfeatures[term.tap] + df  # book: objective-sum
+    dp = dfeatures.pop(PICTURE, 0 * p)
+    if dfeatures:
+        dp = dp + preprocess_backward(network.backward(dfeatures, caches), network.convention)
+    return namespace(p).stack(values), dp
+
+
+def forward_to(network: Network, taps: Iterable[str], p: Array) -> tuple[Features, Cache]:
+    """Return the features of a picture at the taps, and the caches; nothing where there are no taps."""
+    taps = set(taps)
+    return network.forward(preprocess_forward(p, network.convention), taps) if taps else ({}, [])
+
+
+def taps_of(terms: Iterable[Term]) -> tuple[str, ...]:
+    """Return the layers that the terms look at, each once, in the order of the terms."""
+    return tuple(tap for tap in dict.fromkeys(term.tap for term in terms) if tap != PICTURE)
+
+
+class Evaluate(Protocol):
+    """An objective prepared by an engine: a function from a picture to the terms' values and the gradient."""
+
+    def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
+        """Return what `evaluate` does, on the device; the host waits for nothing. The gradient is the caller's own."""
+
+    def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
+        """Return the same for flat float64 vectors on the host."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What an evaluation will take.
+
+    Parameters
+    ----------
+    bytes : int
+        Peak memory on the engine's device, beside the weights: targets, features, gradients and scratch.
+    weights : int
+        Bytes of the weights.
+    seconds : float
+        Of one evaluation; NaN where there is no estimate.
+    """
+
+    bytes: int
+    weights: int
+    seconds: float = math.nan
+
+
+class Engine(LayerEngine, Protocol):
+    """A program that evaluates objectives on a network, in its own way."""
+
+    def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
+        """Return a function that evaluates `terms` on `network` at pictures of a shape."""
+
+    def forecast(self, network: Network, terms: Sequence[Term], shape: Shape, *, gradient: bool = True) -> Forecast:
+        """Return what an evaluation will take; without `gradient`, what measuring the terms' features will take.
+
+        Of the weights and of the terms' targets only the shapes matter.
+        """
+
+    def describe(self) -> str:
+        """Return in words how the last evaluation was done, for the report."""
+
+
+@dataclass(frozen=True)
+class ReferenceEvaluation:
+    """`evaluate` with its network and terms, and the way from and to SciPy's vectors."""
+
+    network: Network
+    terms: Sequence[Term]
+    shape: Shape
+
+    def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
+        """Return the terms' values and the gradient."""
+        return evaluate(self.network, self.terms, p)
+
+    def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
+        """Return the same for flat float64 vectors on the host."""
+        values, dp = self(self.network.backend.asarray(v.reshape(self.shape), dtype=self.network.dtype))
+        return to_numpy(values), to_numpy(dp).astype(np.float64).ravel()
+
+
+class ReferenceEngine:
+    """The engine that explains: every function as the book quotes it."""
+
+    name = "reference"
+
+    def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
+        """Return the tapped features and the caches; see `sequence_forward`."""
+        return sequence_forward(layers, x, taps)
+
+    def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
+        """Return the gradient at the input; see `sequence_backward`."""
+        return sequence_backward(layers, dfeatures, caches)
+
+    def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
+        """Return `evaluate` for this network and these terms."""
+        return ReferenceEvaluation(network, terms, shape)
+
+    def forecast(self, network: Network, terms: Sequence[Term], shape: Shape, *, gradient: bool = True) -> Forecast:
+        """Return the memory of all features and caches up to the deepest tap; there is no estimate of time."""
+        taps, item = taps_of(terms), network.dtype.itemsize
+        names = list(network.names)
+        deepest = 1 + max((names.index(tap) for tap in taps), default=-1)
+        values = sum(row.values for row in summary(network, *shape[:2])[:deepest])
+        # A feature, its mask and, for the gradient, as much again; the picture on its way in and out.
+        return Forecast((2 + 2 * gradient) * item * values + 4 * item * math.prod(shape), network.weight_bytes)
+
+    def describe(self) -> str:
+        """Return nothing: there is one way."""
+        return ""
 
 
 class NonFiniteError(HandstyleError):
@@ -37,34 +180,42 @@ class NonFiniteError(HandstyleError):
 
 
 class Objective:
-    """The function that an optimiser descends: ``objective(v) -> (value, gradient)``.
+    """The function that an optimizer descends: ``objective(v) -> (value, gradient)``.
 
     Parameters
     ----------
     network : Network
-        On `backend`, in the dtype of the run.
+        Ready to run; its engine evaluates.
     terms : sequence of Term
         What is asked of the picture.
     shape : (H, W, 3)
         Of the picture.
-    backend : Backend
-        Where the network lives.
 
     Attributes
     ----------
-    ledger : dict of str to float
+    terms : dict of str to float
         The weighted value of each term at the last evaluation; the objective's value is their sum.
 
     Raises
     ------
     HandstyleError
         If there is no term, two terms share a name, a weight is negative or not finite, or a tap is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.losses.total_variation import VariationTerm
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> objective = Objective(build_network(random_weights()), [VariationTerm(2.0)], (16, 16, 3))
+    >>> value, gradient = objective(np.arange(768.0))
+    >>> value, objective.terms
+    (2322.0, {'total variation': 2322.0})
     """
 
-    def __init__(self, network: Network, terms: Sequence[Term], shape: tuple[int, int, int], backend: Backend) -> None:
+    def __init__(self, network: Network, terms: Sequence[Term], shape: Shape) -> None:
         names = [term.name for term in terms]
         if not terms:
-            raise HandstyleError("nothing to optimise: every weight is zero")
+            raise HandstyleError("nothing to optimize: every weight is zero")
         if len(set(names)) != len(names):
             raise HandstyleError(f"two terms share a name: {', '.join(sorted(names))}")
         for term in terms:
@@ -72,222 +223,80 @@ class Objective:
                 raise HandstyleError(f"weight of {term.name}: {term.weight} is not a number of 0 or more")
             if term.tap not in (*network.names, PICTURE):
                 raise HandstyleError(f"unknown layer {term.tap}: this network has {', '.join(network.names)}")
-        self.network, self.shape, self.backend = network, shape, backend
-        self.terms = {tap: [t for t in terms if t.tap == tap] for tap in dict.fromkeys(t.tap for t in terms)}
-        self.taps = tuple(tap for tap in self.terms if tap != PICTURE)
-        self.ledger: dict[str, float] = {}
-        self._crossing: Crossing | None = None
-        self._recorded: tuple[Network, Recorder | None] | None = None
+        self.network, self.shape, self.names = network, shape, names
+        self.taps = taps_of(terms)
+        self.terms: dict[str, float] = {}
+        self.prepared = engine_of(network).prepare(network, tuple(terms), shape)
 
-    def __call__(self, v: Array) -> tuple[float, Array]:  # (n,) float64 -> value, (n,) float64
+    def __call__(self, v: Array) -> tuple[float, Array]:  # (3HW,) float64 -> value, (3HW,)
         """Evaluate the value and the gradient at the picture `v`.
 
         Parameters
         ----------
-        v : (n,) array of float64
-            The picture, flattened: RGB, 0 to 255, not clipped.
+        v : (3HW,) array of float64
+            The picture, flattened: RGB, 0 to 255, not clipped; on the host.
 
         Returns
         -------
         value : float
-        gradient : (n,) array of float64
-            Fresh: the optimiser may keep it.
+        gradient : (3HW,) array of float64
+            Fresh: the optimizer may keep it.
 
         Raises
         ------
         NonFiniteError
             Naming the first term that is NaN or infinite, or the gradient.
         """
-        dtype = self.network.dtype
-        link = None if self._crossing and self._crossing.dtype == dtype else self.backend.link()
-        if link is not None:
-            self._crossing = Crossing(link, self.backend.xp, math.prod(self.shape), dtype)
-        if self._crossing is None:
-            p = self.backend.asarray(np.asarray(v).reshape(self.shape), dtype=dtype)
-            value, dp = self.evaluate(p)
-            gradient = blank(np, (dp.size,), np.float64)
-            gradient[...] = self.backend.to_numpy(dp).ravel()
-            return value, gradient
-        dp, news = self._run(self._crossing.up(np.asarray(v)).reshape(self.shape))
-        coming = self._crossing.down(dp.ravel())  # on its way while the host waits to hear whether it is finite
-        return self._checked_value(dp, news), coming.arrived()
+        values, gradient = self.prepared.host(np.asarray(v, np.float64))
+        return self._total(values, bool(np.isfinite(gradient).all())), gradient
 
-    def evaluate(self, p: Array) -> tuple[float, Array]:  # (H, W, 3) -> value, (H, W, 3)
-        """Evaluate at a picture that is on the network's device, in its dtype, and leave the gradient there.
+    def on_device(
+        self, v: Array, extra: Callable[[Array], Array] | None = None
+    ) -> tuple[float, Array, Array | None]:  # (3HW,) -> value, (3HW,), extra
+        """Evaluate at a vector on the network's device, and leave the gradient there.
 
         Parameters
         ----------
-        p : (H, W, 3) array
-            The picture: RGB, 0 to 255, not clipped.
+        v : (3HW,) array
+            The picture, in any dtype of float.
+        extra : callable, optional
+            ``extra(gradient)`` returns an array of float64 on the device. It is fetched together with the value, so
+            that the host waits for the device once.
 
         Returns
         -------
         value : float
-        dp : (H, W, 3) array
-            Fresh, on the device of `p`.
+        gradient : (3HW,) array
+            On the device, in the dtype of `v`.
+        answer : array or None
+            What `extra` returned, on the host.
 
         Raises
         ------
         NonFiniteError
             As when called.
         """
-        dp, news = self._run(p)
-        return self._checked_value(dp, news), dp
+        values, dp = self.prepared(v.reshape(self.shape).astype(self.network.dtype, copy=False))
+        xp, gradient = namespace(dp), dp.ravel().astype(v.dtype, copy=False)
+        answer = None if extra is None else extra(gradient)
+        parts = [values, xp.isfinite(dp).all().astype(xp.float64).reshape(1)]
+        parts += [] if answer is None else [answer.ravel()]
+        fetched = to_numpy(xp.concatenate(parts))
+        value = self._total(fetched[: len(values)], bool(fetched[len(values)]))
+        return value, gradient, None if answer is None else fetched[len(values) + 1 :].reshape(answer.shape)
 
-    def beside(self, p: Array, ask: Beside) -> tuple[float, Array, Array]:  # (H, W, 3) -> value, (H, W, 3), answer
-        """Evaluate, and have the host wait once for the value and for what ``ask(gradient)`` makes on the device.
-
-        Parameters
-        ----------
-        p : (H, W, 3) array
-            As of `evaluate`.
-        ask : callable
-            Of the gradient, which may turn out not to be finite; returns an array of float64 on its device.
-
-        Returns
-        -------
-        value : float
-        dp : (H, W, 3) array
-            On the device.
-        answer : array
-            On the host.
-        """
-        dp, news = self._run(p)
-        answer = ask(dp)
-        if news is None:
-            return self._checked_value(dp, None), dp, answer
-        together = to_numpy(namespace(dp).concatenate([news, answer.ravel()]))
-        return self._checked_value(dp, together[: len(news)]), dp, together[len(news) :].reshape(answer.shape)
-
-    def _run(self, p: Array) -> tuple[Array, Array | None]:
-        """Sweep as the network's engine likes best: where it can record what was launched, it launches that again."""
-        if self._recorded is None or self._recorded[0] is not self.network:
-            make = getattr(self.network.engine, "recording", None)
-            kinds = {ContentTerm: "content", StyleTerm: "style", TotalVariationTerm: "variation"}
-            losses = {tap: [kinds.get(type(term), "other") for term in terms] for tap, terms in self.terms.items()}
-            asked = self.network.layers, self.shape[:2], losses, self.network.dtype
-            self._recorded = None  # before there is another one, whose memory is as large
-            self.backend.tidy()  # of what the targets were measured with
-            self._recorded = self.network, make(*asked) if make else None
-        recorder = self._recorded[1]
-        return recorder(self._sweep, p) if recorder else self._sweep(p)
-
-    @values_unread()
-    def _sweep(self, p: Array) -> tuple[Array, Array | None]:
-        """Return the gradient and the news of it, neither of which is checked.
-
-        On a device the news are the values of the terms, in the ledger's order, and whether the gradient is finite:
-        one vector, so that the host waits once. On the host there are none.
-        """
-        ledger: dict[str, float] = {}
-        dp: Array | None = None
-        if self.taps:
-            features, caches = self.network.forward(preprocess_forward(p, self.network.convention), self.taps)
-            entering = Entering(
-                features, partial(self._gradient_at, features, ledger), partial(self._parts_at, features, ledger)
-            )
-            dp = preprocess_backward(self.network.backward(entering, caches), self.network.convention)
-        if PICTURE in self.terms:
-            d = _weighted_gradient(self.terms[PICTURE], p, ledger, self._kernels)
-            dp = d if dp is None else namespace(dp).add(dp, d, out=dp)
-        assert dp is not None
-        self.ledger = {term.name: ledger[term.name] for terms in self.terms.values() for term in terms}
-        xp = namespace(dp)
-        if xp is np:
-            return dp, None
-        news: Array = xp.empty(len(self.ledger) + 1, xp.float64)
-        for i, value in enumerate([*self.ledger.values(), xp.isfinite(dp).all()]):
-            news[i] = value
-        return dp, news
-
-    @property
-    def _kernels(self) -> Kernels:
-        kernels: Kernels = getattr(self.network.engine, "losses", {})
-        return kernels
-
-    def _gradient_at(self, features: dict[str, Array], ledger: dict[str, float], tap: str) -> Array:
-        first, *others = self.terms[tap]
-        if getattr(features, "spare", False) and isinstance(first, StyleTerm) and not others:  # nobody needs it again
-            value, df = first.weighted(features.pop(tap), first.weight, True, self._kernels)
-            ledger[first.name] = first.weight * value
-            return df
-        return _weighted_gradient(self.terms[tap], features.pop(tap), ledger, self._kernels)
-
-    def _parts_at(self, features: dict[str, Array], ledger: dict[str, float], tap: str) -> MomentsGradient | None:
-        first, *others = self.terms[tap]
-        on_host = isinstance(first, StyleTerm) and isinstance(first.target.outer, np.ndarray)
-        if others or type(first) is not StyleTerm or not on_host or len(first.target.outer) > FEW_CHANNELS:
-            return None
-        value, gradient = first.pointwise(features.pop(tap), first.weight)
-        ledger[first.name] = first.weight * value
-        return gradient
-
-    def _checked_value(self, dp: Array, news: Array | None) -> float:
-        if news is None:
-            finite: Any = np.isfinite(dp).all()
-        else:
-            *values, finite = to_numpy(news)
-            self.ledger = {name: float(value) for name, value in zip(self.ledger, values, strict=True)}
-        for name, value in self.ledger.items():
+    def _total(self, values: Array, finite: bool) -> float:
+        self.terms = dict(zip(self.names, values.tolist(), strict=True))
+        for name, value in self.terms.items():
             if not math.isfinite(value):
                 raise NonFiniteError(f"{name} is {value}: lower its weight, or start from the photograph")
-        if not bool(finite):
+        if not finite:
             raise NonFiniteError(
                 "the gradient holds values that are not finite, though every term is: lower the weights"
             )
-        return math.fsum(self.ledger.values())
-
-    def on_device(self) -> "OnDevice":
-        """Return this objective as a function of flat vectors on the network's device: for our own optimisers."""
-        return OnDevice(self)
+        return math.fsum(self.terms.values())
 
 
-@dataclass(frozen=True)
-class OnDevice:
-    """An objective whose vector, (n,), stays on the device, in any dtype the optimiser likes.
-
-    Parameters
-    ----------
-    objective : Objective
-        What is evaluated.
-    """
-
-    objective: Objective
-
-    @property
-    def ledger(self) -> dict[str, float]:
-        """The weighted terms of the last evaluation."""
-        return self.objective.ledger
-
-    def __call__(self, v: Array) -> tuple[float, Array]:  # (n,) -> value, (n,), both on the device
-        """Evaluate; the gradient comes back in the dtype of `v`."""
-        value, dp = self.objective.evaluate(self._picture(v))
-        return value, dp.ravel().astype(v.dtype, copy=False)
-
-    def beside(self, v: Array, ask: Beside) -> tuple[float, Array, Array]:  # (n,) -> value, (n,), answer
-        """Evaluate, and bring home what ``ask(gradient)`` makes, with the value; see `Objective.beside`."""
-
-        def flat(dp: Array) -> Array:
-            return dp.ravel().astype(v.dtype, copy=False)
-
-        value, dp, answer = self.objective.beside(self._picture(v), lambda dp: ask(flat(dp)))
-        return value, flat(dp), answer
-
-    def _picture(self, v: Array) -> Array:  # (n,) -> (H, W, 3)
-        return v.reshape(self.objective.shape).astype(self.objective.network.dtype, copy=False)
-
-
-def _weighted_gradient(terms: list[Term], f: Array, ledger: dict[str, float], kernels: Kernels) -> Array:
-    total: Array | None = None
-    for term in terms:
-        if isinstance(term, ContentTerm | StyleTerm):
-            value, df = term.weighted(f, term.weight, kernels=kernels)
-        else:
-            of_kernels = isinstance(term, TotalVariationTerm) and kernels.get(total_variation)
-            value, df = of_kernels(f) if of_kernels else term(f)
-            weight = float(term.weight)  # a NumPy scalar would lift float32 to float64
-            df = namespace(df).multiply(df, weight, out=df) if of_kernels else df * weight
-        ledger[term.name] = term.weight * value
-        total = df if total is None else total + df
-    assert total is not None
-    return total
+def engine_of(network: Network) -> Engine:
+    """Return the network's engine, with all that an objective needs of it."""
+    return cast(Engine, network.engine)

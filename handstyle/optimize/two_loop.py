@@ -39,8 +39,8 @@ class History:
         self.basis[0] = g
         self.table[0, 0] = float(self._dots(1, [self.basis[0]])[0, 0])
 
-    def ask(self, s: Array, y: Array, g: Array, before: Array) -> Array:  # (n,) each -> (used, 4) float64
-        """Take a trial pair and the gradient there, and have their dot products made.
+    def trial(self, s: Array, y: Array, g: Array, before: Array) -> Array:  # (n,) each -> (used, 4) float64
+        """Compute the trial pair's dot products with the history.
 
         Parameters
         ----------
@@ -52,15 +52,15 @@ class History:
         Returns
         -------
         (used, 4) array of float64
-            For `enter`. On the device still, where others may go home with it: the host need not wait for it here.
+            For `store`; still on the device, so that one transfer can fetch it with the value.
         """
         i = 1 + 2 * self.spare
         self.basis[0], self.basis[i], self.basis[i + 1] = g, s, y
         used = 1 + 2 * (max([self.spare, *self.order]) + 1)
         return self._dots(used, [self.basis[0], self.basis[i], self.basis[i + 1], before])
 
-    def enter(self, dots: Array) -> tuple[float, float]:  # (used, 4), on the host
-        """Put what was asked for into the table.
+    def store(self, dots: Array) -> tuple[float, float]:  # (used, 4), on the host
+        """Store the dot products.
 
         Returns
         -------

@@ -11,7 +11,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.losses.regions import RULES
 from handstyle.network.vgg import Network, convolution_names
 from handstyle.painting.color import METHODS, SPACES
-from handstyle.painting.normalisations import CONTENT, SMOOTHNESS, STYLE
+from handstyle.painting.normalizations import CONTENT, SMOOTHNESS, STYLE
 
 SMALLEST_SIDE = 16  # pixels: four poolings leave one
 
@@ -46,7 +46,7 @@ class StyleConfig:
     style_size : int
         Long side of the painting in pixels while its style is measured; 0 takes the output's. Larger gives larger
         strokes.
-    style_scale : float
+    gram_scale : float
         The painting's size over the output's, where style_size is 0.
     style_fit : str
         keep the painting's proportions, or stretch it to the photograph's shape as some systems do.
@@ -151,7 +151,7 @@ class StyleConfig:
     size: int = 512
     size_rule: str = "long"
     style_size: int = 0
-    style_scale: float = 1.0
+    gram_scale: float = 1.0
     style_fit: str = "keep"
     iterations: int = 200
     init: str = "content"
@@ -218,7 +218,7 @@ class StyleConfig:
             raise HandstyleError(f"--iterations-by-scale {self.iterations_by_scale}: every one must be 1 or more")
         if 0 < self.style_size < SMALLEST_SIDE:
             raise HandstyleError(f"--style-size {self.style_size}: must be {SMALLEST_SIDE} or more, or 0 for --size")
-        for name in ("tv_white", "style_scale", "rate", "epsilon"):
+        for name in ("tv_white", "gram_scale", "rate", "epsilon"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise HandstyleError(f"{flag(name)} {getattr(self, name)}: must be above 0")
         for name in ("beta1", "beta2", "averaging"):

@@ -64,7 +64,7 @@ def style_size(
     if config.style_size:
         return fitted_size(size, config.style_size, name=painting.source)
     rule = "long" if config.size_rule == "square" else config.size_rule
-    n = round(config.size * config.style_scale * max(p_size) / max(full))
+    n = round(config.size * config.gram_scale * max(p_size) / max(full))
     if p_size != full:  # at a coarse scale a narrow painting is as narrow as the network can take, not narrower
         side = {"long": max(size), "short": min(size), "height": size[0]}[rule]
         n = max(n, -(-SMALLEST_SIDE * side // min(size)))

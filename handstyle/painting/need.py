@@ -1,14 +1,14 @@
 """What painting at a size takes of a GPU's memory, by optimiser; known before there is a GPU.
 
-The forecast is that of ``kernels/cuda_memory.py``, with what surrounds an evaluation added.
+The forecast is that of ``kernels/cuda/forecast.py``, with what surrounds an evaluation added.
 """
 
 from dataclasses import dataclass, replace
 from functools import cache
 
-from handstyle.kernels import cuda_convolution
-from handstyle.kernels.cuda_engine import CudaEngine
-from handstyle.kernels.cuda_memory import DryRun, dry_run, largest, measuring_room
+from handstyle.kernels.cuda import convolution as cuda_convolution
+from handstyle.kernels.cuda.engine import CudaEngine
+from handstyle.kernels.cuda.forecast import DryRun, dry_run, largest, measuring_room
 from handstyle.network.sequence import Convolution
 from handstyle.network.vgg import Network, summary
 from handstyle.optimize.lbfgsb import most_memory

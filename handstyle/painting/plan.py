@@ -8,13 +8,13 @@ from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import Picture
+from handstyle.losses.content import ContentTerm
 from handstyle.losses.regions import share_overlaps, uncovered
+from handstyle.losses.terms import PICTURE, Term
 from handstyle.network.vgg import Network, summary
-from handstyle.optimize.terms import PICTURE, ContentTerm, Term
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.descent import iterations_at
 from handstyle.painting.inputs import colours_before, output_size, read_mask, scales, style_size
-from handstyle.painting.networks import backend_of
+from handstyle.painting.optimizers import iterations_at
 from handstyle.painting.targets import Painting, build_terms
 
 Size = tuple[int, int]
@@ -133,7 +133,7 @@ def held_terms(
     free = uncovered(masks)
     if not free.any():
         return []
-    backend = backend_of(network)
+    backend = network.backend
     target, weight = (backend.asarray(a, dtype=network.dtype) for a in (p, free[..., None]))
     return [ContentTerm(PICTURE, target, config.hold_weight, 1 / p.size, weight, "held pixels")]
 

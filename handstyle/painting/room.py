@@ -13,10 +13,10 @@ from typing import Any
 
 from handstyle.foundations.backend import available_memory
 from handstyle.foundations.errors import OutOfMemoryError
-from handstyle.kernels.cuda_engine import CudaEngine
-from handstyle.kernels.cuda_memory import largest
-from handstyle.kernels.engine import FusedEngine
-from handstyle.kernels.forecast import USABLE, largest_side
+from handstyle.kernels.cpu.engine import CpuEngine
+from handstyle.kernels.cpu.forecast import USABLE, largest_side
+from handstyle.kernels.cuda.engine import CudaEngine
+from handstyle.kernels.cuda.forecast import largest
 from handstyle.network.vgg import Network
 from handstyle.optimize.lbfgsb import most_memory
 from handstyle.painting.config import StyleConfig
@@ -64,7 +64,7 @@ class Room:
     def advice(self, size: Size, free: int) -> str:
         """Return what would fit into so many bytes: a size, and cheaper ways at this one."""
         engine, config = self.network.engine, self.config
-        if isinstance(engine, FusedEngine):
+        if isinstance(engine, CpuEngine):
             style = config.style_layers if config.style_weight else ()
             content = config.content_layers if config.content_weight else ()
             side = 0

@@ -19,7 +19,6 @@ from handstyle.network.sequence import Cache, Convolution, Layer, Pool, ReLU, se
 from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Objective
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.networks import backend_of
 from handstyle.painting.targets import build_terms
 
 DEFAULT = StyleConfig()
@@ -55,7 +54,7 @@ def self_check(network: Network, size: int = 32, seed: int = 0) -> Iterator[Row]
     """
     rng = np.random.default_rng(seed)
     p = rng.uniform(0, 255, (size, size, 3))
-    x = backend_of(network).asarray(p, dtype=network.dtype)
+    x = network.backend.asarray(p, dtype=network.dtype)
     zero, convention = preprocess_forward(0 * x, network.convention), network.convention
     adjoint = check_adjoint(
         lambda u: preprocess_forward(u, convention) - zero, lambda v: preprocess_backward(v, convention), x
@@ -72,7 +71,7 @@ def self_check(network: Network, size: int = 32, seed: int = 0) -> Iterator[Row]
         return objective(v)[0]
 
     def signature(v: Array) -> Array:
-        device = backend_of(network).asarray(v.reshape(p.shape))
+        device = network.backend.asarray(v.reshape(p.shape))
         return to_numpy(_signature(network, objective.taps, device))
 
     yield Row("objective", check_projection(f, gradient, p.ravel(), step=1e-6, signature=signature))
@@ -82,7 +81,7 @@ def self_check(network: Network, size: int = 32, seed: int = 0) -> Iterator[Row]
 def _layer_rows(network: Network, rng: np.random.Generator) -> Iterator[Row]:
     C = 3
     for layer in network.layers:
-        x = backend_of(network).asarray(rng.standard_normal((12, 13, C)), dtype=network.dtype)  # one side is odd
+        x = network.backend.asarray(rng.standard_normal((12, 13, C)), dtype=network.dtype)  # one side is odd
         yield Row(layer.name, _check_layer(replace(network, layers=(layer,)), x))
         C = layer.w.shape[3] if isinstance(layer, Convolution) else C
 
@@ -105,7 +104,7 @@ def _objective(network: Network, p: Array, rng: np.random.Generator) -> Objectiv
     content = [name for name in DEFAULT.content_layers if name in network.names] or [network.names[-1]]
     config = replace(DEFAULT, style_layers=tuple(taps), content_layers=tuple(content))
     other, painting = rng.uniform(0, 255, p.shape), rng.uniform(0, 255, p.shape)
-    return Objective(network, build_terms(network, config, other, [painting]), p.shape, backend_of(network))
+    return Objective(network, build_terms(network, config, other, [painting]), p.shape)
 
 
 def _signature(network: Network, taps: tuple[str, ...], p: Array) -> Array:

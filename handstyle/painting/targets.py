@@ -1,24 +1,31 @@
 """From a configuration to the terms of the objective: targets measured once, weights and normalisations applied."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_forward
-from handstyle.kernels.cuda_memory import features_of
-from handstyle.losses.distribution import covariance_loss, gaussian, mean_and_covariance, mean_loss, std_loss
-from handstyle.losses.distribution import wasserstein_loss as w2_loss
+from handstyle.losses.content import ContentTerm
+from handstyle.losses.distribution import (
+    DistributionTerm,
+    covariance_loss,
+    gaussian,
+    mean_and_covariance,
+    mean_loss,
+    std_loss,
+    wasserstein_loss,
+)
+from handstyle.losses.gram import Moments, StyleTerm, gram_loss, moments_forward
 from handstyle.losses.regions import carry_mask, check_carried, cysmith_mask
-from handstyle.losses.smoothness import range_penalty
-from handstyle.losses.style import Moments, moments_forward, style_loss
+from handstyle.losses.terms import NormalizedTerm, Term
+from handstyle.losses.total_variation import VariationTerm, range_penalty
 from handstyle.network.vgg import Network, summary
-from handstyle.optimize.terms import ContentTerm, StyleTerm, Term, TotalVariationTerm
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.networks import backend_of
-from handstyle.painting.normalisations import CONTENT, SMOOTHNESS, STYLE, Place, smoothness_factor
-from handstyle.painting.terms import LevelledTerm, Loss, MomentsTerm, PictureTerm
+from handstyle.painting.normalizations import CONTENT, SMOOTHNESS, STYLE, Place, smoothness_factor
+
+Loss = Callable[[Moments], tuple[Array, Moments]]
 
 
 @dataclass(frozen=True)
@@ -84,14 +91,13 @@ def build_terms(
             terms += _style_terms(network, config, p, mine, mask, share, f" region {region}" if region else "")
     if config.content_weight and config.content_layers:
         terms += _content_terms(network, config, p)
-    backend_of(network).tidy()  # of what they were measured with
+    network.backend.tidy()  # of what they were measured with
     return terms + _picture_terms(config)
 
 
 def _content_terms(network: Network, config: StyleConfig, p: Array) -> list[Term]:
-    backend, terms = backend_of(network), list[Term]()
-    with backend.aside():
-        feature = features_of(network, _enter(network, p), config.content_layers)
+    backend, terms = network.backend, list[Term]()
+    feature = _features_of(network, p, config.content_layers)
     for tap, share in zip(
         config.content_layers, _shares(config.content_layer_weights, config.content_layers), strict=True
     ):
@@ -105,7 +111,7 @@ def _content_terms(network: Network, config: StyleConfig, p: Array) -> list[Term
         scale = None if factor is None else factor(place)
         weight = config.content_weight * share
         if config.levelled:  # the published gradient is that of half the sum
-            terms.append(LevelledTerm(ContentTerm(tap, target, 1.0, 0.5), weight))
+            terms.append(NormalizedTerm(ContentTerm(tap, target, 1.0, 0.5), weight))
         else:
             terms.append(ContentTerm(tap, target, weight, scale))
     return terms
@@ -133,7 +139,7 @@ def _style_terms(
     measured = [_painting_moments(network, config, one, carried if cysmith else None) for one in paintings]
     # A region's share keeps its pixels' pull as strong as in a whole picture.
     area = share if mask is None or cysmith else float(mask.mean())
-    backend, terms = backend_of(network), []
+    backend, terms = network.backend, []
     for tap, layer_share in zip(taps, _shares(config.style_layer_weights, taps), strict=True):
         here = [(one.blend, moments[tap]) for one, moments in zip(paintings, measured, strict=True) if tap in moments]
         total = sum(blend for blend, _ in here)
@@ -148,8 +154,7 @@ def _style_terms(
         height, width, channels = shapes[tap]
         place = Place(channels, height * width, p.shape[0] * p.shape[1])
         layer_mask = backend.asarray(carried[tap], dtype=network.dtype) if tap in carried else None
-        count = float(height * width) if cysmith else None
-        terms += _terms_at(config, tap, place, targets, layer_mask, layer_share * area, f"style {tap}{suffix}", count)
+        terms += _terms_at(config, tap, place, targets, layer_mask, layer_share * area, f"style {tap}{suffix}", cysmith)
     return terms
 
 
@@ -161,7 +166,7 @@ def _terms_at(
     mask: Array | None,
     share: float,
     name: str,
-    count: float | None,
+    counts_all: bool,
 ) -> list[Term]:
     terms: list[Term] = []
     factor = STYLE[config.style_normalisation]
@@ -170,18 +175,21 @@ def _terms_at(
     if config.levelled:
         losses = tuple((part, _raw_gram(target, place.channels)) for part, target in targets)
         terms += [
-            LevelledTerm(MomentsTerm(tap, ((1.0, loss),), 1.0, mask, _numbered(name, i, len(losses))), weight * part)
+            NormalizedTerm(
+                DistributionTerm(tap, ((1.0, loss),), 1.0, mask, _numbered(name, i, len(losses))), weight * part
+            )
             for i, (part, loss) in enumerate(losses)
         ]
-    elif weight and config.style_statistic == "gram" and len(targets) == 1 and count is None:
-        terms.append(StyleTerm(tap, targets[0][1], weight, scale, mask, name))
+    elif weight and config.style_statistic == "gram" and len(targets) == 1:
+        terms.append(StyleTerm(tap, targets[0][1], weight, scale, mask, name, counts_all))
     elif weight:
         losses = tuple((part, _statistic(config.style_statistic, target, scale)) for part, target in targets)
-        terms.append(MomentsTerm(tap, losses, weight, mask, name, count))
+        terms.append(DistributionTerm(tap, losses, weight, mask, name, counts_all))
     if config.means_weight:
         relative = factor is None
         losses = tuple(pair for part, target in targets for pair in _means(part, target, place.channels, relative))
-        terms.append(MomentsTerm(tap, losses, config.means_weight * share, mask, name.replace("style", "means", 1)))
+        name = name.replace("style", "means", 1)
+        terms.append(DistributionTerm(tap, losses, config.means_weight * share, mask, name))
     return terms
 
 
@@ -191,7 +199,7 @@ def _numbered(name: str, i: int, n: int) -> str:
 
 def _statistic(statistic: str, target: Moments, scale: float | None) -> Loss:
     if statistic == "gram":
-        return lambda moments: style_loss(moments, target, scale)
+        return lambda moments: gram_loss(moments, target, scale)
     mean, covariance = mean_and_covariance(target)
     if statistic == "covariance":
         size = float((covariance * covariance).sum())
@@ -200,7 +208,7 @@ def _statistic(statistic: str, target: Moments, scale: float | None) -> Loss:
     size = float(mean @ mean) + float(covariance.trace())
     normal = gaussian(target, 1e-4 if scale is not None else 1e-6 * size / len(mean))
     fixed = scale if scale is not None else _inverse(size)
-    return lambda moments: w2_loss(moments, normal, fixed)
+    return lambda moments: wasserstein_loss(moments, normal, fixed)
 
 
 def _means(part: float, target: Moments, channels: int, relative: bool) -> list[tuple[float, Loss]]:
@@ -218,9 +226,9 @@ def _inverse(size: float) -> float:
 
 def _raw_gram(target: Moments, channels: int) -> Loss:
     # crowsonkb/style_transfer eval_s_grad: value ½ ‖D‖², gradient D F with D = (G − A) / C; its scale is levelled away.
-    def loss(moments: Moments) -> tuple[float, Moments]:
+    def loss(moments: Moments) -> tuple[Array, Moments]:
         difference = (moments.outer / moments.count - target.outer / target.count) / channels
-        value = 0.5 * float((difference * difference).sum())
+        value = 0.5 * (difference * difference).sum()
         return value, Moments(0.0, namespace(difference).zeros_like(moments.sums), difference / 2)
 
     return loss
@@ -228,17 +236,16 @@ def _raw_gram(target: Moments, channels: int) -> Loss:
 
 def _picture_terms(config: StyleConfig) -> list[Term]:
     terms: list[Term] = []
-    if config.tv_weight and config.tv == "mean-square" and config.tv_white == 255 and not config.levelled:
-        terms.append(TotalVariationTerm(config.tv_weight))
-    elif config.tv_weight:
+    if config.tv_weight:
         form = SMOOTHNESS[config.tv]
         weight = config.tv_weight * smoothness_factor(config.tv, config.tv_white)
-        # Where gradients are levelled, crowsonkb/style_transfer adds to them those of functions of p / 127.5 with
+        # Where gradients are normalized, crowsonkb/style_transfer adds to them those of functions of p / 127.5 with
         # respect to that argument, which are 127.5 times those at p.
         stretch = 255 / config.tv_white if config.levelled else 1.0
-        terms.append(PictureTerm(form.variation, weight, "total variation", form.in_value, stretch))
+        terms.append(VariationTerm(weight, "total variation", form.variation, form.in_value, stretch))
     if config.range_weight:
-        terms.append(PictureTerm(range_penalty, config.range_weight, "range", True, 127.5 if config.levelled else 1.0))
+        stretch = 127.5 if config.levelled else 1.0
+        terms.append(VariationTerm(config.range_weight, "range", range_penalty, True, stretch))
     return terms
 
 
@@ -246,9 +253,8 @@ def _painting_moments(
     network: Network, config: StyleConfig, painting: Painting, cysmith: dict[str, Array] | None
 ) -> dict[str, Moments]:
     taps = tuple(tap for tap in config.style_layers if painting.layers is None or tap in painting.layers)
-    backend, masks = backend_of(network), {}
-    with backend.aside():
-        feature = features_of(network, _enter(network, painting.pixels), taps)
+    backend, masks = network.backend, {}
+    feature = _features_of(network, painting.pixels, taps)
     if cysmith is not None:
         masks = cysmith
     elif painting.mask is not None:
@@ -257,16 +263,20 @@ def _painting_moments(
     moments = {}
     for tap in taps:
         with backend.aside():
-            weight = backend.asarray(masks[tap], dtype=network.dtype) if masks else None
-            count = None if cysmith is None else float(math.prod(masks[tap].shape))
-            made = moments_forward(feature(tap), weight, count)
-        moments[tap] = Moments(made.count, backend.settled(made.sums), backend.settled(made.outer))
+            made = moments_forward(feature(tap), backend.asarray(masks[tap], dtype=network.dtype) if masks else None)
+        count = float(math.prod(masks[tap].shape)) if cysmith is not None else float(made.count)
+        moments[tap] = Moments(count, backend.settled(made.sums), backend.settled(made.outer))
     return moments
+
+
+def _features_of(network: Network, p: Array, taps: Sequence[str]) -> Callable[[str], Array]:
+    # Holding the maps of all taps needs more memory than painting: on a GPU, where memory is short and a forward pass
+    # is not, run one pass per tap.
+    x = preprocess_forward(network.backend.asarray(p, dtype=network.dtype), network.convention)
+    if network.backend.name == "cupy":
+        return lambda tap: network.forward(x, [tap])[0][tap]
+    return network.forward(x, taps)[0].pop
 
 
 def _shares(weights: tuple[float, ...], layers: tuple[str, ...]) -> tuple[float, ...]:
     return weights or (1.0,) * len(layers)
-
-
-def _enter(network: Network, p: Array) -> Array:  # host (H, W, 3) -> device (H, W, 3) in the network's convention
-    return preprocess_forward(backend_of(network).asarray(p, dtype=network.dtype), network.convention)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from emulated import WHY_NOT
+from support.emulated_device import WHY_NOT
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu" / "run.py"
 

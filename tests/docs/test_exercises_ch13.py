@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from handstyle.foundations.gradcheck import check_projection
-from handstyle.losses.style import moments_forward, style_loss
+from handstyle.losses.gram import gram_loss, moments_forward
 
 pytestmark = [pytest.mark.exercise, pytest.mark.ch13]
 
@@ -31,5 +31,5 @@ def test_keras_scale_makes_our_loss_the_scripts(mine, rng):
     f, a = rng.normal(size=(2, 8, 8, 5))  # a layer of 8 x 8 pixels under a picture of 32 x 32
     S, A = (g.reshape(-1, 5).T @ g.reshape(-1, 5) for g in (f, a))
     script = ((S - A) ** 2).sum() / (4 * 3**2 * (32 * 32) ** 2)
-    value, _ = style_loss(moments_forward(f), moments_forward(a), mine.keras_scale(64, 32, 32))
+    value, _ = gram_loss(moments_forward(f), moments_forward(a), mine.keras_scale(64, 32, 32))
     assert value == pytest.approx(script)

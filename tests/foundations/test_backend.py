@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from strict import XP, StrictArray, strict_backend
+from support.strict_arrays import XP, StrictArray, strict_backend
 
 from handstyle.foundations import backend as module
 from handstyle.foundations.backend import RESERVED, Backend, choose_backend, namespace, to_numpy

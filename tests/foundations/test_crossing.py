@@ -4,15 +4,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from linked import DelayedLink, LinkError, empty_poisoned, linked_backend
-from strict import TRAFFIC, XP
+from support.delayed_link import DelayedLink, LinkError, empty_poisoned, linked_backend
+from support.strict_arrays import TRAFFIC, XP
 
 from handstyle.foundations.backend import choose_backend, to_numpy
-from handstyle.foundations.crossing import Crossing
+from handstyle.kernels.cuda.transfer import Crossing
+from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.vgg import Weights, build_network
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.objective import Objective
-from handstyle.optimize.terms import TotalVariationTerm
 
 POISONED = SimpleNamespace(empty=empty_poisoned)
 MOMENTS = ["early", "late", 1, 2, 3]
@@ -113,7 +113,7 @@ def test_a_copy_before_its_result_is_seen():
 def problem(weights, backend):
     """An objective of the picture alone and a network that is not looked at."""
     network = build_network(weights).astype("float32").to(backend)
-    return Objective(network, [TotalVariationTerm(1e-3)], (13, 11, 3), backend)
+    return Objective(network, [VariationTerm(1e-3)], (13, 11, 3), backend)
 
 
 @pytest.mark.parametrize("when", MOMENTS)

@@ -4,10 +4,10 @@ import zlib
 
 import numpy as np
 import pytest
-from icc import SRGB_PRIMARIES, cmyk_profile, grey_profile, matrix_profile
 from PIL import Image, ImageCms
+from support.icc_profiles import SRGB_PRIMARIES, cmyk_profile, grey_profile, matrix_profile
 
-from handstyle.foundations.colour_profile import srgb_profile
+from handstyle.foundations.color_profile import srgb_profile
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import read_picture
 

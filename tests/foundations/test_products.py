@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from handstyle.foundations import products
-from handstyle.foundations.products import MOST_COLUMNS, rows_times, times_columns
-from handstyle.foundations.threads import blas_architectures
+from handstyle.kernels.cpu import gemm as products
+from handstyle.kernels.cpu.gemm import MOST_COLUMNS, rows_times, times_columns
+from handstyle.kernels.cpu.threads import blas_architectures
 
 
 @pytest.mark.parametrize("length", [1, 15, 16, 17, MOST_COLUMNS, MOST_COLUMNS + 1, 2 * MOST_COLUMNS + 40])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from handstyle.foundations.threads import Team
+from handstyle.kernels.cpu.threads import Team
 
 
 def blas_threads() -> list[int]:

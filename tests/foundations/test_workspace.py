@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handstyle.foundations.workspace import Arena
+from handstyle.kernels.cpu.arena import Arena
 
 
 @given(st.lists(st.tuples(st.integers(0, 5000), st.booleans(), st.integers(0, 10)), max_size=60))

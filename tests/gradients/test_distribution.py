@@ -17,7 +17,7 @@ from handstyle.losses.distribution import (
     std_loss,
     wasserstein_loss,
 )
-from handstyle.losses.style import Moments, moments_backward, moments_forward
+from handstyle.losses.gram import Moments, moments_backward, moments_forward
 
 Loss = Callable[[Moments], tuple[float, Moments]]
 

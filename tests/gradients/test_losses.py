@@ -8,7 +8,7 @@ import pytest
 from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.gradcheck import check_projection, check_taylor
 from handstyle.losses.content import content_loss
-from handstyle.losses.style import Moments, moments_backward, moments_forward, style_loss
+from handstyle.losses.gram import Moments, gram_loss, moments_backward, moments_forward
 from handstyle.losses.total_variation import total_variation
 
 Loss = Callable[[Array], tuple[float, Array]]
@@ -27,7 +27,7 @@ def style(backend: Backend, rng: np.random.Generator, scale: float | None, maske
     weight = backend.asarray(rng.uniform(0, 1, (6, 7, 1))) if masked else None
 
     def loss(f: Array) -> tuple[float, Array]:
-        value, dmoments = style_loss(moments_forward(f, weight), target, scale)
+        value, dmoments = gram_loss(moments_forward(f, weight), target, scale)
         return value, moments_backward(dmoments, f, weight)
 
     return loss
@@ -66,7 +66,7 @@ def test_style_loss_as_a_function_of_the_moments(backend: Backend, rng: np.rando
     sums, outer = backend.asarray(rng.standard_normal(4)), backend.asarray(rng.standard_normal((4, 4)))
 
     def loss(G: Array) -> tuple[float, Moments]:
-        return style_loss(Moments(42.0, sums, G), target)
+        return gram_loss(Moments(42.0, sums, G), target)
 
     report = check_projection(lambda G: loss(G)[0], loss(outer)[1].outer, outer)
     assert report, str(report)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from pairs import PAIRS, Pair, half_square, linear, signature_of
+from support.differentiable_pairs import PAIRS, Pair, half_square, linear, signature_of
 
 from handstyle.foundations.backend import Backend
 from handstyle.foundations.gradcheck import check_adjoint, check_projection, check_taylor

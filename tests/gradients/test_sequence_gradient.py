@@ -9,11 +9,13 @@ import pytest
 from handstyle.foundations.backend import Array, Backend, namespace
 from handstyle.foundations.gradcheck import check_projection, check_taylor
 from handstyle.foundations.image import preprocess_forward
-from handstyle.losses.style import moments_forward
+from handstyle.losses.content import ContentTerm
+from handstyle.losses.gram import StyleTerm, moments_forward
+from handstyle.losses.terms import Term
+from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.sequence import Pool, ReLU, sequence_forward
 from handstyle.network.vgg import Network, Weights, build_network
 from handstyle.optimize.objective import Objective
-from handstyle.optimize.terms import ContentTerm, StyleTerm, Term, TotalVariationTerm
 
 TAPS = ("conv1_1", "relu1_2", "pool1", "relu2_1", "conv2_2", "conv3_1")
 # Shorter steps than on one layer: the picture has thousands of rectifiers, and the nearest kink is near.
@@ -71,7 +73,7 @@ def build_objective(weights: Weights, backend: Backend, rng: np.random.Generator
     terms: list[Term] = [
         ContentTerm("conv2_2", features["conv2_2"], 1.0),
         StyleTerm("conv2_2", moments_forward(features["conv2_2"][1:]), 3.0),
-        TotalVariationTerm(1e-3),
+        VariationTerm(1e-3),
     ]
     for tap in ("relu1_1", "relu2_1", "relu3_1"):
         # A painting of another size than the picture, so that a wrong count cannot hide.

@@ -8,14 +8,14 @@ import pytest
 from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.gradcheck import check_projection, check_taylor
-from handstyle.losses.smoothness import (
+from handstyle.losses.total_variation import (
     absolute_variation,
     diagonal_variation,
     power_variation,
     range_penalty,
     separate_variation,
+    total_variation,
 )
-from handstyle.losses.total_variation import total_variation
 
 Variation = Callable[[Array], tuple[float, Array]]
 VARIATIONS: dict[str, Variation] = {

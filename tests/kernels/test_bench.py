@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from emulated import WHY_NOT, EmulatedDevice
 from PIL import Image
+from support.emulated_device import WHY_NOT, EmulatedDevice
 
 from handstyle.cli import measuring
+from handstyle.cli.bench import BenchRow, bench, draw
 from handstyle.cli.options import NetworkConfig
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError
-from handstyle.kernels.bench import BenchRow, bench, draw
-from handstyle.kernels.cuda_engine import CudaEngine
+from handstyle.kernels.cuda.engine import CudaEngine
 from handstyle.network.sequence import ENGINES
 from handstyle.network.vgg import build_network, random_weights
 

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handstyle.foundations import products
 from handstyle.foundations.backend import Array
 from handstyle.foundations.gradcheck import check_adjoint
-from handstyle.foundations.threads import Team
-from handstyle.foundations.workspace import Arena
-from handstyle.kernels.convolutions import convolve
-from handstyle.kernels.cost import LOWERED, Tile
-from handstyle.kernels.grid import ArraySource, StoreSink
+from handstyle.kernels.counting import LOWERED, Tile
+from handstyle.kernels.cpu import gemm as products
+from handstyle.kernels.cpu.arena import Arena
+from handstyle.kernels.cpu.choose import convolve
+from handstyle.kernels.cpu.strips import ArraySource, StoreSink
+from handstyle.kernels.cpu.threads import Team
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
 
 TEAM, ARENA = Team(2), Arena()

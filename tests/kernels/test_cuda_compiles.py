@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from handstyle.kernels.cuda_source import BLOCKS, files, kernels, on_demand, source
+from handstyle.kernels.cuda.source import BLOCKS, files, kernels, on_demand, source
 
 NVCC = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc") or shutil.which("/usr/local/bin/nvcc")
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from handstyle.kernels.cuda_arguments import Finish, Source
-from handstyle.kernels.cuda_convolution import Convolver
-from handstyle.kernels.cuda_cost import METHODS_OF, Rates, choose_method, method_work
-from handstyle.kernels.cuda_dry import DryDevice
+from handstyle.kernels.cuda.choose import METHODS_OF, Rates, choose_method, method_work
+from handstyle.kernels.cuda.convolution import Convolver
+from handstyle.kernels.cuda.dry_device import DryDevice
+from handstyle.kernels.cuda.structs import Finish, Source
 
 
 class Counting(DryDevice):

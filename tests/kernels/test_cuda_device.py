@@ -7,11 +7,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from emulated import COMPILER, WHY_NOT, EmulatedDevice, build, fake_cublas
+from support.emulated_device import COMPILER, WHY_NOT, EmulatedDevice, build, fake_cublas
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.kernels import cuda, cuda_blas
-from handstyle.kernels.cuda_blas import (
+from handstyle.kernels.cuda import cublas as cuda_blas
+from handstyle.kernels.cuda import device as cuda
+from handstyle.kernels.cuda.cublas import (
     COMPUTE_32F,
     COMPUTE_32F_FAST_TF32,
     COMPUTE_64F,
@@ -19,8 +20,8 @@ from handstyle.kernels.cuda_blas import (
     gemm_strided,
     load_cublas,
 )
-from handstyle.kernels.cuda_engine import CudaEngine
-from handstyle.kernels.cuda_source import files, on_demand, signature, source
+from handstyle.kernels.cuda.engine import CudaEngine
+from handstyle.kernels.cuda.source import files, on_demand, signature, source
 from handstyle.network.vgg import build_network, random_weights
 
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))

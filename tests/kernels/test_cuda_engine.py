@@ -8,21 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from emulated import WHY_NOT, EmulatedDevice
-from problems import painting
-from strict import strict_backend
+from support.emulated_device import WHY_NOT, EmulatedDevice
+from support.sample_objectives import painting
+from support.strict_arrays import strict_backend
 
 import handstyle
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.gradcheck import check_projection
-from handstyle.kernels.cuda import CupyDevice
-from handstyle.kernels.cuda_convolution import METHODS
-from handstyle.kernels.cuda_engine import CudaEngine
+from handstyle.kernels.cuda.convolution import METHODS
+from handstyle.kernels.cuda.device import CupyDevice
+from handstyle.kernels.cuda.engine import CudaEngine
 from handstyle.losses.total_variation import total_variation
 from handstyle.network.sequence import ENGINES, Convolution, Pool, ReLU, sequence_backward, sequence_forward
 from handstyle.network.vgg import build_network, random_weights
-from handstyle.painting.networks import load_network
+from handstyle.painting.load import load_network
 
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 

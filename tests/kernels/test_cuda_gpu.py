@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from problems import painting
+from support.sample_objectives import painting
 
 from handstyle.foundations.backend import choose_backend, to_numpy
 from handstyle.foundations.gradcheck import check_adjoint
-from handstyle.kernels.cuda import CupyDevice
-from handstyle.kernels.cuda_convolution import METHODS
-from handstyle.kernels.cuda_engine import CudaEngine
+from handstyle.kernels.cuda.convolution import METHODS
+from handstyle.kernels.cuda.device import CupyDevice
+from handstyle.kernels.cuda.engine import CudaEngine
 from handstyle.losses.total_variation import total_variation
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
 from handstyle.optimize.lbfgs import minimize_lbfgs
@@ -93,7 +93,7 @@ def test_a_painting_on_the_device_descends_as_on_the_host():
         device = choose_backend(name)
         objective, v0 = painting(48, "float64", device)
         objective.network = objective.network.with_kernels(kernels)
-        return [row.value for row in minimize_lbfgs(objective.on_device(), device.asarray(v0), 15).trace]
+        return [row.value for row in minimize_lbfgs(objective, device.asarray(v0), 15).trace]
 
     np.testing.assert_allclose(values("cupy", "cuda"), values("numpy", "reference"), rtol=1e-5)
 

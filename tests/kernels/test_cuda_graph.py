@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
-import pretended
 import pytest
-from problems import painting
+from support import fake_cupy as pretended
+from support.sample_objectives import painting
 
 from handstyle.foundations.backend import choose_backend, to_numpy
-from handstyle.kernels.cuda import CupyDevice
-from handstyle.kernels.cuda_engine import CudaEngine
-from handstyle.kernels.cuda_graph import Recording
+from handstyle.kernels.cuda.device import CupyDevice
+from handstyle.kernels.cuda.engine import CudaEngine
+from handstyle.kernels.cuda.graph import Recording
 from handstyle.optimize.objective import NonFiniteError, Objective
 
 
@@ -173,7 +173,7 @@ def test_a_graph_gives_what_launches_give(dtype):
         p = start + backend.asarray(rng.normal(0, 5, objective.shape), dtype)
         (value, gradient), (expected, dp) = objective.evaluate(p), plain.evaluate(p)
         assert value == expected
-        assert objective.ledger == plain.ledger
+        assert objective.terms == plain.terms
         np.testing.assert_array_equal(to_numpy(gradient), to_numpy(dp))
     assert "launched as one graph" in objective.network.engine.report
 

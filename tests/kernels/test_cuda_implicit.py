@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from emulated import WHY_NOT, EmulatedDevice, KernelError
-from mirrored import MirroredDevice
+from support.emulated_device import WHY_NOT, EmulatedDevice, KernelError
+from support.host_mirror_device import MirroredDevice
 
 from handstyle.foundations.backend import choose_backend, to_numpy
-from handstyle.kernels.cuda import CupyDevice
-from handstyle.kernels.cuda_arguments import BORDERS, POOLS, Finish, Source, words
-from handstyle.kernels.cuda_source import BLOCKS, FOLDER, LADDERS, kernels, on_demand
+from handstyle.kernels.cuda.device import CupyDevice
+from handstyle.kernels.cuda.source import BLOCKS, FOLDER, LADDERS, kernels, on_demand
+from handstyle.kernels.cuda.structs import BORDERS, POOLS, Finish, Source, words
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
 from handstyle.network.pooling import (
     average_pool_backward,

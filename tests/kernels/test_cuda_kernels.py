@@ -4,19 +4,19 @@ import ctypes
 
 import numpy as np
 import pytest
-from emulated import WHY_NOT, EmulatedDevice, KernelError, build, fake_cublas
-from mirrored import MirroredDevice
+from support.emulated_device import WHY_NOT, EmulatedDevice, KernelError, build, fake_cublas
+from support.host_mirror_device import MirroredDevice
 
 from handstyle.foundations.backend import choose_backend, to_numpy
 from handstyle.foundations.gradcheck import check_adjoint
-from handstyle.kernels.cuda import CupyDevice
-from handstyle.kernels.cuda_arguments import BORDERS, Finish, Source, words
-from handstyle.kernels.cuda_blas import COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F, gemm_strided
-from handstyle.kernels.cuda_convolution import Convolver, pooled_finish
-from handstyle.kernels.cuda_source import LADDERS, files, signature
-from handstyle.kernels.toom_cook import transforms
+from handstyle.kernels.cuda.convolution import Convolver, pooled_finish
+from handstyle.kernels.cuda.cublas import COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F, gemm_strided
+from handstyle.kernels.cuda.device import CupyDevice
+from handstyle.kernels.cuda.source import LADDERS, files, signature
+from handstyle.kernels.cuda.structs import BORDERS, Finish, Source, words
+from handstyle.kernels.winograd_matrices import transforms
 from handstyle.losses.content import content_loss
-from handstyle.losses.style import Moments, style_loss
+from handstyle.losses.gram import Moments, gram_loss
 from handstyle.losses.total_variation import total_variation
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
 from handstyle.network.padding import pad_backward, pad_forward
@@ -360,7 +360,7 @@ def test_style_ladder(device, kernel, dtype):
     C, count, scale = 37, 40.0, 0.25
     parts, target = draw(3, C, C, dtype=dtype) * 40, draw(C, C, seed=1)
     outer = parts.astype("float64").sum(axis=0)
-    value, dmoments = style_loss(Moments(count, outer[0], outer), Moments(1.0, target[0], target), scale)
+    value, dmoments = gram_loss(Moments(count, outer[0], outer), Moments(1.0, target[0], target), scale)
     grid, block = ((1,), (64,)) if kernel.endswith("naive") else ((3, 3), (16, 16))
     dG, energy = device.empty((C, C), dtype), device.empty((C if kernel.endswith("naive") else 9,), "float64")
     numbers = np.float64(1 / count), np.float64(2 * scale / count)

@@ -2,18 +2,18 @@ import gc
 
 import numpy as np
 import pytest
-from emulated import WHY_NOT, EmulatedDevice
+from support.emulated_device import WHY_NOT, EmulatedDevice
 
 from handstyle.foundations.backend import choose_backend
-from handstyle.kernels.cuda import CupyDevice
-from handstyle.kernels.cuda_convolution import SCRATCH
-from handstyle.kernels.cuda_dry import DryDevice
-from handstyle.kernels.cuda_engine import CudaEngine
-from handstyle.kernels.cuda_memory import PICTURES, evaluation_memory, largest_side
-from handstyle.losses.style import moments_forward
+from handstyle.kernels.cuda.convolution import SCRATCH
+from handstyle.kernels.cuda.device import CupyDevice
+from handstyle.kernels.cuda.dry_device import DryDevice
+from handstyle.kernels.cuda.engine import CudaEngine
+from handstyle.kernels.cuda.forecast import PICTURES, evaluation_memory, largest_side
+from handstyle.losses.content import ContentTerm
+from handstyle.losses.gram import StyleTerm, moments_forward
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
 from handstyle.optimize.objective import Objective
-from handstyle.optimize.terms import ContentTerm, StyleTerm
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
 

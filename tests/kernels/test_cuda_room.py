@@ -5,15 +5,15 @@ import math
 
 import numpy as np
 import pytest
-from emulated import WHY_NOT, EmulatedDevice
 from hypothesis import given
 from hypothesis import strategies as st
-from pretended import At
-from problems import painting
+from support.emulated_device import WHY_NOT, EmulatedDevice
+from support.fake_cupy import At
+from support.sample_objectives import painting
 
-from handstyle.kernels.cuda_dry import DryDevice, rehearse
-from handstyle.kernels.cuda_engine import CudaEngine
-from handstyle.kernels.cuda_room import AHEAD, GRANULE, Place, Request, Room, granules, places
+from handstyle.kernels.cuda.dry_device import DryDevice, rehearse
+from handstyle.kernels.cuda.engine import CudaEngine
+from handstyle.kernels.cuda.memory_plan import AHEAD, GRANULE, Place, Request, Room, granules, places
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
 
 LOSSES = {f"relu{block}_1": ["style"] for block in range(1, 6)} | {"relu4_2": ["content"]}

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.threads import Team
-from handstyle.kernels import engine as engines
-from handstyle.kernels.cost import LOWERED, Tile
-from handstyle.kernels.engine import FusedEngine
+from handstyle.kernels.counting import LOWERED, Tile
+from handstyle.kernels.cpu import engine as engines
+from handstyle.kernels.cpu.engine import CpuEngine
+from handstyle.kernels.cpu.threads import Team
 from handstyle.network.vgg import Network, build_network, random_weights
 
 KERNELS = ["im2col", "winograd", "auto"]
@@ -27,7 +27,7 @@ def slim(pooling: str = "max", padding: str = "zero", rounding: str = "down", wi
     return build_network(weights, pooling, padding, rounding).astype(np.float64)
 
 
-def compare(network: Network, kernels: str | FusedEngine, x: Array, taps: tuple[str, ...], bound: float) -> None:
+def compare(network: Network, kernels: str | CpuEngine, x: Array, taps: tuple[str, ...], bound: float) -> None:
     rng = np.random.default_rng(1)
     features, caches = network.forward(x, taps)
     entering = {tap: rng.normal(size=f.shape).astype(f.dtype) for tap, f in features.items()}
@@ -151,7 +151,7 @@ def test_the_same_bits_come_out_of_every_run_and_any_number_of_threads() -> None
     network, x = slim().astype(np.float32), np.random.default_rng(9).normal(0, 60, (40, 72, 3)).astype(np.float32)
     found = []
     for threads in (1, 2, 2, 3):
-        engine = FusedEngine(
+        engine = CpuEngine(
             "winograd", lambda H, W, C, K, adjoint: Tile(4, 4) if min(C, K) > 3 else LOWERED, Team(threads)
         )
         features, caches = network.with_kernels(engine).forward(x, STYLE)

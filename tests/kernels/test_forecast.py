@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.workspace import Arena
-from handstyle.kernels import winograd, winograd_1d
-from handstyle.kernels.cost import LOWERED, Cost, Machine, Tile, choose_kernel, convolution_cost
-from handstyle.kernels.forecast import check_fits, forecast, largest_side
+from handstyle.kernels.counting import LOWERED, Cost, Machine, Tile, choose_kernel, convolution_cost
+from handstyle.kernels.cpu import winograd
+from handstyle.kernels.cpu import winograd_columns as winograd_1d
+from handstyle.kernels.cpu.arena import Arena
+from handstyle.kernels.cpu.forecast import check_fits, forecast, largest_side
 from handstyle.network.vgg import build_network, random_weights
 
 FULL = (64, 128, 256, 512, 512)
@@ -22,11 +23,12 @@ import numpy as np, psutil
 import handstyle.kernels
 from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.image import preprocess_forward
-from handstyle.kernels.forecast import forecast
-from handstyle.losses.style import moments_forward
+from handstyle.kernels.cpu.forecast import forecast
+from handstyle.losses.gram import moments_forward
 from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.objective import Objective
-from handstyle.optimize.terms import ContentTerm, StyleTerm
+from handstyle.losses.content import ContentTerm
+from handstyle.losses.gram import StyleTerm
 H, W, kernels = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 np.ones((300, 300)) @ np.ones((300, 300))  # BLAS takes its buffers
 before = psutil.Process().memory_info().rss
@@ -71,8 +73,8 @@ def test_counts_of_a_convolution() -> None:
 @pytest.mark.parametrize("size", [(40, 300, 64, 64), (40, 33, 128, 256), (30, 30, 512, 512)])
 def test_scratch_is_what_is_taken(tile: Tile, size: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     # The arrays that a convolution takes from its arena, added up where they live together.
-    from handstyle.foundations.threads import Team
-    from handstyle.kernels.grid import ArraySource, StoreSink
+    from handstyle.kernels.cpu.strips import ArraySource, StoreSink
+    from handstyle.kernels.cpu.threads import Team
 
     H, W, C, K = size
     m, n, arena, taken = tile.down, tile.down + 2, Arena(), []

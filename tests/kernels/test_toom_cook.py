@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from handstyle.kernels.toom_cook import BIAS_POINT, POINTS, transforms
+from handstyle.kernels.winograd_matrices import BIAS_POINT, POINTS, transforms
 
 
 @pytest.mark.parametrize("m", POINTS)

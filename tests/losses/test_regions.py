@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handstyle.foundations.errors import HandstyleError
+from handstyle.losses.gram import gram_loss, moments_forward
 from handstyle.losses.regions import (
     carry_mask,
     check_carried,
@@ -16,7 +17,6 @@ from handstyle.losses.regions import (
     share_overlaps,
     uncovered,
 )
-from handstyle.losses.style import moments_forward, style_loss
 from handstyle.network.sequence import Convolution
 from handstyle.network.vgg import Network, build_network, random_weights
 
@@ -92,7 +92,7 @@ def test_statistics_are_normalised_by_area(rng: np.random.Generator) -> None:
     double = np.concatenate([f, f, rng.standard_normal(f.shape)], axis=1)
     mask = np.zeros((4, 15, 1))
     mask[:, :10] = 1
-    assert style_loss(moments_forward(double, mask), moments_forward(f))[0] < 1e-25
+    assert gram_loss(moments_forward(double, mask), moments_forward(f))[0] < 1e-25
 
 
 def test_cysmith_reading(rng: np.random.Generator) -> None:
@@ -101,7 +101,7 @@ def test_cysmith_reading(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(mask[0, :, 0], [0, 0, 1, 1, 0.5, 0.5])
     F, G = (f * mask).reshape(-1, 3), (g * mask).reshape(-1, 3)
     expected = ((F.T @ F - G.T @ G) ** 2).sum() / (4 * 3**2 * 24**2)
-    value, _ = style_loss(masked_as_cysmith(f, mask), masked_as_cysmith(g, mask), 1 / (4 * 3**2))
+    value, _ = gram_loss(masked_as_cysmith(f, mask), masked_as_cysmith(g, mask), 1 / (4 * 3**2))
     assert value == pytest.approx(expected, rel=1e-12)
 
 

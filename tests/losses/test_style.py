@@ -3,12 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handstyle.foundations import threads
 from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.threads import MOST_PIXELS
-from handstyle.losses.style import Moments, MomentsGradient, moments_backward, moments_forward, style_loss
-from handstyle.optimize.terms import StyleTerm
+from handstyle.kernels.cpu import threads
+from handstyle.kernels.cpu.threads import MOST_PIXELS
+from handstyle.losses.gram import Moments, MomentsGradient, StyleTerm, gram_loss, moments_backward, moments_forward
 
 
 def slow(f: Array, weight: Array) -> Moments:
@@ -94,7 +93,7 @@ def test_gatys_loss(rng: np.random.Generator) -> None:
     F, A = f.reshape(-1, 3).T, a.reshape(-1, 3).T
     M, C = F.shape[1], F.shape[0]
     published = ((F @ F.T - A @ A.T) ** 2).sum() / (4 * C**2 * M**2)
-    value, dmoments = style_loss(moments_forward(f), moments_forward(a), 1 / (4 * C**2))
+    value, dmoments = gram_loss(moments_forward(f), moments_forward(a), 1 / (4 * C**2))
     assert value == pytest.approx(published, rel=1e-12)
     gradient = (F.T @ (F @ F.T - A @ A.T)) / (C**2 * M**2)  # equation 6, without its factor for rectified features
     np.testing.assert_allclose(moments_backward(dmoments, f).reshape(-1, 3), gradient, rtol=1e-10)
@@ -104,17 +103,17 @@ def test_the_default_is_the_relative_error(rng: np.random.Generator) -> None:
     """0 at the painting, 1 at nothing, and the same for a painting of another size or strength."""
     a = 1e3 * rng.standard_normal((6, 7, 4))
     target = moments_forward(a)
-    assert style_loss(moments_forward(a), target)[0] == pytest.approx(0, abs=1e-25)
-    assert style_loss(moments_forward(0 * a), target)[0] == pytest.approx(1)
-    assert style_loss(moments_forward(np.concatenate([a, a])), target)[0] == pytest.approx(0, abs=1e-25)
-    assert style_loss(moments_forward(2 * a), target)[0] == pytest.approx(9)
+    assert gram_loss(moments_forward(a), target)[0] == pytest.approx(0, abs=1e-25)
+    assert gram_loss(moments_forward(0 * a), target)[0] == pytest.approx(1)
+    assert gram_loss(moments_forward(np.concatenate([a, a])), target)[0] == pytest.approx(0, abs=1e-25)
+    assert gram_loss(moments_forward(2 * a), target)[0] == pytest.approx(9)
 
 
 def test_where_a_pixel_lies_does_not_matter(rng: np.random.Generator) -> None:
     """A style says what there is, not where."""
     f, target = rng.standard_normal((5, 6, 3)), moments_forward(rng.standard_normal((4, 4, 3)))
     shuffled = rng.permutation(f.reshape(-1, 3)).reshape(5, 6, 3)
-    one, other = (style_loss(moments_forward(x), target)[0] for x in (f, shuffled))
+    one, other = (gram_loss(moments_forward(x), target)[0] for x in (f, shuffled))
     assert one == pytest.approx(other, rel=1e-12)
 
 
@@ -122,14 +121,14 @@ def test_refusals(rng: np.random.Generator) -> None:
     f = rng.standard_normal((3, 4, 2))
     some, none = moments_forward(f), moments_forward(f, np.zeros((3, 4, 1)))
     with pytest.raises(HandstyleError, match="2 channels against a target of 5"):
-        style_loss(some, moments_forward(np.ones((2, 2, 5))))
+        gram_loss(some, moments_forward(np.ones((2, 2, 5))))
     for moments, target in ((none, some), (some, none)):
         with pytest.raises(HandstyleError, match="no pixel counts at this layer"):
-            style_loss(moments, target)
+            gram_loss(moments, target)
     with pytest.raises(HandstyleError, match="no pixel counts"):
-        style_loss(moments_forward(np.zeros((0, 0, 2))), some)
+        gram_loss(moments_forward(np.zeros((0, 0, 2))), some)
     with pytest.raises(HandstyleError, match="the target's features are zero everywhere"):
-        style_loss(some, moments_forward(0 * f))
+        gram_loss(some, moments_forward(0 * f))
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -140,7 +139,7 @@ def test_the_gradient_written_over_the_features_is_the_gradient(backend: Backend
     rng = np.random.default_rng(0)
     f, target = (backend.asarray(rng.standard_normal((11, 13, 5))) for _ in range(2))
     mask = backend.asarray(rng.uniform(0, 1, (11, 13, 1))) if masked else None
-    _, dmoments = style_loss(moments_forward(f, mask), moments_forward(target))
+    _, dmoments = gram_loss(moments_forward(f, mask), moments_forward(target))
     dmoments = Moments(0.0, dmoments.sums + 1, dmoments.outer)
     expected = backend.to_numpy(moments_backward(dmoments, f, mask))
     MomentsGradient(dmoments, f, mask).write(f)

@@ -10,7 +10,7 @@ import numpy as np
 from handstyle.foundations.backend import namespace
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.content import content_loss
-from handstyle.losses.style import Moments, style_loss
+from handstyle.losses.gram import Moments, gram_loss
 from handstyle.network.convolution import conv3x3_forward
 from handstyle.network.padding import pad_backward, pad_forward
 from handstyle.network.pooling import max_pool_forward
@@ -241,17 +241,17 @@ def moments_in_one_float32_sum(f, weight=None):
 
 
 def mean_in_the_value_sum_in_the_gradient(moments, target, scale=None):
-    value, d = style_loss(moments, target, scale)
+    value, d = gram_loss(moments, target, scale)
     return value, Moments(0.0, d.sums, d.outer * moments.count)
 
 
 def divided_by_the_paintings_size(moments, target, scale=None):
-    value, d = style_loss(moments, target, scale)
+    value, d = gram_loss(moments, target, scale)
     return value, Moments(0.0, d.sums, d.outer * moments.count / target.count)
 
 
 def style_gradient_normalised(moments, target, scale=None):
-    value, d = style_loss(moments, target, scale)
+    value, d = gram_loss(moments, target, scale)
     xp = namespace(d.outer)
     return value, Moments(0.0, d.sums, d.outer / (xp.abs(d.outer).mean() + 1e-12))
 
@@ -289,27 +289,27 @@ def variation_looks_one_way(p):
 # --- the objective ------------------------------------------------------------------------------------------------
 
 
-def weight_on_the_value_only(terms, f, ledger, _faster=None):
+def weight_on_the_value_only(terms, f, terms, _faster=None):
     total = 0
     for term in terms:
         value, df = term(f)
-        ledger[term.name] = term.weight * value
+        terms[term.name] = term.weight * value
         total = total + df
     return total
 
 
-def weight_counted_twice(terms, f, ledger, _faster=None):
+def weight_counted_twice(terms, f, terms, _faster=None):
     total = 0
     for term in terms:
         value, df = term(f)
-        ledger[term.name] = term.weight * value
+        terms[term.name] = term.weight * value
         total = total + term.weight * term.weight * df
     return total
 
 
 def variation_missing_from_the_value(objective, v):
     value, gradient = objective(v)
-    return value - objective.ledger["total variation"], gradient
+    return value - objective.terms["total variation"], gradient
 
 
 def whole_gradient_normalised(objective, v):

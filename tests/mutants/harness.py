@@ -11,14 +11,24 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from pairs import MASK, Pair, convolution_pair, half_square, linear, max_pool_at, moments_pair, relu_at, weight_pair
+from support.differentiable_pairs import (
+    MASK,
+    Pair,
+    convolution_pair,
+    half_square,
+    linear,
+    max_pool_at,
+    moments_pair,
+    relu_at,
+    weight_pair,
+)
 
 from handstyle.foundations.backend import Array, choose_backend
 from handstyle.foundations.gradcheck import Report, check_adjoint, check_projection, check_taylor
 from handstyle.foundations.image import CONVENTIONS, preprocess_backward, preprocess_forward
-from handstyle.losses.content import content_loss
-from handstyle.losses.style import moments_backward, moments_forward, style_loss
-from handstyle.losses.total_variation import total_variation
+from handstyle.losses.content import ContentTerm, content_loss
+from handstyle.losses.gram import StyleTerm, gram_loss, moments_backward, moments_forward
+from handstyle.losses.total_variation import VariationTerm, total_variation
 from handstyle.network.convolution import (
     conv3x3_backward,
     conv3x3_bias_gradient,
@@ -37,7 +47,6 @@ from handstyle.network.sequence import sequence_backward, sequence_forward
 from handstyle.network.vgg import Weights, build_network, random_weights
 from handstyle.optimize import objective as objective_module
 from handstyle.optimize.objective import Objective
-from handstyle.optimize.terms import ContentTerm, StyleTerm, TotalVariationTerm
 
 Reports = dict[str, Report]
 STEPS = (1e-5, 3e-6, 1e-6, 3e-7)  # for whole networks, where the nearest kink is near
@@ -212,7 +221,7 @@ def style_of(
 
 
 def moments_adjoint(candidate: Callable[..., Array]) -> Reports:
-    through_style = check_loss(style_of(moments_forward, style_loss, candidate), draw(5, 6, 4))
+    through_style = check_loss(style_of(moments_forward, gram_loss, candidate), draw(5, 6, 4))
     masked, plain = check_pair(moments_pair(MASK, candidate)), check_pair(moments_pair(None, candidate))
     return through_style | {"adjoint": masked["adjoint"], "adjoint, no mask": plain["adjoint"]}
 
@@ -254,7 +263,7 @@ def make_objective() -> Objective:
         StyleTerm("relu1_1", moments_forward(features["relu1_1"]), 10.0),
         StyleTerm("relu2_1", moments_forward(features["relu2_1"]), 10.0),
         ContentTerm("relu2_1", features["relu2_1"], 2.0),
-        TotalVariationTerm(1e-2),
+        VariationTerm(1e-2),
     ]
     return Objective(network, terms, (8, 9, 3), choose_backend("numpy"))
 
@@ -302,7 +311,7 @@ SUBJECTS: dict[str, Callable[[Callable[..., Any]], Reports]] = {
     "preprocess_forward": preprocess,
     "moments_backward": moments_adjoint,
     "moments_forward": moments,
-    "style_loss": style,
+    "gram_loss": style,
     "content_loss": content,
     "total_variation": variation,
     "objective": objective,
@@ -324,7 +333,7 @@ GENUINE: dict[str, Callable[..., Any]] = {
     "preprocess_forward": preprocess_forward,
     "moments_backward": moments_backward,
     "moments_forward": moments_forward,
-    "style_loss": style_loss,
+    "gram_loss": gram_loss,
     "content_loss": content_loss,
     "total_variation": total_variation,
     "objective": Objective.__call__,

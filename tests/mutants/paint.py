@@ -26,7 +26,10 @@ from handstyle.foundations.backend import Array, choose_backend
 from handstyle.foundations.image import fit_long_side
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.foundations.picture_writing import write_picture
-from handstyle.losses import style
+from handstyle.losses import gram as style
+from handstyle.losses.content import ContentTerm
+from handstyle.losses.gram import StyleTerm
+from handstyle.losses.total_variation import VariationTerm
 from handstyle.network import convolution, sequence
 from handstyle.network.pooling import max_pool_forward
 from handstyle.network.vgg import Network, build_network
@@ -35,7 +38,6 @@ from handstyle.optimize import objective as objective_module
 from handstyle.optimize import terms
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.objective import Objective
-from handstyle.optimize.terms import ContentTerm, StyleTerm, TotalVariationTerm
 
 SIZE, ITERATIONS = 80, 30
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -69,7 +71,7 @@ def replacements(subject: str, function: Callable[..., Any]) -> Iterator[tuple[A
         yield sequence, subject, function
     elif subject == "objective's weights":
         yield objective_module, "_weighted_gradient", function
-    elif subject == "style_loss":
+    elif subject == "gram_loss":
         yield style, subject, function
     elif subject == "moments_backward":
         yield terms, "gram_loss", partial(gram_loss_by, function)
@@ -83,7 +85,7 @@ def replacements(subject: str, function: Callable[..., Any]) -> Iterator[tuple[A
 
 def gram_loss_by(moments_backward, f, target, scale, weight, factor, count, spare):  # type: ignore[no-untyped-def]
     """Return what `gram_loss` does, by another way back from the moments."""
-    value, dmoments = style.style_loss(style.moments_forward(f, weight, count), target, scale)
+    value, dmoments = style.gram_loss(style.moments_forward(f, weight, count), target, scale)
     return value, moments_backward(dmoments.scaled(factor), f, weight)
 
 
@@ -113,7 +115,7 @@ def make_objective(network: Network, photograph: Array, painting: Array, variati
 
     painted, content = features(painting), features(photograph)
     asked = [StyleTerm(tap, style.moments_forward(painted[tap]), 10.0) for tap in STYLE]
-    asked += [ContentTerm("relu4_2", content["relu4_2"]), TotalVariationTerm(variation)]
+    asked += [ContentTerm("relu4_2", content["relu4_2"]), VariationTerm(variation)]
     return Objective(network, asked, photograph.shape, choose_backend("numpy"))
 
 
@@ -132,7 +134,7 @@ def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, Arr
 
             def evaluate(v: Array) -> tuple[float, Array]:
                 value, gradient = function(judged, v)
-                evaluate.ledger = judged.ledger
+                evaluate.terms = judged.terms
                 return value, gradient
 
         outcome = minimize_lbfgsb(evaluate, pictures[0].ravel(), ITERATIONS)

@@ -287,7 +287,7 @@ MUTANTS = [
     ),
     Mutant(
         catalogue.mean_in_the_value_sum_in_the_gradient,
-        "style_loss",
+        "gram_loss",
         "the value is divided by the number of pixels, the gradient is not",
         DIFFERENCES,
         (),
@@ -295,7 +295,7 @@ MUTANTS = [
     ),
     Mutant(
         catalogue.divided_by_the_paintings_size,
-        "style_loss",
+        "gram_loss",
         "the gradient is divided by the painting's number of pixels where the picture's belongs",
         DIFFERENCES,
         (),
@@ -303,7 +303,7 @@ MUTANTS = [
     ),
     Mutant(
         catalogue.style_gradient_normalised,
-        "style_loss",
+        "gram_loss",
         "the layer's gradient is brought to a fixed size on the way, so it is no longer the derivative of anything",
         DIFFERENCES,
         (),

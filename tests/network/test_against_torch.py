@@ -5,10 +5,11 @@ import pytest
 
 from handstyle.foundations.backend import Array, choose_backend
 from handstyle.foundations.image import preprocess_forward
-from handstyle.losses.style import moments_forward
+from handstyle.losses.content import ContentTerm
+from handstyle.losses.gram import StyleTerm, moments_forward
+from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.vgg import Weights, build_network, convolution_names
 from handstyle.optimize.objective import Objective
-from handstyle.optimize.terms import ContentTerm, StyleTerm, TotalVariationTerm
 
 pytestmark = [pytest.mark.torch, pytest.mark.weights]
 
@@ -122,7 +123,7 @@ def test_value_and_gradient_of_the_whole_objective(
         for p in (photograph, painting)
     ]
     terms = [StyleTerm(tap, moments_forward(targets[1][tap]), 10.0) for tap in STYLE]
-    terms += [ContentTerm(CONTENT, targets[0][CONTENT], 1.0), TotalVariationTerm(1e-5)]
+    terms += [ContentTerm(CONTENT, targets[0][CONTENT], 1.0), VariationTerm(1e-5)]
     value, gradient = Objective(network, terms, (H, W, 3), choose_backend("numpy"))(picture.ravel())
     expected, expected_gradient = torch_judgement
     assert value == pytest.approx(expected, rel=BOUNDS[dtype])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from pairs import PAIRS, Pair
+from support.differentiable_pairs import PAIRS, Pair
 
 from handstyle.foundations.backend import Array
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from problems import Plain, painting, quadratic
+from support.sample_objectives import Plain, painting, quadratic
 
 from handstyle.foundations.backend import choose_backend, to_numpy
 from handstyle.foundations.errors import HandstyleError
@@ -51,7 +51,7 @@ def test_the_average_is_corrected_for_its_start():
 
 def test_a_painting_improves_and_the_value_is_the_averages_own():
     objective, v0 = painting(32)
-    outcome = minimize_adam(objective.on_device(), v0.astype(np.float32), 30, 4.0, averaging=0.9, box=(0.0, 255.0))
+    outcome = minimize_adam(objective, v0.astype(np.float32), 30, 4.0, averaging=0.9, box=(0.0, 255.0))
     assert outcome.v.dtype == np.float32
     assert outcome.value == objective(outcome.v)[0]
     assert outcome.value < 0.5 * outcome.trace[0].value
@@ -62,7 +62,7 @@ def test_a_painting_improves_and_the_value_is_the_averages_own():
 def test_every_backend_takes_the_same_path(backend):
     def path(device):
         objective, v0 = painting(32, "float64", device)
-        return minimize_adam(objective.on_device(), device.asarray(v0), 5, 4.0, box=(0.0, 255.0), averaging=0.9)
+        return minimize_adam(objective, device.asarray(v0), 5, 4.0, box=(0.0, 255.0), averaging=0.9)
 
     here, numpy = path(backend), path(choose_backend("numpy"))
     np.testing.assert_allclose([r.value for r in here.trace], [r.value for r in numpy.trace], rtol=1e-8)
@@ -73,20 +73,20 @@ def test_every_backend_takes_the_same_path(backend):
 def test_an_interrupted_run_goes_on_bit_for_bit(averaging, tmp_path):
     objective, v0 = painting(32)
     start, path, options = v0.astype(np.float32), tmp_path / "adam.npz", {"averaging": averaging, "box": (0.0, 255.0)}
-    whole = minimize_adam(objective.on_device(), start, 12, 5.0, **options)
+    whole = minimize_adam(objective, start, 12, 5.0, **options)
 
     def stop(row):
         if row.iteration == 7:
             row.save(path)
             raise StopIteration
 
-    minimize_adam(objective.on_device(), start, 12, 5.0, callback=stop, **options)
-    rest = minimize_adam(objective.on_device(), np.zeros_like(start), 12, 5.0, resume=path, **options)
+    minimize_adam(objective, start, 12, 5.0, callback=stop, **options)
+    rest = minimize_adam(objective, np.zeros_like(start), 12, 5.0, resume=path, **options)
     np.testing.assert_array_equal(rest.v, whole.v)
     assert [row.value for row in rest.trace] == [row.value for row in whole.trace]
     assert rest.value == whole.value
     with pytest.raises(HandstyleError, match="state of Adam, but L-BFGS"):
-        minimize_lbfgs(objective.on_device(), start, 12, resume=path)
+        minimize_lbfgs(objective, start, 12, resume=path)
 
 
 def test_moments_are_handed_on():

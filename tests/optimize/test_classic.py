@@ -10,10 +10,10 @@ from handstyle.optimize.lbfgsb import minimize_lbfgsb
 
 
 class Valley:
-    """A curved valley with known values, and a ledger as an objective has."""
+    """A curved valley with known values, and a terms as an objective has."""
 
     def __init__(self) -> None:
-        self.ledger: dict[str, float] = {}
+        self.terms: dict[str, float] = {}
         self.calls = 0
 
     def __call__(self, v: np.ndarray) -> tuple[float, np.ndarray]:
@@ -23,7 +23,7 @@ class Valley:
         g = np.zeros_like(v)
         g[:-1] += -400 * a * (b - a**2) - 2 * (1 - a)
         g[1:] += 200 * (b - a**2)
-        self.ledger = {"valley": value}
+        self.terms = {"valley": value}
         return value, g
 
 
@@ -52,7 +52,7 @@ def test_curvature_lost_is_descent_lost() -> None:
 def test_descent_by_hand() -> None:
     class Bowl(Valley):
         def __call__(self, v: np.ndarray) -> tuple[float, np.ndarray]:
-            self.ledger = {"bowl": float(v @ v)}
+            self.terms = {"bowl": float(v @ v)}
             return float(v @ v), 2 * v
 
     outcome = minimize_descent(Bowl(), np.array([8.0]), 3, lambda step: 0.25 / step)
@@ -74,12 +74,12 @@ def test_a_first_step_lost_to_rounding_is_not_followed_by_a_leap() -> None:
     # In float32 the published first step, 1/‖g‖₁ times the gradient, can be less than the last digit of every value:
     # no pair is kept, and a step of the gradient itself, here 1e9 long, would end the run in overflow.
     class Steep:
-        ledger: dict[str, float] = {}
+        terms: dict[str, float] = {}
 
         def __call__(self, v: np.ndarray) -> tuple[float, np.ndarray]:
             g = (1e6 * (v.astype(np.float64) - 1.0)).astype(np.float32)
             value = 0.5e6 * float(((v.astype(np.float64) - 1.0) ** 2).sum())
-            self.ledger = {"steep": value}
+            self.terms = {"steep": value}
             return value, g
 
     start = np.full(50_000, 1000.0, np.float32)

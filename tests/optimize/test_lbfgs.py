@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from problems import Plain, painting, quadratic, rosenbrock
 from scipy.optimize import minimize
-from strict import TRAFFIC, strict_backend
+from support.sample_objectives import Plain, painting, quadratic, rosenbrock
+from support.strict_arrays import TRAFFIC, strict_backend
 
 from handstyle.foundations.backend import choose_backend, namespace
 from handstyle.foundations.errors import HandstyleError
@@ -118,7 +118,7 @@ def test_rosenbrock_needs_no_more_evaluations_than_scipy():
 
 def test_a_painting_comes_as_far_as_with_scipy(real):
     objective, v0 = real
-    ours = minimize_lbfgs(objective.on_device(), v0.astype(np.float32), 200, evaluations=60)
+    ours = minimize_lbfgs(objective, v0.astype(np.float32), 200, evaluations=60)
     scipy = minimize_lbfgsb(objective, v0, 200, evaluations=60)
     assert ours.evaluations == 60
     assert ours.stopped == "all 60 evaluations done"
@@ -130,7 +130,7 @@ def test_a_painting_comes_as_far_as_with_scipy(real):
 def test_every_backend_takes_the_same_path(backend):
     def path(device):
         objective, v0 = painting(32, "float64", device)
-        return minimize_lbfgs(objective.on_device(), device.asarray(v0), 12)
+        return minimize_lbfgs(objective, device.asarray(v0), 12)
 
     here, numpy = path(backend), path(choose_backend("numpy"))
     np.testing.assert_allclose([r.value for r in here.trace], [r.value for r in numpy.trace], rtol=1e-6)
@@ -163,16 +163,16 @@ def test_the_first_step_is_one_grey_level():
 def test_an_interrupted_run_goes_on_bit_for_bit(real, options, tmp_path):
     objective, v0 = real
     start, path = v0.astype(np.float32), tmp_path / "state.npz"
-    whole = minimize_lbfgs(objective.on_device(), start, 24, **options)
+    whole = minimize_lbfgs(objective, start, 24, **options)
 
     def stop(row):
         if row.iteration == 15:  # the ring of ten pairs has been round once
             row.save(path)
             raise StopIteration
 
-    half = minimize_lbfgs(objective.on_device(), start, 24, callback=stop, **options)
+    half = minimize_lbfgs(objective, start, 24, callback=stop, **options)
     assert half.stopped == "stopped by the callback"
-    rest = minimize_lbfgs(objective.on_device(), np.zeros_like(start), 24, resume=path, **options)
+    rest = minimize_lbfgs(objective, np.zeros_like(start), 24, resume=path, **options)
     np.testing.assert_array_equal(rest.v, whole.v)
     assert [(r.iteration, r.evaluations, r.value, r.terms) for r in rest.trace] == [
         (r.iteration, r.evaluations, r.value, r.terms) for r in whole.trace

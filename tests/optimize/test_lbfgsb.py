@@ -12,12 +12,13 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_info
 
 from handstyle.foundations.backend import Array, choose_backend
-from handstyle.losses.style import moments_forward
+from handstyle.losses.content import ContentTerm
+from handstyle.losses.gram import StyleTerm, moments_forward
+from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.vgg import Weights, build_network
 from handstyle.optimize import lbfgsb
 from handstyle.optimize.lbfgsb import minimize_lbfgsb, most_memory
 from handstyle.optimize.objective import NonFiniteError, Objective
-from handstyle.optimize.terms import ContentTerm, StyleTerm, TotalVariationTerm
 from handstyle.optimize.trace import Iteration
 
 
@@ -27,14 +28,14 @@ class Quadratic:
 
     scale: float = 1.0
     n: int = 2000
-    ledger: dict[str, float] = field(default_factory=dict)
+    terms: dict[str, float] = field(default_factory=dict)
     seen: list[Array] = field(default_factory=list)
 
     def __call__(self, v: Array) -> tuple[float, Array]:
         self.seen.append(v.copy())
         D = np.geomspace(1, 1000, self.n)
         value = 0.5 * self.scale * float((D * (v - 1) ** 2).sum())
-        self.ledger = {"only term": value}
+        self.terms = {"only term": value}
         return value, self.scale * D * (v - 1)
 
 
@@ -84,7 +85,7 @@ def test_interrupted_from_the_keyboard(during: str) -> None:
             raise KeyboardInterrupt
         return objective(v)
 
-    evaluate.ledger = {}  # type: ignore[attr-defined]
+    evaluate.terms = {}  # type: ignore[attr-defined]
     outcome = minimize_lbfgsb(evaluate, START, 100, callback=callback)
     assert outcome.stopped == f"interrupted after {len(outcome.trace)} iterations"
     best = min(objective.seen, key=lambda v: Quadratic()(v)[0])
@@ -102,7 +103,7 @@ def test_a_gradient_that_becomes_zero() -> None:
     def bowl(v: Array) -> tuple[float, Array]:
         return 0.5 * float(v @ v), v.copy()
 
-    bowl.ledger = {}  # type: ignore[attr-defined]
+    bowl.terms = {}  # type: ignore[attr-defined]
     outcome = minimize_lbfgsb(bowl, np.full(4, 2.0), 100)  # the first step of a unit bowl lands in its middle
     assert outcome.stopped.startswith("the gradient is exactly zero after")
     assert outcome.value == 0
@@ -112,7 +113,7 @@ def test_the_line_search_fails_on_a_gradient_that_points_uphill() -> None:
     def wrong(v: Array) -> tuple[float, Array]:
         return float(v @ v), -2 * v
 
-    wrong.ledger = {}  # type: ignore[attr-defined]
+    wrong.terms = {}  # type: ignore[attr-defined]
     start = np.full(4, 2.0)
     outcome = minimize_lbfgsb(wrong, start, 100)
     assert outcome.stopped.startswith("no further descent: the line search failed after 0 iterations")
@@ -135,7 +136,7 @@ def test_nothing_left_to_gain() -> None:
         value, gradient = exact(v)
         return float(np.float32(1 + value)), gradient
 
-    rounded.ledger = {}  # type: ignore[attr-defined]
+    rounded.terms = {}  # type: ignore[attr-defined]
     outcome = minimize_lbfgsb(rounded, np.zeros(50), 10_000)
     assert outcome.stopped.startswith(
         f"converged: the last of {len(outcome.trace)} iterations left the value as it was"
@@ -170,7 +171,7 @@ def small_objective(weights: Weights, poison: Callable[[int], float]) -> Objecti
     terms = [
         Poisoned("relu2_1", features["relu2_1"]),
         StyleTerm("relu1_1", moments_forward(features["relu1_1"]), 10.0),
-        TotalVariationTerm(1e-5),
+        VariationTerm(1e-5),
     ]
     return Objective(network, terms, (16, 16, 3), choose_backend("numpy"))
 

@@ -1,4 +1,4 @@
-"""The border between the optimiser's vector and the network: value, ledger, gradient, and what is refused."""
+"""The border between the optimiser's vector and the network: value, terms, gradient, and what is refused."""
 
 import math
 from dataclasses import dataclass, replace
@@ -9,12 +9,12 @@ import pytest
 from handstyle.foundations.backend import Array, Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_backward, preprocess_forward
-from handstyle.losses.content import content_loss
-from handstyle.losses.style import moments_backward, moments_forward, style_loss
-from handstyle.losses.total_variation import total_variation
+from handstyle.losses.content import ContentTerm, content_loss
+from handstyle.losses.gram import StyleTerm, gram_loss, moments_backward, moments_forward
+from handstyle.losses.terms import Term
+from handstyle.losses.total_variation import VariationTerm, total_variation
 from handstyle.network.vgg import Network, Weights, build_network
 from handstyle.optimize.objective import NonFiniteError, Objective
-from handstyle.optimize.terms import ContentTerm, StyleTerm, Term, TotalVariationTerm
 
 SHAPE = (17, 20, 3)
 NUMPY = choose_backend("numpy")
@@ -37,7 +37,7 @@ def terms(network: Network, rng: np.random.Generator) -> list[Term]:
         StyleTerm("relu1_1", moments_forward(features["relu1_1"]), 10.0),
         StyleTerm("relu3_1", moments_forward(features["relu3_1"]), 5.0),
         ContentTerm("relu3_1", features["relu3_1"], 2.0),
-        TotalVariationTerm(1e-3),
+        VariationTerm(1e-3),
     ]
 
 
@@ -50,9 +50,9 @@ def test_the_value_is_the_sum_of_the_ledger_in_the_order_of_the_terms(
 ) -> None:
     objective = make(network, terms)
     value, _ = objective(v)
-    assert set(objective.ledger) == {"style relu1_1", "style relu3_1", "content relu3_1", "total variation"}
-    assert value == math.fsum(objective.ledger.values())
-    assert all(type(entry) is float for entry in objective.ledger.values())
+    assert set(objective.terms) == {"style relu1_1", "style relu3_1", "content relu3_1", "total variation"}
+    assert value == math.fsum(objective.terms.values())
+    assert all(type(entry) is float for entry in objective.terms.values())
 
 
 def test_assembled_by_hand(network: Network, terms: list[Term], v: Array) -> None:
@@ -61,7 +61,7 @@ def test_assembled_by_hand(network: Network, terms: list[Term], v: Array) -> Non
     features, caches = network.forward(preprocess_forward(p, network.convention), ["relu1_1", "relu3_1"])
     value, entering = 0.0, {}
     for term in terms[:2]:
-        loss, dmoments = style_loss(moments_forward(features[term.tap]), term.target)
+        loss, dmoments = gram_loss(moments_forward(features[term.tap]), term.target)
         value += term.weight * loss
         entering[term.tap] = term.weight * moments_backward(dmoments, features[term.tap])
     loss, df = content_loss(features["relu3_1"], terms[2].target)

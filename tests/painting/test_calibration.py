@@ -5,7 +5,7 @@ import pytest
 
 from handstyle.foundations.image import preprocess_forward
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
-from handstyle.painting.calibration import LOUDNESS, calibrate, grain, is_published, loudness, suit
+from handstyle.painting.feature_scale import LOUDNESS, calibrate, grain, is_published, loudness, suit
 from handstyle.painting.presets import PRESETS
 
 

@@ -12,20 +12,19 @@ import handstyle
 from handstyle import cli
 from handstyle.cli import session
 from handstyle.foundations.image import CAFFE
+from handstyle.losses.gram import StyleTerm
 from handstyle.losses.regions import carry_mask, leak, uncovered
 from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.objective import Objective
-from handstyle.optimize.terms import StyleTerm
 from handstyle.painting import plan
 from handstyle.painting.color import to_space
 from handstyle.painting.config import StyleConfig
+from handstyle.painting.convert_weights import equivalent_weights
 from handstyle.painting.inputs import read_mask, scales, spread_folders, starting_picture
-from handstyle.painting.interchange import equivalent_weights
-from handstyle.painting.networks import backend_of
+from handstyle.painting.load import backend_of
 from handstyle.painting.presets import PRESETS, adapt, preset
 from handstyle.painting.settings import read_settings, settings_toml
 from handstyle.painting.targets import Painting, build_terms
-from handstyle.painting.terms import MomentsTerm
 
 pytestmark = pytest.mark.smoke
 FOUR = {"style_layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1")}  # what a small painting reaches
@@ -221,9 +220,9 @@ def test_a_narrow_painting_at_a_coarse_scale(network, pictures):
     narrow = np.tile(pictures[1], (1, 13, 1))[:, :400]
     config = StyleConfig(size=64, smallest=32, iterations=1, style_size=0, style_layers=("relu1_1", "relu2_1"))
     wide = np.tile(pictures[0], (2, 3, 1))[:64, :64]
-    result = handstyle.stylize(wide, narrow[:26], network=network, config=replace(config, style_scale=4.0))
+    result = handstyle.stylize(wide, narrow[:26], network=network, config=replace(config, gram_scale=4.0))
     assert result.stopped == "all 2 iterations done at 2 scales"
-    result = handstyle.stylize(wide, narrow[:30, :128], network=network, config=replace(config, style_scale=1.2))
+    result = handstyle.stylize(wide, narrow[:30, :128], network=network, config=replace(config, gram_scale=1.2))
     assert result.stopped == "all 2 iterations done at 2 scales"
 
 

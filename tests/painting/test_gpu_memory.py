@@ -8,23 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pretended import Pool, PretendedCupy, pretend
+from support.fake_cupy import Pool, PretendedCupy, pretend
 
 from handstyle.foundations import backend as backends
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import OutOfMemoryError
-from handstyle.kernels.cuda import CupyDevice
-from handstyle.kernels.cuda_blas import WORKSPACE
-from handstyle.kernels.cuda_engine import CudaEngine
-from handstyle.kernels.cuda_room import Room
+from handstyle.kernels.cuda.cublas import WORKSPACE
+from handstyle.kernels.cuda.device import CupyDevice
+from handstyle.kernels.cuda.engine import CudaEngine
+from handstyle.kernels.cuda.memory_plan import Room
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
 from handstyle.optimize.objective import Objective
 from handstyle.painting import targets
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.need import device_need, measuring_bytes
 from handstyle.painting.room import make_room
+from handstyle.painting.stylize import stylize
 from handstyle.painting.targets import build_terms
-from handstyle.painting.transfer import stylize
 
 MIB = 1 << 20
 RESULTS = sorted((Path(__file__).parents[2] / "benchmarks" / "results").glob("*-gpu.json"))

@@ -9,26 +9,26 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from emulated import WHY_NOT, EmulatedDevice
+from support.emulated_device import WHY_NOT, EmulatedDevice
 
 import handstyle.painting.room as room_module
 from handstyle.cli import measuring
 from handstyle.cli.options import NetworkConfig
 from handstyle.foundations.backend import RESERVED, Backend
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
-from handstyle.kernels.cuda_engine import CudaEngine
+from handstyle.kernels.cuda.engine import CudaEngine
+from handstyle.losses.content import ContentTerm
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
 from handstyle.optimize.adam import Adam, minimize_adam
 from handstyle.optimize.classic import minimize_descent
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb, most_memory
-from handstyle.optimize.terms import ContentTerm
-from handstyle.painting import transfer
+from handstyle.painting import stylize as transfer
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.need import SCRATCH, choices, device_need, vectors_on_device
 from handstyle.painting.room import cheaper, is_out_of_memory, make_room
+from handstyle.painting.stylize import stylize
 from handstyle.painting.targets import build_terms
-from handstyle.painting.transfer import stylize
 
 MIB = 1 << 20
 WITH_KERNELS = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
@@ -97,10 +97,10 @@ def test_a_forecast_that_was_wrong_ends_in_the_same_words(monkeypatch):
             stylize(content, style, network=small_network(memory), config=CONFIG)
 
 
-@pytest.mark.parametrize("name", ["moments_forward", "content_loss", "style_loss", "preprocess_backward"])
+@pytest.mark.parametrize("name", ["moments_forward", "content_loss", "gram_loss", "preprocess_backward"])
 def test_an_allocation_that_fails_anywhere_ends_in_words(name, monkeypatch):
     """CuPy's arrays are made in many places; each of these stands for the library's own allocator."""
-    from handstyle.losses import style as losses
+    from handstyle.losses import gram as losses
     from handstyle.optimize import objective, terms
 
     modules = [module for module in (objective, terms, losses) if hasattr(module, name)]
@@ -252,7 +252,7 @@ def vectors_held(minimise, n=20000):
         return 0.5 * float((scales * v * v).sum(dtype=np.float64)), scales * v
 
     class Objective:
-        ledger = {"f": 0.0}
+        terms = {"f": 0.0}
 
         def __call__(self, v):
             return f(v)

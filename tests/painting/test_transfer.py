@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 import handstyle
-from handstyle.losses import style as losses
-from handstyle.losses.style import Moments
-from handstyle.optimize.terms import StyleTerm
-from handstyle.painting import descent, inputs
+from handstyle.losses import gram as losses
+from handstyle.losses.gram import Moments, StyleTerm
+from handstyle.painting import inputs
+from handstyle.painting import optimizers as descent
 from handstyle.painting.targets import build_terms
 
 pytestmark = pytest.mark.smoke
@@ -100,8 +100,8 @@ def test_a_nan_keeps_the_last_good_picture(network, pictures, monkeypatch):
         value, dmoments = genuine(moments, target, scale)
         return (float("nan") if calls > 20 else value), dmoments
 
-    genuine = losses.style_loss
-    monkeypatch.setattr(losses, "style_loss", spoiled)
+    genuine = losses.gram_loss
+    monkeypatch.setattr(losses, "gram_loss", spoiled)
     config = handstyle.StyleConfig(size=32, iterations=20, style_layers=FOUR)
     result = handstyle.stylize(*pictures, network=network, config=config)
     assert result.failed

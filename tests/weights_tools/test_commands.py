@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from published_formats import slim, write_keras_h5, write_torch
 from rich.console import Console
+from support.published_formats import slim, write_keras_h5, write_torch
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.weights import read_weights

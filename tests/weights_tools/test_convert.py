@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from published_formats import slim, write_caffemodel, write_npy, write_torch
+from support.published_formats import slim, write_caffemodel, write_npy, write_torch
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CAFFE, preprocess_forward

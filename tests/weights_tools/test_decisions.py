@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from published_formats import slim, write_keras_h5, write_matconvnet, write_npz, write_torch
+from support.published_formats import slim, write_keras_h5, write_matconvnet, write_npz, write_torch
 
 import handstyle.kernels  # noqa: F401  the fast engines register themselves
 from handstyle.foundations.errors import HandstyleError

@@ -9,7 +9,7 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
-from published_formats import slim, write_keras_h5
+from support.published_formats import slim, write_keras_h5
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CAFFE, CONVENTIONS, TORCHVISION

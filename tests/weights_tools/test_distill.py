@@ -170,11 +170,11 @@ def test_the_gradient_at_every_parameter_by_projection():
 def test_the_loss_is_what_it_says():
     rng = np.random.default_rng(0)
     s, f, decoder = rng.random((4, 5, 3)), rng.random((4, 5, 6)), rng.random((3, 6))
-    value, ledger, _ = match_forward({"relu1_1": s}, {"relu1_1": f}, {"relu1_1": decoder}, 0.5)
+    value, terms, _ = match_forward({"relu1_1": s}, {"relu1_1": f}, {"relu1_1": decoder}, 0.5)
     decoded, F = s.reshape(20, 3) @ decoder, f.reshape(20, 6)
     features = np.sum((decoded - F) ** 2) / np.sum(F**2)
     gram = np.sum((decoded.T @ decoded - F.T @ F) ** 2) / np.sum((F.T @ F) ** 2)
-    np.testing.assert_allclose(ledger["relu1_1"], (features, gram), rtol=1e-12)
+    np.testing.assert_allclose(terms["relu1_1"], (features, gram), rtol=1e-12)
     assert value == pytest.approx(features + 0.5 * gram, rel=1e-12)
 
 

@@ -4,9 +4,9 @@ import hashlib
 
 import numpy as np
 import pytest
-from loopback import Server
 from PIL import Image
-from published_formats import slim, write_keras_h5
+from support.faulty_server import Server
+from support.published_formats import slim, write_keras_h5
 
 from handstyle.cli import app
 from handstyle.network.weights import read_weights

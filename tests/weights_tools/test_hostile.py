@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from published_formats import (
+from support.published_formats import (
     slim,
     torch_state,
     write_caffemodel,

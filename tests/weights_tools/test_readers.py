@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 import pytest
-from published_formats import (
+from support.published_formats import (
     adain_state,
     slim,
     write_adain,

@@ -4,8 +4,8 @@ import hashlib
 import sys
 
 import pytest
-from loopback import Server
-from published_formats import slim, write_keras_h5
+from support.faulty_server import Server
+from support.published_formats import slim, write_keras_h5
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.weights import read_weights

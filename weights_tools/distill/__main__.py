@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import convolution_names
 from handstyle.network.weights import write_weights
-from handstyle.painting.networks import load_weights
+from handstyle.painting.load import load_weights
 from weights_tools.distill.state import Settings, small_weights
 from weights_tools.distill.train import Distiller
 from weights_tools.fingerprint import with_fingerprint

@@ -26,7 +26,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import fit_long_side
 from handstyle.network.vgg import Network, Weights, build_network, random_weights
 from handstyle.network.weights import read_weights, write_weights
-from handstyle.painting.networks import load_weights
+from handstyle.painting.load import load_weights
 from weights_tools.distill.painting import STYLE_TAPS, judge, paint
 from weights_tools.fingerprint import with_fingerprint
 

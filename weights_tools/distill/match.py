@@ -46,12 +46,12 @@ def match_forward(  # {tap: (h, w, K)}, {tap: (h, w, C)}, {tap: (K, C)} -> value
     -------
     value : float
         ``Σ_tap ‖s D − f‖² / ‖f‖² + gram_weight ‖Dᵀ Sᵀ S D − Fᵀ F‖² / ‖Fᵀ F‖²``, rows of ``S`` and ``F`` being pixels.
-    ledger : dict of str to (float, float)
+    terms : dict of str to (float, float)
         The two errors at each tap, unweighted.
     cache : list
         For `match_backward`.
     """
-    value, ledger, cache = 0.0, {}, []
+    value, terms, cache = 0.0, {}, []
     for tap, s in features.items():
         S, F, D = s.reshape(-1, s.shape[2]), targets[tap].reshape(s.shape[0] * s.shape[1], -1), decoders[tap]
         SS, SF, FF = S.T @ S, S.T @ F, F.T @ F
@@ -59,10 +59,10 @@ def match_forward(  # {tap: (h, w, K)}, {tap: (h, w, C)}, {tap: (K, C)} -> value
         # ‖S D − F‖² by its three products: the residual itself, as large as the features, is never formed.
         squared = float(np.vdot(SS @ D, D)) - 2 * float(np.vdot(SF, D)) + energy
         gram_scale = 1 / float(np.vdot(FF, FF))
-        ledger[tap] = squared / energy, float(np.vdot(E, E)) * gram_scale
-        value += ledger[tap][0] + gram_weight * ledger[tap][1]
+        terms[tap] = squared / energy, float(np.vdot(E, E)) * gram_scale
+        value += terms[tap][0] + gram_weight * terms[tap][1]
         cache.append(Kept(tap, s, F, SS, SF, E, 1 / energy, gram_weight * gram_scale))
-    return value, ledger, cache
+    return value, terms, cache
 
 
 def match_backward(  # cache, {tap: (K, C)} -> {tap: (h, w, K)}, {tap: (K, C)}

@@ -12,12 +12,12 @@ import numpy as np
 
 from handstyle.foundations.backend import Array, choose_backend
 from handstyle.foundations.image import preprocess_forward
-from handstyle.losses.content import content_loss
-from handstyle.losses.style import moments_forward, style_loss
+from handstyle.losses.content import ContentTerm, content_loss
+from handstyle.losses.gram import StyleTerm, gram_loss, moments_forward
+from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.vgg import Network
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.objective import Objective
-from handstyle.optimize.terms import ContentTerm, StyleTerm, TotalVariationTerm
 from handstyle.optimize.trace import Iteration
 from weights_tools.distill.pictures import content_picture, style_picture
 
@@ -59,7 +59,7 @@ def paint(
         [
             *(StyleTerm(tap, moments_forward(s[tap]), STYLE_WEIGHT) for tap in STYLE_TAPS),
             ContentTerm(CONTENT_TAP, c[CONTENT_TAP], CONTENT_WEIGHT),
-            TotalVariationTerm(VARIATION_WEIGHT),
+            VariationTerm(VARIATION_WEIGHT),
         ],
         content.shape,
         choose_backend("numpy"),
@@ -97,7 +97,7 @@ def judge(teacher: Network, p: Array, content: Array, style: Array) -> tuple[lis
         teacher.forward(preprocess_forward(q.astype(np.float32), teacher.convention), TAPS)[0]
         for q in (p.clip(0, 255), content, style)
     ]
-    gram = [style_loss(moments_forward(features[0][t]), moments_forward(features[2][t]))[0] for t in STYLE_TAPS]
+    gram = [gram_loss(moments_forward(features[0][t]), moments_forward(features[2][t]))[0] for t in STYLE_TAPS]
     return gram, content_loss(features[0][CONTENT_TAP], features[1][CONTENT_TAP])[0]
 
 

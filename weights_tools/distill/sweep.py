@@ -68,8 +68,8 @@ def picture_gradient(  # (H, W, C), {tap: (h, w, c)} -> value, {tap: (features, 
     decoders = {tap: parameters[f"{tap}/decoder"] for tap in targets}
     features, caches = network_forward(layers, x, tuple(targets))
     targets = {tap: target.astype(x.dtype) for tap, target in targets.items()}
-    value, ledger, cache = match_forward(features, targets, decoders, gram_weight)
+    value, terms, cache = match_forward(features, targets, decoders, gram_weight)
     dfeatures, ddecoders = match_backward(cache, decoders)
     gradients = network_backward(layers, dfeatures, caches)
     gradients.update({f"{tap}/decoder": d for tap, d in ddecoders.items()})
-    return value, ledger, gradients
+    return value, terms, gradients

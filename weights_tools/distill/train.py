@@ -112,7 +112,7 @@ class Distiller:
         warm = min(1.0, (state.step + 1) / 50)
         adam_step(state, gradients, warm * 0.5 * (1 + np.cos(np.pi * state.step / settings.steps)))
         state.step += 1
-        return {tap: tuple(np.mean([ledger[tap] for _, ledger, _ in results], axis=0)) for tap in results[0][1]}
+        return {tap: tuple(np.mean([terms[tap] for _, terms, _ in results], axis=0)) for tap in results[0][1]}
 
     def _layers(self) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
         # Those that stay as they are, and those that learn, up to the deepest tap.

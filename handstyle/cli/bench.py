@@ -1,0 +1,219 @@
+"""A short measurement on the reader's own machine: one evaluation by each engine, and by PyTorch where it is installed.
+
+The work is that of the style objective, which is what a run repeats: the style layers' moments and their gradient,
+carried back to the picture. All sides take turns, so that what disturbs one disturbs all.
+"""
+
+import importlib
+import importlib.util
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handstyle.foundations.backend import Array, Backend, choose_backend, cpu_count
+from handstyle.foundations.errors import HandstyleError
+from handstyle.losses.gram import Moments, StyleTerm, moments_forward
+from handstyle.network.sequence import Convolution
+from handstyle.network.vgg import Network
+from handstyle.optimize.objective import Objective
+
+STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+PAUSE = 0.05  # seconds between two sides: other libraries' threads go on spinning for a while
+REFERENCE_SIDE = 256  # pixels, up to which the readable engine is measured too
+
+
+@dataclass(frozen=True)
+class BenchRow:
+    """One way to evaluate at one size."""
+
+    size: int  # pixels a side
+    what: str
+    fastest: float  # seconds
+    median: float
+    difference: float  # of its gradient from the first row's of this size, relative
+
+
+def bench(
+    networks: dict[str, Network],
+    sizes: Sequence[int] = (256, 512),
+    rounds: int = 5,
+    report: Callable[[BenchRow], None] | None = None,
+) -> list[BenchRow]:
+    """Time one evaluation, value and gradient, by several networks with the same weights.
+
+    Parameters
+    ----------
+    networks : dict of str to Network
+        By the name that a row shall have; on any backend. PyTorch is added where it is installed.
+    sizes : sequence of int
+        Pixels a side of the pictures.
+    rounds : int
+        Turns, after one to warm up.
+    report : callable, optional
+        Told of each row as it is done.
+
+    Returns
+    -------
+    list of BenchRow
+    """
+    if not networks or rounds < 1 or min(sizes, default=0) < 16:
+        raise HandstyleError("bench: give at least one network, one round, and sizes of 16 pixels or more")
+    rows: list[BenchRow] = []
+    for size in sizes:
+        rng = np.random.default_rng(0)
+        p = rng.uniform(0, 255, (size, size, 3))
+        sides: dict[str, Callable[[], Array]] = {}
+        targets: dict[str, Moments] = {}
+        for name, network in networks.items():
+            if network.engine.name != "reference" or size <= REFERENCE_SIDE:
+                sides[name] = _ours(network, p, targets)
+        if importlib.util.find_spec("torch") is not None:
+            first = next(iter(networks.values()))
+            sides[f"PyTorch, {cpu_count()} threads"] = _pytorch(first, p, targets)
+            on_gpu = any(_backend_of(network).name == "cupy" for network in networks.values())
+            if on_gpu and importlib.import_module("torch").cuda.is_available():
+                sides["PyTorch float32, GPU"] = _pytorch(first, p, targets, "cuda")
+                sides["PyTorch TF32, GPU"] = _pytorch(first, p, targets, "cuda", tf32=True)
+        rows += _take_turns(size, sides, rounds)
+        for row in rows[-len(sides) :]:
+            if report is not None:
+                report(row)
+    return rows
+
+
+def _take_turns(size: int, sides: dict[str, Callable[[], Array]], rounds: int) -> list[BenchRow]:
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    gradients: dict[str, Array] = {}
+    for turn in range(rounds + 1):
+        for name, work in sides.items():
+            time.sleep(PAUSE)
+            start = time.perf_counter()
+            gradients[name] = work()
+            if turn:
+                seconds[name].append(time.perf_counter() - start)
+    first = next(iter(gradients.values()))
+    return [
+        BenchRow(
+            size,
+            name,
+            min(times),
+            float(np.median(times)),
+            float(np.linalg.norm(gradients[name] - first) / np.linalg.norm(first)),
+        )
+        for name, times in seconds.items()
+    ]
+
+
+def _ours(network: Network, p: Array, targets: dict[str, Moments]) -> Callable[[], Array]:
+    backend = _backend_of(network)
+    if not targets:  # the first network's features of another picture, halved: somewhere to descend to
+        x = backend.asarray(p[::-1] / 2 - 60, dtype=network.dtype)
+        features, _ = network.forward(x, STYLE)
+        for tap in STYLE:
+            moments = moments_forward(features.pop(tap))
+            targets[tap] = Moments(moments.count, backend.to_numpy(moments.sums), backend.to_numpy(moments.outer))
+    terms = [
+        StyleTerm(tap, Moments(m.count, backend.asarray(m.sums), backend.asarray(m.outer)), 1000.0)
+        for tap, m in targets.items()
+    ]
+    objective, v = Objective(network, terms, p.shape, backend), p.ravel()
+    return lambda: objective(v)[1]
+
+
+def _backend_of(network: Network) -> Backend:
+    weights = next(layer.w for layer in network.layers if isinstance(layer, Convolution))
+    return choose_backend("numpy" if isinstance(weights, np.ndarray) else "cupy")
+
+
+def _pytorch(
+    network: Network, p: Array, targets: dict[str, Moments], device: str = "cpu", tf32: bool = False
+) -> Callable[[], Array]:
+    torch: Any = importlib.import_module("torch")  # only to be compared with
+
+    torch.set_num_threads(cpu_count())
+    backend, dtype = _backend_of(network), torch.float32
+
+    def tensor(a: Array) -> Any:
+        return torch.tensor(np.ascontiguousarray(backend.to_numpy(a)), dtype=dtype, device=device)
+
+    layers = [
+        (layer.name, tensor(layer.w.transpose(3, 2, 0, 1)), tensor(layer.b))
+        if isinstance(layer, Convolution)
+        else (layer.name, None, None)
+        for layer in network.layers
+    ]
+    wanted = {
+        tap: (tensor(m.outer / m.count), 1000.0 / float(((m.outer / m.count) ** 2).sum())) for tap, m in targets.items()
+    }
+    convention = network.convention
+    mean, std = (tensor(np.array(values)[:, None, None]) for values in (convention.mean, convention.std))
+
+    def run() -> Array:
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
+        leaf = torch.tensor(p, dtype=dtype, device=device, requires_grad=True)
+        x = leaf.permute(2, 0, 1)
+        x = ((x.flip(0) if convention.order == "BGR" else x) * (convention.scale / 255) - mean) / std
+        x, value = x[None], torch.zeros((), device=device)
+        for name, w, b in layers:
+            if w is not None:
+                x = torch.nn.functional.conv2d(x, w, b, padding=1)
+            else:
+                x = torch.relu(x) if name.startswith("relu") else torch.nn.functional.max_pool2d(x, 2)
+            if name in wanted:
+                A, weight = wanted[name]
+                f = x[0].flatten(1)
+                value = value + weight * (f @ f.T / f.shape[1] - A).square().sum()
+            if name == STYLE[-1]:
+                break
+        value.backward()
+        gradient: Array = leaf.grad.cpu().numpy().astype(np.float64).ravel()
+        return gradient
+
+    return run
+
+
+def draw(rows: Sequence[BenchRow], path: str | os.PathLike[str]) -> None:
+    """Draw the rows as bars, a group a size, and write the picture.
+
+    Parameters
+    ----------
+    rows : sequence of BenchRow
+        Of `bench`.
+    path : path
+        Of the picture; its suffix is the format.
+
+    Raises
+    ------
+    HandstyleError
+        If matplotlib is not installed, or the file exists.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise HandstyleError('to draw needs matplotlib: pip install "handstyle[report]"')
+    path = Path(path)
+    if path.exists():
+        raise HandstyleError(f"{path} exists: choose another name")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 0.6 + 0.42 * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    colours = {name: f"C{i}" for i, name in enumerate(dict.fromkeys(row.what for row in rows))}
+    labels = [f"{row.size}² · {row.what}" for row in rows]
+    bars = axes.barh(labels, [row.fastest for row in rows], color=[colours[row.what] for row in rows])
+    axes.bar_label(bars, [f" {row.fastest:.3g} s" for row in rows])
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    axes.set_xlabel("seconds for one evaluation: value and gradient, fastest of the rounds")
+    axes.spines[["top", "right"]].set_visible(False)
+    handle, temporary = tempfile.mkstemp(suffix=path.suffix, prefix=path.stem, dir=path.parent)
+    os.close(handle)
+    try:
+        figure.savefig(temporary, dpi=150)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The engine of a processor: fused stages, Winograd's convolution, threads."""

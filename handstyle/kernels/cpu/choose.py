@@ -1,0 +1,43 @@
+"""The convolutions of this package by the tile that tells them apart: one call for all."""
+
+from handstyle.foundations.backend import Array
+from handstyle.kernels.counting import LOWERED, Tile
+from handstyle.kernels.cpu import im2col, winograd
+from handstyle.kernels.cpu import winograd_columns as winograd_1d
+from handstyle.kernels.cpu.arena import Arena
+from handstyle.kernels.cpu.strips import Sink, Source
+from handstyle.kernels.cpu.threads import Team
+from handstyle.kernels.cpu.tiling import Plan
+from handstyle.kernels.cpu.winograd_kernels import Kept
+
+
+def convolve(
+    source: Source,
+    w: Array,
+    b: Array | None,
+    sink: Sink,
+    tile: Tile,
+    team: Team,
+    arena: Arena,
+    adjoint: bool = False,
+    kept: Kept | None = None,
+) -> None:
+    """Convolve a map with zero padding; parameters as of `winograd.convolve`, and the tile."""
+    if tile == LOWERED:
+        im2col.convolve(source, w, b, sink, team, arena, adjoint)
+    elif tile.across == 1:
+        winograd_1d.convolve(source, w, b, sink, tile.down, team, arena, adjoint)
+    else:
+        winograd.convolve(source, w, b, sink, tile.down, team, arena, adjoint, kept)
+
+
+def scratch(
+    H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, threads: int, adjoint: bool, kept: bool
+) -> tuple[int, int]:
+    """Return how many values `convolve` works with, beside the maps it reads and writes, and how many it keeps."""
+    if tile == LOWERED:
+        return im2col.scratch(H, W, C, K, itemsize, threads, adjoint), 0
+    if tile.across == 1:
+        return winograd_1d.scratch(H, W, C, K, tile.down, itemsize, threads), 0
+    plan = Plan.of(H, W, C, K, tile.down, itemsize, kept)
+    return plan.scratch(threads), kept * (tile.down + 2) ** 2 * C * K

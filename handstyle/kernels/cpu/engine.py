@@ -1,0 +1,491 @@
+"""The engine of a processor: the layers of VGG in fused stages, and the losses while a strip is in the cache.
+
+The layers are grouped into stages: a convolution with the rectifier and the pool that follow it, as far as no tap needs
+what lies between. Each stage reads the previous one's output once and writes its own once. What does not fit a
+stage (a rectifier after a tapped convolution, a pool that rounds up over an odd side) runs as the
+reference does, as a layer of its own.
+
+A prepared objective saves memory besides. Features are dropped as soon as their loss has its gradient; the first map,
+the largest and the cheapest to compute, is computed again when its loss is due; and where few channels make a style's
+gradient cheap, it is computed strip by strip while the backward sweep writes the map.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
+from handstyle.kernels.counting import FEW_PIXELS, FEWEST_CHANNELS, LOWERED, Tile, choose_kernel
+from handstyle.kernels.cpu import losses
+from handstyle.kernels.cpu.arena import default_arena
+from handstyle.kernels.cpu.choose import convolve
+from handstyle.kernels.cpu.epilogues import MaskSink, RectifyPoolSink, RectifySink, SpreadSource, bits_shape, pour
+from handstyle.kernels.cpu.strips import ArraySource, Sink, Source, StoreSink
+from handstyle.kernels.cpu.threads import Team, default_team
+from handstyle.kernels.cpu.winograd_kernels import Kept
+from handstyle.kernels.stages import Stage, methods_in_words, split_stages
+from handstyle.losses.content import ContentTerm
+from handstyle.losses.gram import MomentsTerm
+from handstyle.losses.terms import PICTURE, Term
+from handstyle.losses.total_variation import VariationTerm
+from handstyle.network.padding import pad_backward, pad_forward
+from handstyle.network.sequence import (
+    Cache,
+    Convolution,
+    Features,
+    Layer,
+    Pool,
+    ReLU,
+    check_gradients,
+    check_taps,
+    deepest,
+)
+from handstyle.network.vgg import Network
+from handstyle.optimize.objective import Evaluate, Forecast, Shape, taps_of
+
+# (H, W, C, K, adjoint) of a convolution -> its kernel
+Choose = Callable[[int, int, int, int, bool], Tile]
+# Up to this many channels a style's gradient is computed strip by strip: a map is large then, and products of a few
+# rows are as fast as those of many.
+FEW_CHANNELS = 128
+
+
+class Gradients(Protocol):
+    """The gradients that enter the backward sweep at the taps, each taken once, when the sweep arrives there."""
+
+    def __contains__(self, tap: object) -> bool: ...
+
+    def parts(self, tap: str) -> losses.MomentsGradient | None:
+        """Return the gradient at a tap to be computed part by part, or None if it can only be had whole."""
+
+    def whole(self, tap: str) -> tuple[Array, bool]:
+        """Return the gradient at a tap, and whether the sweep may write over it."""
+
+
+@dataclass(frozen=True)
+class GivenGradients:
+    """Gradients that a caller computed."""
+
+    dfeatures: Mapping[str, Array]
+
+    def __contains__(self, tap: object) -> bool:
+        return tap in self.dfeatures
+
+    def parts(self, tap: str) -> None:
+        """Return None: they are whole."""
+
+    def whole(self, tap: str) -> tuple[Array, bool]:
+        """Return the caller's array, which must stay as it is."""
+        return self.dfeatures[tap], False
+
+
+@dataclass
+class CpuEngine:
+    """Runs a network in fused stages, on NumPy arrays.
+
+    Parameters
+    ----------
+    name : str
+        In reports.
+    choose : callable
+        ``choose(H, W, C, K, adjoint)`` returns the kernel of a convolution.
+    team : Team
+        Threads. Matrix products stay in the thread that asks for them.
+
+    Attributes
+    ----------
+    chosen : dict of str to str
+        The kernel of each convolution of the last evaluation, such as ``conv1_2 forward``.
+
+    Notes
+    -----
+    The memory of one evaluation is kept for the next. A tapped feature is the caller's for as long as it
+    is held; the sweep itself keeps bits, no features.
+    """
+
+    name: str
+    choose: Choose
+    team: Team = field(default_factory=default_team)
+
+    def __post_init__(self) -> None:
+        self.arena = default_arena()
+        self._last: tuple[Any, ...] = ()
+        self._kept: Kept = {}
+        self.chosen: dict[str, str] = {}
+
+    def kernel_of(self, H: int, W: int, C: int, K: int, adjoint: bool) -> str:
+        """Return the name of the kernel that a convolution of a (H, W, C) map to K channels is given."""
+        return str(self.choose(H, W, C, K, adjoint))
+
+    @property
+    def _is_small(self) -> bool:
+        # Of a small picture the features take little memory, so time comes first.
+        (H, W, _), _ = self._last
+        return bool(H * W <= FEW_PIXELS)
+
+    def describe(self) -> str:
+        """Return the kernel of each convolution of the last evaluation, forward and adjoint."""
+        return "; ".join(methods_in_words(self.chosen))
+
+    def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
+        """Return a function that evaluates `terms` on `network`; see `handstyle.optimize.objective.Engine`."""
+        return CpuEvaluation(self, network, terms, shape)
+
+    def forecast(self, network: Network, terms: Sequence[Term], shape: Shape, *, gradient: bool = True) -> Forecast:
+        """Return the memory and the time of an evaluation; see `handstyle.kernels.cpu.forecast`."""
+        from handstyle.kernels.cpu.forecast import forecast_evaluation
+
+        return forecast_evaluation(self, network, terms, shape, gradient)
+
+    def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
+        """Return the tapped features and what `backward` needs; see `sequence_forward`."""
+        features: Features = {}
+        return features, self.run_forward(layers, x, taps, features)
+
+    def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
+        """Return the gradient at the input; see `sequence_backward`."""
+        check_gradients([layer.name for stage in caches for layer in stage.layers], dfeatures)
+        return self.run_backward(caches, GivenGradients(dfeatures))
+
+    def run_forward(
+        self,
+        layers: tuple[Layer, ...],
+        x: Array,
+        taps: Iterable[str],
+        features: Features,
+        again: dict[str, Callable[[], Array]] | None = None,
+    ) -> list[Stage]:
+        """Run the layers up to the deepest tap.
+
+        Parameters
+        ----------
+        layers, x, taps
+            As of `sequence_forward`.
+        features : dict of str to array
+            Where the tapped features are put.
+        again : dict of str to callable, optional
+            If given, the first map of a large picture is not kept in `features`; here is put what computes it again.
+
+        Returns
+        -------
+        list of Stage
+            For `run_backward`.
+        """
+        wanted = check_taps(layers, taps)
+        run = layers[: deepest(layers, wanted)]
+        self._check(run, x)
+        if (x.shape, x.dtype) != self._last:
+            self._kept.clear()
+            self.arena.trim()
+            self._last = x.shape, x.dtype
+        stages = split_stages(run, wanted, x.shape)
+        self._take_bits(stages, wanted)
+        picture, first = x, stages[0]
+        with self.team.single_threaded_blas():
+            for stage in stages:
+                x = self._stage_forward(stage, x, wanted, features)
+                if again is not None and stage is first and len(stages) > 1 and not self._is_small:
+                    if features.pop(first.name, None) is not None:
+                        again[first.name] = partial(self._first_again, first, picture)
+        return stages
+
+    def _first_again(self, stage: Stage, picture: Array) -> Array:
+        with self.team.single_threaded_blas():
+            return self._stage_forward(replace(stage, bits=None), picture, set(), {})  # its bits are there already
+
+    def run_backward(self, stages: list[Stage], gradients: Gradients) -> Array:
+        """Sweep back through the stages of `run_forward`, and return the gradient at the input."""
+        with self.team.single_threaded_blas():
+            dx = self._below_tap(stages[-1], gradients.whole(stages[-1].name)[0])
+            for i in reversed(range(len(stages))):
+                dx = self._stage_backward(stages[i], stages[i - 1] if i else None, dx, gradients)
+        return dx
+
+    def _check(self, layers: tuple[Layer, ...], x: Array) -> None:
+        if not isinstance(x, np.ndarray):
+            raise HandstyleError(f"kernels={self.name!r} run on NumPy arrays; use 'reference', or those of the backend")
+        for layer in layers:
+            if isinstance(layer, Convolution) and layer.w.dtype != x.dtype:
+                raise HandstyleError(
+                    f"{layer.name}: weights are {layer.w.dtype}, the picture is {x.dtype}; convert one with astype"
+                )
+        if x.dtype not in (np.float32, np.float64):
+            raise HandstyleError(f"kernels={self.name!r} compute in float32 or float64, not {x.dtype}")
+
+    def _take_bits(self, stages: list[Stage], wanted: set[str]) -> None:
+        # Before any map: they stay until the end, and would lie in the way between maps that come and go.
+        for stage in stages:
+            if stage.is_bare:
+                continue
+            pooled, rectifier = isinstance(stage.layers[-1], Pool), stage.layers[1].name
+            if not pooled or rectifier in wanted:
+                stage.bits = self.arena.take(bits_shape(stage.shape), np.uint8)
+            if pooled:
+                stage.pool_bits = self.arena.take(bits_shape(stage.shape), np.uint8)
+
+    def _stage_forward(self, stage: Stage, x: Array, wanted: set[str], features: Features) -> Array:
+        if not stage.is_fused:
+            x, stage.cache = stage.layers[0].forward(x)
+            if stage.name in wanted:
+                features[stage.name] = x
+            return x
+        convolution, take = stage.layers[0], self.arena.take
+        assert isinstance(convolution, Convolution)
+        H, W, K = stage.shape
+        names = [layer.name for layer in stage.layers]
+        pool = stage.layers[-1]
+        sink: Sink
+        y: Array
+        if stage.is_bare:
+            y = take((H, W, K), x.dtype)
+            sink = StoreSink(y)
+        else:
+            rectified = None
+            if not isinstance(pool, Pool) or names[1] in wanted:
+                y = take((H, W, K), x.dtype)
+                sink = rectified = RectifySink(y, stage.bits)
+                if names[1] in wanted:
+                    features[names[1]] = y
+            if isinstance(pool, Pool):
+                assert stage.pool_bits is not None
+                y = take((H // 2, W // 2, K), x.dtype)
+                sink = RectifyPoolSink(y, stage.pool_bits, pool.kind == "average", rectified)
+        self._convolve(ArraySource(x), convolution, sink, adjoint=False)
+        if stage.name in wanted:
+            features[stage.name] = y
+        return y
+
+    def _stage_backward(self, stage: Stage, below: Stage | None, dx: Array, gradients: Gradients) -> Array:
+        # `dx` is the gradient at the stage's output, with what enters there and, after a bare rectifier, its mask.
+        if not stage.is_fused:
+            dx = stage.layers[0].backward(dx, stage.cache)
+            return dx if below is None else self._below_tap(below, dx, gradients)
+        convolution = stage.layers[0]
+        assert isinstance(convolution, Convolution)
+        source: Source = ArraySource(dx)
+        pool = stage.layers[-1]
+        if isinstance(pool, Pool):
+            assert stage.pool_bits is not None
+            rectifier = stage.layers[1].name
+            entering = gradients.whole(rectifier)[0] if rectifier in gradients else None
+            share = 0.25 if pool.kind == "average" else 1.0
+            source = SpreadSource(dx, stage.pool_bits, stage.shape, share, entering, stage.bits)
+        H, W, _ = stage.shape
+        shape, out = (H, W, convolution.w.shape[2]), None
+        add: Array | losses.MomentsGradient | None = None
+        if below is not None and below.name in gradients:
+            add = parts = gradients.parts(below.name)
+            # A part of the features is no longer needed when its gradient is computed, so the result may take its
+            # place; so may it that of a gradient computed for this sweep alone.
+            if parts is not None:
+                out = parts.f
+            else:
+                add, fresh = gradients.whole(below.name)
+                out = add if fresh else None
+        out = self.arena.take(shape, dx.dtype) if out is None else out
+        sink: Sink = StoreSink(out) if below is None else MaskSink(out, _mask(below), add)
+        self._convolve(source, convolution, sink, adjoint=True)
+        return out
+
+    def _below_tap(self, stage: Stage, dx: Array, gradients: Gradients | None = None) -> Array:
+        # What `MaskSink` does at the end of a convolution, where there is none.
+        entering = gradients.whole(stage.name)[0] if gradients is not None and stage.name in gradients else None
+        bits = _mask(stage)
+        if bits is None:
+            return dx if entering is None else dx + entering
+        out = self.arena.take(dx.shape, dx.dtype)
+        pour(ArraySource(dx), MaskSink(out, bits, entering), self.team, self.arena)
+        return out
+
+    def _convolve(self, source: Source, layer: Convolution, sink: Sink, adjoint: bool) -> None:
+        b = None if adjoint else layer.b
+        if layer.padding == "zero":
+            self._run(source, layer, b, sink, adjoint)
+            return
+        # The slow way, in the open: pad, convolve the padded map, and cut. The adjoint of cutting is a ring of zeros.
+        H, W, _ = source.shape
+        x = source.read(slice(0, H), slice(0, W)).reshape(source.shape)
+        x, _ = pad_forward(x, "zero" if adjoint else layer.padding)
+        K = layer.w.shape[2] if adjoint else layer.w.shape[3]
+        ypad = self.arena.take((H + 2, W + 2, K), x.dtype)
+        self._run(ArraySource(x), layer, b, StoreSink(ypad), adjoint)
+        y = pad_backward(ypad, layer.padding if adjoint else "zero")
+        pour(ArraySource(y), sink, self.team, self.arena)
+
+    def _run(self, source: Source, layer: Convolution, b: Array | None, sink: Sink, adjoint: bool) -> None:
+        w = layer.w
+        C, K = (w.shape[3], w.shape[2]) if adjoint else w.shape[2:]
+        tile = self.choose(*source.shape[:2], C, K, adjoint)
+        self.chosen[f"{layer.name} {'adjoint' if adjoint else 'forward'}"] = str(tile)
+        # In a small picture transforming the kernels is a tenth of the work.
+        keep = self._kept if self._is_small and not w.flags.writeable else None
+        convolve(source, w, b, sink, tile, self.team, self.arena, adjoint, keep)
+
+
+def _mask(stage: Stage) -> Array | None:
+    # The bits that lie directly below a stage's output; those of a pool are applied when the pool is undone.
+    return stage.bits if isinstance(stage.layers[-1], ReLU) and stage.is_fused else None
+
+
+class CpuEvaluation:
+    """An objective prepared by `CpuEngine`; see `handstyle.optimize.objective.Evaluate`."""
+
+    def __init__(self, engine: CpuEngine, network: Network, terms: Sequence[Term], shape: Shape) -> None:
+        self.engine, self.network, self.shape = engine, network, shape
+        self.terms = tuple(terms)
+        self.taps = taps_of(terms)
+
+    def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
+        """Return the terms' values and the gradient."""
+        values, dp = np.zeros(len(self.terms)), None
+        if self.taps:
+            x = losses.preprocess(p, self.network.convention)
+            features: Features = {}
+            again: dict[str, Callable[[], Array]] = {}
+            stages = self.engine.run_forward(self.network.layers, x, self.taps, features, again)
+            gradients = TermGradients(self.terms, features, again, values)
+            dx = self.engine.run_backward(stages, gradients)
+            dp = losses.preprocess_adjoint(dx, self.network.convention)
+        for i, term in enumerate(self.terms):
+            if term.tap == PICTURE:
+                values[i], df = gradient_of(term, p, whole=False)
+                dp = df if dp is None else np.add(dp, df, out=dp)
+        assert dp is not None
+        return values, dp
+
+    def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
+        """Return the same for flat float64 vectors."""
+        values, dp = self(v.reshape(self.shape).astype(self.network.dtype))
+        gradient = self.engine.arena.take((dp.size,), np.float64)
+        gradient[...] = dp.ravel()
+        return values, gradient
+
+
+@dataclass(frozen=True)
+class TermGradients:
+    """The gradients of an objective's terms, computed when the backward sweep arrives at their tap.
+
+    Parameters
+    ----------
+    terms : tuple of Term
+        Of the objective.
+    features : dict of str to array
+        Emptied on the way.
+    again : dict of str to callable
+        What computes the features that were not kept.
+    values : (n,) array
+        Filled with the weighted values.
+    """
+
+    terms: tuple[Term, ...]
+    features: Features
+    again: dict[str, Callable[[], Array]]
+    values: Array
+
+    def __contains__(self, tap: object) -> bool:
+        return any(term.tap == tap for term in self.terms)
+
+    def parts(self, tap: str) -> losses.MomentsGradient | None:
+        """Return the gradient of a style term that is alone at a tap of few channels."""
+        (i, term), *others = self._at(tap)
+        if others or not has_plain_moments(term):
+            return None
+        feature = self.features.get(tap)
+        if feature is not None and feature.shape[2] > FEW_CHANNELS:
+            return None
+        f = self._take(tap)
+        if f.shape[2] > FEW_CHANNELS:
+            self.features[tap] = f
+            return None
+        self.values[i], gradient = moments_gradient(term, f)
+        return gradient
+
+    def whole(self, tap: str) -> tuple[Array, bool]:
+        """Return the sum of the gradients at a tap, which the sweep may write over."""
+        f, total = self._take(tap), None
+        at = self._at(tap)
+        for i, term in at:
+            self.values[i], df = gradient_of(term, f, whole=len(at) == 1)
+            total = df if total is None else np.add(total, df, out=total)
+        assert total is not None
+        return total, True
+
+    def _at(self, tap: str) -> list[tuple[int, Term]]:
+        return [(i, term) for i, term in enumerate(self.terms) if term.tap == tap]
+
+    def _take(self, tap: str) -> Array:
+        return self.again.pop(tap)() if tap in self.again else self.features.pop(tap)
+
+
+def has_plain_moments(term: Term) -> bool:
+    """Return whether a term measures the moments of its features and nothing else, as far as its class says."""
+    kind = type(term)
+    return issubclass(kind, MomentsTerm) and kind.measure is MomentsTerm.measure and kind.spread is MomentsTerm.spread
+
+
+def moments_gradient(term: Any, f: Array) -> tuple[float, losses.MomentsGradient]:
+    """Return the weighted value of a style term, and its weighted gradient in parts, which owns `f`."""
+    count = float(f.shape[0] * f.shape[1]) if term.mask is None or term.counts_all else term.mask_sum
+    value, ds = term.loss(losses.moments(f, term.mask, count))
+    return term.weight * float(value), losses.MomentsGradient(ds.scaled(float(term.weight)), f, term.mask)
+
+
+def gradient_of(term: Term, f: Array, whole: bool) -> tuple[float, Array]:
+    """Return the weighted value and the weighted gradient of a term, by the fastest way there is for its kind.
+
+    Parameters
+    ----------
+    term : Term
+        Of any kind; one that is not known here takes its own three steps.
+    f : (h, w, C) array
+        Its features, or the picture.
+    whole : bool
+        Whether `f` is no longer needed, so that the gradient may be written over it.
+
+    Returns
+    -------
+    (float, (h, w, C) array)
+        The array is fresh, or `f`.
+    """
+    weight = float(term.weight)  # a NumPy scalar would lift float32 to float64
+    if has_plain_moments(term):
+        value, parts = moments_gradient(term, f)
+        df = f if whole else default_arena().take(f.shape, f.dtype)
+        parts.write(df)
+        return value, df
+    if type(term) is ContentTerm and f.shape == term.target.shape:
+        distance, df = losses.content(f, term.target, term.mask, weight * term.factor)
+        return weight * term.factor * float(distance), df
+    if type(term) is VariationTerm:
+        number, df = term.function(f)
+        df *= weight * term.stretch
+        return weight * float(number) * term.in_value, df
+    result, ds = term.loss(term.measure(f))
+    return weight * float(result), weight * term.spread(ds, f)
+
+
+def _lowered(H: int, W: int, C: int, K: int, adjoint: bool) -> Tile:
+    return LOWERED
+
+
+def _four_by_four(H: int, W: int, C: int, K: int, adjoint: bool) -> Tile:
+    return LOWERED if min(C, K) < FEWEST_CHANNELS else Tile(4, 4)
+
+
+def auto_engine() -> CpuEngine:
+    """Return the engine that gives each convolution the kernel that counting favors."""
+    return CpuEngine("auto", choose_kernel)
+
+
+def winograd_engine() -> CpuEngine:
+    """Return the engine that uses Winograd's F(4×4, 3×3) wherever it can."""
+    return CpuEngine("winograd", _four_by_four)
+
+
+def im2col_engine() -> CpuEngine:
+    """Return the engine that lowers every convolution to one matrix product."""
+    return CpuEngine("im2col", _lowered)

@@ -1,0 +1,252 @@
+"""What is done to a strip of a feature map while it is still in the cache.
+
+A convolution reads its input from a *source* and hands its output, strip by strip, to a *sink*. Sources and sinks do
+what the reference does in passes of its own over memory: the bias and the rectifier, pooling, the masks of both in
+the backward pass, the gradients that enter at taps.
+
+Rectifier and pooling share one mechanism. Both let a gradient through at some pixels and stop it at others, so both
+keep one bit a pixel: where the rectified value is positive and, under a max pool, also the first largest of its
+block. The adjoint of pooling is then *spread and mask*: copy each pooled gradient to its four pixels, and clear the
+bits that are off. A mask is applied as a bitwise and, eight values for each byte looked up.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from handstyle.foundations.backend import Array
+from handstyle.kernels.cpu.arena import Arena, scratch
+from handstyle.kernels.cpu.losses import MomentsGradient
+from handstyle.kernels.cpu.strips import Sink, Source
+from handstyle.kernels.cpu.threads import Team
+
+ROWS = 8  # rows of a strip where nothing else decides: even, so that it holds whole pooling blocks
+
+
+def rectify(x: Array, out: Array) -> None:
+    """Write the larger of `x` and zero to `out`; NumPy's `clip` is vectorised, its `maximum` with a number is not."""
+    np.clip(x, 0, np.inf, out=out)
+
+
+def bits_of(positive: Array) -> Array:  # bool (rows, columns, K) -> uint8 (rows, ceil(columns K / 8))
+    """Pack eight values to the byte; each row starts a new byte, so that a strip can be written alone."""
+    return np.packbits(positive.reshape(len(positive), -1), axis=1)
+
+
+def bits_shape(shape: tuple[int, int, int]) -> tuple[int, int]:  # (H, W, K) -> shape of its bits
+    """Return the shape of the packed mask of a map."""
+    return shape[0], -(-shape[1] * shape[2] // 8)
+
+
+@cache
+def _bytes_to_masks(dtype: np.dtype[Any]) -> Array:  # (256, 8): byte -> eight integers, all ones where its bit is set
+    table = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(f"i{dtype.itemsize}")
+    return -table
+
+
+def masks_of(bits: Array, y: slice, x: slice, K: int, dtype: np.dtype[Any]) -> Array:  # -> (rows, columns, K)
+    """Return integers as wide as `dtype`, all ones where the bit at ``[y, x]`` of the map is on, else zero."""
+    packed = bits[y, x.start * K // 8 : -(-x.stop * K // 8)]
+    table = _bytes_to_masks(dtype)
+    masks = scratch.take("masks", (*packed.shape, 8), table.dtype)
+    np.take(table, packed, axis=0, mode="clip", out=masks)
+    columns = x.stop - x.start
+    return masks.reshape(len(packed), -1)[:, : columns * K].reshape(len(packed), columns, K)
+
+
+def clear_masked(values: Array, bits: Array, y: slice, x: slice, out: Array) -> None:  # (rows, columns, K)
+    """Write `values` to `out`, with zero where the bit at ``[y, x]`` of the map is off."""
+    masks = masks_of(bits, y, x, values.shape[2], values.dtype)
+    np.bitwise_and(values.view(masks.dtype), masks, out=out.view(masks.dtype))
+
+
+@dataclass
+class SpreadSource:
+    """Reads the gradient below a rectifier and a 2x2 pool, from the gradient above the pool.
+
+    Parameters
+    ----------
+    pooled : (h, w, C) array
+        The gradient above the pool.
+    bits : (H, ceil(W C / 8)) uint8 array
+        The mask of pool and rectifier.
+    shape : (H, W, C)
+        Below the pool.
+    share : float
+        1 for max, 1/4 for average.
+    entering : (H, W, C) array, optional
+        A gradient that enters between the rectifier and the pool,
+    entering_bits : uint8 array, optional
+        which passes the rectifier alone.
+    """
+
+    pooled: Array
+    bits: Array
+    shape: tuple[int, int, int]
+    share: float = 1.0
+    entering: Array | None = None
+    entering_bits: Array | None = None
+
+    def __post_init__(self) -> None:
+        self.dtype = self.pooled.dtype
+
+    def read(self, y: slice, x: slice) -> Array:
+        """See `Source`."""
+        (H, W, C), (h, w, _) = self.shape, self.pooled.shape
+        # Whole blocks: from an even row and column on, and cut at the end.
+        y2 = slice(y.start // 2 * 2, min(H, y.stop + y.stop % 2))
+        x2 = slice(x.start // 2 * 2, min(W, x.stop + x.stop % 2))
+        rows, columns = y2.stop - y2.start, x2.stop - x2.start
+        spread = scratch.take("values", (rows, columns, C), self.dtype)
+        masks = masks_of(self.bits, y2, x2, C, self.dtype)
+        pooled = self.pooled[y2.start // 2 : min(h, y2.stop // 2), x2.start // 2 : min(w, x2.stop // 2)]
+        if self.share != 1:
+            pooled = np.multiply(pooled, self.share, out=scratch.take("pooled", pooled.shape, self.dtype))
+        wide = _twice(pooled)
+        np.bitwise_and(
+            wide.view(masks.dtype), _pairs(masks, wide.shape), out=_pairs(spread.view(masks.dtype), wide.shape)
+        )
+        spread[2 * len(pooled) :] = 0  # an odd last row or column, which pooling dropped
+        spread[:, 2 * pooled.shape[1] :] = 0
+        if self.entering is not None:
+            assert self.entering_bits is not None
+            entering = scratch.take("entering", spread.shape, self.dtype)
+            clear_masked(self.entering[y2, x2], self.entering_bits, y2, x2, entering)
+            spread += entering
+        flat = spread.reshape(rows, columns * C)
+        return flat[y.start - y2.start : y.stop - y2.start, (x.start - x2.start) * C : (x.stop - x2.start) * C]
+
+
+def _twice(pooled: Array) -> Array:  # (h, w, K) -> (h, 1, 2w K): what both rows of a block are to be met with
+    h, w, K = pooled.shape
+    wide = scratch.take("wide", (h, w, 2, K), pooled.dtype)
+    np.copyto(wide, pooled[:, :, None])
+    return wide.reshape(h, 1, 2 * w * K)
+
+
+def _pairs(a: Array, wide: tuple[int, ...]) -> Array:  # (2h, 2w, K) -> (h, 2, 2w K)
+    row, _, item = a.strides
+    return as_strided(a, (wide[0], 2, wide[2]), (2 * row, row, item))
+
+
+@dataclass
+class RectifySink:
+    """Rectifies, and keeps one bit a value; none where nobody goes back through it."""
+
+    out: Array  # (H, W, K)
+    bits: Array | None
+
+    def write(self, y: slice, x: slice, part: Array) -> None:
+        """See `Sink`."""
+        K = part.shape[2]
+        rectify(part, self.out[y, x])
+        if self.bits is None:
+            return
+        positive = np.greater(part, 0, out=scratch.take("masks", part.shape, bool))
+        self.bits[y, x.start * K // 8 : -(-x.stop * K // 8)] = bits_of(positive)
+
+
+@dataclass
+class RectifyPoolSink:
+    """Rectifies and pools 2x2 blocks, and keeps one bit for each value below the pool.
+
+    Of the rectified map nothing is stored, unless `rectified` asks for it. An odd last row or column is dropped.
+    """
+
+    out: Array  # (H // 2, W // 2, K)
+    bits: Array  # of (H, W, K)
+    average: bool = False
+    rectified: RectifySink | None = None
+
+    def write(self, y: slice, x: slice, part: Array) -> None:
+        """See `Sink`."""
+        K = part.shape[2]
+        if self.rectified is not None:
+            self.rectified.write(y, x, part)
+        rows, columns = len(part) // 2 * 2, part.shape[1] // 2 * 2
+        open_ = scratch.take("masks", part.shape, bool)
+        open_[rows:] = open_[:, columns:] = False
+        whole = part[:rows, :columns]
+        pooled = self.out[y.start // 2 : y.start // 2 + rows // 2, x.start // 2 : x.start // 2 + columns // 2]
+        if self.average:
+            rectify(whole, whole)
+            np.greater(whole, 0, out=open_[:rows, :columns])
+            across = whole[:, 0::2] + whole[:, 1::2]
+            np.add(across[0::2], across[1::2], out=pooled)
+            pooled *= 0.25
+        else:
+            _max_of_blocks(whole, pooled, open_[:rows, :columns])
+        self.bits[y, x.start * K // 8 : -(-x.stop * K // 8)] = bits_of(open_)
+
+
+def _max_of_blocks(part: Array, out: Array, open_: Array) -> None:  # (2h, 2w, K), (h, w, K), bool (2h, 2w, K)
+    h, w, K = out.shape
+    taller = scratch.take("values", (h, 2 * w, K), part.dtype)
+    np.maximum(part[0::2], part[1::2], out=taller)
+    np.maximum(taller[:, 0::2], taller[:, 1::2], out=out)
+    # A pixel is the maximum if it equals the pooled value. No value equals the threshold where the largest is not positive.
+    threshold = scratch.take("threshold", (h, w, K), part.dtype)
+    np.clip(out, _least(part.dtype), np.inf, out=threshold)
+    rectify(out, out)
+    wide = _twice(threshold)
+    np.equal(_pairs(part, wide.shape), wide, out=_pairs(open_, wide.shape))
+    if np.count_nonzero(open_) != np.count_nonzero(threshold > _least(part.dtype)):
+        _first_of_equals(part, out, open_)
+
+
+@cache
+def _least(dtype: np.dtype[Any]) -> Any:
+    return np.finfo(dtype).smallest_subnormal
+
+
+def _first_of_equals(part: Array, out: Array, open_: Array) -> None:  # (2h, 2w, K), (h, w, K), bool (2h, 2w, K)
+    # Columns first, then rows, each time the later one only if it is strictly larger: then the first of equals wins in
+    # reading order, as in the reference.
+    left, right = part[:, 0::2], part[:, 1::2]
+    to_right = right > left
+    across = np.maximum(left, right)
+    positive = out > 0
+    in_lower = (across[1::2] > across[0::2]) & positive
+    in_upper = positive ^ in_lower
+    for i, row in enumerate((in_upper, in_lower)):
+        np.logical_and(row, to_right[i::2], out=open_[i::2, 1::2])
+        np.logical_xor(row, open_[i::2, 1::2], out=open_[i::2, 0::2])
+
+
+@dataclass
+class MaskSink:
+    """Writes a gradient below a rectifier: what arrives, plus what enters at the tap, where the bit is on.
+
+    Without `bits` it adds only, for a tap above a pool.
+    """
+
+    out: Array
+    bits: Array | None = None
+    entering: Array | MomentsGradient | None = None
+
+    def write(self, y: slice, x: slice, part: Array) -> None:
+        """See `Sink`."""
+        if self.entering is not None:
+            part = np.add(part, self.entering[y, x], out=part)
+        if self.bits is None:
+            self.out[y, x] = part
+        else:
+            clear_masked(part, self.bits, y, x, self.out[y, x])
+
+
+def pour(source: Source, sink: Sink, team: Team, arena: Arena) -> None:
+    """Send a map through a sink without a convolution between."""
+    H, W, C = source.shape
+    scratch = arena.take((team.threads, ROWS, W, C), source.dtype)
+
+    def work(worker: int, strips: Any) -> None:
+        for strip in strips:
+            y = slice(ROWS * strip, min(H, ROWS * (strip + 1)))
+            part = scratch[worker, : y.stop - y.start]
+            np.copyto(part, source.read(y, slice(0, W)).reshape(part.shape))
+            sink.write(y, slice(0, W), part)
+
+    team.run(work, -(-H // ROWS))

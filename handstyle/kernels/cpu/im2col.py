@@ -1,0 +1,122 @@
+"""Convolution by lowering: every pixel's 3 x 3 neighbourhood as a row of a matrix, and one matrix product.
+
+The plain alternative to Winograd's: nine times as much to read, but the products are the direct ones, so that it
+rounds as the reference does. Lowering strip by strip keeps the matrix in the cache. It is also the way of the first
+layer, whose three channels are too few for Winograd; the adjoint of that layer is a product first and nine shifted
+sums after it (col2im), because there it is the output that has three channels.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from handstyle.foundations.backend import Array
+from handstyle.kernels.cpu.arena import Arena
+from handstyle.kernels.cpu.gemm import rows_times
+from handstyle.kernels.cpu.strips import Sink, Source, ceil_div
+from handstyle.kernels.cpu.threads import Team
+
+STRIP_BYTES = 1 << 20  # of a lowered strip: half a core's second-level cache on current processors
+FEW_CHANNELS = 4  # up to which an output is better summed by shifts than written by a product
+
+
+def convolve(
+    source: Source, w: Array, b: Array | None, sink: Sink, team: Team, arena: Arena, adjoint: bool = False
+) -> None:
+    """Convolve a map with zero padding, by lowering; parameters as of `winograd.convolve`."""
+    K = w.shape[2] if adjoint else w.shape[3]
+    if adjoint and K <= FEW_CHANNELS:
+        _by_shifts(source, w, sink, team, arena)
+        return
+    if adjoint:
+        w = w[::-1, ::-1].transpose(0, 1, 3, 2)
+    H, W, C = source.shape
+    kernels = np.ascontiguousarray(w).reshape(9 * C, K)
+    one = C <= FEW_CHANNELS  # the bias is the weight of a constant then: a pass of its own would be dear
+    if b is not None and one:
+        kernels = np.concatenate((kernels, b[None]))
+    rows = _rows(H, 9 * C * W * source.dtype.itemsize)
+    workers = range(min(team.threads, -(-H // rows)))
+    padded = [arena.take((rows + 2, W + 2, C), source.dtype) for _ in workers]
+    lowered = [arena.take((rows, W, len(kernels)), source.dtype) for _ in workers]
+    finished = [arena.take((rows, W, K), source.dtype) for _ in workers]
+
+    def work(worker: int, strips: Iterator[int]) -> None:
+        xpad, matrix = padded[worker], lowered[worker]
+        xpad[:, 0] = xpad[:, -1] = 0
+        matrix[..., 9 * C :] = 1
+        row, pixel, item = xpad.strides
+        windows = as_strided(xpad, (rows, W, 3, 3 * C), (row, pixel, row, item))  # three neighbours lie together
+        neighbours = as_strided(matrix, windows.shape, (*matrix.strides[:2], 3 * C * item, item))
+        for strip in strips:
+            top, bottom = rows * strip, min(H, rows * (strip + 1))
+            y = slice(max(0, top - 1), min(H, bottom + 1))
+            first = y.start - (top - 1)
+            inside = slice(first, first + y.stop - y.start)
+            xpad[: inside.start] = 0
+            xpad[inside, 1:-1] = source.read(y, slice(0, W)).reshape(y.stop - y.start, W, C)
+            xpad[inside.stop :] = 0
+            np.copyto(neighbours, windows)
+            part = finished[worker]
+            rows_times(matrix.reshape(rows * W, -1), kernels, part.reshape(rows * W, K))
+            if b is not None and not one:
+                part += b
+            sink.write(slice(top, bottom), slice(0, W), part[: bottom - top])
+
+    team.run(work, -(-H // rows))
+
+
+def scratch(H: int, W: int, C: int, K: int, itemsize: int, threads: int, adjoint: bool) -> int:
+    """Return how many values `convolve` works with, beside the maps it reads and writes."""
+    few = adjoint and K <= FEW_CHANNELS
+    channels = K if few else C
+    rows = _rows(H, 9 * channels * W * itemsize)
+    padded = 0 if few else (rows + 2) * (W + 2) * C
+    lowered = 2 * 9 * channels * (rows + 2) * W if few else (9 * channels + (not adjoint)) * rows * W
+    return 9 * C * K + min(threads, ceil_div(H, rows)) * (padded + lowered + rows * W * K)
+
+
+def _by_shifts(source: Source, w: Array, sink: Sink, team: Team, arena: Arena) -> None:
+    # The adjoint for few channels out: nine values a pixel and channel by one product, turned into planes so that each
+    # of the nine shifted sums runs along whole rows.
+    H, W, K = source.shape
+    C = w.shape[2]
+    kernels = np.ascontiguousarray(w.reshape(9 * C, K).T)
+    rows = _rows(H, 9 * C * W * source.dtype.itemsize)
+    workers = range(min(team.threads, -(-H // rows)))
+    products = [arena.take((2, 9 * C * (rows + 2) * W), source.dtype) for _ in workers]
+    planes = [arena.take((C, rows, W), source.dtype) for _ in workers]
+
+    def work(worker: int, strips: Iterator[int]) -> None:
+        for strip in strips:
+            top, bottom = rows * strip, min(H, rows * (strip + 1))
+            y = slice(max(0, top - 1), min(H, bottom + 1))
+            height = y.stop - y.start
+            dy = source.read(y, slice(0, W)).reshape(height * W, K)
+            by_pixel, by_plane = products[worker][:, : 9 * C * height * W]
+            rows_times(dy, kernels, by_pixel.reshape(height * W, 9 * C))
+            shifted = by_plane.reshape(3, 3, C, height, W)
+            np.copyto(by_plane.reshape(9 * C, height * W), by_pixel.reshape(height * W, 9 * C).T)
+            total = planes[worker][:, : bottom - top]
+            total[:] = 0
+            for i, j in np.ndindex(3, 3):
+                # Output pixel h read input pixel h + i - 1, so the input's share comes from output h - i + 1.
+                to_y, from_y = _overlap(slice(top, bottom), 1 - i, y)
+                to_x, from_x = _overlap(slice(0, W), 1 - j, slice(0, W))
+                total[:, to_y, to_x] += shifted[i, j][:, from_y, from_x]
+            sink.write(slice(top, bottom), slice(0, W), total.transpose(1, 2, 0))
+
+    team.run(work, -(-H // rows))
+
+
+def _overlap(to: slice, shift: int, span: slice) -> tuple[slice, slice]:
+    # Places h of `to` for which h + shift is in `span`, and those h + shift; each counted from its own start.
+    first, last = max(to.start, span.start - shift), max(to.start, min(to.stop, span.stop - shift))
+    first = min(first, last)
+    return slice(first - to.start, last - to.start), slice(first + shift - span.start, last + shift - span.start)
+
+
+def _rows(H: int, row_bytes: int) -> int:
+    # Even, because pooling works on pairs of rows.
+    return max(2, min(-(-H // 2) * 2, STRIP_BYTES // row_bytes // 2 * 2))

@@ -1,0 +1,87 @@
+"""The rates of a machine, measured in two seconds: what turns the counts of ``cost.py`` into time."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache, partial
+from statistics import median
+
+import numpy as np
+
+from handstyle.kernels.counting import Machine, choose_kernel, convolution_cost
+from handstyle.kernels.cpu.arena import Arena
+from handstyle.kernels.cpu.choose import convolve
+from handstyle.kernels.cpu.strips import ArraySource, StoreSink
+from handstyle.kernels.cpu.threads import Team, default_team
+
+
+@cache
+def calibrate(seconds: float = 2.0, team: Team | None = None) -> Machine:
+    """Measure this machine's rates, all threads at work, in about `seconds`.
+
+    Three rates come from loops of their own: products of a size that Winograd's convolution has, its transforms, and
+    copies from memory to memory. How much is lost between them comes from a real convolution, by which all are scaled.
+    """
+    team = team or default_team()
+    budget = seconds / 5
+    threads = team.threads
+    draw = np.random.default_rng(0)
+    A, B = (draw.standard_normal(shape, np.float32) for shape in ((threads, 256, 256), (256, 256)))
+    C = np.empty_like(A)
+    products = _rate(team, lambda k: np.matmul(A[k], B, out=C[k]), 2 * 256**3, budget)
+    T, S = draw.standard_normal((6, 6), np.float32), draw.standard_normal((threads, 6, 4096), np.float32)
+    R = np.empty_like(S)
+    transforms = _rate(team, lambda k: np.matmul(T, S[k], out=R[k]), 2 * 6 * 6 * 4096, budget)
+    source = draw.standard_normal((threads, 1 << 22), np.float32)
+    target = np.empty_like(source)
+    moved = _rate(team, lambda k: np.copyto(target[k], source[k]), 2 * source[0].nbytes, budget)
+    small, smaller = source[:, : 1 << 16], target[:, : 1 << 16]
+    cached = _rate(team, lambda k: np.copyto(smaller[k], small[k]), 2 * small[0].nbytes, budget)
+    machine = Machine(products, transforms, cached, moved)
+    expected = took = 0.0
+    for H, channels in ((256, 64), (64, 256)):  # maps that do not stay in a cache, as those of a picture do not
+        x = draw.standard_normal((H, H, channels), np.float32)
+        w = draw.standard_normal((3, 3, channels, channels), np.float32)
+        y, arena = np.empty_like(x), Arena()
+        tile = choose_kernel(H, H, channels, channels, False)
+        run = partial(convolve, ArraySource(x), w, None, StoreSink(y), tile, team, arena)
+        run()
+        took += median(_times(run, budget / 2))  # what a run will see, not the best of it
+        expected += machine.seconds(convolution_cost(H, H, channels, channels, tile, 4))
+    factor = expected / took
+    return replace(
+        machine,
+        products=products * factor,
+        transforms=transforms * factor,
+        cached=cached * factor,
+        moved=moved * factor,
+    )
+
+
+def _rate(team: Team, work: Callable[[int], object], amount: float, seconds: float) -> float:
+    # `amount` is done by each thread at each call; the fastest of several rounds counts.
+    repeats = 1
+
+    def each(_: int, pieces: Iterator[int]) -> None:
+        for k in pieces:
+            for _ in range(repeats):
+                work(k)
+
+    def everybody() -> None:
+        team.run(each, team.threads)
+
+    everybody()
+    start = time.perf_counter()
+    everybody()
+    repeats = max(1, int(seconds / 8 / max(time.perf_counter() - start, 1e-6)))
+    return team.threads * amount * repeats / min(_times(everybody, seconds))
+
+
+def _times(work: Callable[[], object], seconds: float) -> list[float]:
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while not times or time.perf_counter() < end:
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return times

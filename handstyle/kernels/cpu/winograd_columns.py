@@ -1,0 +1,130 @@
+"""Winograd's convolution along columns only: F(m x 1, 3 x 3), forward and adjoint, channels last.
+
+A tile is m outputs below one another. Along the column they cost n = m + 2 products in place of 3 m; along the row the
+three taps are multiplied out, as one product with three pixels at a time, (pixels, 3 C) @ (3 C, K). That is 4 products
+an output and channel pair with m = 6, where 6 x 6 tiles need 1.8 and the direct way 9.
+
+What it saves is everything else. Both transforms are along rows of memory: they read the map and write it where it
+lies, and nothing between is taken apart by columns. The windows of three pixels overlap, and BLAS wants rows that do
+not; every third window is a row of such a matrix, so there are three products, and none of their operands is ever
+copied together. With few channels, where a product is short and a transform is not, this is the faster way, and it
+rounds as little as 4 x 4 tiles do. (Cho and Brand lower a whole convolution to windows that overlap: MEC, arXiv
+1706.06873.)
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from numpy.lib.stride_tricks import as_strided
+
+from handstyle.foundations.backend import Array
+from handstyle.kernels.cpu.arena import Arena
+from handstyle.kernels.cpu.gemm import rows_times, times_columns
+from handstyle.kernels.cpu.strips import Sink, Source, ceil_div, is_byte_aligned
+from handstyle.kernels.cpu.threads import Team
+from handstyle.kernels.cpu.winograd_rows import transform_rows
+from handstyle.kernels.winograd_matrices import BIAS_POINT, transforms
+
+BLOCK_BYTES = 1 << 20  # of the transformed rows that a thread works on: what follows them is as large again
+TAPS = 3
+
+
+@dataclass(frozen=True)
+class Bands:
+    """How a map is cut: bands of `rows` tile rows, and these into parts of `columns` pixels."""
+
+    H: int
+    W: int
+    m: int
+    rows: int
+    columns: int
+
+    @classmethod
+    def cut(cls, H: int, W: int, C: int, K: int, m: int, itemsize: int) -> "Bands":
+        """Choose bands of about `BLOCK_BYTES`, of whole rows if these are not longer."""
+        fitting = max(1, BLOCK_BYTES // ((m + 2) * max(C, K) * itemsize))  # pixels
+        columns = W
+        if fitting < W and is_byte_aligned(C) and is_byte_aligned(K):
+            columns = 2 * ceil_div(W, 2 * ceil_div(W, 2 * fitting))  # even, for the pools
+        down = ceil_div(H, m)
+        # Eight bands or more, for the cores to share, where there are so many; by the shape alone, so that bits repeat.
+        rows = max(1, min(fitting // columns, down // 8))
+        return cls(H, W, m, ceil_div(down, ceil_div(down, rows)), columns)
+
+    @property
+    def pitch(self) -> int:
+        """Pixels from one tile row to the next in the scratch: a third of them starts each of the three products."""
+        return TAPS * ceil_div(self.columns + 2, TAPS)
+
+    @property
+    def parts(self) -> int:
+        """Parts side by side."""
+        return ceil_div(self.W, self.columns)
+
+    @property
+    def count(self) -> int:
+        """Blocks in all."""
+        return ceil_div(ceil_div(self.H, self.m), self.rows) * self.parts
+
+    def block(self, i: int) -> tuple[slice, slice]:
+        """Return the rows and the columns of the map that a block covers."""
+        top, left = i // self.parts * self.rows * self.m, i % self.parts * self.columns
+        return slice(top, min(self.H, top + self.rows * self.m)), slice(left, min(self.W, left + self.columns))
+
+    def values(self, C: int, K: int) -> tuple[int, int]:
+        """Return how many values a thread's transformed rows take, which the result replaces, and its products."""
+        pixels = (self.m + 2) * self.rows * self.pitch
+        return max((pixels + 2) * C, self.m * self.rows * self.pitch * K), pixels * K
+
+
+def scratch(H: int, W: int, C: int, K: int, m: int, itemsize: int, threads: int) -> int:
+    """Return how many values `convolve` works with, beside the maps it reads and writes."""
+    bands = Bands.cut(H, W, C, K, m, itemsize)
+    return TAPS * (m + 2) * C * K + 9 * C * K + min(threads, bands.count) * sum(bands.values(C, K))
+
+
+def convolve(
+    source: Source, w: Array, b: Array | None, sink: Sink, m: int, team: Team, arena: Arena, adjoint: bool = False
+) -> None:
+    """Convolve a map with zero padding; parameters as of `winograd.convolve`, tiles are m x 1."""
+    (H, W, C), dtype = source.shape, source.dtype
+    K = w.shape[2] if adjoint else w.shape[3]
+    n, bands = m + 2, Bands.cut(H, W, C, K, m, dtype.itemsize)
+    BT, _, AT = transforms(m, dtype)
+    U = _kernels(w, m, adjoint)
+    workers = range(min(team.threads, bands.count))
+    rooms = [tuple(arena.take((size,), dtype) for size in bands.values(C, K)) for _ in workers]
+    rows, pitch = bands.rows, bands.pitch
+    pixels = rows * pitch
+
+    def work(worker: int, blocks: Iterator[int]) -> None:
+        first, second = rooms[worker]
+        R = first[: n * pixels * C].reshape(n, rows, pitch * C)
+        row, pixel, item = pixels * C * R.itemsize, C * R.itemsize, R.itemsize
+        windows = as_strided(R, (n, TAPS, pixels // TAPS, TAPS * C), (row, pixel, TAPS * pixel, item))
+        M = second.reshape(n, rows, pitch * K)
+        row, pixel = pixels * K * item, K * item
+        products = as_strided(M, (n, TAPS, pixels // TAPS, K), (row, pixel, TAPS * pixel, item))
+        Y = first[: m * pixels * K].reshape(rows, m, pitch * K)
+        for block in blocks:
+            y, x = bands.block(block)
+            columns = x.stop - x.start
+            transform_rows(source, BT, m, y, x, R)
+            first[n * pixels * C : (n * pixels + 2) * C] = 0  # read by windows that nobody keeps
+            rows_times(windows, U, products)
+            if b is not None:
+                M[BIAS_POINT].reshape(-1, K)[...] += b
+            times_columns(AT, M[..., : columns * K].swapaxes(0, 1), Y[..., : columns * K])
+            sink.write(y, x, Y.reshape(rows * m, pitch, K)[: y.stop - y.start, :columns])
+
+    team.run(work, bands.count)
+
+
+def _kernels(w: Array, m: int, adjoint: bool) -> Array:  # (3, 3, C, K) -> (n, 1, 3 C, K)
+    # ``G w`` along the columns; the three taps of a row lie one below the other, as the pixels of a window do.
+    C, K = w.shape[2:]
+    if adjoint:
+        w, C, K = w[::-1, ::-1].transpose(0, 1, 3, 2), K, C
+    G = transforms(m, w.dtype).G
+    kernels: Array = (G @ w.reshape(TAPS, -1)).reshape(m + 2, 1, TAPS * C, K)
+    return kernels

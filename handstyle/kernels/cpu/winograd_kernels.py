@@ -1,0 +1,78 @@
+"""The transformed kernels of Winograd's convolution."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.kernels.cpu.arena import Arena, scratch
+from handstyle.kernels.cpu.gemm import MOST_COLUMNS
+from handstyle.kernels.cpu.strips import ceil_div
+from handstyle.kernels.cpu.threads import Team
+from handstyle.kernels.winograd_matrices import transforms
+
+# Transformed kernels by those they come from, the size of the tile and the direction, and these themselves, so that
+# their identity cannot pass to others.
+Kept = dict[tuple[int, int, bool], tuple[Array, Array]]
+
+
+def kernels_for(
+    w: Array, m: int, team: Team, arena: Arena, adjoint: bool, turn: bool, kept: Kept | None
+) -> Array:  # (3, 3, C, K) -> (n², C, K); adjoint: (n², K, C)
+    """Return the transformed kernels of a layer: those of an earlier call, where they are kept."""
+    if kept is None:
+        return transform_kernels(w, m, team, arena, adjoint, turn)
+    key = id(w), m, adjoint
+    if key not in kept:
+        room = np.empty(((m + 2) ** 2, w.shape[2], w.shape[3]), w.dtype)
+        kept[key] = w, transform_kernels(w, m, team, arena, adjoint, turn=True, out=room)
+    return kept[key][1]
+
+
+def transform_kernels(  # (3, 3, C, K) -> (rows n, C, K); adjoint: (rows n, K, C)
+    w: Array,
+    m: int,
+    team: Team,
+    arena: Arena,
+    adjoint: bool = False,
+    turn: bool = False,
+    out: Array | None = None,  # (rows n, C, K)
+    rows: slice | None = None,
+) -> Array:
+    """Transform all kernels of a layer, ``G w Gᵀ`` for each pair of channels: down the columns, then along the rows.
+
+    With `rows`, some rows of the n x n points alone. The adjoint's are a transposed view, which the kernels for large
+    products read as well; `turn` copies them.
+    """
+    C, K = w.shape[2:]
+    G = transforms(m, w.dtype).G
+    if adjoint:  # turned by 180 degrees
+        G = np.ascontiguousarray(G[:, ::-1])
+    down = G[rows or slice(None)]
+    n, some = m + 2, len(down)
+    U = arena.take((some * n, C, K), w.dtype) if out is None or adjoint else out
+    flat, points = w.reshape(3, 3, C * K), U.reshape(some, n, C * K)
+    step = min(MOST_COLUMNS, C * K)
+
+    def work(_: int, pieces: Iterator[int]) -> None:
+        half = scratch.take("values", (3, some, step), w.dtype)
+        for piece in pieces:
+            part = slice(step * piece, min(C * K, step * (piece + 1)))
+            along = half[..., : part.stop - part.start]
+            np.matmul(down, flat[:, :, part].swapaxes(0, 1), out=along)
+            np.matmul(G, along.swapaxes(0, 1), out=points[:, :, part])
+
+    team.run(work, ceil_div(C * K, step))
+    if not adjoint:
+        return U
+    if not turn:
+        return U.transpose(0, 2, 1)
+    # The kernels for small products want plain operands.
+    turned = arena.take((some * n, K, C), w.dtype) if out is None else out.reshape(some * n, K, C)
+
+    def copy(_: int, pieces: Iterator[int]) -> None:
+        for point in pieces:
+            turned[point] = U[point].T
+
+    team.run(copy, some * n)
+    return turned

@@ -1,0 +1,272 @@
+"""Six ways to a 3x3 convolution on a GPU, each a lowering, a product of matrices and a finish.
+
+All compute ``y[h, w] = Σ_ij x[h + i − offset, w + j − offset] w[i, j]`` for an output of any size: the convolution, its
+adjoint (the kernel turned, its channels exchanged), and the adjoint on a map with a border (offset 2). The work goes
+in strips of rows whose scratch fits a given number of bytes, so that memory does not grow with the picture.
+
+``first``     direct, for three channels in; its adjoint by a product and a gather.
+``im2col``    nine times the input's memory, one product.
+``residue``   no lowering but a border: three neighbouring pixels lie together, so that nine products, a third as long
+              and three times as deep as the nine shifted ones, read the map where it is.
+``mec``       lowered in width only (Cho and Brand 2017, arXiv 1706.06873): a third of im2col's memory.
+``tensor``    no lowering at all: a block keeps its patch of the map in shared memory, and tensor cores multiply it
+              tap by tap, with factors of ten bits.
+``winograd``  F(4×4, 3×3) or F(2×2, 3×3) (Lavin and Gray 2016, arXiv 1509.09308): 1/4 or 4/9 of the multiplications.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided as numpy_as_strided
+from numpy.typing import DTypeLike
+
+from handstyle.foundations.backend import Array, namespace
+from handstyle.foundations.errors import HandstyleError
+from handstyle.kernels.cuda.device import Device
+from handstyle.kernels.cuda.source import BLOCKS
+from handstyle.kernels.cuda.structs import POOLS, Finish, Source
+
+METHODS = ("first", "im2col", "residue", "mec", "tensor", "winograd2", "winograd4")
+SCRATCH = 1 << 26  # bytes: four times as much make 1024 px a tenth faster, and take it in memory
+FEWEST_BLOCKS = 100  # of tensor cores' work: about one for each multiprocessor of a large GPU
+LANES = (32, 8)  # threads of a block: channels, and tiles or groups of pixels
+
+
+@dataclass(frozen=True)
+class Convolver:
+    """Runs one convolution after another on a device.
+
+    Parameters
+    ----------
+    device : Device
+        Where.
+    dtype : dtype
+        float32 or float64.
+    workspace : int
+        Bytes of scratch that a method may use beside its input and output; a strip is at least one row of tiles.
+    """
+
+    device: Device
+    dtype: DTypeLike
+    workspace: int = SCRATCH
+
+    def convolve(self, method: str, source: Source, w: Array, finish: Finish, offset: int, adjoint: bool) -> None:
+        """Convolve `source` with `w` (3, 3, C, K), or with its adjoint, into `finish`."""
+        if method not in METHODS:
+            raise HandstyleError(f"unknown method {method!r}: use {', '.join(METHODS)}")
+        if method == "first":
+            (self._first_backward if adjoint else self._first_forward)(source, w, finish, offset)
+        elif method.startswith("winograd"):
+            self._winograd(int(method[-1]), source, w, finish, offset, adjoint)
+        elif method == "tensor":
+            self._tensor(source, w, finish, offset, adjoint)
+        else:
+            if adjoint:
+                w = self.device.xp.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
+            raw, beta = finish.y, 0.0
+            if raw is None and method != "residue":
+                halved = replace(self, workspace=max(self.workspace // 2, 1))  # for the lowering, and for its product
+                halved._pooled_only(method, source, w, finish, offset)
+                return
+            if raw is None:
+                raw = self._empty((finish.H, finish.W, finish.K))
+            elif raw is finish.entering and method != "residue":  # it has a place of its own
+                beta, finish = 1.0, replace(finish, entering=None)  # what enters lies where the product goes: added to
+            produced = getattr(self, f"_{method}")(source, w, raw, offset, beta)
+            self.epilogue(produced, finish)
+
+    def _pooled_only(self, method: str, source: Source, w: Array, finish: Finish, offset: int) -> None:
+        # Nobody keeps the values themselves, so the product's place is scratch too: strips of whole pairs of rows.
+        rows = self._strip(finish.H, finish.W * finish.K)
+        rows = min(rows + rows % 2, finish.H)
+        raw = self._empty((rows, finish.W, finish.K))
+        for begin in range(0, finish.H, rows):
+            end = min(begin + rows, finish.H)
+            produced = getattr(self, f"_{method}")(source, w, raw[: end - begin], offset, 0.0, begin)
+            self.epilogue(produced, rows_of(finish, begin, end))
+
+    def epilogue(self, source: Source, finish: Finish) -> None:
+        """Carry `source` through `finish` in a pass of its own; the two may share memory."""
+        quads = -(-finish.H // 2) * -(-finish.W // 2)
+        self._lanes("epilogue", quads, finish.K, source, finish)
+
+    def fold(self, dxpad: Array, padding: str, finish: Finish) -> None:
+        """Fold the border of `dxpad` (H+2, W+2, K) home, into `finish`."""
+        quads = -(-finish.H // 2) * -(-finish.W // 2)
+        self._lanes("fold", quads, finish.K, dxpad, Source.of(dxpad, padding).border, finish)
+
+    def _winograd(self, m: int, source: Source, w: Array, finish: Finish, offset: int, adjoint: bool) -> None:
+        n, C, K = m + 2, source.C, finish.K
+        down, across = -(-finish.H // m), -(-finish.W // m)
+        U = self._empty((n * n, *w.shape[2:]))
+        self._linear("winograd_kernel", w.shape[2] * w.shape[3], w, U, *w.shape[2:], int(adjoint), tile=m)
+        if adjoint:
+            U = U.swapaxes(1, 2)
+        rows = self._strip(down, n * n * across * (C + K))
+        V, M = self._empty((n * n * rows * across * C,)), self._empty((n * n * rows * across * K,))
+        for row in range(0, down, rows):
+            tiles = min(rows, down - row) * across
+            Vs, Ms = V[: n * n * tiles * C].reshape(-1, tiles, C), M[: n * n * tiles * K].reshape(-1, tiles, K)
+            strip = row * across, tiles, across
+            self._lanes("winograd_input", tiles, C, source, Vs, *strip, offset, tile=m)
+            self.device.gemm(Vs, U, Ms)
+            self._lanes("winograd_output", tiles, K, Ms, *strip, finish, tile=m)
+
+    def _tensor(self, source: Source, w: Array, finish: Finish, offset: int, adjoint: bool) -> None:
+        C, K = source.C, finish.K
+        if not tensor_fits(C, K, self.dtype):
+            raise HandstyleError("tensor: only for float32, 16 n channels in and 64 n out")
+        B = self._empty((9 * C * K,))
+        self._linear("implicit_kernel", B.size, w, B, C, K, int(adjoint))
+        kernel = tensor_kernel(finish.H, finish.W, K, bool(source.unpool))
+        down, across, channels, _ = BLOCKS[kernel]
+        grid = -(-finish.H // down) * -(-finish.W // across) * (K // channels)
+        name = kernel + ("_unpool" if source.unpool else "")
+        self._launch(name, (grid,), (down * channels // 8,), source, B, offset, finish)
+
+    def _im2col(self, source: Source, w: Array, raw: Array, offset: int, beta: float, begin: int = 0) -> Source:
+        Ho, Wo, K = raw.shape
+        rows = self._strip(Ho, Wo * 9 * source.C)
+        A = self._empty((rows * Wo, 9 * source.C))
+        for row in range(0, Ho, rows):
+            count = min(rows, Ho - row)
+            As = A[: count * Wo]
+            self._lanes("im2col", count * Wo, source.C, source, As, begin + row, count, Wo, offset)
+            self.device.gemm(As, w.reshape(-1, K), raw[row : row + count].reshape(-1, K), beta)
+        return Source.of(raw)
+
+    def _mec(self, source: Source, w: Array, raw: Array, offset: int, beta: float, begin: int = 0) -> Source:
+        Ho, Wo, K = raw.shape
+        C, item = source.C, raw.itemsize
+        rows = self._strip(Ho, Wo * 3 * C)
+        L = self._empty((Wo * (rows + 2) * 3 * C,))
+        for row in range(0, Ho, rows):
+            count = min(rows, Ho - row)
+            Ls = L[: Wo * (count + 2) * 3 * C]
+            self._lanes("mec", Wo * (count + 2), source.C, source, Ls, begin + row, count, Wo, offset)
+            # The inputs of output row h begin 3 C values after those of row h - 1: a stack of matrices that overlap.
+            strides = (3 * C * item, (count + 2) * 3 * C * item, item)
+            rows_of_inputs = _as_strided(Ls, (count, Wo, 9 * C), strides)
+            self.device.gemm(rows_of_inputs, w.reshape(-1, K), raw[row : row + count], beta)
+        return Source.of(raw)
+
+    def _residue(self, source: Source, w: Array, raw: Array, offset: int, _: float) -> Source:
+        Ho, _, K = raw.shape
+        C, pitch = source.C, source.W + 2
+        if offset != 1 or source.unpool:
+            raise HandstyleError("residue: only for a map with a border of one pixel, not for a pooled gradient")
+        # Three pixels behind the last: the products whose first input is not the first pixel end beyond the map.
+        padded = self._empty(((source.H + 2) * pitch + 3, C))
+        whole = padded[: (source.H + 2) * pitch]
+        padded[len(whole) :] = 0
+        self._lanes("pad", len(whole), C, source, whole)
+        triples = -(-Ho * pitch // 3)
+        y = self._empty((3 * triples, K))
+        for i in range(3):
+            for r in range(3):
+                first = i * pitch + r
+                count = min(triples, (len(padded) - first) // 3)
+                A = padded[first : first + 3 * count].reshape(count, 3 * C)
+                self.device.gemm(A, w[i].reshape(3 * C, K), y[r::3][:count], beta=float(i > 0))
+        return Source(y, None, Ho, pitch, K)  # rows of `pitch` pixels, the last two of which nobody reads
+
+    def _first_forward(self, source: Source, w: Array, finish: Finish, offset: int) -> None:
+        if w.shape[2] != 3 or offset != 1:
+            raise HandstyleError("first: only for three channels in")
+        blocks = -(-finish.H // 2) * -(-finish.W // 64)  # stretches of 2 x 64 pixels; see first.cu
+        self._launch("first_forward", (blocks, -(-finish.K // 32)), (32, 4), source, w, finish)
+
+    def _first_backward(self, source: Source, w: Array, finish: Finish, offset: int) -> None:
+        if w.shape[2] != 3:
+            raise HandstyleError("first: only for three channels in")
+        dy = source.x
+        if source.unpool:
+            dy = self._empty((source.H, source.W, source.C))
+            self.epilogue(source, Finish(y=dy, H=source.H, W=source.W, K=source.C))
+        H, W, K = dy.shape
+        dx = finish.y
+        assert dx is not None
+        shift = 2 - offset
+        rows = self._strip(finish.H, W * 27)
+        P = self._empty((rows + 2, W, 27))
+        for row in range(0, finish.H, rows):
+            count = min(rows, finish.H - row)
+            begin, end = max(0, row + shift - 2), min(H, row + count + shift)
+            Ps = P[: end - begin]
+            self.device.gemm(dy[begin:end].reshape(-1, K), w.reshape(27, K).T, Ps.reshape(-1, 27))
+            strip = begin, end - begin, W, row, count, finish.W, shift
+            self._linear("first_gather", count * finish.W * 3, Ps, dx, *strip)
+        if any(a is not None for a in (finish.entering, finish.mask, finish.after)):
+            self.epilogue(Source.of(dx), finish)
+
+    def _strip(self, rows: int, values: int) -> int:
+        """Return how many rows of `values` scratch values each fit the workspace, in strips of equal height."""
+        most = max(1, min(rows, self.workspace // (values * np.dtype(self.dtype).itemsize)))
+        return math.ceil(rows / math.ceil(rows / most))
+
+    def _empty(self, shape: tuple[int, ...]) -> Array:
+        return self.device.empty(shape, self.dtype)
+
+    def _launch(
+        self, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], *arguments: object, tile: int = 4
+    ) -> None:
+        self.device.launch(kernel, grid, block, *arguments, dtype=self.dtype, tile=tile)
+
+    def _linear(self, kernel: str, size: int, *arguments: object, tile: int = 4) -> None:
+        self._launch(kernel, (-(-size // 256),), (256,), *arguments, tile=tile)
+
+    def _lanes(self, kernel: str, groups: int, channels: int, *arguments: object, tile: int = 4) -> None:
+        self._launch(kernel, (-(-groups // LANES[1]), -(-channels // 32)), LANES, *arguments, tile=tile)
+
+
+def tensor_fits(C: int, K: int, dtype: DTypeLike) -> bool:
+    """Return whether tensor cores can do a convolution from C to K channels."""
+    return C % 16 == 0 and K % 64 == 0 and np.dtype(dtype) == np.float32
+
+
+def tensor_kernel(H: int, W: int, K: int, unpool: bool) -> str:
+    """Return which kernel does it, for an output (H, W, K).
+
+    Two small blocks on a multiprocessor are faster than a large one, for one works while the other waits; but where a
+    pool is undone on the way, each undoes the same pixels for its own channels, so the fewer the better, as long as
+    there is one for each multiprocessor (rungs ``tensor`` of ``benchmarks/gpu``, on an H200).
+    """
+    if K % 128 or not unpool:
+        return "implicit_tf32_narrow"
+    blocks = -(-H // 16) * -(-W // 16) * (K // 128)
+    return "implicit_tf32" if blocks >= FEWEST_BLOCKS else "implicit_tf32_half"
+
+
+def pooled_finish(finish: Finish, pooled: Array, planes: Array | None, kind: str) -> Finish:
+    """Return `finish` with a pool at its end."""
+    return replace(finish, pooled=pooled, planes=planes, pool=POOLS[kind], ph=pooled.shape[0], pw=pooled.shape[1])
+
+
+def rows_of(finish: Finish, begin: int, end: int) -> Finish:
+    """Return what `finish` does to its rows from `begin`, which is even, to `end`, even or the last."""
+
+    def part(a: Array | None, b: int, e: int) -> Array | None:
+        return None if a is None else a[b:e]
+
+    top, bottom = begin // 2, finish.ph if end == finish.H else end // 2
+    return replace(
+        finish,
+        entering=part(finish.entering, begin, end),
+        mask=part(finish.mask, begin, end),
+        after=part(finish.after, begin, end),
+        raw=part(finish.raw, begin, end),
+        y=part(finish.y, begin, end),
+        bits=part(finish.bits, begin, end),
+        pooled=part(finish.pooled, top, bottom),
+        planes=part(finish.planes, top, bottom),
+        H=end - begin,
+        ph=max(bottom - top, 0),
+    )
+
+
+def _as_strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+    if isinstance(x, np.ndarray):
+        return numpy_as_strided(x, shape, strides, subok=True)
+    strided: Array = namespace(x).lib.stride_tricks.as_strided(x, shape, strides)
+    return strided

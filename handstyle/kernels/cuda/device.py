@@ -1,0 +1,188 @@
+"""The device that runs the CUDA kernels: compiled by NVRTC, launched on CuPy's stream, products by cuBLAS.
+
+The only file beside ``foundations/backend.py`` that imports CuPy. What the engine asks for stands in `Device`; the
+tests give the same engine a device that runs the kernels, compiled as C++, on the processor.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, partial
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from handstyle.foundations.backend import CUPY_HELP, Array, choose_backend
+from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
+from handstyle.kernels.cuda.cublas import gemm_strided, load_cublas
+from handstyle.kernels.cuda.graph import Recording
+from handstyle.kernels.cuda.memory_plan import Request, Room
+from handstyle.kernels.cuda.source import files, on_demand, source
+from handstyle.kernels.cuda.structs import Finish, Source, pack
+
+Grid = tuple[int, ...]
+
+
+class Device(Protocol):
+    """What an engine needs of the machine that runs its kernels."""
+
+    xp: Any
+    precision: str
+
+    @property
+    def products(self) -> str:
+        """How matrices are multiplied, in words."""
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        """Return an uninitialised array."""
+
+    def copy(self, source: Array, target: Array) -> None:
+        """Copy an array over another of its shape and dtype."""
+
+    def free_memory(self) -> int:
+        """Return the bytes that can still be had."""
+
+    def launch(self, kernel: str, grid: Grid, block: Grid, *arguments: Any, dtype: DTypeLike, tile: int = 4) -> None:
+        """Run a kernel. Numbers are passed as C's int unless they are NumPy's own scalars."""
+
+    def gemm(self, a: Array, b: Array, out: Array, beta: float = 0.0, true: bool = False) -> None:
+        """Put ``a @ b + beta out`` into `out`, for matrices or stacks of them, of any strides that BLAS knows.
+
+        `true` asks for whole factors whatever the precision.
+        """
+
+
+class CupyDevice:
+    """CuPy's current device.
+
+    Parameters
+    ----------
+    precision : {"float32", "tf32"}
+        How products of float32 matrices are computed: truly, or with factors rounded to 10 bits. float64 stays true.
+
+    Raises
+    ------
+    HandstyleError
+        If there is no CuPy, or no GPU, or an unknown precision.
+    """
+
+    _room: Room | None = None
+
+    def __init__(self, precision: str = "float32") -> None:
+        if precision not in ("float32", "tf32"):
+            raise HandstyleError(f"unknown precision {precision!r} on a GPU: use float32 or tf32")
+        self._backend = choose_backend("cupy")
+        self.xp = self._backend.xp
+        self.precision = precision
+        self._cublas = load_cublas(self.xp)
+        self._launched = ""
+        if self._cublas is None and precision == "tf32":
+            raise HandstyleError(
+                f"precision tf32: CuPy {self.xp.__version__} has loaded no cuBLAS that is known here, and CuPy's own "
+                "products of stacks are never TF32's; use float32"
+            )
+
+    @property
+    def products(self) -> str:
+        """How matrices are multiplied, in words, for the report."""
+        if self._cublas is None:
+            return "products by CuPy's matmul, for no cuBLAS was found; launched one by one"
+        products = "products by cuBLAS, factors of 10 bits" if self.precision == "tf32" else "products by cuBLAS"
+        return f"{products}; {self._launched}" if self._launched else products
+
+    def recording(self, requests: Sequence[Request]) -> Recording | None:
+        """Return what launches a sweep that asks for `requests` as a whole, or None where that cannot be."""
+        if self._cublas is None:  # CuPy's own products cannot be captured
+            return None
+        return Recording(self.xp, partial(self.within, Room(requests)), partial(setattr, self, "_launched"))
+
+    @contextmanager
+    def within(self, room: Room) -> Iterator[None]:
+        """Within, arrays get their places in a room."""
+        room.begin()
+        before, self._room = self._room, room
+        try:
+            yield
+        finally:
+            self._room = before
+
+    def copy(self, source: Array, target: Array) -> None:
+        """Copy an array over another of its shape and dtype."""
+        target[...] = source
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        """Return an uninitialised array: from the room that was made for it, or else from CuPy's pool."""
+        size = wanted = math.prod(shape) * np.dtype(dtype).itemsize
+        room = self._room
+        try:
+            if room is not None and room.base is None:
+                wanted = room.size
+                room.base = self.xp.empty((wanted,), np.uint8)
+            if room is not None and (place := room.take(size)) is not None:
+                memory = self.xp.cuda.UnownedMemory(
+                    room.base.data.ptr + place.start, place.size, place, room.base.device.id
+                )
+                return self.xp.ndarray(shape, dtype, self.xp.cuda.MemoryPointer(memory, 0))  # type: ignore[no-any-return]
+            wanted = size
+            made: Array = self.xp.empty(shape, dtype)
+        except MemoryError as error:  # CuPy's own is one
+            raise OutOfMemoryError(
+                f"the GPU's memory is full, at {wanted / 2**20:.0f} MiB more: "
+                f"paint at a smaller --size, or with --backend numpy ({error})"
+            ) from None
+        return made
+
+    def free_memory(self) -> int:
+        """Return the bytes that can still be had, from the GPU or from CuPy's pool."""
+        return self._backend.free_memory()
+
+    def launch(self, kernel: str, grid: Grid, block: Grid, *arguments: Any, dtype: DTypeLike, tile: int = 4) -> None:
+        """Compile the kernel on its first use, and launch it."""
+        if 0 in grid:
+            return
+        passed = [self._argument(argument) for argument in arguments]
+        # book: cuda-thread
+        _compiled(kernel, np.dtype(dtype).name, tile)(grid, block, tuple(passed), shared_mem=on_demand(kernel))
+
+    def _argument(self, argument: Any) -> Any:
+        if isinstance(argument, (Source, Finish)):
+            return pack(argument, _address)
+        if argument is None:
+            return np.uint64(0)
+        return np.int32(argument) if isinstance(argument, int) else argument
+
+    def gemm(self, a: Array, b: Array, out: Array, beta: float = 0.0, true: bool = False) -> None:
+        """Multiply by ``cublasGemmStridedBatchedEx``; by CuPy's own routines where that cannot be had."""
+        if self._cublas is None:
+            product = self.xp.matmul(a, b)
+            out[...] = product if beta == 0 else product + beta * out
+            return
+        # book: cuda-lowered
+        gemm_strided(self._cublas, a, b, out, beta, tf32=self.precision == "tf32" and not true)
+
+
+def _address(a: Any) -> int:
+    return 0 if a is None else int(a.data.ptr)
+
+
+@cache
+def _compiled(kernel: str, dtype: str, tile: int) -> Any:
+    file = files()[kernel]
+    long = any(on_demand(other) for other, home in files().items() if home == file)  # to compile
+    function = _module(file, dtype, tile, kernel if long else None).get_function(kernel)
+    if on_demand(kernel):
+        function.max_dynamic_shared_size_bytes = on_demand(kernel)
+    return function
+
+
+@cache
+def _module(file: str, dtype: str, tile: int, kernel: str | None) -> Any:
+    import cupy
+
+    try:
+        # CuPy keeps the binary in its own cache on disk; a module of code, not a kernel, so that helpers come along.
+        return cupy.RawModule(code=source(file, dtype, tile, kernel), options=("--std=c++17",))
+    except Exception as error:  # compile errors have no common base class
+        first = " ".join(str(error).split())[:200]
+        raise HandstyleError(f"{file}.cu does not compile for this GPU ({first}); {CUPY_HELP}") from None

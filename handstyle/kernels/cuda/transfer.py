@@ -1,0 +1,176 @@
+"""A picture's way to the device and its gradient's way home: in pieces, through pinned memory, while others work.
+
+SciPy's vector is float64 on the host, the network's picture float32 on the device. Each way is cut into pieces. While
+the host converts one, the piece before it is on its way: a GPU copies by itself, beside its computations, where the
+host's memory is pinned, which is to say held in its place for it. Pinning takes long, so it is done once; a buffer is
+used again as soon as its last copy has been made.
+"""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from handstyle.foundations.backend import Array
+
+PIECE = 1 << 20  # values: long enough for a copy to run at full speed, short enough to have several under way
+SLOTS = 3  # pieces that a buffer holds: one converted, one copied, one waiting
+
+
+class Link(Protocol):
+    """Copies between host and device, in a queue of their own, beside the device's computations.
+
+    A mark is a moment in that queue, for `wait`.
+    """
+
+    def pinned(self, size: int, dtype: DTypeLike) -> Array:
+        """Return a vector on the host that the device can reach by itself."""
+
+    def upload(self, here: Array, there: Array) -> Any:
+        """Queue a copy to the device, and return the mark of its end; until then `here` may not change."""
+
+    def download(self, there: Array, here: Array) -> Any:
+        """Queue a copy from the device, and return the mark of its end."""
+
+    def wait(self, mark: Any) -> None:
+        """Have the host wait for a mark."""
+
+    def copies_follow_work(self) -> None:
+        """Have copies queued from now on wait for the computations queued so far."""
+
+    def work_follows_copies(self) -> None:
+        """Have computations queued from now on wait for the copies queued so far."""
+
+
+class CupyLink:
+    """A stream for copies beside CuPy's current one; pinned memory comes from CuPy's pool of it."""
+
+    def __init__(self, cupy: Any) -> None:
+        self.cuda = cupy.cuda
+        self.stream = cupy.cuda.Stream(non_blocking=True)
+
+    def pinned(self, size: int, dtype: DTypeLike) -> Array:
+        """See `Link`."""
+        memory = self.cuda.alloc_pinned_memory(size * np.dtype(dtype).itemsize)
+        return np.ndarray((size,), dtype, buffer=memory)
+
+    def upload(self, here: Array, there: Any) -> Any:
+        """See `Link`."""
+        there.set(here, stream=self.stream)
+        return self._now(self.stream)
+
+    def download(self, there: Any, here: Array) -> Any:
+        """See `Link`."""
+        there.get(stream=self.stream, out=here, blocking=False)
+        return self._now(self.stream)
+
+    def wait(self, mark: Any) -> None:
+        """See `Link`."""
+        mark.synchronize()
+
+    def copies_follow_work(self) -> None:
+        """See `Link`."""
+        self.stream.wait_event(self._now(self.cuda.get_current_stream()))
+
+    def work_follows_copies(self) -> None:
+        """See `Link`."""
+        self.cuda.get_current_stream().wait_event(self._now(self.stream))
+
+    def _now(self, stream: Any) -> Any:
+        return stream.record(self.cuda.Event(disable_timing=True))
+
+
+class Crossing:
+    """Takes vectors of one length to the device and back.
+
+    Parameters
+    ----------
+    link : Link
+        Copies between host and device, in a queue of their own.
+    xp : module
+        Makes arrays on the device.
+    size : int
+        Values of a vector.
+    dtype : dtype
+        On the device. The host's vectors are float64.
+    piece, slots : int
+        Values of a piece, and pieces that the pinned buffer of each direction holds.
+    """
+
+    def __init__(
+        self, link: Link, xp: Any, size: int, dtype: DTypeLike, piece: int = PIECE, slots: int = SLOTS
+    ) -> None:
+        self.link, self.xp, self.size, self.dtype = link, xp, size, np.dtype(dtype)
+        self.pieces = [slice(a, min(a + piece, size)) for a in range(0, size, piece)]
+        self.slots = min(slots, len(self.pieces))
+        length = min(piece, size)
+        self._up = link.pinned(self.slots * length, self.dtype).reshape(self.slots, length)
+        self._down = link.pinned(self.slots * length, self.dtype).reshape(self.slots, length)
+        self._leaving: list[Any] = [None] * self.slots  # of each slot of `_up`, the end of its last copy
+
+    def up(self, v: Array) -> Array:  # (n,) float64 on the host -> (n,) on the device
+        """Convert a vector piece by piece, and send each on its way at once.
+
+        Parameters
+        ----------
+        v : (n,) array
+            On the host.
+
+        Returns
+        -------
+        (n,) array
+            On the device. The host does not wait for it; the device's next computation does.
+        """
+        there: Array = self.xp.empty((self.size,), self.dtype)
+        self.link.copies_follow_work()  # what was computed before may still be using this very memory
+        for k, part in enumerate(self.pieces):
+            slot = k % self.slots
+            if self._leaving[slot] is not None:
+                self.link.wait(self._leaving[slot])
+            here = self._up[slot, : part.stop - part.start]
+            here[...] = v[part]
+            self._leaving[slot] = self.link.upload(here, there[part])
+        self.link.work_follows_copies()
+        return there
+
+    def down(self, there: Array) -> "Coming":  # (n,) on the device -> on its way
+        """Begin to bring a vector home.
+
+        Parameters
+        ----------
+        there : (n,) array
+            On the device, contiguous, of this crossing's dtype. It may still be being computed.
+
+        Returns
+        -------
+        Coming
+            Whose `arrived` waits for it. The host is free until then; a later `down` makes it void.
+        """
+        if there.shape != (self.size,) or there.dtype != self.dtype:
+            raise ValueError(f"crossing: {there.shape} {there.dtype}, expected {(self.size,)} {self.dtype}")
+        self.link.copies_follow_work()
+        return Coming(self, there)
+
+
+class Coming:
+    """A vector on its way home; see `Crossing.down`."""
+
+    def __init__(self, crossing: Crossing, there: Array) -> None:
+        self.crossing, self.there = crossing, there  # the device's memory must last until it has been read
+        self.marks = [self._queue(k) for k in range(crossing.slots)]
+
+    def _queue(self, k: int) -> Any:
+        part = self.crossing.pieces[k]
+        here = self.crossing._down[k % self.crossing.slots, : part.stop - part.start]
+        return self.crossing.link.download(self.there[part], here)
+
+    def arrived(self) -> Array:  # -> (n,) float64 on the host
+        """Convert each piece as it comes, while the next ones are on their way; the array is fresh."""
+        crossing = self.crossing
+        out = np.empty(crossing.size)
+        for k, part in enumerate(crossing.pieces):
+            crossing.link.wait(self.marks[k])
+            out[part] = crossing._down[k % crossing.slots, : part.stop - part.start]
+            if k + crossing.slots < len(crossing.pieces):  # its slot has just been emptied
+                self.marks.append(self._queue(k + crossing.slots))
+        return out

@@ -1,0 +1,253 @@
+"""Style: moments of the features, which add up over pixels, and a loss, a function of the moments.
+
+Gatys, Ecker and Bethge (2016) describe a style by the Gram matrix of a layer's features, the sum over pixels of
+``f fᵀ``. A sum adds up over pixels, over tiles and over machines, and it can be weighted by a mask. So the loss is cut
+in two: a statistic (`moments_forward`, with its adjoint `moments_backward`) and a function of it (`gram_loss`).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from handstyle.foundations.backend import Array, namespace
+from handstyle.foundations.errors import HandstyleError
+from handstyle.losses.terms import WHOLE, Window
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over pixels, in float64, and, under the same names, gradients at them.
+
+    Parameters
+    ----------
+    count : float or () array
+        ``Σ mask``, the number of pixels that count.
+    sums : (C,) array
+        ``Σ mask f``.
+    outer : (C, C) array
+        ``Σ mask f fᵀ``: the Gram matrix, not normalized.
+    """
+
+    count: Array | float
+    sums: Array
+    outer: Array
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """Return the moments of both sets of pixels together."""
+        return Moments(self.count + other.count, self.sums + other.sums, self.outer + other.outer)
+
+    def scaled(self, factor: Array | float) -> "Moments":
+        """Return the moments of as many pixels, each `factor` times as heavy: for blending targets."""
+        return Moments(factor * self.count, factor * self.sums, factor * self.outer)
+
+
+def moments_forward(f: Array, mask: Array | None = None) -> Moments:  # (h, w, C), (h, w, 1) -> Moments
+    """Sum the features and their products over pixels.
+
+    Parameters
+    ----------
+    f : (h, w, C) array
+        A feature map.
+    mask : (h, w, 1) array, optional
+        How much each pixel counts, 0 or more; 1 by default.
+
+    Returns
+    -------
+    Moments
+        In float64, on the device of `f`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> moments = moments_forward(np.array([[[1.0, 2.0], [3.0, 4.0]]]))
+    >>> moments.sums, moments.outer
+    (array([4., 6.]), array([[10., 14.],
+           [14., 20.]]))
+    """
+    xp = namespace(f)
+    F = f.reshape(-1, f.shape[2]).astype(xp.float64)  # (M, C)
+    q = xp.ones((len(F), 1)) if mask is None else mask.reshape(-1, 1).astype(xp.float64)  # (M, 1)
+    return Moments(q.sum(), (q * F).sum(axis=0), (q * F).T @ F)  # book: style-moments
+
+
+def moments_backward(  # Moments (gradients), (h, w, C), (h, w, 1) -> (h, w, C)
+    dmoments: Moments, f: Array, mask: Array | None = None
+) -> Array:
+    """Return the gradient at the features, given the gradient at their moments.
+
+    The sum hands every pixel the same gradient. The product ``f fᵀ`` depends on ``f`` twice, which gives
+    ``(dG + dGᵀ) f`` at each pixel.
+
+    Parameters
+    ----------
+    dmoments : Moments
+        The gradient at ``sums`` and ``outer``; ``count`` does not depend on `f` and is ignored.
+    f : (h, w, C) array
+        The features of the forward call.
+    mask : (h, w, 1) array, optional
+        Of the forward call.
+
+    Returns
+    -------
+    (h, w, C) array
+        The dtype of `f`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = np.array([[[1.0, 2.0]]])
+    >>> moments_backward(Moments(0.0, np.zeros(2), np.eye(2)), f)
+    array([[[2., 4.]]])
+    """
+    outer, sums = dmoments.outer.astype(f.dtype), dmoments.sums.astype(f.dtype)
+    df: Array = f @ (outer + outer.T) + sums  # book: style-moments-gradient
+    return df if mask is None else mask * df
+
+
+def gram_loss(  # Moments, Moments -> (), Moments (gradients)
+    moments: Moments, target: Moments, scale: Array | float | None = None
+) -> tuple[Array, Moments]:
+    """Return ``scale ‖G − A‖²`` for the mean Gram matrices ``G`` and ``A``, and its gradient at the moments.
+
+    Parameters
+    ----------
+    moments, target : Moments
+        Of the picture and of the painting, with positive counts.
+    scale : float, optional
+        By default ``1 / ‖A‖²``: the squared relative error of the Gram matrix.
+
+    Returns
+    -------
+    value : () array of float64
+    dmoments : Moments
+        The gradient at ``sums`` (zero) and ``outer``.
+
+    Raises
+    ------
+    HandstyleError
+        If the numbers of channels differ, or no scale is given and the target is zero.
+
+    Notes
+    -----
+    Gatys et al. (2016, eq. 3 to 5) use the sum ``G = F Fᵀ`` and ``1 / (4 C² M²)``. The mean over pixels,
+    ``G = F Fᵀ / M``, lets pictures of different sizes be compared; with equal sizes their loss is
+    ``scale = 1 / (4 C²)``. The derivative of ``scale ‖S/M − A‖²`` at ``S`` is ``2 scale (S/M − A) / M``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value, dmoments = gram_loss(Moments(1.0, np.zeros(1), np.array([[3.0]])), Moments(1.0, np.zeros(1), np.eye(1)))
+    >>> float(value), dmoments.outer
+    (4.0, array([[4.]]))
+    """
+    check_channels(moments, target)
+    scale = gram_scale(target) if scale is None else scale
+    difference = moments.outer / moments.count - target.outer / target.count
+    value = scale * (difference * difference).sum()  # book: style-loss
+    douter = (2 * scale / moments.count) * difference  # book: style-loss-gradient
+    return value, Moments(0.0, namespace(douter).zeros_like(moments.sums), douter)
+
+
+def gram_scale(target: Moments) -> float:  # Moments -> 1 / ‖A‖²
+    """Return the scale that turns a squared error of a mean Gram matrix into a relative one.
+
+    Raises
+    ------
+    HandstyleError
+        If the target is zero everywhere.
+    """
+    A = target.outer / target.count
+    energy = float((A * A).sum())
+    if energy == 0:
+        raise HandstyleError("style: the target's features are zero everywhere: choose another layer or picture")
+    return 1 / energy
+
+
+def check_channels(moments: Moments, target: Moments) -> None:
+    """Raise `HandstyleError` unless two moments have the same number of channels."""
+    if len(moments.outer) != len(target.outer):
+        raise HandstyleError(f"style: {len(moments.outer)} channels against a target of {len(target.outer)}")
+
+
+class MomentsTerm:
+    """What every term has that is a function of the moments at a tap: the first and the third step.
+
+    A subclass is a dataclass with the fields `tap`, `weight`, `mask`, `name` and, where it has a mask whose loss is not
+    normalized by area, `counts_all`. It adds `loss`, the second step.
+    """
+
+    tap: str
+    weight: float
+    mask: Array | None
+    name: str
+    counts_all: bool = False  # every pixel counts 1 in ``count``, whatever the mask
+
+    def check_mask(self) -> None:
+        """Raise `HandstyleError` if the mask is zero everywhere: nothing can be measured then."""
+        if self.mask is not None and not self.mask_sum > 0:
+            raise HandstyleError(
+                f"{self.name}: no pixel counts at this layer: the region's mask is empty, or too small for it"
+            )
+
+    @cached_property
+    def mask_sum(self) -> float:
+        """``Σ mask``, computed once: on a device it is a wait."""
+        assert self.mask is not None
+        return float(self.mask.size if self.counts_all else self.mask.sum(dtype="float64"))
+
+    def measure(self, f: Array, where: Window = WHOLE) -> Moments:  # (h, w, C) -> Moments
+        """Return the moments of the features under the mask."""
+        moments = moments_forward(f, where.cut(self.mask))
+        return Moments(f.shape[0] * f.shape[1], moments.sums, moments.outer) if self.counts_all else moments
+
+    def spread(self, ds: Moments, f: Array, where: Window = WHOLE) -> Array:  # Moments, (h, w, C) -> (h, w, C)
+        """Return the gradient at the features."""
+        return moments_backward(ds, f, where.cut(self.mask))
+
+
+@dataclass(frozen=True)
+class StyleTerm(MomentsTerm):
+    """`gram_loss` of the moments at a tap.
+
+    Parameters
+    ----------
+    tap : str
+        The name of a layer.
+    target : Moments
+        Of the painting.
+    weight : float
+        Of the term in the objective.
+    scale : float, optional
+        By default the squared relative error; see `gram_loss`.
+    mask : (h, w, 1) array, optional
+        How much each pixel counts, at the size of the tap's map.
+    name : str
+        By default ``style`` and the tap.
+    counts_all : bool
+        Whether the Gram matrix is a mean over all pixels, those outside the mask included (cysmith/neural-style-tf).
+
+    Raises
+    ------
+    HandstyleError
+        If the mask is zero everywhere.
+    """
+
+    tap: str
+    target: Moments
+    weight: float = 1.0
+    scale: float | None = None
+    mask: Array | None = None
+    name: str = ""
+    counts_all: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or f"style {self.tap}")
+        self.check_mask()
+
+    @cached_property
+    def factor(self) -> float:
+        """The scale, computed once where none was given."""
+        return gram_scale(self.target) if self.scale is None else float(self.scale)
+
+    def loss(self, s: Moments) -> tuple[Array, Moments]:  # Moments -> (), Moments (gradients)
+        """Return the value and its gradient at the moments."""
+        return gram_loss(s, self.target, self.factor)

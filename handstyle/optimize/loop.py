@@ -1,0 +1,174 @@
+"""What all optimizers share: evaluations counted, the best picture, the callback, interruption, checkpoint and resume."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from handstyle.foundations.backend import Array, to_numpy
+from handstyle.optimize.checkpoint import read_checkpoint, write_checkpoint
+from handstyle.optimize.objective import NonFiniteError
+from handstyle.optimize.trace import Callback, Evaluable, Iteration, Outcome, Save
+
+State = tuple[dict[str, Array], dict[str, Any]]  # arrays, and facts as JSON values
+
+
+class OutOfEvaluations(Exception):
+    """The evaluations that were allowed are used up."""
+
+
+class Loop:
+    """Stands between an optimizer and the objective.
+
+    Parameters
+    ----------
+    objective : Evaluable
+        The function to minimize.
+    callback : callable, optional
+        Called with an `Iteration` after each; may raise StopIteration to end the run.
+    method : str
+        The name of the optimizer, for checkpoints; empty if its state cannot be saved.
+    evaluations : int, optional
+        Evaluations allowed; not limited by default.
+
+    Attributes
+    ----------
+    count : int
+        Evaluations so far.
+    best_value, best_v : float, array
+        The lowest value, and the picture that has it.
+    trace : list of Iteration
+        A row an iteration, without pictures.
+    """
+
+    def __init__(
+        self,
+        objective: Evaluable,
+        callback: Callback | None = None,
+        method: str = "",
+        evaluations: int | None = None,
+    ) -> None:
+        self.objective, self.callback, self.method, self.allowed = objective, callback, method, evaluations
+        self.count, self.trace = 0, list[Iteration]()
+        self.best_value, self.best_v, self.best_terms = float("inf"), None, dict[str, float]()
+        self.best_v: Array | None
+        self.started = time.perf_counter()
+
+    def __call__(self, v: Array) -> tuple[float, Array]:  # (n,) -> value, (n,)
+        """Evaluate and count; keep a copy of `v` if it is the best so far."""
+        self._check_allowed()
+        value, gradient = self.objective(v)
+        self._keep(v, value)
+        return value, gradient
+
+    def on_device(
+        self, v: Array, extra: Callable[[Array], Array] | None = None
+    ) -> tuple[float, Array, Array]:  # (n,) -> value, (n,), extra
+        """Evaluate on the device of `v`; see `Objective.on_device`. A plain function is called with `v` itself."""
+        self._check_allowed()
+        evaluate = getattr(self.objective, "on_device", None)
+        if evaluate is not None:
+            value, gradient, answer = evaluate(v, extra)
+        else:
+            value, gradient = self.objective(v)
+            gradient = gradient.astype(v.dtype, copy=False)
+            answer = None if extra is None else to_numpy(extra(gradient))
+        self._keep(v, value)
+        return value, gradient, answer
+
+    def accept(self, v: Array, value: float, state: Callable[[], State] | None = None) -> None:
+        """Record that an iteration ended at `v`, and call the callback.
+
+        Parameters
+        ----------
+        v : (n,) array
+            Where the iteration ended.
+        value : float
+            Of the objective there.
+        state : callable, optional
+            Returns the optimizer's own state, for a checkpoint.
+        """
+        terms = self.best_terms if value == self.best_value else dict(self.objective.terms)
+        row = Iteration(len(self.trace) + 1, self.count, value, terms, time.perf_counter() - self.started)
+        self.trace.append(row)
+        if self.callback is not None:
+            save = None if state is None else self._save(state)
+            self.callback(Iteration(row.iteration, row.evaluations, value, terms, row.seconds, v.copy(), save))
+
+    def run(self, steps: Callable[[], str]) -> Outcome:
+        """Call `steps`, which iterates and returns the reason for stopping; end with the best picture whatever happens.
+
+        Raises
+        ------
+        NonFiniteError
+            If the value at the start is not finite: there is no good picture to return.
+        """
+        try:
+            return self.outcome(steps())
+        except StopIteration:
+            return self.outcome("stopped by the callback")
+        except KeyboardInterrupt:
+            if self.best_v is None:
+                raise
+            return self.outcome(f"interrupted after {len(self.trace)} iterations")
+        except OutOfEvaluations:
+            return self.outcome(f"all {self.allowed} evaluations done")
+        except NonFiniteError as error:
+            if self.best_v is None:
+                raise
+            return self.outcome(f"stopped by a value that is not finite: {error}", failed=True)
+
+    def outcome(self, stopped: str, failed: bool = False) -> Outcome:
+        """Return the best picture and the reason for stopping."""
+        assert self.best_v is not None
+        return Outcome(self.best_v, self.best_value, stopped, self.trace, self.count, failed)
+
+    def resume(self, path: Path, like: Array) -> State:
+        """Read a checkpoint, take over what the loop had kept, and return the optimizer's own state.
+
+        Parameters
+        ----------
+        path : Path
+            From `Iteration.save`.
+        like : (n,) array
+            The start of this run: says size, dtype and device.
+
+        Returns
+        -------
+        (dict of str to array, dict)
+
+        Raises
+        ------
+        HandstyleError
+            If the file is not a checkpoint of this optimizer for a picture of this size and dtype.
+        """
+        arrays, facts = read_checkpoint(path, self.method, like)
+        self.count, self.best_value, self.best_v = facts["evaluations"], facts["best_value"], arrays["best_v"]
+        self.best_terms, self.trace = facts["best_terms"], [Iteration(*row) for row in facts["trace"]]
+        self.started = time.perf_counter() - facts["seconds"]
+        return arrays, facts
+
+    def _save(self, state: Callable[[], State]) -> Save:
+        def save(path: Path, run: Mapping[str, Any] | None = None) -> None:
+            arrays, facts = state()
+            assert self.best_v is not None
+            kept = {
+                "evaluations": self.count,
+                "best_value": self.best_value,
+                "best_terms": self.best_terms,
+                "trace": [[r.iteration, r.evaluations, r.value, r.terms, r.seconds] for r in self.trace],
+                "seconds": time.perf_counter() - self.started,
+                "run": run,
+            }
+            write_checkpoint(path, self.method, arrays | {"best_v": self.best_v}, facts | kept)
+
+        return save
+
+    def _check_allowed(self) -> None:
+        if self.allowed is not None and self.count >= self.allowed:
+            raise OutOfEvaluations
+
+    def _keep(self, v: Array, value: float) -> None:
+        self.count += 1
+        if value < self.best_value:
+            self.best_value, self.best_v, self.best_terms = value, v.copy(), dict(self.objective.terms)

@@ -1,0 +1,120 @@
+"""A weight from one README in the units of another.
+
+Two systems that measure the same distance and divide it by different things differ by a factor, which depends on the
+layer's channels, its positions and the picture's size. Where they measure different things there is no factor, and the
+table says so.
+"""
+
+from typing import NamedTuple
+
+from handstyle.foundations.errors import HandstyleError
+from handstyle.network.vgg import Network, summary
+from handstyle.painting.normalizations import CONTENT, SMOOTHNESS, STYLE, Factor, Place, carry_over, smoothness_factor
+from handstyle.painting.presets import Preset
+
+Choice = tuple[float, str, str]  # a weight, what it weighs, what that is divided by
+
+
+class Row(NamedTuple):
+    """A weight and its equivalent.
+
+    Parameters
+    ----------
+    term : str
+        What is weighted, and at which layer.
+    weight : float
+        Of the first preset, per layer.
+    equivalent : float or None
+        The weight that gives the same term under the second preset's normalisation.
+    own : float or None
+        The second preset's own weight there.
+    note : str
+        Why there is no equivalent, if there is none.
+    """
+
+    term: str
+    weight: float
+    equivalent: float | None
+    own: float | None
+    note: str = ""
+
+
+def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, width: int) -> list[Row]:
+    """Return the weights of `a` carried over to the normalisations of `b`.
+
+    Parameters
+    ----------
+    a, b : Preset
+        From, and to.
+    network : Network
+        Whose channels count; its features stand for those of both.
+    height, width : int
+        Of the picture, pixels.
+
+    Returns
+    -------
+    list of Row
+        A row a term of `a`. All weights of a run may be multiplied by one number without changing its picture.
+
+    Raises
+    ------
+    HandstyleError
+        If a layer of the preset is not the network's.
+    """
+    shapes = {row.name: row.shape for row in summary(network, height, width)}
+    for tap in (*a.config.content_layers, *a.config.style_layers):
+        if tap not in shapes:
+            raise HandstyleError(f"layer {tap} of the preset is not in this network, which has {', '.join(shapes)}")
+
+    def rows(kind: str, table: dict[str, Factor | None], of_a: dict[str, Choice], of_b: dict[str, Choice]) -> list[Row]:
+        target = next(iter(of_b.values()), None)
+        found = []
+        for tap, (weight, statistic, normalisation) in of_a.items():
+            own = of_b[tap][0] if tap in of_b else None
+            h, w, channels = shapes[tap]
+            note, equivalent = "", None
+            if target is None:
+                note = f"the other has no {kind}"
+            elif target[1] != statistic:
+                note = f"another function: {statistic} against {target[1]}"
+            else:
+                at = Place(channels, h * w, height * width)
+                equivalent = carry_over(weight, table, normalisation, target[2], at)
+                note = "" if equivalent is not None else "one is relative to its target: only the pictures tell"
+            found.append(Row(f"{kind} {tap}", weight, equivalent, own, note))
+        return found
+
+    return [
+        *rows("content", CONTENT, _content(a), _content(b)),
+        *rows("style", STYLE, _style(a), _style(b)),
+        *_variation(a, b),
+    ]
+
+
+def _content(preset: Preset) -> dict[str, Choice]:
+    c = preset.config
+    shares = c.content_layer_weights or (1.0,) * len(c.content_layers)
+    statistic = "levelled gradients" if c.levelled else "features"
+    taps = zip(c.content_layers, shares, strict=True) if c.content_weight else ()
+    return {tap: (c.content_weight * share, statistic, c.content_normalisation) for tap, share in taps}
+
+
+def _style(preset: Preset) -> dict[str, Choice]:
+    c = preset.config
+    shares = c.style_layer_weights or (1.0,) * len(c.style_layers)
+    statistic = "levelled gradients" if c.levelled else c.style_statistic
+    taps = zip(c.style_layers, shares, strict=True) if c.style_weight else ()
+    return {tap: (c.style_weight * share, statistic, c.style_normalisation) for tap, share in taps}
+
+
+def _variation(a: Preset, b: Preset) -> list[Row]:
+    c, d = a.config, b.config
+    if not c.tv_weight:
+        return []
+    own = d.tv_weight or None
+    same = SMOOTHNESS[c.tv].variation is SMOOTHNESS[d.tv].variation
+    if not d.tv_weight or not same:
+        note = f"another function: {c.tv} against {d.tv}" if d.tv_weight else "the other has no total variation"
+        return [Row("total variation", c.tv_weight, None, own, note)]
+    carried = c.tv_weight * smoothness_factor(c.tv, c.tv_white) / smoothness_factor(d.tv, d.tv_white)
+    return [Row("total variation", c.tv_weight, carried, own)]

@@ -1,0 +1,118 @@
+"""Features of the size that a preset's weights were chosen for.
+
+Absolute weights belong to a network: a Gram matrix grows with the square of the features, its squared distance with
+their fourth power, total variation with neither. On a network whose features are of another size, a preset of
+published weights paints nothing but smoothness, or nothing but style. Rectifier and pooling are positively homogeneous,
+``relu(s x) = s relu(x)`` for ``s > 0``, so each layer's features can be given any size by its weights, the next layer
+dividing it out again: a network that sees the same and says it louder.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.image import preprocess_forward
+from handstyle.network.sequence import Convolution, Layer
+from handstyle.network.vgg import WIDTHS, Network
+
+# Root mean square of each rectified layer of VGG-19 (Simonyan and Zisserman's weights, Caffe's convention) on `grain`.
+LOUDNESS: dict[str, float] = {
+    "relu1_1": 53.34,
+    "relu1_2": 217.5,
+    "relu2_1": 318.3,
+    "relu2_2": 392.5,
+    "relu3_1": 380,
+    "relu3_2": 452.9,
+    "relu3_3": 839.6,
+    "relu3_4": 1374,
+    "relu4_1": 1338,
+    "relu4_2": 947.8,
+    "relu4_3": 509.7,
+    "relu4_4": 142.1,
+    "relu5_1": 107.6,
+    "relu5_2": 49.27,
+    "relu5_3": 16.99,
+    "relu5_4": 2.749,
+}
+
+
+def grain(side: int = 128) -> Array:  # -> (side, side, 3) float64, 0 to 255
+    """Draw noise with the spectrum of photographs: amplitude one over frequency (Field 1987, J. Opt. Soc. Am. A 4)."""
+    rng = np.random.default_rng(0)
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None, :])
+    frequency[0, 0] = 1
+    planes = np.fft.ifft2(np.fft.fft2(rng.standard_normal((3, side, side))) / frequency).real
+    grey, colour = planes[0], planes - planes.mean(axis=0)
+    mixed = (grey + 0.5 * colour).transpose(1, 2, 0)
+    drawn: Array = np.clip(120 + 55 * mixed / mixed.std(), 0, 255)
+    return drawn
+
+
+def loudness(network: Network, power: int = 2) -> dict[str, float]:
+    """Return the size of each rectified layer on `grain`: its root mean square, or with `power` 1 its mean."""
+    taps = [name for name in network.names if name.startswith("relu")]
+    p = network.backend.asarray(grain(), dtype=network.dtype)
+    features, _ = network.forward(preprocess_forward(p, network.convention), taps)
+    return {tap: float((features[tap] ** power).mean()) ** (1 / power) for tap in taps}
+
+
+def is_published(network: Network) -> bool:
+    """Return whether the network has the widths of the published ones."""
+    convolutions = [layer for layer in network.layers if isinstance(layer, Convolution)]
+    return all(layer.b.size == WIDTHS[int(layer.name[4]) - 1] for layer in convolutions)
+
+
+def suit(network: Network, size: str) -> tuple[Network, str]:
+    """Give a network the size of features that a preset's weights are for, where it has another.
+
+    Parameters
+    ----------
+    network : Network
+        As loaded.
+    size : {"vgg19", "unit", ""}
+        What `Preset.features` says.
+
+    Returns
+    -------
+    network : Network
+        The same, or calibrated.
+    note : str
+        What was done, in a sentence; empty if nothing was.
+    """
+    if size == "vgg19" and not is_published(network):
+        return calibrate(network, LOUDNESS), "this network's features were given the size of VGG-19's, for its weights"
+    if size == "unit":
+        unit = calibrate(network, dict.fromkeys(LOUDNESS, 1.0), power=1)
+        return unit, "every layer was given a mean activation of 1, on noise where the paper has photographs"
+    return network, ""
+
+
+def calibrate(network: Network, wanted: dict[str, float], power: int = 2) -> Network:
+    """Give every layer's features a wanted size.
+
+    Parameters
+    ----------
+    network : Network
+        With names of VGG's.
+    wanted : dict of str to float
+        Of rectified layers.
+    power : int
+        As in `loudness`.
+
+    Returns
+    -------
+    Network
+        The same function of the picture at every layer, but for a positive factor.
+    """
+    measured, layers, before = loudness(network, power), list[Layer](), 1.0
+    for layer in network.layers:
+        if isinstance(layer, Convolution):
+            tap = layer.name.replace("conv", "relu")
+            factor = wanted[tap] / measured[tap] if measured.get(tap) and tap in wanted else before
+            number = layer.w.dtype.type
+            layers.append(replace(layer, w=layer.w * number(factor / before), b=layer.b * number(factor)))
+            before = factor
+        else:
+            layers.append(layer)
+    return replace(network, layers=tuple(layers))

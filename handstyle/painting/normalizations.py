@@ -1,0 +1,153 @@
+"""What a weight of 5 means: the normalisations of every system, in one table.
+
+All of them measure the same three distances and divide by different things. Here each is a factor before the plain
+sum of squares, so that a weight from any README can be carried over: ``w_B = w_A factor_A / factor_B``. The factors of
+style stand before ``‖G − A‖²`` with mean Gram matrices ``G = F Fᵀ / M``, M positions and C channels at the layer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from handstyle.foundations.backend import Array
+from handstyle.losses.total_variation import (
+    Variation,
+    absolute_variation,
+    diagonal_variation,
+    power_variation,
+    separate_variation,
+    total_variation,
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a loss is measured: what the factors depend on.
+
+    Parameters
+    ----------
+    channels : int
+        C of the layer.
+    positions : int
+        M of the layer: height times width of its map of the picture.
+    pixels : int
+        Height times width of the picture.
+    """
+
+    channels: int
+    positions: int
+    pixels: int
+
+
+Factor = Callable[[Place], float]
+
+# Before ‖G − A‖². None: relative to the target, 1 / ‖A‖².
+STYLE: dict[str, Factor | None] = {
+    # This package.
+    "relative": None,
+    # keras-team/keras examples/neural_style_transfer.py: Σ(S−C)² / (4 · 3² · (rows·cols)²), S = F Fᵀ = M G, at each.
+    "keras": lambda at: at.positions**2 / (36 * at.pixels**2),
+    # Gatys et al. 2016, eq. 4: 1 / (4 N² M²) with sums, C = N channels; also cysmith/neural-style-tf.
+    "gatys": lambda at: 1 / (4 * at.channels**2),
+    # Mean over the C² entries, G = F Fᵀ / M: leongatys LossLayers.lua GramMSE; TensorFlow's tutorial;
+    # gordicaleksa sums the squares of F Fᵀ / (C M), which is the same.
+    "mean": lambda at: 1 / at.channels**2,
+    # Mean over the entries of F Fᵀ / (C M): jcjohnson/neural-style, neural-style-pt, anishathalye, PyTorch's tutorial;
+    # leongatys' weights 1e3 / C² on "mean" give the same.
+    "neural-style": lambda at: 1 / at.channels**4,
+    # crowsonkb/style-transfer-pytorch StyleLossW2: means over the C channels; for the Wasserstein distance.
+    "channels": lambda at: 1 / at.channels,
+}
+
+# Before Σ (F − P)². None: relative to the target, 1 / ‖P‖².
+CONTENT: dict[str, Factor | None] = {
+    "relative": None,
+    # keras-team/keras: the plain sum.
+    "sum": lambda at: 1.0,
+    # Gatys et al. 2016, eq. 1; cysmith's content loss function 3.
+    "half": lambda at: 0.5,
+    # Mean over all values: neural-style, leongatys, crowson-pt, anishathalye, aleksa, both tutorials; cysmith's second.
+    "mean": lambda at: 1 / (at.channels * at.positions),
+    # cysmith/neural-style-tf content loss function 1, its default: 1 / (2 √N √M).
+    "cysmith": lambda at: 0.5 / (at.channels * at.positions) ** 0.5,
+}
+
+
+@dataclass(frozen=True)
+class Smoothness:
+    """A form of total variation.
+
+    Parameters
+    ----------
+    variation : callable
+        ``p -> value, dp`` on the scale of 0 to 255.
+    degree : float
+        Its degree of homogeneity: on a scale whose white is w, its value is ``(w / 255)^degree`` times as large.
+    in_value : bool
+        Whether its author's loss value contains it; if not, the gradient is not that of the value.
+    """
+
+    variation: Variation
+    degree: float
+    in_value: bool = True
+
+
+def _half_square(p: Array) -> tuple[Array, Array]:
+    value, dp = power_variation(p, 1.0)
+    return value / 2, dp / 2
+
+
+SMOOTHNESS: dict[str, Smoothness] = {
+    # This package.
+    "mean-square": Smoothness(total_variation, 2),
+    # keras-team/keras: Σ (dx² + dy²)^1.25.
+    "keras": Smoothness(power_variation, 2.5),
+    # neural-style-pt, aleksa, tf.image.total_variation: Σ |dx| + |dy|.
+    "absolute": Smoothness(absolute_variation, 1),
+    # anishathalye: mean dx² + mean dy².
+    "separate": Smoothness(separate_variation, 2),
+    # crowson-pt: nine points.
+    "diagonal": Smoothness(diagonal_variation, 2),
+    # jcjohnson/neural-style: the gradient of ½ Σ (dx² + dy²) inside; its value is left out of the loss.
+    "neural-style": Smoothness(_half_square, 2, in_value=False),
+    # crowsonkb/style_transfer num_utils.tv_norm, β = 2, periodic; EPS is float32's, on a scale where white is 2.
+    "wrapped": Smoothness(partial(power_variation, exponent=1.0, epsilon=1.1920929e-07 * 127.5**2, edges="wrap"), 2),
+}
+
+
+def smoothness_factor(form: str, white: float) -> float:
+    """Return what carries a weight of a system with its own white (1, 2, 255, 256) to our 0 to 255.
+
+    Parameters
+    ----------
+    form : str
+        A name in `SMOOTHNESS`.
+    white : float
+        The value of white, less that of black, on the scale where that system takes its total variation.
+    """
+    return float((white / 255) ** SMOOTHNESS[form].degree)
+
+
+def carry_over(weight: float, table: dict[str, Factor | None], source: str, target: str, at: Place) -> float | None:
+    """Return the weight that gives under `target` what `weight` gives under `source`.
+
+    Parameters
+    ----------
+    weight : float
+        In the system whose normalisation is `source`.
+    table : dict
+        `STYLE` or `CONTENT`.
+    source, target : str
+        Names in the table.
+    at : Place
+        The layer.
+
+    Returns
+    -------
+    float or None
+        None if one of the two is relative to the target, which only the pictures tell, and the other is not.
+    """
+    if source == target:
+        return weight
+    a, b = table[source], table[target]
+    return None if a is None or b is None else weight * a(at) / b(at)

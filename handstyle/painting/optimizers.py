@@ -1,0 +1,138 @@
+"""From a configuration to an optimiser, and from one scale to the next."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from handstyle.foundations.backend import Array, Backend
+from handstyle.foundations.image import resize
+from handstyle.optimize.adam import Adam, minimize_adam
+from handstyle.optimize.classic import minimize_descent, minimize_rounds
+from handstyle.optimize.lbfgs import minimize_lbfgs
+from handstyle.optimize.lbfgsb import minimize_lbfgsb
+from handstyle.optimize.objective import Objective
+from handstyle.optimize.trace import Callback, Outcome
+from handstyle.painting.config import StyleConfig
+
+# Grey levels, in root mean square, that a step of L-BFGS without a line search may have. No published program has such
+# a bound; without it a run of neural-style's from grey noise is thrown 2400 levels away by its second step.
+LONGEST = 8.0
+FIXED = ("descent", "lbfgs-fixed", "adam")
+
+
+@dataclass
+class Memory:
+    """What an optimiser takes along to the next scale: Adam's moments; L-BFGS starts anew, its pairs are of a size."""
+
+    adam: Adam | None = None
+
+    def resampled(self, old: tuple[int, int], new: tuple[int, int], backend: Backend) -> Adam | None:
+        """Return the moments at another size; the second stays at 0 or more (crowsonkb ``scale_adam``)."""
+        if self.adam is None or old == new:
+            return self.adam
+
+        def larger(a: Array) -> Array:
+            plane = backend.to_numpy(a).reshape(*old, 3)
+            return backend.asarray(resize(plane, new).ravel(), dtype=a.dtype)
+
+        return Adam(larger(self.adam.first), larger(self.adam.second).clip(0, None), self.adam.steps)
+
+
+def iterations_at(config: StyleConfig, scale: int) -> int:
+    """Return the iterations at a scale, counted from 0 at the coarsest."""
+    if config.rounds:
+        return config.rounds
+    if not config.iterations_by_scale:
+        return config.iterations
+    return config.iterations_by_scale[min(scale, len(config.iterations_by_scale) - 1)]
+
+
+def descend(
+    objective: Objective,
+    start: Array,
+    config: StyleConfig,
+    iterations: int,
+    memory: Memory,
+    callback: Callback | None = None,
+    resume: Path | None = None,
+    done: int = 0,
+) -> Outcome:
+    """Run the optimiser that the configuration names.
+
+    Parameters
+    ----------
+    objective : Objective
+        At one scale.
+    start : (H, W, 3) array of float64
+        On the host.
+    config : StyleConfig
+        Already checked.
+    iterations : int
+        At this scale.
+    memory : Memory
+        Of the scale before, at this scale's size; left as the next one needs it.
+    callback : callable, optional
+        Called after each iteration; its ``v`` is on the network's device.
+    resume : Path, optional
+        A checkpoint of this scale to go on from; `start` then only says the size.
+    done : int
+        Iterations at the scales before.
+
+    Returns
+    -------
+    Outcome
+        With ``v`` on the host, float64.
+    """
+    evaluations = config.evaluations or None
+    if config.rounds:
+        return minimize_rounds(objective, start.ravel(), config.rounds, config.evaluations, config.memory, callback)
+    if config.optimizer == "lbfgsb":
+        return minimize_lbfgsb(
+            objective, start.ravel(), iterations, config.memory, evaluations=evaluations, callback=callback
+        )
+    backend = objective.network.backend
+    v0 = backend.asarray(start.ravel(), dtype=objective.network.dtype)
+    box = (0.0, 255.0) if config.clamp else None
+    if config.optimizer == "adam":
+        moments = memory.adam or Adam(v0 * 0, v0 * 0)
+
+        def rate_at(step: int) -> float:
+            return config.rate_at(step - done)  # the schedule begins anew at every scale
+
+        outcome = minimize_adam(
+            objective,
+            v0,
+            iterations,
+            rate_at,
+            (config.beta1, config.beta2),
+            config.epsilon,
+            callback,
+            box=box,
+            averaging=config.averaging or None,
+            start=moments,
+            resume=resume,
+        )
+        memory.adam = moments
+    elif config.optimizer == "descent":
+        outcome = minimize_descent(objective, v0, iterations, config.rate_at, box, callback, resume)
+    else:
+        rate = config.rate if config.optimizer == "lbfgs-fixed" else None
+        outcome = minimize_lbfgs(
+            objective,
+            v0,
+            iterations,
+            config.memory,
+            0.0,
+            evaluations,
+            callback,
+            rate=rate,
+            longest=LONGEST,
+            box=box,
+            resume=resume,
+        )
+    stopped = outcome.stopped
+    if outcome.failed and config.optimizer in FIXED:
+        stopped += f"; --optimizer {config.optimizer} goes as far as it is told: lower --rate {config.rate:g}"
+    v = backend.to_numpy(outcome.v).astype(np.float64)
+    return Outcome(v, outcome.value, stopped, outcome.trace, outcome.evaluations, outcome.failed)
