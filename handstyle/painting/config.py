@@ -18,14 +18,14 @@ SMALLEST_SIDE = 16  # pixels: four poolings leave one
 CHOICES: dict[str, tuple[str, ...]] = {
     "size_rule": ("long", "short", "height", "square"),
     "style_fit": ("keep", "stretch"),
-    "content_normalisation": tuple(CONTENT),
-    "style_normalisation": tuple(STYLE),
+    "content_normalization": tuple(CONTENT),
+    "style_normalization": tuple(STYLE),
     "style_statistic": ("gram", "covariance", "wasserstein"),
     "tv": tuple(SMOOTHNESS),
     "optimizer": ("lbfgsb", "lbfgs", "lbfgs-fixed", "adam", "descent"),
     "blend": ("targets", "losses"),
     "mask_rule": RULES,
-    "mask_semantics": ("area", "cysmith"),
+    "mask_mode": ("area", "cysmith"),
     "color": ("none", "luminance", "luminance-after", "match", "match-after", "histogram", "histogram-after"),
     "color_space": SPACES,
     "color_match": METHODS,
@@ -46,14 +46,14 @@ class StyleConfig:
     style_size : int
         Long side of the painting in pixels while its style is measured; 0 takes the output's. Larger gives larger
         strokes.
-    gram_scale : float
+    style_scale : float
         The painting's size over the output's, where style_size is 0.
     style_fit : str
         keep the painting's proportions, or stretch it to the photograph's shape as some systems do.
     iterations : int
         At each scale.
     init : str
-        The start: content, noise (uniform), grey, style-stats (noise of the paintings' colours), normal:SIGMA or
+        The start: content, noise (uniform), grey, style-stats (noise of the paintings' colors), normal:SIGMA or
         uniform:LOW:HIGH about the network's mean, or the path of a picture.
     content_weight : float
         How much the content counts: by default its relative squared error.
@@ -73,9 +73,9 @@ class StyleConfig:
         One a content layer; all 1 by default.
     style_layer_weights : tuple of float
         One a style layer; all 1 by default.
-    content_normalisation : str
+    content_normalization : str
         What content is divided by: relative, sum, half, mean, cysmith.
-    style_normalisation : str
+    style_normalization : str
         What style is divided by: relative, keras, gatys, mean, neural-style, channels.
     style_statistic : str
         gram, covariance, or wasserstein.
@@ -83,16 +83,16 @@ class StyleConfig:
         The form of total variation: mean-square, keras, absolute, separate, diagonal, neural-style, wrapped.
     tv_white : float
         White minus black on the scale on which total variation is taken: 255, or 1 in many systems.
-    levelled : bool
+    normalize_gradients : bool
         Divide every layer's gradient by its mean magnitude, as crowsonkb/style_transfer does; no line search can
         follow that.
     optimizer : str
         lbfgsb (SciPy's), lbfgs (own, with a line search), lbfgs-fixed (own, fixed steps), adam, or descent.
-    memory : int
-        Pairs that L-BFGS remembers.
-    rate : float
+    lbfgs_history : int
+        Pairs (step, change of gradient) that L-BFGS keeps.
+    learning_rate : float
         Length of a step of adam in grey levels, of lbfgs-fixed and descent in multiples of the direction.
-    rate_schedule : str
+    learning_rate_schedule : str
         constant, exponential:FACTOR:STEPS, or root:DECAY, which divides the rate by √(1 + DECAY·step).
     beta1 : float
         How much of the gradient's mean adam keeps at a step.
@@ -106,12 +106,12 @@ class StyleConfig:
         Hold every pixel within 0 to 255 after each step (not lbfgsb).
     evaluations : int
         At most, at each scale; 0 for no limit.
-    rounds : int
+    restarts : int
         Restart SciPy this many times with its own defaults and evaluations each, as the Keras script does; 0 for one
         uninterrupted run.
-    smallest : int
+    pyramid_min_size : int
         Begin at a picture of at least this size and grow; 0 for one scale.
-    scale_factor : float
+    pyramid_factor : float
         Growth from one scale to the next.
     iterations_by_scale : tuple of int
         From coarse to fine, the last one for all that follow; replaces iterations.
@@ -131,12 +131,12 @@ class StyleConfig:
         How masks are carried to a layer: fraction or inside.
     hard_masks : bool
         Cut carried masks at one half.
-    mask_semantics : str
+    mask_mode : str
         area (means over the region), or cysmith (that system's reading).
     share_overlaps : bool
         Where masks add up to more than 1, divide them by their sum; otherwise each style pulls there with all its
         strength.
-    hold_weight : float
+    unmasked_weight : float
         How firmly what no mask claims is held to the photograph's pixels: the mean squared difference (0 to 255).
     color : str
         none; luminance, match or histogram, before the run; or the same with -after.
@@ -151,7 +151,7 @@ class StyleConfig:
     size: int = 512
     size_rule: str = "long"
     style_size: int = 0
-    gram_scale: float = 1.0
+    style_scale: float = 1.0
     style_fit: str = "keep"
     iterations: int = 200
     init: str = "content"
@@ -164,25 +164,25 @@ class StyleConfig:
     style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
     content_layer_weights: tuple[float, ...] = ()
     style_layer_weights: tuple[float, ...] = ()
-    content_normalisation: str = "relative"
-    style_normalisation: str = "relative"
+    content_normalization: str = "relative"
+    style_normalization: str = "relative"
     style_statistic: str = "gram"
     tv: str = "mean-square"
     tv_white: float = 255.0
-    levelled: bool = False
+    normalize_gradients: bool = False
     optimizer: str = "lbfgsb"
-    memory: int = 10
-    rate: float = 1.0
-    rate_schedule: str = "constant"
+    lbfgs_history: int = 10
+    learning_rate: float = 1.0
+    learning_rate_schedule: str = "constant"
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
     averaging: float = 0.0
     clamp: bool = False
     evaluations: int = 0
-    rounds: int = 0
-    smallest: int = 0
-    scale_factor: float = 2.0
+    restarts: int = 0
+    pyramid_min_size: int = 0
+    pyramid_factor: float = 2.0
     iterations_by_scale: tuple[int, ...] = ()
     style_blend: tuple[float, ...] = ()
     blend: str = "targets"
@@ -192,9 +192,9 @@ class StyleConfig:
     style_region: tuple[int, ...] = ()
     mask_rule: str = "fraction"
     hard_masks: bool = False
-    mask_semantics: str = "area"
+    mask_mode: str = "area"
     share_overlaps: bool = False
-    hold_weight: float = 0.03
+    unmasked_weight: float = 0.03
     color: str = "none"
     color_space: str = "yuv"
     color_match: str = "symmetric"
@@ -218,7 +218,7 @@ class StyleConfig:
             raise HandstyleError(f"--iterations-by-scale {self.iterations_by_scale}: every one must be 1 or more")
         if 0 < self.style_size < SMALLEST_SIDE:
             raise HandstyleError(f"--style-size {self.style_size}: must be {SMALLEST_SIDE} or more, or 0 for --size")
-        for name in ("tv_white", "gram_scale", "rate", "epsilon"):
+        for name in ("tv_white", "style_scale", "learning_rate", "epsilon"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise HandstyleError(f"{flag(name)} {getattr(self, name)}: must be above 0")
         for name in ("beta1", "beta2", "averaging"):
@@ -240,50 +240,50 @@ class StyleConfig:
                 )
             if weights and not any(weights):
                 raise HandstyleError(f"{flag(name)}-weights: all are zero; give one layer a weight above 0")
-        if self.style_normalisation == "channels" and self.style_statistic != "wasserstein":
-            raise HandstyleError("--style-normalisation channels is for --style-statistic wasserstein")
-        if self.style_statistic != "gram" and self.style_normalisation in ("keras", "gatys", "neural-style"):
+        if self.style_normalization == "channels" and self.style_statistic != "wasserstein":
+            raise HandstyleError("--style-normalization channels is for --style-statistic wasserstein")
+        if self.style_statistic != "gram" and self.style_normalization in ("keras", "gatys", "neural-style"):
             raise HandstyleError(
-                f"--style-normalisation {self.style_normalisation} is defined for Gram matrices; "
+                f"--style-normalization {self.style_normalization} is defined for Gram matrices; "
                 f"with --style-statistic {self.style_statistic} use relative, mean or channels"
             )
-        if self.levelled and (self.style_statistic != "gram" or self.means_weight):
-            raise HandstyleError("--levelled is defined for --style-statistic gram without --means-weight")
-        if self.mask_semantics == "cysmith" and (self.style_statistic != "gram" or self.style_fit != "stretch"):
-            raise HandstyleError("--mask-semantics cysmith lays one mask on both pictures: add --style-fit stretch")
+        if self.normalize_gradients and (self.style_statistic != "gram" or self.means_weight):
+            raise HandstyleError("--normalize-gradients is defined for --style-statistic gram without --means-weight")
+        if self.mask_mode == "cysmith" and (self.style_statistic != "gram" or self.style_fit != "stretch"):
+            raise HandstyleError("--mask-mode cysmith lays one mask on both pictures: add --style-fit stretch")
 
     def _check_optimizer(self) -> None:
-        follows = not self.levelled and (SMOOTHNESS[self.tv].in_value or not self.tv_weight)
+        follows = not self.normalize_gradients and (SMOOTHNESS[self.tv].in_value or not self.tv_weight)
         if self.optimizer in LINE_SEARCH and not follows:
             raise HandstyleError(
                 f"--optimizer {self.optimizer} searches along a line, but with "
-                f"{'--levelled' if self.levelled else '--tv ' + self.tv} the gradient is not that of the value: "
+                f"{'--normalize-gradients' if self.normalize_gradients else '--tv ' + self.tv} the gradient is not that of the value: "
                 "use lbfgs-fixed or adam"
             )
-        if self.rounds and self.optimizer != "lbfgsb":
-            raise HandstyleError("--rounds restarts SciPy's optimiser: add --optimizer lbfgsb, or --rounds 0")
-        if self.rounds and not self.evaluations:
-            raise HandstyleError("--rounds needs --evaluations, of each round; the classic script has 20")
+        if self.restarts and self.optimizer != "lbfgsb":
+            raise HandstyleError("--restarts restarts SciPy's optimizer: add --optimizer lbfgsb, or --restarts 0")
+        if self.restarts and not self.evaluations:
+            raise HandstyleError("--restarts needs --evaluations, of each round; the classic script has 20")
         if self.clamp and self.optimizer == "lbfgsb":
             raise HandstyleError("--clamp: not with --optimizer lbfgsb; use another, or --no-clamp")
         if self.averaging and self.optimizer != "adam":
             raise HandstyleError(
                 f"--averaging {self.averaging} is adam's: with --optimizer {self.optimizer} add --averaging 0"
             )
-        if self.rate_schedule != "constant" and self.optimizer not in ("adam", "descent"):
+        if self.learning_rate_schedule != "constant" and self.optimizer not in ("adam", "descent"):
             raise HandstyleError(
-                f"--rate-schedule {self.rate_schedule}: --optimizer {self.optimizer} has a constant rate; use adam or "
-                "descent, or --rate-schedule constant"
+                f"--learning-rate-schedule {self.learning_rate_schedule}: --optimizer {self.optimizer} has a constant rate; use adam or "
+                "descent, or --learning-rate-schedule constant"
             )
         if self.evaluations and self.optimizer in ("adam", "descent"):
             raise HandstyleError(
                 f"--evaluations {self.evaluations}: --optimizer {self.optimizer} makes one an iteration; "
                 f"use --iterations {self.evaluations} --evaluations 0"
             )
-        if self.smallest and self.scale_factor <= 1:
-            raise HandstyleError(f"--scale-factor {self.scale_factor}: must be above 1")
-        if self.smallest and self.rounds:
-            raise HandstyleError("--rounds is the classic loop, at one scale: add --smallest 0")
+        if self.pyramid_min_size and self.pyramid_factor <= 1:
+            raise HandstyleError(f"--pyramid-factor {self.pyramid_factor}: must be above 1")
+        if self.pyramid_min_size and self.restarts:
+            raise HandstyleError("--restarts is the classic loop, at one scale: add --pyramid-min-size 0")
         self.rate_at(1)
 
     def check_styles(self, count: int) -> None:
@@ -303,8 +303,8 @@ class StyleConfig:
             raise HandstyleError(f"--style-at {self.style_at}: use names of --style-layers, with commas, or all")
         if self.share_overlaps and len(self.mask) < 2:
             raise HandstyleError(f"--share-overlaps: {len(self.mask)} masks cannot overlap; give --mask twice or more")
-        if self.mask_semantics == "cysmith" and self.style_mask:
-            raise HandstyleError("--style-mask: not with --mask-semantics cysmith, which lays --mask on the paintings")
+        if self.mask_mode == "cysmith" and self.style_mask:
+            raise HandstyleError("--style-mask: not with --mask-mode cysmith, which lays --mask on the paintings")
 
     def regions(self, count: int) -> tuple[int, ...]:
         """Return the region of each painting, counted from 1; 0 is the whole picture.
@@ -343,19 +343,19 @@ class StyleConfig:
 
     def rate_at(self, step: int) -> float:
         """Return the rate of a step, counted from 1, under the schedule."""
-        kind, *numbers = self.rate_schedule.split(":")
+        kind, *numbers = self.learning_rate_schedule.split(":")
         try:
             values = [float(number) for number in numbers]
         except ValueError:
             values = []
         if kind == "constant" and not numbers:
-            return self.rate
+            return self.learning_rate
         if kind == "exponential" and len(values) == 2 and values[0] > 0 and values[1] > 0:
-            return float(self.rate * values[0] ** ((step - 1) / values[1]))
+            return float(self.learning_rate * values[0] ** ((step - 1) / values[1]))
         if kind == "root" and len(values) == 1 and values[0] > 0:
-            return float(self.rate / math.sqrt(1 + values[0] * (step - 1)))
+            return float(self.learning_rate / math.sqrt(1 + values[0] * (step - 1)))
         raise HandstyleError(
-            f"--rate-schedule {self.rate_schedule}: use constant, exponential:FACTOR:STEPS or root:DECAY"
+            f"--learning-rate-schedule {self.learning_rate_schedule}: use constant, exponential:FACTOR:STEPS or root:DECAY"
         )
 
 
@@ -363,11 +363,11 @@ LEAST = {
     "size": SMALLEST_SIDE,
     "style_size": 0,
     "iterations": 1,
-    "memory": 1,
+    "lbfgs_history": 1,
     "seed": 0,
     "evaluations": 0,
-    "rounds": 0,
-    "smallest": 0,
+    "restarts": 0,
+    "pyramid_min_size": 0,
 }
 
 

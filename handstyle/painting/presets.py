@@ -58,15 +58,15 @@ class Preset:
         return StyleConfig(**self.settings)
 
     @property
-    def optimisers(self) -> tuple[str, ...]:
-        """The optimisers that tolerate it: those that search along a line need a gradient that is their value's."""
+    def optimizers(self) -> tuple[str, ...]:
+        """The optimizers that tolerate it: those that search along a line need a gradient that is their value's."""
         tolerant = []
         for name in ("lbfgsb", "lbfgs", "lbfgs-fixed", "adam", "descent"):
             plain: dict[str, Any] = {
-                "rounds": 0,
+                "restarts": 0,
                 "evaluations": 0,
                 "averaging": 0.0,
-                "rate_schedule": "constant",
+                "learning_rate_schedule": "constant",
                 "clamp": False,
             }
             try:
@@ -148,23 +148,23 @@ _KERAS: dict[str, Any] = {
     "style_weight": 1.0,  # style_weight
     "style_layer_weights": EQUAL,  # style_weight / len(feature_layers)
     "tv_weight": 1.0,  # total_variation_weight
-    "content_normalisation": "sum",  # K.sum(K.square(combination - base))
-    "style_normalisation": "keras",  # / (4. * (channels ** 2) * (size ** 2)), channels = 3, size = rows * cols
+    "content_normalization": "sum",  # K.sum(K.square(combination - base))
+    "style_normalization": "keras",  # / (4. * (channels ** 2) * (size ** 2)), channels = 3, size = rows * cols
     "tv": "keras",  # K.pow(a + b, 1.25)
     "style_fit": "stretch",  # both pictures are loaded at the output's size
     "optimizer": "lbfgsb",  # fmin_l_bfgs_b
     "iterations": 200,  # 10 rounds of maxfun=20
     "evaluations": 200,
-    "memory": 10,  # SciPy's default
+    "lbfgs_history": 10,  # SciPy's default
 }
 _KERAS_NOTES = (
-    "run without interruption; --rounds 10 --evaluations 20 is the script's own loop, which forgets the curvature",
+    "run without interruption; --restarts 10 --evaluations 20 is the script's own loop, which forgets the curvature",
     "the script truncates to 8 bits where this package rounds",
 )
 
 PRESETS: dict[str, Preset] = {
     # Our own: relative losses, the photograph as start, a pyramid (chosen by looking).
-    "handstyle": Preset("this package", {"smallest": 128, "scale_factor": 2.0}, features=""),
+    "handstyle": Preset("this package", {"pyramid_min_size": 128, "pyramid_factor": 2.0}, features=""),
     "keras-2016-theano": Preset(
         "keras examples/neural_style_transfer.py, January to July 2016 (jcavalieri8619/keras@4e57cf3)",
         # img_width = img_height = 400; x = np.random.uniform(0, 255, ...)
@@ -204,14 +204,14 @@ PRESETS: dict[str, Preset] = {
             "style_weight": 1e-6,
             "tv_weight": 1e-6,
             "optimizer": "descent",  # keras.optimizers.SGD
-            "rate": 100.0,  # ExponentialDecay(100.0, decay_steps=100, decay_rate=0.96)
-            "rate_schedule": "exponential:0.96:100",
+            "learning_rate": 100.0,  # ExponentialDecay(100.0, decay_steps=100, decay_rate=0.96)
+            "learning_rate_schedule": "exponential:0.96:100",
             "iterations": 4000,
             "evaluations": 0,
         },
         notes=(
             "plain descent has one rate, which is for 400 px: a smaller picture's gradient is larger as its pixels are "
-            "fewer, and near 100 px the run diverges; use --rate 10 there",
+            "fewer, and near 100 px the run diverges; use --learning-rate 10 there",
         ),
     ),
     "gatys": Preset(
@@ -223,8 +223,8 @@ PRESETS: dict[str, Preset] = {
             "content_weight": 5e-7,  # not α/β = 1e-3, fig. 3: see the notes
             "style_weight": 1.0,
             "tv_weight": 0.0,
-            "content_normalisation": "half",  # eq. 1
-            "style_normalisation": "gatys",  # eq. 4
+            "content_normalization": "half",  # eq. 1
+            "style_normalization": "gatys",  # eq. 4
             "init": "noise",  # white noise
             "style_fit": "stretch",  # the style is resized to the content's size
             "iterations": 500,  # not in the paper; the authors' later code has 500
@@ -246,17 +246,19 @@ PRESETS: dict[str, Preset] = {
             "content_weight": 1.0,  # cw = 1
             "style_weight": 1e3,  # sw/64**2 …, sw = 1e3
             "tv_weight": 0.0,
-            "content_normalisation": "mean",  # nn.MSECriterion
-            "style_normalisation": "neural-style",  # (1 / C²) · MSE of F Fᵀ / M
+            "content_normalization": "mean",  # nn.MSECriterion
+            "style_normalization": "neural-style",  # (1 / C²) · MSE of F Fᵀ / M
             "init": "content",  # init = 'image'
             "iterations": 500,  # max_iter
             "optimizer": "lbfgs-fixed",  # optim.LBFGS: lr 1, no line search
-            "memory": 100,  # its default history
+            "lbfgs_history": 100,  # its default history
         },
-        notes=("the notebook goes on at 1024 px for 200 iterations: --smallest 512 --iterations-by-scale 500 200",),
+        notes=(
+            "the notebook goes on at 1024 px for 200 iterations: --pyramid-min-size 512 --iterations-by-scale 500 200",
+        ),
     ),
     "gatys-norm": Preset(
-        "leongatys/NeuralImageSynthesis BasicStyleTransfer.ipynb, parameters for the normalised network",
+        "leongatys/NeuralImageSynthesis BasicStyleTransfer.ipynb, parameters for the normalized network",
         {
             "size_rule": "short",
             "content_layers": ("relu4_2",),
@@ -265,12 +267,12 @@ PRESETS: dict[str, Preset] = {
             "style_weight": 1e9,  # sw = 1e9 / len(layers['style'])
             "style_layer_weights": EQUAL,
             "tv_weight": 0.0,
-            "content_normalisation": "mean",
-            "style_normalisation": "mean",  # no C² here
+            "content_normalization": "mean",
+            "style_normalization": "mean",  # no C² here
             "init": "content",
             "iterations": 500,
             "optimizer": "lbfgs-fixed",
-            "memory": 100,
+            "lbfgs_history": 100,
         },
         features="unit",  # vgg_normalised.caffemodel
     ),
@@ -283,14 +285,14 @@ PRESETS: dict[str, Preset] = {
             "content_weight": 5.0,
             "style_weight": 1e2,  # at each layer
             "tv_weight": 1e-3,
-            "content_normalisation": "mean",  # nn.MSECriterion
-            "style_normalisation": "neural-style",  # G:div(input:nElement())
+            "content_normalization": "mean",  # nn.MSECriterion
+            "style_normalization": "neural-style",  # G:div(input:nElement())
             "tv": "neural-style",  # TVLoss:updateGradInput
             "tv_white": 256.0,  # img:mul(256.0)
             "init": "normal:0.001",  # torch.randn(...):mul(0.001)
             "iterations": 1000,
             "optimizer": "lbfgs-fixed",  # torch optim.lbfgs, no line search
-            "memory": 100,
+            "lbfgs_history": 100,
         },
         rounding="up",  # loadcaffe: ceil
         input=Convention("caffe-256", "BGR", 256.0, (103.939, 116.779, 123.68)),
@@ -305,21 +307,21 @@ PRESETS: dict[str, Preset] = {
             "content_weight": 5.0,
             "style_weight": 1e2,
             "tv_weight": 1e-3,
-            "content_normalisation": "mean",
-            "style_normalisation": "neural-style",
+            "content_normalization": "mean",
+            "style_normalization": "neural-style",
             "tv": "absolute",  # strength * (sum |x_diff| + sum |y_diff|)
             "init": "normal:0.001",
             "iterations": 1000,
             "optimizer": "lbfgs-fixed",
-            "memory": 100,  # -lbfgs_num_correction
+            "lbfgs_history": 100,  # -lbfgs_num_correction
         },
     ),
     "crowson": Preset(
         "crowsonkb/style-transfer-pytorch style_transfer.py @e7e2c71",
         {
             "size": 512,  # end_scale
-            "smallest": 128,  # min_scale
-            "scale_factor": math.sqrt(2),  # gen_scales: end / 2^(i/2)
+            "pyramid_min_size": 128,  # min_scale
+            "pyramid_factor": math.sqrt(2),  # gen_scales: end / 2^(i/2)
             "iterations": 500,
             "iterations_by_scale": (1000, 500),  # initial_iterations, iterations
             "content_layers": ("relu4_2",),  # 22
@@ -328,13 +330,13 @@ PRESETS: dict[str, Preset] = {
             "content_weight": 0.015,
             "style_weight": 1.0,
             "tv_weight": 2.0,
-            "content_normalisation": "mean",  # ContentLossMSE
+            "content_normalization": "mean",  # ContentLossMSE
             "style_statistic": "wasserstein",  # StyleLossW2
-            "style_normalisation": "channels",
+            "style_normalization": "channels",
             "tv": "diagonal",  # TVLoss
             "tv_white": 1.0,  # pictures are 0 to 1
             "optimizer": "adam",
-            "rate": 0.02 * 255,  # step_size on 0 to 1
+            "learning_rate": 0.02 * 255,  # step_size on 0 to 1
             "beta1": 0.9,
             "beta2": 0.99,
             "epsilon": 1e-8 / 255,  # torch's default; the gradient on 0 to 255 is 255 times smaller
@@ -350,8 +352,8 @@ PRESETS: dict[str, Preset] = {
         "crowsonkb/style_transfer style_transfer.py, num_utils.py, optimizers.py @47633b9",
         {
             "size": 256,
-            "smallest": 182,
-            "scale_factor": math.sqrt(2),
+            "pyramid_min_size": 182,
+            "pyramid_factor": math.sqrt(2),
             "iterations": 100,
             "iterations_by_scale": (200, 100),
             "content_layers": ("relu4_2",),
@@ -361,19 +363,19 @@ PRESETS: dict[str, Preset] = {
             "style_weight": 1.0,
             "tv_weight": 5.0,
             "range_weight": 2.0,  # p_weight, p_power 6
-            "levelled": True,  # normalize
+            "normalize_gradients": True,  # normalize
             "tv": "wrapped",  # tv_norm, β = 2
             "tv_white": 2.0,  # img / 127.5
             "init": "noise",  # np.random.uniform(0, 255)
             "optimizer": "adam",
-            "rate": 15.0,  # step_size, in grey levels
-            "rate_schedule": "root:0.05",  # step_size / i^0.5, i += 0.05
+            "learning_rate": 15.0,  # step_size, in grey levels
+            "learning_rate_schedule": "root:0.05",  # step_size / i^0.5, i += 0.05
             "epsilon": 1.1920929e-07,  # num_utils.EPS
             "averaging": 0.95,  # 1 − 1 / 20, the averaging window
         },
         rounding="up",
         notes=(
-            "its gradient is levelled layer by layer and is no function's gradient: no line search follows it",
+            "its gradient is normalize_gradients layer by layer and is no function's gradient: no line search follows it",
             "one tile, so no random shifts",
         ),
     ),
@@ -382,17 +384,17 @@ PRESETS: dict[str, Preset] = {
         {
             "content_layers": ("relu4_2",),  # content_weight_blend = 1
             "style_layers": FIVE,
-            "style_layer_weights": EQUAL,  # normalised to 1
+            "style_layer_weights": EQUAL,  # normalized to 1
             "content_weight": 5.0,
             "style_weight": 500.0,
             "tv_weight": 100.0,
-            "content_normalisation": "mean",  # 2 · l2_loss / size
-            "style_normalisation": "neural-style",  # gram / features.size; 2 · l2_loss / gram size
+            "content_normalization": "mean",  # 2 · l2_loss / size
+            "style_normalization": "neural-style",  # gram / features.size; 2 · l2_loss / gram size
             "tv": "separate",
             "init": "normal:0.256",  # tf.random_normal(shape) * 0.256
             "blend": "losses",
             "optimizer": "adam",
-            "rate": 10.0,
+            "learning_rate": 10.0,
             "iterations": 1000,
         },
         rounding="up",  # padding SAME
@@ -410,11 +412,11 @@ PRESETS: dict[str, Preset] = {
             "content_weight": 1e5,
             "style_weight": 3e4,
             "tv_weight": 1.0,
-            "content_normalisation": "mean",
-            "style_normalisation": "mean",  # MSELoss(reduction='sum') of F Fᵀ / (C M)
+            "content_normalization": "mean",
+            "style_normalization": "mean",  # MSELoss(reduction='sum') of F Fᵀ / (C M)
             "tv": "absolute",
             "optimizer": "lbfgs",  # line_search_fn='strong_wolfe'
-            "memory": 100,
+            "lbfgs_history": 100,
             "iterations": 1000,
         },
         weights="torchvision",
@@ -431,12 +433,12 @@ PRESETS: dict[str, Preset] = {
             "content_weight": 5.0,
             "style_weight": 1e4,
             "tv_weight": 1e-3,
-            "content_normalisation": "cysmith",  # content_loss_function = 1
-            "style_normalisation": "gatys",
+            "content_normalization": "cysmith",  # content_loss_function = 1
+            "style_normalization": "gatys",
             "tv": "absolute",  # tf.image.total_variation
             "style_fit": "stretch",
             "blend": "losses",
-            "mask_semantics": "cysmith",
+            "mask_mode": "cysmith",
             "iterations": 1000,
             "optimizer": "lbfgsb",  # ScipyOptimizerInterface
         },
@@ -454,12 +456,12 @@ PRESETS: dict[str, Preset] = {
             "content_weight": 1e4,
             "style_weight": 1e-2,
             "tv_weight": 30.0,
-            "content_normalisation": "mean",
-            "style_normalisation": "mean",  # G / (I J), reduce_mean
+            "content_normalization": "mean",
+            "style_normalization": "mean",  # G / (I J), reduce_mean
             "tv": "absolute",  # tf.image.total_variation
             "tv_white": 1.0,  # pictures are 0 to 1
             "optimizer": "adam",
-            "rate": 0.02 * 255,  # learning_rate on 0 to 1
+            "learning_rate": 0.02 * 255,  # learning_rate on 0 to 1
             "beta1": 0.99,
             "epsilon": 1e-1 / 255,
             "clamp": True,  # clip_0_1
@@ -476,10 +478,10 @@ PRESETS: dict[str, Preset] = {
             "content_weight": 1.0,
             "style_weight": 1e6,
             "tv_weight": 0.0,
-            "content_normalisation": "mean",
-            "style_normalisation": "neural-style",  # G.div(a * b * c * d), mse_loss
+            "content_normalization": "mean",
+            "style_normalization": "neural-style",  # G.div(a * b * c * d), mse_loss
             "optimizer": "lbfgs-fixed",  # optim.LBFGS
-            "memory": 100,
+            "lbfgs_history": 100,
             "clamp": True,  # input_img.clamp_(0, 1)
             "iterations": 300,  # num_steps
         },
@@ -492,20 +494,20 @@ PRESETS: dict[str, Preset] = {
         {
             "size": 1024,
             "size_rule": "short",
-            "smallest": 512,  # halved while above minimal_scale_threshold = 1023
-            "scale_factor": 2.0,
+            "pyramid_min_size": 512,  # halved while above minimal_scale_threshold = 1023
+            "pyramid_factor": 2.0,
             "iterations": 30,
             "iterations_by_scale": (600, 200, 66, 30),  # spst-fast: max(600 // 3^s, 30)
             "content_layers": ("relu4_2",),  # r42
             "style_layers": FIVE,  # r11 … r51
             "content_weight": 1.0,
             "style_weight": 1e3,  # 1e3 / n²
-            "style_normalisation": "neural-style",
+            "style_normalization": "neural-style",
             "means_weight": 1e4,  # w n² wmeanstd / 100, wmeanstd = 1000
             "tv_weight": 0.0,
-            "content_normalisation": "mean",
+            "content_normalization": "mean",
             "optimizer": "lbfgs-fixed",  # optim.LBFGS
-            "memory": 10,  # 100 at the coarsest scale
+            "lbfgs_history": 10,  # 100 at the coarsest scale
         },
         notes=("the history is 10 at every scale",),
     ),

@@ -1,6 +1,6 @@
-"""A run put down and taken up: the optimiser's state, and what the run itself must remember.
+"""A run put down and taken up: the optimizer's state, and what the run itself must remember.
 
-The optimisers save their own state bit for bit (`optimize.checkpoint`). A run adds the scale it has reached, what came
+The optimizers save their own state bit for bit (`optimize.checkpoint`). A run adds the scale it has reached, what came
 before it, and the identity of its settings, pictures and network, so that it cannot be taken up with others.
 """
 
@@ -70,7 +70,7 @@ class Identity:
 
 
 def save_run(path: Path, save: Save, standing: Standing, identity: Identity) -> None:
-    """Write a whole run: an optimiser's state through its own `save`, and the rest beside it."""
+    """Write a whole run: an optimizer's state through its own `save`, and the rest beside it."""
     rows = [[r.iteration, r.evaluations, r.value, r.terms, r.seconds] for r in standing.trace]
     run = {"scale": standing.scale, "trace": rows, "evaluations": standing.evaluations}
     save(path, run | identity.facts())
@@ -93,7 +93,7 @@ def read_run(path: Path, identity: Identity) -> Standing:
     """
     run = read_facts(path).get("run")
     if not run:
-        raise HandstyleError(f"{path}: the state of an optimiser, but not of a run of this program")
+        raise HandstyleError(f"{path}: the state of an optimizer, but not of a run of this program")
     now = identity.facts()
     for name, value in now["settings"].items():
         if name not in run["settings"]:

@@ -1,6 +1,6 @@
 """The whole painter: two pictures and a network in, a third picture out.
 
-`stylize` reads the pictures, measures the targets once, and hands the objective to the optimiser. Everything that it
+`stylize` reads the pictures, measures the targets once, and hands the objective to the optimizer. Everything that it
 decides is in `StyleConfig`.
 """
 
@@ -23,7 +23,7 @@ from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Objective
 from handstyle.optimize.trace import Iteration
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.inputs import colours_after, spread_folders, starting_picture
+from handstyle.painting.inputs import colors_after, spread_folders, starting_picture
 from handstyle.painting.load import load_network, precision_of
 from handstyle.painting.optimizers import Memory, descend, iterations_at
 from handstyle.painting.plan import Plan, Size, check_reach, enlarged, make_plan, terms_of_scale
@@ -45,12 +45,12 @@ class Progress:
     terms : dict of str to float
         The weighted terms whose sum it is.
     seconds : float
-        Since the optimiser started.
+        Since the optimizer started.
     array : (H, W, 3) array
         The picture, RGB, 0 to 255, not clipped.
     save : callable, optional
         ``save(path)`` writes the whole run, from which `stylize` goes on bit for bit; valid during the callback only.
-        None with SciPy's optimiser, whose state cannot be had.
+        None with SciPy's optimizer, whose state cannot be had.
     """
 
     iteration: int
@@ -74,7 +74,7 @@ class Result:
     alpha : (H, W) array or None
         The photograph's transparency.
     stopped : str
-        Why the optimiser stopped.
+        Why the optimizer stopped.
     trace : list of Iteration
         One row an iteration.
     evaluations : int
@@ -211,7 +211,7 @@ def stylize(
         stopped = f"interrupted after {len(trace)} iterations"
     if old != plan.sizes[-1]:
         stopped += f" at {old[1]} x {old[0]} px, enlarged from there"
-    array = colours_after(config, resize(p, plan.sizes[-1]), plan.photograph_pixels, plan.masks)
+    array = colors_after(config, resize(p, plan.sizes[-1]), plan.photograph_pixels, plan.masks)
     alpha = plan.photograph.alpha
     return Result(
         array,
