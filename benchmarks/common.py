@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from threadpoolctl import threadpool_info
 
-from handstyle.foundations.backend import Array, choose_backend, cpu_count, cpu_name
+from handstyle.foundations.backend import Array, cpu_count, cpu_name
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, StyleTerm, moments_forward
@@ -78,7 +78,7 @@ def objective(network: Network, content: Array, styles: dict[str, Moments], size
     dtype = network.dtype
     terms = [ContentTerm(CONTENT, content.astype(dtype))]
     terms += [StyleTerm(tap, moments, STYLE_WEIGHT / len(styles)) for tap, moments in styles.items()]
-    return Objective(network, terms, (size, size, 3), choose_backend("numpy"))
+    return Objective(network, terms, (size, size, 3))
 
 
 def network_with(kernels: str, dtype: Any = np.float32) -> Network:

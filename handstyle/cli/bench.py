@@ -122,7 +122,7 @@ def _ours(network: Network, p: Array, targets: dict[str, Moments]) -> Callable[[
         StyleTerm(tap, Moments(m.count, backend.asarray(m.sums), backend.asarray(m.outer)), 1000.0)
         for tap, m in targets.items()
     ]
-    objective, v = Objective(network, terms, p.shape, backend), p.ravel()
+    objective, v = Objective(network, terms, p.shape), p.ravel()
     return lambda: objective(v)[1]
 
 

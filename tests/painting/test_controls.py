@@ -21,7 +21,6 @@ from handstyle.painting.color import to_space
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.convert_weights import equivalent_weights
 from handstyle.painting.inputs import read_mask, scales, spread_folders, starting_picture
-from handstyle.painting.load import backend_of
 from handstyle.painting.presets import PRESETS, adapt, preset
 from handstyle.painting.settings import read_settings, settings_toml
 from handstyle.painting.targets import Painting, build_terms
@@ -57,7 +56,7 @@ def half(tmp_path):
 
 def value_of(network, config, p, paintings, masks=()):
     terms = build_terms(network, config, p, paintings, masks)
-    return Objective(network, terms, p.shape, backend_of(network))(p.astype(float).ravel())
+    return Objective(network, terms, p.shape)(p.astype(float).ravel())
 
 
 # Several paintings
@@ -595,7 +594,7 @@ def test_terms_of_every_kind_have_names_of_their_own(network, pictures):
     config = StyleConfig(means_weight=1.0, range_weight=0.1, blend="losses", style_statistic="wasserstein")
     terms = build_terms(network, config, p, [a, b])
     assert len({term.name for term in terms}) == len(terms) == 5 + 5 + 1 + 1 + 1
-    assert sum(isinstance(term, MomentsTerm) for term in terms) == 10
+    assert sum(isinstance(term, DistributionTerm) for term in terms) == 10
     assert not any(isinstance(term, StyleTerm) for term in terms)
 
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS
 from handstyle.losses.regions import cysmith_mask
@@ -298,7 +297,7 @@ def weights_of(chosen):
 def ours(chosen, weights, p, content, paintings, masks=()):
     network = adapt(build_network(weights).astype("float64"), chosen)
     terms = build_terms(network, chosen.config, content, paintings, masks)
-    return Objective(network, terms, p.shape, choose_backend("numpy"))(p.ravel())
+    return Objective(network, terms, p.shape)(p.ravel())
 
 
 def theirs(function, weights, *pictures):
