@@ -94,7 +94,7 @@ def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, widt
 def _content(preset: Preset) -> dict[str, Choice]:
     c = preset.config
     shares = c.content_layer_weights or (1.0,) * len(c.content_layers)
-    statistic = "normalize_gradients gradients" if c.normalize_gradients else "features"
+    statistic = "normalized gradients" if c.normalize_gradients else "features"
     taps = zip(c.content_layers, shares, strict=True) if c.content_weight else ()
     return {tap: (c.content_weight * share, statistic, c.content_normalization) for tap, share in taps}
 
@@ -102,7 +102,7 @@ def _content(preset: Preset) -> dict[str, Choice]:
 def _style(preset: Preset) -> dict[str, Choice]:
     c = preset.config
     shares = c.style_layer_weights or (1.0,) * len(c.style_layers)
-    statistic = "normalize_gradients gradients" if c.normalize_gradients else c.style_statistic
+    statistic = "normalized gradients" if c.normalize_gradients else c.style_statistic
     taps = zip(c.style_layers, shares, strict=True) if c.style_weight else ()
     return {tap: (c.style_weight * share, statistic, c.style_normalization) for tap, share in taps}
 

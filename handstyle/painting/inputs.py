@@ -25,15 +25,28 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 
 def output_size(config: StyleConfig, size: tuple[int, int], name: str) -> tuple[int, int]:
     """Return the height and width at which a picture of `size` is used, under the rule of the configuration."""
-    return sized(size, config.size, config.size_rule, name)
+    return sized(size, config.size, config.size_rule, name, "size")
 
 
-def sized(size: tuple[int, int], n: float, rule: str, name: str) -> tuple[int, int]:
-    """Return a height and width of which the side that `rule` names is `n`; nothing grows but a square."""
+def sized(size: tuple[int, int], n: float, rule: str, name: str, parameter: str) -> tuple[int, int]:
+    """Return a height and width of which the side that `rule` names is `n`; nothing grows but a square.
+
+    Raises
+    ------
+    HandstyleError
+        If a side is too short for the network, with the value of `parameter` that would do.
+    """
     if rule == "square":
         return int(n), int(n)
     side = {"long": max(size), "short": min(size), "height": size[0]}[rule]
-    return fitted_size(size, max(1, int(max(size) * min(1.0, n / side) + 0.5)), name=name)
+    long = max(1, int(max(size) * min(1.0, n / side) + 0.5))
+    if min(size) >= SMALLEST_SIDE > int(long * min(size) / max(size) + 0.5):
+        enough = -(-SMALLEST_SIDE * (max(size) if parameter == "style_size" else side) // min(size))
+        raise HandstyleError(
+            f"{name}, {size[1]} x {size[0]} px, would be used at {long} px on its long side, where the other has fewer "
+            f"than {SMALLEST_SIDE} px: use a larger {parameter}={enough}"
+        )
+    return fitted_size(size, long, name=name)
 
 
 def scales(config: StyleConfig, full: tuple[int, int]) -> list[tuple[int, int]]:
@@ -62,13 +75,13 @@ def style_size(
         return p_size
     size = (painting.pixels.shape[0], painting.pixels.shape[1])
     if config.style_size:
-        return fitted_size(size, config.style_size, name=painting.source)
+        return sized(size, min(config.style_size, max(size)), "long", painting.source, "style_size")
     rule = "long" if config.size_rule == "square" else config.size_rule
     n = round(config.size * config.style_scale * max(p_size) / max(full))
     if p_size != full:  # at a coarse scale a narrow painting is as narrow as the network can take, not narrower
         side = {"long": max(size), "short": min(size), "height": size[0]}[rule]
         n = max(n, -(-SMALLEST_SIDE * side // min(size)))
-    return sized(size, n, rule, painting.source)
+    return sized(size, n, rule, painting.source, "style_size")
 
 
 def starting_picture(
@@ -116,7 +129,7 @@ def starting_picture(
             return deprocess(noise, convention)  # noise about the mean of the network's input
     if not Path(config.init).exists():
         raise HandstyleError(
-            f"--init {config.init}: use content, noise, grey, style-stats, normal:SIGMA, uniform:LOW:HIGH, or the path "
+            f"init={config.init!r}: use content, noise, grey, style-stats, normal:SIGMA, uniform:LOW:HIGH, or the path "
             "of a picture"
         )
     return resize(read_picture(config.init).pixels, (p.shape[0], p.shape[1])).astype(np.float64)

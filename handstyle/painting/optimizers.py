@@ -135,6 +135,8 @@ def descend(
         )
     stopped = outcome.stopped
     if outcome.failed and config.optimizer in FIXED:
-        stopped += f"; --optimizer {config.optimizer} goes as far as it is told: lower --learning-rate {config.learning_rate:g}"
+        stopped += (
+            f"; optimizer={config.optimizer!r} has no bound on its steps: lower learning_rate={config.learning_rate:g}"
+        )
     v = backend.to_numpy(outcome.v).astype(np.float64)
     return Outcome(v, outcome.value, stopped, outcome.trace, outcome.evaluations, outcome.failed)

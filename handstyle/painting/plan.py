@@ -163,11 +163,11 @@ def check_reach(config: StyleConfig, network: Network, photograph: Picture, sour
         height, width, _ = deepest.shape
         enough = -(-CLEAR * deepest.stride * max(size) // min(size))
         if enough <= max(source.pixels.shape[:2]):
-            larger = f"--size {enough}" if config.style_fit == "stretch" else f"--style-size {enough}"
+            larger = f"size={enough}" if config.style_fit == "stretch" else f"style_size={enough}"
         else:
             larger = "a larger picture"
         kept = [name for name in layers if name not in near]
-        remedy = f"use {larger}" + (f", or only --style-layers {' '.join(kept)}" if kept else "")
+        remedy = f"use {larger}" + (f", or only style_layers={tuple(kept)}" if kept else "")
         raise HandstyleError(
             f"{source.source} is used at {size[1]} x {size[0]} px, where {deepest.name} has {width} x {height} values, "
             f"all of them at the border: {remedy}"

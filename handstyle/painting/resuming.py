@@ -19,7 +19,7 @@ from handstyle.network.sequence import Convolution, Pool
 from handstyle.network.vgg import Network
 from handstyle.optimize.checkpoint import read_facts
 from handstyle.optimize.trace import Iteration, Save
-from handstyle.painting.config import StyleConfig, flag
+from handstyle.painting.config import StyleConfig
 from handstyle.painting.plan import Plan
 
 # What may be given anew: how far to go, and under which name a mask lies (its pixels are compared).
@@ -97,17 +97,17 @@ def read_run(path: Path, identity: Identity) -> Standing:
     now = identity.facts()
     for name, value in now["settings"].items():
         if name not in run["settings"]:
-            raise HandstyleError(f"{path}: saved by an earlier version, which had no {flag(name)}; begin anew")
+            raise HandstyleError(f"{path}: saved by an earlier version, which had no {name}; begin anew")
         if (then := run["settings"][name]) != value:
-            raise HandstyleError(f"{path}: that run has {flag(name)} {_typed(then)}, this one {_typed(value)}")
+            raise HandstyleError(f"{path}: that run has {name}={_plain(then)}, this one {name}={_plain(value)}")
     for what, subject in (("network", "another network"), ("pictures", "other pictures, sizes or masks")):
         if run[what] != now[what]:
             raise HandstyleError(f"{path}: that run has {subject}; give it the same again, or begin anew")
     return Standing(run["scale"], [Iteration(*row) for row in run["trace"]], run["evaluations"])
 
 
-def _typed(value: Any) -> str:
-    return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+def _plain(value: Any) -> str:
+    return repr(tuple(value)) if isinstance(value, list) else repr(value)
 
 
 def _digest(arrays: Iterable[Array]) -> str:

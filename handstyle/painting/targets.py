@@ -225,7 +225,8 @@ def _inverse(size: float) -> float:
 
 
 def _raw_gram(target: Moments, channels: int) -> Loss:
-    # crowsonkb/style_transfer eval_s_grad: value ½ ‖D‖², gradient D F with D = (G − A) / C; its scale is normalize_gradients away.
+    # crowsonkb/style_transfer eval_s_grad: value ½ ‖D‖², gradient D F with D = (G − A) / C; its scale
+    # is divided out.
     def loss(moments: Moments) -> tuple[Array, Moments]:
         difference = (moments.outer / moments.count - target.outer / target.count) / channels
         value = 0.5 * (difference * difference).sum()
