@@ -1,8 +1,8 @@
-"""Colour: keep the photograph's while the brush is the painter's.
+"""Color: keep the photograph's while the brush is the painter's.
 
-Two ways, both on the host and outside the optimisation (Gatys et al. 2016, arXiv 1606.05897). *Matching* gives one
-picture the colour statistics of another, by an affine map of its pixels or by the histogram of each channel: before the
-run on the painting, or after it on the result. *Luminance only* paints in grey and puts the photograph's colours back.
+Two ways, both on the host and outside the optimization (Gatys et al. 2016, arXiv 1606.05897). *Matching* gives one
+picture the color statistics of another, by an affine map of its pixels or by the histogram of each channel: before the
+run on the painting, or after it on the result. *Luminance only* paints in grey and puts the photograph's colors back.
 Pictures are (H, W, 3), sRGB, 0 to 255; nothing is clipped here.
 """
 
@@ -16,7 +16,7 @@ from handstyle.foundations.errors import HandstyleError
 METHODS = ("cholesky", "pca", "symmetric")
 SPACES = ("yuv", "lab", "luv")
 
-# BT.601: the luma of television, as every system that keeps colours by YUV or YCbCr has it.
+# BT.601: the luma of television, as every system that keeps colors by YUV or YCbCr has it.
 YUV = np.array([[0.299, 0.587, 0.114], [-0.14713, -0.28886, 0.436], [0.615, -0.51499, -0.10001]])
 # IEC 61966-2-1 (sRGB), D65: linear light to CIE XYZ.
 XYZ = np.array(
@@ -41,9 +41,9 @@ def luminance(p: Array, space: str = "yuv") -> Array:  # (H, W, 3) -> (H, W, 3),
     return from_space(planes, space)
 
 
-def keep_colour(result: Array, photograph: Array, space: str = "yuv", mask: Array | None = None) -> Array:
+def keep_color(result: Array, photograph: Array, space: str = "yuv", mask: Array | None = None) -> Array:
     # (H, W, 3), (H, W, 3), (H, W) -> (H, W, 3)
-    """Return the luminance of `result` with the colours of `photograph`.
+    """Return the luminance of `result` with the colors of `photograph`.
 
     Parameters
     ----------
@@ -57,12 +57,12 @@ def keep_colour(result: Array, photograph: Array, space: str = "yuv", mask: Arra
     Notes
     -----
     In ``luv`` the two planes are 13 L* times a chromaticity, so where the result is darker than the photograph they
-    are lowered in proportion: kept as they are they would ask black pixels for a colour that no black has.
+    are lowered in proportion: kept as they are they would ask black pixels for a color that no black has.
     """
-    planes, colours = to_space(result, space), to_space(photograph, space)
-    planes[..., 1:] = colours[..., 1:]
+    planes, colors = to_space(result, space), to_space(photograph, space)
+    planes[..., 1:] = colors[..., 1:]
     if space == "luv":
-        planes[..., 1:] *= (planes[..., :1] / np.maximum(colours[..., :1], 1e-6)).clip(0, 1)
+        planes[..., 1:] *= (planes[..., :1] / np.maximum(colors[..., :1], 1e-6)).clip(0, 1)
     return _where(mask, from_space(planes, space), result)
 
 
@@ -82,17 +82,17 @@ def match_affine(
     target_mask: Array | None = None,
     epsilon: float = 1e-5 * 255**2,
 ) -> Array:  # (H, W, 3), (h, w, 3) -> (H, W, 3)
-    """Map the colours of `source` affinely so that their mean and covariance are those of `target`.
+    """Map the colors of `source` affinely so that their mean and covariance are those of `target`.
 
     Parameters
     ----------
     source : (H, W, 3) array
-        The picture to recolour.
+        The picture to recolor.
     target : (h, w, 3) array
-        The picture whose colours it gets.
+        The picture whose colors it gets.
     method : {"cholesky", "pca", "symmetric"}
         Which of the matrices ``A`` with ``A Σ_s Aᵀ = Σ_t``: ``L_t L_s⁻¹``; ``Σ_t^½ Σ_s^-½``; or the one that moves
-        colours least, ``Σ_s^-½ (Σ_s^½ Σ_t Σ_s^½)^½ Σ_s^-½`` (Pitié and Kokaram 2007).
+        colors least, ``Σ_s^-½ (Σ_s^½ Σ_t Σ_s^½)^½ Σ_s^-½`` (Pitié and Kokaram 2007).
     source_mask, target_mask : (H, W) and (h, w) arrays, optional
         Regions, 0 to 1: statistics are taken within them, and `source` is left alone outside its own.
     epsilon : float
@@ -108,9 +108,9 @@ def match_affine(
         If the method is unknown.
     """
     if method not in METHODS:
-        raise HandstyleError(f"unknown colour match {method!r}: use {', '.join(METHODS)}")
-    m_s, cov_s = _colour_statistics(source, source_mask, epsilon)
-    m_t, cov_t = _colour_statistics(target, target_mask, epsilon)
+        raise HandstyleError(f"unknown color match {method!r}: use {', '.join(METHODS)}")
+    m_s, cov_s = _color_statistics(source, source_mask, epsilon)
+    m_t, cov_t = _color_statistics(target, target_mask, epsilon)
     if method == "cholesky":
         A = np.linalg.cholesky(cov_t) @ np.linalg.inv(np.linalg.cholesky(cov_s))
     elif method == "pca":
@@ -134,7 +134,7 @@ def match_histogram(
     Returns
     -------
     (H, W, 3) array of float64
-        Channels are mapped one by one (Gonzalez and Woods, Digital Image Processing, §3.3), so colours that
+        Channels are mapped one by one (Gonzalez and Woods, Digital Image Processing, §3.3), so colors that
         `target` has in no pixel may appear; the affine match keeps them together.
     """
     weight_s, weight_t = _weights(source, source_mask), _weights(target, target_mask)
@@ -161,7 +161,7 @@ def _ranks(values: Array, weights: Array) -> Array:  # (n,), (n,) -> (n,) from 0
     return ranks
 
 
-def _colour_statistics(p: Array, mask: Array | None, epsilon: float) -> tuple[Array, Array]:  # -> (3,), (3, 3)
+def _color_statistics(p: Array, mask: Array | None, epsilon: float) -> tuple[Array, Array]:  # -> (3,), (3, 3)
     q = _weights(p, mask)
     pixels = p.reshape(-1, 3).astype(np.float64)
     mean = q @ pixels / q.sum()
@@ -172,7 +172,7 @@ def _colour_statistics(p: Array, mask: Array | None, epsilon: float) -> tuple[Ar
 def _weights(p: Array, mask: Array | None) -> Array:  # -> (H W,)
     weights: Array = np.ones(p.shape[0] * p.shape[1]) if mask is None else mask.reshape(-1).astype(np.float64)
     if not weights.any():
-        raise HandstyleError("colour: the region's mask is black everywhere")
+        raise HandstyleError("color: the region's mask is black everywhere")
     return weights
 
 
@@ -196,14 +196,14 @@ def to_space(p: Array, space: str) -> Array:  # (H, W, 3) sRGB, 0 to 255 -> (H, 
 
 
 def from_space(planes: Array, space: str) -> Array:  # (H, W, 3) -> (H, W, 3) sRGB, 0 to 255
-    """Invert `to_space`; colours that sRGB does not have come out below 0 or above 255."""
+    """Invert `to_space`; colors that sRGB does not have come out below 0 or above 255."""
     return _space(space)[1](planes)
 
 
 def _space(space: str) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
     pairs = {"yuv": (_to_yuv, _from_yuv), "lab": (_to_lab, _from_lab), "luv": (_to_luv, _from_luv)}
     if space not in pairs:
-        raise HandstyleError(f"unknown colour space {space!r}: use {', '.join(SPACES)}")
+        raise HandstyleError(f"unknown color space {space!r}: use {', '.join(SPACES)}")
     return pairs[space]
 
 

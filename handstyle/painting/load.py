@@ -99,8 +99,8 @@ def load_network(
     except MemoryError as error:
         free = device.free_memory() / 2**20
         raise OutOfMemoryError(
-            f"the weights do not fit {device.device}, {free:.0f} MiB are free: use --weights {EMBEDDED}, or "
-            f"--backend numpy ({error})"
+            f"the weights do not fit {device.device}, {free:.0f} MiB are free: use network={EMBEDDED!r}, or "
+            f"backend='numpy' ({error})"
         ) from None
     if kernels == "auto":
         kernels = {"numpy": "auto", "cupy": "cuda"}.get(device.name, "reference")
