@@ -21,9 +21,6 @@ from weights_tools.readers.colour_layer import SAID, behind_colours
 from weights_tools.readers.pickle_machine import Name, Names, PickleMachine
 from weights_tools.readers.reading import Order, Reading, check_shape, collect, from_oihw, map_file, name_keys
 
-# The number 0x1950a86a20f9469cfc6c, with which the stream begins, as the pickle's LONG1 writes it.
-MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
-
 _DTYPES = {"Float": "<f4", "Half": "<f2", "Double": "<f8", "Long": "<i8", "Int": "<i4", "Byte": "u1", "Bool": "?"}
 _STATES = ("state_dict", "model_state_dict", "model")
 MOST_STORAGES = 1000
