@@ -160,9 +160,8 @@ def find(name_or_path: str | os.PathLike[str], others: Sequence[str] = ()) -> Pa
         raise HandstyleError(f"{path}: no such weight file")
     near = difflib.get_close_matches(name, (EMBEDDED, *others, *ENTRIES), 1)
     hint = f"did you mean {near[0]}? " if near else ""
-    raise HandstyleError(
-        f"{name}: no such file, and no network of that name; {hint}use {', '.join((EMBEDDED, *ENTRIES))}"
-    )
+    names = ", ".join((EMBEDDED, *others, *ENTRIES))
+    raise HandstyleError(f"{name}: no such file, and no network of that name; {hint}use {names}")
 
 
 def check_digest(path: Path, digest: str | None) -> None:
