@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from support.strict_arrays import TRAFFIC, strict_backend
 
+from handstyle.foundations.backend import Array
 from handstyle.foundations.gradcheck import check_adjoint
 from handstyle.kernels.winograd_matrices import POINTS
 from handstyle.kernels.winograd_plain import winograd_backward, winograd_forward
@@ -28,7 +29,8 @@ def test_equals_nine_shifts_forward_and_backward(m: int, shape: tuple[int, ...],
 @TILES
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_backward_is_the_adjoint_and_keeps_the_dtype(m: int, dtype: type, rng: np.random.Generator) -> None:
-    x, w = rng.normal(size=(9, 11, 4)).astype(dtype), rng.normal(size=(3, 3, 4, 5)).astype(dtype)
+    x: Array = rng.normal(size=(9, 11, 4)).astype(dtype)
+    w: Array = rng.normal(size=(3, 3, 4, 5)).astype(dtype)
     y, cache = winograd_forward(x, w, np.zeros(5, dtype), m)
     assert y.dtype == winograd_backward(y, cache).dtype == dtype
     report = check_adjoint(
@@ -41,9 +43,9 @@ def test_backward_is_the_adjoint_and_keeps_the_dtype(m: int, dtype: type, rng: n
 def test_runs_on_arrays_that_do_not_leave_their_device(m: int, rng: np.random.Generator) -> None:
     device = strict_backend()
     x, w, b = rng.normal(size=(7, 10, 3)), rng.normal(size=(3, 3, 3, 4)), rng.normal(size=4)
-    there = tuple(device.asarray(a) for a in (x, w, b))
+    x_there, w_there, b_there = (device.asarray(a) for a in (x, w, b))
     TRAFFIC.reset()
-    y, cache = winograd_forward(*there, m)
+    y, cache = winograd_forward(x_there, w_there, b_there, m)
     dx = winograd_backward(y, cache)
     assert TRAFFIC.down == TRAFFIC.values == 0
     here, _ = winograd_forward(x, w, b, m)
