@@ -19,7 +19,7 @@ def cells(axes, y, text, colour):
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    figure, axes = plt.subplots(2, 3, figsize=(7.2, 2.7), layout="constrained")
+    figure, axes = plt.subplots(2, 3, figsize=(7.2, 2.1), layout="constrained")
     arrow = {"arrowstyle": "-|>", "mutation_scale": 12, "lw": 1.6}
     for column, (mode, sources) in enumerate(SOURCES.items()):
         for row, place in enumerate(axes[:, column]):
@@ -36,7 +36,7 @@ def main(out, quick=True):
                 place.annotate("", (end, top), (start, top), arrowprops=options)
             if row and not sources:
                 for border in (0, 5):
-                    place.text(border, -0.5, "dropped", ha="center", fontsize=9, color=GREY)
+                    place.text(border, -0.62, "dropped", ha="center", fontsize=9, color=GREY)
             place.set(xlim=(-0.6, 5.6), ylim=(-0.95, 0.4) if row else (-0.4, 0.95), aspect="equal")
             place.set_axis_off()
         axes[0, column].set_title(mode)
