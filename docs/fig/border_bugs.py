@@ -28,7 +28,8 @@ def main(out, quick=True):
         def by_bug(d, mode, bug=bug):
             return bug(d, mode) if mode == "reflect" else pad_backward(d, mode)
 
-        picture = painted([(convolution, "pad_backward", by_bug)], steps=steps, padding="reflect")
+        patches = [] if bug is pad_backward else [(convolution, "pad_backward", by_bug)]
+        picture = painted(patches, steps=steps, padding="reflect")
         show(axes[1, column], picture, "painted")
     save(figure, out)
 
