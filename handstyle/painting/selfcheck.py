@@ -316,7 +316,7 @@ def _feature_differences(network: Network, subject: str, term: Term, size: int, 
     def loss(f: Array) -> float:
         return float(term.loss(term.measure(f))[0])
 
-    yield Row(subject, check_projection(loss, gradient, f, seed=seed))
+    yield Row(subject, check_projection(loss, gradient, f, step=1e-4, seed=seed))
     yield Row(subject, check_taylor(loss, gradient, f, seed=seed))
 
 
