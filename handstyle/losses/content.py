@@ -80,7 +80,7 @@ def relative_scale(target: Array, mask: Array | None = None) -> float:  # (h, w,
     energy = float(content_forward(0 * target, target, mask))
     if energy == 0:
         raise HandstyleError("content: the target is zero everywhere: choose another layer or picture, or give a scale")
-    return 1 / energy
+    return 1 / energy  # book: content-scale
 
 
 @dataclass(frozen=True)

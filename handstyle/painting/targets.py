@@ -26,6 +26,7 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.normalizations import CONTENT, SMOOTHNESS, STYLE, Place, smoothness_factor
 
 Loss = Callable[[Moments], tuple[Array, Moments]]
+STRIP_VALUES = 1 << 21  # features that are copied in float64 at a time while a target is measured
 
 
 @dataclass(frozen=True)
@@ -264,10 +265,31 @@ def _painting_moments(
     moments = {}
     for tap in taps:
         with backend.aside():
-            made = moments_forward(feature(tap), backend.asarray(masks[tap], dtype=network.dtype) if masks else None)
+            made = measure_moments(feature(tap), backend.asarray(masks[tap], dtype=network.dtype) if masks else None)
         count = float(math.prod(masks[tap].shape)) if cysmith is not None else float(made.count)
         moments[tap] = Moments(count, backend.settled(made.sums), backend.settled(made.outer))
     return moments
+
+
+def measure_moments(f: Array, mask: Array | None = None) -> Moments:  # (h, w, C), (h, w, 1) -> Moments
+    """Return the moments of a map, summed over strips of rows so that its float64 copy is never held whole.
+
+    Parameters
+    ----------
+    f : (h, w, C) array
+        Features.
+    mask : (h, w, 1) array, optional
+        How much each pixel counts.
+
+    Returns
+    -------
+    Moments
+        Those of `moments_forward`.
+    """
+    rows = max(1, STRIP_VALUES // (f.shape[1] * f.shape[2]))
+    strips = [slice(top, top + rows) for top in range(0, f.shape[0], rows)]
+    parts = (moments_forward(f[strip], None if mask is None else mask[strip]) for strip in strips)
+    return sum(parts, next(parts))
 
 
 def _features_of(network: Network, p: Array, taps: Sequence[str]) -> Callable[[str], Array]:

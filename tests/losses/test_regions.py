@@ -18,7 +18,7 @@ from handstyle.losses.regions import (
     uncovered,
 )
 from handstyle.network.sequence import Convolution
-from handstyle.network.vgg import build_network, random_weights
+from handstyle.network.vgg import Network, build_network, random_weights
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "pool3")
 

@@ -26,11 +26,11 @@ def test_there_and_back(space: str, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_grey_is_grey_and_as_light(space: str, rng: np.random.Generator) -> None:
+def test_gray_is_gray_and_as_light(space: str, rng: np.random.Generator) -> None:
     p = rng.uniform(0, 255, (5, 6, 3))
-    grey = luminance(p, space)
-    np.testing.assert_allclose(np.ptp(grey, axis=2), 0, atol=0.02)
-    np.testing.assert_allclose(to_space(grey, space)[..., 0], to_space(p, space)[..., 0], atol=1e-6)
+    gray = luminance(p, space)
+    np.testing.assert_allclose(np.ptp(gray, axis=2), 0, atol=0.02)
+    np.testing.assert_allclose(to_space(gray, space)[..., 0], to_space(p, space)[..., 0], atol=1e-6)
 
 
 def test_known_colors() -> None:

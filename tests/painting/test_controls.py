@@ -12,6 +12,7 @@ import handstyle
 from handstyle import cli
 from handstyle.cli import session
 from handstyle.foundations.image import CAFFE
+from handstyle.losses.distribution import DistributionTerm
 from handstyle.losses.gram import StyleTerm
 from handstyle.losses.regions import carry_mask, leak, uncovered
 from handstyle.network.vgg import build_network, random_weights
