@@ -49,7 +49,7 @@ class Group:
             object.__setattr__(self, name, coerce(name, hint, getattr(self, name)))
         for name, hint in hints(type(self)).items():
             check_range(name, getattr(self, name), hint)
-        for group in type(self).__mro__:
+        for group in reversed(type(self).__mro__):
             if "check" in vars(group):
                 group.check(self)  # type: ignore[attr-defined]
 
@@ -489,6 +489,8 @@ def style_config(config: StyleConfig | Mapping[str, Any] | None = None, **option
     """
     if not isinstance(config, StyleConfig | Mapping | None):
         raise HandstyleError(f"config={_shown(config)}: give a StyleConfig, or a dict of its fields")
+    if isinstance(config, StyleConfig) and not options:
+        return config
     base = {f.name: getattr(config, f.name) for f in fields(config)} if isinstance(config, StyleConfig) else config
     return StyleConfig(**layered(base or {}, options, hints(StyleConfig)))
 
