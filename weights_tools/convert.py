@@ -2,24 +2,20 @@
 
 import os
 from collections.abc import Sequence
+from importlib.resources import as_file, files
 from pathlib import Path
-
-import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import fit_long_side
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.network.weights import is_native, read_weights, sha256, write_weights
-from handstyle.painting.flow_painting import flow_painting
-from handstyle.painting.portrait import portrait_scene
-from handstyle.painting.scenes import night_scene
 from weights_tools.convention import Decision, decide
 from weights_tools.fingerprint import with_fingerprint
 from weights_tools.normalise import normalise
 from weights_tools.readers import read_any
 
-DRAWN_SIZE = 256  # px, of the drawn pictures that stand in where none are given
+DRAWN_SIZE = 256  # px, long side of the shipped pictures that stand in where none are given
 LONG_SIDE = 512  # px, of the pictures that are given
 
 
@@ -125,5 +121,8 @@ def _pictures(paths: Sequence[str | os.PathLike[str]]) -> tuple[list[Array], str
     if paths:
         names = ", ".join(Path(path).name for path in paths)
         return [fit_long_side(read_picture(path).pixels, LONG_SIDE, name=str(path)) for path in paths], names
-    drawn = [draw(DRAWN_SIZE, DRAWN_SIZE) for draw in (night_scene, portrait_scene, flow_painting)]
-    return [np.asarray(p, np.float32) for p in drawn], f"three pictures that the package draws, {DRAWN_SIZE} px"
+    drawn = []
+    for name in ("photograph", "portrait", "painting"):
+        with as_file(files("handstyle") / "data" / f"{name}.jpg") as file:
+            drawn.append(fit_long_side(read_picture(file).pixels, DRAWN_SIZE, name=name))
+    return drawn, f"three pictures that ship with the package, {DRAWN_SIZE} px"

@@ -5,7 +5,7 @@ from matplotlib import pyplot as plt
 
 from fig.common import command, save, show
 from handstyle.losses.total_variation import total_variation
-from handstyle.painting.scenes import portrait_scene
+from pictures.scenes import portrait_scene
 
 
 def one_way(p):
