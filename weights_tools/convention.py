@@ -110,7 +110,9 @@ def decide(reading: Reading, convention: str | None = None) -> Decision:
     if convention is None:
         convention, told = by_biases(weights)
         if convention is None:
-            raise HandstyleError(f"{told}: give --convention")
+            raise HandstyleError(
+                f"{told}: name it, handstyle weights convert SOURCE TARGET --convention caffe, or torchvision"
+            )
         findings.append(told)
     else:
         findings.append(f"convention {convention}, as asked")

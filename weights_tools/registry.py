@@ -173,4 +173,4 @@ def check_digest(path: Path, digest: str | None) -> None:
         found = hashlib.file_digest(file, algorithm).hexdigest()
     if not found.startswith(expected):
         begins = "begins with " if len(expected) < len(found) else ""
-        raise HandstyleError(f"{path.name}: its {algorithm} is {found}, the published one {begins}{expected}")
+        raise HandstyleError(f"its {algorithm} is {found}, the published one {begins}{expected}")
