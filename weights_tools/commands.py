@@ -101,7 +101,7 @@ def convert_command(
     *,
     convention: ConventionName | None = None,
     licence: str | None = None,
-    normalise: bool = False,
+    normalize: bool = False,
     pictures: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
     overwrite: bool = False,
 ) -> int:
@@ -117,7 +117,7 @@ def convert_command(
         What the network expects of pictures, where its content does not tell.
     licence : str
         Of the weights, for the provenance.
-    normalise : bool
+    normalize : bool
         Rescale each filter to mean activation 1, as Gatys did.
     pictures : tuple of Path
         To measure activations on; three that the package draws, unless given.
@@ -129,7 +129,7 @@ def convert_command(
         target,
         convention=convention,
         licence=licence,
-        normalised=normalise,
+        normalized=normalize,
         pictures=pictures,
         overwrite=overwrite,
     )

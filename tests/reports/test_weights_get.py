@@ -223,7 +223,7 @@ def test_a_file_with_the_published_digest_is_added(tmp_path, cache, published):
     assert "as published" in read_weights(path).provenance["published"]
 
 
-@pytest.mark.parametrize("name", ["vgg19", "vgg19-normalised"])
+@pytest.mark.parametrize("name", ["vgg19", "vgg19-normalized"])
 def test_a_file_that_is_another_network_is_not_added(name, tmp_path, cache):
     write_torch(tmp_path / "mine.pth", slim())
     with pytest.raises(HandstyleError, match=r"it is not .*, by its first kernel"):
