@@ -1,7 +1,7 @@
 """One protocol for painting, in training and in evaluation, and the paintings that the network practises on.
 
 A network that is right about photographs and paintings may still be wrong about what lies between them, and an
-optimiser finds every such place. So the small network paints, the teacher looks at the pictures on the way, and they
+optimizer finds every such place. So the small network paints, the teacher looks at the pictures on the way, and they
 join the training set: learning on the states that one's own policy visits (Ross, Gordon and Bagnell 2011,
 arXiv 1011.0686).
 """
