@@ -48,6 +48,7 @@ ORIENTATION, ROWS_REVERSED, COLUMNS_REVERSED = 0x0112, (3, 4, 7, 8), (2, 3, 6, 7
 BAND = 1 << 22  # pixels that are converted at a time: 50 MB as float32
 GAP = 4  # average blocks down to this multiple of the target, then resample: within about a level of resampling alone
 LARGEST_PROFILE = 1 << 24  # bytes; profiles for print have up to some three million
+SHORT = "make the picture smaller first, or read it with a target size"
 LIMIT = threading.Lock()  # held while Pillow's own limit, which is global, is another one
 
 
@@ -314,7 +315,9 @@ def _read_file(source: str | os.PathLike[str], target: int | None, max_pixels: i
             if rest is None:
                 raise
             essential, profile, dropped = rest
-            notes = [f"{dropped} of the PNG, which cannot be read, were ignored ({one_line(error)})"]
+            notes = [
+                f"{what} of the PNG cannot be read and was ignored ({one_line(error)})" for what in sorted(dropped)
+            ]
             try:
                 return _from_stream(io.BytesIO(essential), str(path), target, max_pixels, notes, profile)
             except (MemoryError, Image.DecompressionBombError):
@@ -363,9 +366,6 @@ def _explained(name: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise HandstyleError(f"{name} cannot be read: {error.strerror or error}") from error
         raise HandstyleError(f"{name} is damaged or truncated ({one_line(error)}): fetch it again") from error
-
-
-SHORT = "make the picture smaller first, or read it with a target size"
 
 
 @contextmanager
@@ -436,27 +436,28 @@ def _kind_by_signature(stream: IO[bytes]) -> str | None:
     return "AVIF" if brand in (b"avif", b"avis") else "HEIF" if brand[:2] in (b"he", b"mi", b"ms") else None
 
 
-def _png_without_text(path: Path) -> tuple[bytes, bytes | None, str] | None:
-    """Return a PNG without its text and profile, its profile, and what was left out; None if there is nothing such.
+def _png_without_text(path: Path) -> tuple[bytes, bytes | None, set[str]] | None:
+    """Return a PNG without its text and profile, its profile, and what is lost; None if there is nothing such.
 
     Text and profiles are compressed, and may be bombs; the profile is decompressed up to a limit.
     """
-    data = memoryview(path.read_bytes())
-    if data[:8] != b"\x89PNG\r\n\x1a\n":
+    data = path.read_bytes()
+    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
         return None
-    kept, profile, dropped, at = [data[:8]], None, set(), 8
+    kept, profile, at = [data[:8]], None, 8
+    dropped: set[str] = set()
     while at + 12 <= len(data):  # PNG specification, section 5.3: length, type, data, checksum
-        length, kind = int.from_bytes(data[at : at + 4], "big"), bytes(data[at + 4 : at + 8])
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         chunk = data[at : at + 12 + length]
         if kind == b"iCCP":
-            profile = _profile_of(bytes(chunk[8:-4]))
-            dropped |= {"the color profile"} if profile is None else {"texts"}
+            profile = _profile_of(chunk[8:-4])
+            dropped |= set() if profile else {"the color profile"}
         elif kind in (b"tEXt", b"zTXt", b"iTXt"):
-            dropped.add("texts")
+            dropped.add("the text")
         else:
             kept.append(chunk)
         at += 12 + length
-    return (b"".join(kept), profile, " and ".join(sorted(dropped))) if dropped else None
+    return (b"".join(kept), profile, dropped) if dropped or profile else None
 
 
 def _profile_of(chunk: bytes) -> bytes | None:
@@ -482,16 +483,19 @@ def _from_image(image: Image.Image, name: str, target: int | None, notes: list[s
         deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))  # "RGB;16B", gone after loading
         if deep and image.mode not in GRAY_DEEP:
             notes.append("16 bits a channel were read as 8")
-        drafted = 1
-        if ours and target and isinstance(image, JpegImagePlugin.JpegImageFile):
-            drafted = 1 << min(3, _reduction(max(width, height), target).bit_length() - 1)  # 8 at the most
-            image.draft(None, (width // drafted, height // drafted))
+        drafted = 1.0
+        if ours and isinstance(image, JpegImagePlugin.JpegImageFile):  # decoded at a half, a quarter, an eighth
+            wanted = _reduction(max(width, height), target)
+            draft = image.draft(None, (math.ceil(width / wanted), math.ceil(height / wanted)))
+            drafted = width / draft[1][2] if draft else 1.0
         turned = getattr(image, "tag_v2", {}).get(ORIENTATION, 1)  # a TIFF is turned by Pillow while it is loaded
         image.load()
         orientation, dpi = _exif(image, turned, notes)
         factor = _reduction(max(image.size), target)
         pixels, alpha = _decode(image, orientation, factor, shown, notes)
-    except MemoryError as error:
+    except (MemoryError, OSError) as error:
+        if isinstance(error, OSError) and "out of memory" not in str(error):  # as Pillow's decoders say it
+            raise
         need = 5 * width * height + 20 * math.prod(image.size) // _reduction(max(image.size), target) ** 2
         raise OutOfMemoryError(
             f"{shown} has {width} x {height} px and takes some {need / 1e6:,.0f} MB to be read, more than the memory "
@@ -638,20 +642,15 @@ def _fitted(picture: Picture, target: int | None, box: tuple[float, float, float
     height, width = picture.full_size
     if not target or max(picture.pixels.shape[:2]) <= target:
         return picture
-    size = (
-        max(1, int(width * target / max(height, width) + 0.5)),
-        max(1, int(height * target / max(height, width) + 0.5)),
-    )
-    channels = [_resampled(picture.pixels[..., c], size, box) for c in range(3)]
-    alpha = None if picture.alpha is None else _resampled(picture.alpha, size, box)
-    return replace(picture, pixels=np.stack(channels, axis=-1), alpha=alpha)
+    columns, rows = (max(1, int(side * target / max(height, width) + 0.5)) for side in (width, height))
 
+    def resampled(plane: Pixels) -> Pixels:  # as `image.resize` does, from a box with fractions of pixels
+        image = Image.fromarray(np.ascontiguousarray(plane))
+        fitted = np.asarray(image.resize((columns, rows), Image.Resampling.LANCZOS, box=box))
+        return fitted.clip(plane.min(), plane.max())
 
-def _resampled(plane: Pixels, size: tuple[int, int], box: tuple[float, float, float, float] | None) -> Pixels:
-    """Resample a plane, as `handstyle.foundations.image.resize` does, from a box with fractions of pixels."""
-    image = Image.fromarray(np.ascontiguousarray(plane))
-    resampled = np.asarray(image.resize(size, Image.Resampling.LANCZOS, box=box))
-    return np.clip(resampled, plane.min(), plane.max())
+    pixels = np.stack([resampled(picture.pixels[..., c]) for c in range(3)], axis=-1)
+    return replace(picture, pixels=pixels, alpha=None if picture.alpha is None else resampled(picture.alpha))
 
 
 def _from_array(array: Pixels) -> Picture:

@@ -12,7 +12,8 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile, PngImagePlugin, features
+from icc import SRGB_PRIMARIES, matrix_profile
+from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, features
 
 from handstyle.foundations import picture_reading
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
@@ -51,7 +52,7 @@ def test_three_million_bytes_of_text_in_a_png_are_not_needed(tmp_path: Path) -> 
     picture = read_picture(tmp_path / "p.png")
     np.testing.assert_array_equal(picture.pixels, LEVELS)
     assert len(picture.notes) == 1
-    assert "texts of the PNG" in picture.notes[0]
+    assert "the text of the PNG" in picture.notes[0]
 
 
 BOMB = zlib.compress(bytes(100_000_000), 9)
@@ -60,9 +61,9 @@ BOMB = zlib.compress(bytes(100_000_000), 9)
 @pytest.mark.parametrize(
     ("name", "data", "lost"),
     [
-        (b"zTXt", b"a\0\0" + BOMB, "texts"),
-        (b"iTXt", b"a\0\1\0\0\0" + BOMB, "texts"),
-        (b"iCCP", b"a\0\0" + BOMB, "the color profile"),
+        (b"zTXt", b"a\0\0" + BOMB, "the text of the PNG"),
+        (b"iTXt", b"a\0\1\0\0\0" + BOMB, "the text of the PNG"),
+        (b"iCCP", b"a\0\0" + BOMB, "the color profile of the PNG"),
     ],
 )
 def test_a_bomb_in_a_chunk_beside_the_pixels_is_left_out(tmp_path: Path, name: bytes, data: bytes, lost: str) -> None:
@@ -73,13 +74,11 @@ def test_a_bomb_in_a_chunk_beside_the_pixels_is_left_out(tmp_path: Path, name: b
     np.testing.assert_array_equal(read_picture(tmp_path / "p.png").pixels, LEVELS)
 
 
-def test_a_long_profile_in_a_png_is_used_beside_a_text_that_is_too_long(tmp_path: Path) -> None:
-    from icc import SRGB_PRIMARIES, matrix_profile
-
+def test_a_profile_in_a_png_that_is_longer_than_pillow_takes_is_used(tmp_path: Path) -> None:
     profile = matrix_profile(SRGB_PRIMARIES, 1.0) + bytes(2_000_000)  # more than Pillow decompresses
     with_chunk(tmp_path / "p.png", b"iCCP", b"linear\0\0" + zlib.compress(profile))
     picture = read_picture(tmp_path / "p.png")
-    assert any("converted from the profile" in note for note in picture.notes)
+    assert picture.notes == ("colors were converted from the profile 'by hand' to sRGB",)
     assert (picture.pixels > LEVELS + 5).any()
 
 
@@ -170,27 +169,22 @@ def test_an_error_of_any_kind_while_opening_is_one_line(
 # time and memory
 
 
-class Tiff:
-    """A little-endian TIFF of many one-pixel pages."""
-
-    @staticmethod
-    def of(pages: int) -> bytes:
-        parts, at = [b"II*\0" + struct.pack("<I", 10) + b"\x80\0"], 10
-        for page in range(pages):
-            entries = [(256, 3, 1), (257, 3, 1), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1),
-                       (278, 3, 1), (279, 4, 1)]  # fmt: skip
-            end = at + 2 + 12 * len(entries) + 4
-            parts.append(struct.pack("<H", len(entries)))
-            parts += [struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries]
-            parts.append(struct.pack("<I", end if page < pages - 1 else 0))
-            at = end
-        return b"".join(parts)
+def tiff_of(pages: int) -> bytes:
+    """Return a little-endian TIFF of many pages of one pixel."""
+    parts, at = [b"II*\0" + struct.pack("<I", 10) + b"\x80\0"], 10
+    for page in range(pages):
+        entries = [(256, 3, 1), (257, 3, 1), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1),
+                   (278, 3, 1), (279, 4, 1)]  # fmt: skip
+        end = at + 2 + 12 * len(entries) + 4
+        parts.append(struct.pack("<H", len(entries)))
+        parts += [struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries]
+        parts.append(struct.pack("<I", end if page < pages - 1 else 0))
+        at = end
+    return b"".join(parts)
 
 
 def test_only_the_first_pages_of_a_tiff_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from PIL import TiffImagePlugin
-
-    (tmp_path / "p.tif").write_bytes(Tiff.of(1000))
+    (tmp_path / "p.tif").write_bytes(tiff_of(1000))
     with Image.open(tmp_path / "p.tif") as image:
         assert image.n_frames == 1000  # type: ignore[attr-defined]
     directories: list[object] = []
@@ -305,6 +299,22 @@ def test_the_full_size_and_the_alpha_of_a_reduced_picture_are_upright(
         assert alpha[15, 5] == 1
         assert alpha[15, 45] == 0
         np.testing.assert_allclose(picture.pixels[..., 0], 250, atol=1)  # the invisible black is nowhere to be seen
+
+
+def test_a_strip_of_a_jpeg_is_reduced_to_what_its_long_side_says(tmp_path: Path) -> None:
+    Image.new("RGB", (6000, 5), (10, 200, 30)).save(tmp_path / "p.jpg", quality=95)
+    picture = read_picture(tmp_path / "p.jpg", target=100)
+    assert picture.pixels.shape == (1, 100, 3)
+    np.testing.assert_allclose(picture.pixels, np.broadcast_to((10.0, 200.0, 30.0), (1, 100, 3)), atol=4)
+
+
+def test_a_decoder_without_memory_is_one_that_is_short_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*_: object) -> None:
+        raise OSError("out of memory error when reading image file")
+
+    Image.new("L", (3000, 2000)).save(tmp_path / "p.png")
+    monkeypatch.setattr(ImageFile.ImageFile, "load", short)
+    refused(tmp_path / "p.png", "p.png has 3000 x 2000 px and takes some", OutOfMemoryError)
 
 
 def test_a_shortage_of_memory_is_called_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
