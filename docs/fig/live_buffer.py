@@ -1,4 +1,4 @@
-"""One run of L-BFGS three times: right, with a gradient that is overwritten later, and with one that lacks its weights."""
+"""One run of L-BFGS three times: right, with a gradient that is overwritten later, with one that lacks its weights."""
 
 import numpy as np
 from matplotlib import pyplot as plt
