@@ -42,7 +42,7 @@ def main(folder, quick=True):
         for part in ("background", "clothes"):
             paths.append(f"{masks}/{part}.png")
             write_picture(paths[-1], np.repeat(255 * parts[part][..., None], 3, axis=2))
-        regions = paint(portrait, [art, other], mask=tuple(paths), smallest=size // 2)
+        regions = paint(portrait, [art, other], mask=tuple(paths), pyramid_min_size=size // 2)
     row = [
         regions,
         paint(scene, [art], color="luminance", size=size * 3 // 4),

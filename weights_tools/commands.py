@@ -11,8 +11,7 @@ from rich.table import Table
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
-from handstyle.network.weights import sha256
-from handstyle.painting.load import EMBEDDED
+from handstyle.network.weights import EMBEDDED, EMBEDDED_FILE, cache_folder, sha256
 from weights_tools import registry
 from weights_tools.card import describe, filters_sheet
 from weights_tools.compare import compare
@@ -29,10 +28,10 @@ ConventionName = Literal["caffe", "torchvision"]
 @weights_app.command(name="list")
 def list_command() -> int:
     """Print the networks that can be had: convention, licence, size, digest, URL, and which are here."""
-    _say(f"kept in {registry.cache_folder()}; get one with handstyle weights get NAME")
-    megabytes = registry.EMBEDDED_FILE.stat().st_size / 1e6
+    _say(f"kept in {cache_folder()}; get one with handstyle weights get NAME")
+    megabytes = EMBEDDED_FILE.stat().st_size / 1e6
     _entry(EMBEDDED, f"VGG-19 made small, the default; convention caffe; {megabytes:.1f} MB; ships with the package")
-    _entry("", f"licence {OXFORD}", f"sha256:{sha256(registry.EMBEDDED_FILE)}")
+    _entry("", f"licence {OXFORD}", f"sha256:{sha256(EMBEDDED_FILE)}")
     for entry in registry.ENTRIES.values():
         size = f"about {entry.size / 1e6:.0f} MB" if entry.size else "size not known"
         digest = entry.digest or "digest not known for certain: verified by the self-test only"

@@ -10,7 +10,7 @@ from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import fit_long_side
 from handstyle.foundations.picture_reading import read_picture
-from handstyle.network.weights import read_weights, sha256, write_weights
+from handstyle.network.weights import is_native, read_weights, sha256, write_weights
 from handstyle.painting.flow_painting import flow_painting
 from handstyle.painting.portrait import portrait_scene
 from handstyle.painting.scenes import night_scene
@@ -18,7 +18,6 @@ from weights_tools.convention import Decision, decide
 from weights_tools.fingerprint import with_fingerprint
 from weights_tools.normalise import normalise
 from weights_tools.readers import read_any
-from weights_tools.verify import is_native
 
 DRAWN_SIZE = 256  # px, of the drawn pictures that stand in where none are given
 LONG_SIDE = 512  # px, of the pictures that are given

@@ -7,13 +7,12 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, Convention
 from handstyle.network.vgg import Weights, check_layers, convolution_names
-from handstyle.network.weights import FORMAT, read_weights
+from handstyle.network.weights import is_native, read_weights
 from weights_tools.convention import by_biases, decide
 from weights_tools.diagnose import first_misfed, first_turned
 from weights_tools.fingerprint import Fingerprint, departure, deviation, fingerprint, stored_fingerprint
@@ -21,7 +20,6 @@ from weights_tools.identity import identity
 from weights_tools.known import EXTENT, OWN_TOLERANCE, tolerance
 from weights_tools.landmarks import Match, recognise
 from weights_tools.readers import read_any
-from weights_tools.readers.hdf5 import names
 
 
 class Check(NamedTuple):
@@ -56,15 +54,6 @@ class Verification(NamedTuple):
 
     def __str__(self) -> str:
         return "\n".join([self.name, *(f"{name:<18}  {found}" for name, found in self.rows()), self.summary()])
-
-
-def is_native(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file is of this package's own format."""
-    try:
-        with h5py.File(path, "r") as file:
-            return names(file, "format") == [FORMAT]
-    except OSError:
-        return False
 
 
 def verify(path: str | os.PathLike[str], convention: str | None = None) -> Verification:

@@ -19,6 +19,7 @@ def numbers(ax, values, blank=None):
             ax.text(c + 0.5, r + 0.52, values[r, c], ha="center", va="center", fontsize=9)
     ax.set_xlim(-1.1, columns + 1.1)
     ax.set_ylim(rows + 1.1, -1.1)
+    ax.set_aspect("equal")
     ax.set_axis_off()
 
 
@@ -27,7 +28,7 @@ def main(out, quick=True):
     x = np.arange(1, 17).reshape(4, 4)
     xpad = pad_forward(x[..., None])[0][..., 0]
     matrix = np.stack([xpad[i : i + 4, j : j + 4].ravel() for i, j in np.ndindex(3, 3)], axis=1)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 4.3), layout="constrained", width_ratios=(1, 1.2))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 4.6), layout="constrained", width_ratios=(1, 1.5))
     numbers(left, x)
     numbers(right, matrix, blank=0)
     for shift, (pixel, color) in enumerate(WINDOWS.items()):

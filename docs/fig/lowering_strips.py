@@ -50,7 +50,7 @@ def main(out, quick=True):
     figure, (ax, room) = plt.subplots(2, 1, figsize=(7.2, 4.4), layout="constrained", sharex=True, height_ratios=(2, 1))
     ax.plot(heights, lowered, "o-", color=BLUE, label="lowered, in strips")
     ax.axhline(shifts, color=GREY, linestyle="--", label="nine shifts")
-    ax.set_ylim(0)
+    ax.set_ylim(0, 1.15 * max(*lowered, shifts))
     ax.set_ylabel("ms, one thread")
     ax.legend()
     size = 4 * 9 * SIDE * CHANNELS * np.array(heights) / 2**20

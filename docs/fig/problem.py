@@ -1,11 +1,15 @@
 """The problem that several figures and chapters share: a small town in the style of the strokes, as an objective."""
 
+from contextlib import ExitStack
+from dataclasses import replace
+from unittest.mock import patch
+
 from fig.common import network, painting, photograph
-from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import StyleTerm, moments_forward
 from handstyle.losses.total_variation import VariationTerm
+from handstyle.optimize.adam import minimize_adam
 from handstyle.optimize.objective import Objective
 
 STYLE_TAPS, CONTENT_TAP = ("relu1_1", "relu2_1", "relu3_1"), "relu3_1"
@@ -19,4 +23,4 @@ def town(height=48, width=64, dtype="float64", style=10.0, content=1.0, variatio
     manner, _ = net.forward(y, STYLE_TAPS)
     terms = [StyleTerm(tap, moments_forward(manner[tap]), style) for tap in STYLE_TAPS]
     terms += [ContentTerm(CONTENT_TAP, wanted, content), VariationTerm(variation)]
-    return Objective(net, terms, photo.shape, choose_backend("numpy")), photo.ravel().copy()
+    return Objective(net, terms, photo.shape), photo.ravel().copy()

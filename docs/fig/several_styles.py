@@ -31,7 +31,7 @@ def main(out, quick=True):
     ):
         show(panel, picture, name)
     for panel, (name, choice) in zip(panels[3:], CHOICES.items(), strict=True):
-        config = StyleConfig(size=width, smallest=width // 2, iterations=iterations, **choice)
+        config = StyleConfig(size=width, pyramid_min_size=width // 2, iterations=iterations, **choice)
         result = handstyle.stylize(photo, [one, other], network=net, config=config)
         show(panel, np.asarray(result.array), name)
     save(figure, out)

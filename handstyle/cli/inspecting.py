@@ -134,7 +134,7 @@ def kernels_of(network: Network, rows: list[LayerSummary], size: int) -> dict[st
 def preset_info(name: str, other: str, size: int, network: NetworkConfig) -> int:
     """Print the presets, one preset, or its weights in the units of another."""
     if name == "all":
-        table = Table("preset", "optimiser", "from", title="presets")
+        table = Table("preset", "optimizer", "from", title="presets")
         for each, chosen in PRESETS.items():
             table.add_row(each, chosen.config.optimizer, chosen.source)
         out.print(table)
@@ -145,7 +145,7 @@ def preset_info(name: str, other: str, size: int, network: NetworkConfig) -> int
         for note in chosen.notes:
             out.print(f"# {note}", markup=False, highlight=False, soft_wrap=True)
         out.print(f"# {chosen.architecture}, weights in {chosen.weights}'s convention", highlight=False)
-        out.print(f"# optimisers that can serve it: {', '.join(chosen.optimisers)}", highlight=False)
+        out.print(f"# optimizers that can serve it: {', '.join(chosen.optimizers)}", highlight=False)
         own = {"pooling": chosen.pooling, "padding": chosen.padding, "rounding": chosen.rounding}
         out.print(settings_toml(chosen.config, own), end="", markup=False, highlight=False, soft_wrap=True)
         return 0

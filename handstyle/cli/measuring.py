@@ -53,9 +53,9 @@ def plan(
     out.print(table)
     free, minutes = available_memory(), 200 * expected.seconds / 60
     out.print(f"one evaluation: {expected.seconds:.2f} s at the measured rates; 200 iterations: {minutes:.1f} min")
-    optimiser = mebibytes(expected.optimizer_bytes)
+    optimizer = mebibytes(expected.optimizer_bytes)
     out.print(
-        f"peak memory: {mebibytes(expected.peak_bytes)}, the optimiser's {optimiser} in it; {mebibytes(free)} free"
+        f"peak memory: {mebibytes(expected.peak_bytes)}, the optimizer's {optimizer} in it; {mebibytes(free)} free"
     )
     side = largest_side(counted, 1 << 14, 1 << 14, int(USABLE * free))
     out.print(f"largest square picture that fits: {side} px a side")
@@ -63,7 +63,7 @@ def plan(
 
 
 def plan_gpu(network: NetworkConfig, size: int, name: str, free: int) -> int:
-    """Print what each optimiser takes of a GPU with `free` bytes, and how each convolution would be done."""
+    """Print what each optimizer takes of a GPU with `free` bytes, and how each convolution would be done."""
     precision = "tf32" if network.kernels == "cuda-tf32" else "float32"
     counted = shape_of(replace(network, kernels="auto"))
     rows = choices(counted, StyleConfig(), (size, size), free, precision)

@@ -12,7 +12,7 @@ from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Network
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.feature_scale import suit
+from handstyle.painting.feature_scale import match
 from handstyle.painting.load import EMBEDDED, load_network
 from handstyle.painting.presets import feed, mismatches, rebuild
 from handstyle.painting.presets import preset as find_preset
@@ -110,7 +110,7 @@ class RunConfig:
             return loaded
         chosen = find_preset(self.preset)
         notes = [*mismatches(loaded, chosen), *chosen.notes]
-        loaded, done = suit(loaded, chosen.features)
+        loaded, done = match(loaded, chosen.features)
         for note in (*notes, done):
             if note:
                 out.print(f"preset {self.preset}: {note}")

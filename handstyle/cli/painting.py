@@ -63,7 +63,7 @@ def texture(
     if config.mask:
         raise HandstyleError("--mask: a texture has no regions; paint a picture with handstyle stylize")
     if config.color != "none":
-        raise HandstyleError(f"--color {config.color}: a texture has no photograph whose colours it could have")
+        raise HandstyleError(f"--color {config.color}: a texture has no photograph whose colors it could have")
     init = "noise" if config.init == "content" else config.init
     config = replace(config, content_weight=0.0, init=init, size_rule="long")
     blank = np.full((config.size, config.size, 3), 127.5, np.float32)
@@ -156,7 +156,7 @@ def demo_regions(output: Path, config: StyleConfig, network: NetworkConfig) -> i
         write_picture(masks[-1], np.repeat(255 * parts[part][..., None], 3, axis=2), overwrite=True)
         strokes = flow_painting(config.size, config.size, 3 * number)
         write_picture(styles[-1], strokes[..., ::-1] if number else strokes, overwrite=True)  # two palettes
-    config = replace(config, mask=tuple(map(str, masks)), smallest=config.size // 2)  # large forms first
+    config = replace(config, mask=tuple(map(str, masks)), pyramid_min_size=config.size // 2)  # large forms first
     out.print(f"drew {output / 'content.png'}, {' and '.join(map(str, masks))}, {' and '.join(map(str, styles))}")
     loaded = network.load("float32")
     run = RunConfig(overwrite=True)

@@ -56,7 +56,7 @@ def start(
 
 
 def what_lbfgs_saves(values: int, itemsize: int) -> str:
-    """Return a line on what SciPy's optimiser costs a run on a GPU, for a picture of so many values."""
+    """Return a line on what SciPy's optimizer costs a run on a GPU, for a picture of so many values."""
     moved = mebibytes(2 * itemsize * values)  # the picture there, the gradient back
     return (
         f"SciPy's L-BFGS-B works on the host, some {SCIPY_SECONDS * values:.1g} s an iteration, and moves {moved}: "
@@ -145,12 +145,12 @@ def interruption(deferred: bool) -> Iterator[list[int]]:
 
 
 def check_keeping(config: StyleConfig, run: RunConfig) -> None:
-    """Refuse a checkpoint that could not be written, or that the optimiser does not have."""
+    """Refuse a checkpoint that could not be written, or that the optimizer does not have."""
     name, keep = ("--checkpoint", run.checkpoint) if run.checkpoint else ("--resume", run.resume)
     if keep is None:
         return
     if config.optimizer == "lbfgsb":
-        raise HandstyleError(f"{name}: SciPy's optimiser keeps its state to itself; add --optimizer lbfgs")
+        raise HandstyleError(f"{name}: SciPy's optimizer keeps its state to itself; add --optimizer lbfgs")
     if run.checkpoint_every < 1:
         raise HandstyleError(f"--checkpoint-every {run.checkpoint_every}: must be 1 or more")
     if run.resume is not None and not run.resume.is_file():
@@ -179,8 +179,8 @@ def check_memory(config: StyleConfig, loaded: Network, photograph: Picture) -> N
     if not isinstance(loaded.engine, CpuEngine) or not (style or content):
         return
     height, width = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
-    expected = forecast(loaded, height, width, style, content, config.memory)
-    check_fits(expected, loaded, style_taps=style, content_taps=content, memory=config.memory)
+    expected = forecast(loaded, height, width, style, content, config.lbfgs_history)
+    check_fits(expected, loaded, style_taps=style, content_taps=content, memory=config.lbfgs_history)
 
 
 class PaintingBar(ProgressBar):
@@ -219,7 +219,7 @@ def losses_line(progress: Progress) -> str:
 
 def at_iteration(output: Path, iteration: int, config: StyleConfig) -> Path:
     """Return the name of the picture at an iteration: ``out_at_iteration_20.png``; the classic loop counts from 0."""
-    iteration -= bool(config.rounds)
+    iteration -= bool(config.restarts)
     return output.with_name(f"{output.stem}_at_iteration_{iteration}{output.suffix}")
 
 
@@ -230,4 +230,4 @@ def saved_iterations(iterations: int, save_every: int) -> range:
 
 def described(weights: str) -> str:
     """Return the name of the weights, with a label where they have learnt nothing."""
-    return "random (seeded, not trained: colour and grain only)" if weights == "random" else weights
+    return "random (seeded, not trained: color and grain only)" if weights == "random" else weights

@@ -1,4 +1,4 @@
-"""What painting at a size takes of a GPU's memory, by optimiser; known before there is a GPU.
+"""What painting at a size takes of a GPU's memory, by optimizer; known before there is a GPU.
 
 The forecast is that of ``kernels/cuda/forecast.py``, with what surrounds an evaluation added.
 """
@@ -29,7 +29,7 @@ class Need:
     evaluation, targets, weights, optimizer : int
         On the device.
     host : int
-        On the host, for SciPy's optimiser.
+        On the host, for SciPy's optimizer.
     run : DryRun
         What the evaluation asks for.
     """
@@ -57,7 +57,7 @@ def device_need(
     network : Network
         On any backend; its engine says the precision.
     config : StyleConfig
-        Layers, optimiser, its memory and the number of regions.
+        Layers, optimizer, its memory and the number of regions.
     size : (int, int)
         Height and width of the picture, pixels.
     scratch : int
@@ -114,11 +114,11 @@ def measuring_bytes(network: Network, config: StyleConfig, size: Size) -> int:
 
 
 def vectors_on_device(config: StyleConfig) -> int:
-    """Return how many vectors the optimiser holds on the device during an evaluation, beside the picture."""
+    """Return how many vectors the optimizer holds on the device during an evaluation, beside the picture."""
     if config.optimizer in ("lbfgs", "lbfgs-fixed"):
         # The gradient, a step and a difference for each pair and for the one under trial; then the start, the iterate,
         # its gradient, the direction and the best picture.
-        return 1 + 2 * (config.memory + 1) + 5
+        return 1 + 2 * (config.lbfgs_history + 1) + 5
     # The start, the iterate, the last gradient and the best picture; Adam's two moments and the mean of the iterates.
     return {"lbfgsb": 0, "adam": 7, "descent": 4}[config.optimizer]
 
@@ -131,18 +131,18 @@ def made_between(config: StyleConfig) -> int:
 
 
 def optimizer_bytes(config: StyleConfig, n: int, item: int) -> int:
-    """Return what an optimiser takes of the device for `n` values of `item` bytes each."""
+    """Return what an optimizer takes of the device for `n` values of `item` bytes each."""
     return item * n * (vectors_on_device(config) + made_between(config))
 
 
 def host_bytes(config: StyleConfig, n: int) -> int:
     """Return what SciPy's L-BFGS-B keeps on the host for `n` values, in float64: workspace and copies; 0 for others."""
-    return 8 * n * (2 * config.memory + 5 + 6 + 2) if config.optimizer == "lbfgsb" else 0
+    return 8 * n * (2 * config.lbfgs_history + 5 + 6 + 2) if config.optimizer == "lbfgsb" else 0
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An optimiser on a GPU: what it takes at the planned size, and the side of the largest square that fits."""
+    """An optimizer on a GPU: what it takes at the planned size, and the side of the largest square that fits."""
 
     name: str
     need: Need
@@ -151,7 +151,7 @@ class Choice:
 
 
 def choices(network: Network, config: StyleConfig, size: Size, free: int, precision: str) -> list[Choice]:
-    """Return what each optimiser takes of a GPU, whether or not there is one.
+    """Return what each optimizer takes of a GPU, whether or not there is one.
 
     Parameters
     ----------
@@ -171,16 +171,21 @@ def choices(network: Network, config: StyleConfig, size: Size, free: int, precis
     list of Choice
         With as much scratch as fits. SciPy's first, with no more pairs than it can count at this size.
     """
-    pairs = min(config.memory, most_memory(3 * size[0] * size[1]))
+    pairs = min(config.lbfgs_history, most_memory(3 * size[0] * size[1]))
     item = network.dtype.itemsize
 
     @cache
-    def shared(size: Size, scratch: int) -> Need:  # only the vectors differ from one optimiser to the next
+    def shared(size: Size, scratch: int) -> Need:  # only the vectors differ from one optimizer to the next
         return device_need(network, config, size, scratch, precision)
 
     found = []
-    for optimizer, memory in (("lbfgsb", pairs), ("lbfgs", config.memory), ("lbfgs", 3), ("adam", config.memory)):
-        other = replace(config, optimizer=optimizer, memory=memory)
+    for optimizer, memory in (
+        ("lbfgsb", pairs),
+        ("lbfgs", config.lbfgs_history),
+        ("lbfgs", 3),
+        ("adam", config.lbfgs_history),
+    ):
+        other = replace(config, optimizer=optimizer, lbfgs_history=memory)
 
         def need(size: Size, scratch: int, other: StyleConfig = other) -> Need:
             n = 3 * size[0] * size[1]

@@ -69,7 +69,7 @@ class Room:
             content = config.content_layers if config.content_weight else ()
             side = 0
             if style or content:
-                taps: dict[str, Any] = {"style_taps": style, "content_taps": content, "memory": config.memory}
+                taps: dict[str, Any] = {"style_taps": style, "content_taps": content, "memory": config.lbfgs_history}
                 side = largest_side(self.network, *size, int(USABLE * free), **taps)
             return f"--size {side} would fit" if side else "use a smaller --size"
         if not isinstance(engine, CudaEngine):
@@ -86,7 +86,7 @@ class Room:
 
 
 def cheaper(network: Network, config: StyleConfig, size: Size, free: int) -> list[str]:
-    """Return the flags of optimisers that fit into `free` bytes of a GPU at this size, the nearest first."""
+    """Return the flags of optimizers that fit into `free` bytes of a GPU at this size, the nearest first."""
 
     def fits(other: StyleConfig) -> bool:
         expected = device_need(network, other, size, SCRATCH[-1])
@@ -95,12 +95,14 @@ def cheaper(network: Network, config: StyleConfig, size: Size, free: int) -> lis
 
     ways = []
     if config.optimizer in ("lbfgs", "lbfgs-fixed"):
-        memory = next((m for m in range(config.memory - 1, 2, -1) if fits(replace(config, memory=m))), None)
-        ways += [f"--memory {memory}"] if memory else []
+        memory = next(
+            (m for m in range(config.lbfgs_history - 1, 2, -1) if fits(replace(config, lbfgs_history=m))), None
+        )
+        ways += [f"--lbfgs-history {memory}"] if memory else []
     if config.optimizer != "lbfgsb" and not config.clamp:
-        memory = min(config.memory, most_memory(3 * size[0] * size[1]))
-        if memory > 0 and fits(replace(config, optimizer="lbfgsb", memory=memory)):
-            ways.append("--optimizer lbfgsb" + (f" --memory {memory}" if memory < config.memory else ""))
+        memory = min(config.lbfgs_history, most_memory(3 * size[0] * size[1]))
+        if memory > 0 and fits(replace(config, optimizer="lbfgsb", lbfgs_history=memory)):
+            ways.append("--optimizer lbfgsb" + (f" --lbfgs-history {memory}" if memory < config.lbfgs_history else ""))
     if config.optimizer in ("lbfgs", "lbfgs-fixed") and fits(replace(config, optimizer="adam")):
         ways.append("--optimizer adam")
     return ways

@@ -37,7 +37,7 @@ expected = forecast(network, H, W).evaluation_bytes
 terms = [StyleTerm(f"relu{i}_1", moments_forward(np.ones((2, 2, C), np.float32)))
          for i, C in enumerate((64, 128, 256, 512, 512), 1)]
 terms.append(ContentTerm("relu4_2", np.ones((H // 8, W // 8, 512), np.float32)))
-objective = Objective(network, terms, (H, W, 3), choose_backend("numpy"))
+objective = Objective(network, terms, (H, W, 3))
 v = np.random.default_rng(0).uniform(0, 255, 3 * H * W)
 for _ in range(2):
     objective(v)

@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS
 from handstyle.losses.regions import cysmith_mask
@@ -50,7 +49,7 @@ def torch_vgg(x, weights, taps, kind="max", up=False, replicate_first=False, arc
     return {tap: features[tap] for tap in taps}
 
 
-def gram(f):  # (C, H, W) -> unnormalised
+def gram(f):  # (C, H, W) -> unnormalized
     flat = f.reshape(f.shape[0], -1)
     return flat @ flat.T
 
@@ -99,12 +98,12 @@ def gatys(net, p, content, style):
     return loss
 
 
-def gatys_code(net, p, content, style, normalised=False):
+def gatys_code(net, p, content, style, normalized=False):
     f, c, s = (net(caffe(q), [*FIVE, "relu4_2"]) for q in (p, content, style))
-    loss = (1e6 if normalised else 1) * F.mse_loss(f["relu4_2"], c["relu4_2"])
+    loss = (1e6 if normalized else 1) * F.mse_loss(f["relu4_2"], c["relu4_2"])
     for tap in FIVE:
         g, a = (gram(q[tap]) / (q[tap].shape[1] * q[tap].shape[2]) for q in (f, s))
-        loss = loss + (1e9 / 5 if normalised else 1e3 / f[tap].shape[0] ** 2) * F.mse_loss(g, a)
+        loss = loss + (1e9 / 5 if normalized else 1e3 / f[tap].shape[0] ** 2) * F.mse_loss(g, a)
     return loss
 
 
@@ -264,7 +263,7 @@ PUBLISHED = {
     "keras-io": lambda *a: keras(*a, content_layer="relu5_2", arch="vgg19", cw=2.5e-8, sw=1e-6, tvw=1e-6),
     "gatys": gatys,
     "gatys-code": gatys_code,
-    "gatys-norm": lambda *a: gatys_code(*a, normalised=True),
+    "gatys-norm": lambda *a: gatys_code(*a, normalized=True),
     "neural-style": neural_style,
     "neural-style-pt": neural_style_pt,
     "crowson": crowson,
@@ -298,7 +297,7 @@ def weights_of(chosen):
 def ours(chosen, weights, p, content, paintings, masks=()):
     network = adapt(build_network(weights).astype("float64"), chosen)
     terms = build_terms(network, chosen.config, content, paintings, masks)
-    return Objective(network, terms, p.shape, choose_backend("numpy"))(p.ravel())
+    return Objective(network, terms, p.shape)(p.ravel())
 
 
 def theirs(function, weights, *pictures):
@@ -364,16 +363,18 @@ def test_a_preset_is_a_valid_configuration_and_says_where_it_is_from(name):
     chosen = preset(name)
     chosen.config.check()
     assert chosen.source
-    assert chosen.config.optimizer in chosen.optimisers
+    assert chosen.config.optimizer in chosen.optimizers
 
 
 @pytest.mark.parametrize("name", ["neural-style", "crowson-caffe"])
 def test_what_is_no_gradient_never_meets_a_line_search(name):
     chosen = preset(name)
-    assert not {"lbfgsb", "lbfgs"} & set(chosen.optimisers)
-    assert {"lbfgs-fixed", "adam"} <= set(chosen.optimisers)
+    assert not {"lbfgsb", "lbfgs"} & set(chosen.optimizers)
+    assert {"lbfgs-fixed", "adam"} <= set(chosen.optimizers)
     with pytest.raises(HandstyleError, match="lbfgs-fixed or adam"):
-        StyleConfig(**{**chosen.settings, "optimizer": "lbfgsb", "averaging": 0.0, "rate_schedule": "constant"}).check()
+        StyleConfig(
+            **{**chosen.settings, "optimizer": "lbfgsb", "averaging": 0.0, "learning_rate_schedule": "constant"}
+        ).check()
 
 
 def test_mismatches_are_told():

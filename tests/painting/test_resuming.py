@@ -10,12 +10,17 @@ from handstyle.network.vgg import build_network, random_weights
 from handstyle.painting.config import StyleConfig
 
 pytestmark = pytest.mark.smoke
-PYRAMID = {"size": 48, "smallest": 24, "iterations_by_scale": (4, 5), "style_layers": ("relu1_1", "relu2_1", "relu3_1")}
+PYRAMID = {
+    "size": 48,
+    "pyramid_min_size": 24,
+    "iterations_by_scale": (4, 5),
+    "style_layers": ("relu1_1", "relu2_1", "relu3_1"),
+}
 KINDS = {
     "lbfgs": {},
     "lbfgs-fixed": {},
-    "adam": {"averaging": 0.9, "clamp": True, "rate_schedule": "root:0.2"},
-    "descent": {"rate": 1e-3, "rate_schedule": "exponential:0.9:2"},
+    "adam": {"averaging": 0.9, "clamp": True, "learning_rate_schedule": "root:0.2"},
+    "descent": {"learning_rate": 1e-3, "learning_rate_schedule": "exponential:0.9:2"},
 }
 
 
@@ -63,8 +68,12 @@ def test_a_run_taken_up_is_the_run_never_put_down(network, pictures, tmp_path, o
 
 
 def test_a_run_taken_up_may_go_further(network, pictures, tmp_path):
-    config = StyleConfig(**{**PYRAMID, "smallest": 0, "iterations_by_scale": ()}, optimizer="lbfgs", iterations=6)
-    further = StyleConfig(**{**PYRAMID, "smallest": 0, "iterations_by_scale": ()}, optimizer="lbfgs", iterations=9)
+    config = StyleConfig(
+        **{**PYRAMID, "pyramid_min_size": 0, "iterations_by_scale": ()}, optimizer="lbfgs", iterations=6
+    )
+    further = StyleConfig(
+        **{**PYRAMID, "pyramid_min_size": 0, "iterations_by_scale": ()}, optimizer="lbfgs", iterations=9
+    )
     paint_and_save(network, pictures, config, tmp_path / "run.npz", 6)
     rest = handstyle.stylize(*pictures, network=network, config=further, resume=tmp_path / "run.npz")
     np.testing.assert_array_equal(rest.array, handstyle.stylize(*pictures, network=network, config=further).array)

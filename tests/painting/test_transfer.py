@@ -127,7 +127,7 @@ def test_a_nan_keeps_the_last_good_picture(network, pictures, monkeypatch):
     ],
 )
 def test_a_bad_choice_ends_before_any_evaluation(network, pictures, monkeypatch, change, words):
-    monkeypatch.setattr(descent, "minimize_lbfgsb", lambda *_, **__: pytest.fail("the optimiser was started"))
+    monkeypatch.setattr(descent, "minimize_lbfgsb", lambda *_, **__: pytest.fail("the optimizer was started"))
     with pytest.raises(handstyle.HandstyleError) as caught:
         handstyle.stylize(
             *pictures, network=network, config=handstyle.StyleConfig(**{"size": 32, "style_layers": FOUR, **change})
@@ -161,7 +161,7 @@ def test_cupy_is_never_replaced_silently():
 
 
 def test_a_rate_too_high_is_told(network, pictures):
-    config = handstyle.StyleConfig(size=32, iterations=60, optimizer="descent", rate=1e9, style_layers=FOUR)
+    config = handstyle.StyleConfig(size=32, iterations=60, optimizer="descent", learning_rate=1e9, style_layers=FOUR)
     result = handstyle.stylize(*pictures, network=network, config=config)
     assert result.failed
-    assert "lower --rate 1e+09" in result.stopped
+    assert "lower --learning-rate 1e+09" in result.stopped

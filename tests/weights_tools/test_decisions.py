@@ -10,14 +10,13 @@ import handstyle.kernels  # noqa: F401  the fast engines register themselves
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CAFFE, TORCHVISION, preprocess_forward
 from handstyle.network.vgg import Weights, build_network
-from handstyle.network.weights import read_weights
+from handstyle.network.weights import EMBEDDED_FILE, read_weights
 from weights_tools.convention import TORCHVISION_ABOVE, WIDTHS, bias_share, decide
 from weights_tools.fingerprint import deviation, fingerprint, picture
 from weights_tools.known import KNOWN, tolerance
 from weights_tools.landmarks import ORIENTATIONS, recognise, turned
 from weights_tools.normalise import normalise
 from weights_tools.readers import Reading, read_any
-from weights_tools.registry import EMBEDDED_FILE
 from weights_tools.verify import verify, verify_weights
 
 PICTURE_SUM, PICTURE_MOMENT = 3253875, 407385923

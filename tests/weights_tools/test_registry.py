@@ -8,11 +8,11 @@ from support.faulty_server import Server
 from support.published_formats import slim, write_keras_h5
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.network.weights import read_weights
-from weights_tools import registry
+from handstyle.network import weights as native
+from handstyle.network.weights import EMBEDDED_FILE, cache_folder, read_weights
 from weights_tools.download import get
 from weights_tools.known import KNOWN
-from weights_tools.registry import EMBEDDED_FILE, ENTRIES, Entry, cache_folder, check_digest, find, locate
+from weights_tools.registry import ENTRIES, Entry, check_digest, find, locate
 from weights_tools.resume import part_files
 
 pytest.importorskip("pooch")
@@ -224,7 +224,7 @@ def test_a_user_names_a_network_or_a_file(cache, tmp_path, monkeypatch):
     (cache / "vgg19.h5").write_bytes(b"")
     assert find("vgg19") == cache / "vgg19.h5"
     for name, expected in (
-        ("vgg20", "no network of that name: use vgg19-slim, vgg16"),
+        ("vgg20", "no network of that name; did you mean vgg1[69].* use vgg19-slim, vgg16"),
         ("a.h5", "no such weight file"),
     ):
         with pytest.raises(HandstyleError, match=expected):
@@ -248,7 +248,7 @@ def test_the_cache_is_where_the_system_keeps_caches(platform, variables, expecte
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(registry.sys, "platform", platform)
+    monkeypatch.setattr(native.sys, "platform", platform)
     assert str(cache_folder()) == expected
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from handstyle.foundations.backend import Array, choose_backend
+from handstyle.foundations.backend import Array
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.content import ContentTerm, content_loss
 from handstyle.losses.gram import StyleTerm, gram_loss, moments_forward
@@ -62,7 +62,6 @@ def paint(
             VariationTerm(VARIATION_WEIGHT),
         ],
         content.shape,
-        choose_backend("numpy"),
     )
 
     def seen(iteration: Iteration) -> None:

@@ -8,14 +8,13 @@ double_data 10, data_location 14. Kernels are (K, C, 3, 3), cross-correlation.
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from weights_tools.readers.reading import Reading, check_shape, collect, from_oihw, map_file, name_in_order
-from weights_tools.readers.wire import fields, integers, join, message, text
+from weights_tools.readers.reading import Reading, collect, from_oihw, map_file, name_in_order
+from weights_tools.readers.wire import append, as_array, fields, integers, message, text
 
 MOST_NODES = 5000
+FORMATS = {1: "<f4", 10: "<f2", 11: "<f8"}
 
 
 def read_onnx(path: Path) -> Reading:
@@ -61,28 +60,19 @@ def _node(node: memoryview) -> tuple[list[str], str]:
 def _tensor(name: str, tensor: Any) -> Array:
     shape: list[int] = []
     dtype = 0
-    raw: list[memoryview] = []
-    single: list[memoryview] = []
-    double: list[memoryview] = []
+    raw = memoryview(b"")
+    values = bytearray()
     for number, kind, value in fields(tensor):
-        if number == 1:
+        if number == 1 and len(shape) < 16:
             shape += integers(kind, value)
         elif number == 2 and isinstance(value, int):
             dtype = value
         elif number == 14 and value == 1:
             raise HandstyleError(f"layer {name} keeps its values in another file: save the model with its data inside")
         elif number == 9:
-            raw.append(message(value))
-        elif number == 4 and kind in (2, 5):
-            single.append(message(value))
-        elif number == 10 and kind in (1, 2):
-            double.append(message(value))
-    formats = {1: "<f4", 10: "<f2", 11: "<f8"}
-    if dtype not in formats:
+            raw = message(value)
+        elif (number == 4 and kind in (2, 5)) or (number == 10 and kind in (1, 2)):
+            append(values, value)
+    if dtype not in FORMATS:
         raise HandstyleError(f"layer {name} has ONNX's data type {dtype}, expected floating point")
-    parts = raw or (double if dtype == 11 else single)
-    values = join(parts, formats[dtype], name)
-    sides = check_shape(name, shape)
-    if int(np.prod(sides)) != values.size:
-        raise HandstyleError(f"layer {name} has {values.size} values for shape {sides}")
-    return values.reshape(sides)
+    return as_array(name, shape, raw or values, FORMATS[dtype])

@@ -5,9 +5,8 @@ from hypothesis import strategies as st
 
 from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.errors import HandstyleError
-from handstyle.kernels.cpu import threads
-from handstyle.kernels.cpu.threads import MOST_PIXELS
-from handstyle.losses.gram import Moments, MomentsGradient, StyleTerm, gram_loss, moments_backward, moments_forward
+from handstyle.losses.gram import Moments, StyleTerm, gram_loss, moments_backward, moments_forward
+from handstyle.losses.terms import Window
 
 
 def slow(f: Array, weight: Array) -> Moments:
@@ -38,18 +37,7 @@ def test_by_the_definition(H: int, W: int, C: int, dtype: type) -> None:
 def test_moments_are_float64_whatever_comes_in(backend: Backend, rng: np.random.Generator) -> None:
     moments = moments_forward(backend.asarray(rng.standard_normal((3, 4, 2)), dtype=np.float32))
     assert moments.sums.dtype == moments.outer.dtype == np.float64
-    assert type(moments.count) is float
-
-
-@pytest.mark.parametrize("length", [MOST_PIXELS - 1, MOST_PIXELS, 4 * MOST_PIXELS + 1, 5 * MOST_PIXELS + 5])
-def test_strips_add_up(length: int, rng: np.random.Generator) -> None:
-    """Pixels are summed in strips; the seams must neither lose nor count twice."""
-    f, weight = rng.standard_normal((length, 1, 3)), rng.uniform(0, 1, (length, 1, 1))
-    F, q = f[:, 0], weight[:, 0]
-    assert_close(moments_forward(f, weight), Moments(float(q.sum()), (q * F).sum(0), (q * F).T @ F), 1e-12)
-    d = Moments(0.0, rng.standard_normal(3), rng.standard_normal((3, 3)))
-    expected = q * (F @ (d.outer + d.outer.T) + d.sums)
-    np.testing.assert_allclose(moments_backward(d, f, weight)[:, 0], expected, rtol=1e-12, atol=1e-12)
+    assert np.asarray(backend.to_numpy(moments.count)).dtype == np.float64
 
 
 @given(st.integers(1, 7), st.integers(1, 7))
@@ -119,31 +107,29 @@ def test_where_a_pixel_lies_does_not_matter(rng: np.random.Generator) -> None:
 
 def test_refusals(rng: np.random.Generator) -> None:
     f = rng.standard_normal((3, 4, 2))
-    some, none = moments_forward(f), moments_forward(f, np.zeros((3, 4, 1)))
+    some = moments_forward(f)
     with pytest.raises(HandstyleError, match="2 channels against a target of 5"):
         gram_loss(some, moments_forward(np.ones((2, 2, 5))))
-    for moments, target in ((none, some), (some, none)):
-        with pytest.raises(HandstyleError, match="no pixel counts at this layer"):
-            gram_loss(moments, target)
-    with pytest.raises(HandstyleError, match="no pixel counts"):
-        gram_loss(moments_forward(np.zeros((0, 0, 2))), some)
+    with pytest.raises(HandstyleError, match="style relu1_1: no pixel counts at this layer"):
+        StyleTerm("relu1_1", some, mask=np.zeros((3, 4, 1)))
     with pytest.raises(HandstyleError, match="the target's features are zero everywhere"):
         gram_loss(some, moments_forward(0 * f))
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_the_gradient_written_over_the_features_is_the_gradient(backend: Backend, masked: bool, monkeypatch) -> None:
-    monkeypatch.setattr(threads, "MOST_PIXELS", 50)  # several strips, the last one short
-    monkeypatch.setattr(threads, "FEWEST_PIXELS", 50)
-    monkeypatch.setattr(threads, "DEVICE_PIXELS", 50)
-    rng = np.random.default_rng(0)
-    f, target = (backend.asarray(rng.standard_normal((11, 13, 5))) for _ in range(2))
-    mask = backend.asarray(rng.uniform(0, 1, (11, 13, 1))) if masked else None
-    _, dmoments = gram_loss(moments_forward(f, mask), moments_forward(target))
-    dmoments = Moments(0.0, dmoments.sums + 1, dmoments.outer)
-    expected = backend.to_numpy(moments_backward(dmoments, f, mask))
-    MomentsGradient(dmoments, f, mask).write(f)
-    g = target + 1
-    _, over = StyleTerm("relu1_1", moments_forward(target)).weighted(g, 1.0, spare=True)
-    assert over is g
-    np.testing.assert_allclose(backend.to_numpy(f), expected, rtol=1e-13, atol=1e-13)
+@pytest.mark.parametrize("counts_all", [False, True])
+def test_windows_add_up(masked: bool, counts_all: bool, rng: np.random.Generator) -> None:
+    """The statistic of a map is the sum of its windows', and the gradient is made of theirs."""
+    f, target = rng.standard_normal((5, 7, 3)), moments_forward(rng.standard_normal((4, 4, 3)))
+    mask = rng.uniform(0, 1, (5, 7, 1)) if masked else None
+    term = StyleTerm("relu1_1", target, mask=mask, counts_all=counts_all)
+    windows = [Window(rows, columns) for rows in (slice(0, 2), slice(2, 5)) for columns in (slice(0, 4), slice(4, 7))]
+    parts = [term.measure(w.cut(f), w) for w in windows]
+    total = sum(parts[1:], parts[0])
+    assert_close(total, term.measure(f), 1e-13)
+    assert total.count == pytest.approx(35 if counts_all or not masked else mask.sum())
+    _, ds = term.loss(total)
+    made = np.full_like(f, np.nan)
+    for w in windows:
+        made[w.rows, w.columns] = term.spread(ds, w.cut(f), w)
+    np.testing.assert_allclose(made, term.spread(ds, f), rtol=1e-12, atol=1e-15)

@@ -5,7 +5,7 @@ import pytest
 
 from handstyle.foundations.image import preprocess_forward
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
-from handstyle.painting.feature_scale import LOUDNESS, calibrate, grain, is_published, loudness, suit
+from handstyle.painting.feature_scale import FEATURE_RMS, feature_rms, grain, is_published, match, set_feature_rms
 from handstyle.painting.presets import PRESETS
 
 
@@ -15,10 +15,10 @@ def network():
 
 
 def test_every_layer_has_the_wanted_size(network):
-    for tap, size in loudness(calibrate(network, LOUDNESS)).items():
-        assert size == pytest.approx(LOUDNESS[tap], rel=1e-9)
-    unit, note = suit(network, "unit")
-    assert loudness(unit, power=1) == pytest.approx(dict.fromkeys(loudness(network), 1.0), rel=1e-9)
+    for tap, size in feature_rms(set_feature_rms(network, FEATURE_RMS)).items():
+        assert size == pytest.approx(FEATURE_RMS[tap], rel=1e-9)
+    unit, note = match(network, "unit")
+    assert feature_rms(unit, power=1) == pytest.approx(dict.fromkeys(feature_rms(network), 1.0), rel=1e-9)
     assert "mean activation of 1" in note
 
 
@@ -26,7 +26,7 @@ def test_the_function_is_the_same_but_for_a_factor(network, rng):
     x = preprocess_forward(rng.uniform(0, 255, (24, 20, 3)), network.convention)
     taps = ("relu1_2", "pool2", "conv4_1", "relu5_1")
     before, _ = network.forward(x, taps)
-    after, _ = calibrate(network, LOUDNESS).forward(x, taps)
+    after, _ = set_feature_rms(network, FEATURE_RMS).forward(x, taps)
     for tap in taps:
         factor = np.vdot(after[tap], before[tap]) / np.vdot(before[tap], before[tap])
         assert factor > 0
@@ -37,8 +37,8 @@ def test_published_networks_are_left_alone(network):
     published = build_network(random_weights(widths=WIDTHS, deepest="conv1_2"))
     assert is_published(published)
     assert not is_published(network)
-    assert suit(published, "vgg19") == (published, "")
-    assert suit(network, "") == (network, "")
+    assert match(published, "vgg19") == (published, "")
+    assert match(network, "") == (network, "")
 
 
 def test_noise_with_a_photographs_spectrum():
@@ -55,4 +55,4 @@ def test_every_preset_says_what_its_weights_are_for():
 
 @pytest.mark.weights
 def test_the_table_is_of_the_real_network(vgg19_weights):
-    assert loudness(build_network(vgg19_weights)) == pytest.approx(LOUDNESS, rel=2e-3)
+    assert feature_rms(build_network(vgg19_weights)) == pytest.approx(FEATURE_RMS, rel=2e-3)
