@@ -28,7 +28,7 @@ def main(out, quick=True):
     below.set_ylabel("MiB moved")
     below.tick_params("x", rotation=90, labelsize=9)
     handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in KINDS.values()]
-    above.legend(handles, ("convolution", "rectifier", "pool"), loc="upper left", bbox_to_anchor=(0.08, 1))
+    below.legend(handles, ("convolution", "rectifier", "pool"), loc="upper right")
     save(figure, out)
 
 

@@ -122,7 +122,7 @@ def convolution_cost(H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, 
     m = tile.down
     n = m + 2
     if tile == LOWERED:
-        return Cost(2 * 9 * H * W * C * K, 0, itemsize * H * W * (2 * 9 * C + 3 * K), maps)  # book: counting-convolution
+        return Cost(2 * 9 * H * W * C * K, 0, itemsize * H * W * (2 * 9 * C + 3 * K), maps)  # book: counting-conv
     if tile.across == 1:
         bands = ceil_div(H, m)
         transforms = 2 * bands * W * n * (n * C + m * K) + 2 * 9 * n * C * K
