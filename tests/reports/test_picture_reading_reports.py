@@ -12,7 +12,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from icc import SRGB_PRIMARIES, matrix_profile
+from support.icc_profiles import SRGB_PRIMARIES, matrix_profile
 from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, features
 
 from handstyle.foundations import picture_reading

@@ -10,7 +10,7 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
-from published_formats import slim
+from support.published_formats import slim
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network import weights as native

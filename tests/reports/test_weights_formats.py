@@ -7,8 +7,8 @@ import sys
 import h5py
 import numpy as np
 import pytest
-from handstyle.painting.networks import load_weights
-from published_formats import keras_name, oihw, slim, torch_state, write_keras_h5, write_npy, write_npz, write_torch
+from handstyle.painting.load import load_weights
+from support.published_formats import keras_name, oihw, slim, torch_state, write_keras_h5, write_npy, write_npz, write_torch
 
 import handstyle
 from handstyle.foundations.errors import HandstyleError

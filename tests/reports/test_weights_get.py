@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from published_formats import slim, write_keras_h5, write_torch
+from support.published_formats import slim, write_keras_h5, write_torch
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.weights import read_weights
