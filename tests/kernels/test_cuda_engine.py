@@ -16,11 +16,12 @@ import handstyle
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.gradcheck import check_projection
+from handstyle.kernels.cuda import engine as engines
 from handstyle.kernels.cuda.convolution import METHODS
 from handstyle.kernels.cuda.device import CupyDevice
 from handstyle.kernels.cuda.engine import CudaEngine
 from handstyle.losses.total_variation import total_variation
-from handstyle.network.sequence import ENGINES, Convolution, Pool, ReLU, sequence_backward, sequence_forward
+from handstyle.network.sequence import Convolution, Pool, ReLU, make_engine, sequence_backward, sequence_forward
 from handstyle.network.vgg import build_network, random_weights
 from handstyle.painting.load import load_network
 
@@ -104,8 +105,8 @@ def test_every_shape_is_given_a_method_and_it_is_told():
     assert sorted(engine.chosen) == sorted(names)
     assert engine.chosen["conv1_1 forward"] == "first"
     for method in {*engine.chosen.values()}:
-        assert f"{method}: " in engine.report
-    assert engine.report.startswith("products by NumPy; first: conv1_1 forward, conv1_1 adjoint; ")
+        assert f"{method}: " in engine.describe()
+    assert engine.describe().startswith("products by NumPy; first: conv1_1 forward, conv1_1 adjoint; ")
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 2), (3, 5), (4, 4), (5, 8), (9, 1), (16, 66)])
@@ -246,7 +247,7 @@ def test_what_is_remembered_is_bits():
     _, stages = net.forward(picture(32, 32, "float32"), ("relu3_1",))
     values = 32 * 32 * 32, 16 * 16 * 32, 16 * 16 * 32, 8 * 8 * 32, 8 * 8 * 64
     rectified, pooled = values[0] + values[2] + values[4], values[1] + values[3]
-    kept = sum(a.nbytes for stage in stages for a in (stage.bits, stage.planes) if a is not None)
+    kept = sum(a.nbytes for stage in stages for a in (stage.bits, stage.pool_bits) if a is not None)
     assert kept == (rectified + 3 * pooled) // 8
 
 
@@ -297,14 +298,14 @@ def test_without_a_gpu_it_is_refused(name):
         choose_backend("cupy")
     except HandstyleError:
         with pytest.raises(HandstyleError, match="backend cupy"):
-            ENGINES[name]()
+            make_engine(name)
     else:
         pytest.skip("there is a GPU")
 
 
 def test_a_gpu_is_given_these_kernels(monkeypatch):
     engine = winograd()
-    monkeypatch.setitem(ENGINES, "cuda", lambda: engine)
+    monkeypatch.setattr(engines, "CudaEngine", lambda: engine)
     pretended = Backend("cupy", np, "no GPU at all")
     assert load_network("random", backend=pretended).engine is engine
     assert load_network("random", backend=pretended, kernels="reference").engine.name == "reference"
@@ -318,7 +319,7 @@ def test_a_full_gpu_says_what_to_do():
 
     device = object.__new__(CupyDevice)  # there is none to make properly
     device.xp = Full()
-    with pytest.raises(HandstyleError, match="full, at 4 MiB more: paint at a smaller --size"):
+    with pytest.raises(HandstyleError, match="full, at 4 MiB more: paint at a smaller size"):
         device.empty((1024, 1024), "float32")
 
 
@@ -332,7 +333,7 @@ MUTANTS = {
     "bits of the neighbour": (">> (c % 32)", ">> (c % 31)"),
     "half the pool's codes": ("live && (code & 2)", "live && (code & 1)"),
     "a dead lane votes": ("live && a > 0);", "a > -1);"),
-    "the mask after the tap": ("+ entering : 0) + after;", "+ entering + after : 0);"),
+    "the mask after the tap": ("+ relu_gradient : 0) + conv_gradient;", "+ relu_gradient + conv_gradient : 0);"),
     "the average of four": ("* s.C + c] / count;", "* s.C + c] / 4;"),
     "a share of another tap": ("shift - tap / 3 - begin", "shift - tap % 3 - begin"),
     "no barrier": ("__syncthreads();", ";"),

@@ -113,7 +113,7 @@ def test_a_run_takes_what_was_forecast(cupy, misses, changes):
     taken = painted(cupy, network, config)
     assert 0.95 * (need.device - need.weights) < taken <= need.device - need.weights
     assert misses == []  # and all of a sweep in the room that was made for it
-    assert network.engine.report.startswith("products by cuBLAS; launched as one graph")
+    assert network.engine.describe().startswith("products by cuBLAS; launched as one graph")
 
 
 @pytest.mark.gpu
