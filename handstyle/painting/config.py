@@ -370,7 +370,8 @@ class OptimizerConfig(Group):
                 f"evaluations={self.evaluations}: optimizer={optimizer!r} makes one an iteration; "
                 f"use iterations={self.evaluations} evaluations=0"
             )
-        self.rate_at(1)
+        for step in (1, self.iterations):
+            self.rate_at(step)
 
     def rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 1, under the schedule."""
