@@ -12,7 +12,7 @@ from handstyle.foundations.picture_reading import read_picture
 from handstyle.network.weights import is_native, read_weights, sha256, write_weights
 from weights_tools.convention import Decision, decide
 from weights_tools.fingerprint import with_fingerprint
-from weights_tools.normalise import normalise
+from weights_tools.normalize import normalize
 from weights_tools.readers import read_any
 
 DRAWN_SIZE = 256  # px, long side of the shipped pictures that stand in where none are given
@@ -56,7 +56,7 @@ def convert(
     *,
     convention: str | None = None,
     licence: str | None = None,
-    normalised: bool = False,
+    normalized: bool = False,
     pictures: Sequence[str | os.PathLike[str]] = (),
     published: str | None = None,
     overwrite: bool = False,
@@ -68,11 +68,11 @@ def convert(
     source, target : path
         The file read, and the file written, whole or not at all.
     convention : {"caffe", "torchvision"}, optional
-        For a network that is not recognised and does not tell.
+        For a network that is not recognized and does not tell.
     licence : str, optional
         Of the weights, for the provenance.
-    normalised : bool
-        Rescale each filter to mean activation 1; see `weights_tools.normalise`.
+    normalized : bool
+        Rescale each filter to mean activation 1; see `weights_tools.normalize`.
     pictures : sequence of path
         For that; three that the package draws, unless given.
     published : str, optional
@@ -95,9 +95,9 @@ def convert(
         raise HandstyleError(f"{target}: exists already; give --overwrite to replace it")
     if not target.parent.is_dir():
         raise HandstyleError(f"{target}: there is no folder {target.parent}")
-    if pictures and not normalised:
-        raise HandstyleError("pictures are for --normalise only")
-    chosen, names = _pictures(pictures) if normalised else ([], "")
+    if pictures and not normalized:
+        raise HandstyleError("pictures are for --normalize only")
+    chosen, names = _pictures(pictures) if normalized else ([], "")
     weights, findings = load(source, convention)
     if "file" in weights.provenance:  # a native file: now it is the source
         weights.provenance["source"] = weights.provenance.pop("file")
@@ -109,9 +109,9 @@ def convert(
     weights.provenance.setdefault("licence", "not stated")
     if published is not None:
         weights.provenance["published"] = published
-    if normalised:
-        weights = normalise(weights, chosen, names)
-        findings.append(weights.provenance["normalised"])
+    if normalized:
+        weights = normalize(weights, chosen, names)
+        findings.append(weights.provenance["normalized"])
     weights.provenance["found"] = "; ".join(findings)
     write_weights(target, with_fingerprint(weights))
     return findings

@@ -17,7 +17,7 @@ from handstyle.foundations.errors import HandstyleError
 
 # Imported when asked for.
 OTHERS = {
-    "check": ("handstyle.cli.inspecting:check", "Check every gradient of a network."),
+    "check": ("handstyle.cli.checking:check", "Check every gradient of a network."),
     "info": ("handstyle.cli.inspecting:info", "Print the layers of a network, or the settings of a preset."),
     "plan": ("handstyle.cli.measuring:plan", "Print what painting will take, in memory and time."),
     "bench": ("handstyle.cli.measuring:bench", "Time one evaluation on this machine."),

@@ -1,4 +1,4 @@
-"""The commands that look: ``check`` and ``info``."""
+"""The command that describes: ``info``."""
 
 from typing import Annotated
 
@@ -11,46 +11,7 @@ from handstyle.kernels.cpu.forecast import forecast
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.convert_weights import equivalent_weights
 from handstyle.painting.presets import PRESETS, find_preset
-from handstyle.painting.selfcheck import self_check
 from handstyle.painting.settings import settings_toml
-
-
-def check(
-    *,
-    size: int = 32,
-    seed: int = 0,
-    precision: Precision = "float64",
-    network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
-) -> int:
-    """Check every gradient of a network, by adjoints, differences and Taylor; exit status 1 if one fails.
-
-    Parameters
-    ----------
-    size : int
-        Side of the random picture, pixels.
-    seed : int
-        Of the picture and of the directions.
-    precision : str
-        float64, where differences can judge, or float32.
-    """
-    if size < 16:
-        raise HandstyleError(f"size={size}: must be 16 or more")
-    if seed < 0:
-        raise HandstyleError(f"seed={seed}: must be 0 or more")
-    loaded = network.load(precision)
-    table = Table(title=f"{network.weights}, {precision}, kernels {loaded.engine.name}")
-    for heading in ("of", "check", "measured", "expected", "kinks crossed", "verdict"):
-        table.add_column(heading, justify="right" if heading in ("measured", "kinks crossed") else "left")
-    failures = 0
-    for subject, found in self_check(loaded, size, seed):
-        bound = found.bound
-        expected = f"{bound[0]} to {bound[1]}" if isinstance(bound, tuple) else f"at most {bound:.0e}"
-        verdict = "ok" if found else "[bold red]FAILED"
-        table.add_row(subject, found.check, f"{found.measured:.2e}", expected, str(found.kinks or ""), verdict)
-        failures += not found
-    out.print(table)
-    out.print("every gradient is right" if not failures else f"{failures} checks FAILED")
-    return 1 if failures else 0
 
 
 def info(
