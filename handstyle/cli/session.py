@@ -20,9 +20,9 @@ from handstyle.foundations.picture_writing import check_writable, write_picture
 from handstyle.kernels.cpu.engine import CpuEngine
 from handstyle.kernels.cpu.forecast import check_fits, forecast
 from handstyle.network.vgg import Network
+from handstyle.network.weights import EMBEDDED
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import output_size
-from handstyle.painting.load import EMBEDDED
 from handstyle.painting.optimizers import iterations_at
 from handstyle.painting.plan import check_reach, planned_iterations
 from handstyle.painting.stylize import Progress, Result, stylize

@@ -45,9 +45,10 @@ class Group:
 
     def __post_init__(self) -> None:
         """Raise `HandstyleError` if a value has the wrong type or makes no sense."""
-        for name, hint in hints(type(self)).items():
+        own: Any = type(self)
+        for name, hint in hints(own).items():
             object.__setattr__(self, name, coerce(name, hint, getattr(self, name)))
-        for name, hint in hints(type(self)).items():
+        for name, hint in hints(own).items():
             check_range(name, getattr(self, name), hint)
         for group in reversed(type(self).__mro__):
             if "check" in vars(group):
@@ -525,7 +526,7 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 
 @cache
-def hints(group: type) -> dict[str, Any]:
+def hints(group: Any) -> dict[str, Any]:
     """Return the types of a dataclass's fields by name, in their order."""
     found = get_type_hints(group)
     return {field.name: found[field.name] for field in fields(group)}

@@ -23,11 +23,12 @@ from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.foundations.picture_writing import write_picture
 from handstyle.network.vgg import Network
+from handstyle.network.weights import EMBEDDED
 from handstyle.optimize.objective import Objective
 from handstyle.optimize.trace import Iteration
 from handstyle.painting.config import StyleConfig, check_layer, style_config
 from handstyle.painting.inputs import colors_after, spread_folders, starting_picture
-from handstyle.painting.load import EMBEDDED, load_network, precision_of
+from handstyle.painting.load import load_network, precision_of
 from handstyle.painting.optimizers import Memory, descend, iterations_at
 from handstyle.painting.plan import Plan, Size, check_reach, enlarged, make_plan, terms_of_scale
 from handstyle.painting.presets import Preset, find_preset, fit_network
