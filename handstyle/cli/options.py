@@ -20,8 +20,8 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.painting.config import PATHS, StyleConfig, choices, coerce, hints
-from handstyle.painting.load import load_network
-from handstyle.painting.presets import DEFAULT, OWN, PRESETS, Preset, find_preset, fit_network, rebuild
+from handstyle.painting.load import fit_network, load_network
+from handstyle.painting.presets import DEFAULT, OWN, PRESETS, Preset, find_preset, rebuild
 from handstyle.painting.settings import read_settings, settings_toml
 
 out, err = Console(), Console(stderr=True)
@@ -161,12 +161,12 @@ class Field:
 def all_fields() -> dict[str, Field]:
     """Return every flag that a command that paints can have, by the name of its field."""
     found = {}
-    for one in (*StyleConfig.__mro__[1:-2], NetworkConfig, RunConfig):
+    for one in (*reversed(StyleConfig.__bases__), NetworkConfig, RunConfig):
         texts, types = described(one), hints(one)
         own = [field for field in fields(one) if field.name in inspect.get_annotations(one)]
         for field in own:
             group = "Look" if field.name == "preset" else HELP_GROUPS[one.__name__]
-            found[field.name] = Field(field.name, types[field.name], field.default, group, texts[field.name])
+            found[field.name] = Field(field.name, types[field.name], field.default, group, texts.get(field.name, ""))
     return found
 
 

@@ -5,6 +5,7 @@ with `StyleConfig()`. The command line takes its flags and their help from the g
 """
 
 import difflib
+import inspect
 import math
 import os
 import types
@@ -396,13 +397,25 @@ class OptimizerConfig(Group):
         )
 
 
+def _with_the_groups_parameters(config: type) -> type:
+    """Write the parameters of the groups, from which a configuration inherits, into its docstring."""
+    texts = (inspect.cleandoc(group.__doc__ or "") for group in reversed(config.__bases__))  # as the fields are
+    config.__doc__ = inspect.cleandoc(config.__doc__ or "").replace(
+        "(those of the groups)", "\n".join(text.partition("----------\n")[2] for text in texts)
+    )
+    return config
+
+
+@_with_the_groups_parameters
 @dataclass(frozen=True, kw_only=True)
-class StyleConfig(SizeConfig, LookConfig, LossConfig, PyramidConfig, RegionConfig, ColorConfig, OptimizerConfig):
+class StyleConfig(OptimizerConfig, ColorConfig, RegionConfig, PyramidConfig, LossConfig, LookConfig, SizeConfig):
     """The choices of a run.
 
-    Every field is a keyword: of this class, of `stylize`, in a TOML file and, with dashes, on the command line. The
-    groups from which they are inherited describe them: `SizeConfig`, `LookConfig`, `LossConfig`, `PyramidConfig`,
-    `RegionConfig`, `ColorConfig` and `OptimizerConfig`.
+    Every field is a keyword: of this class, of `stylize`, in a TOML file and, with dashes, on the command line.
+
+    Parameters
+    ----------
+    (those of the groups)
 
     Raises
     ------
@@ -442,6 +455,14 @@ match-after, histogram, histogram-after
             )
         if self.pyramid_min_size and self.restarts:
             raise HandstyleError(f"restarts={self.restarts} is the classic loop, at one scale: add pyramid_min_size=0")
+
+    def iterations_at(self, scale: int) -> int:
+        """Return the iterations at a scale, counted from 0 at the coarsest."""
+        if self.restarts:
+            return self.restarts
+        if not self.iterations_by_scale:
+            return self.iterations
+        return self.iterations_by_scale[min(scale, len(self.iterations_by_scale) - 1)]
 
     def check_styles(self, count: int) -> None:
         """Raise `HandstyleError` if blends, masks and layers do not fit the number of paintings."""

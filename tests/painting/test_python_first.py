@@ -12,6 +12,8 @@ from PIL import Image
 
 import handstyle
 from handstyle.cli import main
+from handstyle.painting.load import fit_network
+from handstyle.painting.presets import find_preset
 
 pytestmark = pytest.mark.smoke
 
@@ -39,7 +41,7 @@ def test_every_public_name_is_there_and_documented():
         _ = handstyle.stylise
 
 
-@pytest.mark.parametrize("module", ["painting.config", "painting.presets", "painting.stylize"])
+@pytest.mark.parametrize("module", ["painting.config", "painting.load", "painting.presets", "painting.stylize", "painting.targets"])
 def test_the_examples_run(module):
     assert doctest.testmod(importlib.import_module(f"handstyle.{module}")).failed == 0
 
@@ -82,8 +84,6 @@ def test_a_preset_brings_what_it_asks_of_the_network(pictures):
     options |= {"style_layers": "relu1_1", "style_layer_weights": (1.0,)}
     direct = handstyle.stylize(*pictures, network=network, preset="gatys", **options)
     assert any("mean activation of 1" in note for note in direct.notes)
-    from handstyle.painting.presets import find_preset, fit_network
-
     fitted, _ = fit_network(network, find_preset("gatys"))
     assert {layer.kind for layer in fitted.layers if hasattr(layer, "kind")} == {"average"}
     config = handstyle.StyleConfig(**{**find_preset("gatys").settings, **options})
