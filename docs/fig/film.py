@@ -19,7 +19,7 @@ def main(out, quick=True):
         if progress.iteration in MOMENTS:
             frames[progress.iteration] = progress.array.copy(), progress.value
 
-    config = StyleConfig(size=width, iterations=max(MOMENTS))
+    config = StyleConfig(size=width, iterations=max(MOMENTS), pyramid_min_size=0)
     stylize(photo.astype("uint8"), art.astype("uint8"), network=network("float32"), config=config, callback=keep)
     figure, axes = plt.subplots(2, 4, figsize=(11, 4.5), layout="constrained")
     axes = axes.ravel()

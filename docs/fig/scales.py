@@ -17,7 +17,7 @@ def main(out, quick=True):
         "--style-scale 0.5": {"pyramid_min_size": width // 2, "style_scale": 0.5},
         "--style-scale 1": {"pyramid_min_size": width // 2},
         "--style-scale 2": {"pyramid_min_size": width // 2, "style_scale": 2.0},
-        "one scale": {"iterations": n + n // 4},
+        "one scale": {"iterations": n + n // 4, "pyramid_min_size": 0},
         f"--pyramid-min-size {width // 2}": {"pyramid_min_size": width // 2},
         f"--pyramid-min-size {width // 4}\n--pyramid-factor 1.4142": {
             "pyramid_min_size": width // 4,

@@ -18,9 +18,10 @@ from rich.console import Console
 from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Network
+from handstyle.network.weights import EMBEDDED
 from handstyle.painting.config import PATHS, StyleConfig, choices, coerce, hints
-from handstyle.painting.load import EMBEDDED, load_network
-from handstyle.painting.presets import DEFAULT, OWN, PRESETS, Preset, find_preset, fit_network, rebuild
+from handstyle.painting.load import fit_network, load_network
+from handstyle.painting.presets import DEFAULT, OWN, PRESETS, Preset, find_preset, rebuild
 from handstyle.painting.settings import read_settings, settings_toml
 
 out, err = Console(), Console(stderr=True)
@@ -160,12 +161,12 @@ class Field:
 def all_fields() -> dict[str, Field]:
     """Return every flag that a command that paints can have, by the name of its field."""
     found = {}
-    for one in (*StyleConfig.__mro__[1:-2], NetworkConfig, RunConfig):
+    for one in (*reversed(StyleConfig.__bases__), NetworkConfig, RunConfig):
         texts, types = described(one), hints(one)
         own = [field for field in fields(one) if field.name in inspect.get_annotations(one)]
         for field in own:
             group = "Look" if field.name == "preset" else HELP_GROUPS[one.__name__]
-            found[field.name] = Field(field.name, types[field.name], field.default, group, texts[field.name])
+            found[field.name] = Field(field.name, types[field.name], field.default, group, texts.get(field.name, ""))
     return found
 
 
@@ -277,8 +278,8 @@ def resolve(flags: Any, base: Preset | None = None) -> Settings:
     chosen = base
     for layer in (file, said):
         chosen = chosen.updated({key: value for key, value in layer.items() if key not in others})
-    own = {key: getattr(chosen, key) for key in ("pooling", "padding", "rounding")}
-    network = {**{key: merged[key] for key in ("weights", "backend", "kernels") if key in merged}, **own}
+    network: dict[str, Any] = {key: merged[key] for key in ("weights", "backend", "kernels") if key in merged}
+    network |= {key: getattr(chosen, key) for key in ("pooling", "padding", "rounding")}
     run = {key: merged[key] for key in hints(RunConfig) if key in merged} | {"preset": chosen.name or DEFAULT}
     return Settings(chosen, chosen.config, _made(NetworkConfig, network), _made(RunConfig, run), tuple(names))
 

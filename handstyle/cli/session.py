@@ -17,13 +17,11 @@ from handstyle.cli.options import NetworkConfig, RunConfig, as_flags, err, mebib
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
-from handstyle.kernels.cpu.engine import CpuEngine
 from handstyle.kernels.cpu.forecast import check_fits, forecast
 from handstyle.network.vgg import Network
+from handstyle.network.weights import EMBEDDED
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import output_size
-from handstyle.painting.load import EMBEDDED
-from handstyle.painting.optimizers import iterations_at
 from handstyle.painting.plan import check_reach, planned_iterations
 from handstyle.painting.stylize import Progress, Result, stylize
 from weights_tools.registry import locate
@@ -149,7 +147,7 @@ def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph:
     if photograph is not None:
         alpha = photograph.alpha is not None
         size = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
-    total = iterations_at(config, 0) if photograph is None else planned_iterations(config, photograph)
+    total = config.iterations_at(0) if photograph is None else planned_iterations(config, photograph)
     for path in [output, *(at_iteration(output, i, config) for i in saved_iterations(total, run.save_every))]:
         if path.exists() and not path.is_dir() and not run.overwrite:
             raise HandstyleError(f"{path} exists: choose another name with -o, or add --overwrite")
@@ -166,10 +164,13 @@ def check_memory(config: StyleConfig, loaded: Network, photograph: Picture) -> N
     """Refuse a size that the machine's memory cannot hold, naming the one it can; see `check_fits`."""
     style = config.style_layers if config.style_weight else ()
     content = config.content_layers if config.content_weight else ()
-    if not isinstance(loaded.engine, CpuEngine) or not (style or content):
+    if not (style or content):
         return
     height, width = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
-    expected = forecast(loaded, height, width, style, content, config.lbfgs_history)
+    try:
+        expected = forecast(loaded, height, width, style, content, config.lbfgs_history)
+    except HandstyleError:  # kernels whose memory is not counted
+        return
     check_fits(expected, loaded, style_taps=style, content_taps=content, memory=config.lbfgs_history)
 
 

@@ -5,6 +5,7 @@ with `StyleConfig()`. The command line takes its flags and their help from the g
 """
 
 import difflib
+import inspect
 import math
 import os
 import types
@@ -45,9 +46,10 @@ class Group:
 
     def __post_init__(self) -> None:
         """Raise `HandstyleError` if a value has the wrong type or makes no sense."""
-        for name, hint in hints(type(self)).items():
+        own: Any = type(self)
+        for name, hint in hints(own).items():
             object.__setattr__(self, name, coerce(name, hint, getattr(self, name)))
-        for name, hint in hints(type(self)).items():
+        for name, hint in hints(own).items():
             check_range(name, getattr(self, name), hint)
         for group in reversed(type(self).__mro__):
             if "check" in vars(group):
@@ -370,7 +372,8 @@ class OptimizerConfig(Group):
                 f"evaluations={self.evaluations}: optimizer={optimizer!r} makes one an iteration; "
                 f"use iterations={self.evaluations} evaluations=0"
             )
-        self.rate_at(1)
+        for step in (1, self.iterations):
+            self.rate_at(step)
 
     def rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 1, under the schedule."""
@@ -394,13 +397,25 @@ class OptimizerConfig(Group):
         )
 
 
+def _with_the_groups_parameters(config: type) -> type:
+    """Write the parameters of the groups, from which a configuration inherits, into its docstring."""
+    texts = (inspect.cleandoc(group.__doc__ or "") for group in reversed(config.__bases__))  # as the fields are
+    config.__doc__ = inspect.cleandoc(config.__doc__ or "").replace(
+        "(those of the groups)", "\n".join(text.partition("----------\n")[2] for text in texts)
+    )
+    return config
+
+
+@_with_the_groups_parameters
 @dataclass(frozen=True, kw_only=True)
-class StyleConfig(SizeConfig, LookConfig, LossConfig, PyramidConfig, RegionConfig, ColorConfig, OptimizerConfig):
+class StyleConfig(OptimizerConfig, ColorConfig, RegionConfig, PyramidConfig, LossConfig, LookConfig, SizeConfig):
     """The choices of a run.
 
-    Every field is a keyword: of this class, of `stylize`, in a TOML file and, with dashes, on the command line. The
-    groups from which they are inherited describe them: `SizeConfig`, `LookConfig`, `LossConfig`, `PyramidConfig`,
-    `RegionConfig`, `ColorConfig` and `OptimizerConfig`.
+    Every field is a keyword: of this class, of `stylize`, in a TOML file and, with dashes, on the command line.
+
+    Parameters
+    ----------
+    (those of the groups)
 
     Raises
     ------
@@ -440,6 +455,14 @@ match-after, histogram, histogram-after
             )
         if self.pyramid_min_size and self.restarts:
             raise HandstyleError(f"restarts={self.restarts} is the classic loop, at one scale: add pyramid_min_size=0")
+
+    def iterations_at(self, scale: int) -> int:
+        """Return the iterations at a scale, counted from 0 at the coarsest."""
+        if self.restarts:
+            return self.restarts
+        if not self.iterations_by_scale:
+            return self.iterations
+        return self.iterations_by_scale[min(scale, len(self.iterations_by_scale) - 1)]
 
     def check_styles(self, count: int) -> None:
         """Raise `HandstyleError` if blends, masks and layers do not fit the number of paintings."""
@@ -524,7 +547,7 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 
 @cache
-def hints(group: type) -> dict[str, Any]:
+def hints(group: Any) -> dict[str, Any]:
     """Return the types of a dataclass's fields by name, in their order."""
     found = get_type_hints(group)
     return {field.name: found[field.name] for field in fields(group)}

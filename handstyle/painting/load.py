@@ -8,6 +8,8 @@ from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.network.vgg import Network, Weights, build_network, random_weights
 from handstyle.network.weights import EMBEDDED, ForeignFormatError, find_weights, read_weights
 from handstyle.optimize.objective import engine_of
+from handstyle.painting.feature_scale import match
+from handstyle.painting.presets import DEFAULT, Preset, feed, mismatches, rebuild
 
 # What painting borrows from the tools for weight files, imported when it is needed.
 WEIGHT_TOOLS = {
@@ -87,6 +89,12 @@ def load_network(
     ------
     HandstyleError
         If the weights or the device cannot be had, or an option is unknown.
+
+    Examples
+    --------
+    >>> network = load_network("random", backend="numpy", pooling="average")
+    >>> network.names[:3]
+    ('conv1_1', 'relu1_1', 'conv1_2')
     """
     if dtype not in ("float32", "float64"):
         raise HandstyleError(f"unknown precision {dtype!r}: use float32 or float64")
@@ -112,3 +120,26 @@ def precision_of(network: Network) -> str:
     name = "tf32 (float32, products with factors of 10 bits)" if tf32 else str(network.dtype)
     described = engine_of(network).describe()
     return f"{name}; {described}" if described else name
+
+
+def fit_network(network: Network, chosen: Preset) -> tuple[Network, list[str]]:
+    """Give a network what a preset asks of it: pooling, borders, rounding, input, and the size of its features.
+
+    Parameters
+    ----------
+    network : Network
+        Any; its engine stays.
+    chosen : Preset
+        From `find_preset`. The preset ``handstyle`` asks nothing.
+
+    Returns
+    -------
+    network : Network
+    notes : list of str
+        A sentence each: what was done, and what of the preset this network cannot give.
+    """
+    if chosen.name == DEFAULT:  # for any network, fed as it is
+        return network, []
+    notes = [*mismatches(network, chosen), *chosen.notes]
+    network, done = match(rebuild(network, chosen.pooling, chosen.padding, chosen.rounding), chosen.features)
+    return feed(network, chosen), [note for note in (*notes, done) if note]

@@ -39,15 +39,6 @@ class Memory:
         return Adam(larger(self.adam.first), larger(self.adam.second).clip(0, None), self.adam.steps)
 
 
-def iterations_at(config: StyleConfig, scale: int) -> int:
-    """Return the iterations at a scale, counted from 0 at the coarsest."""
-    if config.restarts:
-        return config.restarts
-    if not config.iterations_by_scale:
-        return config.iterations
-    return config.iterations_by_scale[min(scale, len(config.iterations_by_scale) - 1)]
-
-
 def descend(
     objective: Objective,
     start: Array,

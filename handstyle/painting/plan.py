@@ -14,7 +14,6 @@ from handstyle.losses.terms import PICTURE, Term
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import colors_before, output_size, read_mask, scales, style_size
-from handstyle.painting.optimizers import iterations_at
 from handstyle.painting.targets import Painting, build_terms
 
 Size = tuple[int, int]
@@ -57,7 +56,7 @@ class Plan:
 def planned_iterations(config: StyleConfig, picture: Picture) -> int:
     """Return how many iterations a run will make at most, over all its scales."""
     full = output_size(config, (picture.pixels.shape[0], picture.pixels.shape[1]), picture.source)
-    return sum(iterations_at(config, k) for k in range(len(scales(config, full))))
+    return sum(config.iterations_at(k) for k in range(len(scales(config, full))))
 
 
 def make_plan(config: StyleConfig, photograph: Picture, sources: list[Picture]) -> Plan:

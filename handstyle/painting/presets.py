@@ -18,7 +18,6 @@ from handstyle.foundations.image import Convention
 from handstyle.network.sequence import Convolution, Layer, Pool
 from handstyle.network.vgg import Network
 from handstyle.painting.config import StyleConfig, coerce, hints, layered
-from handstyle.painting.feature_scale import match
 
 DEFAULT = "handstyle"
 
@@ -58,6 +57,13 @@ class Preset:
         Where this preset departs from the system, or the system from itself.
     aliases : tuple of str
         Other names for it.
+
+    Examples
+    --------
+    >>> find_preset("gatys").pooling
+    'average'
+    >>> find_preset("gatys").updated({"size": 256}).config.size
+    256
     """
 
     name: str = ""
@@ -117,12 +123,26 @@ PRESETS: dict[str, Preset] = _read()
 
 
 def find_preset(name: str) -> Preset:
-    """Return a preset, with what it asks of the network, by its name or one of its aliases.
+    """Return a preset, with what it asks of the network.
+
+    Parameters
+    ----------
+    name : str
+        Its name or one of its aliases, in any case.
+
+    Returns
+    -------
+    Preset
 
     Raises
     ------
     HandstyleError
         If there is none, naming the nearest and all there are.
+
+    Examples
+    --------
+    >>> find_preset("jcjohnson").name, find_preset("jcjohnson").rounding
+    ('neural-style', 'up')
     """
     aliases = {alias: one.name for one in PRESETS.values() for alias in one.aliases}
     key = str(name).lower()
@@ -160,22 +180,6 @@ def preset(name: str) -> StyleConfig:
     True
     """
     return find_preset(name).config
-
-
-def fit_network(network: Network, chosen: Preset) -> tuple[Network, list[str]]:
-    """Give a network what a preset asks of it: pooling, borders, rounding, input, and the size of its features.
-
-    Returns
-    -------
-    network : Network
-    notes : list of str
-        A sentence each: what was done, and what of the preset this network cannot give.
-    """
-    if chosen.name == DEFAULT:  # for any network, fed as it is
-        return network, []
-    notes = [*mismatches(network, chosen), *chosen.notes]
-    network, done = match(rebuild(network, chosen.pooling, chosen.padding, chosen.rounding), chosen.features)
-    return feed(network, chosen), [note for note in (*notes, done) if note]
 
 
 def adapt(network: Network, chosen: Preset) -> Network:

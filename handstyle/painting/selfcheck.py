@@ -54,7 +54,7 @@ class Variant(NamedTuple):
 
 def _tv(form: str) -> Variant:
     optimizer: Any = "lbfgsb" if SMOOTHNESS[form].in_value else "adam"
-    return Variant(f"tv {form}", replace(DEFAULT, tv=form, optimizer=optimizer), ("total variation",))
+    return Variant(f"tv {form}", replace(DEFAULT, tv=form, optimizer=optimizer), ("total variation",))  # type: ignore[arg-type]
 
 
 _REGIONS: dict[str, Any] = {"mask": ("left", "right")}

@@ -23,14 +23,15 @@ from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.foundations.picture_writing import write_picture
 from handstyle.network.vgg import Network
+from handstyle.network.weights import EMBEDDED
 from handstyle.optimize.objective import Objective
 from handstyle.optimize.trace import Iteration
 from handstyle.painting.config import StyleConfig, check_layer, style_config
 from handstyle.painting.inputs import colors_after, spread_folders, starting_picture
-from handstyle.painting.load import EMBEDDED, load_network, precision_of
-from handstyle.painting.optimizers import Memory, descend, iterations_at
+from handstyle.painting.load import fit_network, load_network, precision_of
+from handstyle.painting.optimizers import Memory, descend
 from handstyle.painting.plan import Plan, Size, check_reach, enlarged, make_plan, terms_of_scale
-from handstyle.painting.presets import Preset, find_preset, fit_network
+from handstyle.painting.presets import Preset, find_preset
 from handstyle.painting.resuming import Identity, Standing, read_run, save_run
 
 
@@ -55,6 +56,16 @@ class Progress:
     save : callable, optional
         ``save(path)`` writes the whole run, from which `stylize` goes on bit for bit; valid during the callback only.
         None with SciPy's optimizer, whose state cannot be had.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def show(progress: Progress) -> None:
+    ...     print(progress.iteration, "of", progress.iterations, sorted(progress.terms))
+    >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
+    >>> options = {"size": 32, "iterations": 1, "style_layers": "relu1_1"}
+    >>> _ = stylize(photograph, painting, network="random", callback=show, **options)
+    1 of 1 ['content relu4_2', 'style relu1_1', 'total variation']
     """
 
     iteration: int
@@ -89,6 +100,14 @@ class Result:
         Everything needed to repeat the run; written into the file.
     notes : list of str
         What reading the pictures decided or lost.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 48, 3))
+    >>> result = stylize(photograph, painting, network="random", size=48, iterations=2, style_layers="relu1_1")
+    >>> result.image.shape, result.image.dtype, result.stopped
+    ((32, 48, 3), dtype('uint8'), 'all 2 iterations done')
     """
 
     array: Array
@@ -190,7 +209,7 @@ def stylize(
     photograph, paintings = read_picture(content), [read_picture(source) for source in sources]
     check_reach(config, network, photograph, paintings)
     plan = make_plan(config, photograph, paintings)
-    total = sum(iterations_at(config, k) for k in range(len(plan.sizes)))
+    total = sum(config.iterations_at(k) for k in range(len(plan.sizes)))
     backend, memory, identity = network.backend, Memory(), Identity(config, network, plan)
     file = None if resume is None else Path(resume)
     standing = Standing() if file is None else read_run(file, identity)
@@ -232,7 +251,7 @@ def stylize(
                 objective,
                 p,
                 config,
-                iterations_at(config, k),
+                config.iterations_at(k),
                 memory,
                 report,
                 file if k == standing.scale else None,

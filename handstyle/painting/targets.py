@@ -45,6 +45,12 @@ class Painting:
         Its share among the paintings of its region.
     layers : tuple of str, optional
         The style layers it serves; all by default.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Painting(np.zeros((32, 32, 3)), region=1, blend=0.5).layers is None
+    True
     """
 
     pixels: Array
@@ -79,6 +85,15 @@ def build_terms(
     Returns
     -------
     list of Term
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> config = StyleConfig(style_layers="relu1_1", tv_weight=0)
+    >>> p, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
+    >>> [term.name for term in build_terms(build_network(random_weights()), config, p, [painting])]
+    ['style relu1_1', 'content relu4_2']
     """
     sources = [one if isinstance(one, Painting) else Painting(one) for one in paintings]
     terms: list[Term] = []

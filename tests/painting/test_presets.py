@@ -373,7 +373,7 @@ def test_what_is_no_gradient_never_meets_a_line_search(name):
     with pytest.raises(HandstyleError, match="lbfgs-fixed or adam"):
         StyleConfig(
             **{**chosen.settings, "optimizer": "lbfgsb", "averaging": 0.0, "learning_rate_schedule": "constant"}
-        ).check()
+        )
 
 
 def test_mismatches_are_told():
