@@ -17,12 +17,11 @@ from handstyle.cli.options import NetworkConfig, RunConfig, err, mebibytes, out
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
-from handstyle.kernels.cpu.engine import CpuEngine
-from handstyle.kernels.cpu.forecast import check_fits, forecast
 from handstyle.network.vgg import Network
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import output_size, spread_folders
 from handstyle.painting.load import EMBEDDED, backend_of
+from handstyle.painting.memory import RunMemory
 from handstyle.painting.optimizers import iterations_at
 from handstyle.painting.plan import check_reach, planned_iterations
 from handstyle.painting.stylize import Progress, Result, stylize
@@ -78,7 +77,7 @@ def paint(
     photograph, paintings = read_picture(content), [read_picture(style) for style in styles]
     check_reach(config, loaded, photograph, paintings)
     check_outputs(output, config, run, photograph)
-    check_memory(config, loaded, photograph)
+    RunMemory.now(config, loaded, photograph, paintings).check()
     backend = backend_of(loaded)
     out.print(f"network {described(network.weights)}, kernels {loaded.engine.name}, {backend.name} on {backend.device}")
     if network.weights == EMBEDDED and locate("vgg19") is None:
@@ -170,17 +169,6 @@ def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph:
     total = iterations_at(config, 0) if photograph is None else planned_iterations(config, photograph)
     for path in [output, *(at_iteration(output, i, config) for i in saved_iterations(total, run.save_every))]:
         check_writable(path, run.overwrite, alpha=alpha, size=size)
-
-
-def check_memory(config: StyleConfig, loaded: Network, photograph: Picture) -> None:
-    """Refuse a size that the machine's memory cannot hold, naming the one it can; see `check_fits`."""
-    style = config.style_layers if config.style_weight else ()
-    content = config.content_layers if config.content_weight else ()
-    if not isinstance(loaded.engine, CpuEngine) or not (style or content):
-        return
-    height, width = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
-    expected = forecast(loaded, height, width, style, content, config.memory)
-    check_fits(expected, loaded, style_taps=style, content_taps=content, memory=config.memory)
 
 
 class PaintingBar(ProgressBar):
