@@ -42,10 +42,10 @@ PARTS = {
         ("optimize/lbfgs", ("optimize.lbfgs", "optimize.adam")),
     ],
     "Part V · Making it fast": [
-        ("kernels/cost", ("kernels.counting",)),
+        ("kernels/counting", ("kernels.counting",)),
         ("kernels/im2col", ("kernels.cpu.im2col",)),
-        ("kernels/winograd", ("kernels.cpu.winograd",)),
-        ("kernels/fused", ("kernels.cpu.epilogues",)),
+        ("kernels/winograd", ("kernels.winograd_plain", "kernels.cpu.winograd")),
+        ("kernels/fused", ("kernels.cpu.epilogues", "kernels.cpu.engine")),
         ("kernels/cuda", ("kernels.cuda.device",)),
         ("kernels/tiles", ("kernels.tiles",)),
     ],

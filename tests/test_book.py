@@ -47,11 +47,11 @@ SECTIONS = {
     "kernels.counting": ["kernels.cpu.strips", "kernels.counting"],
     "kernels.cpu.winograd": [
         "kernels.winograd_matrices",
+        "kernels.winograd_plain",
         "kernels.cpu.tiling",
         "kernels.cpu.winograd_kernels",
-        "kernels.cpu.winograd_rows",
-        "kernels.cpu.winograd",
         "kernels.cpu.winograd_columns",
+        "kernels.cpu.winograd",
         "kernels.cpu.choose",
     ],
     "kernels.cpu.epilogues": [

@@ -179,7 +179,7 @@ def test_the_main_job_on_real_weights(folder, test_data):
     assert size_of(folder / "out.png") == (96, 72)
 
 
-def test_what_another_optimiser_would_save_is_said_in_seconds_and_bytes():
+def test_what_another_optimizer_would_save_is_said_in_seconds_and_bytes():
     said = what_lbfgs_saves(3 * 512 * 512, 4)
     assert "some 0.1 s an iteration, and moves 6.0 MiB" in said
     assert "--optimizer lbfgs" in said

@@ -5,8 +5,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from handstyle.network.vgg import Weights
-from handstyle.network.weights import sha256
-from weights_tools.registry import EMBEDDED_FILE, ENTRIES
+from handstyle.network.weights import EMBEDDED_FILE, sha256
+from weights_tools.registry import ENTRIES
 
 
 def identity(path: Path, weights: Weights | None = None) -> tuple[bool | None, str]:

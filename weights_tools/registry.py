@@ -1,14 +1,14 @@
 """Published networks by name: what each is, where it lies, which digest is known; and where they are kept here."""
 
+import difflib
 import hashlib
 import os
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import handstyle
 from handstyle.foundations.errors import HandstyleError
-from handstyle.painting.load import EMBEDDED
+from handstyle.network.weights import EMBEDDED, cache_folder, find_weights
 from weights_tools.known import OXFORD, TORCHVISION
 
 
@@ -30,7 +30,7 @@ class Entry:
     size : int or None
         About, bytes.
     title : str or None
-        The title in `weights_tools.known` that the file must be recognised as, where no digest is known.
+        The title in `weights_tools.known` that the file must be recognized as, where no digest is known.
     """
 
     name: str
@@ -95,25 +95,12 @@ _entries = (
     Entry("vgg19-caffe", "VGG-19, Caffe", "caffe", OXFORD,
           ("http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe/VGG_ILSVRC_19_layers.caffemodel",),
           None, None, _CAFFE19),
-    Entry("vgg19-normalised", "VGG-19, rescaled by Gatys, Caffe; its host is gone", "caffe",
+    Entry("vgg19-normalized", "VGG-19, rescaled by Gatys, Caffe; its host is gone", "caffe",
           "academic and non-commercial, by some headers of the code that uses it",
           ("https://bethgelab.org/media/uploads/deeptextures/vgg_normalised.caffemodel",)),
 )
 # fmt: on
 ENTRIES = {entry.name: entry for entry in _entries}
-EMBEDDED_FILE = Path(handstyle.__file__).parent / "data" / f"{EMBEDDED}.h5"
-
-
-def cache_folder() -> Path:
-    """Return the folder that keeps networks: ``HANDSTYLE_CACHE``, or the system's own place for a user's caches."""
-    if chosen := os.environ.get("HANDSTYLE_CACHE"):
-        return Path(chosen).expanduser()
-    home = Path.home()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "handstyle" / "Cache"
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "handstyle"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "handstyle"
 
 
 def entry(name: str) -> Entry:
@@ -124,43 +111,57 @@ def entry(name: str) -> Entry:
 
 
 def locate(name: str) -> Path | None:
-    """Return the native file of a network that was got, or None.
+    """Return the native file of a published network, or None if it is not installed.
 
     Parameters
     ----------
     name : str
         In `ENTRIES`.
     """
-    path = cache_folder() / f"{entry(name).name}.h5"
+    try:
+        path = cache_folder() / f"{entry(name).name}.h5"
+    except HandstyleError:
+        if name in ENTRIES:  # there is no home folder, so nothing is installed
+            return None
+        raise
     return path if path.is_file() else None
 
 
-def find(name_or_path: str | os.PathLike[str]) -> Path:
+def find(name_or_path: str | os.PathLike[str], others: Sequence[str] = ()) -> Path:
     """Return the file that a user means.
 
     Parameters
     ----------
     name_or_path : str or path
-        ``vgg19-slim``, the network that ships; a name in `ENTRIES`, once it was got; or a file, which goes first.
+        ``vgg19-slim``, the network that ships; a name in `ENTRIES`, if it is installed; or a file, which goes first.
+    others : sequence of str
+        Further names that the caller takes, for the message of the error.
+
+    Returns
+    -------
+    Path
 
     Raises
     ------
     HandstyleError
-        If it is none of them.
+        If it is none of them: with the command that installs it, or the names to choose from.
+
+    Examples
+    --------
+    >>> find("vgg19-slim").name
+    'vgg19-slim.h5'
     """
-    name, path = str(name_or_path), Path(name_or_path)
-    if path.is_file():
-        return path
-    if name == EMBEDDED:
-        return EMBEDDED_FILE
-    if name in ENTRIES:
-        found = locate(name)
-        if found is None:
-            raise HandstyleError(f"{name} is not on this machine: handstyle weights get {name}")
+    if found := find_weights(name_or_path):
         return found
+    name, path = str(name_or_path), Path(name_or_path)
+    if name in ENTRIES:
+        raise HandstyleError(f"{name} is not on this machine: handstyle weights get {name}")
     if path.suffix or len(path.parts) > 1:
         raise HandstyleError(f"{path}: no such weight file")
-    raise HandstyleError(f"{name}: no such file, and no network of that name: use {', '.join((EMBEDDED, *ENTRIES))}")
+    near = difflib.get_close_matches(name, (EMBEDDED, *others, *ENTRIES), 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    names = ", ".join((EMBEDDED, *others, *ENTRIES))
+    raise HandstyleError(f"{name}: no such file, and no network of that name; {hint}use {names}")
 
 
 def check_digest(path: Path, digest: str | None) -> None:
@@ -172,4 +173,4 @@ def check_digest(path: Path, digest: str | None) -> None:
         found = hashlib.file_digest(file, algorithm).hexdigest()
     if not found.startswith(expected):
         begins = "begins with " if len(expected) < len(found) else ""
-        raise HandstyleError(f"{path.name}: its {algorithm} is {found}, the published one {begins}{expected}")
+        raise HandstyleError(f"its {algorithm} is {found}, the published one {begins}{expected}")

@@ -4,7 +4,6 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from fig.common import BLUE, ORANGE, command, network, painting, save, show
-from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.gram import gram_loss, moments_backward, moments_forward
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
@@ -38,7 +37,7 @@ def main(out, quick=True):
     )
     for axis, (loss, words, colour) in zip(axes, runs, strict=False):
         terms = [Style(tap, moments_forward(features[tap]), loss) for tap in taps]
-        objective, values = Objective(net, terms, art.shape, choose_backend("numpy")), []
+        objective, values = Objective(net, terms, art.shape), []
         values.append(objective(start)[0])
         outcome = minimize_lbfgsb(
             objective, start, 50 if quick else 300, callback=lambda row, values=values: values.append(row.value)

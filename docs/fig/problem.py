@@ -1,7 +1,7 @@
 """The problem that several figures and chapters share: a small town in the style of the strokes, as an objective."""
 
+
 from fig.common import network, painting, photograph
-from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import StyleTerm, moments_forward
@@ -19,4 +19,4 @@ def town(height=48, width=64, dtype="float64", style=10.0, content=1.0, variatio
     manner, _ = net.forward(y, STYLE_TAPS)
     terms = [StyleTerm(tap, moments_forward(manner[tap]), style) for tap in STYLE_TAPS]
     terms += [ContentTerm(CONTENT_TAP, wanted, content), VariationTerm(variation)]
-    return Objective(net, terms, photo.shape, choose_backend("numpy")), photo.ravel().copy()
+    return Objective(net, terms, photo.shape), photo.ravel().copy()

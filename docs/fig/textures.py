@@ -4,7 +4,6 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from fig.common import command, network, painting, save, show
-from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.gram import StyleTerm, moments_forward
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
@@ -17,7 +16,7 @@ def synthesise(net, art, taps, iterations):
     """Return a picture that starts as noise and ends with the painting's Gram matrices at `taps`."""
     features, _ = net.forward(preprocess_forward(art.astype(net.dtype), net.convention), taps)
     terms = [StyleTerm(tap, moments_forward(features[tap])) for tap in taps]
-    objective = Objective(net, terms, art.shape, choose_backend("numpy"))
+    objective = Objective(net, terms, art.shape)
     start = np.random.default_rng(0).uniform(110, 145, art.shape).ravel()
     return minimize_lbfgsb(objective, start, iterations).v.reshape(art.shape)
 

@@ -4,34 +4,41 @@ import math
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from rich.table import Table
 
 from handstyle.cli.bench import BenchRow, draw
 from handstyle.cli.bench import bench as take_turns
-from handstyle.cli.options import DEFAULT_PRESET, Flat, NetworkConfig, RunConfig, mebibytes, out
+from handstyle.cli.options import (
+    Flat,
+    NetworkConfig,
+    Settings,
+    all_fields,
+    as_flags,
+    mebibytes,
+    out,
+    resolve,
+    say,
+    typed,
+)
 from handstyle.foundations.backend import choose_backend, cpu_count
 from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.counting import FEW_PIXELS
 from handstyle.kernels.cpu.rates import measure_rates
 from handstyle.network.vgg import ARCHITECTURES, WIDTHS, Network, random_weights
-from handstyle.painting.config import StyleConfig
 from handstyle.painting.load import load_network
-from handstyle.painting.memory import Need, RunMemory, largest_side, stand_in
-from handstyle.painting.presets import feed
-from handstyle.painting.presets import preset as find_preset
+from handstyle.painting.memory import Need, RunMemory, stand_in
 
 LARGEST_PLAN = 1 << 16  # pixels a side: no format that is written here holds more
+PLANNED = typed("PlanFlags", list(all_fields()), everything=False)
 
 
 def plan(
     *,
     styles: int = 1,
     gpu_memory: float | None = None,
-    config: Annotated[StyleConfig, Flat] = StyleConfig(),
-    network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
-    run: Annotated[RunConfig, Flat] = RunConfig(),
+    flags: Annotated[Any, Flat] = PLANNED,
 ) -> int:
     """Print what a run of ``stylize`` with the same options will take, in memory and time, before any work.
 
@@ -48,49 +55,47 @@ def plan(
         raise HandstyleError(f"--styles {styles}: must be 1 or more")
     if gpu_memory is not None and not (math.isfinite(gpu_memory) and gpu_memory > 0):
         raise HandstyleError(f"--gpu-memory {gpu_memory}: must be a number of GiB above 0")
-    for name, side in (("size", config.size), ("style-size", config.style_size)):
-        if side > LARGEST_PLAN:
-            raise HandstyleError(f"--{name} {side}: must be {LARGEST_PLAN} or less")
-    config.check()
+    settings = resolve(flags)
+    config = settings.config
+    for name in ("size", "style_size"):
+        if getattr(config, name) > LARGEST_PLAN:
+            raise HandstyleError(f"{name}={getattr(config, name)}: must be {LARGEST_PLAN} or less")
     config.check_styles(styles)
-    planned = planned_run(config, network, run, styles, gpu_memory)
+    planned = planned_run(settings, styles, gpu_memory)
     config.check_layers(planned.network)
     if not planned.apart:
         measure_rates()
     needs = planned.needs()
-    table = Table(title=f"{network.weights}, {planned.network.engine.name}, {config.optimizer}, MiB")
-    for heading in ("size", "iterations", "s each", "weights", "evaluation", "optimizer", "measuring", "pictures"):
-        table.add_column(heading, justify="right")
+    table = Table(title=f"{settings.network.weights}, {planned.network.engine.name}, {config.optimizer}, MiB")
+    for heading in ("scale", "steps", "s each", "weights", "evaluate", "optimize", "measure", "pictures"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for need in needs:
         parts = (need.weights, need.evaluation, need.optimizer + need.scipy, need.measuring, need.pictures)
         each = "?" if math.isnan(need.seconds) else f"{need.seconds:.3f}"
         cells = (f"{part / 2**20:,.0f}" for part in parts)
-        table.add_row(f"{need.size[1]} x {need.size[0]}", str(need.iterations), each, *cells)
+        table.add_row(f"{need.size[1]}x{need.size[0]}", str(need.iterations), each, *cells)
     out.print(table)
-    for line in plan_lines(planned, needs):
-        out.print(line, soft_wrap=True)
+    say(*map(as_flags, plan_lines(planned, needs)))
     return 0
 
 
-def planned_run(
-    config: StyleConfig, network: NetworkConfig, run: RunConfig, styles: int, gpu_memory: float | None
-) -> RunMemory:
+def planned_run(settings: Settings, styles: int, gpu_memory: float | None) -> RunMemory:
     """Return the run of a plan, with the memory that is free for it."""
-    pictures = [stand_in(LARGEST_PLAN, "the photograph"), *(stand_in(LARGEST_PLAN, "a painting") for _ in range(styles))]
+    config, network, run = settings.config, settings.network, settings.run
+    photograph, *paintings = (stand_in(LARGEST_PLAN) for _ in range(1 + styles))
     if gpu_memory is None and choose_backend(network.backend).name == "cupy":
-        return RunMemory.now(config, run.load(network), pictures[0], pictures[1:])
-    precision = "tf32" if "tf32" in (run.precision, network.kernels) else "float32"
+        return RunMemory.now(config, settings.load(), photograph, paintings)
+    precision = "tf32" if "tf32" in run.precision or "tf32" in network.kernels else "float32"
     host = network if gpu_memory is None else replace(network, kernels="auto")
-    loaded = shape_of(host, "float64" if run.precision == "float64" else "float32")
-    loaded = loaded if run.preset == DEFAULT_PRESET else feed(loaded, find_preset(run.preset))
+    loaded = shape_of(host).astype("float64" if run.precision == "float64" else "float32")
     if gpu_memory is None:
-        return RunMemory.now(config, loaded, pictures[0], pictures[1:])
+        return RunMemory.now(config, loaded, photograph, paintings)
     from handstyle.kernels.cuda.dry_device import DryDevice
     from handstyle.kernels.cuda.engine import CudaEngine
 
     free = int(gpu_memory * 2**30)
     dry = loaded.with_kernels(CudaEngine(DryDevice(precision, free=free)))
-    return RunMemory(config, dry, pictures[0], pictures[1:], apart=True, free=free - loaded.weight_bytes)
+    return RunMemory(config, dry, photograph, paintings, apart=True, free=free - loaded.weight_bytes)
 
 
 def plan_lines(planned: RunMemory, needs: list[Need]) -> list[str]:
@@ -114,7 +119,7 @@ def plan_lines(planned: RunMemory, needs: list[Need]) -> list[str]:
         lines.append(f"peak memory: {mebibytes(max(need.together for need in needs))}; {free} are free")
     side = round(math.sqrt(FEW_PIXELS))
     small = [need for need in needs if need.size[0] * need.size[1] <= FEW_PIXELS]
-    larger = replace(config, size=side + 16, smallest=0)
+    larger = replace(config, size=side + 16, pyramid_min_size=0)
     if small and replace(planned, config=larger).needs()[0].evaluation < max(need.evaluation for need in small):
         lines.append(
             f"up to {side} x {side} px an evaluation takes more memory than just above: the transformed kernels of the "
@@ -122,22 +127,21 @@ def plan_lines(planned: RunMemory, needs: list[Need]) -> list[str]:
         )
     if lacking := planned.lacks():
         lines.append(f"does not fit: {lacking}; {planned.advice()}")
-    largest = largest_side(LARGEST_PLAN, lambda side: planned.fits(size=side))
+    largest = planned.largest_size(LARGEST_PLAN)
     lines.append(f"largest square picture that fits: {largest} px a side")
     return lines
 
 
-def shape_of(network: NetworkConfig, dtype: str = "float32") -> Network:
+def shape_of(network: NetworkConfig) -> Network:
     """Return a network of the right shape on the host, with random weights where the named ones are not here."""
     host = replace(network, backend="numpy")
     try:
-        return host.load(dtype)
+        return host.load("float32")
     except HandstyleError:
         if network.weights not in ARCHITECTURES:
             raise
     drawn = random_weights(network.weights, WIDTHS)
-    loaded = load_network(drawn, backend="numpy", kernels=network.kernels, pooling=network.pooling)
-    return loaded.astype(dtype)
+    return load_network(drawn, backend="numpy", kernels=network.kernels, pooling=network.pooling)
 
 
 def bench(

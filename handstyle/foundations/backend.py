@@ -250,7 +250,7 @@ def _left_in_groups() -> list[int]:
         ("memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")),
     )
     found = []
-    for controller, (limit, used, cache) in kinds:
+    for controller, (limit, used, cached) in kinds:
         steps = [step for step in groups[controller].split("/") if step]
         # Inside a container the path is often that of the host, and the container's own group is the root.
         for depth in range(len(steps) + 1):
@@ -259,7 +259,7 @@ def _left_in_groups() -> list[int]:
             if bound and taken and bound[0].isdigit():
                 stat = _words(f"{folder}/memory.stat")
                 # Pages of files that were read count as used, and are dropped when memory is short.
-                dropped = int(stat[stat.index(cache) + 1]) if cache in stat else 0
+                dropped = int(stat[stat.index(cached) + 1]) if cached in stat else 0
                 found.append(int(bound[0]) - int(taken[0]) + dropped)
     return found
 

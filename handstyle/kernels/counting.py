@@ -86,7 +86,7 @@ class Machine:
     def seconds(self, cost: Cost) -> float:
         """Return how long a cost takes, nothing overlapping."""
         return (
-            cost.products / self.products
+            cost.products / self.products  # book: counting-sum
             + cost.transforms / self.transforms
             + cost.cached / self.cached
             + cost.moved / self.moved
@@ -122,7 +122,7 @@ def convolution_cost(H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, 
     m = tile.down
     n = m + 2
     if tile == LOWERED:
-        return Cost(2 * 9 * H * W * C * K, 0, itemsize * H * W * (2 * 9 * C + 3 * K), maps)
+        return Cost(2 * 9 * H * W * C * K, 0, itemsize * H * W * (2 * 9 * C + 3 * K), maps)  # book: counting-conv
     if tile.across == 1:
         bands = ceil_div(H, m)
         transforms = 2 * bands * W * n * (n * C + m * K) + 2 * 9 * n * C * K

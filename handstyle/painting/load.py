@@ -1,16 +1,19 @@
 """From a name or a file to a network that is ready to run."""
 
 import os
-from importlib.resources import as_file, files
-from pathlib import Path
+from pkgutil import resolve_name
 
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.network.vgg import Network, Weights, build_network, random_weights
-from handstyle.network.weights import read_weights
+from handstyle.network.weights import EMBEDDED, ForeignFormatError, find_weights, read_weights
 from handstyle.optimize.objective import engine_of
 
-EMBEDDED = "vgg19-slim"
+# What painting borrows from the tools for weight files, imported when it is needed.
+WEIGHT_TOOLS = {
+    "find": "weights_tools.registry:find",
+    "load": "weights_tools.convert:load",
+}
 
 
 def load_weights(name_or_path: str | os.PathLike[str] = EMBEDDED) -> Weights:
@@ -20,7 +23,8 @@ def load_weights(name_or_path: str | os.PathLike[str] = EMBEDDED) -> Weights:
     ----------
     name_or_path : str or path
         ``vgg19-slim``, the small network that ships with the package; ``random``, the same shape with weights that have
-        learnt nothing; ``vgg19`` or another name of ``handstyle weights list``, once ``get`` has fetched it; or a file.
+        learnt nothing; ``vgg19`` or another name of ``handstyle weights list``, once ``get`` has fetched it; or a file
+        of any format that ``handstyle weights convert`` reads, which is converted in memory.
 
     Returns
     -------
@@ -29,26 +33,21 @@ def load_weights(name_or_path: str | os.PathLike[str] = EMBEDDED) -> Weights:
     Raises
     ------
     HandstyleError
-        If there are none to be had, with the command that gets them.
-    """
-    name = str(name_or_path)
-    if name == "random":
-        return random_weights()
-    if name == EMBEDDED:
-        with as_file(files("handstyle") / "data" / f"{EMBEDDED}.h5") as path:
-            return read_weights(path)
-    path = Path(name)
-    if not path.is_file() and not path.suffix and len(path.parts) == 1:
-        from weights_tools.registry import ENTRIES, locate  # a tool for downloads, which painting itself does not need
+        If there are none to be had, with the command that gets them, or the file cannot be read.
 
-        if name not in ENTRIES:
-            known = ", ".join((EMBEDDED, "random", *ENTRIES))
-            raise HandstyleError(f"unknown weights {name!r}: use {known}, or the path of a file")
-        found = locate(name)
-        if found is None:
-            raise HandstyleError(f"weights {name} are not on this machine: handstyle weights get {name}")
-        return read_weights(found)
-    return read_weights(name)
+    Examples
+    --------
+    >>> load_weights().architecture
+    'vgg19'
+    """
+    if str(name_or_path) == "random":
+        return random_weights()
+    path = find_weights(name_or_path) or resolve_name(WEIGHT_TOOLS["find"])(name_or_path, others=["random"])
+    try:
+        return read_weights(path)
+    except ForeignFormatError:
+        weights: Weights = resolve_name(WEIGHT_TOOLS["load"])(path).weights
+        return weights
 
 
 def load_network(
@@ -99,8 +98,8 @@ def load_network(
     except MemoryError as error:
         free = device.free_memory() / 2**20
         raise OutOfMemoryError(
-            f"the weights do not fit {device.device}, {free:.0f} MiB are free: use --weights {EMBEDDED}, or "
-            f"--backend numpy ({error})"
+            f"the weights do not fit {device.device}, {free:.0f} MiB are free: use network={EMBEDDED!r}, or "
+            f"backend='numpy' ({error})"
         ) from None
     if kernels == "auto":
         kernels = {"numpy": "auto", "cupy": "cuda"}.get(device.name, "reference")

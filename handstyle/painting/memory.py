@@ -4,6 +4,7 @@ The engine says what an evaluation takes (`Engine.forecast`). Here the rest is a
 vectors, the measuring of the paintings, and the pictures of the plan.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,7 +23,6 @@ from handstyle.painting.optimizers import iterations_at
 from handstyle.painting.targets import planned_terms
 
 Size = tuple[int, int]
-PAIRS = "memory"  # the field of StyleConfig that says how many pairs L-BFGS keeps
 # Of the host's free memory, the part that a run may take: the system needs the rest.
 USABLE = 0.9
 PICTURE_ITEM = 4  # bytes of a value of a picture that was read
@@ -101,7 +101,7 @@ def optimizer_vectors(config: StyleConfig, apart: bool) -> int:
     best picture, and the mean of the iterates.
     """
     if config.optimizer in ("lbfgs", "lbfgs-fixed"):
-        pairs = 1 + 2 * (getattr(config, PAIRS) + 1)
+        pairs = 1 + 2 * (config.lbfgs_history + 1)
         return pairs + (5 + (5 if config.clamp else 4) if apart else 5)
     device, host = {"lbfgsb": (0, 0), "adam": (10, 8), "descent": (5, 3)}[config.optimizer]
     return device if apart else host
@@ -109,7 +109,7 @@ def optimizer_vectors(config: StyleConfig, apart: bool) -> int:
 
 def scipy_bytes(config: StyleConfig, n: int) -> int:
     """Return what SciPy's L-BFGS-B keeps on the host for `n` values; 0 for other optimizers."""
-    return 8 * n * (2 * getattr(config, PAIRS) + 5 + SCIPY_COPIES) if config.optimizer == "lbfgsb" else 0
+    return 8 * n * (2 * config.lbfgs_history + 5 + SCIPY_COPIES) if config.optimizer == "lbfgsb" else 0
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,9 @@ class RunMemory:
                 for only, at in measured
             ]
             # The photograph and its colors, the start, and every painting: as planned, and at this scale.
-            values = 3 * sum(h * w for h, w in styles) + 2 * 3 * full[0] * full[1] + len(config.mask) * full[0] * full[1]
+            values = (
+                3 * sum(h * w for h, w in styles) + 2 * 3 * full[0] * full[1] + len(config.mask) * full[0] * full[1]
+            )
             found.append(
                 Need(
                     size,
@@ -201,7 +203,7 @@ class RunMemory:
         for need in self.needs():
             height, width = need.size
             pairs = most_memory(3 * height * width)
-            if config.optimizer == "lbfgsb" and getattr(config, PAIRS) > pairs:
+            if config.optimizer == "lbfgsb" and config.lbfgs_history > pairs:
                 return f"{width} x {height} px leave SciPy's L-BFGS-B room for {pairs} pairs, it counts in 32 bits"
             # The weights are there already, and so are the pictures that were read.
             taken = (need.device if self.apart else need.together) - need.weights
@@ -220,7 +222,6 @@ class RunMemory:
         """Return whether the run would fit with other settings, which must be possible ones."""
         try:
             config = replace(self.config, **changes)  # type: ignore[arg-type]
-            config.check()
             return not replace(self, config=config).lacks()
         except HandstyleError:
             return False
@@ -234,29 +235,36 @@ class RunMemory:
             One line: what is needed, what is free, the size that would fit, and cheaper ways at this size.
         """
         if lacking := self.lacks():
-            raise OutOfMemoryError(f"size={self.config.size}: {lacking}; {self.advice()}")
+            raise OutOfMemoryError(f"{lacking}; {self.advice()}")
 
     def advice(self) -> str:
         """Return what would fit: a size, and cheaper ways at this one."""
-        side = largest_side(self.config.size, lambda side: self.fits(size=side))
+        side = self.largest_size(self.config.size)
         ways = [f"size={side}"] if side else []
         ways += [f"at this size {way}" for way in self.cheaper()]
         return " or ".join(ways) + " would fit" if ways else "not even a small picture would fit"
 
+    def largest_size(self, below: int) -> int:
+        """Return a size below a limit at which the run would fit; see `largest_side`."""
+        # Memory grows about as the area: nothing fits at twice the side that this suggests.
+        taken = self.need().together / self.config.size**2
+        return largest_side(
+            min(below, 2 * math.isqrt(max(1, int(self.free / taken)))), lambda side: self.fits(size=side)
+        )
+
     def cheaper(self) -> list[str]:
         """Return the settings that would fit at this size, the nearest first."""
         config, ways = self.config, list[str]()
-        if config.style_weight and (config.style_size or config.gram_scale > 1) and self.paintings:
+        if config.style_weight and (config.style_size or config.style_scale > 1) and self.paintings:
             wanted = max(max(style_size(config, p, self._full(), self._full())) for p in self.paintings)
             if side := largest_side(wanted, lambda side: self.fits(style_size=side)):
                 ways.append(f"style_size={side}")
-        pairs = getattr(config, PAIRS)
         if config.optimizer in ("lbfgsb", "lbfgs", "lbfgs-fixed"):
-            fewer = next((m for m in range(pairs - 1, 2, -1) if self.fits(**{PAIRS: m})), None)
-            ways += [f"{PAIRS}={fewer}"] if fewer else []
+            fewer = next((m for m in range(config.lbfgs_history - 1, 2, -1) if self.fits(lbfgs_history=m)), None)
+            ways += [f"lbfgs_history={fewer}"] if fewer else []
         others = ("lbfgs", "adam") if config.optimizer == "lbfgsb" else ("lbfgsb", "adam")
         for optimizer in others:
-            if not config.rounds and optimizer != config.optimizer and self.fits(optimizer=optimizer):
+            if not config.restarts and optimizer != config.optimizer and self.fits(optimizer=optimizer):
                 ways.append(f"optimizer={optimizer}")
         return ways
 
@@ -282,7 +290,7 @@ class RunMemory:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             less = replace(self, free=int(0.8 * self.free)) if self.lacks() else replace(self, free=self._below())
             raise OutOfMemoryError(
-                f"size={self.config.size}: out of memory at {size[1]} x {size[0]} px, though the forecast said it would "
+                f"out of memory at {size[1]} x {size[0]} px, though the forecast said it would "
                 f"fit ({first}); {less.advice()}"
             ) from None
 

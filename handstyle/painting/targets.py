@@ -1,4 +1,4 @@
-"""From a configuration to the terms of the objective: targets measured once, weights and normalisations applied."""
+"""From a configuration to the terms of the objective: targets measured once, weights and normalizations applied."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -28,6 +28,7 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.normalizations import CONTENT, SMOOTHNESS, STYLE, Place, smoothness_factor
 
 Loss = Callable[[Moments], tuple[Array, Moments]]
+STRIP_VALUES = 1 << 21  # features that are copied in float64 at a time while a target is measured
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def build_terms(
     network : Network
         Ready to run.
     config : StyleConfig
-        Layers, weights, statistics and normalisations; a term whose weight is 0 is left out.
+        Layers, weights, statistics and normalizations; a term whose weight is 0 is left out.
     p : (H, W, 3) array
         The photograph at the size of the output.
     paintings : sequence of Painting, or of (h, w, 3) arrays
@@ -87,9 +88,9 @@ def build_terms(
         for region in sorted({source.region for source in sources}):
             mine = [source for source in sources if source.region == region]
             mask = masks[region - 1] if region else None
-            # cysmith/neural-style-tf weighs each painting by its normalised weight and divides by their number besides.
+            # cysmith/neural-style-tf weighs each painting by its normalized weight and divides by their number besides.
             share = sum(one.blend for one in mine) / sum(one.blend for one in sources) / len(sources)
-            share = share if config.mask_semantics == "cysmith" else 1.0
+            share = share if config.mask_mode == "cysmith" else 1.0
             terms += _style_terms(network, config, p, mine, mask, share, f" region {region}" if region else "")
     if config.content_weight and config.content_layers:
         terms += _content_terms(network, config, p)
@@ -143,7 +144,7 @@ def planned_terms(
                 place = Place(C, height * width, size[0] * size[1])
                 targets = [(1 / count, Moments(1.0, flat(C), flat(C, C, value=2)))] * count
                 mask = flat(height, width, 1) if region else None
-                counts_all = config.mask_semantics == "cysmith" and mask is not None
+                counts_all = config.mask_mode == "cysmith" and mask is not None
                 if share:
                     name = f"style {tap}{suffix}"
                     terms += _terms_at(gram, tap, place, targets, mask, share, name, counts_all)
@@ -152,9 +153,9 @@ def planned_terms(
         for tap, share in zip(config.content_layers, shares, strict=True):
             term = ContentTerm(tap, flat(*shapes[tap]), config.content_weight * share)
             if share:
-                terms.append(NormalizedTerm(term, term.weight) if config.levelled else term)
-    if config.hold_weight and all(regions) and config.mask_semantics != "cysmith":
-        terms.append(ContentTerm(PICTURE, flat(*size, 3), config.hold_weight, 1.0, flat(*size, 1), "held pixels"))
+                terms.append(NormalizedTerm(term, term.weight) if config.normalize_gradients else term)
+    if config.unmasked_weight and all(regions) and config.mask_mode != "cysmith":
+        terms.append(ContentTerm(PICTURE, flat(*size, 3), config.unmasked_weight, 1.0, flat(*size, 1), "held pixels"))
     return terms + _picture_terms(config)
 
 
@@ -168,12 +169,12 @@ def _content_terms(network: Network, config: StyleConfig, p: Array) -> list[Term
             continue
         with backend.aside():
             made = feature(tap)
-        factor, target = CONTENT[config.content_normalisation], backend.settled(made)
+        factor, target = CONTENT[config.content_normalization], backend.settled(made)
         del made
         place = Place(target.shape[2], target.shape[0] * target.shape[1], p.shape[0] * p.shape[1])
         scale = None if factor is None else factor(place)
         weight = config.content_weight * share
-        if config.levelled:  # the published gradient is that of half the sum
+        if config.normalize_gradients:  # the published gradient is that of half the sum
             terms.append(NormalizedTerm(ContentTerm(tap, target, 1.0, 0.5), weight))
         else:
             terms.append(ContentTerm(tap, target, weight, scale))
@@ -190,7 +191,7 @@ def _style_terms(
     suffix: str,
 ) -> list[Term]:
     taps, shapes = config.style_layers, {row.name: row.shape for row in summary(network, p.shape[0], p.shape[1])}
-    cysmith = config.mask_semantics == "cysmith" and mask is not None
+    cysmith = config.mask_mode == "cysmith" and mask is not None
     if cysmith:
         assert mask is not None
         carried = {tap: cysmith_mask(mask, shapes[tap][:2]) ** 2 for tap in taps}
@@ -232,10 +233,10 @@ def _terms_at(
     counts_all: bool,
 ) -> list[Term]:
     terms: list[Term] = []
-    factor = STYLE[config.style_normalisation]
+    factor = STYLE[config.style_normalization]
     scale = None if factor is None else factor(place)
     weight = config.style_weight * share
-    if config.levelled:
+    if config.normalize_gradients:
         losses = tuple((part, _raw_gram(target, place.channels)) for part, target in targets)
         terms += [
             NormalizedTerm(
@@ -288,7 +289,8 @@ def _inverse(size: float) -> float:
 
 
 def _raw_gram(target: Moments, channels: int) -> Loss:
-    # crowsonkb/style_transfer eval_s_grad: value ½ ‖D‖², gradient D F with D = (G − A) / C; its scale is levelled away.
+    # crowsonkb/style_transfer eval_s_grad: value ½ ‖D‖², gradient D F with D = (G − A) / C; its scale
+    # is divided out.
     def loss(moments: Moments) -> tuple[Array, Moments]:
         difference = (moments.outer / moments.count - target.outer / target.count) / channels
         value = 0.5 * (difference * difference).sum()
@@ -304,10 +306,10 @@ def _picture_terms(config: StyleConfig) -> list[Term]:
         weight = config.tv_weight * smoothness_factor(config.tv, config.tv_white)
         # Where gradients are normalized, crowsonkb/style_transfer adds to them those of functions of p / 127.5 with
         # respect to that argument, which are 127.5 times those at p.
-        stretch = 255 / config.tv_white if config.levelled else 1.0
+        stretch = 255 / config.tv_white if config.normalize_gradients else 1.0
         terms.append(VariationTerm(weight, "total variation", form.variation, form.in_value, stretch))
     if config.range_weight:
-        stretch = 127.5 if config.levelled else 1.0
+        stretch = 127.5 if config.normalize_gradients else 1.0
         terms.append(VariationTerm(config.range_weight, "range", range_penalty, True, stretch))
     return terms
 
@@ -326,10 +328,31 @@ def _painting_moments(
     moments = {}
     for tap in taps:
         with backend.aside():
-            made = moments_forward(feature(tap), backend.asarray(masks[tap], dtype=network.dtype) if masks else None)
+            made = measure_moments(feature(tap), backend.asarray(masks[tap], dtype=network.dtype) if masks else None)
         count = float(math.prod(masks[tap].shape)) if cysmith is not None else float(made.count)
         moments[tap] = Moments(count, backend.settled(made.sums), backend.settled(made.outer))
     return moments
+
+
+def measure_moments(f: Array, mask: Array | None = None) -> Moments:  # (h, w, C), (h, w, 1) -> Moments
+    """Return the moments of a map, summed over strips of rows so that its float64 copy is never held whole.
+
+    Parameters
+    ----------
+    f : (h, w, C) array
+        Features.
+    mask : (h, w, 1) array, optional
+        How much each pixel counts.
+
+    Returns
+    -------
+    Moments
+        Those of `moments_forward`.
+    """
+    rows = max(1, STRIP_VALUES // (f.shape[1] * f.shape[2]))
+    strips = [slice(top, top + rows) for top in range(0, f.shape[0], rows)]
+    parts = (moments_forward(f[strip], None if mask is None else mask[strip]) for strip in strips)
+    return sum(parts, next(parts))
 
 
 def _features_of(network: Network, p: Array, taps: Sequence[str]) -> Callable[[str], Array]:

@@ -37,7 +37,7 @@ expected = forecast(network, H, W).evaluation_bytes
 terms = [StyleTerm(f"relu{i}_1", moments_forward(np.ones((2, 2, C), np.float32)))
          for i, C in enumerate((64, 128, 256, 512, 512), 1)]
 terms.append(ContentTerm("relu4_2", np.ones((H // 8, W // 8, 512), np.float32)))
-objective = Objective(network, terms, (H, W, 3), choose_backend("numpy"))
+objective = Objective(network, terms, (H, W, 3))
 v = np.random.default_rng(0).uniform(0, 255, 3 * H * W)
 for _ in range(2):
     objective(v)
@@ -94,11 +94,11 @@ def test_scratch_is_what_is_taken(tile: Tile, size: tuple[int, int, int, int], m
         kernels = (3 * n + 9) * C * K  # not of the arena: few, where these tiles serve
         assert sum(taken) + kernels == winograd_1d.scratch(H, W, C, K, m, 4, 2)
         return
-    plan = winograd.Plan.of(H, W, C, K, m, 4)
-    groups = -(-n // plan.group)  # of kernels: one lives at a time
-    kernels = n * plan.group * C * K
+    tiling = winograd.Tiling.of(H, W, C, K, m, 4)
+    groups = -(-n // tiling.group)  # of kernels: one lives at a time
+    kernels = n * tiling.group * C * K
     at_once = sum(taken) - (sum(taken[1 - groups :]) if groups > 1 else 0)
-    assert at_once <= plan.scratch(2) <= at_once + kernels
+    assert at_once <= tiling.scratch(2) <= at_once + kernels
 
 
 def test_auto_chooses_by_shape() -> None:

@@ -173,12 +173,14 @@ def test_cheaper_ways_are_named_and_fit():
     expected = device_need(network, config, size, SCRATCH[-1])
     free = expected.device - expected.weights - 20 * MIB
     ways = cheaper(network, config, size, free)
-    memory = int(ways[0].removeprefix("--memory "))
+    memory = int(ways[0].removeprefix("--lbfgs-history "))
     assert memory in (8, 9)
     assert ways[1:] == ["--optimizer lbfgsb", "--optimizer adam"]
-    make_room(replace(config, memory=memory), full_network(free), [size])
+    make_room(replace(config, lbfgs_history=memory), full_network(free), [size])
     make_room(replace(config, optimizer="lbfgsb"), full_network(free), [size])
-    with pytest.raises(OutOfMemoryError, match=f"--size .* or at this size --memory {memory} or at this size --optim"):
+    with pytest.raises(
+        OutOfMemoryError, match=f"--size .* or at this size --lbfgs-history {memory} or at this size --optim"
+    ):
         make_room(config, full_network(free), [size])
 
 
@@ -200,7 +202,7 @@ def test_six_thousand_pixels_fit_a_card_of_24_gigabytes():
     assert most_memory(3 * 6000 * 6000) == 7  # of the ten pairs that are the default
 
 
-def test_each_optimiser_is_told_what_it_takes():
+def test_each_optimizer_is_told_what_it_takes():
     free = int(23.5 * 2**30)
     rows = choices(full_network(0), StyleConfig(), (6000, 6000), free, "float32")
     assert [row.name for row in rows] == ["lbfgsb, 7 pairs", "lbfgs, 10 pairs", "lbfgs, 3 pairs", "adam"]
@@ -266,8 +268,8 @@ def vectors_held(minimise, n=20000):
 
 
 @pytest.mark.parametrize("memory", [3, 10])
-def test_the_optimisers_hold_as_many_vectors_as_are_counted(memory):
-    config = StyleConfig(memory=memory)
+def test_the_optimizers_hold_as_many_vectors_as_are_counted(memory):
+    config = StyleConfig(lbfgs_history=memory)
     found = vectors_held(lambda f, v: minimize_lbfgs(f, v, 2 * memory, memory))
     assert found == pytest.approx(vectors_on_device(replace(config, optimizer="lbfgs")), abs=0.3)
     found = vectors_held(lambda f, v: minimize_adam(f, v, 10, start=Adam(v * 0, v * 0)))

@@ -62,4 +62,4 @@ def painting(side=48, dtype="float32", device=NUMPY, seed=0):
     content, style = (network.forward(p - 120, (*taps, "relu4_1"))[0] for p in pictures)
     terms = [StyleTerm(tap, moments_forward(style[tap])) for tap in taps]
     terms += [ContentTerm("relu4_1", content["relu4_1"]), VariationTerm(1e-5)]
-    return Objective(network, terms, (side, side, 3), device), rng.uniform(0, 255, side * side * 3)
+    return Objective(network, terms, (side, side, 3)), rng.uniform(0, 255, side * side * 3)

@@ -188,9 +188,9 @@ class CpuEngine:
         with self.team.single_threaded_blas():
             for stage in stages:
                 x = self._stage_forward(stage, x, wanted, features)
-                if again is not None and stage is first and len(stages) > 1 and not self._is_small:
-                    if features.pop(first.name, None) is not None:
-                        again[first.name] = partial(self._first_again, first, picture)
+                is_remade = again is not None and stage is first and len(stages) > 1 and not self._is_small
+                if is_remade and features.pop(first.name, None) is not None:
+                    again[first.name] = partial(self._first_again, first, picture)  # type: ignore[index]
         return stages
 
     def _first_again(self, stage: Stage, picture: Array) -> Array:

@@ -187,7 +187,8 @@ def _max_of_blocks(part: Array, out: Array, open_: Array) -> None:  # (2h, 2w, K
     taller = scratch.take("values", (h, 2 * w, K), part.dtype)
     np.maximum(part[0::2], part[1::2], out=taller)
     np.maximum(taller[:, 0::2], taller[:, 1::2], out=out)
-    # A pixel is the maximum if it equals the pooled value. No value equals the threshold where the largest is not positive.
+    # A pixel is the maximum if it equals the pooled value. No value equals the threshold where the largest is not
+    # positive.
     threshold = scratch.take("threshold", (h, w, K), part.dtype)
     np.clip(out, _least(part.dtype), np.inf, out=threshold)
     rectify(out, out)

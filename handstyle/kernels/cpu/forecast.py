@@ -37,8 +37,10 @@ from handstyle.optimize.objective import Forecast, Shape, taps_of
 # What a thread keeps for itself besides: its BLAS buffer, as far as it is touched, and the strips of `arena.Scratch`.
 # They grow with the maps, up to a limit. Measured with OpenBLAS 0.3.31 on two threads.
 THREAD_BYTES = 1 << 20, 8 << 20
-# Maps of float64 that `moments_forward` makes of the one that it measures.
+# Copies in float64 that `moments_forward` makes of what it measures, and how many values at most a target is measured
+# from at a time (``painting/targets.py``).
 MEASURED_MAPS = 2
+MEASURED_VALUES = 1 << 21
 # Maps as large as its input that a term makes whose kind is not known here, beside its gradient.
 UNKNOWN_MAPS = 3
 # Pictures that a term makes that looks at the picture itself, its gradient included.
@@ -244,7 +246,7 @@ def dry_run(
         if taps:
             dry.run_forward(network.layers, dry.arena.take(shape, network.dtype), taps, features)
         largest = max((f.size for f in features.values()), default=0)
-        dry.beside(3 * item * n + MEASURED_MAPS * 8 * largest)
+        dry.beside(3 * item * n + MEASURED_MAPS * 8 * min(largest, MEASURED_VALUES))
         return dry
     held = None
     for _ in range(2):

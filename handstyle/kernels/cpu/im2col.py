@@ -57,9 +57,9 @@ def convolve(
             xpad[: inside.start] = 0
             xpad[inside, 1:-1] = source.read(y, slice(0, W)).reshape(y.stop - y.start, W, C)
             xpad[inside.stop :] = 0
-            np.copyto(neighbours, windows)
+            np.copyto(neighbours, windows)  # book: lowering-rows
             part = finished[worker]
-            rows_times(matrix.reshape(rows * W, -1), kernels, part.reshape(rows * W, K))
+            rows_times(matrix.reshape(rows * W, -1), kernels, part.reshape(rows * W, K))  # book: lowering-strips
             if b is not None and not one:
                 part += b
             sink.write(slice(top, bottom), slice(0, W), part[: bottom - top])
