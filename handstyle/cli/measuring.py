@@ -67,7 +67,7 @@ def plan(
         measure_rates()
     needs = planned.needs()
     table = Table(title=f"{settings.network.weights}, {planned.network.engine.name}, {config.optimizer}, MiB")
-    for heading in ("scale", "steps", "s each", "weights", "evaluate", "optimize", "measure", "pictures"):
+    for heading in ("scale", "steps", "s each", "weights", "evaluate", "optimize", "measure", "picture"):
         table.add_column(heading, justify="right", no_wrap=True)
     for need in needs:
         parts = (need.weights, need.evaluation, need.optimizer + need.scipy, need.measuring, need.pictures)
