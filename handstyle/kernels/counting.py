@@ -74,7 +74,7 @@ class Machine:
     """The rates of a machine, all cores together: operations and bytes a second.
 
     The default is one core of a server processor of 2023 with AVX-512 (Xeon, 2.6 GHz) in round numbers, one
-    thread: `calibrate` in ``rates.py`` measures the machine at hand. The choice of kernels uses the default
+    thread: `measure_rates` in ``rates.py`` measures the machine at hand. The choice of kernels uses the default
     everywhere, so that it depends on the shape alone and a run can be repeated elsewhere.
     """
 
