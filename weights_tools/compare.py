@@ -39,6 +39,12 @@ def compare(first: Weights, second: Weights, p: Array | None = None) -> list[Dif
     ------
     HandstyleError
         If the layers differ in shape.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> compare(random_weights(), random_weights())[0]
+    Difference(layer='conv1_1', kernel=0.0, bias=0.0, features=0.0)
     """
     if first.architecture != second.architecture:
         raise HandstyleError(f"{first.architecture} and {second.architecture} cannot be compared layer by layer")

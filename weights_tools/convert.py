@@ -38,6 +38,18 @@ def load(path: str | os.PathLike[str], convention: str | None = None) -> Decisio
     Decision
         Weights with ``source`` and ``source_sha256`` in their provenance, and what was found. A native file keeps the
         provenance that it has, with ``file`` and ``sha256`` added.
+
+    Raises
+    ------
+    HandstyleError
+        If the file cannot be read, or neither its content nor the caller tells the convention.
+
+    Examples
+    --------
+    >>> from handstyle.network.weights import EMBEDDED_FILE
+    >>> weights, findings = load(EMBEDDED_FILE)
+    >>> weights.convention, findings
+    ('caffe', ["read as this package's own format"])
     """
     path = Path(path)
     if is_native(path):
@@ -93,6 +105,15 @@ def convert(
     ------
     HandstyleError
         If the source cannot be read, its convention cannot be told, or the target exists.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from handstyle.network.weights import EMBEDDED_FILE
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     findings = convert(EMBEDDED_FILE, Path(folder) / "copy.h5")
+    ...     read_weights(Path(folder) / "copy.h5").provenance["source"]
+    'vgg19-slim.h5'
     """
     source, target = Path(source), Path(target)
     if target.exists() and not overwrite:

@@ -96,6 +96,13 @@ def fingerprint(weights: Weights, convention: Convention | None = None) -> Finge
     -------
     dict of str to Statistics
         ``relu1_1`` … in order, measured in float32 with max pooling and zero padding.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> found = fingerprint(random_weights())
+    >>> deviation(found["relu1_1"], found["relu1_1"])
+    0.0
     """
     network = build_network(weights)
     x = preprocess_forward(picture(), convention or CONVENTIONS[weights.convention])

@@ -48,63 +48,67 @@ class Entry:
         return self.urls[0].rpartition("/")[2]
 
 
-_KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
-_CHOLLET = "https://github.com/fchollet/deep-learning-models/releases/download/v0.1"
-_CAFFE16, _CAFFE19 = (f"VGG-{n} of the Visual Geometry Group (Caffe)" for n in (16, 19))
-
-
-def _keras(
-    number: int, kind: str, digest: str | None, size: int | None
-) -> tuple[tuple[str, ...], str | None, int | None]:
-    file = f"vgg{number}_weights_{kind}.h5"
-    return (f"{_KERAS}/vgg{number}/{file}", f"{_CHOLLET}/{file}"), digest, size
-
-
-_TF, _TOP = "tf_dim_ordering_tf_kernels_notop", "tf_dim_ordering_tf_kernels"
-_TH = "th_dim_ordering_th_kernels_notop"
+_KERAS = "https://storage.googleapis.com/tensorflow/keras-applications/vgg{n}/vgg{n}_weights_"
+_CHOLLET = "https://github.com/fchollet/deep-learning-models/releases/download/v0.1/vgg{n}_weights_"
+_JOHNSON = "https://web.eecs.umich.edu/~justincj/models/vgg{n}-{digits}.pth"
+_ROBOTS = "http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe/VGG_ILSVRC_{n}_layers.caffemodel"
+_TF, _TOP = "tf_dim_ordering_tf_kernels_notop.h5", "tf_dim_ordering_tf_kernels.h5"
+_CAFFE = "VGG-{n} of the Visual Geometry Group (Caffe)"
 # fmt: off
-_entries = (
-    Entry("vgg16", "VGG-16, Keras", "caffe", OXFORD,
-          *_keras(16, _TF, "md5:6d6bbae143d832006294945121d1f1fc", 59_000_000), _CAFFE16),
-    Entry("vgg19", "VGG-19, Keras", "caffe", OXFORD,
-          *_keras(19, _TF, "md5:253f8cb515780f3b799900260a226db6", 80_000_000), _CAFFE19),
-    Entry("vgg16-keras-top", "VGG-16, Keras, with its classifier", "caffe", OXFORD,
-          *_keras(16, _TOP, "md5:64373286793e3c8b2b4e3219cbf3544b", None), _CAFFE16),
-    Entry("vgg19-keras-top", "VGG-19, Keras, with its classifier", "caffe", OXFORD,
-          *_keras(19, _TOP, "md5:cbe5617147190e668d6c5d5026f83318", None), _CAFFE19),
-    Entry("vgg16-theano", "VGG-16, Keras, Theano's ordering", "caffe", OXFORD,
-          (f"{_CHOLLET}/vgg16_weights_{_TH}.h5",), None, None, _CAFFE16),
-    Entry("vgg19-theano", "VGG-19, Keras, Theano's ordering", "caffe", OXFORD,
-          (f"{_CHOLLET}/vgg19_weights_{_TH}.h5",), None, None, _CAFFE19),
-    Entry("vgg16-torchvision", "VGG-16, torchvision", "torchvision", TORCHVISION,
-          ("https://download.pytorch.org/models/vgg16-397923af.pth",),
-          "sha256:397923af", None, "VGG-16 of torchvision"),
-    Entry("vgg19-torchvision", "VGG-19, torchvision", "torchvision", TORCHVISION,
-          ("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",),
-          "sha256:dcbb9e9d", None, "VGG-19 of torchvision"),
-    Entry("vgg16-caffe-pth", "VGG-16, Caffe's weights for PyTorch", "caffe", OXFORD,
-          ("https://web.eecs.umich.edu/~justincj/models/vgg16-00b39a1b.pth",), "sha256:00b39a1b", None, _CAFFE16),
-    Entry("vgg19-caffe-pth", "VGG-19, Caffe's weights for PyTorch", "caffe", OXFORD,
-          ("https://web.eecs.umich.edu/~justincj/models/vgg19-d01eb7cb.pth",), "sha256:d01eb7cb", None, _CAFFE19),
-    Entry("vgg19-matconvnet", "VGG-19, MatConvNet", "caffe", OXFORD,
-          ("https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat",),
-          "sha256:abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695", None, _CAFFE19),
-    Entry("vgg16-caffe", "VGG-16, Caffe", "caffe", OXFORD,
-          ("http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe/VGG_ILSVRC_16_layers.caffemodel",),
-          None, None, _CAFFE16),
-    Entry("vgg19-caffe", "VGG-19, Caffe", "caffe", OXFORD,
-          ("http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe/VGG_ILSVRC_19_layers.caffemodel",),
-          None, None, _CAFFE19),
-    Entry("vgg19-normalized", "VGG-19, rescaled by Gatys, Caffe; its host is gone", "caffe",
-          "academic and non-commercial, by some headers of the code that uses it",
-          ("https://bethgelab.org/media/uploads/deeptextures/vgg_normalised.caffemodel",)),
+_Files = dict[int, tuple[str | None, int | None]]  # 16 or 19 to the digest and the size
+# After vgg16 or vgg19 in the name; what it is; where it lies.
+_FAMILIES: tuple[tuple[str, str, tuple[str, ...], _Files], ...] = (
+    ("", "Keras", (_KERAS + _TF, _CHOLLET + _TF), {
+        16: ("md5:6d6bbae143d832006294945121d1f1fc", 59_000_000),
+        19: ("md5:253f8cb515780f3b799900260a226db6", 80_000_000)}),
+    ("-keras-top", "Keras, with its classifier", (_KERAS + _TOP, _CHOLLET + _TOP), {
+        16: ("md5:64373286793e3c8b2b4e3219cbf3544b", None), 19: ("md5:cbe5617147190e668d6c5d5026f83318", None)}),
+    ("-theano", "Keras, Theano's ordering", (_CHOLLET + "th_dim_ordering_th_kernels_notop.h5",), {
+        16: (None, None), 19: (None, None)}),
+    ("-torchvision", "torchvision", ("https://download.pytorch.org/models/vgg{n}-{digits}.pth",), {
+        16: ("sha256:397923af", None), 19: ("sha256:dcbb9e9d", None)}),
+    ("-caffe-pth", "Caffe's weights for PyTorch", (_JOHNSON,), {
+        16: ("sha256:00b39a1b", None), 19: ("sha256:d01eb7cb", None)}),
+    ("-matconvnet", "MatConvNet", ("https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-{n}.mat",), {
+        19: ("sha256:abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695", None)}),
+    ("-caffe", "Caffe", (_ROBOTS,), {
+        16: (None, None), 19: (None, None)}),
 )
 # fmt: on
-ENTRIES = {entry.name: entry for entry in _entries}
+
+
+def _family(
+    suffix: str, what: str, urls: tuple[str, ...], files: dict[int, tuple[str | None, int | None]]
+) -> list[Entry]:
+    torchvision = what == "torchvision"
+    convention, licence = ("torchvision", TORCHVISION) if torchvision else ("caffe", OXFORD)
+    title = "VGG-{n} of torchvision" if torchvision else _CAFFE
+    entries = []
+    for n, (digest, size) in files.items():
+        places = tuple(url.format(n=n, digits=(digest or "")[-8:]) for url in urls)
+        named = f"vgg{n}{suffix}", f"VGG-{n}, {what}", convention, licence
+        entries.append(Entry(*named, places, digest, size, title.format(n=n)))
+    return entries
+
+
+_NORMALIZED = Entry(
+    "vgg19-normalized",
+    "VGG-19, rescaled by Gatys, Caffe; its host is gone",
+    "caffe",
+    "academic and non-commercial, by some headers of the code that uses it",
+    ("https://bethgelab.org/media/uploads/deeptextures/vgg_normalised.caffemodel",),
+)
+ENTRIES = {entry.name: entry for entry in (*(one for family in _FAMILIES for one in _family(*family)), _NORMALIZED)}
 
 
 def entry(name: str) -> Entry:
-    """Return the entry of a name, or raise `HandstyleError` that lists the names."""
+    """Return the entry of a name, or raise `HandstyleError` that lists the names.
+
+    Examples
+    --------
+    >>> entry("vgg19").digest
+    'md5:253f8cb515780f3b799900260a226db6'
+    """
     if name not in ENTRIES:
         raise HandstyleError(f"unknown network {name!r}: use {', '.join(ENTRIES)}")
     return ENTRIES[name]

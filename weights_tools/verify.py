@@ -74,6 +74,12 @@ def verify(path: str | os.PathLike[str], convention: str | None = None) -> Verif
     ------
     HandstyleError
         If it cannot be read at all.
+
+    Examples
+    --------
+    >>> from handstyle.network.weights import EMBEDDED_FILE
+    >>> verify(EMBEDDED_FILE).passed
+    True
     """
     path = Path(path)
     if is_native(path):
@@ -100,6 +106,12 @@ def verify_weights(weights: Weights, convention: Convention | None = None) -> li
     Returns
     -------
     list of Check
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> [check.name for check in verify_weights(random_weights()) if check.passed]
+    ['architecture', 'finite', 'alive']
     """
     try:
         check_layers(weights)
@@ -139,17 +151,13 @@ def _first_layer(weights: Weights, match: Match | None, own: Fingerprint) -> lis
         order, who = CONVENTIONS[weights.convention].order, "the network that was written"
         (orientation, exchanged), when = lies, "as when the file was written"
     else:
-        what = (
-            "conv1_1 does not answer as when the file was written"
-            if own
-            else "unknown network: nothing to compare with"
-        )
+        what = "unknown network: nothing to compare with"
+        if own:
+            what = "conv1_1 does not answer as when the file was written"
         return [Check("colors", None, what), Check("orientation", None, what)]
-    colors = (
-        f"conv1_1 takes {order[::-1]}, and is fed {order}: its colors were exchanged"
-        if exchanged
-        else f"conv1_1 takes {order}, as {who} does"
-    )
+    colors = f"conv1_1 takes {order}, as {who} does"
+    if exchanged:
+        colors = f"conv1_1 takes {order[::-1]}, and is fed {order}: its colors were exchanged"
     kernels = f"kernels were {orientation}" if orientation else f"kernels stand {when}"
     return [Check("colors", not exchanged, colors), Check("orientation", not orientation, kernels)]
 
@@ -159,11 +167,9 @@ def _convention(
 ) -> Check:
     name = fed.name if fed is not None else weights.convention
     if match is not None:
-        rescaled = "normalized" in weights.provenance
-        if not rescaled and abs(match.scale / 255 - 1) < 0.01:
-            return Check("convention", False, "conv1_1 expects pictures from 0 to 1, not 0 to 255")
-        if not rescaled and abs(match.scale * 255 - 1) < 0.01:
-            return Check("convention", False, "conv1_1 expects pictures from 0 to 255, not 0 to 1")
+        for mistaken, expects in ((255, "0 to 1, not 0 to 255"), (1 / 255, "0 to 255, not 0 to 1")):
+            if "normalized" not in weights.provenance and abs(match.scale / mistaken - 1) < 0.01:
+                return Check("convention", False, f"conv1_1 expects pictures from {expects}")
         right = match.known.convention
         return Check("convention", name == right, f"{name}; {match.known.title} has {right}")
     if own:
@@ -190,7 +196,8 @@ def _fingerprint(
     wrong = departure(found, expected, tolerance)
     if wrong is None:
         return Check("fingerprint", True, f"every layer answers as {match.known.title} does, {EXTENT}")
-    if "normalized" in weights.provenance and not _zeros_depart(found, expected):
+    same_zeros = all(abs(found[name].zeros - expected[name].zeros) <= tolerance(name) for name in found)
+    if "normalized" in weights.provenance and same_zeros:
         return Check("fingerprint", True, f"{match.known.title}, filters rescaled: zeros where they should be")
     if explain and (misfed := first_misfed(weights, expected["relu1_1"], tolerance("relu1_1"))):
         wrong += f": {misfed}"
@@ -202,7 +209,3 @@ def _own_fingerprint(found: Fingerprint, own: Fingerprint, name: str) -> Check:
     if wrong is None:
         return Check(name, True, "every layer answers as when the file was written")
     return Check(name, False, f"{wrong}, against the fingerprint that the file was written with")
-
-
-def _zeros_depart(found: Fingerprint, expected: Fingerprint) -> bool:
-    return any(abs(found[name].zeros - expected[name].zeros) > tolerance(name) for name in found)

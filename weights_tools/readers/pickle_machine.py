@@ -32,14 +32,6 @@ class Name:
         self.module, self.name, self.function = module, name, function
 
 
-class Stateful:
-    """A value that the instruction BUILD completes."""
-
-    def build(self, state: Any) -> None:
-        """Take the state of the pickle's BUILD."""
-        raise NotImplementedError
-
-
 class _View:
     """A file of which each read is a view of the bytes given."""
 
@@ -136,7 +128,7 @@ class PickleMachine(pickle._Unpickler):
 
     def _build(self) -> None:
         state = self.stack.pop()
-        if isinstance(self.stack[-1], Stateful):
+        if isinstance(self.stack[-1], PickledDtype | PickledArray):
             self.stack[-1].build(state)
         elif not isinstance(self.stack[-1], dict):  # attributes of an ordered dictionary are of no use here
             raise HandstyleError("a damaged pickle (a state of what has none)")
@@ -185,7 +177,7 @@ def plain_text(value: Any) -> Any:
     return bytes(value).decode("latin1") if short else value
 
 
-class PickledDtype(Stateful):
+class PickledDtype:
     """``numpy.dtype('f4', False, True)``, completed with its byte order."""
 
     def __init__(self, kind: Any = None, *_: Any) -> None:
@@ -198,7 +190,7 @@ class PickledDtype(Stateful):
             raise HandstyleError("a damaged pickle (a dtype without a byte order)")
 
 
-class PickledArray(Stateful):
+class PickledArray:
     """``numpy._core.multiarray._reconstruct(ndarray, (0,), b'b')``, completed with shape, dtype and data."""
 
     def __init__(self, *_: Any) -> None:
