@@ -14,7 +14,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, TORCHVISION, preprocess_forward
 from handstyle.network.vgg import Weights, build_network
 from weights_tools.fingerprint import picture
-from weights_tools.landmarks import recognize, rescaled, turned
+from weights_tools.first_layer import recognize, rescaled, turned
 from weights_tools.readers.reading import Reading
 
 # The share of the biases when the picture is fed with unit variance. Measured on the Caffe VGG-19: 0.0008, geometric

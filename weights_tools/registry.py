@@ -5,11 +5,13 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.network.weights import EMBEDDED, cache_folder, find_weights
-from weights_tools.known import OXFORD, TORCHVISION
+from handstyle.network.vgg import Weights
+from handstyle.network.weights import EMBEDDED, EMBEDDED_FILE, cache_folder, find_weights, sha256
+from weights_tools.known import NETWORKS
 
 
 @dataclass(frozen=True)
@@ -48,57 +50,7 @@ class Entry:
         return self.urls[0].rpartition("/")[2]
 
 
-_KERAS = "https://storage.googleapis.com/tensorflow/keras-applications/vgg{n}/vgg{n}_weights_"
-_CHOLLET = "https://github.com/fchollet/deep-learning-models/releases/download/v0.1/vgg{n}_weights_"
-_JOHNSON = "https://web.eecs.umich.edu/~justincj/models/vgg{n}-{digits}.pth"
-_ROBOTS = "http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe/VGG_ILSVRC_{n}_layers.caffemodel"
-_TF, _TOP = "tf_dim_ordering_tf_kernels_notop.h5", "tf_dim_ordering_tf_kernels.h5"
-_CAFFE = "VGG-{n} of the Visual Geometry Group (Caffe)"
-# fmt: off
-_Files = dict[int, tuple[str | None, int | None]]  # 16 or 19 to the digest and the size
-# After vgg16 or vgg19 in the name; what it is; where it lies.
-_FAMILIES: tuple[tuple[str, str, tuple[str, ...], _Files], ...] = (
-    ("", "Keras", (_KERAS + _TF, _CHOLLET + _TF), {
-        16: ("md5:6d6bbae143d832006294945121d1f1fc", 59_000_000),
-        19: ("md5:253f8cb515780f3b799900260a226db6", 80_000_000)}),
-    ("-keras-top", "Keras, with its classifier", (_KERAS + _TOP, _CHOLLET + _TOP), {
-        16: ("md5:64373286793e3c8b2b4e3219cbf3544b", None), 19: ("md5:cbe5617147190e668d6c5d5026f83318", None)}),
-    ("-theano", "Keras, Theano's ordering", (_CHOLLET + "th_dim_ordering_th_kernels_notop.h5",), {
-        16: (None, None), 19: (None, None)}),
-    ("-torchvision", "torchvision", ("https://download.pytorch.org/models/vgg{n}-{digits}.pth",), {
-        16: ("sha256:397923af", None), 19: ("sha256:dcbb9e9d", None)}),
-    ("-caffe-pth", "Caffe's weights for PyTorch", (_JOHNSON,), {
-        16: ("sha256:00b39a1b", None), 19: ("sha256:d01eb7cb", None)}),
-    ("-matconvnet", "MatConvNet", ("https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-{n}.mat",), {
-        19: ("sha256:abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695", None)}),
-    ("-caffe", "Caffe", (_ROBOTS,), {
-        16: (None, None), 19: (None, None)}),
-)
-# fmt: on
-
-
-def _family(
-    suffix: str, what: str, urls: tuple[str, ...], files: dict[int, tuple[str | None, int | None]]
-) -> list[Entry]:
-    torchvision = what == "torchvision"
-    convention, licence = ("torchvision", TORCHVISION) if torchvision else ("caffe", OXFORD)
-    title = "VGG-{n} of torchvision" if torchvision else _CAFFE
-    entries = []
-    for n, (digest, size) in files.items():
-        places = tuple(url.format(n=n, digits=(digest or "")[-8:]) for url in urls)
-        named = f"vgg{n}{suffix}", f"VGG-{n}, {what}", convention, licence
-        entries.append(Entry(*named, places, digest, size, title.format(n=n)))
-    return entries
-
-
-_NORMALIZED = Entry(
-    "vgg19-normalized",
-    "VGG-19, rescaled by Gatys, Caffe; its host is gone",
-    "caffe",
-    "academic and non-commercial, by some headers of the code that uses it",
-    ("https://bethgelab.org/media/uploads/deeptextures/vgg_normalised.caffemodel",),
-)
-ENTRIES = {entry.name: entry for entry in (*(one for family in _FAMILIES for one in _family(*family)), _NORMALIZED)}
+ENTRIES = {one["name"]: Entry(**{**one, "urls": tuple(one["urls"])}) for one in NETWORKS["published"]}
 
 
 def entry(name: str) -> Entry:
@@ -178,3 +130,52 @@ def check_digest(path: Path, digest: str | None) -> None:
     if not found.startswith(expected):
         begins = "begins with " if len(expected) < len(found) else ""
         raise HandstyleError(f"its {algorithm} is {found}, the published one {begins}{expected}")
+
+
+def identity(path: Path, weights: Weights | None = None) -> tuple[bool | None, str]:
+    """Look a file's digests up among those that are known.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    weights : Weights, optional
+        What it holds, if it is native: then it may say what it was converted from, which is told as its own account.
+
+    Returns
+    -------
+    known : bool or None
+        True if it is a known file; else None, since an unknown file may be as good.
+    found : str
+        In words.
+    """
+    digests = {"sha256": sha256(path)}
+    if digests["sha256"] == sha256(EMBEDDED_FILE):
+        return True, f"the network that ships with handstyle {version('handstyle')}, bit for bit"
+    with path.open("rb") as file:
+        digests["md5"] = hashlib.file_digest(file, "md5").hexdigest()
+    if published := published_as(digests):
+        return True, f"the published file of {published}"
+    unknown = f"no file whose digest is known (its sha256 is {digests['sha256']})"
+    if weights is None or "source_sha256" not in weights.provenance:
+        return None, unknown
+    told = weights.provenance.get("published") or published_as({"sha256": weights.provenance["source_sha256"]})
+    source = weights.provenance.get("source", "a file")
+    return None, f"not a known file itself; its own account of its source: {source}" + (f", {told}" if told else "")
+
+
+def published_as(digests: dict[str, str]) -> str | None:
+    """Return the name in the registry of the file that has these digests, and how much of them is known.
+
+    Parameters
+    ----------
+    digests : dict of str to str
+        By ``sha256`` and ``md5``, in hexadecimal; one may be left out.
+    """
+    for entry in ENTRIES.values():
+        algorithm, _, expected = (entry.digest or "").partition(":")
+        found = digests.get(algorithm, "")
+        if expected and found.startswith(expected):
+            extent = f"{algorithm} {expected}" if expected == found else f"{algorithm} begins with {expected}"
+            return f"{entry.name} ({extent}, as published)"
+    return None

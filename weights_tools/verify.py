@@ -14,12 +14,11 @@ from handstyle.foundations.image import CONVENTIONS, Convention
 from handstyle.network.vgg import Weights, check_layers, convolution_names
 from handstyle.network.weights import is_native, read_weights
 from weights_tools.convention import by_biases, decide
-from weights_tools.diagnose import first_misfed, first_turned
 from weights_tools.fingerprint import Fingerprint, departure, deviation, fingerprint, stored_fingerprint
-from weights_tools.identity import identity
+from weights_tools.first_layer import Match, first_misfed, first_turned, recognize
 from weights_tools.known import EXTENT, OWN_TOLERANCE, tolerance
-from weights_tools.landmarks import Match, recognize
 from weights_tools.readers import read_any
+from weights_tools.registry import identity
 
 
 class Check(NamedTuple):

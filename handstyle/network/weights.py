@@ -473,7 +473,7 @@ def tensors_sha256(weights: Weights) -> str:
     for name in sorted(weights.layers):
         for values in weights.layers[name]:
             digest.update(f" {name} {values.shape} ".encode())
-            digest.update(np.ascontiguousarray(values, "<f4"))
+            digest.update(np.ascontiguousarray(values, "<f4").data)
     return digest.hexdigest()
 
 

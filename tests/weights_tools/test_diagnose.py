@@ -14,13 +14,11 @@ from published_formats import slim, write_keras_h5
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CAFFE, CONVENTIONS, TORCHVISION
 from handstyle.network.weights import EMBEDDED_FILE, read_weights, sha256, write_weights
-from weights_tools import identity as module
+from weights_tools import registry as module
 from weights_tools.convert import convert
-from weights_tools.diagnose import first_misfed, first_turned
 from weights_tools.fingerprint import embed, fingerprint, stored_fingerprint, with_fingerprint
-from weights_tools.identity import identity
-from weights_tools.landmarks import ORIENTATIONS, turned
-from weights_tools.registry import Entry
+from weights_tools.first_layer import ORIENTATIONS, first_misfed, first_turned, turned
+from weights_tools.registry import Entry, identity
 from weights_tools.verify import verify, verify_weights
 
 
