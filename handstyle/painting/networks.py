@@ -10,7 +10,8 @@ from handstyle.foundations.backend import Backend, choose_backend, namespace
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.network.sequence import Convolution
 from handstyle.network.vgg import Network, Weights, build_network, random_weights
-from handstyle.network.weights import EMBEDDED, ForeignFormatError, find_weights, read_weights
+from handstyle.network.weights import EMBEDDED as EMBEDDED
+from handstyle.network.weights import ForeignFormatError, find_weights, read_weights
 
 # What painting borrows from the tools for weight files, imported when it is needed.
 WEIGHT_TOOLS = {

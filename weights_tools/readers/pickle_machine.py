@@ -7,7 +7,7 @@ Python) with fewer instructions, no imports, and bounds on steps and texts. Byte
 
 import pickle
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -80,6 +80,13 @@ class PickleMachine(pickle._Unpickler):
         Turns a persistent id into a value.
     """
 
+    # Of the standard library's machine.
+    stack: list[Any]
+    metastack: list[list[Any]]
+    append: Callable[[Any], None]
+    pop_mark: Callable[[], list[Any]]
+    read: Callable[[int], bytes]
+
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {code: pickle._Unpickler.dispatch[code] for code in OPCODES}
 
     def __init__(self, data: memoryview, names: Names, persistent: Callable[[Any], Any] | None = None) -> None:
@@ -94,8 +101,8 @@ class PickleMachine(pickle._Unpickler):
             If it is damaged, asks for a name that is not in the table, or does anything weights have no need of.
         """
         file = _View(self.data, start)
-        super().__init__(file, encoding="bytes")
-        self.dispatch = _Steps(type(self).dispatch)
+        super().__init__(cast(Any, file), encoding="bytes")
+        self.dispatch = _Steps(type(self).dispatch)  # type: ignore[misc]  # which counts for this pickle alone
         try:
             value = super().load()
         except (HandstyleError, MemoryError):
@@ -181,7 +188,8 @@ class PickledDtype:
     """``numpy.dtype('f4', False, True)``, completed with its byte order."""
 
     def __init__(self, kind: Any = None, *_: Any) -> None:
-        self.kind, self.order = str(plain_text(kind))[:8], "="
+        self.kind = str(plain_text(kind))[:8]
+        self.order: Any = "="
 
     def build(self, state: Any) -> None:
         """Take (version, byte order, …)."""
