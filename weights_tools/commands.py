@@ -77,7 +77,7 @@ def add_command(
     as_: Annotated[str, Parameter(name="--as")],
     overwrite: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
-    """Install a network from a file that was fetched by other means, after its first kernel and answers are verified.
+    """Install a network from a file on this machine, after the self-test.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def convert_command(
 
 @weights_app.command(name="verify")
 def verify_command(file: str = EMBEDDED, /, *, convention: ConventionName | None = None) -> int:
-    """Check a network: is it a known file, whole, and does it compute what it should; exit status 1 if a check fails.
+    """Run the self-test of a weight file; the exit status is 1 if a check fails.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def compare_command(first: str, second: str, /, *, picture: Path | None = None) 
     if not rows:
         raise HandstyleError("the two networks have no layer in common")
     _say("relative L2 distance")
-    lines = [("layer", "kernel", "bias", "features")]
+    lines: list[tuple[str, ...]] = [("layer", "kernel", "bias", "features")]
     lines += [(row.layer, *(f"{value:.3g}" for value in row[1:])) for row in rows]
     _rows([(layer, "".join(f"{value:>10}" for value in values)) for layer, *values in lines])
     return 0
@@ -213,6 +213,7 @@ def _rows(rows: list[tuple[str, str]]) -> None:
         # In a terminal, what is long goes on below itself; in a file or a pipe, a row is a line.
         line = f"{key:<{width}}{value}".rstrip()
         if out.is_terminal and out.width > 2 * width and " " in value:
-            options = {"subsequent_indent": indent, "break_on_hyphens": False, "break_long_words": False}
-            line = textwrap.fill(line, out.width, **options)
+            line = textwrap.fill(
+                line, out.width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+            )
         _say(line)

@@ -1,4 +1,4 @@
-"""How far two networks are apart, layer by layer: their values, and what they answer to one picture."""
+"""Compare two networks layer by layer: their values, and their features on one picture."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from weights_tools.fingerprint import picture
 
 
 class Difference(NamedTuple):
-    """Of one convolution: the relative L2 distance of kernels, of biases, and of the rectified features."""
+    """Relative L2 distances of one convolution: of the kernels, of the biases, and of the features after the ReLU."""
 
     layer: str
     kernel: float

@@ -1,4 +1,4 @@
-"""Turn any supported file into the native one, with its provenance and its fingerprint written into it."""
+"""Convert any supported file to the native format, with provenance and fingerprint."""
 
 import os
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ LONG_SIDE = 512  # px, of the pictures that are given
 
 
 def load(path: str | os.PathLike[str], convention: str | None = None) -> Decision:
-    """Read a file of any supported format, its convention decided.
+    """Read a file of any supported format and decide its convention.
 
     Parameters
     ----------

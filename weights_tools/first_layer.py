@@ -1,7 +1,7 @@
-"""What conv1_1 tells: which published network it belongs to, how its kernels lie, and which pictures it expects.
+"""Identify a network by conv1_1: which published one it is, how its kernels are turned, and which input it expects.
 
-A published network is recognized by its first kernel, however it was turned or its colors exchanged. Where a first
-layer answers otherwise than it should, each mistake is undone in turn, and tried.
+A published network is recognized by its first kernel, in every orientation and both color orders. Where the statistics
+of a first layer deviate from those expected, each common mistake is undone in turn and the statistics compared again.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ CLOSENESS = 2e-3
 
 
 class Match(NamedTuple):
-    """What was recognized.
+    """A recognized network, and how the kernels of the file differ from the published ones.
 
     Attributes
     ----------
@@ -91,8 +91,8 @@ def turned(weights: Weights, orientation: str = "", exchanged: bool = False) -> 
     return Weights(weights.architecture, weights.convention, layers, dict(weights.provenance))
 
 
-def first_turned(weights: Weights, expected: Statistics, most: float) -> tuple[str, bool] | None:
-    """Find how the kernels of conv1_1 lie, by what they answer.
+def find_orientation(weights: Weights, expected: Statistics, most: float) -> tuple[str, bool] | None:
+    """Find the orientation and color order of conv1_1 under which its statistics are those expected.
 
     Parameters
     ----------
@@ -116,8 +116,8 @@ def first_turned(weights: Weights, expected: Statistics, most: float) -> tuple[s
     return next((lies for lies in tried if _answers(turned(first, *lies), expected, most)), None)
 
 
-def first_misfed(weights: Weights, expected: Statistics, most: float) -> str | None:
-    """Say which pictures conv1_1 expects, if not those that its convention says; None where nothing explains it.
+def find_input_mismatch(weights: Weights, expected: Statistics, most: float) -> str | None:
+    """Find the input under which the statistics of conv1_1 are those expected: a sentence, or None.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Networks that are recognized: values of the first kernel, and fingerprints where the network itself could be run.
+"""Landmarks and fingerprints of the published networks that can be recognized; the values lie in networks.toml.
 
-A landmark is the kernel of conv1_1's first filter, or the part of it that is known; not a number stands for the rest.
+A landmark is the kernel of conv1_1's first filter, with nan where a value is not known.
 It tells which network lies in a file, whether its colors were exchanged or its kernels turned, and on which scale it
 expects its pictures: nothing of that needs the network to be run.
 """

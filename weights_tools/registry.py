@@ -1,4 +1,4 @@
-"""Published networks by name: what each is, where it lies, which digest is known; and where they are kept here."""
+"""Registry of the published networks: addresses, digests, licences; weight files by name; files by digest."""
 
 import difflib
 import hashlib
@@ -84,7 +84,7 @@ def locate(name: str) -> Path | None:
 
 
 def find(name_or_path: str | os.PathLike[str], others: Sequence[str] = ()) -> Path:
-    """Return the file that a user means.
+    """Return the weight file of a name or path.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def check_digest(path: Path, digest: str | None) -> None:
 
 
 def identity(path: Path, weights: Weights | None = None) -> tuple[bool | None, str]:
-    """Look a file's digests up among those that are known.
+    """Identify a file by its digest.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""The self-test of a weight file: what it holds, whether it is whole, and whether it computes what it should.
+"""Self-test of a weight file: identity, structure, first layer, convention and fingerprint.
 
-Each check passes, fails, or could not be made; the last is said, and is no pass.
+Checks that could not be made are reported and do not count as passed.
 """
 
 import os
@@ -15,14 +15,14 @@ from handstyle.network.vgg import Weights, check_layers, convolution_names
 from handstyle.network.weights import is_native, read_weights
 from weights_tools.convention import by_biases, decide
 from weights_tools.fingerprint import Fingerprint, departure, deviation, fingerprint, stored_fingerprint
-from weights_tools.first_layer import Match, first_misfed, first_turned, recognize
+from weights_tools.first_layer import Match, find_input_mismatch, find_orientation, recognize
 from weights_tools.known import EXTENT, OWN_TOLERANCE, tolerance
 from weights_tools.readers import read_any
 from weights_tools.registry import identity
 
 
 class Check(NamedTuple):
-    """One row: what was looked at, whether it passed (None: could not be told), and what was found."""
+    """One check: its name, whether it passed (None: it could not be made), and what was found."""
 
     name: str
     passed: bool | None
@@ -93,7 +93,7 @@ def verify(path: str | os.PathLike[str], convention: str | None = None) -> Verif
 
 
 def verify_weights(weights: Weights, convention: Convention | None = None) -> list[Check]:
-    """Check weights.
+    """Check the structure, the first layer, the convention and the fingerprint of weights.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def _first_layer(weights: Weights, match: Match | None, own: Fingerprint) -> lis
     if match is not None:
         order, who = CONVENTIONS[match.known.convention].order, match.known.title
         orientation, exchanged, when = match.orientation, match.exchanged, "as published"
-    elif own and (lies := first_turned(weights, own["relu1_1"], OWN_TOLERANCE)):
+    elif own and (lies := find_orientation(weights, own["relu1_1"], OWN_TOLERANCE)):
         order, who = CONVENTIONS[weights.convention].order, "the network that was written"
         (orientation, exchanged), when = lies, "as when the file was written"
     else:
@@ -174,7 +174,7 @@ def _convention(
     if own:
         if deviation(found["relu1_1"], own["relu1_1"]) <= OWN_TOLERANCE:
             return Check("convention", True, f"{name}; conv1_1 answers as when the file was written")
-        if fed is None and (misfed := first_misfed(weights, own["relu1_1"], OWN_TOLERANCE)):
+        if fed is None and (misfed := find_input_mismatch(weights, own["relu1_1"], OWN_TOLERANCE)):
             return Check("convention", False, misfed)
     told_by, told = by_biases(weights)
     # Evidence, but no proof: a network trained otherwise may have other biases. So it does not fail.
@@ -198,7 +198,7 @@ def _fingerprint(
     same_zeros = all(abs(found[name].zeros - expected[name].zeros) <= tolerance(name) for name in found)
     if "normalized" in weights.provenance and same_zeros:
         return Check("fingerprint", True, f"{match.known.title}, filters rescaled: zeros where they should be")
-    if explain and (misfed := first_misfed(weights, expected["relu1_1"], tolerance("relu1_1"))):
+    if explain and (misfed := find_input_mismatch(weights, expected["relu1_1"], tolerance("relu1_1"))):
         wrong += f": {misfed}"
     return Check("fingerprint", False, wrong)
 

@@ -165,6 +165,17 @@ def test_a_file_in_the_home_folder_is_found_by_its_tilde(tmp_path, monkeypatch):
     assert_same(load_weights("~/a.pth").layers, weights.layers)
 
 
+def test_the_network_that_ships_is_loaded_without_the_tools_for_weight_files():
+    program = (
+        "import sys\n"
+        "from handstyle.painting.networks import load_weights\n"
+        "load_weights()\n"
+        "print(sorted(name for name in sys.modules if name.startswith('weights_tools')))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=True)
+    assert done.stdout == "[]\n"
+
+
 # --- a layer that is missing ------------------------------------------------------------------------------------
 
 

@@ -27,7 +27,7 @@ DEEPEST = 12
 
 
 class Skipped:
-    """Stands for an array too large for a VGG's convolution: the fully connected layers."""
+    """Placeholder for an array larger than a kernel of VGG, such as that of a fully connected layer."""
 
 
 class _Source:

@@ -33,7 +33,7 @@ class Name:
 
 
 class _View:
-    """A file of which each read is a view of the bytes given."""
+    """A file object over given bytes, whose `read` returns views."""
 
     def __init__(self, data: memoryview, position: int) -> None:
         self.data, self.position = data, position
@@ -53,7 +53,7 @@ class _View:
 
 
 class _Steps(dict[int, Callable[[Any], None]]):
-    """The table of instructions, which counts how often one is looked up."""
+    """Table of the pickle instructions, with a bound on the number of look-ups."""
 
     left = MOST_STEPS
 
@@ -68,7 +68,7 @@ class _Steps(dict[int, Callable[[Any], None]]):
 
 
 class PickleMachine(pickle._Unpickler):
-    """Run one pickle.
+    """Interpreter for one pickle.
 
     Parameters
     ----------
