@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from handstyle.painting.need import device_need, measuring_bytes
+from handstyle.painting.room import make_room
 from support.fake_cupy import Pool, PretendedCupy, pretend
 
 from handstyle.foundations import backend as backends
@@ -21,8 +23,6 @@ from handstyle.network.vgg import WIDTHS, build_network, random_weights
 from handstyle.optimize.objective import Objective
 from handstyle.painting import targets
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.need import device_need, measuring_bytes
-from handstyle.painting.room import make_room
 from handstyle.painting.stylize import stylize
 from handstyle.painting.targets import build_terms
 

@@ -12,8 +12,8 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from support.icc_profiles import SRGB_PRIMARIES, matrix_profile
 from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, features
+from support.icc_profiles import SRGB_PRIMARIES, matrix_profile
 
 from handstyle.foundations import picture_reading
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
