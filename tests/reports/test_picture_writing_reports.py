@@ -335,6 +335,8 @@ def test_16_bits_keep_the_values_the_profile_and_the_resolution(tmp_path: Path, 
     assert "16 bits a channel were read as 8" in again.notes
     if alpha is None:
         np.testing.assert_allclose(again.pixels, picture, atol=1)
+    else:
+        np.testing.assert_allclose(again.alpha, alpha, atol=1 / 255)
     if ending != "png":  # PNG: `test_16_bits`, by hand
         tifffile = pytest.importorskip("tifffile")
         values = tifffile.imread(path)
