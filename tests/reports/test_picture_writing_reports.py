@@ -344,6 +344,8 @@ def test_16_bits_keep_the_values_the_profile_and_the_resolution(tmp_path: Path, 
         np.testing.assert_array_equal(values[..., :3], np.rint(picture * 257))
         if alpha is not None:
             np.testing.assert_array_equal(values[..., 3], np.rint(alpha * 65535))
+            with tifffile.TiffFile(path) as file:
+                assert file.pages[0].extrasamples == (2,)  # alpha that is not multiplied in
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "tif", "webp", "avif"])
