@@ -277,6 +277,15 @@ def test_a_picture_that_is_reduced_looks_like_the_whole_one_resampled(tmp_path: 
     assert read_picture(tmp_path / "p.png", target=5000).pixels.shape == (803, 1207, 3)
 
 
+def test_an_invisible_level_of_16_bits_does_not_enter_what_is_reduced(tmp_path: Path) -> None:
+    levels = np.full((500, 500), 40_000, dtype=np.uint16)
+    levels[:, ::2] = 514  # every other column, so that each block has both
+    Image.fromarray(levels).save(tmp_path / "p.png", transparency=514)
+    picture = read_picture(tmp_path / "p.png", target=20)
+    np.testing.assert_allclose(picture.pixels, 40_000 / 257, rtol=1e-3)
+    np.testing.assert_allclose(picture.alpha, 0.5, rtol=1e-3)
+
+
 @pytest.mark.parametrize("orientation", [1, 6])
 @pytest.mark.parametrize("ending", ["jpg", "png", "tif"])
 def test_the_full_size_and_the_alpha_of_a_reduced_picture_are_upright(
