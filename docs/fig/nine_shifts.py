@@ -14,7 +14,7 @@ def main(out, quick=True):
     """Draw the figure to `out`."""
     x = photograph(48, 64).mean(axis=2, keepdims=True)  # (48, 64, 1)
     w = SOBEL[:, :, None, None]  # (3, 3, 1, 1)
-    xpad, (H, W, _) = pad_forward(x), x.shape
+    (xpad, _), (H, W, _) = pad_forward(x), x.shape
     terms = [(xpad[i : i + H, j : j + W] @ w[i, j])[..., 0] for i, j in np.ndindex(3, 3)]
     sums = np.cumsum(terms, axis=0)
     whole = conv3x3_forward(x, w, np.zeros(1))[0][..., 0]
