@@ -130,4 +130,6 @@ class PoolingLab {
   }
 }
 
-document.querySelectorAll(".pooling-lab").forEach((place) => new PoolingLab(place));
+document.querySelectorAll(".pooling-lab").forEach((place) => {
+  place.lab = new PoolingLab(place);
+});

@@ -1,4 +1,4 @@
-"""The method as a drawing: a picture goes through the network, losses look at its features, and a gradient comes back."""
+"""The method as a drawing: a picture through the network, losses at its features, and a gradient that comes back."""
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -34,7 +34,9 @@ def main(out, quick=True):
         axes.annotate("", (x - 0.08, 2.75), (x - 0.08, top), arrowprops=arrow | {"color": BLUE, "lw": 1.3})
         axes.annotate("", (x + 0.08, top), (x + 0.08, 2.75), arrowprops=arrow | {"color": ORANGE, "lw": 1.3})
     axes.add_patch(plt.Rectangle((left - 0.1, 2.75), 4.15, 0.5, fc="none", ec=GREEN, lw=1.6))
-    axes.text(left + 1.97, 3.0, "losses: how far from what is wanted?", ha="center", va="center", fontsize=9, color=GREEN)
+    axes.text(
+        left + 1.97, 3.0, "losses: how far from what is wanted?", ha="center", va="center", fontsize=9, color=GREEN
+    )
     picture(axes, photograph(144, 192), 7.4, 2.5, 1.0, "the photograph:\nwhere things are")
     picture(axes, painting(144, 192), 7.4, 0.75, 1.0, "the painting:\nhow it is painted")
     for y in (3.0, 1.6):
@@ -42,7 +44,9 @@ def main(out, quick=True):
         axes.annotate("", (7.05, 3.0 - 0.12 * (y < 2)), (7.4, y), arrowprops=arrow | {"color": GREEN, "lw": 1.3} | bend)
     loop = {"connectionstyle": "arc3,rad=-0.5", "color": ORANGE}
     axes.annotate("", (0.55, 2.3), (1.75, 2.3), arrowprops=arrow | loop | {"connectionstyle": "arc3,rad=0.9"})
-    axes.text(1.1, 3.0, "the optimiser:\na step against the gradient,\nand again", ha="center", fontsize=9, color=ORANGE)
+    axes.text(
+        1.1, 3.0, "the optimiser:\na step against the gradient,\nand again", ha="center", fontsize=9, color=ORANGE
+    )
     axes.set(xlim=(-0.1, 8.85), ylim=(0.2, 3.75), aspect="equal")
     axes.set_axis_off()
     save(figure, out)
