@@ -25,17 +25,18 @@ def main(out, quick=True):
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.2), layout="constrained")
     for points, color, words in (
         (one, BLUE, "the picture: together"),
-        (other, ORANGE, "the painting: one or the other"),
+        (other, ORANGE, "the painting: apart"),
     ):
         axes[0].plot(*points.T, ".", color=color, ms=5, label=words)
         axes[0].plot(*ellipse(points.T @ points / len(points)).T, color=color, lw=2)
-    axes[0].set(xlabel="channel 1", ylabel="channel 2", xlim=(-2.2, 4.6), ylim=(-2.2, 4.6), aspect="equal")
-    axes[0].legend(fontsize=9, loc="upper right")
+    axes[0].set(xlabel="channel 1", ylabel="channel 2", xlim=(-2.2, 4.6), ylim=(-2.2, 5.4), aspect="equal")
+    axes[0].legend(fontsize=9, loc="upper center")
     features, _ = network().forward(preprocess_forward(painting(96, 128), network().convention), TAPS)
     for tap in TAPS:
         values = np.sort(np.linalg.eigvalsh(moments_forward(features[tap]).outer))[::-1]
         left = 1 - np.cumsum(values**2) / (values**2).sum()
-        axes[1].semilogy(range(1, len(left)), np.maximum(left[:-1], 1e-16), label=tap)
+        rank = min(features[tap].shape[0] * features[tap].shape[1], len(left))
+        axes[1].semilogy(range(1, rank), left[: rank - 1], label=tap)
     axes[1].set(xlabel="rank r", ylim=(1e-10, 1), title="least relative error of a matrix of rank r")
     axes[1].legend(fontsize=9)
     save(figure, out)
