@@ -32,14 +32,14 @@ PARTS = {
     ],
     "Part III · What to ask of a picture": [
         ("losses/content", ("losses.content",)),
-        ("losses/style", ("losses.gram",)),
+        ("losses/gram", ("losses.gram",)),
         ("losses/total_variation", ("losses.total_variation",)),
         ("losses/regions", ("losses.regions",)),
     ],
     "Part IV · Finding the picture": [
         ("optimize/objective", ("optimize.objective",)),
         ("optimize/lbfgsb", ("optimize.lbfgsb", "optimize.trace")),
-        ("optimize/lbfgs", ("optimize.lbfgs", "optimize.adam")),
+        ("optimize/lbfgs", ("optimize.lbfgs", "optimize.two_loop", "optimize.line_search", "optimize.adam")),
     ],
     "Part V · Making it fast": [
         ("kernels/counting", ("kernels.counting",)),

@@ -10,7 +10,6 @@ makes an upper bound. The counts are exact, and the rates belong to a machine.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from handstyle.kernels.cpu.strips import ceil_div
 
 # Fewer channels than this leave nothing to gain in Winograd's products.
 FEWEST_CHANNELS = 8
@@ -40,6 +39,11 @@ class Tile(NamedTuple):
 
 
 LOWERED = Tile(0, 0)  # no tiles: the convolution as one product, by lowering
+
+
+def ceil_div(a: int, b: int) -> int:
+    """Return a / b, rounded up."""
+    return -(-a // b)
 
 
 @dataclass(frozen=True)

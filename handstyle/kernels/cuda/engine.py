@@ -9,6 +9,7 @@ reads. A frozen network must remember one bit a rectified value, or three bits a
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pkgutil import resolve_name
 
 import numpy as np
 
@@ -26,6 +27,13 @@ from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Evaluate, Forecast, Shape
 
 LESS_SCRATCH = 1 << 24  # bytes for a convolution, where memory is short: it costs time
+# What is built around an engine, by import path: it runs the engine, and so comes after it.
+LATER = {
+    "prepare": "handstyle.kernels.cuda.evaluation:CudaEvaluation",
+    "evaluation": "handstyle.kernels.cuda.forecast:evaluation_bytes",
+    "measuring": "handstyle.kernels.cuda.forecast:measuring_bytes",
+    "plan": "handstyle.kernels.cuda.forecast:forward_plan",
+}
 
 
 class CudaEngine:
@@ -85,29 +93,25 @@ class CudaEngine:
 
     def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
         """Return a function that evaluates `terms` on `network`; see `handstyle.optimize.objective.Engine`."""
-        from handstyle.kernels.cuda.evaluation import CudaEvaluation
-
         network.backend.tidy()  # of what the targets were measured with
         self.workspace = self.fitting_scratch(network, terms, shape)
-        return CudaEvaluation(self, network, terms, shape)
+        prepared: Evaluate = resolve_name(LATER["prepare"])(self, network, terms, shape)
+        return prepared
 
     def forecast(self, network: Network, terms: Sequence[Term], shape: Shape, *, gradient: bool = True) -> Forecast:
         """Return the memory of an evaluation, with as much scratch as fits; there is no estimate of time."""
-        from handstyle.kernels.cuda.forecast import evaluation_bytes, measuring_bytes
-
         if not gradient:
-            return Forecast(measuring_bytes(self, network, terms, shape), network.weight_bytes, math.nan)
+            needed = resolve_name(LATER["measuring"])(self, network, terms, shape)
+            return Forecast(needed, network.weight_bytes, math.nan)
         scratch = self.fitting_scratch(network, terms, shape)
-        needed = evaluation_bytes(self.with_scratch(scratch), network, terms, shape)
+        needed = resolve_name(LATER["evaluation"])(self.with_scratch(scratch), network, terms, shape)
         return Forecast(needed, network.weight_bytes, math.nan)
 
     def fitting_scratch(self, network: Network, terms: Sequence[Term], shape: Shape) -> int:
         """Return the scratch of a convolution with which an evaluation fits the device's memory, or the least."""
-        from handstyle.kernels.cuda.forecast import evaluation_bytes
-
         least = min(LESS_SCRATCH, self.workspace)
         free = self.device.free_memory()
-        fits = least == self.workspace or evaluation_bytes(self, network, terms, shape) <= free
+        fits = least == self.workspace or resolve_name(LATER["evaluation"])(self, network, terms, shape) <= free
         return self.workspace if fits else least
 
     def with_scratch(self, workspace: int, device: Device | None = None) -> "CudaEngine":
@@ -122,9 +126,7 @@ class CudaEngine:
         if place is None or len(taps) != 1:
             return features, self.run_forward(layers, x, taps, features)
         # One tap, as where a target is measured: every array has its place beforehand, which takes the least memory.
-        from handstyle.kernels.cuda.forecast import forward_plan
-
-        with place(forward_plan(self, layers, x.shape, taps[0], x.dtype)):
+        with place(resolve_name(LATER["plan"])(self, layers, x.shape, taps[0], x.dtype)):
             return features, self.run_forward(layers, x, taps, features)
 
     def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
