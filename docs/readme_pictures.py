@@ -5,12 +5,12 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from pictures.flow_painting import flow_painting
+from pictures.scenes import night_scene, portrait_masks, portrait_scene
 from PIL import Image
 
 import handstyle
 from handstyle.foundations.picture_writing import write_picture
-from handstyle.painting.flow_painting import flow_painting
-from handstyle.painting.scenes import night_scene, portrait_masks, portrait_scene
 
 
 def beside(pictures, height):

@@ -82,28 +82,54 @@ _MODULES = {
 __all__ = [*_MODULES, "__version__"]
 
 if TYPE_CHECKING:  # the same names, for editors and type checkers
-    from handstyle.foundations.backend import Backend as Backend, choose_backend as choose_backend
+    from handstyle.foundations.backend import Backend as Backend
+    from handstyle.foundations.backend import choose_backend as choose_backend
     from handstyle.foundations.errors import HandstyleError as HandstyleError
-    from handstyle.foundations.gradcheck import check_adjoint as check_adjoint, check_projection as check_projection, check_taylor as check_taylor
-    from handstyle.foundations.picture_reading import Picture as Picture, read_picture as read_picture
+    from handstyle.foundations.gradcheck import check_adjoint as check_adjoint
+    from handstyle.foundations.gradcheck import check_projection as check_projection
+    from handstyle.foundations.gradcheck import check_taylor as check_taylor
+    from handstyle.foundations.picture_reading import Picture as Picture
+    from handstyle.foundations.picture_reading import read_picture as read_picture
     from handstyle.foundations.picture_writing import write_picture as write_picture
-    from handstyle.losses.content import ContentTerm as ContentTerm, content_backward as content_backward, content_forward as content_forward
-    from handstyle.losses.distribution import DistributionTerm as DistributionTerm, wasserstein_loss as wasserstein_loss
-    from handstyle.losses.gram import Moments as Moments, MomentsTerm as MomentsTerm, StyleTerm as StyleTerm, gram_loss as gram_loss, moments_backward as moments_backward, moments_forward as moments_forward
+    from handstyle.losses.content import ContentTerm as ContentTerm
+    from handstyle.losses.content import content_backward as content_backward
+    from handstyle.losses.content import content_forward as content_forward
+    from handstyle.losses.distribution import DistributionTerm as DistributionTerm
+    from handstyle.losses.distribution import wasserstein_loss as wasserstein_loss
+    from handstyle.losses.gram import Moments as Moments
+    from handstyle.losses.gram import MomentsTerm as MomentsTerm
+    from handstyle.losses.gram import StyleTerm as StyleTerm
+    from handstyle.losses.gram import gram_loss as gram_loss
+    from handstyle.losses.gram import moments_backward as moments_backward
+    from handstyle.losses.gram import moments_forward as moments_forward
     from handstyle.losses.terms import Term as Term
-    from handstyle.losses.total_variation import VariationTerm as VariationTerm, total_variation as total_variation
-    from handstyle.network.vgg import Network as Network, Weights as Weights, build_network as build_network, summary as summary
-    from handstyle.network.weights import read_weights as read_weights, write_weights as write_weights
-    from handstyle.optimize.adam import Adam as Adam, minimize_adam as minimize_adam
+    from handstyle.losses.total_variation import VariationTerm as VariationTerm
+    from handstyle.losses.total_variation import total_variation as total_variation
+    from handstyle.network.vgg import Network as Network
+    from handstyle.network.vgg import Weights as Weights
+    from handstyle.network.vgg import build_network as build_network
+    from handstyle.network.vgg import summary as summary
+    from handstyle.network.weights import read_weights as read_weights
+    from handstyle.network.weights import write_weights as write_weights
+    from handstyle.optimize.adam import Adam as Adam
+    from handstyle.optimize.adam import minimize_adam as minimize_adam
     from handstyle.optimize.lbfgs import minimize_lbfgs as minimize_lbfgs
     from handstyle.optimize.lbfgsb import minimize_lbfgsb as minimize_lbfgsb
-    from handstyle.optimize.objective import Objective as Objective, evaluate as evaluate
+    from handstyle.optimize.objective import Objective as Objective
+    from handstyle.optimize.objective import evaluate as evaluate
     from handstyle.optimize.trace import Outcome as Outcome
     from handstyle.painting.config import StyleConfig as StyleConfig
     from handstyle.painting.load import load_network as load_network
-    from handstyle.painting.presets import Preset as Preset, find_preset as find_preset, preset as preset
-    from handstyle.painting.stylize import Progress as Progress, Result as Result, reconstruct as reconstruct, stylize as stylize, texture as texture
-    from handstyle.painting.targets import Painting as Painting, build_terms as build_terms
+    from handstyle.painting.presets import Preset as Preset
+    from handstyle.painting.presets import find_preset as find_preset
+    from handstyle.painting.presets import preset as preset
+    from handstyle.painting.stylize import Progress as Progress
+    from handstyle.painting.stylize import Result as Result
+    from handstyle.painting.stylize import reconstruct as reconstruct
+    from handstyle.painting.stylize import stylize as stylize
+    from handstyle.painting.stylize import texture as texture
+    from handstyle.painting.targets import Painting as Painting
+    from handstyle.painting.targets import build_terms as build_terms
 
 
 def __getattr__(name: str) -> Any:

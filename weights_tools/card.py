@@ -30,7 +30,7 @@ def describe(weights: Weights) -> list[tuple[str, str]]:
 
 
 def filters_sheet(weights: Weights) -> Array:  # -> (H, W, 3) uint8
-    """Draw the kernels of conv1_1 as colours.
+    """Draw the kernels of conv1_1 as colors.
 
     Mid-grey is zero. All share one scale, so that strong filters look strong; it is set by the 99.5th percentile of the
     absolute values.
@@ -39,7 +39,7 @@ def filters_sheet(weights: Weights) -> Array:  # -> (H, W, 3) uint8
     if CONVENTIONS[weights.convention].order == "BGR":
         w = w[:, :, ::-1]
     scale = float(np.percentile(np.abs(w), 99.5)) or 1.0
-    colours = np.clip(127.5 + 127.5 * w / scale, 0, 255).round().astype(np.uint8)
+    colors = np.clip(127.5 + 127.5 * w / scale, 0, 255).round().astype(np.uint8)
     count = w.shape[3]
     columns = math.ceil(math.sqrt(count))
     side = 3 * LARGE
@@ -47,5 +47,5 @@ def filters_sheet(weights: Weights) -> Array:  # -> (H, W, 3) uint8
     sheet = np.full((GAP + rows * (side + GAP), GAP + columns * (side + GAP), 3), 255, np.uint8)
     for k in range(count):
         y, x = GAP + (k // columns) * (side + GAP), GAP + (k % columns) * (side + GAP)
-        sheet[y : y + side, x : x + side] = colours[..., k].repeat(LARGE, 0).repeat(LARGE, 1)
+        sheet[y : y + side, x : x + side] = colors[..., k].repeat(LARGE, 0).repeat(LARGE, 1)
     return sheet

@@ -1,4 +1,4 @@
-"""The commands ``handstyle weights list | get | convert | verify | card | compare``."""
+"""The commands ``handstyle weights list | get | add | convert | verify | card | compare``."""
 
 import textwrap
 from pathlib import Path
@@ -16,7 +16,7 @@ from weights_tools import registry
 from weights_tools.card import describe, filters_sheet
 from weights_tools.compare import compare
 from weights_tools.convert import convert, load
-from weights_tools.download import get
+from weights_tools.download import add, get
 from weights_tools.known import OXFORD
 from weights_tools.verify import verify
 
@@ -28,7 +28,10 @@ ConventionName = Literal["caffe", "torchvision"]
 @weights_app.command(name="list")
 def list_command() -> int:
     """Print the networks that can be had: convention, licence, size, digest, URL, and which are here."""
-    _say(f"kept in {cache_folder()}; get one with handstyle weights get NAME")
+    try:
+        _say(f"kept in {cache_folder()}; get one with handstyle weights get NAME")
+    except HandstyleError as error:  # no home folder
+        _say(str(error))
     megabytes = EMBEDDED_FILE.stat().st_size / 1e6
     _entry(EMBEDDED, f"VGG-19 made small, the default; convention caffe; {megabytes:.1f} MB; ships with the package")
     _entry("", f"licence {OXFORD}", f"sha256:{sha256(EMBEDDED_FILE)}")
@@ -66,6 +69,30 @@ def get_command(name: str, /, *, keep_source: bool = False) -> int:
     return 0
 
 
+@weights_app.command(name="add")
+def add_command(
+    file: str,
+    /,
+    *,
+    as_: Annotated[str, Parameter(name="--as")],
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Install a network from a file that was fetched by other means, after its first kernel and answers are verified.
+
+    Parameters
+    ----------
+    file : str
+        Of any format that can be converted; it is read, and stays where it is.
+    as_ : str
+        The network's name, as ``handstyle weights list`` shows it.
+    overwrite : bool
+        Replace the network if it is installed already.
+    """
+    path, findings = add(registry.entry(as_), registry.find(file), overwrite=overwrite)
+    _say(*findings, f"installed: {path}", f"use it: --weights {as_}")
+    return 0
+
+
 @weights_app.command(name="convert")
 def convert_command(
     source: str,
@@ -74,7 +101,7 @@ def convert_command(
     *,
     convention: ConventionName | None = None,
     licence: str | None = None,
-    normalise: bool = False,
+    normalize: bool = False,
     pictures: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
     overwrite: bool = False,
 ) -> int:
@@ -90,7 +117,7 @@ def convert_command(
         What the network expects of pictures, where its content does not tell.
     licence : str
         Of the weights, for the provenance.
-    normalise : bool
+    normalize : bool
         Rescale each filter to mean activation 1, as Gatys did.
     pictures : tuple of Path
         To measure activations on; three that the package draws, unless given.
@@ -102,7 +129,7 @@ def convert_command(
         target,
         convention=convention,
         licence=licence,
-        normalised=normalise,
+        normalized=normalize,
         pictures=pictures,
         overwrite=overwrite,
     )

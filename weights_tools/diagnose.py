@@ -28,7 +28,7 @@ def first_turned(weights: Weights, expected: Statistics, most: float) -> tuple[s
     orientation : str
         What was done to the kernels: a key of `ORIENTATIONS`, empty if nothing.
     exchanged : bool
-        Whether the colours are in the reverse order.
+        Whether the colors are in the reverse order.
         None instead of both, where neither explains what it answers.
     """
     for exchanged in (False, True):

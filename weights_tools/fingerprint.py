@@ -1,6 +1,6 @@
 """A network's fingerprint: statistics of every layer's activations on one small drawn picture.
 
-Two networks with the same fingerprint are the same function for all practical purposes; a network whose colours,
+Two networks with the same fingerprint are the same function for all practical purposes; a network whose colors,
 kernels, layers or convention were mixed up has another one, from the first layer that is wrong. The picture is fixed
 for good: a change of one pixel would void every stored fingerprint.
 
@@ -54,7 +54,7 @@ Fingerprint = dict[str, Statistics]
 def picture() -> Array:  # -> (80, 96, 3)
     """Draw the picture: RGB, 0 to 255, float32.
 
-    No flip, turn, transposition or exchange of colours maps it, or any of its textures, to itself: a warm sky above a
+    No flip, turn, transposition or exchange of colors maps it, or any of its textures, to itself: a warm sky above a
     cold ground, stripes that lean one way, a saw-toothed ramp to the right, discs lit from the upper left.
     """
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
@@ -72,10 +72,10 @@ def picture() -> Array:  # -> (80, 96, 3)
         (58, 40, 9, (250, 220, 90)),
         (64, 78, 11, (20, 140, 60)),
     )
-    for cy, cx, radius, colour in discs:
+    for cy, cx, radius, color in discs:
         inside = (y - cy) ** 2 + (x - cx) ** 2 < radius**2
         light = 1 - ((y - cy) + 0.6 * (x - cx)) / (2.2 * radius)
-        p[inside] = (np.asarray(colour) * light[..., None])[inside]
+        p[inside] = (np.asarray(color) * light[..., None])[inside]
     p[8:12, 40:94] = (20, 10, 30)  # a bar, and a post that meets it at its right end
     p[8:44, 90:93] = (245, 240, 220)
     drawn: Array = np.clip(np.rint(p), 0, 255).astype(np.float32)

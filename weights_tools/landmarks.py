@@ -1,4 +1,4 @@
-"""Recognise a published network by the first kernel of conv1_1, however it was turned or its colours exchanged."""
+"""Recognize a published network by the first kernel of conv1_1, however it was turned or its colors exchanged."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -25,7 +25,7 @@ CLOSENESS = 2e-3
 
 
 class Match(NamedTuple):
-    """What was recognised.
+    """What was recognized.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Match(NamedTuple):
     orientation : str
         What was done to its kernels: a key of `ORIENTATIONS`, empty if nothing.
     exchanged : bool
-        Whether its colours are in the reverse order.
+        Whether its colors are in the reverse order.
     scale : float
         The factor of its first filter: 1, or 255 if it expects pictures from 0 to 1, any other if filters
         were rescaled.
@@ -46,13 +46,13 @@ class Match(NamedTuple):
     scale: float
 
 
-def recognise(layers: Layers, architecture: str) -> Match | None:
+def recognize(layers: Layers, architecture: str) -> Match | None:
     """Return the published network that the first kernel belongs to, or None.
 
     Notes
     -----
     A kernel w matches a landmark l if ‖w − s l‖ ≤ 0.002 ‖w‖ over the known values for the best positive factor s: a
-    network with rescaled filters, such as Gatys' normalised one, is recognised too.
+    network with rescaled filters, such as Gatys' normalized one, is recognized too.
     """
     if "conv1_1" not in layers:
         return None
@@ -78,7 +78,7 @@ def rescaled(scale: float) -> bool:
 
 
 def turned(weights: Weights, orientation: str = "", exchanged: bool = False) -> Weights:
-    """Return weights with every kernel turned, and the colours of conv1_1 exchanged; its own inverse."""
+    """Return weights with every kernel turned, and the colors of conv1_1 exchanged; its own inverse."""
     turn = ORIENTATIONS[orientation]
     layers = {name: (np.ascontiguousarray(turn(w)), b) for name, (w, b) in weights.layers.items()}
     if exchanged and "conv1_1" in layers:

@@ -30,7 +30,7 @@ class Entry:
     size : int or None
         About, bytes.
     title : str or None
-        The title in `weights_tools.known` that the file must be recognised as, where no digest is known.
+        The title in `weights_tools.known` that the file must be recognized as, where no digest is known.
     """
 
     name: str
@@ -95,7 +95,7 @@ _entries = (
     Entry("vgg19-caffe", "VGG-19, Caffe", "caffe", OXFORD,
           ("http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe/VGG_ILSVRC_19_layers.caffemodel",),
           None, None, _CAFFE19),
-    Entry("vgg19-normalised", "VGG-19, rescaled by Gatys, Caffe; its host is gone", "caffe",
+    Entry("vgg19-normalized", "VGG-19, rescaled by Gatys, Caffe; its host is gone", "caffe",
           "academic and non-commercial, by some headers of the code that uses it",
           ("https://bethgelab.org/media/uploads/deeptextures/vgg_normalised.caffemodel",)),
 )
@@ -173,4 +173,4 @@ def check_digest(path: Path, digest: str | None) -> None:
         found = hashlib.file_digest(file, algorithm).hexdigest()
     if not found.startswith(expected):
         begins = "begins with " if len(expected) < len(found) else ""
-        raise HandstyleError(f"{path.name}: its {algorithm} is {found}, the published one {begins}{expected}")
+        raise HandstyleError(f"its {algorithm} is {found}, the published one {begins}{expected}")

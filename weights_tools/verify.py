@@ -18,7 +18,7 @@ from weights_tools.diagnose import first_misfed, first_turned
 from weights_tools.fingerprint import Fingerprint, departure, deviation, fingerprint, stored_fingerprint
 from weights_tools.identity import identity
 from weights_tools.known import EXTENT, OWN_TOLERANCE, tolerance
-from weights_tools.landmarks import Match, recognise
+from weights_tools.landmarks import Match, recognize
 from weights_tools.readers import read_any
 
 
@@ -112,7 +112,7 @@ def verify_weights(weights: Weights, convention: Convention | None = None) -> li
         Check("finite", True, "every value"),
         _alive(weights),
     ]
-    match, own = recognise(weights.layers, weights.architecture), stored_fingerprint(weights)
+    match, own = recognize(weights.layers, weights.architecture), stored_fingerprint(weights)
     found = fingerprint(weights, convention)
     checks += _first_layer(weights, match, own)
     checks.append(_convention(weights, match, own, found, convention))
@@ -144,14 +144,14 @@ def _first_layer(weights: Weights, match: Match | None, own: Fingerprint) -> lis
             if own
             else "unknown network: nothing to compare with"
         )
-        return [Check("colours", None, what), Check("orientation", None, what)]
-    colours = (
-        f"conv1_1 takes {order[::-1]}, and is fed {order}: its colours were exchanged"
+        return [Check("colors", None, what), Check("orientation", None, what)]
+    colors = (
+        f"conv1_1 takes {order[::-1]}, and is fed {order}: its colors were exchanged"
         if exchanged
         else f"conv1_1 takes {order}, as {who} does"
     )
     kernels = f"kernels were {orientation}" if orientation else f"kernels stand {when}"
-    return [Check("colours", not exchanged, colours), Check("orientation", not orientation, kernels)]
+    return [Check("colors", not exchanged, colors), Check("orientation", not orientation, kernels)]
 
 
 def _convention(
@@ -159,7 +159,7 @@ def _convention(
 ) -> Check:
     name = fed.name if fed is not None else weights.convention
     if match is not None:
-        rescaled = "normalised" in weights.provenance
+        rescaled = "normalized" in weights.provenance
         if not rescaled and abs(match.scale / 255 - 1) < 0.01:
             return Check("convention", False, "conv1_1 expects pictures from 0 to 1, not 0 to 255")
         if not rescaled and abs(match.scale * 255 - 1) < 0.01:
@@ -190,7 +190,7 @@ def _fingerprint(
     wrong = departure(found, expected, tolerance)
     if wrong is None:
         return Check("fingerprint", True, f"every layer answers as {match.known.title} does, {EXTENT}")
-    if "normalised" in weights.provenance and not _zeros_depart(found, expected):
+    if "normalized" in weights.provenance and not _zeros_depart(found, expected):
         return Check("fingerprint", True, f"{match.known.title}, filters rescaled: zeros where they should be")
     if explain and (misfed := first_misfed(weights, expected["relu1_1"], tolerance("relu1_1"))):
         wrong += f": {misfed}"

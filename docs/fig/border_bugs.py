@@ -20,8 +20,7 @@ def main(out, quick=True):
     ones, steps = np.ones((8, 10, 1)), 30 if quick else 200
     figure, axes = plt.subplots(2, 3, figsize=(7.2, 4.2), layout="constrained")
     for column, (title, bug) in enumerate(bugs.items()):
-        signed(axes[0, column], bug(ones, "reflect")[..., 0], f"{title}: a gradient of ones, folded", size=4)
-        axes[0, column].title.set_fontsize(9)
+        signed(axes[0, column], bug(ones, "reflect")[..., 0], title, size=8)
         for (r, s), value in np.ndenumerate(bug(ones, "reflect")[..., 0]):
             axes[0, column].text(s, r, f"{value:g}", ha="center", va="center", fontsize=9, color="#222222")
 

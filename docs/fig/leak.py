@@ -2,12 +2,12 @@
 
 import numpy as np
 from matplotlib import pyplot as plt
+from pictures.scenes import portrait_masks, portrait_scene
 
 from fig.common import command, network, painting, save, show
 from handstyle.losses.regions import leak
 from handstyle.optimize.objective import Objective
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.scenes import portrait_masks, portrait_scene
 from handstyle.painting.targets import Painting, build_terms
 
 

@@ -1,15 +1,11 @@
 """The problem that several figures and chapters share: a small town in the style of the strokes, as an objective."""
 
-from contextlib import ExitStack
-from dataclasses import replace
-from unittest.mock import patch
 
 from fig.common import network, painting, photograph
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import StyleTerm, moments_forward
 from handstyle.losses.total_variation import VariationTerm
-from handstyle.optimize.adam import minimize_adam
 from handstyle.optimize.objective import Objective
 
 STYLE_TAPS, CONTENT_TAP = ("relu1_1", "relu2_1", "relu3_1"), "relu3_1"

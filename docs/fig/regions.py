@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot as plt
+from pictures.scenes import flow_painting, portrait_masks, portrait_scene
 from PIL import Image
 
 import handstyle
 from fig.common import command, network, painting, save, show
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.scenes import flow_painting, portrait_masks, portrait_scene
 
 CHOICES = {
     "garden and clothes,\nhead in neither": {},

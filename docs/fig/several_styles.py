@@ -2,11 +2,11 @@
 
 import numpy as np
 from matplotlib import pyplot as plt
+from pictures.scenes import flow_painting
 
 import handstyle
 from fig.common import command, network, painting, photograph, save, show
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.scenes import flow_painting
 
 FINE, COARSE = "relu1_1,relu2_1", "relu3_1,relu4_1,relu5_1"
 CHOICES = {

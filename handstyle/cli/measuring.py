@@ -16,7 +16,6 @@ from handstyle.kernels.cpu.rates import calibrate
 from handstyle.network.vgg import ARCHITECTURES, WIDTHS, Network, random_weights
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.load import load_network
-from handstyle.painting.need import choices
 
 
 def plan(
@@ -64,6 +63,8 @@ def plan(
 
 def plan_gpu(network: NetworkConfig, size: int, name: str, free: int) -> int:
     """Print what each optimizer takes of a GPU with `free` bytes, and how each convolution would be done."""
+    from handstyle.painting.need import choices
+
     precision = "tf32" if network.kernels == "cuda-tf32" else "float32"
     counted = shape_of(replace(network, kernels="auto"))
     rows = choices(counted, StyleConfig(), (size, size), free, precision)

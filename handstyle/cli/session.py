@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as ProgressBar
 from rich.text import Text
 
-from handstyle.cli.options import NetworkConfig, RunConfig, err, mebibytes, out
+from handstyle.cli.options import NetworkConfig, RunConfig, as_flags, err, mebibytes, say
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
@@ -21,8 +21,8 @@ from handstyle.kernels.cpu.engine import CpuEngine
 from handstyle.kernels.cpu.forecast import check_fits, forecast
 from handstyle.network.vgg import Network
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.inputs import output_size, spread_folders
-from handstyle.painting.load import EMBEDDED, backend_of
+from handstyle.painting.inputs import output_size
+from handstyle.painting.load import EMBEDDED
 from handstyle.painting.optimizers import iterations_at
 from handstyle.painting.plan import check_reach, planned_iterations
 from handstyle.painting.stylize import Progress, Result, stylize
@@ -31,28 +31,6 @@ from weights_tools.registry import locate
 # A value of the picture and an iteration of SciPy's L-BFGS-B with ten pairs, on a server's processor: 100 iterations at
 # 512 px took 11 s beside the evaluations (benchmarks/results/2026-11-27-gpu.json, "scipy float32").
 SCIPY_SECONDS = 1.4e-7
-
-
-def start(
-    content: PictureLike,
-    styles: Sequence[PictureLike],
-    output: Path,
-    config: StyleConfig,
-    network: NetworkConfig,
-    run: RunConfig,
-) -> int:
-    """Check what can be checked without reading a picture, then paint; return the exit status."""
-    if run.save_every < 0:
-        raise HandstyleError(f"--save-every {run.save_every}: must be 0 or more")
-    config.check()
-    check_keeping(config, run)
-    if run.write_config:
-        out.print(run.settings(config, network), end="", markup=False, highlight=False, soft_wrap=True)
-        return 0
-    paintings = spread_folders(styles)
-    config.check_styles(len(paintings))
-    check_outputs(output, config, run)  # once more in `paint`, which has read the photograph
-    return paint(content, paintings, output, config, network, run.load(network), run)
 
 
 def what_lbfgs_saves(values: int, itemsize: int) -> str:
@@ -79,13 +57,13 @@ def paint(
     check_reach(config, loaded, photograph, paintings)
     check_outputs(output, config, run, photograph)
     check_memory(config, loaded, photograph)
-    backend = backend_of(loaded)
-    out.print(f"network {described(network.weights)}, kernels {loaded.engine.name}, {backend.name} on {backend.device}")
+    backend = loaded.backend
+    say(f"network {described(network.weights)}, kernels {loaded.engine.name}, {backend.name} on {backend.device}")
     if network.weights == EMBEDDED and locate("vgg19") is None:
-        out.print("a small stand-in for VGG-19; the full network: handstyle weights get vgg19, then --weights vgg19")
+        say("a small stand-in for VGG-19; the full network: handstyle weights get vgg19, then --weights vgg19")
     if backend.name == "cupy" and config.optimizer == "lbfgsb":
         height, width = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
-        out.print(what_lbfgs_saves(3 * height * width, loaded.dtype.itemsize))
+        say(what_lbfgs_saves(3 * height * width, loaded.dtype.itemsize))
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -144,15 +122,19 @@ def interruption(deferred: bool) -> Iterator[list[int]]:
         sys.unraisablehook = hook
 
 
+def check_before(output: Path, config: StyleConfig, run: RunConfig) -> None:
+    """Refuse what can be refused without reading a picture: outputs and checkpoints that could not be written."""
+    check_keeping(config, run)
+    check_outputs(output, config, run)  # once more in `paint`, which has read the photograph
+
+
 def check_keeping(config: StyleConfig, run: RunConfig) -> None:
     """Refuse a checkpoint that could not be written, or that the optimizer does not have."""
     name, keep = ("--checkpoint", run.checkpoint) if run.checkpoint else ("--resume", run.resume)
     if keep is None:
         return
     if config.optimizer == "lbfgsb":
-        raise HandstyleError(f"{name}: SciPy's optimizer keeps its state to itself; add --optimizer lbfgs")
-    if run.checkpoint_every < 1:
-        raise HandstyleError(f"--checkpoint-every {run.checkpoint_every}: must be 1 or more")
+        raise HandstyleError(f"{name} {keep}: SciPy's optimizer keeps its state to itself; add --optimizer lbfgs")
     if run.resume is not None and not run.resume.is_file():
         raise HandstyleError(f"--resume {run.resume}: no such file")
     if not keep.parent.is_dir() or not os.access(keep.parent, os.W_OK):
@@ -169,7 +151,15 @@ def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph:
         size = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
     total = iterations_at(config, 0) if photograph is None else planned_iterations(config, photograph)
     for path in [output, *(at_iteration(output, i, config) for i in saved_iterations(total, run.save_every))]:
+        if path.exists() and not path.is_dir() and not run.overwrite:
+            raise HandstyleError(f"{path} exists: choose another name with -o, or add --overwrite")
         check_writable(path, run.overwrite, alpha=alpha, size=size)
+
+
+def free_name(path: Path) -> Path:
+    """Return the path, or the first of its numbered siblings that is not taken: ``photo_painting_2.png``."""
+    names = (path, *(path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(2, 10_000)))
+    return next((name for name in names if not name.exists()), path)
 
 
 def check_memory(config: StyleConfig, loaded: Network, photograph: Picture) -> None:
@@ -197,13 +187,13 @@ class PaintingBar(ProgressBar):
 def report(result: Result, output: Path, keep: Path | None) -> int:
     """Print what came out and why the run stopped, and return the exit status."""
     for note in result.notes:
-        out.print(f"note: {note}")
+        say(as_flags(f"note: {note}"))
     interrupted = result.stopped.startswith("interrupted")
-    out.print(f"stopped: {result.stopped}; {result.evaluations} evaluations")
+    say(as_flags(f"stopped: {result.stopped}; {result.evaluations} evaluations"))
     kind = "the best picture so far" if interrupted or result.failed else "the picture"
-    out.print(f"{kind} is in {output}")
+    say(f"{kind} is in {output}")
     if interrupted and keep is not None and keep.exists():
-        out.print(f"the run is in {keep}: go on with the same command and --resume {keep} --overwrite")
+        say(f"the run is in {keep}: go on with the same command and --resume {keep} --overwrite")
     return 130 if interrupted else 1 if result.failed else 0
 
 

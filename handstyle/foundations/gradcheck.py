@@ -17,7 +17,6 @@ import numpy as np
 from handstyle.foundations.backend import Array, namespace, to_numpy
 
 # Chosen for float64: the central difference errs by h² from curvature and by ε/h from rounding; the best h is near ε^⅓.
-# book: gradcheck-error
 STEP = 1e-5
 ADJOINT_TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 PROJECTION_TOLERANCE = 1e-6
@@ -155,7 +154,7 @@ def check_projection(
     TypeError
         If `x` is not float64.
     """
-    directions = _Directions(x, step, seed, signature)
+    directions = _Directions(x, step, seed, signature)  # book: gradcheck-error
     bound = PROJECTION_TOLERANCE if tolerance is None else tolerance
     values, errors = [], []
     for _ in range(draws):
@@ -196,7 +195,8 @@ def check_taylor(
     v, h_max = directions.draw()
     scale = h_max / max(steps)
     base, slope_at_0 = float(f(x)), _dot(gradient, v)
-    remainders = [abs(float(f(x + h * scale * v)) - base - h * scale * slope_at_0) for h in steps]  # book: gradcheck-taylor
+    ahead = [(h * scale, float(f(x + h * scale * v))) for h in steps]
+    remainders = [abs(value - base - h * slope_at_0) for h, value in ahead]  # book: gradcheck-taylor
     floor = 1e-14 * max(abs(base), 1e-300)
     linear = all(r <= floor for r in remainders)
     slope = 2.0 if linear else float(np.polyfit(np.log(steps), np.log(np.maximum(remainders, 1e-300)), 1)[0])

@@ -28,7 +28,6 @@ from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError, featur
 
 from handstyle.foundations.color_profile import color_converter, gray_converter
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
-from handstyle.foundations.image import resize
 
 Pixels = np.ndarray[Any, Any]
 
@@ -45,9 +44,11 @@ PLUGINS = {
     "HEIF": ("HEIC", "pillow_heif", "pillow-heif", "register_heif_opener"),
     "JXL": ("JPEG XL", "pillow_jxl", "pillow-jxl-plugin", ""),
 }
+ORIENTATION, ROWS_REVERSED, COLUMNS_REVERSED = 0x0112, (3, 4, 7, 8), (2, 3, 6, 7)  # EXIF 2.32, section 4.6.4
 BAND = 1 << 22  # pixels that are converted at a time: 50 MB as float32
-GAP = 3  # reduce by averaging down to this multiple of the target, then resample; Pillow's `reducing_gap`
+GAP = 4  # average blocks down to this multiple of the target, then resample: within about a level of resampling alone
 LARGEST_PROFILE = 1 << 24  # bytes; profiles for print have up to some three million
+SHORT = "make the picture smaller first, or read it with a target size"
 LIMIT = threading.Lock()  # held while Pillow's own limit, which is global, is another one
 
 
@@ -128,8 +129,8 @@ def read_picture(source: PictureLike, *, target: int | None = None, max_pixels: 
     on 0 to 1 if nothing exceeds 1, else on 0 to 255; anything beyond is refused, not clipped. EXIF data and profiles
     that are broken, and text in a PNG that is too long, are ignored with a note.
 
-    A picture with six times the target or more is first averaged in blocks of pixels down to three to six times the
-    target. The rest, and all of a smaller picture, is done by `handstyle.foundations.image.resize`.
+    A picture with eight times the target or more is first averaged in blocks of pixels down to four to eight times
+    the target. The rest is resampled as `handstyle.foundations.image.fit_long_side` does.
 
     Examples
     --------
@@ -305,7 +306,8 @@ def _read_file(source: str | os.PathLike[str], target: int | None, max_pixels: i
         _check_file(path, str(source))
         notes: list[str] = []
         try:
-            return _from_stream(path, str(path), target, max_pixels, notes)
+            with open(path, "rb") as file:  # given a path, Pillow maps a TIFF that is to be turned at a wrong size
+                return _from_stream(file, str(path), target, max_pixels, notes)
         except (HandstyleError, MemoryError, Image.DecompressionBombError):
             raise
         except Exception as error:  # decoders raise what they like: SyntaxError, struct.error, RuntimeError
@@ -313,7 +315,9 @@ def _read_file(source: str | os.PathLike[str], target: int | None, max_pixels: i
             if rest is None:
                 raise
             essential, profile, dropped = rest
-            notes = [f"{dropped} of the PNG, which cannot be read, were ignored ({one_line(error)})"]
+            notes = [
+                f"{what} of the PNG cannot be read and was ignored ({one_line(error)})" for what in sorted(dropped)
+            ]
             try:
                 return _from_stream(io.BytesIO(essential), str(path), target, max_pixels, notes, profile)
             except (MemoryError, Image.DecompressionBombError):
@@ -364,9 +368,6 @@ def _explained(name: str) -> Iterator[None]:
         raise HandstyleError(f"{name} is damaged or truncated ({one_line(error)}): fetch it again") from error
 
 
-SHORT = "make the picture smaller first, or read it with a target size"
-
-
 @contextmanager
 def _pixel_limit(max_pixels: int | None) -> Iterator[None]:
     """Set Pillow's limit, which is global and refuses what has twice as many pixels."""
@@ -383,7 +384,7 @@ def _pixel_limit(max_pixels: int | None) -> Iterator[None]:
 
 
 def _from_stream(
-    stream: Path | IO[bytes],
+    stream: IO[bytes],
     name: str,
     target: int | None,
     max_pixels: int | None,
@@ -404,12 +405,12 @@ def _from_stream(
     return replace(picture, notes=(*picture.notes, *list(heard)[:3]))
 
 
-def _opened(stream: Path | IO[bytes], name: str) -> Image.Image:
+def _opened(stream: IO[bytes], name: str) -> Image.Image:
     """Open a picture, by a plug-in if Pillow does not take it; nothing is decoded yet."""
     try:
         return Image.open(stream)
     except UnidentifiedImageError:
-        kind = _kind_by_signature(stream) if isinstance(stream, Path) else None
+        kind = _kind_by_signature(stream)
         if kind is None:
             raise
         title, _, package, _ = PLUGINS[kind]
@@ -417,15 +418,16 @@ def _opened(stream: Path | IO[bytes], name: str) -> Image.Image:
             raise HandstyleError(
                 f"{name} is a {title} picture, which needs a plug-in: pip install {package}, or save it as PNG or JPEG"
             ) from None
+        stream.seek(0)
         try:
             return Image.open(stream)
         except UnidentifiedImageError as error:
             raise HandstyleError(f"{name} is a {title} picture that is damaged or truncated: fetch it again") from error
 
 
-def _kind_by_signature(path: Path) -> str | None:
-    with open(path, "rb") as file:
-        start = file.read(12)
+def _kind_by_signature(stream: IO[bytes]) -> str | None:
+    stream.seek(0)
+    start = stream.read(12)
     if start.startswith(b"\xff\x0a") or start == b"\0\0\0\x0cJXL \r\n\x87\n":  # ISO/IEC 18181-2
         return "JXL"
     if start[4:8] != b"ftyp":  # ISO/IEC 23008-12, the brands of HEIF
@@ -434,27 +436,28 @@ def _kind_by_signature(path: Path) -> str | None:
     return "AVIF" if brand in (b"avif", b"avis") else "HEIF" if brand[:2] in (b"he", b"mi", b"ms") else None
 
 
-def _png_without_text(path: Path) -> tuple[bytes, bytes | None, str] | None:
-    """Return a PNG without its text and profile, its profile, and what was left out; None if there is nothing such.
+def _png_without_text(path: Path) -> tuple[bytes, bytes | None, set[str]] | None:
+    """Return a PNG without its text and profile, its profile, and what is lost; None if there is nothing such.
 
     Text and profiles are compressed, and may be bombs; the profile is decompressed up to a limit.
     """
-    data = memoryview(path.read_bytes())
-    if data[:8] != b"\x89PNG\r\n\x1a\n":
+    data = path.read_bytes()
+    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
         return None
-    kept, profile, dropped, at = [data[:8]], None, set(), 8
+    kept, profile, at = [data[:8]], None, 8
+    dropped: set[str] = set()
     while at + 12 <= len(data):  # PNG specification, section 5.3: length, type, data, checksum
-        length, kind = int.from_bytes(data[at : at + 4], "big"), bytes(data[at + 4 : at + 8])
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         chunk = data[at : at + 12 + length]
         if kind == b"iCCP":
-            profile = _profile_of(bytes(chunk[8:-4]))
-            dropped |= {"the color profile"} if profile is None else {"texts"}
+            profile = _profile_of(chunk[8:-4])
+            dropped |= set() if profile else {"the color profile"}
         elif kind in (b"tEXt", b"zTXt", b"iTXt"):
-            dropped.add("texts")
+            dropped.add("the text")
         else:
             kept.append(chunk)
         at += 12 + length
-    return (b"".join(kept), profile, " and ".join(sorted(dropped))) if dropped else None
+    return (b"".join(kept), profile, dropped) if dropped or profile else None
 
 
 def _profile_of(chunk: bytes) -> bytes | None:
@@ -480,24 +483,38 @@ def _from_image(image: Image.Image, name: str, target: int | None, notes: list[s
         deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))  # "RGB;16B", gone after loading
         if deep and image.mode not in GRAY_DEEP:
             notes.append("16 bits a channel were read as 8")
-        if ours and target and isinstance(image, JpegImagePlugin.JpegImageFile):
-            least = GAP * target / max(width, height)
-            image.draft(None, (math.ceil(width * least), math.ceil(height * least)))
+        drafted = 1.0
+        if ours and isinstance(image, JpegImagePlugin.JpegImageFile):  # decoded at a half, a quarter, an eighth
+            wanted = _reduction(max(width, height), target)
+            draft = image.draft(None, (math.ceil(width / wanted), math.ceil(height / wanted)))
+            drafted = width / draft[1][2] if draft else 1.0
+        turned = getattr(image, "tag_v2", {}).get(ORIENTATION, 1)  # a TIFF is turned by Pillow while it is loaded
         image.load()
-        orientation, dpi = _exif(image, notes)
-        pixels, alpha = _decode(image, orientation, target, shown, notes)
-    except MemoryError as error:
+        orientation, dpi = _exif(image, turned, notes)
+        factor = _reduction(max(image.size), target)
+        pixels, alpha = _decode(image, orientation, factor, shown, notes)
+    except (MemoryError, OSError) as error:
+        if isinstance(error, OSError) and "out of memory" not in str(error):  # as Pillow's decoders say it
+            raise
         need = 5 * width * height + 20 * math.prod(image.size) // _reduction(max(image.size), target) ** 2
         raise OutOfMemoryError(
             f"{shown} has {width} x {height} px and takes some {need / 1e6:,.0f} MB to be read, more than the memory "
             f"that is free: {SHORT}"
         ) from error
     full = (width, height) if orientation >= 5 else (height, width)
-    return _fitted(replace(_compose(pixels, alpha, name, notes), full_size=full, dpi=dpi), target)
+    picture = replace(_compose(pixels, alpha, name, notes), full_size=full, dpi=dpi)
+    # The last block of a row or a column may reach beyond the picture: where the picture lies in what was reduced.
+    (rows, columns), (h, w) = (side / (drafted * factor) for side in full), pixels.shape[:2]
+    top = h - rows if orientation in ROWS_REVERSED else 0.0
+    left = w - columns if orientation in COLUMNS_REVERSED else 0.0
+    return _fitted(picture, target, (left, top, left + columns, top + rows))
 
 
-def _exif(image: Image.Image, notes: list[str]) -> tuple[int, tuple[float, float] | None]:
-    """Return the orientation, 1 to 8, and the pixels per inch across and down of the upright picture."""
+def _exif(image: Image.Image, turned: int, notes: list[str]) -> tuple[int, tuple[float, float] | None]:
+    """Return the orientation, 1 to 8, and the pixels per inch across and down of the upright picture.
+
+    `turned` is the orientation that Pillow has undone.
+    """
     exif: dict[int, Any] = {}
     try:
         exif = dict(image.getexif())
@@ -505,12 +522,12 @@ def _exif(image: Image.Image, notes: list[str]) -> tuple[int, tuple[float, float
         raise
     except Exception as error:
         notes.append(f"EXIF data that cannot be read were ignored ({one_line(error)})")
-    orientation = exif.get(0x0112, 1)  # EXIF 2.32, section 4.6.4
+    orientation = exif.get(ORIENTATION, 1)
     orientation = orientation if orientation in range(1, 9) else 1
     unit = {2: 1.0, 3: 2.54}.get(exif.get(0x0128, 2), 0.0)
     try:
         x, y = image.info.get("dpi") or (float(exif[0x011A]) * unit, float(exif[0x011B]) * unit)
-        across, down = (float(y), float(x)) if orientation >= 5 else (float(x), float(y))
+        across, down = (float(y), float(x)) if max(orientation, turned) >= 5 else (float(x), float(y))
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return orientation, None
     usable = 0 < across < math.inf and 0 < down < math.inf
@@ -522,10 +539,9 @@ def _reduction(long: int, target: int | None) -> int:
 
 
 def _decode(
-    image: Image.Image, orientation: int, target: int | None, name: str, notes: list[str]
+    image: Image.Image, orientation: int, factor: int, name: str, notes: list[str]
 ) -> tuple[Pixels, Pixels | None]:  # -> (H, W, 3), (H, W) or None
     convert = _converter(image, name, notes)
-    factor = _reduction(max(image.size), target)
     height, width = -(-image.height // factor), -(-image.width // factor)
     upright = (width, height) if orientation >= 5 else (height, width)
     pixels, alpha = np.empty((*upright, 3), dtype=np.float32), None
@@ -544,10 +560,10 @@ def _decode(
 
 
 def _stored(upright: Pixels, orientation: int) -> Pixels:
-    """Return the view of an upright array whose rows are those of the file (EXIF 2.32, tag 0x0112)."""
-    if orientation in (3, 4, 7, 8):
+    """Return the view of an upright array whose rows are those of the file."""
+    if orientation in ROWS_REVERSED:
         upright = upright[::-1]
-    if orientation in (2, 3, 6, 7):
+    if orientation in COLUMNS_REVERSED:
         upright = upright[:, ::-1]
     return upright.swapaxes(0, 1) if orientation >= 5 else upright
 
@@ -621,14 +637,20 @@ def _averaged(plane: Pixels, factor: int) -> Pixels:  # (H, W) -> (h, w) float32
     return np.asarray(Image.fromarray(plane).reduce(factor)) if factor > 1 else plane
 
 
-def _fitted(picture: Picture, target: int | None) -> Picture:
-    """Resample a picture so that the long side is `target`; a smaller one stays as it is."""
+def _fitted(picture: Picture, target: int | None, box: tuple[float, float, float, float] | None = None) -> Picture:
+    """Resample the part of a picture within `box` so that its long side is `target`; a smaller one stays as it is."""
     height, width = picture.full_size
     if not target or max(picture.pixels.shape[:2]) <= target:
         return picture
-    size = tuple(max(1, int(side * target / max(height, width) + 0.5)) for side in (height, width))
-    alpha = None if picture.alpha is None else resize(picture.alpha, size)
-    return replace(picture, pixels=resize(picture.pixels, size), alpha=alpha)
+    columns, rows = (max(1, int(side * target / max(height, width) + 0.5)) for side in (width, height))
+
+    def resampled(plane: Pixels) -> Pixels:  # as `image.resize` does, from a box with fractions of pixels
+        image = Image.fromarray(np.ascontiguousarray(plane))
+        fitted = np.asarray(image.resize((columns, rows), Image.Resampling.LANCZOS, box=box))
+        return fitted.clip(plane.min(), plane.max())
+
+    pixels = np.stack([resampled(picture.pixels[..., c]) for c in range(3)], axis=-1)
+    return replace(picture, pixels=pixels, alpha=None if picture.alpha is None else resampled(picture.alpha))
 
 
 def _from_array(array: Pixels) -> Picture:

@@ -596,7 +596,7 @@ def _encode_png16(_: str, levels: Pixels, metadata: dict[str, str], dpi: Resolut
         chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(_srgb_bytes())),
         *([chunk(b"pHYs", per_meter)] if per_meter else []),
         *(chunk(b"iTXt", k.encode("latin-1") + b"\0\0\0\0\0" + v.encode()) for k, v in metadata.items()),
-        chunk(b"IDAT", zlib.compress(filtered, 6)),
+        chunk(b"IDAT", zlib.compress(filtered.tobytes(), 6)),
         chunk(b"IEND", b""),
     ]
     return b"".join(parts)
@@ -607,7 +607,7 @@ def _encode_tiff16(_: str, levels: Pixels, metadata: dict[str, str], dpi: Resolu
     height, width, channels = levels.shape
     differences = levels.astype("<u2")
     differences[:, 1:] -= levels[:, :-1]  # predictor 2: each value as its difference from its left neighbor
-    data = zlib.compress(differences, 6)
+    data = zlib.compress(differences.tobytes(), 6)
     tags: dict[int, Any] = {
         256: width,
         257: height,

@@ -63,7 +63,7 @@ def carry_mask(
         if isinstance(layer, Convolution):
             m = _average_window(m, layer.padding) if rule == "fraction" else _least_window(m)
         elif isinstance(layer, Pool) and rule == "fraction":
-            m, _ = average_pool_forward(m, layer.rounding)
+            m, _ = average_pool_forward(m, layer.rounding)  # book: region-pool
         elif isinstance(layer, Pool):
             least, _ = max_pool_forward(-m, layer.rounding)
             m = -least
@@ -74,7 +74,7 @@ def carry_mask(
 
 def _average_window(m: Array, padding: str) -> Array:  # (H, W, 1) -> (H, W, 1)
     # Zero padding is nothing seen, so the mean is over the window's part within; copied borders count as what they are.
-    return _window_sum(m, padding) / _window_sum(np.ones_like(m), padding)
+    return _window_sum(m, padding) / _window_sum(np.ones_like(m), padding)  # book: region-window
 
 
 def _window_sum(m: Array, padding: str) -> Array:
@@ -89,7 +89,8 @@ def _window_sum(m: Array, padding: str) -> Array:
 def _least_window(m: Array) -> Array:  # (H, W, 1) -> (H, W, 1); a repeated border adds nothing that is not seen
     H, W, _ = m.shape
     padded, _ = pad_forward(m, "replicate")
-    least: Array = np.minimum.reduce([padded[i : i + H, j : j + W] for i, j in np.ndindex(3, 3)])
+    windows = [padded[i : i + H, j : j + W] for i, j in np.ndindex(3, 3)]
+    least: Array = np.minimum.reduce(windows)  # book: region-inside
     return least
 
 
@@ -188,4 +189,4 @@ def leak(gradient: Array, mask: Array) -> float:  # (H, W, 3), (H, W) -> 0 to 1
     """
     energy = (gradient.astype(np.float64) ** 2).sum(axis=2)
     total = float(energy.sum())
-    return float((energy * (1 - mask)).sum()) / total if total else 0.0
+    return float((energy * (1 - mask)).sum()) / total if total else 0.0  # book: region-leak

@@ -49,7 +49,7 @@ class Group:
             object.__setattr__(self, name, coerce(name, hint, getattr(self, name)))
         for name, hint in hints(type(self)).items():
             check_range(name, getattr(self, name), hint)
-        for group in type(self).__mro__:
+        for group in reversed(type(self).__mro__):
             if "check" in vars(group):
                 group.check(self)  # type: ignore[attr-defined]
 
@@ -306,7 +306,7 @@ class OptimizerConfig(Group):
     Parameters
     ----------
     iterations : int
-        At each scale.
+        Steps of the optimizer at each scale.
     optimizer : str
         SciPy's L-BFGS-B, the own L-BFGS with a line search or with fixed steps, Adam, or plain descent.
     lbfgs_history : int
@@ -359,9 +359,7 @@ class OptimizerConfig(Group):
         if self.clamp and optimizer == "lbfgsb":
             raise HandstyleError("clamp=True: not with optimizer='lbfgsb'; use another, or clamp=False")
         if self.averaging and optimizer != "adam":
-            raise HandstyleError(
-                f"averaging={self.averaging} is adam's: with optimizer={optimizer!r} use averaging=0"
-            )
+            raise HandstyleError(f"averaging={self.averaging} is adam's: with optimizer={optimizer!r} use averaging=0")
         if self.learning_rate_schedule != "constant" and optimizer not in ("adam", "descent"):
             raise HandstyleError(
                 f"learning_rate_schedule={self.learning_rate_schedule!r}: optimizer={optimizer!r} has a constant rate; "
@@ -471,7 +469,7 @@ def check_layer(network: Network, name: str, tap: str) -> None:
             f"{name}={tap!r}: this network ends at {network.names[-1]}; name a layer before, such as relu4_2, or take "
             "a whole network, such as vgg19"
         )
-    raise HandstyleError(f"{name}={tap!r}: no such layer{nearest(tap, network.names)}; see handstyle info")
+    raise HandstyleError(f"{name}={tap!r}: no such layer{nearest(tap, network.names) or '; see handstyle info'}")
 
 
 def style_config(config: StyleConfig | Mapping[str, Any] | None = None, **options: Any) -> StyleConfig:
@@ -491,6 +489,8 @@ def style_config(config: StyleConfig | Mapping[str, Any] | None = None, **option
     """
     if not isinstance(config, StyleConfig | Mapping | None):
         raise HandstyleError(f"config={_shown(config)}: give a StyleConfig, or a dict of its fields")
+    if isinstance(config, StyleConfig) and not options:
+        return config
     base = {f.name: getattr(config, f.name) for f in fields(config)} if isinstance(config, StyleConfig) else config
     return StyleConfig(**layered(base or {}, options, hints(StyleConfig)))
 

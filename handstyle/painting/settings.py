@@ -4,11 +4,10 @@ import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from typing import Any
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.painting.config import StyleConfig, nearest
+from handstyle.painting.config import StyleConfig, hints, nearest
 
 MAX_BYTES = 1 << 20  # of a file of settings
 
@@ -59,9 +58,10 @@ def read_settings(path: str | os.PathLike[str], known: Iterable[str], refused: I
     return found
 
 
-def settings_toml(config: StyleConfig, others: Mapping[str, Any]) -> str:
-    """Return a run's settings as TOML: every field of the configuration, after `others`."""
-    pairs = {**others, **{field.name: getattr(config, field.name) for field in fields(config)}}
+def settings_toml(config: StyleConfig, others: Mapping[str, Any], names: Iterable[str] | None = None) -> str:
+    """Return a run's settings as TOML: the fields of the configuration, or those in `names`, after `others`."""
+    wanted = set(names or hints(StyleConfig))
+    pairs = {**others, **{name: getattr(config, name) for name in hints(StyleConfig) if name in wanted}}
     return "".join(f"{key} = {_toml(value)}\n" for key, value in pairs.items())
 
 

@@ -399,9 +399,7 @@ def _choices(
     return chosen, style_config(chosen.settings, **options)
 
 
-def ready_network(
-    network: Network | str | os.PathLike[str] | None, chosen: Preset | None
-) -> tuple[Network, list[str]]:
+def ready_network(network: Network | str | os.PathLike[str] | None, chosen: Preset | None) -> tuple[Network, list[str]]:
     """Return a network that is loaded and has what a preset asks of it, and what was done or cannot be had."""
     if network is None or isinstance(network, str | os.PathLike):
         network = load_network(EMBEDDED if network is None else network)

@@ -12,7 +12,7 @@ import zlib
 import h5py
 import numpy as np
 import pytest
-from published_formats import slim, write_keras_h5, write_npz, write_torch
+from support.published_formats import slim, write_keras_h5, write_npz, write_torch
 
 READ = """
 import resource, sys

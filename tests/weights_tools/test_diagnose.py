@@ -46,11 +46,11 @@ def test_the_network_that_ships_passes_every_check(shipped):
     assert all(check.passed for check in verify_weights(shipped))
 
 
-def test_exchanged_colours_are_caught_and_named(shipped):
+def test_exchanged_colors_are_caught_and_named(shipped):
     wrong = turned(shipped, exchanged=True)
-    assert failed(wrong)[0] == "colours"
+    assert failed(wrong)[0] == "colors"
     assert "from relu1_1 on" in found(wrong)["fingerprint"].found
-    assert "its colours were exchanged" in found(wrong)["colours"].found
+    assert "its colors were exchanged" in found(wrong)["colors"].found
 
 
 @pytest.mark.parametrize("orientation", [name for name in ORIENTATIONS if name])
@@ -124,8 +124,8 @@ def test_what_nothing_explains_is_left_open(shipped):
     assert first_turned(wrong, expected, 0.002) is None
     assert first_misfed(wrong, expected, 0.002) is None
     checks = found(wrong)
-    assert checks["colours"].passed is checks["orientation"].passed is None
-    assert "does not answer as" in checks["colours"].found
+    assert checks["colors"].passed is checks["orientation"].passed is None
+    assert "does not answer as" in checks["colors"].found
     assert failed(wrong) == ["fingerprint"]
 
 

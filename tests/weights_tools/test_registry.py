@@ -15,7 +15,7 @@ from weights_tools.known import KNOWN
 from weights_tools.registry import ENTRIES, Entry, check_digest, find, locate
 from weights_tools.resume import part_files
 
-pytest.importorskip("pooch")
+pytest.importorskip("requests")
 
 
 CHUNK = 512  # bytes; the last one before a cut is lost, so fewer of the small file
@@ -24,7 +24,7 @@ CHUNK = 512  # bytes; the last one before a cut is lost, so fewer of the small f
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("HANDSTYLE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("weights_tools.download.PAUSE", 0)
     monkeypatch.setattr("weights_tools.resume.CHUNK", CHUNK)
     return tmp_path / "cache"
 
@@ -191,8 +191,8 @@ def test_the_first_digits_of_a_digest_are_enough_to_refuse(tmp_path):
         check_digest(tmp_path / "a", "sha256:ba7816b0")
 
 
-def test_pooch_is_named_where_it_is_missing(server, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pooch", None)
+def test_requests_is_named_where_it_is_missing(server, monkeypatch):
+    monkeypatch.setitem(sys.modules, "requests", None)
     with pytest.raises(HandstyleError, match=r"handstyle\[weights\]"):
         get(entry_for(server))
 

@@ -16,6 +16,8 @@ from handstyle.network.weights import hdf5_array, hdf5_child, hdf5_read, hdf5_te
 from weights_tools.readers.reading import Layers, Reading, architecture_of, as_hwio, collect, name_in_order
 
 MOST_GROUPS = 1000
+DEEPEST = 4  # models inside models
+CONVOLUTION = re.compile(r"conv2d(_\d{1,4})?|block\d_conv\d")
 MEMBER = "model.weights.h5"
 
 
@@ -37,21 +39,32 @@ def _reading(arrays: Layers, layout: str) -> Reading:
 
 
 def _read(file: h5py.File) -> Layers:
-    groups = hdf5_child(file, "layers")
-    if not isinstance(groups, h5py.Group):
-        groups = hdf5_child(file, "_layer_checkpoint_dependencies")  # Keras 3.0 to 3.3
-    if not isinstance(groups, h5py.Group) or len(groups) > MOST_GROUPS:
-        raise HandstyleError("Keras 3, but without a plausible group of layers")
+    groups = _convolutions(file)
     found: list[tuple[str, str, str]] = []  # in order: the group, the layer's own name, the path of its arrays
-    for key in groups:
-        if re.fullmatch(r"conv2d(_\d{1,4})?|block\d_conv\d", key):
-            variables = hdf5_child(groups, f"{key}/vars")
-            own = hdf5_text(variables, "name") if isinstance(variables, h5py.Group) else []
-            found.append((key, own[0] if own else key, f"{key}/vars"))
+    for key in filter(CONVOLUTION.fullmatch, groups):
+        variables = hdf5_child(groups, f"{key}/vars")
+        own = hdf5_text(variables, "name") if isinstance(variables, h5py.Group) else []
+        found.append((key, own[0] if own else key, f"{key}/vars"))
     return {
         name: (hdf5_array(groups, f"{path}/0", name), hdf5_array(groups, f"{path}/1", name))
         for name, path in _name(found)
     }
+
+
+def _convolutions(file: h5py.File) -> h5py.Group:
+    # A model inside a model has layers of its own.
+    level = [file]
+    for _ in range(DEEPEST):
+        inner = []
+        for group in level:
+            for name in ("layers", "_layer_checkpoint_dependencies"):  # the second until Keras 3.3
+                layers = hdf5_child(group, name)
+                if isinstance(layers, h5py.Group) and len(layers) <= MOST_GROUPS:
+                    if any(map(CONVOLUTION.fullmatch, layers)):
+                        return layers
+                    inner += [child for key in layers if isinstance(child := hdf5_child(layers, key), h5py.Group)]
+        level = inner[:MOST_GROUPS]
+    raise HandstyleError("Keras 3, but without a plausible group of layers")
 
 
 def _name(found: list[tuple[str, str, str]]) -> list[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """NumPy's ``.npz`` (``conv1_1_W``, ``conv1_1_b``) and the ``.npy`` that holds a dictionary.
 
-The archive is Frossard's VGG-16: kernels (3, 3, C, K), colours RGB, 0 to 255, minus the Caffe mean. The dictionary, of
+The archive is Frossard's VGG-16: kernels (3, 3, C, K), colors RGB, 0 to 255, minus the Caffe mean. The dictionary, of
 the TensorFlow ports, maps ``conv1_1`` to [kernel, bias] or to {"weights": …, "biases": …}; it is a pickle, and run by
 `PickleMachine`.
 """

@@ -1,4 +1,4 @@
-"""ONNX: the initialisers that the graph's Conv nodes take, in the order of the graph.
+"""ONNX: the initializers that the graph's Conv nodes take, in the order of the graph.
 
 Field numbers are those of onnx.proto: ModelProto graph = 7; GraphProto node = 1, initializer = 5; NodeProto input 1,
 op_type 4; TensorProto dims 1, data_type 2 (1 float, 10 float16, 11 double), float_data 4, name 8, raw_data 9,
@@ -23,26 +23,26 @@ def read_onnx(path: Path) -> Reading:
     if graph is None:
         raise HandstyleError("of no supported format (read as ONNX, it has no graph)")
     convolutions: list[list[str]] = []
-    initialisers: dict[str, memoryview] = {}
+    initializers: dict[str, memoryview] = {}
     for count, (number, _, value) in enumerate(fields(graph)):
         if count > MOST_NODES:
             raise HandstyleError(f"more than {MOST_NODES} nodes: no VGG")
         if number == 1:
             inputs, operation = _node(message(value))
             if operation == "BatchNormalization":
-                raise HandstyleError("a network with batch normalisation: only VGG-16 and VGG-19 without it are read")
+                raise HandstyleError("a network with batch normalization: only VGG-16 and VGG-19 without it are read")
             if operation == "Conv":
                 convolutions.append(inputs)
         elif number == 5:
             tensor = message(value)
             name = next((text(inner) for field, _, inner in fields(tensor) if field == 8), "")
-            initialisers[name] = tensor
+            initializers[name] = tensor
     architecture, names = name_in_order(len(convolutions))
     pairs = {}
     for layer, inputs in zip(names, convolutions, strict=True):
-        if len(inputs) != 3 or not set(inputs[1:]) <= set(initialisers):
-            raise HandstyleError(f"layer {layer} lacks a kernel or a bias among the initialisers")
-        pairs[layer] = (initialisers[inputs[1]], initialisers[inputs[2]])
+        if len(inputs) != 3 or not set(inputs[1:]) <= set(initializers):
+            raise HandstyleError(f"layer {layer} lacks a kernel or a bias among the initializers")
+        pairs[layer] = (initializers[inputs[1]], initializers[inputs[2]])
     return Reading("ONNX", architecture, collect(pairs, _tensor, from_oihw))
 
 

@@ -30,13 +30,13 @@ class Reading:
     Parameters
     ----------
     layout : str
-        What the file was recognised as, in words.
+        What the file was recognized as, in words.
     architecture : {"vgg16", "vgg19"}
         By the number and names of the layers.
     layers : dict of str to (w, b)
         ``conv1_1`` … to float32 (3, 3, C, K), cross-correlation, and (K,).
     order : {"BGR", "RGB"} or None
-        The order of colours that the format fixes; None where the format leaves it to the network.
+        The order of colors that the format fixes; None where the format leaves it to the network.
     turned : bool
         Whether the format is that of a library that flips kernels, so that the reader rotated them by 180 degrees.
     """
@@ -132,7 +132,7 @@ def name_keys(keys: Iterable[str]) -> tuple[str, dict[str, tuple[str, str]]]:
     """
     keys = [key for key in keys if isinstance(key, str)]
     if any(key.endswith("running_mean") for key in keys):
-        raise HandstyleError("a network with batch normalisation: only VGG-16 and VGG-19 without it are read")
+        raise HandstyleError("a network with batch normalization: only VGG-16 and VGG-19 without it are read")
     named: dict[str, dict[str, str]] = {}
     indexed: dict[int, dict[str, str]] = {}
     for key in keys:

@@ -17,7 +17,7 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from weights_tools.readers.colour_layer import SAID, behind_colours
+from weights_tools.readers.color_layer import SAID, behind_colors
 from weights_tools.readers.pickle_machine import (
     NUMPY_NAMES,
     Name,
@@ -149,7 +149,7 @@ def _reading(state: Any, layout: str) -> Reading:
     tensors = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, Tensor)}
     shapes = {key: tensor.shape for key, tensor in tensors.items()}
     order: Order | None = None
-    if renamed := behind_colours(shapes, lambda key: tensors[key].values(key)):
+    if renamed := behind_colors(shapes, lambda key: tensors[key].values(key)):
         tensors = {name: tensors[key] for name, key in renamed.items()}
         layout, order = f"{layout}, {SAID}", "BGR"
     architecture, pairs = name_keys(tensors)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from handstyle.painting.canvas import Canvas, Floats, Point
+from pictures.canvas import Canvas, Floats, Point
 
 HORIZON = 0.700  # where what recedes converges: the top of the quay
 
@@ -36,11 +36,11 @@ def draw_house(
     haze: float,
     vanishing: float,
 ) -> None:
-    """Draw a house; `haze` is the part of its colour that the air has taken, `vanishing` where lines converge."""
+    """Draw a house; `haze` is the part of its color that the air has taken, `vanishing` where lines converge."""
     air = np.array([0.10, 0.13, 0.26], dtype=np.float32)
 
-    def hazy(colour: Floats) -> dict[str, Any]:
-        return {"colour": (1 - haze) * colour, "glow": 0.55 * haze * air}
+    def hazy(color: Floats) -> dict[str, Any]:
+        return {"color": (1 - haze) * color, "glow": 0.55 * haze * air}
 
     wall = PLASTER[rng.integers(len(PLASTER))] * rng.uniform(0.8, 1.1)
     tiles = TILES[rng.integers(len(TILES))] * rng.uniform(0.8, 1.2)
@@ -120,10 +120,10 @@ def draw_house(
 def _door(canvas: Canvas, rng: np.random.Generator, left: float, foot: float, broad: float) -> None:
     w, h = 0.18 * broad, 0.30 * broad
     frame, leaf = np.array([0.62, 0.56, 0.48]), np.array([0.30, 0.16, 0.09]) * rng.uniform(0.7, 1.4)
-    for out, colour in ((0.14, frame), (0.0, leaf)):
+    for out, color in ((0.14, frame), (0.0, leaf)):
         x0, x1, top = left - out * w, left + (1 + out) * w, foot - h * (1 + 0.5 * out)
         arch = [(x0 + (x1 - x0) * t, top - 0.4 * w * np.sin(np.pi * t)) for t in np.linspace(0, 1, 7)]
-        canvas.polygon([(x0, foot), *arch, (x1, foot)], colour)
+        canvas.polygon([(x0, foot), *arch, (x1, foot)], color)
     canvas.polygon(
         [(left + 0.2 * w, foot - 0.9 * h), (left + 0.5 * w, foot - 1.15 * h), (left + 0.8 * w, foot - 0.9 * h)],
         (0.1, 0.1, 0.1),

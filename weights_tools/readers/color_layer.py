@@ -16,7 +16,7 @@ from handstyle.foundations.image import CAFFE
 from handstyle.network.vgg import ARCHITECTURES
 
 FIRST = "0.weight", "0.bias"
-SAID = "behind a layer for colours; its code pads by reflection and rounds pools up (--padding reflect --rounding up)"
+SAID = "behind a layer for colors; its code pads by reflection and rounds pools up (--padding reflect --rounding up)"
 
 
 def padded_names() -> dict[int, str]:
@@ -30,8 +30,8 @@ def padded_names() -> dict[int, str]:
     return positions
 
 
-def behind_colours(shapes: Mapping[str, tuple[int, ...]], fetch: Callable[[str], Array]) -> dict[str, str] | None:
-    """Name the arrays of a network behind a layer for colours, after that layer has been found to be the usual one.
+def behind_colors(shapes: Mapping[str, tuple[int, ...]], fetch: Callable[[str], Array]) -> dict[str, str] | None:
+    """Name the arrays of a network behind a layer for colors, after that layer has been found to be the usual one.
 
     Parameters
     ----------
@@ -63,6 +63,6 @@ def behind_colours(shapes: Mapping[str, tuple[int, ...]], fetch: Callable[[str],
         if key in FIRST:
             continue
         if not place.isdecimal() or int(place) not in names:
-            raise HandstyleError(f"behind a layer for colours stands {key[:40]}, which VGG-19 has not")
+            raise HandstyleError(f"behind a layer for colors stands {key[:40]}, which VGG-19 has not")
         found[f"{names[int(place)]}.{kind}"] = key
     return found

@@ -1,4 +1,4 @@
-"""Gatys' normalised network: each filter rescaled so that its mean activation over given pictures is 1.
+"""Gatys' normalized network: each filter rescaled so that its mean activation over given pictures is 1.
 
 Gatys, Ecker and Bethge (2015, arXiv 1505.07376, section 2; 2016, section 2) rescale VGG so that the layers are of one
 size and no layer needs a weight of its own. A rectifier and both poolings commute with positive factors, so the
@@ -40,7 +40,7 @@ def mean_activations(weights: Weights, pictures: Sequence[Array]) -> dict[str, A
     return {name: sums[name] / counts[name] for name in weights.layers}
 
 
-def normalise(weights: Weights, pictures: Sequence[Array], names: str) -> Weights:
+def normalize(weights: Weights, pictures: Sequence[Array], names: str) -> Weights:
     """Rescale every filter to mean activation 1.
 
     Parameters
@@ -55,7 +55,7 @@ def normalise(weights: Weights, pictures: Sequence[Array], names: str) -> Weight
     Returns
     -------
     Weights
-        With ``normalised`` in the provenance: the pictures, and how many filters never answered and were left.
+        With ``normalized`` in the provenance: the pictures, and how many filters never answered and were left.
 
     Notes
     -----
@@ -63,7 +63,7 @@ def normalise(weights: Weights, pictures: Sequence[Array], names: str) -> Weight
     ``b_l[k]`` becomes ``b_l[k] / m_l[k]``: each layer undoes what was done to the one before.
     """
     if not pictures:
-        raise HandstyleError("to normalise a network, give at least one picture")
+        raise HandstyleError("to normalize a network, give at least one picture")
     means = mean_activations(weights, pictures)
     layers, before, silent = {}, np.ones(3), 0
     for name, (w, b) in weights.layers.items():
@@ -75,4 +75,4 @@ def normalise(weights: Weights, pictures: Sequence[Array], names: str) -> Weight
     if silent:
         said += f"; {silent} filters never answered and were left"
     provenance = {key: value for key, value in weights.provenance.items() if key != "fingerprint"}
-    return Weights(weights.architecture, weights.convention, layers, {**provenance, "normalised": said})
+    return Weights(weights.architecture, weights.convention, layers, {**provenance, "normalized": said})

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import grey_opening
 
-from handstyle.painting.canvas import Canvas, clouds
+from pictures.canvas import Canvas, clouds
 
 Floats = np.ndarray[Any, Any]
 
@@ -164,16 +164,16 @@ def _face(canvas: Canvas, rng: np.random.Generator) -> Floats:  # -> (H, W, 3)
     skin = skin + lips[..., None] * (np.array([0.70, 0.28, 0.28]) - skin)
     cosine = np.clip(_shade(relief, canvas), 0, 1)
     warm, cool = np.array([1.12, 1.02, 0.90]), np.array([0.30, 0.27, 0.36])
-    colour = skin * (cool + (warm - cool) * (cosine**1.15)[..., None])
+    color = skin * (cool + (warm - cool) * (cosine**1.15)[..., None])
     under = np.where(below, 0.50 + 0.50 * _ease((v - 1.05) / 0.55 - 0.35 * u), 1.0)  # the chin's shadow
-    colour = colour * under[..., None] * (1 + 0.02 * clouds(rng, canvas.height, canvas.width, 0.004, 1))[..., None]
-    colour = colour * (1 - 0.6 * np.exp(-(((v - 0.568 - 0.10 * u**2) / 0.014) ** 2)) * mouth)[..., None]
+    color = color * under[..., None] * (1 + 0.02 * clouds(rng, canvas.height, canvas.width, 0.004, 1))[..., None]
+    color = color * (1 - 0.6 * np.exp(-(((v - 0.568 - 0.10 * u**2) / 0.014) ** 2)) * mouth)[..., None]
     for side in (-1.0, 1.0):
-        colour = _eye(colour, u - 0.40 * side, v + 0.06, side)
-    return np.asarray(colour)
+        color = _eye(color, u - 0.40 * side, v + 0.06, side)
+    return np.asarray(color)
 
 
-def _eye(colour: Floats, u: Floats, v: Floats, side: float) -> Floats:  # its middle at 0, 0
+def _eye(color: Floats, u: Floats, v: Floats, side: float) -> Floats:  # its middle at 0, 0
     upper, lower = -0.078 * (1 - (u / 0.20) ** 2) + 0.015 * side * -u, 0.050 * (1 - (u / 0.20) ** 2)
     opening = np.clip((v - upper) * 45, 0, 1) * np.clip((lower - v) * 45, 0, 1) * (np.abs(u) < 0.20)
     # the ball's own aspect: half axes of the face differ
@@ -183,7 +183,7 @@ def _eye(colour: Floats, u: Floats, v: Floats, side: float) -> Floats:  # its mi
     ball = ball + iris * (np.array([0.22, 0.36, 0.36]) * (0.6 + 5 * away)[..., None] - ball)
     ball = ball * (1 - np.clip((0.040 - away) * 60, 0, 1))[..., None]
     glint = np.exp(-((np.hypot(u + 0.022, v + 0.045) / 0.016) ** 2))[..., None]
-    colour = colour + opening[..., None] * (np.clip(ball + glint, 0, 1) - colour)
+    color = color + opening[..., None] * (np.clip(ball + glint, 0, 1) - color)
     within = np.clip((0.215 - np.abs(u)) * 25, 0, 1)
     lash = np.exp(-(((v - upper) / 0.020) ** 2)) * within
     crease = 0.4 * np.exp(-(((v - upper + 0.055) / 0.014) ** 2)) * within
@@ -192,7 +192,7 @@ def _eye(colour: Floats, u: Floats, v: Floats, side: float) -> Floats:  # its mi
     thick = 0.034 * (1 - 0.55 * np.clip((outward + 0.22) / 0.5, 0, 1))
     brow = 0.75 * np.exp(-(((v - arch) / thick) ** 2)) * np.clip((0.27 - np.abs(u)) * 14, 0, 1)
     dark = np.clip(0.9 * lash + crease + brow + 0.18 * np.exp(-(((v - lower) / 0.014) ** 2)) * within, 0, 0.92)
-    return np.asarray(colour + dark[..., None] * (np.array([0.16, 0.08, 0.06]) - colour))
+    return np.asarray(color + dark[..., None] * (np.array([0.16, 0.08, 0.06]) - color))
 
 
 def _hair(canvas: Canvas, rng: np.random.Generator) -> Floats:  # -> (H, W, 3)
@@ -224,11 +224,11 @@ def _clothes(canvas: Canvas, rng: np.random.Generator) -> Floats:  # -> (H, W, 3
     relief = 0.9 * np.sqrt(np.clip(1.6 - (u / 2.6) ** 2, 0.05, None)) - 0.25 * (2.2 - v) ** 2 * (v < 2.2) + folds
     cosine = np.clip(_shade(relief, canvas), 0.05, 1)
     weave = 1 + 0.05 * clouds(rng, canvas.height, canvas.width, 0.012, 2)
-    colour = np.array([0.10, 0.36, 0.38]) * (0.35 + 0.95 * cosine * weave)[..., None]
+    color = np.array([0.10, 0.36, 0.38]) * (0.35 + 0.95 * cosine * weave)[..., None]
     hem = np.exp(-(((np.abs(u) - (0.99 - 1.05 * np.clip(v - 1.42, 0, None))) / 0.045) ** 2))
     bead = 0.7 + 0.3 * np.sin(60 * v)
     return np.asarray(
-        colour + (hem * bead)[..., None] * (np.array([0.86, 0.66, 0.28]) * (0.4 + 0.8 * cosine[..., None]) - colour)
+        color + (hem * bead)[..., None] * (np.array([0.86, 0.66, 0.28]) * (0.4 + 0.8 * cosine[..., None]) - color)
     )
 
 

@@ -1,6 +1,6 @@
 """A painting of a few thousand swirling brush strokes, laid along a flow field, drawn by a program.
 
-The hand is in four rules. Strokes follow the field of a handful of vortices. Their colours follow the
+The hand is in four rules. Strokes follow the field of a handful of vortices. Their colors follow the
 distance from the vortices, so that rings of light and dark alternate. Wide strokes are laid first and narrow
 ones over them. Every stroke has bristles, which mix two paints, leave ridges and run dry; light from the
 upper left rakes the ridges.
@@ -154,7 +154,7 @@ def _lay(
     second = phase + rng.normal(0, 0.10, count)
     mass = 0.5 * (1 + np.sin(4.4 * x / long_side - 3.1 * y / long_side + 1.7 * field.drift))
     tone = rng.normal(0.80 + 0.26 * mass, 0.08)  # large shapes of dark and light, so that the rings do not tire
-    colours, others = _wheel(phase) * tone[:, None], _wheel(second) * tone[:, None]
+    colors, others = _wheel(phase) * tone[:, None], _wheel(second) * tone[:, None]
 
     steps = 14  # the spines of all strokes at once, from the middle both ways would bend the same: one way will do
     spine = np.empty((steps, 2, count))
@@ -164,7 +164,7 @@ def _lay(
         x, y = x + u * lengths / (steps - 1), y + v * lengths / (steps - 1)
 
     for n in range(count):
-        _stroke(paint, relief, rows, columns, rng, spine[:, :, n], lengths[n], widths[n], colours[n], others[n])
+        _stroke(paint, relief, rows, columns, rng, spine[:, :, n], lengths[n], widths[n], colors[n], others[n])
 
 
 def _stroke(
@@ -176,7 +176,7 @@ def _stroke(
     spine: Floats,
     length: float,
     width: float,
-    colour: Floats,
+    color: Floats,
     other: Floats,
 ) -> None:
     along, across = int(length * 1.35) + 2, int(width * 1.35) + 2  # samples closer than pixels leave no holes
@@ -197,7 +197,7 @@ def _stroke(
     dry = s[:, None] > 0.62 + 0.55 * streak  # bristles with little paint run out first
     keep = (row >= 0) & (row < rows) & (column >= 0) & (column < columns) & ~dry
     mix = np.clip((streak - 0.35) * 2.2, 0, 1)[..., None]
-    tint = (mix * colour + (1 - mix) * other) * (0.80 + 0.36 * streak[..., None])
+    tint = (mix * color + (1 - mix) * other) * (0.80 + 0.36 * streak[..., None])
     height = 0.4 + 0.9 * streak + 0.7 * np.abs(t) ** 4  # paint is pushed aside to two ridges
     index = (row * columns + column)[keep]
     paint[index] = tint[keep]

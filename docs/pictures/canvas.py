@@ -11,7 +11,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
 Floats = np.ndarray[Any, Any]
-Colour = Sequence[float] | Floats
+Color = Sequence[float] | Floats
 Point = tuple[float, float]
 
 
@@ -33,8 +33,8 @@ class Canvas:
             height
         )  # (H, W) each, the places of the pixels
 
-    def polygon(self, points: Sequence[Point], colour: Colour, glow: Colour = (0, 0, 0)) -> None:
-        """Cover a convex polygon, whichever way round, with a colour and a glow."""
+    def polygon(self, points: Sequence[Point], color: Color, glow: Color = (0, 0, 0)) -> None:
+        """Cover a convex polygon, whichever way round, with a color and a glow."""
         corners = np.asarray(points, dtype=np.float64)
         low, high = corners.min(axis=0) * self.height - 1, corners.max(axis=0) * self.height + 2
         left, top = np.clip(low.astype(int), 0, (self.width, self.height))
@@ -51,9 +51,9 @@ class Canvas:
             if long > 0:
                 inside = turn * ((bx - ax) * (y - ay) - (by - ay) * (x - ax)) / long
                 cover = np.minimum(cover, np.clip(inside * self.height + 0.5, 0, 1))
-        self._cover(window, cover, colour, glow)
+        self._cover(window, cover, color, glow)
 
-    def disc(self, x: float, y: float, radius: float, colour: Colour, glow: Colour = (0, 0, 0)) -> None:
+    def disc(self, x: float, y: float, radius: float, color: Color, glow: Color = (0, 0, 0)) -> None:
         """Cover a disc."""
         reach = radius * self.height + 1
         left, right = (int(np.clip(x * self.height + d, 0, self.width)) for d in (-reach, reach + 1))
@@ -62,21 +62,21 @@ class Canvas:
             return
         window = np.s_[top:bottom, left:right]
         away = np.hypot(self.x[window] - x, self.y[window] - y)
-        self._cover(window, np.clip((radius - away) * self.height + 0.5, 0, 1), colour, glow)
+        self._cover(window, np.clip((radius - away) * self.height + 0.5, 0, 1), color, glow)
 
-    def below(self, ridge: Floats, colour: Colour | Floats, glow: Colour = (0, 0, 0)) -> None:
+    def below(self, ridge: Floats, color: Color | Floats, glow: Color = (0, 0, 0)) -> None:
         """Cover everything below a ridge `(W,)`, given in heights."""
         cover = np.clip((self.y - ridge[None, :]) * self.height + 0.5, 0, 1)
-        self._cover(np.s_[:, :], cover, colour, glow)
+        self._cover(np.s_[:, :], cover, color, glow)
 
-    def halo(self, x: float, y: float, radius: float, colour: Colour) -> None:
+    def halo(self, x: float, y: float, radius: float, color: Color) -> None:
         """Add light around a place, falling as the inverse square beyond the radius."""
         away = ((self.x - x) ** 2 + (self.y - y) ** 2) / radius**2
-        self.glow += np.asarray(colour, dtype=np.float32) * np.exp(-0.02 * away)[..., None] / (1 + away)[..., None]
+        self.glow += np.asarray(color, dtype=np.float32) * np.exp(-0.02 * away)[..., None] / (1 + away)[..., None]
 
-    def _cover(self, window: Any, cover: Floats, colour: Colour, glow: Colour) -> None:
+    def _cover(self, window: Any, cover: Floats, color: Color, glow: Color) -> None:
         part = cover[..., None].astype(np.float32)
-        for sheet, value in ((self.albedo, colour), (self.glow, glow)):
+        for sheet, value in ((self.albedo, color), (self.glow, glow)):
             sheet[window] += part * (np.asarray(value, dtype=np.float32) - sheet[window])
 
 

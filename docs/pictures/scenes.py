@@ -8,10 +8,10 @@ light the first, and the second blooms.
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from handstyle.painting.canvas import Canvas, Floats, Point, bloom, clouds
-from handstyle.painting.flow_painting import flow_painting
-from handstyle.painting.portrait import portrait_masks, portrait_scene
-from handstyle.painting.town import QUAY, WATER, draw_church, draw_houses, draw_lamps, draw_quay, draw_trees
+from pictures.canvas import Canvas, Floats, Point, bloom, clouds
+from pictures.flow_painting import flow_painting
+from pictures.portrait import portrait_masks, portrait_scene
+from pictures.town import QUAY, WATER, draw_church, draw_houses, draw_lamps, draw_quay, draw_trees
 
 __all__ = ["flow_painting", "night_scene", "portrait_masks", "portrait_scene"]
 
@@ -61,13 +61,13 @@ def night_scene(height: int, width: int, seed: int = 0) -> Floats:  # -> (height
 def _sky(canvas: Canvas, rng: np.random.Generator) -> None:
     x, y = canvas.x, canvas.y
     stops = np.array([0.0, 0.20, 0.36, 0.50, 1.0])
-    colours = np.array(
+    colors = np.array(
         [(0.020, 0.035, 0.135), (0.045, 0.085, 0.270), (0.120, 0.170, 0.390), (0.560, 0.350, 0.340), (0.7, 0.4, 0.3)]
     )
     veil = clouds(rng, canvas.height, canvas.width, 0.30)
     lifted = np.clip(y + 0.035 * veil, 0, 1)
     for c in range(3):
-        canvas.glow[..., c] = np.interp(lifted, stops, colours[:, c])
+        canvas.glow[..., c] = np.interp(lifted, stops, colors[:, c])
     moon_x, moon_y, radius = MOON[0] * canvas.right, MOON[1], MOON[2]
     count = int(260 * max(0.4, canvas.right))
     for _ in range(count):
@@ -90,7 +90,7 @@ def _sky(canvas: Canvas, rng: np.random.Generator) -> None:
 
 def _hills(canvas: Canvas, rng: np.random.Generator) -> None:
     x = canvas.x[0]
-    for level, rise, colour in (
+    for level, rise, color in (
         (0.455, 0.060, (0.170, 0.170, 0.330)),
         (0.490, 0.045, (0.100, 0.115, 0.240)),
         (0.530, 0.030, (0.050, 0.070, 0.140)),
@@ -99,7 +99,7 @@ def _hills(canvas: Canvas, rng: np.random.Generator) -> None:
         for lumps, tall in ((7, 0.012), (23, 0.006), (90, 0.0025)):  # the wood along the ridge
             nodes = rng.normal(0, tall, int(lumps * canvas.right) + 3)
             ridge = ridge + np.interp(x * lumps, np.arange(len(nodes)), nodes)
-        canvas.below(ridge, (0.0, 0.0, 0.0), colour)
+        canvas.below(ridge, (0.0, 0.0, 0.0), color)
     canvas.below(np.full_like(x, 0.56), (0.20, 0.24, 0.20), (0.015, 0.02, 0.03))
 
 

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
-
-from handstyle.painting.canvas import Canvas, bloom, clouds
-from handstyle.painting.scenes import flow_painting, night_scene, portrait_masks, portrait_scene
+from pictures.canvas import Canvas, bloom, clouds
+from pictures.scenes import flow_painting, night_scene, portrait_masks, portrait_scene
 
 PICTURES = [night_scene, flow_painting, portrait_scene]
 

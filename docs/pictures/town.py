@@ -5,8 +5,8 @@ Lengths are in heights of the picture, the origin at the upper left, y downwards
 
 import numpy as np
 
-from handstyle.painting.canvas import Canvas, Point
-from handstyle.painting.house import HORIZON, draw_house
+from pictures.canvas import Canvas, Point
+from pictures.house import HORIZON, draw_house
 
 QUAY, WATER = HORIZON, 0.735  # the top and the foot of the quay's wall, in heights of the picture
 
@@ -20,7 +20,7 @@ def _ground(canvas: Canvas, foot: float, x: float) -> float:
 def draw_houses(
     canvas: Canvas, rng: np.random.Generator, foot: float, size: float, haze: float, vanishing: float
 ) -> None:
-    """Draw one row of houses along the ground; `haze` is the part of their colour that the air has taken."""
+    """Draw one row of houses along the ground; `haze` is the part of their color that the air has taken."""
     houses = []
     place = -rng.uniform(0.2, 0.9) * size
     while place < canvas.right + 0.2 * size:
