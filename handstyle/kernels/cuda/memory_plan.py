@@ -58,6 +58,7 @@ def places(requests: Sequence[Request]) -> tuple[list[int], int]:
     placed: list[int] = []
     for i in sorted(range(len(requests)), key=lambda i: -requests[i].size):
         mine, at = requests[i], 0
+        # book: cuda-apart
         others = (j for j in placed if requests[j].begins < mine.ends and mine.begins < requests[j].ends)
         for j in sorted(others, key=offsets.__getitem__):
             if offsets[j] - at >= mine.size:
