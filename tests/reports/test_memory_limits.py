@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,5 +76,5 @@ def test_a_limit_of_a_control_group_was_not_seen(group, files, left, monkeypatch
         return place
 
     monkeypatch.setattr(backend, "Path", moved)
-    monkeypatch.setattr(backend, "open", lambda name, **options: Path(moved(name)).open(**options), raising=False)
+    monkeypatch.setattr(backend, "open", lambda name, **options: moved(name).open(**options), raising=False)
     assert backend.available_memory() == left
