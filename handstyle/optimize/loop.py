@@ -117,6 +117,10 @@ class Loop:
             if self.best_v is None:
                 raise
             return self.outcome(f"stopped by a value that is not finite: {error}", failed=True)
+        except MemoryError as error:  # NumPy's, CuPy's and `OutOfMemoryError`
+            if self.best_v is None:
+                raise
+            return self.outcome(f"stopped, for memory ran out: {error}", failed=True)
 
     def outcome(self, stopped: str, failed: bool = False) -> Outcome:
         """Return the best picture and the reason for stopping."""

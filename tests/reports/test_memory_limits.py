@@ -39,8 +39,9 @@ def test_a_run_under_prlimit_ended_in_tracebacks(limit, tmp_path):
         assert (tmp_path / "out.png").exists()
         return
     assert done.returncode == 2
-    last = [line for line in done.stderr.splitlines() if line.strip()]
+    last = [line for line in done.stderr.splitlines() if line.startswith("handstyle:")]
     assert len(last) == 1, done.stderr
+    assert "Traceback" not in done.stderr
     assert "would fit" in last[0]
     assert "--size 256 would fit" not in last[0]
 
