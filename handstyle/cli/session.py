@@ -128,9 +128,12 @@ def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph:
         alpha = photograph.alpha is not None
         size = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
     total = config.iterations_at(0) if photograph is None else planned_iterations(config, photograph)
-    for path in [output, *(at_iteration(output, i, config) for i in saved_iterations(total, run.save_every))]:
-        if path.exists() and not path.is_dir() and not run.overwrite:
+    on_the_way = [at_iteration(output, i, config) for i in saved_iterations(total, run.save_every)]
+    there = {path.name for path in output.parent.iterdir()} if output.parent.is_dir() else set()
+    for path in [output, *on_the_way]:
+        if path.name in there and not path.is_dir() and not run.overwrite:
             raise HandstyleError(f"{path} exists: choose another name with -o, or add --overwrite")
+    for path in [output, *on_the_way[-1:]]:  # the last name is the longest
         check_writable(path, run.overwrite, alpha=alpha, size=size)
 
 

@@ -161,19 +161,17 @@ def test_an_interruption_between_scales_keeps_the_scales_done(pictures, monkeypa
     assert result.stopped == "interrupted after 2 iterations at 24 x 24 px, enlarged from there"
 
 
-def started(pictures: list[str], out: Path, *flags: str, **options) -> subprocess.Popen[str]:
+def started(pictures: list[str], out: Path, *flags: str, iterations: int = 3000, **options) -> subprocess.Popen[str]:
     """Start a run of many iterations in a process, and wait for its first picture on the way."""
     command = [sys.executable, "-m", "handstyle", "stylize", *pictures, "-o", str(out), *FLAGS]
-    command += ["--iterations", "100000", "--save-every", "1000000", *flags]
-    process = subprocess.Popen(command, env=ENVIRONMENT, text=True, **options)
-    time.sleep(0.1)
-    return process
+    command += ["--iterations", str(iterations), *flags]
+    return subprocess.Popen(command, env=ENVIRONMENT, text=True, **options)
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 120
     while not path.exists():
-        assert process.poll() is None, "the run ended too early"
+        assert process.poll() is None, f"the run ended too early: {process.communicate()}"
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -221,7 +219,7 @@ def test_in_the_background_an_ignored_interrupt_stays_ignored_and_a_termination_
 
 def test_the_reader_of_the_pipe_goes_away(pictures, tmp_path) -> None:
     out = tmp_path / "out.png"
-    process = started(pictures, out, "--iterations", "5", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = started(pictures, out, iterations=5, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()
