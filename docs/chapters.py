@@ -32,14 +32,14 @@ PARTS = {
     ],
     "Part III · What to ask of a picture": [
         ("losses/content", ("losses.content",)),
-        ("losses/style", ("losses.gram",)),
+        ("losses/gram", ("losses.gram",)),
         ("losses/total_variation", ("losses.total_variation",)),
         ("losses/regions", ("losses.regions",)),
     ],
     "Part IV · Finding the picture": [
         ("optimize/objective", ("optimize.objective",)),
         ("optimize/lbfgsb", ("optimize.lbfgsb", "optimize.trace")),
-        ("optimize/lbfgs", ("optimize.lbfgs", "optimize.adam")),
+        ("optimize/lbfgs", ("optimize.lbfgs", "optimize.two_loop", "optimize.line_search", "optimize.adam")),
     ],
     "Part V · Making it fast": [
         ("kernels/counting", ("kernels.counting",)),
@@ -47,6 +47,8 @@ PARTS = {
         ("kernels/winograd", ("kernels.winograd_plain", "kernels.cpu.winograd")),
         ("kernels/fused", ("kernels.cpu.epilogues", "kernels.cpu.engine")),
         ("kernels/cuda", ("kernels.cuda.device",)),
+        ("kernels/cuda_tiles", ("kernels.cuda.cublas",)),
+        ("kernels/cuda_graphs", ("kernels.cuda.memory_plan", "kernels.cuda.graph")),
         ("kernels/tiles", ("kernels.tiles",)),
     ],
     "Part VI · Painting": [
@@ -57,7 +59,16 @@ PARTS = {
     ],
 }
 
-CHAPTERS = [
-    Chapter(number, page, tuple(f"handstyle.{name}".rstrip(".") for name in modules))
-    for number, (page, modules) in enumerate((c for part in PARTS.values() for c in part), start=1)
-]
+# Pages that go on with the chapter of the page before them, under its number.
+CONTINUED = {"kernels/cuda_tiles", "kernels/cuda_graphs"}
+
+
+def _numbered() -> list[Chapter]:
+    chapters, number = [], 0
+    for page, modules in (c for part in PARTS.values() for c in part):
+        number += page not in CONTINUED
+        chapters.append(Chapter(number, page, tuple(f"handstyle.{name}".rstrip(".") for name in modules)))
+    return chapters
+
+
+CHAPTERS = _numbered()

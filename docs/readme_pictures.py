@@ -47,7 +47,13 @@ def main(folder, quick=True):
         regions,
         paint(scene, [art], color="luminance", size=size * 3 // 4),
         paint(scene, [art, other], style_blend=(1.0, 1.0), size=size * 3 // 4),
-        paint(np.full((size // 2, size // 2, 3), 127.5, np.float32), [art], content_weight=0.0, init="noise", pyramid_min_size=0),
+        paint(
+            np.full((size // 2, size // 2, 3), 127.5, np.float32),
+            [art],
+            content_weight=0.0,
+            init="noise",
+            pyramid_min_size=0,
+        ),
     ]
     beside(row, 240).save(Path(folder) / "controls.jpg", quality=90)
 

@@ -90,11 +90,8 @@ def asked_of_engines(path: Path) -> set[str]:
             owner = ast.unparse(node.value)
             if owner.endswith((".engine", "engine_of(network)")) or owner == "engine":
                 found |= {node.attr} - ENGINE
-        elif (
-            isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr", "isinstance") and node.args
-        ):
-            if "engine" in ast.unparse(node.args[0]):
-                found.add(ast.unparse(node))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr", "isinstance"):
+            found |= {ast.unparse(node)} if node.args and "engine" in ast.unparse(node.args[0]) else set()
     return found
 
 

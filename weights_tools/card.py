@@ -13,7 +13,14 @@ GAP = 6  # px between filters
 
 
 def describe(weights: Weights) -> list[tuple[str, str]]:
-    """Return the card's rows: what the arrays tell first, then the provenance, the fingerprint left out."""
+    """Return the card's rows: what the arrays tell first, then the provenance, the fingerprint left out.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> describe(random_weights())[0]
+    ('architecture', 'vgg19, to conv5_1')
+    """
     widths = [weights.layers[name][0].shape[3] for name in weights.layers if name.endswith("_1")]
     parameters = sum(w.size + b.size for w, b in weights.layers.values())
     convention = CONVENTIONS[weights.convention]

@@ -1,4 +1,4 @@
-"""Caffe's convention or torchvision's, BGR or RGB, upright or turned: decided from what a file holds.
+"""Decide what a network expects of its input: Caffe's or torchvision's convention, BGR or RGB, kernels as they lie.
 
 The two families share the names of their layers and the sizes of their first kernels, so neither a file's name nor
 its first layer tells them apart. A network that is recognized by its first kernel is known. For any other, what
@@ -14,7 +14,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, TORCHVISION, preprocess_forward
 from handstyle.network.vgg import Weights, build_network
 from weights_tools.fingerprint import picture
-from weights_tools.landmarks import recognize, rescaled, turned
+from weights_tools.first_layer import recognize, rescaled, turned
 from weights_tools.readers.reading import Reading
 
 # The share of the biases when the picture is fed with unit variance. Measured on the Caffe VGG-19: 0.0008, geometric
@@ -29,14 +29,14 @@ WIDTHS = (64, 128, 256, 512, 512)
 
 
 class Decision(NamedTuple):
-    """Weights in this package's own orientation, and what was found out on the way, one sentence each."""
+    """Weights in this package's orientation, and the findings that led there, one sentence each."""
 
     weights: Weights
     findings: list[str]
 
 
 def bias_share(weights: Weights) -> float | None:
-    """Return how much biases weigh in blocks 3 and 4 on a picture of unit variance.
+    """Return the size of the biases relative to the responses in blocks 3 and 4, on a picture of unit variance.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def bias_share(weights: Weights) -> float | None:
 
 
 def decide(reading: Reading, convention: str | None = None) -> Decision:
-    """Decide what a file's first layer expects, and undo what its format or its writer did to the kernels.
+    """Decide a file's convention, and undo rotations of its kernels and exchanges of its colors.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def decide(reading: Reading, convention: str | None = None) -> Decision:
 
 
 def by_biases(weights: Weights) -> tuple[str | None, str]:
-    """Tell a network's convention by how much its biases weigh.
+    """Infer the convention from the relative size of the biases.
 
     Parameters
     ----------

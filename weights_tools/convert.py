@@ -1,4 +1,4 @@
-"""Turn any supported file into the native one, with its provenance and its fingerprint written into it."""
+"""Convert any supported file to the native format, with provenance and fingerprint."""
 
 import os
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ LONG_SIDE = 512  # px, of the pictures that are given
 
 
 def load(path: str | os.PathLike[str], convention: str | None = None) -> Decision:
-    """Read a file of any supported format, its convention decided.
+    """Read a file of any supported format and decide its convention.
 
     Parameters
     ----------
@@ -34,6 +34,18 @@ def load(path: str | os.PathLike[str], convention: str | None = None) -> Decisio
     Decision
         Weights with ``source`` and ``source_sha256`` in their provenance, and what was found. A native file keeps the
         provenance that it has, with ``file`` and ``sha256`` added.
+
+    Raises
+    ------
+    HandstyleError
+        If the file cannot be read, or neither its content nor the caller tells the convention.
+
+    Examples
+    --------
+    >>> from handstyle.network.weights import EMBEDDED_FILE
+    >>> weights, findings = load(EMBEDDED_FILE)
+    >>> weights.convention, findings
+    ('caffe', ["read as this package's own format"])
     """
     path = Path(path)
     if is_native(path):
@@ -89,6 +101,15 @@ def convert(
     ------
     HandstyleError
         If the source cannot be read, its convention cannot be told, or the target exists.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from handstyle.network.weights import EMBEDDED_FILE
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     findings = convert(EMBEDDED_FILE, Path(folder) / "copy.h5")
+    ...     read_weights(Path(folder) / "copy.h5").provenance["source"]
+    'vgg19-slim.h5'
     """
     source, target = Path(source), Path(target)
     if target.exists() and not overwrite:

@@ -29,7 +29,7 @@ HEIGHT, WIDTH = 80, 96
 
 
 class Statistics(NamedTuple):
-    """Of one rectifier's output.
+    """Statistics of the output of one ReLU.
 
     Attributes
     ----------
@@ -96,6 +96,13 @@ def fingerprint(weights: Weights, convention: Convention | None = None) -> Finge
     -------
     dict of str to Statistics
         ``relu1_1`` … in order, measured in float32 with max pooling and zero padding.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> found = fingerprint(random_weights())
+    >>> deviation(found["relu1_1"], found["relu1_1"])
+    0.0
     """
     network = build_network(weights)
     x = preprocess_forward(picture(), convention or CONVENTIONS[weights.convention])
@@ -113,7 +120,7 @@ def _statistics(f: Array) -> Statistics:  # (H, W, C) -> Statistics
 
 
 def deviation(found: Statistics, expected: Statistics) -> float:
-    """Return how far two layers are apart.
+    """Return the largest deviation between the statistics of two layers.
 
     It is the largest of the ratios of mean and rms, less one, and of the differences of zeros and signature.
     """
@@ -125,7 +132,7 @@ def deviation(found: Statistics, expected: Statistics) -> float:
 
 
 def departure(found: Fingerprint, expected: Fingerprint, most: Callable[[str], float]) -> str | None:
-    """Say from which layer on a network answers otherwise than it should, or return None.
+    """Return a sentence that names the first layer whose statistics deviate, or None.
 
     Parameters
     ----------
@@ -154,12 +161,12 @@ def stored_fingerprint(weights: Weights) -> Fingerprint:
 
 
 def dump_fingerprint(found: Fingerprint) -> str:
-    """Return a fingerprint as `stored_fingerprint` reads it."""
+    """Serialize a fingerprint as JSON; `stored_fingerprint` reads it."""
     return json.dumps({name: [float(f"{value:.7g}") for value in values] for name, values in found.items()})
 
 
 def with_fingerprint(weights: Weights, dtype: DTypeLike = np.float32) -> Weights:
-    """Return weights whose provenance holds their fingerprint, that of the values as they will lie on disk."""
+    """Return weights with their fingerprint in the provenance, measured on the values as rounded to `dtype`."""
     layers = {name: (_rounded(w, dtype), _rounded(b, dtype)) for name, (w, b) in weights.layers.items()}
     found = dump_fingerprint(fingerprint(replace(weights, layers=layers)))
     return replace(weights, provenance={**weights.provenance, "fingerprint": found})
@@ -170,7 +177,7 @@ def _rounded(a: Array, dtype: DTypeLike) -> Array:
 
 
 def embed(path: str | os.PathLike[str]) -> None:
-    """Write a native file's own fingerprint into it; the numbers, their precision and all else stay as they are."""
+    """Write the fingerprint of a native file into it; values, precision and provenance stay as they are."""
     weights = read_weights(path)
     with h5py.File(path, "r") as file:
         dtype = file["conv1_1/w"].dtype

@@ -61,6 +61,15 @@ def normalize(weights: Weights, pictures: Sequence[Array], names: str) -> Weight
     -----
     With m_l the means of layer l, ``w_l[..., c, k]`` becomes ``w_l[..., c, k] m_{l−1}[c] / m_l[k]``, and
     ``b_l[k]`` becomes ``b_l[k] / m_l[k]``: each layer undoes what was done to the one before.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> from weights_tools.fingerprint import picture
+    >>> scaled = normalize(random_weights(), [picture()], "one picture")
+    >>> means = mean_activations(scaled, [picture()])["conv3_1"]
+    >>> bool(np.allclose(means[means > 0], 1, rtol=1e-4))
+    True
     """
     if not pictures:
         raise HandstyleError("to normalize a network, give at least one picture")

@@ -1,4 +1,4 @@
-"""Download a file, going on where an earlier attempt stopped, in the same run or in a later one (RFC 9110, ranges)."""
+"""Resumable download over HTTP, by range requests (RFC 9110)."""
 
 import hashlib
 import os
@@ -23,10 +23,10 @@ class DownloadError(HandstyleError):
 
 
 def download(url: str, target: Path, progress: Progress) -> None:
-    """Fetch a file into a part file that survives a failure, and rename it when it is whole.
+    """Download a file; what has arrived survives a failure and is resumed, in the same run or a later one.
 
-    The rest of a part is asked for under the condition that the server's file is still the one that was begun
-    (``If-Range``), by its ETag, or else its date. A server that gives neither, or knows no ranges, sends it all again.
+    The rest is requested on the condition that the server's file has not changed (``If-Range``, by its ETag or else its
+    date). A server that gives neither, or does not support ranges, sends the whole file again.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def _stay_secure(answer: Any, *_: Any, **__: Any) -> None:
 
 
 def part_files(folder: Path, url: str) -> tuple[Path, Path]:
-    """Return where the part of a download is kept, and the mark by which its server will know it again."""
+    """Return the paths of a download's part file and of its validator, the ETag or date of the server's file."""
     name = hashlib.sha256(url.encode()).hexdigest()[:16]
     return folder / f"{name}.part", folder / f"{name}.mark"
 

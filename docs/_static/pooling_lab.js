@@ -60,10 +60,10 @@ class PoolingLab {
         <label><input type="radio" name="pool-kind" value="max" checked> the largest</label>
         <label><input type="radio" name="pool-kind" value="average"> the average</label></fieldset>
       <div class="lab-row">
-        <div class="lab-cell"><strong>x</strong>, to type in<table class="pool-x"></table></div>
-        <div class="lab-cell"><strong>y</strong><table class="pool-y"></table></div>
-        <div class="lab-cell"><strong>ȳ</strong>, to type in<table class="pool-dy"></table></div>
-        <div class="lab-cell"><strong>x̄</strong><table class="pool-dx"></table></div>
+        <div class="lab-cell" style="flex:0 1 auto"><strong>x</strong>, to type in<table class="pool-x"></table></div>
+        <div class="lab-cell" style="flex:0 1 auto"><strong>y</strong><table class="pool-y"></table></div>
+        <div class="lab-cell" style="flex:0 1 auto"><strong>ȳ</strong>, to type in<table class="pool-dy"></table></div>
+        <div class="lab-cell" style="flex:0 1 auto"><strong>x̄</strong><table class="pool-dx"></table></div>
       </div>
       <div class="lab-sum" aria-live="polite"></div>`;
     this.fill(".pool-x", this.x, "x");
@@ -130,4 +130,6 @@ class PoolingLab {
   }
 }
 
-document.querySelectorAll(".pooling-lab").forEach((place) => new PoolingLab(place));
+document.querySelectorAll(".pooling-lab").forEach((place) => {
+  place.lab = new PoolingLab(place);
+});

@@ -160,4 +160,6 @@ class ReceptiveField {
   }
 }
 
-document.querySelectorAll(".receptive-field").forEach((place) => new ReceptiveField(place));
+document.querySelectorAll(".receptive-field").forEach((place) => {
+  place.lab = new ReceptiveField(place);
+});

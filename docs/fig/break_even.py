@@ -10,7 +10,7 @@ CPU, GPU = (0.1e12, 20e9), (20e12, 2e12)  # operations and bytes a second
 
 
 def seconds(n, work, machine):
-    """Return the time for `n` bytes, with `work` operations on each, on a machine: computing or moving, whichever is longer."""
+    """Return the time for `n` bytes with `work` operations on each: the longer of computing and moving them."""
     operations, moved = machine
     return np.maximum(n * work / operations, 2 * n / moved)
 

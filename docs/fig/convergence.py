@@ -39,15 +39,15 @@ def main(out, quick=True):
         default.append(result.fun / s / first)
         words.append(f"{result.nit} it.")
         ours.append(minimize_lbfgsb(f, start, iterations).value / s / first)
-    figure, axes = plt.subplots(figsize=(8, 3.8), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7.2, 3.6), layout="constrained")
     axes.loglog(scales, default, "o-", color=ORANGE, label="SciPy, called with its defaults")
     axes.loglog(scales, ours, "s-", color=BLUE, label="scaled, tests switched off")
     for s, value, text in zip(scales, default, words, strict=True):
         axes.annotate(
-            text, (s, value), xytext=(0, 7), textcoords="offset points", fontsize=8, ha="center", color=ORANGE
+            text, (s, value), xytext=(0, 7), textcoords="offset points", fontsize=9, ha="center", color=ORANGE
         )
     axes.axhline(1, color=GREY, lw=0.8)
-    axes.text(scales[0], 1.03, "the photograph, untouched", fontsize=8, color=GREY, ha="left", va="bottom")
+    axes.text(scales[0], 1.03, "the photograph, untouched", fontsize=9, color=GREY, ha="left", va="bottom")
     axes.set(xlabel="the loss is multiplied by", ylabel="value at the end / value at the start")
     axes.invert_xaxis()
     axes.legend(loc="center left")

@@ -1,6 +1,5 @@
 """The problem that several figures and chapters share: a small town in the style of the strokes, as an objective."""
 
-
 from fig.common import network, painting, photograph
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.content import ContentTerm

@@ -51,7 +51,7 @@ def main(out, quick=True):
     }
     objective, start = town()
     floor = minimize_lbfgsb(objective, start, 10 * n, evaluations=4 * n).value
-    figure, axes = plt.subplots(figsize=(8, 3.8), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7.2, 3.6), layout="constrained")
     for name, run in runs.items():
         objective, start = town()
         counted = Counted(objective)

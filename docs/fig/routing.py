@@ -1,4 +1,4 @@
-"""A gradient on four blocks, sent back by the maximum and by the average, and what both make of a picture's gradient."""
+"""What one style loss asks of the photograph, sent back through maxima and through averages."""
 
 import numpy as np
 from matplotlib import pyplot as plt

@@ -25,7 +25,8 @@ def main(out, quick=True):
         return [moments_forward(x), *(moments_forward(features[tap]) for tap in TAPS)]
 
     original = grams(art)
-    figure, axes = plt.subplots(1, 4, figsize=(11, 2.6), layout="constrained", width_ratios=(1, 1, 1, 1.3))
+    figure, axes = plt.subplots(2, 2, figsize=(7.2, 5.4), layout="constrained")
+    axes = axes.ravel()
     show(axes[0], art, "the painting")
     show(axes[1], pixels, "its pixels shuffled")
     show(axes[2], tiles, "tiles of 16 × 16 shuffled")
@@ -36,9 +37,9 @@ def main(out, quick=True):
     ):
         values = [gram_loss(m, a)[0] for m, a in zip(grams(picture), original, strict=True)]
         axes[3].bar(np.arange(6) + shift, np.maximum(values, 1e-5), 0.38, color=colour, label=words, bottom=0)
-    axes[3].set(yscale="log", ylim=(1e-5, 10), title="relative squared error of the Gram matrix")
-    axes[3].set_xticks(range(6), names, rotation=45, ha="right", fontsize=8)
-    axes[3].legend(fontsize=8, loc="upper left")
+    axes[3].set(yscale="log", ylim=(1e-5, 10), title="squared error of the Gram matrix")
+    axes[3].set_xticks(range(6), names, rotation=45, ha="right", fontsize=9)
+    axes[3].legend(fontsize=9, loc="upper left")
     save(figure, out)
 
 

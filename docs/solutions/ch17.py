@@ -3,11 +3,8 @@
 import numpy as np
 
 
-def two_loop(g, pairs):
-    """Return H g, where H is the inverse curvature that L-BFGS has seen in `pairs` of (s, y), oldest first.
-
-    Nocedal (1980), in the form of Nocedal and Wright's algorithm 7.4; H starts as (s·y / y·y) I of the newest pair.
-    """
+def two_loop(g, pairs):  # (n,), [(s, y), ...] -> (n,)
+    """Return H g for the pairs of (s, y), oldest first."""
     q, alphas = g.copy(), []
     for s, y in reversed(pairs):
         alpha = (s @ q) / (s @ y)
@@ -22,7 +19,7 @@ def two_loop(g, pairs):
 
 
 def dense_bfgs(n, pairs):
-    """Return the same H as an (n, n) matrix, by the update formula: what `two_loop` avoids to write down."""
+    """Return the same H as an (n, n) matrix, by the update formula."""
     s, y = pairs[-1]
     H = (s @ y) / (y @ y) * np.eye(n)
     for s, y in pairs:
@@ -33,5 +30,5 @@ def dense_bfgs(n, pairs):
 
 
 def stops_at_once(value, gradient, gtol=1e-5):
-    """Return whether SciPy's default test on the gradient ends a run, without bounds, before its first step."""
+    """Return whether SciPy's defaults end a run before its first step."""
     return bool(np.abs(gradient).max() <= gtol)

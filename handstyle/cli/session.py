@@ -17,11 +17,11 @@ from handstyle.cli.options import NetworkConfig, RunConfig, as_flags, err, mebib
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
-from handstyle.kernels.cpu.forecast import check_fits, forecast
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import output_size
+from handstyle.painting.memory import RunMemory
 from handstyle.painting.plan import check_reach, planned_iterations
 from handstyle.painting.stylize import Progress, Result, stylize
 from weights_tools.registry import locate
@@ -54,7 +54,7 @@ def paint(
     photograph, paintings = read_picture(content), [read_picture(style) for style in styles]
     check_reach(config, loaded, photograph, paintings)
     check_outputs(output, config, run, photograph)
-    check_memory(config, loaded, photograph)
+    RunMemory.now(config, loaded, photograph, paintings).check()
     backend = loaded.backend
     say(f"network {described(network.weights)}, kernels {loaded.engine.name}, {backend.name} on {backend.device}")
     if network.weights == EMBEDDED and locate("vgg19") is None:
@@ -158,20 +158,6 @@ def free_name(path: Path) -> Path:
     """Return the path, or the first of its numbered siblings that is not taken: ``photo_painting_2.png``."""
     names = (path, *(path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(2, 10_000)))
     return next((name for name in names if not name.exists()), path)
-
-
-def check_memory(config: StyleConfig, loaded: Network, photograph: Picture) -> None:
-    """Refuse a size that the machine's memory cannot hold, naming the one it can; see `check_fits`."""
-    style = config.style_layers if config.style_weight else ()
-    content = config.content_layers if config.content_weight else ()
-    if not (style or content):
-        return
-    height, width = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
-    try:
-        expected = forecast(loaded, height, width, style, content, config.lbfgs_history)
-    except HandstyleError:  # kernels whose memory is not counted
-        return
-    check_fits(expected, loaded, style_taps=style, content_taps=content, memory=config.lbfgs_history)
 
 
 class PaintingBar(ProgressBar):

@@ -231,9 +231,7 @@ class _Directions:
             if all(bool((end == here).all()) for end in ends):
                 return v, h
             self.kinks += 1
-        raise RuntimeError(
-            f"32 directions in a row crossed a kink, the last at step {h:.1e}: take a smaller picture"
-        )
+        raise RuntimeError(f"32 directions in a row crossed a kink, the last at step {h:.1e}: take a smaller picture")
 
 
 def _dot(a: Array, b: Array) -> float:

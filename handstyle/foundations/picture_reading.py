@@ -48,8 +48,8 @@ ORIENTATION, ROWS_REVERSED, COLUMNS_REVERSED = 0x0112, (3, 4, 7, 8), (2, 3, 6, 7
 BAND = 1 << 22  # pixels that are converted at a time: 50 MB as float32
 GAP = 4  # average blocks down to this multiple of the target, then resample: within about a level of resampling alone
 LARGEST_PROFILE = 1 << 24  # bytes; profiles for print have up to some three million
-SHORT = "make the picture smaller first, or read it with a target size"
-LIMIT = threading.Lock()  # held while Pillow's own limit, which is global, is another one
+ADVICE = "make the picture smaller first, or read it with a target size"
+LIMIT_LOCK = threading.Lock()  # held while Pillow's own limit, which is global, is another one
 
 
 @dataclass(frozen=True)
@@ -355,7 +355,7 @@ def _explained(name: str) -> Iterator[None]:
     except HandstyleError:
         raise
     except MemoryError as error:
-        raise OutOfMemoryError(f"{name}: there is not enough memory to read it; {SHORT}") from error
+        raise OutOfMemoryError(f"{name}: there is not enough memory to read it; {ADVICE}") from error
     except Image.DecompressionBombError as error:
         raise HandstyleError(
             f"{name} is too large ({one_line(error)}): make it smaller first, or raise max_pixels"
@@ -374,7 +374,7 @@ def _pixel_limit(max_pixels: int | None) -> Iterator[None]:
     if max_pixels is None:
         yield
         return
-    with LIMIT:
+    with LIMIT_LOCK:
         before = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2
         try:
@@ -499,7 +499,7 @@ def _from_image(image: Image.Image, name: str, target: int | None, notes: list[s
         need = 5 * width * height + 20 * math.prod(image.size) // _reduction(max(image.size), target) ** 2
         raise OutOfMemoryError(
             f"{shown} has {width} x {height} px and takes some {need / 1e6:,.0f} MB to be read, more than the memory "
-            f"that is free: {SHORT}"
+            f"that is free: {ADVICE}"
         ) from error
     full = (width, height) if orientation >= 5 else (height, width)
     picture = replace(_compose(pixels, alpha, name, notes), full_size=full, dpi=dpi)

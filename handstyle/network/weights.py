@@ -211,6 +211,8 @@ def _read_keras(file: h5py.File) -> Weights:
         if not (group_name.startswith("block") and "_conv" in group_name):
             continue
         name = group_name.replace("block", "conv").replace("_conv", "_", 1)
+        if name not in convolution_names("vgg19") or name in layers:
+            raise HandstyleError(f"weights: layer {name[:40]} is no layer of VGG's, or stands there twice")
         group = hdf5_child(file, group_name)
         if not isinstance(group, h5py.Group):
             raise HandstyleError(f"weights: layer {name} is missing its group {group_name}")
@@ -473,7 +475,7 @@ def tensors_sha256(weights: Weights) -> str:
     for name in sorted(weights.layers):
         for values in weights.layers[name]:
             digest.update(f" {name} {values.shape} ".encode())
-            digest.update(np.ascontiguousarray(values, "<f4"))
+            digest.update(np.ascontiguousarray(values, "<f4").data)
     return digest.hexdigest()
 
 

@@ -49,11 +49,11 @@ class Adam:
         xp = namespace(v, g)
         b1, b2 = self.betas
         self.steps += 1
-        self.first = b1 * self.first + (1 - b1) * g
+        self.first = b1 * self.first + (1 - b1) * g  # book: adam-means
         self.second = b2 * self.second + (1 - b2) * (g * g)
-        m = self.first / (1 - b1**self.steps)
+        m = self.first / (1 - b1**self.steps)  # book: adam-bias
         s = self.second / (1 - b2**self.steps)
-        after: Array = v - rate * m / (xp.sqrt(s) + self.epsilon)
+        after: Array = v - rate * m / (xp.sqrt(s) + self.epsilon)  # book: adam-step
         return after
 
 

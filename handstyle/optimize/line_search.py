@@ -83,7 +83,7 @@ def _zoom(phi: Callable[[float], Trial], start: Trial, low: Trial, high: Trial, 
 
 
 def _low_enough(here: Trial, start: Trial) -> bool:
-    return here.value <= start.value + DECREASE * here.step * start.slope
+    return here.value <= start.value + DECREASE * here.step * start.slope  # book: lbfgs-wolfe
 
 
 def _cubic_minimum(a: Trial, b: Trial) -> float:
@@ -96,4 +96,4 @@ def _cubic_minimum(a: Trial, b: Trial) -> float:
     denominator = b.slope - a.slope + 2 * d2
     if denominator == 0:
         return math.inf
-    return b.step - (b.step - a.step) * (b.slope + d2 - d1) / denominator
+    return b.step - (b.step - a.step) * (b.slope + d2 - d1) / denominator  # book: search-cubic

@@ -88,7 +88,7 @@ class History:
         c = two_loop(self.table, self.order)
         used = 1 + 2 * (max(self.order, default=-1) + 1)
         xp = namespace(self.basis)
-        d: Array = xp.asarray(-c[:used], dtype=self.basis.dtype) @ self.basis[:used]
+        d: Array = xp.asarray(-c[:used], dtype=self.basis.dtype) @ self.basis[:used]  # book: device-basis
         return d, -float(c @ self.table[0])
 
     def _dots(self, used: int, columns: list[Array]) -> Array:  # -> (used, columns) float64
@@ -124,7 +124,7 @@ def two_loop(table: Array, order: list[int]) -> Array:  # (r, r), slots oldest f
     alpha = {}
     for slot in reversed(order):
         s, y = 1 + 2 * slot, 2 + 2 * slot
-        alpha[slot] = table[s] @ c / table[s, y]
+        alpha[slot] = table[s] @ c / table[s, y]  # book: device-table
         c[y] -= alpha[slot]
     if order:
         s, y = 1 + 2 * order[-1], 2 + 2 * order[-1]

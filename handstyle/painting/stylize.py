@@ -29,6 +29,7 @@ from handstyle.optimize.trace import Iteration
 from handstyle.painting.config import StyleConfig, check_layer, style_config
 from handstyle.painting.inputs import colors_after, spread_folders, starting_picture
 from handstyle.painting.load import fit_network, load_network, precision_of
+from handstyle.painting.memory import RunMemory
 from handstyle.painting.optimizers import Memory, descend
 from handstyle.painting.plan import Plan, Size, check_reach, enlarged, make_plan, terms_of_scale
 from handstyle.painting.presets import Preset, find_preset
@@ -208,7 +209,10 @@ def stylize(
     config.check_layers(network)
     photograph, paintings = read_picture(content), [read_picture(source) for source in sources]
     check_reach(config, network, photograph, paintings)
-    plan = make_plan(config, photograph, paintings)
+    room = RunMemory.now(config, network, photograph, paintings)
+    room.check()
+    with room.guarded():
+        plan = make_plan(config, photograph, paintings)
     total = sum(config.iterations_at(k) for k in range(len(plan.sizes)))
     backend, memory, identity = network.backend, Memory(), Identity(config, network, plan)
     file = None if resume is None else Path(resume)
@@ -220,7 +224,8 @@ def stylize(
             continue
         p = enlarged(config, plan, p, size)
         memory.adam = memory.resampled(old, size, backend)
-        objective = Objective(network, terms_of_scale(config, network, plan, size), (*size, 3))
+        with room.guarded(size):
+            objective = Objective(network, terms_of_scale(config, network, plan, size), (*size, 3))
         done, spent, started = len(trace), evaluations, trace[-1].seconds if trace else 0.0
 
         def later(row: Iteration, done: int = done, spent: int = spent, started: float = started) -> Iteration:
@@ -246,7 +251,10 @@ def stylize(
                     Progress(row.iteration, total, row.evaluations, row.value, row.terms, row.seconds, array, save)
                 )
 
-        with np.errstate(over="ignore", invalid="ignore"):  # the objective says it, in words
+        with (
+            room.guarded(size),
+            np.errstate(over="ignore", invalid="ignore"),
+        ):  # the objective says it, in words
             outcome = descend(
                 objective,
                 p,

@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
@@ -19,7 +21,7 @@ from handstyle.losses.distribution import (
 )
 from handstyle.losses.gram import Moments, StyleTerm, gram_loss, moments_forward
 from handstyle.losses.regions import carry_mask, check_carried, cysmith_mask
-from handstyle.losses.terms import NormalizedTerm, Term
+from handstyle.losses.terms import PICTURE, NormalizedTerm, Term
 from handstyle.losses.total_variation import VariationTerm, range_penalty
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.config import StyleConfig
@@ -108,6 +110,67 @@ def build_terms(
     if config.content_weight and config.content_layers:
         terms += _content_terms(network, config, p)
     network.backend.tidy()  # of what they were measured with
+    return terms + _picture_terms(config)
+
+
+def planned_terms(
+    config: StyleConfig, network: Network, size: tuple[int, int], regions: Sequence[int] = (0,)
+) -> list[Term]:
+    """Return the terms of a run with targets of the right shapes and no memory behind them, for forecasts.
+
+    Parameters
+    ----------
+    config : StyleConfig
+        Layers and weights.
+    network : Network
+        Ready to run.
+    size : (H, W)
+        Of the picture, pixels.
+    regions : sequence of int
+        The region of each painting, counted from 1; 0 is the whole picture.
+
+    Returns
+    -------
+    list of Term
+        Their arrays are views of one number, on the host. Every statistic of the style is taken for a Gram matrix: all
+        of them are functions of the same moments.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> terms = planned_terms(StyleConfig(), build_network(random_weights()), (4096, 4096))
+    >>> [term.name for term in terms][-2:], terms[-2].target.shape, terms[-2].target.strides
+    (['content relu4_2', 'total variation'], (512, 512, 128), (0, 0, 0))
+    """
+    shapes = {row.name: row.shape for row in summary(network, *size)}
+    gram = replace(config, style_statistic="gram")
+
+    def flat(*shape: int, value: float = 1.0) -> Array:
+        return np.broadcast_to(network.dtype.type(value), shape)
+
+    terms: list[Term] = []
+    if config.style_weight or config.means_weight:
+        for region in sorted(set(regions)):
+            count = list(regions).count(region) if config.blend == "losses" else 1
+            suffix = f" region {region}" if region else ""
+            shares = _shares(config.style_layer_weights, config.style_layers)
+            for tap, share in zip(config.style_layers, shares, strict=True):
+                height, width, C = shapes[tap]
+                place = Place(C, height * width, size[0] * size[1])
+                targets = [(1 / count, Moments(1.0, flat(C), flat(C, C, value=2)))] * count
+                mask = flat(height, width, 1) if region else None
+                counts_all = config.mask_mode == "cysmith" and mask is not None
+                if share:
+                    name = f"style {tap}{suffix}"
+                    terms += _terms_at(gram, tap, place, targets, mask, share, name, counts_all)
+    if config.content_weight:
+        shares = _shares(config.content_layer_weights, config.content_layers)
+        for tap, share in zip(config.content_layers, shares, strict=True):
+            term = ContentTerm(tap, flat(*shapes[tap]), config.content_weight * share)
+            if share:
+                terms.append(NormalizedTerm(term, term.weight) if config.normalize_gradients else term)
+    if config.unmasked_weight and all(regions) and config.mask_mode != "cysmith":
+        terms.append(ContentTerm(PICTURE, flat(*size, 3), config.unmasked_weight, 1.0, flat(*size, 1), "held pixels"))
     return terms + _picture_terms(config)
 
 

@@ -16,7 +16,12 @@ def test_receptive_fields_are_those_of_the_summary(mine, architecture, deepest):
 
 
 def test_receptive_fields_of_another_table(mine):
-    assert mine.receptive_fields((1, 3)) == {"relu1_1": (3, 1), "relu2_1": (8, 2), "relu2_2": (12, 2), "relu2_3": (16, 2)}
+    assert mine.receptive_fields((1, 3)) == {
+        "relu1_1": (3, 1),
+        "relu2_1": (8, 2),
+        "relu2_2": (12, 2),
+        "relu2_3": (16, 2),
+    }
 
 
 def test_width_of_a_known_spread(mine):

@@ -70,9 +70,7 @@ def test_fractions_are_those_of_a_network_of_equal_weights(rng: np.random.Genera
         else:
             equal.append(layer)
     mask = rng.uniform(0, 1, (24, 20))
-    features, _ = replace(network, layers=tuple(equal)).forward(
-        np.repeat(mask[..., None], 3, axis=2), TAPS
-    )
+    features, _ = replace(network, layers=tuple(equal)).forward(np.repeat(mask[..., None], 3, axis=2), TAPS)
     for tap, m in carry_mask(network.layers, mask, TAPS).items():
         np.testing.assert_allclose(m[..., 0], features[tap][..., 0], rtol=1e-12)
 

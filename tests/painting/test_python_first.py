@@ -41,7 +41,9 @@ def test_every_public_name_is_there_and_documented():
         _ = handstyle.stylise
 
 
-@pytest.mark.parametrize("module", ["painting.config", "painting.load", "painting.presets", "painting.stylize", "painting.targets"])
+@pytest.mark.parametrize(
+    "module", ["painting.config", "painting.load", "painting.presets", "painting.stylize", "painting.targets"]
+)
 def test_the_examples_run(module):
     assert doctest.testmod(importlib.import_module(f"handstyle.{module}")).failed == 0
 

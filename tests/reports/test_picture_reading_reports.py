@@ -12,8 +12,8 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from support.icc_profiles import SRGB_PRIMARIES, matrix_profile
 from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, features
+from support.icc_profiles import SRGB_PRIMARIES, matrix_profile
 
 from handstyle.foundations import picture_reading
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
@@ -275,6 +275,15 @@ def test_a_picture_that_is_reduced_looks_like_the_whole_one_resampled(tmp_path: 
     exact = read_picture(tmp_path / "p.png", target=500)  # less than eight times the target: resampled at once
     np.testing.assert_array_equal(exact.pixels, fit_long_side(read_picture(tmp_path / "p.png").pixels, 500))
     assert read_picture(tmp_path / "p.png", target=5000).pixels.shape == (803, 1207, 3)
+
+
+def test_an_invisible_level_of_16_bits_does_not_enter_what_is_reduced(tmp_path: Path) -> None:
+    levels = np.full((500, 500), 40_000, dtype=np.uint16)
+    levels[:, ::2] = 514  # every other column, so that each block has both
+    Image.fromarray(levels).save(tmp_path / "p.png", transparency=514)
+    picture = read_picture(tmp_path / "p.png", target=20)
+    np.testing.assert_allclose(picture.pixels, 40_000 / 257, rtol=1e-3)
+    np.testing.assert_allclose(picture.alpha, 0.5, rtol=1e-3)
 
 
 @pytest.mark.parametrize("orientation", [1, 6])

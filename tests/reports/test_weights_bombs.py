@@ -237,6 +237,56 @@ def test_a_caffemodel_of_millions_of_empty_fields_is_refused(tmp_path):
     assert "more fields than any VGG needs" in refused(path)
 
 
+def test_a_keras_file_whose_layers_are_all_one_array_is_refused(tmp_path):
+    path = tmp_path / "a.h5"
+
+    def spoil(file):
+        group = file["block5_conv4"]
+        names = [f"block{i}_conv{j}" for i in range(10, 30) for j in range(10)]
+        for name in list(group):
+            del group[name]
+        big = np.zeros((3, 3, 512, 512), np.float32)
+        w, b = group.attrs["weight_names"]
+        group.create_dataset(w.decode(), data=big, chunks=(3, 3, 512, 512), compression="gzip")
+        group[b.decode()] = np.zeros(512, np.float32)
+        for name in names:
+            file[name] = group
+        file.attrs["layer_names"] = np.array(names, "S")
+
+    keras_with(path, spoil)
+    assert path.stat().st_size < 200_000
+    from handstyle.network.weights import read_weights
+
+    with pytest.raises(ValueError, match="layer conv10_0 is no layer of VGG's"):
+        read_weights(path)
+
+
+def test_a_keras_3_file_whose_layers_are_all_one_array_is_refused(tmp_path):
+    path = tmp_path / "a.weights.h5"
+    shape = (3, 3, 512, 512)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("kernel", data=np.zeros(shape), chunks=shape, compression="gzip")
+        file["bias"] = np.zeros(512)
+        for i in range(100):
+            variables = file.create_group(f"layers/conv2d_{i}/vars")
+            variables.attrs["name"] = f"block{i // 10}_conv{i % 10}"
+            variables["0"], variables["1"] = file["kernel"], file["bias"]
+    assert path.stat().st_size < 1_000_000
+    assert "has such a layer" in refused(path)
+
+
+def test_a_mat_file_of_many_arrays_is_refused(tmp_path):
+    from scipy.io import savemat
+
+    layers = np.empty((1, 150), object)
+    kernel = np.zeros((3, 3, 512, 256))
+    for i in range(150):
+        layers[0, i] = {"name": f"conv{i}", "type": "conv", "filters": kernel, "biases": np.zeros((1, 256))}
+    savemat(tmp_path / "a.mat", {"layers": layers}, do_compression=True)
+    assert (tmp_path / "a.mat").stat().st_size < 3_000_000
+    assert "MiB of arrays" in refused(tmp_path / "a.mat")
+
+
 def test_what_stays_in_bounds_is_read(tmp_path):
     """The bound of the process lets a good file through, so that the refusals above are the reader's own."""
     write_torch(tmp_path / "a.pth", slim())

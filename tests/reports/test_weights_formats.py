@@ -7,12 +7,21 @@ import sys
 import h5py
 import numpy as np
 import pytest
-from handstyle.painting.load import load_weights
-from support.published_formats import keras_name, oihw, slim, torch_state, write_keras_h5, write_npy, write_npz, write_torch
+from support.published_formats import (
+    keras_name,
+    oihw,
+    slim,
+    torch_state,
+    write_keras_h5,
+    write_npy,
+    write_npz,
+    write_torch,
+)
 
 import handstyle
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Weights
+from handstyle.painting.load import load_weights
 from weights_tools.readers import read_any
 
 
@@ -163,6 +172,17 @@ def test_a_file_in_the_home_folder_is_found_by_its_tilde(tmp_path, monkeypatch):
     weights = like_caffe()
     write_torch(tmp_path / "a.pth", weights)
     assert_same(load_weights("~/a.pth").layers, weights.layers)
+
+
+def test_the_network_that_ships_is_loaded_without_the_tools_for_weight_files():
+    program = (
+        "import sys\n"
+        "from handstyle.painting.networks import load_weights\n"
+        "load_weights()\n"
+        "print(sorted(name for name in sys.modules if name.startswith('weights_tools')))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=True)
+    assert done.stdout == "[]\n"
 
 
 # --- a layer that is missing ------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from handstyle.network.vgg import Weights, build_network
 from handstyle.network.weights import EMBEDDED_FILE, read_weights
 from weights_tools.convention import TORCHVISION_ABOVE, WIDTHS, bias_share, decide
 from weights_tools.fingerprint import deviation, fingerprint, picture
+from weights_tools.first_layer import ORIENTATIONS, recognize, turned
 from weights_tools.known import KNOWN, tolerance
-from weights_tools.landmarks import ORIENTATIONS, recognize, turned
 from weights_tools.normalize import normalize
 from weights_tools.readers import Reading, read_any
 from weights_tools.verify import verify, verify_weights

@@ -14,13 +14,11 @@ from support.published_formats import slim, write_keras_h5
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CAFFE, CONVENTIONS, TORCHVISION
 from handstyle.network.weights import EMBEDDED_FILE, read_weights, sha256, write_weights
-from weights_tools import identity as module
+from weights_tools import registry as module
 from weights_tools.convert import convert
-from weights_tools.diagnose import first_misfed, first_turned
 from weights_tools.fingerprint import embed, fingerprint, stored_fingerprint, with_fingerprint
-from weights_tools.identity import identity
-from weights_tools.landmarks import ORIENTATIONS, turned
-from weights_tools.registry import Entry
+from weights_tools.first_layer import ORIENTATIONS, find_input_mismatch, find_orientation, turned
+from weights_tools.registry import Entry, identity
 from weights_tools.verify import verify, verify_weights
 
 
@@ -121,8 +119,8 @@ def test_what_nothing_explains_is_left_open(shipped):
     rng = np.random.default_rng(0)
     wrong = changed(shipped, "conv1_1", lambda w, b: (rng.normal(size=w.shape).astype("f4"), b))
     expected = stored_fingerprint(shipped)["relu1_1"]
-    assert first_turned(wrong, expected, 0.002) is None
-    assert first_misfed(wrong, expected, 0.002) is None
+    assert find_orientation(wrong, expected, 0.002) is None
+    assert find_input_mismatch(wrong, expected, 0.002) is None
     checks = found(wrong)
     assert checks["colors"].passed is checks["orientation"].passed is None
     assert "does not answer as" in checks["colors"].found

@@ -1,4 +1,4 @@
-"""One protocol for painting, in training and in evaluation, and the paintings that the network practises on.
+"""The painting protocol of training and evaluation, and practice paintings for the training set.
 
 A network that is right about photographs and paintings may still be wrong about what lies between them, and an
 optimizer finds every such place. So the small network paints, the teacher looks at the pictures on the way, and they
@@ -74,7 +74,7 @@ def paint(
 
 
 def judge(teacher: Network, p: Array, content: Array, style: Array) -> tuple[list[float], float]:
-    """Return what the teacher finds wrong with a painting.
+    """Return the errors of a painting, measured by the teacher.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def judge(teacher: Network, p: Array, content: Array, style: Array) -> tuple[lis
 def practise(
     network: Network, seed: tuple[int, ...], size: int, photographs: list[Array], iterations: int = 45
 ) -> list[Array]:  # -> [(size, size, 3)]
-    """Let the network paint a pair that `pictures` makes up, and return pictures from the way there."""
+    """Paint a pair drawn by `pictures` with the network, and return the intermediate pictures."""
     rng = np.random.default_rng(seed)
     content, style = content_picture(rng, size, photographs), style_picture(rng, size, photographs)
     keep = {max(1, iterations * part // 60) for part in (3, 8, 16, 30, 45, 60)}

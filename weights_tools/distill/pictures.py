@@ -1,4 +1,4 @@
-"""What the small network learns from: scikit-image's photographs, and pictures that this file draws.
+"""The training pictures: scikit-image's photographs, and pictures drawn here.
 
 The network will see pictures on their way from a photograph to a painting, which look like neither. So beside
 photographs there are drawn ones (leaves, stripes, flows, cells, clouds, strokes), photographs painted over with

@@ -1,4 +1,4 @@
-"""One reader a file format, and the choice between them by what a file begins with, never by its name."""
+"""Read any published format; the reader is chosen by the first bytes of the file, never by its name."""
 
 import os
 import zipfile

@@ -1,4 +1,4 @@
-"""AdaIN's ``vgg_normalised.pth``: Gatys' network behind a layer that leads pictures into Caffe's convention.
+"""AdaIN's ``vgg_normalised.pth``: Gatys' network behind a layer that converts pictures to Caffe's convention.
 
 The layer takes pictures from 0 to 1, RGB, and is a 1 × 1 convolution at position 0 of a Sequential. Before each further
 convolution stands a reflection padding, and all positions count: 2 is conv1_1, 5 conv1_2, 9 conv2_1, …
@@ -31,7 +31,7 @@ def padded_names() -> dict[int, str]:
 
 
 def behind_colors(shapes: Mapping[str, tuple[int, ...]], fetch: Callable[[str], Array]) -> dict[str, str] | None:
-    """Name the arrays of a network behind a layer for colors, after that layer has been found to be the usual one.
+    """Map layer names to the keys of a file whose first layer converts colors, after a check of that layer.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def behind_colors(shapes: Mapping[str, tuple[int, ...]], fetch: Callable[[str], 
     w, b = (fetch(key) for key in FIRST)
     usual = 255 * np.eye(3)[::-1]  # RGB in, BGR out
     if not (np.allclose(w[..., 0, 0], usual, atol=0.1) and np.allclose(b, [-m for m in CAFFE.mean], atol=0.1)):
-        raise HandstyleError("its first layer, of 1 x 1, is not the one that leads pictures into Caffe's convention")
+        raise HandstyleError("its first layer, of 1 x 1, is not the one that converts pictures to Caffe's convention")
     names = padded_names()
     found = {}
     for key in shapes:

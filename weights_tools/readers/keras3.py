@@ -45,9 +45,11 @@ def _read(file: h5py.File) -> Layers:
         variables = hdf5_child(groups, f"{key}/vars")
         own = hdf5_text(variables, "name") if isinstance(variables, h5py.Group) else []
         found.append((key, own[0] if own else key, f"{key}/vars"))
+    paths = dict(_name(found))
+    architecture_of(paths)  # refuses more layers than VGG's before any of them is read
     return {
         name: (hdf5_array(groups, f"{path}/0", name), hdf5_array(groups, f"{path}/1", name))
-        for name, path in _name(found)
+        for name, path in paths.items()
     }
 
 

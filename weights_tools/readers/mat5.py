@@ -23,11 +23,12 @@ _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8"
 _CELL, _STRUCT, _CHAR = 1, 2, 4
 _NUMBERS = range(6, 16)
 MOST_ELEMENTS = 20_000
+MOST_BYTES = 320 << 20  # of all arrays together; VGG-19 in double precision has 153 MiB
 DEEPEST = 12
 
 
 class Skipped:
-    """Stands for an array too large for a VGG's convolution: the fully connected layers."""
+    """Placeholder for an array larger than a kernel of VGG, such as that of a fully connected layer."""
 
 
 class _Source:
@@ -103,7 +104,7 @@ def read_mat(path: Path, wanted: str) -> Any:
 
 class _Reader:
     def __init__(self, source: _Source) -> None:
-        self.source, self.elements = source, 0
+        self.source, self.elements, self.kept = source, 0, 0
 
     def _tag(self) -> tuple[int, int, bytes | None]:
         # A small element keeps up to four bytes of data within the tag, and its size in the upper half of the type.
@@ -173,6 +174,9 @@ class _Reader:
             if size > MOST_VALUES * 8:
                 self.source.take(size + -size % 8, keep=False)
                 return Skipped()
+            self.kept += size
+            if self.kept > MOST_BYTES:
+                raise HandstyleError(f"more than {MOST_BYTES >> 20} MiB of arrays: no VGG has so many convolutions")
             data = self.source.take(size)
             self.source.take(-size % 8)
         values = np.frombuffer(data, dtype, count=len(data) // dtype.itemsize)

@@ -14,26 +14,18 @@ from numpy.lib import format as npy
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
+from weights_tools.readers import reading
 from weights_tools.readers.pickle_machine import NUMPY_NAMES, PickledArray, PickleMachine
-from weights_tools.readers.reading import (
-    Reading,
-    architecture_of,
-    as_hwio,
-    check_shape,
-    collect,
-    map_file,
-    name_keys,
-    open_zip,
-)
+from weights_tools.readers.reading import Reading, as_hwio, check_shape, collect
 
 LONGEST_HEADER = 10_000  # bytes; NumPy's own bound
 
 
 def read_npz(path: Path) -> Reading:
     """Read an archive of arrays; each is unpacked only after its header has been found plausible."""
-    with open_zip(path) as archive:
+    with reading.open_zip(path) as archive:
         keys = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-        architecture, pairs = name_keys(keys)
+        architecture, pairs = reading.name_keys(keys)
 
         def fetch(name: str, key: Any) -> Array:
             with archive.open(f"{key}.npy") as file:
@@ -73,14 +65,14 @@ def read_npy(path: Path) -> Reading:
         start = file.tell()
     if dtype.kind != "O" or shape != ():
         raise HandstyleError(f"one array of {dtype}, expected a dictionary of layers")
-    top, _ = PickleMachine(map_file(path), NUMPY_NAMES).load(start)
+    top, _ = PickleMachine(reading.map_file(path), NUMPY_NAMES).load(start)
     objects = top.objects() if isinstance(top, PickledArray) else []
     if len(objects) != 1 or not isinstance(objects[0], dict):
         raise HandstyleError("an array of objects, but not a dictionary of layers")
     pairs = {name: _pair(name, entry) for name, entry in objects[0].items() if str(name).startswith("conv")}
     if not pairs:
         raise HandstyleError("a dictionary without a layer conv1_1")
-    architecture = architecture_of(pairs)
+    architecture = reading.architecture_of(pairs)
     layers = collect(pairs, lambda name, array: array.values(name), as_hwio)
     return Reading("NumPy, dictionary", architecture, layers, order="BGR")
 

@@ -7,7 +7,7 @@ Python) with fewer instructions, no imports, and bounds on steps and texts. Byte
 
 import pickle
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -32,16 +32,8 @@ class Name:
         self.module, self.name, self.function = module, name, function
 
 
-class Stateful:
-    """A value that the instruction BUILD completes."""
-
-    def build(self, state: Any) -> None:
-        """Take the state of the pickle's BUILD."""
-        raise NotImplementedError
-
-
 class _View:
-    """A file of which each read is a view of the bytes given."""
+    """A file object over given bytes, whose `read` returns views."""
 
     def __init__(self, data: memoryview, position: int) -> None:
         self.data, self.position = data, position
@@ -61,7 +53,7 @@ class _View:
 
 
 class _Steps(dict[int, Callable[[Any], None]]):
-    """The table of instructions, which counts how often one is looked up."""
+    """Table of the pickle instructions, with a bound on the number of look-ups."""
 
     left = MOST_STEPS
 
@@ -76,7 +68,7 @@ class _Steps(dict[int, Callable[[Any], None]]):
 
 
 class PickleMachine(pickle._Unpickler):
-    """Run one pickle.
+    """Interpreter for one pickle.
 
     Parameters
     ----------
@@ -87,6 +79,13 @@ class PickleMachine(pickle._Unpickler):
     persistent : callable, optional
         Turns a persistent id into a value.
     """
+
+    # Of the standard library's machine.
+    stack: list[Any]
+    metastack: list[list[Any]]
+    append: Callable[[Any], None]
+    pop_mark: Callable[[], list[Any]]
+    read: Callable[[int], bytes]
 
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {code: pickle._Unpickler.dispatch[code] for code in OPCODES}
 
@@ -102,8 +101,8 @@ class PickleMachine(pickle._Unpickler):
             If it is damaged, asks for a name that is not in the table, or does anything weights have no need of.
         """
         file = _View(self.data, start)
-        super().__init__(file, encoding="bytes")
-        self.dispatch = _Steps(type(self).dispatch)
+        super().__init__(cast(Any, file), encoding="bytes")
+        self.dispatch = _Steps(type(self).dispatch)  # type: ignore[misc]  # which counts for this pickle alone
         try:
             value = super().load()
         except (HandstyleError, MemoryError):
@@ -136,7 +135,7 @@ class PickleMachine(pickle._Unpickler):
 
     def _build(self) -> None:
         state = self.stack.pop()
-        if isinstance(self.stack[-1], Stateful):
+        if isinstance(self.stack[-1], PickledDtype | PickledArray):
             self.stack[-1].build(state)
         elif not isinstance(self.stack[-1], dict):  # attributes of an ordered dictionary are of no use here
             raise HandstyleError("a damaged pickle (a state of what has none)")
@@ -185,11 +184,12 @@ def plain_text(value: Any) -> Any:
     return bytes(value).decode("latin1") if short else value
 
 
-class PickledDtype(Stateful):
+class PickledDtype:
     """``numpy.dtype('f4', False, True)``, completed with its byte order."""
 
     def __init__(self, kind: Any = None, *_: Any) -> None:
-        self.kind, self.order = str(plain_text(kind))[:8], "="
+        self.kind = str(plain_text(kind))[:8]
+        self.order: Any = "="
 
     def build(self, state: Any) -> None:
         """Take (version, byte order, …)."""
@@ -198,7 +198,7 @@ class PickledDtype(Stateful):
             raise HandstyleError("a damaged pickle (a dtype without a byte order)")
 
 
-class PickledArray(Stateful):
+class PickledArray:
     """``numpy._core.multiarray._reconstruct(ndarray, (0,), b'b')``, completed with shape, dtype and data."""
 
     def __init__(self, *_: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a reader hands over, the names that published files give their layers, and the bounds that all readers keep.
+"""The result type of the readers, the layer names of published files, and the bounds that every reader keeps.
 
 A reader knows one file format. It returns kernels as (3, 3, C, K) for cross-correlation, *as the format defines it*;
 whether the file keeps to its format is the business of `weights_tools.convention` and `weights_tools.verify`.
@@ -25,7 +25,7 @@ Layers = dict[str, tuple[Array, Array]]
 
 @dataclass(frozen=True)
 class Reading:
-    """The convolutions of a file, before anything is decided about them.
+    """The convolutions of a file, with the convention not yet decided.
 
     Parameters
     ----------
@@ -80,14 +80,14 @@ def check_shape(name: str, shape: Iterable[Any]) -> tuple[int, ...]:
 
 
 def from_oihw(w: Array) -> Array:  # (K, C, 3, 3) -> (3, 3, C, K)
-    """Lead a kernel in the order of Caffe, PyTorch and ONNX to that of this package."""
+    """Transpose a kernel from the axis order of Caffe, PyTorch and ONNX."""
     if w.ndim != 4:
         raise HandstyleError(f"a kernel has shape {w.shape}, expected four axes (K, C, 3, 3)")
     return np.ascontiguousarray(w.transpose(2, 3, 1, 0), np.float32)
 
 
 def as_hwio(w: Array) -> Array:  # (3, 3, C, K) -> (3, 3, C, K)
-    """Copy a kernel that already lies in this package's order."""
+    """Return a kernel that is in this package's axis order as contiguous float32."""
     return np.ascontiguousarray(w, np.float32)
 
 

@@ -18,34 +18,14 @@ import numpy as np
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from weights_tools.readers.color_layer import SAID, behind_colors
-from weights_tools.readers.pickle_machine import (
-    NUMPY_NAMES,
-    Name,
-    Names,
-    PickleMachine,
-    dictionary_key,
-    plain_text,
-)
-from weights_tools.readers.reading import (
-    Order,
-    Reading,
-    check_shape,
-    collect,
-    from_oihw,
-    map_file,
-    name_keys,
-    open_zip,
-)
+from weights_tools.readers.pickle_machine import NUMPY_NAMES, Name, Names, PickleMachine, dictionary_key, plain_text
+from weights_tools.readers.reading import Order, Reading, check_shape, collect, from_oihw, map_file, name_keys, open_zip
 
 # bfloat16, which NumPy has not, is read as the upper two bytes of a float32.
-_DTYPES = {"Float": "<f4", "Half": "<f2", "Double": "<f8", "BFloat16": "<u2"} | {
-    "Long": "<i8",
-    "Int": "<i4",
-    "Short": "<i2",
-    "Char": "i1",
-    "Byte": "u1",
-    "Bool": "?",
-}
+_DTYPES = {
+    "Float": "<f4", "Half": "<f2", "Double": "<f8", "BFloat16": "<u2",
+    "Long": "<i8", "Int": "<i4", "Short": "<i2", "Char": "i1", "Byte": "u1", "Bool": "?",
+}  # fmt: skip
 DEEPEST_STATE = 3  # dictionaries around the one that holds the weights
 MOST_STORAGES = 1000
 LARGEST_PICKLE = 1 << 22
@@ -244,59 +224,56 @@ def _place(view: memoryview, position: int, storage: Storage) -> int:
 
 def read_torch_tar(path: Path) -> Reading:
     """Read the tar archive of PyTorch 0.1: the members ``storages``, ``tensors`` and ``pickle``."""
+    parts = _tar_members(path)
+    if missing := {"storages", "tensors", "pickle"} - set(parts):
+        raise HandstyleError(f"a tar archive without {sorted(missing)[0]}: not PyTorch's")
+    storages: dict[str, Storage] = {}
+    tensors: dict[str, Tensor] = {}
+
+    def storage(key: str, _: Any, kind: Any, position: int) -> int:
+        storages[key] = Storage(_dtype(kind), 0, lambda: b"")
+        return _place(parts["storages"], position, storages[key])
+
+    def tensor(key: str, storage_key: Any, _: Any, position: int) -> int:
+        (axes,) = struct.unpack_from("<i", parts["tensors"], position)
+        if not 0 <= axes <= 8:
+            raise HandstyleError("a damaged PyTorch archive (a tensor without a shape)")
+        numbers = struct.unpack_from(f"<{2 * axes + 1}q", parts["tensors"], position + 8)
+        storage = storages[str(plain_text(storage_key))]
+        tensors[key] = Tensor(storage, numbers[-1], numbers[:axes], numbers[axes : 2 * axes])
+        return position + 8 + 8 * len(numbers)
+
+    end = _described(parts["storages"], storage)
+    views, _ = PickleMachine(parts["storages"], _NAMES).load(end)
+    if views != []:
+        raise HandstyleError("storages that are views of others, which no network's state needs")
+    _described(parts["tensors"], tensor)
+    state, _ = PickleMachine(parts["pickle"], _NAMES, lambda key: tensors.get(str(plain_text(key)))).load()
+    return _reading(state, "PyTorch, tar")
+
+
+def _tar_members(path: Path) -> dict[str, memoryview]:
+    whole, found = map_file(path), {}
     with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
-        places: dict[str, tuple[int, int]] = {}
         for _ in range(16):
             member = archive.next()
             if member is None:
                 break
             if member.isreg() and not member.issparse():
-                places[member.name.removeprefix("./")] = member.offset_data, member.size
-    if missing := {"storages", "tensors", "pickle"} - set(places):
-        raise HandstyleError(f"a tar archive without {sorted(missing)[0]}: not PyTorch's")
-    whole = map_file(path)
-    parts = {name: whole[start : start + size] for name, (start, size) in places.items()}
-    view = parts["storages"]
+                end = member.offset_data + member.size
+                found[member.name.removeprefix("./")] = whole[member.offset_data : end]
+    return found
+
+
+def _described(view: memoryview, take: Callable[[str, Any, Any, int], int]) -> int:
+    # A count, then for each part a pickle of three values, the first of them its key, and what `take` reads.
     count, position = PickleMachine(view, _NAMES).load()
-    storages: dict[str, Storage] = {}
-    for _ in range(_count(count)):
-        description, position = PickleMachine(view, _NAMES).load(position)
-        key, _, kind = _three(description)
-        storage = Storage(_dtype(kind), 0, lambda: b"")
-        position = _place(view, position, storage)
-        storages[str(plain_text(key))] = storage
-    views, _ = PickleMachine(view, _NAMES).load(position)
-    if views != []:
-        raise HandstyleError("storages that are views of others, which no network's state needs")
-
-    view = parts["tensors"]
-    count, position = PickleMachine(view, _NAMES).load()
-    tensors: dict[str, Tensor] = {}
-    for _ in range(_count(count)):
-        description, position = PickleMachine(view, _NAMES).load(position)
-        key, storage_key, _ = _three(description)
-        (axes,) = struct.unpack_from("<i", view, position)
-        if not 0 <= axes <= 8:
-            raise HandstyleError("a damaged PyTorch archive (a tensor without a shape)")
-        numbers = struct.unpack_from(f"<{2 * axes + 1}q", view, position + 8)
-        position += 8 + 8 * len(numbers)
-        storage = storages[str(plain_text(storage_key))]
-        tensors[str(plain_text(key))] = Tensor(storage, numbers[-1], numbers[:axes], numbers[axes : 2 * axes])
-
-    def persistent(key: Any) -> Any:
-        return tensors.get(str(plain_text(key)))
-
-    state, _ = PickleMachine(parts["pickle"], _NAMES, persistent).load()
-    return _reading(state, "PyTorch, tar")
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= MOST_STORAGES:
+    if type(count) is not int or not 0 <= count <= MOST_STORAGES:
         raise HandstyleError("a damaged PyTorch archive (an implausible number of parts)")
-    return int(value)
-
-
-def _three(value: Any) -> tuple[Any, Any, Any]:
-    if not isinstance(value, tuple) or len(value) != 3:
-        raise HandstyleError("a damaged PyTorch archive (a part without its description)")
-    return value[0], value[1], value[2]
+    for _ in range(count):
+        description, position = PickleMachine(view, _NAMES).load(position)
+        if not isinstance(description, tuple) or len(description) != 3:
+            raise HandstyleError("a damaged PyTorch archive (a part without its description)")
+        key, second, third = description
+        position = take(str(plain_text(key)), second, third, position)
+    return position

@@ -33,7 +33,7 @@ def rectify(x: Array, out: Array) -> None:
 
 def bits_of(positive: Array) -> Array:  # bool (rows, columns, K) -> uint8 (rows, ceil(columns K / 8))
     """Pack eight values to the byte; each row starts a new byte, so that a strip can be written alone."""
-    return np.packbits(positive.reshape(len(positive), -1), axis=1)
+    return np.packbits(positive.reshape(len(positive), -1), axis=1)  # book: fused-bits
 
 
 def bits_shape(shape: tuple[int, int, int]) -> tuple[int, int]:  # (H, W, K) -> shape of its bits
@@ -60,7 +60,7 @@ def masks_of(bits: Array, y: slice, x: slice, K: int, dtype: np.dtype[Any]) -> A
 def clear_masked(values: Array, bits: Array, y: slice, x: slice, out: Array) -> None:  # (rows, columns, K)
     """Write `values` to `out`, with zero where the bit at ``[y, x]`` of the map is off."""
     masks = masks_of(bits, y, x, values.shape[2], values.dtype)
-    np.bitwise_and(values.view(masks.dtype), masks, out=out.view(masks.dtype))
+    np.bitwise_and(values.view(masks.dtype), masks, out=out.view(masks.dtype))  # book: fused-and
 
 
 @dataclass

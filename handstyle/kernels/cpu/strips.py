@@ -61,8 +61,3 @@ class StoreSink:
 def is_byte_aligned(channels: int) -> bool:
     """Tell whether strips may begin at any column: each pixel's bits then fill whole bytes."""
     return channels % 8 == 0
-
-
-def ceil_div(a: int, b: int) -> int:
-    """Return a / b, rounded up."""
-    return -(-a // b)
