@@ -138,6 +138,7 @@ def test_info_is_the_network_as_the_papers_table_has_it(folder):
     done = run("info", "--weights", "random", "--size", "512", cwd=folder)
     assert done.returncode == 0
     assert re.search(r"conv5_1.*32 x 32 x 128.*156 px", done.stdout)
+    assert re.search(r"conv4_2.*84 px.*(4x4|im2col)", done.stdout)  # the method that the engine would choose
 
 
 def test_plan_forecasts_and_bench_measures(folder):

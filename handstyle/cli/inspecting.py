@@ -1,17 +1,22 @@
 """The command that describes: ``info``."""
 
-from typing import Annotated
+from typing import Annotated, cast
 
+import numpy as np
 from cyclopts import Parameter
 from rich.table import Table
 
 from handstyle.cli.options import Flat, NetworkConfig, Precision, as_flags, mebibytes, out, say
 from handstyle.foundations.errors import HandstyleError
-from handstyle.kernels.cpu.forecast import forecast
+from handstyle.kernels.cpu.engine import CpuEngine
+from handstyle.kernels.cpu.forecast import dry_run
+from handstyle.losses.content import ContentTerm
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.convert_weights import equivalent_weights
 from handstyle.painting.presets import PRESETS, find_preset
 from handstyle.painting.settings import settings_toml
+
+CPU_ENGINES = ("auto", "winograd", "im2col")  # whose methods can be told without running them
 
 
 def info(
@@ -70,12 +75,12 @@ def info(
 
 def kernels_of(network: Network, size: int) -> dict[str, str]:
     """Return how the processor's engine does each convolution, forward and, where that is different, back."""
-    try:
-        rows = forecast(network, size, size, [network.names[-1]], []).layers
-    except HandstyleError:  # an engine whose kernels are not counted
+    if network.engine.name not in CPU_ENGINES:
         return {}
+    last = summary(network, size, size)[-1]
+    term = ContentTerm(last.name, np.broadcast_to(network.dtype.type(0), last.shape))
     ways: dict[str, dict[str, None]] = {}
-    for row in rows:
+    for row in dry_run(cast(CpuEngine, network.engine), network, [term], (size, size, 3)).rows:
         ways.setdefault(row.layer, {})[row.kernel.replace("winograd ", "")] = None
     return {layer: " / ".join(way) for layer, way in ways.items()}
 
