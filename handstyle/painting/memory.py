@@ -165,9 +165,10 @@ class RunMemory:
             n = 3 * size[0] * size[1]
             expected = engine.forecast(network, planned_terms(config, network, size, regions), (*size, 3))
             styles = {style_size(config, painting, size, full) for painting in paintings}
-            measured = [(replace(config, content_weight=0.0), style) for style in styles]
-            measured = measured if config.style_weight or config.means_weight else []
-            if config.content_weight:
+            measured = []  # a configuration without anything to paint is refused, so only what there is
+            if (config.style_weight or config.means_weight) and config.style_layers:
+                measured += [(replace(config, content_weight=0.0), style) for style in styles]
+            if config.content_weight and config.content_layers:
                 measured.append((replace(config, style_weight=0.0, means_weight=0.0), size))
             measuring = [
                 engine.forecast(network, planned_terms(only, network, at), (*at, 3), gradient=False).bytes
@@ -198,13 +199,13 @@ class RunMemory:
 
     def lacks(self) -> str:
         """Return in words what is missing; nothing if the run fits."""
-        config = self.config
-        for need in self.needs():
+        config, needs = self.config, self.needs()
+        for need in sorted(needs, key=lambda need: -need.together):
             height, width = need.size
             pairs = most_memory(3 * height * width)
             if config.optimizer == "lbfgsb" and config.lbfgs_history > pairs:
                 return f"{width} x {height} px leave SciPy's L-BFGS-B room for {pairs} pairs, it counts in 32 bits"
-            # The weights are there already, and so are the pictures that were read.
+            # The weights are there already.
             taken = (need.device if self.apart else need.together) - need.weights
             part = 1.0 if self.apart else USABLE
             if taken > part * self.free:
