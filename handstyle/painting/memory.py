@@ -165,9 +165,10 @@ class RunMemory:
             n = 3 * size[0] * size[1]
             expected = engine.forecast(network, planned_terms(config, network, size, regions), (*size, 3))
             styles = {style_size(config, painting, size, full) for painting in paintings}
-            measured = [(replace(config, content_weight=0.0), style) for style in styles]
-            measured = measured if config.style_weight or config.means_weight else []
-            if config.content_weight:
+            measured = []  # a configuration without anything to paint is refused, so only what there is
+            if (config.style_weight or config.means_weight) and config.style_layers:
+                measured += [(replace(config, content_weight=0.0), style) for style in styles]
+            if config.content_weight and config.content_layers:
                 measured.append((replace(config, style_weight=0.0, means_weight=0.0), size))
             measuring = [
                 engine.forecast(network, planned_terms(only, network, at), (*at, 3), gradient=False).bytes

@@ -143,7 +143,7 @@ def planned_terms(
     (['content relu4_2', 'total variation'], (512, 512, 128), (0, 0, 0))
     """
     shapes = {row.name: row.shape for row in summary(network, *size)}
-    gram = replace(config, style_statistic="gram")
+    gram = replace(config, style_statistic="gram", style_normalization="relative")
 
     def flat(*shape: int, value: float = 1.0) -> Array:
         return np.broadcast_to(network.dtype.type(value), shape)
