@@ -26,7 +26,7 @@ def painted(back, steps):
     """Return the town painted with `back` for the sweep back."""
     problem.network = lambda dtype: genuine_network("float32").with_kernels(Sweep(back))
     try:
-        objective, start = problem.town(144, 192, content=0.3)
+        objective, start = problem.town(120, 160, content=0.3)
     finally:
         problem.network = genuine_network
     return minimize_adam(objective, start, steps, 8.0).v.reshape(objective.shape)
@@ -34,7 +34,7 @@ def painted(back, steps):
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    steps = 60 if quick else 600
+    steps = 40 if quick else 600
     sweeps = {
         "true sweep": sequence_backward,
         "only the shallowest tap speaks": tap_overwrites,

@@ -6,7 +6,7 @@ from fig.common import command, network, painting, photograph, save, show
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.stylize import stylize
 
-MOMENTS = (1, 3, 8, 20, 50, 120)
+MOMENTS = (1, 3, 8, 20, 40, 70, 120)
 
 
 def main(out, quick=True):

@@ -2,27 +2,20 @@
 
 from matplotlib import pyplot as plt
 
-import handstyle.optimize.objective as objective_module
 from fig.common import command, painting, save, show
-from fig.problem import town
-from handstyle.optimize.adam import minimize_adam
+from fig.problem import painted
+from handstyle.optimize import objective
 from tests.mutants.catalogue import channels_not_reversed
 
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    steps = 60 if quick else 600
+    steps = 40 if quick else 400
     figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.1), layout="constrained")
     show(axes[0], painting(144, 192), "the painting")
-    objective, start = town(144, 192, dtype="float32")
-    show(axes[1], minimize_adam(objective, start, steps, 8.0).v.reshape(objective.shape), "true gradient")
-    genuine = objective_module.preprocess_backward
-    objective_module.preprocess_backward = channels_not_reversed
-    try:
-        wrong = minimize_adam(objective, start, steps, 8.0)
-    finally:
-        objective_module.preprocess_backward = genuine
-    show(axes[2], wrong.v.reshape(objective.shape), "red and blue exchanged")
+    show(axes[1], painted(steps=steps), "true gradient")
+    bug = [(objective, "preprocess_backward", channels_not_reversed)]
+    show(axes[2], painted(bug, steps=steps), "red and blue exchanged")
     save(figure, out)
 
 
