@@ -15,13 +15,14 @@ import numpy as np
 from PIL import Image
 from threadpoolctl import threadpool_info
 
-from handstyle.foundations.backend import Array, choose_backend, cpu_count, cpu_name
+from handstyle.foundations.backend import Array, cpu_count, cpu_name
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.content import ContentTerm
-from handstyle.losses.gram import Moments, StyleTerm, moments_forward
+from handstyle.losses.gram import Moments, StyleTerm
 from handstyle.network.vgg import Network, Weights, build_network, convolution_names, random_weights
 from handstyle.network.weights import read_weights
 from handstyle.optimize.objective import Objective
+from handstyle.painting.targets import measure_moments
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT = "relu4_2"
@@ -70,7 +71,7 @@ def targets(network: Network, size: int) -> tuple[Array, dict[str, Moments]]:
     )
     content = network.forward(photograph, (CONTENT,))[0][CONTENT]
     features, _ = network.forward(painting, STYLE)
-    return np.array(content), {tap: moments_forward(features.pop(tap)) for tap in STYLE}
+    return np.array(content), {tap: measure_moments(features.pop(tap)) for tap in STYLE}
 
 
 def objective(network: Network, content: Array, styles: dict[str, Moments], size: int) -> Objective:
@@ -78,7 +79,7 @@ def objective(network: Network, content: Array, styles: dict[str, Moments], size
     dtype = network.dtype
     terms = [ContentTerm(CONTENT, content.astype(dtype))]
     terms += [StyleTerm(tap, moments, STYLE_WEIGHT / len(styles)) for tap, moments in styles.items()]
-    return Objective(network, terms, (size, size, 3), choose_backend("numpy"))
+    return Objective(network, terms, (size, size, 3))
 
 
 def network_with(kernels: str, dtype: Any = np.float32) -> Network:

@@ -7,8 +7,11 @@ import pytest
 
 from benchmarks import common
 from handstyle.kernels.counting import Cost
-from handstyle.kernels.cpu.forecast import forecast
+from handstyle.kernels.cpu.engine import im2col_engine
+from handstyle.kernels.cpu.forecast import dry_run
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
+from handstyle.painting.config import StyleConfig
+from handstyle.painting.targets import planned_terms
 
 
 @pytest.mark.parametrize("kernels", ["auto", "im2col", "reference"])
@@ -21,7 +24,8 @@ def test_evaluation(benchmark: Any, size: int, kernels: str) -> None:
     objective = common.objective(network, content, styles, size)
     v = common.picture("tubingen.jpg", size).astype(np.float64).ravel()
     _, gradient = benchmark.pedantic(objective, (v,), rounds=5, warmup_rounds=1)
-    counted = sum((row.cost for row in forecast(common.network_with("im2col"), size, size).layers), Cost())
+    terms = planned_terms(StyleConfig(), network, (size, size))
+    counted = sum((row.cost for row in dry_run(im2col_engine(), network, terms, (size, size, 3)).rows), Cost())
     benchmark.extra_info.update(gflops=counted.products / benchmark.stats.stats.min / 1e9, bytes=counted.moved)
     if size == 256:
         exact = common.objective(common.network_with("reference", np.float64), content, styles, size)(v)[1]

@@ -42,11 +42,13 @@ PARTS = {
         ("optimize/lbfgs", ("optimize.lbfgs", "optimize.two_loop", "optimize.line_search", "optimize.adam")),
     ],
     "Part V · Making it fast": [
-        ("kernels/cost", ("kernels.counting",)),
+        ("kernels/counting", ("kernels.counting",)),
         ("kernels/im2col", ("kernels.cpu.im2col",)),
-        ("kernels/winograd", ("kernels.cpu.winograd",)),
-        ("kernels/fused", ("kernels.cpu.epilogues",)),
+        ("kernels/winograd", ("kernels.winograd_plain", "kernels.cpu.winograd")),
+        ("kernels/fused", ("kernels.cpu.epilogues", "kernels.cpu.engine")),
         ("kernels/cuda", ("kernels.cuda.device",)),
+        ("kernels/cuda_tiles", ("kernels.cuda.cublas",)),
+        ("kernels/cuda_graphs", ("kernels.cuda.memory_plan", "kernels.cuda.graph")),
         ("kernels/tiles", ("kernels.tiles",)),
     ],
     "Part VI · Painting": [
@@ -57,7 +59,16 @@ PARTS = {
     ],
 }
 
-CHAPTERS = [
-    Chapter(number, page, tuple(f"handstyle.{name}".rstrip(".") for name in modules))
-    for number, (page, modules) in enumerate((c for part in PARTS.values() for c in part), start=1)
-]
+# Pages that go on with the chapter of the page before them, under its number.
+CONTINUED = {"kernels/cuda_tiles", "kernels/cuda_graphs"}
+
+
+def _numbered() -> list[Chapter]:
+    chapters, number = [], 0
+    for page, modules in (c for part in PARTS.values() for c in part):
+        number += page not in CONTINUED
+        chapters.append(Chapter(number, page, tuple(f"handstyle.{name}".rstrip(".") for name in modules)))
+    return chapters
+
+
+CHAPTERS = _numbered()

@@ -5,12 +5,12 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from pictures.flow_painting import flow_painting
+from pictures.scenes import night_scene, portrait_masks, portrait_scene
 from PIL import Image
 
 import handstyle
 from handstyle.foundations.picture_writing import write_picture
-from handstyle.painting.flow_painting import flow_painting
-from handstyle.painting.scenes import night_scene, portrait_masks, portrait_scene
 
 
 def beside(pictures, height):
@@ -42,12 +42,18 @@ def main(folder, quick=True):
         for part in ("background", "clothes"):
             paths.append(f"{masks}/{part}.png")
             write_picture(paths[-1], np.repeat(255 * parts[part][..., None], 3, axis=2))
-        regions = paint(portrait, [art, other], mask=tuple(paths), smallest=size // 2)
+        regions = paint(portrait, [art, other], mask=tuple(paths), pyramid_min_size=size // 2)
     row = [
         regions,
         paint(scene, [art], color="luminance", size=size * 3 // 4),
         paint(scene, [art, other], style_blend=(1.0, 1.0), size=size * 3 // 4),
-        paint(np.full((size // 2, size // 2, 3), 127.5, np.float32), [art], content_weight=0.0, init="noise"),
+        paint(
+            np.full((size // 2, size // 2, 3), 127.5, np.float32),
+            [art],
+            content_weight=0.0,
+            init="noise",
+            pyramid_min_size=0,
+        ),
     ]
     beside(row, 240).save(Path(folder) / "controls.jpg", quality=90)
 

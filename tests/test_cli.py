@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import handstyle
 from handstyle.cli.session import interruption, what_lbfgs_saves
 
 pytestmark = pytest.mark.smoke
@@ -122,13 +123,14 @@ def test_check_passes_on_a_right_network_and_prints_the_numbers(folder):
 
 
 def test_check_fails_on_a_wrong_one(monkeypatch, capsys):
-    from handstyle import cli
+    from handstyle.cli.inspecting import check
+    from handstyle.cli.options import NetworkConfig
     from handstyle.network import sequence
 
     genuine = sequence.conv3x3_backward
     monkeypatch.setattr(sequence, "conv3x3_backward", lambda dy, cache: genuine(dy, cache)[::-1])
-    network = cli.NetworkConfig(weights="random", backend="numpy", kernels="reference")
-    assert cli.check(size=16, network=network) == 1
+    network = NetworkConfig(weights="random", backend="numpy", kernels="reference")
+    assert check(size=16, network=network) == 1
     assert "FAILED" in capsys.readouterr().out
 
 
@@ -157,7 +159,7 @@ def test_a_size_that_memory_cannot_hold_names_the_one_it_can(folder, monkeypatch
     Image.new("RGB", (640, 640), (90, 120, 30)).save("content.png")
     arguments = ["stylize", "content.png", "style.png", "-o", "out.png", "--weights", "random", "--backend", "numpy"]
     Image.new("RGB", (640, 640), (40, 80, 130)).save("style.png")
-    with pytest.raises(cli.HandstyleError, match=r"640 x 640 pixels need .*--size \d+ would fit"):
+    with pytest.raises(handstyle.HandstyleError, match=r"640 x 640 pixels need .*--size \d+ would fit"):
         cli.app([*arguments, "--size", "640"], result_action="return_value", exit_on_error=False)
 
 
@@ -179,7 +181,7 @@ def test_the_main_job_on_real_weights(folder, test_data):
     assert size_of(folder / "out.png") == (96, 72)
 
 
-def test_what_another_optimiser_would_save_is_said_in_seconds_and_bytes():
+def test_what_another_optimizer_would_save_is_said_in_seconds_and_bytes():
     said = what_lbfgs_saves(3 * 512 * 512, 4)
     assert "some 0.1 s an iteration, and moves 6.0 MiB" in said
     assert "--optimizer lbfgs" in said

@@ -2,16 +2,23 @@
 
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
 from support import fake_cupy as pretended
 
+import handstyle.cli
 from handstyle.cli import main
-from handstyle.painting.scenes import night_scene
 
 # `main` reads sys.argv, as it does for a person.
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
+
+
+def town(side):
+    """Return the demonstration's photograph, squashed to a square."""
+    with Image.open(Path(handstyle.cli.__file__).parents[1] / "data" / "photograph.jpg") as picture:
+        return picture.resize((side, side))
 
 
 @pytest.fixture
@@ -19,7 +26,7 @@ def told(monkeypatch, capsys, tmp_path):
     """Give what runs a command: its exit status, and what it said."""
     pretended.pretend(monkeypatch)
     terminated = signal.getsignal(signal.SIGTERM)  # which `main` takes over
-    Image.fromarray(night_scene(96, 96)).save(tmp_path / "photograph.png")
+    town(96).save(tmp_path / "photograph.png")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
 
@@ -68,7 +75,7 @@ def test_it_paints_and_says_what_the_other_optimiser_would_save(told, tmp_path):
 
 def test_what_does_not_fit_is_one_line_before_any_work(told, monkeypatch, tmp_path):
     monkeypatch.setattr(pretended, "TOTAL", 120 << 20)
-    Image.fromarray(night_scene(512, 512)).save(tmp_path / "photograph.png")
+    town(512).save(tmp_path / "photograph.png")
     status, said = told(*PAINT[:-3], "512", "--backend", "cupy")
     assert status == 2
     assert "512 x 512 px need" in said

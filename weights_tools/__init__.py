@@ -1,1 +1,1 @@
-"""Tools for weights: one reader a published format, conversion, the registry, download, comparison, training."""
+"""Tools for weight files: readers of the published formats, conversion, registry, download, self-test, training."""

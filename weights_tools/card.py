@@ -13,7 +13,14 @@ GAP = 6  # px between filters
 
 
 def describe(weights: Weights) -> list[tuple[str, str]]:
-    """Return the card's rows: what the arrays tell first, then the provenance, the fingerprint left out."""
+    """Return the card's rows: what the arrays tell first, then the provenance, the fingerprint left out.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> describe(random_weights())[0]
+    ('architecture', 'vgg19, to conv5_1')
+    """
     widths = [weights.layers[name][0].shape[3] for name in weights.layers if name.endswith("_1")]
     parameters = sum(w.size + b.size for w, b in weights.layers.values())
     convention = CONVENTIONS[weights.convention]
@@ -30,7 +37,7 @@ def describe(weights: Weights) -> list[tuple[str, str]]:
 
 
 def filters_sheet(weights: Weights) -> Array:  # -> (H, W, 3) uint8
-    """Draw the kernels of conv1_1 as colours.
+    """Draw the kernels of conv1_1 as colors.
 
     Mid-grey is zero. All share one scale, so that strong filters look strong; it is set by the 99.5th percentile of the
     absolute values.
@@ -39,7 +46,7 @@ def filters_sheet(weights: Weights) -> Array:  # -> (H, W, 3) uint8
     if CONVENTIONS[weights.convention].order == "BGR":
         w = w[:, :, ::-1]
     scale = float(np.percentile(np.abs(w), 99.5)) or 1.0
-    colours = np.clip(127.5 + 127.5 * w / scale, 0, 255).round().astype(np.uint8)
+    colors = np.clip(127.5 + 127.5 * w / scale, 0, 255).round().astype(np.uint8)
     count = w.shape[3]
     columns = math.ceil(math.sqrt(count))
     side = 3 * LARGE
@@ -47,5 +54,5 @@ def filters_sheet(weights: Weights) -> Array:  # -> (H, W, 3) uint8
     sheet = np.full((GAP + rows * (side + GAP), GAP + columns * (side + GAP), 3), 255, np.uint8)
     for k in range(count):
         y, x = GAP + (k // columns) * (side + GAP), GAP + (k % columns) * (side + GAP)
-        sheet[y : y + side, x : x + side] = colours[..., k].repeat(LARGE, 0).repeat(LARGE, 1)
+        sheet[y : y + side, x : x + side] = colors[..., k].repeat(LARGE, 0).repeat(LARGE, 1)
     return sheet

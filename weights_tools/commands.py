@@ -1,4 +1,4 @@
-"""The commands ``handstyle weights list | get | convert | verify | card | compare``."""
+"""The commands ``handstyle weights list | get | add | convert | verify | card | compare``."""
 
 import textwrap
 from pathlib import Path
@@ -6,18 +6,16 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 from rich.console import Console
-from rich.table import Table
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
-from handstyle.network.weights import sha256
-from handstyle.painting.load import EMBEDDED
+from handstyle.network.weights import EMBEDDED, EMBEDDED_FILE, cache_folder, sha256
 from weights_tools import registry
 from weights_tools.card import describe, filters_sheet
 from weights_tools.compare import compare
 from weights_tools.convert import convert, load
-from weights_tools.download import get
+from weights_tools.download import add, get
 from weights_tools.known import OXFORD
 from weights_tools.verify import verify
 
@@ -29,18 +27,22 @@ ConventionName = Literal["caffe", "torchvision"]
 @weights_app.command(name="list")
 def list_command() -> int:
     """Print the networks that can be had: convention, licence, size, digest, URL, and which are here."""
-    _say(f"kept in {registry.cache_folder()}; get one with handstyle weights get NAME")
-    megabytes = registry.EMBEDDED_FILE.stat().st_size / 1e6
-    _entry(EMBEDDED, f"VGG-19 made small, the default; convention caffe; {megabytes:.1f} MB; ships with the package")
-    _entry("", f"licence {OXFORD}", f"sha256:{sha256(registry.EMBEDDED_FILE)}")
+    try:
+        _say(f"kept in {cache_folder()}; get one with handstyle weights get NAME")
+    except HandstyleError as error:  # no home folder
+        _say(str(error))
+    megabytes = EMBEDDED_FILE.stat().st_size / 1e6
+    ships = f"VGG-19 made small, the default; convention caffe; {megabytes:.1f} MB; ships with the package"
+    rows = [("", ""), (EMBEDDED, ships), ("", f"licence {OXFORD}"), ("", f"sha256:{sha256(EMBEDDED_FILE)}")]
     for entry in registry.ENTRIES.values():
         size = f"about {entry.size / 1e6:.0f} MB" if entry.size else "size not known"
         digest = entry.digest or "digest not known for certain: verified by the self-test only"
         if entry.digest and len(entry.digest) < len("md5:") + 32:
             digest += "…  (its first digits; the rest is not known)"
         here = "installed" if registry.locate(entry.name) else "not installed"
-        _entry(entry.name, f"{entry.network}; convention {entry.convention}; {size}; {here}")
-        _entry("", f"licence {entry.licence}", *entry.urls, digest)
+        rows += [("", ""), (entry.name, f"{entry.network}; convention {entry.convention}; {size}; {here}")]
+        rows += [("", line) for line in (f"licence {entry.licence}", *entry.urls, digest)]
+    _rows(rows)
     return 0
 
 
@@ -67,6 +69,30 @@ def get_command(name: str, /, *, keep_source: bool = False) -> int:
     return 0
 
 
+@weights_app.command(name="add")
+def add_command(
+    file: str,
+    /,
+    *,
+    as_: Annotated[str, Parameter(name="--as")],
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Install a network from a file on this machine, after the self-test.
+
+    Parameters
+    ----------
+    file : str
+        Of any format that can be converted; it is read, and stays where it is.
+    as_ : str
+        The network's name, as ``handstyle weights list`` shows it.
+    overwrite : bool
+        Replace the network if it is installed already.
+    """
+    path, findings = add(registry.entry(as_), registry.find(file), overwrite=overwrite)
+    _say(*findings, f"installed: {path}", f"use it: --weights {as_}")
+    return 0
+
+
 @weights_app.command(name="convert")
 def convert_command(
     source: str,
@@ -75,7 +101,7 @@ def convert_command(
     *,
     convention: ConventionName | None = None,
     licence: str | None = None,
-    normalise: bool = False,
+    normalize: bool = False,
     pictures: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
     overwrite: bool = False,
 ) -> int:
@@ -91,7 +117,7 @@ def convert_command(
         What the network expects of pictures, where its content does not tell.
     licence : str
         Of the weights, for the provenance.
-    normalise : bool
+    normalize : bool
         Rescale each filter to mean activation 1, as Gatys did.
     pictures : tuple of Path
         To measure activations on; three that the package draws, unless given.
@@ -103,7 +129,7 @@ def convert_command(
         target,
         convention=convention,
         licence=licence,
-        normalised=normalise,
+        normalized=normalize,
         pictures=pictures,
         overwrite=overwrite,
     )
@@ -113,7 +139,7 @@ def convert_command(
 
 @weights_app.command(name="verify")
 def verify_command(file: str = EMBEDDED, /, *, convention: ConventionName | None = None) -> int:
-    """Check a network: is it a known file, whole, and does it compute what it should; exit status 1 if a check fails.
+    """Run the self-test of a weight file; the exit status is 1 if a check fails.
 
     Parameters
     ----------
@@ -168,12 +194,10 @@ def compare_command(first: str, second: str, /, *, picture: Path | None = None) 
     rows = compare(one, other, p)
     if not rows:
         raise HandstyleError("the two networks have no layer in common")
-    table = Table(title="relative L2 distance")
-    for heading in ("layer", "kernel", "bias", "features"):
-        table.add_column(heading, justify="left" if heading == "layer" else "right")
-    for row in rows:
-        table.add_row(row.layer, *(f"{value:.3g}" for value in row[1:]))
-    out.print(table)
+    _say("relative L2 distance")
+    lines: list[tuple[str, ...]] = [("layer", "kernel", "bias", "features")]
+    lines += [(row.layer, *(f"{value:.3g}" for value in row[1:])) for row in rows]
+    _rows([(layer, "".join(f"{value:>10}" for value in values)) for layer, *values in lines])
     return 0
 
 
@@ -182,25 +206,14 @@ def _say(*lines: str) -> None:
         out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _entry(name: str, *lines: str) -> None:
-    if name:
-        _say("")
-    width = max(map(len, registry.ENTRIES)) + 2
-    for line in lines:
-        _row(name, line, width)
-        name = ""
-
-
 def _rows(rows: list[tuple[str, str]]) -> None:
     width = max(len(key) for key, _ in rows) + 2
+    indent = " " * width
     for key, value in rows:
-        _row(key, value, width)
-
-
-def _row(key: str, value: str, width: int) -> None:
-    # In a terminal, what is long goes on below itself; in a file or a pipe, a row is a line.
-    line = f"{key:<{width}}{value}"
-    if out.is_terminal and out.width > 2 * width and " " in value:
-        indent = " " * width
-        line = textwrap.fill(line, out.width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
-    _say(line)
+        # In a terminal, what is long goes on below itself; in a file or a pipe, a row is a line.
+        line = f"{key:<{width}}{value}".rstrip()
+        if out.is_terminal and out.width > 2 * width and " " in value:
+            line = textwrap.fill(
+                line, out.width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+            )
+        _say(line)

@@ -1,4 +1,4 @@
-"""How far two networks are apart, layer by layer: their values, and what they answer to one picture."""
+"""Compare two networks layer by layer: their values, and their features on one picture."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from weights_tools.fingerprint import picture
 
 
 class Difference(NamedTuple):
-    """Of one convolution: the relative L2 distance of kernels, of biases, and of the rectified features."""
+    """Relative L2 distances of one convolution: of the kernels, of the biases, and of the features after the ReLU."""
 
     layer: str
     kernel: float
@@ -39,6 +39,12 @@ def compare(first: Weights, second: Weights, p: Array | None = None) -> list[Dif
     ------
     HandstyleError
         If the layers differ in shape.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> compare(random_weights(), random_weights())[0]
+    Difference(layer='conv1_1', kernel=0.0, bias=0.0, features=0.0)
     """
     if first.architecture != second.architecture:
         raise HandstyleError(f"{first.architecture} and {second.architecture} cannot be compared layer by layer")

@@ -1,7 +1,7 @@
-"""Caffe's convention or torchvision's, BGR or RGB, upright or turned: decided from what a file holds.
+"""Decide what a network expects of its input: Caffe's or torchvision's convention, BGR or RGB, kernels as they lie.
 
 The two families share the names of their layers and the sizes of their first kernels, so neither a file's name nor
-its first layer tells them apart. A network that is recognised by its first kernel is known. For any other, what
+its first layer tells them apart. A network that is recognized by its first kernel is known. For any other, what
 decides is how much its biases weigh: trained on pictures of 0 to 255, activations grow to hundreds and biases of
 blocks 3 and 4 are lost beside them; trained on pictures of unit variance, both are of one size.
 """
@@ -14,7 +14,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, TORCHVISION, preprocess_forward
 from handstyle.network.vgg import Weights, build_network
 from weights_tools.fingerprint import picture
-from weights_tools.landmarks import recognise, rescaled, turned
+from weights_tools.first_layer import recognize, rescaled, turned
 from weights_tools.readers.reading import Reading
 
 # The share of the biases when the picture is fed with unit variance. Measured on the Caffe VGG-19: 0.0008, geometric
@@ -29,14 +29,14 @@ WIDTHS = (64, 128, 256, 512, 512)
 
 
 class Decision(NamedTuple):
-    """Weights in this package's own orientation, and what was found out on the way, one sentence each."""
+    """Weights in this package's orientation, and the findings that led there, one sentence each."""
 
     weights: Weights
     findings: list[str]
 
 
 def bias_share(weights: Weights) -> float | None:
-    """Return how much biases weigh in blocks 3 and 4 on a picture of unit variance.
+    """Return the size of the biases relative to the responses in blocks 3 and 4, on a picture of unit variance.
 
     Parameters
     ----------
@@ -67,14 +67,14 @@ def bias_share(weights: Weights) -> float | None:
 
 
 def decide(reading: Reading, convention: str | None = None) -> Decision:
-    """Decide what a file's first layer expects, and undo what its format or its writer did to the kernels.
+    """Decide a file's convention, and undo rotations of its kernels and exchanges of its colors.
 
     Parameters
     ----------
     reading : Reading
         From `read_any`.
     convention : {"caffe", "torchvision"}, optional
-        The user's word, for a network that is not recognised.
+        The user's word, for a network that is not recognized.
 
     Returns
     -------
@@ -89,45 +89,47 @@ def decide(reading: Reading, convention: str | None = None) -> Decision:
         raise HandstyleError(f"unknown convention {convention!r}: use {', '.join(CONVENTIONS)}")
     weights = Weights(reading.architecture, "caffe", reading.layers)
     findings = [f"read as {reading.layout}"]
-    if match := recognise(reading.layers, reading.architecture):
+    if match := recognize(reading.layers, reading.architecture):
         known = match.known
         if convention not in (None, known.convention):
             raise HandstyleError(
                 f"its first kernel is that of {known.title}: convention {known.convention}, not {convention}"
             )
         weights = turned(weights, match.orientation, match.exchanged)
-        findings.append(f"recognised by its first kernel as {known.title}: convention {known.convention}")
+        findings.append(f"recognized by its first kernel as {known.title}: convention {known.convention}")
         if match.orientation:
             findings.append(f"its kernels were {match.orientation} against the format's own rule: undone")
         if match.exchanged:
-            findings.append(f"its colours were in the order {CONVENTIONS[known.convention].order[::-1]}: exchanged")
+            findings.append(f"its colors were in the order {CONVENTIONS[known.convention].order[::-1]}: exchanged")
         provenance = {"network": known.title, "licence": known.licence}
         if rescaled(match.scale):
             findings.append(f"its first filter is {match.scale:.3g} times the published one: its filters were rescaled")
-            provenance["normalised"] = "by whoever published it"
+            provenance["normalized"] = "by whoever published it"
         return Decision(Weights(weights.architecture, known.convention, weights.layers, provenance), findings)
-    findings.append("not one of the networks that are recognised")
+    findings.append("not one of the networks that are recognized")
     if convention is None:
         convention, told = by_biases(weights)
         if convention is None:
-            raise HandstyleError(f"{told}: give --convention")
+            raise HandstyleError(
+                f"{told}: name it, handstyle weights convert SOURCE TARGET --convention caffe, or torchvision"
+            )
         findings.append(told)
     else:
         findings.append(f"convention {convention}, as asked")
     order = CONVENTIONS[convention].order
     if reading.order is None:
-        findings.append(f"colours taken to be {order}, as usual for {convention}: the format does not say")
+        findings.append(f"colors taken to be {order}, as usual for {convention}: the format does not say")
     elif reading.order != order:
         weights = turned(weights, exchanged=True)
-        findings.append(f"colours are {reading.order} in this format: exchanged to {order}")
+        findings.append(f"colors are {reading.order} in this format: exchanged to {order}")
     if reading.turned:
         findings.append("kernels taken to be Theano's, and rotated by 180 degrees")
-    provenance = {"network": f"{reading.architecture}, not recognised"}
+    provenance = {"network": f"{reading.architecture}, not recognized"}
     return Decision(Weights(weights.architecture, convention, weights.layers, provenance), findings)
 
 
 def by_biases(weights: Weights) -> tuple[str | None, str]:
-    """Tell a network's convention by how much its biases weigh.
+    """Infer the convention from the relative size of the biases.
 
     Parameters
     ----------

@@ -1,31 +1,26 @@
-"""Turn any supported file into the native one, with its provenance and its fingerprint written into it."""
+"""Convert any supported file to the native format, with provenance and fingerprint."""
 
 import os
 from collections.abc import Sequence
+from importlib.resources import as_file, files
 from pathlib import Path
-
-import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import fit_long_side
 from handstyle.foundations.picture_reading import read_picture
-from handstyle.network.weights import read_weights, sha256, write_weights
-from handstyle.painting.flow_painting import flow_painting
-from handstyle.painting.portrait import portrait_scene
-from handstyle.painting.scenes import night_scene
+from handstyle.network.weights import is_native, read_weights, sha256, write_weights
 from weights_tools.convention import Decision, decide
 from weights_tools.fingerprint import with_fingerprint
-from weights_tools.normalise import normalise
+from weights_tools.normalize import normalize
 from weights_tools.readers import read_any
-from weights_tools.verify import is_native
 
-DRAWN_SIZE = 256  # px, of the drawn pictures that stand in where none are given
+DRAWN_SIZE = 256  # px, long side of the shipped pictures that stand in where none are given
 LONG_SIDE = 512  # px, of the pictures that are given
 
 
 def load(path: str | os.PathLike[str], convention: str | None = None) -> Decision:
-    """Read a file of any supported format, its convention decided.
+    """Read a file of any supported format and decide its convention.
 
     Parameters
     ----------
@@ -39,6 +34,18 @@ def load(path: str | os.PathLike[str], convention: str | None = None) -> Decisio
     Decision
         Weights with ``source`` and ``source_sha256`` in their provenance, and what was found. A native file keeps the
         provenance that it has, with ``file`` and ``sha256`` added.
+
+    Raises
+    ------
+    HandstyleError
+        If the file cannot be read, or neither its content nor the caller tells the convention.
+
+    Examples
+    --------
+    >>> from handstyle.network.weights import EMBEDDED_FILE
+    >>> weights, findings = load(EMBEDDED_FILE)
+    >>> weights.convention, findings
+    ('caffe', ["read as this package's own format"])
     """
     path = Path(path)
     if is_native(path):
@@ -61,7 +68,7 @@ def convert(
     *,
     convention: str | None = None,
     licence: str | None = None,
-    normalised: bool = False,
+    normalized: bool = False,
     pictures: Sequence[str | os.PathLike[str]] = (),
     published: str | None = None,
     overwrite: bool = False,
@@ -73,11 +80,11 @@ def convert(
     source, target : path
         The file read, and the file written, whole or not at all.
     convention : {"caffe", "torchvision"}, optional
-        For a network that is not recognised and does not tell.
+        For a network that is not recognized and does not tell.
     licence : str, optional
         Of the weights, for the provenance.
-    normalised : bool
-        Rescale each filter to mean activation 1; see `weights_tools.normalise`.
+    normalized : bool
+        Rescale each filter to mean activation 1; see `weights_tools.normalize`.
     pictures : sequence of path
         For that; three that the package draws, unless given.
     published : str, optional
@@ -94,15 +101,24 @@ def convert(
     ------
     HandstyleError
         If the source cannot be read, its convention cannot be told, or the target exists.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from handstyle.network.weights import EMBEDDED_FILE
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     findings = convert(EMBEDDED_FILE, Path(folder) / "copy.h5")
+    ...     read_weights(Path(folder) / "copy.h5").provenance["source"]
+    'vgg19-slim.h5'
     """
     source, target = Path(source), Path(target)
     if target.exists() and not overwrite:
         raise HandstyleError(f"{target}: exists already; give --overwrite to replace it")
     if not target.parent.is_dir():
         raise HandstyleError(f"{target}: there is no folder {target.parent}")
-    if pictures and not normalised:
-        raise HandstyleError("pictures are for --normalise only")
-    chosen, names = _pictures(pictures) if normalised else ([], "")
+    if pictures and not normalized:
+        raise HandstyleError("pictures are for --normalize only")
+    chosen, names = _pictures(pictures) if normalized else ([], "")
     weights, findings = load(source, convention)
     if "file" in weights.provenance:  # a native file: now it is the source
         weights.provenance["source"] = weights.provenance.pop("file")
@@ -114,9 +130,9 @@ def convert(
     weights.provenance.setdefault("licence", "not stated")
     if published is not None:
         weights.provenance["published"] = published
-    if normalised:
-        weights = normalise(weights, chosen, names)
-        findings.append(weights.provenance["normalised"])
+    if normalized:
+        weights = normalize(weights, chosen, names)
+        findings.append(weights.provenance["normalized"])
     weights.provenance["found"] = "; ".join(findings)
     write_weights(target, with_fingerprint(weights))
     return findings
@@ -126,5 +142,8 @@ def _pictures(paths: Sequence[str | os.PathLike[str]]) -> tuple[list[Array], str
     if paths:
         names = ", ".join(Path(path).name for path in paths)
         return [fit_long_side(read_picture(path).pixels, LONG_SIDE, name=str(path)) for path in paths], names
-    drawn = [draw(DRAWN_SIZE, DRAWN_SIZE) for draw in (night_scene, portrait_scene, flow_painting)]
-    return [np.asarray(p, np.float32) for p in drawn], f"three pictures that the package draws, {DRAWN_SIZE} px"
+    drawn = []
+    for name in ("photograph", "portrait", "painting"):
+        with as_file(files("handstyle") / "data" / f"{name}.jpg") as file:
+            drawn.append(fit_long_side(read_picture(file).pixels, DRAWN_SIZE, name=name))
+    return drawn, f"three pictures that ship with the package, {DRAWN_SIZE} px"

@@ -1,43 +1,29 @@
-"""Get a published network: download, digest, conversion, self-test; only what passes is kept."""
+"""Install a published network: download, digest, conversion, self-test; only what passes is kept."""
 
-import logging
+import contextlib
+import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from handstyle.foundations.errors import HandstyleError
+from handstyle.network.weights import cache_folder
 from weights_tools.convert import convert
-from weights_tools.registry import Entry, cache_folder, check_digest
-from weights_tools.resume import ResumingDownloader, part_files
+from weights_tools.registry import Entry, check_digest
+from weights_tools.resume import DownloadError, download, part_files
 from weights_tools.verify import verify
 
 RETRIES = 2
-TIMEOUT = 30  # s without an answer
-
-
-class _Bar:
-    """The bar in the terminal: its `total` is set at the start of each attempt, then it counts bytes."""
-
-    def __init__(self, progress: Progress, name: str) -> None:
-        self.progress, self.task = progress, progress.add_task(name, total=None)
-        self._total = 0
-
-    @property
-    def total(self) -> int:
-        return self._total
-
-    @total.setter
-    def total(self, value: int) -> None:
-        self._total = value
-        self.progress.update(self.task, total=value or None, completed=0)
-
-    def update(self, count: int) -> None:
-        self.progress.update(self.task, advance=count)
+PAUSE = 1.0  # s before the second attempt, twice that before the third
 
 
 def get(wanted: Entry, *, keep_source: bool = False, retries: int = RETRIES) -> tuple[Path, list[str]]:
-    """Download, check, convert and verify a network, unless it is here already.
+    """Download, check, convert and verify a network, unless it is installed already.
+
+    A second process that gets a network waits for the first.
 
     Parameters
     ----------
@@ -58,51 +44,110 @@ def get(wanted: Entry, *, keep_source: bool = False, retries: int = RETRIES) -> 
     Raises
     ------
     HandstyleError
-        If it cannot be had: with the manual route, where the network is the cause; with both digests, where the file
-        is another one, which is deleted; with the failed check, where it is not the network it should be.
+        If it cannot be had: with the manual route, where the connection is the cause; with both digests, where the file
+        is another one; with the failed check, where it is not the network it should be. A download of the wrong digest
+        is deleted, a file that was put there by hand is not.
     """
-    target = cache_folder() / f"{wanted.name}.h5"
-    if target.is_file():
-        return target, ["here already"]
+    target, place = _places(wanted)
+    with _locked(place.parent):
+        if target.is_file():
+            return target, ["here already"]
+        findings = _fetch(wanted, place, retries)
+        if wanted.digest is None:
+            findings.append("no digest is known for certain: the self-test alone judges it")
+        try:
+            findings += _prove(wanted, place, target)
+        except HandstyleError as error:
+            raise HandstyleError(f"{error}; it is kept for a look, delete it before the next attempt") from None
+        if not keep_source:
+            place.unlink()
+    return target, findings
+
+
+def add(wanted: Entry, file: Path, *, overwrite: bool = False) -> tuple[Path, list[str]]:
+    """Install a network from a file, after it has been verified.
+
+    Parameters
+    ----------
+    wanted : Entry
+        The network that the file holds, in any format that can be converted.
+    file : Path
+        It is read, and stays where it is.
+    overwrite : bool
+        Replace the network if it is installed already.
+
+    Returns
+    -------
+    path : Path
+        Of the native file, in `cache_folder()`.
+    findings : list of str
+        What was found and done.
+
+    Raises
+    ------
+    HandstyleError
+        If neither the file's digest nor its first kernel is the published one's, or a check of the self-test fails.
+    """
+    target, place = _places(wanted)
+    with _locked(place.parent):
+        if target.is_file() and not overwrite:
+            raise HandstyleError(f"{wanted.name} is installed already, {target}: overwrite it, or delete it first")
+        try:
+            check_digest(file, wanted.digest)
+            known = wanted.digest is not None
+        except HandstyleError:
+            known = False
+        return target, _prove(wanted, file, target, recognized=not known)
+
+
+def _places(wanted: Entry) -> tuple[Path, Path]:
     place = cache_folder() / "downloads" / wanted.file
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HandstyleError(f"{place.parent}: cannot be made ({error.strerror}); set HANDSTYLE_CACHE") from None
-    findings = _fetch(wanted, place, retries)
-    if wanted.digest is None:
-        findings.append("no digest is known for certain: the self-test alone judges it")
+    return cache_folder() / f"{wanted.name}.h5", place
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    try:
+        import fcntl
+    except ImportError:  # Windows: two processes that get the same network may disturb each other
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _prove(wanted: Entry, source: Path, target: Path, recognized: bool | None = None) -> list[str]:
+    # What fails the self-test never gets the name under which it would be used. `recognized`: whether the first kernel
+    # must be that of the network, which no digest vouches for.
+    unproven = target.with_suffix(".unproven.h5")
+    if recognized is None:
+        recognized = wanted.digest is None and wanted.title is not None
+    known = wanted.digest if wanted.digest and not recognized else None
     try:
         with Console(stderr=True).status("converting and verifying"):
-            findings += _prove(wanted, place, target)
-    except HandstyleError as error:
-        raise HandstyleError(f"{error}; it is kept for a look, delete it before the next attempt") from None
-    if not keep_source:
-        place.unlink()
-    return target, findings
-
-
-def _prove(wanted: Entry, place: Path, target: Path) -> list[str]:
-    # What fails the self-test never gets the name under which it would be used.
-    unproven = target.with_suffix(".unproven.h5")
-    try:
-        findings = convert(
-            place,
-            unproven,
-            convention=wanted.convention,
-            licence=wanted.licence,
-            published=f"{wanted.name} ({wanted.digest}, as published)" if wanted.digest else None,
-            overwrite=True,
-        )
-        verification = verify(unproven)
+            findings = convert(
+                source,
+                unproven,
+                convention=wanted.convention,
+                licence=wanted.licence,
+                published=f"{wanted.name} ({known}, as published)" if known else None,
+                overwrite=True,
+            )
+            verification = verify(unproven)
         if failed := next((check for check in verification.checks if check.passed is False), None):
-            raise HandstyleError(f"{place}: fails the self-test, {failed.name}: {failed.found}")
-        if (
-            wanted.digest is None
-            and wanted.title is not None
-            and not any(wanted.title in finding for finding in findings)
-        ):
-            raise HandstyleError(f"{place}: it is not {wanted.title}, by its first kernel")
+            raise HandstyleError(f"{source}: fails the self-test, {failed.name}: {failed.found}")
+        said = [*findings, *(check.found for check in verification.checks)]
+        if recognized and not any(wanted.title and wanted.title in finding for finding in said):
+            raise HandstyleError(f"{source}: it is not {wanted.title or wanted.network}, by its first kernel")
         unproven.replace(target)
     finally:
         unproven.unlink(missing_ok=True)
@@ -110,19 +155,31 @@ def _prove(wanted: Entry, place: Path, target: Path) -> list[str]:
 
 
 def _fetch(wanted: Entry, place: Path, retries: int) -> list[str]:
-    if place.is_file():  # the manual route
-        check_digest_or_delete(place, wanted.digest)
+    if place.is_file():
+        try:
+            check_digest(place, wanted.digest)
+        except HandstyleError as error:
+            raise HandstyleError(
+                f"{place}: {error}; it was put there by hand, and stays. If it is the same network in another file: "
+                f"handstyle weights add FILE --as {wanted.name}; to download it, move the file away"
+            ) from None
         return [f"{place} was here already"]
     reasons = []
     for url in wanted.urls:
-        reason = _download(url, place, retries)
-        if reason is None:
-            for other in wanted.urls:
-                for part in part_files(place.parent, other):
-                    part.unlink(missing_ok=True)
-            check_digest_or_delete(place, wanted.digest)
-            return [f"downloaded from {url}"]
-        reasons.append(f"{url}: {reason}")
+        arrived = place.with_name(f"{place.name}.arrived")
+        reason = _download(url, arrived, retries)
+        if reason is not None:
+            reasons.append(f"{url}: {reason}")
+            continue
+        for part in (part for other in wanted.urls for part in part_files(place.parent, other)):
+            part.unlink(missing_ok=True)
+        try:
+            check_digest(arrived, wanted.digest)
+        except HandstyleError as error:
+            arrived.unlink()
+            raise HandstyleError(f"{place}: {error}; it was deleted") from None
+        arrived.replace(place)
+        return [f"downloaded from {url}"]
     kept = any(all(part.is_file() for part in part_files(place.parent, url)) for url in wanted.urls)
     raise HandstyleError(
         f"{wanted.name} could not be downloaded ({'; '.join(reasons)}); "
@@ -131,49 +188,23 @@ def _fetch(wanted: Entry, place: Path, retries: int) -> list[str]:
     )
 
 
-def _download(url: str, place: Path, retries: int) -> str | None:
+def _download(url: str, target: Path, retries: int) -> str | None:
     # Returns why not, or None.
-    try:
-        import pooch
-        import requests
-    except ImportError:
-        raise HandstyleError("downloads need pooch: pip install 'handstyle[weights]'") from None
-    pooch.get_logger().setLevel(logging.ERROR)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    keeper = pooch.create(
-        place.parent, "", registry={place.name: None}, urls={place.name: url}, retry_if_failed=retries
-    )
-    try:
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            downloader = ResumingDownloader(place.parent, _Bar(progress, "downloading"), TIMEOUT)
-            keeper.fetch(place.name, downloader=downloader)
-    except requests.exceptions.HTTPError as error:
-        return f"the server answers {error.response.status_code}" if error.response is not None else _one_line(error)
-    except requests.exceptions.SSLError as error:
-        return f"no secure connection ({_one_line(error)})"
-    except requests.exceptions.RequestException as error:
-        if "timed out" in str(error):
-            return f"no answer for {TIMEOUT} s"
-        return "the connection was cut" if "broken" in str(error) else "no connection"
-    except (OSError, ValueError) as error:
-        return _one_line(error)
-    return None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def check_digest_or_delete(path: Path, digest: str | None) -> None:
-    """Delete a file that has not the digest that is known, and raise `HandstyleError` with both."""
-    try:
-        check_digest(path, digest)
-    except HandstyleError as error:
-        path.unlink()
-        raise HandstyleError(f"{error}; it was deleted") from None
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    for attempt in range(retries + 1):
+        try:
+            with Progress(
+                TextColumn("downloading"), *columns, console=Console(stderr=True), transient=True
+            ) as progress:
+                task = progress.add_task("", total=None)
+                download(
+                    url,
+                    target,
+                    lambda done, total: progress.update(task, completed=done, total=total or None),  # noqa: B023
+                )
+            return None
+        except DownloadError as error:
+            reason = str(error)
+        if attempt < retries:
+            time.sleep(PAUSE * (attempt + 1))
+    return reason

@@ -1,6 +1,6 @@
 """A network's fingerprint: statistics of every layer's activations on one small drawn picture.
 
-Two networks with the same fingerprint are the same function for all practical purposes; a network whose colours,
+Two networks with the same fingerprint are the same function for all practical purposes; a network whose colors,
 kernels, layers or convention were mixed up has another one, from the first layer that is wrong. The picture is fixed
 for good: a change of one pixel would void every stored fingerprint.
 
@@ -29,7 +29,7 @@ HEIGHT, WIDTH = 80, 96
 
 
 class Statistics(NamedTuple):
-    """Of one rectifier's output.
+    """Statistics of the output of one ReLU.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ Fingerprint = dict[str, Statistics]
 def picture() -> Array:  # -> (80, 96, 3)
     """Draw the picture: RGB, 0 to 255, float32.
 
-    No flip, turn, transposition or exchange of colours maps it, or any of its textures, to itself: a warm sky above a
+    No flip, turn, transposition or exchange of colors maps it, or any of its textures, to itself: a warm sky above a
     cold ground, stripes that lean one way, a saw-toothed ramp to the right, discs lit from the upper left.
     """
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
@@ -72,10 +72,10 @@ def picture() -> Array:  # -> (80, 96, 3)
         (58, 40, 9, (250, 220, 90)),
         (64, 78, 11, (20, 140, 60)),
     )
-    for cy, cx, radius, colour in discs:
+    for cy, cx, radius, color in discs:
         inside = (y - cy) ** 2 + (x - cx) ** 2 < radius**2
         light = 1 - ((y - cy) + 0.6 * (x - cx)) / (2.2 * radius)
-        p[inside] = (np.asarray(colour) * light[..., None])[inside]
+        p[inside] = (np.asarray(color) * light[..., None])[inside]
     p[8:12, 40:94] = (20, 10, 30)  # a bar, and a post that meets it at its right end
     p[8:44, 90:93] = (245, 240, 220)
     drawn: Array = np.clip(np.rint(p), 0, 255).astype(np.float32)
@@ -96,6 +96,13 @@ def fingerprint(weights: Weights, convention: Convention | None = None) -> Finge
     -------
     dict of str to Statistics
         ``relu1_1`` … in order, measured in float32 with max pooling and zero padding.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> found = fingerprint(random_weights())
+    >>> deviation(found["relu1_1"], found["relu1_1"])
+    0.0
     """
     network = build_network(weights)
     x = preprocess_forward(picture(), convention or CONVENTIONS[weights.convention])
@@ -113,7 +120,7 @@ def _statistics(f: Array) -> Statistics:  # (H, W, C) -> Statistics
 
 
 def deviation(found: Statistics, expected: Statistics) -> float:
-    """Return how far two layers are apart.
+    """Return the largest deviation between the statistics of two layers.
 
     It is the largest of the ratios of mean and rms, less one, and of the differences of zeros and signature.
     """
@@ -125,7 +132,7 @@ def deviation(found: Statistics, expected: Statistics) -> float:
 
 
 def departure(found: Fingerprint, expected: Fingerprint, most: Callable[[str], float]) -> str | None:
-    """Say from which layer on a network answers otherwise than it should, or return None.
+    """Return a sentence that names the first layer whose statistics deviate, or None.
 
     Parameters
     ----------
@@ -154,12 +161,12 @@ def stored_fingerprint(weights: Weights) -> Fingerprint:
 
 
 def dump_fingerprint(found: Fingerprint) -> str:
-    """Return a fingerprint as `stored_fingerprint` reads it."""
+    """Serialize a fingerprint as JSON; `stored_fingerprint` reads it."""
     return json.dumps({name: [float(f"{value:.7g}") for value in values] for name, values in found.items()})
 
 
 def with_fingerprint(weights: Weights, dtype: DTypeLike = np.float32) -> Weights:
-    """Return weights whose provenance holds their fingerprint, that of the values as they will lie on disk."""
+    """Return weights with their fingerprint in the provenance, measured on the values as rounded to `dtype`."""
     layers = {name: (_rounded(w, dtype), _rounded(b, dtype)) for name, (w, b) in weights.layers.items()}
     found = dump_fingerprint(fingerprint(replace(weights, layers=layers)))
     return replace(weights, provenance={**weights.provenance, "fingerprint": found})
@@ -170,7 +177,7 @@ def _rounded(a: Array, dtype: DTypeLike) -> Array:
 
 
 def embed(path: str | os.PathLike[str]) -> None:
-    """Write a native file's own fingerprint into it; the numbers, their precision and all else stay as they are."""
+    """Write the fingerprint of a native file into it; values, precision and provenance stay as they are."""
     weights = read_weights(path)
     with h5py.File(path, "r") as file:
         dtype = file["conv1_1/w"].dtype

@@ -1,15 +1,17 @@
-"""Published networks by name: what each is, where it lies, which digest is known; and where they are kept here."""
+"""Registry of the published networks: addresses, digests, licences; weight files by name; files by digest."""
 
+import difflib
 import hashlib
 import os
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
-import handstyle
 from handstyle.foundations.errors import HandstyleError
-from handstyle.painting.load import EMBEDDED
-from weights_tools.known import OXFORD, TORCHVISION
+from handstyle.network.vgg import Weights
+from handstyle.network.weights import EMBEDDED, EMBEDDED_FILE, cache_folder, find_weights, sha256
+from weights_tools.known import NETWORKS
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Entry:
     size : int or None
         About, bytes.
     title : str or None
-        The title in `weights_tools.known` that the file must be recognised as, where no digest is known.
+        The title in `weights_tools.known` that the file must be recognized as, where no digest is known.
     """
 
     name: str
@@ -48,119 +50,74 @@ class Entry:
         return self.urls[0].rpartition("/")[2]
 
 
-_KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
-_CHOLLET = "https://github.com/fchollet/deep-learning-models/releases/download/v0.1"
-_CAFFE16, _CAFFE19 = (f"VGG-{n} of the Visual Geometry Group (Caffe)" for n in (16, 19))
-
-
-def _keras(
-    number: int, kind: str, digest: str | None, size: int | None
-) -> tuple[tuple[str, ...], str | None, int | None]:
-    file = f"vgg{number}_weights_{kind}.h5"
-    return (f"{_KERAS}/vgg{number}/{file}", f"{_CHOLLET}/{file}"), digest, size
-
-
-_TF, _TOP = "tf_dim_ordering_tf_kernels_notop", "tf_dim_ordering_tf_kernels"
-_TH = "th_dim_ordering_th_kernels_notop"
-# fmt: off
-_entries = (
-    Entry("vgg16", "VGG-16, Keras", "caffe", OXFORD,
-          *_keras(16, _TF, "md5:6d6bbae143d832006294945121d1f1fc", 59_000_000), _CAFFE16),
-    Entry("vgg19", "VGG-19, Keras", "caffe", OXFORD,
-          *_keras(19, _TF, "md5:253f8cb515780f3b799900260a226db6", 80_000_000), _CAFFE19),
-    Entry("vgg16-keras-top", "VGG-16, Keras, with its classifier", "caffe", OXFORD,
-          *_keras(16, _TOP, "md5:64373286793e3c8b2b4e3219cbf3544b", None), _CAFFE16),
-    Entry("vgg19-keras-top", "VGG-19, Keras, with its classifier", "caffe", OXFORD,
-          *_keras(19, _TOP, "md5:cbe5617147190e668d6c5d5026f83318", None), _CAFFE19),
-    Entry("vgg16-theano", "VGG-16, Keras, Theano's ordering", "caffe", OXFORD,
-          (f"{_CHOLLET}/vgg16_weights_{_TH}.h5",), None, None, _CAFFE16),
-    Entry("vgg19-theano", "VGG-19, Keras, Theano's ordering", "caffe", OXFORD,
-          (f"{_CHOLLET}/vgg19_weights_{_TH}.h5",), None, None, _CAFFE19),
-    Entry("vgg16-torchvision", "VGG-16, torchvision", "torchvision", TORCHVISION,
-          ("https://download.pytorch.org/models/vgg16-397923af.pth",),
-          "sha256:397923af", None, "VGG-16 of torchvision"),
-    Entry("vgg19-torchvision", "VGG-19, torchvision", "torchvision", TORCHVISION,
-          ("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",),
-          "sha256:dcbb9e9d", None, "VGG-19 of torchvision"),
-    Entry("vgg16-caffe-pth", "VGG-16, Caffe's weights for PyTorch", "caffe", OXFORD,
-          ("https://web.eecs.umich.edu/~justincj/models/vgg16-00b39a1b.pth",), "sha256:00b39a1b", None, _CAFFE16),
-    Entry("vgg19-caffe-pth", "VGG-19, Caffe's weights for PyTorch", "caffe", OXFORD,
-          ("https://web.eecs.umich.edu/~justincj/models/vgg19-d01eb7cb.pth",), "sha256:d01eb7cb", None, _CAFFE19),
-    Entry("vgg19-matconvnet", "VGG-19, MatConvNet", "caffe", OXFORD,
-          ("https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat",),
-          "sha256:abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695", None, _CAFFE19),
-    Entry("vgg16-caffe", "VGG-16, Caffe", "caffe", OXFORD,
-          ("http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe/VGG_ILSVRC_16_layers.caffemodel",),
-          None, None, _CAFFE16),
-    Entry("vgg19-caffe", "VGG-19, Caffe", "caffe", OXFORD,
-          ("http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe/VGG_ILSVRC_19_layers.caffemodel",),
-          None, None, _CAFFE19),
-    Entry("vgg19-normalised", "VGG-19, rescaled by Gatys, Caffe; its host is gone", "caffe",
-          "academic and non-commercial, by some headers of the code that uses it",
-          ("https://bethgelab.org/media/uploads/deeptextures/vgg_normalised.caffemodel",)),
-)
-# fmt: on
-ENTRIES = {entry.name: entry for entry in _entries}
-EMBEDDED_FILE = Path(handstyle.__file__).parent / "data" / f"{EMBEDDED}.h5"
-
-
-def cache_folder() -> Path:
-    """Return the folder that keeps networks: ``HANDSTYLE_CACHE``, or the system's own place for a user's caches."""
-    if chosen := os.environ.get("HANDSTYLE_CACHE"):
-        return Path(chosen).expanduser()
-    home = Path.home()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "handstyle" / "Cache"
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "handstyle"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "handstyle"
+ENTRIES = {one["name"]: Entry(**{**one, "urls": tuple(one["urls"])}) for one in NETWORKS["published"]}
 
 
 def entry(name: str) -> Entry:
-    """Return the entry of a name, or raise `HandstyleError` that lists the names."""
+    """Return the entry of a name, or raise `HandstyleError` that lists the names.
+
+    Examples
+    --------
+    >>> entry("vgg19").digest
+    'md5:253f8cb515780f3b799900260a226db6'
+    """
     if name not in ENTRIES:
         raise HandstyleError(f"unknown network {name!r}: use {', '.join(ENTRIES)}")
     return ENTRIES[name]
 
 
 def locate(name: str) -> Path | None:
-    """Return the native file of a network that was got, or None.
+    """Return the native file of a published network, or None if it is not installed.
 
     Parameters
     ----------
     name : str
         In `ENTRIES`.
     """
-    path = cache_folder() / f"{entry(name).name}.h5"
+    try:
+        path = cache_folder() / f"{entry(name).name}.h5"
+    except HandstyleError:
+        if name in ENTRIES:  # there is no home folder, so nothing is installed
+            return None
+        raise
     return path if path.is_file() else None
 
 
-def find(name_or_path: str | os.PathLike[str]) -> Path:
-    """Return the file that a user means.
+def find(name_or_path: str | os.PathLike[str], others: Sequence[str] = ()) -> Path:
+    """Return the weight file of a name or path.
 
     Parameters
     ----------
     name_or_path : str or path
-        ``vgg19-slim``, the network that ships; a name in `ENTRIES`, once it was got; or a file, which goes first.
+        ``vgg19-slim``, the network that ships; a name in `ENTRIES`, if it is installed; or a file, which goes first.
+    others : sequence of str
+        Further names that the caller takes, for the message of the error.
+
+    Returns
+    -------
+    Path
 
     Raises
     ------
     HandstyleError
-        If it is none of them.
+        If it is none of them: with the command that installs it, or the names to choose from.
+
+    Examples
+    --------
+    >>> find("vgg19-slim").name
+    'vgg19-slim.h5'
     """
-    name, path = str(name_or_path), Path(name_or_path)
-    if path.is_file():
-        return path
-    if name == EMBEDDED:
-        return EMBEDDED_FILE
-    if name in ENTRIES:
-        found = locate(name)
-        if found is None:
-            raise HandstyleError(f"{name} is not on this machine: handstyle weights get {name}")
+    if found := find_weights(name_or_path):
         return found
+    name, path = str(name_or_path), Path(name_or_path)
+    if name in ENTRIES:
+        raise HandstyleError(f"{name} is not on this machine: handstyle weights get {name}")
     if path.suffix or len(path.parts) > 1:
         raise HandstyleError(f"{path}: no such weight file")
-    raise HandstyleError(f"{name}: no such file, and no network of that name: use {', '.join((EMBEDDED, *ENTRIES))}")
+    near = difflib.get_close_matches(name, (EMBEDDED, *others, *ENTRIES), 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    names = ", ".join((EMBEDDED, *others, *ENTRIES))
+    raise HandstyleError(f"{name}: no such file, and no network of that name; {hint}use {names}")
 
 
 def check_digest(path: Path, digest: str | None) -> None:
@@ -172,4 +129,53 @@ def check_digest(path: Path, digest: str | None) -> None:
         found = hashlib.file_digest(file, algorithm).hexdigest()
     if not found.startswith(expected):
         begins = "begins with " if len(expected) < len(found) else ""
-        raise HandstyleError(f"{path.name}: its {algorithm} is {found}, the published one {begins}{expected}")
+        raise HandstyleError(f"its {algorithm} is {found}, the published one {begins}{expected}")
+
+
+def identity(path: Path, weights: Weights | None = None) -> tuple[bool | None, str]:
+    """Identify a file by its digest.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    weights : Weights, optional
+        What it holds, if it is native: then it may say what it was converted from, which is told as its own account.
+
+    Returns
+    -------
+    known : bool or None
+        True if it is a known file; else None, since an unknown file may be as good.
+    found : str
+        In words.
+    """
+    digests = {"sha256": sha256(path)}
+    if digests["sha256"] == sha256(EMBEDDED_FILE):
+        return True, f"the network that ships with handstyle {version('handstyle')}, bit for bit"
+    with path.open("rb") as file:
+        digests["md5"] = hashlib.file_digest(file, "md5").hexdigest()
+    if published := published_as(digests):
+        return True, f"the published file of {published}"
+    unknown = f"no file whose digest is known (its sha256 is {digests['sha256']})"
+    if weights is None or "source_sha256" not in weights.provenance:
+        return None, unknown
+    told = weights.provenance.get("published") or published_as({"sha256": weights.provenance["source_sha256"]})
+    source = weights.provenance.get("source", "a file")
+    return None, f"not a known file itself; its own account of its source: {source}" + (f", {told}" if told else "")
+
+
+def published_as(digests: dict[str, str]) -> str | None:
+    """Return the name in the registry of the file that has these digests, and how much of them is known.
+
+    Parameters
+    ----------
+    digests : dict of str to str
+        By ``sha256`` and ``md5``, in hexadecimal; one may be left out.
+    """
+    for entry in ENTRIES.values():
+        algorithm, _, expected = (entry.digest or "").partition(":")
+        found = digests.get(algorithm, "")
+        if expected and found.startswith(expected):
+            extent = f"{algorithm} {expected}" if expected == found else f"{algorithm} begins with {expected}"
+            return f"{entry.name} ({extent}, as published)"
+    return None

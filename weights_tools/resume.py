@@ -1,104 +1,124 @@
-"""A download that goes on where it stopped, in the same run or in a later one: RFC 9110's ranges, for pooch."""
+"""Resumable download over HTTP, by range requests (RFC 9110)."""
 
 import hashlib
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+from urllib.parse import urljoin
+
+from handstyle.foundations.errors import HandstyleError
 
 CHUNK = 1 << 16  # bytes
+LARGEST = 1 << 30  # bytes; the largest published VGG has 575 MB
+TIMEOUT = 30.0  # s without a byte
+SLOWEST = 1000  # bytes a second, over `TIMEOUT`
+
+Progress = Callable[[int, int], None]  # bytes that have arrived, bytes in all (0: the server does not say)
 
 
-class Bar(Protocol):
-    """What shows how far it is."""
-
-    total: int
-
-    def update(self, count: int) -> None:
-        """Count bytes."""
+class DownloadError(HandstyleError):
+    """A download that failed: why, in a few words."""
 
 
-class ResumingDownloader:
-    """Fetches a URL into a part file that survives a failure, and asks the server for what lacks.
+def download(url: str, target: Path, progress: Progress) -> None:
+    """Download a file; what has arrived survives a failure and is resumed, in the same run or a later one.
 
-    The rest is asked for under the condition that the server's file is still the one that was begun (``If-Range``), by
-    its ETag, or else its date. A server that gives neither, or knows no ranges, sends all of it again.
+    The rest is requested on the condition that the server's file has not changed (``If-Range``, by its ETag or else its
+    date). A server that gives neither, or does not support ranges, sends the whole file again.
 
     Parameters
     ----------
-    folder : Path
-        Where the part is kept until it is whole.
-    bar : Bar
-        Told the size, and each chunk.
-    timeout : float
-        Seconds without a byte after which the connection is given up.
+    url : str
+        A redirection from https to http is refused.
+    target : Path
+        The file; the part is kept beside it.
+    progress : callable
+        Called with the bytes that have arrived, and the bytes in all.
+
+    Raises
+    ------
+    DownloadError
+        If it cannot be had, or not whole; the part stays where its server can tell that it goes on with the same file.
     """
-
-    def __init__(self, folder: Path, bar: Bar, timeout: float) -> None:
-        self.folder, self.bar, self.timeout = folder, bar, timeout
-
-    def __call__(self, url: str, output_file: str, pooch: Any) -> None:
-        """Fetch; pooch's protocol.
-
-        Parameters
-        ----------
-        url : str
-            What to fetch.
-        output_file : str
-            Where it goes when it is whole.
-        pooch : Pooch
-            Not used.
-
-        Raises
-        ------
-        requests.RequestException
-            If it cannot be had, or not whole; the part stays.
-        """
+    try:
         import requests
-
-        part, note = part_files(self.folder, url)
-        begun = part.stat().st_size if part.is_file() and note.is_file() else 0
-        headers = {"Accept-Encoding": "identity"}  # a range is of the bytes as they lie there
-        if begun:
-            headers |= {"Range": f"bytes={begun}-", "If-Range": note.read_text("ascii")}
-        with requests.get(url, headers=headers, stream=True, timeout=self.timeout) as answer:
-            if answer.status_code == requests.codes.requested_range_not_satisfiable:
-                part.unlink()  # the next attempt begins anew
-            answer.raise_for_status()
-            if not answer.headers.get("Content-Range", "").startswith(f"bytes {begun}-"):
-                begun = 0
-                _keep_mark(note, answer.headers)
-            elif _mark(answer.headers) not in ("", headers["If-Range"]):
-                part.unlink()  # the rest of another file
-                raise requests.ConnectionError("Connection broken: the file changed on the server")
-            length = int(answer.headers.get("Content-Length", 0))
-            self.bar.total = begun + length if length else 0
-            self.bar.update(begun)
-            try:
-                with part.open("ab" if begun else "wb") as file:
-                    for chunk in answer.iter_content(CHUNK):
-                        file.write(chunk)
-                        self.bar.update(len(chunk))
-            except BaseException:
-                if not note.is_file():  # nothing could be added to it
-                    part.unlink(missing_ok=True)
-                raise
-        if length and part.stat().st_size != begun + length:
-            raise requests.ConnectionError("Connection broken: fewer bytes than announced")
-        os.replace(part, output_file)
+        import urllib3
+    except ImportError:
+        raise HandstyleError("downloads need requests: pip install 'handstyle[weights]'") from None
+    part, note = part_files(target.parent, url)
+    try:
+        _fetch(url, part, note, progress)
+        os.replace(part, target)
         note.unlink(missing_ok=True)
+    except requests.exceptions.SSLError as error:
+        raise DownloadError(f"no secure connection ({_one_line(error)})") from None
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+        if "timed out" in str(error):
+            raise DownloadError(f"no answer for {TIMEOUT:g} s") from None
+        cut = "broken" in str(error) or "IncompleteRead" in str(error)
+        raise DownloadError("the connection was cut" if cut else "no connection") from None
+    except OSError as error:
+        raise DownloadError(_one_line(error)) from None
+    finally:
+        if not note.is_file():  # nothing could be added to the part
+            part.unlink(missing_ok=True)
+
+
+def _fetch(url: str, part: Path, note: Path, progress: Progress) -> None:
+    import requests
+
+    begun = part.stat().st_size if part.is_file() and note.is_file() else 0
+    headers = {"Accept-Encoding": "identity"}  # a range is of the bytes as they lie there
+    if begun:
+        headers |= {"Range": f"bytes={begun}-", "If-Range": note.read_text("ascii")}
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT, hooks={"response": _stay_secure}) as answer:
+        if answer.status_code == 416:  # there is no rest: the next attempt begins anew
+            note.unlink(missing_ok=True)
+        if answer.status_code not in (200, 206):
+            raise DownloadError(f"the server answers {answer.status_code}")
+        if answer.headers.get("Content-Encoding", "identity") != "identity":
+            raise DownloadError("the server sends it compressed, which was not asked for")
+        if not answer.headers.get("Content-Range", "").startswith(f"bytes {begun}-"):
+            begun = 0
+            note.unlink(missing_ok=True)
+            if mark := _mark(answer.headers):
+                note.write_text(mark, "ascii")
+        elif _mark(answer.headers) not in ("", headers["If-Range"]):
+            note.unlink()
+            raise DownloadError("the file changed on the server")
+        length = int(answer.headers.get("Content-Length", 0))
+        with part.open("ab" if begun else "wb") as file:
+            arrived = _receive(answer.raw, file, begun, begun + length if length else 0, progress)
+        if length and arrived != begun + length:
+            raise DownloadError("the connection was cut")
+
+
+def _receive(source: Any, file: Any, arrived: int, total: int, progress: Progress) -> int:
+    since, before = time.monotonic(), arrived
+    while chunk := source.read1(CHUNK):
+        arrived += file.write(chunk)
+        if max(arrived, total) > LARGEST:
+            raise DownloadError(f"larger than {LARGEST >> 20} MiB, which no VGG is")
+        if (now := time.monotonic()) - since > TIMEOUT:
+            if arrived - before < SLOWEST * TIMEOUT:
+                raise DownloadError(f"fewer than {SLOWEST} bytes a second for {TIMEOUT:g} s")
+            since, before = now, arrived
+        progress(arrived, total)
+    return arrived
+
+
+def _stay_secure(answer: Any, *_: Any, **__: Any) -> None:
+    secure = answer.url.startswith("https:")
+    if answer.is_redirect and secure and not urljoin(answer.url, answer.headers["Location"]).startswith("https:"):
+        raise DownloadError(f"it redirects from https to {answer.headers['Location'][:100]}")
 
 
 def part_files(folder: Path, url: str) -> tuple[Path, Path]:
-    """Return where the part of a download is kept, and the mark by which its server will know it again."""
+    """Return the paths of a download's part file and of its validator, the ETag or date of the server's file."""
     name = hashlib.sha256(url.encode()).hexdigest()[:16]
     return folder / f"{name}.part", folder / f"{name}.mark"
-
-
-def _keep_mark(note: Path, headers: Any) -> None:
-    if mark := _mark(headers):
-        note.write_text(mark, "ascii")
-    else:
-        note.unlink(missing_ok=True)
 
 
 def _mark(headers: Any) -> str:
@@ -106,3 +126,7 @@ def _mark(headers: Any) -> str:
     tag = headers.get("ETag", "")
     mark: str = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
     return mark if mark.isascii() else ""
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,31 +1,28 @@
-"""The self-test of a weight file: what it holds, whether it is whole, and whether it computes what it should.
+"""Self-test of a weight file: identity, structure, first layer, convention and fingerprint.
 
-Each check passes, fails, or could not be made; the last is said, and is no pass.
+Checks that could not be made are reported and do not count as passed.
 """
 
 import os
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, Convention
 from handstyle.network.vgg import Weights, check_layers, convolution_names
-from handstyle.network.weights import FORMAT, read_weights
+from handstyle.network.weights import is_native, read_weights
 from weights_tools.convention import by_biases, decide
-from weights_tools.diagnose import first_misfed, first_turned
 from weights_tools.fingerprint import Fingerprint, departure, deviation, fingerprint, stored_fingerprint
-from weights_tools.identity import identity
+from weights_tools.first_layer import Match, find_input_mismatch, find_orientation, recognize
 from weights_tools.known import EXTENT, OWN_TOLERANCE, tolerance
-from weights_tools.landmarks import Match, recognise
 from weights_tools.readers import read_any
-from weights_tools.readers.hdf5 import names
+from weights_tools.registry import identity
 
 
 class Check(NamedTuple):
-    """One row: what was looked at, whether it passed (None: could not be told), and what was found."""
+    """One check: its name, whether it passed (None: it could not be made), and what was found."""
 
     name: str
     passed: bool | None
@@ -58,15 +55,6 @@ class Verification(NamedTuple):
         return "\n".join([self.name, *(f"{name:<18}  {found}" for name, found in self.rows()), self.summary()])
 
 
-def is_native(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file is of this package's own format."""
-    try:
-        with h5py.File(path, "r") as file:
-            return names(file, "format") == [FORMAT]
-    except OSError:
-        return False
-
-
 def verify(path: str | os.PathLike[str], convention: str | None = None) -> Verification:
     """Check a weight file, of this package's format or any that can be converted.
 
@@ -85,6 +73,12 @@ def verify(path: str | os.PathLike[str], convention: str | None = None) -> Verif
     ------
     HandstyleError
         If it cannot be read at all.
+
+    Examples
+    --------
+    >>> from handstyle.network.weights import EMBEDDED_FILE
+    >>> verify(EMBEDDED_FILE).passed
+    True
     """
     path = Path(path)
     if is_native(path):
@@ -99,7 +93,7 @@ def verify(path: str | os.PathLike[str], convention: str | None = None) -> Verif
 
 
 def verify_weights(weights: Weights, convention: Convention | None = None) -> list[Check]:
-    """Check weights.
+    """Check the structure, the first layer, the convention and the fingerprint of weights.
 
     Parameters
     ----------
@@ -111,6 +105,12 @@ def verify_weights(weights: Weights, convention: Convention | None = None) -> li
     Returns
     -------
     list of Check
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> [check.name for check in verify_weights(random_weights()) if check.passed]
+    ['architecture', 'finite', 'alive']
     """
     try:
         check_layers(weights)
@@ -123,7 +123,7 @@ def verify_weights(weights: Weights, convention: Convention | None = None) -> li
         Check("finite", True, "every value"),
         _alive(weights),
     ]
-    match, own = recognise(weights.layers, weights.architecture), stored_fingerprint(weights)
+    match, own = recognize(weights.layers, weights.architecture), stored_fingerprint(weights)
     found = fingerprint(weights, convention)
     checks += _first_layer(weights, match, own)
     checks.append(_convention(weights, match, own, found, convention))
@@ -146,23 +146,19 @@ def _first_layer(weights: Weights, match: Match | None, own: Fingerprint) -> lis
     if match is not None:
         order, who = CONVENTIONS[match.known.convention].order, match.known.title
         orientation, exchanged, when = match.orientation, match.exchanged, "as published"
-    elif own and (lies := first_turned(weights, own["relu1_1"], OWN_TOLERANCE)):
+    elif own and (lies := find_orientation(weights, own["relu1_1"], OWN_TOLERANCE)):
         order, who = CONVENTIONS[weights.convention].order, "the network that was written"
         (orientation, exchanged), when = lies, "as when the file was written"
     else:
-        what = (
-            "conv1_1 does not answer as when the file was written"
-            if own
-            else "unknown network: nothing to compare with"
-        )
-        return [Check("colours", None, what), Check("orientation", None, what)]
-    colours = (
-        f"conv1_1 takes {order[::-1]}, and is fed {order}: its colours were exchanged"
-        if exchanged
-        else f"conv1_1 takes {order}, as {who} does"
-    )
+        what = "unknown network: nothing to compare with"
+        if own:
+            what = "conv1_1 does not answer as when the file was written"
+        return [Check("colors", None, what), Check("orientation", None, what)]
+    colors = f"conv1_1 takes {order}, as {who} does"
+    if exchanged:
+        colors = f"conv1_1 takes {order[::-1]}, and is fed {order}: its colors were exchanged"
     kernels = f"kernels were {orientation}" if orientation else f"kernels stand {when}"
-    return [Check("colours", not exchanged, colours), Check("orientation", not orientation, kernels)]
+    return [Check("colors", not exchanged, colors), Check("orientation", not orientation, kernels)]
 
 
 def _convention(
@@ -170,17 +166,15 @@ def _convention(
 ) -> Check:
     name = fed.name if fed is not None else weights.convention
     if match is not None:
-        rescaled = "normalised" in weights.provenance
-        if not rescaled and abs(match.scale / 255 - 1) < 0.01:
-            return Check("convention", False, "conv1_1 expects pictures from 0 to 1, not 0 to 255")
-        if not rescaled and abs(match.scale * 255 - 1) < 0.01:
-            return Check("convention", False, "conv1_1 expects pictures from 0 to 255, not 0 to 1")
+        for mistaken, expects in ((255, "0 to 1, not 0 to 255"), (1 / 255, "0 to 255, not 0 to 1")):
+            if "normalized" not in weights.provenance and abs(match.scale / mistaken - 1) < 0.01:
+                return Check("convention", False, f"conv1_1 expects pictures from {expects}")
         right = match.known.convention
         return Check("convention", name == right, f"{name}; {match.known.title} has {right}")
     if own:
         if deviation(found["relu1_1"], own["relu1_1"]) <= OWN_TOLERANCE:
             return Check("convention", True, f"{name}; conv1_1 answers as when the file was written")
-        if fed is None and (misfed := first_misfed(weights, own["relu1_1"], OWN_TOLERANCE)):
+        if fed is None and (misfed := find_input_mismatch(weights, own["relu1_1"], OWN_TOLERANCE)):
             return Check("convention", False, misfed)
     told_by, told = by_biases(weights)
     # Evidence, but no proof: a network trained otherwise may have other biases. So it does not fail.
@@ -201,9 +195,10 @@ def _fingerprint(
     wrong = departure(found, expected, tolerance)
     if wrong is None:
         return Check("fingerprint", True, f"every layer answers as {match.known.title} does, {EXTENT}")
-    if "normalised" in weights.provenance and not _zeros_depart(found, expected):
+    same_zeros = all(abs(found[name].zeros - expected[name].zeros) <= tolerance(name) for name in found)
+    if "normalized" in weights.provenance and same_zeros:
         return Check("fingerprint", True, f"{match.known.title}, filters rescaled: zeros where they should be")
-    if explain and (misfed := first_misfed(weights, expected["relu1_1"], tolerance("relu1_1"))):
+    if explain and (misfed := find_input_mismatch(weights, expected["relu1_1"], tolerance("relu1_1"))):
         wrong += f": {misfed}"
     return Check("fingerprint", False, wrong)
 
@@ -213,7 +208,3 @@ def _own_fingerprint(found: Fingerprint, own: Fingerprint, name: str) -> Check:
     if wrong is None:
         return Check(name, True, "every layer answers as when the file was written")
     return Check(name, False, f"{wrong}, against the fingerprint that the file was written with")
-
-
-def _zeros_depart(found: Fingerprint, expected: Fingerprint) -> bool:
-    return any(abs(found[name].zeros - expected[name].zeros) > tolerance(name) for name in found)

@@ -3,8 +3,8 @@
     python benchmarks/gpu/accounts.py --out accounts.json
 
 The very objective of ``run.py`` is built and evaluated three times on a CuPy that only pretends: no kernel runs, and
-every array takes memory from pools that keep account as CuPy's do (``tests/support/fake_cupy.py``). As in ``run.py``, all
-counts but the code of the kernels and the workspace of cuBLAS.
+every array takes memory from pools that keep account as CuPy's do (``tests/support/fake_cupy.py``). As in ``run.py``,
+all counts but the code of the kernels and the workspace of cuBLAS.
 """
 
 import argparse

@@ -35,7 +35,7 @@ from handstyle.kernels.cuda.device import CupyDevice  # noqa: E402
 from handstyle.kernels.cuda.engine import CudaEngine  # noqa: E402
 from handstyle.kernels.cuda.forecast import evaluation_memory, features_of  # noqa: E402
 from handstyle.kernels.cuda.source import BLOCKS  # noqa: E402
-from handstyle.kernels.cuda.structs import Finish, Source  # noqa: E402
+from handstyle.kernels.cuda.structs import Epilogue, Source  # noqa: E402
 from handstyle.kernels.cuda.transfer import Crossing  # noqa: E402
 from handstyle.losses.content import ContentTerm  # noqa: E402
 from handstyle.losses.gram import (  # noqa: E402
@@ -367,8 +367,8 @@ class Bench:
             for method in METHODS:
                 if (method == "first") != (C == 3):
                     continue
-                forward = method, Source.of(x), w, Finish(bias=b, y=y, H=H, W=H, K=K), 1, False
-                adjoint = method, Source.of(y), w, Finish(y=x, H=H, W=H, K=C), 1, True
+                forward = method, Source.of(x), w, Epilogue(bias=b, y=y, H=H, W=H, K=K), 1, False
+                adjoint = method, Source.of(y), w, Epilogue(y=x, H=H, W=H, K=C), 1, True
                 for direction, arguments in (("forward", forward), ("adjoint", adjoint)):
                     shape = (C, K) if direction == "forward" else (K, C)
                     if method == "tensor" and not (precision == "tf32" and tensor_fits(*shape, "float32")):
@@ -418,7 +418,7 @@ class Bench:
         rung("winograd input, tiled", moved, "winograd_input_tiled", rows, (32, 4), Source.of(x), V, *strip)
         M, z = V, self.xp.empty_like(x)
         rung("winograd output, naive", moved, "winograd_output_naive", *linear(z.size), M, z, *strip[:3], H, H, C)
-        finish = Finish(y=z, H=H, W=H, K=C)
+        finish = Epilogue(y=z, H=H, W=H, K=C)
         rung("winograd output, in registers", moved, "winograd_output", *lanes, M, *strip[:3], finish)
         w = asarray(rng.standard_normal((3, 3, C, C)), f32)
         U = device.empty((36, C, C), f32)
@@ -430,7 +430,7 @@ class Bench:
         rung("padding, coalesced", moved, "pad", *pixels((H + 2) ** 2), Source.of(x, "reflect"), xpad)
         rung("padding's adjoint, naive", moved, "fold_naive", *linear(H * H), xpad, z, 1, H, H, C)
         quads = pixels(H * H // 4)
-        rung("padding's adjoint, coalesced", moved, "fold", *quads, xpad, 1, Finish(y=z, H=H, W=H, K=C))
+        rung("padding's adjoint, coalesced", moved, "fold", *quads, xpad, 1, Epilogue(y=z, H=H, W=H, K=C))
         A = device.empty((H * H, 9 * C), f32)
         rung("im2col, naive", 10 * x.nbytes, "im2col_naive", *linear(H * H), Source.of(x), A, 0, H, H, 1)
         rung("im2col, coalesced", 10 * x.nbytes, "im2col_coalesced", *linear(A.size), Source.of(x), A, 0, H, H, 1)
@@ -442,17 +442,17 @@ class Bench:
         size = np.uint64(x.size)
         rung("rectifier, naive", 2.25 * x.nbytes, "rectify_naive", *linear(x.size), y, bias, positive, C, size)
         bits = self.xp.empty((H, H, words), np.uint32)
-        finish = Finish(bias=bias, y=y, bits=bits, H=H, W=H, K=C, rectify=1)
+        finish = Epilogue(bias=bias, y=y, bits=bits, H=H, W=H, K=C, rectify=1)
         rung("rectifier, bits", 2.03 * x.nbytes, "epilogue", *quads, Source.of(x), finish)
         pooled, codes = x[: H // 2, : H // 2].copy(), self.xp.empty((H // 2, H // 2, C), np.uint8)
         moved = 1.3125 * x.nbytes
         rung("max pool, naive", moved, "max_pool_naive", *linear(H * H // 4), x, pooled, codes, H, H, C)
         planes = self.xp.empty((H // 2, H // 2, 3, words), np.uint32)
-        finish = Finish(pooled=pooled, planes=planes, H=H, W=H, K=C, pool=1, ph=H // 2, pw=H // 2)
+        finish = Epilogue(pooled=pooled, planes=planes, H=H, W=H, K=C, pool=1, ph=H // 2, pw=H // 2)
         rung("max pool, two bits", moved, "epilogue", *quads, Source.of(x), finish)
         rung("max unpool, naive", moved, "max_unpool_naive", *linear(pooled.size), pooled, codes, y, H, H, C)
         source = Source.pooled(pooled, planes, (H, H, C), "max")
-        rung("max unpool, gathered", moved, "epilogue", *quads, source, Finish(y=y, H=H, W=H, K=C))
+        rung("max unpool, gathered", moved, "epilogue", *quads, source, Epilogue(y=y, H=H, W=H, K=C))
         p, dp = asarray(rng.standard_normal((H, H, 3)), f32), self.xp.empty((H, H, 3), np.float32)
         energy = self.xp.empty((H, H, 3), np.float64)
         shape = (H, H, 3, np.float32(1))
@@ -463,9 +463,9 @@ class Bench:
         moved = p.nbytes + x.nbytes
         rung("first layer, naive", moved, "first_forward_naive", *linear(y.size), Source.of(p), w, bias, y, C)
         grid = H // 2 * -(-H // 64), words
-        rung("first layer, tiled", moved, "first_forward", grid, (32, 4), Source.of(p), w, Finish(y=y, H=H, W=H, K=C))
+        rung("first layer, tiled", moved, "first_forward", grid, (32, 4), Source.of(p), w, Epilogue(y=y, H=H, W=H, K=C))
         rung("first adjoint, naive", moved, "first_backward_naive", *linear(p.size), Source.of(x), w, dp)
-        convolver, finish = Convolver(device, f32), Finish(y=dp, H=H, W=H, K=3)
+        convolver, finish = Convolver(device, f32), Epilogue(y=dp, H=H, W=H, K=3)
         run = lambda: convolver.convolve("first", Source.of(x), w, finish, 1, adjoint=True)  # noqa: E731
         found.attempt("first adjoint, product and gather", lambda: {"bytes": moved, **self.times(run)})
         # Losses at the taps.
@@ -500,7 +500,7 @@ class Bench:
         undone = Source.pooled(pooled, self.gpu.asarray(drawn), (H, H, C), "max")
         for name, (down, across, channels, _) in BLOCKS.items():
             grid, block = -(-H // down) * -(-H // across) * (C // channels), down * channels // 8
-            finish = Finish(y=y, H=H, W=H, K=C)
+            finish = Epilogue(y=y, H=H, W=H, K=C)
             rung(f"tensor, {name}", moved, name, (grid,), (block,), Source.of(x), B, 1, finish)
             rung(f"tensor, {name}, a pool undone", moved, f"{name}_unpool", (grid,), (block,), undone, B, 1, finish)
 
@@ -518,7 +518,7 @@ class Bench:
                 run, memory[f"ours {name}"] = self.ready(side, engine or "reference")
                 runners[f"ours {name}"] = self.clock, run
                 if engine is not None:
-                    methods[name] = engine.report
+                    methods[name] = engine.describe()
 
             made.attempt("cuda", lambda: ours("cuda", "float32"))
             made.attempt("cuda-tf32", lambda: ours("cuda-tf32", "tf32"))

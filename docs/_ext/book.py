@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
-from chapters import CHAPTERS, PARTS
+from chapters import CHAPTERS, CONTINUED, PARTS
 from docutils import nodes
 from docutils.parsers.rst import Directive, directives
 from docutils.statemachine import StringList
@@ -92,7 +92,8 @@ class Chapters(Directive):
             lines += [f"```{{rubric}} {part}", "```", ""]
             for chapter in [next(chapters) for _ in pages]:
                 number = f"{chapter.number}. "
-                lines += [f"{number}{{doc}}`{chapter.page}`", ""]
+                lead = " " * len(number) if chapter.page in CONTINUED else number
+                lines += [f"{lead}{{doc}}`{chapter.page}`", ""]
                 text = (DOCS / f"{chapter.page}.md").read_text(encoding="utf-8")
                 promise = re.search(r"will show (.+)$", text, re.MULTILINE)
                 if "Not yet written" in text:

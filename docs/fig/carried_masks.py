@@ -1,11 +1,11 @@
 """A mask carried to four layers, by two rules."""
 
 import numpy as np
+from handstyle.painting.scenes import portrait_masks, portrait_scene
 from matplotlib import pyplot as plt
 
 from fig.common import command, network, save, show
 from handstyle.losses.regions import carry_mask
-from handstyle.painting.scenes import portrait_masks, portrait_scene
 
 TAPS = ("relu2_1", "relu3_1", "relu4_1", "relu5_1")
 

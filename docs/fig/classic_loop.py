@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 
 import handstyle
 from fig.common import BLUE, ORANGE, command, network, painting, photograph, save, show
-from handstyle.painting.feature_scale import suit
+from handstyle.painting.feature_scale import match
 from handstyle.painting.presets import PRESETS, adapt
 
 
@@ -16,19 +16,19 @@ def main(out, quick=True):
     width, rounds = (128, 10) if quick else (384, 30)
     photo, art = photograph(width * 3 // 4, width), painting(width, width)
     chosen = PRESETS["keras-2017"]
-    net, _ = suit(adapt(network("float32"), chosen), chosen.features)
+    net, _ = match(adapt(network("float32"), chosen), chosen.features)
     plain = replace(chosen.config, size=width, content_layers=("relu4_2",), evaluations=20 * rounds)
     top = 0.0
     figure, axes = plt.subplots(1, 3, figsize=(11, 3), layout="constrained", width_ratios=(1.5, 1, 1))
     runs = (
-        ("10 rounds of 20 evaluations", replace(plain, rounds=rounds, evaluations=20), "o-", ORANGE),
+        ("10 rounds of 20 evaluations", replace(plain, restarts=rounds, evaluations=20), "o-", ORANGE),
         ("one run", plain, "-", BLUE),
     )
     for panel, (name, config, line, colour) in zip(axes[1:], runs, strict=True):
         result = handstyle.stylize(photo, art, network=net, config=config)
         spent, value = [row.evaluations for row in result.trace], [row.value for row in result.trace]
         axes[0].plot(spent, np.minimum.accumulate(value), line, color=colour, label=name, markersize=4)
-        top, best = (value[0] if config.rounds else top), min(value)  # the first round has done the steepest part
+        top, best = (value[0] if config.restarts else top), min(value)  # the first round has done the steepest part
         show(panel, np.asarray(result.array), f"{name}\nloss {min(value):.3g}")
     axes[0].set(
         xlabel="evaluations of value and gradient", ylabel="loss", xlim=(0, None), ylim=(0.95 * best, 1.05 * top)

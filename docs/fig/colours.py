@@ -32,7 +32,7 @@ def main(out, quick=True):
     show(panels[1], art, "the painting")
     show(panels[2], match_affine(art, photo), "the painting, matched")
     for panel, (name, choice) in zip(panels[3:], CHOICES.items(), strict=True):
-        config = StyleConfig(size=width, smallest=width // 2, iterations=iterations, **choice)
+        config = StyleConfig(size=width, pyramid_min_size=width // 2, iterations=iterations, **choice)
         show(panel, np.asarray(handstyle.stylize(photo, art, network=net, config=config).array), name)
     save(figure, out)
 

@@ -13,11 +13,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from pictures.scenes import flow_painting, night_scene
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Network, Weights
 from handstyle.painting.load import EMBEDDED, load_network, load_weights
-from handstyle.painting.scenes import flow_painting, night_scene
 
 BLUE, ORANGE, GREEN, GREY = "#1f5fa8", "#d9622b", "#2e7d5b", "#7a7f87"
 STYLE = {

@@ -11,22 +11,22 @@ MOMENTS = (1, 3, 8, 20, 50, 120)
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    height, width = (144, 192) if quick else (384, 512)
+    height, width = (192, 256) if quick else (384, 512)
     photo, art = photograph(height, width), painting(height, width)
     frames = {}
 
     def keep(progress):
         if progress.iteration in MOMENTS:
-            frames[progress.iteration] = progress.array.copy(), progress.value
+            frames[progress.iteration] = progress.array.copy()
 
-    config = StyleConfig(size=width, iterations=max(MOMENTS))
+    config = StyleConfig(size=width, iterations=max(MOMENTS), pyramid_min_size=0)
     stylize(photo.astype("uint8"), art.astype("uint8"), network=network("float32"), config=config, callback=keep)
-    figure, axes = plt.subplots(2, 4, figsize=(11, 4.5), layout="constrained")
+    figure, axes = plt.subplots(3, 3, figsize=(7.2, 6.2), layout="constrained")
     axes = axes.ravel()
-    show(axes[0], photo, "the photograph: the start")
+    show(axes[0], photo, "the start")
     show(axes[1], art, "the painting")
-    for axis, (iteration, (picture, value)) in zip(axes[2:], sorted(frames.items()), strict=False):
-        show(axis, picture, f"iteration {iteration}, value {value:.2f}")
+    for axis, (iteration, picture) in zip(axes[2:], sorted(frames.items()), strict=False):
+        show(axis, picture, f"iteration {iteration}")
     for axis in axes[2 + len(frames) :]:
         axis.set_axis_off()
     save(figure, out)

@@ -19,14 +19,14 @@ def descend(w, target, backward, steps):
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    photo = photograph(48, 64)
+    photo = photograph(144, 192)
     w = np.random.default_rng(0).normal(0, 1 / np.sqrt(27 * 3), (3, 3, 3, 9))  # contracts: the descent is stable
     target = conv3x3_forward(photo, w, np.zeros(9))[0]
     steps = 120 if quick else 400
-    figure, axes = plt.subplots(1, 3, figsize=(10, 2.8), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.1), layout="constrained")
     show(axes[0], photo, "the picture that was meant")
-    show(axes[1], descend(w, target, conv3x3_backward, steps), f"descent, true gradient, {steps} steps")
-    show(axes[2], descend(w, target, shift_not_reversed, steps), f"descent, shift not reversed, {steps} steps")
+    show(axes[1], descend(w, target, conv3x3_backward, steps), "true gradient")
+    show(axes[2], descend(w, target, shift_not_reversed, steps), "shift not reversed")
     save(figure, out)
 
 

@@ -18,7 +18,7 @@ def main(out, quick=True):
     figure, axes = plt.subplots(2, 6, figsize=(11, 3.9), layout="constrained")
     show(axes[0, 0], photo, "the photograph")
     show(axes[1, 0], art, "the painting")
-    start = {"size": width, "iterations": iterations, "init": "noise", "tv_weight": 1e-4}
+    start = {"size": width, "iterations": iterations, "init": "noise", "tv_weight": 1e-4, "pyramid_min_size": 0}
     for k, layer in enumerate(LAYERS, 1):
         content = StyleConfig(**start, content_layers=(layer,), style_weight=0.0)
         show(axes[0, k], np.asarray(handstyle.stylize(photo, art, network=net, config=content).array), layer)

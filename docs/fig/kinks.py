@@ -14,7 +14,7 @@ def f(t):
 def main(out, quick=True):
     """Draw the figure to `out`."""
     t = np.linspace(-1, 1, 400)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.2), layout="constrained")
     left.plot(t, f(t), color=BLUE)
     for at, colour, words in ((-0.25, GREEN, "no kink between"), (0.0, ORANGE, "a kink between")):
         h = 0.2

@@ -2,21 +2,18 @@
 
 import numpy as np
 from matplotlib import pyplot as plt
+from pictures.scenes import portrait_masks, portrait_scene
 
 from fig.common import command, network, painting, save, show
 from handstyle.losses.regions import leak
 from handstyle.optimize.objective import Objective
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.load import backend_of
-from handstyle.painting.scenes import portrait_masks, portrait_scene
 from handstyle.painting.targets import Painting, build_terms
 
 
 def region_gradient(net, config, p, style, mask):
     """Return the gradient of one region's style terms at the picture, (H, W, 3), and the share that falls outside."""
-    objective = Objective(
-        net, build_terms(net, config, p, [Painting(style, region=1)], [mask]), p.shape, backend_of(net)
-    )
+    objective = Objective(net, build_terms(net, config, p, [Painting(style, region=1)], [mask]), p.shape)
     gradient = objective(p.ravel())[1].reshape(p.shape)
     return gradient, leak(gradient, mask)
 

@@ -26,19 +26,19 @@ def main(out, quick=True):
         ]
     )
     taps = np.array([4 * m if r.name in TAPS else 0 for m, r in zip(mib, rows, strict=True)])
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.4), layout="constrained", width_ratios=(2.4, 1))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.6), layout="constrained", width_ratios=(2.6, 1))
     k = np.arange(len(rows))
     left.bar(k, floats, color=ORANGE, label="every output as float32")
     left.bar(k, taps, color=BLUE, label="tapped features, float32")
     left.bar(k, bits, color=GREEN, label="bits: signs and choices")
-    left.set_xticks(k, [r.name for r in rows], rotation=90, fontsize=7)
+    left.set_xticks(k, [r.name for r in rows], rotation=90, fontsize=9)
     left.set(ylabel="MiB at 512 × 512")
     left.legend()
     for at, (total, colour) in enumerate(((floats.sum(), ORANGE), (taps.sum(), BLUE), (bits.sum(), GREEN))):
         right.bar(at, total, color=colour)
         right.text(at, total, f"{total:.0f} MiB", ha="center", va="bottom")
         right.set_xticks(range(at + 1))
-    right.set_xticks(range(3), ["all outputs", "tapped\nfeatures", "bits"])
+    right.set_xticks(range(3), ["all", "taps", "bits"])
     right.set(title="in all")
     save(figure, out)
 

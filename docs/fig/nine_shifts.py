@@ -12,18 +12,18 @@ SOBEL = np.array([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]])
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    x = photograph(48, 64).mean(axis=2, keepdims=True)  # (48, 64, 1)
+    x = photograph(96, 128).mean(axis=2, keepdims=True)  # (96, 128, 1)
     w = SOBEL[:, :, None, None]  # (3, 3, 1, 1)
-    xpad, (H, W, _) = pad_forward(x), x.shape
+    (xpad, _), (H, W, _) = pad_forward(x), x.shape
     terms = [(xpad[i : i + H, j : j + W] @ w[i, j])[..., 0] for i, j in np.ndindex(3, 3)]
     sums = np.cumsum(terms, axis=0)
     whole = conv3x3_forward(x, w, np.zeros(1))[0][..., 0]
     assert np.allclose(sums[-1], whole)
-    figure, axes = plt.subplots(3, 6, figsize=(10, 4.4), layout="constrained")
+    figure, axes = plt.subplots(3, 6, figsize=(7.2, 3.4), layout="constrained")
     size = np.abs(terms).max()
     for k, (i, j) in enumerate(np.ndindex(3, 3)):
-        signed(axes[i, j], terms[k], f"x shifted × {SOBEL[i, j]:g}", size)
-        signed(axes[i, j + 3], sums[k], "the sum of nine" if k == 8 else f"{k + 1} added", size)
+        signed(axes[i, j], terms[k], f"× {SOBEL[i, j]:g}", size)
+        signed(axes[i, j + 3], sums[k], "the sum" if k == 8 else f"{k + 1} added", size)
     save(figure, out)
 
 

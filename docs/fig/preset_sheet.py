@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 
 import handstyle
 from fig.common import command, network, painting, photograph, save, show
-from handstyle.painting.feature_scale import suit
+from handstyle.painting.feature_scale import match
 from handstyle.painting.presets import PRESETS, adapt
 
 RATED = "keras-io"  # plain descent: its one rate is for a picture of 400 px, whose pixels pull less than fewer would
@@ -31,17 +31,17 @@ def main(out, quick=True):
                 name + " *",
             )  # the small network ends at conv5_1
         if name == RATED:
-            config = replace(config, rate=config.rate * height * width / (400 * 533))
+            config = replace(config, learning_rate=config.learning_rate * height * width / (400 * 533))
         config = replace(
             config,
             size=width,
             size_rule="square" if config.size_rule == "square" else "long",
-            smallest=width // 2 if config.smallest else 0,
-            iterations=iterations if config.smallest or config.init == "content" else 2 * iterations,
+            pyramid_min_size=width // 2 if config.pyramid_min_size else 0,
+            iterations=iterations if config.pyramid_min_size or config.init == "content" else 2 * iterations,
             iterations_by_scale=(),
             evaluations=0,
         )
-        ready, _ = suit(adapt(net, chosen), chosen.features)
+        ready, _ = match(adapt(net, chosen), chosen.features)
         result = handstyle.stylize(photo, art, network=ready, config=config)
         show(panel, np.asarray(result.array))
         panel.set_title(shown, fontsize=8)

@@ -1,4 +1,4 @@
-"""Four optimisers on one loss, each given the same number of evaluations."""
+"""Four optimizers on one loss, each given the same number of evaluations."""
 
 import numpy as np
 from matplotlib import pyplot as plt

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot as plt
+from pictures.scenes import flow_painting, portrait_masks, portrait_scene
 from PIL import Image
 
 import handstyle
 from fig.common import command, network, painting, save, show
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.scenes import flow_painting, portrait_masks, portrait_scene
 
 CHOICES = {
     "garden and clothes,\nhead in neither": {},
     "each style from\nhalf its painting": {"style_mask": ("half.png", "half.png")},
     "the garden alone": {"mask": ("background.png",), "style_region": (1,)},
-    "cysmith's reading": {"mask_semantics": "cysmith", "style_fit": "stretch"},
+    "cysmith's reading": {"mask_mode": "cysmith", "style_fit": "stretch"},
 }
 
 
@@ -42,7 +42,7 @@ def main(out, quick=True):
             for field in ("mask", "style_mask"):
                 options[field] = tuple(str(at / file) for file in options.get(field, ()))
             used = styles[: len(options.get("style_region", styles))]
-            config = StyleConfig(size=size, smallest=size // 2, iterations=iterations, **options)
+            config = StyleConfig(size=size, pyramid_min_size=size // 2, iterations=iterations, **options)
             result = handstyle.stylize(scene, used, network=net, config=config)
             show(panel, np.asarray(result.array))
             panel.set_title(name, fontsize=9)

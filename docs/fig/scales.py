@@ -14,12 +14,15 @@ def main(out, quick=True):
     photo, art = photograph(width * 3 // 4, width), painting(2 * width, 2 * width)
     net = network("float32")
     choices = {
-        "--style-scale 0.5": {"smallest": width // 2, "gram_scale": 0.5},
-        "--style-scale 1": {"smallest": width // 2},
-        "--style-scale 2": {"smallest": width // 2, "gram_scale": 2.0},
-        "one scale": {"iterations": n + n // 4},
-        f"--smallest {width // 2}": {"smallest": width // 2},
-        f"--smallest {width // 4}\n--scale-factor 1.4142": {"smallest": width // 4, "scale_factor": 2**0.5},
+        "--style-scale 0.5": {"pyramid_min_size": width // 2, "style_scale": 0.5},
+        "--style-scale 1": {"pyramid_min_size": width // 2},
+        "--style-scale 2": {"pyramid_min_size": width // 2, "style_scale": 2.0},
+        "one scale": {"iterations": n + n // 4, "pyramid_min_size": 0},
+        f"--pyramid-min-size {width // 2}": {"pyramid_min_size": width // 2},
+        f"--pyramid-min-size {width // 4}\n--pyramid-factor 1.4142": {
+            "pyramid_min_size": width // 4,
+            "pyramid_factor": 2**0.5,
+        },
     }
     figure, axes = plt.subplots(2, 3, figsize=(11, 5.8), layout="constrained")
     for panel, (name, choice) in zip(axes.ravel(), choices.items(), strict=True):

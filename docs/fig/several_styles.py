@@ -2,11 +2,11 @@
 
 import numpy as np
 from matplotlib import pyplot as plt
+from pictures.scenes import flow_painting
 
 import handstyle
 from fig.common import command, network, painting, photograph, save, show
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.scenes import flow_painting
 
 FINE, COARSE = "relu1_1,relu2_1", "relu3_1,relu4_1,relu5_1"
 CHOICES = {
@@ -31,7 +31,7 @@ def main(out, quick=True):
     ):
         show(panel, picture, name)
     for panel, (name, choice) in zip(panels[3:], CHOICES.items(), strict=True):
-        config = StyleConfig(size=width, smallest=width // 2, iterations=iterations, **choice)
+        config = StyleConfig(size=width, pyramid_min_size=width // 2, iterations=iterations, **choice)
         result = handstyle.stylize(photo, [one, other], network=net, config=config)
         show(panel, np.asarray(result.array), name)
     save(figure, out)

@@ -22,7 +22,7 @@ def main(out, quick=True):
         file = Path(folder) / "start.png"
         Image.fromarray(art[: len(photo)].astype(np.uint8)).save(file)
         for panel, init in zip(axes, ("content", "grey", "noise", "style-stats", str(file)), strict=True):
-            config = StyleConfig(size=width, iterations=iterations, init=init)
+            config = StyleConfig(size=width, iterations=iterations, init=init, pyramid_min_size=0)
             result = handstyle.stylize(photo, art, network=net, config=config)
             name = "a file: the painting" if init == str(file) else init
             show(panel, np.asarray(result.array), f"{name}\nloss {result.trace[-1].value:.3g}")

@@ -12,7 +12,7 @@ TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    net, photo, art = network(kernels="reference"), photograph(72, 96), painting(72, 96)
+    net, photo, art = network(kernels="reference"), photograph(144, 192), painting(144, 192)
     target, _ = net.forward(preprocess_forward(art, net.convention), TAPS)
     features, caches = net.forward(preprocess_forward(photo, net.convention), TAPS)
     entering = {}
@@ -23,7 +23,8 @@ def main(out, quick=True):
     each = [net.backward({tap: entering[tap]}, caches[: depth[tap]]) for tap in TAPS]
     together = net.backward(entering, caches)
     assert np.allclose(together, sum(each), atol=1e-9 * np.abs(together).max())
-    figure, axes = plt.subplots(1, 6, figsize=(12, 2.0), layout="constrained")
+    figure, axes = plt.subplots(2, 3, figsize=(7.2, 4.1), layout="constrained")
+    axes = axes.ravel()
     show(axes[0], photo, "the picture")
     for axis, tap, dx in zip(axes[1:], TAPS, each, strict=False):
         signed(axis, dx.mean(axis=2), f"from {tap}", 3 * float(dx.mean(axis=2).std()))

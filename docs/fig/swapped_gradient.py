@@ -11,10 +11,10 @@ from tests.mutants.catalogue import channels_not_reversed
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    steps = 150 if quick else 600
-    figure, axes = plt.subplots(1, 3, figsize=(11, 2.8), layout="constrained")
-    show(axes[0], painting(72, 96), "the painting")
-    objective, start = town(72, 96)
+    steps = 60 if quick else 600
+    figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.1), layout="constrained")
+    show(axes[0], painting(144, 192), "the painting")
+    objective, start = town(144, 192, dtype="float32")
     show(axes[1], minimize_adam(objective, start, steps, 8.0).v.reshape(objective.shape), "true gradient")
     genuine = objective_module.preprocess_backward
     objective_module.preprocess_backward = channels_not_reversed
@@ -22,7 +22,7 @@ def main(out, quick=True):
         wrong = minimize_adam(objective, start, steps, 8.0)
     finally:
         objective_module.preprocess_backward = genuine
-    show(axes[2], wrong.v.reshape(objective.shape), "red and blue exchanged on the way back")
+    show(axes[2], wrong.v.reshape(objective.shape), "red and blue exchanged")
     save(figure, out)
 
 

@@ -1,6 +1,7 @@
 """The closing picture: a portrait, two styles by mask, and a head that belongs to neither."""
 
 import numpy as np
+from handstyle.painting.scenes import flow_painting, portrait_masks, portrait_scene
 from matplotlib import pyplot as plt
 
 from fig.common import command, network, painting, save, show
@@ -12,7 +13,6 @@ from handstyle.losses.terms import PICTURE
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.objective import Objective
-from handstyle.painting.scenes import flow_painting, portrait_masks, portrait_scene
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 

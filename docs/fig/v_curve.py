@@ -8,7 +8,7 @@ from fig.common import BLUE, GREY, ORANGE, command, save
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    figure, axes = plt.subplots(figsize=(7.5, 3.8), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
     for dtype, colour in (("float64", BLUE), ("float32", ORANGE)):
         kind = np.dtype(dtype).type
         x = kind(1.0)
@@ -28,7 +28,7 @@ def main(out, quick=True):
     steps = np.logspace(-6, 0)
     axes.loglog(steps, steps**2 / 6, "-", lw=1, color=GREY, label=r"truncation, $h^2/6$")
     axes.set(xlabel="step h", ylabel="relative error of the slope", ylim=(1e-15, 1e1))
-    axes.legend(fontsize=8, loc="upper left", ncols=2)
+    axes.legend(fontsize=9, loc="upper left", ncols=2)
     save(figure, out)
 
 

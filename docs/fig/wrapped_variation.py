@@ -2,10 +2,10 @@
 
 import numpy as np
 from matplotlib import pyplot as plt
+from pictures.scenes import portrait_scene
 
 from fig.common import command, save, show
 from handstyle.losses.total_variation import total_variation
-from handstyle.painting.scenes import portrait_scene
 
 
 def one_way(p):

@@ -7,7 +7,7 @@ from handstyle.network.padding import pad_forward
 
 
 def matrix_of(linear, shape):
-    """Return the matrix of a linear map of arrays of `shape`: column k is the image of the k-th unit picture."""
+    """Return the matrix of a linear map: column k is the image of the k-th unit picture."""
     n = int(np.prod(shape))
     return np.stack([linear(unit.reshape(shape)).ravel() for unit in np.eye(n)], axis=1)
 
@@ -29,6 +29,6 @@ def strided_backward(dy, cache):  # (ceil(H/2), ceil(W/2), K), cache -> (H, W, C
 def weight_gradient(dy, x):  # (H, W, K), (H, W, C) -> (3, 3, C, K)
     """Return the gradient at the weights of a convolution with zero padding."""
     H, W, _ = dy.shape
-    xpad = pad_forward(x)
+    xpad, _ = pad_forward(x)
     windows = [[xpad[i : i + H, j : j + W] for j in range(3)] for i in range(3)]
     return np.stack([[np.einsum("rsc,rsk->ck", window, dy) for window in row] for row in windows])

@@ -21,3 +21,20 @@ def pack_votes(positive):  # (..., C) bool -> (..., words) uint32
     votes = np.zeros((*pixels, words * 32), np.uint32)  # the lanes beyond the last channel vote no
     votes[..., :C] = positive
     return (votes.reshape(*pixels, words, 32) << np.arange(32, dtype=np.uint32)).sum(-1, dtype=np.uint32)
+
+
+def round_bits(a, bits):  # (...) float32 -> (...) float32
+    """Round to `bits` bits behind the point, to the nearest, ties away from zero."""
+    gone = 23 - bits
+    whole = np.asarray(a, "float32").view("uint32") + np.uint32(1 << (gone - 1))
+    return (whole & np.uint32(0xFFFFFFFF ^ ((1 << gone) - 1))).view("float32")
+
+
+def peak_alive(requests):  # -> bytes
+    """Return the most that is alive at once."""
+    changes = [(r.begins, r.size) for r in requests] + [(r.ends, -r.size) for r in requests]
+    now = most = 0
+    for _, change in sorted(changes):  # at one moment, what goes before what comes
+        now += change
+        most = max(most, now)
+    return most

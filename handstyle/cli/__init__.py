@@ -6,41 +6,66 @@ line on standard error and exit status 2; a check that fails in status 1; an int
 
 import signal
 import sys
+from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
-from handstyle.cli.inspecting import check, info
-from handstyle.cli.measuring import bench, plan
-from handstyle.cli.options import NetworkConfig, err, fill_from_preset_and_file
-from handstyle.cli.painting import demo, reconstruct, stylize_command, texture
+from handstyle.cli.help import plain_help, what_was_meant
+from handstyle.cli.options import as_flags, err
+from handstyle.cli.painting import commands, demo
 from handstyle.foundations.errors import HandstyleError
 
-__all__ = ["NetworkConfig", "app", "check", "demo", "info", "main", "reconstruct", "stylize_command", "texture"]
-
-WEIGHTS = "Get, convert, check and describe pretrained networks."
-
-# A flag that may be given several times also takes several values at once: --mask sky.png ground.png.
-several = Parameter(consume_multiple=True)
-app = App(
-    name="handstyle",
-    help="Paint one picture in the style of another, every gradient by hand.",
-    default_parameter=several,
-)
-app.config = [fill_from_preset_and_file]
-app.command(stylize_command, name="stylize")
-for command in (demo, texture, reconstruct, check, info, plan, bench):
-    app.command(command)
-app.command("weights_tools.commands:weights_app", name="weights", help=WEIGHTS)  # imported when asked for
+# Imported when asked for.
+OTHERS = {
+    "check": ("handstyle.cli.checking:check", "Check every gradient of a network."),
+    "info": ("handstyle.cli.inspecting:info", "Print the layers of a network, or the settings of a preset."),
+    "plan": ("handstyle.cli.measuring:plan", "Print what painting will take, in memory and time."),
+    "bench": ("handstyle.cli.measuring:bench", "Time one evaluation on this machine."),
+    "weights": ("weights_tools.commands:weights_app", "Get, convert, check and describe pretrained networks."),
+}
+USAGE = {
+    "stylize": "CONTENT STYLE [STYLE...] [-o OUTPUT] [FLAGS]",
+    "texture": "STYLE [STYLE...] [-o OUTPUT] [FLAGS]",
+    "reconstruct": "PICTURE --layer LAYER [--of content|style] [-o OUTPUT] [FLAGS]",
+}
 
 
-def main() -> None:
+def make_app(everything: bool = False) -> App:
+    """Return the parser of the command line; with `everything`, the help has every flag."""
+    made = App(
+        name="handstyle",
+        help="Paint one picture in the style of another, every gradient by hand.",
+        help_formatter=plain_help,
+        # A flag that may be given several times also takes several values at once: --mask sky.png ground.png.
+        default_parameter=Parameter(consume_multiple=True),
+    )
+    for name, command in commands(everything).items():
+        more = "" if everything else "\n--help-all shows every flag."
+        made.command(command, name=name, usage=f"Usage: handstyle {name} {USAGE[name]}{more}")
+    made.command(demo)
+    for name, (path, text) in OTHERS.items():
+        made.command(path, name=name, help=text)
+    return made
+
+
+app = make_app()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; turn a user's mistakes into one line and exit status 2."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):  # what the terminal's encoding does not have is shown as ?
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a batch system's way to say Ctrl-C
+    everything = "--help-all" in words
+    parser = make_app(everything=True) if everything else app
+    words = ["--help" if word == "--help-all" else word for word in words]
     try:
-        status = app(result_action="return_value", exit_on_error=False, print_error=False)
+        status = parser(words, result_action="return_value", exit_on_error=False, print_error=False)
     except (HandstyleError, CycloptsError) as error:
-        message = " ".join(str(error).split())
-        err.print(f"handstyle: {message}", markup=False, highlight=False, soft_wrap=True)
+        message = as_flags(str(error)) if isinstance(error, HandstyleError) else what_was_meant(error, words)
+        err.print(f"handstyle: {' '.join(message.split())}", markup=False, highlight=False, soft_wrap=True)
         status = 2
     except KeyboardInterrupt:
         err.print("handstyle: interrupted before the first picture; nothing was written")

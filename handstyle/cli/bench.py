@@ -122,7 +122,7 @@ def _ours(network: Network, p: Array, targets: dict[str, Moments]) -> Callable[[
         StyleTerm(tap, Moments(m.count, backend.asarray(m.sums), backend.asarray(m.outer)), 1000.0)
         for tap, m in targets.items()
     ]
-    objective, v = Objective(network, terms, p.shape, backend), p.ravel()
+    objective, v = Objective(network, terms, p.shape), p.ravel()
     return lambda: objective(v)[1]
 
 
@@ -202,9 +202,9 @@ def draw(rows: Sequence[BenchRow], path: str | os.PathLike[str]) -> None:
 
     figure = Figure(figsize=(7, 0.6 + 0.42 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
-    colours = {name: f"C{i}" for i, name in enumerate(dict.fromkeys(row.what for row in rows))}
+    colors = {name: f"C{i}" for i, name in enumerate(dict.fromkeys(row.what for row in rows))}
     labels = [f"{row.size}² · {row.what}" for row in rows]
-    bars = axes.barh(labels, [row.fastest for row in rows], color=[colours[row.what] for row in rows])
+    bars = axes.barh(labels, [row.fastest for row in rows], color=[colors[row.what] for row in rows])
     axes.bar_label(bars, [f" {row.fastest:.3g} s" for row in rows])
     axes.invert_yaxis()
     axes.margins(x=0.15)

@@ -1,86 +1,135 @@
 """The commands that measure: ``plan``, before anything is allocated, and ``bench``, on the reader's own machine."""
 
+import math
+import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from rich.table import Table
 
 from handstyle.cli.bench import BenchRow, draw
 from handstyle.cli.bench import bench as take_turns
-from handstyle.cli.options import Flat, NetworkConfig, mebibytes, out
-from handstyle.foundations.backend import available_memory, choose_backend
+from handstyle.cli.options import (
+    Flat,
+    NetworkConfig,
+    Settings,
+    all_fields,
+    as_flags,
+    mebibytes,
+    out,
+    resolve,
+    say,
+    typed,
+)
+from handstyle.foundations.backend import choose_backend, cpu_count
 from handstyle.foundations.errors import HandstyleError
-from handstyle.kernels.cpu.forecast import USABLE, forecast, largest_side
-from handstyle.kernels.cpu.rates import calibrate
+from handstyle.kernels.counting import FEW_PIXELS
+from handstyle.kernels.cpu.rates import measure_rates
 from handstyle.network.vgg import ARCHITECTURES, WIDTHS, Network, random_weights
-from handstyle.painting.config import StyleConfig
 from handstyle.painting.load import load_network
-from handstyle.painting.need import choices
+from handstyle.painting.memory import Need, RunMemory, stand_in
+
+LARGEST_PLAN = 1 << 16  # pixels a side: no format that is written here holds more
+PLANNED = typed("PlanFlags", list(all_fields()), everything=False)
 
 
 def plan(
     *,
-    size: int = 512,
-    gpu_memory: float = 0.0,
-    network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
+    styles: int = 1,
+    gpu_memory: float | None = None,
+    flags: Annotated[Any, Flat] = PLANNED,
 ) -> int:
-    """Print what painting at a size will take, in memory and time, before anything is allocated.
+    """Print what a run of ``stylize`` with the same options will take, in memory and time, before any work.
+
+    The photograph and the paintings are taken to be square, and large enough for every size.
 
     Parameters
     ----------
-    size : int
-        Side of the picture, pixels.
+    styles : int
+        Paintings.
     gpu_memory : float
         Plan for a GPU that is not here, with so many GiB free.
     """
-    if size < 16:
-        raise HandstyleError(f"--size {size}: must be 16 or more")
-    device = choose_backend("numpy" if gpu_memory > 0 else network.backend)
-    if gpu_memory > 0 or device.name == "cupy":
-        name = device.device if device.name == "cupy" else "a GPU that is not here"
-        free = int(gpu_memory * 2**30) if gpu_memory > 0 else device.free_memory()
-        return plan_gpu(network, size, name, free)
-    counted = shape_of(network)
-    expected = forecast(counted, size, size, machine=calibrate())
-    table = Table(title=f"{network.weights}, kernels {counted.engine.name}, {size} x {size} px, {device.device}")
-    for heading in ("layer", "direction", "kernel", "GFLOP", "MiB moved", "ms"):
-        table.add_column(heading, justify="left" if heading in ("layer", "direction", "kernel") else "right")
-    for row in expected.layers:
-        work = f"{(row.cost.products + row.cost.transforms) / 1e9:.2f}"
-        moved, took = f"{row.cost.moved / 2**20:,.0f}", f"{1e3 * expected.machine.seconds(row.cost):.1f}"
-        table.add_row(row.layer, row.direction, row.kernel, work, moved, took)
+    if styles < 1:
+        raise HandstyleError(f"--styles {styles}: must be 1 or more")
+    if gpu_memory is not None and not (math.isfinite(gpu_memory) and gpu_memory > 0):
+        raise HandstyleError(f"--gpu-memory {gpu_memory}: must be a number of GiB above 0")
+    settings = resolve(flags)
+    config = settings.config
+    for name in ("size", "style_size"):
+        if getattr(config, name) > LARGEST_PLAN:
+            raise HandstyleError(f"{name}={getattr(config, name)}: must be {LARGEST_PLAN} or less")
+    config.check_styles(styles)
+    planned = planned_run(settings, styles, gpu_memory)
+    config.check_layers(planned.network)
+    if not planned.apart:
+        measure_rates()
+    needs = planned.needs()
+    table = Table(title=f"{settings.network.weights}, {planned.network.engine.name}, {config.optimizer}, MiB")
+    for heading in ("scale", "steps", "s each", "weights", "evaluate", "optimize", "measure", "picture"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for need in needs:
+        parts = (need.weights, need.evaluation, need.optimizer + need.scipy, need.measuring, need.pictures)
+        each = "?" if math.isnan(need.seconds) else f"{need.seconds:.3f}"
+        cells = (f"{part / 2**20:,.0f}" for part in parts)
+        table.add_row(f"{need.size[1]}x{need.size[0]}", str(need.iterations), each, *cells)
     out.print(table)
-    free, minutes = available_memory(), 200 * expected.seconds / 60
-    out.print(f"one evaluation: {expected.seconds:.2f} s at the measured rates; 200 iterations: {minutes:.1f} min")
-    optimiser = mebibytes(expected.optimizer_bytes)
-    out.print(
-        f"peak memory: {mebibytes(expected.peak_bytes)}, the optimiser's {optimiser} in it; {mebibytes(free)} free"
-    )
-    side = largest_side(counted, 1 << 14, 1 << 14, int(USABLE * free))
-    out.print(f"largest square picture that fits: {side} px a side")
+    say(*map(as_flags, plan_lines(planned, needs)))
     return 0
 
 
-def plan_gpu(network: NetworkConfig, size: int, name: str, free: int) -> int:
-    """Print what each optimiser takes of a GPU with `free` bytes, and how each convolution would be done."""
-    precision = "tf32" if network.kernels == "cuda-tf32" else "float32"
-    counted = shape_of(replace(network, kernels="auto"))
-    rows = choices(counted, StyleConfig(), (size, size), free, precision)
-    table = Table(title=f"{network.weights}, {precision}, {size} x {size} px on {name}, {free / 2**30:.2f} GiB free")
-    for heading in ("GiB", "picture", "targets", "weights", "its own", "in all", "host", "largest"):
-        table.add_column(heading, justify="left" if heading == "GiB" else "right")
-    for row in rows:
-        need = row.need
-        parts = (need.evaluation, need.targets, need.weights, need.optimizer, need.device, need.host)
-        table.add_row(row.name, *(f"{part / 2**30:.2f}" for part in parts), f"{row.side}²")
-    out.print(table)
-    for scratch in sorted({row.scratch for row in rows}, reverse=True):
-        out.print(f"{scratch >> 20} MiB of scratch in it: {', '.join(r.name for r in rows if r.scratch == scratch)}")
-    chosen = rows[0].need.run.chosen
-    for method in dict.fromkeys(chosen.values()):
-        out.print(f"{method}: {', '.join(layer for layer, way in chosen.items() if way == method)}")
-    return 0
+def planned_run(settings: Settings, styles: int, gpu_memory: float | None) -> RunMemory:
+    """Return the run of a plan, with the memory that is free for it."""
+    config, network, run = settings.config, settings.network, settings.run
+    photograph, *paintings = (stand_in(LARGEST_PLAN) for _ in range(1 + styles))
+    if gpu_memory is None and choose_backend(network.backend).name == "cupy":
+        return RunMemory.now(config, settings.load(), photograph, paintings)
+    precision = "tf32" if "tf32" in run.precision or "tf32" in network.kernels else "float32"
+    host = network if gpu_memory is None else replace(network, kernels="auto")
+    loaded = shape_of(host).astype("float64" if run.precision == "float64" else "float32")
+    if gpu_memory is None:
+        return RunMemory.now(config, loaded, photograph, paintings)
+    from handstyle.kernels.cuda.dry_device import DryDevice
+    from handstyle.kernels.cuda.engine import CudaEngine
+
+    free = int(gpu_memory * 2**30)
+    dry = loaded.with_kernels(CudaEngine(DryDevice(precision, free=free)))
+    return RunMemory(config, dry, photograph, paintings, apart=True, free=free - loaded.weight_bytes)
+
+
+def plan_lines(planned: RunMemory, needs: list[Need]) -> list[str]:
+    """Return what a plan comes to, in sentences."""
+    config, last, lines = planned.config, needs[-1], list[str]()
+    iterations = sum(need.iterations for need in needs)
+    seconds = sum(need.iterations * need.seconds for need in needs)
+    if not math.isnan(seconds):
+        lines.append(
+            f"one evaluation: {last.seconds:.2f} s at the measured rates; {iterations} iterations: "
+            f"{seconds / 60:.1f} min, at one evaluation each and without the optimizer's own work"
+        )
+        load, cores = os.getloadavg()[0], cpu_count()
+        if load > cores / 2:
+            lines.append(f"the machine is busy (load {load:.1f} on {cores} cores): alone, the run takes less time")
+    free = mebibytes(planned.free)
+    if planned.apart:
+        device, host = max(need.device for need in needs), max(need.host for need in needs)
+        lines.append(f"peak memory: {mebibytes(device)} of the GPU, {mebibytes(host)} of the host; {free} are free")
+    else:
+        lines.append(f"peak memory: {mebibytes(max(need.together for need in needs))}; {free} are free")
+    side = round(math.sqrt(FEW_PIXELS))
+    small = [need for need in needs if need.size[0] * need.size[1] <= FEW_PIXELS]
+    larger = replace(config, size=side + 16, pyramid_min_size=0)
+    if small and replace(planned, config=larger).needs()[0].evaluation < max(need.evaluation for need in small):
+        lines.append(
+            f"up to {side} x {side} px an evaluation takes more memory than just above: the transformed kernels of the "
+            "convolutions are kept from one evaluation to the next, which saves a tenth of the time"
+        )
+    if lacking := planned.lacks():
+        lines.append(f"does not fit: {lacking}; {planned.advice()}")
+    largest = planned.largest_size(LARGEST_PLAN)
+    lines.append(f"largest square picture that fits: {largest} px a side")
+    return lines
 
 
 def shape_of(network: NetworkConfig) -> Network:

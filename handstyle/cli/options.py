@@ -1,29 +1,41 @@
-"""The flags that several commands share, as dataclasses, and where a flag that was not typed gets its value."""
+"""The flags of the commands that paint: made from the fields of the configuration, merged with preset and file.
 
-from dataclasses import asdict, dataclass
+Nothing here has a default of its own. A flag that was not typed is None; what was typed lies over the ``--config``
+file, that over the preset, and that over `StyleConfig()`.
+"""
+
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, make_dataclass
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from cyclopts import App, ArgumentCollection, Parameter
-from cyclopts.config import Dict as FromDict
+from cyclopts import Group, Parameter
 from rich.console import Console
 
 from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Network
-from handstyle.painting.config import StyleConfig
-from handstyle.painting.feature_scale import suit
-from handstyle.painting.load import EMBEDDED, load_network
-from handstyle.painting.presets import feed, mismatches, rebuild
-from handstyle.painting.presets import preset as find_preset
-from handstyle.painting.settings import preset_settings, read_settings, settings_toml
+from handstyle.network.weights import EMBEDDED
+from handstyle.painting.config import PATHS, StyleConfig, choices, coerce, hints
+from handstyle.painting.load import fit_network, load_network
+from handstyle.painting.presets import DEFAULT, OWN, PRESETS, Preset, find_preset, rebuild
+from handstyle.painting.settings import read_settings, settings_toml
 
 out, err = Console(), Console(stderr=True)
 
-DEFAULT_PRESET = "handstyle"
 Flat = Parameter(name="*")  # a dataclass whose fields are flags of the command
-Output = Annotated[Path, Parameter(name=["--output", "-o"])]
+PICTURES = Group("Pictures", sort_key=0)
+Output = Annotated[Path | None, Parameter(name=["--output", "-o"], group=PICTURES)]
 Precision = Literal["float32", "tf32", "float64"]
+
+
+def say(*lines: str) -> None:
+    """Print lines as they are: brackets are no markup, and a long path is not broken."""
+    for line in lines:
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +47,13 @@ class NetworkConfig:
     weights : str
         vgg19-slim (ships with the package), random, vgg16, vgg19, or a weight file.
     backend : str
-        numpy, cupy, or auto: a GPU where one is found.
+        The library of arrays; auto takes a GPU where one is found.
     kernels : str
         auto, or the name of a set of kernels; reference is the readable one.
     pooling : str
-        max, or average.
+        How each block of four values becomes one.
     padding : str
-        zero, reflect, replicate, or first-replicate: the first convolution alone.
+        The border of a convolution; first-replicate is for the first convolution alone.
     rounding : str
         How pooling treats an odd side: down drops it, up keeps it.
     """
@@ -58,7 +70,7 @@ class NetworkConfig:
         kernels = self.kernels
         if precision == "tf32":
             if choose_backend(self.backend).name != "cupy" or kernels != "auto":
-                raise HandstyleError("--precision tf32: TF32 is a GPU's own products, with --kernels auto; use float32")
+                raise HandstyleError("precision='tf32': TF32 is a GPU's own products, with kernels='auto'; use float32")
             precision, kernels = "float32", "cuda-tf32"
         loaded = load_network(self.weights, backend=self.backend, dtype=precision, kernels=kernels)
         return rebuild(loaded, self.pooling, self.padding, self.rounding)
@@ -71,8 +83,7 @@ class RunConfig:
     Parameters
     ----------
     preset : str
-        A system whose choices to begin with; handstyle info --preset NAME shows them. The default is our own: relative
-        losses and a pyramid.
+        A system whose choices to begin with; handstyle info --preset all lists them.
     config : Path
         A TOML file of settings; what is typed goes before it, and it before a preset.
     write_config : bool
@@ -93,9 +104,9 @@ class RunConfig:
         Replace an existing output.
     """
 
-    preset: str = DEFAULT_PRESET
+    preset: str = DEFAULT
     config: Path | None = None
-    write_config: Annotated[bool, Parameter(negative="")] = False
+    write_config: bool = False
     precision: Precision = "float32"
     save_every: int = 0
     checkpoint: Path | None = None
@@ -103,41 +114,202 @@ class RunConfig:
     resume: Path | None = None
     overwrite: bool = False
 
-    def load(self, network: NetworkConfig) -> Network:
-        """Return the network as the preset feeds it, and say what of the preset it cannot give."""
-        loaded = network.load(self.precision)
-        if self.preset == DEFAULT_PRESET:  # for any network, fed as it is
-            return loaded
-        chosen = find_preset(self.preset)
-        notes = [*mismatches(loaded, chosen), *chosen.notes]
-        loaded, done = suit(loaded, chosen.features)
-        for note in (*notes, done):
-            if note:
-                out.print(f"preset {self.preset}: {note}")
-        return feed(loaded, chosen)
-
-    def settings(self, config: StyleConfig, network: NetworkConfig) -> str:
-        """Return the settings as TOML."""
-        return settings_toml(config, {"preset": self.preset, "precision": self.precision, **asdict(network)})
+    def __post_init__(self) -> None:
+        """Raise `HandstyleError` if a number is out of range."""
+        if self.save_every < 0:
+            raise HandstyleError(f"save_every={self.save_every}: must be 0 or more")
+        if self.checkpoint_every < 1:
+            raise HandstyleError(f"checkpoint_every={self.checkpoint_every}: must be 1 or more")
 
 
-def fill_from_preset_and_file(_: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-    """Give every flag that was not typed its value from ``--config`` or, failing that, from ``--preset``.
+# Keys that name a file to be written, or let one be replaced: from the command line alone.
+WRITTEN = ("output", "overwrite", "checkpoint", "resume", "config", "write_config")
+RUN_KEYS = ("preset", "precision", "save_every", "checkpoint_every")
 
-    The parser calls this between reading the flags and converting them, so that what was typed always wins, even
-    where it equals a default.
+HELP_GROUPS = {  # of the fields of each configuration, in the order of the help
+    "LookConfig": "Look",
+    "LossConfig": "Look",
+    "RegionConfig": "Regions",
+    "ColorConfig": "Color",
+    "SizeConfig": "Size",
+    "PyramidConfig": "Size",
+    "OptimizerConfig": "Optimizer",
+    "NetworkConfig": "Network",
+    "RunConfig": "Output",
+}
+# The flags of the short help; the rest are behind --help-all.
+BASIC = {
+    *("preset", "style_weight", "content_weight", "tv_weight", "style_layers", "init"),
+    *("mask", "style_mask", "style_blend", "color"),
+    *("size", "style_size", "style_scale", "pyramid_min_size", "iterations", "optimizer"),
+    *("weights", "backend", "overwrite", "save_every", "config", "write_config"),
+}
+
+
+@dataclass(frozen=True)
+class Field:
+    """A flag: its name, type, default, and where and how the help shows it."""
+
+    name: str
+    hint: Any
+    default: Any
+    group: str
+    help: str
+
+
+@cache
+def all_fields() -> dict[str, Field]:
+    """Return every flag that a command that paints can have, by the name of its field."""
+    found = {}
+    for one in (*reversed(StyleConfig.__bases__), NetworkConfig, RunConfig):
+        texts, types = described(one), hints(one)
+        own = [field for field in fields(one) if field.name in inspect.get_annotations(one)]
+        for field in own:
+            group = "Look" if field.name == "preset" else HELP_GROUPS[one.__name__]
+            found[field.name] = Field(field.name, types[field.name], field.default, group, texts.get(field.name, ""))
+    return found
+
+
+def described(one: type) -> dict[str, str]:
+    """Return the description of each parameter in a numpydoc docstring."""
+    body = inspect.cleandoc(one.__doc__ or "").split("----------\n", 1)[-1]
+    pairs = re.findall(r"^(\w+) : .*\n((?:    .*\n?|\n(?=    ))+)", body + "\n", re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in pairs}
+
+
+def typed(name: str, names: Iterable[str], everything: bool) -> Any:
+    """Return a dataclass of the named flags in which none is typed: all are None."""
+    made: list[tuple[str, Any, None]] = []
+    groups = list(dict.fromkeys(HELP_GROUPS.values()))
+    for field in (all_fields()[each] for each in names):
+        switch, several = field.hint is bool, get_origin(field.hint) is tuple
+        parameter = Parameter(
+            name=flag(field.name),
+            group=Group(field.group, sort_key=1 + groups.index(field.group)),
+            help=help_of(field, everything),
+            show=everything or field.name in BASIC,
+            negative=None if switch and field.name not in WRITTEN else (),
+            consume_multiple=several,
+        )
+        kind: Any = bool | None if switch else tuple[str, ...] | None if several else str | None
+        made.append((field.name, Annotated[kind, parameter], None))
+    return make_dataclass(name, made, frozen=True, kw_only=True, namespace={"__module__": "handstyle.cli"})()
+
+
+def help_of(field: Field, everything: bool) -> str:
+    """Return a flag's help: its first sentence or all of it, its choices and its default."""
+    text = field.help if everything else re.split(r"(?<=[^.]\.)\s|; |: by default ", field.help)[0].rstrip(".") + "."
+    listed = choices(field.hint)
+    default = field.default
+    if isinstance(default, tuple):
+        default = " ".join(map(str, default))
+    shown = "" if default in (None, "", False) or (default == 0 and "0" in field.help) else f" [{default}]"
+    return f"{text} {' | '.join(listed)}{shown}" if listed else text + shown
+
+
+def flag(name: str) -> str:
+    """Return the flag of a field: ``--style-weight``."""
+    return "--" + name.replace("_", "-")
+
+
+def from_text(field: Field, value: Any) -> Any:
+    """Return what was typed as the field's type, or as it is where it is none: `coerce` then refuses it in words."""
+    if isinstance(value, tuple):
+        one = get_args(field.hint)[0]
+        whole = field.name in PATHS or field.name == "style_at"
+        parts = [part for text in value for part in ([text] if whole else text.split(",")) if part.strip()]
+        return tuple(_number(one, part.strip()) for part in parts)
+    return _number(field.hint, value)
+
+
+def _number(hint: Any, text: Any) -> Any:
+    try:
+        return hint(text) if hint in (int, float) and len(text) < 400 else text
+    except ValueError:
+        return text
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a command was asked for."""
+
+    chosen: Preset  # with what the file and the flags say laid over it
+    config: StyleConfig
+    network: NetworkConfig
+    run: RunConfig
+    names: tuple[str, ...]  # of the command's flags
+
+    def load(self) -> Network:
+        """Return the network with what the preset asks of it, and say what was done and what it cannot give."""
+        loaded, notes = fit_network(self.network.load(self.run.precision), self.chosen)
+        say(*(as_flags(f"preset {self.chosen.name}: {note}") for note in notes))
+        return loaded
+
+    def toml(self) -> str:
+        """Return the settings as a file for ``--config``."""
+        base, own = PRESETS[self.chosen.name], ("architecture", "convention", "input", "features")
+        special = {key: getattr(self.chosen, key) for key in own if getattr(self.chosen, key) != getattr(base, key)}
+        run = {key: getattr(self.run, key) for key in RUN_KEYS if key in self.names}
+        return settings_toml(self.config, {**run, **special, **asdict(self.network)}, self.names)
+
+
+def resolve(flags: Any, base: Preset | None = None) -> Settings:
+    """Lay what was typed over the file that it names, and that over the preset.
+
+    Parameters
+    ----------
+    flags : dataclass
+        From `typed`: None is not typed.
+    base : Preset, optional
+        What to begin with, for a command without ``--preset``.
     """
-    named = {name: argument for argument in arguments for name in argument.names}
-    if not {"--preset", "--config", "--style-weight"} <= named.keys():
-        return
-    others = [name[2:].replace("-", "_") for name in named if name.startswith("--") and not name.startswith("--no-")]
-    if named["--config"].tokens:
-        path = named["--config"].tokens[-1].value
-        FromDict(read_settings(path, others), source=path, use_commands_as_keys=False)(_, commands, arguments)
-    typed = named["--preset"].tokens  # or in the file
-    name = typed[-1].value if typed else DEFAULT_PRESET
-    chosen = preset_settings(find_preset(name))
-    FromDict(chosen, source=f"preset {name}", use_commands_as_keys=False)(_, commands, arguments)
+    table = all_fields()
+    names = [field.name for field in fields(flags)]
+    said = {name: from_text(table[name], value) for name in names if (value := getattr(flags, name)) is not None}
+    file: Mapping[str, Any] = {}
+    if "config" in said:
+        known = (*(name for name in names if name not in WRITTEN), *(key for key in OWN if key != "aliases"))
+        file = read_settings(said["config"], known, WRITTEN)
+    if base is None:
+        name = said.get("preset", file.get("preset", DEFAULT))
+        base = find_preset(coerce("preset", str, name))
+    merged = {**file, **said}
+    others = set(hints(RunConfig)) | (set(hints(NetworkConfig)) - set(OWN))
+    chosen = base
+    for layer in (file, said):
+        chosen = chosen.updated({key: value for key, value in layer.items() if key not in others})
+    network: dict[str, Any] = {key: merged[key] for key in ("weights", "backend", "kernels") if key in merged}
+    network |= {key: getattr(chosen, key) for key in ("pooling", "padding", "rounding")}
+    run = {key: merged[key] for key in hints(RunConfig) if key in merged} | {"preset": chosen.name or DEFAULT}
+    return Settings(chosen, chosen.config, _made(NetworkConfig, network), _made(RunConfig, run), tuple(names))
+
+
+def _made(one: Any, values: Mapping[str, Any]) -> Any:
+    table = hints(one)
+    return one(
+        **{
+            key: Path(value).expanduser() if table[key] == Path | None else coerce(key, table[key], value)
+            for key, value in values.items()
+        }
+    )
+
+
+def as_flags(message: str, renamed: Mapping[str, str] | None = None) -> str:
+    """Return a message of the library in terms of the command line: ``style_size=8`` becomes ``--style-size 8``."""
+    names = {name: flag(name) for name in all_fields()} | {"network": "--weights", "layer": "--layer", "of": "--of"}
+    names |= renamed or {}
+    value = r"""\((?:[^()]*)\)|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,;:)]+"""
+
+    def named(found: re.Match[str]) -> str:
+        name, text = names[found[1]], found[2]
+        if text in ("True", "False"):
+            return name if text == "True" else f"--no-{name[2:]}"
+        if text[0] in "('\"":
+            text = re.sub(r"['\"]", "", text.strip("()")).replace(", ", " ").rstrip(",")
+        return f"{name} {text}"
+
+    message = re.sub(rf"(?<![\w-])({'|'.join(names)})=({value})", named, message)
+    return re.sub(rf"`({'|'.join(names)})`", lambda found: names[found[1]], message)
 
 
 def mebibytes(n: int) -> str:

@@ -1,125 +1,162 @@
 """The commands that paint: ``stylize``, ``texture``, ``reconstruct``, ``demo``."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from cyclopts import Parameter
 
-from handstyle.cli.options import Flat, NetworkConfig, Output, RunConfig, out
-from handstyle.cli.session import paint, start
-from handstyle.foundations.errors import HandstyleError
+from handstyle.cli.options import (
+    PICTURES,
+    Flat,
+    NetworkConfig,
+    Output,
+    RunConfig,
+    Settings,
+    all_fields,
+    resolve,
+    say,
+    typed,
+)
+from handstyle.cli.session import check_before, free_name, paint
+from handstyle.foundations.image import fit_long_side
+from handstyle.foundations.picture_reading import PictureLike, read_picture
 from handstyle.foundations.picture_writing import write_picture
-from handstyle.painting.config import StyleConfig
-from handstyle.painting.flow_painting import flow_painting
-from handstyle.painting.scenes import night_scene, portrait_masks, portrait_scene
+from handstyle.painting.config import StyleConfig, check_layer, hints
+from handstyle.painting.inputs import spread_folders
+from handstyle.painting.presets import PRESETS
+from handstyle.painting.stylize import blank, reconstruction_config, texture_config
+
+RUN = [name for name in hints(RunConfig) if name != "preset"]
+NO_TEXTURE = {  # what needs a photograph
+    *("mask", "mask_rule", "hard_masks", "mask_mode", "share_overlaps", "unmasked_weight", "style_region"),
+    *("content_weight", "content_layers", "content_layer_weights", "content_normalization", "size_rule"),
+    *("color", "color_space", "color_match"),
+}
+RECONSTRUCTION = ("size", "iterations", "tv_weight", "seed", "optimizer", "lbfgs_history")
+STYLIZE_NAMES = list(all_fields())
+TEXTURE_NAMES = [name for name in all_fields() if name not in NO_TEXTURE]
+RECONSTRUCT_NAMES = [*RECONSTRUCTION, *hints(NetworkConfig), *RUN]
+
+Picture = Annotated[Path, Parameter(group=PICTURES)]
 
 
-def stylize_command(
-    content: Path,
-    style: Path,
-    *more_styles: Path,
-    output: Output,
-    config: Annotated[StyleConfig, Flat] = StyleConfig(),
-    network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
-    run: Annotated[RunConfig, Flat] = RunConfig(),
+def commands(everything: bool) -> dict[str, Any]:
+    """Return the commands by name, with the short help or with all flags in it."""
+    of_stylize = typed("StylizeFlags", STYLIZE_NAMES, everything)
+    of_texture = typed("TextureFlags", TEXTURE_NAMES, everything)
+    of_reconstruct = typed("ReconstructFlags", RECONSTRUCT_NAMES, everything)
+
+    def stylize(
+        content: Picture,
+        style: Picture,
+        /,
+        *more_styles: Picture,
+        output: Output = None,
+        flags: Annotated[Any, Flat] = of_stylize,
+    ) -> int:
+        """Paint CONTENT in the style of STYLE.
+
+        Parameters
+        ----------
+        content : Path
+            The photograph.
+        style : Path
+            The painting, or a folder of paintings.
+        more_styles : Path
+            More of them; blended, or each in its --mask.
+        output : Path
+            The picture to write: .png, .jpg, .webp or .tif. By default CONTENT_painting.png, or the next free name.
+        """
+        settings = resolve(flags)
+        output = output or free_name(Path(f"{content.stem}_painting.png"))
+        return start(content, [style, *more_styles], output, settings)
+
+    def texture(
+        style: Picture,
+        /,
+        *more_styles: Picture,
+        output: Output = None,
+        flags: Annotated[Any, Flat] = of_texture,
+    ) -> int:
+        """Make a square picture that has the style of STYLE and no content (Gatys et al. 2015, arXiv 1505.07376).
+
+        Parameters
+        ----------
+        style : Path
+            The painting, or a folder of paintings.
+        more_styles : Path
+            More of them.
+        output : Path
+            The picture to write. By default STYLE_texture.png, or the next free name.
+        """
+        settings = resolve(flags)
+        if not settings.run.write_config:  # a file holds what was asked for, not what a texture makes of it
+            settings = replace(settings, config=texture_config(settings.config))
+        output = output or free_name(Path(f"{style.stem}_texture.png"))
+        return start(blank(settings.config), [style, *more_styles], output, settings)
+
+    def reconstruct(
+        picture: Picture,
+        /,
+        *,
+        layer: Annotated[str, Parameter(group=PICTURES)],
+        of: Annotated[Literal["content", "style"], Parameter(group=PICTURES)] = "content",
+        output: Output = None,
+        flags: Annotated[Any, Flat] = of_reconstruct,
+    ) -> int:
+        """Paint from noise what one LAYER keeps of PICTURE (Gatys et al. 2016, fig. 1).
+
+        Parameters
+        ----------
+        picture : Path
+            Any picture.
+        layer : str
+            Where its features are measured: relu4_2, conv3_1, pool2, …
+        of : str
+            The features themselves, or their Gram matrix.
+        output : Path
+            The picture to write. By default PICTURE_LAYER.png, or the next free name.
+        """
+        config = reconstruction_config(layer, of)
+        given = {name: getattr(config, name) for name in hints(StyleConfig)}
+        settings = resolve(flags, replace(PRESETS["handstyle"], settings=given))
+        output = output or free_name(Path(f"{picture.stem}_{layer}.png"))
+        return start(picture, [picture], output, settings, layer)
+
+    for command, none_typed in ((stylize, of_stylize), (texture, of_texture), (reconstruct, of_reconstruct)):
+        command.__annotations__["flags"] = Annotated[type(none_typed), Flat]
+    return {"stylize": stylize, "texture": texture, "reconstruct": reconstruct}
+
+
+def start(
+    content: PictureLike, styles: Sequence[PictureLike], output: Path, settings: Settings, layer: str = ""
 ) -> int:
-    """Paint CONTENT in the style of STYLE.
-
-    Parameters
-    ----------
-    content : Path
-        The photograph.
-    style : Path
-        The painting, or a folder of paintings.
-    more_styles : Path
-        More paintings or folders; blended, or each in its --mask.
-    output : Path
-        Where the picture goes: .png, .jpg, .webp or .tif.
-    """
-    return start(content, [style, *more_styles], output, config, network, run)
-
-
-def texture(
-    style: Path,
-    *more_styles: Path,
-    output: Output,
-    config: Annotated[StyleConfig, Flat] = StyleConfig(),
-    network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
-    run: Annotated[RunConfig, Flat] = RunConfig(),
-) -> int:
-    """Make a square picture that has the style of STYLE and no content (Gatys et al. 2015, arXiv 1505.07376).
-
-    Parameters
-    ----------
-    style : Path
-        The painting, or a folder of paintings.
-    more_styles : Path
-        More paintings or folders.
-    output : Path
-        Where the picture goes.
-    """
-    if config.mask:
-        raise HandstyleError("--mask: a texture has no regions; paint a picture with handstyle stylize")
-    if config.color != "none":
-        raise HandstyleError(f"--color {config.color}: a texture has no photograph whose colours it could have")
-    init = "noise" if config.init == "content" else config.init
-    config = replace(config, content_weight=0.0, init=init, size_rule="long")
-    blank = np.full((config.size, config.size, 3), 127.5, np.float32)
-    return start(blank, [style, *more_styles], output, config, network, run)
-
-
-def reconstruct(
-    picture: Path,
-    *,
-    layer: str,
-    of: Literal["content", "style"] = "content",
-    output: Output,
-    size: int = 256,
-    iterations: int = 200,
-    tv_weight: float = 1e-4,
-    seed: int = 0,
-    network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
-    run: Annotated[RunConfig, Flat] = RunConfig(),
-) -> int:
-    """Paint from noise what one LAYER keeps of PICTURE (Gatys et al. 2016, fig. 1).
-
-    Parameters
-    ----------
-    picture : Path
-        Any picture.
-    layer : str
-        Where its features are measured: relu4_2, conv3_1, pool2, …
-    of : str
-        content: the features themselves; style: their Gram matrix.
-    output : Path
-        Where the picture goes.
-    size : int
-        Long side, pixels.
-    iterations : int
-        Of L-BFGS.
-    tv_weight : float
-        A little smoothness, for what the layer does not see: without it the noise of the start stays.
-    seed : int
-        Of the noise.
-    """
-    options: dict[str, Any] = {"content_weight": 0.0, "style_weight": 1.0, "style_layers": (layer,)}
-    if of == "content":
-        options = {"content_weight": 1.0, "style_weight": 0.0, "content_layers": (layer,)}
-    config = StyleConfig(size=size, iterations=iterations, init="noise", tv_weight=tv_weight, seed=seed, **options)
-    return start(picture, [picture], output, config, network, run)
+    """Check what can be checked without reading a picture, then paint; return the exit status."""
+    config, run = settings.config, settings.run
+    if run.write_config:
+        say(settings.toml().rstrip("\n"))
+        return 0
+    check_before(output, config, run)
+    paintings = spread_folders(styles)
+    config.check_styles(len(paintings))
+    loaded = settings.load()
+    if layer:
+        check_layer(loaded, "layer", layer)
+    return paint(content, paintings, output, config, settings.network, loaded, run)
 
 
 def demo(
     *,
-    output: Output = Path("demo"),
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("demo"),
     size: int = 384,
     iterations: int = 100,
     regions: Annotated[bool, Parameter(negative="")] = False,
     network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
 ) -> int:
-    """Draw a town at night and a painting, and paint the one in the style of the other.
+    """Paint a town at night, a picture that ships with the package, in the style of a painting that does.
 
     Parameters
     ----------
@@ -128,36 +165,27 @@ def demo(
     size : int
         Long side of the pictures, pixels.
     iterations : int
-        Of L-BFGS.
+        Of L-BFGS, at each scale.
     regions : bool
-        Draw a portrait instead, and paint its garden and its clothes in two styles; the head stays as it is.
+        Take a portrait instead, and paint its garden and its clothes in two styles; the head stays as it is.
     """
     config = StyleConfig(size=size, iterations=iterations)
-    config.check()
     output.mkdir(parents=True, exist_ok=True)
+    names = {"content.png": "portrait.jpg" if regions else "photograph.jpg", "style.png": "painting.jpg"}
     if regions:
-        return demo_regions(output, config, network)
-    scene, painting = night_scene(config.size * 3 // 4, config.size), flow_painting(config.size, config.size)
-    write_picture(output / "content.png", scene, overwrite=True)
-    write_picture(output / "style.png", painting, overwrite=True)
-    out.print(f"drew {output / 'content.png'} and {output / 'style.png'}")
-    loaded = network.load("float32")
-    return paint(scene, [painting], output / "painted.png", config, network, loaded, RunConfig(overwrite=True))
-
-
-def demo_regions(output: Path, config: StyleConfig, network: NetworkConfig) -> int:
-    """Draw a portrait, the masks of two of its parts and two paintings, and paint each part in its style."""
-    height, width = config.size, config.size * 3 // 4
-    write_picture(output / "content.png", portrait_scene(height, width), overwrite=True)
-    parts, masks, styles = portrait_masks(height, width), [], []
-    for number, part in enumerate(("background", "clothes")):
-        masks.append(output / f"mask_{part}.png")
-        styles.append(output / f"style_{part}.png")
-        write_picture(masks[-1], np.repeat(255 * parts[part][..., None], 3, axis=2), overwrite=True)
-        strokes = flow_painting(config.size, config.size, 3 * number)
-        write_picture(styles[-1], strokes[..., ::-1] if number else strokes, overwrite=True)  # two palettes
-    config = replace(config, mask=tuple(map(str, masks)), smallest=config.size // 2)  # large forms first
-    out.print(f"drew {output / 'content.png'}, {' and '.join(map(str, masks))}, {' and '.join(map(str, styles))}")
+        names |= {"mask_background.png": "portrait_background.png", "mask_clothes.png": "portrait_clothes.png"}
+    for name, source in names.items():
+        with as_file(files("handstyle") / "data" / source) as file:
+            pixels = read_picture(file).pixels
+        write_picture(output / name, fit_long_side(pixels, size, name=source), overwrite=True)
+    styles = [output / "style.png"]
+    if regions:
+        styles.append(output / "style_2.png")
+        pixels = read_picture(styles[0]).pixels
+        write_picture(styles[1], pixels[::-1, :, ::-1], overwrite=True)  # another palette
+        masks = tuple(str(output / name) for name in names if name.startswith("mask"))
+        config = replace(config, mask=masks, pyramid_min_size=size // 2)
+    say(f"the pictures are in {output}")
     loaded = network.load("float32")
     run = RunConfig(overwrite=True)
     return paint(output / "content.png", styles, output / "painted.png", config, network, loaded, run)

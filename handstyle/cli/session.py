@@ -13,17 +13,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as ProgressBar
 from rich.text import Text
 
-from handstyle.cli.options import NetworkConfig, RunConfig, err, mebibytes, out
+from handstyle.cli.options import NetworkConfig, RunConfig, as_flags, err, mebibytes, say
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
-from handstyle.kernels.cpu.engine import CpuEngine
-from handstyle.kernels.cpu.forecast import check_fits, forecast
 from handstyle.network.vgg import Network
+from handstyle.network.weights import EMBEDDED
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.inputs import output_size, spread_folders
-from handstyle.painting.load import EMBEDDED, backend_of
-from handstyle.painting.optimizers import iterations_at
+from handstyle.painting.inputs import output_size
+from handstyle.painting.memory import RunMemory
 from handstyle.painting.plan import check_reach, planned_iterations
 from handstyle.painting.stylize import Progress, Result, stylize
 from weights_tools.registry import locate
@@ -33,30 +31,8 @@ from weights_tools.registry import locate
 SCIPY_SECONDS = 1.4e-7
 
 
-def start(
-    content: PictureLike,
-    styles: Sequence[PictureLike],
-    output: Path,
-    config: StyleConfig,
-    network: NetworkConfig,
-    run: RunConfig,
-) -> int:
-    """Check what can be checked without reading a picture, then paint; return the exit status."""
-    if run.save_every < 0:
-        raise HandstyleError(f"--save-every {run.save_every}: must be 0 or more")
-    config.check()
-    check_keeping(config, run)
-    if run.write_config:
-        out.print(run.settings(config, network), end="", markup=False, highlight=False, soft_wrap=True)
-        return 0
-    paintings = spread_folders(styles)
-    config.check_styles(len(paintings))
-    check_outputs(output, config, run)  # once more in `paint`, which has read the photograph
-    return paint(content, paintings, output, config, network, run.load(network), run)
-
-
 def what_lbfgs_saves(values: int, itemsize: int) -> str:
-    """Return a line on what SciPy's optimiser costs a run on a GPU, for a picture of so many values."""
+    """Return a line on what SciPy's optimizer costs a run on a GPU, for a picture of so many values."""
     moved = mebibytes(2 * itemsize * values)  # the picture there, the gradient back
     return (
         f"SciPy's L-BFGS-B works on the host, some {SCIPY_SECONDS * values:.1g} s an iteration, and moves {moved}: "
@@ -78,14 +54,14 @@ def paint(
     photograph, paintings = read_picture(content), [read_picture(style) for style in styles]
     check_reach(config, loaded, photograph, paintings)
     check_outputs(output, config, run, photograph)
-    check_memory(config, loaded, photograph)
-    backend = backend_of(loaded)
-    out.print(f"network {described(network.weights)}, kernels {loaded.engine.name}, {backend.name} on {backend.device}")
+    RunMemory.now(config, loaded, photograph, paintings).check()
+    backend = loaded.backend
+    say(f"network {described(network.weights)}, kernels {loaded.engine.name}, {backend.name} on {backend.device}")
     if network.weights == EMBEDDED and locate("vgg19") is None:
-        out.print("a small stand-in for VGG-19; the full network: handstyle weights get vgg19, then --weights vgg19")
+        say("a small stand-in for VGG-19; the full network: handstyle weights get vgg19, then --weights vgg19")
     if backend.name == "cupy" and config.optimizer == "lbfgsb":
         height, width = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
-        out.print(what_lbfgs_saves(3 * height * width, loaded.dtype.itemsize))
+        say(what_lbfgs_saves(3 * height * width, loaded.dtype.itemsize))
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -144,15 +120,19 @@ def interruption(deferred: bool) -> Iterator[list[int]]:
         sys.unraisablehook = hook
 
 
+def check_before(output: Path, config: StyleConfig, run: RunConfig) -> None:
+    """Refuse what can be refused without reading a picture: outputs and checkpoints that could not be written."""
+    check_keeping(config, run)
+    check_outputs(output, config, run)  # once more in `paint`, which has read the photograph
+
+
 def check_keeping(config: StyleConfig, run: RunConfig) -> None:
-    """Refuse a checkpoint that could not be written, or that the optimiser does not have."""
+    """Refuse a checkpoint that could not be written, or that the optimizer does not have."""
     name, keep = ("--checkpoint", run.checkpoint) if run.checkpoint else ("--resume", run.resume)
     if keep is None:
         return
     if config.optimizer == "lbfgsb":
-        raise HandstyleError(f"{name}: SciPy's optimiser keeps its state to itself; add --optimizer lbfgs")
-    if run.checkpoint_every < 1:
-        raise HandstyleError(f"--checkpoint-every {run.checkpoint_every}: must be 1 or more")
+        raise HandstyleError(f"{name} {keep}: SciPy's optimizer keeps its state to itself; add --optimizer lbfgs")
     if run.resume is not None and not run.resume.is_file():
         raise HandstyleError(f"--resume {run.resume}: no such file")
     if not keep.parent.is_dir() or not os.access(keep.parent, os.W_OK):
@@ -167,20 +147,17 @@ def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph:
     if photograph is not None:
         alpha = photograph.alpha is not None
         size = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
-    total = iterations_at(config, 0) if photograph is None else planned_iterations(config, photograph)
+    total = config.iterations_at(0) if photograph is None else planned_iterations(config, photograph)
     for path in [output, *(at_iteration(output, i, config) for i in saved_iterations(total, run.save_every))]:
+        if path.exists() and not path.is_dir() and not run.overwrite:
+            raise HandstyleError(f"{path} exists: choose another name with -o, or add --overwrite")
         check_writable(path, run.overwrite, alpha=alpha, size=size)
 
 
-def check_memory(config: StyleConfig, loaded: Network, photograph: Picture) -> None:
-    """Refuse a size that the machine's memory cannot hold, naming the one it can; see `check_fits`."""
-    style = config.style_layers if config.style_weight else ()
-    content = config.content_layers if config.content_weight else ()
-    if not isinstance(loaded.engine, CpuEngine) or not (style or content):
-        return
-    height, width = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
-    expected = forecast(loaded, height, width, style, content, config.memory)
-    check_fits(expected, loaded, style_taps=style, content_taps=content, memory=config.memory)
+def free_name(path: Path) -> Path:
+    """Return the path, or the first of its numbered siblings that is not taken: ``photo_painting_2.png``."""
+    names = (path, *(path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(2, 10_000)))
+    return next((name for name in names if not name.exists()), path)
 
 
 class PaintingBar(ProgressBar):
@@ -197,13 +174,13 @@ class PaintingBar(ProgressBar):
 def report(result: Result, output: Path, keep: Path | None) -> int:
     """Print what came out and why the run stopped, and return the exit status."""
     for note in result.notes:
-        out.print(f"note: {note}")
+        say(as_flags(f"note: {note}"))
     interrupted = result.stopped.startswith("interrupted")
-    out.print(f"stopped: {result.stopped}; {result.evaluations} evaluations")
+    say(as_flags(f"stopped: {result.stopped}; {result.evaluations} evaluations"))
     kind = "the best picture so far" if interrupted or result.failed else "the picture"
-    out.print(f"{kind} is in {output}")
+    say(f"{kind} is in {output}")
     if interrupted and keep is not None and keep.exists():
-        out.print(f"the run is in {keep}: go on with the same command and --resume {keep} --overwrite")
+        say(f"the run is in {keep}: go on with the same command and --resume {keep} --overwrite")
     return 130 if interrupted else 1 if result.failed else 0
 
 
@@ -219,7 +196,7 @@ def losses_line(progress: Progress) -> str:
 
 def at_iteration(output: Path, iteration: int, config: StyleConfig) -> Path:
     """Return the name of the picture at an iteration: ``out_at_iteration_20.png``; the classic loop counts from 0."""
-    iteration -= bool(config.rounds)
+    iteration -= bool(config.restarts)
     return output.with_name(f"{output.stem}_at_iteration_{iteration}{output.suffix}")
 
 
@@ -230,4 +207,4 @@ def saved_iterations(iterations: int, save_every: int) -> range:
 
 def described(weights: str) -> str:
     """Return the name of the weights, with a label where they have learnt nothing."""
-    return "random (seeded, not trained: colour and grain only)" if weights == "random" else weights
+    return "random (seeded, not trained: color and grain only)" if weights == "random" else weights

@@ -29,6 +29,10 @@ CUPY_HELP = (
 # What cuBLAS (32 MiB on GPUs since 2022) and the code of the kernels take of a GPU, beside what is asked of CuPy.
 RESERVED = 1 << 26
 
+# Addresses that are asked for and not used: memory is taken in pieces of up to 256 MiB, and a thread has a stack and a
+# heap of its own. They count where the address space is limited.
+UNUSED_ADDRESSES = 5 << 26
+
 
 def namespace(*arrays: Array) -> Any:
     """Return the module, numpy or cupy, that made the arrays.
@@ -220,19 +224,62 @@ def cpu_count() -> int:
 
 
 def available_memory() -> int:
-    """Return the bytes of physical memory that can be had without swapping, within a container's limit."""
+    """Return the bytes that this process can still have without swapping.
+
+    Physical memory, the limits of control groups (versions 1 and 2, and those of the groups around them) and the limit
+    of the address space (``ulimit -v``, ``RLIMIT_AS``) count, whichever leaves least.
+    """
     if not Path("/proc/meminfo").exists():
         return int(os.sysconf("SC_PAGE_SIZE")) * int(os.sysconf("SC_PHYS_PAGES")) // 2
     with open("/proc/meminfo", encoding="utf-8") as lines:
         kib = {line.split(":")[0]: int(line.split()[1]) for line in lines if ":" in line}
     free = kib.get("MemAvailable", kib["MemFree"]) * 1024
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.exists() and used.exists():
-        with open(limit, encoding="ascii") as a, open(used, encoding="ascii") as b:
-            bound = a.read().strip()
-            if bound != "max":
-                free = min(free, int(bound) - int(b.read()))
-    return max(free, 0)
+    return max(0, min([free, *_left_in_groups(), *_left_of_addresses()]))
+
+
+def _left_in_groups() -> list[int]:
+    """Return what the control groups of this process leave, where they have a limit (man 7 cgroups)."""
+    groups = {"": "/", "memory": "/"}  # of version 2, and of the memory controller of version 1
+    if Path("/proc/self/cgroup").exists():
+        with open("/proc/self/cgroup", encoding="utf-8") as lines:
+            for line in lines:
+                _, controllers, group = line.rstrip("\n").split(":", 2)
+                groups.update(dict.fromkeys(controllers.split(","), group))
+    kinds = (
+        ("", ("memory.max", "memory.current", "inactive_file")),
+        ("memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")),
+    )
+    found = []
+    for controller, (limit, used, cached) in kinds:
+        steps = [step for step in groups[controller].split("/") if step]
+        # Inside a container the path is often that of the host, and the container's own group is the root.
+        for depth in range(len(steps) + 1):
+            folder = "/".join(["/sys/fs/cgroup", *filter(None, [controller]), *steps[:depth]])
+            bound, taken = _words(f"{folder}/{limit}"), _words(f"{folder}/{used}")
+            if bound and taken and bound[0].isdigit():
+                stat = _words(f"{folder}/memory.stat")
+                # Pages of files that were read count as used, and are dropped when memory is short.
+                dropped = int(stat[stat.index(cached) + 1]) if cached in stat else 0
+                found.append(int(bound[0]) - int(taken[0]) + dropped)
+    return found
+
+
+def _left_of_addresses() -> list[int]:
+    """Return what a limit of the address space leaves, where there is one."""
+    import resource  # not on Windows, which has no /proc either
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    size = _words("/proc/self/statm")
+    if limit == resource.RLIM_INFINITY or not size:
+        return []
+    return [limit - int(size[0]) * resource.getpagesize() - UNUSED_ADDRESSES]
+
+
+def _words(path: str) -> list[str]:
+    if not Path(path).exists():
+        return []
+    with open(path, encoding="ascii") as file:
+        return file.read().split()
 
 
 Precision = Literal["float32", "float64"]

@@ -1,10 +1,11 @@
-"""Colours as other devices meant them, led to sRGB by the profile that the picture carries.
+"""Convert device colors to sRGB by the ICC profile that a picture carries.
 
-Everything here works through littleCMS. What it cannot use it says in a note, and the colours are taken as
-sRGB, as a browser would.
+littleCMS does the arithmetic. A profile that cannot be used is ignored with a note, and the colors are taken as
+sRGB, as browsers do.
 """
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,69 +15,104 @@ Pixels = np.ndarray[Any, Any]
 
 
 def srgb_profile() -> ImageCms.ImageCmsProfile:
-    """Return the sRGB profile that littleCMS has built in."""
+    """Return the sRGB profile that is built into littleCMS.
+
+    Returns
+    -------
+    PIL.ImageCms.ImageCmsProfile
+        A matrix profile with the curve and the primaries of IEC 61966-2-1.
+
+    Examples
+    --------
+    >>> srgb_profile().profile.xcolor_space
+    'RGB '
+    """
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
-def colour_to_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> Pixels:  # -> (H, W, 3)
-    """Lead a colour image to sRGB.
+def color_converter(profile: bytes | None, mode: str, notes: list[str]) -> Callable[[Image.Image], Pixels]:
+    """Build the conversion of color images with one profile to sRGB.
 
     Parameters
     ----------
-    image : PIL.Image.Image
-        Of mode RGB, CMYK or LAB.
     profile : bytes or None
-        The ICC profile it carries.
+        The ICC profile; None takes the colors as sRGB.
+    mode : {"RGB", "CMYK", "LAB"}
+        The Pillow mode of the images.
     notes : list of str
-        Receives what was converted or could not be used.
+        Receives one sentence on what is converted or cannot be used.
 
     Returns
     -------
-    (H, W, 3) array of float32
-        0 to 255.
+    callable
+        From an image of that mode to an ``(H, W, 3)`` array of float32, 0 to 255.
+
+    Notes
+    -----
+    Relative colorimetric intent with black point compensation (ICC.1:2022, section 6.2).
+
+    Examples
+    --------
+    >>> convert = color_converter(None, "RGB", [])
+    >>> convert(Image.new("RGB", (1, 1), (255, 128, 0))).tolist()
+    [[[255.0, 128.0, 0.0]]]
     """
-    transform = _transform(profile, image.mode, notes) if profile else None
-    if transform is not None:
-        image = transform.apply(image)
-    elif image.mode == "CMYK":
-        notes.append("CMYK was converted without a usable profile: colours are approximate")
-    return np.asarray(image.convert("RGB"), dtype=np.float32)
+    transform = _transform(profile, mode, notes) if profile else None
+    if transform is None and mode == "CMYK":
+        notes.append("CMYK was converted without a usable profile: colors are approximate")
+
+    def convert(image: Image.Image) -> Pixels:  # (H, W) pixels -> (H, W, 3)
+        return np.asarray(transform.apply(image) if transform else image.convert("RGB"), dtype=np.float32)
+
+    return convert
 
 
-def grey_to_srgb(grey: Pixels, profile: bytes | None, notes: list[str]) -> Pixels:  # (H, W) -> (H, W, 3)
-    """Lead a grey plane to sRGB.
+def gray_converter(profile: bytes | None, notes: list[str]) -> Callable[[Pixels], Pixels]:
+    """Build the conversion of gray planes with one profile to sRGB.
 
     Parameters
     ----------
-    grey : (H, W) array of float32
-        0 to 255, of any precision.
     profile : bytes or None
-        The ICC profile it carries; for grey, or for RGB, where grey is the colour R = G = B.
+        An ICC profile for gray, or for RGB, where a gray level is the color R = G = B; None takes the levels as sRGB.
     notes : list of str
-        Receives what was converted or could not be used.
+        Receives one sentence on what is converted or cannot be used.
 
     Returns
     -------
-    (H, W, 3) array of float32
-        0 to 255. One channel in: 256 levels tell the whole curve, and finer levels are interpolated.
+    callable
+        From an ``(H, W)`` array of float32, 0 to 255, not necessarily integers, to an ``(H, W, 3)`` array of float32.
+
+    Notes
+    -----
+    The profile is evaluated at 256 levels; values between two levels are interpolated linearly.
+
+    Examples
+    --------
+    >>> convert = gray_converter(None, [])
+    >>> convert(np.array([[7.5]], dtype=np.float32)).tolist()
+    [[[7.5, 7.5, 7.5]]]
     """
     mode = "L" if profile and _profile_space(profile) == "GRAY" else "RGB"
     transform = _transform(profile, mode, notes) if profile else None
     if transform is None:
-        return np.repeat(grey[..., None], 3, axis=2)
+        return lambda gray: np.repeat(gray[..., None], 3, axis=2)
     levels = np.arange(256, dtype=np.uint8)
-    curve = np.asarray(transform.apply(Image.fromarray(levels[None]).convert(mode)), dtype=np.float32)
-    return np.stack([np.interp(grey, levels, curve[0, :, c]) for c in range(3)], axis=-1).astype(np.float32)
+    curve = np.asarray(transform.apply(Image.fromarray(levels[None]).convert(mode)), dtype=np.float32)[0]
+
+    def convert(gray: Pixels) -> Pixels:  # (H, W) -> (H, W, 3)
+        return np.stack([np.interp(gray, levels, curve[:, c]) for c in range(3)], axis=-1).astype(np.float32)
+
+    return convert
 
 
 def _transform(profile: bytes, mode: str, notes: list[str]) -> ImageCms.ImageCmsTransform | None:
-    """Build the transform of a profile to sRGB; None, with a note, if it is not one for this mode."""
+    """Build the transform of a profile to sRGB; None, with a note, if the profile is not for this mode or broken."""
     space = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK", "LAB": "Lab"}[mode]
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         found = source.profile.xcolor_space.strip()
         if found != space:
-            notes.append(f"a colour profile for {found} was ignored, for the picture is {space}")
+            notes.append(f"a color profile for {found} was ignored, for the picture is {space}")
             return None
         transform = ImageCms.buildTransform(
             source,
@@ -86,18 +122,21 @@ def _transform(profile: bytes, mode: str, notes: list[str]) -> ImageCms.ImageCms
             renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
-        name = ImageCms.getProfileDescription(source).strip() or "without a name"
-    except (ImageCms.PyCMSError, OSError) as error:
-        notes.append(f"a colour profile that cannot be read was ignored ({' '.join(str(error).split())})")
+        name = " ".join(ImageCms.getProfileDescription(source).split()) or "without a name"
+    except MemoryError:
+        raise
+    except Exception as error:  # a broken profile raises PyCMSError, OSError, TypeError, ValueError
+        notes.append(f"a color profile that cannot be read was ignored ({' '.join(str(error).split())})")
         return None
     if mode == "RGB" and _is_identity(transform):
         return None
     if mode != "LAB":
-        notes.append(f"colours were converted from the profile {name!r} to sRGB")
+        notes.append(f"colors were converted from the profile {name!r} to sRGB")
     return transform
 
 
 def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
+    """Return whether no color of a 9 × 9 × 9 cube moves by more than one level."""
     levels = np.linspace(0, 255, 9).round().astype(np.uint8)
     cube = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(9, 81, 3)
     moved = np.asarray(transform.apply(Image.fromarray(cube)))
@@ -105,4 +144,4 @@ def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
 
 
 def _profile_space(profile: bytes) -> str:
-    return profile[16:20].decode("ascii", "replace").strip()  # ICC.1:2022, 7.2, the header's data colour space
+    return profile[16:20].decode("ascii", "replace").strip()  # ICC.1:2022, 7.2, the header's data color space

@@ -69,7 +69,7 @@ def preprocess_forward(p: Array, convention: Convention) -> Array:  # (H, W, 3) 
     convention is that of torchvision's ImageNet models.
     """
     mean, std = _constants(convention, p)
-    x: Array = (p[..., channel_order(convention)] * (convention.scale / 255.0) - mean) / std  # book: image-forward
+    x: Array = (in_order(p, convention) * (convention.scale / 255.0) - mean) / std  # book: image-forward
     return x
 
 
@@ -90,9 +90,8 @@ def preprocess_backward(dx: Array, convention: Convention) -> Array:  # (H, W, 3
         no trace.
     """
     _, std = _constants(convention, dx)
-    # Reversing the channels undoes itself, so the order serves both ways.
-    dp: Array = (dx / std * (convention.scale / 255.0))[..., channel_order(convention)]  # book: image-backward
-    return dp
+    # Reversing the channels undoes itself, so the same function leads both ways.
+    return in_order(dx / std * (convention.scale / 255.0), convention)  # book: image-backward
 
 
 def deprocess(x: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
@@ -111,8 +110,12 @@ def deprocess(x: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W,
         RGB, 0 to 255.
     """
     mean, std = _constants(convention, x)
-    p: Array = ((x * std + mean) * (255.0 / convention.scale))[..., channel_order(convention)]
-    return p
+    return in_order((x * std + mean) * (255.0 / convention.scale), convention)
+
+
+def in_order(a: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
+    """Return RGB in the order of a convention's channels, or the other way round: a contiguous copy if they differ."""
+    return a if convention.order == "RGB" else a[..., ::-1].copy()
 
 
 def channel_order(convention: Convention) -> list[int]:

@@ -1,179 +1,656 @@
-"""From whatever people have to `(H, W, 3)` float32 sRGB: orientation, profile, grey, palette, alpha, 16 bit.
+"""Read a picture file, a PIL image or an array as `(H, W, 3)` float32 sRGB.
 
-Three things happen to a picture on its way in, in this order. It is turned as its EXIF orientation says. Its
-colours are led to sRGB, through the profile that it carries. Its alpha is set aside for the output, and what
-shows through is filled with the mean of the visible colours, so that the network sees no border where the
-picture has none.
+A picture is turned as its EXIF orientation says, its colors are converted to sRGB by the ICC profile that it
+carries, and its alpha is set aside for the output. Transparent pixels are filled with the mean of the visible
+colors, so that the network sees no border where the picture has none.
+
+Decoding works on bands of rows. With a target size, each band is reduced before its pixels become floating-point
+numbers, and a JPEG is decoded at a fraction of its size in the first place.
 """
 
+import importlib
+import io
+import math
 import os
+import re
+import stat
+import threading
 import warnings
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError, features
 
-from handstyle.foundations.color_profile import colour_to_srgb, grey_to_srgb
-from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.color_profile import color_converter, gray_converter
+from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 
 Pixels = np.ndarray[Any, Any]
 
-GREY_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
-GREY_8_BIT = ("1", "L", "LA", "La")
-COLOUR_8_BIT = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr", "HSV")
+GRAY_DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+GRAY_8_BIT = ("1", "L", "LA", "La")
+COLOR_8_BIT = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr", "HSV")
+ENDINGS = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+    *(".avif", ".heic", ".heif", ".jxl", ".jp2", ".ppm", ".pgm", ".tga"),
+)
+# Formats that need a plug-in of Pillow: its name, its module, its package, whether it must be registered by a call.
+PLUGINS = {
+    "AVIF": ("AVIF", "pillow_avif", "pillow-avif-plugin", ""),
+    "HEIF": ("HEIC", "pillow_heif", "pillow-heif", "register_heif_opener"),
+    "JXL": ("JPEG XL", "pillow_jxl", "pillow-jxl-plugin", ""),
+}
+ORIENTATION, ROWS_REVERSED, COLUMNS_REVERSED = 0x0112, (3, 4, 7, 8), (2, 3, 6, 7)  # EXIF 2.32, section 4.6.4
+BAND = 1 << 22  # pixels that are converted at a time: 50 MB as float32
+GAP = 4  # average blocks down to this multiple of the target, then resample: within about a level of resampling alone
+LARGEST_PROFILE = 1 << 24  # bytes; profiles for print have up to some three million
+ADVICE = "make the picture smaller first, or read it with a target size"
+LIMIT_LOCK = threading.Lock()  # held while Pillow's own limit, which is global, is another one
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as the rest of the package wants it.
+    """A picture that was read.
 
     Attributes
     ----------
     pixels : (H, W, 3) array of float32
-        sRGB, 0 to 255, composited on the mean visible colour where `alpha` is below 1.
+        sRGB, 0 to 255, blended with the mean visible color where `alpha` is below 1.
     alpha : (H, W) array of float32, or None
         0 (transparent) to 1 (opaque); None if every pixel is opaque.
     source : str
         The path, or "a PIL image", or "an array".
     notes : tuple of str
         What reading decided or lost, a sentence each; to be shown to the user.
+    full_size : (int, int)
+        Height and width of the source, px, upright; more than those of `pixels` if it was reduced to a target.
+    dpi : (float, float), or None
+        Pixels per inch across and down that the source states for `full_size`.
     """
 
     pixels: Pixels
     alpha: Pixels | None
     source: str
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    full_size: tuple[int, int] = (0, 0)  # (0, 0) stands for the size of `pixels`
+    dpi: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.full_size == (0, 0):
+            object.__setattr__(self, "full_size", self.pixels.shape[:2])
 
 
 PictureLike = str | os.PathLike[str] | Image.Image | Pixels | Picture
 
 
-def read_picture(source: PictureLike) -> Picture:
+def read_picture(source: PictureLike, *, target: int | None = None, max_pixels: int | None = None) -> Picture:
     """Read a picture from a file, a PIL image or an array.
 
     Parameters
     ----------
     source : path, PIL.Image.Image, array or Picture
-        A file that Pillow reads, of any of its modes; the first frame of an animation. Or an array `(H, W)`,
-        `(H, W, 1)` (grey), `(H, W, 2)` (grey, alpha), `(H, W, 3)` (RGB) or `(H, W, 4)` (RGB, alpha): bool,
-        uint8 (0 to 255), uint16 (0 to 65535) or float (0 to 255, alpha too; values beyond are kept, for a
-        picture being painted is not clipped).
+        A file in a format that Pillow reads, or HEIC or JPEG XL if its plug-in is installed; ``~`` is the home
+        folder; the first frame of an animation. Or an array `(H, W)`, `(H, W, 1)` (gray), `(H, W, 2)` (gray, alpha),
+        `(H, W, 3)` (RGB) or `(H, W, 4)` (RGB, alpha): bool, uint8 (0 to 255), uint16 (0 to 65535) or float (0 to
+        255, alpha too; values beyond are kept, because a picture being painted is not clipped).
+    target : int, optional
+        The long side wanted, px. A larger picture is reduced to it, in much less memory than the full size takes; a
+        smaller one keeps its size. By default the full size is read.
+    max_pixels : int, optional
+        Refuse files with more pixels than this. By default Pillow's limit, ``2 * PIL.Image.MAX_IMAGE_PIXELS``: 179
+        million.
 
     Returns
     -------
     Picture
-        Pixels, alpha, and notes on what was done.
+        Pixels, alpha, the full size, and notes on what was done.
 
     Raises
     ------
     HandstyleError
-        If there is no picture to be had, in one line that says why and what to do.
+        If there is no picture to be read, in one line that says why and what to do.
+    OutOfMemoryError
+        If there is not enough memory for it.
+
+    See Also
+    --------
+    pictures_in : the pictures of a folder.
+    handstyle.foundations.picture_writing.write_picture : the way back.
 
     Notes
     -----
-    Profiles are applied with relative colorimetric intent and black point compensation; a profile
-    that moves no colour by more than one level is sRGB, and is left alone. Grey of 16 bits keeps its
-    precision. Colour of 16 bits a channel is read by Pillow as 8; a note says so. Grey of 32-bit integers is
-    taken on the scale 0 to 65535, grey of floats on 0 to 1 if nothing exceeds 1, else on 0 to 255; anything
-    beyond is refused, not clipped.
+    Profiles are applied with relative colorimetric intent and black point compensation; a profile that moves no color
+    by more than one level is sRGB, and is left alone. Gray of 16 bits keeps its precision. Color of 16 bits a channel
+    is read by Pillow as 8; a note says so. Gray of 32-bit integers is taken on the scale 0 to 65535, gray of floats
+    on 0 to 1 if nothing exceeds 1, else on 0 to 255; anything beyond is refused, not clipped. EXIF data and profiles
+    that are broken, and text in a PNG that is too long, are ignored with a note.
+
+    A picture with eight times the target or more is first averaged in blocks of pixels down to four to eight times
+    the target. The rest is resampled as `handstyle.foundations.image.fit_long_side` does.
+
+    Examples
+    --------
+    >>> picture = read_picture(np.full((40, 60, 3), 128, dtype=np.uint8), target=30)
+    >>> picture.pixels.shape, picture.full_size, float(picture.pixels.max())
+    ((20, 30, 3), (40, 60), 128.0)
     """
+    for name, value in (("target", target), ("max_pixels", max_pixels)):
+        if value is not None and value < 1:
+            raise HandstyleError(f"{name}={value}: give a number of pixels, at least 1")
     if isinstance(source, Picture):
-        return source
+        return _fitted(source, target)
     if isinstance(source, (str, os.PathLike)):
-        return _read_file(Path(source))
+        return _read_file(source, target, max_pixels)
     if isinstance(source, Image.Image):
-        return _from_image(source, "a PIL image")
+        with _explained("a PIL image"):
+            return _from_image(source, "a PIL image", target, [], ours=False)
     if isinstance(source, np.ndarray):
-        return _from_array(source)
+        return _fitted(_from_array(source), target)
     raise HandstyleError(f"a picture is a path, a PIL image or a NumPy array, not {type(source).__name__}")
 
 
-def _read_file(path: Path) -> Picture:
-    if path.is_dir():
-        raise HandstyleError(f"{path} is a folder: name a picture in it")
-    if not path.exists():
-        raise HandstyleError(f"{path} does not exist: check the path of the picture")
+def pictures_in(folder: str | os.PathLike[str]) -> list[Path]:
+    """List the picture files of a folder, without the files that operating systems leave in it.
+
+    Parameters
+    ----------
+    folder : path
+        Its own files are listed, not those of its subfolders.
+
+    Returns
+    -------
+    list of Path
+        The regular files with the ending of a picture whose names do not begin with a dot, in the order of their
+        names. ``._a.png`` (macOS), ``.DS_Store``, ``Thumbs.db`` and ``desktop.ini`` are not among them.
+
+    Raises
+    ------
+    HandstyleError
+        If there is no such folder, or no picture in it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("b.png", "a.jpg", "._a.jpg", "Thumbs.db"):
+    ...         _ = Path(folder, name).write_bytes(b"x")
+    ...     [path.name for path in pictures_in(folder)]
+    ['a.jpg', 'b.png']
+    """
+    folder = expanded(folder)
     try:
-        if path.stat().st_size == 0:
-            raise HandstyleError(f"{path} is empty (0 bytes): fetch or save the picture again")
-        with warnings.catch_warnings():
-            # Pillow warns from 89 million pixels on and refuses from twice that; the refusal is enough.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                return _from_image(image, str(path))
-    except Image.DecompressionBombError as error:
-        raise HandstyleError(
-            f"{path} is too large ({_one_line(error)}): make it smaller first, or raise PIL.Image.MAX_IMAGE_PIXELS"
-        ) from error
-    except UnidentifiedImageError as error:
-        raise HandstyleError(f"{path} is not a picture that Pillow reads: convert it to PNG") from error
+        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+        found = [path for path in files if not path.name.startswith(".") and path.is_file()]
     except OSError as error:
-        raise HandstyleError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise HandstyleError(f"the folder {printable(folder)} cannot be read: {error.strerror or error}") from error
+    if not found:
+        raise HandstyleError(f"the folder {printable(folder)} holds no picture: give one with {', '.join(ENDINGS)}")
+    return found
 
 
-def _from_image(image: Image.Image, source: str) -> Picture:
-    if 0 in image.size:
-        raise HandstyleError(f"{source} has no pixels ({image.width} x {image.height})")
-    notes: list[str] = []
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-        notes.append("of several frames the first was taken")
-    deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))  # such as "RGB;16B", before loading
-    if deep and image.mode not in GREY_16_BIT:
-        notes.append("16 bits a channel were read as 8")
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return a path with ``~`` and ``~name`` replaced by the home folder, if there is one.
+
+    Examples
+    --------
+    >>> expanded("pictures/~.png").as_posix()
+    'pictures/~.png'
+    """
     try:
-        image.load()
-    except Exception as error:  # decoders raise what they like, SyntaxError too
-        raise HandstyleError(f"{source} is damaged or truncated ({_one_line(error)}): fetch it again") from error
-    white_is_zero = image.mode == "I;16" and getattr(image, "tag_v2", {}).get(262) == 0
-    image = ImageOps.exif_transpose(image)
+        return Path(path).expanduser()
+    except RuntimeError:  # no home folder, or no user of that name: a file may be called so
+        return Path(path)
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    r"""Return a path as one line of text that every UTF-8 stream takes.
+
+    Examples
+    --------
+    >>> print(printable("a\nb\udce9.png"))
+    a\nb\xe9.png
+    """
+    text = encodable(str(path))
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def encodable(text: str) -> str:
+    r"""Return text without surrogates: the bytes of a file name that is no UTF-8 are written as ``\xe9``.
+
+    Examples
+    --------
+    >>> print(encodable("caf\udce9 \u661f"))
+    caf\xe9 星
+    """
     try:
-        pixels, alpha = _decode(image, white_is_zero, source, notes)
+        raw = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        raw = text.encode("utf-8", "backslashreplace")
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def one_line(error: Exception | Warning | str) -> str:
+    r"""Return an error's message in one line of at most 300 characters; its type if it has none.
+
+    Examples
+    --------
+    >>> one_line(ValueError("first\n  second"))
+    'first second'
+    """
+    return " ".join(encodable(str(error)).split())[:300] or type(error).__name__
+
+
+def load_plugin(kind: str) -> bool:
+    """Import the plug-in by which Pillow reads and writes a format, and return whether there is one.
+
+    Parameters
+    ----------
+    kind : {"AVIF", "HEIF", "JXL"}
+        Pillow's name of the format.
+
+    Returns
+    -------
+    bool
+        True if Pillow has the format itself or by the plug-in.
+
+    Examples
+    --------
+    >>> load_plugin("AVIF") in (True, False)
+    True
+    """
+    if kind == "AVIF" and features.check("avif"):
+        return True
+    _, module, _, register = PLUGINS[kind]
+    try:
+        plugin = importlib.import_module(module)
+        if register:
+            getattr(plugin, register)()
+    except Exception:  # not installed, or built for another Pillow
+        return False
+    return True
+
+
+def row_bands(height: int, width: int, multiple: int = 1) -> Iterator[slice]:
+    """Cut an image into bands of rows with some four million pixels each.
+
+    Parameters
+    ----------
+    height, width : int
+        Of the image, px.
+    multiple : int
+        Each band but the last has a multiple of this many rows.
+
+    Yields
+    ------
+    slice
+        The rows of a band, from the top.
+
+    Examples
+    --------
+    >>> list(row_bands(10, 1 << 20))
+    [slice(0, 4, None), slice(4, 8, None), slice(8, 10, None)]
+    """
+    rows = multiple * max(1, BAND // (width * multiple))
+    for top in range(0, height, rows):
+        yield slice(top, min(top + rows, height))
+
+
+def _read_file(source: str | os.PathLike[str], target: int | None, max_pixels: int | None) -> Picture:
+    path = expanded(source)
+    name = printable(path)
+    with _explained(name), _pixel_limit(max_pixels):
+        _check_file(path, str(source))
+        notes: list[str] = []
+        try:
+            with open(path, "rb") as file:  # given a path, Pillow maps a TIFF that is to be turned at a wrong size
+                return _from_stream(file, str(path), target, max_pixels, notes)
+        except (HandstyleError, MemoryError, Image.DecompressionBombError):
+            raise
+        except Exception as error:  # decoders raise what they like: SyntaxError, struct.error, RuntimeError
+            rest = _png_without_text(path)
+            if rest is None:
+                raise
+            essential, profile, dropped = rest
+            notes = [
+                f"{what} of the PNG cannot be read and was ignored ({one_line(error)})" for what in sorted(dropped)
+            ]
+            try:
+                return _from_stream(io.BytesIO(essential), str(path), target, max_pixels, notes, profile)
+            except (MemoryError, Image.DecompressionBombError):
+                raise
+            except Exception:
+                raise error from None
+
+
+def _check_file(path: Path, source: str) -> None:
+    """Refuse what is no regular file with something in it."""
+    name = printable(path)
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        if re.match(r"(https?|ftps?|s3|gs|data|file):", source, re.IGNORECASE):
+            raise HandstyleError(
+                f"{printable(source)} is a URL, not a file: download the picture and give its path"
+            ) from error
+        if path.is_symlink():
+            raise HandstyleError(f"{name} is a link to {printable(path.readlink())}, which does not exist") from error
+        raise HandstyleError(f"{name} does not exist: check the path of the picture") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise HandstyleError(f"{name} is a folder: name a picture in it")
+    if not stat.S_ISREG(status.st_mode):
+        raise HandstyleError(f"{name} is a pipe or a device, not a file: save the picture to a file first")
+    if status.st_size == 0:
+        raise HandstyleError(f"{name} is empty (0 bytes): fetch or save the picture again")
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn every error of decoding into one line with the name of the picture."""
+    try:
+        yield
     except HandstyleError:
         raise
-    except Exception as error:
+    except MemoryError as error:
+        raise OutOfMemoryError(f"{name}: there is not enough memory to read it; {ADVICE}") from error
+    except Image.DecompressionBombError as error:
         raise HandstyleError(
-            f"{source} of mode {image.mode} is not converted ({_one_line(error)}): save it as RGB"
+            f"{name} is too large ({one_line(error)}): make it smaller first, or raise max_pixels"
         ) from error
-    return _compose(pixels, alpha, source, notes)
+    except UnidentifiedImageError as error:
+        raise HandstyleError(f"{name} is not a picture that Pillow reads: convert it to PNG") from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise HandstyleError(f"{name} cannot be read: {error.strerror or error}") from error
+        raise HandstyleError(f"{name} is damaged or truncated ({one_line(error)}): fetch it again") from error
+
+
+@contextmanager
+def _pixel_limit(max_pixels: int | None) -> Iterator[None]:
+    """Set Pillow's limit, which is global and refuses what has twice as many pixels."""
+    if max_pixels is None:
+        yield
+        return
+    with LIMIT_LOCK:
+        before = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _from_stream(
+    stream: IO[bytes],
+    name: str,
+    target: int | None,
+    max_pixels: int | None,
+    notes: list[str],
+    profile: bytes | None = None,
+) -> Picture:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with _opened(stream, printable(name)) as image:
+            if max_pixels is not None and image.width * image.height > max_pixels:
+                raise Image.DecompressionBombError(f"{image.width} x {image.height} px, max_pixels={max_pixels}")
+            if profile is not None:
+                image.info["icc_profile"] = profile
+            picture = _from_image(image, name, target, notes, ours=True)
+    # Pillow warns of broken EXIF data and of bytes after a TIFF; its warnings of large pictures and of its own future
+    # are of other categories.
+    heard = {f"Pillow warns: {one_line(w.message)}": None for w in caught if w.category is UserWarning}
+    return replace(picture, notes=(*picture.notes, *list(heard)[:3]))
+
+
+def _opened(stream: IO[bytes], name: str) -> Image.Image:
+    """Open a picture, by a plug-in if Pillow does not take it; nothing is decoded yet."""
+    try:
+        return Image.open(stream)
+    except UnidentifiedImageError:
+        kind = _kind_by_signature(stream)
+        if kind is None:
+            raise
+        title, _, package, _ = PLUGINS[kind]
+        if not load_plugin(kind):
+            raise HandstyleError(
+                f"{name} is a {title} picture, which needs a plug-in: pip install {package}, or save it as PNG or JPEG"
+            ) from None
+        stream.seek(0)
+        try:
+            return Image.open(stream)
+        except UnidentifiedImageError as error:
+            raise HandstyleError(f"{name} is a {title} picture that is damaged or truncated: fetch it again") from error
+
+
+def _kind_by_signature(stream: IO[bytes]) -> str | None:
+    stream.seek(0)
+    start = stream.read(12)
+    if start.startswith(b"\xff\x0a") or start == b"\0\0\0\x0cJXL \r\n\x87\n":  # ISO/IEC 18181-2
+        return "JXL"
+    if start[4:8] != b"ftyp":  # ISO/IEC 23008-12, the brands of HEIF
+        return None
+    brand = start[8:12]
+    return "AVIF" if brand in (b"avif", b"avis") else "HEIF" if brand[:2] in (b"he", b"mi", b"ms") else None
+
+
+def _png_without_text(path: Path) -> tuple[bytes, bytes | None, set[str]] | None:
+    """Return a PNG without its text and profile, its profile, and what is lost; None if there is nothing such.
+
+    Text and profiles are compressed, and may be bombs; the profile is decompressed up to a limit.
+    """
+    data = path.read_bytes()
+    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return None
+    kept, profile, at = [data[:8]], None, 8
+    dropped: set[str] = set()
+    while at + 12 <= len(data):  # PNG specification, section 5.3: length, type, data, checksum
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        chunk = data[at : at + 12 + length]
+        if kind == b"iCCP":
+            profile = _profile_of(chunk[8:-4])
+            dropped |= set() if profile else {"the color profile"}
+        elif kind in (b"tEXt", b"zTXt", b"iTXt"):
+            dropped.add("the text")
+        else:
+            kept.append(chunk)
+        at += 12 + length
+    return (b"".join(kept), profile, dropped) if dropped or profile else None
+
+
+def _profile_of(chunk: bytes) -> bytes | None:
+    """Decompress the data of an iCCP chunk: a name, a zero, the method (0, deflate), the profile."""
+    name, _, rest = chunk.partition(b"\0")
+    unpacker = zlib.decompressobj()
+    try:
+        profile = unpacker.decompress(rest[1:], LARGEST_PROFILE)
+    except zlib.error:
+        return None
+    return profile if unpacker.eof and rest[:1] == b"\0" and name else None
+
+
+def _from_image(image: Image.Image, name: str, target: int | None, notes: list[str], ours: bool) -> Picture:
+    """Decode an image that was opened; `ours` tells that nobody else has it, so that it may be decoded smaller."""
+    shown = printable(name)
+    if 0 in image.size:
+        raise HandstyleError(f"{shown} has no pixels ({image.width} x {image.height})")
+    width, height = image.size
+    try:
+        if getattr(image, "is_animated", False) and image.format != "MPO":  # `n_frames` would read every page
+            notes.append("of several frames the first was taken")
+        deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))  # "RGB;16B", gone after loading
+        if deep and image.mode not in GRAY_DEEP:
+            notes.append("16 bits a channel were read as 8")
+        drafted = 1.0
+        if ours and isinstance(image, JpegImagePlugin.JpegImageFile):  # decoded at a half, a quarter, an eighth
+            wanted = _reduction(max(width, height), target)
+            draft = image.draft(None, (math.ceil(width / wanted), math.ceil(height / wanted)))
+            drafted = width / draft[1][2] if draft else 1.0
+        turned = getattr(image, "tag_v2", {}).get(ORIENTATION, 1)  # a TIFF is turned by Pillow while it is loaded
+        image.load()
+        orientation, dpi = _exif(image, turned, notes)
+        factor = _reduction(max(image.size), target)
+        pixels, alpha = _decode(image, orientation, factor, shown, notes)
+    except (MemoryError, OSError) as error:
+        if isinstance(error, OSError) and "out of memory" not in str(error):  # as Pillow's decoders say it
+            raise
+        need = 5 * width * height + 20 * math.prod(image.size) // _reduction(max(image.size), target) ** 2
+        raise OutOfMemoryError(
+            f"{shown} has {width} x {height} px and takes some {need / 1e6:,.0f} MB to be read, more than the memory "
+            f"that is free: {ADVICE}"
+        ) from error
+    full = (width, height) if orientation >= 5 else (height, width)
+    picture = replace(_compose(pixels, alpha, name, notes), full_size=full, dpi=dpi)
+    # The last block of a row or a column may reach beyond the picture: where the picture lies in what was reduced.
+    (rows, columns), (h, w) = (side / (drafted * factor) for side in full), pixels.shape[:2]
+    top = h - rows if orientation in ROWS_REVERSED else 0.0
+    left = w - columns if orientation in COLUMNS_REVERSED else 0.0
+    return _fitted(picture, target, (left, top, left + columns, top + rows))
+
+
+def _exif(image: Image.Image, turned: int, notes: list[str]) -> tuple[int, tuple[float, float] | None]:
+    """Return the orientation, 1 to 8, and the pixels per inch across and down of the upright picture.
+
+    `turned` is the orientation that Pillow has undone.
+    """
+    exif: dict[int, Any] = {}
+    try:
+        exif = dict(image.getexif())
+    except MemoryError:
+        raise
+    except Exception as error:
+        notes.append(f"EXIF data that cannot be read were ignored ({one_line(error)})")
+    orientation = exif.get(ORIENTATION, 1)
+    orientation = orientation if orientation in range(1, 9) else 1
+    unit = {2: 1.0, 3: 2.54}.get(exif.get(0x0128, 2), 0.0)
+    try:
+        x, y = image.info.get("dpi") or (float(exif[0x011A]) * unit, float(exif[0x011B]) * unit)
+        across, down = (float(y), float(x)) if max(orientation, turned) >= 5 else (float(x), float(y))
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return orientation, None
+    usable = 0 < across < math.inf and 0 < down < math.inf
+    return orientation, (across, down) if usable else None
+
+
+def _reduction(long: int, target: int | None) -> int:
+    return max(1, long // (GAP * target)) if target else 1
 
 
 def _decode(
-    image: Image.Image, white_is_zero: bool, source: str, notes: list[str]
+    image: Image.Image, orientation: int, factor: int, name: str, notes: list[str]
 ) -> tuple[Pixels, Pixels | None]:  # -> (H, W, 3), (H, W) or None
+    convert = _converter(image, name, notes)
+    height, width = -(-image.height // factor), -(-image.width // factor)
+    upright = (width, height) if orientation >= 5 else (height, width)
+    pixels, alpha = np.empty((*upright, 3), dtype=np.float32), None
+    stored_pixels, stored_alpha = _stored(pixels, orientation), None
+    for rows in row_bands(image.height, image.width, factor):
+        part = slice(rows.start // factor, -(-rows.stop // factor))
+        band, cover = convert(image.crop((0, rows.start, image.width, rows.stop)), factor)
+        stored_pixels[part] = band
+        if cover is None:
+            continue
+        if stored_alpha is None:
+            alpha = np.ones(upright, dtype=np.float32)
+            stored_alpha = _stored(alpha, orientation)
+        stored_alpha[part] = cover
+    return pixels, alpha
+
+
+def _stored(upright: Pixels, orientation: int) -> Pixels:
+    """Return the view of an upright array whose rows are those of the file."""
+    if orientation in ROWS_REVERSED:
+        upright = upright[::-1]
+    if orientation in COLUMNS_REVERSED:
+        upright = upright[:, ::-1]
+    return upright.swapaxes(0, 1) if orientation >= 5 else upright
+
+
+# From a band of an image and a factor of reduction to (h, w, 3) and alpha (h, w), or None.
+_Converter = Callable[[Image.Image, int], tuple[Pixels, Pixels | None]]
+
+
+def _converter(image: Image.Image, name: str, notes: list[str]) -> _Converter:
+    """Return the conversion for the mode of an image."""
     profile = image.info.get("icc_profile")
-    alpha: Pixels | None = None
-    if image.mode in GREY_16_BIT or image.mode == "F":
-        raw = np.asarray(image)
-        if "transparency" in image.info:
-            alpha = (raw != image.info["transparency"]).astype(np.float32)
-        grey = _grey_levels(raw, image.mode, source)
-        return grey_to_srgb(255 - grey if white_is_zero else grey, profile, notes), alpha
-    if image.mode in GREY_8_BIT + COLOUR_8_BIT and image.has_transparency_data:
-        image = image.convert("LA" if image.mode in GREY_8_BIT else "RGBA")
-        alpha = np.asarray(image.getchannel("A"), dtype=np.float32) / 255
-    if image.mode in GREY_8_BIT:
-        return grey_to_srgb(np.asarray(image.convert("L"), dtype=np.float32), profile, notes), alpha
-    if image.mode in COLOUR_8_BIT:
-        return colour_to_srgb(image.convert("RGB"), profile, notes), alpha
-    if image.mode == "CMYK":
-        return colour_to_srgb(image, profile, notes), None
-    if image.mode == "LAB":
-        lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
-        return colour_to_srgb(image, lab.tobytes(), notes), None
-    raise HandstyleError(f"{source} has the mode {image.mode}, which is not read: save it as an RGB PNG")
+    if profile is not None and not isinstance(profile, bytes):
+        notes.append("a color profile that cannot be read was ignored")
+        profile = None
+    mode = image.mode
+    if mode in GRAY_DEEP:
+        return _deep_converter(image, profile, name, notes)
+    if mode not in (*GRAY_8_BIT, *COLOR_8_BIT, "CMYK", "LAB"):
+        raise HandstyleError(f"{name} has the mode {mode}, which is not read: save it as an RGB PNG")
+    if mode == "LAB":
+        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    transparent = mode in GRAY_8_BIT + COLOR_8_BIT and image.has_transparency_data
+    is_gray = mode in GRAY_8_BIT
+    plain = ("LA" if transparent else "L") if is_gray else "RGBA" if transparent else "RGB"
+    plain = mode if mode in ("CMYK", "LAB") else plain
+    from_gray = gray_converter(profile, notes) if is_gray else None
+    from_color = None if is_gray else color_converter(profile, plain.removesuffix("A"), notes)
+
+    def convert(band: Image.Image, factor: int) -> tuple[Pixels, Pixels | None]:
+        band = band.convert(plain)  # before reduction, which palettes and hues do not survive
+        if factor > 1:
+            band = band.reduce(factor)
+        cover = np.asarray(band.getchannel("A"), dtype=np.float32) / 255 if transparent else None
+        if from_gray is not None:
+            return from_gray(np.asarray(band.convert("L"), dtype=np.float32)), cover
+        assert from_color is not None
+        return from_color(band.convert("RGB") if transparent else band), cover
+
+    return convert
 
 
-def _grey_levels(raw: Pixels, mode: str, source: str) -> Pixels:  # (H, W) -> (H, W) float32, 0 to 255
-    low, high = float(raw.min()), float(raw.max())
-    white = 65535.0 if mode != "F" else 1.0 if high <= 1 else 255.0
+def _deep_converter(image: Image.Image, profile: bytes | None, name: str, notes: list[str]) -> _Converter:
+    """Return the conversion for gray of more than 8 bits."""
+    white_is_zero = image.mode == "I;16" and getattr(image, "tag_v2", {}).get(262) == 0
+    bands = (image.crop((0, rows.start, image.width, rows.stop)) for rows in row_bands(image.height, image.width))
+    extremes = np.array([(np.min(raw), np.max(raw)) for raw in map(np.asarray, bands)], dtype=np.float64)
+    low, high = extremes[:, 0].min(), extremes[:, 1].max()
+    white = 65535.0 if image.mode != "F" else 1.0 if high <= 1 else 255.0
     if not 0 <= low <= high <= white:  # also false for NaN
         raise HandstyleError(
-            f"{source} has grey values from {low:g} to {high:g} (mode {mode}), where 0 to {white:g} is read: "
+            f"{name} has gray values from {low:g} to {high:g} (mode {image.mode}), where 0 to {white:g} is read: "
             "scale it to 16 bits and save it as PNG"
         )
-    return (raw.astype(np.float64) * (255.0 / white)).astype(np.float32)
+    invisible = image.info.get("transparency")
+    from_gray = gray_converter(profile, notes)
+
+    def convert(band: Image.Image, factor: int) -> tuple[Pixels, Pixels | None]:
+        raw = np.asarray(band)
+        gray = (raw.astype(np.float64) * (255.0 / white)).astype(np.float32)
+        gray = 255 - gray if white_is_zero else gray
+        if not isinstance(invisible, int):
+            return from_gray(_averaged(gray, factor)), None
+        cover = (raw != invisible).astype(np.float32)
+        mean = _averaged(cover, factor)
+        return from_gray(_averaged(gray * cover, factor) / np.where(mean == 0, 1, mean)), mean
+
+    return convert
+
+
+def _averaged(plane: Pixels, factor: int) -> Pixels:  # (H, W) -> (h, w) float32
+    return np.asarray(Image.fromarray(plane).reduce(factor)) if factor > 1 else plane
+
+
+def _fitted(picture: Picture, target: int | None, box: tuple[float, float, float, float] | None = None) -> Picture:
+    """Resample the part of a picture within `box` so that its long side is `target`; a smaller one stays as it is."""
+    height, width = picture.full_size
+    if not target or max(picture.pixels.shape[:2]) <= target:
+        return picture
+    columns, rows = (max(1, int(side * target / max(height, width) + 0.5)) for side in (width, height))
+
+    def resampled(plane: Pixels) -> Pixels:  # as `image.resize` does, from a box with fractions of pixels
+        image = Image.fromarray(np.ascontiguousarray(plane))
+        fitted = np.asarray(image.resize((columns, rows), Image.Resampling.LANCZOS, box=box))
+        return fitted.clip(plane.min(), plane.max())
+
+    pixels = np.stack([resampled(picture.pixels[..., c]) for c in range(3)], axis=-1)
+    return replace(picture, pixels=pixels, alpha=None if picture.alpha is None else resampled(picture.alpha))
 
 
 def _from_array(array: Pixels) -> Picture:
@@ -197,25 +674,23 @@ def _from_array(array: Pixels) -> Picture:
     else:
         raise HandstyleError(f"an array of {array.dtype} is no picture: give uint8, uint16 or float")
     values = (array.astype(np.float64) * scale).astype(np.float32)
-    colours = values.shape[2] in (3, 4)
     alpha = np.clip(values[..., -1] / 255, 0, 1) if values.shape[2] in (2, 4) else None
-    pixels = values[..., :3] if colours else np.repeat(values[..., :1], 3, axis=2)
-    return _compose(pixels, alpha, source, [])
+    pixels = values[..., :3] if values.shape[2] in (3, 4) else np.repeat(values[..., :1], 3, axis=2)
+    return _compose(np.ascontiguousarray(pixels), alpha, source, [])
 
 
 def _compose(pixels: Pixels, alpha: Pixels | None, source: str, notes: list[str]) -> Picture:
-    """Fill what is transparent with the mean of the visible colours, weighted by alpha."""
-    pixels = np.array(pixels, dtype=np.float32, order="C")
-    if alpha is None or (alpha == 1).all():
+    """Fill, in place, what is transparent with the mean of the visible colors, weighted by alpha."""
+    height, width = pixels.shape[:2]
+    bands = list(row_bands(height, width))
+    if alpha is None or all((alpha[rows] == 1).all() for rows in bands):
         return Picture(pixels, None, source, tuple(notes))
     total = alpha.sum(dtype=np.float64)
     if total == 0:
-        raise HandstyleError(f"{source} is wholly transparent: there is nothing to paint")
-    cover = alpha[..., None]
-    mean = (pixels * cover).sum(axis=(0, 1), dtype=np.float64) / total
-    pixels = (cover * pixels + (1 - cover) * mean).astype(np.float32)
-    return Picture(pixels, alpha.astype(np.float32), source, tuple(notes))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        raise HandstyleError(f"{printable(source)} is wholly transparent: there is nothing to paint")
+    colors = [(pixels[rows] * alpha[rows, :, None]).sum(axis=(0, 1), dtype=np.float64) for rows in bands]
+    mean = np.sum(colors, axis=0) / total
+    for rows in bands:
+        cover = alpha[rows, :, None]
+        pixels[rows] = cover * pixels[rows] + (1 - cover) * mean
+    return Picture(pixels, alpha, source, tuple(notes))

@@ -10,7 +10,6 @@ makes an upper bound. The counts are exact, and the rates belong to a machine.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from handstyle.kernels.cpu.strips import ceil_div
 
 # Fewer channels than this leave nothing to gain in Winograd's products.
 FEWEST_CHANNELS = 8
@@ -40,6 +39,11 @@ class Tile(NamedTuple):
 
 
 LOWERED = Tile(0, 0)  # no tiles: the convolution as one product, by lowering
+
+
+def ceil_div(a: int, b: int) -> int:
+    """Return a / b, rounded up."""
+    return -(-a // b)
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Machine:
     """The rates of a machine, all cores together: operations and bytes a second.
 
     The default is one core of a server processor of 2023 with AVX-512 (Xeon, 2.6 GHz) in round numbers, one
-    thread: `calibrate` in ``rates.py`` measures the machine at hand. The choice of kernels uses the default
+    thread: `measure_rates` in ``rates.py`` measures the machine at hand. The choice of kernels uses the default
     everywhere, so that it depends on the shape alone and a run can be repeated elsewhere.
     """
 
@@ -86,7 +90,7 @@ class Machine:
     def seconds(self, cost: Cost) -> float:
         """Return how long a cost takes, nothing overlapping."""
         return (
-            cost.products / self.products
+            cost.products / self.products  # book: counting-sum
             + cost.transforms / self.transforms
             + cost.cached / self.cached
             + cost.moved / self.moved
@@ -122,7 +126,7 @@ def convolution_cost(H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, 
     m = tile.down
     n = m + 2
     if tile == LOWERED:
-        return Cost(2 * 9 * H * W * C * K, 0, itemsize * H * W * (2 * 9 * C + 3 * K), maps)
+        return Cost(2 * 9 * H * W * C * K, 0, itemsize * H * W * (2 * 9 * C + 3 * K), maps)  # book: counting-conv
     if tile.across == 1:
         bands = ceil_div(H, m)
         transforms = 2 * bands * W * n * (n * C + m * K) + 2 * 9 * n * C * K

@@ -1,7 +1,10 @@
-"""Layers that run together."""
+"""Stages: a convolution with the rectifier and the pool behind it, run together."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
 from handstyle.network.sequence import Cache, Convolution, Layer, Pool, ReLU
@@ -9,32 +12,86 @@ from handstyle.network.sequence import Cache, Convolution, Layer, Pool, ReLU
 
 @dataclass
 class Stage:
-    """Layers that run together, and what the backward sweep needs of them."""
+    """Layers that run together, and what the backward sweep needs of them.
+
+    Parameters
+    ----------
+    layers : tuple of Layer
+        A convolution with what is fused to it, or one layer alone.
+    shape : (int, int, int)
+        Of the convolution's output.
+    output : tuple of int
+        The shape of the stage's output.
+    dtype : dtype
+        Of its output.
+    cache : any
+        Of a layer that runs as the reference does.
+    bits : array, optional
+        The rectifier's mask, a bit a value.
+    pool_bits : array, optional
+        The mask and the choices of rectifier and pool together.
+    """
 
     layers: tuple[Layer, ...]
-    shape: tuple[int, int, int] = (0, 0, 0)  # of the convolution's output
-    cache: Cache = None  # of a layer that runs as the reference does
-    bits: Array | None = None  # of the rectifier
-    pool_bits: Array | None = None  # of rectifier and pool together
+    shape: tuple[int, int, int] = (0, 0, 0)
+    output: tuple[int, ...] = ()
+    dtype: DTypeLike = np.float32
+    cache: Cache = None
+    bits: Array | None = None
+    pool_bits: Array | None = None
 
     @property
     def name(self) -> str:
-        """The name of its last layer, whose output is the stage's."""
+        """The name of the last layer, whose output is the stage's."""
         return self.layers[-1].name
 
     @property
+    def convolution(self) -> Convolution | None:
+        """The convolution that the stage begins with, if it does."""
+        return self.layers[0] if isinstance(self.layers[0], Convolution) else None
+
+    @property
+    def relu(self) -> str | None:
+        """The name of the rectifier behind the convolution."""
+        return self.layers[1].name if len(self.layers) > 1 else None
+
+    @property
+    def pool(self) -> Pool | None:
+        """The pool at the end of the stage, if it is fused to a convolution."""
+        last = self.layers[-1]
+        return last if isinstance(last, Pool) and len(self.layers) > 1 else None
+
+    @property
     def is_fused(self) -> bool:
-        """Whether a fast convolution leads it; else it is one layer, run as the reference does."""
-        return isinstance(self.layers[0], Convolution)
+        """Whether a convolution leads the stage; else it is one layer, run as the reference does."""
+        return self.convolution is not None
 
     @property
     def is_bare(self) -> bool:
-        """Whether it is one layer."""
+        """Whether the stage is one layer."""
         return len(self.layers) == 1
 
 
-def split_stages(layers: tuple[Layer, ...], wanted: set[str], shape: tuple[int, ...]) -> list[Stage]:
-    """Cut layers into stages: a convolution with the rectifier and the pool behind it, where they can be fused."""
+def split_stages(
+    layers: tuple[Layer, ...], wanted: set[str], shape: tuple[int, ...], ragged: bool = False
+) -> list[Stage]:
+    """Cut layers into stages.
+
+    Parameters
+    ----------
+    layers : tuple of Layer
+        In order.
+    wanted : set of str
+        Layers whose output must be whole, so that nothing is fused behind them.
+    shape : tuple of int
+        Of the picture.
+    ragged : bool
+        Whether a pool that rounds up over an odd side can be fused.
+
+    Returns
+    -------
+    list of Stage
+    """
     stages: list[Stage] = []
     H, W = shape[:2]
     i = 0
@@ -42,7 +99,7 @@ def split_stages(layers: tuple[Layer, ...], wanted: set[str], shape: tuple[int, 
         count = 1
         if isinstance(layers[i], Convolution) and layers[i].name not in wanted and _is(layers, i + 1, ReLU):
             count = 2
-            if _is(layers, i + 2, Pool) and _pools_evenly(layers[i + 2], H, W):
+            if _is(layers, i + 2, Pool) and _can_be_fused(layers[i + 2], H, W, ragged):
                 count = 3
         group = layers[i : i + count]
         first = group[0]
@@ -58,10 +115,10 @@ def _is(layers: tuple[Layer, ...], i: int, kind: type) -> bool:
     return i < len(layers) and isinstance(layers[i], kind)
 
 
-def _pools_evenly(pool: Layer, H: int, W: int) -> bool:
-    # Rounding up an even side is rounding down; a side of one pixel rounds down to nothing, which the reference
-    # handles.
-    return isinstance(pool, Pool) and H > 1 and W > 1 and (pool.rounding == "down" or (H % 2 == 0 and W % 2 == 0))
+def _can_be_fused(pool: Layer, H: int, W: int, ragged: bool) -> bool:
+    # A side of one pixel rounds down to nothing, which the reference handles.
+    even = H % 2 == 0 and W % 2 == 0
+    return isinstance(pool, Pool) and min(H, W) > 1 and (ragged or pool.rounding == "down" or even)
 
 
 def methods_in_words(chosen: Mapping[str, str]) -> list[str]:

@@ -36,7 +36,7 @@ def content_forward(f: Array, target: Array, mask: Array | None = None) -> Array
     np.float64(5.0)
     """
     difference = f - target
-    weighted = difference if mask is None else mask * difference
+    weighted = difference if mask is None else mask.astype(f.dtype) * difference
     return (weighted * difference).sum(dtype="float64")  # type: ignore[no-any-return]  # book: content-loss
 
 
@@ -64,7 +64,7 @@ def content_backward(  # (), (h, w, C), (h, w, C) -> (h, w, C)
     array([[[2., 4.]]])
     """
     difference = f - target
-    weighted = difference if mask is None else mask * difference
+    weighted = difference if mask is None else mask.astype(f.dtype) * difference
     df: Array = (2 * namespace(f).asarray(ds, dtype=f.dtype)) * weighted  # book: content-gradient
     return df
 
@@ -96,8 +96,8 @@ class ContentTerm:
     weight : float
         Of the term in the objective.
     scale : float, optional
-        By default one over ``Σ mask target²``: the squared relative error, which needs no tuning from one layer, size or
-        network to the next. Gatys et al. (2016, eq. 1) have 1/2.
+        By default one over ``Σ mask target²``: the squared relative error, which needs no tuning from one layer, size
+        or network to the next. Gatys et al. (2016, eq. 1) have 1/2.
     mask : (h, w, 1) array, optional
         How much each pixel counts.
     name : str

@@ -100,7 +100,7 @@ def moments_backward(  # Moments (gradients), (h, w, C), (h, w, 1) -> (h, w, C)
     """
     outer, sums = dmoments.outer.astype(f.dtype), dmoments.sums.astype(f.dtype)
     df: Array = f @ (outer + outer.T) + sums  # book: style-moments-gradient
-    return df if mask is None else mask * df
+    return df if mask is None else mask.astype(f.dtype) * df
 
 
 def gram_loss(  # Moments, Moments -> (), Moments (gradients)

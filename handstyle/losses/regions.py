@@ -1,8 +1,8 @@
 """Regions: a mask on the picture, carried to every tap by the network's own geometry.
 
 A style for the sky and another for the rest: each region has a mask, 0 to 1, and its statistics are sums over pixels
-weighted by it (`handstyle.losses.gram.moments_forward`). The mask is drawn on the picture, the features live on coarser grids, and one of
-their values sees a whole patch of the picture. So the mask takes the way the picture takes, layer by layer: what a
+weighted by it. The mask is drawn on the picture, the features lie on coarser grids, and one of their values sees a
+whole patch of the picture. So the mask takes the way the picture takes, layer by layer: what a
 convolution mixes and a pooling merges, the rule mixes and merges too. Nothing here is differentiated: masks are fixed
 before the first evaluation.
 """

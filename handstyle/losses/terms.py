@@ -1,9 +1,9 @@
 """The protocol of a loss: measure a statistic, take a function of it, spread the gradient back.
 
-Every loss of this package has the same three steps. A *statistic* of the features adds up over pixels: a sum of squares,
-a Gram matrix, a total variation. The loss is a function of the statistic. Its gradient at the statistic is then spread
-over the pixels. Because statistics add, a loss can be measured on a part of the map at a time, under a mask, or on
-another machine, and the parts summed.
+Every loss of this package has the same three steps. A *statistic* of the features adds up over pixels: a sum of
+squares, a Gram matrix, a total variation. The loss is a function of the statistic. Its gradient at the statistic is
+then spread over the pixels. Because statistics add, a loss can be measured on a part of the map at a time, under a
+mask, or on another machine, and the parts summed.
 """
 
 from dataclasses import dataclass

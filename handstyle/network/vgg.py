@@ -48,6 +48,14 @@ class Network:
     engine: LayerEngine
     backend: Backend
 
+    def __repr__(self) -> str:
+        """Return one line: the arrays have no place on a screen."""
+        widths = "/".join(str(w) for w in dict.fromkeys(la.b.size for la in self.layers if isinstance(la, Convolution)))
+        return (
+            f"<Network {self.architecture}, {len(self.layers)} layers to {self.layers[-1].name}, {widths} channels, "
+            f"{self.convention.name}, {self.dtype}, kernels {self.engine.name} on {self.backend.name}>"
+        )
+
     def forward(self, x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:  # (H, W, 3) -> {tap: (h, w, c)}, caches
         """Return the tapped features of a preprocessed picture; see `sequence_forward`."""
         return self.engine.forward(self.layers, x, taps)

@@ -1,4 +1,4 @@
-"""What all optimizers share: evaluations counted, the best picture, the callback, interruption, checkpoint and resume."""
+"""What all optimizers share: counting, the best picture, the callback, interruption, checkpoint and resume."""
 
 import time
 from collections.abc import Callable, Mapping

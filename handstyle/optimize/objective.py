@@ -1,8 +1,8 @@
 """One number and one vector: the weighted sum of the terms, and its gradient at the picture.
 
 `evaluate` is the whole method in one function: forward through the network, the three steps of each loss, and backward.
-An `Engine` may compute the same faster. `Objective` stands between it and an optimizer: SciPy's vector lives on the host
-in float64, the network works in its own dtype on its own device.
+An `Engine` may compute the same faster. `Objective` stands between it and an optimizer: SciPy's vector lives on the
+host in float64, the network works in its own dtype on its own device.
 """
 
 import math
@@ -59,10 +59,10 @@ def evaluate(network: Network, terms: Sequence[Term], p: Array) -> tuple[Array, 
     features[PICTURE] = p
     values, dfeatures = [], {}
     for term in terms:
-        f = features[term.tap]
+        f, weight = features[term.tap], float(term.weight)  # a NumPy scalar would lift float32 to float64
         value, ds = term.loss(term.measure(f))
-        df = term.weight * term.spread(ds, f)
-        values.append(term.weight * value)
+        df = weight * term.spread(ds, f)
+        values.append(weight * value)
         dfeatures[term.tap] = df if term.tap not in dfeatures else dfeatures[term.tap] + df  # book: objective-sum
     dp = dfeatures.pop(PICTURE, 0 * p)
     if dfeatures:

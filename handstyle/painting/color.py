@@ -1,9 +1,9 @@
-"""Colour: keep the photograph's while the brush is the painter's.
+"""Keep the colors of the photograph: color matching and luminance-only transfer.
 
-Two ways, both on the host and outside the optimisation (Gatys et al. 2016, arXiv 1606.05897). *Matching* gives one
-picture the colour statistics of another, by an affine map of its pixels or by the histogram of each channel: before the
-run on the painting, or after it on the result. *Luminance only* paints in grey and puts the photograph's colours back.
-Pictures are (H, W, 3), sRGB, 0 to 255; nothing is clipped here.
+Both work on the host, outside the optimization (Gatys et al. 2016, arXiv 1606.05897). *Matching* gives one picture
+the color statistics of another, by an affine map of its pixels or by the histogram of each channel: on the painting
+before the run, or on the result after it. *Luminance only* paints in gray and puts the colors of the photograph back.
+Pictures are `(H, W, 3)`, sRGB, 0 to 255; nothing is clipped.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from handstyle.foundations.errors import HandstyleError
 METHODS = ("cholesky", "pca", "symmetric")
 SPACES = ("yuv", "lab", "luv")
 
-# BT.601: the luma of television, as every system that keeps colours by YUV or YCbCr has it.
+# ITU-R BT.601, the luma of television, which systems that keep colors by YUV or YCbCr use.
 YUV = np.array([[0.299, 0.587, 0.114], [-0.14713, -0.28886, 0.436], [0.615, -0.51499, -0.10001]])
 # IEC 61966-2-1 (sRGB), D65: linear light to CIE XYZ.
 XYZ = np.array(
@@ -27,47 +27,104 @@ WHITE_U, WHITE_V = 4 * WHITE[0] / (WHITE @ [1, 15, 3]), 9 * WHITE[1] / (WHITE @ 
 KNEE, SLOPE = (6 / 29) ** 3, (29 / 3) ** 3 / 116  # CIE 15:2004, eq. 8.6 to 8.9
 
 
-def luminance(p: Array, space: str = "yuv") -> Array:  # (H, W, 3) -> (H, W, 3), grey
-    """Return the picture in grey, R = G = B, of the same luminance.
+def luminance(p: Array, space: str = "yuv") -> Array:  # (H, W, 3) -> (H, W, 3), gray
+    """Convert a picture to gray, R = G = B, of the same luminance.
 
     Parameters
     ----------
     p : (H, W, 3) array
+        sRGB, 0 to 255.
     space : {"yuv", "lab", "luv"}
-        ``yuv``: the luma of BT.601. ``lab`` and ``luv`` share their lightness, CIE L*: the grey that is as light.
+        ``yuv`` keeps the luma of BT.601; ``lab`` and ``luv`` keep the lightness L* of the CIE, which they share.
+
+    Returns
+    -------
+    (H, W, 3) array of float64
+        0 to 255.
+
+    Raises
+    ------
+    HandstyleError
+        If the space is unknown.
+
+    Examples
+    --------
+    >>> luminance(np.array([[[255.0, 0.0, 0.0]]])).round(1).tolist()
+    [[[76.2, 76.2, 76.2]]]
     """
     planes = to_space(p, space)
     planes[..., 1:] = 0
     return from_space(planes, space)
 
 
-def keep_colour(result: Array, photograph: Array, space: str = "yuv", mask: Array | None = None) -> Array:
+def keep_color(result: Array, photograph: Array, space: str = "yuv", mask: Array | None = None) -> Array:
     # (H, W, 3), (H, W, 3), (H, W) -> (H, W, 3)
-    """Return the luminance of `result` with the colours of `photograph`.
+    """Combine the luminance of one picture with the colors of another.
 
     Parameters
     ----------
-    result, photograph : (H, W, 3) arrays
-        Of one size.
+    result : (H, W, 3) array
+        The picture whose luminance is kept; sRGB, 0 to 255.
+    photograph : (H, W, 3) array
+        The picture whose colors are taken, of the same size.
     space : {"yuv", "lab", "luv"}
-        Whose first plane is taken from the one, the other two from the other.
+        The space whose first plane comes from `result` and whose other two planes come from `photograph`.
     mask : (H, W) array, optional
-        Where to do it, 0 to 1; everywhere by default.
+        0 (`result` is left alone) to 1; 1 everywhere by default.
+
+    Returns
+    -------
+    (H, W, 3) array of float64
+        Below 0 or above 255 where sRGB lacks the color.
+
+    Raises
+    ------
+    HandstyleError
+        If the space is unknown.
 
     Notes
     -----
-    In ``luv`` the two planes are 13 L* times a chromaticity, so where the result is darker than the photograph they
-    are lowered in proportion: kept as they are they would ask black pixels for a colour that no black has.
+    In ``luv`` the two planes are 13 L* times a chromaticity. Where the result is darker than the photograph they are
+    therefore lowered in proportion: unchanged, they would give dark pixels a chromaticity far outside sRGB.
+
+    Examples
+    --------
+    >>> gray, red = np.full((1, 1, 3), 100.0), np.array([[[200.0, 50.0, 50.0]]])
+    >>> keep_color(gray, red).round(0).tolist()
+    [[[205.0, 55.0, 55.0]]]
     """
-    planes, colours = to_space(result, space), to_space(photograph, space)
-    planes[..., 1:] = colours[..., 1:]
+    planes, colors = to_space(result, space), to_space(photograph, space)
+    planes[..., 1:] = colors[..., 1:]
     if space == "luv":
-        planes[..., 1:] *= (planes[..., :1] / np.maximum(colours[..., :1], 1e-6)).clip(0, 1)
+        planes[..., 1:] *= (planes[..., :1] / np.maximum(colors[..., :1], 1e-6)).clip(0, 1)
     return _where(mask, from_space(planes, space), result)
 
 
+keep_colour = keep_color  # the name by which `painting.inputs` imports it
+
+
 def match_luminance(source: Array, target: Array) -> Array:  # (H, W, 3), (h, w, 3) -> (H, W, 3)
-    """Give a grey painting the mean and deviation of a grey photograph (Gatys et al. 2016, arXiv 1606.05897, §4)."""
+    """Give a gray painting the mean and the standard deviation of a gray photograph.
+
+    Parameters
+    ----------
+    source : (H, W, 3) array
+        The painting, R = G = B, 0 to 255.
+    target : (h, w, 3) array
+        The photograph, likewise.
+
+    Returns
+    -------
+    (H, W, 3) array
+        ``(source - mean(source)) std(target) / std(source) + mean(target)`` (Gatys et al. 2016, arXiv 1606.05897, §4).
+
+    Examples
+    --------
+    >>> black, white = np.zeros((1, 1, 3)), np.full((1, 1, 3), 255.0)
+    >>> source, target = np.hstack([black, white]), np.full((1, 2, 3), 90.0)
+    >>> match_luminance(source, target)[0, :, 0].tolist()
+    [90.0, 90.0]
+    """
     spread = float(source.std())
     factor = float(target.std()) / spread if spread else 1.0
     matched: Array = (source - source.mean()) * factor + target.mean()
@@ -82,35 +139,55 @@ def match_affine(
     target_mask: Array | None = None,
     epsilon: float = 1e-5 * 255**2,
 ) -> Array:  # (H, W, 3), (h, w, 3) -> (H, W, 3)
-    """Map the colours of `source` affinely so that their mean and covariance are those of `target`.
+    """Map the colors of a picture affinely so that their mean and covariance become those of another.
 
     Parameters
     ----------
     source : (H, W, 3) array
-        The picture to recolour.
+        The picture to recolor; sRGB, 0 to 255.
     target : (h, w, 3) array
-        The picture whose colours it gets.
+        The picture whose color statistics it gets.
     method : {"cholesky", "pca", "symmetric"}
         Which of the matrices ``A`` with ``A Σ_s Aᵀ = Σ_t``: ``L_t L_s⁻¹``; ``Σ_t^½ Σ_s^-½``; or the one that moves
-        colours least, ``Σ_s^-½ (Σ_s^½ Σ_t Σ_s^½)^½ Σ_s^-½`` (Pitié and Kokaram 2007).
+        colors least, ``Σ_s^-½ (Σ_s^½ Σ_t Σ_s^½)^½ Σ_s^-½`` (Pitié and Kokaram 2007).
     source_mask, target_mask : (H, W) and (h, w) arrays, optional
         Regions, 0 to 1: statistics are taken within them, and `source` is left alone outside its own.
     epsilon : float
-        Added to both covariances' diagonals; 1e-5 on the scale of 0 to 1 in the authors' code.
+        Added to the diagonals of both covariances; 1e-5 on the scale of 0 to 1 in the authors' code.
 
     Returns
     -------
     (H, W, 3) array of float64
+        ``A (source - mean(source)) + mean(target)``, not clipped.
 
     Raises
     ------
     HandstyleError
-        If the method is unknown.
+        If the method is unknown, or a mask is black everywhere.
+
+    See Also
+    --------
+    match_histogram : each channel by itself, not only its mean and variance.
+
+    References
+    ----------
+    .. [1] L. A. Gatys, M. Bethge, A. Hertzmann, E. Shechtman, "Preserving Color in Neural Artistic Style Transfer",
+       arXiv 1606.05897, 2016, §3.1 (``cholesky``, ``pca``).
+    .. [2] F. Pitié, A. Kokaram, "The linear Monge-Kantorovitch linear colour mapping for example-based colour
+       transfer", CVMP 2007 (``symmetric``).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> source, target = rng.uniform(0, 255, (9, 9, 3)), rng.uniform(100, 150, (5, 5, 3))
+    >>> matched = match_affine(source, target)
+    >>> bool(np.allclose(matched.mean(axis=(0, 1)), target.mean(axis=(0, 1))))
+    True
     """
     if method not in METHODS:
-        raise HandstyleError(f"unknown colour match {method!r}: use {', '.join(METHODS)}")
-    m_s, cov_s = _colour_statistics(source, source_mask, epsilon)
-    m_t, cov_t = _colour_statistics(target, target_mask, epsilon)
+        raise HandstyleError(f"unknown color match {method!r}: use {', '.join(METHODS)}")
+    m_s, cov_s = _color_statistics(source, source_mask, epsilon)
+    m_t, cov_t = _color_statistics(target, target_mask, epsilon)
     if method == "cholesky":
         A = np.linalg.cholesky(cov_t) @ np.linalg.inv(np.linalg.cholesky(cov_s))
     elif method == "pca":
@@ -124,7 +201,7 @@ def match_affine(
 def match_histogram(
     source: Array, target: Array, source_mask: Array | None = None, target_mask: Array | None = None
 ) -> Array:  # (H, W, 3), (h, w, 3) -> (H, W, 3)
-    """Give each channel of `source` the histogram of `target`'s: equal ranks get equal values.
+    """Give each channel of a picture the histogram of another picture's channel: equal ranks get equal values.
 
     Parameters
     ----------
@@ -134,8 +211,23 @@ def match_histogram(
     Returns
     -------
     (H, W, 3) array of float64
-        Channels are mapped one by one (Gonzalez and Woods, Digital Image Processing, §3.3), so colours that
-        `target` has in no pixel may appear; the affine match keeps them together.
+        Within the range of `target`.
+
+    Raises
+    ------
+    HandstyleError
+        If a mask is black everywhere.
+
+    Notes
+    -----
+    Histogram matching (Gonzalez and Woods, Digital Image Processing, §3.3) of each channel by itself: colors that
+    `target` has in no pixel may appear. `match_affine` maps the three channels together.
+
+    Examples
+    --------
+    >>> source = np.arange(12.0).reshape(2, 2, 3)
+    >>> match_histogram(source, 10 * source)[..., 0].tolist()
+    [[0.0, 30.0], [60.0, 90.0]]
     """
     weight_s, weight_t = _weights(source, source_mask), _weights(target, target_mask)
     inside, counted = weight_s > 0, weight_t > 0
@@ -161,18 +253,18 @@ def _ranks(values: Array, weights: Array) -> Array:  # (n,), (n,) -> (n,) from 0
     return ranks
 
 
-def _colour_statistics(p: Array, mask: Array | None, epsilon: float) -> tuple[Array, Array]:  # -> (3,), (3, 3)
+def _color_statistics(p: Array, mask: Array | None, epsilon: float) -> tuple[Array, Array]:  # -> (3,), (3, 3)
     q = _weights(p, mask)
     pixels = p.reshape(-1, 3).astype(np.float64)
     mean = q @ pixels / q.sum()
-    centred = pixels - mean
-    return mean, (centred.T * q) @ centred / q.sum() + epsilon * np.eye(3)
+    centered = pixels - mean
+    return mean, (centered.T * q) @ centered / q.sum() + epsilon * np.eye(3)
 
 
 def _weights(p: Array, mask: Array | None) -> Array:  # -> (H W,)
     weights: Array = np.ones(p.shape[0] * p.shape[1]) if mask is None else mask.reshape(-1).astype(np.float64)
     if not weights.any():
-        raise HandstyleError("colour: the region's mask is black everywhere")
+        raise HandstyleError("color: the mask of a region is black everywhere")
     return weights
 
 
@@ -191,19 +283,66 @@ def _where(mask: Array | None, inside: Array, outside: Array) -> Array:
 
 
 def to_space(p: Array, space: str) -> Array:  # (H, W, 3) sRGB, 0 to 255 -> (H, W, 3)
-    """Lead a picture to a space whose first plane is its luminance: fresh, float64."""
+    """Convert a picture from sRGB to a color space whose first plane is its luminance.
+
+    Parameters
+    ----------
+    p : (H, W, 3) array
+        sRGB, 0 to 255; values beyond are converted by the odd continuation of the sRGB curve.
+    space : {"yuv", "lab", "luv"}
+        YUV of BT.601 on 0 to 255, or CIE L*a*b* or L*u*v* (CIE 15:2004, section 8.2) under D65.
+
+    Returns
+    -------
+    (H, W, 3) array of float64
+        A new array.
+
+    Raises
+    ------
+    HandstyleError
+        If the space is unknown.
+
+    Examples
+    --------
+    >>> to_space(np.full((1, 1, 3), 255.0), "lab")[0, 0, 0].round(6).item()
+    100.0
+    """
     return _space(space)[0](p.astype(np.float64))
 
 
 def from_space(planes: Array, space: str) -> Array:  # (H, W, 3) -> (H, W, 3) sRGB, 0 to 255
-    """Invert `to_space`; colours that sRGB does not have come out below 0 or above 255."""
+    """Convert a picture from a color space back to sRGB, the inverse of `to_space`.
+
+    Parameters
+    ----------
+    planes : (H, W, 3) array of float64
+        As `to_space` returns them.
+    space : {"yuv", "lab", "luv"}
+        The space of `planes`.
+
+    Returns
+    -------
+    (H, W, 3) array of float64
+        0 to 255; colors that sRGB does not have are below 0 or above 255.
+
+    Raises
+    ------
+    HandstyleError
+        If the space is unknown.
+
+    Examples
+    --------
+    >>> p = np.array([[[10.0, 200.0, 30.0]]])
+    >>> bool(np.allclose(from_space(to_space(p, "luv"), "luv"), p))
+    True
+    """
     return _space(space)[1](planes)
 
 
 def _space(space: str) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
     pairs = {"yuv": (_to_yuv, _from_yuv), "lab": (_to_lab, _from_lab), "luv": (_to_luv, _from_luv)}
     if space not in pairs:
-        raise HandstyleError(f"unknown colour space {space!r}: use {', '.join(SPACES)}")
+        raise HandstyleError(f"unknown color space {space!r}: use {', '.join(SPACES)}")
     return pairs[space]
 
 

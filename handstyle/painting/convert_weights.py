@@ -25,7 +25,7 @@ class Row(NamedTuple):
     weight : float
         Of the first preset, per layer.
     equivalent : float or None
-        The weight that gives the same term under the second preset's normalisation.
+        The weight that gives the same term under the second preset's normalization.
     own : float or None
         The second preset's own weight there.
     note : str
@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, width: int) -> list[Row]:
-    """Return the weights of `a` carried over to the normalisations of `b`.
+    """Return the weights of `a` carried over to the normalizations of `b`.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, widt
     def rows(kind: str, table: dict[str, Factor | None], of_a: dict[str, Choice], of_b: dict[str, Choice]) -> list[Row]:
         target = next(iter(of_b.values()), None)
         found = []
-        for tap, (weight, statistic, normalisation) in of_a.items():
+        for tap, (weight, statistic, normalization) in of_a.items():
             own = of_b[tap][0] if tap in of_b else None
             h, w, channels = shapes[tap]
             note, equivalent = "", None
@@ -79,7 +79,7 @@ def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, widt
                 note = f"another function: {statistic} against {target[1]}"
             else:
                 at = Place(channels, h * w, height * width)
-                equivalent = carry_over(weight, table, normalisation, target[2], at)
+                equivalent = carry_over(weight, table, normalization, target[2], at)
                 note = "" if equivalent is not None else "one is relative to its target: only the pictures tell"
             found.append(Row(f"{kind} {tap}", weight, equivalent, own, note))
         return found
@@ -94,17 +94,17 @@ def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, widt
 def _content(preset: Preset) -> dict[str, Choice]:
     c = preset.config
     shares = c.content_layer_weights or (1.0,) * len(c.content_layers)
-    statistic = "levelled gradients" if c.levelled else "features"
+    statistic = "normalized gradients" if c.normalize_gradients else "features"
     taps = zip(c.content_layers, shares, strict=True) if c.content_weight else ()
-    return {tap: (c.content_weight * share, statistic, c.content_normalisation) for tap, share in taps}
+    return {tap: (c.content_weight * share, statistic, c.content_normalization) for tap, share in taps}
 
 
 def _style(preset: Preset) -> dict[str, Choice]:
     c = preset.config
     shares = c.style_layer_weights or (1.0,) * len(c.style_layers)
-    statistic = "levelled gradients" if c.levelled else c.style_statistic
+    statistic = "normalized gradients" if c.normalize_gradients else c.style_statistic
     taps = zip(c.style_layers, shares, strict=True) if c.style_weight else ()
-    return {tap: (c.style_weight * share, statistic, c.style_normalisation) for tap, share in taps}
+    return {tap: (c.style_weight * share, statistic, c.style_normalization) for tap, share in taps}
 
 
 def _variation(a: Preset, b: Preset) -> list[Row]:

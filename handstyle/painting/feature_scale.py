@@ -17,7 +17,7 @@ from handstyle.network.sequence import Convolution, Layer
 from handstyle.network.vgg import WIDTHS, Network
 
 # Root mean square of each rectified layer of VGG-19 (Simonyan and Zisserman's weights, Caffe's convention) on `grain`.
-LOUDNESS: dict[str, float] = {
+FEATURE_RMS: dict[str, float] = {
     "relu1_1": 53.34,
     "relu1_2": 217.5,
     "relu2_1": 318.3,
@@ -43,13 +43,13 @@ def grain(side: int = 128) -> Array:  # -> (side, side, 3) float64, 0 to 255
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None, :])
     frequency[0, 0] = 1
     planes = np.fft.ifft2(np.fft.fft2(rng.standard_normal((3, side, side))) / frequency).real
-    grey, colour = planes[0], planes - planes.mean(axis=0)
-    mixed = (grey + 0.5 * colour).transpose(1, 2, 0)
+    grey, color = planes[0], planes - planes.mean(axis=0)
+    mixed = (grey + 0.5 * color).transpose(1, 2, 0)
     drawn: Array = np.clip(120 + 55 * mixed / mixed.std(), 0, 255)
     return drawn
 
 
-def loudness(network: Network, power: int = 2) -> dict[str, float]:
+def feature_rms(network: Network, power: int = 2) -> dict[str, float]:
     """Return the size of each rectified layer on `grain`: its root mean square, or with `power` 1 its mean."""
     taps = [name for name in network.names if name.startswith("relu")]
     p = network.backend.asarray(grain(), dtype=network.dtype)
@@ -63,7 +63,7 @@ def is_published(network: Network) -> bool:
     return all(layer.b.size == WIDTHS[int(layer.name[4]) - 1] for layer in convolutions)
 
 
-def suit(network: Network, size: str) -> tuple[Network, str]:
+def match(network: Network, size: str) -> tuple[Network, str]:
     """Give a network the size of features that a preset's weights are for, where it has another.
 
     Parameters
@@ -76,19 +76,21 @@ def suit(network: Network, size: str) -> tuple[Network, str]:
     Returns
     -------
     network : Network
-        The same, or calibrated.
+        The same, or with weights rescaled.
     note : str
         What was done, in a sentence; empty if nothing was.
     """
     if size == "vgg19" and not is_published(network):
-        return calibrate(network, LOUDNESS), "this network's features were given the size of VGG-19's, for its weights"
+        return set_feature_rms(
+            network, FEATURE_RMS
+        ), "this network's features were given the size of VGG-19's, for its weights"
     if size == "unit":
-        unit = calibrate(network, dict.fromkeys(LOUDNESS, 1.0), power=1)
+        unit = set_feature_rms(network, dict.fromkeys(FEATURE_RMS, 1.0), power=1)
         return unit, "every layer was given a mean activation of 1, on noise where the paper has photographs"
     return network, ""
 
 
-def calibrate(network: Network, wanted: dict[str, float], power: int = 2) -> Network:
+def set_feature_rms(network: Network, wanted: dict[str, float], power: int = 2) -> Network:
     """Give every layer's features a wanted size.
 
     Parameters
@@ -98,14 +100,14 @@ def calibrate(network: Network, wanted: dict[str, float], power: int = 2) -> Net
     wanted : dict of str to float
         Of rectified layers.
     power : int
-        As in `loudness`.
+        As in `feature_rms`.
 
     Returns
     -------
     Network
         The same function of the picture at every layer, but for a positive factor.
     """
-    measured, layers, before = loudness(network, power), list[Layer](), 1.0
+    measured, layers, before = feature_rms(network, power), list[Layer](), 1.0
     for layer in network.layers:
         if isinstance(layer, Convolution):
             tap = layer.name.replace("conv", "relu")

@@ -1,4 +1,4 @@
-"""What goes in: pictures at their sizes, masks, starts, and the colours changed before and after.
+"""What goes in: pictures at their sizes, masks, starts, and the colors changed before and after.
 
 Everything here happens on the host, before the first evaluation or after the last.
 """
@@ -16,7 +16,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import Convention, deprocess, fitted_size, resize
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.losses.regions import check_mask
-from handstyle.painting.color import keep_colour, luminance, match_affine, match_histogram, match_luminance
+from handstyle.painting.color import keep_color, luminance, match_affine, match_histogram, match_luminance
 from handstyle.painting.config import SMALLEST_SIDE, StyleConfig
 
 LUMA = np.array([0.299, 0.587, 0.114])  # BT.601
@@ -25,15 +25,28 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 
 def output_size(config: StyleConfig, size: tuple[int, int], name: str) -> tuple[int, int]:
     """Return the height and width at which a picture of `size` is used, under the rule of the configuration."""
-    return sized(size, config.size, config.size_rule, name)
+    return sized(size, config.size, config.size_rule, name, "size")
 
 
-def sized(size: tuple[int, int], n: float, rule: str, name: str) -> tuple[int, int]:
-    """Return a height and width of which the side that `rule` names is `n`; nothing grows but a square."""
+def sized(size: tuple[int, int], n: float, rule: str, name: str, parameter: str) -> tuple[int, int]:
+    """Return a height and width of which the side that `rule` names is `n`; nothing grows but a square.
+
+    Raises
+    ------
+    HandstyleError
+        If a side is too short for the network, with the value of `parameter` that would do.
+    """
     if rule == "square":
         return int(n), int(n)
     side = {"long": max(size), "short": min(size), "height": size[0]}[rule]
-    return fitted_size(size, max(1, int(max(size) * min(1.0, n / side) + 0.5)), name=name)
+    long = max(1, int(max(size) * min(1.0, n / side) + 0.5))
+    if min(size) >= SMALLEST_SIDE > int(long * min(size) / max(size) + 0.5):
+        enough = -(-SMALLEST_SIDE * (max(size) if parameter == "style_size" else side) // min(size))
+        raise HandstyleError(
+            f"{name}, {size[1]} x {size[0]} px, would be used at {long} px on its long side, where the other has fewer "
+            f"than {SMALLEST_SIDE} px: use a larger {parameter}={enough}"
+        )
+    return fitted_size(size, long, name=name)
 
 
 def scales(config: StyleConfig, full: tuple[int, int]) -> list[tuple[int, int]]:
@@ -41,12 +54,12 @@ def scales(config: StyleConfig, full: tuple[int, int]) -> list[tuple[int, int]]:
 
     No side is ever smaller than the network can take: a panorama has fewer scales.
     """
-    if not config.smallest:
+    if not config.pyramid_min_size:
         return [full]
     side = {"long": max(full), "short": min(full), "height": full[0], "square": full[0]}[config.size_rule]
     sizes, k = [full], 1
-    while round(side / config.scale_factor**k) >= config.smallest:
-        factor = round(side / config.scale_factor**k) / side
+    while round(side / config.pyramid_factor**k) >= config.pyramid_min_size:
+        factor = round(side / config.pyramid_factor**k) / side
         if round(min(full) * factor) < SMALLEST_SIDE:
             break
         sizes.append(fitted_size(full, max(1, round(max(full) * factor))))
@@ -62,19 +75,19 @@ def style_size(
         return p_size
     size = (painting.pixels.shape[0], painting.pixels.shape[1])
     if config.style_size:
-        return fitted_size(size, config.style_size, name=painting.source)
+        return sized(size, min(config.style_size, max(size)), "long", painting.source, "style_size")
     rule = "long" if config.size_rule == "square" else config.size_rule
-    n = round(config.size * config.gram_scale * max(p_size) / max(full))
+    n = round(config.size * config.style_scale * max(p_size) / max(full))
     if p_size != full:  # at a coarse scale a narrow painting is as narrow as the network can take, not narrower
         side = {"long": max(size), "short": min(size), "height": size[0]}[rule]
         n = max(n, -(-SMALLEST_SIDE * side // min(size)))
-    return sized(size, n, rule, painting.source)
+    return sized(size, n, rule, painting.source, "style_size")
 
 
 def starting_picture(
     config: StyleConfig, p: Array, convention: Convention | None = None, paintings: Sequence[Array] = ()
 ) -> Array:  # (H, W, 3) -> (H, W, 3) float64
-    """Return where the optimiser starts, at the size of the photograph `p`.
+    """Return where the optimizer starts, at the size of the photograph `p`.
 
     Parameters
     ----------
@@ -85,7 +98,7 @@ def starting_picture(
     convention : Convention, optional
         Of the network, whose mean some systems put their noise about.
     paintings : sequence of (h, w, 3) arrays
-        For ``style-stats``: noise with the mean and deviation of their colours, cut off at black and white, as
+        For ``style-stats``: noise with the mean and deviation of their colors, cut off at black and white, as
         crowsonkb/style-transfer-pytorch has it.
 
     Raises
@@ -116,14 +129,14 @@ def starting_picture(
             return deprocess(noise, convention)  # noise about the mean of the network's input
     if not Path(config.init).exists():
         raise HandstyleError(
-            f"--init {config.init}: use content, noise, grey, style-stats, normal:SIGMA, uniform:LOW:HIGH, or the path "
+            f"init={config.init!r}: use content, noise, grey, style-stats, normal:SIGMA, uniform:LOW:HIGH, or the path "
             "of a picture"
         )
     return resize(read_picture(config.init).pixels, (p.shape[0], p.shape[1])).astype(np.float64)
 
 
 def truncated_normal(rng: np.random.Generator, mean: Array, std: Array, shape: tuple[int, ...]) -> Array:
-    """Draw normal colours, each drawn again until it lies between 0 and 255."""
+    """Draw normal colors, each drawn again until it lies between 0 and 255."""
     drawn = rng.normal(mean, std, shape)
     while (outside := (drawn < 0) | (drawn > 255)).any():
         drawn = np.where(outside, rng.normal(mean, std, shape), drawn)
@@ -152,7 +165,7 @@ def read_mask(source: str | os.PathLike[str], size: tuple[int, int]) -> Array:  
     """
     picture = read_picture(source)
     plane: Array = picture.pixels.astype(np.float64) @ LUMA / 255
-    if picture.alpha is not None:  # the reader fills what is transparent with the mean colour; a mask wants it black
+    if picture.alpha is not None:  # the reader fills what is transparent with the mean color; a mask wants it black
         with Image.open(source) as image:
             levels = np.asarray(ImageOps.exif_transpose(image).convert("LA"), np.float64) / 255
         plane = levels[..., 0] * levels[..., 1]
@@ -180,14 +193,14 @@ def spread_folders(styles: Sequence[PictureLike]) -> list[PictureLike]:
     return spread
 
 
-def colours_before(
+def colors_before(
     config: StyleConfig,
     p: Array,
     paintings: Sequence[Array],
     regions: Sequence[Array | None],
     style_masks: Sequence[Array | None],
 ) -> tuple[Array, list[Array]]:
-    """Change colours before the run: (H, W, 3), n times (h, w, 3) -> the photograph and the paintings to be used.
+    """Change colors before the run: (H, W, 3), n times (h, w, 3) -> the photograph and the paintings to be used.
 
     Parameters
     ----------
@@ -196,7 +209,7 @@ def colours_before(
     p : (H, W, 3) array
         The photograph.
     paintings : sequence of (h, w, 3) arrays
-        Recoloured from the photograph, each from its own region and where its own mask is.
+        Recolored from the photograph, each from its own region and where its own mask is.
     regions, style_masks : sequence of arrays or None
         One each for a painting: its region of the photograph, and its mask.
     """
@@ -214,8 +227,8 @@ def colours_before(
     return p, changed
 
 
-def colours_after(config: StyleConfig, result: Array, p: Array, masks: Sequence[Array]) -> Array:
-    """Change colours after the run: (H, W, 3) result and photograph -> (H, W, 3); by region where there are masks."""
+def colors_after(config: StyleConfig, result: Array, p: Array, masks: Sequence[Array]) -> Array:
+    """Change colors after the run: (H, W, 3) result and photograph -> (H, W, 3); by region where there are masks."""
     everywhere: list[Array | None] = list(masks) or [None]
     for mask in everywhere:
         options: dict[str, Any] = {"source_mask": mask, "target_mask": mask}
@@ -224,5 +237,5 @@ def colours_after(config: StyleConfig, result: Array, p: Array, masks: Sequence[
         elif config.color == "histogram-after":
             result = match_histogram(result, p, **options)
         elif config.color in ("luminance", "luminance-after"):
-            result = keep_colour(result, p, config.color_space, mask if config.color == "luminance-after" else None)
+            result = keep_color(result, p, config.color_space, mask if config.color == "luminance-after" else None)
     return result

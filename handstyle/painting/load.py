@@ -1,16 +1,21 @@
 """From a name or a file to a network that is ready to run."""
 
 import os
-from importlib.resources import as_file, files
-from pathlib import Path
+from pkgutil import resolve_name
 
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.network.vgg import Network, Weights, build_network, random_weights
-from handstyle.network.weights import read_weights
+from handstyle.network.weights import EMBEDDED, ForeignFormatError, find_weights, read_weights
 from handstyle.optimize.objective import engine_of
+from handstyle.painting.feature_scale import match
+from handstyle.painting.presets import DEFAULT, Preset, feed, mismatches, rebuild
 
-EMBEDDED = "vgg19-slim"
+# What painting borrows from the tools for weight files, imported when it is needed.
+WEIGHT_TOOLS = {
+    "find": "weights_tools.registry:find",
+    "load": "weights_tools.convert:load",
+}
 
 
 def load_weights(name_or_path: str | os.PathLike[str] = EMBEDDED) -> Weights:
@@ -20,7 +25,8 @@ def load_weights(name_or_path: str | os.PathLike[str] = EMBEDDED) -> Weights:
     ----------
     name_or_path : str or path
         ``vgg19-slim``, the small network that ships with the package; ``random``, the same shape with weights that have
-        learnt nothing; ``vgg19`` or another name of ``handstyle weights list``, once ``get`` has fetched it; or a file.
+        learnt nothing; ``vgg19`` or another name of ``handstyle weights list``, once ``get`` has fetched it; or a file
+        of any format that ``handstyle weights convert`` reads, which is converted in memory.
 
     Returns
     -------
@@ -29,26 +35,21 @@ def load_weights(name_or_path: str | os.PathLike[str] = EMBEDDED) -> Weights:
     Raises
     ------
     HandstyleError
-        If there are none to be had, with the command that gets them.
-    """
-    name = str(name_or_path)
-    if name == "random":
-        return random_weights()
-    if name == EMBEDDED:
-        with as_file(files("handstyle") / "data" / f"{EMBEDDED}.h5") as path:
-            return read_weights(path)
-    path = Path(name)
-    if not path.is_file() and not path.suffix and len(path.parts) == 1:
-        from weights_tools.registry import ENTRIES, locate  # a tool for downloads, which painting itself does not need
+        If there are none to be had, with the command that gets them, or the file cannot be read.
 
-        if name not in ENTRIES:
-            known = ", ".join((EMBEDDED, "random", *ENTRIES))
-            raise HandstyleError(f"unknown weights {name!r}: use {known}, or the path of a file")
-        found = locate(name)
-        if found is None:
-            raise HandstyleError(f"weights {name} are not on this machine: handstyle weights get {name}")
-        return read_weights(found)
-    return read_weights(name)
+    Examples
+    --------
+    >>> load_weights().architecture
+    'vgg19'
+    """
+    if str(name_or_path) == "random":
+        return random_weights()
+    path = find_weights(name_or_path) or resolve_name(WEIGHT_TOOLS["find"])(name_or_path, others=["random"])
+    try:
+        return read_weights(path)
+    except ForeignFormatError:
+        weights: Weights = resolve_name(WEIGHT_TOOLS["load"])(path).weights
+        return weights
 
 
 def load_network(
@@ -88,6 +89,12 @@ def load_network(
     ------
     HandstyleError
         If the weights or the device cannot be had, or an option is unknown.
+
+    Examples
+    --------
+    >>> network = load_network("random", backend="numpy", pooling="average")
+    >>> network.names[:3]
+    ('conv1_1', 'relu1_1', 'conv1_2')
     """
     if dtype not in ("float32", "float64"):
         raise HandstyleError(f"unknown precision {dtype!r}: use float32 or float64")
@@ -99,8 +106,8 @@ def load_network(
     except MemoryError as error:
         free = device.free_memory() / 2**20
         raise OutOfMemoryError(
-            f"the weights do not fit {device.device}, {free:.0f} MiB are free: use --weights {EMBEDDED}, or "
-            f"--backend numpy ({error})"
+            f"the weights do not fit {device.device}, {free:.0f} MiB are free: use network={EMBEDDED!r}, or "
+            f"backend='numpy' ({error})"
         ) from None
     if kernels == "auto":
         kernels = {"numpy": "auto", "cupy": "cuda"}.get(device.name, "reference")
@@ -113,3 +120,26 @@ def precision_of(network: Network) -> str:
     name = "tf32 (float32, products with factors of 10 bits)" if tf32 else str(network.dtype)
     described = engine_of(network).describe()
     return f"{name}; {described}" if described else name
+
+
+def fit_network(network: Network, chosen: Preset) -> tuple[Network, list[str]]:
+    """Give a network what a preset asks of it: pooling, borders, rounding, input, and the size of its features.
+
+    Parameters
+    ----------
+    network : Network
+        Any; its engine stays.
+    chosen : Preset
+        From `find_preset`. The preset ``handstyle`` asks nothing.
+
+    Returns
+    -------
+    network : Network
+    notes : list of str
+        A sentence each: what was done, and what of the preset this network cannot give.
+    """
+    if chosen.name == DEFAULT:  # for any network, fed as it is
+        return network, []
+    notes = [*mismatches(network, chosen), *chosen.notes]
+    network, done = match(rebuild(network, chosen.pooling, chosen.padding, chosen.rounding), chosen.features)
+    return feed(network, chosen), [note for note in (*notes, done) if note]

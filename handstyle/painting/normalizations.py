@@ -1,4 +1,4 @@
-"""What a weight of 5 means: the normalisations of every system, in one table.
+"""What a weight of 5 means: the normalizations of every system, in one table.
 
 All of them measure the same three distances and divide by different things. Here each is a factor before the plain
 sum of squares, so that a weight from any README can be carried over: ``w_B = w_A factor_A / factor_B``. The factors of
@@ -134,7 +134,7 @@ def carry_over(weight: float, table: dict[str, Factor | None], source: str, targ
     Parameters
     ----------
     weight : float
-        In the system whose normalisation is `source`.
+        In the system whose normalization is `source`.
     table : dict
         `STYLE` or `CONTENT`.
     source, target : str

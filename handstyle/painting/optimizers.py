@@ -1,4 +1,4 @@
-"""From a configuration to an optimiser, and from one scale to the next."""
+"""From a configuration to an optimizer, and from one scale to the next."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ FIXED = ("descent", "lbfgs-fixed", "adam")
 
 @dataclass
 class Memory:
-    """What an optimiser takes along to the next scale: Adam's moments; L-BFGS starts anew, its pairs are of a size."""
+    """What an optimizer takes along to the next scale: Adam's moments; L-BFGS starts anew, its pairs are of a size."""
 
     adam: Adam | None = None
 
@@ -39,15 +39,6 @@ class Memory:
         return Adam(larger(self.adam.first), larger(self.adam.second).clip(0, None), self.adam.steps)
 
 
-def iterations_at(config: StyleConfig, scale: int) -> int:
-    """Return the iterations at a scale, counted from 0 at the coarsest."""
-    if config.rounds:
-        return config.rounds
-    if not config.iterations_by_scale:
-        return config.iterations
-    return config.iterations_by_scale[min(scale, len(config.iterations_by_scale) - 1)]
-
-
 def descend(
     objective: Objective,
     start: Array,
@@ -58,7 +49,7 @@ def descend(
     resume: Path | None = None,
     done: int = 0,
 ) -> Outcome:
-    """Run the optimiser that the configuration names.
+    """Run the optimizer that the configuration names.
 
     Parameters
     ----------
@@ -85,11 +76,13 @@ def descend(
         With ``v`` on the host, float64.
     """
     evaluations = config.evaluations or None
-    if config.rounds:
-        return minimize_rounds(objective, start.ravel(), config.rounds, config.evaluations, config.memory, callback)
+    if config.restarts:
+        return minimize_rounds(
+            objective, start.ravel(), config.restarts, config.evaluations, config.lbfgs_history, callback
+        )
     if config.optimizer == "lbfgsb":
         return minimize_lbfgsb(
-            objective, start.ravel(), iterations, config.memory, evaluations=evaluations, callback=callback
+            objective, start.ravel(), iterations, config.lbfgs_history, evaluations=evaluations, callback=callback
         )
     backend = objective.network.backend
     v0 = backend.asarray(start.ravel(), dtype=objective.network.dtype)
@@ -117,12 +110,12 @@ def descend(
     elif config.optimizer == "descent":
         outcome = minimize_descent(objective, v0, iterations, config.rate_at, box, callback, resume)
     else:
-        rate = config.rate if config.optimizer == "lbfgs-fixed" else None
+        rate = config.learning_rate if config.optimizer == "lbfgs-fixed" else None
         outcome = minimize_lbfgs(
             objective,
             v0,
             iterations,
-            config.memory,
+            config.lbfgs_history,
             0.0,
             evaluations,
             callback,
@@ -133,6 +126,8 @@ def descend(
         )
     stopped = outcome.stopped
     if outcome.failed and config.optimizer in FIXED:
-        stopped += f"; --optimizer {config.optimizer} goes as far as it is told: lower --rate {config.rate:g}"
+        stopped += (
+            f"; optimizer={config.optimizer!r} has no bound on its steps: lower learning_rate={config.learning_rate:g}"
+        )
     v = backend.to_numpy(outcome.v).astype(np.float64)
     return Outcome(v, outcome.value, stopped, outcome.trace, outcome.evaluations, outcome.failed)

@@ -13,8 +13,7 @@ from handstyle.losses.regions import share_overlaps, uncovered
 from handstyle.losses.terms import PICTURE, Term
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.inputs import colours_before, output_size, read_mask, scales, style_size
-from handstyle.painting.optimizers import iterations_at
+from handstyle.painting.inputs import colors_before, output_size, read_mask, scales, style_size
 from handstyle.painting.targets import Painting, build_terms
 
 Size = tuple[int, int]
@@ -27,7 +26,7 @@ class Plan:
 
     photograph: Picture
     sources: list[Picture]
-    photograph_pixels: Array  # (H, W, 3), colours as they are
+    photograph_pixels: Array  # (H, W, 3), colors as they are
     p: Array  # (H, W, 3), the photograph as it is painted
     paintings: list[Array]  # (h, w, 3) each
     masks: list[Array]  # (H, W) each
@@ -57,11 +56,11 @@ class Plan:
 def planned_iterations(config: StyleConfig, picture: Picture) -> int:
     """Return how many iterations a run will make at most, over all its scales."""
     full = output_size(config, (picture.pixels.shape[0], picture.pixels.shape[1]), picture.source)
-    return sum(iterations_at(config, k) for k in range(len(scales(config, full))))
+    return sum(config.iterations_at(k) for k in range(len(scales(config, full))))
 
 
 def make_plan(config: StyleConfig, photograph: Picture, sources: list[Picture]) -> Plan:
-    """Bring every picture and mask to its largest size, change colours, and lay out the scales.
+    """Bring every picture and mask to its largest size, change colors, and lay out the scales.
 
     Raises
     ------
@@ -80,7 +79,7 @@ def make_plan(config: StyleConfig, photograph: Picture, sources: list[Picture]) 
     ]
     regions = [masks[region - 1] if region else None for region in config.regions(len(sources))]
     resized = [resize(source.pixels, size) for source, size in zip(sources, style_sizes[-1], strict=True)]
-    p, paintings = colours_before(config, pixels, resized, regions, style_masks)
+    p, paintings = colors_before(config, pixels, resized, regions, style_masks)
     return Plan(photograph, sources, pixels, p, paintings, masks, style_masks, sizes, style_sizes)
 
 
@@ -128,14 +127,14 @@ def held_terms(
     The deep layers' values see far beyond a mask's edge, and their gradient reaches as far: without a term of its own,
     a face in neither region shows the ripples of both.
     """
-    if not (config.hold_weight and masks) or config.mask_semantics == "cysmith" or any(not p.region for p in paintings):
+    if not (config.unmasked_weight and masks) or config.mask_mode == "cysmith" or any(not p.region for p in paintings):
         return []
     free = uncovered(masks)
     if not free.any():
         return []
     backend = network.backend
     target, weight = (backend.asarray(a, dtype=network.dtype) for a in (p, free[..., None]))
-    return [ContentTerm(PICTURE, target, config.hold_weight, 1 / p.size, weight, "held pixels")]
+    return [ContentTerm(PICTURE, target, config.unmasked_weight, 1 / p.size, weight, "held pixels")]
 
 
 def check_reach(config: StyleConfig, network: Network, photograph: Picture, sources: list[Picture]) -> None:
@@ -163,11 +162,11 @@ def check_reach(config: StyleConfig, network: Network, photograph: Picture, sour
         height, width, _ = deepest.shape
         enough = -(-CLEAR * deepest.stride * max(size) // min(size))
         if enough <= max(source.pixels.shape[:2]):
-            larger = f"--size {enough}" if config.style_fit == "stretch" else f"--style-size {enough}"
+            larger = f"size={enough}" if config.style_fit == "stretch" else f"style_size={enough}"
         else:
             larger = "a larger picture"
         kept = [name for name in layers if name not in near]
-        remedy = f"use {larger}" + (f", or only --style-layers {' '.join(kept)}" if kept else "")
+        remedy = f"use {larger}" + (f", or only style_layers={tuple(kept)}" if kept else "")
         raise HandstyleError(
             f"{source.source} is used at {size[1]} x {size[0]} px, where {deepest.name} has {width} x {height} values, "
             f"all of them at the border: {remedy}"

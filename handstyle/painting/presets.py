@@ -1,22 +1,36 @@
-"""The same algorithm in many codes: each system's own choices, as data.
+"""The same algorithm in many codes: each system's own choices, read from ``presets.toml``.
 
-A preset is a `StyleConfig` and what it asks of the network. Every number has its source beside it: the repository's
-file, or the paper's equation. Where a system's behaviour cannot be had here, or is not worth having, its notes say so;
-the resampling of pictures is ours throughout (Lanczos), and one rule says which side a size is.
+A preset is a `StyleConfig` and what it asks of the network. It is a configuration file that ships with the package:
+`Preset.updated` reads a table of ``presets.toml`` and a user's ``--config`` file alike. Every number there has its
+source beside it.
 """
 
-import math
+import difflib
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import Convention
 from handstyle.network.sequence import Convolution, Layer, Pool
 from handstyle.network.vgg import Network
-from handstyle.painting.config import StyleConfig
+from handstyle.painting.config import StyleConfig, coerce, hints, layered
 
-FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-EQUAL = (0.2,) * 5
+DEFAULT = "handstyle"
+
+# What a system feeds its network, where that is not the convention of the weights.
+INPUTS = {
+    one.name: one
+    for one in (
+        Convention("rgb-255", "RGB", 255.0, (0.0, 0.0, 0.0)),  # Keras on Theano, 2016
+        Convention("caffe-256", "BGR", 256.0, (103.939, 116.779, 123.68)),  # neural_style.lua, preprocess: img:mul(256)
+        # gordicaleksa utils.py: IMAGENET_MEAN_255, IMAGENET_STD_NEUTRAL = [1, 1, 1]
+        Convention("torchvision-255", "RGB", 255.0, (123.675, 116.28, 103.53)),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -25,32 +39,53 @@ class Preset:
 
     Parameters
     ----------
+    name : str
+        In ``presets.toml``.
     source : str
-        Where they were read.
+        Where the choices were read.
     settings : dict
         Fields of `StyleConfig` that differ from its defaults.
-    architecture, weights : str
+    architecture, convention : str
         The network and the convention of its weights: caffe or torchvision.
     pooling, padding, rounding : str
-        See `build_network`; the padding ``first-replicate`` is for the first convolution alone.
-    input : Convention, optional
-        What the system feeds the network, where that is not the convention of the weights.
-    features : str
-        Of what size its weights expect features: vgg19, unit (a mean activation of 1), or empty for any.
+        See `load_network`; the padding ``first-replicate`` is for the first convolution alone.
+    input : str
+        What the system feeds the network: a name in `INPUTS`, or empty for the convention of the weights.
+    features : {"vgg19", "unit", "any"}
+        Of what size the weights expect features; unit is a mean activation of 1.
     notes : tuple of str
         Where this preset departs from the system, or the system from itself.
+    aliases : tuple of str
+        Other names for it.
+
+    Examples
+    --------
+    >>> find_preset("gatys").pooling
+    'average'
+    >>> find_preset("gatys").updated({"size": 256}).config.size
+    256
     """
 
-    source: str
-    settings: dict[str, Any]
+    name: str = ""
+    source: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
     architecture: str = "vgg19"
-    weights: str = "caffe"
+    convention: str = "caffe"
     pooling: str = "max"
     padding: str = "zero"
     rounding: str = "down"
-    input: Convention | None = None
+    input: str = ""
     features: str = "vgg19"
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+    def updated(self, table: Mapping[str, Any]) -> "Preset":
+        """Return this preset with the keys of a table laid over it: its own fields, and those of `StyleConfig`."""
+        own = {key: coerce(key, OWN[key], value) for key, value in table.items() if key in OWN}
+        if own.get("input") and own["input"] not in INPUTS:
+            raise HandstyleError(f"input={own['input']!r}: use {', '.join(INPUTS)}")
+        changes = {key: value for key, value in table.items() if key not in OWN}
+        return replace(self, settings=layered(self.settings, changes, hints(StyleConfig)), **own)
 
     @property
     def config(self) -> StyleConfig:
@@ -58,36 +93,93 @@ class Preset:
         return StyleConfig(**self.settings)
 
     @property
-    def optimisers(self) -> tuple[str, ...]:
-        """The optimisers that tolerate it: those that search along a line need a gradient that is their value's."""
-        tolerant = []
+    def optimizers(self) -> tuple[str, ...]:
+        """The optimizers that can serve it: a line search needs a gradient that is the value's."""
+        plain = {"restarts": 0, "evaluations": 0, "averaging": 0.0, "learning_rate_schedule": "constant"}
+        found = []
         for name in ("lbfgsb", "lbfgs", "lbfgs-fixed", "adam", "descent"):
-            plain: dict[str, Any] = {
-                "rounds": 0,
-                "evaluations": 0,
-                "averaging": 0.0,
-                "rate_schedule": "constant",
-                "clamp": False,
-            }
             try:
-                replace(self.config, optimizer=name, **plain).check()
+                self.updated({**plain, "clamp": False, "optimizer": name}).config  # noqa: B018
             except HandstyleError:
                 continue
-            tolerant.append(name)
-        return tuple(tolerant)
+            found.append(name)
+        return tuple(found)
 
 
-def preset(name: str) -> Preset:
-    """Return a preset by name.
+OWN = {name: hint for name, hint in hints(Preset).items() if name not in ("name", "settings")}
+
+
+@cache
+def _read() -> dict[str, Preset]:
+    tables = tomllib.loads((files("handstyle") / "painting" / "presets.toml").read_text(encoding="utf-8"))
+    found: dict[str, Preset] = {}
+    for name, table in tables.items():
+        base = replace(found[table.pop("preset")], aliases=()) if "preset" in table else Preset()
+        found[name] = replace(base.updated(table), name=name)
+    return found
+
+
+PRESETS: dict[str, Preset] = _read()
+
+
+def find_preset(name: str) -> Preset:
+    """Return a preset, with what it asks of the network.
+
+    Parameters
+    ----------
+    name : str
+        Its name or one of its aliases, in any case.
+
+    Returns
+    -------
+    Preset
 
     Raises
     ------
     HandstyleError
-        Naming those there are.
+        If there is none, naming the nearest and all there are.
+
+    Examples
+    --------
+    >>> find_preset("jcjohnson").name, find_preset("jcjohnson").rounding
+    ('neural-style', 'up')
     """
-    if name not in PRESETS:
-        raise HandstyleError(f"unknown preset {name!r}: use {', '.join(PRESETS)}")
-    return PRESETS[name]
+    aliases = {alias: one.name for one in PRESETS.values() for alias in one.aliases}
+    key = str(name).lower()
+    if (found := PRESETS.get(aliases.get(key, key))) is None:
+        near = difflib.get_close_matches(key, [*PRESETS, *aliases], 1)
+        hint = f"did you mean {near[0]}? There are " if near else "use "
+        raise HandstyleError(f"preset={name!r}: no such preset; {hint}{', '.join(PRESETS)}")
+    return found
+
+
+def preset(name: str) -> StyleConfig:
+    """Return the settings of a preset.
+
+    Parameters
+    ----------
+    name : str
+        A name in ``presets.toml``, such as ``neural-style``, or an alias, such as ``jcjohnson``.
+
+    Returns
+    -------
+    StyleConfig
+        `find_preset` returns them together with what the system asks of the network, which ``stylize(preset=name)``
+        obeys.
+
+    Raises
+    ------
+    HandstyleError
+        If there is no such preset.
+
+    Examples
+    --------
+    >>> preset("neural-style").style_weight
+    100.0
+    >>> preset("handstyle") == StyleConfig()
+    True
+    """
+    return find_preset(name).config
 
 
 def adapt(network: Network, chosen: Preset) -> Network:
@@ -119,10 +211,10 @@ def rebuild(network: Network, pooling: str, padding: str, rounding: str) -> Netw
 
 
 def feed(network: Network, chosen: Preset) -> Network:
-    """Let a network be fed as a preset's system feeds it, where the weights are of the kind that the system has."""
-    if chosen.input is None or network.convention.name != chosen.weights:
+    """Set the network's input to what a preset's system feeds, where the weights are of the system's convention."""
+    if not chosen.input or network.convention.name != chosen.convention:
         return network
-    return replace(network, convention=chosen.input)
+    return replace(network, convention=INPUTS[chosen.input])
 
 
 def mismatches(network: Network, chosen: Preset) -> list[str]:
@@ -130,383 +222,9 @@ def mismatches(network: Network, chosen: Preset) -> list[str]:
     notes = []
     if network.architecture != chosen.architecture:
         notes.append(f"the preset is for {chosen.architecture}; this network is a {network.architecture}")
-    if network.convention.name not in (chosen.weights, chosen.input.name if chosen.input else chosen.weights):
+    if network.convention.name not in (chosen.convention, chosen.input):
         notes.append(
-            f"the preset is for weights in {chosen.weights}'s convention; these are in {network.convention.name}'s, "
+            f"the preset is for weights in {chosen.convention}'s convention; these are in {network.convention.name}'s, "
             "so features, and with them the balance to total variation, are of another size"
         )
     return notes
-
-
-# The systems without a line search have no bound on a step either; here it is `descent.LONGEST`.
-# keras-team/keras examples/neural_style_transfer.py; the four generations are copies of 2016 and 2017.
-_KERAS: dict[str, Any] = {
-    "size": 400,  # img_nrows = 400
-    "content_layers": ("relu4_2",),  # block4_conv2, after its ReLU
-    "style_layers": FIVE,  # block{1..5}_conv1
-    "content_weight": 0.025,  # content_weight
-    "style_weight": 1.0,  # style_weight
-    "style_layer_weights": EQUAL,  # style_weight / len(feature_layers)
-    "tv_weight": 1.0,  # total_variation_weight
-    "content_normalisation": "sum",  # K.sum(K.square(combination - base))
-    "style_normalisation": "keras",  # / (4. * (channels ** 2) * (size ** 2)), channels = 3, size = rows * cols
-    "tv": "keras",  # K.pow(a + b, 1.25)
-    "style_fit": "stretch",  # both pictures are loaded at the output's size
-    "optimizer": "lbfgsb",  # fmin_l_bfgs_b
-    "iterations": 200,  # 10 rounds of maxfun=20
-    "evaluations": 200,
-    "memory": 10,  # SciPy's default
-}
-_KERAS_NOTES = (
-    "run without interruption; --rounds 10 --evaluations 20 is the script's own loop, which forgets the curvature",
-    "the script truncates to 8 bits where this package rounds",
-)
-
-PRESETS: dict[str, Preset] = {
-    # Our own: relative losses, the photograph as start, a pyramid (chosen by looking).
-    "handstyle": Preset("this package", {"smallest": 128, "scale_factor": 2.0}, features=""),
-    "keras-2016-theano": Preset(
-        "keras examples/neural_style_transfer.py, January to July 2016 (jcavalieri8619/keras@4e57cf3)",
-        # img_width = img_height = 400; x = np.random.uniform(0, 255, ...)
-        _KERAS | {"size_rule": "square", "init": "noise"},
-        architecture="vgg16",
-        # preprocess_image only transposes: RGB, 0 to 255, no mean.
-        input=Convention("rgb-255", "RGB", 255.0, (0.0, 0.0, 0.0)),
-        notes=_KERAS_NOTES,
-    ),
-    "keras-2016": Preset(
-        "keras examples/neural_style_transfer.py, from August 2016 (zumpchke/keras@3bd2b29)",
-        # x = np.random.uniform(0, 255, (1, h, w, 3)) - 128., on the network's input
-        _KERAS | {"size_rule": "square", "init": "uniform:-128:127"},
-        architecture="vgg16",
-        notes=_KERAS_NOTES,
-    ),
-    "keras": Preset(
-        "keras examples/neural_style_transfer.py, to June 2017 (keras-team/keras@7e8495c)",
-        _KERAS | {"size_rule": "height", "init": "uniform:-128:127"},  # img_ncols = int(width * img_nrows / height)
-        architecture="vgg16",
-        notes=_KERAS_NOTES,
-    ),
-    "keras-2017": Preset(
-        "keras examples/neural_style_transfer.py, from June 2017 (keras-team/keras#6877)",
-        # VGG19, block5_conv2, x = preprocess_image(base_image_path)
-        _KERAS | {"size_rule": "height", "init": "content", "content_layers": ("relu5_2",)},
-        notes=_KERAS_NOTES,
-    ),
-    "keras-io": Preset(
-        "keras.io/examples/generative/neural_style_transfer (2020)",
-        _KERAS
-        | {
-            "size_rule": "height",
-            "init": "content",
-            "content_layers": ("relu5_2",),  # content_layer_name = "block5_conv2"
-            "content_weight": 2.5e-8,
-            "style_weight": 1e-6,
-            "tv_weight": 1e-6,
-            "optimizer": "descent",  # keras.optimizers.SGD
-            "rate": 100.0,  # ExponentialDecay(100.0, decay_steps=100, decay_rate=0.96)
-            "rate_schedule": "exponential:0.96:100",
-            "iterations": 4000,
-            "evaluations": 0,
-        },
-        notes=(
-            "plain descent has one rate, which is for 400 px: a smaller picture's gradient is larger as its pixels are "
-            "fewer, and near 100 px the run diverges; use --rate 10 there",
-        ),
-    ),
-    "gatys": Preset(
-        "Gatys, Ecker, Bethge 2016 (CVPR); arXiv 1508.06576",
-        {
-            "content_layers": ("relu4_2",),  # conv4_2, §3.1
-            "style_layers": FIVE,  # conv1_1 … conv5_1, w_l = 1/5
-            "style_layer_weights": EQUAL,
-            "content_weight": 5e-7,  # not α/β = 1e-3, fig. 3: see the notes
-            "style_weight": 1.0,
-            "tv_weight": 0.0,
-            "content_normalisation": "half",  # eq. 1
-            "style_normalisation": "gatys",  # eq. 4
-            "init": "noise",  # white noise
-            "style_fit": "stretch",  # the style is resized to the content's size
-            "iterations": 500,  # not in the paper; the authors' later code has 500
-        },
-        pooling="average",
-        features="unit",  # §2: each filter's mean activation is 1; here each layer's
-        notes=(
-            "with its equations as printed, the paper's α/β = 1e-3 gives the photograph back, and so does 1e-5, also "
-            "where each filter's mean on photographs is 1; the ratio here was found by looking. The printed one: "
-            "--content-weight 1e-3",
-        ),
-    ),
-    "gatys-code": Preset(
-        "leongatys/NeuralImageSynthesis BasicStyleTransfer.ipynb, LossLayers.lua; leongatys/PytorchNeuralStyleTransfer",
-        {
-            "size_rule": "short",  # transforms.Scale(512)
-            "content_layers": ("relu4_2",),
-            "style_layers": FIVE,
-            "content_weight": 1.0,  # cw = 1
-            "style_weight": 1e3,  # sw/64**2 …, sw = 1e3
-            "tv_weight": 0.0,
-            "content_normalisation": "mean",  # nn.MSECriterion
-            "style_normalisation": "neural-style",  # (1 / C²) · MSE of F Fᵀ / M
-            "init": "content",  # init = 'image'
-            "iterations": 500,  # max_iter
-            "optimizer": "lbfgs-fixed",  # optim.LBFGS: lr 1, no line search
-            "memory": 100,  # its default history
-        },
-        notes=("the notebook goes on at 1024 px for 200 iterations: --smallest 512 --iterations-by-scale 500 200",),
-    ),
-    "gatys-norm": Preset(
-        "leongatys/NeuralImageSynthesis BasicStyleTransfer.ipynb, parameters for the normalised network",
-        {
-            "size_rule": "short",
-            "content_layers": ("relu4_2",),
-            "style_layers": FIVE,
-            "content_weight": 1e6,  # cw = 1e6
-            "style_weight": 1e9,  # sw = 1e9 / len(layers['style'])
-            "style_layer_weights": EQUAL,
-            "tv_weight": 0.0,
-            "content_normalisation": "mean",
-            "style_normalisation": "mean",  # no C² here
-            "init": "content",
-            "iterations": 500,
-            "optimizer": "lbfgs-fixed",
-            "memory": 100,
-        },
-        features="unit",  # vgg_normalised.caffemodel
-    ),
-    "neural-style": Preset(
-        "jcjohnson/neural-style neural_style.lua @07c4b82",
-        {
-            "size": 512,  # -image_size
-            "content_layers": ("relu4_2",),
-            "style_layers": FIVE,
-            "content_weight": 5.0,
-            "style_weight": 1e2,  # at each layer
-            "tv_weight": 1e-3,
-            "content_normalisation": "mean",  # nn.MSECriterion
-            "style_normalisation": "neural-style",  # G:div(input:nElement())
-            "tv": "neural-style",  # TVLoss:updateGradInput
-            "tv_white": 256.0,  # img:mul(256.0)
-            "init": "normal:0.001",  # torch.randn(...):mul(0.001)
-            "iterations": 1000,
-            "optimizer": "lbfgs-fixed",  # torch optim.lbfgs, no line search
-            "memory": 100,
-        },
-        rounding="up",  # loadcaffe: ceil
-        input=Convention("caffe-256", "BGR", 256.0, (103.939, 116.779, 123.68)),
-        notes=("its total variation is in the gradient and not in the loss: no line search follows it",),
-    ),
-    "neural-style-pt": Preset(
-        "ProGamerGov/neural-style-pt neural_style.py @7251405",
-        {
-            "size": 512,
-            "content_layers": ("relu4_2",),
-            "style_layers": FIVE,
-            "content_weight": 5.0,
-            "style_weight": 1e2,
-            "tv_weight": 1e-3,
-            "content_normalisation": "mean",
-            "style_normalisation": "neural-style",
-            "tv": "absolute",  # strength * (sum |x_diff| + sum |y_diff|)
-            "init": "normal:0.001",
-            "iterations": 1000,
-            "optimizer": "lbfgs-fixed",
-            "memory": 100,  # -lbfgs_num_correction
-        },
-    ),
-    "crowson": Preset(
-        "crowsonkb/style-transfer-pytorch style_transfer.py @e7e2c71",
-        {
-            "size": 512,  # end_scale
-            "smallest": 128,  # min_scale
-            "scale_factor": math.sqrt(2),  # gen_scales: end / 2^(i/2)
-            "iterations": 500,
-            "iterations_by_scale": (1000, 500),  # initial_iterations, iterations
-            "content_layers": ("relu4_2",),  # 22
-            "style_layers": FIVE,  # 1, 6, 11, 20, 29
-            "style_layer_weights": tuple(w / 341 for w in (256, 64, 16, 4, 1)),
-            "content_weight": 0.015,
-            "style_weight": 1.0,
-            "tv_weight": 2.0,
-            "content_normalisation": "mean",  # ContentLossMSE
-            "style_statistic": "wasserstein",  # StyleLossW2
-            "style_normalisation": "channels",
-            "tv": "diagonal",  # TVLoss
-            "tv_white": 1.0,  # pictures are 0 to 1
-            "optimizer": "adam",
-            "rate": 0.02 * 255,  # step_size on 0 to 1
-            "beta1": 0.9,
-            "beta2": 0.99,
-            "epsilon": 1e-8 / 255,  # torch's default; the gradient on 0 to 255 is 255 times smaller
-            "averaging": 0.99,  # avg_decay
-            "clamp": True,
-        },
-        weights="torchvision",
-        features="",
-        padding="first-replicate",
-        notes=("square roots of covariances are exact, where the system takes 12 Newton-Schulz steps",),
-    ),
-    "crowson-caffe": Preset(
-        "crowsonkb/style_transfer style_transfer.py, num_utils.py, optimizers.py @47633b9",
-        {
-            "size": 256,
-            "smallest": 182,
-            "scale_factor": math.sqrt(2),
-            "iterations": 100,
-            "iterations_by_scale": (200, 100),
-            "content_layers": ("relu4_2",),
-            "style_layers": FIVE,
-            "style_layer_weights": EQUAL,  # parse_weights divides by the total
-            "content_weight": 0.05,
-            "style_weight": 1.0,
-            "tv_weight": 5.0,
-            "range_weight": 2.0,  # p_weight, p_power 6
-            "levelled": True,  # normalize
-            "tv": "wrapped",  # tv_norm, β = 2
-            "tv_white": 2.0,  # img / 127.5
-            "init": "noise",  # np.random.uniform(0, 255)
-            "optimizer": "adam",
-            "rate": 15.0,  # step_size, in grey levels
-            "rate_schedule": "root:0.05",  # step_size / i^0.5, i += 0.05
-            "epsilon": 1.1920929e-07,  # num_utils.EPS
-            "averaging": 0.95,  # 1 − 1 / 20, the averaging window
-        },
-        rounding="up",
-        notes=(
-            "its gradient is levelled layer by layer and is no function's gradient: no line search follows it",
-            "one tile, so no random shifts",
-        ),
-    ),
-    "anishathalye": Preset(
-        "anishathalye/neural-style neural_style.py, stylize.py @d0a1148",
-        {
-            "content_layers": ("relu4_2",),  # content_weight_blend = 1
-            "style_layers": FIVE,
-            "style_layer_weights": EQUAL,  # normalised to 1
-            "content_weight": 5.0,
-            "style_weight": 500.0,
-            "tv_weight": 100.0,
-            "content_normalisation": "mean",  # 2 · l2_loss / size
-            "style_normalisation": "neural-style",  # gram / features.size; 2 · l2_loss / gram size
-            "tv": "separate",
-            "init": "normal:0.256",  # tf.random_normal(shape) * 0.256
-            "blend": "losses",
-            "optimizer": "adam",
-            "rate": 10.0,
-            "iterations": 1000,
-        },
-        rounding="up",  # padding SAME
-        notes=("the system does not resize the photograph",),
-    ),
-    "aleksa": Preset(
-        "gordicaleksa/pytorch-neural-style-transfer neural_style_transfer.py, utils.py, vgg_nets.py",
-        {
-            "size": 400,
-            "size_rule": "height",
-            # vgg_nets.py names it conv4_2, but the ReLU that follows works in place on the same tensor.
-            "content_layers": ("relu4_2",),
-            "style_layers": FIVE,
-            "style_layer_weights": EQUAL,  # / len(target_style_representation)
-            "content_weight": 1e5,
-            "style_weight": 3e4,
-            "tv_weight": 1.0,
-            "content_normalisation": "mean",
-            "style_normalisation": "mean",  # MSELoss(reduction='sum') of F Fᵀ / (C M)
-            "tv": "absolute",
-            "optimizer": "lbfgs",  # line_search_fn='strong_wolfe'
-            "memory": 100,
-            "iterations": 1000,
-        },
-        weights="torchvision",
-        # IMAGENET_MEAN_255, IMAGENET_STD_NEUTRAL = [1, 1, 1]
-        input=Convention("torchvision-255", "RGB", 255.0, (123.675, 116.28, 103.53)),
-    ),
-    "cysmith": Preset(
-        "cysmith/neural-style-tf neural_style.py @a2c374f",
-        {
-            "size": 512,  # --max_size
-            "content_layers": ("conv4_2",),  # before the ReLU; its bias cancels
-            "style_layers": FIVE,
-            "style_layer_weights": (0.04,) * 5,  # 0.2, and divided by the number of layers again
-            "content_weight": 5.0,
-            "style_weight": 1e4,
-            "tv_weight": 1e-3,
-            "content_normalisation": "cysmith",  # content_loss_function = 1
-            "style_normalisation": "gatys",
-            "tv": "absolute",  # tf.image.total_variation
-            "style_fit": "stretch",
-            "blend": "losses",
-            "mask_semantics": "cysmith",
-            "iterations": 1000,
-            "optimizer": "lbfgsb",  # ScipyOptimizerInterface
-        },
-        pooling="average",
-        rounding="up",  # padding SAME
-        notes=("the system left SciPy's stopping tests on, which end a run of large values after a step or two",),
-    ),
-    "tensorflow-tutorial": Preset(
-        "tensorflow/docs site/en/tutorials/generative/style_transfer.ipynb",
-        {
-            "size": 512,  # max_dim
-            "content_layers": ("relu5_2",),  # block5_conv2
-            "style_layers": FIVE,
-            "style_layer_weights": EQUAL,  # style_weight / num_style_layers
-            "content_weight": 1e4,
-            "style_weight": 1e-2,
-            "tv_weight": 30.0,
-            "content_normalisation": "mean",
-            "style_normalisation": "mean",  # G / (I J), reduce_mean
-            "tv": "absolute",  # tf.image.total_variation
-            "tv_white": 1.0,  # pictures are 0 to 1
-            "optimizer": "adam",
-            "rate": 0.02 * 255,  # learning_rate on 0 to 1
-            "beta1": 0.99,
-            "epsilon": 1e-1 / 255,
-            "clamp": True,  # clip_0_1
-            "iterations": 1000,  # 10 epochs of 100 steps
-        },
-    ),
-    "pytorch-tutorial": Preset(
-        "pytorch/tutorials advanced_source/neural_style_tutorial.py",
-        {
-            "size": 512,  # imsize on a GPU; 128 without
-            "style_fit": "stretch",  # both pictures must have one size
-            "content_layers": ("conv2_2",),  # conv_4
-            "style_layers": ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"),  # conv_1 … conv_5, before ReLU
-            "content_weight": 1.0,
-            "style_weight": 1e6,
-            "tv_weight": 0.0,
-            "content_normalisation": "mean",
-            "style_normalisation": "neural-style",  # G.div(a * b * c * d), mse_loss
-            "optimizer": "lbfgs-fixed",  # optim.LBFGS
-            "memory": 100,
-            "clamp": True,  # input_img.clamp_(0, 1)
-            "iterations": 300,  # num_steps
-        },
-        weights="torchvision",
-        features="",
-        notes=("the first step is 1 in grey levels, not in 255ths; later steps are the same",),
-    ),
-    "spst": Preset(
-        "bgalerne/scaling_painting_style_transfer spst.py, vgg_by_blocks.py @d39643c; arXiv 2212.13459",
-        {
-            "size": 1024,
-            "size_rule": "short",
-            "smallest": 512,  # halved while above minimal_scale_threshold = 1023
-            "scale_factor": 2.0,
-            "iterations": 30,
-            "iterations_by_scale": (600, 200, 66, 30),  # spst-fast: max(600 // 3^s, 30)
-            "content_layers": ("relu4_2",),  # r42
-            "style_layers": FIVE,  # r11 … r51
-            "content_weight": 1.0,
-            "style_weight": 1e3,  # 1e3 / n²
-            "style_normalisation": "neural-style",
-            "means_weight": 1e4,  # w n² wmeanstd / 100, wmeanstd = 1000
-            "tv_weight": 0.0,
-            "content_normalisation": "mean",
-            "optimizer": "lbfgs-fixed",  # optim.LBFGS
-            "memory": 10,  # 100 at the coarsest scale
-        },
-        notes=("the history is 10 at every scale",),
-    ),
-}

@@ -1,6 +1,6 @@
-"""A run put down and taken up: the optimiser's state, and what the run itself must remember.
+"""A run put down and taken up: the optimizer's state, and what the run itself must remember.
 
-The optimisers save their own state bit for bit (`optimize.checkpoint`). A run adds the scale it has reached, what came
+The optimizers save their own state bit for bit (`optimize.checkpoint`). A run adds the scale it has reached, what came
 before it, and the identity of its settings, pictures and network, so that it cannot be taken up with others.
 """
 
@@ -19,7 +19,7 @@ from handstyle.network.sequence import Convolution, Pool
 from handstyle.network.vgg import Network
 from handstyle.optimize.checkpoint import read_facts
 from handstyle.optimize.trace import Iteration, Save
-from handstyle.painting.config import StyleConfig, flag
+from handstyle.painting.config import StyleConfig
 from handstyle.painting.plan import Plan
 
 # What may be given anew: how far to go, and under which name a mask lies (its pixels are compared).
@@ -70,7 +70,7 @@ class Identity:
 
 
 def save_run(path: Path, save: Save, standing: Standing, identity: Identity) -> None:
-    """Write a whole run: an optimiser's state through its own `save`, and the rest beside it."""
+    """Write a whole run: an optimizer's state through its own `save`, and the rest beside it."""
     rows = [[r.iteration, r.evaluations, r.value, r.terms, r.seconds] for r in standing.trace]
     run = {"scale": standing.scale, "trace": rows, "evaluations": standing.evaluations}
     save(path, run | identity.facts())
@@ -93,21 +93,21 @@ def read_run(path: Path, identity: Identity) -> Standing:
     """
     run = read_facts(path).get("run")
     if not run:
-        raise HandstyleError(f"{path}: the state of an optimiser, but not of a run of this program")
+        raise HandstyleError(f"{path}: the state of an optimizer, but not of a run of this program")
     now = identity.facts()
     for name, value in now["settings"].items():
         if name not in run["settings"]:
-            raise HandstyleError(f"{path}: saved by an earlier version, which had no {flag(name)}; begin anew")
+            raise HandstyleError(f"{path}: saved by an earlier version, which had no {name}; begin anew")
         if (then := run["settings"][name]) != value:
-            raise HandstyleError(f"{path}: that run has {flag(name)} {_typed(then)}, this one {_typed(value)}")
+            raise HandstyleError(f"{path}: that run has {name}={_plain(then)}, this one {name}={_plain(value)}")
     for what, subject in (("network", "another network"), ("pictures", "other pictures, sizes or masks")):
         if run[what] != now[what]:
             raise HandstyleError(f"{path}: that run has {subject}; give it the same again, or begin anew")
     return Standing(run["scale"], [Iteration(*row) for row in run["trace"]], run["evaluations"])
 
 
-def _typed(value: Any) -> str:
-    return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+def _plain(value: Any) -> str:
+    return repr(tuple(value)) if isinstance(value, list) else repr(value)
 
 
 def _digest(arrays: Iterable[Array]) -> str:

@@ -1,92 +1,250 @@
-"""What ``handstyle check`` runs: the gradient checks, on the reader's own network, device, dtype and kernels.
+"""What ``handstyle check`` runs: gradient checks on the reader's own network, device, dtype and kernels.
 
-Every layer is put to the adjoint test as a network of one, through the engine that will paint. A rectifier or a pool
-is not linear, but it is linear in pieces that meet at zero, so ``f(u) = J(u) u`` and ``<f(u), v> = <u, J(u)* v>`` must
-hold all the same. The gradient of the whole objective is compared with differences in float64; in float32, where
-differences mean nothing, with the gradient in float64.
+Four kinds of rows. Every layer is put to the adjoint test as a network of one, through the engine that will paint: a
+rectifier or a pool is not linear, but linear in pieces that meet at zero, so ``f(u) = J(u) u`` and ``<f(u), v> =
+<u, J(u)* v>`` must hold all the same. Every term of an objective that can be asked for is compared, alone, with
+differences in float64. Every engine is compared with the reference at the sizes at which engines change their method,
+in float64 value by value and in float32 by its length and place by place. And what no check here can see is listed.
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import NamedTuple
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from handstyle.foundations.backend import Array, namespace, to_numpy
+from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.gradcheck import Report, check_adjoint, check_projection, check_taylor
 from handstyle.foundations.image import preprocess_backward, preprocess_forward
+from handstyle.losses.terms import NormalizedTerm, Term
+from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.sequence import Cache, Convolution, Layer, Pool, ReLU, sequence_forward
-from handstyle.network.vgg import Network
-from handstyle.optimize.objective import Objective
+from handstyle.network.vgg import Network, summary
+from handstyle.optimize.objective import Objective, forward_to
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.targets import build_terms
+from handstyle.painting.normalizations import SMOOTHNESS
+from handstyle.painting.plan import held_terms
+from handstyle.painting.targets import Painting, build_terms
 
 DEFAULT = StyleConfig()
+# An engine in float64 differs from the reference by rounding alone; a gradient's largest difference, as a fraction of
+# its largest value.
+FLOAT64_BOUND = 1e-9
+# In float32 a rectifier whose input is zero within rounding may fall to either side, which moves the gradient's
+# direction by up to FLIPPED, on a picture of ORDINARY px a side and in inverse proportion to the side on smaller ones,
+# and hardly its length. So the length along the float64 gradient is held tightly in all, and less so in each tenth of
+# the rows and columns: what is wrong in one place cannot hide in the whole.
+LENGTH_BOUND, STRIP_BOUND, FLIPPED, ORDINARY = 5e-4, 2e-2, 5e-3, 130
+STRIPS = 10
+# Sides of pictures, px: small pictures keep transformed kernels up to 320 px; above, the first map is computed again.
+SIZES = (45, 130, 336)
+STEPS = (1e-5, 5e-6, 2e-6, 1e-6)
 
-# How far a float32 gradient of the whole objective may stray from the float64 one. A rectifier whose input is zero
-# within rounding may fall to either side, so the bound is that of a few flipped bits, far above rounding itself.
-FLOAT32_BOUND = 5e-3
+
+class Variant(NamedTuple):
+    """An objective to check: its name, its configuration, and how the names of its terms begin that are checked."""
+
+    name: str
+    config: StyleConfig
+    terms: tuple[str, ...] = ("",)
+    on_features: bool = False  # compare with differences of the features, not of the picture
 
 
-class Row(NamedTuple):
-    """One line of the table: what was checked, and the report."""
+def _tv(form: str) -> Variant:
+    optimizer: Any = "lbfgsb" if SMOOTHNESS[form].in_value else "adam"
+    return Variant(f"tv {form}", replace(DEFAULT, tv=form, optimizer=optimizer), ("total variation",))  # type: ignore[arg-type]
+
+
+_REGIONS: dict[str, Any] = {"mask": ("left", "right")}
+# Together they ask for every kind of term, each once.
+VARIANTS = [
+    Variant("", DEFAULT),
+    Variant("covariance", replace(DEFAULT, style_statistic="covariance"), ("style",)),
+    Variant("wasserstein", replace(DEFAULT, style_statistic="wasserstein"), ("style",), on_features=True),
+    Variant("means", replace(DEFAULT, means_weight=1.0), ("means",)),
+    Variant("losses blended", replace(DEFAULT, blend="losses"), ("style relu2_1",)),
+    Variant("range", replace(DEFAULT, range_weight=1e-4), ("range",)),
+    Variant("regions", replace(DEFAULT, **_REGIONS), ("style", "held")),
+    Variant(
+        "inside", replace(DEFAULT, mask_rule="inside", style_layers=("relu1_1", "relu2_1"), **_REGIONS), ("style",)
+    ),
+    Variant("cysmith", replace(DEFAULT, mask_mode="cysmith", style_fit="stretch", **_REGIONS), ("style",)),
+    Variant("normalized", replace(DEFAULT, normalize_gradients=True, optimizer="adam"), ("style", "content")),
+    *(_tv(form) for form in SMOOTHNESS if form != DEFAULT.tv),
+]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Parameters
+    ----------
+    subject : str
+        What was checked.
+    report : Report or None
+        What was found; None if it cannot be checked.
+    why : str
+        Why it cannot be checked.
+    """
 
     subject: str
-    report: Report
+    report: Report | None = None
+    why: str = ""
 
 
-def self_check(network: Network, size: int = 32, seed: int = 0) -> Iterator[Row]:
-    """Check the gradients of a network and of the objective built on it, one row at a time.
+def self_check(
+    network: Network,
+    size: int = 32,
+    seed: int = 0,
+    *,
+    quick: bool = False,
+    configs: Mapping[str, StyleConfig] | None = None,
+    sizes: Sequence[int] = SIZES,
+) -> Iterator[Row]:
+    """Check the gradients of a network and of every objective that can be built on it, one row at a time.
 
     Parameters
     ----------
     network : Network
         In the dtype, on the device and with the kernels to be checked.
     size : int
-        Side of the random picture, pixels; at least 16.
+        Side of the random picture for differences, pixels; at least 16.
     seed : int
-        Of the picture and of the directions.
+        Of the pictures and of the directions, 0 or more.
+    quick : bool
+        Only the layers and the default objective.
+    configs : mapping of str to StyleConfig, optional
+        Further objectives to check, by name: a preset's, or a file's.
+    sizes : sequence of int
+        Sides of the pictures at which the engine is compared with the reference, pixels.
 
     Yields
     ------
     Row
-        For each kind of layer the adjoint test at its real width; for the objective its gradient.
+
+    Raises
+    ------
+    HandstyleError
+        If the size or the seed makes no sense.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> rows = list(self_check(build_network(random_weights(deepest="conv2_1")).astype("float64"), quick=True))
+    >>> all(row.report for row in rows if row.report is not None)
+    True
     """
+    if not 16 <= size <= 512:
+        raise HandstyleError(f"size={size}: differences need a picture of 16 to 512 pixels a side")
+    if seed < 0:
+        raise HandstyleError(f"seed={seed}: must be 0 or more")
     rng = np.random.default_rng(seed)
-    p = rng.uniform(0, 255, (size, size, 3))
-    x = network.backend.asarray(p, dtype=network.dtype)
-    zero, convention = preprocess_forward(0 * x, network.convention), network.convention
-    adjoint = check_adjoint(
-        lambda u: preprocess_forward(u, convention) - zero, lambda v: preprocess_backward(v, convention), x
-    )
-    yield Row("preprocess", adjoint)
+    yield from _preprocess_rows(network, size, rng)
     yield from _layer_rows(network, rng)
-    if network.dtype != np.float64:
-        yield Row("objective", _against_float64(network, p, seed))
+    exact = network.astype("float64")
+    variants = VARIANTS[:1] if quick else VARIANTS
+    variants = [*variants, *(Variant(name, config) for name, config in (configs or {}).items())]
+    for variant in variants:
+        yield from _term_rows(exact, variant, size, seed)
+    if quick:
+        yield from _engine_rows(network, variants[0], (size,), seed)
         return
-    objective = _objective(network, p, np.random.default_rng(seed))
-    _, gradient = objective(p.ravel())
+    for variant in variants:
+        yield from _engine_rows(network, variant, sizes if variant is VARIANTS[0] else sizes[:1], seed)
+    yield from _border_rows(network, sizes[0], seed)
+    yield Row("ties", why="> and >= differ only where two values are equal: a point without derivative")
 
-    def f(v: Array) -> float:
-        return objective(v)[0]
 
-    def signature(v: Array) -> Array:
-        device = network.backend.asarray(v.reshape(p.shape))
-        return to_numpy(_signature(network, objective.taps, device))
+def check_layer(layer: Any, shape: tuple[int, int, int] = (7, 9, 4), seed: int = 0) -> list[Row]:
+    """Check a layer of a reader's own: its adjoint, and its gradient by differences.
 
-    yield Row("objective", check_projection(f, gradient, p.ravel(), step=1e-6, signature=signature))
-    yield Row("objective", check_taylor(f, gradient, p.ravel(), steps=(1e-5, 3e-6, 1e-6, 3e-7), signature=signature))
+    Parameters
+    ----------
+    layer : object or class
+        With ``forward(x) -> (y, cache)`` and ``backward(dy, cache) -> dx``; a class is called without arguments.
+    shape : (int, int, int)
+        Of the input.
+    seed : int
+        Of the input and of the directions.
+
+    Returns
+    -------
+    list of Row
+
+    Examples
+    --------
+    >>> from handstyle.network.sequence import ReLU
+    >>> [bool(row.report) for row in check_layer(ReLU("relu"))]
+    [True, True, True]
+    """
+    layer = layer() if isinstance(layer, type) else layer
+    name = getattr(layer, "name", type(layer).__name__)
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal(shape)
+    y, cache = layer.forward(x)
+    target = rng.standard_normal(y.shape)
+
+    def f(x: Array) -> float:
+        difference = layer.forward(x)[0] - target
+        return 0.5 * float((difference * difference).sum())
+
+    gradient = layer.backward(y - target, cache)
+    # The layer's linear piece around x, by a central difference of the layer itself: exact where it is linear.
+    h = 1e-6
+
+    def piece(u: Array) -> Array:
+        made: Array = (layer.forward(x + h * u)[0] - layer.forward(x - h * u)[0]) / (2 * h)
+        return made
+
+    adjoint = check_adjoint(piece, lambda v: layer.backward(v, cache), x, tolerance=1e-6)
+    return [
+        Row(name, adjoint),
+        Row(name, check_projection(f, gradient, x)),
+        Row(name, check_taylor(f, gradient, x)),
+    ]
+
+
+def find_layer(name: str) -> Any:
+    """Return the layer that ``module:attribute`` names.
+
+    Raises
+    ------
+    HandstyleError
+        If there is none.
+    """
+    module, _, attribute = name.partition(":")
+    if not attribute:
+        raise HandstyleError(f"module={name!r}: give MODULE:LAYER, such as mine:Leaky for class Leaky in mine.py")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise HandstyleError(f"module={name!r}: {error}") from None
+
+
+def _preprocess_rows(network: Network, size: int, rng: np.random.Generator) -> Iterator[Row]:
+    convention = network.convention
+    x = network.backend.asarray(rng.uniform(0, 255, (size, size, 3)), dtype=network.dtype)
+    zero = preprocess_forward(0 * x, convention)
+    yield Row(
+        "preprocess",
+        check_adjoint(
+            lambda u: preprocess_forward(u, convention) - zero, lambda v: preprocess_backward(v, convention), x
+        ),
+    )
 
 
 def _layer_rows(network: Network, rng: np.random.Generator) -> Iterator[Row]:
     C = 3
     for layer in network.layers:
         x = network.backend.asarray(rng.standard_normal((12, 13, C)), dtype=network.dtype)  # one side is odd
-        yield Row(layer.name, _check_layer(replace(network, layers=(layer,)), x))
+        yield Row(layer.name, _adjoint(replace(network, layers=(layer,)), x))
         C = layer.w.shape[3] if isinstance(layer, Convolution) else C
 
 
-def _check_layer(alone: Network, x: Array) -> Report:
+def _adjoint(alone: Network, x: Array) -> Report:
     (layer,) = alone.layers
     caches: Cache = None
 
@@ -99,21 +257,103 @@ def _check_layer(alone: Network, x: Array) -> Report:
     return check_adjoint(forward, lambda v: alone.backward({layer.name: v}, caches), x, draws=2)
 
 
-def _objective(network: Network, p: Array, rng: np.random.Generator) -> Objective:
-    taps = [name for name in DEFAULT.style_layers if name in network.names] or [network.names[-1]]
-    content = [name for name in DEFAULT.content_layers if name in network.names] or [network.names[-1]]
-    config = replace(DEFAULT, style_layers=tuple(taps), content_layers=tuple(content))
-    other, painting = rng.uniform(0, 255, p.shape), rng.uniform(0, 255, p.shape)
-    return Objective(network, build_terms(network, config, other, [painting]), p.shape)
+def _terms(network: Network, config: StyleConfig, shape: tuple[int, int, int], seed: int) -> list[Term]:
+    """Return the terms of a configuration for random pictures, none of which is the picture that is checked."""
+    rng = np.random.default_rng((seed, 1))
+    maps = {row.name: row.shape for row in summary(network, *shape[:2])}
+    style = tuple(tap for tap in config.style_layers if tap in maps) or (network.names[-1],)
+    content = tuple(tap for tap in config.content_layers if tap in maps) or (network.names[-1],)
+    if config.style_statistic == "wasserstein":
+        # The root of a covariance of fewer pixels than channels has no derivative that differences could see.
+        style = tuple(tap for tap in style if maps[tap][0] * maps[tap][1] >= 4 * maps[tap][2])
+    weights = {"content_layer_weights": (), "style_layer_weights": ()}
+    config = replace(config, style_layers=style, content_layers=content, **weights)  # type: ignore[arg-type]
+    photograph, *paintings = (rng.uniform(0, 255, shape) for _ in range(3))
+    masks: list[Array] = []
+    sources = [Painting(paintings[0])] if config.blend == "targets" else [Painting(one) for one in paintings]
+    if config.mask:
+        across = np.linspace(0, 1, shape[1])
+        masks = [np.tile(np.clip(edge, 0, 1), (shape[0], 1)) for edge in (1.2 - 3 * across, 3 * across - 1.8)]
+        if config.mask_rule == "inside":
+            masks = [np.tile((edge > 0).astype(float), (shape[0], 1)) for edge in (0.9 - across, across - 0.1)]
+        sources = [Painting(one, region=i) for i, one in enumerate(paintings, 1)]
+    held = held_terms(config, network, photograph, sources, masks)
+    return [*build_terms(network, config, photograph, sources, masks), *held]
 
 
-def _signature(network: Network, taps: tuple[str, ...], p: Array) -> Array:
-    """Return every rectifier's bits and every pool's choices on the way to the taps, in one vector."""
-    _, caches = sequence_forward(network.layers, preprocess_forward(p, network.convention), taps)
-    kinks = [cache for layer, cache in zip(network.layers, caches, strict=False) if isinstance(layer, ReLU)]
-    kinks += [cache[0] for layer, cache in zip(network.layers, caches, strict=False) if is_max_pool(layer)]
-    joined: Array = namespace(p).concatenate([kink.ravel() for kink in kinks])
-    return joined
+def _term_rows(network: Network, variant: Variant, size: int, seed: int) -> Iterator[Row]:
+    shape = (size, size + 1, 3)
+    for term in _terms(network, variant.config, shape, seed):
+        if not term.name.startswith(variant.terms):
+            continue
+        subject = f"{term.name}, {variant.name}" if variant.name else term.name
+        if isinstance(term, NormalizedTerm):
+            yield Row(subject, why="its gradient is divided by its own size: the gradient of no function")
+            continue
+        if isinstance(term, VariationTerm):  # what its author leaves out of the value is checked as if it were in it
+            term = replace(term, in_value=True, stretch=1.0)
+        term = replace(term, weight=1.0)  # type: ignore[type-var]
+        if variant.on_features:
+            yield from _feature_differences(network, subject, term, size, seed)
+        else:
+            yield from _differences(network, subject, term, shape, seed)
+
+
+def _feature_differences(network: Network, subject: str, term: Term, size: int, seed: int) -> Iterator[Row]:
+    """Compare a term with differences of its features.
+
+    The root of a matrix rounds so much more than the rest that the steps of a picture that cross no kink are too short
+    for it. The features have no kinks.
+    """
+    p = network.backend.asarray(np.random.default_rng(seed).uniform(0, 255, (3 * size, 3 * size, 3)))
+    f = forward_to(network, [term.tap], p)[0][term.tap]
+    value, ds = term.loss(term.measure(f))
+    gradient = term.spread(ds, f)
+    if not (float(value) and bool((gradient != 0).any())):
+        yield Row(subject, Report("differences", False, 0.0, 0.0, [(float(value), 0.0)]))
+        return
+
+    def loss(f: Array) -> float:
+        return float(term.loss(term.measure(f))[0])
+
+    yield Row(subject, check_projection(loss, gradient, f, step=1e-4, seed=seed))
+    yield Row(subject, check_taylor(loss, gradient, f, seed=seed))
+
+
+def _differences(network: Network, subject: str, term: Any, shape: tuple[int, int, int], seed: int) -> Iterator[Row]:
+    objective = Objective(network, [term], shape)
+    v = np.random.default_rng(seed).uniform(0, 255, shape).ravel()
+    value, gradient = objective(v)
+    if not (value and np.any(gradient)):
+        yield Row(subject, Report("differences", False, 0.0, 0.0, [(value, float(np.abs(gradient).max()))]))
+        return
+
+    def f(v: Array) -> float:
+        return objective(v)[0]
+
+    signature = _signature(network, objective.taps, shape, term)
+    yield Row(subject, check_projection(f, gradient, v, step=1e-6, seed=seed, signature=signature))
+    yield Row(subject, check_taylor(f, gradient, v, STEPS, seed=seed, signature=signature))
+
+
+def _signature(
+    network: Network, taps: tuple[str, ...], shape: tuple[int, int, int], term: Any
+) -> Callable[[Array], Array]:
+    """Return what must not change between two pictures: rectifiers, choices of pools, signs of differences."""
+
+    def of_network(v: Array) -> Array:
+        p = network.backend.asarray(v.reshape(shape))
+        _, caches = sequence_forward(network.layers, preprocess_forward(p, network.convention), taps)
+        pairs = list(zip(network.layers, caches, strict=False))
+        kinks = [cache.ravel() for layer, cache in pairs if isinstance(layer, ReLU)]
+        kinks += [cache[0].ravel() for layer, cache in pairs if is_max_pool(layer)]
+        return to_numpy(namespace(p).concatenate(kinks)) if kinks else np.zeros(1)
+
+    def of_picture(v: Array) -> Array:
+        p = v.reshape(shape)
+        return np.concatenate([np.sign(np.diff(p, axis=axis)).ravel() for axis in (0, 1)])
+
+    return of_network if taps else of_picture
 
 
 def is_max_pool(layer: Layer) -> bool:
@@ -121,10 +361,76 @@ def is_max_pool(layer: Layer) -> bool:
     return isinstance(layer, Pool) and layer.kind == "max"
 
 
-def _against_float64(network: Network, p: Array, seed: int) -> Report:
-    single = _objective(network, p, np.random.default_rng(seed))(p.ravel())[1]
-    exact = network.astype("float64").with_kernels("reference")
-    double = _objective(exact, p, np.random.default_rng(seed))(p.ravel())[1]
-    error = float(np.linalg.norm(single - double) / np.linalg.norm(double))
-    norms = [(float(np.linalg.norm(single)), float(np.linalg.norm(double)))]
-    return Report("against float64", error <= FLOAT32_BOUND, error, FLOAT32_BOUND, norms)
+def _engine_rows(network: Network, variant: Variant, sizes: Sequence[int], seed: int) -> Iterator[Row]:
+    """Compare the network's engine with the reference, whose gradients the other rows checked."""
+    for size in sizes:
+        shape = (size, size + 3, 3)
+        subject = f"objective at {size} px" + (f", {variant.name}" if variant.name else "")
+        reference = network.astype("float64").with_kernels("reference")
+        v = np.random.default_rng(seed).uniform(0, 255, shape).ravel()
+        exact = Objective(reference, _terms(reference, variant.config, shape, seed), shape)(v)
+        if network.engine.name != "reference":
+            double = network.astype("float64")
+            found = Objective(double, _terms(double, variant.config, shape, seed), shape)(v)
+            yield Row(subject, _equal(found, exact))
+        if network.dtype == np.float32:
+            found = Objective(network, _terms(network, variant.config, shape, seed), shape)(v)
+            yield Row(subject, _alike(found, exact, shape))
+
+
+def _border_rows(network: Network, size: int, seed: int) -> Iterator[Row]:
+    """Compare the engine with the reference under every pooling, border and rounding."""
+    for pooling in ("max", "average"):
+        for padding in ("zero", "reflect", "replicate"):
+            for rounding in ("down", "up"):
+                layers = tuple(
+                    replace(layer, kind=pooling, rounding=rounding)
+                    if isinstance(layer, Pool)
+                    else replace(layer, padding=padding)
+                    if isinstance(layer, Convolution)
+                    else layer
+                    for layer in network.layers
+                )
+                other = replace(network, layers=layers)
+                yield from _engine_rows(other, Variant(f"{pooling}, {padding}, {rounding}", DEFAULT), (size,), seed)
+                if pooling == "max" and rounding == "down":
+                    yield from _layer_rows_of_borders(other, padding)
+
+
+def _layer_rows_of_borders(network: Network, padding: str) -> Iterator[Row]:
+    first = next(layer for layer in network.layers if isinstance(layer, Convolution))
+    x = network.backend.asarray(np.random.default_rng(0).standard_normal((5, 7, 3)), dtype=network.dtype)
+    yield Row(f"{first.name}, {padding}", _adjoint(replace(network, layers=(first,)), x))
+
+
+def _equal(found: tuple[float, Array], exact: tuple[float, Array]) -> Report:
+    """Return the largest difference of two gradients in float64, and of their values."""
+    largest = float(np.abs(exact[1]).max())
+    error = max(
+        float(np.abs(found[1] - exact[1]).max()) / (largest or 1), abs(found[0] - exact[0]) / abs(exact[0] or 1)
+    )
+    passed = error <= FLOAT64_BOUND and largest > 0 and exact[0] != 0
+    return Report("reference, float64", passed, error, FLOAT64_BOUND, [(found[0], exact[0])])
+
+
+def _alike(found: tuple[float, Array], exact: tuple[float, Array], shape: tuple[int, int, int]) -> Report:
+    """Return by how much a float32 gradient's length is off, in all or in a strip of rows or columns."""
+    g, true = (gradient.reshape(shape) for gradient in (found[1], exact[1]))
+    size = float(np.linalg.norm(true))
+    off = abs(_along(g, true) - 1) / LENGTH_BOUND
+    allowed = max(1.0, ORDINARY / min(shape[:2]))
+    strips = [s for axis in (0, 1) for s in zip(*(np.array_split(a, STRIPS, axis) for a in (g, true)), strict=True)]
+    ends = [(a.take(i, axis), b.take(i, axis)) for axis in (0, 1) for i in (0, -1) for a, b in [(g, true)]]
+    local = max(abs(_along(a, b) - 1) for a, b in (*strips, *ends)) / STRIP_BOUND / allowed
+    flipped = float(np.linalg.norm(g - true)) / (size or 1) / FLIPPED / allowed
+    value = abs(found[0] / (exact[0] or 1) - 1) / LENGTH_BOUND
+    worst = max(off, local, flipped, value)
+    return Report(
+        "reference, float32", worst <= 1 and size > 0, worst * LENGTH_BOUND, LENGTH_BOUND, [(found[0], exact[0])]
+    )
+
+
+def _along(g: Array, true: Array) -> float:
+    """Return the length of `g` along `true`, in lengths of `true`."""
+    square = float((true * true).sum())
+    return float((g * true).sum()) / square if square else 1.0

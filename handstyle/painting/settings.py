@@ -1,27 +1,28 @@
-"""Settings in a file: every option of a run as TOML, read and written."""
+"""Settings as TOML: a file of them read, a run's written."""
 
-import difflib
 import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from typing import Any
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.painting.config import StyleConfig
-from handstyle.painting.presets import Preset
+from handstyle.painting.config import StyleConfig, hints, nearest
+
+MAX_BYTES = 1 << 20  # of a file of settings
 
 
-def read_settings(path: str | os.PathLike[str], others: Iterable[str] = ()) -> dict[str, Any]:
+def read_settings(path: str | os.PathLike[str], known: Iterable[str], refused: Iterable[str] = ()) -> dict[str, Any]:
     """Read a file of settings.
 
     Parameters
     ----------
     path : path
-        A TOML file whose keys are fields of `StyleConfig` or names in `others`, without tables.
-    others : iterable of str
-        Further keys that are welcome, such as ``weights``.
+        A TOML file without tables.
+    known : iterable of str
+        The keys that can be obeyed.
+    refused : iterable of str
+        Keys that would write or replace files, which a file of settings must not ask for.
 
     Returns
     -------
@@ -31,28 +32,36 @@ def read_settings(path: str | os.PathLike[str], others: Iterable[str] = ()) -> d
     Raises
     ------
     HandstyleError
-        If the file cannot be read, is no TOML, or has a key that nothing here is called.
+        If the file cannot be read, is no TOML, or has a key that cannot be obeyed.
     """
     try:
         with open(path, "rb") as file:
-            found = tomllib.load(file)
+            text = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise HandstyleError(f"--config {path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise HandstyleError(f"--config {path} is no TOML: {' '.join(str(error).split())}") from None
-    known = [*(field.name for field in fields(StyleConfig)), *others]
+        raise HandstyleError(f"settings file {path}: {error.strerror or error}") from None
+    if len(text) > MAX_BYTES:
+        raise HandstyleError(f"settings file {path}: larger than 1 MiB, which no settings are")
+    try:
+        found = tomllib.loads(text.decode())
+    except (ValueError, RecursionError) as error:  # of Unicode, of TOML, of integers of thousands of digits
+        raise HandstyleError(f"settings file {path} is no TOML: {' '.join(str(error).split())}") from None
+    known = tuple(known)
     for key, value in found.items():
         if isinstance(value, dict):
-            raise HandstyleError(f"--config {path}: [{key}] is a table; write its keys without one")
+            raise HandstyleError(f"settings file {path}: [{key}] is a table; write its keys without one")
+        if key in tuple(refused):
+            raise HandstyleError(
+                f"settings file {path}: {key} names or replaces a file, which only the command line may ask for"
+            )
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            raise HandstyleError(f"--config {path}: no setting is called {key}" + (f"; {near[0]}?" if near else ""))
+            raise HandstyleError(f"settings file {path}: no setting is called {key}{nearest(key, known)}")
     return found
 
 
-def settings_toml(config: StyleConfig, others: Mapping[str, Any]) -> str:
-    """Return a run's settings as TOML: every field of the configuration, after `others`."""
-    pairs = {**others, **{field.name: getattr(config, field.name) for field in fields(config)}}
+def settings_toml(config: StyleConfig, others: Mapping[str, Any], names: Iterable[str] | None = None) -> str:
+    """Return a run's settings as TOML: the fields of the configuration, or those in `names`, after `others`."""
+    wanted = set(names or hints(StyleConfig))
+    pairs = {**others, **{name: getattr(config, name) for name in hints(StyleConfig) if name in wanted}}
     return "".join(f"{key} = {_toml(value)}\n" for key, value in pairs.items())
 
 
@@ -62,11 +71,5 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)
-
-
-def preset_settings(chosen: Preset) -> dict[str, Any]:
-    """Return what a preset sets, by the names of the flags: for the run and for the network."""
-    network = {"pooling": chosen.pooling, "padding": chosen.padding, "rounding": chosen.rounding}
-    return {**chosen.settings, **network}

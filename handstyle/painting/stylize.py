@@ -1,15 +1,18 @@
 """The whole painter: two pictures and a network in, a third picture out.
 
-`stylize` reads the pictures, measures the targets once, and hands the objective to the optimiser. Everything that it
-decides is in `StyleConfig`.
+`stylize` reads the pictures, measures the targets once, and hands the objective to the optimizer. Everything that it
+decides is in `StyleConfig`. `texture` and `reconstruct` are the same with one of the two pictures left out.
 """
 
+import io
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -20,13 +23,16 @@ from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.foundations.picture_writing import write_picture
 from handstyle.network.vgg import Network
+from handstyle.network.weights import EMBEDDED
 from handstyle.optimize.objective import Objective
 from handstyle.optimize.trace import Iteration
-from handstyle.painting.config import StyleConfig
-from handstyle.painting.inputs import colours_after, spread_folders, starting_picture
-from handstyle.painting.load import load_network, precision_of
-from handstyle.painting.optimizers import Memory, descend, iterations_at
+from handstyle.painting.config import StyleConfig, check_layer, style_config
+from handstyle.painting.inputs import colors_after, spread_folders, starting_picture
+from handstyle.painting.load import fit_network, load_network, precision_of
+from handstyle.painting.memory import RunMemory
+from handstyle.painting.optimizers import Memory, descend
 from handstyle.painting.plan import Plan, Size, check_reach, enlarged, make_plan, terms_of_scale
+from handstyle.painting.presets import Preset, find_preset
 from handstyle.painting.resuming import Identity, Standing, read_run, save_run
 
 
@@ -45,12 +51,22 @@ class Progress:
     terms : dict of str to float
         The weighted terms whose sum it is.
     seconds : float
-        Since the optimiser started.
+        Since the optimizer started.
     array : (H, W, 3) array
         The picture, RGB, 0 to 255, not clipped.
     save : callable, optional
         ``save(path)`` writes the whole run, from which `stylize` goes on bit for bit; valid during the callback only.
-        None with SciPy's optimiser, whose state cannot be had.
+        None with SciPy's optimizer, whose state cannot be had.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def show(progress: Progress) -> None:
+    ...     print(progress.iteration, "of", progress.iterations, sorted(progress.terms))
+    >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
+    >>> options = {"size": 32, "iterations": 1, "style_layers": "relu1_1"}
+    >>> _ = stylize(photograph, painting, network="random", callback=show, **options)
+    1 of 1 ['content relu4_2', 'style relu1_1', 'total variation']
     """
 
     iteration: int
@@ -74,7 +90,7 @@ class Result:
     alpha : (H, W) array or None
         The photograph's transparency.
     stopped : str
-        Why the optimiser stopped.
+        Why the optimizer stopped.
     trace : list of Iteration
         One row an iteration.
     evaluations : int
@@ -85,6 +101,14 @@ class Result:
         Everything needed to repeat the run; written into the file.
     notes : list of str
         What reading the pictures decided or lost.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 48, 3))
+    >>> result = stylize(photograph, painting, network="random", size=48, iterations=2, style_layers="relu1_1")
+    >>> result.image.shape, result.image.dtype, result.stopped
+    ((32, 48, 3), dtype('uint8'), 'all 2 iterations done')
     """
 
     array: Array
@@ -106,15 +130,30 @@ class Result:
         """Write the picture with its transparency and metadata; see `write_picture`."""
         write_picture(path, self.array, self.alpha, self.metadata, overwrite)
 
+    def __repr__(self) -> str:
+        """Return the size and the end of the run in a line."""
+        height, width, _ = self.array.shape
+        return f"<Result {width} x {height} px, {len(self.trace)} iterations: {self.stopped}>"
+
+    def _repr_png_(self) -> bytes:  # what a notebook shows
+        file, pixels = io.BytesIO(), self.image
+        if self.alpha is not None:
+            pixels = np.dstack([pixels, np.rint(255 * self.alpha).astype(np.uint8)])
+        Image.fromarray(pixels).save(file, "PNG")
+        return file.getvalue()
+
 
 def stylize(
     content: PictureLike,
     styles: PictureLike | Sequence[PictureLike],
     *,
-    network: Network | None = None,
-    config: StyleConfig | None = None,
+    network: Network | str | os.PathLike[str] | None = None,
+    config: StyleConfig | Mapping[str, Any] | None = None,
+    preset: str | None = None,
     callback: Callable[[Progress], None] | None = None,
+    progress: bool | None = None,
     resume: str | os.PathLike[str] | None = None,
+    **options: Any,
 ) -> Result:
     """Paint `content` in the style of `styles`.
 
@@ -124,15 +163,23 @@ def stylize(
         The photograph.
     styles : path, PIL image or array, or a sequence of them
         The painting, or several, or folders of them; blended, or each in its region, as the configuration says.
-    network : Network, optional
-        From `load_network`; by default the network that ships with the package.
-    config : StyleConfig, optional
-        The choices of the run.
+    network : Network, str or path, optional
+        From `load_network`, or what it takes: a name such as ``vgg19``, or a weight file. By default the network that
+        ships with the package.
+    config : StyleConfig or dict, optional
+        The choices of the run; by default `StyleConfig()`, which is also the preset ``handstyle``.
+    preset : str, optional
+        A system whose choices to begin with, in place of `config`; it also sets the network's pooling, borders and
+        input. See `find_preset`.
     callback : callable, optional
         Called with a `Progress` after each iteration; may raise StopIteration to end the run.
+    progress : bool, optional
+        Write a line of progress to standard error, in a terminal or a notebook.
     resume : path, optional
         A run to go on with, from `Progress.save`; pictures, network and settings must be those it was saved with, but
         for the number of iterations.
+    **options
+        Fields of `StyleConfig` that differ: ``size=256``.
 
     Returns
     -------
@@ -142,17 +189,31 @@ def stylize(
     ------
     HandstyleError
         If an input cannot be used. Everything that can be known before the first evaluation is checked before it.
+
+    References
+    ----------
+    Gatys, Ecker and Bethge 2016, *Image style transfer using convolutional neural networks*, CVPR, eq. 7.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> photograph, painting = rng.uniform(0, 255, (2, 48, 48, 3))
+    >>> stylize(photograph, painting, network="random", size=48, iterations=2, style_layers="relu1_1,relu2_1")
+    <Result 48 x 48 px, 2 iterations: all 2 iterations done>
     """
-    config = config or StyleConfig()
-    config.check()
+    chosen, config = _choices(config, preset, options)
     sources = spread_folders(as_sequence(styles))
     config.check_styles(len(sources))
-    network = network or load_network()
+    network, fitted = ready_network(network, chosen)
     config.check_layers(network)
     photograph, paintings = read_picture(content), [read_picture(source) for source in sources]
     check_reach(config, network, photograph, paintings)
-    plan = make_plan(config, photograph, paintings)
-    total = sum(iterations_at(config, k) for k in range(len(plan.sizes)))
+    room = RunMemory.now(config, network, photograph, paintings)
+    room.check()
+    with room.guarded():
+        plan = make_plan(config, photograph, paintings)
+    total = sum(config.iterations_at(k) for k in range(len(plan.sizes)))
     backend, memory, identity = network.backend, Memory(), Identity(config, network, plan)
     file = None if resume is None else Path(resume)
     standing = Standing() if file is None else read_run(file, identity)
@@ -163,7 +224,8 @@ def stylize(
             continue
         p = enlarged(config, plan, p, size)
         memory.adam = memory.resampled(old, size, backend)
-        objective = Objective(network, terms_of_scale(config, network, plan, size), (*size, 3))
+        with room.guarded(size):
+            objective = Objective(network, terms_of_scale(config, network, plan, size), (*size, 3))
         done, spent, started = len(trace), evaluations, trace[-1].seconds if trace else 0.0
 
         def later(row: Iteration, done: int = done, spent: int = spent, started: float = started) -> Iteration:
@@ -179,6 +241,8 @@ def stylize(
         def report(
             row: Iteration, later: Callable[[Iteration], Iteration] = later, size: Size = size, here: Standing = here
         ) -> None:
+            if progress:
+                _write_progress(later(row), total)
             if callback is not None and row.v is not None:
                 row = later(row)
                 array = backend.to_numpy(row.v).reshape(*size, 3)  # type: ignore[arg-type]
@@ -187,12 +251,15 @@ def stylize(
                     Progress(row.iteration, total, row.evaluations, row.value, row.terms, row.seconds, array, save)
                 )
 
-        with np.errstate(over="ignore", invalid="ignore"):  # the objective says it, in words
+        with (
+            room.guarded(size),
+            np.errstate(over="ignore", invalid="ignore"),
+        ):  # the objective says it, in words
             outcome = descend(
                 objective,
                 p,
                 config,
-                iterations_at(config, k),
+                config.iterations_at(k),
                 memory,
                 report,
                 file if k == standing.scale else None,
@@ -203,6 +270,8 @@ def stylize(
         p, old = outcome.v.reshape(*size, 3), size
         if outcome.failed or outcome.stopped.startswith(("stopped", "interrupted")):
             break
+    if progress:
+        sys.stderr.write("\n")
     assert outcome is not None
     stopped = outcome.stopped
     if len(plan.sizes) > 1 and outcome.stopped.startswith("all "):
@@ -211,7 +280,7 @@ def stylize(
         stopped = f"interrupted after {len(trace)} iterations"
     if old != plan.sizes[-1]:
         stopped += f" at {old[1]} x {old[0]} px, enlarged from there"
-    array = colours_after(config, resize(p, plan.sizes[-1]), plan.photograph_pixels, plan.masks)
+    array = colors_after(config, resize(p, plan.sizes[-1]), plan.photograph_pixels, plan.masks)
     alpha = plan.photograph.alpha
     return Result(
         array,
@@ -221,8 +290,154 @@ def stylize(
         evaluations,
         outcome.failed,
         run_metadata(config, network, backend, plan, stopped, outcome.value, evaluations),
-        plan.notes(network, config),
+        fitted + plan.notes(network, config),
     )
+
+
+def texture(
+    styles: PictureLike | Sequence[PictureLike],
+    *,
+    network: Network | str | os.PathLike[str] | None = None,
+    config: StyleConfig | Mapping[str, Any] | None = None,
+    preset: str | None = None,
+    **options: Any,
+) -> Result:
+    """Make a square picture that has the style of `styles` and no content.
+
+    Parameters
+    ----------
+    styles, network, config, preset, **options
+        As for `stylize`, and its `callback`, `progress` and `resume`. ``init="content"`` is noise here.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    HandstyleError
+        If masks or colors are asked for, which need a photograph, or as `stylize` does.
+
+    References
+    ----------
+    Gatys, Ecker and Bethge 2015, *Texture synthesis using convolutional neural networks*, arXiv 1505.07376.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> painting = np.random.default_rng(0).uniform(0, 255, (48, 48, 3))
+    >>> texture(painting, network="random", size=32, iterations=2, style_layers="relu1_1,relu2_1")
+    <Result 32 x 32 px, 2 iterations: all 2 iterations done>
+    """
+    run = {name: options.pop(name) for name in ("callback", "progress", "resume") if name in options}
+    chosen, config = _choices(config, preset, options)
+    config = texture_config(config)
+    network, notes = ready_network(network, chosen)
+    result = stylize(blank(config), styles, network=network, config=config, **run)
+    return replace(result, notes=[*notes, *result.notes])
+
+
+def reconstruct(
+    picture: PictureLike,
+    layer: str,
+    *,
+    of: Literal["content", "style"] = "content",
+    network: Network | str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Result:
+    """Paint from noise what one layer keeps of a picture.
+
+    Parameters
+    ----------
+    picture : path, PIL image or array
+        Any picture.
+    layer : str
+        Where its features are measured: relu4_2, conv3_1, pool2, …
+    of : {"content", "style"}
+        The features themselves, or their Gram matrix.
+    network : Network, str or path, optional
+        As for `stylize`.
+    **options
+        Fields of `StyleConfig`, by default those of `reconstruction_config`, and `callback`, `progress` and `resume`.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    HandstyleError
+        If the network has no such layer, or as `stylize` does.
+
+    References
+    ----------
+    Gatys, Ecker and Bethge 2016, fig. 1; Mahendran and Vedaldi 2015, arXiv 1412.0035.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> picture = np.random.default_rng(0).uniform(0, 255, (48, 32, 3))
+    >>> reconstruct(picture, "relu2_1", network="random", size=48, iterations=2)
+    <Result 32 x 48 px, 2 iterations: all 2 iterations done>
+    """
+    run = {name: options.pop(name) for name in ("callback", "progress", "resume") if name in options}
+    config = reconstruction_config(layer, of, **options)
+    network, _ = ready_network(network, None)
+    check_layer(network, "layer", layer)
+    return stylize(picture, picture, network=network, config=config, **run)
+
+
+def texture_config(config: StyleConfig) -> StyleConfig:
+    """Return the configuration of a texture: no content, from noise."""
+    if config.mask:
+        raise HandstyleError(f"mask={config.mask}: a texture has no regions; `stylize` paints them")
+    if config.color != "none":
+        raise HandstyleError(f"color={config.color!r}: a texture has no photograph whose colors it could have")
+    init = "noise" if config.init == "content" else config.init
+    return replace(config, content_weight=0.0, init=init, size_rule="long")
+
+
+def blank(config: StyleConfig) -> Array:  # -> (size, size, 3)
+    """Return the grey square that stands for a texture's photograph."""
+    return np.full((config.size, config.size, 3), 127.5, np.float32)
+
+
+def reconstruction_config(layer: str, of: str, **options: Any) -> StyleConfig:
+    """Return the configuration of a reconstruction: one layer, from noise, at one scale.
+
+    A little total variation stands for what the layer does not see: without it the noise of the start stays.
+    """
+    if of not in ("content", "style"):
+        raise HandstyleError(f"of={of!r}: use content or style")
+    one: dict[str, Any] = {"content_weight": 0.0, "style_weight": 1.0, "style_layers": (layer,)}
+    if of == "content":
+        one = {"content_weight": 1.0, "style_weight": 0.0, "content_layers": (layer,)}
+    return style_config({"size": 256, "init": "noise", "tv_weight": 1e-4, "pyramid_min_size": 0, **one}, **options)
+
+
+def _choices(
+    config: StyleConfig | Mapping[str, Any] | None, preset: str | None, options: Mapping[str, Any]
+) -> tuple[Preset | None, StyleConfig]:
+    if preset is None:
+        return None, style_config(config, **options)
+    if config is not None:
+        raise HandstyleError("config and preset: give one of them; fields of StyleConfig beside it change it")
+    chosen = find_preset(preset)
+    return chosen, style_config(chosen.settings, **options)
+
+
+def ready_network(network: Network | str | os.PathLike[str] | None, chosen: Preset | None) -> tuple[Network, list[str]]:
+    """Return a network that is loaded and has what a preset asks of it, and what was done or cannot be had."""
+    if network is None or isinstance(network, str | os.PathLike):
+        network = load_network(EMBEDDED if network is None else network)
+    if not isinstance(network, Network):
+        raise HandstyleError(f"network={type(network).__name__}: give a Network, the name of one, or a weight file")
+    return (network, []) if chosen is None else fit_network(network, chosen)
+
+
+def _write_progress(row: Iteration, total: int) -> None:
+    sys.stderr.write(f"\riteration {row.iteration} of {total}, loss {row.value:.4g}, {row.seconds:.0f} s ")
+    sys.stderr.flush()
 
 
 def as_sequence(styles: PictureLike | Sequence[PictureLike]) -> list[PictureLike]:

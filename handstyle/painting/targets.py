@@ -1,8 +1,10 @@
-"""From a configuration to the terms of the objective: targets measured once, weights and normalisations applied."""
+"""From a configuration to the terms of the objective: targets measured once, weights and normalizations applied."""
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
@@ -19,13 +21,14 @@ from handstyle.losses.distribution import (
 )
 from handstyle.losses.gram import Moments, StyleTerm, gram_loss, moments_forward
 from handstyle.losses.regions import carry_mask, check_carried, cysmith_mask
-from handstyle.losses.terms import NormalizedTerm, Term
+from handstyle.losses.terms import PICTURE, NormalizedTerm, Term
 from handstyle.losses.total_variation import VariationTerm, range_penalty
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.normalizations import CONTENT, SMOOTHNESS, STYLE, Place, smoothness_factor
 
 Loss = Callable[[Moments], tuple[Array, Moments]]
+STRIP_VALUES = 1 << 21  # features that are copied in float64 at a time while a target is measured
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,12 @@ class Painting:
         Its share among the paintings of its region.
     layers : tuple of str, optional
         The style layers it serves; all by default.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Painting(np.zeros((32, 32, 3)), region=1, blend=0.5).layers is None
+    True
     """
 
     pixels: Array
@@ -67,7 +76,7 @@ def build_terms(
     network : Network
         Ready to run.
     config : StyleConfig
-        Layers, weights, statistics and normalisations; a term whose weight is 0 is left out.
+        Layers, weights, statistics and normalizations; a term whose weight is 0 is left out.
     p : (H, W, 3) array
         The photograph at the size of the output.
     paintings : sequence of Painting, or of (h, w, 3) arrays
@@ -78,6 +87,15 @@ def build_terms(
     Returns
     -------
     list of Term
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> config = StyleConfig(style_layers="relu1_1", tv_weight=0)
+    >>> p, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
+    >>> [term.name for term in build_terms(build_network(random_weights()), config, p, [painting])]
+    ['style relu1_1', 'content relu4_2']
     """
     sources = [one if isinstance(one, Painting) else Painting(one) for one in paintings]
     terms: list[Term] = []
@@ -85,13 +103,74 @@ def build_terms(
         for region in sorted({source.region for source in sources}):
             mine = [source for source in sources if source.region == region]
             mask = masks[region - 1] if region else None
-            # cysmith/neural-style-tf weighs each painting by its normalised weight and divides by their number besides.
+            # cysmith/neural-style-tf weighs each painting by its normalized weight and divides by their number besides.
             share = sum(one.blend for one in mine) / sum(one.blend for one in sources) / len(sources)
-            share = share if config.mask_semantics == "cysmith" else 1.0
+            share = share if config.mask_mode == "cysmith" else 1.0
             terms += _style_terms(network, config, p, mine, mask, share, f" region {region}" if region else "")
     if config.content_weight and config.content_layers:
         terms += _content_terms(network, config, p)
     network.backend.tidy()  # of what they were measured with
+    return terms + _picture_terms(config)
+
+
+def planned_terms(
+    config: StyleConfig, network: Network, size: tuple[int, int], regions: Sequence[int] = (0,)
+) -> list[Term]:
+    """Return the terms of a run with targets of the right shapes and no memory behind them, for forecasts.
+
+    Parameters
+    ----------
+    config : StyleConfig
+        Layers and weights.
+    network : Network
+        Ready to run.
+    size : (H, W)
+        Of the picture, pixels.
+    regions : sequence of int
+        The region of each painting, counted from 1; 0 is the whole picture.
+
+    Returns
+    -------
+    list of Term
+        Their arrays are views of one number, on the host. Every statistic of the style is taken for a Gram matrix: all
+        of them are functions of the same moments.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> terms = planned_terms(StyleConfig(), build_network(random_weights()), (4096, 4096))
+    >>> [term.name for term in terms][-2:], terms[-2].target.shape, terms[-2].target.strides
+    (['content relu4_2', 'total variation'], (512, 512, 128), (0, 0, 0))
+    """
+    shapes = {row.name: row.shape for row in summary(network, *size)}
+    gram = replace(config, style_statistic="gram")
+
+    def flat(*shape: int, value: float = 1.0) -> Array:
+        return np.broadcast_to(network.dtype.type(value), shape)
+
+    terms: list[Term] = []
+    if config.style_weight or config.means_weight:
+        for region in sorted(set(regions)):
+            count = list(regions).count(region) if config.blend == "losses" else 1
+            suffix = f" region {region}" if region else ""
+            shares = _shares(config.style_layer_weights, config.style_layers)
+            for tap, share in zip(config.style_layers, shares, strict=True):
+                height, width, C = shapes[tap]
+                place = Place(C, height * width, size[0] * size[1])
+                targets = [(1 / count, Moments(1.0, flat(C), flat(C, C, value=2)))] * count
+                mask = flat(height, width, 1) if region else None
+                counts_all = config.mask_mode == "cysmith" and mask is not None
+                if share:
+                    name = f"style {tap}{suffix}"
+                    terms += _terms_at(gram, tap, place, targets, mask, share, name, counts_all)
+    if config.content_weight:
+        shares = _shares(config.content_layer_weights, config.content_layers)
+        for tap, share in zip(config.content_layers, shares, strict=True):
+            term = ContentTerm(tap, flat(*shapes[tap]), config.content_weight * share)
+            if share:
+                terms.append(NormalizedTerm(term, term.weight) if config.normalize_gradients else term)
+    if config.unmasked_weight and all(regions) and config.mask_mode != "cysmith":
+        terms.append(ContentTerm(PICTURE, flat(*size, 3), config.unmasked_weight, 1.0, flat(*size, 1), "held pixels"))
     return terms + _picture_terms(config)
 
 
@@ -105,12 +184,12 @@ def _content_terms(network: Network, config: StyleConfig, p: Array) -> list[Term
             continue
         with backend.aside():
             made = feature(tap)
-        factor, target = CONTENT[config.content_normalisation], backend.settled(made)
+        factor, target = CONTENT[config.content_normalization], backend.settled(made)
         del made
         place = Place(target.shape[2], target.shape[0] * target.shape[1], p.shape[0] * p.shape[1])
         scale = None if factor is None else factor(place)
         weight = config.content_weight * share
-        if config.levelled:  # the published gradient is that of half the sum
+        if config.normalize_gradients:  # the published gradient is that of half the sum
             terms.append(NormalizedTerm(ContentTerm(tap, target, 1.0, 0.5), weight))
         else:
             terms.append(ContentTerm(tap, target, weight, scale))
@@ -127,7 +206,7 @@ def _style_terms(
     suffix: str,
 ) -> list[Term]:
     taps, shapes = config.style_layers, {row.name: row.shape for row in summary(network, p.shape[0], p.shape[1])}
-    cysmith = config.mask_semantics == "cysmith" and mask is not None
+    cysmith = config.mask_mode == "cysmith" and mask is not None
     if cysmith:
         assert mask is not None
         carried = {tap: cysmith_mask(mask, shapes[tap][:2]) ** 2 for tap in taps}
@@ -169,10 +248,10 @@ def _terms_at(
     counts_all: bool,
 ) -> list[Term]:
     terms: list[Term] = []
-    factor = STYLE[config.style_normalisation]
+    factor = STYLE[config.style_normalization]
     scale = None if factor is None else factor(place)
     weight = config.style_weight * share
-    if config.levelled:
+    if config.normalize_gradients:
         losses = tuple((part, _raw_gram(target, place.channels)) for part, target in targets)
         terms += [
             NormalizedTerm(
@@ -225,7 +304,8 @@ def _inverse(size: float) -> float:
 
 
 def _raw_gram(target: Moments, channels: int) -> Loss:
-    # crowsonkb/style_transfer eval_s_grad: value ½ ‖D‖², gradient D F with D = (G − A) / C; its scale is levelled away.
+    # crowsonkb/style_transfer eval_s_grad: value ½ ‖D‖², gradient D F with D = (G − A) / C; its scale
+    # is divided out.
     def loss(moments: Moments) -> tuple[Array, Moments]:
         difference = (moments.outer / moments.count - target.outer / target.count) / channels
         value = 0.5 * (difference * difference).sum()
@@ -241,10 +321,10 @@ def _picture_terms(config: StyleConfig) -> list[Term]:
         weight = config.tv_weight * smoothness_factor(config.tv, config.tv_white)
         # Where gradients are normalized, crowsonkb/style_transfer adds to them those of functions of p / 127.5 with
         # respect to that argument, which are 127.5 times those at p.
-        stretch = 255 / config.tv_white if config.levelled else 1.0
+        stretch = 255 / config.tv_white if config.normalize_gradients else 1.0
         terms.append(VariationTerm(weight, "total variation", form.variation, form.in_value, stretch))
     if config.range_weight:
-        stretch = 127.5 if config.levelled else 1.0
+        stretch = 127.5 if config.normalize_gradients else 1.0
         terms.append(VariationTerm(config.range_weight, "range", range_penalty, True, stretch))
     return terms
 
@@ -263,10 +343,31 @@ def _painting_moments(
     moments = {}
     for tap in taps:
         with backend.aside():
-            made = moments_forward(feature(tap), backend.asarray(masks[tap], dtype=network.dtype) if masks else None)
+            made = measure_moments(feature(tap), backend.asarray(masks[tap], dtype=network.dtype) if masks else None)
         count = float(math.prod(masks[tap].shape)) if cysmith is not None else float(made.count)
         moments[tap] = Moments(count, backend.settled(made.sums), backend.settled(made.outer))
     return moments
+
+
+def measure_moments(f: Array, mask: Array | None = None) -> Moments:  # (h, w, C), (h, w, 1) -> Moments
+    """Return the moments of a map, summed over strips of rows so that its float64 copy is never held whole.
+
+    Parameters
+    ----------
+    f : (h, w, C) array
+        Features.
+    mask : (h, w, 1) array, optional
+        How much each pixel counts.
+
+    Returns
+    -------
+    Moments
+        Those of `moments_forward`.
+    """
+    rows = max(1, STRIP_VALUES // (f.shape[1] * f.shape[2]))
+    strips = [slice(top, top + rows) for top in range(0, f.shape[0], rows)]
+    parts = (moments_forward(f[strip], None if mask is None else mask[strip]) for strip in strips)
+    return sum(parts, next(parts))
 
 
 def _features_of(network: Network, p: Array, taps: Sequence[str]) -> Callable[[str], Array]:

@@ -10,6 +10,7 @@ from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.gradcheck import check_projection, check_taylor
 from handstyle.losses.distribution import (
+    DistributionTerm,
     covariance_loss,
     gaussian,
     mean_and_covariance,
@@ -95,9 +96,8 @@ def test_dead_channels_give_finite_gradients(rng: np.random.Generator) -> None:
 
 
 def test_no_pixels_is_refused() -> None:
-    empty = Moments(0.0, np.zeros(3), np.zeros((3, 3)))
-    with pytest.raises(HandstyleError, match="no pixel counts"):
-        mean_and_covariance(empty)
+    with pytest.raises(HandstyleError, match="means relu1_1: no pixel counts"):
+        DistributionTerm("relu1_1", (), mask=np.zeros((2, 2, 1)), name="means relu1_1")
 
 
 def test_on_every_backend(backend: Backend, rng: np.random.Generator) -> None:

@@ -4,33 +4,29 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from support.differentiable_pairs import loss_of
 
 from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.gradcheck import check_projection, check_taylor
-from handstyle.losses.content import content_loss
-from handstyle.losses.gram import Moments, gram_loss, moments_backward, moments_forward
+from handstyle.losses.content import ContentTerm
+from handstyle.losses.gram import Moments, StyleTerm, gram_loss, moments_forward
 from handstyle.losses.total_variation import total_variation
 
-Loss = Callable[[Array], tuple[float, Array]]
+Loss = Callable[[Array], tuple[Array, Array]]
 SHAPE = (6, 7, 4)
 
 
 def content(backend: Backend, rng: np.random.Generator, scale: float | None, masked: bool) -> Loss:
     target = backend.asarray(rng.standard_normal(SHAPE))
-    weight = backend.asarray(rng.uniform(0, 1, (6, 7, 1))) if masked else None
-    return lambda f: content_loss(f, target, scale, weight)
+    mask = backend.asarray(rng.uniform(0, 1, (6, 7, 1))) if masked else None
+    return loss_of(ContentTerm("relu1_1", target, scale=scale, mask=mask))
 
 
 def style(backend: Backend, rng: np.random.Generator, scale: float | None, masked: bool) -> Loss:
     # The painting has another size than the picture, so that a wrong count cannot hide.
     target = moments_forward(backend.asarray(rng.standard_normal((3, 5, 4))))
-    weight = backend.asarray(rng.uniform(0, 1, (6, 7, 1))) if masked else None
-
-    def loss(f: Array) -> tuple[float, Array]:
-        value, dmoments = gram_loss(moments_forward(f, weight), target, scale)
-        return value, moments_backward(dmoments, f, weight)
-
-    return loss
+    mask = backend.asarray(rng.uniform(0, 1, (6, 7, 1))) if masked else None
+    return loss_of(StyleTerm("relu1_1", target, scale=scale, mask=mask))
 
 
 LOSSES = {
@@ -51,13 +47,13 @@ def loss(request: pytest.FixtureRequest, backend: Backend, rng: np.random.Genera
 
 def test_projection(loss: Loss, backend: Backend, rng: np.random.Generator) -> None:
     f = backend.asarray(rng.standard_normal(SHAPE))
-    report = check_projection(lambda x: loss(x)[0], loss(f)[1], f)
+    report = check_projection(lambda x: float(loss(x)[0]), loss(f)[1], f)
     assert report, str(report)
 
 
 def test_taylor(loss: Loss, backend: Backend, rng: np.random.Generator) -> None:
     f = backend.asarray(rng.standard_normal(SHAPE))
-    report = check_taylor(lambda x: loss(x)[0], loss(f)[1], f)
+    report = check_taylor(lambda x: float(loss(x)[0]), loss(f)[1], f)
     assert report, str(report)
 
 
@@ -65,9 +61,9 @@ def test_style_loss_as_a_function_of_the_moments(backend: Backend, rng: np.rando
     target = moments_forward(backend.asarray(rng.standard_normal((3, 5, 4))))
     sums, outer = backend.asarray(rng.standard_normal(4)), backend.asarray(rng.standard_normal((4, 4)))
 
-    def loss(G: Array) -> tuple[float, Moments]:
+    def loss(G: Array) -> tuple[Array, Moments]:
         return gram_loss(Moments(42.0, sums, G), target)
 
-    report = check_projection(lambda G: loss(G)[0], loss(outer)[1].outer, outer)
+    report = check_projection(lambda G: float(loss(G)[0]), loss(outer)[1].outer, outer)
     assert report, str(report)
     assert not np.any(backend.to_numpy(loss(outer)[1].sums))

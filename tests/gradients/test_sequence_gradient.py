@@ -25,7 +25,7 @@ STEPS = (1e-5, 3e-6, 1e-6, 3e-7)
 def kinks(network: Network, taps: tuple[str, ...], x: Array) -> Array:
     """Return all rectifier bits and pooling choices on the way to the taps, as one vector."""
     _, caches = sequence_forward(network.layers, x, taps)
-    bits = [cache for layer, cache in zip(network.layers, caches, strict=False) if isinstance(layer, ReLU)]
+    bits = [cache.ravel() for layer, cache in zip(network.layers, caches, strict=False) if isinstance(layer, ReLU)]
     bits += [
         cache[0].ravel()
         for layer, cache in zip(network.layers, caches, strict=False)
@@ -79,7 +79,7 @@ def build_objective(weights: Weights, backend: Backend, rng: np.random.Generator
         # A painting of another size than the picture, so that a wrong count cannot hide.
         terms.append(StyleTerm(tap, moments_forward(features[tap][:-1]), 10.0, mask=masks[tap]))
     terms.append(StyleTerm("relu1_1", moments_forward(features["relu1_1"][2:]), 2.0, name="a second painting"))
-    return Objective(network, terms, shape, backend)
+    return Objective(network, terms, shape)
 
 
 @pytest.mark.parametrize("variant", [0, 3, 8, 11])

@@ -6,7 +6,7 @@ import pytest
 from handstyle.kernels.cuda.choose import METHODS_OF, Rates, choose_method, method_work
 from handstyle.kernels.cuda.convolution import Convolver
 from handstyle.kernels.cuda.dry_device import DryDevice
-from handstyle.kernels.cuda.structs import Finish, Source
+from handstyle.kernels.cuda.structs import Epilogue, Source
 
 
 class Counting(DryDevice):
@@ -34,7 +34,7 @@ def test_the_count_is_what_is_asked_for(method, adjoint, workspace):
     device = Counting()
     inner, outer = (K, C) if adjoint else (C, K)
     x, y, w = np.zeros((H, W, inner), "f4"), np.zeros((H, W, outer), "f4"), np.zeros((3, 3, C, K), "f4")
-    finish = Finish(y=y, H=H, W=W, K=outer)
+    finish = Epilogue(y=y, H=H, W=W, K=outer)
     Convolver(device, "float32", workspace).convolve(method, Source.of(x), w, finish, 1, adjoint)
     count = method_work(method, H, W, inner, outer, workspace)
     assert device.products == pytest.approx(count.products, rel=0.03)

@@ -56,7 +56,7 @@ def compiled(kernel, dtype, tile):
         assert shared_mem == on_demand(kernel)
         held = [passed(argument) for argument in arguments]
         for kind, value in zip(signature(kernel), held, strict=True):
-            expected = {"int": 4, "size_t": 8, "Source": 48, "Finish": 104}.get(kind, 8)
+            expected = {"int": 4, "size_t": 8, "Source": 48, "Epilogue": 104}.get(kind, 8)
             assert kind == "REAL" or value.nbytes == expected, (kernel, kind, value.dtype)
         addresses = (ctypes.c_void_p * len(held))(*[value.ctypes.data for value in held])
         assert run((ctypes.c_int * 6)(*(*grid, 1, 1)[:3], *(*block, 1, 1)[:3]), addresses, 0) is None

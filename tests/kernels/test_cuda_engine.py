@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,22 @@ import handstyle
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.gradcheck import check_projection
+from handstyle.foundations.image import CONVENTIONS, preprocess_backward, preprocess_forward
+from handstyle.kernels.cuda import engine as engines
+from handstyle.kernels.cuda import losses
 from handstyle.kernels.cuda.convolution import METHODS
 from handstyle.kernels.cuda.device import CupyDevice
 from handstyle.kernels.cuda.engine import CudaEngine
-from handstyle.losses.total_variation import total_variation
-from handstyle.network.sequence import ENGINES, Convolution, Pool, ReLU, sequence_backward, sequence_forward
+from handstyle.kernels.cuda.epilogue import GivenGradients
+from handstyle.kernels.cuda.evaluation import preprocess, preprocess_adjoint
+from handstyle.losses.content import ContentTerm
+from handstyle.losses.distribution import DistributionTerm, covariance_loss, mean_loss, std_loss
+from handstyle.losses.gram import StyleTerm, moments_forward
+from handstyle.losses.terms import WHOLE, NormalizedTerm
+from handstyle.losses.total_variation import VariationTerm, absolute_variation, total_variation
+from handstyle.network.sequence import Convolution, Pool, ReLU, make_engine, sequence_backward, sequence_forward
 from handstyle.network.vgg import build_network, random_weights
+from handstyle.optimize.objective import evaluate, forward_to
 from handstyle.painting.load import load_network
 
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
@@ -104,8 +115,8 @@ def test_every_shape_is_given_a_method_and_it_is_told():
     assert sorted(engine.chosen) == sorted(names)
     assert engine.chosen["conv1_1 forward"] == "first"
     for method in {*engine.chosen.values()}:
-        assert f"{method}: " in engine.report
-    assert engine.report.startswith("products by NumPy; first: conv1_1 forward, conv1_1 adjoint; ")
+        assert f"{method}: " in engine.describe()
+    assert engine.describe().startswith("products by NumPy; first: conv1_1 forward, conv1_1 adjoint; ")
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 2), (3, 5), (4, 4), (5, 8), (9, 1), (16, 66)])
@@ -155,11 +166,9 @@ def test_layers_in_any_order():
 
 
 def test_the_gradient_of_the_whole_objective_is_that_of_central_differences():
-    objective, v0 = painting(24, "float64")
-    objective.network = objective.network.with_kernels(winograd())
-    p = v0.reshape(24, 24, 3)
-    _, gradient = objective.evaluate(p)
-    report = check_projection(lambda q: objective.evaluate(q)[0], gradient, p, draws=3)
+    objective, v0 = painting(24, "float64", kernels=winograd())
+    _, gradient = objective(v0)
+    report = check_projection(lambda v: objective(v)[0], gradient, v0, draws=3)
     assert report, str(report)
 
 
@@ -169,25 +178,23 @@ def test_total_variation_goes_by_its_kernel(shape, dtype, tolerance):
     device = EmulatedDevice()
     p = np.random.default_rng(0).uniform(0, 255, shape).astype(dtype)
     before = p.copy()
-    value, dp = CudaEngine(device).losses[total_variation](p)
+    value, dp = losses.total_variation(device, p)
     assert device.launches == ["variation", "total"]
     expected, gradient = total_variation(p)
-    assert value == pytest.approx(expected, rel=tolerance)
+    assert value == pytest.approx(float(expected), rel=tolerance)
     assert dp.dtype == p.dtype
     assert np.abs(dp - gradient).max() <= tolerance * max(np.abs(gradient).max(), 1e-300)
     np.testing.assert_array_equal(p, before)
     if dtype == "float64" and value:
-        loss = CudaEngine(EmulatedDevice()).losses[total_variation]
-        assert check_projection(lambda q: loss(q)[0], dp, p, draws=3)
+        assert check_projection(lambda q: float(losses.total_variation(EmulatedDevice(), q)[0]), dp, p, draws=3)
     with pytest.raises(ValueError, match="5 channels"):
-        CudaEngine(device).losses[total_variation](np.zeros((3, 3, 5)))
+        losses.total_variation(device, np.zeros((3, 3, 5)))
 
 
 def test_the_objective_uses_the_kernel_where_the_engine_has_one():
-    objective, v0 = painting(24, "float64")
-    expected, gradient = objective(v0)
+    expected, gradient = painting(24, "float64")[0](painting(24, "float64")[1])
     device = EmulatedDevice()
-    objective.network = objective.network.with_kernels(CudaEngine(device))
+    objective, v0 = painting(24, "float64", kernels=CudaEngine(device))
     value, found = objective(v0)
     assert device.launches.count("variation") == 1
     assert value == pytest.approx(expected, rel=1e-12)
@@ -197,39 +204,100 @@ def test_the_objective_uses_the_kernel_where_the_engine_has_one():
 @pytest.mark.parametrize("padding", ["zero", "reflect"])
 @pytest.mark.parametrize("method", [None, *METHODS])
 def test_an_objective_whose_gradients_are_written_over_its_features(method, padding):
-    objective, v0 = painting(24, "float64")
-    layers = tuple(
-        replace(layer, padding=padding) if isinstance(layer, Convolution) else layer
-        for layer in objective.network.layers
-    )
-    objective.network = replace(objective.network, layers=layers)
-    value, gradient = objective(v0)
-    objective.network = objective.network.with_kernels(CudaEngine(EmulatedDevice(), method, 1 << 16))
+    def padded(network):
+        layers = tuple(
+            replace(layer, padding=padding) if isinstance(layer, Convolution) else layer for layer in network.layers
+        )
+        return replace(network, layers=layers)
+
+    reference, v0 = painting(24, "float64", change=padded)
+    value, gradient = reference(v0)
+    objective, _ = painting(24, "float64", kernels=CudaEngine(EmulatedDevice(), method, 1 << 16), change=padded)
     for _ in range(2):
         found, over = objective(v0)
         assert found == pytest.approx(value, rel=1e-11)
         assert np.linalg.norm(over - gradient) < 1e-10 * np.linalg.norm(gradient)
 
 
-def test_the_largest_map_is_made_again_and_not_held():
+def test_the_largest_map_is_computed_again_and_not_held():
     device = EmulatedDevice(memory=1 << 30)
-    net = network().with_kernels(CudaEngine(device, "winograd4"))
-    x = picture(32, 24)
-    largest = 32 * 24 * 4 * 8
-    features, caches = net.forward(x, ("relu1_1", "relu3_1"))
+    engine = CudaEngine(device, "winograd4")
+    x, largest = picture(32, 24), 32 * 24 * 4 * 8
+    features, again = {}, {}
+    stages = engine.run_forward(network().layers, x, ("relu1_1", "relu3_1"), features, again)
     without = device.held
-    assert set(features) == {"relu1_1", "relu3_1"}
-    assert len(features) == 2
-    first = features["relu1_1"]
+    assert set(features) == {"relu3_1"}
+    first = again["relu1_1"]()
     assert device.held == without + largest
     np.testing.assert_allclose(first, network().forward(x, ["relu1_1"])[0]["relu1_1"], atol=1e-11)
-    again = features.pop("relu1_1")
-    np.testing.assert_array_equal(again, first)
-    assert set(features) == {"relu3_1"}
-    with pytest.raises(KeyError):
-        features["relu1_1"]
-    net.backward({"relu1_1": again, "relu3_1": features["relu3_1"]}, caches)
-    np.testing.assert_array_equal(again, first)  # a gradient in a plain mapping is the caller's, and stays as it is
+    kept = first.copy()
+    engine.run_backward(stages, GivenGradients({"relu1_1": first, "relu3_1": features["relu3_1"]}))
+    np.testing.assert_array_equal(first, kept)  # a gradient in a plain mapping is the caller's, and stays as it is
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A term that no engine can have heard of: ``Σ f⁴``."""
+
+    tap: str
+    weight: float = 1e-9
+    name: str = "contrast"
+
+    def measure(self, f, where=WHOLE):
+        return (f**4).sum(dtype=np.float64)
+
+    def loss(self, s):
+        return s, np.ones_like(s)
+
+    def spread(self, ds, f, where=WHOLE):
+        return (4 * ds).astype(f.dtype) * f**3
+
+
+def every_kind(features, tap):
+    """Return a term of every kind at one tap."""
+    target, mask = moments_forward(features[tap]), np.random.default_rng(4).uniform(0, 1, (*features[tap].shape[:2], 1))
+    means = ((0.5, partial(mean_loss, target=target)), (0.25, partial(std_loss, target=target)))
+    return [
+        StyleTerm(tap, target, 3.0),
+        StyleTerm(tap, target, 3.0, mask=mask, name="masked"),
+        StyleTerm(tap, target, 3.0, mask=mask, name="counts all", counts_all=True),
+        DistributionTerm(tap, means, 2.0, name="means"),
+        DistributionTerm(tap, ((1e-3, partial(covariance_loss, target=target)),), 2.0, mask, "covariance"),
+        ContentTerm(tap, features[tap], 1.5),
+        ContentTerm(tap, features[tap], 1.5, mask=mask, name="content, masked"),
+        NormalizedTerm(ContentTerm(tap, features[tap], name="normalized"), 2.0),
+        Contrast(tap),
+    ]
+
+
+@pytest.mark.parametrize("tap", ["relu1_1", "conv1_2", "relu1_2", "pool1", "relu3_1"])
+def test_every_kind_of_term_is_the_reference(tap):
+    net, shape = network(), (19, 22, 3)
+    features = forward_to(net, EVERYWHERE + ("relu3_1",), np.random.default_rng(1).uniform(0, 255, shape))[0]
+    p = np.random.default_rng(2).uniform(-20, 275, shape)
+    kinds = every_kind(features, tap)
+    of_picture = [VariationTerm(1e-3, "absolute", absolute_variation), VariationTerm(1e-3, in_value=False, stretch=2.0)]
+    for terms in (
+        *([kind] for kind in kinds),
+        [*kinds, StyleTerm("pool1", moments_forward(features["pool1"])), *of_picture],
+    ):
+        expected, dp = evaluate(net, terms, p)
+        prepared = CudaEngine(EmulatedDevice()).prepare(net, terms, shape)
+        for _ in range(2):
+            values, gradient = prepared(p)
+            np.testing.assert_allclose(values, expected, rtol=1e-11)
+            assert np.abs(gradient - dp).max() <= 1e-10 * np.abs(dp).max()
+        assert np.abs(dp).max() > 0
+        host_values, host = prepared.host(p.ravel())
+        np.testing.assert_array_equal(host_values, values)
+        np.testing.assert_array_equal(host, gradient.ravel())
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS.values(), ids=CONVENTIONS)
+def test_the_way_into_the_network_is_the_readable_one(convention):
+    p = picture(5, 7)
+    np.testing.assert_array_equal(preprocess(np, p, convention), preprocess_forward(p, convention))
+    np.testing.assert_array_equal(preprocess_adjoint(np, p, convention), preprocess_backward(p, convention))
 
 
 def test_a_nan_is_not_hidden():
@@ -246,7 +314,7 @@ def test_what_is_remembered_is_bits():
     _, stages = net.forward(picture(32, 32, "float32"), ("relu3_1",))
     values = 32 * 32 * 32, 16 * 16 * 32, 16 * 16 * 32, 8 * 8 * 32, 8 * 8 * 64
     rectified, pooled = values[0] + values[2] + values[4], values[1] + values[3]
-    kept = sum(a.nbytes for stage in stages for a in (stage.bits, stage.planes) if a is not None)
+    kept = sum(a.nbytes for stage in stages for a in (stage.bits, stage.pool_bits) if a is not None)
     assert kept == (rectified + 3 * pooled) // 8
 
 
@@ -297,14 +365,14 @@ def test_without_a_gpu_it_is_refused(name):
         choose_backend("cupy")
     except HandstyleError:
         with pytest.raises(HandstyleError, match="backend cupy"):
-            ENGINES[name]()
+            make_engine(name)
     else:
         pytest.skip("there is a GPU")
 
 
 def test_a_gpu_is_given_these_kernels(monkeypatch):
     engine = winograd()
-    monkeypatch.setitem(ENGINES, "cuda", lambda: engine)
+    monkeypatch.setattr(engines, "CudaEngine", lambda: engine)
     pretended = Backend("cupy", np, "no GPU at all")
     assert load_network("random", backend=pretended).engine is engine
     assert load_network("random", backend=pretended, kernels="reference").engine.name == "reference"
@@ -318,7 +386,7 @@ def test_a_full_gpu_says_what_to_do():
 
     device = object.__new__(CupyDevice)  # there is none to make properly
     device.xp = Full()
-    with pytest.raises(HandstyleError, match="full, at 4 MiB more: paint at a smaller --size"):
+    with pytest.raises(HandstyleError, match="full, at 4 MiB more: paint at a smaller size"):
         device.empty((1024, 1024), "float32")
 
 
@@ -332,7 +400,7 @@ MUTANTS = {
     "bits of the neighbour": (">> (c % 32)", ">> (c % 31)"),
     "half the pool's codes": ("live && (code & 2)", "live && (code & 1)"),
     "a dead lane votes": ("live && a > 0);", "a > -1);"),
-    "the mask after the tap": ("+ entering : 0) + after;", "+ entering + after : 0);"),
+    "the mask after the tap": ("+ relu_gradient : 0) + conv_gradient;", "+ relu_gradient + conv_gradient : 0);"),
     "the average of four": ("* s.C + c] / count;", "* s.C + c] / 4;"),
     "a share of another tap": ("shift - tap / 3 - begin", "shift - tap % 3 - begin"),
     "no barrier": ("__syncthreads();", ";"),

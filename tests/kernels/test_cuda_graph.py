@@ -175,7 +175,7 @@ def test_a_graph_gives_what_launches_give(dtype):
         assert value == expected
         assert objective.terms == plain.terms
         np.testing.assert_array_equal(to_numpy(gradient), to_numpy(dp))
-    assert "launched as one graph" in objective.network.engine.report
+    assert "launched as one graph" in objective.network.engine.describe()
 
 
 @pytest.mark.gpu
@@ -217,7 +217,7 @@ def test_a_term_that_waits_is_launched_as_before():
         value, gradient = objective.evaluate(p)
         assert value == pytest.approx(expected, rel=1e-10)
         assert np.linalg.norm(to_numpy(gradient - dp)) <= 1e-9 * np.linalg.norm(to_numpy(dp))
-    assert "launched one by one: " in engine.report
+    assert "launched one by one: " in engine.describe()
 
 
 @pytest.mark.gpu

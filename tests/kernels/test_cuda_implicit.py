@@ -8,7 +8,7 @@ from support.host_mirror_device import MirroredDevice
 from handstyle.foundations.backend import choose_backend, to_numpy
 from handstyle.kernels.cuda.device import CupyDevice
 from handstyle.kernels.cuda.source import BLOCKS, FOLDER, LADDERS, kernels, on_demand
-from handstyle.kernels.cuda.structs import BORDERS, POOLS, Finish, Source, words
+from handstyle.kernels.cuda.structs import BORDERS, POOLS, Epilogue, Source, words
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
 from handstyle.network.pooling import (
     average_pool_backward,
@@ -59,7 +59,7 @@ def convolve(device, kernel, source, w, finish, offset=1, adjoint=0):
 
 def convolved(device, kernel, source, w, H, W, offset=1, adjoint=0, **asked):
     y = device.empty((H, W, w.shape[2 if adjoint else 3]), "float32")
-    convolve(device, kernel, source, w, Finish(y=y, H=H, W=W, K=y.shape[2], **asked), offset, adjoint)
+    convolve(device, kernel, source, w, Epilogue(y=y, H=H, W=W, K=y.shape[2], **asked), offset, adjoint)
     return y
 
 
@@ -158,7 +158,7 @@ def test_what_follows_forward(device, kernel, kind, up):
     y, raw = device.empty((H, W, K), "float32"), device.empty((H, W, K), "float32")
     bits, planes = device.empty((H, W, words(K)), np.uint32), device.empty((ph, pw, 3, words(K)), np.uint32)
     pooled = device.empty((ph, pw, K), "float32")
-    finish = Finish(bias=b, raw=raw, y=y, bits=bits, pooled=pooled, planes=planes if kind == "max" else None, H=H, W=W,
+    finish = Epilogue(bias=b, raw=raw, y=y, bits=bits, pooled=pooled, planes=planes if kind == "max" else None, H=H, W=W,
                     K=K, rectify=1, pool=POOLS[kind], ph=ph, pw=pw)  # fmt: skip
     convolve(device, kernel, Source.of(x), w, finish)
     close(raw, conv3x3_forward(rounded(x), rounded(w), b.astype("float64"))[0])
@@ -176,18 +176,18 @@ def test_what_follows_forward(device, kernel, kind, up):
 @pytest.mark.parametrize("kernel", BLOCKS)
 @pytest.mark.parametrize(
     "tapped",
-    [("entering",), ("mask",), ("after",), ("entering", "mask", "after")],
+    [("relu_gradient",), ("mask",), ("conv_gradient",), ("relu_gradient", "mask", "conv_gradient")],
 )
 def test_what_follows_backward(device, kernel, tapped):
     H, W, C, K = 5, 18, 32, BLOCKS[kernel][2]
     x, w = draw(H, W, C), draw(3, 3, C, K, seed=1)
     plain = convolved(device, kernel, Source.of(x), w, H, W)
     entering, after, live = draw(H, W, K, seed=2), draw(H, W, K, seed=3), draw(H, W, K, seed=4) > 0
-    given = {"entering": entering, "after": after, "mask": packed(live)}
+    given = {"relu_gradient": entering, "conv_gradient": after, "mask": packed(live)}
     y = convolved(device, kernel, Source.of(x), w, H, W, **{name: given[name] for name in tapped})
-    expected = plain + entering if "entering" in tapped else plain
+    expected = plain + entering if "relu_gradient" in tapped else plain
     expected = np.where(live, expected, 0) if "mask" in tapped else expected
-    np.testing.assert_array_equal(y, expected + after if "after" in tapped else expected)
+    np.testing.assert_array_equal(y, expected + after if "conv_gradient" in tapped else expected)
 
 
 @emulation

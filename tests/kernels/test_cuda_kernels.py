@@ -9,13 +9,13 @@ from support.host_mirror_device import MirroredDevice
 
 from handstyle.foundations.backend import choose_backend, to_numpy
 from handstyle.foundations.gradcheck import check_adjoint
-from handstyle.kernels.cuda.convolution import Convolver, pooled_finish
+from handstyle.kernels.cuda.convolution import Convolver, pooled_epilogue
 from handstyle.kernels.cuda.cublas import COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F, gemm_strided
 from handstyle.kernels.cuda.device import CupyDevice
 from handstyle.kernels.cuda.source import LADDERS, files, signature
-from handstyle.kernels.cuda.structs import BORDERS, Finish, Source, words
+from handstyle.kernels.cuda.structs import BORDERS, Epilogue, Source, words
 from handstyle.kernels.winograd_matrices import transforms
-from handstyle.losses.content import content_loss
+from handstyle.losses.content import content_backward, content_forward
 from handstyle.losses.gram import Moments, gram_loss
 from handstyle.losses.total_variation import total_variation
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
@@ -82,8 +82,8 @@ def test_every_kernel_is_listed_with_its_parameters():
     assert set(files().values()) == {
         "epilogue", "first", "implicit", "losses", "lower", "pooling", "variation", "winograd",
     }  # fmt: skip
-    assert signature("winograd_output") == ("const REAL*", "int", "int", "int", "Finish")
-    assert signature("implicit_tf32") == ("Source", "const REAL*", "int", "Finish")
+    assert signature("winograd_output") == ("const REAL*", "int", "int", "int", "Epilogue")
+    assert signature("implicit_tf32") == ("Source", "const REAL*", "int", "Epilogue")
 
 
 def test_every_kernel_is_a_rung_of_a_ladder_and_every_ladder_begins_naively():
@@ -139,7 +139,7 @@ def test_winograd_output(device, tile):
     y, naive = device.empty((H, W, K), "float64"), device.empty((H, W, K), "float64")
     size = down * across * tile * tile * K
     run(device, "winograd_output_naive", size, M, naive, 0, down * across, across, H, W, K, tile=tile)
-    finish = Finish(bias=bias, y=y, H=H, W=W, K=K)
+    finish = Epilogue(bias=bias, y=y, H=H, W=W, K=K)
     device.launch("winograd_output", (-(-down * across // 8), 2), (32, 8), M, 0, down * across, across, finish,
                   dtype="float64", tile=tile)  # fmt: skip
     AT = transforms(tile).AT
@@ -182,7 +182,7 @@ def test_first_layer_ladder(device, dtype, padding, shape):
     run(device, "first_forward_naive", y.size, Source.of(x, padding), w, b, naive, 34, dtype=dtype)
     close(naive, expected, dtype)
     convolver = Convolver(device, dtype, workspace=1)
-    finish = Finish(bias=b, y=y, H=shape[0], W=shape[1], K=34)
+    finish = Epilogue(bias=b, y=y, H=shape[0], W=shape[1], K=34)
     convolver.convolve("first", Source.of(x, padding), w, finish, 1, adjoint=False)
     close(y, expected, dtype)
     if padding == "zero":
@@ -191,7 +191,7 @@ def test_first_layer_ladder(device, dtype, padding, shape):
         naive, dx = device.empty(x.shape, dtype), device.empty(x.shape, dtype)
         run(device, "first_backward_naive", x.size, Source.of(dy), w, naive, dtype=dtype)
         close(naive, expected, dtype)
-        finish = Finish(y=dx, H=shape[0], W=shape[1], K=3)
+        finish = Epilogue(y=dx, H=shape[0], W=shape[1], K=3)
         convolver.convolve("first", Source.of(dy), w, finish, 1, adjoint=True)
         close(dx, expected, dtype)
 
@@ -209,7 +209,7 @@ def test_padding_and_its_adjoint(device, padding, shape):
     naive = device.empty(x.shape, "float64")
     run(device, "fold_naive", shape[0] * shape[1], dxpad, naive, BORDERS[padding], *shape, 3)
     np.testing.assert_allclose(naive, pad_backward(dxpad, padding), rtol=1e-14, atol=1e-14)
-    Convolver(device, "float64").fold(dxpad, padding, Finish(y=dx, H=shape[0], W=shape[1], K=3))
+    Convolver(device, "float64").fold(dxpad, padding, Epilogue(y=dx, H=shape[0], W=shape[1], K=3))
     np.testing.assert_allclose(dx, pad_backward(dxpad, padding), rtol=1e-14, atol=1e-14)
 
 
@@ -224,7 +224,7 @@ def test_rectifier_ladder(device, channels):
     np.testing.assert_array_equal(naive, expected)
     y, raw = device.empty(x.shape, "float64"), device.empty(x.shape, "float64")
     bits = device.empty((5, 6, words(channels)), np.uint32)
-    finish = Finish(bias=bias, raw=raw, y=y, bits=bits, H=5, W=6, K=channels, rectify=1)
+    finish = Epilogue(bias=bias, raw=raw, y=y, bits=bits, H=5, W=6, K=channels, rectify=1)
     Convolver(device, "float64").epilogue(Source.of(x), finish)
     np.testing.assert_array_equal(y, expected)
     np.testing.assert_array_equal(raw, x + bias)
@@ -233,7 +233,7 @@ def test_rectifier_ladder(device, channels):
     # Backward: what enters at the rectifier's tap is masked, what enters at the convolution's is not.
     dy, entering, after = draw(5, 6, channels, seed=1), draw(5, 6, channels, seed=2), draw(5, 6, channels, seed=3)
     dx = device.empty(x.shape, "float64")
-    landing = Finish(entering=entering, mask=bits, after=after, y=dx, H=5, W=6, K=channels)
+    landing = Epilogue(relu_gradient=entering, mask=bits, conv_gradient=after, y=dx, H=5, W=6, K=channels)
     Convolver(device, "float64").epilogue(Source.of(dy), landing)
     np.testing.assert_allclose(dx, np.where(x + bias > 0, dy + entering, 0) + after, rtol=1e-14)
 
@@ -248,7 +248,7 @@ def max_pooled(device, x, rounding):
     up = rounding == "up"
     pooled = device.empty(((H + up) // 2, (W + up) // 2, C), "float64")
     planes = device.empty((*pooled.shape[:2], 3, words(C)), np.uint32)
-    finish = pooled_finish(Finish(H=H, W=W, K=C, rectify=1), pooled, planes, "max")
+    finish = pooled_epilogue(Epilogue(H=H, W=W, K=C, rectify=1), pooled, planes, "max")
     Convolver(device, "float64").epilogue(Source.of(x), finish)
     return pooled, planes
 
@@ -267,7 +267,7 @@ def test_max_pool_ladder(device, rounding, shape):
     routed = np.where(x > 0, max_pool_backward(dy, cache[1]), 0)
     dx = device.empty(shape, "float64")
     H, W, C = shape
-    Convolver(device, "float64").epilogue(Source.pooled(dy, planes, shape, "max"), Finish(y=dx, H=H, W=W, K=C))
+    Convolver(device, "float64").epilogue(Source.pooled(dy, planes, shape, "max"), Epilogue(y=dx, H=H, W=W, K=C))
     np.testing.assert_array_equal(dx, routed)
     if H % 2 == W % 2 == 0:
         y, codes = device.empty(pooled.shape, "float64"), device.empty(pooled.shape, np.uint8)
@@ -301,7 +301,7 @@ def test_a_code_read_by_column_is_no_adjoint(read):
 
     def backward(v):
         dx = device.empty(x.shape, "float64")
-        Convolver(device, "float64").epilogue(Source.pooled(v, planes, x.shape, "max"), Finish(y=dx, H=6, W=8, K=33))
+        Convolver(device, "float64").epilogue(Source.pooled(v, planes, x.shape, "max"), Epilogue(y=dx, H=6, W=8, K=33))
         return dx
 
     assert bool(check_adjoint(forward, backward, x)) == read.startswith("(h")
@@ -313,11 +313,11 @@ def test_average_pool(device, rounding, shape):
     x, (H, W, C) = draw(*shape), shape
     expected, cache = average_pool_forward(np.maximum(x, 0), rounding)
     pooled, bits = device.empty(expected.shape, "float64"), device.empty((H, W, words(C)), np.uint32)
-    finish = pooled_finish(Finish(bits=bits, H=H, W=W, K=C, rectify=1), pooled, None, "average")
+    finish = pooled_epilogue(Epilogue(bits=bits, H=H, W=W, K=C, rectify=1), pooled, None, "average")
     Convolver(device, "float64").epilogue(Source.of(x), finish)
     np.testing.assert_allclose(pooled, expected, rtol=1e-14)
     dy, dx = draw(*pooled.shape), device.empty(shape, "float64")
-    Convolver(device, "float64").epilogue(Source.pooled(dy, bits, shape, "average"), Finish(y=dx, H=H, W=W, K=C))
+    Convolver(device, "float64").epilogue(Source.pooled(dy, bits, shape, "average"), Epilogue(y=dx, H=H, W=W, K=C))
     np.testing.assert_allclose(dx, np.where(x > 0, average_pool_backward(dy, cache), 0), rtol=1e-14)
 
 
@@ -345,7 +345,8 @@ def test_total_variation_ladder(device, dtype, shape):
 @pytest.mark.parametrize("kernel", ["content_naive", "content"])
 def test_content_ladder(device, kernel, masked, dtype):
     f, target, q = draw(7, 9, 33, dtype=dtype), draw(7, 9, 33, dtype=dtype, seed=1), draw(7, 9, 1, dtype=dtype) ** 2
-    value, gradient = content_loss(f, target, 0.5, q if masked else None, 3.0)
+    mask = q if masked else None
+    value, gradient = 0.5 * content_forward(f, target, mask), content_backward(1.5, f, target, mask)
     df, blocks = device.empty(f.shape, dtype), -(-f.size // 256) if kernel.endswith("naive") else 3
     energy = device.empty((f.size if kernel.endswith("naive") else blocks,), "float64")
     numbers = np.dtype(dtype).type(2 * 0.5 * 3.0), np.uint64(f.size)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.counting import LOWERED, Tile
-from handstyle.kernels.cpu import engine as engines
 from handstyle.kernels.cpu.engine import CpuEngine
 from handstyle.kernels.cpu.threads import Team
 from handstyle.network.vgg import Network, build_network, random_weights
@@ -100,7 +99,7 @@ def test_in_float32_it_errs_as_little_as_a_rounding(kernels: str) -> None:
 
 
 class OnceEach(Mapping[str, Array]):
-    """Gradients that may be asked for once, deepest first."""
+    """Gradients that may be taken once, deepest first."""
 
     def __init__(self, features: dict[str, Array]) -> None:
         self.features, self.taps, self.asked = features, tuple(features), []  # type: ignore[var-annotated]
@@ -175,13 +174,3 @@ def test_what_it_cannot_do_is_said() -> None:
         network.backward({}, caches)
     with pytest.raises(HandstyleError, match="float16"):
         slim().astype(np.float16).with_kernels("winograd").forward(np.zeros((8, 8, 3), np.float16), ("relu1_1",))
-
-
-def test_a_first_map_made_again_leaves_the_choices_of_the_sweep_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "FEW_PIXELS", 0)
-    network, x = slim(), np.random.default_rng(2).normal(0, 60, (20, 24, 3))
-    network = network.with_kernels("auto")
-    features, stages = network.forward(x, STYLE)
-    stages[0].bits[:] = 0b10101010
-    assert (features["relu1_1"] > 0).any(), "it is made when it is asked for"
-    assert (stages[0].bits == 0b10101010).all()

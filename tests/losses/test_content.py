@@ -1,9 +1,15 @@
 import numpy as np
 import pytest
+from support.differentiable_pairs import loss_of
 
 from handstyle.foundations.backend import Backend
 from handstyle.foundations.errors import HandstyleError
-from handstyle.losses.content import content_loss, relative_scale
+from handstyle.losses.content import ContentTerm, relative_scale
+from handstyle.losses.terms import Window
+
+
+def content_loss(f, target, scale=None, mask=None):
+    return loss_of(ContentTerm("relu1_1", target, scale=scale, mask=mask))(f)
 
 
 def test_by_the_definition(backend: Backend, rng: np.random.Generator) -> None:
@@ -26,14 +32,14 @@ def test_the_default_is_the_relative_error(masked: bool, rng: np.random.Generato
         target = strength * rng.standard_normal(shape)
         weight = rng.uniform(0, 1, (*shape[:2], 1)) if masked else None
         for factor, expected in ((1, 0), (0, 1), (3, 4)):
-            assert content_loss(factor * target, target, weight=weight)[0] == pytest.approx(expected)
+            assert content_loss(factor * target, target, mask=weight)[0] == pytest.approx(expected)
 
 
 def test_pixels_without_weight_do_not_count(rng: np.random.Generator) -> None:
     f, target = rng.standard_normal((2, 3, 4, 2))
     weight = np.ones((3, 4, 1))
     weight[1:] = 0
-    value, df = content_loss(f, target, weight=weight)
+    value, df = content_loss(f, target, mask=weight)
     assert value == pytest.approx(content_loss(f[:1], target[:1])[0])
     assert not df[1:].any()
 
@@ -47,7 +53,8 @@ def test_float32_stays_float32(scale: float | None, mask: type | None, rng: np.r
     weight = None if mask is None else np.ones((3, 4, 1), mask)
     value, df = content_loss(f, target, scale, weight)
     assert df.dtype == np.float32
-    assert type(value) is float
+    assert np.asarray(value).dtype == np.float64
+    assert np.asarray(value).shape == ()
 
 
 def test_the_value_is_summed_in_float64() -> None:
@@ -64,3 +71,18 @@ def test_refusals(rng: np.random.Generator) -> None:
         relative_scale(np.zeros((3, 4, 2)))
     with pytest.raises(HandstyleError, match="the target is zero everywhere"):
         relative_scale(np.ones((3, 4, 2)), np.zeros((3, 4, 1)))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_windows_add_up(masked: bool, rng: np.random.Generator) -> None:
+    """The statistic of a map is the sum of its windows', and the gradient is made of theirs."""
+    f, target = rng.standard_normal((2, 5, 7, 3))
+    term = ContentTerm("relu1_1", target, mask=rng.uniform(0, 1, (5, 7, 1)) if masked else None)
+    windows = [Window(rows, columns) for rows in (slice(0, 2), slice(2, 5)) for columns in (slice(0, 4), slice(4, 7))]
+    total = sum(term.measure(w.cut(f), w) for w in windows)
+    assert total == pytest.approx(term.measure(f), rel=1e-13)
+    _, ds = term.loss(total)
+    made = np.full_like(f, np.nan)
+    for w in windows:
+        made[w.rows, w.columns] = term.spread(ds, w.cut(f), w)
+    np.testing.assert_allclose(made, term.spread(ds, f), rtol=1e-13)

@@ -8,22 +8,24 @@ are written in the wild: plausibly.
 import numpy as np
 
 from handstyle.foundations.backend import namespace
-from handstyle.foundations.image import preprocess_forward
-from handstyle.losses.content import content_loss
+from handstyle.foundations.image import preprocess_backward, preprocess_forward
+from handstyle.losses.content import content_backward
 from handstyle.losses.gram import Moments, gram_loss
+from handstyle.losses.terms import PICTURE
 from handstyle.network.convolution import conv3x3_forward
 from handstyle.network.padding import pad_backward, pad_forward
 from handstyle.network.pooling import max_pool_forward
 from handstyle.network.sequence import deepest
+from handstyle.optimize.objective import forward_to, taps_of
 
 # --- padding and convolution -------------------------------------------------------------------------------------
 
 
-def border_cut_instead_of_folded(dxpad, mode):
+def border_cut_instead_of_folded(dxpad, cache):
     return dxpad[1:-1, 1:-1].copy()
 
 
-def corners_forgotten(dxpad, mode):
+def corners_forgotten(dxpad, cache):
     d = dxpad.copy()
     d[2, 1:-1] += d[0, 1:-1]
     d[-3, 1:-1] += d[-1, 1:-1]
@@ -35,7 +37,7 @@ def corners_forgotten(dxpad, mode):
 def shift_not_reversed(dy, cache):
     w, _ = cache
     H, W, _ = dy.shape
-    dypad = pad_forward(dy)
+    dypad, _ = pad_forward(dy)
     return sum(dypad[i : i + H, j : j + W] @ w[i, j].T for i, j in np.ndindex(3, 3))
 
 
@@ -209,31 +211,31 @@ def mean_in_the_wrong_order(p, convention):
 # --- the losses -------------------------------------------------------------------------------------------------
 
 
-def gram_gradient_without_the_two(dmoments, f, weight=None):
+def gram_gradient_without_the_two(dmoments, f, mask=None):
     df = f @ dmoments.outer.astype(f.dtype) + dmoments.sums.astype(f.dtype)
-    return df if weight is None else weight * df
+    return df if mask is None else mask * df
 
 
-def gram_gradient_not_symmetric(dmoments, f, weight=None):
+def gram_gradient_not_symmetric(dmoments, f, mask=None):
     df = 2 * (f @ dmoments.outer.astype(f.dtype)) + dmoments.sums.astype(f.dtype)
-    return df if weight is None else weight * df
+    return df if mask is None else mask * df
 
 
-def gradient_of_the_sums_ignored(dmoments, f, weight=None):
+def gradient_of_the_sums_ignored(dmoments, f, mask=None):
     df = f @ (dmoments.outer + dmoments.outer.T).astype(f.dtype)
-    return df if weight is None else weight * df
+    return df if mask is None else mask * df
 
 
-def mask_applied_twice(dmoments, f, weight=None):
+def mask_applied_twice(dmoments, f, mask=None):
     df = f @ (dmoments.outer + dmoments.outer.T).astype(f.dtype) + dmoments.sums.astype(f.dtype)
-    return df if weight is None else weight * weight * df
+    return df if mask is None else mask * mask * df
 
 
-def mask_not_applied(dmoments, f, weight=None):
+def mask_not_applied(dmoments, f, mask=None):
     return f @ (dmoments.outer + dmoments.outer.T).astype(f.dtype) + dmoments.sums.astype(f.dtype)
 
 
-def moments_in_one_float32_sum(f, weight=None):
+def moments_in_one_float32_sum(f, mask=None):
     xp = namespace(f)
     F = f.reshape(-1, f.shape[2])
     outer = (F[:, :, None] * F[:, None, :]).sum(axis=0, dtype=xp.float32)  # pixel after pixel
@@ -250,36 +252,34 @@ def divided_by_the_paintings_size(moments, target, scale=None):
     return value, Moments(0.0, d.sums, d.outer * moments.count / target.count)
 
 
-def style_gradient_normalised(moments, target, scale=None):
+def style_gradient_normalized(moments, target, scale=None):
     value, d = gram_loss(moments, target, scale)
     xp = namespace(d.outer)
     return value, Moments(0.0, d.sums, d.outer / (xp.abs(d.outer).mean() + 1e-12))
 
 
-def content_gradient_without_the_two(f, target, scale=None, weight=None):
-    value, df = content_loss(f, target, scale, weight)
-    return value, df / 2
+def content_gradient_without_the_two(ds, f, target, mask=None):
+    return content_backward(ds, f, target, mask) / 2
 
 
-def content_gradient_masked_by_the_sign(f, target, scale=None, weight=None):
-    value, df = content_loss(f, target, scale, weight)
-    return value, namespace(f).where(f > 0, df, 0)
+def content_gradient_masked_by_the_sign(ds, f, target, mask=None):
+    return namespace(f).where(f > 0, content_backward(ds, f, target, mask), 0)
 
 
 def variation_wraps_around(p):
     xp = namespace(p)
     down, across = p[1:] - p[:-1], p[:, 1:] - p[:, :-1]
     n = down.size + across.size
-    value = float((down * down).sum() + (across * across).sum()) / n
-    neighbours = sum(xp.roll(p, shift, axis) for axis in (0, 1) for shift in (1, -1))
-    return value, (4 * p - neighbours) * (2 / n)
+    value = ((down * down).sum() + (across * across).sum()) / n
+    neighbors = sum(xp.roll(p, shift, axis) for axis in (0, 1) for shift in (1, -1))
+    return value, (4 * p - neighbors) * (2 / n)
 
 
 def variation_looks_one_way(p):
     xp = namespace(p)
     down, across = p[1:] - p[:-1], p[:, 1:] - p[:, :-1]
     n = down.size + across.size
-    value = float((down * down).sum() + (across * across).sum()) / n
+    value = ((down * down).sum() + (across * across).sum()) / n
     dp = xp.zeros_like(p)
     dp[:-1] -= down
     dp[:, :-1] -= across
@@ -289,22 +289,34 @@ def variation_looks_one_way(p):
 # --- the objective ------------------------------------------------------------------------------------------------
 
 
-def weight_on_the_value_only(terms, f, terms, _faster=None):
-    total = 0
+def weight_on_the_value_only(network, terms, p):
+    features, caches = forward_to(network, taps_of(terms), p)
+    features[PICTURE] = p
+    values, dfeatures = [], {}
     for term in terms:
-        value, df = term(f)
-        terms[term.name] = term.weight * value
-        total = total + df
-    return total
+        f = features[term.tap]
+        value, ds = term.loss(term.measure(f))
+        values.append(term.weight * value)
+        df = term.spread(ds, f)
+        dfeatures[term.tap] = dfeatures.get(term.tap, 0) + df
+    dp = dfeatures.pop(PICTURE)
+    dp = dp + preprocess_backward(network.backward(dfeatures, caches), network.convention)
+    return namespace(p).stack(values), dp
 
 
-def weight_counted_twice(terms, f, terms, _faster=None):
-    total = 0
+def weight_counted_twice(network, terms, p):
+    features, caches = forward_to(network, taps_of(terms), p)
+    features[PICTURE] = p
+    values, dfeatures = [], {}
     for term in terms:
-        value, df = term(f)
-        terms[term.name] = term.weight * value
-        total = total + term.weight * term.weight * df
-    return total
+        f = features[term.tap]
+        value, ds = term.loss(term.measure(f))
+        values.append(term.weight * value)
+        df = term.weight * term.weight * term.spread(ds, f)
+        dfeatures[term.tap] = dfeatures.get(term.tap, 0) + df
+    dp = dfeatures.pop(PICTURE)
+    dp = dp + preprocess_backward(network.backward(dfeatures, caches), network.convention)
+    return namespace(p).stack(values), dp
 
 
 def variation_missing_from_the_value(objective, v):
@@ -312,7 +324,7 @@ def variation_missing_from_the_value(objective, v):
     return value - objective.terms["total variation"], gradient
 
 
-def whole_gradient_normalised(objective, v):
+def whole_gradient_normalized(objective, v):
     value, gradient = objective(v)
     return value, gradient / np.abs(gradient).mean()
 

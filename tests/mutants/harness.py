@@ -23,10 +23,10 @@ from support.differentiable_pairs import (
     weight_pair,
 )
 
-from handstyle.foundations.backend import Array, choose_backend
+from handstyle.foundations.backend import Array
 from handstyle.foundations.gradcheck import Report, check_adjoint, check_projection, check_taylor
 from handstyle.foundations.image import CONVENTIONS, preprocess_backward, preprocess_forward
-from handstyle.losses.content import ContentTerm, content_loss
+from handstyle.losses.content import ContentTerm, content_backward, content_forward
 from handstyle.losses.gram import StyleTerm, gram_loss, moments_backward, moments_forward
 from handstyle.losses.total_variation import VariationTerm, total_variation
 from handstyle.network.convolution import (
@@ -75,17 +75,17 @@ def check_pair(pair: Pair, x: Array | None = None) -> Reports:
     }
 
 
-def check_loss(loss: Callable[[Array], tuple[float, Array]], x: Array) -> Reports:
+def check_loss(loss: Callable[[Array], tuple[Array, Array]], x: Array) -> Reports:
     """Compare a loss with its gradient, around `x`."""
     gradient = loss(x)[1]
     return {
-        "projection": check_projection(lambda x: loss(x)[0], gradient, x),
-        "taylor": check_taylor(lambda x: loss(x)[0], gradient, x),
+        "projection": check_projection(lambda x: float(loss(x)[0]), gradient, x),
+        "taylor": check_taylor(lambda x: float(loss(x)[0]), gradient, x),
     }
 
 
 def padding_adjoint(candidate: Callable[..., Array]) -> Reports:
-    return check_pair(Pair("padding", (5, 7, 3), lambda x: (pad_forward(x, "reflect"), "reflect"), candidate))
+    return check_pair(Pair("padding", (5, 7, 3), lambda x: pad_forward(x, "reflect"), candidate))
 
 
 def convolution_backward(candidate: Callable[..., Array]) -> Reports:
@@ -162,7 +162,7 @@ def check_sweeps(forward: Callable[..., Any], backward: Callable[..., Array], ta
     def signature(x: Array) -> Array:
         caches = sequence_forward(layers, x, taps)[1]
         pairs = [(layer.name, cache) for layer, cache in zip(layers, caches, strict=False)]
-        kinks = [cache for name, cache in pairs if name.startswith("relu")]
+        kinks = [cache.ravel() for name, cache in pairs if name.startswith("relu")]
         return np.concatenate(kinks + [cache[0].ravel() for name, cache in pairs if name.startswith("pool")])
 
     features, caches = forward(layers, x, taps)
@@ -210,10 +210,10 @@ def preprocess(candidate: Callable[..., Array]) -> Reports:
 
 def style_of(
     forward: Callable[..., Any], loss: Callable[..., Any], backward: Callable[..., Array]
-) -> Callable[[Array], tuple[float, Array]]:
+) -> Callable[[Array], tuple[Array, Array]]:
     target = moments_forward(draw(3, 5, 4, seed=6))  # a painting of another size than the picture
 
-    def style(f: Array) -> tuple[float, Array]:
+    def style(f: Array) -> tuple[Array, Array]:
         value, dmoments = loss(forward(f, MASK), target)
         return value, backward(dmoments, f, MASK)
 
@@ -238,15 +238,18 @@ def style(candidate: Callable[..., Any]) -> Reports:
     return check_loss(style_of(moments_forward, candidate, moments_backward), draw(5, 6, 4))
 
 
-def content(candidate: Callable[..., Any]) -> Reports:
+def content(candidate: Callable[..., Array]) -> Reports:
     target = np.maximum(draw(5, 6, 4, seed=1), 0)
 
-    def rectified(x: Array) -> tuple[float, Array]:
-        y, bits = relu_forward(x)
-        value, dy = candidate(y, target)
-        return value, relu_backward(dy, bits)
+    def plain(f: Array) -> tuple[Array, Array]:
+        return content_forward(f, target), candidate(1.0, f, target)
 
-    return check_loss(lambda f: candidate(f, target), draw(5, 6, 4)) | {
+    def rectified(x: Array) -> tuple[Array, Array]:
+        y, mask = relu_forward(x)
+        value, dy = plain(y)
+        return value, relu_backward(dy, mask)
+
+    return check_loss(plain, draw(5, 6, 4)) | {
         "projection, behind a rectifier": check_loss(rectified, draw(5, 6, 4))["projection"]
     }
 
@@ -265,7 +268,7 @@ def make_objective() -> Objective:
         ContentTerm("relu2_1", features["relu2_1"], 2.0),
         VariationTerm(1e-2),
     ]
-    return Objective(network, terms, (8, 9, 3), choose_backend("numpy"))
+    return Objective(network, terms, (8, 9, 3))
 
 
 def objective(candidate: Callable[[Objective, Array], tuple[float, Array]]) -> Reports:
@@ -291,8 +294,8 @@ def objective(candidate: Callable[[Objective, Array], tuple[float, Array]]) -> R
     }
 
 
-def weighted_gradient(candidate: Callable[..., Array]) -> Reports:
-    with patch.object(objective_module, "_weighted_gradient", candidate):
+def whole_evaluation(candidate: Callable[..., Any]) -> Reports:
+    with patch.object(objective_module, "evaluate", candidate):
         return objective(Objective.__call__)
 
 
@@ -312,10 +315,10 @@ SUBJECTS: dict[str, Callable[[Callable[..., Any]], Reports]] = {
     "moments_backward": moments_adjoint,
     "moments_forward": moments,
     "gram_loss": style,
-    "content_loss": content,
+    "content_backward": content,
     "total_variation": variation,
     "objective": objective,
-    "objective's weights": weighted_gradient,
+    "evaluate": whole_evaluation,
 }
 
 GENUINE: dict[str, Callable[..., Any]] = {
@@ -334,8 +337,8 @@ GENUINE: dict[str, Callable[..., Any]] = {
     "moments_backward": moments_backward,
     "moments_forward": moments_forward,
     "gram_loss": gram_loss,
-    "content_loss": content_loss,
+    "content_backward": content_backward,
     "total_variation": total_variation,
     "objective": Objective.__call__,
-    "objective's weights": objective_module._weighted_gradient,
+    "evaluate": objective_module.evaluate,
 }

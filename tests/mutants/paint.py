@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -22,25 +21,25 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from mutants.harness import GENUINE
 from mutants.table import MUTANTS
 
-from handstyle.foundations.backend import Array, choose_backend
+from handstyle.foundations.backend import Array
 from handstyle.foundations.image import fit_long_side
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.foundations.picture_writing import write_picture
-from handstyle.losses import gram as style
+from handstyle.losses import content, gram
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import StyleTerm
-from handstyle.losses.total_variation import VariationTerm
+from handstyle.losses.total_variation import VariationTerm, total_variation
 from handstyle.network import convolution, sequence
 from handstyle.network.pooling import max_pool_forward
 from handstyle.network.vgg import Network, build_network
 from handstyle.network.weights import read_weights
 from handstyle.optimize import objective as objective_module
-from handstyle.optimize import terms
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.objective import Objective
 
 SIZE, ITERATIONS = 80, 30
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+VARIATION = [total_variation]  # what the objective's term is made of
 # The subjects that only training, or only float32 on large pictures, would show.
 NOT_PAINTED = {"conv3x3_weight_gradient", "conv3x3_bias_gradient", "moments_forward"}
 
@@ -50,6 +49,8 @@ def replacements(subject: str, function: Callable[..., Any]) -> Iterator[tuple[A
     if subject == "pad_backward":
         genuine = GENUINE[subject]
         yield convolution, subject, lambda d, mode: function(d, mode) if mode == "reflect" else genuine(d, mode)
+    elif subject == "total_variation":
+        VARIATION[0] = function
     elif subject == "conv3x3_backward":  # channels_not_transposed fits square kernels only
         genuine = GENUINE[subject]
         yield (
@@ -69,30 +70,12 @@ def replacements(subject: str, function: Callable[..., Any]) -> Iterator[tuple[A
         yield sequence, "max_pool_backward", lambda dy, x: grown(function(dy, x), x)
     elif subject in ("conv3x3_forward", "average_pool_backward", "sequence_backward", "sequence_forward"):
         yield sequence, subject, function
-    elif subject == "objective's weights":
-        yield objective_module, "_weighted_gradient", function
-    elif subject == "gram_loss":
-        yield style, subject, function
-    elif subject == "moments_backward":
-        yield terms, "gram_loss", partial(gram_loss_by, function)
-    elif subject == "content_loss":
-        yield terms, subject, partial(content_loss_by, function)
-    elif subject == "total_variation":
-        yield terms, subject, function
-    elif subject != "objective":
+    elif subject in ("gram_loss", "moments_backward", "moments_forward"):
+        yield gram, subject, function
+    elif subject == "content_backward":
+        yield content, subject, function
+    elif subject != "objective":  # those of the objective's own file
         yield objective_module, subject, function
-
-
-def gram_loss_by(moments_backward, f, target, scale, weight, factor, count, spare):  # type: ignore[no-untyped-def]
-    """Return what `gram_loss` does, by another way back from the moments."""
-    value, dmoments = style.gram_loss(style.moments_forward(f, weight, count), target, scale)
-    return value, moments_backward(dmoments.scaled(factor), f, weight)
-
-
-def content_loss_by(content_loss, f, target, scale, weight, factor):  # type: ignore[no-untyped-def]
-    """Return what `content_loss` does, by one that knows no factor."""
-    value, df = content_loss(f, target, scale, weight)
-    return value, df * df.dtype.type(factor)
 
 
 def fussy(function: Callable[..., Any]) -> bool:
@@ -113,10 +96,11 @@ def make_objective(network: Network, photograph: Array, painting: Array, variati
         x = objective_module.preprocess_forward(p.astype(np.float32), network.convention)
         return network.forward(x, [*STYLE, "relu4_2"])[0]
 
-    painted, content = features(painting), features(photograph)
-    asked = [StyleTerm(tap, style.moments_forward(painted[tap]), 10.0) for tap in STYLE]
-    asked += [ContentTerm("relu4_2", content["relu4_2"]), VariationTerm(variation)]
-    return Objective(network, asked, photograph.shape, choose_backend("numpy"))
+    painted, photographed = features(painting), features(photograph)
+    asked = [StyleTerm(tap, gram.moments_forward(painted[tap]), 10.0) for tap in STYLE]
+    asked += [ContentTerm("relu4_2", photographed["relu4_2"])]
+    asked.append(VariationTerm(variation, function=VARIATION[0]))
+    return Objective(network, asked, photograph.shape)
 
 
 def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, Array], weights: Any) -> tuple[Array, str]:
@@ -138,6 +122,7 @@ def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, Arr
                 return value, gradient
 
         outcome = minimize_lbfgsb(evaluate, pictures[0].ravel(), ITERATIONS)
+    VARIATION[0] = total_variation
     genuine = make_objective(network, *pictures, variation)(outcome.v)[0]
     words = f"{outcome.value:7.3f}, genuinely {genuine:7.3f}, in {outcome.evaluations} evaluations; {outcome.stopped}"
     return outcome.v.reshape(pictures[0].shape), words

@@ -302,7 +302,7 @@ MUTANTS = [
         f"{GOOD}; 3.23: it weighs the style anew, by the ratio of two sizes",
     ),
     Mutant(
-        catalogue.style_gradient_normalised,
+        catalogue.style_gradient_normalized,
         "gram_loss",
         "the layer's gradient is brought to a fixed size on the way, so it is no longer the derivative of anything",
         DIFFERENCES,
@@ -311,7 +311,7 @@ MUTANTS = [
     ),
     Mutant(
         catalogue.content_gradient_without_the_two,
-        "content_loss",
+        "content_backward",
         "the square's derivative without its factor",
         (*DIFFERENCES, "projection, behind a rectifier"),
         (),
@@ -319,7 +319,7 @@ MUTANTS = [
     ),
     Mutant(
         catalogue.content_gradient_masked_by_the_sign,
-        "content_loss",
+        "content_backward",
         "zero where the feature is negative: a rectifier's derivative, at a tap that may lie before the rectifier",
         DIFFERENCES,
         ("projection, behind a rectifier",),
@@ -343,7 +343,7 @@ MUTANTS = [
     ),
     Mutant(
         catalogue.weight_on_the_value_only,
-        "objective's weights",
+        "evaluate",
         "the term's weight multiplies the value and not the gradient",
         ANYWHERE,
         ("fresh",),
@@ -351,7 +351,7 @@ MUTANTS = [
     ),
     Mutant(
         catalogue.weight_counted_twice,
-        "objective's weights",
+        "evaluate",
         "the weight is in the loss, and multiplied into the gradient again",
         ANYWHERE,
         ("fresh",),
@@ -366,7 +366,7 @@ MUTANTS = [
         f"{GOOD}; 7.16 instead of 7.14, this time: the search compares values that are not the gradient's",
     ),
     Mutant(
-        catalogue.whole_gradient_normalised,
+        catalogue.whole_gradient_normalized,
         "objective",
         "the gradient is divided by its own mean size",
         ANYWHERE,
@@ -387,7 +387,7 @@ MUTANTS = [
         "the same gradient buffer is handed out at each call and overwritten at the next",
         ("fresh",),
         ANYWHERE,
-        f"{GOOD}, to the last bit, where the optimiser makes a copy; where not, y = g − g = 0",
+        f"{GOOD}, to the last bit, where the optimizer makes a copy; where not, y = g − g = 0",
     ),
     Mutant(
         catalogue.gradient_of_the_picture_before,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from handstyle.foundations.backend import Array, choose_backend
+from handstyle.foundations.backend import Array
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import StyleTerm, moments_forward
@@ -124,7 +124,7 @@ def test_value_and_gradient_of_the_whole_objective(
     ]
     terms = [StyleTerm(tap, moments_forward(targets[1][tap]), 10.0) for tap in STYLE]
     terms += [ContentTerm(CONTENT, targets[0][CONTENT], 1.0), VariationTerm(1e-5)]
-    value, gradient = Objective(network, terms, (H, W, 3), choose_backend("numpy"))(picture.ravel())
+    value, gradient = Objective(network, terms, (H, W, 3))(picture.ravel())
     expected, expected_gradient = torch_judgement
     assert value == pytest.approx(expected, rel=BOUNDS[dtype])
     assert distance(gradient, expected_gradient.ravel()) <= BOUNDS[dtype]

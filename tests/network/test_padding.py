@@ -24,7 +24,8 @@ def test_equals_numpys_pad(mode: str, x: Array) -> None:
         expected = np.pad(expected, ((0, 0), (1, 1), (0, 0)), "reflect" if x.shape[1] > 1 else "edge")
     else:
         expected = np.pad(x, ((1, 1), (1, 1), (0, 0)), NUMPYS[mode])
-    xpad = pad_forward(x, mode)
+    xpad, cache = pad_forward(x, mode)
+    assert cache == mode
     np.testing.assert_array_equal(xpad, expected)
     assert xpad.dtype == x.dtype
 
@@ -34,7 +35,7 @@ def test_equals_numpys_pad(mode: str, x: Array) -> None:
 def test_backward_adds_up_where_forward_copied(mode: str, x: Array) -> None:
     """By the definition: number the pixels, pad the numbers, and add each gradient to the pixel of its number."""
     H, W, C = x.shape
-    numbers = pad_forward(np.arange(1.0, 1 + x.size).reshape(x.shape), mode).astype(int)  # 0 is the border of zeros
+    numbers = pad_forward(np.arange(1.0, 1 + x.size).reshape(x.shape), mode)[0].astype(int)  # 0 is the border of zeros
     dxpad = np.arange(numbers.size, dtype=x.dtype).reshape(numbers.shape)
     expected = np.zeros(x.size + 1)
     np.add.at(expected, numbers.ravel(), dxpad.ravel())

@@ -114,11 +114,11 @@ def test_gradients_that_do_not_fit_the_forward_sweep(network: Network, x: Array)
 
 
 def test_what_a_sweep_remembers(network: Network, x: Array) -> None:
-    """One bit a rectified value, one byte a pooled one; of the convolutions nothing that grows with the picture."""
+    """A mask of the rectified values, one byte a pooled one; of the convolutions nothing that grows."""
     _, caches = sequence_forward(network.layers, x, ["relu3_1"])
     for layer, cache in zip(network.layers, caches, strict=False):
         if isinstance(layer, ReLU):
-            assert cache.dtype == np.uint8
+            assert cache.dtype == bool
         elif isinstance(layer, Pool):
             assert cache[0].dtype == np.uint8
         else:

@@ -109,7 +109,7 @@ def test_unknown_names() -> None:
         convolution_names("vgg11")
     with pytest.raises(HandstyleError, match="unknown layer 'conv9_1'"):
         random_weights(deepest="conv9_1")
-    with pytest.raises(HandstyleError, match="unknown kernels 'quick': use reference"):
+    with pytest.raises(HandstyleError, match="kernels='quick': use reference"):
         build_network(full("vgg16")).with_kernels("quick")
 
 

@@ -4,14 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_info
 
-from handstyle.foundations.backend import Array, choose_backend
+from handstyle.foundations.backend import Array
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import StyleTerm, moments_forward
 from handstyle.losses.total_variation import VariationTerm
@@ -163,17 +162,17 @@ def small_objective(weights: Weights, poison: Callable[[int], float]) -> Objecti
 
     @dataclass(frozen=True)
     class Poisoned(ContentTerm):
-        def weighted(self, f: Array, weight: float, **options: Any) -> tuple[float, Array]:
-            value, df = super().weighted(f, weight, **options)
+        def loss(self, s: Array) -> tuple[Array, Array]:
+            value, ds = super().loss(s)
             calls.append(1)
-            return value * poison(len(calls)), df
+            return value * poison(len(calls)), ds
 
     terms = [
         Poisoned("relu2_1", features["relu2_1"]),
         StyleTerm("relu1_1", moments_forward(features["relu1_1"]), 10.0),
         VariationTerm(1e-5),
     ]
-    return Objective(network, terms, (16, 16, 3), choose_backend("numpy"))
+    return Objective(network, terms, (16, 16, 3))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -1,23 +1,23 @@
-"""The border between the optimiser's vector and the network: value, terms, gradient, and what is refused."""
+"""The border between the optimizer's vector and the network: value, terms, gradient, and what is refused."""
 
 import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from support.differentiable_pairs import loss_of
 
-from handstyle.foundations.backend import Array, Backend, choose_backend
+from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_backward, preprocess_forward
-from handstyle.losses.content import ContentTerm, content_loss
+from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import StyleTerm, gram_loss, moments_backward, moments_forward
-from handstyle.losses.terms import Term
+from handstyle.losses.terms import WHOLE, Term, Window
 from handstyle.losses.total_variation import VariationTerm, total_variation
 from handstyle.network.vgg import Network, Weights, build_network
 from handstyle.optimize.objective import NonFiniteError, Objective
 
 SHAPE = (17, 20, 3)
-NUMPY = choose_backend("numpy")
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def terms(network: Network, rng: np.random.Generator) -> list[Term]:
     ]
 
 
-def make(network: Network, terms: list[Term], backend: Backend = NUMPY) -> Objective:
-    return Objective(network, terms, SHAPE, backend)
+def make(network: Network, terms: list[Term]) -> Objective:
+    return Objective(network, terms, SHAPE)
 
 
 def test_the_value_is_the_sum_of_the_ledger_in_the_order_of_the_terms(
@@ -64,7 +64,7 @@ def test_assembled_by_hand(network: Network, terms: list[Term], v: Array) -> Non
         loss, dmoments = gram_loss(moments_forward(features[term.tap]), term.target)
         value += term.weight * loss
         entering[term.tap] = term.weight * moments_backward(dmoments, features[term.tap])
-    loss, df = content_loss(features["relu3_1"], terms[2].target)
+    loss, df = loss_of(terms[2])(features["relu3_1"])
     value, entering["relu3_1"] = value + 2 * loss, entering["relu3_1"] + 2 * df
     loss, dp = total_variation(p)
     value += 1e-3 * loss
@@ -75,7 +75,7 @@ def test_assembled_by_hand(network: Network, terms: list[Term], v: Array) -> Non
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_what_the_optimiser_gets(
+def test_what_the_optimizer_gets(
     dtype: str, tiny_weights: Weights, terms: list[Term], v: Array, backend: Backend
 ) -> None:
     """A Python float and a host array in float64, of the vector's length, whatever the network works in."""
@@ -90,7 +90,7 @@ def test_what_the_optimiser_gets(
         for t in there
     ]
     v.flags.writeable = False
-    value, gradient = make(network, there, backend)(v)
+    value, gradient = make(network, there)(v)
     assert type(value) is float
     assert type(gradient) is np.ndarray
     assert gradient.dtype == np.float64
@@ -100,7 +100,7 @@ def test_what_the_optimiser_gets(
 
 @pytest.mark.parametrize("only", [slice(0, 3), slice(3, 4), slice(0, 4)])
 def test_the_gradient_is_fresh(only: slice, network: Network, terms: list[Term], v: Array) -> None:
-    """The optimiser keeps the last gradient to form differences: it must not change under its hands."""
+    """The optimizer keeps the last gradient to form differences: it must not change under its hands."""
     objective = make(network, terms[only])
     _, first = objective(v)
     kept = first.copy()
@@ -108,7 +108,7 @@ def test_the_gradient_is_fresh(only: slice, network: Network, terms: list[Term],
     np.testing.assert_array_equal(first, kept)
     assert not np.shares_memory(first, second)
     assert not np.shares_memory(first, v)
-    first[...] = np.nan  # and what the optimiser does to it must not come back
+    first[...] = np.nan  # and what the optimizer does to it must not come back
     np.testing.assert_array_equal(objective(v)[1], kept)
 
 
@@ -129,37 +129,23 @@ def test_weights_multiply_value_and_gradient(network: Network, terms: list[Term]
 
 
 def test_a_weight_that_is_a_numpy_scalar_does_not_lift_the_dtype(tiny_weights: Weights, v: Array) -> None:
-    seen = []
-
-    @dataclass(frozen=True)
-    class Engine:
-        inner: object
-        name: str = "watching"
-
-        def forward(self, layers, x, taps):
-            return self.inner.forward(layers, x, taps)
-
-        def backward(self, layers, dfeatures, caches):
-            entering = {tap: dfeatures[tap] for tap in dfeatures}
-            seen.extend(d.dtype for d in entering.values())
-            return self.inner.backward(layers, entering, caches)
-
     network = build_network(tiny_weights)
     features, _ = network.forward(np.ones(SHAPE, np.float32), ["relu1_1"])
-    watching = network.with_kernels(Engine(network.engine))
     terms = [
         ContentTerm("relu1_1", 0 * features["relu1_1"] + 1, np.float64(2)),
         StyleTerm("relu1_1", moments_forward(features["relu1_1"] + 1), np.float64(2)),
+        VariationTerm(np.float64(2)),
     ]
-    make(watching, terms)(v)
-    assert seen == [np.float32]
+    for kernels in ("reference", "auto"):
+        _, dp = make(network.with_kernels(kernels), terms).prepared(v.reshape(SHAPE).astype(np.float32))
+        assert dp.dtype == np.float32
 
 
 # --- what is refused ----------------------------------------------------------------------------------------------
 
 
 def test_terms_that_make_no_sense(network: Network, terms: list[Term]) -> None:
-    with pytest.raises(HandstyleError, match="nothing to optimise"):
+    with pytest.raises(HandstyleError, match="nothing to optimize"):
         make(network, [])
     with pytest.raises(HandstyleError, match="two terms share a name"):
         make(network, [terms[3], terms[3]])
@@ -184,8 +170,14 @@ def test_a_term_that_is_not_finite_is_named(
         tap: str
         weight: float = 1.0
 
-        def __call__(self, f: Array) -> tuple[float, Array]:
-            return bad, 0 * f
+        def measure(self, f: Array, where: Window = WHOLE) -> Array:
+            return np.float64(bad)
+
+        def loss(self, s: Array) -> tuple[Array, Array]:
+            return s, s
+
+        def spread(self, ds: Array, f: Array, where: Window = WHOLE) -> Array:
+            return 0 * f
 
     terms[culprit] = Bad(terms[culprit].name, terms[culprit].tap)
     with pytest.raises(NonFiniteError, match=f"^{terms[culprit].name} is {bad}"):
@@ -199,8 +191,14 @@ def test_a_gradient_that_is_not_finite_is_told(network: Network, terms: list[Ter
         tap: str = "relu1_1"
         weight: float = 1.0
 
-        def __call__(self, f: Array) -> tuple[float, Array]:
-            return 1.0, f * np.inf
+        def measure(self, f: Array, where: Window = WHOLE) -> Array:
+            return np.float64(1)
+
+        def loss(self, s: Array) -> tuple[Array, Array]:
+            return s, s
+
+        def spread(self, ds: Array, f: Array, where: Window = WHOLE) -> Array:
+            return f * np.inf
 
     with np.errstate(invalid="ignore"), pytest.raises(NonFiniteError, match="the gradient holds values"):
         make(network, [*terms, Bad()])(v)

@@ -1,4 +1,4 @@
-"""Colour: spaces and back, statistics matched, regions left alone."""
+"""Color: spaces and back, statistics matched, regions left alone."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from handstyle.painting.color import (
     METHODS,
     SPACES,
     from_space,
-    keep_colour,
+    keep_color,
     luminance,
     match_affine,
     match_histogram,
@@ -26,14 +26,14 @@ def test_there_and_back(space: str, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_grey_is_grey_and_as_light(space: str, rng: np.random.Generator) -> None:
+def test_gray_is_gray_and_as_light(space: str, rng: np.random.Generator) -> None:
     p = rng.uniform(0, 255, (5, 6, 3))
-    grey = luminance(p, space)
-    np.testing.assert_allclose(np.ptp(grey, axis=2), 0, atol=0.02)
-    np.testing.assert_allclose(to_space(grey, space)[..., 0], to_space(p, space)[..., 0], atol=1e-6)
+    gray = luminance(p, space)
+    np.testing.assert_allclose(np.ptp(gray, axis=2), 0, atol=0.02)
+    np.testing.assert_allclose(to_space(gray, space)[..., 0], to_space(p, space)[..., 0], atol=1e-6)
 
 
-def test_known_colours() -> None:
+def test_known_colors() -> None:
     # CIE L*a*b* of sRGB red: 53.24, 80.09, 67.20; L*u*v*: 53.24, 175.01, 37.76 (D65).
     red = np.array([[[255.0, 0, 0]]])
     np.testing.assert_allclose(to_space(red, "lab")[0, 0], [53.24, 80.09, 67.20], atol=0.02)
@@ -50,7 +50,7 @@ def test_affine_match_has_the_targets_statistics(method: str, rng: np.random.Gen
     np.testing.assert_allclose(np.cov(matched.T, bias=True), np.cov(target.reshape(-1, 3).T, bias=True), rtol=1e-8)
 
 
-def test_the_symmetric_map_moves_colours_least(rng: np.random.Generator) -> None:
+def test_the_symmetric_map_moves_colors_least(rng: np.random.Generator) -> None:
     source = rng.normal(128, [40, 20, 30], (30, 30, 3))
     target = rng.normal(90, 20, (30, 30, 3)) @ rng.uniform(0, 1, (3, 3))
     moved = {m: ((match_affine(source, target, m) - source) ** 2).mean() for m in METHODS}
@@ -73,7 +73,7 @@ def test_regions_take_and_give_within_their_masks(rng: np.random.Generator) -> N
     for matched in (
         match_affine(source, target, source_mask=mask, target_mask=other),
         match_histogram(source, target, mask, other),
-        keep_colour(source, rng.uniform(0, 255, source.shape), "lab", mask),
+        keep_color(source, rng.uniform(0, 255, source.shape), "lab", mask),
     ):
         assert (matched[5:] == source[5:]).all()
         assert not np.allclose(matched[:5], source[:5])
@@ -84,9 +84,9 @@ def test_regions_take_and_give_within_their_masks(rng: np.random.Generator) -> N
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_colours_of_the_one_light_of_the_other(space: str, rng: np.random.Generator) -> None:
+def test_colors_of_the_one_light_of_the_other(space: str, rng: np.random.Generator) -> None:
     result, photograph = rng.uniform(80, 170, (2, 6, 6, 3))
-    kept = to_space(keep_colour(result, photograph, space), space)
+    kept = to_space(keep_color(result, photograph, space), space)
     np.testing.assert_allclose(kept[..., 0], to_space(result, space)[..., 0], atol=1e-6)
     wanted = to_space(photograph, space)
     if space == "luv":  # the planes are proportional to lightness: less light, less of them
@@ -102,15 +102,15 @@ def test_luminance_match(rng: np.random.Generator) -> None:
 
 def test_refusals() -> None:
     p = np.zeros((4, 4, 3))
-    with pytest.raises(HandstyleError, match="colour match"):
+    with pytest.raises(HandstyleError, match="color match"):
         match_affine(p, p, "magic")
-    with pytest.raises(HandstyleError, match="colour space"):
+    with pytest.raises(HandstyleError, match="color space"):
         luminance(p, "rgb")
     with pytest.raises(HandstyleError, match="black everywhere"):
         match_histogram(p, p, np.zeros((4, 4)))
 
 
-def test_a_dark_result_has_no_glaring_colour():
+def test_a_dark_result_has_no_glaring_color():
     photograph, result = np.full((2, 2, 3), (200.0, 150.0, 40.0)), np.full((2, 2, 3), 4.0)
     for space in SPACES:
-        assert np.abs(keep_colour(result, photograph, space) - 4).max() < (200 if space != "luv" else 12)
+        assert np.abs(keep_color(result, photograph, space) - 4).max() < (200 if space != "luv" else 12)

@@ -1,4 +1,4 @@
-"""The controls of a run: several paintings, regions, scales, starts, colours, settings in files, and every refusal."""
+"""The controls of a run: several paintings, regions, scales, starts, colors, settings in files, and every refusal."""
 
 import tomllib
 from dataclasses import asdict, fields, replace
@@ -11,18 +11,20 @@ from PIL import Image
 import handstyle
 from handstyle import cli
 from handstyle.cli import session
+from handstyle.cli.options import WRITTEN, all_fields
+from handstyle.cli.painting import RECONSTRUCT_NAMES, STYLIZE_NAMES, TEXTURE_NAMES
 from handstyle.foundations.image import CAFFE
+from handstyle.losses.distribution import DistributionTerm
 from handstyle.losses.gram import StyleTerm
 from handstyle.losses.regions import carry_mask, leak, uncovered
 from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.objective import Objective
 from handstyle.painting import plan
 from handstyle.painting.color import to_space
-from handstyle.painting.config import StyleConfig
+from handstyle.painting.config import Group, StyleConfig, hints
 from handstyle.painting.convert_weights import equivalent_weights
 from handstyle.painting.inputs import read_mask, scales, spread_folders, starting_picture
-from handstyle.painting.load import backend_of
-from handstyle.painting.presets import PRESETS, adapt, preset
+from handstyle.painting.presets import PRESETS, adapt, find_preset
 from handstyle.painting.settings import read_settings, settings_toml
 from handstyle.painting.targets import Painting, build_terms
 
@@ -57,7 +59,7 @@ def half(tmp_path):
 
 def value_of(network, config, p, paintings, masks=()):
     terms = build_terms(network, config, p, paintings, masks)
-    return Objective(network, terms, p.shape, backend_of(network))(p.astype(float).ravel())
+    return Objective(network, terms, p.shape)(p.astype(float).ravel())
 
 
 # Several paintings
@@ -162,7 +164,9 @@ def test_two_regions_and_a_part_in_neither(network, pictures, half, tmp_path):
 
 def test_what_no_region_claims_is_as_sharp_as_the_photograph_at_every_scale(network, pictures, half):
     starts = []
-    config = StyleConfig(size=40, smallest=20, iterations=1, mask=half[:1], style_weight=1e-9, tv_weight=0.0, **FOUR)
+    config = StyleConfig(
+        size=40, pyramid_min_size=20, iterations=1, mask=half[:1], style_weight=1e-9, tv_weight=0.0, **FOUR
+    )
     result = handstyle.stylize(
         *pictures[:2], network=network, config=config, callback=lambda at: starts.append(at.array)
     )
@@ -175,7 +179,7 @@ def test_what_no_region_claims_is_as_sharp_as_the_photograph_at_every_scale(netw
 def test_what_no_region_claims_is_held_to_the_photograph(network, pictures, half):
     errors = {}
     for hold in (0.0, 1.0):
-        config = StyleConfig(**{**QUICK, "iterations": 20}, mask=half[:1], style_weight=100.0, hold_weight=hold)
+        config = StyleConfig(**{**QUICK, "iterations": 20}, mask=half[:1], style_weight=100.0, unmasked_weight=hold)
         result = handstyle.stylize(*pictures[:2], network=network, config=config)
         photograph = handstyle.foundations.image.resize(pictures[0], (32, 26))
         errors[hold] = np.abs(result.array - photograph).mean(axis=2)
@@ -202,35 +206,37 @@ def test_masks_of_any_mode(tmp_path):
         read_mask(tmp_path / "l.png", (8, 16))
 
 
-# Scales, starts, optimisers
+# Scales, starts, optimizers
 
 
 def test_sizes_of_the_pyramid():
     # crowsonkb/style-transfer-pytorch gen_scales(128, 512).
-    config = StyleConfig(size=512, smallest=128, scale_factor=2**0.5)
+    config = StyleConfig(size=512, pyramid_min_size=128, pyramid_factor=2**0.5)
     assert [max(size) for size in scales(config, (384, 512))] == [128, 181, 256, 362, 512]
-    assert scales(StyleConfig(), (384, 512)) == [(384, 512)]
-    short = StyleConfig(size=1100, size_rule="short", smallest=512)
+    assert scales(StyleConfig(pyramid_min_size=0), (384, 512)) == [(384, 512)]
+    short = StyleConfig(size=1100, size_rule="short", pyramid_min_size=512)
     assert [min(size) for size in scales(short, (1100, 1400))] == [550, 1100]
-    assert scales(StyleConfig(smallest=16, size=400), (20, 400)) == [(20, 400)]
-    assert scales(StyleConfig(smallest=16, size=400), (40, 400)) == [(20, 200), (40, 400)]
+    assert scales(StyleConfig(pyramid_min_size=16, size=400), (20, 400)) == [(20, 400)]
+    assert scales(StyleConfig(pyramid_min_size=16, size=400), (40, 400)) == [(20, 200), (40, 400)]
 
 
 def test_a_narrow_painting_at_a_coarse_scale(network, pictures):
     narrow = np.tile(pictures[1], (1, 13, 1))[:, :400]
-    config = StyleConfig(size=64, smallest=32, iterations=1, style_size=0, style_layers=("relu1_1", "relu2_1"))
+    config = StyleConfig(size=64, pyramid_min_size=32, iterations=1, style_size=0, style_layers=("relu1_1", "relu2_1"))
     wide = np.tile(pictures[0], (2, 3, 1))[:64, :64]
-    result = handstyle.stylize(wide, narrow[:26], network=network, config=replace(config, gram_scale=4.0))
+    result = handstyle.stylize(wide, narrow[:26], network=network, config=replace(config, style_scale=4.0))
     assert result.stopped == "all 2 iterations done at 2 scales"
-    result = handstyle.stylize(wide, narrow[:30, :128], network=network, config=replace(config, gram_scale=1.2))
+    result = handstyle.stylize(wide, narrow[:30, :128], network=network, config=replace(config, style_scale=1.2))
     assert result.stopped == "all 2 iterations done at 2 scales"
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgsb", "lbfgs", "lbfgs-fixed", "adam", "descent"])
-def test_every_optimiser_paints_over_scales(network, pictures, optimizer):
+def test_every_optimizer_paints_over_scales(network, pictures, optimizer):
     options = FOUR | ({"averaging": 0.9, "clamp": True} if optimizer == "adam" else {})
     rate = 1e-3 if optimizer == "descent" else 1.0
-    config = StyleConfig(size=40, smallest=20, iterations_by_scale=(4, 3), optimizer=optimizer, rate=rate, **options)
+    config = StyleConfig(
+        size=40, pyramid_min_size=20, iterations_by_scale=(4, 3), optimizer=optimizer, learning_rate=rate, **options
+    )
     seen = []
     result = handstyle.stylize(*pictures[:2], network=network, config=config, callback=seen.append)
     assert [progress.array.shape[0] for progress in seen] == [20] * 4 + [40] * 3
@@ -246,14 +252,14 @@ def test_a_run_stopped_at_a_coarse_scale_is_still_a_whole_picture(network, pictu
     def stop(progress):
         raise StopIteration
 
-    config = StyleConfig(size=40, smallest=20, iterations=5, **FOUR)
+    config = StyleConfig(size=40, pyramid_min_size=20, iterations=5, **FOUR)
     result = handstyle.stylize(*pictures[:2], network=network, config=config, callback=stop)
     assert result.image.shape == (40, 32, 3)
     assert "enlarged" in result.stopped
 
 
 def test_the_classic_loop(network, pictures):
-    config = StyleConfig(size=32, rounds=3, evaluations=5, **FOUR)
+    config = StyleConfig(size=32, pyramid_min_size=0, restarts=3, evaluations=5, **FOUR)
     result = handstyle.stylize(*pictures[:2], network=network, config=config)
     assert [row.iteration for row in result.trace] == [1, 2, 3]
     assert result.stopped == "all 3 rounds of 5 evaluations done"
@@ -270,14 +276,14 @@ def test_starts(pictures):
     assert (uniform.max(axis=(0, 1)) <= mean + 127).all()
     stats = starting_picture(StyleConfig(init="style-stats"), p, CAFFE, [p])
     assert 0 <= stats.min() <= stats.max() <= 255
-    with pytest.raises(handstyle.HandstyleError, match="--init normal:many"):
+    with pytest.raises(handstyle.HandstyleError, match="init='normal:many'"):
         starting_picture(StyleConfig(init="normal:many"), p, CAFFE)
 
 
-# Colours
+# Colors
 
 
-def test_luminance_keeps_the_photographs_colours(network, pictures):
+def test_luminance_keeps_the_photographs_colors(network, pictures):
     config = StyleConfig(**QUICK, color="luminance", color_space="lab")
     result = handstyle.stylize(*pictures[:2], network=network, config=config)
     photograph = handstyle.stylize(
@@ -288,7 +294,7 @@ def test_luminance_keeps_the_photographs_colours(network, pictures):
 
 
 @pytest.mark.parametrize("color", ["match", "match-after", "histogram", "histogram-after", "luminance-after"])
-def test_every_colour_with_regions(network, pictures, half, color):
+def test_every_color_with_regions(network, pictures, half, color):
     config = StyleConfig(**QUICK, color=color, mask=half)
     result = handstyle.stylize(pictures[0], pictures[1:], network=network, config=config)
     assert np.isfinite(result.array).all()
@@ -301,32 +307,35 @@ def test_every_colour_with_regions(network, pictures, half, color):
     ("change", "words"),
     [
         ({"mask": ("a.png",)}, "masks: 1, paintings: 2"),
-        ({"mask": ("a.png",), "style_region": (1, 2)}, "--style-region"),
+        ({"mask": ("a.png",), "style_region": (1, 2)}, "style_region"),
         ({"mask": ("a.png", "b.png"), "style_region": (1, 1)}, "b.png has no painting"),
-        ({"style_blend": (0.0, 0.0)}, "--style-blend"),
+        ({"style_blend": (0.0, 0.0)}, "style_blend"),
         ({"style_blend": (1.0,)}, "1 given for 2 paintings"),
-        ({"style_at": ("relu1_1", "relu1_2")}, "--style-at"),
-        ({"style_mask": ("all",)}, "--style-mask"),
-        ({"optimizer": "newton"}, "--optimizer newton"),
-        ({"levelled": True}, "lbfgs-fixed or adam"),
-        ({"tv": "neural-style"}, "--tv neural-style"),
-        ({"clamp": True}, "--clamp"),
-        ({"averaging": 0.9}, "--averaging"),
-        ({"rounds": 10}, "--evaluations"),
-        ({"rounds": 10, "evaluations": 20, "optimizer": "adam"}, "--rounds"),
-        ({"smallest": 16, "scale_factor": 1.0}, "--scale-factor"),
-        ({"rate_schedule": "linear:2", "optimizer": "adam"}, "--rate-schedule"),
+        ({"style_at": ("relu1_1", "relu1_2")}, "style_at"),
+        ({"style_mask": ("all",)}, "style_mask"),
+        ({"optimizer": "newton"}, "optimizer='newton'"),
+        ({"normalize_gradients": True}, "lbfgs-fixed or adam"),
+        ({"tv": "neural-style"}, "tv='neural-style'"),
+        ({"clamp": True}, "clamp"),
+        ({"averaging": 0.9}, "averaging"),
+        ({"restarts": 10, "pyramid_min_size": 0}, "evaluations"),
+        ({"restarts": 10, "evaluations": 20, "optimizer": "adam"}, "restarts"),
+        ({"pyramid_min_size": 16, "pyramid_factor": 1.0}, "pyramid_factor"),
+        ({"learning_rate_schedule": "linear:2", "optimizer": "adam"}, "learning_rate_schedule"),
         ({"style_layer_weights": (1.0,)}, "1 weights for 4 layers"),
         ({"style_layer_weights": (0.0,) * 4}, "all are zero"),
-        ({"share_overlaps": True}, "--share-overlaps"),
-        ({"style_layers": (*FOUR["style_layers"], "relu5_1")}, "--style-layers relu1_1 relu2_1 relu3_1 relu4_1"),
-        ({"rate_schedule": "root:1"}, "--rate-schedule constant"),
-        ({"evaluations": 20, "optimizer": "adam"}, "--evaluations 0"),
-        ({"style_normalisation": "keras", "style_statistic": "wasserstein"}, "defined for Gram"),
-        ({"style_normalisation": "channels"}, "wasserstein"),
-        ({"mask_semantics": "cysmith", "mask": ("a.png", "b.png")}, "stretch"),
-        ({"color": "sepia"}, "--color sepia"),
-        ({"means_weight": -1.0}, "--means-weight"),
+        ({"share_overlaps": True}, "share_overlaps"),
+        (
+            {"style_layers": (*FOUR["style_layers"], "relu5_1")},
+            "style_layers=('relu1_1', 'relu2_1', 'relu3_1', 'relu4_1')",
+        ),
+        ({"learning_rate_schedule": "root:1"}, "learning_rate_schedule='constant'"),
+        ({"evaluations": 20, "optimizer": "adam"}, "evaluations=0"),
+        ({"style_normalization": "keras", "style_statistic": "wasserstein"}, "defined for Gram"),
+        ({"style_normalization": "channels"}, "wasserstein"),
+        ({"mask_mode": "cysmith", "mask": ("a.png", "b.png")}, "stretch"),
+        ({"color": "sepia"}, "color='sepia'"),
+        ({"means_weight": -1.0}, "means_weight"),
     ],
 )
 def test_a_bad_combination_ends_before_any_work(network, pictures, monkeypatch, change, words):
@@ -347,16 +356,19 @@ def test_a_region_lost_on_the_way_is_named(network, pictures, tmp_path):
 
 def test_a_painting_below_the_networks_reach_is_refused_with_the_size_that_is_enough(network, monkeypatch):
     content, painting = np.zeros((60, 80, 3), np.uint8), np.full((300, 400, 3), 99, np.uint8)
-    with pytest.raises(handstyle.HandstyleError, match=r"relu5_1 has 3 x 2 values.*use --style-size 64, or only") as e:
+    with pytest.raises(handstyle.HandstyleError, match=r"relu5_1 has 3 x 2 values.*use style_size=64, or only") as e:
         handstyle.stylize(content, painting, network=network, config=StyleConfig(size=60, iterations=1))
-    with pytest.raises(handstyle.HandstyleError, match=r"use --size 64, or only"):
+    with pytest.raises(handstyle.HandstyleError, match=r"use size=64, or only"):
         handstyle.stylize(
             content, painting, network=network, config=StyleConfig(size=60, iterations=1, style_fit="stretch")
         )
     with pytest.raises(handstyle.HandstyleError, match=r"use a larger picture, or only"):
         handstyle.stylize(content, painting[:44, :44], network=network, config=StyleConfig(size=60))
     handstyle.stylize(
-        content, painting, network=network, config=StyleConfig(size=60, iterations=1, style_size=64, smallest=30)
+        content,
+        painting,
+        network=network,
+        config=StyleConfig(size=60, iterations=1, style_size=64, pyramid_min_size=30),
     )
     assert "\n" not in str(e.value)
 
@@ -385,19 +397,19 @@ def test_settings_there_and_back(tmp_path):
     for name, chosen in PRESETS.items():
         path = tmp_path / f"{name}.toml"
         path.write_text(settings_toml(chosen.config, {"weights": 'a "b"\\c.h5'}))
-        found = read_settings(path, ["weights"])
+        found = read_settings(path, [*hints(StyleConfig), "weights"])
         assert found.pop("weights") == 'a "b"\\c.h5'
         assert StyleConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}) == chosen.config
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("style_wieght = 1", "style_weight?"), ("[style]\nsize = 3", "table"), ("size = ", "no TOML")],
+    [("style_wieght = 1", "did you mean style_weight?"), ("[style]\nsize = 3", "table"), ("size = ", "no TOML")],
 )
 def test_a_bad_settings_file(tmp_path, text, words):
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(handstyle.HandstyleError) as caught:
-        read_settings(tmp_path / "bad.toml")
+        read_settings(tmp_path / "bad.toml", hints(StyleConfig))
     assert words in str(caught.value)
 
 
@@ -429,7 +441,7 @@ def test_what_is_typed_goes_before_the_file_and_the_file_before_the_preset(capsy
     assert found["tv_weight"] == 3.5  # the file's
     assert found["style_weight"] == 100.0  # the preset's
     assert found["rounding"] == "up"
-    assert found["memory"] == 100
+    assert found["lbfgs_history"] == 100
     assert found["preset"] == "neural-style"
 
 
@@ -441,21 +453,29 @@ OTHER = {  # a value that is not the default, for each field, typed and as TOML
     "init": "grey",
     "content_layers": ("conv4_2", "relu2_2"),
     "style_layers": ("relu1_2", "relu2_2"),
-    "content_normalisation": "mean",
-    "style_normalisation": "mean",
+    "content_normalization": "mean",
+    "style_normalization": "mean",
     "style_statistic": "covariance",
     "tv": "absolute",
     "optimizer": "adam",
-    "rate_schedule": "root:0.5",
+    "learning_rate_schedule": "root:0.5",
     "blend": "losses",
     "style_at": ("relu1_1", "all"),
     "mask": ("a.png", "b.png"),
     "style_mask": ("all", "c.png"),
     "mask_rule": "inside",
-    "mask_semantics": "cysmith",
+    "mask_mode": "cysmith",
     "color": "match",
     "color_space": "lab",
     "color_match": "pca",
+    "preset": "gatys-norm",
+    "precision": "float64",
+    "weights": 'a "b"\\c.h5',
+    "backend": "numpy",
+    "kernels": "im2col",
+    "pooling": "average",
+    "padding": "first-replicate",
+    "rounding": "up",
 }
 
 
@@ -467,7 +487,7 @@ def other(field):
     if isinstance(default, bool):
         return not default
     if isinstance(default, tuple):
-        return (2, 1) if "int" in str(field.type) else (2.5, 1.5)
+        return (2, 1) if field.hint == tuple[int, ...] else (2.5, 1.5)
     return type(default)(default + 1) if isinstance(default, int) else default / 2 + 0.25
 
 
@@ -479,37 +499,48 @@ def typed(field, value):
     return [word for one in values for word in (flag, str(one))]
 
 
-@pytest.mark.parametrize("command", ["stylize", "texture"])
-@pytest.mark.parametrize("field", fields(StyleConfig), ids=lambda field: field.name)
-def test_every_option_is_a_flag_and_a_setting(capsys, tmp_path, monkeypatch, command, field):
-    monkeypatch.setattr(StyleConfig, "check", lambda self: None)  # one option alone may make no sense
+COMMANDS = {
+    "stylize": (STYLIZE_NAMES, ["c.png", "s.png"]),
+    "texture": (TEXTURE_NAMES, ["s.png"]),
+    "reconstruct": (RECONSTRUCT_NAMES, ["c.png", "--layer", "relu1_1"]),
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "name"), [(command, name) for command, (names, _) in COMMANDS.items() for name in names]
+)
+def test_every_option_is_a_flag_and_a_setting(capsys, tmp_path, monkeypatch, command, name):
+    field, pictures = all_fields()[name], COMMANDS[command][1]
+    if name in WRITTEN:
+        (tmp_path / "run.toml").write_text(f'{name} = "x"')
+        with pytest.raises(handstyle.HandstyleError, match=f"{name} names or replaces a file"):
+            settings(capsys, command, *pictures, "--config", tmp_path / "run.toml")
+        return
+    monkeypatch.setattr(Group, "__post_init__", lambda self: None)  # one option alone may make no sense
     value = other(field)
     assert value != field.default
-    pictures = ["c.png", "s.png"] if command == "stylize" else ["s.png"]
-    if command == "texture" and field.name in ("mask", "color", "size_rule", "content_weight"):
-        pytest.skip("a texture has no photograph, and is square")
-
-    def settings(*arguments):
-        status = cli.app(
-            [command, *pictures, "-o", "o.png", "--write-config", *arguments],
-            result_action="return_value",
-            exit_on_error=False,
-        )
-        assert status == 0
-        return capsys.readouterr().out
-
-    text = settings(*typed(field, value))
+    text = settings(capsys, command, *pictures, *typed(field, value))
     expected = list(value) if isinstance(value, tuple) else value
-    assert tomllib.loads(text)[field.name] == expected
+    assert tomllib.loads(text)[name] == expected
     (tmp_path / "run.toml").write_text(text)
-    assert tomllib.loads(settings("--config", str(tmp_path / "run.toml")))[field.name] == expected
+    assert settings(capsys, command, *pictures, "--config", tmp_path / "run.toml") == text
+
+
+def settings(capsys, command, *arguments):
+    status = cli.app(
+        [command, *map(str, arguments), "-o", "o.png", "--write-config"],
+        result_action="return_value",
+        exit_on_error=False,
+    )
+    assert status == 0
+    return capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_reaches_the_run(capsys, name):
     found = written(capsys, "--preset", name)
     for field in fields(StyleConfig):
-        expected = getattr(preset(name).config, field.name)
+        expected = getattr(find_preset(name).config, field.name)
         assert found[field.name] == (list(expected) if isinstance(expected, tuple) else expected), field.name
 
 
@@ -526,7 +557,7 @@ def test_commands(tmp_path, monkeypatch, pictures, capsys):
         assert cli.app([*arguments, *fast], result_action="return_value", exit_on_error=False) == 0
         assert (tmp_path / arguments[arguments.index("-o") + 1]).exists()
     with pytest.raises(handstyle.HandstyleError, match="no photograph"):
-        cli.app(["texture", "s.png", "-o", "u.png", "--color", "match", *fast], result_action="return_value")
+        handstyle.texture("s.png", color="match")
     for arguments in (["--preset", "all"], ["--preset", "crowson"], ["--preset", "keras", "--as", "gatys"]):
         assert cli.app(["info", *arguments, "--weights", "random"], result_action="return_value") == 0
     assert "relu5_1" in capsys.readouterr().out
@@ -545,7 +576,7 @@ def test_the_demonstration_of_regions_leaves_the_head_in_neither(tmp_path, capsy
 
 def test_the_classic_loop_names_its_pictures_from_0(tmp_path):
     assert (
-        session.at_iteration(tmp_path / "o.png", 1, StyleConfig(rounds=10, evaluations=20)).name
+        session.at_iteration(tmp_path / "o.png", 1, StyleConfig(restarts=10, evaluations=20, pyramid_min_size=0)).name
         == "o_at_iteration_0.png"
     )
     assert session.at_iteration(tmp_path / "o.png", 20, StyleConfig()).name == "o_at_iteration_20.png"
@@ -554,7 +585,7 @@ def test_the_classic_loop_names_its_pictures_from_0(tmp_path):
 def test_carried_weights_give_the_same_gradient(network, pictures):
     # neural-style-pt's content and style in the units of gatys-norm: the same terms, so the same value and gradient.
     p, a, _ = (picture.astype(np.float64) for picture in pictures)
-    source, target = preset("neural-style-pt"), preset("gatys-norm")
+    source, target = find_preset("neural-style-pt"), find_preset("gatys-norm")
     rows = {row.term: row for row in equivalent_weights(source, target, network, *p.shape[:2])}
     assert rows["total variation"].equivalent is None
     assert rows["total variation"].note == "the other has no total variation"
@@ -575,12 +606,15 @@ def test_carried_weights_give_the_same_gradient(network, pictures):
 
 
 def test_a_relative_weight_needs_the_pictures(network):
-    (row, *_) = equivalent_weights(preset("gatys"), preset("handstyle"), network, 64, 64)
+    (row, *_) = equivalent_weights(find_preset("gatys"), find_preset("handstyle"), network, 64, 64)
     assert row.equivalent is None
     assert "pictures" in row.note
-    rows = {row.term: row for row in equivalent_weights(preset("neural-style-pt"), preset("aleksa"), network, 64, 64)}
+    rows = {
+        row.term: row
+        for row in equivalent_weights(find_preset("neural-style-pt"), find_preset("aleksa"), network, 64, 64)
+    }
     assert rows["total variation"].equivalent == pytest.approx(1e-3)
-    assert "wasserstein" in equivalent_weights(preset("gatys"), preset("crowson"), network, 64, 64)[1].note
+    assert "wasserstein" in equivalent_weights(find_preset("gatys"), find_preset("crowson"), network, 64, 64)[1].note
 
 
 def test_terms_of_every_kind_have_names_of_their_own(network, pictures):
@@ -588,7 +622,7 @@ def test_terms_of_every_kind_have_names_of_their_own(network, pictures):
     config = StyleConfig(means_weight=1.0, range_weight=0.1, blend="losses", style_statistic="wasserstein")
     terms = build_terms(network, config, p, [a, b])
     assert len({term.name for term in terms}) == len(terms) == 5 + 5 + 1 + 1 + 1
-    assert sum(isinstance(term, MomentsTerm) for term in terms) == 10
+    assert sum(isinstance(term, DistributionTerm) for term in terms) == 10
     assert not any(isinstance(term, StyleTerm) for term in terms)
 
 

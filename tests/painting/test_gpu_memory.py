@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from handstyle.painting.need import device_need, measuring_bytes
+from handstyle.painting.room import make_room
 from support.fake_cupy import Pool, PretendedCupy, pretend
 
 from handstyle.foundations import backend as backends
@@ -21,8 +23,6 @@ from handstyle.network.vgg import WIDTHS, build_network, random_weights
 from handstyle.optimize.objective import Objective
 from handstyle.painting import targets
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.need import device_need, measuring_bytes
-from handstyle.painting.room import make_room
 from handstyle.painting.stylize import stylize
 from handstyle.painting.targets import build_terms
 
@@ -113,7 +113,7 @@ def test_a_run_takes_what_was_forecast(cupy, misses, changes):
     taken = painted(cupy, network, config)
     assert 0.95 * (need.device - need.weights) < taken <= need.device - need.weights
     assert misses == []  # and all of a sweep in the room that was made for it
-    assert network.engine.report.startswith("products by cuBLAS; launched as one graph")
+    assert network.engine.describe().startswith("products by cuBLAS; launched as one graph")
 
 
 @pytest.mark.gpu

@@ -114,20 +114,20 @@ def test_a_nan_keeps_the_last_good_picture(network, pictures, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"content_weight": -1.0}, "--content-weight -1.0"),
-        ({"tv_weight": float("nan")}, "--tv-weight nan"),
-        ({"size": 8}, "--size 8"),
-        ({"iterations": 0}, "--iterations 0"),
-        ({"style_size": 3}, "--style-size 3"),
+        ({"content_weight": -1.0}, "content_weight=-1.0"),
+        ({"tv_weight": float("nan")}, "tv_weight=nan"),
+        ({"size": 8}, "size=8"),
+        ({"iterations": 0}, "iterations=0"),
+        ({"style_size": 3}, "style_size=3"),
         ({"content_weight": 0.0, "style_weight": 0.0}, "nothing to paint"),
-        ({"content_layers": ("relu9_9",)}, "relu9_9: no such layer"),
-        ({"content_layers": ("relu5_2",)}, "relu5_2: this network ends at relu5_1"),
+        ({"content_layers": ("relu9_9",)}, "relu9_9': no such layer"),
+        ({"content_layers": ("relu5_2",)}, "relu5_2': this network ends at relu5_1"),
         ({"style_layers": ("relu1_1", "relu1_1")}, "named twice"),
-        ({"init": "nowhere.png"}, "--init nowhere.png"),
+        ({"init": "nowhere.png"}, "init='nowhere.png'"),
     ],
 )
 def test_a_bad_choice_ends_before_any_evaluation(network, pictures, monkeypatch, change, words):
-    monkeypatch.setattr(descent, "minimize_lbfgsb", lambda *_, **__: pytest.fail("the optimiser was started"))
+    monkeypatch.setattr(descent, "minimize_lbfgsb", lambda *_, **__: pytest.fail("the optimizer was started"))
     with pytest.raises(handstyle.HandstyleError) as caught:
         handstyle.stylize(
             *pictures, network=network, config=handstyle.StyleConfig(**{"size": 32, "style_layers": FOUR, **change})
@@ -161,7 +161,7 @@ def test_cupy_is_never_replaced_silently():
 
 
 def test_a_rate_too_high_is_told(network, pictures):
-    config = handstyle.StyleConfig(size=32, iterations=60, optimizer="descent", rate=1e9, style_layers=FOUR)
+    config = handstyle.StyleConfig(size=32, iterations=60, optimizer="descent", learning_rate=1e9, style_layers=FOUR)
     result = handstyle.stylize(*pictures, network=network, config=config)
     assert result.failed
-    assert "lower --rate 1e+09" in result.stopped
+    assert "lower learning_rate=1e+09" in result.stopped

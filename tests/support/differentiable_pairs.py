@@ -15,6 +15,7 @@ import numpy as np
 from handstyle.foundations.backend import Array, namespace, to_numpy
 from handstyle.foundations.image import CONVENTIONS, preprocess_backward, preprocess_forward
 from handstyle.losses.gram import Moments, moments_backward, moments_forward
+from handstyle.losses.terms import Term
 from handstyle.network.convolution import (
     conv3x3_backward,
     conv3x3_bias_gradient,
@@ -32,6 +33,16 @@ from handstyle.network.relu import relu_backward, relu_forward
 
 Forward = Callable[[Array], tuple[Array, Any]]
 Backward = Callable[[Array, Any], Array]
+
+
+def loss_of(term: Term) -> Callable[[Array], tuple[Array, Array]]:
+    """Return a term's three steps as one function: ``f -> value, gradient``, without its weight."""
+
+    def loss(f: Array) -> tuple[Array, Array]:
+        value, ds = term.loss(term.measure(f))
+        return value, term.spread(ds, f)
+
+    return loss
 
 
 @dataclass(frozen=True)
@@ -181,7 +192,7 @@ PAIRS = [
         Pair(
             f"padding, {mode}",
             (5, 7, 3),
-            lambda x, mode=mode: (pad_forward(x, mode), mode),
+            lambda x, mode=mode: pad_forward(x, mode),
             pad_backward,
         )
         for mode in ("zero", "reflect", "replicate")

@@ -1,7 +1,7 @@
 """A device that runs the CUDA kernels on the processor, so that the whole CUDA engine can be tested without a GPU.
 
 The `.cu` files are compiled by an ordinary C++ compiler, behind a header that turns blocks and threads into loops and
-fibres (``emulated.hpp``). Arguments are marshalled as for the driver: an address for each, numbers of the very size
+fibres (``emulated_device.hpp``). Arguments are marshalled as for the driver: an address for each, numbers of the very size
 that the kernel declares. Every array is checked against guard bytes on both sides, so that a write just out of bounds
 is found. Products of matrices are NumPy's.
 
@@ -24,15 +24,15 @@ from typing import Any
 import numpy as np
 
 from handstyle.kernels.cuda.source import KERNEL, files, signature, source
-from handstyle.kernels.cuda.structs import Finish, Source, pack
+from handstyle.kernels.cuda.structs import Epilogue, Source, pack
 
 COMPILER = shutil.which(os.environ.get("CXX", "g++"))
 WHY_NOT = None if COMPILER else "no C++ compiler on this machine: the CUDA kernels cannot be run on the processor"
-HEADER = (Path(__file__).parent / "emulated.hpp").read_text("utf-8")
+HEADER = (Path(__file__).parent / "emulated_device.hpp").read_text("utf-8")
 BUILT = Path(tempfile.gettempdir()) / f"handstyle-emulated-{os.getuid()}"
 GUARD = 4096  # bytes on either side of an array
 POISON = 0xA5
-STRUCTURES = {"Source": Source, "Finish": Finish}
+STRUCTURES = {"Source": Source, "Epilogue": Epilogue}
 
 
 class KernelError(Exception):

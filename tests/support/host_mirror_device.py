@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from handstyle.kernels.cuda.structs import Finish, Source
+from handstyle.kernels.cuda.structs import Epilogue, Source
 
 
 class MirroredDevice:
@@ -32,7 +32,7 @@ class MirroredDevice:
 
         passed = []
         for argument in arguments:
-            if isinstance(argument, (Source, Finish)):
+            if isinstance(argument, (Source, Epilogue)):
                 values = {field.name: getattr(argument, field.name) for field in fields(argument)}
                 argument = replace(argument, **{k: over(v) for k, v in values.items() if not isinstance(v, int)})
             elif isinstance(argument, np.ndarray):

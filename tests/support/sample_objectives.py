@@ -52,8 +52,8 @@ def rosenbrock(n=20):
     return Plain(f)
 
 
-def painting(side=48, dtype="float32", device=NUMPY, seed=0):
-    """A slim network, a content, a style and a total variation term, and a start."""
+def painting(side=48, dtype="float32", device=NUMPY, seed=0, kernels="reference", change=lambda network: network):
+    """Return an objective on a slim network, with a content, a style and a total variation term, and a start."""
     rng = np.random.default_rng(seed)
     network = build_network(random_weights(seed=seed)).astype(dtype).to(device)
     pictures = [device.asarray(rng.uniform(0, 255, (side, side, 3)), dtype=dtype) for _ in range(2)]
@@ -62,4 +62,6 @@ def painting(side=48, dtype="float32", device=NUMPY, seed=0):
     content, style = (network.forward(p - 120, (*taps, "relu4_1"))[0] for p in pictures)
     terms = [StyleTerm(tap, moments_forward(style[tap])) for tap in taps]
     terms += [ContentTerm("relu4_1", content["relu4_1"]), VariationTerm(1e-5)]
-    return Objective(network, terms, (side, side, 3), device), rng.uniform(0, 255, side * side * 3)
+    return Objective(change(network).with_kernels(kernels), terms, (side, side, 3)), rng.uniform(
+        0, 255, side * side * 3
+    )

@@ -48,11 +48,11 @@ def test_convert_verify_card_and_compare_follow_each_other(capsys):
     assert "conv5_4" in capsys.readouterr().out
 
 
-def test_normalise_is_a_flag_of_convert():
+def test_normalize_is_a_flag_of_convert():
     write_keras_h5("a.h5", slim())
     Image.fromarray(np.arange(3 * 32 * 32, dtype=np.uint8).reshape(32, 32, 3)).save("p.png")
-    assert run("convert", "a.h5", "b.h5", "--convention", "caffe", "--normalise", "--pictures", "p.png") == 0
-    assert "normalised" in read_weights("b.h5").provenance
+    assert run("convert", "a.h5", "b.h5", "--convention", "caffe", "--normalize", "--pictures", "p.png") == 0
+    assert "normalized" in read_weights("b.h5").provenance
 
 
 def test_a_failed_check_ends_in_status_1(capsys):

@@ -1,4 +1,4 @@
-"""Conversion writes what it found; normalising keeps the features up to a factor each; card and comparison are true."""
+"""Conversion writes what it found; normalizing keeps the features up to a factor each; card and comparison are true."""
 
 import json
 
@@ -15,7 +15,7 @@ from weights_tools.card import describe, filters_sheet
 from weights_tools.compare import compare
 from weights_tools.convert import convert, load
 from weights_tools.fingerprint import fingerprint, picture, stored_fingerprint
-from weights_tools.normalise import mean_activations, normalise
+from weights_tools.normalize import mean_activations, normalize
 from weights_tools.verify import verify
 
 
@@ -78,11 +78,11 @@ def test_a_convention_that_is_not_told_is_asked_for_by_file_name(tmp_path):
 
 def test_a_native_file_is_converted_again_with_its_history(source, tmp_path):
     convert(source, tmp_path / "a.h5", convention="caffe")
-    convert(tmp_path / "a.h5", tmp_path / "b.h5", normalised=True)
+    convert(tmp_path / "a.h5", tmp_path / "b.h5", normalized=True)
     provenance = read_weights(tmp_path / "b.h5").provenance
     assert provenance["source"] == "a.h5"
     assert provenance["source_sha256"] == sha256(tmp_path / "a.h5")
-    assert "three pictures that the package draws" in provenance["normalised"]
+    assert "three pictures that the package draws" in provenance["normalized"]
     with pytest.raises(HandstyleError, match="the file says caffe"):
         convert(tmp_path / "a.h5", tmp_path / "c.h5", convention="torchvision")
 
@@ -102,14 +102,14 @@ def test_damage_after_conversion_is_found_by_the_file_s_own_fingerprint(source, 
         verify(tmp_path / "c.h5")
 
 
-# Normalising
+# Normalizing
 
 
-def test_after_normalising_every_filter_has_mean_activation_one_and_features_keep_their_shape(rng):
+def test_after_normalizing_every_filter_has_mean_activation_one_and_features_keep_their_shape(rng):
     weights = slim(widths=(8, 8, 8, 8, 8))
     pictures = [rng.uniform(0, 255, (48, 40, 3)), rng.uniform(0, 255, (32, 64, 3))]
     means = mean_activations(weights, pictures)
-    scaled = normalise(weights, pictures, "two")
+    scaled = normalize(weights, pictures, "two")
     again = mean_activations(scaled, pictures)
     x = preprocess_forward(pictures[0].astype(np.float32), CAFFE)
     taps = [name.replace("conv", "relu") for name in weights.layers]
@@ -125,7 +125,7 @@ def test_after_normalising_every_filter_has_mean_activation_one_and_features_kee
         np.testing.assert_allclose(g * np.where(alive, m, 1), f, rtol=1e-3, atol=1e-4 * float(f.max()), err_msg=name)
     assert answering > 100
     silent = sum(int((m == 0).sum()) for m in means.values())
-    assert ("never answered" in scaled.provenance["normalised"]) == (silent > 0)
+    assert ("never answered" in scaled.provenance["normalized"]) == (silent > 0)
 
 
 def test_a_filter_that_never_answers_is_left_and_counted(rng):
@@ -134,25 +134,25 @@ def test_a_filter_that_never_answers_is_left_and_counted(rng):
     b = b.copy()
     b[1] = -1e9
     weights.layers["conv2_1"] = w, b
-    scaled = normalise(weights, [rng.uniform(0, 255, (32, 32, 3))], "noise")
+    scaled = normalize(weights, [rng.uniform(0, 255, (32, 32, 3))], "noise")
     assert scaled.layers["conv2_1"][1][1] == np.float32(-1e9)
-    assert "never answered" in scaled.provenance["normalised"]
+    assert "never answered" in scaled.provenance["normalized"]
     with pytest.raises(HandstyleError, match="at least one picture"):
-        normalise(weights, [], "nothing")
+        normalize(weights, [], "nothing")
 
 
-def test_normalising_uses_the_pictures_that_are_given(source, tmp_path, rng):
+def test_normalizing_uses_the_pictures_that_are_given(source, tmp_path, rng):
     Image.fromarray(rng.integers(0, 255, (40, 50, 3), np.uint8)).save(tmp_path / "mine.png")
-    convert(source, tmp_path / "a.h5", convention="caffe", normalised=True, pictures=[tmp_path / "mine.png"])
-    assert "over mine.png" in read_weights(tmp_path / "a.h5").provenance["normalised"]
-    with pytest.raises(HandstyleError, match="--normalise only"):
+    convert(source, tmp_path / "a.h5", convention="caffe", normalized=True, pictures=[tmp_path / "mine.png"])
+    assert "over mine.png" in read_weights(tmp_path / "a.h5").provenance["normalized"]
+    with pytest.raises(HandstyleError, match="--normalize only"):
         convert(source, tmp_path / "b.h5", convention="caffe", pictures=[tmp_path / "mine.png"])
 
 
 @pytest.mark.weights
-def test_the_real_network_normalised_is_still_recognised(vgg19_weights, tmp_path):
+def test_the_real_network_normalized_is_still_recognized(vgg19_weights, tmp_path):
     source = Weights("vgg19", "caffe", vgg19_weights.layers, {"network": "VGG-19"})
-    scaled = normalise(source, [picture()], "the fingerprint's picture")
+    scaled = normalize(source, [picture()], "the fingerprint's picture")
     write_weights(tmp_path / "a.h5", scaled)
     verification = verify(tmp_path / "a.h5")
     assert verification.passed
@@ -197,7 +197,7 @@ def test_the_card_tells_what_the_arrays_are():
     assert "fingerprint" not in rows
 
 
-def test_the_sheet_shows_each_filter_in_its_true_colours():
+def test_the_sheet_shows_each_filter_in_its_true_colors():
     weights = slim()
     w, b = weights.layers["conv1_1"]
     w = np.zeros_like(w)

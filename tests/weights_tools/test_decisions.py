@@ -10,14 +10,13 @@ import handstyle.kernels  # noqa: F401  the fast engines register themselves
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CAFFE, TORCHVISION, preprocess_forward
 from handstyle.network.vgg import Weights, build_network
-from handstyle.network.weights import read_weights
+from handstyle.network.weights import EMBEDDED_FILE, read_weights
 from weights_tools.convention import TORCHVISION_ABOVE, WIDTHS, bias_share, decide
 from weights_tools.fingerprint import deviation, fingerprint, picture
+from weights_tools.first_layer import ORIENTATIONS, recognize, turned
 from weights_tools.known import KNOWN, tolerance
-from weights_tools.landmarks import ORIENTATIONS, recognise, turned
-from weights_tools.normalise import normalise
+from weights_tools.normalize import normalize
 from weights_tools.readers import Reading, read_any
-from weights_tools.registry import EMBEDDED_FILE
 from weights_tools.verify import verify, verify_weights
 
 PICTURE_SUM, PICTURE_MOMENT = 3253875, 407385923
@@ -50,20 +49,20 @@ def test_the_picture_is_the_one_that_fingerprints_were_made_with():
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.title)
-def test_a_network_is_recognised_however_it_was_turned(known):
+def test_a_network_is_recognized_however_it_was_turned(known):
     weights = stamped(known)
     for orientation in ORIENTATIONS:
         for exchanged in (False, True):
-            match = recognise(turned(weights, orientation, exchanged).layers, known.architecture)
+            match = recognize(turned(weights, orientation, exchanged).layers, known.architecture)
             assert match is not None
             assert (match.known, match.orientation, match.exchanged) == (known, orientation, exchanged)
             assert match.scale == pytest.approx(1, abs=2e-3)
 
 
-def test_no_random_network_is_recognised():
+def test_no_random_network_is_recognized():
     for seed in range(20):
         for architecture in ("vgg16", "vgg19"):
-            assert recognise(slim(architecture, seed=seed).layers, architecture) is None
+            assert recognize(slim(architecture, seed=seed).layers, architecture) is None
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.title)
@@ -76,7 +75,7 @@ def test_what_was_turned_is_turned_back(known):
         for name, (w, b) in weights.layers.items():
             np.testing.assert_array_equal(decided.layers[name][0], w)
             np.testing.assert_array_equal(decided.layers[name][1], b)
-        assert any("colours" in finding for finding in findings)
+        assert any("colors" in finding for finding in findings)
         assert any("kernels were" in finding for finding in findings) == bool(orientation)
 
 
@@ -88,13 +87,13 @@ def test_a_mistaken_scale_is_not_taken_for_rescaled_filters(scale):
         "conv1_1": (weights.layers["conv1_1"][0] * np.float32(scale), weights.layers["conv1_1"][1]),
     }
     decided, findings = decide(Reading("a test", "vgg19", layers))
-    assert "normalised" not in decided.provenance
+    assert "normalized" not in decided.provenance
     assert not any("rescaled" in finding for finding in findings)
 
 
 @pytest.mark.weights
 def test_a_published_network_with_rescaled_filters_passes_and_one_with_a_turned_layer_fails(real, tmp_path):
-    scaled = normalise(real, [picture()], "the fingerprint's picture")
+    scaled = normalize(real, [picture()], "the fingerprint's picture")
     write_torch(tmp_path / "vgg_normalised.pth", scaled, keys="gatys")
     verification = verify(tmp_path / "vgg_normalised.pth")
     assert verification.passed
@@ -192,7 +191,7 @@ def test_rescaling_filters_does_not_change_the_share_of_the_biases():
 
 def test_an_unknown_network_passes_and_says_that_it_is_unknown():
     checks = verify_weights(slim())
-    assert {check.name: check.passed for check in checks if check.passed is None}.keys() >= {"colours", "fingerprint"}
+    assert {check.name: check.passed for check in checks if check.passed is None}.keys() >= {"colors", "fingerprint"}
     assert "unknown network: only the structure" in str(checks[-1].found)
 
 
@@ -227,7 +226,7 @@ def test_a_zeroed_layer_of_any_network_is_named():
 
 
 def test_a_foreign_file_is_verified_as_it_would_be_converted(tmp_path):
-    write_torch(tmp_path / "a.pth", stamped(KNOWN[3]))
+    write_torch(tmp_path / "a.pth", stamped(KNOWN[2]))
     verification = verify(tmp_path / "a.pth")
     assert verification.passed
     assert "VGG-19 of torchvision" in str(verification)
@@ -287,9 +286,9 @@ def test_a_network_cut_short_or_in_half_precision_passes(real):
 
 
 @pytest.mark.weights
-def test_exchanged_colours_are_caught(real):
+def test_exchanged_colors_are_caught(real):
     checks = verify_weights(turned(real, exchanged=True))
-    assert failed(checks) == ["colours", "fingerprint"]
+    assert failed(checks) == ["colors", "fingerprint"]
     assert "from relu1_1 on" in checks[-1].found
 
 
@@ -361,14 +360,14 @@ def test_one_layer_turned_is_caught(name, real):
 
 
 @pytest.mark.weights
-def test_the_tolerance_covers_another_quantisation_and_no_more(real):
+def test_the_tolerance_covers_another_quantization_and_no_more(real):
     draw = np.random.default_rng(0)
 
-    def quantised(name, w, b):
+    def quantized(name, w, b):
         step = (w.max() - w.min()) / 255
         return ((w + draw.uniform(-step / 2, step / 2, w.shape)).astype("f4"), b) if name[4] in "45" else (w, b)
 
-    layers = {name: quantised(name, w, b) for name, (w, b) in real.layers.items()}
+    layers = {name: quantized(name, w, b) for name, (w, b) in real.layers.items()}
     found, expected = fingerprint(replace(real, layers=layers)), KNOWN[0].fingerprint
     worst = {
         block: max(deviation(found[n], expected[n]) / tolerance(n) for n in found if n[4] == block) for block in "12345"

@@ -13,14 +13,12 @@ from support.published_formats import slim, write_keras_h5
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CAFFE, CONVENTIONS, TORCHVISION
-from handstyle.network.weights import read_weights, sha256, write_weights
-from weights_tools import identity as module
+from handstyle.network.weights import EMBEDDED_FILE, read_weights, sha256, write_weights
+from weights_tools import registry as module
 from weights_tools.convert import convert
-from weights_tools.diagnose import first_misfed, first_turned
 from weights_tools.fingerprint import embed, fingerprint, stored_fingerprint, with_fingerprint
-from weights_tools.identity import identity
-from weights_tools.landmarks import ORIENTATIONS, turned
-from weights_tools.registry import EMBEDDED_FILE, Entry
+from weights_tools.first_layer import ORIENTATIONS, find_input_mismatch, find_orientation, turned
+from weights_tools.registry import Entry, identity
 from weights_tools.verify import verify, verify_weights
 
 
@@ -46,11 +44,11 @@ def test_the_network_that_ships_passes_every_check(shipped):
     assert all(check.passed for check in verify_weights(shipped))
 
 
-def test_exchanged_colours_are_caught_and_named(shipped):
+def test_exchanged_colors_are_caught_and_named(shipped):
     wrong = turned(shipped, exchanged=True)
-    assert failed(wrong)[0] == "colours"
+    assert failed(wrong)[0] == "colors"
     assert "from relu1_1 on" in found(wrong)["fingerprint"].found
-    assert "its colours were exchanged" in found(wrong)["colours"].found
+    assert "its colors were exchanged" in found(wrong)["colors"].found
 
 
 @pytest.mark.parametrize("orientation", [name for name in ORIENTATIONS if name])
@@ -121,11 +119,11 @@ def test_what_nothing_explains_is_left_open(shipped):
     rng = np.random.default_rng(0)
     wrong = changed(shipped, "conv1_1", lambda w, b: (rng.normal(size=w.shape).astype("f4"), b))
     expected = stored_fingerprint(shipped)["relu1_1"]
-    assert first_turned(wrong, expected, 0.002) is None
-    assert first_misfed(wrong, expected, 0.002) is None
+    assert find_orientation(wrong, expected, 0.002) is None
+    assert find_input_mismatch(wrong, expected, 0.002) is None
     checks = found(wrong)
-    assert checks["colours"].passed is checks["orientation"].passed is None
-    assert "does not answer as" in checks["colours"].found
+    assert checks["colors"].passed is checks["orientation"].passed is None
+    assert "does not answer as" in checks["colors"].found
     assert failed(wrong) == ["fingerprint"]
 
 

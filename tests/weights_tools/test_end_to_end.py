@@ -12,7 +12,7 @@ from handstyle.cli import app
 from handstyle.network.weights import read_weights
 from weights_tools.registry import ENTRIES, Entry
 
-pytest.importorskip("pooch")
+pytest.importorskip("requests")
 
 
 def run(*words):
@@ -24,7 +24,7 @@ def server(tmp_path, monkeypatch):
     """Serves what stands for VGG-19, and is where the registry says."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HANDSTYLE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("weights_tools.download.PAUSE", 0)
     weights = slim(widths=(8, 8, 8, 8, 8))
     layers = {name: (w, 1e-4 * b) for name, (w, b) in weights.layers.items()}  # the biases of one trained on 0 to 255
     weights.layers.update(layers)

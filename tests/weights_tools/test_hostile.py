@@ -351,14 +351,14 @@ def safetensors_huge(path):
 
 HOSTILE = [
     (hdf5_huge, "more than any VGG has"),
-    (hdf5_huge_chunk, "chunks of"),
-    (hdf5_circle, "lacks its dataset"),
+    (hdf5_huge_chunk, "more than any VGG has"),
+    (hdf5_circle, "is missing its dataset"),
     (hdf5_elsewhere, "in another file"),
     (keras_3_huge, "more than any VGG has"),
-    (keras_3_circle, "lacks its dataset"),
+    (keras_3_circle, "is missing its dataset"),
     (keras_bomb, "compressed, which Keras never does"),
     (keras_archive_huge, "more than any VGG has"),
-    (hdf5_many_names, "larger than any VGG's"),
+    (hdf5_many_names, "longer than any weight file's"),
     (pth_bomb, "larger than it may be"),
     (pth_huge_tensor, "more than any VGG has"),
     (pth_short_storage, "cut short"),

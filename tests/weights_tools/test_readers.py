@@ -95,7 +95,7 @@ def test_the_tar_archive_of_the_test_is_one_that_pytorch_reads(tmp_path):
     )
 
 
-def test_adain_s_normalised_network_is_read_behind_its_layer_for_colours(tmp_path):
+def test_adain_s_normalized_network_is_read_behind_its_layer_for_colors(tmp_path):
     torch = pytest.importorskip("torch")
     weights = slim("vgg19")
     write_adain(tmp_path / "vgg_normalised.pth", weights)
@@ -156,7 +156,7 @@ def test_another_network_is_refused_by_name(change, tmp_path):
 
     state = torch_state(slim("vgg16"))
     expected = {
-        "batch norm": "batch normalisation",
+        "batch norm": "batch normalization",
         "other positions": "neither VGG-16 nor VGG-19",
         "no bias": "conv1_2 has only a kernel",
         "integers": "conv1_1 holds int64",

@@ -8,14 +8,14 @@ from support.faulty_server import Server
 from support.published_formats import slim, write_keras_h5
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.network.weights import read_weights
-from weights_tools import registry
+from handstyle.network import weights as native
+from handstyle.network.weights import EMBEDDED_FILE, cache_folder, read_weights
 from weights_tools.download import get
 from weights_tools.known import KNOWN
-from weights_tools.registry import EMBEDDED_FILE, ENTRIES, Entry, cache_folder, check_digest, find, locate
+from weights_tools.registry import ENTRIES, Entry, check_digest, find, locate
 from weights_tools.resume import part_files
 
-pytest.importorskip("pooch")
+pytest.importorskip("requests")
 
 
 CHUNK = 512  # bytes; the last one before a cut is lost, so fewer of the small file
@@ -24,7 +24,7 @@ CHUNK = 512  # bytes; the last one before a cut is lost, so fewer of the small f
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("HANDSTYLE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("weights_tools.download.PAUSE", 0)
     monkeypatch.setattr("weights_tools.resume.CHUNK", CHUNK)
     return tmp_path / "cache"
 
@@ -191,8 +191,8 @@ def test_the_first_digits_of_a_digest_are_enough_to_refuse(tmp_path):
         check_digest(tmp_path / "a", "sha256:ba7816b0")
 
 
-def test_pooch_is_named_where_it_is_missing(server, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pooch", None)
+def test_requests_is_named_where_it_is_missing(server, monkeypatch):
+    monkeypatch.setitem(sys.modules, "requests", None)
     with pytest.raises(HandstyleError, match=r"handstyle\[weights\]"):
         get(entry_for(server))
 
@@ -224,7 +224,7 @@ def test_a_user_names_a_network_or_a_file(cache, tmp_path, monkeypatch):
     (cache / "vgg19.h5").write_bytes(b"")
     assert find("vgg19") == cache / "vgg19.h5"
     for name, expected in (
-        ("vgg20", "no network of that name: use vgg19-slim, vgg16"),
+        ("vgg20", "no network of that name; did you mean vgg1[69].* use vgg19-slim, vgg16"),
         ("a.h5", "no such weight file"),
     ):
         with pytest.raises(HandstyleError, match=expected):
@@ -248,7 +248,7 @@ def test_the_cache_is_where_the_system_keeps_caches(platform, variables, expecte
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(registry.sys, "platform", platform)
+    monkeypatch.setattr(native.sys, "platform", platform)
     assert str(cache_folder()) == expected
 
 

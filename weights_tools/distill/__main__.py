@@ -20,7 +20,7 @@ WIDTHS = (24, 24, 64, 64, 96, 96, 96, 96, 192, 192, 192, 192, 224)
 
 
 def main() -> None:
-    """Read the command line, run, write the network."""
+    """Parse the command line, run the distillation, write the network."""
     parser = argparse.ArgumentParser(prog="python -m weights_tools.distill", description=__doc__)
     parser.add_argument("--teacher", default="vgg19", help="as handstyle weights get vgg19 installed it, or a file")
     parser.add_argument("--out", default=Path("vgg19-slim.h5"), type=Path, help="the network to write")
@@ -54,13 +54,13 @@ def main() -> None:
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
-    """Return what the command line asks for."""
+    """Return the settings that the command line gives."""
     widths = dict(zip(convolution_names("vgg19"), WIDTHS, strict=False))
     return Settings(widths, steps=arguments.steps, seed=arguments.seed)
 
 
 def provenance_of(settings: Settings, teacher: dict[str, str]) -> dict[str, str]:
-    """Return what the file must say about itself; the measured errors are added by `evaluate`."""
+    """Return the provenance of the written file; `evaluate` adds the measured errors."""
     widths = ", ".join(map(str, settings.widths.values()))
     drawn = f"drawn by weights_tools.distill.pictures, in part from scikit-image's photographs, {settings.size} px"
     training = f"closed form on {settings.pictures} pictures and {settings.paintings} practice paintings"

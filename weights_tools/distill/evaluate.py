@@ -1,4 +1,4 @@
-"""Paint with the small network, and ask the real VGG-19 what came of it.
+"""Paint with the small network, and measure the outcome by the real VGG-19.
 
 ``python -m weights_tools.distill.evaluate --network SLIM --pictures FOLDER --work FOLDER --out RESULTS.json`` paints
 each pair of a photograph and a painting that training never saw, with the small network, with VGG-19 itself and with
@@ -52,7 +52,7 @@ def read_picture(name: str, folder: Path, size: int) -> Array:  # -> (H, W, 3)
 
 
 def measure(teacher: Network, p: Array, content: Array, style: Array) -> dict[str, object]:
-    """Return what `judge` finds, as it goes into the table."""
+    """Return the errors of one painting, as a row of the table."""
     gram, content_error = judge(teacher, p, content, style)
     return {
         "gram_mean": round(float(np.mean(gram)), 4),
@@ -194,7 +194,7 @@ def main() -> None:
 
 
 def in_words(table: dict[str, Any]) -> str:
-    """Return the outcome as the network's file says it."""
+    """Return the measured errors as text for the provenance."""
     means = ", ".join(
         f"{name} {mean['gram_mean']:.3f} ({mean['content']:.2f})" for name, mean in table["means"].items()
     )
@@ -206,7 +206,7 @@ def in_words(table: dict[str, Any]) -> str:
 
 
 def record(path: Path, weights: Weights, measured: str) -> None:
-    """Write what was measured, and the fingerprint, into a network's own file, whose numbers stay as they are."""
+    """Write the measured errors and the fingerprint into a native file; its values stay as they are."""
     provenance = {key: value for key, value in weights.provenance.items() if key not in ("file", "sha256")}
     recorded = replace(weights, provenance=provenance | {"measured": measured})
     write_weights(path, with_fingerprint(recorded, np.float16), np.float16)

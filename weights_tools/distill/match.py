@@ -1,4 +1,4 @@
-"""What the small network is asked for: the teacher's features, and the teacher's Gram matrices, through a linear map.
+"""The distillation loss: errors of features and of Gram matrices against the teacher's, through a linear map.
 
 A decoder ``D`` stands at each tap. The small features ``s`` are good if ``s D`` is near the teacher's ``f``, and, since
 it is the Gram matrix that paints, if ``Dᵀ (Σ s sᵀ) D`` is near ``Σ f fᵀ``. Both errors are relative, so that no tap
@@ -14,7 +14,7 @@ from handstyle.foundations.backend import Array
 
 
 class Kept(NamedTuple):
-    """What `match_backward` needs of one tap: features, target, their products, and what each error is divided by."""
+    """Cache of `match_backward` for one tap: features, target, their products, and the divisor of each error."""
 
     tap: str
     s: Array  # (h, w, K)

@@ -1,7 +1,7 @@
-"""One protocol for painting, in training and in evaluation, and the paintings that the network practises on.
+"""The painting protocol of training and evaluation, and practice paintings for the training set.
 
 A network that is right about photographs and paintings may still be wrong about what lies between them, and an
-optimiser finds every such place. So the small network paints, the teacher looks at the pictures on the way, and they
+optimizer finds every such place. So the small network paints, the teacher looks at the pictures on the way, and they
 join the training set: learning on the states that one's own policy visits (Ross, Gordon and Bagnell 2011,
 arXiv 1011.0686).
 """
@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from handstyle.foundations.backend import Array, choose_backend
+from handstyle.foundations.backend import Array
 from handstyle.foundations.image import preprocess_forward
-from handstyle.losses.content import ContentTerm, content_loss
+from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import StyleTerm, gram_loss, moments_forward
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.vgg import Network
@@ -62,7 +62,6 @@ def paint(
             VariationTerm(VARIATION_WEIGHT),
         ],
         content.shape,
-        choose_backend("numpy"),
     )
 
     def seen(iteration: Iteration) -> None:
@@ -75,7 +74,7 @@ def paint(
 
 
 def judge(teacher: Network, p: Array, content: Array, style: Array) -> tuple[list[float], float]:
-    """Return what the teacher finds wrong with a painting.
+    """Return the errors of a painting, measured by the teacher.
 
     Parameters
     ----------
@@ -97,14 +96,15 @@ def judge(teacher: Network, p: Array, content: Array, style: Array) -> tuple[lis
         teacher.forward(preprocess_forward(q.astype(np.float32), teacher.convention), TAPS)[0]
         for q in (p.clip(0, 255), content, style)
     ]
-    gram = [gram_loss(moments_forward(features[0][t]), moments_forward(features[2][t]))[0] for t in STYLE_TAPS]
-    return gram, content_loss(features[0][CONTENT_TAP], features[1][CONTENT_TAP])[0]
+    gram = [float(gram_loss(moments_forward(features[0][t]), moments_forward(features[2][t]))[0]) for t in STYLE_TAPS]
+    term = ContentTerm(CONTENT_TAP, features[1][CONTENT_TAP])
+    return gram, float(term.loss(term.measure(features[0][CONTENT_TAP]))[0])
 
 
 def practise(
     network: Network, seed: tuple[int, ...], size: int, photographs: list[Array], iterations: int = 45
 ) -> list[Array]:  # -> [(size, size, 3)]
-    """Let the network paint a pair that `pictures` makes up, and return pictures from the way there."""
+    """Paint a pair drawn by `pictures` with the network, and return the intermediate pictures."""
     rng = np.random.default_rng(seed)
     content, style = content_picture(rng, size, photographs), style_picture(rng, size, photographs)
     keep = {max(1, iterations * part // 60) for part in (3, 8, 16, 30, 45, 60)}

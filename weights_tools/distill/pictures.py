@@ -1,4 +1,4 @@
-"""What the small network learns from: scikit-image's photographs, and pictures that this file draws.
+"""The training pictures: scikit-image's photographs, and pictures drawn here.
 
 The network will see pictures on their way from a photograph to a painting, which look like neither. So beside
 photographs there are drawn ones (leaves, stripes, flows, cells, clouds, strokes), photographs painted over with
@@ -97,19 +97,19 @@ def tinted(rng: np.random.Generator, p: Array) -> Array:  # (H, W, 3) -> (H, W, 
 
 
 def palette(rng: np.random.Generator, n: int) -> Array:  # -> (n, 3)
-    """Return `n` colours that belong together: spread along a few random directions around a random middle."""
+    """Return `n` colors that belong together: spread along a few random directions around a random middle."""
     middle = rng.uniform(60, 200, 3)
     axes = rng.normal(0, 1, (2, 3)) * rng.uniform(15, 70, (2, 1))
     grey = rng.normal(0, 1, (n, 1)) * rng.uniform(20, 70)
-    colours: Array = (middle + rng.normal(0, 1, (n, 2)) @ axes + grey).clip(0, 255)
-    return colours
+    colors: Array = (middle + rng.normal(0, 1, (n, 2)) @ axes + grey).clip(0, 255)
+    return colors
 
 
 def ramp(rng: np.random.Generator, t: Array, n: int = 5) -> Array:  # (H, W) -> (H, W, 3)
-    """Colour a plane by a palette: its range is spread over `n` colours, blended linearly."""
-    colours, stops = palette(rng, n), np.linspace(0, 1, n)
+    """Color a plane by a palette: its range is spread over `n` colors, blended linearly."""
+    colors, stops = palette(rng, n), np.linspace(0, 1, n)
     t = (t - t.min()) / (np.ptp(t) or 1)
-    return np.stack([np.interp(t, stops, colours[:, c]) for c in range(3)], axis=-1).astype(np.float32)
+    return np.stack([np.interp(t, stops, colors[:, c]) for c in range(3)], axis=-1).astype(np.float32)
 
 
 def fractal(rng: np.random.Generator, size: int, slope: float) -> Array:  # -> (size, size), zero mean, unit variance
@@ -158,8 +158,8 @@ def cells(rng: np.random.Generator, size: int) -> Array:  # -> (size, size, 3)
 
 def leaves(rng: np.random.Generator, size: int) -> Array:  # -> (size, size, 3)
     """Draw dead leaves: opaque shapes over one another, sizes by a power law (Lee, Mumford and Huang 2001)."""
-    colours = palette(rng, 24)
-    image = Image.new("RGB", (size, size), tuple(colours[0].astype(int)))
+    colors = palette(rng, 24)
+    image = Image.new("RGB", (size, size), tuple(colors[0].astype(int)))
     draw = ImageDraw.Draw(image)
     corners = int(rng.choice([0, 0, 3, 4, 7]))
     for _ in range(int(rng.integers(60, 500))):
@@ -169,7 +169,7 @@ def leaves(rng: np.random.Generator, size: int) -> Array:  # -> (size, size, 3)
         angles = np.sort(rng.uniform(0, 2 * np.pi, corners)) if corners else np.linspace(0, 2 * np.pi, 20)
         u, v = r * np.cos(angles), r * stretch * np.sin(angles)
         outline = np.stack([cx + u * np.cos(turn) - v * np.sin(turn), cy + u * np.sin(turn) + v * np.cos(turn)], 1)
-        draw.polygon([tuple(q) for q in outline], fill=tuple(colours[rng.integers(24)].astype(int)))
+        draw.polygon([tuple(q) for q in outline], fill=tuple(colors[rng.integers(24)].astype(int)))
     p = np.asarray(image, np.float32)
     grain = fractal(rng, size, rng.uniform(0.3, 1.5))[..., None] * rng.uniform(0, 25)
     grained: Array = (p + grain).clip(0, 255).astype(np.float32)
@@ -211,7 +211,7 @@ def strokes(rng: np.random.Generator, size: int) -> Array:  # -> (size, size, 3)
 
 
 def painted_over(rng: np.random.Generator, p: Array, layers: int = 2) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Paint over a picture: strokes in its colours along a flow, broad ones first (after Hertzmann 1998)."""
+    """Paint over a picture: strokes in its colors along a flow, broad ones first (after Hertzmann 1998)."""
     size = p.shape[0]
     angle = flow_field(rng, size)
     image = Image.fromarray(p.clip(0, 255).astype(np.uint8))
@@ -222,13 +222,13 @@ def painted_over(rng: np.random.Generator, p: Array, layers: int = 2) -> Array: 
         source = gaussian_filter(p, (width / 2, width / 2, 0))
         for _ in range(int(min(1500, rng.uniform(0.4, 1.4) * size * size / (4 * width * width)))):
             at = rng.uniform(0, size, 2)
-            colour = source[int(at[0]), int(at[1])] + rng.normal(0, jitter) + rng.normal(0, jitter / 2, 3)
+            color = source[int(at[0]), int(at[1])] + rng.normal(0, jitter) + rng.normal(0, jitter / 2, 3)
             path = [tuple(at[::-1])]
             for _ in range(4):
                 here = angle[int(at[0]) % size, int(at[1]) % size]
                 at = at + width * 0.9 * np.array([np.sin(here), np.cos(here)])
                 path.append(tuple(at[::-1]))
-            draw.line(path, fill=tuple(colour.clip(0, 255).astype(int)), width=max(1, round(width)), joint="curve")
+            draw.line(path, fill=tuple(color.clip(0, 255).astype(int)), width=max(1, round(width)), joint="curve")
         width = max(1.0, width * 0.55)
     return np.asarray(image, np.float32)
 
@@ -241,7 +241,7 @@ def _mixed(rng: np.random.Generator, p: Array, q: Array) -> Array:
 
 
 def _worn(rng: np.random.Generator, p: Array) -> Array:
-    # What an optimiser's unfinished picture looks like: blurred, noisy at one pixel or at several, out of range.
+    # What an optimizer's unfinished picture looks like: blurred, noisy at one pixel or at several, out of range.
     kind = rng.random()
     if kind < 0.12:
         p = gaussian_filter(p, (s := rng.uniform(0.4, 1.6), s, 0))

@@ -1,4 +1,4 @@
-"""A first small network in closed form: which channels to keep, and kernels by least squares.
+"""Prune a network in closed form: select channels, then fit the kernels by least squares.
 
 Layer by layer, as in channel pruning (He, Zhang and Sun 2017, arXiv 1707.06168): keep the channels of the teacher from
 which the others can best be predicted linearly, then choose kernels so that the small network's own features, errors
@@ -26,19 +26,19 @@ RIDGES = (1e-3, 1e-2, 0.1, 1.0, 10.0)  # relative to each unknown's own share of
 
 
 class Map(Protocol):
-    """What maps a function over pictures, perhaps on several threads: results in order, as a list."""
+    """A function that maps over pictures, on one thread or several, and returns the results in order."""
 
     def __call__(self, function: Callable[[T], U], items: Iterable[T], /) -> list[U]: ...  # noqa: D102
 
 
 def one_by_one(function: Callable[[T], U], items: Iterable[T], /) -> list[U]:
-    """Map on the thread that asks."""
+    """Map over pictures on the calling thread."""
     return [function(item) for item in items]
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """A small network, and how it speaks for the large one.
+    """A small network, and its decoders: the linear maps to the large network's features.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def prune(
     spread: Map = one_by_one,
     report: Callable[[str], None] = lambda line: None,
 ) -> Pruned:
-    """Return a small network in closed form.
+    """Prune a network to given widths in closed form.
 
     Parameters
     ----------

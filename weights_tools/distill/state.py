@@ -1,4 +1,4 @@
-"""What decides a run, where it is, and the file from which it goes on."""
+"""Settings, state and checkpoint file of a distillation run."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from weights_tools.distill.sweep import Parameters
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the result.
+    """Settings that determine the result.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Settings:
 
 @dataclass
 class State:
-    """Where a run is: everything a checkpoint holds.
+    """State of a run: the contents of a checkpoint.
 
     Parameters
     ----------

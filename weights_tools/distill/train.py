@@ -1,4 +1,4 @@
-"""The descent: the small network and its decoders, by Adam, on pictures the teacher has looked at.
+"""Train the small network and its decoders by Adam on the distillation loss.
 
 Everything that happens is a function of the settings: what is drawn at a step is seeded by the step, sums over pictures
 are taken in order whatever thread made them, so a run that was interrupted ends with the same bits as one that was not.

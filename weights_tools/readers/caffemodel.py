@@ -8,15 +8,12 @@ double_data 8. Kernels are (K, C, 3, 3), cross-correlation.
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from weights_tools.readers.reading import Reading, check_shape, collect, from_oihw, map_file, name_keys
-from weights_tools.readers.wire import fields, integers, join, message, text
+from weights_tools.readers.reading import Reading, collect, from_oihw, map_file, name_keys
+from weights_tools.readers.wire import append, as_array, fields, integers, message, text
 
 MOST_LAYERS = 500
-MOST_PARTS = 4 * 9 * 512 * 512  # fields of one blob, were each value on its own
 _V1_CONVOLUTION = 4
 
 
@@ -62,26 +59,19 @@ def _layer(layer: memoryview, version: int) -> tuple[str, bool, list[memoryview]
 def _blob(name: str, blob: Any) -> Array:
     old = {1: 0, 2: 0, 3: 0, 4: 0}
     shape: list[int] = []
-    single: list[memoryview] = []
-    double: list[memoryview] = []
-    for parts, (number, kind, value) in enumerate(fields(blob)):
-        if parts > MOST_PARTS:
-            raise HandstyleError(f"layer {name} has more values than any VGG")
+    single, double = bytearray(), bytearray()
+    for number, kind, value in fields(blob):
         if number in old and isinstance(value, int):
             old[number] = value
         elif number == 7:
             for inner, inner_kind, inner_value in fields(message(value)):
-                if inner == 1:
+                if inner == 1 and len(shape) < 16:
                     shape += integers(inner_kind, inner_value)
         elif number == 5 and kind in (2, 5):
-            single.append(message(value))
+            append(single, value)
         elif number == 8 and kind in (1, 2):
-            double.append(message(value))
-    values = join(double, "<f8", name) if double else join(single, "<f4", name)
+            append(double, value)
     if not shape:
         # The bias of the older form is (1, 1, 1, K); collect() flattens it.
-        shape = [old[i] for i in (1, 2, 3, 4)]
-    sides = check_shape(name, shape)
-    if int(np.prod(sides)) != values.size:
-        raise HandstyleError(f"layer {name} has {values.size} values for shape {sides}")
-    return values.reshape(sides)
+        shape = list(old.values())
+    return as_array(name, shape, double, "<f8") if double else as_array(name, shape, single, "<f4")

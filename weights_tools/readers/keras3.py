@@ -8,49 +8,65 @@ groups count in the order of creation: ``conv2d``, ``conv2d_1``, ….
 import re
 import zipfile
 from pathlib import Path
-from typing import IO
 
 import h5py
 
 from handstyle.foundations.errors import HandstyleError
-from weights_tools.readers import hdf5
-from weights_tools.readers.reading import Reading, architecture_of, as_hwio, collect, name_in_order
+from handstyle.network.weights import hdf5_array, hdf5_child, hdf5_read, hdf5_text
+from weights_tools.readers.reading import Layers, Reading, architecture_of, as_hwio, collect, name_in_order
 
 MOST_GROUPS = 1000
+DEEPEST = 4  # models inside models
+CONVOLUTION = re.compile(r"conv2d(_\d{1,4})?|block\d_conv\d")
+MEMBER = "model.weights.h5"
 
 
 def read_keras3(path: Path) -> Reading:
     """Read a ``.weights.h5`` file of Keras 3."""
-    return _read(path, "Keras 3, HDF5")
+    return _reading(hdf5_read(path, _read), "Keras 3, HDF5")
 
 
 def read_keras_archive(path: Path) -> Reading:
     """Read a ``.keras`` archive of Keras 3, without unpacking it."""
     with zipfile.ZipFile(path) as archive:
-        if archive.getinfo("model.weights.h5").compress_type != zipfile.ZIP_STORED:
-            raise HandstyleError("its model.weights.h5 is compressed, which Keras never does: unzip it and give that")
-        with archive.open("model.weights.h5") as file:
-            return _read(file, "Keras 3, archive")
+        if archive.getinfo(MEMBER).compress_type != zipfile.ZIP_STORED:
+            raise HandstyleError(f"its {MEMBER} is compressed, which Keras never does: unzip it and give that")
+    return _reading(hdf5_read(path, _read, MEMBER), "Keras 3, archive")
 
 
-def _read(source: Path | IO[bytes], layout: str) -> Reading:
-    with h5py.File(source, "r") as file:
-        groups = hdf5.child(file, "layers")
-        if not isinstance(groups, h5py.Group):
-            groups = hdf5.child(file, "_layer_checkpoint_dependencies")  # Keras 3.0 to 3.3
-        if not isinstance(groups, h5py.Group) or len(groups) > MOST_GROUPS:
-            raise HandstyleError("Keras 3, but without a plausible group of layers")
-        found: list[tuple[str, str, str]] = []  # in order: the group, the layer's own name, the path of its arrays
-        for key in groups:
-            if re.fullmatch(r"conv2d(_\d{1,4})?|block\d_conv\d", key):
-                variables = hdf5.child(groups, f"{key}/vars")
-                own = hdf5.names(variables, "name") if isinstance(variables, h5py.Group) else []
-                found.append((key, own[0] if own else key, f"{key}/vars"))
-        pairs = {}
-        for name, path in _name(found):
-            pairs[name] = hdf5.dataset(groups, f"{path}/0", name), hdf5.dataset(groups, f"{path}/1", name)
-    architecture = architecture_of(pairs)
-    return Reading(layout, architecture, collect(pairs, lambda name, values: values, as_hwio))
+def _reading(arrays: Layers, layout: str) -> Reading:
+    return Reading(layout, architecture_of(arrays), collect(arrays, lambda name, values: values, as_hwio))
+
+
+def _read(file: h5py.File) -> Layers:
+    groups = _convolutions(file)
+    found: list[tuple[str, str, str]] = []  # in order: the group, the layer's own name, the path of its arrays
+    for key in filter(CONVOLUTION.fullmatch, groups):
+        variables = hdf5_child(groups, f"{key}/vars")
+        own = hdf5_text(variables, "name") if isinstance(variables, h5py.Group) else []
+        found.append((key, own[0] if own else key, f"{key}/vars"))
+    paths = dict(_name(found))
+    architecture_of(paths)  # refuses more layers than VGG's before any of them is read
+    return {
+        name: (hdf5_array(groups, f"{path}/0", name), hdf5_array(groups, f"{path}/1", name))
+        for name, path in paths.items()
+    }
+
+
+def _convolutions(file: h5py.File) -> h5py.Group:
+    # A model inside a model has layers of its own.
+    level = [file]
+    for _ in range(DEEPEST):
+        inner = []
+        for group in level:
+            for name in ("layers", "_layer_checkpoint_dependencies"):  # the second until Keras 3.3
+                layers = hdf5_child(group, name)
+                if isinstance(layers, h5py.Group) and len(layers) <= MOST_GROUPS:
+                    if any(map(CONVOLUTION.fullmatch, layers)):
+                        return layers
+                    inner += [child for key in layers if isinstance(child := hdf5_child(layers, key), h5py.Group)]
+        level = inner[:MOST_GROUPS]
+    raise HandstyleError("Keras 3, but without a plausible group of layers")
 
 
 def _name(found: list[tuple[str, str, str]]) -> list[tuple[str, str]]:

@@ -17,32 +17,35 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from weights_tools.readers import hdf5
-from weights_tools.readers.reading import Reading, as_hwio, collect, from_oihw, name_in_order, name_keys
+from handstyle.network.weights import hdf5_array, hdf5_child, hdf5_read, hdf5_text
+from weights_tools.readers.reading import Layers, Reading, as_hwio, collect, from_oihw, name_in_order, name_keys
 
 MOST_LAYERS = 200
 
 
 def read_keras_h5(path: Path) -> Reading:
     """Read ``vgg16``/``vgg19`` weights of Keras 0 to 2, in either ordering."""
-    with h5py.File(path, "r") as file:
-        group = hdf5.child(file, "model_weights") if "model_weights" in file else file
-        if not isinstance(group, h5py.Group):
-            raise HandstyleError("its model_weights is no group")
-        if group_names := hdf5.names(group, "layer_names"):
-            architecture, pairs = _named(group, group_names)
-            layout = "Keras 1 or 2, HDF5"
-        elif "nb_layers" in group.attrs:
-            architecture, pairs = _numbered(group)
-            layout = "Keras 0, HDF5"
-        else:
-            raise HandstyleError("HDF5, but neither Keras' nor this package's own layout")
-        layers = {}
-        arrays = {name: (hdf5.dataset(group, w, name), hdf5.dataset(group, b, name)) for name, (w, b) in pairs.items()}
+    layout, architecture, arrays = hdf5_read(path, _read)
     theano = _is_theano(arrays["conv1_1"][0].shape) if "conv1_1" in arrays else False
     layers = collect(arrays, lambda name, values: values, _from_theano if theano else as_hwio)
     ordering = "Theano's ordering, kernels rotated" if theano else "TensorFlow's ordering"
     return Reading(f"{layout}, {ordering}", architecture, layers, turned=theano)
+
+
+def _read(file: h5py.File) -> tuple[str, str, Layers]:
+    group = hdf5_child(file, "model_weights") if "model_weights" in file else file
+    if not isinstance(group, h5py.Group):
+        raise HandstyleError("its model_weights is no group")
+    if group_names := hdf5_text(group, "layer_names"):
+        architecture, pairs = _named(group, group_names)
+        layout = "Keras 1 or 2, HDF5"
+    elif "nb_layers" in group.attrs:
+        architecture, pairs = _numbered(group)
+        layout = "Keras 0, HDF5"
+    else:
+        raise HandstyleError("HDF5, but neither Keras' nor this package's own layout")
+    arrays = {name: (hdf5_array(group, w, name), hdf5_array(group, b, name)) for name, (w, b) in pairs.items()}
+    return layout, architecture, arrays
 
 
 def _is_theano(shape: tuple[int, ...]) -> bool:
@@ -63,8 +66,8 @@ def _named(group: h5py.Group, group_names: list[str]) -> tuple[str, dict[str, tu
         match = re.fullmatch(r"(?:block|conv)(\d)_(?:conv)?(\d)", group_name)
         if not match:
             continue
-        layer = hdf5.child(group, group_name)
-        arrays = hdf5.names(layer, "weight_names") if isinstance(layer, h5py.Group) else []
+        layer = hdf5_child(group, group_name)
+        arrays = hdf5_text(layer, "weight_names") if isinstance(layer, h5py.Group) else []
         name = f"conv{match[1]}_{match[2]}"
         if len(arrays) != 2:
             raise HandstyleError(f"layer {name} has {len(arrays)} arrays, expected a kernel and a bias")
@@ -76,12 +79,18 @@ def _named(group: h5py.Group, group_names: list[str]) -> tuple[str, dict[str, tu
 
 def _numbered(group: h5py.Group) -> tuple[str, dict[str, tuple[str, str]]]:
     found = []
-    for index in range(min(hdf5.number(group, "nb_layers"), MOST_LAYERS)):
-        layer = hdf5.child(group, f"layer_{index}")
-        if not isinstance(layer, h5py.Group) or hdf5.number(layer, "nb_params") != 2:
+    for index in range(min(_number(group, "nb_layers"), MOST_LAYERS)):
+        layer = hdf5_child(group, f"layer_{index}")
+        if not isinstance(layer, h5py.Group) or _number(layer, "nb_params") != 2:
             continue
-        kernel = hdf5.child(layer, "param_0")
+        kernel = hdf5_child(layer, "param_0")
         if isinstance(kernel, h5py.Dataset) and kernel.ndim == 4:
             found.append((f"layer_{index}/param_0", f"layer_{index}/param_1"))
     architecture, names = name_in_order(len(found))
     return architecture, dict(zip(names, found, strict=True))
+
+
+def _number(group: h5py.Group, attribute: str) -> int:
+    if attribute not in group.attrs or group.attrs.get_id(attribute).get_storage_size() > 16:
+        return 0
+    return int(group.attrs[attribute])

@@ -23,59 +23,44 @@ _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8"
 _CELL, _STRUCT, _CHAR = 1, 2, 4
 _NUMBERS = range(6, 16)
 MOST_ELEMENTS = 20_000
+MOST_BYTES = 320 << 20  # of all arrays together; VGG-19 in double precision has 153 MiB
 DEEPEST = 12
 
 
 class Skipped:
-    """Stands for an array too large for a VGG's convolution: the fully connected layers."""
+    """Placeholder for an array larger than a kernel of VGG, such as that of a fully connected layer."""
 
 
 class _Source:
-    """Bytes of the file, or of a compressed element, in order; compressed ones are unpacked as they are asked for."""
+    """The bytes of an element in order, unpacked as they are read if it is compressed."""
 
     def __init__(self, file: io.BufferedReader, size: int, compressed: bool) -> None:
         self.file, self.left = file, size
         self.unpack = zlib.decompressobj() if compressed else None
-        self.ready = b""
 
-    def take(self, count: int) -> bytes:
-        """Return exactly `count` bytes."""
+    def take(self, count: int, keep: bool = True) -> bytes:
+        """Return exactly `count` bytes, or pass over them."""
         parts = []
         while count > 0:
             part = self._some(min(count, 1 << 20))
             if not part:
                 raise HandstyleError("the file is cut short")
-            parts.append(part)
             count -= len(part)
+            if keep:
+                parts.append(part)
         return b"".join(parts)
 
-    def skip(self, count: int) -> None:
-        """Pass over bytes without keeping them."""
-        while count > 0:
-            part = self._some(min(count, 1 << 20))
-            if not part:
-                raise HandstyleError("the file is cut short")
-            count -= len(part)
-
     def _some(self, most: int) -> bytes:
-        if self.unpack is None:
-            part = self.file.read(min(most, self.left))
-            self.left -= len(part)
-            return part
-        while not self.unpack.eof:
-            fed = self.unpack.unconsumed_tail
-            if not fed:
-                fed = self.file.read(min(1 << 16, self.left))
-                self.left -= len(fed)
-                if not fed:
-                    return b""
-            if part := self.unpack.decompress(fed, most):
+        while self.unpack is not None and not self.unpack.eof:
+            packed = self.unpack.unconsumed_tail or self._read(1 << 16)
+            if (part := self.unpack.decompress(packed, most)) or not packed:
                 return part
-        return b""
+        return self._read(most) if self.unpack is None else b""
 
-    def leave(self) -> None:
-        """Move the file behind the element."""
-        self.file.seek(self.left, io.SEEK_CUR)
+    def _read(self, most: int) -> bytes:
+        part = self.file.read(min(most, self.left))
+        self.left -= len(part)
+        return part
 
 
 def read_mat(path: Path, wanted: str) -> Any:
@@ -110,17 +95,16 @@ def read_mat(path: Path, wanted: str) -> Any:
             if kind == _COMPRESSED:
                 kind, size = struct.unpack("<II", source.take(8))
             if kind == _MATRIX:
-                reader = _Reader(source)
-                name, value = reader.matrix(size, 0, wanted)
+                name, value = _Reader(source).matrix(size, 0, wanted)
                 if name == wanted:
                     return value
-            source.leave()
+            file.seek(source.left, io.SEEK_CUR)
     raise HandstyleError(f"a MATLAB file without the variable {wanted}: not MatConvNet's")
 
 
 class _Reader:
     def __init__(self, source: _Source) -> None:
-        self.source, self.elements = source, 0
+        self.source, self.elements, self.kept = source, 0, 0
 
     def _tag(self) -> tuple[int, int, bytes | None]:
         # A small element keeps up to four bytes of data within the tag, and its size in the upper half of the type.
@@ -138,7 +122,7 @@ class _Reader:
             if size > most:
                 raise HandstyleError("a damaged MATLAB file (a name or shape that is too long)")
             data = self.source.take(size)
-            self.source.skip(-size % 8)
+            self.source.take(-size % 8)
         return kind, data
 
     def matrix(self, size: int, depth: int, wanted: str | None = None) -> tuple[str, Any]:
@@ -178,10 +162,8 @@ class _Reader:
         if not 0 < width <= 256:
             raise HandstyleError("a damaged MATLAB file (a structure without names)")
         fields = [text[i : i + width].split(b"\0")[0].decode("latin1") for i in range(0, len(text), width)]
-        values = self._children(count * len(fields), depth)
-        return [
-            dict(zip(fields, values[i : i + len(fields)], strict=False)) for i in range(0, len(values), len(fields))
-        ]
+        values = iter(self._children(count * len(fields), depth))
+        return [dict(zip(fields, values, strict=False)) for _ in range(count if fields else 0)]
 
     def _numbers(self, dims: list[int], count: int, text: bool) -> Any:
         kind, size, data = self._tag()
@@ -190,10 +172,13 @@ class _Reader:
         dtype = np.dtype("<" + _TYPES[kind])
         if data is None:
             if size > MOST_VALUES * 8:
-                self.source.skip(size + -size % 8)
+                self.source.take(size + -size % 8, keep=False)
                 return Skipped()
+            self.kept += size
+            if self.kept > MOST_BYTES:
+                raise HandstyleError(f"more than {MOST_BYTES >> 20} MiB of arrays: no VGG has so many convolutions")
             data = self.source.take(size)
-            self.source.skip(-size % 8)
+            self.source.take(-size % 8)
         values = np.frombuffer(data, dtype, count=len(data) // dtype.itemsize)
         if text:
             return "".join(map(chr, values.tolist()[:4096]))

@@ -3,7 +3,7 @@
 ``layers`` is a cell of structures. A convolution's ``weights`` is the cell {filters, biases} (since beta 9); before,
 ``filters`` and ``biases`` were fields of their own. The filters were imported from Caffe with width and height
 exchanged, since MATLAB's memory order is the reverse of C's, so the first axis of a filter is its width; and with the
-colours in the order RGB (matconvnet, utils/import-caffe.py).
+colors in the order RGB (matconvnet, utils/import-caffe.py).
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""ONNX: the initialisers that the graph's Conv nodes take, in the order of the graph.
+"""ONNX: the initializers that the graph's Conv nodes take, in the order of the graph.
 
 Field numbers are those of onnx.proto: ModelProto graph = 7; GraphProto node = 1, initializer = 5; NodeProto input 1,
 op_type 4; TensorProto dims 1, data_type 2 (1 float, 10 float16, 11 double), float_data 4, name 8, raw_data 9,
@@ -8,14 +8,13 @@ double_data 10, data_location 14. Kernels are (K, C, 3, 3), cross-correlation.
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from weights_tools.readers.reading import Reading, check_shape, collect, from_oihw, map_file, name_in_order
-from weights_tools.readers.wire import fields, integers, join, message, text
+from weights_tools.readers.reading import Reading, collect, from_oihw, map_file, name_in_order
+from weights_tools.readers.wire import append, as_array, fields, integers, message, text
 
 MOST_NODES = 5000
+FORMATS = {1: "<f4", 10: "<f2", 11: "<f8"}
 
 
 def read_onnx(path: Path) -> Reading:
@@ -24,26 +23,26 @@ def read_onnx(path: Path) -> Reading:
     if graph is None:
         raise HandstyleError("of no supported format (read as ONNX, it has no graph)")
     convolutions: list[list[str]] = []
-    initialisers: dict[str, memoryview] = {}
+    initializers: dict[str, memoryview] = {}
     for count, (number, _, value) in enumerate(fields(graph)):
         if count > MOST_NODES:
             raise HandstyleError(f"more than {MOST_NODES} nodes: no VGG")
         if number == 1:
             inputs, operation = _node(message(value))
             if operation == "BatchNormalization":
-                raise HandstyleError("a network with batch normalisation: only VGG-16 and VGG-19 without it are read")
+                raise HandstyleError("a network with batch normalization: only VGG-16 and VGG-19 without it are read")
             if operation == "Conv":
                 convolutions.append(inputs)
         elif number == 5:
             tensor = message(value)
             name = next((text(inner) for field, _, inner in fields(tensor) if field == 8), "")
-            initialisers[name] = tensor
+            initializers[name] = tensor
     architecture, names = name_in_order(len(convolutions))
     pairs = {}
     for layer, inputs in zip(names, convolutions, strict=True):
-        if len(inputs) != 3 or not set(inputs[1:]) <= set(initialisers):
-            raise HandstyleError(f"layer {layer} lacks a kernel or a bias among the initialisers")
-        pairs[layer] = (initialisers[inputs[1]], initialisers[inputs[2]])
+        if len(inputs) != 3 or not set(inputs[1:]) <= set(initializers):
+            raise HandstyleError(f"layer {layer} lacks a kernel or a bias among the initializers")
+        pairs[layer] = (initializers[inputs[1]], initializers[inputs[2]])
     return Reading("ONNX", architecture, collect(pairs, _tensor, from_oihw))
 
 
@@ -61,28 +60,19 @@ def _node(node: memoryview) -> tuple[list[str], str]:
 def _tensor(name: str, tensor: Any) -> Array:
     shape: list[int] = []
     dtype = 0
-    raw: list[memoryview] = []
-    single: list[memoryview] = []
-    double: list[memoryview] = []
+    raw = memoryview(b"")
+    values = bytearray()
     for number, kind, value in fields(tensor):
-        if number == 1:
+        if number == 1 and len(shape) < 16:
             shape += integers(kind, value)
         elif number == 2 and isinstance(value, int):
             dtype = value
         elif number == 14 and value == 1:
             raise HandstyleError(f"layer {name} keeps its values in another file: save the model with its data inside")
         elif number == 9:
-            raw.append(message(value))
-        elif number == 4 and kind in (2, 5):
-            single.append(message(value))
-        elif number == 10 and kind in (1, 2):
-            double.append(message(value))
-    formats = {1: "<f4", 10: "<f2", 11: "<f8"}
-    if dtype not in formats:
+            raw = message(value)
+        elif (number == 4 and kind in (2, 5)) or (number == 10 and kind in (1, 2)):
+            append(values, value)
+    if dtype not in FORMATS:
         raise HandstyleError(f"layer {name} has ONNX's data type {dtype}, expected floating point")
-    parts = raw or (double if dtype == 11 else single)
-    values = join(parts, formats[dtype], name)
-    sides = check_shape(name, shape)
-    if int(np.prod(sides)) != values.size:
-        raise HandstyleError(f"layer {name} has {values.size} values for shape {sides}")
-    return values.reshape(sides)
+    return as_array(name, shape, raw or values, FORMATS[dtype])

@@ -1,53 +1,74 @@
-"""The part of Python's pickle that weight files need, as a machine of its own that imports and calls nothing.
+"""Run a pickle without importing or calling anything: the names it asks for are looked up in a table, nothing else.
 
 A pickle is a program for a stack machine; the standard one may import any name and call it, which is how a weight file
-takes over a computer. Here a name is only a pair of strings, looked up in the table that the reader gives; a name that
-is not there ends the reading. Bytes are views of the file, not copies; the numbers of steps and of pushed values are
-bounded, so that no file can cost more than it weighs. The opcodes are those of pickletools (CPython), of the
-protocols that PyTorch and NumPy have written: 2 to 4.
+takes over a computer. `PickleMachine` is that machine (``pickle._Unpickler``, the standard library's own, written in
+Python) with fewer instructions, no imports, and bounds on steps and texts. Bytes are views of the file, not copies.
 """
 
-import struct
+import pickle
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar, cast
 
+import numpy as np
+
+from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
+from weights_tools.readers.reading import check_shape
 
 Names = Mapping[tuple[str, str], Callable[..., Any]]
 
 MOST_STEPS = 200_000  # VGG-19's whole state is below 3,000
 LONGEST_TEXT = 4096
+# PROTO FRAME MARK STOP POP NONE, numbers, text, bytes, strings of Python 2, containers, memo, names, calls, references
+OPCODES = b"\x80\x95(.0N\x88\x89KMJ\x8aGX\x8c\x8dBC\x8eTU}])t\x85\x86\x87suaeqr\x94hjc\x93R\x81bQ"
+# Modules whose classes are layers: a file that asks for them is a model saved whole.
+MODEL_MODULES = ("torch.nn", "torchvision.", "timm.", "__main__")
 
 
 class Name:
-    """A name that the table knows; calling it goes through the table."""
+    """A name of the table; called only by the machine's own instructions."""
 
     def __init__(self, module: str, name: str, function: Callable[..., Any]) -> None:
         self.module, self.name, self.function = module, name, function
 
 
-class _Mark:
-    pass
+class _View:
+    """A file object over given bytes, whose `read` returns views."""
+
+    def __init__(self, data: memoryview, position: int) -> None:
+        self.data, self.position = data, position
+
+    def read(self, count: int) -> memoryview | bytes:
+        if not 0 <= count <= len(self.data) - self.position:
+            raise HandstyleError("a damaged pickle (cut short)")
+        self.position += count
+        view = self.data[self.position - count : self.position]
+        return bytes(view) if count == 1 else view  # the machine takes an opcode as bytes
+
+    def readline(self) -> bytes:
+        window = bytes(self.data[self.position : self.position + LONGEST_TEXT])
+        line = window[: window.find(b"\n") + 1]
+        self.position += len(line)
+        return line
 
 
-_MARK = _Mark()
+class _Steps(dict[int, Callable[[Any], None]]):
+    """Table of the pickle instructions, with a bound on the number of look-ups."""
+
+    left = MOST_STEPS
+
+    def __getitem__(self, code: int) -> Callable[[Any], None]:
+        self.left -= 1
+        if self.left < 0:
+            raise HandstyleError(f"a pickle of more than {MOST_STEPS} steps: no weight file has so many")
+        return super().__getitem__(code)
+
+    def __missing__(self, code: int) -> Callable[[Any], None]:
+        raise HandstyleError(f"a pickle with the opcode {bytes([code])!r}, which no weight file needs")
 
 
-class Stateful:
-    """A value that BUILD may complete."""
-
-    def build(self, state: Any) -> None:
-        """Take the state of the pickle's BUILD."""
-        raise NotImplementedError
-
-
-def _need(condition: bool, what: str) -> None:
-    if not condition:
-        raise HandstyleError(f"a damaged pickle ({what})")
-
-
-class PickleMachine:
-    """Run one pickle.
+class PickleMachine(pickle._Unpickler):
+    """Interpreter for one pickle.
 
     Parameters
     ----------
@@ -58,6 +79,15 @@ class PickleMachine:
     persistent : callable, optional
         Turns a persistent id into a value.
     """
+
+    # Of the standard library's machine.
+    stack: list[Any]
+    metastack: list[list[Any]]
+    append: Callable[[Any], None]
+    pop_mark: Callable[[], list[Any]]
+    read: Callable[[int], bytes]
+
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {code: pickle._Unpickler.dispatch[code] for code in OPCODES}
 
     def __init__(self, data: memoryview, names: Names, persistent: Callable[[Any], Any] | None = None) -> None:
         self.data, self.names, self.persistent = data, names, persistent
@@ -70,197 +100,152 @@ class PickleMachine:
         HandstyleError
             If it is damaged, asks for a name that is not in the table, or does anything weights have no need of.
         """
-        self.position = start
-        self.stack: list[Any] = []
-        self.memo: dict[int, Any] = {}
-        for _ in range(MOST_STEPS):
-            code = self._take(1)[0]
-            if code == 0x2E:  # STOP
-                _need(len(self.stack) == 1, "it leaves more than one value")
-                return self.stack[0], self.position
-            step = _OPCODES.get(code)
-            if step is None:
-                raise HandstyleError(f"a pickle with the opcode {bytes([code])!r}, which no weight file needs")
-            step(self)
-        raise HandstyleError(f"a pickle of more than {MOST_STEPS} steps: no weight file has so many")
-
-    # reading
-
-    def _take(self, count: int) -> memoryview:
-        _need(0 <= count <= len(self.data) - self.position, "cut short")
-        self.position += count
-        return self.data[self.position - count : self.position]
-
-    def _unpack(self, form: str) -> Any:
-        return struct.unpack(form, self._take(struct.calcsize(form)))[0]
-
-    def _text(self, count: int) -> str:
-        _need(count <= LONGEST_TEXT, "a text too long")
+        file = _View(self.data, start)
+        super().__init__(cast(Any, file), encoding="bytes")
+        self.dispatch = _Steps(type(self).dispatch)  # type: ignore[misc]  # which counts for this pickle alone
         try:
-            return bytes(self._take(count)).decode("utf-8")
-        except UnicodeDecodeError:
-            raise HandstyleError("a damaged pickle (text that is not UTF-8)") from None
+            value = super().load()
+        except (HandstyleError, MemoryError):
+            raise
+        except Exception as error:  # the machine checks little: an empty stack is an IndexError, and so on
+            raise HandstyleError(f"a damaged pickle ({' '.join(str(error).split())[:100]})") from None
+        return value, file.position
 
-    def _line(self) -> str:
-        window = bytes(self.data[self.position : self.position + LONGEST_TEXT])
-        end = window.find(b"\n")
-        _need(end >= 0, "a line without end")
-        line = self._text(end)
-        self.position += 1
-        return line
-
-    # the stack
-
-    def _push(self, value: Any) -> None:
-        self.stack.append(value)
-
-    def _pop(self) -> Any:
-        _need(bool(self.stack) and self.stack[-1] is not _MARK, "an empty stack")
-        return self.stack.pop()
-
-    def _drop(self) -> None:
-        _need(bool(self.stack), "an empty stack")
-        self.stack.pop()
-
-    def _top(self, kind: type) -> Any:
-        _need(bool(self.stack) and isinstance(self.stack[-1], kind), f"no {kind.__name__} where one is needed")
-        return self.stack[-1]
-
-    def _to_mark(self) -> list[Any]:
-        values: list[Any] = []
-        while self.stack:
-            value = self.stack.pop()
-            if value is _MARK:
-                return values[::-1]
-            values.append(value)
-        raise HandstyleError("a damaged pickle (no mark)")
-
-    def _pushed_tuple(self, count: int) -> None:
-        values = [self._pop() for _ in range(count)]
-        self._push(tuple(values[::-1]))
-
-    # names and calls
-
-    def _name(self, module: Any, name: Any) -> None:
-        _need(isinstance(module, str) and isinstance(name, str), "a name that is no text")
+    def find_class(self, module: str, name: str) -> Name:
+        """Look a name up in the table; nothing is imported."""
         function = self.names.get((module, name))
         if function is None:
-            raise HandstyleError(f"asks for {module[:60]}.{name[:60]}, which no weight file needs; nothing was run")
-        self._push(Name(module, name, function))
+            asked = f"asks for {module[:60]}.{name[:60]}, which no weight file needs; nothing was run"
+            if module.startswith(MODEL_MODULES):
+                asked += "; a whole model: where it was made, save its weights alone, torch.save(model.state_dict(), …)"
+            raise HandstyleError(asked)
+        return Name(module, name, function)
 
-    def _global(self) -> None:
-        module = self._line()
-        self._name(module, self._line())
-
-    def _stack_global(self) -> None:
-        name = self._pop()
-        self._name(self._pop(), name)
-
-    def _reduce(self) -> None:
-        arguments = self._pop()
-        function = self._pop()
-        _need(isinstance(function, Name) and isinstance(arguments, tuple), "a call of what is no name")
-        try:
-            value = function.function(*arguments)
-        except (TypeError, ValueError, OverflowError) as error:
-            if isinstance(error, HandstyleError):
-                raise
-            message = f"{function.module}.{function.name} with arguments that do not fit"
-            raise HandstyleError(f"a damaged pickle ({message})") from None
-        self._push(value)
-
-    def _build(self) -> None:
-        state = self._pop()
-        _need(bool(self.stack), "an empty stack")
-        if isinstance(self.stack[-1], Stateful):
-            self.stack[-1].build(state)
-        else:  # attributes of an ordered dictionary: PyTorch's _metadata, of no use here
-            self._top(dict)
-
-    def _persistent_id(self) -> None:
-        key = self._pop()
+    def persistent_load(self, key: Any) -> Any:
+        """Turn a reference to what lies outside the pickle into a value."""
         if self.persistent is None:
             raise HandstyleError("a pickle that refers to values outside itself, where there are none")
-        self._push(self.persistent(key))
+        return self.persistent(key)
 
-    # containers
+    def _call(self) -> None:
+        arguments, function = self.stack.pop(), self.stack.pop()
+        if not isinstance(function, Name) or not isinstance(arguments, tuple):
+            raise HandstyleError("a damaged pickle (a call of what is no name)")
+        self.append(function.function(*arguments))
 
-    def _set_items(self, values: list[Any]) -> None:
-        target = self._top(dict)
-        _need(len(values) % 2 == 0, "a key without a value")
-        for key, value in zip(values[::2], values[1::2], strict=True):
-            if isinstance(key, memoryview):  # a byte string of Python 2
-                key = bytes(key[:LONGEST_TEXT]).decode("latin1")
-            _need(isinstance(key, str | int), "a key that is neither text nor a number")
-            target[key] = value
+    def _build(self) -> None:
+        state = self.stack.pop()
+        if isinstance(self.stack[-1], PickledDtype | PickledArray):
+            self.stack[-1].build(state)
+        elif not isinstance(self.stack[-1], dict):  # attributes of an ordered dictionary are of no use here
+            raise HandstyleError("a damaged pickle (a state of what has none)")
 
-    def _append(self) -> None:
-        value = self._pop()
-        self._top(list).append(value)
+    def _set_items(self) -> None:
+        items = self.pop_mark()
+        if not isinstance(self.stack[-1], dict) or len(items) % 2:
+            raise HandstyleError("a damaged pickle (keys and values without a dictionary)")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            self.stack[-1][dictionary_key(key)] = value
 
-    def _extend(self) -> None:
-        values = self._to_mark()
-        self._top(list).extend(values)
+    def _set_item(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self.metastack.append(self.stack)
+        self.stack = [key, value]
+        self._set_items()
 
-    def _memoize(self, index: int) -> None:
-        _need(bool(self.stack), "an empty stack")
-        self.memo[index] = self.stack[-1]
+    def _text(self, size: int) -> None:
+        if size > LONGEST_TEXT:
+            raise HandstyleError("a damaged pickle (a text too long)")
+        self.append(str(self.read(size), "utf-8"))
 
-    def _recall(self, index: int) -> None:
-        _need(index in self.memo, "a reference to nothing")
-        self._push(self.memo[index])
-
-    def _long(self) -> None:
-        self._push(int.from_bytes(self._take(self._unpack("<B")), "little", signed=True))
-
-
-def _operations() -> dict[int, Callable[[PickleMachine], None]]:
-    m = PickleMachine
-    table: dict[str, Callable[[PickleMachine], None]] = {
-        "\x80": lambda s: _need(s._unpack("<B") <= 5, "an unknown protocol"),
-        "\x95": lambda s: _need(s._unpack("<Q") <= len(s.data), "cut short"),  # FRAME: a hint for buffering
-        "(": lambda s: s._push(_MARK),
-        "0": m._drop,
-        "N": lambda s: s._push(None),
-        "\x88": lambda s: s._push(True),
-        "\x89": lambda s: s._push(False),
-        "K": lambda s: s._push(s._unpack("<B")),
-        "M": lambda s: s._push(s._unpack("<H")),
-        "J": lambda s: s._push(s._unpack("<i")),
-        "\x8a": m._long,
-        "G": lambda s: s._push(s._unpack(">d")),
-        "X": lambda s: s._push(s._text(s._unpack("<I"))),
-        "\x8c": lambda s: s._push(s._text(s._unpack("<B"))),
-        "\x8d": lambda s: s._push(s._text(s._unpack("<Q"))),
-        "B": lambda s: s._push(s._take(s._unpack("<I"))),
-        "C": lambda s: s._push(s._take(s._unpack("<B"))),
-        "\x8e": lambda s: s._push(s._take(s._unpack("<Q"))),
-        "T": lambda s: s._push(s._take(s._unpack("<i"))),
-        "U": lambda s: s._push(s._take(s._unpack("<B"))),
-        "}": lambda s: s._push({}),
-        "]": lambda s: s._push([]),
-        ")": lambda s: s._push(()),
-        "t": lambda s: s._push(tuple(s._to_mark())),
-        "\x85": lambda s: s._pushed_tuple(1),
-        "\x86": lambda s: s._pushed_tuple(2),
-        "\x87": lambda s: s._pushed_tuple(3),
-        "s": lambda s: s._set_items([s._pop(), s._pop()][::-1]),
-        "u": lambda s: s._set_items(s._to_mark()),
-        "a": m._append,
-        "e": m._extend,
-        "q": lambda s: s._memoize(s._unpack("<B")),
-        "r": lambda s: s._memoize(s._unpack("<I")),
-        "\x94": lambda s: s._memoize(len(s.memo)),
-        "h": lambda s: s._recall(s._unpack("<B")),
-        "j": lambda s: s._recall(s._unpack("<I")),
-        "c": m._global,
-        "\x93": m._stack_global,
-        "R": m._reduce,
-        "\x81": m._reduce,  # NEWOBJ: here the same thing, a name applied to arguments
-        "b": m._build,
-        "Q": m._persistent_id,
+    dispatch |= {
+        0x95: lambda self: self.read(8),  # FRAME, a hint for buffering
+        ord("R"): _call,
+        0x81: _call,  # NEWOBJ: a name applied to arguments
+        ord("b"): _build,
+        ord("s"): _set_item,
+        ord("u"): _set_items,
+        ord("X"): lambda self: self._text(int.from_bytes(self.read(4), "little")),
+        0x8D: lambda self: self._text(int.from_bytes(self.read(8), "little")),
     }
-    return {ord(code): step for code, step in table.items()}
 
 
-_OPCODES = _operations()
+def dictionary_key(key: Any) -> str | int:
+    """Return a dictionary's key, a byte string of Python 2 as text; refuse one that is neither text nor a number."""
+    key = plain_text(key)
+    if not isinstance(key, str | int):
+        raise HandstyleError("a damaged pickle (a key that is neither text nor a number)")
+    return key
+
+
+def plain_text(value: Any) -> Any:
+    """Return short bytes as text, and anything else as it is."""
+    short = isinstance(value, bytes | memoryview) and len(value) < LONGEST_TEXT
+    return bytes(value).decode("latin1") if short else value
+
+
+class PickledDtype:
+    """``numpy.dtype('f4', False, True)``, completed with its byte order."""
+
+    def __init__(self, kind: Any = None, *_: Any) -> None:
+        self.kind = str(plain_text(kind))[:8]
+        self.order: Any = "="
+
+    def build(self, state: Any) -> None:
+        """Take (version, byte order, …)."""
+        self.order = plain_text(state[1]) if isinstance(state, tuple) and len(state) > 1 else None
+        if self.order not in ("<", ">", "|", "="):
+            raise HandstyleError("a damaged pickle (a dtype without a byte order)")
+
+
+class PickledArray:
+    """``numpy._core.multiarray._reconstruct(ndarray, (0,), b'b')``, completed with shape, dtype and data."""
+
+    def __init__(self, *_: Any) -> None:
+        self.state: tuple[Any, ...] = (1, (), PickledDtype(), False, None)
+
+    def build(self, state: Any) -> None:
+        """Take (version, shape, dtype, Fortran order, data)."""
+        if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], PickledDtype):
+            raise HandstyleError("a damaged pickle (an array without a state)")
+        self.state = state
+
+    def objects(self) -> list[Any]:
+        """Return the data of an array of objects."""
+        return self.state[4] if isinstance(self.state[4], list) else []
+
+    def values(self, name: str) -> Array:
+        """Return the array, after its shape has been found plausible."""
+        _, declared, pickled, fortran, data = self.state
+        if (
+            not isinstance(declared, tuple)
+            or not isinstance(data, memoryview)
+            or pickled.kind not in ("f2", "f4", "f8")
+        ):
+            raise HandstyleError(f"layer {name} is no array of floating point")
+        shape = check_shape(name, declared)
+        dtype = np.dtype(pickled.kind).newbyteorder(pickled.order)
+        if len(data) != int(np.prod(shape)) * dtype.itemsize:
+            raise HandstyleError(f"layer {name} has {len(data)} bytes for shape {shape}")
+        return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _never_called(*_: Any) -> None:
+    raise HandstyleError("a damaged pickle (a class that is called)")
+
+
+def _encode(text: Any, encoding: Any = "latin1") -> memoryview:
+    # Python 3 writes short byte strings so in protocol 2.
+    if not isinstance(text, str) or encoding != "latin1":
+        raise HandstyleError("a damaged pickle (bytes that are no text)")
+    return memoryview(text.encode("latin1"))
+
+
+# What NumPy's arrays and scalars are pickled as; a scalar is an epoch or a loss, and is dropped.
+NUMPY_NAMES: Names = {
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): PickledArray for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "scalar"): lambda *_: None for core in ("core", "_core")},
+    ("numpy", "ndarray"): _never_called,
+    ("numpy", "dtype"): PickledDtype,
+    ("_codecs", "encode"): _encode,
+}

@@ -1,4 +1,4 @@
-"""What a reader hands over, the names that published files give their layers, and the bounds that all readers keep.
+"""The result type of the readers, the layer names of published files, and the bounds that every reader keeps.
 
 A reader knows one file format. It returns kernels as (3, 3, C, K) for cross-correlation, *as the format defines it*;
 whether the file keeps to its format is the business of `weights_tools.convention` and `weights_tools.verify`.
@@ -6,6 +6,7 @@ whether the file keeps to its format is the business of `weights_tools.conventio
 
 import mmap
 import re
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,18 +25,18 @@ Layers = dict[str, tuple[Array, Array]]
 
 @dataclass(frozen=True)
 class Reading:
-    """The convolutions of a file, before anything is decided about them.
+    """The convolutions of a file, with the convention not yet decided.
 
     Parameters
     ----------
     layout : str
-        What the file was recognised as, in words.
+        What the file was recognized as, in words.
     architecture : {"vgg16", "vgg19"}
         By the number and names of the layers.
     layers : dict of str to (w, b)
         ``conv1_1`` … to float32 (3, 3, C, K), cross-correlation, and (K,).
     order : {"BGR", "RGB"} or None
-        The order of colours that the format fixes; None where the format leaves it to the network.
+        The order of colors that the format fixes; None where the format leaves it to the network.
     turned : bool
         Whether the format is that of a library that flips kernels, so that the reader rotated them by 180 degrees.
     """
@@ -51,6 +52,15 @@ def map_file(path: Path) -> memoryview:
     """Map a file into memory: a slice costs nothing until it is read, and the map closes with its last slice."""
     with path.open("rb") as file:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """Open a zip archive whose members are stored or deflated; zipfile unpacks other methods without a bound."""
+    archive = zipfile.ZipFile(path)
+    if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in archive.infolist()):
+        archive.close()
+        raise HandstyleError("a zip archive that is not stored or deflated: zip it again by deflate")
+    return archive
 
 
 def check_shape(name: str, shape: Iterable[Any]) -> tuple[int, ...]:
@@ -70,14 +80,14 @@ def check_shape(name: str, shape: Iterable[Any]) -> tuple[int, ...]:
 
 
 def from_oihw(w: Array) -> Array:  # (K, C, 3, 3) -> (3, 3, C, K)
-    """Lead a kernel in the order of Caffe, PyTorch and ONNX to that of this package."""
+    """Transpose a kernel from the axis order of Caffe, PyTorch and ONNX."""
     if w.ndim != 4:
         raise HandstyleError(f"a kernel has shape {w.shape}, expected four axes (K, C, 3, 3)")
     return np.ascontiguousarray(w.transpose(2, 3, 1, 0), np.float32)
 
 
 def as_hwio(w: Array) -> Array:  # (3, 3, C, K) -> (3, 3, C, K)
-    """Copy a kernel that already lies in this package's order."""
+    """Return a kernel that is in this package's axis order as contiguous float32."""
     return np.ascontiguousarray(w, np.float32)
 
 
@@ -122,7 +132,7 @@ def name_keys(keys: Iterable[str]) -> tuple[str, dict[str, tuple[str, str]]]:
     """
     keys = [key for key in keys if isinstance(key, str)]
     if any(key.endswith("running_mean") for key in keys):
-        raise HandstyleError("a network with batch normalisation: only VGG-16 and VGG-19 without it are read")
+        raise HandstyleError("a network with batch normalization: only VGG-16 and VGG-19 without it are read")
     named: dict[str, dict[str, str]] = {}
     indexed: dict[int, dict[str, str]] = {}
     for key in keys:
@@ -135,14 +145,7 @@ def name_keys(keys: Iterable[str]) -> tuple[str, dict[str, tuple[str, str]]]:
         architecture = architecture_of(named)
         found = named
     elif indexed:
-        for architecture in ARCHITECTURES:
-            positions = indexed_names(architecture)
-            if set(indexed) == set(list(positions)[: len(indexed)]):
-                break
-        else:
-            raise HandstyleError(
-                f"layers at positions {', '.join(map(str, sorted(indexed)[:8]))} …: neither VGG-16 nor VGG-19"
-            )
+        architecture, positions = _by_positions(set(indexed))
         found = {positions[i]: pair for i, pair in indexed.items()}
     else:
         some = ", ".join(key[:40] for key in keys[:3]) or "nothing"
@@ -152,6 +155,20 @@ def name_keys(keys: Iterable[str]) -> tuple[str, dict[str, tuple[str, str]]]:
             raise HandstyleError(f"layer {name} has only a {'kernel' if 'w' in pair else 'bias'}, expected both")
     order = [name for name in convolution_names(architecture) if name in found]
     return architecture, {name: (found[name]["w"], found[name]["b"]) for name in order}
+
+
+def _by_positions(found: set[int]) -> tuple[str, dict[int, str]]:
+    candidates = {architecture: indexed_names(architecture) for architecture in ARCHITECTURES}
+    for architecture, positions in candidates.items():
+        if found == set(list(positions)[: len(found)]):
+            return architecture, positions
+    for architecture, positions in candidates.items():
+        expected = [i for i in positions if i <= max(found)]
+        if found < set(expected):  # the network, but for some layers
+            missing = next(i for i in expected if i not in found)
+            raise HandstyleError(f"layer {positions[missing]} of {architecture} (position {missing}) is missing")
+    some = ", ".join(map(str, sorted(found)[:8]))
+    raise HandstyleError(f"layers at positions {some} …: neither VGG-16 nor VGG-19")
 
 
 def architecture_of(names: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """safetensors: torchvision's and timm's key names, read by the `safetensors` library (the extra ``weights``)."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from weights_tools.readers.reading import Reading, check_shape, collect, from_oihw, name_keys
+from weights_tools.readers.reading import Reading, check_shape, collect, from_oihw, map_file, name_keys
 
 
 def read_safetensors(path: Path) -> Reading:
@@ -24,8 +25,11 @@ def read_safetensors(path: Path) -> Reading:
             def fetch(name: str, key: Any) -> Array:
                 part = file.get_slice(key)
                 check_shape(name, part.get_shape())
-                if part.get_dtype() not in ("F32", "F16", "F64"):
-                    raise HandstyleError(f"layer {name} holds {part.get_dtype()}, expected F32, F16 or F64")
+                kind = part.get_dtype()
+                if kind == "BF16":  # which NumPy has not: the upper two bytes of a float32
+                    return _upper_halves(path, key)
+                if kind not in ("F32", "F16", "F64"):
+                    raise HandstyleError(f"layer {name} holds {kind}, expected F32, F16, BF16 or F64")
                 values: Array = np.asarray(file.get_tensor(key))
                 return values
 
@@ -33,3 +37,13 @@ def read_safetensors(path: Path) -> Reading:
     except SafetensorError as error:
         raise HandstyleError(f"damaged safetensors ({' '.join(str(error).split())})") from None
     return Reading("safetensors", architecture, layers)
+
+
+def _upper_halves(path: Path, key: str) -> Array:
+    # The file: the header's length (8 bytes), the header (JSON), the tensors; the library has checked all of it.
+    content = map_file(path)
+    start = 8 + int.from_bytes(content[:8], "little")
+    entry = json.loads(bytes(content[8:start]))[key]
+    first, last = entry["data_offsets"]
+    halves = np.frombuffer(content[start + first : start + last], "<u2").reshape(entry["shape"])
+    return (halves.astype("<u4") << 16).view("<f4")

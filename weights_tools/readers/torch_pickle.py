@@ -17,15 +17,16 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from weights_tools.readers.colour_layer import SAID, behind_colours
-from weights_tools.readers.pickle_machine import Name, Names, PickleMachine
-from weights_tools.readers.reading import Order, Reading, check_shape, collect, from_oihw, map_file, name_keys
+from weights_tools.readers.color_layer import SAID, behind_colors
+from weights_tools.readers.pickle_machine import NUMPY_NAMES, Name, Names, PickleMachine, dictionary_key, plain_text
+from weights_tools.readers.reading import Order, Reading, check_shape, collect, from_oihw, map_file, name_keys, open_zip
 
-# The number 0x1950a86a20f9469cfc6c, with which the stream begins, as the pickle's LONG1 writes it.
-MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
-
-_DTYPES = {"Float": "<f4", "Half": "<f2", "Double": "<f8", "Long": "<i8", "Int": "<i4", "Byte": "u1", "Bool": "?"}
-_STATES = ("state_dict", "model_state_dict", "model")
+# bfloat16, which NumPy has not, is read as the upper two bytes of a float32.
+_DTYPES = {
+    "Float": "<f4", "Half": "<f2", "Double": "<f8", "BFloat16": "<u2",
+    "Long": "<i8", "Int": "<i4", "Short": "<i2", "Char": "i1", "Byte": "u1", "Bool": "?",
+}  # fmt: skip
+DEEPEST_STATE = 3  # dictionaries around the one that holds the weights
 MOST_STORAGES = 1000
 LARGEST_PICKLE = 1 << 22
 
@@ -51,7 +52,8 @@ class Tensor:
     def values(self, name: str) -> Array:
         """Copy the view out of its storage, after its shape and extent have been found plausible."""
         check_shape(name, self.shape)
-        if self.storage.dtype.kind != "f":
+        upper_half = self.storage.dtype == "<u2"
+        if self.storage.dtype.kind != "f" and not upper_half:
             raise HandstyleError(f"layer {name} holds {self.storage.dtype}, expected floating point")
         if len(self.shape) != len(self.stride) or self.offset < 0 or any(step < 0 for step in self.stride):
             raise HandstyleError(f"layer {name} is no view of its storage")
@@ -62,7 +64,7 @@ class Tensor:
         flat = np.frombuffer(data, self.storage.dtype, count=last + 1)[self.offset :]
         steps = [step * flat.itemsize for step in self.stride]
         view = np.lib.stride_tricks.as_strided(flat, self.shape, steps, writeable=False)
-        return np.array(view)
+        return (view.astype("<u4") << 16).view("<f4") if upper_half else np.array(view)
 
 
 def _integers(values: Any) -> tuple[int, ...]:
@@ -84,12 +86,9 @@ def _rebuild_parameter(data: Any, *_: Any) -> Any:
 def _dictionary(items: Any = ()) -> dict[Any, Any]:
     # Python 2 pickles an ordered dictionary with a list of [key, value] lists as its argument.
     pairs = items if isinstance(items, list) else []
-    result = {}
-    for pair in pairs:
-        if not isinstance(pair, list | tuple) or len(pair) != 2 or not isinstance(pair[0], str | int):
-            raise HandstyleError("a damaged pickle (an ordered dictionary of what are no pairs)")
-        result[pair[0]] = pair[1]
-    return result
+    if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
+        raise HandstyleError("a damaged pickle (an ordered dictionary of what are no pairs)")
+    return {dictionary_key(key): value for key, value in pairs}
 
 
 def _storage_type(*_: Any) -> None:
@@ -97,14 +96,17 @@ def _storage_type(*_: Any) -> None:
 
 
 _NAMES: Names = {
+    **NUMPY_NAMES,
     ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
     ("collections", "OrderedDict"): _dictionary,
-    **{("torch", f"{kind}Storage"): _storage_type for kind in _DTYPES},
-    **{("torch.cuda", f"{kind}Storage"): _storage_type for kind in _DTYPES},
-    **{("torch", f"{kind}Tensor"): _storage_type for kind in _DTYPES},
-    **{("torch.cuda", f"{kind}Tensor"): _storage_type for kind in _DTYPES},
+    **{
+        (module, f"{kind}{what}"): _storage_type
+        for module in ("torch", "torch.cuda")
+        for kind in _DTYPES
+        for what in ("Storage", "Tensor")
+    },
 }
 
 
@@ -114,21 +116,20 @@ def _dtype(kind: Any) -> np.dtype[Any]:
     return np.dtype(_DTYPES[kind.name.removesuffix("Storage")])
 
 
-def _text(value: Any) -> Any:
-    return bytes(value).decode("latin1") if isinstance(value, memoryview) and len(value) < 4096 else value
-
-
 def _reading(state: Any, layout: str) -> Reading:
-    for key in _STATES:
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
+    level = [state]
+    for _ in range(DEEPEST_STATE + 1):
+        level = [one for one in level if isinstance(one, dict)][:MOST_STORAGES]
+        if kernels := [one for one in level if any(isinstance(x, Tensor) and len(x.shape) == 4 for x in one.values())]:
+            state = kernels[0]
             break
+        level = [value for one in level for value in one.values()]
     if not isinstance(state, dict):
         raise HandstyleError("a PyTorch file, but not a state dictionary: save model.state_dict()")
     tensors = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, Tensor)}
     shapes = {key: tensor.shape for key, tensor in tensors.items()}
     order: Order | None = None
-    if renamed := behind_colours(shapes, lambda key: tensors[key].values(key)):
+    if renamed := behind_colors(shapes, lambda key: tensors[key].values(key)):
         tensors = {name: tensors[key] for name, key in renamed.items()}
         layout, order = f"{layout}, {SAID}", "BGR"
     architecture, pairs = name_keys(tensors)
@@ -137,8 +138,13 @@ def _reading(state: Any, layout: str) -> Reading:
 
 def read_torch_zip(path: Path) -> Reading:
     """Read the zip archive: ``NAME/data.pkl`` and the storages ``NAME/data/KEY``."""
-    with zipfile.ZipFile(path) as archive:
+    with open_zip(path) as archive:
         names = set(archive.namelist())
+        if any(name.endswith("/constants.pkl") for name in names):
+            raise HandstyleError(
+                "a TorchScript file: load it with torch.jit.load, and save its weights alone, "
+                "torch.save(model.state_dict(), …)"
+            )
         pickle_name = next(name for name in sorted(names, key=len) if name.endswith("data.pkl"))
         root = pickle_name.removesuffix("data.pkl")
         if f"{root}byteorder" in names and _entry(archive, f"{root}byteorder", 64) != b"little":
@@ -169,9 +175,9 @@ def _entry(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
 
 
 def _storage_id(key: Any) -> tuple[Any, str, int]:
-    if not isinstance(key, tuple) or len(key) < 5 or _text(key[0]) != "storage" or type(key[4]) is not int:
+    if not isinstance(key, tuple) or len(key) < 5 or plain_text(key[0]) != "storage" or type(key[4]) is not int:
         raise HandstyleError("a damaged pickle (a reference that names no storage)")
-    name = _text(key[2])
+    name = plain_text(key[2])
     if not isinstance(name, str) or key[4] < 0:
         raise HandstyleError("a damaged pickle (a storage without a key)")
     return key[1], name, key[4]
@@ -197,7 +203,7 @@ def read_torch_stream(path: Path) -> Reading:
     keys, position = PickleMachine(view, _NAMES).load(position)
     if not isinstance(keys, list) or len(keys) > MOST_STORAGES:
         raise HandstyleError("a damaged PyTorch stream (no list of storages)")
-    for key in map(_text, keys):
+    for key in map(plain_text, keys):
         if not isinstance(key, str) or key not in storages:
             raise HandstyleError("a damaged PyTorch stream (a storage that nothing refers to)")
         position = _place(view, position, storages[key])
@@ -218,59 +224,56 @@ def _place(view: memoryview, position: int, storage: Storage) -> int:
 
 def read_torch_tar(path: Path) -> Reading:
     """Read the tar archive of PyTorch 0.1: the members ``storages``, ``tensors`` and ``pickle``."""
+    parts = _tar_members(path)
+    if missing := {"storages", "tensors", "pickle"} - set(parts):
+        raise HandstyleError(f"a tar archive without {sorted(missing)[0]}: not PyTorch's")
+    storages: dict[str, Storage] = {}
+    tensors: dict[str, Tensor] = {}
+
+    def storage(key: str, _: Any, kind: Any, position: int) -> int:
+        storages[key] = Storage(_dtype(kind), 0, lambda: b"")
+        return _place(parts["storages"], position, storages[key])
+
+    def tensor(key: str, storage_key: Any, _: Any, position: int) -> int:
+        (axes,) = struct.unpack_from("<i", parts["tensors"], position)
+        if not 0 <= axes <= 8:
+            raise HandstyleError("a damaged PyTorch archive (a tensor without a shape)")
+        numbers = struct.unpack_from(f"<{2 * axes + 1}q", parts["tensors"], position + 8)
+        storage = storages[str(plain_text(storage_key))]
+        tensors[key] = Tensor(storage, numbers[-1], numbers[:axes], numbers[axes : 2 * axes])
+        return position + 8 + 8 * len(numbers)
+
+    end = _described(parts["storages"], storage)
+    views, _ = PickleMachine(parts["storages"], _NAMES).load(end)
+    if views != []:
+        raise HandstyleError("storages that are views of others, which no network's state needs")
+    _described(parts["tensors"], tensor)
+    state, _ = PickleMachine(parts["pickle"], _NAMES, lambda key: tensors.get(str(plain_text(key)))).load()
+    return _reading(state, "PyTorch, tar")
+
+
+def _tar_members(path: Path) -> dict[str, memoryview]:
+    whole, found = map_file(path), {}
     with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
-        places: dict[str, tuple[int, int]] = {}
         for _ in range(16):
             member = archive.next()
             if member is None:
                 break
             if member.isreg() and not member.issparse():
-                places[member.name.removeprefix("./")] = member.offset_data, member.size
-    if missing := {"storages", "tensors", "pickle"} - set(places):
-        raise HandstyleError(f"a tar archive without {sorted(missing)[0]}: not PyTorch's")
-    whole = map_file(path)
-    parts = {name: whole[start : start + size] for name, (start, size) in places.items()}
-    view = parts["storages"]
+                end = member.offset_data + member.size
+                found[member.name.removeprefix("./")] = whole[member.offset_data : end]
+    return found
+
+
+def _described(view: memoryview, take: Callable[[str, Any, Any, int], int]) -> int:
+    # A count, then for each part a pickle of three values, the first of them its key, and what `take` reads.
     count, position = PickleMachine(view, _NAMES).load()
-    storages: dict[str, Storage] = {}
-    for _ in range(_count(count)):
-        description, position = PickleMachine(view, _NAMES).load(position)
-        key, _, kind = _three(description)
-        storage = Storage(_dtype(kind), 0, lambda: b"")
-        position = _place(view, position, storage)
-        storages[str(_text(key))] = storage
-    views, _ = PickleMachine(view, _NAMES).load(position)
-    if views != []:
-        raise HandstyleError("storages that are views of others, which no network's state needs")
-
-    view = parts["tensors"]
-    count, position = PickleMachine(view, _NAMES).load()
-    tensors: dict[str, Tensor] = {}
-    for _ in range(_count(count)):
-        description, position = PickleMachine(view, _NAMES).load(position)
-        key, storage_key, _ = _three(description)
-        (axes,) = struct.unpack_from("<i", view, position)
-        if not 0 <= axes <= 8:
-            raise HandstyleError("a damaged PyTorch archive (a tensor without a shape)")
-        numbers = struct.unpack_from(f"<{2 * axes + 1}q", view, position + 8)
-        position += 8 + 8 * len(numbers)
-        storage = storages[str(_text(storage_key))]
-        tensors[str(_text(key))] = Tensor(storage, numbers[-1], numbers[:axes], numbers[axes : 2 * axes])
-
-    def persistent(key: Any) -> Any:
-        return tensors.get(str(_text(key)))
-
-    state, _ = PickleMachine(parts["pickle"], _NAMES, persistent).load()
-    return _reading(state, "PyTorch, tar")
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= MOST_STORAGES:
+    if type(count) is not int or not 0 <= count <= MOST_STORAGES:
         raise HandstyleError("a damaged PyTorch archive (an implausible number of parts)")
-    return int(value)
-
-
-def _three(value: Any) -> tuple[Any, Any, Any]:
-    if not isinstance(value, tuple) or len(value) != 3:
-        raise HandstyleError("a damaged PyTorch archive (a part without its description)")
-    return value[0], value[1], value[2]
+    for _ in range(count):
+        description, position = PickleMachine(view, _NAMES).load(position)
+        if not isinstance(description, tuple) or len(description) != 3:
+            raise HandstyleError("a damaged PyTorch archive (a part without its description)")
+        key, second, third = description
+        position = take(str(plain_text(key)), second, third, position)
+    return position

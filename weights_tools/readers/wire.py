@@ -4,6 +4,7 @@ Kinds 0 (varint), 1 (8 bytes), 2 (length and bytes) and 5 (4 bytes) exist in pra
 are views of the file; nothing recurses, since the reader of a format asks for the submessages that it knows.
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,14 +12,19 @@ import numpy as np
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.weights import MOST_VALUES
+from weights_tools.readers.reading import check_shape
 
 Value = int | memoryview
+MOST_FIELDS = MOST_VALUES + 10_000  # of one message: a kernel whose values are fields of their own, and then some
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, int, Value]]:
     """Yield (number, kind, value) of each field: an int for kind 0, else the bytes."""
-    position, end = 0, len(message)
+    position, end, count = 0, len(message), 0
     while position < end:
+        count += 1
+        if count > MOST_FIELDS:
+            raise HandstyleError("a message of more fields than any VGG needs")
         key, position = varint(message, position)
         number, kind = key >> 3, key & 7
         if number == 0:
@@ -80,11 +86,16 @@ def message(value: Value) -> memoryview:
     return value
 
 
-def join(parts: list[memoryview], dtype: str, name: str) -> Array:
-    """Read a repeated floating-point field, packed in one part or one value a part."""
-    size = sum(len(part) for part in parts)
-    if size > MOST_VALUES * np.dtype(dtype).itemsize:
-        raise HandstyleError(f"layer {name} holds {size} bytes, more than any VGG has")
-    if size % np.dtype(dtype).itemsize:
-        raise HandstyleError(f"layer {name} holds {size} bytes, no whole number of values")
-    return np.frombuffer(parts[0] if len(parts) == 1 else b"".join(parts), dtype)
+def append(data: bytearray, value: Value) -> None:
+    """Add the bytes of a repeated floating-point field, packed or one value a field, to those before."""
+    if len(data) > MOST_VALUES * 8:
+        raise HandstyleError("an array of more values than any VGG has")
+    data += message(value)
+
+
+def as_array(name: str, shape: list[int], data: bytes | bytearray | memoryview, dtype: str) -> Array:
+    """Return the array of a layer, after its size has been compared with its shape."""
+    sides = check_shape(name, shape)
+    if len(data) != math.prod(sides) * np.dtype(dtype).itemsize:
+        raise HandstyleError(f"layer {name} has {len(data)} bytes for shape {sides}")
+    return np.frombuffer(data, dtype).reshape(sides)

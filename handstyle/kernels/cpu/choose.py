@@ -7,7 +7,7 @@ from handstyle.kernels.cpu import winograd_columns as winograd_1d
 from handstyle.kernels.cpu.arena import Arena
 from handstyle.kernels.cpu.strips import Sink, Source
 from handstyle.kernels.cpu.threads import Team
-from handstyle.kernels.cpu.tiling import Plan
+from handstyle.kernels.cpu.tiling import Tiling
 from handstyle.kernels.cpu.winograd_kernels import Kept
 
 
@@ -39,5 +39,5 @@ def scratch(
         return im2col.scratch(H, W, C, K, itemsize, threads, adjoint), 0
     if tile.across == 1:
         return winograd_1d.scratch(H, W, C, K, tile.down, itemsize, threads), 0
-    plan = Plan.of(H, W, C, K, tile.down, itemsize, kept)
-    return plan.scratch(threads), kept * (tile.down + 2) ** 2 * C * K
+    tiling = Tiling.of(H, W, C, K, tile.down, itemsize, kept)
+    return tiling.scratch(threads), kept * (tile.down + 2) ** 2 * C * K

@@ -13,6 +13,7 @@ gradient cheap, it is computed strip by strip while the backward sweep writes th
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pkgutil import resolve_name
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,6 +53,8 @@ Choose = Callable[[int, int, int, int, bool], Tile]
 # Up to this many channels a style's gradient is computed strip by strip: a map is large then, and products of a few
 # rows are as fast as those of many.
 FEW_CHANNELS = 128
+# What forecasts an engine, by import path: it runs the engine dry, and so comes after it.
+FORECAST = "handstyle.kernels.cpu.forecast:forecast_evaluation"
 
 
 class Gradients(Protocol):
@@ -137,9 +140,8 @@ class CpuEngine:
 
     def forecast(self, network: Network, terms: Sequence[Term], shape: Shape, *, gradient: bool = True) -> Forecast:
         """Return the memory and the time of an evaluation; see `handstyle.kernels.cpu.forecast`."""
-        from handstyle.kernels.cpu.forecast import forecast_evaluation
-
-        return forecast_evaluation(self, network, terms, shape, gradient)
+        forecast: Forecast = resolve_name(FORECAST)(self, network, terms, shape, gradient)
+        return forecast
 
     def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
         """Return the tapped features and what `backward` needs; see `sequence_forward`."""
@@ -188,9 +190,9 @@ class CpuEngine:
         with self.team.single_threaded_blas():
             for stage in stages:
                 x = self._stage_forward(stage, x, wanted, features)
-                if again is not None and stage is first and len(stages) > 1 and not self._is_small:
-                    if features.pop(first.name, None) is not None:
-                        again[first.name] = partial(self._first_again, first, picture)
+                is_remade = again is not None and stage is first and len(stages) > 1 and not self._is_small
+                if is_remade and features.pop(first.name, None) is not None:
+                    again[first.name] = partial(self._first_again, first, picture)  # type: ignore[index]
         return stages
 
     def _first_again(self, stage: Stage, picture: Array) -> Array:

@@ -33,7 +33,7 @@ def rectify(x: Array, out: Array) -> None:
 
 def bits_of(positive: Array) -> Array:  # bool (rows, columns, K) -> uint8 (rows, ceil(columns K / 8))
     """Pack eight values to the byte; each row starts a new byte, so that a strip can be written alone."""
-    return np.packbits(positive.reshape(len(positive), -1), axis=1)
+    return np.packbits(positive.reshape(len(positive), -1), axis=1)  # book: fused-bits
 
 
 def bits_shape(shape: tuple[int, int, int]) -> tuple[int, int]:  # (H, W, K) -> shape of its bits
@@ -60,7 +60,7 @@ def masks_of(bits: Array, y: slice, x: slice, K: int, dtype: np.dtype[Any]) -> A
 def clear_masked(values: Array, bits: Array, y: slice, x: slice, out: Array) -> None:  # (rows, columns, K)
     """Write `values` to `out`, with zero where the bit at ``[y, x]`` of the map is off."""
     masks = masks_of(bits, y, x, values.shape[2], values.dtype)
-    np.bitwise_and(values.view(masks.dtype), masks, out=out.view(masks.dtype))
+    np.bitwise_and(values.view(masks.dtype), masks, out=out.view(masks.dtype))  # book: fused-and
 
 
 @dataclass
@@ -187,7 +187,8 @@ def _max_of_blocks(part: Array, out: Array, open_: Array) -> None:  # (2h, 2w, K
     taller = scratch.take("values", (h, 2 * w, K), part.dtype)
     np.maximum(part[0::2], part[1::2], out=taller)
     np.maximum(taller[:, 0::2], taller[:, 1::2], out=out)
-    # A pixel is the maximum if it equals the pooled value. No value equals the threshold where the largest is not positive.
+    # A pixel is the maximum if it equals the pooled value. No value equals the threshold where the largest is not
+    # positive.
     threshold = scratch.take("threshold", (h, w, K), part.dtype)
     np.clip(out, _least(part.dtype), np.inf, out=threshold)
     rectify(out, out)

@@ -1,34 +1,51 @@
 """What an evaluation will take, in bytes and seconds, before anything is allocated.
 
-The memory follows from the layers: which features are held for the losses, which bits for the backward sweep, and what
-the kernels work with. The sweep is walked through with sizes in place of arrays. The time follows from the counts of
-``cost.py`` and from the rates of this machine, which two seconds of small measurements give.
+The engine itself is run, in an arena that gives out addresses without memory behind them, and with convolutions that
+take what they work with and compute nothing. What the arena has given out at most is then what it will give out, places
+between arrays included. What is not taken from an arena is added. The time follows from the counts of ``counting.py``
+and from the rates of the machine.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
-from handstyle.foundations.backend import available_memory
+import numpy as np
+
+from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from handstyle.kernels.counting import (
-    FEW_PIXELS,
-    Cost,
-    Machine,
-    content_cost,
-    convolution_cost,
-    moments_cost,
-    pool_cost,
-)
+from handstyle.kernels.counting import Cost, content_cost, convolution_cost, moments_cost, pool_cost
+from handstyle.kernels.cpu import losses
+from handstyle.kernels.cpu.arena import SEGMENT, Arena
 from handstyle.kernels.cpu.choose import scratch as scratch_of
-from handstyle.kernels.cpu.engine import CpuEngine
-from handstyle.kernels.cpu.epilogues import bits_shape
-from handstyle.kernels.stages import split_stages
-from handstyle.network.sequence import Convolution, Pool, deepest
-from handstyle.network.vgg import Network
+from handstyle.kernels.cpu.engine import FEW_CHANNELS, CpuEngine, Gradients, TermGradients, has_plain_moments
+from handstyle.kernels.cpu.epilogues import ROWS
+from handstyle.kernels.cpu.rates import machine_rates
+from handstyle.kernels.cpu.strips import ArraySource, Sink, Source
+from handstyle.kernels.cpu.threads import MOST_PIXELS
+from handstyle.kernels.stages import Stage
+from handstyle.losses.content import ContentTerm
+from handstyle.losses.distribution import DistributionTerm
+from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
+from handstyle.losses.terms import PICTURE, NormalizedTerm, Term
+from handstyle.network.sequence import Convolution, Features, Pool
+from handstyle.network.vgg import Network, summary
+from handstyle.optimize.objective import Forecast, Shape, taps_of
 
-# Of what can be had, the part that a forecast may take: the interpreter, the pictures and the system need the rest.
-USABLE = 0.9
+# What a thread keeps for itself besides: its BLAS buffer, as far as it is touched, and the strips of `arena.Scratch`.
+# They grow with the maps, up to a limit. Measured with OpenBLAS 0.3.31 on two threads.
+THREAD_BYTES = 1 << 20, 8 << 20
+# Copies in float64 that `moments_forward` makes of what it measures, and how many values at most a target is measured
+# from at a time (``painting/targets.py``).
+MEASURED_MAPS = 2
+MEASURED_VALUES = 1 << 21
+# Maps as large as its input that a term makes whose kind is not known here, beside its gradient.
+UNKNOWN_MAPS = 3
+# Pictures that a term makes that looks at the picture itself, its gradient included.
+VARIATION_PICTURES = 5
+ADDRESS = 1 << 40  # where the addresses begin; nothing lies there
 
 
 @dataclass(frozen=True)
@@ -40,255 +57,281 @@ class LayerForecast:
     kernel: str
     shape: tuple[int, int, int]  # of the output
     cost: Cost
-    scratch: int  # bytes
-    kept: int = 0  # bytes of transformed kernels that stay from one evaluation to the next
+
+
+class DryArena(Arena):
+    """An arena that gives out addresses without memory behind them.
+
+    Attributes
+    ----------
+    touched : int
+        Bytes that a real one would have written to so far: up to the highest address given out in each segment.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._highest: dict[int, int] = {}
+
+    @property
+    def touched(self) -> int:
+        """See above."""
+        return sum(self._highest.values())
+
+    def _find(self, size: int) -> tuple[Any, int]:
+        if not any(stop - start >= size for places in self._free.values() for start, stop in places):
+            segment: Any = SimpleNamespace(nbytes=max(size, SEGMENT), ctypes=SimpleNamespace(data=ADDRESS))
+            self._segments.append(segment)
+            self._free[id(segment)] = [(0, segment.nbytes)]
+        found, start = super()._find(size)
+        self._highest[id(found)] = max(self._highest.get(id(found), 0), start + size)
+        return found, start
+
+
+class DryEngine(CpuEngine):
+    """A `CpuEngine` that takes its memory from a `DryArena`, and computes nothing.
+
+    Attributes
+    ----------
+    rows : list of LayerForecast
+        What was run.
+    peak : int
+        Bytes at most, those outside the arena included.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.arena: DryArena = DryArena()
+        self.rows: list[LayerForecast] = []
+        self.peak = 0
+        self.kept: dict[tuple[str, int, bool], int] = {}  # bytes of the transformed kernels
+
+    def beside(self, size: int) -> None:
+        """Count bytes that are taken for a moment, not from the arena."""
+        self.peak = max(self.peak, self.arena.touched + size)
+
+    def _run(self, source: Source, layer: Convolution, b: Array | None, sink: Sink, adjoint: bool) -> None:
+        H, W, _ = source.shape
+        C, K = (layer.w.shape[3], layer.w.shape[2]) if adjoint else layer.w.shape[2:]
+        tile, item = self.choose(H, W, C, K, adjoint), source.dtype.itemsize
+        self.chosen[f"{layer.name} {'adjoint' if adjoint else 'forward'}"] = str(tile)
+        keep = self._is_small and not layer.w.flags.writeable
+        scratch, kept = scratch_of(H, W, C, K, tile, item, self.team.threads, adjoint, keep)
+        key = layer.name, tile.down, adjoint
+        if kept and key not in self.kept:  # made now, and the adjoint's are turned on the way
+            self.kept[key] = kept * item
+            scratch += kept * adjoint
+        self.arena.take((scratch,), source.dtype)
+        cost = convolution_cost(H, W, C, K, tile, item, keep)
+        direction = "backward" if adjoint else "forward"
+        self.rows.append(LayerForecast(layer.name, direction, str(tile), (H, W, K), cost))
+
+    def _convolve(self, source: Source, layer: Convolution, sink: Sink, adjoint: bool) -> None:
+        if layer.padding == "zero":
+            self._run(source, layer, None, sink, adjoint)
+            return
+        H, W, C = source.shape
+        K = layer.w.shape[2] if adjoint else layer.w.shape[3]
+        padded = self.arena.take((H + 2, W + 2, C), source.dtype)
+        made = self.arena.take((H + 2, W + 2, K), source.dtype)
+        self._run(ArraySource(padded), layer, None, sink, adjoint)
+        self.beside(made.nbytes + self.team.threads * ROWS * W * K * made.itemsize)  # cut, and poured
+
+    def _stage_forward(self, stage: Stage, x: Array, wanted: set[str], features: Features) -> Array:
+        pool = stage.layers[-1]
+        if isinstance(pool, Pool):
+            H, W, C = stage.shape if stage.is_fused else x.shape
+            cost = pool_cost(H, W, C, x.itemsize)
+            self.rows.append(LayerForecast(pool.name, "forward", pool.kind, (H, W, C), cost))
+        if stage.is_fused:
+            return super()._stage_forward(stage, x, wanted, features)
+        # The reference's pass: it keeps a mask, or the places of the largest, and makes copies of its input.
+        H, W, C = x.shape
+        if isinstance(pool, Pool):
+            up = pool.rounding == "up"
+            H, W = (H + up) // 2, (W + up) // 2
+            if not H * W:
+                raise HandstyleError(f"a picture so small has nothing left at {pool.name}")
+        stage.cache = x.shape, self.arena.take(x.shape, np.uint8)
+        y = self.arena.take((H, W, C), x.dtype)
+        self.beside(2 * x.nbytes)
+        if stage.name in wanted:
+            features[stage.name] = y
+        return y
+
+    def _stage_backward(self, stage: Stage, below: Stage | None, dx: Array, gradients: Gradients) -> Array:
+        if stage.is_fused:
+            return super()._stage_backward(stage, below, dx, gradients)
+        shape, _ = stage.cache
+        out = self.arena.take(shape, dx.dtype)
+        self.beside(2 * out.nbytes)
+        return out if below is None else self._below_tap(below, out, gradients)
+
+    def _below_tap(self, stage: Stage, dx: Array, gradients: Gradients | None = None) -> Array:
+        entering = gradients.whole(stage.name)[0] if gradients is not None and stage.name in gradients else None
+        out = self.arena.take(dx.shape, dx.dtype)
+        self.beside(self.team.threads * ROWS * math.prod(dx.shape[1:]) * dx.itemsize)
+        del entering
+        return out
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """What painting at a size takes.
+class DryGradients(TermGradients):
+    """`TermGradients` that take memory and compute nothing."""
+
+    engine: DryEngine
+
+    def parts(self, tap: str) -> losses.MomentsGradient | None:
+        """Return a gradient that owns the features, where `TermGradients` would."""
+        (_, term), *others = self._at(tap)
+        if others or not has_plain_moments(term):
+            return None
+        f = self._take(tap)
+        if f.shape[2] > FEW_CHANNELS:
+            self.features[tap] = f
+            return None
+        self._measured(tap, f)
+        zeros = Moments(0.0, np.zeros(f.shape[2]), np.zeros((f.shape[2], f.shape[2])))
+        return losses.MomentsGradient(zeros, f)
+
+    def whole(self, tap: str) -> tuple[Array, bool]:
+        """Return an array in place of the sum of the gradients."""
+        f, at, total = self._take(tap), self._at(tap), None
+        for _, term in at:
+            df = self._gradient(term, f, len(at) == 1)
+            total = df if total is None else total
+        assert total is not None
+        return total, True
+
+    def _gradient(self, term: Term, f: Array, whole: bool) -> Array:
+        if has_plain_moments(term):
+            self._measured(term.tap, f)
+            return f if whole else self.engine.arena.take(f.shape, f.dtype)
+        H, W, C = f.shape
+        self._count(term.tap, f, content_cost(H, W, C, f.itemsize))
+        if type(term) is ContentTerm:
+            return self.engine.arena.take(f.shape, f.dtype)
+        self.engine.beside((UNKNOWN_MAPS + MEASURED_MAPS * 8 // f.itemsize) * f.nbytes)
+        return self.engine.arena.take(f.shape, f.dtype)
+
+    def _measured(self, tap: str, f: Array) -> None:
+        H, W, C = f.shape
+        self._count(tap, f, moments_cost(H, W, C, f.itemsize))
+        # A product for each strip, all of them held until they are summed; the sum, and matrices on the way.
+        self.engine.beside((math.ceil(H * W / MOST_PIXELS) * f.itemsize + 4 * 8) * C * (C + 1))
+
+    def _count(self, tap: str, f: Array, cost: Cost) -> None:
+        H, W, C = f.shape
+        self.engine.rows.append(LayerForecast(tap, "loss", "", (H, W, C), cost))
+
+
+def dry_run(
+    engine: CpuEngine, network: Network, terms: Sequence[Term], shape: Shape, gradient: bool = True
+) -> DryEngine:
+    """Run an evaluation twice, as an optimizer does that holds the last gradient, and compute nothing.
 
     Parameters
     ----------
-    height, width : int
-        Of the picture, pixels.
-    layers : tuple of LayerForecast
-        In the order in which they run.
-    evaluation_bytes : int
-        The peak of one evaluation: weights, targets, features, bits and what the kernels work with.
-    optimizer_bytes : int
-        What the optimiser keeps beside it.
-    seconds : float
-        Of one evaluation on `machine`.
-    machine : Machine
-        The rates that were assumed or measured.
+    engine, network, terms, shape, gradient
+        As of `forecast_evaluation`.
+
+    Returns
+    -------
+    DryEngine
+        With the layers that ran, the methods chosen, and the most bytes taken.
     """
+    dry = DryEngine(engine.name, engine.choose, engine.team)
+    taps, item, n = taps_of(terms), network.dtype.itemsize, math.prod(shape)
+    if not gradient:
+        features: Features = {}
+        if taps:
+            dry.run_forward(network.layers, dry.arena.take(shape, network.dtype), taps, features)
+        largest = max((f.size for f in features.values()), default=0)
+        dry.beside(3 * item * n + MEASURED_MAPS * 8 * min(largest, MEASURED_VALUES))
+        return dry
+    held = None
+    for _ in range(2):
+        dry.rows.clear()
+        dp = None
+        if taps:
+            features, again = {}, dict[str, Callable[[], Array]]()
+            x = dry.arena.take(shape, network.dtype)
+            stages = dry.run_forward(network.layers, x, taps, features, again)
+            gradients = DryGradients(tuple(terms), features, again, np.zeros(len(terms)), dry)
+            dx = dry.run_backward(stages, gradients)
+            dp = dry.arena.take(shape, network.dtype)
+            del x, stages, gradients, dx
+        dry.beside(item * n)  # the picture in the network's dtype
+        for term in terms:
+            if term.tap == PICTURE:
+                pictures = VARIATION_PICTURES if type(term) is not ContentTerm else 1
+                dry.beside((1 + pictures) * item * n)
+        held = dry.arena.take((n,), np.float64)
+        del dp
+    del held
+    return dry
 
-    height: int
-    width: int
-    layers: tuple[LayerForecast, ...]
-    evaluation_bytes: int
-    optimizer_bytes: int
-    seconds: float
-    machine: Machine
 
-    @property
-    def peak_bytes(self) -> int:
-        """Bytes in all, above the imported interpreter."""
-        return self.evaluation_bytes + self.optimizer_bytes
-
-
-def forecast(
-    network: Network,
-    height: int,
-    width: int,
-    style_taps: Sequence[str] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
-    content_taps: Sequence[str] = ("relu4_2",),
-    memory: int = 10,
-    machine: Machine | None = None,
+def forecast_evaluation(
+    engine: CpuEngine, network: Network, terms: Sequence[Term], shape: Shape, gradient: bool = True
 ) -> Forecast:
-    """Say what one evaluation at a size takes, without running any.
+    """Return what one evaluation will take, without running any.
 
     Parameters
     ----------
+    engine : CpuEngine
+        That will run it.
     network : Network
-        Run by a `CpuEngine`.
-    height, width : int
-        Of the picture, pixels.
-    style_taps, content_taps : sequence of str
-        Where the losses look.
-    memory : int
-        Pairs that L-BFGS-B keeps: SciPy's workspace is ``2 memory + 5`` vectors of float64 (TOMS 778, §3), beside the
-        vectors of the objective.
-    machine : Machine, optional
-        Its rates; the default is a nominal one. Pass `calibrate()` for this machine's.
+        Of its weights only the shapes matter.
+    terms : sequence of Term
+        Of their targets and masks only the shapes matter.
+    shape : (H, W, 3)
+        Of the picture.
+    gradient : bool
+        Whether the gradient is wanted, or only the features at the terms' taps, for measuring targets.
 
     Returns
     -------
     Forecast
+        Its seconds are those at the rates of `measure_rates`, where these have been measured in this process, else at
+        nominal ones.
 
     Raises
     ------
     HandstyleError
-        If the kernels are not those that are counted here, or the picture is too small for the network.
+        If a picture of this shape is too small for the network.
     """
-    engine = network.engine
-    if not isinstance(engine, CpuEngine):
-        raise HandstyleError(f"no forecast for kernels {engine.name}: it counts auto, winograd and im2col, on NumPy")
-    machine = machine or Machine()
-    layers, item = network.layers, network.dtype.itemsize
-    taps = (*style_taps, *content_taps)
-    stages = split_stages(layers[: deepest(layers, taps)], set(taps), (height, width, 3))
-    rows: list[LayerForecast] = []
-    held: dict[str, int] = {}  # features that the losses wait for
-    bits = peak = 0
-    shape = (height, width, 3)
-    x, x_held = math.prod(shape) * item, False
-    inputs = []  # of each stage, for the way back
-    few = height * width <= FEW_PIXELS
-    for stage in stages:
-        first, last = stage.layers[0], stage.layers[-1]
-        inputs.append(shape)
-        scratch = made = 0
-        if isinstance(first, Convolution):
-            H, W, C = shape
-            K = first.w.shape[3]
-            row = _convolution(engine, first, (H, W, C, K), item, few, adjoint=False)
-            rows.append(row)
-            scratch, shape = row.scratch, (H, W, K)
-            if not stage.is_bare:
-                names = [layer.name for layer in stage.layers]
-                if not isinstance(last, Pool) or names[1] in taps:
-                    bits += math.prod(bits_shape(shape))
-                    made += math.prod(shape) * item if isinstance(last, Pool) else 0
-                    if names[1] in taps:
-                        held[names[1]] = math.prod(shape) * item
-                if isinstance(last, Pool):
-                    bits += math.prod(bits_shape(shape))
-        if isinstance(last, Pool):
-            H, W, C = shape
-            rows.append(LayerForecast(last.name, "forward", last.kind, shape, pool_cost(H, W, C, item), 0))
-            up = last.rounding == "up"
-            shape = ((H + up) // 2, (W + up) // 2, C)
-        if not math.prod(shape):
-            raise HandstyleError(f"a picture of {height} x {width} has nothing left at {last.name}")
-        if not stage.is_fused:  # the reference's passes keep the input, the output and copies of it
-            scratch = 3 * math.prod(inputs[-1]) * item
-            bits += math.prod(inputs[-1])
-        y = math.prod(shape) * item
-        waiting = sum(held.values()) - (x if x_held else 0)
-        peak = max(peak, waiting + bits + x + y + made * (not stage.is_fused) + scratch)
-        if len(inputs) == 2 and not few:
-            held.pop(stages[0].name, None)  # to be made again on the way back
-        if stage.name in taps:
-            held[stage.name] = y
-        x, x_held = y, stage.name in held
-    shapes = _tap_shapes(network, height, width)
-    top = stages[-1].name
-    dx = math.prod(shapes[top]) * item
-    peak = max(peak, sum(held.values()) + bits + dx)  # the gradient at the deepest tap, beside its features
-    held.pop(top, None)
-    rows += _losses(top, style_taps, content_taps, shapes, item)
-    for i in reversed(range(len(stages))):
-        stage, below = stages[i], stages[i - 1].name if i else ""
-        inner = {layer.name for layer in stage.layers[:-1]} & held.keys()  # a tapped rectifier under its pool
-        entering = sum(held.pop(tap) for tap in inner)
-        peak = max(peak, sum(held.values()) + bits + dx + 2 * entering)
-        out = math.prod(inputs[i]) * item
-        f = out if below in taps else 0
-        held.pop(below, None)
-        for tap in (*inner, below):
-            rows += _losses(tap, style_taps, content_taps, shapes, item)
-        first = stage.layers[0]
-        scratch = 2 * out
-        if isinstance(first, Convolution):
-            H, W, C = inputs[i]
-            row = _convolution(engine, first, (H, W, first.w.shape[3], C), item, few, adjoint=True)
-            rows.append(row)
-            scratch = row.scratch
-        base = sum(held.values()) + bits + dx
-        # A style's gradient takes the features' place, a content's has its own; the result takes the gradient's.
-        peak = max(peak, base + f * (1 + (below in content_taps)), base + entering + out + scratch)
-        dx = out
-    if stages[0].name in taps and len(stages) > 1 and not few:
-        rows.append(rows[0])  # made again
-    n = 3 * height * width
-    weights = sum(layer.w.nbytes + layer.b.nbytes for layer in layers if isinstance(layer, Convolution))
-    weights += sum(row.kept for row in rows)
-    targets = sum(math.prod(shapes[tap]) * item for tap in content_taps)
-    targets += sum(8 * shapes[tap][2] * (shapes[tap][2] + 1) for tap in style_taps)
-    vectors = 3 * 8 * n + 4 * item * n  # the point, its copy and the gradient; picture, input and their gradients
-    optimizer = 8 * (n * (2 * memory + 5) + 4 * n) + 16 * n  # and SciPy's copies of point and gradient, bounds, indices
-    cost = sum((row.cost for row in rows), Cost())
-    return Forecast(
-        height, width, tuple(rows), peak + weights + targets + vectors, optimizer, machine.seconds(cost), machine
-    )
+    check_not_too_small(network, taps_of(terms), shape)
+    dry = dry_run(engine, network, terms, shape, gradient)
+    rows = summary(network, *shape[:2])
+    channels = {row.name: row.shape[2] for row in rows}
+    least, most = THREAD_BYTES
+    largest = max(row.values for row in rows) * network.dtype.itemsize
+    outside = min(least + largest, most) * engine.team.threads + sum(dry.kept.values())
+    targets = sum(target_bytes(term, channels.get(term.tap, 3)) for term in terms) if gradient else 0
+    taken = max(dry.peak, dry.arena.touched) + outside + targets
+    cost = sum((row.cost for row in dry.rows), Cost())
+    return Forecast(taken, network.weight_bytes, machine_rates().seconds(cost))
 
 
-def _losses(
-    tap: str,
-    style_taps: Sequence[str],
-    content_taps: Sequence[str],
-    shapes: dict[str, tuple[int, int, int]],
-    item: int,
-) -> list[LayerForecast]:
-    rows = []
-    for taps, cost in ((style_taps, moments_cost), (content_taps, content_cost)):
-        if tap in taps:
-            rows.append(LayerForecast(tap, "loss", "", shapes[tap], cost(*shapes[tap], item), 0))
-    return rows
+def check_not_too_small(network: Network, taps: Sequence[str], shape: Shape) -> None:
+    """Raise `HandstyleError` if a layer up to the deepest tap has no values."""
+    for row in summary(network, *shape[:2]):
+        if taps and not math.prod(row.shape):
+            raise HandstyleError(f"a picture of {shape[1]} x {shape[0]} px has nothing left at {row.name}")
+        taps = [tap for tap in taps if tap != row.name]
 
 
-def _tap_shapes(network: Network, height: int, width: int) -> dict[str, tuple[int, int, int]]:
-    shapes, H, W, C = {}, height, width, 3
-    for layer in network.layers:
-        if isinstance(layer, Convolution):
-            C = layer.w.shape[3]
-        elif isinstance(layer, Pool):
-            up = layer.rounding == "up"
-            H, W = (H + up) // 2, (W + up) // 2
-        shapes[layer.name] = (H, W, C)
-    return shapes
-
-
-def _convolution(
-    engine: CpuEngine, layer: Convolution, size: tuple[int, int, int, int], item: int, few: bool, adjoint: bool
-) -> LayerForecast:
-    H, W, C, K = size
-    tile = engine.choose(H, W, C, K, adjoint)
-    scratch, kept = scratch_of(H, W, C, K, tile, item, engine.team.threads, adjoint, few)
-    cost = convolution_cost(H, W, C, K, tile, item, few)
-    if layer.padding != "zero":
-        scratch += (H + 2) * (W + 2) * (C + 2 * K)
-        cost += Cost(moved=2 * item * H * W * (C + 2 * K))
-    direction = "backward" if adjoint else "forward"
-    return LayerForecast(layer.name, direction, str(tile), (H, W, K), cost, scratch * item, kept * item)
-
-
-def largest_side(network: Network, height: int, width: int, available: int, **more: object) -> int:
-    """Return the longer side, in steps of 16 pixels, of the largest picture of these proportions that fits, or 0."""
-    longer = max(height, width)
-
-    def needed(side: int) -> int:
-        H, W = (max(1, round(length * side / longer)) for length in (height, width))
-        return forecast(network, H, W, **more).peak_bytes  # type: ignore[arg-type]
-
-    def fits(side: int) -> bool:
-        try:
-            return needed(side) <= available
-        except HandstyleError:
-            return True  # too small for the network: it is not memory that is in the way
-
-    low, high = 0, longer // 16
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(16 * middle) else (low, middle - 1)
-    try:
-        return 16 * low if low and needed(16 * low) <= available else 0
-    except HandstyleError:
-        return 0
-
-
-def check_fits(expected: Forecast, network: Network, available: int | None = None, **more: object) -> None:
-    """Raise `HandstyleError` if a forecast asks for more memory than there is, naming the size that would fit.
-
-    Parameters
-    ----------
-    expected : Forecast
-        Of the size that is wanted.
-    network : Network
-        That it was made for.
-    available : int, optional
-        Bytes; by default what the machine has now.
-    **more
-        The taps and the optimiser's memory, as given to `forecast`.
-    """
-    free = available_memory() if available is None else available
-    if expected.peak_bytes <= USABLE * free:
-        return
-    side = largest_side(network, expected.height, expected.width, int(USABLE * free), **more)
-    advice = f"--size {side} would fit" if side else "not even a small picture would fit"
-    raise HandstyleError(
-        f"{expected.width} x {expected.height} pixels need {expected.peak_bytes / 2**30:.1f} GiB of memory, "
-        f"{free / 2**30:.1f} GiB are free; {advice}"
-    )
+def target_bytes(term: Term, channels: int) -> int:
+    """Return the bytes of a term's targets and mask, at a tap with so many channels."""
+    inner = term.inner if isinstance(term, NormalizedTerm) else term
+    moments = 8 * channels * (channels + 1)
+    taken = 0
+    if isinstance(inner, ContentTerm):
+        taken = inner.target.nbytes
+    elif isinstance(inner, DistributionTerm):
+        taken = len(inner.losses) * moments
+    elif isinstance(inner, StyleTerm):
+        taken = moments
+    if isinstance(inner, ContentTerm | MomentsTerm) and inner.mask is not None:
+        taken += inner.mask.nbytes
+    return taken

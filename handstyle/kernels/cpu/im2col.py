@@ -14,7 +14,8 @@ from numpy.lib.stride_tricks import as_strided
 from handstyle.foundations.backend import Array
 from handstyle.kernels.cpu.arena import Arena
 from handstyle.kernels.cpu.gemm import rows_times
-from handstyle.kernels.cpu.strips import Sink, Source, ceil_div
+from handstyle.kernels.cpu.strips import Sink, Source
+from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.threads import Team
 
 STRIP_BYTES = 1 << 20  # of a lowered strip: half a core's second-level cache on current processors
@@ -57,9 +58,9 @@ def convolve(
             xpad[: inside.start] = 0
             xpad[inside, 1:-1] = source.read(y, slice(0, W)).reshape(y.stop - y.start, W, C)
             xpad[inside.stop :] = 0
-            np.copyto(neighbours, windows)
+            np.copyto(neighbours, windows)  # book: lowering-rows
             part = finished[worker]
-            rows_times(matrix.reshape(rows * W, -1), kernels, part.reshape(rows * W, K))
+            rows_times(matrix.reshape(rows * W, -1), kernels, part.reshape(rows * W, K))  # book: lowering-strips
             if b is not None and not one:
                 part += b
             sink.write(slice(top, bottom), slice(0, W), part[: bottom - top])

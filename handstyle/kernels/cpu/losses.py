@@ -1,6 +1,6 @@
-"""The losses of ``losses/`` on a processor: strips of pixels shared out to threads, each strip while it is in the cache.
+"""The losses on a processor: strips of pixels shared out to threads, each strip while it is in the cache.
 
-Each function computes what its readable counterpart does, and is held to it by tests.
+Each function computes what its readable counterpart in ``losses/`` does, and is held to it by tests.
 """
 
 from collections.abc import Iterator

@@ -1,9 +1,8 @@
-"""The rates of a machine, measured in two seconds: what turns the counts of ``cost.py`` into time."""
+"""The rates of a machine, measured in two seconds: what turns the counts of ``counting.py`` into time."""
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -14,13 +13,20 @@ from handstyle.kernels.cpu.choose import convolve
 from handstyle.kernels.cpu.strips import ArraySource, StoreSink
 from handstyle.kernels.cpu.threads import Team, default_team
 
+_measured: list[Machine] = []
 
-@cache
-def calibrate(seconds: float = 2.0, team: Team | None = None) -> Machine:
+
+def machine_rates() -> Machine:
+    """Return the rates that `measure_rates` found, or nominal ones where it has not run in this process."""
+    return _measured[-1] if _measured else Machine()
+
+
+def measure_rates(seconds: float = 2.0, team: Team | None = None) -> Machine:
     """Measure this machine's rates, all threads at work, in about `seconds`.
 
     Three rates come from loops of their own: products of a size that Winograd's convolution has, its transforms, and
-    copies from memory to memory. How much is lost between them comes from a real convolution, by which all are scaled.
+    copies from memory to memory. How much is lost between them comes from a real convolution, by which
+    all are scaled. From then on they are this process's `machine_rates`.
     """
     team = team or default_team()
     budget = seconds / 5
@@ -49,13 +55,8 @@ def calibrate(seconds: float = 2.0, team: Team | None = None) -> Machine:
         took += median(_times(run, budget / 2))  # what a run will see, not the best of it
         expected += machine.seconds(convolution_cost(H, H, channels, channels, tile, 4))
     factor = expected / took
-    return replace(
-        machine,
-        products=products * factor,
-        transforms=transforms * factor,
-        cached=cached * factor,
-        moved=moved * factor,
-    )
+    _measured[:] = [Machine(products * factor, transforms * factor, cached * factor, moved * factor)]
+    return _measured[0]
 
 
 def _rate(team: Team, work: Callable[[int], object], amount: float, seconds: float) -> float:

@@ -23,22 +23,21 @@ direct kernels, 11.4 with 2 x 2 tiles, 11.3 with 4 x 4, 11.0 with 6 x 6 and 11.1
 their errors. (``benchmarks/choices.py`` counts the choices and makes the runs.)
 """
 
-import itertools
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from handstyle.foundations.backend import Array
 from handstyle.kernels.cpu.arena import Arena
 from handstyle.kernels.cpu.gemm import rows_times, times_columns
 from handstyle.kernels.cpu.strips import Sink, Source
 from handstyle.kernels.cpu.threads import Team
-from handstyle.kernels.cpu.tiling import Plan, strip_sizes
+from handstyle.kernels.cpu.tiling import Tiling
+from handstyle.kernels.cpu.winograd_columns import transform_columns
 from handstyle.kernels.cpu.winograd_kernels import Kept, kernels_for, transform_kernels
-from handstyle.kernels.cpu.winograd_rows import transform_rows
 from handstyle.kernels.winograd_matrices import BIAS_POINT, transforms
+
+Work = Callable[[int, Iterator[int]], None]  # (worker, indices of pieces), as of `Team.run`
 
 
 def convolve(
@@ -74,159 +73,101 @@ def convolve(
         Where the transformed kernels are kept for the next call with the same `w`, which nobody may write to; without
         it they are transformed at each call.
     """
-    H, W, C = source.shape
-    K = w.shape[2] if adjoint else w.shape[3]
-    plan = Plan.of(H, W, C, K, m, source.dtype.itemsize, kept is not None)
-    strips = [_Strip(source, sink, plan, arena) for _ in range(min(team.threads, plan.grid.count))]
-    run = _by_phases if plan.shared else _by_strips
-    whole = plan.group == m + 2
-    U = kernels_for(w, m, team, arena, adjoint, not plan.shared, kept) if whole else None
-    run(strips, plan, w, U, b, adjoint, team, arena)
+    (H, W, C), dtype = source.shape, source.dtype
+    n, K = m + 2, w.shape[2] if adjoint else w.shape[3]
+    tiling = Tiling.of(H, W, C, K, m, dtype.itemsize, kept is not None)
+    workers = range(min(team.threads, tiling.grid.count))
+    half, finished = tiling.thread_values()
+    transformed, products = tiling.phase_values()
+    # A thread with a phase of its own writes finished tiles over the transformed ones, which are used up by then.
+    own = max(finished, 0 if tiling.shared else transformed)
+    threads = [
+        _Transforms(source, b, sink, tiling, arena.take((half,), dtype), arena.take((own,), dtype)) for _ in workers
+    ]
+    V_rooms = [arena.take((transformed,), dtype)] if tiling.shared else [thread.finished for thread in threads]
+    M_rooms = [arena.take((products,), dtype) for _ in V_rooms]
+    whole = tiling.group == n  # all transformed kernels are there at once
+    U = kernels_for(w, m, team, arena, adjoint, not tiling.shared, kept) if whole else None
 
+    def run_phase(blocks: range, room: int, run: Callable[[Work, int], None]) -> None:
+        starts = tiling.tiles_before(blocks)
+        tiles = starts[-1]
+        V = V_rooms[room][: n * n * tiles * C].reshape(n * n, tiles, C)
+        M = M_rooms[room][: n * n * tiles * K].reshape(n * n, tiles, K)
 
-def _by_strips(
-    strips: list["_Strip"],
-    plan: Plan,
-    w: Array,
-    U: Array | None,
-    b: Array | None,
-    adjoint: bool,
-    team: Team,
-    arena: Arena,
-) -> None:
-    # The kernels are few: each thread takes a block through all steps.
-    n = plan.grid.m + 2
-    assert U is not None
-
-    def work(worker: int, blocks: Iterator[int]) -> None:
-        strip = strips[worker]
-        for block in blocks:
-            V, M = strip.transformed(block)
-            strip.transform_input(block, V)
-            tiles = V.shape[2] * V.shape[3]
-            rows_times(V.reshape(n * n, tiles, -1), U, M.reshape(n * n, tiles, -1))
-            if b is not None:
-                M[BIAS_POINT, BIAS_POINT] += b
-            strip.transform_output(block, M)
-
-    team.run(work, plan.grid.count)
-
-
-def _by_phases(
-    strips: list["_Strip"],
-    plan: Plan,
-    w: Array,
-    U: Array | None,
-    b: Array | None,
-    adjoint: bool,
-    team: Team,
-    arena: Arena,
-) -> None:
-    # They are many: all threads transform many tiles, then share out the points, so that each kernel is fetched once.
-    grid, C, K = plan.grid, plan.C, plan.K
-    n, most = grid.m + 2, plan.most_tiles
-    V = arena.take((n, n, most, C), w.dtype)
-    M = arena.take((n, n, most, K), w.dtype)
-    groups = [slice(i, min(n, i + plan.group)) for i in range(0, n, plan.group)]
-    for begin in range(0, grid.count, plan.together):
-        chunk = range(begin, min(grid.count, begin + plan.together))
-        starts = [0, *itertools.accumulate(grid.tiles(block) for block in chunk)]
-
-        def inputs(worker: int, pieces: Iterator[int], chunk: range = chunk, starts: list[int] = starts) -> None:
+        def transform_inputs(worker: int, pieces: Iterator[int]) -> None:
             for i in pieces:
-                part = V[:, :, starts[i] : starts[i + 1]].reshape(n, n, *grid.block(chunk[i])[2:], C)
-                strips[worker].transform_input(chunk[i], part)
+                threads[worker].transform_input(blocks[i], V[:, starts[i] : starts[i + 1]])
 
-        def outputs(worker: int, pieces: Iterator[int], chunk: range = chunk, starts: list[int] = starts) -> None:
+        def multiply(rows: slice) -> None:
+            kernels = transform_kernels(w, m, team, arena, adjoint, rows=rows) if U is None else U
+            points = slice(n * rows.start, n * rows.stop)
+            step = 1 if tiling.shared else len(kernels)  # points of a piece; a thread alone makes one call for all
+
+            def work(worker: int, pieces: Iterator[int]) -> None:
+                for i in pieces:
+                    part = slice(step * i, step * (i + 1))
+                    rows_times(V[points][part], kernels[part], M[points][part])
+
+            run(work, len(kernels) // step)
+
+        def transform_outputs(worker: int, pieces: Iterator[int]) -> None:
             for i in pieces:
-                part = M[:, :, starts[i] : starts[i + 1]].reshape(n, n, *grid.block(chunk[i])[2:], K)
-                strips[worker].transform_output(chunk[i], part)
+                threads[worker].transform_output(blocks[i], M[:, starts[i] : starts[i + 1]])
 
-        team.run(inputs, len(chunk))
-        T = starts[-1]
-        for group in groups:
-            kernels = transform_kernels(w, grid.m, team, arena, adjoint, rows=group) if U is None else U
-            _products(V[group, :, :T], kernels, M[group, :, :T], team)
-            del kernels
-        if b is not None:
-            M[BIAS_POINT, BIAS_POINT, :T] += b
-        team.run(outputs, len(chunk))
+        run(transform_inputs, len(blocks))
+        for rows in tiling.groups:
+            multiply(rows)
+        run(transform_outputs, len(blocks))
 
+    phases = tiling.phases
+    if tiling.shared:
+        for blocks in phases:
+            run_phase(blocks, 0, team.run)
+        return
 
-def _products(V: Array, U: Array, M: Array, team: Team) -> None:
-    # (rows, n, T, C), (rows n, C, K), (rows, n, T, K): point by point
-    def work(_: int, points: Iterator[int]) -> None:
-        for point in points:
-            i, j = divmod(point, V.shape[1])
-            np.matmul(V[i, j], U[point], out=M[i, j])
+    def run_phases(worker: int, pieces: Iterator[int]) -> None:
+        for i in pieces:
+            run_phase(phases[i], worker, lambda work, count: work(worker, iter(range(count))))
 
-    team.run(work, len(U))
+    team.run(run_phases, len(phases))
 
 
-class _Views(NamedTuple):
-    """A thread's scratch, seen as each step reads and writes it; Z and Y take the place of R and V."""
+class _Transforms:
+    # The transforms of one thread, and its memory: half transformed tiles, and finished ones.
 
-    R: Array  # (rows, n, length): transformed along rows
-    windows: Array  # (rows, n, across, n, C): the same memory, overlapping
-    V: Array  # (n, n, rows, across, C)
-    M: Array  # (n, n, rows, across, K)
-    Z: Array  # (n, m, tiles * K): transformed back along rows, column of the tile first
-    Zt: Array  # (rows, m, across, n, K): the same memory
-    Y: Array  # (rows, m, across, m, K): finished
-
-
-class _Strip:
-    """The transforms of one thread, and its scratch."""
-
-    def __init__(self, source: Source, sink: Sink, plan: Plan, arena: Arena) -> None:
-        self.source, self.sink, self.plan, self.grid, self.K = source, sink, plan, plan.grid, plan.K
+    def __init__(self, source: Source, b: Array | None, sink: Sink, tiling: Tiling, half: Array, finished: Array):
+        self.source, self.b, self.sink, self.grid, self.K = source, b, sink, tiling.grid, tiling.K
+        self.half, self.finished = half, finished
         self.BT, _, self.AT = transforms(self.grid.m, source.dtype)
-        first, second = strip_sizes(plan, self.grid.rows, self.grid.across)
-        self.scratch = arena.take((max(sum(first), sum(second)),), source.dtype)
-        tiles = 0 if plan.shared else self.grid.rows * self.grid.across
-        self.products = arena.take(((self.grid.m + 2) ** 2 * tiles * plan.K,), source.dtype)
-        self.views: dict[tuple[int, int], _Views] = {}
 
-    def seen(self, rows: int, across: int) -> _Views:
-        """Return the scratch as a block of `rows` x `across` tiles needs it."""
-        if (rows, across) in self.views:
-            return self.views[rows, across]
-        m, n, C, K = self.grid.m, self.grid.m + 2, self.source.shape[2], self.K
-        (r, v), (z, y) = strip_sizes(self.plan, rows, across)
-        R = self.scratch[:r].reshape(rows, n, (m * across + 2) * C)
-        row, item = R.strides[1], R.itemsize
-        windows = as_strided(R, (rows, n, across, n, C), (n * row, row, m * C * item, C * item, item))
-        V = self.scratch[r : r + v].reshape(n, n, -1, across, C)
-        M = self.products[: 0 if self.plan.shared else n * n * rows * across * K].reshape(n, n, -1, across, K)
-        Z = self.scratch[:z].reshape(n, m, rows * across * K)
-        Zt = Z.reshape(n, m, rows, across, K).transpose(2, 1, 3, 0, 4)
-        Y = self.scratch[z : z + y].reshape(rows, m, across, m, K)
-        self.views[rows, across] = _Views(R, windows, V, M, Z, Zt, Y)
-        return self.views[rows, across]
-
-    def transformed(self, block: int) -> tuple[Array, Array]:
-        """Return this thread's own room for the transformed tiles of a block, and for their products."""
-        views = self.seen(*self.grid.block(block)[2:])
-        return views.V, views.M
-
-    def transform_input(self, block: int, V: Array) -> None:  # (n, n, rows, across, C)
-        """``BT x BTᵀ`` for the tiles of a block."""
-        m = self.grid.m
+    def transform_input(self, block: int, V: Array) -> None:  # (n², tiles, C)
+        # BT x B for the tiles of a block, from the map to V: down the columns of the tiles, then along their rows.
+        m, n, C = self.grid.m, self.grid.m + 2, self.source.shape[2]
         top, left, rows, across = self.grid.block(block)
-        views = self.seen(rows, across)
         y, x = slice(m * top, m * (top + rows)), slice(m * left, m * (left + across))
-        transform_rows(self.source, self.BT, m, y, x, views.R.swapaxes(0, 1))
-        np.matmul(self.BT, views.windows, out=V.transpose(2, 0, 3, 1, 4))
+        pixels = m * across + 2
+        half = self.half[: rows * n * pixels * C].reshape(rows, n, pixels * C)
+        transform_columns(self.source, self.BT, m, y, x, half.swapaxes(0, 1))
+        # A tile's row is n pixels and begins m pixels after its neighbour's, so that they overlap by two.
+        row, item = half.strides[1:]
+        tiles = np.ndarray(
+            (rows, n, across, n, C), half.dtype, half, strides=(n * row, row, m * C * item, C * item, item)
+        )  # as_strided does the same and takes longer
+        np.matmul(self.BT, tiles, out=V.reshape(n, n, rows, across, C).transpose(2, 0, 3, 1, 4))
 
-    def transform_output(self, block: int, M: Array) -> None:  # (n, n, rows, across, K)
-        """``AT M ATᵀ`` for the tiles of a block, and on to the sink."""
+    def transform_output(self, block: int, M: Array) -> None:  # (n², tiles, K)
+        # AT M A for the tiles of a block, from M to the sink: down the columns, then along the rows.
         m, n, K = self.grid.m, self.grid.m + 2, self.K
         top, left, rows, across = self.grid.block(block)
-        views = self.seen(rows, across)
-        by_column = M.reshape(n, n, -1).transpose(1, 0, 2)
-        times_columns(self.AT, by_column, views.Z)
-        np.matmul(self.AT, views.Zt, out=views.Y)
+        values = rows * across * K
+        if self.b is not None:
+            M[n * BIAS_POINT + BIAS_POINT] += self.b
+        half = self.half[: n * m * values].reshape(n, m, values)  # column of the tile, row, tiles
+        times_columns(self.AT, M.reshape(n, n, values).swapaxes(0, 1), half)
+        tiles = half.reshape(n, m, rows, across, K).transpose(2, 1, 3, 0, 4)
+        finished = self.finished[: m * m * values].reshape(rows, m, across, m, K)  # whole rows of pixels
+        np.matmul(self.AT, tiles, out=finished)
         y = slice(m * top, min(self.grid.H, m * (top + rows)))
         x = slice(m * left, min(self.grid.W, m * (left + across)))
-        done = views.Y.reshape(m * rows, m * across, K)
-        self.sink.write(y, x, done[: y.stop - y.start, : x.stop - x.start])
+        self.sink.write(y, x, finished.reshape(m * rows, m * across, K)[: y.stop - y.start, : x.stop - x.start])

@@ -7,7 +7,7 @@ import numpy as np
 from handstyle.foundations.backend import Array
 from handstyle.kernels.cpu.arena import Arena, scratch
 from handstyle.kernels.cpu.gemm import MOST_COLUMNS
-from handstyle.kernels.cpu.strips import ceil_div
+from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.threads import Team
 from handstyle.kernels.winograd_matrices import transforms
 

@@ -11,7 +11,7 @@ that a run can be repeated elsewhere; the benchmark names what another GPU would
 from dataclasses import dataclass
 from functools import cache
 
-from handstyle.kernels.cpu.strips import ceil_div
+from handstyle.kernels.counting import ceil_div
 
 # With factors of ten bits F(4x4)'s largest error is near 1 % of its outputs' spread, a plain product's 0.14 %, and
 # F(2x2)'s hardly larger.

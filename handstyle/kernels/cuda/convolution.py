@@ -25,7 +25,7 @@ from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.cuda.device import Device
 from handstyle.kernels.cuda.source import BLOCKS
-from handstyle.kernels.cuda.structs import POOLS, Finish, Source
+from handstyle.kernels.cuda.structs import POOLS, Epilogue, Source
 
 METHODS = ("first", "im2col", "residue", "mec", "tensor", "winograd2", "winograd4")
 SCRATCH = 1 << 26  # bytes: four times as much make 1024 px a tenth faster, and take it in memory
@@ -51,7 +51,7 @@ class Convolver:
     dtype: DTypeLike
     workspace: int = SCRATCH
 
-    def convolve(self, method: str, source: Source, w: Array, finish: Finish, offset: int, adjoint: bool) -> None:
+    def convolve(self, method: str, source: Source, w: Array, finish: Epilogue, offset: int, adjoint: bool) -> None:
         """Convolve `source` with `w` (3, 3, C, K), or with its adjoint, into `finish`."""
         if method not in METHODS:
             raise HandstyleError(f"unknown method {method!r}: use {', '.join(METHODS)}")
@@ -71,12 +71,15 @@ class Convolver:
                 return
             if raw is None:
                 raw = self._empty((finish.H, finish.W, finish.K))
-            elif raw is finish.entering and method != "residue":  # it has a place of its own
-                beta, finish = 1.0, replace(finish, entering=None)  # what enters lies where the product goes: added to
+            elif raw is finish.relu_gradient and method != "residue":  # it has a place of its own
+                beta, finish = (
+                    1.0,
+                    replace(finish, relu_gradient=None),
+                )  # what enters lies where the product goes: added to
             produced = getattr(self, f"_{method}")(source, w, raw, offset, beta)
             self.epilogue(produced, finish)
 
-    def _pooled_only(self, method: str, source: Source, w: Array, finish: Finish, offset: int) -> None:
+    def _pooled_only(self, method: str, source: Source, w: Array, finish: Epilogue, offset: int) -> None:
         # Nobody keeps the values themselves, so the product's place is scratch too: strips of whole pairs of rows.
         rows = self._strip(finish.H, finish.W * finish.K)
         rows = min(rows + rows % 2, finish.H)
@@ -86,17 +89,17 @@ class Convolver:
             produced = getattr(self, f"_{method}")(source, w, raw[: end - begin], offset, 0.0, begin)
             self.epilogue(produced, rows_of(finish, begin, end))
 
-    def epilogue(self, source: Source, finish: Finish) -> None:
+    def epilogue(self, source: Source, finish: Epilogue) -> None:
         """Carry `source` through `finish` in a pass of its own; the two may share memory."""
         quads = -(-finish.H // 2) * -(-finish.W // 2)
         self._lanes("epilogue", quads, finish.K, source, finish)
 
-    def fold(self, dxpad: Array, padding: str, finish: Finish) -> None:
+    def fold(self, dxpad: Array, padding: str, finish: Epilogue) -> None:
         """Fold the border of `dxpad` (H+2, W+2, K) home, into `finish`."""
         quads = -(-finish.H // 2) * -(-finish.W // 2)
         self._lanes("fold", quads, finish.K, dxpad, Source.of(dxpad, padding).border, finish)
 
-    def _winograd(self, m: int, source: Source, w: Array, finish: Finish, offset: int, adjoint: bool) -> None:
+    def _winograd(self, m: int, source: Source, w: Array, finish: Epilogue, offset: int, adjoint: bool) -> None:
         n, C, K = m + 2, source.C, finish.K
         down, across = -(-finish.H // m), -(-finish.W // m)
         U = self._empty((n * n, *w.shape[2:]))
@@ -113,7 +116,7 @@ class Convolver:
             self.device.gemm(Vs, U, Ms)
             self._lanes("winograd_output", tiles, K, Ms, *strip, finish, tile=m)
 
-    def _tensor(self, source: Source, w: Array, finish: Finish, offset: int, adjoint: bool) -> None:
+    def _tensor(self, source: Source, w: Array, finish: Epilogue, offset: int, adjoint: bool) -> None:
         C, K = source.C, finish.K
         if not tensor_fits(C, K, self.dtype):
             raise HandstyleError("tensor: only for float32, 16 n channels in and 64 n out")
@@ -171,19 +174,19 @@ class Convolver:
                 self.device.gemm(A, w[i].reshape(3 * C, K), y[r::3][:count], beta=float(i > 0))
         return Source(y, None, Ho, pitch, K)  # rows of `pitch` pixels, the last two of which nobody reads
 
-    def _first_forward(self, source: Source, w: Array, finish: Finish, offset: int) -> None:
+    def _first_forward(self, source: Source, w: Array, finish: Epilogue, offset: int) -> None:
         if w.shape[2] != 3 or offset != 1:
             raise HandstyleError("first: only for three channels in")
         blocks = -(-finish.H // 2) * -(-finish.W // 64)  # stretches of 2 x 64 pixels; see first.cu
         self._launch("first_forward", (blocks, -(-finish.K // 32)), (32, 4), source, w, finish)
 
-    def _first_backward(self, source: Source, w: Array, finish: Finish, offset: int) -> None:
+    def _first_backward(self, source: Source, w: Array, finish: Epilogue, offset: int) -> None:
         if w.shape[2] != 3:
             raise HandstyleError("first: only for three channels in")
         dy = source.x
         if source.unpool:
             dy = self._empty((source.H, source.W, source.C))
-            self.epilogue(source, Finish(y=dy, H=source.H, W=source.W, K=source.C))
+            self.epilogue(source, Epilogue(y=dy, H=source.H, W=source.W, K=source.C))
         H, W, K = dy.shape
         dx = finish.y
         assert dx is not None
@@ -197,7 +200,7 @@ class Convolver:
             self.device.gemm(dy[begin:end].reshape(-1, K), w.reshape(27, K).T, Ps.reshape(-1, 27))
             strip = begin, end - begin, W, row, count, finish.W, shift
             self._linear("first_gather", count * finish.W * 3, Ps, dx, *strip)
-        if any(a is not None for a in (finish.entering, finish.mask, finish.after)):
+        if any(a is not None for a in (finish.relu_gradient, finish.mask, finish.conv_gradient)):
             self.epilogue(Source.of(dx), finish)
 
     def _strip(self, rows: int, values: int) -> int:
@@ -238,12 +241,12 @@ def tensor_kernel(H: int, W: int, K: int, unpool: bool) -> str:
     return "implicit_tf32" if blocks >= FEWEST_BLOCKS else "implicit_tf32_half"
 
 
-def pooled_finish(finish: Finish, pooled: Array, planes: Array | None, kind: str) -> Finish:
+def pooled_epilogue(finish: Epilogue, pooled: Array, planes: Array | None, kind: str) -> Epilogue:
     """Return `finish` with a pool at its end."""
     return replace(finish, pooled=pooled, planes=planes, pool=POOLS[kind], ph=pooled.shape[0], pw=pooled.shape[1])
 
 
-def rows_of(finish: Finish, begin: int, end: int) -> Finish:
+def rows_of(finish: Epilogue, begin: int, end: int) -> Epilogue:
     """Return what `finish` does to its rows from `begin`, which is even, to `end`, even or the last."""
 
     def part(a: Array | None, b: int, e: int) -> Array | None:
@@ -252,9 +255,9 @@ def rows_of(finish: Finish, begin: int, end: int) -> Finish:
     top, bottom = begin // 2, finish.ph if end == finish.H else end // 2
     return replace(
         finish,
-        entering=part(finish.entering, begin, end),
+        relu_gradient=part(finish.relu_gradient, begin, end),
         mask=part(finish.mask, begin, end),
-        after=part(finish.after, begin, end),
+        conv_gradient=part(finish.conv_gradient, begin, end),
         raw=part(finish.raw, begin, end),
         y=part(finish.y, begin, end),
         bits=part(finish.bits, begin, end),

@@ -125,7 +125,7 @@ def gemm_strided(blas: Blas, a: Array, b: Array, out: Array, beta: float = 0.0, 
     if out.strides[-1] != item or (M > 1 and out.strides[-2] < N * item):
         raise ValueError(f"gemm: the result's rows must be whole: strides {out.strides} of {out.shape}")
     operands = []
-    for array in (b, a):
+    for array in (b, a):  # book: cuda-lowered
         turned = array.strides[-1] != item and array.shape[-1] > 1
         near, far = (array.strides[-2], array.strides[-1]) if turned else (array.strides[-1], array.strides[-2])
         if near != item and array.shape[-2 if turned else -1] > 1:

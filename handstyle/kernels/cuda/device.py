@@ -1,7 +1,7 @@
 """The device that runs the CUDA kernels: compiled by NVRTC, launched on CuPy's stream, products by cuBLAS.
 
-The only file beside ``foundations/backend.py`` that imports CuPy. What the engine asks for stands in `Device`; the
-tests give the same engine a device that runs the kernels, compiled as C++, on the processor.
+What the engine needs of a device stands in `Device`; the tests give the same engine a device that runs the kernels,
+compiled as C++, on the processor.
 """
 
 import math
@@ -17,9 +17,10 @@ from handstyle.foundations.backend import CUPY_HELP, Array, choose_backend
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.kernels.cuda.cublas import gemm_strided, load_cublas
 from handstyle.kernels.cuda.graph import Recording
-from handstyle.kernels.cuda.memory_plan import Request, Room
+from handstyle.kernels.cuda.memory_plan import MemoryPlan, Request
 from handstyle.kernels.cuda.source import files, on_demand, source
-from handstyle.kernels.cuda.structs import Finish, Source, pack
+from handstyle.kernels.cuda.structs import Epilogue, Source, pack
+from handstyle.kernels.cuda.transfer import CupyLink, Link
 
 Grid = tuple[int, ...]
 
@@ -67,7 +68,7 @@ class CupyDevice:
         If there is no CuPy, or no GPU, or an unknown precision.
     """
 
-    _room: Room | None = None
+    _plan: MemoryPlan | None = None
 
     def __init__(self, precision: str = "float32") -> None:
         if precision not in ("float32", "tf32"):
@@ -95,33 +96,37 @@ class CupyDevice:
         """Return what launches a sweep that asks for `requests` as a whole, or None where that cannot be."""
         if self._cublas is None:  # CuPy's own products cannot be captured
             return None
-        return Recording(self.xp, partial(self.within, Room(requests)), partial(setattr, self, "_launched"))
+        return Recording(self.xp, partial(self.within, MemoryPlan(requests)), partial(setattr, self, "_launched"))
 
     @contextmanager
-    def within(self, room: Room) -> Iterator[None]:
-        """Within, arrays get their places in a room."""
-        room.begin()
-        before, self._room = self._room, room
+    def within(self, plan: MemoryPlan) -> Iterator[None]:
+        """Allocate from a memory plan inside this block."""
+        plan.begin()
+        before, self._plan = self._plan, plan
         try:
             yield
         finally:
-            self._room = before
+            self._plan = before
+
+    def link(self) -> Link:
+        """Return a queue of copies to and from the device, beside its computations."""
+        return CupyLink(self.xp)
 
     def copy(self, source: Array, target: Array) -> None:
         """Copy an array over another of its shape and dtype."""
         target[...] = source
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """Return an uninitialised array: from the room that was made for it, or else from CuPy's pool."""
+        """Return an uninitialised array: from the memory plan if it has a place there, else from CuPy's pool."""
         size = wanted = math.prod(shape) * np.dtype(dtype).itemsize
-        room = self._room
+        plan = self._plan
         try:
-            if room is not None and room.base is None:
-                wanted = room.size
-                room.base = self.xp.empty((wanted,), np.uint8)
-            if room is not None and (place := room.take(size)) is not None:
+            if plan is not None and plan.base is None:
+                wanted = plan.size
+                plan.base = self.xp.empty((wanted,), np.uint8)
+            if plan is not None and (place := plan.take(size)) is not None:
                 memory = self.xp.cuda.UnownedMemory(
-                    room.base.data.ptr + place.start, place.size, place, room.base.device.id
+                    plan.base.data.ptr + place.start, place.size, place, plan.base.device.id
                 )
                 return self.xp.ndarray(shape, dtype, self.xp.cuda.MemoryPointer(memory, 0))  # type: ignore[no-any-return]
             wanted = size
@@ -129,7 +134,7 @@ class CupyDevice:
         except MemoryError as error:  # CuPy's own is one
             raise OutOfMemoryError(
                 f"the GPU's memory is full, at {wanted / 2**20:.0f} MiB more: "
-                f"paint at a smaller --size, or with --backend numpy ({error})"
+                f"paint at a smaller size, or with backend='numpy' ({error})"
             ) from None
         return made
 
@@ -146,7 +151,7 @@ class CupyDevice:
         _compiled(kernel, np.dtype(dtype).name, tile)(grid, block, tuple(passed), shared_mem=on_demand(kernel))
 
     def _argument(self, argument: Any) -> Any:
-        if isinstance(argument, (Source, Finish)):
+        if isinstance(argument, (Source, Epilogue)):
             return pack(argument, _address)
         if argument is None:
             return np.uint64(0)

@@ -1,26 +1,25 @@
-"""A device that hands out addresses and computes nothing, and a sweep rehearsed on it.
+"""A device that hands out addresses and computes nothing, and what makes an evaluation run on it.
 
-Memory that is never touched costs nothing, so a rehearsal for a picture of 100 megapixels takes a tenth of a second.
+Memory that is never touched costs nothing, so a dry run for a picture of 100 megapixels takes a tenth of a second.
 """
 
 import mmap
 import sys
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
-from handstyle.kernels.cuda import losses as cuda_losses
 from handstyle.kernels.cuda.memory_plan import Request, granules
-from handstyle.losses.gram import Moments
-from handstyle.network.sequence import Cache, Convolution, Features, Layer
-from handstyle.optimize.entering import Entering
-from handstyle.optimize.terms import PICTURE
+from handstyle.losses.content import ContentTerm
+from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
+from handstyle.losses.terms import Term
+from handstyle.losses.total_variation import VariationTerm
+from handstyle.network.sequence import Convolution, Layer
 
 # Without it a system refuses more memory than it has, though nobody will touch it. Python names it from 3.13 on; the
 # number is Linux's on nearly all processors (asm-generic/mman-common.h).
@@ -28,21 +27,28 @@ NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" els
 
 
 class DryDevice:
-    """A `Device` that keeps count of what it is asked for, and does nothing else.
+    """A `Device` that records allocations and computes nothing.
+
+    Parameters
+    ----------
+    precision : {"float32", "tf32"}
+        Of the products, which decides how a convolution is done.
+    free : int
+        Bytes that `free_memory` returns, for planning.
 
     Attributes
     ----------
     live, peak : int
-        Bytes handed out and not let go, now and at most.
+        Bytes allocated and not freed, now and at most.
     requests : list of Request
-        All that was asked for; what is not let go yet ends with the last of them.
+        All allocations; what is not freed yet ends with the last of them.
     """
 
     products = "no products"
 
-    def __init__(self, precision: str = "float32") -> None:
+    def __init__(self, precision: str = "float32", free: int = 1 << 62) -> None:
         self.xp: Any = np
-        self.precision = precision
+        self.precision, self.free = precision, free
         self.live = self.peak = 0
         self._asked: list[tuple[int, list[int]]] = []  # size, and the end once it is known
 
@@ -76,8 +82,8 @@ class DryDevice:
         """Do nothing."""
 
     def free_memory(self) -> int:
-        """Return more than any picture takes."""
-        return 1 << 62
+        """Return the bytes that were given as free."""
+        return self.free
 
     def launch(self, kernel: str, grid: Any, block: Any, *arguments: Any, dtype: DTypeLike, tile: int = 4) -> None:
         """Do nothing."""
@@ -86,69 +92,39 @@ class DryDevice:
         """Do nothing."""
 
 
-class Sweeper(Protocol):
-    """An engine on a dry device."""
-
-    device: Any
-
-    def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]: ...  # noqa: D102
-    def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array: ...  # noqa: D102
-
-
-def rehearse(
-    engine: Sweeper,
-    layers: tuple[Layer, ...],
-    shape: tuple[int, int],
-    losses: Mapping[str, Sequence[str]],
-    dtype: DTypeLike,
-) -> None:
-    """Sweep forward and backward as an objective does, on a device that computes nothing.
-
-    Parameters
-    ----------
-    engine : Sweeper
-        On a `DryDevice`, which keeps what was asked for.
-    layers : tuple of Layer
-        Of their weights only the shapes matter.
-    shape : (int, int)
-        Height and width of the picture, px.
-    losses : mapping of str to sequence of {"style", "content", "variation"}
-        What looks at each tap, in the order of an objective's terms; the tap of a loss of the picture is `PICTURE`.
-        A loss of another name is taken for a style's, which asks for at least as much.
-    dtype : dtype
-        Of weights and picture.
-    """
-    layers = bare(layers, dtype)
-    picture = DryDevice().empty((*shape, 3), dtype)
-    taps = [tap for tap in losses if tap != PICTURE]
-    if taps:
-        features, caches = engine.forward(layers, picture, taps)
-        make = partial(_gradient_at, features, losses, engine.device)
-        engine.backward(layers, Entering(features, make), caches)
-    if "variation" in losses.get(PICTURE, ()):
-        cuda_losses.total_variation(engine.device, picture)
-
-
-def _gradient_at(features: Features, losses: Mapping[str, Sequence[str]], device: DryDevice, tap: str) -> Array:
-    """Ask for what an objective asks for at a tap."""
-    feature = features.pop(tap)
-    C = feature.shape[2]
-    target = Moments(1.0, np.zeros(C), np.zeros((C, C)))
-    gradients = []
-    for loss in losses[tap]:
-        if loss == "content":
-            gradients.append(cuda_losses.content_loss(device, feature, feature, 1.0)[1])
-        else:
-            spare = len(losses[tap]) == 1
-            gradients.append(cuda_losses.gram_loss(device, feature, target, 1.0, spare=spare)[1])
-    return gradients[0]
-
-
-def bare(layers: tuple[Layer, ...], dtype: DTypeLike) -> tuple[Layer, ...]:
-    """Return layers with weights of the same shapes on the host, and nothing in them, which takes no memory."""
+def bare_layers(layers: tuple[Layer, ...], dtype: DTypeLike) -> tuple[Layer, ...]:
+    """Return layers whose weights have the same shapes and lie on the host, untouched, which takes no memory."""
     return tuple(
         replace(layer, w=np.empty(layer.w.shape, dtype), b=np.empty(layer.b.shape, dtype))
         if isinstance(layer, Convolution)
         else layer
         for layer in layers
     )
+
+
+def bare_terms(terms: Sequence[Term], dtype: DTypeLike) -> list[Term]:
+    """Return terms that allocate what the given ones do, whose targets take no memory.
+
+    Any function of the moments stands as a style term, and a term of an unknown kind as a content term: they allocate
+    at least as much.
+    """
+    made: list[Term] = []
+    for term in terms:
+        if isinstance(term, MomentsTerm):
+            made.append(StyleTerm(term.tap, _NO_MOMENTS, 1.0, 1.0, None, term.name))
+        elif isinstance(term, VariationTerm):
+            made.append(replace(term, weight=1.0))
+        else:
+            made.append(ContentTerm(term.tap, np.empty(0, dtype), 1.0, 1.0, None, term.name))
+    return made
+
+
+_NO_MOMENTS = Moments(1.0, np.zeros(0), np.zeros((0, 0)))  # a dry run fills them in: see `fitted`
+
+
+def fitted(term: Any, f: Array) -> Any:
+    """Return a term of `bare_terms` with a target of the features' shape."""
+    if isinstance(term, StyleTerm):
+        C = f.shape[2]
+        return replace(term, target=Moments(1.0, np.zeros(C), np.zeros((C, C))))
+    return replace(term, target=f) if isinstance(term, ContentTerm) else term

@@ -1,44 +1,43 @@
-"""The engine that runs VGG on a GPU by the kernels in ``cuda/``.
+"""The engine of a GPU: VGG's layers by the kernels in ``src/``.
 
 Layers are grouped into stages, a convolution with the rectifier and the pool that follow it, and each stage ends in one
-`Finish`: what its layers do to a value is done while it is in registers. Backward, the finish of the stage above adds
-what enters at this stage's taps and applies its rectifier's bits; a pool is undone while the next convolution reads.
-What a frozen network must remember is one bit a rectified value, or three bits a pooled one.
+`Epilogue`: what its layers do to a value is done while it is in registers. Backward, the epilogue of the stage above
+adds what enters at this stage's taps and applies its rectifier's bits; a pool is undone while the next convolution
+reads. A frozen network must remember one bit a rectified value, or three bits a pooled one.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pkgutil import resolve_name
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from handstyle.kernels.cuda import losses as cuda_losses
 from handstyle.kernels.cuda.choose import choose_method
-from handstyle.kernels.cuda.convolution import METHODS, SCRATCH, Convolver, pooled_finish, tensor_fits
+from handstyle.kernels.cuda.convolution import METHODS, SCRATCH, Convolver, pooled_epilogue, tensor_fits
 from handstyle.kernels.cuda.device import CupyDevice, Device
-from handstyle.kernels.cuda.dry_device import DryDevice, rehearse
-from handstyle.kernels.cuda.epilogue import checked, land, landing
-from handstyle.kernels.cuda.graph import Recording
-from handstyle.kernels.cuda.stages import Stage, group
-from handstyle.kernels.cuda.structs import Finish, Source, words
-from handstyle.network.sequence import (
-    Cache,
-    Convolution,
-    Features,
-    Layer,
-    check_gradients,
-    check_taps,
-    deepest,
-    methods_in_words,
-)
-from handstyle.network.tapped import Tapped
-from handstyle.optimize.terms import Kernels
+from handstyle.kernels.cuda.epilogue import GivenGradients, Gradients, apply_epilogue, backward_epilogue, checked
+from handstyle.kernels.cuda.structs import Epilogue, Source, words
+from handstyle.kernels.stages import Stage, methods_in_words, split_stages
+from handstyle.losses.terms import Term
+from handstyle.network.sequence import Cache, Convolution, Features, Layer, check_gradients, check_taps, deepest
+from handstyle.network.vgg import Network
+from handstyle.optimize.objective import Evaluate, Forecast, Shape
+
+LESS_SCRATCH = 1 << 24  # bytes for a convolution, where memory is short: it costs time
+# What is built around an engine, by import path: it runs the engine, and so comes after it.
+LATER = {
+    "prepare": "handstyle.kernels.cuda.evaluation:CudaEvaluation",
+    "evaluation": "handstyle.kernels.cuda.forecast:evaluation_bytes",
+    "measuring": "handstyle.kernels.cuda.forecast:measuring_bytes",
+    "plan": "handstyle.kernels.cuda.forecast:forward_plan",
+}
 
 
 class CudaEngine:
-    """Runs a tuple of layers on a device; see `sequence_forward` for the contract.
+    """Runs a network on a GPU, or on a device that stands for one.
 
     Parameters
     ----------
@@ -68,11 +67,11 @@ class CudaEngine:
         self.chosen: dict[str, str] = {}
         self.name = "cuda" if self.device.precision == "float32" else f"cuda-{self.device.precision}"
 
-    def choose(self, name: str, finish: Finish, w: Array, source: Source, offset: int, adjoint: bool) -> str:
+    def choose(self, name: str, finish: Epilogue, w: Array, source: Source, offset: int, adjoint: bool) -> str:
         """Return the method for a convolution with `w` (3, 3, C, K) or its adjoint, and note it in `chosen`.
 
         Three channels have a way of their own. For the others the one that was asked for, or else the one that the
-        counts of ``cuda_cost.py`` favour for this shape and precision.
+        counts of ``choose.py`` favor for this shape and precision.
         """
         C, K = (w.shape[3], w.shape[2]) if adjoint else w.shape[2:]
         plain = offset == 1 and not source.unpool
@@ -87,58 +86,100 @@ class CudaEngine:
         self.chosen[f"{name} {'adjoint' if adjoint else 'forward'}"] = method
         return method
 
-    @property
-    def losses(self) -> Kernels:
-        """The losses that have kernels, by the readable functions they stand for."""
-        return cuda_losses.kernels(self.device)
+    def describe(self) -> str:
+        """Return how products were computed, and the method of each convolution of the last evaluation."""
+        note = [] if self.workspace >= SCRATCH else [f"{self.workspace >> 20} MiB of scratch"]
+        return "; ".join([self.device.products, *note, *methods_in_words(self.chosen)])
 
-    def recording(
-        self,
-        layers: tuple[Layer, ...],
-        shape: tuple[int, int],
-        losses: Mapping[str, Sequence[str]],
-        dtype: DTypeLike,
-    ) -> Recording | None:
-        """Return what launches whole sweeps, rehearsed here, on this engine's device, if it can; see `Recording`."""
-        make = getattr(self.device, "recording", None)
-        if make is None:
-            return None
-        dry = DryDevice(self.device.precision)
-        rehearse(CudaEngine(dry, self.method, self.workspace), layers, shape, losses, dtype)
-        made: Recording | None = make(dry.requests)
-        return made
+    def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
+        """Return a function that evaluates `terms` on `network`; see `handstyle.optimize.objective.Engine`."""
+        network.backend.tidy()  # of what the targets were measured with
+        self.workspace = self.fitting_scratch(network, terms, shape)
+        prepared: Evaluate = resolve_name(LATER["prepare"])(self, network, terms, shape)
+        return prepared
 
-    @property
-    def report(self) -> str:
-        """What the last evaluation did, in words: products, and each convolution's method, forward and adjoint."""
-        return "; ".join([self.device.products, *methods_in_words(self.chosen)])
+    def forecast(self, network: Network, terms: Sequence[Term], shape: Shape, *, gradient: bool = True) -> Forecast:
+        """Return the memory of an evaluation, with as much scratch as fits; there is no estimate of time."""
+        if not gradient:
+            needed = resolve_name(LATER["measuring"])(self, network, terms, shape)
+            return Forecast(needed, network.weight_bytes, math.nan)
+        scratch = self.fitting_scratch(network, terms, shape)
+        needed = resolve_name(LATER["evaluation"])(self.with_scratch(scratch), network, terms, shape)
+        return Forecast(needed, network.weight_bytes, math.nan)
+
+    def fitting_scratch(self, network: Network, terms: Sequence[Term], shape: Shape) -> int:
+        """Return the scratch of a convolution with which an evaluation fits the device's memory, or the least."""
+        least = min(LESS_SCRATCH, self.workspace)
+        free = self.device.free_memory()
+        fits = least == self.workspace or resolve_name(LATER["evaluation"])(self, network, terms, shape) <= free
+        return self.workspace if fits else least
+
+    def with_scratch(self, workspace: int, device: Device | None = None) -> "CudaEngine":
+        """Return an engine with other scratch, or on another device."""
+        return CudaEngine(device or self.device, self.method, workspace)
 
     def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
-        """See `sequence_forward`."""
+        """Return the tapped features and what `backward` needs; see `sequence_forward`."""
+        features: Features = {}
+        taps = tuple(taps)
+        place = getattr(self.device, "within", None)
+        if place is None or len(taps) != 1:
+            return features, self.run_forward(layers, x, taps, features)
+        # One tap, as where a target is measured: every array has its place beforehand, which takes the least memory.
+        with place(resolve_name(LATER["plan"])(self, layers, x.shape, taps[0], x.dtype)):
+            return features, self.run_forward(layers, x, taps, features)
+
+    def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
+        """Return the gradient at the input; see `sequence_backward`."""
+        check_gradients([layer.name for stage in caches for layer in stage.layers], dfeatures)
+        return self.run_backward(caches, GivenGradients(dfeatures))
+
+    def run_forward(
+        self,
+        layers: tuple[Layer, ...],
+        x: Array,
+        taps: Iterable[str],
+        features: Features,
+        again: dict[str, Callable[[], Array]] | None = None,
+    ) -> list[Stage]:
+        """Run the layers up to the deepest tap.
+
+        Parameters
+        ----------
+        layers, x, taps
+            As of `sequence_forward`.
+        features : dict of str to array
+            Where the tapped features are put.
+        again : dict of str to callable, optional
+            If given, the first map is not kept in `features`; here is put what computes it again.
+
+        Returns
+        -------
+        list of Stage
+            For `run_backward`.
+        """
         wanted = check_taps(layers, taps)
         run = layers[: deepest(layers, wanted)]
         self._check(run, x)
         convolver = Convolver(self.device, x.dtype, self.workspace)
-        features = Tapped()
-        stages = group(run, x.shape)
+        stages = split_stages(run, set(), x.shape, ragged=True)
         for stage in stages:
             before, x = x, self._stage_forward(convolver, stage, x, wanted, features)
-            if self._is_cheap(stage, wanted) and stage is not stages[-1]:
+            if again is not None and self._is_cheap(stage, wanted) and stage is not stages[-1]:
                 assert stage.relu is not None
-                features.make_again(stage.relu, partial(self._first_again, convolver, stage, before))
+                del features[stage.relu]
+                again[stage.relu] = partial(self._first_again, convolver, stage, before)
             del before  # or the largest map of all would live on through the next stage
-        return features, stages  # type: ignore[return-value]  # a mapping that need not hold what it gives
+        return stages
 
-    def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
-        """See `sequence_backward`."""
-        stages: list[Stage] = caches
-        names = [layer.name for stage in stages for layer in stage.layers]
-        check_gradients(names, dfeatures)
-        dx = checked(self.device, names[-1], dfeatures[names[-1]], stages[-1].output, stages[-1].dtype)
+    def run_backward(self, stages: list[Stage], gradients: Gradients) -> Array:
+        """Sweep back through the stages of `run_forward`, and return the gradient at the input."""
+        last = stages[-1]
+        dx = checked(self.device, last.name, gradients[last.name], last.output, last.dtype)
         convolver = Convolver(self.device, dx.dtype, self.workspace)
-        dx = land(convolver, dx, landing(self.device, stages[-1], dfeatures, except_for=names[-1]))
+        dx = apply_epilogue(convolver, dx, backward_epilogue(self.device, last, gradients, except_for=last.name))
         for i in reversed(range(len(stages))):
-            dx = self._stage_backward(convolver, stages[i], stages[i - 1] if i else None, dx, dfeatures)
+            dx = self._stage_backward(convolver, stages[i], stages[i - 1] if i else None, dx, gradients)
         return dx
 
     def _is_cheap(self, stage: Stage, wanted: set[str]) -> bool:
@@ -151,23 +192,25 @@ class CudaEngine:
         assert layer is not None
         y = self.device.empty(stage.shape, x.dtype)
         H, W, K = stage.shape
-        finish = Finish(bias=layer.b, y=y, H=H, W=W, K=K, rectify=1)
+        finish = Epilogue(bias=layer.b, y=y, H=H, W=W, K=K, rectify=1)
         source = Source.of(self.device.xp.ascontiguousarray(x), layer.padding)
         convolver.convolve("first", source, self.device.xp.ascontiguousarray(layer.w), finish, 1, adjoint=False)
         return y
 
     def _check(self, layers: tuple[Layer, ...], x: Array) -> None:
         if not isinstance(x, self.device.xp.ndarray):
-            raise HandstyleError(f"kernels {self.name} run on {self.device.xp.__name__} arrays; use --backend cupy")
+            raise HandstyleError(f"kernels={self.name!r} run on {self.device.xp.__name__} arrays; use backend='cupy'")
         if x.dtype not in (np.float32, np.float64):
-            raise HandstyleError(f"kernels {self.name} compute in float32 or float64, not {x.dtype}")
+            raise HandstyleError(f"kernels={self.name!r} compute in float32 or float64, not {x.dtype}")
         for layer in layers:
             if isinstance(layer, Convolution) and layer.w.dtype != x.dtype:
                 raise HandstyleError(
                     f"{layer.name}: weights are {layer.w.dtype}, the picture is {x.dtype}; convert one with astype"
                 )
 
-    def _stage_forward(self, convolver: Convolver, stage: Stage, x: Array, wanted: set[str], features: Tapped) -> Array:
+    def _stage_forward(
+        self, convolver: Convolver, stage: Stage, x: Array, wanted: set[str], features: Features
+    ) -> Array:
         layer = stage.convolution
         if layer is None:
             x, stage.cache = stage.layers[0].forward(x)
@@ -180,7 +223,7 @@ class CudaEngine:
         K = layer.w.shape[3]
         stage.shape = shape = (H, W, K)
         relu, pool = stage.relu, stage.pool
-        finish = Finish(bias=layer.b, H=H, W=W, K=K, rectify=int(relu is not None))
+        finish = Epilogue(bias=layer.b, H=H, W=W, K=K, rectify=int(relu is not None))
         result: Array | None = None
         if relu is None or pool is None or relu in wanted:
             finish.y = result = empty(shape, x.dtype)
@@ -198,8 +241,8 @@ class CudaEngine:
             up = pool.rounding == "up"
             h, w = (H + up) // 2, (W + up) // 2
             result = empty((h, w, K), x.dtype)
-            stage.planes = empty((h, w, 3, words(K)), np.uint32) if pool.kind == "max" else None
-            finish = pooled_finish(finish, result, stage.planes, pool.kind)
+            stage.pool_bits = empty((h, w, 3, words(K)), np.uint32) if pool.kind == "max" else None
+            finish = pooled_epilogue(finish, result, stage.pool_bits, pool.kind)
             if pool.name in wanted:
                 features[pool.name] = result
         assert result is not None
@@ -212,40 +255,47 @@ class CudaEngine:
         return result
 
     def _stage_backward(
-        self, convolver: Convolver, stage: Stage, below: Stage | None, dx: Array, dfeatures: Mapping[str, Array]
+        self, convolver: Convolver, stage: Stage, below: Stage | None, dx: Array, gradients: Gradients
     ) -> Array:
         # `dx` is the gradient at the stage's output. Where the stage ends in a convolution or a rectifier, what enters
         # there and the rectifier's mask are already in it.
         layer = stage.convolution
         if layer is None:
             dx = self.device.xp.ascontiguousarray(stage.layers[0].backward(dx, stage.cache))
-            return dx if below is None else land(convolver, dx, landing(self.device, below, dfeatures))
+            if below is None:
+                return dx
+            return apply_epilogue(convolver, dx, backward_epilogue(self.device, below, gradients))
         source = Source.of(dx)
         if stage.pool is not None:
-            codes = stage.planes if stage.planes is not None else stage.bits
+            codes = stage.pool_bits if stage.pool_bits is not None else stage.bits
             assert codes is not None
             source = Source.pooled(dx, codes, stage.shape, stage.pool.kind)
-            inside = landing(self.device, stage, dfeatures, under_the_pool=True)
-            if inside.entering is not None or inside.after is not None:
-                source = Source.of(land(convolver, source, inside))
+            inside = backward_epilogue(self.device, stage, gradients, under_the_pool=True)
+            if inside.relu_gradient is not None or inside.conv_gradient is not None:
+                source = Source.of(apply_epilogue(convolver, source, inside))
         H, W, _ = stage.shape
         C = layer.w.shape[2]
-        # What enters is asked for before there is a result: while it is made, its feature is still held.
-        finish = Finish() if below is None else landing(self.device, below, dfeatures)
+        # The entering gradient comes before the result is allocated: while it is computed, its feature is still held.
+        finish = Epilogue() if below is None else backward_epilogue(self.device, below, gradients)
         finish.H, finish.W, finish.K = H, W, C
         w, zero = self.device.xp.ascontiguousarray(layer.w), layer.padding == "zero"
         method = self.choose(layer.name, finish, w, source, 1, adjoint=True) if zero else ""
-        # A gradient made for this sweep alone is written on: each value is read by the thread that replaces it.
-        in_place = getattr(dfeatures, "fresh", False) and finish.entering is not None and method != "first"
-        finish.y = out = finish.entering if in_place else self.device.empty((H, W, C), dx.dtype)
+        # A gradient computed for this sweep alone is written over: each value is read by the thread that replaces it.
+        in_place = gradients.fresh and finish.relu_gradient is not None and method != "first"
+        finish.y = out = finish.relu_gradient if in_place else self.device.empty((H, W, C), dx.dtype)
         assert out is not None
         if zero:
             convolver.convolve(method, source, w, finish, 1, adjoint=True)
         else:
             # The adjoint of the convolution of the padded map, then the adjoint of padding it.
             dxpad = self.device.empty((H + 2, W + 2, C), dx.dtype)
-            ring = Finish(y=dxpad, H=H + 2, W=W + 2, K=C)
+            ring = Epilogue(y=dxpad, H=H + 2, W=W + 2, K=C)
             method = self.choose(layer.name, ring, w, source, 2, adjoint=True)
             convolver.convolve(method, source, w, ring, 2, adjoint=True)
             convolver.fold(dxpad, layer.padding, finish)
         return out
+
+
+def tf32_engine() -> CudaEngine:
+    """Return the engine whose products have factors of ten bits, on tensor cores."""
+    return CudaEngine(CupyDevice("tf32"))

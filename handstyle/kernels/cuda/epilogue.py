@@ -1,6 +1,8 @@
-"""Where a gradient arrives: what happens to it at the end of a stage, before the stage takes it further back."""
+"""Backward epilogues: what is done to a gradient that arrives at the end of a stage."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
 from numpy.typing import DTypeLike
 
@@ -8,18 +10,47 @@ from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.cuda.convolution import Convolver
 from handstyle.kernels.cuda.device import Device
-from handstyle.kernels.cuda.stages import Stage
-from handstyle.kernels.cuda.structs import Finish, Source
+from handstyle.kernels.cuda.structs import Epilogue, Source
+from handstyle.kernels.stages import Stage
 
 
-def landing(
+class Gradients(Protocol):
+    """The gradients that enter the backward sweep at the taps, each taken once, when the sweep arrives there.
+
+    Attributes
+    ----------
+    fresh : bool
+        Whether the sweep may write over them.
+    """
+
+    fresh: bool
+
+    def __contains__(self, tap: object) -> bool: ...
+    def __getitem__(self, tap: str) -> Array: ...
+
+
+@dataclass(frozen=True)
+class GivenGradients:
+    """Gradients that a caller computed, which must stay as they are."""
+
+    dfeatures: Mapping[str, Array]
+    fresh: bool = False
+
+    def __contains__(self, tap: object) -> bool:
+        return tap in self.dfeatures
+
+    def __getitem__(self, tap: str) -> Array:
+        return self.dfeatures[tap]
+
+
+def backward_epilogue(
     device: Device,
     stage: Stage,
-    dfeatures: Mapping[str, Array],
+    gradients: Gradients,
     except_for: str | None = None,
     under_the_pool: bool = False,
-) -> Finish:
-    """Return what happens to a gradient that arrives at a stage's output, or under its pool.
+) -> Epilogue:
+    """Return what is done to a gradient that arrives at a stage's output, or under its pool.
 
     Parameters
     ----------
@@ -27,8 +58,8 @@ def landing(
         Where the gradients are.
     stage : Stage
         As the forward sweep left it.
-    dfeatures : mapping of str to array
-        The gradients that enter at taps.
+    gradients : Gradients
+        Those that enter at taps.
     except_for : str, optional
         A tap whose gradient is already in what arrives.
     under_the_pool : bool
@@ -36,27 +67,27 @@ def landing(
 
     Returns
     -------
-    Finish
-        What enters at the rectifier's tap, its mask, and what enters at the convolution's.
+    Epilogue
+        The gradient at the rectifier's tap, its mask, and the gradient at the convolution's tap.
 
     Raises
     ------
     HandstyleError
-        If a gradient is not of its feature's shape and dtype, or the forward sweep did not look at its tap.
+        If a gradient is not of its feature's shape and dtype, or the forward sweep did not tap its layer.
     """
 
     def entering(name: str, shape: tuple[int, ...]) -> Array | None:
-        if name == except_for or name not in dfeatures:
+        if name == except_for or name not in gradients:
             return None
-        return checked(device, name, dfeatures[name], shape, stage.dtype)
+        return checked(device, name, gradients[name], shape, stage.dtype)
 
     if stage.convolution is None or (stage.pool is not None and not under_the_pool):
-        return Finish(entering=entering(stage.layers[-1].name, stage.output))
+        return Epilogue(relu_gradient=entering(stage.name, stage.output))
     if stage.relu is None:
-        return Finish(entering=entering(stage.convolution.name, stage.output))
-    finish = Finish(entering=entering(stage.relu, stage.shape), mask=stage.bits)
-    finish.after = entering(stage.convolution.name, stage.shape)
-    if stage.bits is None and (finish.entering is not None or finish.after is not None):
+        return Epilogue(relu_gradient=entering(stage.convolution.name, stage.output))
+    finish = Epilogue(relu_gradient=entering(stage.relu, stage.shape), mask=stage.bits)
+    finish.conv_gradient = entering(stage.convolution.name, stage.shape)
+    if stage.bits is None and (finish.relu_gradient is not None or finish.conv_gradient is not None):
         raise HandstyleError(f"a gradient for {stage.relu} or {stage.convolution.name}, which forward did not tap")
     return finish
 
@@ -69,10 +100,15 @@ def checked(device: Device, name: str, dx: Array, shape: tuple[int, ...], dtype:
     return contiguous
 
 
-def land(convolver: Convolver, dx: Array | Source, finish: Finish) -> Array:
-    """Carry a gradient, or a pooled one, through its landing, in a pass of its own if there is anything to do."""
+def apply_epilogue(convolver: Convolver, dx: Array | Source, finish: Epilogue) -> Array:
+    """Apply a backward epilogue in a separate pass, if non-trivial, to a gradient or a pooled one."""
     source = dx if isinstance(dx, Source) else Source.of(dx)
-    if finish.entering is None and finish.mask is None and finish.after is None and not isinstance(dx, Source):
+    if (
+        finish.relu_gradient is None
+        and finish.mask is None
+        and finish.conv_gradient is None
+        and not isinstance(dx, Source)
+    ):
         return dx
     finish.H, finish.W, finish.K = source.H, source.W, source.C
     finish.y = convolver.device.empty((source.H, source.W, source.C), convolver.dtype)

@@ -1,179 +1,106 @@
 """How much memory an evaluation takes on a GPU, found out without one.
 
-The engine itself is run, on a device that hands out addresses and computes nothing: what it asks for and lets go is
-then what it will ask for and let go on a GPU, for any picture, on any machine. The places that these arrays then get
-on a GPU (``cuda_room.py``) are given here already, so what they take is known to the byte.
+The engine itself runs on a dry device, which hands out addresses and computes nothing: what it allocates and frees
+there is what it allocates and frees on a GPU, for any picture, on any machine. The places that these arrays then get on
+a GPU (``memory_plan.py``) are given here already, so what they take is known to the byte.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
-from handstyle.kernels.cuda.convolution import SCRATCH
-from handstyle.kernels.cuda.dry_device import DryDevice, bare, rehearse
+from handstyle.kernels.cuda.dry_device import DryDevice, bare_layers, bare_terms, fitted
 from handstyle.kernels.cuda.engine import CudaEngine
-from handstyle.kernels.cuda.memory_plan import Room, places
+from handstyle.kernels.cuda.losses import gradient_of
+from handstyle.kernels.cuda.memory_plan import MemoryPlan, Request, places
+from handstyle.losses.content import ContentTerm
+from handstyle.losses.gram import MomentsTerm
+from handstyle.losses.terms import PICTURE, Term
+from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.sequence import Layer
 from handstyle.network.vgg import Network
+from handstyle.optimize.objective import Shape, taps_of
 
 # Held beside the sweep's arrays: the picture and its place in the graph, the network's view of it, the gradient and its
 # copy, and what is made on the way from one to the next.
 PICTURES = 8
+# Beside what a sweep takes to measure a painting: it, the network's view of it, and what is made on the way there.
+MEASURED_PICTURES = 4
+DIFFERENCES = 6  # pictures: differences of neighbors, and the gradient at the picture
 
 
-@dataclass(frozen=True)
-class DryRun:
-    """What an evaluation asks of a GPU: bytes at most, and each convolution's method."""
+def evaluation_requests(engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> list[Request]:
+    """Return the allocations of one evaluation, from a dry run of it."""
+    from handstyle.kernels.cuda.evaluation import TermGradients, sweep_network
 
-    peak: int
-    chosen: dict[str, str]
+    class DryGradients(TermGradients):
+        def _gradient(self, term: Term, f: Array, spare: bool) -> tuple[Array, Array]:
+            return gradient_of(self.device, fitted(term, f), f, spare)
+
+    dtype = network.dtype
+    device = DryDevice(engine.device.precision)
+    dry, asked = engine.with_scratch(engine.workspace, device), bare_terms(terms, dtype)
+    dry.chosen = engine.chosen
+    picture = DryDevice().empty(shape, dtype)
+    if taps := taps_of(terms):
+        gradients = DryGradients(device, asked, {}, {}, [None] * len(asked))
+        sweep_network(dry, bare_layers(network.layers, dtype), picture, taps, gradients)
+    for term in asked:
+        if term.tap == PICTURE and isinstance(term, VariationTerm):
+            gradient_of(device, VariationTerm(), picture, spare=False)
+    return device.requests
 
 
-def dry_run(
-    layers: tuple[Layer, ...],
-    shape: tuple[int, int],
-    taps: Iterable[str],
-    content: Iterable[str] = (),
-    dtype: DTypeLike = np.float32,
-    precision: str = "float32",
-    workspace: int = SCRATCH,
-) -> DryRun:
-    """Run one evaluation on a device that computes nothing.
+def evaluation_bytes(engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> int:
+    """Return the bytes that one evaluation takes at most, its targets included and the weights not.
 
-    Parameters
-    ----------
-    layers, shape, dtype
-        As of `rehearse`.
-    taps : iterable of str
-        The layers that losses look at.
-    content : iterable of str
-        Those of them where a content loss does, and not a style loss.
-    precision : {"float32", "tf32"}
-        Of the products, which decides how a convolution is done.
-    workspace : int
-        Bytes of scratch a convolution may use; see `CudaEngine`.
-
-    Returns
-    -------
-    DryRun
-        Its peak holds picture, features, masks, gradients and scratch. Not the weights, the targets of content losses,
-        the optimiser's vectors, or CUDA's own context.
+    Of the optimizer's vectors and of CUDA's own context nothing is counted.
     """
-    device = DryDevice(precision)
-    engine = CudaEngine(device, workspace=workspace)
-    wanted, at_content = tuple(taps), frozenset(content)
-    losses = {tap: ["content"] if tap in at_content else ["style"] for tap in wanted}
-    rehearse(engine, layers, shape, losses, dtype)
-    pictures = PICTURES * 3 * shape[0] * shape[1] * np.dtype(dtype).itemsize
-    return DryRun(places(device.requests)[1] + pictures, engine.chosen)
+    height, width, _ = shape
+    vector = 3 * height * width * network.dtype.itemsize
+    sweep = places(evaluation_requests(engine, network, terms, shape))[1] + PICTURES * vector
+    of_picture = any(term.tap == PICTURE for term in terms)
+    return max(sweep, (DIFFERENCES if of_picture else 2) * vector) + target_bytes(terms, network.dtype.itemsize)
 
 
-def evaluation_memory(layers: tuple[Layer, ...], shape: tuple[int, int], taps: Iterable[str], **options: Any) -> int:
-    """Return the bytes that one evaluation takes at most on a GPU; see `dry_run`."""
-    return dry_run(layers, shape, taps, **options).peak
+def target_bytes(terms: Sequence[Term], itemsize: int) -> int:
+    """Return the bytes of the terms' targets and masks; two statistics for each style, one of them on its way."""
+    total = 0
+    for term in terms:
+        mask: Any = getattr(term, "mask", None)
+        total += 0 if mask is None else mask.size * itemsize
+        if isinstance(term, ContentTerm):
+            total += term.target.size * itemsize
+        elif isinstance(term, MomentsTerm):
+            C = channels_of(term)
+            total += 2 * 8 * C * (C + 1)
+    return total
 
 
-def measuring_room(
-    engine: CudaEngine, layers: tuple[Layer, ...], shape: tuple[int, int], tap: str, dtype: DTypeLike
-) -> Room:
-    """Return the room that a forward sweep to one tap takes, its result included; without a GPU."""
-    dry = DryDevice(engine.device.precision)
-    picture = DryDevice().empty((*shape, 3), dtype)
-    CudaEngine(dry, engine.method, engine.workspace).forward(bare(layers, dtype), picture, [tap])
-    return Room(dry.requests)
+def channels_of(term: Any) -> int:
+    """Return the channels of a style term's target, as far as it tells."""
+    if hasattr(term, "target"):
+        return len(term.target.outer)
+    found = [part.keywords["target"] for _, part in term.losses if hasattr(part, "keywords") and part.keywords]
+    return max((len(target.sums) if hasattr(target, "sums") else len(target.mean) for target in found), default=0)
 
 
-def feature_alone(engine: CudaEngine, layers: tuple[Layer, ...], x: Array, tap: str) -> Array:  # (H, W, 3) -> (h, w, C)
-    """Return the features at one tap, having taken as little memory as can be.
-
-    All maps that a style looks at take more together than painting does: sweeps are short on a GPU, and memory is not
-    long.
-
-    Parameters
-    ----------
-    engine : CudaEngine
-        On any device; only one that can place arrays has them placed beforehand.
-    layers : tuple of Layer
-        The network's.
-    x : (H, W, 3) array
-        In the network's convention.
-    tap : str
-        A layer's name.
-
-    Returns
-    -------
-    (h, w, C) array
-        As long as it lives, so does the room that the sweep took.
-    """
-    within = getattr(engine.device, "within", None)
-    room = measuring_room(engine, layers, x.shape[:2], tap, x.dtype) if within else None
-    with within(room) if within else nullcontext():
-        return engine.forward(layers, x, [tap])[0][tap]
+def forward_plan(
+    engine: CudaEngine, layers: tuple[Layer, ...], shape: tuple[int, ...], tap: str, dtype: DTypeLike
+) -> MemoryPlan:
+    """Return the memory plan of a forward sweep to one tap, its result included."""
+    device = DryDevice(engine.device.precision)
+    picture = DryDevice().empty(tuple(shape), dtype)
+    held = engine.with_scratch(engine.workspace, device).forward(bare_layers(layers, dtype), picture, [tap])
+    plan = MemoryPlan(device.requests)
+    del held
+    return plan
 
 
-def features_of(network: Network, x: Array, taps: Sequence[str]) -> Callable[[str], Array]:
-    """Return what gives the features at each tap, once: on a GPU by a sweep for each, see `feature_alone`.
-
-    Parameters
-    ----------
-    network : Network
-        Ready to run.
-    x : (H, W, 3) array
-        In the network's convention, on its device.
-    taps : sequence of str
-        The layers.
-
-    Returns
-    -------
-    callable
-        ``feature(tap)`` is an (h, w, C) array.
-    """
-    if isinstance(network.engine, CudaEngine):
-        return partial(feature_alone, network.engine, network.layers, x)
-    return network.forward(x, taps)[0].pop
-
-
-def largest(need: Callable[[int], int], available: int, step: int = 16) -> int:
-    """Return the largest side, in steps, whose need does not exceed what is available; 0 if not even one step's.
-
-    Parameters
-    ----------
-    need : callable
-        Of the side: bytes, which grow with it.
-    available : int
-        Bytes.
-    step : int
-        Pixels.
-    """
-    low, high = 0, 1
-    while need(step * high) <= available:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if need(step * middle) <= available else (low, middle)
-    return step * low
-
-
-def largest_side(layers: tuple[Layer, ...], taps: Iterable[str], available: int, **options: Any) -> int:
-    """Return the side, in steps of 16 px, of the largest square picture whose evaluation fits `available` bytes.
-
-    Parameters
-    ----------
-    layers, taps, **options
-        As in `dry_run`.
-    available : int
-        Bytes; leave out what the weights, targets and the optimiser will take.
-
-    Returns
-    -------
-    int
-        0 if not even 16 px fit.
-    """
-    wanted = tuple(taps)
-    return largest(lambda side: evaluation_memory(layers, (side, side), wanted, **options), available)
+def measuring_bytes(engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> int:
+    """Return the bytes that measuring the features at the terms' taps takes, one tap after another."""
+    sizes = (forward_plan(engine, network.layers, shape, tap, network.dtype).size for tap in taps_of(terms))
+    pictures = MEASURED_PICTURES * shape[0] * shape[1] * shape[2] * network.dtype.itemsize
+    return max(sizes, default=0) + pictures

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from handstyle.optimize.objective import Sweep
+Sweep = Callable[[Any], tuple[Any, Any]]  # picture -> values, gradient
 
 
 class Recording:
@@ -48,14 +48,14 @@ class Recording:
         Parameters
         ----------
         sweep : callable
-            Of a picture on the device; returns the gradient there, and a vector of news. It must be the same, and do
-            the same, each time; it is handed over each time so that this holds nothing of whose it is.
+            ``sweep(p)`` returns the values of the terms and the gradient, both on the device. It must do the same each
+            time; it is passed each time so that this object does not keep its owner alive.
         p : array
             The picture.
 
         Returns
         -------
-        gradient, news : array
+        values, gradient : array
             The caller's own.
         """
         if self.why_not or (self.place is not None and (p.shape, p.dtype) != (self.place.shape, self.place.dtype)):
@@ -82,12 +82,11 @@ class Recording:
             self.graph.launch(here)
         self.note("launched as one graph" if self.graph is not None else "launched one by one")
         assert self.results is not None
-        gradient, news = self.results
-        # Copies, in memory of the caller's: the next sweep writes over these.
-        return gradient.copy(), None if news is None else news.copy()
+        values, gradient = self.results
+        return values.copy(), gradient.copy()  # the next sweep writes over these
 
     def __del__(self) -> None:
-        # CuPy's pool keeps what was let go, and lets go of itself only when Python next looks for cycles.
+        # The pool is in a reference cycle; free it explicitly.
         self.graph = self.results = self.place = None
         self.around = nullcontext
         if not sys.is_finalizing():  # then CUDA may be gone already, and the memory goes with the process

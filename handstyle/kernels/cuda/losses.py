@@ -1,4 +1,4 @@
-"""Losses as CUDA kernels, under the contracts of the readable ones: value and gradient in one pass, no wait.
+"""Losses as CUDA kernels: value and gradient in one pass, and the host waits for neither.
 
 A readable loss is a dozen operations on whole maps, each a kernel that is started, reads and writes. Here a loss is one
 kernel, whose blocks leave their shares of the value, and one that adds the shares up. Products of matrices are
@@ -6,40 +6,66 @@ cuBLAS's.
 """
 
 import math
-from functools import partial
 
 import numpy as np
 
-from handstyle.foundations.backend import Array, scalar
-from handstyle.kernels.cpu.threads import DEVICE_PIXELS
+from handstyle.foundations.backend import Array
 from handstyle.kernels.cuda.device import Device
-from handstyle.losses import content
-from handstyle.losses import gram as style
-from handstyle.losses import total_variation as variation
-from handstyle.losses.content import check_target, relative_scale
-from handstyle.losses.gram import Moments, check_moments, gram_scale
-from handstyle.optimize.terms import Kernels
+from handstyle.losses.content import ContentTerm
+from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm, check_channels
+from handstyle.losses.terms import Term
+from handstyle.losses.total_variation import VariationTerm
+from handstyle.losses.total_variation import total_variation as readable_variation
 
 BLOCK = 256  # threads; see sum.cuh
 BLOCKS = 1024  # at most, of a pass over a map: enough to fill a GPU, few enough shares to be added up at once
 TILE = (32, 8)  # values along a row, rows; see variation.cu
 REACH = 4  # channels at most
 PAIRS = (16, 16)  # channels of a block of a Gram matrix
+# Pixels whose products are summed at a time in the features' dtype: cuBLAS splits a long sum up by itself, and each
+# strip costs a launch.
+STRIP_PIXELS = 1 << 17
 STRIP_BYTES = 1 << 24  # of features whose gradient is made at a time: it stays in the cache until it is written back
 
 
-def kernels(device: Device) -> Kernels:
-    """Return the losses of this file, on a device, by the readable ones they stand for."""
-    pairs: Kernels = {
-        content.content_loss: content_loss,
-        style.gram_loss: gram_loss,
-        variation.total_variation: total_variation,
-    }
-    return {readable: partial(kernel, device) for readable, kernel in pairs.items()}
+def gradient_of(device: Device, term: Term, f: Array, spare: bool) -> tuple[Array, Array]:
+    """Return the weighted value and the weighted gradient of a term, by kernels where there are some for its kind.
+
+    Parameters
+    ----------
+    device : Device
+        Where `f` is.
+    term : Term
+        Of any kind; one that has no kernels here takes its own three steps.
+    f : (h, w, C) array
+        Its features, or the picture.
+    spare : bool
+        Whether `f` is no longer needed, so that the gradient may be written over it.
+
+    Returns
+    -------
+    (() array of float64, (h, w, C) array)
+        On the device.
+    """
+    weight, kind = float(term.weight), type(term)
+    if kind is StyleTerm:
+        return gram(device, f, term, weight, spare)  # type: ignore[arg-type]
+    if kind is ContentTerm and f.shape == term.target.shape:  # type: ignore[attr-defined]
+        return content(device, f, term, weight)  # type: ignore[arg-type]
+    if kind is VariationTerm and term.function is readable_variation and f.shape[2] <= REACH:  # type: ignore[attr-defined]
+        value, df = total_variation(device, f, weight * term.stretch, weight * term.in_value)  # type: ignore[attr-defined]
+        return value, df
+    plain = issubclass(kind, MomentsTerm) and kind.measure is MomentsTerm.measure  # type: ignore[attr-defined]
+    if plain and kind.spread is MomentsTerm.spread:  # type: ignore[attr-defined]
+        return distribution(device, f, term, weight, spare)  # type: ignore[arg-type]
+    value, ds = term.loss(term.measure(f))
+    return weight * value, weight * term.spread(ds, f)
 
 
-def total_variation(device: Device, p: Array) -> tuple[float, Array]:  # (H, W, C) -> value, (H, W, C)
-    """Return what `handstyle.losses.total_variation.total_variation` does, for a picture on a device.
+def total_variation(  # (H, W, C) -> (), (H, W, C)
+    device: Device, p: Array, factor: float = 1.0, value_factor: float | None = None
+) -> tuple[Array, Array]:
+    """Return `handstyle.losses.total_variation.total_variation` of a picture on a device, and its gradient.
 
     Parameters
     ----------
@@ -47,10 +73,14 @@ def total_variation(device: Device, p: Array) -> tuple[float, Array]:  # (H, W, 
         Where `p` is.
     p : (H, W, C) array of float32 or float64
         The picture, of at most four channels.
+    factor : float
+        Multiplies the gradient.
+    value_factor : float, optional
+        Multiplies the value; by default `factor`.
 
     Returns
     -------
-    value : float
+    value : () array of float64
         Squares and sums are in float64, a share for each block of threads, then added up.
     dp : (H, W, C) array
 
@@ -66,80 +96,64 @@ def total_variation(device: Device, p: Array) -> tuple[float, Array]:  # (H, W, 
     grid = -(-W * C // TILE[0]), -(-H // TILE[1])
     dp, energy = device.empty(p.shape, p.dtype), device.empty((math.prod(grid),), np.float64)
     n = max((H - 1) * W * C + H * (W - 1) * C, 1)
-    device.launch("variation", grid, TILE, p, dp, energy, H, W, C, p.dtype.type(2 / n), dtype=p.dtype)
-    return _total(device, energy, 1 / n, p.dtype), dp
+    device.launch("variation", grid, TILE, p, dp, energy, H, W, C, p.dtype.type(factor * 2 / n), dtype=p.dtype)
+    return _total(device, energy, (factor if value_factor is None else value_factor) / n, p.dtype), dp
 
 
-def content_loss(  # (h, w, C), (h, w, C) -> value, (h, w, C)
-    device: Device,
-    f: Array,
-    target: Array,
-    scale: float | None = None,
-    weight: Array | None = None,
-    factor: float = 1.0,
-) -> tuple[float, Array]:
-    """Return what `handstyle.losses.content.content_loss` does, for features on a device.
+def content(device: Device, f: Array, term: ContentTerm, factor: float = 1.0) -> tuple[Array, Array]:
+    # (h, w, C) -> (), (h, w, C)
+    """Return `factor` times the value of a content term, and of its gradient.
 
     Parameters
     ----------
     device : Device
         Where the arrays are.
-    f, target, scale, weight, factor
-        As there; `f` and `target` contiguous.
+    f : (h, w, C) array
+        Features.
+    term : ContentTerm
+        Its target has the shape of `f`.
+    factor : float
+        Multiplies both.
 
     Returns
     -------
-    value : float
-    df : (h, w, C) array
-
-    Raises
-    ------
-    HandstyleError
-        If the shapes differ, or the target is zero everywhere.
+    (() array of float64, (h, w, C) array)
     """
-    check_target(f, target)
-    scale = relative_scale(target, weight) if scale is None else float(scale)
-    contiguous, real = device.xp.ascontiguousarray, f.dtype.type
-    q = None if weight is None else contiguous(weight.astype(f.dtype, copy=False))
+    contiguous, real, scale = device.xp.ascontiguousarray, f.dtype.type, factor * term.factor
+    q = None if term.mask is None else contiguous(term.mask.astype(f.dtype, copy=False))
     df = device.empty(f.shape, f.dtype)
     blocks = min(BLOCKS, -(-f.size // BLOCK))
     energy = device.empty((blocks,), np.float64)
-    arguments = contiguous(f), contiguous(target.astype(f.dtype, copy=False)), q, df, energy, f.shape[2]
-    device.launch(
-        "content", (blocks,), (BLOCK,), *arguments, real(2 * scale * factor), np.uint64(f.size), dtype=f.dtype
-    )
+    arguments = contiguous(f), contiguous(term.target.astype(f.dtype, copy=False)), q, df, energy, f.shape[2]
+    device.launch("content", (blocks,), (BLOCK,), *arguments, real(2 * scale), np.uint64(f.size), dtype=f.dtype)
     return _total(device, energy, scale, f.dtype), df
 
 
-def gram_loss(  # (h, w, C), Moments -> value, (h, w, C)
-    device: Device,
-    f: Array,
-    target: Moments,
-    scale: float | None = None,
-    weight: Array | None = None,
-    factor: float = 1.0,
-    count: float | None = None,
-    spare: bool = False,
-) -> tuple[float, Array]:
-    """Return what `handstyle.losses.gram.gram_loss` does, for features on a device.
+def gram(device: Device, f: Array, term: StyleTerm, factor: float = 1.0, spare: bool = False) -> tuple[Array, Array]:
+    # (h, w, C) -> (), (h, w, C)
+    """Return `factor` times the value of a style term, and of its gradient.
 
     Parameters
     ----------
     device : Device
         Where the arrays are.
-    f, target, scale, weight, factor, count, spare
-        As there.
+    f : (h, w, C) array
+        Features.
+    term : StyleTerm
+        The loss of their Gram matrix.
+    factor : float
+        Multiplies both.
+    spare : bool
+        Whether the gradient may be written over `f`.
 
     Returns
     -------
-    value : float
-    df : (h, w, C) array
-        `f` itself, written over, if it is `spare`.
+    (() array of float64, (h, w, C) array)
 
     Raises
     ------
     HandstyleError
-        If the widths differ, no pixel counts, or the target is zero.
+        If the number of channels is not the target's.
 
     Notes
     -----
@@ -147,39 +161,68 @@ def gram_loss(  # (h, w, C), Moments -> value, (h, w, C)
     to the value, and a value that does not fit its gradient breaks a line search. The gradient's product has the
     device's precision, as the layers' have.
     """
-    xp, C = device.xp, f.shape[2]
-    F = xp.ascontiguousarray(f).reshape(-1, C)
-    q = None if weight is None else weight.reshape(-1, 1).astype(f.dtype, copy=False)
-    if count is None:
-        count = float(len(F)) if q is None else float(q.sum(dtype=xp.float64))
-    check_moments(count, C, target)
-    scale = gram_scale(target) if scale is None else scale
-    strips = [slice(a, a + DEVICE_PIXELS) for a in range(0, len(F), DEVICE_PIXELS)]
+    C, count, scale = f.shape[2], _count(f, term), factor * term.factor
+    check_channels(Moments(count, f[0, 0], f[0, 0]), term.target)
+    F, q, parts = _products(device, f, term)
+    grid = -(-C // PAIRS[0]), -(-C // PAIRS[1])
+    dG, energy = device.empty((C, C), f.dtype), device.empty((math.prod(grid),), np.float64)
+    mean = term.target.outer / term.target.count
+    numbers = np.float64(1 / count), np.float64(2 * scale / count)
+    device.launch("style", grid, PAIRS, parts, mean, dG, energy, len(parts), C, *numbers, dtype=f.dtype)
+    value = _total(device, energy, scale, f.dtype)
+    return value, _spread(device, F, dG, None, q, spare).reshape(f.shape)
+
+
+def distribution(
+    device: Device, f: Array, term: MomentsTerm, factor: float = 1.0, spare: bool = False
+) -> tuple[Array, Array]:  # (h, w, C) -> (), (h, w, C)
+    """Return `factor` times the value of any function of the moments, and of its gradient; see `gram`."""
+    xp = device.xp
+    F, q, parts = _products(device, f, term)
+    sums = (F if q is None else q * F).sum(axis=0, dtype=xp.float64)
+    value, ds = term.loss(Moments(_count(f, term), sums, parts.sum(axis=0, dtype=xp.float64)))  # type: ignore[attr-defined]
+    outer, dsums = (factor * a for a in (ds.outer, ds.sums))
+    dG = (outer + outer.T).astype(f.dtype)
+    return factor * value, _spread(device, F, dG, dsums.astype(f.dtype), q, spare).reshape(f.shape)
+
+
+def _count(f: Array, term: MomentsTerm) -> float:
+    return float(f.shape[0] * f.shape[1]) if term.mask is None or term.counts_all else term.mask_sum
+
+
+def _products(device: Device, f: Array, term: MomentsTerm) -> tuple[Array, Array | None, Array]:
+    """Return features as rows, their mask as a column, and ``Fᵀ F`` of strips of pixels, true in any precision."""
+    C = f.shape[2]
+    F = device.xp.ascontiguousarray(f).reshape(-1, C)
+    q = None if term.mask is None else term.mask.reshape(-1, 1).astype(f.dtype, copy=False)
+    strips = [slice(a, a + STRIP_PIXELS) for a in range(0, len(F), STRIP_PIXELS)]
     parts = device.empty((len(strips), C, C), f.dtype)
     for part, strip in zip(parts, strips, strict=True):
         weighted = F[strip] if q is None else q[strip] * F[strip]
         device.gemm(weighted.T, F[strip], part, true=True)
-    grid = -(-C // PAIRS[0]), -(-C // PAIRS[1])
-    dG, energy = device.empty((C, C), f.dtype), device.empty((math.prod(grid),), np.float64)
-    mean = target.outer / target.count
-    numbers = np.float64(1 / count), np.float64(2 * scale * factor / count)
-    device.launch("style", grid, PAIRS, parts, mean, dG, energy, len(strips), C, *numbers, dtype=f.dtype)
-    value = _total(device, energy, scale, f.dtype)
-    dF = F if spare else device.empty(F.shape, f.dtype)
-    rows = max(1, STRIP_BYTES // (C * f.itemsize))
-    room = device.empty((min(rows, len(F)), C), f.dtype) if spare else None
+    return F, q, parts
+
+
+def _spread(device: Device, F: Array, dG: Array, dsums: Array | None, q: Array | None, spare: bool) -> Array:
+    """Return ``(F dG + dsums) q``, written over `F` if it is spare, a strip of pixels at a time."""
+    xp, C = device.xp, F.shape[1]
+    dF = F if spare else device.empty(F.shape, F.dtype)
+    rows = max(1, STRIP_BYTES // (C * F.itemsize))
+    room = device.empty((min(rows, len(F)), C), F.dtype) if spare else None
     for a in range(0, len(F), rows):
         part, df = F[a : a + rows], dF[a : a + rows]
         out = df if room is None else room[: len(part)]
         device.gemm(part, dG, out)
+        if dsums is not None:
+            out += dsums
         if q is not None:
             xp.multiply(out, q[a : a + rows], out=df)
         elif room is not None:
             device.copy(out, df)
-    return value, dF.reshape(f.shape)
+    return dF
 
 
-def _total(device: Device, shares: Array, scale: float, dtype: object) -> float:
+def _total(device: Device, shares: Array, scale: float, dtype: object) -> Array:
     value = device.empty((), np.float64)
     device.launch("total", (1,), (BLOCK,), shares, value, shares.size, np.float64(scale), dtype=np.dtype(dtype))  # type: ignore[call-overload]
-    return scalar(value)
+    return value

@@ -1,9 +1,9 @@
-"""One piece of a GPU's memory for a whole sweep, in which every array has its place beforehand.
+"""A memory plan: one piece of a GPU's memory for a whole sweep, in which every array has its place beforehand.
 
-A pool that looks for a place when it is asked has to guess what will be asked next, and guesses wrongly: maps of a
-few sizes come and go, and between those that stay no gap is large enough for the next. A sweep asks for the same
-arrays every time, so it is rehearsed on a device that computes nothing, and each array is given its place knowing
-when all others come and go. The largest goes first, as low as it can (Pisarchyk and Lee 2020, "Efficient memory
+A pool that finds memory for one array at a time fragments: maps of a few sizes come and go, and between those that stay
+no gap is large enough for the next. A sweep allocates the same arrays every time, so it is run once on a dry device,
+which computes nothing, and each array gets an offset, given when all others begin and end. The largest goes first, as
+low as it can (Pisarchyk and Lee 2020, "Efficient memory
 management for deep neural net inference", arXiv 2001.03288, greedy by size for offset calculation).
 """
 
@@ -58,6 +58,7 @@ def places(requests: Sequence[Request]) -> tuple[list[int], int]:
     placed: list[int] = []
     for i in sorted(range(len(requests)), key=lambda i: -requests[i].size):
         mine, at = requests[i], 0
+        # book: cuda-apart
         others = (j for j in placed if requests[j].begins < mine.ends and mine.begins < requests[j].ends)
         for j in sorted(others, key=offsets.__getitem__):
             if offsets[j] - at >= mine.size:
@@ -68,11 +69,11 @@ def places(requests: Sequence[Request]) -> tuple[list[int], int]:
     return offsets, max((offsets[i] + request.size for i, request in enumerate(requests)), default=0)
 
 
-class Room:
+class MemoryPlan:
     """The places of a sweep's arrays, and which of them are taken.
 
-    A request is known by its size and its turn. One that was not rehearsed, or whose place is still taken, gets none:
-    the device then looks for memory elsewhere, so a sweep that differs from its rehearsal costs memory and nothing
+    A request is recognized by its size and its turn. One that the dry run did not make, or whose place is still taken,
+    gets none, and the device allocates it elsewhere: a sweep that differs from its dry run costs memory and nothing
     else.
 
     Parameters
@@ -96,10 +97,10 @@ class Room:
         self._taken: set[tuple[int, int]] = set()
 
     def begin(self) -> None:
-        """Begin the sweep anew."""
+        """Start a sweep: the next request is the first."""
         self._next = 0
 
-    def take(self, size: int) -> "Place | None":
+    def take(self, size: int) -> "Slot | None":
         """Return the place of the next request, of `size` bytes, or None."""
         size = granules(size)
         for k in range(self._next, min(self._next + AHEAD, len(self.sizes))):
@@ -109,19 +110,19 @@ class Room:
             if any(start < stop and begin < start + size for begin, stop in self._taken):
                 return None
             self._taken.add((start, start + size))
-            return Place(self, start, size)
+            return Slot(self, start, size)
         return None
 
     def leave(self, start: int, stop: int) -> None:
-        """Let a place go."""
+        """Free a place."""
         self._taken.discard((start, stop))
 
 
-class Place:
-    """A place in a room, taken as long as this object lives: it belongs to the memory of the array that lies there."""
+class Slot:
+    """A place in a memory plan, taken as long as this object lives: the array that lies there owns it."""
 
-    def __init__(self, room: Room, start: int, size: int) -> None:
-        self.room, self.start, self.size = room, start, size
+    def __init__(self, plan: MemoryPlan, start: int, size: int) -> None:
+        self.plan, self.start, self.size = plan, start, size
 
     def __del__(self) -> None:
-        self.room.leave(self.start, self.start + self.size)
+        self.plan.leave(self.start, self.start + self.size)

@@ -1,6 +1,6 @@
 """The two structures that the kernels take, and how they are laid out.
 
-`Source` says where a kernel reads, `Finish` what it does to its results; see ``cuda/source.cuh`` and
+`Source` says where a kernel reads, `Epilogue` what it does to its results; see ``cuda/source.cuh`` and
 ``cuda/finish.cuh``, whose fields have the same names in the same order. A structure is passed by value.
 """
 
@@ -45,13 +45,13 @@ class Source:
 
 
 @dataclass
-class Finish:
+class Epilogue:
     """What is done to results while they are in registers, in the order of the fields."""
 
     bias: Array | None = None
-    entering: Array | None = None
+    relu_gradient: Array | None = None
     mask: Array | None = None
-    after: Array | None = None
+    conv_gradient: Array | None = None
     raw: Array | None = None
     y: Array | None = None
     bits: Array | None = None
@@ -80,10 +80,10 @@ def _layout(kind: type) -> tuple[Struct, np.dtype[np.void]]:
     return Struct(f"@{code}{dtype.itemsize - Struct(f'@{code}').size}x"), dtype
 
 
-LAYOUTS = {Source: _layout(Source), Finish: _layout(Finish)}
+LAYOUTS = {Source: _layout(Source), Epilogue: _layout(Epilogue)}
 
 
-def pack(structure: Source | Finish, pointer: Pointer) -> Array:
+def pack(structure: Source | Epilogue, pointer: Pointer) -> Array:
     """Return the structure's bytes, as an array of one element, which is how CuPy passes a structure by value.
 
     A launch is a matter of microseconds, and so must this be.

@@ -1,9 +1,9 @@
-"""A picture's way to the device and its gradient's way home: in pieces, through pinned memory, while others work.
+"""Copies between SciPy's vectors and the device, in pieces, while both sides work.
 
-SciPy's vector is float64 on the host, the network's picture float32 on the device. Each way is cut into pieces. While
-the host converts one, the piece before it is on its way: a GPU copies by itself, beside its computations, where the
-host's memory is pinned, which is to say held in its place for it. Pinning takes long, so it is done once; a buffer is
-used again as soon as its last copy has been made.
+SciPy's vector is float64 on the host, the network's picture float32 on the device. Each direction is cut into pieces.
+While the host converts one, the piece before it is copied: a GPU copies beside its computations where the host's memory
+is pinned, which means that the system may not move it. Pinning is slow, so it is done once; a buffer is used again as
+soon as its last copy has been made.
 """
 
 from typing import Any, Protocol
@@ -80,8 +80,8 @@ class CupyLink:
         return stream.record(self.cuda.Event(disable_timing=True))
 
 
-class Crossing:
-    """Takes vectors of one length to the device and back.
+class Transfer:
+    """Copies vectors of one length to the device and back.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class Crossing:
         self._leaving: list[Any] = [None] * self.slots  # of each slot of `_up`, the end of its last copy
 
     def up(self, v: Array) -> Array:  # (n,) float64 on the host -> (n,) on the device
-        """Convert a vector piece by piece, and send each on its way at once.
+        """Convert a vector piece by piece, and start the copy of each at once.
 
         Parameters
         ----------
@@ -133,44 +133,44 @@ class Crossing:
         self.link.work_follows_copies()
         return there
 
-    def down(self, there: Array) -> "Coming":  # (n,) on the device -> on its way
-        """Begin to bring a vector home.
+    def down(self, there: Array) -> "Download":  # (n,) on the device
+        """Start an asynchronous device-to-host copy.
 
         Parameters
         ----------
         there : (n,) array
-            On the device, contiguous, of this crossing's dtype. It may still be being computed.
+            On the device, contiguous, of this transfer's dtype. It may still be being computed.
 
         Returns
         -------
-        Coming
-            Whose `arrived` waits for it. The host is free until then; a later `down` makes it void.
+        Download
+            Whose `result` waits for it. The host is free until then; a later `down` overwrites its buffer.
         """
         if there.shape != (self.size,) or there.dtype != self.dtype:
-            raise ValueError(f"crossing: {there.shape} {there.dtype}, expected {(self.size,)} {self.dtype}")
+            raise ValueError(f"transfer: {there.shape} {there.dtype}, expected {(self.size,)} {self.dtype}")
         self.link.copies_follow_work()
-        return Coming(self, there)
+        return Download(self, there)
 
 
-class Coming:
-    """A vector on its way home; see `Crossing.down`."""
+class Download:
+    """A device-to-host copy under way; see `Transfer.down`."""
 
-    def __init__(self, crossing: Crossing, there: Array) -> None:
-        self.crossing, self.there = crossing, there  # the device's memory must last until it has been read
-        self.marks = [self._queue(k) for k in range(crossing.slots)]
+    def __init__(self, transfer: Transfer, there: Array) -> None:
+        self.transfer, self.there = transfer, there  # the device's memory must last until it has been read
+        self.marks = [self._queue(k) for k in range(transfer.slots)]
 
     def _queue(self, k: int) -> Any:
-        part = self.crossing.pieces[k]
-        here = self.crossing._down[k % self.crossing.slots, : part.stop - part.start]
-        return self.crossing.link.download(self.there[part], here)
+        part = self.transfer.pieces[k]
+        here = self.transfer._down[k % self.transfer.slots, : part.stop - part.start]
+        return self.transfer.link.download(self.there[part], here)
 
-    def arrived(self) -> Array:  # -> (n,) float64 on the host
-        """Convert each piece as it comes, while the next ones are on their way; the array is fresh."""
-        crossing = self.crossing
-        out = np.empty(crossing.size)
-        for k, part in enumerate(crossing.pieces):
-            crossing.link.wait(self.marks[k])
-            out[part] = crossing._down[k % crossing.slots, : part.stop - part.start]
-            if k + crossing.slots < len(crossing.pieces):  # its slot has just been emptied
-                self.marks.append(self._queue(k + crossing.slots))
+    def result(self) -> Array:  # -> (n,) float64 on the host
+        """Wait for each piece and convert it while the next ones are copied; the array is fresh."""
+        transfer = self.transfer
+        out = np.empty(transfer.size)
+        for k, part in enumerate(transfer.pieces):
+            transfer.link.wait(self.marks[k])
+            out[part] = transfer._down[k % transfer.slots, : part.stop - part.start]
+            if k + transfer.slots < len(transfer.pieces):  # its slot has just been emptied
+                self.marks.append(self._queue(k + transfer.slots))
         return out

@@ -3,7 +3,7 @@
 #include "finish.cuh"
 
 // Bias, rectifier, masks, entering gradients, pooling and its adjoint: 2 x 2 pixels a thread, 32 channels a warp.
-extern "C" __global__ void epilogue(Source s, Finish f) {
+extern "C" __global__ void epilogue(Source s, Epilogue f) {
     int across = (f.W + 1) / 2, quads = (f.H + 1) / 2 * across;
     int k = blockIdx.y * 32 + threadIdx.x, quad = blockIdx.x * blockDim.y + threadIdx.y;
     if (quad >= quads) return;  // a whole warp
@@ -18,7 +18,7 @@ extern "C" __global__ void epilogue(Source s, Finish f) {
 
 // The adjoint of padding: the gradient at a border goes home to the pixel that the border was copied from. dxpad is
 // (H+2, W+2, C); it is gathered, not scattered, so no two threads write to one place.
-extern "C" __global__ void fold(const REAL* dxpad, int border, Finish f) {
+extern "C" __global__ void fold(const REAL* dxpad, int border, Epilogue f) {
     int across = (f.W + 1) / 2, quads = (f.H + 1) / 2 * across;
     int k = blockIdx.y * 32 + threadIdx.x, quad = blockIdx.x * blockDim.y + threadIdx.y;
     if (quad >= quads) return;

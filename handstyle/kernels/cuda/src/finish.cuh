@@ -5,22 +5,22 @@
 // The 32 lanes of a warp hold 32 neighbouring channels of the same pixels and must all arrive here, those beyond the
 // last channel too: they vote on the words of bits.
 
-struct Finish {
-    const REAL* bias;      // (K,)
-    const REAL* entering;  // (H, W, K)
-    const word* mask;      // (H, W, words)
-    const REAL* after;     // (H, W, K)
-    REAL* raw;             // (H, W, K): before the rectifier; only forward, where nothing enters
-    REAL* y;               // (H, W, K)
-    word* bits;            // (H, W, words)
-    REAL* pooled;          // (ph, pw, K)
-    word* planes;          // (ph, pw, 3, words): code's low bit, high bit, positive
+struct Epilogue {
+    const REAL* bias;           // (K,)
+    const REAL* relu_gradient;  // (H, W, K)
+    const word* mask;           // (H, W, words)
+    const REAL* conv_gradient;  // (H, W, K)
+    REAL* raw;                  // (H, W, K): before the rectifier; only forward, where nothing enters
+    REAL* y;                    // (H, W, K)
+    word* bits;                 // (H, W, words)
+    REAL* pooled;               // (ph, pw, K)
+    word* planes;               // (ph, pw, 3, words): code's low bit, high bit, positive
     int H, W, K;
     int rectify, pool, ph, pw;
 };
 
 template <int M>
-__device__ __forceinline__ void pool_values(const REAL (&v)[M][M], int top, int left, int k, const Finish& f) {
+__device__ __forceinline__ void pool_values(const REAL (&v)[M][M], int top, int left, int k, const Epilogue& f) {
     int words = words_of(f.K), live = k < f.K;
 #pragma unroll
     for (int i = 0; i < M; i += 2)
@@ -60,7 +60,7 @@ __device__ __forceinline__ void pool_values(const REAL (&v)[M][M], int top, int 
 // thread that waits for each value before it asks for the next spends its time waiting. LANDED: bias has been added and what
 // enters has entered.
 template <int M, int LANDED = 0>
-__device__ __forceinline__ void finish(REAL (&v)[M][M], int top, int left, int k, const Finish& f) {
+__device__ __forceinline__ void finish(REAL (&v)[M][M], int top, int left, int k, const Epilogue& f) {
     int words = words_of(f.K), live = k < f.K;
     REAL bias = !LANDED && f.bias && live ? f.bias[k] : 0;
 #pragma unroll
@@ -75,9 +75,10 @@ __device__ __forceinline__ void finish(REAL (&v)[M][M], int top, int left, int k
                 continue;
             }
             if (LANDED) continue;
-            REAL entering = inside && f.entering ? f.entering[at] : 0, after = inside && f.after ? f.after[at] : 0;
+            REAL relu_gradient = inside && f.relu_gradient ? f.relu_gradient[at] : 0;
+            REAL conv_gradient = inside && f.conv_gradient ? f.conv_gradient[at] : 0;
             int passes = inside && f.mask ? bit_of(f.mask, pixel, f.K, k) : 1;
-            v[i][j] = (passes ? v[i][j] + entering : 0) + after;
+            v[i][j] = (passes ? v[i][j] + relu_gradient : 0) + conv_gradient;
         }
 #pragma unroll
     for (int i = 0; i < M; i++)

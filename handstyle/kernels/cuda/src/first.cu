@@ -20,7 +20,7 @@ extern "C" __global__ void first_forward_naive(Source s, const REAL* w, const RE
 // inputs the thread block has brought into shared memory.
 #define QUADS 8
 #define WALKERS 4
-extern "C" __global__ void first_forward(Source s, const REAL* w, Finish f) {
+extern "C" __global__ void first_forward(Source s, const REAL* w, Epilogue f) {
     const int width = 2 * QUADS * WALKERS + 2;
     __shared__ REAL patch[4][width][CHANNELS];
     int stretches = (f.W + 2 * QUADS * WALKERS - 1) / (2 * QUADS * WALKERS);

@@ -62,27 +62,27 @@ __device__ __forceinline__ float4 undone(const Source& s, float4 a, const Codes&
 
 // What backward does to a warp's results, 2 x 16 pixels of 64 channels in shared memory, before it finishes them: many
 // values at a time, for so few warps have nothing else to do while they wait.
-__device__ __forceinline__ void land(float* results, int lane, int top, int left, int k, const Finish& f) {
+__device__ __forceinline__ void land(float* results, int lane, int top, int left, int k, const Epilogue& f) {
     const int AHEAD = 4;
     k += lane % 16 * 4;
     for (int n = 0; n < 16; n += AHEAD) {
-        float4 entering[AHEAD], after[AHEAD];
+        float4 at_relu[AHEAD], at_conv[AHEAD];
         word mask[AHEAD];
 #pragma unroll
         for (int u = 0; u < AHEAD; u++) {
             int p = (n + u) * 2 + lane / 16, h = top + p / COLUMNS, w = left + p % COLUMNS;
             size_t pixel = (size_t)h * f.W + w;
             int inside = h < f.H && w < f.W;
-            entering[u] = after[u] = make_float4(0, 0, 0, 0);
+            at_relu[u] = at_conv[u] = make_float4(0, 0, 0, 0);
             mask[u] = ~0u;
-            if (inside && f.entering) entering[u] = *(const float4*)(f.entering + pixel * f.K + k);
+            if (inside && f.relu_gradient) at_relu[u] = *(const float4*)(f.relu_gradient + pixel * f.K + k);
             if (inside && f.mask) mask[u] = f.mask[pixel * words_of(f.K) + k / 32];
-            if (inside && f.after) after[u] = *(const float4*)(f.after + pixel * f.K + k);
+            if (inside && f.conv_gradient) at_conv[u] = *(const float4*)(f.conv_gradient + pixel * f.K + k);
         }
 #pragma unroll
         for (int u = 0; u < AHEAD; u++) {
             float4* at = (float4*)(results + ((n + u) * 2 + lane / 16) * PIXEL + lane % 16 * 4);
-            float4 a = *at, e = entering[u], b = after[u];
+            float4 a = *at, e = at_relu[u], b = at_conv[u];
             word m = mask[u] >> k % 32;
             *at = make_float4((m & 1 ? a.x + e.x : 0) + b.x, (m & 2 ? a.y + e.y : 0) + b.y,
                               (m & 4 ? a.z + e.z : 0) + b.z, (m & 8 ? a.w + e.w : 0) + b.w);
@@ -102,7 +102,7 @@ __device__ __forceinline__ void land(float* results, int lane, int top, int left
 // the less of it. Each row of three taps waits at one barrier, behind which the next row's weights set out, and with
 // the first row the next chunk's patch.
 template <int ROWS, int CHANNELS, int UNPOOL>
-__device__ __forceinline__ void implicit(const Source& s, const float* B, int offset, const Finish& f) {
+__device__ __forceinline__ void implicit(const Source& s, const float* B, int offset, const Epilogue& f) {
     const int ACROSS = CHANNELS / 64, THREADS = ROWS / 4 * ACROSS * 32;
     const int PAIRS = COLUMNS / 2 + 2, HALF = PAIRS * DEPTH / 4, PATCH = (ROWS + 2) * 2 * HALF;  // in 16 bytes
     const int TAP = CHANNELS * DEPTH / 4, PIECES = (PATCH / 2 + THREADS - 1) / THREADS;  // a thread's pairs
@@ -223,7 +223,7 @@ __device__ __forceinline__ void implicit(const Source& s, const float* B, int of
         }
 
     // Through shared memory, two rows of pixels at a time, to the layout that `finish` wants: a lane a channel.
-    int landing = f.entering || f.mask || f.after;
+    int landing = f.relu_gradient || f.mask || f.conv_gradient;
     float* results = (float*)shared + warp * 2 * COLUMNS * PIXEL;
     int k = first + channel;
 #pragma unroll
@@ -260,30 +260,30 @@ __device__ __forceinline__ void implicit(const Source& s, const float* B, int of
 }
 
 // Second rung. In x: blocks of pixels, each K / CHANNELS times; ROWS * CHANNELS / 8 threads. C is a multiple of 16, K
-// of CHANNELS, and x, B, entering and after begin at multiples of 16 bytes.
-extern "C" __global__ void implicit_tf32(Source s, const REAL* B, int offset, Finish f) {
+// of CHANNELS, and x, B, relu_gradient and conv_gradient begin at multiples of 16 bytes.
+extern "C" __global__ void implicit_tf32(Source s, const REAL* B, int offset, Epilogue f) {
     implicit<16, 128, 0>(s, B, offset, f);
 }
 
-extern "C" __global__ void implicit_tf32_unpool(Source s, const REAL* B, int offset, Finish f) {
+extern "C" __global__ void implicit_tf32_unpool(Source s, const REAL* B, int offset, Epilogue f) {
     implicit<16, 128, 1>(s, B, offset, f);
 }
 
 // Half the pixels, for a map that has too few for all multiprocessors.
-extern "C" __global__ void implicit_tf32_half(Source s, const REAL* B, int offset, Finish f) {
+extern "C" __global__ void implicit_tf32_half(Source s, const REAL* B, int offset, Epilogue f) {
     implicit<8, 128, 0>(s, B, offset, f);
 }
 
-extern "C" __global__ void implicit_tf32_half_unpool(Source s, const REAL* B, int offset, Finish f) {
+extern "C" __global__ void implicit_tf32_half_unpool(Source s, const REAL* B, int offset, Epilogue f) {
     implicit<8, 128, 1>(s, B, offset, f);
 }
 
 // Half the channels, for 64 of them.
-extern "C" __global__ void implicit_tf32_narrow(Source s, const REAL* B, int offset, Finish f) {
+extern "C" __global__ void implicit_tf32_narrow(Source s, const REAL* B, int offset, Epilogue f) {
     implicit<16, 64, 0>(s, B, offset, f);
 }
 
-extern "C" __global__ void implicit_tf32_narrow_unpool(Source s, const REAL* B, int offset, Finish f) {
+extern "C" __global__ void implicit_tf32_narrow_unpool(Source s, const REAL* B, int offset, Epilogue f) {
     implicit<16, 64, 1>(s, B, offset, f);
 }
 #endif

@@ -128,7 +128,7 @@ extern "C" __global__ void winograd_output_naive(
 }
 
 // (N*N, tiles, K) -> M x M outputs a tile, and whatever `finish` does to them.
-extern "C" __global__ void winograd_output(const REAL* M, int first, int tiles, int across, Finish f) {
+extern "C" __global__ void winograd_output(const REAL* M, int first, int tiles, int across, Epilogue f) {
     int k = blockIdx.y * 32 + threadIdx.x, tile = blockIdx.x * blockDim.y + threadIdx.y;
     if (tile >= tiles) return;  // a whole warp: its lanes share the tile
     int top = (first + tile) / across * TILE, left = (first + tile) % across * TILE;

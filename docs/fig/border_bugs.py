@@ -1,0 +1,37 @@
+"""The picture painted with reflecting borders, with the true way back and with two that forget a share."""
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from fig.common import command, save, show, signed
+from fig.problem import painted
+from handstyle.network import convolution
+from handstyle.network.padding import pad_backward
+from tests.mutants.catalogue import border_cut_instead_of_folded, corners_forgotten
+
+
+def main(out, quick=True):
+    """Draw the figure to `out`."""
+    bugs = {
+        "true": pad_backward,
+        "border cut": border_cut_instead_of_folded,
+        "corners forgotten": corners_forgotten,
+    }
+    ones, steps = np.ones((8, 10, 1)), 30 if quick else 200
+    figure, axes = plt.subplots(2, 3, figsize=(7.2, 4.2), layout="constrained")
+    for column, (title, bug) in enumerate(bugs.items()):
+        signed(axes[0, column], bug(ones, "reflect")[..., 0], title, size=8)
+        for (r, s), value in np.ndenumerate(bug(ones, "reflect")[..., 0]):
+            axes[0, column].text(s, r, f"{value:g}", ha="center", va="center", fontsize=9, color="#222222")
+
+        def by_bug(d, mode, bug=bug):
+            return bug(d, mode) if mode == "reflect" else pad_backward(d, mode)
+
+        patches = [] if bug is pad_backward else [(convolution, "pad_backward", by_bug)]
+        picture = painted(patches, steps=steps, padding="reflect")
+        show(axes[1, column], picture, "painted")
+    save(figure, out)
+
+
+if __name__ == "__main__":
+    command(main)

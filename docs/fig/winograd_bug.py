@@ -1,0 +1,34 @@
+"""An embossing filter by Winograd's convolution: right, with two orders of points, and with the kernel turned."""
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from fig.common import command, photograph, save, show
+from handstyle.kernels.winograd_matrices import transforms
+from handstyle.kernels.winograd_plain import cut_tiles, join_tiles, on_both_sides, winograd_forward
+
+EMBOSS = np.array([[-1.0, -1, 0], [-1, 1, 1], [0, 1, 1]])[:, :, None, None]
+
+
+def two_papers(x, w, m=4):
+    """Convolve with the points 1 and -1 exchanged in one of the matrices."""
+    BT, G, AT = transforms(m)
+    order = [0, 2, 1, *range(3, m + 2)]
+    M = on_both_sides(BT, cut_tiles(x, m)) @ on_both_sides(G[order], w)
+    return join_tiles(on_both_sides(AT, M), *x.shape[:2])
+
+
+def main(out, quick=True):
+    """Draw the figure to `out`."""
+    x = photograph(144, 192).mean(axis=2, keepdims=True)
+    right, _ = winograd_forward(x, EMBOSS, np.zeros(1))
+    turned, _ = winograd_forward(x, EMBOSS[::-1, ::-1], np.zeros(1))
+    figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.1), layout="constrained")
+    found = {"right": right, "points in two orders": two_papers(x, EMBOSS), "kernel turned": turned}
+    for ax, (title, y) in zip(axes, found.items(), strict=True):
+        show(ax, y[..., 0], title, cmap="gray", vmin=-120, vmax=260)
+    save(figure, out)
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,102 @@
+"""The help as plain lines, and what an unknown flag was meant to be."""
+
+import difflib
+import re
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from cyclopts import CycloptsError
+from cyclopts.exceptions import MissingArgumentError, UnknownOptionError
+
+from handstyle.cli.options import all_fields, flag
+from handstyle.painting.config import RENAMED
+
+COLUMN = 24  # where descriptions begin
+
+# Flags of other programs, without dashes in front, and what does the same here.
+FOREIGN = {
+    "--size 512": "image-size max-size img-size imsize end-scale width img-height content-size",
+    "--iterations 300": "i iter iters num-iterations n-iter max-iterations num-steps max-iter",
+    "--content-weight 1": "cw content-wt alpha",
+    "--style-weight 10": "sw style-wt beta",
+    "--tv-weight 1e-4": "tw tvw tv-wt smoothness total-variation-weight",
+    "--color luminance": "original-colors preserve-color preserve-colors keep-colors color-preservation",
+    "--learning-rate 1": "lr step-size",
+    "--weights vgg19": "model model-file network model-weights",
+    "--backend cupy": "gpu device cuda devices",
+    "--save-every 50": "save-iter checkpoint-iterations print-iterations",
+    "--style-blend 1 1": "style-blend-weights style-imgs-weights style-weights",
+    "--init content": "init-image initial image-init init-img-type",
+    "--init noise": "random-init random",
+    "--pyramid-min-size 128": "min-scale multiscale scales",
+    "--mask m.png": "mask-path mask-paths content-mask content-seg masks semantic-map",
+    "--style-mask m.png": "style-seg style-masks",
+    "--output OUT": "output-image out-file out result output-path",
+    "--pooling average": "pool pooling-type",
+    "the first picture, without a flag": "content content-image content-img input",
+    "the pictures after the first, without a flag": "style style-image style-img style-images style-imgs styles",
+    "--seed 0": "random-seed",
+}
+
+
+def plain_help(console: Any, options: Any, panel: Any) -> None:
+    """Print one group of the help: a line a flag, with as many more as its description needs."""
+    if not panel.entries:
+        return
+    lines = [panel.title]
+    for entry in panel.entries:
+        labels = [label for label in entry.display_labels if not label.startswith("--no-")]
+        label = ", ".join(labels)
+        text = " ".join(getattr(entry.description, "plain", "").split()) or _rendered(entry.description, console)
+        body = textwrap.wrap(text, max(40, console.width - COLUMN - 4)) or [""]
+        if len(label) > COLUMN - 2:
+            lines.append(f"  {label}")
+            label = ""
+        lines += [f"  {label if not at else '':{COLUMN}}{line}".rstrip() for at, line in enumerate(body)]
+    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
+def _rendered(description: Any, console: Any) -> str:
+    with console.capture() as capture:
+        console.print(description, soft_wrap=True)
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", capture.get()).split())
+
+
+def what_was_meant(error: CycloptsError, words: Sequence[str]) -> str:
+    """Return a parser's complaint in one line, with what the user may have meant."""
+    command = next((word for word in words if not word.startswith("-")), "")
+    message = str(error)
+    if isinstance(error, UnknownOptionError):
+        given = str(error.token.keyword or error.token.value).split("=")[0]
+        known = [name for argument in error.argument_collection for name in argument.names if name.startswith("--")]
+        return f"{command or 'handstyle'} has no {given}{_nearest(given, known)}"
+    if isinstance(error, MissingArgumentError) and (greedy := _greedy(words)):
+        return f"{message} {greedy}"
+    return message
+
+
+def _nearest(given: str, known: Sequence[str]) -> str:
+    name = given.lstrip("-").replace("_", "-").lower()
+    if (new := RENAMED.get(name.replace("-", "_"))) and flag(new) in known:
+        return f": it is now called {flag(new)}"
+    if f"--{name}" in known:
+        return f": write --{name}"
+    for ours, theirs in FOREIGN.items():
+        if name in theirs.split() and (not ours.startswith("--") or ours.split()[0] in known):
+            return f": use {ours}"
+    near = difflib.get_close_matches(f"--{name}", known, 1)
+    return f": did you mean {near[0]}?" if near else "; --help-all shows every flag"
+
+
+def _greedy(words: Sequence[str]) -> str:
+    lists = {flag(field.name) for field in all_fields().values() if field.help and "tuple" in str(field.hint)}
+    for at, word in enumerate(words):
+        taken = []
+        for value in words[at + 1 :] if word in lists else ():
+            if value.startswith("-"):
+                break
+            taken.append(value)
+        if len(taken) > 1:
+            return f"({word} took {' '.join(taken)}: put the pictures before it)"
+    return ""

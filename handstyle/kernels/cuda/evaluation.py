@@ -1,0 +1,142 @@
+"""An objective prepared for a GPU: one sweep, planned in memory, recorded as one graph."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from handstyle.foundations.backend import Array, to_numpy
+from handstyle.foundations.image import Convention, channel_order
+from handstyle.kernels.cuda.device import Device
+from handstyle.kernels.cuda.engine import CudaEngine
+from handstyle.kernels.cuda.forecast import evaluation_requests
+from handstyle.kernels.cuda.losses import gradient_of
+from handstyle.kernels.cuda.transfer import Transfer
+from handstyle.losses.terms import PICTURE, Term
+from handstyle.network.sequence import Features, Layer
+from handstyle.network.vgg import Network
+from handstyle.optimize.objective import Shape, taps_of
+
+
+@dataclass
+class TermGradients:
+    """The gradients of an objective's terms, computed when the backward sweep arrives at their tap.
+
+    Parameters
+    ----------
+    device : Device
+        Where the features are.
+    terms : sequence of Term
+        Of the objective.
+    features : dict of str to array
+        Emptied on the way.
+    again : dict of str to callable
+        What computes the features that were not kept.
+    values : list of array
+        Filled with the weighted values, in the order of the terms.
+    """
+
+    device: Device
+    terms: Sequence[Term]
+    features: Features
+    again: dict[str, Callable[[], Array]]
+    values: list[Array | None]
+    fresh: bool = True
+
+    def __contains__(self, tap: object) -> bool:
+        return any(term.tap == tap for term in self.terms)
+
+    def __getitem__(self, tap: str) -> Array:
+        f, total = self.again.pop(tap)() if tap in self.again else self.features.pop(tap), None
+        at = [(i, term) for i, term in enumerate(self.terms) if term.tap == tap]
+        for i, term in at:
+            self.values[i], df = self._gradient(term, f, spare=len(at) == 1)
+            total = df if total is None else self.device.xp.add(total, df, out=total)
+        assert total is not None
+        return total
+
+    def _gradient(self, term: Term, f: Array, spare: bool) -> tuple[Array, Array]:
+        return gradient_of(self.device, term, f, spare)
+
+
+def sweep_network(
+    engine: CudaEngine, layers: tuple[Layer, ...], x: Array, taps: Sequence[str], gradients: TermGradients
+) -> Array:  # (H, W, 3) -> (H, W, 3)
+    """Sweep forward and backward through the network, and return the gradient at its input."""
+    stages = engine.run_forward(layers, x, taps, gradients.features, gradients.again)
+    return engine.run_backward(stages, gradients)
+
+
+class CudaEvaluation:
+    """An objective prepared by `CudaEngine`; see `handstyle.optimize.objective.Evaluate`.
+
+    Parameters
+    ----------
+    engine : CudaEngine
+        That prepares.
+    network, terms, shape
+        As of `Engine.prepare`.
+    """
+
+    def __init__(self, engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> None:
+        self.engine, self.network, self.terms, self.shape = engine, network, tuple(terms), shape
+        self.taps, self._transfer = taps_of(terms), None
+        self._transfer: Transfer | None
+        record = getattr(engine.device, "recording", None)
+        requests = evaluation_requests(engine, network, terms, shape) if record else []
+        self.recording = record(requests) if record else None
+
+    def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
+        """Return the terms' values and the gradient; a recorded sweep is launched as one graph."""
+        values, dp = self.recording(self.sweep, p) if self.recording else self.sweep(p)
+        return values, dp
+
+    def sweep(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
+        """Return the terms' values and the gradient, kernel by kernel."""
+        device, xp = self.engine.device, self.engine.device.xp
+        values: list[Any] = [None] * len(self.terms)
+        dp: Array | None = None
+        if self.taps:
+            x = preprocess(xp, p, self.network.convention)
+            gradients = TermGradients(device, self.terms, {}, {}, values)
+            dx = sweep_network(self.engine, self.network.layers, x, self.taps, gradients)
+            dp = preprocess_adjoint(xp, dx, self.network.convention)
+        for i, term in enumerate(self.terms):
+            if term.tap == PICTURE:
+                values[i], df = gradient_of(device, term, p, spare=False)
+                dp = df if dp is None else xp.add(dp, df, out=dp)
+        assert dp is not None
+        together = xp.empty((len(values),), xp.float64)
+        for i, value in enumerate(values):
+            together[i] = value
+        return together, dp
+
+    def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
+        """Return the same for flat float64 vectors, copied in pieces through pinned memory."""
+        dtype, make = self.network.dtype, getattr(self.engine.device, "link", None)
+        if make is None:
+            values, dp = self(self.network.backend.asarray(v.reshape(self.shape), dtype=dtype))
+            return to_numpy(values), to_numpy(dp).astype(np.float64).ravel()
+        if self._transfer is None:
+            self._transfer = Transfer(make(), self.engine.device.xp, v.size, dtype)
+        values, dp = self(self._transfer.up(v).reshape(self.shape))
+        download = self._transfer.down(dp.ravel())  # under way while the host waits for the values
+        return to_numpy(values), download.result()
+
+
+def preprocess(xp: Any, p: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
+    """Compute `preprocess_forward` channel by channel: constants in an array could not be captured in a graph."""
+    x: Array = xp.empty(p.shape, p.dtype)
+    channels = zip(channel_order(convention), convention.mean, convention.std, strict=True)
+    for i, (channel, mean, std) in enumerate(channels):
+        x[..., i] = (p[..., channel] * (convention.scale / 255.0) - mean) / std
+    return x
+
+
+def preprocess_adjoint(xp: Any, dx: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
+    """Compute `preprocess_backward` channel by channel."""
+    dp: Array = xp.empty(dx.shape, dx.dtype)
+    for i, (channel, std) in enumerate(zip(channel_order(convention), convention.std, strict=True)):
+        dp[..., channel] = dx[..., i] / std * (convention.scale / 255.0)
+    return dp

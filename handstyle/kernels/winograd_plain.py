@@ -1,0 +1,118 @@
+"""Winograd's convolution F(m x m, 3 x 3) as it is derived: four short steps, forward and adjoint.
+
+The rung between the nine shifted products of ``network/convolution.py`` and the fast version of ``cpu/winograd.py``.
+A tile of m x m outputs needs n x n inputs, n = m + 2. Kernels and tiles are transformed, multiplied point by point, and
+transformed back: n² products a tile and pair of channels, where the direct way takes 9 m². Nothing is done for speed
+beyond that: no threads, no blocks, every intermediate array whole. NumPy's arrays or CuPy's, channels last, zero
+padding, any height and width.
+"""
+
+import numpy as np
+
+from handstyle.foundations.backend import Array, namespace
+from handstyle.kernels.winograd_matrices import Transforms, transforms
+
+WinogradCache = tuple[Array, int]
+
+
+def winograd_forward(  # (H, W, C), (3, 3, C, K), (K,) -> (H, W, K), cache
+    x: Array, w: Array, b: Array, m: int = 4
+) -> tuple[Array, WinogradCache]:
+    """Convolve `x` with `w` and add `b`, tile by tile; the result is that of `conv3x3_forward` but for rounding.
+
+    Parameters
+    ----------
+    x : (H, W, C) array
+        The feature map; beyond its edge there are zeros.
+    w : (3, 3, C, K) array
+        The kernels: row, column, channel in, channel out.
+    b : (K,) array
+        The bias.
+    m : {2, 4, 6}
+        Outputs of a tile, a side.
+
+    Returns
+    -------
+    y : (H, W, K) array
+    cache : tuple
+        For `winograd_backward`: the kernels and `m`, no activation.
+
+    Notes
+    -----
+    ``y = AT [(G w GT) * (BT x B)] A`` for each tile, summed over the channels in (Lavin and Gray, arXiv 1509.09308,
+    eq. 8). Because of the sum, each of the n² points of all tiles together is one matrix product.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> w = np.zeros((3, 3, 1, 1))
+    >>> w[1, 2] = 1.0  # the output reads the pixel to the right
+    >>> y, _ = winograd_forward(np.array([[[1.0], [2.0], [3.0]]]), w, np.zeros(1), m=2)
+    >>> y[..., 0].round(12)
+    array([[2., 3., 0.]])
+    """
+    return correlate_tiles(x, w, m) + b, (w, m)
+
+
+def winograd_backward(dy: Array, cache: WinogradCache) -> Array:  # (H, W, K), cache -> (H, W, C)
+    """Carry the gradient from the output of `winograd_forward` to its input.
+
+    The adjoint of a convolution with zero padding is a convolution again: each kernel turned by 180 degrees, channels
+    in and out exchanged. So the same four steps serve.
+
+    Parameters
+    ----------
+    dy : (H, W, K) array
+        The gradient at the output.
+    cache : tuple
+        From the forward call.
+
+    Returns
+    -------
+    (H, W, C) array
+    """
+    w, m = cache
+    turned = w[::-1, ::-1].transpose(0, 1, 3, 2)  # book: winograd-turned
+    return correlate_tiles(dy, turned, m)
+
+
+def correlate_tiles(x: Array, w: Array, m: int) -> Array:  # (H, W, C), (3, 3, C, K) -> (H, W, K)
+    """Correlate a map with 3x3 kernels: cut, transform, multiply, transform back, join."""
+    H, W, _ = x.shape
+    BT, G, AT = transforms_for(x, m)
+    U = on_both_sides(G, w)  # (n, n, C, K)
+    V = on_both_sides(BT, cut_tiles(x, m))  # (n, n, tiles, C)
+    M = V @ U  # (n, n, tiles, K), a product for each point  # book: winograd-points
+    return join_tiles(on_both_sides(AT, M), H, W)
+
+
+def on_both_sides(A: Array, X: Array) -> Array:  # (p, n), (n, n, ...) -> (p, p, ...)
+    """Return ``A X AT`` for the matrices that lie along the first two axes of `X`."""
+    Y: Array = namespace(X).einsum("pi,qj,ijkl->pqkl", A, A, X, optimize=True)  # book: winograd-sides
+    return Y
+
+
+def cut_tiles(x: Array, m: int) -> Array:  # (H, W, C) -> (n, n, tiles, C)
+    """Cut a map into overlapping tiles of n x n inputs; zeros where a tile reaches beyond the map."""
+    (H, W, C), n = x.shape, m + 2
+    down, across = -(-H // m), -(-W // m)  # tiles, rounded up
+    xp = namespace(x)
+    xpad = xp.zeros((m * down + 2, m * across + 2, C), x.dtype)
+    xpad[1 : H + 1, 1 : W + 1] = x
+    tiles: Array = xp.empty((n, n, down, across, C), x.dtype)
+    for i, j in np.ndindex(n, n):
+        tiles[i, j] = xpad[i : i + m * down : m, j : j + m * across : m]  # book: winograd-cut
+    return tiles.reshape(n, n, down * across, C)
+
+
+def join_tiles(tiles: Array, H: int, W: int) -> Array:  # (m, m, tiles, K) -> (H, W, K)
+    """Lay tiles of m x m outputs side by side, and leave out what lies beyond the map."""
+    m, _, _, K = tiles.shape
+    down, across = -(-H // m), -(-W // m)
+    rows_and_columns = tiles.reshape(m, m, down, across, K).transpose(2, 0, 3, 1, 4)
+    return rows_and_columns.reshape(m * down, m * across, K)[:H, :W]
+
+
+def transforms_for(x: Array, m: int) -> Transforms:
+    """Return the three matrices of F(m, 3) where `x` lies and in its dtype."""
+    return Transforms(*(namespace(x).asarray(matrix) for matrix in transforms(m, x.dtype)))

@@ -1,0 +1,335 @@
+"""Memory of a run: what it takes, whether that is there, what would take less, and one line where there is not enough.
+
+The engine says what an evaluation takes (`Engine.forecast`). Here the rest is added: the weights, the optimizer's
+vectors, the measuring of the paintings, and the pictures of the plan.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from handstyle.foundations.backend import available_memory
+from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
+from handstyle.foundations.picture_reading import Picture
+from handstyle.network.vgg import Network
+from handstyle.optimize.lbfgsb import most_memory
+from handstyle.optimize.objective import engine_of
+from handstyle.painting.config import SMALLEST_SIDE, StyleConfig
+from handstyle.painting.inputs import output_size, scales, style_size
+from handstyle.painting.targets import planned_terms
+
+Size = tuple[int, int]
+# Of the host's free memory, the part that a run may take: the system needs the rest.
+USABLE = 0.9
+PICTURE_ITEM = 4  # bytes of a value of a picture that was read
+# Vectors of float64 of SciPy's L-BFGS-B beside its workspace of 2 m + 5 (TOMS 778, §3): the start and its scaled copy,
+# the point, the gradient and their copies, two bounds, indices, the best picture. Counted from its peak.
+SCIPY_COPIES = 14
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that painting at one scale takes.
+
+    Parameters
+    ----------
+    size : (H, W)
+        Of the picture, pixels.
+    iterations : int
+        At this scale.
+    weights, evaluation, optimizer : int
+        On the device, which may be the host: the network's weights, an evaluation with its targets, and the vectors of
+        the optimizer.
+    measuring : int
+        On the device: what measuring the largest painting takes, beside the weights.
+    pictures, scipy : int
+        On the host: the pictures and masks of the plan, and the vectors of SciPy's optimizer.
+    seconds : float
+        Of one evaluation; NaN where there is no estimate.
+    """
+
+    size: Size
+    iterations: int
+    weights: int
+    evaluation: int
+    optimizer: int
+    measuring: int
+    pictures: int
+    scipy: int
+    seconds: float
+
+    @property
+    def device(self) -> int:
+        """Bytes on the device, without what is on the host."""
+        return self.weights + max(self.measuring, self.evaluation + self.optimizer)
+
+    @property
+    def host(self) -> int:
+        """Bytes on the host, without what is on the device."""
+        return self.pictures + self.scipy
+
+    @property
+    def together(self) -> int:
+        """Bytes where the device is the host."""
+        return self.weights + self.pictures + max(self.measuring, self.evaluation + self.optimizer + self.scipy)
+
+
+def optimizer_vectors(config: StyleConfig, apart: bool) -> int:
+    """Return how many vectors the own optimizers keep in the network's dtype, at most, beside an evaluation.
+
+    Parameters
+    ----------
+    config : StyleConfig
+        Optimizer, pairs and clamping.
+    apart : bool
+        Whether they lie on a device of its own. CuPy's pool keeps what was made for a moment; NumPy gives it back,
+        and the gradient lies in the memory of the evaluation.
+
+    Returns
+    -------
+    int
+        0 for SciPy's L-BFGS-B, see `scipy_bytes`.
+
+    Notes
+    -----
+    L-BFGS keeps the gradient, and a step and a difference for each pair and for the one under trial; then start,
+    iterate, its gradient, direction and best picture. Adam keeps two moments, the start, the iterate, the gradient, the
+    best picture, and the mean of the iterates.
+    """
+    if config.optimizer in ("lbfgs", "lbfgs-fixed"):
+        pairs = 1 + 2 * (config.lbfgs_history + 1)
+        return pairs + (5 + (5 if config.clamp else 4) if apart else 5)
+    device, host = {"lbfgsb": (0, 0), "adam": (10, 8), "descent": (5, 3)}[config.optimizer]
+    return device if apart else host
+
+
+def scipy_bytes(config: StyleConfig, n: int) -> int:
+    """Return what SciPy's L-BFGS-B keeps on the host for `n` values; 0 for other optimizers."""
+    return 8 * n * (2 * config.lbfgs_history + 5 + SCIPY_COPIES) if config.optimizer == "lbfgsb" else 0
+
+
+@dataclass(frozen=True)
+class RunMemory:
+    """A run, as far as its memory depends on it.
+
+    Parameters
+    ----------
+    config : StyleConfig
+        Of the run; checked.
+    network : Network
+        Ready to run.
+    photograph : Picture
+        Of its pixels only the shape matters.
+    paintings : sequence of Picture
+        The same.
+    apart : bool
+        Whether the device has memory of its own.
+    free : int
+        Bytes that can be had on the device, the weights not among them.
+    """
+
+    config: StyleConfig
+    network: Network
+    photograph: Picture
+    paintings: Sequence[Picture]
+    apart: bool
+    free: int
+
+    @classmethod
+    def now(
+        cls, config: StyleConfig, network: Network, photograph: Picture, paintings: Sequence[Picture]
+    ) -> "RunMemory":
+        """Return the run with the memory that is free now, on the network's device."""
+        return cls(
+            config, network, photograph, paintings, network.backend.name == "cupy", network.backend.free_memory()
+        )
+
+    def needs(self) -> list[Need]:
+        """Return what each scale takes, from coarse to fine.
+
+        Raises
+        ------
+        HandstyleError
+            If a scale is too small for the network.
+        """
+        config, network, paintings = self.config, self.network, self.paintings
+        engine, item = engine_of(network), network.dtype.itemsize
+        full = self._full()
+        regions = config.regions(len(paintings)) or (0,)
+        found = []
+        sizes = scales(config, full)
+        for k, size in enumerate(sizes):
+            n = 3 * size[0] * size[1]
+            expected = engine.forecast(network, planned_terms(config, network, size, regions), (*size, 3))
+            styles = {style_size(config, painting, size, full) for painting in paintings}
+            measured = [(replace(config, content_weight=0.0), style) for style in styles]
+            measured = measured if config.style_weight or config.means_weight else []
+            if config.content_weight:
+                measured.append((replace(config, style_weight=0.0, means_weight=0.0), size))
+            measuring = [
+                engine.forecast(network, planned_terms(only, network, at), (*at, 3), gradient=False).bytes
+                for only, at in measured
+            ]
+            # The photograph and its colors, the start, and every painting: as planned, and at this scale.
+            values = (
+                3 * sum(h * w for h, w in styles) + 2 * 3 * full[0] * full[1] + len(config.mask) * full[0] * full[1]
+            )
+            found.append(
+                Need(
+                    size,
+                    config.iterations_at(k),
+                    expected.weights,
+                    expected.bytes,
+                    item * n * optimizer_vectors(config, self.apart),
+                    max(measuring, default=0),
+                    2 * PICTURE_ITEM * values + 8 * n,
+                    scipy_bytes(config, n),
+                    expected.seconds,
+                )
+            )
+        return found
+
+    def need(self) -> Need:
+        """Return what the scale takes that takes most. It need not be the finest; see `needs`."""
+        return max(self.needs(), key=lambda need: need.together)
+
+    def lacks(self) -> str:
+        """Return in words what is missing; nothing if the run fits."""
+        config = self.config
+        for need in self.needs():
+            height, width = need.size
+            pairs = most_memory(3 * height * width)
+            if config.optimizer == "lbfgsb" and config.lbfgs_history > pairs:
+                return f"{width} x {height} px leave SciPy's L-BFGS-B room for {pairs} pairs, it counts in 32 bits"
+            # The weights are there already, and so are the pictures that were read.
+            taken = (need.device if self.apart else need.together) - need.weights
+            part = 1.0 if self.apart else USABLE
+            if taken > part * self.free:
+                where = "the GPU's memory" if self.apart else "memory"
+                return f"{width} x {height} px need {gibibytes(taken)} of {where}, {gibibytes(self.free)} are free"
+            if self.apart and need.host > USABLE * available_memory():
+                return (
+                    f"{width} x {height} px need {gibibytes(need.host)} of the host's memory, "
+                    f"{gibibytes(available_memory())} are free"
+                )
+        return ""
+
+    def fits(self, **changes: object) -> bool:
+        """Return whether the run would fit with other settings, which must be possible ones."""
+        try:
+            config = replace(self.config, **changes)  # type: ignore[arg-type]
+            return not replace(self, config=config).lacks()
+        except HandstyleError:
+            return False
+
+    def check(self) -> None:
+        """Raise `OutOfMemoryError` if the run does not fit, naming what would.
+
+        Raises
+        ------
+        OutOfMemoryError
+            One line: what is needed, what is free, the size that would fit, and cheaper ways at this size.
+        """
+        if lacking := self.lacks():
+            raise OutOfMemoryError(f"{lacking}; {self.advice()}")
+
+    def advice(self) -> str:
+        """Return what would fit: a size, and cheaper ways at this one."""
+        side = self.largest_size(self.config.size)
+        ways = [f"size={side}"] if side else []
+        ways += [f"at this size {way}" for way in self.cheaper()]
+        return " or ".join(ways) + " would fit" if ways else "not even a small picture would fit"
+
+    def largest_size(self, below: int) -> int:
+        """Return a size below a limit at which the run would fit; see `largest_side`."""
+        # Memory grows about as the area: nothing fits at twice the side that this suggests.
+        taken = self.need().together / self.config.size**2
+        return largest_side(
+            min(below, 2 * math.isqrt(max(1, int(self.free / taken)))), lambda side: self.fits(size=side)
+        )
+
+    def cheaper(self) -> list[str]:
+        """Return the settings that would fit at this size, the nearest first."""
+        config, ways = self.config, list[str]()
+        if config.style_weight and (config.style_size or config.style_scale > 1) and self.paintings:
+            wanted = max(max(style_size(config, p, self._full(), self._full())) for p in self.paintings)
+            if side := largest_side(wanted, lambda side: self.fits(style_size=side)):
+                ways.append(f"style_size={side}")
+        if config.optimizer in ("lbfgsb", "lbfgs", "lbfgs-fixed"):
+            fewer = next((m for m in range(config.lbfgs_history - 1, 2, -1) if self.fits(lbfgs_history=m)), None)
+            ways += [f"lbfgs_history={fewer}"] if fewer else []
+        others = ("lbfgs", "adam") if config.optimizer == "lbfgsb" else ("lbfgsb", "adam")
+        for optimizer in others:
+            if not config.restarts and optimizer != config.optimizer and self.fits(optimizer=optimizer):
+                ways.append(f"optimizer={optimizer}")
+        return ways
+
+    def _full(self) -> Size:
+        height, width = self.photograph.pixels.shape[:2]
+        return output_size(self.config, (height, width), self.photograph.source)
+
+    @contextmanager
+    def guarded(self, size: Size | None = None) -> Iterator[None]:
+        """Turn an allocation that fails within, of whatever library, into one line that says what would fit.
+
+        Parameters
+        ----------
+        size : (H, W), optional
+            Of the scale at work; by default the finest.
+        """
+        size = size or self._full()
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, HandstyleError) or not is_out_of_memory(error):
+                raise
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            less = replace(self, free=int(0.8 * self.free)) if self.lacks() else replace(self, free=self._below())
+            raise OutOfMemoryError(
+                f"out of memory at {size[1]} x {size[0]} px, though the forecast said it would "
+                f"fit ({first}); {less.advice()}"
+            ) from None
+
+    def _below(self) -> int:
+        """Return four fifths of what the run was thought to take: more than that was not there."""
+        need = self.need()
+        return int(0.8 * ((need.device if self.apart else need.together / USABLE) - need.weights))
+
+
+def largest_side(wanted: int, fits: Callable[[int], bool]) -> int:
+    """Return a side below `wanted` that fits, the largest that a search finds; 0 if there is none.
+
+    Parameters
+    ----------
+    wanted : int
+        Pixels.
+    fits : callable
+        Of the side. It need not be monotone: small pictures keep their transformed kernels and may take more memory
+        than larger ones. So sides are tried one by one downward, each a sixteenth shorter, and then in steps of 16
+        pixels upward from the first that fits.
+    """
+    side = above = wanted
+    while side > SMALLEST_SIDE:
+        above, side = side, max(SMALLEST_SIDE, min(side - 1, side * 15 // 16) // 16 * 16)
+        if fits(side):
+            return max((s for s in range(side, above, 16) if s == side or fits(s)), default=side)
+    return 0
+
+
+def stand_in(side: int, name: str = "a picture") -> Picture:
+    """Return a square picture with no memory behind it, for plans."""
+    return Picture(np.broadcast_to(np.float32(0), (side, side, 3)), None, name)
+
+
+def gibibytes(n: int) -> str:
+    """Return bytes in words: GiB, or MiB below one."""
+    return f"{n / 2**30:.1f} GiB" if n >= 2**30 else f"{n / 2**20:.0f} MiB"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error means that memory is full: NumPy's, CuPy's, the driver's, or cuBLAS's."""
+    words = ("MemoryAllocation", "OUT_OF_MEMORY", "ALLOC_FAILED", "can't start new thread")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)

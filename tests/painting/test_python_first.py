@@ -1,0 +1,144 @@
+"""The package from Python: what it loads, what it exports, and that it paints what the command line paints."""
+
+import doctest
+import importlib
+import subprocess
+import sys
+from importlib.metadata import version
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import handstyle
+from handstyle.cli import main
+from handstyle.painting.load import fit_network
+from handstyle.painting.presets import find_preset
+
+pytestmark = pytest.mark.smoke
+
+
+def test_importing_loads_numpy_and_nothing_heavier():
+    code = "import handstyle, sys; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "numpy" in loaded
+    assert not {"scipy", "PIL", "h5py", "cyclopts", "rich", "cupy", "matplotlib", "torch"} & set(loaded)
+
+
+def test_painting_from_python_loads_no_parser():
+    code = "import handstyle, sys; handstyle.stylize; print('cyclopts' in sys.modules, 'rich' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_every_public_name_is_there_and_documented():
+    for name in handstyle.__all__:
+        assert getattr(handstyle, name) is not None
+        assert name == "__version__" or getattr(handstyle, name).__doc__
+    assert set(handstyle.__all__) <= set(dir(handstyle))
+    assert handstyle.__version__ == version("handstyle")
+    with pytest.raises(AttributeError, match="stylise"):
+        _ = handstyle.stylise
+
+
+@pytest.mark.parametrize(
+    "module", ["painting.config", "painting.load", "painting.presets", "painting.stylize", "painting.targets"]
+)
+def test_the_examples_run(module):
+    assert doctest.testmod(importlib.import_module(f"handstyle.{module}")).failed == 0
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(5)
+    for name in ("photo.png", "art.png"):
+        smooth = np.clip(np.cumsum(rng.normal(0, 8, (160, 130, 3)), axis=1) + 128, 0, 255)
+        Image.fromarray(smooth.astype(np.uint8)).save(name)
+    return "photo.png", "art.png"
+
+
+def test_equal_input_gives_an_equal_picture_three_ways(pictures):
+    # 160 px, so that the default's pyramid has two scales where it begins at half of them.
+    few = {"iterations": 2, "size": 160}
+    with pytest.raises(SystemExit) as ended:
+        main(["stylize", *pictures, "--iterations", "2", "--size", "160", "--backend", "numpy"])
+    assert ended.value.code == 0
+    with Image.open("photo_painting.png") as painted:
+        typed = np.asarray(painted)
+    network = handstyle.load_network(backend="numpy")
+    called = handstyle.stylize(*pictures, network=network, **few)
+    chosen = handstyle.stylize(*pictures, network=network, preset="handstyle", **few)
+    np.testing.assert_array_equal(called.image, typed)
+    np.testing.assert_array_equal(chosen.image, typed)
+    assert handstyle.preset("handstyle") == handstyle.StyleConfig()
+    one_scale = handstyle.stylize(*pictures, network=network, pyramid_min_size=0, size=256, iterations=1)
+    assert len(one_scale.trace) == 1
+    assert len(handstyle.stylize(*pictures, network=network, size=160, pyramid_min_size=80, iterations=1).trace) == 2
+
+
+FEW = {"network": "random", "size": 32, "iterations": 1, "style_layers": "relu1_1,relu2_1"}
+
+
+def test_a_preset_brings_what_it_asks_of_the_network(pictures):
+    network = handstyle.load_network("random", backend="numpy")
+    options = {"size": 48, "iterations": 2, "content_layers": "relu2_1"}
+    options |= {"style_layers": "relu1_1", "style_layer_weights": (1.0,)}
+    direct = handstyle.stylize(*pictures, network=network, preset="gatys", **options)
+    assert any("mean activation of 1" in note for note in direct.notes)
+    fitted, _ = fit_network(network, find_preset("gatys"))
+    assert {layer.kind for layer in fitted.layers if hasattr(layer, "kind")} == {"average"}
+    config = handstyle.StyleConfig(**{**find_preset("gatys").settings, **options})
+    np.testing.assert_array_equal(handstyle.stylize(*pictures, network=fitted, config=config).image, direct.image)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"sise": 3}, "no setting is called sise: did you mean size?"),
+        ({"rate": 3}, "rate: it is now called learning_rate"),
+        ({"config": 3}, "config=3: give a StyleConfig"),
+        ({"config": "run.toml"}, "config='run.toml': give a StyleConfig"),
+        ({"network": 3}, "network=int: give a Network"),
+        ({"preset": "crowsn"}, "did you mean crowson"),
+        ({"preset": "gatys", "config": {}}, "config and preset: give one"),
+    ],
+)
+def test_what_stylize_cannot_take_is_one_line(pictures, given, words):
+    with pytest.raises(handstyle.HandstyleError) as caught:
+        handstyle.stylize(*pictures, **given)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_may_be_a_dict(pictures):
+    empty = handstyle.stylize(*pictures, config={}, **FEW)
+    full = handstyle.stylize(*pictures, network="random", config={k: v for k, v in FEW.items() if k != "network"})
+    np.testing.assert_array_equal(empty.image, full.image)
+
+
+def test_a_result_shows_itself_in_a_notebook_and_in_a_line(pictures, tmp_path):
+    clear = np.dstack([np.full((40, 40, 3), 90, np.uint8), np.tile(np.arange(0, 240, 6, dtype=np.uint8), (40, 1))])
+    result = handstyle.stylize(clear, pictures[1], **FEW)
+    (tmp_path / "shown.png").write_bytes(result._repr_png_())
+    with Image.open(tmp_path / "shown.png") as shown:
+        assert shown.mode == "RGBA"
+        np.testing.assert_array_equal(np.asarray(shown)[..., :3], result.image)
+    assert repr(result) == "<Result 32 x 32 px, 1 iterations: all 1 iterations done>"
+    assert len(repr(handstyle.load_network("random"))) < 2000
+
+
+def test_progress_is_a_line(pictures, capsys):
+    handstyle.stylize(*pictures, progress=True, **FEW)
+    assert "iteration 1 of 1, loss " in capsys.readouterr().err
+    handstyle.stylize(*pictures, **FEW)
+    assert capsys.readouterr().err == ""
+
+
+def test_texture_and_reconstruction(pictures):
+    assert handstyle.texture(pictures[1], **FEW).image.shape == (32, 32, 3)
+    assert handstyle.reconstruct(pictures[0], "relu1_2", network="random", size=32, iterations=1).image.shape[0] == 32
+    with pytest.raises(handstyle.HandstyleError, match="layer='relu9': no such layer"):
+        handstyle.reconstruct(pictures[0], "relu9", network="random")
+    with pytest.raises(handstyle.HandstyleError, match="of='both': use content or style"):
+        handstyle.reconstruct(pictures[0], "relu1_1", of="both", network="random")

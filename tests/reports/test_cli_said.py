@@ -1,0 +1,257 @@
+"""What people typed, and what the command line must say or do: one line, in flags, before any work."""
+
+import signal
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import handstyle.cli
+from handstyle.cli import main
+from handstyle.cli.help import FOREIGN
+from handstyle.cli.options import all_fields, as_flags, flag
+from handstyle.painting.config import RENAMED
+from handstyle.painting.presets import PRESETS
+
+FAST = ["--weights", "random", "--backend", "numpy", "--size", "32", "--style-layers", "relu1_1,relu2_1"]
+BOTH = ["stylize", "content.png", "style.png"]
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch, capsys):
+    """Give what runs a command: its exit status, and what it said on both streams."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    rng = np.random.default_rng(0)
+    for name in ("content.png", "style.png"):
+        Image.fromarray(rng.integers(0, 256, (40, 32, 3), np.uint8)).save(name)
+    terminated = signal.getsignal(signal.SIGTERM)  # which `main` takes over
+
+    def run(*words):
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        said = capsys.readouterr()
+        return ended.value.code, said.out, said.err
+
+    yield run
+    signal.signal(signal.SIGTERM, terminated)
+
+
+def refused(told, *words):
+    status, _, said = told(*words)
+    lines = said.strip().splitlines()
+    assert status == 2
+    assert len(lines) == 1, said
+    return lines[0]
+
+
+# Help
+
+
+def test_help_is_in_groups_and_below_60_lines(told):
+    status, text, _ = told("stylize", "--help")
+    lines = text.splitlines()
+    assert status == 0
+    assert len(lines) < 60
+    groups = [line for line in lines if line in ("Pictures", "Look", "Regions", "Color", "Size", "Optimizer", "Output")]
+    assert groups == ["Pictures", "Look", "Regions", "Color", "Size", "Optimizer", "Output"]
+    assert "STYLE [STYLE...]" in text
+    assert "--help-all" in text
+    assert "--beta1" not in text
+    assert max(map(len, lines)) <= 80
+
+
+def test_help_all_has_every_flag(told):
+    _, text, _ = told("stylize", "--help-all")
+    assert [name for name in all_fields() if flag(name) not in text] == []
+    assert "--mask" not in told("texture", "--help-all")[1].replace("--style-mask", "")
+
+
+# Names of other programs and earlier versions
+
+
+def test_a_flag_of_another_program_is_answered_with_ours(told):
+    for word, ours in (
+        ("--image-size", "--size"),
+        ("-image_size", "--size"),
+        ("-i", "--iterations"),
+        ("-cw", "--content-weight"),
+        ("--original-colors", "--color luminance"),
+        ("-num_iterations", "--iterations"),
+    ):
+        assert f"has no {word}: use {ours}" in refused(told, *BOTH, word, "1")
+
+
+def test_every_answer_for_another_programs_flag_is_a_flag_of_ours():
+    ours = {*map(flag, all_fields()), "--output"}
+    assert [answer for answer in FOREIGN if answer.startswith("--") and answer.split()[0] not in ours] == []
+    names = [name for theirs in FOREIGN.values() for name in theirs.split()]
+    assert len(names) == len(set(names))
+    assert not {f"--{name}" for name in names} & ours
+
+
+def test_a_mistyped_flag_is_answered_with_the_nearest(told):
+    assert "did you mean --iterations?" in refused(told, *BOTH, "--iteration", "3")
+    assert "write --style-weight" in refused(told, *BOTH, "-style_weight", "3")
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_an_old_flag_is_answered_with_its_new_name(told, tmp_path, old):
+    said = refused(told, *BOTH, flag(old), "1")
+    assert f"{flag(old)}: it is now called {flag(RENAMED[old])}" in said
+    (tmp_path / "old.toml").write_text(f"{old} = 1")
+    assert f"{old}: it is now called {RENAMED[old]}" in refused(told, *BOTH, "--config", "old.toml")
+
+
+def test_a_mistyped_preset_and_a_mistyped_layer_are_answered_with_the_nearest(told):
+    assert "did you mean crowson?" in refused(told, *BOTH, "--preset", "crowsn")
+    said = refused(told, *BOTH, *FAST[:-1], "relu1_1,relu2_11", "--iterations", "1")
+    assert "--style-layers relu2_11: no such layer: did you mean relu2_1?" in said
+
+
+def test_a_preset_is_found_by_its_authors_name(told):
+    for alias, name in (("jcjohnson", "neural-style"), ("keras.io", "keras-io"), ("GordicAleksa", "aleksa")):
+        assert f"# {name}: " in told("info", "--preset", alias)[1]
+    aliases = [alias for one in PRESETS.values() for alias in one.aliases]
+    assert len(aliases) == len({*aliases, *PRESETS}) - len(PRESETS)
+
+
+# Typed flags and files
+
+
+def test_typed_iterations_win_over_a_presets_iterations_by_scale(told):
+    weights = ["--style-layer-weights", "1,1"]
+    scales = ["--pyramid-min-size", "16", "--pyramid-factor", "2"]
+    status, out, _ = told(*BOTH, *FAST, "--preset", "crowson", "--iterations", "2", *weights, *scales)
+    assert status == 0
+    assert "all 4 iterations done at 2 scales" in out
+
+
+def test_a_key_that_is_also_a_command_is_obeyed(told, tmp_path):
+    (tmp_path / "run.toml").write_text(
+        'weights = "random"\nbackend = "numpy"\nsize = 32\nstyle_layers = "relu1_1"\niterations = 1\n'
+    )
+    status, out, _ = told(*BOTH, "--config", "run.toml")
+    assert status == 0
+    assert "network random" in out
+
+
+def test_a_key_of_the_network_is_obeyed_and_goes_round(told, tmp_path):
+    (tmp_path / "run.toml").write_text('input = "caffe-256"\npreset = "gatys"\nfeatures = "any"\n')
+    _, text, _ = told(*BOTH, "--config", "run.toml", "--write-config")
+    assert 'input = "caffe-256"' in text
+    assert 'features = "any"' in text
+    (tmp_path / "again.toml").write_text(text)
+    assert told(*BOTH, "--config", "again.toml", "--write-config")[1] == text
+    (tmp_path / "run.toml").write_text('input = "caffe-257"\n')
+    assert "--input" not in refused(told, *BOTH, "--config", "run.toml")
+    assert "use rgb-255, caffe-256" in refused(told, *BOTH, "--config", "run.toml")
+
+
+@pytest.mark.parametrize("key", ["output", "overwrite", "checkpoint", "resume", "config"])
+def test_a_settings_file_cannot_name_a_file_to_be_written(told, tmp_path, key):
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / "run.toml").write_text(f'optimizer = "lbfgs"\n{key} = "{victim}"\n')
+    said = refused(told, *BOTH, *FAST, "--iterations", "1", "--config", "run.toml")
+    assert f"{key} names or replaces a file" in said
+    assert victim.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "command", [BOTH, ["texture", "style.png"], ["reconstruct", "content.png", "--layer", "relu1_1"]]
+)
+def test_a_settings_file_that_is_not_there_is_said(told, command):
+    assert "nosuch.toml: No such file" in refused(told, *command, "--config", "nosuch.toml")
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "size = " + "9" * 5000, "size = \xff"])
+def test_a_hostile_settings_file_is_one_line(told, tmp_path, text):
+    (tmp_path / "run.toml").write_bytes(text.encode("latin-1"))
+    assert "no TOML" in refused(told, *BOTH, "--config", "run.toml")
+
+
+# Values
+
+
+def test_half_an_iteration_is_refused(told):
+    assert "--iterations 1.5: must be a whole number" in refused(told, *BOTH, "--iterations", "1.5")
+    assert "--style-weight much: must be a number" in refused(told, *BOTH, "--style-weight", "much")
+
+
+def test_lists_may_be_typed_with_commas(told):
+    _, text, _ = told(*BOTH, "--style-layers", "relu1_1,relu2_1", "--style-layer-weights", "1,0.5", "--write-config")
+    assert 'style_layers = ["relu1_1", "relu2_1"]' in text
+    assert "style_layer_weights = [1.0, 0.5]" in text
+
+
+def test_a_list_flag_that_took_the_pictures_says_so(told):
+    said = refused(told, "stylize", "--mask", "m.png", "content.png", "style.png")
+    assert "--mask took m.png content.png style.png: put the pictures before it" in said
+
+
+def test_a_tall_paintings_size_is_answered_with_style_size(told, tmp_path):
+    Image.new("RGB", (400, 100), (90, 10, 200)).save(tmp_path / "wide.png")
+    said = refused(told, "stylize", "content.png", "wide.png", *FAST, "--style-size", "40")
+    assert "use a larger --style-size 64" in said
+    status, _, _ = told("stylize", "content.png", "wide.png", *FAST, "--style-size", "64", "--iterations", "1")
+    assert status == 0
+
+
+def test_reconstruct_speaks_of_its_own_flag(told):
+    said = refused(told, "reconstruct", "content.png", "--layer", "relu9", *FAST[:2])
+    assert "--layer relu9: no such layer" in said
+    assert "--content-layers" not in said
+
+
+# Outputs
+
+
+def test_a_picture_without_a_name_gets_a_free_one(told, tmp_path):
+    for name in ("content_painting.png", "content_painting_2.png", "content_painting_3.png"):
+        status, out, _ = told(*BOTH, *FAST, "--iterations", "1")
+        assert status == 0
+        assert f"is in {name}" in out
+        assert (tmp_path / name).exists()
+
+
+def test_an_output_that_exists_is_answered_with_overwrite(told, tmp_path):
+    (tmp_path / "out.png").write_bytes(b"mine")
+    assert "--overwrite" in refused(told, *BOTH, *FAST, "-o", "out.png")
+    assert (tmp_path / "out.png").read_bytes() == b"mine"
+
+
+def test_brackets_in_names_are_printed_as_they_are(told, tmp_path):
+    folder = tmp_path / "set["
+    folder.mkdir()
+    for name in ("out [final].png", "set[/out].png", "[bold]x.png"):
+        status, out, _ = told(*BOTH, *FAST, "--iterations", "1", "-o", name)
+        assert status == 0
+        assert f"the picture is in {name}" in out
+        assert f"{name} exists" in refused(told, *BOTH, *FAST, "-o", name)
+
+
+# Messages of the library in terms of flags
+
+
+@pytest.mark.parametrize(
+    ("message", "flags"),
+    [
+        ("style_size=8: must be 16 or more, or 0 for `size`", "--style-size 8: must be 16 or more, or 0 for --size"),
+        ("clamp=True: not here; or clamp=False", "--clamp: not here; or --no-clamp"),
+        ("color='sepia': use none", "--color sepia: use none"),
+        ("use style_layers=('relu1_1', 'relu2_1')", "use --style-layers relu1_1 relu2_1"),
+        ("network='vgg1': no", "--weights vgg1: no"),
+        ("size of the picture, a=b, my_size=3", "size of the picture, a=b, my_size=3"),
+        ("restarts=0 evaluations=2", "--restarts 0 --evaluations 2"),
+    ],
+)
+def test_parameters_become_flags(message, flags):
+    assert as_flags(message) == flags
+
+
+def test_the_reader_of_other_commands_is_still_there(told):
+    for command in ("check", "info", "plan", "bench", "demo"):
+        assert told(command, "--help")[0] == 0
+    assert refused(told, "paint").startswith("handstyle: Unknown command")
+    assert handstyle.cli.app is not handstyle.cli.make_app(everything=True)

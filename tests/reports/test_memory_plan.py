@@ -1,0 +1,63 @@
+"""Reports on ``handstyle plan``: it ran for a minute, took what is no number, and planned another run."""
+
+import re
+
+import pytest
+
+from handstyle.cli import app, measuring
+from handstyle.foundations.errors import HandstyleError
+from handstyle.kernels.counting import Machine
+
+
+@pytest.fixture(autouse=True)
+def _nominal(monkeypatch):
+    monkeypatch.setattr(measuring, "measure_rates", Machine)
+
+
+def plan(*words):
+    return app(["plan", *words], result_action="return_value", exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--size", "1000000000"], "size=1000000000: must be 65536 or less"),
+        (["--size", "-1"], "size=-1: must be 16 or more"),
+        (["--gpu-memory", "nan"], "--gpu-memory nan"),
+        (["--gpu-memory", "-3"], "--gpu-memory -3"),
+        (["--styles", "0"], "--styles 0"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_planned_is_refused_at_once(words, told, monkeypatch):
+    monkeypatch.setattr(measuring, "planned_run", lambda *_: pytest.fail("it was planned"))
+    with pytest.raises(HandstyleError, match=re.escape(told)):
+        plan(*words)
+
+
+def peak(capsys, *words):
+    assert plan("--backend", "numpy", *words) == 0
+    printed = capsys.readouterr().out
+    return float(re.search(r"peak memory: ([\d,.]+) MiB", printed)[1].replace(",", "")), printed
+
+
+def test_every_run_was_planned_with_scipys_optimizer(capsys):
+    taken = {name: peak(capsys, "--size", "96", "--optimizer", name)[0] for name in ("lbfgsb", "lbfgs", "adam")}
+    assert taken["adam"] < taken["lbfgs"] < taken["lbfgsb"]
+    fewer, _ = peak(capsys, "--size", "96", "--optimizer", "lbfgs", "--lbfgs-history", "3")
+    assert fewer < taken["lbfgs"]
+
+
+def test_every_scale_is_planned_and_a_fall_of_memory_explained(capsys):
+    _, printed = peak(capsys, "--size", "96", "--pyramid-min-size", "48")
+    assert re.search(r"48x48.*96x96", printed, re.DOTALL)
+    assert "transformed kernels of the convolutions are kept" in printed
+    _, printed = peak(capsys, "--size", "336", "--pyramid-min-size", "0")
+    assert "are kept" not in printed
+
+
+def test_nothing_was_said_of_a_busy_machine(capsys, monkeypatch):
+    monkeypatch.setattr(measuring.os, "getloadavg", lambda: (99.0, 0.0, 0.0))
+    assert "the machine is busy (load 99.0" in peak(capsys, "--size", "48")[1]
+    monkeypatch.setattr(measuring.os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    assert "busy" not in peak(capsys, "--size", "48")[1]

@@ -1,0 +1,263 @@
+"""The house: where imports may point, what may be asked of an engine, how long a part may be, what docstrings owe."""
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import io
+import re
+import subprocess
+import sys
+import tokenize
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import handstyle
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "handstyle"
+IMPORTS_CUPY = ("handstyle/foundations/backend.py", "handstyle/kernels/cuda/")
+ENGINE = {"name", "forward", "backward", "prepare", "forecast", "describe"}  # the protocol
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def sources(*folders: str) -> list[Path]:
+    return [
+        path for folder in folders or ("handstyle", "weights_tools") for path in sorted((ROOT / folder).rglob("*.py"))
+    ]
+
+
+# --- imports --------------------------------------------------------------------------------------------------------
+
+
+def test_imports_point_down_the_table_of_contents() -> None:
+    """The contracts stand in pyproject.toml, [tool.importlinter]."""
+    command = Path(sys.executable).with_name("lint-imports")
+    if not command.exists():
+        pytest.skip("import-linter is not installed: pip install --group lint")
+    done = subprocess.run([command], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_module_stands_in_a_contract() -> None:
+    """A new file that no contract names could import anything."""
+    contracts = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    unknown = []
+    for path in sources("handstyle"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        part = name.split(".")[1:2]
+        if part and part[0] not in ("cli", "__main__", "data") and f'"{name}' not in contracts:
+            unknown += [] if name.startswith("handstyle.kernels.cuda.") else [name]
+    assert [name for name in unknown if not re.search(rf"\b{re.escape(name)}\b", contracts)] == []
+
+
+def test_cupy_is_imported_at_the_border_only() -> None:
+    found = set()
+    for path in sources():
+        for node in ast.walk(tree(path)):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+                called = ast.unparse(node.func)
+                names = [str(node.args[0].value)] if called.endswith(("import_module", "__import__")) else []
+            if any(name.split(".")[0] in ("cupy", "cupyx", "cupy_backends") for name in names):
+                found.add(path.relative_to(ROOT).as_posix())
+    assert not {name for name in found if not name.startswith(IMPORTS_CUPY)}
+
+
+def test_import_handstyle_loads_numpy_and_nothing_heavy() -> None:
+    code = "import sys, handstyle; print(sorted({m.split('.')[0] for m in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"scipy", "PIL", "h5py", "cyclopts", "rich", "threadpoolctl", "matplotlib", "cupy"}
+    assert not heavy & set(ast.literal_eval(done.stdout))
+
+
+# --- engines --------------------------------------------------------------------------------------------------------
+
+
+def asked_of_engines(path: Path) -> set[str]:
+    """Return what a file asks of an engine beyond the protocol: attributes, getattr, isinstance."""
+    found = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Attribute):
+            owner = ast.unparse(node.value)
+            if owner.endswith((".engine", "engine_of(network)")) or owner == "engine":
+                found |= {node.attr} - ENGINE
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr", "isinstance"):
+            found |= {ast.unparse(node)} if node.args and "engine" in ast.unparse(node.args[0]) else set()
+    return found
+
+
+def test_nothing_outside_kernels_knows_how_an_engine_works() -> None:
+    faults = {
+        path.relative_to(ROOT).as_posix(): asked
+        for path in sources()
+        if "kernels" not in path.relative_to(ROOT).parts and (asked := asked_of_engines(path))
+    }
+    assert not faults
+
+
+def test_a_question_to_an_engine_would_be_seen(tmp_path: Path) -> None:
+    path = tmp_path / "asks.py"
+    path.write_text("network.engine.arena\ngetattr(network.engine, 'losses', {})\nisinstance(engine, CpuEngine)\n")
+    assert len(asked_of_engines(path)) == 3
+
+
+# --- size -----------------------------------------------------------------------------------------------------------
+
+# Code lines: without blank lines, comments and docstrings.
+BUDGETS: dict[str, tuple[int, tuple[str, ...]]] = {
+    "foundations": (1250, ("handstyle/foundations",)),
+    "network": (680, ("handstyle/network",)),
+    "losses": (430, ("handstyle/losses",)),
+    "optimize": (730, ("handstyle/optimize",)),
+    "kernels/cpu": (1700, ("handstyle/kernels/cpu", "handstyle/kernels/*.py")),
+    "kernels/cuda": (1450, ("handstyle/kernels/cuda",)),
+    "painting and cli": (3300, ("handstyle/painting", "handstyle/cli")),
+    "weights_tools": (2400, ("weights_tools",)),
+}
+
+
+def code_lines(path: Path) -> int:
+    text = path.read_text(encoding="utf-8")
+    lines: set[int] = set()
+    empty = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in empty:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            lines -= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+    return len(lines)
+
+
+def test_budgets(capsys: pytest.CaptureFixture[str]) -> None:
+    over = []
+    with capsys.disabled():
+        print("\ncode lines by part (and budget):")
+        for part, (budget, folders) in BUDGETS.items():
+            files = [path for f in folders for path in (ROOT.glob(f) if "*" in f else (ROOT / f).rglob("*.py"))]
+            lines = sum(code_lines(path) for path in files if "distill" not in path.parts)
+            print(f"  {part:18} {lines:5} ({budget})")
+            over += [part] if lines > budget else []
+    assert not over
+
+
+def test_there_is_no_drawer_of_odds_and_ends() -> None:
+    for path in sources():
+        assert path.stem.lower() not in {"utils", "util", "helpers", "helper", "misc", "common"}, path
+
+
+# --- docstrings -----------------------------------------------------------------------------------------------------
+
+# numpydoc's checks for every public function and class, and those that the exported names must pass besides.
+EVERYWHERE = {"GL01", "GL03", "GL05", "GL06", "GL07", "GL08", "SS01", "SS02", "SS03", "SS04", "PR03", "PR06", "PR07"}
+EXPORTED = EVERYWHERE | {"PR01", "PR02", "RT01", "EX01"}
+
+
+def public_names() -> list[str]:
+    """Return the public functions and classes of all modules, in full."""
+    names = []
+    for path in sources():
+        if path.name in ("__init__.py", "__main__.py") or "distill" in path.parts:
+            continue
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for node in tree(path).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                names.append(f"{module}.{node.name}")
+    return names
+
+
+@pytest.fixture(scope="module")
+def validate():  # type: ignore[no-untyped-def]
+    if importlib.util.find_spec("numpydoc") is None:
+        pytest.skip("numpydoc is not installed: pip install --group docs")
+    return importlib.import_module("numpydoc.validate").validate
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_public_docstrings(validate) -> None:  # type: ignore[no-untyped-def]
+    faults = [
+        f"{name}: {code} {text}"
+        for name in public_names()
+        for code, text in validate(name)["errors"]
+        if code in EVERYWHERE
+    ]
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_docstrings_of_exported_names(validate) -> None:  # type: ignore[no-untyped-def]
+    faults = []
+    for name in handstyle.__all__:
+        thing = getattr(handstyle, name)
+        if not (inspect.isfunction(thing) or inspect.isclass(thing)):
+            continue
+        wanted = EXPORTED - ({"RT01"} if inspect.isclass(thing) else set())
+        errors = validate(f"{thing.__module__}.{thing.__name__}")["errors"]
+        faults += [f"{name}: {code} {text}" for code, text in errors if code in wanted]
+    assert not faults, "\n".join(faults)
+
+
+# --- the book -------------------------------------------------------------------------------------------------------
+
+
+def test_an_equation_of_the_code_lies_inside_a_function_that_the_book_quotes() -> None:
+    """A label outside a quoted object would number nothing."""
+    quoted: dict[str, set[str]] = {}
+    for page in (ROOT / "docs").rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        for path, options in re.findall(r"\{literalinclude\} (\S+)\n((?::\S+:.*\n)*)", text):
+            name = re.search(r":(?:pyobject|kernel): (\S+)", options)
+            file = (page.parent / path).resolve() if not path.startswith("/") else (ROOT / "docs" / path[1:]).resolve()
+            quoted.setdefault(file.as_posix(), set()).add(name[1] if name else "*")
+    loose = []
+    for path in sources("handstyle"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        spans = {
+            (f"{outer.name}.{node.name}" if outer is not node else node.name): (node.lineno, node.end_lineno or 0)
+            for outer in tree(path).body
+            if isinstance(outer, ast.FunctionDef | ast.ClassDef)
+            for node in ast.walk(outer)
+            if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        }
+        inside = [spans[name] for name in quoted.get(path.as_posix(), ()) if name in spans]
+        for number, line in enumerate(lines, 1):
+            if "# book: " in line and not any(a <= number <= b for a, b in inside):
+                loose.append(f"{path.relative_to(ROOT)}:{number} {line.split('# book: ')[1]}")
+    assert not loose, "\n".join(loose)
+
+
+IDENTIFIER = re.compile(r"(?<!`)`([A-Za-z_][A-Za-z_0-9]*_[A-Za-z_0-9]+)(?:\(\))?`(?!`)")
+
+
+def test_every_name_in_the_prose_exists() -> None:
+    """A back-ticked name with an underscore is a function, a field, a file, or a name that the page itself makes."""
+    known = {f"{kind}{block}_{i}" for kind in ("conv", "relu") for block in range(1, 6) for i in range(1, 5)}
+    known |= {path.stem for path in (ROOT / "docs").rglob("*.md")} | {path.name for path in ROOT.iterdir()}
+    for path in [*sources(), *sources("benchmarks", "tests"), *sources("docs")]:
+        for node in ast.walk(tree(path)):
+            known |= {node.name} if isinstance(node, ast.FunctionDef | ast.ClassDef) else set()
+            known |= {node.arg} if isinstance(node, ast.arg | ast.keyword) and node.arg else set()
+            known |= {node.id} if isinstance(node, ast.Name) else set()
+            known |= {node.attr} if isinstance(node, ast.Attribute) else set()
+        known |= {path.stem, *re.findall(r"[A-Z][A-Z_]+", path.read_text(encoding="utf-8"))}
+    for path in (PACKAGE / "kernels" / "cuda" / "src").glob("*.cu*"):
+        known |= set(re.findall(r"\w+", path.read_text(encoding="utf-8")))
+    unknown = []
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        if "_build" in page.parts or "_generated" in page.parts:
+            continue
+        text = page.read_text(encoding="utf-8")
+        blocks = "\n".join(re.findall(r"```.*?```", text, re.DOTALL))
+        prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+        local = set(re.findall(r"\w+", blocks))
+        unknown += [f"{page.name}: {name}" for name in IDENTIFIER.findall(prose) if name not in known | local]
+    assert not unknown, "\n".join(unknown)

@@ -1,0 +1,155 @@
+"""Identify a network by conv1_1: which published one it is, how its kernels are turned, and which input it expects.
+
+A published network is recognized by its first kernel, in every orientation and both color orders. Where the statistics
+of a first layer deviate from those expected, each common mistake is undone in turn and the statistics compared again.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.image import CONVENTIONS
+from handstyle.network.vgg import Weights
+from weights_tools.fingerprint import Statistics, deviation, fingerprint
+from weights_tools.known import KNOWN, Known
+from weights_tools.readers.reading import Layers
+
+# Each is its own inverse, and acts on the first two axes of (3, 3, C, K).
+ORIENTATIONS: dict[str, Callable[[Array], Array]] = {
+    "": lambda w: w,
+    "rotated by 180 degrees": lambda w: w[::-1, ::-1],
+    "transposed (width and height exchanged)": lambda w: w.swapaxes(0, 1),
+    "transposed (width and height exchanged) and rotated by 180 degrees": lambda w: w[::-1, ::-1].swapaxes(0, 1),
+    "mirrored left to right": lambda w: w[:, ::-1],
+    "mirrored top to bottom": lambda w: w[::-1],
+}
+
+# The landmarks are known to four decimals or better; float16 adds 5e-4.
+CLOSENESS = 2e-3
+
+
+class Match(NamedTuple):
+    """A recognized network, and how the kernels of the file differ from the published ones.
+
+    Attributes
+    ----------
+    known : Known
+        The network.
+    orientation : str
+        What was done to its kernels: a key of `ORIENTATIONS`, empty if nothing.
+    exchanged : bool
+        Whether its colors are in the reverse order.
+    scale : float
+        The factor of its first filter: 1, or 255 if it expects pictures from 0 to 1, any other if filters
+        were rescaled.
+    """
+
+    known: Known
+    orientation: str
+    exchanged: bool
+    scale: float
+
+
+def recognize(layers: Layers, architecture: str) -> Match | None:
+    """Return the published network that the first kernel belongs to, or None.
+
+    Notes
+    -----
+    A kernel w matches a landmark l if ‖w − s l‖ ≤ 0.002 ‖w‖ over the known values for the best positive factor s: a
+    network with rescaled filters, such as Gatys' normalized one, is recognized too.
+    """
+    if "conv1_1" not in layers:
+        return None
+    kernel = layers["conv1_1"][0][..., :1].astype(np.float64)
+    candidates = [known for known in KNOWN if known.architecture == architecture]
+    for known, (orientation, turn), exchanged in product(candidates, ORIENTATIONS.items(), (False, True)):
+        mask = np.isfinite(known.landmark)
+        candidate, expected = turn(kernel)[..., 0], known.landmark[mask]
+        found = (candidate[..., ::-1] if exchanged else candidate)[mask]
+        scale = float(found @ expected / (expected @ expected))
+        if scale > 0 and np.linalg.norm(found - scale * expected) <= CLOSENESS * np.linalg.norm(found):
+            return Match(known, orientation, exchanged, scale)
+    return None
+
+
+def rescaled(scale: float) -> bool:
+    """Return whether a first filter's factor is that of rescaled filters: neither 1 nor a mistaken 255 or 1/255."""
+    return all(abs(scale / mistaken - 1) >= 0.01 for mistaken in (1, 255, 1 / 255))
+
+
+def turned(weights: Weights, orientation: str = "", exchanged: bool = False) -> Weights:
+    """Return weights with every kernel turned, and the colors of conv1_1 exchanged; its own inverse."""
+    turn = ORIENTATIONS[orientation]
+    layers = {name: (np.ascontiguousarray(turn(w)), b) for name, (w, b) in weights.layers.items()}
+    if exchanged and "conv1_1" in layers:
+        w, b = layers["conv1_1"]
+        layers["conv1_1"] = np.ascontiguousarray(w[:, :, ::-1]), b
+    return Weights(weights.architecture, weights.convention, layers, dict(weights.provenance))
+
+
+def find_orientation(weights: Weights, expected: Statistics, most: float) -> tuple[str, bool] | None:
+    """Find the orientation and color order of conv1_1 under which its statistics are those expected.
+
+    Parameters
+    ----------
+    weights : Weights
+        Any.
+    expected : Statistics
+        Of relu1_1.
+    most : float
+        The deviation that is allowed.
+
+    Returns
+    -------
+    orientation : str
+        What was done to the kernels: a key of `ORIENTATIONS`, empty if nothing.
+    exchanged : bool
+        Whether the colors are in the reverse order.
+        None instead of both, where neither explains what it answers.
+    """
+    first = _first(weights)
+    tried = ((orientation, exchanged) for exchanged in (False, True) for orientation in ORIENTATIONS)
+    return next((lies for lies in tried if _answers(turned(first, *lies), expected, most)), None)
+
+
+def find_input_mismatch(weights: Weights, expected: Statistics, most: float) -> str | None:
+    """Find the input under which the statistics of conv1_1 are those expected: a sentence, or None.
+
+    Parameters
+    ----------
+    weights : Weights
+        Any.
+    expected : Statistics
+        Of relu1_1.
+    most : float
+        The deviation that is allowed.
+    """
+    first, convention = _first(weights), CONVENTIONS[weights.convention]
+    w, b = first.layers["conv1_1"]
+    other, factor = ("0 to 1, not 0 to 255", 255) if convention.scale == 255 else ("0 to 255, not 0 to 1", 1 / 255)
+    if _answers(_with(first, w / factor, b), expected, most):
+        return f"conv1_1 expects pictures from {other}"
+    # A first layer that takes pictures with their mean has it folded into its biases.
+    mean = np.asarray(convention.mean) / convention.std
+    if _answers(_with(first, w, b + w.sum(axis=(0, 1)).T @ mean), expected, most):
+        return "conv1_1 expects pictures whose mean is not subtracted"
+    for name in CONVENTIONS:
+        if name != weights.convention and _answers(replace(first, convention=name), expected, most):
+            return f"conv1_1 expects the convention {name}, not {weights.convention}"
+    return None
+
+
+def _first(weights: Weights) -> Weights:
+    return replace(weights, layers={"conv1_1": weights.layers["conv1_1"]})
+
+
+def _with(weights: Weights, w: Array, b: Array) -> Weights:
+    return replace(weights, layers={"conv1_1": (w.astype(np.float32), b.astype(np.float32))})
+
+
+def _answers(first: Weights, expected: Statistics, most: float) -> bool:
+    return deviation(fingerprint(first)["relu1_1"], expected) <= most

@@ -1,0 +1,87 @@
+"""Gatys' normalized network: each filter rescaled so that its mean activation over given pictures is 1.
+
+Gatys, Ecker and Bethge (2015, arXiv 1505.07376, section 2; 2016, section 2) rescale VGG so that the layers are of one
+size and no layer needs a weight of its own. A rectifier and both poolings commute with positive factors, so the
+rescaled network computes the same features, each divided by its mean, and every style weight means something else
+with it.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.image import CONVENTIONS, preprocess_forward
+from handstyle.network.vgg import Weights, build_network
+
+
+def mean_activations(weights: Weights, pictures: Sequence[Array]) -> dict[str, Array]:  # -> {conv: (K,) float64}
+    """Return each filter's mean after the rectifier, over all positions of all pictures.
+
+    Parameters
+    ----------
+    weights : Weights
+        Any.
+    pictures : sequence of (H, W, 3) arrays
+        RGB, 0 to 255.
+    """
+    network = build_network(weights)
+    taps = [name.replace("conv", "relu") for name in weights.layers]
+    sums = {name: np.zeros(b.shape) for name, (_, b) in weights.layers.items()}
+    counts = dict.fromkeys(weights.layers, 0)
+    for p in pictures:
+        x = preprocess_forward(np.asarray(p, np.float32), CONVENTIONS[weights.convention])
+        features, _ = network.forward(x, taps)
+        for name in weights.layers:
+            f = features[name.replace("conv", "relu")]
+            sums[name] += f.sum(axis=(0, 1), dtype=np.float64)
+            counts[name] += f.shape[0] * f.shape[1]
+    return {name: sums[name] / counts[name] for name in weights.layers}
+
+
+def normalize(weights: Weights, pictures: Sequence[Array], names: str) -> Weights:
+    """Rescale every filter to mean activation 1.
+
+    Parameters
+    ----------
+    weights : Weights
+        Any; not changed.
+    pictures : sequence of (H, W, 3) arrays
+        RGB, 0 to 255, at least 16 pixels a side.
+    names : str
+        What they are, for the provenance.
+
+    Returns
+    -------
+    Weights
+        With ``normalized`` in the provenance: the pictures, and how many filters never answered and were left.
+
+    Notes
+    -----
+    With m_l the means of layer l, ``w_l[..., c, k]`` becomes ``w_l[..., c, k] m_{l−1}[c] / m_l[k]``, and
+    ``b_l[k]`` becomes ``b_l[k] / m_l[k]``: each layer undoes what was done to the one before.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> from weights_tools.fingerprint import picture
+    >>> scaled = normalize(random_weights(), [picture()], "one picture")
+    >>> means = mean_activations(scaled, [picture()])["conv3_1"]
+    >>> bool(np.allclose(means[means > 0], 1, rtol=1e-4))
+    True
+    """
+    if not pictures:
+        raise HandstyleError("to normalize a network, give at least one picture")
+    means = mean_activations(weights, pictures)
+    layers, before, silent = {}, np.ones(3), 0
+    for name, (w, b) in weights.layers.items():
+        m = np.where(means[name] > 0, means[name], 1.0)
+        silent += int((means[name] <= 0).sum())
+        layers[name] = ((w * before[:, None] / m).astype(np.float32), (b / m).astype(np.float32))
+        before = m
+    said = f"each filter has mean activation 1 over {names}"
+    if silent:
+        said += f"; {silent} filters never answered and were left"
+    provenance = {key: value for key, value in weights.provenance.items() if key != "fingerprint"}
+    return Weights(weights.architecture, weights.convention, layers, {**provenance, "normalized": said})

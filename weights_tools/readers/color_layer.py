@@ -1,0 +1,68 @@
+"""AdaIN's ``vgg_normalised.pth``: Gatys' network behind a layer that converts pictures to Caffe's convention.
+
+The layer takes pictures from 0 to 1, RGB, and is a 1 × 1 convolution at position 0 of a Sequential. Before each further
+convolution stands a reflection padding, and all positions count: 2 is conv1_1, 5 conv1_2, 9 conv2_1, …
+(xunhuang1995/AdaIN-style, models/download_models.sh; naoto0804/pytorch-AdaIN, net.py). Here `preprocess_forward` does
+what that layer does, so it is checked and left out.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.image import CAFFE
+from handstyle.network.vgg import ARCHITECTURES
+
+FIRST = "0.weight", "0.bias"
+SAID = "behind a layer for colors; its code pads by reflection and rounds pools up (--padding reflect --rounding up)"
+
+
+def padded_names() -> dict[int, str]:
+    """Return the position of each of VGG-19's convolutions where paddings count, too."""
+    positions, position = {}, 2
+    for block, count in enumerate(ARCHITECTURES["vgg19"], 1):
+        for index in range(1, count + 1):
+            positions[position] = f"conv{block}_{index}"
+            position += 3
+        position += 1
+    return positions
+
+
+def behind_colors(shapes: Mapping[str, tuple[int, ...]], fetch: Callable[[str], Array]) -> dict[str, str] | None:
+    """Map layer names to the keys of a file whose first layer converts colors, after a check of that layer.
+
+    Parameters
+    ----------
+    shapes : mapping of str to tuple of int
+        Of all arrays of the file, by their keys.
+    fetch : callable
+        From a key to the array.
+
+    Returns
+    -------
+    dict of str to str or None
+        ``conv1_1.weight`` … to the keys; None if the file has no such layer.
+
+    Raises
+    ------
+    HandstyleError
+        If it has one that does something else.
+    """
+    if shapes.get(FIRST[0]) != (3, 3, 1, 1) or shapes.get(FIRST[1]) != (3,):
+        return None
+    w, b = (fetch(key) for key in FIRST)
+    usual = 255 * np.eye(3)[::-1]  # RGB in, BGR out
+    if not (np.allclose(w[..., 0, 0], usual, atol=0.1) and np.allclose(b, [-m for m in CAFFE.mean], atol=0.1)):
+        raise HandstyleError("its first layer, of 1 x 1, is not the one that converts pictures to Caffe's convention")
+    names = padded_names()
+    found = {}
+    for key in shapes:
+        place, _, kind = key.rpartition(".")
+        if key in FIRST:
+            continue
+        if not place.isdecimal() or int(place) not in names:
+            raise HandstyleError(f"behind a layer for colors stands {key[:40]}, which VGG-19 has not")
+        found[f"{names[int(place)]}.{kind}"] = key
+    return found
