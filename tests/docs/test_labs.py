@@ -6,7 +6,9 @@ from browser import Browser, find_chromium
 from conftest_docs import DOCS
 
 from handstyle.losses.gram import Moments, gram_loss, moments_backward, moments_forward
+from handstyle.losses.regions import carry_mask
 from handstyle.losses.total_variation import absolute_variation, total_variation
+from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.adam import Adam
 
 pytestmark = pytest.mark.slow
@@ -114,3 +116,24 @@ def test_adam_in_the_valley_is_the_packages(lab):
     shown = browser.run("document.querySelector('.valley-lab').lab.values")
     assert shown["Adam"] == pytest.approx(min(values))
     assert shown["L-BFGS"] < 1e-6 * shown["descent"]
+
+
+@pytest.mark.parametrize("rule", ["fraction", "inside"])
+def test_a_painted_mask_travels_as_the_package_carries_it(lab, rule):
+    browser = lab("mask")
+    browser.run("document.querySelector('.lab-erase').click()")
+    browser.run("document.querySelector('.lab-mask').focus()")
+    slide(browser, ".lab-brush", 10)
+    browser.run(
+        f"(() => {{ const e = document.querySelector('.lab-rule'); e.value = '{rule}';"
+        " e.dispatchEvent(new Event('change')); })()"
+    )
+    for name in ("ArrowDown", "ArrowDown", "ArrowRight"):
+        key(browser, name)
+    browser.call("Input.dispatchKeyEvent", type="keyDown", key=" ", code="Space")
+    mask = np.array(browser.run("document.querySelector('.mask-lab').lab.mask"), float)
+    assert 200 < mask.sum() < 400
+    taps = ("relu2_1", "relu3_1", "relu4_1")
+    carried = carry_mask(build_network(random_weights()).layers, mask, taps, rule)
+    for tap in taps:
+        assert float(text(browser, f".mean-{tap}").split()[1]) == pytest.approx(carried[tap].mean(), abs=1e-4)
