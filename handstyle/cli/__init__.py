@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from handstyle.cli.help import plain_help, what_was_meant
-from handstyle.cli.options import as_flags, err
+from handstyle.cli.options import as_flags, err, silence
 from handstyle.cli.painting import commands, demo
+from handstyle.cli.signals import listen
 from handstyle.foundations.errors import HandstyleError
 
 # Imported when asked for.
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):  # what the terminal's encoding does not have is shown as ?
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a batch system's way to say Ctrl-C
+    listen()
     everything = "--help-all" in words
     parser = make_app(everything=True) if everything else app
     words = ["--help" if word == "--help-all" else word for word in words]
@@ -67,7 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         message = as_flags(str(error)) if isinstance(error, HandstyleError) else what_was_meant(error, words)
         err.print(f"handstyle: {' '.join(message.split())}", markup=False, highlight=False, soft_wrap=True)
         status = 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         err.print("handstyle: interrupted before the first picture; nothing was written")
-        status = 130
+        status = 128 + getattr(interrupt, "number", signal.SIGINT)
+    except BrokenPipeError:  # nobody reads what is printed any more
+        silence()
+        status = 0
     sys.exit(status if isinstance(status, int) else 0)

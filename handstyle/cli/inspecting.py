@@ -7,11 +7,13 @@ from rich.table import Table
 
 from handstyle.cli.options import Flat, NetworkConfig, Precision, as_flags, mebibytes, out, say
 from handstyle.foundations.errors import HandstyleError
-from handstyle.kernels.cpu.forecast import forecast
 from handstyle.network.vgg import Network, summary
+from handstyle.optimize.objective import engine_of
+from handstyle.painting.config import StyleConfig
 from handstyle.painting.convert_weights import equivalent_weights
 from handstyle.painting.presets import PRESETS, find_preset
 from handstyle.painting.settings import settings_toml
+from handstyle.painting.targets import planned_terms
 
 
 def info(
@@ -45,9 +47,8 @@ def info(
     rows = summary(loaded, size, size)
     bytes_each = loaded.dtype.itemsize
     table = Table(title=f"{network.weights} ({loaded.architecture}), {loaded.convention.name}, {size} x {size} px")
-    for heading in ("layer", "output", "parameters", "field", "map", "kernels"):
-        table.add_column(heading, justify="left" if heading in ("layer", "kernels") else "right")
-    kernels = kernels_of(loaded, size)
+    for heading in ("layer", "output", "parameters", "field", "map"):
+        table.add_column(heading, justify="left" if heading == "layer" else "right")
     for row in rows:
         shape = " x ".join(map(str, row.shape))
         parameters = f"{row.parameters:,}" if row.parameters else ""
@@ -57,27 +58,24 @@ def info(
             parameters,
             f"{row.receptive_field} px",
             mebibytes(row.values * bytes_each),
-            kernels.get(row.name, ""),
         )
     out.print(table)
     out.print(f"parameters: {sum(row.parameters for row in rows):,}")
     out.print(f"all feature maps: {mebibytes(sum(row.values for row in rows) * bytes_each)}")
     out.print("field: of the picture, what a value depends on")
-    if kernels:
-        out.print(f"kernels {loaded.engine.name}: forward / back; 4x4: the tiles of Winograd's convolution")
+    how = methods(loaded, size)
+    if how:
+        say(f"kernels {loaded.engine.name}: {how}")
     return 0
 
 
-def kernels_of(network: Network, size: int) -> dict[str, str]:
-    """Return how the processor's engine does each convolution, forward and, where that is different, back."""
-    try:
-        rows = forecast(network, size, size, [network.names[-1]], []).layers
-    except HandstyleError:  # an engine whose kernels are not counted
-        return {}
-    ways: dict[str, dict[str, None]] = {}
-    for row in rows:
-        ways.setdefault(row.layer, {})[row.kernel.replace("winograd ", "")] = None
-    return {layer: " / ".join(way) for layer, way in ways.items()}
+def methods(network: Network, size: int) -> str:
+    """Return how the engine does each convolution of an evaluation that looks at the deepest layer."""
+    deepest = next(row.name for row in reversed(summary(network, size, size)) if row.name.startswith("relu"))
+    config = StyleConfig(style_layers=(deepest,), content_weight=0.0)
+    engine = engine_of(network)
+    engine.forecast(network, planned_terms(config, network, (size, size)), (size, size, 3))  # runs the engine dry
+    return engine.describe()
 
 
 def preset_info(name: str, other: str, size: int, network: NetworkConfig) -> int:

@@ -5,7 +5,9 @@ file, that over the preset, and that over `StyleConfig()`.
 """
 
 import inspect
+import os
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, make_dataclass
 from functools import cache
@@ -33,9 +35,22 @@ Precision = Literal["float32", "tf32", "float64"]
 
 
 def say(*lines: str) -> None:
-    """Print lines as they are: brackets are no markup, and a long path is not broken."""
-    for line in lines:
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
+    """Print lines as they are: brackets are no markup, and a long path is not broken.
+
+    Where nobody reads the output any more (``| head -1``), a run goes on in silence.
+    """
+    try:
+        for line in lines:
+            out.print(line, markup=False, highlight=False, soft_wrap=True)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence()
+
+
+def silence() -> None:
+    """Send standard output nowhere, so that not even the interpreter's last flush fails."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,9 @@
 """One run of the painter in a terminal: outputs checked, a bar, pictures on the way, the reason for stopping."""
 
 import os
-import signal
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from threading import Timer
 
 from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -14,6 +11,7 @@ from rich.progress import Progress as ProgressBar
 from rich.text import Text
 
 from handstyle.cli.options import NetworkConfig, RunConfig, as_flags, err, mebibytes, say
+from handstyle.cli.signals import deferred
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
@@ -69,55 +67,37 @@ def paint(
         TimeRemainingColumn(compact=True),
     )
     keep = run.checkpoint or run.resume
-    with PaintingBar(*columns, console=err) as bar, interruption(deferred=keep is not None) as asked:
-        task = bar.add_task("painting", total=planned_iterations(config, photograph))
+    with deferred() as asked:
+        with PaintingBar(*columns, console=err) as bar:
+            task = bar.add_task("painting", total=planned_iterations(config, photograph))
+            failures: set[str] = set()
 
-        def show(progress: Progress) -> None:
-            bar.losses = losses_line(progress)
-            bar.update(task, completed=progress.iteration)
-            if run.save_every and progress.iteration % run.save_every == 0:
-                path = at_iteration(output, progress.iteration, config)
-                write_picture(path, progress.array, overwrite=run.overwrite)
-            last = progress.iteration == progress.iterations
-            if keep and progress.save and (asked or last or progress.iteration % run.checkpoint_every == 0):
-                progress.save(keep)
-            if asked:
-                raise KeyboardInterrupt
+            def attempt(what: str, work: Callable[[], None]) -> None:
+                try:
+                    work()
+                except (HandstyleError, OSError) as error:
+                    if what not in failures:
+                        bar.console.print(as_flags(f"note: {what} cannot be written: {error}"), markup=False)
+                    failures.add(what)
 
-        result = stylize(photograph, paintings, network=loaded, config=config, callback=show, resume=run.resume)
-    result.save(output, overwrite=run.overwrite)
-    return report(result, output, keep)
+            def show(progress: Progress) -> None:
+                asked.deferring = True  # from now on there is a picture to lose
+                bar.losses = losses_line(progress)
+                bar.update(task, completed=progress.iteration)
+                if run.save_every and progress.iteration % run.save_every == 0:
+                    path = at_iteration(output, progress.iteration, config)
+                    attempt(
+                        "pictures on the way", partial(write_picture, path, progress.array, overwrite=run.overwrite)
+                    )
+                last = progress.iteration == progress.iterations
+                if keep and progress.save and (asked or last or progress.iteration % run.checkpoint_every == 0):
+                    attempt("the checkpoint", partial(progress.save, keep))
+                asked.raise_now()
 
-
-@contextmanager
-def interruption(deferred: bool) -> Iterator[list[int]]:
-    """Let Ctrl-C end the run: at once, or, if `deferred`, noted in the list that is given so that the run can be saved.
-
-    A second one always interrupts at once. One that falls into a finaliser, from where Python lets no exception out,
-    is sent again a moment later.
-    """
-    asked: list[int] = []
-    handler, hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
-
-    def note(number: int, _: object) -> None:
-        asked.append(number)
-        err.print("saving the run when this iteration ends; Ctrl-C again ends it at once")
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def again(lost: "sys.UnraisableHookArgs") -> None:
-        if issubclass(lost.exc_type, KeyboardInterrupt):
-            Timer(0.05, signal.raise_signal, [signal.SIGINT]).start()
-        else:
-            hook(lost)
-
-    if deferred:
-        signal.signal(signal.SIGINT, note)
-    sys.unraisablehook = again
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        sys.unraisablehook = hook
+            result = stylize(photograph, paintings, network=loaded, config=config, callback=show, resume=run.resume)
+        written = result.save_somewhere(output, overwrite=run.overwrite)
+        status = report(result, output, written, keep)
+    return 128 + asked.numbers[0] if asked else status
 
 
 def check_before(output: Path, config: StyleConfig, run: RunConfig) -> None:
@@ -171,17 +151,18 @@ class PaintingBar(ProgressBar):
         yield Text(self.losses, overflow="ellipsis", no_wrap=True)
 
 
-def report(result: Result, output: Path, keep: Path | None) -> int:
+def report(result: Result, output: Path, written: Path, keep: Path | None) -> int:
     """Print what came out and why the run stopped, and return the exit status."""
     for note in result.notes:
         say(as_flags(f"note: {note}"))
     interrupted = result.stopped.startswith("interrupted")
     say(as_flags(f"stopped: {result.stopped}; {result.evaluations} evaluations"))
     kind = "the best picture so far" if interrupted or result.failed else "the picture"
-    say(f"{kind} is in {output}")
+    elsewhere = written != output.expanduser()
+    say(f"{kind} is in {written}" + (f", since {output} could not be written" if elsewhere else ""))
     if interrupted and keep is not None and keep.exists():
         say(f"the run is in {keep}: go on with the same command and --resume {keep} --overwrite")
-    return 130 if interrupted else 1 if result.failed else 0
+    return 130 if interrupted else 1 if result.failed or elsewhere else 0
 
 
 def losses_line(progress: Progress) -> str:

@@ -10,7 +10,6 @@ makes an upper bound. The counts are exact, and the rates belong to a machine.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-
 # Fewer channels than this leave nothing to gain in Winograd's products.
 FEWEST_CHANNELS = 8
 # From so many channels on a map has so few values that rounding may decide more of them.

@@ -50,8 +50,8 @@ class Loop:
     ) -> None:
         self.objective, self.callback, self.method, self.allowed = objective, callback, method, evaluations
         self.count, self.trace = 0, list[Iteration]()
-        self.best_value, self.best_v, self.best_terms = float("inf"), None, dict[str, float]()
-        self.best_v: Array | None
+        self.best_value, self.best_terms = float("inf"), dict[str, float]()
+        self.best_v: Array | None = None
         self.started = time.perf_counter()
 
     def __call__(self, v: Array) -> tuple[float, Array]:  # (n,) -> value, (n,)
@@ -117,6 +117,10 @@ class Loop:
             if self.best_v is None:
                 raise
             return self.outcome(f"stopped by a value that is not finite: {error}", failed=True)
+        except MemoryError as error:  # NumPy's, CuPy's and `OutOfMemoryError`
+            if self.best_v is None:
+                raise
+            return self.outcome(f"stopped, for memory ran out: {error}", failed=True)
 
     def outcome(self, stopped: str, failed: bool = False) -> Outcome:
         """Return the best picture and the reason for stopping."""

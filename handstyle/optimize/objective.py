@@ -57,7 +57,7 @@ def evaluate(network: Network, terms: Sequence[Term], p: Array) -> tuple[Array, 
     """
     features, caches = forward_to(network, taps_of(terms), p)
     features[PICTURE] = p
-    values, dfeatures = [], {}
+    values, dfeatures = [], dict[str, Array]()
     for term in terms:
         f, weight = features[term.tap], float(term.weight)  # a NumPy scalar would lift float32 to float64
         value, ds = term.loss(term.measure(f))

@@ -198,13 +198,13 @@ class RunMemory:
 
     def lacks(self) -> str:
         """Return in words what is missing; nothing if the run fits."""
-        config = self.config
-        for need in self.needs():
+        config, needs = self.config, self.needs()
+        for need in sorted(needs, key=lambda need: -need.together):
             height, width = need.size
             pairs = most_memory(3 * height * width)
             if config.optimizer == "lbfgsb" and config.lbfgs_history > pairs:
                 return f"{width} x {height} px leave SciPy's L-BFGS-B room for {pairs} pairs, it counts in 32 bits"
-            # The weights are there already, and so are the pictures that were read.
+            # The weights are there already.
             taken = (need.device if self.apart else need.together) - need.weights
             part = 1.0 if self.apart else USABLE
             if taken > part * self.free:

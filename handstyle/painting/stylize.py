@@ -18,10 +18,10 @@ import numpy as np
 from PIL import Image
 
 from handstyle.foundations.backend import Array, Backend
-from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
-from handstyle.foundations.picture_writing import write_picture
+from handstyle.foundations.picture_writing import write_picture, write_picture_somewhere
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.optimize.objective import Objective
@@ -130,6 +130,10 @@ class Result:
         """Write the picture with its transparency and metadata; see `write_picture`."""
         write_picture(path, self.array, self.alpha, self.metadata, overwrite)
 
+    def save_somewhere(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+        """Write the picture to `path` or, where that fails, elsewhere; return where. See `write_picture_somewhere`."""
+        return write_picture_somewhere(path, self.array, self.alpha, self.metadata, overwrite=overwrite)
+
     def __repr__(self) -> str:
         """Return the size and the end of the run in a line."""
         height, width, _ = self.array.shape
@@ -219,13 +223,10 @@ def stylize(
     standing = Standing() if file is None else read_run(file, identity)
     p = starting_picture(config, resize(plan.p, plan.sizes[0]), network.convention, plan.paintings)
     trace, evaluations, outcome, old = list(standing.trace), standing.evaluations, None, plan.sizes[standing.scale]
+    cut_short = ""  # why a scale was not begun, or not brought to its first evaluation
     for k, size in enumerate(plan.sizes):
         if k < standing.scale:
             continue
-        p = enlarged(config, plan, p, size)
-        memory.adam = memory.resampled(old, size, backend)
-        with room.guarded(size):
-            objective = Objective(network, terms_of_scale(config, network, plan, size), (*size, 3))
         done, spent, started = len(trace), evaluations, trace[-1].seconds if trace else 0.0
 
         def later(row: Iteration, done: int = done, spent: int = spent, started: float = started) -> Iteration:
@@ -251,20 +252,24 @@ def stylize(
                     Progress(row.iteration, total, row.evaluations, row.value, row.terms, row.seconds, array, save)
                 )
 
-        with (
-            room.guarded(size),
-            np.errstate(over="ignore", invalid="ignore"),
-        ):  # the objective says it, in words
-            outcome = descend(
-                objective,
-                p,
-                config,
-                config.iterations_at(k),
-                memory,
-                report,
-                file if k == standing.scale else None,
-                done,
-            )
+        try:
+            start = enlarged(config, plan, p, size)
+            memory.adam = memory.resampled(old, size, backend)
+            with room.guarded(size), np.errstate(over="ignore", invalid="ignore"):  # the objective says it, in words
+                objective = Objective(network, terms_of_scale(config, network, plan, size), (*size, 3))
+                mine = config.iterations_at(k)
+                resumed = file if k == standing.scale else None
+                outcome = descend(objective, start, config, mine, memory, report, resumed, done)
+        except KeyboardInterrupt:
+            if outcome is None:
+                raise
+            cut_short = f"interrupted after {len(trace)} iterations"
+            break
+        except OutOfMemoryError as error:  # the scales done are kept
+            if outcome is None:
+                raise
+            outcome, cut_short = replace(outcome, failed=True), f"stopped: {error}"
+            break
         trace += [later(row) for row in outcome.trace]
         evaluations += outcome.evaluations
         p, old = outcome.v.reshape(*size, 3), size
@@ -273,10 +278,10 @@ def stylize(
     if progress:
         sys.stderr.write("\n")
     assert outcome is not None
-    stopped = outcome.stopped
-    if len(plan.sizes) > 1 and outcome.stopped.startswith("all "):
+    stopped = cut_short or outcome.stopped
+    if not cut_short and len(plan.sizes) > 1 and outcome.stopped.startswith("all "):
         stopped = f"all {len(trace)} iterations done at {len(plan.sizes)} scales"
-    elif outcome.stopped.startswith("interrupted"):
+    elif not cut_short and outcome.stopped.startswith("interrupted"):
         stopped = f"interrupted after {len(trace)} iterations"
     if old != plan.sizes[-1]:
         stopped += f" at {old[1]} x {old[0]} px, enlarged from there"

@@ -158,8 +158,9 @@ def test_what_follows_forward(device, kernel, kind, up):
     y, raw = device.empty((H, W, K), "float32"), device.empty((H, W, K), "float32")
     bits, planes = device.empty((H, W, words(K)), np.uint32), device.empty((ph, pw, 3, words(K)), np.uint32)
     pooled = device.empty((ph, pw, K), "float32")
-    finish = Epilogue(bias=b, raw=raw, y=y, bits=bits, pooled=pooled, planes=planes if kind == "max" else None, H=H, W=W,
-                    K=K, rectify=1, pool=POOLS[kind], ph=ph, pw=pw)  # fmt: skip
+    planes = planes if kind == "max" else None
+    finish = Epilogue(bias=b, raw=raw, y=y, bits=bits, pooled=pooled, planes=planes, H=H, W=W, K=K,
+                    rectify=1, pool=POOLS[kind], ph=ph, pw=pw)  # fmt: skip
     convolve(device, kernel, Source.of(x), w, finish)
     close(raw, conv3x3_forward(rounded(x), rounded(w), b.astype("float64"))[0])
     np.testing.assert_array_equal(y, np.maximum(raw, 0))

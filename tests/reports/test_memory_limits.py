@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,8 +39,9 @@ def test_a_run_under_prlimit_ended_in_tracebacks(limit, tmp_path):
         assert (tmp_path / "out.png").exists()
         return
     assert done.returncode == 2
-    last = [line for line in done.stderr.splitlines() if line.strip()]
+    last = [line for line in done.stderr.splitlines() if line.startswith("handstyle:")]
     assert len(last) == 1, done.stderr
+    assert "Traceback" not in done.stderr
     assert "would fit" in last[0]
     assert "--size 256 would fit" not in last[0]
 
@@ -77,5 +77,5 @@ def test_a_limit_of_a_control_group_was_not_seen(group, files, left, monkeypatch
         return place
 
     monkeypatch.setattr(backend, "Path", moved)
-    monkeypatch.setattr(backend, "open", lambda name, **options: Path(moved(name)).open(**options), raising=False)
+    monkeypatch.setattr(backend, "open", lambda name, **options: moved(name).open(**options), raising=False)
     assert backend.available_memory() == left

@@ -49,8 +49,8 @@ def test_every_run_was_planned_with_scipys_optimizer(capsys):
 
 
 def test_every_scale_is_planned_and_a_fall_of_memory_explained(capsys):
-    _, printed = peak(capsys, "--size", "96", "--pyramid-min-size", "48")
-    assert re.search(r"48x48.*96x96", printed, re.DOTALL)
+    _, printed = peak(capsys, "--size", "320", "--pyramid-min-size", "160")
+    assert re.search(r"160x160.*320x320", printed, re.DOTALL)
     assert "transformed kernels of the convolutions are kept" in printed
     _, printed = peak(capsys, "--size", "336", "--pyramid-min-size", "0")
     assert "are kept" not in printed

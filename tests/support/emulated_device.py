@@ -1,8 +1,8 @@
 """A device that runs the CUDA kernels on the processor, so that the whole CUDA engine can be tested without a GPU.
 
 The `.cu` files are compiled by an ordinary C++ compiler, behind a header that turns blocks and threads into loops and
-fibres (``emulated_device.hpp``). Arguments are marshalled as for the driver: an address for each, numbers of the very size
-that the kernel declares. Every array is checked against guard bytes on both sides, so that a write just out of bounds
+fibres (``emulated_device.hpp``). Arguments are marshalled as for the driver: an address for each, numbers of the very
+size that the kernel declares. Every array is checked against guard bytes on both sides, so that a write out of bounds
 is found. Products of matrices are NumPy's.
 
 What this proves: indices, bounds, masks, votes, barriers, the layout of structures, and the order of launches. What it

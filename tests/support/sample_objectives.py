@@ -62,6 +62,5 @@ def painting(side=48, dtype="float32", device=NUMPY, seed=0, kernels="reference"
     content, style = (network.forward(p - 120, (*taps, "relu4_1"))[0] for p in pictures)
     terms = [StyleTerm(tap, moments_forward(style[tap])) for tap in taps]
     terms += [ContentTerm("relu4_1", content["relu4_1"]), VariationTerm(1e-5)]
-    return Objective(change(network).with_kernels(kernels), terms, (side, side, 3)), rng.uniform(
-        0, 255, side * side * 3
-    )
+    objective = Objective(change(network).with_kernels(kernels), terms, (side, side, 3))
+    return objective, rng.uniform(0, 255, side * side * 3)

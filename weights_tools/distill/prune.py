@@ -231,7 +231,7 @@ def _loudness(z: Array) -> Array:  # (H, W, C) before the rectifier -> () root m
 def _patches(s: Array, at: Array, loud: Array) -> Array:  # (H, W, C), (n,), () -> (n, 9 C + 1)
     # The pixel and its eight neighbours, and a constant for the bias, divided by the picture's loudness.
     W = s.shape[1]
-    padded, y, x = pad_forward(s, "zero"), at // W, at % W
+    (padded, _), y, x = pad_forward(s, "zero"), at // W, at % W
     one = np.ones((len(at), 1), s.dtype)
     return np.concatenate([*(padded[y + i, x + j] for i in range(3) for j in range(3)), one], axis=1) / loud
 

@@ -240,6 +240,7 @@ def dry_run(
         With the layers that ran, the methods chosen, and the most bytes taken.
     """
     dry = DryEngine(engine.name, engine.choose, engine.team)
+    dry.chosen = engine.chosen  # so that the engine can describe what it would do
     taps, item, n = taps_of(terms), network.dtype.itemsize, math.prod(shape)
     if not gradient:
         features: Features = {}

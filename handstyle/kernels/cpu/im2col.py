@@ -12,10 +12,10 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from handstyle.foundations.backend import Array
+from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.arena import Arena
 from handstyle.kernels.cpu.gemm import rows_times
 from handstyle.kernels.cpu.strips import Sink, Source
-from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.threads import Team
 
 STRIP_BYTES = 1 << 20  # of a lowered strip: half a core's second-level cache on current processors

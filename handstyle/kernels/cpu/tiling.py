@@ -4,9 +4,8 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from handstyle.kernels.counting import CACHED_KERNELS
+from handstyle.kernels.counting import CACHED_KERNELS, ceil_div
 from handstyle.kernels.cpu.strips import is_byte_aligned
-from handstyle.kernels.counting import ceil_div
 
 # Tiles that a thread takes through all steps, while the kernels are few. The interpreter runs one thread at a time
 # between the steps, and handing it over costs tens of microseconds: fewer, larger steps are worth more than tiles that

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from numpy.lib.stride_tricks import as_strided
 
 from handstyle.foundations.backend import Array
+from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.arena import Arena
 from handstyle.kernels.cpu.gemm import rows_times, times_columns
 from handstyle.kernels.cpu.strips import Sink, Source, is_byte_aligned
-from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.threads import Team
 from handstyle.kernels.winograd_matrices import BIAS_POINT, transforms
 

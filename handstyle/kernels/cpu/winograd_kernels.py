@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from handstyle.foundations.backend import Array
+from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.arena import Arena, scratch
 from handstyle.kernels.cpu.gemm import MOST_COLUMNS
-from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.threads import Team
 from handstyle.kernels.winograd_matrices import transforms
 

@@ -23,7 +23,8 @@ class Gradients(Protocol):
         Whether the sweep may write over them.
     """
 
-    fresh: bool
+    @property
+    def fresh(self) -> bool: ...  # noqa: D102
 
     def __contains__(self, tap: object) -> bool: ...
     def __getitem__(self, tap: str) -> Array: ...

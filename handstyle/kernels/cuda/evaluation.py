@@ -81,8 +81,8 @@ class CudaEvaluation:
 
     def __init__(self, engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> None:
         self.engine, self.network, self.terms, self.shape = engine, network, tuple(terms), shape
-        self.taps, self._transfer = taps_of(terms), None
-        self._transfer: Transfer | None
+        self.taps = taps_of(terms)
+        self._transfer: Transfer | None = None
         record = getattr(engine.device, "recording", None)
         requests = evaluation_requests(engine, network, terms, shape) if record else []
         self.recording = record(requests) if record else None

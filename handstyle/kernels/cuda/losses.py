@@ -6,6 +6,7 @@ cuBLAS's.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,6 @@ from handstyle.foundations.backend import Array
 from handstyle.kernels.cuda.device import Device
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm, check_channels
-from handstyle.losses.terms import Term
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.losses.total_variation import total_variation as readable_variation
 
@@ -28,7 +28,7 @@ STRIP_PIXELS = 1 << 17
 STRIP_BYTES = 1 << 24  # of features whose gradient is made at a time: it stays in the cache until it is written back
 
 
-def gradient_of(device: Device, term: Term, f: Array, spare: bool) -> tuple[Array, Array]:
+def gradient_of(device: Device, term: Any, f: Array, spare: bool) -> tuple[Array, Array]:
     """Return the weighted value and the weighted gradient of a term, by kernels where there are some for its kind.
 
     Parameters
@@ -49,15 +49,15 @@ def gradient_of(device: Device, term: Term, f: Array, spare: bool) -> tuple[Arra
     """
     weight, kind = float(term.weight), type(term)
     if kind is StyleTerm:
-        return gram(device, f, term, weight, spare)  # type: ignore[arg-type]
-    if kind is ContentTerm and f.shape == term.target.shape:  # type: ignore[attr-defined]
-        return content(device, f, term, weight)  # type: ignore[arg-type]
-    if kind is VariationTerm and term.function is readable_variation and f.shape[2] <= REACH:  # type: ignore[attr-defined]
-        value, df = total_variation(device, f, weight * term.stretch, weight * term.in_value)  # type: ignore[attr-defined]
+        return gram(device, f, term, weight, spare)
+    if kind is ContentTerm and f.shape == term.target.shape:
+        return content(device, f, term, weight)
+    if kind is VariationTerm and term.function is readable_variation and f.shape[2] <= REACH:
+        value, df = total_variation(device, f, weight * term.stretch, weight * term.in_value)
         return value, df
-    plain = issubclass(kind, MomentsTerm) and kind.measure is MomentsTerm.measure  # type: ignore[attr-defined]
-    if plain and kind.spread is MomentsTerm.spread:  # type: ignore[attr-defined]
-        return distribution(device, f, term, weight, spare)  # type: ignore[arg-type]
+    plain = issubclass(kind, MomentsTerm) and kind.measure is MomentsTerm.measure
+    if plain and kind.spread is MomentsTerm.spread:
+        return distribution(device, f, term, weight, spare)
     value, ds = term.loss(term.measure(f))
     return weight * value, weight * term.spread(ds, f)
 
@@ -174,13 +174,13 @@ def gram(device: Device, f: Array, term: StyleTerm, factor: float = 1.0, spare: 
 
 
 def distribution(
-    device: Device, f: Array, term: MomentsTerm, factor: float = 1.0, spare: bool = False
+    device: Device, f: Array, term: Any, factor: float = 1.0, spare: bool = False
 ) -> tuple[Array, Array]:  # (h, w, C) -> (), (h, w, C)
     """Return `factor` times the value of any function of the moments, and of its gradient; see `gram`."""
     xp = device.xp
     F, q, parts = _products(device, f, term)
     sums = (F if q is None else q * F).sum(axis=0, dtype=xp.float64)
-    value, ds = term.loss(Moments(_count(f, term), sums, parts.sum(axis=0, dtype=xp.float64)))  # type: ignore[attr-defined]
+    value, ds = term.loss(Moments(_count(f, term), sums, parts.sum(axis=0, dtype=xp.float64)))
     outer, dsums = (factor * a for a in (ds.outer, ds.sums))
     dG = (outer + outer.T).astype(f.dtype)
     return factor * value, _spread(device, F, dG, dsums.astype(f.dtype), q, spare).reshape(f.shape)
