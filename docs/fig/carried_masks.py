@@ -1,8 +1,8 @@
 """A mask carried to four layers, by two rules."""
 
 import numpy as np
-from handstyle.painting.scenes import portrait_masks, portrait_scene
 from matplotlib import pyplot as plt
+from pictures.scenes import portrait_masks, portrait_scene
 
 from fig.common import command, network, save, show
 from handstyle.losses.regions import carry_mask

@@ -1,8 +1,8 @@
 """The closing picture: a portrait, two styles by mask, and a head that belongs to neither."""
 
 import numpy as np
-from handstyle.painting.scenes import flow_painting, portrait_masks, portrait_scene
 from matplotlib import pyplot as plt
+from pictures.scenes import flow_painting, portrait_masks, portrait_scene
 
 from fig.common import command, network, painting, save, show
 from handstyle.foundations.image import preprocess_forward

@@ -34,7 +34,7 @@ def test_the_shapes_stand_above_the_function_and_the_rest_fits():
 
 
 @pytest.mark.parametrize("columns", [quoting.NARROW, quoting.WIDE])
-@pytest.mark.parametrize("module", ["network/sequence", "losses/style", "foundations/gradcheck", "optimize/trace"])
+@pytest.mark.parametrize("module", ["network/sequence", "losses/gram", "foundations/gradcheck", "optimize/trace"])
 def test_every_function_quoted_stays_the_same_program(module, columns):
     source = (ROOT / "handstyle" / f"{module}.py").read_text(encoding="utf-8")
     for node in ast.parse(source).body:

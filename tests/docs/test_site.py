@@ -12,7 +12,7 @@ SITE = DOCS / "_build" / "html"
 # The theme leaves templates of its own in _static.
 PAGES = sorted(path for path in SITE.rglob("*.html") if "_static" not in path.parts)
 pytestmark = pytest.mark.slow
-CHAPTERS_WITH_EQUATIONS = ("first_picture", "foundations/gradcheck", "network/convolution", "losses/style")
+CHAPTERS_WITH_EQUATIONS = ("first_picture", "foundations/gradcheck", "network/convolution", "losses/gram")
 
 if not PAGES:
     pytest.skip("the book is not built: make book", allow_module_level=True)
@@ -71,7 +71,7 @@ CHAPTERS_WITH_PAIRS = (
     "foundations/gradcheck",
     "network/convolution",
     "network/sequence",
-    "losses/style",
+    "losses/gram",
 )
 SIDES = """[...document.querySelectorAll('.pair')].map(
     p => [...p.children].map(c => c.getBoundingClientRect())).map(([a, b]) => a.right <= b.left && a.top === b.top)"""
@@ -93,7 +93,7 @@ def test_a_dark_page_has_dark_figures(browser):
     shown = "[...document.querySelectorAll('figure img')].filter(i => i.offsetParent).map(i => i.src)"
     for scheme in ("light", "dark"):
         browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        browser.open(address("losses/style"))
+        browser.open(address("losses/gram"))
         figures = browser.run(shown)
         assert len(figures) == 3
         assert [src.endswith("-dark.svg") for src in figures] == [scheme == "dark"] * 3

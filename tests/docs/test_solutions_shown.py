@@ -22,7 +22,11 @@ def in_the_cells(page, name):
     return [node for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
 
 
+def without_docstring(function):
+    return ast.dump(ast.Module(function.body[bool(ast.get_docstring(function)) :], [])), ast.dump(function.args)
+
+
 @pytest.mark.parametrize(("chapter", "solution"), SOLUTIONS, ids=[f"{c}-{node.name}" for c, node in SOLUTIONS])
 def test_the_page_shows_the_solution_that_is_graded(chapter, solution):
     shown = in_the_cells(PAGES[chapter], solution.name)
-    assert [ast.dump(node) for node in shown] in ([], [ast.dump(solution)])
+    assert [without_docstring(node) for node in shown] in ([], [without_docstring(solution)])
