@@ -15,7 +15,7 @@ def evaluation_operations(network, H, W):  # -> int
 
 
 def largest_side(network, taps, budget):  # -> pixels
-    """Return the largest multiple of 16 whose kept bytes fit, with packed bits and features in float32."""
+    """Return the largest multiple of 16 whose kept bits and features fit."""
 
     def bytes_kept(side):
         total = 0

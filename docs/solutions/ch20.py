@@ -4,13 +4,13 @@ import numpy as np
 
 
 def strip_rows(H, W, C, budget):  # -> even number of lines
-    """Return the largest even number of lines whose lowered matrix in float32 fits into `budget` bytes."""
+    """Return the largest even number of lines whose lowered matrix fits."""
     fitting = budget // (4 * 9 * W * C) // 2 * 2
     return max(2, min(fitting, -(-H // 2) * 2))
 
 
 def width_forward(x, w, b):  # (H, W, C), (3, 3, C, K), (K,) -> (H, W, K)
-    """Convolve with zero padding by three products of a matrix that is lowered in width only."""
+    """Convolve by three products of a matrix lowered in width only."""
     H, W, C = x.shape
     xpad = np.pad(x, ((1, 1), (1, 1), (0, 0)))
     lines = np.concatenate([xpad[:, j : j + W] for j in range(3)], axis=2)

@@ -6,7 +6,7 @@ from handstyle.kernels.winograd_matrices import transforms
 
 
 def winograd_matrices(points):  # m + 1 finite points -> (n, n), (n, 3), (m, n)
-    """Return the three matrices of F(m, 3) from its finite points; infinity comes last."""
+    """Return the matrices of F(m, 3) from its points; infinity comes last."""
     n = len(points) + 1
     m = n - 2
     BT, G, AT = np.zeros((n, n)), np.zeros((n, 3)), np.zeros((m, n))
@@ -21,7 +21,7 @@ def winograd_matrices(points):  # m + 1 finite points -> (n, n), (n, 3), (m, n)
 
 
 def transposed_backward(dy, cache):  # (H, W, K), (w, m) -> (H, W, C)
-    """Go back through the steps of Winograd's convolution one by one, each transposed."""
+    """Go back through the steps of the convolution, each transposed."""
     w, m = cache
     (H, W, K), C, n = dy.shape, w.shape[2], m + 2
     BT, G, AT = transforms(m, dy.dtype)

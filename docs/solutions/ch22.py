@@ -18,7 +18,7 @@ def average_stage_backward(dy, cache):  # (H/2, W/2, K), (bits, shape) -> (H, W,
 
 
 def stage_bytes(H, W, C, K, fused):  # -> bytes moved
-    """Return the bytes that a convolution with bias, rectifier and max pool moves in float32."""
+    """Return the bytes that a layer with all that follows it moves."""
     n = H * W * K
     read = 4 * (H * W * C + 9 * C * K)
     return read + (n + n / 8 if fused else 30.25 * n)

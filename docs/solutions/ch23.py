@@ -4,7 +4,7 @@ import numpy as np
 
 
 def transpose_tiled(blockIdx, blockDim, threadIdx, patch, x, y, M, C):
-    """Write x (M, C) as y (C, M), by blocks of 32 x 32 threads that share `patch`, (32, 33)."""
+    """Write x (M, C) as y (C, M), by blocks of 32 x 32 threads."""
     m, c = blockIdx.y * 32 + threadIdx.y, blockIdx.x * 32 + threadIdx.x
     if m < M and c < C:
         patch[threadIdx.y, threadIdx.x] = x[m * C + c]
@@ -15,7 +15,7 @@ def transpose_tiled(blockIdx, blockDim, threadIdx, patch, x, y, M, C):
 
 
 def pack_votes(positive):  # (..., C) bool -> (..., words) uint32
-    """Pack one bit a channel into words of 32, channel c into bit c % 32 of word c // 32, as a warp's votes do."""
+    """Pack channel c into bit c % 32 of word c // 32, as a warp's votes do."""
     *pixels, C = positive.shape
     words = -(-C // 32)
     votes = np.zeros((*pixels, words * 32), np.uint32)  # the lanes beyond the last channel vote no

@@ -88,8 +88,10 @@ def correlate_tiles(x: Array, w: Array, m: int) -> Array:  # (H, W, C), (3, 3, C
 
 def on_both_sides(A: Array, X: Array) -> Array:  # (p, n), (n, n, ...) -> (p, p, ...)
     """Return ``A X AT`` for the matrices that lie along the first two axes of `X`."""
-    Y: Array = namespace(X).einsum("pi,qj,ijkl->pqkl", A, A, X, optimize=True)  # book: winograd-sides
-    return Y
+    p, n = A.shape
+    columns = (A @ X.reshape(n, -1)).reshape(p, n, -1)
+    Y: Array = A @ columns  # and along the rows: the second axis  # book: winograd-sides
+    return Y.reshape(p, p, *X.shape[2:])
 
 
 def cut_tiles(x: Array, m: int) -> Array:  # (H, W, C) -> (n, n, tiles, C)
