@@ -1,7 +1,7 @@
 """A CuPy without a GPU, whose kernels do nothing and whose memory is kept account of as CuPy keeps it.
 
-Arrays are strict ones (``strict.py``), so all of the package that is not a kernel runs as on a GPU: streams, capture,
-pools, places, copies. Every array, and every intermediate result, takes memory from the pool that is current, and
+Arrays are strict ones (``strict_arrays.py``), so all of the package that is not a kernel runs as on a GPU: streams, capture,
+pools, memory plans, copies. Every array, and every intermediate result, takes memory from the pool that is current, and
 gives it back when the last view of it goes. The pools are CuPy's: the smallest free block that is large enough is cut
 to size, neighbours that are free grow together, and only a block that was never cut, or is whole again, can go back to
 the GPU. What a run takes of a GPU is then known without one, to the few bytes that CuPy's own functions take on the way
@@ -20,8 +20,8 @@ from support.strict_arrays import StrictArray, StrictNamespace
 
 from handstyle.kernels.cuda import device as cuda
 from handstyle.kernels.cuda.cublas import WORKSPACE
+from handstyle.kernels.cuda.evaluation import CudaEvaluation
 from handstyle.kernels.cuda.memory_plan import granules
-from handstyle.optimize.objective import Objective
 
 TOTAL = 24 << 30
 
@@ -243,23 +243,23 @@ def pretend(monkeypatch):
     monkeypatch.setattr(strict, "ALLOCATED", [cupy.count])
     monkeypatch.setattr(cuda, "load_cublas", Blas)
     monkeypatch.setattr(cuda, "_compiled", lambda *_: lambda *_, **__: None)
-    swept = Objective._sweep
+    swept = CudaEvaluation.sweep
 
-    def sweep(objective, p):
-        dp, news = swept(objective, p)
-        seen = [weakref.ref(x._host) for x in (p, dp, news)]
+    def sweep(evaluation, p):
+        values, dp = swept(evaluation, p)
+        seen = [weakref.ref(x._host) for x in (p, values, dp)]
 
         def bowl():
-            p, dp, news = (x() for x in seen)
+            p, values, dp = (x() for x in seen)
             away = p - np.float32(100)
             steepness = 1 + np.arange(p.size, dtype=p.dtype).reshape(p.shape) % 100 / 100
             dp[...] = steepness * away
-            news[:-1], news[-1] = 0, 1
-            news[0] = 0.5 * np.vdot(dp, away)
+            values[...] = 0
+            values[0] = 0.5 * np.vdot(dp, away)
 
         bowl()
         cupy.again = bowl
-        return dp, news
+        return values, dp
 
-    monkeypatch.setattr(Objective, "_sweep", sweep)
+    monkeypatch.setattr(CudaEvaluation, "sweep", sweep)
     return cupy
