@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import handstyle
 from handstyle.cli.session import interruption, what_lbfgs_saves
 
 pytestmark = pytest.mark.smoke
