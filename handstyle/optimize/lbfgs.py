@@ -48,7 +48,7 @@ class _Run:
         """Evaluate at ``v + t d``, within the box; the slopes come from the step as it was really made."""
         self.trial_v = self.v + t * d
         if self.box is not None:
-            self.trial_v = self.trial_v.clip(*self.box)  # book: device-arc
+            self.trial_v = self.trial_v.clip(*self.box)
 
         def dot_products(g: Array) -> Array:
             return self.history.trial(self.trial_v - self.v, g - self.g, self.free(g, self.trial_v, g), self.g)
