@@ -26,8 +26,8 @@ def vgg19():
 def planned_terms():
     """Terms at the usual taps, their targets without memory."""
     content = np.broadcast_to(np.float32(0), (0, 0, 512))
-    styles = [StyleTerm(tap, Moments(1.0, np.zeros(1), np.zeros((1, 1)))) for tap in TAPS if tap != "relu4_2"]
-    return [*styles, ContentTerm("relu4_2", content)]
+    styles = [StyleTerm(tap, Moments(1.0, np.zeros(1), np.zeros((1, 1))), 1.0, 1.0) for tap in TAPS if tap != "relu4_2"]
+    return [*styles, ContentTerm("relu4_2", content, 1.0, 1.0)]
 
 
 def forecast_bytes(network, side, workspace=SCRATCH, free=1 << 62, precision="float32"):
