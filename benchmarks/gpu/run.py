@@ -26,25 +26,20 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)]
 from measure import Book, Clock, Found, interleaved, seconds, timed  # noqa: E402
 from peer import TorchObjective, use_tf32  # noqa: E402
 
-import handstyle.kernels  # noqa: E402, F401
 from handstyle.foundations.backend import choose_backend, cpu_count, cpu_name, to_numpy  # noqa: E402
 from handstyle.kernels.cpu.threads import Team  # noqa: E402
 from handstyle.kernels.cuda.choose import choose_method  # noqa: E402
 from handstyle.kernels.cuda.convolution import METHODS, Convolver, tensor_fits  # noqa: E402
 from handstyle.kernels.cuda.device import CupyDevice  # noqa: E402
+from handstyle.kernels.cuda.dry_device import DryDevice  # noqa: E402
 from handstyle.kernels.cuda.engine import CudaEngine  # noqa: E402
-from handstyle.kernels.cuda.forecast import evaluation_memory, features_of  # noqa: E402
 from handstyle.kernels.cuda.source import BLOCKS  # noqa: E402
 from handstyle.kernels.cuda.structs import Epilogue, Source  # noqa: E402
-from handstyle.kernels.cuda.transfer import Crossing  # noqa: E402
+from handstyle.kernels.cuda.transfer import CupyLink, Transfer  # noqa: E402
 from handstyle.losses.content import ContentTerm  # noqa: E402
-from handstyle.losses.gram import (  # noqa: E402
-    Moments,
-    StyleTerm,
-    moments_forward,
-)
-from handstyle.network.sequence import ENGINES  # noqa: E402
-from handstyle.network.vgg import WIDTHS, build_network, random_weights  # noqa: E402
+from handstyle.losses.gram import Moments, StyleTerm, moments_forward  # noqa: E402
+from handstyle.network.sequence import make_engine  # noqa: E402
+from handstyle.network.vgg import WIDTHS, build_network, random_weights, summary  # noqa: E402
 from handstyle.network.weights import read_weights  # noqa: E402
 from handstyle.optimize.lbfgs import minimize_lbfgs  # noqa: E402
 from handstyle.optimize.lbfgsb import minimize_lbfgsb  # noqa: E402
@@ -83,7 +78,7 @@ class Bench:
         self.network = build_network(self.weights)
         self.host = choose_backend("numpy")
         if self.rehearse:
-            from emulated import EmulatedDevice
+            from support.emulated_device import EmulatedDevice
 
             self.gpu, self.device = self.host, EmulatedDevice
         else:
@@ -140,28 +135,31 @@ class Bench:
         start, content, style = (backend.asarray(p, dtype) for p in self.pictures(side))
         mean = backend.asarray(np.array(network.convention.mean), dtype)
         settled, terms = backend.settled, []
-        with backend.aside():
-            feature = features_of(network, style[..., ::-1] - mean, STYLE)
-        for tap in STYLE:
+        for tap in STYLE:  # one forward pass each: to hold all maps at once takes more memory than an evaluation
             with backend.aside():
-                made = moments_forward(feature(tap))
+                made = moments_forward(network.forward(style[..., ::-1] - mean, [tap])[0][tap])
             terms.append(StyleTerm(tap, Moments(made.count, settled(made.sums), settled(made.outer))))
         with backend.aside():
-            target = features_of(network, content[..., ::-1] - mean, [CONTENT])(CONTENT)
+            target = network.forward(content[..., ::-1] - mean, [CONTENT])[0][CONTENT]
         terms.append(ContentTerm(CONTENT, settled(target)))
-        return Objective(network, terms, (side, side, 3), backend), start
+        return Objective(network, terms, (side, side, 3)), start.ravel()
 
     def torch_objective(self, side, objective, device, channels_last=False):
         """Return PyTorch's version of `objective`, with its very targets, and the start."""
         styles, content = {}, None
-        for tap, terms in objective.terms.items():
-            for term in terms:
-                if isinstance(term, StyleTerm):
-                    styles[tap] = to_numpy(term.target.outer) / term.target.count
-                else:
-                    content = tap, to_numpy(term.target).astype(np.float32)
+        for term in objective.prepared.terms:
+            if isinstance(term, StyleTerm):
+                styles[term.tap] = to_numpy(term.target.outer) / term.target.count
+            else:
+                content = term.tap, to_numpy(term.target).astype(np.float32)
         peer = TorchObjective(self.torch, self.network, content, styles, device, channels_last)
         return peer, self.torch.tensor(self.pictures(side)[0], device=device)
+
+    def planned_terms(self, side):
+        """Return terms as of `objective`, whose targets take no memory, for a forecast."""
+        height, width, channels = next(row.shape for row in summary(self.network, side, side) if row.name == CONTENT)
+        terms = [StyleTerm(tap, Moments(1.0, np.zeros(1), np.zeros((1, 1)))) for tap in STYLE]
+        return [*terms, ContentTerm(CONTENT, np.broadcast_to(np.float32(0), (height, width, channels)))]
 
     def forget(self):
         self.gpu.tidy()
@@ -175,7 +173,7 @@ class Bench:
         self.forget()
 
         def run():
-            objective.evaluate(start)
+            objective.on_device(start)
 
         for _ in range(3):
             run()
@@ -214,7 +212,7 @@ class Bench:
         """Errors against float64 on the processor: no time is worth anything if these are wrong."""
         side = 32 if self.rehearse else 128
         judge, start = self.objective(side, self.host, "reference", "float64")
-        value, gradient = judge.evaluate(start)
+        value, gradient, _ = judge.on_device(start)
         found["value_float64"] = value
 
         def errors(v, g):
@@ -225,13 +223,12 @@ class Bench:
         def ours(kernels):
             objective, start = self.objective(side, self.gpu, kernels)
             for _ in range(2):  # the third is launched as a graph, as those that are timed
-                objective.evaluate(start)
-            return errors(*objective.evaluate(start))
+                objective.on_device(start)
+            return errors(*objective.on_device(start)[:2])
 
-        def by_way_of_the_host():  # through pinned memory and back, as SciPy's optimiser calls it
+        def by_way_of_the_host():  # through pinned memory and back, as SciPy's optimizer calls it
             objective, start = self.objective(side, self.gpu, CudaEngine(self.device()))
-            v, g = objective(to_numpy(start).astype(np.float64).ravel())
-            return errors(v, g.reshape(gradient.shape))
+            return errors(*objective(to_numpy(start).astype(np.float64)))
 
         for precision in ("float32", "tf32"):
             for method in (None, "mec", "im2col", "residue", "winograd2", "winograd4"):
@@ -244,7 +241,7 @@ class Bench:
             use_tf32(self.torch, on)
             peer, p = self.torch_objective(side, judge, self.torch_device)
             v, g = peer(p)
-            return errors(v, g.cpu().numpy())
+            return errors(v, g.cpu().numpy().ravel())
 
         for on in (False, True) if self.torch_device else ():
             found.attempt(f"torch {'tf32' if on else 'float32'}", lambda on=on: torchs(on))
@@ -273,7 +270,7 @@ class Bench:
             for precision in ("float32", "tf32"):
                 objective, start = self.objective(side, self.gpu, CudaEngine(self.device(precision)))
                 found.attempt(f"ours {precision} {side}",
-                              lambda o=objective, p=start: self.kernels(lambda: o.evaluate(p)))  # fmt: skip
+                              lambda o=objective, v=start: self.kernels(lambda: o.on_device(v)))  # fmt: skip
                 peer, p = self.torch_objective(side, objective, self.torch_device)
 
                 def torchs(peer=peer, p=p, on=precision == "tf32"):
@@ -317,7 +314,7 @@ class Bench:
 
     def transfers(self, found):
         """A picture there and its gradient back: pageable and at once, and pinned, in pieces of several sizes."""
-        link = self.gpu.link() or Immediate()
+        link = Immediate() if self.rehearse else CupyLink(self.xp)
         for side in (32,) if self.rehearse else (512, 1024, 2048, 4096):
             v = np.random.default_rng(0).uniform(0, 255, 3 * side * side)
 
@@ -328,8 +325,8 @@ class Bench:
             for bits in (6, 8) if self.rehearse else (16, 18, 20, 22):
 
                 def pinned(v=v, bits=bits):
-                    way = Crossing(link, self.xp, v.size, "float32", 1 << bits)
-                    return self.times(lambda: way.down(way.up(v)).arrived())
+                    transfer = Transfer(link, self.xp, v.size, "float32", 1 << bits)
+                    return self.times(lambda: transfer.down(transfer.up(v)).result())
 
                 found.attempt(f"{side} pinned, pieces of {1 << bits}", pinned)
 
@@ -556,7 +553,7 @@ class Bench:
             self.forget()
 
     def held(self):
-        """Return the bytes of the device's memory that are taken, whoever has them."""
+        """Return the bytes of the device's memory that are taken, by this process or another."""
         if self.xp.__name__ != "cupy":
             return None
         self.clock.synchronize()
@@ -576,7 +573,7 @@ class Bench:
 
         def measure(scratch):
             objective, start = self.objective(side, self.gpu, CudaEngine(self.device(), None, scratch))
-            return self.times(lambda: objective.evaluate(start))
+            return self.times(lambda: objective.on_device(start))
 
         for bits in (14, 15) if self.rehearse else (24, 25, 26, 27, 28, 29, 30):
             found.attempt(1 << bits, lambda bits=bits: measure(1 << bits))
@@ -588,9 +585,9 @@ class Bench:
         def measure(side, counts):
             runners = {}
             for threads in counts:
-                engine = replace(ENGINES["auto"](), team=Team(threads))
+                engine = replace(make_engine("auto"), team=Team(threads))
                 objective, start = self.objective(side, self.host, engine)
-                runners[f"ours {threads} threads"] = Clock(), lambda o=objective, p=start: o.evaluate(p)
+                runners[f"ours {threads} threads"] = Clock(), lambda o=objective, v=start: o.on_device(v)
             if self.torch is not None:
                 peer, p = self.torch_objective(side, objective, "cpu")
                 for threads in counts:
@@ -610,15 +607,15 @@ class Bench:
         """A whole run: the device's L-BFGS in float32 and TF32, and SciPy's L-BFGS-B with its vector on the host."""
         side, iterations = (32, 3) if self.rehearse else (512, self.options.iterations)
 
-        def run(optimiser, precision):
+        def run(optimizer, precision):
             objective, start = self.objective(side, self.gpu, CudaEngine(self.device(precision)))
-            objective.evaluate(start)
+            objective.on_device(start)
             self.clock.synchronize()
             begun = time.perf_counter()
-            if optimiser == "lbfgs":
-                outcome = minimize_lbfgs(objective, start.ravel(), iterations)
+            if optimizer == "lbfgs":
+                outcome = minimize_lbfgs(objective, start, iterations)
             else:
-                v0 = to_numpy(start).astype(np.float64).ravel()
+                v0 = to_numpy(start).astype(np.float64)
                 outcome = minimize_lbfgsb(objective, v0, min(iterations, 100))  # its time an iteration is steady
             self.clock.synchronize()
             return {
@@ -630,19 +627,19 @@ class Bench:
                 "values": [row.value for row in outcome.trace],
             }
 
-        for optimiser in ("lbfgs", "scipy"):
+        for optimizer in ("lbfgs", "scipy"):
             for precision in ("tf32", "float32"):
-                found.attempt(f"{optimiser} {precision}", lambda o=optimiser, p=precision: run(o, p))
+                found.attempt(f"{optimizer} {precision}", lambda o=optimizer, p=precision: run(o, p))
 
     def largest(self, found):
         """The largest square picture whose evaluation fits 24 GiB without tiles, and what was forecast for it."""
-        taps, room = (*STYLE, CONTENT), 24 * GIB
 
         def measure(side):
-            expected = evaluation_memory(self.network.layers, (side, side), taps, content=[CONTENT])
             run, held = self.ready(side, CudaEngine(self.device()))
+            network, terms = self.network.astype("float32"), self.planned_terms(side)
+            expected = CudaEngine(DryDevice()).forecast(network, terms, (side, side, 3)).bytes
             taken = timed(self.clock, run, 3, 0)
-            return {"fits": held is None or held <= room, "forecast_bytes": expected, "taken_bytes": held, **taken}
+            return {"fits": held is None or held <= 24 * GIB, "forecast_bytes": expected, "taken_bytes": held, **taken}
 
         for side in (32, 48) if self.rehearse else (4096, 6000, 7424):
             self.forget()
