@@ -74,7 +74,7 @@ class _Run:
 
     def _along_the_arc(self, d: Array, t: float) -> bool:
         # Bertsekas (1982, SIAM J. Control Optim. 20, eq. 12): halve until the decrease is enough along the bent path.
-        for _ in range(20):
+        for _ in range(20):  # book: device-arc
             here = self.trial(d, t)
             if self.predicted < 0 and here.value <= self.value + DECREASE * self.predicted:
                 return True
