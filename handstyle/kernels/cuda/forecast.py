@@ -42,7 +42,6 @@ def evaluation_requests(engine: CudaEngine, network: Network, terms: Sequence[Te
     dtype = network.dtype
     device = DryDevice(engine.device.precision)
     dry, asked = engine.with_scratch(engine.workspace, device), bare_terms(terms, dtype)
-    dry.chosen = engine.chosen
     picture = DryDevice().empty(shape, dtype)
     if taps := taps_of(terms):
         gradients = DryGradients(device, asked, {}, {}, [None] * len(asked))
