@@ -4,11 +4,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from support.delayed_link import DelayedLink, LinkError, empty_poisoned, linked_backend
-from support.strict_arrays import TRAFFIC, XP
+from support.delayed_link import DelayedLink, LinkError, StrictDevice, empty_poisoned
+from support.emulated_device import WHY_NOT, EmulatedDevice
+from support.sample_objectives import painting
+from support.strict_arrays import TRAFFIC, XP, Traffic, strict_backend
 
 from handstyle.foundations.backend import choose_backend, to_numpy
-from handstyle.kernels.cuda.transfer import Crossing
+from handstyle.kernels.cuda.device import CupyDevice
+from handstyle.kernels.cuda.engine import CudaEngine
+from handstyle.kernels.cuda.transfer import Transfer
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.vgg import Weights, build_network
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
@@ -18,8 +22,8 @@ POISONED = SimpleNamespace(empty=empty_poisoned)
 MOMENTS = ["early", "late", 1, 2, 3]
 
 
-def crossing(link, size, dtype="float32", piece=7, slots=3, xp=POISONED):
-    return Crossing(link, xp, size, dtype, piece, slots)
+def transfer(link, size, dtype="float32", piece=7, slots=3, xp=POISONED):
+    return Transfer(link, xp, size, dtype, piece, slots)
 
 
 def drawn(size, seed=0):
@@ -31,13 +35,13 @@ def drawn(size, seed=0):
 @pytest.mark.parametrize("slots", [1, 2, 3])
 def test_there_and_back(when, size, slots):
     link = DelayedLink(when)
-    way = crossing(link, size, slots=slots)
+    way = transfer(link, size, slots=slots)
     for seed in range(4):  # the buffers are used again
         v = drawn(size, seed)
         there = way.up(v)
         np.testing.assert_array_equal(there._host, v.astype("float32"))
-        coming = way.down(there * 2)
-        back = coming.arrived()
+        download = way.down(there * 2)
+        back = download.result()
         assert back.dtype == np.float64
         assert back.flags.owndata
         np.testing.assert_array_equal(back, 2 * v.astype("float32").astype("float64"))
@@ -47,33 +51,33 @@ def test_there_and_back(when, size, slots):
 
 def test_most_of_the_way_is_made_while_the_host_works():
     link = DelayedLink("late")
-    way = crossing(link, 70)
+    way = transfer(link, 70)
     there = way.up(drawn(70))
-    coming = way.down(there)
+    download = way.down(there)
     assert link.queued == 10 + 3  # the first pieces are under way before anybody asks for them
-    coming.arrived()
+    download.result()
     assert link.waits == 7 + 10  # up: for a slot to be empty; down: for each piece
 
 
 def test_a_vector_that_came_stays_as_it_is():
-    way = crossing(DelayedLink("late"), 30)
-    first = way.down(way.up(drawn(30, 1))).arrived()
+    way = transfer(DelayedLink("late"), 30)
+    first = way.down(way.up(drawn(30, 1))).result()
     kept = first.copy()
-    way.down(way.up(drawn(30, 2))).arrived()
+    way.down(way.up(drawn(30, 2))).result()
     np.testing.assert_array_equal(first, kept)
 
 
 def test_one_that_was_not_fetched_does_no_harm():
-    way = crossing(DelayedLink("late"), 30)
+    way = transfer(DelayedLink("late"), 30)
     way.down(way.up(drawn(30, 1)))
-    back = way.down(way.up(drawn(30, 2))).arrived()
+    back = way.down(way.up(drawn(30, 2))).result()
     np.testing.assert_array_equal(back, drawn(30, 2).astype("float32"))
 
 
 def test_what_does_not_fit_is_refused():
-    way = crossing(DelayedLink(), 30)
+    way = transfer(DelayedLink(), 30)
     for wrong in (XP.zeros(29, "float32"), XP.zeros(30, "float64")):
-        with pytest.raises(ValueError, match="crossing"):
+        with pytest.raises(ValueError, match="transfer"):
             way.down(wrong)
 
 
@@ -94,40 +98,78 @@ class Deaf(DelayedLink):
 
 @pytest.mark.parametrize("broken", [Hasty, Loose])
 def test_a_forgotten_wait_is_seen(broken):
-    way, v = crossing(broken("late"), 30), drawn(30)
+    way, v = transfer(broken("late"), 30), drawn(30)
     there = way.up(v)
     up = np.array_equal(there._host, v.astype("float32"))
-    down = np.array_equal(way.down(there * 2).arrived(), 2 * v.astype("float32"))
+    down = np.array_equal(way.down(there * 2).result(), 2 * v.astype("float32"))
     assert not (up and down)
 
 
 def test_a_copy_before_its_result_is_seen():
     link = Deaf("early")
-    way = crossing(link, 30)
+    way = transfer(link, 30)
     there = way.up(drawn(30))
     link.work()
     with pytest.raises(LinkError):
         way.down(there)
 
 
-def problem(weights, backend):
+def problem(weights, backend, engine="reference"):
     """An objective of the picture alone and a network that is not looked at."""
-    network = build_network(weights).astype("float32").to(backend)
-    return Objective(network, [VariationTerm(1e-3)], (13, 11, 3), backend)
+    network = build_network(weights).astype("float32").to(backend).with_kernels(engine)
+    return Objective(network, [VariationTerm(1e-3)], (13, 11, 3))
 
 
+with_compiler = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+
+
+@with_compiler
 @pytest.mark.parametrize("when", MOMENTS)
 def test_scipys_run_is_the_same_by_this_way(when, tiny_weights: Weights):
     v0 = drawn(13 * 11 * 3)
-    backend = linked_backend(when)
-    objective = problem(tiny_weights, backend)
+    link = DelayedLink(when)
+    objective = problem(tiny_weights, strict_backend(), CudaEngine(StrictDevice(link)))
     TRAFFIC.reset()
     found = minimize_lbfgsb(objective, v0, 5)
-    assert (TRAFFIC.up, TRAFFIC.down) == (0, found.evaluations)  # nothing goes the slow way but the values
-    assert backend.through.queued == 2 * found.evaluations
-    expected = minimize_lbfgsb(problem(tiny_weights, choose_backend("numpy")), v0, 5)
+    assert Traffic(down=found.evaluations) == TRAFFIC  # nothing goes the slow way but the values
+    assert link.queued == 2 * found.evaluations
+    same = problem(tiny_weights, choose_backend("numpy"), CudaEngine(EmulatedDevice()))
+    expected = minimize_lbfgsb(same, v0, 5)
     np.testing.assert_array_equal(found.v, expected.v)
     assert [row.value for row in found.trace] == [row.value for row in expected.trace]
+    judged = minimize_lbfgsb(problem(tiny_weights, choose_backend("numpy")), v0, 5)
+    np.testing.assert_allclose(found.v, judged.v, rtol=1e-5, atol=1e-2)
+
+
+@with_compiler
+@pytest.mark.parametrize("when", MOMENTS)
+def test_an_evaluation_of_the_host_waits_once(when):
+    """The values come home at once, while the gradient is under way, and the host asks for nothing else."""
+    link = DelayedLink(when)
+    device = StrictDevice(link)
+    objective, v = painting(24, device=strict_backend(), kernels=CudaEngine(device, "winograd4"))
+    expected, dp = painting(24, kernels=CudaEngine(EmulatedDevice(), "winograd4"))[0](v)
+    for evaluation in range(3):
+        TRAFFIC.reset()
+        link.waits = 0
+        value, gradient = objective(v)
+        assert Traffic(up=0, down=1, values=0) == TRAFFIC
+        assert link.waits == 1 + (evaluation > 0)  # for the gradient, and for the buffer that the last picture left by
+        assert value == pytest.approx(expected, rel=1e-5)
+        assert np.linalg.norm(gradient - dp) <= 1e-5 * np.linalg.norm(dp)
+
+
+@with_compiler
+def test_an_evaluation_on_the_device_waits_once():
+    backend = strict_backend()
+    objective, v0 = painting(24, device=backend, kernels=CudaEngine(StrictDevice(), "winograd4"))
+    v = backend.asarray(v0, "float32")
+    for extra in (None, None, lambda g: (g * g).sum(dtype="float64").reshape(1, 1)):
+        TRAFFIC.reset()
+        value, gradient, answer = objective.on_device(v, extra)
+        assert Traffic(up=0, down=1, values=0) == TRAFFIC
+        assert isinstance(value, float)
+    np.testing.assert_allclose(answer, [[(to_numpy(gradient).astype("float64") ** 2).sum()]], rtol=1e-6)
 
 
 @pytest.mark.gpu
@@ -135,21 +177,22 @@ def test_scipys_run_is_the_same_by_this_way(when, tiny_weights: Weights):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_there_and_back_on_a_gpu(size, dtype):
     backend = choose_backend("cupy")
-    way = Crossing(backend.link(), backend.xp, size, dtype, piece=1 << 18)
+    way = Transfer(CupyDevice().link(), backend.xp, size, dtype, piece=1 << 18)
     for seed in range(3):
         v = drawn(size, seed)
         there = way.up(v)
         worked = backend.xp.sqrt(there * there + 1)  # queued at once, on the other stream
         np.testing.assert_array_equal(to_numpy(there), v.astype(dtype))
-        back = way.down(worked).arrived()
+        back = way.down(worked).result()
         np.testing.assert_array_equal(back, to_numpy(worked))
 
 
 @pytest.mark.gpu
-def test_an_evaluation_by_this_way_is_the_plain_one(tiny_weights: Weights):
+def test_an_evaluation_by_this_way_is_the_plain_one():
     backend = choose_backend("cupy")
-    objective, v = problem(tiny_weights, backend), drawn(13 * 11 * 3)
-    value, gradient = objective(v)
-    plain, dp = objective.evaluate(backend.asarray(v.reshape(13, 11, 3), dtype="float32"))
-    assert value == plain
-    np.testing.assert_array_equal(gradient, to_numpy(dp).ravel())
+    objective, v = painting(48, device=backend, kernels="cuda")
+    for _ in range(3):
+        value, gradient = objective(v)
+        plain, dp, _ = objective.on_device(backend.asarray(v, "float32"))
+        assert value == plain
+        np.testing.assert_array_equal(gradient, to_numpy(dp))

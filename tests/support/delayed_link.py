@@ -5,12 +5,9 @@ whenever that is; one that forgets a wait is right only when it is lucky. What i
 `copies_follow_work` cannot show by its results that it was forgotten: it is counted instead, see `work`.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
+from support.emulated_device import EmulatedDevice
 from support.strict_arrays import XP, StrictArray
-
-from handstyle.foundations.backend import Backend
 
 POISON = -7.77e7
 
@@ -86,19 +83,30 @@ class DelayedLink:
             self.made += 1
 
 
-@dataclass(frozen=True)
-class LinkedBackend(Backend):
-    """The strict backend with a link, which stands for a GPU to the last copy."""
+class StrictDevice(EmulatedDevice):
+    """A `Device` of strict arrays, whose kernels run on the processor: the whole engine as on a GPU, to the last copy.
 
-    through: DelayedLink | None = None
+    Parameters
+    ----------
+    link : DelayedLink, optional
+        By default there is none, and vectors go the slow way.
+    """
 
-    def link(self):
-        return self.through
+    xp = XP
 
+    def __init__(self, link=None, **options):
+        super().__init__(**options)
+        if link is not None:
+            self.link = lambda: link
 
-def linked_backend(when="late"):
-    """Return a backend of strict arrays behind a `DelayedLink`."""
-    return LinkedBackend("strict", XP, "a NumPy array behind bars", through=DelayedLink(when))
+    def empty(self, shape, dtype):
+        return StrictArray(super().empty(shape, dtype))
+
+    def gemm(self, a, b, out, beta=0.0, true=False):
+        super().gemm(a._host, b._host, out._host, beta, true)
+
+    def _address(self, array):
+        return super()._address(None if array is None else array._host)
 
 
 def empty_poisoned(shape, dtype):
