@@ -25,7 +25,7 @@ from handstyle.optimize.objective import Shape, taps_of
 
 # Held beside the sweep's arrays: the picture and its place in the graph, the network's view of it, the gradient and its
 # copy, and what is made on the way from one to the next.
-PICTURES = 8
+PICTURES = 7
 # Beside what a sweep takes to measure a painting: it, the network's view of it, and what is made on the way there.
 MEASURED_PICTURES = 4
 DIFFERENCES = 6  # pictures: differences of neighbors, and the gradient at the picture
