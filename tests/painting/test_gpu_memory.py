@@ -8,23 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handstyle.painting.need import device_need, measuring_bytes
-from handstyle.painting.room import make_room
 from support.fake_cupy import Pool, PretendedCupy, pretend
 
 from handstyle.foundations import backend as backends
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import OutOfMemoryError
+from handstyle.foundations.image import preprocess_forward
 from handstyle.kernels.cuda.cublas import WORKSPACE
 from handstyle.kernels.cuda.device import CupyDevice
 from handstyle.kernels.cuda.engine import CudaEngine
-from handstyle.kernels.cuda.memory_plan import Room
+from handstyle.kernels.cuda.memory_plan import MemoryPlan
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
 from handstyle.optimize.objective import Objective
 from handstyle.painting import targets
 from handstyle.painting.config import StyleConfig
+from handstyle.painting.memory import RunMemory, stand_in
 from handstyle.painting.stylize import stylize
-from handstyle.painting.targets import build_terms
+from handstyle.painting.targets import build_terms, planned_terms
 
 MIB = 1 << 20
 RESULTS = sorted((Path(__file__).parents[2] / "benchmarks" / "results").glob("*-gpu.json"))
@@ -37,26 +37,44 @@ def cupy(monkeypatch):
 
 @pytest.fixture
 def misses(monkeypatch):
-    """Requests that found no place in their room."""
-    found, take = [], Room.take
+    """Requests that found no place in the plan."""
+    found, take = [], MemoryPlan.take
 
-    def noted(room, size):
-        place = take(room, size)
+    def noted(plan, size):
+        place = take(plan, size)
         if place is None:
             found.append(size)
         return place
 
-    monkeypatch.setattr(Room, "take", noted)
+    monkeypatch.setattr(MemoryPlan, "take", noted)
     return found
 
 
 def vgg19(precision="float32"):
-    weights = build_network(random_weights(widths=WIDTHS)).to(choose_backend("cupy"))
-    return weights.with_kernels(CudaEngine(CupyDevice(precision)))
+    network = build_network(random_weights(widths=WIDTHS)).to(choose_backend("cupy"))
+    return network.with_kernels(CudaEngine(CupyDevice(precision)))
 
 
 def noise(*shape):
     return np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+
+
+def needed(network, config, shape=(512, 512)):
+    """Return the bytes of the device that painting takes beside the weights, as they are planned."""
+    picture = replace(stand_in(512), pixels=np.broadcast_to(np.uint8(0), (*shape, 3)))
+    painting = replace(picture, pixels=np.broadcast_to(np.uint8(0), (512, 384, 3)))
+    need = RunMemory.now(config, network, picture, [painting]).need()
+    assert need.size == shape
+    return need.device - need.weights
+
+
+def evaluation(network, config, shape):
+    return network.engine.forecast(network, planned_terms(config, network, shape), (*shape, 3)).bytes
+
+
+def measuring(network, config, shape):
+    terms = planned_terms(replace(config, content_weight=0.0, tv_weight=0.0), network, shape)
+    return network.engine.forecast(network, terms, (*shape, 3), gradient=False).bytes
 
 
 def painted(cupy, network, config, shape=(512, 512)):
@@ -91,12 +109,12 @@ def test_a_pool_cuts_joins_and_gives_back_as_cupys_does():
     assert pool.total_bytes() == 4 * MIB + 512
 
 
-OPTIMISERS = pytest.mark.parametrize(
+OPTIMIZERS = pytest.mark.parametrize(
     "changes",
     [
         {"optimizer": "lbfgsb"},
         {"optimizer": "lbfgs"},
-        {"optimizer": "lbfgs", "clamp": True, "memory": 3},
+        {"optimizer": "lbfgs", "clamp": True, "lbfgs_history": 3},
         {"optimizer": "lbfgs-fixed"},
         {"optimizer": "adam"},
         {"optimizer": "descent"},
@@ -105,26 +123,26 @@ OPTIMISERS = pytest.mark.parametrize(
 )
 
 
-@OPTIMISERS
+@OPTIMIZERS
 def test_a_run_takes_what_was_forecast(cupy, misses, changes):
     network = vgg19()
     config = replace(StyleConfig(size=512, iterations=13, tv_weight=1.0), **changes)
-    need = device_need(network, config, (512, 512))
+    need = needed(network, config)
     taken = painted(cupy, network, config)
-    assert 0.95 * (need.device - need.weights) < taken <= need.device - need.weights
-    assert misses == []  # and all of a sweep in the room that was made for it
+    assert 0.95 * need < taken <= need
+    assert misses == []  # and all of a sweep in the plan that was made for it
     assert network.engine.describe().startswith("products by cuBLAS; launched as one graph")
 
 
 @pytest.mark.gpu
-@OPTIMISERS
+@OPTIMIZERS
 def test_cupys_own_pools_take_what_was_forecast(monkeypatch, changes):
     backend = choose_backend("cupy")
     make, pools = backend.xp.cuda.MemoryPool, [backend.xp.get_default_memory_pool(), backends._pool_aside(backend.xp)]
     monkeypatch.setattr(backend.xp.cuda, "MemoryPool", lambda: pools.append(make()) or pools[-1])
     network = vgg19()
     config = replace(StyleConfig(size=512, iterations=13, tv_weight=1.0), **changes)
-    need = device_need(network, config, (512, 512))
+    need = needed(network, config)
     backend.tidy()
     before, seen = sum(pool.total_bytes() for pool in pools), []
     stylize(
@@ -134,7 +152,7 @@ def test_cupys_own_pools_take_what_was_forecast(monkeypatch, changes):
         config=config,
         callback=lambda _: seen.append(sum(pool.total_bytes() for pool in pools) - before),
     )
-    assert 0.9 * (need.device - need.weights) < max(seen) <= need.device - need.weights
+    assert 0.9 * need < max(seen) <= need
 
 
 @pytest.mark.skipif(not RESULTS, reason="the benchmarks are not in this tree")
@@ -143,10 +161,10 @@ def test_an_evaluation_takes_less_than_half_of_what_pytorch_takes(cupy, misses, 
     """As `benchmarks/gpu/run.py` counts: all but the kernels' code and the workspace of cuBLAS."""
     network = vgg19(precision)
     p = noise(1024, 1024)
-    objective = Objective(network, build_terms(network, StyleConfig(), p, [p]), p.shape, choose_backend("cupy"))
-    start = objective.backend.asarray(p, "float32")
+    objective = Objective(network, build_terms(network, StyleConfig(), p, [p]), p.shape)
+    start = choose_backend("cupy").asarray(p.ravel(), "float32")
     for _ in range(3):
-        objective.evaluate(start)
+        objective.on_device(start)
     assert misses == []
     peaks = json.loads(RESULTS[-1].read_text())["evaluation"]["1024"]["peak_bytes"]
     assert cupy.held - WORKSPACE < 0.4 * peaks[f"torch {precision}"]
@@ -167,19 +185,19 @@ def test_what_targets_are_measured_with_does_not_stay(cupy, monkeypatch):
     """What was once wrong is seen: targets cut out of the large blocks that they were measured with."""
     config = StyleConfig(size=512, iterations=3)
     network = vgg19()
-    need = device_need(network, config, (512, 512))
+    need = needed(network, config)
     monkeypatch.setattr(Backend, "aside", lambda self: nullcontext())
-    assert painted(cupy, network, config) > need.device - need.weights
+    assert painted(cupy, network, config) > need
 
 
 @pytest.mark.parametrize("precision", ["float32", "tf32"])
 @pytest.mark.parametrize("shape", [(512, 512), (700, 1000)])
 def test_measuring_a_painting_takes_what_was_forecast_and_less_than_painting(cupy, precision, shape):
     network, config = vgg19(precision), StyleConfig()
-    measuring = measuring_bytes(network, config, shape)
+    expected = measuring(network, config, shape)
     taken = measured(cupy, network, config, shape)
-    assert 0.9 * measuring < taken < measuring + MIB  # the last one is of what stays: the targets
-    assert measuring < device_need(network, config, shape).evaluation
+    assert 0.9 * expected < taken < expected + MIB  # the last one is of what stays: the targets
+    assert expected < evaluation(network, config, shape)
     assert backends._pool_aside(cupy).total_bytes() == 0
 
 
@@ -194,18 +212,30 @@ def measured(cupy, network, config, shape):
 def test_all_layers_at_once_would_take_more_than_painting(cupy, monkeypatch):
     """What was once wrong is seen."""
     network, config, shape = vgg19(), StyleConfig(), (768, 768)
-    monkeypatch.setattr(targets, "features_of", lambda network, x, taps: network.forward(x, taps)[0].pop)
-    assert measured(cupy, network, config, shape) > device_need(network, config, shape).evaluation
+
+    def at_once(network, p, taps):
+        x = preprocess_forward(network.backend.asarray(p, dtype=network.dtype), network.convention)
+        return network.forward(x, taps)[0].pop
+
+    monkeypatch.setattr(targets, "_features_of", at_once)
+    assert measured(cupy, network, config, shape) > evaluation(network, config, shape)
 
 
 def test_a_painting_too_large_to_be_measured_is_refused_and_told_the_size(cupy):
-    network, config = vgg19(), StyleConfig()
-    network.engine.device.free_memory = lambda: 1 << 30
-    make_room(config, network, [(256, 256)], [(512, 512)])
-    told = r"a painting of 4000 x 3000 px needs .* --style-size \d+ would fit"
+    """A painting is measured at the size that `style_size` names, which may be larger than the picture."""
+    network = vgg19()
+    config = StyleConfig(size=256, style_size=512, pyramid_min_size=0)
+    photograph, painting = stand_in(256), replace(stand_in(8192), pixels=np.broadcast_to(np.uint8(0), (3000, 4000, 3)))
+
+    def run(style_size, paintings=(painting,)):
+        return RunMemory(replace(config, style_size=style_size), network, photograph, paintings, True, 1 << 30)
+
+    run(512).check()
+    told = r"256 x 256 px need .* of the GPU's memory, 1.0 GiB are free; .*style_size=\d+ .*would fit"
     with pytest.raises(OutOfMemoryError, match=told) as caught:
-        make_room(config, network, [(256, 256)], [(512, 512), (3000, 4000)])
-    named = int(str(caught.value).split("--style-size ")[1].split()[0])
-    make_room(config, network, [(256, 256)], [(round(0.75 * named), named)])
+        run(4000).check()
+    named = int(str(caught.value).split("style_size=")[1].split()[0])
+    run(named).check()
     with pytest.raises(OutOfMemoryError):
-        make_room(config, network, [(256, 256)], [(round(0.75 * (named + 16)), named + 16)])
+        run(named + 16).check()
+    assert measuring(network, config, (round(0.75 * named), named)) > 0.9 * (1 << 30)
