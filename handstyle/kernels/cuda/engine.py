@@ -8,6 +8,7 @@ reads. A frozen network must remember one bit a rectified value, or three bits a
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from functools import partial
 from pkgutil import resolve_name
 
@@ -46,10 +47,12 @@ class CudaEngine:
     method : str, optional
         One of `METHODS` for every convolution that it fits; by default chosen for each by `choose`.
     workspace : int
-        Bytes of scratch for a convolution.
+        Bytes of scratch for a convolution, at most.
 
     Attributes
     ----------
+    scratch : int
+        Bytes of scratch in the evaluation that was prepared or forecast last: less where memory is short.
     chosen : dict of str to str
         The method of each convolution that has run, by ``conv1_1 forward`` or ``conv1_1 adjoint``.
 
@@ -63,7 +66,7 @@ class CudaEngine:
         if method is not None and method not in METHODS:
             raise HandstyleError(f"unknown method {method!r}: use {', '.join(METHODS)}")
         self.device = CupyDevice() if device is None else device
-        self.method, self.workspace = method, workspace
+        self.method, self.workspace, self.scratch = method, workspace, workspace
         self.chosen: dict[str, str] = {}
         self.name = "cuda" if self.device.precision == "float32" else f"cuda-{self.device.precision}"
 
@@ -88,17 +91,17 @@ class CudaEngine:
 
     def describe(self) -> str:
         """Return how products were computed, and the method of each convolution of the last evaluation."""
-        note = [] if self.workspace >= SCRATCH else [f"{self.workspace >> 20} MiB of scratch"]
+        note = [] if self.scratch >= self.workspace else [f"{self.scratch >> 20} MiB of scratch, for memory is short"]
         return "; ".join([self.device.products, *note, *methods_in_words(self.chosen)])
 
     def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
         """Return a function that evaluates `terms` on `network`; see `handstyle.optimize.objective.Engine`."""
-        with network.backend.aside():  # computed now, or their temporary arrays would lie in the graph's pool for good
+        with network.backend.aside():  # what a loss is relative to is read once, and takes memory of its own
             for term in terms:
-                getattr(term, "factor", None)
+                getattr(getattr(term, "inner", term), "factor", None)
         network.backend.tidy()  # of what the targets were measured with
-        self.workspace = self.fitting_scratch(network, terms, shape)
-        prepared: Evaluate = resolve_name(LATER["prepare"])(self, network, terms, shape)
+        fitting = self.fitting(network, terms, shape)
+        prepared: Evaluate = resolve_name(LATER["prepare"])(fitting, network, terms, shape)
         return prepared
 
     def forecast(self, network: Network, terms: Sequence[Term], shape: Shape, *, gradient: bool = True) -> Forecast:
@@ -106,20 +109,23 @@ class CudaEngine:
         if not gradient:
             needed = resolve_name(LATER["measuring"])(self, network, terms, shape)
             return Forecast(needed, network.weight_bytes, math.nan)
-        scratch = self.fitting_scratch(network, terms, shape)
-        needed = resolve_name(LATER["evaluation"])(self.with_scratch(scratch), network, terms, shape)
+        needed = resolve_name(LATER["evaluation"])(self.fitting(network, terms, shape), network, terms, shape)
         return Forecast(needed, network.weight_bytes, math.nan)
 
-    def fitting_scratch(self, network: Network, terms: Sequence[Term], shape: Shape) -> int:
-        """Return the scratch of a convolution with which an evaluation fits the device's memory, or the least."""
+    def fitting(self, network: Network, terms: Sequence[Term], shape: Shape) -> "CudaEngine":
+        """Return this engine, or one with the least scratch if an evaluation with all of it does not fit the memory."""
+        self.scratch = self.workspace
         least = min(LESS_SCRATCH, self.workspace)
-        free = self.device.free_memory()
-        fits = least == self.workspace or resolve_name(LATER["evaluation"])(self, network, terms, shape) <= free
-        return self.workspace if fits else least
+        if least < self.workspace:
+            needed = resolve_name(LATER["evaluation"])(self, network, terms, shape)
+            self.scratch = self.workspace if needed <= self.device.free_memory() else least
+        return self if self.scratch == self.workspace else self.with_scratch(self.scratch)
 
     def with_scratch(self, workspace: int, device: Device | None = None) -> "CudaEngine":
-        """Return an engine with other scratch, or on another device."""
-        return CudaEngine(device or self.device, self.method, workspace)
+        """Return an engine with other scratch, or on another device, that notes its methods here."""
+        made = copy(self)
+        made.workspace, made.device = workspace, device or self.device
+        return made
 
     def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
         """Return the tapped features and what `backward` needs; see `sequence_forward`."""

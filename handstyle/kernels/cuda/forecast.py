@@ -5,6 +5,7 @@ there is what it allocates and frees on a GPU, for any picture, on any machine. 
 a GPU (``memory_plan.py``) are given here already, so what they take is known to the byte.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,9 +26,12 @@ from handstyle.optimize.objective import Shape, taps_of
 
 # Held beside the sweep's arrays: the picture and its place in the graph, the network's view of it, the gradient and its
 # copy, and what is made on the way from one to the next.
-PICTURES = 8
+PICTURES = 7
 # Beside what a sweep takes to measure a painting: it, the network's view of it, and what is made on the way there.
 MEASURED_PICTURES = 4
+# Moments are summed in float64 over strips of so many values (``painting/targets.py``): a strip and its product with the
+# mask; and what is left of those of the tap before, where its sums still lie.
+STRIP_VALUES, STRIPS = 1 << 21, 3
 DIFFERENCES = 6  # pictures: differences of neighbors, and the gradient at the picture
 
 
@@ -42,7 +46,6 @@ def evaluation_requests(engine: CudaEngine, network: Network, terms: Sequence[Te
     dtype = network.dtype
     device = DryDevice(engine.device.precision)
     dry, asked = engine.with_scratch(engine.workspace, device), bare_terms(terms, dtype)
-    dry.chosen = engine.chosen
     picture = DryDevice().empty(shape, dtype)
     if taps := taps_of(terms):
         gradients = DryGradients(device, asked, {}, {}, [None] * len(asked))
@@ -91,16 +94,26 @@ def forward_plan(
     engine: CudaEngine, layers: tuple[Layer, ...], shape: tuple[int, ...], tap: str, dtype: DTypeLike
 ) -> MemoryPlan:
     """Return the memory plan of a forward sweep to one tap, its result included."""
-    device = DryDevice(engine.device.precision)
-    picture = DryDevice().empty(tuple(shape), dtype)
-    held = engine.with_scratch(engine.workspace, device).forward(bare_layers(layers, dtype), picture, [tap])
-    plan = MemoryPlan(device.requests)
-    del held
-    return plan
+    return _planned_forward(engine, layers, shape, tap, dtype)[0]
 
 
 def measuring_bytes(engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> int:
     """Return the bytes that measuring the features at the terms' taps takes, one tap after another."""
-    sizes = (forward_plan(engine, network.layers, shape, tap, network.dtype).size for tap in taps_of(terms))
-    pictures = MEASURED_PICTURES * shape[0] * shape[1] * shape[2] * network.dtype.itemsize
-    return max(sizes, default=0) + pictures
+    sizes = [0]
+    for term in terms:
+        if term.tap != PICTURE:
+            plan, values = _planned_forward(engine, network.layers, shape, term.tap, network.dtype)
+            strips = STRIPS * 8 * min(values, STRIP_VALUES)
+            sizes.append(plan.size + (strips if isinstance(term, MomentsTerm) else values * network.dtype.itemsize))
+    return max(sizes) + MEASURED_PICTURES * math.prod(shape) * network.dtype.itemsize
+
+
+def _planned_forward(
+    engine: CudaEngine, layers: tuple[Layer, ...], shape: tuple[int, ...], tap: str, dtype: DTypeLike
+) -> tuple[MemoryPlan, int]:  # and the values of the map at the tap
+    device = DryDevice(engine.device.precision)
+    picture = DryDevice().empty(tuple(shape), dtype)
+    features, stages = engine.with_scratch(engine.workspace, device).forward(bare_layers(layers, dtype), picture, [tap])
+    plan = MemoryPlan(device.requests)  # while the map and what a backward sweep would need are still held
+    del stages
+    return plan, features[tap].size
