@@ -30,6 +30,13 @@ class Adam:
         How much of each is kept at a step.
     epsilon : float
         Added to the root of the second moment.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> adam = Adam(first=np.zeros(2), second=np.zeros(2))
+    >>> adam.step(np.array([5.0, 5.0]), np.array([2.0, -300.0]), rate=1.0).round(3)
+    array([4., 6.])
     """
 
     first: Array
@@ -129,6 +136,16 @@ def minimize_adam(
         If the value at `v0` is already not finite.
     HandstyleError
         If the checkpoint does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def bowl(v):
+    ...     return float(v @ v), 2 * v
+    >>> bowl.terms = {}
+    >>> outcome = minimize_adam(bowl, np.array([3.0, -4.0]), iterations=5, rate=0.5)
+    >>> outcome.stopped, outcome.value < 25
+    ('all 5 iterations done', True)
     """
     xp = namespace(v0)
     adam = start or Adam(xp.zeros_like(v0), xp.zeros_like(v0))

@@ -161,6 +161,16 @@ def minimize_lbfgs(
     Nocedal and Wright (2006), algorithms 7.5, 3.5 and 3.6. The first trial step has length ``√n``, one grey level in
     root mean square, as in `minimize_lbfgsb`. A search that fails is repeated once along the steepest descent with
     the memory cleared, then the run ends, as SciPy's does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def bowl(v):
+    ...     return float(v @ v), 2 * v
+    >>> bowl.terms = {}
+    >>> outcome = minimize_lbfgs(bowl, np.array([3.0, -4.0]), iterations=10)
+    >>> bool(abs(outcome.v).max() < 1e-6)
+    True
     """
     loop = Loop(objective, callback, METHOD, evaluations)
     run = _Run(loop, History(v0, memory), v0.copy() if box is None else v0.clip(*box), box)

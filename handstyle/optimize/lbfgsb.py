@@ -68,6 +68,16 @@ def minimize_lbfgsb(
     the start, so that SciPy's tests, which compare with 1, are relative to it. The unknowns are divided by ``√n``,
     since the first trial step has length 1: it then moves a pixel by one grey level, in root mean square, and not by
     a thousandth of one, which saves the half dozen evaluations that the line search would spend on growing it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def bowl(v):
+    ...     return float(v @ v), 2 * v
+    >>> bowl.terms = {}
+    >>> outcome = minimize_lbfgsb(bowl, np.array([3.0, -4.0]), iterations=10)
+    >>> bool(abs(outcome.v).max() < 1e-6)
+    True
     """
     if memory > most_memory(v0.size):
         raise HandstyleError(

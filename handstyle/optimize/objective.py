@@ -209,7 +209,7 @@ class Objective:
     >>> objective = Objective(build_network(random_weights()), [VariationTerm(2.0)], (16, 16, 3))
     >>> value, gradient = objective(np.arange(768.0))
     >>> value, objective.terms
-    (2322.0, {'total variation': 2322.0})
+    (2313.0, {'total variation': 2313.0})
     """
 
     def __init__(self, network: Network, terms: Sequence[Term], shape: Shape) -> None:

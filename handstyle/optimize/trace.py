@@ -79,6 +79,13 @@ class Outcome:
         In all.
     failed : bool
         Whether the run ended on a value that was not finite; `v` is then the last good picture.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> outcome = Outcome(np.zeros(3), value=0.5, stopped="all 10 iterations done", trace=[], evaluations=12)
+    >>> outcome.value, outcome.stopped
+    (0.5, 'all 10 iterations done')
     """
 
     v: Array
