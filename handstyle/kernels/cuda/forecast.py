@@ -1,8 +1,8 @@
-"""How much memory an evaluation takes on a GPU, found out without one.
+"""Forecast the memory of an evaluation on a GPU, without one.
 
-The engine itself runs on a dry device, which hands out addresses and computes nothing: what it allocates and frees
-there is what it allocates and frees on a GPU, for any picture, on any machine. The places that these arrays then get on
-a GPU (``memory_plan.py``) are given here already, so what they take is known to the byte.
+The engine itself runs on a dry device, which records allocations and computes nothing: they are those on a GPU, for any
+picture, on any machine. The memory plan of a GPU (``memory_plan.py``) is computed from them, so that the forecast is
+exact to the byte.
 """
 
 import math
@@ -24,19 +24,19 @@ from handstyle.network.sequence import Layer
 from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Shape, taps_of
 
-# Held beside the sweep's arrays: the picture and its place in the graph, the network's view of it, the gradient and its
-# copy, and what is made on the way from one to the next.
+# Arrays of the picture's size in addition to the sweep's: the picture and its buffer in the graph, the preprocessed
+# picture, the gradient and its copy, and temporary arrays between these.
 PICTURES = 7
-# Beside what a sweep takes to measure a painting: it, the network's view of it, and what is made on the way there.
+# The same when a painting is measured: the painting, the preprocessed painting, and temporary arrays.
 MEASURED_PICTURES = 4
-# Moments are summed in float64 over strips of so many values (``painting/targets.py``): a strip and its product with the
-# mask; and what is left of those of the tap before, where its sums still lie.
+# Moments are summed in float64 over strips of so many values (``painting/targets.py``): a strip, its product with the
+# mask, and what is left of those of the tap before, where its sums still lie.
 STRIP_VALUES, STRIPS = 1 << 21, 3
-DIFFERENCES = 6  # pictures: differences of neighbors, and the gradient at the picture
+DIFFERENCES = 6  # arrays of the picture's size: differences of neighbors, and the gradient
 
 
 def evaluation_requests(engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> list[Request]:
-    """Return the allocations of one evaluation, from a dry run of it."""
+    """Return all allocations of one evaluation, found by a dry run."""
     from handstyle.kernels.cuda.evaluation import TermGradients, sweep_network
 
     class DryGradients(TermGradients):
@@ -57,9 +57,9 @@ def evaluation_requests(engine: CudaEngine, network: Network, terms: Sequence[Te
 
 
 def evaluation_bytes(engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> int:
-    """Return the bytes that one evaluation takes at most, its targets included and the weights not.
+    """Return the peak memory of one evaluation in bytes, with its targets and without the weights.
 
-    Of the optimizer's vectors and of CUDA's own context nothing is counted.
+    The optimizer's vectors and CUDA's own context are not counted.
     """
     height, width, _ = shape
     vector = 3 * height * width * network.dtype.itemsize
@@ -69,7 +69,7 @@ def evaluation_bytes(engine: CudaEngine, network: Network, terms: Sequence[Term]
 
 
 def target_bytes(terms: Sequence[Term], itemsize: int) -> int:
-    """Return the bytes of the terms' targets and masks; two statistics for each style, one of them on its way."""
+    """Return the bytes of the terms' targets and masks, counting two statistics for each style: target and measured."""
     total = 0
     for term in terms:
         mask: Any = getattr(term, "mask", None)
@@ -83,7 +83,7 @@ def target_bytes(terms: Sequence[Term], itemsize: int) -> int:
 
 
 def channels_of(term: Any) -> int:
-    """Return the channels of a style term's target, as far as it tells."""
+    """Return the number of channels of a style term's target, or 0 if none is found in it."""
     if hasattr(term, "target"):
         return len(term.target.outer)
     found = [part.keywords["target"] for _, part in term.losses if hasattr(part, "keywords") and part.keywords]
