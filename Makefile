@@ -14,11 +14,12 @@ demo: $(VENV)/installed
 	$(BIN)/handstyle demo
 
 test: $(VENV)/tested
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(COVERAGE)
 
 lint: $(VENV)/linted
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: $(VENV)/linted
 	$(BIN)/mypy

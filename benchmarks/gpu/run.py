@@ -26,29 +26,26 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)]
 from measure import Book, Clock, Found, interleaved, seconds, timed  # noqa: E402
 from peer import TorchObjective, use_tf32  # noqa: E402
 
-import handstyle.kernels  # noqa: E402, F401
 from handstyle.foundations.backend import choose_backend, cpu_count, cpu_name, to_numpy  # noqa: E402
+from handstyle.foundations.image import preprocess_forward  # noqa: E402
 from handstyle.kernels.cpu.threads import Team  # noqa: E402
 from handstyle.kernels.cuda.choose import choose_method  # noqa: E402
 from handstyle.kernels.cuda.convolution import METHODS, Convolver, tensor_fits  # noqa: E402
 from handstyle.kernels.cuda.device import CupyDevice  # noqa: E402
 from handstyle.kernels.cuda.engine import CudaEngine  # noqa: E402
-from handstyle.kernels.cuda.forecast import evaluation_memory, features_of  # noqa: E402
 from handstyle.kernels.cuda.source import BLOCKS  # noqa: E402
 from handstyle.kernels.cuda.structs import Epilogue, Source  # noqa: E402
-from handstyle.kernels.cuda.transfer import Crossing  # noqa: E402
+from handstyle.kernels.cuda.transfer import Transfer  # noqa: E402
 from handstyle.losses.content import ContentTerm  # noqa: E402
-from handstyle.losses.gram import (  # noqa: E402
-    Moments,
-    StyleTerm,
-    moments_forward,
-)
-from handstyle.network.sequence import ENGINES  # noqa: E402
+from handstyle.losses.gram import Moments, StyleTerm, moments_forward  # noqa: E402
+from handstyle.network.sequence import make_engine  # noqa: E402
 from handstyle.network.vgg import WIDTHS, build_network, random_weights  # noqa: E402
 from handstyle.network.weights import read_weights  # noqa: E402
 from handstyle.optimize.lbfgs import minimize_lbfgs  # noqa: E402
 from handstyle.optimize.lbfgsb import minimize_lbfgsb  # noqa: E402
 from handstyle.optimize.objective import Objective  # noqa: E402
+from handstyle.painting.config import StyleConfig  # noqa: E402
+from handstyle.painting.targets import planned_terms  # noqa: E402
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT = "relu4_2"
@@ -83,7 +80,7 @@ class Bench:
         self.network = build_network(self.weights)
         self.host = choose_backend("numpy")
         if self.rehearse:
-            from emulated import EmulatedDevice
+            from support.emulated_device import EmulatedDevice
 
             self.gpu, self.device = self.host, EmulatedDevice
         else:
@@ -134,32 +131,33 @@ class Bench:
             made.append(np.tile(small.astype(np.float32), (times, times, 1))[:side, :side])
         return made
 
-    def objective(self, side, backend, engine, dtype="float32"):
-        """Return the objective on a backend; its targets are computed there too."""
-        network = self.network.astype(dtype).to(backend).with_kernels(engine)
-        start, content, style = (backend.asarray(p, dtype) for p in self.pictures(side))
-        mean = backend.asarray(np.array(network.convention.mean), dtype)
-        settled, terms = backend.settled, []
-        with backend.aside():
-            feature = features_of(network, style[..., ::-1] - mean, STYLE)
-        for tap in STYLE:
-            with backend.aside():
-                made = moments_forward(feature(tap))
-            terms.append(StyleTerm(tap, Moments(made.count, settled(made.sums), settled(made.outer))))
-        with backend.aside():
-            target = features_of(network, content[..., ::-1] - mean, [CONTENT])(CONTENT)
-        terms.append(ContentTerm(CONTENT, settled(target)))
-        return Objective(network, terms, (side, side, 3), backend), start
+    def ready_network(self, backend, engine, dtype="float32"):
+        return self.network.astype(dtype).to(backend).with_kernels(engine)
 
-    def torch_objective(self, side, objective, device, channels_last=False):
-        """Return PyTorch's version of `objective`, with its very targets, and the start."""
+    def objective(self, side, backend, engine, dtype="float32"):
+        """Return the objective on a backend, a start, and its terms; their targets are computed there too."""
+        network = self.ready_network(backend, engine, dtype)
+        start, *pictures = (backend.asarray(p, dtype) for p in self.pictures(side))
+        content, style = (preprocess_forward(p, network.convention) for p in pictures)
+        settled, terms = backend.settled, []
+        for tap in STYLE:  # one after another: all maps together take more than an evaluation
+            with backend.aside():
+                made = moments_forward(network.forward(style, [tap])[0][tap])
+            terms.append(StyleTerm(tap, Moments(float(made.count), settled(made.sums), settled(made.outer))))
+        with backend.aside():
+            target = network.forward(content, [CONTENT])[0][CONTENT]
+        terms.append(ContentTerm(CONTENT, settled(target)))
+        del made, target, pictures, content, style
+        return Objective(network, terms, (side, side, 3)), start.ravel(), terms
+
+    def torch_objective(self, side, terms, device, channels_last=False):
+        """Return PyTorch's version of an objective, with its very targets, and the start."""
         styles, content = {}, None
-        for tap, terms in objective.terms.items():
-            for term in terms:
-                if isinstance(term, StyleTerm):
-                    styles[tap] = to_numpy(term.target.outer) / term.target.count
-                else:
-                    content = tap, to_numpy(term.target).astype(np.float32)
+        for term in terms:
+            if isinstance(term, StyleTerm):
+                styles[term.tap] = to_numpy(term.target.outer) / term.target.count
+            else:
+                content = term.tap, to_numpy(term.target).astype(np.float32)
         peer = TorchObjective(self.torch, self.network, content, styles, device, channels_last)
         return peer, self.torch.tensor(self.pictures(side)[0], device=device)
 
@@ -171,11 +169,11 @@ class Bench:
     def ready(self, side, engine):
         """Return what evaluates an objective, three times done, and the bytes that the device has less for it."""
         before = self.held()
-        objective, start = self.objective(side, self.gpu, engine)
+        objective, start, _ = self.objective(side, self.gpu, engine)
         self.forget()
 
         def run():
-            objective.evaluate(start)
+            objective.on_device(start)
 
         for _ in range(3):
             run()
@@ -213,25 +211,24 @@ class Bench:
     def gate(self, found):
         """Errors against float64 on the processor: no time is worth anything if these are wrong."""
         side = 32 if self.rehearse else 128
-        judge, start = self.objective(side, self.host, "reference", "float64")
-        value, gradient = judge.evaluate(start)
+        judge, start, judged = self.objective(side, self.host, "reference", "float64")
+        value, gradient, _ = judge.on_device(start)
         found["value_float64"] = value
 
-        def errors(v, g):
-            g = to_numpy(g).astype(np.float64)
+        def errors(v, g, *_):
+            g = to_numpy(g).astype(np.float64).ravel()
             relative = np.linalg.norm(g - gradient) / np.linalg.norm(gradient)
             return {"value": abs(float(v) - value) / abs(value), "gradient": float(relative)}
 
         def ours(kernels):
-            objective, start = self.objective(side, self.gpu, kernels)
+            objective, start, _ = self.objective(side, self.gpu, kernels)
             for _ in range(2):  # the third is launched as a graph, as those that are timed
-                objective.evaluate(start)
-            return errors(*objective.evaluate(start))
+                objective.on_device(start)
+            return errors(*objective.on_device(start))
 
         def by_way_of_the_host():  # through pinned memory and back, as SciPy's optimiser calls it
-            objective, start = self.objective(side, self.gpu, CudaEngine(self.device()))
-            v, g = objective(to_numpy(start).astype(np.float64).ravel())
-            return errors(v, g.reshape(gradient.shape))
+            objective, start, _ = self.objective(side, self.gpu, CudaEngine(self.device()))
+            return errors(*objective(to_numpy(start).astype(np.float64)))
 
         for precision in ("float32", "tf32"):
             for method in (None, "mec", "im2col", "residue", "winograd2", "winograd4"):
@@ -242,7 +239,7 @@ class Bench:
 
         def torchs(on):
             use_tf32(self.torch, on)
-            peer, p = self.torch_objective(side, judge, self.torch_device)
+            peer, p = self.torch_objective(side, judged, self.torch_device)
             v, g = peer(p)
             return errors(v, g.cpu().numpy())
 
@@ -271,17 +268,17 @@ class Bench:
         """Where an evaluation's time goes, ours and PyTorch's: every kernel, as PyTorch's profiler sees them."""
         for side in (512, 1024) if self.torch_device == "cuda" else ():
             for precision in ("float32", "tf32"):
-                objective, start = self.objective(side, self.gpu, CudaEngine(self.device(precision)))
+                objective, start, terms = self.objective(side, self.gpu, CudaEngine(self.device(precision)))
                 found.attempt(f"ours {precision} {side}",
-                              lambda o=objective, p=start: self.kernels(lambda: o.evaluate(p)))  # fmt: skip
-                peer, p = self.torch_objective(side, objective, self.torch_device)
+                              lambda o=objective, p=start: self.kernels(lambda: o.on_device(p)))  # fmt: skip
+                peer, p = self.torch_objective(side, terms, self.torch_device)
 
                 def torchs(peer=peer, p=p, on=precision == "tf32"):
                     use_tf32(self.torch, on)
                     peer(p)
 
                 found.attempt(f"torch {precision} {side}", lambda f=torchs: self.kernels(f))
-                del objective, start, peer, p
+                del objective, start, terms, peer, p
                 self.forget()
 
     def kernels(self, f, repeats=5):
@@ -317,7 +314,7 @@ class Bench:
 
     def transfers(self, found):
         """A picture there and its gradient back: pageable and at once, and pinned, in pieces of several sizes."""
-        link = self.gpu.link() or Immediate()
+        link = Immediate() if self.rehearse else self.device().link()
         for side in (32,) if self.rehearse else (512, 1024, 2048, 4096):
             v = np.random.default_rng(0).uniform(0, 255, 3 * side * side)
 
@@ -328,8 +325,8 @@ class Bench:
             for bits in (6, 8) if self.rehearse else (16, 18, 20, 22):
 
                 def pinned(v=v, bits=bits):
-                    way = Crossing(link, self.xp, v.size, "float32", 1 << bits)
-                    return self.times(lambda: way.down(way.up(v)).arrived())
+                    way = Transfer(link, self.xp, v.size, "float32", 1 << bits)
+                    return self.times(lambda: way.down(way.up(v)).result())
 
                 found.attempt(f"{side} pinned, pieces of {1 << bits}", pinned)
 
@@ -527,9 +524,9 @@ class Bench:
 
             def torchs(on, tuned, side=side, runners=runners, memory=memory):
                 name = f"torch {'tf32' if on else 'float32'}{' tuned' if tuned else ''}"
-                objective, _ = self.objective(side, self.gpu, CudaEngine(self.device()))
-                peer, p = self.torch_objective(side, objective, self.torch_device, channels_last=tuned)
-                del objective
+                terms = self.objective(side, self.gpu, CudaEngine(self.device()))[2]
+                peer, p = self.torch_objective(side, terms, self.torch_device, channels_last=tuned)
+                del terms
                 self.forget()
 
                 def run():
@@ -575,8 +572,8 @@ class Bench:
         side = 32 if self.rehearse else 1024
 
         def measure(scratch):
-            objective, start = self.objective(side, self.gpu, CudaEngine(self.device(), None, scratch))
-            return self.times(lambda: objective.evaluate(start))
+            objective, start, _ = self.objective(side, self.gpu, CudaEngine(self.device(), None, scratch))
+            return self.times(lambda: objective.on_device(start))
 
         for bits in (14, 15) if self.rehearse else (24, 25, 26, 27, 28, 29, 30):
             found.attempt(1 << bits, lambda bits=bits: measure(1 << bits))
@@ -588,11 +585,11 @@ class Bench:
         def measure(side, counts):
             runners = {}
             for threads in counts:
-                engine = replace(ENGINES["auto"](), team=Team(threads))
-                objective, start = self.objective(side, self.host, engine)
-                runners[f"ours {threads} threads"] = Clock(), lambda o=objective, p=start: o.evaluate(p)
+                engine = replace(make_engine("auto"), team=Team(threads))
+                objective, start, terms = self.objective(side, self.host, engine)
+                runners[f"ours {threads} threads"] = Clock(), lambda o=objective, p=start: o.on_device(p)
             if self.torch is not None:
-                peer, p = self.torch_objective(side, objective, "cpu")
+                peer, p = self.torch_objective(side, terms, "cpu")
                 for threads in counts:
 
                     def run(threads=threads, peer=peer, p=p):
@@ -611,14 +608,14 @@ class Bench:
         side, iterations = (32, 3) if self.rehearse else (512, self.options.iterations)
 
         def run(optimiser, precision):
-            objective, start = self.objective(side, self.gpu, CudaEngine(self.device(precision)))
-            objective.evaluate(start)
+            objective, start, _ = self.objective(side, self.gpu, CudaEngine(self.device(precision)))
+            objective.on_device(start)
             self.clock.synchronize()
             begun = time.perf_counter()
             if optimiser == "lbfgs":
-                outcome = minimize_lbfgs(objective, start.ravel(), iterations)
+                outcome = minimize_lbfgs(objective, start, iterations)
             else:
-                v0 = to_numpy(start).astype(np.float64).ravel()
+                v0 = to_numpy(start).astype(np.float64)
                 outcome = minimize_lbfgsb(objective, v0, min(iterations, 100))  # its time an iteration is steady
             self.clock.synchronize()
             return {
@@ -636,13 +633,18 @@ class Bench:
 
     def largest(self, found):
         """The largest square picture whose evaluation fits 24 GiB without tiles, and what was forecast for it."""
-        taps, room = (*STYLE, CONTENT), 24 * GIB
+        room = 24 * GIB
+        config = StyleConfig(style_layers=STYLE, content_layers=(CONTENT,), tv_weight=0.0)
 
         def measure(side):
-            expected = evaluation_memory(self.network.layers, (side, side), taps, content=[CONTENT])
-            run, held = self.ready(side, CudaEngine(self.device()))
+            engine = CudaEngine(self.device())
+            network = self.ready_network(self.gpu, engine)
+            expected = engine.forecast(network, planned_terms(config, network, (side, side)), (side, side, 3))
+            forecast = expected.bytes + expected.weights
+            del network
+            run, held = self.ready(side, engine)
             taken = timed(self.clock, run, 3, 0)
-            return {"fits": held is None or held <= room, "forecast_bytes": expected, "taken_bytes": held, **taken}
+            return {"fits": held is None or held <= room, "forecast_bytes": forecast, "taken_bytes": held, **taken}
 
         for side in (32, 48) if self.rehearse else (4096, 6000, 7424):
             self.forget()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from handstyle.cli.help import plain_help, what_was_meant
-from handstyle.cli.options import as_flags, err, silence
+from handstyle.cli.options import as_flags, err
 from handstyle.cli.painting import commands, demo
 from handstyle.cli.signals import listen
 from handstyle.foundations.errors import HandstyleError
@@ -71,7 +71,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt as interrupt:
         err.print("handstyle: interrupted before the first picture; nothing was written")
         status = 128 + getattr(interrupt, "number", signal.SIGINT)
-    except BrokenPipeError:  # nobody reads what is printed any more
-        silence()
-        status = 0
     sys.exit(status if isinstance(status, int) else 0)

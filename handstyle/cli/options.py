@@ -26,7 +26,18 @@ from handstyle.painting.load import fit_network, load_network
 from handstyle.painting.presets import DEFAULT, OWN, PRESETS, Preset, find_preset, rebuild
 from handstyle.painting.settings import read_settings, settings_toml
 
-out, err = Console(), Console(stderr=True)
+
+class Terminal(Console):
+    """A console that falls silent where nobody reads it any more (``| head -1``): the run goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Send the output nowhere; rich would end the program."""
+        self.quiet = True
+        with open(os.devnull, "w") as nowhere:  # or the interpreter's last flush would fail
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+out, err = Terminal(), Terminal(stderr=True)
 
 Flat = Parameter(name="*")  # a dataclass whose fields are flags of the command
 PICTURES = Group("Pictures", sort_key=0)
@@ -35,22 +46,9 @@ Precision = Literal["float32", "tf32", "float64"]
 
 
 def say(*lines: str) -> None:
-    """Print lines as they are: brackets are no markup, and a long path is not broken.
-
-    Where nobody reads the output any more (``| head -1``), a run goes on in silence.
-    """
-    try:
-        for line in lines:
-            out.print(line, markup=False, highlight=False, soft_wrap=True)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        silence()
-
-
-def silence() -> None:
-    """Send standard output nowhere, so that not even the interpreter's last flush fails."""
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    """Print lines as they are: brackets are no markup, and a long path is not broken."""
+    for line in lines:
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True, kw_only=True)

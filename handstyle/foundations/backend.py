@@ -101,7 +101,7 @@ class Backend:
         """Bring `x` to this backend, copying only where the library or the dtype differs."""
         if self.name == "numpy":
             x = to_numpy(x)
-        moved: Array = self.xp.asarray(x, dtype=dtype)
+        moved: Array = self.xp.asarray(x, dtype=dtype)  # book: backend-chain
         return moved
 
     def to_numpy(self, x: Array) -> Array:

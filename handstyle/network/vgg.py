@@ -296,6 +296,7 @@ def summary(network: Network, height: int, width: int) -> list[LayerSummary]:
     for layer in network.layers:
         parameters = 0
         if isinstance(layer, Convolution):
+            # book: vgg-field
             C, field, parameters = layer.w.shape[3], field + 2 * stride, layer.w.size + layer.b.size
         elif isinstance(layer, Pool):
             up = layer.rounding == "up"

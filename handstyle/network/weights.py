@@ -219,6 +219,7 @@ def _read_keras(file: h5py.File) -> Weights:
         datasets = hdf5_text(group, "weight_names")
         if len(datasets) != 2:
             raise HandstyleError(f"weights: layer {name} has {len(datasets)} arrays, expected a kernel and a bias")
+        # book: weights-layout, where w is the same: (3, 3, C, K)
         w, b = (_float32(group, dataset, name) for dataset in datasets)
         if name == "conv1_1" and w.shape[1:] == (3, 3, 3) and w.shape[0] != 3:
             raise ForeignFormatError(

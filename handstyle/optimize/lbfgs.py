@@ -48,7 +48,7 @@ class _Run:
         """Evaluate at ``v + t d``, within the box; the slopes come from the step as it was really made."""
         self.trial_v = self.v + t * d
         if self.box is not None:
-            self.trial_v = self.trial_v.clip(*self.box)  # book: device-arc
+            self.trial_v = self.trial_v.clip(*self.box)
 
         def dot_products(g: Array) -> Array:
             return self.history.trial(self.trial_v - self.v, g - self.g, self.free(g, self.trial_v, g), self.g)
@@ -74,7 +74,7 @@ class _Run:
 
     def _along_the_arc(self, d: Array, t: float) -> bool:
         # Bertsekas (1982, SIAM J. Control Optim. 20, eq. 12): halve until the decrease is enough along the bent path.
-        for _ in range(20):
+        for _ in range(20):  # book: device-arc
             here = self.trial(d, t)
             if self.predicted < 0 and here.value <= self.value + DECREASE * self.predicted:
                 return True

@@ -83,7 +83,7 @@ def _zoom(phi: Callable[[float], Trial], start: Trial, low: Trial, high: Trial, 
 
 
 def _low_enough(here: Trial, start: Trial) -> bool:
-    return here.value <= start.value + DECREASE * here.step * start.slope  # book: lbfgs-wolfe
+    return here.value <= start.value + DECREASE * here.step * start.slope
 
 
 def _cubic_minimum(a: Trial, b: Trial) -> float:

@@ -1,5 +1,6 @@
-"""A sweep recorded and launched again: with a CuPy that only pretends, and on a GPU."""
+"""A sweep captured as a graph and launched again: with a fake CuPy, and on a GPU."""
 
+import gc
 import weakref
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -7,17 +8,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from support import fake_cupy as pretended
+from support import fake_cupy
 from support.sample_objectives import painting
 
-from handstyle.foundations.backend import choose_backend, to_numpy
+from handstyle.foundations.backend import choose_backend, namespace, to_numpy
 from handstyle.kernels.cuda.device import CupyDevice
 from handstyle.kernels.cuda.engine import CudaEngine
 from handstyle.kernels.cuda.graph import Recording
+from handstyle.losses.terms import WHOLE
 from handstyle.optimize.objective import NonFiniteError, Objective
 
 
-class Stream(pretended.Stream):
+class Stream(fake_cupy.Stream):
     """A stream that keeps what is done while it captures, as operations on the arrays that were there."""
 
     def wait_event(self, event):
@@ -75,10 +77,10 @@ def machine():
 def doubling(machine, swept):
     def sweep(p):
         swept.append(machine.pools[-1:])
-        gradient, news = np.empty_like(p), np.empty(1)
+        values, gradient = np.empty(1), np.empty_like(p)
         machine.do(lambda: np.multiply(p, 2, out=gradient))
-        machine.do(lambda: news.__setitem__(0, p.sum()))
-        return gradient, news
+        machine.do(lambda: values.__setitem__(0, p.sum()))
+        return values, gradient
 
     return sweep
 
@@ -89,9 +91,9 @@ def test_the_third_sweep_is_not_swept(machine):
     sweep, results = doubling(machine, swept), []
     for k in range(5):
         p = np.full((2, 3), float(k))
-        gradient, news = recording(sweep, p)
+        values, gradient = recording(sweep, p)
         np.testing.assert_array_equal(gradient, 2 * p)
-        assert news[0] == p.sum()
+        assert values[0] == p.sum()
         results.append((gradient, 2 * p))
     assert swept == [["its own"], ["its own"]]  # once as it is and once to be captured, with memory of its own
     assert notes == ["launched one by one", *["launched as one graph"] * 4]
@@ -124,7 +126,7 @@ def test_what_cannot_be_captured_is_launched_as_before(machine, when):
     if when == "at the end":
         machine.refuse = "operation not permitted when stream is capturing"
     for k in range(4):
-        gradient, _ = recording(sweep, np.full((2, 3), float(k)))
+        _, gradient = recording(sweep, np.full((2, 3), float(k)))
         np.testing.assert_array_equal(gradient, 2.0 * k)
     assert notes[0] == "launched one by one"
     assert notes[-1] == "launched one by one: operation not permitted when stream is capturing"
@@ -136,7 +138,7 @@ def test_a_picture_of_another_shape_is_swept_as_it_is(machine):
     for _ in range(3):
         recording(sweep, np.ones((2, 3)))
     for p in (np.ones((3, 3)), np.ones((2, 3), np.float32)):
-        gradient, _ = recording(sweep, p)
+        _, gradient = recording(sweep, p)
         assert gradient.dtype == p.dtype
         np.testing.assert_array_equal(gradient, 2 * p)
 
@@ -154,82 +156,85 @@ def test_an_error_of_the_first_sweep_is_the_callers(machine):
 def on_a_gpu(dtype="float32"):
     """Return an objective with CUDA kernels, and a picture on its device."""
     backend = choose_backend("cupy")
-    objective, v0 = painting(48, dtype, backend)
-    objective.network = objective.network.with_kernels(CudaEngine())
-    return objective, backend.asarray(v0.reshape(objective.shape), dtype)
+    objective, v0 = painting(48, dtype, backend, kernels=CudaEngine())
+    return objective, backend.asarray(v0, dtype)
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_graph_gives_what_launches_give(dtype):
     objective, start = on_a_gpu(dtype)
-    backend = objective.backend
+    backend = objective.network.backend
     device = CupyDevice()
     device.recording = lambda requests: None
-    plain, _ = painting(48, dtype, backend)
-    plain.network = plain.network.with_kernels(CudaEngine(device))
+    plain, _ = painting(48, dtype, backend, kernels=CudaEngine(device))
     rng = np.random.default_rng(0)
     for _ in range(5):
-        p = start + backend.asarray(rng.normal(0, 5, objective.shape), dtype)
-        (value, gradient), (expected, dp) = objective.evaluate(p), plain.evaluate(p)
+        v = start + backend.asarray(rng.normal(0, 5, start.shape), dtype)
+        (value, gradient, _), (expected, dv, _) = objective.on_device(v), plain.on_device(v)
         assert value == expected
         assert objective.terms == plain.terms
-        np.testing.assert_array_equal(to_numpy(gradient), to_numpy(dp))
+        np.testing.assert_array_equal(to_numpy(gradient), to_numpy(dv))
     assert "launched as one graph" in objective.network.engine.describe()
 
 
 @pytest.mark.gpu
 def test_a_graph_reports_what_is_not_finite():
-    objective, p = on_a_gpu()
+    objective, v = on_a_gpu()
     for _ in range(3):
-        objective.evaluate(p)
-    spoilt = p.copy()
-    spoilt[0, 0, 0] = np.nan
+        objective.on_device(v)
+    spoilt = v.copy()
+    spoilt[0] = np.nan
     with pytest.raises(NonFiniteError):
-        objective.evaluate(spoilt)
-    assert np.isfinite(objective.evaluate(p)[0])
+        objective.on_device(spoilt)
+    assert np.isfinite(objective.on_device(v)[0])
 
 
 @dataclass(frozen=True)
-class Impatient:
-    """A term that waits for its value, which cannot be captured."""
+class WaitingTerm:
+    """A term whose host waits for its value, which cannot be captured."""
 
     tap: str = "relu1_1"
-    name: str = "impatient"
+    name: str = "waiting"
     weight: float = 2.0
 
-    def __call__(self, f):
-        value = float((f * f).sum())
-        return value, 2 * f
+    def measure(self, f, where=WHOLE):
+        return namespace(f).asarray(float((f * f).sum()))
+
+    def loss(self, s):
+        return s, namespace(s).asarray(1.0)
+
+    def spread(self, ds, f, where=WHOLE):
+        return (2 * ds).astype(f.dtype) * f
 
 
 @pytest.mark.gpu
-def test_a_term_that_waits_is_launched_as_before():
+def test_a_term_that_waits_is_launched_kernel_by_kernel():
     backend = choose_backend("cupy")
-    plain, v0 = painting(48, "float64", backend)
-    terms = [term for terms in plain.terms.values() for term in terms]
-    engine = CudaEngine()
-    objective = Objective(plain.network.with_kernels(engine), [*terms, Impatient()], plain.shape, backend)
-    judge = Objective(plain.network, [*terms, Impatient()], plain.shape, backend)
-    p = backend.asarray(v0.reshape(plain.shape), "float64")
-    expected, dp = judge.evaluate(p)
+    plain, v0 = painting(48, "float64", backend, kernels=CudaEngine())
+    terms, engine = [*plain.prepared.terms, WaitingTerm()], CudaEngine()
+    objective = Objective(plain.network.with_kernels(engine), terms, plain.shape)
+    judge = Objective(plain.network.with_kernels("reference"), terms, plain.shape)
+    v = backend.asarray(v0, "float64")
+    expected, dv, _ = judge.on_device(v)
     for _ in range(4):
-        value, gradient = objective.evaluate(p)
+        value, gradient, _ = objective.on_device(v)
         assert value == pytest.approx(expected, rel=1e-10)
-        assert np.linalg.norm(to_numpy(gradient - dp)) <= 1e-9 * np.linalg.norm(to_numpy(dp))
+        assert np.linalg.norm(to_numpy(gradient - dv)) <= 1e-9 * np.linalg.norm(to_numpy(dv))
     assert "launched one by one: " in engine.describe()
 
 
 @pytest.mark.gpu
 def test_a_graph_and_its_memory_go_with_the_objective():
-    objective, p = on_a_gpu()
+    objective, v = on_a_gpu()
     for _ in range(3):
-        value, gradient = objective.evaluate(p)
-    recording = weakref.ref(objective._recorded[1])
-    pool = objective._recorded[1].pool
+        value, gradient, _ = objective.on_device(v)
+    recording = weakref.ref(objective.prepared.recording)
+    pool = objective.prepared.recording.pool
     assert pool.used_bytes() > 0
     del objective
+    gc.collect()
     assert recording() is None
     assert pool.total_bytes() == 0
     assert np.isfinite(value)
-    assert np.isfinite(to_numpy(gradient)).all()  # handed out, and so not of that memory
+    assert np.isfinite(to_numpy(gradient)).all()  # the caller's own, and so not of that memory

@@ -8,10 +8,10 @@ from handstyle.foundations.backend import choose_backend
 from handstyle.kernels.cuda.convolution import SCRATCH
 from handstyle.kernels.cuda.device import CupyDevice
 from handstyle.kernels.cuda.dry_device import DryDevice
-from handstyle.kernels.cuda.engine import CudaEngine
-from handstyle.kernels.cuda.forecast import PICTURES, evaluation_memory, largest_side
+from handstyle.kernels.cuda.engine import LESS_SCRATCH, CudaEngine
+from handstyle.kernels.cuda.forecast import PICTURES, evaluation_bytes
 from handstyle.losses.content import ContentTerm
-from handstyle.losses.gram import StyleTerm, moments_forward
+from handstyle.losses.gram import Moments, StyleTerm, moments_forward
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
 from handstyle.optimize.objective import Objective
 
@@ -20,7 +20,20 @@ TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
 
 @pytest.fixture(scope="module")
 def vgg19():
-    return build_network(random_weights(widths=WIDTHS)).layers
+    return build_network(random_weights(widths=WIDTHS)).astype("float32")
+
+
+def planned_terms():
+    """Terms at the usual taps, their targets without memory."""
+    content = np.broadcast_to(np.float32(0), (0, 0, 512))
+    styles = [StyleTerm(tap, Moments(1.0, np.zeros(1), np.zeros((1, 1))), 1.0, 1.0) for tap in TAPS if tap != "relu4_2"]
+    return [*styles, ContentTerm("relu4_2", content, 1.0, 1.0)]
+
+
+def forecast_bytes(network, side, workspace=SCRATCH, free=1 << 62, precision="float32"):
+    """Return what an evaluation is said to take on a device that is not here, and what the engine did for it."""
+    engine = CudaEngine(DryDevice(precision, free), workspace=workspace)
+    return engine.forecast(network, planned_terms(), (side, side, 3))
 
 
 def test_a_dry_device_counts_what_is_held():
@@ -59,43 +72,57 @@ def test_an_evaluation_is_forecast_without_touching_memory(vgg19):
     rectified = 64 + 128 / 4 + 3 * 256 / 16 + 3 * 512 / 64 + 512 / 256
     pooled = 64 / 4 + 128 / 16 + 256 / 64 + 512 / 256
     held = side * side * (4 * values + rectified / 8 + 3 * pooled / 8) + SCRATCH
-    assert evaluation_memory(vgg19, (side, side), TAPS) == pytest.approx(held, rel=0.01)
+    found = forecast_bytes(vgg19, side)
+    assert found.bytes == pytest.approx(held, rel=0.01)
+    assert found.weights == vgg19.weight_bytes
 
 
 def test_the_scratch_is_bounded(vgg19):
-    small, large = (evaluation_memory(vgg19, (512, 512), TAPS, workspace=1 << bits) for bits in (22, 30))
+    small, large = (forecast_bytes(vgg19, 512, 1 << bits).bytes for bits in (22, 30))
     assert small < large
     assert large - small < 1 << 30
 
 
-def test_the_largest_picture_is_the_largest(vgg19):
-    available = 1 << 30
-    side = largest_side(vgg19, TAPS, available)
-    assert evaluation_memory(vgg19, (side, side), TAPS) <= available
-    assert evaluation_memory(vgg19, (side + 16, side + 16), TAPS) > available
-    assert largest_side(vgg19, TAPS, 1000) == 0
+def test_less_scratch_is_taken_where_memory_is_short(vgg19):
+    shape, terms = (1024, 1024, 3), planned_terms()
+    usual, least = (forecast_bytes(vgg19, 1024, scratch).bytes for scratch in (SCRATCH, LESS_SCRATCH))
+    assert least < usual
+    for free, expected in ((usual, usual), (usual - 1, least), (1000, least)):
+        assert forecast_bytes(vgg19, 1024, free=free).bytes == expected
+        engine = CudaEngine(DryDevice(free=free))
+        engine.prepare(vgg19, terms, shape)
+        assert ("16 MiB of scratch" in engine.describe()) == (expected == least)
+
+
+def test_a_content_target_counts_and_measuring_takes_less_than_painting(vgg19):
+    engine, shape = CudaEngine(DryDevice()), (512, 512, 3)
+    without, terms = planned_terms(), planned_terms()
+    terms[-1] = ContentTerm("relu4_2", np.zeros((64, 64, 512), np.float32))
+    counted, less = (engine.forecast(vgg19, each, shape).bytes for each in (terms, without))
+    assert counted - less == 64 * 64 * 512 * 4
+    assert engine.forecast(vgg19, terms, shape, gradient=False).bytes < less
 
 
 @pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
-def test_the_engine_asks_a_real_device_for_the_same():
+def test_a_dry_run_allocates_what_a_run_does():
     class Noted(EmulatedDevice):
         def empty(self, shape, dtype):
-            asked.append((tuple(shape), np.dtype(dtype)))
+            allocated.append((tuple(shape), np.dtype(dtype)))
             return super().empty(shape, dtype)
 
     class NotedDry(DryDevice):
         def empty(self, shape, dtype):
-            asked.append((tuple(shape), np.dtype(dtype)))
+            allocated.append((tuple(shape), np.dtype(dtype)))
             return super().empty(shape, dtype)
 
     layers = build_network(random_weights(deepest="conv3_1")).layers
     lists = []
     for device in (Noted(), NotedDry()):
-        asked = []
+        allocated = []
         engine = CudaEngine(device, workspace=1 << 16)
         features, caches = engine.forward(layers, np.zeros((37, 30, 3), np.float32), ("relu1_1", "relu3_1"))
         engine.backward(layers, features, caches)
-        lists.append(asked)
+        lists.append(allocated)
     assert lists[0] == lists[1]
 
 
@@ -103,18 +130,19 @@ def test_the_engine_asks_a_real_device_for_the_same():
 @pytest.mark.parametrize("precision", ["float32", "tf32"])
 def test_an_objective_takes_what_was_forecast(precision):
     backend = choose_backend("cupy")
-    network = build_network(random_weights(widths=WIDTHS)).to(backend).with_kernels(CudaEngine(CupyDevice(precision)))
+    engine = CudaEngine(CupyDevice(precision))
+    network = build_network(random_weights(widths=WIDTHS)).astype("float32").to(backend).with_kernels(engine)
 
     def objective(side):
         x = backend.asarray(np.random.default_rng(0).uniform(0, 255, (side, side, 3)), "float32")
         features = network.forward(x, TAPS)[0]
         terms = [StyleTerm(tap, moments_forward(features[tap])) for tap in TAPS if tap != "relu4_2"]
         terms.append(ContentTerm("relu4_2", features["relu4_2"]))
-        return Objective(network, terms, x.shape, backend), x
+        return Objective(network, terms, x.shape), x.ravel()
 
     painted, x = objective(1024)
     for _ in range(3):
-        painted.evaluate(x)
-    taken = painted._recorded[1].pool.total_bytes()  # all but the picture itself and the gradient's copy
-    expected = evaluation_memory(network.layers, (1024, 1024), TAPS, content=["relu4_2"], precision=precision)
+        painted.on_device(x)
+    taken = painted.prepared.recording.pool.total_bytes()  # all but the picture itself and the gradient's copy
+    expected = evaluation_bytes(engine, network, painted.prepared.terms, painted.shape)
     assert 0.9 * expected < taken < expected

@@ -1,7 +1,8 @@
-"""Places given beforehand: nobody is given what another has, little is wasted, and a sweep in a room is the sweep."""
+"""A memory plan: arrays that live together do not overlap, little is wasted, and a planned sweep gives the same."""
 
 import gc
 import math
+from itertools import accumulate
 
 import numpy as np
 import pytest
@@ -11,12 +12,16 @@ from support.emulated_device import WHY_NOT, EmulatedDevice
 from support.fake_cupy import At
 from support.sample_objectives import painting
 
-from handstyle.kernels.cuda.dry_device import DryDevice, rehearse
+from handstyle.kernels.cuda.dry_device import DryDevice
 from handstyle.kernels.cuda.engine import CudaEngine
-from handstyle.kernels.cuda.memory_plan import AHEAD, GRANULE, Place, Request, Room, granules, places
+from handstyle.kernels.cuda.forecast import evaluation_requests
+from handstyle.kernels.cuda.memory_plan import AHEAD, GRANULE, MemoryPlan, Request, Slot, granules, places
+from handstyle.losses.content import ContentTerm
+from handstyle.losses.gram import Moments, StyleTerm
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
 
-LOSSES = {f"relu{block}_1": ["style"] for block in range(1, 6)} | {"relu4_2": ["content"]}
+TERMS = [StyleTerm(f"relu{block}_1", Moments(1.0, np.zeros(1), np.zeros((1, 1)))) for block in range(1, 6)]
+TERMS.append(ContentTerm("relu4_2", np.zeros((1, 1, 1))))
 
 
 def overlap(requests, offsets):
@@ -40,63 +45,62 @@ def test_no_two_that_live_together_overlap(drawn):
 @pytest.mark.parametrize("precision", ["float32", "tf32"])
 @pytest.mark.parametrize("shape", [(256, 256), (1024, 1024), (700, 1234), (4096, 4096)])
 def test_hardly_more_is_taken_than_lives_at_once(shape, precision):
-    device = DryDevice(precision)
-    layers = build_network(random_weights(widths=WIDTHS)).layers
-    rehearse(CudaEngine(device), layers, shape, LOSSES, np.float32)
-    requests = device.requests
+    network = build_network(random_weights(widths=WIDTHS))
+    requests = evaluation_requests(CudaEngine(DryDevice(precision)), network, TERMS, (*shape, 3))
     offsets, size = places(requests)
     assert overlap(requests, offsets) is None
-    assert size <= 1.1 * device.peak
+    changes = sorted(change for r in requests for change in ((r.begins, r.size), (r.ends, -r.size)))
+    assert size <= 1.1 * max(accumulate(size for _, size in changes))
 
 
 def test_a_request_is_known_by_its_size_and_its_turn():
     requests = [Request(granules(n), k, end) for k, (n, end) in enumerate([(1000, 2), (5000, 3), (1000, 4)])]
-    room = Room(requests)
-    room.begin()
-    first = room.take(1000)
-    assert (first.start, first.size) == (room.offsets[0], 1024)
-    assert room.take(77777) is None  # was not rehearsed, and puts nothing out of step
-    second = room.take(5000)
-    assert second.start == room.offsets[1]
+    plan = MemoryPlan(requests)
+    plan.begin()
+    first = plan.take(1000)
+    assert (first.start, first.size) == (plan.offsets[0], 1024)
+    assert plan.take(77777) is None  # not in the dry run, and puts nothing out of step
+    second = plan.take(5000)
+    assert second.start == plan.offsets[1]
     del first
-    third = room.take(999)
-    assert third.start == room.offsets[2]
-    assert room.take(1000) is None  # there is no fourth
+    third = plan.take(999)
+    assert third.start == plan.offsets[2]
+    assert plan.take(1000) is None  # there is no fourth
 
 
 def test_a_place_that_is_still_taken_is_not_given_again():
     requests = [Request(1024, 0, 1), Request(1024, 1, 2)]
-    room = Room(requests)
-    assert room.offsets == [0, 0]
-    first = room.take(1024)
-    assert isinstance(first, Place)
-    assert room.take(1024) is None  # the rehearsal had the first one gone by now
-    room.begin()
-    assert room.take(1024) is None
+    plan = MemoryPlan(requests)
+    assert plan.offsets == [0, 0]
+    first = plan.take(1024)
+    assert isinstance(first, Slot)
+    assert plan.take(1024) is None  # in the dry run the first one was freed by now
+    plan.begin()
+    assert plan.take(1024) is None
     del first
-    room.begin()
-    assert room.take(1024).start == 0
+    plan.begin()
+    assert plan.take(1024).start == 0
 
 
 def test_a_sweep_may_leave_out_a_few_requests():
     sizes = [GRANULE * (k + 1) for k in range(AHEAD + 2)]
-    room = Room([Request(size, k, k + 1) for k, size in enumerate(sizes)])
-    assert room.take(sizes[AHEAD - 1]).start == 0
-    room.begin()
-    assert room.take(sizes[AHEAD]) is None
+    plan = MemoryPlan([Request(size, k, k + 1) for k, size in enumerate(sizes)])
+    assert plan.take(sizes[AHEAD - 1]).start == 0
+    plan.begin()
+    assert plan.take(sizes[AHEAD]) is None
 
 
-class RoomyDevice(EmulatedDevice):
-    """An emulated device whose arrays lie in a room, spoilt with 0xA5 before each is handed out."""
+class PlannedDevice(EmulatedDevice):
+    """An emulated device whose arrays lie where a plan says, spoilt with 0xA5 before each is handed out."""
 
-    def __init__(self, room):
+    def __init__(self, plan):
         super().__init__()
-        self.room, self.elsewhere = room, []
-        self.base = np.empty(room.size + 64, np.uint8)
+        self.plan, self.elsewhere = plan, []
+        self.base = np.empty(plan.size + 64, np.uint8)
 
     def empty(self, shape, dtype):
         size = math.prod(shape) * np.dtype(dtype).itemsize
-        place = self.room.take(size)
+        place = self.plan.take(size)
         if place is None:
             self.elsewhere.append((shape, dtype))
             return super().empty(shape, dtype)
@@ -104,34 +108,22 @@ class RoomyDevice(EmulatedDevice):
         return np.asarray(At(self.base.ctypes.data + place.start, place, tuple(shape), dtype))
 
 
-class Noted(CudaEngine):
-    """An engine that notes what it would have to rehearse."""
-
-    def __init__(self):
-        super().__init__(EmulatedDevice())
-
-    def recording(self, *asked):
-        self.asked = asked
-
-
 @pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 @pytest.mark.parametrize("method", [None, "mec", "im2col"])
-def test_an_objective_in_a_room_is_the_objective(method):
-    objective, v0 = painting(48, "float64")
-    network, p = objective.network, v0.reshape(objective.shape)
-    objective.network = network.with_kernels(CudaEngine(EmulatedDevice(), method, 1 << 16))
-    expected = [objective.evaluate(q) for q in (p, p + 3)]
-    dry = DryDevice()
-    objective.network = network.with_kernels(Noted())
-    objective.evaluate(p)
-    layers, size, losses, dtype = objective.network.engine.asked
-    rehearse(CudaEngine(dry, method, 1 << 16), layers, size, losses, dtype)
-    device = RoomyDevice(Room(dry.requests))
-    objective.network = network.with_kernels(CudaEngine(device, method, 1 << 16))
-    for q, (value, gradient) in zip((p, p + 3), expected, strict=True):
+def test_a_planned_sweep_gives_what_another_gives(method):
+    objective, v0 = painting(48, "float64", kernels=CudaEngine(EmulatedDevice(), method, 1 << 16))
+    plain, shape = objective.prepared, objective.shape
+    p = v0.reshape(shape)
+    expected = [plain(q) for q in (p, p + 3)]
+    requests = evaluation_requests(plain.engine, objective.network, plain.terms, shape)
+    device = PlannedDevice(MemoryPlan(requests))
+    engine = CudaEngine(device, method, 1 << 16)
+    planned = engine.prepare(objective.network.with_kernels(engine), plain.terms, shape)
+    for q, (values, gradient) in zip((p, p + 3), expected, strict=True):
         gc.collect()
-        device.room.begin()
-        found, dp = objective.evaluate(q)
-        assert found == value
+        device.plan.begin()
+        found, dp = planned(q)
+        np.testing.assert_array_equal(found, values)
         np.testing.assert_array_equal(dp, gradient)
-    assert device.elsewhere == []  # all found the places that were rehearsed
+        del found, dp
+    assert device.elsewhere == []

@@ -1,14 +1,15 @@
-"""Vectors there and back, whenever the copies are made; and that a forgotten wait would be seen."""
+"""Copies to the device and back are right whenever they are made, and a forgotten wait is seen."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from support.delayed_link import DelayedLink, LinkError, empty_poisoned, linked_backend
-from support.strict_arrays import TRAFFIC, XP
+from support.delayed_link import DelayedLink, LinkedDevice, LinkError, empty_poisoned
+from support.strict_arrays import TRAFFIC, XP, strict_backend
 
 from handstyle.foundations.backend import choose_backend, to_numpy
-from handstyle.kernels.cuda.transfer import Crossing
+from handstyle.kernels.cuda.engine import CudaEngine
+from handstyle.kernels.cuda.transfer import CupyLink, Transfer
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.vgg import Weights, build_network
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
@@ -18,8 +19,8 @@ POISONED = SimpleNamespace(empty=empty_poisoned)
 MOMENTS = ["early", "late", 1, 2, 3]
 
 
-def crossing(link, size, dtype="float32", piece=7, slots=3, xp=POISONED):
-    return Crossing(link, xp, size, dtype, piece, slots)
+def new_transfer(link, size, dtype="float32", piece=7, slots=3, xp=POISONED):
+    return Transfer(link, xp, size, dtype, piece, slots)
 
 
 def drawn(size, seed=0):
@@ -29,15 +30,15 @@ def drawn(size, seed=0):
 @pytest.mark.parametrize("when", MOMENTS)
 @pytest.mark.parametrize("size", [1, 6, 7, 8, 20, 21, 22, 100])
 @pytest.mark.parametrize("slots", [1, 2, 3])
-def test_there_and_back(when, size, slots):
+def test_copies_there_and_back(when, size, slots):
     link = DelayedLink(when)
-    way = crossing(link, size, slots=slots)
+    transfer = new_transfer(link, size, slots=slots)
     for seed in range(4):  # the buffers are used again
         v = drawn(size, seed)
-        there = way.up(v)
+        there = transfer.up(v)
         np.testing.assert_array_equal(there._host, v.astype("float32"))
-        coming = way.down(there * 2)
-        back = coming.arrived()
+        download = transfer.down(there * 2)
+        back = download.result()
         assert back.dtype == np.float64
         assert back.flags.owndata
         np.testing.assert_array_equal(back, 2 * v.astype("float32").astype("float64"))
@@ -45,36 +46,36 @@ def test_there_and_back(when, size, slots):
     assert link.pinned_bytes <= 2 * slots * 7 * 4  # whatever the size
 
 
-def test_most_of_the_way_is_made_while_the_host_works():
+def test_copies_are_made_while_the_host_works():
     link = DelayedLink("late")
-    way = crossing(link, 70)
-    there = way.up(drawn(70))
-    coming = way.down(there)
-    assert link.queued == 10 + 3  # the first pieces are under way before anybody asks for them
-    coming.arrived()
+    transfer = new_transfer(link, 70)
+    there = transfer.up(drawn(70))
+    download = transfer.down(there)
+    assert link.queued == 10 + 3  # the first pieces are copied before `result` is called
+    download.result()
     assert link.waits == 7 + 10  # up: for a slot to be empty; down: for each piece
 
 
-def test_a_vector_that_came_stays_as_it_is():
-    way = crossing(DelayedLink("late"), 30)
-    first = way.down(way.up(drawn(30, 1))).arrived()
+def test_a_result_is_not_written_over():
+    transfer = new_transfer(DelayedLink("late"), 30)
+    first = transfer.down(transfer.up(drawn(30, 1))).result()
     kept = first.copy()
-    way.down(way.up(drawn(30, 2))).arrived()
+    transfer.down(transfer.up(drawn(30, 2))).result()
     np.testing.assert_array_equal(first, kept)
 
 
-def test_one_that_was_not_fetched_does_no_harm():
-    way = crossing(DelayedLink("late"), 30)
-    way.down(way.up(drawn(30, 1)))
-    back = way.down(way.up(drawn(30, 2))).arrived()
+def test_a_download_without_result_does_no_harm():
+    transfer = new_transfer(DelayedLink("late"), 30)
+    transfer.down(transfer.up(drawn(30, 1)))
+    back = transfer.down(transfer.up(drawn(30, 2))).result()
     np.testing.assert_array_equal(back, drawn(30, 2).astype("float32"))
 
 
 def test_what_does_not_fit_is_refused():
-    way = crossing(DelayedLink(), 30)
+    transfer = new_transfer(DelayedLink(), 30)
     for wrong in (XP.zeros(29, "float32"), XP.zeros(30, "float64")):
-        with pytest.raises(ValueError, match="crossing"):
-            way.down(wrong)
+        with pytest.raises(ValueError, match="transfer"):
+            transfer.down(wrong)
 
 
 class Hasty(DelayedLink):
@@ -94,38 +95,42 @@ class Deaf(DelayedLink):
 
 @pytest.mark.parametrize("broken", [Hasty, Loose])
 def test_a_forgotten_wait_is_seen(broken):
-    way, v = crossing(broken("late"), 30), drawn(30)
-    there = way.up(v)
+    transfer, v = new_transfer(broken("late"), 30), drawn(30)
+    there = transfer.up(v)
     up = np.array_equal(there._host, v.astype("float32"))
-    down = np.array_equal(way.down(there * 2).arrived(), 2 * v.astype("float32"))
+    down = np.array_equal(transfer.down(there * 2).result(), 2 * v.astype("float32"))
     assert not (up and down)
 
 
 def test_a_copy_before_its_result_is_seen():
     link = Deaf("early")
-    way = crossing(link, 30)
-    there = way.up(drawn(30))
+    transfer = new_transfer(link, 30)
+    there = transfer.up(drawn(30))
     link.work()
     with pytest.raises(LinkError):
-        way.down(there)
+        transfer.down(there)
 
 
-def problem(weights, backend):
+class PlainVariation(VariationTerm):
+    """A kind of term that has no kernels."""
+
+
+def problem(weights, backend, engine):
     """An objective of the picture alone and a network that is not looked at."""
-    network = build_network(weights).astype("float32").to(backend)
-    return Objective(network, [VariationTerm(1e-3)], (13, 11, 3), backend)
+    network = build_network(weights).astype("float32").to(backend).with_kernels(engine)
+    return Objective(network, [PlainVariation(1e-3)], (13, 11, 3))
 
 
 @pytest.mark.parametrize("when", MOMENTS)
-def test_scipys_run_is_the_same_by_this_way(when, tiny_weights: Weights):
+def test_scipys_run_is_the_same_through_the_link(when, tiny_weights: Weights):
     v0 = drawn(13 * 11 * 3)
-    backend = linked_backend(when)
-    objective = problem(tiny_weights, backend)
+    device = LinkedDevice(when)
+    objective = problem(tiny_weights, strict_backend(), CudaEngine(device))
     TRAFFIC.reset()
     found = minimize_lbfgsb(objective, v0, 5)
-    assert (TRAFFIC.up, TRAFFIC.down) == (0, found.evaluations)  # nothing goes the slow way but the values
-    assert backend.through.queued == 2 * found.evaluations
-    expected = minimize_lbfgsb(problem(tiny_weights, choose_backend("numpy")), v0, 5)
+    assert (TRAFFIC.up, TRAFFIC.down) == (0, found.evaluations)  # one wait an evaluation: for the values
+    assert device.through.queued == 2 * found.evaluations
+    expected = minimize_lbfgsb(problem(tiny_weights, choose_backend("numpy"), "reference"), v0, 5)
     np.testing.assert_array_equal(found.v, expected.v)
     assert [row.value for row in found.trace] == [row.value for row in expected.trace]
 
@@ -133,23 +138,23 @@ def test_scipys_run_is_the_same_by_this_way(when, tiny_weights: Weights):
 @pytest.mark.gpu
 @pytest.mark.parametrize("size", [1, 1000, 3 * 1500 * 1001])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_there_and_back_on_a_gpu(size, dtype):
+def test_copies_there_and_back_on_a_gpu(size, dtype):
     backend = choose_backend("cupy")
-    way = Crossing(backend.link(), backend.xp, size, dtype, piece=1 << 18)
+    transfer = Transfer(CupyLink(backend.xp), backend.xp, size, dtype, piece=1 << 18)
     for seed in range(3):
         v = drawn(size, seed)
-        there = way.up(v)
+        there = transfer.up(v)
         worked = backend.xp.sqrt(there * there + 1)  # queued at once, on the other stream
         np.testing.assert_array_equal(to_numpy(there), v.astype(dtype))
-        back = way.down(worked).arrived()
+        back = transfer.down(worked).result()
         np.testing.assert_array_equal(back, to_numpy(worked))
 
 
 @pytest.mark.gpu
-def test_an_evaluation_by_this_way_is_the_plain_one(tiny_weights: Weights):
+def test_vectors_through_pinned_memory_give_what_arrays_on_the_device_give(tiny_weights: Weights):
     backend = choose_backend("cupy")
-    objective, v = problem(tiny_weights, backend), drawn(13 * 11 * 3)
+    objective, v = problem(tiny_weights, backend, CudaEngine()), drawn(13 * 11 * 3)
     value, gradient = objective(v)
-    plain, dp = objective.evaluate(backend.asarray(v.reshape(13, 11, 3), dtype="float32"))
+    plain, dp, _ = objective.on_device(backend.asarray(v, dtype="float32"))
     assert value == plain
-    np.testing.assert_array_equal(gradient, to_numpy(dp).ravel())
+    np.testing.assert_array_equal(gradient, to_numpy(dp))

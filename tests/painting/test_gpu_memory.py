@@ -8,23 +8,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handstyle.painting.need import device_need, measuring_bytes
-from handstyle.painting.room import make_room
-from support.fake_cupy import Pool, PretendedCupy, pretend
+from support.fake_cupy import FakeCupy, Pool, pretend
 
 from handstyle.foundations import backend as backends
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import OutOfMemoryError
+from handstyle.foundations.image import CAFFE, preprocess_forward
+from handstyle.foundations.picture_reading import Picture
 from handstyle.kernels.cuda.cublas import WORKSPACE
 from handstyle.kernels.cuda.device import CupyDevice
 from handstyle.kernels.cuda.engine import CudaEngine
-from handstyle.kernels.cuda.memory_plan import Room
+from handstyle.kernels.cuda.memory_plan import MemoryPlan
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
 from handstyle.optimize.objective import Objective
 from handstyle.painting import targets
 from handstyle.painting.config import StyleConfig
+from handstyle.painting.memory import RunMemory, stand_in
 from handstyle.painting.stylize import stylize
-from handstyle.painting.targets import build_terms
+from handstyle.painting.targets import build_terms, planned_terms
 
 MIB = 1 << 20
 RESULTS = sorted((Path(__file__).parents[2] / "benchmarks" / "results").glob("*-gpu.json"))
@@ -37,22 +38,28 @@ def cupy(monkeypatch):
 
 @pytest.fixture
 def misses(monkeypatch):
-    """Requests that found no place in their room."""
-    found, take = [], Room.take
+    """Sizes of the arrays that found no place in their memory plan."""
+    found, take = [], MemoryPlan.take
 
-    def noted(room, size):
-        place = take(room, size)
+    def noted(plan, size):
+        place = take(plan, size)
         if place is None:
             found.append(size)
         return place
 
-    monkeypatch.setattr(Room, "take", noted)
+    monkeypatch.setattr(MemoryPlan, "take", noted)
     return found
 
 
 def vgg19(precision="float32"):
     weights = build_network(random_weights(widths=WIDTHS)).to(choose_backend("cupy"))
     return weights.with_kernels(CudaEngine(CupyDevice(precision)))
+
+
+def run_need(network, config, shape=(512, 512), style=(512, 384)):
+    """Return what a run takes at its last scale."""
+    pictures = [Picture(np.broadcast_to(np.float32(0), (*size, 3)), None, "") for size in (shape, style)]
+    return RunMemory.now(config, network, pictures[0], pictures[1:]).need()
 
 
 def noise(*shape):
@@ -68,7 +75,7 @@ def painted(cupy, network, config, shape=(512, 512)):
 
 
 def test_a_pool_cuts_joins_and_gives_back_as_cupys_does():
-    cupy = PretendedCupy()
+    cupy = FakeCupy()
     pool = Pool(cupy)
     blocks = [pool.malloc(size)[1] for size in (1 * MIB, 4 * MIB)]
     for block in blocks:
@@ -91,12 +98,12 @@ def test_a_pool_cuts_joins_and_gives_back_as_cupys_does():
     assert pool.total_bytes() == 4 * MIB + 512
 
 
-OPTIMISERS = pytest.mark.parametrize(
+OPTIMIZERS = pytest.mark.parametrize(
     "changes",
     [
         {"optimizer": "lbfgsb"},
         {"optimizer": "lbfgs"},
-        {"optimizer": "lbfgs", "clamp": True, "memory": 3},
+        {"optimizer": "lbfgs", "clamp": True, "lbfgs_history": 3},
         {"optimizer": "lbfgs-fixed"},
         {"optimizer": "adam"},
         {"optimizer": "descent"},
@@ -105,11 +112,11 @@ OPTIMISERS = pytest.mark.parametrize(
 )
 
 
-@OPTIMISERS
+@OPTIMIZERS
 def test_a_run_takes_what_was_forecast(cupy, misses, changes):
     network = vgg19()
-    config = replace(StyleConfig(size=512, iterations=13, tv_weight=1.0), **changes)
-    need = device_need(network, config, (512, 512))
+    config = replace(StyleConfig(size=512, iterations=13, tv_weight=1.0, pyramid_min_size=0), **changes)
+    need = run_need(network, config)
     taken = painted(cupy, network, config)
     assert 0.95 * (need.device - need.weights) < taken <= need.device - need.weights
     assert misses == []  # and all of a sweep in the room that was made for it
@@ -117,14 +124,14 @@ def test_a_run_takes_what_was_forecast(cupy, misses, changes):
 
 
 @pytest.mark.gpu
-@OPTIMISERS
+@OPTIMIZERS
 def test_cupys_own_pools_take_what_was_forecast(monkeypatch, changes):
     backend = choose_backend("cupy")
     make, pools = backend.xp.cuda.MemoryPool, [backend.xp.get_default_memory_pool(), backends._pool_aside(backend.xp)]
     monkeypatch.setattr(backend.xp.cuda, "MemoryPool", lambda: pools.append(make()) or pools[-1])
     network = vgg19()
-    config = replace(StyleConfig(size=512, iterations=13, tv_weight=1.0), **changes)
-    need = device_need(network, config, (512, 512))
+    config = replace(StyleConfig(size=512, iterations=13, tv_weight=1.0, pyramid_min_size=0), **changes)
+    need = run_need(network, config)
     backend.tidy()
     before, seen = sum(pool.total_bytes() for pool in pools), []
     stylize(
@@ -143,10 +150,10 @@ def test_an_evaluation_takes_less_than_half_of_what_pytorch_takes(cupy, misses, 
     """As `benchmarks/gpu/run.py` counts: all but the kernels' code and the workspace of cuBLAS."""
     network = vgg19(precision)
     p = noise(1024, 1024)
-    objective = Objective(network, build_terms(network, StyleConfig(), p, [p]), p.shape, choose_backend("cupy"))
-    start = objective.backend.asarray(p, "float32")
+    objective = Objective(network, build_terms(network, StyleConfig(), p, [p]), p.shape)
+    start = network.backend.asarray(p.ravel(), "float32")
     for _ in range(3):
-        objective.evaluate(start)
+        objective.on_device(start)
     assert misses == []
     peaks = json.loads(RESULTS[-1].read_text())["evaluation"]["1024"]["peak_bytes"]
     assert cupy.held - WORKSPACE < 0.4 * peaks[f"torch {precision}"]
@@ -164,10 +171,10 @@ def test_all_of_it_is_given_back(cupy):
 
 
 def test_what_targets_are_measured_with_does_not_stay(cupy, monkeypatch):
-    """What was once wrong is seen: targets cut out of the large blocks that they were measured with."""
-    config = StyleConfig(size=512, iterations=3)
+    """Without a pool of their own, targets are cut out of the large blocks that they were measured with."""
+    config = StyleConfig(size=512, iterations=3, pyramid_min_size=0)
     network = vgg19()
-    need = device_need(network, config, (512, 512))
+    need = run_need(network, config)
     monkeypatch.setattr(Backend, "aside", lambda self: nullcontext())
     assert painted(cupy, network, config) > need.device - need.weights
 
@@ -176,10 +183,12 @@ def test_what_targets_are_measured_with_does_not_stay(cupy, monkeypatch):
 @pytest.mark.parametrize("shape", [(512, 512), (700, 1000)])
 def test_measuring_a_painting_takes_what_was_forecast_and_less_than_painting(cupy, precision, shape):
     network, config = vgg19(precision), StyleConfig()
-    measuring = measuring_bytes(network, config, shape)
+    only = replace(config, content_weight=0.0)
+    engine, size = network.engine, (*shape, 3)
+    measuring = engine.forecast(network, planned_terms(only, network, shape), size, gradient=False).bytes
     taken = measured(cupy, network, config, shape)
     assert 0.9 * measuring < taken < measuring + MIB  # the last one is of what stays: the targets
-    assert measuring < device_need(network, config, shape).evaluation
+    assert measuring < engine.forecast(network, planned_terms(config, network, shape), size).bytes
     assert backends._pool_aside(cupy).total_bytes() == 0
 
 
@@ -192,20 +201,29 @@ def measured(cupy, network, config, shape):
 
 
 def test_all_layers_at_once_would_take_more_than_painting(cupy, monkeypatch):
-    """What was once wrong is seen."""
+    """Were one forward pass to measure all layers of a painting, it would need more memory than painting."""
     network, config, shape = vgg19(), StyleConfig(), (768, 768)
-    monkeypatch.setattr(targets, "features_of", lambda network, x, taps: network.forward(x, taps)[0].pop)
-    assert measured(cupy, network, config, shape) > device_need(network, config, shape).evaluation
+    terms = planned_terms(config, network, shape)
+
+    def all_at_once(network, p, taps):
+        return network.forward(preprocess_forward(network.backend.asarray(p, "float32"), CAFFE), taps)[0].pop
+
+    monkeypatch.setattr(targets, "_features_of", all_at_once)
+    assert measured(cupy, network, config, shape) > network.engine.forecast(network, terms, (*shape, 3)).bytes
 
 
 def test_a_painting_too_large_to_be_measured_is_refused_and_told_the_size(cupy):
-    network, config = vgg19(), StyleConfig()
-    network.engine.device.free_memory = lambda: 1 << 30
-    make_room(config, network, [(256, 256)], [(512, 512)])
-    told = r"a painting of 4000 x 3000 px needs .* --style-size \d+ would fit"
-    with pytest.raises(OutOfMemoryError, match=told) as caught:
-        make_room(config, network, [(256, 256)], [(512, 512), (3000, 4000)])
-    named = int(str(caught.value).split("--style-size ")[1].split()[0])
-    make_room(config, network, [(256, 256)], [(round(0.75 * named), named)])
+    network = vgg19()
+    config = StyleConfig(size=256, style_size=4000, pyramid_min_size=0)
+    free, photograph = 1 << 30, stand_in(256)
+    painting = Picture(np.broadcast_to(np.float32(0), (3000, 4000, 3)), None, "")
+
+    def run(side):
+        return RunMemory(replace(config, style_size=side), network, photograph, [painting], True, free)
+
+    with pytest.raises(OutOfMemoryError, match=r"at this size style_size=\d+") as caught:
+        run(4000).check()
+    named = int(str(caught.value).split("style_size=")[1].split()[0])
+    run(named).check()
     with pytest.raises(OutOfMemoryError):
-        make_room(config, network, [(256, 256)], [(round(0.75 * (named + 16)), named + 16)])
+        run(named + 16).check()

@@ -1,16 +1,12 @@
-"""A link to a device that makes its copies as late as it may, as early, or whenever it likes.
+"""A link to a device that makes each copy as late as is allowed, as early, or at a random moment between.
 
-On a GPU a copy happens at some moment between its queueing and the end of a wait for it. A right program is right
-whenever that is; one that forgets a wait is right only when it is lucky. What is computed here is computed at once, so
+On a GPU a copy happens at some moment between its queueing and the end of a wait for it. A correct program gives the
+same result for each such moment; one that lacks a wait does not. What is computed here is computed at once, so
 `copies_follow_work` cannot show by its results that it was forgotten: it is counted instead, see `work`.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from support.strict_arrays import XP, StrictArray
-
-from handstyle.foundations.backend import Backend
 
 POISON = -7.77e7
 
@@ -86,19 +82,19 @@ class DelayedLink:
             self.made += 1
 
 
-@dataclass(frozen=True)
-class LinkedBackend(Backend):
-    """The strict backend with a link, which stands for a GPU to the last copy."""
+class LinkedDevice:
+    """A device of strict arrays behind a `DelayedLink`. It has no kernels: an objective takes the terms' own steps."""
 
-    through: DelayedLink | None = None
+    xp, precision, products = XP, "float32", "no products"
+
+    def __init__(self, when="late"):
+        self.through = DelayedLink(when)
+
+    def free_memory(self):
+        return 1 << 62
 
     def link(self):
         return self.through
-
-
-def linked_backend(when="late"):
-    """Return a backend of strict arrays behind a `DelayedLink`."""
-    return LinkedBackend("strict", XP, "a NumPy array behind bars", through=DelayedLink(when))
 
 
 def empty_poisoned(shape, dtype):

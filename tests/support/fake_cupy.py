@@ -1,11 +1,11 @@
-"""A CuPy without a GPU, whose kernels do nothing and whose memory is kept account of as CuPy keeps it.
+"""A fake CuPy for a machine without a GPU: kernels do nothing, and memory is accounted for as CuPy does.
 
-Arrays are strict ones (``strict_arrays.py``), so all of the package that is not a kernel runs as on a GPU: streams, capture,
-pools, memory plans, copies. Every array, and every intermediate result, takes memory from the pool that is current, and
-gives it back when the last view of it goes. The pools are CuPy's: the smallest free block that is large enough is cut
-to size, neighbours that are free grow together, and only a block that was never cut, or is whole again, can go back to
-the GPU. What a run takes of a GPU is then known without one, to the few bytes that CuPy's own functions take on the way
-(a contiguous copy of an operand, say), which happens inside NumPy here and is not seen.
+Arrays are strict ones (``strict_arrays.py``), so all of the package that is not a kernel runs as on a GPU: streams,
+capture, pools, memory plans, copies. Every array, and every intermediate result, takes memory from the pool that is
+current, and gives it back when the last view of it goes. The pools are CuPy's: the smallest free block that is large
+enough is cut to size, neighbors that are free are joined, and only a block that was never cut, or is whole again, can
+go back to the GPU. What a run takes of a GPU is then known without one, to the few bytes that CuPy's own functions take
+on the way (a contiguous copy of an operand, say), which happens inside NumPy here and is not seen.
 """
 
 import gc
@@ -27,7 +27,7 @@ TOTAL = 24 << 30
 
 
 class Block:
-    """A piece of a GPU's memory, free or taken, and its neighbours in what was had of the GPU at one stroke."""
+    """A piece of a GPU's memory, free or taken, and its neighbors in what was allocated on the GPU at once."""
 
     def __init__(self, size, stream, before=None, after=None):
         self.size, self.stream, self.before, self.after = size, stream, before, after
@@ -128,7 +128,7 @@ class At:
             "version": 3, "data": (address, False), "shape": shape, "typestr": np.dtype(dtype).str}  # fmt: skip
 
 
-class Placing(type):
+class ArrayKind(type):
     """Of ``cupy.ndarray``: every strict array is one, and a call makes one at an address."""
 
     def __instancecheck__(cls, x):
@@ -142,7 +142,7 @@ class Placing(type):
         return StrictArray(np.asarray(At(address, owner, tuple(shape), dtype)))
 
 
-class ndarray(metaclass=Placing):
+class ndarray(metaclass=ArrayKind):
     """Stands for ``cupy.ndarray``."""
 
 
@@ -151,10 +151,10 @@ def strided(x, shape, strides):
     return StrictArray(np.lib.stride_tricks.as_strided(x._host, shape, strides))
 
 
-class PretendedCupy(StrictNamespace):
+class FakeCupy(StrictNamespace):
     """Stands for the module."""
 
-    __name__, __version__ = "cupy", "0, pretended"
+    __name__, __version__ = "cupy", "0, fake"
     ndarray = ndarray
     lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=strided))
 
@@ -234,10 +234,10 @@ class Blas:
 def pretend(monkeypatch):
     """Have this process find a CuPy and a GPU, and a sweep that gives a bowl's value and gradient; return the module.
 
-    The bowl is ``½ Σ s (p - 100)²`` with s from 1 to 2, so that an optimiser has something to do.
+    The bowl is ``½ Σ s (p - 100)²`` with s from 1 to 2, so that an optimizer has something to do.
     """
     gc.collect()
-    cupy = PretendedCupy()
+    cupy = FakeCupy()
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr(strict, "XP", cupy)
     monkeypatch.setattr(strict, "ALLOCATED", [cupy.count])
@@ -254,7 +254,7 @@ def pretend(monkeypatch):
             away = p - np.float32(100)
             steepness = 1 + np.arange(p.size, dtype=p.dtype).reshape(p.shape) % 100 / 100
             dp[...] = steepness * away
-            values[...] = 0
+            values[:] = 0
             values[0] = 0.5 * np.vdot(dp, away)
 
         bowl()

@@ -163,7 +163,6 @@ class CupyDevice:
             product = self.xp.matmul(a, b)
             out[...] = product if beta == 0 else product + beta * out
             return
-        # book: cuda-lowered
         gemm_strided(self._cublas, a, b, out, beta, tf32=self.precision == "tf32" and not true)
 
 

@@ -93,6 +93,9 @@ class CudaEngine:
 
     def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
         """Return a function that evaluates `terms` on `network`; see `handstyle.optimize.objective.Engine`."""
+        with network.backend.aside():  # computed now, or their temporary arrays would lie in the graph's pool for good
+            for term in terms:
+                getattr(term, "factor", None)
         network.backend.tidy()  # of what the targets were measured with
         self.workspace = self.fitting_scratch(network, terms, shape)
         prepared: Evaluate = resolve_name(LATER["prepare"])(self, network, terms, shape)
