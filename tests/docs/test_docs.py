@@ -22,14 +22,40 @@ ANATOMY = (
 PAGES = {chapter.page: (DOCS / f"{chapter.page}.md").read_text(encoding="utf-8") for chapter in CHAPTERS}
 WRITTEN = {page: text for page, text in PAGES.items() if "Not yet written" not in text}
 BY_PAGE = {chapter.page: chapter for chapter in CHAPTERS}
-# No chapters: for those who paint, and for those who measure.
-OTHERS = [(DOCS / page).read_text(encoding="utf-8") for page in ("painting/controls.md", "reference/speed.md")]
+# No chapters: for those who paint, for those who measure, for those who change the program.
+BESIDE = ("painting/controls.md", "reference/speed.md", "reference/architecture.md")
+OTHERS = [(DOCS / page).read_text(encoding="utf-8") for page in BESIDE]
 PROSE = "\n".join([*PAGES.values(), *OTHERS])
 
 
 def test_the_index_lists_the_chapters_in_order():
     listed = re.findall(r"^(?:[a-z_]+/)?[a-z_0-9]+$", (DOCS / "index.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert [page for page in listed if page in BY_PAGE] == [chapter.page for chapter in CHAPTERS]
+
+
+# A sentence that claims the whole book, unless it speaks of what is written.
+WHOLE = re.compile(r"\b(every|all|each)\b[^.]*\b(chapters?|formulas?|derivations?|deriv(?:ed|es))\b", re.IGNORECASE)
+
+
+def claims_of_the_whole_book(text):
+    """The sentences, outside of code, that say that the book is complete."""
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    sentences = re.split(r"(?<=[.!?*])\s+|\n\n|\|", prose)
+    return [s for s in sentences if WHOLE.search(s) and not re.search(r"\b(un|not )?written\b", s)]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_the_landing_pages_claim_no_more_chapters_than_are_written(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    written, planned = ({BY_PAGE[page].number for page in pages} for pages in (WRITTEN, PAGES))
+    assert re.findall(r"(\d+) of (\d+) chapters", text) == [(str(len(written)), str(len(planned)))]
+    assert written == planned or claims_of_the_whole_book(text) == []
+
+
+def test_a_claim_of_the_whole_book_would_be_seen():
+    claims = ["Every formula is derived.", "All 28 chapters have exercises.", "with every gradient\nderived and shown."]
+    assert claims_of_the_whole_book("\n\n".join(claims)) == claims
+    assert claims_of_the_whole_book("Every written chapter has exercises. Each number was printed by its cell.") == []
 
 
 def test_the_chapters_that_set_the_tone_are_written():
