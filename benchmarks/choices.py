@@ -1,8 +1,8 @@
-"""Where the error of a float32 gradient comes from: rounding, or choices that rounding decides.
+"""Measure where the error of a float32 gradient comes from: rounding, or rectifiers and pools that rounding decides.
 
-``python -m benchmarks.choices`` computes the gradient of the objective with several kernels in float32, against
-float64; then again with the rectifiers' and pools' choices of the float64 pass put in place of its own. Last, it paints
-with each, to see what the choices mean for the optimiser.
+``python -m benchmarks.choices`` computes the gradient of the objective in float32 with several kernels and compares it
+with float64; then again with the decisions of rectifiers and pools replaced by those of the float64 pass. Last, it runs
+an optimizer with each, to see what the decisions mean for the loss.
 """
 
 from functools import partial
@@ -41,7 +41,7 @@ def auto() -> CpuEngine:
 def gradient(
     kernels: Any, dtype: Any, p: Array, content: Array, styles: Any, masks: Masks | None
 ) -> tuple[Array, Masks]:
-    """Return the gradient at `p` and the choices made, or made with `masks` in their place."""
+    """Return the gradient at `p` and the masks of rectifiers and pools; with `masks`, these replace the pass's own."""
     network = common.network_with("auto", dtype).with_kernels(kernels)
     objective = common.objective(network, content, styles, p.shape[0])
     made: Masks = []
@@ -59,7 +59,7 @@ def gradient(
 
 
 def flips(a: Masks, b: Masks) -> tuple[int, int]:
-    """Return how many rectifiers, and how many values of pools, chose otherwise."""
+    """Return the number of rectifiers, and of bits of pools, that differ between two passes."""
     counts = [0, 0]
     for one, other in zip(a, b, strict=True):
         for kind in range(2):
@@ -69,7 +69,7 @@ def flips(a: Masks, b: Masks) -> tuple[int, int]:
 
 
 def whole_runs() -> list[dict[str, Any]]:
-    """Return the loss of whole runs by SciPy's L-BFGS-B with several kernels, all from the photograph."""
+    """Return the losses of whole runs of SciPy's L-BFGS-B with several kernels, each from the photograph."""
     network = common.network_with("auto")
     content, styles = common.targets(network, RUN_SIZE)
     start = common.picture("tubingen.jpg", RUN_SIZE).astype(np.float64).ravel()

@@ -1,4 +1,4 @@
-"""What every benchmark shares: the objective that is measured, the machine it ran on, and where results go."""
+"""Parts of all benchmarks: the objective that is measured, a description of the machine, and the file of results."""
 
 import contextlib
 import datetime
@@ -26,7 +26,7 @@ from handstyle.painting.targets import measure_moments
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT = "relu4_2"
-STYLE_WEIGHT = 1000.0  # shared among the style layers; content counts 1
+STYLE_WEIGHT = 1000.0  # divided among the style layers; content has weight 1
 RESULTS = Path(__file__).parent / "results"
 VGG19 = "weights/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
@@ -38,7 +38,7 @@ def data_folder() -> Path | None:
 
 
 def weights_to(deepest: str = "conv5_1") -> Weights:
-    """Return VGG-19's weights up to a layer: the real ones, or random ones of the same shape where there are none."""
+    """Return VGG-19's weights up to a layer: the real ones, or random ones without a data folder."""
     folder = data_folder()
     if folder is None:
         return random_weights("vgg19", (64, 128, 256, 512, 512), deepest=deepest)
@@ -49,7 +49,7 @@ def weights_to(deepest: str = "conv5_1") -> Weights:
 
 
 def picture(name: str, size: int) -> Array:  # -> (size, size, 3) float32, 0 to 255
-    """Return a square picture: one of the test data's, or coloured noise where there is none."""
+    """Return a square picture from the data folder, or colored noise without one."""
     folder = data_folder()
     if folder is None:
         rng = np.random.default_rng(len(name))
@@ -64,7 +64,7 @@ def picture(name: str, size: int) -> Array:  # -> (size, size, 3) float32, 0 to 
 
 
 def targets(network: Network, size: int) -> tuple[Array, dict[str, Moments]]:
-    """Return the content target and the style targets, of photograph and painting at the same size."""
+    """Return the content target and the style targets, measured on a photograph and a painting of the same size."""
     photograph, painting = (
         preprocess_forward(picture(name, size).astype(network.dtype), network.convention)
         for name in ("tubingen.jpg", "starry_night.jpg")
@@ -83,13 +83,13 @@ def objective(network: Network, content: Array, styles: dict[str, Moments], size
 
 
 def network_with(kernels: str, dtype: Any = np.float32) -> Network:
-    """Return VGG-19 up to relu5_1, run by some kernels."""
+    """Return VGG-19 up to relu5_1, run by an engine of `ENGINES`."""
     network = build_network(weights_to())
     return (network if dtype == np.float32 else network.astype(dtype)).with_kernels(kernels)
 
 
 def interleaved(sides: dict[str, Callable[[], object]], rounds: int, warmup: int = 1) -> dict[str, list[float]]:
-    """Time several ways of doing the same work in turn, so that what disturbs one disturbs all; seconds."""
+    """Time several functions in turn, so that a disturbance affects all; return the seconds of each round."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(warmup + rounds):
         for name, work in sides.items():
@@ -102,7 +102,7 @@ def interleaved(sides: dict[str, Callable[[], object]], rounds: int, warmup: int
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
-    """Return our time over theirs: of the fastest rounds, and the median of the rounds' own."""
+    """Return the ratio of our time to theirs: of the fastest rounds, and the median over rounds."""
     return {
         "ours_min_s": min(ours),
         "theirs_min_s": min(theirs),
@@ -114,7 +114,7 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
 
 
 def machine() -> dict[str, Any]:
-    """Describe where this runs: processor, BLAS, versions, and how busy the machine was."""
+    """Describe the machine: processor, BLAS, versions, and load."""
     versions = {}
     for package in ("handstyle", "numpy", "scipy", "torch", "ncnn"):
         with contextlib.suppress(PackageNotFoundError):
@@ -138,7 +138,7 @@ def machine() -> dict[str, Any]:
 
 
 def write_results(name: str, rows: Any, **more: Any) -> Path:
-    """Write results as dated JSON beside the others, and return where."""
+    """Write results as dated JSON to ``benchmarks/results``, and return the path."""
     now = datetime.datetime.now(datetime.UTC)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{now:%Y-%m-%d}-{name}.json"

@@ -1,7 +1,7 @@
 """Turn results in JSON into the tables and plots of the docs: ``python -m benchmarks.report FILES --out FOLDER``.
 
 Reads what `benchmarks.peers.evaluation`, `benchmarks.peers.layers`, `benchmarks.choices` and pytest-benchmark
-(``--benchmark-json``) write; for each it makes NAME.md and, where there is something to see, NAME.svg.
+(``--benchmark-json``) write; for each it writes NAME.md and, if there is a figure, NAME.svg.
 """
 
 import argparse
@@ -18,14 +18,14 @@ OURS, THEIRS, NCNN = "#1b6ca8", "#d1793a", "#7a7a7a"
 
 
 def machine_line(record: dict[str, Any]) -> str:
-    """Return one line on where and when a result was measured."""
+    """Return one line with the date and the machine of a result."""
     machine = record["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     return f"{record['date'][:10]}, {machine['processor']}, load {machine['load_average'][0]}; {versions}."
 
 
 def newest(name: str) -> dict[str, Any]:
-    """Return the latest of the results of a name that are kept in ``benchmarks/results``."""
+    """Return the latest result of a name in ``benchmarks/results``."""
     path = max(RESULTS.glob(f"*-{name}.json"))  # their names begin with the date
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return record
@@ -48,8 +48,8 @@ def evaluation_figure(record: dict[str, Any]) -> Figure:
         sides = [(first["theirs_trace"], THEIRS, "-", "PyTorch's L-BFGS")]
         for (what, row), style in zip(runs.items(), ("-", "--"), strict=False):
             sides.append((row["ours_trace"], OURS, style, " ".join(what.split()[2:]) or "handstyle"))
-        for trace, colour, style, label in sides:
-            right.plot(*zip(*trace, strict=True), color=colour, linestyle=style, label=label)
+        for trace, color, style, label in sides:
+            right.plot(*zip(*trace, strict=True), color=color, linestyle=style, label=label)
         right.axhline(first["loss"], color="0.7", lw=0.8, zorder=0)
         right.set_yscale("log")
         right.set_xlabel("seconds")
@@ -79,11 +79,11 @@ def layers_figure(record: dict[str, Any]) -> Figure:
     best = [{side: 1e3 * min(seconds) for side, seconds in row["seconds"].items()} for row in record["rows"]]
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     axes = figure.add_subplot()
-    for k, (side, colour, label) in enumerate(
+    for k, (side, color, label) in enumerate(
         (("kept", OURS, "handstyle"), ("torch", THEIRS, "PyTorch"), ("ncnn", NCNN, "ncnn"))
     ):
         places = [i + 0.27 * (k - 1) for i in range(len(best))]
-        axes.bar(places, [times[side] for times in best], width=0.26, color=colour, label=label)
+        axes.bar(places, [times[side] for times in best], width=0.26, color=color, label=label)
     axes.set_xticks(range(len(best)), [row["layer"] for row in record["rows"]], rotation=30, ha="right")
     axes.set_ylabel("ms, forward with bias and rectifier")
     axes.legend(frameon=False)
@@ -111,7 +111,7 @@ def choices(record: dict[str, Any], out: Path) -> None:
 
 
 def suites(record: dict[str, Any], out: Path, name: str) -> None:
-    # pytest-benchmark's own file: one row a test, with what the test put beside its times.
+    # pytest-benchmark's file: one row for each test, with the test's `extra_info`.
     head = "| | fastest ms | median ms | GFLOP/s | MB | largest error |\n|---|---|---|---|---|---|\n"
     lines = []
     for row in record["benchmarks"]:

@@ -1,4 +1,4 @@
-"""The whole objective by size, what L-BFGS-B adds, and a run: ``pytest benchmarks/test_evaluation.py``."""
+"""Time the whole objective by size, L-BFGS-B's own work, and a run: ``pytest benchmarks/test_evaluation.py``."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def test_evaluation(benchmark: Any, size: int, kernels: str) -> None:
 
 @pytest.mark.parametrize("size", [256, 512, 1024])
 def test_lbfgsb_alone(benchmark: Any, size: int) -> None:
-    # A quadratic whose evaluation costs next to nothing: what is left is the optimiser's own work.
+    # A quadratic, evaluated in next to no time, so that the optimizer's own work is measured.
     class Bowl:
         terms: dict[str, float] = {}  # noqa: RUF012
 

@@ -1,7 +1,7 @@
-"""Every convolution of VGG-19 at 512², by each kernel and in both directions: ``pytest benchmarks/test_layers.py``.
+"""Time every convolution of VGG-19 at 512², by each kernel, in both directions: ``pytest benchmarks/test_layers.py``.
 
-Each row carries GFLOP/s of the direct convolution's count, bytes moved in memory, and its largest error against the
-reference, in deviations of the output.
+Each row has GFLOP/s, counting the direct convolution's operations, bytes moved in memory, and the largest error against
+the reference, in standard deviations of the output.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ SHAPES = [
     (64, 512, 512),
     (32, 512, 512),
 ]
-ERROR_ROWS = 24  # the reference is slow; the error is that of the map's first rows
+ERROR_ROWS = 24  # the reference is slow, so the error is measured on the map's first rows only
 
 
 def names(shape: tuple[int, int, int]) -> str:

@@ -1,10 +1,10 @@
-"""What one evaluation takes of a GPU's memory, by accounts kept without one.
+"""Count the GPU memory that one evaluation takes, without a GPU.
 
     python benchmarks/gpu/accounts.py --out accounts.json
 
-The very objective of ``run.py`` is built and evaluated three times on a CuPy that only pretends: no kernel runs, and
-every array takes memory from pools that keep account as CuPy's do (``tests/support/fake_cupy.py``). As in ``run.py``,
-all counts but the code of the kernels and the workspace of cuBLAS.
+The objective of ``run.py`` is built and evaluated three times on a fake CuPy (``tests/support/fake_cupy.py``): no
+kernel runs, and its memory pools count as CuPy's do. As in ``run.py``, everything is counted except the code of the
+kernels and the workspace of cuBLAS.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from handstyle.kernels.cuda.engine import CudaEngine  # noqa: E402
 
 
 def account(side, precision, out):
-    """Return the bytes that an objective and its evaluation take of a GPU on which nothing else is."""
+    """Return the bytes that an objective and its evaluation take on an empty GPU."""
     with pytest.MonkeyPatch.context() as patch:
         pretend(patch)
         bench = Bench(argparse.Namespace(rehearse=False, weights=None), Book(out))

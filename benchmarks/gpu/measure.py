@@ -1,4 +1,4 @@
-"""How a time is taken, and how results are written."""
+"""Time functions, and write results."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Clock:
-    """Times calls by CUDA events and by the wall, on CuPy's or PyTorch's stream; by the wall alone without a GPU."""
+    """Times calls by the wall clock and, on a GPU, by CUDA events on CuPy's or PyTorch's stream."""
 
     def __init__(self, xp=None, torch=None):
         self.xp, self.torch = xp, torch
@@ -20,7 +20,7 @@ class Clock:
             self.xp.cuda.get_current_stream().synchronize()
 
     def once(self, f):
-        """Return (seconds by events or None, seconds by the wall)."""
+        """Call `f` once; return its seconds by CUDA events, or None, and by the wall clock."""
         self.synchronize()
         begun = time.perf_counter()
         if self.torch is not None:
@@ -42,7 +42,7 @@ class Clock:
 
 
 def summary(samples):
-    """Return medians and quartiles of what `Clock.once` gave."""
+    """Return the median times of results of `Clock.once`, and all wall-clock times."""
     events = [event for event, _ in samples if event is not None]
     walls = [wall for _, wall in samples]
     result = {"n": len(samples), "wall_s": statistics.median(walls), "wall_all_s": walls}
@@ -55,12 +55,12 @@ def summary(samples):
 
 
 def seconds(row):
-    """Return the time on the device, or the wall's where there was none."""
+    """Return the time by CUDA events, or by the wall clock without them."""
     return row.get("event_s", row["wall_s"])
 
 
 def timed(clock, f, repeats, warmup=3, limit=20.0):
-    """Time `f` alone: `repeats` times after `warmup`, or as often as `limit` seconds allow, at least three times."""
+    """Time `f` `repeats` times after `warmup` calls; after `limit` seconds stop, but not before three times."""
     for _ in range(warmup):
         clock.once(f)
     samples, begun = [], time.perf_counter()
@@ -70,7 +70,7 @@ def timed(clock, f, repeats, warmup=3, limit=20.0):
 
 
 def interleaved(runners, repeats, warmup=2, limit=60.0):
-    """Time several (clock, function) in turn, so that all of them see the same machine; return a summary for each."""
+    """Time several functions in turn, each given as (clock, function), so that a disturbance affects all."""
     samples = {name: [] for name in runners}
     for clock, f in runners.values():
         for _ in range(warmup):
@@ -85,7 +85,7 @@ def interleaved(runners, repeats, warmup=2, limit=60.0):
 
 
 class Found(dict):
-    """The results of a section, written as they come; one that fails is noted, and the others are still tried."""
+    """The results of a section, each written to the file at once; failures are recorded, and the section continues."""
 
     def __init__(self, book, name):
         super().__init__()
@@ -96,26 +96,26 @@ class Found(dict):
         self.book.write()
 
     def attempt(self, key, f):
-        """Put ``f()`` under `key`; return whether that was possible."""
+        """Store ``f()`` under `key`, or record its failure; return whether it succeeded."""
         try:
             if self.book.is_over():
                 raise TimeoutError("the time that was given is used up")
             self[key] = f()
-        except Exception as error:  # whatever it is, it must not cost what has been and will be measured
+        except Exception as error:  # any failure: the other measurements must not be lost
             self.book.fail(f"{self.name}: {key}", error)
             return False
         return True
 
 
 class Book:
-    """All results, written after each, so that a run that is cut short leaves what it has.
+    """All results, written to the file after each, so that an aborted run leaves what it has measured.
 
     Parameters
     ----------
     path : path
-        Of the JSON.
+        The JSON file.
     minutes : float
-        After which nothing new is begun.
+        The time after which no measurement is started.
     """
 
     def __init__(self, path, minutes=float("inf")):
@@ -132,7 +132,7 @@ class Book:
         self.write()
 
     def section(self, name, f):
-        """Run ``f(found)``, which fills a `Found`."""
+        """Run a section: call ``f(found)``, which stores its results in a new `Found`, and record time and failure."""
         begun = time.perf_counter()
         self.results[name] = found = Found(self, name)
         try:

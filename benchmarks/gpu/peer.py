@@ -1,4 +1,4 @@
-"""The same objective in PyTorch, with autograd and cuDNN: what ours is measured against."""
+"""The objective in PyTorch, with autograd and cuDNN, for comparison with ours."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ class TorchObjective:
     Parameters
     ----------
     network : Network
-        With NumPy weights, in Caffe's convention; they are copied.
+        A network with NumPy weights in Caffe's convention, which are copied.
     content, styles : arrays
         The content target (h, w, C), and for each style tap the mean Gram matrix (C, C).
     """
@@ -57,6 +57,6 @@ class TorchObjective:
 
 
 def use_tf32(torch, on):
-    """Allow or forbid TF32 in convolutions and products: cuDNN allows it by default, products do not."""
+    """Allow or forbid TF32 in convolutions and products; PyTorch's default allows it in convolutions only."""
     torch.backends.cudnn.allow_tf32 = on
     torch.backends.cuda.matmul.allow_tf32 = on

@@ -1,4 +1,4 @@
-"""What a result file says: the required ratios, each kernel against the roof, and a picture of it.
+"""Report a file of GPU results: the required ratios, each kernel against the roofline, and figures.
 
 python benchmarks/gpu/report.py results/gpu.json --plot results/gpu.png
 """
@@ -32,7 +32,7 @@ def evaluations(results):
 
 
 def evaluations_table(results):
-    """Return the table of `evaluations`, in Markdown."""
+    """Return the rows of `evaluations` as a table in Markdown."""
     rows = evaluations(results)
     with_memory = any(held and torchs for *_, held, torchs in rows)
     lines = ["| picture | precision | handstyle | PyTorch | ratio |", "|" + "---|" * 5]
@@ -47,7 +47,7 @@ def evaluations_table(results):
 
 
 def accounts_table(results, accounts):
-    """Return what ``accounts.py`` found against PyTorch's memory in `results`, in Markdown."""
+    """Return a table in Markdown of the memory that ``accounts.py`` counted and of PyTorch's in `results`."""
     lines = ["| picture | precision | handstyle, by account | PyTorch, measured | ratio |", "|" + "---|" * 5]
     for side, precision, *_, torchs in evaluations(results):
         held = accounts.get(str(side), {}).get(precision.lower(), 0) / 2**20
@@ -57,7 +57,7 @@ def accounts_table(results, accounts):
 
 
 def machine_line(results):
-    """Return one line on where and when it was measured."""
+    """Return one line with the machine and the date of the measurement."""
     machine = results["machine"]
     versions = ", ".join(f"{name} {machine[name.lower()]}" for name in ("CuPy", "torch", "NumPy"))
     cudnn, cuda = machine["cudnn"], machine["runtime"]  # 91900 is 9.19, 13020 is 13.2
@@ -66,7 +66,7 @@ def machine_line(results):
 
 
 def rungs(results):
-    """Return rows (name, seconds, bytes a second that must move, share of a copy's or None) of the ladders."""
+    """Return rows of the ladders: name, seconds, necessary bytes a second, their share of a copy's rate or None."""
     copy, rows = results.get("peaks", {}).get("copy_bytes_per_s"), []
     for name, row in results.get("rungs", {}).items():
         rate = row["bytes"] / seconds(row)
@@ -75,20 +75,20 @@ def rungs(results):
 
 
 def ladders(results):
-    """Return, for each operation, its rungs from the first on: (rung, seconds, bytes that must move)."""
+    """Return the rungs of each operation in order, each as (rung, seconds, necessary bytes)."""
     found = {}
     for name, row in results.get("rungs", {}).items():
         operation, comma, rung = name.partition(", ")
-        if rung == "weights":  # a step of the rungs after it, not one of them
+        if rung == "weights":  # a part of the rungs after it, not a rung
             continue
-        if not comma:  # another way to what the operation before it does
+        if not comma:  # another method for the operation before it
             operation, rung = next(reversed(found)), name
         found.setdefault(operation, []).append((rung, seconds(row), row["bytes"]))
     return found
 
 
 def ladders_table(results):
-    """Return the ladders in Markdown, an operation a row: each rung's microseconds, and its gain over the first."""
+    """Return the ladders in Markdown, one operation a row: each rung's microseconds and speed-up over the first."""
     copy, lines = results["peaks"]["copy_bytes_per_s"], ["| operation | µs | a copy, µs |", "|---|---|---|"]
     for operation, steps in ladders(results).items():
         _, first, moved = steps[0]
@@ -99,14 +99,14 @@ def ladders_table(results):
 
 
 def compact(results):
-    """Return results without what only a single sample says."""
+    """Return results without measurements of a single sample."""
     if not isinstance(results, dict):
         return results
     return {key: compact(value) for key, value in results.items() if key not in ("wall_all_s", "timeline_us", "values")}
 
 
 def figure(results):
-    """Draw evaluations against the picture's side, and each layer's rate by the way that is chosen for it."""
+    """Draw the time of evaluations by the picture's side, and each layer's rate with the method chosen for it."""
     from matplotlib.figure import Figure
 
     made = Figure(figsize=(9, 3.6), layout="constrained")
@@ -141,7 +141,7 @@ def figure(results):
 
 
 def ratios(results):
-    """Return rows (what, measured, required, aim); what was not measured is left out."""
+    """Return rows (what, measured, required, aim) for everything that was measured."""
     rows = []
     times = {int(side): found["times"] for side, found in results.get("evaluation", {}).items()}
     memory = {int(side): found["peak_bytes"] for side, found in results.get("evaluation", {}).items()}
@@ -174,12 +174,12 @@ def ratios(results):
 
 
 def chosen(results, precision):
-    """Return rows (layer, direction, method chosen, fastest, chosen's time over its) of all convolutions measured."""
+    """Return a row for each convolution: layer, direction, method chosen, fastest method, ratio of their times."""
     rows = []
     layers = [row for section in ("layers", "layers_256") for row in results.get(section, {}).values()]
     for row in layers:
         for direction, label in (("forward", f"chosen {precision}"), ("adjoint", f"chosen {precision} adjoint")):
-            # Of factors of ten bits F(4x4) loses too much: it is measured, and not to be had.
+            # F(4x4) with factors of ten bits is measured but too inexact to be chosen.
             ways = {name.split()[0]: seconds(time) for name, time in row.items()
                     if isinstance(time, dict) and name.endswith(f" {precision} {direction}")
                     and not name.startswith("torch")
@@ -191,7 +191,7 @@ def chosen(results, precision):
 
 
 def choices(results):
-    """Return lines about the convolutions for which another method was faster than the one that the counts favour."""
+    """Return a line for each convolution for which another method was faster than the chosen one."""
     lines = []
     for precision in ("float32", "tf32"):
         rows = chosen(results, precision)
@@ -207,12 +207,12 @@ def choices(results):
 
 
 def transfers(results):
-    """Return lines about the ways to the device and back: a picture there and a gradient home."""
+    """Return lines on the time to copy a picture to the device and a gradient back."""
     return [f"{name:<40} {1e3 * row['wall_s']:10.2f} ms" for name, row in results.get("transfers", {}).items()]
 
 
 def roofline(results):
-    """Return points (name, operations a byte, operations a second) for the layers, and the roofs."""
+    """Return the roofline's points (name, operations a byte, operations a second) for the layers, and its roofs."""
     points = []
     for row in results.get("layers", {}).values():
         H, C, K = row["side"], row["C"], row["K"]
@@ -224,7 +224,7 @@ def roofline(results):
 
 
 def plot(results, path):
-    """Draw the layers under the roofs: direct convolution's operations, so that Winograd may rise above its roof."""
+    """Draw the roofline of the layers, counting direct convolution's operations: Winograd's may exceed the roof."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -234,7 +234,7 @@ def plot(results, path):
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), sharey=True, layout="constrained")
     for ax, precision in zip(axes, ("float32", "tf32"), strict=True):
         chosen = [p for p in points if f" {precision} " in p[0]]
-        for k, (name, marker) in enumerate(MARKERS.items()):  # colours are the same on both sides
+        for k, (name, marker) in enumerate(MARKERS.items()):  # the same colors on both sides
             own = [p for p in chosen if p[0].startswith(name)]
             if own:
                 ax.loglog([p[2] for p in own], [p[3] / 1e12 for p in own], marker, color=f"C{k}", label=name, alpha=0.8)

@@ -1,4 +1,4 @@
-"""CPU against GPU, ours against PyTorch's, kernel by kernel: everything measured in one call, left as JSON.
+"""Measure the GPU engine: against the CPU, against PyTorch, and kernel by kernel; write the results as JSON.
 
     python benchmarks/gpu/run.py --out results/gpu.json
 
@@ -53,7 +53,7 @@ GIB = 1 << 30
 
 
 class Immediate:
-    """Stands for a link to a device, in rehearsal: what is copied has been copied."""
+    """A link for rehearsals, whose copies are made at once."""
 
     def pinned(self, size, dtype):
         return np.empty(size, dtype)
@@ -71,7 +71,7 @@ class Immediate:
 
 
 class Bench:
-    """What the sections share."""
+    """The benchmark's sections, and what they share."""
 
     def __init__(self, options, book):
         self.options, self.rehearse, self.book = options, options.rehearse, book
@@ -99,7 +99,7 @@ class Bench:
         return timed(self.clock, f, repeats or self.options.repeats)
 
     def captured(self, f):
-        """Return `f` as one graph, so that what the host takes to launch it is not in its time."""
+        """Return `f` captured as one graph, so that the host's time to launch kernels is not measured."""
         if self.xp.__name__ != "cupy":
             return f
         pool, stream = self.xp.cuda.MemoryPool(), self.xp.cuda.Stream(non_blocking=True)
@@ -117,12 +117,12 @@ class Bench:
         return launch
 
     def noise(self, *shape):
-        """Return what looks like a rectified map, on the device: zeros would be multiplied faster than numbers."""
+        """Return random values like those of a rectified map, on the device; zeros would be multiplied faster."""
         drawn = np.random.default_rng(0).standard_normal(1 << 18).clip(-1)
         return self.gpu.asarray(np.resize(drawn, shape), "float32")
 
     def pictures(self, side):
-        """Return a start, a content and a style, smooth enough to look like pictures to the network."""
+        """Return a start, a content and a style: noise smooth enough that features are like those of pictures."""
         rng, made, n = np.random.default_rng(0), [], min(side, 1024)
         for _ in range(3):
             coarse = rng.uniform(0, 255, (n // 8 + 1, n // 8 + 1, 3))
@@ -170,7 +170,7 @@ class Bench:
             self.torch.cuda.empty_cache()
 
     def ready(self, side, engine):
-        """Return what evaluates an objective, three times done, and the bytes that the device has less for it."""
+        """Return a function that evaluates an objective, already called three times, and the memory it takes."""
         before = self.held()
         objective, start, _ = self.objective(side, self.gpu, engine)
         self.forget()
@@ -212,7 +212,7 @@ class Bench:
         found.update(known)
 
     def gate(self, found):
-        """Errors against float64 on the processor: no time is worth anything if these are wrong."""
+        """Measure errors against float64 on the CPU, because times of wrong results mean nothing."""
         side = 32 if self.rehearse else 128
         judge, start, judged = self.objective(side, self.host, "reference", "float64")
         value, gradient, _ = judge.on_device(start)
@@ -229,7 +229,7 @@ class Bench:
                 objective.on_device(start)
             return errors(*objective.on_device(start))
 
-        def by_way_of_the_host():  # through pinned memory and back, as SciPy's optimiser calls it
+        def by_way_of_the_host():  # through pinned memory and back, as SciPy's optimizer calls it
             objective, start, _ = self.objective(side, self.gpu, CudaEngine(self.device()))
             return errors(*objective(to_numpy(start).astype(np.float64)))
 
@@ -250,7 +250,7 @@ class Bench:
             found.attempt(f"torch {'tf32' if on else 'float32'}", lambda on=on: torchs(on))
 
     def peaks(self, found):
-        """The roof: the best rate of a large product, and of a copy; and of copies to the device and back."""
+        """Measure the roofs: the rate of a large product, of a copy, and of copies to the device and back."""
         n = 64 if self.rehearse else 8192
 
         def products(precision):
@@ -268,7 +268,7 @@ class Bench:
         found.attempt("copy_bytes_per_s", copies)
 
     def where(self, found):
-        """Where an evaluation's time goes, ours and PyTorch's: every kernel, as PyTorch's profiler sees them."""
+        """Measure every kernel of an evaluation, ours and PyTorch's, by PyTorch's profiler."""
         for side in (512, 1024) if self.torch_device == "cuda" else ():
             for precision in ("float32", "tf32"):
                 objective, start, terms = self.objective(side, self.gpu, CudaEngine(self.device(precision)))
@@ -285,7 +285,7 @@ class Bench:
                 self.forget()
 
     def kernels(self, f, repeats=5):
-        """Return each kernel's seconds and launches in one call of `f`, and how long the device was not idle."""
+        """Return each kernel's seconds and launches in one call of `f`, and the time for which the device was busy."""
         torch = self.torch
         for _ in range(3):
             f()
@@ -334,7 +334,7 @@ class Bench:
                 found.attempt(f"{side} pinned, pieces of {1 << bits}", pinned)
 
     def layers(self, found):
-        """Every convolution of VGG-19 at one size, by every method, forward and adjoint; and cuDNN's."""
+        """Time every convolution of VGG-19 at one size, by every method and by cuDNN, forward and adjoint."""
         H = 32 if self.rehearse else self.options.layer_size
         for layer in self.network.layers:
             if layer.name.startswith("pool"):
@@ -390,7 +390,7 @@ class Bench:
             note(f"{name} adjoint", lambda: timed(self.torch_clock, adjoint, repeats))
 
     def rungs(self, found):
-        """The ladders: the same work from the naive kernel to the one in use, with the bytes it must move at least."""
+        """Time the ladders: the same work from the naive kernel to the one in use, with the necessary bytes."""
         H, C = (16, 4) if self.rehearse else (512, 64)
         device, f32 = self.device(), "float32"
         asarray, rng = self.gpu.asarray, np.random.default_rng(0)
@@ -488,7 +488,7 @@ class Bench:
             self.tensor_rungs(rung, linear)
 
     def tensor_rungs(self, rung, linear):
-        """The ladder of products on tensor cores, with factors of ten bits."""
+        """Time the ladder of products on tensor cores, with factors of ten bits."""
         H, C = 256, 128
         x, y = self.noise(H, H, C), self.xp.empty((H, H, C), np.float32)
         w, B = self.noise(3, 3, C, C), self.xp.empty((9 * C * C,), np.float32)
@@ -505,11 +505,11 @@ class Bench:
             rung(f"tensor, {name}, a pool undone", moved, f"{name}_unpool", (grid,), (block,), undone, B, 1, finish)
 
     def tuned(self, found):
-        """The same against PyTorch as its documentation advises: channels last, cuDNN's kernels chosen by trial."""
+        """Time the same against PyTorch tuned as documented: channels last, cuDNN's kernels chosen by trial."""
         self.evaluation(found, True)
 
     def evaluation(self, found, tuned=False):
-        """One evaluation of the whole objective at each size, ours and PyTorch's in turn, and the memory of each."""
+        """Time an evaluation of the objective at each size, ours and PyTorch's in turn, and measure their memory."""
         for side in [side for side in self.options.sizes if not tuned or side in (32, 512, 1024)]:
             runners, memory, methods, made = {}, {}, {}, Found(self.book, f"evaluation at {side}")
 
@@ -538,7 +538,7 @@ class Bench:
                     peer(p)
 
                 if self.torch_device == "cuda":
-                    run()  # what is tried out on the way does not count
+                    run()  # memory of cuDNN's trials does not count
                     self.torch.cuda.reset_peak_memory_stats()
                     before = self.torch.cuda.memory_allocated()
                     run()
@@ -556,7 +556,7 @@ class Bench:
             self.forget()
 
     def held(self):
-        """Return the bytes of the device's memory that are taken, whoever has them."""
+        """Return the bytes of the device's memory in use by all processes."""
         if self.xp.__name__ != "cupy":
             return None
         self.clock.synchronize()
@@ -565,13 +565,13 @@ class Bench:
 
     @staticmethod
     def held_by(peer, p):
-        """Return the bytes of what PyTorch's objective was made with, before it was first called."""
+        """Return the bytes of the tensors of PyTorch's objective, before its first call."""
         tensors = [p, peer.mean, peer.content[1], *(A for A, _ in peer.styles.values())]
         tensors += [tensor for _, *both in peer.layers for tensor in both if tensor is not None]
         return sum(tensor.nbytes for tensor in tensors)
 
     def workspaces(self, found):
-        """How much scratch a convolution wants: the same evaluation with strips of several sizes."""
+        """Time the same evaluation with several sizes of scratch."""
         side = 32 if self.rehearse else 1024
 
         def measure(scratch):
@@ -583,7 +583,7 @@ class Bench:
             self.forget()
 
     def processor(self, found):
-        """The same evaluation on the processor, by one, two and all threads, and PyTorch's there."""
+        """Time the same evaluation on the CPU, ours and PyTorch's, with one, two and all threads."""
 
         def measure(side, counts):
             runners = {}
@@ -607,15 +607,15 @@ class Bench:
             found.attempt(side, lambda side=side, counts=counts: measure(side, counts))
 
     def painting(self, found):
-        """A whole run: the device's L-BFGS in float32 and TF32, and SciPy's L-BFGS-B with its vector on the host."""
+        """Time whole runs, in float32 and TF32: L-BFGS on the device, and SciPy's L-BFGS-B on the host."""
         side, iterations = (32, 3) if self.rehearse else (512, self.options.iterations)
 
-        def run(optimiser, precision):
+        def run(optimizer, precision):
             objective, start, _ = self.objective(side, self.gpu, CudaEngine(self.device(precision)))
             objective.on_device(start)
             self.clock.synchronize()
             begun = time.perf_counter()
-            if optimiser == "lbfgs":
+            if optimizer == "lbfgs":
                 outcome = minimize_lbfgs(objective, start, iterations)
             else:
                 v0 = to_numpy(start).astype(np.float64)
@@ -630,9 +630,9 @@ class Bench:
                 "values": [row.value for row in outcome.trace],
             }
 
-        for optimiser in ("lbfgs", "scipy"):
+        for optimizer in ("lbfgs", "scipy"):
             for precision in ("tf32", "float32"):
-                found.attempt(f"{optimiser} {precision}", lambda o=optimiser, p=precision: run(o, p))
+                found.attempt(f"{optimizer} {precision}", lambda o=optimizer, p=precision: run(o, p))
 
     def largest(self, found):
         """The largest square picture whose evaluation fits 24 GiB without tiles, and what was forecast for it."""
@@ -655,7 +655,7 @@ class Bench:
                 break
 
 
-# The dearest facts first.
+# The most important sections first.
 SECTIONS = (
     "machine",
     "gate",
@@ -688,7 +688,7 @@ def main():
     options.sizes = options.sizes or ([32] if options.rehearse else [256, 512, 1024, 2048, 4096])
     if options.rehearse:
         options.repeats = 3
-    wanted = list(dict.fromkeys(["machine", *options.sections.split(",")]))  # what machine it was is always written
+    wanted = list(dict.fromkeys(["machine", *options.sections.split(",")]))  # the machine is always described
     if unknown := set(wanted) - set(SECTIONS):
         parser.error(f"unknown section {', '.join(sorted(unknown))}: use {', '.join(SECTIONS)}")
     book = Book(options.out, options.minutes)

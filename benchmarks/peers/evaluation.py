@@ -1,4 +1,4 @@
-"""One evaluation of the objective, ours against PyTorch's: time, memory, error, and a whole run.
+"""Compare one evaluation of the objective with PyTorch's: time, memory and error; and a whole run.
 
 ``python -m benchmarks.peers.evaluation`` prints the table and writes dated JSON to ``benchmarks/results/``. Both
 sides have the same weights, pictures and threads, and take turns in one process. ``--quick`` leaves out 1024² and the
@@ -29,7 +29,7 @@ from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.trace import Callback
 
-OWN_MEMORY = 30  # pairs: its vectors are float32, a third of SciPy's bytes for each
+OWN_MEMORY = 30  # pairs of our L-BFGS: a pair of float32 takes a third of the bytes that SciPy's takes
 
 
 def torch_objective(network: Network, content: Array, styles: dict[str, Moments], **more: Any) -> TorchObjective:
@@ -37,7 +37,7 @@ def torch_objective(network: Network, content: Array, styles: dict[str, Moments]
 
 
 def times(size: int, kernels: str, rounds: int) -> dict[str, Any]:
-    """Time one evaluation of each in turn; PyTorch in both of its memory formats, and against the faster."""
+    """Time one evaluation of ours and of PyTorch's in both memory formats, in turn; the ratio is to the faster."""
     network = common.network_with(kernels)
     content, styles = common.targets(network, size)
     p = common.picture("tubingen.jpg", size)
@@ -56,7 +56,7 @@ def times(size: int, kernels: str, rounds: int) -> dict[str, Any]:
 
 
 def memory(size: int, kernels: str) -> dict[str, Any]:
-    """Measure the peak of one evaluation above the imported interpreter, each side in a process of its own."""
+    """Measure the peak memory of one evaluation, less that after the imports, each side in a separate process."""
     network = common.network_with(kernels)
     content, styles = common.targets(network, size)
     arrays = {"content": content} | {f"style {tap}": m.outer / m.count for tap, m in styles.items()}
@@ -88,7 +88,7 @@ def memory(size: int, kernels: str) -> dict[str, Any]:
 
 
 def _child(side: str, path: str, size: int, kernels: str) -> None:
-    # Everything is imported; what follows is counted: weights, targets, picture, two evaluations.
+    # After all imports. Weights, targets, picture and two evaluations are counted.
     before = psutil.Process().memory_info().rss
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports
     torch.set_num_threads(cpu_count())
@@ -106,7 +106,7 @@ def _child(side: str, path: str, size: int, kernels: str) -> None:
         del network, layers
         for _ in range(2):
             peer(p)
-    # Not getrusage: a child's ru_maxrss starts at what its parent had when it was forked.
+    # Not getrusage: a child's ru_maxrss starts at its parent's memory at the fork.
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     print(int(status["VmHWM"].split()[0]) * 1024 - before)
 
@@ -118,7 +118,7 @@ def _peak() -> int:
 
 
 def error(size: int, kernels: str) -> dict[str, Any]:
-    """Compare float32 gradients with PyTorch's in float64, at the photograph, and near it where nothing is tied."""
+    """Compare float32 gradients with PyTorch's in float64, at the photograph, and with noise, which breaks ties."""
     network = common.network_with(kernels)
     content, styles = common.targets(network.astype(np.float64).with_kernels("reference"), size)
     ours = common.objective(network, content, styles, size)
@@ -145,10 +145,10 @@ def error(size: int, kernels: str) -> dict[str, Any]:
 
 
 def whole_run(size: int, kernels: str, iterations: int) -> list[dict[str, Any]]:
-    """Time our runs, SciPy's L-BFGS-B and our own L-BFGS, to the loss that PyTorch's has after some iterations.
+    """Time our L-BFGS-B and our own L-BFGS until they reach the loss that PyTorch's has after some iterations.
 
-    PyTorch's is `torch.optim.LBFGS` as its style transfer tutorial uses it: history 100, no line search. Ours keep the
-    10 pairs that SciPy keeps by default, and `OWN_MEMORY`.
+    PyTorch's is `torch.optim.LBFGS` as in its style transfer tutorial: history 100, no line search. L-BFGS-B keeps 10
+    pairs, SciPy's default, and our own L-BFGS keeps `OWN_MEMORY`.
     """
     network = common.network_with(kernels)
     content, styles = common.targets(network, size)

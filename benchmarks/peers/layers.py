@@ -1,8 +1,8 @@
-"""Each convolution of VGG-19, forward with bias and rectifier: ours against PyTorch's and ncnn's hand-vectorised C++.
+"""Time each convolution of VGG-19 with bias and rectifier: ours, PyTorch's and ncnn's hand-vectorized C++.
 
 ``python -m benchmarks.peers.layers`` needs ``pip install ncnn torch``; all sides in float32,
 in turn, at as many threads as there are cores. ncnn transforms its kernels once, when it loads them. Ours are timed
-both ways: kept, as for small pictures, and transformed at each call, as where memory is short.
+both with kept kernels, as for small pictures, and with kernels transformed at each call, as for large ones.
 """
 
 import argparse
@@ -75,13 +75,13 @@ def by_ncnn(x: Array, w: Array, b: Array) -> Callable[..., Array]:
             file.write(b.tobytes())
         net.load_param(str(param))
         net.load_model(str(weights))
-    memory = np.ascontiguousarray(x.transpose(2, 0, 1))  # a Mat does not hold on to its array: a name must
+    memory = np.ascontiguousarray(x.transpose(2, 0, 1))  # a Mat holds no reference to its array, so this name must
     planes = ncnn.Mat(memory).clone()
 
     def run(copy: bool = False) -> Array:
         extractor = net.create_extractor()
         extractor.input("x", planes)
-        _, y = extractor.extract("y")  # its memory is the extractor's
+        _, y = extractor.extract("y")  # the extractor owns its memory
         return np.array(y).transpose(1, 2, 0) if copy else np.empty(0)
 
     return run

@@ -1,4 +1,4 @@
-"""The same objective in PyTorch, by autograd: same weights, same terms, same threads."""
+"""The objective in PyTorch, by autograd, with the same weights and terms."""
 
 import numpy as np
 import torch

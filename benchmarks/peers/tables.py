@@ -1,4 +1,4 @@
-"""The table of `benchmarks.peers.evaluation`, with what is required of each row and what is aimed at."""
+"""The table of `benchmarks.peers.evaluation`, with the required and the desired ratio of each row."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ AIM = {"time 256": 0.40, "time 512": 0.30, "time 1024": 0.28, "memory 512": 0.30
 
 
 def evaluation_table(rows: list[dict[str, Any]]) -> str:
-    """Return the rows as a table in Markdown, with what is required and what is aimed at."""
+    """Return the rows as a table in Markdown, with the required and the desired ratios."""
     lines = ["| | ours | PyTorch | ratio (minima) | median ratio | required | aim |", "|---|---|---|---|---|---|---|"]
     for row in rows:
         what = row["what"]
-        kind = " ".join(what.split()[:2])  # a run is followed by its optimiser
+        kind = " ".join(what.split()[:2])  # after a run comes the name of its optimizer
         bounds = f"{REQUIRED.get(kind, '')} | {AIM.get(kind, '')}"
         if what.startswith("memory"):
             sides = f"{row['ours_bytes'] / 1e6:.0f} MB | {row['theirs_bytes'] / 1e6:.0f} MB"

@@ -253,7 +253,7 @@ class RunMemory:
         )
 
     def cheaper(self) -> list[str]:
-        """Return settings that would fit at this size, those that change the picture least first."""
+        """Return settings that would fit at this size: a smaller style size, fewer pairs, another optimizer."""
         config, ways = self.config, list[str]()
         if config.style_weight and (config.style_size or config.style_scale > 1) and self.paintings:
             wanted = max(max(style_size(config, p, self._full(), self._full())) for p in self.paintings)

@@ -131,7 +131,7 @@ class Result:
         write_picture(path, self.array, self.alpha, self.metadata, overwrite)
 
     def save_somewhere(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
-        """Write the picture to `path`, or elsewhere if that fails; return where. See `write_picture_somewhere`."""
+        """Write the picture to `path`, or elsewhere if that fails; return the path. See `write_picture_somewhere`."""
         return write_picture_somewhere(path, self.array, self.alpha, self.metadata, overwrite=overwrite)
 
     def __repr__(self) -> str:
