@@ -137,17 +137,20 @@ class Bench:
     def objective(self, side, backend, engine, dtype="float32"):
         """Return the objective on a backend, a start, and its terms; their targets are computed there too."""
         network = self.ready_network(backend, engine, dtype)
-        start, *pictures = (backend.asarray(p, dtype) for p in self.pictures(side))
-        content, style = (preprocess_forward(p, network.convention) for p in pictures)
+        start, content, style = (backend.asarray(p, dtype) for p in self.pictures(side))
         settled, terms = backend.settled, []
-        for tap in STYLE:  # one after another: all maps together take more than an evaluation
+
+        def feature(picture, tap):  # one tap after another: all maps together take more than an evaluation
+            return network.forward(preprocess_forward(picture, network.convention), [tap])[0][tap]
+
+        for tap in STYLE:
             with backend.aside():
-                made = moments_forward(network.forward(style, [tap])[0][tap])
+                made = moments_forward(feature(style, tap))
             terms.append(StyleTerm(tap, Moments(float(made.count), settled(made.sums), settled(made.outer))))
         with backend.aside():
-            target = network.forward(content, [CONTENT])[0][CONTENT]
+            target = feature(content, CONTENT)
         terms.append(ContentTerm(CONTENT, settled(target)))
-        del made, target, pictures, content, style
+        del made, target, content, style
         return Objective(network, terms, (side, side, 3)), start.ravel(), terms
 
     def torch_objective(self, side, terms, device, channels_last=False):

@@ -90,6 +90,12 @@ class Backend:
         The device in words, for the report.
     why : str
         Why this backend was chosen, for the report.
+
+    Examples
+    --------
+    >>> backend = choose_backend("numpy")
+    >>> backend.asarray([1, 2], dtype="float32")
+    array([1., 2.], dtype=float32)
     """
 
     name: str
@@ -176,6 +182,12 @@ def choose_backend(name: str = "auto") -> Backend:
     HandstyleError
         If CuPy is asked for and cannot be had: the package is missing, or it finds no GPU. A request is
         never answered with a silent CPU run.
+
+    Examples
+    --------
+    >>> backend = choose_backend("numpy")
+    >>> backend.name, backend.xp is np
+    ('numpy', True)
     """
     if name not in ("auto", "numpy", "cupy"):
         raise HandstyleError(f"unknown backend {name!r}: use auto, numpy or cupy")

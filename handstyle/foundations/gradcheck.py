@@ -75,7 +75,7 @@ def check_adjoint(
     seed: int = 0,
     tolerance: float | None = None,
 ) -> Report:
-    """Ask whether ``<A u, v> = <u, A* v>`` for random `u`, `v`.
+    """Check that ``<A u, v> = <u, A* v>`` for random `u`, `v`.
 
     Parameters
     ----------
@@ -97,6 +97,14 @@ def check_adjoint(
     Report
         The largest difference over the draws, relative to ``‖A u‖ ‖v‖``: relative to the product itself, two nearly
         orthogonal directions would be condemned for rounding.
+
+    Examples
+    --------
+    >>> A = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> bool(check_adjoint(lambda u: A @ u, lambda v: A.T @ v, np.zeros(2)))
+    True
+    >>> bool(check_adjoint(lambda u: A @ u, lambda v: A @ v, np.zeros(2)))
+    False
     """
     xp, rng = namespace(x), np.random.default_rng(seed)
     bound = tolerance if tolerance is not None else ADJOINT_TOLERANCE[x.dtype.name]
@@ -153,6 +161,14 @@ def check_projection(
     ------
     TypeError
         If `x` is not float64.
+
+    Examples
+    --------
+    >>> x = np.array([1.0, 2.0])
+    >>> bool(check_projection(lambda x: float(x @ x), 2 * x, x))
+    True
+    >>> bool(check_projection(lambda x: float(x @ x), 2.01 * x, x))
+    False
     """
     directions = _Directions(x, step, seed, signature)  # book: gradcheck-error
     bound = PROJECTION_TOLERANCE if tolerance is None else tolerance
@@ -176,20 +192,29 @@ def check_taylor(
     seed: int = 0,
     signature: Signature | None = None,
 ) -> Report:
-    """Ask whether the remainder ``|f(x + h v) − f(x) − h <g, v>|`` falls as ``h²``.
+    """Check that the remainder ``|f(x + h v) − f(x) − h <g, v>|`` falls as ``h²``.
 
     Parameters
     ----------
-    f, gradient, x, seed, signature
-        As in `check_projection`. A kink anywhere on the way spoils the slope, so the direction is drawn again.
+    f, gradient, x
+        As in `check_projection`.
     steps : tuple of float
         The steps ``h``, as fractions of the root mean square of `x`; small enough to meet no kink, far above rounding.
+    seed, signature
+        As in `check_projection`. A kink anywhere on the way spoils the slope, so the direction is drawn again.
 
     Returns
     -------
     Report
         The slope of the remainder over the step, both logarithmic, fitted by least squares; the remainders are in
         ``values``. If every remainder is below rounding the function is linear and the slope is reported as 2.
+
+    Examples
+    --------
+    >>> x = np.array([1.0, 2.0])
+    >>> report = check_taylor(lambda x: float((x**3).sum()), 3 * x**2, x)
+    >>> report.passed, round(report.measured, 1)
+    (True, 2.0)
     """
     directions = _Directions(x, max(steps), seed, signature)
     v, h_max = directions.draw()

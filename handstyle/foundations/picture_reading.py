@@ -56,7 +56,7 @@ LIMIT_LOCK = threading.Lock()  # held while Pillow's own limit, which is global,
 class Picture:
     """A picture that was read.
 
-    Attributes
+    Parameters
     ----------
     pixels : (H, W, 3) array of float32
         sRGB, 0 to 255, blended with the mean visible color where `alpha` is below 1.
@@ -70,6 +70,12 @@ class Picture:
         Height and width of the source, px, upright; more than those of `pixels` if it was reduced to a target.
     dpi : (float, float), or None
         Pixels per inch across and down that the source states for `full_size`.
+
+    Examples
+    --------
+    >>> picture = Picture(np.zeros((2, 3, 3), np.float32), alpha=None, source="an array")
+    >>> picture.full_size
+    (2, 3)
     """
 
     pixels: Pixels

@@ -1,39 +1,40 @@
-"""Counting: the operations and the bytes of every layer, and the kernel that a count favours.
+"""Count the operations and the bytes of every layer, and choose each convolution's kernel from the counts.
 
 A processor has two speeds, that of its arithmetic and that of its memory, and a layer takes at least as long as
-the slower of its two demands. What is counted here are four demands: multiplications and additions in large matrix
-products; the same in the small products of Winograd's transforms, which run slower; bytes that pass between the
-caches and the core; and bytes that pass between memory and the caches. The estimate adds them up, which overlapping
-makes an upper bound. The counts are exact, and the rates belong to a machine.
+the slower of the two needs. Four quantities are counted: multiplications and additions in large matrix products; the
+same in the small products of Winograd's transforms, which run slower; bytes between the caches and the core; and bytes
+between memory and the caches. The estimated time is the sum of the times of all four, an upper bound, since some of
+them overlap. The counts are exact; the rates are those of a machine.
 """
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
-# Fewer channels than this leave nothing to gain in Winograd's products.
+# With fewer channels than this, Winograd's convolution saves nothing.
 FEWEST_CHANNELS = 8
-# From so many channels on a map has so few values that rounding may decide more of them.
+# From this many channels on, the forward pass may use 6 x 6 tiles: such a map has few values, so few near-ties that
+# rounding could decide.
 MANY_CHANNELS = 256
-# Transformed kernels up to this many bytes are read again for each block of tiles, from the second-level cache or near
-# it; larger ones once for all.
+# Transformed kernels of at most this many bytes are read again for each block of tiles, from the second-level cache or
+# near it; larger ones are read from memory once for all blocks.
 CACHED_KERNELS = 5 << 20
 
-# What a small product costs beside its arithmetic, in columns: one of 64 columns takes three times as long as a stretch
-# of 64 in a product of thousands, one of 256 half as long again. (OpenBLAS 0.3.31 with AVX2, on an EPYC of 2021.)
+# The overhead of a small matrix product, expressed in columns: a product of 64 columns takes three times as long as 64
+# of the columns of a product of thousands, one of 256 columns 1.5 times. (OpenBLAS 0.3.31, AVX2, an EPYC of 2021.)
 SHORT_PRODUCT = 128
 
-# A picture of so many pixels or fewer keeps all its transformed kernels from one evaluation to the next.
+# For pictures of at most this many pixels, all transformed kernels are kept from one evaluation to the next.
 FEW_PIXELS = 320 * 320
 
 
 class Tile(NamedTuple):
-    """The outputs that Winograd's convolution makes together: `down` the column and `across` the row."""
+    """The size of a tile of Winograd's convolution: how many outputs down a column, and across a row."""
 
     down: int
     across: int
 
     def __str__(self) -> str:
-        """Return the name of the kernel that works with such tiles."""
+        """Return the name of the kernel for tiles of this size."""
         return f"winograd {self.down}x{self.across}" if self.down else "im2col"
 
 
@@ -47,7 +48,7 @@ def ceil_div(a: int, b: int) -> int:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a piece of work demands; costs add up.
+    """Operations and bytes of a piece of work; costs can be added.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ class Machine:
     moved: float = 8e9
 
     def seconds(self, cost: Cost) -> float:
-        """Return how long a cost takes, nothing overlapping."""
+        """Return the seconds that a cost takes if nothing overlaps."""
         return (
             cost.products / self.products  # book: counting-sum
             + cost.transforms / self.transforms
@@ -102,13 +103,13 @@ def convolution_cost(H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, 
     Parameters
     ----------
     H, W, C, K : int
-        The map, and the channels that come out.
+        The height, width and channels of the map, and the channels of the result.
     tile : Tile
         Of m x m outputs or of m x 1; `LOWERED` for lowering (im2col).
     itemsize : int
         Bytes of a value.
     kept : bool
-        Whether the transformed kernels are there already.
+        Whether the transformed kernels were kept from an earlier call.
 
     Returns
     -------
@@ -116,10 +117,11 @@ def convolution_cost(H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, 
 
     Notes
     -----
-    The adjoint costs what the convolution from K to C channels does. Lowered, an output takes 9 C multiplications. With
-    tiles of m x m and n = m + 2 it takes n²/m² C (Lavin and Gray, arXiv 1509.09308, §4), plus, a tile, the
-    transforms: n x n matrices times the input's m new columns and then its n columns, the transposed way for the
-    output. With tiles of m x 1 it takes 3 n/m C, and a column of pixels one transform each way.
+    The adjoint costs what the convolution from K to C channels does. By lowering, each output takes 9 C
+    multiplications. With tiles of m x m and n = m + 2, each output takes n²/m² C (Lavin and Gray, arXiv 1509.09308,
+    §4), and each tile is transformed: the input by an n x n matrix, along the m columns that the tile does not share
+    with its neighbor and then along n rows; the output likewise, with an m x n matrix. With tiles of m x 1, each output
+    takes 3 n/m C, and each column of a tile is transformed once forth and once back.
     """
     maps = itemsize * (H * W * (C + K) + 9 * C * K)
     m = tile.down
@@ -134,24 +136,24 @@ def convolution_cost(H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, 
         cost = Cost(2 * 3 * n * bands * W * C * K, transforms, itemsize * values, maps)
         return cost + (Cost(moved=bands * kernels) if kernels > CACHED_KERNELS else Cost(cached=bands * kernels))
     tiles = ceil_div(H, m) * ceil_div(W, m)
-    # Along columns of the tile a product has no more columns than there are channels.
+    # A product along a tile's columns has only as many columns as there are channels: the overhead is added.
     transforms = n * n * (m * C + n * (C + SHORT_PRODUCT)) + n * m * (n * K + m * (K + SHORT_PRODUCT))
     transforms = 2 * tiles * transforms + (not kept) * 2 * 9 * n * n * C * K
     values = tiles * (n * (m + 2 * n) * C + (2 * n * n + 2 * n * m + 2 * m * m) * K)
     kernels = itemsize * n * n * C * K
     moved = maps
-    if kernels > CACHED_KERNELS:  # then kernels and transformed tiles go out to memory and come back
+    if kernels > CACHED_KERNELS:  # kernels and transformed tiles are then written to memory and read again
         moved += (1 if kept else 2) * kernels + itemsize * n * n * tiles * (C + K)
     return Cost(2 * n * n * tiles * C * K, transforms, itemsize * values + 2 * kernels, moved)
 
 
 def pool_cost(H: int, W: int, C: int, itemsize: int) -> Cost:
-    """Count 2x2 pooling of a map that is in the cache, or its adjoint: some four passes, and a quarter written."""
+    """Count 2x2 pooling of a cached map, or its adjoint: four passes in the cache, a quarter written to memory."""
     return Cost(cached=4 * itemsize * H * W * C, moved=itemsize * H * W * C // 4)
 
 
 def moments_cost(H: int, W: int, C: int, itemsize: int) -> Cost:
-    """Count the moments of a map and the gradient from them: a symmetric product, half the work, and a full one."""
+    """Count the moments of a map, a symmetric product of half the work, and their gradient, a full product."""
     return Cost(3 * H * W * C * C, 0, 0, 3 * itemsize * H * W * C)
 
 
@@ -161,11 +163,12 @@ def content_cost(H: int, W: int, C: int, itemsize: int) -> Cost:
 
 
 def choose_kernel(H: int, W: int, C: int, K: int, adjoint: bool) -> Tile:
-    """Return the tile of a convolution, or `LOWERED`: what the counts say is fastest.
+    """Return the tile with which a convolution is fastest by the counts, or `LOWERED`.
 
-    Larger tiles multiply less and round more. The first blocks have tiles of at most 4 x 4 on the way forward, because
-    rounding decides which rectifier or pool near a tie goes the other way (see ``winograd.py``), and they have most of
-    them; 6 x 1 rounds as 4 x 4 does. The deep blocks, and the adjoint, which is linear, may have 6 x 6.
+    Larger tiles need fewer multiplications and round more. In the forward pass of the first blocks, which have most of
+    the rectifiers and pooled values, tiles are at most 4 x 4, because rounding can decide a rectifier or a pool that is
+    near a tie (see ``winograd.py``); 6 x 1 rounds as 4 x 4 does. The deep blocks may have 6 x 6, and so may the
+    adjoint, which is linear and decides nothing.
     """
     if min(C, K) < FEWEST_CHANNELS:
         return LOWERED
@@ -173,5 +176,5 @@ def choose_kernel(H: int, W: int, C: int, K: int, adjoint: bool) -> Tile:
     tiles = [LOWERED, Tile(2, 2), Tile(4, 4), Tile(4, 1), Tile(6, 1)]
     if adjoint or C >= MANY_CHANNELS:
         tiles.append(Tile(6, 6))
-    kept = H * W <= FEW_PIXELS >> 8  # so small a map is the fifth block's of a small picture
+    kept = H * W <= FEW_PIXELS >> 8  # a map this small is that of the fifth block of a small picture
     return min(tiles, key=lambda tile: machine.seconds(convolution_cost(H, W, C, K, tile, 4, kept)))

@@ -1,4 +1,4 @@
-"""Stages: a convolution with the rectifier and the pool behind it, run together."""
+"""Group layers into stages: a convolution with the rectifier and the pool that follow it, run together."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ class Stage:
     Parameters
     ----------
     layers : tuple of Layer
-        A convolution with what is fused to it, or one layer alone.
+        A convolution with the layers fused to it, or one layer alone.
     shape : (int, int, int)
-        Of the convolution's output.
+        The shape of the convolution's output.
     output : tuple of int
         The shape of the stage's output.
     dtype : dtype
-        Of its output.
+        The dtype of the stage's output.
     cache : any
-        Of a layer that runs as the reference does.
+        The cache of a layer that runs as in the reference.
     bits : array, optional
-        The rectifier's mask, a bit a value.
+        The rectifier's mask, one bit for each value.
     pool_bits : array, optional
-        The mask and the choices of rectifier and pool together.
+        Which values pass the rectifier and the pool together, as bits.
     """
 
     layers: tuple[Layer, ...]
@@ -47,23 +47,23 @@ class Stage:
 
     @property
     def convolution(self) -> Convolution | None:
-        """The convolution that the stage begins with, if it does."""
+        """The convolution at the start of the stage, or None."""
         return self.layers[0] if isinstance(self.layers[0], Convolution) else None
 
     @property
     def relu(self) -> str | None:
-        """The name of the rectifier behind the convolution."""
+        """The name of the rectifier after the convolution, or None."""
         return self.layers[1].name if len(self.layers) > 1 else None
 
     @property
     def pool(self) -> Pool | None:
-        """The pool at the end of the stage, if it is fused to a convolution."""
+        """The pool fused to the convolution at the end of the stage, or None."""
         last = self.layers[-1]
         return last if isinstance(last, Pool) and len(self.layers) > 1 else None
 
     @property
     def is_fused(self) -> bool:
-        """Whether a convolution leads the stage; else it is one layer, run as the reference does."""
+        """Whether the stage starts with a convolution; if not, it is one layer, run as in the reference."""
         return self.convolution is not None
 
     @property
@@ -82,7 +82,7 @@ def split_stages(
     layers : tuple of Layer
         In order.
     wanted : set of str
-        Layers whose output must be whole, so that nothing is fused behind them.
+        Layers whose output must be written, so that no layer after them is fused.
     shape : tuple of int
         Of the picture.
     ragged : bool
@@ -116,13 +116,13 @@ def _is(layers: tuple[Layer, ...], i: int, kind: type) -> bool:
 
 
 def _can_be_fused(pool: Layer, H: int, W: int, ragged: bool) -> bool:
-    # A side of one pixel rounds down to nothing, which the reference handles.
+    # A side of one pixel rounds down to zero, which the reference handles.
     even = H % 2 == 0 and W % 2 == 0
     return isinstance(pool, Pool) and min(H, W) > 1 and (ragged or pool.rounding == "down" or even)
 
 
 def methods_in_words(chosen: Mapping[str, str]) -> list[str]:
-    """Return which convolutions were done how, ``method: names``, from the method of each name."""
+    """Return the convolutions grouped by method, each as ``method: names``."""
     ways: dict[str, list[str]] = {}
     for name, method in chosen.items():
         ways.setdefault(method, []).append(name)

@@ -1,9 +1,8 @@
 """The matrices of Winograd's convolution, derived from interpolation points.
 
-A product of polynomials is found by evaluating both at enough points, multiplying the values and interpolating
-(Toom 1963, Cook 1966). A correlation is the transpose of that product, which is Winograd's minimal filtering (1980) as
-Lavin and Gray (arXiv 1509.09308) use it. So three small matrices follow from the points alone, in exact rational
-arithmetic, and none is written down here.
+A product of polynomials is found by evaluating both at enough points, multiplying the values and interpolating (Toom
+1963, Cook 1966). A correlation is the transpose of that product: Winograd's minimal filtering (1980), as Lavin and Gray
+(arXiv 1509.09308) use it. So the three matrices are computed here from the points, in exact rational arithmetic.
 """
 
 from fractions import Fraction
@@ -15,8 +14,8 @@ from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
 
-# The finite points of each tile; infinity is always the last. Chosen by measurement among small powers of two: see
-# `benchmarks/points.py`. The first of them must hold 1, where a bias is added (`BIAS_POINT`).
+# The finite points of each tile; infinity is always the last. Chosen by measuring the error for small powers of two.
+# The point at index `BIAS_POINT` must be 1: a bias is added there.
 POINTS: dict[int, tuple[Fraction, ...]] = {
     2: tuple(map(Fraction, ("0", "1", "-1"))),
     4: tuple(map(Fraction, ("0", "1", "-1", "1/2", "-2"))),
@@ -35,14 +34,14 @@ class Transforms(NamedTuple):
 
 @cache
 def transforms(m: int, dtype: DTypeLike = np.float64) -> Transforms:
-    """Return the transforms of F(m, 3), one dimension; the plane uses them once for rows and once for columns.
+    """Return the transforms of F(m, 3), in one dimension; in two they are applied to columns and to rows.
 
     Parameters
     ----------
     m : {2, 4, 6}
         Outputs of one tile, a side.
     dtype : dtype
-        Of the matrices. They are rounded once, from exact fractions.
+        The dtype of the matrices, which are rounded once, from exact fractions.
 
     Returns
     -------

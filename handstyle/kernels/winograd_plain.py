@@ -1,9 +1,9 @@
-"""Winograd's convolution F(m x m, 3 x 3) as it is derived: four short steps, forward and adjoint.
+"""Winograd's convolution F(m x m, 3 x 3) without optimizations: four short steps, forward and adjoint.
 
-The rung between the nine shifted products of ``network/convolution.py`` and the fast version of ``cpu/winograd.py``.
+It stands between the nine shifted products of ``network/convolution.py`` and the fast version of ``cpu/winograd.py``.
 A tile of m x m outputs needs n x n inputs, n = m + 2. Kernels and tiles are transformed, multiplied point by point, and
-transformed back: n² products a tile and pair of channels, where the direct way takes 9 m². Nothing is done for speed
-beyond that: no threads, no blocks, every intermediate array whole. NumPy's arrays or CuPy's, channels last, zero
+transformed back: n² products a tile and pair of channels, where the direct way takes 9 m². There are
+no threads and no blocks; every intermediate array is whole. NumPy's arrays or CuPy's, channels last, zero
 padding, any height and width.
 """
 
@@ -18,7 +18,7 @@ WinogradCache = tuple[Array, int]
 def winograd_forward(  # (H, W, C), (3, 3, C, K), (K,) -> (H, W, K), cache
     x: Array, w: Array, b: Array, m: int = 4
 ) -> tuple[Array, WinogradCache]:
-    """Convolve `x` with `w` and add `b`, tile by tile; the result is that of `conv3x3_forward` but for rounding.
+    """Convolve `x` with `w` and add `b`, tile by tile; the result is that of `conv3x3_forward` except for rounding.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def winograd_forward(  # (H, W, C), (3, 3, C, K), (K,) -> (H, W, K), cache
     -------
     y : (H, W, K) array
     cache : tuple
-        For `winograd_backward`: the kernels and `m`, no activation.
+        The kernels and `m`, for `winograd_backward`.
 
     Notes
     -----
@@ -55,10 +55,10 @@ def winograd_forward(  # (H, W, C), (3, 3, C, K), (K,) -> (H, W, K), cache
 
 
 def winograd_backward(dy: Array, cache: WinogradCache) -> Array:  # (H, W, K), cache -> (H, W, C)
-    """Carry the gradient from the output of `winograd_forward` to its input.
+    """Return the gradient at the input of `winograd_forward`, from that at its output.
 
     The adjoint of a convolution with zero padding is a convolution again: each kernel turned by 180 degrees, channels
-    in and out exchanged. So the same four steps serve.
+    of input and output exchanged. So the same four steps compute it.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def correlate_tiles(x: Array, w: Array, m: int) -> Array:  # (H, W, C), (3, 3, C
 
 
 def on_both_sides(A: Array, X: Array) -> Array:  # (p, n), (n, n, ...) -> (p, p, ...)
-    """Return ``A X AT`` for the matrices that lie along the first two axes of `X`."""
+    """Return ``A X AT`` for all matrices in the first two axes of `X`."""
     p, n = A.shape
     columns = (A @ X.reshape(n, -1)).reshape(p, n, -1)
     Y: Array = A @ columns  # and along the rows: the second axis  # book: winograd-sides
@@ -108,7 +108,7 @@ def cut_tiles(x: Array, m: int) -> Array:  # (H, W, C) -> (n, n, tiles, C)
 
 
 def join_tiles(tiles: Array, H: int, W: int) -> Array:  # (m, m, tiles, K) -> (H, W, K)
-    """Lay tiles of m x m outputs side by side, and leave out what lies beyond the map."""
+    """Lay tiles of m x m outputs side by side, and crop to the map."""
     m, _, _, K = tiles.shape
     down, across = -(-H // m), -(-W // m)
     rows_and_columns = tiles.reshape(m, m, down, across, K).transpose(2, 0, 3, 1, 4)
@@ -116,5 +116,5 @@ def join_tiles(tiles: Array, H: int, W: int) -> Array:  # (m, m, tiles, K) -> (H
 
 
 def transforms_for(x: Array, m: int) -> Transforms:
-    """Return the three matrices of F(m, 3) where `x` lies and in its dtype."""
+    """Return the three matrices of F(m, 3) on the device of `x` and in its dtype."""
     return Transforms(*(namespace(x).asarray(matrix) for matrix in transforms(m, x.dtype)))

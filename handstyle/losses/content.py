@@ -102,6 +102,14 @@ class ContentTerm:
         How much each pixel counts.
     name : str
         By default ``content`` and the tap.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> term = ContentTerm("relu4_2", target=np.array([[[0.0, 2.0]]]))
+    >>> value, ds = term.loss(term.measure(np.array([[[1.0, 2.0]]])))
+    >>> term.name, float(value)
+    ('content relu4_2', 0.25)
     """
 
     tap: str

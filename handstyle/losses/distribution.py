@@ -32,7 +32,6 @@ def mean_and_covariance(moments: Moments) -> tuple[Array, Array]:  # Moments -> 
     mean : (C,) array
     covariance : (C, C) array
         ``E − m mᵀ``, divided by the count, not by one less.
-
     """
     mean = moments.sums / moments.count
     return mean, moments.outer / moments.count - mean[:, None] * mean[None, :]
@@ -127,8 +126,9 @@ class Gaussian:
     Parameters
     ----------
     mean : (C,) array
+        Of the features, over pixels.
     covariance : (C, C) array
-        With `epsilon` on the diagonal.
+        Of the features, with `epsilon` added on the diagonal.
     root : (C, C) array
         The symmetric square root of `covariance`.
     epsilon : float
@@ -181,6 +181,15 @@ def wasserstein_loss(moments: Moments, target: Gaussian, scale: float | None = N
     where ``R M^-½ R`` is the map that carries one Gaussian optimally to the other. One symmetric eigendecomposition
     gives both roots. crowsonkb/style-transfer-pytorch, whose style loss this is, takes 12 Newton-Schulz steps and
     differentiates them through a Lyapunov equation; ours is the limit of that iteration.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> painting = Moments(2.0, np.array([0.0]), np.array([[2.0]]))  # mean 0, variance 1
+    >>> picture = Moments(2.0, np.array([6.0]), np.array([[26.0]]))  # mean 3, variance 4
+    >>> value, dmoments = wasserstein_loss(picture, gaussian(painting, epsilon=0.0))
+    >>> float(value)  # (3 − 0)² + (2 − 1)²
+    10.0
     """
     mean, covariance = mean_and_covariance(moments)
     xp = namespace(mean, target.mean)
@@ -219,6 +228,17 @@ class DistributionTerm(MomentsTerm):
         By default ``style`` and the tap.
     counts_all : bool
         As of `StyleTerm`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from functools import partial
+    >>> from handstyle.losses.gram import moments_forward
+    >>> painting, picture = moments_forward(np.zeros((2, 2, 1))), np.full((2, 2, 1), 3.0)
+    >>> term = DistributionTerm("relu1_1", ((0.5, partial(mean_loss, target=painting)),))
+    >>> value, ds = term.loss(term.measure(picture))
+    >>> float(value)  # 0.5 · (3 − 0)²
+    4.5
     """
 
     tap: str

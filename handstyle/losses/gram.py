@@ -25,6 +25,13 @@ class Moments:
         ``Σ mask f``.
     outer : (C, C) array
         ``Σ mask f fᵀ``: the Gram matrix, not normalized.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> a = Moments(1.0, np.array([2.0]), np.array([[4.0]]))  # one pixel, one channel
+    >>> (a + a).count, (a + a).sums
+    (2.0, array([4.]))
     """
 
     count: Array | float
@@ -169,10 +176,18 @@ def check_channels(moments: Moments, target: Moments) -> None:
 
 
 class MomentsTerm:
-    """What every term has that is a function of the moments at a tap: the first and the third step.
+    """Base class of the terms whose loss is a function of the moments at a tap: `measure` and `spread`.
 
     A subclass is a dataclass with the fields `tap`, `weight`, `mask`, `name` and, where it has a mask whose loss is not
-    normalized by area, `counts_all`. It adds `loss`, the second step.
+    normalized by area, `counts_all`. It adds `loss`, the step between the two.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f = np.ones((2, 3, 1))
+    >>> term = StyleTerm("relu1_1", target=moments_forward(f), mask=np.array([[[1.0], [1.0], [0.0]]] * 2))
+    >>> isinstance(term, MomentsTerm), float(term.measure(f).count)
+    (True, 4.0)
     """
 
     tap: str
@@ -229,6 +244,17 @@ class StyleTerm(MomentsTerm):
     ------
     HandstyleError
         If the mask is zero everywhere.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> painting, picture = np.full((2, 2, 1), 2.0), np.full((3, 3, 1), 4.0)
+    >>> term = StyleTerm("relu1_1", target=moments_forward(painting))
+    >>> value, ds = term.loss(term.measure(picture))
+    >>> float(value)  # the mean Gram matrices are 16 and 4, and ((16 − 4) / 4)² = 9
+    9.0
+    >>> term.spread(ds, picture).shape
+    (3, 3, 1)
     """
 
     tap: str

@@ -90,6 +90,13 @@ def total_variation(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> value, (H,
     script has the length to the power 2.5, without the last row and column. The square is the smooth member of the
     family, and the value and the gradient here are a matching pair at the edges too. Mahendran and Vedaldi (2015,
     arXiv 1412.0035, eq. 5) discuss the exponent.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value, dp = total_variation(np.array([[[1.0], [4.0], [6.0]]]))
+    >>> float(value), dp.ravel()  # (3² + 2²) / 2
+    (6.5, array([-3.,  1.,  2.]))
     """
     xp = namespace(p)
     down, across = differences_forward(p)
@@ -281,6 +288,14 @@ class VariationTerm:
         their loss.
     tap : str
         `PICTURE`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> term = VariationTerm(weight=10.0)
+    >>> value, ds = term.loss(term.measure(np.array([[[1.0], [4.0], [6.0]]])))
+    >>> float(value)  # the weight is not in it
+    6.5
     """
 
     weight: float = 1.0

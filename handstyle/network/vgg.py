@@ -40,6 +40,15 @@ class Network:
         The reference, or a faster one from ``kernels/``.
     backend : Backend
         The library of arrays and the device on which the weights live.
+
+    Examples
+    --------
+    >>> network = build_network(random_weights())
+    >>> features, caches = network.forward(np.zeros((32, 48, 3), np.float32), ["relu2_1"])
+    >>> features["relu2_1"].shape
+    (16, 24, 32)
+    >>> network.backward(features, caches).shape
+    (32, 48, 3)
     """
 
     architecture: str
@@ -114,6 +123,12 @@ class Weights:
         ``conv1_1`` … to float32 (3, 3, C, K) and (K,), cross-correlation. May end before the architecture does.
     provenance : dict of str to str
         ``network``, ``source``, ``licence``, ``source_sha256``, ``tool`` and whatever else is known.
+
+    Examples
+    --------
+    >>> weights = Weights("vgg19", "caffe", {"conv1_1": (np.zeros((3, 3, 3, 8), np.float32), np.zeros(8, np.float32))})
+    >>> build_network(weights).names
+    ('conv1_1', 'relu1_1')
     """
 
     architecture: str
@@ -179,8 +194,13 @@ def build_network(weights: Weights, pooling: str = "max", padding: str = "zero",
     Returns
     -------
     Network
-        In float32 on NumPy, run by the reference engine. It sees the arrays read-only: who changes weights builds
-        another network.
+        In float32 on NumPy, run by the reference engine. Its arrays are read-only: to change weights, build another
+        network.
+
+    Examples
+    --------
+    >>> build_network(random_weights(deepest="conv1_2"), pooling="average").names
+    ('conv1_1', 'relu1_1', 'conv1_2', 'relu1_2')
     """
     check_layers(weights)
     check_padding(padding)
@@ -268,7 +288,7 @@ class LayerSummary(NamedTuple):
     shape: tuple[int, int, int]
     parameters: int
     receptive_field: int  # pixels a side
-    stride: int  # pixels of the picture between neighbouring values
+    stride: int  # pixels of the picture between neighboring values
     values: int
 
 
@@ -290,6 +310,12 @@ def summary(network: Network, height: int, width: int) -> list[LayerSummary]:
     -----
     The receptive field grows by (size of the window − 1) × stride: by 2 strides a convolution and 1 stride a
     pool, which also doubles the stride (e.g. Araujo et al. 2019, Distill, eq. 2).
+
+    Examples
+    --------
+    >>> row = summary(build_network(random_weights()), height=64, width=96)[-1]
+    >>> row.name, row.shape, row.receptive_field, row.stride
+    ('relu5_1', (4, 6, 128), 156, 16)
     """
     H, W, C, field, stride = height, width, 3, 1, 1
     rows = []

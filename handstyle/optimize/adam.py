@@ -1,7 +1,8 @@
-"""Adam: a step of much the same length for every pixel, whatever its gradient's size.
+"""Adam: steps of nearly the same length for every pixel, whatever the size of its gradient.
 
-It needs no line search, so each evaluation is a step, and no decrease, so it suits objectives whose gradient is not
-that of their value. Like `minimize_lbfgs` it stays on the device and its state can be saved.
+It needs no line search, so each evaluation is a step. It does not require that the value decreases, so it works for
+objectives whose gradient is not that of their value. Like `minimize_lbfgs` it runs on the device, and its state can be
+saved.
 """
 
 from collections.abc import Callable
@@ -18,18 +19,25 @@ Rate = float | Callable[[int], float]
 
 @dataclass
 class Adam:
-    """The moments of the gradient, and the step they give.
+    """The state of Adam: running means of the gradient and of its square, from which each step is computed.
 
     Parameters
     ----------
     first, second : (n,) array
-        Running means of the gradient and of its square, as they are before the correction for their start at zero.
+        Running means of the gradient and of its square, not corrected for their start at zero.
     steps : int
-        Steps taken.
+        Number of steps so far.
     betas : (float, float)
-        How much of each is kept at a step.
+        The fraction of each mean that is kept at a step.
     epsilon : float
         Added to the root of the second moment.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> adam = Adam(first=np.zeros(2), second=np.zeros(2))
+    >>> adam.step(np.array([5.0, 5.0]), np.array([2.0, -300.0]), rate=1.0).round(3)
+    array([4., 6.])
     """
 
     first: Array
@@ -59,22 +67,22 @@ class Adam:
 
 @dataclass
 class Average:
-    """The exponential mean of the iterates, corrected for its start at zero.
+    """The exponential moving average of the iterates, corrected for its start at zero.
 
-    Crowson (style-transfer-pytorch, 2021) paints the mean of the iterates rather than the last: the noise of the steps
-    averages out of the picture.
+    Crowson (style-transfer-pytorch, 2021) returns this average instead of the last iterate, which removes the noise of
+    single steps from the picture.
     """
 
     value: Array
-    missing: float = 1.0  # the weight not yet given to any iterate
+    missing: float = 1.0  # 1 minus the sum of the iterates' weights
 
     def add(self, v: Array, decay: float) -> None:  # (n,)
-        """Take one more iterate in."""
+        """Add an iterate to the average."""
         self.value = decay * self.value + (1 - decay) * v
         self.missing *= decay
 
     def mean(self) -> Array:  # -> (n,)
-        """Return the mean."""
+        """Return the average of the iterates added so far."""
         return self.value / (1 - self.missing)
 
 
@@ -103,25 +111,25 @@ def minimize_adam(
     iterations : int
         Steps, one evaluation each; counted from the first run when one is resumed.
     rate : float or callable
-        The length of a step in grey levels, or ``rate(step)`` with steps counted from 1.
+        The length of a step in gray levels, or ``rate(step)`` with steps counted from 1.
     betas, epsilon : (float, float), float
         See `Adam`.
     callback : callable, optional
         Called after each evaluation with an `Iteration` whose ``save(path)`` writes a checkpoint; may raise
-        StopIteration. With `averaging` its picture is the mean so far, while its value belongs to the iterate.
+        StopIteration. With `averaging`, its picture is the average so far, but its value is that of the iterate.
     box : (float, float), optional
-        Every iterate is clamped to it after its step.
+        Lower and upper bound; every iterate is clipped to them after its step.
     averaging : float, optional
-        The decay of the mean of the iterates, for instance 0.99; the mean is then the result.
+        The decay of the average of the iterates, for instance 0.99; the result is then the average.
     start : Adam, optional
-        Moments to begin with, such as those of a smaller picture resampled; holds the final ones afterwards.
+        The state to start from, for instance a smaller picture's, resampled; it is updated to the final state.
     resume : Path, optional
         A checkpoint to go on from, bit for bit.
 
     Returns
     -------
     Outcome
-        With `averaging` the mean, evaluated once more so that the value is its own; else the best picture evaluated.
+        The best picture evaluated; with `averaging`, the average, evaluated once more for its value.
 
     Raises
     ------
@@ -129,6 +137,16 @@ def minimize_adam(
         If the value at `v0` is already not finite.
     HandstyleError
         If the checkpoint does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def bowl(v):
+    ...     return float(v @ v), 2 * v
+    >>> bowl.terms = {}
+    >>> outcome = minimize_adam(bowl, np.array([3.0, -4.0]), iterations=5, rate=0.5)
+    >>> outcome.stopped, outcome.value < 25
+    ('all 5 iterations done', True)
     """
     xp = namespace(v0)
     adam = start or Adam(xp.zeros_like(v0), xp.zeros_like(v0))

@@ -1,7 +1,7 @@
 """Checkpoints: an optimizer's whole state in one file.
 
-The file is NumPy's ``.npz``: the arrays as they are, and everything else as JSON, in which Python writes a float so
-that it reads back the same to the last bit. No pickle, so opening a stranger's file runs no code.
+The file is NumPy's ``.npz``: the arrays unchanged, and everything else as JSON, in which Python writes a float so that
+it reads back bit for bit. It contains no pickle, so opening a stranger's file runs no code.
 """
 
 import json
@@ -25,13 +25,13 @@ def write_checkpoint(path: Path, method: str, arrays: Mapping[str, Array], facts
     Parameters
     ----------
     path : Path
-        Replaced as a whole, or not at all.
+        The file, which is replaced as a whole or not at all.
     method : str
         The name of the optimizer; `read_checkpoint` compares it.
     arrays : mapping of str to array
-        From any backend.
-    facts : mapping of str to anything JSON knows
-        The rest.
+        The state's arrays, of any backend.
+    facts : mapping of str to any JSON value
+        The rest of the state.
     """
     path = Path(path)
     text = json.dumps({"method": method, **facts})
@@ -47,14 +47,14 @@ def write_checkpoint(path: Path, method: str, arrays: Mapping[str, Array], facts
 
 
 def read_checkpoint(path: Path, method: str, like: Array) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Read what `write_checkpoint` wrote.
+    """Read a checkpoint that `write_checkpoint` wrote.
 
     Parameters
     ----------
     path : Path
         The file.
     method : str
-        The name of the optimizer that goes on.
+        The name of the optimizer that will resume.
     like : array
         The start of the run: the state's vectors must have its shape and dtype, and are moved to its device.
 
@@ -81,7 +81,7 @@ def read_checkpoint(path: Path, method: str, like: Array) -> tuple[dict[str, Arr
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint holds besides its arrays: ``method``, ``run`` and the optimizer's own.
+    """Return a checkpoint's facts without its arrays: ``method``, ``run`` and the optimizer's own.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""How the scripts did it: SciPy restarted every twenty evaluations, and plain descent.
+"""The optimizers of published scripts: SciPy's L-BFGS-B restarted every twenty evaluations, and gradient descent.
 
-Both are here so that the pictures of 2016 and 2020 can be painted again, and so that what they lose can be seen: the
-restarts throw the curvature away, the descent never has any.
+They reproduce pictures of 2016 and 2020, and serve for comparison: each restart discards the estimate of the curvature,
+and gradient descent has none.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def minimize_rounds(
     memory: int = 10,
     callback: Callback | None = None,
 ) -> Outcome:
-    """Call SciPy's L-BFGS-B again and again, each time from where it stopped and with nothing remembered.
+    """Run SciPy's L-BFGS-B several times, each from the last picture of the run before, with an empty memory.
 
     Parameters
     ----------
@@ -35,25 +35,25 @@ def minimize_rounds(
     v0 : (n,) array of float64
         The start.
     rounds : int
-        Calls; the Keras script makes 10.
+        Number of runs; the Keras script makes 10.
     evaluations : int
-        ``maxfun`` of each call; the script has 20.
+        ``maxfun`` of each run; the script has 20.
     memory : int
         ``m``, SciPy's default 10.
     callback : callable, optional
-        Called after each round with an `Iteration`, whose number is that of the round; may raise StopIteration.
+        Called after each run with an `Iteration`, whose number is that of the run; may raise StopIteration.
 
     Returns
     -------
     Outcome
-        The last picture of the last round, which SciPy returns as the best of it, and one row a round.
+        The best picture evaluated, and a trace with one row for each run.
 
     Notes
     -----
-    keras-team/keras examples/neural_style_transfer.py. SciPy's tests stay as they are, ``factr=1e7`` and
-    ``pgtol=1e-5``, on an objective that is not scaled: a round may end early and the next one begins anyway. After a
-    restart the first direction is steepest descent with a step of length 1, so half a dozen of twenty evaluations go
-    into finding out again how far to go.
+    keras-team/keras examples/neural_style_transfer.py. SciPy's stopping tests keep their defaults, ``factr=1e7``
+    and ``pgtol=1e-5``, on an objective that is not scaled, so a run may end early; the next one begins all the same.
+    After a restart the first trial is a step of length 1 along steepest descent, so about six of twenty evaluations
+    are spent on finding a suitable length again.
     """
     loop = Loop(objective, callback)
 
@@ -88,9 +88,9 @@ def minimize_descent(
     iterations : int
         Steps, one evaluation each.
     rate : callable
-        Of the step, counted from 1.
+        ``rate(step)``, with steps counted from 1.
     box : (float, float), optional
-        Every iterate is clamped to it after its step.
+        Lower and upper bound; every iterate is clipped to them after its step.
     callback : callable, optional
         Called after each evaluation with an `Iteration` whose ``save(path)`` writes a checkpoint; may raise
         StopIteration.

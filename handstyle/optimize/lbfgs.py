@@ -1,7 +1,7 @@
-"""L-BFGS whose vectors stay where the picture is, and whose state can be saved.
+"""L-BFGS with its vectors on the picture's device, and a state that can be saved.
 
-SciPy's solver keeps its vectors on the host, in float64, and its state cannot be had. Here the vectors are arrays of
-any backend in the dtype of the start, every scalar is a Python float, and a run that was saved goes on bit for bit.
+SciPy's solver keeps its vectors on the host, in float64, and its state is not accessible. Here the vectors are arrays
+of any backend in the dtype of the start, every scalar is a Python float, and a saved run resumes bit for bit.
 """
 
 import math
@@ -23,20 +23,20 @@ VISIBLE = 16  # smallest first step of fixed length, in ulps; below it (s, y) is
 
 
 class _Run:
-    """One descent: where it stands, and how a trial is made."""
+    """The state of one run of L-BFGS, and its steps."""
 
     def __init__(self, loop: Loop, history: History, v: Array, box: Box | None) -> None:
         self.loop, self.history, self.v, self.box = loop, history, v, box
         self.value, self.g, self.scale = 0.0, v, 1.0
 
     def start(self) -> None:
-        """Evaluate at the start."""
+        """Evaluate at the start, with an empty history."""
         self.value, self.g, _ = self.loop.on_device(self.v)
         self.scale = abs(self.value) or 1.0
         self.history.begin(self.free(self.g, self.v, self.g))
 
     def free(self, d: Array, v: Array, g: Array) -> Array:
-        """Return `d`, with 0 where the descent from `v` would push a value through the wall it stands at."""
+        """Return `d`, with 0 for values of `v` at a bound of the box that descent would push beyond it."""
         if self.box is None:
             return d
         low, high = self.box
@@ -45,7 +45,7 @@ class _Run:
         return free
 
     def trial(self, d: Array, t: float) -> Trial:
-        """Evaluate at ``v + t d``, within the box; the slopes come from the step as it was really made."""
+        """Evaluate at ``v + t d``, clipped to the box; the slopes are along the step after clipping."""
         self.trial_v = self.v + t * d
         if self.box is not None:
             self.trial_v = self.trial_v.clip(*self.box)
@@ -58,12 +58,12 @@ class _Run:
         return Trial(t, self.trial_value, end / t)
 
     def move(self) -> None:
-        """Go to the last trial and remember its pair."""
+        """Accept the last trial as the new iterate, and add its pair to the history."""
         self.v, self.value, self.g = self.trial_v, self.trial_value, self.trial_g
         self.history.accept()
 
     def descend(self, d: Array, slope: float, t: float) -> bool:
-        """Search along `d`; return whether a step was made."""
+        """Do a line search along `d`; return whether it found a step."""
         if self.box is None:
             found = strong_wolfe(partial(self.trial, d), Trial(0.0, self.value, slope), t) is not None
         else:
@@ -73,7 +73,8 @@ class _Run:
         return found
 
     def _along_the_arc(self, d: Array, t: float) -> bool:
-        # Bertsekas (1982, SIAM J. Control Optim. 20, eq. 12): halve until the decrease is enough along the bent path.
+        # Bertsekas (1982, SIAM J. Control Optim. 20, eq. 12): halve the step until the decrease along the projected
+        # path is sufficient.
         for _ in range(20):  # book: device-arc
             here = self.trial(d, t)
             if self.predicted < 0 and here.value <= self.value + DECREASE * self.predicted:
@@ -82,14 +83,14 @@ class _Run:
         return False
 
     def state(self) -> State:
-        """Return what a checkpoint must hold."""
+        """Return the state for a checkpoint."""
         history = self.history
         used = 1 + 2 * (max(history.order, default=-1) + 1)
         arrays = {"v": self.v, "g": self.g, "basis": history.basis[:used], "host_table": history.table}
         return arrays, {"value": self.value, "scale": self.scale, "order": history.order, "spare": history.spare}
 
     def load(self, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
-        """Take a state over."""
+        """Restore a state from a checkpoint."""
         self.v, self.g, self.value, self.scale = arrays["v"], arrays["g"], facts["value"], facts["scale"]
         history = self.history
         if arrays["host_table"].shape != history.table.shape:
@@ -134,15 +135,16 @@ def minimize_lbfgs(
         Called after each iteration with an `Iteration`, whose ``save(path)`` writes a checkpoint; may raise
         StopIteration.
     rate : float, optional
-        Make every step ``rate`` times the direction, with no line search, and the first ``min(1, 1/‖g‖₁)`` times as
-        long: what neural-style's and PyTorch's L-BFGS do. By default a line search finds the strong Wolfe conditions.
+        Make every step ``rate`` times the direction, without a line search, and the first step ``min(1, 1/‖g‖₁)`` times
+        that, as neural-style's and PyTorch's L-BFGS do. By default a line search satisfies the strong Wolfe conditions.
     longest : float, optional
-        With `rate`: no step is longer than this, in root mean square. A pair taken where the function is nearly
-        straight asks for a step out of all proportion, and the pair that such a step leaves stops the run.
+        With `rate`, the longest step, in root mean square. A pair taken where the function is nearly linear gives a
+        much too long step, and the pair of such a step ends the run.
     box : (float, float), optional
-        Keep every value of `v` within: steps are projected, and the line search is Armijo's along the bent path.
+        Lower and upper bound of every value of `v`: steps are projected to them, and the line search is Armijo's along
+        the projected path.
     resume : Path, optional
-        A checkpoint to go on from, bit for bit; `v0` then only says size, dtype and device.
+        A checkpoint to go on from, bit for bit; of `v0` only size, dtype and device then matter.
 
     Returns
     -------
@@ -158,9 +160,19 @@ def minimize_lbfgs(
 
     Notes
     -----
-    Nocedal and Wright (2006), algorithms 7.5, 3.5 and 3.6. The first trial step has length ``√n``, one grey level in
+    Nocedal and Wright (2006), algorithms 7.5, 3.5 and 3.6. The first trial step has length ``√n``, one gray level in
     root mean square, as in `minimize_lbfgsb`. A search that fails is repeated once along the steepest descent with
     the memory cleared, then the run ends, as SciPy's does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def bowl(v):
+    ...     return float(v @ v), 2 * v
+    >>> bowl.terms = {}
+    >>> outcome = minimize_lbfgs(bowl, np.array([3.0, -4.0]), iterations=10)
+    >>> bool(abs(outcome.v).max() < 1e-6)
+    True
     """
     loop = Loop(objective, callback, METHOD, evaluations)
     run = _Run(loop, History(v0, memory), v0.copy() if box is None else v0.clip(*box), box)
@@ -196,7 +208,7 @@ def _iterate(run: _Run, rate: float | None, longest: float | None) -> bool:
     d, slope = run.history.direction()
     d = run.free(d, run.v, run.g)
     first = not run.history.order
-    unit = math.sqrt(run.v.size / run.history.table[0, 0])  # the step along -g that moves a pixel by one grey level
+    unit = math.sqrt(run.v.size / run.history.table[0, 0])  # the step along -g that moves a pixel by one gray level
     if rate is not None:
         t = rate * min(1.0, 1 / float(abs(run.g).sum())) if not run.loop.trace else rate
         if first and (run.loop.trace or t * float(abs(d).max()) < VISIBLE * _ulp(run.v)):

@@ -1,9 +1,9 @@
-"""SciPy's L-BFGS-B, called once, and told what its stopping tests should mean.
+"""SciPy's L-BFGS-B, called once on a scaled problem, with its stopping tests under control.
 
-Byrd, Lu, Nocedal and Zhu (1995) and Zhu et al. (1997, TOMS 778) built the method; SciPy carries it. Left to its
-defaults it ends a badly scaled run before the first step and calls that convergence, so this file scales the problem
-on the way in and switches those tests off. The classic script calls it ten times to save ten pictures and forgets the
-curvature each time; here a callback saves them.
+The method is by Byrd, Lu, Nocedal and Zhu (1995) and Zhu et al. (1997, TOMS 778). With SciPy's defaults a badly scaled
+run ends before the first step and is reported as converged, so this file scales the problem and turns those tests off.
+The classic script calls SciPy ten times to save ten pictures, which discards the estimate of the curvature each time;
+here a callback saves them.
 """
 
 import math
@@ -38,14 +38,14 @@ def minimize_lbfgsb(
     v0 : (n,) array of float64
         The start.
     iterations : int
-        At most.
+        Iterations at most.
     memory : int
         Pairs of steps and gradient differences kept (``maxcor``).
     tolerance : float
-        Stop when an iteration lowers the value by less than this fraction of the value at the start. 0, the default,
-        never stops for that: with a network in float32 the differences end in noise long before they mean anything.
+        Stop when an iteration lowers the value by less than this fraction of the value at the start. 0, the
+        default, turns the test off: with a network in float32 such differences are soon rounding noise.
     evaluations : int, optional
-        At most; not limited by default.
+        Evaluations at most; not limited by default.
     callback : callable, optional
         Called after each iteration with an `Iteration`; may raise StopIteration.
 
@@ -60,14 +60,24 @@ def minimize_lbfgsb(
     NonFiniteError
         If the value at `v0` is already not finite: there is no good picture to return.
     HandstyleError
-        If SciPy's workspace for so many unknowns and pairs is longer than it can count.
+        If SciPy's workspace for this many unknowns and pairs is too long for its 32-bit integers.
 
     Notes
     -----
     Two changes of scale, neither of which alters the path in exact arithmetic. The value is divided by its size at
     the start, so that SciPy's tests, which compare with 1, are relative to it. The unknowns are divided by ``√n``,
-    since the first trial step has length 1: it then moves a pixel by one grey level, in root mean square, and not by
-    a thousandth of one, which saves the half dozen evaluations that the line search would spend on growing it.
+    since the first trial step has length 1: it then moves a pixel by one gray level, in root mean square, instead of
+    a thousandth of one, which saves the six or so evaluations in which the line search would lengthen it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def bowl(v):
+    ...     return float(v @ v), 2 * v
+    >>> bowl.terms = {}
+    >>> outcome = minimize_lbfgsb(bowl, np.array([3.0, -4.0]), iterations=10)
+    >>> bool(abs(outcome.v).max() < 1e-6)
+    True
     """
     if memory > most_memory(v0.size):
         raise HandstyleError(
@@ -100,7 +110,7 @@ def minimize_lbfgsb(
 
 
 def most_memory(n: int) -> int:
-    """Return how many pairs SciPy's L-BFGS-B can keep of `n` unknowns.
+    """Return the largest number of pairs that SciPy's L-BFGS-B can keep for `n` unknowns.
 
     Its workspace is ``2 m n + 5 n + 11 m² + 8 m`` numbers (TOMS 778, §3), counted in 32 bits; scipy#5102 is the crash
     that follows from more.
@@ -127,10 +137,10 @@ def _reason(result: Any, iterations: int, evaluations: float, tolerance: float) 
 
 
 def one_scipy_thread() -> Any:
-    """Return a context in which SciPy's own BLAS uses one thread, where it has a BLAS of its own.
+    """Return a context manager in which SciPy's BLAS uses one thread, if it is not the same library as NumPy's.
 
-    The solver's vectors are long and its products tiny: more threads make it slower (scipy#22438). The wheels of NumPy
-    and SciPy carry a BLAS each, so the network's products keep their threads.
+    The solver's products are tiny, and more threads make them slower (scipy#22438). The wheels of NumPy and SciPy each
+    contain a BLAS, so the network's products still use all threads.
     """
     controller = ThreadpoolController()
     own = [library.filepath for library in controller.lib_controllers if "scipy.libs" in str(library.filepath)]

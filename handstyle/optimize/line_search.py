@@ -1,4 +1,4 @@
-"""How far to go along a direction: the strong Wolfe conditions.
+"""Line search: find a step along a direction that satisfies the strong Wolfe conditions.
 
 Nocedal and Wright (2006), Numerical Optimization, 2nd edition, algorithms 3.5 and 3.6: grow the step until it brackets
 a point that is low enough and flat enough, then close in on it by cubic interpolation.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 DECREASE = 1e-4  # c1: the fraction of the predicted decrease that is enough
 CURVATURE = 0.9  # c2: the fraction of the slope that may be left
-GROWTH = 4.0  # a step grows at most so much, as in Moré and Thuente's dcsrch
+GROWTH = 4.0  # the largest factor by which a step grows, as in Moré and Thuente's dcsrch
 
 
 @dataclass(frozen=True)
@@ -23,24 +23,24 @@ class Trial:
 
 
 def strong_wolfe(phi: Callable[[float], Trial], start: Trial, step: float, trials: int = 20) -> Trial | None:
-    """Find a step with sufficient decrease and little slope left.
+    """Find a step with sufficient decrease and a sufficiently reduced slope.
 
     Parameters
     ----------
     phi : callable
         ``phi(step) -> Trial``; evaluates the objective.
     start : Trial
-        At step 0; its slope must be negative.
+        The point at step 0; its slope must be negative.
     step : float
-        The first to try, above 0.
+        The first step to try, above 0.
     trials : int
         Evaluations at most.
 
     Returns
     -------
     Trial or None
-        The last point that `phi` was asked for, which satisfies both conditions; None if none was found, which in
-        exact arithmetic cannot be, and near the noise of float32 happens.
+        The last point at which `phi` was evaluated, which satisfies both conditions. None if no step was found, which
+        happens near the rounding noise of float32 but not in exact arithmetic.
 
     Notes
     -----
@@ -64,7 +64,8 @@ def strong_wolfe(phi: Callable[[float], Trial], start: Trial, step: float, trial
 
 
 def _zoom(phi: Callable[[float], Trial], start: Trial, low: Trial, high: Trial, trials: int) -> Trial | None:
-    # Algorithm 3.6. `low` is the best step so far that is low enough; the slope there points towards `high`.
+    # Algorithm 3.6. `low` is the step of lowest value so far with sufficient decrease; the value falls from there
+    # towards `high`.
     for _ in range(trials):
         gap = high.step - low.step
         if abs(gap) <= 1e-12 * max(low.step, high.step):
@@ -87,7 +88,7 @@ def _low_enough(here: Trial, start: Trial) -> bool:
 
 
 def _cubic_minimum(a: Trial, b: Trial) -> float:
-    """Return the minimiser of the cubic with the values and slopes of `a` and `b` (eq. 3.59), or inf if it has none."""
+    """Return the minimizer of the cubic with the values and slopes of `a` and `b` (eq. 3.59), or inf if it has none."""
     d1 = a.slope + b.slope - 3 * (a.value - b.value) / (a.step - b.step)
     square = d1 * d1 - a.slope * b.slope
     if not (math.isfinite(square) and square >= 0):

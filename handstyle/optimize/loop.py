@@ -1,4 +1,4 @@
-"""What all optimizers share: counting, the best picture, the callback, interruption, checkpoint and resume."""
+"""The loop that all optimizers share: counting, best picture, callback, interruption, checkpoint and resume."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -18,14 +18,14 @@ class OutOfEvaluations(Exception):
 
 
 class Loop:
-    """Stands between an optimizer and the objective.
+    """Evaluates the objective for an optimizer, and keeps count, trace and the best picture.
 
     Parameters
     ----------
     objective : Evaluable
         The function to minimize.
     callback : callable, optional
-        Called with an `Iteration` after each; may raise StopIteration to end the run.
+        Called with an `Iteration` after each iteration; may raise StopIteration to end the run.
     method : str
         The name of the optimizer, for checkpoints; empty if its state cannot be saved.
     evaluations : int, optional
@@ -36,9 +36,9 @@ class Loop:
     count : int
         Evaluations so far.
     best_value, best_v : float, array
-        The lowest value, and the picture that has it.
+        The lowest value so far, and its picture.
     trace : list of Iteration
-        A row an iteration, without pictures.
+        One row for each iteration, without pictures.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Loop:
     def on_device(
         self, v: Array, extra: Callable[[Array], Array] | None = None
     ) -> tuple[float, Array, Array]:  # (n,) -> value, (n,), extra
-        """Evaluate on the device of `v`; see `Objective.on_device`. A plain function is called with `v` itself."""
+        """Evaluate on the device of `v`; see `Objective.on_device`, without which the objective is called with `v`."""
         self._check_allowed()
         evaluate = getattr(self.objective, "on_device", None)
         if evaluate is not None:
@@ -84,7 +84,7 @@ class Loop:
         v : (n,) array
             Where the iteration ended.
         value : float
-            Of the objective there.
+            The objective's value at `v`.
         state : callable, optional
             Returns the optimizer's own state, for a checkpoint.
         """
@@ -96,7 +96,9 @@ class Loop:
             self.callback(Iteration(row.iteration, row.evaluations, value, terms, row.seconds, v.copy(), save))
 
     def run(self, steps: Callable[[], str]) -> Outcome:
-        """Call `steps`, which iterates and returns the reason for stopping; end with the best picture whatever happens.
+        """Call `steps`, which iterates and returns the reason for stopping, and return the best picture.
+
+        An exception that ends the run, such as an interruption from the keyboard, becomes the reason for stopping.
 
         Raises
         ------
@@ -128,14 +130,14 @@ class Loop:
         return Outcome(self.best_v, self.best_value, stopped, self.trace, self.count, failed)
 
     def resume(self, path: Path, like: Array) -> State:
-        """Read a checkpoint, take over what the loop had kept, and return the optimizer's own state.
+        """Read a checkpoint, restore the loop's own state from it, and return the optimizer's.
 
         Parameters
         ----------
         path : Path
             From `Iteration.save`.
         like : (n,) array
-            The start of this run: says size, dtype and device.
+            The start of this run; its size, dtype and device are used.
 
         Returns
         -------

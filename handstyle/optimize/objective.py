@@ -1,8 +1,8 @@
-"""One number and one vector: the weighted sum of the terms, and its gradient at the picture.
+"""The objective: the weighted sum of the terms, and its gradient at the picture.
 
 `evaluate` is the whole method in one function: forward through the network, the three steps of each loss, and backward.
-An `Engine` may compute the same faster. `Objective` stands between it and an optimizer: SciPy's vector lives on the
-host in float64, the network works in its own dtype on its own device.
+An `Engine` may compute the same faster. `Objective` makes a function for an optimizer of it: SciPy's vector is on the
+host in float64, while the network computes in its own dtype on its own device.
 """
 
 import math
@@ -29,7 +29,7 @@ def evaluate(network: Network, terms: Sequence[Term], p: Array) -> tuple[Array, 
     Parameters
     ----------
     network : Network
-        The network that the terms look at.
+        The network whose features the terms measure.
     terms : sequence of Term
         The n losses.
     p : (H, W, 3) array
@@ -59,7 +59,7 @@ def evaluate(network: Network, terms: Sequence[Term], p: Array) -> tuple[Array, 
     features[PICTURE] = p
     values, dfeatures = [], dict[str, Array]()
     for term in terms:
-        f, weight = features[term.tap], float(term.weight)  # a NumPy scalar would lift float32 to float64
+        f, weight = features[term.tap], float(term.weight)  # a NumPy scalar would promote float32 to float64
         value, ds = term.loss(term.measure(f))
         df = weight * term.spread(ds, f)
         values.append(weight * value)
@@ -71,13 +71,13 @@ def evaluate(network: Network, terms: Sequence[Term], p: Array) -> tuple[Array, 
 
 
 def forward_to(network: Network, taps: Iterable[str], p: Array) -> tuple[Features, Cache]:
-    """Return the features of a picture at the taps, and the caches; nothing where there are no taps."""
+    """Return the features of a picture at the taps, and the caches; both are empty without taps."""
     taps = set(taps)
     return network.forward(preprocess_forward(p, network.convention), taps) if taps else ({}, [])
 
 
 def taps_of(terms: Iterable[Term]) -> tuple[str, ...]:
-    """Return the layers that the terms look at, each once, in the order of the terms."""
+    """Return the layers whose features the terms measure, each once, in the order of the terms."""
     return tuple(tap for tap in dict.fromkeys(term.tap for term in terms) if tap != PICTURE)
 
 
@@ -85,7 +85,7 @@ class Evaluate(Protocol):
     """An objective prepared by an engine: a function from a picture to the terms' values and the gradient."""
 
     def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
-        """Return what `evaluate` does, on the device; the host waits for nothing. The gradient is the caller's own."""
+        """Return the result of `evaluate`, on the device, without waiting for it; the gradient is a new array."""
 
     def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
         """Return the same for flat float64 vectors on the host."""
@@ -93,16 +93,16 @@ class Evaluate(Protocol):
 
 @dataclass(frozen=True)
 class Forecast:
-    """What an evaluation will take.
+    """The memory and the time that an evaluation will take.
 
     Parameters
     ----------
     bytes : int
-        Peak memory on the engine's device, beside the weights: targets, features, gradients and scratch.
+        Peak memory on the engine's device without the weights: targets, features, gradients and scratch.
     weights : int
         Bytes of the weights.
     seconds : float
-        Of one evaluation; NaN where there is no estimate.
+        Time of one evaluation; NaN if there is no estimate.
     """
 
     bytes: int
@@ -111,24 +111,24 @@ class Forecast:
 
 
 class Engine(LayerEngine, Protocol):
-    """A program that evaluates objectives on a network, in its own way."""
+    """A program that runs a network's layers and evaluates objectives on it."""
 
     def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
-        """Return a function that evaluates `terms` on `network` at pictures of a shape."""
+        """Return a function that evaluates `terms` on `network` at pictures of `shape`."""
 
     def forecast(self, network: Network, terms: Sequence[Term], shape: Shape, *, gradient: bool = True) -> Forecast:
-        """Return what an evaluation will take; without `gradient`, what measuring the terms' features will take.
+        """Return the memory and the time of an evaluation, or without `gradient` of measuring the terms' targets.
 
-        Of the weights and of the terms' targets only the shapes matter.
+        Only the shapes of the weights and of the terms' targets matter.
         """
 
     def describe(self) -> str:
-        """Return in words how the last evaluation was done, for the report."""
+        """Return the methods of the last evaluation in words, for the report."""
 
 
 @dataclass(frozen=True)
 class ReferenceEvaluation:
-    """`evaluate` with its network and terms, and the way from and to SciPy's vectors."""
+    """`evaluate` for one network and its terms, at pictures or at SciPy's flat vectors."""
 
     network: Network
     terms: Sequence[Term]
@@ -145,7 +145,7 @@ class ReferenceEvaluation:
 
 
 class ReferenceEngine:
-    """The engine that explains: every function as the book quotes it."""
+    """The reference engine: every function as the book quotes it, without optimizations."""
 
     name = "reference"
 
@@ -167,11 +167,11 @@ class ReferenceEngine:
         names = list(network.names)
         deepest = 1 + max((names.index(tap) for tap in taps), default=-1)
         values = sum(row.values for row in summary(network, *shape[:2])[:deepest])
-        # A feature, its mask and, for the gradient, as much again; the picture on its way in and out.
+        # A feature and its mask, as much again for the gradient, and four arrays of the picture's size.
         return Forecast((2 + 2 * gradient) * item * values + 4 * item * math.prod(shape), network.weight_bytes)
 
     def describe(self) -> str:
-        """Return nothing: there is one way."""
+        """Return an empty string: the reference has no choice of methods."""
         return ""
 
 
@@ -185,9 +185,9 @@ class Objective:
     Parameters
     ----------
     network : Network
-        Ready to run; its engine evaluates.
+        The network, whose engine evaluates.
     terms : sequence of Term
-        What is asked of the picture.
+        The losses whose weighted sum is minimized.
     shape : (H, W, 3)
         Of the picture.
 
@@ -209,7 +209,7 @@ class Objective:
     >>> objective = Objective(build_network(random_weights()), [VariationTerm(2.0)], (16, 16, 3))
     >>> value, gradient = objective(np.arange(768.0))
     >>> value, objective.terms
-    (2322.0, {'total variation': 2322.0})
+    (2313.0, {'total variation': 2313.0})
     """
 
     def __init__(self, network: Network, terms: Sequence[Term], shape: Shape) -> None:
@@ -240,7 +240,7 @@ class Objective:
         -------
         value : float
         gradient : (3HW,) array of float64
-            Fresh: the optimizer may keep it.
+            A new array, which the optimizer may keep.
 
         Raises
         ------
@@ -298,5 +298,5 @@ class Objective:
 
 
 def engine_of(network: Network) -> Engine:
-    """Return the network's engine, with all that an objective needs of it."""
+    """Return the network's engine, typed as an `Engine`."""
     return cast(Engine, network.engine)

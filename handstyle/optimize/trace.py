@@ -1,4 +1,4 @@
-"""What a run reports: a row for each iteration, and an outcome with the reason for stopping."""
+"""The trace of a run, with a row for each iteration, and its outcome, with the reason for stopping."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from handstyle.foundations.backend import Array
 class Evaluable(Protocol):
     """A function to be minimized, ``objective(v) -> (value, gradient)``, with the values of its terms.
 
-    A function may also have `Objective.on_device`; the optimizers that work on a device use it where it is there.
+    It may also have a method `on_device` like that of `Objective`; the optimizers that run on a device then call it.
     """
 
     @property
@@ -21,32 +21,32 @@ class Evaluable(Protocol):
 
 
 class Save(Protocol):
-    """Writes an optimizer's whole state; `run` is whatever else the caller must keep, as JSON values."""
+    """A function that writes an optimizer's state to a file; `run` is stored with it: the caller's own JSON values."""
 
     def __call__(self, path: Path, run: Mapping[str, Any] | None = None) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
 class Iteration:
-    """A row of the trace, and what a callback is given.
+    """A row of the trace; also the argument of a callback.
 
     Parameters
     ----------
     iteration : int
         Counted from 1.
     evaluations : int
-        Of the objective, so far.
+        Evaluations of the objective so far.
     value : float
-        Of the objective, at `v`.
+        The objective's value at `v`.
     terms : dict of str to float
-        The weighted terms whose sum it is.
+        The weighted value of each term; `value` is their sum.
     seconds : float
-        Since the start.
+        Seconds since the start of the run.
     v : (n,) array
         The picture, flattened; a copy that the callback may keep. Not kept in the trace.
     save : callable, optional
-        ``save(path)`` writes the optimizer's whole state, from which a later run goes on bit for bit; only valid during
-        the callback. None where the state cannot be read (SciPy's).
+        ``save(path)`` writes the optimizer's whole state, from which a later run resumes bit for bit; only valid during
+        the callback. None for SciPy's optimizers, whose state is not accessible.
     """
 
     iteration: int
@@ -63,22 +63,29 @@ Callback = Callable[[Iteration], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an optimizer returns.
+    """The result of an optimizer.
 
     Parameters
     ----------
     v : (n,) array
         The best picture that was evaluated.
     value : float
-        Of the objective at `v`.
+        The objective's value at `v`.
     stopped : str
         The reason for stopping, in words.
     trace : list of Iteration
-        Without the pictures.
+        One row for each iteration, without pictures.
     evaluations : int
-        In all.
+        Evaluations of the objective in all.
     failed : bool
         Whether the run ended on a value that was not finite; `v` is then the last good picture.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> outcome = Outcome(np.zeros(3), value=0.5, stopped="all 10 iterations done", trace=[], evaluations=12)
+    >>> outcome.value, outcome.stopped
+    (0.5, 'all 10 iterations done')
     """
 
     v: Array

@@ -1,18 +1,18 @@
-"""The memory of L-BFGS, and the two-loop recursion on a table of dot products.
+"""The history of L-BFGS, and the two-loop recursion on a table of dot products.
 
-The recursion (Nocedal and Wright 2006, Numerical Optimization, algorithm 7.4) asks for 4m dot products, each of which
-depends on the one before: on a GPU that is 4m waits. But every vector in it is a combination of the 2m vectors
-remembered and the gradient, so it can run on their coefficients, given the table of their dot products (Chen, Wang
-and Zhou 2014, Large-scale L-BFGS using MapReduce, §3). One product of matrices fills the table, and one transfer brings
-it home, together with the value of the objective: one wait for each evaluation.
+The recursion (Nocedal and Wright 2006, Numerical Optimization, algorithm 7.4) needs 4m dot products, each of which
+depends on the one before: on a GPU that is 4m waits. But every vector in it is a linear combination of the 2m stored
+vectors and the gradient, so it can run on the coefficients, given the table of dot products (Chen, Wang and Zhou 2014,
+Large-scale L-BFGS using MapReduce, §3). One matrix product computes the new entries of the table, and one transfer
+copies them to the host, together with the objective's value: one wait for each evaluation.
 """
 
 import numpy as np
 
 from handstyle.foundations.backend import Array, namespace
 
-STRIP = 1 << 17  # values whose products are summed in the vectors' own dtype before they join the float64 total
-CURVED = 2.2e-16  # a pair counts if s·y exceeds this times y·y (Byrd et al. 1995, eq. 3.9)
+STRIP = 1 << 17  # length of a strip whose products are summed in the vectors' dtype; strips are added in float64
+CURVED = 2.2e-16  # a pair is kept if s·y exceeds this times y·y (Byrd et al. 1995, eq. 3.9)
 
 
 class History:
@@ -21,9 +21,9 @@ class History:
     Parameters
     ----------
     like : (n,) array
-        Gives size, dtype and device.
+        An array of the size, dtype and device of the vectors.
     memory : int
-        Pairs kept. One more has room: the pair under trial.
+        Pairs kept. There is space for one more, the trial pair.
     """
 
     def __init__(self, like: Array, memory: int) -> None:
@@ -34,7 +34,7 @@ class History:
         self.slots, self.spare = memory + 1, 0
 
     def begin(self, g: Array) -> None:  # (n,)
-        """Forget every pair and start from the gradient `g`."""
+        """Remove all pairs, and set the current gradient to `g`."""
         self.order, self.spare = [], 0
         self.basis[0] = g
         self.table[0, 0] = float(self._dots(1, [self.basis[0]])[0, 0])
@@ -47,12 +47,12 @@ class History:
         s, y : (n,) array
             The step and the difference of gradients.
         g, before : (n,) array
-            The gradient at the trial, and at the point it left.
+            The gradient at the trial, and at the iterate before it.
 
         Returns
         -------
         (used, 4) array of float64
-            For `store`; still on the device, so that one transfer can fetch it with the value.
+            The dot products, for `store`, on the device: one transfer then fetches them together with the value.
         """
         i = 1 + 2 * self.spare
         self.basis[0], self.basis[i], self.basis[i + 1] = g, s, y
@@ -60,7 +60,7 @@ class History:
         return self._dots(used, [self.basis[0], self.basis[i], self.basis[i + 1], before])
 
     def store(self, dots: Array) -> tuple[float, float]:  # (used, 4), on the host
-        """Store the dot products.
+        """Store the trial pair's dot products in the table.
 
         Returns
         -------
@@ -73,9 +73,9 @@ class History:
         return float(dots[i, 0]), float(dots[i, 3])
 
     def accept(self) -> None:
-        """Remember the pair under trial, in place of the oldest if there is no room.
+        """Keep the trial pair, in place of the oldest if the history is full.
 
-        A pair without positive curvature would make the model indefinite, and is dropped.
+        A pair without positive curvature would make the estimate of the Hessian indefinite, and is dropped.
         """
         i = 1 + 2 * self.spare
         if not self.table[i, i + 1] > CURVED * self.table[i + 1, i + 1]:
@@ -84,7 +84,7 @@ class History:
         self.spare = len(self.order) if len(self.order) < self.slots else self.order.pop(0)
 
     def direction(self) -> tuple[Array, float]:  # -> (n,), slope
-        """Return minus the inverse Hessian's estimate times the gradient, and its slope."""
+        """Return minus the estimated inverse Hessian times the gradient, and the slope along that direction."""
         c = two_loop(self.table, self.order)
         used = 1 + 2 * (max(self.order, default=-1) + 1)
         xp = namespace(self.basis)

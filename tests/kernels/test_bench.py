@@ -1,5 +1,6 @@
 """The short benchmark measures what it says: every side finds the same gradient; no time is judged."""
 
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -50,13 +51,26 @@ def test_draws_and_does_not_overwrite(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["bench.png"]
 
 
+class Pretended(Backend):
+    """A GPU's backend whose arrays are NumPy's, and which has no pools of memory."""
+
+    def aside(self):
+        return nullcontext()
+
+    def tidy(self):
+        pass
+
+    def settled(self, x):
+        return x
+
+
 @pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 def test_a_gpu_is_measured_beside_the_processor(monkeypatch, capsys, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    pretended = Backend("cupy", np, "a pretended GPU")
+    pretended = Pretended("cupy", np, "a pretended GPU")
     monkeypatch.setattr(measuring, "choose_backend", lambda name: {"cupy": pretended}[name])
     for name, precision in (("cuda", "float32"), ("cuda-tf32", "tf32")):
-        monkeypatch.setitem(ENGINES, name, partial(CudaEngine, EmulatedDevice(precision)))
+        monkeypatch.setattr(ENGINES[name].replace(":", "."), partial(CudaEngine, EmulatedDevice(precision)))
     asked = NetworkConfig(weights="random", backend="cupy", kernels="cuda-tf32")
     assert measuring.bench(16, rounds=1, plot=tmp_path / "bench.png", network=asked) == 0
     told = " ".join(capsys.readouterr().out.split())

@@ -1,6 +1,5 @@
-"""A sweep captured as a graph and launched again: with a fake CuPy, and on a GPU."""
+"""A sweep recorded and launched again: with a CuPy that only pretends, and on a GPU."""
 
-import gc
 import weakref
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -77,7 +76,7 @@ def machine():
 def doubling(machine, swept):
     def sweep(p):
         swept.append(machine.pools[-1:])
-        values, gradient = np.empty(1), np.empty_like(p)
+        gradient, values = np.empty_like(p), np.empty(1)
         machine.do(lambda: np.multiply(p, 2, out=gradient))
         machine.do(lambda: values.__setitem__(0, p.sum()))
         return values, gradient
@@ -94,10 +93,11 @@ def test_the_third_sweep_is_not_swept(machine):
         values, gradient = recording(sweep, p)
         np.testing.assert_array_equal(gradient, 2 * p)
         assert values[0] == p.sum()
-        results.append((gradient, 2 * p))
+        results.append((values, [p.sum()], gradient, 2 * p))
     assert swept == [["its own"], ["its own"]]  # once as it is and once to be captured, with memory of its own
     assert notes == ["launched one by one", *["launched as one graph"] * 4]
-    for gradient, expected in results:  # a later sweep writes over nothing that was handed out
+    for values, sums, gradient, expected in results:  # a later sweep writes over nothing that was handed out
+        np.testing.assert_array_equal(values, sums)
         np.testing.assert_array_equal(gradient, expected)
     assert machine.streams == [machine.null]
 
@@ -153,10 +153,10 @@ def test_an_error_of_the_first_sweep_is_the_callers(machine):
     assert machine.pools == []
 
 
-def on_a_gpu(dtype="float32"):
-    """Return an objective with CUDA kernels, and a picture on its device."""
+def on_a_gpu(dtype="float32", device=None):
+    """Return an objective with CUDA kernels, and a start on its device."""
     backend = choose_backend("cupy")
-    objective, v0 = painting(48, dtype, backend, kernels=CudaEngine())
+    objective, v0 = painting(48, dtype, backend, kernels=CudaEngine(device))
     return objective, backend.asarray(v0, dtype)
 
 
@@ -164,17 +164,16 @@ def on_a_gpu(dtype="float32"):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_graph_gives_what_launches_give(dtype):
     objective, start = on_a_gpu(dtype)
-    backend = objective.network.backend
     device = CupyDevice()
     device.recording = lambda requests: None
-    plain, _ = painting(48, dtype, backend, kernels=CudaEngine(device))
+    plain, _ = on_a_gpu(dtype, device)
     rng = np.random.default_rng(0)
     for _ in range(5):
-        v = start + backend.asarray(rng.normal(0, 5, start.shape), dtype)
-        (value, gradient, _), (expected, dv, _) = objective.on_device(v), plain.on_device(v)
+        v = start + choose_backend("cupy").asarray(rng.normal(0, 5, start.shape), dtype)
+        (value, gradient, _), (expected, dp, _) = objective.on_device(v), plain.on_device(v)
         assert value == expected
         assert objective.terms == plain.terms
-        np.testing.assert_array_equal(to_numpy(gradient), to_numpy(dv))
+        np.testing.assert_array_equal(to_numpy(gradient), to_numpy(dp))
     assert "launched as one graph" in objective.network.engine.describe()
 
 
@@ -191,36 +190,36 @@ def test_a_graph_reports_what_is_not_finite():
 
 
 @dataclass(frozen=True)
-class WaitingTerm:
-    """A term whose host waits for its value, which cannot be captured."""
+class Impatient:
+    """A term that waits for its value, which cannot be captured."""
 
     tap: str = "relu1_1"
-    name: str = "waiting"
+    name: str = "impatient"
     weight: float = 2.0
 
     def measure(self, f, where=WHOLE):
-        return namespace(f).asarray(float((f * f).sum()))
+        return (f * f).sum(dtype=np.float64)
 
     def loss(self, s):
-        return s, namespace(s).asarray(1.0)
+        return namespace(s).asarray(float(s)), namespace(s).ones_like(s)
 
     def spread(self, ds, f, where=WHOLE):
-        return (2 * ds).astype(f.dtype) * f
+        return 2 * ds.astype(f.dtype) * f
 
 
 @pytest.mark.gpu
-def test_a_term_that_waits_is_launched_kernel_by_kernel():
+def test_a_term_that_waits_is_launched_as_before():
     backend = choose_backend("cupy")
-    plain, v0 = painting(48, "float64", backend, kernels=CudaEngine())
-    terms, engine = [*plain.prepared.terms, WaitingTerm()], CudaEngine()
+    plain, v0 = painting(48, "float64", backend)
+    engine, terms = CudaEngine(), [*plain.prepared.terms, Impatient()]
     objective = Objective(plain.network.with_kernels(engine), terms, plain.shape)
-    judge = Objective(plain.network.with_kernels("reference"), terms, plain.shape)
+    judge = Objective(plain.network, terms, plain.shape)
     v = backend.asarray(v0, "float64")
-    expected, dv, _ = judge.on_device(v)
+    expected, dp, _ = judge.on_device(v)
     for _ in range(4):
         value, gradient, _ = objective.on_device(v)
         assert value == pytest.approx(expected, rel=1e-10)
-        assert np.linalg.norm(to_numpy(gradient - dv)) <= 1e-9 * np.linalg.norm(to_numpy(dv))
+        assert np.linalg.norm(to_numpy(gradient - dp)) <= 1e-9 * np.linalg.norm(to_numpy(dp))
     assert "launched one by one: " in engine.describe()
 
 
@@ -233,8 +232,25 @@ def test_a_graph_and_its_memory_go_with_the_objective():
     pool = objective.prepared.recording.pool
     assert pool.used_bytes() > 0
     del objective
-    gc.collect()
     assert recording() is None
     assert pool.total_bytes() == 0
     assert np.isfinite(value)
-    assert np.isfinite(to_numpy(gradient)).all()  # the caller's own, and so not of that memory
+    assert np.isfinite(to_numpy(gradient)).all()  # handed out, and so not of that memory
+
+
+def test_a_prepared_objective_is_recorded_and_its_memory_goes_with_it(monkeypatch):
+    """The same on a CuPy that only pretends, whose pools keep account of each array."""
+    fake_cupy.pretend(monkeypatch)
+    objective, v = on_a_gpu()
+    for told in ("launched one by one", "launched as one graph", "launched as one graph"):
+        value, gradient, _ = objective.on_device(v)
+        assert told in objective.network.engine.describe()
+    away = to_numpy(v) - 100
+    expected = (1 + np.arange(away.size) % 100 / 100) * away  # what the pretended kernels compute
+    np.testing.assert_allclose(to_numpy(gradient), expected, rtol=1e-6)
+    assert value == pytest.approx(0.5 * expected @ away, rel=1e-6)
+    recording, pool = weakref.ref(objective.prepared.recording), objective.prepared.recording.pool
+    assert pool.used_bytes() > objective.prepared.recording.around.args[0].size
+    del objective
+    assert recording() is None
+    assert pool.total_bytes() == 0

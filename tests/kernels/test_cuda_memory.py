@@ -1,7 +1,11 @@
+"""What an evaluation takes of a GPU's memory: on a device that computes nothing, and against what is then taken."""
+
 import gc
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from support import fake_cupy
 from support.emulated_device import WHY_NOT, EmulatedDevice
 
 from handstyle.foundations.backend import choose_backend
@@ -9,31 +13,30 @@ from handstyle.kernels.cuda.convolution import SCRATCH
 from handstyle.kernels.cuda.device import CupyDevice
 from handstyle.kernels.cuda.dry_device import DryDevice
 from handstyle.kernels.cuda.engine import LESS_SCRATCH, CudaEngine
-from handstyle.kernels.cuda.forecast import PICTURES, evaluation_bytes
+from handstyle.kernels.cuda.forecast import PICTURES, evaluation_bytes, target_bytes
 from handstyle.losses.content import ContentTerm
-from handstyle.losses.gram import Moments, StyleTerm, moments_forward
+from handstyle.losses.gram import StyleTerm, moments_forward
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
 from handstyle.optimize.objective import Objective
+from handstyle.painting.config import StyleConfig
+from handstyle.painting.memory import RunMemory, stand_in
+from handstyle.painting.targets import planned_terms
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
+CONFIG = StyleConfig(tv_weight=0.0)  # style at all of them but relu4_2, where there is content
 
 
 @pytest.fixture(scope="module")
 def vgg19():
-    return build_network(random_weights(widths=WIDTHS)).astype("float32")
+    return build_network(random_weights(widths=WIDTHS))
 
 
-def planned_terms():
-    """Terms at the usual taps, their targets without memory."""
-    content = np.broadcast_to(np.float32(0), (0, 0, 512))
-    styles = [StyleTerm(tap, Moments(1.0, np.zeros(1), np.zeros((1, 1))), 1.0, 1.0) for tap in TAPS if tap != "relu4_2"]
-    return [*styles, ContentTerm("relu4_2", content, 1.0, 1.0)]
+def dry(network, free=1 << 62, workspace=SCRATCH):
+    return network.with_kernels(CudaEngine(DryDevice(free=free), workspace=workspace))
 
 
-def forecast_bytes(network, side, workspace=SCRATCH, free=1 << 62, precision="float32"):
-    """Return what an evaluation is said to take on a device that is not here, and what the engine did for it."""
-    engine = CudaEngine(DryDevice(precision, free), workspace=workspace)
-    return engine.forecast(network, planned_terms(), (side, side, 3))
+def forecast(network, side):
+    return network.engine.forecast(network, planned_terms(CONFIG, network, (side, side)), (side, side, 3)).bytes
 
 
 def test_a_dry_device_counts_what_is_held():
@@ -72,77 +75,105 @@ def test_an_evaluation_is_forecast_without_touching_memory(vgg19):
     rectified = 64 + 128 / 4 + 3 * 256 / 16 + 3 * 512 / 64 + 512 / 256
     pooled = 64 / 4 + 128 / 16 + 256 / 64 + 512 / 256
     held = side * side * (4 * values + rectified / 8 + 3 * pooled / 8) + SCRATCH
-    found = forecast_bytes(vgg19, side)
-    assert found.bytes == pytest.approx(held, rel=0.01)
-    assert found.weights == vgg19.weight_bytes
+    targets = 4 * side * side / 64 * 512 + sum(2 * 8 * C * (C + 1) for C in (64, 128, 256, 512, 512))
+    assert forecast(dry(vgg19), side) == pytest.approx(held + targets, rel=0.01)
+    assert target_bytes(planned_terms(CONFIG, vgg19, (side, side)), 4) == targets
 
 
 def test_the_scratch_is_bounded(vgg19):
-    small, large = (forecast_bytes(vgg19, 512, 1 << bits).bytes for bits in (22, 30))
+    small, large = (forecast(dry(vgg19, workspace=1 << bits), 512) for bits in (22, 30))
     assert small < large
     assert large - small < 1 << 30
 
 
-def test_less_scratch_is_taken_where_memory_is_short(vgg19):
-    shape, terms = (1024, 1024, 3), planned_terms()
-    usual, least = (forecast_bytes(vgg19, 1024, scratch).bytes for scratch in (SCRATCH, LESS_SCRATCH))
-    assert least < usual
-    for free, expected in ((usual, usual), (usual - 1, least), (1000, least)):
-        assert forecast_bytes(vgg19, 1024, free=free).bytes == expected
-        engine = CudaEngine(DryDevice(free=free))
-        engine.prepare(vgg19, terms, shape)
-        assert ("16 MiB of scratch" in engine.describe()) == (expected == least)
+def test_the_largest_picture_is_the_largest(vgg19):
+    available, picture = 1 << 30, stand_in(8192)
+    config = replace(CONFIG, size=8192, pyramid_min_size=0)
+    run = RunMemory(config, dry(vgg19, available), picture, [picture], True, available)
+    side = run.largest_size(8192)
+    assert forecast(dry(vgg19, available), side) <= available
+    assert forecast(dry(vgg19, available), side + 16) > available
+    assert replace(run, network=dry(vgg19, 1000), free=1000).largest_size(8192) == 0
 
 
-def test_a_content_target_counts_and_measuring_takes_less_than_painting(vgg19):
-    engine, shape = CudaEngine(DryDevice()), (512, 512, 3)
-    without, terms = planned_terms(), planned_terms()
-    terms[-1] = ContentTerm("relu4_2", np.zeros((64, 64, 512), np.float32))
-    counted, less = (engine.forecast(vgg19, each, shape).bytes for each in (terms, without))
-    assert counted - less == 64 * 64 * 512 * 4
-    assert engine.forecast(vgg19, terms, shape, gradient=False).bytes < less
+def test_short_memory_is_answered_with_less_scratch_and_told(vgg19):
+    terms, shape = planned_terms(CONFIG, vgg19, (1024, 1024)), (1024, 1024, 3)
+    plenty = dry(vgg19)
+    full, least = forecast(plenty, 1024), forecast(dry(vgg19, workspace=LESS_SCRATCH), 1024)
+    assert least < full - (SCRATCH - LESS_SCRATCH) / 2
+    assert "scratch" not in plenty.engine.describe()
+    for free, expected in ((full, full), (full - 1, least), (least, least), (0, least)):
+        network = dry(vgg19, free)
+        assert forecast(network, 1024) == expected
+        assert ("16 MiB of scratch" in network.engine.describe()) is (expected == least)
+        network = dry(vgg19, free)
+        prepared = network.engine.prepare(network, terms, shape)
+        assert prepared.engine.workspace == (SCRATCH if expected == full else LESS_SCRATCH)
+        assert evaluation_bytes(prepared.engine, network, terms, shape) == expected
+        assert ("16 MiB of scratch" in network.engine.describe()) is (expected == least)
+    assert network.engine.workspace == SCRATCH  # what was asked for is not forgotten
+    network.engine.device.free = full
+    assert forecast(network, 1024) == full
+    assert "scratch" not in network.engine.describe()
+    assert network.engine.prepare(network, terms, shape).engine.workspace == SCRATCH
+
+
+@pytest.mark.parametrize("free", [1 << 62, 0])
+def test_a_forecast_tells_the_methods_of_the_scratch_it_chose(vgg19, free):
+    network = dry(vgg19, free, 1 << 30)
+    forecast(network, 512)
+    judge = dry(vgg19, workspace=LESS_SCRATCH if free == 0 else 1 << 30)
+    forecast(judge, 512)
+    assert network.engine.chosen == judge.engine.chosen
+    assert network.engine.chosen["conv1_1 forward"] == "first"
 
 
 @pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
-def test_a_dry_run_allocates_what_a_run_does():
+def test_the_engine_asks_a_real_device_for_the_same():
     class Noted(EmulatedDevice):
         def empty(self, shape, dtype):
-            allocated.append((tuple(shape), np.dtype(dtype)))
+            asked.append((tuple(shape), np.dtype(dtype)))
             return super().empty(shape, dtype)
 
     class NotedDry(DryDevice):
         def empty(self, shape, dtype):
-            allocated.append((tuple(shape), np.dtype(dtype)))
+            asked.append((tuple(shape), np.dtype(dtype)))
             return super().empty(shape, dtype)
 
     layers = build_network(random_weights(deepest="conv3_1")).layers
     lists = []
     for device in (Noted(), NotedDry()):
-        allocated = []
+        asked = []
         engine = CudaEngine(device, workspace=1 << 16)
         features, caches = engine.forward(layers, np.zeros((37, 30, 3), np.float32), ("relu1_1", "relu3_1"))
         engine.backward(layers, features, caches)
-        lists.append(allocated)
+        lists.append(asked)
     assert lists[0] == lists[1]
+
+
+def an_evaluation_takes_what_was_forecast(precision):
+    backend = choose_backend("cupy")
+    network = build_network(random_weights(widths=WIDTHS)).to(backend).with_kernels(CudaEngine(CupyDevice(precision)))
+    side = 1024
+    v = backend.asarray(np.random.default_rng(0).uniform(0, 255, (side * side * 3)), "float32")
+    features = network.forward(v.reshape(side, side, 3), TAPS)[0]
+    terms = [StyleTerm(tap, moments_forward(features[tap])) for tap in TAPS if tap != "relu4_2"]
+    terms.append(ContentTerm("relu4_2", features["relu4_2"]))
+    expected = network.engine.forecast(network, terms, (side, side, 3)).bytes - target_bytes(terms, 4)
+    objective = Objective(network, terms, (side, side, 3))
+    for _ in range(3):
+        objective.on_device(v)
+    taken = objective.prepared.recording.pool.total_bytes()  # all but the picture itself and the gradient's copy
+    assert 0.9 * expected < taken < expected
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["float32", "tf32"])
 def test_an_objective_takes_what_was_forecast(precision):
-    backend = choose_backend("cupy")
-    engine = CudaEngine(CupyDevice(precision))
-    network = build_network(random_weights(widths=WIDTHS)).astype("float32").to(backend).with_kernels(engine)
+    an_evaluation_takes_what_was_forecast(precision)
 
-    def objective(side):
-        x = backend.asarray(np.random.default_rng(0).uniform(0, 255, (side, side, 3)), "float32")
-        features = network.forward(x, TAPS)[0]
-        terms = [StyleTerm(tap, moments_forward(features[tap])) for tap in TAPS if tap != "relu4_2"]
-        terms.append(ContentTerm("relu4_2", features["relu4_2"]))
-        return Objective(network, terms, x.shape), x.ravel()
 
-    painted, x = objective(1024)
-    for _ in range(3):
-        painted.on_device(x)
-    taken = painted.prepared.recording.pool.total_bytes()  # all but the picture itself and the gradient's copy
-    expected = evaluation_bytes(engine, network, painted.prepared.terms, painted.shape)
-    assert 0.9 * expected < taken < expected
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+def test_an_objective_takes_what_was_forecast_by_account(precision, monkeypatch):
+    fake_cupy.pretend(monkeypatch)
+    an_evaluation_takes_what_was_forecast(precision)

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.fake_cupy import FakeCupy, Pool, pretend
+from support.fake_cupy import Pool, PretendedCupy, pretend
 
 from handstyle.foundations import backend as backends
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import OutOfMemoryError
-from handstyle.foundations.image import CAFFE, preprocess_forward
-from handstyle.foundations.picture_reading import Picture
+from handstyle.foundations.image import preprocess_forward
 from handstyle.kernels.cuda.cublas import WORKSPACE
 from handstyle.kernels.cuda.device import CupyDevice
 from handstyle.kernels.cuda.engine import CudaEngine
@@ -38,7 +37,7 @@ def cupy(monkeypatch):
 
 @pytest.fixture
 def misses(monkeypatch):
-    """Sizes of the arrays that found no place in their memory plan."""
+    """Requests that found no place in the plan."""
     found, take = [], MemoryPlan.take
 
     def noted(plan, size):
@@ -52,18 +51,30 @@ def misses(monkeypatch):
 
 
 def vgg19(precision="float32"):
-    weights = build_network(random_weights(widths=WIDTHS)).to(choose_backend("cupy"))
-    return weights.with_kernels(CudaEngine(CupyDevice(precision)))
-
-
-def run_need(network, config, shape=(512, 512), style=(512, 384)):
-    """Return what a run takes at its last scale."""
-    pictures = [Picture(np.broadcast_to(np.float32(0), (*size, 3)), None, "") for size in (shape, style)]
-    return RunMemory.now(config, network, pictures[0], pictures[1:]).need()
+    network = build_network(random_weights(widths=WIDTHS)).to(choose_backend("cupy"))
+    return network.with_kernels(CudaEngine(CupyDevice(precision)))
 
 
 def noise(*shape):
     return np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+
+
+def needed(network, config, shape=(512, 512)):
+    """Return the bytes of the device that painting takes beside the weights, as they are planned."""
+    picture = replace(stand_in(512), pixels=np.broadcast_to(np.uint8(0), (*shape, 3)))
+    painting = replace(picture, pixels=np.broadcast_to(np.uint8(0), (512, 384, 3)))
+    need = RunMemory.now(config, network, picture, [painting]).need()
+    assert need.size == shape
+    return need.device - need.weights
+
+
+def evaluation(network, config, shape):
+    return network.engine.forecast(network, planned_terms(config, network, shape), (*shape, 3)).bytes
+
+
+def measuring(network, config, shape):
+    terms = planned_terms(replace(config, content_weight=0.0, tv_weight=0.0), network, shape)
+    return network.engine.forecast(network, terms, (*shape, 3), gradient=False).bytes
 
 
 def painted(cupy, network, config, shape=(512, 512)):
@@ -75,7 +86,7 @@ def painted(cupy, network, config, shape=(512, 512)):
 
 
 def test_a_pool_cuts_joins_and_gives_back_as_cupys_does():
-    cupy = FakeCupy()
+    cupy = PretendedCupy()
     pool = Pool(cupy)
     blocks = [pool.malloc(size)[1] for size in (1 * MIB, 4 * MIB)]
     for block in blocks:
@@ -115,11 +126,11 @@ OPTIMIZERS = pytest.mark.parametrize(
 @OPTIMIZERS
 def test_a_run_takes_what_was_forecast(cupy, misses, changes):
     network = vgg19()
-    config = replace(StyleConfig(size=512, iterations=13, tv_weight=1.0, pyramid_min_size=0), **changes)
-    need = run_need(network, config)
+    config = replace(StyleConfig(size=512, iterations=13, tv_weight=1.0), **changes)
+    need = needed(network, config)
     taken = painted(cupy, network, config)
-    assert 0.95 * (need.device - need.weights) < taken <= need.device - need.weights
-    assert misses == []  # and all of a sweep in the room that was made for it
+    assert 0.95 * need < taken <= need
+    assert misses == []  # and all of a sweep in the plan that was made for it
     assert network.engine.describe().startswith("products by cuBLAS; launched as one graph")
 
 
@@ -130,8 +141,8 @@ def test_cupys_own_pools_take_what_was_forecast(monkeypatch, changes):
     make, pools = backend.xp.cuda.MemoryPool, [backend.xp.get_default_memory_pool(), backends._pool_aside(backend.xp)]
     monkeypatch.setattr(backend.xp.cuda, "MemoryPool", lambda: pools.append(make()) or pools[-1])
     network = vgg19()
-    config = replace(StyleConfig(size=512, iterations=13, tv_weight=1.0, pyramid_min_size=0), **changes)
-    need = run_need(network, config)
+    config = replace(StyleConfig(size=512, iterations=13, tv_weight=1.0), **changes)
+    need = needed(network, config)
     backend.tidy()
     before, seen = sum(pool.total_bytes() for pool in pools), []
     stylize(
@@ -141,7 +152,7 @@ def test_cupys_own_pools_take_what_was_forecast(monkeypatch, changes):
         config=config,
         callback=lambda _: seen.append(sum(pool.total_bytes() for pool in pools) - before),
     )
-    assert 0.9 * (need.device - need.weights) < max(seen) <= need.device - need.weights
+    assert 0.9 * need < max(seen) <= need
 
 
 @pytest.mark.skipif(not RESULTS, reason="the benchmarks are not in this tree")
@@ -151,7 +162,7 @@ def test_an_evaluation_takes_less_than_half_of_what_pytorch_takes(cupy, misses, 
     network = vgg19(precision)
     p = noise(1024, 1024)
     objective = Objective(network, build_terms(network, StyleConfig(), p, [p]), p.shape)
-    start = network.backend.asarray(p.ravel(), "float32")
+    start = choose_backend("cupy").asarray(p.ravel(), "float32")
     for _ in range(3):
         objective.on_device(start)
     assert misses == []
@@ -171,24 +182,22 @@ def test_all_of_it_is_given_back(cupy):
 
 
 def test_what_targets_are_measured_with_does_not_stay(cupy, monkeypatch):
-    """Without a pool of their own, targets are cut out of the large blocks that they were measured with."""
-    config = StyleConfig(size=512, iterations=3, pyramid_min_size=0)
+    """What was once wrong is seen: targets cut out of the large blocks that they were measured with."""
+    config = StyleConfig(size=512, iterations=3)
     network = vgg19()
-    need = run_need(network, config)
+    need = needed(network, config)
     monkeypatch.setattr(Backend, "aside", lambda self: nullcontext())
-    assert painted(cupy, network, config) > need.device - need.weights
+    assert painted(cupy, network, config) > need
 
 
 @pytest.mark.parametrize("precision", ["float32", "tf32"])
 @pytest.mark.parametrize("shape", [(512, 512), (700, 1000)])
 def test_measuring_a_painting_takes_what_was_forecast_and_less_than_painting(cupy, precision, shape):
     network, config = vgg19(precision), StyleConfig()
-    only = replace(config, content_weight=0.0)
-    engine, size = network.engine, (*shape, 3)
-    measuring = engine.forecast(network, planned_terms(only, network, shape), size, gradient=False).bytes
+    expected = measuring(network, config, shape)
     taken = measured(cupy, network, config, shape)
-    assert 0.9 * measuring < taken < measuring + MIB  # the last one is of what stays: the targets
-    assert measuring < engine.forecast(network, planned_terms(config, network, shape), size).bytes
+    assert 0.9 * expected < taken < expected + MIB  # the last one is of what stays: the targets
+    assert expected < evaluation(network, config, shape)
     assert backends._pool_aside(cupy).total_bytes() == 0
 
 
@@ -201,29 +210,32 @@ def measured(cupy, network, config, shape):
 
 
 def test_all_layers_at_once_would_take_more_than_painting(cupy, monkeypatch):
-    """Were one forward pass to measure all layers of a painting, it would need more memory than painting."""
+    """What was once wrong is seen."""
     network, config, shape = vgg19(), StyleConfig(), (768, 768)
-    terms = planned_terms(config, network, shape)
 
-    def all_at_once(network, p, taps):
-        return network.forward(preprocess_forward(network.backend.asarray(p, "float32"), CAFFE), taps)[0].pop
+    def at_once(network, p, taps):
+        x = preprocess_forward(network.backend.asarray(p, dtype=network.dtype), network.convention)
+        return network.forward(x, taps)[0].pop
 
-    monkeypatch.setattr(targets, "_features_of", all_at_once)
-    assert measured(cupy, network, config, shape) > network.engine.forecast(network, terms, (*shape, 3)).bytes
+    monkeypatch.setattr(targets, "_features_of", at_once)
+    assert measured(cupy, network, config, shape) > evaluation(network, config, shape)
 
 
 def test_a_painting_too_large_to_be_measured_is_refused_and_told_the_size(cupy):
+    """A painting is measured at the size that `style_size` names, which may be larger than the picture."""
     network = vgg19()
-    config = StyleConfig(size=256, style_size=4000, pyramid_min_size=0)
-    free, photograph = 1 << 30, stand_in(256)
-    painting = Picture(np.broadcast_to(np.float32(0), (3000, 4000, 3)), None, "")
+    config = StyleConfig(size=256, style_size=512, pyramid_min_size=0)
+    photograph, painting = stand_in(256), replace(stand_in(8192), pixels=np.broadcast_to(np.uint8(0), (3000, 4000, 3)))
 
-    def run(side):
-        return RunMemory(replace(config, style_size=side), network, photograph, [painting], True, free)
+    def run(style_size, paintings=(painting,)):
+        return RunMemory(replace(config, style_size=style_size), network, photograph, paintings, True, 1 << 30)
 
-    with pytest.raises(OutOfMemoryError, match=r"at this size style_size=\d+") as caught:
+    run(512).check()
+    told = r"256 x 256 px need .* of the GPU's memory, 1.0 GiB are free; .*style_size=\d+ .*would fit"
+    with pytest.raises(OutOfMemoryError, match=told) as caught:
         run(4000).check()
     named = int(str(caught.value).split("style_size=")[1].split()[0])
     run(named).check()
     with pytest.raises(OutOfMemoryError):
         run(named + 16).check()
+    assert measuring(network, config, (round(0.75 * named), named)) > 0.9 * (1 << 30)

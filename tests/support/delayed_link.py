@@ -1,11 +1,12 @@
-"""A link to a device that makes each copy as late as is allowed, as early, or at a random moment between.
+"""A link to a device that makes its copies as late as it may, as early, or whenever it likes.
 
-On a GPU a copy happens at some moment between its queueing and the end of a wait for it. A correct program gives the
-same result for each such moment; one that lacks a wait does not. What is computed here is computed at once, so
+On a GPU a copy happens at some moment between its queueing and the end of a wait for it. A right program is right
+whenever that is; one that forgets a wait is right only when it is lucky. What is computed here is computed at once, so
 `copies_follow_work` cannot show by its results that it was forgotten: it is counted instead, see `work`.
 """
 
 import numpy as np
+from support.emulated_device import EmulatedDevice
 from support.strict_arrays import XP, StrictArray
 
 POISON = -7.77e7
@@ -82,19 +83,30 @@ class DelayedLink:
             self.made += 1
 
 
-class LinkedDevice:
-    """A device of strict arrays behind a `DelayedLink`. It has no kernels: an objective takes the terms' own steps."""
+class StrictDevice(EmulatedDevice):
+    """A `Device` of strict arrays, whose kernels run on the processor: the whole engine as on a GPU, to the last copy.
 
-    xp, precision, products = XP, "float32", "no products"
+    Parameters
+    ----------
+    link : DelayedLink, optional
+        By default there is none, and vectors go the slow way.
+    """
 
-    def __init__(self, when="late"):
-        self.through = DelayedLink(when)
+    xp = XP
 
-    def free_memory(self):
-        return 1 << 62
+    def __init__(self, link=None, **options):
+        super().__init__(**options)
+        if link is not None:
+            self.link = lambda: link
 
-    def link(self):
-        return self.through
+    def empty(self, shape, dtype):
+        return StrictArray(super().empty(shape, dtype))
+
+    def gemm(self, a, b, out, beta=0.0, true=False):
+        super().gemm(a._host, b._host, out._host, beta, true)
+
+    def _address(self, array):
+        return super()._address(None if array is None else array._host)
 
 
 def empty_poisoned(shape, dtype):

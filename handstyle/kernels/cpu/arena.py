@@ -1,8 +1,8 @@
-"""Memory that is taken once and used again.
+"""Arrays whose memory is reused from one evaluation to the next.
 
-Fresh memory is dear: the kernel hands it out page by page, zeroed, on first touch, which for the 300 MB of an
-evaluation takes about a tenth of its time. So what was had is kept. An `Arena` hands out ordinary arrays and
-takes their memory back when the last reference to them goes; nobody can see a buffer that is still in use change.
+Fresh memory is expensive: the operating system maps it page by page, zeroed, when it is first written to, which for the
+300 MB of an evaluation takes about a tenth of its time. So memory is kept. An `Arena` returns ordinary arrays, and
+reuses the memory of an array only after the last reference to it is gone.
 """
 
 import math
@@ -17,12 +17,12 @@ from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
 
-SEGMENT = 1 << 28  # the least that is asked of the system at once: address space, not memory, until it is touched
+SEGMENT = 1 << 28  # bytes allocated at a time, at least; they are address space, not memory, until they are written to
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
 
 class _Loan:
-    """The owner of an array's memory: when it goes, its place in the arena is free again."""
+    """The owner of an array's memory: deleting it frees the array's place in the arena."""
 
     def __init__(self, segment: Array, start: int, stop: int, returned: "deque[tuple[int, int, int]]") -> None:
         self.segment, self.start, self.stop, self.returned = segment, start, stop, returned
@@ -39,14 +39,14 @@ class _Loan:
         return handed
 
     def __del__(self) -> None:
-        self.returned.append((id(self.segment), self.start, self.stop))  # append is atomic: any thread may drop it
+        self.returned.append((id(self.segment), self.start, self.stop))  # atomic, so any thread may run it
 
 
 class Arena:
-    """Arrays from memory that is reused.
+    """An allocator of NumPy arrays that reuses memory.
 
-    `take` is `numpy.empty`. The place is found first-fit from the lowest address, so that what an evaluation
-    touches stays small; freed neighbours are joined.
+    `take` replaces `numpy.empty`. A place is found first-fit from the lowest address, so that an evaluation writes to
+    few pages; adjacent free places are joined.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Arena:
         self._lock = threading.Lock()
 
     def take(self, shape: Sequence[int], dtype: DTypeLike) -> Array:
-        """Return an uninitialised array; its memory comes back when the array and all its views are gone."""
+        """Return an uninitialized array; its memory is free again when the array and all its views are gone."""
         dtype = np.dtype(dtype)
         shape = tuple(int(n) for n in shape)
         size = max(1, -(-math.prod(shape) * dtype.itemsize // ALIGNMENT)) * ALIGNMENT
@@ -66,7 +66,7 @@ class Arena:
         return _Loan(segment, start, start + size, self._returned).array(shape, dtype)
 
     def trim(self) -> None:
-        """Give segments that are wholly free back to the system."""
+        """Release segments that are wholly free to the operating system."""
         with self._lock:
             self._collect()
             for segment in self._segments[:]:
@@ -76,7 +76,7 @@ class Arena:
 
     @property
     def reserved(self) -> int:
-        """Bytes taken from the system so far."""
+        """Bytes allocated from the operating system."""
         return sum(segment.nbytes for segment in self._segments)
 
     def _find(self, size: int) -> tuple[Array, int]:
@@ -97,7 +97,7 @@ class Arena:
         while self._returned:
             key, start, stop = self._returned.popleft()
             if key not in self._free:
-                continue  # its segment was trimmed; cannot happen while a loan is out, kept for safety of order
+                continue  # its segment was released: cannot happen while an array lies in it
             places = sorted([*self._free[key], (start, stop)])
             joined = [places[0]]
             for a, b in places[1:]:
@@ -109,18 +109,18 @@ class Arena:
 
 
 class Scratch(threading.local):
-    """Each thread's own room for what it needs for a moment: the same memory again and again, by name.
+    """Temporary buffers of each thread, by name; a buffer is reused at the next `take` of its name.
 
-    A temporary of a few hundred kilobytes is where NumPy is dear: the allocator hands it back to the system and fetches
-    it again, page by page, zeroed. The names are few, so that steps that follow one another share their room: "values"
-    is what a step makes of a strip, "masks" its bits at full width.
+    NumPy's own temporaries of a few hundred kilobytes are slow: the allocator returns them to the operating system and
+    gets them again, page by page, zeroed. Few names are used, so that successive steps share a buffer: "values" for the
+    values of a strip, "masks" for its bits at full width.
     """
 
     def __init__(self) -> None:
         self._rooms: dict[str, Array] = {}
 
     def take(self, name: str, shape: Sequence[int], dtype: DTypeLike) -> Array:
-        """Return an uninitialised array that is good until this thread takes the same name again."""
+        """Return an uninitialized array, valid until this thread takes the same name again."""
         dtype = np.dtype(dtype)
         size = math.prod(shape) * dtype.itemsize
         room = self._rooms.get(name)
@@ -134,5 +134,5 @@ scratch = Scratch()
 
 @cache
 def default_arena() -> Arena:
-    """Return the arena that everybody shares, so that what one no longer needs serves the next."""
+    """Return the arena that all engines and losses share, so that each reuses the memory that others have freed."""
     return Arena()

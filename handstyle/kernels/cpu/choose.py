@@ -1,4 +1,4 @@
-"""The convolutions of this package by the tile that tells them apart: one call for all."""
+"""Dispatch a convolution to im2col, F(m x 1) or F(m x m), by its tile."""
 
 from handstyle.foundations.backend import Array
 from handstyle.kernels.counting import LOWERED, Tile
@@ -22,7 +22,7 @@ def convolve(
     adjoint: bool = False,
     kept: Kept | None = None,
 ) -> None:
-    """Convolve a map with zero padding; parameters as of `winograd.convolve`, and the tile."""
+    """Convolve a map with zero padding, by the method of `tile`; other parameters as of `winograd.convolve`."""
     if tile == LOWERED:
         im2col.convolve(source, w, b, sink, team, arena, adjoint)
     elif tile.across == 1:
@@ -34,7 +34,7 @@ def convolve(
 def scratch(
     H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, threads: int, adjoint: bool, kept: bool
 ) -> tuple[int, int]:
-    """Return how many values `convolve` works with, beside the maps it reads and writes, and how many it keeps."""
+    """Return the number of values of scratch that `convolve` takes, and of transformed kernels that it keeps."""
     if tile == LOWERED:
         return im2col.scratch(H, W, C, K, itemsize, threads, adjoint), 0
     if tile.across == 1:

@@ -1,13 +1,12 @@
-"""The engine of a processor: the layers of VGG in fused stages, and the losses while a strip is in the cache.
+"""The engine for CPUs: it runs the layers of VGG in fused stages, and computes losses on strips that are in the cache.
 
-The layers are grouped into stages: a convolution with the rectifier and the pool that follow it, as far as no tap needs
-what lies between. Each stage reads the previous one's output once and writes its own once. What does not fit a
-stage (a rectifier after a tapped convolution, a pool that rounds up over an odd side) runs as the
-reference does, as a layer of its own.
+The layers are grouped into stages: a convolution with the rectifier and the pool that follow it, unless a tap needs the
+output between them. Each stage reads the previous one's output once and writes its own once. A layer that fits no stage
+(a rectifier after a tapped convolution, a pool that rounds up over an odd side) runs alone, as in the reference.
 
-A prepared objective saves memory besides. Features are dropped as soon as their loss has its gradient; the first map,
-the largest and the cheapest to compute, is computed again when its loss is due; and where few channels make a style's
-gradient cheap, it is computed strip by strip while the backward sweep writes the map.
+A prepared objective also saves memory. Features are dropped as soon as their loss has its gradient; the first map, the
+largest and the cheapest to compute, is computed again when the backward sweep needs it; and where few channels make a
+style's gradient cheap, it is computed strip by strip while the backward sweep writes the map.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -53,17 +52,17 @@ Choose = Callable[[int, int, int, int, bool], Tile]
 # Up to this many channels a style's gradient is computed strip by strip: a map is large then, and products of a few
 # rows are as fast as those of many.
 FEW_CHANNELS = 128
-# What forecasts an engine, by import path: it runs the engine dry, and so comes after it.
+# The function that forecasts an evaluation, by import path, because its module imports this one.
 FORECAST = "handstyle.kernels.cpu.forecast:forecast_evaluation"
 
 
 class Gradients(Protocol):
-    """The gradients that enter the backward sweep at the taps, each taken once, when the sweep arrives there."""
+    """The gradients that the backward sweep adds at the taps; it takes each once, when it reaches the tap."""
 
     def __contains__(self, tap: object) -> bool: ...
 
     def parts(self, tap: str) -> losses.MomentsGradient | None:
-        """Return the gradient at a tap to be computed part by part, or None if it can only be had whole."""
+        """Return an object that computes the gradient at a tap part by part, or None if it must be computed whole."""
 
     def whole(self, tap: str) -> tuple[Array, bool]:
         """Return the gradient at a tap, and whether the sweep may write over it."""
@@ -71,7 +70,7 @@ class Gradients(Protocol):
 
 @dataclass(frozen=True)
 class GivenGradients:
-    """Gradients that a caller computed."""
+    """Gradients given as arrays."""
 
     dfeatures: Mapping[str, Array]
 
@@ -79,10 +78,10 @@ class GivenGradients:
         return tap in self.dfeatures
 
     def parts(self, tap: str) -> None:
-        """Return None: they are whole."""
+        """Return None: these gradients are arrays already."""
 
     def whole(self, tap: str) -> tuple[Array, bool]:
-        """Return the caller's array, which must stay as it is."""
+        """Return the caller's array, and False: the sweep may not write over it."""
         return self.dfeatures[tap], False
 
 
@@ -93,11 +92,11 @@ class CpuEngine:
     Parameters
     ----------
     name : str
-        In reports.
+        The engine's name in reports.
     choose : callable
         ``choose(H, W, C, K, adjoint)`` returns the kernel of a convolution.
     team : Team
-        Threads. Matrix products stay in the thread that asks for them.
+        The threads. Each matrix product runs in the thread that calls it.
 
     Attributes
     ----------
@@ -106,8 +105,8 @@ class CpuEngine:
 
     Notes
     -----
-    The memory of one evaluation is kept for the next. A tapped feature is the caller's for as long as it
-    is held; the sweep itself keeps bits, no features.
+    Memory is reused from one evaluation to the next. A tapped feature stays valid while the caller holds it; for
+    the backward sweep only bits are kept, no features.
     """
 
     name: str
@@ -121,12 +120,12 @@ class CpuEngine:
         self.chosen: dict[str, str] = {}
 
     def kernel_of(self, H: int, W: int, C: int, K: int, adjoint: bool) -> str:
-        """Return the name of the kernel that a convolution of a (H, W, C) map to K channels is given."""
+        """Return the name of the kernel chosen for a convolution of a (H, W, C) map to K channels."""
         return str(self.choose(H, W, C, K, adjoint))
 
     @property
     def _is_small(self) -> bool:
-        # Of a small picture the features take little memory, so time comes first.
+        # The features of a small picture take little memory, so they are kept to save time.
         (H, W, _), _ = self._last
         return bool(H * W <= FEW_PIXELS)
 
@@ -168,9 +167,10 @@ class CpuEngine:
         layers, x, taps
             As of `sequence_forward`.
         features : dict of str to array
-            Where the tapped features are put.
+            Receives the tapped features.
         again : dict of str to callable, optional
-            If given, the first map of a large picture is not kept in `features`; here is put what computes it again.
+            If given, it receives a function that computes the first map of a large picture again, which is then not
+            kept in `features`.
 
         Returns
         -------
@@ -197,7 +197,7 @@ class CpuEngine:
 
     def _first_again(self, stage: Stage, picture: Array) -> Array:
         with self.team.single_threaded_blas():
-            return self._stage_forward(replace(stage, bits=None), picture, set(), {})  # its bits are there already
+            return self._stage_forward(replace(stage, bits=None), picture, set(), {})  # its bits were kept
 
     def run_backward(self, stages: list[Stage], gradients: Gradients) -> Array:
         """Sweep back through the stages of `run_forward`, and return the gradient at the input."""
@@ -219,7 +219,7 @@ class CpuEngine:
             raise HandstyleError(f"kernels={self.name!r} compute in float32 or float64, not {x.dtype}")
 
     def _take_bits(self, stages: list[Stage], wanted: set[str]) -> None:
-        # Before any map: they stay until the end, and would lie in the way between maps that come and go.
+        # Allocated before any map: they live until the end, and would fragment the memory in which maps come and go.
         for stage in stages:
             if stage.is_bare:
                 continue
@@ -262,7 +262,8 @@ class CpuEngine:
         return y
 
     def _stage_backward(self, stage: Stage, below: Stage | None, dx: Array, gradients: Gradients) -> Array:
-        # `dx` is the gradient at the stage's output, with what enters there and, after a bare rectifier, its mask.
+        # `dx` is the gradient at the stage's output. The gradient of a tap there is already added, and the mask of a
+        # rectifier that ends the stage applied.
         if not stage.is_fused:
             dx = stage.layers[0].backward(dx, stage.cache)
             return dx if below is None else self._below_tap(below, dx, gradients)
@@ -281,8 +282,8 @@ class CpuEngine:
         add: Array | losses.MomentsGradient | None = None
         if below is not None and below.name in gradients:
             add = parts = gradients.parts(below.name)
-            # A part of the features is no longer needed when its gradient is computed, so the result may take its
-            # place; so may it that of a gradient computed for this sweep alone.
+            # The result may be written over the features, each part of which is no longer needed once its gradient is
+            # computed, or over a gradient that was computed for this sweep alone.
             if parts is not None:
                 out = parts.f
             else:
@@ -294,7 +295,7 @@ class CpuEngine:
         return out
 
     def _below_tap(self, stage: Stage, dx: Array, gradients: Gradients | None = None) -> Array:
-        # What `MaskSink` does at the end of a convolution, where there is none.
+        # Does in a separate pass what `MaskSink` does at the end of a convolution.
         entering = gradients.whole(stage.name)[0] if gradients is not None and stage.name in gradients else None
         bits = _mask(stage)
         if bits is None:
@@ -308,7 +309,7 @@ class CpuEngine:
         if layer.padding == "zero":
             self._run(source, layer, b, sink, adjoint)
             return
-        # The slow way, in the open: pad, convolve the padded map, and cut. The adjoint of cutting is a ring of zeros.
+        # The slow way: pad, convolve the padded map, and crop. The adjoint of cropping adds a ring of zeros.
         H, W, _ = source.shape
         x = source.read(slice(0, H), slice(0, W)).reshape(source.shape)
         x, _ = pad_forward(x, "zero" if adjoint else layer.padding)
@@ -323,13 +324,13 @@ class CpuEngine:
         C, K = (w.shape[3], w.shape[2]) if adjoint else w.shape[2:]
         tile = self.choose(*source.shape[:2], C, K, adjoint)
         self.chosen[f"{layer.name} {'adjoint' if adjoint else 'forward'}"] = str(tile)
-        # In a small picture transforming the kernels is a tenth of the work.
+        # For a small picture, transforming the kernels is a tenth of the work.
         keep = self._kept if self._is_small and not w.flags.writeable else None
         convolve(source, w, b, sink, tile, self.team, self.arena, adjoint, keep)
 
 
 def _mask(stage: Stage) -> Array | None:
-    # The bits that lie directly below a stage's output; those of a pool are applied when the pool is undone.
+    # The bits of the rectifier that ends a stage; if a pool ends it, they are applied when the pool is undone.
     return stage.bits if isinstance(stage.layers[-1], ReLU) and stage.is_fused else None
 
 
@@ -369,18 +370,18 @@ class CpuEvaluation:
 
 @dataclass(frozen=True)
 class TermGradients:
-    """The gradients of an objective's terms, computed when the backward sweep arrives at their tap.
+    """The gradients of an objective's terms, computed when the backward sweep reaches their tap.
 
     Parameters
     ----------
     terms : tuple of Term
-        Of the objective.
+        The terms of the objective.
     features : dict of str to array
-        Emptied on the way.
+        The tapped features; each is removed when its gradient is computed.
     again : dict of str to callable
-        What computes the features that were not kept.
+        Functions that compute the features that were not kept.
     values : (n,) array
-        Filled with the weighted values.
+        Receives the weighted values.
     """
 
     terms: tuple[Term, ...]
@@ -392,7 +393,7 @@ class TermGradients:
         return any(term.tap == tap for term in self.terms)
 
     def parts(self, tap: str) -> losses.MomentsGradient | None:
-        """Return the gradient of a style term that is alone at a tap of few channels."""
+        """Return the gradient at a tap of few channels part by part, if its only term is of style; else None."""
         (i, term), *others = self._at(tap)
         if others or not has_plain_moments(term):
             return None
@@ -407,7 +408,7 @@ class TermGradients:
         return gradient
 
     def whole(self, tap: str) -> tuple[Array, bool]:
-        """Return the sum of the gradients at a tap, which the sweep may write over."""
+        """Return the sum of the gradients at a tap, and True: the sweep may write over it."""
         f, total = self._take(tap), None
         at = self._at(tap)
         for i, term in at:
@@ -424,34 +425,34 @@ class TermGradients:
 
 
 def has_plain_moments(term: Term) -> bool:
-    """Return whether a term measures the moments of its features and nothing else, as far as its class says."""
+    """Return whether a term's class has the `measure` and `spread` of `MomentsTerm` unchanged."""
     kind = type(term)
     return issubclass(kind, MomentsTerm) and kind.measure is MomentsTerm.measure and kind.spread is MomentsTerm.spread
 
 
 def moments_gradient(term: Any, f: Array) -> tuple[float, losses.MomentsGradient]:
-    """Return the weighted value of a style term, and its weighted gradient in parts, which owns `f`."""
+    """Return the weighted value of a style term, and an object that computes its gradient and may write it over `f`."""
     count = float(f.shape[0] * f.shape[1]) if term.mask is None or term.counts_all else term.mask_sum
     value, ds = term.loss(losses.moments(f, term.mask, count))
     return term.weight * float(value), losses.MomentsGradient(ds.scaled(float(term.weight)), f, term.mask)
 
 
 def gradient_of(term: Term, f: Array, whole: bool) -> tuple[float, Array]:
-    """Return the weighted value and the weighted gradient of a term, by the fastest way there is for its kind.
+    """Return the weighted value and the weighted gradient of a term, by the fastest code for its class.
 
     Parameters
     ----------
     term : Term
-        Of any kind; one that is not known here takes its own three steps.
+        A term of any class; for an unknown one its own three steps are called.
     f : (h, w, C) array
-        Its features, or the picture.
+        The term's features, or the picture.
     whole : bool
         Whether `f` is no longer needed, so that the gradient may be written over it.
 
     Returns
     -------
     (float, (h, w, C) array)
-        The array is fresh, or `f`.
+        The array is new, or `f` itself.
     """
     weight = float(term.weight)  # a NumPy scalar would lift float32 to float64
     if has_plain_moments(term):
@@ -479,7 +480,7 @@ def _four_by_four(H: int, W: int, C: int, K: int, adjoint: bool) -> Tile:
 
 
 def auto_engine() -> CpuEngine:
-    """Return the engine that gives each convolution the kernel that counting favors."""
+    """Return the engine that chooses each convolution's kernel by `choose_kernel`."""
     return CpuEngine("auto", choose_kernel)
 
 

@@ -1,13 +1,13 @@
-"""What is done to a strip of a feature map while it is still in the cache.
+"""Bias, rectifier, pooling and their adjoints, applied to a strip of a feature map while it is in the cache.
 
-A convolution reads its input from a *source* and hands its output, strip by strip, to a *sink*. Sources and sinks do
-what the reference does in passes of its own over memory: the bias and the rectifier, pooling, the masks of both in
-the backward pass, the gradients that enter at taps.
+A convolution reads its input from a *source* and writes its output, strip by strip, to a *sink*. Sources and sinks do
+what the reference does in separate passes over memory: the rectifier, pooling, the masks of both in the backward pass,
+and the addition of gradients at taps.
 
 Rectifier and pooling share one mechanism. Both let a gradient through at some pixels and stop it at others, so both
 keep one bit a pixel: where the rectified value is positive and, under a max pool, also the first largest of its
 block. The adjoint of pooling is then *spread and mask*: copy each pooled gradient to its four pixels, and clear the
-bits that are off. A mask is applied as a bitwise and, eight values for each byte looked up.
+bits that are off. A mask is applied as a bitwise and, with a table that turns each byte into eight masks.
 """
 
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ from handstyle.kernels.cpu.losses import MomentsGradient
 from handstyle.kernels.cpu.strips import Sink, Source
 from handstyle.kernels.cpu.threads import Team
 
-ROWS = 8  # rows of a strip where nothing else decides: even, so that it holds whole pooling blocks
+ROWS = 8  # rows of a strip by default: even, so that it holds whole pooling blocks
 
 
 def rectify(x: Array, out: Array) -> None:
-    """Write the larger of `x` and zero to `out`; NumPy's `clip` is vectorised, its `maximum` with a number is not."""
+    """Write the larger of `x` and zero to `out`; NumPy's `clip` is vectorized, its `maximum` with a number is not."""
     np.clip(x, 0, np.inf, out=out)
 
 
 def bits_of(positive: Array) -> Array:  # bool (rows, columns, K) -> uint8 (rows, ceil(columns K / 8))
-    """Pack eight values to the byte; each row starts a new byte, so that a strip can be written alone."""
+    """Pack eight values into a byte; each row starts a new byte, so that strips of rows can be written separately."""
     return np.packbits(positive.reshape(len(positive), -1), axis=1)  # book: fused-bits
 
 
@@ -48,7 +48,7 @@ def _bytes_to_masks(dtype: np.dtype[Any]) -> Array:  # (256, 8): byte -> eight i
 
 
 def masks_of(bits: Array, y: slice, x: slice, K: int, dtype: np.dtype[Any]) -> Array:  # -> (rows, columns, K)
-    """Return integers as wide as `dtype`, all ones where the bit at ``[y, x]`` of the map is on, else zero."""
+    """Return the bits at ``[y, x]`` of a map as integers as wide as `dtype`: all bits one where set, else zero."""
     packed = bits[y, x.start * K // 8 : -(-x.stop * K // 8)]
     table = _bytes_to_masks(dtype)
     masks = scratch.take("masks", (*packed.shape, 8), table.dtype)
@@ -58,14 +58,14 @@ def masks_of(bits: Array, y: slice, x: slice, K: int, dtype: np.dtype[Any]) -> A
 
 
 def clear_masked(values: Array, bits: Array, y: slice, x: slice, out: Array) -> None:  # (rows, columns, K)
-    """Write `values` to `out`, with zero where the bit at ``[y, x]`` of the map is off."""
+    """Write `values` to `out`, with zero where the bit at ``[y, x]`` of the map is not set."""
     masks = masks_of(bits, y, x, values.shape[2], values.dtype)
     np.bitwise_and(values.view(masks.dtype), masks, out=out.view(masks.dtype))  # book: fused-and
 
 
 @dataclass
 class SpreadSource:
-    """Reads the gradient below a rectifier and a 2x2 pool, from the gradient above the pool.
+    """The gradient below a rectifier and a 2x2 pool, computed on reading from the gradient above the pool.
 
     Parameters
     ----------
@@ -74,13 +74,13 @@ class SpreadSource:
     bits : (H, ceil(W C / 8)) uint8 array
         The mask of pool and rectifier.
     shape : (H, W, C)
-        Below the pool.
+        The shape of the map below the pool.
     share : float
         1 for max, 1/4 for average.
     entering : (H, W, C) array, optional
-        A gradient that enters between the rectifier and the pool,
+        The gradient of a tap between the rectifier and the pool, which is added.
     entering_bits : uint8 array, optional
-        which passes the rectifier alone.
+        The rectifier's mask, for `entering`.
     """
 
     pooled: Array
@@ -96,7 +96,7 @@ class SpreadSource:
     def read(self, y: slice, x: slice) -> Array:
         """See `Source`."""
         (H, W, C), (h, w, _) = self.shape, self.pooled.shape
-        # Whole blocks: from an even row and column on, and cut at the end.
+        # Whole blocks are read, from an even row and column on, and cropped at the end.
         y2 = slice(y.start // 2 * 2, min(H, y.stop + y.stop % 2))
         x2 = slice(x.start // 2 * 2, min(W, x.stop + x.stop % 2))
         rows, columns = y2.stop - y2.start, x2.stop - x2.start
@@ -120,7 +120,7 @@ class SpreadSource:
         return flat[y.start - y2.start : y.stop - y2.start, (x.start - x2.start) * C : (x.stop - x2.start) * C]
 
 
-def _twice(pooled: Array) -> Array:  # (h, w, K) -> (h, 1, 2w K): what both rows of a block are to be met with
+def _twice(pooled: Array) -> Array:  # (h, w, K) -> (h, 1, 2w K): each value twice along the row
     h, w, K = pooled.shape
     wide = scratch.take("wide", (h, w, 2, K), pooled.dtype)
     np.copyto(wide, pooled[:, :, None])
@@ -134,7 +134,7 @@ def _pairs(a: Array, wide: tuple[int, ...]) -> Array:  # (2h, 2w, K) -> (h, 2, 2
 
 @dataclass
 class RectifySink:
-    """Rectifies, and keeps one bit a value; none where nobody goes back through it."""
+    """Rectifies, and keeps one bit for each value unless `bits` is None."""
 
     out: Array  # (H, W, K)
     bits: Array | None
@@ -153,7 +153,7 @@ class RectifySink:
 class RectifyPoolSink:
     """Rectifies and pools 2x2 blocks, and keeps one bit for each value below the pool.
 
-    Of the rectified map nothing is stored, unless `rectified` asks for it. An odd last row or column is dropped.
+    The rectified map is stored only if `rectified` is given. An odd last row or column is dropped.
     """
 
     out: Array  # (H // 2, W // 2, K)
@@ -187,8 +187,8 @@ def _max_of_blocks(part: Array, out: Array, open_: Array) -> None:  # (2h, 2w, K
     taller = scratch.take("values", (h, 2 * w, K), part.dtype)
     np.maximum(part[0::2], part[1::2], out=taller)
     np.maximum(taller[:, 0::2], taller[:, 1::2], out=out)
-    # A pixel is the maximum if it equals the pooled value. No value equals the threshold where the largest is not
-    # positive.
+    # A pixel is the maximum if it equals the pooled value. Where the largest is not positive, the threshold is a
+    # positive number that no value equals.
     threshold = scratch.take("threshold", (h, w, K), part.dtype)
     np.clip(out, _least(part.dtype), np.inf, out=threshold)
     rectify(out, out)
@@ -204,8 +204,8 @@ def _least(dtype: np.dtype[Any]) -> Any:
 
 
 def _first_of_equals(part: Array, out: Array, open_: Array) -> None:  # (2h, 2w, K), (h, w, K), bool (2h, 2w, K)
-    # Columns first, then rows, each time the later one only if it is strictly larger: then the first of equals wins in
-    # reading order, as in the reference.
+    # Columns first, then rows; a later value is chosen only if it is strictly larger. So of equal values the first in
+    # reading order is chosen, as in the reference.
     left, right = part[:, 0::2], part[:, 1::2]
     to_right = right > left
     across = np.maximum(left, right)
@@ -219,9 +219,9 @@ def _first_of_equals(part: Array, out: Array, open_: Array) -> None:  # (2h, 2w,
 
 @dataclass
 class MaskSink:
-    """Writes a gradient below a rectifier: what arrives, plus what enters at the tap, where the bit is on.
+    """Adds the gradient of a tap to a gradient, and writes the sum with the rectifier's mask applied.
 
-    Without `bits` it adds only, for a tap above a pool.
+    Without `bits` no mask is applied: the tap is above a pool.
     """
 
     out: Array
@@ -239,7 +239,7 @@ class MaskSink:
 
 
 def pour(source: Source, sink: Sink, team: Team, arena: Arena) -> None:
-    """Send a map through a sink without a convolution between."""
+    """Copy a map from a source to a sink, strip by strip, with no convolution between."""
     H, W, C = source.shape
     scratch = arena.take((team.threads, ROWS, W, C), source.dtype)
 

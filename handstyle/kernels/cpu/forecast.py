@@ -1,9 +1,8 @@
-"""What an evaluation will take, in bytes and seconds, before anything is allocated.
+"""Forecast the memory and the time of an evaluation, before anything is allocated.
 
-The engine itself is run, in an arena that gives out addresses without memory behind them, and with convolutions that
-take what they work with and compute nothing. What the arena has given out at most is then what it will give out, places
-between arrays included. What is not taken from an arena is added. The time follows from the counts of ``counting.py``
-and from the rates of the machine.
+The engine itself does a dry run: its arena returns addresses without memory, and its convolutions allocate their
+scratch and compute nothing. The arena's peak is then that of a real run, gaps between arrays included. Memory from
+outside the arena is added. The time follows from the counts of ``counting.py`` and from the rates of the machine.
 """
 
 import math
@@ -34,23 +33,23 @@ from handstyle.network.sequence import Convolution, Features, Pool
 from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import Forecast, Shape, taps_of
 
-# What a thread keeps for itself besides: its BLAS buffer, as far as it is touched, and the strips of `arena.Scratch`.
-# They grow with the maps, up to a limit. Measured with OpenBLAS 0.3.31 on two threads.
+# Memory of each thread outside the arena, at least and at most: its BLAS buffer, as far as it is written to, and the
+# strips of `arena.Scratch`. They grow with the maps. Measured with OpenBLAS 0.3.31 on two threads.
 THREAD_BYTES = 1 << 20, 8 << 20
-# Copies in float64 that `moments_forward` makes of what it measures, and how many values at most a target is measured
-# from at a time (``painting/targets.py``).
+# Copies in float64 that `moments_forward` makes of its features, and the largest number of values that are measured at
+# a time for a target (``painting/targets.py``).
 MEASURED_MAPS = 2
 MEASURED_VALUES = 1 << 21
-# Maps as large as its input that a term makes whose kind is not known here, beside its gradient.
+# Arrays of its input's size that a term of unknown class allocates, in addition to its gradient.
 UNKNOWN_MAPS = 3
-# Pictures that a term makes that looks at the picture itself, its gradient included.
+# Arrays of the picture's size that a term on the picture itself allocates, its gradient included.
 VARIATION_PICTURES = 5
-ADDRESS = 1 << 40  # where the addresses begin; nothing lies there
+ADDRESS = 1 << 40  # the first address returned; no memory is there
 
 
 @dataclass(frozen=True)
 class LayerForecast:
-    """One layer in one direction."""
+    """The forecast of one layer, in one direction."""
 
     layer: str
     direction: str  # forward, backward, or loss
@@ -60,12 +59,12 @@ class LayerForecast:
 
 
 class DryArena(Arena):
-    """An arena that gives out addresses without memory behind them.
+    """An arena that returns arrays at addresses without memory.
 
     Attributes
     ----------
     touched : int
-        Bytes that a real one would have written to so far: up to the highest address given out in each segment.
+        Bytes that a real arena would have used so far: up to the highest address returned, in each segment.
     """
 
     def __init__(self) -> None:
@@ -74,7 +73,7 @@ class DryArena(Arena):
 
     @property
     def touched(self) -> int:
-        """See above."""
+        """The bytes that a real arena would have used so far."""
         return sum(self._highest.values())
 
     def _find(self, size: int) -> tuple[Any, int]:
@@ -88,14 +87,14 @@ class DryArena(Arena):
 
 
 class DryEngine(CpuEngine):
-    """A `CpuEngine` that takes its memory from a `DryArena`, and computes nothing.
+    """A `CpuEngine` that allocates from a `DryArena` and computes nothing.
 
     Attributes
     ----------
     rows : list of LayerForecast
-        What was run.
+        The layers that were run.
     peak : int
-        Bytes at most, those outside the arena included.
+        The largest number of bytes in use, those outside the arena included.
     """
 
     def __post_init__(self) -> None:
@@ -106,7 +105,7 @@ class DryEngine(CpuEngine):
         self.kept: dict[tuple[str, int, bool], int] = {}  # bytes of the transformed kernels
 
     def beside(self, size: int) -> None:
-        """Count bytes that are taken for a moment, not from the arena."""
+        """Count `size` bytes that are in use for a moment, outside the arena."""
         self.peak = max(self.peak, self.arena.touched + size)
 
     def _run(self, source: Source, layer: Convolution, b: Array | None, sink: Sink, adjoint: bool) -> None:
@@ -117,7 +116,7 @@ class DryEngine(CpuEngine):
         keep = self._is_small and not layer.w.flags.writeable
         scratch, kept = scratch_of(H, W, C, K, tile, item, self.team.threads, adjoint, keep)
         key = layer.name, tile.down, adjoint
-        if kept and key not in self.kept:  # made now, and the adjoint's are turned on the way
+        if kept and key not in self.kept:  # transformed at the first call; the adjoint's are copied while transposed
             self.kept[key] = kept * item
             scratch += kept * adjoint
         self.arena.take((scratch,), source.dtype)
@@ -134,7 +133,7 @@ class DryEngine(CpuEngine):
         padded = self.arena.take((H + 2, W + 2, C), source.dtype)
         made = self.arena.take((H + 2, W + 2, K), source.dtype)
         self._run(ArraySource(padded), layer, None, sink, adjoint)
-        self.beside(made.nbytes + self.team.threads * ROWS * W * K * made.itemsize)  # cut, and poured
+        self.beside(made.nbytes + self.team.threads * ROWS * W * K * made.itemsize)  # cropped map; strips of `pour`
 
     def _stage_forward(self, stage: Stage, x: Array, wanted: set[str], features: Features) -> Array:
         pool = stage.layers[-1]
@@ -144,7 +143,7 @@ class DryEngine(CpuEngine):
             self.rows.append(LayerForecast(pool.name, "forward", pool.kind, (H, W, C), cost))
         if stage.is_fused:
             return super()._stage_forward(stage, x, wanted, features)
-        # The reference's pass: it keeps a mask, or the places of the largest, and makes copies of its input.
+        # As in the reference: it keeps a mask, or the positions of the maxima, and copies its input.
         H, W, C = x.shape
         if isinstance(pool, Pool):
             up = pool.rounding == "up"
@@ -176,12 +175,12 @@ class DryEngine(CpuEngine):
 
 @dataclass(frozen=True)
 class DryGradients(TermGradients):
-    """`TermGradients` that take memory and compute nothing."""
+    """`TermGradients` that allocate memory and compute nothing."""
 
     engine: DryEngine
 
     def parts(self, tap: str) -> losses.MomentsGradient | None:
-        """Return a gradient that owns the features, where `TermGradients` would."""
+        """Return an empty gradient that may be written over the features, where `TermGradients` returns one."""
         (_, term), *others = self._at(tap)
         if others or not has_plain_moments(term):
             return None
@@ -216,7 +215,7 @@ class DryGradients(TermGradients):
     def _measured(self, tap: str, f: Array) -> None:
         H, W, C = f.shape
         self._count(tap, f, moments_cost(H, W, C, f.itemsize))
-        # A product for each strip, all of them held until they are summed; the sum, and matrices on the way.
+        # One matrix for each strip, all held until they are summed; the sum, and temporary matrices.
         self.engine.beside((math.ceil(H * W / MOST_PIXELS) * f.itemsize + 4 * 8) * C * (C + 1))
 
     def _count(self, tap: str, f: Array, cost: Cost) -> None:
@@ -227,7 +226,7 @@ class DryGradients(TermGradients):
 def dry_run(
     engine: CpuEngine, network: Network, terms: Sequence[Term], shape: Shape, gradient: bool = True
 ) -> DryEngine:
-    """Run an evaluation twice, as an optimizer does that holds the last gradient, and compute nothing.
+    """Do a dry run of two evaluations; the first gradient is held meanwhile, as an optimizer does.
 
     Parameters
     ----------
@@ -237,10 +236,10 @@ def dry_run(
     Returns
     -------
     DryEngine
-        With the layers that ran, the methods chosen, and the most bytes taken.
+        It has the layers that ran, the methods chosen, and the peak memory.
     """
     dry = DryEngine(engine.name, engine.choose, engine.team)
-    dry.chosen = engine.chosen  # so that the engine can describe what it would do
+    dry.chosen = engine.chosen  # so that the engine's `describe` reports these methods
     taps, item, n = taps_of(terms), network.dtype.itemsize, math.prod(shape)
     if not gradient:
         features: Features = {}
@@ -275,26 +274,26 @@ def dry_run(
 def forecast_evaluation(
     engine: CpuEngine, network: Network, terms: Sequence[Term], shape: Shape, gradient: bool = True
 ) -> Forecast:
-    """Return what one evaluation will take, without running any.
+    """Return the memory and the time that one evaluation will take, from a dry run.
 
     Parameters
     ----------
     engine : CpuEngine
-        That will run it.
+        The engine that will run it.
     network : Network
-        Of its weights only the shapes matter.
+        Only the shapes of its weights matter.
     terms : sequence of Term
-        Of their targets and masks only the shapes matter.
+        Only the shapes of their targets and masks matter.
     shape : (H, W, 3)
-        Of the picture.
+        The picture's shape.
     gradient : bool
-        Whether the gradient is wanted, or only the features at the terms' taps, for measuring targets.
+        If False, only the forward pass is forecast, which measures the targets.
 
     Returns
     -------
     Forecast
-        Its seconds are those at the rates of `measure_rates`, where these have been measured in this process, else at
-        nominal ones.
+        The seconds are computed from the rates that `measure_rates` found in this process, or from nominal ones if it
+        has not run.
 
     Raises
     ------
@@ -323,7 +322,7 @@ def check_not_too_small(network: Network, taps: Sequence[str], shape: Shape) -> 
 
 
 def target_bytes(term: Term, channels: int) -> int:
-    """Return the bytes of a term's targets and mask, at a tap with so many channels."""
+    """Return the bytes of a term's targets and mask, at a tap with `channels` channels."""
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     moments = 8 * channels * (channels + 1)
     taken = 0

@@ -1,4 +1,4 @@
-"""Matrix products in one thread, in the sizes in which OpenBLAS is fastest."""
+"""Matrix products in one thread, cut into pieces of the size at which OpenBLAS is fastest."""
 
 from functools import cache
 
@@ -7,37 +7,37 @@ import numpy as np
 from handstyle.foundations.backend import Array
 from handstyle.kernels.cpu.threads import blas_architectures
 
-# Products of fewer multiplications than this go through OpenBLAS' kernels for small matrices, where it has them: they
-# do not copy their operands first, and are three times as fast for a transform (interface/gemm.c and
+# OpenBLAS uses kernels for small matrices, where it has them, for products of fewer multiplications than this: they do
+# not copy their operands first, and are three times as fast for a transform (interface/gemm.c and
 # kernel/x86_64/sgemm_small_kernel_permit_skylakex.c of OpenBLAS 0.3.31).
 SMALL_PRODUCT = 1_000_000
 HAVE_SMALL_KERNELS = frozenset(("SkylakeX", "Cooperlake", "SapphireRapids"))
-FEWEST_ROWS = 64  # of a piece that is worth cutting off
-# Of a product with a small matrix on the left: so few columns that what is read and what is written lie in the
-# second-level cache together, and so many that nobody waits for the interpreter.
+FEWEST_ROWS = 64  # the fewest rows of a piece that is worth a call of its own
+# Columns of a piece of a product with a small matrix on the left: few enough that input and output fit the
+# second-level cache together, and enough that the overhead of the interpreter is small.
 MOST_COLUMNS = 8192
 
 
 @cache
 def has_small_kernels() -> bool:
-    """Tell whether this machine's OpenBLAS has kernels for small products: it has them for AVX-512."""
+    """Return whether this machine's OpenBLAS has kernels for small products; it has them for AVX-512."""
     return not HAVE_SMALL_KERNELS.isdisjoint(blas_architectures())
 
 
 def rows_times(x: Array, w: Array, out: Array) -> None:  # (…, T, C), (…, C, K), (…, T, K)
-    """Write ``x @ w`` to `out`: a few rows at a time where that is faster.
+    """Write ``x @ w`` to `out`, a few rows at a time where that is faster.
 
-    It is a third faster where the pieces go through kernels for small products. Elsewhere each piece would have `w`
-    copied anew.
+    That is a third faster where OpenBLAS has kernels for small products. Elsewhere it would copy `w` again for each
+    piece, so one call is made.
 
     Parameters
     ----------
     x : (…, T, C) array
-        Of NumPy. Rows of pixels or tiles.
+        Rows of pixels or tiles, in NumPy.
     w : (…, C, K) array
         Weights.
     out : (…, T, K) array
-        For the result.
+        Receives the result.
     """
     T, C = x.shape[-2:]
     K = w.shape[-1]
@@ -53,19 +53,19 @@ def rows_times(x: Array, w: Array, out: Array) -> None:  # (…, T, C), (…, C,
 
 
 def times_columns(A: Array, x: Array, out: Array) -> None:  # (p, n), (…, n, L), (…, p, L)
-    """Write ``A @ x`` to `out`, a stretch of columns at a time, all in one call or two.
+    """Write ``A @ x`` to `out`, in pieces of some thousand columns, by one call or two.
 
     Parameters
     ----------
     A : (p, n) array
-        Of NumPy, small.
+        A small matrix, in NumPy.
     x : (…, n, L) array
-        Long rows, of unit stride.
+        Matrices of long rows, of unit stride.
     out : (…, p, L) array
-        For the result.
+        Receives the result.
     """
     L = x.shape[-1]
-    # Equal stretches, in whole cache lines.
+    # Pieces of equal length, in whole cache lines.
     step = -(-L // -(-L // MOST_COLUMNS) // 16) * 16
     whole = L // step * step
     if whole:

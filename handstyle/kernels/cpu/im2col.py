@@ -1,9 +1,9 @@
-"""Convolution by lowering: every pixel's 3 x 3 neighbourhood as a row of a matrix, and one matrix product.
+"""Convolution by lowering: each pixel's 3 x 3 neighborhood becomes a row of a matrix, then one matrix product.
 
-The plain alternative to Winograd's: nine times as much to read, but the products are the direct ones, so that it
-rounds as the reference does. Lowering strip by strip keeps the matrix in the cache. It is also the way of the first
-layer, whose three channels are too few for Winograd; the adjoint of that layer is a product first and nine shifted
-sums after it (col2im), because there it is the output that has three channels.
+It is the simple alternative to Winograd's convolution: it reads nine times as much, but multiplies directly, so that it
+rounds as the reference does. Lowering strip by strip keeps the matrix in the cache. The first layer is always computed
+so, because its three channels are too few for Winograd. In the adjoint of that layer the output has three channels, so
+the product comes first and nine shifted sums follow (col2im).
 """
 
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ from handstyle.kernels.cpu.gemm import rows_times
 from handstyle.kernels.cpu.strips import Sink, Source
 from handstyle.kernels.cpu.threads import Team
 
-STRIP_BYTES = 1 << 20  # of a lowered strip: half a core's second-level cache on current processors
-FEW_CHANNELS = 4  # up to which an output is better summed by shifts than written by a product
+STRIP_BYTES = 1 << 20  # size of a lowered strip: half a core's second-level cache on current processors
+FEW_CHANNELS = 4  # with at most this many channels of output, shifted sums are faster than a product
 
 
 def convolve(
@@ -34,7 +34,7 @@ def convolve(
         w = w[::-1, ::-1].transpose(0, 1, 3, 2)
     H, W, C = source.shape
     kernels = np.ascontiguousarray(w).reshape(9 * C, K)
-    one = C <= FEW_CHANNELS  # the bias is the weight of a constant then: a pass of its own would be dear
+    one = C <= FEW_CHANNELS  # the bias is then the weight of a constant input, which saves a pass
     if b is not None and one:
         kernels = np.concatenate((kernels, b[None]))
     rows = _rows(H, 9 * C * W * source.dtype.itemsize)
@@ -48,8 +48,8 @@ def convolve(
         xpad[:, 0] = xpad[:, -1] = 0
         matrix[..., 9 * C :] = 1
         row, pixel, item = xpad.strides
-        windows = as_strided(xpad, (rows, W, 3, 3 * C), (row, pixel, row, item))  # three neighbours lie together
-        neighbours = as_strided(matrix, windows.shape, (*matrix.strides[:2], 3 * C * item, item))
+        windows = as_strided(xpad, (rows, W, 3, 3 * C), (row, pixel, row, item))  # three neighbors are contiguous
+        neighbors = as_strided(matrix, windows.shape, (*matrix.strides[:2], 3 * C * item, item))
         for strip in strips:
             top, bottom = rows * strip, min(H, rows * (strip + 1))
             y = slice(max(0, top - 1), min(H, bottom + 1))
@@ -58,7 +58,7 @@ def convolve(
             xpad[: inside.start] = 0
             xpad[inside, 1:-1] = source.read(y, slice(0, W)).reshape(y.stop - y.start, W, C)
             xpad[inside.stop :] = 0
-            np.copyto(neighbours, windows)  # book: lowering-rows
+            np.copyto(neighbors, windows)  # book: lowering-rows
             part = finished[worker]
             rows_times(matrix.reshape(rows * W, -1), kernels, part.reshape(rows * W, K))  # book: lowering-strips
             if b is not None and not one:
@@ -69,7 +69,7 @@ def convolve(
 
 
 def scratch(H: int, W: int, C: int, K: int, itemsize: int, threads: int, adjoint: bool) -> int:
-    """Return how many values `convolve` works with, beside the maps it reads and writes."""
+    """Return the number of values of scratch that `convolve` takes."""
     few = adjoint and K <= FEW_CHANNELS
     channels = K if few else C
     rows = _rows(H, 9 * channels * W * itemsize)
@@ -79,8 +79,8 @@ def scratch(H: int, W: int, C: int, K: int, itemsize: int, threads: int, adjoint
 
 
 def _by_shifts(source: Source, w: Array, sink: Sink, team: Team, arena: Arena) -> None:
-    # The adjoint for few channels out: nine values a pixel and channel by one product, turned into planes so that each
-    # of the nine shifted sums runs along whole rows.
+    # The adjoint for few channels of output: one product makes nine values for each pixel and channel; they are
+    # transposed to planes, so that each of the nine shifted sums runs along whole rows.
     H, W, K = source.shape
     C = w.shape[2]
     kernels = np.ascontiguousarray(w.reshape(9 * C, K).T)
@@ -102,7 +102,7 @@ def _by_shifts(source: Source, w: Array, sink: Sink, team: Team, arena: Arena) -
             total = planes[worker][:, : bottom - top]
             total[:] = 0
             for i, j in np.ndindex(3, 3):
-                # Output pixel h read input pixel h + i - 1, so the input's share comes from output h - i + 1.
+                # Output pixel h read input pixel h + i - 1, so input pixel h receives from output pixel h - i + 1.
                 to_y, from_y = _overlap(slice(top, bottom), 1 - i, y)
                 to_x, from_x = _overlap(slice(0, W), 1 - j, slice(0, W))
                 total[:, to_y, to_x] += shifted[i, j][:, from_y, from_x]
@@ -112,7 +112,7 @@ def _by_shifts(source: Source, w: Array, sink: Sink, team: Team, arena: Arena) -
 
 
 def _overlap(to: slice, shift: int, span: slice) -> tuple[slice, slice]:
-    # Places h of `to` for which h + shift is in `span`, and those h + shift; each counted from its own start.
+    # The positions h of `to` for which h + shift is in `span`, and the positions h + shift, as slices of each.
     first, last = max(to.start, span.start - shift), max(to.start, min(to.stop, span.stop - shift))
     first = min(first, last)
     return slice(first - to.start, last - to.start), slice(first + shift - span.start, last + shift - span.start)

@@ -1,6 +1,6 @@
-"""The losses on a processor: strips of pixels shared out to threads, each strip while it is in the cache.
+"""The losses on a CPU: threads compute them strip by strip, each strip while it is in the cache.
 
-Each function computes what its readable counterpart in ``losses/`` does, and is held to it by tests.
+Each function computes what its readable counterpart in ``losses/`` does; tests compare the two.
 """
 
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from handstyle.kernels.cpu.gemm import rows_times
 from handstyle.kernels.cpu.threads import default_team, pixel_strips
 from handstyle.losses.gram import Moments
 
-STRIP_BYTES = 1 << 20  # of features at a time: they stay in a cache from one pass over them to the next
+STRIP_BYTES = 1 << 20  # size of a strip of features, which stays in the cache from one pass over it to the next
 
 
 def preprocess(p: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Compute `preprocess_forward` channel by channel, in memory that is used again."""
+    """Compute `preprocess_forward` channel by channel, in memory from the arena."""
     x = default_arena().take(p.shape, p.dtype)
-    # A loop over the three values of each pixel would be ten times as long.
+    # Channel by channel is ten times as fast as broadcasting over the three values of each pixel.
     for i, (channel, mean, std) in enumerate(
         zip(channel_order(convention), convention.mean, convention.std, strict=True)
     ):
@@ -29,7 +29,7 @@ def preprocess(p: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W
 
 
 def preprocess_adjoint(dx: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Compute `preprocess_backward` channel by channel, in memory that is used again."""
+    """Compute `preprocess_backward` channel by channel, in memory from the arena."""
     dp = default_arena().take(dx.shape, dx.dtype)
     for i, (channel, std) in enumerate(zip(channel_order(convention), convention.std, strict=True)):
         dp[..., channel] = dx[..., i] / std * (convention.scale / 255.0)
@@ -48,7 +48,7 @@ def content(  # (h, w, C), (h, w, C), (h, w, 1) -> (), (h, w, C)
     mask : (h, w, 1) array or None
         How much each pixel counts.
     factor : float
-        Multiplies the gradient: the term's weight and scale, at no pass of its own.
+        Multiplies the gradient; it holds the term's weight and scale, which saves a pass.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def content(  # (h, w, C), (h, w, C), (h, w, 1) -> (), (h, w, C)
 
 
 def moments(f: Array, mask: Array | None = None, count: Array | float | None = None) -> Moments:
-    """Compute `moments_forward` strip by strip: each strip is summed in the dtype of `f`, the strips in float64.
+    """Compute `moments_forward` strip by strip: within a strip sums are in the dtype of `f`, over strips in float64.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def moments(f: Array, mask: Array | None = None, count: Array | float | None = N
     mask : (h, w, 1) array, optional
         How much each pixel counts.
     count : float, optional
-        ``Σ mask``, if it is known.
+        ``Σ mask``, if it has been computed before.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def moments(f: Array, mask: Array | None = None, count: Array | float | None = N
 
     default_team().run(work, len(strips))
     total = np.zeros((C + 1, C))
-    for part in parts:  # always in this order, so that a run can be repeated
+    for part in parts:  # always in this order, so that a run repeats bit for bit
         total += part
     if count is None:
         count = float(len(F)) if q is None else float(q.sum(dtype=np.float64))
@@ -112,14 +112,14 @@ def moments(f: Array, mask: Array | None = None, count: Array | float | None = N
 
 
 class MomentsGradient:
-    """`moments_backward` part by part: what a pixel receives depends on its own features alone.
+    """`moments_backward` computed part by part: the gradient at a pixel depends on that pixel's features alone.
 
     Parameters
     ----------
     dmoments : Moments
         The gradient at the moments.
     f : (h, w, C) array
-        The features. They are handed over: the gradient may be written over them.
+        The features. The gradient may be written over them.
     mask : (h, w, 1) array, optional
         How much each pixel counts.
     """
@@ -144,7 +144,7 @@ class MomentsGradient:
         Parameters
         ----------
         df : (h, w, C) array
-            For the result: contiguous. It may be the features themselves.
+            Receives the result; contiguous. It may be the features themselves.
         """
         F, dF = (a.reshape(-1, a.shape[2]) for a in (self.f, df))
         q = None if self.mask is None else self.mask.reshape(-1, 1)
@@ -162,7 +162,7 @@ class MomentsGradient:
         default_team().run(work, len(strips))
 
     def __getitem__(self, place: tuple[slice, slice]) -> Array:  # -> (rows, columns, C)
-        """Return the gradient at some rows and columns; good until the thread asks again."""
+        """Return the gradient at some rows and columns; valid until the next call in the same thread."""
         part = self.f[place]
         out = scratch.take("values", part.shape, part.dtype)
         self.carry(part, None if self.mask is None else self.mask[place], out)

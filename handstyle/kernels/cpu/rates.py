@@ -1,4 +1,4 @@
-"""The rates of a machine, measured in two seconds: what turns the counts of ``counting.py`` into time."""
+"""Measure the rates of a machine in two seconds; they turn the counts of ``counting.py`` into time."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -24,9 +24,9 @@ def machine_rates() -> Machine:
 def measure_rates(seconds: float = 2.0, team: Team | None = None) -> Machine:
     """Measure this machine's rates, all threads at work, in about `seconds`.
 
-    Three rates come from loops of their own: products of a size that Winograd's convolution has, its transforms, and
-    copies from memory to memory. How much is lost between them comes from a real convolution, by which
-    all are scaled. From then on they are this process's `machine_rates`.
+    Four rates are measured by loops: matrix products of a size that Winograd's convolution has, its transforms, and
+    copies in the cache and in memory. Then real convolutions are timed, and all rates are multiplied by their forecast
+    over their measured time. Later calls of `machine_rates` return the result.
     """
     team = team or default_team()
     budget = seconds / 5
@@ -45,14 +45,14 @@ def measure_rates(seconds: float = 2.0, team: Team | None = None) -> Machine:
     cached = _rate(team, lambda k: np.copyto(smaller[k], small[k]), 2 * small[0].nbytes, budget)
     machine = Machine(products, transforms, cached, moved)
     expected = took = 0.0
-    for H, channels in ((256, 64), (64, 256)):  # maps that do not stay in a cache, as those of a picture do not
+    for H, channels in ((256, 64), (64, 256)):  # maps too large for a cache, as those of a picture are
         x = draw.standard_normal((H, H, channels), np.float32)
         w = draw.standard_normal((3, 3, channels, channels), np.float32)
         y, arena = np.empty_like(x), Arena()
         tile = choose_kernel(H, H, channels, channels, False)
         run = partial(convolve, ArraySource(x), w, None, StoreSink(y), tile, team, arena)
         run()
-        took += median(_times(run, budget / 2))  # what a run will see, not the best of it
+        took += median(_times(run, budget / 2))  # the median: a typical run, not the fastest
         expected += machine.seconds(convolution_cost(H, H, channels, channels, tile, 4))
     factor = expected / took
     _measured[:] = [Machine(products * factor, transforms * factor, cached * factor, moved * factor)]
@@ -60,7 +60,7 @@ def measure_rates(seconds: float = 2.0, team: Team | None = None) -> Machine:
 
 
 def _rate(team: Team, work: Callable[[int], object], amount: float, seconds: float) -> float:
-    # `amount` is done by each thread at each call; the fastest of several rounds counts.
+    # Each thread does `amount` at each call; the fastest of several rounds counts.
     repeats = 1
 
     def each(_: int, pieces: Iterator[int]) -> None:
@@ -68,14 +68,14 @@ def _rate(team: Team, work: Callable[[int], object], amount: float, seconds: flo
             for _ in range(repeats):
                 work(k)
 
-    def everybody() -> None:
+    def all_threads() -> None:
         team.run(each, team.threads)
 
-    everybody()
+    all_threads()
     start = time.perf_counter()
-    everybody()
+    all_threads()
     repeats = max(1, int(seconds / 8 / max(time.perf_counter() - start, 1e-6)))
-    return team.threads * amount * repeats / min(_times(everybody, seconds))
+    return team.threads * amount * repeats / min(_times(all_threads, seconds))
 
 
 def _times(work: Callable[[], object], seconds: float) -> list[float]:

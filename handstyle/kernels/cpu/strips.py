@@ -1,7 +1,7 @@
-"""How a convolution reads its input and writes its output, part by part.
+"""Sources and sinks: the objects from which a convolution reads its input and to which it writes its output.
 
-A convolution reads its input from a *source* and hands its output, part by part, to a *sink*; parts come in any
-order and from any thread. The simplest of both, an array, is here; others are in ``epilogues.py``.
+Both work part by part, in any order and from any thread. The simplest, which read and write an array, are here; others
+are in ``epilogues.py``.
 """
 
 from dataclasses import dataclass
@@ -13,25 +13,25 @@ from handstyle.foundations.backend import Array
 
 
 class Source(Protocol):
-    """Where a convolution reads: rows of a (H, W, C) map, made on demand."""
+    """The input of a convolution: a (H, W, C) map whose parts may be computed when they are read."""
 
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
 
     def read(self, y: slice, x: slice) -> Array:  # -> (rows, columns * C), unit stride along a row
-        """Return a part of the map; the caller does not write to it."""
+        """Return a part of the map, which the caller must not write to."""
 
 
 class Sink(Protocol):
-    """Where a convolution writes: parts of a (H, W, K) map, each once, in any order, from any thread."""
+    """The output of a convolution: it receives each part of a (H, W, K) map once, in any order, from any thread."""
 
     def write(self, y: slice, x: slice, part: Array) -> None:  # (rows, columns, K)
-        """Take a part of the map; `part` is scratch and may be overwritten."""
+        """Write a part of the map; the sink may overwrite `part`."""
 
 
 @dataclass
 class ArraySource:
-    """Reads an array as it is."""
+    """A source that reads from an array."""
 
     array: Array
 
@@ -49,7 +49,7 @@ class ArraySource:
 
 @dataclass
 class StoreSink:
-    """Writes the map as it is."""
+    """A sink that writes to an array."""
 
     out: Array
 
@@ -59,5 +59,5 @@ class StoreSink:
 
 
 def is_byte_aligned(channels: int) -> bool:
-    """Tell whether strips may begin at any column: each pixel's bits then fill whole bytes."""
+    """Return whether the bits of each pixel fill whole bytes, so that strips may begin at any column."""
     return channels % 8 == 0

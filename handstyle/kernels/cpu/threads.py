@@ -1,7 +1,8 @@
-"""Threads that share out pieces of work, each with its own matrix products.
+"""A team of threads that divides work into pieces, each thread with single-threaded matrix products.
 
-NumPy's functions run in one thread, except products, which OpenBLAS threads itself. A loop over strips of a picture
-runs better the other way round: strips in threads, products in one. NumPy lets go of the interpreter while it computes.
+NumPy's functions run in one thread, except matrix products, which OpenBLAS runs in several. For a loop over strips of a
+picture the reverse is faster: each thread takes strips, and each product runs in one thread. NumPy releases the
+interpreter's lock while it computes.
 """
 
 import itertools
@@ -17,8 +18,8 @@ from threadpoolctl import ThreadpoolController
 
 from handstyle.foundations.backend import cpu_count
 
-# Pixels of a map that a thread takes at a time, where the work is the same for each pixel: at least so many that
-# starting is not felt, and at most so many that what is summed over them in float32 keeps six digits.
+# Pixels that a thread takes at a time, where the work is the same for each pixel: enough that the overhead of a piece
+# is small, and few enough that a sum over them in float32 keeps six digits.
 FEWEST_PIXELS, MOST_PIXELS = 512, 8192
 
 
@@ -29,17 +30,17 @@ def _blas() -> ThreadpoolController:
 
 @cache
 def blas_architectures() -> frozenset[str]:
-    """Return the processors whose kernels the loaded BLAS libraries run here, as OpenBLAS calls them."""
+    """Return the processor types whose kernels the loaded BLAS libraries use, by OpenBLAS's names."""
     return frozenset(str(library.get("architecture")) for library in _blas().info())
 
 
 class Team:
-    """Threads that take pieces of work in turn.
+    """A team of threads, each of which takes the next piece of work when it is free.
 
     Parameters
     ----------
     threads : int, optional
-        By default one for each core this process may use.
+        By default one for each core that this process may use.
     """
 
     def __init__(self, threads: int | None = None) -> None:
@@ -48,7 +49,7 @@ class Team:
         self._owner = 0  # the thread inside `single_threaded_blas`
 
     def run(self, work: Callable[[int, Iterator[int]], None], pieces: int) -> None:
-        """Call ``work(worker, indices)`` in every thread; indices 0 … pieces-1 are dealt out as they are asked for."""
+        """Call ``work(worker, indices)`` in every thread; each index below `pieces` goes to the first free thread."""
         counter = itertools.count()  # next() on it is atomic
 
         def indices() -> Iterator[int]:
@@ -57,23 +58,23 @@ class Team:
 
         with self.single_threaded_blas():
             helpers = range(1, min(self.threads, pieces))
-            # In the caller's context: whether a number that is too large is an error is the caller's to say.
+            # In the caller's context, because it holds NumPy's error state (`np.errstate`).
             contexts = [(k, copy_context()) for k in helpers]
             futures = [self._pool.submit(c.run, work, k, indices()) for k, c in contexts] if self._pool else []
             try:
                 work(0, indices())
             finally:
                 for future in futures:
-                    future.exception()  # waits: nothing may run on when the caller goes on
+                    future.exception()  # waits: no piece may still run when this function returns
         for future in futures:
             future.result()
 
     @contextmanager
     def single_threaded_blas(self) -> Iterator[None]:
-        """Keep each matrix product in the thread that asked for it, inside this block; blocks may be nested.
+        """Run each matrix product in the thread that calls it, inside this block; blocks may be nested.
 
         OpenBLAS runs the products of several threads one after the other when it threads each of them itself
-        (OpenBLAS issue 4217), so either it or the team has the cores.
+        (OpenBLAS issue 4217), so only one of the two may use several threads.
         """
         if self._owner == get_ident():
             yield
@@ -88,19 +89,19 @@ class Team:
 
 @cache
 def default_team() -> Team:
-    """Return the team that everybody shares: one thread a core, so that there are never more."""
+    """Return the team that all engines and losses share: one thread for each core, so that there are never more."""
     return Team()
 
 
 def pixel_strips(pixels: int, most: float = math.inf) -> list[slice]:
-    """Cut the pixels of a map into strips to be shared out.
+    """Cut the pixels of a map into strips, the pieces of work for a team.
 
     Parameters
     ----------
     pixels : int
-        How many there are. Strips follow from their number alone, not from that of the cores, so that sums repeat.
+        The number of pixels. Strips depend on it alone, not on the number of cores, so that sums repeat bit for bit.
     most : float
-        Pixels of a strip, where fewer are wanted than `MOST_PIXELS`.
+        The largest number of pixels in a strip, if less than `MOST_PIXELS`.
 
     Returns
     -------

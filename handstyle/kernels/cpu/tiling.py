@@ -1,4 +1,4 @@
-"""How Winograd's convolution is cut up: the tiles of a map, which of them go together, and how much room they take."""
+"""How Winograd's convolution is divided: into tiles, blocks of tiles and phases; and the scratch that they take."""
 
 import itertools
 import math
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from handstyle.kernels.counting import CACHED_KERNELS, ceil_div
 from handstyle.kernels.cpu.strips import is_byte_aligned
 
-# Tiles that a thread takes through all steps, while the kernels are few. The interpreter runs one thread at a time
-# between the steps, and handing it over costs tens of microseconds: fewer, larger steps are worth more than tiles that
-# stay in the second-level cache.
-BLOCK_PIXELS = 2048  # outputs, a channel
-# Where the kernels are many, all threads share a phase:
-PHASE_BYTES = 24 << 20  # transformed tiles and their products, or half the maps, where that is more;
-GROUP_BYTES = 16 << 20  # transformed kernels at a time, where a map is one phase;
+# With few kernels, one thread takes a block through all steps. Between the steps the interpreter runs one thread at a
+# time, and switching takes tens of microseconds: fewer, larger steps save more than blocks that fit the second-level
+# cache.
+BLOCK_PIXELS = 2048  # outputs of a block, for each channel
+# With many kernels, all threads work on one phase.
+PHASE_BYTES = 24 << 20  # transformed tiles and products of a phase (or half of the maps' bytes, if that is more)
+GROUP_BYTES = 16 << 20  # transformed kernels at a time, if the map is a single phase
 SHARED_BLOCK = 32  # tiles that a thread transforms at a time
 
 
@@ -24,12 +24,12 @@ class TileGrid:
     H: int
     W: int
     m: int
-    rows: int  # tiles of a block, down
-    across: int  # and across
+    rows: int  # tiles of a block, down the map
+    across: int  # tiles of a block, across the map
 
     @classmethod
     def cut(cls, H: int, W: int, m: int, C: int, K: int, tiles: int) -> "TileGrid":
-        """Choose blocks of at most about `tiles` tiles: as square as may be, since neighbours share an edge."""
+        """Choose blocks of about `tiles` tiles at most, nearly square, since neighboring blocks share a border."""
         down, across = ceil_div(H, m), ceil_div(W, m)
         if is_byte_aligned(C) and is_byte_aligned(K):
             wide = min(across, 2 * math.isqrt(tiles))
@@ -40,12 +40,12 @@ class TileGrid:
 
     @property
     def parts(self) -> int:
-        """Blocks side by side."""
+        """The number of blocks side by side."""
         return ceil_div(ceil_div(self.W, self.m), self.across)
 
     @property
     def count(self) -> int:
-        """Blocks in all."""
+        """The number of blocks."""
         return ceil_div(ceil_div(self.H, self.m), self.rows) * self.parts
 
     def block(self, i: int) -> tuple[int, int, int, int]:
@@ -59,41 +59,41 @@ class TileGrid:
         )
 
     def tiles(self, i: int) -> int:
-        """Return how many tiles a block has."""
+        """Return the number of tiles in a block."""
         _, _, rows, across = self.block(i)
         return rows * across
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a convolution is cut up: what `winograd.convolve` does and what `scratch` counts.
+    """How a convolution is divided, for `winograd.convolve` and for the count of its scratch.
 
-    A *block* is some tiles that one thread transforms at a time. A *phase* is some blocks whose products are made
-    together. While the kernels are few, each block is a phase of its own, and the threads share out the phases. Where
-    they are many, the phases come one after the other, and the threads share out each of its steps, so that each
-    kernel is fetched once a phase.
+    A *block* is a group of tiles that one thread transforms at a time. A *phase* is a group of blocks whose products
+    are computed together. With few kernels, each block is a phase, and the threads work on different phases. With many
+    kernels, the phases follow one another, and all threads work on each step of a phase, so that each kernel is read
+    from memory once a phase.
     """
 
     grid: TileGrid
     C: int
     K: int
-    shared: bool  # all threads work at a phase together
-    together: int  # blocks of a phase
+    shared: bool  # whether all threads work on one phase together
+    together: int  # number of blocks of a phase
     group: int  # rows of the n x n points whose kernels are transformed at a time
-    kept: bool  # the transformed kernels are there already
+    kept: bool  # whether the transformed kernels were kept from an earlier call
 
     @classmethod
     def of(cls, H: int, W: int, C: int, K: int, m: int, itemsize: int, kept: bool = False) -> "Tiling":
-        """Decide by the size of the transformed kernels."""
+        """Choose blocks and phases by the size of the transformed kernels."""
         n, tiles = m + 2, ceil_div(H, m) * ceil_div(W, m)
         kernels, tile = n * n * C * K * itemsize, n * n * (C + K) * itemsize  # bytes
         if kernels <= CACHED_KERNELS:
             return cls(TileGrid.cut(H, W, m, C, K, BLOCK_PIXELS // m**2), C, K, False, 1, n, kept)
         grid = TileGrid.cut(H, W, m, C, K, min(SHARED_BLOCK, max(1, tiles // 4)))
         room = max(PHASE_BYTES, H * W * (C + K) * itemsize // 2)
-        # Kernels that serve one phase are transformed some points at a time and forgotten; those that serve many are
-        # kept. Points, not channels: the tiles of a point, and the products, are then moved once.
-        group = ceil_div(n, ceil_div(kernels, GROUP_BYTES))  # equal parts, of the least number
+        # If the map is a single phase, the kernels are transformed a group of points at a time and dropped; otherwise
+        # all are kept. Groups are of points, not of channels, so that tiles and products are read and written once.
+        group = ceil_div(n, ceil_div(kernels, GROUP_BYTES))  # the smallest number of equal groups
         alone = tiles * tile + (not kept) * kernels * group // n
         if alone <= 1.25 * ((not kept) * kernels + room):
             return cls(grid, C, K, True, grid.count, n if kept else group, kept)
@@ -108,23 +108,23 @@ class Tiling:
 
     @property
     def groups(self) -> list[slice]:
-        """The rows of the n x n points whose kernels are there at the same time."""
+        """The rows of the n x n points whose kernels are transformed at the same time."""
         n = self.grid.m + 2
         return [slice(i, min(n, i + self.group)) for i in range(0, n, self.group)]
 
     def tiles_before(self, phase: range) -> list[int]:
-        """Return how many tiles of a phase lie before each of its blocks, and at last how many there are."""
+        """Return the number of tiles of a phase before each of its blocks, and last the number of all."""
         return [0, *itertools.accumulate(self.grid.tiles(block) for block in phase)]
 
     def thread_values(self) -> tuple[int, int]:
-        """Return how many values a thread needs for half transformed tiles, and for finished ones."""
+        """Return the number of values of a thread's half-transformed tiles, and of its finished ones."""
         m, n, rows, across = self.grid.m, self.grid.m + 2, self.grid.rows, self.grid.across
         tiles = rows * across
         half = max(rows * n * (m * across + 2) * self.C, n * m * tiles * self.K)
         return half, m * m * tiles * self.K
 
     def phase_values(self) -> tuple[int, int]:
-        """Return how many values the transformed tiles of the largest phase take, and their products."""
+        """Return the number of values of the transformed tiles of the largest phase, and of their products."""
         tiles = self.grid.rows * self.grid.across
         if self.shared:
             tiles = max(self.tiles_before(phase)[-1] for phase in self.phases)
@@ -132,10 +132,10 @@ class Tiling:
         return points * tiles * self.C, points * tiles * self.K
 
     def scratch(self, threads: int) -> int:
-        """Return how many values the convolution works with, beside the maps it reads and writes."""
+        """Return the number of values of scratch that the convolution takes."""
         workers = min(threads, self.grid.count)
         rows = (self.grid.m + 2) * self.group
-        kernels = 0 if self.kept else rows * self.C * self.K * (1 if self.shared else 2)  # the adjoint turns them
+        kernels = 0 if self.kept else rows * self.C * self.K * (1 if self.shared else 2)  # the adjoint's are copied
         half, finished = self.thread_values()
         transformed, products = self.phase_values()
         if self.shared:

@@ -1,26 +1,26 @@
 """Winograd's convolution F(m x m, 3 x 3), forward and adjoint, channels last.
 
-A tile of m x m outputs needs n x n inputs, n = m + 2. Both kernel and tile are transformed, and what were 9 m² products
-a channel pair become n²: 36 instead of 144 for m = 4. With all tiles of a strip side by side the products of one point
-of the transformed tile are one matrix product, (tiles, C) @ (C, K).
+A tile of m x m outputs needs n x n inputs, n = m + 2. Both kernel and tile are transformed, and instead of 9 m²
+multiplications a tile and pair of channels takes n²: 36 instead of 144 for m = 4. The multiplications at one point of
+the transformed tiles are one matrix product over all tiles of a block, (tiles, C) @ (C, K).
 
-Every transform is a small matrix product too, and runs along rows first, columns second. Along rows it reads the map
-where it lies: n rows, each as one long vector. Zero padding costs nothing then, since a row outside the picture is a
-column of the matrix left out. Along columns it reads overlapping windows, and the last transform writes whole rows of
-pixels, so that nothing is ever gathered or scattered.
+Every transform is a small matrix product too, down the columns of the tiles first and along their rows second. The
+first reads the map in place: n rows, each as one long vector. Zero padding costs nothing there, since for a row outside
+the picture a column of the matrix is left out. The second reads overlapping windows, and the last transform writes
+whole rows of pixels, so that no values are gathered or scattered.
 
-What it costs in accuracy. A layer in float32 errs by 1.7e-6 of its output's deviation (root mean square) with 4 x 4
-tiles and with 6 x 1, by 5e-6 with 6 x 6, and by 2.4e-7 if computed directly. Almost nothing of that is seen in the
-gradient of the style objective at the picture. Against float64, on VGG-19 and a photograph of 384 x 384 pixels, its
-relative error lies between 1e-4 and 1.5e-3 with any kernels, direct ones included. Nearly all of it comes from choices:
-of the 29 million rectifiers and pooled values of one pass, a few lie so near a tie that rounding decides them (1 to 3
-rectifiers and 4 to 14 bits of pools with 4 x 4 tiles; 1 and 8 to 10 directly), and each that falls the other way moves
-the gradient by about 1e-4. With the choices of the float64 pass put in their place, the same gradient errs by 2e-7
-(direct) or 4e-6 (tiles). So the backward pass may have larger tiles, since it chooses nothing, and so may the forward
-pass from 256 channels on, where the values are few. At a tie either choice is a derivative from one side, and an
-optimiser is as well served by one as by the other: after 60 iterations of L-BFGS-B at 256 x 256 the loss is 10.9 with
-direct kernels, 11.4 with 2 x 2 tiles, 11.3 with 4 x 4, 11.0 with 6 x 6 and 11.1 as ``auto`` chooses, in no order of
-their errors. (``benchmarks/choices.py`` counts the choices and makes the runs.)
+Accuracy. A layer in float32 errs by 1.7e-6 of its output's deviation (root mean square) with 4 x 4 tiles and with 6 x
+1, by 5e-6 with 6 x 6, and by 2.4e-7 if computed directly. That error contributes almost nothing to the error of the
+objective's gradient at the picture. Against float64, on VGG-19 and a photograph of 384 x 384 pixels, its relative error
+lies between 1e-4 and 1.5e-3 with any kernels, direct ones included. Nearly all of it comes from near-ties: of the 29
+million rectifiers and pooled values of one pass, a few are so near a tie that rounding decides them (1 to 3 rectifiers
+and 4 to 14 bits of pools with 4 x 4 tiles; 1 and 8 to 10 directly), and each one decided differently moves the gradient
+by about 1e-4. If the decisions of the float64 pass are imposed, the same gradient errs by 2e-7 (direct) or 4e-6
+(tiles). So the backward pass may have larger tiles, since it decides nothing, and so may the forward pass from 256
+channels on, where there are few values. At a tie either decision gives a derivative from one side, and it makes no
+difference to an optimizer which: after 60 iterations of L-BFGS-B at 256 x 256 the loss is 10.9 with direct kernels,
+11.4 with 2 x 2 tiles, 11.3 with 4 x 4, 11.0 with 6 x 6 and 11.1 as ``auto`` chooses: the order is not that of the
+errors. (``benchmarks/choices.py`` counts the decisions and makes the runs.)
 """
 
 from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ def convolve(
     adjoint: bool = False,
     kept: Kept | None = None,
 ) -> None:
-    """Convolve a map with zero padding, tile by tile; results are those of `conv3x3_forward` but for rounding.
+    """Convolve a map with zero padding, tile by tile; the result is that of `conv3x3_forward` except for rounding.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def convolve(
     b : (K,) array or None
         The bias.
     sink : Sink
-        Takes the (H, W, K) result.
+        Receives the (H, W, K) result.
     m : {2, 4, 6}
         Outputs of a tile, a side.
     team, arena : Team, Arena
@@ -70,8 +70,8 @@ def convolve(
     adjoint : bool
         Apply the adjoint of the convolution: the kernel turned by 180 degrees, channels in and out exchanged.
     kept : dict, optional
-        Where the transformed kernels are kept for the next call with the same `w`, which nobody may write to; without
-        it they are transformed at each call.
+        Keeps the transformed kernels for the next call with the same `w`, which must not change; without it they are
+        transformed at each call.
     """
     (H, W, C), dtype = source.shape, source.dtype
     n, K = m + 2, w.shape[2] if adjoint else w.shape[3]
@@ -79,14 +79,14 @@ def convolve(
     workers = range(min(team.threads, tiling.grid.count))
     half, finished = tiling.thread_values()
     transformed, products = tiling.phase_values()
-    # A thread with a phase of its own writes finished tiles over the transformed ones, which are used up by then.
+    # A thread that works on a phase alone writes finished tiles over the transformed ones, no longer needed by then.
     own = max(finished, 0 if tiling.shared else transformed)
     threads = [
         _Transforms(source, b, sink, tiling, arena.take((half,), dtype), arena.take((own,), dtype)) for _ in workers
     ]
     V_rooms = [arena.take((transformed,), dtype)] if tiling.shared else [thread.finished for thread in threads]
     M_rooms = [arena.take((products,), dtype) for _ in V_rooms]
-    whole = tiling.group == n  # all transformed kernels are there at once
+    whole = tiling.group == n  # all kernels are transformed at once
     U = kernels_for(w, m, team, arena, adjoint, not tiling.shared, kept) if whole else None
 
     def run_phase(blocks: range, room: int, run: Callable[[Work, int], None]) -> None:
@@ -102,7 +102,7 @@ def convolve(
         def multiply(rows: slice) -> None:
             kernels = transform_kernels(w, m, team, arena, adjoint, rows=rows) if U is None else U
             points = slice(n * rows.start, n * rows.stop)
-            step = 1 if tiling.shared else len(kernels)  # points of a piece; a thread alone makes one call for all
+            step = 1 if tiling.shared else len(kernels)  # points of a piece; alone, a thread makes one call
 
             def work(worker: int, pieces: Iterator[int]) -> None:
                 for i in pieces:
@@ -134,7 +134,7 @@ def convolve(
 
 
 class _Transforms:
-    # The transforms of one thread, and its memory: half transformed tiles, and finished ones.
+    # The transforms of one thread, and its buffers: half-transformed tiles, and finished ones.
 
     def __init__(self, source: Source, b: Array | None, sink: Sink, tiling: Tiling, half: Array, finished: Array):
         self.source, self.b, self.sink, self.grid, self.K = source, b, sink, tiling.grid, tiling.K
@@ -149,7 +149,7 @@ class _Transforms:
         pixels = m * across + 2
         half = self.half[: rows * n * pixels * C].reshape(rows, n, pixels * C)
         transform_columns(self.source, self.BT, m, y, x, half.swapaxes(0, 1))
-        # A tile's row is n pixels and begins m pixels after its neighbour's, so that they overlap by two.
+        # A tile's row is n pixels and begins m pixels after its neighbor's, so that they overlap by two.
         row, item = half.strides[1:]
         tiles = np.ndarray(
             (rows, n, across, n, C), half.dtype, half, strides=(n * row, row, m * C * item, C * item, item)

@@ -1,15 +1,14 @@
 """Winograd's convolution along columns only: F(m x 1, 3 x 3), forward and adjoint, channels last.
 
-A tile is m outputs below one another. Along the column they cost n = m + 2 products in place of 3 m; along the row the
-three taps are multiplied out, as one product with three pixels at a time, (pixels, 3 C) @ (3 C, K). That is 4 products
-an output and channel pair with m = 6, where 6 x 6 tiles need 1.8 and the direct way 9.
+A tile is m outputs one below the other. Down the column they take n = m + 2 multiplications instead of 3 m; along the
+row the three weights are applied directly, as one product with three pixels at a time, (pixels, 3 C) @ (3 C, K). With m
+= 6 that is 4 multiplications for each output and pair of channels, where 6 x 6 tiles take 1.8 and the direct method 9.
 
-What it saves is everything else. Both transforms are along rows of memory: they read the map and write it where it
-lies, and nothing between is taken apart by columns. The windows of three pixels overlap, and BLAS wants rows that do
-not; every third window is a row of such a matrix, so there are three products, and none of their operands is ever
-copied together. With few channels, where a product is short and a transform is not, this is the faster way, and it
-rounds as little as 4 x 4 tiles do. (Cho and Brand lower a whole convolution to windows that overlap: MEC, arXiv
-1706.06873.)
+It saves the rest of the work. Both transforms run along rows of memory and read and write the map in place; there is no
+transform along the rows of the tiles. The windows of three pixels overlap, but the rows of a matrix for BLAS may not.
+So there are three products, each of every third window, and their operands need no copy. With few channels, where the
+products are short and transforms would dominate, this method is the fastest, and it rounds as little as 4 x 4 tiles do.
+(Cho and Brand lower a whole convolution to windows that overlap: MEC, arXiv 1706.06873.)
 """
 
 from collections.abc import Iterator
@@ -25,13 +24,13 @@ from handstyle.kernels.cpu.strips import Sink, Source, is_byte_aligned
 from handstyle.kernels.cpu.threads import Team
 from handstyle.kernels.winograd_matrices import BIAS_POINT, transforms
 
-BLOCK_BYTES = 1 << 20  # of the transformed rows that a thread works on: what follows them is as large again
+BLOCK_BYTES = 1 << 20  # transformed rows of a block; their products take as much again
 TAPS = 3
 
 
 @dataclass(frozen=True)
 class Bands:
-    """How a map is cut: bands of `rows` tile rows, and these into parts of `columns` pixels."""
+    """How a map is divided: into bands of `rows` rows of tiles, and each band into parts of `columns` pixels."""
 
     H: int
     W: int
@@ -41,29 +40,30 @@ class Bands:
 
     @classmethod
     def cut(cls, H: int, W: int, C: int, K: int, m: int, itemsize: int) -> "Bands":
-        """Choose bands of about `BLOCK_BYTES`, of whole rows if these are not longer."""
+        """Choose bands of about `BLOCK_BYTES`; they are divided into parts only if a single row is longer than that."""
         fitting = max(1, BLOCK_BYTES // ((m + 2) * max(C, K) * itemsize))  # pixels
         columns = W
         if fitting < W and is_byte_aligned(C) and is_byte_aligned(K):
             columns = 2 * ceil_div(W, 2 * ceil_div(W, 2 * fitting))  # even, for the pools
         down = ceil_div(H, m)
-        # Eight bands or more, for the cores to share, where there are so many; by the shape alone, so that bits repeat.
+        # At least eight bands, if the map has eight rows of tiles, so that several cores have work. It depends on the
+        # shape alone, so that results repeat bit for bit.
         rows = max(1, min(fitting // columns, down // 8))
         return cls(H, W, m, ceil_div(down, ceil_div(down, rows)), columns)
 
     @property
     def pitch(self) -> int:
-        """Pixels from one tile row to the next in the scratch: a third of them starts each of the three products."""
+        """Pixels from one row of tiles to the next in the scratch, a multiple of three for the three products."""
         return TAPS * ceil_div(self.columns + 2, TAPS)
 
     @property
     def parts(self) -> int:
-        """Parts side by side."""
+        """The number of parts of a band."""
         return ceil_div(self.W, self.columns)
 
     @property
     def count(self) -> int:
-        """Blocks in all."""
+        """The number of blocks: parts of all bands."""
         return ceil_div(ceil_div(self.H, self.m), self.rows) * self.parts
 
     def block(self, i: int) -> tuple[slice, slice]:
@@ -72,13 +72,13 @@ class Bands:
         return slice(top, min(self.H, top + self.rows * self.m)), slice(left, min(self.W, left + self.columns))
 
     def values(self, C: int, K: int) -> tuple[int, int]:
-        """Return how many values a thread's transformed rows take, which the result replaces, and its products."""
+        """Return the number of values of a thread's transformed rows (and result), and of its products."""
         pixels = (self.m + 2) * self.rows * self.pitch
         return max((pixels + 2) * C, self.m * self.rows * self.pitch * K), pixels * K
 
 
 def scratch(H: int, W: int, C: int, K: int, m: int, itemsize: int, threads: int) -> int:
-    """Return how many values `convolve` works with, beside the maps it reads and writes."""
+    """Return the number of values of scratch that `convolve` takes."""
     bands = Bands.cut(H, W, C, K, m, itemsize)
     return TAPS * (m + 2) * C * K + 9 * C * K + min(threads, bands.count) * sum(bands.values(C, K))
 
@@ -110,7 +110,7 @@ def convolve(
             y, x = bands.block(block)
             columns = x.stop - x.start
             transform_columns(source, BT, m, y, x, R)
-            first[n * pixels * C : (n * pixels + 2) * C] = 0  # read by windows that nobody keeps
+            first[n * pixels * C : (n * pixels + 2) * C] = 0  # read by windows whose products are discarded
             rows_times(windows, U, products)
             if b is not None:
                 M[BIAS_POINT].reshape(-1, K)[...] += b
@@ -123,21 +123,22 @@ def convolve(
 def transform_columns(source: Source, BT: Array, m: int, y: slice, x: slice, out: Array) -> None:
     """Apply ``BT`` to columns of a map, for the outputs at ``[y, x]`` and the pixel to each side of them.
 
-    This is the first half of every input transform here. It reads the map where it lies: n rows, each as one long
-    vector.
+    This is the first half of the input transform of F(m x m), and all of that of F(m x 1). It reads the map in place: n
+    rows, each as one long vector.
 
     Parameters
     ----------
     source : Source
-        The (H, W, C) map; what lies beyond it is zero.
+        The (H, W, C) map; beyond its edge there are zeros.
     BT : (n, n) array
         The transform.
     m : int
-        Outputs of a tile; those of row i of the tile rows need n rows of the map from ``y.start + m i - 1`` on.
+        Outputs of a tile, down the column; row i of the tiles reads n rows of the map from ``y.start + m i - 1`` on.
     y, x : slice
-        Of the outputs.
+        The rows and columns of the outputs.
     out : (n, rows, length) array
-        Of unit stride along a row, and as long as the columns and two, or longer: the rest is set to zero.
+        Receives the result. A row has unit stride and holds the columns of the outputs and one more on each side; if it
+        is longer, the rest is set to zero.
     """
     H, W, C = source.shape
     n, rows = out.shape[:2]
@@ -149,8 +150,8 @@ def transform_columns(source: Source, BT: Array, m: int, y: slice, x: slice, out
     out[..., end:] = 0
     inner = out[..., begin:end]
     values = source.read(seen_y, seen_x)
-    # Tile rows whose n inputs all lie in the picture are one batch of products. At its edge they go alone: a row that
-    # is outside is a column of the matrix left out.
+    # Rows of tiles whose n inputs all lie in the picture are one batch of products. At the edge each is a product of
+    # its own, in which the columns of the matrix for rows outside are left out.
     first, last = max(0, -(y0 // m)), min(rows, (H - n - y0) // m + 1)
     if first < last:
         row, item = values.strides
@@ -166,7 +167,7 @@ def transform_columns(source: Source, BT: Array, m: int, y: slice, x: slice, out
 
 
 def _kernels(w: Array, m: int, adjoint: bool) -> Array:  # (3, 3, C, K) -> (n, 1, 3 C, K)
-    # ``G w`` along the columns; the three taps of a row lie one below the other, as the pixels of a window do.
+    # ``G w`` along the columns; the three weights of a row are stacked, as the pixels of a window are.
     C, K = w.shape[2:]
     if adjoint:
         w, C, K = w[::-1, ::-1].transpose(0, 1, 3, 2), K, C

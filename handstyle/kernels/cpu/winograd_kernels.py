@@ -1,4 +1,4 @@
-"""The transformed kernels of Winograd's convolution."""
+"""Transform the kernels for Winograd's convolution, and keep them between calls."""
 
 from collections.abc import Iterator
 
@@ -11,15 +11,15 @@ from handstyle.kernels.cpu.gemm import MOST_COLUMNS
 from handstyle.kernels.cpu.threads import Team
 from handstyle.kernels.winograd_matrices import transforms
 
-# Transformed kernels by those they come from, the size of the tile and the direction, and these themselves, so that
-# their identity cannot pass to others.
+# (id of the kernels, m, adjoint) -> the kernels and the transformed kernels. The kernels are kept too, because the id
+# of an array that is deleted can be given to another.
 Kept = dict[tuple[int, int, bool], tuple[Array, Array]]
 
 
 def kernels_for(
     w: Array, m: int, team: Team, arena: Arena, adjoint: bool, turn: bool, kept: Kept | None
 ) -> Array:  # (3, 3, C, K) -> (n², C, K); adjoint: (n², K, C)
-    """Return the transformed kernels of a layer: those of an earlier call, where they are kept."""
+    """Return the transformed kernels of a layer, from an earlier call if `kept` has them."""
     if kept is None:
         return transform_kernels(w, m, team, arena, adjoint, turn)
     key = id(w), m, adjoint
@@ -41,12 +41,12 @@ def transform_kernels(  # (3, 3, C, K) -> (rows n, C, K); adjoint: (rows n, K, C
 ) -> Array:
     """Transform all kernels of a layer, ``G w Gᵀ`` for each pair of channels: down the columns, then along the rows.
 
-    With `rows`, some rows of the n x n points alone. The adjoint's are a transposed view, which the kernels for large
-    products read as well; `turn` copies them.
+    With `rows`, only these rows of the n x n points. With `adjoint` the result is a transposed view, which is as fast
+    as a copy in large products; `turn` makes it a contiguous copy, for small ones.
     """
     C, K = w.shape[2:]
     G = transforms(m, w.dtype).G
-    if adjoint:  # turned by 180 degrees
+    if adjoint:  # each kernel is turned by 180 degrees
         G = np.ascontiguousarray(G[:, ::-1])
     down = G[rows or slice(None)]
     n, some = m + 2, len(down)
@@ -67,7 +67,7 @@ def transform_kernels(  # (3, 3, C, K) -> (rows n, C, K); adjoint: (rows n, K, C
         return U
     if not turn:
         return U.transpose(0, 2, 1)
-    # The kernels for small products want plain operands.
+    # OpenBLAS's kernels for small products are fast on contiguous operands only.
     turned = arena.take((some * n, K, C), w.dtype) if out is None else out.reshape(some * n, K, C)
 
     def copy(_: int, pieces: Iterator[int]) -> None:

@@ -1,11 +1,11 @@
-"""Which way a convolution goes on a GPU: counted, by shape.
+"""Choose the method of each convolution on a GPU, by counting operations and bytes for its shape.
 
-A GPU that does one kernel after another takes, for each, the time of its arithmetic or of its bytes, whichever is
-longer, and some microseconds to begin. What the six ways of ``cuda_convolution.py`` ask for is counted here. The rates
-are those of an H200, fitted to every way on every shape of VGG-19 at 256 and 512 px (``benchmarks/gpu``, section
-``layers``): what is then chosen takes 0.5 % longer than the best choice in true float32 and 2.5 % in TF32, on average
-(``python benchmarks/gpu/report.py benchmarks/results/2026-11-27-gpu.json``). They are the same on every machine, so
-that a run can be repeated elsewhere; the benchmark names what another GPU would choose otherwise.
+A GPU that runs one kernel after another takes for each the time of its arithmetic or of its bytes, whichever is longer,
+and some microseconds to start it. The needs of the six methods of ``convolution.py`` are counted here. The rates are
+those of an H200, fitted to every method on every shape of VGG-19 at 256 and 512 px (``benchmarks/gpu``, section
+``layers``): the methods chosen take, on average, 0.5 % longer than the fastest in true float32 and 2.5 % in TF32
+(``python benchmarks/gpu/report.py benchmarks/results/2026-11-27-gpu.json``). The rates are the same on every machine,
+so that a run can be repeated elsewhere; the benchmark lists the methods that are faster on another GPU.
 """
 
 from dataclasses import dataclass
@@ -13,35 +13,35 @@ from functools import cache
 
 from handstyle.kernels.counting import ceil_div
 
-# With factors of ten bits F(4x4)'s largest error is near 1 % of its outputs' spread, a plain product's 0.14 %, and
-# F(2x2)'s hardly larger.
+# With factors of ten bits the largest error of F(4x4) is near 1 % of its outputs' standard deviation, that of a direct
+# product 0.14 %, and that of F(2x2) hardly larger.
 METHODS_OF = {
     "float32": ("winograd4", "winograd2", "mec", "im2col", "residue"),
     "tf32": ("tensor", "winograd2", "mec", "im2col", "residue"),
 }
-LOWERED = ("mec", "im2col", "residue")  # one long product for each strip, where Winograd has a stack of short ones
+LOWERED = ("mec", "im2col", "residue")  # one long product for each strip; Winograd's are a stack of short ones
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What a GPU does in a second, and how long a kernel takes to begin.
+    """The rates of a GPU: operations and bytes a second, and the time to start a kernel.
 
     Parameters
     ----------
     products : float
-        Operations of cuBLAS's products, in true float32.
+        Operations of cuBLAS's matrix products a second, in true float32.
     stacks, lowered : float
-        The same with factors of ten bits: of stacks of products, and of the long ones that a lowering leads to.
+        The same with factors of ten bits: for stacks of products, and for the long products of lowering methods.
     tensor : float
-        Operations of our own kernel on tensor cores.
+        Operations of our own kernel on tensor cores, a second.
     half : float
-        The length of that kernel's sums at which half of its rate is reached.
+        The length of sums at which that kernel reaches half of its rate.
     processors : int
-        Multiprocessors: blocks of that kernel that run at once.
+        Multiprocessors, each of which runs one block of that kernel at a time.
     read : float
-        Bytes that products read and write, in part from the cache.
+        Bytes that matrix products read and write a second, in part in the cache.
     moved : float
-        Bytes that other kernels do.
+        Bytes that other kernels read and write a second.
     begin : float
         Seconds from one kernel's end to the next one's start, within a graph.
     """
@@ -59,9 +59,24 @@ class Rates:
 
 @dataclass(frozen=True)
 class Work:
-    """What a way of convolving asks for: operations of products, their bytes, other kernels' bytes, kernels.
+    """The work of a convolution by one method.
 
-    `depth` is the length of the products' sums; `blocks`, of our own kernel, into how many pieces it is cut.
+    Parameters
+    ----------
+    method : str
+        A name in `METHODS_OF`.
+    products : float
+        Operations of its matrix products.
+    gemm_bytes : float
+        Bytes that the products read and write.
+    moved : float
+        Bytes that its other kernels read and write.
+    kernels : int
+        Number of kernels started.
+    depth : int
+        Length of the sums in the products.
+    blocks : int
+        For our own kernel, the number of blocks.
     """
 
     method: str
@@ -73,9 +88,9 @@ class Work:
     blocks: int = 0
 
     def seconds(self, rates: Rates, precision: str) -> float:
-        """Return how long it takes, one kernel after another."""
+        """Return the seconds that the work takes, one kernel after another."""
         rate = rates.products
-        if self.method == "tensor":  # the last round of blocks takes as long as a full one
+        if self.method == "tensor":  # if the last round of blocks is not full, it takes as long
             full = ceil_div(self.blocks, rates.processors) * rates.processors
             rate = rates.tensor * self.blocks / full / (1 + rates.half / self.depth)
         elif precision == "tf32":
@@ -85,16 +100,16 @@ class Work:
 
 
 def method_work(method: str, H: int, W: int, C: int, K: int, workspace: int, itemsize: int = 4) -> Work:
-    """Count one convolution to an output (H, W, K) from C channels.
+    """Count the work of one convolution from C channels to an output (H, W, K).
 
     Parameters
     ----------
     method : str
         A name in `METHODS_OF`.
     H, W, C, K : int
-        Of the output, and the channels in and out; for an adjoint, those of the adjoint.
+        Height and width of the output, channels of input and output; for an adjoint, those of the adjoint.
     workspace : int
-        Bytes of scratch, which decides how many strips there are.
+        Bytes of scratch, from which the number of strips follows.
     itemsize : int
         Bytes of a value.
 
@@ -105,7 +120,7 @@ def method_work(method: str, H: int, W: int, C: int, K: int, workspace: int, ite
     pixels, kernel = H * W, 9 * C * K
     x, y, w = (itemsize * n for n in (pixels * C, pixels * K, kernel))
 
-    def strips(scratch: float) -> int:  # of the whole output
+    def strips(scratch: float) -> int:  # number of strips, given the scratch for the whole output
         return ceil_div(int(scratch), workspace)
 
     if method in ("winograd2", "winograd4"):
@@ -124,13 +139,13 @@ def method_work(method: str, H: int, W: int, C: int, K: int, workspace: int, ite
         return Work(method, flops, 9 * x + y + count * w, x + 9 * x + finish, 1 + 2 * count, 9 * C)
     if method == "mec":
         count = strips(3 * x)
-        rows = (H + 2 * count) / max(H, 1)  # two rows of every strip belong to the next one too
-        # A product for each row of the output, which cuBLAS cuts into pieces of 64 pixels at least.
+        rows = (H + 2 * count) / max(H, 1)  # two rows of every strip are lowered again for the next
+        # A product for each row of the output; cuBLAS computes it in tiles of 64 pixels, the last one filled up.
         flops *= ceil_div(W, 64) * 64 / max(W, 1)
         return Work(method, flops, 3 * x * rows + y + count * w, x + 3 * x * rows + finish, 1 + 2 * count, 9 * C)
     if method == "residue":
         waste = (W + 2) / max(W, 1)
-        # Each of nine products reads the whole map; the result is written once and then read and written twice.
+        # Each of nine products reads the map; the result is written once, and twice read and written again.
         return Work(method, flops * waste, (9 * x + 5 * y) * waste + w, 2 * x * waste + finish * waste, 12, 3 * C)
     raise ValueError(f"no count for {method}")
 
@@ -147,22 +162,22 @@ def choose_method(
     rates: Rates = Rates(),
     tensor: bool = False,
 ) -> str:
-    """Return the way that a count favours.
+    """Return the method that takes the least time by the counts.
 
     Parameters
     ----------
     H, W, C, K : int
-        Of the output, and the channels in and out.
+        Height and width of the output, channels of input and output.
     precision : str
-        ``tf32``, or else true products.
+        ``tf32``, or else products in true float32.
     workspace : int
-        Bytes of scratch. ``residue``, which cannot go in strips, is left out where it would take more.
+        Bytes of scratch. ``residue``, which cannot be divided into strips, is left out if it needs more.
     plain : bool
-        Whether the source is a map with a border of one pixel: only then can ``residue`` be used.
+        Whether the source is a map with a border of one pixel, which ``residue`` needs.
     rates : Rates
-        Of the GPU.
+        The GPU's rates.
     tensor : bool
-        Whether our own kernel on tensor cores fits.
+        Whether our own kernel on tensor cores can be used for these channels.
 
     Returns
     -------

@@ -1,16 +1,17 @@
-"""Six ways to a 3x3 convolution on a GPU, each a lowering, a product of matrices and a finish.
+"""Six methods for a 3x3 convolution on a GPU; most are a lowering, a matrix product and an epilogue.
 
 All compute ``y[h, w] = Σ_ij x[h + i − offset, w + j − offset] w[i, j]`` for an output of any size: the convolution, its
-adjoint (the kernel turned, its channels exchanged), and the adjoint on a map with a border (offset 2). The work goes
-in strips of rows whose scratch fits a given number of bytes, so that memory does not grow with the picture.
+adjoint (each kernel turned by 180 degrees, its channels exchanged), and the adjoint on a map with a border (offset 2).
+The output is computed in strips of rows whose scratch fits a given number of bytes, so that scratch does not grow with
+the picture.
 
-``first``     direct, for three channels in; its adjoint by a product and a gather.
-``im2col``    nine times the input's memory, one product.
-``residue``   no lowering but a border: three neighbouring pixels lie together, so that nine products, a third as long
-              and three times as deep as the nine shifted ones, read the map where it is.
-``mec``       lowered in width only (Cho and Brand 2017, arXiv 1706.06873): a third of im2col's memory.
-``tensor``    no lowering at all: a block keeps its patch of the map in shared memory, and tensor cores multiply it
-              tap by tap, with factors of ten bits.
+``first``     direct, for three channels of input; its adjoint by a product and a gather.
+``im2col``    lowering to nine times the input's memory, then one product.
+``residue``   only a border is added: three neighboring pixels are contiguous, so that nine products, with a third of
+              the rows and three times the depth of the nine shifted products, read the map in place.
+``mec``       lowering in width only (Cho and Brand 2017, arXiv 1706.06873): a third of im2col's memory.
+``tensor``    no lowering: each block keeps a patch of the map in shared memory, and tensor cores multiply it by the
+              nine weights in turn, with factors of ten bits.
 ``winograd``  F(4×4, 3×3) or F(2×2, 3×3) (Lavin and Gray 2016, arXiv 1509.09308): 1/4 or 4/9 of the multiplications.
 """
 
@@ -28,19 +29,19 @@ from handstyle.kernels.cuda.source import BLOCKS
 from handstyle.kernels.cuda.structs import POOLS, Epilogue, Source
 
 METHODS = ("first", "im2col", "residue", "mec", "tensor", "winograd2", "winograd4")
-SCRATCH = 1 << 26  # bytes: four times as much make 1024 px a tenth faster, and take it in memory
-FEWEST_BLOCKS = 100  # of tensor cores' work: about one for each multiprocessor of a large GPU
+SCRATCH = 1 << 26  # bytes: four times as much makes 1024 px a tenth faster, for that much more memory
+FEWEST_BLOCKS = 100  # blocks of the tensor-core kernel: about one for each multiprocessor of a large GPU
 LANES = (32, 8)  # threads of a block: channels, and tiles or groups of pixels
 
 
 @dataclass(frozen=True)
 class Convolver:
-    """Runs one convolution after another on a device.
+    """Runs convolutions on a device, by any of the six methods.
 
     Parameters
     ----------
     device : Device
-        Where.
+        The device.
     dtype : dtype
         float32 or float64.
     workspace : int
@@ -52,7 +53,7 @@ class Convolver:
     workspace: int = SCRATCH
 
     def convolve(self, method: str, source: Source, w: Array, finish: Epilogue, offset: int, adjoint: bool) -> None:
-        """Convolve `source` with `w` (3, 3, C, K), or with its adjoint, into `finish`."""
+        """Convolve `source` with `w` (3, 3, C, K), or apply the adjoint, and write the result through `finish`."""
         if method not in METHODS:
             raise HandstyleError(f"unknown method {method!r}: use {', '.join(METHODS)}")
         if method == "first":
@@ -71,16 +72,16 @@ class Convolver:
                 return
             if raw is None:
                 raw = self._empty((finish.H, finish.W, finish.K))
-            elif raw is finish.relu_gradient and method != "residue":  # it has a place of its own
+            elif raw is finish.relu_gradient and method != "residue":  # `residue` has a buffer of its own
                 beta, finish = (
                     1.0,
                     replace(finish, relu_gradient=None),
-                )  # what enters lies where the product goes: added to
+                )  # the gradient to add is in the product's array already
             produced = getattr(self, f"_{method}")(source, w, raw, offset, beta)
             self.epilogue(produced, finish)
 
     def _pooled_only(self, method: str, source: Source, w: Array, finish: Epilogue, offset: int) -> None:
-        # Nobody keeps the values themselves, so the product's place is scratch too: strips of whole pairs of rows.
+        # Only the pooled values are kept, so the product is scratch too: strips of whole pairs of rows.
         rows = self._strip(finish.H, finish.W * finish.K)
         rows = min(rows + rows % 2, finish.H)
         raw = self._empty((rows, finish.W, finish.K))
@@ -90,12 +91,12 @@ class Convolver:
             self.epilogue(produced, rows_of(finish, begin, end))
 
     def epilogue(self, source: Source, finish: Epilogue) -> None:
-        """Carry `source` through `finish` in a pass of its own; the two may share memory."""
+        """Apply `finish` to `source` in a separate pass; the two may share memory."""
         quads = -(-finish.H // 2) * -(-finish.W // 2)
         self._lanes("epilogue", quads, finish.K, source, finish)
 
     def fold(self, dxpad: Array, padding: str, finish: Epilogue) -> None:
-        """Fold the border of `dxpad` (H+2, W+2, K) home, into `finish`."""
+        """Apply the adjoint of padding to `dxpad` (H+2, W+2, K), and write the result through `finish`."""
         quads = -(-finish.H // 2) * -(-finish.W // 2)
         self._lanes("fold", quads, finish.K, dxpad, Source.of(dxpad, padding).border, finish)
 
@@ -159,7 +160,7 @@ class Convolver:
         C, pitch = source.C, source.W + 2
         if offset != 1 or source.unpool:
             raise HandstyleError("residue: only for a map with a border of one pixel, not for a pooled gradient")
-        # Three pixels behind the last: the products whose first input is not the first pixel end beyond the map.
+        # Three more pixels at the end: products that start at a later pixel read beyond the map.
         padded = self._empty(((source.H + 2) * pitch + 3, C))
         whole = padded[: (source.H + 2) * pitch]
         padded[len(whole) :] = 0
@@ -172,12 +173,12 @@ class Convolver:
                 count = min(triples, (len(padded) - first) // 3)
                 A = padded[first : first + 3 * count].reshape(count, 3 * C)
                 self.device.gemm(A, w[i].reshape(3 * C, K), y[r::3][:count], beta=float(i > 0))
-        return Source(y, None, Ho, pitch, K)  # rows of `pitch` pixels, the last two of which nobody reads
+        return Source(y, None, Ho, pitch, K)  # rows of `pitch` pixels, the last two of which are not read
 
     def _first_forward(self, source: Source, w: Array, finish: Epilogue, offset: int) -> None:
         if w.shape[2] != 3 or offset != 1:
             raise HandstyleError("first: only for three channels in")
-        blocks = -(-finish.H // 2) * -(-finish.W // 64)  # stretches of 2 x 64 pixels; see first.cu
+        blocks = -(-finish.H // 2) * -(-finish.W // 64)  # blocks of 2 x 64 pixels; see first.cu
         self._launch("first_forward", (blocks, -(-finish.K // 32)), (32, 4), source, w, finish)
 
     def _first_backward(self, source: Source, w: Array, finish: Epilogue, offset: int) -> None:
@@ -204,7 +205,7 @@ class Convolver:
             self.epilogue(Source.of(dx), finish)
 
     def _strip(self, rows: int, values: int) -> int:
-        """Return how many rows of `values` scratch values each fit the workspace, in strips of equal height."""
+        """Return the rows of a strip, so that equal strips fit the workspace at `values` values of scratch a row."""
         most = max(1, min(rows, self.workspace // (values * np.dtype(self.dtype).itemsize)))
         return math.ceil(rows / math.ceil(rows / most))
 
@@ -224,16 +225,16 @@ class Convolver:
 
 
 def tensor_fits(C: int, K: int, dtype: DTypeLike) -> bool:
-    """Return whether tensor cores can do a convolution from C to K channels."""
+    """Return whether method ``tensor`` can compute a convolution from C to K channels."""
     return C % 16 == 0 and K % 64 == 0 and np.dtype(dtype) == np.float32
 
 
 def tensor_kernel(H: int, W: int, K: int, unpool: bool) -> str:
-    """Return which kernel does it, for an output (H, W, K).
+    """Return the name of the tensor-core kernel for an output (H, W, K).
 
-    Two small blocks on a multiprocessor are faster than a large one, for one works while the other waits; but where a
-    pool is undone on the way, each undoes the same pixels for its own channels, so the fewer the better, as long as
-    there is one for each multiprocessor (rungs ``tensor`` of ``benchmarks/gpu``, on an H200).
+    Two small blocks on a multiprocessor are faster than a large one, because one computes while the other waits. But if
+    a pool is undone while reading, every block undoes it for its own channels, so few large blocks are faster, as long
+    as there is one for each multiprocessor (rungs ``tensor`` of ``benchmarks/gpu``, on an H200).
     """
     if K % 128 or not unpool:
         return "implicit_tf32_narrow"
@@ -242,12 +243,12 @@ def tensor_kernel(H: int, W: int, K: int, unpool: bool) -> str:
 
 
 def pooled_epilogue(finish: Epilogue, pooled: Array, planes: Array | None, kind: str) -> Epilogue:
-    """Return `finish` with a pool at its end."""
+    """Return `finish` with a pool added at its end."""
     return replace(finish, pooled=pooled, planes=planes, pool=POOLS[kind], ph=pooled.shape[0], pw=pooled.shape[1])
 
 
 def rows_of(finish: Epilogue, begin: int, end: int) -> Epilogue:
-    """Return what `finish` does to its rows from `begin`, which is even, to `end`, even or the last."""
+    """Return the part of `finish` for the rows from `begin` to `end`; both are even, or `end` is the height."""
 
     def part(a: Array | None, b: int, e: int) -> Array | None:
         return None if a is None else a[b:e]

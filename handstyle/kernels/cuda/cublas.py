@@ -1,7 +1,7 @@
 """Products of matrices by cuBLAS, through its own C interface.
 
-CuPy has cuBLAS loaded, and its own bindings of it; but those are not part of its documented interface, and they refuse
-to be captured in a graph (CuPy's issue 6290). The C interface has been the same for years.
+CuPy loads cuBLAS and has bindings for it, but they are not part of its documented interface and cannot be captured in a
+graph (CuPy's issue 6290). The C interface has been the same for years.
 """
 
 import ctypes
@@ -18,33 +18,33 @@ from handstyle.foundations.errors import HandstyleError
 COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F = 68, 77, 70
 CUDA_R_32F, CUDA_R_64F = 0, 1
 DEFAULT_ALGORITHM = -1
-WORKSPACE = 1 << 25  # bytes: what NVIDIA advises for its GPUs since 2022
+WORKSPACE = 1 << 25  # bytes: the size that NVIDIA recommends for its GPUs since 2022
 
 LIBRARIES = ("libcublas.so.13", "libcublas.so.12", "cublas64_13.dll", "cublas64_12.dll")
 INT, LONG, POINTER = ctypes.c_int, ctypes.c_longlong, ctypes.c_void_p
 
 
 class Blas(Protocol):
-    """What multiplies: memory by address, matrices in columns, as the documentation of cuBLAS has it."""
+    """The two functions that `gemm_strided` needs of cuBLAS; the tests have one for the processor."""
 
     def address(self, a: Array) -> int:
-        """Return where an array's data are."""
+        """Return the address of an array's data."""
 
     def multiply(self, *arguments: int) -> None:
         """Call ``cublasGemmStridedBatchedEx`` with all its arguments but the first, the handle."""
 
 
 class CuBlas:
-    """A handle of its own to the cuBLAS that CuPy has loaded, with a workspace of its own.
+    """A separate handle, with its own workspace, to the cuBLAS that CuPy has loaded.
 
     Parameters
     ----------
     library : ctypes.CDLL
-        cuBLAS.
+        The loaded library.
     workspace : array
-        On the device. With one of its own, cuBLAS asks for no memory while a graph is captured.
+        Bytes on the device. With it, cuBLAS allocates no memory while a graph is captured.
     stream : callable
-        Returns the address of the stream that is to be worked in.
+        Returns the address of the current CUDA stream.
     """
 
     def __init__(self, library: ctypes.CDLL, workspace: Array, stream: Callable[[], int]) -> None:
@@ -52,7 +52,7 @@ class CuBlas:
         self.handle, self.current = POINTER(), -1
         self._gemm = library.cublasGemmStridedBatchedEx
         matrix: list[Any] = [POINTER, INT, INT, LONG]  # address, type, leading dimension, stride
-        sizes: list[Any] = [INT] * 5  # which are turned; rows, columns, depth
+        sizes: list[Any] = [INT] * 5  # transpositions of the two factors; rows, columns, depth
         self._gemm.argtypes = [POINTER, *sizes, POINTER, *matrix, *matrix, POINTER, *matrix, INT, INT, INT]
         self._check("cublasCreate_v2", library.cublasCreate_v2(ctypes.byref(self.handle)))
 
@@ -77,9 +77,9 @@ class CuBlas:
 
 
 def load_cublas(cupy: Any) -> CuBlas | None:
-    """Return cuBLAS as CuPy has loaded it, or None where it is none of `LIBRARIES`."""
+    """Return the cuBLAS that CuPy has loaded, or None if its name is not in `LIBRARIES`."""
     one = cupy.ones((1, 1), "float32")
-    one @ one  # CuPy knows where the library lies, and loads it for the first product
+    one @ one  # CuPy finds the library and loads it for its first product
     for name in LIBRARIES:
         try:
             library = ctypes.CDLL(name, mode=getattr(os, "RTLD_NOLOAD", 0) | ctypes.DEFAULT_MODE)
@@ -90,19 +90,19 @@ def load_cublas(cupy: Any) -> CuBlas | None:
 
 
 def gemm_strided(blas: Blas, a: Array, b: Array, out: Array, beta: float = 0.0, tf32: bool = False) -> None:
-    """Put a product of row-major matrices, or of stacks of them, to cuBLAS, which thinks in columns.
+    """Multiply row-major matrices, or stacks of them, by cuBLAS, whose matrices are column-major.
 
     Parameters
     ----------
     blas : Blas
-        Multiplies.
+        cuBLAS.
     a, b, out : (..., M, K), (..., K, N), (..., M, N) arrays
-        At most one leading axis. One of the last two strides of each factor must be one item, the last of `out`; rows
-        may be apart, or overlap.
+        Factors and result, with at most one leading axis. One of the last two strides of each factor must be one item,
+        for `out` the last; rows may be padded, and matrices of a stack may overlap.
     beta : float
-        What `out` is multiplied by before the product is added.
+        The factor of `out` before the product is added; 0 overwrites it.
     tf32 : bool
-        Whether factors are rounded to 10 bits; of float32 matrices only.
+        Whether factors are rounded to 10 bits; only for float32.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def gemm_strided(blas: Blas, a: Array, b: Array, out: Array, beta: float = 0.0, 
 
     Notes
     -----
-    A row-major matrix is its transpose in columns, so ``outᵀ = bᵀ aᵀ`` is asked for.
+    A row-major matrix is the transpose of a column-major one, so cuBLAS is called for ``outᵀ = bᵀ aᵀ``.
     """
     batch = out.shape[0] if out.ndim == 3 else 1
     M, N = out.shape[-2:]

@@ -1,7 +1,7 @@
 """The device that runs the CUDA kernels: compiled by NVRTC, launched on CuPy's stream, products by cuBLAS.
 
-What the engine needs of a device stands in `Device`; the tests give the same engine a device that runs the kernels,
-compiled as C++, on the processor.
+`Device` is the protocol of a device. The tests run the same engine on a device that executes the kernels, compiled as
+C++, on the processor.
 """
 
 import math
@@ -26,7 +26,7 @@ Grid = tuple[int, ...]
 
 
 class Device(Protocol):
-    """What an engine needs of the machine that runs its kernels."""
+    """The protocol of a device: allocation, copies, kernel launches and matrix products."""
 
     xp: Any
     precision: str
@@ -36,21 +36,21 @@ class Device(Protocol):
         """How matrices are multiplied, in words."""
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """Return an uninitialised array."""
+        """Return an uninitialized array."""
 
     def copy(self, source: Array, target: Array) -> None:
         """Copy an array over another of its shape and dtype."""
 
     def free_memory(self) -> int:
-        """Return the bytes that can still be had."""
+        """Return the bytes that can still be allocated."""
 
     def launch(self, kernel: str, grid: Grid, block: Grid, *arguments: Any, dtype: DTypeLike, tile: int = 4) -> None:
         """Run a kernel. Numbers are passed as C's int unless they are NumPy's own scalars."""
 
     def gemm(self, a: Array, b: Array, out: Array, beta: float = 0.0, true: bool = False) -> None:
-        """Put ``a @ b + beta out`` into `out`, for matrices or stacks of them, of any strides that BLAS knows.
+        """Write ``a @ b + beta out`` to `out`, for matrices or stacks of them; strides as of `gemm_strided`.
 
-        `true` asks for whole factors whatever the precision.
+        With `true`, factors are not rounded, whatever the device's precision.
         """
 
 
@@ -60,12 +60,13 @@ class CupyDevice:
     Parameters
     ----------
     precision : {"float32", "tf32"}
-        How products of float32 matrices are computed: truly, or with factors rounded to 10 bits. float64 stays true.
+        How products of float32 matrices are computed: exactly as float32, or with factors rounded to 10 bits. Products
+        of float64 matrices are never rounded.
 
     Raises
     ------
     HandstyleError
-        If there is no CuPy, or no GPU, or an unknown precision.
+        If there is no CuPy or no GPU, or the precision is unknown.
     """
 
     _plan: MemoryPlan | None = None
@@ -93,7 +94,7 @@ class CupyDevice:
         return f"{products}; {self._launched}" if self._launched else products
 
     def recording(self, requests: Sequence[Request]) -> Recording | None:
-        """Return what launches a sweep that asks for `requests` as a whole, or None where that cannot be."""
+        """Return a `Recording` for a sweep that allocates `requests`; None without cuBLAS, which a graph needs."""
         if self._cublas is None:  # CuPy's own products cannot be captured
             return None
         return Recording(self.xp, partial(self.within, MemoryPlan(requests)), partial(setattr, self, "_launched"))
@@ -109,7 +110,7 @@ class CupyDevice:
             self._plan = before
 
     def link(self) -> Link:
-        """Return a queue of copies to and from the device, beside its computations."""
+        """Return a queue of copies between host and device, which run during its computations."""
         return CupyLink(self.xp)
 
     def copy(self, source: Array, target: Array) -> None:
@@ -117,7 +118,7 @@ class CupyDevice:
         target[...] = source
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """Return an uninitialised array: from the memory plan if it has a place there, else from CuPy's pool."""
+        """Return an uninitialized array, from the memory plan if it has a place there, else from CuPy's pool."""
         size = wanted = math.prod(shape) * np.dtype(dtype).itemsize
         plan = self._plan
         try:
@@ -131,7 +132,7 @@ class CupyDevice:
                 return self.xp.ndarray(shape, dtype, self.xp.cuda.MemoryPointer(memory, 0))  # type: ignore[no-any-return]
             wanted = size
             made: Array = self.xp.empty(shape, dtype)
-        except MemoryError as error:  # CuPy's own is one
+        except MemoryError as error:  # CuPy's OutOfMemoryError is a subclass
             raise OutOfMemoryError(
                 f"the GPU's memory is full, at {wanted / 2**20:.0f} MiB more: "
                 f"paint at a smaller size, or with backend='numpy' ({error})"
@@ -139,7 +140,7 @@ class CupyDevice:
         return made
 
     def free_memory(self) -> int:
-        """Return the bytes that can still be had, from the GPU or from CuPy's pool."""
+        """Return the bytes that can still be allocated, from the GPU or from CuPy's pool."""
         return self._backend.free_memory()
 
     def launch(self, kernel: str, grid: Grid, block: Grid, *arguments: Any, dtype: DTypeLike, tile: int = 4) -> None:
@@ -158,7 +159,7 @@ class CupyDevice:
         return np.int32(argument) if isinstance(argument, int) else argument
 
     def gemm(self, a: Array, b: Array, out: Array, beta: float = 0.0, true: bool = False) -> None:
-        """Multiply by ``cublasGemmStridedBatchedEx``; by CuPy's own routines where that cannot be had."""
+        """Multiply by ``cublasGemmStridedBatchedEx``, or by CuPy's matmul if cuBLAS was not found."""
         if self._cublas is None:
             product = self.xp.matmul(a, b)
             out[...] = product if beta == 0 else product + beta * out
@@ -185,7 +186,7 @@ def _module(file: str, dtype: str, tile: int, kernel: str | None) -> Any:
     import cupy
 
     try:
-        # CuPy keeps the binary in its own cache on disk; a module of code, not a kernel, so that helpers come along.
+        # CuPy caches the binary on disk. A module, not a single kernel, because the kernels of a file share functions.
         return cupy.RawModule(code=source(file, dtype, tile, kernel), options=("--std=c++17",))
     except Exception as error:  # compile errors have no common base class
         first = " ".join(str(error).split())[:200]

@@ -1,6 +1,7 @@
-"""A device that hands out addresses and computes nothing, and what makes an evaluation run on it.
+"""A device for dry runs, which records allocations and computes nothing, and the layers and terms for such a run.
 
-Memory that is never touched costs nothing, so a dry run for a picture of 100 megapixels takes a tenth of a second.
+Its arrays are mapped but never written to, which takes no memory: a dry run for a picture of 100 megapixels takes a
+tenth of a second.
 """
 
 import mmap
@@ -21,8 +22,8 @@ from handstyle.losses.terms import Term
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.sequence import Convolution, Layer
 
-# Without it a system refuses more memory than it has, though nobody will touch it. Python names it from 3.13 on; the
-# number is Linux's on nearly all processors (asm-generic/mman-common.h).
+# Without this flag the system refuses to map more memory than it has, even if it is never written to. Python defines it
+# from 3.13 on; the number is Linux's on nearly all processors (asm-generic/mman-common.h).
 NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
 
 
@@ -32,16 +33,16 @@ class DryDevice:
     Parameters
     ----------
     precision : {"float32", "tf32"}
-        Of the products, which decides how a convolution is done.
+        The precision of products, which decides the method of a convolution.
     free : int
-        Bytes that `free_memory` returns, for planning.
+        The bytes that `free_memory` returns.
 
     Attributes
     ----------
     live, peak : int
         Bytes allocated and not freed, now and at most.
     requests : list of Request
-        All allocations; what is not freed yet ends with the last of them.
+        All allocations so far; an array not yet freed ends at the last of them.
     """
 
     products = "no products"
@@ -54,12 +55,12 @@ class DryDevice:
 
     @property
     def requests(self) -> list[Request]:
-        """See above."""
+        """All allocations so far; an array not yet freed ends at the last of them."""
         last = len(self._asked)
         return [Request(size, k, ends[0] if ends else last) for k, (size, ends) in enumerate(self._asked)]
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """Return an array of addresses without memory behind them."""
+        """Return an array that is mapped and takes no memory while it is not written to."""
         dtype = np.dtype(dtype)
         count = int(np.prod(shape, dtype=np.int64))
         taken = granules(count * dtype.itemsize)
@@ -69,7 +70,7 @@ class DryDevice:
         base = np.frombuffer(pages, np.uint8)  # every view refers to this one
         ends: list[int] = []
         self._asked.append((taken, ends))
-        if shape:  # a loss's value stays, on a GPU, until the host reads all of them at the end
+        if shape:  # the value of a loss stays allocated on a GPU until the host reads all values at the end
             weakref.finalize(base, self._let_go, taken, ends)
         made: Array = base[: count * dtype.itemsize].view(dtype).reshape(shape)
         return made
@@ -82,7 +83,7 @@ class DryDevice:
         """Do nothing."""
 
     def free_memory(self) -> int:
-        """Return the bytes that were given as free."""
+        """Return the `free` of the constructor."""
         return self.free
 
     def launch(self, kernel: str, grid: Any, block: Any, *arguments: Any, dtype: DTypeLike, tile: int = 4) -> None:
@@ -93,7 +94,7 @@ class DryDevice:
 
 
 def bare_layers(layers: tuple[Layer, ...], dtype: DTypeLike) -> tuple[Layer, ...]:
-    """Return layers whose weights have the same shapes and lie on the host, untouched, which takes no memory."""
+    """Return layers with weights of the same shapes that are never written to, and so take no memory."""
     return tuple(
         replace(layer, w=np.empty(layer.w.shape, dtype), b=np.empty(layer.b.shape, dtype))
         if isinstance(layer, Convolution)
@@ -103,10 +104,10 @@ def bare_layers(layers: tuple[Layer, ...], dtype: DTypeLike) -> tuple[Layer, ...
 
 
 def bare_terms(terms: Sequence[Term], dtype: DTypeLike) -> list[Term]:
-    """Return terms that allocate what the given ones do, whose targets take no memory.
+    """Return terms that allocate as much as the given ones, with targets that take no memory.
 
-    Any function of the moments stands as a style term, and a term of an unknown kind as a content term: they allocate
-    at least as much.
+    Any function of the moments is replaced by a style term, and a term of unknown class by a content term; these
+    allocate at least as much.
     """
     made: list[Term] = []
     for term in terms:
@@ -119,7 +120,7 @@ def bare_terms(terms: Sequence[Term], dtype: DTypeLike) -> list[Term]:
     return made
 
 
-_NO_MOMENTS = Moments(1.0, np.zeros(0), np.zeros((0, 0)))  # a dry run fills them in: see `fitted`
+_NO_MOMENTS = Moments(1.0, np.zeros(0), np.zeros((0, 0)))  # replaced in a dry run by `fitted`
 
 
 def fitted(term: Any, f: Array) -> Any:

@@ -1,13 +1,15 @@
-"""The engine of a GPU: VGG's layers by the kernels in ``src/``.
+"""The engine for GPUs: it runs VGG's layers by the CUDA kernels in ``src/``.
 
-Layers are grouped into stages, a convolution with the rectifier and the pool that follow it, and each stage ends in one
-`Epilogue`: what its layers do to a value is done while it is in registers. Backward, the epilogue of the stage above
-adds what enters at this stage's taps and applies its rectifier's bits; a pool is undone while the next convolution
-reads. A frozen network must remember one bit a rectified value, or three bits a pooled one.
+Layers are grouped into stages, a convolution with the rectifier and the pool that follow it. Each stage ends in one
+`Epilogue`, which applies the bias, the rectifier and the pool while a value is in registers. In the backward sweep, the
+epilogue of the convolution above adds the gradients at this stage's taps and applies its rectifier's mask; the adjoint
+of a pool is applied while the next convolution reads its input. Because the weights are constant, only one bit for each
+rectified value, or three bits for each pooled one, is kept for the backward sweep.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from functools import partial
 from pkgutil import resolve_name
 
@@ -26,8 +28,8 @@ from handstyle.network.sequence import Cache, Convolution, Features, Layer, chec
 from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Evaluate, Forecast, Shape
 
-LESS_SCRATCH = 1 << 24  # bytes for a convolution, where memory is short: it costs time
-# What is built around an engine, by import path: it runs the engine, and so comes after it.
+LESS_SCRATCH = 1 << 24  # bytes of scratch of a convolution if memory is short; it is slower
+# Functions that run an engine, by import path, because their modules import this one.
 LATER = {
     "prepare": "handstyle.kernels.cuda.evaluation:CudaEvaluation",
     "evaluation": "handstyle.kernels.cuda.forecast:evaluation_bytes",
@@ -37,41 +39,43 @@ LATER = {
 
 
 class CudaEngine:
-    """Runs a network on a GPU, or on a device that stands for one.
+    """Runs a network on a GPU, or on another `Device`.
 
     Parameters
     ----------
     device : Device, optional
         By default CuPy's current one.
     method : str, optional
-        One of `METHODS` for every convolution that it fits; by default chosen for each by `choose`.
+        One of `METHODS`, for every convolution to which it can be applied; by default `choose` chooses for each.
     workspace : int
-        Bytes of scratch for a convolution.
+        Most bytes of scratch of a convolution.
 
     Attributes
     ----------
+    scratch : int
+        Bytes of scratch in the evaluation that was prepared or forecast last: less where memory is short.
     chosen : dict of str to str
         The method of each convolution that has run, by ``conv1_1 forward`` or ``conv1_1 adjoint``.
 
     Raises
     ------
     HandstyleError
-        If no device is given and none can be had, or the method is unknown.
+        If no device is given and there is no GPU, or the method is unknown.
     """
 
     def __init__(self, device: Device | None = None, method: str | None = None, workspace: int = SCRATCH) -> None:
         if method is not None and method not in METHODS:
             raise HandstyleError(f"unknown method {method!r}: use {', '.join(METHODS)}")
         self.device = CupyDevice() if device is None else device
-        self.method, self.workspace = method, workspace
+        self.method, self.workspace, self.scratch = method, workspace, workspace
         self.chosen: dict[str, str] = {}
         self.name = "cuda" if self.device.precision == "float32" else f"cuda-{self.device.precision}"
 
     def choose(self, name: str, finish: Epilogue, w: Array, source: Source, offset: int, adjoint: bool) -> str:
         """Return the method for a convolution with `w` (3, 3, C, K) or its adjoint, and note it in `chosen`.
 
-        Three channels have a way of their own. For the others the one that was asked for, or else the one that the
-        counts of ``choose.py`` favor for this shape and precision.
+        For three channels of input it is ``first``; else `self.method` if it can be applied; else the fastest by the
+        counts of ``choose.py`` for this shape and precision.
         """
         C, K = (w.shape[3], w.shape[2]) if adjoint else w.shape[2:]
         plain = offset == 1 and not source.unpool
@@ -88,38 +92,41 @@ class CudaEngine:
 
     def describe(self) -> str:
         """Return how products were computed, and the method of each convolution of the last evaluation."""
-        note = [] if self.workspace >= SCRATCH else [f"{self.workspace >> 20} MiB of scratch"]
+        note = [] if self.scratch >= self.workspace else [f"{self.scratch >> 20} MiB of scratch, for memory is short"]
         return "; ".join([self.device.products, *note, *methods_in_words(self.chosen)])
 
     def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
         """Return a function that evaluates `terms` on `network`; see `handstyle.optimize.objective.Engine`."""
-        with network.backend.aside():  # computed now, or their temporary arrays would lie in the graph's pool for good
+        with network.backend.aside():  # a loss's scale is computed on first use, in memory of its own
             for term in terms:
-                getattr(term, "factor", None)
-        network.backend.tidy()  # of what the targets were measured with
-        self.workspace = self.fitting_scratch(network, terms, shape)
-        prepared: Evaluate = resolve_name(LATER["prepare"])(self, network, terms, shape)
+                getattr(getattr(term, "inner", term), "factor", None)
+        network.backend.tidy()  # frees the memory in which the targets were measured
+        fitting = self.fitting(network, terms, shape)
+        prepared: Evaluate = resolve_name(LATER["prepare"])(fitting, network, terms, shape)
         return prepared
 
     def forecast(self, network: Network, terms: Sequence[Term], shape: Shape, *, gradient: bool = True) -> Forecast:
-        """Return the memory of an evaluation, with as much scratch as fits; there is no estimate of time."""
+        """Return the memory of an evaluation, with `fitting_scratch`; there is no estimate of time."""
         if not gradient:
             needed = resolve_name(LATER["measuring"])(self, network, terms, shape)
             return Forecast(needed, network.weight_bytes, math.nan)
-        scratch = self.fitting_scratch(network, terms, shape)
-        needed = resolve_name(LATER["evaluation"])(self.with_scratch(scratch), network, terms, shape)
+        needed = resolve_name(LATER["evaluation"])(self.fitting(network, terms, shape), network, terms, shape)
         return Forecast(needed, network.weight_bytes, math.nan)
 
-    def fitting_scratch(self, network: Network, terms: Sequence[Term], shape: Shape) -> int:
-        """Return the scratch of a convolution with which an evaluation fits the device's memory, or the least."""
+    def fitting(self, network: Network, terms: Sequence[Term], shape: Shape) -> "CudaEngine":
+        """Return this engine, or one with the least scratch if an evaluation with all of it does not fit the memory."""
+        self.scratch = self.workspace
         least = min(LESS_SCRATCH, self.workspace)
-        free = self.device.free_memory()
-        fits = least == self.workspace or resolve_name(LATER["evaluation"])(self, network, terms, shape) <= free
-        return self.workspace if fits else least
+        if least < self.workspace:
+            needed = resolve_name(LATER["evaluation"])(self, network, terms, shape)
+            self.scratch = self.workspace if needed <= self.device.free_memory() else least
+        return self if self.scratch == self.workspace else self.with_scratch(self.scratch)
 
     def with_scratch(self, workspace: int, device: Device | None = None) -> "CudaEngine":
-        """Return an engine with other scratch, or on another device."""
-        return CudaEngine(device or self.device, self.method, workspace)
+        """Return an engine with other scratch, or on another device, that notes its methods here."""
+        made = copy(self)
+        made.workspace, made.device = workspace, device or self.device
+        return made
 
     def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
         """Return the tapped features and what `backward` needs; see `sequence_forward`."""
@@ -128,7 +135,7 @@ class CudaEngine:
         place = getattr(self.device, "within", None)
         if place is None or len(taps) != 1:
             return features, self.run_forward(layers, x, taps, features)
-        # One tap, as where a target is measured: every array has its place beforehand, which takes the least memory.
+        # One tap, as when a target is measured: a memory plan takes the least memory.
         with place(resolve_name(LATER["plan"])(self, layers, x.shape, taps[0], x.dtype)):
             return features, self.run_forward(layers, x, taps, features)
 
@@ -152,9 +159,9 @@ class CudaEngine:
         layers, x, taps
             As of `sequence_forward`.
         features : dict of str to array
-            Where the tapped features are put.
+            Receives the tapped features.
         again : dict of str to callable, optional
-            If given, the first map is not kept in `features`; here is put what computes it again.
+            If given, it receives a function that computes the first map again, which is then not kept in `features`.
 
         Returns
         -------
@@ -172,7 +179,7 @@ class CudaEngine:
                 assert stage.relu is not None
                 del features[stage.relu]
                 again[stage.relu] = partial(self._first_again, convolver, stage, before)
-            del before  # or the largest map of all would live on through the next stage
+            del before  # or the largest map of all would stay allocated during the next stage
         return stages
 
     def run_backward(self, stages: list[Stage], gradients: Gradients) -> Array:
@@ -260,8 +267,8 @@ class CudaEngine:
     def _stage_backward(
         self, convolver: Convolver, stage: Stage, below: Stage | None, dx: Array, gradients: Gradients
     ) -> Array:
-        # `dx` is the gradient at the stage's output. Where the stage ends in a convolution or a rectifier, what enters
-        # there and the rectifier's mask are already in it.
+        # `dx` is the gradient at the stage's output. Where the stage ends in a convolution or a rectifier, the gradient
+        # of a tap there is already added, and the rectifier's mask applied.
         layer = stage.convolution
         if layer is None:
             dx = self.device.xp.ascontiguousarray(stage.layers[0].backward(dx, stage.cache))
@@ -278,12 +285,13 @@ class CudaEngine:
                 source = Source.of(apply_epilogue(convolver, source, inside))
         H, W, _ = stage.shape
         C = layer.w.shape[2]
-        # The entering gradient comes before the result is allocated: while it is computed, its feature is still held.
+        # The gradient of a tap is computed before the result is allocated, because it holds its feature meanwhile.
         finish = Epilogue() if below is None else backward_epilogue(self.device, below, gradients)
         finish.H, finish.W, finish.K = H, W, C
         w, zero = self.device.xp.ascontiguousarray(layer.w), layer.padding == "zero"
         method = self.choose(layer.name, finish, w, source, 1, adjoint=True) if zero else ""
-        # A gradient computed for this sweep alone is written over: each value is read by the thread that replaces it.
+        # The result is written over a gradient computed for this sweep alone: each value is read by the thread that
+        # replaces it.
         in_place = gradients.fresh and finish.relu_gradient is not None and method != "first"
         finish.y = out = finish.relu_gradient if in_place else self.device.empty((H, W, C), dx.dtype)
         assert out is not None
@@ -300,5 +308,5 @@ class CudaEngine:
 
 
 def tf32_engine() -> CudaEngine:
-    """Return the engine whose products have factors of ten bits, on tensor cores."""
+    """Return the engine whose products are on tensor cores, with factors of ten bits."""
     return CudaEngine(CupyDevice("tf32"))

@@ -1,4 +1,4 @@
-"""Backward epilogues: what is done to a gradient that arrives at the end of a stage."""
+"""Backward epilogues: additions and masks that are applied to the gradient at the end of a stage."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from handstyle.kernels.stages import Stage
 
 
 class Gradients(Protocol):
-    """The gradients that enter the backward sweep at the taps, each taken once, when the sweep arrives there.
+    """The gradients that the backward sweep adds at the taps; it takes each once, when it reaches the tap.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Gradients(Protocol):
 
 @dataclass(frozen=True)
 class GivenGradients:
-    """Gradients that a caller computed, which must stay as they are."""
+    """Gradients given as arrays, which the sweep must not write over."""
 
     dfeatures: Mapping[str, Array]
     fresh: bool = False
@@ -51,20 +51,20 @@ def backward_epilogue(
     except_for: str | None = None,
     under_the_pool: bool = False,
 ) -> Epilogue:
-    """Return what is done to a gradient that arrives at a stage's output, or under its pool.
+    """Return the epilogue for the gradient at a stage's output, or between its rectifier and its pool.
 
     Parameters
     ----------
     device : Device
-        Where the gradients are.
+        The device of the gradients.
     stage : Stage
         As the forward sweep left it.
     gradients : Gradients
-        Those that enter at taps.
+        The gradients at the taps.
     except_for : str, optional
-        A tap whose gradient is already in what arrives.
+        A tap whose gradient has been added already.
     under_the_pool : bool
-        Whether it arrives where the stage's pool reads, and not at its output.
+        Whether the gradient is that at the input of the stage's pool, not at the stage's output.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def backward_epilogue(
 
 
 def checked(device: Device, name: str, dx: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """Return a gradient, contiguous, or raise `HandstyleError`: a kernel would read whatever lies there."""
+    """Return a gradient, contiguous, or raise `HandstyleError` if it has another shape or dtype."""
     if dx.shape != shape or dx.dtype != dtype:
         raise HandstyleError(f"gradient for {name}: {dx.shape} {dx.dtype}, expected {shape} {dtype}")
     contiguous: Array = device.xp.ascontiguousarray(dx)
@@ -102,7 +102,7 @@ def checked(device: Device, name: str, dx: Array, shape: tuple[int, ...], dtype:
 
 
 def apply_epilogue(convolver: Convolver, dx: Array | Source, finish: Epilogue) -> Array:
-    """Apply a backward epilogue in a separate pass, if non-trivial, to a gradient or a pooled one."""
+    """Apply a backward epilogue in a separate pass, unless it does nothing, to a gradient or a pooled gradient."""
     source = dx if isinstance(dx, Source) else Source.of(dx)
     if (
         finish.relu_gradient is None

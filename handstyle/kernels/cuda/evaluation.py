@@ -1,4 +1,4 @@
-"""An objective prepared for a GPU: one sweep, planned in memory, recorded as one graph."""
+"""An objective prepared for a GPU: the evaluation runs with planned memory and is recorded as one CUDA graph."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,20 +21,20 @@ from handstyle.optimize.objective import Shape, taps_of
 
 @dataclass
 class TermGradients:
-    """The gradients of an objective's terms, computed when the backward sweep arrives at their tap.
+    """The gradients of an objective's terms, computed when the backward sweep reaches their tap.
 
     Parameters
     ----------
     device : Device
-        Where the features are.
+        The device of the features.
     terms : sequence of Term
-        Of the objective.
+        The terms of the objective.
     features : dict of str to array
-        Emptied on the way.
+        The tapped features; each is removed when its gradient is computed.
     again : dict of str to callable
-        What computes the features that were not kept.
+        Functions that compute the features that were not kept.
     values : list of array
-        Filled with the weighted values, in the order of the terms.
+        Receives the weighted values, in the order of the terms.
     """
 
     device: Device
@@ -74,7 +74,7 @@ class CudaEvaluation:
     Parameters
     ----------
     engine : CudaEngine
-        That prepares.
+        The engine that evaluates.
     network, terms, shape
         As of `Engine.prepare`.
     """
@@ -88,12 +88,12 @@ class CudaEvaluation:
         self.recording = record(requests) if record else None
 
     def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
-        """Return the terms' values and the gradient; a recorded sweep is launched as one graph."""
+        """Return the terms' values and the gradient, by launching the recorded graph if there is one."""
         values, dp = self.recording(self.sweep, p) if self.recording else self.sweep(p)
         return values, dp
 
     def sweep(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
-        """Return the terms' values and the gradient, kernel by kernel."""
+        """Return the terms' values and the gradient, launching one kernel after another."""
         device, xp = self.engine.device, self.engine.device.xp
         values: list[Any] = [None] * len(self.terms)
         dp: Array | None = None
@@ -121,12 +121,12 @@ class CudaEvaluation:
         if self._transfer is None:
             self._transfer = Transfer(make(), self.engine.device.xp, v.size, dtype)
         values, dp = self(self._transfer.up(v).reshape(self.shape))
-        download = self._transfer.down(dp.ravel())  # under way while the host waits for the values
+        download = self._transfer.down(dp.ravel())  # this copy runs while the host waits for the values
         return to_numpy(values), download.result()
 
 
 def preprocess(xp: Any, p: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Compute `preprocess_forward` channel by channel: constants in an array could not be captured in a graph."""
+    """Compute `preprocess_forward` channel by channel: a graph cannot capture the upload of an array of means."""
     x: Array = xp.empty(p.shape, p.dtype)
     channels = zip(channel_order(convention), convention.mean, convention.std, strict=True)
     for i, (channel, mean, std) in enumerate(channels):

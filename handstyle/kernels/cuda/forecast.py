@@ -1,10 +1,11 @@
-"""How much memory an evaluation takes on a GPU, found out without one.
+"""Forecast the memory of an evaluation on a GPU, without one.
 
-The engine itself runs on a dry device, which hands out addresses and computes nothing: what it allocates and frees
-there is what it allocates and frees on a GPU, for any picture, on any machine. The places that these arrays then get on
-a GPU (``memory_plan.py``) are given here already, so what they take is known to the byte.
+The engine itself runs on a dry device, which records allocations and computes nothing: they are those on a GPU, for any
+picture, on any machine. The memory plan of a GPU (``memory_plan.py``) is computed from them, so that the forecast is
+exact to the byte.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,16 +24,19 @@ from handstyle.network.sequence import Layer
 from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Shape, taps_of
 
-# Held beside the sweep's arrays: the picture and its place in the graph, the network's view of it, the gradient and its
-# copy, and what is made on the way from one to the next.
-PICTURES = 8
-# Beside what a sweep takes to measure a painting: it, the network's view of it, and what is made on the way there.
+# Arrays of the picture's size in addition to the sweep's: the picture and its buffer in the graph, the preprocessed
+# picture, the gradient and its copy, and temporary arrays between these.
+PICTURES = 7
+# The same when a painting is measured: the painting, the preprocessed painting, and temporary arrays.
 MEASURED_PICTURES = 4
-DIFFERENCES = 6  # pictures: differences of neighbors, and the gradient at the picture
+# Moments are summed in float64 over strips of so many values (``painting/targets.py``): a strip, its product with the
+# mask, and what is left of those of the tap before, where its sums still lie.
+STRIP_VALUES, STRIPS = 1 << 21, 3
+DIFFERENCES = 6  # arrays of the picture's size: differences of neighbors, and the gradient
 
 
 def evaluation_requests(engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> list[Request]:
-    """Return the allocations of one evaluation, from a dry run of it."""
+    """Return all allocations of one evaluation, found by a dry run."""
     from handstyle.kernels.cuda.evaluation import TermGradients, sweep_network
 
     class DryGradients(TermGradients):
@@ -42,7 +46,6 @@ def evaluation_requests(engine: CudaEngine, network: Network, terms: Sequence[Te
     dtype = network.dtype
     device = DryDevice(engine.device.precision)
     dry, asked = engine.with_scratch(engine.workspace, device), bare_terms(terms, dtype)
-    dry.chosen = engine.chosen
     picture = DryDevice().empty(shape, dtype)
     if taps := taps_of(terms):
         gradients = DryGradients(device, asked, {}, {}, [None] * len(asked))
@@ -54,9 +57,9 @@ def evaluation_requests(engine: CudaEngine, network: Network, terms: Sequence[Te
 
 
 def evaluation_bytes(engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> int:
-    """Return the bytes that one evaluation takes at most, its targets included and the weights not.
+    """Return the peak memory of one evaluation in bytes, with its targets and without the weights.
 
-    Of the optimizer's vectors and of CUDA's own context nothing is counted.
+    The optimizer's vectors and CUDA's own context are not counted.
     """
     height, width, _ = shape
     vector = 3 * height * width * network.dtype.itemsize
@@ -66,7 +69,7 @@ def evaluation_bytes(engine: CudaEngine, network: Network, terms: Sequence[Term]
 
 
 def target_bytes(terms: Sequence[Term], itemsize: int) -> int:
-    """Return the bytes of the terms' targets and masks; two statistics for each style, one of them on its way."""
+    """Return the bytes of the terms' targets and masks, counting two statistics for each style: target and measured."""
     total = 0
     for term in terms:
         mask: Any = getattr(term, "mask", None)
@@ -80,7 +83,7 @@ def target_bytes(terms: Sequence[Term], itemsize: int) -> int:
 
 
 def channels_of(term: Any) -> int:
-    """Return the channels of a style term's target, as far as it tells."""
+    """Return the number of channels of a style term's target, or 0 if none is found in it."""
     if hasattr(term, "target"):
         return len(term.target.outer)
     found = [part.keywords["target"] for _, part in term.losses if hasattr(part, "keywords") and part.keywords]
@@ -91,16 +94,26 @@ def forward_plan(
     engine: CudaEngine, layers: tuple[Layer, ...], shape: tuple[int, ...], tap: str, dtype: DTypeLike
 ) -> MemoryPlan:
     """Return the memory plan of a forward sweep to one tap, its result included."""
-    device = DryDevice(engine.device.precision)
-    picture = DryDevice().empty(tuple(shape), dtype)
-    held = engine.with_scratch(engine.workspace, device).forward(bare_layers(layers, dtype), picture, [tap])
-    plan = MemoryPlan(device.requests)
-    del held
-    return plan
+    return _planned_forward(engine, layers, shape, tap, dtype)[0]
 
 
 def measuring_bytes(engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> int:
     """Return the bytes that measuring the features at the terms' taps takes, one tap after another."""
-    sizes = (forward_plan(engine, network.layers, shape, tap, network.dtype).size for tap in taps_of(terms))
-    pictures = MEASURED_PICTURES * shape[0] * shape[1] * shape[2] * network.dtype.itemsize
-    return max(sizes, default=0) + pictures
+    sizes = [0]
+    for term in terms:
+        if term.tap != PICTURE:
+            plan, values = _planned_forward(engine, network.layers, shape, term.tap, network.dtype)
+            strips = STRIPS * 8 * min(values, STRIP_VALUES)
+            sizes.append(plan.size + (strips if isinstance(term, MomentsTerm) else values * network.dtype.itemsize))
+    return max(sizes) + MEASURED_PICTURES * math.prod(shape) * network.dtype.itemsize
+
+
+def _planned_forward(
+    engine: CudaEngine, layers: tuple[Layer, ...], shape: tuple[int, ...], tap: str, dtype: DTypeLike
+) -> tuple[MemoryPlan, int]:  # and the values of the map at the tap
+    device = DryDevice(engine.device.precision)
+    picture = DryDevice().empty(tuple(shape), dtype)
+    features, stages = engine.with_scratch(engine.workspace, device).forward(bare_layers(layers, dtype), picture, [tap])
+    plan = MemoryPlan(device.requests)  # while the map and what a backward sweep would need are still held
+    del stages
+    return plan, features[tap].size

@@ -1,9 +1,9 @@
-"""A sweep recorded as a CUDA graph, and launched as a whole.
+"""Record a sweep as a CUDA graph, and launch it as a whole.
 
-To launch a kernel takes the host ten to fifty microseconds, to run it takes the GPU as little as one: below 1024 px a
-GPU waits for Python. A sweep is the same hundreds of launches every time, at the same addresses; so it is captured
-once and from then on launched at one stroke (CUDA programming guide, "CUDA graphs"). For that its memory must stay
-where it is: it comes from a pool of its own, which is emptied when the recording goes, and not before.
+The host takes ten to fifty microseconds to launch a kernel, which the GPU may run in one: below 1024 px a GPU waits for
+Python. A sweep is the same hundreds of launches every time, at the same addresses; so it is captured once and then
+launched by one call (CUDA programming guide, "CUDA graphs"). Its memory must not move: it comes from a separate pool,
+which is freed with the recording.
 """
 
 import sys
@@ -17,17 +17,17 @@ Sweep = Callable[[Any], tuple[Any, Any]]  # picture -> values, gradient
 class Recording:
     """A sweep that runs as it is the first time, is captured the second time, and is launched as a graph after that.
 
-    The first time compiles what must be compiled, and takes the memory that the others use again. What cannot be
-    captured, such as a term whose value the host must wait for, goes on being launched kernel by kernel.
+    The first run compiles kernels and allocates the memory that later runs reuse. A sweep that cannot be captured,
+    for instance because of a term whose value the host waits for, is launched kernel by kernel every time.
 
     Parameters
     ----------
     cupy : module
         CuPy.
     around : callable
-        Returns a context in which each sweep is to run.
+        Returns a context manager, inside which each sweep runs.
     note : callable
-        Is told how a sweep was launched, in words, for the report.
+        Called with a description of how a sweep was launched, for the report.
     """
 
     def __init__(
@@ -35,8 +35,8 @@ class Recording:
     ) -> None:
         self.cupy, self.around, self.note = cupy, around, note
         self.pool = cupy.cuda.MemoryPool()
-        self.stream = cupy.cuda.Stream(non_blocking=True)  # what is captured may not be the default stream
-        self.place: Any = None  # of the picture
+        self.stream = cupy.cuda.Stream(non_blocking=True)  # the default stream cannot be captured
+        self.place: Any = None  # the buffer of the picture that the graph reads
         self.results: tuple[Any, Any] | None = None
         self.graph: Any = None
         self.warm = False
@@ -48,15 +48,15 @@ class Recording:
         Parameters
         ----------
         sweep : callable
-            ``sweep(p)`` returns the values of the terms and the gradient, both on the device. It must do the same each
-            time; it is passed each time so that this object does not keep its owner alive.
+            ``sweep(p)`` returns the values of the terms and the gradient, both on the device. It must launch the same
+            kernels each time. It is an argument here because an attribute would keep its owner alive.
         p : array
             The picture.
 
         Returns
         -------
         values, gradient : array
-            The caller's own.
+            New arrays.
         """
         if self.why_not or (self.place is not None and (p.shape, p.dtype) != (self.place.shape, self.place.dtype)):
             self.note(f"launched one by one: {self.why_not or 'the picture has changed its shape'}")
@@ -89,20 +89,20 @@ class Recording:
         # The pool is in a reference cycle; free it explicitly.
         self.graph = self.results = self.place = None
         self.around = nullcontext
-        if not sys.is_finalizing():  # then CUDA may be gone already, and the memory goes with the process
+        if not sys.is_finalizing():  # at exit CUDA may be shut down already, and the process's memory is freed anyway
             self.pool.free_all_blocks()
 
     def _capture(self, sweep: Sweep) -> None:
-        self.results = None  # or their memory would be taken a second time
+        self.results = None  # frees their memory, which the capture allocates again
         self.stream.begin_capture()
         try:
             with self.around():
                 self.results = sweep(self.place)
-        except Exception as error:  # whatever forbids it, the sweep itself is not wrong
+        except Exception as error:  # any reason: the sweep is then launched kernel by kernel
             self.why_not = " ".join(str(error).split())[:200] or type(error).__name__
         try:
             graph = self.stream.end_capture()
-        except Exception as error:  # a capture that was broken off
+        except Exception as error:  # the capture was aborted
             graph = None
             self.why_not = self.why_not or " ".join(str(error).split())[:200] or type(error).__name__
         self.graph = None if self.why_not else graph

@@ -1,8 +1,8 @@
 """Losses as CUDA kernels: value and gradient in one pass, and the host waits for neither.
 
-A readable loss is a dozen operations on whole maps, each a kernel that is started, reads and writes. Here a loss is one
-kernel, whose blocks leave their shares of the value, and one that adds the shares up. Products of matrices are
-cuBLAS's.
+A loss written with CuPy is a dozen operations on whole maps, each a kernel that reads and writes memory. Here a loss is
+one kernel, in which each block of threads writes a partial sum of the value, and a second kernel, which adds the
+partial sums. Matrix products are by cuBLAS.
 """
 
 import math
@@ -18,27 +18,27 @@ from handstyle.losses.total_variation import VariationTerm
 from handstyle.losses.total_variation import total_variation as readable_variation
 
 BLOCK = 256  # threads; see sum.cuh
-BLOCKS = 1024  # at most, of a pass over a map: enough to fill a GPU, few enough shares to be added up at once
+BLOCKS = 1024  # at most, of a pass over a map: enough to fill a GPU, few enough partial sums for one block to add
 TILE = (32, 8)  # values along a row, rows; see variation.cu
-REACH = 4  # channels at most
-PAIRS = (16, 16)  # channels of a block of a Gram matrix
-# Pixels whose products are summed at a time in the features' dtype: cuBLAS splits a long sum up by itself, and each
-# strip costs a launch.
+REACH = 4  # channels at most, of the kernel for total variation
+PAIRS = (16, 16)  # entries of a Gram matrix that a block computes
+# Pixels whose products are summed in the features' dtype, before the sums are added in float64. Strips can be long,
+# because cuBLAS divides a long sum itself, and each strip is a launch.
 STRIP_PIXELS = 1 << 17
-STRIP_BYTES = 1 << 24  # of features whose gradient is made at a time: it stays in the cache until it is written back
+STRIP_BYTES = 1 << 24  # strip of features whose gradient is computed at a time, and stays cached
 
 
 def gradient_of(device: Device, term: Any, f: Array, spare: bool) -> tuple[Array, Array]:
-    """Return the weighted value and the weighted gradient of a term, by kernels where there are some for its kind.
+    """Return the weighted value and the weighted gradient of a term, by CUDA kernels if its class has them.
 
     Parameters
     ----------
     device : Device
-        Where `f` is.
+        The device of `f`.
     term : Term
-        Of any kind; one that has no kernels here takes its own three steps.
+        A term of any class; for one without kernels its own three steps are called.
     f : (h, w, C) array
-        Its features, or the picture.
+        The term's features, or the picture.
     spare : bool
         Whether `f` is no longer needed, so that the gradient may be written over it.
 
@@ -65,12 +65,12 @@ def gradient_of(device: Device, term: Any, f: Array, spare: bool) -> tuple[Array
 def total_variation(  # (H, W, C) -> (), (H, W, C)
     device: Device, p: Array, factor: float = 1.0, value_factor: float | None = None
 ) -> tuple[Array, Array]:
-    """Return `handstyle.losses.total_variation.total_variation` of a picture on a device, and its gradient.
+    """Return `handstyle.losses.total_variation.total_variation` of a picture and its gradient, each times a factor.
 
     Parameters
     ----------
     device : Device
-        Where `p` is.
+        The device of `p`.
     p : (H, W, C) array of float32 or float64
         The picture, of at most four channels.
     factor : float
@@ -81,13 +81,13 @@ def total_variation(  # (H, W, C) -> (), (H, W, C)
     Returns
     -------
     value : () array of float64
-        Squares and sums are in float64, a share for each block of threads, then added up.
+        Squared and summed in float64: a partial sum for each block of threads, then their sum.
     dp : (H, W, C) array
 
     Raises
     ------
     ValueError
-        If there are more channels.
+        If there are more than four channels.
     """
     H, W, C = p.shape
     if C > REACH:
@@ -107,13 +107,13 @@ def content(device: Device, f: Array, term: ContentTerm, factor: float = 1.0) ->
     Parameters
     ----------
     device : Device
-        Where the arrays are.
+        The device of the arrays.
     f : (h, w, C) array
         Features.
     term : ContentTerm
         Its target has the shape of `f`.
     factor : float
-        Multiplies both.
+        Multiplies value and gradient.
 
     Returns
     -------
@@ -136,13 +136,13 @@ def gram(device: Device, f: Array, term: StyleTerm, factor: float = 1.0, spare: 
     Parameters
     ----------
     device : Device
-        Where the arrays are.
+        The device of the arrays.
     f : (h, w, C) array
         Features.
     term : StyleTerm
         The loss of their Gram matrix.
     factor : float
-        Multiplies both.
+        Multiplies value and gradient.
     spare : bool
         Whether the gradient may be written over `f`.
 
@@ -157,9 +157,9 @@ def gram(device: Device, f: Array, term: StyleTerm, factor: float = 1.0, spare: 
 
     Notes
     -----
-    The matrix is summed in true float32 whatever the device's precision: what factors of ten bits lose there is lost
-    to the value, and a value that does not fit its gradient breaks a line search. The gradient's product has the
-    device's precision, as the layers' have.
+    The Gram matrix is computed in true float32 whatever the device's precision: factors of ten bits would make the
+    value inexact, and a value that does not match its gradient breaks a line search. The gradient's product has the
+    device's precision, like the layers'.
     """
     C, count, scale = f.shape[2], _count(f, term), factor * term.factor
     check_channels(Moments(count, f[0, 0], f[0, 0]), term.target)
@@ -191,7 +191,7 @@ def _count(f: Array, term: MomentsTerm) -> float:
 
 
 def _products(device: Device, f: Array, term: MomentsTerm) -> tuple[Array, Array | None, Array]:
-    """Return features as rows, their mask as a column, and ``Fᵀ F`` of strips of pixels, true in any precision."""
+    """Return features as rows, their mask as a column, and ``Fᵀ F`` of each strip of pixels, never in TF32."""
     C = f.shape[2]
     F = device.xp.ascontiguousarray(f).reshape(-1, C)
     q = None if term.mask is None else term.mask.reshape(-1, 1).astype(f.dtype, copy=False)
@@ -204,7 +204,7 @@ def _products(device: Device, f: Array, term: MomentsTerm) -> tuple[Array, Array
 
 
 def _spread(device: Device, F: Array, dG: Array, dsums: Array | None, q: Array | None, spare: bool) -> Array:
-    """Return ``(F dG + dsums) q``, written over `F` if it is spare, a strip of pixels at a time."""
+    """Return ``(F dG + dsums) q``, written over `F` if `spare`, a strip of pixels at a time."""
     xp, C = device.xp, F.shape[1]
     dF = F if spare else device.empty(F.shape, F.dtype)
     rows = max(1, STRIP_BYTES // (C * F.itemsize))

@@ -1,32 +1,32 @@
-"""A memory plan: one piece of a GPU's memory for a whole sweep, in which every array has its place beforehand.
+"""A memory plan: one block of GPU memory for a whole sweep, with a fixed offset for every array.
 
-A pool that finds memory for one array at a time fragments: maps of a few sizes come and go, and between those that stay
-no gap is large enough for the next. A sweep allocates the same arrays every time, so it is run once on a dry device,
-which computes nothing, and each array gets an offset, given when all others begin and end. The largest goes first, as
-low as it can (Pisarchyk and Lee 2020, "Efficient memory
-management for deep neural net inference", arXiv 2001.03288, greedy by size for offset calculation).
+A pool that finds memory for one array at a time fragments: maps of a few sizes come and go, and the gaps between those
+that stay are too small for the next. A sweep allocates the same arrays every time. So a dry run records when each array
+is allocated and freed, and each gets an offset: the largest array first, at the lowest offset that is free for its
+lifetime (Pisarchyk and Lee 2020, "Efficient memory management for deep neural net inference", arXiv 2001.03288, greedy
+by size for offset calculation).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-GRANULE = 512  # bytes: what CuPy's pool rounds up to
-AHEAD = 8  # requests that a sweep may leave out at once and still find its places
+GRANULE = 512  # bytes: CuPy's pool rounds sizes up to multiples of this
+AHEAD = 8  # requests that a sweep may skip at a time and still be matched with the plan
 
 
 @dataclass
 class Request:
-    """An array that a sweep asks for.
+    """An allocation of a sweep.
 
     Parameters
     ----------
     size : int
         Bytes, in whole granules.
     begins : int
-        Which request it is.
+        Its number among the requests.
     ends : int
-        The first request made when it is gone.
+        The number of the first request after it is freed.
     """
 
     size: int
@@ -40,19 +40,19 @@ def granules(size: int) -> int:
 
 
 def places(requests: Sequence[Request]) -> tuple[list[int], int]:
-    """Give every request a place that nobody has at the same time.
+    """Give every request an offset, so that no two arrays that are allocated at the same time overlap.
 
     Parameters
     ----------
     requests : sequence of Request
-        In the order in which they are made.
+        In the order of allocation.
 
     Returns
     -------
     offsets : list of int
-        Bytes from the beginning, one for each request.
+        Offsets in bytes, one for each request.
     size : int
-        Bytes in all.
+        Bytes of the whole plan.
     """
     offsets = [0] * len(requests)
     placed: list[int] = []
@@ -70,23 +70,23 @@ def places(requests: Sequence[Request]) -> tuple[list[int], int]:
 
 
 class MemoryPlan:
-    """The places of a sweep's arrays, and which of them are taken.
+    """The offsets of a sweep's arrays, and which of them are in use.
 
-    A request is recognized by its size and its turn. One that the dry run did not make, or whose place is still taken,
-    gets none, and the device allocates it elsewhere: a sweep that differs from its dry run costs memory and nothing
-    else.
+    A request is recognized by its size and its position in the order. One that the dry run did not make, or whose place
+    is still in use, gets no place, and the device allocates it elsewhere: if a sweep differs from its dry run, it takes
+    more memory and is still right.
 
     Parameters
     ----------
     requests : sequence of Request
-        What the sweep will ask for.
+        The allocations of the sweep, from a dry run.
 
     Attributes
     ----------
     size : int
-        Bytes in all.
+        Bytes of the whole plan.
     base : array or None
-        The memory, for the device that has it.
+        The memory itself, which the device allocates.
     """
 
     def __init__(self, requests: Sequence[Request]) -> None:
@@ -97,11 +97,11 @@ class MemoryPlan:
         self._taken: set[tuple[int, int]] = set()
 
     def begin(self) -> None:
-        """Start a sweep: the next request is the first."""
+        """Start a sweep: the next request is the first of the plan."""
         self._next = 0
 
     def take(self, size: int) -> "Slot | None":
-        """Return the place of the next request, of `size` bytes, or None."""
+        """Return a place for the next request, of `size` bytes, or None if the plan has none."""
         size = granules(size)
         for k in range(self._next, min(self._next + AHEAD, len(self.sizes))):
             if self.sizes[k] != size:
@@ -114,12 +114,12 @@ class MemoryPlan:
         return None
 
     def leave(self, start: int, stop: int) -> None:
-        """Free a place."""
+        """Mark a place as free."""
         self._taken.discard((start, stop))
 
 
 class Slot:
-    """A place in a memory plan, taken as long as this object lives: the array that lies there owns it."""
+    """A place in a memory plan, in use as long as this object exists; the array there holds it."""
 
     def __init__(self, plan: MemoryPlan, start: int, size: int) -> None:
         self.plan, self.start, self.size = plan, start, size

@@ -1,8 +1,8 @@
-"""The text of the CUDA kernels, ready for a compiler.
+"""Assemble the source of the CUDA kernels for a compiler.
 
-The files in ``cuda/`` are written once for both precisions and every tile size. What comes here before them: the type,
+The files in ``src/`` are written once for both precisions and every tile size. This module puts before them the type,
 the tile size, and Winograd's one-dimensional transforms as straight-line code, generated from the same interpolation
-points as the CPU's. One text serves NVRTC, nvcc and, in the tests, an ordinary C++ compiler.
+points as the CPU's. NVRTC, nvcc and, in the tests, a C++ compiler all compile the same text.
 """
 
 import re
@@ -16,8 +16,8 @@ from handstyle.foundations.backend import Array
 from handstyle.kernels.winograd_matrices import transforms
 
 FOLDER = Path(__file__).parent / "src"
-# The ladders: each operation from its first kernel to the one in use. A rung is what the book calls it and a kernel;
-# the last one of most is fused, which is to say done by another operation's kernel while the values are in registers.
+# The ladders: the kernels of each operation, from the first and simplest to the one in use. A rung is a title, used in
+# the book, and a kernel. The last rung of most is fused: another operation's kernel does it with values in registers.
 LADDERS = {
     "Winograd, input": (
         ("naive", "winograd_input_naive"),
@@ -60,8 +60,8 @@ LADDERS = {
     "total variation": (("naive", "variation_naive"), ("tiled; value, gradient and sum fused", "variation")),
 }
 
-# Of a block of these: pixels down and across, channels out, and bytes of shared memory that a launch asks for. The
-# kernels that undo a pool have the same ones; their names go on with "_unpool".
+# For a block of each tensor-core kernel: pixels down and across, channels of output, and bytes of shared memory for the
+# launch. The variants that undo a pool, with names in "_unpool", have the same numbers.
 BLOCKS = {
     "implicit_tf32": (16, 16, 128, 95232),
     "implicit_tf32_half": (8, 16, 128, 74752),
@@ -74,7 +74,7 @@ KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(([^)]*)\)')
 
 @cache
 def files() -> dict[str, str]:
-    """Return which file, without its suffix, holds each kernel."""
+    """Return the file of each kernel, a name without suffix, by the kernel's name."""
     return {
         name: path.stem for path in sorted(FOLDER.glob("*.cu")) for name, _ in KERNEL.findall(path.read_text("utf-8"))
     }
@@ -82,7 +82,7 @@ def files() -> dict[str, str]:
 
 @cache
 def signature(kernel: str) -> tuple[str, ...]:
-    """Return the types of a kernel's parameters, as they are written."""
+    """Return the types of a kernel's parameters, as written in its source."""
     text = (FOLDER / f"{files()[kernel]}.cu").read_text("utf-8")
     parameters = dict(KERNEL.findall(text))[kernel]
     return tuple(re.sub(r"\s*\w+$", "", p.strip()).strip() for p in parameters.split(","))
@@ -90,36 +90,36 @@ def signature(kernel: str) -> tuple[str, ...]:
 
 @cache
 def kernels(file: str, dtype: DTypeLike = np.float32) -> tuple[str, ...]:
-    """Return the kernels that a file has in this precision: tensor cores have TF32 for float32 only."""
+    """Return the names of a file's kernels for `dtype`; those for tensor cores (TF32) are for float32 only."""
     text = (FOLDER / f"{file}.cu").read_text("utf-8")
     return tuple(name for name, _ in KERNEL.findall(text if np.dtype(dtype) == np.float32 else SINGLE.sub("", text)))
 
 
 @cache
 def on_demand(kernel: str) -> int:
-    """Return the bytes of shared memory that a launch must ask for, beyond what the kernel's text declares."""
+    """Return the bytes of dynamic shared memory that a launch of the kernel must request."""
     return BLOCKS.get(kernel.removesuffix("_unpool"), (0,))[-1]
 
 
 @cache
 def source(file: str, dtype: DTypeLike = np.float32, tile: int = 4, kernel: str | None = None) -> str:
-    """Return the whole text of a file of kernels.
+    """Return the whole source of a file of kernels.
 
     Parameters
     ----------
     file : str
-        A name in ``cuda/``, without its suffix.
+        The name of a file in ``src/``, without its suffix.
     dtype : dtype
-        float32 or float64: what ``REAL`` stands for.
+        float32 or float64: the type ``REAL`` in the source.
     tile : {2, 4}
-        Outputs of a Winograd tile, a side. Six would ask for more shared memory than a block has, in float64.
+        Outputs of a Winograd tile, a side. In float64, 6 would need more shared memory than a block has.
     kernel : str, optional
-        A kernel that is wanted: of those of `BLOCKS`, each of which takes a compiler seconds, the others are left out.
+        If given, other kernels of `BLOCKS`, each of which takes a compiler seconds, are left out.
 
     Returns
     -------
     str
-        With the included files in their places.
+        The source, with included files inserted.
     """
     text = (FOLDER / f"{file}.cu").read_text("utf-8")
     if np.dtype(dtype) != np.float32:

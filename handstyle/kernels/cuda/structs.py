@@ -1,7 +1,7 @@
-"""The two structures that the kernels take, and how they are laid out.
+"""The two structures that the kernels take as arguments, and their layout in memory.
 
-`Source` says where a kernel reads, `Epilogue` what it does to its results; see ``cuda/source.cuh`` and
-``cuda/finish.cuh``, whose fields have the same names in the same order. A structure is passed by value.
+`Source` describes a kernel's input, `Epilogue` what it does to its results; the structures in ``src/source.cuh`` and
+``src/finish.cuh`` have the same fields in the same order. A structure is passed by value.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ POOLS = {"none": 0, "max": 1, "average": 2}
 
 @dataclass
 class Source:
-    """Where a kernel reads: a map (H, W, C), or a pooled gradient seen as the map it was pooled from."""
+    """The input of a kernel: a map (H, W, C), or the gradient above a pool, read as the gradient below it."""
 
     x: Array
     codes: Array | None = None
@@ -34,19 +34,19 @@ class Source:
 
     @classmethod
     def of(cls, x: Array, padding: str = "zero") -> "Source":  # (H, W, C)
-        """Return a map with a border."""
+        """Return the source that reads a map, with a border of a kind of padding."""
         H, W, C = x.shape
         return cls(x, None, H, W, C, BORDERS[padding])
 
     @classmethod
     def pooled(cls, dy: Array, codes: Array, shape: tuple[int, int, int], kind: str) -> "Source":
-        """Return a pooled gradient (ph, pw, C) seen as a map of `shape`."""
+        """Return the source that reads a gradient (ph, pw, C) above a pool as the gradient of `shape` below it."""
         return cls(dy, codes, *shape, 0, POOLS[kind], dy.shape[0], dy.shape[1])
 
 
 @dataclass
 class Epilogue:
-    """What is done to results while they are in registers, in the order of the fields."""
+    """The operations on a kernel's results while they are in registers, in the order of the fields."""
 
     bias: Array | None = None
     relu_gradient: Array | None = None
@@ -84,9 +84,9 @@ LAYOUTS = {Source: _layout(Source), Epilogue: _layout(Epilogue)}
 
 
 def pack(structure: Source | Epilogue, pointer: Pointer) -> Array:
-    """Return the structure's bytes, as an array of one element, which is how CuPy passes a structure by value.
+    """Return the structure's bytes as an array of one element, which CuPy passes by value.
 
-    A launch is a matter of microseconds, and so must this be.
+    It is written for speed: every launch takes only microseconds, and calls this.
     """
     packer, dtype = LAYOUTS[type(structure)]
     values = structure.__dict__.values()  # in the order of the fields
@@ -95,5 +95,5 @@ def pack(structure: Source | Epilogue, pointer: Pointer) -> Array:
 
 
 def words(channels: int) -> int:
-    """Return how many 32-bit words hold one bit for each channel."""
+    """Return the number of 32-bit words that hold one bit for each channel."""
     return -(-channels // 32)

@@ -1,9 +1,9 @@
-"""Copies between SciPy's vectors and the device, in pieces, while both sides work.
+"""Copy vectors between SciPy and the device in pieces, while host and device compute.
 
 SciPy's vector is float64 on the host, the network's picture float32 on the device. Each direction is cut into pieces.
-While the host converts one, the piece before it is copied: a GPU copies beside its computations where the host's memory
-is pinned, which means that the system may not move it. Pinning is slow, so it is done once; a buffer is used again as
-soon as its last copy has been made.
+While the host converts one piece, the one before it is copied. A GPU can copy and compute at the same time only if the
+host's memory is pinned, which means that the operating system cannot move it. Pinning is slow, so it is done once, and
+each buffer is reused as soon as its last copy has finished.
 """
 
 from typing import Any, Protocol
@@ -13,37 +13,37 @@ from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
 
-PIECE = 1 << 20  # values: long enough for a copy to run at full speed, short enough to have several under way
-SLOTS = 3  # pieces that a buffer holds: one converted, one copied, one waiting
+PIECE = 1 << 20  # values: long enough for a copy at full speed, short enough that several run at the same time
+SLOTS = 3  # pieces in a buffer: one being converted, one being copied, one waiting
 
 
 class Link(Protocol):
-    """Copies between host and device, in a queue of their own, beside the device's computations.
+    """A queue of copies between host and device, which run at the same time as the device's computations.
 
-    A mark is a moment in that queue, for `wait`.
+    `upload` and `download` return a *mark*, an event that occurs when the copy ends; `wait` waits for it.
     """
 
     def pinned(self, size: int, dtype: DTypeLike) -> Array:
-        """Return a vector on the host that the device can reach by itself."""
+        """Return a vector in pinned memory of the host."""
 
     def upload(self, here: Array, there: Array) -> Any:
-        """Queue a copy to the device, and return the mark of its end; until then `here` may not change."""
+        """Queue a copy to the device, and return its mark; until it occurs, `here` must not change."""
 
     def download(self, there: Array, here: Array) -> Any:
-        """Queue a copy from the device, and return the mark of its end."""
+        """Queue a copy from the device, and return its mark."""
 
     def wait(self, mark: Any) -> None:
-        """Have the host wait for a mark."""
+        """Make the host wait for a mark."""
 
     def copies_follow_work(self) -> None:
-        """Have copies queued from now on wait for the computations queued so far."""
+        """Make later copies wait for the computations queued so far."""
 
     def work_follows_copies(self) -> None:
-        """Have computations queued from now on wait for the copies queued so far."""
+        """Make later computations wait for the copies queued so far."""
 
 
 class CupyLink:
-    """A stream for copies beside CuPy's current one; pinned memory comes from CuPy's pool of it."""
+    """A `Link` that is a CUDA stream of its own; pinned memory comes from CuPy's pool."""
 
     def __init__(self, cupy: Any) -> None:
         self.cuda = cupy.cuda
@@ -86,13 +86,13 @@ class Transfer:
     Parameters
     ----------
     link : Link
-        Copies between host and device, in a queue of their own.
+        The queue of copies.
     xp : module
-        Makes arrays on the device.
+        The array library of the device.
     size : int
         Values of a vector.
     dtype : dtype
-        On the device. The host's vectors are float64.
+        The dtype on the device. The host's vectors are float64.
     piece, slots : int
         Values of a piece, and pieces that the pinned buffer of each direction holds.
     """
@@ -106,7 +106,7 @@ class Transfer:
         length = min(piece, size)
         self._up = link.pinned(self.slots * length, self.dtype).reshape(self.slots, length)
         self._down = link.pinned(self.slots * length, self.dtype).reshape(self.slots, length)
-        self._leaving: list[Any] = [None] * self.slots  # of each slot of `_up`, the end of its last copy
+        self._leaving: list[Any] = [None] * self.slots  # the mark of the last copy from each slot of `_up`
 
     def up(self, v: Array) -> Array:  # (n,) float64 on the host -> (n,) on the device
         """Convert a vector piece by piece, and start the copy of each at once.
@@ -119,10 +119,10 @@ class Transfer:
         Returns
         -------
         (n,) array
-            On the device. The host does not wait for it; the device's next computation does.
+            The vector on the device. The host does not wait for the copies; the device's next computation does.
         """
         there: Array = self.xp.empty((self.size,), self.dtype)
-        self.link.copies_follow_work()  # what was computed before may still be using this very memory
+        self.link.copies_follow_work()  # earlier computations may still use this memory
         for k, part in enumerate(self.pieces):
             slot = k % self.slots
             if self._leaving[slot] is not None:
@@ -139,12 +139,12 @@ class Transfer:
         Parameters
         ----------
         there : (n,) array
-            On the device, contiguous, of this transfer's dtype. It may still be being computed.
+            On the device, contiguous, of this transfer's dtype. Its computation need not have finished.
 
         Returns
         -------
         Download
-            Whose `result` waits for it. The host is free until then; a later `down` overwrites its buffer.
+            The copy; its `result` waits for it. A later `down` overwrites its buffer.
         """
         if there.shape != (self.size,) or there.dtype != self.dtype:
             raise ValueError(f"transfer: {there.shape} {there.dtype}, expected {(self.size,)} {self.dtype}")
@@ -156,7 +156,7 @@ class Download:
     """A device-to-host copy under way; see `Transfer.down`."""
 
     def __init__(self, transfer: Transfer, there: Array) -> None:
-        self.transfer, self.there = transfer, there  # the device's memory must last until it has been read
+        self.transfer, self.there = transfer, there  # keeps the device's memory until it has been read
         self.marks = [self._queue(k) for k in range(transfer.slots)]
 
     def _queue(self, k: int) -> Any:
@@ -165,7 +165,7 @@ class Download:
         return self.transfer.link.download(self.there[part], here)
 
     def result(self) -> Array:  # -> (n,) float64 on the host
-        """Wait for each piece and convert it while the next ones are copied; the array is fresh."""
+        """Return the vector in a new array: wait for each piece, and convert it while the next are copied."""
         transfer = self.transfer
         out = np.empty(transfer.size)
         for k, part in enumerate(transfer.pieces):
