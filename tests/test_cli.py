@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handstyle.cli.session import interruption, what_lbfgs_saves
+from handstyle.cli.session import what_lbfgs_saves
+from handstyle.cli.signals import deferred
 
 pytestmark = pytest.mark.smoke
 
@@ -173,7 +174,7 @@ def test_what_another_optimizer_would_save_is_said_in_seconds_and_bytes():
     assert "--optimizer lbfgs" in said
 
 
-def test_an_interruption_that_a_finaliser_swallows_is_sent_again():
+def test_an_interruption_that_a_finalizer_swallows_is_sent_again():
     class Finalised:
         def __del__(self):
             raise KeyboardInterrupt
@@ -184,7 +185,7 @@ def test_an_interruption_that_a_finaliser_swallows_is_sent_again():
             time.sleep(0.01)
 
     began = time.monotonic()
-    with interruption(deferred=False) as asked, pytest.raises(KeyboardInterrupt):
+    with deferred() as requests, pytest.raises(KeyboardInterrupt):
         work()
-    assert asked == []
+    assert not requests
     assert time.monotonic() < began + 10

@@ -1,4 +1,4 @@
-"""One run of the painter in a terminal: outputs checked, a bar, pictures on the way, the reason for stopping."""
+"""Run one painting in a terminal: check the outputs, show progress, save intermediate pictures, report the end."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -24,14 +24,14 @@ from handstyle.painting.plan import check_reach, planned_iterations
 from handstyle.painting.stylize import Progress, Result, stylize
 from weights_tools.registry import locate
 
-# A value of the picture and an iteration of SciPy's L-BFGS-B with ten pairs, on a server's processor: 100 iterations at
-# 512 px took 11 s beside the evaluations (benchmarks/results/2026-11-27-gpu.json, "scipy float32").
+# Seconds of SciPy's L-BFGS-B with ten pairs, for each value of the picture and iteration, on a server's CPU: 100
+# iterations at 512 px took 11 s, evaluations excluded (benchmarks/results/2026-11-27-gpu.json, "scipy float32").
 SCIPY_SECONDS = 1.4e-7
 
 
 def what_lbfgs_saves(values: int, itemsize: int) -> str:
-    """Return a line on what SciPy's optimizer costs a run on a GPU, for a picture of so many values."""
-    moved = mebibytes(2 * itemsize * values)  # the picture there, the gradient back
+    """Return a line on the time that SciPy's optimizer adds to a run on a GPU, for a picture of `values` values."""
+    moved = mebibytes(2 * itemsize * values)  # the picture to the device, the gradient back
     return (
         f"SciPy's L-BFGS-B works on the host, some {SCIPY_SECONDS * values:.1g} s an iteration, and moves {moved}: "
         "--optimizer lbfgs saves both"
@@ -47,7 +47,7 @@ def paint(
     loaded: Network,
     run: RunConfig,
 ) -> int:
-    """Run `stylize` with a progress bar, save what it returns and say why it stopped; return the exit status."""
+    """Run `stylize` with a progress bar, save the picture, print the reason for stopping; return the exit status."""
     config.check_layers(loaded)
     photograph, paintings = read_picture(content), [read_picture(style) for style in styles]
     check_reach(config, loaded, photograph, paintings)
@@ -81,7 +81,7 @@ def paint(
                     failures.add(what)
 
             def show(progress: Progress) -> None:
-                asked.deferring = True  # from now on there is a picture to lose
+                asked.deferring = True  # from now on a picture would be lost
                 bar.losses = losses_line(progress)
                 bar.update(task, completed=progress.iteration)
                 if run.save_every and progress.iteration % run.save_every == 0:
@@ -101,13 +101,13 @@ def paint(
 
 
 def check_before(output: Path, config: StyleConfig, run: RunConfig) -> None:
-    """Refuse what can be refused without reading a picture: outputs and checkpoints that could not be written."""
+    """Check, before any picture is read, that outputs and checkpoints can be written; raise `HandstyleError` if not."""
     check_keeping(config, run)
-    check_outputs(output, config, run)  # once more in `paint`, which has read the photograph
+    check_outputs(output, config, run)  # again in `paint`, with the photograph
 
 
 def check_keeping(config: StyleConfig, run: RunConfig) -> None:
-    """Refuse a checkpoint that could not be written, or that the optimizer does not have."""
+    """Raise `HandstyleError` if the checkpoint cannot be written, or the optimizer cannot save its state."""
     name, keep = ("--checkpoint", run.checkpoint) if run.checkpoint else ("--resume", run.resume)
     if keep is None:
         return
@@ -122,7 +122,7 @@ def check_keeping(config: StyleConfig, run: RunConfig) -> None:
 
 
 def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph: Picture | None = None) -> None:
-    """Refuse an output that could not be written; with the photograph, also one that could not hold it."""
+    """Raise `HandstyleError` if an output cannot be written or, given the photograph, its format cannot hold it."""
     alpha, size = False, None
     if photograph is not None:
         alpha = photograph.alpha is not None
@@ -138,13 +138,13 @@ def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph:
 
 
 def free_name(path: Path) -> Path:
-    """Return the path, or the first of its numbered siblings that is not taken: ``photo_painting_2.png``."""
+    """Return the path or, if it exists, the first free name with a number: ``photo_painting_2.png``."""
     names = (path, *(path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(2, 10_000)))
     return next((name for name in names if not name.exists()), path)
 
 
 class PaintingBar(ProgressBar):
-    """A progress bar with the losses on a line of their own, so that a narrow terminal shows them whole."""
+    """A progress bar with the losses on a separate line, so that a narrow terminal shows them whole."""
 
     losses = "measuring the targets"
 
@@ -155,7 +155,7 @@ class PaintingBar(ProgressBar):
 
 
 def report(result: Result, output: Path, written: Path, keep: Path | None) -> int:
-    """Print what came out and why the run stopped, and return the exit status."""
+    """Print the notes, the reason for stopping and the picture's path, and return the exit status."""
     for note in result.notes:
         say(as_flags(f"note: {note}"))
     interrupted = result.stopped.startswith("interrupted")
@@ -169,7 +169,7 @@ def report(result: Result, output: Path, written: Path, keep: Path | None) -> in
 
 
 def losses_line(progress: Progress) -> str:
-    """Return the losses by kind of term, and the evaluations, for the progress bar."""
+    """Return a line for the progress bar: the losses by kind of term, and the number of evaluations."""
     kinds: dict[str, float] = {}
     for name, value in progress.terms.items():
         kind = "tv" if name == "total variation" else name.split()[0]
@@ -179,16 +179,16 @@ def losses_line(progress: Progress) -> str:
 
 
 def at_iteration(output: Path, iteration: int, config: StyleConfig) -> Path:
-    """Return the name of the picture at an iteration: ``out_at_iteration_20.png``; the classic loop counts from 0."""
+    """Return the path for the picture at an iteration, ``out_at_iteration_20.png``; with restarts counted from 0."""
     iteration -= bool(config.restarts)
     return output.with_name(f"{output.stem}_at_iteration_{iteration}{output.suffix}")
 
 
 def saved_iterations(iterations: int, save_every: int) -> range:
-    """Return the iterations whose pictures will be written."""
+    """Return the iterations at which pictures are written."""
     return range(save_every, iterations + 1, save_every) if save_every else range(0)
 
 
 def described(weights: str) -> str:
-    """Return the name of the weights, with a label where they have learnt nothing."""
+    """Return the name of the weights, with a note if they are random."""
     return "random (seeded, not trained: color and grain only)" if weights == "random" else weights

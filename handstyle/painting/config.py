@@ -183,7 +183,7 @@ class LossConfig(Group):
 
 @dataclass(frozen=True, kw_only=True)
 class PyramidConfig(Group):
-    """From a small picture to the full size.
+    """Settings of the pyramid: paint from a small picture to the full size, scale by scale.
 
     Parameters
     ----------

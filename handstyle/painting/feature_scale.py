@@ -1,10 +1,10 @@
-"""Features of the size that a preset's weights were chosen for.
+"""Scale a network's features to the root mean square for which a preset's loss weights were chosen.
 
-Absolute weights belong to a network: a Gram matrix grows with the square of the features, its squared distance with
-their fourth power, total variation with neither. On a network whose features are of another size, a preset of
-published weights paints nothing but smoothness, or nothing but style. Rectifier and pooling are positively homogeneous,
-``relu(s x) = s relu(x)`` for ``s > 0``, so each layer's features can be given any size by its weights, the next layer
-dividing it out again: a network that sees the same and says it louder.
+Loss weights depend on the network: a Gram matrix grows with the square of the features, its squared distance with their
+fourth power, and total variation does not change. On a network whose features are of another scale, a preset with
+published weights gives a picture that is all smoothness, or all style. Rectifier and pooling are positively
+homogeneous, ``relu(s x) = s relu(x)`` for ``s > 0``. So the features of each layer can be multiplied by any positive
+factor through its weights, and the next layer's weights divide by it: the network computes the same features, scaled.
 """
 
 from dataclasses import replace
@@ -38,7 +38,7 @@ FEATURE_RMS: dict[str, float] = {
 
 
 def grain(side: int = 128) -> Array:  # -> (side, side, 3) float64, 0 to 255
-    """Draw noise with the spectrum of photographs: amplitude one over frequency (Field 1987, J. Opt. Soc. Am. A 4)."""
+    """Return noise with the spectrum of photographs, amplitude 1 / frequency (Field 1987, J. Opt. Soc. Am. A 4)."""
     rng = np.random.default_rng(0)
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None, :])
     frequency[0, 0] = 1
@@ -50,7 +50,7 @@ def grain(side: int = 128) -> Array:  # -> (side, side, 3) float64, 0 to 255
 
 
 def feature_rms(network: Network, power: int = 2) -> dict[str, float]:
-    """Return the size of each rectified layer on `grain`: its root mean square, or with `power` 1 its mean."""
+    """Return the root mean square of each rectified layer's features on `grain`, or with `power` 1 their mean."""
     taps = [name for name in network.names if name.startswith("relu")]
     p = network.backend.asarray(grain(), dtype=network.dtype)
     features, _ = network.forward(preprocess_forward(p, network.convention), taps)
@@ -58,27 +58,27 @@ def feature_rms(network: Network, power: int = 2) -> dict[str, float]:
 
 
 def is_published(network: Network) -> bool:
-    """Return whether the network has the widths of the published ones."""
+    """Return whether the network has the widths of the published VGG networks."""
     convolutions = [layer for layer in network.layers if isinstance(layer, Convolution)]
     return all(layer.b.size == WIDTHS[int(layer.name[4]) - 1] for layer in convolutions)
 
 
 def match(network: Network, size: str) -> tuple[Network, str]:
-    """Give a network the size of features that a preset's weights are for, where it has another.
+    """Scale a network's features as a preset requires.
 
     Parameters
     ----------
     network : Network
-        As loaded.
+        The network as loaded.
     size : {"vgg19", "unit", ""}
-        What `Preset.features` says.
+        The requirement, from `Preset.features`: VGG-19's root mean squares, a mean of 1, or none.
 
     Returns
     -------
     network : Network
-        The same, or with weights rescaled.
+        The network, with rescaled weights if needed.
     note : str
-        What was done, in a sentence; empty if nothing was.
+        A sentence on what was changed; empty if nothing was.
     """
     if size == "vgg19" and not is_published(network):
         return set_feature_rms(
@@ -91,21 +91,21 @@ def match(network: Network, size: str) -> tuple[Network, str]:
 
 
 def set_feature_rms(network: Network, wanted: dict[str, float], power: int = 2) -> Network:
-    """Give every layer's features a wanted size.
+    """Rescale a network so that the root mean square of each layer's features on `grain` is as given.
 
     Parameters
     ----------
     network : Network
-        With names of VGG's.
+        A network with VGG's layer names.
     wanted : dict of str to float
-        Of rectified layers.
+        The root mean square for each rectified layer.
     power : int
         As in `feature_rms`.
 
     Returns
     -------
     Network
-        The same function of the picture at every layer, but for a positive factor.
+        A network whose features are those of `network` times a positive factor for each layer.
     """
     measured, layers, before = feature_rms(network, power), list[Layer](), 1.0
     for layer in network.layers:

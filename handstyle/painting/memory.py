@@ -1,6 +1,6 @@
-"""Memory of a run: what it takes, whether that is there, what would take less, and one line where there is not enough.
+"""Memory of a run: forecast it, compare it with what is free, and name settings that would fit.
 
-The engine says what an evaluation takes (`Engine.forecast`). Here the rest is added: the weights, the optimizer's
+The engine forecasts the memory of an evaluation (`Engine.forecast`). Added here are the weights, the optimizer's
 vectors, the measuring of the paintings, and the pictures of the plan.
 """
 
@@ -22,33 +22,33 @@ from handstyle.painting.inputs import output_size, scales, style_size
 from handstyle.painting.targets import planned_terms
 
 Size = tuple[int, int]
-# Of the host's free memory, the part that a run may take: the system needs the rest.
+# The fraction of the host's free memory that a run may take; the rest is for the system.
 USABLE = 0.9
-PICTURE_ITEM = 4  # bytes of a value of a picture that was read
-# Vectors of float64 of SciPy's L-BFGS-B beside its workspace of 2 m + 5 (TOMS 778, §3): the start and its scaled copy,
-# the point, the gradient and their copies, two bounds, indices, the best picture. Counted from its peak.
+PICTURE_ITEM = 4  # bytes of a value of a picture as read
+# Float64 vectors of SciPy's L-BFGS-B in addition to its workspace of 2 m + 5 (TOMS 778, §3): the start and its scaled
+# copy, the point, the gradient and their copies, two bounds, indices, the best picture. Derived from its measured peak.
 SCIPY_COPIES = 14
 
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes that painting at one scale takes.
+    """The memory of painting at one scale, in bytes, and its time.
 
     Parameters
     ----------
     size : (H, W)
         Of the picture, pixels.
     iterations : int
-        At this scale.
+        Iterations at this scale.
     weights, evaluation, optimizer : int
         On the device, which may be the host: the network's weights, an evaluation with its targets, and the vectors of
         the optimizer.
     measuring : int
-        On the device: what measuring the largest painting takes, beside the weights.
+        On the device: the memory of measuring the largest painting, without the weights.
     pictures, scipy : int
         On the host: the pictures and masks of the plan, and the vectors of SciPy's optimizer.
     seconds : float
-        Of one evaluation; NaN where there is no estimate.
+        Time of one evaluation; NaN if there is no estimate.
     """
 
     size: Size
@@ -63,30 +63,30 @@ class Need:
 
     @property
     def device(self) -> int:
-        """Bytes on the device, without what is on the host."""
+        """Bytes on a device that has memory of its own."""
         return self.weights + max(self.measuring, self.evaluation + self.optimizer)
 
     @property
     def host(self) -> int:
-        """Bytes on the host, without what is on the device."""
+        """Bytes on the host, if the device has memory of its own."""
         return self.pictures + self.scipy
 
     @property
     def together(self) -> int:
-        """Bytes where the device is the host."""
+        """Bytes if the device is the host."""
         return self.weights + self.pictures + max(self.measuring, self.evaluation + self.optimizer + self.scipy)
 
 
 def optimizer_vectors(config: StyleConfig, apart: bool) -> int:
-    """Return how many vectors the own optimizers keep in the network's dtype, at most, beside an evaluation.
+    """Return the largest number of vectors that our own optimizers keep, in the network's dtype, besides an evaluation.
 
     Parameters
     ----------
     config : StyleConfig
-        Optimizer, pairs and clamping.
+        The run's settings: optimizer, pairs and clamping are used.
     apart : bool
-        Whether they lie on a device of its own. CuPy's pool keeps what was made for a moment; NumPy gives it back,
-        and the gradient lies in the memory of the evaluation.
+        Whether they are on a device with memory of its own. CuPy's pool keeps the memory of temporary arrays; NumPy
+        frees it, and the gradient is in the memory of the evaluation.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def optimizer_vectors(config: StyleConfig, apart: bool) -> int:
 
     Notes
     -----
-    L-BFGS keeps the gradient, and a step and a difference for each pair and for the one under trial; then start,
+    L-BFGS keeps the gradient, and a step and a difference for each pair and for the trial pair; then start,
     iterate, its gradient, direction and best picture. Adam keeps two moments, the start, the iterate, the gradient, the
     best picture, and the mean of the iterates.
     """
@@ -107,28 +107,28 @@ def optimizer_vectors(config: StyleConfig, apart: bool) -> int:
 
 
 def scipy_bytes(config: StyleConfig, n: int) -> int:
-    """Return what SciPy's L-BFGS-B keeps on the host for `n` values; 0 for other optimizers."""
+    """Return the bytes that SciPy's L-BFGS-B keeps on the host for `n` values; 0 for other optimizers."""
     return 8 * n * (2 * config.lbfgs_history + 5 + SCIPY_COPIES) if config.optimizer == "lbfgsb" else 0
 
 
 @dataclass(frozen=True)
 class RunMemory:
-    """A run, as far as its memory depends on it.
+    """Everything on which the memory of a run depends.
 
     Parameters
     ----------
     config : StyleConfig
-        Of the run; checked.
+        The run's settings, already checked.
     network : Network
-        Ready to run.
+        The network, on its device.
     photograph : Picture
-        Of its pixels only the shape matters.
+        Only the shape of its pixels matters.
     paintings : sequence of Picture
-        The same.
+        Only the shapes of their pixels matter.
     apart : bool
         Whether the device has memory of its own.
     free : int
-        Bytes that can be had on the device, the weights not among them.
+        Bytes free on the device, with the weights already there.
     """
 
     config: StyleConfig
@@ -148,7 +148,7 @@ class RunMemory:
         )
 
     def needs(self) -> list[Need]:
-        """Return what each scale takes, from coarse to fine.
+        """Return the memory of each scale, from coarse to fine.
 
         Raises
         ------
@@ -165,7 +165,7 @@ class RunMemory:
             n = 3 * size[0] * size[1]
             expected = engine.forecast(network, planned_terms(config, network, size, regions), (*size, 3))
             styles = {style_size(config, painting, size, full) for painting in paintings}
-            measured = []  # a configuration without anything to paint is refused, so only what there is
+            measured = []  # only what is painted: a configuration without any loss is refused earlier
             if (config.style_weight or config.means_weight) and config.style_layers:
                 measured += [(replace(config, content_weight=0.0), style) for style in styles]
             if config.content_weight and config.content_layers:
@@ -174,7 +174,7 @@ class RunMemory:
                 engine.forecast(network, planned_terms(only, network, at), (*at, 3), gradient=False).bytes
                 for only, at in measured
             ]
-            # The photograph and its colors, the start, and every painting: as planned, and at this scale.
+            # Values of the photograph, its colors, the start and every painting: twice, as planned and at this scale.
             values = (
                 3 * sum(h * w for h, w in styles) + 2 * 3 * full[0] * full[1] + len(config.mask) * full[0] * full[1]
             )
@@ -194,18 +194,18 @@ class RunMemory:
         return found
 
     def need(self) -> Need:
-        """Return what the scale takes that takes most. It need not be the finest; see `needs`."""
+        """Return the memory of the scale that takes most, which need not be the finest; see `needs`."""
         return max(self.needs(), key=lambda need: need.together)
 
     def lacks(self) -> str:
-        """Return in words what is missing; nothing if the run fits."""
+        """Return in words which memory is short, or an empty string if the run fits."""
         config, needs = self.config, self.needs()
         for need in sorted(needs, key=lambda need: -need.together):
             height, width = need.size
             pairs = most_memory(3 * height * width)
             if config.optimizer == "lbfgsb" and config.lbfgs_history > pairs:
                 return f"{width} x {height} px leave SciPy's L-BFGS-B room for {pairs} pairs, it counts in 32 bits"
-            # The weights are there already.
+            # The weights are already in memory.
             taken = (need.device if self.apart else need.together) - need.weights
             part = 1.0 if self.apart else USABLE
             if taken > part * self.free:
@@ -219,7 +219,7 @@ class RunMemory:
         return ""
 
     def fits(self, **changes: object) -> bool:
-        """Return whether the run would fit with other settings, which must be possible ones."""
+        """Return whether the run would fit with changed settings; False if these are not valid."""
         try:
             config = replace(self.config, **changes)  # type: ignore[arg-type]
             return not replace(self, config=config).lacks()
@@ -227,7 +227,7 @@ class RunMemory:
             return False
 
     def check(self) -> None:
-        """Raise `OutOfMemoryError` if the run does not fit, naming what would.
+        """Raise `OutOfMemoryError` if the run does not fit, naming settings that would.
 
         Raises
         ------
@@ -238,7 +238,7 @@ class RunMemory:
             raise OutOfMemoryError(f"{lacking}; {self.advice()}")
 
     def advice(self) -> str:
-        """Return what would fit: a size, and cheaper ways at this one."""
+        """Return a phrase that names settings that would fit: a smaller size, or other settings at this size."""
         side = self.largest_size(self.config.size)
         ways = [f"size={side}"] if side else []
         ways += [f"at this size {way}" for way in self.cheaper()]
@@ -246,14 +246,14 @@ class RunMemory:
 
     def largest_size(self, below: int) -> int:
         """Return a size below a limit at which the run would fit; see `largest_side`."""
-        # Memory grows about as the area: nothing fits at twice the side that this suggests.
+        # Memory grows about as the area, so no side fits that is twice the estimate from this.
         taken = self.need().together / self.config.size**2
         return largest_side(
             min(below, 2 * math.isqrt(max(1, int(self.free / taken)))), lambda side: self.fits(size=side)
         )
 
     def cheaper(self) -> list[str]:
-        """Return the settings that would fit at this size, the nearest first."""
+        """Return settings that would fit at this size, those that change the picture least first."""
         config, ways = self.config, list[str]()
         if config.style_weight and (config.style_size or config.style_scale > 1) and self.paintings:
             wanted = max(max(style_size(config, p, self._full(), self._full())) for p in self.paintings)
@@ -274,12 +274,12 @@ class RunMemory:
 
     @contextmanager
     def guarded(self, size: Size | None = None) -> Iterator[None]:
-        """Turn an allocation that fails within, of whatever library, into one line that says what would fit.
+        """Turn a failed allocation inside this block, by any library, into one line that names settings that would fit.
 
         Parameters
         ----------
         size : (H, W), optional
-            Of the scale at work; by default the finest.
+            The size of the current scale; by default the finest.
         """
         size = size or self._full()
         try:
@@ -295,22 +295,22 @@ class RunMemory:
             ) from None
 
     def _below(self) -> int:
-        """Return four fifths of what the run was thought to take: more than that was not there."""
+        """Return four fifths of the forecast, as an estimate of the free memory after an allocation has failed."""
         need = self.need()
         return int(0.8 * ((need.device if self.apart else need.together / USABLE) - need.weights))
 
 
 def largest_side(wanted: int, fits: Callable[[int], bool]) -> int:
-    """Return a side below `wanted` that fits, the largest that a search finds; 0 if there is none.
+    """Return the largest side below `wanted` that fits, as far as a search finds it; 0 if none fits.
 
     Parameters
     ----------
     wanted : int
         Pixels.
     fits : callable
-        Of the side. It need not be monotone: small pictures keep their transformed kernels and may take more memory
-        than larger ones. So sides are tried one by one downward, each a sixteenth shorter, and then in steps of 16
-        pixels upward from the first that fits.
+        ``fits(side)``. It need not be monotone: small pictures keep their transformed kernels and may take more
+        memory than larger ones. So sides are tried downward, each a sixteenth shorter, until one fits, and from there
+        upward in steps of 16 pixels.
     """
     side = above = wanted
     while side > SMALLEST_SIDE:
@@ -321,16 +321,16 @@ def largest_side(wanted: int, fits: Callable[[int], bool]) -> int:
 
 
 def stand_in(side: int, name: str = "a picture") -> Picture:
-    """Return a square picture with no memory behind it, for plans."""
+    """Return a square picture that takes no memory, for forecasts."""
     return Picture(np.broadcast_to(np.float32(0), (side, side, 3)), None, name)
 
 
 def gibibytes(n: int) -> str:
-    """Return bytes in words: GiB, or MiB below one."""
+    """Return bytes as text, in GiB, or in MiB below one."""
     return f"{n / 2**30:.1f} GiB" if n >= 2**30 else f"{n / 2**20:.0f} MiB"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error means that memory is full: NumPy's, CuPy's, the driver's, or cuBLAS's."""
+    """Return whether an error of NumPy, CuPy, the driver or cuBLAS means that memory is full."""
     words = ("MemoryAllocation", "OUT_OF_MEMORY", "ALLOC_FAILED", "can't start new thread")
     return isinstance(error, MemoryError) or any(word in str(error) for word in words)

@@ -1,7 +1,8 @@
-"""A run put down and taken up: the optimizer's state, and what the run itself must remember.
+"""Save a run and resume it: the optimizer's state, and the state of the run.
 
-The optimizers save their own state bit for bit (`optimize.checkpoint`). A run adds the scale it has reached, what came
-before it, and the identity of its settings, pictures and network, so that it cannot be taken up with others.
+The optimizers save their own state bit for bit (`optimize.checkpoint`). A run adds the scale that it has reached, the
+trace of earlier scales, and the identity of its settings, pictures and network, so that it cannot be resumed with
+others.
 """
 
 import hashlib
@@ -22,22 +23,22 @@ from handstyle.optimize.trace import Iteration, Save
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.plan import Plan
 
-# What may be given anew: how far to go, and under which name a mask lies (its pixels are compared).
+# Settings that may differ on resuming: the length of the run, and the paths of masks (their pixels are compared).
 FREE = ("iterations", "iterations_by_scale", "evaluations", "mask", "style_mask")
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a run has come.
+    """The progress of a run.
 
     Parameters
     ----------
     scale : int
-        The scale it is at, counted from 0 at the coarsest.
+        The current scale, counted from 0 at the coarsest.
     trace : list of Iteration
-        Of the scales before.
+        The trace of earlier scales.
     evaluations : int
-        At the scales before.
+        Evaluations at earlier scales.
     """
 
     scale: int = 0
@@ -47,7 +48,7 @@ class Standing:
 
 @dataclass
 class Identity:
-    """What a run is, measured when it is first asked for: settings, and digests of the network and the pictures."""
+    """The identity of a run: its settings, and digests of the network and the pictures, computed at first use."""
 
     config: StyleConfig
     network: Network
@@ -55,14 +56,14 @@ class Identity:
     _facts: dict[str, Any] | None = None
 
     def facts(self) -> dict[str, Any]:
-        """Return the identity as JSON knows it."""
+        """Return the identity as JSON values."""
         if self._facts is None:
             settings = {key: value for key, value in asdict(self.config).items() if key not in FREE}
             plan = self.plan
             pictures = [plan.p, plan.photograph_pixels, *plan.paintings, *plan.masks]
             pictures += [mask for mask in plan.style_masks if mask is not None]
             self._facts = {
-                "settings": json.loads(json.dumps(settings)),  # tuples as JSON gives them back
+                "settings": json.loads(json.dumps(settings)),  # tuples become lists, as after reading
                 "network": _network_digest(self.network),
                 "pictures": _digest(pictures),
             }
@@ -70,21 +71,21 @@ class Identity:
 
 
 def save_run(path: Path, save: Save, standing: Standing, identity: Identity) -> None:
-    """Write a whole run: an optimizer's state through its own `save`, and the rest beside it."""
+    """Write a checkpoint of a run by the optimizer's `save`: the optimizer's state, progress and identity."""
     rows = [[r.iteration, r.evaluations, r.value, r.terms, r.seconds] for r in standing.trace]
     run = {"scale": standing.scale, "trace": rows, "evaluations": standing.evaluations}
     save(path, run | identity.facts())
 
 
 def read_run(path: Path, identity: Identity) -> Standing:
-    """Return how far the run in a file had come.
+    """Read a checkpoint of a run, and return its progress.
 
     Parameters
     ----------
     path : Path
-        From `save_run`.
+        A file that `save_run` wrote.
     identity : Identity
-        Of the run that is to go on.
+        The identity of the run that resumes.
 
     Raises
     ------

@@ -131,7 +131,7 @@ class Result:
         write_picture(path, self.array, self.alpha, self.metadata, overwrite)
 
     def save_somewhere(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
-        """Write the picture to `path` or, where that fails, elsewhere; return where. See `write_picture_somewhere`."""
+        """Write the picture to `path`, or elsewhere if that fails; return where. See `write_picture_somewhere`."""
         return write_picture_somewhere(path, self.array, self.alpha, self.metadata, overwrite=overwrite)
 
     def __repr__(self) -> str:
@@ -457,7 +457,7 @@ def as_sequence(styles: PictureLike | Sequence[PictureLike]) -> list[PictureLike
 def run_metadata(
     config: StyleConfig, network: Network, backend: Backend, plan: Plan, stopped: str, value: float, evaluations: int
 ) -> dict[str, str]:
-    """Return what must be written down to repeat a picture, as text."""
+    """Return the metadata that is needed to repeat a picture, as text by key."""
     settings = ", ".join(f"{key}={value}" for key, value in asdict(config).items())
     return {
         "Software": f"handstyle {version('handstyle')}",

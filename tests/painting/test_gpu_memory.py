@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.fake_cupy import Pool, PretendedCupy, pretend
+from support.fake_cupy import FakeCupy, Pool, pretend
 
 from handstyle.foundations import backend as backends
 from handstyle.foundations.backend import Backend, choose_backend
@@ -86,7 +86,7 @@ def painted(cupy, network, config, shape=(512, 512)):
 
 
 def test_a_pool_cuts_joins_and_gives_back_as_cupys_does():
-    cupy = PretendedCupy()
+    cupy = FakeCupy()
     pool = Pool(cupy)
     blocks = [pool.malloc(size)[1] for size in (1 * MIB, 4 * MIB)]
     for block in blocks:

@@ -1,9 +1,9 @@
-"""The painting protocol of training and evaluation, and practice paintings for the training set.
+"""Paint with a network for its training and evaluation, and make practice paintings for the training set.
 
-A network that is right about photographs and paintings may still be wrong about what lies between them, and an
-optimizer finds every such place. So the small network paints, the teacher looks at the pictures on the way, and they
-join the training set: learning on the states that one's own policy visits (Ross, Gordon and Bagnell 2011,
-arXiv 1011.0686).
+A small network that matches its teacher on photographs and paintings may still differ on pictures between the two, and
+an optimizer finds such pictures. So the small network paints, and the intermediate pictures join the training set with
+the teacher's features: learning on the states that one's own policy visits (Ross, Gordon and Bagnell 2011, arXiv
+1011.0686).
 """
 
 from collections.abc import Callable
@@ -34,18 +34,18 @@ def paint(
     iterations: int,
     watch: Callable[[int, Array], None] = lambda iteration, p: None,
 ) -> Array:  # (H, W, 3), (h, w, 3) -> (H, W, 3)
-    """Paint `content` in the style of `style`, from the photograph, with every loss relative.
+    """Paint `content` in the style of `style`, starting from `content`, with relative losses.
 
     Parameters
     ----------
     network : Network
-        Whose features define the losses.
+        The network whose features define the losses.
     content, style : array
         RGB, 0 to 255.
     iterations : int
-        Of L-BFGS-B.
+        Iterations of L-BFGS-B.
     watch : callable, optional
-        Called with the iteration and the picture after each.
+        Called after each iteration with its number and the picture.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def paint(
 
 
 def judge(teacher: Network, p: Array, content: Array, style: Array) -> tuple[list[float], float]:
-    """Return the errors of a painting, measured by the teacher.
+    """Return the style and content losses of a painting, measured with the teacher's features.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def judge(teacher: Network, p: Array, content: Array, style: Array) -> tuple[lis
     p : (H, W, 3) array
         The painting; clipped to 0 to 255 first, as a file would hold it.
     content, style : array
-        What it was made from.
+        The photograph and the painting that it was made from.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def judge(teacher: Network, p: Array, content: Array, style: Array) -> tuple[lis
 def practise(
     network: Network, seed: tuple[int, ...], size: int, photographs: list[Array], iterations: int = 45
 ) -> list[Array]:  # -> [(size, size, 3)]
-    """Paint a pair drawn by `pictures` with the network, and return the intermediate pictures."""
+    """Draw a content and a style, paint with the network, and return the intermediate pictures."""
     rng = np.random.default_rng(seed)
     content, style = content_picture(rng, size, photographs), style_picture(rng, size, photographs)
     keep = {max(1, iterations * part // 60) for part in (3, 8, 16, 30, 45, 60)}

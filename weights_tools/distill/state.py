@@ -22,34 +22,34 @@ class Settings:
     widths : dict of str to int
         Channels of each convolution.
     steps : int
-        Of Adam.
+        Steps of Adam.
     learns_from : str
-        The first convolution that Adam moves. Those before it stay as the closed form left them, so their output is
-        computed once a picture: a step costs a tenth, and what is missing is in the deep layers.
+        The first convolution that Adam trains. Those before it keep the closed-form fit, so their output is computed
+        once for each picture, which makes a step ten times as fast; the error left is in the deep layers.
     size : int
         Side of the training pictures, px.
     pictures : int
-        Of the first, closed-form fit, drawn or photographed.
+        Pictures of the first, closed-form fit, drawn or photographed.
     judges : int
-        So many of them decide the strength of the prior; see `prune`.
+        How many of them are held out to choose the strength of the prior; see `prune`.
     paintings : int
-        Practised before the second fit, which sees the pictures on their way.
+        Practice paintings before the second fit, which includes their intermediate pictures.
     pool : int
-        Pictures whose teacher's features are held in memory.
+        Number of pictures that are kept in memory with the teacher's features.
     batch : int
-        Pictures a step.
+        Pictures of a step.
     fresh : int
-        A picture of the pool is replaced every so many steps.
+        Steps after which one picture of the pool is replaced.
     practice : int
-        Every so many steps the network paints two pairs, whose pictures go into the pool.
+        Steps after which the network paints two pairs, whose intermediate pictures go into the pool.
     rate : float
         The first step length, relative to each array's root mean square; falls to 0 along a cosine.
     gram_weight : float
-        See `match_forward`.
+        The weight of the Gram loss; see `match_forward`.
     photographs : bool
         Whether scikit-image's photographs are used, or drawn pictures alone.
     seed : int
-        Of everything.
+        The seed of all random numbers.
     """
 
     widths: dict[str, int]
@@ -76,17 +76,17 @@ class State:
     Parameters
     ----------
     step : int
-        Steps done.
+        Steps so far.
     parameters : dict of str to array
         ``conv1_1/w``, ``conv1_1/b``, … and ``relu1_1/decoder``, ….
     rates : dict of str to float
-        The step length of each at the start: `Settings.rate` times its root mean square.
+        The initial step length of each parameter: `Settings.rate` times its root mean square.
     first, second : dict of str to array
         Adam's moments.
     pool : list of (size, size, 3) array
-        The pictures at hand.
+        The pictures of the pool.
     waiting : list of (size, size, 3) array
-        Painted by the network, not yet in the pool.
+        Pictures painted by the network, not yet in the pool.
     """
 
     step: int
@@ -99,14 +99,14 @@ class State:
 
 
 def small_weights(parameters: Parameters, convention: str, provenance: dict[str, str]) -> Weights:
-    """Return the network among the parameters as weights."""
+    """Return the small network's kernels and biases, without the decoders, as `Weights`."""
     names = [key.removesuffix("/w") for key in parameters if key.endswith("/w")]
     layers = {name: (parameters[f"{name}/w"], parameters[f"{name}/b"]) for name in names}
     return Weights("vgg19", convention, layers, provenance)
 
 
 def write_state(path: Path, state: State, settings: Settings) -> None:
-    """Save a state, replacing an older one only when the new file is complete."""
+    """Write a checkpoint; an older one is replaced only when the new file is complete."""
     arrays = {f"pool/{i}": p for i, p in enumerate(state.pool)} | {f"wait/{i}": p for i, p in enumerate(state.waiting)}
     for kind, group in (("now", state.parameters), ("first", state.first), ("second", state.second)):
         arrays |= {f"{kind}:{name}": a for name, a in group.items()}
@@ -117,12 +117,12 @@ def write_state(path: Path, state: State, settings: Settings) -> None:
 
 
 def read_state(path: Path, settings: Settings) -> State:
-    """Read a state back.
+    """Read a checkpoint.
 
     Raises
     ------
     HandstyleError
-        If the run it belongs to had other settings.
+        If the checkpoint was written with other settings.
     """
     with np.load(path) as file:
         about = json.loads(str(file["about"]))

@@ -1,7 +1,7 @@
 """The wire format of protocol buffers: a message is a sequence of fields, each a number, a kind and a value.
 
 Kinds 0 (varint), 1 (8 bytes), 2 (length and bytes) and 5 (4 bytes) exist in practice (protobuf.dev, "Encoding"). Values
-are views of the file; nothing recurses, since the reader of a format asks for the submessages that it knows.
+are views of the file. Nothing here recurses: the reader of a format parses only the submessages that it needs.
 """
 
 import math
@@ -15,7 +15,7 @@ from handstyle.network.weights import MOST_VALUES
 from weights_tools.readers.reading import check_shape
 
 Value = int | memoryview
-MOST_FIELDS = MOST_VALUES + 10_000  # of one message: a kernel whose values are fields of their own, and then some
+MOST_FIELDS = MOST_VALUES + 10_000  # fields of a message: one for each value of a kernel, and some more
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, int, Value]]:
@@ -46,7 +46,7 @@ def fields(message: memoryview) -> Iterator[tuple[int, int, Value]]:
 
 
 def varint(message: memoryview, position: int) -> tuple[int, int]:
-    """Read a number of seven bits a byte, low first; return it and the position after it."""
+    """Read a varint, seven bits a byte with the lowest first; return it and the position after it."""
     value = 0
     for shift in range(0, 70, 7):
         if position >= len(message):
@@ -60,7 +60,7 @@ def varint(message: memoryview, position: int) -> tuple[int, int]:
 
 
 def integers(kind: int, value: Value) -> list[int]:
-    """Read a repeated integer field, packed or not; shapes only, so at most 16 of them."""
+    """Read a repeated integer field, packed or not, of at most 16 integers, since it holds a shape."""
     if isinstance(value, int):
         return [value]
     if kind != 2:
@@ -75,26 +75,26 @@ def integers(kind: int, value: Value) -> list[int]:
 
 
 def text(value: Value) -> str:
-    """Read a name; at most 256 bytes of it."""
+    """Read a name, of which at most 256 bytes are kept."""
     return bytes(value[:256]).decode("utf-8", "replace") if isinstance(value, memoryview) else ""
 
 
 def message(value: Value) -> memoryview:
-    """Read a submessage; anything else is damage."""
+    """Return the bytes of a submessage; an integer raises `HandstyleError`."""
     if isinstance(value, int):
         raise HandstyleError("damaged, or no protocol buffer (a number where a message belongs)")
     return value
 
 
 def append(data: bytearray, value: Value) -> None:
-    """Add the bytes of a repeated floating-point field, packed or one value a field, to those before."""
+    """Append one field's bytes to `data`, which collects a repeated floating-point field, packed or not."""
     if len(data) > MOST_VALUES * 8:
         raise HandstyleError("an array of more values than any VGG has")
     data += message(value)
 
 
 def as_array(name: str, shape: list[int], data: bytes | bytearray | memoryview, dtype: str) -> Array:
-    """Return the array of a layer, after its size has been compared with its shape."""
+    """Return the array of a layer; raise `HandstyleError` if the number of bytes does not fit its shape."""
     sides = check_shape(name, shape)
     if len(data) != math.prod(sides) * np.dtype(dtype).itemsize:
         raise HandstyleError(f"layer {name} has {len(data)} bytes for shape {sides}")
