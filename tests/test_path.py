@@ -88,3 +88,5 @@ def test_the_page_lists_the_files_from_the_command_line_to_the_gradient(tmp_path
     assert f"{len(chain)} files call one another" in text
     assert f"{len(within)} more" in text
     assert f"{len(before)} others" in text
+    assert f"These {len(chain + within)} files" in text
+    assert f"lists the {len(chain + within)} files" in (ROOT / "README.md").read_text(encoding="utf-8")
