@@ -115,11 +115,16 @@ class CudaEngine:
     def fitting(self, network: Network, terms: Sequence[Term], shape: Shape) -> "CudaEngine":
         """Return this engine, or one with the least scratch if an evaluation with all of it does not fit the memory."""
         self.scratch = self.workspace
-        least = min(LESS_SCRATCH, self.workspace)
-        if least < self.workspace:
-            needed = resolve_name(LATER["evaluation"])(self, network, terms, shape)
-            self.scratch = self.workspace if needed <= self.device.free_memory() else least
-        return self if self.scratch == self.workspace else self.with_scratch(self.scratch)
+        if self.workspace <= LESS_SCRATCH:
+            return self
+        if resolve_name(LATER["evaluation"])(self, network, terms, shape) <= self.device.free_memory():
+            return self
+        self.scratch = LESS_SCRATCH
+        return self.lean()
+
+    def lean(self) -> "CudaEngine":
+        """Return this engine with the least scratch."""
+        return self.with_scratch(min(LESS_SCRATCH, self.workspace))
 
     def with_scratch(self, workspace: int, device: Device | None = None) -> "CudaEngine":
         """Return an engine with other scratch, or on another device, that notes its methods here."""
@@ -134,9 +139,11 @@ class CudaEngine:
         place = getattr(self.device, "within", None)
         if place is None or len(taps) != 1:
             return features, self.run_forward(layers, x, taps, features)
-        # One tap, as where a target is measured: every array has its place beforehand, which takes the least memory.
-        with place(resolve_name(LATER["plan"])(self, layers, x.shape, taps[0], x.dtype)):
-            return features, self.run_forward(layers, x, taps, features)
+        # One tap, as where a target is measured, once: every array has its place beforehand, and there is little
+        # scratch, which takes the least memory.
+        lean = self.lean()
+        with place(resolve_name(LATER["plan"])(lean, layers, x.shape, taps[0], x.dtype)):
+            return features, lean.run_forward(layers, x, taps, features)
 
     def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
         """Return the gradient at the input; see `sequence_backward`."""
