@@ -29,8 +29,8 @@ from handstyle.optimize.objective import Shape, taps_of
 PICTURES = 7
 # Beside what a sweep takes to measure a painting: it, the network's view of it, and what is made on the way there.
 MEASURED_PICTURES = 4
-# Moments are summed in float64 over strips of so many values (``painting/targets.py``): a strip and its product with the
-# mask; and what is left of those of the tap before, where its sums still lie.
+# Moments are summed in float64 over strips of so many values (see ``painting/targets.py``): a strip, its product with
+# the mask, and what is left of those of the tap before, where its sums still lie.
 STRIP_VALUES, STRIPS = 1 << 21, 3
 DIFFERENCES = 6  # pictures: differences of neighbors, and the gradient at the picture
 
