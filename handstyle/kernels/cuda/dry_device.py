@@ -1,4 +1,4 @@
-"""A device that hands out addresses and computes nothing, and what makes an evaluation run on it.
+"""A device that hands out addresses and computes nothing, and layers that take no memory.
 
 Memory that is never touched costs nothing, so a dry run for a picture of 100 megapixels takes a tenth of a second.
 """
@@ -6,7 +6,6 @@ Memory that is never touched costs nothing, so a dry run for a picture of 100 me
 import mmap
 import sys
 import weakref
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +14,6 @@ from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
 from handstyle.kernels.cuda.memory_plan import Request, granules
-from handstyle.losses.content import ContentTerm
-from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
-from handstyle.losses.terms import Term
-from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.sequence import Convolution, Layer
 
 # Without it a system refuses more memory than it has, though nobody will touch it. Python names it from 3.13 on; the
@@ -100,31 +95,3 @@ def bare_layers(layers: tuple[Layer, ...], dtype: DTypeLike) -> tuple[Layer, ...
         else layer
         for layer in layers
     )
-
-
-def bare_terms(terms: Sequence[Term], dtype: DTypeLike) -> list[Term]:
-    """Return terms that allocate what the given ones do, whose targets take no memory.
-
-    Any function of the moments stands as a style term, and a term of an unknown kind as a content term: they allocate
-    at least as much.
-    """
-    made: list[Term] = []
-    for term in terms:
-        if isinstance(term, MomentsTerm):
-            made.append(StyleTerm(term.tap, _NO_MOMENTS, 1.0, 1.0, None, term.name))
-        elif isinstance(term, VariationTerm):
-            made.append(replace(term, weight=1.0))
-        else:
-            made.append(ContentTerm(term.tap, np.empty(0, dtype), 1.0, 1.0, None, term.name))
-    return made
-
-
-_NO_MOMENTS = Moments(1.0, np.zeros(0), np.zeros((0, 0)))  # a dry run fills them in: see `fitted`
-
-
-def fitted(term: Any, f: Array) -> Any:
-    """Return a term of `bare_terms` with a target of the features' shape."""
-    if isinstance(term, StyleTerm):
-        C = f.shape[2]
-        return replace(term, target=Moments(1.0, np.zeros(C), np.zeros((C, C))))
-    return replace(term, target=f) if isinstance(term, ContentTerm) else term

@@ -33,7 +33,7 @@ LATER = {
     "prepare": "handstyle.kernels.cuda.evaluation:CudaEvaluation",
     "evaluation": "handstyle.kernels.cuda.forecast:evaluation_bytes",
     "measuring": "handstyle.kernels.cuda.forecast:measuring_bytes",
-    "plan": "handstyle.kernels.cuda.forecast:forward_plan",
+    "plan": "handstyle.kernels.cuda.forecast:planned_forward",
 }
 
 
@@ -142,7 +142,7 @@ class CudaEngine:
         # One tap, as where a target is measured, once: every array has its place beforehand, and there is little
         # scratch, which takes the least memory.
         lean = self.lean()
-        with place(resolve_name(LATER["plan"])(lean, layers, x.shape, taps[0], x.dtype)):
+        with place(resolve_name(LATER["plan"])(lean, layers, x.shape, taps[0], x.dtype)[0]):
             return features, lean.run_forward(layers, x, taps, features)
 
     def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
@@ -245,9 +245,8 @@ class CudaEngine:
             finish.y = result = empty(shape, x.dtype)
         if relu is not None and layer.name in wanted:
             finish.raw = features[layer.name] = empty(shape, x.dtype)
-        if relu is not None and (
-            finish.y is not None or finish.raw is not None or pool is None or pool.kind == "average"
-        ):
+        kept = finish.y is not None or finish.raw is not None
+        if relu is not None and (kept or pool is None or pool.kind == "average"):
             finish.bits = stage.bits = empty((H, W, words(K)), np.uint32)
         if relu in wanted:
             assert relu is not None
