@@ -14,6 +14,7 @@ from handstyle.foundations import backend as backends
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import OutOfMemoryError
 from handstyle.foundations.image import preprocess_forward
+from handstyle.kernels.cuda import forecast
 from handstyle.kernels.cuda.cublas import WORKSPACE
 from handstyle.kernels.cuda.device import CupyDevice
 from handstyle.kernels.cuda.engine import CudaEngine
@@ -126,7 +127,7 @@ OPTIMIZERS = pytest.mark.parametrize(
 @OPTIMIZERS
 def test_a_run_takes_what_was_forecast(cupy, misses, changes):
     network = vgg19()
-    config = replace(StyleConfig(size=512, iterations=13, tv_weight=1.0), **changes)
+    config = replace(StyleConfig(size=512, iterations=13, tv_weight=1.0, pyramid_min_size=0), **changes)
     need = needed(network, config)
     taken = painted(cupy, network, config)
     assert 0.95 * need < taken <= need
@@ -141,7 +142,7 @@ def test_cupys_own_pools_take_what_was_forecast(monkeypatch, changes):
     make, pools = backend.xp.cuda.MemoryPool, [backend.xp.get_default_memory_pool(), backends._pool_aside(backend.xp)]
     monkeypatch.setattr(backend.xp.cuda, "MemoryPool", lambda: pools.append(make()) or pools[-1])
     network = vgg19()
-    config = replace(StyleConfig(size=512, iterations=13, tv_weight=1.0), **changes)
+    config = replace(StyleConfig(size=512, iterations=13, tv_weight=1.0, pyramid_min_size=0), **changes)
     need = needed(network, config)
     backend.tidy()
     before, seen = sum(pool.total_bytes() for pool in pools), []
@@ -170,6 +171,18 @@ def test_an_evaluation_takes_less_than_half_of_what_pytorch_takes(cupy, misses, 
     assert cupy.held - WORKSPACE < 0.4 * peaks[f"torch {precision}"]
 
 
+def test_strips_are_those_in_which_a_style_is_measured():
+    assert forecast.STRIP_VALUES == targets.STRIP_VALUES
+
+
+@pytest.mark.xfail(strict=True, reason="stylize holds a scale's objective while the targets of the next are measured")
+def test_a_run_of_several_scales_takes_what_its_largest_needs(cupy):
+    network = vgg19()
+    config = StyleConfig(size=512, iterations=9, pyramid_min_size=128)
+    need = needed(network, config)
+    assert painted(cupy, network, config) <= need
+
+
 def test_all_of_it_is_given_back(cupy):
     network = vgg19()
     tidy = choose_backend("cupy").tidy
@@ -183,7 +196,7 @@ def test_all_of_it_is_given_back(cupy):
 
 def test_what_targets_are_measured_with_does_not_stay(cupy, monkeypatch):
     """What was once wrong is seen: targets cut out of the large blocks that they were measured with."""
-    config = StyleConfig(size=512, iterations=3)
+    config = StyleConfig(size=512, iterations=3, pyramid_min_size=0)
     network = vgg19()
     need = needed(network, config)
     monkeypatch.setattr(Backend, "aside", lambda self: nullcontext())

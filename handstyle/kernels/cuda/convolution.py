@@ -17,6 +17,7 @@ the picture.
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided as numpy_as_strided
@@ -73,10 +74,7 @@ class Convolver:
             if raw is None:
                 raw = self._empty((finish.H, finish.W, finish.K))
             elif raw is finish.relu_gradient and method != "residue":  # `residue` has a buffer of its own
-                beta, finish = (
-                    1.0,
-                    replace(finish, relu_gradient=None),
-                )  # the gradient to add is in the product's array already
+                beta, finish = 1.0, replace(finish, relu_gradient=None)  # the product is added to what its array holds
             produced = getattr(self, f"_{method}")(source, w, raw, offset, beta)
             self.epilogue(produced, finish)
 
@@ -249,24 +247,13 @@ def pooled_epilogue(finish: Epilogue, pooled: Array, planes: Array | None, kind:
 
 def rows_of(finish: Epilogue, begin: int, end: int) -> Epilogue:
     """Return the part of `finish` for the rows from `begin` to `end`; both are even, or `end` is the height."""
-
-    def part(a: Array | None, b: int, e: int) -> Array | None:
-        return None if a is None else a[b:e]
-
     top, bottom = begin // 2, finish.ph if end == finish.H else end // 2
-    return replace(
-        finish,
-        relu_gradient=part(finish.relu_gradient, begin, end),
-        mask=part(finish.mask, begin, end),
-        conv_gradient=part(finish.conv_gradient, begin, end),
-        raw=part(finish.raw, begin, end),
-        y=part(finish.y, begin, end),
-        bits=part(finish.bits, begin, end),
-        pooled=part(finish.pooled, top, bottom),
-        planes=part(finish.planes, top, bottom),
-        H=end - begin,
-        ph=max(bottom - top, 0),
-    )
+    parts: dict[str, Any] = {"H": end - begin, "ph": max(bottom - top, 0)}
+    for name in ("relu_gradient", "mask", "conv_gradient", "raw", "y", "bits", "pooled", "planes"):
+        a = getattr(finish, name)
+        if a is not None:
+            parts[name] = a[top:bottom] if name in ("pooled", "planes") else a[begin:end]
+    return replace(finish, **parts)
 
 
 def _as_strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:

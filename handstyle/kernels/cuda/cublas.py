@@ -124,6 +124,8 @@ def gemm_strided(blas: Blas, a: Array, b: Array, out: Array, beta: float = 0.0, 
     item = out.dtype.itemsize
     if out.strides[-1] != item or (M > 1 and out.strides[-2] < N * item):
         raise ValueError(f"gemm: the result's rows must be whole: strides {out.strides} of {out.shape}")
+    single = COMPUTE_32F_FAST_TF32 if tf32 else COMPUTE_32F
+    kind, compute = (CUDA_R_64F, COMPUTE_64F) if out.dtype == np.float64 else (CUDA_R_32F, single)
     operands = []
     for array in (b, a):  # book: cuda-lowered
         turned = array.strides[-1] != item and array.shape[-1] > 1
@@ -134,35 +136,11 @@ def gemm_strided(blas: Blas, a: Array, b: Array, out: Array, beta: float = 0.0, 
         lead = max(far // item, length)
         if lead * item != far and array.shape[-1 if turned else -2] > 1:
             raise ValueError(f"gemm: rows may not overlap: strides {array.strides} of {array.shape}")
-        operands.append((int(turned), blas.address(array), lead, array.strides[0] // item if array.ndim == 3 else 0))
-    (tb, pb, ldb, sb), (ta, pa, lda, sa) = operands
-    double = out.dtype == np.float64
+        stride = array.strides[0] // item if array.ndim == 3 else 0
+        operands.append((int(turned), (blas.address(array), kind, lead, stride)))
+    (tb, B), (ta, A) = operands
+    ldc, stride = max(out.strides[-2] // item, N) if M > 1 else N, out.strides[0] // item if out.ndim == 3 else 0
+    C = blas.address(out), kind, ldc, stride
     scalars = np.array([1.0, beta], out.dtype)
-    kind, compute = (
-        (CUDA_R_64F, COMPUTE_64F) if double else (CUDA_R_32F, COMPUTE_32F_FAST_TF32 if tf32 else COMPUTE_32F)
-    )
-    ldc = max(out.strides[-2] // item, N) if M > 1 else N
-    blas.multiply(
-        tb,
-        ta,
-        N,
-        M,
-        K,
-        scalars.ctypes.data,
-        pb,
-        kind,
-        ldb,
-        sb,
-        pa,
-        kind,
-        lda,
-        sa,
-        scalars.ctypes.data + scalars.itemsize,
-        blas.address(out),
-        kind,
-        ldc,
-        out.strides[0] // item if out.ndim == 3 else 0,
-        batch,
-        compute,
-        DEFAULT_ALGORITHM,
-    )
+    one, factor = scalars.ctypes.data, scalars.ctypes.data + scalars.itemsize
+    blas.multiply(tb, ta, N, M, K, one, *B, *A, factor, *C, batch, compute, DEFAULT_ALGORITHM)

@@ -1,4 +1,4 @@
-"""A device for dry runs, which records allocations and computes nothing, and the layers and terms for such a run.
+"""A device for dry runs, which records allocations and computes nothing, and the layers for such a run.
 
 Its arrays are mapped but never written to, which takes no memory: a dry run for a picture of 100 megapixels takes a
 tenth of a second.
@@ -7,7 +7,6 @@ tenth of a second.
 import mmap
 import sys
 import weakref
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,10 +15,6 @@ from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
 from handstyle.kernels.cuda.memory_plan import Request, granules
-from handstyle.losses.content import ContentTerm
-from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
-from handstyle.losses.terms import Term
-from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.sequence import Convolution, Layer
 
 # Without this flag the system refuses to map more memory than it has, even if it is never written to. Python defines it
@@ -101,31 +96,3 @@ def bare_layers(layers: tuple[Layer, ...], dtype: DTypeLike) -> tuple[Layer, ...
         else layer
         for layer in layers
     )
-
-
-def bare_terms(terms: Sequence[Term], dtype: DTypeLike) -> list[Term]:
-    """Return terms that allocate as much as the given ones, with targets that take no memory.
-
-    Any function of the moments is replaced by a style term, and a term of unknown class by a content term; these
-    allocate at least as much.
-    """
-    made: list[Term] = []
-    for term in terms:
-        if isinstance(term, MomentsTerm):
-            made.append(StyleTerm(term.tap, _NO_MOMENTS, 1.0, 1.0, None, term.name))
-        elif isinstance(term, VariationTerm):
-            made.append(replace(term, weight=1.0))
-        else:
-            made.append(ContentTerm(term.tap, np.empty(0, dtype), 1.0, 1.0, None, term.name))
-    return made
-
-
-_NO_MOMENTS = Moments(1.0, np.zeros(0), np.zeros((0, 0)))  # replaced in a dry run by `fitted`
-
-
-def fitted(term: Any, f: Array) -> Any:
-    """Return a term of `bare_terms` with a target of the features' shape."""
-    if isinstance(term, StyleTerm):
-        C = f.shape[2]
-        return replace(term, target=Moments(1.0, np.zeros(C), np.zeros((C, C))))
-    return replace(term, target=f) if isinstance(term, ContentTerm) else term

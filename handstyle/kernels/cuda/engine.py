@@ -34,7 +34,7 @@ LATER = {
     "prepare": "handstyle.kernels.cuda.evaluation:CudaEvaluation",
     "evaluation": "handstyle.kernels.cuda.forecast:evaluation_bytes",
     "measuring": "handstyle.kernels.cuda.forecast:measuring_bytes",
-    "plan": "handstyle.kernels.cuda.forecast:forward_plan",
+    "plan": "handstyle.kernels.cuda.forecast:planned_forward",
 }
 
 
@@ -116,11 +116,16 @@ class CudaEngine:
     def fitting(self, network: Network, terms: Sequence[Term], shape: Shape) -> "CudaEngine":
         """Return this engine, or one with the least scratch if an evaluation with all of it does not fit the memory."""
         self.scratch = self.workspace
-        least = min(LESS_SCRATCH, self.workspace)
-        if least < self.workspace:
-            needed = resolve_name(LATER["evaluation"])(self, network, terms, shape)
-            self.scratch = self.workspace if needed <= self.device.free_memory() else least
-        return self if self.scratch == self.workspace else self.with_scratch(self.scratch)
+        if self.workspace <= LESS_SCRATCH:
+            return self
+        if resolve_name(LATER["evaluation"])(self, network, terms, shape) <= self.device.free_memory():
+            return self
+        self.scratch = LESS_SCRATCH
+        return self.lean()
+
+    def lean(self) -> "CudaEngine":
+        """Return this engine with the least scratch."""
+        return self.with_scratch(min(LESS_SCRATCH, self.workspace))
 
     def with_scratch(self, workspace: int, device: Device | None = None) -> "CudaEngine":
         """Return an engine with other scratch, or on another device, that notes its methods here."""
@@ -135,9 +140,10 @@ class CudaEngine:
         place = getattr(self.device, "within", None)
         if place is None or len(taps) != 1:
             return features, self.run_forward(layers, x, taps, features)
-        # One tap, as when a target is measured: a memory plan takes the least memory.
-        with place(resolve_name(LATER["plan"])(self, layers, x.shape, taps[0], x.dtype)):
-            return features, self.run_forward(layers, x, taps, features)
+        # One tap, as when a target is measured: a memory plan and little scratch take the least memory.
+        lean = self.lean()
+        with place(resolve_name(LATER["plan"])(lean, layers, x.shape, taps[0], x.dtype)[0]):
+            return features, lean.run_forward(layers, x, taps, features)
 
     def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
         """Return the gradient at the input; see `sequence_backward`."""
@@ -239,9 +245,8 @@ class CudaEngine:
             finish.y = result = empty(shape, x.dtype)
         if relu is not None and layer.name in wanted:
             finish.raw = features[layer.name] = empty(shape, x.dtype)
-        if relu is not None and (
-            finish.y is not None or finish.raw is not None or pool is None or pool.kind == "average"
-        ):
+        kept = finish.y is not None or finish.raw is not None
+        if relu is not None and (kept or pool is None or pool.kind == "average"):
             finish.bits = stage.bits = empty((H, W, words(K)), np.uint32)
         if relu in wanted:
             assert relu is not None

@@ -45,11 +45,7 @@ class GivenGradients:
 
 
 def backward_epilogue(
-    device: Device,
-    stage: Stage,
-    gradients: Gradients,
-    except_for: str | None = None,
-    under_the_pool: bool = False,
+    device: Device, stage: Stage, gradients: Gradients, except_for: str | None = None, under_the_pool: bool = False
 ) -> Epilogue:
     """Return the epilogue for the gradient at a stage's output, or between its rectifier and its pool.
 
@@ -104,12 +100,8 @@ def checked(device: Device, name: str, dx: Array, shape: tuple[int, ...], dtype:
 def apply_epilogue(convolver: Convolver, dx: Array | Source, finish: Epilogue) -> Array:
     """Apply a backward epilogue in a separate pass, unless it does nothing, to a gradient or a pooled gradient."""
     source = dx if isinstance(dx, Source) else Source.of(dx)
-    if (
-        finish.relu_gradient is None
-        and finish.mask is None
-        and finish.conv_gradient is None
-        and not isinstance(dx, Source)
-    ):
+    trivial = finish.relu_gradient is None and finish.mask is None and finish.conv_gradient is None
+    if trivial and not isinstance(dx, Source):
         return dx
     finish.H, finish.W, finish.K = source.H, source.W, source.C
     finish.y = convolver.device.empty((source.H, source.W, source.C), convolver.dtype)

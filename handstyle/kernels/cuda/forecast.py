@@ -9,15 +9,17 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
-from handstyle.kernels.cuda.dry_device import DryDevice, bare_layers, bare_terms, fitted
+from handstyle.kernels.cuda.device import Device
+from handstyle.kernels.cuda.dry_device import DryDevice, bare_layers
 from handstyle.kernels.cuda.engine import CudaEngine
-from handstyle.kernels.cuda.losses import gradient_of
+from handstyle.kernels.cuda.losses import content, gram, total_variation
 from handstyle.kernels.cuda.memory_plan import MemoryPlan, Request, places
 from handstyle.losses.content import ContentTerm
-from handstyle.losses.gram import MomentsTerm
+from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
 from handstyle.losses.terms import PICTURE, Term
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.sequence import Layer
@@ -41,19 +43,31 @@ def evaluation_requests(engine: CudaEngine, network: Network, terms: Sequence[Te
 
     class DryGradients(TermGradients):
         def _gradient(self, term: Term, f: Array, spare: bool) -> tuple[Array, Array]:
-            return gradient_of(self.device, fitted(term, f), f, spare)
+            return dry_gradient(self.device, term, f, spare)
 
     dtype = network.dtype
     device = DryDevice(engine.device.precision)
-    dry, asked = engine.with_scratch(engine.workspace, device), bare_terms(terms, dtype)
+    dry = engine.with_scratch(engine.workspace, device)
     picture = DryDevice().empty(shape, dtype)
     if taps := taps_of(terms):
-        gradients = DryGradients(device, asked, {}, {}, [None] * len(asked))
+        gradients = DryGradients(device, terms, {}, {}, [None] * len(terms))
         sweep_network(dry, bare_layers(network.layers, dtype), picture, taps, gradients)
-    for term in asked:
+    for term in terms:
         if term.tap == PICTURE and isinstance(term, VariationTerm):
-            gradient_of(device, VariationTerm(), picture, spare=False)
+            total_variation(device, picture)
     return device.requests
+
+
+def dry_gradient(device: Device, term: Term, f: Array, spare: bool) -> tuple[Array, Array]:
+    """Allocate what a term's value and gradient take.
+
+    Any function of the moments stands as a style term, and a term of an unknown kind as a content term: they allocate
+    at least as much. The target is of the features' shape, and takes no memory.
+    """
+    if isinstance(term, MomentsTerm):
+        C = f.shape[2]
+        return gram(device, f, StyleTerm(term.tap, Moments(1.0, np.zeros(C), np.zeros((C, C))), scale=1.0), 1.0, spare)
+    return content(device, f, ContentTerm(term.tap, f, scale=1.0))
 
 
 def evaluation_bytes(engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> int:
@@ -90,27 +104,21 @@ def channels_of(term: Any) -> int:
     return max((len(target.sums) if hasattr(target, "sums") else len(target.mean) for target in found), default=0)
 
 
-def forward_plan(
-    engine: CudaEngine, layers: tuple[Layer, ...], shape: tuple[int, ...], tap: str, dtype: DTypeLike
-) -> MemoryPlan:
-    """Return the memory plan of a forward sweep to one tap, its result included."""
-    return _planned_forward(engine, layers, shape, tap, dtype)[0]
-
-
 def measuring_bytes(engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> int:
     """Return the bytes that measuring the features at the terms' taps takes, one tap after another."""
     sizes = [0]
     for term in terms:
         if term.tap != PICTURE:
-            plan, values = _planned_forward(engine, network.layers, shape, term.tap, network.dtype)
+            plan, values = planned_forward(engine.lean(), network.layers, shape, term.tap, network.dtype)
             strips = STRIPS * 8 * min(values, STRIP_VALUES)
             sizes.append(plan.size + (strips if isinstance(term, MomentsTerm) else values * network.dtype.itemsize))
     return max(sizes) + MEASURED_PICTURES * math.prod(shape) * network.dtype.itemsize
 
 
-def _planned_forward(
+def planned_forward(
     engine: CudaEngine, layers: tuple[Layer, ...], shape: tuple[int, ...], tap: str, dtype: DTypeLike
-) -> tuple[MemoryPlan, int]:  # and the values of the map at the tap
+) -> tuple[MemoryPlan, int]:
+    """Return the memory plan of a forward sweep to one tap, its result included, and the number of the map's values."""
     device = DryDevice(engine.device.precision)
     picture = DryDevice().empty(tuple(shape), dtype)
     features, stages = engine.with_scratch(engine.workspace, device).forward(bare_layers(layers, dtype), picture, [tap])

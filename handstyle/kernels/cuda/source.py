@@ -133,23 +133,14 @@ def source(file: str, dtype: DTypeLike = np.float32, tile: int = 4, kernel: str 
 
 
 def _winograd(tile: int) -> str:
-    BT, G, AT = transforms(tile)
+    matrices = transforms(tile)
 
     def constant(name: str, matrix: Array) -> str:
         rows = ",\n".join("    {" + ", ".join(map(_literal, row)) + "}" for row in matrix)
         return f"__constant__ REAL {name}[{matrix.shape[0]}][{matrix.shape[1]}] = {{\n{rows}}};"
 
-    return "\n".join(
-        [
-            f"#define TILE {tile}",
-            f"#define N {tile + 2}",
-            *map(constant, ("BT", "G", "AT"), (BT, G, AT)),
-            _straight("input_1d", BT),
-            _straight("kernel_1d", G),
-            _straight("output_1d", AT),
-            "",
-        ]
-    )
+    head = [f"#define TILE {tile}", f"#define N {tile + 2}", *map(constant, ("BT", "G", "AT"), matrices)]
+    return "\n".join([*head, *map(_straight, ("input_1d", "kernel_1d", "output_1d"), matrices), ""])
 
 
 def _straight(name: str, matrix: Array) -> str:
