@@ -219,7 +219,6 @@ def _read_keras(file: h5py.File) -> Weights:
         datasets = hdf5_text(group, "weight_names")
         if len(datasets) != 2:
             raise HandstyleError(f"weights: layer {name} has {len(datasets)} arrays, expected a kernel and a bias")
-        # book: weights-layout, where w is the same: (3, 3, C, K)
         w, b = (_float32(group, dataset, name) for dataset in datasets)
         if name == "conv1_1" and w.shape[1:] == (3, 3, 3) and w.shape[0] != 3:
             raise ForeignFormatError(
@@ -459,7 +458,7 @@ def write_weights(path: str | os.PathLike[str], weights: Weights, dtype: DTypeLi
         file.attrs.update(root)
         for name, pair in layers.items():
             for key, values in zip("wb", pair, strict=True):
-                file[f"{name}/{key}"] = values
+                file[f"{name}/{key}"] = values  # book: weights-layout
     replace_file(path, content.getvalue())
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import handstyle
 from handstyle.network.vgg import build_network, random_weights
+from handstyle.optimize.adam import minimize_adam
 from handstyle.painting.config import StyleConfig
 
 pytestmark = pytest.mark.smoke
@@ -80,13 +81,19 @@ def test_a_run_taken_up_may_go_further(network, pictures, tmp_path):
 
 
 def test_a_schedule_begins_anew_at_every_scale_also_after_a_pause(network, pictures, tmp_path, monkeypatch):
-    config, steps, genuine = StyleConfig(**PYRAMID, optimizer="adam", **KINDS["adam"]), [], StyleConfig.rate_at
-    monkeypatch.setattr(StyleConfig, "rate_at", lambda self, step: steps.append(step) or genuine(self, step))
+    config, rates = StyleConfig(**PYRAMID, optimizer="adam", **KINDS["adam"]), []
+
+    def watched(objective, v0, iterations, rate, *rest, **named):
+        return minimize_adam(
+            objective, v0, iterations, lambda step: rates.append(rate(step)) or rates[-1], *rest, **named
+        )
+
+    monkeypatch.setattr("handstyle.painting.optimizers.minimize_adam", watched)
     paint_and_save(network, pictures, config, tmp_path / "run.npz", 7)
-    assert steps == [1, 2, 3, 4, 1, 2, 3]
-    steps.clear()
+    assert rates == [config.rate_at(step) for step in (1, 2, 3, 4, 1, 2, 3)]
+    rates.clear()
     handstyle.stylize(*pictures, network=network, config=config, resume=tmp_path / "run.npz")
-    assert steps == [4, 5]
+    assert rates == [config.rate_at(step) for step in (4, 5)]
 
 
 def test_scipys_run_cannot_be_saved(network, pictures):
