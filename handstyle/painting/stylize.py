@@ -260,6 +260,7 @@ def stylize(
                 mine = config.iterations_at(k)
                 resumed = file if k == standing.scale else None
                 outcome = descend(objective, start, config, mine, memory, report, resumed, done)
+                del objective  # what it has prepared would take memory while the next scale's targets are measured
         except KeyboardInterrupt:
             if outcome is None:
                 raise

@@ -175,7 +175,6 @@ def test_strips_are_those_in_which_a_style_is_measured():
     assert forecast.STRIP_VALUES == targets.STRIP_VALUES
 
 
-@pytest.mark.xfail(strict=True, reason="stylize holds a scale's objective while the targets of the next are measured")
 def test_a_run_of_several_scales_takes_what_its_largest_needs(cupy):
     network = vgg19()
     config = StyleConfig(size=512, iterations=9, pyramid_min_size=128)
