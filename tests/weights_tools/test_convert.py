@@ -82,7 +82,7 @@ def test_a_native_file_is_converted_again_with_its_history(source, tmp_path):
     provenance = read_weights(tmp_path / "b.h5").provenance
     assert provenance["source"] == "a.h5"
     assert provenance["source_sha256"] == sha256(tmp_path / "a.h5")
-    assert "three pictures that the package draws" in provenance["normalized"]
+    assert "three pictures that ship with the package" in provenance["normalized"]
     with pytest.raises(HandstyleError, match="the file says caffe"):
         convert(tmp_path / "a.h5", tmp_path / "c.h5", convention="torchvision")
 
