@@ -120,7 +120,7 @@ def convert_command(
     normalize : bool
         Rescale each filter to mean activation 1, as Gatys did.
     pictures : tuple of Path
-        To measure activations on; three that the package draws, unless given.
+        To measure activations on; three that ship with the package, unless given.
     overwrite : bool
         Replace an existing target.
     """

@@ -86,7 +86,7 @@ def convert(
     normalized : bool
         Rescale each filter to mean activation 1; see `weights_tools.normalize`.
     pictures : sequence of path
-        For that; three that the package draws, unless given.
+        For that; three that ship with the package, unless given.
     published : str, optional
         The published file that its digest proved it to be, for the provenance.
     overwrite : bool
