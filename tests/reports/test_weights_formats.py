@@ -177,7 +177,7 @@ def test_a_file_in_the_home_folder_is_found_by_its_tilde(tmp_path, monkeypatch):
 def test_the_network_that_ships_is_loaded_without_the_tools_for_weight_files():
     program = (
         "import sys\n"
-        "from handstyle.painting.networks import load_weights\n"
+        "from handstyle.painting.load import load_weights\n"
         "load_weights()\n"
         "print(sorted(name for name in sys.modules if name.startswith('weights_tools')))\n"
     )
