@@ -120,7 +120,7 @@ def test_adain_s_normalized_network_is_read_behind_its_layer_for_colors(tmp_path
 
 def test_a_state_inside_a_checkpoint_is_found(tmp_path):
     torch = pytest.importorskip("torch")
-    from published_formats import torch_state
+    from support.published_formats import torch_state
 
     weights = slim()
     torch.save({"epoch": 3, "state_dict": torch_state(weights)}, tmp_path / "a.pth")
@@ -129,7 +129,7 @@ def test_a_state_inside_a_checkpoint_is_found(tmp_path):
 
 def test_views_of_one_storage_are_read_as_views(tmp_path):
     torch = pytest.importorskip("torch")
-    from published_formats import torch_state
+    from support.published_formats import torch_state
 
     weights = slim()
     state = torch_state(weights)
@@ -141,7 +141,7 @@ def test_views_of_one_storage_are_read_as_views(tmp_path):
 
 def test_half_precision_becomes_single(tmp_path):
     torch = pytest.importorskip("torch")
-    from published_formats import torch_state
+    from support.published_formats import torch_state
 
     weights = slim()
     torch.save({key: value.half() for key, value in torch_state(weights).items()}, tmp_path / "a.pth")
@@ -152,7 +152,7 @@ def test_half_precision_becomes_single(tmp_path):
 @pytest.mark.parametrize("change", ["batch norm", "other positions", "no bias", "integers", "no VGG"])
 def test_another_network_is_refused_by_name(change, tmp_path):
     torch = pytest.importorskip("torch")
-    from published_formats import torch_state
+    from support.published_formats import torch_state
 
     state = torch_state(slim("vgg16"))
     expected = {
