@@ -95,8 +95,8 @@ def test_a_dark_page_has_dark_figures(browser):
         browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         browser.open(address("losses/gram"))
         figures = browser.run(shown)
-        assert len(figures) == 3
-        assert [src.endswith("-dark.svg") for src in figures] == [scheme == "dark"] * 3
+        assert len(figures) >= 3
+        assert [src.endswith("-dark.svg") for src in figures] == [scheme == "dark"] * len(figures)
     browser.call("Emulation.setEmulatedMedia", features=[])
 
 
