@@ -205,7 +205,7 @@ class MomentsTerm:
 
     @cached_property
     def mask_sum(self) -> float:
-        """``Σ mask``, computed once: on a device it is a wait."""
+        """The ``count`` under the mask, computed once: on a device it is a wait."""
         assert self.mask is not None
         return float(self.mask.size if self.counts_all else self.mask.sum(dtype="float64"))
 

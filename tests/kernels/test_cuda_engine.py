@@ -23,8 +23,8 @@ from handstyle.kernels.cuda import losses
 from handstyle.kernels.cuda.convolution import METHODS
 from handstyle.kernels.cuda.device import CupyDevice
 from handstyle.kernels.cuda.engine import CudaEngine
-from handstyle.kernels.cuda.epilogue import GivenGradients
 from handstyle.kernels.cuda.evaluation import preprocess, preprocess_adjoint
+from handstyle.kernels.gradients import GivenGradients
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.distribution import DistributionTerm, covariance_loss, mean_loss, std_loss
 from handstyle.losses.gram import StyleTerm, moments_forward

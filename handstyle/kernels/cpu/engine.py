@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pkgutil import resolve_name
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from handstyle.kernels.cpu.epilogues import MaskSink, RectifyPoolSink, RectifySi
 from handstyle.kernels.cpu.strips import ArraySource, Sink, Source, StoreSink
 from handstyle.kernels.cpu.threads import Team, default_team
 from handstyle.kernels.cpu.winograd_kernels import Kept
+from handstyle.kernels.gradients import GivenGradients, Gradients, TermGradients
 from handstyle.kernels.stages import Stage, methods_in_words, split_stages
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import MomentsTerm
@@ -54,35 +55,6 @@ Choose = Callable[[int, int, int, int, bool], Tile]
 FEW_CHANNELS = 128
 # The function that forecasts an evaluation, by import path, because its module imports this one.
 FORECAST = "handstyle.kernels.cpu.forecast:forecast_evaluation"
-
-
-class Gradients(Protocol):
-    """The gradients that the backward sweep adds at the taps; it takes each once, when it reaches the tap."""
-
-    def __contains__(self, tap: object) -> bool: ...
-
-    def parts(self, tap: str) -> losses.MomentsGradient | None:
-        """Return an object that computes the gradient at a tap part by part, or None if it must be computed whole."""
-
-    def whole(self, tap: str) -> tuple[Array, bool]:
-        """Return the gradient at a tap, and whether the sweep may write over it."""
-
-
-@dataclass(frozen=True)
-class GivenGradients:
-    """Gradients given as arrays."""
-
-    dfeatures: Mapping[str, Array]
-
-    def __contains__(self, tap: object) -> bool:
-        return tap in self.dfeatures
-
-    def parts(self, tap: str) -> None:
-        """Return None: these gradients are arrays already."""
-
-    def whole(self, tap: str) -> tuple[Array, bool]:
-        """Return the caller's array, and False: the sweep may not write over it."""
-        return self.dfeatures[tap], False
 
 
 @dataclass
@@ -202,7 +174,7 @@ class CpuEngine:
     def run_backward(self, stages: list[Stage], gradients: Gradients) -> Array:
         """Sweep back through the stages of `run_forward`, and return the gradient at the input."""
         with self.team.single_threaded_blas():
-            dx = self._below_tap(stages[-1], gradients.whole(stages[-1].name)[0])
+            dx = self._below_tap(stages[-1], gradients[stages[-1].name])
             for i in reversed(range(len(stages))):
                 dx = self._stage_backward(stages[i], stages[i - 1] if i else None, dx, gradients)
         return dx
@@ -274,21 +246,21 @@ class CpuEngine:
         if isinstance(pool, Pool):
             assert stage.pool_bits is not None
             rectifier = stage.layers[1].name
-            entering = gradients.whole(rectifier)[0] if rectifier in gradients else None
+            entering = gradients.get(rectifier)
             share = 0.25 if pool.kind == "average" else 1.0
             source = SpreadSource(dx, stage.pool_bits, stage.shape, share, entering, stage.bits)
         H, W, _ = stage.shape
         shape, out = (H, W, convolution.w.shape[2]), None
         add: Array | losses.MomentsGradient | None = None
         if below is not None and below.name in gradients:
-            add = parts = gradients.parts(below.name)
+            add = parts = gradients.parts(below.name) if isinstance(gradients, PartGradients) else None
             # The result may be written over the features, each part of which is no longer needed once its gradient is
             # computed, or over a gradient that was computed for this sweep alone.
             if parts is not None:
                 out = parts.f
             else:
-                add, fresh = gradients.whole(below.name)
-                out = add if fresh else None
+                add = gradients[below.name]
+                out = add if gradients.writable else None
         out = self.arena.take(shape, dx.dtype) if out is None else out
         sink: Sink = StoreSink(out) if below is None else MaskSink(out, _mask(below), add)
         self._convolve(source, convolution, sink, adjoint=True)
@@ -296,7 +268,7 @@ class CpuEngine:
 
     def _below_tap(self, stage: Stage, dx: Array, gradients: Gradients | None = None) -> Array:
         # Does in a separate pass what `MaskSink` does at the end of a convolution.
-        entering = gradients.whole(stage.name)[0] if gradients is not None and stage.name in gradients else None
+        entering = None if gradients is None else gradients.get(stage.name)
         bits = _mask(stage)
         if bits is None:
             return dx if entering is None else dx + entering
@@ -350,12 +322,12 @@ class CpuEvaluation:
             features: Features = {}
             again: dict[str, Callable[[], Array]] = {}
             stages = self.engine.run_forward(self.network.layers, x, self.taps, features, again)
-            gradients = TermGradients(self.terms, features, again, values)
+            gradients = PartGradients(gradient_of, self.terms, features, again, values)
             dx = self.engine.run_backward(stages, gradients)
             dp = losses.preprocess_adjoint(dx, self.network.convention)
         for i, term in enumerate(self.terms):
             if term.tap == PICTURE:
-                values[i], df = gradient_of(term, p, whole=False)
+                values[i], df = gradient_of(term, p, overwrite=False)
                 dp = df if dp is None else np.add(dp, df, out=dp)
         assert dp is not None
         return values, dp
@@ -369,59 +341,23 @@ class CpuEvaluation:
 
 
 @dataclass(frozen=True)
-class TermGradients:
-    """The gradients of an objective's terms, computed when the backward sweep reaches their tap.
-
-    Parameters
-    ----------
-    terms : tuple of Term
-        The terms of the objective.
-    features : dict of str to array
-        The tapped features; each is removed when its gradient is computed.
-    again : dict of str to callable
-        Functions that compute the features that were not kept.
-    values : (n,) array
-        Receives the weighted values.
-    """
-
-    terms: tuple[Term, ...]
-    features: Features
-    again: dict[str, Callable[[], Array]]
-    values: Array
-
-    def __contains__(self, tap: object) -> bool:
-        return any(term.tap == tap for term in self.terms)
+class PartGradients(TermGradients):
+    """`TermGradients` that can compute a style's gradient part by part, while the backward sweep writes the map."""
 
     def parts(self, tap: str) -> losses.MomentsGradient | None:
         """Return the gradient at a tap of few channels part by part, if its only term is of style; else None."""
-        (i, term), *others = self._at(tap)
+        (i, term), *others = self.at(tap)
         if others or not has_plain_moments(term):
             return None
         feature = self.features.get(tap)
         if feature is not None and feature.shape[2] > FEW_CHANNELS:
             return None
-        f = self._take(tap)
+        f = self.take(tap)
         if f.shape[2] > FEW_CHANNELS:
             self.features[tap] = f
             return None
         self.values[i], gradient = moments_gradient(term, f)
         return gradient
-
-    def whole(self, tap: str) -> tuple[Array, bool]:
-        """Return the sum of the gradients at a tap, and True: the sweep may write over it."""
-        f, total = self._take(tap), None
-        at = self._at(tap)
-        for i, term in at:
-            self.values[i], df = gradient_of(term, f, whole=len(at) == 1)
-            total = df if total is None else np.add(total, df, out=total)
-        assert total is not None
-        return total, True
-
-    def _at(self, tap: str) -> list[tuple[int, Term]]:
-        return [(i, term) for i, term in enumerate(self.terms) if term.tap == tap]
-
-    def _take(self, tap: str) -> Array:
-        return self.again.pop(tap)() if tap in self.again else self.features.pop(tap)
 
 
 def has_plain_moments(term: Term) -> bool:
@@ -432,12 +368,12 @@ def has_plain_moments(term: Term) -> bool:
 
 def moments_gradient(term: Any, f: Array) -> tuple[float, losses.MomentsGradient]:
     """Return the weighted value of a style term, and an object that computes its gradient and may write it over `f`."""
-    count = float(f.shape[0] * f.shape[1]) if term.mask is None or term.counts_all else term.mask_sum
+    count = None if term.mask is None else term.mask_sum
     value, ds = term.loss(losses.moments(f, term.mask, count))
     return term.weight * float(value), losses.MomentsGradient(ds.scaled(float(term.weight)), f, term.mask)
 
 
-def gradient_of(term: Term, f: Array, whole: bool) -> tuple[float, Array]:
+def gradient_of(term: Term, f: Array, overwrite: bool) -> tuple[float, Array]:
     """Return the weighted value and the weighted gradient of a term, by the fastest code for its class.
 
     Parameters
@@ -446,7 +382,7 @@ def gradient_of(term: Term, f: Array, whole: bool) -> tuple[float, Array]:
         A term of any class; for an unknown one its own three steps are called.
     f : (h, w, C) array
         The term's features, or the picture.
-    whole : bool
+    overwrite : bool
         Whether `f` is no longer needed, so that the gradient may be written over it.
 
     Returns
@@ -457,7 +393,7 @@ def gradient_of(term: Term, f: Array, whole: bool) -> tuple[float, Array]:
     weight = float(term.weight)  # a NumPy scalar would lift float32 to float64
     if has_plain_moments(term):
         value, parts = moments_gradient(term, f)
-        df = f if whole else default_arena().take(f.shape, f.dtype)
+        df = f if overwrite else default_arena().take(f.shape, f.dtype)
         parts.write(df)
         return value, df
     if type(term) is ContentTerm and f.shape == term.target.shape:

@@ -19,11 +19,12 @@ from handstyle.kernels.counting import Cost, content_cost, convolution_cost, mom
 from handstyle.kernels.cpu import losses
 from handstyle.kernels.cpu.arena import SEGMENT, Arena
 from handstyle.kernels.cpu.choose import scratch as scratch_of
-from handstyle.kernels.cpu.engine import FEW_CHANNELS, CpuEngine, Gradients, TermGradients, has_plain_moments
+from handstyle.kernels.cpu.engine import FEW_CHANNELS, CpuEngine, PartGradients, has_plain_moments
 from handstyle.kernels.cpu.epilogues import ROWS
 from handstyle.kernels.cpu.rates import machine_rates
 from handstyle.kernels.cpu.strips import ArraySource, Sink, Source
 from handstyle.kernels.cpu.threads import MOST_PIXELS
+from handstyle.kernels.gradients import Gradients
 from handstyle.kernels.stages import Stage
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.distribution import DistributionTerm
@@ -166,61 +167,57 @@ class DryEngine(CpuEngine):
         return out if below is None else self._below_tap(below, out, gradients)
 
     def _below_tap(self, stage: Stage, dx: Array, gradients: Gradients | None = None) -> Array:
-        entering = gradients.whole(stage.name)[0] if gradients is not None and stage.name in gradients else None
+        entering = None if gradients is None else gradients.get(stage.name)
         out = self.arena.take(dx.shape, dx.dtype)
         self.beside(self.team.threads * ROWS * math.prod(dx.shape[1:]) * dx.itemsize)
         del entering
         return out
 
+    def gradient_of(self, term: Term, f: Array, overwrite: bool) -> tuple[float, Array]:
+        """Allocate what `handstyle.kernels.cpu.engine.gradient_of` takes."""
+        if has_plain_moments(term):
+            self.count_moments(term.tap, f)
+            return 0.0, f if overwrite else self.arena.take(f.shape, f.dtype)
+        H, W, C = f.shape
+        self._count(term.tap, f, content_cost(H, W, C, f.itemsize))
+        if type(term) is not ContentTerm:
+            self.beside((UNKNOWN_MAPS + MEASURED_MAPS * 8 // f.itemsize) * f.nbytes)
+        return 0.0, self.arena.take(f.shape, f.dtype)
+
+    def count_moments(self, tap: str, f: Array) -> None:
+        """Count the cost and the temporary memory of the moments at a tap."""
+        H, W, C = f.shape
+        self._count(tap, f, moments_cost(H, W, C, f.itemsize))
+        # One matrix for each strip, all held until they are summed; the sum, and temporary matrices.
+        self.beside((math.ceil(H * W / MOST_PIXELS) * f.itemsize + 4 * 8) * C * (C + 1))
+
+    def _count(self, tap: str, f: Array, cost: Cost) -> None:
+        H, W, C = f.shape
+        self.rows.append(LayerForecast(tap, "loss", "", (H, W, C), cost))
+
 
 @dataclass(frozen=True)
-class DryGradients(TermGradients):
-    """`TermGradients` that allocate memory and compute nothing."""
+class DryGradients(PartGradients):
+    """`PartGradients` that allocate memory and compute nothing."""
 
     engine: DryEngine
 
     def parts(self, tap: str) -> losses.MomentsGradient | None:
-        """Return an empty gradient that may be written over the features, where `TermGradients` returns one."""
-        (_, term), *others = self._at(tap)
+        """Return an empty gradient that may be written over the features, where `PartGradients` returns one."""
+        (_, term), *others = self.at(tap)
         if others or not has_plain_moments(term):
             return None
-        f = self._take(tap)
+        f = self.take(tap)
         if f.shape[2] > FEW_CHANNELS:
             self.features[tap] = f
             return None
-        self._measured(tap, f)
+        self.engine.count_moments(tap, f)
         zeros = Moments(0.0, np.zeros(f.shape[2]), np.zeros((f.shape[2], f.shape[2])))
         return losses.MomentsGradient(zeros, f)
 
-    def whole(self, tap: str) -> tuple[Array, bool]:
-        """Return an array in place of the sum of the gradients."""
-        f, at, total = self._take(tap), self._at(tap), None
-        for _, term in at:
-            df = self._gradient(term, f, len(at) == 1)
-            total = df if total is None else total
-        assert total is not None
-        return total, True
-
-    def _gradient(self, term: Term, f: Array, whole: bool) -> Array:
-        if has_plain_moments(term):
-            self._measured(term.tap, f)
-            return f if whole else self.engine.arena.take(f.shape, f.dtype)
-        H, W, C = f.shape
-        self._count(term.tap, f, content_cost(H, W, C, f.itemsize))
-        if type(term) is ContentTerm:
-            return self.engine.arena.take(f.shape, f.dtype)
-        self.engine.beside((UNKNOWN_MAPS + MEASURED_MAPS * 8 // f.itemsize) * f.nbytes)
-        return self.engine.arena.take(f.shape, f.dtype)
-
-    def _measured(self, tap: str, f: Array) -> None:
-        H, W, C = f.shape
-        self._count(tap, f, moments_cost(H, W, C, f.itemsize))
-        # One matrix for each strip, all held until they are summed; the sum, and temporary matrices.
-        self.engine.beside((math.ceil(H * W / MOST_PIXELS) * f.itemsize + 4 * 8) * C * (C + 1))
-
-    def _count(self, tap: str, f: Array, cost: Cost) -> None:
-        H, W, C = f.shape
-        self.engine.rows.append(LayerForecast(tap, "loss", "", (H, W, C), cost))
+    def add(self, total: Array, df: Array) -> Array:
+        """Return the first of two gradients: there is nothing to add."""
+        return total
 
 
 def dry_run(
@@ -256,7 +253,7 @@ def dry_run(
             features, again = {}, dict[str, Callable[[], Array]]()
             x = dry.arena.take(shape, network.dtype)
             stages = dry.run_forward(network.layers, x, taps, features, again)
-            gradients = DryGradients(tuple(terms), features, again, np.zeros(len(terms)), dry)
+            gradients = DryGradients(dry.gradient_of, terms, features, again, np.zeros(len(terms)), dry)
             dx = dry.run_backward(stages, gradients)
             dp = dry.arena.take(shape, network.dtype)
             del x, stages, gradients, dx

@@ -20,8 +20,9 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.cuda.choose import choose_method
 from handstyle.kernels.cuda.convolution import METHODS, SCRATCH, Convolver, pooled_epilogue, tensor_fits
 from handstyle.kernels.cuda.device import CupyDevice, Device
-from handstyle.kernels.cuda.epilogue import GivenGradients, Gradients, apply_epilogue, backward_epilogue, checked
+from handstyle.kernels.cuda.epilogue import apply_epilogue, backward_epilogue, checked
 from handstyle.kernels.cuda.structs import Epilogue, Source, words
+from handstyle.kernels.gradients import GivenGradients, Gradients, TermGradients
 from handstyle.kernels.stages import Stage, methods_in_words, split_stages
 from handstyle.losses.terms import Term
 from handstyle.network.sequence import Cache, Convolution, Features, Layer, check_gradients, check_taps, deepest
@@ -106,7 +107,7 @@ class CudaEngine:
         return prepared
 
     def forecast(self, network: Network, terms: Sequence[Term], shape: Shape, *, gradient: bool = True) -> Forecast:
-        """Return the memory of an evaluation, with `fitting_scratch`; there is no estimate of time."""
+        """Return the memory of an evaluation, with the scratch of `fitting`; there is no estimate of time."""
         if not gradient:
             needed = resolve_name(LATER["measuring"])(self, network, terms, shape)
             return Forecast(needed, network.weight_bytes, math.nan)
@@ -149,6 +150,12 @@ class CudaEngine:
         """Return the gradient at the input; see `sequence_backward`."""
         check_gradients([layer.name for stage in caches for layer in stage.layers], dfeatures)
         return self.run_backward(caches, GivenGradients(dfeatures))
+
+    def sweep(  # (H, W, 3) -> (H, W, 3)
+        self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str], gradients: TermGradients
+    ) -> Array:
+        """Sweep forward and backward through the layers, and return the gradient at their input."""
+        return self.run_backward(self.run_forward(layers, x, taps, gradients.features, gradients.again), gradients)
 
     def run_forward(
         self,
@@ -297,7 +304,7 @@ class CudaEngine:
         method = self.choose(layer.name, finish, w, source, 1, adjoint=True) if zero else ""
         # The result is written over a gradient computed for this sweep alone: each value is read by the thread that
         # replaces it.
-        in_place = gradients.fresh and finish.relu_gradient is not None and method != "first"
+        in_place = gradients.writable and finish.relu_gradient is not None and method != "first"
         finish.y = out = finish.relu_gradient if in_place else self.device.empty((H, W, C), dx.dtype)
         assert out is not None
         if zero:

@@ -1,9 +1,5 @@
 """Backward epilogues: additions and masks that are applied to the gradient at the end of a stage."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
-
 from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
@@ -11,37 +7,8 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.cuda.convolution import Convolver
 from handstyle.kernels.cuda.device import Device
 from handstyle.kernels.cuda.structs import Epilogue, Source
+from handstyle.kernels.gradients import Gradients
 from handstyle.kernels.stages import Stage
-
-
-class Gradients(Protocol):
-    """The gradients that the backward sweep adds at the taps; it takes each once, when it reaches the tap.
-
-    Attributes
-    ----------
-    fresh : bool
-        Whether the sweep may write over them.
-    """
-
-    @property
-    def fresh(self) -> bool: ...  # noqa: D102
-
-    def __contains__(self, tap: object) -> bool: ...
-    def __getitem__(self, tap: str) -> Array: ...
-
-
-@dataclass(frozen=True)
-class GivenGradients:
-    """Gradients given as arrays, which the sweep must not write over."""
-
-    dfeatures: Mapping[str, Array]
-    fresh: bool = False
-
-    def __contains__(self, tap: object) -> bool:
-        return tap in self.dfeatures
-
-    def __getitem__(self, tap: str) -> Array:
-        return self.dfeatures[tap]
 
 
 def backward_epilogue(
@@ -74,9 +41,8 @@ def backward_epilogue(
     """
 
     def entering(name: str, shape: tuple[int, ...]) -> Array | None:
-        if name == except_for or name not in gradients:
-            return None
-        return checked(device, name, gradients[name], shape, stage.dtype)
+        dx = None if name == except_for else gradients.get(name)
+        return None if dx is None else checked(device, name, dx, shape, stage.dtype)
 
     if stage.convolution is None or (stage.pool is not None and not under_the_pool):
         return Epilogue(relu_gradient=entering(stage.name, stage.output))

@@ -1,71 +1,21 @@
 """An objective prepared for a GPU: the evaluation runs with planned memory and is recorded as one CUDA graph."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from handstyle.foundations.backend import Array, to_numpy
 from handstyle.foundations.image import Convention, channel_order
-from handstyle.kernels.cuda.device import Device
 from handstyle.kernels.cuda.engine import CudaEngine
 from handstyle.kernels.cuda.forecast import evaluation_requests
 from handstyle.kernels.cuda.losses import gradient_of
 from handstyle.kernels.cuda.transfer import Transfer
+from handstyle.kernels.gradients import TermGradients
 from handstyle.losses.terms import PICTURE, Term
-from handstyle.network.sequence import Features, Layer
 from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Shape, taps_of
-
-
-@dataclass
-class TermGradients:
-    """The gradients of an objective's terms, computed when the backward sweep reaches their tap.
-
-    Parameters
-    ----------
-    device : Device
-        The device of the features.
-    terms : sequence of Term
-        The terms of the objective.
-    features : dict of str to array
-        The tapped features; each is removed when its gradient is computed.
-    again : dict of str to callable
-        Functions that compute the features that were not kept.
-    values : list of array
-        Receives the weighted values, in the order of the terms.
-    """
-
-    device: Device
-    terms: Sequence[Term]
-    features: Features
-    again: dict[str, Callable[[], Array]]
-    values: list[Array | None]
-    fresh: bool = True
-
-    def __contains__(self, tap: object) -> bool:
-        return any(term.tap == tap for term in self.terms)
-
-    def __getitem__(self, tap: str) -> Array:
-        f, total = self.again.pop(tap)() if tap in self.again else self.features.pop(tap), None
-        at = [(i, term) for i, term in enumerate(self.terms) if term.tap == tap]
-        for i, term in at:
-            self.values[i], df = self._gradient(term, f, spare=len(at) == 1)
-            total = df if total is None else self.device.xp.add(total, df, out=total)
-        assert total is not None
-        return total
-
-    def _gradient(self, term: Term, f: Array, spare: bool) -> tuple[Array, Array]:
-        return gradient_of(self.device, term, f, spare)
-
-
-def sweep_network(
-    engine: CudaEngine, layers: tuple[Layer, ...], x: Array, taps: Sequence[str], gradients: TermGradients
-) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Sweep forward and backward through the network, and return the gradient at its input."""
-    stages = engine.run_forward(layers, x, taps, gradients.features, gradients.again)
-    return engine.run_backward(stages, gradients)
 
 
 class CudaEvaluation:
@@ -99,12 +49,12 @@ class CudaEvaluation:
         dp: Array | None = None
         if self.taps:
             x = preprocess(xp, p, self.network.convention)
-            gradients = TermGradients(device, self.terms, {}, {}, values)
-            dx = sweep_network(self.engine, self.network.layers, x, self.taps, gradients)
+            gradients = TermGradients(partial(gradient_of, device), self.terms, {}, {}, values)
+            dx = self.engine.sweep(self.network.layers, x, self.taps, gradients)
             dp = preprocess_adjoint(xp, dx, self.network.convention)
         for i, term in enumerate(self.terms):
             if term.tap == PICTURE:
-                values[i], df = gradient_of(device, term, p, spare=False)
+                values[i], df = gradient_of(device, term, p, overwrite=False)
                 dp = df if dp is None else xp.add(dp, df, out=dp)
         assert dp is not None
         together = xp.empty((len(values),), xp.float64)

@@ -7,6 +7,7 @@ exact to the byte.
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from handstyle.kernels.cuda.dry_device import DryDevice, bare_layers
 from handstyle.kernels.cuda.engine import CudaEngine
 from handstyle.kernels.cuda.losses import content, gram, total_variation
 from handstyle.kernels.cuda.memory_plan import MemoryPlan, Request, places
+from handstyle.kernels.gradients import TermGradients
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
 from handstyle.losses.terms import PICTURE, Term
@@ -39,26 +41,20 @@ DIFFERENCES = 6  # arrays of the picture's size: differences of neighbors, and t
 
 def evaluation_requests(engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> list[Request]:
     """Return all allocations of one evaluation, found by a dry run."""
-    from handstyle.kernels.cuda.evaluation import TermGradients, sweep_network
-
-    class DryGradients(TermGradients):
-        def _gradient(self, term: Term, f: Array, spare: bool) -> tuple[Array, Array]:
-            return dry_gradient(self.device, term, f, spare)
-
     dtype = network.dtype
     device = DryDevice(engine.device.precision)
     dry = engine.with_scratch(engine.workspace, device)
     picture = DryDevice().empty(shape, dtype)
     if taps := taps_of(terms):
-        gradients = DryGradients(device, terms, {}, {}, [None] * len(terms))
-        sweep_network(dry, bare_layers(network.layers, dtype), picture, taps, gradients)
+        gradients = TermGradients(partial(dry_gradient, device), terms, {}, {}, [None] * len(terms))
+        dry.sweep(bare_layers(network.layers, dtype), picture, taps, gradients)
     for term in terms:
         if term.tap == PICTURE and isinstance(term, VariationTerm):
             total_variation(device, picture)
     return device.requests
 
 
-def dry_gradient(device: Device, term: Term, f: Array, spare: bool) -> tuple[Array, Array]:
+def dry_gradient(device: Device, term: Term, f: Array, overwrite: bool) -> tuple[Array, Array]:
     """Allocate what a term's value and gradient take.
 
     Any function of the moments stands as a style term, and a term of an unknown kind as a content term: they allocate
@@ -66,7 +62,8 @@ def dry_gradient(device: Device, term: Term, f: Array, spare: bool) -> tuple[Arr
     """
     if isinstance(term, MomentsTerm):
         C = f.shape[2]
-        return gram(device, f, StyleTerm(term.tap, Moments(1.0, np.zeros(C), np.zeros((C, C))), scale=1.0), 1.0, spare)
+        target = Moments(1.0, np.zeros(C), np.zeros((C, C)))
+        return gram(device, f, StyleTerm(term.tap, target, scale=1.0), 1.0, overwrite)
     return content(device, f, ContentTerm(term.tap, f, scale=1.0))
 
 

@@ -28,7 +28,7 @@ STRIP_PIXELS = 1 << 17
 STRIP_BYTES = 1 << 24  # strip of features whose gradient is computed at a time, and stays cached
 
 
-def gradient_of(device: Device, term: Any, f: Array, spare: bool) -> tuple[Array, Array]:
+def gradient_of(device: Device, term: Any, f: Array, overwrite: bool) -> tuple[Array, Array]:
     """Return the weighted value and the weighted gradient of a term, by CUDA kernels if its class has them.
 
     Parameters
@@ -39,7 +39,7 @@ def gradient_of(device: Device, term: Any, f: Array, spare: bool) -> tuple[Array
         A term of any class; for one without kernels its own three steps are called.
     f : (h, w, C) array
         The term's features, or the picture.
-    spare : bool
+    overwrite : bool
         Whether `f` is no longer needed, so that the gradient may be written over it.
 
     Returns
@@ -49,7 +49,7 @@ def gradient_of(device: Device, term: Any, f: Array, spare: bool) -> tuple[Array
     """
     weight, kind = float(term.weight), type(term)
     if kind is StyleTerm:
-        return gram(device, f, term, weight, spare)
+        return gram(device, f, term, weight, overwrite)
     if kind is ContentTerm and f.shape == term.target.shape:
         return content(device, f, term, weight)
     if kind is VariationTerm and term.function is readable_variation and f.shape[2] <= REACH:
@@ -57,7 +57,7 @@ def gradient_of(device: Device, term: Any, f: Array, spare: bool) -> tuple[Array
         return value, df
     plain = issubclass(kind, MomentsTerm) and kind.measure is MomentsTerm.measure
     if plain and kind.spread is MomentsTerm.spread:
-        return distribution(device, f, term, weight, spare)
+        return distribution(device, f, term, weight, overwrite)
     value, ds = term.loss(term.measure(f))
     return weight * value, weight * term.spread(ds, f)
 
@@ -129,7 +129,9 @@ def content(device: Device, f: Array, term: ContentTerm, factor: float = 1.0) ->
     return _total(device, energy, scale, f.dtype), df
 
 
-def gram(device: Device, f: Array, term: StyleTerm, factor: float = 1.0, spare: bool = False) -> tuple[Array, Array]:
+def gram(
+    device: Device, f: Array, term: StyleTerm, factor: float = 1.0, overwrite: bool = False
+) -> tuple[Array, Array]:
     # (h, w, C) -> (), (h, w, C)
     """Return `factor` times the value of a style term, and of its gradient.
 
@@ -143,7 +145,7 @@ def gram(device: Device, f: Array, term: StyleTerm, factor: float = 1.0, spare: 
         The loss of their Gram matrix.
     factor : float
         Multiplies value and gradient.
-    spare : bool
+    overwrite : bool
         Whether the gradient may be written over `f`.
 
     Returns
@@ -170,11 +172,11 @@ def gram(device: Device, f: Array, term: StyleTerm, factor: float = 1.0, spare: 
     numbers = np.float64(1 / count), np.float64(2 * scale / count)
     device.launch("style", grid, PAIRS, parts, mean, dG, energy, len(parts), C, *numbers, dtype=f.dtype)
     value = _total(device, energy, scale, f.dtype)
-    return value, _spread(device, F, dG, None, q, spare).reshape(f.shape)
+    return value, _spread(device, F, dG, None, q, overwrite).reshape(f.shape)
 
 
 def distribution(
-    device: Device, f: Array, term: Any, factor: float = 1.0, spare: bool = False
+    device: Device, f: Array, term: Any, factor: float = 1.0, overwrite: bool = False
 ) -> tuple[Array, Array]:  # (h, w, C) -> (), (h, w, C)
     """Return `factor` times the value of any function of the moments, and of its gradient; see `gram`."""
     xp = device.xp
@@ -183,7 +185,7 @@ def distribution(
     value, ds = term.loss(Moments(_count(f, term), sums, parts.sum(axis=0, dtype=xp.float64)))
     outer, dsums = (factor * a for a in (ds.outer, ds.sums))
     dG = (outer + outer.T).astype(f.dtype)
-    return factor * value, _spread(device, F, dG, dsums.astype(f.dtype), q, spare).reshape(f.shape)
+    return factor * value, _spread(device, F, dG, dsums.astype(f.dtype), q, overwrite).reshape(f.shape)
 
 
 def _count(f: Array, term: MomentsTerm) -> float:
@@ -203,12 +205,12 @@ def _products(device: Device, f: Array, term: MomentsTerm) -> tuple[Array, Array
     return F, q, parts
 
 
-def _spread(device: Device, F: Array, dG: Array, dsums: Array | None, q: Array | None, spare: bool) -> Array:
-    """Return ``(F dG + dsums) q``, written over `F` if `spare`, a strip of pixels at a time."""
+def _spread(device: Device, F: Array, dG: Array, dsums: Array | None, q: Array | None, overwrite: bool) -> Array:
+    """Return ``(F dG + dsums) q``, written over `F` if `overwrite`, a strip of pixels at a time."""
     xp, C = device.xp, F.shape[1]
-    dF = F if spare else device.empty(F.shape, F.dtype)
+    dF = F if overwrite else device.empty(F.shape, F.dtype)
     rows = max(1, STRIP_BYTES // (C * F.itemsize))
-    room = device.empty((min(rows, len(F)), C), F.dtype) if spare else None
+    room = device.empty((min(rows, len(F)), C), F.dtype) if overwrite else None
     for a in range(0, len(F), rows):
         part, df = F[a : a + rows], dF[a : a + rows]
         out = df if room is None else room[: len(part)]
