@@ -174,7 +174,7 @@ def card_command(file: str = EMBEDDED, /, *, sheet: Path | None = None, overwrit
     weights, _ = load(path)
     _rows(describe(weights))
     write_picture(sheet, filters_sheet(weights), overwrite=overwrite)
-    _say(f"first filters, grey is zero: {sheet}")
+    _say(f"first filters, gray is zero: {sheet}")
     return 0
 
 

@@ -153,7 +153,7 @@ def power_variation(  # (H, W, C) -> value, (H, W, C)
         1.25 is the Keras script's, 1 the square, 0.5 the length of the gradient (Rudin, Osher and Fatemi 1992,
         eq. 2.1), which needs `epsilon`; Mahendran and Vedaldi (2015, arXiv 1412.0035, eq. 5) compare them.
     epsilon : float
-        In squared grey levels; rounds the kink off where there is one.
+        In squared gray levels; rounds the kink off where there is one.
     edges : {"inside", "wrap"}
         ``inside`` sums over the (H−1) × (W−1) pixels that have both neighbors, as the Keras script does; ``wrap``
         over all, the last row being the first one's neighbor.

@@ -91,6 +91,9 @@ class Evaluate(Protocol):
         """Return the same for flat float64 vectors on the host."""
 
 
+STRIP_VALUES = 1 << 21  # features that are copied in float64 at a time while a target is measured
+
+
 @dataclass(frozen=True)
 class Forecast:
     """The memory and the time that an evaluation will take.

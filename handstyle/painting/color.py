@@ -100,9 +100,6 @@ def keep_color(result: Array, photograph: Array, space: str = "yuv", mask: Array
     return _where(mask, from_space(planes, space), result)
 
 
-keep_colour = keep_color  # the name by which `painting.inputs` imports it
-
-
 def match_luminance(source: Array, target: Array) -> Array:  # (H, W, 3), (h, w, 3) -> (H, W, 3)
     """Give a gray painting the mean and the standard deviation of a gray photograph.
 

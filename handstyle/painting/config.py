@@ -314,7 +314,7 @@ class OptimizerConfig(Group):
     lbfgs_history : int
         Pairs (step, change of gradient) that L-BFGS keeps.
     learning_rate : float
-        Length of a step of adam in grey levels, of lbfgs-fixed and descent in multiples of the direction.
+        Length of a step of adam in gray levels, of lbfgs-fixed and descent in multiples of the direction.
     learning_rate_schedule : str
         constant, exponential:FACTOR:STEPS, or root:DECAY, which divides the rate by √(1 + DECAY·step).
     beta1 : float

@@ -43,8 +43,8 @@ def grain(side: int = 128) -> Array:  # -> (side, side, 3) float64, 0 to 255
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None, :])
     frequency[0, 0] = 1
     planes = np.fft.ifft2(np.fft.fft2(rng.standard_normal((3, side, side))) / frequency).real
-    grey, color = planes[0], planes - planes.mean(axis=0)
-    mixed = (grey + 0.5 * color).transpose(1, 2, 0)
+    gray, color = planes[0], planes - planes.mean(axis=0)
+    mixed = (gray + 0.5 * color).transpose(1, 2, 0)
     drawn: Array = np.clip(120 + 55 * mixed / mixed.std(), 0, 255)
     return drawn
 

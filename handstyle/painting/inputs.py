@@ -14,13 +14,12 @@ from PIL import Image, ImageOps
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import Convention, deprocess, fitted_size, resize
-from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
+from handstyle.foundations.picture_reading import Picture, PictureLike, pictures_in, read_picture
 from handstyle.losses.regions import check_mask
 from handstyle.painting.color import keep_color, luminance, match_affine, match_histogram, match_luminance
 from handstyle.painting.config import SMALLEST_SIDE, StyleConfig
 
 LUMA = np.array([0.299, 0.587, 0.114])  # BT.601
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 
 
 def output_size(config: StyleConfig, size: tuple[int, int], name: str) -> tuple[int, int]:
@@ -149,7 +148,7 @@ def read_mask(source: str | os.PathLike[str], size: tuple[int, int]) -> Array:  
     Parameters
     ----------
     source : path
-        Any picture: white is in, black is out, grey between; what is transparent is out.
+        Any picture: white is in, black is out, gray between; what is transparent is out.
     size : (int, int)
         Height and width of the picture that it belongs to.
 
@@ -184,10 +183,7 @@ def spread_folders(styles: Sequence[PictureLike]) -> list[PictureLike]:
     spread: list[PictureLike] = []
     for style in styles:
         if isinstance(style, str | os.PathLike) and Path(style).is_dir():
-            found = sorted(file for file in Path(style).iterdir() if file.suffix.lower() in PICTURES)
-            if not found:
-                raise HandstyleError(f"the folder {style} holds no picture: give one with {', '.join(PICTURES)}")
-            spread += found
+            spread += pictures_in(style)
         else:
             spread.append(style)
     return spread
@@ -214,8 +210,8 @@ def colors_before(
         One each for a painting: its region of the photograph, and its mask.
     """
     if config.color == "luminance":
-        grey = luminance(p, config.color_space)
-        return grey, [match_luminance(luminance(one, config.color_space), grey) for one in paintings]
+        gray = luminance(p, config.color_space)
+        return gray, [match_luminance(luminance(one, config.color_space), gray) for one in paintings]
     if config.color not in ("match", "histogram"):
         return p, list(paintings)
     changed = []

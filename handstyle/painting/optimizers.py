@@ -16,7 +16,7 @@ from handstyle.optimize.trace import Callback, Outcome
 from handstyle.painting.config import StyleConfig
 
 # Grey levels, in root mean square, that a step of L-BFGS without a line search may have. No published program has such
-# a bound; without it a run of neural-style's from grey noise is thrown 2400 levels away by its second step.
+# a bound; without it a run of neural-style's from gray noise is thrown 2400 levels away by its second step.
 LONGEST = 8.0
 FIXED = ("descent", "lbfgs-fixed", "adam")
 

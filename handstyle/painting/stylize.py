@@ -404,7 +404,7 @@ def texture_config(config: StyleConfig) -> StyleConfig:
 
 
 def blank(config: StyleConfig) -> Array:  # -> (size, size, 3)
-    """Return the grey square that stands for a texture's photograph."""
+    """Return the gray square that stands for a texture's photograph."""
     return np.full((config.size, config.size, 3), 127.5, np.float32)
 
 

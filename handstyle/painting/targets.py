@@ -24,11 +24,11 @@ from handstyle.losses.regions import carry_mask, check_carried, cysmith_mask
 from handstyle.losses.terms import PICTURE, NormalizedTerm, Term
 from handstyle.losses.total_variation import VariationTerm, range_penalty
 from handstyle.network.vgg import Network, summary
+from handstyle.optimize.objective import STRIP_VALUES
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.normalizations import CONTENT, SMOOTHNESS, STYLE, Place, smoothness_factor
 
 Loss = Callable[[Moments], tuple[Array, Moments]]
-STRIP_VALUES = 1 << 21  # features that are copied in float64 at a time while a target is measured
 
 
 @dataclass(frozen=True)

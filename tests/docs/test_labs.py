@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from browser import Browser, find_chromium
+from browser import find_chromium
 from conftest_docs import DOCS
 
 from handstyle.losses.gram import Moments, gram_loss, moments_backward, moments_forward
@@ -14,12 +14,6 @@ from handstyle.optimize.adam import Adam
 pytestmark = pytest.mark.slow
 if find_chromium() is None:
     pytest.skip("no Chromium on this machine: apt-get install chromium", allow_module_level=True)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with Browser() as browser:
-        yield browser
 
 
 @pytest.fixture

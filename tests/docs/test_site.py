@@ -4,7 +4,7 @@ import time
 from urllib.parse import quote
 
 import pytest
-from browser import Browser, find_chromium
+from browser import find_chromium
 from chapters import CHAPTERS
 from conftest_docs import DOCS
 
@@ -18,12 +18,6 @@ if not PAGES:
     pytest.skip("the book is not built: make book", allow_module_level=True)
 if find_chromium() is None:
     pytest.skip("no Chromium on this machine: apt-get install chromium", allow_module_level=True)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with Browser() as browser:
-        yield browser
 
 
 def address(page):

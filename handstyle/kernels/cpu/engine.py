@@ -91,10 +91,6 @@ class CpuEngine:
         self._kept: Kept = {}
         self.chosen: dict[str, str] = {}
 
-    def kernel_of(self, H: int, W: int, C: int, K: int, adjoint: bool) -> str:
-        """Return the name of the kernel chosen for a convolution of a (H, W, C) map to K channels."""
-        return str(self.choose(H, W, C, K, adjoint))
-
     @property
     def _is_small(self) -> bool:
         # The features of a small picture take little memory, so they are kept to save time.

@@ -32,15 +32,13 @@ from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
 from handstyle.losses.terms import PICTURE, NormalizedTerm, Term
 from handstyle.network.sequence import Convolution, Features, Pool
 from handstyle.network.vgg import Network, summary
-from handstyle.optimize.objective import Forecast, Shape, taps_of
+from handstyle.optimize.objective import STRIP_VALUES, Forecast, Shape, taps_of
 
 # Memory of each thread outside the arena, at least and at most: its BLAS buffer, as far as it is written to, and the
 # strips of `arena.Scratch`. They grow with the maps. Measured with OpenBLAS 0.3.31 on two threads.
 THREAD_BYTES = 1 << 20, 8 << 20
-# Copies in float64 that `moments_forward` makes of its features, and the largest number of values that are measured at
-# a time for a target (``painting/targets.py``).
+# Copies in float64 that `moments_forward` makes of its features, of which `STRIP_VALUES` are measured at a time.
 MEASURED_MAPS = 2
-MEASURED_VALUES = 1 << 21
 # Arrays of its input's size that a term of unknown class allocates, in addition to its gradient.
 UNKNOWN_MAPS = 3
 # Arrays of the picture's size that a term on the picture itself allocates, its gradient included.
@@ -243,7 +241,7 @@ def dry_run(
         if taps:
             dry.run_forward(network.layers, dry.arena.take(shape, network.dtype), taps, features)
         largest = max((f.size for f in features.values()), default=0)
-        dry.beside(3 * item * n + MEASURED_MAPS * 8 * min(largest, MEASURED_VALUES))
+        dry.beside(3 * item * n + MEASURED_MAPS * 8 * min(largest, STRIP_VALUES))
         return dry
     held = None
     for _ in range(2):

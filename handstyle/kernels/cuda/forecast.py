@@ -26,16 +26,16 @@ from handstyle.losses.terms import PICTURE, Term
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.sequence import Layer
 from handstyle.network.vgg import Network
-from handstyle.optimize.objective import Shape, taps_of
+from handstyle.optimize.objective import STRIP_VALUES, Shape, taps_of
 
 # Arrays of the picture's size in addition to the sweep's: the picture and its buffer in the graph, the preprocessed
 # picture, the gradient and its copy, and temporary arrays between these.
 PICTURES = 7
 # The same when a painting is measured: the painting, the preprocessed painting, and temporary arrays.
 MEASURED_PICTURES = 4
-# Moments are summed in float64 over strips of so many values (``painting/targets.py``): a strip, its product with the
-# mask, and what is left of those of the tap before, where its sums still lie.
-STRIP_VALUES, STRIPS = 1 << 21, 3
+# Moments are summed in float64 over strips of `STRIP_VALUES`: a strip, its product with the mask, and what is left of
+# those of the tap before, where its sums still lie.
+STRIPS = 3
 DIFFERENCES = 6  # arrays of the picture's size: differences of neighbors, and the gradient
 
 

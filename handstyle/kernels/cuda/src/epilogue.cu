@@ -55,7 +55,7 @@ extern "C" __global__ void fold_naive(const REAL* dxpad, REAL* dx, int border, i
     }
 }
 
-// First rung of padding: one thread for each pixel walks over the channels; neighbours write far apart.
+// First rung of padding: one thread for each pixel walks over the channels; neighbors write far apart.
 extern "C" __global__ void pad_naive(Source s, REAL* xpad) {
     size_t pixel = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (pixel >= (size_t)(s.H + 2) * (s.W + 2)) return;
@@ -63,7 +63,7 @@ extern "C" __global__ void pad_naive(Source s, REAL* xpad) {
     for (int c = 0; c < s.C; c++) xpad[pixel * s.C + c] = read(s, h, w, c);
 }
 
-// Second rung: neighbouring threads have neighbouring channels. (H, W, C) -> (H+2, W+2, C)
+// Second rung: neighboring threads have neighboring channels. (H, W, C) -> (H+2, W+2, C)
 extern "C" __global__ void pad(Source s, REAL* xpad) {
     int c = blockIdx.y * 32 + threadIdx.x, pixel = blockIdx.x * blockDim.y + threadIdx.y;
     if (c >= s.C || pixel >= (s.H + 2) * (s.W + 2)) return;

@@ -2,7 +2,7 @@
 // convolution, rectifier and its bits, pool and its codes. Backward: the gradient that enters at the rectifier's
 // tap, the rectifier's mask, the gradient that enters at the convolution's. Null pointers and zeros leave a step out.
 //
-// The 32 lanes of a warp hold 32 neighbouring channels of the same pixels and must all arrive here, those beyond the
+// The 32 lanes of a warp hold 32 neighboring channels of the same pixels and must all arrive here, those beyond the
 // last channel too: they vote on the words of bits.
 
 struct Epilogue {

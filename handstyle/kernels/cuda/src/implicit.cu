@@ -92,7 +92,7 @@ __device__ __forceinline__ void land(float* results, int lane, int top, int left
 
 // A block has ROWS x 16 pixels of CHANNELS channels, a warp 4 x 16 pixels of 64: 16 loads of 16 bytes for 64 products.
 //
-// A product of 8 channels may take them in any order, if both factors take the same. A lane's four neighbouring
+// A product of 8 channels may take them in any order, if both factors take the same. A lane's four neighboring
 // channels 4t..4t+3 therefore serve as t and t+4 of two products, and one load brings them for a column of B. Of the
 // patch, a load brings what one product wants in four registers in a row: two channels of the pixels w and w+8. So the
 // patch lies in pairs of pixels, (rows, 2, 10, 4) times 16 bytes: row, which two of four channels, w, which four. A
@@ -110,7 +110,7 @@ __device__ __forceinline__ void implicit(const Source& s, const float* B, int of
     __shared__ int rows[ROWS + 2], columns[COLUMNS + 2];
     float4 *patches = shared, *weights = shared + 2 * PATCH;
 
-    // The blocks of the same pixels are neighbours and run together: so the map is read from memory once, while B, at
+    // The blocks of the same pixels are neighbors and run together: so the map is read from memory once, while B, at
     // most 9 MB, stays in the cache in front of it.
     int thread = threadIdx.x, lane = thread % 32, warp = thread / 32, blocks = f.K / CHANNELS;
     int across = (f.W + COLUMNS - 1) / COLUMNS, tile = blockIdx.x / blocks, first = blockIdx.x % blocks * CHANNELS;

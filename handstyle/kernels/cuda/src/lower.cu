@@ -2,7 +2,7 @@
 // y[h, w] = sum_ij x[h + i - offset, w + j - offset] w[i, j].
 #include "source.cuh"
 
-// im2col, first rung: one thread for each output pixel writes its 9 C inputs; neighbours write far apart.
+// im2col, first rung: one thread for each output pixel writes its 9 C inputs; neighbors write far apart.
 extern "C" __global__ void im2col_naive(Source s, REAL* A, int row, int rows, int Wo, int offset) {
     size_t pixel = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (pixel >= (size_t)rows * Wo) return;
@@ -11,7 +11,7 @@ extern "C" __global__ void im2col_naive(Source s, REAL* A, int row, int rows, in
         for (int c = 0; c < s.C; c++) A[(pixel * 9 + tap) * s.C + c] = read(s, h + tap / 3, w + tap % 3, c);
 }
 
-// Second rung: neighbouring threads have neighbouring channels, but each divides four times, in 64 bits, to find out where it is.
+// Second rung: neighboring threads have neighboring channels, but each divides four times, in 64 bits, to find out where it is.
 extern "C" __global__ void im2col_coalesced(Source s, REAL* A, int row, int rows, int Wo, int offset) {
     size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (at >= (size_t)rows * Wo * 9 * s.C) return;

@@ -7,7 +7,7 @@
 #define POOL_MAX 1
 #define POOL_AVERAGE 2
 
-typedef unsigned int word;  // one bit for each of 32 neighbouring channels of a pixel
+typedef unsigned int word;  // one bit for each of 32 neighboring channels of a pixel
 
 struct Source {
     const REAL* x;      // (H, W, C), or pooled (ph, pw, C)

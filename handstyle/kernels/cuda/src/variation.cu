@@ -1,4 +1,4 @@
-// Total variation of a picture (H, W, C): the sum of squared differences of neighbours, and its gradient times `scale`.
+// Total variation of a picture (H, W, C): the sum of squared differences of neighbors, and its gradient times `scale`.
 #include "sum.cuh"
 
 // First rung: one thread for each value, which leaves its share of the sum for another pass.
@@ -25,7 +25,7 @@ extern "C" __global__ void variation_naive(
     energy[at] = squares;
 }
 
-// Second rung: a block of 32 x 8 values with its neighbours in shared memory, and one share of the sum a block.
+// Second rung: a block of 32 x 8 values with its neighbors in shared memory, and one share of the sum a block.
 #define WIDE 32
 #define HIGH 8
 #define REACH 4  // channels at most

@@ -1,7 +1,7 @@
 // Winograd's convolution F(TILE x TILE, 3 x 3): transform the input tiles, multiply, transform back. The one-dimensional
 // transforms input_1d, kernel_1d, output_1d and the matrices BT, G, AT are generated from the interpolation points; N = TILE + 2.
 // Tiles lie in rows of `across`; a launch works on whole rows of tiles, `tiles` in all, the first being `first`.
-// A block has 32 channels in x and tiles in y, so that what neighbouring threads read and write lies together.
+// A block has 32 channels in x and tiles in y, so that what neighboring threads read and write lies together.
 #include "source.cuh"
 #include "finish.cuh"
 
@@ -92,7 +92,7 @@ extern "C" __global__ void winograd_input(Source s, REAL* V, int first, int tile
     store_transformed(d, V, tile, tiles, c, s.C);
 }
 
-// Third rung: neighbouring tiles share two columns of inputs, so the block reads its stretch once into shared memory.
+// Third rung: neighboring tiles share two columns of inputs, so the block reads its stretch once into shared memory.
 #define SIDE_BY_SIDE 4
 extern "C" __global__ void winograd_input_tiled(Source s, REAL* V, int first, int tiles, int across, int offset) {
     const int width = SIDE_BY_SIDE * TILE + 2;
