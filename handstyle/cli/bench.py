@@ -179,7 +179,7 @@ def _pytorch(
 
 
 def draw(rows: Sequence[BenchRow], path: str | os.PathLike[str]) -> None:
-    """Draw the rows as bars, a group a size, and write the picture.
+    """Draw the rows as bars, in one group for each size, and write the picture.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ FOREIGN = {
 
 
 def plain_help(console: Any, options: Any, panel: Any) -> None:
-    """Print one group of the help: a line a flag, with as many more as its description needs."""
+    """Print one group of the help: one line for each flag, and more where its description needs them."""
     if not panel.entries:
         return
     lines = [panel.title]

@@ -28,7 +28,7 @@ from handstyle.painting.settings import read_settings, settings_toml
 
 
 class Terminal(Console):
-    """A console that falls silent where nobody reads it any more (``| head -1``): the run goes on."""
+    """A console that stops printing when its reader is gone (``| head -1``), so that the run goes on."""
 
     def on_broken_pipe(self) -> None:
         """Send the output nowhere; rich would end the program."""
@@ -53,7 +53,7 @@ def say(*lines: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
-    """Which network runs, where, and how.
+    """The network, its backend and its engine.
 
     Parameters
     ----------
@@ -91,18 +91,18 @@ class NetworkConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """What a run is, besides its pictures.
+    """Settings of a run besides its pictures and its network.
 
     Parameters
     ----------
     preset : str
-        A system whose choices to begin with; handstyle info --preset all lists them.
+        Start from the settings of this system; handstyle info --preset all lists them.
     config : Path
-        A TOML file of settings; what is typed goes before it, and it before a preset.
+        A TOML file of settings. Flags override it, and it overrides a preset.
     write_config : bool
         Print the settings as TOML, and paint nothing.
     precision : str
-        float32; tf32, a GPU's products of 10 bits; or float64, which is for checks.
+        float32; tf32, whose products on a GPU have 10 bits of mantissa; or float64, for checks.
     save_every : int
         Also write OUTPUT_at_iteration_K for every K-th iteration, as the classic script does; 0 for none.
     checkpoint : Path
@@ -191,7 +191,7 @@ def described(one: type) -> dict[str, str]:
 
 
 def typed(name: str, names: Iterable[str], everything: bool) -> Any:
-    """Return a dataclass of the named flags in which none is typed: all are None."""
+    """Return a dataclass of the named flags, whose defaults are None: not typed."""
     made: list[tuple[str, Any, None]] = []
     groups = list(dict.fromkeys(HELP_GROUPS.values()))
     for field in (all_fields()[each] for each in names):
@@ -226,7 +226,7 @@ def flag(name: str) -> str:
 
 
 def from_text(field: Field, value: Any) -> Any:
-    """Return what was typed as the field's type, or as it is where it is none: `coerce` then refuses it in words."""
+    """Convert typed text to the field's type, or return it unchanged if that fails: `coerce` then raises the error."""
     if isinstance(value, tuple):
         one = get_args(field.hint)[0]
         whole = field.name in PATHS or field.name == "style_at"
@@ -244,7 +244,7 @@ def _number(hint: Any, text: Any) -> Any:
 
 @dataclass(frozen=True)
 class Settings:
-    """All that a command was asked for."""
+    """The settings of a command, resolved from its flags, its file and its preset."""
 
     chosen: Preset  # with what the file and the flags say laid over it
     config: StyleConfig

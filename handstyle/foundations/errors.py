@@ -2,7 +2,7 @@
 
 
 class HandstyleError(ValueError):
-    """Something asked for cannot be done; the message is one line: what is wrong, where, what to do."""
+    """A request that cannot be fulfilled. The message is one line: what is wrong, where, and what to do."""
 
 
 class OutOfMemoryError(HandstyleError, MemoryError):

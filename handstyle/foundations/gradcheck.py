@@ -27,7 +27,7 @@ Signature = Callable[[Array], Array]  # what must not change between x − hv an
 
 @dataclass(frozen=True)
 class Report:
-    """What a check found.
+    """The result of a check.
 
     Parameters
     ----------

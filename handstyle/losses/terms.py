@@ -96,12 +96,12 @@ class NormalizedTerm:
 
     @property
     def name(self) -> str:
-        """The inner term's."""
+        """The name of the inner term."""
         return self.inner.name
 
     @property
     def tap(self) -> str:
-        """The inner term's."""
+        """The tap of the inner term."""
         return self.inner.tap
 
     def measure(self, f: Array, where: Window = WHOLE) -> Statistic:  # (h, w, C) -> statistic

@@ -65,12 +65,12 @@ class SizeConfig(Group):
     size : int
         Side of the output in pixels, the long one by default; a smaller photograph is not enlarged.
     size_rule : str
-        Which side `size` is; square squashes.
+        Which side of the output has the length `size`; square stretches the photograph to a square.
     style_size : int
         Long side of the painting in pixels while its style is measured; 0 takes the output's. Larger gives larger
         strokes.
     style_scale : float
-        The painting's size over the output's, where style_size is 0.
+        The painting's size divided by the output's, if no style size is given.
     style_fit : str
         Keep the painting's proportions, or stretch it to the photograph's shape as some systems do.
     """
@@ -130,11 +130,11 @@ class LossConfig(Group):
     content_layers : tuple of str
         Where content is measured.
     style_layer_weights : tuple of float
-        One a style layer; all 1 by default.
+        One weight for each style layer; all 1 by default.
     content_layer_weights : tuple of float
-        One a content layer; all 1 by default.
+        One weight for each content layer; all 1 by default.
     style_statistic : str
-        What of the features is the style.
+        The statistic of the features that describes the style.
     style_normalization : str
         What style is divided by.
     content_normalization : str
@@ -216,15 +216,15 @@ class RegionConfig(Group):
     mask : tuple of str
         Pictures, white where a region is; the first region has the first painting, and so on.
     style_mask : tuple of str
-        One a painting: a picture, white where its style is measured, or all.
+        One for each painting: a picture, white where its style is measured, or all.
     style_region : tuple of int
-        One a painting: the number of its region, counted from 1; 0 for the whole picture.
+        One for each painting: the number of its region, counted from 1; 0 for the whole picture.
     style_blend : tuple of float
-        One weight a painting; equal by default.
+        One weight for each painting; equal by default.
     blend : str
         Blend the paintings' targets, or their losses.
     style_at : tuple of str
-        One a painting: the layers it is used at, with commas, or all.
+        One for each painting: the layers it is used at, with commas, or all.
     mask_rule : str
         How masks are carried to a layer.
     hard_masks : bool
@@ -235,7 +235,7 @@ class RegionConfig(Group):
         Where masks add up to more than 1, divide them by their sum; otherwise each style pulls there with all its
         strength.
     unmasked_weight : float
-        How firmly what no mask claims is held to the photograph's pixels: the mean squared difference (0 to 255).
+        Weight of the mean squared difference (0 to 255) that holds pixels outside all masks to the photograph.
     """
 
     mask: tuple[str, ...] = ()
@@ -291,7 +291,7 @@ class ColorConfig(Group):
     color_space : str
         Of luminance.
     color_match : str
-        The matrix square root of match.
+        How match takes the square root of a covariance matrix.
     """
 
     color: Literal["none", "luminance", "luminance-after", "match", "match-after", "histogram", "histogram-after"] = (
@@ -303,14 +303,14 @@ class ColorConfig(Group):
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig(Group):
-    """The descent.
+    """The optimizer and its steps.
 
     Parameters
     ----------
     iterations : int
         Steps of the optimizer at each scale.
     optimizer : str
-        SciPy's L-BFGS-B, the own L-BFGS with a line search or with fixed steps, Adam, or plain descent.
+        SciPy's L-BFGS-B, the L-BFGS of this package with a line search or with fixed steps, Adam, or plain descent.
     lbfgs_history : int
         Pairs (step, change of gradient) that L-BFGS keeps.
     learning_rate : float
@@ -409,7 +409,7 @@ def _with_the_groups_parameters(config: type) -> type:
 @_with_the_groups_parameters
 @dataclass(frozen=True, kw_only=True)
 class StyleConfig(OptimizerConfig, ColorConfig, RegionConfig, PyramidConfig, LossConfig, LookConfig, SizeConfig):
-    """The choices of a run.
+    """The settings of a run.
 
     Every field is a keyword: of this class, of `stylize`, in a TOML file and, with dashes, on the command line.
 
@@ -519,7 +519,7 @@ def style_config(config: StyleConfig | Mapping[str, Any] | None = None, **option
 
 
 def layered(base: Mapping[str, Any], over: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
-    """Lay settings over others: what is said later wins.
+    """Combine settings from several sources; later ones replace earlier ones.
 
     `iterations` that are said over `iterations_by_scale` replace them.
 

@@ -28,7 +28,7 @@ def output_size(config: StyleConfig, size: tuple[int, int], name: str) -> tuple[
 
 
 def sized(size: tuple[int, int], n: float, rule: str, name: str, parameter: str) -> tuple[int, int]:
-    """Return a height and width of which the side that `rule` names is `n`; nothing grows but a square.
+    """Return the height and width at which the side that `rule` names is `n`; only ``square`` enlarges.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def style_size(
 def starting_picture(
     config: StyleConfig, p: Array, convention: Convention | None = None, paintings: Sequence[Array] = ()
 ) -> Array:  # (H, W, 3) -> (H, W, 3) float64
-    """Return where the optimizer starts, at the size of the photograph `p`.
+    """Return the picture from which the optimizer starts, at the size of the photograph `p`.
 
     Parameters
     ----------

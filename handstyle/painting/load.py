@@ -62,7 +62,7 @@ def load_network(
     padding: str = "zero",
     rounding: str = "down",
 ) -> Network:
-    """Load a network and put it where it shall run.
+    """Load a network onto a backend, with an engine that runs it.
 
     Parameters
     ----------

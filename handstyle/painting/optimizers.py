@@ -23,7 +23,7 @@ FIXED = ("descent", "lbfgs-fixed", "adam")
 
 @dataclass
 class Memory:
-    """What an optimizer takes along to the next scale: Adam's moments; L-BFGS starts anew, its pairs are of a size."""
+    """State that an optimizer carries to the next scale: Adam's moments. The pairs of L-BFGS fit one size only."""
 
     adam: Adam | None = None
 

@@ -35,7 +35,7 @@ INPUTS = {
 
 @dataclass(frozen=True)
 class Preset:
-    """A system's choices.
+    """The settings of a published system.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class Preset:
 
     @property
     def optimizers(self) -> tuple[str, ...]:
-        """The optimizers that can serve it: a line search needs a gradient that is the value's."""
+        """The optimizers that work with it: a line search needs a gradient that is the value's."""
         plain = {"restarts": 0, "evaluations": 0, "averaging": 0.0, "learning_rate_schedule": "constant"}
         found = []
         for name in ("lbfgsb", "lbfgs", "lbfgs-fixed", "adam", "descent"):
@@ -218,7 +218,7 @@ def feed(network: Network, chosen: Preset) -> Network:
 
 
 def mismatches(network: Network, chosen: Preset) -> list[str]:
-    """Return, a sentence each, what of the preset this network cannot give."""
+    """Return the settings of a preset that a network does not meet, in one sentence each."""
     notes = []
     if network.architecture != chosen.architecture:
         notes.append(f"the preset is for {chosen.architecture}; this network is a {network.architecture}")

@@ -44,7 +44,7 @@ STEPS = (1e-5, 5e-6, 2e-6, 1e-6)
 
 
 class Variant(NamedTuple):
-    """An objective to check: its name, its configuration, and how the names of its terms begin that are checked."""
+    """An objective to check: its name, its configuration, and the prefixes of the names of the terms to check."""
 
     name: str
     config: StyleConfig

@@ -38,7 +38,7 @@ from handstyle.painting.resuming import Identity, Standing, read_run, save_run
 
 @dataclass(frozen=True)
 class Progress:
-    """What a callback is given after each iteration.
+    """The state of a run after an iteration, as the callback receives it.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Result:
-    """A painted picture, and how it came about.
+    """A painted picture, and the record of its run.
 
     Parameters
     ----------
@@ -433,7 +433,7 @@ def _choices(
 
 
 def ready_network(network: Network | str | os.PathLike[str] | None, chosen: Preset | None) -> tuple[Network, list[str]]:
-    """Return a network that is loaded and has what a preset asks of it, and what was done or cannot be had."""
+    """Return a loaded network with the settings of a preset, and notes of what was changed or is missing."""
     if network is None or isinstance(network, str | os.PathLike):
         network = load_network(EMBEDDED if network is None else network)
     if not isinstance(network, Network):
