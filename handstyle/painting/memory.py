@@ -155,43 +155,37 @@ class RunMemory:
         HandstyleError
             If a scale is too small for the network.
         """
+        return [self._need(k, size) for k, size in enumerate(scales(self.config, self._full()))]
+
+    def _need(self, k: int, size: Size) -> Need:
         config, network, paintings = self.config, self.network, self.paintings
-        engine, item = engine_of(network), network.dtype.itemsize
-        full = self._full()
+        engine, item, full = engine_of(network), network.dtype.itemsize, self._full()
         regions = config.regions(len(paintings)) or (0,)
-        found = []
-        sizes = scales(config, full)
-        for k, size in enumerate(sizes):
-            n = 3 * size[0] * size[1]
-            expected = engine.forecast(network, planned_terms(config, network, size, regions), (*size, 3))
-            styles = {style_size(config, painting, size, full) for painting in paintings}
-            measured = []  # only what is painted: a configuration without any loss is refused earlier
-            if (config.style_weight or config.means_weight) and config.style_layers:
-                measured += [(replace(config, content_weight=0.0), style) for style in styles]
-            if config.content_weight and config.content_layers:
-                measured.append((replace(config, style_weight=0.0, means_weight=0.0), size))
-            measuring = [
-                engine.forecast(network, planned_terms(only, network, at), (*at, 3), gradient=False).bytes
-                for only, at in measured
-            ]
-            # Values of the photograph, its colors, the start and every painting: twice, as planned and at this scale.
-            values = (
-                3 * sum(h * w for h, w in styles) + 2 * 3 * full[0] * full[1] + len(config.mask) * full[0] * full[1]
-            )
-            found.append(
-                Need(
-                    size,
-                    config.iterations_at(k),
-                    expected.weights,
-                    expected.bytes,
-                    item * n * optimizer_vectors(config, self.apart),
-                    max(measuring, default=0),
-                    2 * PICTURE_ITEM * values + 8 * n,
-                    scipy_bytes(config, n),
-                    expected.seconds,
-                )
-            )
-        return found
+        n = 3 * size[0] * size[1]
+        expected = engine.forecast(network, planned_terms(config, network, size, regions), (*size, 3))
+        styles = {style_size(config, painting, size, full) for painting in paintings}
+        measured = []  # only what is painted: a configuration without any loss is refused earlier
+        if (config.style_weight or config.means_weight) and config.style_layers:
+            measured += [(replace(config, content_weight=0.0), style) for style in styles]
+        if config.content_weight and config.content_layers:
+            measured.append((replace(config, style_weight=0.0, means_weight=0.0), size))
+        measuring = [
+            engine.forecast(network, planned_terms(only, network, at), (*at, 3), gradient=False).bytes
+            for only, at in measured
+        ]
+        # Values of the photograph, its colors, the start and every painting: twice, as planned and at this scale.
+        values = 3 * sum(h * w for h, w in styles) + 2 * 3 * full[0] * full[1] + len(config.mask) * full[0] * full[1]
+        return Need(
+            size,
+            config.iterations_at(k),
+            expected.weights,
+            expected.bytes,
+            item * n * optimizer_vectors(config, self.apart),
+            max(measuring, default=0),
+            2 * PICTURE_ITEM * values + 8 * n,
+            scipy_bytes(config, n),
+            expected.seconds,
+        )
 
     def need(self) -> Need:
         """Return the memory of the scale that takes most, which need not be the finest; see `needs`."""
@@ -199,30 +193,35 @@ class RunMemory:
 
     def lacks(self) -> str:
         """Return in words which memory is short, or an empty string if the run fits."""
-        config, needs = self.config, self.needs()
-        for need in sorted(needs, key=lambda need: -need.together):
-            height, width = need.size
-            pairs = most_memory(3 * height * width)
-            if config.optimizer == "lbfgsb" and config.lbfgs_history > pairs:
-                return f"{width} x {height} px leave SciPy's L-BFGS-B room for {pairs} pairs, it counts in 32 bits"
-            # The weights are already in memory.
-            taken = (need.device if self.apart else need.together) - need.weights
-            part = 1.0 if self.apart else USABLE
-            if taken > part * self.free:
-                where = "the GPU's memory" if self.apart else "memory"
-                return f"{width} x {height} px need {gibibytes(taken)} of {where}, {gibibytes(self.free)} are free"
-            if self.apart and need.host > USABLE * available_memory():
-                return (
-                    f"{width} x {height} px need {gibibytes(need.host)} of the host's memory, "
-                    f"{gibibytes(available_memory())} are free"
-                )
+        needs = sorted(self.needs(), key=lambda need: -need.together)
+        return next(filter(None, map(self._lacking, needs)), "")
+
+    def _lacking(self, need: Need) -> str:
+        config, (height, width) = self.config, need.size
+        pairs = most_memory(3 * height * width)
+        if config.optimizer == "lbfgsb" and config.lbfgs_history > pairs:
+            return f"{width} x {height} px leave SciPy's L-BFGS-B room for {pairs} pairs, it counts in 32 bits"
+        # The weights are already in memory.
+        taken = (need.device if self.apart else need.together) - need.weights
+        part = 1.0 if self.apart else USABLE
+        if taken > part * self.free:
+            where = "the GPU's memory" if self.apart else "memory"
+            return f"{width} x {height} px need {gibibytes(taken)} of {where}, {gibibytes(self.free)} are free"
+        if self.apart and need.host > USABLE * available_memory():
+            return (
+                f"{width} x {height} px need {gibibytes(need.host)} of the host's memory, "
+                f"{gibibytes(available_memory())} are free"
+            )
         return ""
 
     def fits(self, **changes: object) -> bool:
         """Return whether the run would fit with changed settings; False if these are not valid."""
         try:
             config = replace(self.config, **changes)  # type: ignore[arg-type]
-            return not replace(self, config=config).lacks()
+            run = replace(self, config=config)
+            sizes = list(enumerate(scales(config, run._full())))
+            # The finest scale, which is usually the first not to fit, is forecast first.
+            return not any(run._lacking(run._need(k, size)) for k, size in reversed(sizes))
         except HandstyleError:
             return False
 
@@ -309,14 +308,14 @@ def largest_side(wanted: int, fits: Callable[[int], bool]) -> int:
         Pixels.
     fits : callable
         ``fits(side)``. It need not be monotone: small pictures keep their transformed kernels and may take more
-        memory than larger ones. So sides are tried downward, each a sixteenth shorter, until one fits, and from there
-        upward in steps of 16 pixels.
+        memory than larger ones. So sides are tried downward, each a sixteenth shorter, until one fits, and then those
+        between it and the one before, downward in steps of 16 pixels.
     """
     side = above = wanted
     while side > SMALLEST_SIDE:
         above, side = side, max(SMALLEST_SIDE, min(side - 1, side * 15 // 16) // 16 * 16)
         if fits(side):
-            return max((s for s in range(side, above, 16) if s == side or fits(s)), default=side)
+            return next(s for s in reversed(range(side, above, 16)) if s == side or fits(s))
     return 0
 
 

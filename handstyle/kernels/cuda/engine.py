@@ -102,7 +102,7 @@ class CudaEngine:
             for term in terms:
                 getattr(getattr(term, "inner", term), "factor", None)
         network.backend.tidy()  # frees the memory in which the targets were measured
-        fitting = self.fitting(network, terms, shape)
+        fitting, _ = self.fitting(network, terms, shape)
         prepared: Evaluate = resolve_name(LATER["prepare"])(fitting, network, terms, shape)
         return prepared
 
@@ -111,18 +111,21 @@ class CudaEngine:
         if not gradient:
             needed = resolve_name(LATER["measuring"])(self, network, terms, shape)
             return Forecast(needed, network.weight_bytes, math.nan)
-        needed = resolve_name(LATER["evaluation"])(self.fitting(network, terms, shape), network, terms, shape)
+        _, needed = self.fitting(network, terms, shape)
         return Forecast(needed, network.weight_bytes, math.nan)
 
-    def fitting(self, network: Network, terms: Sequence[Term], shape: Shape) -> "CudaEngine":
-        """Return this engine, or one with the least scratch if an evaluation with all of it does not fit the memory."""
+    def fitting(self, network: Network, terms: Sequence[Term], shape: Shape) -> tuple["CudaEngine", int]:
+        """Return this engine, or one with the least scratch if all of it does not fit the memory, and the bytes needed.
+
+        The bytes are those of an evaluation; see `handstyle.kernels.cuda.forecast.evaluation_bytes`.
+        """
+        evaluation_bytes = resolve_name(LATER["evaluation"])
         self.scratch = self.workspace
-        if self.workspace <= LESS_SCRATCH:
-            return self
-        if resolve_name(LATER["evaluation"])(self, network, terms, shape) <= self.device.free_memory():
-            return self
-        self.scratch = LESS_SCRATCH
-        return self.lean()
+        needed = evaluation_bytes(self, network, terms, shape)
+        if self.workspace <= LESS_SCRATCH or needed <= self.device.free_memory():
+            return self, needed
+        self.scratch, lean = LESS_SCRATCH, self.lean()
+        return lean, evaluation_bytes(lean, network, terms, shape)
 
     def lean(self) -> "CudaEngine":
         """Return this engine with the least scratch."""
