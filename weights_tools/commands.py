@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
-from rich.console import Console
 
+from handstyle.cli.options import out
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
@@ -20,7 +20,6 @@ from weights_tools.known import OXFORD
 from weights_tools.verify import verify
 
 weights_app = App(name="weights", help="Get, convert, check and describe pretrained networks.")
-out = Console()
 ConventionName = Literal["caffe", "torchvision"]
 
 

@@ -178,6 +178,19 @@ def _pytorch(
     return run
 
 
+def check_drawing(path: str | os.PathLike[str]) -> None:
+    """Raise `HandstyleError` if `draw` could not write to `path`: to be known before the measurements."""
+    path = Path(path)
+    if importlib.util.find_spec("matplotlib") is None:
+        raise HandstyleError('to draw needs matplotlib: pip install "handstyle[report]"')
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise HandstyleError(f"--plot {path}: name a file that ends in .png, .svg or .pdf")
+    if path.exists():
+        raise HandstyleError(f"--plot {path}: exists; choose another name")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise HandstyleError(f"--plot {path}: the folder {path.parent} is not there, or not to be written to")
+
+
 def draw(rows: Sequence[BenchRow], path: str | os.PathLike[str]) -> None:
     """Draw the rows as bars, in one group for each size, and write the picture.
 
@@ -191,13 +204,10 @@ def draw(rows: Sequence[BenchRow], path: str | os.PathLike[str]) -> None:
     Raises
     ------
     HandstyleError
-        If matplotlib is not installed, or the file exists.
+        If matplotlib is not installed, or the file cannot be written; see `check_drawing`.
     """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise HandstyleError('to draw needs matplotlib: pip install "handstyle[report]"')
+    check_drawing(path)
     path = Path(path)
-    if path.exists():
-        raise HandstyleError(f"{path} exists: choose another name")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 0.6 + 0.42 * len(rows)), layout="constrained")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from rich.table import Table
 
-from handstyle.cli.bench import BenchRow, draw
+from handstyle.cli.bench import BenchRow, check_drawing, draw
 from handstyle.cli.bench import bench as take_turns
 from handstyle.cli.options import (
     Flat,
@@ -161,6 +161,8 @@ def bench(
     plot : Path
         Draw the comparison into this new file.
     """
+    if plot is not None:
+        check_drawing(plot)
     host = shape_of(replace(network, kernels="auto"))
     contestants = {f"{kernels}, CPU": host.with_kernels(kernels) for kernels in ("auto", "im2col", "reference")}
     device = choose_backend(network.backend)

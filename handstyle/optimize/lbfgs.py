@@ -208,6 +208,10 @@ def _iterate(run: _Run, rate: float | None, longest: float | None) -> bool:
     d, slope = run.history.direction()
     d = run.free(d, run.v, run.g)
     first = not run.history.order
+    if not math.isfinite(run.history.table[0, 0]):  # no length, so no step can be taken
+        if run.loop.trace:
+            return False
+        raise HandstyleError("the square of the gradient is beyond its number type: take smaller weights")
     unit = math.sqrt(run.v.size / run.history.table[0, 0])  # the step along -g that moves a pixel by one gray level
     if rate is not None:
         t = rate * min(1.0, 1 / float(abs(run.g).sum())) if not run.loop.trace else rate

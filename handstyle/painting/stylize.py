@@ -405,7 +405,10 @@ def texture_config(config: StyleConfig) -> StyleConfig:
 
 def blank(config: StyleConfig) -> Array:  # -> (size, size, 3)
     """Return the gray square that stands for a texture's photograph."""
-    return np.full((config.size, config.size, 3), 127.5, np.float32)
+    try:
+        return np.full((config.size, config.size, 3), 127.5, np.float32)
+    except MemoryError:
+        raise OutOfMemoryError(f"size={config.size}: not even the picture fits in memory; take a smaller one") from None
 
 
 def reconstruction_config(layer: str, of: str, **options: Any) -> StyleConfig:
