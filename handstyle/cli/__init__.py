@@ -68,6 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         message = as_flags(str(error)) if isinstance(error, HandstyleError) else what_was_meant(error, words)
         err.print(f"handstyle: {' '.join(message.split())}", markup=False, highlight=False, soft_wrap=True)
         status = 2
+    except MemoryError as error:
+        err.print(
+            f"handstyle: out of memory: {error or 'no more is to be had'}; free some, or take a smaller size",
+            markup=False,
+            soft_wrap=True,
+        )
+        status = 1
     except KeyboardInterrupt as interrupt:
         err.print("handstyle: interrupted before the first picture; nothing was written")
         status = 128 + getattr(interrupt, "number", signal.SIGINT)
