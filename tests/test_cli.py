@@ -60,11 +60,28 @@ def test_stylize_paints_and_says_why_it_stopped(folder):
     assert sorted(p.name for p in folder.glob("out_at*")) == ["out_at_iteration_2.png", "out_at_iteration_4.png"]
 
 
+@pytest.mark.parametrize("name", ["out.png", "out.tif"])
+def test_sixteen_bits_and_the_photographs_resolution_are_written(folder, name):
+    with Image.open(folder / "content.png") as image:
+        image.save(folder / "content.png", dpi=(300, 300))
+    done = run(
+        "stylize", "content.png", "style.png", "-o", name, *FAST, "--iterations", "1", "--bits", "16", cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    data = (folder / name).read_bytes()
+    with Image.open(folder / name) as image:
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+        assert "icc_profile" in image.info
+        assert data[24] == 16 if name == "out.png" else image.tag_v2[258] == (16, 16, 16)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["missing.png", "style.png", "-o", "out.png"], "missing.png"),
         (["content.png", "style.png", "-o", "out.xyz"], "out.xyz"),
+        (["content.png", "style.png", "-o", "out.jpg", "--bits", "16"], "16 bits"),
+        (["content.png", "style.png", "-o", "out.png", "--bits", "12"], "--bits 12"),
         (["content.png", "style.png", "-o", "nowhere/out.png"], "nowhere"),
         (["content.png", "style.png", "-o", "content.png"], "exists"),
         (["content.png", "style.png", "-o", "out.png", "--tv-weight", "-1"], "--tv-weight"),

@@ -29,6 +29,7 @@ FOREIGN = {
     "--style-blend 1 1": "style-blend-weights style-imgs-weights style-weights",
     "--init content": "init-image initial image-init init-img-type",
     "--init noise": "random-init random",
+    "--init-noise 0.5": "initial-noiseblend noise-ratio",
     "--pyramid-min-size 128": "min-scale multiscale scales",
     "--mask m.png": "mask-path mask-paths content-mask content-seg masks semantic-map",
     "--style-mask m.png": "style-seg style-masks",

@@ -95,7 +95,7 @@ def paint(
                 asked.raise_now()
 
             result = stylize(photograph, paintings, network=loaded, config=config, callback=show, resume=run.resume)
-        written = result.save_somewhere(output, overwrite=run.overwrite)
+        written = result.save_somewhere(output, overwrite=run.overwrite, bits=run.bits, dpi=photograph.dpi)
         status = report(result, output, written, keep)
     return 128 + asked.numbers[0] if asked else status
 
@@ -134,7 +134,7 @@ def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph:
         if path.name in there and not path.is_dir() and not run.overwrite:
             raise HandstyleError(f"{path} exists: choose another name with -o, or add --overwrite")
     for path in [output, *on_the_way[-1:]]:  # the last name is the longest
-        check_writable(path, run.overwrite, alpha=alpha, size=size)
+        check_writable(path, run.overwrite, alpha=alpha, size=size, bits=run.bits if path == output else 8)
 
 
 def free_name(path: Path) -> Path:

@@ -219,8 +219,8 @@ def write_picture_somewhere(
 
     Notes
     -----
-    A picture that its format cannot hold is written without its metadata, or else as a PNG. A pipe, a device and a
-    link that leads nowhere or in a circle are left alone, and the picture goes beside them.
+    A picture that its format cannot hold is written without metadata and resolution, or else as a PNG. A pipe, a
+    device and a link that leads nowhere or in a circle are left alone, and the picture goes beside them.
 
     Examples
     --------
@@ -471,12 +471,12 @@ def _encode_somehow(
     dpi: Resolution | None,
     reasons: list[str],
 ) -> tuple[str, bytes]:
-    """Encode a picture as its path says, or else without metadata, or else as PNG; return the ending and the bytes."""
-    for suffix, kept, depth in (
-        (path.suffix, metadata, bits),
-        (path.suffix, {}, bits),
-        (".png", metadata, 8),
-        (".png", {}, 8),
+    """Encode as the path says, or else without metadata and resolution, or else as PNG; return ending and bytes."""
+    for suffix, kept, depth, resolution in (
+        (path.suffix, metadata, bits, dpi),
+        (path.suffix, {}, bits, None),
+        (".png", metadata, 8, None),
+        (".png", {}, 8, None),
     ):
         try:
             kind = _format(path.with_name(f"picture{suffix}"))
@@ -484,7 +484,7 @@ def _encode_somehow(
                 raise HandstyleError("JPEG has no transparency")
             if depth == 16 and kind not in DEEP:
                 raise HandstyleError(f"{kind} is not written with 16 bits a channel")
-            return suffix, _encode(path, kind, picture, alpha, kept, depth, dpi)
+            return suffix, _encode(path, kind, picture, alpha, kept, depth, resolution)
         except HandstyleError as error:
             reasons.append(str(error))
     raise HandstyleError(f"the picture could not be encoded: {'; '.join(dict.fromkeys(reasons))}")

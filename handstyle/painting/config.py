@@ -106,6 +106,8 @@ class LookConfig(Group):
     init : str
         The start: content, noise (uniform), grey, style-stats (noise of the paintings' colors), normal:SIGMA or
         uniform:LOW:HIGH about the network's mean, or the path of a picture.
+    init_noise : float
+        Share of uniform noise (0 to 255) that is blended into the start, 0 to 1: 1 is noise alone.
     seed : int
         Of the noise.
     """
@@ -116,7 +118,15 @@ class LookConfig(Group):
     means_weight: float = 0.0
     range_weight: float = 0.0
     init: str = "content"
+    init_noise: float = 0.0
     seed: int = 0
+
+    def check(self) -> None:
+        """Raise `HandstyleError` if the values do not go together."""
+        if not 0 <= self.init_noise <= 1:
+            raise HandstyleError(f"init_noise={self.init_noise}: must lie between 0 and 1, a share of the start")
+        if self.init_noise and self.init == "noise":
+            raise HandstyleError(f"init_noise={self.init_noise}: the start is noise already (init='noise')")
 
 
 @dataclass(frozen=True, kw_only=True)

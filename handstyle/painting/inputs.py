@@ -91,7 +91,8 @@ def starting_picture(
     Parameters
     ----------
     config : StyleConfig
-        Its `init` and `seed`.
+        Its `init`, `init_noise` and `seed`; ``(1 - init_noise) · start + init_noise · noise``, as
+        anishathalye/neural-style blends them.
     p : (H, W, 3) array
         The photograph.
     convention : Convention, optional
@@ -106,6 +107,15 @@ def starting_picture(
         If `init` names neither a start nor a picture.
     """
     rng = np.random.default_rng(config.seed)
+    start = _start(config, p, convention, paintings, rng)
+    if config.init_noise:
+        start = (1 - config.init_noise) * start + config.init_noise * rng.uniform(0, 255, p.shape)
+    return start
+
+
+def _start(
+    config: StyleConfig, p: Array, convention: Convention | None, paintings: Sequence[Array], rng: np.random.Generator
+) -> Array:  # (H, W, 3) -> (H, W, 3) float64
     kind, *numbers = config.init.split(":")
     if config.init == "content":
         return p.astype(np.float64)

@@ -126,13 +126,29 @@ class Result:
         clipped: Array = np.clip(np.rint(self.array), 0, 255).astype(np.uint8)
         return clipped
 
-    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        overwrite: bool = False,
+        *,
+        bits: int = 8,
+        dpi: tuple[float, float] | None = None,
+    ) -> None:
         """Write the picture with its transparency and metadata; see `write_picture`."""
-        write_picture(path, self.array, self.alpha, self.metadata, overwrite)
+        write_picture(path, self.array, self.alpha, self.metadata, overwrite, bits, dpi)
 
-    def save_somewhere(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+    def save_somewhere(
+        self,
+        path: str | os.PathLike[str],
+        overwrite: bool = False,
+        *,
+        bits: int = 8,
+        dpi: tuple[float, float] | None = None,
+    ) -> Path:
         """Write the picture to `path`, or elsewhere if that fails; return the path. See `write_picture_somewhere`."""
-        return write_picture_somewhere(path, self.array, self.alpha, self.metadata, overwrite=overwrite)
+        return write_picture_somewhere(
+            path, self.array, self.alpha, self.metadata, overwrite=overwrite, bits=bits, dpi=dpi
+        )
 
     def __repr__(self) -> str:
         """Return the size and the end of the run in a line."""

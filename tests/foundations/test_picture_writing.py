@@ -224,3 +224,10 @@ def test_a_link_is_followed_and_the_permissions_are_the_usual_ones(tmp_path):
     assert (tmp_path / "link.png").is_symlink()
     (tmp_path / "plain").touch()
     assert (tmp_path / "real.png").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_resolution_that_no_format_holds_does_not_lose_the_picture(tmp_path):
+    gray = np.full((16, 16, 3), 99.0)
+    path = picture_writing.write_picture_somewhere(tmp_path / "out.png", gray, dpi=(1e30, 1e30), bits=16)
+    assert path == tmp_path / "out.png"
+    assert path.read_bytes()[24] == 16

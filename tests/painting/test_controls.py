@@ -280,6 +280,26 @@ def test_starts(pictures):
         starting_picture(StyleConfig(init="normal:many"), p, CAFFE)
 
 
+def test_noise_blended_into_the_start(network, pictures):
+    p = pictures[0].astype(np.float64)
+    noise = starting_picture(StyleConfig(init="noise", seed=3), p)
+    np.testing.assert_allclose(starting_picture(StyleConfig(init_noise=1.0, seed=3), p), noise, rtol=1e-12)
+    quarter = starting_picture(StyleConfig(init_noise=0.25, seed=3), p)
+    np.testing.assert_allclose(quarter, 0.75 * p + 0.25 * noise, rtol=1e-12)
+    np.testing.assert_array_equal(starting_picture(StyleConfig(seed=3), p), p)
+    plain, noisy = (
+        handstyle.stylize(*pictures[:2], network=network, config=StyleConfig(**QUICK, init_noise=share))
+        for share in (0.0, 0.5)
+    )
+    assert np.abs(plain.array - noisy.array).mean() > 5
+
+
+@pytest.mark.parametrize("options", [{"init_noise": 1.5}, {"init_noise": -0.1}, {"init": "noise", "init_noise": 0.5}])
+def test_a_share_of_noise_that_makes_no_sense_is_refused(options):
+    with pytest.raises(handstyle.HandstyleError, match=r"^init_noise="):
+        StyleConfig(**options)
+
+
 # Colors
 
 
