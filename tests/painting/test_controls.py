@@ -467,6 +467,7 @@ def test_what_is_typed_goes_before_the_file_and_the_file_before_the_preset(capsy
 
 OTHER = {  # a value that is not the default, for each field, typed and as TOML
     "size": 300,
+    "bits": 16,
     "size_rule": "short",
     "style_size": 200,
     "style_fit": "stretch",
