@@ -82,7 +82,7 @@ def minimize_lbfgsb(
     if memory > most_memory(v0.size):
         raise HandstyleError(
             f"SciPy's L-BFGS-B counts its workspace in 32 bits: {v0.size} unknowns leave it room for "
-            f"{max(most_memory(v0.size), 0)} pairs, not {memory}; use fewer (--memory), or --optimizer lbfgs"
+            f"{max(most_memory(v0.size), 0)} pairs, not {memory}; use a smaller `lbfgs_history`, or optimizer='lbfgs'"
         )
     loop = Loop(objective, callback)
     unit = math.sqrt(v0.size)
