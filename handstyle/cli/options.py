@@ -159,7 +159,7 @@ HELP_GROUPS = {  # of the fields of each configuration, in the order of the help
 BASIC = {
     *("preset", "style_weight", "content_weight", "tv_weight", "style_layers", "init"),
     *("mask", "style_mask", "style_blend", "color"),
-    *("size", "style_size", "style_scale", "pyramid_min_size", "iterations", "optimizer"),
+    *("size", "print", "style_size", "style_scale", "pyramid_min_size", "iterations", "optimizer"),
     *("weights", "backend", "overwrite", "save_every", "config", "write_config"),
 }
 

@@ -34,6 +34,7 @@ NO_TEXTURE = {  # what needs a photograph
     *("mask", "mask_rule", "hard_masks", "mask_mode", "share_overlaps", "unmasked_weight", "style_region"),
     *("content_weight", "content_layers", "content_layer_weights", "content_normalization", "size_rule"),
     *("color", "color_space", "color_match"),
+    "enlarge",
 }
 RECONSTRUCTION = ("size", "iterations", "tv_weight", "seed", "optimizer", "lbfgs_history")
 STYLIZE_NAMES = list(all_fields())

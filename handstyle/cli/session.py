@@ -95,7 +95,7 @@ def paint(
                 asked.raise_now()
 
             result = stylize(photograph, paintings, network=loaded, config=config, callback=show, resume=run.resume)
-        written = result.save_somewhere(output, overwrite=run.overwrite, bits=run.bits, dpi=photograph.dpi)
+        written = result.save_somewhere(output, overwrite=run.overwrite, bits=run.bits)
         status = report(result, output, written, keep)
     return 128 + asked.numbers[0] if asked else status
 

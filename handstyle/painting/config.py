@@ -20,6 +20,7 @@ import numpy as np
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Network, convolution_names
 from handstyle.painting.normalizations import SMOOTHNESS
+from handstyle.painting.paper import read_paper
 
 SMALLEST_SIDE = 16  # pixels: four poolings leave one
 LINE_SEARCH = ("lbfgsb", "lbfgs")
@@ -63,9 +64,14 @@ class SizeConfig(Group):
     Parameters
     ----------
     size : int
-        Side of the output in pixels, the long one by default; a smaller photograph is not enlarged.
+        Side of the output in pixels, the long one by default; a smaller photograph is enlarged only with `enlarge`.
     size_rule : str
         Which side of the output has the length `size`; square stretches the photograph to a square.
+    print : str
+        Paper and pixels per inch: 40x30cm@300. Or 8x10in@240, or A4@300. The output is the largest picture that the
+        paper holds, turned as the photograph is, and states its resolution; this replaces size.
+    enlarge : bool
+        Enlarge a photograph that is smaller than the output.
     style_size : int
         Long side of the painting in pixels while its style is measured; 0 takes the output's. Larger gives larger
         strokes.
@@ -77,12 +83,18 @@ class SizeConfig(Group):
 
     size: int = 512
     size_rule: Literal["long", "short", "height", "square"] = "long"
+    print: str = ""
+    enlarge: bool = False
     style_size: int = 0
     style_scale: float = 1.0
     style_fit: Literal["keep", "stretch"] = "keep"
 
     def check(self) -> None:
         """Raise `HandstyleError` if the values do not go together."""
+        if self.print:
+            read_paper(self.print)
+            if self.size_rule != "long":
+                raise HandstyleError(f"print={self.print!r} is a size of its own: add size_rule='long'")
         if 0 < self.style_size < SMALLEST_SIDE:
             raise HandstyleError(f"style_size={self.style_size}: must be {SMALLEST_SIDE} or more, or 0 for `size`")
 

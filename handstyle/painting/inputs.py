@@ -18,17 +18,25 @@ from handstyle.foundations.picture_reading import Picture, PictureLike, pictures
 from handstyle.losses.regions import check_mask
 from handstyle.painting.color import keep_color, luminance, match_affine, match_histogram, match_luminance
 from handstyle.painting.config import SMALLEST_SIDE, StyleConfig
+from handstyle.painting.paper import read_paper
 
 LUMA = np.array([0.299, 0.587, 0.114])  # BT.601
 
 
 def output_size(config: StyleConfig, size: tuple[int, int], name: str) -> tuple[int, int]:
     """Return the height and width at which a picture of `size` is used, under the rule of the configuration."""
-    return sized(size, config.size, config.size_rule, name, "size")
+    return sized(size, wanted_side(config, size), config.size_rule, name, "size", config.enlarge)
 
 
-def sized(size: tuple[int, int], n: float, rule: str, name: str, parameter: str) -> tuple[int, int]:
-    """Return the height and width at which the side that `rule` names is `n`; only ``square`` enlarges.
+def wanted_side(config: StyleConfig, size: tuple[int, int]) -> int:
+    """Return the side of the output that is asked for, px: `size`, or that of a print of a picture of `size`."""
+    return read_paper(config.print).long_side(size) if config.print else config.size
+
+
+def sized(
+    size: tuple[int, int], n: float, rule: str, name: str, parameter: str, enlarge: bool = False
+) -> tuple[int, int]:
+    """Return the height and width at which the side that `rule` names is `n`; ``square`` and `enlarge` enlarge.
 
     Raises
     ------
@@ -38,14 +46,15 @@ def sized(size: tuple[int, int], n: float, rule: str, name: str, parameter: str)
     if rule == "square":
         return int(n), int(n)
     side = {"long": max(size), "short": min(size), "height": size[0]}[rule]
-    long = max(1, int(max(size) * min(1.0, n / side) + 0.5))
+    factor = n / side if enlarge else min(1.0, n / side)
+    long = max(1, int(max(size) * factor + 0.5))
     if min(size) >= SMALLEST_SIDE > int(long * min(size) / max(size) + 0.5):
         enough = -(-SMALLEST_SIDE * (max(size) if parameter == "style_size" else side) // min(size))
         raise HandstyleError(
             f"{name}, {size[1]} x {size[0]} px, would be used at {long} px on its long side, where the other has fewer "
             f"than {SMALLEST_SIDE} px: use a larger {parameter}={enough}"
         )
-    return fitted_size(size, long, name=name)
+    return fitted_size(size, long, enlarge, name)
 
 
 def scales(config: StyleConfig, full: tuple[int, int]) -> list[tuple[int, int]]:
@@ -76,7 +85,7 @@ def style_size(
     if config.style_size:
         return sized(size, min(config.style_size, max(size)), "long", painting.source, "style_size")
     rule = "long" if config.size_rule == "square" else config.size_rule
-    n = round(config.size * config.style_scale * max(p_size) / max(full))
+    n = round((max(full) if config.print else config.size) * config.style_scale * max(p_size) / max(full))
     if p_size != full:  # at a coarse scale a narrow painting is as narrow as the network can take, not narrower
         side = {"long": max(size), "short": min(size), "height": size[0]}[rule]
         n = max(n, -(-SMALLEST_SIDE * side // min(size)))

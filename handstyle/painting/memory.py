@@ -238,18 +238,18 @@ class RunMemory:
 
     def advice(self) -> str:
         """Return a phrase that names settings that would fit: a smaller size, or other settings at this size."""
-        side = self.largest_size(self.config.size)
-        ways = [f"size={side}"] if side else []
+        printed = bool(self.config.print)
+        side = self.largest_size(max(self._full()) if printed else self.config.size)
+        ways = [f"size={side}" + " in place of `print`" * printed] if side else []
         ways += [f"at this size {way}" for way in self.cheaper()]
         return " or ".join(ways) + " would fit" if ways else "not even a small picture would fit"
 
     def largest_size(self, below: int) -> int:
         """Return a size below a limit at which the run would fit; see `largest_side`."""
         # Memory grows about as the area, so no side fits that is twice the estimate from this.
-        taken = self.need().together / self.config.size**2
-        return largest_side(
-            min(below, 2 * math.isqrt(max(1, int(self.free / taken)))), lambda side: self.fits(size=side)
-        )
+        taken = self.need().together / (max(self._full()) if self.config.print else self.config.size) ** 2
+        most = min(below, 2 * math.isqrt(max(1, int(self.free / taken))))
+        return largest_side(most, lambda side: self.fits(size=side, print=""))
 
     def cheaper(self) -> list[str]:
         """Return settings that would fit at this size: a smaller style size, fewer pairs, another optimizer."""

@@ -1,6 +1,6 @@
 """What a run knows before its first evaluation: every picture and mask at its size, every scale, every target."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from handstyle.losses.terms import PICTURE, Term
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import colors_before, output_size, read_mask, scales, style_size
+from handstyle.painting.paper import read_paper
 from handstyle.painting.targets import Painting, build_terms
 
 Size = tuple[int, int]
@@ -37,6 +38,7 @@ class Plan:
     def notes(self, network: Network, config: StyleConfig) -> list[str]:
         """Return what reading decided or lost, and what is smaller than the network sees."""
         notes = [f"{picture.source}: {note}" for picture in (self.photograph, *self.sources) for note in picture.notes]
+        notes += self._smaller(config)
         if not config.style_weight and not config.means_weight:
             return notes
         deepest = max(
@@ -51,6 +53,21 @@ class Plan:
                     f"that {deepest.name} sees: half of what is measured there, or more, is the border"
                 )
         return notes
+
+    def _smaller(self, config: StyleConfig) -> list[str]:
+        """Return a note if the photograph is smaller than the output that was asked for."""
+        height, width = self.photograph.pixels.shape[:2]
+        size, wanted = self.sizes[-1], output_size(replace(config, enlarge=True), (height, width), "")
+        if max(wanted) <= max(size):
+            return []
+        asked = f"size={config.size}"
+        if config.print:
+            paper = read_paper(config.print)
+            asked = f"print={config.print!r}: {paper.printed(size)} with {paper.dpi_at(size):.0f} pixels per inch"
+        return [
+            f"{self.photograph.source}: {width} x {height} px, too few for {asked}; "
+            f"`enlarge` paints {wanted[1]} x {wanted[0]} px"
+        ]
 
 
 def planned_iterations(config: StyleConfig, picture: Picture) -> int:

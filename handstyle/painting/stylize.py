@@ -27,10 +27,11 @@ from handstyle.network.weights import EMBEDDED
 from handstyle.optimize.objective import Objective
 from handstyle.optimize.trace import Iteration
 from handstyle.painting.config import StyleConfig, check_layer, style_config
-from handstyle.painting.inputs import colors_after, spread_folders, starting_picture
+from handstyle.painting.inputs import colors_after, spread_folders, starting_picture, wanted_side
 from handstyle.painting.load import fit_network, load_network, precision_of
 from handstyle.painting.memory import RunMemory
 from handstyle.painting.optimizers import Memory, descend
+from handstyle.painting.paper import read_paper
 from handstyle.painting.plan import Plan, Size, check_reach, enlarged, make_plan, terms_of_scale
 from handstyle.painting.presets import Preset, find_preset
 from handstyle.painting.resuming import Identity, Standing, read_run, save_run
@@ -101,6 +102,8 @@ class Result:
         Everything needed to repeat the run; written into the file.
     notes : list of str
         What reading the pictures decided or lost.
+    dpi : (float, float) or None
+        Pixels per inch across and down: those of `print`, or those that the photograph states.
 
     Examples
     --------
@@ -119,6 +122,7 @@ class Result:
     failed: bool
     metadata: dict[str, str]
     notes: list[str] = field(default_factory=list)
+    dpi: tuple[float, float] | None = None
 
     @property
     def image(self) -> Array:
@@ -134,8 +138,8 @@ class Result:
         bits: int = 8,
         dpi: tuple[float, float] | None = None,
     ) -> None:
-        """Write the picture with its transparency and metadata; see `write_picture`."""
-        write_picture(path, self.array, self.alpha, self.metadata, overwrite, bits, dpi)
+        """Write the picture with its transparency, metadata and, unless others are given, dpi; see `write_picture`."""
+        write_picture(path, self.array, self.alpha, self.metadata, overwrite, bits, dpi or self.dpi)
 
     def save_somewhere(
         self,
@@ -147,7 +151,7 @@ class Result:
     ) -> Path:
         """Write the picture to `path`, or elsewhere if that fails; return the path. See `write_picture_somewhere`."""
         return write_picture_somewhere(
-            path, self.array, self.alpha, self.metadata, overwrite=overwrite, bits=bits, dpi=dpi
+            path, self.array, self.alpha, self.metadata, overwrite=overwrite, bits=bits, dpi=dpi or self.dpi
         )
 
     def __repr__(self) -> str:
@@ -313,6 +317,7 @@ def stylize(
         outcome.failed,
         run_metadata(config, network, backend, plan, stopped, outcome.value, evaluations),
         fitted + plan.notes(network, config),
+        (read_paper(config.print).dpi_at(plan.sizes[-1]),) * 2 if config.print else plan.photograph.dpi,
     )
 
 
@@ -421,10 +426,11 @@ def texture_config(config: StyleConfig) -> StyleConfig:
 
 def blank(config: StyleConfig) -> Array:  # -> (size, size, 3)
     """Return the gray square that stands for a texture's photograph."""
+    side = wanted_side(config, (1, 1))
     try:
-        return np.full((config.size, config.size, 3), 127.5, np.float32)
+        return np.full((side, side, 3), 127.5, np.float32)
     except MemoryError:
-        raise OutOfMemoryError(f"size={config.size}: not even the picture fits in memory; take a smaller one") from None
+        raise OutOfMemoryError(f"size={side}: not even the picture fits in memory; take a smaller one") from None
 
 
 def reconstruction_config(layer: str, of: str, **options: Any) -> StyleConfig:

@@ -469,6 +469,7 @@ OTHER = {  # a value that is not the default, for each field, typed and as TOML
     "size": 300,
     "bits": 16,
     "size_rule": "short",
+    "print": "A4@150",
     "style_size": 200,
     "style_fit": "stretch",
     "init": "grey",

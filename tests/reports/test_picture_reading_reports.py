@@ -19,6 +19,7 @@ from handstyle.foundations import picture_reading
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.foundations.image import fit_long_side, resize
 from handstyle.foundations.picture_reading import read_picture
+from handstyle.foundations.picture_writing import read_metadata, write_picture
 
 ROWS, COLUMNS = np.mgrid[:40, :48]
 LEVELS = np.stack([COLUMNS * 5, ROWS * 6, (ROWS * COLUMNS) % 256], axis=-1).astype(np.uint8)
@@ -205,6 +206,7 @@ def measured(code: str, limit: int | None = None) -> tuple[float, str]:
     script = f"""
 import resource, sys
 from handstyle.foundations.picture_reading import read_picture
+from handstyle.foundations.picture_writing import read_metadata, write_picture
 if {limit!r}:
     resource.setrlimit(resource.RLIMIT_AS, ({limit!r}, {limit!r}))
 def peak():
@@ -383,6 +385,16 @@ def test_a_heic_or_jpeg_xl_is_named_with_its_plug_in(
     monkeypatch.setitem(sys.modules, "pillow_jxl", None)
     (tmp_path / "p.x").write_bytes(data)
     refused(tmp_path / "p.x", f"p.x is a {title} picture, which needs a plug-in: pip install {package}")
+
+
+def test_a_heic_is_written_and_read_by_pillow_heif(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_heif", reason="needs pillow-heif: pip install --group formats")
+    y, x = np.mgrid[:48, :64]
+    picture = np.stack([4.0 * x, 5.0 * y, 128 + 0 * x], axis=-1)
+    write_picture(tmp_path / "p.heic", picture, metadata={"title": "slope"})
+    again = read_picture(tmp_path / "p.heic")
+    assert np.abs(again.pixels - picture).mean() < 2  # levels; the format is lossy
+    assert read_metadata(tmp_path / "p.heic") == {"title": "slope"}
 
 
 def test_a_heic_is_read_by_its_plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

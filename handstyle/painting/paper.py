@@ -1,0 +1,93 @@
+"""A print's size: a length of paper and a resolution in, pixels out."""
+
+import re
+from dataclasses import dataclass
+
+from handstyle.foundations.errors import HandstyleError
+
+INCH = {"cm": 2.54, "mm": 25.4, "in": 1.0}  # how many of each unit an inch has
+ISO_216 = {"a0": (841, 1189), "a1": (594, 841), "a2": (420, 594), "a3": (297, 420), "a4": (210, 297), "a5": (148, 210)}
+DPI = 300.0  # what printers of photographs ask for
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A sheet of paper, and the resolution at which it is printed.
+
+    Parameters
+    ----------
+    short, long : float
+        Its sides, inches.
+    dpi : float
+        Pixels per inch.
+
+    Examples
+    --------
+    >>> read_paper("40x30cm@300").long_side((2000, 3000))  # as wide as the paper: 40 cm
+    4724
+    >>> read_paper("A4").dpi_at((1000, 1500))
+    128.3
+    """
+
+    short: float
+    long: float
+    dpi: float
+
+    def _inches(self, size: tuple[int, int]) -> float:
+        """Return the long side, in inches, of the largest picture of these proportions that the paper holds."""
+        return min(self.long, self.short * max(size) / min(size))
+
+    def long_side(self, size: tuple[int, int]) -> int:
+        """Return the long side, px, of the largest picture with the proportions of `size` (H, W) that the paper holds.
+
+        The paper is turned as the picture is.
+        """
+        return max(1, round(self._inches(size) * self.dpi))
+
+    def dpi_at(self, size: tuple[int, int]) -> float:
+        """Return the pixels per inch, to a tenth, of a picture of `size` (H, W), px, that fills the paper."""
+        return round(max(size) / self._inches(size), 1)
+
+    def printed(self, size: tuple[int, int]) -> str:
+        """Return the width and height of a picture of `size` (H, W) on the paper, in words."""
+        cm = self._inches(size) * 2.54 / max(size)
+        return f"{size[1] * cm:.3g} x {size[0] * cm:.3g} cm"
+
+
+def read_paper(text: str) -> Paper:
+    """Return the paper that a text names.
+
+    Parameters
+    ----------
+    text : str
+        Two sides, a unit (cm, mm, in) and pixels per inch: ``40x30cm@300``; or a size of ISO 216: ``A4@300``. Without
+        ``@``, 300.
+
+    Returns
+    -------
+    Paper
+
+    Raises
+    ------
+    HandstyleError
+        If the text is no such size.
+
+    Examples
+    --------
+    >>> read_paper("8x10in@240")
+    Paper(short=8.0, long=10.0, dpi=240.0)
+    """
+    number = r"(\d+(?:\.\d+)?)"
+    found = re.fullmatch(
+        rf"(?:{number}\s*[x×]\s*{number}\s*(cm|mm|in)|(a[0-5]))(?:@{number}(?:dpi)?)?", text.strip().lower()
+    )
+    if found is None:
+        raise HandstyleError(f"print={text!r}: give paper and pixels per inch, as in 40x30cm@300, 8x10in@240 or A4@300")
+    first, second, unit, name, dpi = found.groups()
+    sides = [side / INCH["mm"] for side in ISO_216[name]] if name else [float(n) / INCH[unit] for n in (first, second)]
+    paper = Paper(min(sides), max(sides), float(dpi or DPI))
+    if not (paper.short * paper.dpi >= 16 and paper.long * paper.dpi <= 65500):  # a JPEG's longest side
+        raise HandstyleError(
+            f"print={text!r}: {paper.long * paper.dpi:.0f} x {paper.short * paper.dpi:.0f} px; a side has 16 to 65500"
+        )
+    return paper
