@@ -42,8 +42,8 @@ _MODULES = {
     "Painting": "handstyle.painting.targets",
     "Picture": "handstyle.foundations.picture_reading",
     "Preset": "handstyle.painting.presets",
-    "Progress": "handstyle.painting.stylize",
-    "Result": "handstyle.painting.stylize",
+    "Progress": "handstyle.painting.result",
+    "Result": "handstyle.painting.result",
     "StyleConfig": "handstyle.painting.config",
     "StyleTerm": "handstyle.losses.gram",
     "Term": "handstyle.losses.terms",
@@ -123,8 +123,8 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from handstyle.painting.presets import Preset as Preset
     from handstyle.painting.presets import find_preset as find_preset
     from handstyle.painting.presets import preset as preset
-    from handstyle.painting.stylize import Progress as Progress
-    from handstyle.painting.stylize import Result as Result
+    from handstyle.painting.result import Progress as Progress
+    from handstyle.painting.result import Result as Result
     from handstyle.painting.stylize import reconstruct as reconstruct
     from handstyle.painting.stylize import stylize as stylize
     from handstyle.painting.stylize import texture as texture

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from handstyle.cli.help import plain_help, what_was_meant
-from handstyle.cli.options import as_flags, err
+from handstyle.cli.options import as_flags, event, speak, warn
 from handstyle.cli.painting import commands, demo
 from handstyle.cli.signals import listen
 from handstyle.foundations.errors import HandstyleError
@@ -59,23 +59,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     listen()
+    speak(as_json="--json" in words)  # an error in the words themselves is an event, too
     everything = "--help-all" in words
     parser = make_app(everything=True) if everything else app
     words = ["--help" if word == "--help-all" else word for word in words]
+    message = ""
     try:
         status = parser(words, result_action="return_value", exit_on_error=False, print_error=False)
     except (HandstyleError, CycloptsError) as error:
         message = as_flags(str(error)) if isinstance(error, HandstyleError) else what_was_meant(error, words)
-        err.print(f"handstyle: {' '.join(message.split())}", markup=False, highlight=False, soft_wrap=True)
         status = 2
     except MemoryError as error:
-        err.print(
-            f"handstyle: out of memory: {error or 'no more is to be had'}; free some, or take a smaller size",
-            markup=False,
-            soft_wrap=True,
-        )
+        message = f"out of memory: {error or 'no more is to be had'}; free some, or take a smaller size"
         status = 1
     except KeyboardInterrupt as interrupt:
-        err.print("handstyle: interrupted before the first picture; nothing was written")
+        message = "interrupted before the first picture; nothing was written"
         status = 128 + getattr(interrupt, "number", signal.SIGINT)
+    if message:
+        message = " ".join(message.split())
+        warn(f"handstyle: {message}")
+        event("error", message=message, status=status)
     sys.exit(status if isinstance(status, int) else 0)

@@ -5,6 +5,7 @@ file, that over the preset, and that over `StyleConfig()`.
 """
 
 import inspect
+import json
 import os
 import re
 import sys
@@ -38,6 +39,7 @@ class Terminal(Console):
 
 
 out, err = Terminal(), Terminal(stderr=True)
+events = Terminal(quiet=True)  # standard output, for programs
 
 Flat = Parameter(name="*")  # a dataclass whose fields are flags of the command
 PICTURES = Group("Pictures", sort_key=0)
@@ -48,7 +50,24 @@ Precision = Literal["float32", "tf32", "float64"]
 def say(*lines: str) -> None:
     """Print lines as they are: brackets are no markup, and a long path is not broken."""
     for line in lines:
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
+        out.print(line, markup=False, highlight=False, soft_wrap=True, emoji=False)
+
+
+def warn(line: str) -> None:
+    """Print a line to standard error, as it is."""
+    err.print(line, markup=False, highlight=False, soft_wrap=True, emoji=False)
+
+
+def event(kind: str, **facts: Any) -> None:
+    """Print an event as a line of JSON, if events were asked for (``--json``)."""
+    values = {key: str(value) if isinstance(value, Path) else value for key, value in facts.items()}
+    text = json.dumps({"event": kind, **values}, default=lambda n: n.item())
+    events.print(text, markup=False, highlight=False, soft_wrap=True, emoji=False)
+
+
+def speak(quiet: bool = False, as_json: bool = False) -> None:
+    """Set how the program talks: in words, in JSON, or not at all but for errors."""
+    out.quiet, events.quiet = quiet or as_json, not as_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +136,10 @@ class RunConfig:
         Bits a channel of the output, 8 or 16; 16 for .png and .tif, without the steps of 8 in a smooth sky.
     overwrite : bool
         Replace an existing output.
+    quiet : bool
+        Print nothing but errors.
+    json : bool
+        Print one line of JSON an event, for programs; nothing else goes to standard output.
     """
 
     preset: str = DEFAULT
@@ -129,6 +152,8 @@ class RunConfig:
     resume: Path | None = None
     bits: int = 8
     overwrite: bool = False
+    quiet: bool = False
+    json: bool = False
 
     def __post_init__(self) -> None:
         """Raise `HandstyleError` if a number is out of range."""
@@ -160,7 +185,7 @@ BASIC = {
     *("preset", "style_weight", "content_weight", "tv_weight", "style_layers", "init"),
     *("mask", "style_mask", "style_blend", "color"),
     *("size", "print", "style_size", "style_scale", "pyramid_min_size", "iterations", "optimizer"),
-    *("weights", "backend", "overwrite", "save_every", "config", "write_config"),
+    *("weights", "backend", "overwrite", "save_every", "config", "write_config", "quiet"),
 }
 
 

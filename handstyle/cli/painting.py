@@ -18,6 +18,7 @@ from handstyle.cli.options import (
     all_fields,
     resolve,
     say,
+    speak,
     typed,
 )
 from handstyle.cli.session import check_before, free_name, paint
@@ -140,6 +141,7 @@ def start(
     if run.write_config:
         say(settings.toml().rstrip("\n"))
         return 0
+    speak(run.quiet, run.json)
     check_before(output, config, run)
     paintings = spread_folders(styles)
     config.check_styles(len(paintings))

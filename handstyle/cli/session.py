@@ -1,27 +1,29 @@
 """Run one painting in a terminal: check the outputs, show progress, save intermediate pictures, report the end."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
-from rich.console import RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as ProgressBar
-from rich.text import Text
-
-from handstyle.cli.options import NetworkConfig, RunConfig, as_flags, err, mebibytes, say
+from handstyle.cli.options import NetworkConfig, RunConfig, as_flags, err, event, mebibytes, out, say, warn
 from handstyle.cli.signals import deferred
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
-from handstyle.foundations.picture_writing import check_writable, write_picture
+from handstyle.foundations.picture_writing import check_writable
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.inputs import output_size
+from handstyle.painting.inputs import output_size, scales
 from handstyle.painting.memory import RunMemory
 from handstyle.painting.plan import check_reach, planned_iterations
-from handstyle.painting.stylize import Progress, Result, stylize
+from handstyle.painting.presets import PRESETS
+from handstyle.painting.progress import Display, in_words, progress_display
+from handstyle.painting.result import Progress, Result
+from handstyle.painting.stylize import stylize
 from weights_tools.registry import locate
 
 # Seconds of SciPy's L-BFGS-B with ten pairs, for each value of the picture and iteration, on a server's CPU: 100
@@ -60,16 +62,10 @@ def paint(
     if backend.name == "cupy" and config.optimizer == "lbfgsb":
         height, width = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
         say(what_lbfgs_saves(3 * height * width, loaded.dtype.itemsize))
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True),
-    )
-    keep = run.checkpoint or run.resume
+    begin(photograph, paintings, output, config, loaded)
+    keep, started = run.checkpoint or run.resume, time.monotonic()
     with deferred() as asked:
-        with PaintingBar(*columns, console=err) as bar:
-            task = bar.add_task("painting", total=planned_iterations(config, photograph))
+        with display_of(run) as display:
             failures: set[str] = set()
 
             def attempt(what: str, work: Callable[[], None]) -> None:
@@ -77,18 +73,15 @@ def paint(
                     work()
                 except (HandstyleError, OSError) as error:
                     if what not in failures:
-                        bar.console.print(as_flags(f"note: {what} cannot be written: {error}"), markup=False)
+                        display.note(as_flags(f"note: {what} cannot be written: {error}"))
                     failures.add(what)
 
             def show(progress: Progress) -> None:
                 asked.deferring = True  # from now on a picture would be lost
-                bar.losses = losses_line(progress)
-                bar.update(task, completed=progress.iteration)
+                display(progress)
                 if run.save_every and progress.iteration % run.save_every == 0:
                     path = at_iteration(output, progress.iteration, config)
-                    attempt(
-                        "pictures on the way", partial(write_picture, path, progress.array, overwrite=run.overwrite)
-                    )
+                    attempt("pictures on the way", partial(progress.result().save, path, overwrite=run.overwrite))
                 last = progress.iteration == progress.iterations
                 if keep and progress.save and (asked or last or progress.iteration % run.checkpoint_every == 0):
                     attempt("the checkpoint", partial(progress.save, keep))
@@ -97,7 +90,82 @@ def paint(
             result = stylize(photograph, paintings, network=loaded, config=config, callback=show, resume=run.resume)
         written = result.save_somewhere(output, overwrite=run.overwrite, bits=run.bits)
         status = report(result, output, written, keep)
-    return 128 + asked.numbers[0] if asked else status
+        height, width = result.array.shape[:2]
+        spent = in_words(time.monotonic() - started)
+        say(f"{width} x {height} px in {spent}; settings: {differing(config, network, run)}")
+    status = 128 + asked.numbers[0] if asked else status
+    event("end", path=written, width=width, height=height, stopped=result.stopped, status=status)
+    return status
+
+
+def begin(
+    photograph: Picture, paintings: Sequence[Picture], output: Path, config: StyleConfig, loaded: Network
+) -> None:
+    """Print what is painted from what, at which sizes and in how many iterations."""
+    names = [Path(painting.source).name for painting in paintings]
+    sizes = scales(
+        config, output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
+    )
+    each = [config.iterations_at(k) for k in range(len(sizes))]
+    height, width = sizes[-1]
+    steps = f"{sum(each)} iterations"
+    if len(sizes) > 1 and len(set(each)) == 1:
+        steps += f": {each[0]} at each of {len(sizes)} scales"
+    elif len(sizes) > 1:
+        steps += f" at {len(sizes)} scales: {' + '.join(map(str, each))}"
+    mixed = " blended" if len(names) > 1 and not config.mask else ""
+    say(f"{Path(photograph.source).name} in the style of {' and '.join(names)}{mixed}, {width} x {height} px, {steps}")
+    event(
+        "begin",
+        version=version("handstyle"),
+        photograph=photograph.source,
+        paintings=[painting.source for painting in paintings],
+        output=output,
+        network=loaded.architecture,
+        device=loaded.backend.device,
+        iterations=sum(each),
+        sizes=[[w, h] for h, w in sizes],
+    )
+
+
+class Events:
+    """Progress as one line of JSON an iteration."""
+
+    def __call__(self, progress: Progress) -> None:
+        """Print the state of the run."""
+        height, width = progress.array.shape[:2]
+        facts = {key: getattr(progress, key) for key in ("iteration", "iterations", "evaluations", "terms")}
+        facts |= {"scale": progress.scale + 1, "scales": len(progress.sizes), "width": width, "height": height}
+        facts |= {"loss": progress.value, "seconds": progress.seconds, "seconds_left": progress.seconds_left}
+        event("iteration", **facts)
+
+    def note(self, text: str) -> None:
+        """Print a note, and to standard error too."""
+        event("note", text=text)
+        warn(text)
+
+
+@contextmanager
+def display_of(run: RunConfig) -> Iterator[Display]:
+    """Yield what shows the progress of a run: a bar, lines, events, or nothing."""
+    if run.json or run.quiet:
+        yield Events()
+        return
+    with progress_display(err) as display:
+        yield display
+
+
+def differing(config: StyleConfig, network: NetworkConfig, run: RunConfig) -> str:
+    """Return the preset, and the settings that differ from it, in a line."""
+    chosen = PRESETS[run.preset]
+    base = {**asdict(chosen.config), **asdict(NetworkConfig())}
+    base |= {name: getattr(chosen, name) for name in ("pooling", "padding", "rounding")}
+    given = {**asdict(config), **asdict(network)}
+    texts = [f"preset {run.preset}"]
+    for name, value in given.items():
+        if value != base[name]:
+            texts.append(f"{name} {' '.join(map(str, value)) if isinstance(value, tuple) else value}")
+    return ", ".join(texts)
 
 
 def check_before(output: Path, config: StyleConfig, run: RunConfig) -> None:
@@ -143,39 +211,22 @@ def free_name(path: Path) -> Path:
     return next((name for name in names if not name.exists()), path)
 
 
-class PaintingBar(ProgressBar):
-    """A progress bar with the losses on a separate line, so that a narrow terminal shows them whole."""
-
-    losses = "measuring the targets"
-
-    def get_renderables(self) -> Iterable[RenderableType]:
-        """Yield the bar and the line below it."""
-        yield self.make_tasks_table(self.tasks)
-        yield Text(self.losses, overflow="ellipsis", no_wrap=True)
-
-
 def report(result: Result, output: Path, written: Path, keep: Path | None) -> int:
     """Print the notes, the reason for stopping and the picture's path, and return the exit status."""
     for note in result.notes:
         say(as_flags(f"note: {note}"))
+        event("note", text=as_flags(note))
     interrupted = result.stopped.startswith("interrupted")
     say(as_flags(f"stopped: {result.stopped}; {result.evaluations} evaluations"))
     kind = "the best picture so far" if interrupted or result.failed else "the picture"
     elsewhere = written != output.expanduser()
-    say(f"{kind} is in {written}" + (f", since {output} could not be written" if elsewhere else ""))
+    place = f"{kind} is in {written}"
+    say(place + (f", since {output} could not be written" if elsewhere else ""))
+    if out.quiet and (elsewhere or result.failed):
+        warn(as_flags(f"handstyle: {result.stopped}; {place}"))
     if interrupted and keep is not None and keep.exists():
         say(f"the run is in {keep}: go on with the same command and --resume {keep} --overwrite")
     return 130 if interrupted else 1 if result.failed or elsewhere else 0
-
-
-def losses_line(progress: Progress) -> str:
-    """Return a line for the progress bar: the losses by kind of term, and the number of evaluations."""
-    kinds: dict[str, float] = {}
-    for name, value in progress.terms.items():
-        kind = "tv" if name == "total variation" else name.split()[0]
-        kinds[kind] = kinds.get(kind, 0.0) + value
-    terms = "  ".join(f"{kind} {value:.3g}" for kind, value in kinds.items())
-    return f"loss {progress.value:.4g} ({terms})  {progress.evaluations} evaluations"
 
 
 def at_iteration(output: Path, iteration: int, config: StyleConfig) -> Path:

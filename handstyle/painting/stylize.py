@@ -4,11 +4,9 @@
 decides is in `StyleConfig`. `texture` and `reconstruct` are the same with one of the two pictures left out.
 """
 
-import io
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +19,6 @@ from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
-from handstyle.foundations.picture_writing import write_picture, write_picture_somewhere
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.optimize.objective import Objective
@@ -34,137 +31,9 @@ from handstyle.painting.optimizers import Memory, descend
 from handstyle.painting.paper import read_paper
 from handstyle.painting.plan import Plan, Size, check_reach, enlarged, make_plan, terms_of_scale
 from handstyle.painting.presets import Preset, find_preset
+from handstyle.painting.progress import progress_display, time_left
+from handstyle.painting.result import Progress, Result
 from handstyle.painting.resuming import Identity, Standing, read_run, save_run
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The state of a run after an iteration, as the callback receives it.
-
-    Parameters
-    ----------
-    iteration, iterations : int
-        Done, and planned.
-    evaluations : int
-        Of the objective, so far.
-    value : float
-        Of the objective.
-    terms : dict of str to float
-        The weighted terms whose sum it is.
-    seconds : float
-        Since the optimizer started.
-    array : (H, W, 3) array
-        The picture, RGB, 0 to 255, not clipped.
-    save : callable, optional
-        ``save(path)`` writes the whole run, from which `stylize` goes on bit for bit; valid during the callback only.
-        None with SciPy's optimizer, whose state cannot be had.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> def show(progress: Progress) -> None:
-    ...     print(progress.iteration, "of", progress.iterations, sorted(progress.terms))
-    >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
-    >>> options = {"size": 32, "iterations": 1, "style_layers": "relu1_1"}
-    >>> _ = stylize(photograph, painting, network="random", callback=show, **options)
-    1 of 1 ['content relu4_2', 'style relu1_1', 'total variation']
-    """
-
-    iteration: int
-    iterations: int
-    evaluations: int
-    value: float
-    terms: dict[str, float]
-    seconds: float
-    array: Array
-    save: Callable[[Path], None] | None = None
-
-
-@dataclass(frozen=True)
-class Result:
-    """A painted picture, and the record of its run.
-
-    Parameters
-    ----------
-    array : (H, W, 3) array of float64
-        RGB, 0 to 255, not clipped.
-    alpha : (H, W) array or None
-        The photograph's transparency.
-    stopped : str
-        Why the optimizer stopped.
-    trace : list of Iteration
-        One row an iteration.
-    evaluations : int
-        Of the objective.
-    failed : bool
-        Whether the run ended on a value that was not finite; the picture is then the last good one.
-    metadata : dict of str to str
-        Everything needed to repeat the run; written into the file.
-    notes : list of str
-        What reading the pictures decided or lost.
-    dpi : (float, float) or None
-        Pixels per inch across and down: those of `print`, or those that the photograph states.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 48, 3))
-    >>> result = stylize(photograph, painting, network="random", size=48, iterations=2, style_layers="relu1_1")
-    >>> result.image.shape, result.image.dtype, result.stopped
-    ((32, 48, 3), dtype('uint8'), 'all 2 iterations done')
-    """
-
-    array: Array
-    alpha: Array | None
-    stopped: str
-    trace: list[Iteration]
-    evaluations: int
-    failed: bool
-    metadata: dict[str, str]
-    notes: list[str] = field(default_factory=list)
-    dpi: tuple[float, float] | None = None
-
-    @property
-    def image(self) -> Array:
-        """The picture as (H, W, 3) uint8."""
-        clipped: Array = np.clip(np.rint(self.array), 0, 255).astype(np.uint8)
-        return clipped
-
-    def save(
-        self,
-        path: str | os.PathLike[str],
-        overwrite: bool = False,
-        *,
-        bits: int = 8,
-        dpi: tuple[float, float] | None = None,
-    ) -> None:
-        """Write the picture with its transparency, metadata and, unless others are given, dpi; see `write_picture`."""
-        write_picture(path, self.array, self.alpha, self.metadata, overwrite, bits, dpi or self.dpi)
-
-    def save_somewhere(
-        self,
-        path: str | os.PathLike[str],
-        overwrite: bool = False,
-        *,
-        bits: int = 8,
-        dpi: tuple[float, float] | None = None,
-    ) -> Path:
-        """Write the picture to `path`, or elsewhere if that fails; return the path. See `write_picture_somewhere`."""
-        return write_picture_somewhere(
-            path, self.array, self.alpha, self.metadata, overwrite=overwrite, bits=bits, dpi=dpi or self.dpi
-        )
-
-    def __repr__(self) -> str:
-        """Return the size and the end of the run in a line."""
-        height, width, _ = self.array.shape
-        return f"<Result {width} x {height} px, {len(self.trace)} iterations: {self.stopped}>"
-
-    def _repr_png_(self) -> bytes:  # what a notebook shows
-        file, pixels = io.BytesIO(), self.image
-        if self.alpha is not None:
-            pixels = np.dstack([pixels, np.rint(255 * self.alpha).astype(np.uint8)])
-        Image.fromarray(pixels).save(file, "PNG")
-        return file.getvalue()
 
 
 def stylize(
@@ -198,7 +67,8 @@ def stylize(
     callback : callable, optional
         Called with a `Progress` after each iteration; may raise StopIteration to end the run.
     progress : bool, optional
-        Write a line of progress to standard error, in a terminal or a notebook.
+        Show a bar with scale, losses and time left, in a terminal or a notebook; where neither is, lines on standard
+        error.
     resume : path, optional
         A run to go on with, from `Progress.save`; pictures, network and settings must be those it was saved with, but
         for the number of iterations.
@@ -227,6 +97,27 @@ def stylize(
     <Result 48 x 48 px, 2 iterations: all 2 iterations done>
     """
     chosen, config = _choices(config, preset, options)
+    if not progress:
+        return _run(content, styles, network, config, chosen, callback, resume)
+    with progress_display() as display:
+
+        def both(now: Progress) -> None:
+            display(now)
+            if callback is not None:
+                callback(now)
+
+        return _run(content, styles, network, config, chosen, both, resume)
+
+
+def _run(
+    content: PictureLike,
+    styles: PictureLike | Sequence[PictureLike],
+    network: Network | str | os.PathLike[str] | None,
+    config: StyleConfig,
+    chosen: Preset | None,
+    callback: Callable[[Progress], None] | None,
+    resume: str | os.PathLike[str] | None,
+) -> Result:
     sources = spread_folders(as_sequence(styles))
     config.check_styles(len(sources))
     network, fitted = ready_network(network, chosen)
@@ -237,11 +128,29 @@ def stylize(
     room.check()
     with room.guarded():
         plan = make_plan(config, photograph, paintings)
-    total = sum(config.iterations_at(k) for k in range(len(plan.sizes)))
+    planned = [config.iterations_at(k) for k in range(len(plan.sizes))]
     backend, memory, identity = network.backend, Memory(), Identity(config, network, plan)
     file = None if resume is None else Path(resume)
     standing = Standing() if file is None else read_run(file, identity)
     p = starting_picture(config, resize(plan.p, plan.sizes[0]), network.convention, plan.paintings)
+
+    def finished(
+        p: Array, trace: list[Iteration], stopped: str, value: float, evaluations: int, failed: bool, size: Size
+    ) -> Result:
+        photograph, masks = resize(plan.photograph_pixels, size), [np.clip(resize(m, size), 0, 1) for m in plan.masks]
+        alpha = plan.photograph.alpha
+        return Result(
+            colors_after(config, resize(p, size), photograph, masks),
+            None if alpha is None else np.clip(resize(alpha, size), 0, 1),
+            stopped,
+            trace,
+            evaluations,
+            failed,
+            run_metadata(config, network, backend, plan, stopped, value, evaluations),
+            fitted + plan.notes(network, config),
+            (read_paper(config.print).dpi_at(size),) * 2 if config.print else plan.photograph.dpi,
+        )
+
     trace, evaluations, outcome, old = list(standing.trace), standing.evaluations, None, plan.sizes[standing.scale]
     cut_short = ""  # why a scale was not begun, or not brought to its first evaluation
     for k, size in enumerate(plan.sizes):
@@ -257,19 +166,37 @@ def stylize(
                 seconds=row.seconds + started,
             )
 
-        here = Standing(k, list(trace), spent)
+        here, ends = Standing(k, list(trace), spent), [started]
 
         def report(
-            row: Iteration, later: Callable[[Iteration], Iteration] = later, size: Size = size, here: Standing = here
+            row: Iteration,
+            later: Callable[[Iteration], Iteration] = later,
+            size: Size = size,
+            here: Standing = here,
+            ends: list[float] = ends,
         ) -> None:
-            if progress:
-                _write_progress(later(row), total)
             if callback is not None and row.v is not None:
                 row = later(row)
+                ends.append(row.seconds)
                 array = backend.to_numpy(row.v).reshape(*size, 3)  # type: ignore[arg-type]
                 save = None if row.save is None else partial(save_run, save=row.save, standing=here, identity=identity)
+                so_far = here.trace + [replace(row, v=None, save=None)]
+                ends_here = f"after {row.iteration} of {sum(planned)} iterations"
                 callback(
-                    Progress(row.iteration, total, row.evaluations, row.value, row.terms, row.seconds, array, save)
+                    Progress(
+                        row.iteration,
+                        sum(planned),
+                        row.evaluations,
+                        row.value,
+                        row.terms,
+                        row.seconds,
+                        array,
+                        save,
+                        here.scale,
+                        tuple(plan.sizes),
+                        time_left(ends, planned, plan.sizes, here.scale),
+                        partial(finished, array, so_far, ends_here, row.value, row.evaluations, False),
+                    )
                 )
 
         try:
@@ -296,8 +223,6 @@ def stylize(
         p, old = outcome.v.reshape(*size, 3), size
         if outcome.failed or outcome.stopped.startswith(("stopped", "interrupted")):
             break
-    if progress:
-        sys.stderr.write("\n")
     assert outcome is not None
     stopped = cut_short or outcome.stopped
     if not cut_short and len(plan.sizes) > 1 and outcome.stopped.startswith("all "):
@@ -306,19 +231,7 @@ def stylize(
         stopped = f"interrupted after {len(trace)} iterations"
     if old != plan.sizes[-1]:
         stopped += f" at {old[1]} x {old[0]} px, enlarged from there"
-    array = colors_after(config, resize(p, plan.sizes[-1]), plan.photograph_pixels, plan.masks)
-    alpha = plan.photograph.alpha
-    return Result(
-        array,
-        None if alpha is None else np.clip(resize(alpha, plan.sizes[-1]), 0, 1),
-        stopped,
-        trace,
-        evaluations,
-        outcome.failed,
-        run_metadata(config, network, backend, plan, stopped, outcome.value, evaluations),
-        fitted + plan.notes(network, config),
-        (read_paper(config.print).dpi_at(plan.sizes[-1]),) * 2 if config.print else plan.photograph.dpi,
-    )
+    return finished(p, trace, stopped, outcome.value, evaluations, outcome.failed, plan.sizes[-1])
 
 
 def texture(
@@ -464,11 +377,6 @@ def ready_network(network: Network | str | os.PathLike[str] | None, chosen: Pres
     if not isinstance(network, Network):
         raise HandstyleError(f"network={type(network).__name__}: give a Network, the name of one, or a weight file")
     return (network, []) if chosen is None else fit_network(network, chosen)
-
-
-def _write_progress(row: Iteration, total: int) -> None:
-    sys.stderr.write(f"\riteration {row.iteration} of {total}, loss {row.value:.4g}, {row.seconds:.0f} s ")
-    sys.stderr.flush()
 
 
 def as_sequence(styles: PictureLike | Sequence[PictureLike]) -> list[PictureLike]:

@@ -1,5 +1,7 @@
 """What people typed, and what the command line must say or do: one line, in flags, before any work."""
 
+import json
+import re
 import signal
 
 import numpy as np
@@ -10,6 +12,7 @@ import handstyle.cli
 from handstyle.cli import main
 from handstyle.cli.help import FOREIGN
 from handstyle.cli.options import all_fields, as_flags, flag
+from handstyle.foundations.picture_reading import read_picture
 from handstyle.painting.config import RENAMED
 from handstyle.painting.presets import PRESETS
 
@@ -212,6 +215,68 @@ def test_a_picture_without_a_name_gets_a_free_one(told, tmp_path):
         assert status == 0
         assert f"is in {name}" in out
         assert (tmp_path / name).exists()
+
+
+TWO = [*FAST[:-4], "--size", "64", *FAST[-2:], "--pyramid-min-size", "32", "--iterations", "2"]
+
+
+def test_the_beginning_says_what_is_painted_and_the_end_size_duration_and_settings(told):
+    status, said, progress = told(*BOTH, "style.png", "-o", "out.png", *TWO)
+    assert status == 0, progress
+    assert "content.png in the style of style.png and style.png blended, 32 x 40 px, 2 iterations" in said
+    lines = said.splitlines()
+    assert re.fullmatch(r"stopped: all 2 iterations done; \d+ evaluations", lines[-3])
+    assert lines[-2] == "the picture is in out.png"
+    assert re.sub(r"\d+ s;", "0 s;", lines[-1]) == (
+        "32 x 40 px in 0 s; settings: preset handstyle, size 64, style_layers relu1_1 relu2_1, pyramid_min_size 32, "
+        "iterations 2, weights random, backend numpy"
+    )
+    assert "32 x 40 px: iteration 2 of 2, loss " in progress
+
+
+def test_the_beginning_says_how_often_iterations_are_taken(told):
+    Image.new("RGB", (64, 64), (90, 120, 150)).save("large.png")
+    _, said, _ = told("stylize", "large.png", "style.png", *TWO)
+    assert "64 x 64 px, 4 iterations: 2 at each of 2 scales" in said
+    _, said, _ = told("stylize", "large.png", "style.png", *TWO[:-2], "--iterations-by-scale", "3", "1")
+    assert "64 x 64 px, 4 iterations at 2 scales: 3 + 1" in said
+
+
+def test_quiet_says_nothing_but_errors(told, tmp_path):
+    assert told(*BOTH, *TWO, "--quiet", "-o", "out.png") == (0, "", "")
+    assert (tmp_path / "out.png").exists()
+    assert "out.png exists" in refused(told, *BOTH, *TWO, "--quiet", "-o", "out.png")
+
+
+def test_json_is_one_event_a_line_and_nothing_else(told):
+    status, said, errors = told(*BOTH, *TWO, "--json", "-o", ":smile:.png")
+    assert (status, errors) == (0, "")
+    found = [json.loads(line) for line in said.splitlines()]
+    assert [one["event"] for one in found if one["event"] != "note"] == ["begin", "iteration", "iteration", "end"]
+    assert found[0]["sizes"] == [[32, 40]]
+    assert found[0]["iterations"] == 2
+    last = [one for one in found if one["event"] == "iteration"][-1]
+    assert last["loss"] == pytest.approx(sum(last["terms"].values()))
+    assert last["seconds_left"] == 0
+    assert found[-1]["path"] == ":smile:.png"
+    assert (found[-1]["status"], found[-1]["width"], found[-1]["height"]) == (0, 32, 40)
+
+
+def test_with_json_a_mistake_is_an_event_and_a_line(told):
+    status, said, errors = told(*BOTH, "--json", "--sise", "3")
+    assert json.loads(said) == {"event": "error", "message": errors.strip().removeprefix("handstyle: "), "status": 2}
+    assert status == 2
+    assert told(*BOTH, "--sise", "3")[1] == ""
+
+
+def test_pictures_on_the_way_have_the_size_and_the_colors_of_the_last(told, tmp_path):
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 4), np.uint8)).save("large.png")
+    told("stylize", "large.png", "style.png", *TWO, "--save-every", "1", "--color", "luminance", "-o", "out.png")
+    pictures = {path.name: np.asarray(read_picture(path).pixels) for path in tmp_path.glob("out*.png")}
+    assert len(pictures) == 5
+    assert {picture.shape for picture in pictures.values()} == {(64, 64, 3)}
+    assert np.ptp(pictures["out_at_iteration_1.png"], axis=2).max() > 9
+    assert read_picture("out_at_iteration_1.png").alpha is not None
 
 
 def test_an_output_that_exists_is_answered_with_overwrite(told, tmp_path):

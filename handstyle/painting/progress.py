@@ -1,0 +1,201 @@
+"""Progress in a terminal, in a notebook, and as lines in a log; and the time that is left."""
+
+import html
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, Protocol
+
+from handstyle.painting.result import Progress, Size
+
+RECENT = 20  # iterations whose mean time is that of the next
+LINES_EVERY = 5.0  # seconds from one line of a log to the next
+
+
+class Display(Protocol):
+    """Shows each `Progress` of a run; `note` prints a line that stays."""
+
+    def __call__(self, progress: Progress) -> None: ...  # noqa: D102
+
+    def note(self, text: str) -> None: ...  # noqa: D102
+
+
+def time_left(ends: Sequence[float], planned: Sequence[int], sizes: Sequence[Size], scale: int) -> float | None:
+    """Return the seconds that a run still takes, or None while that is not known.
+
+    Parameters
+    ----------
+    ends : sequence of float
+        When the present scale began, and when each of its iterations ended, in seconds.
+    planned : sequence of int
+        Iterations of each scale.
+    sizes : sequence of (int, int)
+        Of each scale.
+    scale : int
+        The present one.
+
+    Returns
+    -------
+    float or None
+
+    Notes
+    -----
+    An iteration takes what the last ones took, and at a later scale as much more as that has more pixels.
+
+    Examples
+    --------
+    >>> time_left([0.0, 1.0, 2.0], planned=[4, 4], sizes=[(10, 10), (20, 20)], scale=0)
+    18.0
+    """
+    recent = ends[-RECENT - 1 :]
+    if len(recent) < 2:
+        return None
+    each = (recent[-1] - recent[0]) / (len(recent) - 1)
+    here = sizes[scale][0] * sizes[scale][1]
+    later = sum(n * h * w / here for n, (h, w) in zip(planned[scale + 1 :], sizes[scale + 1 :], strict=True))
+    return each * (max(0, planned[scale] + 1 - len(ends)) + later)
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration in words: 40 s, 3 min 20 s, 2 h 5 min.
+
+    Examples
+    --------
+    >>> in_words(0.4), in_words(200), in_words(7500)
+    ('0 s', '3 min 20 s', '2 h 5 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def left(progress: Progress) -> str:
+    """Return how long a run still takes, in words."""
+    return "" if progress.seconds_left is None else f"about {in_words(progress.seconds_left)} left"
+
+
+class Lines:
+    """A line when a scale begins, every five seconds, and at the last iteration: for logs and pipes.
+
+    Parameters
+    ----------
+    write : callable
+        Takes a line.
+    """
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self.note, self.scale, self.written = write, -1, 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        """Write a line if it is time."""
+        now, last = time.monotonic(), progress.iteration == progress.iterations
+        if progress.scale == self.scale and now - self.written < LINES_EVERY and not last:
+            return
+        self.scale, self.written = progress.scale, now
+        rest = "" if last else f", {left(progress)}"
+        self.note(
+            f"{progress.where}: iteration {progress.iteration} of {progress.iterations}, {progress.losses}, "
+            f"{in_words(progress.seconds)}{rest}"
+        )
+
+
+def fraction(progress: Progress) -> float:
+    """Return the share of the time that has passed."""
+    if progress.seconds_left is None or progress.seconds <= 0:
+        return progress.iteration / progress.iterations
+    return progress.seconds / (progress.seconds + progress.seconds_left)
+
+
+@contextmanager
+def bar(console: Any) -> Iterator[Display]:
+    """Show a bar, and the losses below it, on a terminal of rich."""
+    from rich.console import Group
+    from rich.live import Live
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    width = max(10, min(40, console.width - 60))
+
+    def drawn(progress: Progress | None) -> Group:
+        table = Table.grid(padding=(0, 1))
+        if progress is None:
+            table.add_row("painting", ProgressBar(total=1, completed=0, width=width))
+            return Group(table, Text("measuring the targets"))
+        done = ProgressBar(total=1, completed=fraction(progress), width=width)
+        table.add_row(
+            Text(progress.where), done, Text(f"{progress.iteration}/{progress.iterations}"), Text(left(progress))
+        )
+        return Group(table, Text(progress.losses, overflow="ellipsis", no_wrap=True))
+
+    with Live(drawn(None), console=console, auto_refresh=False) as live:
+
+        class Bar:
+            def __init__(self) -> None:
+                self.drawn = 0.0
+
+            def __call__(self, progress: Progress) -> None:
+                now = time.monotonic()
+                if now - self.drawn > 0.1 or progress.iteration == progress.iterations:
+                    self.drawn = now
+                    live.update(drawn(progress), refresh=True)
+
+            def note(self, text: str) -> None:
+                live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+        yield Bar()
+
+
+class NotebookBar:
+    """A bar below a notebook's cell, replaced in place."""
+
+    def __init__(self) -> None:
+        self.shown: Any = import_module("IPython.display")
+        self.drawn = 0.0
+        self.handle = self.shown.display(self.shown.HTML("measuring the targets"), display_id=True)
+
+    def __call__(self, progress: Progress) -> None:
+        """Show the present iteration, unless the last one was shown just now."""
+        now = time.monotonic()
+        if now - self.drawn < 0.2 and progress.iteration < progress.iterations:
+            return
+        self.drawn = now
+        words = f"{progress.where}: {progress.iteration}/{progress.iterations} {left(progress)}<br>{progress.losses}"
+        self.handle.update(self.shown.HTML(f"<progress value='{fraction(progress):.3f}'></progress> {words}"))
+
+    def note(self, text: str) -> None:
+        """Show a line of its own."""
+        self.shown.display(self.shown.HTML(html.escape(text)))
+
+
+def in_a_notebook() -> bool:
+    """Return whether the program runs in the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+@contextmanager
+def progress_display(console: Any = None) -> Iterator[Display]:
+    """Show progress where the program runs: a bar in a notebook or a terminal, else lines on standard error.
+
+    Parameters
+    ----------
+    console : rich.console.Console, optional
+        By default one on standard error.
+    """
+    if in_a_notebook():
+        yield NotebookBar()
+        return
+    from rich.console import Console
+
+    console = console or Console(stderr=True)
+    if not console.is_terminal:
+        yield Lines(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
+        return
+    with bar(console) as display:
+        yield display

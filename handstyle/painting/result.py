@@ -1,0 +1,182 @@
+"""What a run gives: its state after each iteration, and the painted picture with its record."""
+
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.picture_writing import write_picture, write_picture_somewhere
+from handstyle.optimize.trace import Iteration
+
+Size = tuple[int, int]  # height and width
+
+
+@dataclass(frozen=True)
+class Result:
+    """A painted picture, and the record of its run.
+
+    Parameters
+    ----------
+    array : (H, W, 3) array of float64
+        RGB, 0 to 255, not clipped.
+    alpha : (H, W) array or None
+        The photograph's transparency.
+    stopped : str
+        Why the optimizer stopped.
+    trace : list of Iteration
+        One row an iteration.
+    evaluations : int
+        Of the objective.
+    failed : bool
+        Whether the run ended on a value that was not finite; the picture is then the last good one.
+    metadata : dict of str to str
+        Everything needed to repeat the run; written into the file.
+    notes : list of str
+        What reading the pictures decided or lost.
+    dpi : (float, float) or None
+        Pixels per inch across and down: those of `print`, or those that the photograph states.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle import stylize
+    >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 48, 3))
+    >>> result = stylize(photograph, painting, network="random", size=48, iterations=2, style_layers="relu1_1")
+    >>> result.image.shape, result.image.dtype, result.stopped
+    ((32, 48, 3), dtype('uint8'), 'all 2 iterations done')
+    """
+
+    array: Array
+    alpha: Array | None
+    stopped: str
+    trace: list[Iteration]
+    evaluations: int
+    failed: bool
+    metadata: dict[str, str]
+    notes: list[str] = field(default_factory=list)
+    dpi: tuple[float, float] | None = None
+
+    @property
+    def image(self) -> Array:
+        """The picture as (H, W, 3) uint8."""
+        clipped: Array = np.clip(np.rint(self.array), 0, 255).astype(np.uint8)
+        return clipped
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        overwrite: bool = False,
+        *,
+        bits: int = 8,
+        dpi: tuple[float, float] | None = None,
+    ) -> None:
+        """Write the picture with its transparency, metadata and, unless others are given, dpi; see `write_picture`."""
+        write_picture(path, self.array, self.alpha, self.metadata, overwrite, bits, dpi or self.dpi)
+
+    def save_somewhere(
+        self,
+        path: str | os.PathLike[str],
+        overwrite: bool = False,
+        *,
+        bits: int = 8,
+        dpi: tuple[float, float] | None = None,
+    ) -> Path:
+        """Write the picture to `path`, or elsewhere if that fails; return the path. See `write_picture_somewhere`."""
+        return write_picture_somewhere(
+            path, self.array, self.alpha, self.metadata, overwrite=overwrite, bits=bits, dpi=dpi or self.dpi
+        )
+
+    def __repr__(self) -> str:
+        """Return the size and the end of the run in a line."""
+        height, width, _ = self.array.shape
+        return f"<Result {width} x {height} px, {len(self.trace)} iterations: {self.stopped}>"
+
+    def _repr_png_(self) -> bytes:  # what a notebook shows
+        file, pixels = io.BytesIO(), self.image
+        if self.alpha is not None:
+            pixels = np.dstack([pixels, np.rint(255 * self.alpha).astype(np.uint8)])
+        Image.fromarray(pixels).save(file, "PNG")
+        return file.getvalue()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The state of a run after an iteration, as the callback receives it.
+
+    Parameters
+    ----------
+    iteration, iterations : int
+        Done, and planned.
+    evaluations : int
+        Of the objective, so far.
+    value : float
+        Of the objective.
+    terms : dict of str to float
+        The weighted terms whose sum it is.
+    seconds : float
+        Since the optimizer started.
+    array : (H, W, 3) array
+        The picture, RGB, 0 to 255, not clipped.
+    save : callable, optional
+        ``save(path)`` writes the whole run, from which `stylize` goes on bit for bit; valid during the callback only.
+        None with SciPy's optimizer, whose state cannot be had.
+    scale : int
+        The present scale, counted from 0 at the coarsest.
+    sizes : tuple of (int, int)
+        Height and width of every scale.
+    seconds_left : float or None
+        Of the iterations that are planned, from the time that the last ones took and the pixels of the scales to come.
+    finish : callable, optional
+        ``finish((height, width))`` returns the `Result` at a size as if the run ended here; see `result`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle import stylize
+    >>> def show(progress: Progress) -> None:
+    ...     print(progress.iteration, "of", progress.iterations, sorted(progress.terms))
+    >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
+    >>> options = {"size": 32, "iterations": 1, "style_layers": "relu1_1"}
+    >>> _ = stylize(photograph, painting, network="random", callback=show, **options)
+    1 of 1 ['content relu4_2', 'style relu1_1', 'total variation']
+    """
+
+    iteration: int
+    iterations: int
+    evaluations: int
+    value: float
+    terms: dict[str, float]
+    seconds: float
+    array: Array
+    save: Callable[[Path], None] | None = None
+    scale: int = 0
+    sizes: tuple[Size, ...] = ()
+    seconds_left: float | None = None
+    finish: Callable[[Size], Result] | None = None
+
+    def result(self, size: Size | None = None) -> Result:
+        """Return what the run would give if it ended here, at the size of the output or at another."""
+        assert self.finish is not None
+        return self.finish(size or self.sizes[-1])
+
+    @property
+    def losses(self) -> str:
+        """The loss and its terms by kind, in a line."""
+        kinds: dict[str, float] = {}
+        for name, value in self.terms.items():
+            kind = "tv" if name == "total variation" else name.split()[0]
+            kinds[kind] = kinds.get(kind, 0.0) + value
+        terms = "  ".join(f"{kind} {value:.3g}" for kind, value in kinds.items())
+        return f"loss {self.value:.4g} ({terms})"
+
+    @property
+    def where(self) -> str:
+        """The size of the picture, and the scale where there are several, in words."""
+        height, width = self.array.shape[:2]
+        of = f", scale {self.scale + 1} of {len(self.sizes)}" if len(self.sizes) > 1 else ""
+        return f"{width} x {height} px{of}"
