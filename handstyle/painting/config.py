@@ -116,8 +116,8 @@ class LookConfig(Group):
     range_weight : float
         How much values near and beyond black and white count: Σ |(p − 127.5) / 127.5|^6.
     init : str
-        The start: content, noise, grey, style-stats, or the path of a picture; noise is uniform, style-stats is noise of
-        the paintings' colors, normal:SIGMA and uniform:LOW:HIGH are noise about the network's mean.
+        The start: content, noise, grey, style-stats, or the path of a picture; noise is uniform, style-stats noise of
+        the paintings' colors, normal:SIGMA and uniform:LOW:HIGH noise about the network's mean.
     init_noise : float
         Share of uniform noise (0 to 255) that is blended into the start, 0 to 1: 1 is noise alone.
     seed : int
