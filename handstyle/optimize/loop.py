@@ -48,7 +48,8 @@ class Loop:
         method: str = "",
         evaluations: int | None = None,
     ) -> None:
-        self.objective, self.callback, self.method, self.allowed = objective, callback, method, evaluations
+        self.objective, self.callback, self.allowed = objective, callback, evaluations
+        self.method = method + getattr(objective, "variables", "")
         self.count, self.trace = 0, list[Iteration]()
         self.best_value, self.best_terms = float("inf"), dict[str, float]()
         self.best_v: Array | None = None

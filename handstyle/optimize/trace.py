@@ -12,6 +12,7 @@ class Evaluable(Protocol):
     """A function to be minimized, ``objective(v) -> (value, gradient)``, with the values of its terms.
 
     It may also have a method `on_device` like that of `Objective`; the optimizers that run on a device then call it.
+    Where its unknowns are not pixels, it has `variables`, which names them in checkpoints.
     """
 
     @property

@@ -335,6 +335,9 @@ class OptimizerConfig(Group):
         SciPy's L-BFGS-B, the L-BFGS of this package with a line search or with fixed steps, Adam, or plain descent.
     lbfgs_history : int
         Pairs (step, change of gradient) that L-BFGS keeps.
+    precondition : float
+        How much lbfgsb and lbfgs prefer broad changes of the picture to fine ones: the exponent by which its cosine
+        coefficients are scaled, 0 to 2; 0 is a descent in pixels, 0.5 needs fewer evaluations.
     learning_rate : float
         Length of a step of adam in gray levels, of lbfgs-fixed and descent in multiples of the direction.
     learning_rate_schedule : str
@@ -359,6 +362,7 @@ class OptimizerConfig(Group):
     iterations: int = 200
     optimizer: Literal["lbfgsb", "lbfgs", "lbfgs-fixed", "adam", "descent"] = "lbfgsb"
     lbfgs_history: int = 10
+    precondition: float = 0.0
     learning_rate: float = 1.0
     learning_rate_schedule: str = "constant"
     beta1: float = 0.9
@@ -382,6 +386,13 @@ class OptimizerConfig(Group):
             )
         if self.clamp and optimizer == "lbfgsb":
             raise HandstyleError("clamp=True: not with optimizer='lbfgsb'; use another, or clamp=False")
+        if not 0 <= self.precondition <= 2:
+            raise HandstyleError(f"precondition={self.precondition}: must lie between 0, which is none, and 2")
+        if self.precondition and (self.restarts or (self.clamp and optimizer == "lbfgs")):
+            whose = "clamp=True: its bounds" if self.clamp else f"restarts={self.restarts}: the classic loop's steps"
+            raise HandstyleError(
+                f"{whose} are of pixels, not of what precondition={self.precondition} makes of them; use precondition=0"
+            )
         if self.averaging and optimizer != "adam":
             raise HandstyleError(f"averaging={self.averaging} is adam's: with optimizer={optimizer!r} use averaging=0")
         if self.learning_rate_schedule != "constant" and optimizer not in ("adam", "descent"):

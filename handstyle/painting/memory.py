@@ -17,7 +17,7 @@ from handstyle.foundations.picture_reading import Picture
 from handstyle.network.vgg import Network
 from handstyle.optimize.lbfgsb import most_memory
 from handstyle.optimize.objective import engine_of
-from handstyle.painting.config import SMALLEST_SIDE, StyleConfig
+from handstyle.painting.config import LINE_SEARCH, SMALLEST_SIDE, StyleConfig
 from handstyle.painting.inputs import output_size, scales, style_size
 from handstyle.painting.targets import planned_terms
 
@@ -111,6 +111,35 @@ def scipy_bytes(config: StyleConfig, n: int) -> int:
     return 8 * n * (2 * config.lbfgs_history + 5 + SCIPY_COPIES) if config.optimizer == "lbfgsb" else 0
 
 
+def precondition_bytes(config: StyleConfig, size: Size, item: int, apart: bool) -> int:
+    """Return the bytes that the change of variables takes, where the optimizer's vectors are.
+
+    Parameters
+    ----------
+    config : StyleConfig
+        The run's settings: optimizer and exponent are used.
+    size : (H, W)
+        Of the picture, pixels.
+    item : int
+        Bytes of a number of the optimizer's vectors: 8 of SciPy's.
+    apart : bool
+        As for `optimizer_vectors`.
+
+    Returns
+    -------
+    int
+        The scale, a third of a vector; the start's coefficients, the picture of a trial, the gradient at it, and
+        temporary arrays that our own optimizer keeps at the same time; on a device with memory of its own also the
+        matrices of the transform.
+    """
+    if not config.precondition or config.optimizer not in LINE_SEARCH:
+        return 0
+    height, width = size
+    vectors = 3 if config.optimizer == "lbfgsb" else 4 if apart else 5  # as measured: tests/painting/test_memory.py
+    matrices = height**2 + width**2 if apart and config.optimizer == "lbfgs" else 0
+    return item * (height * width * (1 + 3 * vectors) + matrices)
+
+
 @dataclass(frozen=True)
 class RunMemory:
     """Everything on which the memory of a run depends.
@@ -161,7 +190,8 @@ class RunMemory:
         config, network, paintings = self.config, self.network, self.paintings
         engine, item, full = engine_of(network), network.dtype.itemsize, self._full()
         regions = config.regions(len(paintings)) or (0,)
-        n = 3 * size[0] * size[1]
+        n, scipys = 3 * size[0] * size[1], config.optimizer == "lbfgsb"
+        changed = precondition_bytes(config, size, 8 if scipys else item, self.apart)
         expected = engine.forecast(network, planned_terms(config, network, size, regions), (*size, 3))
         styles = {style_size(config, painting, size, full) for painting in paintings}
         measured = []  # only what is painted: a configuration without any loss is refused earlier
@@ -180,10 +210,10 @@ class RunMemory:
             config.iterations_at(k),
             expected.weights,
             expected.bytes,
-            item * n * optimizer_vectors(config, self.apart),
+            item * n * optimizer_vectors(config, self.apart) + (0 if scipys else changed),
             max(measuring, default=0),
             2 * PICTURE_ITEM * values + 8 * n,
-            scipy_bytes(config, n),
+            scipy_bytes(config, n) + (changed if scipys else 0),
             expected.seconds,
         )
 

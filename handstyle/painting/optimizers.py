@@ -1,6 +1,8 @@
 """From a configuration to an optimizer, and from one scale to the next."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,9 @@ from handstyle.optimize.classic import minimize_descent, minimize_rounds
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.objective import Objective
+from handstyle.optimize.precondition import minimize_preconditioned
 from handstyle.optimize.trace import Callback, Outcome
-from handstyle.painting.config import StyleConfig
+from handstyle.painting.config import LINE_SEARCH, StyleConfig
 
 # Grey levels, in root mean square, that a step of L-BFGS without a line search may have. No published program has such
 # a bound; without it a run of neural-style's from gray noise is thrown 2400 levels away by its second step.
@@ -80,8 +83,9 @@ def descend(
         return minimize_rounds(
             objective, start.ravel(), config.restarts, config.evaluations, config.lbfgs_history, callback
         )
+    searching = preconditioned(minimize_lbfgsb if config.optimizer == "lbfgsb" else minimize_lbfgs, config)
     if config.optimizer == "lbfgsb":
-        return minimize_lbfgsb(
+        return searching(
             objective, start.ravel(), iterations, config.lbfgs_history, evaluations=evaluations, callback=callback
         )
     backend = objective.network.backend
@@ -111,14 +115,13 @@ def descend(
         outcome = minimize_descent(objective, v0, iterations, config.rate_at, box, callback, resume)
     else:
         rate = config.learning_rate if config.optimizer == "lbfgs-fixed" else None
-        outcome = minimize_lbfgs(
+        outcome = searching(
             objective,
             v0,
             iterations,
             config.lbfgs_history,
-            0.0,
-            evaluations,
-            callback,
+            evaluations=evaluations,
+            callback=callback,
             rate=rate,
             longest=LONGEST,
             box=box,
@@ -131,3 +134,10 @@ def descend(
         )
     v = backend.to_numpy(outcome.v).astype(np.float64)
     return Outcome(v, outcome.value, stopped, outcome.trace, outcome.evaluations, outcome.failed)
+
+
+def preconditioned(minimize: Callable[..., Outcome], config: StyleConfig) -> Callable[..., Outcome]:
+    """Return an optimizer with the change of variables, if the configuration has one and the optimizer takes it."""
+    if not config.precondition or config.optimizer not in LINE_SEARCH:
+        return minimize
+    return partial(minimize_preconditioned, minimize, exponent=config.precondition)

@@ -115,6 +115,8 @@ OPTIMIZERS = pytest.mark.parametrize(
     [
         {"optimizer": "lbfgsb"},
         {"optimizer": "lbfgs"},
+        {"optimizer": "lbfgs", "precondition": 0.5},
+        {"optimizer": "lbfgsb", "precondition": 0.5},
         {"optimizer": "lbfgs", "clamp": True, "lbfgs_history": 3},
         {"optimizer": "lbfgs-fixed"},
         {"optimizer": "adam"},

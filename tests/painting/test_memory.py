@@ -1,9 +1,11 @@
 """What a run takes of memory, what is named where there is not enough, and what an allocation that fails says."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.sample_objectives import painting
 
 from handstyle.foundations.backend import Backend
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
@@ -11,7 +13,15 @@ from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.objective import Forecast
 from handstyle.painting import stylize as stylize_module
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.memory import RunMemory, is_out_of_memory, largest_side, optimizer_vectors, stand_in
+from handstyle.painting.memory import (
+    RunMemory,
+    is_out_of_memory,
+    largest_side,
+    optimizer_vectors,
+    precondition_bytes,
+    stand_in,
+)
+from handstyle.painting.optimizers import Memory, descend
 from handstyle.painting.stylize import stylize
 from handstyle.painting.targets import build_terms, planned_terms
 
@@ -105,6 +115,24 @@ def test_each_optimizer_has_its_own_count(optimizer):
     few, many = (StyleConfig(optimizer=optimizer, lbfgs_history=m) for m in (3, 10))
     grown = optimizer_vectors(many, apart=True) - optimizer_vectors(few, apart=True)
     assert grown == (14 if optimizer == "lbfgs" else 0)
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgsb", "lbfgs"])
+def test_the_change_of_variables_takes_what_is_planned(optimizer):
+    objective, start = painting(side=128, kernels="auto")
+
+    def peak(exponent):
+        config = StyleConfig(optimizer=optimizer, lbfgs_history=3, precondition=exponent)
+        descend(objective, start.reshape(128, 128, 3), config, 1, Memory(), lambda _: None)  # what is made once
+        tracemalloc.start()
+        descend(objective, start.reshape(128, 128, 3), config, 5, Memory(), lambda _: None)
+        taken = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return taken, config
+
+    (pixels, _), (waves, config) = peak(0.0), peak(0.5)
+    planned = precondition_bytes(config, (128, 128), 8 if optimizer == "lbfgsb" else 4, apart=False)
+    assert 0.7 * planned < waves - pixels < 1.03 * planned
 
 
 def test_too_many_pairs_for_scipy_are_refused_before_work():

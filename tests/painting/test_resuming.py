@@ -19,6 +19,7 @@ PYRAMID = {
 }
 KINDS = {
     "lbfgs": {},
+    "lbfgs preconditioned": {"optimizer": "lbfgs", "precondition": 0.5},
     "lbfgs-fixed": {},
     "adam": {"averaging": 0.9, "clamp": True, "learning_rate_schedule": "root:0.2"},
     "descent": {"learning_rate": 1e-3, "learning_rate_schedule": "exponential:0.9:2"},
@@ -51,7 +52,7 @@ def paint_and_save(network, pictures, config, path, at):
 @pytest.mark.parametrize("at", [2, 4, 7], ids=["coarse", "end of coarse", "fine"])
 @pytest.mark.parametrize("optimizer", KINDS)
 def test_a_run_taken_up_is_the_run_never_put_down(network, pictures, tmp_path, optimizer, at):
-    config = StyleConfig(**PYRAMID, optimizer=optimizer, **KINDS[optimizer])
+    config = StyleConfig(**PYRAMID, **{"optimizer": optimizer} | KINDS[optimizer])
     whole = handstyle.stylize(*pictures, network=network, config=config)
     part = paint_and_save(network, pictures, config, tmp_path / "run.npz", at)
     assert part.stopped.startswith(f"interrupted after {at} iterations")

@@ -30,6 +30,7 @@ from handstyle.network.pooling import (
     max_pool_forward,
 )
 from handstyle.network.relu import relu_backward, relu_forward
+from handstyle.optimize.precondition import Spectrum
 
 Forward = Callable[[Array], tuple[Array, Any]]
 Backward = Callable[[Array, Any], Array]
@@ -185,6 +186,16 @@ def preprocess_pair(convention: str) -> Pair:
     )
 
 
+def spectrum_pair(backward: Callable[[Array, Spectrum], Array] = lambda dp, spectrum: spectrum.backward(dp)) -> Pair:
+    """Return the map from scaled cosine coefficients to the picture."""
+
+    def forward(z: Array) -> tuple[Array, Spectrum]:
+        spectrum = Spectrum.of((5, 7, 3), 0.5, z)
+        return spectrum.forward(z), spectrum
+
+    return Pair("spectrum", (5, 7, 3), forward, backward)
+
+
 MASK = np.random.default_rng(8).uniform(0, 2, (5, 6, 1)) * (np.arange(6) > 1)[:, None]
 
 PAIRS = [
@@ -225,4 +236,5 @@ PAIRS = [
     preprocess_pair("torchvision"),
     moments_pair(None),
     moments_pair(MASK),
+    spectrum_pair(),
 ]

@@ -1,0 +1,241 @@
+"""A change of variables for L-BFGS: the picture's scaled cosine coefficients in place of its pixels.
+
+The optimizers measure lengths and angles in their unknowns, and start from a model in which all of them have the same
+curvature. For pixels that is far from true: broad changes of a picture alter deep and shallow features alike, single
+pixels hardly any. The cosine transform separates the two by frequency, and a factor for each frequency makes their
+curvatures more alike (Nocedal and Wright 2006, Numerical Optimization, §2.2, *Scaling*, and §5.1, *Preconditioning*).
+Optimizing a picture in scaled Fourier coefficients is known from feature visualization (Olah, Mordvintsev and Schubert
+2017, *Feature Visualization*, Distill).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from handstyle.foundations.backend import Array, namespace
+from handstyle.optimize.objective import Objective
+from handstyle.optimize.trace import Callback, Iteration, Outcome
+
+KNEE = 0.05  # cycles a pixel: waves much longer than 20 pixels all have nearly the same scale
+
+
+def frequency_scale(height: int, width: int, exponent: float, knee: float = KNEE) -> Array:  # -> (H, W, 1)
+    """Return the factor of each cosine coefficient of a picture, ``s(f) = (f0 / (f0 + f))^exponent``.
+
+    Parameters
+    ----------
+    height, width : int
+        Of the picture, pixels.
+    exponent : float
+        0 makes all factors 1; the larger, the less high frequencies count.
+    knee : float
+        The frequency f0, in cycles a pixel.
+
+    Returns
+    -------
+    (H, W, 1) array of float64
+        Scaled to a mean square of 1, so that a change of the coefficients by 1 in root mean square changes pixels by
+        1 gray level in root mean square if all frequencies take part.
+
+    Notes
+    -----
+    Row u of the coefficients is a cosine with ``u / 2H`` cycles a pixel, column v one with ``v / 2W``.
+
+    Examples
+    --------
+    >>> frequency_scale(2, 2, 1.0, knee=0.25)[..., 0].round(3)
+    array([[1.547, 0.773],
+           [0.773, 0.641]])
+    """
+    f = np.hypot(np.arange(height)[:, None] / (2 * height), np.arange(width) / (2 * width))[..., None]
+    s = (knee / (knee + f)) ** exponent  # book: precondition-scale
+    scaled: Array = s / np.sqrt((s * s).mean())
+    return scaled
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """The linear map from a picture's scaled cosine coefficients to the picture.
+
+    Parameters
+    ----------
+    scale : (H, W, 1) array
+        The factor of each coefficient, as from `frequency_scale`.
+    matrices : (array, array), optional
+        The cosine transforms of a column (H, H) and of a row (W, W), for arrays that SciPy cannot transform; without
+        them the fast transform of SciPy is used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> spectrum = Spectrum(np.ones((4, 4, 1)))
+    >>> z = spectrum.inverse(np.full((4, 4, 3), 100.0))
+    >>> round(float(z[0, 0, 0]), 9), bool(abs(spectrum.forward(z) - 100).max() < 1e-12)
+    (400.0, True)
+    """
+
+    scale: Array
+    matrices: tuple[Array, Array] | None = None
+
+    @classmethod
+    def of(cls, shape: tuple[int, int, int], exponent: float, like: Array) -> "Spectrum":
+        """Return the map for pictures of a shape, in the dtype and on the device of `like`."""
+        xp, (height, width, _) = namespace(like), shape
+        scale = xp.asarray(frequency_scale(height, width, exponent), dtype=like.dtype)
+        if xp is np:
+            return cls(scale)
+        return cls(scale, (cosines(height, like), cosines(width, like)))
+
+    def forward(self, z: Array) -> Array:  # (H, W, 3) -> (H, W, 3)
+        """Return the picture: the coefficients times the scale, transformed back."""
+        return self._transform(self.scale * z, inverse=True)  # book: precondition-forward
+
+    def backward(self, dp: Array) -> Array:  # (H, W, 3) -> (H, W, 3)
+        """Return the gradient at the coefficients: the transform of the gradient, times the scale."""
+        return self.scale * self._transform(dp)  # book: precondition-backward
+
+    def inverse(self, p: Array) -> Array:  # (H, W, 3) -> (H, W, 3)
+        """Return the scaled coefficients of a picture: its transform divided by the scale."""
+        return self._transform(p) / self.scale  # book: precondition-inverse
+
+    def _transform(self, x: Array, inverse: bool = False) -> Array:
+        if self.matrices is None:
+            import scipy.fft
+
+            transform: Callable[..., Array] = scipy.fft.idctn if inverse else scipy.fft.dctn
+            return transform(x, axes=(0, 1), norm="ortho", overwrite_x=inverse)  # only a product is overwritten
+        columns, rows = (matrix.T if inverse else matrix for matrix in self.matrices)
+        H, W, C = x.shape
+        half = (columns @ x.reshape(H, -1)).reshape(H, W, C)
+        return (half.swapaxes(1, 2).reshape(-1, W) @ rows.T).reshape(H, C, W).swapaxes(1, 2)
+
+
+def cosines(n: int, like: Array) -> Array:  # -> (n, n)
+    """Return the matrix of the orthonormal cosine transform of `n` numbers (DCT-II), like an array."""
+    u, x = np.arange(n)[:, None], np.arange(n)
+    matrix = np.sqrt(2 / n) * np.cos(np.pi * u * (2 * x + 1) / (2 * n))
+    matrix[0] /= np.sqrt(2)
+    made: Array = namespace(like).asarray(matrix, dtype=like.dtype)
+    return made
+
+
+class Preconditioned:
+    """An objective as a function of the picture's scaled cosine coefficients.
+
+    Parameters
+    ----------
+    objective : Objective
+        The objective of the picture.
+    spectrum : Spectrum
+        The map from the coefficients to the picture.
+    variables : str
+        The unknowns in words; a checkpoint keeps them, so that no run resumes with others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.losses.total_variation import VariationTerm
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> objective = Objective(build_network(random_weights()), [VariationTerm(2.0)], (16, 16, 3))
+    >>> p = np.arange(768.0)
+    >>> spectrum = Spectrum.of(objective.shape, 0.5, p)
+    >>> z = spectrum.inverse(p.reshape(16, 16, 3)).ravel()
+    >>> value, _ = Preconditioned(objective, spectrum)(z)
+    >>> round(value, 6), objective(p)[0]
+    (2313.0, 2313.0)
+    """
+
+    def __init__(self, objective: Objective, spectrum: Spectrum, variables: str = "") -> None:
+        self.objective, self.spectrum, self.variables = objective, spectrum, variables
+
+    @property
+    def terms(self) -> dict[str, float]:
+        """The weighted value of each term at the last evaluation."""
+        return self.objective.terms
+
+    def picture(self, z: Array) -> Array:  # (3HW,) -> (3HW,)
+        """Return the picture of coefficients."""
+        return self.spectrum.forward(z.reshape(self.objective.shape)).ravel()
+
+    def gradient(self, dp: Array) -> Array:  # (3HW,) -> (3HW,)
+        """Return the gradient at the coefficients from that at the picture."""
+        return self.spectrum.backward(dp.reshape(self.objective.shape)).ravel()
+
+    def __call__(self, z: Array) -> tuple[float, Array]:  # (3HW,) -> value, (3HW,)
+        """Evaluate the value, and the gradient at the coefficients; see `Objective`."""
+        value, dp = self.objective(self.picture(z))
+        return value, self.gradient(dp)
+
+    def on_device(
+        self, z: Array, extra: Callable[[Array], Array] | None = None
+    ) -> tuple[float, Array, Array | None]:  # (3HW,) -> value, (3HW,), extra
+        """Evaluate on the device of `z`; see `Objective.on_device`. `extra` is given the gradient at `z`."""
+        gradients: list[Array] = []
+
+        def behind(dp: Array) -> Array:
+            gradients.append(self.gradient(dp))
+            return gradients[0][:0] if extra is None else extra(gradients[0])
+
+        value, _, answer = self.objective.on_device(self.picture(z), behind)
+        return value, gradients[0], None if extra is None else answer
+
+
+def minimize_preconditioned(
+    minimize: Callable[..., Outcome],
+    objective: Objective,
+    v0: Array,
+    *args: Any,
+    exponent: float,
+    callback: Callback | None = None,
+    **options: Any,
+) -> Outcome:
+    """Run an optimizer in a picture's scaled cosine coefficients.
+
+    Parameters
+    ----------
+    minimize : callable
+        `minimize_lbfgsb` or `minimize_lbfgs`; or another optimizer without a box, whose bounds would be of the
+        coefficients.
+    objective : Objective
+        Of the picture.
+    v0 : (3HW,) array
+        The start, a picture.
+    *args
+        Given to `minimize` after the start: its iterations, and what follows.
+    exponent : float
+        See `frequency_scale`.
+    callback : callable, optional
+        Called with an `Iteration` whose ``v`` is the picture.
+    **options
+        Given to `minimize`; a checkpoint to resume must be of the same exponent.
+
+    Returns
+    -------
+    Outcome
+        Its ``v`` is the picture.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.losses.total_variation import VariationTerm
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> from handstyle.optimize.lbfgsb import minimize_lbfgsb
+    >>> objective = Objective(build_network(random_weights()), [VariationTerm()], (16, 16, 3))
+    >>> p = np.random.default_rng(0).uniform(0, 255, 768)
+    >>> outcome = minimize_preconditioned(minimize_lbfgsb, objective, p, 10, exponent=0.5)
+    >>> outcome.value < objective(p)[0] / 1000
+    True
+    """
+    spectrum = Spectrum.of(objective.shape, exponent, v0)
+    transformed = Preconditioned(objective, spectrum, f" in cosine coefficients (exponent {exponent:g})")
+
+    def with_picture(row: Iteration) -> None:
+        assert callback is not None
+        assert row.v is not None
+        callback(replace(row, v=transformed.picture(row.v)))
+
+    z0 = spectrum.inverse(v0.reshape(objective.shape)).ravel()
+    outcome = minimize(transformed, z0, *args, callback=callback and with_picture, **options)
+    return replace(outcome, v=transformed.picture(outcome.v))
