@@ -50,7 +50,7 @@ def frequency_scale(height: int, width: int, exponent: float, knee: float = KNEE
            [0.773, 0.641]])
     """
     f = np.hypot(np.arange(height)[:, None] / (2 * height), np.arange(width) / (2 * width))[..., None]
-    s = (knee / (knee + f)) ** exponent  # book: precondition-scale
+    s = (knee / (knee + f)) ** exponent
     scaled: Array = s / np.sqrt((s * s).mean())
     return scaled
 
@@ -90,15 +90,15 @@ class Spectrum:
 
     def forward(self, z: Array) -> Array:  # (H, W, 3) -> (H, W, 3)
         """Return the picture: the coefficients times the scale, transformed back."""
-        return self._transform(self.scale * z, inverse=True)  # book: precondition-forward
+        return self._transform(self.scale * z, inverse=True)
 
     def backward(self, dp: Array) -> Array:  # (H, W, 3) -> (H, W, 3)
         """Return the gradient at the coefficients: the transform of the gradient, times the scale."""
-        return self.scale * self._transform(dp)  # book: precondition-backward
+        return self.scale * self._transform(dp)
 
     def inverse(self, p: Array) -> Array:  # (H, W, 3) -> (H, W, 3)
         """Return the scaled coefficients of a picture: its transform divided by the scale."""
-        return self._transform(p) / self.scale  # book: precondition-inverse
+        return self._transform(p) / self.scale
 
     def _transform(self, x: Array, inverse: bool = False) -> Array:
         if self.matrices is None:
