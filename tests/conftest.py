@@ -53,11 +53,6 @@ def why_no_data() -> str | None:
 REASONS = {"gpu": why_no_gpu, "torch": why_no_torch, "weights": why_no_data}
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a reader of the book have a file of their own graded."""
-    parser.addoption("--handstyle-module", metavar="MODULE", help="grade the exercises of the book in this module")
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what this machine cannot run, with the reason."""
     for marker, why in REASONS.items():

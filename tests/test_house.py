@@ -52,7 +52,7 @@ def test_every_module_stands_in_a_contract() -> None:
     for path in sources("handstyle"):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         part = name.split(".")[1:2]
-        if part and part[0] not in ("cli", "__main__", "data") and f'"{name}' not in contracts:
+        if part and part[0] not in ("cli", "__main__", "data", "book") and f'"{name}' not in contracts:
             unknown += [] if name.startswith("handstyle.kernels.cuda.") else [name]
     assert [name for name in unknown if not re.search(rf"\b{re.escape(name)}\b", contracts)] == []
 
@@ -124,6 +124,7 @@ BUDGETS: dict[str, tuple[int, tuple[str, ...]]] = {
     "kernels/cuda": (1500, ("handstyle/kernels/cuda",)),
     "painting and cli": (3699, ("handstyle/painting", "handstyle/cli")),
     "weights_tools": (2400, ("weights_tools",)),
+    "book": (290, ("handstyle/book/*.py",)),  # the judges are text, as the chapters are
 }
 
 

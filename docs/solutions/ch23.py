@@ -1,4 +1,4 @@
-"""Solutions to chapter 23; kernels are for the loops of ``gpu_by_loops``."""
+"""Solutions to chapter 23; kernels are for the loops of ``handstyle.book.gpu_by_loops``."""
 
 import numpy as np
 

@@ -1,11 +1,8 @@
-"""What the tests of the book share: where it is, and whose solutions are graded."""
+"""What the tests of the book share: where it is, and a browser."""
 
-import importlib
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -23,27 +20,3 @@ def browser() -> Iterator[Browser]:
     """Open a browser for the tests of a module."""
     with Browser() as opened:
         yield opened
-
-
-class Graded:
-    """The functions of a module; one that is not written yet skips its test instead of failing it."""
-
-    def __init__(self, module: ModuleType) -> None:
-        self.module = module
-
-    def __getattr__(self, name: str) -> object:
-        """Return the function, or skip."""
-        if not hasattr(self.module, name):
-            pytest.skip(f"{self.module.__name__} has no {name} yet")
-        return getattr(self.module, name)
-
-
-@pytest.fixture
-def mine(request: pytest.FixtureRequest) -> Graded:
-    """Return the functions to grade: the reader's with ``--handstyle-module``, else the book's own solutions."""
-    name = request.config.getoption("--handstyle-module")
-    if name:
-        sys.path.insert(0, str(request.config.invocation_params.dir))
-        return Graded(importlib.import_module(name))
-    chapter = next(m.name for m in request.node.iter_markers() if re.fullmatch(r"ch\d\d", m.name))
-    return Graded(importlib.import_module(f"solutions.{chapter}"))

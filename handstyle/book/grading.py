@@ -1,0 +1,386 @@
+"""How an answer is graded: its numbers against those that must come out, and against those of known mistakes.
+
+A judge calls the reader's functions and compares. What it measures is kept, passed or not, so that a wrong answer can
+be told from another: one whose errors are those of a known mistake, number by number, is said to resemble it.
+"""
+
+import importlib
+import importlib.util
+import math
+import pkgutil
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.gradcheck import Signature, check_adjoint, check_projection
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One number that came out, and the largest that may.
+
+    Parameters
+    ----------
+    what : str
+        What was compared, in words.
+    error : float
+        Relative where there is something to be relative to; 1 or 0 for what only holds or does not.
+    allowed : float
+        The largest error that passes.
+    remark : str
+        What the answer has to do with the right one: a factor, a transposition, another shape.
+    """
+
+    what: str
+    error: float
+    allowed: float
+    remark: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is small enough; one that is not a number is not."""
+        return self.error <= self.allowed
+
+
+class Judge:
+    """What a chapter's judge compares with: each call adds a `Comparison`.
+
+    Attributes
+    ----------
+    rng : numpy.random.Generator
+        Draws the same numbers for every answer, so that errors can be compared between answers.
+    comparisons : list of Comparison
+        What was found so far.
+    """
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(20151)
+        self.comparisons: list[Comparison] = []
+
+    def equal(self, what: str, found: Any, expected: Any, allowed: float = 1e-9) -> None:
+        """Compare numbers or arrays by the norm of their difference, relative to what is expected."""
+        y, right = np.asarray(found, dtype=float), np.asarray(expected, dtype=float)
+        if y.shape != right.shape:
+            remark = f"its shape is {y.shape}, and {right.shape} is right"
+            self.comparisons.append(Comparison(what, math.inf, allowed, remark))
+            return
+        size = float(np.linalg.norm(right)) or 1.0
+        error = float(np.linalg.norm(y - right)) / size
+        self.comparisons.append(Comparison(what, error, allowed, "" if error <= allowed else _relation(y, right)))
+
+    def adjoint(self, what: str, forward: Callable[[Array], Array], backward: Callable[[Array], Array], x: Any) -> None:
+        """Compare the two sides of ``<A u, v> = <u, A* v>``; `x` is an input, or the shape of one."""
+        report = check_adjoint(forward, backward, np.zeros(x) if isinstance(x, tuple) else x)
+        self._report(what, report.values, report.measured, 1e-12)
+
+    def gradient(
+        self, what: str, f: Callable[[Array], float], gradient: Any, x: Array, signature: Signature | None = None
+    ) -> None:
+        """Compare a gradient with central differences along random directions."""
+        if np.shape(gradient) != x.shape:
+            remark = f"its shape is {np.shape(gradient)}, and {x.shape} is right"
+            self.comparisons.append(Comparison(what, math.inf, 1e-6, remark))
+            return
+        report = check_projection(f, gradient, x, signature=signature)
+        self._report(what, report.values, report.measured, 1e-6)
+
+    def holds(self, what: str, condition: Any) -> None:
+        """Note whether something holds that has no size."""
+        self.comparisons.append(Comparison(what, 0.0 if condition else 1.0, 0.0))
+
+    def raises(self, what: str, kind: type[Exception], call: Callable[[], Any]) -> None:
+        """Note whether `call` raises what it must."""
+        try:
+            call()
+        except kind:
+            self.holds(what, True)
+        else:
+            self.holds(what, False)
+
+    def _report(self, what: str, values: list[tuple[float, float]], error: float, allowed: float) -> None:
+        first, second = np.array([v[0] for v in values]), np.array([v[1] for v in values])
+        remark = "" if error <= allowed else _factor(second, first)
+        self.comparisons.append(Comparison(what, error, allowed, remark))
+
+
+def _factor(found: Array, right: Array) -> str:
+    """Return in words by which factor all numbers are off, if it is one factor."""
+    square = float((right * right).sum())
+    factor = float((found * right).sum()) / square if square else 0.0
+    alike = np.linalg.norm(found - factor * right) <= 1e-4 * np.linalg.norm(found)
+    return f"it is the right one times {factor:.4g}" if alike and square and abs(factor - 1) > 1e-3 else ""
+
+
+def _relation(found: Array, right: Array) -> str:
+    if not found.any():
+        return "it is zero everywhere"
+    if found.ndim == 2 and found.shape == found.T.shape and np.allclose(found.T, right):
+        return "it is the right one, transposed"
+    for axis in range(found.ndim):
+        if found.shape[axis] > 1 and np.allclose(np.flip(found, axis), right):
+            return f"it is the right one, with axis {axis} reversed"
+    return _factor(found, right)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong answer that people give.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the book, as of the mutants in ``tests/mutants``.
+    says : str
+        What is wrong with it.
+    functions : dict of str to callable
+        The wrong functions, by the names of the right ones; the others are the reader's.
+    """
+
+    name: str
+    says: str
+    functions: dict[str, Callable[..., Any]]
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise of the book that asks for functions.
+
+    Parameters
+    ----------
+    label : str
+        Its label on the page: ``ch06-strided``.
+    title : str
+        Its title on the page.
+    functions : tuple of str
+        The names of the functions to write.
+    judge : callable
+        Takes the answer, whose attributes are the functions, and a `Judge`.
+    mistakes : tuple of Mistake
+        Known wrong answers, which the judge must reject.
+    """
+
+    label: str
+    title: str
+    functions: tuple[str, ...]
+    judge: Callable[[Any, Judge], None]
+    mistakes: tuple[Mistake, ...]
+
+    @property
+    def chapter(self) -> int:
+        """The number of its chapter."""
+        return int(self.label[2:4])
+
+
+@dataclass(frozen=True)
+class Grade:
+    """What became of an answer.
+
+    Parameters
+    ----------
+    exercise : Exercise
+        What was asked.
+    comparisons : list of Comparison
+        What was measured, in order.
+    missing : list of str
+        Functions that the answer does not have.
+    fault : str
+        The error that one of its functions raised, with its line; empty if none did.
+    resembles : Mistake or None
+        The known mistake that gives the same errors.
+    """
+
+    exercise: Exercise
+    comparisons: list[Comparison] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    fault: str = ""
+    resembles: Mistake | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the answer is there, whole and right."""
+        return bool(self.comparisons) and not (self.missing or self.fault or self.wrong)
+
+    @property
+    def wrong(self) -> list[Comparison]:
+        """The comparisons that did not pass."""
+        return [c for c in self.comparisons if not c.passed]
+
+    def __str__(self) -> str:
+        """Return two lines: the verdict with its number, and what that was, or what it resembles."""
+        verdict, first, second = self._said()
+        return f"{verdict:11}{self.exercise.label}: {first}\n{'':11}{second}"
+
+    def _said(self) -> tuple[str, str, str]:
+        asked, n = self.exercise, len(self.comparisons)
+        if len(self.missing) == len(asked.functions):
+            return "no answer", asked.title, f"write {', '.join(asked.functions)}"
+        if self.missing:
+            return "wrong", "a part of the answer is missing", f"write {', '.join(self.missing)} too"
+        if self.passed:
+            worst = max(self.comparisons, key=lambda c: c.error / c.allowed if c.allowed else 0.0)
+            if not worst.allowed:
+                return "right", "error 0", f"{n} comparisons, all exact"
+            which = f"the worst of {n} comparisons" if n > 1 else "one comparison"
+            return "right", f"error {worst.error:.1e}, {worst.allowed:.0e} allowed", f"{which}: {worst.what}"
+        second = f"resembles none of the {len(asked.mistakes)} mistakes known for it"
+        if self.wrong and self.wrong[0].remark:
+            second = self.wrong[0].remark
+        if self.resembles:
+            second = f"resembles “{self.resembles.name}”: {self.resembles.says}"
+        if self.fault:
+            return "wrong", self.fault, second
+        c = self.wrong[0]
+        allowed = f"{c.allowed:.0e}" if c.allowed else "none"
+        return "wrong", f"error {c.error:.3g}, {allowed} allowed: {c.what}", second
+
+
+EXERCISES: dict[str, Exercise] = {}
+
+
+def exercise(
+    label: str, title: str, functions: list[str], *mistakes: Mistake
+) -> Callable[[Callable[[Any, Judge], None]], Callable[[Any, Judge], None]]:
+    """Enter a judge into the table of exercises.
+
+    Parameters
+    ----------
+    label, title : str
+        As on the page.
+    functions : list of str
+        What the reader writes.
+    *mistakes : Mistake
+        Known wrong answers.
+
+    Returns
+    -------
+    callable
+        A decorator that returns the judge as it is.
+    """
+
+    def enter(judge: Callable[[Any, Judge], None]) -> Callable[[Any, Judge], None]:
+        EXERCISES[label] = Exercise(label, title, tuple(functions), judge, mistakes)
+        return judge
+
+    return enter
+
+
+def mistake(name: str, says: str, **functions: Callable[..., Any]) -> Mistake:
+    """Return a `Mistake` from its wrong functions, given by keyword."""
+    return Mistake(name, says, functions)
+
+
+def chapters() -> dict[int, str]:
+    """Return the titles of the chapters that have exercises to grade, by number; their judges are loaded."""
+    titles = {}
+    for module in sorted(pkgutil.iter_modules([str(Path(__file__).with_name("judges"))]), key=lambda m: m.name):
+        loaded = importlib.import_module(f"handstyle.book.judges.{module.name}")
+        titles[int(module.name[2:])] = (loaded.__doc__ or "").strip().splitlines()[0].rstrip(".")
+    return titles
+
+
+def exercises_of(chapter: int) -> list[Exercise]:
+    """Return the exercises of a chapter, in the order of its page."""
+    chapters()
+    return [e for e in EXERCISES.values() if e.chapter == chapter]
+
+
+def load_answers(path: Path) -> ModuleType:
+    """Import a reader's file.
+
+    Parameters
+    ----------
+    path : Path
+        A Python file; the ending may be left out.
+
+    Returns
+    -------
+    module
+        Its functions.
+
+    Raises
+    ------
+    HandstyleError
+        If there is no such file, or if it fails while it is imported.
+    """
+    file = path if path.suffix == ".py" else path.with_name(f"{path.name}.py")
+    if not file.is_file():
+        raise HandstyleError(f"{file}: no such file; write your functions into it, and grade it again")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None:
+        raise HandstyleError(f"{file}: cannot be imported as Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(file.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise HandstyleError(f"{file}: {_said(error, str(file))}") from error
+    finally:
+        sys.path.pop(0)
+    return module
+
+
+def grade(asked: Exercise, answers: object) -> Grade:
+    """Grade one exercise.
+
+    Parameters
+    ----------
+    asked : Exercise
+        What was asked.
+    answers : object
+        Whatever has the functions as attributes, for example a module.
+
+    Returns
+    -------
+    Grade
+    """
+    missing = [name for name in asked.functions if not callable(getattr(answers, name, None))]
+    if missing:
+        return Grade(asked, missing=missing)
+    mine = {name: getattr(answers, name) for name in asked.functions}
+    found, fault = _judged(asked, mine)
+    if not fault and all(c.passed for c in found):
+        return Grade(asked, found)
+    for known in asked.mistakes:
+        theirs, error = _judged(asked, {**mine, **known.functions})
+        if _same(found, theirs) and fault.split(" (line")[0] == error.split(" (line")[0]:
+            return Grade(asked, found, fault=fault, resembles=known)
+    return Grade(asked, found, fault=fault)
+
+
+def _judged(asked: Exercise, functions: dict[str, Callable[..., Any]]) -> tuple[list[Comparison], str]:
+    """Return what was measured and, if a function raised, what."""
+    judge, file = Judge(), getattr(next(iter(functions.values())), "__globals__", {}).get("__file__", "")
+    try:
+        with np.errstate(all="ignore"):
+            asked.judge(SimpleNamespace(**functions), judge)
+    except Exception as error:
+        return judge.comparisons, _said(error, file or "")
+    return judge.comparisons, ""
+
+
+def _same(found: list[Comparison], theirs: list[Comparison]) -> bool:
+    """Return whether two answers make the same errors, rounding aside, and stand in the same relation to the right."""
+
+    def errors(comparisons: list[Comparison]) -> Array:
+        return np.array([0.0 if c.passed else c.error for c in comparisons])
+
+    if len(found) != len(theirs) or any(a.remark != b.remark for a, b in zip(found, theirs, strict=True)):
+        return False
+    return np.allclose(errors(found), errors(theirs), rtol=1e-6, atol=0, equal_nan=True)
+
+
+def _said(error: Exception, file: str) -> str:
+    """Return an error in a line, with the line of the reader's file that raised it."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    if isinstance(error, SyntaxError):
+        lines = [error.lineno]
+    where = f" (line {lines[-1]})" if lines else ""
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'without a message'}{where}"

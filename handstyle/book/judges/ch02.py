@@ -1,0 +1,137 @@
+"""Arrays on two machines."""
+
+import operator
+from types import SimpleNamespace
+
+import numpy as np
+
+from handstyle.book.grading import exercise, mistake
+
+SIZES = 10.0 ** np.arange(2, 9)
+
+
+class Elsewhere:
+    """An array that stands for one on another machine: arithmetic, sums, and no way out but `get`."""
+
+    __array_ufunc__ = None
+    waits = 0
+
+    def __init__(self, a):
+        self.a = np.asarray(a)
+
+    def get(self):
+        Elsewhere.waits += 1
+        return self.a
+
+    def __array__(self, *_, **__):
+        raise TypeError("a silent copy to the host")
+
+    def __float__(self):
+        raise TypeError("a number asked for in the middle of the work")
+
+    __int__ = __bool__ = __index__ = __float__
+
+    def __array_namespace__(self, **_):
+        return SPACE
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name in ("item", "tolist", "tobytes"):
+            self.__float__()
+        found = getattr(self.a, name)
+        return _lifted(found) if callable(found) else found
+
+    def __getitem__(self, key):
+        return Elsewhere(self.a[key])
+
+
+def _lifted(function):
+    def call(*args, **kwargs):
+        if any(isinstance(a, np.ndarray) and a.ndim for a in args):
+            raise TypeError("a host array in an operation of the device")
+        plain = [a.a if isinstance(a, Elsewhere) else a for a in args]
+        return Elsewhere(function(*plain, **kwargs))
+
+    return call
+
+
+for _name in ("add", "sub", "mul", "truediv", "pow", "matmul", "neg", "abs"):
+    setattr(Elsewhere, f"__{_name}__", _lifted(getattr(operator, _name)))
+Elsewhere.__rmul__, Elsewhere.__radd__ = Elsewhere.__mul__, Elsewhere.__add__
+_FUNCTIONS = ["sum", "mean", "square", "multiply", "dot", "vdot", "einsum", "ravel", "reshape", "divide", "abs", "prod"]
+SPACE = SimpleNamespace(**{name: _lifted(getattr(np, name)) for name in _FUNCTIONS}, asarray=Elsewhere)
+SPACE.float64, SPACE.float32, SPACE.dtype = np.float64, np.float32, np.dtype
+
+
+def _plain_fit(sizes, seconds):
+    rows = np.stack([np.ones(len(sizes)), np.asarray(sizes, float)], axis=1)
+    (latency, slope), *_ = np.linalg.lstsq(rows, np.asarray(seconds, float), rcond=None)
+    return float(latency), float(1 / slope)
+
+
+@exercise(
+    "ch02-fit",
+    "measure a cable",
+    ["latency_and_bandwidth"],
+    mistake(
+        "plain least squares",
+        "the largest sizes have all the say, and the latency is lost in their noise",
+        latency_and_bandwidth=_plain_fit,
+    ),
+    mistake(
+        "slope for bandwidth",
+        "seconds a byte where bytes a second are asked for",
+        latency_and_bandwidth=lambda n, t: (t[0], (t[-1] - t[0]) / (n[-1] - n[0])),
+    ),
+    mistake(
+        "two points",
+        "only the smallest and the largest size count",
+        latency_and_bandwidth=lambda n, t: (t[0], (n[-1] - n[0]) / (t[-1] - t[0])),
+    ),
+)
+def _fit(mine, judge):
+    exact = 1e-5 + SIZES / 2e10
+    latency, bandwidth = mine.latency_and_bandwidth(SIZES, exact)
+    judge.equal("the latency of an exact law", latency, 1e-5, 1e-6)
+    judge.equal("the bandwidth of an exact law", bandwidth, 2e10, 1e-6)
+    noisy = exact * (1 + 0.02 * judge.rng.normal(size=len(SIZES)))
+    latency, bandwidth = mine.latency_and_bandwidth(SIZES, noisy)
+    judge.equal("the latency, from times that are off by two percent", latency, 1e-5, 0.1)
+    judge.equal("the bandwidth, from the same", bandwidth, 2e10, 0.1)
+
+
+@exercise(
+    "ch02-mean",
+    "for two machines",
+    ["mean_square"],
+    mistake(
+        "silent np.asarray",
+        "NumPy is asked to take the array home",
+        mean_square=lambda x: np.asarray((x * x).sum(dtype="float64") / x.size),
+    ),
+    mistake(
+        "summed in the array's own dtype",
+        "a float32 sum is returned as a float64, its digits already lost",
+        mean_square=lambda x: (x * x).mean().astype("float64"),
+    ),
+    mistake(
+        "a number asked for",
+        "float() waits for the device",
+        mean_square=lambda x: np.float64(float((x * x).sum(dtype="float64")) / x.size),
+    ),
+)
+def _mean_square(mine, judge):
+    x = judge.rng.normal(size=(4, 5, 3))
+    judge.equal("a small array on the host", mine.mean_square(x), (x**2).mean())
+    wide = np.full((2**22,), 1 + 2**-12, np.float32)
+    wide[0] = 2.0**13
+    found = mine.mean_square(wide)
+    judge.holds("the dtype is float64", getattr(found, "dtype", None) == np.float64)
+    expected = ((2**22 - 1) * (1 + 2**-12) ** 2 + 2.0**26) / 2**22
+    judge.equal("many small squares behind a large one, in float32", found, expected, 1e-7)
+    Elsewhere.waits = 0
+    there = mine.mean_square(Elsewhere(x))
+    judge.holds("the result stays on the machine of its argument", isinstance(there, Elsewhere))
+    judge.holds("nothing was copied home on the way", Elsewhere.waits == 0)
+    judge.equal("its value", there.get(), (x**2).mean())

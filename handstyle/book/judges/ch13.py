@@ -1,0 +1,122 @@
+"""Style: the Gram matrix."""
+
+import numpy as np
+
+from handstyle.book.grading import exercise, mistake
+from handstyle.losses.gram import gram_loss, moments_forward
+
+
+def _covariance(f, center=True, count=0):
+    F = f.reshape(-1, f.shape[2])
+    centered = F - F.mean(axis=0) if center else F
+    return centered.T @ centered / (len(F) - count), (centered, f.shape)
+
+
+def _back(dcovariance, cache, both=True):
+    centered, shape = cache
+    d = dcovariance + dcovariance.T if both else 2 * dcovariance
+    return (centered @ d / len(centered)).reshape(shape)
+
+
+@exercise(
+    "ch13-covariance",
+    "the covariance",
+    ["covariance_forward", "covariance_backward"],
+    mistake(
+        "gram gradient without the two",
+        "the features enter twice, and one of the two is forgotten",
+        covariance_forward=_covariance,
+        covariance_backward=lambda d, cache: (cache[0] @ d / len(cache[0])).reshape(cache[1]),
+    ),
+    mistake(
+        "gram gradient not symmetric",
+        "2 dG f for (dG + dGᵀ) f: right only while dG is symmetric",
+        covariance_forward=_covariance,
+        covariance_backward=lambda d, cache: _back(d, cache, both=False),
+    ),
+    mistake(
+        "not divided",
+        "a sum in the gradient, a mean in the value",
+        covariance_forward=_covariance,
+        covariance_backward=lambda d, cache: (cache[0] @ (d + d.T)).reshape(cache[1]),
+    ),
+    mistake(
+        "the Gram matrix",
+        "the mean is not taken off",
+        covariance_forward=lambda f: _covariance(f, center=False),
+        covariance_backward=_back,
+    ),
+    mistake(
+        "divided by one less",
+        "the estimate of statistics: here the pixels are all there is, and the count is theirs",
+        covariance_forward=lambda f: _covariance(f, count=1),
+        covariance_backward=_back,
+    ),
+)
+def _covariances(mine, judge):
+    f, B = judge.rng.normal(size=(4, 5, 3)) + 2, judge.rng.normal(size=(3, 3))
+    found, cache = mine.covariance_forward(f)
+    judge.equal("the covariance", found, np.cov(f.reshape(-1, 3).T, bias=True), 1e-12)
+    df = mine.covariance_backward(B, cache)
+    judge.gradient(
+        "the gradient against differences", lambda f: float((mine.covariance_forward(f)[0] * B).sum()), df, f
+    )
+
+
+@exercise(
+    "ch13-pairs",
+    "pairs",
+    ["gram_distance_by_pairs"],
+    mistake(
+        "not squared",
+        "the mean of the dot products, not of their squares: a distance of means",
+        gram_distance_by_pairs=lambda F, P: float((F @ F.T).mean() - 2 * (F @ P.T).mean() + (P @ P.T).mean()),
+    ),
+    mistake(
+        "sums for means",
+        "added up, and not divided by the numbers of pairs",
+        gram_distance_by_pairs=lambda F, P: float(
+            ((F @ F.T) ** 2).sum() - 2 * ((F @ P.T) ** 2).sum() + ((P @ P.T) ** 2).sum()
+        ),
+    ),
+    mistake(
+        "mixed term once",
+        "the pairs of a picture's with a painting's pixel count twice, with a minus",
+        gram_distance_by_pairs=lambda F, P: float(
+            ((F @ F.T) ** 2).mean() - ((F @ P.T) ** 2).mean() + ((P @ P.T) ** 2).mean()
+        ),
+    ),
+)
+def _pairs(mine, judge):
+    F, P = judge.rng.normal(size=(12, 5)), judge.rng.normal(size=(20, 5))
+    expected = ((F.T @ F / 12 - P.T @ P / 20) ** 2).sum()
+    judge.equal("against the two matrices", mine.gram_distance_by_pairs(F, P), expected)
+    judge.equal("a picture with itself", mine.gram_distance_by_pairs(F, F), 0.0)
+
+
+@exercise(
+    "ch13-keras",
+    "another program's weight",
+    ["keras_scale"],
+    mistake(
+        "the sum taken for the mean",
+        "S = MG: the loss of the sums is M² times that of the means",
+        keras_scale=lambda M, H, W: 1 / (4 * 3**2 * (H * W) ** 2),
+    ),
+    mistake(
+        "M once",
+        "S = MG stands in a square",
+        keras_scale=lambda M, H, W: M / (4 * 3**2 * (H * W) ** 2),
+    ),
+    mistake(
+        "the layer's size",
+        "divided by the pixels of the layer; the script divides by the picture's at every layer",
+        keras_scale=lambda M, H, W: 1 / (4 * 3**2),
+    ),
+)
+def _keras(mine, judge):
+    f, a = judge.rng.normal(size=(2, 8, 8, 5))
+    S, A = (g.reshape(-1, 5).T @ g.reshape(-1, 5) for g in (f, a))
+    script = ((S - A) ** 2).sum() / (4 * 3**2 * (32 * 32) ** 2)
+    value, _ = gram_loss(moments_forward(f), moments_forward(a), float(mine.keras_scale(64, 32, 32)))
+    judge.equal("a layer of 8 by 8 under a picture of 32 by 32", value, script)
