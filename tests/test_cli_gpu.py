@@ -11,6 +11,7 @@ from support import fake_cupy
 
 import handstyle.cli
 from handstyle.cli import main
+from handstyle.painting.recipe import read_recipe
 
 # `main` reads sys.argv, as it does for a person.
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
@@ -77,7 +78,7 @@ def test_it_paints_and_says_what_the_other_optimizer_would_save(told, tmp_path):
     assert status == 0
     assert "kernels cuda, cupy on no GPU at all" in said
     assert "--optimizer lbfgs saves both" in said
-    assert "launched as one graph" in Image.open(tmp_path / "out.png").text["handstyle:precision"]
+    assert "launched as one graph" in read_recipe(tmp_path / "out.png").environment["engine"]
     status, said = told(*PAINT, "--backend", "cupy", "--optimizer", "lbfgs", "--overwrite")
     assert status == 0
     assert "saves both" not in said

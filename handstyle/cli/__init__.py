@@ -1,4 +1,4 @@
-"""The command line: ``handstyle demo | stylize | texture | reconstruct | check | info | plan | bench | weights``.
+"""The command line: ``handstyle demo | stylize | texture | reconstruct | again | check | info | …``.
 
 Flags and their help come from `StyleConfig` and from the docstrings of the commands. What a user got wrong ends in one
 line on standard error and exit status 2; a check that fails in status 1; an interruption in status 130.
@@ -18,6 +18,7 @@ from handstyle.foundations.errors import HandstyleError
 
 # Imported when asked for.
 OTHERS = {
+    "again": ("handstyle.cli.again:again", "Make a picture again by the recipe in its file, and compare."),
     "check": ("handstyle.cli.checking:check", "Check every gradient of a network."),
     "info": ("handstyle.cli.inspecting:info", "Print the layers of a network, or the settings of a preset."),
     "plan": ("handstyle.cli.measuring:plan", "Print what painting will take, in memory and time."),

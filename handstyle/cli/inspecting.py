@@ -1,33 +1,45 @@
 """The command that describes: ``info``."""
 
-from typing import Annotated
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.table import Table
 
 from handstyle.cli.options import Flat, NetworkConfig, Precision, as_flags, mebibytes, out, say
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.picture_reading import printable
 from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import engine_of
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.convert_weights import equivalent_weights
-from handstyle.painting.presets import PRESETS, find_preset
+from handstyle.painting.presets import DEFAULT, PRESETS, find_preset
+from handstyle.painting.recipe import Recipe, read_recipe, toml_value
 from handstyle.painting.settings import settings_toml
 from handstyle.painting.targets import planned_terms
 
 
 def info(
+    picture: Path | None = None,
+    /,
     *,
+    recipe: Annotated[bool, Parameter(negative="")] = False,
     size: int = 512,
     preset: str = "",
     as_: Annotated[str, Parameter(name="--as")] = "",
     precision: Precision = "float32",
     network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
 ) -> int:
-    """Print the network: every layer, its output, parameters, receptive field and memory. Or a preset.
+    """Print the network: every layer, its output, parameters, receptive field and memory. Or a preset, or a picture.
 
     Parameters
     ----------
+    picture : Path
+        Print how this picture was painted, by the recipe in its file.
+    recipe : bool
+        With a picture: print the whole recipe as TOML, which --config takes, as it takes the picture itself.
     size : int
         Side of the picture, pixels.
     preset : str
@@ -37,6 +49,11 @@ def info(
     precision : str
         float32 or float64.
     """
+    if picture is not None:
+        say(*(read_recipe(picture).toml().splitlines() if recipe else picture_info(picture, read_recipe(picture))))
+        return 0
+    if recipe:
+        raise HandstyleError("--recipe prints the recipe of a picture: name the picture")
     if as_ and not preset:
         raise HandstyleError("--as NAME carries weights over from a preset: add --preset")
     if size < 16:
@@ -67,6 +84,32 @@ def info(
     if how:
         say(f"kernels {loaded.engine.name}: {how}")
     return 0
+
+
+def picture_info(picture: Path, recipe: Recipe) -> list[str]:
+    """Return how a picture was painted, in lines: what differs from its preset, network, inputs, machine, end."""
+
+    def lines(head: str, table: dict[str, Any]) -> list[str]:
+        return [f"{head}:", *(f"  {key} = {toml_value(value)}" for key, value in table.items())] if table else []
+
+    chosen = recipe.settings.get("preset", DEFAULT)
+    base = PRESETS[chosen].config if chosen in PRESETS else StyleConfig()
+    before: dict[str, Any] = {"pooling": "max", "padding": "zero", "rounding": "down", "precision": "float32"}
+    before |= {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(base).items()}
+    changed = {key: value for key, value in recipe.settings.items() if key not in before or before[key] != value}
+    styles = " ".join(shlex.quote(one.name) for one in recipe.named("style") if one.name.isprintable())
+    return [
+        *lines(f"settings that differ from the preset {printable(str(chosen))[:40]}", changed),
+        *lines("network", recipe.network),
+        *(
+            f"{one.role.replace('_', ' ')}: {printable(one.name)} (sha256 {printable(one.sha256)})"
+            for one in recipe.inputs
+        ),
+        *lines("environment", recipe.environment),
+        *lines("result", recipe.result),
+        f"with the same settings: handstyle stylize PHOTOGRAPH {styles} --config {shlex.quote(str(picture))}",
+        f"made again, and compared: handstyle again {shlex.quote(str(picture))}",
+    ]
 
 
 def methods(network: Network, size: int) -> str:

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, make_dataclass
 from functools import cache
 from pathlib import Path
@@ -23,8 +23,8 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.painting.config import PATHS, StyleConfig, choices, coerce, hints
-from handstyle.painting.load import fit_network, load_network
-from handstyle.painting.presets import DEFAULT, OWN, PRESETS, Preset, find_preset, rebuild
+from handstyle.painting.load import asked_of, fit_network, load_network
+from handstyle.painting.presets import DEFAULT, OWN, Preset, find_preset, rebuild
 from handstyle.painting.settings import read_settings, settings_toml
 
 
@@ -117,7 +117,8 @@ class RunConfig:
     preset : str
         Start from the settings of this system; handstyle info --preset all lists them.
     config : Path
-        A TOML file of settings. Flags override it, and it overrides a preset.
+        A TOML file of settings, or a picture that was painted with the settings wanted. Flags override it, and it
+        overrides a preset.
     write_config : bool
         Print the settings as TOML, and paint nothing.
     precision : str
@@ -290,13 +291,14 @@ class Settings:
 
     def toml(self) -> str:
         """Return the settings as a file for ``--config``."""
-        base, own = PRESETS[self.chosen.name], ("architecture", "convention", "input", "features")
-        special = {key: getattr(self.chosen, key) for key in own if getattr(self.chosen, key) != getattr(base, key)}
+        special = {key: value for key, value in asked_of(self.chosen).items() if key != "preset"}
         run = {key: getattr(self.run, key) for key in RUN_KEYS if key in self.names}
         return settings_toml(self.config, {**run, **special, **asdict(self.network)}, self.names)
 
 
-def resolve(flags: Any, base: Preset | None = None) -> Settings:
+def resolve(
+    flags: Any, base: Preset | None = None, fixed: Callable[[StyleConfig], StyleConfig] | None = None
+) -> Settings:
     """Lay what was typed over the file that it names, and that over the preset.
 
     Parameters
@@ -305,6 +307,8 @@ def resolve(flags: Any, base: Preset | None = None) -> Settings:
         From `typed`: None is not typed.
     base : Preset, optional
         What to begin with, for a command without ``--preset``.
+    fixed : callable, optional
+        From the preset's configuration to the one in which this command has set what is not for the user to choose.
     """
     table = all_fields()
     names = [field.name for field in fields(flags)]
@@ -312,7 +316,13 @@ def resolve(flags: Any, base: Preset | None = None) -> Settings:
     file: Mapping[str, Any] = {}
     if "config" in said:
         known = (*(name for name in names if name not in WRITTEN), *(key for key in OWN if key != "aliases"))
-        file = read_settings(said["config"], known, WRITTEN)
+
+        def own(found: Mapping[str, Any]) -> dict[str, Any]:
+            start = base or find_preset(coerce("preset", str, found.get("preset", DEFAULT)))
+            every = asdict(fixed(start.config)) if fixed else {}
+            return {"preset": start.name} | {name: value for name, value in every.items() if name not in names}
+
+        file = read_settings(said["config"], known, WRITTEN, own)
     if base is None:
         name = said.get("preset", file.get("preset", DEFAULT))
         base = find_preset(coerce("preset", str, name))

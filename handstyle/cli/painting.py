@@ -94,7 +94,7 @@ def commands(everything: bool) -> dict[str, Any]:
         output : Path
             The picture to write. By default STYLE_texture.png, or the next free name.
         """
-        settings = resolve(flags)
+        settings = resolve(flags, fixed=texture_config)
         if not settings.run.write_config:  # a file holds what was asked for, not what a texture makes of it
             settings = replace(settings, config=texture_config(settings.config))
         output = output or free_name(Path(f"{style.stem}_texture.png"))
@@ -124,7 +124,7 @@ def commands(everything: bool) -> dict[str, Any]:
         """
         config = reconstruction_config(layer, of)
         given = {name: getattr(config, name) for name in hints(StyleConfig)}
-        settings = resolve(flags, replace(PRESETS["handstyle"], settings=given))
+        settings = resolve(flags, replace(PRESETS["handstyle"], settings=given), lambda _: config)
         output = output or free_name(Path(f"{picture.stem}_{layer}.png"))
         return start(picture, [picture], output, settings, layer)
 

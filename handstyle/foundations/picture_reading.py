@@ -8,6 +8,7 @@ Decoding works on bands of rows. With a target size, each band is reduced before
 numbers, and a JPEG is decoded at a fraction of its size in the first place.
 """
 
+import hashlib
 import importlib
 import io
 import math
@@ -70,6 +71,8 @@ class Picture:
         Height and width of the source, px, upright; more than those of `pixels` if it was reduced to a target.
     dpi : (float, float), or None
         Pixels per inch across and down that the source states for `full_size`.
+    sha256 : str
+        Of the file that was read; empty if there was none.
 
     Examples
     --------
@@ -84,6 +87,7 @@ class Picture:
     notes: tuple[str, ...] = ()
     full_size: tuple[int, int] = (0, 0)  # (0, 0) stands for the size of `pixels`
     dpi: tuple[float, float] | None = None
+    sha256: str = ""
 
     def __post_init__(self) -> None:
         if self.full_size == (0, 0):
@@ -313,7 +317,9 @@ def _read_file(source: str | os.PathLike[str], target: int | None, max_pixels: i
         notes: list[str] = []
         try:
             with open(path, "rb") as file:  # given a path, Pillow maps a TIFF that is to be turned at a wrong size
-                return _from_stream(file, str(path), target, max_pixels, notes)
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                file.seek(0)
+                return replace(_from_stream(file, str(path), target, max_pixels, notes), sha256=digest)
         except (HandstyleError, MemoryError, Image.DecompressionBombError):
             raise
         except Exception as error:  # decoders raise what they like: SyntaxError, struct.error, RuntimeError
@@ -325,7 +331,8 @@ def _read_file(source: str | os.PathLike[str], target: int | None, max_pixels: i
                 f"{what} of the PNG cannot be read and was ignored ({one_line(error)})" for what in sorted(dropped)
             ]
             try:
-                return _from_stream(io.BytesIO(essential), str(path), target, max_pixels, notes, profile)
+                picture = _from_stream(io.BytesIO(essential), str(path), target, max_pixels, notes, profile)
+                return replace(picture, sha256=digest)
             except (MemoryError, Image.DecompressionBombError):
                 raise
             except Exception:

@@ -300,7 +300,7 @@ def replace_file(path: Path, data: bytes, *, overwrite: bool = True) -> None:
     _flush_folder(target.parent)
 
 
-def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+def read_metadata(path: str | os.PathLike[str], *, decode: bool = True) -> dict[str, str]:
     """Return the metadata that `write_picture` put into a file.
 
     Parameters
@@ -308,6 +308,8 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     path : path
         A picture: the text of a PNG, of any program; of other formats, the JSON in the description of the EXIF data
         or of the TIFF.
+    decode : bool
+        Whether to read on to the end of a PNG, behind whose pixels other programs put text: that decodes them.
 
     Returns
     -------
@@ -333,7 +335,8 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             if isinstance(image, PngImagePlugin.PngImageFile):
-                return {key: str(value) for key, value in image.text.items()}
+                found = image.text if decode else image.info
+                return {str(key): str(value) for key, value in found.items() if isinstance(value, str)}
             description = image.getexif().get(IMAGE_DESCRIPTION, "{}")
     except OSError as error:
         raise HandstyleError(f"{printable(path)} cannot be read: {error.strerror or one_line(error)}") from error

@@ -6,7 +6,7 @@ configuration D is VGG-16, E is VGG-19. A slim network is the same table with na
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -25,6 +25,25 @@ SLIM_WIDTHS = (16, 32, 64, 128, 128)
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where the values of a network came from.
+
+    Parameters
+    ----------
+    name : str
+        The name or the file that was asked for.
+    sha256 : str
+        Of the values, in whichever file they lay: `tensors_sha256`.
+    asked : mapping
+        Settings by which they were changed since: the preset whose sizes of features they were given.
+    """
+
+    name: str
+    sha256: str
+    asked: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Network:
     """A network ready to run: layers as data, the convention of its input, and the engine that runs it.
 
@@ -40,6 +59,8 @@ class Network:
         The reference, or a faster one from ``kernels/``.
     backend : Backend
         The library of arrays and the device on which the weights live.
+    origin : Origin, optional
+        Where the values came from, if they were loaded; for the recipe of a picture.
 
     Examples
     --------
@@ -56,6 +77,7 @@ class Network:
     convention: Convention
     engine: LayerEngine
     backend: Backend
+    origin: Origin | None = None
 
     def __repr__(self) -> str:
         """Return one line: the arrays have no place on a screen."""

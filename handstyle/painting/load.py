@@ -1,15 +1,17 @@
 """From a name or a file to a network that is ready to run."""
 
 import os
+from dataclasses import replace
 from pkgutil import resolve_name
+from typing import Any
 
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
-from handstyle.network.vgg import Network, Weights, build_network, random_weights
-from handstyle.network.weights import EMBEDDED, ForeignFormatError, find_weights, read_weights
+from handstyle.network.vgg import Network, Origin, Weights, build_network, random_weights
+from handstyle.network.weights import EMBEDDED, ForeignFormatError, find_weights, read_weights, tensors_sha256
 from handstyle.optimize.objective import engine_of
 from handstyle.painting.feature_scale import match
-from handstyle.painting.presets import DEFAULT, Preset, feed, mismatches, rebuild
+from handstyle.painting.presets import DEFAULT, PRESETS, Preset, feed, mismatches, rebuild
 
 # What painting borrows from the tools for weight files, imported when it is needed.
 WEIGHT_TOOLS = {
@@ -99,8 +101,10 @@ def load_network(
     if dtype not in ("float32", "float64"):
         raise HandstyleError(f"unknown precision {dtype!r}: use float32 or float64")
     device = backend if isinstance(backend, Backend) else choose_backend(backend)
+    given = isinstance(name_or_path, Weights)
     weights = name_or_path if isinstance(name_or_path, Weights) else load_weights(name_or_path)
-    network = build_network(weights, pooling, padding, rounding).astype(dtype)
+    origin = Origin("" if given else str(name_or_path), tensors_sha256(weights))
+    network = replace(build_network(weights, pooling, padding, rounding).astype(dtype), origin=origin)
     try:
         network = network.to(device)
     except MemoryError as error:
@@ -142,4 +146,14 @@ def fit_network(network: Network, chosen: Preset) -> tuple[Network, list[str]]:
         return network, []
     notes = [*mismatches(network, chosen), *chosen.notes]
     network, done = match(rebuild(network, chosen.pooling, chosen.padding, chosen.rounding), chosen.features)
+    if network.origin is not None:
+        network = replace(network, origin=replace(network.origin, asked=asked_of(chosen)))
     return feed(network, chosen), [note for note in (*notes, done) if note]
+
+
+def asked_of(chosen: Preset) -> dict[str, Any]:
+    """Return, as settings, the preset and what of its demands on a network differs from those it ships with."""
+    base, own = PRESETS[chosen.name], ("architecture", "convention", "input", "features")
+    return {"preset": chosen.name} | {
+        key: getattr(chosen, key) for key in own if getattr(chosen, key) != getattr(base, key)
+    }

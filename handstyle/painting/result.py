@@ -35,7 +35,7 @@ class Result:
     failed : bool
         Whether the run ended on a value that was not finite; the picture is then the last good one.
     metadata : dict of str to str
-        Everything needed to repeat the run; written into the file.
+        What is written into the file: the program, and the recipe, from which the run can be repeated.
     notes : list of str
         What reading the pictures decided or lost.
     dpi : (float, float) or None

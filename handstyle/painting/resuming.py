@@ -5,23 +5,18 @@ trace of earlier scales, and the identity of its settings, pictures and network,
 others.
 """
 
-import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from handstyle.foundations.backend import Array, to_numpy
 from handstyle.foundations.errors import HandstyleError
-from handstyle.network.sequence import Convolution, Pool
 from handstyle.network.vgg import Network
 from handstyle.optimize.checkpoint import read_facts
 from handstyle.optimize.trace import Iteration, Save
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.plan import Plan
+from handstyle.painting.recipe import array_digest, network_digest
 
 # Settings that may differ on resuming: the length of the run, and the paths of masks (their pixels are compared).
 FREE = ("iterations", "iterations_by_scale", "evaluations", "mask", "style_mask")
@@ -64,8 +59,8 @@ class Identity:
             pictures += [mask for mask in plan.style_masks if mask is not None]
             self._facts = {
                 "settings": json.loads(json.dumps(settings)),  # tuples become lists, as after reading
-                "network": _network_digest(self.network),
-                "pictures": _digest(pictures),
+                "network": network_digest(self.network),
+                "pictures": array_digest(pictures),
             }
         return self._facts
 
@@ -109,21 +104,3 @@ def read_run(path: Path, identity: Identity) -> Standing:
 
 def _plain(value: Any) -> str:
     return repr(tuple(value)) if isinstance(value, list) else repr(value)
-
-
-def _digest(arrays: Iterable[Array]) -> str:
-    found = hashlib.sha256()
-    for array in arrays:
-        host = np.ascontiguousarray(to_numpy(array))
-        found.update(f"{host.shape} {host.dtype}".encode() + host.tobytes())
-    return found.hexdigest()
-
-
-def _network_digest(network: Network) -> str:
-    found = hashlib.sha256(f"{network.convention} {network.dtype}".encode())
-    for layer in network.layers:
-        if isinstance(layer, Convolution):
-            found.update(f"{layer.name} {layer.padding} {_digest((layer.w, layer.b))}".encode())
-        else:
-            found.update(f"{layer.name} {(layer.kind, layer.rounding) if isinstance(layer, Pool) else ''}".encode())
-    return found.hexdigest()

@@ -1,28 +1,35 @@
 """Settings as TOML: a file of them read, a run's written."""
 
-import json
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.picture_reading import printable
 from handstyle.painting.config import StyleConfig, hints, nearest
+from handstyle.painting.recipe import is_picture, parse_recipe, read_recipe, settings_text, toml_value
 
-MAX_BYTES = 1 << 20  # of a file of settings
 
-
-def read_settings(path: str | os.PathLike[str], known: Iterable[str], refused: Iterable[str] = ()) -> dict[str, Any]:
+def read_settings(
+    path: str | os.PathLike[str],
+    known: Iterable[str],
+    refused: Iterable[str] = (),
+    fixed: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
     """Read a file of settings.
 
     Parameters
     ----------
     path : path
-        A TOML file without tables.
+        A TOML file without tables, a picture that this program painted, or a file of its recipe.
     known : iterable of str
         The keys that can be obeyed.
     refused : iterable of str
         Keys that would write or replace files, which a file of settings must not ask for.
+    fixed : callable, optional
+        From what stands in the file to the settings that are not for the user to choose here: a key that asks for just
+        that is obeyed, and left out of what is returned.
 
     Returns
     -------
@@ -34,18 +41,18 @@ def read_settings(path: str | os.PathLike[str], known: Iterable[str], refused: I
     HandstyleError
         If the file cannot be read, is no TOML, or has a key that cannot be obeyed.
     """
-    try:
-        with open(path, "rb") as file:
-            text = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise HandstyleError(f"settings file {path}: {error.strerror or error}") from None
-    if len(text) > MAX_BYTES:
-        raise HandstyleError(f"settings file {path}: larger than 1 MiB, which no settings are")
-    try:
-        found = tomllib.loads(text.decode())
-    except (ValueError, RecursionError) as error:  # of Unicode, of TOML, of integers of thousands of digits
-        raise HandstyleError(f"settings file {path} is no TOML: {' '.join(str(error).split())}") from None
-    known = tuple(known)
+    if is_picture(path):
+        found = read_recipe(path).settings
+    else:
+        text = settings_text(path)
+        try:
+            found = tomllib.loads(text)
+        except (ValueError, RecursionError) as error:  # of TOML, of integers of thousands of digits
+            raise HandstyleError(f"settings file {path} is no TOML: {' '.join(str(error).split())}") from None
+        if "recipe" in found:
+            found = parse_recipe(text, printable(path)).settings
+    known, obeyed = tuple(known), {}
+    own = fixed(found) if fixed else {}
     for key, value in found.items():
         if isinstance(value, dict):
             raise HandstyleError(f"settings file {path}: [{key}] is a table; write its keys without one")
@@ -53,23 +60,17 @@ def read_settings(path: str | os.PathLike[str], known: Iterable[str], refused: I
             raise HandstyleError(
                 f"settings file {path}: {key} names or replaces a file, which only the command line may ask for"
             )
-        if key not in known:
-            raise HandstyleError(f"settings file {path}: no setting is called {key}{nearest(key, known)}")
-    return found
+        if key in known:
+            obeyed[key] = value
+        elif key not in own:
+            raise HandstyleError(f"settings file {path}: no setting is called {printable(key)}{nearest(key, known)}")
+        elif own[key] != (tuple(value) if isinstance(value, list) else value):
+            raise HandstyleError(f"settings file {path}: {key} cannot be chosen here, and is {own[key]!r}: remove it")
+    return obeyed
 
 
 def settings_toml(config: StyleConfig, others: Mapping[str, Any], names: Iterable[str] | None = None) -> str:
     """Return a run's settings as TOML: the fields of the configuration, or those in `names`, after `others`."""
     wanted = set(names or hints(StyleConfig))
     pairs = {**others, **{name: getattr(config, name) for name in hints(StyleConfig) if name in wanted}}
-    return "".join(f"{key} = {_toml(value)}\n" for key, value in pairs.items())
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, tuple | list):
-        return "[" + ", ".join(_toml(one) for one in value) + "]"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return repr(value)
+    return "".join(f"{key} = {toml_value(value)}\n" for key, value in pairs.items())

@@ -6,7 +6,7 @@ decides is in `StyleConfig`. `texture` and `reconstruct` are the same with one o
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from handstyle.foundations.backend import Array, Backend
+from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
@@ -29,9 +29,10 @@ from handstyle.painting.load import fit_network, load_network, precision_of
 from handstyle.painting.memory import RunMemory
 from handstyle.painting.optimizers import Memory, descend
 from handstyle.painting.paper import read_paper
-from handstyle.painting.plan import Plan, Size, check_reach, enlarged, make_plan, terms_of_scale
+from handstyle.painting.plan import Size, check_reach, enlarged, make_plan, terms_of_scale
 from handstyle.painting.presets import Preset, find_preset
 from handstyle.painting.progress import progress_display, time_left
+from handstyle.painting.recipe import BLANK, KEY, inputs_of, recipe_of
 from handstyle.painting.result import Progress, Result
 from handstyle.painting.resuming import Identity, Standing, read_run, save_run
 
@@ -128,6 +129,7 @@ def _run(
     room.check()
     with room.guarded():
         plan = make_plan(config, photograph, paintings)
+    inputs = inputs_of(config, photograph, paintings)
     planned = [config.iterations_at(k) for k in range(len(plan.sizes))]
     backend, memory, identity = network.backend, Memory(), Identity(config, network, plan)
     file = None if resume is None else Path(resume)
@@ -138,15 +140,18 @@ def _run(
         p: Array, trace: list[Iteration], stopped: str, value: float, evaluations: int, failed: bool, size: Size
     ) -> Result:
         photograph, masks = resize(plan.photograph_pixels, size), [np.clip(resize(m, size), 0, 1) for m in plan.masks]
-        alpha = plan.photograph.alpha
+        alpha, array = plan.photograph.alpha, colors_after(config, resize(p, size), photograph, masks)
+        end = {"stopped": stopped, "iterations": len(trace), "evaluations": evaluations, "loss": value}
+        end["terms"] = trace[-1].terms if trace else {}
+        recipe = recipe_of(config, network, inputs, precision_of(network), array, end)
         return Result(
-            colors_after(config, resize(p, size), photograph, masks),
+            array,
             None if alpha is None else np.clip(resize(alpha, size), 0, 1),
             stopped,
             trace,
             evaluations,
             failed,
-            run_metadata(config, network, backend, plan, stopped, value, evaluations),
+            {"Software": f"handstyle {version('handstyle')}", KEY: recipe.toml()},
             fitted + plan.notes(network, config),
             (read_paper(config.print).dpi_at(size),) * 2 if config.print else plan.photograph.dpi,
         )
@@ -337,11 +342,11 @@ def texture_config(config: StyleConfig) -> StyleConfig:
     return replace(config, content_weight=0.0, init=init, size_rule="long")
 
 
-def blank(config: StyleConfig) -> Array:  # -> (size, size, 3)
+def blank(config: StyleConfig) -> Picture:
     """Return the gray square that stands for a texture's photograph."""
     side = wanted_side(config, (1, 1))
     try:
-        return np.full((side, side, 3), 127.5, np.float32)
+        return Picture(np.full((side, side, 3), 127.5, np.float32), None, BLANK)
     except MemoryError:
         raise OutOfMemoryError(f"size={side}: not even the picture fits in memory; take a smaller one") from None
 
@@ -386,23 +391,3 @@ def as_sequence(styles: PictureLike | Sequence[PictureLike]) -> list[PictureLike
     if not styles:
         raise HandstyleError("no style: give at least one painting")
     return list(styles)
-
-
-def run_metadata(
-    config: StyleConfig, network: Network, backend: Backend, plan: Plan, stopped: str, value: float, evaluations: int
-) -> dict[str, str]:
-    """Return the metadata that is needed to repeat a picture, as text by key."""
-    settings = ", ".join(f"{key}={value}" for key, value in asdict(config).items())
-    return {
-        "Software": f"handstyle {version('handstyle')}",
-        "handstyle:content": Path(plan.photograph.source).name,
-        "handstyle:styles": ", ".join(Path(painting.source).name for painting in plan.sources),
-        "handstyle:config": settings,
-        "handstyle:network": ", ".join(
-            (network.architecture, network.convention.name, str(network.dtype), network.engine.name)
-        ),
-        "handstyle:device": backend.device,
-        "handstyle:precision": precision_of(network),
-        "handstyle:stopped": stopped,
-        "handstyle:value": f"{value:.9g} after {evaluations} evaluations",
-    }

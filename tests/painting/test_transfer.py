@@ -9,6 +9,7 @@ from handstyle.losses import gram as losses
 from handstyle.losses.gram import Moments, StyleTerm
 from handstyle.painting import inputs
 from handstyle.painting import optimizers as descent
+from handstyle.painting.recipe import read_recipe
 from handstyle.painting.targets import build_terms
 
 pytestmark = pytest.mark.smoke
@@ -71,9 +72,9 @@ def test_alpha_survives_to_the_output(network, pictures, tmp_path):
 
 def test_the_file_says_how_it_was_made(network, pictures, tmp_path):
     handstyle.stylize(*pictures, network=network, config=QUICK).save(tmp_path / "out.png")
-    text = handstyle.foundations.picture_writing.read_metadata(tmp_path / "out.png")
-    assert "iterations=4" in text["handstyle:config"]
-    assert text["handstyle:stopped"] == "all 4 iterations done"
+    recipe = read_recipe(tmp_path / "out.png")
+    assert recipe.settings["iterations"] == 4
+    assert recipe.result["stopped"] == "all 4 iterations done"
 
 
 def test_two_equal_styles_are_one(network, pictures):

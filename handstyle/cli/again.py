@@ -1,0 +1,168 @@
+"""The command ``again``: a picture is made a second time from the recipe in its file, and compared with it."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from cyclopts import Parameter
+
+from handstyle.cli.options import Output, Settings, all_fields, as_flags, err, resolve, say, typed
+from handstyle.cli.session import free_name
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.picture_reading import PictureLike, printable, read_picture
+from handstyle.foundations.picture_writing import check_writable
+from handstyle.network.weights import sha256
+from handstyle.painting.recipe import BLANK, Input, Recipe, array_digest, read_recipe
+from handstyle.painting.stylize import blank, stylize
+
+EXACT = (".png", ".tif", ".tiff")  # files that hold the pixels as they were written
+
+
+def again(
+    picture: Path,
+    /,
+    *sources: Path,
+    output: Output = None,
+    weights: str | None = None,
+    backend: str | None = None,
+    kernels: str | None = None,
+    bits: int = 8,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Make PICTURE again by the recipe in its file, and compare: exit status 0 if the two are equal to the bit.
+
+    Parameters
+    ----------
+    picture : Path
+        What handstyle painted.
+    sources : Path
+        The pictures and masks that went into it, or folders of them, in any order: each is known by its digest. By
+        default the folder of PICTURE and the present one.
+    output : Path
+        Where the new picture goes. By default PICTURE_again.png, or the next free name.
+    weights : str
+        The network's name or file, if the recipe's is not to be found.
+    backend : str
+        numpy or cupy, in place of the recipe's.
+    kernels : str
+        In place of the recipe's.
+    bits : int
+        Bits a channel of the new picture, 8 or 16.
+    overwrite : bool
+        Replace an existing output.
+    """
+    recipe = read_recipe(picture)
+    stopped = str(recipe.result.get("stopped", ""))
+    if stopped.startswith(("interrupted", "stopped", "after ")):
+        raise HandstyleError(
+            f"{picture}: that run was not brought to its end ({stopped}), which cannot be done again; "
+            f"--config {picture} paints the whole"
+        )
+    output = output or free_name(Path(f"{picture.stem}_again.png"))
+    check_writable(output, overwrite, bits=bits)
+    found = find_inputs(recipe, sources or (picture.absolute().parent, Path.cwd()))
+    settings = settings_again(picture, recipe, found, {"weights": weights, "backend": backend, "kernels": kernels})
+    loaded = settings.load()
+    then, now = recipe.network.get("sha256"), loaded.origin.sha256 if loaded.origin else ""
+    if then != now:
+        raise HandstyleError(
+            f"weights={settings.network.weights!r}: not the network that painted {picture}, whose values have the "
+            f"sha256 {printable(str(then))[:64]}; give its name or file"
+        )
+    content = [found[one] for one in recipe.named("content")]
+    styles = [found[one] for one in recipe.named("style")]
+    photograph = content[0] if content[0] is not None else blank(settings.config)
+    paintings: list[PictureLike] = [style for style in styles if style is not None]
+    result = stylize(photograph, paintings, network=loaded, config=settings.config, progress=err.is_terminal)
+    written = result.save_somewhere(output, overwrite, bits=bits)
+    say(as_flags(f"stopped: {result.stopped}; {result.evaluations} evaluations"), f"the new picture is in {written}")
+    lines, equal = compared(picture, recipe, written, read_recipe(written))
+    say(*lines)
+    return 0 if equal else 1
+
+
+def find_inputs(recipe: Recipe, sources: Iterable[Path]) -> dict[Input, Path | None]:
+    """Find the files that went into a picture, by their digests; None stands for the blank of a texture.
+
+    Raises
+    ------
+    HandstyleError
+        If one is not among `sources`, was changed, or was no file.
+    """
+    if len(recipe.named("content")) != 1 or not recipe.named("style"):
+        raise HandstyleError("the recipe does not say from which photograph and paintings it was made")
+    names = {one.name for one in recipe.inputs}
+    candidates: dict[Path, None] = {}  # in their order, each once
+    for source in sources:
+        if not source.exists():
+            raise HandstyleError(f"{printable(source)}: no such file or folder")
+        here = [source / name for name in sorted(names)] if source.is_dir() else [source]
+        candidates |= dict.fromkeys(path for path in here if path.is_file())
+    digests = {sha256(path): path for path in reversed(candidates)}
+    found: dict[Input, Path | None] = {}
+    for one in recipe.inputs:
+        if one.name == BLANK:
+            found[one] = None
+        elif one.sha256 in digests:
+            found[one] = digests[one.sha256]
+        elif one.name in ("an array", "a PIL image"):
+            raise HandstyleError(f"the {one.role} was {one.name} in Python, no file: it can be made again there only")
+        else:
+            there = any(path.name == one.name for path in candidates)
+            what = "is another file than was painted from" if there else "is not here"
+            raise HandstyleError(
+                f"{printable(one.name)}, the {one.role.replace('_', ' ')}, {what}: name the file or its folder after "
+                f"the picture (sha256 {printable(one.sha256)[:64]})"
+            )
+    return found
+
+
+def settings_again(
+    picture: Path, recipe: Recipe, found: dict[Input, Path | None], instead: dict[str, str | None]
+) -> Settings:
+    """Return the settings of a recipe, with the files found in the places of their names, and `instead` over them."""
+    flags = typed("AgainFlags", list(all_fields()), everything=False)
+    over = {name: value for name, value in instead.items() if value is not None}
+    paths = {role: [str(found[one]) for one in recipe.named(role)] for role in ("mask", "style_mask", "init")}
+    masks, starts = iter(paths["style_mask"]), paths["init"]
+    said = recipe.settings.get("style_mask", [])
+    settings = resolve(replace(flags, config=str(picture), **over))
+    config = replace(
+        settings.config,
+        mask=tuple(paths["mask"]),
+        style_mask=tuple("all" if mask == "all" else next(masks, mask) for mask in said),
+        init=starts[0] if starts else settings.config.init,
+    )
+    return replace(settings, config=config)
+
+
+def compared(picture: Path, recipe: Recipe, written: Path, new: Recipe) -> tuple[list[str], bool]:
+    """Compare two pictures and their recipes: return what there is to say, and whether they are equal to the bit."""
+    a, b = (read_picture(path).pixels.astype(np.float64) for path in (picture, written))
+    same = recipe.result.get("sha256") == new.result.get("sha256")
+    exact = picture.suffix.lower() in EXACT and written.suffix.lower() in EXACT
+    pixels = a.shape == b.shape and array_digest([a]) == array_digest([b])
+    if same and (pixels or not exact):
+        return ["equal to the bit"], True
+    lines = []
+    if same:
+        lines.append(f"the run is equal to the bit, but {picture} was changed since it was written")
+    if a.shape != b.shape:
+        lines.append(f"{a.shape[1]} x {a.shape[0]} px then, {b.shape[1]} x {b.shape[0]} px now")
+    else:
+        apart = np.abs(a - b)
+        lines.append(
+            f"differs: by {apart.mean():.3g} gray levels of 255 in the mean, by {apart.max():.3g} at most, in "
+            f"{(apart > 0).mean():.1%} of the values"
+        )
+    if not same:
+        lines.append(f"loss {recipe.result.get('loss')} then, {new.result.get('loss')} now")
+    parts = (("environment", recipe.environment, new.environment), ("network", recipe.network, new.network))
+    for part, then, now in parts:
+        for key in sorted({*then, *now} - {"name"}):
+            if then.get(key) != now.get(key):
+                before, after = (printable(str(table.get(key, "nothing")))[:200] for table in (then, now))
+                lines.append(f"{part}: {printable(key)} was {before}, is {after}")
+    return lines, False

@@ -1,0 +1,406 @@
+"""The recipe of a picture: everything that made it, written into its own file as TOML.
+
+A recipe has five parts: the settings, as ``--config`` takes them; the network, with a digest of its values; the names
+and digests of the pictures that went in; the machine and the versions; and what came out, with a digest of it. No time
+and no folder is among them: the same run writes the same bytes, and a picture that is passed on says nothing of the
+disk it lay on.
+
+A recipe may come from anybody's picture. `parse_recipe` bounds what it reads and takes nothing that it does not know.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import PureWindowsPath
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+from handstyle.foundations.backend import Array, cpu_count, to_numpy
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.picture_reading import Picture, encodable, expanded, one_line, printable
+from handstyle.foundations.picture_writing import FORMATS, read_metadata
+from handstyle.network.sequence import Convolution, Pool
+from handstyle.network.vgg import Network
+from handstyle.network.weights import sha256
+from handstyle.painting.config import PATHS, StyleConfig
+
+KEY = "handstyle:recipe"  # of the metadata
+FORM = 1  # of the recipe; a later form that this program cannot read has a larger number
+MAX_BYTES = 1 << 20  # of a recipe, or of a file of settings
+LONGEST_VALUE = 4096  # characters of a text in a recipe
+ROLES = ("content", "style", "mask", "style_mask", "init")
+BLANK = "the gray square of a texture"  # a name among the inputs that is no file's
+NAMED = (*PATHS, "init", "weights")  # settings that may name a file
+STARTS = re.compile(r"content|noise|grey|style-stats|(normal|uniform):.*")  # what else `init` may be
+
+
+@dataclass(frozen=True)
+class Input:
+    """A picture that went into a run.
+
+    Parameters
+    ----------
+    role : {"content", "style", "mask", "style_mask", "init"}
+        What it was used as.
+    name : str
+        The file's name without its folder, or ``an array``.
+    sha256 : str
+        Of the file or, if there was none, of the pixels.
+    """
+
+    role: str
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that made a picture.
+
+    Parameters
+    ----------
+    settings : dict
+        Each field of `StyleConfig`, the preset, the precision, and the network's settings; as ``--config`` takes them.
+    network : dict
+        ``name``; ``sha256`` of its values, in whichever file they lay; ``ran_sha256`` of the layers as they ran.
+    inputs : list of Input
+        The pictures, in their order.
+    environment : dict of str to str
+        Versions, system, device, kernels, BLAS and threads: what may change the last bits.
+    result : dict
+        Why the run stopped, ``loss``, its ``terms``, iterations, evaluations, and ``sha256`` of the (H, W, 3) float64
+        array that was painted.
+
+    Examples
+    --------
+    >>> recipe = Recipe({"size": 64}, {"name": "random"}, [], {"numpy": "2.3"}, {"loss": 0.5})
+    >>> print(recipe.toml())
+    recipe = 1
+    <BLANKLINE>
+    [settings]
+    size = 64
+    <BLANKLINE>
+    [network]
+    name = "random"
+    <BLANKLINE>
+    [environment]
+    numpy = "2.3"
+    <BLANKLINE>
+    [result]
+    loss = 0.5
+    <BLANKLINE>
+    """
+
+    settings: dict[str, Any]
+    network: dict[str, Any] = field(default_factory=dict)
+    inputs: list[Input] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
+
+    def toml(self) -> str:
+        """Return the recipe as TOML, which `parse_recipe` reads."""
+        parts = [f"recipe = {FORM}\n", _table("[settings]", self.settings), _table("[network]", self.network)]
+        parts += [_table("[[inputs]]", asdict(one)) for one in self.inputs]
+        parts += [_table("[environment]", self.environment), _table("[result]", self.result)]
+        return "\n".join(part for part in parts if part)
+
+    def named(self, role: str) -> list[Input]:
+        """Return the inputs of a role."""
+        return [one for one in self.inputs if one.role == role]
+
+
+def recipe_of(
+    config: StyleConfig,
+    network: Network,
+    inputs: list[Input],
+    engine: str,
+    array: Array,
+    result: Mapping[str, Any],
+) -> Recipe:
+    """Return the recipe of a run.
+
+    Parameters
+    ----------
+    config : StyleConfig
+        Its settings.
+    network : Network
+        As it ran: its settings are read off its layers.
+    inputs : list of Input
+        From `inputs_of`, before the run: a file may be changed while it is painted from.
+    engine : str
+        What the engine did how, in words.
+    array : (H, W, 3) array of float64
+        What was painted.
+    result : mapping
+        What else is to be said of the end.
+    """
+    settings = {**network_settings(network), **asdict(config)}
+    for name in NAMED:
+        settings[name] = _without_folder(settings[name])
+    digest = hashlib.sha256(np.ascontiguousarray(array, "<f8").data).hexdigest()
+    origin = network.origin
+    found = {"name": _without_folder(origin.name), "sha256": origin.sha256} if origin else {}
+    size = {"width": array.shape[1], "height": array.shape[0]}
+    return Recipe(
+        settings,
+        {**found, "architecture": network.architecture, "ran_sha256": network_digest(network)},
+        inputs,
+        environment(network, engine),
+        {**result, **size, "sha256": digest},
+    )
+
+
+def network_settings(network: Network) -> dict[str, Any]:
+    """Return the settings that give this network: preset, precision, weights, backend, kernels, pooling, borders."""
+    convolutions = [layer.padding for layer in network.layers if isinstance(layer, Convolution)]
+    pools = [(layer.kind, layer.rounding) for layer in network.layers if isinstance(layer, Pool)]
+    kind, rounding = pools[0] if pools else ("max", "down")
+    first = convolutions[0] == "replicate" and set(convolutions[1:]) == {"zero"}
+    tf32 = network.engine.name.endswith("tf32")
+    origin = network.origin
+    return {
+        "preset": "handstyle",
+        "precision": "tf32" if tf32 else str(network.dtype),
+        **(origin.asked if origin else {}),
+        "weights": origin.name if origin else "",
+        "backend": network.backend.name,
+        "kernels": "auto" if tf32 else network.engine.name,
+        "pooling": kind,
+        "padding": "first-replicate" if first else convolutions[0],
+        "rounding": rounding,
+    }
+
+
+def network_digest(network: Network) -> str:
+    """Return the sha256 of a network as it runs: convention, dtype, every layer with its values and borders."""
+    found = hashlib.sha256(f"{network.convention} {network.dtype}".encode())
+    for layer in network.layers:
+        if isinstance(layer, Convolution):
+            found.update(f"{layer.name} {layer.padding} {array_digest((layer.w, layer.b))}".encode())
+        else:
+            found.update(f"{layer.name} {(layer.kind, layer.rounding) if isinstance(layer, Pool) else ''}".encode())
+    return found.hexdigest()
+
+
+def array_digest(arrays: Iterable[Array]) -> str:
+    """Return the sha256 of arrays: shapes, dtypes and values."""
+    found = hashlib.sha256()
+    for array in arrays:
+        host = np.ascontiguousarray(to_numpy(array))
+        found.update(f"{host.shape} {host.dtype}".encode() + host.tobytes())
+    return found.hexdigest()
+
+
+def inputs_of(config: StyleConfig, photograph: Picture, paintings: Iterable[Picture]) -> list[Input]:
+    """Return the names and digests of all pictures that go into a run."""
+    pictures = [("content", photograph), *(("style", painting) for painting in paintings)]
+    found = []
+    for role, picture in pictures:
+        planes = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
+        found.append(Input(role, _without_folder(picture.source), picture.sha256 or array_digest(planes)))
+    files = [("mask", path) for path in config.mask]
+    files += [("style_mask", path) for path in config.style_mask if path != "all"]
+    if not STARTS.fullmatch(config.init) and expanded(config.init).is_file():  # what is neither is refused at the start
+        files.append(("init", config.init))
+    return found + [Input(role, _without_folder(path), sha256(expanded(path))) for role, path in files]
+
+
+def environment(network: Network, engine: str) -> dict[str, str]:
+    """Return versions, system, device, kernels, BLAS and threads: what may change the last bits of a picture."""
+    packages = ("handstyle", "numpy", "scipy", "pillow")
+    blas = [
+        f"{library.get('internal_api')} {library.get('version')} {library.get('architecture') or ''}".strip()
+        for library in threadpool_info()
+        if library.get("user_api") == "blas"
+    ]
+    found = {name: version(name) for name in packages} | {"python": platform.python_version()}
+    if network.backend.name == "cupy":
+        found["cupy"] = network.backend.xp.__version__
+    return found | {
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": network.backend.device,
+        "engine": engine,
+        "blas": ", ".join(dict.fromkeys(blas)),
+        "threads": str(cpu_count()),
+    }
+
+
+# reading
+
+
+def read_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """Read the recipe of a picture.
+
+    Parameters
+    ----------
+    path : path
+        A picture that was painted by this program, or a TOML file that ``handstyle info --recipe`` printed.
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    HandstyleError
+        If the file cannot be read or has no recipe, or the recipe is none that this program writes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from handstyle.foundations.picture_writing import write_picture
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "a.png")
+    ...     write_picture(path, np.zeros((16, 16, 3)), metadata={KEY: Recipe({"seed": 7}).toml()})
+    ...     read_recipe(path).settings
+    {'seed': 7}
+    """
+    text = recipe_text(path) if is_picture(path) else settings_text(path)
+    return parse_recipe(text, printable(path))
+
+
+def is_picture(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file's name is a picture's."""
+    return expanded(path).suffix.lower() in FORMATS
+
+
+def recipe_text(path: str | os.PathLike[str]) -> str:
+    """Return the recipe in a picture's metadata, not yet parsed; no pixel is decoded for it."""
+    text = read_metadata(path, decode=False).get(KEY)
+    if text is None:
+        raise HandstyleError(
+            f"{printable(path)} has no recipe: handstyle did not paint it, or a program that drops metadata saved it"
+        )
+    return text
+
+
+def settings_text(path: str | os.PathLike[str]) -> str:
+    """Return the text of a file of settings, of at most `MAX_BYTES`."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise HandstyleError(f"settings file {path}: {error.strerror or error}") from None
+    if len(text) > MAX_BYTES:
+        raise HandstyleError(f"settings file {path}: larger than 1 MiB, which no settings are")
+    try:
+        return text.decode()
+    except UnicodeDecodeError as error:
+        raise HandstyleError(f"settings file {path} is no TOML: {' '.join(str(error).split())}") from None
+
+
+def parse_recipe(text: str, name: str) -> Recipe:
+    """Read a recipe from TOML that anybody may have written.
+
+    Parameters
+    ----------
+    text : str
+        As `Recipe.toml` returns it.
+    name : str
+        Of the file, for messages.
+
+    Raises
+    ------
+    HandstyleError
+        If it is too large, is no TOML, has parts or values that no recipe has, names a file with its folder, or is of
+        a later form.
+    """
+    if len(text) > MAX_BYTES:
+        raise HandstyleError(f"{name}: its recipe is larger than 1 MiB, which no recipe is")
+    try:
+        found = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # of TOML, of integers of thousands of digits
+        raise HandstyleError(f"{name}: its recipe is no TOML: {printable(one_line(error))}") from None
+    form, inputs = found.pop("recipe", None), found.pop("inputs", [])
+    if isinstance(form, int) and form > FORM:
+        raise HandstyleError(f"{name}: its recipe is of form {form}, this program reads {FORM}: take a newer handstyle")
+    parts = {part: found.pop(part, {}) for part in ("settings", "network", "environment", "result")}
+    if form != FORM or found or not isinstance(inputs, list):
+        what = f"it has a part {printable(next(iter(found)))}" if found else f"its form is {form!r:.20}, not {FORM}"
+        raise HandstyleError(f"{name}: its recipe is none that handstyle writes: {what}")
+    terms = parts["result"].pop("terms", {}) if isinstance(parts["result"], dict) else {}
+    for part, table in (*parts.items(), ("terms", terms), *(("inputs", one) for one in inputs)):
+        _check_table(table, part, name)
+    for one in inputs:
+        if set(one) != {"role", "name", "sha256"} or one["role"] not in ROLES or not all(map(_is_text, one.values())):
+            raise HandstyleError(f"{name}: its recipe has an input without a role, a name and a sha256")
+    for key in NAMED:
+        values = parts["settings"].get(key, ())
+        for value in values if isinstance(values, list) else [values]:
+            _check_name(value, key, name)
+    for one in inputs:
+        _check_name(one["name"], "name", name)
+    result = parts["result"] | ({"terms": terms} if terms else {})
+    return Recipe(parts["settings"], parts["network"], [Input(**one) for one in inputs], parts["environment"], result)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _check_table(table: Any, part: str, name: str) -> None:
+    """Refuse what is no table of texts, numbers and lists of them, under keys that can be shown."""
+    if not isinstance(table, dict):
+        raise HandstyleError(f"{name}: its recipe has no table {part}, but {type(table).__name__}")
+    for key, value in table.items():
+        if not key.isprintable() or len(key) > 200:
+            raise HandstyleError(f"{name}: its recipe has a key in {part} that no recipe has: {printable(key)[:60]}")
+        for one in value if isinstance(value, list) else [value]:
+            if not isinstance(one, str | int | float) or (isinstance(one, str) and len(one) > LONGEST_VALUE):
+                raise HandstyleError(f"{name}: its recipe has a value of {part} {key} that no recipe has")
+
+
+def _check_name(value: Any, key: str, name: str) -> None:
+    """Refuse a file that is named with its folder: a picture's author has no say in where this disk is read."""
+    if isinstance(value, str) and value != _without_folder(value) and not STARTS.fullmatch(value):
+        raise HandstyleError(
+            f"{name}: its recipe has {key}={printable(value)!r:.200}: a recipe names files without their folders; give "
+            "the file yourself"
+        )
+
+
+def _without_folder(value: Any) -> Any:
+    """Return a path's last part, of whichever system, or those of several paths."""
+    if isinstance(value, tuple):
+        return tuple(_without_folder(one) for one in value)
+    return PureWindowsPath(value).name  # which parts at both kinds of slash
+
+
+# TOML
+
+
+def _table(head: str, pairs: Mapping[str, Any]) -> str:
+    lines = [f"{_key(key)} = {toml_value(value)}\n" for key, value in pairs.items()]
+    return "".join([f"{head}\n", *lines]) if lines else ""
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_value(key)
+
+
+def toml_value(value: Any) -> str:
+    r"""Return a text, number, switch, list or table of them as TOML, in characters that a terminal can be sent.
+
+    Examples
+    --------
+    >>> print(toml_value({"a b": [1, 2.5, True, "x\x1b"]}))
+    {"a b" = [1, 2.5, true, "x\u001b"]}
+    """
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(key)} = {toml_value(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(toml_value(one) for one in value) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        shown = json.dumps(encodable(value), ensure_ascii=False)
+        return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in shown)
+    return repr(value)
