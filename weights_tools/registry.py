@@ -3,12 +3,14 @@
 import difflib
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.picture_reading import expanded
 from handstyle.network.vgg import Weights
 from handstyle.network.weights import EMBEDDED, EMBEDDED_FILE, cache_folder, find_weights, sha256
 from weights_tools.known import NETWORKS
@@ -109,9 +111,11 @@ def find(name_or_path: str | os.PathLike[str], others: Sequence[str] = ()) -> Pa
     """
     if found := find_weights(name_or_path):
         return found
-    name, path = str(name_or_path), Path(name_or_path)
+    name, path = str(name_or_path), expanded(name_or_path)
     if name in ENTRIES:
         raise HandstyleError(f"{name} is not on this machine: handstyle weights get {name}")
+    if re.match(r"(https?|ftp)://", name):
+        raise HandstyleError(f"{name} is a URL, not a file: download it, then give its path")
     if path.suffix or len(path.parts) > 1:
         raise HandstyleError(f"{path}: no such weight file")
     near = difflib.get_close_matches(name, (EMBEDDED, *others, *ENTRIES), 1)

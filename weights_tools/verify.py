@@ -4,13 +4,13 @@ Checks that could not be made are reported and do not count as passed.
 """
 
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, Convention
+from handstyle.foundations.picture_reading import expanded
 from handstyle.network.vgg import Weights, check_layers, convolution_names
 from handstyle.network.weights import is_native, read_weights
 from weights_tools.convention import by_biases, decide
@@ -80,7 +80,7 @@ def verify(path: str | os.PathLike[str], convention: str | None = None) -> Verif
     >>> verify(EMBEDDED_FILE).passed
     True
     """
-    path = Path(path)
+    path = expanded(path)
     if is_native(path):
         weights = read_weights(path)
         return Verification(str(path), [Check("identity", *identity(path, weights)), *verify_weights(weights)])

@@ -18,6 +18,7 @@ import numpy as np
 
 from handstyle.foundations.backend import Array, Backend, choose_backend, cpu_count
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.picture_reading import expanded
 from handstyle.losses.gram import Moments, StyleTerm, moments_forward
 from handstyle.network.sequence import Convolution
 from handstyle.network.vgg import Network
@@ -180,7 +181,7 @@ def _pytorch(
 
 def check_drawing(path: str | os.PathLike[str]) -> None:
     """Raise `HandstyleError` if `draw` could not write to `path`: to be known before the measurements."""
-    path = Path(path)
+    path = expanded(path)
     if importlib.util.find_spec("matplotlib") is None:
         raise HandstyleError('to draw needs matplotlib: pip install "handstyle[report]"')
     if path.suffix not in (".png", ".svg", ".pdf"):
@@ -207,7 +208,7 @@ def draw(rows: Sequence[BenchRow], path: str | os.PathLike[str]) -> None:
         If matplotlib is not installed, or the file cannot be written; see `check_drawing`.
     """
     check_drawing(path)
-    path = Path(path)
+    path = expanded(path)
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 0.6 + 0.42 * len(rows)), layout="constrained")

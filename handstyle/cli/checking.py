@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
-from handstyle.cli.options import Flat, NetworkConfig, Precision, out
+from handstyle.cli.options import Flat, NetworkConfig, Precision, Whole, out
 from handstyle.painting.selfcheck import Row, check_layer, find_layer, self_check
 
 
@@ -16,8 +16,8 @@ def check(
     *,
     quick: Annotated[bool, Parameter(negative="")] = False,
     module: str = "",
-    size: int = 32,
-    seed: int = 0,
+    size: Whole = 32,
+    seed: Whole = 0,
     precision: Precision = "float32",
     network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
 ) -> int:

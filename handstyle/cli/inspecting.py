@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.table import Table
+from rich.text import Text
 
-from handstyle.cli.options import Flat, NetworkConfig, Precision, as_flags, mebibytes, out, say
+from handstyle.cli.options import Flat, NetworkConfig, Precision, Whole, as_flags, mebibytes, out, say
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import printable
 from handstyle.network.vgg import Network, summary
@@ -26,7 +27,7 @@ def info(
     /,
     *,
     recipe: Annotated[bool, Parameter(negative="")] = False,
-    size: int = 512,
+    size: Whole = 512,
     preset: str = "",
     as_: Annotated[str, Parameter(name="--as")] = "",
     precision: Precision = "float32",
@@ -63,7 +64,8 @@ def info(
     loaded = network.load(precision)
     rows = summary(loaded, size, size)
     bytes_each = loaded.dtype.itemsize
-    table = Table(title=f"{network.weights} ({loaded.architecture}), {loaded.convention.name}, {size} x {size} px")
+    title = f"{network.weights} ({loaded.architecture}), {loaded.convention.name}, {size} x {size} px"
+    table = Table(title=Text(title))
     for heading in ("layer", "output", "parameters", "field", "map"):
         table.add_column(heading, justify="left" if heading == "layer" else "right")
     for row in rows:

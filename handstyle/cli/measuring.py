@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from rich.table import Table
+from rich.text import Text
 
 from handstyle.cli.bench import BenchRow, check_drawing, draw
 from handstyle.cli.bench import bench as take_turns
@@ -14,6 +15,7 @@ from handstyle.cli.options import (
     Flat,
     NetworkConfig,
     Settings,
+    Whole,
     all_fields,
     as_flags,
     mebibytes,
@@ -27,6 +29,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.counting import FEW_PIXELS
 from handstyle.kernels.cpu.rates import measure_rates
 from handstyle.network.vgg import ARCHITECTURES, WIDTHS, Network, random_weights
+from handstyle.network.weights import find_weights
 from handstyle.painting.load import load_network
 from handstyle.painting.memory import Need, RunMemory, stand_in
 
@@ -36,7 +39,7 @@ PLANNED = typed("PlanFlags", list(all_fields()), everything=False)
 
 def plan(
     *,
-    styles: int = 1,
+    styles: Whole = 1,
     gpu_memory: float | None = None,
     flags: Annotated[Any, Flat] = PLANNED,
 ) -> int:
@@ -63,10 +66,13 @@ def plan(
     config.check_styles(styles)
     planned = planned_run(settings, styles, gpu_memory)
     config.check_layers(planned.network)
+    if settings.network.weights in ARCHITECTURES and find_weights(settings.network.weights) is None:
+        say(f"{settings.network.weights} is not on this machine: planned by its shape")
     if not planned.apart:
         measure_rates()
     needs = planned.needs()
-    table = Table(title=f"{settings.network.weights}, {planned.network.engine.name}, {config.optimizer}, MiB")
+    title = f"{settings.network.weights}, {planned.network.engine.name}, {config.optimizer}, MiB"
+    table = Table(title=Text(title))
     for heading in ("scale", "steps", "s each", "weights", "evaluate", "optimize", "measure", "picture"):
         table.add_column(heading, justify="right", no_wrap=True)
     for need in needs:
@@ -145,8 +151,8 @@ def shape_of(network: NetworkConfig) -> Network:
 
 
 def bench(
-    *sizes: int,
-    rounds: int = 5,
+    *sizes: Whole,
+    rounds: Whole = 5,
     plot: Path | None = None,
     network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
 ) -> int:
@@ -163,14 +169,14 @@ def bench(
     """
     if plot is not None:
         check_drawing(plot)
-    host = shape_of(replace(network, kernels="auto"))
+    host = replace(network, backend="numpy", kernels="auto").load("float32")
     contestants = {f"{kernels}, CPU": host.with_kernels(kernels) for kernels in ("auto", "im2col", "reference")}
     device = choose_backend(network.backend)
     if device.name == "cupy":
         there = host.to(device)
         for kernels in ("cuda", "cuda-tf32"):
             contestants[f"{kernels}, {device.device}"] = there.with_kernels(kernels)
-    table = Table(title=f"one evaluation, {network.weights}: value and gradient")
+    table = Table(title=Text(f"one evaluation, {network.weights}: value and gradient"))
     for heading in ("size", "by", "fastest", "median", "gradient differs by"):
         table.add_column(heading, justify="left" if heading == "by" else "right")
 
@@ -182,5 +188,5 @@ def bench(
     out.print(table)
     if plot is not None:
         draw(rows, plot)
-        out.print(f"drawn in {plot}")
+        say(f"drawn in {plot}")
     return 0

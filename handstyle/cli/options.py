@@ -9,17 +9,18 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, make_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
 from rich.console import Console
 
 from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.picture_reading import expanded
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.painting.config import PATHS, StyleConfig, choices, coerce, hints
@@ -45,6 +46,18 @@ Flat = Parameter(name="*")  # a dataclass whose fields are flags of the command
 PICTURES = Group("Pictures", sort_key=0)
 Output = Annotated[Path | None, Parameter(name=["--output", "-o"], group=PICTURES)]
 Precision = Literal["float32", "tf32", "float64"]
+
+
+def whole(_: Any, tokens: Sequence[Token]) -> int:
+    """Return typed text as a whole number; the parser would round 1.5 to 2."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        name = tokens[0].keyword or "a size"
+        raise HandstyleError(f"{name} {tokens[0].value}: must be a whole number") from None
+
+
+Whole = Annotated[int, Parameter(converter=whole)]
 
 
 def say(*lines: str) -> None:
@@ -341,7 +354,7 @@ def _made(one: Any, values: Mapping[str, Any]) -> Any:
     table = hints(one)
     return one(
         **{
-            key: Path(value).expanduser() if table[key] == Path | None else coerce(key, table[key], value)
+            key: expanded(value) if table[key] == Path | None else coerce(key, table[key], value)
             for key, value in values.items()
         }
     )

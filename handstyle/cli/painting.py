@@ -15,6 +15,7 @@ from handstyle.cli.options import (
     Output,
     RunConfig,
     Settings,
+    Whole,
     all_fields,
     resolve,
     say,
@@ -22,8 +23,9 @@ from handstyle.cli.options import (
     typed,
 )
 from handstyle.cli.session import check_before, free_name, paint
+from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import fit_long_side
-from handstyle.foundations.picture_reading import PictureLike, read_picture
+from handstyle.foundations.picture_reading import PictureLike, expanded, read_picture
 from handstyle.foundations.picture_writing import write_picture
 from handstyle.painting.config import StyleConfig, check_layer, hints
 from handstyle.painting.inputs import spread_folders
@@ -154,8 +156,8 @@ def start(
 def demo(
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("demo"),
-    size: int = 384,
-    iterations: int = 100,
+    size: Whole = 384,
+    iterations: Whole = 100,
     regions: Annotated[bool, Parameter(negative="")] = False,
     network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
 ) -> int:
@@ -173,7 +175,11 @@ def demo(
         Take a portrait instead, and paint its garden and its clothes in two styles; the head stays as it is.
     """
     config = StyleConfig(size=size, iterations=iterations)
-    output.mkdir(parents=True, exist_ok=True)
+    output = expanded(output)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HandstyleError(f"--output {output}: no folder for the pictures, {error.strerror or error}") from None
     names = {"content.png": "portrait.jpg" if regions else "photograph.jpg", "style.png": "painting.jpg"}
     if regions:
         names |= {"mask_background.png": "portrait_background.png", "mask_clothes.png": "portrait_clothes.png"}

@@ -12,7 +12,7 @@ from pathlib import Path
 from handstyle.cli.options import NetworkConfig, RunConfig, as_flags, err, event, mebibytes, out, say, warn
 from handstyle.cli.signals import deferred
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
+from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, read_picture
 from handstyle.foundations.picture_writing import check_writable
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
@@ -197,7 +197,8 @@ def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph:
         size = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
     total = config.iterations_at(0) if photograph is None else planned_iterations(config, photograph)
     on_the_way = [at_iteration(output, i, config) for i in saved_iterations(total, run.save_every)]
-    there = {path.name for path in output.parent.iterdir()} if output.parent.is_dir() else set()
+    folder = expanded(output).parent
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     for path in [output, *on_the_way]:
         if path.name in there and not path.is_dir() and not run.overwrite:
             raise HandstyleError(f"{path} exists: choose another name with -o, or add --overwrite")
@@ -219,7 +220,7 @@ def report(result: Result, output: Path, written: Path, keep: Path | None) -> in
     interrupted = result.stopped.startswith("interrupted")
     say(as_flags(f"stopped: {result.stopped}; {result.evaluations} evaluations"))
     kind = "the best picture so far" if interrupted or result.failed else "the picture"
-    elsewhere = written != output.expanduser()
+    elsewhere = written != expanded(output)
     place = f"{kind} is in {written}"
     say(place + (f", since {output} could not be written" if elsewhere else ""))
     if out.quiet and (elsewhere or result.failed):

@@ -346,8 +346,9 @@ def _check_file(path: Path, source: str) -> None:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         if re.match(r"(https?|ftps?|s3|gs|data|file):", source, re.IGNORECASE):
+            url = re.sub(r"^(\w+:/)(?=[^/])", r"\1/", source)  # a path has lost one of its two
             raise HandstyleError(
-                f"{printable(source)} is a URL, not a file: download the picture and give its path"
+                f"{printable(url)} is a URL, not a file: download the picture and give its path"
             ) from error
         if path.is_symlink():
             raise HandstyleError(f"{name} is a link to {printable(path.readlink())}, which does not exist") from error

@@ -33,6 +33,7 @@ from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.picture_reading import expanded
 from handstyle.foundations.picture_writing import replace_file
 from handstyle.network.vgg import Weights, check_layers, convolution_names
 
@@ -80,7 +81,7 @@ def cache_folder() -> Path:
     """
     try:
         if chosen := os.environ.get("HANDSTYLE_CACHE"):
-            return Path(chosen).expanduser()
+            return expanded(chosen)
         if sys.platform == "win32":
             return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "handstyle" / "Cache"
         if sys.platform == "darwin":
@@ -110,11 +111,10 @@ def find_weights(name_or_path: str | os.PathLike[str]) -> Path | None:
     >>> find_weights("no-such-network") is None
     True
     """
-    name, path = str(name_or_path), Path(name_or_path)
+    name, path = str(name_or_path), expanded(name_or_path)
     try:
-        path = path.expanduser()
         cache = cache_folder()
-    except (HandstyleError, RuntimeError):  # without a home folder, nothing is installed
+    except HandstyleError:  # without a home folder, nothing is installed
         cache = None
     if path.is_file():
         return path

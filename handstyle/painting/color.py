@@ -6,6 +6,7 @@ before the run, or on the result after it. *Luminance only* paints in gray and p
 Pictures are `(H, W, 3)`, sRGB, 0 to 255; nothing is clipped.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -100,7 +101,9 @@ def keep_color(result: Array, photograph: Array, space: str = "yuv", mask: Array
     return _where(mask, from_space(planes, space), result)
 
 
-def match_luminance(source: Array, target: Array) -> Array:  # (H, W, 3), (h, w, 3) -> (H, W, 3)
+def match_luminance(
+    source: Array, target: Array, mask: Array | None = None
+) -> Array:  # (H, W, 3), (h, w, 3) -> (H, W, 3)
     """Give a gray painting the mean and the standard deviation of a gray photograph.
 
     Parameters
@@ -109,6 +112,8 @@ def match_luminance(source: Array, target: Array) -> Array:  # (H, W, 3), (h, w,
         The painting, R = G = B, 0 to 255.
     target : (h, w, 3) array
         The photograph, likewise.
+    mask : (H, W) array, optional
+        Where the painting's mean and deviation are taken, 0 to 1.
 
     Returns
     -------
@@ -122,9 +127,12 @@ def match_luminance(source: Array, target: Array) -> Array:  # (H, W, 3), (h, w,
     >>> match_luminance(source, target)[0, :, 0].tolist()
     [90.0, 90.0]
     """
-    spread = float(source.std())
+    q = _weights(source, mask)
+    values = source.reshape(-1, 3).astype(np.float64)
+    center = q @ values.mean(axis=1) / q.sum()
+    spread = math.sqrt(q @ ((values - center) ** 2).mean(axis=1) / q.sum())
     factor = float(target.std()) / spread if spread else 1.0
-    matched: Array = (source - source.mean()) * factor + target.mean()
+    matched: Array = (source - center) * factor + target.mean()
     return matched
 
 
@@ -183,8 +191,8 @@ def match_affine(
     """
     if method not in METHODS:
         raise HandstyleError(f"unknown color match {method!r}: use {', '.join(METHODS)}")
-    m_s, cov_s = _color_statistics(source, source_mask, epsilon)
-    m_t, cov_t = _color_statistics(target, target_mask, epsilon)
+    (m_s, cov_s), (m_t, cov_t) = color_statistics(source, source_mask), color_statistics(target, target_mask)
+    cov_s, cov_t = cov_s + epsilon * np.eye(3), cov_t + epsilon * np.eye(3)
     if method == "cholesky":
         A = np.linalg.cholesky(cov_t) @ np.linalg.inv(np.linalg.cholesky(cov_s))
     elif method == "pca":
@@ -250,12 +258,31 @@ def _ranks(values: Array, weights: Array) -> Array:  # (n,), (n,) -> (n,) from 0
     return ranks
 
 
-def _color_statistics(p: Array, mask: Array | None, epsilon: float) -> tuple[Array, Array]:  # -> (3,), (3, 3)
+def color_statistics(p: Array, mask: Array | None = None) -> tuple[Array, Array]:  # -> (3,), (3, 3)
+    """Return the mean and the covariance of a picture's colors.
+
+    Parameters
+    ----------
+    p : (H, W, 3) array
+        The picture.
+    mask : (H, W) array, optional
+        How much each pixel counts, 0 to 1.
+
+    Returns
+    -------
+    (3,) and (3, 3) arrays of float64
+
+    Examples
+    --------
+    >>> mean, covariance = color_statistics(np.array([[[0.0, 1, 2], [2, 1, 0]]]))
+    >>> mean.tolist(), covariance.diagonal().tolist()
+    ([1.0, 1.0, 1.0], [1.0, 0.0, 1.0])
+    """
     q = _weights(p, mask)
     pixels = p.reshape(-1, 3).astype(np.float64)
     mean = q @ pixels / q.sum()
     centered = pixels - mean
-    return mean, (centered.T * q) @ centered / q.sum() + epsilon * np.eye(3)
+    return mean, (centered.T * q) @ centered / q.sum()
 
 
 def _weights(p: Array, mask: Array | None) -> Array:  # -> (H W,)

@@ -563,6 +563,8 @@ def layered(base: Mapping[str, Any], over: Mapping[str, Any], known: Iterable[st
     """
     known = tuple(known)
     for name in (*base, *over):
+        if not isinstance(name, str):
+            raise HandstyleError(f"config: {name!r} is no name of a setting")
         if name not in known:
             raise HandstyleError(f"no setting is called {name}{nearest(name, known)}")
     kept = dict(base)
@@ -607,6 +609,8 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
             value = [part.strip() for part in parts if part.strip()]
         elif isinstance(value, Real):
             value = [value]
+        elif isinstance(value, np.ndarray) and value.ndim == 0:
+            value = [value.item()]
         if isinstance(value, Mapping) or not isinstance(value, Iterable):
             raise HandstyleError(f"{name}={_shown(value)}: give {_PLURAL[one]}")
         return tuple(coerce(name, one, each) for each in value)

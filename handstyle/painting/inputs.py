@@ -3,24 +3,31 @@
 Everything here happens on the host, before the first evaluation or after the last.
 """
 
+import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import Convention, deprocess, fitted_size, resize
-from handstyle.foundations.picture_reading import Picture, PictureLike, pictures_in, read_picture
+from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, pictures_in, read_picture
 from handstyle.losses.regions import check_mask
-from handstyle.painting.color import keep_color, luminance, match_affine, match_histogram, match_luminance
+from handstyle.painting.color import (
+    color_statistics,
+    keep_color,
+    luminance,
+    match_affine,
+    match_histogram,
+    match_luminance,
+)
 from handstyle.painting.config import SMALLEST_SIDE, StyleConfig
 from handstyle.painting.paper import read_paper
 
 LUMA = np.array([0.299, 0.587, 0.114])  # BT.601
+COLORED = 48  # gray levels between the channels; those of a gray JPEG differ by a few
 
 
 def output_size(config: StyleConfig, size: tuple[int, int], name: str) -> tuple[int, int]:
@@ -93,7 +100,12 @@ def style_size(
 
 
 def starting_picture(
-    config: StyleConfig, p: Array, convention: Convention | None = None, paintings: Sequence[Array] = ()
+    config: StyleConfig,
+    p: Array,
+    convention: Convention | None = None,
+    paintings: Sequence[Array] = (),
+    masks: Sequence[Array | None] = (),
+    full: tuple[int, int] | None = None,
 ) -> Array:  # (H, W, 3) -> (H, W, 3) float64
     """Return the picture from which the optimizer starts, at the size of the photograph `p`.
 
@@ -109,21 +121,31 @@ def starting_picture(
     paintings : sequence of (h, w, 3) arrays
         For ``style-stats``: noise with the mean and deviation of their colors, cut off at black and white, as
         crowsonkb/style-transfer-pytorch has it.
+    masks : sequence of (h, w) arrays or None
+        One for each painting: where its colors count.
+    full : (int, int), optional
+        Height and width of the photograph as it was read, px: a picture may have its proportions or those of `p`.
 
     Raises
     ------
     HandstyleError
-        If `init` names neither a start nor a picture.
+        If `init` names neither a start nor a picture, or a picture of other proportions.
     """
     rng = np.random.default_rng(config.seed)
-    start = _start(config, p, convention, paintings, rng)
+    weights = masks or (None,) * len(paintings)
+    start = _start(config, p, convention, list(zip(paintings, weights, strict=True)), full or p.shape[:2], rng)
     if config.init_noise:
         start = (1 - config.init_noise) * start + config.init_noise * rng.uniform(0, 255, p.shape)
     return start
 
 
 def _start(
-    config: StyleConfig, p: Array, convention: Convention | None, paintings: Sequence[Array], rng: np.random.Generator
+    config: StyleConfig,
+    p: Array,
+    convention: Convention | None,
+    paintings: Sequence[tuple[Array, Array | None]],
+    full: tuple[int, int],
+    rng: np.random.Generator,
 ) -> Array:  # (H, W, 3) -> (H, W, 3) float64
     kind, *numbers = config.init.split(":")
     if config.init == "content":
@@ -133,9 +155,9 @@ def _start(
     if config.init == "grey":
         return np.full(p.shape, 127.5)
     if config.init == "style-stats" and paintings:
-        mean = np.mean([painting.mean(axis=(0, 1)) for painting in paintings], axis=0)
-        variance = np.mean([painting.var(axis=(0, 1)) for painting in paintings], axis=0)
-        return truncated_normal(rng, mean, np.sqrt(variance), p.shape)
+        moments = [color_statistics(painting, mask) for painting, mask in paintings]
+        mean, covariance = (np.mean(each, axis=0) for each in zip(*moments, strict=True))
+        return truncated_normal(rng, mean, np.sqrt(covariance.diagonal()), p.shape)
     if kind in ("normal", "uniform") and convention is not None:
         try:
             values = [float(number) for number in numbers]
@@ -145,12 +167,15 @@ def _start(
             low, high = values[0], values[-1]
             noise = rng.normal(0, low, p.shape) if kind == "normal" else rng.uniform(low, high, p.shape)
             return deprocess(noise, convention)  # noise about the mean of the network's input
-    if not Path(config.init).exists():
+    size = (p.shape[0], p.shape[1])
+    if "://" not in config.init and not expanded(config.init).exists():
         raise HandstyleError(
             f"init={config.init!r}: use content, noise, grey, style-stats, normal:SIGMA, uniform:LOW:HIGH, or the path "
             "of a picture"
         )
-    return resize(read_picture(config.init).pixels, (p.shape[0], p.shape[1])).astype(np.float64)
+    picture = read_picture(config.init, target=_long_side(full, size))
+    check_proportions(picture, f"init={config.init!r}", size, full)
+    return resize(picture.pixels, size).astype(np.float64)
 
 
 def truncated_normal(rng: np.random.Generator, mean: Array, std: Array, shape: tuple[int, ...]) -> Array:
@@ -161,7 +186,35 @@ def truncated_normal(rng: np.random.Generator, mean: Array, std: Array, shape: t
     return drawn
 
 
-def read_mask(source: str | os.PathLike[str], size: tuple[int, int]) -> Array:  # -> (H, W)
+def check_proportions(picture: Picture, name: str, size: tuple[int, int], full: tuple[int, int]) -> None:
+    """Raise `HandstyleError` unless a picture has, within 2 % or a pixel, the proportions of one of two sizes.
+
+    Parameters
+    ----------
+    picture : Picture
+        A mask or a start.
+    name : str
+        What the message calls it.
+    size, full : (int, int)
+        Height and width of the picture that it belongs to: as it is used, and as it was read.
+    """
+    height, width = picture.full_size
+    for h, w in (full, size):
+        if abs(height * w / h - width) <= max(1, 0.02 * width) or abs(width * h / w - height) <= max(1, 0.02 * height):
+            return
+    raise HandstyleError(
+        f"{name} is {width} x {height} px, its picture {full[1]} x {full[0]}: they need the same proportions; crop it"
+    )
+
+
+def _long_side(full: tuple[int, int], size: tuple[int, int]) -> int:
+    """Return the long side at which a picture of proportions `full` has no side shorter than `size`."""
+    return math.ceil(max(full) * max(size[0] / full[0], size[1] / full[1]))
+
+
+def read_mask(
+    source: str | os.PathLike[str], size: tuple[int, int], full: tuple[int, int] | None = None
+) -> Array:  # -> (H, W)
     """Read a mask and bring it to a picture's size.
 
     Parameters
@@ -169,7 +222,9 @@ def read_mask(source: str | os.PathLike[str], size: tuple[int, int]) -> Array:  
     source : path
         Any picture: white is in, black is out, gray between; what is transparent is out.
     size : (int, int)
-        Height and width of the picture that it belongs to.
+        Height and width at which the picture that it belongs to is used, px.
+    full : (int, int), optional
+        Height and width of that picture as it was read; the mask may have its proportions or those of `size`.
 
     Returns
     -------
@@ -179,19 +234,21 @@ def read_mask(source: str | os.PathLike[str], size: tuple[int, int]) -> Array:  
     Raises
     ------
     HandstyleError
-        If it is no picture, of other proportions, or black everywhere.
+        If it is no picture, of other proportions, colored, or black everywhere.
     """
-    picture = read_picture(source)
-    plane: Array = picture.pixels.astype(np.float64) @ LUMA / 255
-    if picture.alpha is not None:  # the reader fills what is transparent with the mean color; a mask wants it black
-        with Image.open(source) as image:
-            levels = np.asarray(ImageOps.exif_transpose(image).convert("LA"), np.float64) / 255
-        plane = levels[..., 0] * levels[..., 1]
-    height, width = plane.shape
-    if abs(height * size[1] / (width * size[0]) - 1) > 0.02:
+    full = full or size
+    picture = read_picture(source, target=_long_side(full, size))
+    check_proportions(picture, f"mask {source}", size, full)
+    if (np.ptp(picture.pixels, axis=2) > COLORED).mean() > 0.01:
         raise HandstyleError(
-            f"mask {source} is {width} x {height} px, its picture {size[1]} x {size[0]}: they need the same proportions"
+            f"mask {source} is colored, where white is in, black is out and gray between: save a gray picture for each "
+            "region"
         )
+    plane: Array = picture.pixels.astype(np.float64) @ LUMA / 255
+    if picture.alpha is not None:
+        # The reader fills what is transparent with the mean of the visible colors, which is then the mean of all; a
+        # mask is out there.
+        plane -= (1 - picture.alpha) * plane.mean()
     plane = np.clip(resize(plane, size), 0, 1)
     check_mask(plane, f"mask {source}")
     return plane
@@ -201,7 +258,7 @@ def spread_folders(styles: Sequence[PictureLike]) -> list[PictureLike]:
     """Replace each folder among the paintings by the pictures in it, in the order of their names."""
     spread: list[PictureLike] = []
     for style in styles:
-        if isinstance(style, str | os.PathLike) and Path(style).is_dir():
+        if isinstance(style, str | os.PathLike) and expanded(style).is_dir():
             spread += pictures_in(style)
         else:
             spread.append(style)
@@ -230,7 +287,8 @@ def colors_before(
     """
     if config.color == "luminance":
         gray = luminance(p, config.color_space)
-        return gray, [match_luminance(luminance(one, config.color_space), gray) for one in paintings]
+        pairs = zip(paintings, style_masks, strict=True)
+        return gray, [match_luminance(luminance(one, config.color_space), gray, mask) for one, mask in pairs]
     if config.color not in ("match", "histogram"):
         return p, list(paintings)
     changed = []

@@ -100,6 +100,10 @@ def load_network(
     """
     if dtype not in ("float32", "float64"):
         raise HandstyleError(f"unknown precision {dtype!r}: use float32 or float64")
+    if not isinstance(name_or_path, str | os.PathLike | Weights):
+        raise HandstyleError(f"network={type(name_or_path).__name__}: give the name of one, a weight file, or Weights")
+    if not isinstance(kernels, str):
+        raise HandstyleError(f"kernels={type(kernels).__name__}: give a name, such as auto or reference")
     device = backend if isinstance(backend, Backend) else choose_backend(backend)
     given = isinstance(name_or_path, Weights)
     weights = name_or_path if isinstance(name_or_path, Weights) else load_weights(name_or_path)

@@ -88,16 +88,26 @@ def make_plan(config: StyleConfig, photograph: Picture, sources: list[Picture]) 
     sizes = scales(config, full)
     style_sizes = [[style_size(config, source, size, full) for source in sources] for size in sizes]
     pixels = resize(photograph.pixels, full)
-    masks = [read_mask(mask, full) for mask in config.mask]
+    masks = [read_mask(mask, full, photograph.full_size) for mask in config.mask]
     masks = share_overlaps(masks) if config.share_overlaps else masks
     given = config.style_mask or ("all",) * len(sources)
-    style_masks = [
-        None if mask == "all" else read_mask(mask, size) for mask, size in zip(given, style_sizes[-1], strict=True)
-    ]
+    style_masks = [_style_mask(*each) for each in zip(given, sources, style_sizes[-1], strict=True)]
     regions = [masks[region - 1] if region else None for region in config.regions(len(sources))]
     resized = [resize(source.pixels, size) for source, size in zip(sources, style_sizes[-1], strict=True)]
     p, paintings = colors_before(config, pixels, resized, regions, style_masks)
     return Plan(photograph, sources, pixels, p, paintings, masks, style_masks, sizes, style_sizes)
+
+
+def _style_mask(given: str, source: Picture, size: Size) -> Array | None:  # -> (h, w)
+    """Return where a painting is measured: where its mask is, if it has one, and as much as it is opaque."""
+    mask = None if given == "all" else read_mask(given, size, source.full_size)
+    if source.alpha is None:
+        return mask
+    opaque: Array = np.clip(resize(source.alpha, size), 0, 1).astype(np.float64)
+    both = opaque if mask is None else mask * opaque
+    if not both.any():
+        raise HandstyleError(f"style_mask={given!r}: {source.source} is transparent wherever the mask is white")
+    return both
 
 
 def enlarged(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:

@@ -285,7 +285,7 @@ def recipe_text(path: str | os.PathLike[str]) -> str:
 def settings_text(path: str | os.PathLike[str]) -> str:
     """Return the text of a file of settings, of at most `MAX_BYTES`."""
     try:
-        with open(path, "rb") as file:
+        with open(expanded(path), "rb") as file:
             text = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise HandstyleError(f"settings file {path}: {error.strerror or error}") from None

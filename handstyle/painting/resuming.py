@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.picture_reading import expanded
 from handstyle.network.vgg import Network
 from handstyle.optimize.checkpoint import read_facts
 from handstyle.optimize.trace import Iteration, Save
@@ -69,7 +70,7 @@ def save_run(path: Path, save: Save, standing: Standing, identity: Identity) -> 
     """Write a checkpoint of a run by the optimizer's `save`: the optimizer's state, progress and identity."""
     rows = [[r.iteration, r.evaluations, r.value, r.terms, r.seconds] for r in standing.trace]
     run = {"scale": standing.scale, "trace": rows, "evaluations": standing.evaluations}
-    save(path, run | identity.facts())
+    save(expanded(path), run | identity.facts())
 
 
 def read_run(path: Path, identity: Identity) -> Standing:

@@ -5,11 +5,10 @@ decides is in `StyleConfig`. `texture` and `reconstruct` are the same with one o
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +17,7 @@ from PIL import Image
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.foundations.image import resize
-from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
+from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, read_picture
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.optimize.objective import Objective
@@ -97,6 +96,10 @@ def stylize(
     >>> stylize(photograph, painting, network="random", size=48, iterations=2, style_layers="relu1_1,relu2_1")
     <Result 48 x 48 px, 2 iterations: all 2 iterations done>
     """
+    if callback is not None and not callable(callback):
+        raise HandstyleError(f"callback={type(callback).__name__}: give a function of one Progress")
+    if resume is not None and not isinstance(resume, str | os.PathLike):
+        raise HandstyleError(f"resume={type(resume).__name__}: give the path of a saved run")
     chosen, config = _choices(config, preset, options)
     if not progress:
         return _run(content, styles, network, config, chosen, callback, resume)
@@ -132,7 +135,7 @@ def _run(
     inputs = inputs_of(config, photograph, paintings)
     planned = [config.iterations_at(k) for k in range(len(plan.sizes))]
     backend, memory, identity = network.backend, Memory(), Identity(config, network, plan)
-    file = None if resume is None else Path(resume)
+    file = None if resume is None else expanded(resume)
     standing = Standing() if file is None else read_run(file, identity)
     p = starting_picture(config, resize(plan.p, plan.sizes[0]), network.convention, plan.paintings)
 
@@ -388,6 +391,8 @@ def as_sequence(styles: PictureLike | Sequence[PictureLike]) -> list[PictureLike
     """Return one picture or several as a list of at least one."""
     if isinstance(styles, str | os.PathLike | Image.Image | np.ndarray | Picture):
         return [styles]
+    if styles is not None and (isinstance(styles, Mapping) or not isinstance(styles, Iterable)):
+        raise HandstyleError(f"styles={type(styles).__name__}: give a path, a PIL image, an array, or a list of them")
     if not styles:
         raise HandstyleError("no style: give at least one painting")
     return list(styles)
