@@ -40,6 +40,7 @@ _MODULES = {
     "Objective": "handstyle.optimize.objective",
     "Outcome": "handstyle.optimize.trace",
     "Painting": "handstyle.painting.targets",
+    "PaintingInterrupted": "handstyle.painting.result",
     "Picture": "handstyle.foundations.picture_reading",
     "Preset": "handstyle.painting.presets",
     "Progress": "handstyle.painting.result",
@@ -60,6 +61,8 @@ _MODULES = {
     "evaluate": "handstyle.optimize.objective",
     "find_preset": "handstyle.painting.presets",
     "gram_loss": "handstyle.losses.gram",
+    "last_result": "handstyle.painting.result",
+    "live": "handstyle.painting.progress",
     "load_network": "handstyle.painting.load",
     "minimize_adam": "handstyle.optimize.adam",
     "minimize_lbfgs": "handstyle.optimize.lbfgs",
@@ -123,8 +126,11 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from handstyle.painting.presets import Preset as Preset
     from handstyle.painting.presets import find_preset as find_preset
     from handstyle.painting.presets import preset as preset
+    from handstyle.painting.progress import live as live
+    from handstyle.painting.result import PaintingInterrupted as PaintingInterrupted
     from handstyle.painting.result import Progress as Progress
     from handstyle.painting.result import Result as Result
+    from handstyle.painting.result import last_result as last_result
     from handstyle.painting.stylize import reconstruct as reconstruct
     from handstyle.painting.stylize import stylize as stylize
     from handstyle.painting.stylize import texture as texture

@@ -22,7 +22,7 @@ from handstyle.painting.memory import RunMemory
 from handstyle.painting.plan import check_reach, planned_iterations
 from handstyle.painting.presets import PRESETS
 from handstyle.painting.progress import Display, in_words, progress_display
-from handstyle.painting.result import Progress, Result
+from handstyle.painting.result import PaintingInterrupted, Progress, Result
 from handstyle.painting.stylize import stylize
 from weights_tools.registry import locate
 
@@ -87,7 +87,10 @@ def paint(
                     attempt("the checkpoint", partial(progress.save, keep))
                 asked.raise_now()
 
-            result = stylize(photograph, paintings, network=loaded, config=config, callback=show, resume=run.resume)
+            try:
+                result = stylize(photograph, paintings, network=loaded, config=config, callback=show, resume=run.resume)
+            except PaintingInterrupted as interrupted:
+                result = interrupted.result
         written = result.save_somewhere(output, overwrite=run.overwrite, bits=run.bits)
         status = report(result, output, written, keep)
         height, width = result.array.shape[:2]

@@ -123,7 +123,7 @@ def check_adjoint(
 
 def check_projection(
     f: Callable[[Array], float],
-    gradient: Array,
+    gradient: Array | Callable[[Array], Array],
     x: Array,
     draws: int = 8,
     step: float = STEP,
@@ -137,8 +137,8 @@ def check_projection(
     ----------
     f : callable
         A function from an array like `x` to a float.
-    gradient : array
-        The candidate for its gradient at `x`.
+    gradient : array or callable
+        The candidate for its gradient at `x`, or a function that returns it.
     x : array of float64
         Where. Differences in float32 mean nothing: the best they attain is three digits.
     draws : int
@@ -171,6 +171,7 @@ def check_projection(
     False
     """
     directions = _Directions(x, step, seed, signature)  # book: gradcheck-error
+    gradient = gradient(x) if callable(gradient) else gradient
     bound = PROJECTION_TOLERANCE if tolerance is None else tolerance
     values, errors = [], []
     for _ in range(draws):
@@ -186,7 +187,7 @@ def check_projection(
 
 def check_taylor(
     f: Callable[[Array], float],
-    gradient: Array,
+    gradient: Array | Callable[[Array], Array],
     x: Array,
     steps: tuple[float, ...] = (1e-3, 3e-4, 1e-4, 3e-5),
     seed: int = 0,
@@ -217,6 +218,7 @@ def check_taylor(
     (True, 2.0)
     """
     directions = _Directions(x, max(steps), seed, signature)
+    gradient = gradient(x) if callable(gradient) else gradient
     v, h_max = directions.draw()
     scale = h_max / max(steps)
     base, slope_at_0 = float(f(x)), _dot(gradient, v)
@@ -235,7 +237,10 @@ class _Directions:
 
     def __init__(self, x: Array, step: float, seed: int, signature: Signature | None) -> None:
         if x.dtype != np.float64:
-            raise TypeError(f"differences need float64, got {x.dtype}; check_adjoint works in every dtype")
+            raise TypeError(
+                f"x is {x.dtype}, and differences need float64: pass x.astype('float64'), and a network of "
+                "dtype='float64'; check_adjoint works in every dtype"
+            )
         self.x, self.signature, self.kinks = x, signature, 0
         self.rng = np.random.default_rng(seed)
         size = float(np.sqrt(_dot(x, x) / max(x.size, 1)))

@@ -1,14 +1,15 @@
 """Progress in a terminal, in a notebook, and as lines in a log; and the time that is left."""
 
+import base64
 import html
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Protocol
 
-from handstyle.painting.result import Progress, Size
+from handstyle.foundations.errors import HandstyleError
+from handstyle.painting.result import Progress, Size, in_a_notebook
 
 RECENT = 20  # iterations whose mean time is that of the next
 LINES_EVERY = 5.0  # seconds from one line of a log to the next
@@ -172,11 +173,53 @@ class NotebookBar:
         self.shown.display(self.shown.HTML(html.escape(text)))
 
 
-def in_a_notebook() -> bool:
-    """Return whether the program runs in the kernel of a notebook."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return type(shell).__name__ == "ZMQInteractiveShell"
+class live:
+    """Show the picture below a notebook's cell while it forms: ``stylize(..., callback=live(every=10))``.
+
+    Parameters
+    ----------
+    every : int
+        Iterations from one picture to the next; the last one is always shown.
+
+    Raises
+    ------
+    HandstyleError
+        If the program does not run in a notebook.
+
+    Examples
+    --------
+    >>> live(every=10)
+    Traceback (most recent call last):
+    ...
+    handstyle.foundations.errors.HandstyleError: live shows pictures in a notebook; elsewhere use \
+stylize(progress=True), or handstyle stylize --preview
+    """
+
+    def __init__(self, every: int = 10) -> None:
+        if not isinstance(every, int) or every < 1:
+            raise HandstyleError(f"every={every!r}: a whole number of iterations, 1 or more")
+        if not in_a_notebook():
+            raise HandstyleError(
+                "live shows pictures in a notebook; elsewhere use stylize(progress=True), or handstyle stylize "
+                "--preview"
+            )
+        self.every, self.handle = every, None
+
+    def __call__(self, progress: Progress) -> None:
+        """Show the picture, if it is time."""
+        if progress.iteration == 1:
+            self.handle = None
+        if progress.iteration > 1 and progress.iteration % self.every and progress.iteration < progress.iterations:
+            return
+        picture = progress.result(progress.sizes[progress.scale])
+        words = f"{progress.where}: {progress.iteration}/{progress.iterations} {left(progress)}<br>{progress.losses}"
+        image, width = base64.b64encode(picture._repr_png_()).decode(), progress.sizes[-1][1]
+        shown: Any = import_module("IPython.display")
+        page = shown.HTML(f"<img width='{width}' src='data:image/png;base64,{image}'><br>{words}")
+        if self.handle is None:
+            self.handle = shown.display(page, display_id=True)
+        else:
+            self.handle.update(page)
 
 
 @contextmanager

@@ -1,15 +1,21 @@
 """What a run gives: its state after each iteration, and the painted picture with its record."""
 
+import base64
+import html
 import io
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_writing import write_picture, write_picture_somewhere
 from handstyle.optimize.trace import Iteration
 
@@ -102,6 +108,112 @@ class Result:
             pixels = np.dstack([pixels, np.rint(255 * self.alpha).astype(np.uint8)])
         Image.fromarray(pixels).save(file, "PNG")
         return file.getvalue()
+
+    def _repr_html_(self) -> str:
+        lines = [repr(self).strip("<>").removeprefix("Result "), *self.notes]
+        caption = "<br>".join(html.escape(line) for line in lines)
+        image = base64.b64encode(self._repr_png_()).decode()
+        return f"<figure><img src='data:image/png;base64,{image}'><figcaption>{caption}</figcaption></figure>"
+
+    def show(self) -> None:
+        """Show the picture: below the cell in a notebook, else in the system's viewer of pictures."""
+        if in_a_notebook():
+            import_module("IPython.display").display(self)
+        else:
+            Image.open(io.BytesIO(self._repr_png_())).show(repr(self))
+
+    def plot(self, axes: Any = None) -> Any:
+        """Plot the loss and its terms over the iterations, on a logarithmic axis.
+
+        Parameters
+        ----------
+        axes : matplotlib.axes.Axes, optional
+            Where; by default a figure of its own.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        HandstyleError
+            If matplotlib is not installed.
+        """
+        if axes is None:
+            try:
+                axes = import_module("matplotlib.pyplot").subplots(figsize=(7, 4), layout="constrained")[1]
+            except ModuleNotFoundError:
+                raise HandstyleError("plot needs matplotlib: pip install matplotlib") from None
+        steps = [row.iteration for row in self.trace]
+        axes.plot(steps, [row.value for row in self.trace], color="black", label="loss", linewidth=2)
+        for name in self.trace[-1].terms if self.trace else ():
+            axes.plot(steps, [row.terms.get(name, np.nan) for row in self.trace], label=name, linewidth=1)
+        axes.set(xlabel="iteration", ylabel="loss and its weighted terms", yscale="log")
+        axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+        return axes
+
+
+class PaintingInterrupted(KeyboardInterrupt):
+    """A run was interrupted, and its picture is kept.
+
+    Parameters
+    ----------
+    result : Result
+        The best picture so far.
+
+    Examples
+    --------
+    >>> result = Result(np.zeros((32, 48, 3)), None, "interrupted after 3 iterations", [], 4, False, {})
+    >>> print(PaintingInterrupted(result))
+    interrupted after 3 iterations; the best picture so far is handstyle.last_result()
+    """
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(f"{result.stopped}; the best picture so far is handstyle.last_result()")
+        self.result = result
+        _kept.append(result)
+        del _kept[:-1]
+
+
+_kept: list[Result] = []
+
+
+def last_result() -> Result:
+    """Return the picture of the last run that was interrupted.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    HandstyleError
+        If no run has been interrupted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle import stylize
+    >>> def interrupt(progress: Progress) -> None:
+    ...     raise KeyboardInterrupt
+    >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 48, 3))
+    >>> try:
+    ...     stylize(photograph, painting, network="random", size=48, style_layers="relu1_1", callback=interrupt)
+    ... except KeyboardInterrupt as interrupted:
+    ...     print(interrupted)
+    interrupted after 1 iterations; the best picture so far is handstyle.last_result()
+    >>> last_result()
+    <Result 48 x 32 px, 1 iterations: interrupted after 1 iterations>
+    """
+    if not _kept:
+        raise HandstyleError("no run has been interrupted")
+    return _kept[-1]
+
+
+def in_a_notebook() -> bool:
+    """Return whether the program runs in the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and type(ipython.get_ipython()).__name__ == "ZMQInteractiveShell"
 
 
 @dataclass(frozen=True)

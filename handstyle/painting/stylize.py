@@ -5,23 +5,23 @@ decides is in `StyleConfig`. `texture` and `reconstruct` are the same with one o
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.foundations.image import resize
-from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, read_picture
+from handstyle.foundations.picture_reading import Picture, PictureLike, expanded
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.optimize.objective import Objective
 from handstyle.optimize.trace import Iteration
+from handstyle.painting.arguments import one_callback, plain_options, read_argument, styles_and_blend
 from handstyle.painting.config import StyleConfig, check_layer, style_config
 from handstyle.painting.inputs import colors_after, spread_folders, starting_picture, wanted_side
 from handstyle.painting.load import fit_network, load_network, precision_of
@@ -32,18 +32,18 @@ from handstyle.painting.plan import Size, check_reach, enlarged, make_plan, term
 from handstyle.painting.presets import Preset, find_preset
 from handstyle.painting.progress import progress_display, time_left
 from handstyle.painting.recipe import BLANK, KEY, inputs_of, recipe_of
-from handstyle.painting.result import Progress, Result
+from handstyle.painting.result import PaintingInterrupted, Progress, Result
 from handstyle.painting.resuming import Identity, Standing, read_run, save_run
 
 
 def stylize(
     content: PictureLike,
-    styles: PictureLike | Sequence[PictureLike],
+    styles: PictureLike | Sequence[PictureLike] | Mapping[Any, float],
     *,
     network: Network | str | os.PathLike[str] | None = None,
     config: StyleConfig | Mapping[str, Any] | None = None,
     preset: str | None = None,
-    callback: Callable[[Progress], None] | None = None,
+    callback: Callable[[Progress], None] | Sequence[Callable[[Progress], None]] | None = None,
     progress: bool | None = None,
     resume: str | os.PathLike[str] | None = None,
     **options: Any,
@@ -54,8 +54,9 @@ def stylize(
     ----------
     content : path, PIL image or array
         The photograph.
-    styles : path, PIL image or array, or a sequence of them
-        The painting, or several, or folders of them; blended, or each in its region, as the configuration says.
+    styles : path, PIL image or array, or a sequence or dict of them
+        The painting, or several, or folders of them; blended, or each in its region, as the configuration says. A dict
+        from painting to weight blends them by these weights.
     network : Network, str or path, optional
         From `load_network`, or what it takes: a name such as ``vgg19``, or a weight file. By default the network that
         ships with the package.
@@ -64,8 +65,8 @@ def stylize(
     preset : str, optional
         A system whose choices to begin with, in place of `config`; it also sets the network's pooling, borders and
         input. See `find_preset`.
-    callback : callable, optional
-        Called with a `Progress` after each iteration; may raise StopIteration to end the run.
+    callback : callable or list of callables, optional
+        Called with a `Progress` after each iteration; may raise StopIteration to end the run. `live` is one.
     progress : bool, optional
         Show a bar with scale, losses and time left, in a terminal or a notebook; where neither is, lines on standard
         error.
@@ -73,7 +74,8 @@ def stylize(
         A run to go on with, from `Progress.save`; pictures, network and settings must be those it was saved with, but
         for the number of iterations.
     **options
-        Fields of `StyleConfig` that differ: ``size=256``.
+        Fields of `StyleConfig` that differ: ``size=256``. `mask`, `style_mask` and `init` may be arrays or PIL images,
+        `style_layers` and `content_layers` dicts from layer to weight; ``weights`` is another word for `network`.
 
     Returns
     -------
@@ -83,6 +85,9 @@ def stylize(
     ------
     HandstyleError
         If an input cannot be used. Everything that can be known before the first evaluation is checked before it.
+    PaintingInterrupted
+        A KeyboardInterrupt, if the run was interrupted after its first evaluation: the best picture so far is its
+        `result`, and `last_result` returns it.
 
     References
     ----------
@@ -96,37 +101,42 @@ def stylize(
     >>> stylize(photograph, painting, network="random", size=48, iterations=2, style_layers="relu1_1,relu2_1")
     <Result 48 x 48 px, 2 iterations: all 2 iterations done>
     """
-    if callback is not None and not callable(callback):
-        raise HandstyleError(f"callback={type(callback).__name__}: give a function of one Progress")
     if resume is not None and not isinstance(resume, str | os.PathLike):
         raise HandstyleError(f"resume={type(resume).__name__}: give the path of a saved run")
+    network, sources = _one_network(network, options), styles_and_blend(styles, options)
     chosen, config = _choices(config, preset, options)
+    called = one_callback(callback)
+    if not isinstance(progress, bool | None):
+        raise HandstyleError(f"progress={progress!r}: True or False; a function goes to callback")
     if not progress:
-        return _run(content, styles, network, config, chosen, callback, resume)
+        return _uninterrupted(_run(content, sources, network, config, chosen, called, resume))
     with progress_display() as display:
+        both = one_callback([display, *([called] if called else [])])
+        result = _run(content, sources, network, config, chosen, both, resume)
+    return _uninterrupted(result)
 
-        def both(now: Progress) -> None:
-            display(now)
-            if callback is not None:
-                callback(now)
 
-        return _run(content, styles, network, config, chosen, both, resume)
+def _uninterrupted(result: Result) -> Result:
+    if result.stopped.startswith("interrupted"):
+        raise PaintingInterrupted(result)
+    return result
 
 
 def _run(
     content: PictureLike,
-    styles: PictureLike | Sequence[PictureLike],
+    styles: Sequence[PictureLike],
     network: Network | str | os.PathLike[str] | None,
     config: StyleConfig,
     chosen: Preset | None,
     callback: Callable[[Progress], None] | None,
     resume: str | os.PathLike[str] | None,
 ) -> Result:
-    sources = spread_folders(as_sequence(styles))
+    sources = spread_folders(styles)
     config.check_styles(len(sources))
     network, fitted = ready_network(network, chosen)
     config.check_layers(network)
-    photograph, paintings = read_picture(content), [read_picture(source) for source in sources]
+    photograph = read_argument("content", content)
+    paintings = [read_argument("styles", source) for source in sources]
     check_reach(config, network, photograph, paintings)
     room = RunMemory.now(config, network, photograph, paintings)
     room.check()
@@ -243,7 +253,7 @@ def _run(
 
 
 def texture(
-    styles: PictureLike | Sequence[PictureLike],
+    styles: PictureLike | Sequence[PictureLike] | Mapping[Any, float],
     *,
     network: Network | str | os.PathLike[str] | None = None,
     config: StyleConfig | Mapping[str, Any] | None = None,
@@ -278,6 +288,7 @@ def texture(
     <Result 32 x 32 px, 2 iterations: all 2 iterations done>
     """
     run = {name: options.pop(name) for name in ("callback", "progress", "resume") if name in options}
+    network, styles = _one_network(network, options), styles_and_blend(styles, options)
     chosen, config = _choices(config, preset, options)
     config = texture_config(config)
     network, notes = ready_network(network, chosen)
@@ -329,7 +340,8 @@ def reconstruct(
     <Result 32 x 48 px, 2 iterations: all 2 iterations done>
     """
     run = {name: options.pop(name) for name in ("callback", "progress", "resume") if name in options}
-    config = reconstruction_config(layer, of, **options)
+    network = _one_network(network, options)
+    config = reconstruction_config(layer, of, **plain_options(options))
     network, _ = ready_network(network, None)
     check_layer(network, "layer", layer)
     return stylize(picture, picture, network=network, config=config, **run)
@@ -367,9 +379,18 @@ def reconstruction_config(layer: str, of: str, **options: Any) -> StyleConfig:
     return style_config({"size": 256, "init": "noise", "tv_weight": 1e-4, "pyramid_min_size": 0, **one}, **options)
 
 
+def _one_network(network: Any, options: dict[str, Any]) -> Any:
+    weights = options.pop("weights", None)
+    if weights is not None and network is not None:
+        raise HandstyleError("network and weights: give one of them")
+    return network if weights is None else weights
+
+
 def _choices(
     config: StyleConfig | Mapping[str, Any] | None, preset: str | None, options: Mapping[str, Any]
 ) -> tuple[Preset | None, StyleConfig]:
+    options = plain_options(options)
+    config = plain_options(config) if isinstance(config, Mapping) else config
     if preset is None:
         return None, style_config(config, **options)
     if config is not None:
@@ -385,14 +406,3 @@ def ready_network(network: Network | str | os.PathLike[str] | None, chosen: Pres
     if not isinstance(network, Network):
         raise HandstyleError(f"network={type(network).__name__}: give a Network, the name of one, or a weight file")
     return (network, []) if chosen is None else fit_network(network, chosen)
-
-
-def as_sequence(styles: PictureLike | Sequence[PictureLike]) -> list[PictureLike]:
-    """Return one picture or several as a list of at least one."""
-    if isinstance(styles, str | os.PathLike | Image.Image | np.ndarray | Picture):
-        return [styles]
-    if styles is not None and (isinstance(styles, Mapping) or not isinstance(styles, Iterable)):
-        raise HandstyleError(f"styles={type(styles).__name__}: give a path, a PIL image, an array, or a list of them")
-    if not styles:
-        raise HandstyleError("no style: give at least one painting")
-    return list(styles)

@@ -195,3 +195,10 @@ def test_random_projections_let_none_through(bug: Callable[..., Array]) -> None:
         )
         assert not report
         assert report.measured > 1e-5  # ten million times the bound
+
+
+def test_a_gradient_may_be_a_function() -> None:
+    x = np.array([1.0, 2.0, -3.0])
+    for check in (check_projection, check_taylor):
+        assert check(lambda x: float((x**3).sum()), lambda x: 3 * x**2, x)
+        assert not check(lambda x: float((x**3).sum()), lambda x: 2 * x**2, x)

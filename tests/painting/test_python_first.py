@@ -1,5 +1,6 @@
 """The package from Python: what it loads, what it exports, and that it paints what the command line paints."""
 
+import base64
 import doctest
 import importlib
 import subprocess
@@ -102,6 +103,16 @@ def test_a_preset_brings_what_it_asks_of_the_network(pictures):
         ({"network": 3}, "network=int: give a Network"),
         ({"preset": "crowsn"}, "did you mean crowson"),
         ({"preset": "gatys", "config": {}}, "config and preset: give one"),
+        ({"network": "vgg19", "weights": "vgg16"}, "network and weights: give one"),
+        ({"pooling": "average"}, "pooling='average': a choice of the network: network=load_network("),
+        ({"precision": "float64"}, "load_network('vgg19-slim', dtype="),
+        ({"callback": 3}, "callback=int: give a function"),
+        ({"progress": print}, "a function goes to callback"),
+        ({"size": "64"}, "size='64': must be a whole number"),
+        ({"optimizer": print}, "optimizer=builtin_function_or_method: use lbfgsb"),
+        ({"mask": np.full((9, 9), 7)}, "mask: an array is a mask if"),
+        ({"init": 3}, "init=3: must be text or a path"),
+        ({"style_layers": {"relu1_1": 1}, "style_layer_weights": (1,)}, "leave style_layer_weights out"),
     ],
 )
 def test_what_stylize_cannot_take_is_one_line(pictures, given, words):
@@ -111,13 +122,22 @@ def test_what_stylize_cannot_take_is_one_line(pictures, given, words):
     assert "\n" not in str(caught.value)
 
 
+def test_what_is_no_picture_is_named(pictures):
+    for content, style, words in (
+        (3, pictures[1], "content=int: give a path"),
+        (pictures[0], [None], "styles=NoneType"),
+    ):
+        with pytest.raises(handstyle.HandstyleError, match=words):
+            handstyle.stylize(content, style, **FEW)
+
+
 def test_settings_may_be_a_dict(pictures):
     empty = handstyle.stylize(*pictures, config={}, **FEW)
     full = handstyle.stylize(*pictures, network="random", config={k: v for k, v in FEW.items() if k != "network"})
     np.testing.assert_array_equal(empty.image, full.image)
 
 
-def test_a_result_shows_itself_in_a_notebook_and_in_a_line(pictures, tmp_path):
+def test_a_network_and_a_result_are_a_line_and_a_picture(pictures, tmp_path):
     clear = np.dstack([np.full((40, 40, 3), 90, np.uint8), np.tile(np.arange(0, 240, 6, dtype=np.uint8), (40, 1))])
     result = handstyle.stylize(clear, pictures[1], **FEW)
     (tmp_path / "shown.png").write_bytes(result._repr_png_())
@@ -125,14 +145,78 @@ def test_a_result_shows_itself_in_a_notebook_and_in_a_line(pictures, tmp_path):
         assert shown.mode == "RGBA"
         np.testing.assert_array_equal(np.asarray(shown)[..., :3], result.image)
     assert repr(result) == "<Result 32 x 32 px, 1 iterations: all 1 iterations done>"
-    assert len(repr(handstyle.load_network("random"))) < 2000
+    page = result._repr_html_()
+    assert base64.b64encode(result._repr_png_()).decode() in page
+    assert "32 x 32 px, 1 iterations: all 1 iterations done</figcaption>" in page
+    assert len(repr(handstyle.load_network("random"))) < 200
 
 
-def test_progress_is_a_line(pictures, capsys):
+def test_the_losses_are_plotted_on_a_logarithmic_axis(pictures, monkeypatch):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    result = handstyle.stylize(*pictures, **{**FEW, "iterations": 3})
+    axes = result.plot()
+    assert axes.get_yscale() == "log"
+    assert [line.get_label() for line in axes.get_lines()] == ["loss", *result.trace[0].terms]
+    assert list(axes.get_lines()[0].get_ydata()) == [row.value for row in result.trace]
+    assert result.plot(axes) is axes
+    matplotlib.pyplot.close("all")
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(handstyle.HandstyleError, match="pip install matplotlib"):
+        result.plot()
+
+
+def test_an_interruption_raises_and_keeps_the_picture(pictures):
+    seen = []
+
+    def interrupt(progress):
+        seen.append(progress)
+        if progress.iteration == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(
+        KeyboardInterrupt, match=r"interrupted after 2 iterations; .* handstyle\.last_result\(\)"
+    ) as caught:
+        handstyle.stylize(*pictures, **{**FEW, "iterations": 9}, callback=interrupt)
+    assert caught.value.result is handstyle.last_result()
+    np.testing.assert_array_equal(caught.value.result.array, seen[-1].array)
+
+
+def test_progress_is_lines_where_there_is_no_terminal(pictures, capsys):
     handstyle.stylize(*pictures, progress=True, **FEW)
-    assert "iteration 1 of 1, loss " in capsys.readouterr().err
+    assert "26 x 32 px: iteration 1 of 1, loss " in capsys.readouterr().err
     handstyle.stylize(*pictures, **FEW)
     assert capsys.readouterr().err == ""
+
+
+def test_masks_and_starts_may_be_arrays_and_pictures(pictures, tmp_path):
+    plane = np.zeros((160, 130), bool)
+    plane[:80] = True
+    Image.fromarray(plane.astype(np.uint8) * 255).save(tmp_path / "mask.png")
+    styles = [pictures[1]]
+    expected = handstyle.stylize(pictures[0], styles, mask="mask.png", init="art.png", **FEW).array
+    for mask in (plane, plane.astype(float), [plane.astype(np.uint8) * 255], [Image.open("mask.png")], ["mask.png"]):
+        with Image.open("art.png") as start:
+            found = handstyle.stylize(pictures[0], styles, config={"mask": mask, "init": np.asarray(start)}, **FEW)
+        np.testing.assert_array_equal(found.array, expected)
+
+
+def test_dicts_give_layers_and_paintings_their_weights(pictures):
+    few = {**FEW, "style_layers": ("relu1_1", "relu2_1")}
+    both = list(pictures)
+    expected = handstyle.stylize(pictures[0], both, style_blend=(1, 3), style_layer_weights=(1, 0.5), **few).array
+    few["style_layers"] = {"relu1_1": 1, "relu2_1": 0.5}
+    few["weights"] = few.pop("network")
+    found = handstyle.stylize(pictures[0], dict(zip(both, (1, 3), strict=True)), **few).array
+    np.testing.assert_array_equal(found, expected)
+    assert handstyle.texture(dict(zip(both, (1, 3), strict=True)), **few).array.shape == (32, 32, 3)
+
+
+def test_callbacks_may_be_several(pictures):
+    seen = []
+    calls = [lambda now: seen.append(("a", now.iteration)), lambda now: seen.append(("b", now.iteration))]
+    handstyle.stylize(*pictures, callback=calls, progress=True, **FEW)
+    assert seen == [("a", 1), ("b", 1)]
 
 
 def test_texture_and_reconstruction(pictures):

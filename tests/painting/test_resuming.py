@@ -46,7 +46,9 @@ def paint_and_save(network, pictures, config, path, at):
             progress.save(path)
             raise KeyboardInterrupt
 
-    return handstyle.stylize(*pictures, network=network, config=config, callback=put_down)
+    with pytest.raises(handstyle.PaintingInterrupted) as caught:
+        handstyle.stylize(*pictures, network=network, config=config, callback=put_down)
+    return caught.value.result
 
 
 @pytest.mark.parametrize("at", [2, 4, 7], ids=["coarse", "end of coarse", "fine"])

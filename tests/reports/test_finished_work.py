@@ -14,6 +14,7 @@ from PIL import Image
 import handstyle
 from handstyle.cli import main, session
 from handstyle.painting import stylize as module
+from handstyle.painting.progress import Lines
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(handstyle.__file__).parents[1]), "COLUMNS": "200"}
 
@@ -84,14 +85,14 @@ def test_the_folder_was_removed_meanwhile(pictures, tmp_path, meanwhile, capsys)
 
 
 def test_a_picture_on_the_way_was_created_meanwhile(pictures, tmp_path, monkeypatch, capfd) -> None:
-    genuine = session.losses_line
+    genuine = Lines.__call__
 
-    def line(progress):
+    def line(self, progress):
         if progress.iteration == 2:
             (tmp_path / "out_at_iteration_2.png").write_bytes(b"somebody else's")
-        return genuine(progress)
+        genuine(self, progress)
 
-    monkeypatch.setattr(session, "losses_line", line)
+    monkeypatch.setattr(Lines, "__call__", line)
     assert run(*pictures, "-o", str(tmp_path / "out.png"), "--iterations", "4", "--save-every", "2") == 0
     assert (tmp_path / "out.png").exists()
     assert (tmp_path / "out_at_iteration_4.png").exists()
@@ -157,7 +158,9 @@ def test_an_interruption_between_scales_keeps_the_scales_done(pictures, monkeypa
 
     monkeypatch.setattr(module, "terms_of_scale", interrupted)
     options = {"size": 48, "pyramid_min_size": 24, "iterations": 2, "style_layers": "relu1_1"}
-    result = handstyle.stylize(*pictures, network="random", **options)
+    with pytest.raises(handstyle.PaintingInterrupted) as caught:
+        handstyle.stylize(*pictures, network="random", **options)
+    result = caught.value.result
     assert result.stopped == "interrupted after 2 iterations at 24 x 24 px, enlarged from there"
 
 

@@ -1,0 +1,140 @@
+"""What people give in Python where a setting is a file or a list: arrays, dicts, several callbacks."""
+
+import atexit
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
+from handstyle.foundations.picture_writing import write_picture
+from handstyle.painting.config import PATHS
+
+NETWORKS_OWN = {name: name for name in ("backend", "kernels", "pooling", "padding", "dtype")} | {"precision": "dtype"}
+
+
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as `StyleConfig` takes them.
+
+    Parameters
+    ----------
+    options : mapping
+        Fields of `StyleConfig`; besides, `init`, `mask` and `style_mask` may be arrays or PIL images, which are written
+        to files of 8 bits that last as long as the process, and `style_layers` and `content_layers` may be dicts from
+        layer to weight. A mask is of booleans, of uint8 (0 to 255) or of floats (0 to 1).
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    HandstyleError
+        In terms of the parameter.
+
+    Examples
+    --------
+    >>> plain_options({"style_layers": {"relu1_1": 1.0, "relu2_1": 0.5}})
+    {'style_layers': ('relu1_1', 'relu2_1'), 'style_layer_weights': (1.0, 0.5)}
+    """
+    plain = dict(options)
+    for name, own in NETWORKS_OWN.items():
+        if name in options:
+            raise HandstyleError(
+                f"{name}={options[name]!r}: a choice of the network: network=load_network('vgg19-slim', {own}=…)"
+            )
+    for name in ("style_layers", "content_layers"):
+        if isinstance(layers := options.get(name), Mapping):
+            weights = f"{name[:-1]}_weights"
+            if weights in options:
+                raise HandstyleError(f"{name} has a weight for each layer already: leave {weights} out")
+            plain |= {name: tuple(layers), weights: tuple(layers.values())}
+    if _is_picture(options.get("init")):
+        plain["init"] = _file_of("init", options["init"])
+    for name in PATHS:
+        if name in options:
+            given = options[name]
+            several = [given] if _is_picture(given) or not isinstance(given, Sequence) else given
+            masks = [_file_of(name, _as_mask(name, one)) if _is_picture(one) else one for one in several]
+            plain[name] = given if isinstance(given, str) else tuple(masks)
+    return plain
+
+
+def styles_and_blend(
+    styles: PictureLike | Sequence[PictureLike] | Mapping[Any, float], options: dict[str, Any]
+) -> list[PictureLike]:
+    """Return one painting or several as a list; a dict from painting to weight also sets `style_blend`."""
+    if isinstance(styles, Mapping):
+        if "style_blend" in options:
+            raise HandstyleError("styles has a weight for each painting already: leave style_blend out")
+        options["style_blend"] = tuple(styles.values())
+        styles = list(styles)
+    if isinstance(styles, str | os.PathLike) or _is_picture(styles) or hasattr(styles, "__array__"):
+        return [styles]  # type: ignore[list-item]
+    if styles is not None and not isinstance(styles, Iterable):
+        raise HandstyleError(f"styles={type(styles).__name__}: give a path, a PIL image, an array, or a list of them")
+    if not styles:
+        raise HandstyleError("no style: give at least one painting")
+    return list(styles)
+
+
+def read_argument(name: str, picture: PictureLike) -> Picture:
+    """Read a picture; an error about what is no picture at all names the parameter."""
+    if isinstance(picture, str | os.PathLike) or _is_picture(picture):
+        return read_picture(picture)
+    if hasattr(picture, "__array__"):  # of another library
+        return read_picture(np.asarray(picture))
+    raise HandstyleError(f"{name}={type(picture).__name__}: give a path, a PIL image or an array (H, W, 3) of 0 to 255")
+
+
+def one_callback(callback: Any) -> Callable[[Any], None] | None:
+    """Return one function that calls all callbacks that were given."""
+    several = callback if isinstance(callback, list | tuple) else [callback] if callback is not None else []
+    for one in several:
+        if not callable(one):
+            raise HandstyleError(f"callback={type(one).__name__}: give a function of one Progress, or a list of them")
+    if len(several) < 2:
+        return several[0] if several else None
+
+    def all_of_them(progress: Any) -> None:
+        for one in several:
+            one(progress)
+
+    return all_of_them
+
+
+def _is_picture(value: Any) -> bool:
+    return isinstance(value, np.ndarray | Image.Image | Picture)
+
+
+def _as_mask(name: str, mask: Any) -> Any:
+    if not isinstance(mask, np.ndarray) or mask.dtype == np.uint8:
+        return mask
+    if mask.dtype != bool and not (np.issubdtype(mask.dtype, np.floating) and 0 <= mask.min() <= mask.max() <= 1):
+        raise HandstyleError(
+            f"{name}: an array is a mask if it has booleans, floats from 0 to 1, or uint8 from 0 to 255"
+        )
+    return np.rint(mask * 255.0).astype(np.uint8)
+
+
+def _file_of(name: str, picture: Any) -> str:
+    read = read_picture(picture)
+    path = _folder() / f"{name}-{hashlib.sha256(np.ascontiguousarray(read.pixels).tobytes()).hexdigest()[:12]}.png"
+    if not path.exists():
+        write_picture(path, read.pixels, read.alpha)
+    return str(path)
+
+
+@cache
+def _folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="handstyle-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
