@@ -11,7 +11,7 @@ from handstyle.foundations.backend import namespace
 from handstyle.foundations.image import preprocess_backward, preprocess_forward
 from handstyle.losses.content import content_backward
 from handstyle.losses.gram import Moments, gram_loss
-from handstyle.losses.terms import PICTURE
+from handstyle.losses.terms import PICTURE, Window
 from handstyle.network.convolution import conv3x3_forward
 from handstyle.network.padding import pad_backward, pad_forward
 from handstyle.network.pooling import max_pool_forward
@@ -346,3 +346,16 @@ def gradient_of_the_picture_before(objective, v):
     before = getattr(objective, "before", gradient)
     objective.before = gradient
     return value, before
+
+
+# --- tiles --------------------------------------------------------------------------------------------------------
+
+
+def halo_rounded_down(radius, stride):
+    return radius // stride * stride
+
+
+def halo_counted_twice(tile, stride, height, width):
+    top, left = tile.rows.start // stride, tile.columns.start // stride
+    inside = Window(slice(0, height), slice(0, width))
+    return inside, Window(slice(top, top + height), slice(left, left + width))

@@ -6,6 +6,7 @@ its place and returns the reports of the checks by name.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from typing import Any
 from unittest.mock import patch
@@ -26,6 +27,7 @@ from support.differentiable_pairs import (
 from handstyle.foundations.backend import Array
 from handstyle.foundations.gradcheck import Report, check_adjoint, check_projection, check_taylor
 from handstyle.foundations.image import CONVENTIONS, preprocess_backward, preprocess_forward
+from handstyle.kernels import tiles
 from handstyle.losses.content import ContentTerm, content_backward, content_forward
 from handstyle.losses.gram import StyleTerm, gram_loss, moments_backward, moments_forward
 from handstyle.losses.total_variation import VariationTerm, total_variation
@@ -46,7 +48,7 @@ from handstyle.network.relu import relu_backward, relu_forward
 from handstyle.network.sequence import sequence_backward, sequence_forward
 from handstyle.network.vgg import Weights, build_network, random_weights
 from handstyle.optimize import objective as objective_module
-from handstyle.optimize.objective import Objective
+from handstyle.optimize.objective import Objective, evaluate, forward_to
 
 Reports = dict[str, Report]
 STEPS = (1e-5, 3e-6, 1e-6, 3e-7)  # for whole networks, where the nearest kink is near
@@ -299,6 +301,23 @@ def whole_evaluation(candidate: Callable[..., Any]) -> Reports:
         return objective(Objective.__call__)
 
 
+def by_tiles(owner: Any, name: str, candidate: Callable[..., Any]) -> Reports:
+    """Compare an objective by tiles with that of the whole picture, and its gradient with its own value."""
+    network = build_network(random_weights(widths=(4, 4, 6, 8, 8), deepest="conv3_1"), "average").astype("float64")
+    rng = np.random.default_rng(12)
+    p, other = rng.uniform(0, 255, (2, 75, 50, 3))
+    features, _ = forward_to(network, ["relu1_1", "relu3_1"], other)
+    terms = [StyleTerm("relu1_1", moments_forward(2 * features["relu1_1"]))]
+    terms += [StyleTerm("relu3_1", moments_forward(2 * features["relu3_1"]))]
+    values, dp = evaluate(network, terms, p)
+    with patch.object(owner, name, candidate):
+        tiled = Objective(tiles.by_tiles(network, 40), terms, p.shape)
+        found, gradient = tiled.prepared(p)
+        projection = check_projection(lambda q: tiled.prepared(q)[0].sum(), gradient, p, step=1e-7)
+    one, other = np.concatenate([found, gradient.ravel()]), np.concatenate([values, dp.ravel()])
+    return {"whole picture": same("whole picture", one, other, 1e-12), "projection": projection}
+
+
 SUBJECTS: dict[str, Callable[[Callable[..., Any]], Reports]] = {
     "pad_backward": padding_adjoint,
     "conv3x3_backward": convolution_backward,
@@ -319,6 +338,8 @@ SUBJECTS: dict[str, Callable[[Callable[..., Any]], Reports]] = {
     "total_variation": variation,
     "objective": objective,
     "evaluate": whole_evaluation,
+    "halo_of": partial(by_tiles, tiles, "halo_of"),
+    "owned": partial(by_tiles, tiles.PictureTile, "owned"),
 }
 
 GENUINE: dict[str, Callable[..., Any]] = {
@@ -341,4 +362,6 @@ GENUINE: dict[str, Callable[..., Any]] = {
     "total_variation": total_variation,
     "objective": Objective.__call__,
     "evaluate": objective_module.evaluate,
+    "halo_of": tiles.halo_of,
+    "owned": tiles.PictureTile.owned,
 }

@@ -25,6 +25,7 @@ from handstyle.foundations.backend import Array
 from handstyle.foundations.image import fit_long_side
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.foundations.picture_writing import write_picture
+from handstyle.kernels import tiles
 from handstyle.losses import content, gram
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import StyleTerm
@@ -38,6 +39,7 @@ from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.objective import Objective
 
 SIZE, ITERATIONS = 80, 30
+TILED, TILED_SIZE, TILE = {"halo_of": tiles, "owned": tiles.PictureTile}, 256, 208  # subjects, and who has them
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 VARIATION = [total_variation]  # what the objective's term is made of
 # The subjects that only training, or only float32 on large pictures, would show.
@@ -72,6 +74,8 @@ def replacements(subject: str, function: Callable[..., Any]) -> Iterator[tuple[A
         yield sequence, subject, function
     elif subject in ("gram_loss", "moments_backward", "moments_forward"):
         yield gram, subject, function
+    elif subject in TILED:
+        yield TILED[subject], subject, function
     elif subject == "content_backward":
         yield content, subject, function
     elif subject != "objective":  # those of the objective's own file
@@ -103,7 +107,7 @@ def make_objective(network: Network, photograph: Array, painting: Array, variati
     return Objective(network, asked, photograph.shape)
 
 
-def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, Array], weights: Any) -> tuple[Array, str]:
+def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, ...], weights: Any) -> tuple[Array, str]:
     """Return the picture painted with `function` in the place of `subject`, and what became of the run."""
     pooling, rounding = ("average", "up") if subject == "average_pool_backward" else ("max", "down")
     padding = "reflect" if subject == "pad_backward" else "zero"
@@ -112,7 +116,8 @@ def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, Arr
     with ExitStack() as patched:
         for module, name, replacement in replacements(subject, function):
             patched.enter_context(patch.object(module, name, replacement))
-        judged = make_objective(network, *pictures, variation)
+        tiled = tiles.by_tiles(network.with_kernels("auto"), TILE) if subject in TILED else network
+        judged = make_objective(tiled, *pictures, variation)
         evaluate: Any = judged
         if subject == "objective":
 
@@ -133,15 +138,16 @@ def main() -> None:
     folder, names = Path(sys.argv[1]), sys.argv[2:]
     data = Path(os.environ["HANDSTYLE_TEST_DATA"])
     weights = read_weights(next((data / "weights").glob("*.h5")))
-    pictures = tuple(
-        fit_long_side(np.asarray(read_picture(data / "images" / name).pixels, np.float64), SIZE)
-        for name in ("tubingen.jpg", "starry_night.jpg")
-    )
-    subjects = ("conv3x3_backward", "pad_backward", "average_pool_backward", "total_variation")
+    read = [
+        np.asarray(read_picture(data / "images" / n).pixels, np.float64) for n in ("tubingen.jpg", "starry_night.jpg")
+    ]
+    by_size = {size: tuple(fit_long_side(p, size) for p in read) for size in (SIZE, TILED_SIZE)}
+    subjects = ("conv3x3_backward", "pad_backward", "average_pool_backward", "total_variation", "halo_of")
     runs = [(f"genuine {subject}", subject, GENUINE[subject]) for subject in subjects]
     runs += [(m.function.__name__, m.subject, m.function) for m in MUTANTS if m.subject not in NOT_PAINTED]
     for name, subject, function in runs:
         if not names or name in names:
+            pictures = by_size[TILED_SIZE if subject in TILED else SIZE]
             picture, words = paint(subject, function, pictures, weights)
             write_picture(folder / f"{name.replace(' ', '_')}.png", np.clip(picture, 0, 255), overwrite=True)
             print(f"{name:40} {words}", flush=True)

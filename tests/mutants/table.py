@@ -5,7 +5,8 @@ town in the manner of a famous night sky, with the real VGG-19, 80 pixels wide, 
 photograph. The objective starts at 28.6, and the genuine code brings it to 3.40 (5.57 with reflecting borders, 2.87
 with average pooling, 7.14 with a total variation a thousand times as heavy, for the mutants of those). The numbers are
 what the genuine objective says of the mutant's picture; where a line search fails, rounding decides how early. The
-moral of the column is that a good picture proves nothing.
+moral of the column is that a good picture proves nothing. The mutants of tiles were painted 256 pixels wide, in tiles
+of 208.
 """
 
 from collections.abc import Callable
@@ -396,5 +397,21 @@ MUTANTS = [
         ("fresh",),
         ANYWHERE,
         "a good picture; 3.96, in 84 evaluations instead of 32",
+    ),
+    Mutant(
+        catalogue.halo_rounded_down,
+        "halo_of",
+        "a tile computes 64 pixels around what it owns, where a value of the fifth block sees 70",
+        ("whole picture",),
+        ("projection",),
+        "TODO1",
+    ),
+    Mutant(
+        catalogue.halo_counted_twice,
+        "owned",
+        "every tile measures its halo too, so what lies near a seam counts twice or four times",
+        ("whole picture",),
+        ("projection",),
+        "TODO2",
     ),
 ]

@@ -1,0 +1,764 @@
+"""The exact objective of a picture that is larger than memory, computed tile by tile.
+
+A tile is computed with a *halo*: as many pixels around the part that it owns as a value of the deepest layer sees
+beyond its own block. An evaluation goes over the tiles twice. The first pass adds up the statistics of the terms; each
+tile measures the values that it owns. The loss is a function of the sum. The second pass computes each tile again,
+spreads the gradient at the statistics over the values that the tile owns, sweeps back, and adds the result to the
+gradient of the picture. Nothing is approximated: every value is measured once, in a crop that holds all that it depends
+on.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from handstyle.foundations.backend import Array, namespace, to_numpy
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.image import preprocess_backward
+from handstyle.kernels.counting import ceil_div
+from handstyle.kernels.cpu.engine import has_plain_moments
+from handstyle.kernels.cpu.losses import moments
+from handstyle.losses.content import ContentTerm
+from handstyle.losses.gram import MomentsTerm
+from handstyle.losses.terms import NORMALIZE_EPSILON, PICTURE, NormalizedTerm, Statistic, Term, Window
+from handstyle.losses.total_variation import (
+    Variation,
+    VariationTerm,
+    absolute_variation,
+    power_variation,
+    range_penalty,
+    total_variation,
+)
+from handstyle.network.sequence import (
+    Cache,
+    Convolution,
+    Features,
+    Layer,
+    Pool,
+    check_gradients,
+    check_taps,
+    deepest,
+)
+from handstyle.network.vgg import Network
+from handstyle.optimize.objective import Engine, Evaluate, Forecast, Shape, engine_of, forward_to, taps_of
+
+STRIP_PIXELS = 1 << 19  # of the picture, for the terms that look at the picture itself
+
+# --- geometry -------------------------------------------------------------------------------------------------------
+
+
+def reach(layers: Sequence[Layer]) -> tuple[int, int]:
+    """Return how far the last layer sees beyond a value's own block, and the block's side, both in pixels.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        From the picture up to a tap.
+
+    Returns
+    -------
+    radius : int
+        A value at row ``i`` depends on the rows from ``i stride − radius`` to ``(i + 1) stride + radius``.
+    stride : int
+        Pixels between neighboring values.
+
+    Notes
+    -----
+    A convolution sees one value more on each side, which is ``stride`` pixels; a pool merges blocks and sees no more
+    than these (Araujo et al. 2019, Distill, eq. 2).
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> reach(build_network(random_weights()).layers)  # VGG-19 up to relu5_1
+    (70, 16)
+    """
+    radius, stride = 0, 1
+    for layer in layers:
+        radius += stride * isinstance(layer, Convolution)
+        stride *= 1 + isinstance(layer, Pool)
+    return radius, stride
+
+
+def halo_of(radius: int, stride: int) -> int:
+    """Return the pixels that a tile computes around what it owns: the radius, rounded up to whole blocks.
+
+    Examples
+    --------
+    >>> halo_of(70, 16), halo_of(58, 16)  # up to conv5_1 of VGG-19, of VGG-16
+    (80, 64)
+    """
+    return ceil_div(radius, stride) * stride
+
+
+class Span(NamedTuple):
+    """A tile's part of one side of the picture, in pixels.
+
+    Parameters
+    ----------
+    start, stop : int
+        What is computed.
+    own_start, own_stop : int
+        What the tile owns: every pixel is owned once.
+    """
+
+    start: int
+    stop: int
+    own_start: int
+    own_stop: int
+
+
+def cut_side(length: int, side: int, halo: int, stride: int) -> list[Span]:
+    """Cut one side of a picture into overlapping spans of nearly equal length.
+
+    Parameters
+    ----------
+    length : int
+        Of the side, pixels.
+    side : int
+        Of a tile with its halo, at most; a multiple of `stride`.
+    halo : int
+        Pixels around what is owned, inside the picture; a multiple of `stride`.
+    stride : int
+        All starts, and all ends but the picture's own, are multiples of it, so that pools merge the same pixels.
+
+    Returns
+    -------
+    list of Span
+        In order. The last may be longer than `side` by the remainder of `length` to `stride`.
+
+    Examples
+    --------
+    >>> cut_side(12, side=8, halo=2, stride=2)
+    [Span(start=0, stop=8, own_start=0, own_stop=6), Span(start=4, stop=12, own_start=6, own_stop=12)]
+    """
+    if length <= side:
+        return [Span(0, length, 0, length)]
+    inside = length - 2 * halo
+    count = ceil_div(inside, side - 2 * halo)
+    even = ceil_div(ceil_div(inside, count) + 2 * halo, stride) * stride  # as short as `count` tiles can be
+    starts = [k * (even - 2 * halo) for k in range(count - 1)]
+    spans, own = [], 0
+    for start in starts:
+        spans.append(Span(start, start + even, own, start + even - halo))
+        own = start + even - halo
+    return [*spans, Span((length - even) // stride * stride, length, own, length)]
+
+
+class PictureTile(NamedTuple):
+    """A rectangle of the picture that is computed at once, and the part of it that is its own."""
+
+    rows: Span
+    columns: Span
+
+    @property
+    def crop(self) -> Window:
+        """What is computed."""
+        return Window(slice(self.rows.start, self.rows.stop), slice(self.columns.start, self.columns.stop))
+
+    def owned(self, stride: int, height: int, width: int) -> tuple[Window, Window]:
+        """Return what the tile owns of a map, as a window of the tile's map and as one of the whole map.
+
+        Parameters
+        ----------
+        stride : int
+            Pixels between neighboring values of the map.
+        height, width : int
+            Of the tile's map. The last tile owns the map to its end, however pools round.
+        """
+        inside, whole = [], []
+        for span, length in ((self.rows, height), (self.columns, width)):
+            first, offset = (span.own_start - span.start) // stride, span.start // stride
+            last = length if span.own_stop == span.stop else (span.own_stop - span.start) // stride
+            inside.append(slice(first, last))
+            whole.append(slice(offset + first, offset + last))
+        return Window(*inside), Window(*whole)
+
+
+class Tiling:
+    """The tiles of a picture for some taps of a network.
+
+    Parameters
+    ----------
+    layers : tuple of Layer
+        Of the network.
+    taps : iterable of str
+        Where features are wanted.
+    height, width : int
+        Of the picture, pixels.
+    side : int
+        Of a tile with its halo, pixels; rounded down to a multiple of the deepest tap's stride.
+
+    Attributes
+    ----------
+    tiles : list of PictureTile
+        In reading order.
+    halo : int
+        Pixels.
+
+    Raises
+    ------
+    HandstyleError
+        If the side leaves nothing between the halos, or a convolution's border is neither zero, reflect nor replicate.
+    """
+
+    def __init__(self, layers: tuple[Layer, ...], taps: Iterable[str], height: int, width: int, side: int) -> None:
+        wanted = check_taps(layers, taps)
+        run = layers[: deepest(layers, wanted)]
+        for layer in run:
+            # The border of a tile is inside the picture, where nothing reads it; but a border that is taken from the
+            # other end of the picture would be taken from the other end of the tile.
+            if isinstance(layer, Convolution) and layer.padding not in ("zero", "reflect", "replicate"):
+                raise HandstyleError(f"{layer.name}: tiles cannot have padding={layer.padding!r}, which crosses them")
+        self.strides = {layer.name: reach(run[: i + 1])[1] for i, layer in enumerate(run)}
+        radius, stride = reach(run)
+        self.halo = halo_of(radius, stride)
+        least = 2 * self.halo + stride
+        if side < least and max(height, width) > side:
+            raise HandstyleError(
+                f"tile={side}: {run[-1].name} needs {self.halo} pixels around what a tile owns; use {least} or more"
+            )
+        side = side // stride * stride
+        spans = [cut_side(length, side, self.halo, stride) for length in (height, width)]
+        self.tiles = [PictureTile(rows, columns) for rows in spans[0] for columns in spans[1]]
+
+    def owned(self, tile: PictureTile, tap: str, f: Array) -> tuple[Window, Window]:
+        """Return what a tile owns at a tap, given its map there; see `PictureTile.owned`."""
+        return tile.owned(self.strides[tap], f.shape[0], f.shape[1])
+
+
+# --- what is done for a tile ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the work on every tile needs and no evaluation changes.
+
+    Parameters
+    ----------
+    network : Network
+        With the engine that computes a tile.
+    terms : tuple of Term
+        Those at layers.
+    tiling : Tiling
+        The tiles.
+    """
+
+    network: Network
+    terms: tuple[Term, ...]
+    tiling: Tiling
+
+    @cached_property
+    def taps(self) -> tuple[str, ...]:
+        """The layers of the terms."""
+        return taps_of(self.terms)
+
+    def features(self, p: Array) -> tuple[Features, Cache]:
+        """Run the network on a crop of the picture, in any dtype and on the host or the network's device."""
+        return forward_to(self.network, self.taps, self.network.backend.asarray(p, dtype=self.network.dtype))
+
+
+# (job, tile, its crop of the picture, what all tiles are told) -> result
+Step = Callable[[Job, PictureTile, Array, Any], Any]
+
+
+def measure_tile(job: Job, tile: PictureTile, p: Array, told: None = None) -> list[Statistic]:
+    """Return every term's statistic of the values that a tile owns: the work of the first pass."""
+    features, _ = job.features(p)
+    statistics = []
+    for term in job.terms:
+        f = features[term.tap]
+        inside, where = job.tiling.owned(tile, term.tap, f)
+        statistics.append(measure(term, inside.cut(f), where))
+    return statistics
+
+
+def measure(term: Term, f: Array, where: Window) -> Statistic:  # (h, w, C) -> statistic
+    """Call a term's `measure`; on the host, moments are summed strip by strip, without a copy in float64."""
+    inner = term.inner if isinstance(term, NormalizedTerm) else term
+    if isinstance(inner, MomentsTerm) and has_plain_moments(inner) and isinstance(f, np.ndarray):
+        return moments(f, where.cut(inner.mask), f.shape[0] * f.shape[1] if inner.counts_all else None)
+    return term.measure(f, where)
+
+
+def magnitude_tile(job: Job, tile: PictureTile, p: Array, told: list[Statistic]) -> list[Statistic]:
+    """Return the sum of magnitudes of every normalized term's gradient at what a tile owns, and the number of values.
+
+    Parameters
+    ----------
+    job, tile, p
+        As of `measure_tile`.
+    told : list of statistic
+        The gradients at the statistics.
+    """
+    features, _ = job.features(p)
+    sums = []
+    for term, ds in zip(job.terms, told, strict=True):
+        f = features[term.tap]
+        inside, where = job.tiling.owned(tile, term.tap, f)
+        sums.append(magnitude(term, ds, inside.cut(f), where))
+    return sums
+
+
+def magnitude(term: Term, ds: Statistic, f: Array, where: Window) -> Array:  # -> (2,)
+    """Return the sum of the magnitudes of a normalized term's gradient, and their number; zeros for other terms."""
+    xp = namespace(f)
+    if not isinstance(term, NormalizedTerm):
+        return xp.zeros(2)  # type: ignore[no-any-return]
+    df = abs(term.inner.spread(ds, f, where))
+    both: Array = xp.stack([df.sum(dtype=xp.float64), xp.asarray(df.size, dtype=xp.float64)])
+    return both
+
+
+class Spread(NamedTuple):
+    """What the second pass is told about a term.
+
+    Parameters
+    ----------
+    ds : statistic
+        The gradient at the statistic of the whole picture.
+    factor : float
+        Multiplies the gradient at the values.
+    """
+
+    ds: Statistic
+    factor: Any
+
+
+def spread(term: Term, told: Spread, f: Array, where: Window) -> Array:  # (h, w, C) -> (h, w, C)
+    """Return a term's weighted gradient at a part of the tap's map."""
+    inner = term.inner if isinstance(term, NormalizedTerm) else term
+    df: Array = inner.spread(told.ds, f, where)
+    weighted: Array = df * namespace(df).asarray(told.factor, dtype=df.dtype)
+    return weighted
+
+
+@dataclass(frozen=True)
+class OwnGradients(Mapping[str, Array]):
+    """The gradients at the taps of a tile, zero where the tile does not own the values.
+
+    The backward sweep takes each once, when it reaches the tap; the features are then dropped.
+    """
+
+    job: Job
+    tile: PictureTile
+    features: Features
+    told: list[Spread]
+
+    def __getitem__(self, tap: str) -> Array:
+        f = self.features.pop(tap)
+        inside, where = self.job.tiling.owned(self.tile, tap, f)
+        df: Array = namespace(f).zeros_like(f)
+        own = inside.cut(df)
+        for term, told in zip(self.job.terms, self.told, strict=True):
+            if term.tap == tap:
+                own += spread(term, told, inside.cut(f), where)
+        return df
+
+    def __contains__(self, tap: object) -> bool:
+        return tap in self.job.taps
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.job.taps)
+
+    def __len__(self) -> int:
+        return len(self.job.taps)
+
+
+def spread_tile(job: Job, tile: PictureTile, p: Array, told: list[Spread]) -> Array:  # (h, w, 3) -> (h, w, 3)
+    """Return the gradient at a tile's crop of the picture: the work of the second pass."""
+    features, caches = job.features(p)
+    dx = job.network.backward(OwnGradients(job, tile, features, told), caches)
+    dp: Array = preprocess_backward(dx, job.network.convention)
+    return dp
+
+
+# --- the workers ----------------------------------------------------------------------------------------------------
+
+
+class Workers(Protocol):
+    """Those who do the work on the tiles."""
+
+    def total(self, step: Step, job: Job, p: Array, told: Any) -> list[Statistic]:
+        """Return the sum of a step's results over all tiles, as `tree_sum` adds them."""
+
+    def each(self, step: Step, job: Job, p: Array, told: Any) -> Iterator[Array]:
+        """Yield a step's result for each tile, in order."""
+
+
+class InTurn:
+    """One tile after the other, in this process."""
+
+    def total(self, step: Step, job: Job, p: Array, told: Any) -> list[Statistic]:
+        """Return the sum of a step's results over all tiles."""
+        return tree_sum(self.each(step, job, p, told))
+
+    def each(self, step: Step, job: Job, p: Array, told: Any) -> Iterator[Any]:
+        """Yield a step's result for each tile, in order."""
+        return (step(job, tile, tile.crop.cut(p), told) for tile in job.tiling.tiles)
+
+
+def tree_sum(parts: Iterable[list[Statistic]]) -> list[Statistic]:
+    """Add up lists of statistics pairwise, as a tree whose shape depends on their number alone.
+
+    Parameters
+    ----------
+    parts : iterable of list of statistic
+        One at least, all of one length; at most one for each level of the tree is held.
+
+    Returns
+    -------
+    list of statistic
+
+    Examples
+    --------
+    >>> tree_sum([[1.0], [2.0], [4.0]])
+    [7.0]
+    """
+    waiting: list[tuple[int, list[Statistic]]] = []
+    for part in parts:
+        level = 0
+        while waiting and waiting[-1][0] == level:
+            part, level = added(waiting.pop()[1], part), level + 1
+        waiting.append((level, part))
+    total = waiting.pop()[1]
+    while waiting:
+        total = added(waiting.pop()[1], total)
+    return total
+
+
+def added(a: list[Statistic], b: list[Statistic]) -> list[Statistic]:
+    """Return the sums of two lists of statistics."""
+    return [one + other for one, other in zip(a, b, strict=True)]
+
+
+# --- the engine -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class TileEngine:
+    """An engine that computes a picture tile by tile with another engine.
+
+    Parameters
+    ----------
+    inner : Engine
+        Computes a tile.
+    side : int
+        Of a tile with its halo, pixels.
+    workers : Workers
+        Who does the work: this process, by default.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = by_tiles(build_network(random_weights(deepest="conv2_1")), 64)
+    >>> network.engine.name
+    'tiles of 64 px, reference'
+    """
+
+    inner: Engine
+    side: int
+    workers: Workers = field(default_factory=InTurn)
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.name = f"tiles of {self.side} px, {self.inner.name}"  # ends with the inner engine's
+        self._last = ""
+
+    def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
+        """Return the tapped features, put together from those of the tiles, and what `backward` needs."""
+        taps = tuple(dict.fromkeys(taps))
+        tiling = Tiling(layers, taps, x.shape[0], x.shape[1], self.side)
+        if len(tiling.tiles) == 1:
+            features, caches = self.inner.forward(layers, x, taps)
+            return features, (None, taps, caches)
+        maps: Features = {}
+        for tile in tiling.tiles:
+            features, _ = self.inner.forward(layers, tile.crop.cut(x), taps)
+            for tap in taps:
+                f = features.pop(tap)
+                inside, where = tiling.owned(tile, tap, f)
+                if tap not in maps:
+                    maps[tap] = self._whole_map(layers, tap, x, f)
+                where.cut(maps[tap])[...] = inside.cut(f)
+        return maps, (tiling, taps, x)
+
+    def _whole_map(self, layers: tuple[Layer, ...], tap: str, x: Array, f: Array) -> Array:
+        H, W = x.shape[:2]
+        for layer in layers:
+            if isinstance(layer, Pool):
+                up = layer.rounding == "up"
+                H, W = (H + up) // 2, (W + up) // 2
+            if layer.name == tap:
+                break
+        return namespace(f).empty((H, W, f.shape[2]), f.dtype)  # type: ignore[no-any-return]
+
+    def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
+        """Return the gradient at the input; every tile is computed again."""
+        tiling, taps, x = caches
+        if tiling is None:
+            return self.inner.backward(layers, dfeatures, x)
+        check_gradients([layer.name for layer in layers[: deepest(layers, taps)]], dfeatures)
+        entering = {tap: dfeatures[tap] for tap in dfeatures}
+        dx = namespace(x).zeros_like(x)
+        for tile in tiling.tiles:
+            features, inner = self.inner.forward(layers, tile.crop.cut(x), taps)
+            own = {}
+            for tap, df in entering.items():
+                inside, where = tiling.owned(tile, tap, features[tap])
+                own[tap] = namespace(df).zeros_like(features[tap])
+                inside.cut(own[tap])[...] = where.cut(df)
+            part = tile.crop.cut(dx)
+            part += self.inner.backward(layers, own, inner)
+        return dx  # type: ignore[no-any-return]
+
+    def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
+        """Return a function that evaluates `terms` on `network`; the inner engine's own if one tile is enough."""
+        terms = [with_scale(term) for term in terms]
+        inner = network.with_kernels(self.inner)
+        tiling = self.tiling(network, terms, shape)
+        if tiling is not None and len(tiling.tiles) == 1:
+            self._last = "one tile"
+            return self.inner.prepare(inner, terms, shape)
+        if tiling is not None:
+            self._last = f"{len(tiling.tiles)} tiles with halos of {tiling.halo} px"
+        return TileEvaluation(self.workers, inner, terms, shape, tiling)
+
+    def tiling(self, network: Network, terms: Sequence[Term], shape: Shape) -> Tiling | None:
+        """Return the tiles of a picture of `shape`, or None if no term is at a layer."""
+        taps = taps_of(terms)
+        return Tiling(network.layers, taps, shape[0], shape[1], self.side) if taps else None
+
+    def forecast(self, network: Network, terms: Sequence[Term], shape: Shape, *, gradient: bool = True) -> Forecast:
+        """Return the memory and the time of an evaluation, from the inner engine's forecast for the largest tile."""
+        inner, tiling = network.with_kernels(self.inner), self.tiling(network, terms, shape)
+        if tiling is None or len(tiling.tiles) == 1:
+            return self.inner.forecast(inner, terms, shape, gradient=gradient)
+        tile = max(tiling.tiles, key=lambda t: (t.rows.stop - t.rows.start) * (t.columns.stop - t.columns.start))
+        crop = (tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start, 3)
+        cut = [cut_term(term, tile, tiling) for term in terms]
+        once = self.inner.forecast(inner, cut, crop, gradient=False)
+        held = sum(target_bytes(term) for term in terms)
+        n, count = math.prod(shape), len(tiling.tiles)
+        if not gradient:
+            return Forecast(once.bytes + held + network.dtype.itemsize * n, once.weights, count * once.seconds)
+        both = self.inner.forecast(inner, cut, crop)
+        # Two gradients of the picture in float64, as an optimizer holds one while the next is computed.
+        return Forecast(both.bytes + held + 16 * n, both.weights, count * (once.seconds + both.seconds))
+
+    def describe(self) -> str:
+        """Return the number of tiles of the last objective, and the inner engine's methods."""
+        return "; ".join(filter(None, (self._last, self.inner.describe())))
+
+
+def by_tiles(network: Network, side: int) -> Network:
+    """Return the network with an engine that computes by tiles.
+
+    Parameters
+    ----------
+    network : Network
+        Its engine computes a tile; if it computes by tiles already, the engine of these.
+    side : int
+        Of a tile with its halo, pixels.
+
+    Returns
+    -------
+    Network
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> by_tiles(build_network(random_weights()), 512).engine.side
+    512
+    """
+    engine = engine_of(network)
+    return network.with_kernels(TileEngine(engine.inner if isinstance(engine, TileEngine) else engine, side))
+
+
+@dataclass(frozen=True)
+class TileEvaluation:
+    """An objective prepared by `TileEngine`; see `handstyle.optimize.objective.Evaluate`.
+
+    Parameters
+    ----------
+    workers : Workers
+        Who does the work on the tiles.
+    network : Network
+        With the engine that computes a tile.
+    terms : sequence of Term
+        Of the objective.
+    shape : (H, W, 3)
+        Of the picture.
+    tiling : Tiling or None
+        None if every term looks at the picture itself.
+    """
+
+    workers: Workers
+    network: Network
+    terms: Sequence[Term]
+    shape: Shape
+    tiling: Tiling | None
+
+    def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
+        """Return the terms' values and the gradient."""
+        dp = namespace(p).zeros_like(p)
+        return self.add_gradient(p, dp), dp
+
+    def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
+        """Return the same for flat float64 vectors on the host; no other array of the picture's size is made."""
+        dp = np.zeros(self.shape)
+        return to_numpy(self.add_gradient(v.reshape(self.shape), dp)), dp.ravel()
+
+    def add_gradient(self, p: Array, dp: Array) -> Array:  # (H, W, 3), (H, W, 3) -> (n,)
+        """Add the gradient at `p` to `dp`, both on the host or both on the device, and return the terms' values."""
+        at_layers = tuple(term for term in self.terms if term.tap != PICTURE)
+        values = {}
+        if self.tiling is not None:
+            job = Job(self.network, at_layers, self.tiling)
+            statistics = self.workers.total(measure_tile, job, p, None)
+            losses = [term.loss(s) for term, s in zip(at_layers, statistics, strict=True)]
+            ds = [ds for _, ds in losses]
+            magnitudes: list[Any] = [None] * len(ds)
+            if any(isinstance(term, NormalizedTerm) for term in at_layers):
+                magnitudes = self.workers.total(magnitude_tile, job, p, ds)
+            told = [Spread(*one) for one in zip(ds, map(factor_of, at_layers, magnitudes), strict=True)]
+            for tile, part in zip(self.tiling.tiles, self.workers.each(spread_tile, job, p, told), strict=True):
+                own = tile.crop.cut(dp)
+                own += to_numpy(part) if isinstance(dp, np.ndarray) else part
+            values = {t.name: float(t.weight) * value for t, (value, _) in zip(at_layers, losses, strict=True)}
+        for term in self.terms:
+            if term.tap == PICTURE:
+                values[term.name] = self._add_picture_term(term, p, dp)
+        xp = self.network.backend.xp
+        return xp.stack([xp.asarray(values[term.name], dtype="float64") for term in self.terms])  # type: ignore[no-any-return]
+
+    def _add_picture_term(self, term: Term, p: Array, dp: Array) -> Array:
+        # Strip by strip, so that the only arrays of the picture's size are the picture and its gradient.
+        weight, (height, width) = float(term.weight), self.shape[:2]
+
+        def cut(rows: slice) -> Array:
+            return self.network.backend.asarray(p[rows], dtype=self.network.dtype)
+
+        def add(rows: slice, df: Array) -> None:
+            own = dp[rows]
+            own += to_numpy(df) if isinstance(dp, np.ndarray) else df
+
+        step = max(1, STRIP_PIXELS // width)
+        if isinstance(term, VariationTerm):
+            factor = weight * term.stretch
+            value = variation_by_strips(
+                term.function, cut, lambda rows, df: add(rows, df.dtype.type(factor) * df), self.shape, step
+            )
+            return weight * float(term.in_value) * value
+        strips = [Window(slice(top, min(height, top + step)), slice(None)) for top in range(0, height, step)]
+        (statistic,) = tree_sum([measure(term, cut(where.rows), where)] for where in strips)
+        value, ds = term.loss(statistic)
+        sums = None
+        if isinstance(term, NormalizedTerm):
+            (sums,) = tree_sum([magnitude(term, ds, cut(where.rows), where)] for where in strips)
+        told = Spread(ds, factor_of(term, sums))
+        for where in strips:
+            add(where.rows, spread(term, told, cut(where.rows), where))
+        return weight * value
+
+
+def factor_of(term: Term, sums: Array | None) -> Any:
+    """Return the factor of a term's gradient: its weight, for a normalized term divided by the mean magnitude."""
+    if sums is None or not isinstance(term, NormalizedTerm):
+        return float(term.weight)
+    return float(term.weight) / (sums[0] / sums[1] + NORMALIZE_EPSILON)
+
+
+# The functions of the picture that are sums over pixels or pairs of neighbors, and what they are divided by.
+SUMS: dict[Variation, Callable[[Shape], int]] = {
+    total_variation: lambda shape: max(2 * math.prod(shape) - (shape[0] + shape[1]) * shape[2], 1),
+    absolute_variation: lambda shape: 1,
+    power_variation: lambda shape: 1,
+    range_penalty: lambda shape: 1,
+}
+
+
+def variation_by_strips(
+    function: Variation, cut: Callable[[slice], Array], add: Callable[[slice, Array], None], shape: Shape, step: int
+) -> Array:
+    """Evaluate a function of the picture, such as total variation, on strips of rows.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(p) -> value, gradient``. One that is not in `SUMS` is evaluated on the whole picture.
+    cut : callable
+        ``cut(rows)`` returns rows of the picture.
+    add : callable
+        ``add(rows, gradient)`` adds a gradient to that of the picture.
+    shape : (H, W, 3)
+        Of the picture.
+    step : int
+        Rows of a strip.
+
+    Returns
+    -------
+    () array of float64
+        The value.
+
+    Notes
+    -----
+    Neighboring strips share a row, so that each pair of neighbors lies in a strip. What lies within a shared row is
+    counted twice, and taken off once.
+    """
+    height = shape[0]
+    if function not in SUMS or height <= step:
+        value, df = function(cut(slice(0, height)))
+        add(slice(0, height), df)
+        return value
+    size, total = SUMS[function], np.zeros(())
+
+    def count(rows: slice, sign: int) -> None:
+        nonlocal total
+        value, df = function(cut(rows))
+        share = sign * size((rows.stop - rows.start, *shape[1:])) / size(shape)
+        total = total + share * value
+        add(rows, df.dtype.type(share) * df)
+
+    for top in range(0, height - 1, step):
+        count(slice(top, min(height, top + step + 1)), 1)
+        if top:
+            count(slice(top, top + 1), -1)
+    return total
+
+
+# --- forecasts ------------------------------------------------------------------------------------------------------
+
+
+def with_scale(term: Term) -> Term:
+    """Return a content term with its scale, summed over strips where `relative_scale` would copy the whole target."""
+    if type(term) is not ContentTerm or term.scale is not None or "factor" in vars(term):
+        return term
+    zero = replace(term, scale=1.0)
+    step = max(1, STRIP_PIXELS // term.target.shape[1])
+    strips = (Window(slice(top, top + step), slice(None)) for top in range(0, term.target.shape[0], step))
+    (energy,) = tree_sum([zero.measure(0 * where.cut(term.target), where)] for where in strips)
+    return term if float(energy) == 0 else replace(term, scale=1 / float(energy))
+
+
+def cut_term(term: Term, tile: PictureTile, tiling: Tiling) -> Term:
+    """Return a term with the part of its target and of its mask that a tile computes."""
+    if isinstance(term, NormalizedTerm):
+        return replace(term, inner=cut_term(term.inner, tile, tiling))
+    stride = tiling.strides.get(term.tap, 1)
+    rows, columns = (slice(span.start // stride, ceil_div(span.stop, stride)) for span in (tile.rows, tile.columns))
+    where, changes = Window(rows, columns), {}
+    for part in ("target", "mask"):
+        if isinstance(getattr(term, part, None), np.ndarray) and isinstance(term, ContentTerm | MomentsTerm):
+            changes[part] = where.cut(getattr(term, part))
+    return replace(term, **changes) if changes else term  # type: ignore[type-var]
+
+
+def target_bytes(term: Term) -> int:
+    """Return the bytes of a term's target and mask that are as large as the picture's map."""
+    inner = term.inner if isinstance(term, NormalizedTerm) else term
+    return sum(getattr(getattr(inner, part, None), "nbytes", 0) for part in ("target", "mask"))
