@@ -19,6 +19,7 @@ from handstyle.foundations.errors import HandstyleError
 # Imported when asked for.
 OTHERS = {
     "again": ("handstyle.cli.again:again", "Make a picture again by the recipe in its file, and compare."),
+    "report": ("handstyle.cli.again:report", "Make a picture again by its recipe, and write a page about it."),
     "check": ("handstyle.cli.checking:check", "Check every gradient of a network."),
     "info": ("handstyle.cli.inspecting:info", "Print the layers of a network, or the settings of a preset."),
     "plan": ("handstyle.cli.measuring:plan", "Print what painting will take, in memory and time."),

@@ -1,20 +1,23 @@
-"""The command ``again``: a picture is made a second time from the recipe in its file, and compared with it."""
+"""The commands ``again`` and ``report``: a picture is made a second time by its recipe, and compared, or shown."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from cyclopts import Parameter
 
 from handstyle.cli.options import Output, Settings, all_fields, as_flags, err, resolve, say, typed
-from handstyle.cli.session import free_name
+from handstyle.cli.session import check_page, free_name
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import PictureLike, printable, read_picture
+from handstyle.foundations.picture_reading import Picture, printable, read_picture
 from handstyle.foundations.picture_writing import check_writable
+from handstyle.network.vgg import Network
 from handstyle.network.weights import sha256
-from handstyle.painting.recipe import BLANK, Input, Recipe, array_digest, read_recipe
+from handstyle.painting.recipe import BLANK, KEY, Input, Recipe, array_digest, parse_recipe, read_recipe
+from handstyle.painting.report import Recording, write_report
+from handstyle.painting.result import Progress, Result
 from handstyle.painting.stylize import blank, stylize
 
 EXACT = (".png", ".tif", ".tiff")  # files that hold the pixels as they were written
@@ -53,34 +56,111 @@ def again(
     overwrite : bool
         Replace an existing output.
     """
-    recipe = read_recipe(picture)
-    stopped = str(recipe.result.get("stopped", ""))
-    if stopped.startswith(("interrupted", "stopped", "after ")):
-        raise HandstyleError(
-            f"{picture}: that run was not brought to its end ({stopped}), which cannot be done again; "
-            f"--config {picture} paints the whole"
-        )
     output = output or free_name(Path(f"{picture.stem}_again.png"))
     check_writable(output, overwrite, bits=bits)
-    found = find_inputs(recipe, sources or (picture.absolute().parent, Path.cwd()))
-    settings = settings_again(picture, recipe, found, {"weights": weights, "backend": backend, "kernels": kernels})
-    loaded = settings.load()
-    then, now = recipe.network.get("sha256"), loaded.origin.sha256 if loaded.origin else ""
-    if then != now:
-        raise HandstyleError(
-            f"weights={settings.network.weights!r}: not the network that painted {picture}, whose values have the "
-            f"sha256 {printable(str(then))[:64]}; give its name or file"
-        )
-    content = [found[one] for one in recipe.named("content")]
-    styles = [found[one] for one in recipe.named("style")]
-    photograph = content[0] if content[0] is not None else blank(settings.config)
-    paintings: list[PictureLike] = [style for style in styles if style is not None]
-    result = stylize(photograph, paintings, network=loaded, config=settings.config, progress=err.is_terminal)
+    run = Repetition.of(picture, sources, {"weights": weights, "backend": backend, "kernels": kernels})
+    result = run.paint()
     written = result.save_somewhere(output, overwrite, bits=bits)
     say(as_flags(f"stopped: {result.stopped}; {result.evaluations} evaluations"), f"the new picture is in {written}")
-    lines, equal = compared(picture, recipe, written, read_recipe(written))
+    lines, equal = compared(picture, run.recipe, read_recipe(written), written)
     say(*lines)
     return 0 if equal else 1
+
+
+def report(
+    picture: Path,
+    /,
+    *sources: Path,
+    output: Output = None,
+    weights: str | None = None,
+    backend: str | None = None,
+    kernels: str | None = None,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Make PICTURE again by the recipe in its file, and write a page about it: one HTML file that needs no other.
+
+    It shows the pictures, those on the way, the losses, the settings, whether the two pictures are equal, and checks of
+    the gradients of the network. ``stylize --report`` writes it when a picture is first painted.
+
+    Parameters
+    ----------
+    picture : Path
+        What handstyle painted.
+    sources : Path
+        The pictures and masks that went into it, or folders of them, as for ``again``.
+    output : Path
+        The page, .html. By default PICTURE.html, or the next free name.
+    weights : str
+        The network's name or file, if the recipe's is not to be found.
+    backend : str
+        numpy or cupy, in place of the recipe's.
+    kernels : str
+        In place of the recipe's.
+    overwrite : bool
+        Replace an existing output.
+    """
+    output = output or free_name(Path(f"{picture.stem}.html"))
+    check_page(output, overwrite)
+    run = Repetition.of(picture, sources, {"weights": weights, "backend": backend, "kernels": kernels})
+    recording = Recording()
+    result = run.paint(recording)
+    lines, equal = compared(picture, run.recipe, parse_recipe(result.metadata[KEY], "the new picture"))
+    note = "Made again from the recipe in the picture: " + "; ".join(lines) + "."
+    config = run.settings.config
+    facts: dict[str, Any] = {"masks": config.mask, "config": config, "recording": recording, "picture": picture.name}
+    write_report(output, result, run.network, run.photograph, run.paintings, notes=[note], overwrite=overwrite, **facts)
+    say(*lines, f"the report is in {output}")
+    return 0 if equal else 1
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """A run that is to be made again: the recipe, and all that it names, found and read."""
+
+    recipe: Recipe
+    settings: Settings
+    network: Network
+    photograph: Picture
+    paintings: list[Picture]
+
+    @classmethod
+    def of(cls, picture: Path, sources: Iterable[Path], instead: dict[str, str | None]) -> "Repetition":
+        """Return the run of a picture.
+
+        Raises
+        ------
+        HandstyleError
+            If it was cut short, or a picture or the network is not to be found.
+        """
+        recipe = read_recipe(picture)
+        stopped = printable(str(recipe.result.get("stopped", "")))
+        if stopped.startswith(("interrupted", "stopped", "after ")):
+            raise HandstyleError(
+                f"{picture}: that run was not brought to its end ({stopped[:80]}), which cannot be done again; "
+                f"--config {picture} paints the whole"
+            )
+        found = find_inputs(recipe, list(sources) or [picture.absolute().parent, Path.cwd()])
+        settings = settings_again(picture, recipe, found, instead)
+        network = settings.load()
+        then, now = recipe.network.get("sha256"), network.origin.sha256 if network.origin else ""
+        if then != now:
+            raise HandstyleError(
+                f"weights={settings.network.weights!r}: not the network that painted {picture}, whose values have the "
+                f"sha256 {printable(str(then))[:64]}; give its name or file"
+            )
+        (content,) = (found[one] for one in recipe.named("content"))
+        photograph = blank(settings.config) if content is None else read_picture(content)
+        styles = [found[one] for one in recipe.named("style")]
+        return cls(
+            recipe, settings, network, photograph, [read_picture(style) for style in styles if style is not None]
+        )
+
+    def paint(self, callback: Callable[[Progress], None] | None = None) -> Result:
+        """Make the picture."""
+        config, shown = self.settings.config, err.is_terminal
+        return stylize(
+            self.photograph, self.paintings, network=self.network, config=config, callback=callback, progress=shown
+        )
 
 
 def find_inputs(recipe: Recipe, sources: Iterable[Path]) -> dict[Input, Path | None]:
@@ -138,27 +218,25 @@ def settings_again(
     return replace(settings, config=config)
 
 
-def compared(picture: Path, recipe: Recipe, written: Path, new: Recipe) -> tuple[list[str], bool]:
-    """Compare two pictures and their recipes: return what there is to say, and whether they are equal to the bit."""
-    a, b = (read_picture(path).pixels.astype(np.float64) for path in (picture, written))
-    same = recipe.result.get("sha256") == new.result.get("sha256")
-    exact = picture.suffix.lower() in EXACT and written.suffix.lower() in EXACT
-    pixels = a.shape == b.shape and array_digest([a]) == array_digest([b])
-    if same and (pixels or not exact):
-        return ["equal to the bit"], True
-    lines = []
+def compared(picture: Path, recipe: Recipe, new: Recipe, written: Path | None = None) -> tuple[list[str], bool]:
+    """Compare two runs by their recipes, two files by their pixels; return what to say, and whether all is equal."""
+    same, changed, lines = recipe.result.get("sha256") == new.result.get("sha256"), False, []
+    if written is not None:
+        a, b = (read_picture(path).pixels.astype(np.float64) for path in (picture, written))
+        exact = picture.suffix.lower() in EXACT and written.suffix.lower() in EXACT
+        changed = exact and array_digest([a]) != array_digest([b])
+        if a.shape != b.shape:
+            lines.append(f"{a.shape[1]} x {a.shape[0]} px then, {b.shape[1]} x {b.shape[0]} px now")
+        elif changed or not same:
+            apart = np.abs(a - b)
+            lines.append(
+                f"differs: by {apart.mean():.3g} gray levels of 255 in the mean, by {apart.max():.3g} at most, in "
+                f"{(apart > 0).mean():.1%} of the values"
+            )
     if same:
-        lines.append(f"the run is equal to the bit, but {picture} was changed since it was written")
-    if a.shape != b.shape:
-        lines.append(f"{a.shape[1]} x {a.shape[0]} px then, {b.shape[1]} x {b.shape[0]} px now")
-    else:
-        apart = np.abs(a - b)
-        lines.append(
-            f"differs: by {apart.mean():.3g} gray levels of 255 in the mean, by {apart.max():.3g} at most, in "
-            f"{(apart > 0).mean():.1%} of the values"
-        )
-    if not same:
-        lines.append(f"loss {recipe.result.get('loss')} then, {new.result.get('loss')} now")
+        told = f"the run is equal to the bit, but {picture} was changed since it was written"
+        return ([told, *lines], False) if changed else (["equal to the bit"], True)
+    lines.append(f"not equal to the bit: loss {recipe.result.get('loss')} then, {new.result.get('loss')} now")
     parts = (("environment", recipe.environment, new.environment), ("network", recipe.network, new.network))
     for part, then, now in parts:
         for key in sorted({*then, *now} - {"name"}):

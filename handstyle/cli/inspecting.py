@@ -1,7 +1,6 @@
 """The command that describes: ``info``."""
 
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +17,7 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.convert_weights import equivalent_weights
 from handstyle.painting.presets import DEFAULT, PRESETS, find_preset
 from handstyle.painting.recipe import Recipe, read_recipe, toml_value
+from handstyle.painting.report import differing
 from handstyle.painting.settings import settings_toml
 from handstyle.painting.targets import planned_terms
 
@@ -95,13 +95,9 @@ def picture_info(picture: Path, recipe: Recipe) -> list[str]:
         return [f"{head}:", *(f"  {key} = {toml_value(value)}" for key, value in table.items())] if table else []
 
     chosen = recipe.settings.get("preset", DEFAULT)
-    base = PRESETS[chosen].config if chosen in PRESETS else StyleConfig()
-    before: dict[str, Any] = {"pooling": "max", "padding": "zero", "rounding": "down", "precision": "float32"}
-    before |= {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(base).items()}
-    changed = {key: value for key, value in recipe.settings.items() if key not in before or before[key] != value}
     styles = " ".join(shlex.quote(one.name) for one in recipe.named("style") if one.name.isprintable())
     return [
-        *lines(f"settings that differ from the preset {printable(str(chosen))[:40]}", changed),
+        *lines(f"settings that differ from the preset {printable(str(chosen))[:40]}", differing(recipe)),
         *lines("network", recipe.network),
         *(
             f"{one.role.replace('_', ' ')}: {printable(one.name)} (sha256 {printable(one.sha256)})"

@@ -148,6 +148,9 @@ class RunConfig:
         names another.
     bits : int
         Bits a channel of the output, 8 or 16; 16 for .png and .tif, without the steps of 8 in a smooth sky.
+    report : bool
+        Also write OUTPUT.html, one page that needs no other file: the pictures, those on the way, the losses, the
+        settings, and checks of the gradients of this network.
     overwrite : bool
         Replace an existing output.
     quiet : bool
@@ -165,6 +168,7 @@ class RunConfig:
     checkpoint_every: int = 10
     resume: Path | None = None
     bits: int = 8
+    report: bool = False
     overwrite: bool = False
     quiet: bool = False
     json: bool = False
@@ -180,7 +184,7 @@ class RunConfig:
 
 
 # Keys that name a file to be written, or let one be replaced: from the command line alone.
-WRITTEN = ("output", "overwrite", "checkpoint", "resume", "config", "write_config")
+WRITTEN = ("output", "overwrite", "checkpoint", "resume", "config", "write_config", "report")
 RUN_KEYS = ("preset", "precision", "save_every", "checkpoint_every", "bits")
 
 HELP_GROUPS = {  # of the fields of each configuration, in the order of the help

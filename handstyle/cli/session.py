@@ -8,11 +8,12 @@ from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from handstyle.cli.options import NetworkConfig, RunConfig, as_flags, err, event, mebibytes, out, say, warn
 from handstyle.cli.signals import deferred
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, read_picture
+from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, printable, read_picture
 from handstyle.foundations.picture_writing import check_writable
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
@@ -22,6 +23,7 @@ from handstyle.painting.memory import RunMemory
 from handstyle.painting.plan import check_reach, planned_iterations
 from handstyle.painting.presets import PRESETS
 from handstyle.painting.progress import Display, in_words, progress_display
+from handstyle.painting.report import Recording, write_report
 from handstyle.painting.result import PaintingInterrupted, Progress, Result
 from handstyle.painting.stylize import stylize
 from weights_tools.registry import locate
@@ -67,6 +69,7 @@ def paint(
     with deferred() as asked:
         with display_of(run) as display:
             failures: set[str] = set()
+            recording = Recording() if run.report else None
 
             def attempt(what: str, work: Callable[[], None]) -> None:
                 try:
@@ -79,6 +82,8 @@ def paint(
             def show(progress: Progress) -> None:
                 asked.deferring = True  # from now on a picture would be lost
                 display(progress)
+                if recording is not None:
+                    recording(progress)
                 if run.save_every and progress.iteration % run.save_every == 0:
                     path = at_iteration(output, progress.iteration, config)
                     attempt("pictures on the way", partial(progress.result().save, path, overwrite=run.overwrite))
@@ -92,6 +97,13 @@ def paint(
             except PaintingInterrupted as interrupted:
                 result = interrupted.result
         written = result.save_somewhere(output, overwrite=run.overwrite, bits=run.bits)
+        if run.report and not asked:
+            page = written.with_suffix(".html")
+            facts: dict[str, Any] = {"masks": config.mask, "config": config, "recording": recording}
+            write = partial(write_report, page, result, loaded, photograph, paintings, picture=written.name, **facts)
+            attempt("the report", partial(write, overwrite=run.overwrite))
+            if "the report" not in failures:
+                say(f"the report is in {page}")
         status = report(result, output, written, keep)
         height, width = result.array.shape[:2]
         spent = in_words(time.monotonic() - started)
@@ -202,11 +214,23 @@ def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph:
     on_the_way = [at_iteration(output, i, config) for i in saved_iterations(total, run.save_every)]
     folder = expanded(output).parent
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if run.report:
+        check_page(expanded(output).with_suffix(".html"), run.overwrite)
     for path in [output, *on_the_way]:
         if path.name in there and not path.is_dir() and not run.overwrite:
             raise HandstyleError(f"{path} exists: choose another name with -o, or add --overwrite")
     for path in [output, *on_the_way[-1:]]:  # the last name is the longest
         check_writable(path, run.overwrite, alpha=alpha, size=size, bits=run.bits if path == output else 8)
+
+
+def check_page(path: Path, overwrite: bool) -> None:
+    """Raise `HandstyleError` if a report cannot be written there."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise HandstyleError(f"the report {printable(path)}: its name must end in .html")
+    if path.exists() and (path.is_dir() or not overwrite):
+        raise HandstyleError(f"the report {printable(path)} exists: choose another name with -o, or add --overwrite")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise HandstyleError(f"the report {printable(path)}: its folder does not exist, or cannot be written to")
 
 
 def free_name(path: Path) -> Path:

@@ -228,7 +228,7 @@ def environment(network: Network, engine: str) -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}",
         "device": network.backend.device,
         "engine": engine,
-        "blas": ", ".join(dict.fromkeys(blas)),
+        "blas": ", ".join(sorted(set(blas))),
         "threads": str(cpu_count()),
     }
 

@@ -158,6 +158,34 @@ def self_check(
     yield Row("ties", why="> and >= differ only where two values are equal: a point without derivative")
 
 
+def check_run(network: Network, config: StyleConfig, size: int = 32, seed: int = 0) -> Iterator[Row]:
+    """Check the gradients of a network and of the objective of one run, one row at a time.
+
+    Parameters
+    ----------
+    network : Network
+        As it painted.
+    config : StyleConfig
+        Of the run; its terms are built for random pictures.
+    size, seed : int
+        See `self_check`.
+
+    Yields
+    ------
+    Row
+    """
+    rng = np.random.default_rng(seed)
+    yield from _preprocess_rows(network, size, rng)
+    yield from _layer_rows(network, rng)
+    variant, exact = Variant("", config), network.astype("float64")
+    if config.style_statistic == "wasserstein":
+        yield from _term_rows(exact, Variant("", config, ("style",), on_features=True), size, seed)
+        yield from _term_rows(exact, Variant("", config, ("content", "total", "means", "range", "held")), size, seed)
+    else:
+        yield from _term_rows(exact, variant, size, seed)
+    yield from _engine_rows(network, variant, (size,), seed)
+
+
 def check_layer(layer: Any, shape: tuple[int, int, int] = (7, 9, 4), seed: int = 0) -> list[Row]:
     """Check a layer of a reader's own: its adjoint, and its gradient by differences.
 

@@ -322,9 +322,9 @@ def test_what_no_recipe_holds_is_refused_in_a_line(folder, text, words):
     assert len(str(caught.value)) < 500
 
 
-@pytest.mark.parametrize("key", ["output", "overwrite", "checkpoint", "resume", "config", "write_config"])
+@pytest.mark.parametrize("key", ["output", "overwrite", "checkpoint", "resume", "config", "write_config", "report"])
 def test_a_picture_may_not_ask_for_a_file_to_be_written(folder, key):
-    value = {"overwrite": "true", "write_config": "true"}.get(key, '"victim.txt"')
+    value = {"overwrite": "true", "write_config": "true", "report": "true"}.get(key, '"victim.txt"')
     (folder / "victim.txt").write_text("mine")
     good = paint()
     for extra in (f"{key} = {value}\n", 'nonsense = "x"\n'):
