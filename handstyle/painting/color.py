@@ -95,7 +95,7 @@ def keep_color(result: Array, photograph: Array, space: str = "yuv", mask: Array
     [[[205.0, 55.0, 55.0]]]
     """
     planes, colors = to_space(result, space), to_space(photograph, space)
-    planes[..., 1:] = colors[..., 1:]
+    planes[..., 1:] = colors[..., 1:]  # book: color-keep
     if space == "luv":
         planes[..., 1:] *= (planes[..., :1] / np.maximum(colors[..., :1], 1e-6)).clip(0, 1)
     return _where(mask, from_space(planes, space), result)
@@ -189,18 +189,46 @@ def match_affine(
     >>> bool(np.allclose(matched.mean(axis=(0, 1)), target.mean(axis=(0, 1))))
     True
     """
+    (m_s, cov_s), (m_t, cov_t) = color_statistics(source, source_mask), color_statistics(target, target_mask)
+    A = color_map(cov_s + epsilon * np.eye(3), cov_t + epsilon * np.eye(3), method)
+    return _where(source_mask, (source - m_s) @ A.T + m_t, source)  # book: color-map
+
+
+def color_map(cov_s: Array, cov_t: Array, method: str = "symmetric") -> Array:  # (3, 3), (3, 3) -> (3, 3)
+    """Return a matrix that turns one covariance into another.
+
+    Parameters
+    ----------
+    cov_s, cov_t : (3, 3) arrays
+        Covariances, symmetric and positive; of what is mapped, and of what it shall become.
+    method : {"cholesky", "pca", "symmetric"}
+        As for `match_affine`.
+
+    Returns
+    -------
+    (3, 3) array
+        ``A`` with ``A cov_s Aᵀ = cov_t``.
+
+    Raises
+    ------
+    HandstyleError
+        If the method is unknown.
+
+    Examples
+    --------
+    >>> color_map(np.diag([4.0, 1.0]), np.diag([1.0, 9.0])).round(12).tolist()
+    [[0.5, 0.0], [0.0, 3.0]]
+    """
     if method not in METHODS:
         raise HandstyleError(f"unknown color match {method!r}: use {', '.join(METHODS)}")
-    (m_s, cov_s), (m_t, cov_t) = color_statistics(source, source_mask), color_statistics(target, target_mask)
-    cov_s, cov_t = cov_s + epsilon * np.eye(3), cov_t + epsilon * np.eye(3)
     if method == "cholesky":
-        A = np.linalg.cholesky(cov_t) @ np.linalg.inv(np.linalg.cholesky(cov_s))
+        A: Array = np.linalg.cholesky(cov_t) @ np.linalg.inv(np.linalg.cholesky(cov_s))  # book: color-cholesky
     elif method == "pca":
-        A = _power(cov_t, 0.5) @ _power(cov_s, -0.5)
+        A = _power(cov_t, 0.5) @ _power(cov_s, -0.5)  # book: color-pca
     else:
         root, inverse = _power(cov_s, 0.5), _power(cov_s, -0.5)
-        A = inverse @ _power(root @ cov_t @ root, 0.5) @ inverse
-    return _where(source_mask, (source - m_s) @ A.T + m_t, source)
+        A = inverse @ _power(root @ cov_t @ root, 0.5) @ inverse  # book: color-symmetric
+    return A
 
 
 def match_histogram(
@@ -246,7 +274,7 @@ def match_histogram(
         levels, weights = levels[order], weight_t[order]
         middle = (np.cumsum(weights) - weights / 2) / weights.sum()
         plane = matched[..., c].reshape(-1)
-        plane[inside] = np.interp(ranks, middle, levels)
+        plane[inside] = np.interp(ranks, middle, levels)  # book: color-ranks
         matched[..., c] = plane.reshape(source.shape[:2])
     return _where(source_mask, matched, source)
 
@@ -282,7 +310,7 @@ def color_statistics(p: Array, mask: Array | None = None) -> tuple[Array, Array]
     pixels = p.reshape(-1, 3).astype(np.float64)
     mean = q @ pixels / q.sum()
     centered = pixels - mean
-    return mean, (centered.T * q) @ centered / q.sum()
+    return mean, (centered.T * q) @ centered / q.sum()  # book: color-statistics
 
 
 def _weights(p: Array, mask: Array | None) -> Array:  # -> (H W,)

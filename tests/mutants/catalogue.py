@@ -17,6 +17,7 @@ from handstyle.network.padding import pad_backward, pad_forward
 from handstyle.network.pooling import max_pool_forward
 from handstyle.network.sequence import deepest
 from handstyle.optimize.objective import forward_to, taps_of
+from handstyle.painting.color import color_map, color_statistics
 
 # --- padding and convolution -------------------------------------------------------------------------------------
 
@@ -359,3 +360,17 @@ def halo_counted_twice(tile, stride, height, width):
     top, left = tile.rows.start // stride, tile.columns.start // stride
     inside = Window(slice(0, height), slice(0, width))
     return inside, Window(slice(top, top + height), slice(left, left + width))
+
+
+# --- colors -------------------------------------------------------------------------------------------------------
+
+
+def color_map_not_transposed(source, target, method="symmetric"):
+    m_s, cov_s = color_statistics(source)
+    m_t, cov_t = color_statistics(target)
+    return (source - m_s) @ color_map(cov_s, cov_t, method) + m_t
+
+
+def channels_matched_apart(source, target, method="symmetric"):
+    deviation = source.std(axis=(0, 1))
+    return (source - source.mean(axis=(0, 1))) * target.std(axis=(0, 1)) / deviation + target.mean(axis=(0, 1))

@@ -49,6 +49,7 @@ from handstyle.network.sequence import sequence_backward, sequence_forward
 from handstyle.network.vgg import Weights, build_network, random_weights
 from handstyle.optimize import objective as objective_module
 from handstyle.optimize.objective import Objective, evaluate, forward_to
+from handstyle.painting.color import METHODS, color_statistics, match_affine
 
 Reports = dict[str, Report]
 STEPS = (1e-5, 3e-6, 1e-6, 3e-7)  # for whole networks, where the nearest kink is near
@@ -318,6 +319,25 @@ def by_tiles(owner: Any, name: str, candidate: Callable[..., Any]) -> Reports:
     return {"whole picture": same("whole picture", one, other, 1e-12), "projection": projection}
 
 
+def colors(candidate: Callable[..., Array]) -> Reports:
+    """Compare mean and covariance of what was recolored with those that it shall have."""
+    mixed = np.array([[90.0, 20, 0], [0, 40, 10], [5, 0, 15]])
+    source, target = draw(9, 11, 3) @ mixed + 120, draw(7, 8, 3, seed=1) @ mixed[::-1] + 90
+    mean, covariance = color_statistics(target)
+    found = {method: color_statistics(candidate(source, target, method)) for method in METHODS}
+    worst = max(
+        (same("covariance", covariance_found, covariance, 1e-4) for _, covariance_found in found.values()),
+        key=lambda r: r.measured,
+    )
+    deviations = np.diag(found["symmetric"][1]) ** 0.5
+    return {
+        "covariance, every map": worst,
+        "covariance, symmetric map": same("covariance", found["symmetric"][1], covariance, 1e-4),
+        "means": same("means", found["symmetric"][0], mean, 1e-9),
+        "deviations": same("deviations", deviations, np.diag(covariance) ** 0.5, 1e-4),
+    }
+
+
 SUBJECTS: dict[str, Callable[[Callable[..., Any]], Reports]] = {
     "pad_backward": padding_adjoint,
     "conv3x3_backward": convolution_backward,
@@ -340,6 +360,7 @@ SUBJECTS: dict[str, Callable[[Callable[..., Any]], Reports]] = {
     "evaluate": whole_evaluation,
     "halo_of": partial(by_tiles, tiles, "halo_of"),
     "owned": partial(by_tiles, tiles.PictureTile, "owned"),
+    "match_affine": colors,
 }
 
 GENUINE: dict[str, Callable[..., Any]] = {
@@ -364,4 +385,5 @@ GENUINE: dict[str, Callable[..., Any]] = {
     "evaluate": objective_module.evaluate,
     "halo_of": tiles.halo_of,
     "owned": tiles.PictureTile.owned,
+    "match_affine": match_affine,
 }

@@ -78,7 +78,7 @@ def replacements(subject: str, function: Callable[..., Any]) -> Iterator[tuple[A
         yield TILED[subject], subject, function
     elif subject == "content_backward":
         yield content, subject, function
-    elif subject != "objective":  # those of the objective's own file
+    elif subject not in ("objective", "match_affine"):  # those of the objective's own file
         yield objective_module, subject, function
 
 
@@ -112,6 +112,8 @@ def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, ...
     pooling, rounding = ("average", "up") if subject == "average_pool_backward" else ("max", "down")
     padding = "reflect" if subject == "pad_backward" else "zero"
     network = build_network(weights, pooling, padding, rounding)
+    if subject == "match_affine":  # by the principal axes: the symmetric map is its own transpose
+        pictures = pictures[0], function(pictures[1], pictures[0], "pca")
     variation = 1e-2 if subject == "total_variation" or "variation" in function.__name__ else 1e-5
     with ExitStack() as patched:
         for module, name, replacement in replacements(subject, function):
@@ -142,13 +144,21 @@ def main() -> None:
         np.asarray(read_picture(data / "images" / n).pixels, np.float64) for n in ("tubingen.jpg", "starry_night.jpg")
     ]
     by_size = {size: tuple(fit_long_side(p, size) for p in read) for size in (SIZE, TILED_SIZE)}
-    subjects = ("conv3x3_backward", "pad_backward", "average_pool_backward", "total_variation", "halo_of")
+    subjects = (
+        "conv3x3_backward",
+        "pad_backward",
+        "average_pool_backward",
+        "total_variation",
+        "halo_of",
+        "match_affine",
+    )
     runs = [(f"genuine {subject}", subject, GENUINE[subject]) for subject in subjects]
     runs += [(m.function.__name__, m.subject, m.function) for m in MUTANTS if m.subject not in NOT_PAINTED]
     for name, subject, function in runs:
         if not names or name in names:
             pictures = by_size[TILED_SIZE if subject in TILED else SIZE]
             picture, words = paint(subject, function, pictures, weights)
+            folder.mkdir(exist_ok=True)
             write_picture(folder / f"{name.replace(' ', '_')}.png", np.clip(picture, 0, 255), overwrite=True)
             print(f"{name:40} {words}", flush=True)
 
