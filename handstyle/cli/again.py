@@ -205,13 +205,16 @@ def settings_again(
     """Return the settings of a recipe, with the files found in the places of their names, and `instead` over them."""
     flags = typed("AgainFlags", list(all_fields()), everything=False)
     over = {name: value for name, value in instead.items() if value is not None}
-    paths = {role: [str(found[one]) for one in recipe.named(role)] for role in ("mask", "style_mask", "init")}
+    paths = {
+        role: [str(found[one]) for one in recipe.named(role)] for role in ("mask", "style_mask", "regions", "init")
+    }
     masks, starts = iter(paths["style_mask"]), paths["init"]
     said = recipe.settings.get("style_mask", [])
     settings = resolve(replace(flags, config=str(picture), **over))
     config = replace(
         settings.config,
         mask=tuple(paths["mask"]),
+        regions="".join(paths["regions"]),
         style_mask=tuple("all" if mask == "all" else next(masks, mask) for mask in said),
         init=starts[0] if starts else settings.config.init,
     )

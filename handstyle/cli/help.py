@@ -72,7 +72,8 @@ def what_was_meant(error: CycloptsError, words: Sequence[str]) -> str:
         given = str(error.token.keyword or error.token.value).split("=")[0]
         known = [name for argument in error.argument_collection for name in argument.names if name.startswith("--")]
         return f"{command or 'handstyle'} has no {given}{_nearest(given, known)}"
-    if isinstance(error, MissingArgumentError) and (greedy := _greedy(words)):
+    missing = isinstance(error, MissingArgumentError) or type(error) is CycloptsError  # ours, of a missing STYLE
+    if missing and (greedy := _greedy(words)):
         return f"{message} {greedy}"
     return message
 

@@ -23,7 +23,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import expanded
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
-from handstyle.painting.config import PATHS, StyleConfig, choices, coerce, hints
+from handstyle.painting.config import StyleConfig, choices, coerce, hints, is_whole
 from handstyle.painting.load import asked_of, fit_network, load_network
 from handstyle.painting.presets import DEFAULT, OWN, Preset, find_preset, rebuild
 from handstyle.painting.settings import read_settings, settings_toml
@@ -277,8 +277,12 @@ def from_text(field: Field, value: Any) -> Any:
     """Convert typed text to the field's type, or return it unchanged if that fails: `coerce` then raises the error."""
     if isinstance(value, tuple):
         one = get_args(field.hint)[0]
-        whole = field.name in PATHS or field.name == "style_at"
-        parts = [part for text in value for part in ([text] if whole else text.split(",")) if part.strip()]
+        parts = [
+            part
+            for text in value
+            for part in ([text] if is_whole(field.name, text) else text.split(","))
+            if part.strip()
+        ]
         return tuple(_number(one, part.strip()) for part in parts)
     return _number(field.hint, value)
 

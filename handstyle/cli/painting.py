@@ -6,7 +6,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import CycloptsError, Parameter
 
 from handstyle.cli.options import (
     PICTURES,
@@ -28,13 +28,13 @@ from handstyle.foundations.image import fit_long_side
 from handstyle.foundations.picture_reading import PictureLike, expanded, read_picture
 from handstyle.foundations.picture_writing import write_picture
 from handstyle.painting.config import StyleConfig, check_layer, hints
-from handstyle.painting.inputs import spread_folders
 from handstyle.painting.presets import PRESETS
-from handstyle.painting.stylize import blank, reconstruction_config, texture_config
+from handstyle.painting.stylize import arranged, blank, reconstruction_config, texture_config
 
 RUN = [name for name in hints(RunConfig) if name != "preset"]
 NO_TEXTURE = {  # what needs a photograph
     *("mask", "mask_rule", "hard_masks", "mask_mode", "share_overlaps", "unmasked_weight", "style_region"),
+    *("regions", "unmasked", "mask_dilate", "mask_feather"),
     *("content_weight", "content_layers", "content_layer_weights", "content_normalization", "size_rule"),
     *("color", "color_space", "color_match"),
     "enlarge",
@@ -55,7 +55,7 @@ def commands(everything: bool) -> dict[str, Any]:
 
     def stylize(
         content: Picture,
-        style: Picture,
+        style: Annotated[Path | None, Parameter(group=PICTURES)] = None,
         /,
         *more_styles: Picture,
         output: Output = None,
@@ -75,8 +75,10 @@ def commands(everything: bool) -> dict[str, Any]:
             The picture to write: .png, .jpg, .webp or .tif. By default CONTENT_painting.png, or the next free name.
         """
         settings = resolve(flags)
+        if style is None and not any("=" in region for region in settings.config.style_region):
+            raise CycloptsError(msg="stylize needs a STYLE after CONTENT.")
         output = output or free_name(Path(f"{content.stem}_painting.png"))
-        return start(content, [style, *more_styles], output, settings)
+        return start(content, [style, *more_styles] if style else [], output, settings)
 
     def texture(
         style: Picture,
@@ -145,8 +147,7 @@ def start(
         return 0
     speak(run.quiet, run.json)
     check_before(output, config, run)
-    paintings = spread_folders(styles)
-    config.check_styles(len(paintings))
+    paintings, config = arranged(styles, config)
     loaded = settings.load()
     if layer:
         check_layer(loaded, "layer", layer)

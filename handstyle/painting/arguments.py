@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -69,19 +70,24 @@ def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def styles_and_blend(
-    styles: PictureLike | Sequence[PictureLike] | Mapping[Any, float], options: dict[str, Any]
+    styles: PictureLike | Sequence[PictureLike] | Mapping[Any, Any], options: dict[str, Any]
 ) -> list[PictureLike]:
-    """Return one painting or several as a list; a dict from painting to weight also sets `style_blend`."""
+    """Return one painting or several as a list; a dict also sets `style_blend`, or `style_region`.
+
+    A dict is from painting to weight if every value is a number, and from region to painting otherwise.
+    """
     if isinstance(styles, Mapping):
-        if "style_blend" in options:
-            raise HandstyleError("styles has a weight for each painting already: leave style_blend out")
-        options["style_blend"] = tuple(styles.values())
-        styles = list(styles)
+        weights = all(isinstance(value, Real) for value in styles.values())
+        name, what = ("style_blend", "weight") if weights else ("style_region", "region")
+        if name in options:
+            raise HandstyleError(f"styles has a {what} for each painting already: leave {name} out")
+        options[name] = tuple(styles.values() if weights else styles)
+        styles = list(styles if weights else styles.values())
     if isinstance(styles, str | os.PathLike) or _is_picture(styles) or hasattr(styles, "__array__"):
         return [styles]  # type: ignore[list-item]
     if styles is not None and not isinstance(styles, Iterable):
         raise HandstyleError(f"styles={type(styles).__name__}: give a path, a PIL image, an array, or a list of them")
-    if not styles:
+    if not styles and "=" not in str(options.get("style_region", "")):
         raise HandstyleError("no style: give at least one painting")
     return list(styles)
 

@@ -239,8 +239,9 @@ class RegionConfig(Group):
         Pictures, white where a region is; the first region has the first painting, and so on.
     style_mask : tuple of str
         One for each painting: a picture, white where its style is measured, or all.
-    style_region : tuple of int
-        One for each painting: the number of its region, counted from 1; 0 for the whole picture.
+    style_region : tuple of str
+        One for each painting: the number of its region, counted from 1, or with regions its color; 0 for the whole
+        picture. COLOR=PAINTING also gives the painting.
     style_blend : tuple of float
         One weight for each painting; equal by default.
     blend : str
@@ -258,11 +259,20 @@ class RegionConfig(Group):
         strength.
     unmasked_weight : float
         Weight of the mean squared difference (0 to 255) that holds pixels outside all masks to the photograph.
+    regions : str
+        One picture in place of several masks, with an area of plain color for each region; see style_region.
+    unmasked : str
+        Keep the photograph where no mask is; or paint that part, too: with the paintings beyond the masks or, where
+        there are as many of each, with all of them.
+    mask_dilate : int
+        Pixels of the output by which every region grows; below 0 it shrinks.
+    mask_feather : float
+        Standard deviation, in pixels of the output, of the blur that makes the regions' edges soft.
     """
 
     mask: tuple[str, ...] = ()
     style_mask: tuple[str, ...] = ()
-    style_region: tuple[int, ...] = ()
+    style_region: tuple[str, ...] = ()
     style_blend: tuple[float, ...] = ()
     blend: Literal["targets", "losses"] = "targets"
     style_at: tuple[str, ...] = ()
@@ -271,28 +281,55 @@ class RegionConfig(Group):
     mask_mode: Literal["area", "cysmith"] = "area"
     share_overlaps: bool = False
     unmasked_weight: float = 0.03
+    regions: str = ""
+    unmasked: Literal["keep", "paint"] = "keep"
+    mask_dilate: int = 0
+    mask_feather: float = 0.0
 
     def check(self) -> None:
         """Raise `HandstyleError` if the values do not go together."""
+        if self.regions and self.mask:
+            raise HandstyleError(f"regions={self.regions!r} stands in place of `mask`: leave one of them out")
+        if self.mask_feather < 0:
+            raise HandstyleError(f"mask_feather={self.mask_feather}: must be 0 or more")
+        if self.mask_mode == "cysmith" and (self.unmasked == "paint" or self.regions):
+            raise HandstyleError("mask_mode='cysmith' reads `mask` as its author does: use it without more")
         if self.style_blend and (min(self.style_blend) < 0 or not any(self.style_blend)):
             raise HandstyleError(f"style_blend={self.style_blend}: weights of 0 or more are needed, one above 0")
-        if self.share_overlaps and len(self.mask) < 2:
+        if self.share_overlaps and len(self.mask) < 2 and not self.regions:
             raise HandstyleError(f"`share_overlaps`: {len(self.mask)} masks cannot overlap; give `mask` twice or more")
         if self.mask_mode == "cysmith" and self.style_mask:
             raise HandstyleError("`style_mask`: not with mask_mode='cysmith', which lays `mask` on the paintings")
 
-    def regions(self, count: int) -> tuple[int, ...]:
+    def region_colors(self) -> tuple[str, ...]:
+        """Return the colors of the map of regions that paintings have, each once, in the order of the regions."""
+        return tuple(dict.fromkeys(region for region in self.style_region if region != "0")) if self.regions else ()
+
+    def region_numbers(self, count: int) -> tuple[int, ...]:
         """Return the region of each of `count` paintings, counted from 1; 0 is the whole picture.
+
+        With ``unmasked="paint"`` the number after the last mask's is what no mask claims.
 
         Raises
         ------
         HandstyleError
             If there are masks, but it is not clear which painting belongs to which.
         """
+        if self.regions:
+            if not self.style_region:
+                raise HandstyleError(
+                    f"regions={self.regions!r}: name each painting's color by `style_region`, as in red=painting.jpg"
+                )
+            numbers = {color: number for number, color in enumerate(self.region_colors(), 1)}
+            return tuple(numbers.get(region, 0) for region in self.style_region)
         if self.style_region:
-            return self.style_region
+            if not all(region.isdecimal() for region in self.style_region):
+                raise HandstyleError(f"style_region={self.style_region}: give numbers of masks; colors need `regions`")
+            return tuple(int(region) for region in self.style_region)
         if not self.mask:
             return (0,) * count
+        if self.unmasked == "paint" and len(self.mask) < count:
+            return (*range(1, len(self.mask) + 1), *[len(self.mask) + 1] * (count - len(self.mask)))
         if len(self.mask) != count:
             raise HandstyleError(
                 f"masks: {len(self.mask)}, paintings: {count}; give as many of each, or name each painting's mask "
@@ -503,8 +540,12 @@ match-after, histogram, histogram-after
             given = getattr(self, name)
             if given and len(given) != count:
                 raise HandstyleError(f"{name}={given}: {len(given)} given for {count} paintings; give one each")
-        regions = self.regions(count)
-        if max(regions, default=0) > len(self.mask) or min(regions, default=0) < 0:
+        regions, rest = self.region_numbers(count), self.unmasked == "paint"
+        if self.regions:
+            return
+        if rest and not self.mask:
+            raise HandstyleError("unmasked='paint': there is no `mask` and no map of `regions`")
+        if max(regions, default=0) > len(self.mask) + rest:
             raise HandstyleError(f"style_region={self.style_region}: there are {len(self.mask)} masks")
         if idle := [i for i in range(1, len(self.mask) + 1) if i not in regions]:
             raise HandstyleError(f"mask {self.mask[idle[0] - 1]} has no painting: give one, or leave the mask out")
@@ -605,7 +646,7 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
         one = get_args(hint)[0]
         if isinstance(value, str | os.PathLike):
             text = os.fspath(value)
-            parts = [text] if name in PATHS or name == "style_at" else text.split(",")
+            parts = [text] if is_whole(name, text) else text.split(",")
             value = [part.strip() for part in parts if part.strip()]
         elif isinstance(value, Real):
             value = [value]
@@ -629,6 +670,8 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
         return float(value)
     if hint is str and isinstance(value, str | os.PathLike):
         return os.fspath(value)
+    if name == "style_region" and isinstance(value, Integral) and not isinstance(value, bool):
+        return str(int(value))
     raise HandstyleError(f"{name}={_shown(value)}: must be {_SINGULAR[hint]}")
 
 
@@ -649,8 +692,15 @@ def check_range(name: str, value: Any, hint: Any) -> None:
         raise HandstyleError(f"{name}={value}: must lie between 0 and 1")
 
 
-LEAST = {"size": SMALLEST_SIDE, "iterations": 1, "lbfgs_history": 1}
+LEAST = {"size": SMALLEST_SIDE, "iterations": 1, "lbfgs_history": 1, "mask_dilate": -10000}
 PATHS = ("mask", "style_mask")  # whose names may hold commas
+
+
+def is_whole(name: str, text: str) -> bool:
+    """Return whether commas in a text are part of one value, not between several: of a path, a color, layers."""
+    return name in PATHS or name == "style_at" or (name == "style_region" and ("=" in text or "(" in text))
+
+
 _SINGULAR = {bool: "True or False", int: "a whole number", float: "a number", str: "text or a path"}
 _PLURAL = {int: "whole numbers", float: "numbers", str: "names"}
 

@@ -242,7 +242,7 @@ def read_mask(
     if (np.ptp(picture.pixels, axis=2) > COLORED).mean() > 0.01:
         raise HandstyleError(
             f"mask {source} is colored, where white is in, black is out and gray between: save a gray picture for each "
-            "region"
+            "region, or give it as `regions`"
         )
     plane: Array = picture.pixels.astype(np.float64) @ LUMA / 255
     if picture.alpha is not None:

@@ -189,7 +189,9 @@ class RunMemory:
     def _need(self, k: int, size: Size) -> Need:
         config, network, paintings = self.config, self.network, self.paintings
         engine, item, full = engine_of(network), network.dtype.itemsize, self._full()
-        regions = config.regions(len(paintings)) or (0,)
+        regions = config.region_numbers(len(paintings)) or (0,)
+        if config.unmasked == "paint" and max(regions) <= (count := len(config.mask or config.region_colors())):
+            regions += (count + 1,) * len(paintings)
         n, scipys = 3 * size[0] * size[1], config.optimizer == "lbfgsb"
         changed = precondition_bytes(config, size, 8 if scipys else item, self.apart)
         expected = engine.forecast(network, planned_terms(config, network, size, regions), (*size, 3))
@@ -204,7 +206,7 @@ class RunMemory:
             for only, at in measured
         ]
         # Values of the photograph, its colors, the start and every painting: twice, as planned and at this scale.
-        values = 3 * sum(h * w for h, w in styles) + 2 * 3 * full[0] * full[1] + len(config.mask) * full[0] * full[1]
+        values = 3 * sum(h * w for h, w in styles) + 2 * 3 * full[0] * full[1] + max(regions) * full[0] * full[1]
         return Need(
             size,
             config.iterations_at(k),

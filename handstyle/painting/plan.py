@@ -9,12 +9,13 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import Picture
 from handstyle.losses.content import ContentTerm
-from handstyle.losses.regions import share_overlaps, uncovered
+from handstyle.losses.regions import uncovered
 from handstyle.losses.terms import PICTURE, Term
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.inputs import colors_before, output_size, read_mask, scales, style_size
+from handstyle.painting.inputs import colors_after, colors_before, output_size, read_mask, scales, style_size
 from handstyle.painting.paper import read_paper
+from handstyle.painting.region_masks import composed, held, keeps_photograph, masks_of
 from handstyle.painting.targets import Painting, build_terms
 
 Size = tuple[int, int]
@@ -88,11 +89,12 @@ def make_plan(config: StyleConfig, photograph: Picture, sources: list[Picture]) 
     sizes = scales(config, full)
     style_sizes = [[style_size(config, source, size, full) for source in sources] for size in sizes]
     pixels = resize(photograph.pixels, full)
-    masks = [read_mask(mask, full, photograph.full_size) for mask in config.mask]
-    masks = share_overlaps(masks) if config.share_overlaps else masks
+    masks, numbers = masks_of(config, full, photograph.full_size), config.region_numbers(len(sources))
+    if max(numbers, default=0) > len(masks):
+        raise HandstyleError("unmasked='paint': the masks leave nothing for the paintings beyond them")
     given = config.style_mask or ("all",) * len(sources)
     style_masks = [_style_mask(*each) for each in zip(given, sources, style_sizes[-1], strict=True)]
-    regions = [masks[region - 1] if region else None for region in config.regions(len(sources))]
+    regions = [masks[number - 1] if number else None for number in numbers]
     resized = [resize(source.pixels, size) for source, size in zip(sources, style_sizes[-1], strict=True)]
     p, paintings = colors_before(config, pixels, resized, regions, style_masks)
     return Plan(photograph, sources, pixels, p, paintings, masks, style_masks, sizes, style_sizes)
@@ -117,8 +119,8 @@ def enlarged(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:
     there the photograph itself is put, at its new size.
     """
     larger = resize(p, size)
-    everywhere = 0 in config.regions(len(plan.paintings))
-    if p.shape[:2] == size or config.init != "content" or not plan.masks or everywhere:
+    kept = keeps_photograph(config, plan.masks, config.region_numbers(len(plan.paintings)))
+    if p.shape[:2] == size or config.init != "content" or not kept:
         return larger
     free = np.clip(resize(uncovered(plan.masks), size), 0, 1)[..., None]
     mixed: Array = (1 - free) * larger + free * resize(plan.p, size)
@@ -137,13 +139,25 @@ def terms_of_scale(config: StyleConfig, network: Network, plan: Plan, size: Size
             Painting(
                 resize(plan.paintings[i], at),
                 None if mask is None else np.clip(resize(mask, at), 0, 1),
-                config.regions(n)[i],
+                config.region_numbers(n)[i],
                 blends[i],
                 layers[i],
             )
         )
     masks, p = [np.clip(resize(mask, size), 0, 1) for mask in plan.masks], resize(plan.p, size)
+    numbers = [one.region for one in paintings]
+    if config.unmasked == "paint" and len(masks) > max(numbers) and 0 not in numbers:
+        paintings += [replace(one, region=len(masks)) for one in paintings]  # what no mask claims has them all
     return build_terms(network, config, p, paintings, masks) + held_terms(config, network, p, paintings, masks)
+
+
+def final_picture(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:  # (h, w, 3) -> (H, W, 3)
+    """Return the painted picture at a size, with its colors changed and, where no region is, the photograph."""
+    photograph, masks = resize(plan.photograph_pixels, size), [np.clip(resize(mask, size), 0, 1) for mask in plan.masks]
+    result = colors_after(config, resize(p, size), photograph, masks)
+    if keeps_photograph(config, masks, config.region_numbers(len(plan.paintings))):
+        result = composed(result, photograph, masks)
+    return result
 
 
 def held_terms(
@@ -154,9 +168,9 @@ def held_terms(
     The deep layers' values see far beyond a mask's edge, and their gradient reaches as far: without a term of its own,
     a face in neither region shows the ripples of both.
     """
-    if not (config.unmasked_weight and masks) or config.mask_mode == "cysmith" or any(not p.region for p in paintings):
+    if not config.unmasked_weight or not keeps_photograph(config, masks, [one.region for one in paintings]):
         return []
-    free = uncovered(masks)
+    free = held(masks)
     if not free.any():
         return []
     backend = network.backend

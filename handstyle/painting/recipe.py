@@ -36,9 +36,9 @@ KEY = "handstyle:recipe"  # of the metadata
 FORM = 1  # of the recipe; a later form that this program cannot read has a larger number
 MAX_BYTES = 1 << 20  # of a recipe, or of a file of settings
 LONGEST_VALUE = 4096  # characters of a text in a recipe
-ROLES = ("content", "style", "mask", "style_mask", "init")
+ROLES = ("content", "style", "mask", "style_mask", "regions", "init")
 BLANK = "the gray square of a texture"  # a name among the inputs that is no file's
-NAMED = (*PATHS, "init", "weights")  # settings that may name a file
+NAMED = (*PATHS, "regions", "init", "weights")  # settings that may name a file
 STARTS = re.compile(r"content|noise|grey|style-stats|(normal|uniform):.*")  # what else `init` may be
 
 
@@ -48,7 +48,7 @@ class Input:
 
     Parameters
     ----------
-    role : {"content", "style", "mask", "style_mask", "init"}
+    role : {"content", "style", "mask", "style_mask", "regions", "init"}
         What it was used as.
     name : str
         The file's name without its folder, or ``an array``.
@@ -208,6 +208,7 @@ def inputs_of(config: StyleConfig, photograph: Picture, paintings: Iterable[Pict
         found.append(Input(role, _without_folder(picture.source), picture.sha256 or array_digest(planes)))
     files = [("mask", path) for path in config.mask]
     files += [("style_mask", path) for path in config.style_mask if path != "all"]
+    files += [("regions", config.regions)] if config.regions else []
     if not STARTS.fullmatch(config.init) and expanded(config.init).is_file():  # what is neither is refused at the start
         files.append(("init", config.init))
     return found + [Input(role, _without_folder(path), sha256(expanded(path))) for role, path in files]

@@ -20,7 +20,7 @@ from handstyle.painting.plan import Plan
 from handstyle.painting.recipe import array_digest, network_digest
 
 # Settings that may differ on resuming: the length of the run, and the paths of masks (their pixels are compared).
-FREE = ("iterations", "iterations_by_scale", "evaluations", "mask", "style_mask")
+FREE = ("iterations", "iterations_by_scale", "evaluations", "mask", "style_mask", "regions")
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,12 @@ from handstyle.optimize.objective import Objective
 from handstyle.optimize.trace import Iteration
 from handstyle.painting.arguments import one_callback, plain_options, read_argument, styles_and_blend
 from handstyle.painting.config import StyleConfig, check_layer, style_config
-from handstyle.painting.inputs import colors_after, spread_folders, starting_picture, wanted_side
+from handstyle.painting.inputs import spread_folders, starting_picture, wanted_side
 from handstyle.painting.load import fit_network, load_network, precision_of
 from handstyle.painting.memory import RunMemory
 from handstyle.painting.optimizers import Memory, descend
 from handstyle.painting.paper import read_paper
-from handstyle.painting.plan import Size, check_reach, enlarged, make_plan, terms_of_scale
+from handstyle.painting.plan import Size, check_reach, enlarged, final_picture, make_plan, terms_of_scale
 from handstyle.painting.presets import Preset, find_preset
 from handstyle.painting.progress import progress_display, time_left
 from handstyle.painting.recipe import BLANK, KEY, inputs_of, recipe_of
@@ -38,7 +38,7 @@ from handstyle.painting.resuming import Identity, Standing, read_run, save_run
 
 def stylize(
     content: PictureLike,
-    styles: PictureLike | Sequence[PictureLike] | Mapping[Any, float],
+    styles: PictureLike | Sequence[PictureLike] | Mapping[Any, Any],
     *,
     network: Network | str | os.PathLike[str] | None = None,
     config: StyleConfig | Mapping[str, Any] | None = None,
@@ -56,7 +56,8 @@ def stylize(
         The photograph.
     styles : path, PIL image or array, or a sequence or dict of them
         The painting, or several, or folders of them; blended, or each in its region, as the configuration says. A dict
-        from painting to weight blends them by these weights.
+        from painting to weight blends them by these weights; one from color to painting has the painting of each color
+        of the map `regions`.
     network : Network, str or path, optional
         From `load_network`, or what it takes: a name such as ``vgg19``, or a weight file. By default the network that
         ships with the package.
@@ -131,8 +132,7 @@ def _run(
     callback: Callable[[Progress], None] | None,
     resume: str | os.PathLike[str] | None,
 ) -> Result:
-    sources = spread_folders(styles)
-    config.check_styles(len(sources))
+    sources, config = arranged(styles, config)
     network, fitted = ready_network(network, chosen)
     config.check_layers(network)
     photograph = read_argument("content", content)
@@ -152,8 +152,7 @@ def _run(
     def finished(
         p: Array, trace: list[Iteration], stopped: str, value: float, evaluations: int, failed: bool, size: Size
     ) -> Result:
-        photograph, masks = resize(plan.photograph_pixels, size), [np.clip(resize(m, size), 0, 1) for m in plan.masks]
-        alpha, array = plan.photograph.alpha, colors_after(config, resize(p, size), photograph, masks)
+        alpha, array = plan.photograph.alpha, final_picture(config, plan, p, size)
         end = {"stopped": stopped, "iterations": len(trace), "evaluations": evaluations, "loss": value}
         end["terms"] = trace[-1].terms if trace else {}
         recipe = recipe_of(config, network, inputs, precision_of(network), array, end)
@@ -349,8 +348,8 @@ def reconstruct(
 
 def texture_config(config: StyleConfig) -> StyleConfig:
     """Return the configuration of a texture: no content, from noise."""
-    if config.mask:
-        raise HandstyleError(f"mask={config.mask}: a texture has no regions; `stylize` paints them")
+    if config.mask or config.regions:
+        raise HandstyleError(f"mask={config.mask or config.regions}: a texture has no regions; `stylize` paints them")
     if config.color != "none":
         raise HandstyleError(f"color={config.color!r}: a texture has no photograph whose colors it could have")
     init = "noise" if config.init == "content" else config.init
@@ -406,3 +405,20 @@ def ready_network(network: Network | str | os.PathLike[str] | None, chosen: Pres
     if not isinstance(network, Network):
         raise HandstyleError(f"network={type(network).__name__}: give a Network, the name of one, or a weight file")
     return (network, []) if chosen is None else fit_network(network, chosen)
+
+
+def arranged(styles: Sequence[PictureLike], config: StyleConfig) -> tuple[list[PictureLike], StyleConfig]:
+    """Return the paintings one by one, with those that `style_region` names, and the configuration without their names.
+
+    Raises
+    ------
+    HandstyleError
+        If the settings do not fit the number of paintings.
+    """
+    sources, entries = spread_folders(styles), [entry.partition("=") for entry in config.style_region]
+    if any(sign for _, sign, _ in entries):
+        entries.sort(key=lambda entry: bool(entry[1]))  # the named paintings come last, as they stand
+        sources += [path for _, sign, path in entries if sign]
+        config = replace(config, style_region=tuple(region.strip() for region, _, _ in entries))
+    config.check_styles(len(sources))
+    return sources, config

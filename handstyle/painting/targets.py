@@ -169,7 +169,7 @@ def planned_terms(
             term = ContentTerm(tap, flat(*shapes[tap]), config.content_weight * share)
             if share:
                 terms.append(NormalizedTerm(term, term.weight) if config.normalize_gradients else term)
-    if config.unmasked_weight and all(regions) and config.mask_mode != "cysmith":
+    if config.unmasked_weight and all(regions) and config.unmasked == "keep" and config.mask_mode != "cysmith":
         terms.append(ContentTerm(PICTURE, flat(*size, 3), config.unmasked_weight, 1.0, flat(*size, 1), "held pixels"))
     return terms + _picture_terms(config)
 

@@ -1,0 +1,204 @@
+"""The masks of a run: from files or from one map of colors, grown and feathered, and what is kept of the photograph."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import ImageColor
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.image import resize
+from handstyle.foundations.picture_reading import read_picture
+from handstyle.losses.regions import share_overlaps, uncovered
+from handstyle.painting.config import StyleConfig
+from handstyle.painting.inputs import check_proportions, read_mask
+
+SAME_COLOR = 48  # levels of a channel: what a JPEG or a brush's soft edge makes of one color
+PLAIN = 16  # levels: more within three pixels is an edge
+SMALLEST_AREA = 0.001  # of a map
+SAMPLE = 1 << 20  # pixels of a map that are counted
+HOLD_BACK = 1 / 32  # of the long side: how far within the kept part a style may reach, to be covered at the end
+EDGE = 1 / 512  # of the long side: standard deviation of the edge of what is kept
+
+
+def masks_of(config: StyleConfig, size: tuple[int, int], full: tuple[int, int] | None = None) -> list[Array]:
+    """Return the masks of the regions at the size of the output.
+
+    Parameters
+    ----------
+    config : StyleConfig
+        Its masks or its map of regions, and what is done to them.
+    size : (int, int)
+        Height and width, px.
+    full : (int, int), optional
+        Height and width of the photograph as it was read.
+
+    Returns
+    -------
+    list of (H, W) arrays
+        float64, 0 to 1. With ``unmasked="paint"``, the last one is what the others leave, if they leave anything.
+
+    Raises
+    ------
+    HandstyleError
+        If a mask or the map cannot be used.
+    """
+    if config.regions:
+        masks = masks_of_colors(config.regions, config.region_colors(), size, full)
+    else:
+        masks = [read_mask(mask, size, full) for mask in config.mask]
+    if config.mask_dilate or config.mask_feather:
+        masks = [feathered(grown(mask, config.mask_dilate), config.mask_feather) for mask in masks]
+        for number, mask in enumerate(masks, 1):
+            if not mask.any():
+                raise HandstyleError(f"mask_dilate={config.mask_dilate}: nothing is left of region {number}")
+    masks = share_overlaps(masks) if config.share_overlaps else masks
+    if masks and config.unmasked == "paint" and (rest := uncovered(masks)).any():
+        masks.append(rest)
+    return masks
+
+
+def masks_of_colors(
+    source: str | os.PathLike[str],
+    colors: Sequence[str],
+    size: tuple[int, int],
+    full: tuple[int, int] | None = None,
+) -> list[Array]:  # n times (H, W)
+    """Return a mask for each of several colors of a map.
+
+    Parameters
+    ----------
+    source : path
+        A picture of plain areas. What lies between two colors, on the soft edge of a brush or of a JPEG, belongs to the
+        nearest area; what is transparent belongs to none.
+    colors : sequence of str
+        Names of CSS, ``#rrggbb`` or ``rgb(r, g, b)``.
+    size : (int, int)
+        Height and width at which the picture that the map belongs to is used, px.
+    full : (int, int), optional
+        Height and width of that picture as it was read.
+
+    Returns
+    -------
+    list of (H, W) arrays
+        float64, 0 to 1, one for each color.
+
+    Raises
+    ------
+    HandstyleError
+        If the map is no picture, has other proportions, or lacks a color: with the colors that it has.
+    """
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    picture = read_picture(source)
+    pixels = np.rint(picture.pixels).astype(np.int16)
+    check_proportions(picture, f"regions {source}", size, full or size)
+    plain = (maximum_filter(pixels, (3, 3, 1)) - minimum_filter(pixels, (3, 3, 1))).max(axis=2) <= PLAIN
+    plain = plain if picture.alpha is None else plain & (picture.alpha > 0.5)
+    palette, shares = _palette(pixels[plain] if plain.any() else pixels.reshape(-1, 3))
+    nearest = _areas(pixels, palette)
+    masks = []
+    for color in colors:
+        distance = np.abs(palette - np.array(color_of(color), np.int16)).max(axis=1)
+        index = int(distance.argmin())
+        if distance[index] > SAME_COLOR:
+            has = ", ".join(f"{_hex(one)} ({share:.0%})" for one, share in zip(palette, shares, strict=True))
+            raise HandstyleError(f"regions {source}: no area is {color} ({_hex(color_of(color))}); the map has {has}")
+        mask = (nearest == index).astype(np.float64)
+        mask = mask if picture.alpha is None else mask * picture.alpha
+        masks.append(np.clip(resize(mask, size), 0, 1))
+    return masks
+
+
+def color_of(name: str) -> tuple[int, int, int]:
+    """Return the red, green and blue, 0 to 255, of a color in words of CSS."""
+    try:
+        return ImageColor.getrgb(name.strip())[:3]
+    except ValueError:
+        raise HandstyleError(
+            f"style_region={name!r}: no color; use a name such as red, or #ff0000, as in red=painting.jpg"
+        ) from None
+
+
+def _palette(pixels: Array) -> tuple[Array, Array]:  # (n, 3) -> (k, 3), (k,): the colors of the areas, their shares
+    sample = pixels[:: max(1, len(pixels) // SAMPLE)].astype(np.int64)
+    codes, counts = np.unique((sample << [16, 8, 0]).sum(axis=1), return_counts=True)
+    order = counts.argsort(kind="stable")[::-1]
+    kept: list[Array] = []
+    for code, count in zip(codes[order], counts[order], strict=True):
+        color = np.array([code >> 16, code >> 8 & 255, code & 255], np.int16)
+        if kept and count < SMALLEST_AREA * len(sample):
+            break
+        if all(np.abs(color - one).max() > SAME_COLOR for one in kept):
+            kept.append(color)
+    palette = np.stack(kept)
+    return palette, np.bincount(_nearest(sample.astype(np.int16), palette), minlength=len(kept)) / len(sample)
+
+
+def _nearest(pixels: Array, palette: Array) -> Array:  # (..., 3), (k, 3) -> (...) of 0 to k − 1
+    best, least = np.zeros(pixels.shape[:-1], np.intp), np.full(pixels.shape[:-1], np.inf, np.float32)
+    for index, color in enumerate(palette):
+        distance = ((pixels - color).astype(np.float32) ** 2).sum(axis=-1)
+        best[distance < least] = index
+        least = np.minimum(least, distance)
+    return best
+
+
+def _areas(pixels: Array, palette: Array) -> Array:  # (H, W, 3), (k, 3) -> (H, W) of 0 to k − 1
+    from scipy.ndimage import distance_transform_edt
+
+    areas = _nearest(pixels, palette)
+    between = np.abs(pixels - palette[areas]).max(axis=2) > SAME_COLOR
+    if not between.any():
+        return areas
+    # By color alone, what lies between red and blue would belong to a purple area elsewhere.
+    rows, columns = distance_transform_edt(between, return_distances=False, return_indices=True)
+    nearest: Array = areas[rows, columns]
+    return nearest
+
+
+def _hex(color: Sequence[int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def grown(mask: Array, pixels: float) -> Array:  # (H, W) -> (H, W)
+    """Move the edge of a mask outward, or inward where `pixels` is below 0; the edge is where the mask is one half."""
+    from scipy.ndimage import distance_transform_edt
+
+    inside = mask >= 0.5
+    if not pixels or inside.all() or not inside.any():
+        return mask
+    outward = np.where(inside, 0.5 - distance_transform_edt(inside), distance_transform_edt(~inside) - 0.5)
+    moved = np.clip(0.5 + pixels - outward, 0, 1)
+    result: Array = np.maximum(mask, moved) if pixels > 0 else np.minimum(mask, moved)
+    return result
+
+
+def feathered(mask: Array, sigma: float) -> Array:  # (H, W) -> (H, W)
+    """Return a mask with soft edges: convolved with a Gaussian of a standard deviation of `sigma` pixels."""
+    from scipy.ndimage import gaussian_filter
+
+    soft: Array = gaussian_filter(mask, sigma, mode="nearest") if sigma else mask
+    return soft
+
+
+def keeps_photograph(config: StyleConfig, masks: Sequence[Array], regions: Sequence[int]) -> bool:
+    """Return whether what no region claims is to stay the photograph."""
+    return config.unmasked == "keep" and bool(masks) and 0 not in regions and config.mask_mode == "area"
+
+
+def held(masks: Sequence[Array]) -> Array:  # n times (H, W) -> (H, W)
+    """Return how firmly each pixel is held to the photograph while the regions beside it are painted.
+
+    Next to a region nothing is held: pixels that may not move, beside others that must, are where a fringe of neon
+    colors comes from, since those that may move make up for them. `composed` covers that strip at the end.
+    """
+    return grown(uncovered(masks), -max(1.0, HOLD_BACK * max(masks[0].shape)))
+
+
+def composed(result: Array, photograph: Array, masks: Sequence[Array]) -> Array:  # (H, W, 3) -> (H, W, 3)
+    """Lay the photograph over what no region claims, with a feathered edge."""
+    keep = feathered(uncovered(masks), EDGE * max(masks[0].shape))[..., None]
+    mixed: Array = keep * photograph + (1 - keep) * result
+    return mixed
