@@ -13,7 +13,7 @@ earlier ones:
 5. ``kernels``: the same functions, fast;
 6. ``painting``: the whole painter.
 
-Names are loaded when they are first used (PEP 562), so that ``import handstyle`` loads NumPy and nothing heavier.
+Names are loaded when they are first used (PEP 562), so that ``import handstyle`` loads nothing besides.
 
 >>> import handstyle
 >>> result = handstyle.stylize("photograph.jpg", "painting.jpg")  # doctest: +SKIP
@@ -22,8 +22,6 @@ Names are loaded when they are first used (PEP 562), so that ``import handstyle`
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-import numpy as np  # noqa: F401
 
 __version__ = "0.1.0"
 

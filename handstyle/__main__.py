@@ -1,12 +1,22 @@
 """The program ``handstyle``, and ``python -m handstyle``: the command line, or why it cannot be loaded."""
 
+import os
+import signal
 import sys
 
 LEAST_ADDRESS_SPACE = 512 * 2**20  # bytes; with less, NumPy's and SciPy's libraries do not load, or end the process
 
 
 def main() -> None:
-    """Run the command line; where the process may not have the memory to load it, say so and end with status 1."""
+    """Run the command line; where the process may not have the memory to load it, say so and end with status 1.
+
+    A signal that comes while it is loaded ends the process at once: a KeyboardInterrupt there would be a traceback of
+    whatever library is being imported.
+    """
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _: os._exit(128 + number))
     limit = address_space()
     if limit < LEAST_ADDRESS_SPACE:
         sys.exit(

@@ -116,13 +116,13 @@ def test_a_question_to_an_engine_would_be_seen(tmp_path: Path) -> None:
 # network, 350 in losses, 700 in optimize, 1500 in kernels/cpu, 1250 in kernels/cuda, 2500 in painting and cli, 2100 in
 # weights_tools. These are where the house stands; a part that must grow says so by raising its number here.
 BUDGETS: dict[str, tuple[int, tuple[str, ...]]] = {
-    "foundations": (1250, ("handstyle/foundations",)),
+    "foundations": (1295, ("handstyle/foundations",)),
     "network": (680, ("handstyle/network",)),
     "losses": (430, ("handstyle/losses",)),
-    "optimize": (810, ("handstyle/optimize",)),
+    "optimize": (880, ("handstyle/optimize",)),
     "kernels/cpu": (2155, ("handstyle/kernels/cpu", "handstyle/kernels/*.py")),
     "kernels/cuda": (1500, ("handstyle/kernels/cuda",)),
-    "painting and cli": (4846, ("handstyle/painting", "handstyle/cli")),
+    "painting and cli": (4955, ("handstyle/painting", "handstyle/cli")),
     "weights_tools": (2400, ("weights_tools",)),
     "book": (290, ("handstyle/book/*.py",)),  # the judges are text, as the chapters are
 }

@@ -7,14 +7,16 @@ line on standard error and exit status 2; a check that fails in status 1; an int
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from cyclopts import App, CycloptsError, Parameter
 
 from handstyle.cli.help import plain_help, what_was_meant
-from handstyle.cli.options import as_flags, event, speak, warn
+from handstyle.cli.options import AUTO, as_flags, event, speak, warn
 from handstyle.cli.painting import commands, demo
-from handstyle.cli.signals import listen
+from handstyle.cli.signals import handle, listen, pass_over
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.picture_writing import FORMATS
 
 # Imported when asked for.
 OTHERS = {
@@ -41,6 +43,7 @@ def make_app(everything: bool = False) -> App:
         help_formatter=plain_help,
         # A flag that may be given several times also takes several values at once: --mask sky.png ground.png.
         default_parameter=Parameter(consume_multiple=True),
+        suppress_keyboard_interrupt=False,  # `main` says what was lost, and with which signal
     )
     for name, command in commands(everything).items():
         more = "" if everything else "\n--help-all shows every flag."
@@ -54,6 +57,16 @@ def make_app(everything: bool = False) -> App:
 app = make_app()
 
 
+def with_auto(words: Sequence[str]) -> list[str]:
+    """Return the words with ``auto`` behind a ``--resume`` without a file: at the end, before a flag or a picture."""
+    made: list[str] = []
+    for word, after in zip(words, [*words[1:], "-"], strict=True):
+        made.append(word)
+        if word == "--resume" and (after.startswith("-") or Path(after).suffix.lower() in FORMATS):
+            made.append(str(AUTO))
+    return made
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; turn a user's mistakes into one line and exit status 2."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -64,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     speak(as_json="--json" in words)  # an error in the words themselves is an event, too
     everything = "--help-all" in words
     parser = make_app(everything=True) if everything else app
-    words = ["--help" if word == "--help-all" else word for word in words]
+    words = with_auto(["--help" if word == "--help-all" else word for word in words])
     message = ""
     try:
         status = parser(words, result_action="return_value", exit_on_error=False, print_error=False)
@@ -81,4 +94,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         message = " ".join(message.split())
         warn(f"handstyle: {message}")
         event("error", message=message, status=status)
+    handle(pass_over)
     sys.exit(status if isinstance(status, int) else 0)

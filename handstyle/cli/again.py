@@ -10,8 +10,8 @@ from cyclopts import Parameter
 
 from handstyle.cli.options import Output, Settings, all_fields, as_flags, err, resolve, say, typed
 from handstyle.cli.session import check_page, free_name
-from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import Picture, printable, read_picture
+from handstyle.foundations.errors import HandstyleError, printable
+from handstyle.foundations.picture_reading import Picture, read_picture
 from handstyle.foundations.picture_writing import check_writable
 from handstyle.network.vgg import Network
 from handstyle.network.weights import sha256

@@ -9,8 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from handstyle.cli.options import Flat, NetworkConfig, Precision, Whole, as_flags, mebibytes, out, say
-from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import printable
+from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import engine_of
 from handstyle.painting.config import StyleConfig

@@ -139,13 +139,15 @@ class RunConfig:
     save_every : int
         Also write OUTPUT_at_iteration_K for every K-th iteration, as the classic script does; 0 for none.
     checkpoint : Path
-        Write the whole run into this file as it goes, and when it is interrupted; --resume takes it up, bit for bit.
-        Not with --optimizer lbfgsb, whose state is SciPy's own.
+        Write the run into this file as it goes, and keep it. By default it is beside the output, OUTPUT.checkpoint,
+        and goes when the picture is done.
     checkpoint_every : int
-        Iterations from one writing to the next.
+        Iterations from one writing to the next; 0, the default, for every 30 seconds.
+    no_checkpoint : bool
+        Write no checkpoint.
     resume : Path
-        Go on with the run in this file, with the same pictures and settings; it is kept up to date unless --checkpoint
-        names another.
+        Go on with an unfinished run, with the same pictures and settings: without FILE, the one beside the output. To
+        the last bit, but for --optimizer lbfgsb, whose steps SciPy keeps to itself: it goes on from the picture.
     bits : int
         Bits a channel of the output, 8 or 16; 16 for .png and .tif, without the steps of 8 in a smooth sky.
     report : bool
@@ -165,7 +167,8 @@ class RunConfig:
     precision: Precision = "float32"
     save_every: int = 0
     checkpoint: Path | None = None
-    checkpoint_every: int = 10
+    checkpoint_every: int = 0
+    no_checkpoint: bool = False
     resume: Path | None = None
     bits: int = 8
     report: bool = False
@@ -177,15 +180,18 @@ class RunConfig:
         """Raise `HandstyleError` if a number is out of range."""
         if self.save_every < 0:
             raise HandstyleError(f"save_every={self.save_every}: must be 0 or more")
-        if self.checkpoint_every < 1:
-            raise HandstyleError(f"checkpoint_every={self.checkpoint_every}: must be 1 or more")
+        if self.checkpoint_every < 0:
+            raise HandstyleError(f"checkpoint_every={self.checkpoint_every}: must be 0 or more")
+        if self.no_checkpoint and self.checkpoint:
+            raise HandstyleError(f"no_checkpoint=True and checkpoint={self.checkpoint}: give one of them")
         if self.bits not in (8, 16):
             raise HandstyleError(f"bits={self.bits}: a channel has 8 bits or 16")
 
 
+AUTO = Path("auto")  # --resume without a file
 # Keys that name a file to be written, or let one be replaced: from the command line alone.
 WRITTEN = ("output", "overwrite", "checkpoint", "resume", "config", "write_config", "report")
-RUN_KEYS = ("preset", "precision", "save_every", "checkpoint_every", "bits")
+RUN_KEYS = ("preset", "precision", "save_every", "checkpoint_every", "no_checkpoint", "bits")
 
 HELP_GROUPS = {  # of the fields of each configuration, in the order of the help
     "LookConfig": "Look",

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import CycloptsError, Parameter
 
 from handstyle.cli.options import (
+    AUTO,
     PICTURES,
     Flat,
     NetworkConfig,
@@ -22,7 +23,7 @@ from handstyle.cli.options import (
     speak,
     typed,
 )
-from handstyle.cli.session import check_before, free_name, paint
+from handstyle.cli.session import beside, check_before, default_output, paint
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import fit_long_side
 from handstyle.foundations.picture_reading import PictureLike, expanded, read_picture
@@ -77,7 +78,7 @@ def commands(everything: bool) -> dict[str, Any]:
         settings = resolve(flags)
         if style is None and not any("=" in region for region in settings.config.style_region):
             raise CycloptsError(msg="stylize needs a STYLE after CONTENT.")
-        output = output or free_name(Path(f"{content.stem}_painting.png"))
+        output, settings = settled(output, f"{content.stem}_painting.png", settings)
         return start(content, [style, *more_styles] if style else [], output, settings)
 
     def texture(
@@ -101,7 +102,7 @@ def commands(everything: bool) -> dict[str, Any]:
         settings = resolve(flags, fixed=texture_config)
         if not settings.run.write_config:  # a file holds what was asked for, not what a texture makes of it
             settings = replace(settings, config=texture_config(settings.config))
-        output = output or free_name(Path(f"{style.stem}_texture.png"))
+        output, settings = settled(output, f"{style.stem}_texture.png", settings)
         return start(blank(settings.config), [style, *more_styles], output, settings)
 
     def reconstruct(
@@ -129,12 +130,23 @@ def commands(everything: bool) -> dict[str, Any]:
         config = reconstruction_config(layer, of)
         given = {name: getattr(config, name) for name in hints(StyleConfig)}
         settings = resolve(flags, replace(PRESETS["handstyle"], settings=given), lambda _: config)
-        output = output or free_name(Path(f"{picture.stem}_{layer}.png"))
+        output, settings = settled(output, f"{picture.stem}_{layer}.png", settings)
         return start(picture, [picture], output, settings, layer)
 
     for command, none_typed in ((stylize, of_stylize), (texture, of_texture), (reconstruct, of_reconstruct)):
         command.__annotations__["flags"] = Annotated[type(none_typed), Flat]
     return {"stylize": stylize, "texture": texture, "reconstruct": reconstruct}
+
+
+def settled(output: Path | None, default: str, settings: Settings) -> tuple[Path, Settings]:
+    """Return the output's path, by default a free name, and the settings with the path to resume from in them."""
+    if settings.run.write_config:
+        return output or Path(default), settings
+    run = settings.run
+    output = expanded(output or default_output(Path(default), run))
+    if run.resume == AUTO:
+        run = replace(run, resume=beside(output))
+    return output, replace(settings, run=run)
 
 
 def start(

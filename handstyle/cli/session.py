@@ -3,17 +3,18 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from handstyle.cli.options import NetworkConfig, RunConfig, as_flags, err, event, mebibytes, out, say, warn
+from handstyle.cli.options import AUTO, NetworkConfig, RunConfig, as_flags, err, event, mebibytes, out, say, warn
 from handstyle.cli.signals import deferred
-from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, printable, read_picture
+from handstyle.foundations.errors import HandstyleError, printable
+from handstyle.foundations.file_lock import locked
+from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, read_picture
 from handstyle.foundations.picture_writing import check_writable
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
@@ -23,6 +24,7 @@ from handstyle.painting.memory import RunMemory
 from handstyle.painting.plan import check_reach, planned_iterations
 from handstyle.painting.presets import PRESETS
 from handstyle.painting.progress import Display, in_words, progress_display
+from handstyle.painting.recipe import read_recipe
 from handstyle.painting.report import Recording, write_report
 from handstyle.painting.result import PaintingInterrupted, Progress, Result
 from handstyle.painting.stylize import stylize
@@ -31,6 +33,7 @@ from weights_tools.registry import locate
 # Seconds of SciPy's L-BFGS-B with ten pairs, for each value of the picture and iteration, on a server's CPU: 100
 # iterations at 512 px took 11 s, evaluations excluded (benchmarks/results/2026-11-27-gpu.json, "scipy float32").
 SCIPY_SECONDS = 1.4e-7
+SECONDS = 30.0  # from one checkpoint to the next
 
 
 def what_lbfgs_saves(values: int, itemsize: int) -> str:
@@ -65,8 +68,10 @@ def paint(
         height, width = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
         say(what_lbfgs_saves(3 * height * width, loaded.dtype.itemsize))
     begin(photograph, paintings, output, config, loaded)
-    keep, started = run.checkpoint or run.resume, time.monotonic()
-    with deferred() as asked:
+    keep, started = kept(output, run), time.monotonic()
+    keeper = None if keep is None else Keeper(keep, run.checkpoint_every)
+    alone = nullcontext() if keep is None else locked(keep, "the checkpoint")
+    with deferred() as asked, alone:
         with display_of(run) as display:
             failures: set[str] = set()
             recording = Recording() if run.report else None
@@ -86,17 +91,21 @@ def paint(
                     recording(progress)
                 if run.save_every and progress.iteration % run.save_every == 0:
                     path = at_iteration(output, progress.iteration, config)
-                    attempt("pictures on the way", partial(progress.result().save, path, overwrite=run.overwrite))
-                last = progress.iteration == progress.iterations
-                if keep and progress.save and (asked or last or progress.iteration % run.checkpoint_every == 0):
-                    attempt("the checkpoint", partial(progress.save, keep))
+                    again = run.overwrite or run.resume is not None
+                    attempt("pictures on the way", partial(progress.result().save, path, overwrite=again))
+                last = progress.iteration == progress.iterations and keep != beside(output)
+                if keeper and progress.save and (asked or last or keeper.due(progress.iteration)):
+                    attempt("the checkpoint", partial(keeper.write, progress.save))
                 asked.raise_now()
 
             try:
                 result = stylize(photograph, paintings, network=loaded, config=config, callback=show, resume=run.resume)
             except PaintingInterrupted as interrupted:
                 result = interrupted.result
-        written = result.save_somewhere(output, overwrite=run.overwrite, bits=run.bits)
+        replaced = run.overwrite or unfinished(output, run)
+        written = result.save_somewhere(output, overwrite=replaced, bits=run.bits)
+        if keep == beside(output) and not result.failed and not result.stopped.startswith("interrupted"):
+            keep.unlink(missing_ok=True)
         if run.report and not asked:
             page = written.with_suffix(".html")
             facts: dict[str, Any] = {"masks": config.mask, "config": config, "recording": recording}
@@ -185,23 +194,77 @@ def differing(config: StyleConfig, network: NetworkConfig, run: RunConfig) -> st
 
 def check_before(output: Path, config: StyleConfig, run: RunConfig) -> None:
     """Check, before any picture is read, that outputs and checkpoints can be written; raise `HandstyleError` if not."""
-    check_keeping(config, run)
+    check_keeping(output, run)
     check_outputs(output, config, run)  # again in `paint`, with the photograph
 
 
-def check_keeping(config: StyleConfig, run: RunConfig) -> None:
-    """Raise `HandstyleError` if the checkpoint cannot be written, or the optimizer cannot save its state."""
+@dataclass
+class Keeper:
+    """Decides when a run's checkpoint is due, and writes it.
+
+    Parameters
+    ----------
+    path : Path
+        The checkpoint.
+    every : int
+        Iterations from one writing to the next; 0 for every `SECONDS`.
+
+    Notes
+    -----
+    By time, a checkpoint that takes long to write is written less often, so that it takes a twentieth of the time.
+    """
+
+    path: Path
+    every: int = 0
+    _last: float = field(default_factory=lambda: time.monotonic())
+    _took: float = 0.0
+
+    def due(self, iteration: int) -> bool:
+        """Return whether the checkpoint is to be written after this iteration."""
+        if self.every:
+            return iteration % self.every == 0
+        return time.monotonic() - self._last >= max(SECONDS, 20 * self._took)
+
+    def write(self, save: Callable[[Path], None]) -> None:
+        """Write the checkpoint by a run's `Progress.save`."""
+        began = time.monotonic()
+        try:
+            save(self.path)
+        finally:
+            self._last = time.monotonic()
+            self._took = self._last - began
+
+
+def beside(output: Path) -> Path:
+    """Return the path of the checkpoint that a run keeps beside its output: ``out.png.checkpoint``."""
+    return output.with_name(f"{output.name}.checkpoint")
+
+
+def kept(output: Path, run: RunConfig) -> Path | None:
+    """Return the checkpoint that a run keeps up to date."""
+    return None if run.no_checkpoint else run.checkpoint or run.resume or beside(output)
+
+
+def unfinished(output: Path, run: RunConfig) -> bool:
+    """Return whether the output is the picture of the unfinished run that goes on, by the recipe in it."""
+    if run.resume is None or not output.is_file():
+        return False
+    with suppress(HandstyleError):
+        return str(read_recipe(output).result.get("stopped", "")).startswith("interrupted")
+    return False
+
+
+def check_keeping(output: Path, run: RunConfig) -> None:
+    """Raise `HandstyleError` if the checkpoint cannot be written, or would replace an unfinished run."""
     name, keep = ("--checkpoint", run.checkpoint) if run.checkpoint else ("--resume", run.resume)
-    if keep is None:
-        return
-    if config.optimizer == "lbfgsb":
-        raise HandstyleError(f"{name} {keep}: SciPy's optimizer keeps its state to itself; add --optimizer lbfgs")
     if run.resume is not None and not run.resume.is_file():
-        raise HandstyleError(f"--resume {run.resume}: no such file")
-    if not keep.parent.is_dir() or not os.access(keep.parent, os.W_OK):
+        what = "there is no unfinished run of this output" if run.resume == beside(output) else "no such file"
+        raise HandstyleError(f"--resume {run.resume}: {what}")
+    if keep is not None and (not keep.parent.is_dir() or not os.access(keep.parent, os.W_OK)):
         raise HandstyleError(f"{name} {keep}: {keep.parent} is no folder that can be written to")
-    if keep.exists() and keep != run.resume and not run.overwrite:
-        raise HandstyleError(f"{name} {keep} exists: --resume goes on with it, --overwrite replaces it")
+    mine = kept(output, run)
+    if mine is not None and mine.exists() and mine != run.resume and not run.overwrite:
+        raise HandstyleError(f"{mine} holds an unfinished run: --resume goes on with it, --overwrite begins anew")
 
 
 def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph: Picture | None = None) -> None:
@@ -216,11 +279,18 @@ def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph:
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if run.report:
         check_page(expanded(output).with_suffix(".html"), run.overwrite)
-    for path in [output, *on_the_way]:
-        if path.name in there and not path.is_dir() and not run.overwrite:
+    replaced = run.overwrite or unfinished(output, run)
+    for path in [output] if run.resume else [output, *on_the_way]:
+        if path.name in there and not path.is_dir() and not replaced:
             raise HandstyleError(f"{path} exists: choose another name with -o, or add --overwrite")
     for path in [output, *on_the_way[-1:]]:  # the last name is the longest
-        check_writable(path, run.overwrite, alpha=alpha, size=size, bits=run.bits if path == output else 8)
+        again = replaced if path == output else run.overwrite or run.resume is not None
+        check_writable(path, again, alpha=alpha, size=size, bits=run.bits if path == output else 8)
+
+
+def numbered(path: Path) -> list[Path]:
+    """Return the names that a run may take by itself: ``photo_painting.png``, ``photo_painting_2.png`` and so on."""
+    return [path, *(path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(2, 10_000))]
 
 
 def check_page(path: Path, overwrite: bool) -> None:
@@ -234,9 +304,28 @@ def check_page(path: Path, overwrite: bool) -> None:
 
 
 def free_name(path: Path) -> Path:
-    """Return the path or, if it exists, the first free name with a number: ``photo_painting_2.png``."""
-    names = (path, *(path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(2, 10_000)))
-    return next((name for name in names if not name.exists()), path)
+    """Return the first name that neither a picture nor an unfinished run has; see `numbered`."""
+    return next((name for name in numbered(path) if not name.exists() and not beside(name).exists()), path)
+
+
+def default_output(path: Path, run: RunConfig) -> Path:
+    """Return the first free name or, if the run goes on with an unfinished one, the name of the latest of these.
+
+    Raises
+    ------
+    HandstyleError
+        If the run is to go on with an unfinished one, and there is none under any of these names.
+    """
+    there = {found.name for found in path.parent.glob("*.checkpoint")}
+    free, begun = free_name(path), [name for name in numbered(path) if beside(name).name in there]
+    latest = max(begun, key=lambda name: beside(name).stat().st_mtime, default=None)
+    if run.resume == AUTO and latest is None:
+        raise HandstyleError(f"--resume: there is no unfinished run, no {beside(path)}; -o names another output")
+    if run.resume == AUTO and latest is not None:
+        return latest
+    if latest is not None and run.resume is None:
+        say(f"note: {beside(latest)} holds an unfinished run; --resume goes on with it")
+    return free
 
 
 def report(result: Result, output: Path, written: Path, keep: Path | None) -> int:
@@ -252,8 +341,9 @@ def report(result: Result, output: Path, written: Path, keep: Path | None) -> in
     say(place + (f", since {output} could not be written" if elsewhere else ""))
     if out.quiet and (elsewhere or result.failed):
         warn(as_flags(f"handstyle: {result.stopped}; {place}"))
-    if interrupted and keep is not None and keep.exists():
-        say(f"the run is in {keep}: go on with the same command and --resume {keep} --overwrite")
+    if (interrupted or result.failed) and keep is not None and keep.exists():
+        named = "" if keep == beside(output) else f" {keep}"
+        say(f"the run is in {keep}: the same command with --resume{named} goes on with it")
     return 130 if interrupted else 1 if result.failed or elsewhere else 0
 
 

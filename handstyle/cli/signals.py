@@ -2,12 +2,11 @@
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Timer
 from types import FrameType
-from typing import Any
 
 from handstyle.cli.options import err
 
@@ -33,12 +32,21 @@ def raise_interrupted(number: int, _: FrameType | None) -> None:
     raise Interrupted(number)
 
 
-def listen() -> None:
-    """Let every signal that asks to end raise `Interrupted`, but for those that are ignored here (nohup, ``cmd &``)."""
+def pass_over(number: int, _: FrameType | None) -> None:
+    """Do nothing: what a signal does when the picture is written and the program is about to end."""
+
+
+def handle(handler: Callable[[int, FrameType | None], None]) -> None:
+    """Let a function handle every signal that asks to end, but for those that are ignored here (nohup, ``cmd &``)."""
     for name in NAMES:
         number = getattr(signal, name)
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, raise_interrupted)
+            signal.signal(number, handler)
+
+
+def listen() -> None:
+    """Let every signal that asks to end raise `Interrupted`."""
+    handle(raise_interrupted)
 
 
 @dataclass
@@ -60,20 +68,23 @@ class Requests:
 
 @contextmanager
 def deferred() -> Iterator[Requests]:
-    """Note signals inside this block, once `deferring` is set, instead of raising; before that they raise.
+    """Note signals inside this block, once `deferring` is set, instead of raising.
 
-    A KeyboardInterrupt that falls into a finalizer, from where Python lets no exception out, is sent again.
+    Before that the first one raises, and those after it are noted: a picture may be being written by then. A
+    KeyboardInterrupt that falls into a finalizer, from where Python lets no exception out, is sent again. When a block
+    that deferred is done, so is the picture, and signals do nothing.
     """
     requests = Requests()
-    before = {number: signal.getsignal(number) for number in (getattr(signal, name) for name in NAMES)}
     hook = sys.unraisablehook
 
     def note(number: int, frame: FrameType | None) -> None:
-        if not requests.deferring:
-            raise_interrupted(number, frame)
-        if not requests.numbers:
-            err.print("ending with the picture when this iteration is done")
+        first = not requests.numbers
         requests.numbers.append(number)
+        if not requests.deferring:
+            requests.deferring = True
+            raise_interrupted(number, frame)
+        if first:
+            err.print("ending with the picture when this iteration is done")
 
     def again(lost: "sys.UnraisableHookArgs") -> None:
         if issubclass(lost.exc_type, KeyboardInterrupt):
@@ -82,14 +93,10 @@ def deferred() -> Iterator[Requests]:
         else:
             hook(lost)
 
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, note)
+    handle(note)
     sys.unraisablehook = again
     try:
         yield requests
     finally:
         sys.unraisablehook = hook
-        for number, old in before.items():
-            handler_: Any = old
-            signal.signal(number, handler_)
+        handle(pass_over if requests.deferring else raise_interrupted)

@@ -28,7 +28,7 @@ import numpy as np
 from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError, features
 
 from handstyle.foundations.color_profile import color_converter, gray_converter
-from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
+from handstyle.foundations.errors import HandstyleError, OutOfMemoryError, one_line, printable
 
 Pixels = np.ndarray[Any, Any]
 
@@ -214,44 +214,6 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         return Path(path).expanduser()
     except RuntimeError:  # no home folder, or no user of that name: a file may be called so
         return Path(path)
-
-
-def printable(path: str | os.PathLike[str]) -> str:
-    r"""Return a path as one line of text that every UTF-8 stream takes.
-
-    Examples
-    --------
-    >>> print(printable("a\nb\udce9.png"))
-    a\nb\xe9.png
-    """
-    text = encodable(str(path))
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def encodable(text: str) -> str:
-    r"""Return text without surrogates: the bytes of a file name that is no UTF-8 are written as ``\xe9``.
-
-    Examples
-    --------
-    >>> print(encodable("caf\udce9 \u661f"))
-    caf\xe9 星
-    """
-    try:
-        raw = text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # a surrogate that stands for no byte
-        raw = text.encode("utf-8", "backslashreplace")
-    return raw.decode("utf-8", "backslashreplace")
-
-
-def one_line(error: Exception | Warning | str) -> str:
-    r"""Return an error's message in one line of at most 300 characters; its type if it has none.
-
-    Examples
-    --------
-    >>> one_line(ValueError("first\n  second"))
-    'first second'
-    """
-    return " ".join(encodable(str(error)).split())[:300] or type(error).__name__
 
 
 def load_plugin(kind: str) -> bool:

@@ -7,36 +7,28 @@ cannot be written, it finds another place.
 """
 
 import errno
-import hashlib
 import io
 import json
 import os
-import re
-import secrets
-import socket
 import stat
 import struct
 import tempfile
-import time
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
+from handstyle.foundations.atomic_file import cut_bytes, replace_file
 from handstyle.foundations.color_profile import srgb_profile
-from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
+from handstyle.foundations.errors import HandstyleError, OutOfMemoryError, encodable, one_line, printable
 from handstyle.foundations.picture_reading import (
     PLUGINS,
-    encodable,
     expanded,
     load_plugin,
-    one_line,
-    printable,
     row_bands,
 )
 
@@ -59,8 +51,6 @@ DEEP = ("PNG", "TIFF")  # formats that are written with 16 bits a channel
 LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "AVIF": 65536}  # px, of libjpeg, of the WebP container, of AV1
 IMAGE_DESCRIPTION, SOFTWARE = 0x010E, 0x0131  # EXIF 2.32, table 4
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, INCH = 0x011A, 0x011B, 0x0128, 2
-STALE = 3600.0  # seconds after which a temporary file was left by a killed run
-LONGEST_STEM = 100  # bytes of the output's name that a temporary name keeps; eCryptfs allows 143 in all
 OTHER_NAMES = 1000  # names beside the output that are tried
 
 
@@ -253,53 +243,6 @@ def write_picture_somewhere(
     raise HandstyleError(f"the picture could not be written: {'; '.join(reasons)}")
 
 
-def replace_file(path: Path, data: bytes, *, overwrite: bool = True) -> None:
-    """Give a file new content at once: write a temporary file beside it, flush it, rename it.
-
-    Parameters
-    ----------
-    path : Path
-        The file; a symbolic link is followed, not replaced.
-    data : bytes
-        Its new content.
-    overwrite : bool
-        Whether an existing file may be replaced.
-
-    Raises
-    ------
-    HandstyleError
-        If the system refuses; the old file is then as it was.
-
-    Examples
-    --------
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     replace_file(Path(folder, "a"), b"new")
-    ...     Path(folder, "a").read_bytes()
-    b'new'
-    """
-    target = Path(os.path.realpath(path))
-    prefix = _temporary_prefix(target.name)
-    temporary = target.with_name(f"{prefix}{os.getpid()}-{secrets.token_hex(4)}.part")
-    _remove_orphans(target.parent, prefix)
-    try:
-        try:
-            with open(temporary, "xb") as file:  # not mkstemp: its file would be private to the owner
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            if not overwrite and os.path.lexists(path):
-                raise FileExistsError(errno.EEXIST, "it exists, and is not to be replaced (overwrite=False)")
-            os.replace(temporary, target)
-        finally:
-            with suppress(OSError):  # the error of writing is the one to report
-                temporary.unlink(missing_ok=True)
-    except FileExistsError as error:
-        raise _Exists(f"{printable(path)} cannot be written: {error.strerror}") from error
-    except OSError as error:
-        raise HandstyleError(f"{printable(path)} cannot be written: {error.strerror or error}") from error
-    _flush_folder(target.parent)
-
-
 def read_metadata(path: str | os.PathLike[str], *, decode: bool = True) -> dict[str, str]:
     """Return the metadata that `write_picture` put into a file.
 
@@ -404,64 +347,6 @@ def _check_arrays(path: str | os.PathLike[str], picture: Pixels, alpha: Pixels |
         raise HandstyleError(f"the picture for {name} has NaN or infinite values and is not written")
 
 
-# temporary files
-
-
-class _Exists(HandstyleError, FileExistsError):
-    pass
-
-
-def _temporary_prefix(name: str) -> str:
-    """Return how the temporary files of an output begin on this machine; its process and a number follow.
-
-    The output's name is cut by bytes, between two characters: file systems limit bytes, and some take UTF-8 alone.
-    """
-    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
-    return f".{_cut(name)}.{host}-"
-
-
-def _cut(name: str) -> str:
-    return os.fsencode(name)[:LONGEST_STEM].decode("utf-8", "ignore")
-
-
-def _remove_orphans(folder: Path, prefix: str) -> None:
-    """Remove the temporary files of an output whose process is gone, or that are older than an hour."""
-    # Of another machine, whose processes are not known here, only the age is.
-    base, _, host = prefix.rpartition(".")
-    pattern = re.compile(rf"{re.escape(base)}\.([0-9a-f]{{8}}-)([0-9]+)-[0-9a-f]{{8}}\.part")
-    with suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            found = pattern.fullmatch(entry.name)
-            if found is None:
-                continue
-            with suppress(OSError):
-                gone = found[1] == host and not _is_alive(int(found[2]))
-                if gone or time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE:
-                    Path(entry.path).unlink()
-
-
-def _is_alive(process: int) -> bool:
-    if os.name == "nt":  # there, os.kill ends the process
-        return True
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:  # it belongs to another user
-        return True
-    return True
-
-
-def _flush_folder(folder: Path) -> None:
-    """Flush a folder to the disk, so that the new name survives a power failure; some systems cannot."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
 # other places
 
 
@@ -502,7 +387,7 @@ def _other_folders(path: Path, reasons: list[str]) -> Iterator[Path]:
 
 
 def _other_names(folder: Path, stem: str, suffix: str) -> Iterator[Path]:
-    names = (folder / f"{_cut(stem) or 'out'}-{number}{suffix}" for number in range(1, OTHER_NAMES + 1))
+    names = (folder / f"{cut_bytes(stem) or 'out'}-{number}{suffix}" for number in range(1, OTHER_NAMES + 1))
     return (path for path in names if not os.path.lexists(path))
 
 

@@ -31,10 +31,10 @@ import h5py
 import numpy as np
 from numpy.typing import DTypeLike
 
+from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import expanded
-from handstyle.foundations.picture_writing import replace_file
 from handstyle.network.vgg import Weights, check_layers, convolution_names
 
 FORMAT = "handstyle-weights 1"

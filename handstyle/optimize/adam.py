@@ -158,7 +158,8 @@ def minimize_adam(
         if averaging is not None:
             average.add(v, averaging)
     else:
-        arrays, facts = loop.resume(resume, v0)
+        vectors = dict.fromkeys(("first", "second", "average"), v0.shape)
+        arrays, facts = loop.resume(resume, v0, vectors, {"steps": int, "missing": float})
         v, adam.first, adam.second, adam.steps = arrays["v"], arrays["first"], arrays["second"], facts["steps"]
         average = Average(arrays["average"], facts["missing"])
 

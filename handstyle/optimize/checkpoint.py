@@ -1,26 +1,31 @@
 """Checkpoints: an optimizer's whole state in one file.
 
 The file is NumPy's ``.npz``: the arrays unchanged, and everything else as JSON, in which Python writes a float so that
-it reads back bit for bit. It contains no pickle, so opening a stranger's file runs no code.
+it reads back bit for bit. It contains no pickle, so opening a stranger's file runs no code. What is read is compared
+with what the optimizer expects before any of it is used.
 """
 
 import json
-import os
-import tempfile
+import math
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array, namespace, to_numpy
-from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.errors import HandstyleError, one_line
 
 FACTS = "facts"  # the entry that holds the JSON
+MOST_ENTRIES = 32  # arrays in one file; L-BFGS, which has most, has six
+LARGEST_FACTS = 1 << 27  # bytes; a row of the trace takes about 1,500
+Shape = tuple[int | None, ...]  # None: any length
 
 
 def write_checkpoint(path: Path, method: str, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
-    """Write a checkpoint atomically: a temporary file in the same folder, then a rename.
+    """Write a checkpoint atomically, flushed to the disk; see `replace_file`.
 
     Parameters
     ----------
@@ -32,21 +37,20 @@ def write_checkpoint(path: Path, method: str, arrays: Mapping[str, Array], facts
         The state's arrays, of any backend.
     facts : mapping of str to any JSON value
         The rest of the state.
+
+    Raises
+    ------
+    HandstyleError
+        If the system refuses; an older checkpoint is then as it was.
     """
-    path = Path(path)
     text = json.dumps({"method": method, **facts})
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            host = {key: to_numpy(value) for key, value in arrays.items()}
-            np.savez(stream, **(host | {FACTS: np.array(text)}))  # type: ignore[arg-type]
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    host = {key: to_numpy(value) for key, value in arrays.items()} | {FACTS: np.array(text)}
+    replace_file(Path(path), lambda file: np.savez(file, **host))  # type: ignore[arg-type]
 
 
-def read_checkpoint(path: Path, method: str, like: Array) -> tuple[dict[str, Array], dict[str, Any]]:
+def read_checkpoint(
+    path: Path, method: str, like: Array, shapes: Mapping[str, Shape], kinds: Mapping[str, Any]
+) -> tuple[dict[str, Array], dict[str, Any]]:
     """Read a checkpoint that `write_checkpoint` wrote.
 
     Parameters
@@ -55,8 +59,13 @@ def read_checkpoint(path: Path, method: str, like: Array) -> tuple[dict[str, Arr
         The file.
     method : str
         The name of the optimizer that will resume.
-    like : array
-        The start of the run: the state's vectors must have its shape and dtype, and are moved to its device.
+    like : (n,) array
+        The start of the run: the state's arrays must have its dtype, and are moved to its device. Those whose name
+        begins with ``host_`` are float64 and stay.
+    shapes : mapping of str to shape
+        The arrays that the optimizer needs. ``v``, an array of the shape of `like`, is always among them.
+    kinds : mapping of str to type
+        The facts that the optimizer needs, see `matches`.
 
     Returns
     -------
@@ -66,18 +75,28 @@ def read_checkpoint(path: Path, method: str, like: Array) -> tuple[dict[str, Arr
     Raises
     ------
     HandstyleError
-        If the file cannot be read, belongs to another optimizer, or to a picture of another size or dtype.
+        If the file cannot be read, belongs to another optimizer, to a picture of another size or dtype, or has other
+        contents than a checkpoint of this optimizer.
     """
     arrays, facts = _stored(path, everything=True)
-    if facts.get("method") != method:
-        raise HandstyleError(f"{path}: the state of {facts.get('method')}, but {method} was asked to go on")
-    v = arrays["v"]
-    if v.shape != like.shape or v.dtype != like.dtype:
-        raise HandstyleError(
-            f"{path}: a picture of {v.size} values of {v.dtype}, but this run has {like.size} of {like.dtype}"
-        )
+    if (found := facts.get("method")) != method:
+        raise HandstyleError(f"{path}: the state of {str(found)[:40]}, but {method} was asked to go on")
+    for name, shape in {"v": like.shape, **shapes}.items():
+        if (array := arrays.get(name)) is None:
+            raise HandstyleError(f"{path}: not a whole checkpoint of {method}, {name} is missing")
+        dtype = np.dtype(np.float64) if name.startswith("host_") else like.dtype
+        if name == "v" and (array.shape, array.dtype) != (shape, dtype):
+            raise HandstyleError(
+                f"{path}: a picture of {array.size} values of {array.dtype}, but this run has {like.size} of {dtype}"
+            )
+        fits = len(array.shape) == len(shape) and all(b in (None, a) for a, b in zip(array.shape, shape, strict=True))
+        if array.dtype != dtype or not fits or not np.isfinite(array).all():
+            raise HandstyleError(f"{path}: not a checkpoint of {method}, {name} is not what it should be")
+    check_facts(path, facts, kinds)
     xp = namespace(like)
-    return {key: value if key.startswith("host_") else xp.asarray(value) for key, value in arrays.items()}, facts
+    return {
+        name: arrays[name] if name.startswith("host_") else xp.asarray(arrays[name]) for name in (*shapes, "v")
+    }, facts
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -91,13 +110,70 @@ def read_facts(path: Path) -> dict[str, Any]:
     return _stored(path, everything=False)[1]
 
 
+def check_facts(path: Path, facts: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
+    """Raise `HandstyleError` if a fact is missing or of another kind; see `matches`."""
+    for name, kind in kinds.items():
+        if name not in facts or not matches(facts[name], kind):
+            what = "is missing" if name not in facts else "is not what it should be"
+            raise HandstyleError(f"{path}: not a checkpoint of this program, {name} {what}")
+
+
+def matches(value: Any, kind: Any) -> bool:
+    """Return whether a JSON value is of a kind.
+
+    Parameters
+    ----------
+    value : any JSON value
+        Read from a file.
+    kind : type, list or tuple
+        int, at least 0; float, any finite number; str; dict, from str to finite numbers; ``[kind]``, a list of any
+        length; ``(kind, …)``, a list of this length.
+
+    Examples
+    --------
+    >>> matches([[1, 2.5], [3, 4]], [(int, float)]), matches([[1, "a"]], [(int, float)]), matches(True, int)
+    (True, False, False)
+    """
+    if isinstance(kind, list):
+        return isinstance(value, list) and all(matches(one, kind[0]) for one in value)
+    if isinstance(kind, tuple):
+        return isinstance(value, list) and len(value) == len(kind) and all(map(matches, value, kind))
+    if kind is dict:
+        return isinstance(value, dict) and all(matches(one, float) for one in value.values())
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+    return isinstance(value, kind)
+
+
 def _stored(path: Path, everything: bool) -> tuple[dict[str, Array], dict[str, Any]]:
     try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files if everything and key != FACTS}
-            facts: dict[str, Any] = json.loads(str(stored[FACTS]))
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise HandstyleError(f"{path}: not a checkpoint of this program ({error})") from None
+        with open(path, "rb") as stream:
+            _check_archive(stream)
+            stream.seek(0)
+            with np.load(stream, allow_pickle=False) as stored:
+                arrays = {key: stored[key] for key in stored.files if everything and key != FACTS}
+                facts = json.loads(str(stored[FACTS]))
+    except OSError as error:
+        raise HandstyleError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (ValueError, KeyError, EOFError) as error:
+        raise HandstyleError(f"{path}: not a checkpoint of this program ({one_line(error)})") from None
     except Exception as error:  # zipfile's errors share no base class with the above
-        raise HandstyleError(f"{path}: the checkpoint is damaged ({error})") from None
+        raise HandstyleError(f"{path}: the checkpoint is damaged ({one_line(error)})") from None
+    if not isinstance(facts, dict):
+        raise HandstyleError(f"{path}: not a checkpoint of this program (its facts are no table)")
     return arrays, facts
+
+
+def _check_archive(stream: IO[bytes]) -> None:
+    """Refuse an archive that would take more memory than its size: ours are not compressed, and nothing overlaps."""
+    entries = zipfile.ZipFile(stream).infolist()
+    if len(entries) > MOST_ENTRIES:
+        raise ValueError(f"{len(entries)} entries")
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError("it is compressed, which checkpoints are not")
+    if sum(entry.file_size for entry in entries) > stream.seek(0, 2):
+        raise ValueError("its entries overlap")
+    if any(entry.file_size > LARGEST_FACTS for entry in entries if entry.filename == f"{FACTS}.npy"):
+        raise ValueError("its facts are too long")

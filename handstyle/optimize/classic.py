@@ -15,7 +15,7 @@ from handstyle.optimize.lbfgsb import one_scipy_thread
 from handstyle.optimize.loop import Loop, State
 from handstyle.optimize.trace import Callback, Evaluable, Outcome
 
-DESCENT = "plain descent"
+DESCENT, ROUNDS = "plain descent", "SciPy's L-BFGS-B in rounds"
 
 
 def minimize_rounds(
@@ -25,6 +25,7 @@ def minimize_rounds(
     evaluations: int = 20,
     memory: int = 10,
     callback: Callback | None = None,
+    resume: Path | None = None,
 ) -> Outcome:
     """Run SciPy's L-BFGS-B several times, each from the last picture of the run before, with an empty memory.
 
@@ -41,7 +42,10 @@ def minimize_rounds(
     memory : int
         ``m``, SciPy's default 10.
     callback : callable, optional
-        Called after each run with an `Iteration`, whose number is that of the run; may raise StopIteration.
+        Called after each run with an `Iteration`, whose number is that of the run, and whose ``save(path)`` writes a
+        checkpoint; may raise StopIteration.
+    resume : Path, optional
+        A checkpoint to go on from, bit for bit: every run begins with an empty memory.
 
     Returns
     -------
@@ -55,14 +59,20 @@ def minimize_rounds(
     After a restart the first trial is a step of length 1 along steepest descent, so about six of twenty evaluations
     are spent on finding a suitable length again.
     """
-    loop = Loop(objective, callback)
+    loop = Loop(objective, callback, ROUNDS)
+    v = np.array(v0, np.float64)
+    if resume is not None:
+        v = loop.resume(resume, v)[0]["v"]
+
+    def state() -> State:
+        return {"v": v}, {}
 
     def steps() -> str:
-        v = np.array(v0, np.float64)
+        nonlocal v
         with one_scipy_thread():
-            for _ in range(rounds):
+            while len(loop.trace) < rounds:
                 v, value, _ = fmin_l_bfgs_b(loop, v, maxfun=evaluations, m=memory)
-                loop.accept(v, float(value))
+                loop.accept(v, float(value), state)
         return f"all {rounds} rounds of {evaluations} evaluations done"
 
     return loop.run(steps)

@@ -96,9 +96,13 @@ class _Run:
         if arrays["host_table"].shape != history.table.shape:
             kept = (len(arrays["host_table"]) - 1) // 2 - 1
             raise HandstyleError(f"the checkpoint remembers {kept} pairs: go on with memory={kept}")
+        order, spare = list(facts["order"]), facts["spare"]
+        slots, used = {*order, spare}, 1 + 2 * (max(order, default=-1) + 1)
+        if len(slots) != len(order) + 1 or max(slots) >= history.slots or len(arrays["basis"]) != used:
+            raise HandstyleError("the checkpoint is damaged: its pairs are not those of a history")
         history.table[:] = arrays["host_table"]
         history.basis[: len(arrays["basis"])] = arrays["basis"]
-        history.order, history.spare = list(facts["order"]), facts["spare"]
+        history.order, history.spare = order, spare
 
 
 def minimize_lbfgs(
@@ -177,7 +181,9 @@ def minimize_lbfgs(
     loop = Loop(objective, callback, METHOD, evaluations)
     run = _Run(loop, History(v0, memory), v0.copy() if box is None else v0.clip(*box), box)
     if resume is not None:
-        run.load(*loop.resume(resume, v0))
+        shapes = {"g": v0.shape, "basis": (None, v0.size), "host_table": (None, None)}
+        kinds = {"value": float, "scale": float, "order": [int], "spare": int}
+        run.load(*loop.resume(resume, v0, shapes, kinds))
 
     def steps() -> str:
         if resume is None:

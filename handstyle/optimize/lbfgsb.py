@@ -8,6 +8,7 @@ here a callback saves them.
 
 import math
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.optimize.loop import Loop
 from handstyle.optimize.trace import Callback, Evaluable, Outcome
 
+METHOD = "SciPy's L-BFGS-B"
+
 
 def minimize_lbfgsb(
     objective: Evaluable,
@@ -28,6 +31,7 @@ def minimize_lbfgsb(
     tolerance: float = 0.0,
     evaluations: int | None = None,
     callback: Callback | None = None,
+    resume: Path | None = None,
 ) -> Outcome:
     """Descend from `v0` with SciPy's L-BFGS-B.
 
@@ -47,7 +51,11 @@ def minimize_lbfgsb(
     evaluations : int, optional
         Evaluations at most; not limited by default.
     callback : callable, optional
-        Called after each iteration with an `Iteration`; may raise StopIteration.
+        Called after each iteration with an `Iteration`, whose ``save(path)`` writes a checkpoint; may raise
+        StopIteration.
+    resume : Path, optional
+        A checkpoint to go on from. SciPy keeps its pairs to itself, so they are collected anew from the picture in the
+        checkpoint: the path differs from that of a run without a pause. Of `v0` only the size then matters.
 
     Returns
     -------
@@ -84,14 +92,20 @@ def minimize_lbfgsb(
             f"SciPy's L-BFGS-B counts its workspace in 32 bits: {v0.size} unknowns leave it room for "
             f"{max(most_memory(v0.size), 0)} pairs, not {memory}; use a smaller `lbfgs_history`, or optimizer='lbfgs'"
         )
-    loop = Loop(objective, callback)
+    loop = Loop(objective, callback, METHOD)
     unit = math.sqrt(v0.size)
-    start = np.array(v0, np.float64)
+    start, size = np.array(v0, np.float64), 0.0  # the value at the start, which later values are divided by
+    if resume is not None:
+        arrays, facts = loop.resume(resume, start, kinds={"size": float})
+        start, size = arrays["v"], facts["size"]
+    done = len(loop.trace)
     limit = evaluations if evaluations is not None else 20 * (iterations + 1)
 
     def steps() -> str:
+        if done >= iterations:
+            return f"all {iterations} iterations done"
         first = loop(start)
-        scale = 1 / (abs(first[0]) or 1.0)
+        scale = 1 / (size or abs(first[0]) or 1.0)
         pending = [first]
 
         def scaled(u: Array) -> tuple[float, Array]:  # (n,) -> value, (n,); SciPy's first call repeats the one above
@@ -99,12 +113,14 @@ def minimize_lbfgsb(
             return value * scale, gradient * (scale * unit)  # book: lbfgs-scale
 
         def accepted(intermediate_result: Any) -> None:  # the name that makes SciPy pass the value too
-            loop.accept(intermediate_result.x * unit, float(intermediate_result.fun) / scale)
+            v = intermediate_result.x * unit
+            loop.accept(v, float(intermediate_result.fun) / scale, lambda: ({"v": v}, {"size": 1 / scale}))
 
-        options = {"maxiter": iterations, "maxfun": limit, "maxcor": memory, "ftol": tolerance, "gtol": 0.0}
+        left = max(limit - loop.count + 1, 1)  # SciPy counts the evaluation above, too
+        options = {"maxiter": iterations - done, "maxfun": left, "maxcor": memory, "ftol": tolerance, "gtol": 0.0}
         with one_scipy_thread():
             result = minimize(scaled, start / unit, jac=True, method="L-BFGS-B", callback=accepted, options=options)
-        return _reason(result, iterations, limit, tolerance)
+        return _reason(result, done, iterations, limit, tolerance)
 
     return loop.run(steps)
 
@@ -119,20 +135,20 @@ def most_memory(n: int) -> int:
     return max(0, (math.isqrt(half * half + 11 * left) - half) // 11) if left > 0 else 0  # 11 m² + 2 half m ≤ left
 
 
-def _reason(result: Any, iterations: int, evaluations: float, tolerance: float) -> str:
-    message = str(result.message).strip().rstrip(":. ")
+def _reason(result: Any, done: int, iterations: int, evaluations: float, tolerance: float) -> str:
+    message, count = str(result.message).strip().rstrip(":. "), done + result.nit
     if result.status == 99:
         return "stopped by the callback"
     if result.status == 1:
-        if result.nit >= iterations:
+        if count >= iterations:
             return f"all {iterations} iterations done"
         return f"all {evaluations:g} evaluations done"
     if result.status == 2:
-        return f"no further descent: the line search failed after {result.nit} iterations ({message})"
+        return f"no further descent: the line search failed after {count} iterations ({message})"
     if not np.any(result.jac):
-        return f"the gradient is exactly zero after {result.nit} iterations"
+        return f"the gradient is exactly zero after {count} iterations"
     if tolerance == 0:
-        return f"converged: the last of {result.nit} iterations left the value as it was, to the last bit ({message})"
+        return f"converged: the last of {count} iterations left the value as it was, to the last bit ({message})"
     return f"converged: an iteration lowered the value by less than {tolerance:g} of the start's ({message})"
 
 

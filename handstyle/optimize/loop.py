@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from handstyle.foundations.backend import Array, to_numpy
-from handstyle.optimize.checkpoint import read_checkpoint, write_checkpoint
+from handstyle.optimize.checkpoint import Shape, read_checkpoint, write_checkpoint
 from handstyle.optimize.objective import NonFiniteError
 from handstyle.optimize.trace import Callback, Evaluable, Iteration, Outcome, Save
 
 State = tuple[dict[str, Array], dict[str, Any]]  # arrays, and facts as JSON values
+TRACE = [(int, int, float, dict, float)]  # the kind of a trace in a checkpoint: rows of `Iteration`
+OWN = {"evaluations": int, "best_value": float, "best_terms": dict, "trace": TRACE, "seconds": float}
 
 
 class OutOfEvaluations(Exception):
@@ -27,7 +29,7 @@ class Loop:
     callback : callable, optional
         Called with an `Iteration` after each iteration; may raise StopIteration to end the run.
     method : str
-        The name of the optimizer, for checkpoints; empty if its state cannot be saved.
+        The name of the optimizer, for checkpoints.
     evaluations : int, optional
         Evaluations allowed; not limited by default.
 
@@ -130,7 +132,9 @@ class Loop:
         assert self.best_v is not None
         return Outcome(self.best_v, self.best_value, stopped, self.trace, self.count, failed)
 
-    def resume(self, path: Path, like: Array) -> State:
+    def resume(
+        self, path: Path, like: Array, shapes: Mapping[str, Shape] | None = None, kinds: Mapping[str, Any] | None = None
+    ) -> State:
         """Read a checkpoint, restore the loop's own state from it, and return the optimizer's.
 
         Parameters
@@ -139,6 +143,8 @@ class Loop:
             From `Iteration.save`.
         like : (n,) array
             The start of this run; its size, dtype and device are used.
+        shapes, kinds : mapping, optional
+            The arrays and facts of the optimizer besides ``v``, see `read_checkpoint`.
 
         Returns
         -------
@@ -149,7 +155,8 @@ class Loop:
         HandstyleError
             If the file is not a checkpoint of this optimizer for a picture of this size and dtype.
         """
-        arrays, facts = read_checkpoint(path, self.method, like)
+        needed: dict[str, Shape] = {"best_v": like.shape, **(shapes or {})}
+        arrays, facts = read_checkpoint(path, self.method, like, needed, {**OWN, **(kinds or {})})
         self.count, self.best_value, self.best_v = facts["evaluations"], facts["best_value"], arrays["best_v"]
         self.best_terms, self.trace = facts["best_terms"], [Iteration(*row) for row in facts["trace"]]
         self.started = time.perf_counter() - facts["seconds"]

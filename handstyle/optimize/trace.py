@@ -46,8 +46,8 @@ class Iteration:
     v : (n,) array
         The picture, flattened; a copy that the callback may keep. Not kept in the trace.
     save : callable, optional
-        ``save(path)`` writes the optimizer's whole state, from which a later run resumes bit for bit; only valid during
-        the callback. None for SciPy's optimizers, whose state is not accessible.
+        ``save(path)`` writes the optimizer's state, from which a later run resumes: bit for bit, but with SciPy's
+        L-BFGS-B from its picture alone. Only valid during the callback.
     """
 
     iteration: int

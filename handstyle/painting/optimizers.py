@@ -81,12 +81,18 @@ def descend(
     evaluations = config.evaluations or None
     if config.restarts:
         return minimize_rounds(
-            objective, start.ravel(), config.restarts, config.evaluations, config.lbfgs_history, callback
+            objective, start.ravel(), config.restarts, config.evaluations, config.lbfgs_history, callback, resume
         )
     searching = preconditioned(minimize_lbfgsb if config.optimizer == "lbfgsb" else minimize_lbfgs, config)
     if config.optimizer == "lbfgsb":
         return searching(
-            objective, start.ravel(), iterations, config.lbfgs_history, evaluations=evaluations, callback=callback
+            objective,
+            start.ravel(),
+            iterations,
+            config.lbfgs_history,
+            evaluations=evaluations,
+            callback=callback,
+            resume=resume,
         )
     backend = objective.network.backend
     v0 = backend.asarray(start.ravel(), dtype=objective.network.dtype)

@@ -24,8 +24,8 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from handstyle.foundations.backend import Array, cpu_count, to_numpy
-from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import Picture, encodable, expanded, one_line, printable
+from handstyle.foundations.errors import HandstyleError, encodable, one_line, printable
+from handstyle.foundations.picture_reading import Picture, expanded
 from handstyle.foundations.picture_writing import FORMATS, read_metadata
 from handstyle.network.sequence import Convolution, Pool
 from handstyle.network.vgg import Network

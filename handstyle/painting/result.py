@@ -235,8 +235,8 @@ class Progress:
     array : (H, W, 3) array
         The picture, RGB, 0 to 255, not clipped.
     save : callable, optional
-        ``save(path)`` writes the whole run, from which `stylize` goes on bit for bit; valid during the callback only.
-        None with SciPy's optimizer, whose state cannot be had.
+        ``save(path)`` writes the whole run, from which `stylize` goes on: bit for bit, but for ``optimizer="lbfgsb"``,
+        which goes on from its picture without SciPy's pairs. Valid during the callback only.
     scale : int
         The present scale, counted from 0 at the coarsest.
     sizes : tuple of (int, int)

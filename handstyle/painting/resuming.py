@@ -6,19 +6,29 @@ others.
 """
 
 import json
+import platform
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_info
+
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import expanded
 from handstyle.network.vgg import Network
-from handstyle.optimize.checkpoint import read_facts
+from handstyle.optimize.checkpoint import check_facts, read_facts
+from handstyle.optimize.loop import TRACE
 from handstyle.optimize.trace import Iteration, Save
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.plan import Plan
 from handstyle.painting.recipe import array_digest, network_digest
 
+RUN = {  # the kinds of a run's facts
+    "scale": int,
+    "trace": TRACE,
+    "evaluations": int,
+    **dict.fromkeys(("network", "pictures", "kernels", "processor"), str),
+}
 # Settings that may differ on resuming: the length of the run, and the paths of masks (their pixels are compared).
 FREE = ("iterations", "iterations_by_scale", "evaluations", "mask", "style_mask", "regions")
 
@@ -62,6 +72,8 @@ class Identity:
                 "settings": json.loads(json.dumps(settings)),  # tuples become lists, as after reading
                 "network": network_digest(self.network),
                 "pictures": array_digest(pictures),
+                "kernels": self.network.engine.name,
+                "processor": processor(),
             }
         return self._facts
 
@@ -73,8 +85,8 @@ def save_run(path: Path, save: Save, standing: Standing, identity: Identity) -> 
     save(expanded(path), run | identity.facts())
 
 
-def read_run(path: Path, identity: Identity) -> Standing:
-    """Read a checkpoint of a run, and return its progress.
+def read_run(path: Path, identity: Identity) -> tuple[Standing, list[str]]:
+    """Read a checkpoint of a run, and return its progress, and notes on what differs from a run without a pause.
 
     Parameters
     ----------
@@ -86,11 +98,14 @@ def read_run(path: Path, identity: Identity) -> Standing:
     Raises
     ------
     HandstyleError
-        If the file holds no run, or a run with other settings, another network or other pictures.
+        If the file holds no run, or a run with other settings, another network, engine or other pictures.
     """
     run = read_facts(path).get("run")
-    if not run:
+    if not isinstance(run, dict) or not isinstance(run.get("settings"), dict):
         raise HandstyleError(f"{path}: the state of an optimizer, but not of a run of this program")
+    check_facts(path, run, RUN)
+    if run["scale"] >= len(identity.plan.sizes):
+        raise HandstyleError(f"{path}: not a checkpoint of this program, it has no scale {run['scale']}")
     now = identity.facts()
     for name, value in now["settings"].items():
         if name not in run["settings"]:
@@ -100,7 +115,28 @@ def read_run(path: Path, identity: Identity) -> Standing:
     for what, subject in (("network", "another network"), ("pictures", "other pictures, sizes or masks")):
         if run[what] != now[what]:
             raise HandstyleError(f"{path}: that run has {subject}; give it the same again, or begin anew")
-    return Standing(run["scale"], [Iteration(*row) for row in run["trace"]], run["evaluations"])
+    if run["kernels"] != now["kernels"]:
+        raise HandstyleError(
+            f"{path}: that run has kernels={run['kernels']!r}, this one {now['kernels']!r}: their last bits differ"
+        )
+    notes = []
+    if identity.config.optimizer == "lbfgsb" and not identity.config.restarts:
+        notes.append(
+            "SciPy's L-BFGS-B went on from the picture, for its pairs cannot be kept: the result is not that of a run "
+            "without a pause (optimizer='lbfgs' keeps them)"
+        )
+    if run["processor"] != now["processor"]:
+        notes.append(
+            f"the run was begun on a processor of another type ({run['processor'][:40]}, here {now['processor']}), "
+            "whose sums have other last bits"
+        )
+    return Standing(run["scale"], [Iteration(*row) for row in run["trace"]], run["evaluations"]), notes
+
+
+def processor() -> str:
+    """Return the type of processor for which NumPy's matrix products are chosen, on which their last bits depend."""
+    found = (library.get("architecture") for library in threadpool_info() if library["user_api"] == "blas")
+    return next(filter(None, found), platform.machine())
 
 
 def _plain(value: Any) -> str:

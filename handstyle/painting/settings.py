@@ -5,8 +5,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import printable
+from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.painting.config import StyleConfig, hints, nearest
 from handstyle.painting.recipe import is_picture, parse_recipe, read_recipe, settings_text, toml_value
 

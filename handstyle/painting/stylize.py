@@ -72,8 +72,8 @@ def stylize(
         Show a bar with scale, losses and time left, in a terminal or a notebook; where neither is, lines on standard
         error.
     resume : path, optional
-        A run to go on with, from `Progress.save`; pictures, network and settings must be those it was saved with, but
-        for the number of iterations.
+        A run to go on with, from `Progress.save`; pictures, network, its engine and the settings must be those it was
+        saved with, but for the number of iterations.
     **options
         Fields of `StyleConfig` that differ: ``size=256``. `mask`, `style_mask` and `init` may be arrays or PIL images,
         `style_layers` and `content_layers` dicts from layer to weight; ``weights`` is another word for `network`.
@@ -146,7 +146,7 @@ def _run(
     planned = [config.iterations_at(k) for k in range(len(plan.sizes))]
     backend, memory, identity = network.backend, Memory(), Identity(config, network, plan)
     file = None if resume is None else expanded(resume)
-    standing = Standing() if file is None else read_run(file, identity)
+    standing, resuming = (Standing(), []) if file is None else read_run(file, identity)
     p = starting_picture(config, resize(plan.p, plan.sizes[0]), network.convention, plan.paintings)
 
     def finished(
@@ -164,7 +164,7 @@ def _run(
             evaluations,
             failed,
             {"Software": f"handstyle {version('handstyle')}", KEY: recipe.toml()},
-            fitted + plan.notes(network, config),
+            [*fitted, *plan.notes(network, config), *resuming],
             (read_paper(config.print).dpi_at(size),) * 2 if config.print else plan.photograph.dpi,
         )
 

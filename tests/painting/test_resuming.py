@@ -23,6 +23,7 @@ KINDS = {
     "lbfgs-fixed": {},
     "adam": {"averaging": 0.9, "clamp": True, "learning_rate_schedule": "root:0.2"},
     "descent": {"learning_rate": 1e-3, "learning_rate_schedule": "exponential:0.9:2"},
+    "lbfgsb": {"restarts": 3, "evaluations": 4, "pyramid_min_size": 0, "iterations_by_scale": ()},
 }
 
 
@@ -54,7 +55,8 @@ def paint_and_save(network, pictures, config, path, at):
 @pytest.mark.parametrize("at", [2, 4, 7], ids=["coarse", "end of coarse", "fine"])
 @pytest.mark.parametrize("optimizer", KINDS)
 def test_a_run_taken_up_is_the_run_never_put_down(network, pictures, tmp_path, optimizer, at):
-    config = StyleConfig(**PYRAMID, **{"optimizer": optimizer} | KINDS[optimizer])
+    config = StyleConfig(**PYRAMID | {"optimizer": optimizer} | KINDS[optimizer])
+    at = min(at, config.restarts or at)
     whole = handstyle.stylize(*pictures, network=network, config=config)
     part = paint_and_save(network, pictures, config, tmp_path / "run.npz", at)
     assert part.stopped.startswith(f"interrupted after {at} iterations")
@@ -62,7 +64,7 @@ def test_a_run_taken_up_is_the_run_never_put_down(network, pictures, tmp_path, o
     rest = handstyle.stylize(
         *pictures, network=network, config=config, resume=tmp_path / "run.npz", callback=lambda row: seen.append(row)
     )
-    assert [row.iteration for row in seen] == list(range(at + 1, 10))
+    assert [row.iteration for row in seen] == list(range(at + 1, 1 + len(whole.trace)))
     np.testing.assert_array_equal(rest.array, whole.array)
     assert [(r.iteration, r.evaluations, r.value, r.terms) for r in rest.trace] == [
         (r.iteration, r.evaluations, r.value, r.terms) for r in whole.trace
@@ -99,11 +101,19 @@ def test_a_schedule_begins_anew_at_every_scale_also_after_a_pause(network, pictu
     assert rates == [config.rate_at(step) for step in (4, 5)]
 
 
-def test_scipys_run_cannot_be_saved(network, pictures):
-    saves = []
-    config = StyleConfig(**{**PYRAMID, "iterations_by_scale": (1,)})
-    handstyle.stylize(*pictures, network=network, config=config, callback=lambda row: saves.append(row.save))
-    assert saves == [None, None]
+@pytest.mark.parametrize("at", [3, 4, 7], ids=["coarse", "end of coarse", "fine"])
+def test_scipys_run_goes_on_from_its_picture_and_says_so(network, pictures, tmp_path, at):
+    config = StyleConfig(**PYRAMID)
+    part = paint_and_save(network, pictures, config, tmp_path / "run.npz", at)
+    rest = handstyle.stylize(*pictures, network=network, config=config, resume=tmp_path / "run.npz")
+    assert any("went on from the picture" in note for note in rest.notes)
+    assert len(rest.trace) == 9
+    assert [(r.value, r.terms) for r in rest.trace[:at]] == [(r.value, r.terms) for r in part.trace]
+    if at != 4:  # there the next value is of another size
+        assert rest.trace[at].value < rest.trace[at - 1].value
+    assert rest.stopped == "all 9 iterations done at 2 scales"
+    again = handstyle.stylize(*pictures, network=network, config=config, resume=tmp_path / "run.npz")
+    np.testing.assert_array_equal(rest.array, again.array)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Finished work is never lost: whatever happens after the first iteration, the best picture is written somewhere."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -76,7 +77,7 @@ def test_the_output_was_created_meanwhile(pictures, tmp_path, meanwhile, capsys)
 def test_the_folder_was_removed_meanwhile(pictures, tmp_path, meanwhile, capsys) -> None:
     folder = tmp_path / "gone"
     folder.mkdir()
-    meanwhile(folder.rmdir)
+    meanwhile(lambda: shutil.rmtree(folder))
     assert run(*pictures, "-o", str(folder / "out.png"), "--iterations", "2") == 1
     said = capsys.readouterr().out
     where = Path(said.split("is in ")[1].split(", since")[0])

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, features
 
-from handstyle.foundations import picture_writing
+from handstyle.foundations import atomic_file, picture_writing
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.foundations.picture_writing import check_writable, read_metadata, write_picture
@@ -124,7 +124,7 @@ def test_the_file_is_flushed_before_it_is_renamed_and_the_folder_afterwards(
 
 def temporary(path: Path, process: int, age: float = 0.0, host: str | None = None) -> Path:
     """Leave a temporary file as a killed run does."""
-    prefix = picture_writing._temporary_prefix(path.name)
+    prefix = atomic_file._temporary_prefix(path.name)
     if host is not None:
         prefix = f"{prefix.rpartition('.')[0]}.{host}-"
     left = path.with_name(f"{prefix}{process}-01234567.part")
@@ -161,7 +161,7 @@ def test_what_a_killed_run_left_is_found_again(tmp_path: Path) -> None:
     code = f"""
 import os, signal, numpy as np
 from pathlib import Path
-from handstyle.foundations import picture_writing
+from handstyle.foundations import atomic_file, picture_writing
 picture_writing.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
 picture_writing.write_picture(Path({str(tmp_path)!r}) / "p.png", np.zeros((16, 16, 3)))
 """

@@ -1,0 +1,129 @@
+"""Give a file new content as a whole or not at all: a temporary file beside it, flushed, then renamed."""
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from handstyle.foundations.errors import HandstyleError, printable
+
+STALE = 3600.0  # seconds after which a temporary file was left by a killed run
+LONGEST_STEM = 100  # bytes of the file's name that a temporary name keeps; eCryptfs allows 143 in all
+
+
+def replace_file(path: Path, data: bytes | Callable[[BinaryIO], object], *, overwrite: bool = True) -> None:
+    """Give a file new content at once: write a temporary file beside it, flush it, rename it.
+
+    Parameters
+    ----------
+    path : Path
+        The file; a symbolic link is followed, not replaced.
+    data : bytes or callable
+        Its new content, or a function that writes it into an open file.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    HandstyleError
+        If the system refuses; the old file is then as it was.
+
+    Notes
+    -----
+    The temporary file and the folder are flushed to the disk (fsync). Temporary files that killed runs left for the
+    same file are removed: those whose process is gone, or that are older than an hour.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     replace_file(Path(folder, "a"), b"new")
+    ...     Path(folder, "a").read_bytes()
+    b'new'
+    """
+    target = Path(os.path.realpath(path))
+    prefix = _temporary_prefix(target.name)
+    temporary = target.with_name(f"{prefix}{os.getpid()}-{secrets.token_hex(4)}.part")
+    _remove_orphans(target.parent, prefix)
+    try:
+        try:
+            with open(temporary, "xb") as file:  # not mkstemp: its file would be private to the owner
+                if isinstance(data, bytes):
+                    file.write(data)
+                else:
+                    data(file)
+                file.flush()
+                os.fsync(file.fileno())
+            if not overwrite and os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, "it exists, and is not to be replaced (overwrite=False)")
+            os.replace(temporary, target)
+        finally:
+            with suppress(OSError):  # the error of writing is the one to report
+                temporary.unlink(missing_ok=True)
+    except FileExistsError as error:
+        raise _Exists(f"{printable(path)} cannot be written: {error.strerror}") from error
+    except OSError as error:
+        raise HandstyleError(f"{printable(path)} cannot be written: {error.strerror or error}") from error
+    _flush_folder(target.parent)
+
+
+class _Exists(HandstyleError, FileExistsError):
+    pass
+
+
+def _temporary_prefix(name: str) -> str:
+    """Return how the temporary files of an output begin on this machine; its process and a number follow.
+
+    The output's name is cut by bytes, between two characters: file systems limit bytes, and some take UTF-8 alone.
+    """
+    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+    return f".{cut_bytes(name)}.{host}-"
+
+
+def cut_bytes(name: str) -> str:
+    """Return the beginning of a file's name, cut between two characters, that leaves room for an ending."""
+    return os.fsencode(name)[:LONGEST_STEM].decode("utf-8", "ignore")
+
+
+def _remove_orphans(folder: Path, prefix: str) -> None:
+    """Remove the temporary files of an output whose process is gone, or that are older than an hour."""
+    # Of another machine, whose processes are not known here, only the age is.
+    base, _, host = prefix.rpartition(".")
+    pattern = re.compile(rf"{re.escape(base)}\.([0-9a-f]{{8}}-)([0-9]+)-[0-9a-f]{{8}}\.part")
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = pattern.fullmatch(entry.name)
+            if found is None:
+                continue
+            with suppress(OSError):
+                gone = found[1] == host and not _is_alive(int(found[2]))
+                if gone or time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE:
+                    Path(entry.path).unlink()
+
+
+def _is_alive(process: int) -> bool:
+    if os.name == "nt":  # there, os.kill ends the process
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # it belongs to another user
+        return True
+    return True
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush a folder to the disk, so that the new name survives a power failure; some systems cannot."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

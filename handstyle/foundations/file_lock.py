@@ -1,0 +1,78 @@
+"""A lock on a file that one process at a time may write, which says who holds it."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from handstyle.foundations.errors import HandstyleError, printable
+
+LONGEST_HOLDER = 200  # bytes that are read of a lock's text
+
+
+@contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Lock a file for this process while the block runs.
+
+    Parameters
+    ----------
+    path : Path
+        The file. The lock is on a hidden file beside it, ``.NAME.lock``, which is removed at the end.
+    what : str
+        What it is, for the error: "the checkpoint".
+
+    Raises
+    ------
+    HandstyleError
+        If another process holds the lock: its number, its machine, and since when.
+
+    Notes
+    -----
+    The lock is the operating system's (flock) and ends with its process, however that ends: the file that a killed
+    process leaves locks nothing. Without flock, on Windows and on some network file systems, nothing is locked.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, locked(Path(folder, "run"), "the run"):
+    ...     os.listdir(folder)
+    ['.run.lock']
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    lock = path.with_name(f".{path.name}.lock")
+    while True:
+        try:
+            handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise HandstyleError(f"{printable(lock)} cannot be made: {error.strerror}") from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, LONGEST_HOLDER).decode("utf-8", "replace")
+            os.close(handle)
+            raise HandstyleError(
+                f"{what} {printable(path)} is another run's: {printable(holder) or 'a process'}; "
+                "wait for it, end it, or name another file"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(handle), lock.stat()):
+                break
+        os.close(handle)  # the last holder removed it between opening and locking
+    try:
+        with suppress(OSError):  # a full disk
+            os.truncate(handle, 0)
+            now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
+            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}, since {now}".encode())
+        yield
+    finally:
+        with suppress(OSError):
+            lock.unlink()
+        os.close(handle)
