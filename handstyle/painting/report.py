@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array
 from handstyle.foundations.image import fit_long_side, resize
 from handstyle.foundations.picture_reading import Picture, read_picture
-from handstyle.foundations.picture_writing import replace_file
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.optimize.trace import Iteration
