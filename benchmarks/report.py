@@ -31,6 +31,17 @@ def newest(name: str) -> dict[str, Any]:
     return record
 
 
+def lock_table(record: dict[str, Any]) -> str:
+    """Return the modelled times of an evaluation by threads, and the part of them that is spent waiting."""
+    rows = record["rows"]
+    lines = ["| threads | " + " | ".join(f"{row['size']}² | waiting" for row in rows) + " |"]
+    lines.append("| ---: " * (1 + 2 * len(rows)) + "|")
+    for modelled in zip(*(row["model"] for row in rows), strict=True):
+        cells = (f"{one['seconds'] * 1e3:.0f} ms | {one['waiting']:.0%}" for one in modelled)
+        lines.append(f"| {modelled[0]['threads']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def evaluation_figure(record: dict[str, Any]) -> Figure:
     rows = {row["what"]: row for row in record["rows"]}
     timed = [row for what, row in rows.items() if what.startswith("time")]

@@ -9,11 +9,13 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.image import Convention, channel_order
+from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.arena import default_arena, scratch
 from handstyle.kernels.cpu.gemm import rows_times
 from handstyle.kernels.cpu.threads import default_team, pixel_strips
 from handstyle.losses.gram import Moments
 
+ROWS_TO_ADD = 65  # rows of the moments that a thread adds up over all strips
 STRIP_BYTES = 1 << 20  # size of a strip of features, which stays in the cache from one pass over it to the next
 
 
@@ -92,7 +94,7 @@ def moments(f: Array, mask: Array | None = None, count: Array | float | None = N
     C = f.shape[2]
     F = f.reshape(-1, C)
     q = None if mask is None else mask.reshape(-1, 1)
-    strips = pixel_strips(len(F))
+    strips = pixel_strips(len(F), strips=8)  # each has C² sums of its own
     parts: list[Array] = [F] * len(strips)
 
     def work(_: int, pieces: Iterator[int]) -> None:
@@ -104,8 +106,14 @@ def moments(f: Array, mask: Array | None = None, count: Array | float | None = N
 
     default_team().run(work, len(strips))
     total = np.zeros((C + 1, C))
-    for part in parts:  # always in this order, so that a run repeats bit for bit
-        total += part
+
+    def add(_: int, pieces: Iterator[int]) -> None:
+        for i in pieces:
+            rows = slice(ROWS_TO_ADD * i, ROWS_TO_ADD * (i + 1))
+            for part in parts:  # always in this order, so that a run repeats bit for bit
+                total[rows] += part[rows]
+
+    default_team().run(add, ceil_div(C + 1, ROWS_TO_ADD))
     if count is None:
         count = float(len(F)) if q is None else float(q.sum(dtype=np.float64))
     return Moments(count, total[0], total[1:])

@@ -20,7 +20,7 @@ from handstyle.foundations.backend import cpu_count
 
 # Pixels that a thread takes at a time, where the work is the same for each pixel: enough that the overhead of a piece
 # is small, and few enough that a sum over them in float32 keeps six digits.
-FEWEST_PIXELS, MOST_PIXELS = 512, 8192
+FEWEST_PIXELS, MOST_PIXELS = 128, 8192
 
 
 @cache
@@ -93,7 +93,7 @@ def default_team() -> Team:
     return Team()
 
 
-def pixel_strips(pixels: int, most: float = math.inf) -> list[slice]:
+def pixel_strips(pixels: int, most: float = math.inf, strips: int = 16) -> list[slice]:
     """Cut the pixels of a map into strips, the pieces of work for a team.
 
     Parameters
@@ -102,10 +102,12 @@ def pixel_strips(pixels: int, most: float = math.inf) -> list[slice]:
         The number of pixels. Strips depend on it alone, not on the number of cores, so that sums repeat bit for bit.
     most : float
         The largest number of pixels in a strip, if less than `MOST_PIXELS`.
+    strips : int
+        The number of strips, if they are longer than `FEWEST_PIXELS`, so that as many cores have work.
 
     Returns
     -------
     list of slice
     """
-    step = int(min(MOST_PIXELS, max(FEWEST_PIXELS, min(most, pixels // 4))))
+    step = int(min(MOST_PIXELS, max(FEWEST_PIXELS, min(most, -(-pixels // strips)))))
     return [slice(start, min(pixels, start + step)) for start in range(0, pixels, step)]

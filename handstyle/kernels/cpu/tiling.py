@@ -88,7 +88,9 @@ class Tiling:
         n, tiles = m + 2, ceil_div(H, m) * ceil_div(W, m)
         kernels, tile = n * n * C * K * itemsize, n * n * (C + K) * itemsize  # bytes
         if kernels <= CACHED_KERNELS:
-            return cls(TileGrid.cut(H, W, m, C, K, BLOCK_PIXELS // m**2), C, K, False, 1, n, kept)
+            return cls(
+                TileGrid.cut(H, W, m, C, K, min(BLOCK_PIXELS // m**2, max(16, tiles // 16))), C, K, False, 1, n, kept
+            )
         grid = TileGrid.cut(H, W, m, C, K, min(SHARED_BLOCK, max(1, tiles // 4)))
         room = max(PHASE_BYTES, H * W * (C + K) * itemsize // 2)
         # If the map is a single phase, the kernels are transformed a group of points at a time and dropped; otherwise

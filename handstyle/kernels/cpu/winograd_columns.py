@@ -24,7 +24,7 @@ from handstyle.kernels.cpu.strips import Sink, Source, is_byte_aligned
 from handstyle.kernels.cpu.threads import Team
 from handstyle.kernels.winograd_matrices import BIAS_POINT, transforms
 
-BLOCK_BYTES = 1 << 20  # transformed rows of a block; their products take as much again
+BLOCK_BYTES = 3 << 19  # transformed rows of a block; their products take as much again
 TAPS = 3
 
 
