@@ -137,7 +137,7 @@ class RunConfig:
     precision : str
         float32; tf32, whose products on a GPU have 10 bits of mantissa; or float64, for checks.
     save_every : int
-        Also write OUTPUT_at_iteration_K for every K-th iteration, as the classic script does; 0 for none.
+        Also write OUTPUT_at_iteration_K for every K-th iteration; 0 for none.
     checkpoint : Path
         Write the run into this file as it goes, and keep it. By default it is beside the output, OUTPUT.checkpoint,
         and goes when the picture is done.
@@ -155,6 +155,9 @@ class RunConfig:
         settings, and checks of the gradients of this network.
     overwrite : bool
         Replace an existing output.
+    preview : bool
+        Show the picture on a page while it forms; its losses too, with pause and stop, on this machine, at an address
+        that is printed.
     quiet : bool
         Print nothing but errors.
     json : bool
@@ -173,6 +176,7 @@ class RunConfig:
     bits: int = 8
     report: bool = False
     overwrite: bool = False
+    preview: bool = False
     quiet: bool = False
     json: bool = False
 
@@ -189,8 +193,11 @@ class RunConfig:
 
 
 AUTO = Path("auto")  # --resume without a file
-# Keys that name a file to be written, or let one be replaced: from the command line alone.
-WRITTEN = ("output", "overwrite", "checkpoint", "resume", "config", "write_config", "report")
+# Keys that name a file to be written, let one be replaced, open a page, or say how the program talks.
+WRITTEN = (
+    *("output", "overwrite", "checkpoint", "resume", "config", "write_config", "report"),
+    *("preview", "quiet", "json"),
+)
 RUN_KEYS = ("preset", "precision", "save_every", "checkpoint_every", "no_checkpoint", "bits")
 
 HELP_GROUPS = {  # of the fields of each configuration, in the order of the help
@@ -208,8 +215,8 @@ HELP_GROUPS = {  # of the fields of each configuration, in the order of the help
 BASIC = {
     *("preset", "style_weight", "content_weight", "tv_weight", "style_layers", "init"),
     *("mask", "style_mask", "style_blend", "color"),
-    *("size", "print", "style_size", "style_scale", "pyramid_min_size", "iterations", "optimizer"),
-    *("weights", "backend", "overwrite", "save_every", "config", "write_config", "quiet"),
+    *("size", "print", "style_size", "pyramid_min_size", "iterations", "optimizer"),
+    *("weights", "backend", "overwrite", "save_every", "config", "write_config", "preview", "quiet"),
 }
 
 

@@ -23,6 +23,7 @@ from handstyle.painting.inputs import output_size, scales
 from handstyle.painting.memory import RunMemory
 from handstyle.painting.plan import check_reach, planned_iterations
 from handstyle.painting.presets import PRESETS
+from handstyle.painting.preview import Preview
 from handstyle.painting.progress import Display, in_words, progress_display
 from handstyle.painting.recipe import read_recipe
 from handstyle.painting.report import Recording, write_report
@@ -71,7 +72,7 @@ def paint(
     keep, started = kept(output, run), time.monotonic()
     keeper = None if keep is None else Keeper(keep, run.checkpoint_every)
     alone = nullcontext() if keep is None else locked(keep, "the checkpoint")
-    with deferred() as asked, alone:
+    with deferred() as asked, alone, preview_of(run, photograph, paintings, asked.raise_now) as preview:
         with display_of(run) as display:
             failures: set[str] = set()
             recording = Recording() if run.report else None
@@ -97,6 +98,8 @@ def paint(
                 if keeper and progress.save and (asked or last or keeper.due(progress.iteration)):
                     attempt("the checkpoint", partial(keeper.write, progress.save))
                 asked.raise_now()
+                if preview is not None:
+                    preview(progress)
 
             try:
                 result = stylize(photograph, paintings, network=loaded, config=config, callback=show, resume=run.resume)
@@ -117,6 +120,8 @@ def paint(
         height, width = result.array.shape[:2]
         spent = in_words(time.monotonic() - started)
         say(f"{width} x {height} px in {spent}; settings: {differing(config, network, run)}")
+        if preview is not None:
+            preview.finish(result, f"{result.stopped}; the picture is in {written}")
     status = 128 + asked.numbers[0] if asked else status
     event("end", path=written, width=width, height=height, stopped=result.stopped, status=status)
     return status
@@ -177,6 +182,21 @@ def display_of(run: RunConfig) -> Iterator[Display]:
         return
     with progress_display(err) as display:
         yield display
+
+
+@contextmanager
+def preview_of(
+    run: RunConfig, photograph: Picture, paintings: Sequence[Picture], check: Callable[[], None]
+) -> Iterator[Preview | None]:
+    """Open the page of a run and say where it is, if it was asked for."""
+    if not run.preview:
+        yield None
+        return
+    names = " and ".join(Path(painting.source).name for painting in paintings)
+    with Preview(f"{Path(photograph.source).name} in the style of {names}", photograph.pixels, check) as preview:
+        (warn if run.quiet else say)(f"preview: {preview.address}")
+        event("preview", address=preview.address)
+        yield preview
 
 
 def differing(config: StyleConfig, network: NetworkConfig, run: RunConfig) -> str:
@@ -334,7 +354,7 @@ def report(result: Result, output: Path, written: Path, keep: Path | None) -> in
         say(as_flags(f"note: {note}"))
         event("note", text=as_flags(note))
     interrupted = result.stopped.startswith("interrupted")
-    say(as_flags(f"stopped: {result.stopped}; {result.evaluations} evaluations"))
+    say(as_flags(f"stopped: {result.stopped.removeprefix('stopped ')}; {result.evaluations} evaluations"))
     kind = "the best picture so far" if interrupted or result.failed else "the picture"
     elsewhere = written != expanded(output)
     place = f"{kind} is in {written}"

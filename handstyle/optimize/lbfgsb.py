@@ -120,7 +120,7 @@ def minimize_lbfgsb(
         options = {"maxiter": iterations - done, "maxfun": left, "maxcor": memory, "ftol": tolerance, "gtol": 0.0}
         with one_scipy_thread():
             result = minimize(scaled, start / unit, jac=True, method="L-BFGS-B", callback=accepted, options=options)
-        return _reason(result, done, iterations, limit, tolerance)
+        return loop.stopped if result.status == 99 else _reason(result, done, iterations, limit, tolerance)
 
     return loop.run(steps)
 
@@ -137,8 +137,6 @@ def most_memory(n: int) -> int:
 
 def _reason(result: Any, done: int, iterations: int, evaluations: float, tolerance: float) -> str:
     message, count = str(result.message).strip().rstrip(":. "), done + result.nit
-    if result.status == 99:
-        return "stopped by the callback"
     if result.status == 1:
         if count >= iterations:
             return f"all {iterations} iterations done"

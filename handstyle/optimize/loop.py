@@ -27,7 +27,8 @@ class Loop:
     objective : Evaluable
         The function to minimize.
     callback : callable, optional
-        Called with an `Iteration` after each iteration; may raise StopIteration to end the run.
+        Called with an `Iteration` after each iteration; may raise StopIteration to end the run, with words for
+        the reason: ``StopIteration("by hand")``.
     method : str
         The name of the optimizer, for checkpoints.
     evaluations : int, optional
@@ -55,6 +56,7 @@ class Loop:
         self.count, self.trace = 0, list[Iteration]()
         self.best_value, self.best_terms = float("inf"), dict[str, float]()
         self.best_v: Array | None = None
+        self.stopped = "stopped by the callback"
         self.started = time.perf_counter()
 
     def __call__(self, v: Array) -> tuple[float, Array]:  # (n,) -> value, (n,)
@@ -96,7 +98,11 @@ class Loop:
         self.trace.append(row)
         if self.callback is not None:
             save = None if state is None else self._save(state)
-            self.callback(Iteration(row.iteration, row.evaluations, value, terms, row.seconds, v.copy(), save))
+            try:
+                self.callback(Iteration(row.iteration, row.evaluations, value, terms, row.seconds, v.copy(), save))
+            except StopIteration as stop:  # noted here, since SciPy catches it
+                self.stopped = f"stopped {stop.value or 'by the callback'}"
+                raise
 
     def run(self, steps: Callable[[], str]) -> Outcome:
         """Call `steps`, which iterates and returns the reason for stopping, and return the best picture.
@@ -111,7 +117,7 @@ class Loop:
         try:
             return self.outcome(steps())
         except StopIteration:
-            return self.outcome("stopped by the callback")
+            return self.outcome(self.stopped)
         except KeyboardInterrupt:
             if self.best_v is None:
                 raise

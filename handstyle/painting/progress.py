@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import pairwise
+from statistics import median
 from typing import Any, Protocol
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.painting.result import Progress, Size, in_a_notebook
+from handstyle.painting.result import Progress, Size, in_a_notebook, png
 
-RECENT = 20  # iterations whose mean time is that of the next
+RECENT = 20  # iterations whose median time is that of the next
 LINES_EVERY = 5.0  # seconds from one line of a log to the next
 
 
@@ -24,7 +26,7 @@ class Display(Protocol):
 
 
 def time_left(ends: Sequence[float], planned: Sequence[int], sizes: Sequence[Size], scale: int) -> float | None:
-    """Return the seconds that a run still takes, or None while that is not known.
+    """Return the seconds that a run still takes, or None while there is no measure.
 
     Parameters
     ----------
@@ -50,10 +52,10 @@ def time_left(ends: Sequence[float], planned: Sequence[int], sizes: Sequence[Siz
     >>> time_left([0.0, 1.0, 2.0], planned=[4, 4], sizes=[(10, 10), (20, 20)], scale=0)
     18.0
     """
-    recent = ends[-RECENT - 1 :]
-    if len(recent) < 2:
+    took = [b - a for a, b in pairwise(ends[-RECENT - 1 :])]
+    if len(ends) < 3 - (scale > 0):  # the first iteration of all prepares and searches: no measure of the others
         return None
-    each = (recent[-1] - recent[0]) / (len(recent) - 1)
+    each = median(took)  # whatever a pause took
     here = sizes[scale][0] * sizes[scale][1]
     later = sum(n * h * w / here for n, (h, w) in zip(planned[scale + 1 :], sizes[scale + 1 :], strict=True))
     return each * (max(0, planned[scale] + 1 - len(ends)) + later)
@@ -97,7 +99,7 @@ class Lines:
         if progress.scale == self.scale and now - self.written < LINES_EVERY and not last:
             return
         self.scale, self.written = progress.scale, now
-        rest = "" if last else f", {left(progress)}"
+        rest = "" if last or progress.seconds_left is None else f", {left(progress)}"
         self.note(
             f"{progress.where}: iteration {progress.iteration} of {progress.iterations}, {progress.losses}, "
             f"{in_words(progress.seconds)}{rest}"
@@ -211,9 +213,9 @@ stylize(progress=True), or handstyle stylize --preview
             self.handle = None
         if progress.iteration > 1 and progress.iteration % self.every and progress.iteration < progress.iterations:
             return
-        picture = progress.result(progress.sizes[progress.scale])
+        picture = png(progress.picture())
         words = f"{progress.where}: {progress.iteration}/{progress.iterations} {left(progress)}<br>{progress.losses}"
-        image, width = base64.b64encode(picture._repr_png_()).decode(), progress.sizes[-1][1]
+        image, width = base64.b64encode(picture).decode(), progress.sizes[-1][1]
         shown: Any = import_module("IPython.display")
         page = shown.HTML(f"<img width='{width}' src='data:image/png;base64,{image}'><br>{words}")
         if self.handle is None:

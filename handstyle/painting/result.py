@@ -70,8 +70,7 @@ class Result:
     @property
     def image(self) -> Array:
         """The picture as (H, W, 3) uint8."""
-        clipped: Array = np.clip(np.rint(self.array), 0, 255).astype(np.uint8)
-        return clipped
+        return whole_levels(self.array)
 
     def save(
         self,
@@ -103,11 +102,7 @@ class Result:
         return f"<Result {width} x {height} px, {len(self.trace)} iterations: {self.stopped}>"
 
     def _repr_png_(self) -> bytes:  # what a notebook shows
-        file, pixels = io.BytesIO(), self.image
-        if self.alpha is not None:
-            pixels = np.dstack([pixels, np.rint(255 * self.alpha).astype(np.uint8)])
-        Image.fromarray(pixels).save(file, "PNG")
-        return file.getvalue()
+        return png(self.array, self.alpha)
 
     def _repr_html_(self) -> str:
         lines = [repr(self).strip("<>").removeprefix("Result "), *self.notes]
@@ -151,6 +146,21 @@ class Result:
         axes.set(xlabel="iteration", ylabel="loss and its weighted terms", yscale="log")
         axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
         return axes
+
+
+def whole_levels(array: Array) -> Array:
+    """Round an array to uint8, 0 to 255."""
+    clipped: Array = np.clip(np.rint(array), 0, 255).astype(np.uint8)
+    return clipped
+
+
+def png(array: Array, alpha: Array | None = None) -> bytes:
+    """Encode a picture as PNG, to be shown: (H, W, 3), 0 to 255, and (H, W), 0 to 1."""
+    file, pixels = io.BytesIO(), whole_levels(array)
+    if alpha is not None:
+        pixels = np.dstack([pixels, whole_levels(255 * alpha)])
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
 
 
 class PaintingInterrupted(KeyboardInterrupt):
@@ -243,6 +253,8 @@ class Progress:
         Height and width of every scale.
     seconds_left : float or None
         Of the iterations that are planned, from the time that the last ones took and the pixels of the scales to come.
+    colored : callable, optional
+        ``colored((height, width))`` returns the (H, W, 3) array at a size, in its final colors; see `picture`.
     finish : callable, optional
         ``finish((height, width))`` returns the `Result` at a size as if the run ended here; see `result`.
 
@@ -269,12 +281,18 @@ class Progress:
     scale: int = 0
     sizes: tuple[Size, ...] = ()
     seconds_left: float | None = None
+    colored: Callable[[Size], Array] | None = None
     finish: Callable[[Size], Result] | None = None
 
     def result(self, size: Size | None = None) -> Result:
         """Return what the run would give if it ended here, at the size of the output or at another."""
         assert self.finish is not None
         return self.finish(size or self.sizes[-1])
+
+    def picture(self, size: Size | None = None) -> Array:
+        """Return the picture in its final colors, (H, W, 3), at the size of its scale or at another."""
+        assert self.colored is not None
+        return self.colored(size or self.sizes[self.scale])
 
     @property
     def losses(self) -> str:

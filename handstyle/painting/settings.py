@@ -25,7 +25,7 @@ def read_settings(
     known : iterable of str
         The keys that can be obeyed.
     refused : iterable of str
-        Keys that would write or replace files, which a file of settings must not ask for.
+        Keys that would write or replace files or open a page, which a file of settings must not ask for.
     fixed : callable, optional
         From what stands in the file to the settings that are not for the user to choose here: a key that asks for just
         that is obeyed, and left out of what is returned.
@@ -56,9 +56,7 @@ def read_settings(
         if isinstance(value, dict):
             raise HandstyleError(f"settings file {path}: [{key}] is a table; write its keys without one")
         if key in tuple(refused):
-            raise HandstyleError(
-                f"settings file {path}: {key} names or replaces a file, which only the command line may ask for"
-            )
+            raise HandstyleError(f"settings file {path}: {key} is for the command line alone")
         if key in known:
             obeyed[key] = value
         elif key not in own:

@@ -212,6 +212,7 @@ def _run(
                         here.scale,
                         tuple(plan.sizes),
                         time_left(ends, planned, plan.sizes, here.scale),
+                        partial(final_picture, config, plan, array),
                         partial(finished, array, so_far, ends_here, row.value, row.evaluations, False),
                     )
                 )

@@ -16,6 +16,7 @@ from handstyle.losses.gram import StyleTerm, moments_forward
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.vgg import Weights, build_network
 from handstyle.optimize import lbfgsb
+from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb, most_memory
 from handstyle.optimize.objective import NonFiniteError, Objective
 from handstyle.optimize.trace import Iteration
@@ -298,3 +299,12 @@ def test_the_most_pairs_are_those_that_fit_and_no_more(n: int) -> None:
     m = most_memory(n)
     assert workspace(m + 1) >= 2**31
     assert m == 0 or workspace(m) < 2**31
+
+
+@pytest.mark.parametrize(("words", "stopped"), [((), "stopped by the callback"), (("by hand",), "stopped by hand")])
+def test_the_callback_may_say_why_it_stopped(words: tuple[str, ...], stopped: str) -> None:
+    def stop(_: object) -> None:
+        raise StopIteration(*words)
+
+    for method in (minimize_lbfgsb, minimize_lbfgs):
+        assert method(Quadratic(n=9), np.zeros(9), 9, callback=stop).stopped == stopped

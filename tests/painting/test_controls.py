@@ -539,7 +539,7 @@ def test_every_option_is_a_flag_and_a_setting(capsys, tmp_path, monkeypatch, com
     field, pictures = all_fields()[name], COMMANDS[command][1]
     if name in WRITTEN:
         (tmp_path / "run.toml").write_text(f'{name} = "x"')
-        with pytest.raises(handstyle.HandstyleError, match=f"{name} names or replaces a file"):
+        with pytest.raises(handstyle.HandstyleError, match=f"{name} is for the command line alone"):
             settings(capsys, command, *pictures, "--config", tmp_path / "run.toml")
         return
     monkeypatch.setattr(Group, "__post_init__", lambda self: None)  # one option alone may make no sense

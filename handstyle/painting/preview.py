@@ -1,0 +1,230 @@
+"""A page on this machine that shows a run while it goes on, and can pause or stop it.
+
+The server is the standard library's, on 127.0.0.1 and a free port. It answers only under the token in its address, and
+only requests whose Host header is its own, so that neither another user of the machine nor a page elsewhere can ask.
+"""
+
+import io
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from PIL import Image
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.image import resize
+from handstyle.painting.progress import fraction
+from handstyle.painting.result import Progress, Result, whole_levels
+
+LINGER = 3.0  # seconds at the end for a page that is open to fetch the picture
+
+
+class Preview:
+    """A page that shows a run; a context manager, and a callback of `stylize`.
+
+    Parameters
+    ----------
+    title : str
+        What the page is headed with.
+    before : (H, W, 3) array, optional
+        The photograph.
+    check : callable, optional
+        Called while the run is paused; may raise to end it.
+
+    Attributes
+    ----------
+    address : str
+        Of the page, with its token.
+
+    Examples
+    --------
+    >>> from urllib.request import urlopen
+    >>> with Preview("a town at night") as preview:
+    ...     with urlopen(preview.address + "state") as answer:
+    ...         print(json.load(answer)["title"])
+    a town at night
+    """
+
+    def __init__(self, title: str, before: Array | None = None, check: Callable[[], None] | None = None) -> None:
+        self.title, self.before, self.check = title, before, check
+        self.token, self.lock = secrets.token_urlsafe(16), threading.Lock()
+        self.progress: Progress | None = None
+        self.rows: list[dict[str, Any]] = []
+        self.paused = self.stopping = False
+        self.over, self.last = "", b""
+        self.asked, self.fetched = -LINGER, threading.Event()
+        self.drawn: tuple[int, bytes] = (0, b"")
+
+    def __enter__(self) -> "Preview":
+        """Open the page."""
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
+        self.address = f"http://127.0.0.1:{self.port}/{self.token}/"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.1,), daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the page; what a browser shows stays."""
+        self.server.shutdown()
+        self.server.server_close()
+
+    def __call__(self, progress: Progress) -> None:
+        """Show an iteration; wait while the page says pause.
+
+        Raises
+        ------
+        StopIteration
+            If the page says stop.
+        """
+        values = [progress.value, *progress.terms.values()]
+        self.progress = progress
+        self.rows.append({"iteration": progress.iteration, "scale": progress.scale, "values": values})
+        while self.paused and not self.stopping:
+            if self.check is not None:
+                self.check()
+            time.sleep(0.05)
+        if self.stopping:
+            raise StopIteration("in the preview")
+
+    def finish(self, result: Result, words: str) -> None:
+        """Show the end of a run, and give a page that is open the time to fetch the picture."""
+        self.last = _jpeg(result.array)
+        self.over = words
+        if time.monotonic() - self.asked < LINGER:
+            self.fetched.wait(LINGER)
+
+    def state(self, since: int) -> dict[str, Any]:
+        """Return what the page shows, with the rows of the trace from number `since` on."""
+        self.asked = time.monotonic()
+        state: dict[str, Any] = {"title": self.title, "paused": self.paused, "stopping": self.stopping}
+        state |= {"over": self.over, "iteration": 0, "size": None}
+        if (now := self.progress) is not None:
+            (height, width), (tall, wide) = now.array.shape[:2], now.sizes[-1]
+            state |= {"iteration": now.iteration, "iterations": now.iterations, "size": [wide, tall]}
+            state |= {"scale": now.scale + 1, "scales": len(now.sizes), "width": width, "height": height}
+            state |= {"loss": now.value, "seconds_left": now.seconds_left, "fraction": fraction(now)}
+            state |= {"names": ["loss", *now.terms], "rows": self.rows[since:]}
+        return state
+
+    def picture(self, last: bool) -> bytes | None:
+        """Return the present picture, or the last one, as JPEG."""
+        if last and self.last:
+            return self.last
+        if (now := self.progress) is None:
+            return None
+        with self.lock:  # one request draws; the others take what it drew
+            if self.drawn[0] != now.iteration:
+                self.drawn = now.iteration, _jpeg(now.picture())
+            return self.drawn[1]
+
+    def photograph(self) -> bytes | None:
+        """Return the photograph as JPEG, at the size of the output once that is known."""
+        if self.before is None:
+            return None
+        with self.lock:
+            return _jpeg(self.before if self.progress is None else resize(self.before, self.progress.sizes[-1]))
+
+
+def _jpeg(array: Array) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(whole_levels(array)).save(file, "JPEG", quality=92, subsampling=0)
+    return file.getvalue()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers the page's requests."""
+
+    timeout = 10  # seconds for a request to arrive
+
+    def __init__(self, preview: Preview, *arguments: Any) -> None:
+        self.preview = preview
+        super().__init__(*arguments)
+
+    def do_GET(self) -> None:
+        """Answer with the page, the state or a picture."""
+        where, query = self._where()
+        if where is None:
+            return
+        if where == "" and self.path.endswith("/"):
+            nonce = secrets.token_urlsafe(16)
+            page = (files("handstyle") / "data" / "preview.html").read_text(encoding="utf-8")
+            self._answer("text/html; charset=utf-8", page.replace("{{nonce}}", nonce).encode(), nonce)
+        elif where == "state":
+            self._state(query)
+        elif where == "picture" and (image := self.preview.picture(query == "last")):
+            self._answer("image/jpeg", image)
+            if query == "last" and self.preview.last:
+                self.preview.fetched.set()
+        elif where == "before" and (image := self.preview.photograph()):
+            self._answer("image/jpeg", image)
+        else:
+            self._refuse(HTTPStatus.NOT_FOUND)
+
+    def do_POST(self) -> None:
+        """Pause, go on, or stop."""
+        where, query = self._where()
+        if where is None:
+            return
+        if where not in ("pause", "continue", "stop"):
+            self._refuse(HTTPStatus.NOT_FOUND)
+            return
+        if where == "stop":
+            self.preview.stopping = True
+        else:
+            self.preview.paused = where == "pause"
+        self._state(query)
+
+    def _where(self) -> tuple[str | None, str]:
+        """Return the path below the token, or None if the request was refused."""
+        hosts = [f"{name}:{self.preview.port}" for name in ("127.0.0.1", "localhost")]
+        origin = self.headers.get("Origin")
+        parts = urlsplit(self.path)
+        given, _, where = parts.path.lstrip("/").partition("/")
+        right = secrets.compare_digest(given.encode("utf-8", "replace"), self.preview.token.encode())
+        if self.headers.get("Host") not in hosts or not right or origin not in (None, *(f"http://{h}" for h in hosts)):
+            self._refuse(HTTPStatus.FORBIDDEN)
+            return None, ""
+        return where, parts.query
+
+    def _state(self, query: str) -> None:
+        since = parse_qs(query).get("since", ["0"])[0]
+        state = self.preview.state(int(since) if since.isdecimal() and len(since) < 10 else 0)
+        self._answer("application/json", json.dumps(state).encode())
+
+    def _answer(self, kind: str, body: bytes, nonce: str = "", status: HTTPStatus = HTTPStatus.OK) -> None:
+        policy = "default-src 'none'; connect-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
+        if nonce:
+            policy += f"; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'"
+        self.send_response(status)
+        headers = {
+            "Content-Type": kind,
+            "Content-Length": str(len(body)),
+            "Cache-Control": "no-store",
+            "Content-Security-Policy": policy,
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+        }
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        self._answer("text/plain", f"{status.phrase}\n".encode(), status=status)
+
+    def version_string(self) -> str:
+        """Return what the Server header says."""
+        return "handstyle"
+
+    def log_message(self, *_: Any) -> None:
+        """Log nothing: the address has the token."""
