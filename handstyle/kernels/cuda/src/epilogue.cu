@@ -16,7 +16,7 @@ extern "C" __global__ void epilogue(Source s, Epilogue f) {
     finish<2>(v, top, left, k, f);
 }
 
-// The adjoint of padding: the gradient at a border goes home to the pixel that the border was copied from. dxpad is
+// The adjoint of padding: the gradient at a border pixel is added to the pixel that the border was copied from. dxpad is
 // (H+2, W+2, C); it is gathered, not scattered, so no two threads write to one place.
 extern "C" __global__ void fold(const REAL* dxpad, int border, Epilogue f) {
     int across = (f.W + 1) / 2, quads = (f.H + 1) / 2 * across;
@@ -39,7 +39,7 @@ extern "C" __global__ void fold(const REAL* dxpad, int border, Epilogue f) {
     finish<2>(v, top, left, k, f);
 }
 
-// First rung of the adjoint of padding: one thread for each pixel walks over the channels, and nothing is fused.
+// First rung of the adjoint of padding: one thread for each pixel loops over the channels, and nothing is fused.
 extern "C" __global__ void fold_naive(const REAL* dxpad, REAL* dx, int border, int H, int W, int C) {
     size_t pixel = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (pixel >= (size_t)H * W) return;
@@ -55,7 +55,7 @@ extern "C" __global__ void fold_naive(const REAL* dxpad, REAL* dx, int border, i
     }
 }
 
-// First rung of padding: one thread for each pixel walks over the channels; neighbors write far apart.
+// First rung of padding: one thread for each pixel loops over the channels; neighboring threads write far apart.
 extern "C" __global__ void pad_naive(Source s, REAL* xpad) {
     size_t pixel = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (pixel >= (size_t)(s.H + 2) * (s.W + 2)) return;

@@ -1,8 +1,8 @@
-// What is done to M x M values of one channel while they are still in registers. Forward: bias, the value of a tapped
+// Finish M x M values of one channel while they are in registers. Forward: bias, the value of a tapped
 // convolution, rectifier and its bits, pool and its codes. Backward: the gradient that enters at the rectifier's
 // tap, the rectifier's mask, the gradient that enters at the convolution's. Null pointers and zeros leave a step out.
 //
-// The 32 lanes of a warp hold 32 neighboring channels of the same pixels and must all arrive here, those beyond the
+// The 32 lanes of a warp hold 32 neighboring channels of the same pixels and must all call this, those beyond the
 // last channel too: they vote on the words of bits.
 
 struct Epilogue {
@@ -57,12 +57,12 @@ __device__ __forceinline__ void pool_values(const REAL (&v)[M][M], int top, int 
 }
 
 // Everything is read before anything is written: a load may not overtake a store that could lie at its address, and a
-// thread that waits for each value before it asks for the next spends its time waiting. LANDED: bias has been added and what
-// enters has entered.
-template <int M, int LANDED = 0>
+// thread that waits for each load before it issues the next is idle most of the time. COMPLETE: the bias and the entering
+// gradients have been added already.
+template <int M, int COMPLETE = 0>
 __device__ __forceinline__ void finish(REAL (&v)[M][M], int top, int left, int k, const Epilogue& f) {
     int words = words_of(f.K), live = k < f.K;
-    REAL bias = !LANDED && f.bias && live ? f.bias[k] : 0;
+    REAL bias = !COMPLETE && f.bias && live ? f.bias[k] : 0;
 #pragma unroll
     for (int i = 0; i < M; i++)
 #pragma unroll
@@ -74,7 +74,7 @@ __device__ __forceinline__ void finish(REAL (&v)[M][M], int top, int left, int k
                 if (inside) f.raw[at] = v[i][j];
                 continue;
             }
-            if (LANDED) continue;
+            if (COMPLETE) continue;
             REAL relu_gradient = inside && f.relu_gradient ? f.relu_gradient[at] : 0;
             REAL conv_gradient = inside && f.conv_gradient ? f.conv_gradient[at] : 0;
             int passes = inside && f.mask ? bit_of(f.mask, pixel, f.K, k) : 1;

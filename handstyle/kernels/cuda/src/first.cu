@@ -1,5 +1,5 @@
-// The first layer has three channels in: too few for a product of matrices, few enough for registers. Its adjoint has three
-// channels out: a product gives the 27 shares of every pixel, and a gather adds them up.
+// The first layer has three input channels: too few for a matrix product, few enough for registers. Its adjoint has three
+// output channels: a matrix product gives 27 partial sums for each pixel, and a second kernel adds those of each pixel.
 #include "source.cuh"
 #include "finish.cuh"
 #define CHANNELS 3
@@ -16,8 +16,8 @@ extern "C" __global__ void first_forward_naive(Source s, const REAL* w, const RE
     y[at] = sum;
 }
 
-// The weights of a channel stay in the registers of its thread while it walks over QUADS blocks of 2 x 2 pixels, whose
-// inputs the thread block has brought into shared memory.
+// The weights of a channel stay in the registers of its thread while it loops over QUADS blocks of 2 x 2 pixels, whose
+// inputs the thread block has copied to shared memory.
 #define QUADS 8
 #define WALKERS 4
 extern "C" __global__ void first_forward(Source s, const REAL* w, Epilogue f) {
@@ -68,8 +68,8 @@ extern "C" __global__ void first_backward_naive(Source dy, const REAL* w, REAL* 
     dx[at] = sum;
 }
 
-// P (have, W, 27) holds, for the rows from `begin` on, what each output pixel owes to its nine inputs; dx[h, w] gathers it
-// from the pixels that read it, for `rows` rows from `row` on. `shift` is 1, or 0 where dx has a border of one pixel.
+// P (have, W, 27) holds, for the rows from `begin` on, the contribution of each output pixel to the gradient of its nine
+// inputs; dx[h, w] is the sum over the pixels that read it, for `rows` rows from `row` on. `shift` is 1, or 0 where dx has a border of one pixel.
 extern "C" __global__ void first_gather(
     const REAL* P, REAL* dx, int begin, int have, int W, int row, int rows, int Wo, int shift) {
     size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;

@@ -1,10 +1,10 @@
-// A 3x3 convolution as one product of matrices, (pixels, 9 C) by (9 C, K), whose left factor is never written down: a
-// block brings its patch of the map into shared memory once, and all nine taps read it there, each a little further on.
+// A 3x3 convolution as one matrix product, (pixels, 9 C) by (9 C, K), without storing the left factor (implicit GEMM): a
+// block copies its patch of the map to shared memory once, and all nine taps read it there, each at its own offset.
 #include "source.cuh"
 #include "finish.cuh"
 #include "tensor.cuh"
 
-// First rung: one thread for each output value. w is (3, 3, C, K); the adjoint turns (3, 3, K, C) by half a turn.
+// First rung: one thread for each output value. w is (3, 3, C, K); the adjoint rotates (3, 3, K, C) by 180 degrees.
 extern "C" __global__ void implicit_naive(
     Source s, const REAL* w, REAL* y, int H, int W, int K, int offset, int adjoint) {
     size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
@@ -24,7 +24,7 @@ extern "C" __global__ void implicit_naive(
 #define COLUMNS 16  // of a block's pixels, and of a warp's
 #define PIXEL 72    // floats of a pixel of a warp's 64 results: rows of them then fall on different banks
 
-// The weights as the product reads them, rounded: (C/16, 9, K, 16).
+// Store the weights in the order in which the product reads them, rounded to TF32: (C/16, 9, K, 16).
 extern "C" __global__ void implicit_kernel(const REAL* w, REAL* B, int C, int K, int adjoint) {
     size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (at >= (size_t)9 * C * K) return;
@@ -32,14 +32,14 @@ extern "C" __global__ void implicit_kernel(const REAL* w, REAL* B, int C, int K,
     B[at] = to_tf32(adjoint ? w[((size_t)(8 - tap) * K + k) * C + c] : w[((size_t)tap * C + c) * K + k]);
 }
 
-// Which pixel of s.x is read at (h, w), or that it was pooled to; -1 for none.
+// Return the index of the pixel of s.x that is read at (h, w), or of the one that (h, w) was pooled to; -1 for none.
 template <int UNPOOL>
 __device__ __forceinline__ int find(const Source& s, int h, int w) {
     if (UNPOOL) return h >= 0 && w >= 0 && h / 2 < s.ph && w / 2 < s.pw ? h / 2 * s.pw + w / 2 : -1;
     return h >= 0 && w >= 0 ? h * s.W + w : -1;
 }
 
-// What undoes a pool at the pixel (h, w), for 32 channels, without a branch: an average's three words are one.
+// Return the words that undo a pool at the pixel (h, w), for 32 channels, without a branch; for an average they are equal.
 struct Codes {
     word low, high, positive;
 };
@@ -60,9 +60,9 @@ __device__ __forceinline__ float4 undone(const Source& s, float4 a, const Codes&
                        chosen & 8 ? a.w * share : 0);
 }
 
-// What backward does to a warp's results, 2 x 16 pixels of 64 channels in shared memory, before it finishes them: many
-// values at a time, for so few warps have nothing else to do while they wait.
-__device__ __forceinline__ void land(float* results, int lane, int top, int left, int k, const Epilogue& f) {
+// Apply the mask and add the gradients of the taps to a warp's results, 2 x 16 pixels of 64 channels in shared memory,
+// before `finish`. Many values are loaded at a time, because so few warps cannot hide the latency of single loads.
+__device__ __forceinline__ void add_gradients(float* results, int lane, int top, int left, int k, const Epilogue& f) {
     const int AHEAD = 4;
     k += lane % 16 * 4;
     for (int n = 0; n < 16; n += AHEAD) {
@@ -95,12 +95,12 @@ __device__ __forceinline__ void land(float* results, int lane, int top, int left
 // A product of 8 channels may take them in any order, if both factors take the same. A lane's four neighboring
 // channels 4t..4t+3 therefore serve as t and t+4 of two products, and one load brings them for a column of B. Of the
 // patch, a load brings what one product wants in four registers in a row: two channels of the pixels w and w+8. So the
-// patch lies in pairs of pixels, (rows, 2, 10, 4) times 16 bytes: row, which two of four channels, w, which four. A
-// warp's load is then always 512 bytes in one piece, at every tap: no banks collide, and nothing is padded.
+// patch is stored in pairs of pixels, (rows, 2, 10, 4) times 16 bytes: row, which two of four channels, w, which four. A
+// warp's load is then always 512 contiguous bytes, at every tap: there are no bank conflicts and no padding.
 //
-// The patch makes a map's values travel 1.4 times for nine taps, so the traffic is B's; the more pixels a block has,
-// the less of it. Each row of three taps waits at one barrier, behind which the next row's weights set out, and with
-// the first row the next chunk's patch.
+// With the patch, a map's values are read 1.4 times for nine taps, so most of the traffic is B's; the more pixels a block
+// has, the less of it. There is one barrier for each row of three taps. After it the copy of the next row's weights
+// starts, and after the first row's also the copy of the next chunk's patch.
 template <int ROWS, int CHANNELS, int UNPOOL>
 __device__ __forceinline__ void implicit(const Source& s, const float* B, int offset, const Epilogue& f) {
     const int ACROSS = CHANNELS / 64, THREADS = ROWS / 4 * ACROSS * 32;
@@ -110,8 +110,8 @@ __device__ __forceinline__ void implicit(const Source& s, const float* B, int of
     __shared__ int rows[ROWS + 2], columns[COLUMNS + 2];
     float4 *patches = shared, *weights = shared + 2 * PATCH;
 
-    // The blocks of the same pixels are neighbors and run together: so the map is read from memory once, while B, at
-    // most 9 MB, stays in the cache in front of it.
+    // Blocks of the same pixels have neighboring indices and run at the same time, so the map is read from memory once;
+    // B, at most 9 MB, stays in the second-level cache.
     int thread = threadIdx.x, lane = thread % 32, warp = thread / 32, blocks = f.K / CHANNELS;
     int across = (f.W + COLUMNS - 1) / COLUMNS, tile = blockIdx.x / blocks, first = blockIdx.x % blocks * CHANNELS;
     int top = tile / across * ROWS, left = tile % across * COLUMNS;
@@ -120,7 +120,7 @@ __device__ __forceinline__ void implicit(const Source& s, const float* B, int of
     if (thread < COLUMNS + 2) columns[thread] = at_border(left + thread - offset, s.W, s.border);
     __syncthreads();
 
-    // All but a thread's last piece exist for every thread, and the compiler is to know it: then nothing branches.
+    // All pieces but the last exist for every thread. The bound is written so that the compiler sees it and emits no branch.
     int c = thread % 4 * 4;
     auto exists = [&](int n) {
         return n < PIECES && ((n + 1) * THREADS <= PATCH / 2 || thread + n * THREADS < PATCH / 2);
@@ -222,7 +222,7 @@ __device__ __forceinline__ void implicit(const Source& s, const float* B, int of
             }
         }
 
-    // Through shared memory, two rows of pixels at a time, to the layout that `finish` wants: a lane a channel.
+    // Rearrange through shared memory, two rows of pixels at a time, to the layout of `finish`: one lane for each channel.
     int landing = f.relu_gradient || f.mask || f.conv_gradient;
     float* results = (float*)shared + warp * 2 * COLUMNS * PIXEL;
     int k = first + channel;
@@ -244,7 +244,7 @@ __device__ __forceinline__ void implicit(const Source& s, const float* B, int of
         __syncthreads();
         int h = top + row + half * 2;
         if (landing) {
-            land(results, lane, h, left, k, f);
+            add_gradients(results, lane, h, left, k, f);
             __syncthreads();
         }
 #pragma unroll 1

@@ -1,7 +1,7 @@
-// Losses at the taps. Each block of threads leaves its share of the value, in float64, and `total` adds the shares up.
+// Losses at the taps. Each thread block writes a partial sum of the value, in float64, and `total` adds the partial sums.
 #include "sum.cuh"
 
-// First rung of content: one thread for each value, which leaves its share for another pass. q weighs pixels, or is null.
+// First rung of content: one thread for each value, which writes it for a second pass to add. q weights pixels, or is null.
 extern "C" __global__ void content_naive(
     const REAL* f, const REAL* target, const REAL* q, REAL* df, double* energy, int C, REAL factor, size_t size) {
     size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
@@ -11,7 +11,7 @@ extern "C" __global__ void content_naive(
     energy[at] = (double)d * weighted;
 }
 
-// Second rung: threads go on in strides until the map is done, and a block has one share.
+// Second rung: each thread takes values at a stride (a grid-stride loop), and a block writes one partial sum.
 extern "C" __global__ void content(
     const REAL* f, const REAL* target, const REAL* q, REAL* df, double* energy, int C, REAL factor, size_t size) {
     double sum = 0;
@@ -46,8 +46,8 @@ extern "C" __global__ void style_naive(
     energy[i] = sum;
 }
 
-// Second rung: one thread for each pair of channels. The product f f^T depends on f twice: the gradient at it is added to its
-// own transpose here.
+// Second rung: one thread for each pair of channels. The product f f^T depends on f twice, so the gradient is the sum of
+// the gradient at the product and its transpose.
 extern "C" __global__ void style(
     const REAL* parts, const double* target, REAL* dG, double* energy, int strips, int C, double per_pixel, double factor) {
     int i = blockIdx.y * 16 + threadIdx.y, j = blockIdx.x * 16 + threadIdx.x;

@@ -11,7 +11,7 @@ extern "C" __global__ void im2col_naive(Source s, REAL* A, int row, int rows, in
         for (int c = 0; c < s.C; c++) A[(pixel * 9 + tap) * s.C + c] = read(s, h + tap / 3, w + tap % 3, c);
 }
 
-// Second rung: neighboring threads have neighboring channels, but each divides four times, in 64 bits, to find out where it is.
+// Second rung: neighboring threads have neighboring channels, but each needs four 64-bit divisions for its indices.
 extern "C" __global__ void im2col_coalesced(Source s, REAL* A, int row, int rows, int Wo, int offset) {
     size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (at >= (size_t)rows * Wo * 9 * s.C) return;
@@ -20,7 +20,7 @@ extern "C" __global__ void im2col_coalesced(Source s, REAL* A, int row, int rows
     A[at] = read(s, row + (int)(pixel / Wo) + tap / 3 - offset, (int)(pixel % Wo) + tap % 3 - offset, c);
 }
 
-// Third rung: the block's shape says which channel and which pixel, and one division serves nine values.
+// Third rung: channel and pixel follow from the block's shape, and one division serves nine values.
 extern "C" __global__ void im2col(Source s, REAL* A, int row, int rows, int Wo, int offset) {
     int c = blockIdx.y * 32 + threadIdx.x, pixel = blockIdx.x * blockDim.y + threadIdx.y;
     if (c >= s.C || pixel >= rows * Wo) return;
@@ -31,7 +31,7 @@ extern "C" __global__ void im2col(Source s, REAL* A, int row, int rows, int Wo, 
 }
 
 // Lowered in width only (Cho and Brand 2017, MEC, arXiv 1706.06873): L is (Wo, rows + 2, 3 C), a third of im2col's memory,
-// and the 9 C inputs of an output pixel still lie together.
+// and the 9 C inputs of an output pixel are still contiguous.
 extern "C" __global__ void mec(Source s, REAL* L, int row, int rows, int Wo, int offset) {
     int c = blockIdx.y * 32 + threadIdx.x, pair = blockIdx.x * blockDim.y + threadIdx.y;
     if (c >= s.C || pair >= Wo * (rows + 2)) return;

@@ -2,7 +2,7 @@
 // `finish` (forward) and `read` (backward).
 #include "source.cuh"
 
-// One thread for each pooled pixel walks over the channels: neighbors read far apart.
+// One thread for each pooled pixel loops over the channels: neighboring threads read far apart.
 extern "C" __global__ void max_pool_naive(const REAL* x, REAL* y, unsigned char* codes, int H, int W, int C) {
     int h = H / 2, w = W / 2, pixel = blockIdx.x * blockDim.x + threadIdx.x;
     if (pixel >= h * w) return;

@@ -1,4 +1,4 @@
-// Where a kernel reads: a feature map (H, W, C), with a border, or a pooled gradient seen as the map it was pooled from.
+// The input of a kernel: a feature map (H, W, C) with a border, or a pooled gradient read as the map it was pooled from.
 
 #define BORDER_ZERO 0
 #define BORDER_REFLECT 1
@@ -24,7 +24,7 @@ __device__ __forceinline__ int bit_of(const word* bits, size_t pixel, int channe
     return (bits[pixel * words_of(channels) + c / 32] >> (c % 32)) & 1u;
 }
 
-// The row (or column) that stands at i, within [-1, n]: i itself, the one the border copies, or -1 for zero.
+// Return the row (or column) to read for i in [-1, n]: i itself, the one that the border copies, or -1 for zero.
 __device__ __forceinline__ int at_border(int i, int n, int border) {
     if (i >= 0 && i < n) return i;
     if (border == BORDER_ZERO || i < -1 || i > n) return -1;
@@ -46,7 +46,7 @@ __device__ __forceinline__ REAL unpooled(const Source& s, int h, int w, int c) {
     return s.x[pixel * s.C + c] / count;
 }
 
-// The value at (h, w), which at_border gave.
+// Return the value at (h, w), as returned by at_border.
 __device__ __forceinline__ REAL value_at(const Source& s, int h, int w, int c) {
     if (h < 0 || w < 0) return 0;
     if (s.unpool != POOL_NONE) return unpooled(s, h, w, c);

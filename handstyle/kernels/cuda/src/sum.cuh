@@ -1,4 +1,4 @@
-// A sum over the threads of a block, in float64, by a tree; good in thread 0. The block has 256 threads.
+// Return the sum over the 256 threads of a block, in float64, by a tree; only thread 0 receives it.
 #define BLOCK 256
 
 __device__ __forceinline__ double block_sum(double x, int thread) {

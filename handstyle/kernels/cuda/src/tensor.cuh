@@ -1,19 +1,19 @@
-// Tensor cores, and copies that go on while a warp computes: what C++ has no words for. The emulation has its own.
+// Instructions for tensor cores and asynchronous copies, which C++ cannot express. The emulation on a CPU has its own file.
 #ifdef __CUDACC__
 
-// Memory of a block beyond 48 KB: its size is given with the launch.
+// Dynamic shared memory, needed beyond 48 KB; its size is given at the launch.
 #define SHARED_ON_DEMAND(name, bytes) extern __shared__ float4 name[]
 
-// To ten bits behind the point, the nearest; the tensor cores would drop the others.
+// Round to the nearest value with ten bits of mantissa; the tensor cores would truncate.
 __device__ __forceinline__ float to_tf32(float a) {
     unsigned int bits;
     asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(a));
     return __uint_as_float(bits);
 }
 
-// d (16, 8) += a (16, 8) b (8, 8), by a whole warp. With g = lane / 4 and t = lane % 4, a lane brings
+// d (16, 8) += a (16, 8) b (8, 8), by a whole warp. With g = lane / 4 and t = lane % 4, a lane holds
 // a0..3 = a[g, t], a[g+8, t], a[g, t+4], a[g+8, t+4] and b0..1 = b[t, g], b[t+4, g],
-// and has d[0..3] = d[g, 2t], d[g, 2t+1], d[g+8, 2t], d[g+8, 2t+1].
+// and receives d[0..3] = d[g, 2t], d[g, 2t+1], d[g+8, 2t], d[g+8, 2t+1].
 __device__ __forceinline__ void mma_16x8x8(
     float (&d)[4], float a0, float a1, float a2, float a3, float b0, float b1) {
     asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
@@ -22,14 +22,14 @@ __device__ __forceinline__ void mma_16x8x8(
           "r"(__float_as_uint(b0)), "r"(__float_as_uint(b1)));
 }
 
-// 16 bytes to shared memory, of which the first `bytes` (16 or 0) are read and the others zero.
+// Copy 16 bytes to shared memory asynchronously; the first `bytes` (16 or 0) are read, the others are set to zero.
 __device__ __forceinline__ void copy_async_16(void* shared, const void* global, int bytes) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((unsigned int)__cvta_generic_to_shared(shared)),
                  "l"(global), "r"(bytes)
                  : "memory");
 }
 
-// Copies since the last commit are a group; a thread waits until all of its groups but the last n have arrived.
+// The copies since the last commit form a group; wait until all groups of this thread but the last n are complete.
 __device__ __forceinline__ void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
 template <int n>

@@ -1,7 +1,7 @@
 // Total variation of a picture (H, W, C): the sum of squared differences of neighbors, and its gradient times `scale`.
 #include "sum.cuh"
 
-// First rung: one thread for each value, which leaves its share of the sum for another pass.
+// First rung: one thread for each value, which writes its term of the sum for a second pass to add.
 extern "C" __global__ void variation_naive(
     const REAL* p, REAL* dp, double* energy, int H, int W, int C, REAL scale) {
     size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x, row = (size_t)W * C;
@@ -25,7 +25,7 @@ extern "C" __global__ void variation_naive(
     energy[at] = squares;
 }
 
-// Second rung: a block of 32 x 8 values with its neighbors in shared memory, and one share of the sum a block.
+// Second rung: a block of 32 x 8 values with its neighbors in shared memory, and one partial sum for each block.
 #define WIDE 32
 #define HIGH 8
 #define REACH 4  // channels at most
@@ -35,7 +35,7 @@ extern "C" __global__ void variation(const REAL* p, REAL* dp, double* energy, in
     int thread = threadIdx.y * WIDE + threadIdx.x;
     for (int q = thread; q < (HIGH + 2) * (WIDE + 2 * REACH); q += WIDE * HIGH) {
         int h = top + q / (WIDE + 2 * REACH) - 1, w = left + q % (WIDE + 2 * REACH) - REACH;
-        // Beyond an edge stands what makes the difference there vanish: the edge itself.
+        // Beyond an edge the edge itself is read, so that the difference there is zero.
         h = min(max(h, 0), H - 1);
         w = w < 0 ? w + C : w >= row ? w - C : w;
         patch[q / (WIDE + 2 * REACH)][q % (WIDE + 2 * REACH)] = w >= 0 && w < row ? p[(size_t)h * row + w] : 0;

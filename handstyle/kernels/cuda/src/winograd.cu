@@ -16,7 +16,7 @@ extern "C" __global__ void winograd_kernel_naive(const REAL* w, REAL* U, int C, 
     U[at] = sum;
 }
 
-// (3, 3, C, K) -> (N*N, C, K), of the kernel turned by half a turn for the adjoint.
+// (3, 3, C, K) -> (N*N, C, K), of the kernel rotated by 180 degrees for the adjoint.
 extern "C" __global__ void winograd_kernel(const REAL* w, REAL* U, int C, int K, int adjoint) {
     size_t size = (size_t)C * K, at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (at >= size) return;
@@ -92,7 +92,7 @@ extern "C" __global__ void winograd_input(Source s, REAL* V, int first, int tile
     store_transformed(d, V, tile, tiles, c, s.C);
 }
 
-// Third rung: neighboring tiles share two columns of inputs, so the block reads its stretch once into shared memory.
+// Third rung: neighboring tiles share two columns of inputs, so the block copies its rows to shared memory once.
 #define SIDE_BY_SIDE 4
 extern "C" __global__ void winograd_input_tiled(Source s, REAL* V, int first, int tiles, int across, int offset) {
     const int width = SIDE_BY_SIDE * TILE + 2;
@@ -127,7 +127,7 @@ extern "C" __global__ void winograd_output_naive(
     y[((size_t)h * W + w) * K + k] = sum;
 }
 
-// (N*N, tiles, K) -> M x M outputs a tile, and whatever `finish` does to them.
+// (N*N, tiles, K) -> M x M outputs a tile, then `finish`.
 extern "C" __global__ void winograd_output(const REAL* M, int first, int tiles, int across, Epilogue f) {
     int k = blockIdx.y * 32 + threadIdx.x, tile = blockIdx.x * blockDim.y + threadIdx.y;
     if (tile >= tiles) return;  // a whole warp: its lanes share the tile
