@@ -38,6 +38,7 @@ FOREIGN = {
     "the first picture, without a flag": "content content-image content-img input",
     "the pictures after the first, without a flag": "style style-image style-img style-images style-imgs styles",
     "--seed 0": "random-seed",
+    "--stop-below 0.01": "min-improvement early-stop",
 }
 
 

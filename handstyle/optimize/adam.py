@@ -99,6 +99,7 @@ def minimize_adam(
     averaging: float | None = None,
     start: Adam | None = None,
     resume: Path | None = None,
+    stop_below: float = 0.0,
 ) -> Outcome:
     """Descend from `v0` with Adam, on the device and in the dtype of `v0`.
 
@@ -125,6 +126,8 @@ def minimize_adam(
         The state to start from, for instance a smaller picture's, resampled; it is updated to the final state.
     resume : Path, optional
         A checkpoint to go on from, bit for bit.
+    stop_below : float
+        End the run once ten iterations together lower the least value by less than this share of it; 0 never does.
 
     Returns
     -------
@@ -151,7 +154,7 @@ def minimize_adam(
     xp = namespace(v0)
     adam = start or Adam(xp.zeros_like(v0), xp.zeros_like(v0))
     adam.betas, adam.epsilon = betas, epsilon
-    loop = Loop(objective, callback, METHOD)
+    loop = Loop(objective, callback, METHOD, stop_below=stop_below)
     if resume is None:
         v = v0.copy() if box is None else v0.clip(*box)
         average = Average(xp.zeros_like(v))

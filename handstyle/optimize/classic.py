@@ -86,6 +86,7 @@ def minimize_descent(
     box: tuple[float, float] | None = None,
     callback: Callback | None = None,
     resume: Path | None = None,
+    stop_below: float = 0.0,
 ) -> Outcome:
     """Step along the negative gradient: ``v ← v − rate(step) g``.
 
@@ -106,6 +107,8 @@ def minimize_descent(
         StopIteration.
     resume : Path, optional
         A checkpoint to go on from, bit for bit.
+    stop_below : float
+        End the run once ten iterations together lower the least value by less than this share of it; 0 never does.
 
     Returns
     -------
@@ -117,7 +120,7 @@ def minimize_descent(
     HandstyleError
         If the checkpoint does not fit.
     """
-    loop = Loop(objective, callback, DESCENT)
+    loop = Loop(objective, callback, DESCENT, stop_below=stop_below)
     if resume is None:
         v = v0.copy() if box is None else v0.clip(*box)
     else:

@@ -118,6 +118,7 @@ def minimize_lbfgs(
     longest: float | None = None,
     box: Box | None = None,
     resume: Path | None = None,
+    stop_below: float = 0.0,
 ) -> Outcome:
     """Descend from `v0` with L-BFGS, on the device and in the dtype of `v0`.
 
@@ -149,6 +150,8 @@ def minimize_lbfgs(
         the projected path.
     resume : Path, optional
         A checkpoint to go on from, bit for bit; of `v0` only size, dtype and device then matter.
+    stop_below : float
+        End the run once ten iterations together lower the least value by less than this share of it; 0 never does.
 
     Returns
     -------
@@ -178,7 +181,7 @@ def minimize_lbfgs(
     >>> bool(abs(outcome.v).max() < 1e-6)
     True
     """
-    loop = Loop(objective, callback, METHOD, evaluations)
+    loop = Loop(objective, callback, METHOD, evaluations, stop_below)
     run = _Run(loop, History(v0, memory), v0.copy() if box is None else v0.clip(*box), box)
     if resume is not None:
         shapes = {"g": v0.shape, "basis": (None, v0.size), "host_table": (None, None)}

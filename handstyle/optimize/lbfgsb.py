@@ -32,6 +32,7 @@ def minimize_lbfgsb(
     evaluations: int | None = None,
     callback: Callback | None = None,
     resume: Path | None = None,
+    stop_below: float = 0.0,
 ) -> Outcome:
     """Descend from `v0` with SciPy's L-BFGS-B.
 
@@ -56,6 +57,8 @@ def minimize_lbfgsb(
     resume : Path, optional
         A checkpoint to go on from. SciPy keeps its pairs to itself, so they are collected anew from the picture in the
         checkpoint: the path differs from that of a run without a pause. Of `v0` only the size then matters.
+    stop_below : float
+        End the run once ten iterations together lower the least value by less than this share of it; 0 never does.
 
     Returns
     -------
@@ -92,7 +95,7 @@ def minimize_lbfgsb(
             f"SciPy's L-BFGS-B counts its workspace in 32 bits: {v0.size} unknowns leave it room for "
             f"{max(most_memory(v0.size), 0)} pairs, not {memory}; use a smaller `lbfgs_history`, or optimizer='lbfgs'"
         )
-    loop = Loop(objective, callback, METHOD)
+    loop = Loop(objective, callback, METHOD, stop_below=stop_below)
     unit = math.sqrt(v0.size)
     start, size = np.array(v0, np.float64), 0.0  # the value at the start, which later values are divided by
     if resume is not None:

@@ -19,6 +19,13 @@ class OutOfEvaluations(Exception):
     """The evaluations that were allowed are used up."""
 
 
+class Settled(Exception):
+    """The value hardly falls any more."""
+
+
+WINDOW = 10  # iterations over which a fall is measured: a single one may be small and the next large
+
+
 class Loop:
     """Evaluates the objective for an optimizer, and keeps count, trace and the best picture.
 
@@ -33,6 +40,8 @@ class Loop:
         The name of the optimizer, for checkpoints.
     evaluations : int, optional
         Evaluations allowed; not limited by default.
+    stop_below : float
+        End the run once `WINDOW` iterations together lower the least value by less than this share of it; 0 never does.
 
     Attributes
     ----------
@@ -50,8 +59,10 @@ class Loop:
         callback: Callback | None = None,
         method: str = "",
         evaluations: int | None = None,
+        stop_below: float = 0.0,
     ) -> None:
         self.objective, self.callback, self.allowed = objective, callback, evaluations
+        self.stop_below = stop_below
         self.method = method + getattr(objective, "variables", "")
         self.count, self.trace = 0, list[Iteration]()
         self.best_value, self.best_terms = float("inf"), dict[str, float]()
@@ -82,7 +93,7 @@ class Loop:
         return value, gradient, answer
 
     def accept(self, v: Array, value: float, state: Callable[[], State] | None = None) -> None:
-        """Record that an iteration ended at `v`, and call the callback.
+        """Record that an iteration ended at `v`, call the callback, and end the run if the value has settled.
 
         Parameters
         ----------
@@ -103,6 +114,10 @@ class Loop:
             except StopIteration as stop:  # noted here, since SciPy catches it
                 self.stopped = f"stopped {stop.value or 'by the callback'}"
                 raise
+        if self.stop_below and len(self.trace) > WINDOW:
+            before = min(row.value for row in self.trace[:-WINDOW])
+            if before - min(row.value for row in self.trace[-WINDOW:]) < self.stop_below * abs(before):
+                raise Settled
 
     def run(self, steps: Callable[[], str]) -> Outcome:
         """Call `steps`, which iterates and returns the reason for stopping, and return the best picture.
@@ -122,6 +137,11 @@ class Loop:
             if self.best_v is None:
                 raise
             return self.outcome(f"interrupted after {len(self.trace)} iterations")
+        except Settled:
+            return self.outcome(
+                f"settled after {len(self.trace)} iterations: the last {WINDOW} lowered the loss by less than "
+                f"{self.stop_below:g} of it"
+            )
         except OutOfEvaluations:
             return self.outcome(f"all {self.allowed} evaluations done")
         except NonFiniteError as error:

@@ -394,6 +394,9 @@ class OptimizerConfig(Group):
     restarts : int
         Restart SciPy this many times with its own defaults and evaluations each, as the Keras script does; 0 for one
         uninterrupted run.
+    stop_below : float
+        End a scale once ten iterations together lower the loss by less than this share of it, such as 0.01; 0 for
+        never.
     """
 
     iterations: int = 200
@@ -409,10 +412,15 @@ class OptimizerConfig(Group):
     clamp: bool = False
     evaluations: int = 0
     restarts: int = 0
+    stop_below: float = 0.0
 
     def check(self) -> None:
         """Raise `HandstyleError` if the values do not go together."""
         optimizer = self.optimizer
+        if not 0 <= self.stop_below < 1:
+            raise HandstyleError(f"stop_below={self.stop_below}: a share of the loss, 0 or more and below 1")
+        if self.restarts and self.stop_below:
+            raise HandstyleError(f"stop_below={self.stop_below}: not with `restarts`, whose rows are not iterations")
         if self.restarts and optimizer != "lbfgsb":
             raise HandstyleError(
                 f"restarts={self.restarts}: only SciPy's optimizer is restarted; use optimizer='lbfgsb', or restarts=0"

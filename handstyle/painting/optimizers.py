@@ -78,7 +78,7 @@ def descend(
     Outcome
         With ``v`` on the host, float64.
     """
-    evaluations = config.evaluations or None
+    evaluations, below = config.evaluations or None, config.stop_below
     if config.restarts:
         return minimize_rounds(
             objective, start.ravel(), config.restarts, config.evaluations, config.lbfgs_history, callback, resume
@@ -93,6 +93,7 @@ def descend(
             evaluations=evaluations,
             callback=callback,
             resume=resume,
+            stop_below=below,
         )
     backend = objective.network.backend
     v0 = backend.asarray(start.ravel(), dtype=objective.network.dtype)
@@ -115,10 +116,11 @@ def descend(
             averaging=config.averaging or None,
             start=moments,
             resume=resume,
+            stop_below=below,
         )
         memory.adam = moments
     elif config.optimizer == "descent":
-        outcome = minimize_descent(objective, v0, iterations, config.rate_at, box, callback, resume)
+        outcome = minimize_descent(objective, v0, iterations, config.rate_at, box, callback, resume, below)
     else:
         rate = config.learning_rate if config.optimizer == "lbfgs-fixed" else None
         outcome = searching(
@@ -132,6 +134,7 @@ def descend(
             longest=LONGEST,
             box=box,
             resume=resume,
+            stop_below=below,
         )
     stopped = outcome.stopped
     if outcome.failed and config.optimizer in FIXED:

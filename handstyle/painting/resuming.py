@@ -30,7 +30,7 @@ RUN = {  # the kinds of a run's facts
     **dict.fromkeys(("network", "pictures", "kernels", "processor"), str),
 }
 # Settings that may differ on resuming: the length of the run, and the paths of masks (their pixels are compared).
-FREE = ("iterations", "iterations_by_scale", "evaluations", "mask", "style_mask", "regions")
+FREE = ("iterations", "iterations_by_scale", "evaluations", "mask", "style_mask", "regions", "stop_below")
 
 
 @dataclass(frozen=True)

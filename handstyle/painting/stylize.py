@@ -169,7 +169,7 @@ def _run(
         )
 
     trace, evaluations, outcome, old = list(standing.trace), standing.evaluations, None, plan.sizes[standing.scale]
-    cut_short = ""  # why a scale was not begun, or not brought to its first evaluation
+    settled, cut_short = False, ""  # why a scale was not begun, or not brought to its first evaluation
     for k, size in enumerate(plan.sizes):
         if k < standing.scale:
             continue
@@ -239,11 +239,15 @@ def _run(
         trace += [later(row) for row in outcome.trace]
         evaluations += outcome.evaluations
         p, old = outcome.v.reshape(*size, 3), size
+        settled = settled or outcome.stopped.startswith("settled")  # which ends a scale, not the run
         if outcome.failed or outcome.stopped.startswith(("stopped", "interrupted")):
             break
     assert outcome is not None
     stopped = cut_short or outcome.stopped
-    if not cut_short and len(plan.sizes) > 1 and outcome.stopped.startswith("all "):
+    if not cut_short and settled and outcome.stopped.startswith(("settled", "all ")):
+        stopped = f"settled after {len(trace)} of {sum(planned)} iterations"
+        stopped += f" at {len(plan.sizes)} scales" if len(plan.sizes) > 1 else ""
+    elif not cut_short and len(plan.sizes) > 1 and outcome.stopped.startswith("all "):
         stopped = f"all {len(trace)} iterations done at {len(plan.sizes)} scales"
     elif not cut_short and outcome.stopped.startswith("interrupted"):
         stopped = f"interrupted after {len(trace)} iterations"
