@@ -28,6 +28,7 @@ from handstyle.foundations.backend import choose_backend, cpu_count
 from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.counting import FEW_PIXELS
 from handstyle.kernels.cpu.rates import measure_rates
+from handstyle.kernels.tiles import by_tiles
 from handstyle.network.vgg import ARCHITECTURES, WIDTHS, Network, random_weights
 from handstyle.network.weights import find_weights
 from handstyle.painting.load import load_network
@@ -64,7 +65,7 @@ def plan(
         if getattr(config, name) > LARGEST_PLAN:
             raise HandstyleError(f"{name}={getattr(config, name)}: must be {LARGEST_PLAN} or less")
     config.check_styles(styles)
-    planned = planned_run(settings, styles, gpu_memory)
+    planned = planned_run(settings, styles, gpu_memory).fitted()
     config.check_layers(planned.network)
     if settings.network.weights in ARCHITECTURES and find_weights(settings.network.weights) is None:
         say(f"{settings.network.weights} is not on this machine: planned by its shape")
@@ -131,10 +132,14 @@ def plan_lines(planned: RunMemory, needs: list[Need]) -> list[str]:
             f"up to {side} x {side} px an evaluation takes more memory than just above: the transformed kernels of the "
             "convolutions are kept from one evaluation to the next, which saves a tenth of the time"
         )
+    if planned.tiled:
+        lines.append(planned.tiled)
     if lacking := planned.lacks():
         lines.append(f"does not fit: {lacking}; {planned.advice()}")
     largest = planned.largest_size(LARGEST_PLAN)
     lines.append(f"largest square picture that fits: {largest} px a side")
+    tiled = replace(planned, network=by_tiles(planned.network, 1024)).largest_size(LARGEST_PLAN)
+    lines.append(f"largest by tiles of 1024 px: {tiled} px a side")
     return lines
 
 

@@ -60,14 +60,17 @@ def paint(
     photograph, paintings = read_picture(content), [read_picture(style) for style in styles]
     check_reach(config, loaded, photograph, paintings)
     check_outputs(output, config, run, photograph)
-    RunMemory.now(config, loaded, photograph, paintings).check()
+    room = RunMemory.now(config, loaded, photograph, paintings).fitted()
+    room.check()
     backend = loaded.backend
-    say(f"network {described(network.weights)}, kernels {loaded.engine.name}, {backend.name} on {backend.device}")
+    say(f"network {described(network.weights)}, kernels {room.network.engine.name}, {backend.name} on {backend.device}")
     if network.weights == EMBEDDED and locate("vgg19") is None:
         say("a small stand-in for VGG-19; the full network: handstyle weights get vgg19, then --weights vgg19")
     if backend.name == "cupy" and config.optimizer == "lbfgsb":
         height, width = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
         say(what_lbfgs_saves(3 * height * width, loaded.dtype.itemsize))
+    if room.tiled:
+        say(as_flags(room.tiled))
     begin(photograph, paintings, output, config, loaded)
     keep, started = kept(output, run), time.monotonic()
     keeper = None if keep is None else Keeper(keep, run.checkpoint_every)

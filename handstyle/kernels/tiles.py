@@ -9,9 +9,12 @@ on.
 """
 
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -23,7 +26,7 @@ from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.engine import has_plain_moments
 from handstyle.kernels.cpu.losses import moments
 from handstyle.losses.content import ContentTerm
-from handstyle.losses.gram import MomentsTerm
+from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
 from handstyle.losses.terms import NORMALIZE_EPSILON, PICTURE, NormalizedTerm, Statistic, Term, Window
 from handstyle.losses.total_variation import (
     Variation,
@@ -47,6 +50,8 @@ from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Engine, Evaluate, Forecast, Shape, engine_of, forward_to, taps_of
 
 STRIP_PIXELS = 1 << 19  # of the picture, for the terms that look at the picture itself
+MAPPED = 1 << 28  # bytes, from which on a target lies in a file that is mapped into memory
+SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)  # of the tiles that are tried where a picture does not fit
 
 # --- geometry -------------------------------------------------------------------------------------------------------
 
@@ -495,7 +500,7 @@ class TileEngine:
                 H, W = (H + up) // 2, (W + up) // 2
             if layer.name == tap:
                 break
-        return namespace(f).empty((H, W, f.shape[2]), f.dtype)  # type: ignore[no-any-return]
+        return empty_map((H, W, f.shape[2]), f)
 
     def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
         """Return the gradient at the input; every tile is computed again."""
@@ -555,6 +560,26 @@ class TileEngine:
         return "; ".join(filter(None, (self._last, self.inner.describe())))
 
 
+def smaller_tiles(network: Network, shape: Shape) -> list[int]:
+    """Return the sides of tiles that can be tried next, from large to small.
+
+    Parameters
+    ----------
+    network : Network
+        From `by_tiles`, or any other.
+    shape : (H, W, 3)
+        Of the picture.
+
+    Returns
+    -------
+    list of int
+        Those of `SIDES` that are smaller than the network's tiles and the picture; the last may be too small for it.
+    """
+    engine = engine_of(network)
+    now = min(engine.side, max(shape[:2])) if isinstance(engine, TileEngine) else max(shape[:2])
+    return [side for side in SIDES if side < now]
+
+
 def by_tiles(network: Network, side: int) -> Network:
     """Return the network with an engine that computes by tiles.
 
@@ -577,6 +602,47 @@ def by_tiles(network: Network, side: int) -> Network:
     """
     engine = engine_of(network)
     return network.with_kernels(TileEngine(engine.inner if isinstance(engine, TileEngine) else engine, side))
+
+
+def tiled_moments(
+    network: Network, p: Array, taps: Sequence[str], masks: Mapping[str, Array]
+) -> dict[str, Moments] | None:
+    """Return the moments of a picture's features, measured tile by tile, or None if the network has no tiles.
+
+    Parameters
+    ----------
+    network : Network
+        From `by_tiles`; for any other the result is None.
+    p : (H, W, 3) array
+        The picture, on the host or the device.
+    taps : sequence of str
+        Where moments are measured.
+    masks : mapping of str to (h, w, 1) array
+        How much each pixel counts at a tap; 1 where a tap has none. On the network's device, in its dtype.
+
+    Returns
+    -------
+    dict of str to Moments, or None
+    """
+    engine = engine_of(network)
+    if not isinstance(engine, TileEngine):
+        return None
+    nothing = Moments(1.0, np.zeros(0), np.zeros((0, 0)))
+    terms = tuple(StyleTerm(tap, nothing, mask=masks.get(tap)) for tap in taps)
+    tiling = Tiling(network.layers, taps, p.shape[0], p.shape[1], engine.side)
+    job = Job(network.with_kernels(engine.inner), terms, tiling)
+    return dict(zip(taps, engine.workers.total(measure_tile, job, p, None), strict=True))
+
+
+def empty_map(shape: Shape, like: Array) -> Array:  # -> (h, w, C)
+    """Return an array for a map; one of `MAPPED` bytes or more, on the host, lies in a temporary file."""
+    size = math.prod(shape) * like.itemsize
+    if isinstance(like, np.ndarray) and size >= MAPPED:
+        with TemporaryFile() as file, suppress(OSError, AttributeError):
+            os.posix_fallocate(file.fileno(), 0, size)  # a disk that is full says so here, not by a signal later
+            return np.memmap(file, like.dtype, "r+", shape=shape)
+    array: Array = namespace(like).empty(shape, like.dtype)
+    return array
 
 
 @dataclass(frozen=True)
@@ -759,6 +825,8 @@ def cut_term(term: Term, tile: PictureTile, tiling: Tiling) -> Term:
 
 
 def target_bytes(term: Term) -> int:
-    """Return the bytes of a term's target and mask that are as large as the picture's map."""
+    """Return the bytes of a term's target and mask, as far as they are in memory; see `empty_map`."""
     inner = term.inner if isinstance(term, NormalizedTerm) else term
-    return sum(getattr(getattr(inner, part, None), "nbytes", 0) for part in ("target", "mask"))
+    target = getattr(getattr(inner, "target", None), "nbytes", 0)
+    mask = getattr(getattr(inner, "mask", None), "nbytes", 0)
+    return mask + (target if target < MAPPED or inner.tap == PICTURE else 0)

@@ -10,6 +10,8 @@ from handstyle.optimize.checkpoint import Shape, read_checkpoint, write_checkpoi
 from handstyle.optimize.objective import NonFiniteError
 from handstyle.optimize.trace import Callback, Evaluable, Iteration, Outcome, Save
 
+RAN_OUT = "stopped, for memory ran out"  # how the reason for stopping begins
+
 State = tuple[dict[str, Array], dict[str, Any]]  # arrays, and facts as JSON values
 TRACE = [(int, int, float, dict, float)]  # the kind of a trace in a checkpoint: rows of `Iteration`
 OWN = {"evaluations": int, "best_value": float, "best_terms": dict, "trace": TRACE, "seconds": float}
@@ -151,7 +153,7 @@ class Loop:
         except MemoryError as error:  # NumPy's, CuPy's and `OutOfMemoryError`
             if self.best_v is None:
                 raise
-            return self.outcome(f"stopped, for memory ran out: {error}", failed=True)
+            return self.outcome(f"{RAN_OUT}: {error}", failed=True)
 
     def outcome(self, stopped: str, failed: bool = False) -> Outcome:
         """Return the best picture and the reason for stopping."""

@@ -79,6 +79,9 @@ class SizeConfig(Group):
         The painting's size divided by the output's, if no style size is given.
     style_fit : str
         Keep the painting's proportions, or stretch it to the photograph's shape as some systems do.
+    tile : int
+        Compute the picture in tiles of this side in pixels, the overlap with their neighbors included; less memory,
+        more time, the same picture. 0 computes it whole if memory allows, otherwise in the largest tiles that fit.
     """
 
     size: int = 512
@@ -88,6 +91,7 @@ class SizeConfig(Group):
     style_size: int = 0
     style_scale: float = 1.0
     style_fit: Literal["keep", "stretch"] = "keep"
+    tile: int = 0
 
     def check(self) -> None:
         """Raise `HandstyleError` if the values do not go together."""

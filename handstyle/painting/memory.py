@@ -14,6 +14,7 @@ import numpy as np
 from handstyle.foundations.backend import available_memory
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.foundations.picture_reading import Picture
+from handstyle.kernels.tiles import by_tiles, smaller_tiles
 from handstyle.network.vgg import Network
 from handstyle.optimize.lbfgsb import most_memory
 from handstyle.optimize.objective import engine_of
@@ -158,6 +159,8 @@ class RunMemory:
         Whether the device has memory of its own.
     free : int
         Bytes free on the device, with the weights already there.
+    tiled : str
+        Why the run is painted by tiles that were not asked for, in a line; empty if it is not.
     """
 
     config: StyleConfig
@@ -166,6 +169,7 @@ class RunMemory:
     paintings: Sequence[Picture]
     apart: bool
     free: int
+    tiled: str = ""
 
     @classmethod
     def now(
@@ -174,6 +178,47 @@ class RunMemory:
         """Return the run with the memory that is free now, on the network's device."""
         return cls(
             config, network, photograph, paintings, network.backend.name == "cupy", network.backend.free_memory()
+        )
+
+    def fitted(self) -> "RunMemory":
+        """Return the run as it is painted: whole, or by tiles, as `StyleConfig.tile` says or memory demands.
+
+        Returns
+        -------
+        RunMemory
+            With a network whose engine computes by tiles, if there are any. If the run does not fit by any tiles, with
+            the smallest.
+        """
+        if self.config.tile:
+            return replace(self, network=by_tiles(self.network, self.config.tile))
+        lacking = self.lacks()
+        return self.with_smaller_tiles(lacking) or self if lacking else self
+
+    def with_smaller_tiles(self, why: str) -> "RunMemory | None":
+        """Return the run by the largest tiles that fit and are smaller than now, or by the smallest; None if none are.
+
+        Parameters
+        ----------
+        why : str
+            What is wrong with the run as it is, for the note.
+        """
+        run = None
+        for side in smaller_tiles(self.network, (*self._full(), 3)):
+            try:
+                smaller = replace(self, network=by_tiles(self.network, side))
+                fits, run = not smaller.lacks(), smaller
+            except HandstyleError:  # no such tiles for this network
+                return run
+            if fits:
+                return replace(run, tiled=f"{why}: painted by tiles of {side} px, the same picture{run.duration()}")
+        return run
+
+    def duration(self) -> str:
+        """Return the forecast time of an evaluation and of the run, as the end of a sentence; empty without one."""
+        needs = self.needs()
+        seconds = sum(need.iterations * need.seconds for need in needs)
+        return (
+            "" if math.isnan(seconds) else f"; {needs[-1].seconds:.1f} s an evaluation, {seconds / 60:.0f} min in all"
         )
 
     def needs(self) -> list[Need]:

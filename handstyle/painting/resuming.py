@@ -29,8 +29,9 @@ RUN = {  # the kinds of a run's facts
     "evaluations": int,
     **dict.fromkeys(("network", "pictures", "kernels", "processor"), str),
 }
-# Settings that may differ on resuming: the length of the run, and the paths of masks (their pixels are compared).
-FREE = ("iterations", "iterations_by_scale", "evaluations", "mask", "style_mask", "regions", "stop_below")
+# Settings that may differ on resuming: the length of the run, the paths of masks (their pixels are compared), and
+# tiles, which change nothing but rounding.
+FREE = ("iterations", "iterations_by_scale", "evaluations", "mask", "style_mask", "regions", "stop_below", "tile")
 
 
 @dataclass(frozen=True)

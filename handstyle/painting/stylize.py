@@ -19,6 +19,7 @@ from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import Picture, PictureLike, expanded
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
+from handstyle.optimize.loop import RAN_OUT
 from handstyle.optimize.objective import Objective
 from handstyle.optimize.trace import Iteration
 from handstyle.painting.arguments import one_callback, plain_options, read_argument, styles_and_blend
@@ -138,16 +139,17 @@ def _run(
     photograph = read_argument("content", content)
     paintings = [read_argument("styles", source) for source in sources]
     check_reach(config, network, photograph, paintings)
-    room = RunMemory.now(config, network, photograph, paintings)
+    room = RunMemory.now(config, network, photograph, paintings).fitted()
     room.check()
+    fitted += [room.tiled] if room.tiled else []
     with room.guarded():
         plan = make_plan(config, photograph, paintings)
     inputs = inputs_of(config, photograph, paintings)
     planned = [config.iterations_at(k) for k in range(len(plan.sizes))]
-    backend, memory, identity = network.backend, Memory(), Identity(config, network, plan)
+    backend, memory, identity = room.network.backend, Memory(), Identity(config, room.network, plan)
     file = None if resume is None else expanded(resume)
     standing, resuming = (Standing(), []) if file is None else read_run(file, identity)
-    p = starting_picture(config, resize(plan.p, plan.sizes[0]), network.convention, plan.paintings)
+    p = starting_picture(config, resize(plan.p, plan.sizes[0]), room.network.convention, plan.paintings)
 
     def finished(
         p: Array, trace: list[Iteration], stopped: str, value: float, evaluations: int, failed: bool, size: Size
@@ -155,7 +157,7 @@ def _run(
         alpha, array = plan.photograph.alpha, final_picture(config, plan, p, size)
         end = {"stopped": stopped, "iterations": len(trace), "evaluations": evaluations, "loss": value}
         end["terms"] = trace[-1].terms if trace else {}
-        recipe = recipe_of(config, network, inputs, precision_of(network), array, end)
+        recipe = recipe_of(config, room.network, inputs, precision_of(room.network), array, end)
         return Result(
             array,
             None if alpha is None else np.clip(resize(alpha, size), 0, 1),
@@ -164,15 +166,15 @@ def _run(
             evaluations,
             failed,
             {"Software": f"handstyle {version('handstyle')}", KEY: recipe.toml()},
-            [*fitted, *plan.notes(network, config), *resuming],
+            [*fitted, *plan.notes(room.network, config), *resuming],
             (read_paper(config.print).dpi_at(size),) * 2 if config.print else plan.photograph.dpi,
         )
 
     trace, evaluations, outcome, old = list(standing.trace), standing.evaluations, None, plan.sizes[standing.scale]
     settled, cut_short = False, ""  # why a scale was not begun, or not brought to its first evaluation
-    for k, size in enumerate(plan.sizes):
-        if k < standing.scale:
-            continue
+    todo = [(k, size, planned[k]) for k, size in enumerate(plan.sizes) if k >= standing.scale]
+    while todo:
+        k, size, mine = todo.pop(0)
         done, spent, started = len(trace), evaluations, trace[-1].seconds if trace else 0.0
 
         def later(row: Iteration, done: int = done, spent: int = spent, started: float = started) -> Iteration:
@@ -221,8 +223,7 @@ def _run(
             start = enlarged(config, plan, p, size)
             memory.adam = memory.resampled(old, size, backend)
             with room.guarded(size), np.errstate(over="ignore", invalid="ignore"):  # the objective says it, in words
-                objective = Objective(network, terms_of_scale(config, network, plan, size), (*size, 3))
-                mine = config.iterations_at(k)
+                objective = Objective(room.network, terms_of_scale(config, room.network, plan, size), (*size, 3))
                 resumed = file if k == standing.scale else None
                 outcome = descend(objective, start, config, mine, memory, report, resumed, done)
                 del objective  # what it has prepared would take memory while the next scale's targets are measured
@@ -231,16 +232,26 @@ def _run(
                 raise
             cut_short = f"interrupted after {len(trace)} iterations"
             break
-        except OutOfMemoryError as error:  # the scales done are kept
+        except OutOfMemoryError as error:
+            if less := room.with_smaller_tiles(str(error)):
+                room = less
+                fitted, todo = [*fitted, gone_on(size, less)], [(k, size, mine), *todo]
+                continue
             if outcome is None:
                 raise
+            # the scales done are kept
             outcome, cut_short = replace(outcome, failed=True), f"stopped: {error}"
             break
         trace += [later(row) for row in outcome.trace]
         evaluations += outcome.evaluations
         p, old = outcome.v.reshape(*size, 3), size
         settled = settled or outcome.stopped.startswith("settled")  # which ends a scale, not the run
-        if outcome.failed or outcome.stopped.startswith(("stopped", "interrupted")):
+        rest = mine - len(outcome.trace)
+        if outcome.stopped.startswith(RAN_OUT) and rest and (less := room.with_smaller_tiles(outcome.stopped)):
+            room, file = less, None
+            fitted, todo = [*fitted, gone_on(size, less)], [(k, size, rest), *todo]
+            outcome = replace(outcome, failed=False)
+        elif outcome.failed or outcome.stopped.startswith(("stopped", "interrupted")):
             break
     assert outcome is not None
     stopped = cut_short or outcome.stopped
@@ -254,6 +265,11 @@ def _run(
     if old != plan.sizes[-1]:
         stopped += f" at {old[1]} x {old[0]} px, enlarged from there"
     return finished(p, trace, stopped, outcome.value, evaluations, outcome.failed, plan.sizes[-1])
+
+
+def gone_on(size: Size, room: RunMemory) -> str:
+    """Return a note that memory ran out at a scale, and by which tiles the run goes on."""
+    return f"memory ran out at {size[1]} x {size[0]} px: gone on from the last picture by {room.network.engine.name}"
 
 
 def texture(

@@ -9,6 +9,7 @@ import numpy as np
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_forward
+from handstyle.kernels.tiles import tiled_moments
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.distribution import (
     DistributionTerm,
@@ -333,17 +334,20 @@ def _painting_moments(
     network: Network, config: StyleConfig, painting: Painting, cysmith: dict[str, Array] | None
 ) -> dict[str, Moments]:
     taps = tuple(tap for tap in config.style_layers if painting.layers is None or tap in painting.layers)
-    backend, masks = network.backend, {}
-    feature = _features_of(network, painting.pixels, taps)
+    backend, masks = network.backend, dict[str, Array]()
     if cysmith is not None:
         masks = cysmith
     elif painting.mask is not None:
         masks = carry_mask(network.layers, painting.mask, taps, config.mask_rule, config.hard_masks)
         check_carried(masks, "the painting's region", config.mask_rule)
+    weights = {tap: backend.asarray(mask, dtype=network.dtype) for tap, mask in masks.items()}
+    tiled = tiled_moments(network, painting.pixels, taps, weights)
+    if tiled is None:
+        feature = _features_of(network, painting.pixels, taps)
     moments = {}
     for tap in taps:
         with backend.aside():
-            made = measure_moments(feature(tap), backend.asarray(masks[tap], dtype=network.dtype) if masks else None)
+            made = measure_moments(feature(tap), weights.get(tap)) if tiled is None else tiled[tap]
         count = float(math.prod(masks[tap].shape)) if cysmith is not None else float(made.count)
         moments[tap] = Moments(count, backend.settled(made.sums), backend.settled(made.outer))
     return moments

@@ -413,7 +413,7 @@ MUTANTS = [
         "every tile measures its halo too, so what lies near a seam counts twice or four times",
         ("whole picture",),
         ("projection",),
-        "not painted",
+        "a good picture; 2.98 as it sees itself, 2.64 instead of 2.36 for the genuine objective",
     ),
     Mutant(
         catalogue.color_map_not_transposed,
