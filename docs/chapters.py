@@ -55,7 +55,7 @@ PARTS = {
         ("painting/presets", ("painting.presets",)),
         ("painting/color", ("painting.color",)),
         ("painting/transfer", ("painting.stylize",)),
-        ("painting/report", ("painting.report",)),
+        ("painting/report", ("painting.recipe", "painting.report")),
     ],
 }
 

@@ -145,11 +145,11 @@ def recipe_of(
     settings = {**network_settings(network), **asdict(config)}
     for name in NAMED:
         settings[name] = _without_folder(settings[name])
-    digest = hashlib.sha256(np.ascontiguousarray(array, "<f8").data).hexdigest()
+    digest = hashlib.sha256(np.ascontiguousarray(array, "<f8").data).hexdigest()  # book: recipe-digest
     origin = network.origin
     found = {"name": _without_folder(origin.name), "sha256": origin.sha256} if origin else {}
     size = {"width": array.shape[1], "height": array.shape[0]}
-    return Recipe(
+    return Recipe(  # book: recipe-run
         settings,
         {**found, "architecture": network.architecture, "ran_sha256": network_digest(network)},
         inputs,

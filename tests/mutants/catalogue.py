@@ -18,6 +18,7 @@ from handstyle.network.pooling import max_pool_forward
 from handstyle.network.sequence import deepest
 from handstyle.optimize.objective import forward_to, taps_of
 from handstyle.painting.color import color_map, color_statistics
+from handstyle.painting.recipe import toml_value
 
 # --- padding and convolution -------------------------------------------------------------------------------------
 
@@ -374,3 +375,14 @@ def color_map_not_transposed(source, target, method="symmetric"):
 def channels_matched_apart(source, target, method="symmetric"):
     deviation = source.std(axis=(0, 1))
     return (source - source.mean(axis=(0, 1))) * target.std(axis=(0, 1)) / deviation + target.mean(axis=(0, 1))
+
+
+# --- the recipe ---------------------------------------------------------------------------------------------------
+
+
+def border_not_written_down(network):
+    return {"weights": network.origin.name, "precision": str(network.dtype), "kernels": network.engine.name}
+
+
+def numbers_written_to_six_digits(value):
+    return f"{value:g}" if isinstance(value, float) else toml_value(value)

@@ -49,7 +49,11 @@ from handstyle.network.sequence import sequence_backward, sequence_forward
 from handstyle.network.vgg import Weights, build_network, random_weights
 from handstyle.optimize import objective as objective_module
 from handstyle.optimize.objective import Objective, evaluate, forward_to
+from handstyle.painting import recipe as recipe_module
 from handstyle.painting.color import METHODS, color_statistics, match_affine
+from handstyle.painting.config import StyleConfig
+from handstyle.painting.load import load_network
+from handstyle.painting.stylize import stylize
 
 Reports = dict[str, Report]
 STEPS = (1e-5, 3e-6, 1e-6, 3e-7)  # for whole networks, where the nearest kink is near
@@ -338,6 +342,21 @@ def colors(candidate: Callable[..., Array]) -> Reports:
     }
 
 
+def made_again(name: str, candidate: Callable[..., Any]) -> Reports:
+    """Paint a picture, paint it again by its recipe alone, and compare: to the bit, and as an eye does."""
+    photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
+    options = {"size": 32, "iterations": 3, "style_layers": ("relu1_1", "relu2_1"), "pyramid_min_size": 0}
+    network = load_network("random", backend="numpy", kernels="reference", padding="reflect")
+    with patch.object(recipe_module, name, candidate):
+        first = stylize(photograph, painting, network=network, tv_weight=1 / 30_000, **options)
+    settings = recipe_module.parse_recipe(first.metadata[recipe_module.KEY], "the picture").settings
+    network = load_network("random", backend="numpy", kernels="reference", padding=settings.get("padding", "zero"))
+    config = StyleConfig(**{name: settings[name] for name in settings if name in StyleConfig.__dataclass_fields__})
+    again = stylize(photograph, painting, network=network, config=config)
+    apart = float(np.abs(again.array - first.array).mean())
+    return {"again": same("again", again.array, first.array, 0.0), "by eye": Report("by eye", apart <= 4, apart, 4.0)}
+
+
 SUBJECTS: dict[str, Callable[[Callable[..., Any]], Reports]] = {
     "pad_backward": padding_adjoint,
     "conv3x3_backward": convolution_backward,
@@ -361,6 +380,8 @@ SUBJECTS: dict[str, Callable[[Callable[..., Any]], Reports]] = {
     "halo_of": partial(by_tiles, tiles, "halo_of"),
     "owned": partial(by_tiles, tiles.PictureTile, "owned"),
     "match_affine": colors,
+    "network_settings": partial(made_again, "network_settings"),
+    "toml_value": partial(made_again, "toml_value"),
 }
 
 GENUINE: dict[str, Callable[..., Any]] = {
@@ -386,4 +407,6 @@ GENUINE: dict[str, Callable[..., Any]] = {
     "halo_of": tiles.halo_of,
     "owned": tiles.PictureTile.owned,
     "match_affine": match_affine,
+    "network_settings": recipe_module.network_settings,
+    "toml_value": recipe_module.toml_value,
 }

@@ -432,4 +432,20 @@ MUTANTS = [
         ("means", "deviations"),
         f"{GOOD}, a little yellower in the sky",
     ),
+    Mutant(
+        catalogue.border_not_written_down,
+        "network_settings",
+        "the recipe has the settings of the run, and not those of the network's borders, pooling and rounding",
+        ("again",),
+        ("by eye",),
+        "right; made again by its recipe at 144 px, another as good, 22 gray levels away in the mean",
+    ),
+    Mutant(
+        catalogue.numbers_written_to_six_digits,
+        "toml_value",
+        "the recipe's numbers are rounded as a program prints them, so that 1/30000 becomes 3.33333e-05",
+        ("again",),
+        ("by eye",),
+        "right; made again by its recipe at 96 px, another as good, 7 gray levels away in the mean",
+    ),
 ]
