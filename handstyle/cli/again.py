@@ -11,10 +11,11 @@ from cyclopts import Parameter
 from handstyle.cli.options import Output, Settings, all_fields, as_flags, err, resolve, say, typed
 from handstyle.cli.session import check_page, free_name
 from handstyle.foundations.errors import HandstyleError, printable
-from handstyle.foundations.picture_reading import Picture, read_picture
+from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, read_picture
 from handstyle.foundations.picture_writing import check_writable
 from handstyle.network.vgg import Network
 from handstyle.network.weights import sha256
+from handstyle.painting.inputs import read_inputs
 from handstyle.painting.recipe import BLANK, KEY, Input, Recipe, array_digest, parse_recipe, read_recipe
 from handstyle.painting.report import Recording, write_report
 from handstyle.painting.result import Progress, Result
@@ -132,6 +133,7 @@ class Repetition:
         HandstyleError
             If it was cut short, or a picture or the network is not to be found.
         """
+        picture = expanded(picture)
         recipe = read_recipe(picture)
         stopped = printable(str(recipe.result.get("stopped", "")))
         if stopped.startswith(("interrupted", "stopped", "after ")):
@@ -149,11 +151,9 @@ class Repetition:
                 f"sha256 {printable(str(then))[:64]}; give its name or file"
             )
         (content,) = (found[one] for one in recipe.named("content"))
-        photograph = blank(settings.config) if content is None else read_picture(content)
-        styles = [found[one] for one in recipe.named("style")]
-        return cls(
-            recipe, settings, network, photograph, [read_picture(style) for style in styles if style is not None]
-        )
+        styles = [path for one in recipe.named("style") if (path := found[one]) is not None]
+        photograph: PictureLike = blank(settings.config) if content is None else content
+        return cls(recipe, settings, network, *read_inputs(settings.config, photograph, styles))
 
     def paint(self, callback: Callable[[Progress], None] | None = None) -> Result:
         """Make the picture."""
@@ -176,6 +176,7 @@ def find_inputs(recipe: Recipe, sources: Iterable[Path]) -> dict[Input, Path | N
     names = {one.name for one in recipe.inputs}
     candidates: dict[Path, None] = {}  # in their order, each once
     for source in sources:
+        source = expanded(source)
         if not source.exists():
             raise HandstyleError(f"{printable(source)}: no such file or folder")
         here = [source / name for name in sorted(names)] if source.is_dir() else [source]

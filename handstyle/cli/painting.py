@@ -40,7 +40,7 @@ NO_TEXTURE = {  # what needs a photograph
     *("color", "color_space", "color_match"),
     "enlarge",
 }
-RECONSTRUCTION = ("size", "iterations", "tv_weight", "seed", "optimizer", "lbfgs_history")
+RECONSTRUCTION = ("size", "max_pixels", "iterations", "tv_weight", "seed", "optimizer", "lbfgs_history")
 STYLIZE_NAMES = list(all_fields())
 TEXTURE_NAMES = [name for name in all_fields() if name not in NO_TEXTURE]
 RECONSTRUCT_NAMES = [*RECONSTRUCTION, *hints(NetworkConfig), *RUN]

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -14,14 +14,14 @@ from handstyle.cli.options import AUTO, NetworkConfig, RunConfig, as_flags, err,
 from handstyle.cli.signals import deferred
 from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.foundations.file_lock import locked
-from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, read_picture
+from handstyle.foundations.picture_reading import Picture, PictureLike, expanded
 from handstyle.foundations.picture_writing import check_writable
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.inputs import output_size, scales
+from handstyle.painting.inputs import output_size, read_inputs, scales
 from handstyle.painting.memory import RunMemory
-from handstyle.painting.plan import check_reach, planned_iterations
+from handstyle.painting.plan import check_reach, planned_iterations, size_notes
 from handstyle.painting.presets import PRESETS
 from handstyle.painting.preview import Preview
 from handstyle.painting.progress import Display, in_words, progress_display
@@ -57,7 +57,7 @@ def paint(
 ) -> int:
     """Run `stylize` with a progress bar, save the picture, print the reason for stopping; return the exit status."""
     config.check_layers(loaded)
-    photograph, paintings = read_picture(content), [read_picture(style) for style in styles]
+    photograph, paintings = read_inputs(config, content, styles)
     check_reach(config, loaded, photograph, paintings)
     check_outputs(output, config, run, photograph)
     room = RunMemory.now(config, loaded, photograph, paintings).fitted()
@@ -72,6 +72,8 @@ def paint(
     if room.tiled:
         say(as_flags(room.tiled))
     begin(photograph, paintings, output, config, loaded)
+    said = size_notes(config, photograph, paintings)
+    tell(said)
     keep, started = kept(output, run), time.monotonic()
     keeper = None if keep is None else Keeper(keep, run.checkpoint_every)
     alone = nullcontext() if keep is None else locked(keep, "the checkpoint")
@@ -112,6 +114,7 @@ def paint(
         written = result.save_somewhere(output, overwrite=replaced, bits=run.bits)
         if keep == beside(output) and not result.failed and not result.stopped.startswith("interrupted"):
             keep.unlink(missing_ok=True)
+        tell(note for note in result.notes if note not in said)
         if run.report and not asked:
             page = written.with_suffix(".html")
             facts: dict[str, Any] = {"masks": config.mask, "config": config, "recording": recording}
@@ -351,11 +354,15 @@ def default_output(path: Path, run: RunConfig) -> Path:
     return free
 
 
-def report(result: Result, output: Path, written: Path, keep: Path | None) -> int:
-    """Print the notes, the reason for stopping and the picture's path, and return the exit status."""
-    for note in result.notes:
+def tell(notes: Iterable[str]) -> None:
+    """Print notes in terms of flags."""
+    for note in notes:
         say(as_flags(f"note: {note}"))
         event("note", text=as_flags(note))
+
+
+def report(result: Result, output: Path, written: Path, keep: Path | None) -> int:
+    """Print the reason for stopping and the picture's path, and return the exit status."""
     interrupted = result.stopped.startswith("interrupted")
     say(as_flags(f"stopped: {result.stopped.removeprefix('stopped ')}; {result.evaluations} evaluations"))
     kind = "the best picture so far" if interrupted or result.failed else "the picture"

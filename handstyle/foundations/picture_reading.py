@@ -49,7 +49,7 @@ ORIENTATION, ROWS_REVERSED, COLUMNS_REVERSED = 0x0112, (3, 4, 7, 8), (2, 3, 6, 7
 BAND = 1 << 22  # pixels that are converted at a time: 50 MB as float32
 GAP = 4  # average blocks down to this multiple of the target, then resample: within about a level of resampling alone
 LARGEST_PROFILE = 1 << 24  # bytes; profiles for print have up to some three million
-ADVICE = "make the picture smaller first, or read it with a target size"
+ADVICE = "make the picture smaller first"
 LIMIT_LOCK = threading.Lock()  # held while Pillow's own limit, which is global, is another one
 
 
@@ -95,9 +95,10 @@ class Picture:
 
 
 PictureLike = str | os.PathLike[str] | Image.Image | Pixels | Picture
+Target = int | Callable[[tuple[int, int]], int]  # the long side, or a function of height and width that returns it
 
 
-def read_picture(source: PictureLike, *, target: int | None = None, max_pixels: int | None = None) -> Picture:
+def read_picture(source: PictureLike, *, target: Target | None = None, max_pixels: int | None = None) -> Picture:
     """Read a picture from a file, a PIL image or an array.
 
     Parameters
@@ -107,9 +108,10 @@ def read_picture(source: PictureLike, *, target: int | None = None, max_pixels: 
         folder; the first frame of an animation. Or an array `(H, W)`, `(H, W, 1)` (gray), `(H, W, 2)` (gray, alpha),
         `(H, W, 3)` (RGB) or `(H, W, 4)` (RGB, alpha): bool, uint8 (0 to 255), uint16 (0 to 65535) or float (0 to
         255, alpha too; values beyond are kept, because a picture being painted is not clipped).
-    target : int, optional
+    target : int or callable, optional
         The long side wanted, px. A larger picture is reduced to it, in much less memory than the full size takes; a
-        smaller one keeps its size. By default the full size is read.
+        smaller one keeps its size. By default the full size is read. A function is given height and width, and those
+        exchanged where it is not known yet how the picture is to be turned; what it returns, the larger, is the target.
     max_pixels : int, optional
         Refuse files with more pixels than this. By default Pillow's limit, ``2 * PIL.Image.MAX_IMAGE_PIXELS``: 179
         million.
@@ -149,7 +151,7 @@ def read_picture(source: PictureLike, *, target: int | None = None, max_pixels: 
     ((20, 30, 3), (40, 60), 128.0)
     """
     for name, value in (("target", target), ("max_pixels", max_pixels)):
-        if value is not None and value < 1:
+        if isinstance(value, int) and value < 1:
             raise HandstyleError(f"{name}={value}: give a number of pixels, at least 1")
     if isinstance(source, Picture):
         return _fitted(source, target)
@@ -271,7 +273,7 @@ def row_bands(height: int, width: int, multiple: int = 1) -> Iterator[slice]:
         yield slice(top, min(top + rows, height))
 
 
-def _read_file(source: str | os.PathLike[str], target: int | None, max_pixels: int | None) -> Picture:
+def _read_file(source: str | os.PathLike[str], target: Target | None, max_pixels: int | None) -> Picture:
     path = expanded(source)
     name = printable(path)
     with _explained(name), _pixel_limit(max_pixels):
@@ -334,7 +336,7 @@ def _explained(name: str) -> Iterator[None]:
         raise OutOfMemoryError(f"{name}: there is not enough memory to read it; {ADVICE}") from error
     except Image.DecompressionBombError as error:
         raise HandstyleError(
-            f"{name} is too large ({one_line(error)}): make it smaller first, or raise max_pixels"
+            f"{name} is too large ({one_line(error)}): make it smaller first, or allow more by `max_pixels`"
         ) from error
     except UnidentifiedImageError as error:
         raise HandstyleError(f"{name} is not a picture that Pillow reads: convert it to PNG") from error
@@ -362,7 +364,7 @@ def _pixel_limit(max_pixels: int | None) -> Iterator[None]:
 def _from_stream(
     stream: IO[bytes],
     name: str,
-    target: int | None,
+    target: Target | None,
     max_pixels: int | None,
     notes: list[str],
     profile: bytes | None = None,
@@ -447,12 +449,14 @@ def _profile_of(chunk: bytes) -> bytes | None:
     return profile if unpacker.eof and rest[:1] == b"\0" and name else None
 
 
-def _from_image(image: Image.Image, name: str, target: int | None, notes: list[str], ours: bool) -> Picture:
+def _from_image(image: Image.Image, name: str, target: Target | None, notes: list[str], ours: bool) -> Picture:
     """Decode an image that was opened; `ours` tells that nobody else has it, so that it may be decoded smaller."""
     shown = printable(name)
     if 0 in image.size:
         raise HandstyleError(f"{shown} has no pixels ({image.width} x {image.height})")
     width, height = image.size
+    if callable(target):  # the orientation of some formats is known after decoding
+        target = max(target((height, width)), target((width, height)))
     try:
         if getattr(image, "is_animated", False) and image.format != "MPO":  # `n_frames` would read every page
             notes.append("of several frames the first was taken")
@@ -613,9 +617,10 @@ def _averaged(plane: Pixels, factor: int) -> Pixels:  # (H, W) -> (h, w) float32
     return np.asarray(Image.fromarray(plane).reduce(factor)) if factor > 1 else plane
 
 
-def _fitted(picture: Picture, target: int | None, box: tuple[float, float, float, float] | None = None) -> Picture:
+def _fitted(picture: Picture, target: Target | None, box: tuple[float, float, float, float] | None = None) -> Picture:
     """Resample the part of a picture within `box` so that its long side is `target`; a smaller one stays as it is."""
     height, width = picture.full_size
+    target = target((height, width)) if callable(target) else target
     if not target or max(picture.pixels.shape[:2]) <= target:
         return picture
     columns, rows = (max(1, int(side * target / max(height, width) + 0.5)) for side in (width, height))

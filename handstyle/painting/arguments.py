@@ -92,10 +92,14 @@ def styles_and_blend(
     return list(styles)
 
 
-def read_argument(name: str, picture: PictureLike) -> Picture:
-    """Read a picture; an error about what is no picture at all names the parameter."""
-    if isinstance(picture, str | os.PathLike) or _is_picture(picture):
+def read_argument(
+    name: str, picture: PictureLike, target: Callable[[tuple[int, int]], int], max_pixels: int | None
+) -> Picture:
+    """Read a picture, a file no larger than it is used; an error about what is none at all names the parameter."""
+    if isinstance(picture, np.ndarray | Picture):
         return read_picture(picture)
+    if isinstance(picture, str | os.PathLike | Image.Image):
+        return read_picture(picture, target=target, max_pixels=max_pixels)
     if hasattr(picture, "__array__"):  # of another library
         return read_picture(np.asarray(picture))
     raise HandstyleError(f"{name}={type(picture).__name__}: give a path, a PIL image or an array (H, W, 3) of 0 to 255")

@@ -82,6 +82,8 @@ class SizeConfig(Group):
     tile : int
         Compute the picture in tiles of this side in pixels, the overlap with their neighbors included; less memory,
         more time, the same picture. 0 computes it whole if memory allows, otherwise in the largest tiles that fit.
+    max_pixels : int
+        Refuse picture files with more pixels than this; 0 for Pillow's own limit of 179 million.
     """
 
     size: int = 512
@@ -92,6 +94,7 @@ class SizeConfig(Group):
     style_scale: float = 1.0
     style_fit: Literal["keep", "stretch"] = "keep"
     tile: int = 0
+    max_pixels: int = 0
 
     def check(self) -> None:
         """Raise `HandstyleError` if the values do not go together."""

@@ -5,7 +5,8 @@ Everything here happens on the host, before the first evaluation or after the la
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import Convention, deprocess, fitted_size, resize
 from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, pictures_in, read_picture
 from handstyle.losses.regions import check_mask
+from handstyle.painting.arguments import read_argument
 from handstyle.painting.color import (
     color_statistics,
     keep_color,
@@ -27,7 +29,54 @@ from handstyle.painting.config import SMALLEST_SIDE, StyleConfig
 from handstyle.painting.paper import read_paper
 
 LUMA = np.array([0.299, 0.587, 0.114])  # BT.601
+STRETCHED = 4  # how many times larger than used a picture is read that is to be stretched
 COLORED = 48  # gray levels between the channels; those of a gray JPEG differ by a few
+
+
+def read_inputs(
+    config: StyleConfig, content: PictureLike, styles: Sequence[PictureLike]
+) -> tuple[Picture, list[Picture]]:
+    """Read the photograph and the paintings, no larger than a run uses them.
+
+    Parameters
+    ----------
+    config : StyleConfig
+        Its sizes, and `max_pixels`.
+    content, styles : path, PIL image, array or Picture
+        As `stylize` takes them; folders are not.
+
+    Returns
+    -------
+    Picture and list of Picture
+
+    Raises
+    ------
+    HandstyleError
+        If one cannot be read, or the photograph not be used at its size.
+    """
+
+    def used(size: tuple[int, int]) -> tuple[int, int]:
+        return output_size(config, size, "")
+
+    limit = config.max_pixels or None
+    photograph = read_argument("content", content, partial(_side_needed, used), limit)
+    full = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
+
+    def measured(size: tuple[int, int]) -> tuple[int, int]:
+        return style_size(config, Picture(np.broadcast_to(np.float32(0), (*size, 3)), None, ""), full, full)
+
+    return photograph, [read_argument("styles", one, partial(_side_needed, measured), limit) for one in styles]
+
+
+def _side_needed(used: Callable[[tuple[int, int]], tuple[int, int]], size: tuple[int, int]) -> int:
+    """Return the long side to which a picture of `size` may be reduced while it is read."""
+    try:
+        height, width = used(size)
+    except HandstyleError:  # to be refused by its name
+        return max(size)
+    if abs(height * size[1] / size[0] - width) <= 1:
+        return max(height, width)
+    return STRETCHED * _long_side(size, (height, width))  # resampled in two steps: the first keeps more than is used
 
 
 def output_size(config: StyleConfig, size: tuple[int, int], name: str) -> tuple[int, int]:
@@ -92,11 +141,23 @@ def style_size(
     if config.style_size:
         return sized(size, min(config.style_size, max(size)), "long", painting.source, "style_size")
     rule = "long" if config.size_rule == "square" else config.size_rule
-    n = round((max(full) if config.print else config.size) * config.style_scale * max(p_size) / max(full))
+    n = style_side(config, p_size, full)
     if p_size != full:  # at a coarse scale a narrow painting is as narrow as the network can take, not narrower
-        side = {"long": max(size), "short": min(size), "height": size[0]}[rule]
-        n = max(n, -(-SMALLEST_SIDE * side // min(size)))
+        n = max(n, -(-SMALLEST_SIDE * rule_side(config, size) // min(size)))
     return sized(size, n, rule, painting.source, "style_size")
+
+
+def style_side(config: StyleConfig, p_size: tuple[int, int], full: tuple[int, int]) -> int:
+    """Return the length that a side of a painting shall have, px, while the picture has the size `p_size`."""
+    if config.style_size:
+        return config.style_size
+    return round((max(full) if config.print else config.size) * config.style_scale * max(p_size) / max(full))
+
+
+def rule_side(config: StyleConfig, size: tuple[int, int]) -> int:
+    """Return the length of the side of a painting to which that length belongs, px."""
+    rule = "long" if config.style_size else config.size_rule
+    return {"long": max(size), "square": max(size), "short": min(size), "height": size[0]}[rule]
 
 
 def starting_picture(
@@ -173,7 +234,8 @@ def _start(
             f"init={config.init!r}: use content, noise, grey, style-stats, normal:SIGMA, uniform:LOW:HIGH, or the path "
             "of a picture"
         )
-    picture = read_picture(config.init, target=_long_side(full, size))
+    limit = config.max_pixels or None
+    picture = read_picture(config.init, target=_long_side(full, size), max_pixels=limit)
     check_proportions(picture, f"init={config.init!r}", size, full)
     return resize(picture.pixels, size).astype(np.float64)
 
@@ -213,7 +275,10 @@ def _long_side(full: tuple[int, int], size: tuple[int, int]) -> int:
 
 
 def read_mask(
-    source: str | os.PathLike[str], size: tuple[int, int], full: tuple[int, int] | None = None
+    source: str | os.PathLike[str],
+    size: tuple[int, int],
+    full: tuple[int, int] | None = None,
+    max_pixels: int | None = None,
 ) -> Array:  # -> (H, W)
     """Read a mask and bring it to a picture's size.
 
@@ -225,6 +290,8 @@ def read_mask(
         Height and width at which the picture that it belongs to is used, px.
     full : (int, int), optional
         Height and width of that picture as it was read; the mask may have its proportions or those of `size`.
+    max_pixels : int, optional
+        See `read_picture`.
 
     Returns
     -------
@@ -237,7 +304,7 @@ def read_mask(
         If it is no picture, of other proportions, colored, or black everywhere.
     """
     full = full or size
-    picture = read_picture(source, target=_long_side(full, size))
+    picture = read_picture(source, target=_long_side(full, size), max_pixels=max_pixels)
     check_proportions(picture, f"mask {source}", size, full)
     if (np.ptp(picture.pixels, axis=2) > COLORED).mean() > 0.01:
         raise HandstyleError(

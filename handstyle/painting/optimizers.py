@@ -145,6 +145,31 @@ def descend(
     return Outcome(v, outcome.value, stopped, outcome.trace, outcome.evaluations, outcome.failed)
 
 
+def no_step_helped(config: StyleConfig, outcome: Outcome) -> bool:
+    """Return whether an optimizer with steps of a given length found nothing better than where it started.
+
+    Parameters
+    ----------
+    config : StyleConfig
+        Its `optimizer` and `averaging`.
+    outcome : Outcome
+        From `descend`.
+
+    Returns
+    -------
+    bool
+        False for the optimizers with a line search, and where no step was evaluated.
+    """
+    values = [row.value for row in outcome.trace]
+    if config.optimizer not in FIXED or not values:
+        return False
+    if config.averaging:
+        return outcome.value > values[0]
+    if config.optimizer == "lbfgs-fixed":  # its rows are of what comes after a step
+        return min(values) > outcome.value
+    return len(values) > 1 and min(values[1:]) > values[0]
+
+
 def preconditioned(minimize: Callable[..., Outcome], config: StyleConfig) -> Callable[..., Outcome]:
     """Return an optimizer with the change of variables, if the configuration has one and the optimizer takes it."""
     if not config.precondition or config.optimizer not in LINE_SEARCH:

@@ -1,5 +1,6 @@
 """What a run knows before its first evaluation: every picture and mask at its size, every scale, every target."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +14,16 @@ from handstyle.losses.regions import uncovered
 from handstyle.losses.terms import PICTURE, Term
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.inputs import colors_after, colors_before, output_size, read_mask, scales, style_size
+from handstyle.painting.inputs import (
+    colors_after,
+    colors_before,
+    output_size,
+    read_mask,
+    rule_side,
+    scales,
+    style_side,
+    style_size,
+)
 from handstyle.painting.paper import read_paper
 from handstyle.painting.region_masks import composed, held, keeps_photograph, masks_of
 from handstyle.painting.targets import Painting, build_terms
@@ -39,7 +49,7 @@ class Plan:
     def notes(self, network: Network, config: StyleConfig) -> list[str]:
         """Return what reading decided or lost, and what is smaller than the network sees."""
         notes = [f"{picture.source}: {note}" for picture in (self.photograph, *self.sources) for note in picture.notes]
-        notes += self._smaller(config)
+        notes += size_notes(config, self.photograph, self.sources)
         if not config.style_weight and not config.means_weight:
             return notes
         deepest = max(
@@ -55,20 +65,33 @@ class Plan:
                 )
         return notes
 
-    def _smaller(self, config: StyleConfig) -> list[str]:
-        """Return a note if the photograph is smaller than the output that was asked for."""
-        height, width = self.photograph.pixels.shape[:2]
-        size, wanted = self.sizes[-1], output_size(replace(config, enlarge=True), (height, width), "")
-        if max(wanted) <= max(size):
-            return []
+
+def size_notes(config: StyleConfig, photograph: Picture, sources: Sequence[Picture]) -> list[str]:
+    """Return a sentence for each picture that is smaller than the size that was asked for."""
+    shapes = [(one.pixels.shape[0], one.pixels.shape[1]) for one in (photograph, *sources)]
+    height, width = shapes[0]
+    full = output_size(config, (height, width), photograph.source)
+    wanted, notes = output_size(replace(config, enlarge=True), (height, width), ""), list[str]()
+    if max(wanted) > max(full):
         asked = f"size={config.size}"
         if config.print:
             paper = read_paper(config.print)
-            asked = f"print={config.print!r}: {paper.printed(size)} with {paper.dpi_at(size):.0f} pixels per inch"
-        return [
-            f"{self.photograph.source}: {width} x {height} px, too few for {asked}; "
-            f"`enlarge` paints {wanted[1]} x {wanted[0]} px"
-        ]
+            asked = f"print={config.print!r}: {paper.printed(full)} with {paper.dpi_at(full):.0f} pixels per inch"
+        notes.append(
+            f"{photograph.source}: {width} x {height} px, too few for {asked}; `enlarge` paints {wanted[1]} x "
+            f"{wanted[0]} px"
+        )
+    asked = f"style_size={config.style_size}" if config.style_size else f"style_scale={config.style_scale:g}"
+    if config.style_fit == "stretch" or not (config.style_size or config.style_scale != 1):
+        return notes
+    for source, (height, width) in zip(sources, shapes[1:], strict=True):
+        side = style_side(config, full, full)
+        if side > rule_side(config, (height, width)):
+            notes.append(
+                f"{source.source}: {width} x {height} px, too few for {asked}, {side} px: measured at its own size; a "
+                "larger picture of it gives larger strokes"
+            )
+    return notes
 
 
 def planned_iterations(config: StyleConfig, picture: Picture) -> int:
@@ -89,20 +112,21 @@ def make_plan(config: StyleConfig, photograph: Picture, sources: list[Picture]) 
     sizes = scales(config, full)
     style_sizes = [[style_size(config, source, size, full) for source in sources] for size in sizes]
     pixels = resize(photograph.pixels, full)
+    limit = config.max_pixels or None
     masks, numbers = masks_of(config, full, photograph.full_size), config.region_numbers(len(sources))
     if max(numbers, default=0) > len(masks):
         raise HandstyleError("unmasked='paint': the masks leave nothing for the paintings beyond them")
     given = config.style_mask or ("all",) * len(sources)
-    style_masks = [_style_mask(*each) for each in zip(given, sources, style_sizes[-1], strict=True)]
+    style_masks = [_style_mask(*each, limit) for each in zip(given, sources, style_sizes[-1], strict=True)]
     regions = [masks[number - 1] if number else None for number in numbers]
     resized = [resize(source.pixels, size) for source, size in zip(sources, style_sizes[-1], strict=True)]
     p, paintings = colors_before(config, pixels, resized, regions, style_masks)
     return Plan(photograph, sources, pixels, p, paintings, masks, style_masks, sizes, style_sizes)
 
 
-def _style_mask(given: str, source: Picture, size: Size) -> Array | None:  # -> (h, w)
+def _style_mask(given: str, source: Picture, size: Size, max_pixels: int | None) -> Array | None:  # -> (h, w)
     """Return where a painting is measured: where its mask is, if it has one, and as much as it is opaque."""
-    mask = None if given == "all" else read_mask(given, size, source.full_size)
+    mask = None if given == "all" else read_mask(given, size, source.full_size, max_pixels)
     if source.alpha is None:
         return mask
     opaque: Array = np.clip(resize(source.alpha, size), 0, 1).astype(np.float64)
@@ -202,7 +226,7 @@ def check_reach(config: StyleConfig, network: Network, photograph: Picture, sour
         deepest = max((maps[name] for name in near), key=lambda row: row.receptive_field)
         height, width, _ = deepest.shape
         enough = -(-CLEAR * deepest.stride * max(size) // min(size))
-        if enough <= max(source.pixels.shape[:2]):
+        if enough <= max(source.full_size):
             larger = f"size={enough}" if config.style_fit == "stretch" else f"style_size={enough}"
         else:
             larger = "a larger picture"

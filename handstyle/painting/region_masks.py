@@ -44,10 +44,11 @@ def masks_of(config: StyleConfig, size: tuple[int, int], full: tuple[int, int] |
     HandstyleError
         If a mask or the map cannot be used.
     """
+    limit = config.max_pixels or None
     if config.regions:
-        masks = masks_of_colors(config.regions, config.region_colors(), size, full)
+        masks = masks_of_colors(config.regions, config.region_colors(), size, full, limit)
     else:
-        masks = [read_mask(mask, size, full) for mask in config.mask]
+        masks = [read_mask(mask, size, full, limit) for mask in config.mask]
     if config.mask_dilate or config.mask_feather:
         masks = [feathered(grown(mask, config.mask_dilate), config.mask_feather) for mask in masks]
         for number, mask in enumerate(masks, 1):
@@ -64,6 +65,7 @@ def masks_of_colors(
     colors: Sequence[str],
     size: tuple[int, int],
     full: tuple[int, int] | None = None,
+    max_pixels: int | None = None,
 ) -> list[Array]:  # n times (H, W)
     """Return a mask for each of several colors of a map.
 
@@ -78,6 +80,8 @@ def masks_of_colors(
         Height and width at which the picture that the map belongs to is used, px.
     full : (int, int), optional
         Height and width of that picture as it was read.
+    max_pixels : int, optional
+        See `read_picture`.
 
     Returns
     -------
@@ -91,7 +95,7 @@ def masks_of_colors(
     """
     from scipy.ndimage import maximum_filter, minimum_filter
 
-    picture = read_picture(source)
+    picture = read_picture(source, max_pixels=max_pixels)
     pixels = np.rint(picture.pixels).astype(np.int16)
     check_proportions(picture, f"regions {source}", size, full or size)
     plain = (maximum_filter(pixels, (3, 3, 1)) - minimum_filter(pixels, (3, 3, 1))).max(axis=2) <= PLAIN

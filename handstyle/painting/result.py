@@ -39,7 +39,8 @@ class Result:
     evaluations : int
         Of the objective.
     failed : bool
-        Whether the run ended on a value that was not finite; the picture is then the last good one.
+        Whether the run ended on a value that was not finite, or no step was better than the start; the picture is then
+        the best one.
     metadata : dict of str to str
         What is written into the file: the program, and the recipe, from which the run can be repeated.
     notes : list of str

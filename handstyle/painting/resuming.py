@@ -31,7 +31,10 @@ RUN = {  # the kinds of a run's facts
 }
 # Settings that may differ on resuming: the length of the run, the paths of masks (their pixels are compared), and
 # tiles, which change nothing but rounding.
-FREE = ("iterations", "iterations_by_scale", "evaluations", "mask", "style_mask", "regions", "stop_below", "tile")
+FREE = (
+    *("iterations", "iterations_by_scale", "evaluations", "stop_below"),
+    *("mask", "style_mask", "regions", "tile", "max_pixels"),
+)
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,12 @@ from handstyle.network.weights import EMBEDDED
 from handstyle.optimize.loop import RAN_OUT
 from handstyle.optimize.objective import Objective
 from handstyle.optimize.trace import Iteration
-from handstyle.painting.arguments import one_callback, plain_options, read_argument, styles_and_blend
+from handstyle.painting.arguments import one_callback, plain_options, styles_and_blend
 from handstyle.painting.config import StyleConfig, check_layer, style_config
-from handstyle.painting.inputs import spread_folders, starting_picture, wanted_side
+from handstyle.painting.inputs import read_inputs, spread_folders, starting_picture, wanted_side
 from handstyle.painting.load import fit_network, load_network, precision_of
 from handstyle.painting.memory import RunMemory
-from handstyle.painting.optimizers import Memory, descend
+from handstyle.painting.optimizers import Memory, descend, no_step_helped
 from handstyle.painting.paper import read_paper
 from handstyle.painting.plan import Size, check_reach, enlarged, final_picture, make_plan, terms_of_scale
 from handstyle.painting.presets import Preset, find_preset
@@ -136,8 +136,7 @@ def _run(
     sources, config = arranged(styles, config)
     network, fitted = ready_network(network, chosen)
     config.check_layers(network)
-    photograph = read_argument("content", content)
-    paintings = [read_argument("styles", source) for source in sources]
+    photograph, paintings = read_inputs(config, content, sources)
     check_reach(config, network, photograph, paintings)
     room = RunMemory.now(config, network, photograph, paintings).fitted()
     room.check()
@@ -149,7 +148,8 @@ def _run(
     backend, memory, identity = room.network.backend, Memory(), Identity(config, room.network, plan)
     file = None if resume is None else expanded(resume)
     standing, resuming = (Standing(), []) if file is None else read_run(file, identity)
-    p = starting_picture(config, resize(plan.p, plan.sizes[0]), room.network.convention, plan.paintings)
+    coarse = resize(plan.p, plan.sizes[0])
+    p = starting_picture(config, coarse, network.convention, plan.paintings, plan.style_masks, photograph.full_size)
 
     def finished(
         p: Array, trace: list[Iteration], stopped: str, value: float, evaluations: int, failed: bool, size: Size
@@ -172,6 +172,7 @@ def _run(
 
     trace, evaluations, outcome, old = list(standing.trace), standing.evaluations, None, plan.sizes[standing.scale]
     settled, cut_short = False, ""  # why a scale was not begun, or not brought to its first evaluation
+    idle = True  # no step at any scale made the picture better
     todo = [(k, size, planned[k]) for k, size in enumerate(plan.sizes) if k >= standing.scale]
     while todo:
         k, size, mine = todo.pop(0)
@@ -244,7 +245,7 @@ def _run(
             break
         trace += [later(row) for row in outcome.trace]
         evaluations += outcome.evaluations
-        p, old = outcome.v.reshape(*size, 3), size
+        p, old, idle = outcome.v.reshape(*size, 3), size, idle and no_step_helped(config, outcome)
         settled = settled or outcome.stopped.startswith("settled")  # which ends a scale, not the run
         rest = mine - len(outcome.trace)
         if outcome.stopped.startswith(RAN_OUT) and rest and (less := room.with_smaller_tiles(outcome.stopped)):
@@ -264,7 +265,9 @@ def _run(
         stopped = f"interrupted after {len(trace)} iterations"
     if old != plan.sizes[-1]:
         stopped += f" at {old[1]} x {old[0]} px, enlarged from there"
-    return finished(p, trace, stopped, outcome.value, evaluations, outcome.failed, plan.sizes[-1])
+    if idle and not outcome.failed:
+        stopped += f"; no step made the picture better than the start: lower learning_rate={config.learning_rate:g}"
+    return finished(p, trace, stopped, outcome.value, evaluations, outcome.failed or idle, plan.sizes[-1])
 
 
 def gone_on(size: Size, room: RunMemory) -> str:

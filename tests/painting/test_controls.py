@@ -550,6 +550,10 @@ def test_every_option_is_a_flag_and_a_setting(capsys, tmp_path, monkeypatch, com
     assert tomllib.loads(text)[name] == expected
     (tmp_path / "run.toml").write_text(text)
     assert settings(capsys, command, *pictures, "--config", tmp_path / "run.toml") == text
+    if field.default != ():  # which cannot be typed
+        flags = typed(field, field.default)
+        over = tomllib.loads(settings(capsys, command, *pictures, "--config", tmp_path / "run.toml", *flags))
+        assert over[name] == (list(field.default) if isinstance(field.default, tuple) else field.default)
 
 
 def settings(capsys, command, *arguments):

@@ -1,10 +1,13 @@
-"""What was asked is done, refused or said: transparent paintings."""
+"""What was asked is done, refused or said."""
+
+import signal
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import handstyle
+from handstyle.cli import main
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.painting.inputs import colors_before, starting_picture
@@ -90,3 +93,114 @@ def test_noise_in_the_paintings_colors_is_of_the_visible_part():
     )
     alone = starting_picture(handstyle.StyleConfig(init="style-stats"), np.zeros((100, 100, 3)), None, [core()])
     assert start.std(axis=(0, 1)) == pytest.approx(alone.std(axis=(0, 1)), rel=0.02)
+
+
+# Steps that are too long
+
+
+@pytest.mark.parametrize("rate", [1e3, 1e5])
+@pytest.mark.parametrize("optimizer", ["adam", "adam averaged", "adam clamped", "descent"])
+def test_steps_of_which_none_helped_are_said(optimizer, rate, tmp_path):
+    name, _, more = optimizer.partition(" ")
+    options = {"averaging": 0.5} if more == "averaged" else {"clamp": True} if more == "clamped" else {}
+    result = stepped(optimizer=name, learning_rate=rate * (1e9 if name == "descent" else 1), **options)
+    assert result.failed
+    assert "lower learning_rate=" in result.stopped
+    assert "better than the start" in result.stopped or "not finite" in result.stopped
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"pyramid_min_size": 16}, {"averaging": 0.5}, {"optimizer": "lbfgs-fixed", "learning_rate": 1e5}],
+)
+def test_steps_that_help_are_not_called_useless(options):
+    result = stepped(**options)
+    assert not result.failed
+    assert "better" not in result.stopped
+
+
+def test_a_picture_that_cannot_be_better_has_not_failed():
+    result = stepped(style_weight=0, tv_weight=0)
+    assert not result.failed
+
+
+def stepped(**options) -> handstyle.Result:
+    photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
+    base = {"size": 32, "iterations": 6, "style_layers": "relu1_1", "pyramid_min_size": 0, "optimizer": "adam"}
+    return handstyle.stylize(photograph, painting, network="random", **{**base, **options})
+
+
+def test_the_command_ends_with_status_1_when_no_step_helped(told, tmp_path):
+    words = ("--optimizer", "adam", "--learning-rate", "1000", "--iterations", "6", "-o", "out.png")
+    status, said = told("stylize", "c.png", "c.png", *words, *FAST)
+    assert status == 1
+    assert "no step made the picture better than the start: lower --learning-rate 1000" in said
+    assert (tmp_path / "out.png").exists()
+
+
+# Pictures on the way
+
+
+@pytest.mark.parametrize("color", ["luminance", "match-after", "luminance-after", "none"])
+def test_pictures_on_the_way_are_finished_as_the_last_one_is(told, tmp_path, color):
+    words = ("--color", color, "--save-every", "2", "--iterations", "2", "-o", "out.png", "--optimizer", "lbfgs")
+    status, said = told("stylize", "rgba.png", "s.png", *words, *FAST)
+    assert status == 0, said
+    with Image.open(tmp_path / "out.png") as last, Image.open(tmp_path / "out_at_iteration_2.png") as on_the_way:
+        assert on_the_way.mode == last.mode == "RGBA"
+        assert on_the_way.size == last.size
+        a, b = np.asarray(last, float), np.asarray(on_the_way, float)
+    np.testing.assert_allclose(b, a, atol=1)
+    assert np.ptp(b[..., :3], axis=2).max() > 20
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch, capsys):
+    """Give what runs a command in a folder with pictures: its exit status, and what it said."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    rng = np.random.default_rng(0)
+    for name, channels in (("c.png", 3), ("s.png", 3), ("rgba.png", 4)):
+        Image.fromarray(rng.integers(0, 256, (48, 48, channels), np.uint8)).save(name)
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP")]
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def run(*words):
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        said = capsys.readouterr()
+        return ended.value.code, said.out + said.err
+
+    yield run
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+FAST = ["--weights", "random", "--backend", "numpy", "--size", "48", "--style-layers", "relu1_1"]
+FAST += ["--content-layers", "relu1_1", "--pyramid-min-size", "0"]
+
+
+# Sizes that a picture does not have
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--style-scale", 2), ("--style-scale", 4), ("--style-size", 200)])
+def test_a_painting_smaller_than_asked_is_said_before_the_work(told, flag, value):
+    status, said = told("stylize", "c.png", "s.png", flag, value, "--iterations", "1", *FAST)
+    assert status == 0
+    asked = {"--style-scale": 48 * value, "--style-size": value}[flag]
+    note = f"s.png: 48 x 48 px, too few for {flag} {value}, {asked} px: measured at its own size"
+    assert said.count(note) == 1
+    assert said.index(note) < said.index("stopped:")
+
+
+@pytest.mark.parametrize("more", [(), ("--style-scale", "0.5"), ("--style-size", "48"), ("--style-fit", "stretch")])
+def test_a_painting_that_is_large_enough_needs_no_note(told, more):
+    _, said = told("stylize", "c.png", "s.png", *more, "--iterations", "1", *FAST)
+    assert "too few" not in said
+
+
+def test_a_photograph_smaller_than_the_size_is_said_before_the_work(told):
+    _, said = told("stylize", "c.png", "s.png", "--iterations", "1", *FAST[:4], *FAST[6:], "--size", "100")
+    note = "c.png: 48 x 48 px, too few for --size 100"
+    assert said.count(note) == 1
+    assert said.index(note) < said.index("stopped:")

@@ -1,6 +1,9 @@
 """Right input that was refused or could not be used: masks, folders, paths, starts, whole numbers, Python types."""
 
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,9 @@ from PIL import Image
 import handstyle
 from handstyle.cli import main
 from handstyle.foundations.errors import HandstyleError
-from handstyle.painting.inputs import read_mask, starting_picture
+from handstyle.foundations.picture_reading import read_picture
+from handstyle.painting.inputs import read_inputs, read_mask, starting_picture
+from handstyle.painting.plan import make_plan
 
 FAST = ["--weights", "random", "--backend", "numpy", "--style-layers", "relu1_1", "--content-layers", "relu1_1"]
 ONE = [*FAST, "--iterations", "1", "--pyramid-min-size", "0"]
@@ -302,7 +307,7 @@ WRONG = {
     "a dict as paintings": lambda: handstyle.stylize(PIXELS, {"a": 1}, network="random"),
     "nothing as paintings": lambda: handstyle.stylize(PIXELS, None, network="random"),
     "nothing as photograph": lambda: handstyle.stylize(None, PIXELS, network="random"),
-    "an array as mask": lambda: paint(mask=np.ones((64, 64))),
+    "a number as mask": lambda: paint(mask=3),
     "a number as texture": lambda: handstyle.texture(5, network="random", size=32),
     "a number as layer": lambda: handstyle.reconstruct(PIXELS, 3, network="random"),
     "a text as number": lambda: paint(size="32"),
@@ -328,3 +333,95 @@ def test_values_of_types_that_mean_the_same_are_taken():
     config = handstyle.StyleConfig(style_layers="relu1_1", style_layer_weights=np.array(0.5), size=np.int64(64))
     assert config.style_layer_weights == (0.5,)
     assert config.size == 64
+
+
+# Large pictures
+
+
+@pytest.fixture(scope="module")
+def large_jpeg(tmp_path_factory):
+    path = tmp_path_factory.mktemp("large") / "large.jpg"
+    Image.new("RGB", (12000, 9000), (10, 200, 30)).save(path, quality=90)
+    return path
+
+
+@pytest.mark.parametrize("role", ["photograph", "painting", "mask", "start"])
+def test_a_jpeg_of_108_megapixels_is_shrunk_while_it_is_decoded(role, large_jpeg, tmp_path):
+    resource = pytest.importorskip("resource")
+    colors(tmp_path / "p.png", 128, 96)
+    if role == "mask":
+        large_jpeg = tmp_path / "m.jpg"
+        Image.new("L", (12000, 9000), 255).save(large_jpeg)
+    pictures = {"photograph": (large_jpeg, "p.png"), "painting": ("p.png", large_jpeg)}.get(role, ("p.png", "p.png"))
+    more = {"mask": ("--mask", large_jpeg), "start": ("--init", large_jpeg)}.get(role, ())
+    words = ("stylize", *pictures, *more, "-o", "out.png", "--size", "128", *ONE)
+
+    def limited():
+        resource.setrlimit(resource.RLIMIT_AS, (2_500_000 * 1024, 2_500_000 * 1024))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "handstyle", *map(str, words)],
+        cwd=tmp_path,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+        preexec_fn=limited,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "out.png") as image:
+        assert image.size == (128, 96)
+
+
+@pytest.mark.parametrize("rule", ["long", "short", "height", "square"])
+@pytest.mark.parametrize("fit", ["keep", "stretch"])
+@pytest.mark.parametrize("turned_too", [False, True])
+def test_a_picture_reduced_while_it_is_read_is_used_as_the_whole_one_is(rule, fit, turned_too, tmp_path):
+    rng = np.random.default_rng(0)
+    for name, (width, height) in (("c.png", (901, 600)), ("s.png", (500, 803))):
+        pixels = rng.integers(0, 256, (height // 20 + 1, width // 20 + 1, 3), np.uint8)
+        image = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
+        image.save(tmp_path / name, exif=turned() if turned_too else Image.Exif())
+    config = handstyle.StyleConfig(size=48, size_rule=rule, style_fit=fit, style_scale=0.8)
+    small = make_plan(config, *read_inputs(config, tmp_path / "c.png", [tmp_path / "s.png"]))
+    whole = make_plan(config, read_picture(tmp_path / "c.png"), [read_picture(tmp_path / "s.png")])
+    assert small.sizes == whole.sizes
+    assert small.style_sizes == whole.style_sizes
+    assert small.photograph.pixels.size < whole.photograph.pixels.size
+    for a, b in ((small.p, whole.p), (small.paintings[0], whole.paintings[0])):
+        assert np.abs(a - b).mean() < 1
+        assert np.abs(a - b).max() < 8
+
+
+def test_the_limit_on_pixels_is_a_flag_for_every_picture(told, tmp_path):
+    colors(tmp_path / "c.png", 64, 64)
+    colors(tmp_path / "large.png", 128, 128)
+    gray(tmp_path / "m.png", 128, 128)
+    limit = ("--max-pixels", "5000", "--size", "64", *ONE)
+    for words in (
+        ("stylize", "large.png", "c.png"),
+        ("stylize", "c.png", "large.png"),
+        ("stylize", "c.png", "c.png", "--mask", "m.png"),
+        ("stylize", "c.png", "c.png", "--style-mask", "m.png"),
+        ("stylize", "c.png", "c.png", "--init", "large.png"),
+        ("texture", "large.png"),
+        ("reconstruct", "large.png", "--layer", "relu1_1"),
+    ):
+        options = limit if words[0] == "stylize" else ("--max-pixels", "5000", "--size", "64", *FAST[:4])
+        status, said = told(*words, *options, "--iterations", "1") if words[0] != "stylize" else told(*words, *options)
+        assert status == 2, words
+        assert "is too large" in said
+        assert "allow more by --max-pixels" in said
+    assert told("stylize", "large.png", "c.png", "--max-pixels", "20000", "--size", "64", *ONE)[0] == 0
+
+
+def test_a_picture_above_the_usual_limit_is_read_by_those_who_mean_it(told, tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5000)  # as if it were that of a small machine
+    colors(tmp_path / "large.png", 128, 128)
+    status, said = told("stylize", "large.png", "large.png", "--size", "64", *ONE)
+    assert status == 2
+    assert "allow more by --max-pixels" in said
+    status, said = told("stylize", "large.png", "large.png", "--size", "64", "--max-pixels", "20000", *ONE)
+    assert status == 0, said
+    assert Image.MAX_IMAGE_PIXELS == 5000
