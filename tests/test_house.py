@@ -116,7 +116,7 @@ def test_a_question_to_an_engine_would_be_seen(tmp_path: Path) -> None:
 # network, 350 in losses, 700 in optimize, 1500 in kernels/cpu, 1250 in kernels/cuda, 2500 in painting and cli, 2100 in
 # weights_tools. These are where the house stands; a part that must grow says so by raising its number here.
 BUDGETS: dict[str, tuple[int, tuple[str, ...]]] = {
-    "foundations": (1295, ("handstyle/foundations",)),
+    "foundations": (1298, ("handstyle/foundations",)),
     "network": (680, ("handstyle/network",)),
     "losses": (430, ("handstyle/losses",)),
     "optimize": (901, ("handstyle/optimize",)),
