@@ -24,24 +24,38 @@ ConventionName = Literal["caffe", "torchvision"]
 
 
 @weights_app.command(name="list")
-def list_command() -> int:
-    """Print the networks that can be had: convention, licence, size, digest, URL, and which are here."""
+def list_command(*names: str) -> int:
+    """Print the networks that can be had and which are here, a line each; with NAMES their licence, digest and URL.
+
+    Parameters
+    ----------
+    names : str
+        Networks whose details to print, or all.
+    """
+    wanted = [EMBEDDED, *registry.ENTRIES] if "all" in names else list(names)
+    for name in wanted:
+        if name != EMBEDDED:
+            registry.entry(name)  # or an error that lists the names
     try:
-        _say(f"kept in {cache_folder()}; get one with handstyle weights get NAME")
+        _say(f"kept in {cache_folder()}; handstyle weights get NAME gets one, handstyle weights list NAME says more")
     except HandstyleError as error:  # no home folder
         _say(str(error))
     megabytes = EMBEDDED_FILE.stat().st_size / 1e6
     ships = f"VGG-19 made small, the default; convention caffe; {megabytes:.1f} MB; ships with the package"
-    rows = [("", ""), (EMBEDDED, ships), ("", f"licence {OXFORD}"), ("", f"sha256:{sha256(EMBEDDED_FILE)}")]
+    found = [(EMBEDDED, ships, [f"licence {OXFORD}", f"sha256:{sha256(EMBEDDED_FILE)}"])]
     for entry in registry.ENTRIES.values():
         size = f"about {entry.size / 1e6:.0f} MB" if entry.size else "size not known"
         digest = entry.digest or "digest not known for certain: verified by the self-test only"
         if entry.digest and len(entry.digest) < len("md5:") + 32:
             digest += "…  (its first digits; the rest is not known)"
         here = "installed" if registry.locate(entry.name) else "not installed"
-        rows += [("", ""), (entry.name, f"{entry.network}; convention {entry.convention}; {size}; {here}")]
-        rows += [("", line) for line in (f"licence {entry.licence}", *entry.urls, digest)]
-    _rows(rows)
+        line = f"{entry.network}; convention {entry.convention}; {size}; {here}"
+        found.append((entry.name, line, [f"licence {entry.licence}", *entry.urls, digest]))
+    if not names:
+        _rows([(name, line) for name, line, _ in found])
+        return 0
+    rows = [(name, line, details) for name, line, details in found if name in wanted]
+    _rows([row for name, line, details in rows for row in [(name, line), *(("", one) for one in details), ("", "")]])
     return 0
 
 

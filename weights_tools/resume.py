@@ -46,7 +46,7 @@ def download(url: str, target: Path, progress: Progress) -> None:
         import requests
         import urllib3
     except ImportError:
-        raise HandstyleError("downloads need requests: pip install 'handstyle[weights]'") from None
+        raise HandstyleError("downloads need requests: pip install requests") from None
     part, note = part_files(target.parent, url)
     try:
         _fetch(url, part, note, progress)

@@ -183,7 +183,7 @@ def check_drawing(path: str | os.PathLike[str]) -> None:
     """Raise `HandstyleError` if `draw` could not write to `path`: to be known before the measurements."""
     path = expanded(path)
     if importlib.util.find_spec("matplotlib") is None:
-        raise HandstyleError('to draw needs matplotlib: pip install "handstyle[report]"')
+        raise HandstyleError("to draw needs matplotlib: pip install matplotlib")
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise HandstyleError(f"--plot {path}: name a file that ends in .png, .svg or .pdf")
     if path.exists():

@@ -48,7 +48,8 @@ def plain_help(console: Any, options: Any, panel: Any) -> None:
         return
     lines = [panel.title]
     for entry in panel.entries:
-        labels = [label for label in entry.display_labels if not label.startswith("--no-")]
+        shown = list(entry.display_labels)  # but for --no-clamp beside --clamp
+        labels = [one for one in shown if not (one.startswith("--no-") and one.replace("--no-", "--", 1) in shown)]
         label = ", ".join(labels)
         text = " ".join(getattr(entry.description, "plain", "").split()) or _rendered(entry.description, console)
         body = textwrap.wrap(text, max(40, console.width - COLUMN - 4)) or [""]

@@ -148,7 +148,7 @@ def test_nothing_left_to_gain() -> None:
 def test_the_default_limit_of_evaluations_is_named() -> None:
     """Twenty evaluations an iteration at most, and the number that ended the run is given."""
     result = SimpleNamespace(status=1, nit=0, message="STOP")
-    assert lbfgsb._reason(result, 3, 80, 0.0) == "all 80 evaluations done"
+    assert lbfgsb._reason(result, 0, 3, 80, 0.0) == "all 80 evaluations done"
 
 
 # --- a value that is not finite -----------------------------------------------------------------------------------

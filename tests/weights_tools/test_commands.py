@@ -31,7 +31,16 @@ def test_list_shows_every_network_and_which_digests_are_not_known(capsys, tmp_pa
     said = capsys.readouterr().out
     assert all(name in said for name in ("vgg19-slim", *ENTRIES))
     assert said.count("; installed") == 1
+    assert len(said.splitlines()) == 2 + len(ENTRIES)
+    assert run("list", "all") == 0
+    said = capsys.readouterr().out
     assert said.count("digest not known for certain") == sum(entry.digest is None for entry in ENTRIES.values())
+    assert run("list", "vgg19") == 0
+    said = capsys.readouterr().out
+    assert ENTRIES["vgg19"].digest in said
+    assert "vgg16" not in said.split("\n", 1)[1].replace("vgg16_", "")
+    with pytest.raises(HandstyleError, match="unknown network 'vgg20'"):
+        run("list", "vgg20")
 
 
 def test_convert_verify_card_and_compare_follow_each_other(capsys):

@@ -16,7 +16,7 @@ def read_safetensors(path: Path) -> Reading:
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError:
-        raise HandstyleError("to read it, install safetensors: pip install 'handstyle[weights]'") from None
+        raise HandstyleError("to read it, install safetensors: pip install safetensors") from None
     try:
         with safe_open(path, framework="np") as file:
             keys: list[str] = list(file.keys())
