@@ -54,7 +54,7 @@ PARTS = {
     "Part VI · Painting": [
         ("painting/presets", ("painting.presets",)),
         ("painting/color", ("painting.color",)),
-        ("painting/transfer", ("painting.stylize",)),
+        ("painting/transfer", ("painting.inputs", "painting.plan", "painting.stylize")),
         ("painting/report", ("painting.recipe", "painting.report")),
     ],
 }

@@ -122,7 +122,7 @@ def scales(config: StyleConfig, full: tuple[int, int]) -> list[tuple[int, int]]:
         return [full]
     side = {"long": max(full), "short": min(full), "height": full[0], "square": full[0]}[config.size_rule]
     sizes, k = [full], 1
-    while round(side / config.pyramid_factor**k) >= config.pyramid_min_size:
+    while round(side / config.pyramid_factor**k) >= config.pyramid_min_size:  # book: transfer-sizes
         factor = round(side / config.pyramid_factor**k) / side
         if round(min(full) * factor) < SMALLEST_SIDE:
             break
@@ -151,6 +151,7 @@ def style_side(config: StyleConfig, p_size: tuple[int, int], full: tuple[int, in
     """Return the length that a side of a painting shall have, px, while the picture has the size `p_size`."""
     if config.style_size:
         return config.style_size
+    # book: transfer-style
     return round((max(full) if config.print else config.size) * config.style_scale * max(p_size) / max(full))
 
 
@@ -196,6 +197,7 @@ def starting_picture(
     weights = masks or (None,) * len(paintings)
     start = _start(config, p, convention, list(zip(paintings, weights, strict=True)), full or p.shape[:2], rng)
     if config.init_noise:
+        # book: transfer-start
         start = (1 - config.init_noise) * start + config.init_noise * rng.uniform(0, 255, p.shape)
     return start
 

@@ -142,7 +142,7 @@ def enlarged(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:
     Where no region is, nothing but content at a deep layer would bring back what the small scale could not hold, so
     there the photograph itself is put, at its new size.
     """
-    larger = resize(p, size)
+    larger = resize(p, size)  # book: transfer-scales
     kept = keeps_photograph(config, plan.masks, config.region_numbers(len(plan.paintings)))
     if p.shape[:2] == size or config.init != "content" or not kept:
         return larger

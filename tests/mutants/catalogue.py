@@ -8,7 +8,7 @@ are written in the wild: plausibly.
 import numpy as np
 
 from handstyle.foundations.backend import namespace
-from handstyle.foundations.image import preprocess_backward, preprocess_forward
+from handstyle.foundations.image import preprocess_backward, preprocess_forward, resize
 from handstyle.losses.content import content_backward
 from handstyle.losses.gram import Moments, gram_loss
 from handstyle.losses.terms import PICTURE, Window
@@ -386,3 +386,10 @@ def border_not_written_down(network):
 
 def numbers_written_to_six_digits(value):
     return f"{value:g}" if isinstance(value, float) else toml_value(value)
+
+
+# --- from scale to scale ------------------------------------------------------------------------------------------
+
+
+def coarse_picture_forgotten(config, plan, p, size):
+    return resize(plan.p, size)

@@ -26,7 +26,8 @@ from support.differentiable_pairs import (
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.gradcheck import Report, check_adjoint, check_projection, check_taylor
-from handstyle.foundations.image import CONVENTIONS, preprocess_backward, preprocess_forward
+from handstyle.foundations.image import CONVENTIONS, preprocess_backward, preprocess_forward, resize
+from handstyle.foundations.picture_reading import read_picture
 from handstyle.kernels import tiles
 from handstyle.losses.content import ContentTerm, content_backward, content_forward
 from handstyle.losses.gram import StyleTerm, gram_loss, moments_backward, moments_forward
@@ -53,6 +54,7 @@ from handstyle.painting import recipe as recipe_module
 from handstyle.painting.color import METHODS, color_statistics, match_affine
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.load import load_network
+from handstyle.painting.plan import enlarged, make_plan
 from handstyle.painting.stylize import stylize
 
 Reports = dict[str, Report]
@@ -357,6 +359,20 @@ def made_again(name: str, candidate: Callable[..., Any]) -> Reports:
     return {"again": same("again", again.array, first.array, 0.0), "by eye": Report("by eye", apart <= 4, apart, 4.0)}
 
 
+def next_scale(candidate: Callable[..., Array]) -> Reports:
+    """Compare what is handed to the next scale with what was painted at the last, at its own size."""
+    config = StyleConfig(size=64, pyramid_min_size=32)
+    photograph, painting = (read_picture(128 + 40 * draw(48, 64, 3, seed=seed)) for seed in (0, 1))
+    plan = make_plan(config, photograph, [painting])
+    small, large = plan.sizes
+    smooth = np.linspace(20, 200, small[0])[:, None, None] * np.ones((*small, 3))
+    found = candidate(config, plan, smooth, large)
+    return {
+        "what was painted": same("what was painted", resize(found, small), smooth, 0.02),
+        "size": same("size", found.shape, (*large, 3), 0.0),
+    }
+
+
 SUBJECTS: dict[str, Callable[[Callable[..., Any]], Reports]] = {
     "pad_backward": padding_adjoint,
     "conv3x3_backward": convolution_backward,
@@ -382,6 +398,7 @@ SUBJECTS: dict[str, Callable[[Callable[..., Any]], Reports]] = {
     "match_affine": colors,
     "network_settings": partial(made_again, "network_settings"),
     "toml_value": partial(made_again, "toml_value"),
+    "enlarged": next_scale,
 }
 
 GENUINE: dict[str, Callable[..., Any]] = {
@@ -409,4 +426,5 @@ GENUINE: dict[str, Callable[..., Any]] = {
     "match_affine": match_affine,
     "network_settings": recipe_module.network_settings,
     "toml_value": recipe_module.toml_value,
+    "enlarged": enlarged,
 }

@@ -37,6 +37,7 @@ from handstyle.network.weights import read_weights
 from handstyle.optimize import objective as objective_module
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.objective import Objective
+from handstyle.painting import stylize as stylize_module
 
 SIZE, ITERATIONS = 80, 30
 TILED, TILED_SIZE, TILE = {"halo_of": tiles, "owned": tiles.PictureTile}, 256, 208  # subjects, and who has them
@@ -114,6 +115,8 @@ def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, ...
     network = build_network(weights, pooling, padding, rounding)
     if subject == "match_affine":  # by the principal axes: the symmetric map is its own transpose
         pictures = pictures[0], function(pictures[1], pictures[0], "pca")
+    if subject == "enlarged":
+        return by_scales(function, pictures, network)
     variation = 1e-2 if subject == "total_variation" or "variation" in function.__name__ else 1e-5
     with ExitStack() as patched:
         for module, name, replacement in replacements(subject, function):
@@ -135,6 +138,15 @@ def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, ...
     return outcome.v.reshape(pictures[0].shape), words
 
 
+def by_scales(function: Callable[..., Any], pictures: tuple[Array, Array], network: Network) -> tuple[Array, str]:
+    """Return the picture painted at 40 and at 80 pixels, and what became of the run."""
+    with patch.object(stylize_module, "enlarged", function):
+        result = stylize_module.stylize(
+            *pictures, network=network, size=SIZE, pyramid_min_size=SIZE // 2, iterations=ITERATIONS, progress=False
+        )
+    return result.array, f"{result.trace[-1].value:7.3f} in {result.evaluations} evaluations; {result.stopped}"
+
+
 def main() -> None:
     """Paint the genuine picture and those of the mutants."""
     folder, names = Path(sys.argv[1]), sys.argv[2:]
@@ -151,6 +163,8 @@ def main() -> None:
         "total_variation",
         "halo_of",
         "match_affine",
+        "enlarged",
+        "enlarged",
     )
     runs = [(f"genuine {subject}", subject, GENUINE[subject]) for subject in subjects]
     runs += [(m.function.__name__, m.subject, m.function) for m in MUTANTS if m.subject not in NOT_PAINTED]

@@ -448,4 +448,12 @@ MUTANTS = [
         ("by eye",),
         "right; made again by its recipe at 96 px, another as good, 7 gray levels away in the mean",
     ),
+    Mutant(
+        catalogue.coarse_picture_forgotten,
+        "enlarged",
+        "every scale begins at the photograph again, and the coarse ones have worked for nothing",
+        ("what was painted",),
+        ("size",),
+        "a good picture with smaller strokes; 3.40 instead of the 2.64 that 40 and then 80 pixels reach",
+    ),
 ]
