@@ -1,5 +1,6 @@
 """Run one painting in a terminal: check the outputs, show progress, save intermediate pictures, report the end."""
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,6 +35,7 @@ from weights_tools.registry import locate
 # Seconds of SciPy's L-BFGS-B with ten pairs, for each value of the picture and iteration, on a server's CPU: 100
 # iterations at 512 px took 11 s, evaluations excluded (benchmarks/results/2026-11-27-gpu.json, "scipy float32").
 SCIPY_SECONDS = 1.4e-7
+LONGEST_NAME = 220  # bytes of an output's name that its checkpoint's keeps; `.checkpoint` and `.…lock` come on top
 SECONDS = 30.0  # from one checkpoint to the next
 
 
@@ -262,7 +264,14 @@ class Keeper:
 
 
 def beside(output: Path) -> Path:
-    """Return the path of the checkpoint that a run keeps beside its output: ``out.png.checkpoint``."""
+    """Return the path of the checkpoint that a run keeps beside its output: ``out.png.checkpoint``.
+
+    A name that is nearly as long as file systems allow is cut, and told from others by its digest.
+    """
+    output, name = expanded(output), os.fsencode(output.name)
+    if len(name) > LONGEST_NAME:
+        digest = hashlib.sha256(name).hexdigest()[:8]
+        return output.with_name(f"{name[: LONGEST_NAME - 9].decode('utf-8', 'ignore')}-{digest}.checkpoint")
     return output.with_name(f"{output.name}.checkpoint")
 
 

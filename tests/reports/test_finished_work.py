@@ -234,3 +234,26 @@ def test_the_reader_of_the_pipe_goes_away(pictures, tmp_path) -> None:
     assert out.exists()
     assert "Traceback" not in said
     assert "BrokenPipe" not in said
+
+
+@pytest.mark.parametrize("stem", ["星" * 83, "a" * 245, "é" * 125])
+@pytest.mark.parametrize("more", [(), ("--optimizer", "lbfgs")])
+def test_a_name_as_long_as_the_file_system_allows_is_painted_to(stem, more, pictures, tmp_path) -> None:
+    out = tmp_path / f"{stem}.png"
+    assert run(*pictures, "-o", str(out), "--iterations", "2", *more) == 0
+    assert [path.name for path in tmp_path.iterdir() if path.name not in ("photo.png", "style.png")] == [out.name]
+
+
+def test_a_name_too_long_for_the_pictures_on_the_way_is_refused_before_the_work(pictures, tmp_path, capsys) -> None:
+    assert run(*pictures, "-o", str(tmp_path / f"{'a' * 245}.png"), "--iterations", "2", "--save-every", "1") == 2
+    said = capsys.readouterr().err
+    assert "_at_iteration_" in said
+    assert "too long" in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_checkpoints_of_long_names_are_apart() -> None:
+    names = [session.beside(Path("a" * 230 + end)).name for end in ("1.png", "2.png")]
+    assert names[0] != names[1]
+    assert max(len(f".{name}.lock") for name in names) <= 255
+    assert session.beside(Path("out.png")).name == "out.png.checkpoint"
