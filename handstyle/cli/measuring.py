@@ -34,6 +34,7 @@ from handstyle.network.weights import find_weights
 from handstyle.painting.load import load_network
 from handstyle.painting.memory import Need, RunMemory, stand_in
 
+MOST_GPU_MEMORY = 1 << 20  # GiB
 LARGEST_PLAN = 1 << 16  # pixels a side: no format that is written here holds more
 PLANNED = typed("PlanFlags", list(all_fields()), everything=False)
 
@@ -57,8 +58,8 @@ def plan(
     """
     if styles < 1:
         raise HandstyleError(f"--styles {styles}: must be 1 or more")
-    if gpu_memory is not None and not (math.isfinite(gpu_memory) and gpu_memory > 0):
-        raise HandstyleError(f"--gpu-memory {gpu_memory}: must be a number of GiB above 0")
+    if gpu_memory is not None and not 0 < gpu_memory <= MOST_GPU_MEMORY:
+        raise HandstyleError(f"--gpu-memory {gpu_memory}: must be a number of GiB above 0, {MOST_GPU_MEMORY} at most")
     settings = resolve(flags)
     config = settings.config
     for name in ("size", "style_size"):

@@ -682,7 +682,10 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
     if hint is int and isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
     if hint is float and isinstance(value, Real) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # an integer of hundreds of digits
+            raise HandstyleError(f"{name} is too large for a number") from None
     if hint is str and isinstance(value, str | os.PathLike):
         return os.fspath(value)
     if name == "style_region" and isinstance(value, Integral) and not isinstance(value, bool):

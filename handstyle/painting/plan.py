@@ -29,6 +29,7 @@ from handstyle.painting.region_masks import composed, held, keeps_photograph, ma
 from handstyle.painting.targets import Painting, build_terms
 
 Size = tuple[int, int]
+ONE_COLOR = 1.0  # gray levels between the darkest and the brightest value of a channel
 CLEAR = 3  # values a side, below which all of them touch the border
 
 
@@ -52,6 +53,12 @@ class Plan:
         notes += size_notes(config, self.photograph, self.sources)
         if not config.style_weight and not config.means_weight:
             return notes
+        for source, painting, mask in zip(self.sources, self.paintings, self.style_masks, strict=True):
+            seen = painting.reshape(-1, 3) if mask is None else painting[mask > 0]
+            if len(seen) and float(np.ptp(seen, axis=0).max()) < ONE_COLOR:
+                notes.append(
+                    f"{source.source}: of one color where it is measured: there is no style in it, but that color"
+                )
         deepest = max(
             (row for row in summary(network, 64, 64) if row.name in config.style_layers),
             default=None,

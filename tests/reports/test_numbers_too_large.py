@@ -54,3 +54,38 @@ def test_a_list_of_weights_whose_reader_goes_ends_well(tmp_path: Path) -> None:
         assert listing.stderr is not None
         said = listing.stderr.read()
     assert (listing.returncode, said) == (0, b"")
+
+
+def test_an_integer_of_thousands_of_digits_is_refused(tmp_path: Path, capsys) -> None:
+    (tmp_path / "run.toml").write_text("style_weight = " + "9" * 4000)
+    with pytest.raises(SystemExit) as end:
+        main(["plan", "--config", str(tmp_path / "run.toml")])
+    assert end.value.code == 2
+    with pytest.raises(HandstyleError, match="style_weight is too large"):
+        StyleConfig(style_weight=int("9" * 4000))
+
+
+@pytest.mark.parametrize("gibibytes", ["nan", "inf", "-1", "0", "1e300"])
+def test_a_gpu_of_no_memory_or_of_more_than_there_is_is_refused(gibibytes: str, capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["plan", "--gpu-memory", gibibytes])
+    assert end.value.code == 2
+    assert "--gpu-memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("blended", [False, True])
+def test_a_painting_of_one_color_is_said(blended: bool) -> None:
+    photograph, painting = pictures()
+    flat = np.full((32, 32, 3), 90.0) + np.linspace(0, 0.5, 32)[:, None, None]
+    result = stylize(photograph, [painting, flat] if blended else [flat], **SHORT)
+    assert [note for note in result.notes if "of one color" in note]
+    assert not [note for note in stylize(photograph, [painting], **SHORT).notes if "of one color" in note]
+
+
+def test_a_painting_of_one_color_within_its_mask_is_said() -> None:
+    photograph, painting = pictures()
+    painting[:16] = (200, 30, 30)
+    mask = np.zeros((32, 32))
+    mask[:12] = 1
+    result = stylize(photograph, painting, style_mask=[mask], **SHORT)
+    assert [note for note in result.notes if "of one color" in note]
