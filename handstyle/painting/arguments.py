@@ -17,7 +17,11 @@ from PIL import Image
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.foundations.picture_writing import write_picture
-from handstyle.painting.config import PATHS
+from handstyle.losses.terms import PICTURE, Term
+from handstyle.network.vgg import Network
+from handstyle.painting.config import PATHS, check_layer
+
+TERM = ("name", "tap", "weight", "measure", "loss", "spread")
 
 NETWORKS_OWN = {name: name for name in ("backend", "kernels", "pooling", "padding", "dtype")} | {"precision": "dtype"}
 
@@ -103,6 +107,25 @@ def read_argument(
     if hasattr(picture, "__array__"):  # of another library
         return read_picture(np.asarray(picture))
     raise HandstyleError(f"{name}={type(picture).__name__}: give a path, a PIL image or an array (H, W, 3) of 0 to 255")
+
+
+def own_terms(terms: Any, network: Network, size: tuple[int, int]) -> list[Term]:
+    """Return the terms that a caller adds to the objective at one scale, from a list or from a function.
+
+    Raises
+    ------
+    HandstyleError
+        If one has not the parts of a `Term`, or is measured where the network has no layer.
+    """
+    found = terms(network, size) if callable(terms) else terms or ()
+    if not isinstance(found, list | tuple):
+        raise HandstyleError(f"terms={type(found).__name__}: give a list of terms, or a function that returns one")
+    for term in found:
+        if missing := [part for part in TERM if not hasattr(term, part)]:
+            raise HandstyleError(f"terms={type(term).__name__}: a term has {', '.join(TERM)}; {missing[0]} is missing")
+        if term.tap != PICTURE:
+            check_layer(network, "terms", term.tap)
+    return list(found)
 
 
 def one_callback(callback: Any) -> Callable[[Any], None] | None:

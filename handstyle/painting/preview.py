@@ -65,8 +65,7 @@ class Preview:
 
     def __enter__(self) -> "Preview":
         """Open the page."""
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
-        self.server.daemon_threads = True
+        self.server = _Server(("127.0.0.1", 0), partial(_Handler, self))
         self.port = self.server.server_address[1]
         self.address = f"http://127.0.0.1:{self.port}/{self.token}/"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.1,), daemon=True)
@@ -139,6 +138,13 @@ def _jpeg(array: Array) -> bytes:
     file = io.BytesIO()
     Image.fromarray(whole_levels(array)).save(file, "JPEG", quality=92, subsampling=0)
     return file.getvalue()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """Print nothing: a browser that was closed while it was answered is no error, and asks again if it is none."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -224,7 +224,8 @@ def last_result() -> Result:
 def in_a_notebook() -> bool:
     """Return whether the program runs in the kernel of a notebook."""
     ipython = sys.modules.get("IPython")
-    return ipython is not None and type(ipython.get_ipython()).__name__ == "ZMQInteractiveShell"
+    shell = None if ipython is None else ipython.get_ipython()
+    return any(one.__name__ == "ZMQInteractiveShell" for one in type(shell).__mro__)  # or one that is made of it
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,13 @@ from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import Picture, PictureLike, expanded
+from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.optimize.loop import RAN_OUT
 from handstyle.optimize.objective import Objective
 from handstyle.optimize.trace import Iteration
-from handstyle.painting.arguments import one_callback, plain_options, styles_and_blend
+from handstyle.painting.arguments import one_callback, own_terms, plain_options, styles_and_blend
 from handstyle.painting.config import StyleConfig, check_layer, style_config
 from handstyle.painting.inputs import read_inputs, spread_folders, starting_picture, wanted_side
 from handstyle.painting.load import fit_network, load_network, precision_of
@@ -47,6 +48,7 @@ def stylize(
     callback: Callable[[Progress], None] | Sequence[Callable[[Progress], None]] | None = None,
     progress: bool | None = None,
     resume: str | os.PathLike[str] | None = None,
+    terms: Sequence[Term] | Callable[[Network, Size], Sequence[Term]] | None = None,
     **options: Any,
 ) -> Result:
     """Paint `content` in the style of `styles`.
@@ -75,6 +77,9 @@ def stylize(
     resume : path, optional
         A run to go on with, from `Progress.save`; pictures, network, its engine and the settings must be those it was
         saved with, but for the number of iterations.
+    terms : list of Term or callable, optional
+        Terms of your own that are added to the objective; or ``terms(network, (height, width))``, which returns those
+        of a scale. See `Term`.
     **options
         Fields of `StyleConfig` that differ: ``size=256``. `mask`, `style_mask` and `init` may be arrays or PIL images,
         `style_layers` and `content_layers` dicts from layer to weight; ``weights`` is another word for `network`.
@@ -111,10 +116,10 @@ def stylize(
     if not isinstance(progress, bool | None):
         raise HandstyleError(f"progress={progress!r}: True or False; a function goes to callback")
     if not progress:
-        return _uninterrupted(_run(content, sources, network, config, chosen, called, resume))
+        return _uninterrupted(_run(content, sources, network, config, chosen, called, resume, terms))
     with progress_display() as display:
         both = one_callback([display, *([called] if called else [])])
-        result = _run(content, sources, network, config, chosen, both, resume)
+        result = _run(content, sources, network, config, chosen, both, resume, terms)
     return _uninterrupted(result)
 
 
@@ -132,12 +137,15 @@ def _run(
     chosen: Preset | None,
     callback: Callable[[Progress], None] | None,
     resume: str | os.PathLike[str] | None,
+    terms: Any = None,
 ) -> Result:
     sources, config = arranged(styles, config)
     network, fitted = ready_network(network, chosen)
     config.check_layers(network)
     photograph, paintings = read_inputs(config, content, sources)
     check_reach(config, network, photograph, paintings)
+    if not callable(terms):
+        own_terms(terms, network, (0, 0))  # or an error, before long work
     room = RunMemory.now(config, network, photograph, paintings).fitted()
     room.check()
     fitted += [room.tiled] if room.tiled else []
@@ -151,9 +159,12 @@ def _run(
     coarse = resize(plan.p, plan.sizes[0])
     p = starting_picture(config, coarse, network.convention, plan.paintings, plan.style_masks, photograph.full_size)
 
+    own: list[Term] = []
+
     def finished(
         p: Array, trace: list[Iteration], stopped: str, value: float, evaluations: int, failed: bool, size: Size
     ) -> Result:
+        own_notes = [f"the term {term.name} is of your own: `handstyle again` will paint without it" for term in own]
         alpha, array = plan.photograph.alpha, final_picture(config, plan, p, size)
         end = {"stopped": stopped, "iterations": len(trace), "evaluations": evaluations, "loss": value}
         end["terms"] = trace[-1].terms if trace else {}
@@ -166,7 +177,7 @@ def _run(
             evaluations,
             failed,
             {"Software": f"handstyle {version('handstyle')}", KEY: recipe.toml()},
-            [*fitted, *plan.notes(room.network, config), *resuming],
+            [*fitted, *plan.notes(room.network, config), *resuming, *own_notes],
             (read_paper(config.print).dpi_at(size),) * 2 if config.print else plan.photograph.dpi,
         )
 
@@ -224,7 +235,9 @@ def _run(
             start = enlarged(config, plan, p, size)
             memory.adam = memory.resampled(old, size, backend)
             with room.guarded(size), np.errstate(over="ignore", invalid="ignore"):  # the objective says it, in words
-                objective = Objective(room.network, terms_of_scale(config, room.network, plan, size), (*size, 3))
+                own = own_terms(terms, room.network, size)
+                parts = terms_of_scale(config, room.network, plan, size) + own
+                objective = Objective(room.network, parts, (*size, 3))
                 resumed = file if k == standing.scale else None
                 outcome = descend(objective, start, config, mine, memory, report, resumed, done)
                 del objective  # what it has prepared would take memory while the next scale's targets are measured
@@ -288,7 +301,7 @@ def texture(
     Parameters
     ----------
     styles, network, config, preset, **options
-        As for `stylize`, and its `callback`, `progress` and `resume`. ``init="content"`` is noise here.
+        As for `stylize`, and its `callback`, `progress`, `resume` and `terms`. ``init="content"`` is noise here.
 
     Returns
     -------
@@ -310,7 +323,7 @@ def texture(
     >>> texture(painting, network="random", size=32, iterations=2, style_layers="relu1_1,relu2_1")
     <Result 32 x 32 px, 2 iterations: all 2 iterations done>
     """
-    run = {name: options.pop(name) for name in ("callback", "progress", "resume") if name in options}
+    run = {name: options.pop(name) for name in ("callback", "progress", "resume", "terms") if name in options}
     network, styles = _one_network(network, options), styles_and_blend(styles, options)
     chosen, config = _choices(config, preset, options)
     config = texture_config(config)
@@ -340,7 +353,8 @@ def reconstruct(
     network : Network, str or path, optional
         As for `stylize`.
     **options
-        Fields of `StyleConfig`, by default those of `reconstruction_config`, and `callback`, `progress` and `resume`.
+        Fields of `StyleConfig`, by default those of `reconstruction_config`, and `callback`, `progress`, `resume` and
+        `terms`.
 
     Returns
     -------
@@ -362,7 +376,7 @@ def reconstruct(
     >>> reconstruct(picture, "relu2_1", network="random", size=48, iterations=2)
     <Result 32 x 48 px, 2 iterations: all 2 iterations done>
     """
-    run = {name: options.pop(name) for name in ("callback", "progress", "resume") if name in options}
+    run = {name: options.pop(name) for name in ("callback", "progress", "resume", "terms") if name in options}
     network = _one_network(network, options)
     config = reconstruction_config(layer, of, **plain_options(options))
     network, _ = ready_network(network, None)

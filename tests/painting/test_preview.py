@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -98,6 +99,17 @@ def test_an_interruption_ends_a_pause(pictures):
         preview.paused = True
         with pytest.raises(handstyle.PaintingInterrupted):
             handstyle.stylize(*pictures, iterations=9, callback=preview, **SMALL)
+
+
+def test_a_browser_that_goes_away_in_the_middle_is_not_reported(pictures, capfd):
+    with Preview("title", np.zeros((600, 600, 3))) as preview:
+        connection = socket.create_connection(("127.0.0.1", preview.port))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closed with a reset
+        connection.sendall(f"GET /{preview.token}/before HTTP/1.0\r\nHost: 127.0.0.1:{preview.port}\r\n\r\n".encode())
+        connection.close()
+        time.sleep(0.3)
+        assert ask(preview, f"/{preview.token}/state")[0] == 200
+    assert capfd.readouterr() == ("", "")
 
 
 def wait_for(condition, seconds=60.0):

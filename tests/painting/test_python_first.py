@@ -5,6 +5,7 @@ import doctest
 import importlib
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.metadata import version
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 import handstyle
 from handstyle.cli import main
+from handstyle.losses.terms import WHOLE
 from handstyle.painting.load import fit_network
 from handstyle.painting.presets import find_preset
 
@@ -209,6 +211,48 @@ def test_dicts_give_layers_and_paintings_their_weights(pictures):
     found = handstyle.stylize(pictures[0], dict(zip(both, (1, 3), strict=True)), **few).array
     np.testing.assert_array_equal(found, expected)
     assert handstyle.texture(dict(zip(both, (1, 3), strict=True)), **few).array.shape == (32, 32, 3)
+
+
+@dataclass
+class Darkness:
+    """The mean of the picture: a term that a user types."""
+
+    name: str = "darkness"
+    tap: str = "picture"
+    weight: float = 1.0
+
+    def measure(self, f, where=WHOLE):
+        return f.sum(dtype=np.float64)
+
+    def loss(self, s):
+        return s / 1e4, np.float64(1e-4)
+
+    def spread(self, ds, f, where=WHOLE):
+        return np.full_like(f, ds)
+
+
+def test_terms_of_ones_own_are_added(pictures):
+    few = {**FEW, "size": 64, "pyramid_min_size": 32}
+    plain = handstyle.stylize(*pictures, **few)
+    dark = handstyle.stylize(*pictures, terms=[Darkness(weight=50.0)], **few)
+    assert dark.array.mean() < plain.array.mean() - 1
+    assert "darkness" in dark.trace[-1].terms
+    assert "the term darkness is of your own: `handstyle again` will paint without it" in dark.notes
+    seen = []
+
+    def at_each_scale(network, size):
+        seen.append((network.architecture, size))
+        return [Darkness(weight=50.0)]
+
+    np.testing.assert_array_equal(handstyle.stylize(*pictures, terms=at_each_scale, **few).array, dark.array)
+    assert seen == [("vgg19", (32, 26)), ("vgg19", (64, 52))]
+    for terms, words in (
+        (3, "terms=int: give a list of terms"),
+        ([3], "terms=int: a term has name, tap"),
+        ([Darkness(tap="relu9")], "terms='relu9': no such layer"),
+    ):
+        with pytest.raises(handstyle.HandstyleError, match=words):
+            handstyle.stylize(*pictures, terms=terms, **few)
 
 
 def test_callbacks_may_be_several(pictures):
