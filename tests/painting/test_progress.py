@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 import handstyle
+from handstyle.foundations.picture_reading import read_picture
 from handstyle.painting import progress as module
 from handstyle.painting.progress import Lines, in_words, progress_display, time_left
 from handstyle.painting.result import Progress
@@ -91,7 +92,7 @@ def test_the_picture_on_the_way_is_what_the_run_would_give(pictures):
     np.testing.assert_array_equal(last.alpha, done.alpha)
     np.testing.assert_array_equal(last.array, done.array)
     luma = np.array([0.299, 0.587, 0.114])
-    shown, given = ((one[..., 0] - one @ luma) for one in (last.array, clear[..., :3].astype(float)))
+    shown, given = ((one[..., 0] - one @ luma) for one in (last.array, read_picture(clear).pixels))
     assert np.corrcoef(shown.ravel(), given.ravel())[0, 1] > 0.99  # the photograph's colors
     first = seen[0]
     assert first[0].result((32, 24)).array.shape == (32, 24, 3)
