@@ -106,7 +106,7 @@ class NetworkConfig:
     weights: str = EMBEDDED
     backend: Literal["auto", "numpy", "cupy"] = "auto"
     kernels: str = "auto"
-    pooling: Literal["max", "average"] = "max"
+    pooling: Literal["max", "average", "l2"] = "max"
     padding: Literal["zero", "reflect", "replicate", "first-replicate"] = "zero"
     rounding: Literal["down", "up"] = "down"
 

@@ -116,9 +116,10 @@ def _is(layers: tuple[Layer, ...], i: int, kind: type) -> bool:
 
 
 def _can_be_fused(pool: Layer, H: int, W: int, ragged: bool) -> bool:
-    # A side of one pixel rounds down to zero, which the reference handles.
+    # The reference handles a side of one pixel, which rounds down to zero, and the norm, which has no kernel.
     even = H % 2 == 0 and W % 2 == 0
-    return isinstance(pool, Pool) and min(H, W) > 1 and (ragged or pool.rounding == "down" or even)
+    has_kernel = isinstance(pool, Pool) and pool.kind != "l2" and (ragged or pool.rounding == "down" or even)
+    return has_kernel and min(H, W) > 1
 
 
 def methods_in_words(chosen: Mapping[str, str]) -> list[str]:

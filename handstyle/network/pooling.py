@@ -1,4 +1,4 @@
-"""Pooling over 2x2 blocks: the maximum routes its gradient, the average shares it out.
+"""Pooling over 2x2 blocks: the maximum routes its gradient, the average shares it out, the norm does some of both.
 
 Picture sides are often odd, and systems disagree about the last row then: Keras and PyTorch drop it (``down``), Caffe
 keeps it as a block of what is left (``up``). Both are here, because a picture of 500 pixels tells them apart.
@@ -10,6 +10,7 @@ from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 
 Rounding = Literal["down", "up"]
+L2_SCALE = 0.78  # crowsonkb/style-transfer-pytorch, VGGFeatures.pooling_scales
 PoolCache = tuple[Array, tuple[int, ...]]  # which pixel of each block, or each block's share; the input's shape
 
 
@@ -100,6 +101,61 @@ def average_pool_backward(dy: Array, cache: PoolCache) -> Array:  # (h, w, C), c
     share, shape = cache
     part = dy * share  # book: pool-share
     return _unblock(namespace(dy).stack([part] * 4), shape)
+
+
+def l2_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, PoolCache]:  # (H, W, C) -> (h, w, C), cache
+    """Take the Euclidean norm of each 2x2 block, channel by channel, times `L2_SCALE`.
+
+    Parameters
+    ----------
+    x : (H, W, C) array
+        The feature map.
+    rounding : {"down", "up"}
+        As in `max_pool_forward`. A block at the border is the norm of the pixels that it has.
+
+    Returns
+    -------
+    y : (h, w, C) array
+    cache : tuple
+        The derivative of each block by each of its pixels, ``L2_SCALE · x / norm``, (4, h, w, C), and the shape of `x`.
+        Where all four are zero the norm has no derivative, and 0 is taken.
+
+    Notes
+    -----
+    The form of crowsonkb/style-transfer-pytorch, whose factor keeps maps about as large as under the maximum that the
+    network was trained with: a block of four equal numbers comes out 1.56 times as large, one with a single number
+    0.78 times.
+    """
+    xp = namespace(x)
+    blocks = _blocks(x, rounding, 0)
+    norm = xp.sqrt((blocks * blocks).sum(axis=0))  # book: pool-norm
+    share = x.dtype.type(L2_SCALE) * blocks / xp.where(norm > 0, norm, 1)
+    return x.dtype.type(L2_SCALE) * norm, (share, x.shape)
+
+
+def l2_pool_backward(dy: Array, cache: PoolCache) -> Array:  # (h, w, C), cache -> (H, W, C)
+    """Share each block's gradient out among its pixels in proportion to their values.
+
+    Parameters
+    ----------
+    dy : (h, w, C) array
+        The gradient at the output.
+    cache : tuple
+        From the forward call.
+
+    Returns
+    -------
+    (H, W, C) array
+    """
+    share, shape = cache
+    return _unblock(share * dy, shape)  # book: pool-norm-share
+
+
+POOLS = {
+    "max": (max_pool_forward, max_pool_backward),
+    "average": (average_pool_forward, average_pool_backward),
+    "l2": (l2_pool_forward, l2_pool_backward),
+}
 
 
 def _blocks(x: Array, rounding: str, fill: float) -> Array:  # (H, W, C) -> (4, h, w, C), the block's pixels in front

@@ -17,12 +17,7 @@ from typing import Any, Protocol
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
-from handstyle.network.pooling import (
-    average_pool_backward,
-    average_pool_forward,
-    max_pool_backward,
-    max_pool_forward,
-)
+from handstyle.network.pooling import POOLS
 from handstyle.network.relu import relu_backward, relu_forward
 
 Cache = Any  # each pair's own; only its backward function looks inside
@@ -63,21 +58,19 @@ class ReLU:
 
 @dataclass(frozen=True)
 class Pool:
-    """Pooling over 2x2 blocks: its name, ``max`` or ``average``, and how an odd side is rounded."""
+    """Pooling over 2x2 blocks: its name, ``max``, ``average`` or ``l2``, and how an odd side is rounded."""
 
     name: str
     kind: str = "max"
     rounding: str = "down"
 
     def forward(self, x: Array) -> tuple[Array, Cache]:  # (H, W, C) -> (h, w, C), cache
-        """Apply `max_pool_forward` or `average_pool_forward`."""
-        pool = max_pool_forward if self.kind == "max" else average_pool_forward
-        return pool(x, self.rounding)
+        """Apply the forward function of its kind in `POOLS`."""
+        return POOLS[self.kind][0](x, self.rounding)
 
     def backward(self, dy: Array, cache: Cache) -> Array:  # (h, w, C), cache -> (H, W, C)
-        """Apply `max_pool_backward` or `average_pool_backward`."""
-        unpool = max_pool_backward if self.kind == "max" else average_pool_backward
-        return unpool(dy, cache)
+        """Apply the backward function of its kind in `POOLS`."""
+        return POOLS[self.kind][1](dy, cache)
 
 
 Layer = Convolution | ReLU | Pool

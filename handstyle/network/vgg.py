@@ -15,7 +15,7 @@ from handstyle.foundations.backend import Array, Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, Convention
 from handstyle.network.padding import check_padding
-from handstyle.network.pooling import check_rounding
+from handstyle.network.pooling import POOLS, check_rounding
 from handstyle.network.sequence import Cache, Convolution, Features, Layer, LayerEngine, Pool, ReLU, make_engine
 
 # Convolutions in each of the five blocks, and the published widths of the blocks.
@@ -206,8 +206,8 @@ def build_network(weights: Weights, pooling: str = "max", padding: str = "zero",
     ----------
     weights : Weights
         Checked by `check_layers`; may end early (a network that is only used up to ``conv5_1`` needs no more).
-    pooling : {"max", "average"}
-        VGG's own is max; Gatys et al. (2016, §2) paint with average.
+    pooling : {"max", "average", "l2"}
+        VGG's own is max; Gatys et al. (2016, §2) paint with average; l2 is `l2_pool_forward`.
     padding : {"zero", "reflect", "replicate"}
         VGG's own is zero.
     rounding : {"down", "up"}
@@ -227,8 +227,8 @@ def build_network(weights: Weights, pooling: str = "max", padding: str = "zero",
     check_layers(weights)
     check_padding(padding)
     check_rounding(rounding)
-    if pooling not in ("max", "average"):
-        raise HandstyleError(f"unknown pooling {pooling!r}: use max or average")
+    if pooling not in POOLS:
+        raise HandstyleError(f"unknown pooling {pooling!r}: use {', '.join(POOLS)}")
     layers: list[Layer] = []
     for name in convolution_names(weights.architecture):
         if name not in weights.layers:

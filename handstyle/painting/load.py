@@ -76,7 +76,7 @@ def load_network(
         Of weights and features. float64 is for checks.
     kernels : str
         A name in `ENGINES`, or ``auto``: the fused kernels on a processor, the CUDA kernels on a GPU.
-    pooling : {"max", "average"}
+    pooling : {"max", "average", "l2"}
         See `build_network`.
     padding : {"zero", "reflect", "replicate"}
         See `build_network`.

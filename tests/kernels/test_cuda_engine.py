@@ -87,6 +87,11 @@ def test_it_is_the_reference(padding, pooling, rounding, taps):
     compare(net, winograd(), picture(17, 23), taps, 1e-13)
 
 
+def test_a_pool_without_a_kernel_is_refused_by_name():
+    with pytest.raises(HandstyleError, match=r"pooling='l2': .* use kernels='reference'"):
+        winograd().forward(network("float64", "l2").layers, picture(17, 23), ["relu2_1"])
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("padding", ["zero", "reflect"])
 def test_every_method_is_the_reference(method, padding):

@@ -46,7 +46,7 @@ def compare(network: Network, kernels: str | CpuEngine, x: Array, taps: tuple[st
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
-@pytest.mark.parametrize("pooling", ["max", "average"])
+@pytest.mark.parametrize("pooling", ["max", "average", "l2"])
 @pytest.mark.parametrize("padding", ["zero", "reflect", "replicate"])
 @pytest.mark.parametrize("rounding", ["down", "up"])
 def test_equals_the_reference_for_every_kind_of_network(

@@ -141,7 +141,7 @@ def test_terms_of_the_picture_alone(kernels: str, network, features) -> None:
     compare(network, kernels, of_the_picture(features))
 
 
-@pytest.mark.parametrize("pooling", ["max", "average"])
+@pytest.mark.parametrize("pooling", ["max", "average", "l2"])
 @pytest.mark.parametrize("padding", ["zero", "reflect", "replicate"])
 @pytest.mark.parametrize("rounding", ["down", "up"])
 def test_every_border_and_pool(pooling: str, padding: str, rounding: str) -> None:

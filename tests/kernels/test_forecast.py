@@ -176,7 +176,9 @@ def test_a_dry_run_goes_where_the_engine_goes() -> None:
     assert {row.direction for row in dry.rows} == {"forward", "backward", "loss"}
 
 
-@pytest.mark.parametrize("options", [{"padding": "reflect"}, {"pooling": "average"}, {"rounding": "up"}])
+@pytest.mark.parametrize(
+    "options", [{"padding": "reflect"}, {"pooling": "average"}, {"pooling": "l2"}, {"rounding": "up"}]
+)
 def test_every_network_can_be_forecast(options: dict[str, Any]) -> None:
     network = build_network(random_weights(), **options).with_kernels("auto")
     for changes in ({}, {"style_statistic": "wasserstein"}, {"means_weight": 1.0}, NORMALIZED):

@@ -26,6 +26,8 @@ from handstyle.network.padding import pad_backward, pad_forward
 from handstyle.network.pooling import (
     average_pool_backward,
     average_pool_forward,
+    l2_pool_backward,
+    l2_pool_forward,
     max_pool_backward,
     max_pool_forward,
 )
@@ -109,6 +111,27 @@ def max_pool_at(rounding: str) -> Callable[[Array], Callable[[Array], Array]]:
             taken[r, s, c] = max(block, key=lambda pixel, c=c: host[(*pixel, c)])  # of equals the first
         rows, columns = xp.asarray(taken[..., 0]), xp.asarray(taken[..., 1])
         return lambda u: u[rows, columns, xp.arange(u.shape[2])]
+
+    return at
+
+
+def l2_pool_at(rounding: str) -> Callable[[Array], Callable[[Array], Array]]:
+    """Return ``x -> piece``: d ‖b‖ = b · db / ‖b‖ for each block b of `x`, by a loop."""
+
+    def at(x: Array) -> Callable[[Array], Array]:
+        host, xp = to_numpy(x).astype(np.float64), namespace(x)
+        up = rounding == "up"
+        h, w = (host.shape[0] + up) // 2, (host.shape[1] + up) // 2
+
+        def piece(u: Array) -> Array:
+            moved = to_numpy(u).astype(np.float64)
+            y = np.zeros((h, w, host.shape[2]))
+            for r, s in product(range(h), range(w)):
+                b, db = (a[2 * r : 2 * r + 2, 2 * s : 2 * s + 2] for a in (host, moved))
+                y[r, s] = 0.78 * (b * db).sum(axis=(0, 1)) / np.sqrt((b * b).sum(axis=(0, 1)))
+            return xp.asarray(y, dtype=u.dtype)
+
+        return piece
 
     return at
 
@@ -229,6 +252,16 @@ PAIRS = [
             (5, 7, 3),
             lambda x, rounding=rounding: average_pool_forward(x, rounding),
             average_pool_backward,
+        )
+        for rounding in ("down", "up")
+    ),
+    *(
+        Pair(
+            f"l2 pooling, {rounding}",
+            (5, 7, 3),
+            lambda x, rounding=rounding: l2_pool_forward(x, rounding),
+            l2_pool_backward,
+            l2_pool_at(rounding),
         )
         for rounding in ("down", "up")
     ),

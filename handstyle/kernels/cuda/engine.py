@@ -25,7 +25,7 @@ from handstyle.kernels.cuda.structs import Epilogue, Source, words
 from handstyle.kernels.gradients import GivenGradients, Gradients, TermGradients
 from handstyle.kernels.stages import Stage, methods_in_words, split_stages
 from handstyle.losses.terms import Term
-from handstyle.network.sequence import Cache, Convolution, Features, Layer, check_gradients, check_taps, deepest
+from handstyle.network.sequence import Cache, Convolution, Features, Layer, Pool, check_gradients, check_taps, deepest
 from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Evaluate, Forecast, Shape
 
@@ -229,6 +229,8 @@ class CudaEngine:
         if x.dtype not in (np.float32, np.float64):
             raise HandstyleError(f"kernels={self.name!r} compute in float32 or float64, not {x.dtype}")
         for layer in layers:
+            if isinstance(layer, Pool) and layer.kind == "l2":
+                raise HandstyleError(f"pooling='l2': kernels={self.name!r} have none; use kernels='reference'")
             if isinstance(layer, Convolution) and layer.w.dtype != x.dtype:
                 raise HandstyleError(
                     f"{layer.name}: weights are {layer.w.dtype}, the picture is {x.dtype}; convert one with astype"
