@@ -193,6 +193,8 @@ class RunConfig:
 
 
 AUTO = Path("auto")  # --resume without a file
+# What a preset says of itself, which changes no picture.
+SAID = ("source", "notes", "aliases")
 # Keys that name a file to be written, let one be replaced, open a page, or say how the program talks.
 WRITTEN = (
     *("output", "overwrite", "checkpoint", "resume", "config", "write_config", "report"),
@@ -349,7 +351,7 @@ def resolve(
     said = {name: from_text(table[name], value) for name in names if (value := getattr(flags, name)) is not None}
     file: Mapping[str, Any] = {}
     if "config" in said:
-        known = (*(name for name in names if name not in WRITTEN), *(key for key in OWN if key != "aliases"))
+        known = (*(name for name in names if name not in WRITTEN), *(key for key in OWN if key not in SAID))
 
         def own(found: Mapping[str, Any]) -> dict[str, Any]:
             start = base or find_preset(coerce("preset", str, found.get("preset", DEFAULT)))

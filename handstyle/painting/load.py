@@ -146,7 +146,7 @@ def fit_network(network: Network, chosen: Preset) -> tuple[Network, list[str]]:
     notes : list of str
         A sentence each: what was done, and what of the preset this network cannot give.
     """
-    if chosen.name == DEFAULT:  # for any network, fed as it is
+    if asked_of(chosen) == {"preset": DEFAULT}:  # for any network, fed as it is
         return network, []
     notes = [*mismatches(network, chosen), *chosen.notes]
     network, done = match(rebuild(network, chosen.pooling, chosen.padding, chosen.rounding), chosen.features)
@@ -157,7 +157,7 @@ def fit_network(network: Network, chosen: Preset) -> tuple[Network, list[str]]:
 
 def asked_of(chosen: Preset) -> dict[str, Any]:
     """Return, as settings, the preset and what of its demands on a network differs from those it ships with."""
-    base, own = PRESETS[chosen.name], ("architecture", "convention", "input", "features")
-    return {"preset": chosen.name} | {
+    base, own = PRESETS.get(chosen.name, PRESETS[DEFAULT]), ("architecture", "convention", "input", "features")
+    return {"preset": chosen.name or DEFAULT} | {
         key: getattr(chosen, key) for key in own if getattr(chosen, key) != getattr(base, key)
     }

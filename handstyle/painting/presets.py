@@ -14,9 +14,9 @@ from importlib.resources import files
 from typing import Any
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.image import Convention
+from handstyle.foundations.image import CONVENTIONS, Convention
 from handstyle.network.sequence import Convolution, Layer, Pool
-from handstyle.network.vgg import Network
+from handstyle.network.vgg import ARCHITECTURES, Network
 from handstyle.painting.config import StyleConfig, coerce, hints, layered
 
 DEFAULT = "handstyle"
@@ -30,6 +30,14 @@ INPUTS = {
         # gordicaleksa utils.py: IMAGENET_MEAN_255, IMAGENET_STD_NEUTRAL = [1, 1, 1]
         Convention("torchvision-255", "RGB", 255.0, (123.675, 116.28, 103.53)),
     )
+}
+
+# What a system may ask of the network, besides what a flag says too.
+ASKED = {
+    "input": INPUTS,
+    "features": ("vgg19", "unit", "any"),
+    "architecture": ARCHITECTURES,
+    "convention": CONVENTIONS,
 }
 
 
@@ -82,8 +90,9 @@ class Preset:
     def updated(self, table: Mapping[str, Any]) -> "Preset":
         """Return this preset with the keys of a table laid over it: its own fields, and those of `StyleConfig`."""
         own = {key: coerce(key, OWN[key], value) for key, value in table.items() if key in OWN}
-        if own.get("input") and own["input"] not in INPUTS:
-            raise HandstyleError(f"input={own['input']!r}: use {', '.join(INPUTS)}")
+        for key, allowed in ASKED.items():
+            if own.get(key, "") not in ("", *allowed):
+                raise HandstyleError(f"{key}={own[key]!r}: use {', '.join(allowed)}")
         changes = {key: value for key, value in table.items() if key not in OWN}
         return replace(self, settings=layered(self.settings, changes, hints(StyleConfig)), **own)
 

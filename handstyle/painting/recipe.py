@@ -142,7 +142,8 @@ def recipe_of(
     result : mapping
         What else is to be said of the end.
     """
-    settings = {**network_settings(network), **asdict(config)}
+    own = network_settings(network)
+    settings = {**own, **asdict(config), **own}  # in that order; what ran has the last word
     for name in NAMED:
         settings[name] = _without_folder(settings[name])
     digest = hashlib.sha256(np.ascontiguousarray(array, "<f8").data).hexdigest()  # book: recipe-digest
@@ -164,7 +165,8 @@ def network_settings(network: Network) -> dict[str, Any]:
     pools = [(layer.kind, layer.rounding) for layer in network.layers if isinstance(layer, Pool)]
     kind, rounding = pools[0] if pools else ("max", "down")
     first = convolutions[0] == "replicate" and set(convolutions[1:]) == {"zero"}
-    tf32 = network.engine.name.endswith("tf32")
+    tiles, side, kernels = re.fullmatch(r"(tiles of (\d+) px, )?(.*)", network.engine.name).groups()  # type: ignore[union-attr]
+    tf32 = kernels.endswith("tf32")
     origin = network.origin
     return {
         "preset": "handstyle",
@@ -172,10 +174,11 @@ def network_settings(network: Network) -> dict[str, Any]:
         **(origin.asked if origin else {}),
         "weights": origin.name if origin else "",
         "backend": network.backend.name,
-        "kernels": "auto" if tf32 else network.engine.name,
+        "kernels": "auto" if tf32 else kernels,
         "pooling": kind,
         "padding": "first-replicate" if first else convolutions[0],
         "rounding": rounding,
+        **({"tile": int(side)} if tiles else {}),  # also where memory, and not the user, asked for them
     }
 
 

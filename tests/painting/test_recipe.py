@@ -359,3 +359,34 @@ def test_what_a_terminal_is_sent_has_no_control_characters(folder, capsys):
         said = capsys.readouterr().out
         assert all(c.isprintable() or c == "\n" for c in said)
     assert read_recipe("x.png").environment["numpy"] == evil
+
+
+# --- every key is obeyed or refused ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("key", "value"), [("input", "caffe-256"), ("features", "unit")])
+def test_what_a_file_asks_of_the_network_is_obeyed_without_a_preset_too(folder, key, value):
+    plain = paint("--pyramid-min-size", "0")
+    (folder / "asks.toml").write_text(f'{key} = "{value}"\n')
+    asked = paint("--pyramid-min-size", "0", "--config", "asks.toml", output="asked.png")
+    assert asked.settings[key] == value
+    assert asked.network["ran_sha256"] != plain.network["ran_sha256"]
+    assert run("again", "asked.png") == 0
+
+
+@pytest.mark.parametrize(
+    "key", ["source", "notes", "aliases", "weight", "features", "input", "architecture", "convention"]
+)
+def test_what_cannot_be_obeyed_is_refused_by_name(folder, key):
+    (folder / "asks.toml").write_text(f'{key} = "nonsense"\n')
+    with pytest.raises(HandstyleError, match=key):
+        paint("--config", "asks.toml")
+
+
+def test_tiles_are_in_the_recipe_and_made_again(folder):
+    more = ["--tile", "32", "--pyramid-min-size", "0", "--content-weight", "0"]
+    larger = ["48" if word == "32" else word for word in FAST]
+    assert run("stylize", "other.png", "style.png", "-o", "out.png", *larger, *more) == 0
+    recipe = read_recipe("out.png")
+    assert (recipe.settings["tile"], recipe.settings["kernels"]) == (32, "auto")
+    assert run("again", "out.png") == 0
