@@ -52,7 +52,7 @@ PARTS = {
         ("kernels/tiles", ("kernels.tiles",)),
     ],
     "Part VI · Painting": [
-        ("painting/presets", ("painting.presets",)),
+        ("painting/presets", ("painting.normalizations", "painting.feature_scale", "painting.presets")),
         ("painting/color", ("painting.color",)),
         ("painting/transfer", ("painting.inputs", "painting.plan", "painting.stylize")),
         ("painting/report", ("painting.recipe", "painting.report")),

@@ -125,7 +125,7 @@ def smoothness_factor(form: str, white: float) -> float:
     white : float
         The value of white, less that of black, on the scale where that system takes its total variation.
     """
-    return float((white / 255) ** SMOOTHNESS[form].degree)
+    return float((white / 255) ** SMOOTHNESS[form].degree)  # book: preset-white
 
 
 def carry_over(weight: float, table: dict[str, Factor | None], source: str, target: str, at: Place) -> float | None:
@@ -150,4 +150,4 @@ def carry_over(weight: float, table: dict[str, Factor | None], source: str, targ
     if source == target:
         return weight
     a, b = table[source], table[target]
-    return None if a is None or b is None else weight * a(at) / b(at)
+    return None if a is None or b is None else weight * a(at) / b(at)  # book: preset-carry

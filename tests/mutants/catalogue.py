@@ -393,3 +393,10 @@ def numbers_written_to_six_digits(value):
 
 def coarse_picture_forgotten(config, plan, p, size):
     return resize(plan.p, size)
+
+
+# --- weights of other programs ------------------------------------------------------------------------------------
+
+
+def weight_carried_the_wrong_way(weight, table, source, target, at):
+    return weight * table[target](at) / table[source](at)

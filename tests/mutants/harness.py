@@ -54,6 +54,7 @@ from handstyle.painting import recipe as recipe_module
 from handstyle.painting.color import METHODS, color_statistics, match_affine
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.load import load_network
+from handstyle.painting.normalizations import STYLE, Place, carry_over
 from handstyle.painting.plan import enlarged, make_plan
 from handstyle.painting.stylize import stylize
 
@@ -373,6 +374,21 @@ def next_scale(candidate: Callable[..., Array]) -> Reports:
     }
 
 
+def carried_weights(candidate: Callable[..., Any]) -> Reports:
+    """Compare losses under two normalizations, and a weight that is carried there and back."""
+    names = [name for name, factor in STYLE.items() if factor is not None]
+    places = [Place(64, 512 * 512, 512 * 512), Place(512, 32 * 32, 512 * 512)]
+    loss, back = [], []
+    for a, b, at in product(names, names, places):
+        weight = candidate(100.0, STYLE, a, b, at)
+        loss.append(weight * STYLE[b](at) / (100.0 * STYLE[a](at)))
+        back.append(candidate(weight, STYLE, b, a, at))
+    return {
+        "same loss": same("same loss", loss, np.ones(len(loss)), 1e-12),
+        "there and back": same("there and back", back, np.full(len(back), 100.0), 1e-12),
+    }
+
+
 SUBJECTS: dict[str, Callable[[Callable[..., Any]], Reports]] = {
     "pad_backward": padding_adjoint,
     "conv3x3_backward": convolution_backward,
@@ -399,6 +415,7 @@ SUBJECTS: dict[str, Callable[[Callable[..., Any]], Reports]] = {
     "network_settings": partial(made_again, "network_settings"),
     "toml_value": partial(made_again, "toml_value"),
     "enlarged": next_scale,
+    "carry_over": carried_weights,
 }
 
 GENUINE: dict[str, Callable[..., Any]] = {
@@ -427,4 +444,5 @@ GENUINE: dict[str, Callable[..., Any]] = {
     "network_settings": recipe_module.network_settings,
     "toml_value": recipe_module.toml_value,
     "enlarged": enlarged,
+    "carry_over": carry_over,
 }

@@ -38,6 +38,8 @@ from handstyle.optimize import objective as objective_module
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.objective import Objective
 from handstyle.painting import stylize as stylize_module
+from handstyle.painting.normalizations import STYLE as NORMALIZATIONS
+from handstyle.painting.normalizations import Place
 
 SIZE, ITERATIONS = 80, 30
 TILED, TILED_SIZE, TILE = {"halo_of": tiles, "owned": tiles.PictureTile}, 256, 208  # subjects, and who has them
@@ -115,6 +117,8 @@ def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, ...
     network = build_network(weights, pooling, padding, rounding)
     if subject == "match_affine":  # by the principal axes: the symmetric map is its own transpose
         pictures = pictures[0], function(pictures[1], pictures[0], "pca")
+    if subject == "carry_over":
+        return by_weights(function, pictures, network)
     if subject == "enlarged":
         return by_scales(function, pictures, network)
     variation = 1e-2 if subject == "total_variation" or "variation" in function.__name__ else 1e-5
@@ -136,6 +140,20 @@ def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, ...
     genuine = make_objective(network, *pictures, variation)(outcome.v)[0]
     words = f"{outcome.value:7.3f}, genuinely {genuine:7.3f}, in {outcome.evaluations} evaluations; {outcome.stopped}"
     return outcome.v.reshape(pictures[0].shape), words
+
+
+def by_weights(function: Callable[..., Any], pictures: tuple[Array, Array], network: Network) -> tuple[Array, str]:
+    """Return the picture painted with neural-style's weight of 1e3 a layer, carried over to means of G."""
+    height, width, _ = pictures[0].shape
+    x, y = (objective_module.preprocess_forward(p.astype(np.float32), network.convention) for p in pictures)
+    wanted, manner = network.forward(x, ["relu4_2"])[0]["relu4_2"], network.forward(y, STYLE)[0]
+    terms = [ContentTerm("relu4_2", wanted, 5.0, 1 / wanted.size)]
+    for tap in STYLE:
+        at = Place(manner[tap].shape[2], 1, height * width)
+        weight = function(1e3, NORMALIZATIONS, "neural-style", "mean", at)
+        terms.append(StyleTerm(tap, gram.moments_forward(manner[tap]), weight, 1 / at.channels**2))
+    outcome = minimize_lbfgsb(Objective(network, terms, pictures[0].shape), pictures[0].ravel(), ITERATIONS)
+    return outcome.v.reshape(pictures[0].shape), f"{outcome.value:.4g} in {outcome.evaluations}; {outcome.stopped}"
 
 
 def by_scales(function: Callable[..., Any], pictures: tuple[Array, Array], network: Network) -> tuple[Array, str]:
@@ -164,7 +182,7 @@ def main() -> None:
         "halo_of",
         "match_affine",
         "enlarged",
-        "enlarged",
+        "carry_over",
     )
     runs = [(f"genuine {subject}", subject, GENUINE[subject]) for subject in subjects]
     runs += [(m.function.__name__, m.subject, m.function) for m in MUTANTS if m.subject not in NOT_PAINTED]

@@ -456,4 +456,13 @@ MUTANTS = [
         ("size",),
         "a good picture with smaller strokes; 3.40 instead of the 2.64 that 40 and then 80 pixels reach",
     ),
+    Mutant(
+        catalogue.weight_carried_the_wrong_way,
+        "carry_over",
+        "a weight is multiplied by the other program's factor and divided by its own",
+        ("same loss",),
+        ("there and back",),
+        f"{GOOD}: with neural-style's 1e3 a layer the content has no say anyway; carried "
+        "the other way round, the photograph",
+    ),
 ]
