@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from itertools import pairwise
+from math import log
 from statistics import median
 from typing import Any, Protocol
 
@@ -14,6 +15,9 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.painting.result import Progress, Size, in_a_notebook, png
 
 RECENT = 20  # iterations whose median time is that of the next
+# By which power of the pixels an iteration's time grows: VGG-19 on two cores took 0.37, 1.27 and 6.61 s at 256, 512 and
+# 1024 px a side (benchmarks/results/2026-11-26-evaluation.json), powers of 0.89 and 1.19; small pictures less.
+GROWTH = 0.9
 LINES_EVERY = 5.0  # seconds from one line of a log to the next
 
 
@@ -25,7 +29,13 @@ class Display(Protocol):
     def note(self, text: str) -> None: ...  # noqa: D102
 
 
-def time_left(ends: Sequence[float], planned: Sequence[int], sizes: Sequence[Size], scale: int) -> float | None:
+def time_left(
+    ends: Sequence[float],
+    planned: Sequence[int],
+    sizes: Sequence[Size],
+    scale: int,
+    before: Sequence[float] = (),
+) -> float | None:
     """Return the seconds that a run still takes, or None while there is no measure.
 
     Parameters
@@ -38,6 +48,8 @@ def time_left(ends: Sequence[float], planned: Sequence[int], sizes: Sequence[Siz
         Of each scale.
     scale : int
         The present one.
+    before : sequence of float
+        When the last iterations of the scale before ended.
 
     Returns
     -------
@@ -45,20 +57,24 @@ def time_left(ends: Sequence[float], planned: Sequence[int], sizes: Sequence[Siz
 
     Notes
     -----
-    An iteration takes what the last ones took, and at a later scale as much more as that has more pixels.
+    An iteration takes the median of the last ones. At a later scale it takes more, by a power of the number of pixels:
+    the power by which it grew from the scale before to this one, and `GROWTH` while that is not known.
 
     Examples
     --------
-    >>> time_left([0.0, 1.0, 2.0], planned=[4, 4], sizes=[(10, 10), (20, 20)], scale=0)
-    18.0
+    >>> time_left([0.0, 1.0, 2.0], planned=[4, 4], sizes=[(10, 10), (10, 10)], scale=0)
+    6.0
     """
-    took = [b - a for a, b in pairwise(ends[-RECENT - 1 :])]
     if len(ends) < 3 - (scale > 0):  # the first iteration of all prepares and searches: no measure of the others
         return None
-    each = median(took)  # whatever a pause took
-    here = sizes[scale][0] * sizes[scale][1]
-    later = sum(n * h * w / here for n, (h, w) in zip(planned[scale + 1 :], sizes[scale + 1 :], strict=True))
-    return each * (max(0, planned[scale] + 1 - len(ends)) + later)
+    each = median(b - a for a, b in pairwise(ends[-RECENT - 1 :]))  # whatever a pause took
+    pixels, growth = [h * w for h, w in sizes], GROWTH
+    if len(before) > 2 and len(ends) > 3 and pixels[scale] > pixels[scale - 1]:
+        times = each / max(median(b - a for a, b in pairwise(before)), 1e-9)
+        growth = min(max(log(max(times, 1.0)) / log(pixels[scale] / pixels[scale - 1]), 0.5), 1.2)
+    to_come = zip(planned[scale + 1 :], pixels[scale + 1 :], strict=True)
+    later = sum(n * (one / pixels[scale]) ** growth for n, one in to_come)
+    return float(each * (max(0, planned[scale] + 1 - len(ends)) + later))
 
 
 def in_words(seconds: float) -> str:

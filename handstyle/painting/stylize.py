@@ -32,7 +32,7 @@ from handstyle.painting.optimizers import Memory, descend, no_step_helped
 from handstyle.painting.paper import read_paper
 from handstyle.painting.plan import Size, check_reach, enlarged, final_picture, make_plan, terms_of_scale
 from handstyle.painting.presets import Preset, find_preset
-from handstyle.painting.progress import progress_display, time_left
+from handstyle.painting.progress import RECENT, progress_display, time_left
 from handstyle.painting.recipe import BLANK, KEY, inputs_of, recipe_of
 from handstyle.painting.result import PaintingInterrupted, Progress, Result
 from handstyle.painting.resuming import Identity, Standing, read_run, save_run
@@ -225,7 +225,7 @@ def _run(
                         save,
                         here.scale,
                         tuple(plan.sizes),
-                        time_left(ends, planned, plan.sizes, here.scale),
+                        time_left(ends, planned, plan.sizes, here.scale, [one.seconds for one in here.trace[-RECENT:]]),
                         partial(final_picture, config, plan, array),
                         partial(finished, array, so_far, ends_here, row.value, row.evaluations, False),
                     )

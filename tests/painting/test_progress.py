@@ -31,8 +31,11 @@ def at(iteration, scale=0, seconds_left=10.0):
 
 def test_the_time_left_counts_the_pixels_of_the_scales_to_come():
     sizes = [(10, 10), (20, 20), (40, 20)]
-    assert time_left([0, 2, 4], [5, 5, 5], sizes, 0) == 2 * (3 + 5 * 4 + 5 * 8)
-    assert time_left([0, 1], [5, 5, 3], sizes, 1) == 4 + 3 * 2
+    power = module.GROWTH
+    assert time_left([0, 2, 4], [5, 5, 5], sizes, 0) == pytest.approx(2 * (3 + 5 * 4**power + 5 * 8**power))
+    assert time_left([0, 1], [5, 5, 3], sizes, 1) == pytest.approx(4 + 3 * 2**power)
+    # four times the pixels took twice the time, so twice the pixels take √2 of it
+    assert time_left([3, 5, 7, 9], [5, 5, 3], sizes, 1, [1, 2, 3]) == pytest.approx(2 * (2 + 3 * 2**0.5))
     assert time_left([0, 7], [5], sizes[:1], 0) is None
     paused = [0, 1, 2, 100, 101]
     assert time_left(paused, [50], sizes[:1], 0) == 46
