@@ -84,7 +84,7 @@ def reach(layers: Sequence[Layer]) -> tuple[int, int]:
     """
     radius, stride = 0, 1
     for layer in layers:
-        radius += stride * isinstance(layer, Convolution)
+        radius += stride * isinstance(layer, Convolution)  # book: tiles-radius
         stride *= 1 + isinstance(layer, Pool)
     return radius, stride
 
@@ -97,7 +97,7 @@ def halo_of(radius: int, stride: int) -> int:
     >>> halo_of(70, 16), halo_of(58, 16)  # up to conv5_1 of VGG-19, of VGG-16
     (80, 64)
     """
-    return ceil_div(radius, stride) * stride
+    return ceil_div(radius, stride) * stride  # book: tiles-halo
 
 
 class Span(NamedTuple):
@@ -278,7 +278,7 @@ def measure_tile(job: Job, tile: PictureTile, p: Array, told: None = None) -> li
     for term in job.terms:
         f = features[term.tap]
         inside, where = job.tiling.owned(tile, term.tap, f)
-        statistics.append(measure(term, inside.cut(f), where))
+        statistics.append(measure(term, inside.cut(f), where))  # book: tiles-measure
     return statistics
 
 
@@ -361,7 +361,7 @@ class OwnGradients(Mapping[str, Array]):
         own = inside.cut(df)
         for term, told in zip(self.job.terms, self.told, strict=True):
             if term.tap == tap:
-                own += spread(term, told, inside.cut(f), where)
+                own += spread(term, told, inside.cut(f), where)  # book: tiles-spread
         return df
 
     def __contains__(self, tap: object) -> bool:
@@ -694,7 +694,7 @@ class TileEvaluation:
             told = [Spread(*one) for one in zip(ds, map(factor_of, at_layers, magnitudes), strict=True)]
             for tile, part in zip(self.tiling.tiles, self.workers.each(spread_tile, job, p, told), strict=True):
                 own = tile.crop.cut(dp)
-                own += to_numpy(part) if isinstance(dp, np.ndarray) else part
+                own += to_numpy(part) if isinstance(dp, np.ndarray) else part  # book: tiles-add
             values = {t.name: float(t.weight) * value for t, (value, _) in zip(at_layers, losses, strict=True)}
         for term in self.terms:
             if term.tap == PICTURE:
