@@ -407,13 +407,20 @@ class InTurn:
         return (step(job, tile, tile.crop.cut(p), told) for tile in job.tiling.tiles)
 
 
-def tree_sum(parts: Iterable[list[Statistic]]) -> list[Statistic]:
+def added(a: list[Statistic], b: list[Statistic]) -> list[Statistic]:
+    """Return the sums of two lists of statistics."""
+    return [one + other for one, other in zip(a, b, strict=True)]
+
+
+def tree_sum(parts: Iterable[Any], add: Callable[[Any, Any], Any] = added) -> list[Statistic]:
     """Add up lists of statistics pairwise, as a tree whose shape depends on their number alone.
 
     Parameters
     ----------
     parts : iterable of list of statistic
         One at least, all of one length; at most one for each level of the tree is held.
+    add : callable
+        Adds two of them.
 
     Returns
     -------
@@ -424,21 +431,16 @@ def tree_sum(parts: Iterable[list[Statistic]]) -> list[Statistic]:
     >>> tree_sum([[1.0], [2.0], [4.0]])
     [7.0]
     """
-    waiting: list[tuple[int, list[Statistic]]] = []
+    waiting: list[tuple[int, Any]] = []
     for part in parts:
         level = 0
         while waiting and waiting[-1][0] == level:
-            part, level = added(waiting.pop()[1], part), level + 1
+            part, level = add(waiting.pop()[1], part), level + 1
         waiting.append((level, part))
-    total = waiting.pop()[1]
+    total: list[Statistic] = waiting.pop()[1]
     while waiting:
-        total = added(waiting.pop()[1], total)
+        total = add(waiting.pop()[1], total)
     return total
-
-
-def added(a: list[Statistic], b: list[Statistic]) -> list[Statistic]:
-    """Return the sums of two lists of statistics."""
-    return [one + other for one, other in zip(a, b, strict=True)]
 
 
 # --- the engine -----------------------------------------------------------------------------------------------------
@@ -586,7 +588,7 @@ def by_tiles(network: Network, side: int) -> Network:
     Parameters
     ----------
     network : Network
-        Its engine computes a tile; if it computes by tiles already, the engine of these.
+        Its engine computes a tile; if it computes by tiles already, the engine and the workers of these.
     side : int
         Of a tile with its halo, pixels.
 
@@ -601,7 +603,14 @@ def by_tiles(network: Network, side: int) -> Network:
     512
     """
     engine = engine_of(network)
-    return network.with_kernels(TileEngine(engine.inner if isinstance(engine, TileEngine) else engine, side))
+    workers = engine.workers if isinstance(engine, TileEngine) else InTurn()
+    return network.with_kernels(TileEngine(inner_engine(network), side, workers))
+
+
+def inner_engine(network: Network) -> Engine:
+    """Return the engine that computes a tile: the network's own if it has no tiles."""
+    engine = engine_of(network)
+    return engine.inner if isinstance(engine, TileEngine) else engine
 
 
 def tiled_moments(
@@ -669,6 +678,12 @@ class TileEvaluation:
     shape: Shape
     tiling: Tiling | None
 
+    @cached_property
+    def job(self) -> Job:
+        """What the work on every tile needs."""
+        assert self.tiling is not None
+        return Job(self.network, tuple(term for term in self.terms if term.tap != PICTURE), self.tiling)
+
     def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
         """Return the terms' values and the gradient."""
         dp = namespace(p).zeros_like(p)
@@ -681,10 +696,9 @@ class TileEvaluation:
 
     def add_gradient(self, p: Array, dp: Array) -> Array:  # (H, W, 3), (H, W, 3) -> (n,)
         """Add the gradient at `p` to `dp`, both on the host or both on the device, and return the terms' values."""
-        at_layers = tuple(term for term in self.terms if term.tap != PICTURE)
         values = {}
         if self.tiling is not None:
-            job = Job(self.network, at_layers, self.tiling)
+            job, at_layers = self.job, self.job.terms
             statistics = self.workers.total(measure_tile, job, p, None)
             losses = [term.loss(s) for term, s in zip(at_layers, statistics, strict=True)]
             ds = [ds for _, ds in losses]

@@ -1,0 +1,258 @@
+"""Tiles on a cluster of Dask: the loop over the tiles becomes a map over processes, on this machine or on others.
+
+The work on a tile is a task. What all tasks share, the network and the terms, is sent to each worker once; so are the
+gradients at the statistics, once an evaluation. Statistics are added on the workers, as `tree_sum` adds them, so the
+result has the same bits as without a cluster. Every task can be computed again from what the scheduler holds: a worker
+that dies costs the tiles that it was computing.
+"""
+
+import hashlib
+import os
+import pickle
+import threading
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+from handstyle.foundations.backend import Array, choose_backend
+from handstyle.foundations.errors import HandstyleError
+from handstyle.kernels.tiles import Job, PictureTile, Step, TileEngine, added, inner_engine, tree_sum
+from handstyle.losses.terms import Statistic
+from handstyle.network.sequence import Convolution, Layer, make_engine
+from handstyle.network.vgg import Network
+
+AHEAD = 3  # tiles for each worker that are on their way or computed at a time
+RETRIES = 5  # times that tasks are sent again whose workers died too often for Dask
+_one_at_a_time = threading.Lock()  # in a worker: an engine is not made for several threads
+
+
+def weights_digest(layers: tuple[Layer, ...]) -> str:
+    """Return a digest of the weights of a network."""
+    found = hashlib.sha256()
+    for layer in layers:
+        if isinstance(layer, Convolution):
+            for array in (layer.w, layer.b):
+                found.update(f"{layer.name} {array.shape} {array.dtype}".encode() + array.tobytes())
+    return found.hexdigest()
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all tiles of an objective share, as it travels: a job without its engine.
+
+    Parameters
+    ----------
+    job : Job
+        Its network is run by the reference and lives on the host.
+    backend, kernels : str
+        Names of the backend and of the engine that a worker takes.
+    digest : str
+        Of the weights.
+    release : str
+        The version of this package.
+    """
+
+    job: Job
+    backend: str
+    kernels: str
+    digest: str
+    release: str
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Shared, (self.job, self.backend, self.kernels, self.digest, self.release)  # not `here`, with its threads
+
+    @cached_property
+    def here(self) -> Job:
+        """The job with an engine of this process.
+
+        Raises
+        ------
+        HandstyleError
+            If this worker has another version of the package, or other weights have arrived.
+        """
+        if self.release != version("handstyle"):
+            raise HandstyleError(f"cluster: {self._where} has handstyle {version('handstyle')}, not {self.release}")
+        if self.digest != weights_digest(self.job.network.layers):
+            raise HandstyleError(f"cluster: {self._where} has other weights")
+        network = self.job.network
+        if self.backend != "numpy":
+            network = network.to(choose_backend(self.backend))
+        return replace(self.job, network=network.with_kernels(make_engine(self.kernels)))
+
+    @property
+    def _where(self) -> str:
+        return f"the worker {import_module('distributed').get_worker().address}"
+
+
+def run_step(shared: Shared, step: Step, tile: PictureTile, p: Array, told: Any) -> Any:
+    """Do a step of the work on a tile, in a worker."""
+    with _one_at_a_time:
+        return step(shared.here, tile, p, told)
+
+
+class Cluster:
+    """Workers of a cluster; see `handstyle.kernels.tiles.Workers`.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Connected to the cluster.
+
+    Attributes
+    ----------
+    sent, received : int
+        Bytes of arrays that went to the workers and came back, for the pictures' crops and gradients.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.sent = self.received = 0
+        self._shared: tuple[Job, Any] | None = None
+
+    def network(self, network: Network, side: int) -> Network:
+        """Return the network with an engine that computes by tiles on this cluster; see `by_tiles`."""
+        return network.with_kernels(TileEngine(inner_engine(network), side, self))
+
+    def total(self, step: Step, job: Job, p: Array, told: Any) -> list[Statistic]:
+        """Return the sum of a step's results over all tiles, added on the workers."""
+
+        def summed() -> list[Statistic]:
+            def add(a: Any, b: Any) -> Any:
+                return self._submit(added, a, b)
+
+            future: Any = tree_sum(self._ahead(step, job, p, told), add)
+            return list(future.result())
+
+        statistics: list[Statistic] = self._again(summed)
+        return statistics
+
+    def each(self, step: Step, job: Job, p: Array, told: Any) -> Iterator[Array]:
+        """Yield a step's result for each tile, in order."""
+        killed = import_module("distributed").KilledWorker
+        for tile, future in zip(job.tiling.tiles, self._ahead(step, job, p, told), strict=True):
+            try:
+                found = future.result()
+            except killed:
+                found = self._again(partial(self._computed, step, job, tile, p, told))
+            self.received += found.nbytes
+            yield found
+
+    def _computed(self, step: Step, job: Job, tile: PictureTile, p: Array, told: Any) -> Any:
+        return self._tile(step, job, tile, p, told).result()
+
+    def _again(self, work: Callable[[], Any]) -> Any:
+        # Dask gives a task up when several workers in a row died under it, which they may do for other reasons.
+        for _ in range(RETRIES):
+            try:
+                return work()
+            except import_module("distributed").KilledWorker:
+                continue
+        return work()
+
+    def _ahead(self, step: Step, job: Job, p: Array, told: Any) -> Iterator[Any]:
+        # The scheduler holds a few crops a worker at a time, not the whole picture.
+        told = None if told is None else self._submit(_same, told)
+        window, most = deque[Any](), AHEAD * max(1, len(self.client.scheduler_info()["workers"]))
+        for tile in job.tiling.tiles:
+            if len(window) == most:
+                import_module("distributed").wait(window[0])
+                yield window.popleft()
+            window.append(self._tile(step, job, tile, p, told))
+        yield from window
+
+    def _tile(self, step: Step, job: Job, tile: PictureTile, p: Array, told: Any) -> Any:
+        crop = tile.crop.cut(p).astype(job.network.dtype)
+        self.sent += crop.nbytes
+        return self._submit(run_step, self._share(job), step, tile, crop, told)
+
+    def _share(self, job: Job) -> Any:
+        if self._shared is None or self._shared[0] is not job:
+            network, backend = job.network, job.network.backend.name
+            host = network.with_kernels("reference").to(choose_backend("numpy"))
+            plain = Job(host, job.terms, job.tiling)
+            shared = Shared(plain, backend, network.engine.name, weights_digest(host.layers), version("handstyle"))
+            cloudpickle = import_module("cloudpickle")  # Dask's own; it also knows functions made in functions
+            future = self._submit(pickle.loads, cloudpickle.dumps(shared))
+            self._shared = job, future
+        return self._shared[1]
+
+    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        with (
+            warnings.catch_warnings()
+        ):  # crops and weights are large, and the scheduler must hold them to send them again
+            warnings.filterwarnings("ignore", message="Sending large graph")
+            return self.client.submit(function, *arguments, pure=False)
+
+
+def _same(told: Any) -> Any:
+    return told
+
+
+def pin(dask_worker: Any, cores: list[int], workers: int) -> None:
+    """Give a worker of this machine its share of the cores."""
+    own = cores[int(dask_worker.name) % workers :: workers]
+    os.sched_setaffinity(0, own or cores)
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Cluster]:
+    """Connect to a cluster, or start one on this machine, for as long as the block lasts.
+
+    Parameters
+    ----------
+    address : str
+        ``local:N`` starts N worker processes here, which share its cores; ``tcp://host:port`` or ``tls://host:port``
+        is the scheduler of a cluster that runs. The certificates of TLS are those of Dask's configuration.
+
+    Yields
+    ------
+    Cluster
+
+    Raises
+    ------
+    HandstyleError
+        If Dask is not installed, the address is neither, no scheduler answers, or there is no worker.
+    """
+    try:
+        distributed = import_module("distributed")
+    except ImportError:
+        raise HandstyleError('cluster: Dask is not installed: pip install "handstyle[cluster]"') from None
+    kind, _, rest = address.partition(":")
+    if kind == "local" and rest.isdecimal() and int(rest):
+        workers, cores = int(rest), sorted(os.sched_getaffinity(0))
+
+        class Pin(distributed.WorkerPlugin):  # type: ignore[misc, name-defined]
+            def setup(self, worker: Any) -> None:
+                pin(worker, cores, workers)
+
+        with (
+            distributed.LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                memory_limit=0,
+                dashboard_address=":0",
+                silence_logs=50,
+            ) as here,
+            distributed.Client(here) as client,
+        ):
+            client.register_plugin(Pin())
+            yield Cluster(client)
+        return
+    if kind not in ("tcp", "tls"):
+        raise HandstyleError(f"cluster={address!r}: use local:N, or the address of a scheduler, tcp://… or tls://…")
+    try:
+        client = distributed.Client(address, timeout=10)
+    except (OSError, ValueError) as error:
+        raise HandstyleError(f"cluster={address!r}: no scheduler answers: {error}") from None
+    with client:
+        if not client.scheduler_info()["workers"]:
+            raise HandstyleError(
+                f"cluster={address!r}: the scheduler has no worker; start one with: dask worker {address}"
+            )
+        yield Cluster(client)
