@@ -1,0 +1,131 @@
+"""A folder painted by one command: skipped, taken up, failed and shown."""
+
+import signal
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import handstyle.cli.batch
+from handstyle.cli import main
+from handstyle.cli.session import beside
+from handstyle.painting.recipe import read_recipe
+
+FAST = ["--weights", "random", "--backend", "numpy", "--size", "32", "--style-layers", "relu1_1,relu2_1"]
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch, capsys):
+    """Give what runs a batch: its exit status, and what it said on both streams."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    (tmp_path / "in").mkdir()
+    for name in ("in/a.png", "in/b & c.jpg", "in/b & c.png", "style.png", "other.png"):
+        Image.fromarray(rng.integers(0, 256, (40, 32, 3), np.uint8)).save(name)
+    terminated = signal.getsignal(signal.SIGTERM)
+
+    def run(*words, style="style.png"):
+        with pytest.raises(SystemExit) as ended:
+            main(["batch", "in", style, "-o", "out", *FAST, "--iterations", "2", *map(str, words)])
+        said = capsys.readouterr()
+        return ended.value.code, said.out.splitlines(), said.err
+
+    yield run
+    signal.signal(signal.SIGTERM, terminated)
+
+
+def test_every_picture_is_painted_once_and_a_line_says_so(told, tmp_path):
+    status, lines, _ = told()
+    assert status == 0
+    assert lines[:3] == ["1 of 3: a.png: painted", "2 of 3: b & c.jpg: painted", "3 of 3: b & c.png: painted"]
+    assert len(lines) == 4
+    pictures = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert pictures == ["a.png", "b & c.jpg.png", "b & c.png.png", "index.html"]  # two photographs have one name
+    assert read_recipe(tmp_path / "out/a.png").named("content")[0].name == "a.png"
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.png")}
+    status, lines, _ = told()
+    assert status == 0
+    assert [line.split(": ")[2] for line in lines[:3]] == ["done before"] * 3
+    assert before == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.png")}
+
+
+def test_a_picture_that_cannot_be_painted_does_not_stop_the_others(told, tmp_path):
+    (tmp_path / "in/a.png").write_bytes(b"no picture")
+    status, lines, _ = told()
+    assert status == 1
+    assert "a.png: failed: in/a.png is not a picture" in lines[0]
+    assert [line.split(": ")[2] for line in lines[1:3]] == ["painted"] * 2
+    assert lines[3].startswith("2 pictures are in ")
+    assert "1 failed, 0 not begun" in lines[3]
+
+
+def test_a_picture_made_otherwise_is_replaced_only_if_that_is_asked_for(told, tmp_path):
+    told()
+    status, lines, _ = told("--style-weight", "3")
+    assert status == 1
+    assert "a.png: a.png was made otherwise (style_weight 10.0): --overwrite replaces it" in lines[0]
+    status, lines, _ = told(style="other.png")
+    assert "made otherwise (from other pictures)" in lines[0]
+    status, lines, _ = told("--style-weight", "3", "--overwrite")
+    assert (status, lines[0].split(": ")[2]) == (0, "painted")
+    assert read_recipe(tmp_path / "out/a.png").settings["style_weight"] == 3
+    status, lines, _ = told("--style-weight", "3", "--overwrite")
+    assert lines[0].split(": ")[2] == "done before"  # to be painted again it would have to be removed
+
+
+def test_an_interruption_ends_the_batch_and_the_same_command_goes_on(told, tmp_path, monkeypatch):
+    whole = handstyle.cli.batch.paint
+    begun = []
+
+    def cut_short(content, styles, output, *others):
+        begun.append(output.name)
+        if len(begun) == 2:
+            beside(output).write_bytes(b"begun")
+            return 130
+        return whole(content, styles, output, *others)
+
+    monkeypatch.setattr(handstyle.cli.batch, "paint", cut_short)
+    status, lines, _ = told()
+    assert status == 130
+    assert lines[1].endswith(": interrupted")
+    assert "1 not begun" in lines[2]
+    assert (tmp_path / "out/index.html").exists()
+    taken = []
+
+    def note(content, styles, output, config, network, loaded, run):
+        taken.append(run.resume)
+        if run.resume:
+            run.resume.unlink()
+        return 0
+
+    monkeypatch.setattr(handstyle.cli.batch, "paint", note)
+    status, lines, _ = told()
+    assert status == 0
+    assert [line.split(": ")[2] for line in lines[:3]] == ["done before", "taken up and painted", "painted"]
+    assert [bool(path) for path in taken] == [True, False]
+
+
+def test_the_page_has_every_picture_and_no_markup_of_their_names(told, tmp_path):
+    (tmp_path / "in/<b>.png").write_bytes(b"no picture")
+    told()
+    page = (tmp_path / "out/index.html").read_text()
+    assert page.count("<img ") == 3
+    assert 'src="b%20%26%20c.jpg.png"' in page
+    assert 'href="../in/a.png"' in page
+    assert "&lt;b&gt;.png" in page
+    assert "<b>" not in page
+    assert "http" not in page
+
+
+def test_what_cannot_be_begun_is_one_line(told, tmp_path, capsys):
+    for words, meant in (
+        (["in", "style.png"], "name a folder for the pictures: -o FOLDER"),
+        (["in", "style.png", "-o", "in"], "the folder of the photographs"),
+        (["nowhere", "style.png", "-o", "out"], "nowhere cannot be read"),
+        (["in", "style.png", "-o", "style.png"], "no folder for the pictures"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["batch", *words, *FAST])
+        said = capsys.readouterr().err.strip().splitlines()
+        assert (ended.value.code, len(said)) == (2, 1)
+        assert meant in said[0]
