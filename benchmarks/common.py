@@ -5,8 +5,11 @@ import datetime
 import json
 import os
 import platform
+import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,7 @@ def data_folder() -> Path | None:
     return Path(folder) if folder else None
 
 
+@cache
 def weights_to(deepest: str = "conv5_1") -> Weights:
     """Return VGG-19's weights up to a layer: the real ones, or random ones without a data folder."""
     folder = data_folder()
@@ -101,6 +105,90 @@ def interleaved(sides: dict[str, Callable[[], object]], rounds: int, warmup: int
     return seconds
 
 
+class Turns:
+    """Lets several runs, each in a thread of its own, take turns, an evaluation at a time, and times each.
+
+    What disturbs the machine then disturbs all of them, and each has the seconds that it took itself: its evaluations,
+    and the optimizer between them.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.changed, self.alive, self.now = threading.Condition(), list(range(count)), 0
+        self.seconds, self.since = [0.0] * count, time.perf_counter()
+
+    def next(self, me: int) -> None:
+        """End my turn, if one has begun, and wait for the next."""
+        with self.changed:
+            if self.now == me and self.seconds[me]:
+                self._pass_on(me)
+            self.changed.wait_for(lambda: self.now == me)
+            self.seconds[me] = self.seconds[me] or 1e-9  # it has begun
+            self.since = time.perf_counter()
+
+    def so_far(self, me: int) -> float:
+        """Return the seconds of my turns, with the present one."""
+        return self.seconds[me] + time.perf_counter() - self.since
+
+    def run(self, works: Sequence[Callable[[], object]]) -> None:
+        """Run all to their ends; the first of their exceptions is raised then."""
+        failures: list[BaseException] = []
+
+        def worked(me: int, work: Callable[[], object]) -> None:
+            try:
+                work()
+            except BaseException as error:
+                failures.append(error)
+            finally:
+                with self.changed:
+                    self.changed.wait_for(lambda: self.now == me)
+                    self._pass_on(me)
+                    self.alive.remove(me)
+
+        threads = [threading.Thread(target=worked, args=pair) for pair in enumerate(works)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failures:
+            raise failures[0]
+
+    def _pass_on(self, me: int) -> None:
+        self.seconds[me] += time.perf_counter() - self.since
+        self.now = self.alive[(self.alive.index(me) + 1) % len(self.alive)]
+        self.since = time.perf_counter()
+        self.changed.notify_all()
+
+
+@dataclass
+class TakingTurns:
+    """An objective that waits for its turn before each evaluation, and writes down seconds and value after it."""
+
+    objective: Objective
+    turns: Turns
+    me: int
+    trace: list[tuple[float, float]]
+
+    @property
+    def terms(self) -> dict[str, float]:
+        return self.objective.terms
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.objective.shape
+
+    def __call__(self, v: Array) -> tuple[float, Array]:
+        self.turns.next(self.me)
+        found = self.objective(v)
+        self.trace.append((self.turns.so_far(self.me), found[0]))
+        return found
+
+    def on_device(self, v: Array, extra: Any = None) -> tuple[float, Array, Array | None]:
+        self.turns.next(self.me)
+        found = self.objective.on_device(v, extra)
+        self.trace.append((self.turns.so_far(self.me), found[0]))
+        return found
+
+
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
     """Return the ratio of our time to theirs: of the fastest rounds, and the median over rounds."""
     return {
@@ -116,7 +204,7 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
 def machine() -> dict[str, Any]:
     """Describe the machine: processor, BLAS, versions, and load."""
     versions = {}
-    for package in ("handstyle", "numpy", "scipy", "torch", "ncnn"):
+    for package in ("handstyle", "numpy", "scipy", "torch", "jax", "ncnn"):
         with contextlib.suppress(PackageNotFoundError):
             versions[package] = version(package)
     blas = [

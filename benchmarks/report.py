@@ -12,7 +12,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from benchmarks.common import RESULTS
-from benchmarks.peers.tables import evaluation_table
+from benchmarks.peers.tables import NAMES, evaluation_table, fastest_peer, ratios
 
 OURS, THEIRS, NCNN = "#1b6ca8", "#d1793a", "#7a7a7a"
 
@@ -49,15 +49,17 @@ def evaluation_figure(record: dict[str, Any]) -> Figure:
     figure = Figure(figsize=(8 if runs else 4, 3.2), layout="constrained")
     left, *others = figure.subplots(1, 2 if runs else 1, squeeze=False)[0]
     for i, row in enumerate(timed):
-        left.bar([i - 0.2, i + 0.2], [1, row["ratio_of_minima"]], width=0.38, color=[THEIRS, OURS])
-        left.text(i + 0.2, row["ratio_of_minima"], f"{row['ratio_of_minima']:.2f}", ha="center", va="bottom")
+        share = ratios(row)[0]
+        left.bar([i - 0.2, i + 0.2], [1, share], width=0.38, color=[THEIRS, OURS])
+        left.text(i - 0.2, 0.5, NAMES.get(fastest_peer(row), fastest_peer(row)), rotation=90, ha="center", va="center")
+        left.text(i + 0.2, share, f"{share:.2f}", ha="center", va="bottom")
     left.set_xticks(range(len(timed)), [row["what"].removeprefix("time ") + "²" for row in timed])
-    left.set_ylabel("time of one evaluation, PyTorch = 1")
-    left.set_title("PyTorch (left), handstyle (right)", fontsize="medium")
+    left.set_ylabel("time of one evaluation, fastest peer = 1")
+    left.set_title("fastest peer (left), handstyle (right)", fontsize="medium")
     for right in others:
         first = next(iter(runs.values()))
         sides = [(first["theirs_trace"], THEIRS, "-", "PyTorch's L-BFGS")]
-        for (what, row), style in zip(runs.items(), ("-", "--"), strict=False):
+        for (what, row), style in zip(runs.items(), ("-", "--", "-.", ":"), strict=False):
             sides.append((row["ours_trace"], OURS, style, " ".join(what.split()[2:]) or "handstyle"))
         for trace, color, style, label in sides:
             right.plot(*zip(*trace, strict=True), color=color, linestyle=style, label=label)

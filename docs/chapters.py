@@ -40,6 +40,7 @@ PARTS = {
         ("optimize/objective", ("optimize.objective",)),
         ("optimize/lbfgsb", ("optimize.lbfgsb", "optimize.trace")),
         ("optimize/lbfgs", ("optimize.lbfgs", "optimize.two_loop", "optimize.line_search", "optimize.adam")),
+        ("optimize/precondition", ("optimize.precondition",)),
     ],
     "Part V · Making it fast": [
         ("kernels/counting", ("kernels.counting",)),
@@ -60,7 +61,7 @@ PARTS = {
 }
 
 # Pages that go on with the chapter of the page before them, under its number.
-CONTINUED = {"kernels/cuda_tiles", "kernels/cuda_graphs"}
+CONTINUED = {"optimize/precondition", "kernels/cuda_tiles", "kernels/cuda_graphs"}
 
 
 def _numbered() -> list[Chapter]:

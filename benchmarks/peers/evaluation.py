@@ -1,58 +1,99 @@
-"""Compare one evaluation of the objective with PyTorch's: time, memory and error; and a whole run.
+"""Compare one evaluation of the objective with its peers: time, memory and error; and a whole run.
 
-``python -m benchmarks.peers.evaluation`` prints the table and writes dated JSON to ``benchmarks/results/``. Both
-sides have the same weights, pictures and threads, and take turns in one process. ``--quick`` leaves out 1024² and the
-whole run.
+The peers are PyTorch in both of its memory formats, PyTorch by `torch.compile`, and JAX by `jit`; the ratio is to the
+fastest of them at each size. A peer that is not installed, or fails, is left out, and a line says why.
+``python -m benchmarks.peers.evaluation`` prints the table and writes dated JSON to ``benchmarks/results/``. All sides
+have the same weights, pictures and threads, and take turns in one process; the first call of each, which compiles, is
+timed apart. ``--quick`` leaves out 1024² and the whole run.
 """
 
 import argparse
+import importlib
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
-import torch
 
 from benchmarks import common
-from benchmarks.peers.pytorch import TorchObjective
-from benchmarks.peers.tables import evaluation_table
+from benchmarks.peers.tables import evaluation_table, fastest_peer
 from handstyle.foundations.backend import Array, cpu_count
 from handstyle.losses.gram import Moments
 from handstyle.network.vgg import Network, Weights, build_network
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
+from handstyle.optimize.precondition import minimize_preconditioned
 from handstyle.optimize.trace import Callback
+from handstyle.painting.config import StyleConfig
 
 OWN_MEMORY = 30  # pairs of our L-BFGS: a pair of float32 takes a third of the bytes that SciPy's takes
 
 
-def torch_objective(network: Network, content: Array, styles: dict[str, Moments], **more: Any) -> TorchObjective:
-    return TorchObjective(network, (common.CONTENT, content), styles, common.STYLE_WEIGHT, **more)
+Peer = Callable[[Array], tuple[float, Array]]
+# How each peer is made: its module, its class, and what is passed beside the weights and targets.
+PEERS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "torch": ("pytorch", "TorchObjective", {}),
+    "torch channels last": ("pytorch", "TorchObjective", {"channels_last": True}),
+    "torch.compile": ("pytorch", "TorchObjective", {"compiled": True}),
+    "jax": ("in_jax", "JaxObjective", {}),
+}
 
 
-def times(size: int, kernels: str, rounds: int) -> dict[str, Any]:
-    """Time one evaluation of ours and of PyTorch's in both memory formats, in turn; the ratio is to the faster."""
+def peer(name: str, network: Network, content: Array, styles: dict[str, Moments], **more: Any) -> Any:
+    """Return a peer's objective; its library is imported here."""
+    module, maker, options = PEERS[name]
+    made = getattr(importlib.import_module(f"benchmarks.peers.{module}"), maker)
+    return made(network, (common.CONTENT, content), styles, common.STYLE_WEIGHT, **options, **more)
+
+
+def first_calls(
+    sides: dict[str, Callable[[], Peer]], p: Array
+) -> tuple[dict[str, Peer], dict[str, float], dict[str, str]]:
+    """Make each side and call it once; return those that work, the seconds of the first call, and why others do not."""
+    made, seconds, skipped = dict[str, Peer](), dict[str, float](), dict[str, str]()
+    for name, make in sides.items():
+        try:
+            side = make()
+            start = time.perf_counter()
+            side(p)
+            made[name], seconds[name] = side, time.perf_counter() - start
+        except ImportError as error:
+            skipped[name] = f"not installed: {error}"
+        except Exception as error:  # a compiler that is missing or fails: each library has its own classes
+            skipped[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+    return made, seconds, skipped
+
+
+def times(size: int, kernels: str, rounds: int, peers: Sequence[str] = tuple(PEERS)) -> dict[str, Any]:
+    """Time one evaluation of ours and of each peer's, in turn; the ratio is to the fastest peer."""
     network = common.network_with(kernels)
     content, styles = common.targets(network, size)
     p = common.picture("tubingen.jpg", size)
-    ours, v = common.objective(network, content, styles, size), p.astype(np.float64).ravel()
-    plain, last = (torch_objective(network, content, styles, channels_last=last) for last in (False, True))
-    sides = {"ours": lambda: ours(v), "torch": lambda: plain(p), "torch channels last": lambda: last(p)}
-    seconds = common.interleaved(sides, rounds)
-    faster = min(("torch", "torch channels last"), key=lambda side: min(seconds[side]))
-    difference = float(np.linalg.norm(ours(v)[1].reshape(p.shape) - plain(p)[1]) / np.linalg.norm(plain(p)[1]))
-    row = {"what": f"time {size}", "seconds": seconds, "against": faster, "gradients_differ": difference}
-    return (
-        row
-        | common.ratio(seconds["ours"], seconds["torch"])
-        | {"ratio_to_faster_format": min(seconds["ours"]) / min(seconds[faster])}
-    )
+    own = common.objective(network, content, styles, size)
+
+    def ours() -> Peer:
+        return lambda p: own(p.astype(np.float64).ravel())
+
+    makers = {name: lambda name=name: peer(name, network, content, styles) for name in peers}  # type: ignore[misc]
+    made, first, skipped = first_calls({"ours": ours, **makers}, p)
+    seconds = common.interleaved({name: lambda side=side: side(p) for name, side in made.items()}, rounds)  # type: ignore[misc]
+    gradient = made.pop("ours")(p)[1].reshape(p.shape)
+    row: dict[str, Any] = {"what": f"time {size}", "seconds": seconds, "first_call_s": first, "skipped": skipped}
+    if not made:
+        return row
+    found = {name: side(p)[1] for name, side in made.items()}
+    row["gradients_differ"] = {
+        name: float(np.linalg.norm(gradient - theirs) / np.linalg.norm(theirs)) for name, theirs in found.items()
+    }
+    row["fastest"] = fastest_peer(row)
+    return row | common.ratio(seconds["ours"], seconds[row["fastest"]])
 
 
 def memory(size: int, kernels: str) -> dict[str, Any]:
@@ -88,10 +129,11 @@ def memory(size: int, kernels: str) -> dict[str, Any]:
 
 
 def _child(side: str, path: str, size: int, kernels: str) -> None:
-    # After all imports. Weights, targets, picture and two evaluations are counted.
+    # After all imports, the peer's too. Weights, targets, picture and two evaluations are counted.
+    if side != "ours":
+        importlib.import_module("benchmarks.peers.pytorch")
     before = psutil.Process().memory_info().rss
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports
-    torch.set_num_threads(cpu_count())
     data = np.load(path)
     layers = {name[2:]: (data[name], data[f"b {name[2:]}"]) for name in data.files if name.startswith("w ")}
     network = build_network(Weights("vgg19", "caffe", layers)).with_kernels(kernels)
@@ -102,19 +144,13 @@ def _child(side: str, path: str, size: int, kernels: str) -> None:
         for _ in range(2):
             objective(v)
     else:
-        peer = torch_objective(network, data["content"], styles)
+        theirs = peer("torch", network, data["content"], styles)
         del network, layers
         for _ in range(2):
-            peer(p)
+            theirs(p)
     # Not getrusage: a child's ru_maxrss starts at its parent's memory at the fork.
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     print(int(status["VmHWM"].split()[0]) * 1024 - before)
-
-
-def _peak() -> int:
-    # The high-water mark of this program's own memory: getrusage's is inherited from the process that started it.
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 def error(size: int, kernels: str) -> dict[str, Any]:
@@ -122,8 +158,8 @@ def error(size: int, kernels: str) -> dict[str, Any]:
     network = common.network_with(kernels)
     content, styles = common.targets(network.astype(np.float64).with_kernels("reference"), size)
     ours = common.objective(network, content, styles, size)
-    plain = torch_objective(network, content, styles)
-    exact = torch_objective(network, content, styles, dtype=torch.float64)
+    plain = peer("torch", network, content, styles)
+    exact = peer("torch", network, content, styles, dtype="float64")
     photograph = common.picture("tubingen.jpg", size)
     rng = np.random.default_rng(0)
     rows = {}
@@ -144,63 +180,89 @@ def error(size: int, kernels: str) -> dict[str, Any]:
     }
 
 
-def whole_run(size: int, kernels: str, iterations: int) -> list[dict[str, Any]]:
-    """Time our L-BFGS-B and our own L-BFGS until they reach the loss that PyTorch's has after some iterations.
+def whole_run(size: int, kernels: str, iterations: int, fastest: tuple[str, float] | None) -> list[dict[str, Any]]:
+    """Run PyTorch's L-BFGS for some iterations, and ours until they reach its loss: in turn, an evaluation at a time.
 
-    PyTorch's is `torch.optim.LBFGS` as in its style transfer tutorial: history 100, no line search. L-BFGS-B keeps 10
-    pairs, SciPy's default, and our own L-BFGS keeps `OWN_MEMORY`.
+    PyTorch's is `torch.optim.LBFGS` as in its style transfer tutorial: history 100, no line search. Each side's seconds
+    are those of its own turns: evaluations, and the optimizer between them. PyTorch's are given a second time, with
+    the time of the fastest peer for each of its evaluations.
+
+    Parameters
+    ----------
+    size, kernels, iterations
+        Of the picture; the engine; of PyTorch's optimizer.
+    fastest : (str, float), optional
+        The fastest peer at this size, and the seconds of one of its evaluations.
     """
+    import torch
+
     network = common.network_with(kernels)
     content, styles = common.targets(network, size)
     p = common.picture("tubingen.jpg", size)
-    peer = torch_objective(network, content, styles)
+    plain = peer("torch", network, content, styles)
     leaf = torch.tensor(p, requires_grad=True)
     optimizer = torch.optim.LBFGS([leaf], max_iter=iterations, max_eval=10**6, tolerance_grad=0, tolerance_change=0)
-    theirs: list[tuple[float, float]] = []
-    start = time.perf_counter()
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        value = peer.loss(leaf)
-        value.backward()
-        theirs.append((time.perf_counter() - start, float(value.detach())))
-        return value
-
-    optimizer.step(closure)
-    took, reached = time.perf_counter() - start, min(value for _, value in theirs)
-    objective = common.objective(network, content, styles, size)
-    ours: dict[str, Callable[[Callback], object]] = {
-        "L-BFGS-B": lambda callback: minimize_lbfgsb(
-            objective, p.astype(np.float64).ravel(), 10 * iterations, callback=callback
+    exponent, history = StyleConfig().precondition or 0.5, StyleConfig().lbfgs_history
+    runs: dict[str, Callable[[Any, Callback], object]] = {
+        "L-BFGS-B": lambda f, callback: minimize_lbfgsb(f, start64, 10 * iterations, callback=callback),
+        "own L-BFGS": lambda f, callback: minimize_lbfgs(
+            f, p.ravel(), 10 * iterations, memory=OWN_MEMORY, callback=callback
         ),
-        "own L-BFGS": lambda callback: minimize_lbfgs(
-            objective, p.ravel(), 10 * iterations, memory=OWN_MEMORY, callback=callback
+        "L-BFGS-B preconditioned": lambda f, callback: minimize_preconditioned(
+            minimize_lbfgsb, f, start64, 10 * iterations, history, exponent=exponent, callback=callback
+        ),
+        "own L-BFGS preconditioned": lambda f, callback: minimize_preconditioned(
+            minimize_lbfgs, f, p.ravel(), 10 * iterations, OWN_MEMORY, exponent=exponent, callback=callback
         ),
     }
-    return [
-        {"what": f"run {size} {name}", "loss": reached, "theirs_min_s": took, "theirs_trace": theirs}
-        | _run_to(reached, run, took, iterations)
-        for name, run in ours.items()
-    ]
+    start64 = p.astype(np.float64).ravel()
+    turns = common.Turns(1 + len(runs))
+    traces: list[list[tuple[float, float]]] = [[] for _ in range(1 + len(runs))]
+    reached: list[float] = []  # PyTorch's loss, as soon as it is known
 
+    def theirs() -> None:
+        def closure() -> Any:
+            turns.next(0)
+            optimizer.zero_grad()
+            value = plain.loss(leaf)
+            value.backward()
+            traces[0].append((turns.so_far(0), float(value.detach())))
+            return value
 
-def _run_to(reached: float, run: Callable[[Callback], object], took: float, iterations: int) -> dict[str, Any]:
-    trace: list[tuple[float, float]] = []
-    start = time.perf_counter()
+        optimizer.step(closure)
+        reached.append(min(value for _, value in traces[0]))
 
-    def callback(row: Any) -> None:
-        trace.append((time.perf_counter() - start, row.value))
-        if row.value <= reached:
-            raise StopIteration
+    def ours(me: int, method: Callable[[Any, Callback], object]) -> None:
+        objective = common.TakingTurns(common.objective(network, content, styles, size), turns, me, traces[me])
 
-    run(callback)
-    return {
-        "iterations": [len(trace), iterations],
-        "ours_min_s": trace[-1][0],
-        "reached": trace[-1][1] <= reached,
-        "ratio_of_minima": trace[-1][0] / took,
-        "ours_trace": trace,
-    }
+        def far_enough(_: Any) -> None:
+            if reached and min(value for _, value in traces[me]) <= reached[0]:
+                raise StopIteration
+
+        method(objective, far_enough)
+
+    turns.run([theirs, *(partial(ours, me, method) for me, method in enumerate(runs.values(), 1))])
+    evaluations, took = len(traces[0]), turns.seconds[0]
+    rows = []
+    for name, trace in zip(runs, traces[1:], strict=True):
+        at = next((i for i, (_, value) in enumerate(trace) if value <= reached[0]), len(trace) - 1)
+        rows.append(
+            {
+                "what": f"run {size} {name}",
+                "loss": reached[0],
+                "evaluations": [at + 1, evaluations],
+                "ours_min_s": trace[at][0],
+                "theirs_min_s": took,
+                "reached": trace[at][1] <= reached[0],
+                "ratio_of_minima": trace[at][0] / took,
+                "theirs_trace": traces[0],
+                "ours_trace": trace[: at + 1],
+            }
+        )
+        if fastest is not None:
+            seconds = evaluations * fastest[1]
+            rows[-1] |= {"fastest": fastest[0], "theirs_fastest_s": seconds, "ratio_to_fastest": trace[at][0] / seconds}
+    return rows
 
 
 def main() -> None:
@@ -209,23 +271,38 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="*", default=[256, 512, 1024])
+    parser.add_argument("--peers", nargs="*", choices=tuple(PEERS), default=list(PEERS))
     parser.add_argument("--rounds", type=int, default=9, help="of each size; a third of them at 1024")
     parser.add_argument("--kernels", default="auto")
-    parser.add_argument("--run", type=int, default=100, help="iterations of the whole run at 512; 0 for none")
+    parser.add_argument("--memory", type=int, default=512, help="size at which memory is measured")
+    parser.add_argument("--error", type=int, default=384, help="size at which the gradient is compared with float64")
+    parser.add_argument("--run", type=int, default=100, help="iterations of the whole run; 0 for none")
+    parser.add_argument("--run-size", type=int, default=512, help="of the whole run")
     parser.add_argument("--quick", action="store_true", help="256 and 512, five rounds, no whole run")
     parser.add_argument("--name", default="evaluation", help="of the JSON file")
     options = parser.parse_args()
     if options.quick:
         options.sizes, options.rounds, options.run = [256, 512], 5, 0
-    torch.set_num_threads(cpu_count())
+    common.weights_to()  # read by a process that is forked, which must be before JAX has threads
     rows: list[dict[str, Any]] = []
     for size in options.sizes:
-        rows.append(times(size, options.kernels, options.rounds if size < 1024 else max(3, options.rounds // 3)))
-        print(evaluation_table(rows[-1:]).splitlines()[-1], flush=True)
-    rows.append(memory(512, options.kernels))
-    rows.append(error(384, options.kernels))
-    if options.run:
-        rows += whole_run(512, options.kernels, options.run)
+        rounds = options.rounds if size < 1024 else max(3, options.rounds // 3)
+        rows.append(times(size, options.kernels, rounds, options.peers))
+        for name, why in rows[-1]["skipped"].items():
+            print(f"{size}²: without {name}: {why}", flush=True)
+        if "fastest" in rows[-1]:
+            print(evaluation_table(rows[-1:]).splitlines()[-1], flush=True)
+    if any("torch" in row["skipped"] for row in rows):
+        print("memory, error and the whole run are compared with PyTorch, which is not installed")
+    else:
+        rows += [memory(options.memory, options.kernels), error(options.error, options.kernels)]
+        if options.run:
+            at = [row for row in rows if row["what"] == f"time {options.run_size}"]
+            fastest = (at[0]["fastest"], at[0]["theirs_min_s"]) if at else None
+            rows += whole_run(options.run_size, options.kernels, options.run, fastest)
+    rows = [row for row in rows if not row["what"].startswith("time") or "fastest" in row]
+    if not rows:
+        sys.exit("no peer is installed: pip install torch jax")
     print(evaluation_table(rows))
     print(common.write_results(options.name, rows, threads=cpu_count(), kernels=options.kernels))
 

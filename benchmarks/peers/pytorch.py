@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from handstyle.foundations.backend import Array
+from handstyle.foundations.backend import Array, cpu_count
 from handstyle.losses.gram import Moments
 from handstyle.network.sequence import Convolution, Pool
 from handstyle.network.vgg import Network
@@ -23,8 +23,10 @@ class TorchObjective:
         Shared among the style layers.
     channels_last : bool
         PyTorch's other memory format; its own default is off.
-    dtype : torch.dtype
+    dtype : str
         float64 for truth.
+    compiled : bool
+        By `torch.compile`, at its defaults and for one size; the first call then takes a minute.
     """
 
     def __init__(
@@ -34,10 +36,13 @@ class TorchObjective:
         styles: dict[str, Moments],
         style_weight: float,
         channels_last: bool = False,
-        dtype: torch.dtype = torch.float32,
+        dtype: str = "float32",
+        compiled: bool = False,
     ) -> None:
+        self.evaluated = torch.compile(self.loss, dynamic=False) if compiled else self.loss
         self.format = torch.channels_last if channels_last else torch.contiguous_format
-        self.dtype = dtype
+        self.dtype = dtype = getattr(torch, dtype)
+        torch.set_num_threads(cpu_count())
         convention = network.convention
         self.flip = convention.order == "BGR"
         self.mean = torch.tensor(convention.mean, dtype=dtype).view(3, 1, 1)
@@ -84,6 +89,6 @@ class TorchObjective:
     def __call__(self, p: Array) -> tuple[float, Array]:
         """Return the value and the gradient at the picture."""
         leaf = torch.tensor(p, dtype=self.dtype, requires_grad=True)
-        value = self.loss(leaf)
+        value = self.evaluated(leaf)
         value.backward()
         return float(value.detach()), leaf.grad.numpy()

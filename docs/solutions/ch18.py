@@ -26,3 +26,13 @@ def projected_step(objective, v, d, t, low, high):  # (n,), (n,) -> (n,), float
             return there, below
         t /= 2
     return v, value
+
+
+def in_other_variables(objective, forward, adjoint):  # -> (z -> value, gradient)
+    """Return the objective as a function of z, where the picture is forward(z)."""
+
+    def transformed(z):
+        value, dp = objective(forward(z))
+        return value, adjoint(dp)
+
+    return transformed

@@ -1,9 +1,10 @@
 """A change of variables for L-BFGS: the picture's scaled cosine coefficients in place of its pixels.
 
-The optimizers measure lengths and angles in their unknowns, and start from a model in which all of them have the same
-curvature. For pixels that is far from true: broad changes of a picture alter deep and shallow features alike, single
-pixels hardly any. The cosine transform separates the two by frequency, and a factor for each frequency makes their
-curvatures more alike (Nocedal and Wright 2006, Numerical Optimization, §2.2, *Scaling*, and §5.1, *Preconditioning*).
+L-BFGS starts from a model in which all unknowns have the same curvature: each is moved in proportion to its gradient.
+Of a picture that is not true. On the way from the photograph to the painting the long waves of a picture go farther,
+for each unit of their gradient at the start, than the short ones. The cosine transform separates them, and a factor
+for each frequency gives every unknown about its share of the way (Nocedal and Wright 2006, Numerical Optimization,
+§2.2, on scaling).
 Optimizing a picture in scaled Fourier coefficients is known from feature visualization (Olah, Mordvintsev and Schubert
 2017, *Feature Visualization*, Distill).
 """
@@ -50,7 +51,7 @@ def frequency_scale(height: int, width: int, exponent: float, knee: float = KNEE
            [0.773, 0.641]])
     """
     f = np.hypot(np.arange(height)[:, None] / (2 * height), np.arange(width) / (2 * width))[..., None]
-    s = (knee / (knee + f)) ** exponent
+    s = (knee / (knee + f)) ** exponent  # book: precondition-scale
     scaled: Array = s / np.sqrt((s * s).mean())
     return scaled
 
@@ -90,15 +91,15 @@ class Spectrum:
 
     def forward(self, z: Array) -> Array:  # (H, W, 3) -> (H, W, 3)
         """Return the picture: the coefficients times the scale, transformed back."""
-        return self._transform(self.scale * z, inverse=True)
+        return self._transform(self.scale * z, inverse=True)  # book: precondition-forward
 
     def backward(self, dp: Array) -> Array:  # (H, W, 3) -> (H, W, 3)
         """Return the gradient at the coefficients: the transform of the gradient, times the scale."""
-        return self.scale * self._transform(dp)
+        return self.scale * self._transform(dp)  # book: precondition-backward
 
     def inverse(self, p: Array) -> Array:  # (H, W, 3) -> (H, W, 3)
         """Return the scaled coefficients of a picture: its transform divided by the scale."""
-        return self._transform(p) / self.scale
+        return self._transform(p) / self.scale  # book: precondition-inverse
 
     def _transform(self, x: Array, inverse: bool = False) -> Array:
         if self.matrices is None:

@@ -395,6 +395,21 @@ def coarse_picture_forgotten(config, plan, p, size):
     return resize(plan.p, size)
 
 
+# --- the change of variables --------------------------------------------------------------------------------------
+
+
+def gradient_transformed_like_a_picture(spectrum, dp):
+    return spectrum.inverse(dp)
+
+
+def scale_applied_twice(spectrum, dp):
+    return spectrum.scale**2 * spectrum._transform(dp)
+
+
+def scale_forgotten(spectrum, dp):
+    return spectrum._transform(dp)
+
+
 # --- weights of other programs ------------------------------------------------------------------------------------
 
 

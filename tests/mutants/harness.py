@@ -21,6 +21,7 @@ from support.differentiable_pairs import (
     max_pool_at,
     moments_pair,
     relu_at,
+    spectrum_pair,
     weight_pair,
 )
 
@@ -50,6 +51,7 @@ from handstyle.network.sequence import sequence_backward, sequence_forward
 from handstyle.network.vgg import Weights, build_network, random_weights
 from handstyle.optimize import objective as objective_module
 from handstyle.optimize.objective import Objective, evaluate, forward_to
+from handstyle.optimize.precondition import Spectrum
 from handstyle.painting import recipe as recipe_module
 from handstyle.painting.color import METHODS, color_statistics, match_affine
 from handstyle.painting.config import StyleConfig
@@ -374,6 +376,11 @@ def next_scale(candidate: Callable[..., Array]) -> Reports:
     }
 
 
+def change_of_variables(candidate: Callable[[Spectrum, Array], Array]) -> Reports:
+    alike = check_pair(spectrum_pair(candidate, exponent=0.0))  # all scales are 1
+    return check_pair(spectrum_pair(candidate)) | {"adjoint, exponent 0": alike["adjoint"]}
+
+
 def carried_weights(candidate: Callable[..., Any]) -> Reports:
     """Compare losses under two normalizations, and a weight that is carried there and back."""
     names = [name for name, factor in STYLE.items() if factor is not None]
@@ -415,6 +422,7 @@ SUBJECTS: dict[str, Callable[[Callable[..., Any]], Reports]] = {
     "network_settings": partial(made_again, "network_settings"),
     "toml_value": partial(made_again, "toml_value"),
     "enlarged": next_scale,
+    "spectrum_backward": change_of_variables,
     "carry_over": carried_weights,
 }
 
@@ -444,5 +452,6 @@ GENUINE: dict[str, Callable[..., Any]] = {
     "network_settings": recipe_module.network_settings,
     "toml_value": recipe_module.toml_value,
     "enlarged": enlarged,
+    "spectrum_backward": Spectrum.backward,
     "carry_over": carry_over,
 }

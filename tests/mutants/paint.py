@@ -37,6 +37,7 @@ from handstyle.network.weights import read_weights
 from handstyle.optimize import objective as objective_module
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.objective import Objective
+from handstyle.optimize.precondition import Spectrum, minimize_preconditioned
 from handstyle.painting import stylize as stylize_module
 from handstyle.painting.normalizations import STYLE as NORMALIZATIONS
 from handstyle.painting.normalizations import Place
@@ -81,6 +82,8 @@ def replacements(subject: str, function: Callable[..., Any]) -> Iterator[tuple[A
         yield TILED[subject], subject, function
     elif subject == "content_backward":
         yield content, subject, function
+    elif subject == "spectrum_backward":
+        yield Spectrum, "backward", function
     elif subject not in ("objective", "match_affine"):  # those of the objective's own file
         yield objective_module, subject, function
 
@@ -135,7 +138,10 @@ def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, ...
                 evaluate.terms = judged.terms
                 return value, gradient
 
-        outcome = minimize_lbfgsb(evaluate, pictures[0].ravel(), ITERATIONS)
+        if subject == "spectrum_backward":
+            outcome = minimize_preconditioned(minimize_lbfgsb, judged, pictures[0].ravel(), ITERATIONS, exponent=0.5)
+        else:
+            outcome = minimize_lbfgsb(evaluate, pictures[0].ravel(), ITERATIONS)
     VARIATION[0] = total_variation
     genuine = make_objective(network, *pictures, variation)(outcome.v)[0]
     words = f"{outcome.value:7.3f}, genuinely {genuine:7.3f}, in {outcome.evaluations} evaluations; {outcome.stopped}"
@@ -183,6 +189,7 @@ def main() -> None:
         "match_affine",
         "enlarged",
         "carry_over",
+        "spectrum_backward",
     )
     runs = [(f"genuine {subject}", subject, GENUINE[subject]) for subject in subjects]
     runs += [(m.function.__name__, m.subject, m.function) for m in MUTANTS if m.subject not in NOT_PAINTED]

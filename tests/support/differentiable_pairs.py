@@ -209,14 +209,14 @@ def preprocess_pair(convention: str) -> Pair:
     )
 
 
-def spectrum_pair(backward: Callable[[Array, Spectrum], Array] = lambda dp, spectrum: spectrum.backward(dp)) -> Pair:
+def spectrum_pair(backward: Callable[[Spectrum, Array], Array] = Spectrum.backward, exponent: float = 0.5) -> Pair:
     """Return the map from scaled cosine coefficients to the picture."""
 
     def forward(z: Array) -> tuple[Array, Spectrum]:
-        spectrum = Spectrum.of((5, 7, 3), 0.5, z)
+        spectrum = Spectrum.of((5, 7, 3), exponent, z)
         return spectrum.forward(z), spectrum
 
-    return Pair("spectrum", (5, 7, 3), forward, backward)
+    return Pair("spectrum", (5, 7, 3), forward, lambda dp, spectrum: backward(spectrum, dp))
 
 
 MASK = np.random.default_rng(8).uniform(0, 2, (5, 6, 1)) * (np.arange(6) > 1)[:, None]

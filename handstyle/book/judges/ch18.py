@@ -105,3 +105,41 @@ def _arc(mine, judge):
         found, below = mine.projected_step(f, v.copy(), d.copy(), t, low, high)
         judge.equal(f"{what}: where", found, there)
         judge.equal(f"{what}: the value", below, value)
+
+
+def _inverse(objective, forward, adjoint):
+    def transformed(z):
+        value, dp = objective(forward(z))
+        matrix = np.stack([forward(e) for e in np.eye(z.size)], axis=1)
+        return value, np.linalg.lstsq(matrix, dp, rcond=None)[0]
+
+    return transformed
+
+
+@exercise(
+    "ch18-variables",
+    "any linear change of variables",
+    ["in_other_variables"],
+    mistake(
+        "transformed like a picture",
+        "the gradient goes by the adjoint of the map, not by its inverse",
+        in_other_variables=_inverse,
+    ),
+    mistake(
+        "transformed twice",
+        "the gradient is mapped to the picture again: that is the step, not the gradient",
+        in_other_variables=lambda objective, forward, adjoint: (
+            lambda z: (objective(forward(z))[0], adjoint(forward(adjoint(objective(forward(z))[1]))))
+        ),
+    ),
+)
+def _variables(mine, judge):
+    rng = np.random.default_rng(0)
+    T, target, z = rng.normal(size=(6, 4)), rng.normal(size=6), rng.normal(size=4)
+
+    def square(p):
+        return 0.5 * float((p - target) @ (p - target)), p - target
+
+    value, gradient = mine.in_other_variables(square, lambda z: T @ z, lambda dp: T.T @ dp)(z)
+    judge.equal("the value at the picture", value, square(T @ z)[0])
+    judge.equal("the gradient", gradient, T.T @ (T @ z - target))

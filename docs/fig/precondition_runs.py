@@ -1,0 +1,34 @@
+"""Whole runs in pixels and in scaled coefficients, in a pyramid or not: the latest of `benchmarks/results`."""
+
+from matplotlib import pyplot as plt
+
+from benchmarks.precondition import Method
+from benchmarks.report import newest
+from fig.common import BLUE, ORANGE, command, save
+
+
+def main(out, quick=True):
+    """Draw the figure to `out`."""
+    rows = newest("precondition-timed")["rows"]
+    case = max((row["size"], row["network"], row["pair"]) for row in rows)
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained", sharey=True)
+    for row in rows:
+        if (row["size"], row["network"], row["pair"]) != case:
+            continue
+        method = Method(**row["method"])
+        label = ("scaled coefficients" if method.exponent else "pixels") + (", pyramid" if method.pyramid else "")
+        seconds, evaluations, losses = zip(*row["curve"], strict=True)
+        for axis, x in zip(axes, (evaluations, seconds), strict=True):
+            axis.semilogy(
+                x, losses, "--" if method.pyramid else "-", color=ORANGE if method.exponent else BLUE, label=label
+            )
+        axes[0].axhline(row["loss"], color="0.7", lw=0.8, zorder=0)
+        axes[1].axhline(row["loss"], color="0.7", lw=0.8, zorder=0)
+    axes[0].set(xlabel=f"evaluations at {case[0]}²", title="loss")
+    axes[1].set(xlabel="seconds", title="loss")
+    axes[0].legend(fontsize=8)
+    save(figure, out)
+
+
+if __name__ == "__main__":
+    command(main)
