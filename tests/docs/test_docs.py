@@ -23,8 +23,11 @@ PAGES = {chapter.page: (DOCS / f"{chapter.page}.md").read_text(encoding="utf-8")
 WRITTEN = {page: text for page, text in PAGES.items() if "Not yet written" not in text}
 BY_PAGE = {chapter.page: chapter for chapter in CHAPTERS}
 # No chapters: for those who paint, for those who measure, for those who change the program.
-BESIDE = ("painting/controls.md", "reference/speed.md", "reference/architecture.md")
-OTHERS = [(DOCS / page).read_text(encoding="utf-8") for page in BESIDE]
+BESIDE = (
+    *(DOCS / page for page in ("painting/controls.md", "reference/speed.md", "reference/architecture.md")),
+    *sorted(DOCS.glob("tasks/*.md")),
+)
+OTHERS = [page.read_text(encoding="utf-8") for page in BESIDE]
 PROSE = "\n".join([*PAGES.values(), *OTHERS])
 
 

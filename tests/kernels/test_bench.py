@@ -75,7 +75,7 @@ def test_a_gpu_is_measured_beside_the_processor(monkeypatch, capsys, tmp_path: P
     assert measuring.bench(16, rounds=1, plot=tmp_path / "bench.png", network=asked) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "cuda, a pretended GPU" in told
-    assert "cuda-tf32, a pretended" in told  # the table breaks the line there
+    assert "cuda-tf32," in told  # the table breaks the line behind it, where depends on the times
     assert "reference, CPU" in told
     assert (tmp_path / "bench.png").exists()
 
