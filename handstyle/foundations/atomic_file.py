@@ -38,7 +38,7 @@ def replace_file(path: Path, data: bytes | Callable[[BinaryIO], object], *, over
     Notes
     -----
     The temporary file and the folder are flushed to the disk (fsync). Temporary files that killed runs left for the
-    same file are removed: those whose process is gone, or that are older than an hour.
+    folder are removed: of the same file, those whose process is gone, and all that are older than an hour.
 
     Examples
     --------
@@ -92,17 +92,17 @@ def cut_bytes(name: str) -> str:
 
 
 def _remove_orphans(folder: Path, prefix: str) -> None:
-    """Remove the temporary files of an output whose process is gone, or that are older than an hour."""
+    """Remove the temporary files of an output whose process is gone, and those of any that are older than an hour."""
     # Of another machine, whose processes are not known here, only the age is.
     base, _, host = prefix.rpartition(".")
-    pattern = re.compile(rf"{re.escape(base)}\.([0-9a-f]{{8}}-)([0-9]+)-[0-9a-f]{{8}}\.part")
+    pattern = re.compile(r"(\..*)\.([0-9a-f]{8}-)([0-9]+)-[0-9a-f]{8}\.part")
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             found = pattern.fullmatch(entry.name)
             if found is None:
                 continue
             with suppress(OSError):
-                gone = found[1] == host and not _is_alive(int(found[2]))
+                gone = (found[1], found[2]) == (base, host) and not _is_alive(int(found[3]))
                 if gone or time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE:
                     Path(entry.path).unlink()
 

@@ -6,15 +6,13 @@ others.
 """
 
 import json
-import platform
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_info
-
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import expanded
+from handstyle.kernels.cpu.threads import blas_architectures
 from handstyle.network.vgg import Network
 from handstyle.optimize.checkpoint import check_facts, read_facts
 from handstyle.optimize.loop import TRACE
@@ -138,9 +136,8 @@ def read_run(path: Path, identity: Identity) -> tuple[Standing, list[str]]:
 
 
 def processor() -> str:
-    """Return the type of processor for which NumPy's matrix products are chosen, on which their last bits depend."""
-    found = (library.get("architecture") for library in threadpool_info() if library["user_api"] == "blas")
-    return next(filter(None, found), platform.machine())
+    """Return the type of processor for which the matrix products are chosen, on which their last bits depend."""
+    return " ".join(sorted(blas_architectures()))
 
 
 def _plain(value: Any) -> str:

@@ -142,6 +142,7 @@ def dead_process() -> int:
 def test_what_a_killed_run_left_goes_with_the_next(tmp_path: Path) -> None:
     path, dead = tmp_path / "p.png", dead_process()
     gone = [temporary(path, dead), temporary(path, os.getppid(), 4000), temporary(path, 1, 4000, "00000000")]
+    gone += [temporary(tmp_path / "out_at_iteration_7.png", dead, 4000)]  # of another output, an hour ago
     kept = [
         temporary(path, os.getpid()),  # being written
         temporary(path, dead, host="00000000"),  # on another machine, whose processes are not known
