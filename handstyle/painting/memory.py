@@ -25,6 +25,7 @@ from handstyle.painting.targets import planned_terms
 Size = tuple[int, int]
 # The fraction of the host's free memory that a run may take; the rest is for the system.
 USABLE = 0.9
+LIBRARIES = 2 << 20  # bytes of the host that the first evaluation takes for threads' stacks and libraries' buffers
 PICTURE_ITEM = 4  # bytes of a value of a picture as read
 # Float64 vectors of SciPy's L-BFGS-B in addition to its workspace of 2 m + 5 (TOMS 778, §3): the start and its scaled
 # copy, the point, the gradient and their copies, two bounds, indices, the best picture. Derived from its measured peak.
@@ -75,7 +76,12 @@ class Need:
     @property
     def together(self) -> int:
         """Bytes if the device is the host."""
-        return self.weights + self.pictures + max(self.measuring, self.evaluation + self.optimizer + self.scipy)
+        return (
+            LIBRARIES
+            + self.weights
+            + self.pictures
+            + max(self.measuring, self.evaluation + self.optimizer + self.scipy)
+        )
 
 
 def optimizer_vectors(config: StyleConfig, apart: bool) -> int:

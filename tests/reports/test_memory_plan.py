@@ -1,6 +1,8 @@
 """Reports on ``handstyle plan``: it ran for a minute, took what is no number, and planned another run."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -61,3 +63,41 @@ def test_nothing_was_said_of_a_busy_machine(capsys, monkeypatch):
     assert "the machine is busy (load 99.0" in peak(capsys, "--size", "48")[1]
     monkeypatch.setattr(measuring.os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     assert "busy" not in peak(capsys, "--size", "48")[1]
+
+
+PEAK = """
+import gc, sys
+from pathlib import Path
+import numpy as np
+import handstyle
+import handstyle.kernels.cpu.engine, handstyle.kernels.cpu.forecast, h5py, PIL.Image, scipy.fft, scipy.optimize
+from handstyle.foundations.picture_reading import read_picture
+from handstyle.painting.memory import RunMemory
+
+def account(key):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(key))
+
+size, optimizer = int(sys.argv[1]), sys.argv[2]
+pictures = list(np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8))
+options = {"size": size, "optimizer": optimizer, "iterations": 13, "pyramid_min_size": 0}
+handstyle.stylize
+before = account("VmRSS")
+network = handstyle.load_network()
+photograph, painting = map(read_picture, pictures)
+forecast = RunMemory.now(handstyle.StyleConfig(**options), network, photograph, [painting]).need().together
+del photograph, painting
+gc.collect()
+Path("/proc/self/clear_refs").write_text("5")  # forget the peak of loading
+handstyle.stylize(*pictures, network=network, **options)
+print(forecast / (account("VmHWM") - before))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's own account of the process")
+@pytest.mark.parametrize("optimizer", ["lbfgsb", "lbfgs", "adam"])
+@pytest.mark.parametrize("size", [64, 128])
+def test_small_pictures_took_more_than_was_forecast(size, optimizer):
+    done = subprocess.run([sys.executable, "-c", PEAK, str(size), optimizer], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 0.9 < float(done.stdout) < 1.1
