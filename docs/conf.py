@@ -34,6 +34,7 @@ extensions = [
     "sphinx_togglebutton",
     "sphinx_exercise",
     "book",  # _ext/book.py: figures, vendored MathJax, chapter numbers, generated pages
+    "gallery",  # _ext/gallery.py: the table of mutants
     "quoting",  # _ext/quoting.py: code quoted from the package, in pairs, with the equations' numbers
 ]
 exclude_patterns = ["_build", "README.md"]

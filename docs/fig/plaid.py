@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 from fig.common import command, save, show
 from fig.problem import painted
 from handstyle.network import sequence
-from handstyle.network.pooling import max_pool_forward
+from handstyle.network.pooling import POOLS, max_pool_forward
 from tests.mutants.catalogue import gradient_to_the_first_pixel
 
 
@@ -18,10 +18,7 @@ def keep_the_input(x, rounding):  # the mutant is a function of the gradient and
 def main(out, quick=True):
     """Draw the figure to `out`."""
     steps = 40 if quick else 300
-    bug = [
-        (sequence, "max_pool_forward", keep_the_input),
-        (sequence, "max_pool_backward", gradient_to_the_first_pixel),
-    ]
+    bug = [(sequence, "POOLS", {**POOLS, "max": (keep_the_input, gradient_to_the_first_pixel)})]
     pictures = {"true": painted(steps=steps), "to the first pixel": painted(bug, steps=steps)}
     figure, axes = plt.subplots(2, 2, figsize=(7.2, 5.6), layout="constrained")
     for column, (title, picture) in enumerate(pictures.items()):

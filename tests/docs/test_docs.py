@@ -24,7 +24,8 @@ WRITTEN = {page: text for page, text in PAGES.items() if "Not yet written" not i
 BY_PAGE = {chapter.page: chapter for chapter in CHAPTERS}
 # No chapters: for those who paint, for those who measure, for those who change the program.
 BESIDE = (
-    *(DOCS / page for page in ("painting/controls.md", "reference/speed.md", "reference/architecture.md")),
+    DOCS / "painting" / "controls.md",
+    *(DOCS / "reference" / f"{page}.md" for page in ("speed", "architecture", "mutants")),
     *sorted(DOCS.glob("tasks/*.md")),
 )
 OTHERS = [page.read_text(encoding="utf-8") for page in BESIDE]

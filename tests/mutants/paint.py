@@ -31,7 +31,7 @@ from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import StyleTerm
 from handstyle.losses.total_variation import VariationTerm, total_variation
 from handstyle.network import convolution, sequence
-from handstyle.network.pooling import max_pool_forward
+from handstyle.network.pooling import POOLS, average_pool_forward, max_pool_forward
 from handstyle.network.vgg import Network, build_network
 from handstyle.network.weights import read_weights
 from handstyle.optimize import objective as objective_module
@@ -46,8 +46,8 @@ SIZE, ITERATIONS = 80, 30
 TILED, TILED_SIZE, TILE = {"halo_of": tiles, "owned": tiles.PictureTile}, 256, 208  # subjects, and who has them
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 VARIATION = [total_variation]  # what the objective's term is made of
-# The subjects that only training, or only float32 on large pictures, would show.
-NOT_PAINTED = {"conv3x3_weight_gradient", "conv3x3_bias_gradient", "moments_forward"}
+# The subjects that only training, only float32 on large pictures, or only painting again by a recipe would show.
+NOT_PAINTED = {"conv3x3_weight_gradient", "conv3x3_bias_gradient", "moments_forward", "network_settings", "toml_value"}
 
 
 def replacements(subject: str, function: Callable[..., Any]) -> Iterator[tuple[Any, str, Any]]:
@@ -72,9 +72,11 @@ def replacements(subject: str, function: Callable[..., Any]) -> Iterator[tuple[A
         yield sequence, "relu_forward", lambda x: (np.maximum(x, 0), x)
         yield sequence, "relu_backward", function
     elif subject == "max_pool":
-        yield sequence, "max_pool_forward", lambda x, rounding: (max_pool_forward(x, rounding)[0], x)
-        yield sequence, "max_pool_backward", lambda dy, x: grown(function(dy, x), x)
-    elif subject in ("conv3x3_forward", "average_pool_backward", "sequence_backward", "sequence_forward"):
+        pair = (lambda x, rounding: (max_pool_forward(x, rounding)[0], x), lambda dy, x: grown(function(dy, x), x))
+        yield sequence, "POOLS", {**POOLS, "max": pair}
+    elif subject == "average_pool_backward":
+        yield sequence, "POOLS", {**POOLS, "average": (average_pool_forward, function)}
+    elif subject in ("conv3x3_forward", "sequence_backward", "sequence_forward"):
         yield sequence, subject, function
     elif subject in ("gram_loss", "moments_backward", "moments_forward"):
         yield gram, subject, function

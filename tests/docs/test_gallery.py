@@ -1,0 +1,50 @@
+"""The gallery of bugs: a row for each mutant, with its code, its verdicts and the chapter that quotes it."""
+
+import sys
+
+import pytest
+from browser import find_chromium
+from conftest_docs import DOCS
+
+sys.path.insert(0, str(DOCS / "_ext"))
+gallery = pytest.importorskip("gallery", reason="Sphinx is not installed: pip install --group docs")
+
+
+def test_every_mutant_has_a_row_with_code_and_verdicts():
+    from mutants.table import MUTANTS
+
+    rows = gallery.mutant_rows()
+    assert [row.name for row in rows] == [mutant.name for mutant in MUTANTS]
+    for row, mutant in zip(rows, MUTANTS, strict=True):
+        assert row.code.startswith(f"def {mutant.function.__name__}(")
+        assert row.rejected_by
+        assert row.picture
+
+
+def test_the_chapter_of_a_mutant_quotes_it():
+    rows = {row.name: row for row in gallery.mutant_rows()}
+    assert rows["shift not reversed"].page == "network/convolution"
+    assert rows["color map not transposed"].chapter == 26
+    unquoted = [row.name for row in rows.values() if not row.page]
+    assert len(unquoted) < len(rows) / 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_chromium() is None, reason="no Chromium on this machine: apt-get install chromium")
+def test_a_press_on_a_heading_sorts_and_another_turns_round(browser, tmp_path):
+    page = tmp_path / "page.html"
+    text = gallery.table(f"{DOCS.as_uri()}/")
+    page.write_text(f"<!doctype html><meta charset=utf-8><title>mutants</title>{text}", encoding="utf-8")
+    browser.open(page.as_uri())
+    assert not browser.troubles()
+    rows = gallery.mutant_rows()
+    column = gallery.HEADINGS.index("not seen by")
+    press = f"document.querySelectorAll('.mutants thead button')[{column}].click()"
+    shown = f"[...document.querySelectorAll('.mutants tbody tr')].map(r => Number(r.cells[{column}].dataset.key))"
+    browser.run(press)
+    assert browser.run(shown) == sorted(len(row.accepted_by) for row in rows)
+    browser.run(press)
+    assert browser.run(shown) == sorted((len(row.accepted_by) for row in rows), reverse=True)
+    names = "[...document.querySelectorAll('.mutants tbody th')].map(c => c.textContent)"
+    browser.run("document.querySelectorAll('.mutants thead button')[1].click()")
+    assert browser.run(names) == sorted(row.name for row in rows)
