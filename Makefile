@@ -1,6 +1,7 @@
 # make demo    sets everything up and paints a picture
 # make test    sets everything up and passes the tests
 # make book    sets everything up and builds the book into docs/_build/html
+# make notebook  writes its chapters as Jupyter notebooks into docs/_build/notebooks
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -8,7 +9,7 @@ BIN = $(VENV)/bin
 HANDSTYLE_TEST_DATA ?= $(abspath $(wildcard ../shared))
 export HANDSTYLE_TEST_DATA
 
-.PHONY: demo test lint types smoke book clean
+.PHONY: demo test lint types smoke book notebook clean
 
 demo: $(VENV)/installed
 	$(BIN)/handstyle demo
@@ -27,6 +28,9 @@ types: $(VENV)/linted
 book: $(VENV)/booked
 	$(BIN)/sphinx-build -W -n --keep-going -q -b html docs docs/_build/html
 	@echo "the book is in docs/_build/html/index.html"
+
+notebook:
+	$(PYTHON) docs/notebooks.py docs/_build/notebooks
 
 # The wheel as a stranger gets it: installed in an environment of its own, tested from outside the checkout.
 smoke: $(VENV)/tested

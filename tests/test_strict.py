@@ -139,7 +139,11 @@ def test_lbfgs_waits_once_an_evaluation(tiny_weights: Weights) -> None:
     [
         (sequence, "relu_forward", lambda x: relu.relu_forward(np.asarray(x))),
         (sequence, "conv3x3_backward", lambda dy, cache: np.asarray(convolution.conv3x3_backward(dy, cache))),
-        (sequence, "POOLS", {"max": (lambda x, r: pooling.max_pool_forward(x + np.zeros(x.shape), r), None)}),
+        (
+            sequence,
+            "POOLS",
+            {"max": (lambda x, r: pooling.max_pool_forward(x + np.zeros(x.shape), r), pooling.max_pool_backward)},
+        ),
         (sequence, "relu_backward", lambda dy, cache: np.where(relu.relu_backward(dy, cache) > 0, dy, 0)),
     ],
     ids=["np.asarray forward", "np.asarray backward", "a NumPy array added", "np.where"],

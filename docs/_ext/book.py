@@ -3,6 +3,7 @@
 - ``{drawn} name``: what ``fig/name.py`` draws, for a light page and for a dark one, with its caption, its alternative
   text and, folded, the script
 - MathJax, copied from the package that carries it to the pages that use it.
+- Each chapter as a notebook, with a link under its title.
 - Chapters numbered through all parts; Sphinx begins again at 1 with each part.
 - Pages generated from the package: the API reference, in the order of the chapters, and the command line's own help.
 """
@@ -19,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
+import notebooks
 from chapters import CHAPTERS, CONTINUED, PARTS
 from docutils import nodes
 from docutils.parsers.rst import Directive, directives
@@ -145,6 +147,20 @@ def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
     target = Path(app.outdir) / "_static" / "mathjax" / "tex-svg.js"
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(str(source.locate()), target)
+
+
+def write_notebooks(app: Sphinx, error: Exception | None) -> None:
+    """Write each chapter as a notebook beside the pages."""
+    if error is None and app.builder.format == "html":
+        notebooks.write_all(Path(app.outdir) / "_notebooks", [chapter.page for chapter in CHAPTERS])
+
+
+def offer_notebook(app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None) -> None:
+    """Put a link to its notebook under the title of each chapter."""
+    if doctree is not None and page in {chapter.page for chapter in CHAPTERS}:
+        file = f"{'../' * page.count('/')}_notebooks/{page.replace('/', '_')}.ipynb"
+        link = f'<p class="notebook"><a download href="{file}">Download this chapter as a notebook</a></p>'
+        context["body"] = context["body"].replace("</h1>", f"</h1>\n{link}", 1)
 
 
 def number_chapters_through(collector: TocTreeCollector, env: BuildEnvironment) -> list[str]:
@@ -280,4 +296,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
         app.connect("builder-inited", step, priority=100)
     app.connect("autodoc-process-docstring", plain_docstring)
     app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", write_notebooks)
+    app.connect("html-page-context", offer_notebook)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
