@@ -21,6 +21,7 @@ from handstyle.foundations.picture_writing import FORMATS
 # Imported when asked for.
 OTHERS = {
     "batch": ("handstyle.cli.batch:batch", "Paint every picture of a folder, and write a page of them."),
+    "sweep": ("handstyle.cli.sweep:sweep", "Paint a picture under several settings, as one sheet."),
     "again": ("handstyle.cli.again:again", "Make a picture again by the recipe in its file, and compare."),
     "report": ("handstyle.cli.again:report", "Make a picture again by its recipe, and write a page about it."),
     "check": ("handstyle.cli.checking:check", "Check every gradient of a network."),

@@ -1,0 +1,214 @@
+"""``sweep``: the same picture under several settings, as one captioned sheet that holds the recipe of each cell."""
+
+import json
+import math
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from cyclopts import Parameter
+from PIL import Image, ImageDraw, ImageFont
+
+from handstyle.cli.options import PICTURES, WRITTEN, Flat, Output, Settings, all_fields, as_flags, resolve, say, typed
+from handstyle.cli.session import free_name
+from handstyle.foundations.errors import HandstyleError, one_line
+from handstyle.foundations.image import resize
+from handstyle.foundations.picture_reading import read_picture
+from handstyle.foundations.picture_writing import check_writable, write_picture
+from handstyle.network.vgg import Network
+from handstyle.painting.config import nearest
+from handstyle.painting.progress import in_words
+from handstyle.painting.recipe import KEY
+from handstyle.painting.stylize import arranged, stylize
+
+ALONE = ("resume", "checkpoint", "checkpoint_every", "no_checkpoint", "save_every", "report", "preview", "json", "bits")
+NAMES = [name for name in all_fields() if name not in (*ALONE, "quiet", "write_config")]
+SWEEP = typed("SweepFlags", NAMES, everything=False)
+SIZE = "256"  # of a cell, unless another is named
+MOST = 200  # cells
+GAP, INK, PAPER = 12, 30, 250  # pixels, gray levels
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One setting of a sweep: its caption, what is typed for it, and what came of it."""
+
+    caption: str
+    typed: dict[str, str]
+    picture: Any = None  # (H, W, 3), or None where it failed
+    recipe: str = ""
+    said: str = ""
+
+
+def sweep(
+    content: Annotated[Path, Parameter(group=PICTURES)],
+    style: Annotated[Path, Parameter(group=PICTURES)],
+    /,
+    *more_styles: Annotated[Path, Parameter(group=PICTURES)],
+    over: Annotated[tuple[str, ...], Parameter(group=PICTURES)],
+    output: Output = None,
+    cells: Annotated[bool, Parameter(group=PICTURES, negative="")] = False,
+    flags: Annotated[Any, Flat] = SWEEP,
+) -> int:
+    """Paint CONTENT under every combination of some settings, small, as one sheet with captions.
+
+    The sheet's file holds the recipe of every cell. Networks are loaded once. The size is 256 unless another is named.
+
+    Parameters
+    ----------
+    content : Path
+        The photograph.
+    style : Path
+        The painting, or a folder of paintings.
+    more_styles : Path
+        More of them.
+    over : tuple of str
+        NAME=VALUE,VALUE,… of any setting: style_weight=1,10,100; with | between values that have commas. Twice or more
+        for all combinations; the last one goes across the sheet.
+    output : Path
+        The sheet, a .png. By default CONTENT_sweep.png, or the next free name.
+    cells : bool
+        Also write each picture by itself, with its recipe: OUTPUT_1.png, OUTPUT_2.png, …
+    """
+    if flags.size is None and flags.config is None and flags.print is None:
+        flags = replace(flags, size=SIZE)
+    axes = [axis(one) for one in over]
+    planned = combinations(axes)
+    output = output or free_name(Path(f"{content.stem}_sweep.png"))
+    overwrite = bool(resolve(flags).run.overwrite)
+    if output.suffix.lower() != ".png":
+        raise HandstyleError(f"-o {output}: a sheet is a .png, which holds the recipe of every cell")
+    alone = [output.with_name(f"{output.stem}_{number}.png") for number in range(1, len(planned) + 1) if cells]
+    for path in [output, *alone]:
+        check_writable(path, overwrite)
+    settings = [resolve(replace(flags, **cell.typed)) for cell in planned]  # every mistake is said before the work
+    for one in settings:
+        arranged([style, *more_styles], one.config)
+    photograph, networks, done, ended = read_picture(content), dict[Any, Network](), list[Cell](), False
+    for number, (cell, one) in enumerate(zip(planned, settings, strict=True), 1):
+        began = time.monotonic()
+        try:
+            network = shared_network(one, networks)
+            result = stylize(photograph, [style, *more_styles], network=network, config=one.config)
+        except KeyboardInterrupt:
+            ended = True
+            break
+        except (HandstyleError, MemoryError) as error:
+            done.append(replace(cell, said=f"failed: {as_flags(one_line(error))}"))
+        else:
+            loss = result.trace[-1].value if result.trace else math.nan
+            spent = in_words(time.monotonic() - began)
+            said = f"loss {loss:.4g}, {len(result.trace)} iterations in {spent}"
+            done.append(replace(cell, picture=result.array, recipe=result.metadata[KEY], said=said))
+            if cells:
+                result.save(alone[number - 1], overwrite)
+        say(f"{number} of {len(planned)}: {cell.caption}: {done[-1].said}")
+    if not any(cell.picture is not None for cell in done):
+        if ended:
+            raise KeyboardInterrupt
+        raise HandstyleError(f"no cell could be painted: {done[0].said}")
+    columns = len(axes[-1][1]) if len(axes) > 1 else math.ceil(math.sqrt(len(planned)))
+    metadata = {"handstyle:sweep": json.dumps([cell.caption for cell in done])}
+    metadata |= {f"{KEY} {number}": cell.recipe for number, cell in enumerate(done, 1) if cell.recipe}
+    write_picture(output, sheet(done, columns), metadata=metadata, overwrite=overwrite)
+    say(f"the sheet is in {output}" + (f", with {len(done)} of {len(planned)} cells" if ended else ""))
+    return 130 if ended else int(any(cell.picture is None for cell in done))
+
+
+def axis(text: str) -> tuple[str, list[str]]:
+    """Return the name and the values of ``NAME=VALUE,VALUE``.
+
+    Raises
+    ------
+    HandstyleError
+        If the name is no setting that can be swept, or there is no value.
+    """
+    name, _, values = text.partition("=")
+    name = name.strip().lstrip("-").replace("-", "_")
+    known = [one for one in NAMES if one not in WRITTEN]
+    if name not in known:
+        raise HandstyleError(f"--over {text}: no setting is called {name!r}{nearest(name, known)}")
+    found = [value.strip() for value in values.split("|" if "|" in values else ",") if value.strip()]
+    if not found:
+        raise HandstyleError(f"--over {text}: give values, as in seed=1,2,3")
+    return name, found
+
+
+def combinations(axes: Sequence[tuple[str, Sequence[str]]]) -> list[Cell]:
+    """Return a cell for every combination of values, the last axis running fastest."""
+    names = [name for name, _ in axes]
+    if len(set(names)) != len(names):
+        raise HandstyleError(f"--over {' '.join(names)}: a setting is named twice")
+    count = math.prod(len(values) for _, values in axes)
+    if count > MOST:
+        raise HandstyleError(f"--over: {count} cells; at most {MOST}")
+    cells = []
+    for values in product(*(values for _, values in axes)):
+        said = dict(zip(names, values, strict=True))
+        cells.append(Cell(", ".join(f"{name} {value}" for name, value in said.items()), dict(flagged(said))))
+    return cells
+
+
+def flagged(said: dict[str, str]) -> Iterable[tuple[str, Any]]:
+    """Return values as the parser has them: words, several for a setting that takes several, switches as booleans."""
+    for name, value in said.items():
+        field = all_fields()[name]
+        if field.hint is bool:
+            if value.lower() not in ("true", "false"):
+                raise HandstyleError(f"--over {name}={value}: use true or false")
+            yield name, value.lower() == "true"
+        else:
+            yield name, (value,) if isinstance(field.default, tuple) else value
+
+
+def shared_network(settings: Settings, networks: dict[Any, Network]) -> Network:
+    """Return the network of a cell, loaded once for all cells that have it."""
+    key = (settings.network, settings.run.precision, settings.run.preset)
+    if key not in networks:
+        networks[key] = settings.load()
+    return networks[key]
+
+
+def sheet(cells: Sequence[Cell], columns: int) -> Any:  # -> (H, W, 3) float64
+    """Lay pictures side by side in rows, each with its caption below."""
+    shapes = [cell.picture.shape[:2] for cell in cells if cell.picture is not None]
+    height, width = max(h for h, _ in shapes), max(w for _, w in shapes)
+    points = max(11, round(max(height, width) / 18))
+    font = ImageFont.load_default(points)
+    captions = [wrapped(cell.caption + ("" if cell.recipe else f" ({cell.said})"), font, width) for cell in cells]
+    line = round(1.35 * points)
+    below = GAP + line * max(map(len, captions))
+    rows = math.ceil(len(cells) / columns)
+    size = (GAP + min(columns, len(cells)) * (width + GAP), GAP + rows * (height + below))
+    image = Image.new("RGB", size, (PAPER,) * 3)
+    draw = ImageDraw.Draw(image)
+    for number, (cell, lines) in enumerate(zip(cells, captions, strict=True)):
+        left, top = GAP + number % columns * (width + GAP), GAP + number // columns * (height + below)
+        if cell.picture is not None:
+            fit = min(height / cell.picture.shape[0], width / cell.picture.shape[1])
+            at = (round(cell.picture.shape[0] * fit), round(cell.picture.shape[1] * fit))
+            pixels = np.clip(np.rint(resize(cell.picture, at)), 0, 255).astype(np.uint8)
+            image.paste(Image.fromarray(pixels), (left + (width - at[1]) // 2, top + (height - at[0]) // 2))
+        for row, text in enumerate(lines):
+            draw.text((left, top + height + 2 + row * line), text, fill=(INK,) * 3, font=font)
+    return np.asarray(image, np.float64)
+
+
+def wrapped(text: str, font: Any, width: int) -> list[str]:
+    """Break a text into lines of at most `width` pixels, between words where that can be."""
+    lines, line = list[str](), ""
+    for word in text.split():
+        longer = f"{line} {word}".strip()
+        if line and font.getlength(longer) > width:
+            lines.append(line)
+            longer = word
+        while font.getlength(longer) > width and len(longer) > 1:  # a word that is longer than a line
+            cut = next(n for n in range(len(longer) - 1, 0, -1) if n == 1 or font.getlength(longer[:n]) <= width)
+            lines.append(longer[:cut])
+            longer = longer[cut:]
+        line = longer
+    return [*lines, line]

@@ -1,0 +1,148 @@
+"""Several settings on one sheet: every combination, its caption, its recipe, and what cannot be swept."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFont
+
+import handstyle.cli.sweep
+from handstyle.cli import main
+from handstyle.cli.sweep import GAP, PAPER, Cell, axis, combinations, sheet, wrapped
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.picture_reading import read_picture
+from handstyle.foundations.picture_writing import read_metadata
+from handstyle.painting.recipe import parse_recipe, read_recipe
+
+FAST = ["--weights", "random", "--backend", "numpy", "--iterations", "2", "--pyramid-min-size", "0"]
+TAPS = ["--style-layers", "relu1_1,relu2_1"]
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch, capsys):
+    """Give what runs a sweep: its exit status, and what it said on both streams."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name in ("photo.png", "style.png"):
+        Image.fromarray(rng.integers(0, 256, (300, 280, 3), np.uint8)).save(name)
+    terminated = signal.getsignal(signal.SIGTERM)
+
+    def run(*words):
+        with pytest.raises(SystemExit) as ended:
+            main(["sweep", "photo.png", "style.png", *FAST, *map(str, words)])
+        said = capsys.readouterr()
+        return ended.value.code, said.out.splitlines(), said.err.strip().splitlines()
+
+    yield run
+    signal.signal(signal.SIGTERM, terminated)
+
+
+def test_every_combination_is_a_cell_with_its_recipe(told, tmp_path, monkeypatch):
+    loads = []
+    load = handstyle.cli.sweep.Settings.load
+    monkeypatch.setattr(handstyle.cli.sweep.Settings, "load", lambda self: loads.append(1) or load(self))
+    over = ["--over", "style_weight=1,30", "--over", "pooling=max,average"]
+    status, lines, _ = told("-o", "s.png", "--size", 40, *TAPS, *over, "--cells")
+    assert status == 0
+    assert len(loads) == 2  # a network for each pooling, not for each cell
+    assert [line.split(": ")[1] for line in lines[:4]] == [
+        f"style_weight {weight}, pooling {pooling}" for weight in (1, 30) for pooling in ("max", "average")
+    ]
+    metadata = read_metadata(tmp_path / "s.png")
+    assert len(json.loads(metadata["handstyle:sweep"])) == 4
+    for number, (weight, pooling) in enumerate([(1, "max"), (1, "average"), (30, "max"), (30, "average")], 1):
+        recipe = parse_recipe(metadata[f"handstyle:recipe {number}"], "a cell")
+        alone = read_recipe(tmp_path / f"s_{number}.png")
+        for one in (recipe, alone):
+            assert (one.settings["style_weight"], one.settings["pooling"], one.settings["size"]) == (
+                weight,
+                pooling,
+                40,
+            )
+        cell, width = read_picture(tmp_path / f"s_{number}.png").pixels, 37
+        across, down = (number - 1) % 2, (number - 1) // 2
+        shown = read_picture(tmp_path / "s.png").pixels
+        left = GAP + across * (width + GAP)
+        tops = [
+            top for top in range(GAP, shown.shape[0] - 40) if (shown[top : top + 40, left : left + width] == cell).all()
+        ]
+        assert len(tops) == 1
+        assert (tops[0] == GAP) == (down == 0)  # the last setting goes across
+
+
+def test_a_cell_is_small_unless_a_size_is_named(told, tmp_path):
+    told("-o", "s.png", "--over", "seed=1", *TAPS)
+    assert parse_recipe(read_metadata(tmp_path / "s.png")["handstyle:recipe 1"], "a cell").settings["size"] == 256
+
+
+def test_a_cell_that_fails_is_said_and_the_next_is_painted(told, tmp_path):
+    status, lines, _ = told("-o", "s.png", "--size", 40, "--over", "style_layers=relu1_1|relu1_1,relu5_1")
+    assert status == 1
+    assert "style_layers relu1_1: loss" in lines[0]
+    assert "failed: style.png is used at 37 x 40 px" in lines[1]
+    assert [key for key in read_metadata(tmp_path / "s.png") if "recipe" in key] == ["handstyle:recipe 1"]
+    status, _, said = told("-o", "t.png", "--size", 40, "--over", "style_layers=relu5_1")
+    assert status == 2
+    assert said[0].startswith("handstyle: no cell could be painted: failed: style.png")
+    assert not (tmp_path / "t.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["--over", "stile_weight=1"], "did you mean style_weight?"),
+        (["--over", "seed="], "give values"),
+        (["--over", "size=9,64"], "--size 9: must be 16 or more"),
+        (["--over", "overwrite=true"], "no setting is called 'overwrite'"),
+        (["--over", "clamp=maybe"], "use true or false"),
+        (["--over", "seed=1", "--over", "seed=2"], "named twice"),
+        (["--over", "seed=" + ",".join(map(str, range(201)))], "201 cells; at most 200"),
+        (["--over", "seed=1", "-o", "s.jpg"], "a sheet is a .png"),
+        (["--over", "optimizer=adam,newton"], "optimizer newton"),
+    ],
+)
+def test_what_cannot_be_swept_is_one_line_before_any_work(told, tmp_path, words, meant):
+    status, lines, said = told(*words)
+    assert (status, lines, len(said)) == (2, [], 1)
+    assert meant in said[0]
+    assert not list(tmp_path.glob("*sweep*"))
+
+
+def test_an_interruption_keeps_the_cells_that_are_done(told, tmp_path, monkeypatch):
+    paint, begun = handstyle.cli.sweep.stylize, []
+
+    def interrupted(*pictures, **options):
+        begun.append(1)
+        if len(begun) == 3:
+            raise KeyboardInterrupt
+        return paint(*pictures, **options)
+
+    monkeypatch.setattr(handstyle.cli.sweep, "stylize", interrupted)
+    status, lines, _ = told("-o", "s.png", "--size", 40, *TAPS, "--over", "seed=1,2,3,4")
+    assert status == 130
+    assert lines[-1] == "the sheet is in s.png, with 2 of 4 cells"
+    assert len([key for key in read_metadata(tmp_path / "s.png") if "recipe " in key]) == 2
+
+
+def test_names_and_values():
+    assert axis("--style-weight=1, 10") == ("style_weight", ["1", "10"])
+    assert axis("style_layers=relu1_1,relu2_1|relu3_1") == ("style_layers", ["relu1_1,relu2_1", "relu3_1"])
+    assert [cell.typed for cell in combinations([("clamp", ["true"]), ("style_layers", ["relu1_1"])])] == [
+        {"clamp": True, "style_layers": ("relu1_1",)}
+    ]
+    with pytest.raises(HandstyleError):
+        axis("seed")
+
+
+def test_a_sheet_has_a_caption_below_every_picture_within_its_column():
+    cells = [Cell("a", {}, np.zeros((40, 60, 3)), "r"), Cell("a long caption " * 4, {}, np.zeros((60, 30, 3)), "r")]
+    drawn = sheet(cells, 2)
+    width = drawn.shape[1]
+    assert width == GAP + 2 * (60 + GAP)
+    assert (drawn[GAP + 60 :, GAP : GAP + 60] < 128).any()
+    assert (drawn[:, -GAP:] == PAPER).all()
+    font = ImageFont.load_default(12)
+    lines = wrapped("style_layers relu1_1,relu2_1,relu3_1,relu4_1", font, 90)
+    assert all(font.getlength(line) <= 90 for line in lines)
+    assert "".join(lines).replace(" ", "") == "style_layersrelu1_1,relu2_1,relu3_1,relu4_1"
