@@ -54,12 +54,9 @@ def read_inputs(
     HandstyleError
         If one cannot be read, or the photograph not be used at its size.
     """
-
-    def used(size: tuple[int, int]) -> tuple[int, int]:
-        return output_size(config, size, "")
-
     limit = config.max_pixels or None
-    photograph = read_argument("content", content, partial(_side_needed, used), limit)
+    used = partial(_side_needed, lambda size: output_size(config, size, ""))
+    photograph = read_argument("content", content, used, limit)
     full = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
 
     def measured(size: tuple[int, int]) -> tuple[int, int]:

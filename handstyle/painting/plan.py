@@ -51,6 +51,9 @@ class Plan:
         """Return what reading decided or lost, and what is smaller than the network sees."""
         notes = [f"{picture.source}: {note}" for picture in (self.photograph, *self.sources) for note in picture.notes]
         notes += size_notes(config, self.photograph, self.sources)
+        told = "its transparent part counts, in its mean color: mask_mode='cysmith' masks otherwise"
+        clear = [one for one in self.sources if one.alpha is not None and self.masks and config.mask_mode == "cysmith"]
+        notes += [f"{one.source}: {told}" for one in clear]
         if not config.style_weight and not config.means_weight:
             return notes
         for source, painting, mask in zip(self.sources, self.paintings, self.style_masks, strict=True):
@@ -91,13 +94,10 @@ def size_notes(config: StyleConfig, photograph: Picture, sources: Sequence[Pictu
     asked = f"style_size={config.style_size}" if config.style_size else f"style_scale={config.style_scale:g}"
     if config.style_fit == "stretch" or not (config.style_size or config.style_scale != 1):
         return notes
+    side, own = style_side(config, full, full), "measured at its own size; a larger picture of it gives larger strokes"
     for source, (height, width) in zip(sources, shapes[1:], strict=True):
-        side = style_side(config, full, full)
         if side > rule_side(config, (height, width)):
-            notes.append(
-                f"{source.source}: {width} x {height} px, too few for {asked}, {side} px: measured at its own size; a "
-                "larger picture of it gives larger strokes"
-            )
+            notes.append(f"{source.source}: {width} x {height} px, too few for {asked}, {side} px: {own}")
     return notes
 
 

@@ -1,6 +1,7 @@
 """What was asked is done, refused or said."""
 
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +9,13 @@ from PIL import Image
 
 import handstyle
 from handstyle.cli import main
+from handstyle.cli.options import all_fields, resolve, typed
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import read_picture
+from handstyle.painting.config import Group, StyleConfig, hints
 from handstyle.painting.inputs import colors_before, starting_picture
 from handstyle.painting.plan import make_plan, terms_of_scale
+from handstyle.painting.presets import PRESETS
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1")
 
@@ -74,6 +78,17 @@ def test_a_transparent_painting_paints_in_its_colors():
         for painting in (core(), on_a_clear_canvas(core()))
     ]
     assert spread[1] > 0.8 * spread[0]
+
+
+def test_a_transparent_painting_under_masks_of_another_kind_is_said(tmp_path):
+    Image.fromarray(np.full((64, 96), 255, np.uint8)).save(tmp_path / "m.png")
+    options = {"mask": str(tmp_path / "m.png"), "mask_mode": "cysmith", "style_fit": "stretch", "size": 96}
+    options |= {"iterations": 1, "style_layers": "relu1_1", "pyramid_min_size": 0, "network": "random"}
+    photograph = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    result = handstyle.stylize(photograph, on_a_clear_canvas(core()), **options)
+    assert any("its transparent part counts" in note for note in result.notes)
+    result = handstyle.stylize(photograph, core(), **options)
+    assert not any("transparent" in note for note in result.notes)
 
 
 @pytest.mark.parametrize("color", ["match", "histogram", "luminance"])
@@ -204,3 +219,20 @@ def test_a_photograph_smaller_than_the_size_is_said_before_the_work(told):
     note = "c.png: 48 x 48 px, too few for --size 100"
     assert said.count(note) == 1
     assert said.index(note) < said.index("stopped:")
+
+
+# Typed flags
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_typed_flag_wins_over_a_preset(name, monkeypatch):
+    monkeypatch.setattr(Group, "__post_init__", lambda self: None)  # one option of a preset alone may make no sense
+    nothing = typed("Flags", list(all_fields()), everything=False)
+    own = PRESETS[name].config
+    for option in hints(StyleConfig):
+        default = all_fields()[option].default
+        if getattr(own, option) == default or default == ():  # which cannot be typed
+            continue
+        words = tuple(map(str, default)) if isinstance(default, tuple) else default
+        flags = replace(nothing, preset=name, **{option: words if isinstance(words, tuple | bool) else str(words)})
+        assert getattr(resolve(flags).config, option) == default, option
