@@ -230,7 +230,7 @@ def minimize_preconditioned(
     True
     """
     spectrum = Spectrum.of(objective.shape, exponent, v0)
-    transformed = Preconditioned(objective, spectrum, f" in cosine coefficients (exponent {exponent:g})")
+    transformed = Preconditioned(objective, spectrum, f" in waves ({exponent:g})")
 
     def with_picture(row: Iteration) -> None:
         assert callback is not None

@@ -128,10 +128,30 @@ def test_a_run_resumes_to_the_bit_and_not_in_other_variables(tmp_path) -> None:
     whole = run()
     run(callback=put_down)
     np.testing.assert_array_equal(run(resume=path).v, whole.v)
-    with pytest.raises(HandstyleError, match=r"state of L-BFGS in cosine coefficients \(exponent 0.5\), but L-BFGS"):
+    with pytest.raises(HandstyleError, match=r"state of L-BFGS in waves \(0.5\), but L-BFGS"):
         minimize_lbfgs(objective, start, 9, resume=path)
-    with pytest.raises(HandstyleError, match=r"exponent 0.5\), but .* \(exponent 1\)"):
+    with pytest.raises(HandstyleError, match=r"waves \(0.5\), but .* waves \(1\)"):
         run(1.0, resume=path)
+
+
+def test_scipys_run_goes_on_from_its_picture_in_the_same_variables(tmp_path) -> None:
+    objective, v0 = painting(side=24, dtype="float64")
+    path, seen = tmp_path / "run.npz", []
+
+    def put_down(row) -> None:
+        if row.iteration == 4:
+            seen.append(row.value)
+            row.save(path)
+            raise StopIteration
+
+    minimize_preconditioned(minimize_lbfgsb, objective, v0, 9, exponent=0.5, callback=put_down)
+    rest = minimize_preconditioned(minimize_lbfgsb, objective, v0, 9, exponent=0.5, resume=path)
+    assert [row.iteration for row in rest.trace] == list(range(1, 10))
+    assert rest.trace[3].value == seen[0]
+    assert max(row.value for row in rest.trace[4:]) < seen[0]
+    assert objective(rest.v)[0] == pytest.approx(rest.value, rel=1e-10)
+    with pytest.raises(HandstyleError, match=r"in waves \(0.5\), but SciPy's"):
+        minimize_lbfgsb(objective, v0, 9, resume=path)
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgsb", "lbfgs"])
