@@ -14,7 +14,7 @@ from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, read_picture
 from handstyle.foundations.picture_writing import check_writable
 from handstyle.network.vgg import Network
-from handstyle.network.weights import sha256
+from handstyle.network.weights import find_weights, sha256
 from handstyle.painting.inputs import read_inputs
 from handstyle.painting.recipe import BLANK, KEY, Input, Recipe, array_digest, parse_recipe, read_recipe
 from handstyle.painting.report import Recording, write_report
@@ -142,6 +142,11 @@ class Repetition:
                 f"--config {picture} paints the whole"
             )
         found = find_inputs(recipe, list(sources) or [picture.absolute().parent, Path.cwd()])
+        places = [expanded(place) for place in sources] or [picture.absolute().parent]
+        files = [place / str(recipe.settings.get("weights")) if place.is_dir() else place for place in places]
+        if instead["weights"] is None and find_weights(str(recipe.settings.get("weights"))) is None:
+            near = [str(file) for file in files if file.is_file() and file.name == recipe.settings.get("weights")]
+            instead = {**instead, "weights": near[0] if near else None}
         settings = settings_again(picture, recipe, found, instead)
         network = settings.load()
         then, now = recipe.network.get("sha256"), network.origin.sha256 if network.origin else ""

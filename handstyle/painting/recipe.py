@@ -124,6 +124,7 @@ def recipe_of(
     engine: str,
     array: Array,
     result: Mapping[str, Any],
+    ran: str,
 ) -> Recipe:
     """Return the recipe of a run.
 
@@ -141,6 +142,8 @@ def recipe_of(
         What was painted.
     result : mapping
         What else is to be said of the end.
+    ran : str
+        From `network_digest`.
     """
     own = network_settings(network)
     settings = {**own, **asdict(config), **own}  # in that order; what ran has the last word
@@ -152,7 +155,7 @@ def recipe_of(
     size = {"width": array.shape[1], "height": array.shape[0]}
     return Recipe(  # book: recipe-run
         settings,
-        {**found, "architecture": network.architecture, "ran_sha256": network_digest(network)},
+        {**found, "architecture": network.architecture, "ran_sha256": ran},
         inputs,
         environment(network, engine),
         {**result, **size, "sha256": digest},
@@ -198,7 +201,8 @@ def array_digest(arrays: Iterable[Array]) -> str:
     found = hashlib.sha256()
     for array in arrays:
         host = np.ascontiguousarray(to_numpy(array))
-        found.update(f"{host.shape} {host.dtype}".encode() + host.tobytes())
+        found.update(f"{host.shape} {host.dtype}".encode())
+        found.update(host.data)
     return found.hexdigest()
 
 

@@ -7,6 +7,7 @@ others.
 
 import json
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,11 @@ class Identity:
     plan: Plan
     _facts: dict[str, Any] | None = None
 
+    @cached_property
+    def network_digest(self) -> str:
+        """The digest of the network as it runs: half a second for VGG-19, so once a run."""
+        return network_digest(self.network)
+
     def facts(self) -> dict[str, Any]:
         """Return the identity as JSON values."""
         if self._facts is None:
@@ -72,7 +78,7 @@ class Identity:
             pictures += [mask for mask in plan.style_masks if mask is not None]
             self._facts = {
                 "settings": json.loads(json.dumps(settings)),  # tuples become lists, as after reading
-                "network": network_digest(self.network),
+                "network": self.network_digest,
                 "pictures": array_digest(pictures),
                 "kernels": self.network.engine.name,
                 "processor": processor(),

@@ -168,7 +168,9 @@ def _run(
         alpha, array = plan.photograph.alpha, final_picture(config, plan, p, size)
         end = {"stopped": stopped, "iterations": len(trace), "evaluations": evaluations, "loss": value}
         end["terms"] = trace[-1].terms if trace else {}
-        recipe = recipe_of(config, room.network, inputs, precision_of(room.network), array, end)
+        recipe = recipe_of(
+            config, room.network, inputs, precision_of(room.network), array, end, identity.network_digest
+        )
         return Result(
             array,
             None if alpha is None else np.clip(resize(alpha, size), 0, 1),
