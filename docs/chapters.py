@@ -32,7 +32,7 @@ PARTS = {
     ],
     "Part III · What to ask of a picture": [
         ("losses/content", ("losses.content",)),
-        ("losses/gram", ("losses.gram",)),
+        ("losses/gram", ("losses.gram", "losses.patches")),
         ("losses/total_variation", ("losses.total_variation",)),
         ("losses/regions", ("losses.regions",)),
     ],

@@ -38,6 +38,7 @@ _MODULES = {
     "Objective": "handstyle.optimize.objective",
     "Outcome": "handstyle.optimize.trace",
     "Painting": "handstyle.painting.targets",
+    "PatchTerm": "handstyle.losses.patches",
     "PaintingInterrupted": "handstyle.painting.result",
     "Picture": "handstyle.foundations.picture_reading",
     "Preset": "handstyle.painting.presets",
@@ -105,6 +106,7 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from handstyle.losses.gram import gram_loss as gram_loss
     from handstyle.losses.gram import moments_backward as moments_backward
     from handstyle.losses.gram import moments_forward as moments_forward
+    from handstyle.losses.patches import PatchTerm as PatchTerm
     from handstyle.losses.terms import Term as Term
     from handstyle.losses.total_variation import VariationTerm as VariationTerm
     from handstyle.losses.total_variation import total_variation as total_variation
