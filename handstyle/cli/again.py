@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from cyclopts import Parameter
 
-from handstyle.cli.options import Output, Settings, all_fields, as_flags, err, resolve, say, typed
+from handstyle.cli.options import Output, Settings, Whole, all_fields, as_flags, err, resolve, say, typed
 from handstyle.cli.session import check_page, free_name
 from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, read_picture
@@ -32,7 +32,7 @@ def again(
     weights: str | None = None,
     backend: str | None = None,
     kernels: str | None = None,
-    bits: int = 8,
+    bits: Whole = 8,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Make PICTURE again by the recipe in its file, and compare: exit status 0 if the two are equal to the bit.

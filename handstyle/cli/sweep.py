@@ -88,7 +88,8 @@ def sweep(
     settings = [resolve(replace(flags, **cell.typed)) for cell in planned]  # every mistake is said before the work
     for one in settings:
         arranged([style, *more_styles], one.config)
-    photograph, networks, done, ended = read_picture(content), dict[Any, Network](), list[Cell](), False
+    photograph = read_picture(content, max_pixels=settings[0].config.max_pixels or None)
+    networks, done, ended = dict[Any, Network](), list[Cell](), False
     for number, (cell, one) in enumerate(zip(planned, settings, strict=True), 1):
         began = time.monotonic()
         try:

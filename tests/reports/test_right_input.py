@@ -255,6 +255,7 @@ def test_a_url_is_called_one_wherever_a_file_is_named(told, tmp_path, flag):
         ("check", "--seed", "0.5"),
         ("info", "--size", "64.5"),
         ("plan", "--styles", "1.5"),
+        ("again", "c.png", "--bits", "8.5"),
         *((command, "c.png", *more, name, "1.5") for command, more in (
             ("stylize", ("c.png",)), ("texture", ()), ("reconstruct", ("--layer", "relu1_1"))
         ) for name in ("--iterations", "--size", "--save-every", "--checkpoint-every", "--seed", "--lbfgs-history")),
