@@ -42,6 +42,7 @@ def replace_file(path: Path, data: bytes | Callable[[BinaryIO], object], *, over
 
     Examples
     --------
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     replace_file(Path(folder, "a"), b"new")
     ...     Path(folder, "a").read_bytes()

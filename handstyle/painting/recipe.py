@@ -264,6 +264,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from handstyle.foundations.picture_writing import write_picture
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "a.png")

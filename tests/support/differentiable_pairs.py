@@ -15,6 +15,7 @@ import numpy as np
 from handstyle.foundations.backend import Array, namespace, to_numpy
 from handstyle.foundations.image import CONVENTIONS, preprocess_backward, preprocess_forward
 from handstyle.losses.gram import Moments, moments_backward, moments_forward
+from handstyle.losses.patches import patches_backward, patches_forward
 from handstyle.losses.terms import Term
 from handstyle.network.convolution import (
     conv3x3_backward,
@@ -270,4 +271,5 @@ PAIRS = [
     moments_pair(None),
     moments_pair(MASK),
     spectrum_pair(),
+    Pair("patches", (5, 7, 3), patches_forward, patches_backward),
 ]
