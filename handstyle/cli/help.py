@@ -4,10 +4,11 @@ import difflib
 import re
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from cyclopts import CycloptsError
-from cyclopts.exceptions import MissingArgumentError, UnknownOptionError
+from cyclopts.exceptions import MissingArgumentError, UnknownCommandError, UnknownOptionError
 
 from handstyle.cli.options import all_fields, flag
 from handstyle.painting.config import RENAMED
@@ -74,6 +75,8 @@ def what_was_meant(error: CycloptsError, words: Sequence[str]) -> str:
         given = str(error.token.keyword or error.token.value).split("=")[0]
         known = [name for argument in error.argument_collection for name in argument.names if name.startswith("--")]
         return f"{command or 'handstyle'} has no {given}{_nearest(given, known)}"
+    if isinstance(error, UnknownCommandError) and words and (words[0].startswith("-") or Path(words[0]).exists()):
+        return f"{words[0]} is no command; to paint: handstyle stylize CONTENT STYLE [STYLE...]"
     missing = isinstance(error, MissingArgumentError) or type(error) is CycloptsError  # ours, of a missing STYLE
     if missing and (greedy := _greedy(words)):
         return f"{message} {greedy}"
@@ -89,6 +92,8 @@ def _nearest(given: str, known: Sequence[str]) -> str:
     for ours, theirs in FOREIGN.items():
         if name in theirs.split() and (not ours.startswith("--") or ours.split()[0] in known):
             return f": use {ours}"
+    if name.replace("-", "_") in all_fields():
+        return ": it is a flag of stylize"
     near = difflib.get_close_matches(f"--{name}", known, 1)
     return f": did you mean {near[0]}?" if near else "; --help-all shows every flag"
 

@@ -98,6 +98,17 @@ def test_a_mistyped_flag_is_answered_with_the_nearest(told):
     assert "write --style-weight" in refused(told, *BOTH, "-style_weight", "3")
 
 
+def test_a_flag_that_another_command_has_is_said(told):
+    assert refused(told, "texture", "style.png", "--content-weight", "3").endswith(
+        "texture has no --content-weight: it is a flag of stylize"
+    )
+
+
+@pytest.mark.parametrize("words", [("content.png", "style.png"), ("-content_image", "content.png")])
+def test_pictures_without_a_command_are_answered_with_stylize(told, words):
+    assert f"{words[0]} is no command; to paint: handstyle stylize CONTENT STYLE" in refused(told, *words)
+
+
 @pytest.mark.parametrize("old", RENAMED)
 def test_an_old_flag_is_answered_with_its_new_name(told, tmp_path, old):
     said = refused(told, *BOTH, flag(old), "1")
