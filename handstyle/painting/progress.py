@@ -116,10 +116,8 @@ class Lines:
             return
         self.scale, self.written = progress.scale, now
         rest = "" if last or progress.seconds_left is None else f", {left(progress)}"
-        self.note(
-            f"{progress.where}: iteration {progress.iteration} of {progress.iterations}, {progress.losses}, "
-            f"{in_words(progress.seconds)}{rest}"
-        )
+        words = f"{progress.where}: iteration {progress.iteration} of {progress.iterations}, {progress.losses}"
+        self.note(f"{words}, {in_words(progress.seconds)}{rest}")
 
 
 def fraction(progress: Progress) -> float:
@@ -209,18 +207,14 @@ class live:
     >>> live(every=10)
     Traceback (most recent call last):
     ...
-    handstyle.foundations.errors.HandstyleError: live shows pictures in a notebook; elsewhere use \
-stylize(progress=True), or handstyle stylize --preview
+    handstyle.foundations.errors.HandstyleError: live shows pictures in a notebook; elsewhere use stylize(progress=True)
     """
 
     def __init__(self, every: int = 10) -> None:
         if not isinstance(every, int) or every < 1:
             raise HandstyleError(f"every={every!r}: a whole number of iterations, 1 or more")
         if not in_a_notebook():
-            raise HandstyleError(
-                "live shows pictures in a notebook; elsewhere use stylize(progress=True), or handstyle stylize "
-                "--preview"
-            )
+            raise HandstyleError("live shows pictures in a notebook; elsewhere use stylize(progress=True)")
         self.every, self.handle = every, None
 
     def __call__(self, progress: Progress) -> None:
