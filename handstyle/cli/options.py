@@ -158,6 +158,9 @@ class RunConfig:
     preview : bool
         Show the picture on a page while it forms; its losses too, with pause and stop, on this machine, at an address
         that is printed.
+    cluster : str
+        Compute the tiles on workers of Dask: local:N starts N processes on this machine, tcp://HOST:PORT and
+        tls://HOST:PORT are schedulers. The picture is the same to the last bit; --tile says how it is cut.
     quiet : bool
         Print nothing but errors.
     json : bool
@@ -177,6 +180,7 @@ class RunConfig:
     report: bool = False
     overwrite: bool = False
     preview: bool = False
+    cluster: str = ""
     quiet: bool = False
     json: bool = False
 

@@ -115,6 +115,11 @@ class Cluster:
         self.sent = self.received = 0
         self._shared: tuple[Job, Any] | None = None
 
+    def __str__(self) -> str:
+        """Return the number of workers, and the address of Dask's page."""
+        count = len(self.client.scheduler_info()["workers"])
+        return f"{count} worker{'s' * (count > 1)}, dashboard {self.client.dashboard_link}"
+
     def network(self, network: Network, side: int) -> Network:
         """Return the network with an engine that computes by tiles on this cluster; see `by_tiles`."""
         return network.with_kernels(TileEngine(inner_engine(network), side, self))
