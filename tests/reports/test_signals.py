@@ -60,7 +60,7 @@ PLACES = {  # owner, function, which call of it
     "while the second scale's targets are measured": (module, "terms_of_scale", 2),
     "before the second scale's first evaluation": (module.Objective, "__init__", 2),
     "in the last scale": (module.Objective, "__call__", 7),
-    "while colors are changed": (module, "colors_after", 1),
+    "while colors are changed": (module, "final_picture", 1),
     "while the recipe is made": (module, "recipe_of", 1),
     "while the picture is encoded": (picture_writing, "_encode", 1),
     "while the picture is flushed": (os, "fsync", 1),
