@@ -34,9 +34,10 @@ from handstyle.network.sequence import Convolution, Features, Pool
 from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import STRIP_VALUES, Forecast, Shape, taps_of
 
-# Memory of each thread outside the arena, at least and at most: its BLAS buffer, as far as it is written to, and the
-# strips of `arena.Scratch`. They grow with the maps. Measured with OpenBLAS 0.3.31 on two threads.
-THREAD_BYTES = 1 << 20, 8 << 20
+# Memory of each thread outside the arena: its BLAS buffer, as far as it is written to, and the strips of
+# `arena.Scratch`. It is this, plus the largest map, but at most so much for each of that map's channels. Measured with
+# OpenBLAS 0.3.31 on two threads.
+THREAD_BYTES, CHANNEL_BYTES = 1 << 20, 1 << 17
 # Copies in float64 that `moments_forward` makes of its features, of which `STRIP_VALUES` are measured at a time.
 MEASURED_MAPS = 2
 # Arrays of its input's size that a term of unknown class allocates, in addition to its gradient.
@@ -300,9 +301,9 @@ def forecast_evaluation(
     dry = dry_run(engine, network, terms, shape, gradient)
     rows = summary(network, *shape[:2])
     channels = {row.name: row.shape[2] for row in rows}
-    least, most = THREAD_BYTES
-    largest = max(row.values for row in rows) * network.dtype.itemsize
-    outside = min(least + largest, most) * engine.team.threads + sum(dry.kept.values())
+    largest = max(rows, key=lambda row: row.values)
+    strips = min(THREAD_BYTES + largest.values * network.dtype.itemsize, CHANNEL_BYTES * largest.shape[2])
+    outside = strips * engine.team.threads + sum(dry.kept.values())
     targets = sum(target_bytes(term, channels.get(term.tap, 3)) for term in terms) if gradient else 0
     taken = max(dry.peak, dry.arena.touched) + outside + targets
     cost = sum((row.cost for row in dry.rows), Cost())
