@@ -105,6 +105,23 @@ def test_an_interruption_ends_the_batch_and_the_same_command_goes_on(told, tmp_p
     assert [bool(path) for path in taken] == [True, False]
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_between_two_pictures_ends_the_batch(told, tmp_path, monkeypatch, name):
+    real = handstyle.cli.batch.say
+
+    def said(line):  # the line of the first picture, when it is painted and the second not yet begun
+        real(line)
+        if line.startswith("1 of 3"):
+            monkeypatch.setattr(handstyle.cli.batch, "say", real)
+            signal.raise_signal(getattr(signal, name))
+
+    monkeypatch.setattr(handstyle.cli.batch, "say", said)
+    status, lines, _ = told()
+    assert status == 128 + getattr(signal, name)
+    assert lines[-1].endswith("0 failed, 2 not begun")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "index.html"]
+
+
 def test_the_page_has_every_picture_and_no_markup_of_their_names(told, tmp_path):
     (tmp_path / "in/<b>.png").write_bytes(b"no picture")
     told()

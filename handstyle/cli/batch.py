@@ -25,6 +25,7 @@ from handstyle.cli.options import (
     typed,
 )
 from handstyle.cli.session import beside, check_before, paint
+from handstyle.cli.signals import Interrupted, listen
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.errors import HandstyleError, one_line, printable
 from handstyle.foundations.picture_reading import expanded, pictures_in
@@ -94,11 +95,14 @@ def batch(
     try:
         for number, (photograph, picture) in enumerate(named(photographs, target), 1):
             one, status = paint_one(photograph, paintings, picture, settings, loaded, digests)
-            say(f"{number} of {len(photographs)}: {printable(photograph.name)}: {one.what}")
+            listen()  # when a picture is written, signals do nothing any more
             done.append(one)
+            say(f"{number} of {len(photographs)}: {printable(photograph.name)}: {one.what}")
             if status > 128:  # asked to end
                 ended = status
                 break
+    except Interrupted as interrupted:  # between two pictures, or before the first evaluation of one
+        ended = 128 + interrupted.number
     finally:
         replace_file(target / "index.html", index_page(done, target).encode(), overwrite=True)
     failed = sum(one.failed for one in done)
