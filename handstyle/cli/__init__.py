@@ -34,6 +34,9 @@ USAGE = {
     "stylize": "CONTENT STYLE [STYLE...] [-o OUTPUT] [FLAGS]",
     "texture": "STYLE [STYLE...] [-o OUTPUT] [FLAGS]",
     "reconstruct": "PICTURE --layer LAYER [--of content|style] [-o OUTPUT] [FLAGS]",
+    "batch": "FOLDER STYLE [STYLE...] -o FOLDER [FLAGS]",
+    "sweep": "CONTENT STYLE [STYLE...] --over SETTING=VALUE,VALUE... [-o OUTPUT] [FLAGS]",
+    "plan": "[CONTENT STYLE [STYLE...]] [FLAGS]",
 }
 
 
@@ -52,7 +55,8 @@ def make_app(everything: bool = False) -> App:
         made.command(command, name=name, usage=f"Usage: handstyle {name} {USAGE[name]}{more}")
     made.command(demo)
     for name, (path, text) in OTHERS.items():
-        made.command(path, name=name, help=text)
+        usage = f"Usage: handstyle {name} {USAGE[name]}" if name in USAGE else None
+        made.command(path, name=name, help=text, usage=usage)
     return made
 
 

@@ -2,18 +2,22 @@
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
+from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
 from handstyle.cli.bench import BenchRow, check_drawing, draw
 from handstyle.cli.bench import bench as take_turns
 from handstyle.cli.options import (
+    PICTURES,
     Flat,
     NetworkConfig,
+    Output,
     Settings,
     Whole,
     all_fields,
@@ -24,15 +28,19 @@ from handstyle.cli.options import (
     say,
     typed,
 )
+from handstyle.cli.session import check_outputs
 from handstyle.foundations.backend import choose_backend, cpu_count
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.picture_reading import Picture
 from handstyle.kernels.counting import FEW_PIXELS
 from handstyle.kernels.cpu.rates import measure_rates
 from handstyle.kernels.tiles import by_tiles
 from handstyle.network.vgg import ARCHITECTURES, WIDTHS, Network, random_weights
 from handstyle.network.weights import find_weights
+from handstyle.painting.inputs import read_inputs
 from handstyle.painting.load import load_network
 from handstyle.painting.memory import Need, RunMemory, stand_in
+from handstyle.painting.stylize import arranged
 
 MOST_GPU_MEMORY = 1 << 20  # GiB
 LARGEST_PLAN = 1 << 16  # pixels a side: no format that is written here holds more
@@ -40,19 +48,26 @@ PLANNED = typed("PlanFlags", list(all_fields()), everything=False)
 
 
 def plan(
-    *,
-    styles: Whole = 1,
+    content: Annotated[Path | None, Parameter(group=PICTURES)] = None,
+    /,
+    *pictures: Annotated[Path, Parameter(group=PICTURES)],
+    styles: Annotated[Whole, Parameter(group=PICTURES)] = 1,
+    output: Output = None,
     gpu_memory: float | None = None,
     flags: Annotated[Any, Flat] = PLANNED,
 ) -> int:
-    """Print what a run of ``stylize`` with the same options will take, in memory and time, before any work.
-
-    The photograph and the paintings are taken to be square, and large enough for every size.
+    """Print what ``stylize`` with the same pictures and options will take, in memory and time, before any work.
 
     Parameters
     ----------
+    content : Path
+        The photograph. Without it all pictures are taken to be square, and large enough for every size.
+    pictures : Path
+        The paintings.
     styles : int
-        Paintings.
+        How many paintings, where none are named.
+    output : Path
+        The picture that would be written; it is not.
     gpu_memory : float
         Plan for a GPU that is not here, with so many GiB free.
     """
@@ -65,8 +80,18 @@ def plan(
     for name in ("size", "style_size"):
         if getattr(config, name) > LARGEST_PLAN:
             raise HandstyleError(f"{name}={getattr(config, name)}: must be {LARGEST_PLAN} or less")
-    config.check_styles(styles)
-    planned = planned_run(settings, styles, gpu_memory).fitted()
+    if content is None:
+        config.check_styles(styles)
+        photograph, *paintings = (stand_in(LARGEST_PLAN) for _ in range(1 + styles))
+    else:
+        sources, config = arranged(pictures, config)
+        if not sources:
+            raise HandstyleError("plan: name the paintings, too, as for stylize; or no picture, and --styles")
+        photograph, paintings = read_inputs(config, content, sources)
+    if output is not None:
+        check_outputs(output, config, settings.run, None if content is None else photograph)
+    settings = replace(settings, config=config)
+    planned = planned_run(settings, photograph, paintings, gpu_memory).fitted()
     config.check_layers(planned.network)
     if settings.network.weights in ARCHITECTURES and find_weights(settings.network.weights) is None:
         say(f"{settings.network.weights} is not on this machine: planned by its shape")
@@ -87,10 +112,11 @@ def plan(
     return 0
 
 
-def planned_run(settings: Settings, styles: int, gpu_memory: float | None) -> RunMemory:
+def planned_run(
+    settings: Settings, photograph: Picture, paintings: Sequence[Picture], gpu_memory: float | None
+) -> RunMemory:
     """Return the run of a plan, with the memory that is free for it."""
     config, network, run = settings.config, settings.network, settings.run
-    photograph, *paintings = (stand_in(LARGEST_PLAN) for _ in range(1 + styles))
     if gpu_memory is None and choose_backend(network.backend).name == "cupy":
         return RunMemory.now(config, settings.load(), photograph, paintings)
     precision = "tf32" if "tf32" in run.precision or "tf32" in network.kernels else "float32"

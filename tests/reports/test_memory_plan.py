@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from handstyle.cli import app, measuring
 from handstyle.foundations.errors import HandstyleError
@@ -41,6 +42,37 @@ def peak(capsys, *words):
     assert plan("--backend", "numpy", *words) == 0
     printed = capsys.readouterr().out
     return float(re.search(r"peak memory: ([\d,.]+) MiB", printed)[1].replace(",", "")), printed
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    paths = [tmp_path / name for name in ("wide.png", "tall.png", "small.png")]
+    for path, size in zip(paths, ((320, 160), (80, 240), (64, 64)), strict=True):
+        Image.new("RGB", size, "olive").save(path)
+    return list(map(str, paths))
+
+
+def test_a_plan_was_of_square_pictures_and_not_of_the_command(pictures, capsys):
+    wide, tall, small = pictures
+    assert plan(wide, tall, "--size", "256", "--pyramid-min-size", "0", "--backend", "numpy") == 0
+    assert "256x128" in capsys.readouterr().out
+    assert plan(small, tall, "--size", "256", "--pyramid-min-size", "0", "--backend", "numpy") == 0
+    assert "64x64" in capsys.readouterr().out  # it is painted no larger than it is
+    one = peak(capsys, wide, tall, "--size", "320")[0]
+    two = peak(capsys, wide, tall, small, "--size", "320", "--style-blend", "1", "1", "--blend", "losses")[0]
+    assert two > one
+
+
+def test_a_plan_refuses_what_stylize_refuses(pictures, tmp_path):
+    wide, tall, small = pictures
+    with pytest.raises(HandstyleError, match="name the paintings"):
+        plan(wide)
+    with pytest.raises(HandstyleError, match="style_blend"):
+        plan(wide, tall, small, "--style-blend", "1")
+    with pytest.raises(HandstyleError, match=r"wide\.png"):
+        plan(wide, tall, "-o", wide)
+    assert plan(wide, tall, "--size", "64", "-o", str(tmp_path / "new.png")) == 0
+    assert not (tmp_path / "new.png").exists()
 
 
 def test_every_run_was_planned_with_scipys_optimizer(capsys):
