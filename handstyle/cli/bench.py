@@ -4,25 +4,30 @@ The work is that of the style objective, which is what a run repeats: the style 
 carried back to the picture. All sides take turns, so that what disturbs one disturbs all.
 """
 
+import datetime
 import importlib
 import importlib.util
+import json
+import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array, Backend, choose_backend, cpu_count
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import expanded
 from handstyle.losses.gram import Moments, StyleTerm, moments_forward
 from handstyle.network.sequence import Convolution
-from handstyle.network.vgg import Network
-from handstyle.optimize.objective import Objective
+from handstyle.network.vgg import Network, summary
+from handstyle.optimize.objective import Objective, engine_of
+from handstyle.painting.recipe import environment
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 PAUSE = 0.05  # seconds between two sides: other libraries' threads go on spinning for a while
@@ -38,6 +43,10 @@ class BenchRow:
     fastest: float  # seconds
     median: float
     difference: float  # of its gradient from the first row's of this size, relative
+    first: float = math.nan  # seconds of the first evaluation, with what is prepared, compiled and allocated
+    spread: float = math.nan  # seconds between the quartiles
+    operations: float = math.nan  # of the direct method: what it would multiply and add
+    memory: float = math.nan  # bytes that an evaluation takes, by forecast
 
 
 def bench(
@@ -71,9 +80,12 @@ def bench(
         p = rng.uniform(0, 255, (size, size, 3))
         sides: dict[str, Callable[[], Array]] = {}
         targets: dict[str, Moments] = {}
+        memory: dict[str, float] = {}
         for name, network in networks.items():
             if network.engine.name != "reference" or size <= REFERENCE_SIDE:
-                sides[name] = _ours(network, p, targets)
+                sides[name], terms = _ours(network, p, targets)
+                if network.backend.name == "numpy":
+                    memory[name] = engine_of(network).forecast(network, terms, p.shape).bytes
         if importlib.util.find_spec("torch") is not None:
             first = next(iter(networks.values()))
             sides[f"PyTorch, {cpu_count()} threads"] = _pytorch(first, p, targets)
@@ -81,37 +93,56 @@ def bench(
             if on_gpu and importlib.import_module("torch").cuda.is_available():
                 sides["PyTorch float32, GPU"] = _pytorch(first, p, targets, "cuda")
                 sides["PyTorch TF32, GPU"] = _pytorch(first, p, targets, "cuda", tf32=True)
-        rows += _take_turns(size, sides, rounds)
+        rows += _take_turns(size, sides, rounds, operations(next(iter(networks.values())), size), memory)
         for row in rows[-len(sides) :]:
             if report is not None:
                 report(row)
     return rows
 
 
-def _take_turns(size: int, sides: dict[str, Callable[[], Array]], rounds: int) -> list[BenchRow]:
+def _take_turns(
+    size: int, sides: dict[str, Callable[[], Array]], rounds: int, operations: float, memory: dict[str, float]
+) -> list[BenchRow]:
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     gradients: dict[str, Array] = {}
-    for turn in range(rounds + 1):
+    for _ in range(rounds + 1):
         for name, work in sides.items():
             time.sleep(PAUSE)
             start = time.perf_counter()
             gradients[name] = work()
-            if turn:
-                seconds[name].append(time.perf_counter() - start)
-    first = next(iter(gradients.values()))
-    return [
-        BenchRow(
-            size,
-            name,
-            min(times),
-            float(np.median(times)),
-            float(np.linalg.norm(gradients[name] - first) / np.linalg.norm(first)),
-        )
-        for name, times in seconds.items()
-    ]
+            seconds[name].append(time.perf_counter() - start)
+    reference = next(iter(gradients.values()))
+    rows = []
+    for name, (first, *times) in seconds.items():
+        low, median, high = (float(q) for q in np.quantile(times, (0.25, 0.5, 0.75)))
+        difference = float(np.linalg.norm(gradients[name] - reference) / np.linalg.norm(reference))
+        taken = memory.get(name, math.nan)
+        rows.append(BenchRow(size, name, min(times), median, difference, first, high - low, operations, taken))
+    return rows
 
 
-def _ours(network: Network, p: Array, targets: dict[str, Moments]) -> Callable[[], Array]:
+def operations(network: Network, size: int) -> float:
+    """Return the multiplications and additions of the convolutions up to relu5_1, forward and backward, done directly.
+
+    Parameters
+    ----------
+    network : Network
+        Its convolutions.
+    size : int
+        Pixels a side.
+    """
+    shapes = {row.name: row.shape for row in summary(network, size, size)}
+    total = 0.0
+    for layer in network.layers:
+        if isinstance(layer, Convolution):
+            height, width, _ = shapes[layer.name]
+            total += 2 * 2 * layer.w.size * height * width
+        if layer.name == STYLE[-1]:
+            break
+    return total
+
+
+def _ours(network: Network, p: Array, targets: dict[str, Moments]) -> tuple[Callable[[], Array], list[StyleTerm]]:
     backend = _backend_of(network)
     if not targets:  # the first network's features of another picture, halved: somewhere to descend to
         x = backend.asarray(p[::-1] / 2 - 60, dtype=network.dtype)
@@ -124,7 +155,7 @@ def _ours(network: Network, p: Array, targets: dict[str, Moments]) -> Callable[[
         for tap, m in targets.items()
     ]
     objective, v = Objective(network, terms, p.shape), p.ravel()
-    return lambda: objective(v)[1]
+    return lambda: objective(v)[1], terms
 
 
 def _backend_of(network: Network) -> Backend:
@@ -177,6 +208,48 @@ def _pytorch(
         return gradient
 
     return run
+
+
+def write_rows(rows: Sequence[BenchRow], network: Network, path: Path) -> None:
+    """Write rows, with the date and what describes the machine, as JSON into a new file."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
+    machine = environment(network, network.engine.name) | {"load": f"{load:.2f}"}
+    record = {"handstyle": "bench", "date": now, "machine": machine, "rows": [asdict(row) for row in rows]}
+    try:
+        replace_file(expanded(path), (json.dumps(record, indent=1) + "\n").encode(), overwrite=False)
+    except OSError as error:
+        raise HandstyleError(
+            f"--save {path}: {error.strerror or error}; name a new file in a folder of yours"
+        ) from None
+
+
+def read_rows(path: Path) -> tuple[str, list[BenchRow]]:
+    """Read what `write_rows` wrote: the date, and the rows."""
+    try:
+        record = json.loads(expanded(path).read_bytes())
+        return str(record["date"])[:10], [BenchRow(**row) for row in record["rows"]]
+    except OSError as error:
+        raise HandstyleError(f"--against {path}: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise HandstyleError(f"--against {path}: no measurements that bench --save wrote") from None
+
+
+def compared(rows: Sequence[BenchRow], earlier: Sequence[BenchRow]) -> Iterator[str]:
+    """Return a line for each row that was measured before: the ratio of the medians, and whether it exceeds the spread.
+
+    Parameters
+    ----------
+    rows, earlier : sequence of BenchRow
+        Of two runs, on one machine.
+    """
+    before = {(row.size, row.what): row for row in earlier}
+    for row in rows:
+        old = before.get((row.size, row.what))
+        if old is not None:
+            clear = abs(row.median - old.median) > (row.spread + old.spread)
+            told = "" if clear else ", no more than the spread"
+            yield f"{row.size}², {row.what}: {row.median / old.median:.2f} of the time before{told}"
 
 
 def check_drawing(path: str | os.PathLike[str]) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
-from handstyle.cli.bench import BenchRow, check_drawing, draw
 from handstyle.cli.bench import bench as take_turns
+from handstyle.cli.bench import check_drawing, compared, draw, read_rows, write_rows
 from handstyle.cli.options import (
     PICTURES,
     Flat,
@@ -31,7 +32,7 @@ from handstyle.cli.options import (
 from handstyle.cli.session import check_outputs
 from handstyle.foundations.backend import choose_backend, cpu_count
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import Picture
+from handstyle.foundations.picture_reading import Picture, expanded
 from handstyle.kernels.counting import FEW_PIXELS
 from handstyle.kernels.cpu.rates import measure_rates
 from handstyle.kernels.tiles import by_tiles
@@ -142,9 +143,7 @@ def plan_lines(planned: RunMemory, needs: list[Need]) -> list[str]:
             f"one evaluation: {last.seconds:.2f} s at the measured rates; {iterations} iterations: "
             f"{seconds / 60:.1f} min, at one evaluation each and without the optimizer's own work"
         )
-        load, cores = os.getloadavg()[0], cpu_count()
-        if load > cores / 2:
-            lines.append(f"the machine is busy (load {load:.1f} on {cores} cores): alone, the run takes less time")
+        lines += busy()
     free = mebibytes(planned.free)
     if planned.apart:
         device, host = max(need.device for need in needs), max(need.host for need in needs)
@@ -185,10 +184,17 @@ def shape_of(network: NetworkConfig) -> Network:
 def bench(
     *sizes: Whole,
     rounds: Whole = 5,
+    threads: Whole | None = None,
     plot: Path | None = None,
+    save: Path | None = None,
+    against: Path | None = None,
     network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
 ) -> int:
     """Time one evaluation on this machine, every engine in turn: CPU, GPU where there is one, PyTorch where installed.
+
+    GFLOP/s are those of the direct method, so that a method which needs fewer operations has more of them. Memory is
+    by forecast. The times are those of the first evaluation, of the fastest of the others, and their median with half
+    the distance between the quartiles. The last column is by how much the gradient differs from the first row's.
 
     Parameters
     ----------
@@ -196,11 +202,22 @@ def bench(
         Sides of the pictures, pixels; 256 and 512 by default.
     rounds : int
         Turns of each.
+    threads : int
+        Cores to use; all by default.
     plot : Path
         Draw the comparison into this new file.
+    save : Path
+        Write the measurements into this new file, as JSON.
+    against : Path
+        Compare with the measurements that --save wrote.
     """
     if plot is not None:
         check_drawing(plot)
+    if save is not None and expanded(save).exists():
+        raise HandstyleError(f"--save {save}: exists; choose another name")
+    date, earlier = ("", []) if against is None else read_rows(against)
+    if threads is not None:
+        use_cores(threads)
     host = replace(network, backend="numpy", kernels="auto").load("float32")
     contestants = {f"{kernels}, CPU": host.with_kernels(kernels) for kernels in ("auto", "im2col", "reference")}
     device = choose_backend(network.backend)
@@ -208,17 +225,44 @@ def bench(
         there = host.to(device)
         for kernels in ("cuda", "cuda-tf32"):
             contestants[f"{kernels}, {device.device}"] = there.with_kernels(kernels)
-    table = Table(title=Text(f"one evaluation, {network.weights}: value and gradient"))
-    for heading in ("size", "by", "fastest", "median", "gradient differs by"):
-        table.add_column(heading, justify="left" if heading == "by" else "right")
-
-    def show(row: BenchRow) -> None:
-        cells = (f"{row.fastest:.4f} s", f"{row.median:.4f} s", f"{row.difference:.1e}")
-        table.add_row(f"{row.size}²", row.what, *cells)
-
-    rows = take_turns(contestants, sizes or (256, 512), rounds, show)
-    out.print(table)
+    rows = take_turns(contestants, sizes or (256, 512), rounds)
+    for size in dict.fromkeys(row.size for row in rows):
+        table = Table(title=Text(f"one evaluation at {size}², {network.weights}, in milliseconds"), box=SIMPLE)
+        for heading in ("by", "first", "fastest", "median", "GFLOP/s", "MiB", "differs"):
+            table.add_column(heading, justify="left" if heading == "by" else "right", no_wrap=True)
+        for row in (row for row in rows if row.size == size):
+            times = f"{1e3 * row.first:,.1f}", f"{1e3 * row.fastest:,.1f}", f"{1e3 * row.median:,.1f}"
+            speed, memory = f"{row.operations / row.median / 1e9:,.0f}", f"{row.memory / 2**20:,.0f}"
+            spread = f"{times[2]} ± {1e3 * row.spread / 2:.1f}"
+            shown = "" if math.isnan(row.memory) else memory
+            table.add_row(row.what, *times[:2], spread, speed, shown, f"{row.difference:.1e}")
+        out.print(table)
+    rate = measure_rates().products
+    say(f"a matrix product here, with {cpu_count()} threads: about {rate / 1e9:,.0f} GFLOP/s")
+    say(*busy())
+    if against is not None:
+        say(f"against {against} of {date}:", *compared(rows, earlier))
+    if save is not None:
+        write_rows(rows, host, save)
+        say(f"the measurements are in {save}")
     if plot is not None:
         draw(rows, plot)
         say(f"drawn in {plot}")
     return 0
+
+
+def use_cores(count: int) -> None:
+    """Let this process use some of its cores only; to be called before any thread is started."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if not 1 <= count <= len(cores):
+        here = f"1 to {len(cores)} here" if cores else "it needs Linux"
+        raise HandstyleError(f"--threads {count}: {here}")
+    os.sched_setaffinity(0, cores[:count])
+
+
+def busy() -> list[str]:
+    """Return a line if other programs use this machine's cores, else none."""
+    load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, cpu_count()
+    if load <= cores / 2:
+        return []
+    return [f"the machine is busy (load {load:.1f} on {cores} cores): alone, the run takes less time"]
