@@ -55,8 +55,8 @@ def make_app(everything: bool = False) -> App:
         made.command(command, name=name, usage=f"Usage: handstyle {name} {USAGE[name]}{more}")
     made.command(demo)
     for name, (path, text) in OTHERS.items():
-        usage = f"Usage: handstyle {name} {USAGE[name]}" if name in USAGE else None
-        made.command(path, name=name, help=text, usage=usage)
+        usage = {"usage": f"Usage: handstyle {name} {USAGE[name]}"} if name in USAGE else {}
+        made.command(path, name=name, help=text, **usage)
     return made
 
 
