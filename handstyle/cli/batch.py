@@ -35,7 +35,8 @@ from handstyle.painting.config import PATHS
 from handstyle.painting.recipe import Recipe, read_recipe
 from handstyle.painting.stylize import arranged
 
-ALONE = ("resume", "checkpoint", "write_config", "preview", "quiet", "json")  # flags that are for one picture
+# Flags that are for one picture.
+ALONE = ("resume", "checkpoint", "write_config", "preview", "cluster", "quiet", "json")
 ELSEWHERE = ("backend", "kernels", *PATHS, "init", "regions", "weights")  # settings that name devices or files
 NAMES = [name for name in all_fields() if name not in ALONE]
 BATCH = typed("BatchFlags", NAMES, everything=False)

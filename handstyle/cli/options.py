@@ -199,10 +199,11 @@ class RunConfig:
 AUTO = Path("auto")  # --resume without a file
 # What a preset says of itself, which changes no picture.
 SAID = ("source", "notes", "aliases")
-# Keys that name a file to be written, let one be replaced, open a page, or say how the program talks.
+# Keys that name a file to be written, let one be replaced, open a page, send the pictures to other machines, or say how
+# the program talks.
 WRITTEN = (
     *("output", "overwrite", "checkpoint", "resume", "config", "write_config", "report"),
-    *("preview", "quiet", "json"),
+    *("preview", "cluster", "quiet", "json"),
 )
 RUN_KEYS = ("preset", "precision", "save_every", "checkpoint_every", "no_checkpoint", "bits")
 

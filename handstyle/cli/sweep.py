@@ -26,7 +26,7 @@ from handstyle.painting.recipe import KEY
 from handstyle.painting.stylize import arranged, stylize
 
 ALONE = ("resume", "checkpoint", "checkpoint_every", "no_checkpoint", "save_every", "report", "preview", "json", "bits")
-NAMES = [name for name in all_fields() if name not in (*ALONE, "quiet", "write_config")]
+NAMES = [name for name in all_fields() if name not in (*ALONE, "cluster", "quiet", "write_config")]
 SWEEP = typed("SweepFlags", NAMES, everything=False)
 SIZE = "256"  # of a cell, unless another is named
 MOST = 200  # cells
