@@ -260,7 +260,8 @@ def test_every_preset(name: str) -> None:
     one, two, three = (picture(7 + i, shape) for i, shape in enumerate(shapes))
     paintings = [Painting(one), Painting(two, region=1), Painting(three, blend=2.0)]
     terms = build_terms(network, config, picture(1, LONG), paintings, [mask])
-    assert_same(network, terms, picture(0, LONG), 256)
+    # The Wasserstein loss of crowson takes roots near zero: two orders of summation differ by 1.3e-12 of its value.
+    assert_same(network, terms, picture(0, LONG), 256, 1e-11 if name == "crowson" else 1e-12)
 
 
 def test_in_float32(network: Network) -> None:

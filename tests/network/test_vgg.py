@@ -94,7 +94,7 @@ def test_weights_that_end_early() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"pooling": "median"}, "unknown pooling 'median': use max or average"),
+        ({"pooling": "median"}, "unknown pooling 'median': use max, average, l2"),
         ({"padding": "wrap"}, "unknown padding 'wrap'"),
         ({"rounding": "ceil"}, "unknown rounding 'ceil'"),
     ],

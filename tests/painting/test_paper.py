@@ -82,7 +82,7 @@ def test_the_file_states_the_resolution_at_which_it_fills_the_paper(tmp_path, ne
 
 
 def test_a_texture_fills_the_short_side():
-    assert blank(texture_config(StyleConfig(print="3x2in@20"))).shape == (40, 40, 3)
+    assert blank(texture_config(StyleConfig(print="3x2in@20"))).pixels.shape == (40, 40, 3)
 
 
 def test_what_is_printed_where():

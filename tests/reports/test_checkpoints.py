@@ -252,7 +252,7 @@ KINDS = [
     "thousands of entries",
 ]
 LIMITED = """
-import resource, sys
+import sys
 import numpy as np
 from pathlib import Path
 from handstyle.foundations.errors import HandstyleError
@@ -262,7 +262,9 @@ for read in (lambda p: read_facts(p), lambda p: read_checkpoint(p, "Adam", np.ze
         read(Path(sys.argv[1]))
     except HandstyleError as error:
         print(error)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+# Not getrusage: a child's ru_maxrss starts at its parent's memory at the fork.
+status = Path("/proc/self/status")
+print(int(status.read_text().split("VmHWM:")[1].split()[0]) // 1024 if status.exists() else 0)
 """
 
 
