@@ -85,7 +85,7 @@ def test_it_paints_and_says_what_the_other_optimizer_would_save(told, tmp_path):
 
 
 def test_what_does_not_fit_is_one_line_before_any_work(told, monkeypatch, tmp_path):
-    monkeypatch.setattr(fake_cupy, "TOTAL", 180 << 20)
+    monkeypatch.setattr(fake_cupy, "TOTAL", 60 << 20)
     town(512).save(tmp_path / "photograph.png")
     status, said = told(*PAINT[:-3], "512", "--backend", "cupy")
     assert status == 2

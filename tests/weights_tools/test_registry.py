@@ -193,7 +193,7 @@ def test_the_first_digits_of_a_digest_are_enough_to_refuse(tmp_path):
 
 def test_requests_is_named_where_it_is_missing(server, monkeypatch):
     monkeypatch.setitem(sys.modules, "requests", None)
-    with pytest.raises(HandstyleError, match=r"handstyle\[weights\]"):
+    with pytest.raises(HandstyleError, match="pip install requests"):
         get(entry_for(server))
 
 
