@@ -38,6 +38,9 @@ from handstyle.optimize.objective import STRIP_VALUES, Forecast, Shape, taps_of
 # `arena.Scratch`. It is this, plus the largest map, but at most so much for each of that map's channels. Measured with
 # OpenBLAS 0.3.31 on two threads.
 THREAD_BYTES, CHANNEL_BYTES = 1 << 20, 1 << 17
+# Seconds that a layer takes however small its map is: calls of NumPy, and threads that hand over Python's lock.
+# Measured on two cores, from 64 to 256 px.
+LAYER_SECONDS = 0.9e-3
 # Copies in float64 that `moments_forward` makes of its features, of which `STRIP_VALUES` are measured at a time.
 MEASURED_MAPS = 2
 # Arrays of its input's size that a term of unknown class allocates, in addition to its gradient.
@@ -290,7 +293,7 @@ def forecast_evaluation(
     -------
     Forecast
         The seconds are computed from the rates that `measure_rates` found in this process, or from nominal ones if it
-        has not run.
+        has not run, and `LAYER_SECONDS` for each layer and direction.
 
     Raises
     ------
@@ -307,7 +310,8 @@ def forecast_evaluation(
     targets = sum(target_bytes(term, channels.get(term.tap, 3)) for term in terms) if gradient else 0
     taken = max(dry.peak, dry.arena.touched) + outside + targets
     cost = sum((row.cost for row in dry.rows), Cost())
-    return Forecast(taken, network.weight_bytes, machine_rates().seconds(cost))
+    seconds = machine_rates().seconds(cost) + LAYER_SECONDS * len(dry.rows)
+    return Forecast(taken, network.weight_bytes, seconds)
 
 
 def check_not_too_small(network: Network, taps: Sequence[str], shape: Shape) -> None:
