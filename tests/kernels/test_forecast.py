@@ -35,7 +35,7 @@ from handstyle.optimize.objective import Objective
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.load import load_network
 from handstyle.painting.optimizers import Memory, descend
-from handstyle.painting.memory import optimizer_vectors, scipy_bytes
+from handstyle.painting.memory import LIBRARIES, optimizer_vectors, scipy_bytes
 
 def status(key):
     return 1024 * int(Path("/proc/self/status").read_text().split(key + ":")[1].split()[0])
@@ -56,7 +56,7 @@ terms += [ContentTerm("relu4_2", np.ones(shapes["relu4_2"], np.float32)), Variat
 expected = network.engine.forecast(network, terms, (H, W, 3)).bytes
 start = np.random.default_rng(0).uniform(0, 255, (H, W, 3))
 n = start.size
-expected += 8 * n + scipy_bytes(config, n) + 4 * n * optimizer_vectors(config, apart=False)
+expected += LIBRARIES + 8 * n + scipy_bytes(config, n) + 4 * n * optimizer_vectors(config, apart=False)
 descend(Objective(network, terms, (H, W, 3)), start, config, 13, Memory())
 print(json.dumps([expected, status("VmHWM") - before]))
 """
