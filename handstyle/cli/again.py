@@ -135,11 +135,10 @@ class Repetition:
         """
         picture = expanded(picture)
         recipe = read_recipe(picture)
-        stopped = printable(str(recipe.result.get("stopped", "")))
-        if stopped.startswith(("interrupted", "stopped", "after ")):
+        if recipe.cut_short:
             raise HandstyleError(
-                f"{picture}: that run was not brought to its end ({stopped[:80]}), which cannot be done again; "
-                f"--config {picture} paints the whole"
+                f"{picture}: that run was not brought to its end ({printable(recipe.stopped)[:80]}), which cannot be "
+                f"done again; --config {picture} paints the whole"
             )
         found = find_inputs(recipe, list(sources) or [picture.absolute().parent, Path.cwd()])
         places = [expanded(place) for place in sources] or [picture.absolute().parent]

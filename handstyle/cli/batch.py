@@ -170,12 +170,7 @@ def differences(settings: Settings, recipe: Recipe, digests: Sequence[str]) -> l
     ]
     inputs = [one.sha256 for role in ("content", "style") for one in recipe.named(role)]
     found += ["from other pictures"] if inputs != list(digests) else []
-    return found + (["not to its end"] if not finished(recipe) else [])
-
-
-def finished(recipe: Recipe) -> bool:
-    """Return whether a recipe is of a run that came to its end."""
-    return not str(recipe.result.get("stopped", "")).startswith(("interrupted", "stopped", "after "))
+    return found + (["not to its end"] if recipe.cut_short else [])
 
 
 STYLE = """

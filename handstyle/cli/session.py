@@ -114,7 +114,7 @@ def paint(
                 result = interrupted.result
         replaced = run.overwrite or unfinished(output, run)
         written = result.save_somewhere(output, overwrite=replaced, bits=run.bits)
-        if keep == beside(output) and not result.failed and not result.stopped.startswith("interrupted"):
+        if keep == beside(output) and not result.failed and not result.interrupted:
             keep.unlink(missing_ok=True)
         tell(note for note in result.notes if note not in said)
         if run.report and not asked:
@@ -285,7 +285,7 @@ def unfinished(output: Path, run: RunConfig) -> bool:
     if run.resume is None or not output.is_file():
         return False
     with suppress(HandstyleError):
-        return str(read_recipe(output).result.get("stopped", "")).startswith("interrupted")
+        return read_recipe(output).stopped.startswith("interrupted")
     return False
 
 
@@ -372,18 +372,17 @@ def tell(notes: Iterable[str]) -> None:
 
 def report(result: Result, output: Path, written: Path, keep: Path | None) -> int:
     """Print the reason for stopping and the picture's path, and return the exit status."""
-    interrupted = result.stopped.startswith("interrupted")
     say(as_flags(f"stopped: {result.stopped.removeprefix('stopped ')}; {result.evaluations} evaluations"))
-    kind = "the best picture so far" if interrupted or result.failed else "the picture"
+    kind = "the best picture so far" if result.interrupted or result.failed else "the picture"
     elsewhere = written != expanded(output)
     place = f"{kind} is in {written}"
     say(place + (f", since {output} could not be written" if elsewhere else ""))
     if out.quiet and (elsewhere or result.failed):
         warn(as_flags(f"handstyle: {result.stopped}; {place}"))
-    if (interrupted or result.failed) and keep is not None and keep.exists():
+    if (result.interrupted or result.failed) and keep is not None and keep.exists():
         named = "" if keep == beside(output) else f" {keep}"
         say(f"the run is in {keep}: the same command with --resume{named} goes on with it")
-    return 130 if interrupted else 1 if result.failed or elsewhere else 0
+    return 130 if result.interrupted else 1 if result.failed or elsewhere else 0
 
 
 def at_iteration(output: Path, iteration: int, config: StyleConfig) -> Path:

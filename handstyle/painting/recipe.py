@@ -112,6 +112,16 @@ class Recipe:
         parts += [_table("[environment]", self.environment), _table("[result]", self.result)]
         return "\n".join(part for part in parts if part)
 
+    @property
+    def stopped(self) -> str:
+        """Why the run stopped, in words."""
+        return str(self.result.get("stopped", ""))
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the run was ended before its end, so that it cannot be made again."""
+        return self.stopped.startswith(("interrupted", "stopped", "after "))
+
     def named(self, role: str) -> list[Input]:
         """Return the inputs of a role."""
         return [one for one in self.inputs if one.role == role]

@@ -73,6 +73,11 @@ class Result:
         """The picture as (H, W, 3) uint8."""
         return whole_levels(self.array)
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run was interrupted, by Ctrl-C or another signal."""
+        return self.stopped.startswith("interrupted")
+
     def save(
         self,
         path: str | os.PathLike[str],

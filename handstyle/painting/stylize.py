@@ -124,7 +124,7 @@ def stylize(
 
 
 def _uninterrupted(result: Result) -> Result:
-    if result.stopped.startswith("interrupted"):
+    if result.interrupted:
         raise PaintingInterrupted(result)
     return result
 
