@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 from threadpoolctl import threadpool_info
 
+from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array, cpu_count, cpu_name
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.content import ContentTerm
@@ -230,8 +231,6 @@ def write_results(name: str, rows: Any, **more: Any) -> Path:
     now = datetime.datetime.now(datetime.UTC)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{now:%Y-%m-%d}-{name}.json"
-    partial = path.with_suffix(".part")
     record = {"name": name, "date": now.isoformat(timespec="seconds"), "machine": machine(), "rows": rows, **more}
-    partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    replace_file(path, (json.dumps(record, indent=1) + "\n").encode())
     return path

@@ -10,10 +10,10 @@ import importlib.util
 import json
 import math
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -216,12 +216,8 @@ def write_rows(rows: Sequence[BenchRow], network: Network, path: Path) -> None:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
     machine = environment(network, network.engine.name) | {"load": f"{load:.2f}"}
     record = {"handstyle": "bench", "date": now, "machine": machine, "rows": [asdict(row) for row in rows]}
-    try:
-        replace_file(expanded(path), (json.dumps(record, indent=1) + "\n").encode(), overwrite=False)
-    except OSError as error:
-        raise HandstyleError(
-            f"--save {path}: {error.strerror or error}; name a new file in a folder of yours"
-        ) from None
+    check_new("--save", path)
+    replace_file(expanded(path), (json.dumps(record, indent=1) + "\n").encode(), overwrite=False)
 
 
 def read_rows(path: Path) -> tuple[str, list[BenchRow]]:
@@ -259,10 +255,16 @@ def check_drawing(path: str | os.PathLike[str]) -> None:
         raise HandstyleError("to draw needs matplotlib: pip install matplotlib")
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise HandstyleError(f"--plot {path}: name a file that ends in .png, .svg or .pdf")
+    check_new("--plot", path)
+
+
+def check_new(flag: str, path: Path) -> None:
+    """Raise `HandstyleError` if a file exists, or cannot be made: to be known before the measurements."""
+    path = expanded(path)
     if path.exists():
-        raise HandstyleError(f"--plot {path}: exists; choose another name")
+        raise HandstyleError(f"{flag} {path}: exists; choose another name")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise HandstyleError(f"--plot {path}: the folder {path.parent} is not there, or not to be written to")
+        raise HandstyleError(f"{flag} {path}: the folder {path.parent} is not there, or not to be written to")
 
 
 def draw(rows: Sequence[BenchRow], path: str | os.PathLike[str]) -> None:
@@ -294,10 +296,4 @@ def draw(rows: Sequence[BenchRow], path: str | os.PathLike[str]) -> None:
     axes.margins(x=0.15)
     axes.set_xlabel("seconds for one evaluation: value and gradient, fastest of the rounds")
     axes.spines[["top", "right"]].set_visible(False)
-    handle, temporary = tempfile.mkstemp(suffix=path.suffix, prefix=path.stem, dir=path.parent)
-    os.close(handle)
-    try:
-        figure.savefig(temporary, dpi=150)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    replace_file(path, partial(figure.savefig, format=path.suffix[1:], dpi=150), overwrite=False)

@@ -4,6 +4,8 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from handstyle.cli.bench import bench as take_turns
-from handstyle.cli.bench import check_drawing, compared, draw, read_rows, write_rows
+from handstyle.cli.bench import check_drawing, check_new, compared, draw, read_rows, write_rows
 from handstyle.cli.options import (
     PICTURES,
     Flat,
@@ -32,7 +34,7 @@ from handstyle.cli.options import (
 from handstyle.cli.session import check_outputs
 from handstyle.foundations.backend import choose_backend, cpu_count
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import Picture, expanded
+from handstyle.foundations.picture_reading import Picture
 from handstyle.kernels.counting import FEW_PIXELS
 from handstyle.kernels.cpu.rates import measure_rates
 from handstyle.kernels.tiles import by_tiles
@@ -213,8 +215,8 @@ def bench(
     """
     if plot is not None:
         check_drawing(plot)
-    if save is not None and expanded(save).exists():
-        raise HandstyleError(f"--save {save}: exists; choose another name")
+    if save is not None:
+        check_new("--save", save)
     date, earlier = ("", []) if against is None else read_rows(against)
     if threads is not None:
         use_cores(threads)
@@ -226,16 +228,16 @@ def bench(
         for kernels in ("cuda", "cuda-tf32"):
             contestants[f"{kernels}, {device.device}"] = there.with_kernels(kernels)
     rows = take_turns(contestants, sizes or (256, 512), rounds)
-    for size in dict.fromkeys(row.size for row in rows):
+    for size, here in groupby(rows, key=attrgetter("size")):
         table = Table(title=Text(f"one evaluation at {size}², {network.weights}, in milliseconds"), box=SIMPLE)
         for heading in ("by", "first", "fastest", "median", "GFLOP/s", "MiB", "differs"):
             table.add_column(heading, justify="left" if heading == "by" else "right", no_wrap=True)
-        for row in (row for row in rows if row.size == size):
-            times = f"{1e3 * row.first:,.1f}", f"{1e3 * row.fastest:,.1f}", f"{1e3 * row.median:,.1f}"
-            speed, memory = f"{row.operations / row.median / 1e9:,.0f}", f"{row.memory / 2**20:,.0f}"
-            spread = f"{times[2]} ± {1e3 * row.spread / 2:.1f}"
-            shown = "" if math.isnan(row.memory) else memory
-            table.add_row(row.what, *times[:2], spread, speed, shown, f"{row.difference:.1e}")
+        for row in here:
+            first, fastest, median = (f"{1e3 * each:,.1f}" for each in (row.first, row.fastest, row.median))
+            speed = f"{row.operations / row.median / 1e9:,.0f}"
+            memory = "" if math.isnan(row.memory) else f"{row.memory / 2**20:,.0f}"
+            typical = f"{median} ± {1e3 * row.spread / 2:.1f}"
+            table.add_row(row.what, first, fastest, typical, speed, memory, f"{row.difference:.1e}")
         out.print(table)
     rate = measure_rates().products
     say(f"a matrix product here, with {cpu_count()} threads: about {rate / 1e9:,.0f} GFLOP/s")

@@ -1,12 +1,12 @@
 """Settings, state and checkpoint file of a distillation run."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Weights
@@ -111,9 +111,8 @@ def write_state(path: Path, state: State, settings: Settings) -> None:
     for kind, group in (("now", state.parameters), ("first", state.first), ("second", state.second)):
         arrays |= {f"{kind}:{name}": a for name, a in group.items()}
     about = {"step": state.step, "rates": state.rates, "settings": asdict(settings)}
-    temporary = path.with_name(path.name + ".part.npz")
-    np.savez(temporary, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
-    os.replace(temporary, path)
+    told = np.array(json.dumps(about))
+    replace_file(path, lambda file: np.savez(file, allow_pickle=False, about=told, **arrays))
 
 
 def read_state(path: Path, settings: Settings) -> State:
