@@ -23,7 +23,7 @@ from handstyle.kernels.cpu.engine import FEW_CHANNELS, CpuEngine, PartGradients,
 from handstyle.kernels.cpu.epilogues import ROWS
 from handstyle.kernels.cpu.rates import machine_rates
 from handstyle.kernels.cpu.strips import ArraySource, Sink, Source
-from handstyle.kernels.cpu.threads import MOST_PIXELS
+from handstyle.kernels.cpu.threads import pixel_strips
 from handstyle.kernels.gradients import Gradients
 from handstyle.kernels.stages import Stage
 from handstyle.losses.content import ContentTerm
@@ -191,7 +191,8 @@ class DryEngine(CpuEngine):
         H, W, C = f.shape
         self._count(tap, f, moments_cost(H, W, C, f.itemsize))
         # One matrix for each strip, all held until they are summed; the sum, and temporary matrices.
-        self.beside((math.ceil(H * W / MOST_PIXELS) * f.itemsize + 4 * 8) * C * (C + 1))
+        strips = len(pixel_strips(H * W, strips=losses.MOMENTS_STRIPS))
+        self.beside((strips * f.itemsize + 4 * 8) * C * (C + 1))
 
     def _count(self, tap: str, f: Array, cost: Cost) -> None:
         H, W, C = f.shape

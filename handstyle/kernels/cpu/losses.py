@@ -15,6 +15,7 @@ from handstyle.kernels.cpu.gemm import rows_times
 from handstyle.kernels.cpu.threads import default_team, pixel_strips
 from handstyle.losses.gram import Moments
 
+MOMENTS_STRIPS = 8  # of a small map whose moments are summed: fewer than elsewhere, since each has C² sums of its own
 ROWS_TO_ADD = 65  # rows of the moments that a thread adds up over all strips
 STRIP_BYTES = 1 << 20  # size of a strip of features, which stays in the cache from one pass over it to the next
 
@@ -94,7 +95,7 @@ def moments(f: Array, mask: Array | None = None, count: Array | float | None = N
     C = f.shape[2]
     F = f.reshape(-1, C)
     q = None if mask is None else mask.reshape(-1, 1)
-    strips = pixel_strips(len(F), strips=8)  # each has C² sums of its own
+    strips = pixel_strips(len(F), strips=MOMENTS_STRIPS)
     parts: list[Array] = [F] * len(strips)
 
     def work(_: int, pieces: Iterator[int]) -> None:
