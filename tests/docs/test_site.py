@@ -117,6 +117,11 @@ def test_print_is_dark_on_white(browser):
     browser.call("Emulation.setEmulatedMedia", features=[])
 
 
+def test_the_table_of_bugs_scrolls_by_itself_on_a_tablet(browser):
+    browser.open(address("reference/mutants"), width=1024)
+    assert browser.run("document.documentElement.scrollWidth") == 1024
+
+
 def test_the_contents_say_which_chapters_are_not_written(browser):
     unwritten = [c for c in CHAPTERS if "Not yet written" in (DOCS / f"{c.page}.md").read_text(encoding="utf-8")]
     browser.open(address("index"))
