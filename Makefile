@@ -1,6 +1,7 @@
 # make demo    sets everything up and paints a picture
 # make test    sets everything up and passes the tests
 # make book    sets everything up and builds the book into docs/_build/html
+# make book-pdf  prints it into docs/_build/handstyle.pdf, with a Chromium that is installed
 # make notebook  writes its chapters as Jupyter notebooks into docs/_build/notebooks
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,7 +10,7 @@ BIN = $(VENV)/bin
 HANDSTYLE_TEST_DATA ?= $(abspath $(wildcard ../shared))
 export HANDSTYLE_TEST_DATA
 
-.PHONY: demo test lint types smoke book notebook clean
+.PHONY: demo test lint types smoke book book-pdf notebook clean
 
 demo: $(VENV)/installed
 	$(BIN)/handstyle demo
@@ -28,6 +29,10 @@ types: $(VENV)/linted
 book: $(VENV)/booked
 	$(BIN)/sphinx-build -W -n --keep-going -q -b html docs docs/_build/html
 	@echo "the book is in docs/_build/html/index.html"
+
+book-pdf: book
+	$(BIN)/python -m pip install --quiet --group pdf
+	$(BIN)/python docs/book_pdf.py docs/_build/html docs/_build/handstyle.pdf
 
 notebook:
 	$(PYTHON) docs/notebooks.py docs/_build/notebooks

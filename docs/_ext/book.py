@@ -149,6 +149,14 @@ def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
     shutil.copyfile(str(source.locate()), target)
 
 
+def copy_drawn(app: Sphinx, error: Exception | None) -> None:
+    """Copy what figures leave for interactive pages, the film's frames and the mutants' pictures, beside the pages."""
+    if error is None and app.builder.format == "html":
+        static = Path(app.outdir) / "_static"
+        shutil.copyfile(FIGURES / "film_frames.js", static / "film_frames.js")
+        shutil.copytree(FIGURES / "mutants", static / "mutants", dirs_exist_ok=True)
+
+
 def write_notebooks(app: Sphinx, error: Exception | None) -> None:
     """Write each chapter as a notebook beside the pages."""
     if error is None and app.builder.format == "html":
@@ -296,6 +304,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
         app.connect("builder-inited", step, priority=100)
     app.connect("autodoc-process-docstring", plain_docstring)
     app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", copy_drawn)
     app.connect("build-finished", write_notebooks)
     app.connect("html-page-context", offer_notebook)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

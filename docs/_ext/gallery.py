@@ -1,10 +1,13 @@
 """``{mutants}``: all mutants of ``tests/mutants`` as one table, its rows sortable by every column.
 
-The rows are those of ``tests/mutants/table.py``, which a test holds against the checks; the code is the catalogue's.
+The rows are those of ``tests/mutants/table.py``, which a test holds against the checks; the code is the catalogue's,
+the wrong lines those of ``wrong_lines.py``. Pictures and losses are what ``docs/fig/mutants_painted.py`` left when the
+book was built.
 """
 
 import ast
 import html
+import json
 import re
 import sys
 from pathlib import Path
@@ -20,21 +23,24 @@ from sphinx.application import Sphinx
 
 DOCS = Path(__file__).resolve().parents[1]
 ROOT = DOCS.parent
-HEADINGS = ("no.", "bug", "what is wrong", "seen by", "not seen by", "what it paints", "chapter")
+PAINTED = DOCS / "_generated" / "fig" / "mutants"
+HEADINGS = ("no.", "bug", "picture", "loss", "what is wrong", "seen by", "not seen by", "what it paints", "chapter")
 
 
 class Row(NamedTuple):
-    """A mutant as the page shows it; `page` is the chapter that quotes it, or empty."""
+    """A mutant as the page shows it; `page` is the chapter that quotes it, or empty; `wrong` are the lines to mark."""
 
     number: int
     name: str
     breaks: str
     code: str
+    wrong: tuple[int, ...]
     rejected_by: tuple[str, ...]
     accepted_by: tuple[str, ...]
     picture: str
     page: str
     chapter: int
+    function: str
 
 
 def mutant_rows() -> list[Row]:
@@ -42,6 +48,7 @@ def mutant_rows() -> list[Row]:
     if str(ROOT / "tests") not in sys.path:
         sys.path.insert(0, str(ROOT / "tests"))
     from mutants.table import MUTANTS
+    from mutants.wrong_lines import WRONG_LINES
 
     source = (ROOT / "tests" / "mutants" / "catalogue.py").read_text(encoding="utf-8")
     code = {node.name: ast.get_source_segment(source, node) for node in ast.parse(source).body if hasattr(node, "name")}
@@ -58,18 +65,33 @@ def mutant_rows() -> list[Row]:
                 mutant.name,
                 mutant.breaks,
                 code[name],
+                tuple(line_of(code[name], part) for part in WRONG_LINES[name]),
                 mutant.rejected_by,
                 mutant.accepted_by,
                 mutant.picture,
                 page,
                 numbers.get(page, 99),
+                name,
             )
         )
     return rows
 
 
+def line_of(code: str, part: str) -> int:
+    """Return the number of the line that holds `part`, the first line of the function being 1."""
+    (number,) = [n for n, line in enumerate(code.splitlines(), 1) if part in line and n > 1]
+    return number
+
+
+def painted() -> dict[str, list[float]]:
+    """Return by mutant what the genuine code says of its picture and of its own, where both were painted."""
+    file = PAINTED / "values.json"
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
 def table(up: str) -> str:
     """Return the table as HTML, for a page from which `up` leads to the root; its cells sort by ``data-key``."""
+    losses = painted()
 
     def cell(text: str, key: object = "") -> str:
         return f'<td data-key="{html.escape(str(key))}">{text}</td>' if key != "" else f"<td>{text}</td>"
@@ -77,18 +99,40 @@ def table(up: str) -> str:
     def checks(names: tuple[str, ...]) -> str:
         return cell(html.escape("; ".join(names)) or "—", len(names))
 
-    lines = ['<div class="mutants full-width"><table><thead><tr>']
+    def picture(row: Row) -> str:
+        if not (PAINTED / f"{row.function}.png").is_file():
+            return cell("none: painting does not show it", 1)
+        source = f"{up}_static/mutants/{row.function}.png"
+        return cell(f'<img src="{source}" width="144" height="108" loading="lazy" alt="painted with: {row.name}">', 0)
+
+    def loss(row: Row) -> str:
+        if row.function not in losses:
+            return cell("—", 1e9)
+        value, genuine = losses[row.function]
+        return cell(f"{value:.2f}<br><small>genuine {genuine:.2f}</small>", value / genuine)
+
+    scrolls = (
+        'tabindex="0" role="region" aria-label="the table of bugs"'  # a region that scrolls is reached by keyboard
+    )
+    lines = [f'<div class="mutants full-width" {scrolls}><table><thead><tr>']
     lines += [f'<th scope="col"><button type="button">{heading}</button></th>' for heading in HEADINGS]
     lines += ["</tr></thead><tbody>"]
     for row in mutant_rows():
-        code = highlight(row.code, PythonLexer(), HtmlFormatter(nowrap=True))
-        folded = f"<details><summary>the code</summary><div class='highlight'><pre>{code}</pre></div></details>"
+        code = highlight(row.code, PythonLexer(), HtmlFormatter(nowrap=True, hl_lines=row.wrong))
+        folded = (
+            f"<details><summary>the whole function</summary><div class='highlight'><pre>{code}</pre></div></details>"
+        )
+        wrong = "\n".join(row.code.splitlines()[n - 1].strip() for n in row.wrong)
+        wrong = highlight(wrong, PythonLexer(), HtmlFormatter(nowrap=True))
+        marked = f"<div class='highlight wrong'><pre>{wrong}</pre></div>"
         link = f'<a href="{up}{row.page}.html">{row.chapter}</a>' if row.page else "—"
         lines += [
             f'<tr id="mutant-{row.number}">',
             cell(str(row.number), row.number),
             f'<th scope="row">{html.escape(row.name)}</th>',
-            cell(f"{html.escape(row.breaks)}{folded}"),
+            picture(row),
+            loss(row),
+            cell(f"{html.escape(row.breaks)}{marked}{folded}"),
             checks(row.rejected_by),
             checks(row.accepted_by),
             cell(html.escape(row.picture)),
@@ -103,7 +147,11 @@ class Mutants(Directive):
     """The table, where the directive stands."""
 
     def run(self):
-        here = self.state.document.settings.env.docname
+        env = self.state.document.settings.env
+        env.note_dependency(str(PAINTED / "values.json"))
+        for name in ("catalogue", "table", "wrong_lines"):
+            env.note_dependency(str(ROOT / "tests" / "mutants" / f"{name}.py"))
+        here = env.docname
         return [nodes.raw("", table("../" * here.count("/")), format="html")]
 
 

@@ -1,27 +1,59 @@
-"""Thirty iterations with each mutant that can be painted small, on the network that ships with the package."""
+"""Thirty iterations with each mutant that can be painted small, on the network that ships with the package.
+
+Beside the figure it leaves what the gallery of bugs shows in its rows: a picture for each mutant, and the losses.
+"""
+
+import json
+from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot as plt
 
 from fig.common import command, painting, photograph, save, show, weights
+from handstyle.foundations.picture_writing import write_picture
 from tests.mutants import paint
+
+SIZE, TILED_SIZE = (48, 64), (192, 256)  # tiles want a picture that is larger than one
+# What runs another way than the rest, and so has a genuine run of its own.
+APART = ("pad_backward", "average_pool_backward", "total_variation", "match_affine", "enlarged", "spectrum_backward")
+
+
+def painted(subject, function):
+    """Return a mutant's picture and what the genuine code says of it."""
+    size = TILED_SIZE if subject in paint.TILED else SIZE
+    picture, value, _ = paint.paint(subject, function, (photograph(*size), painting(*size)), weights())
+    return np.clip(np.nan_to_num(picture), 0, 255), value
 
 
 def main(out, quick=True):
-    """Draw the figure to `out`."""
-    pictures = photograph(48, 64), painting(48, 64)
-    left_out = paint.NOT_PAINTED | set(paint.TILED)  # tiles want a picture of 256 pixels
-    rows = [(n, m) for n, m in enumerate(paint.MUTANTS, 1) if m.subject not in left_out]
-    shown = [("genuine", paint.GENUINE["conv3x3_backward"], "conv3x3_backward")]
-    shown += [(str(n), mutant.function, mutant.subject) for n, mutant in rows]
+    """Draw the figure to `out`, and the rows' pictures and losses to the folder ``mutants`` beside it."""
+    folder = Path(out).with_name("mutants")
+    folder.mkdir(exist_ok=True)
+    genuine, values = {}, {}
+
+    def reference(subject):
+        of = subject if subject in (*APART, *paint.TILED) else "conv3x3_backward"
+        if of not in genuine:
+            genuine[of] = painted(of, paint.GENUINE[of])
+        return genuine[of]
+
+    shown = [("genuine", reference("conv3x3_backward")[0])]
+    for n, mutant in enumerate(paint.MUTANTS, 1):
+        if mutant.subject in paint.NOT_PAINTED:
+            continue
+        picture, value = painted(mutant.subject, mutant.function)
+        write_picture(folder / f"{mutant.function.__name__}.png", picture, overwrite=True)
+        if value is not None:
+            values[mutant.function.__name__] = [value, reference(mutant.subject)[1]]
+        shown.append((str(n), picture))
+    (folder / "values.json").write_text(json.dumps(values))
     columns = 6
     lines = -(-len(shown) // columns)
     figure, axes = plt.subplots(lines, columns, figsize=(7.2, 1.16 * lines), layout="constrained")
     for panel in axes.ravel():
         panel.set_axis_off()
-    for panel, (name, function, subject) in zip(axes.ravel(), shown, strict=False):
-        picture, _ = paint.paint(subject, function, pictures, weights())
-        show(panel, np.nan_to_num(picture), name)
+    for panel, (name, picture) in zip(axes.ravel(), shown, strict=False):
+        show(panel, picture, name)
     save(figure, out)
 
 

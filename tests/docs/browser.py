@@ -134,6 +134,14 @@ class Browser:
             time.sleep(0.01)
         self.run("window.MathJax?.startup?.promise?.then(() => 0)")
 
+    def resize(self, width: int, height: int = 900) -> None:
+        """Give the page in view another width, that of a phone if it is below 500 px."""
+        self.view = width, 1, width < 500
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
+        )
+        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
     def troubles(self) -> list[str]:
         """Return what went wrong on the page: console errors, exceptions, failed requests, requests to other hosts."""
         found = []

@@ -5,7 +5,7 @@ import re
 import subprocess
 
 import pytest
-from chapters import CHAPTERS
+from chapters import CHAPTERS, PARTS
 from conftest_docs import DOCS, ROOT
 
 ANATOMY = (
@@ -158,7 +158,8 @@ def test_the_lines_of_a_cell_fit_a_page(page):
 # --- figures --------------------------------------------------------------------------------------------------------
 
 DRAWN = re.findall(r"^:::\{drawn\} (\w+)\n:alt: (.+)$", PROSE, re.MULTILINE)
-SCRIPTS = {path.stem for path in (DOCS / "fig").glob("*.py")} - {"__init__", "common", "problem"}
+# `parts` draws the cards of the first page, which stand there as single pictures.
+SCRIPTS = {path.stem for path in (DOCS / "fig").glob("*.py")} - {"__init__", "common", "problem", "parts"}
 
 
 def test_figures_and_scripts_are_one_to_one():
@@ -168,6 +169,15 @@ def test_figures_and_scripts_are_one_to_one():
 
 def test_alternative_texts_describe():
     assert [name for name, alt in DRAWN if len(alt) < 80] == []
+
+
+def test_the_first_page_has_a_picture_for_each_part():
+    cards = re.findall(
+        r"grid-item-card\} (.+)\n:img-top: _generated/fig/parts/(\d)\.jpg\n:img-alt: .{30,}\n:link: (\S+)",
+        (DOCS / "index.md").read_text(encoding="utf-8"),
+    )
+    assert [f"Part {title}" if n != "0" else title for title, n, _ in cards] == list(PARTS)
+    assert [page for *_, page in cards] == [pages[0][0] for pages in PARTS.values()]
 
 
 def test_no_other_picture_comes_in():

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
@@ -48,6 +48,14 @@ STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 VARIATION = [total_variation]  # what the objective's term is made of
 # The subjects that only training, only float32 on large pictures, or only painting again by a recipe would show.
 NOT_PAINTED = {"conv3x3_weight_gradient", "conv3x3_bias_gradient", "moments_forward", "network_settings", "toml_value"}
+
+
+class Painted(NamedTuple):
+    """A picture and what became of its run; `value` is what the genuine code says of it, where it can be compared."""
+
+    picture: Array
+    value: float | None
+    words: str
 
 
 def replacements(subject: str, function: Callable[..., Any]) -> Iterator[tuple[Any, str, Any]]:
@@ -115,7 +123,7 @@ def make_objective(network: Network, photograph: Array, painting: Array, variati
     return Objective(network, asked, photograph.shape)
 
 
-def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, ...], weights: Any) -> tuple[Array, str]:
+def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, ...], weights: Any) -> Painted:
     """Return the picture painted with `function` in the place of `subject`, and what became of the run."""
     pooling, rounding = ("average", "up") if subject == "average_pool_backward" else ("max", "down")
     padding = "reflect" if subject == "pad_backward" else "zero"
@@ -147,10 +155,10 @@ def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, ...
     VARIATION[0] = total_variation
     genuine = make_objective(network, *pictures, variation)(outcome.v)[0]
     words = f"{outcome.value:7.3f}, genuinely {genuine:7.3f}, in {outcome.evaluations} evaluations; {outcome.stopped}"
-    return outcome.v.reshape(pictures[0].shape), words
+    return Painted(outcome.v.reshape(pictures[0].shape), genuine, words)
 
 
-def by_weights(function: Callable[..., Any], pictures: tuple[Array, Array], network: Network) -> tuple[Array, str]:
+def by_weights(function: Callable[..., Any], pictures: tuple[Array, Array], network: Network) -> Painted:
     """Return the picture painted with neural-style's weight of 1e3 a layer, carried over to means of G."""
     height, width, _ = pictures[0].shape
     x, y = (objective_module.preprocess_forward(p.astype(np.float32), network.convention) for p in pictures)
@@ -161,16 +169,19 @@ def by_weights(function: Callable[..., Any], pictures: tuple[Array, Array], netw
         weight = function(1e3, NORMALIZATIONS, "neural-style", "mean", at)
         terms.append(StyleTerm(tap, gram.moments_forward(manner[tap]), weight, 1 / at.channels**2))
     outcome = minimize_lbfgsb(Objective(network, terms, pictures[0].shape), pictures[0].ravel(), ITERATIONS)
-    return outcome.v.reshape(pictures[0].shape), f"{outcome.value:.4g} in {outcome.evaluations}; {outcome.stopped}"
+    words = f"{outcome.value:.4g} in {outcome.evaluations}; {outcome.stopped}"
+    return Painted(outcome.v.reshape(pictures[0].shape), None, words)
 
 
-def by_scales(function: Callable[..., Any], pictures: tuple[Array, Array], network: Network) -> tuple[Array, str]:
-    """Return the picture painted at 40 and at 80 pixels, and what became of the run."""
+def by_scales(function: Callable[..., Any], pictures: tuple[Array, Array], network: Network) -> Painted:
+    """Return the picture painted at half its size and then whole, and what became of the run."""
+    size = max(pictures[0].shape)
     with patch.object(stylize_module, "enlarged", function):
         result = stylize_module.stylize(
-            *pictures, network=network, size=SIZE, pyramid_min_size=SIZE // 2, iterations=ITERATIONS, progress=False
+            *pictures, network=network, size=size, pyramid_min_size=size // 2, iterations=ITERATIONS, progress=False
         )
-    return result.array, f"{result.trace[-1].value:7.3f} in {result.evaluations} evaluations; {result.stopped}"
+    words = f"{result.trace[-1].value:7.3f} in {result.evaluations} evaluations; {result.stopped}"
+    return Painted(result.array, result.trace[-1].value, words)
 
 
 def main() -> None:
@@ -198,7 +209,7 @@ def main() -> None:
     for name, subject, function in runs:
         if not names or name in names:
             pictures = by_size[TILED_SIZE if subject in TILED else SIZE]
-            picture, words = paint(subject, function, pictures, weights)
+            picture, _, words = paint(subject, function, pictures, weights)
             folder.mkdir(exist_ok=True)
             write_picture(folder / f"{name.replace(' ', '_')}.png", np.clip(picture, 0, 255), overwrite=True)
             print(f"{name:40} {words}", flush=True)
