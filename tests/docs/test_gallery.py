@@ -21,6 +21,36 @@ def test_every_mutant_has_a_row_with_code_and_verdicts():
         assert row.picture
 
 
+def test_every_mutant_has_the_line_that_is_wrong_marked():
+    from mutants.table import MUTANTS
+    from mutants.wrong_lines import WRONG_LINES
+
+    assert sorted(WRONG_LINES) == sorted(mutant.function.__name__ for mutant in MUTANTS)
+    rows = {row.function: row for row in gallery.mutant_rows()}
+    code = rows["crop_off_by_one"].code.splitlines()
+    assert [code[n - 1].strip() for n in rows["crop_off_by_one"].wrong] == ["return dxpad[:H, :W]"]
+    table = gallery.table("")
+    assert table.count("<div class='highlight wrong'>") == len(rows)
+    assert table.count('<span class="hll">') == sum(len(row.wrong) for row in rows.values())
+
+
+def test_a_row_shows_the_picture_and_the_loss_that_the_build_has_painted(tmp_path, monkeypatch):
+    monkeypatch.setattr(gallery, "PAINTED", tmp_path)
+    (tmp_path / "mask_forgotten.png").write_bytes(b"")
+    (tmp_path / "values.json").write_text('{"mask_forgotten": [12.5, 3.25]}')
+    rows = {line.split('<th scope="row">')[1].split("<")[0]: line for line in by_row(gallery.table("../"))}
+    painted, other = rows["mask forgotten"], rows["bias gradient averaged"]
+    assert 'src="../_static/mutants/mask_forgotten.png"' in painted
+    assert '<td data-key="3.84' in painted
+    assert "12.50<br><small>genuine 3.25" in painted
+    assert "<img" not in other
+
+
+def by_row(table):
+    body = table.split("<tbody>")[1].replace("\n", " ")
+    return [row for row in body.split("<tr ") if 'scope="row"' in row]
+
+
 def test_the_chapter_of_a_mutant_quotes_it():
     rows = {row.name: row for row in gallery.mutant_rows()}
     assert rows["shift not reversed"].page == "network/convolution"
@@ -31,7 +61,8 @@ def test_the_chapter_of_a_mutant_quotes_it():
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_chromium() is None, reason="no Chromium on this machine: apt-get install chromium")
-def test_a_press_on_a_heading_sorts_and_another_turns_round(browser, tmp_path):
+def test_a_press_on_a_heading_sorts_and_another_turns_round(browser, tmp_path, monkeypatch):
+    monkeypatch.setattr(gallery, "PAINTED", tmp_path)  # without pictures, which lie beside the built page
     page = tmp_path / "page.html"
     text = gallery.table(f"{DOCS.as_uri()}/")
     page.write_text(f"<!doctype html><meta charset=utf-8><title>mutants</title>{text}", encoding="utf-8")
