@@ -1,7 +1,7 @@
 """The command line: ``handstyle demo | stylize | texture | reconstruct | again | check | info | …``.
 
-Flags and their help come from `StyleConfig` and from the docstrings of the commands. What a user got wrong ends in one
-line on standard error and exit status 2; a check that fails in status 1; an interruption in status 130.
+Flags and their help come from `StyleConfig` and from the docstrings of the commands. A user's mistake ends the program
+with one line on standard error and exit status 2; a failed check ends it with status 1, an interruption with 130.
 """
 
 import signal
@@ -18,7 +18,7 @@ from handstyle.cli.signals import handle, listen, pass_over
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_writing import FORMATS
 
-# Imported when asked for.
+# The other commands, imported when they are called.
 OTHERS = {
     "batch": ("handstyle.cli.batch:batch", "Paint every picture of a folder, and write a page of them."),
     "sweep": ("handstyle.cli.sweep:sweep", "Paint a picture under several settings, as one sheet."),
@@ -64,7 +64,7 @@ app = make_app()
 
 
 def with_auto(words: Sequence[str]) -> list[str]:
-    """Return the words with ``auto`` behind a ``--resume`` without a file: at the end, before a flag or a picture."""
+    """Insert ``auto`` after a ``--resume`` without a file: one that is last, or before a flag or a picture."""
     made: list[str] = []
     for word, after in zip(words, [*words[1:], "-"], strict=True):
         made.append(word)
@@ -74,13 +74,13 @@ def with_auto(words: Sequence[str]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; turn a user's mistakes into one line and exit status 2."""
+    """Run the command line; report a user's mistake in one line with exit status 2."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):  # what the terminal's encoding does not have is shown as ?
+    for stream in (sys.stdout, sys.stderr):  # characters that the terminal's encoding lacks are shown as ?
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     listen()
-    speak(as_json="--json" in words)  # an error in the words themselves is an event, too
+    speak(as_json="--json" in words)  # so that errors in the arguments are printed as JSON events, too
     everything = "--help-all" in words
     parser = make_app(everything=True) if everything else app
     words = with_auto(["--help" if word == "--help-all" else word for word in words])

@@ -1,4 +1,4 @@
-"""The commands ``again`` and ``report``: a picture is made a second time by its recipe, and compared, or shown."""
+"""The commands ``again`` and ``report``: repeat a run by the recipe in its picture, and compare or report it."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from handstyle.painting.report import Recording, write_report
 from handstyle.painting.result import Progress, Result
 from handstyle.painting.stylize import blank, stylize
 
-EXACT = (".png", ".tif", ".tiff")  # files that hold the pixels as they were written
+EXACT = (".png", ".tif", ".tiff")  # lossless formats
 
 
 def again(
@@ -35,25 +35,25 @@ def again(
     bits: Whole = 8,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Make PICTURE again by the recipe in its file, and compare: exit status 0 if the two are equal to the bit.
+    """Paint PICTURE again by the recipe in its file, and compare: exit status 0 if the two are equal to the last bit.
 
     Parameters
     ----------
     picture : Path
-        What handstyle painted.
+        A picture painted by handstyle.
     sources : Path
-        The pictures and masks that went into it, or folders of them, in any order: each is known by its digest. By
-        default the folder of PICTURE and the present one.
+        Its input pictures and masks, or folders of them, in any order: they are identified by their digests. By default
+        the folder of PICTURE and the present folder.
     output : Path
-        Where the new picture goes. By default PICTURE_again.png, or the next free name.
+        The new picture to write. By default PICTURE_again.png, or the next free name.
     weights : str
-        The network's name or file, if the recipe's is not to be found.
+        The network's name or file, if the recipe's is not found.
     backend : str
         numpy or cupy, in place of the recipe's.
     kernels : str
-        In place of the recipe's.
+        The engine, in place of the recipe's.
     bits : int
-        Bits a channel of the new picture, 8 or 16.
+        Bits for each channel of the new picture, 8 or 16.
     overwrite : bool
         Replace an existing output.
     """
@@ -78,25 +78,25 @@ def report(
     kernels: str | None = None,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Make PICTURE again by the recipe in its file, and write a page about it: one HTML file that needs no other.
+    """Paint PICTURE again by the recipe in its file, and write a report of the run: one self-contained HTML file.
 
-    It shows the pictures, those on the way, the losses, the settings, whether the two pictures are equal, and checks of
-    the gradients of the network. ``stylize --report`` writes it when a picture is first painted.
+    It shows the pictures, intermediate pictures, the losses, the settings, whether the two pictures are equal, and
+    checks of the network's gradients. ``stylize --report`` writes it when a picture is first painted.
 
     Parameters
     ----------
     picture : Path
-        What handstyle painted.
+        A picture painted by handstyle.
     sources : Path
-        The pictures and masks that went into it, or folders of them, as for ``again``.
+        Its input pictures and masks, or folders of them, as for ``again``.
     output : Path
-        The page, .html. By default PICTURE.html, or the next free name.
+        The report to write, .html. By default PICTURE.html, or the next free name.
     weights : str
-        The network's name or file, if the recipe's is not to be found.
+        The network's name or file, if the recipe's is not found.
     backend : str
         numpy or cupy, in place of the recipe's.
     kernels : str
-        In place of the recipe's.
+        The engine, in place of the recipe's.
     overwrite : bool
         Replace an existing output.
     """
@@ -116,7 +116,7 @@ def report(
 
 @dataclass(frozen=True)
 class Repetition:
-    """A run that is to be made again: the recipe, and all that it names, found and read."""
+    """A run to repeat: the recipe with its settings, network and input pictures, found and read."""
 
     recipe: Recipe
     settings: Settings
@@ -126,19 +126,19 @@ class Repetition:
 
     @classmethod
     def of(cls, picture: Path, sources: Iterable[Path], instead: dict[str, str | None]) -> "Repetition":
-        """Return the run of a picture.
+        """Return the run of a picture, by the recipe in its file.
 
         Raises
         ------
         HandstyleError
-            If it was cut short, or a picture or the network is not to be found.
+            If it ended early, or an input picture or the network is not found.
         """
         picture = expanded(picture)
         recipe = read_recipe(picture)
         if recipe.cut_short:
             raise HandstyleError(
-                f"{picture}: that run was not brought to its end ({printable(recipe.stopped)[:80]}), which cannot be "
-                f"done again; --config {picture} paints the whole"
+                f"{picture}: that run ended early ({printable(recipe.stopped)[:80]}), which cannot be repeated; "
+                f"--config {picture} paints a whole run"
             )
         found = find_inputs(recipe, list(sources) or [picture.absolute().parent, Path.cwd()])
         places = [expanded(place) for place in sources] or [picture.absolute().parent]
@@ -160,7 +160,7 @@ class Repetition:
         return cls(recipe, settings, network, *read_inputs(settings.config, photograph, styles))
 
     def paint(self, callback: Callable[[Progress], None] | None = None) -> Result:
-        """Make the picture."""
+        """Paint the picture."""
         config, shown = self.settings.config, err.is_terminal
         return stylize(
             self.photograph, self.paintings, network=self.network, config=config, callback=callback, progress=shown
@@ -168,17 +168,17 @@ class Repetition:
 
 
 def find_inputs(recipe: Recipe, sources: Iterable[Path]) -> dict[Input, Path | None]:
-    """Find the files that went into a picture, by their digests; None stands for the blank of a texture.
+    """Find the input files of a run by their digests; None stands for the blank photograph of a texture.
 
     Raises
     ------
     HandstyleError
-        If one is not among `sources`, was changed, or was no file.
+        If one is not among `sources`, has changed, or was not a file.
     """
     if len(recipe.named("content")) != 1 or not recipe.named("style"):
-        raise HandstyleError("the recipe does not say from which photograph and paintings it was made")
+        raise HandstyleError("the recipe does not list its photograph and paintings")
     names = {one.name for one in recipe.inputs}
-    candidates: dict[Path, None] = {}  # in their order, each once
+    candidates: dict[Path, None] = {}  # a dict, to keep the order and each file once
     for source in sources:
         source = expanded(source)
         if not source.exists():
@@ -193,10 +193,10 @@ def find_inputs(recipe: Recipe, sources: Iterable[Path]) -> dict[Input, Path | N
         elif one.sha256 in digests:
             found[one] = digests[one.sha256]
         elif one.name in ("an array", "a PIL image"):
-            raise HandstyleError(f"the {one.role} was {one.name} in Python, no file: it can be made again there only")
+            raise HandstyleError(f"the {one.role} was {one.name} in Python, not a file: repeat the run in Python")
         else:
             there = any(path.name == one.name for path in candidates)
-            what = "is another file than was painted from" if there else "is not here"
+            what = "is not the file of that run" if there else "is not here"
             raise HandstyleError(
                 f"{printable(one.name)}, the {one.role.replace('_', ' ')}, {what}: name the file or its folder after "
                 f"the picture (sha256 {printable(one.sha256)[:64]})"
@@ -207,7 +207,7 @@ def find_inputs(recipe: Recipe, sources: Iterable[Path]) -> dict[Input, Path | N
 def settings_again(
     picture: Path, recipe: Recipe, found: dict[Input, Path | None], instead: dict[str, str | None]
 ) -> Settings:
-    """Return the settings of a recipe, with the files found in the places of their names, and `instead` over them."""
+    """Return the settings of a recipe with the names of files replaced by their paths, and with those in `instead`."""
     flags = typed("AgainFlags", list(all_fields()), everything=False)
     over = {name: value for name, value in instead.items() if value is not None}
     paths = {
@@ -227,7 +227,7 @@ def settings_again(
 
 
 def compared(picture: Path, recipe: Recipe, new: Recipe, written: Path | None = None) -> tuple[list[str], bool]:
-    """Compare two runs by their recipes, two files by their pixels; return what to say, and whether all is equal."""
+    """Compare two runs by recipe, and their files by pixels; return lines to print, and whether they are equal."""
     same, changed, lines = recipe.result.get("sha256") == new.result.get("sha256"), False, []
     if written is not None:
         a, b = (read_picture(path).pixels.astype(np.float64) for path in (picture, written))
@@ -242,9 +242,9 @@ def compared(picture: Path, recipe: Recipe, new: Recipe, written: Path | None = 
                 f"{(apart > 0).mean():.1%} of the values"
             )
     if same:
-        told = f"the run is equal to the bit, but {picture} was changed since it was written"
+        told = f"the run is equal to the last bit, but {picture} was changed since it was written"
         return ([told, *lines], False) if changed else (["equal to the bit"], True)
-    lines.append(f"not equal to the bit: loss {recipe.result.get('loss')} then, {new.result.get('loss')} now")
+    lines.append(f"not equal to the last bit: loss {recipe.result.get('loss')} then, {new.result.get('loss')} now")
     parts = (("environment", recipe.environment, new.environment), ("network", recipe.network, new.network))
     for part, then, now in parts:
         for key in sorted({*then, *now} - {"name"}):

@@ -1,4 +1,4 @@
-"""``batch``: a folder of photographs painted one after the other by one network, and a page of the results."""
+"""The command ``batch``: paint the photographs of a folder one after another, and write a page of the results."""
 
 import html
 import os
@@ -35,16 +35,16 @@ from handstyle.painting.config import PATHS
 from handstyle.painting.recipe import Recipe, read_recipe
 from handstyle.painting.stylize import arranged
 
-# Flags that are for one picture.
+# Flags for a single picture, which `batch` does not have.
 ALONE = ("resume", "checkpoint", "write_config", "preview", "cluster", "quiet", "json")
-ELSEWHERE = ("backend", "kernels", *PATHS, "init", "regions", "weights")  # settings that name devices or files
+ELSEWHERE = ("backend", "kernels", *PATHS, "init", "regions", "weights")  # settings that are devices or files
 NAMES = [name for name in all_fields() if name not in ALONE]
 BATCH = typed("BatchFlags", NAMES, everything=False)
 
 
 @dataclass(frozen=True)
 class Painted:
-    """A photograph of a batch, where its picture is, and what became of it."""
+    """A photograph of a batch, the path of its picture, and its outcome in words."""
 
     photograph: Path
     picture: Path
@@ -62,19 +62,19 @@ def batch(
 ) -> int:
     """Paint every picture of FOLDER in the style of STYLE, with one network, and write a page of them.
 
-    The same command goes on where an earlier one ended: what is done is passed over, what was begun is taken up. A
-    picture that cannot be painted is said, and the next is begun; the exit status is then 1.
+    The same command continues where an earlier one ended: finished pictures are skipped, unfinished ones resumed. If a
+    picture cannot be painted, a line says so and the next is begun; the exit status is then 1.
 
     Parameters
     ----------
     folder : Path
-        The photographs: the pictures in it, without subfolders.
+        The folder of the photographs; its subfolders are not searched.
     style : Path
         The painting, or a folder of paintings.
     more_styles : Path
-        More of them.
+        More paintings.
     output : Path
-        A folder for the pictures, NAME.png each, and index.html; it is made if it is not there.
+        The folder for the pictures, NAME.png each, and index.html; it is created if it does not exist.
     """
     settings = resolve(flags)
     if output is None:
@@ -82,7 +82,7 @@ def batch(
     photographs, target = pictures_in(folder), expanded(output)
     if target.exists() and target.resolve() == expanded(folder).resolve():
         raise HandstyleError(
-            f"-o {output} is the folder of the photographs, which pictures would replace: name another"
+            f"-o {output} is the folder of the photographs, which the pictures would replace: use another"
         )
     paintings, config = arranged([style, *more_styles], settings.config)
     digests = [sha256(expanded(painting)) for painting in paintings if isinstance(painting, str | os.PathLike)]
@@ -96,10 +96,10 @@ def batch(
     try:
         for number, (photograph, picture) in enumerate(named(photographs, target), 1):
             one, status = paint_one(photograph, paintings, picture, settings, loaded, digests)
-            listen()  # when a picture is written, signals do nothing any more
+            listen()  # `deferred` has ended with signals ignored
             done.append(one)
             say(f"{number} of {len(photographs)}: {printable(photograph.name)}: {one.what}")
-            if status > 128:  # asked to end
+            if status > 128:  # ended by a signal
                 ended = status
                 break
     except Interrupted as interrupted:  # between two pictures, or before the first evaluation of one
@@ -113,7 +113,7 @@ def batch(
 
 
 def named(photographs: Sequence[Path], folder: Path) -> list[tuple[Path, Path]]:
-    """Return each photograph with the path of its picture: NAME.png, or NAME.jpg.png where two have one name."""
+    """Return each photograph with the path of its picture: NAME.png, or NAME.jpg.png if two have the same name."""
     stems = [photograph.stem.lower() for photograph in photographs]
     return [
         (one, folder / (f"{one.stem}.png" if stems.count(one.stem.lower()) == 1 else f"{one.name}.png"))
@@ -129,7 +129,7 @@ def paint_one(
     loaded: Network,
     digests: Sequence[str],
 ) -> tuple[Painted, int]:
-    """Paint a picture of a batch, or find that it is done; return what became of it, and an exit status."""
+    """Paint one picture of a batch unless it is finished; return its outcome and an exit status."""
     run = settings.run
     try:
         if picture.exists() and not beside(picture).exists():
@@ -137,7 +137,7 @@ def paint_one(
             if not other:
                 return Painted(photograph, picture, "done before"), 0
             if not run.overwrite:
-                what = f"{printable(picture.name)} was made otherwise ({', '.join(other)}): --overwrite replaces it"
+                what = f"{printable(picture.name)} has other settings ({', '.join(other)}): --overwrite replaces it"
                 return Painted(photograph, picture, as_flags(what), True), 1
         resume = beside(picture) if beside(picture).exists() else None
         run = replace(run, resume=resume, quiet=not err.is_terminal)
@@ -161,7 +161,7 @@ def quietly(
 
 
 def differences(settings: Settings, recipe: Recipe, digests: Sequence[str]) -> list[str]:
-    """Return the settings and pictures in which a recipe differs from what is asked for, in words."""
+    """Return the settings and pictures in which a recipe differs from the given ones, in words."""
     asked = {**asdict(settings.config), **asdict(settings.network), "precision": settings.run.precision}
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asked.items()}
     made = recipe.settings
@@ -204,7 +204,7 @@ def index_page(painted: Sequence[Painted], folder: Path) -> str:
 
 
 def address(path: Path, folder: Path) -> str:
-    """Return the address of a file on a page in `folder`, relative where that can be."""
+    """Return the URL of a file for a page in `folder`, relative if possible."""
     try:
         return quote(Path(os.path.relpath(path, folder)).as_posix())
     except ValueError:  # another drive

@@ -1,7 +1,7 @@
-"""A short measurement on the reader's own machine: one evaluation by each engine, and by PyTorch where it is installed.
+"""Time one evaluation on the user's machine, by each engine and by PyTorch if it is installed.
 
-The work is that of the style objective, which is what a run repeats: the style layers' moments and their gradient,
-carried back to the picture. All sides take turns, so that what disturbs one disturbs all.
+The evaluation is that of the style objective, the main work of a run: the moments of the style layers, and their
+gradient at the picture. The contestants take turns, so that disturbances affect all of them alike.
 """
 
 import datetime
@@ -30,23 +30,23 @@ from handstyle.optimize.objective import Objective, engine_of
 from handstyle.painting.recipe import environment
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-PAUSE = 0.05  # seconds between two sides: other libraries' threads go on spinning for a while
-REFERENCE_SIDE = 256  # pixels, up to which the readable engine is measured too
+PAUSE = 0.05  # seconds between two contestants, in which the threads of other libraries stop spinning
+REFERENCE_SIDE = 256  # pixels; for larger pictures the reference engine is too slow to be measured
 
 
 @dataclass(frozen=True)
 class BenchRow:
-    """One way to evaluate at one size."""
+    """The measurements of one contestant at one size."""
 
     size: int  # pixels a side
     what: str
     fastest: float  # seconds
     median: float
-    difference: float  # of its gradient from the first row's of this size, relative
-    first: float = math.nan  # seconds of the first evaluation, with what is prepared, compiled and allocated
+    difference: float  # relative difference of its gradient from that of the first row of this size
+    first: float = math.nan  # seconds of the first evaluation, which includes preparation, compilation, allocation
     spread: float = math.nan  # seconds between the quartiles
-    operations: float = math.nan  # of the direct method: what it would multiply and add
-    memory: float = math.nan  # bytes that an evaluation takes, by forecast
+    operations: float = math.nan  # multiplications and additions of the direct method
+    memory: float = math.nan  # forecast bytes of an evaluation
 
 
 def bench(
@@ -60,13 +60,13 @@ def bench(
     Parameters
     ----------
     networks : dict of str to Network
-        By the name that a row shall have; on any backend. PyTorch is added where it is installed.
+        The networks by the names for their rows, on any backend. PyTorch is added if it is installed.
     sizes : sequence of int
-        Pixels a side of the pictures.
+        Sides of the pictures in pixels.
     rounds : int
-        Turns, after one to warm up.
+        Number of evaluations of each contestant, after one to warm up.
     report : callable, optional
-        Told of each row as it is done.
+        Called with each row as soon as it is measured.
 
     Returns
     -------
@@ -122,14 +122,14 @@ def _take_turns(
 
 
 def operations(network: Network, size: int) -> float:
-    """Return the multiplications and additions of the convolutions up to relu5_1, forward and backward, done directly.
+    """Return the number of multiplications and additions of direct convolutions up to relu5_1, forward and backward.
 
     Parameters
     ----------
     network : Network
-        Its convolutions.
+        The network whose convolutions are counted.
     size : int
-        Pixels a side.
+        Side of the picture in pixels.
     """
     shapes = {row.name: row.shape for row in summary(network, size, size)}
     total = 0.0
@@ -144,7 +144,7 @@ def operations(network: Network, size: int) -> float:
 
 def _ours(network: Network, p: Array, targets: dict[str, Moments]) -> tuple[Callable[[], Array], list[StyleTerm]]:
     backend = _backend_of(network)
-    if not targets:  # the first network's features of another picture, halved: somewhere to descend to
+    if not targets:  # the moments of the first network, halved, so that the gradient is not zero
         x = backend.asarray(p[::-1] / 2 - 60, dtype=network.dtype)
         features, _ = network.forward(x, STYLE)
         for tap in STYLE:
@@ -166,7 +166,7 @@ def _backend_of(network: Network) -> Backend:
 def _pytorch(
     network: Network, p: Array, targets: dict[str, Moments], device: str = "cpu", tf32: bool = False
 ) -> Callable[[], Array]:
-    torch: Any = importlib.import_module("torch")  # only to be compared with
+    torch: Any = importlib.import_module("torch")  # for the comparison only
 
     torch.set_num_threads(cpu_count())
     backend, dtype = _backend_of(network), torch.float32
@@ -211,7 +211,7 @@ def _pytorch(
 
 
 def write_rows(rows: Sequence[BenchRow], network: Network, path: Path) -> None:
-    """Write rows, with the date and what describes the machine, as JSON into a new file."""
+    """Write rows, the date and a description of the machine as JSON into a new file."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
     machine = environment(network, network.engine.name) | {"load": f"{load:.2f}"}
@@ -221,7 +221,7 @@ def write_rows(rows: Sequence[BenchRow], network: Network, path: Path) -> None:
 
 
 def read_rows(path: Path) -> tuple[str, list[BenchRow]]:
-    """Read what `write_rows` wrote: the date, and the rows."""
+    """Read the date and the rows from a file written by `write_rows`."""
     try:
         record = json.loads(expanded(path).read_bytes())
         return str(record["date"])[:10], [BenchRow(**row) for row in record["rows"]]
@@ -237,7 +237,7 @@ def compared(rows: Sequence[BenchRow], earlier: Sequence[BenchRow]) -> Iterator[
     Parameters
     ----------
     rows, earlier : sequence of BenchRow
-        Of two runs, on one machine.
+        The rows of two runs on the same machine.
     """
     before = {(row.size, row.what): row for row in earlier}
     for row in rows:
@@ -249,7 +249,7 @@ def compared(rows: Sequence[BenchRow], earlier: Sequence[BenchRow]) -> Iterator[
 
 
 def check_drawing(path: str | os.PathLike[str]) -> None:
-    """Raise `HandstyleError` if `draw` could not write to `path`: to be known before the measurements."""
+    """Raise `HandstyleError` if `draw` cannot write to `path`; called before the measurements."""
     path = expanded(path)
     if importlib.util.find_spec("matplotlib") is None:
         raise HandstyleError("to draw needs matplotlib: pip install matplotlib")
@@ -259,12 +259,12 @@ def check_drawing(path: str | os.PathLike[str]) -> None:
 
 
 def check_new(flag: str, path: Path) -> None:
-    """Raise `HandstyleError` if a file exists, or cannot be made: to be known before the measurements."""
+    """Raise `HandstyleError` if a file exists or cannot be written; called before the measurements."""
     path = expanded(path)
     if path.exists():
         raise HandstyleError(f"{flag} {path}: exists; choose another name")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise HandstyleError(f"{flag} {path}: the folder {path.parent} is not there, or not to be written to")
+        raise HandstyleError(f"{flag} {path}: the folder {path.parent} does not exist, or cannot be written to")
 
 
 def draw(rows: Sequence[BenchRow], path: str | os.PathLike[str]) -> None:
@@ -273,9 +273,9 @@ def draw(rows: Sequence[BenchRow], path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     rows : sequence of BenchRow
-        Of `bench`.
+        The rows from `bench`.
     path : path
-        Of the picture; its suffix is the format.
+        The file to write, in the format of its suffix.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The command that checks: ``check``."""
+"""The command ``check``: run the gradient checks and print their table."""
 
 import sys
 from pathlib import Path
@@ -21,23 +21,23 @@ def check(
     precision: Precision = "float32",
     network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
 ) -> int:
-    """Check every gradient: layers, every term that can be asked for, engines against the reference.
+    """Check every gradient: every layer, every kind of term, and the engine against the reference.
 
-    Exit status 1 if a check fails. A minute or two for the small network, longer for the full one.
+    The exit status is 1 if a check fails. It takes a minute or two for the small network, longer for the full one.
 
     Parameters
     ----------
     quick : bool
-        Only the layers and the default objective: seconds.
+        Check only the layers and the default objective, in seconds.
     module : str
         Check a layer of your own instead: MODULE:LAYER, a class or object with forward(x) -> (y, cache) and
         backward(dy, cache) -> dx, in a file MODULE.py of this folder or any importable module.
     size : int
         Side of the random picture for differences, pixels; at least 16.
     seed : int
-        Of the pictures and of the directions.
+        Seed of the random pictures and directions.
     precision : str
-        float32 compares the engine's float32 with the reference's float64 besides; float64 does not.
+        float32 also compares the engine in float32 with the reference in float64.
     """
     if module:
         sys.path.insert(0, str(Path.cwd()))

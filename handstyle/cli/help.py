@@ -1,4 +1,4 @@
-"""The help as plain lines, and what an unknown flag was meant to be."""
+"""Print the help as plain lines, and explain unknown flags."""
 
 import difflib
 import re
@@ -13,9 +13,9 @@ from cyclopts.exceptions import MissingArgumentError, UnknownCommandError, Unkno
 from handstyle.cli.options import all_fields, flag
 from handstyle.painting.config import RENAMED
 
-COLUMN = 24  # where descriptions begin
+COLUMN = 24  # the column where descriptions begin
 
-# Flags of other programs, without dashes in front, and what does the same here.
+# Flags of other programs, without leading dashes, by the flag that does the same here.
 FOREIGN = {
     "--size 512": "image-size max-size img-size imsize end-scale width img-height content-size",
     "--iterations 300": "i iter iters num-iterations n-iter max-iterations num-steps max-iter",
@@ -44,12 +44,12 @@ FOREIGN = {
 
 
 def plain_help(console: Any, options: Any, panel: Any) -> None:
-    """Print one group of the help: one line for each flag, and more where its description needs them."""
+    """Print one group of the help: a line for each flag, or several for a long description."""
     if not panel.entries:
         return
     lines = [panel.title]
     for entry in panel.entries:
-        shown = list(entry.display_labels)  # but for --no-clamp beside --clamp
+        shown = list(entry.display_labels)  # without --no-clamp beside --clamp
         labels = [one for one in shown if not (one.startswith("--no-") and one.replace("--no-", "--", 1) in shown)]
         label = ", ".join(labels)
         text = " ".join(getattr(entry.description, "plain", "").split()) or _rendered(entry.description, console)
@@ -68,7 +68,7 @@ def _rendered(description: Any, console: Any) -> str:
 
 
 def what_was_meant(error: CycloptsError, words: Sequence[str]) -> str:
-    """Return a parser's complaint in one line, with what the user may have meant."""
+    """Return an error of the parser in one line, with what the user may have meant."""
     command = next((word for word in words if not word.startswith("-")), "")
     message = str(error)
     if isinstance(error, UnknownOptionError):
@@ -76,7 +76,7 @@ def what_was_meant(error: CycloptsError, words: Sequence[str]) -> str:
         known = [name for argument in error.argument_collection for name in argument.names if name.startswith("--")]
         return f"{command or 'handstyle'} has no {given}{_nearest(given, known)}"
     if isinstance(error, UnknownCommandError) and words and (words[0].startswith("-") or Path(words[0]).exists()):
-        return f"{words[0]} is no command; to paint: handstyle stylize CONTENT STYLE [STYLE...]"
+        return f"{words[0]} is not a command; to paint: handstyle stylize CONTENT STYLE [STYLE...]"
     missing = isinstance(error, MissingArgumentError) or type(error) is CycloptsError  # ours, of a missing STYLE
     if missing and (greedy := _greedy(words)):
         return f"{message} {greedy}"

@@ -1,4 +1,4 @@
-"""The command that describes: ``info``."""
+"""The command ``info``: describe a network, a preset, or the recipe of a picture."""
 
 import shlex
 from pathlib import Path
@@ -37,15 +37,15 @@ def info(
     Parameters
     ----------
     picture : Path
-        Print how this picture was painted, by the recipe in its file.
+        Print the settings, inputs and network of this picture, from the recipe in its file.
     recipe : bool
-        With a picture: print the whole recipe as TOML, which --config takes, as it takes the picture itself.
+        With a picture: print the whole recipe as TOML, for --config, which also takes the picture itself.
     size : int
-        Side of the picture, pixels.
+        Side of the picture in pixels.
     preset : str
-        Print this preset instead: its settings, and where they are from; all for a list.
+        Print this preset instead: its settings and their source; all for a list of presets.
     as_ : str
-        With --preset: print the preset's weights in the units of this other one.
+        With --preset: print the preset's loss weights converted to the normalizations of this other preset.
     precision : str
         float32 or float64.
     """
@@ -55,7 +55,7 @@ def info(
     if recipe:
         raise HandstyleError("--recipe prints the recipe of a picture: name the picture")
     if as_ and not preset:
-        raise HandstyleError("--as NAME carries weights over from a preset: add --preset")
+        raise HandstyleError("--as NAME converts the weights of a preset: add --preset")
     if size < 16:
         raise HandstyleError(f"size={size}: must be 16 or more")
     if preset:
@@ -88,7 +88,7 @@ def info(
 
 
 def picture_info(picture: Path, recipe: Recipe) -> list[str]:
-    """Return how a picture was painted, in lines: what differs from its preset, network, inputs, machine, end."""
+    """Return lines on a picture: settings that differ from its preset, network, inputs, machine, and end of the run."""
 
     def lines(head: str, table: dict[str, Any]) -> list[str]:
         return [f"{head}:", *(f"  {key} = {toml_value(value)}" for key, value in table.items())] if table else []
@@ -105,12 +105,12 @@ def picture_info(picture: Path, recipe: Recipe) -> list[str]:
         *lines("environment", recipe.environment),
         *lines("result", recipe.result),
         f"with the same settings: handstyle stylize PHOTOGRAPH {styles} --config {shlex.quote(str(picture))}",
-        f"made again, and compared: handstyle again {shlex.quote(str(picture))}",
+        f"painted again, and compared: handstyle again {shlex.quote(str(picture))}",
     ]
 
 
 def methods(network: Network, size: int) -> str:
-    """Return how the engine does each convolution of an evaluation that looks at the deepest layer."""
+    """Return the engine's method for each convolution of an evaluation up to the deepest layer."""
     deepest = next(row.name for row in reversed(summary(network, size, size)) if row.name.startswith("relu"))
     config = StyleConfig(style_layers=(deepest,), content_weight=0.0)
     engine = engine_of(network)
@@ -119,7 +119,7 @@ def methods(network: Network, size: int) -> str:
 
 
 def preset_info(name: str, other: str, size: int, network: NetworkConfig) -> int:
-    """Print the presets, one preset, or its weights in the units of another."""
+    """Print the presets, one preset, or its loss weights converted to the normalizations of another."""
     if name == "all":
         table = Table("preset", "optimizer", "from", title="presets")
         for each, chosen in PRESETS.items():
@@ -130,7 +130,7 @@ def preset_info(name: str, other: str, size: int, network: NetworkConfig) -> int
     if not other:
         say(f"# {chosen.name}: {chosen.source}", *(as_flags(f"# {note}") for note in chosen.notes))
         say(f"# {chosen.architecture}, weights in {chosen.convention}'s convention")
-        say(f"# optimizers that can serve it: {', '.join(chosen.optimizers)}")
+        say(f"# optimizers that work with it: {', '.join(chosen.optimizers)}")
         own = {"pooling": chosen.pooling, "padding": chosen.padding, "rounding": chosen.rounding}
         say(settings_toml(chosen.config, own).rstrip("\n"))
         return 0
@@ -145,5 +145,5 @@ def preset_info(name: str, other: str, size: int, network: NetworkConfig) -> int
     out.print(table)
     out.print("all weights of a run may be multiplied by one number")
     if chosen.convention != target.convention or chosen.input != target.input:
-        out.print("the two feed their networks differently: the weights are equivalent at equal features")
+        out.print("the two use different input conventions: the weights are equivalent at equal features")
     return 0

@@ -1,4 +1,4 @@
-"""The commands that measure: ``plan``, before anything is allocated, and ``bench``, on the reader's own machine."""
+"""The commands ``plan``, which forecasts memory and time, and ``bench``, which measures the time of an evaluation."""
 
 import math
 import os
@@ -46,7 +46,7 @@ from handstyle.painting.memory import Need, RunMemory, stand_in
 from handstyle.painting.stylize import arranged
 
 MOST_GPU_MEMORY = 1 << 20  # GiB
-LARGEST_PLAN = 1 << 16  # pixels a side: no format that is written here holds more
+LARGEST_PLAN = 1 << 16  # pixels a side, the most that a format written here can store
 PLANNED = typed("PlanFlags", list(all_fields()), everything=False)
 
 
@@ -59,20 +59,20 @@ def plan(
     gpu_memory: float | None = None,
     flags: Annotated[Any, Flat] = PLANNED,
 ) -> int:
-    """Print what ``stylize`` with the same pictures and options will take, in memory and time, before any work.
+    """Print a forecast of the memory and time of ``stylize`` with the same pictures and options, without painting.
 
     Parameters
     ----------
     content : Path
-        The photograph. Without it all pictures are taken to be square, and large enough for every size.
+        The photograph. Without it all pictures are assumed to be square, and large enough for every size.
     pictures : Path
         The paintings.
     styles : int
-        How many paintings, where none are named.
+        The number of paintings, if none are given.
     output : Path
-        The picture that would be written; it is not.
+        The output of ``stylize``; it is not written.
     gpu_memory : float
-        Plan for a GPU that is not here, with so many GiB free.
+        Forecast for a GPU with so many GiB free, which need not be present.
     """
     if styles < 1:
         raise HandstyleError(f"--styles {styles}: must be 1 or more")
@@ -89,7 +89,7 @@ def plan(
     else:
         sources, config = arranged(pictures, config)
         if not sources:
-            raise HandstyleError("plan: name the paintings, too, as for stylize; or no picture, and --styles")
+            raise HandstyleError("plan: give the paintings, too, as for stylize; or no picture, and --styles")
         photograph, paintings = read_inputs(config, content, sources)
     if output is not None:
         check_outputs(output, config, settings.run, None if content is None else photograph)
@@ -118,7 +118,7 @@ def plan(
 def planned_run(
     settings: Settings, photograph: Picture, paintings: Sequence[Picture], gpu_memory: float | None
 ) -> RunMemory:
-    """Return the run of a plan, with the memory that is free for it."""
+    """Return the run to be planned, with the memory that is free for it."""
     config, network, run = settings.config, settings.network, settings.run
     if gpu_memory is None and choose_backend(network.backend).name == "cupy":
         return RunMemory.now(config, settings.load(), photograph, paintings)
@@ -136,7 +136,7 @@ def planned_run(
 
 
 def plan_lines(planned: RunMemory, needs: list[Need]) -> list[str]:
-    """Return what a plan comes to, in sentences."""
+    """Return a plan's total time and peak memory, and the largest pictures that fit, in sentences."""
     config, last, lines = planned.config, needs[-1], list[str]()
     iterations = sum(need.iterations for need in needs)
     seconds = sum(need.iterations * need.seconds for need in needs)
@@ -172,7 +172,7 @@ def plan_lines(planned: RunMemory, needs: list[Need]) -> list[str]:
 
 
 def shape_of(network: NetworkConfig) -> Network:
-    """Return a network of the right shape on the host, with random weights where the named ones are not here."""
+    """Return the network on the host, with random weights of the same shapes if its own are not on this machine."""
     host = replace(network, backend="numpy")
     try:
         return host.load("float32")
@@ -192,26 +192,27 @@ def bench(
     against: Path | None = None,
     network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
 ) -> int:
-    """Time one evaluation on this machine, every engine in turn: CPU, GPU where there is one, PyTorch where installed.
+    """Time one evaluation on this machine by every engine: on the CPU, on a GPU if there is one, and by PyTorch.
 
-    GFLOP/s are those of the direct method, so that a method which needs fewer operations has more of them. Memory is
-    by forecast. The times are those of the first evaluation, of the fastest of the others, and their median with half
-    the distance between the quartiles. The last column is by how much the gradient differs from the first row's.
+    GFLOP/s count the operations of direct convolution for all methods, so methods that need fewer show larger numbers.
+    Memory is a forecast. The times are those of the first evaluation, of the fastest of the others, and their median
+    with half the distance between the quartiles. The last column is the difference of the gradient from that of the
+    first row.
 
     Parameters
     ----------
     sizes : int
-        Sides of the pictures, pixels; 256 and 512 by default.
+        Sides of the pictures in pixels; 256 and 512 by default.
     rounds : int
-        Turns of each.
+        Evaluations by each engine.
     threads : int
-        Cores to use; all by default.
+        Number of cores to use; all by default.
     plot : Path
         Draw the comparison into this new file.
     save : Path
         Write the measurements into this new file, as JSON.
     against : Path
-        Compare with the measurements that --save wrote.
+        Compare with the measurements in this file, written by --save.
     """
     if plot is not None:
         check_drawing(plot)
@@ -254,7 +255,7 @@ def bench(
 
 
 def use_cores(count: int) -> None:
-    """Let this process use some of its cores only; to be called before any thread is started."""
+    """Restrict this process to a number of its cores; must be called before any thread is started."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if not 1 <= count <= len(cores):
         here = f"1 to {len(cores)} here" if cores else "it needs Linux"

@@ -1,7 +1,7 @@
 """The flags of the commands that paint: made from the fields of the configuration, merged with preset and file.
 
-Nothing here has a default of its own. A flag that was not typed is None; what was typed lies over the ``--config``
-file, that over the preset, and that over `StyleConfig()`.
+Flags have no defaults of their own: one that was not typed is None. Typed flags override the ``--config`` file, the
+file overrides the preset, and the preset overrides `StyleConfig()`.
 """
 
 import inspect
@@ -30,10 +30,10 @@ from handstyle.painting.settings import read_settings, settings_toml
 
 
 class Terminal(Console):
-    """A console that stops printing when its reader is gone (``| head -1``), so that the run goes on."""
+    """A console that stops printing when its pipe is closed (``| head -1``), so that the run continues."""
 
     def on_broken_pipe(self) -> None:
-        """Send the output nowhere; rich would end the program."""
+        """Redirect the output to the null device; rich would end the program."""
         self.quiet = True
         with open(os.devnull, "w") as nowhere:  # or the interpreter's last flush would fail
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
@@ -49,7 +49,7 @@ Precision = Literal["float32", "tf32", "float64"]
 
 
 def whole(_: Any, tokens: Sequence[Token]) -> int:
-    """Return typed text as a whole number; the parser would round 1.5 to 2."""
+    """Convert typed text to an integer, or raise an error; the parser would round 1.5 to 2."""
     try:
         return int(tokens[0].value)
     except ValueError:
@@ -61,25 +61,25 @@ Whole = Annotated[int, Parameter(converter=whole)]
 
 
 def say(*lines: str) -> None:
-    """Print lines as they are: brackets are no markup, and a long path is not broken."""
+    """Print lines without interpreting brackets as markup and without breaking long paths."""
     for line in lines:
         out.print(line, markup=False, highlight=False, soft_wrap=True, emoji=False)
 
 
 def warn(line: str) -> None:
-    """Print a line to standard error, as it is."""
+    """Print a line to standard error, unchanged like `say`."""
     err.print(line, markup=False, highlight=False, soft_wrap=True, emoji=False)
 
 
 def event(kind: str, **facts: Any) -> None:
-    """Print an event as a line of JSON, if events were asked for (``--json``)."""
+    """Print an event as a line of JSON, with ``--json`` only."""
     values = {key: str(value) if isinstance(value, Path) else value for key, value in facts.items()}
     text = json.dumps({"event": kind, **values}, default=lambda n: n.item())
     events.print(text, markup=False, highlight=False, soft_wrap=True, emoji=False)
 
 
 def speak(quiet: bool = False, as_json: bool = False) -> None:
-    """Set how the program talks: in words, in JSON, or not at all but for errors."""
+    """Set the form of the program's output: words, JSON, or errors only."""
     out.quiet, events.quiet = quiet or as_json, not as_json
 
 
@@ -92,15 +92,15 @@ class NetworkConfig:
     weights : str
         vgg19-slim (ships with the package), random, vgg16, vgg19, or a weight file.
     backend : str
-        The library of arrays; auto takes a GPU where one is found.
+        The array library; auto uses a GPU if there is one.
     kernels : str
-        auto, or the name of a set of kernels; reference is the readable one.
+        The engine; reference is the one without optimizations.
     pooling : str
-        How each block of four values becomes one.
+        The function of each 2 x 2 block of values.
     padding : str
-        The border of a convolution; first-replicate is for the first convolution alone.
+        The padding of convolutions; first-replicate replicates at the first convolution and pads the others with zeros.
     rounding : str
-        How pooling treats an odd side: down drops it, up keeps it.
+        The size that pooling makes of an odd side: half of it, rounded down or up.
     """
 
     weights: str = EMBEDDED
@@ -111,11 +111,11 @@ class NetworkConfig:
     rounding: Literal["down", "up"] = "down"
 
     def load(self, precision: str) -> Network:
-        """Return the network, ready to run in a precision."""
+        """Load the network in a precision."""
         kernels = self.kernels
         if precision == "tf32":
             if choose_backend(self.backend).name != "cupy" or kernels != "auto":
-                raise HandstyleError("precision='tf32': TF32 is a GPU's own products, with kernels='auto'; use float32")
+                raise HandstyleError("precision='tf32' needs a GPU and kernels='auto'; use float32")
             precision, kernels = "float32", "cuda-tf32"
         loaded = load_network(self.weights, backend=self.backend, dtype=precision, kernels=kernels)
         return rebuild(loaded, self.pooling, self.padding, self.rounding)
@@ -130,41 +130,42 @@ class RunConfig:
     preset : str
         Start from the settings of this system; handstyle info --preset all lists them.
     config : Path
-        A TOML file of settings, or a picture that was painted with the settings wanted. Flags override it, and it
-        overrides a preset.
+        A TOML file of settings, or a picture painted with the wanted settings. Flags override it, and it overrides a
+        preset.
     write_config : bool
-        Print the settings as TOML, and paint nothing.
+        Print the settings as TOML without painting.
     precision : str
         float32; tf32, whose products on a GPU have 10 bits of mantissa; or float64, for checks.
     save_every : int
         Also write OUTPUT_at_iteration_K for every K-th iteration; 0 for none.
     checkpoint : Path
-        Write the run into this file as it goes, and keep it. By default it is beside the output, OUTPUT.checkpoint,
-        and goes when the picture is done.
+        Save the run to this file regularly, and keep the file. By default the file is OUTPUT.checkpoint, which is
+        deleted when the picture is finished.
     checkpoint_every : int
-        Iterations from one writing to the next; 0, the default, for every 30 seconds.
+        Iterations between two checkpoints; 0, the default, writes one every 30 seconds.
     no_checkpoint : bool
         Write no checkpoint.
     resume : Path
-        Go on with an unfinished run, with the same pictures and settings: without FILE, the one beside the output. To
-        the last bit, but for --optimizer lbfgsb, whose steps SciPy keeps to itself: it goes on from the picture.
+        Continue an unfinished run with the same pictures and settings; without FILE, from the checkpoint beside the
+        output. The result is that of an uninterrupted run to the last bit, except with --optimizer lbfgsb, which
+        continues from the picture without SciPy's history.
     bits : int
-        Bits a channel of the output, 8 or 16; 16 for .png and .tif, without the steps of 8 in a smooth sky.
+        Bits for each channel of the output, 8 or 16; 16, for .png and .tif, avoids visible steps in a smooth sky.
     report : bool
-        Also write OUTPUT.html, one page that needs no other file: the pictures, those on the way, the losses, the
-        settings, and checks of the gradients of this network.
+        Also write OUTPUT.html, a self-contained page with the pictures, intermediate pictures, losses, settings, and
+        checks of the gradients of this network.
     overwrite : bool
         Replace an existing output.
     preview : bool
-        Show the picture on a page while it forms; its losses too, with pause and stop, on this machine, at an address
-        that is printed.
+        Show the picture and its losses during the run on a local web page, with buttons to pause and stop; the address
+        is printed.
     cluster : str
         Compute the tiles on workers of Dask: local:N starts N processes on this machine, tcp://HOST:PORT and
-        tls://HOST:PORT are schedulers. The picture is the same to the last bit; --tile says how it is cut.
+        tls://HOST:PORT are schedulers. The picture is the same to the last bit; --tile sets the size of the tiles.
     quiet : bool
         Print nothing but errors.
     json : bool
-        Print one line of JSON an event, for programs; nothing else goes to standard output.
+        Print each event as a line of JSON, for programs, and nothing else on standard output.
     """
 
     preset: str = DEFAULT
@@ -197,17 +198,17 @@ class RunConfig:
 
 
 AUTO = Path("auto")  # --resume without a file
-# What a preset says of itself, which changes no picture.
+# Fields that describe a preset and do not change pictures.
 SAID = ("source", "notes", "aliases")
-# Keys that name a file to be written, let one be replaced, open a page, send the pictures to other machines, or say how
-# the program talks.
+# Keys that are not allowed in a settings file: they write or replace files, open a page, send the pictures to other
+# machines, or set the form of the output.
 WRITTEN = (
     *("output", "overwrite", "checkpoint", "resume", "config", "write_config", "report"),
     *("preview", "cluster", "quiet", "json"),
 )
 RUN_KEYS = ("preset", "precision", "save_every", "checkpoint_every", "no_checkpoint", "bits")
 
-HELP_GROUPS = {  # of the fields of each configuration, in the order of the help
+HELP_GROUPS = {  # the heading of each configuration's fields, in the order of the help
     "LookConfig": "Look",
     "LossConfig": "Look",
     "RegionConfig": "Regions",
@@ -229,7 +230,7 @@ BASIC = {
 
 @dataclass(frozen=True)
 class Field:
-    """A flag: its name, type, default, and where and how the help shows it."""
+    """A flag: its name, type and default, and its group and description in the help."""
 
     name: str
     hint: Any
@@ -240,7 +241,7 @@ class Field:
 
 @cache
 def all_fields() -> dict[str, Field]:
-    """Return every flag that a command that paints can have, by the name of its field."""
+    """Return all flags of the commands that paint by the names of their fields."""
     found = {}
     for one in (*reversed(StyleConfig.__bases__), NetworkConfig, RunConfig):
         texts, types = described(one), hints(one)
@@ -259,7 +260,7 @@ def described(one: type) -> dict[str, str]:
 
 
 def typed(name: str, names: Iterable[str], everything: bool) -> Any:
-    """Return a dataclass of the named flags, whose defaults are None: not typed."""
+    """Return a dataclass with the named flags as fields, whose default None means that a flag was not typed."""
     made: list[tuple[str, Any, None]] = []
     groups = list(dict.fromkeys(HELP_GROUPS.values()))
     for field in (all_fields()[each] for each in names):
@@ -278,7 +279,7 @@ def typed(name: str, names: Iterable[str], everything: bool) -> Any:
 
 
 def help_of(field: Field, everything: bool) -> str:
-    """Return a flag's help: its first sentence or all of it, its choices and its default."""
+    """Return the help of a flag: its first sentence, or all of it, then its choices and its default."""
     text = field.help if everything else re.split(r"(?<=[^.]\.)\s|; |: by default ", field.help)[0].rstrip(".") + "."
     listed = choices(field.hint)
     default = field.default
@@ -316,22 +317,22 @@ def _number(hint: Any, text: Any) -> Any:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a command, resolved from its flags, its file and its preset."""
+    """The settings of a command, merged from its flags, its settings file and its preset."""
 
-    chosen: Preset  # with what the file and the flags say laid over it
+    chosen: Preset  # with the settings of the file and the flags applied
     config: StyleConfig
     network: NetworkConfig
     run: RunConfig
     names: tuple[str, ...]  # of the command's flags
 
     def load(self) -> Network:
-        """Return the network with what the preset asks of it, and say what was done and what it cannot give."""
+        """Load the network, change it as the preset requires, and print the notes of `fit_network`."""
         loaded, notes = fit_network(self.network.load(self.run.precision), self.chosen)
         say(*(as_flags(f"preset {self.chosen.name}: {note}") for note in notes))
         return loaded
 
     def toml(self) -> str:
-        """Return the settings as a file for ``--config``."""
+        """Return the settings as the text of a file for ``--config``."""
         special = {key: value for key, value in asked_of(self.chosen).items() if key != "preset"}
         run = {key: getattr(self.run, key) for key in RUN_KEYS if key in self.names}
         return settings_toml(self.config, {**run, **special, **asdict(self.network)}, self.names)
@@ -340,16 +341,16 @@ class Settings:
 def resolve(
     flags: Any, base: Preset | None = None, fixed: Callable[[StyleConfig], StyleConfig] | None = None
 ) -> Settings:
-    """Lay what was typed over the file that it names, and that over the preset.
+    """Merge typed flags, settings file and preset, in this order of precedence.
 
     Parameters
     ----------
     flags : dataclass
-        From `typed`: None is not typed.
+        An instance of a class from `typed`; None means that a flag was not typed.
     base : Preset, optional
-        What to begin with, for a command without ``--preset``.
+        The preset, for a command without ``--preset``.
     fixed : callable, optional
-        From the preset's configuration to the one in which this command has set what is not for the user to choose.
+        Takes the preset's configuration and returns it with the settings that this command fixes.
     """
     table = all_fields()
     names = [field.name for field in fields(flags)]
@@ -389,7 +390,7 @@ def _made(one: Any, values: Mapping[str, Any]) -> Any:
 
 
 def as_flags(message: str, renamed: Mapping[str, str] | None = None) -> str:
-    """Return a message of the library in terms of the command line: ``style_size=8`` becomes ``--style-size 8``."""
+    """Replace parameters by flags in a message of the library: ``style_size=8`` becomes ``--style-size 8``."""
     names = {name: flag(name) for name in all_fields()} | {"network": "--weights", "layer": "--layer", "of": "--of"}
     names |= renamed or {}
     value = r"""\((?:[^()]*)\)|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,;:)]+"""
@@ -407,5 +408,5 @@ def as_flags(message: str, renamed: Mapping[str, str] | None = None) -> str:
 
 
 def mebibytes(n: int) -> str:
-    """Return a number of bytes in MiB, in words."""
+    """Return a number of bytes as text in MiB."""
     return f"{n / 2**20:,.1f} MiB"

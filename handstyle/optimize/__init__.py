@@ -1,1 +1,1 @@
-"""Part IV, finding the picture: one number, one vector, and the methods that descend."""
+"""Part IV, finding the picture: the objective's value and gradient, and the optimizers that minimize it."""

@@ -1,8 +1,8 @@
 """Adam: steps of nearly the same length for every pixel, whatever the size of its gradient.
 
 It needs no line search, so each evaluation is a step. It does not require that the value decreases, so it works for
-objectives whose gradient is not that of their value. Like `minimize_lbfgs` it runs on the device, and its state can be
-saved.
+objectives whose gradient is not the derivative of their value. Like `minimize_lbfgs` it runs on the device, and its
+state can be saved.
 """
 
 from collections.abc import Callable
@@ -125,7 +125,7 @@ def minimize_adam(
     start : Adam, optional
         The state to start from, for instance a smaller picture's, resampled; it is updated to the final state.
     resume : Path, optional
-        A checkpoint to go on from, bit for bit.
+        A checkpoint to resume from, bit for bit.
     stop_below : float
         End the run once ten iterations together lower the least value by less than this share of it; 0 never does.
 

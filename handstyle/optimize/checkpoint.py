@@ -80,10 +80,10 @@ def read_checkpoint(
     """
     arrays, facts = _stored(path, everything=True)
     if (found := facts.get("method")) != method:
-        raise HandstyleError(f"{path}: the state of {str(found)[:40]}, but {method} was asked to go on")
+        raise HandstyleError(f"{path}: the checkpoint of a run with {str(found)[:40]}; this run uses {method}")
     for name, shape in {"v": like.shape, **shapes}.items():
         if (array := arrays.get(name)) is None:
-            raise HandstyleError(f"{path}: not a whole checkpoint of {method}, {name} is missing")
+            raise HandstyleError(f"{path}: an incomplete checkpoint of {method}, {name} is missing")
         dtype = np.dtype(np.float64) if name.startswith("host_") else like.dtype
         if name == "v" and (array.shape, array.dtype) != (shape, dtype):
             raise HandstyleError(
@@ -91,7 +91,7 @@ def read_checkpoint(
             )
         fits = len(array.shape) == len(shape) and all(b in (None, a) for a, b in zip(array.shape, shape, strict=True))
         if array.dtype != dtype or not fits or not np.isfinite(array).all():
-            raise HandstyleError(f"{path}: not a checkpoint of {method}, {name} is not what it should be")
+            raise HandstyleError(f"{path}: not a checkpoint of {method}, {name} has another shape, dtype or values")
     check_facts(path, facts, kinds)
     xp = namespace(like)
     return {
@@ -111,15 +111,15 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 
 def check_facts(path: Path, facts: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
-    """Raise `HandstyleError` if a fact is missing or of another kind; see `matches`."""
+    """Raise `HandstyleError` if a fact is missing or does not match its kind; see `matches`."""
     for name, kind in kinds.items():
         if name not in facts or not matches(facts[name], kind):
-            what = "is missing" if name not in facts else "is not what it should be"
+            what = "is missing" if name not in facts else "has another type or range"
             raise HandstyleError(f"{path}: not a checkpoint of this program, {name} {what}")
 
 
 def matches(value: Any, kind: Any) -> bool:
-    """Return whether a JSON value is of a kind.
+    """Return whether a JSON value has the types and the lengths that a kind describes.
 
     Parameters
     ----------
@@ -162,12 +162,12 @@ def _stored(path: Path, everything: bool) -> tuple[dict[str, Array], dict[str, A
     except Exception as error:  # zipfile's errors share no base class with the above
         raise HandstyleError(f"{path}: the checkpoint is damaged ({one_line(error)})") from None
     if not isinstance(facts, dict):
-        raise HandstyleError(f"{path}: not a checkpoint of this program (its facts are no table)")
+        raise HandstyleError(f"{path}: not a checkpoint of this program (its facts are no JSON object)")
     return arrays, facts
 
 
 def _check_archive(stream: IO[bytes]) -> None:
-    """Refuse an archive that would take more memory than its size: ours are not compressed, and nothing overlaps."""
+    """Raise an error if an archive could expand: checkpoints have no compressed or overlapping entries."""
     entries = zipfile.ZipFile(stream).infolist()
     if len(entries) > MOST_ENTRIES:
         raise ValueError(f"{len(entries)} entries")

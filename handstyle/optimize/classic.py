@@ -27,7 +27,7 @@ def minimize_rounds(
     callback: Callback | None = None,
     resume: Path | None = None,
 ) -> Outcome:
-    """Run SciPy's L-BFGS-B several times, each from the last picture of the run before, with an empty memory.
+    """Run SciPy's L-BFGS-B several times, each from the last picture of the run before, with an empty history.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def minimize_rounds(
         Called after each run with an `Iteration`, whose number is that of the run, and whose ``save(path)`` writes a
         checkpoint; may raise StopIteration.
     resume : Path, optional
-        A checkpoint to go on from, bit for bit: every run begins with an empty memory.
+        A checkpoint to resume from, bit for bit: every run begins with an empty history.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def minimize_rounds(
     Notes
     -----
     keras-team/keras examples/neural_style_transfer.py. SciPy's stopping tests keep their defaults, ``factr=1e7``
-    and ``pgtol=1e-5``, on an objective that is not scaled, so a run may end early; the next one begins all the same.
+    and ``pgtol=1e-5``, on an objective that is not scaled, so a run may end early; the next one begins nevertheless.
     After a restart the first trial is a step of length 1 along steepest descent, so about six of twenty evaluations
     are spent on finding a suitable length again.
     """
@@ -106,7 +106,7 @@ def minimize_descent(
         Called after each evaluation with an `Iteration` whose ``save(path)`` writes a checkpoint; may raise
         StopIteration.
     resume : Path, optional
-        A checkpoint to go on from, bit for bit.
+        A checkpoint to resume from, bit for bit.
     stop_below : float
         End the run once ten iterations together lower the least value by less than this share of it; 0 never does.
 

@@ -36,7 +36,7 @@ class _Run:
         self.history.begin(self.free(self.g, self.v, self.g))
 
     def free(self, d: Array, v: Array, g: Array) -> Array:
-        """Return `d`, with 0 for values of `v` at a bound of the box that descent would push beyond it."""
+        """Return `d` with zeros where `v` is at a bound of the box and descent would leave the box."""
         if self.box is None:
             return d
         low, high = self.box
@@ -95,11 +95,11 @@ class _Run:
         history = self.history
         if arrays["host_table"].shape != history.table.shape:
             kept = (len(arrays["host_table"]) - 1) // 2 - 1
-            raise HandstyleError(f"the checkpoint remembers {kept} pairs: go on with memory={kept}")
+            raise HandstyleError(f"the checkpoint has a history of {kept} pairs: resume with memory={kept}")
         order, spare = list(facts["order"]), facts["spare"]
         slots, used = {*order, spare}, 1 + 2 * (max(order, default=-1) + 1)
         if len(slots) != len(order) + 1 or max(slots) >= history.slots or len(arrays["basis"]) != used:
-            raise HandstyleError("the checkpoint is damaged: its pairs are not those of a history")
+            raise HandstyleError("the checkpoint is damaged: the numbers of its pairs do not fit the arrays")
         history.table[:] = arrays["host_table"]
         history.basis[: len(arrays["basis"])] = arrays["basis"]
         history.order, history.spare = order, spare
@@ -149,7 +149,7 @@ def minimize_lbfgs(
         Lower and upper bound of every value of `v`: steps are projected to them, and the line search is Armijo's along
         the projected path.
     resume : Path, optional
-        A checkpoint to go on from, bit for bit; of `v0` only size, dtype and device then matter.
+        A checkpoint to resume from, bit for bit; only the size, dtype and device of `v0` are then used.
     stop_below : float
         End the run once ten iterations together lower the least value by less than this share of it; 0 never does.
 
@@ -169,7 +169,7 @@ def minimize_lbfgs(
     -----
     Nocedal and Wright (2006), algorithms 7.5, 3.5 and 3.6. The first trial step has length ``√n``, one gray level in
     root mean square, as in `minimize_lbfgsb`. A search that fails is repeated once along the steepest descent with
-    the memory cleared, then the run ends, as SciPy's does.
+    an empty history, then the run ends, as SciPy's does.
 
     Examples
     --------
@@ -217,10 +217,10 @@ def _iterate(run: _Run, rate: float | None, longest: float | None) -> bool:
     d, slope = run.history.direction()
     d = run.free(d, run.v, run.g)
     first = not run.history.order
-    if not math.isfinite(run.history.table[0, 0]):  # no length, so no step can be taken
+    if not math.isfinite(run.history.table[0, 0]):  # without the gradient's length no step can be computed
         if run.loop.trace:
             return False
-        raise HandstyleError("the square of the gradient is beyond its number type: take smaller weights")
+        raise HandstyleError("the sum of the gradient's squares overflows its dtype: take smaller weights")
     unit = math.sqrt(run.v.size / run.history.table[0, 0])  # the step along -g that moves a pixel by one gray level
     if rate is not None:
         t = rate * min(1.0, 1 / float(abs(run.g).sum())) if not run.loop.trace else rate

@@ -55,8 +55,8 @@ def minimize_lbfgsb(
         Called after each iteration with an `Iteration`, whose ``save(path)`` writes a checkpoint; may raise
         StopIteration.
     resume : Path, optional
-        A checkpoint to go on from. SciPy keeps its pairs to itself, so they are collected anew from the picture in the
-        checkpoint: the path differs from that of a run without a pause. Of `v0` only the size then matters.
+        A checkpoint to resume from. It has the picture but not SciPy's pairs, which are not accessible: the history
+        begins empty, so the path differs from that of an uninterrupted run. Only the size of `v0` is then used.
     stop_below : float
         End the run once ten iterations together lower the least value by less than this share of it; 0 never does.
 
@@ -92,7 +92,7 @@ def minimize_lbfgsb(
     """
     if memory > most_memory(v0.size):
         raise HandstyleError(
-            f"SciPy's L-BFGS-B counts its workspace in 32 bits: {v0.size} unknowns leave it room for "
+            f"SciPy's L-BFGS-B counts its workspace in 32 bits: with {v0.size} unknowns it can keep "
             f"{max(most_memory(v0.size), 0)} pairs, not {memory}; use a smaller `lbfgs_history`, or optimizer='lbfgs'"
         )
     loop = Loop(objective, callback, METHOD, stop_below=stop_below)

@@ -22,7 +22,7 @@ class OutOfEvaluations(Exception):
 
 
 class Settled(Exception):
-    """The value hardly falls any more."""
+    """The last `WINDOW` iterations lowered the value by less than `stop_below` of it."""
 
 
 WINDOW = 10  # iterations over which a fall is measured: a single one may be small and the next large
@@ -36,8 +36,8 @@ class Loop:
     objective : Evaluable
         The function to minimize.
     callback : callable, optional
-        Called with an `Iteration` after each iteration; may raise StopIteration to end the run, with words for
-        the reason: ``StopIteration("by hand")``.
+        Called with an `Iteration` after each iteration; may raise StopIteration to end the run, with the reason as
+        its argument: ``StopIteration("by hand")``.
     method : str
         The name of the optimizer, for checkpoints.
     evaluations : int, optional
@@ -82,7 +82,7 @@ class Loop:
     def on_device(
         self, v: Array, extra: Callable[[Array], Array] | None = None
     ) -> tuple[float, Array, Array]:  # (n,) -> value, (n,), extra
-        """Evaluate on the device of `v`; see `Objective.on_device`, without which the objective is called with `v`."""
+        """Evaluate on the device of `v`: by the objective's `on_device` if it has one, otherwise by calling it."""
         self._check_allowed()
         evaluate = getattr(self.objective, "on_device", None)
         if evaluate is not None:

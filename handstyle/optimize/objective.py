@@ -1,8 +1,8 @@
 """The objective: the weighted sum of the terms, and its gradient at the picture.
 
 `evaluate` is the whole method in one function: forward through the network, the three steps of each loss, and backward.
-An `Engine` may compute the same faster. `Objective` makes a function for an optimizer of it: SciPy's vector is on the
-host in float64, while the network computes in its own dtype on its own device.
+An `Engine` may compute the same faster. `Objective` is the function that an optimizer calls: it converts between
+SciPy's float64 vector on the host and the picture in the network's dtype on its device.
 """
 
 import math
@@ -261,7 +261,7 @@ class Objective:
         Parameters
         ----------
         v : (3HW,) array
-            The picture, in any dtype of float.
+            The picture, of any floating-point dtype.
         extra : callable, optional
             ``extra(gradient)`` returns an array of float64 on the device. It is fetched together with the value, so
             that the host waits for the device once.
@@ -277,7 +277,7 @@ class Objective:
         Raises
         ------
         NonFiniteError
-            As when called.
+            If a term or the gradient is not finite.
         """
         values, dp = self.prepared(v.reshape(self.shape).astype(self.network.dtype, copy=False))
         xp, gradient = namespace(dp), dp.ravel().astype(v.dtype, copy=False)

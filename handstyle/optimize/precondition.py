@@ -1,10 +1,10 @@
 """A change of variables for L-BFGS: the picture's scaled cosine coefficients in place of its pixels.
 
 L-BFGS starts from a model in which all unknowns have the same curvature: each is moved in proportion to its gradient.
-Of a picture that is not true. On the way from the photograph to the painting the long waves of a picture go farther,
-for each unit of their gradient at the start, than the short ones. The cosine transform separates them, and a factor
-for each frequency gives every unknown about its share of the way (Nocedal and Wright 2006, Numerical Optimization,
-§2.2, on scaling).
+The frequencies of a picture do not have the same curvature. Between the photograph and the result, low frequencies
+change more, in proportion to their gradient at the start, than high ones. The cosine transform separates the
+frequencies, and a factor for each of them makes the changes about proportional to the gradients (Nocedal and Wright
+2006, Numerical Optimization, §2.2, on scaling).
 Optimizing a picture in scaled Fourier coefficients is known from feature visualization (Olah, Mordvintsev and Schubert
 2017, *Feature Visualization*, Distill).
 """
@@ -30,7 +30,7 @@ def frequency_scale(height: int, width: int, exponent: float, knee: float = KNEE
     height, width : int
         Of the picture, pixels.
     exponent : float
-        0 makes all factors 1; the larger, the less high frequencies count.
+        0 makes all factors 1; a larger exponent lowers the factors of high frequencies more.
     knee : float
         The frequency f0, in cycles a pixel.
 
@@ -132,7 +132,7 @@ class Preconditioned:
     spectrum : Spectrum
         The map from the coefficients to the picture.
     variables : str
-        The unknowns in words; a checkpoint keeps them, so that no run resumes with others.
+        A description of the unknowns. Checkpoints contain it, and a run with other unknowns does not resume from them.
 
     Examples
     --------
@@ -172,7 +172,7 @@ class Preconditioned:
     def on_device(
         self, z: Array, extra: Callable[[Array], Array] | None = None
     ) -> tuple[float, Array, Array | None]:  # (3HW,) -> value, (3HW,), extra
-        """Evaluate on the device of `z`; see `Objective.on_device`. `extra` is given the gradient at `z`."""
+        """Evaluate on the device of `z`; see `Objective.on_device`. `extra` is called with the gradient at `z`."""
         gradients: list[Array] = []
 
         def behind(dp: Array) -> Array:
@@ -197,20 +197,20 @@ def minimize_preconditioned(
     Parameters
     ----------
     minimize : callable
-        `minimize_lbfgsb` or `minimize_lbfgs`; or another optimizer without a box, whose bounds would be of the
-        coefficients.
+        `minimize_lbfgsb` or `minimize_lbfgs`, or another optimizer; without a box, which would bound the coefficients
+        and not the pixels.
     objective : Objective
         Of the picture.
     v0 : (3HW,) array
         The start, a picture.
     *args
-        Given to `minimize` after the start: its iterations, and what follows.
+        The arguments of `minimize` that follow the start, beginning with its iterations.
     exponent : float
         See `frequency_scale`.
     callback : callable, optional
         Called with an `Iteration` whose ``v`` is the picture.
     **options
-        Given to `minimize`; a checkpoint to resume must be of the same exponent.
+        Keyword arguments of `minimize`; a checkpoint to resume must have been written with the same exponent.
 
     Returns
     -------

@@ -11,8 +11,8 @@ from handstyle.foundations.backend import Array
 class Evaluable(Protocol):
     """A function to be minimized, ``objective(v) -> (value, gradient)``, with the values of its terms.
 
-    It may also have a method `on_device` like that of `Objective`; the optimizers that run on a device then call it.
-    Where its unknowns are not pixels, it has `variables`, which names them in checkpoints.
+    It may also have a method `on_device` like that of `Objective`, which the optimizers that run on a device call
+    instead. If its unknowns are not pixels, its attribute `variables` describes them, for checkpoints.
     """
 
     @property
@@ -22,7 +22,7 @@ class Evaluable(Protocol):
 
 
 class Save(Protocol):
-    """A function that writes an optimizer's state to a file; `run` is stored with it: the caller's own JSON values."""
+    """A function that writes an optimizer's state to a file, together with `run`, JSON values of the caller."""
 
     def __call__(self, path: Path, run: Mapping[str, Any] | None = None) -> None: ...  # noqa: D102
 

@@ -1,4 +1,4 @@
-"""What people give in Python where a setting is a file or a list: arrays, dicts, several callbacks."""
+"""Convert arguments of the Python functions, such as arrays, dicts and several callbacks, to what the settings take."""
 
 import atexit
 import hashlib
@@ -27,14 +27,14 @@ NETWORKS_OWN = {name: name for name in ("backend", "kernels", "pooling", "paddin
 
 
 def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as `StyleConfig` takes them.
+    """Convert keyword arguments of `stylize` to fields of `StyleConfig`.
 
     Parameters
     ----------
     options : mapping
-        Fields of `StyleConfig`; besides, `init`, `mask` and `style_mask` may be arrays or PIL images, which are written
-        to files of 8 bits that last as long as the process, and `style_layers` and `content_layers` may be dicts from
-        layer to weight. A mask is of booleans, of uint8 (0 to 255) or of floats (0 to 1).
+        Fields of `StyleConfig`. In addition, `init`, `mask` and `style_mask` may be arrays or PIL images, which are
+        written to 8-bit files that are deleted at exit, and `style_layers` and `content_layers` may be dicts from layer
+        to weight. A mask is an array of booleans, of uint8 (0 to 255) or of floats (0 to 1).
 
     Returns
     -------
@@ -43,7 +43,7 @@ def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     HandstyleError
-        In terms of the parameter.
+        If an argument cannot be converted, naming the parameter.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
     for name, own in NETWORKS_OWN.items():
         if name in options:
             raise HandstyleError(
-                f"{name}={options[name]!r}: a choice of the network: network=load_network('vgg19-slim', {own}=…)"
+                f"{name}={options[name]!r}: a setting of the network: network=load_network('vgg19-slim', {own}=…)"
             )
     for name in ("style_layers", "content_layers"):
         if isinstance(layers := options.get(name), Mapping):
@@ -76,9 +76,9 @@ def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
 def styles_and_blend(
     styles: PictureLike | Sequence[PictureLike] | Mapping[Any, Any], options: dict[str, Any]
 ) -> list[PictureLike]:
-    """Return one painting or several as a list; a dict also sets `style_blend`, or `style_region`.
+    """Return the paintings as a list, and set `style_blend` or `style_region` in `options` if they are given as a dict.
 
-    A dict is from painting to weight if every value is a number, and from region to painting otherwise.
+    A dict maps paintings to weights if every value is a number, and regions to paintings otherwise.
     """
     if isinstance(styles, Mapping):
         weights = all(isinstance(value, Real) for value in styles.values())
@@ -99,7 +99,7 @@ def styles_and_blend(
 def read_argument(
     name: str, picture: PictureLike, target: Callable[[tuple[int, int]], int], max_pixels: int | None
 ) -> Picture:
-    """Read a picture, a file no larger than it is used; an error about what is none at all names the parameter."""
+    """Read the picture of a parameter; a file is reduced while it is read to the long side that `target` returns."""
     if isinstance(picture, np.ndarray | Picture):
         return read_picture(picture)
     if isinstance(picture, str | os.PathLike | Image.Image):
@@ -110,12 +110,12 @@ def read_argument(
 
 
 def own_terms(terms: Any, network: Network, size: tuple[int, int]) -> list[Term]:
-    """Return the terms that a caller adds to the objective at one scale, from a list or from a function.
+    """Return the caller's own terms of one scale, from a list or from a function, after checking them.
 
     Raises
     ------
     HandstyleError
-        If one has not the parts of a `Term`, or is measured where the network has no layer.
+        If one lacks an attribute of `Term`, or its tap is not a layer of the network.
     """
     found = terms(network, size) if callable(terms) else terms or ()
     if not isinstance(found, list | tuple):
@@ -129,7 +129,7 @@ def own_terms(terms: Any, network: Network, size: tuple[int, int]) -> list[Term]
 
 
 def one_callback(callback: Any) -> Callable[[Any], None] | None:
-    """Return one function that calls all callbacks that were given."""
+    """Return one function that calls all given callbacks, or None without any."""
     several = callback if isinstance(callback, list | tuple) else [callback] if callback is not None else []
     for one in several:
         if not callable(one):

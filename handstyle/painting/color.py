@@ -156,7 +156,7 @@ def match_affine(
         Which of the matrices ``A`` with ``A Σ_s Aᵀ = Σ_t``: ``L_t L_s⁻¹``; ``Σ_t^½ Σ_s^-½``; or the one that moves
         colors least, ``Σ_s^-½ (Σ_s^½ Σ_t Σ_s^½)^½ Σ_s^-½`` (Pitié and Kokaram 2007).
     source_mask, target_mask : (H, W) and (h, w) arrays, optional
-        Regions, 0 to 1: statistics are taken within them, and `source` is left alone outside its own.
+        Regions, 0 to 1: statistics are taken within them, and `source` is unchanged outside `source_mask`.
     epsilon : float
         Added to the diagonals of both covariances; 1e-5 on the scale of 0 to 1 in the authors' code.
 
@@ -200,7 +200,7 @@ def color_map(cov_s: Array, cov_t: Array, method: str = "symmetric") -> Array:  
     Parameters
     ----------
     cov_s, cov_t : (3, 3) arrays
-        Covariances, symmetric and positive; of what is mapped, and of what it shall become.
+        Symmetric positive definite covariances: of the colors to map, and of the mapped colors.
     method : {"cholesky", "pca", "symmetric"}
         As for `match_affine`.
 

@@ -1,7 +1,7 @@
-"""Every choice of a run, with its default, in groups that check themselves.
+"""The settings of a run with their defaults, in groups that validate themselves.
 
-This is the one place where a default is written: `stylize`, the command line and the preset ``handstyle`` all begin
-with `StyleConfig()`. The command line takes its flags and their help from the groups' docstrings.
+Defaults are written here and nowhere else: `stylize`, the command line and the preset ``handstyle`` all begin with
+`StyleConfig()`. The command line takes its flags and their help from the docstrings of the groups.
 """
 
 import difflib
@@ -25,7 +25,7 @@ from handstyle.painting.paper import read_paper
 SMALLEST_SIDE = 16  # pixels: four poolings leave one
 LINE_SEARCH = ("lbfgsb", "lbfgs")
 
-# Names of earlier versions, for those who have them in a file or in their fingers.
+# Fields of earlier versions and their names today: an error about an old name in a settings file or a flag says both.
 RENAMED = {
     "levelled": "normalize_gradients",
     "smallest": "pyramid_min_size",
@@ -43,10 +43,10 @@ RENAMED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Settings that check themselves when they are made: types first, then values."""
+    """Settings that are validated when they are made: first each type, then each range, then combinations."""
 
     def __post_init__(self) -> None:
-        """Raise `HandstyleError` if a value has the wrong type or makes no sense."""
+        """Raise `HandstyleError` if a value has the wrong type, is out of range, or does not fit another value."""
         own: Any = type(self)
         for name, hint in hints(own).items():
             object.__setattr__(self, name, coerce(name, hint, getattr(self, name)))
@@ -64,24 +64,25 @@ class SizeConfig(Group):
     Parameters
     ----------
     size : int
-        Side of the output in pixels, the long one by default; a smaller photograph is enlarged only with `enlarge`.
+        Length of the output's long side in pixels; a smaller photograph is enlarged only with `enlarge`.
     size_rule : str
-        Which side of the output has the length `size`; square stretches the photograph to a square.
+        The side of the output that has the length `size`; square stretches the photograph to a square.
     print : str
-        Paper and pixels per inch: 40x30cm@300. Or 8x10in@240, or A4@300. The output is the largest picture that the
-        paper holds, turned as the photograph is, and states its resolution; this replaces size.
+        Paper and pixels per inch: 40x30cm@300. Or 8x10in@240, or A4@300. The output is the largest picture that fits
+        the paper in the photograph's orientation, and states its resolution; this replaces size.
     enlarge : bool
         Enlarge a photograph that is smaller than the output.
     style_size : int
-        Long side of the painting in pixels while its style is measured; 0 takes the output's. Larger gives larger
-        strokes.
+        Length of the painting's long side in pixels when its style is measured; 0 takes the output's. A larger one
+        gives larger strokes.
     style_scale : float
-        The painting's size divided by the output's, if no style size is given.
+        The painting's size divided by the output's, if style_size is 0.
     style_fit : str
-        Keep the painting's proportions, or stretch it to the photograph's shape as some systems do.
+        Keep the painting's proportions, or stretch it to the photograph's proportions, as some systems do.
     tile : int
-        Compute the picture in tiles of this side in pixels, the overlap with their neighbors included; less memory,
-        more time, the same picture. 0 computes it whole if memory allows, otherwise in the largest tiles that fit.
+        Side of the tiles in which the picture is computed, in pixels, including the overlap with their neighbors: less
+        memory, more time, the same picture. 0 computes it whole if memory allows, otherwise in the largest tiles that
+        fit.
     max_pixels : int
         Refuse picture files with more pixels than this; 0 for Pillow's own limit of 179 million.
     """
@@ -108,27 +109,27 @@ class SizeConfig(Group):
 
 @dataclass(frozen=True, kw_only=True)
 class LookConfig(Group):
-    """How much each part of the objective counts, and the start.
+    """The weights of the objective's terms, and the picture to start from.
 
     Parameters
     ----------
     style_weight : float
-        How much each style layer counts: by default the relative squared error of its Gram matrix.
+        Weight of the style loss at each layer: by default the relative squared error of the Gram matrix.
     content_weight : float
-        How much the content counts: by default its relative squared error.
+        Weight of the content loss: by default the relative squared error of the features.
     tv_weight : float
-        How much total variation counts: by default the mean squared difference of neighboring pixels (0 to 255).
+        Weight of total variation: by default the mean squared difference of neighboring pixels (0 to 255).
     means_weight : float
-        How much, at each style layer, the means and the standard deviations of the channels count besides.
+        Weight of a second style loss at each style layer: on the means and standard deviations of the channels.
     range_weight : float
-        How much values near and beyond black and white count: Σ |(p − 127.5) / 127.5|^6.
+        Weight of a penalty on values near and beyond black and white, Σ |(p − 127.5) / 127.5|^6.
     init : str
-        The start: content, noise, grey, style-stats, or the path of a picture; noise is uniform, style-stats noise of
-        the paintings' colors, normal:SIGMA and uniform:LOW:HIGH noise about the network's mean.
+        The picture to start from; content, noise (uniform), grey, style-stats (noise in the paintings' colors), noise
+        around the network's mean as normal:SIGMA or uniform:LOW:HIGH, or the path of a picture.
     init_noise : float
         Share of uniform noise (0 to 255) that is blended into the start, 0 to 1: 1 is noise alone.
     seed : int
-        Of the noise.
+        Seed of the random numbers in the start.
     """
 
     style_weight: float = 10.0
@@ -150,31 +151,31 @@ class LookConfig(Group):
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig(Group):
-    """Where content and style are measured, by which statistic, and what they are divided by.
+    """The layers of the style and content losses, their statistics, and their normalizations.
 
     Parameters
     ----------
     style_layers : tuple of str
-        Where style is measured.
+        Layers whose features the style loss compares.
     content_layers : tuple of str
-        Where content is measured.
+        Layers whose features the content loss compares.
     style_layer_weights : tuple of float
         One weight for each style layer; all 1 by default.
     content_layer_weights : tuple of float
         One weight for each content layer; all 1 by default.
     style_statistic : str
-        The statistic of the features that describes the style.
+        The statistic of the features that the style loss compares.
     style_normalization : str
-        What style is divided by.
+        The divisor of the style loss.
     content_normalization : str
-        What content is divided by.
+        The divisor of the content loss.
     tv : str
-        The form of total variation.
+        The definition of total variation.
     tv_white : float
-        White minus black on the scale on which total variation is taken: 255, or 1 in many systems.
+        White minus black in the units of total variation: 255, or 1 in many systems.
     normalize_gradients : bool
-        Divide every layer's gradient by its mean magnitude, as crowsonkb/style_transfer does; no line search can
-        follow that.
+        Divide the gradient of every layer by its mean magnitude, as crowsonkb/style_transfer does; not for optimizers
+        with a line search.
     """
 
     style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -212,16 +213,16 @@ class LossConfig(Group):
 
 @dataclass(frozen=True, kw_only=True)
 class PyramidConfig(Group):
-    """Settings of the pyramid: paint from a small picture to the full size, scale by scale.
+    """The pyramid: the scales at which the picture is painted one after another, from coarse to fine.
 
     Parameters
     ----------
     pyramid_min_size : int
-        Begin at a picture of at least this size and grow; 0 for one scale.
+        Least size of the pyramid's first scale in pixels; 0 paints at one scale.
     pyramid_factor : float
-        Growth from one scale to the next.
+        Quotient of the sizes of one scale and the scale before.
     iterations_by_scale : tuple of int
-        From coarse to fine, the last one for all that follow; replaces iterations.
+        Iterations of each scale from coarse to fine, the last number for all scales that follow; replaces iterations.
     """
 
     pyramid_min_size: int = 128
@@ -238,39 +239,39 @@ class PyramidConfig(Group):
 
 @dataclass(frozen=True, kw_only=True)
 class RegionConfig(Group):
-    """Several paintings, and where each of them counts.
+    """Several paintings, their blending, and the regions of the photograph that each of them styles.
 
     Parameters
     ----------
     mask : tuple of str
-        Pictures, white where a region is; the first region has the first painting, and so on.
+        Mask of each region: a picture that is white inside the region. The first painting styles the first region, and
+        so on.
     style_mask : tuple of str
-        One for each painting: a picture, white where its style is measured, or all.
+        One for each painting: a picture that is white where the style is measured, or all.
     style_region : tuple of str
         One for each painting: the number of its region, counted from 1, or with regions its color; 0 for the whole
         picture. COLOR=PAINTING also gives the painting.
     style_blend : tuple of float
         One weight for each painting; equal by default.
     blend : str
-        Blend the paintings' targets, or their losses.
+        What is blended: the paintings' target statistics, or their losses.
     style_at : tuple of str
-        One for each painting: the layers it is used at, with commas, or all.
+        One for each painting: the layers at which it is used, separated by commas, or all.
     mask_rule : str
-        How masks are carried to a layer.
+        How masks are resized to the features of a layer.
     hard_masks : bool
-        Cut carried masks at one half.
+        Round the resized masks to 0 and 1.
     mask_mode : str
-        How masks are read: means over the region's area, or as cysmith/neural-style-tf does.
+        How masks enter the statistics: as weights of means over the region, or as in cysmith/neural-style-tf.
     share_overlaps : bool
-        Where masks add up to more than 1, divide them by their sum; otherwise each style pulls there with all its
-        strength.
+        Divide masks by their sum where it is above 1; otherwise each style acts there with its full weight.
     unmasked_weight : float
-        Weight of the mean squared difference (0 to 255) that holds pixels outside all masks to the photograph.
+        Weight of the mean squared difference (0 to 255) from the photograph outside all masks.
     regions : str
         One picture in place of several masks, with an area of plain color for each region; see style_region.
     unmasked : str
-        Keep the photograph where no mask is; or paint that part, too: with the paintings beyond the masks or, where
-        there are as many of each, with all of them.
+        Keep the photograph outside all masks, or paint that part, too: with the paintings that have no mask or, if
+        there are as many masks as paintings, with all of them.
     mask_dilate : int
         Pixels of the output by which every region grows; below 0 it shrinks.
     mask_feather : float
@@ -300,22 +301,22 @@ class RegionConfig(Group):
         if self.mask_feather < 0:
             raise HandstyleError(f"mask_feather={self.mask_feather}: must be 0 or more")
         if self.mask_mode == "cysmith" and (self.unmasked == "paint" or self.regions):
-            raise HandstyleError("mask_mode='cysmith' reads `mask` as its author does: use it without more")
+            raise HandstyleError("mask_mode='cysmith' uses `mask` alone: leave out other settings of regions")
         if self.style_blend and (min(self.style_blend) < 0 or not any(self.style_blend)):
-            raise HandstyleError(f"style_blend={self.style_blend}: weights of 0 or more are needed, one above 0")
+            raise HandstyleError(f"style_blend={self.style_blend}: give weights of 0 or more, at least one above 0")
         if self.share_overlaps and len(self.mask) < 2 and not self.regions:
-            raise HandstyleError(f"`share_overlaps`: {len(self.mask)} masks cannot overlap; give `mask` twice or more")
+            raise HandstyleError(f"`share_overlaps` is for two masks or more, given: {len(self.mask)}; leave it out")
         if self.mask_mode == "cysmith" and self.style_mask:
             raise HandstyleError("`style_mask`: not with mask_mode='cysmith', which lays `mask` on the paintings")
 
     def region_colors(self) -> tuple[str, ...]:
-        """Return the colors of the map of regions that paintings have, each once, in the order of the regions."""
+        """Return the colors in `style_region`, each once; the first is that of region 1, and so on."""
         return tuple(dict.fromkeys(region for region in self.style_region if region != "0")) if self.regions else ()
 
     def region_numbers(self, count: int) -> tuple[int, ...]:
         """Return the region of each of `count` paintings, counted from 1; 0 is the whole picture.
 
-        With ``unmasked="paint"`` the number after the last mask's is what no mask claims.
+        With ``unmasked="paint"`` the number after the last mask's is the part outside all masks.
 
         Raises
         ------
@@ -347,17 +348,17 @@ class RegionConfig(Group):
 
 @dataclass(frozen=True, kw_only=True)
 class ColorConfig(Group):
-    """Colors changed before the run, or after it.
+    """Methods that keep the photograph's colors.
 
     Parameters
     ----------
     color : str
-        Keep the photograph's colors; luminance paints in its luminance alone, match matches means and covariance,
-        histogram the histograms, before the run or after it.
+        Keep the photograph's colors; luminance paints only its luminance, match gives its means and covariance to the
+        paintings before the run, or to the result after it, histogram its histograms likewise.
     color_space : str
-        Of luminance.
+        The color space whose luminance is used.
     color_match : str
-        How match takes the square root of a covariance matrix.
+        The square root of the covariance matrices that match uses.
     """
 
     color: Literal["none", "luminance", "luminance-after", "match", "match-after", "histogram", "histogram-after"] = (
@@ -374,36 +375,37 @@ class OptimizerConfig(Group):
     Parameters
     ----------
     iterations : int
-        Steps of the optimizer at each scale.
+        Iterations of the optimizer at each scale.
     optimizer : str
-        SciPy's L-BFGS-B, the L-BFGS of this package with a line search or with fixed steps, Adam, or plain descent.
+        The method of optimization; lbfgsb is SciPy's L-BFGS-B, lbfgs this package's L-BFGS with a line search,
+        lbfgs-fixed the same with fixed steps, descent plain gradient descent.
     lbfgs_history : int
         Pairs (step, change of gradient) that L-BFGS keeps.
     precondition : float
-        How much lbfgsb and lbfgs prefer broad changes of the picture to fine ones: the exponent by which its cosine
-        coefficients are scaled, 0 to 2; 0 is a descent in pixels, 0.5 needs fewer evaluations.
+        Exponent by which lbfgsb and lbfgs scale the picture's cosine coefficients, 0 to 2: larger ones favor coarse
+        changes over fine ones. 0 optimizes the pixels themselves, 0.5 needs fewer evaluations.
     learning_rate : float
-        Length of a step of adam in gray levels, of lbfgs-fixed and descent in multiples of the direction.
+        Step of adam in gray levels; for lbfgs-fixed and descent the factor of the direction.
     learning_rate_schedule : str
         constant, exponential:FACTOR:STEPS, or root:DECAY, which divides the rate by √(1 + DECAY·step).
     beta1 : float
-        How much of the gradient's mean adam keeps at a step.
+        Decay of adam's running mean of the gradient.
     beta2 : float
-        How much of the squared gradient's mean adam keeps.
+        Decay of adam's running mean of the squared gradient.
     epsilon : float
-        Added to adam's divisor.
+        Constant added to adam's divisor.
     averaging : float
-        Decay of adam's average of the pictures, which is then the result; 0 for none.
+        Decay of adam's running average of the pictures, which is then the result; 0 for no average.
     clamp : bool
-        Hold every pixel within 0 to 255 after each step (not lbfgsb).
+        Clip every pixel to 0 to 255 after each step (not with lbfgsb).
     evaluations : int
-        At most, at each scale; 0 for no limit.
+        Evaluations at each scale at most; 0 for no limit.
     restarts : int
-        Restart SciPy this many times with its own defaults and evaluations each, as the Keras script does; 0 for one
-        uninterrupted run.
+        Number of runs of SciPy's L-BFGS-B with its default settings, of the given evaluations each, as in the Keras
+        script; 0 for one uninterrupted run.
     stop_below : float
-        End a scale once ten iterations together lower the loss by less than this share of it, such as 0.01; 0 for
-        never.
+        End a scale if ten iterations together lower the loss by less than this share of it, such as 0.01; 0 does not
+        end it early.
     """
 
     iterations: int = 200
@@ -427,7 +429,7 @@ class OptimizerConfig(Group):
         if not 0 <= self.stop_below < 1:
             raise HandstyleError(f"stop_below={self.stop_below}: a share of the loss, 0 or more and below 1")
         if self.restarts and self.stop_below:
-            raise HandstyleError(f"stop_below={self.stop_below}: not with `restarts`, whose rows are not iterations")
+            raise HandstyleError(f"stop_below={self.stop_below}: not with `restarts`; use stop_below=0, or restarts=0")
         if self.restarts and optimizer != "lbfgsb":
             raise HandstyleError(
                 f"restarts={self.restarts}: only SciPy's optimizer is restarted; use optimizer='lbfgsb', or restarts=0"
@@ -441,9 +443,10 @@ class OptimizerConfig(Group):
         if not 0 <= self.precondition <= 2:
             raise HandstyleError(f"precondition={self.precondition}: must lie between 0, which is none, and 2")
         if self.precondition and (self.restarts or (self.clamp and optimizer == "lbfgs")):
-            whose = "clamp=True: its bounds" if self.clamp else f"restarts={self.restarts}: the classic loop's steps"
+            whose = "clamp=True" if self.clamp else f"restarts={self.restarts}"
             raise HandstyleError(
-                f"{whose} are of pixels, not of what precondition={self.precondition} makes of them; use precondition=0"
+                f"{whose} is for an optimizer of pixels, and precondition={self.precondition} optimizes cosine "
+                "coefficients: use precondition=0"
             )
         if self.averaging and optimizer != "adam":
             raise HandstyleError(f"averaging={self.averaging} is adam's: with optimizer={optimizer!r} use averaging=0")
@@ -483,7 +486,7 @@ class OptimizerConfig(Group):
 
 
 def _with_the_groups_parameters(config: type) -> type:
-    """Write the parameters of the groups, from which a configuration inherits, into its docstring."""
+    """Insert the parameters of the groups, from which a configuration inherits, into its docstring."""
     texts = (inspect.cleandoc(group.__doc__ or "") for group in reversed(config.__bases__))  # as the fields are
     config.__doc__ = inspect.cleandoc(config.__doc__ or "").replace(
         "(those of the groups)", "\n".join(text.partition("----------\n")[2] for text in texts)
@@ -528,7 +531,7 @@ match-after, histogram, histogram-after
         if self.normalize_gradients and (self.style_statistic != "gram" or self.means_weight):
             raise HandstyleError("`normalize_gradients` is defined for style_statistic='gram' and means_weight=0")
         if self.mask_mode == "cysmith" and (self.style_statistic != "gram" or self.style_fit != "stretch"):
-            raise HandstyleError("mask_mode='cysmith' lays one mask on both pictures: add style_fit='stretch'")
+            raise HandstyleError("mask_mode='cysmith' applies one mask to both pictures: add style_fit='stretch'")
         if any(not set(at.split(",")) <= {*self.style_layers, "all"} for at in self.style_at):
             raise HandstyleError(f"style_at={self.style_at}: use names of `style_layers`, with commas, or all")
         follows = not self.normalize_gradients and (SMOOTHNESS[self.tv].in_value or not self.tv_weight)
@@ -573,7 +576,7 @@ match-after, histogram, histogram-after
 
 
 def check_layer(network: Network, name: str, tap: str) -> None:
-    """Raise `HandstyleError`, in terms of the parameter `name`, if the network has no layer `tap`."""
+    """Raise `HandstyleError`, about the parameter `name`, if the network has no layer `tap`."""
     if tap in network.names:
         return
     if tap.replace("relu", "conv") in convolution_names(network.architecture):
@@ -590,9 +593,9 @@ def style_config(config: StyleConfig | Mapping[str, Any] | None = None, **option
     Parameters
     ----------
     config : StyleConfig or mapping, optional
-        What to begin with: by default `StyleConfig()`.
+        The configuration to change, by default `StyleConfig()`.
     **options
-        Fields of `StyleConfig`. Where `iterations` is among them, it also replaces `iterations_by_scale`.
+        Fields of `StyleConfig` and their new values. `iterations` also replaces `iterations_by_scale`.
 
     Raises
     ------
@@ -608,9 +611,9 @@ def style_config(config: StyleConfig | Mapping[str, Any] | None = None, **option
 
 
 def layered(base: Mapping[str, Any], over: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
-    """Combine settings from several sources; later ones replace earlier ones.
+    """Return settings with those of a later source, `over`, in place of those of the same names in `base`.
 
-    `iterations` that are said over `iterations_by_scale` replace them.
+    `iterations` in `over` also replaces `iterations_by_scale` in `base`.
 
     Raises
     ------
@@ -620,7 +623,7 @@ def layered(base: Mapping[str, Any], over: Mapping[str, Any], known: Iterable[st
     known = tuple(known)
     for name in (*base, *over):
         if not isinstance(name, str):
-            raise HandstyleError(f"config: {name!r} is no name of a setting")
+            raise HandstyleError(f"config: {name!r} is not the name of a setting")
         if name not in known:
             raise HandstyleError(f"no setting is called {name}{nearest(name, known)}")
     kept = dict(base)
@@ -630,7 +633,7 @@ def layered(base: Mapping[str, Any], over: Mapping[str, Any], known: Iterable[st
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """Return ``": did you mean …?"``, or what an earlier version's name has become, or all there are if few."""
+    """Return the end of an error about an unknown name: its new name, the most similar one, or all if they are few."""
     if RENAMED.get(name) in known:
         return f": it is now called {RENAMED[name]}"
     near = difflib.get_close_matches(name, known, 1)
@@ -639,23 +642,23 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 @cache
 def hints(group: Any) -> dict[str, Any]:
-    """Return the types of a dataclass's fields by name, in their order."""
+    """Return the types of a dataclass's fields by name, in the order of the fields."""
     found = get_type_hints(group)
     return {field.name: found[field.name] for field in fields(group)}
 
 
 def choices(hint: Any) -> tuple[str, ...]:
-    """Return the values that a field may have, if they are listed."""
+    """Return the values that a ``Literal`` type allows; an empty tuple for other types."""
     return get_args(hint) if get_origin(hint) is Literal else ()
 
 
 def coerce(name: str, hint: Any, value: Any) -> Any:
-    """Return a value as the field's type, where that loses nothing: ``"relu1_1"`` is a tuple of one layer.
+    """Convert a value to the type of a field if that loses nothing: ``"relu1_1"`` to a tuple of one layer.
 
     Raises
     ------
     HandstyleError
-        In terms of the parameter.
+        If it cannot be converted, naming the parameter.
     """
     if get_origin(hint) is tuple:
         one = get_args(hint)[0]
@@ -694,7 +697,7 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
 
 
 def check_range(name: str, value: Any, hint: Any) -> None:
-    """Raise `HandstyleError` if a number lies outside of what its field allows."""
+    """Raise `HandstyleError` if a number is outside the range of its field."""
     numbers = value if isinstance(value, tuple) else (value,)
     if name.endswith(("_weight", "_weights")) and any(not (math.isfinite(n) and n >= 0) for n in numbers):
         raise HandstyleError(f"{name}={value}: a weight is a number of 0 or more")
@@ -704,18 +707,18 @@ def check_range(name: str, value: Any, hint: Any) -> None:
         raise HandstyleError(f"{name}={value}: must be {least} or more")
     if name in ("tv_white", "style_scale", "pyramid_factor", "learning_rate", "epsilon") and not value > 0:
         raise HandstyleError(f"{name}={value}: must be above 0")
-    if name == "tv_white" and not 1e-6 <= value <= 1e6:  # its powers must be numbers
+    if name == "tv_white" and not 1e-6 <= value <= 1e6:  # its powers must not overflow
         raise HandstyleError(f"tv_white={value}: must lie between 1e-6 and 1e6; white is 255, or 1")
     if name in ("beta1", "beta2", "averaging") and not 0 <= value < 1:
         raise HandstyleError(f"{name}={value}: must lie between 0 and 1")
 
 
 LEAST = {"size": SMALLEST_SIDE, "iterations": 1, "lbfgs_history": 1, "mask_dilate": -10000}
-PATHS = ("mask", "style_mask")  # whose names may hold commas
+PATHS = ("mask", "style_mask")  # fields of paths, which may contain commas
 
 
 def is_whole(name: str, text: str) -> bool:
-    """Return whether commas in a text are part of one value, not between several: of a path, a color, layers."""
+    """Return whether commas in the text of a field belong to one value (a path, a color) and do not separate values."""
     return name in PATHS or name == "style_at" or (name == "style_region" and ("=" in text or "(" in text))
 
 

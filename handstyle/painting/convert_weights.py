@@ -1,8 +1,8 @@
-"""A weight from one README in the units of another.
+"""Convert the loss weights of one preset to the normalizations of another.
 
-Two systems that measure the same distance and divide it by different things differ by a factor, which depends on the
-layer's channels, its positions and the picture's size. Where they measure different things there is no factor, and the
-table says so.
+If two systems measure the same distance and divide it differently, their weights differ by a factor that depends on the
+layer's channels and positions and on the picture's size. If they measure different distances there is no factor, and
+the row has a note instead.
 """
 
 from typing import NamedTuple
@@ -12,24 +12,24 @@ from handstyle.network.vgg import Network, summary
 from handstyle.painting.normalizations import CONTENT, SMOOTHNESS, STYLE, Factor, Place, carry_over, smoothness_factor
 from handstyle.painting.presets import Preset
 
-Choice = tuple[float, str, str]  # a weight, what it weighs, what that is divided by
+Choice = tuple[float, str, str]  # a weight, the statistic, its normalization
 
 
 class Row(NamedTuple):
-    """A weight and its equivalent.
+    """A weight of one preset and its equivalent under another.
 
     Parameters
     ----------
     term : str
-        What is weighted, and at which layer.
+        The kind of the term, and its layer.
     weight : float
-        Of the first preset, per layer.
+        The weight of the first preset at this layer.
     equivalent : float or None
         The weight that gives the same term under the second preset's normalization.
     own : float or None
         The second preset's own weight there.
     note : str
-        Why there is no equivalent, if there is none.
+        The reason, if there is no equivalent.
     """
 
     term: str
@@ -40,26 +40,26 @@ class Row(NamedTuple):
 
 
 def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, width: int) -> list[Row]:
-    """Return the weights of `a` carried over to the normalizations of `b`.
+    """Convert the weights of preset `a` to the normalizations of preset `b`.
 
     Parameters
     ----------
     a, b : Preset
-        From, and to.
+        The presets to convert from and to.
     network : Network
-        Whose channels count; its features stand for those of both.
+        The network, whose layers have the channels and positions in the factors of both presets.
     height, width : int
-        Of the picture, pixels.
+        Size of the picture in pixels.
 
     Returns
     -------
     list of Row
-        A row a term of `a`. All weights of a run may be multiplied by one number without changing its picture.
+        One row for each term of `a`. Multiplying all weights of a run by one number does not change its picture.
 
     Raises
     ------
     HandstyleError
-        If a layer of the preset is not the network's.
+        If the network lacks a layer of the preset.
     """
     shapes = {row.name: row.shape for row in summary(network, height, width)}
     for tap in (*a.config.content_layers, *a.config.style_layers):
@@ -80,7 +80,7 @@ def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, widt
             else:
                 at = Place(channels, h * w, height * width)
                 equivalent = carry_over(weight, table, normalization, target[2], at)
-                note = "" if equivalent is not None else "one is relative to its target: only the pictures tell"
+                note = "" if equivalent is not None else "one is relative to its target: it depends on the pictures"
             found.append(Row(f"{kind} {tap}", weight, equivalent, own, note))
         return found
 

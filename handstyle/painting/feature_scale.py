@@ -71,7 +71,7 @@ def match(network: Network, size: str) -> tuple[Network, str]:
     network : Network
         The network as loaded.
     size : {"vgg19", "unit", ""}
-        The requirement, from `Preset.features`: VGG-19's root mean squares, a mean of 1, or none.
+        The required size of the features, from `Preset.features`: VGG-19's root mean squares, a mean of 1, or any.
 
     Returns
     -------
@@ -83,10 +83,10 @@ def match(network: Network, size: str) -> tuple[Network, str]:
     if size == "vgg19" and not is_published(network):
         return set_feature_rms(
             network, FEATURE_RMS
-        ), "this network's features were given the size of VGG-19's, for its weights"
+        ), "the features of this network were rescaled to the size of VGG-19's, for which the weights were chosen"
     if size == "unit":
         unit = set_feature_rms(network, dict.fromkeys(FEATURE_RMS, 1.0), power=1)
-        return unit, "every layer was given a mean activation of 1, on noise where the paper has photographs"
+        return unit, "every layer was rescaled to a mean activation of 1, on noise where the paper uses photographs"
     return network, ""
 
 

@@ -1,6 +1,6 @@
-"""What goes in: pictures at their sizes, masks, starts, and the colors changed before and after.
+"""Prepare the inputs of a run: pictures at their sizes, masks, the starting picture, and changes of color.
 
-Everything here happens on the host, before the first evaluation or after the last.
+All of it runs on the host, before the first evaluation or after the last.
 """
 
 import math
@@ -29,21 +29,21 @@ from handstyle.painting.config import SMALLEST_SIDE, StyleConfig
 from handstyle.painting.paper import read_paper
 
 LUMA = np.array([0.299, 0.587, 0.114])  # BT.601
-STRETCHED = 4  # how many times larger than used a picture is read that is to be stretched
-COLORED = 48  # gray levels between the channels; those of a gray JPEG differ by a few
+STRETCHED = 4  # a picture that will be stretched is read at this many times the size at which it is used
+COLORED = 48  # gray levels by which the channels of a colored mask differ; those of a gray JPEG differ by a few
 
 
 def read_inputs(
     config: StyleConfig, content: PictureLike, styles: Sequence[PictureLike]
 ) -> tuple[Picture, list[Picture]]:
-    """Read the photograph and the paintings, no larger than a run uses them.
+    """Read the photograph and the paintings; files are reduced while they are read to the sizes that the run uses.
 
     Parameters
     ----------
     config : StyleConfig
-        Its sizes, and `max_pixels`.
+        The sizes and `max_pixels` are used.
     content, styles : path, PIL image, array or Picture
-        As `stylize` takes them; folders are not.
+        As for `stylize`, without folders.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def read_inputs(
     Raises
     ------
     HandstyleError
-        If one cannot be read, or the photograph not be used at its size.
+        If a picture cannot be read, or a side of the photograph would be too short for the network.
     """
     limit = config.max_pixels or None
     used = partial(_side_needed, lambda size: output_size(config, size, ""))
@@ -69,7 +69,7 @@ def _side_needed(used: Callable[[tuple[int, int]], tuple[int, int]], size: tuple
     """Return the long side to which a picture of `size` may be reduced while it is read."""
     try:
         height, width = used(size)
-    except HandstyleError:  # to be refused by its name
+    except HandstyleError:  # raised again, with the picture's name, once it is read
         return max(size)
     if abs(height * size[1] / size[0] - width) <= 1:
         return max(height, width)
@@ -77,24 +77,24 @@ def _side_needed(used: Callable[[tuple[int, int]], tuple[int, int]], size: tuple
 
 
 def output_size(config: StyleConfig, size: tuple[int, int], name: str) -> tuple[int, int]:
-    """Return the height and width at which a picture of `size` is used, under the rule of the configuration."""
+    """Return the height and width of the output for a photograph of `size`, by `StyleConfig.size_rule`."""
     return sized(size, wanted_side(config, size), config.size_rule, name, "size", config.enlarge)
 
 
 def wanted_side(config: StyleConfig, size: tuple[int, int]) -> int:
-    """Return the side of the output that is asked for, px: `size`, or that of a print of a picture of `size`."""
+    """Return the length in pixels that the configuration gives a side of the output: its `size`, or that of `print`."""
     return read_paper(config.print).long_side(size) if config.print else config.size
 
 
 def sized(
     size: tuple[int, int], n: float, rule: str, name: str, parameter: str, enlarge: bool = False
 ) -> tuple[int, int]:
-    """Return the height and width at which the side that `rule` names is `n`; ``square`` and `enlarge` enlarge.
+    """Resize a height and width so that the side given by `rule` is `n`; only ``square`` and `enlarge` enlarge.
 
     Raises
     ------
     HandstyleError
-        If a side is too short for the network, with the value of `parameter` that would do.
+        If a side is too short for the network; the message has the least sufficient value of `parameter`.
     """
     if rule == "square":
         return int(n), int(n)
@@ -104,8 +104,8 @@ def sized(
     if min(size) >= SMALLEST_SIDE > int(long * min(size) / max(size) + 0.5):
         enough = -(-SMALLEST_SIDE * (max(size) if parameter == "style_size" else side) // min(size))
         raise HandstyleError(
-            f"{name}, {size[1]} x {size[0]} px, would be used at {long} px on its long side, where the other has fewer "
-            f"than {SMALLEST_SIDE} px: use a larger {parameter}={enough}"
+            f"{name}, {size[1]} x {size[0]} px, would be used with a long side of {long} px and a short side below "
+            f"{SMALLEST_SIDE} px: use a larger {parameter}={enough}"
         )
     return fitted_size(size, long, enlarge, name)
 
@@ -113,7 +113,7 @@ def sized(
 def scales(config: StyleConfig, full: tuple[int, int]) -> list[tuple[int, int]]:
     """Return the heights and widths of the pyramid, from coarse to fine; the last is `full`.
 
-    No side is ever smaller than the network can take: a panorama has fewer scales.
+    Scales with a side below `SMALLEST_SIDE` are left out, so a panorama has fewer scales.
     """
     if not config.pyramid_min_size:
         return [full]
@@ -139,13 +139,13 @@ def style_size(
         return sized(size, min(config.style_size, max(size)), "long", painting.source, "style_size")
     rule = "long" if config.size_rule == "square" else config.size_rule
     n = style_side(config, p_size, full)
-    if p_size != full:  # at a coarse scale a narrow painting is as narrow as the network can take, not narrower
+    if p_size != full:  # at a coarse scale the short side of a narrow painting is at least `SMALLEST_SIDE`
         n = max(n, -(-SMALLEST_SIDE * rule_side(config, size) // min(size)))
     return sized(size, n, rule, painting.source, "style_size")
 
 
 def style_side(config: StyleConfig, p_size: tuple[int, int], full: tuple[int, int]) -> int:
-    """Return the length that a side of a painting shall have, px, while the picture has the size `p_size`."""
+    """Return the length in pixels that the configuration gives a side of a painting while the picture has `p_size`."""
     if config.style_size:
         return config.style_size
     # book: transfer-style
@@ -153,7 +153,7 @@ def style_side(config: StyleConfig, p_size: tuple[int, int], full: tuple[int, in
 
 
 def rule_side(config: StyleConfig, size: tuple[int, int]) -> int:
-    """Return the length of the side of a painting to which that length belongs, px."""
+    """Return the present length in pixels of the side of a painting whose length `style_side` gives."""
     rule = "long" if config.style_size else config.size_rule
     return {"long": max(size), "square": max(size), "short": min(size), "height": size[0]}[rule]
 
@@ -171,19 +171,20 @@ def starting_picture(
     Parameters
     ----------
     config : StyleConfig
-        Its `init`, `init_noise` and `seed`; ``(1 - init_noise) · start + init_noise · noise``, as
-        anishathalye/neural-style blends them.
+        Its `init`, `init_noise` and `seed` are used: ``(1 - init_noise) · start + init_noise · noise``, as in
+        anishathalye/neural-style.
     p : (H, W, 3) array
         The photograph.
     convention : Convention, optional
-        Of the network, whose mean some systems put their noise about.
+        The input convention of the network, around whose mean the noise of some systems lies.
     paintings : sequence of (h, w, 3) arrays
-        For ``style-stats``: noise with the mean and deviation of their colors, cut off at black and white, as
-        crowsonkb/style-transfer-pytorch has it.
+        For ``style-stats``: noise with the mean and deviation of their colors, truncated at black and white, as in
+        crowsonkb/style-transfer-pytorch.
     masks : sequence of (h, w) arrays or None
-        One for each painting: where its colors count.
+        One for each painting: the weights of its pixels in that mean and deviation.
     full : (int, int), optional
-        Height and width of the photograph as it was read, px: a picture may have its proportions or those of `p`.
+        Height and width in pixels of the photograph as it was read. A picture given as `init` may have its proportions
+        or those of `p`.
 
     Raises
     ------
@@ -226,7 +227,7 @@ def _start(
         if len(values) == (1 if kind == "normal" else 2):
             low, high = values[0], values[-1]
             noise = rng.normal(0, low, p.shape) if kind == "normal" else rng.uniform(low, high, p.shape)
-            return deprocess(noise, convention)  # noise about the mean of the network's input
+            return deprocess(noise, convention)  # noise around the mean of the network's input
     size = (p.shape[0], p.shape[1])
     if "://" not in config.init and not expanded(config.init).exists():
         raise HandstyleError(
@@ -240,7 +241,7 @@ def _start(
 
 
 def truncated_normal(rng: np.random.Generator, mean: Array, std: Array, shape: tuple[int, ...]) -> Array:
-    """Draw normal colors, each drawn again until it lies between 0 and 255."""
+    """Draw colors from a normal distribution truncated to 0 to 255, by drawing values outside again."""
     drawn = rng.normal(mean, std, shape)
     while (outside := (drawn < 0) | (drawn > 255)).any():
         drawn = np.where(outside, rng.normal(mean, std, shape), drawn)
@@ -253,18 +254,18 @@ def check_proportions(picture: Picture, name: str, size: tuple[int, int], full: 
     Parameters
     ----------
     picture : Picture
-        A mask or a start.
+        A mask or a starting picture.
     name : str
-        What the message calls it.
+        Its name in the error message.
     size, full : (int, int)
-        Height and width of the picture that it belongs to: as it is used, and as it was read.
+        Height and width of the picture that it belongs to: as used, and as read.
     """
     height, width = picture.full_size
     for h, w in (full, size):
         if abs(height * w / h - width) <= max(1, 0.02 * width) or abs(width * h / w - height) <= max(1, 0.02 * height):
             return
     raise HandstyleError(
-        f"{name} is {width} x {height} px, its picture {full[1]} x {full[0]}: they need the same proportions; crop it"
+        f"{name} is {width} x {height} px, its picture {full[1]} x {full[0]}: crop it to the same proportions"
     )
 
 
@@ -279,14 +280,14 @@ def read_mask(
     full: tuple[int, int] | None = None,
     max_pixels: int | None = None,
 ) -> Array:  # -> (H, W)
-    """Read a mask and bring it to a picture's size.
+    """Read a mask and resize it to the size of the picture that it belongs to.
 
     Parameters
     ----------
     source : path
-        Any picture: white is in, black is out, gray between; what is transparent is out.
+        Any gray picture: white is inside, black and transparent pixels are outside.
     size : (int, int)
-        Height and width at which the picture that it belongs to is used, px.
+        Height and width in pixels at which the picture that it belongs to is used.
     full : (int, int), optional
         Height and width of that picture as it was read; the mask may have its proportions or those of `size`.
     max_pixels : int, optional
@@ -300,20 +301,19 @@ def read_mask(
     Raises
     ------
     HandstyleError
-        If it is no picture, of other proportions, colored, or black everywhere.
+        If the file is not a picture, has other proportions, is colored, or is black everywhere.
     """
     full = full or size
     picture = read_picture(source, target=_long_side(full, size), max_pixels=max_pixels)
     check_proportions(picture, f"mask {source}", size, full)
     if (np.ptp(picture.pixels, axis=2) > COLORED).mean() > 0.01:
         raise HandstyleError(
-            f"mask {source} is colored, where white is in, black is out and gray between: save a gray picture for each "
-            "region, or give it as `regions`"
+            f"mask {source} is colored, but a mask is white inside its region and black outside: save a gray picture "
+            "for each region, or give it as `regions`"
         )
     plane: Array = picture.pixels.astype(np.float64) @ LUMA / 255
     if picture.alpha is not None:
-        # The reader fills what is transparent with the mean of the visible colors, which is then the mean of all; a
-        # mask is out there.
+        # `read_picture` fills transparent pixels with the mean of the visible ones; in a mask they are outside.
         plane -= (1 - picture.alpha) * plane.mean()
     plane = np.clip(resize(plane, size), 0, 1)
     check_mask(plane, f"mask {source}")
@@ -343,13 +343,13 @@ def colors_before(
     Parameters
     ----------
     config : StyleConfig
-        Its `color` and what belongs to it.
+        Its `color`, `color_space` and `color_match` are used.
     p : (H, W, 3) array
         The photograph.
     paintings : sequence of (h, w, 3) arrays
-        Recolored from the photograph, each from its own region and where its own mask is.
+        The paintings. Each is recolored inside its mask, with the colors of its region of the photograph.
     regions, style_masks : sequence of arrays or None
-        One each for a painting: its region of the photograph, and its mask.
+        For each painting its region of the photograph, and its mask.
     """
     if config.color == "luminance":
         gray = luminance(p, config.color_space)

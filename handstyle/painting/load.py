@@ -1,4 +1,4 @@
-"""From a name or a file to a network that is ready to run."""
+"""Load a network by the name of its weights or from a file, with a backend and an engine to run it."""
 
 import os
 from dataclasses import replace
@@ -13,7 +13,7 @@ from handstyle.optimize.objective import engine_of
 from handstyle.painting.feature_scale import match
 from handstyle.painting.presets import DEFAULT, PRESETS, Preset, feed, mismatches, rebuild
 
-# What painting borrows from the tools for weight files, imported when it is needed.
+# Functions of the tools for weight files, imported at first use.
 WEIGHT_TOOLS = {
     "find": "weights_tools.registry:find",
     "load": "weights_tools.convert:load",
@@ -26,8 +26,8 @@ def load_weights(name_or_path: str | os.PathLike[str] = EMBEDDED) -> Weights:
     Parameters
     ----------
     name_or_path : str or path
-        ``vgg19-slim``, the small network that ships with the package; ``random``, the same shape with weights that have
-        learnt nothing; ``vgg19`` or another name of ``handstyle weights list``, once ``get`` has fetched it; or a file
+        ``vgg19-slim``, the small network that ships with the package; ``random``, random weights of the same shapes;
+        ``vgg19`` or another name of ``handstyle weights list`` that ``handstyle weights get`` has downloaded; or a file
         of any format that ``handstyle weights convert`` reads, which is converted in memory.
 
     Returns
@@ -37,7 +37,8 @@ def load_weights(name_or_path: str | os.PathLike[str] = EMBEDDED) -> Weights:
     Raises
     ------
     HandstyleError
-        If there are none to be had, with the command that gets them, or the file cannot be read.
+        If the weights are not on this machine (the message has the command that downloads them), or the file cannot be
+        read.
 
     Examples
     --------
@@ -64,7 +65,7 @@ def load_network(
     padding: str = "zero",
     rounding: str = "down",
 ) -> Network:
-    """Load a network onto a backend, with an engine that runs it.
+    """Load a network onto a device, with the engine that will run it.
 
     Parameters
     ----------
@@ -73,9 +74,9 @@ def load_network(
     backend : {"auto", "numpy", "cupy"} or Backend
         The device.
     dtype : {"float32", "float64"}
-        Of weights and features. float64 is for checks.
+        The dtype of weights and features. float64 is for checks.
     kernels : str
-        A name in `ENGINES`, or ``auto``: the fused kernels on a processor, the CUDA kernels on a GPU.
+        The engine, a name in `ENGINES`. ``auto`` takes the fused kernels on a processor, the CUDA kernels on a GPU.
     pooling : {"max", "average", "l2"}
         See `build_network`.
     padding : {"zero", "reflect", "replicate"}
@@ -90,7 +91,7 @@ def load_network(
     Raises
     ------
     HandstyleError
-        If the weights or the device cannot be had, or an option is unknown.
+        If the weights or the device are not available, or an option is unknown.
 
     Examples
     --------
@@ -123,7 +124,7 @@ def load_network(
 
 
 def precision_of(network: Network) -> str:
-    """Return what the network computes in, and how its engine did it, for the report."""
+    """Return the precision of the network's arithmetic and the methods of its engine in words, for the report."""
     tf32 = network.engine.name.endswith("tf32")
     name = "tf32 (float32, products with factors of 10 bits)" if tf32 else str(network.dtype)
     described = engine_of(network).describe()
@@ -131,22 +132,22 @@ def precision_of(network: Network) -> str:
 
 
 def fit_network(network: Network, chosen: Preset) -> tuple[Network, list[str]]:
-    """Give a network what a preset asks of it: pooling, borders, rounding, input, and the size of its features.
+    """Set a network's pooling, padding, rounding, input and feature size as a preset requires.
 
     Parameters
     ----------
     network : Network
-        Any; its engine stays.
+        Any network; it keeps its engine.
     chosen : Preset
-        From `find_preset`. The preset ``handstyle`` asks nothing.
+        From `find_preset`. The preset ``handstyle`` requires nothing.
 
     Returns
     -------
     network : Network
     notes : list of str
-        A sentence each: what was done, and what of the preset this network cannot give.
+        One sentence for each thing that was changed, and for each requirement that this network cannot meet.
     """
-    if asked_of(chosen) == {"preset": DEFAULT}:  # for any network, fed as it is
+    if asked_of(chosen) == {"preset": DEFAULT}:  # it has no requirements
         return network, []
     notes = [*mismatches(network, chosen), *chosen.notes]
     network, done = match(rebuild(network, chosen.pooling, chosen.padding, chosen.rounding), chosen.features)
@@ -156,7 +157,7 @@ def fit_network(network: Network, chosen: Preset) -> tuple[Network, list[str]]:
 
 
 def asked_of(chosen: Preset) -> dict[str, Any]:
-    """Return, as settings, the preset and what of its demands on a network differs from those it ships with."""
+    """Return, as settings, the preset's name and the requirements in which it differs from the shipped preset."""
     base, own = PRESETS.get(chosen.name, PRESETS[DEFAULT]), ("architecture", "convention", "input", "features")
     return {"preset": chosen.name or DEFAULT} | {
         key: getattr(chosen, key) for key in own if getattr(chosen, key) != getattr(base, key)

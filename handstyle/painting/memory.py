@@ -39,12 +39,12 @@ class Need:
     Parameters
     ----------
     size : (H, W)
-        Of the picture, pixels.
+        Height and width of the picture in pixels.
     iterations : int
         Iterations at this scale.
     weights, evaluation, optimizer : int
-        On the device, which may be the host: the network's weights, an evaluation with its targets, and the vectors of
-        the optimizer.
+        On the device, which may be the host: the network's weights, an evaluation including its targets, and the
+        vectors of the optimizer.
     measuring : int
         On the device: the memory of measuring the largest painting, without the weights.
     pictures, scipy : int
@@ -85,15 +85,15 @@ class Need:
 
 
 def optimizer_vectors(config: StyleConfig, apart: bool) -> int:
-    """Return the largest number of vectors that our own optimizers keep, in the network's dtype, besides an evaluation.
+    """Return how many vectors this package's optimizers keep at most, in the network's dtype, besides an evaluation.
 
     Parameters
     ----------
     config : StyleConfig
         The run's settings: optimizer, pairs and clamping are used.
     apart : bool
-        Whether they are on a device with memory of its own. CuPy's pool keeps the memory of temporary arrays; NumPy
-        frees it, and the gradient is in the memory of the evaluation.
+        Whether they are on a device with memory of its own. There CuPy's pool also keeps the memory of temporary
+        arrays. NumPy frees them, and the gradient is counted with the evaluation.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def scipy_bytes(config: StyleConfig, n: int) -> int:
 
 
 def precondition_bytes(config: StyleConfig, size: Size, item: int, apart: bool) -> int:
-    """Return the bytes that the change of variables takes, where the optimizer's vectors are.
+    """Return the bytes of the preconditioner's change of variables, on the device of the optimizer's vectors.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def precondition_bytes(config: StyleConfig, size: Size, item: int, apart: bool) 
     size : (H, W)
         Of the picture, pixels.
     item : int
-        Bytes of a number of the optimizer's vectors: 8 of SciPy's.
+        Bytes of one number in the optimizer's vectors; 8 with SciPy.
     apart : bool
         As for `optimizer_vectors`.
 
@@ -149,7 +149,7 @@ def precondition_bytes(config: StyleConfig, size: Size, item: int, apart: bool) 
 
 @dataclass(frozen=True)
 class RunMemory:
-    """Everything on which the memory of a run depends.
+    """A run as far as its memory is concerned: settings, network, picture sizes and free memory.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ class RunMemory:
     free : int
         Bytes free on the device, with the weights already there.
     tiled : str
-        Why the run is painted by tiles that were not asked for, in a line; empty if it is not.
+        Why the run is painted by tiles although the settings do not ask for them, in one line; empty if it is not.
     """
 
     config: StyleConfig
@@ -181,19 +181,18 @@ class RunMemory:
     def now(
         cls, config: StyleConfig, network: Network, photograph: Picture, paintings: Sequence[Picture]
     ) -> "RunMemory":
-        """Return the run with the memory that is free now, on the network's device."""
+        """Return an instance with the memory that is free on the network's device now."""
         return cls(
             config, network, photograph, paintings, network.backend.name == "cupy", network.backend.free_memory()
         )
 
     def fitted(self) -> "RunMemory":
-        """Return the run as it is painted: whole, or by tiles, as `StyleConfig.tile` says or memory demands.
+        """Return the run by tiles if `StyleConfig.tile` or the free memory requires them, otherwise the run itself.
 
         Returns
         -------
         RunMemory
-            With a network whose engine computes by tiles, if there are any. If the run does not fit by any tiles, with
-            the smallest.
+            If tiles are used, its network's engine computes by tiles: by the smallest ones if the run fits by none.
         """
         if self.config.tile:
             return replace(self, network=by_tiles(self.network, self.config.tile))
@@ -201,12 +200,12 @@ class RunMemory:
         return self.with_smaller_tiles(lacking) or self if lacking else self
 
     def with_smaller_tiles(self, why: str) -> "RunMemory | None":
-        """Return the run by the largest tiles that fit and are smaller than now, or by the smallest; None if none are.
+        """Return the run by the largest smaller tiles that fit, or by the smallest; None if there are no smaller ones.
 
         Parameters
         ----------
         why : str
-            What is wrong with the run as it is, for the note.
+            The reason, for the note.
         """
         run = None
         for side in smaller_tiles(self.network, (*self._full(), 3)):
@@ -247,7 +246,7 @@ class RunMemory:
         changed = precondition_bytes(config, size, 8 if scipys else item, self.apart)
         expected = engine.forecast(network, planned_terms(config, network, size, regions), (*size, 3))
         styles = {style_size(config, painting, size, full) for painting in paintings}
-        measured = []  # only what is painted: a configuration without any loss is refused earlier
+        measured = []  # for the losses in use only; a configuration without any is refused earlier
         if (config.style_weight or config.means_weight) and config.style_layers:
             measured += [(replace(config, content_weight=0.0), style) for style in styles]
         if config.content_weight and config.content_layers:
@@ -256,7 +255,7 @@ class RunMemory:
             engine.forecast(network, planned_terms(only, network, at), (*at, 3), gradient=False).bytes
             for only, at in measured
         ]
-        # Values of the photograph, its colors, the start and every painting: twice, as planned and at this scale.
+        # The photograph, its colors, the start and every painting: twice, at the planned size and at this scale's.
         values = 3 * sum(h * w for h, w in styles) + 2 * 3 * full[0] * full[1] + max(regions) * full[0] * full[1]
         return Need(
             size,
@@ -271,7 +270,7 @@ class RunMemory:
         )
 
     def need(self) -> Need:
-        """Return the memory of the scale that takes most, which need not be the finest; see `needs`."""
+        """Return the memory of the scale that needs most, which may not be the finest; see `needs`."""
         return max(self.needs(), key=lambda need: need.together)
 
     def lacks(self) -> str:
@@ -283,7 +282,7 @@ class RunMemory:
         config, (height, width) = self.config, need.size
         pairs = most_memory(3 * height * width)
         if config.optimizer == "lbfgsb" and config.lbfgs_history > pairs:
-            return f"{width} x {height} px leave SciPy's L-BFGS-B room for {pairs} pairs, it counts in 32 bits"
+            return f"at {width} x {height} px SciPy's L-BFGS-B can keep {pairs} pairs, since it counts in 32 bits"
         # The weights are already in memory.
         taken = (need.device if self.apart else need.together) - need.weights
         part = 1.0 if self.apart else USABLE
@@ -309,18 +308,19 @@ class RunMemory:
             return False
 
     def check(self) -> None:
-        """Raise `OutOfMemoryError` if the run does not fit, naming settings that would.
+        """Raise `OutOfMemoryError` if the run does not fit into the free memory.
 
         Raises
         ------
         OutOfMemoryError
-            One line: what is needed, what is free, the size that would fit, and cheaper ways at this size.
+            In one line: the needed and the free memory, the size that would fit, and settings that need less at this
+            size.
         """
         if lacking := self.lacks():
             raise OutOfMemoryError(f"{lacking}; {self.advice()}")
 
     def advice(self) -> str:
-        """Return a phrase that names settings that would fit: a smaller size, or other settings at this size."""
+        """Return settings that would fit, in words: a smaller size, or other settings at this size."""
         printed = bool(self.config.print)
         side = self.largest_size(max(self._full()) if printed else self.config.size)
         ways = [f"size={side}" + " in place of `print`" * printed] if side else []
@@ -356,7 +356,7 @@ class RunMemory:
 
     @contextmanager
     def guarded(self, size: Size | None = None) -> Iterator[None]:
-        """Turn a failed allocation inside this block, by any library, into one line that names settings that would fit.
+        """Turn a failed allocation in this block, by any library, into one line with settings that would fit.
 
         Parameters
         ----------
@@ -383,16 +383,16 @@ class RunMemory:
 
 
 def largest_side(wanted: int, fits: Callable[[int], bool]) -> int:
-    """Return the largest side below `wanted` that fits, as far as a search finds it; 0 if none fits.
+    """Search the largest side below `wanted` that fits; return 0 if none does.
 
     Parameters
     ----------
     wanted : int
         Pixels.
     fits : callable
-        ``fits(side)``. It need not be monotone: small pictures keep their transformed kernels and may take more
-        memory than larger ones. So sides are tried downward, each a sixteenth shorter, until one fits, and then those
-        between it and the one before, downward in steps of 16 pixels.
+        ``fits(side)``. It need not be monotone, since small pictures keep their transformed kernels and may need more
+        memory than larger ones. So sides are tried downward, each a sixteenth shorter than the last, until one fits;
+        then, in steps of 16 pixels, the sides between it and the one before.
     """
     side = above = wanted
     while side > SMALLEST_SIDE:

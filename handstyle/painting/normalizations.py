@@ -1,8 +1,9 @@
-"""What a weight of 5 means: the normalizations of every system, in one table.
+"""The normalizations of style, content and total variation in every system, as factors in one table.
 
-All of them measure the same three distances and divide by different things. Here each is a factor before the plain
-sum of squares, so that a weight from any README can be carried over: ``w_B = w_A factor_A / factor_B``. The factors of
-style stand before ``‖G − A‖²`` with mean Gram matrices ``G = F Fᵀ / M``, M positions and C channels at the layer.
+All systems measure the same three distances and divide them differently. Here each normalization is a factor of the
+plain sum of squares, so that a weight can be converted from one system to another: ``w_B = w_A factor_A / factor_B``.
+The factors of style multiply ``‖G − A‖²`` of the mean Gram matrices ``G = F Fᵀ / M``, with M positions and C channels
+at the layer.
 """
 
 from collections.abc import Callable
@@ -22,14 +23,14 @@ from handstyle.losses.total_variation import (
 
 @dataclass(frozen=True)
 class Place:
-    """Where a loss is measured: what the factors depend on.
+    """The sizes on which the factor of a loss at a layer depends.
 
     Parameters
     ----------
     channels : int
-        C of the layer.
+        C, the channels of the layer.
     positions : int
-        M of the layer: height times width of its map of the picture.
+        M, height times width of the layer's feature map of the picture.
     pixels : int
         Height times width of the picture.
     """
@@ -41,7 +42,7 @@ class Place:
 
 Factor = Callable[[Place], float]
 
-# Before ‖G − A‖². None: relative to the target, 1 / ‖A‖².
+# Factors of ‖G − A‖². None: relative to the target, 1 / ‖A‖².
 STYLE: dict[str, Factor | None] = {
     # This package.
     "relative": None,
@@ -59,7 +60,7 @@ STYLE: dict[str, Factor | None] = {
     "channels": lambda at: 1 / at.channels,
 }
 
-# Before Σ (F − P)². None: relative to the target, 1 / ‖P‖².
+# Factors of Σ (F − P)². None: relative to the target, 1 / ‖P‖².
 CONTENT: dict[str, Factor | None] = {
     "relative": None,
     # keras-team/keras: the plain sum.
@@ -75,16 +76,16 @@ CONTENT: dict[str, Factor | None] = {
 
 @dataclass(frozen=True)
 class Smoothness:
-    """A form of total variation.
+    """A definition of total variation.
 
     Parameters
     ----------
     variation : callable
-        ``p -> value, dp`` on the scale of 0 to 255.
+        ``p -> value, dp`` for pictures from 0 to 255.
     degree : float
-        Its degree of homogeneity: on a scale whose white is w, its value is ``(w / 255)^degree`` times as large.
+        Its degree of homogeneity: for pictures from 0 to w the value is ``(w / 255)^degree`` times as large.
     in_value : bool
-        Whether its author's loss value contains it; if not, the gradient is not that of the value.
+        Whether its author's loss value contains it; if not, the gradient is not the derivative of the value.
     """
 
     variation: Variation
@@ -116,36 +117,37 @@ SMOOTHNESS: dict[str, Smoothness] = {
 
 
 def smoothness_factor(form: str, white: float) -> float:
-    """Return what carries a weight of a system with its own white (1, 2, 255, 256) to our 0 to 255.
+    """Return the factor that converts a weight of total variation from another scale of pixel values to 0 to 255.
 
     Parameters
     ----------
     form : str
         A name in `SMOOTHNESS`.
     white : float
-        The value of white, less that of black, on the scale where that system takes its total variation.
+        White minus black on the other scale: 1, 2, 255 or 256 in known systems.
     """
     return float((white / 255) ** SMOOTHNESS[form].degree)  # book: preset-white
 
 
 def carry_over(weight: float, table: dict[str, Factor | None], source: str, target: str, at: Place) -> float | None:
-    """Return the weight that gives under `target` what `weight` gives under `source`.
+    """Convert a weight from one normalization to another, so that the loss stays the same.
 
     Parameters
     ----------
     weight : float
-        In the system whose normalization is `source`.
+        The weight under the normalization `source`.
     table : dict
         `STYLE` or `CONTENT`.
     source, target : str
         Names in the table.
     at : Place
-        The layer.
+        The sizes of the layer and the picture.
 
     Returns
     -------
     float or None
-        None if one of the two is relative to the target, which only the pictures tell, and the other is not.
+        None if one of the two normalizations is relative to the target and the other is not: the factor then depends
+        on the pictures.
     """
     if source == target:
         return weight

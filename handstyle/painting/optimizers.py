@@ -1,4 +1,4 @@
-"""From a configuration to an optimizer, and from one scale to the next."""
+"""Run the optimizer that a configuration names, and carry its state from one scale to the next."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ from handstyle.optimize.precondition import minimize_preconditioned
 from handstyle.optimize.trace import Callback, Outcome
 from handstyle.painting.config import LINE_SEARCH, StyleConfig
 
-# Grey levels, in root mean square, that a step of L-BFGS without a line search may have. No published program has such
-# a bound; without it a run of neural-style's from gray noise is thrown 2400 levels away by its second step.
+# The longest step of L-BFGS without a line search, in gray levels (root mean square). Published programs have no such
+# bound; without it the second step of neural-style's optimizer from gray noise has 2400 levels.
 LONGEST = 8.0
 FIXED = ("descent", "lbfgs-fixed", "adam")
 
@@ -31,7 +31,7 @@ class Memory:
     adam: Adam | None = None
 
     def resampled(self, old: tuple[int, int], new: tuple[int, int], backend: Backend) -> Adam | None:
-        """Return the moments at another size; the second stays at 0 or more (crowsonkb ``scale_adam``)."""
+        """Return the moments resized to another size, the second clipped at 0 (crowsonkb ``scale_adam``)."""
         if self.adam is None or old == new:
             return self.adam
 
@@ -57,26 +57,26 @@ def descend(
     Parameters
     ----------
     objective : Objective
-        At one scale.
+        The objective of one scale.
     start : (H, W, 3) array of float64
-        On the host.
+        The picture to start from, on the host.
     config : StyleConfig
-        Already checked.
+        The run's settings, already checked.
     iterations : int
-        At this scale.
+        Iterations at this scale.
     memory : Memory
-        Of the scale before, at this scale's size; left as the next one needs it.
+        The state of the scale before, resized to this scale; it is updated for the next one.
     callback : callable, optional
-        Called after each iteration; its ``v`` is on the network's device.
+        Called after each iteration with an `Iteration` whose ``v`` is on the network's device.
     resume : Path, optional
-        A checkpoint of this scale to go on from; `start` then only says the size.
+        A checkpoint of this scale to resume from; only the size of `start` is then used.
     done : int
         Iterations at the scales before.
 
     Returns
     -------
     Outcome
-        With ``v`` on the host, float64.
+        Its ``v`` is float64, on the host.
     """
     evaluations, below = config.evaluations or None, config.stop_below
     if config.restarts:
@@ -146,32 +146,32 @@ def descend(
 
 
 def no_step_helped(config: StyleConfig, outcome: Outcome) -> bool:
-    """Return whether an optimizer with steps of a given length found nothing better than where it started.
+    """Return whether an optimizer without a line search found no picture better than its start.
 
     Parameters
     ----------
     config : StyleConfig
-        Its `optimizer` and `averaging`.
+        The run's settings: optimizer and averaging are used.
     outcome : Outcome
         From `descend`.
 
     Returns
     -------
     bool
-        False for the optimizers with a line search, and where no step was evaluated.
+        False for optimizers with a line search, and if no step was evaluated.
     """
     values = [row.value for row in outcome.trace]
     if config.optimizer not in FIXED or not values:
         return False
     if config.averaging:
         return outcome.value > values[0]
-    if config.optimizer == "lbfgs-fixed":  # its rows are of what comes after a step
+    if config.optimizer == "lbfgs-fixed":  # its rows have the value after the step, the others' before it
         return min(values) > outcome.value
     return len(values) > 1 and min(values[1:]) > values[0]
 
 
 def preconditioned(minimize: Callable[..., Outcome], config: StyleConfig) -> Callable[..., Outcome]:
-    """Return an optimizer with the change of variables, if the configuration has one and the optimizer takes it."""
+    """Return an optimizer that works in cosine coefficients if the configuration asks for it, else the optimizer."""
     if not config.precondition or config.optimizer not in LINE_SEARCH:
         return minimize
     return partial(minimize_preconditioned, minimize, exponent=config.precondition)

@@ -1,13 +1,13 @@
-"""A print's size: a length of paper and a resolution in, pixels out."""
+"""Compute the size in pixels of a print from the size of the paper and a resolution."""
 
 import re
 from dataclasses import dataclass
 
 from handstyle.foundations.errors import HandstyleError
 
-INCH = {"cm": 2.54, "mm": 25.4, "in": 1.0}  # how many of each unit an inch has
+INCH = {"cm": 2.54, "mm": 25.4, "in": 1.0}  # the length of an inch in each unit
 ISO_216 = {"a0": (841, 1189), "a1": (594, 841), "a2": (420, 594), "a3": (297, 420), "a4": (210, 297), "a5": (148, 210)}
-DPI = 300.0  # what printers of photographs ask for
+DPI = 300.0  # the usual resolution of printed photographs
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Paper:
     Parameters
     ----------
     short, long : float
-        Its sides, inches.
+        Its sides in inches.
     dpi : float
         Pixels per inch.
 
@@ -34,18 +34,18 @@ class Paper:
     dpi: float
 
     def _inches(self, size: tuple[int, int]) -> float:
-        """Return the long side, in inches, of the largest picture of these proportions that the paper holds."""
+        """Return the long side in inches of the largest picture with the proportions of `size` that fits the paper."""
         return min(self.long, self.short * max(size) / min(size))
 
     def long_side(self, size: tuple[int, int]) -> int:
-        """Return the long side, px, of the largest picture with the proportions of `size` (H, W) that the paper holds.
+        """Return the long side in pixels of the largest picture with the proportions of `size` (H, W) on the paper.
 
-        The paper is turned as the picture is.
+        The paper is turned to the orientation of the picture.
         """
         return max(1, round(self._inches(size) * self.dpi))
 
     def dpi_at(self, size: tuple[int, int]) -> float:
-        """Return the pixels per inch, to a tenth, of a picture of `size` (H, W), px, that fills the paper."""
+        """Return the pixels per inch, rounded to a tenth, at which a picture of `size` (H, W) fills the paper."""
         return round(max(size) / self._inches(size), 1)
 
     def printed(self, size: tuple[int, int]) -> str:
@@ -55,13 +55,13 @@ class Paper:
 
 
 def read_paper(text: str) -> Paper:
-    """Return the paper that a text names.
+    """Parse the size of a paper and the resolution of a print.
 
     Parameters
     ----------
     text : str
-        Two sides, a unit (cm, mm, in) and pixels per inch: ``40x30cm@300``; or a size of ISO 216: ``A4@300``. Without
-        ``@``, 300.
+        Two sides, a unit (cm, mm, in) and pixels per inch: ``40x30cm@300``; or a size of ISO 216: ``A4@300``. The
+        resolution is 300 without ``@``.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def read_paper(text: str) -> Paper:
     Raises
     ------
     HandstyleError
-        If the text is no such size.
+        If the text is not of this form, or a side would have fewer than 16 or more than 65500 pixels.
 
     Examples
     --------

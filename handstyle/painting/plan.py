@@ -1,4 +1,4 @@
-"""What a run knows before its first evaluation: every picture and mask at its size, every scale, every target."""
+"""The plan of a run: every picture and mask at its size, the sizes of the scales, and the terms of each scale."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,12 +30,12 @@ from handstyle.painting.targets import Painting, build_terms
 
 Size = tuple[int, int]
 ONE_COLOR = 1.0  # gray levels between the darkest and the brightest value of a channel
-CLEAR = 3  # values a side, below which all of them touch the border
+CLEAR = 3  # values a side; with fewer, all of them touch the border
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is known before the first evaluation: every picture and mask at its largest, and the sizes of the scales."""
+    """The pictures and masks of a run at their largest size, and the sizes of its scales."""
 
     photograph: Picture
     sources: list[Picture]
@@ -48,10 +48,10 @@ class Plan:
     style_sizes: list[list[Size]]  # of each scale, of each painting
 
     def notes(self, network: Network, config: StyleConfig) -> list[str]:
-        """Return what reading decided or lost, and what is smaller than the network sees."""
+        """Return notes on what was changed while pictures were read, and on pictures too small for the network."""
         notes = [f"{picture.source}: {note}" for picture in (self.photograph, *self.sources) for note in picture.notes]
         notes += size_notes(config, self.photograph, self.sources)
-        told = "its transparent part counts, in its mean color: mask_mode='cysmith' masks otherwise"
+        told = "its transparent part is used, filled with the mean color, since mask_mode='cysmith' does not mask it"
         clear = [one for one in self.sources if one.alpha is not None and self.masks and config.mask_mode == "cysmith"]
         notes += [f"{one.source}: {told}" for one in clear]
         if not config.style_weight and not config.means_weight:
@@ -59,9 +59,7 @@ class Plan:
         for source, painting, mask in zip(self.sources, self.paintings, self.style_masks, strict=True):
             seen = painting.reshape(-1, 3) if mask is None else painting[mask > 0]
             if len(seen) and float(np.ptp(seen, axis=0).max()) < ONE_COLOR:
-                notes.append(
-                    f"{source.source}: of one color where it is measured: there is no style in it, but that color"
-                )
+                notes.append(f"{source.source}: of one color where it is measured: it gives no style but that color")
         deepest = max(
             (row for row in summary(network, 64, 64) if row.name in config.style_layers),
             default=None,
@@ -71,13 +69,13 @@ class Plan:
             if deepest is not None and min(size) < deepest.receptive_field:
                 notes.append(
                     f"{source.source}: used at {size[1]} x {size[0]} px, less than the {deepest.receptive_field} px "
-                    f"that {deepest.name} sees: half of what is measured there, or more, is the border"
+                    f"of {deepest.name}'s receptive field: half of what is measured there, or more, is the border"
                 )
         return notes
 
 
 def size_notes(config: StyleConfig, photograph: Picture, sources: Sequence[Picture]) -> list[str]:
-    """Return a sentence for each picture that is smaller than the size that was asked for."""
+    """Return a note on each picture that is smaller than the size in the settings."""
     shapes = [(one.pixels.shape[0], one.pixels.shape[1]) for one in (photograph, *sources)]
     height, width = shapes[0]
     full = output_size(config, (height, width), photograph.source)
@@ -102,13 +100,13 @@ def size_notes(config: StyleConfig, photograph: Picture, sources: Sequence[Pictu
 
 
 def planned_iterations(config: StyleConfig, picture: Picture) -> int:
-    """Return how many iterations a run will make at most, over all its scales."""
+    """Return the largest number of iterations that a run can make at all its scales together."""
     full = output_size(config, (picture.pixels.shape[0], picture.pixels.shape[1]), picture.source)
     return sum(config.iterations_at(k) for k in range(len(scales(config, full))))
 
 
 def make_plan(config: StyleConfig, photograph: Picture, sources: list[Picture]) -> Plan:
-    """Bring every picture and mask to its largest size, change colors, and lay out the scales.
+    """Resize every picture and mask to its largest size, change colors, and compute the sizes of the scales.
 
     Raises
     ------
@@ -122,7 +120,7 @@ def make_plan(config: StyleConfig, photograph: Picture, sources: list[Picture]) 
     limit = config.max_pixels or None
     masks, numbers = masks_of(config, full, photograph.full_size), config.region_numbers(len(sources))
     if max(numbers, default=0) > len(masks):
-        raise HandstyleError("unmasked='paint': the masks leave nothing for the paintings beyond them")
+        raise HandstyleError("unmasked='paint': the masks cover the picture, and leave nothing for the other paintings")
     given = config.style_mask or ("all",) * len(sources)
     style_masks = [_style_mask(*each, limit) for each in zip(given, sources, style_sizes[-1], strict=True)]
     regions = [masks[number - 1] if number else None for number in numbers]
@@ -132,7 +130,7 @@ def make_plan(config: StyleConfig, photograph: Picture, sources: list[Picture]) 
 
 
 def _style_mask(given: str, source: Picture, size: Size, max_pixels: int | None) -> Array | None:  # -> (h, w)
-    """Return where a painting is measured: where its mask is, if it has one, and as much as it is opaque."""
+    """Return the weights with which a painting is measured: its mask times its opacity, or None for 1 everywhere."""
     mask = None if given == "all" else read_mask(given, size, source.full_size, max_pixels)
     if source.alpha is None:
         return mask
@@ -144,10 +142,10 @@ def _style_mask(given: str, source: Picture, size: Size, max_pixels: int | None)
 
 
 def enlarged(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:
-    """Bring the picture of one scale to the next: (h, w, 3) -> (H, W, 3).
+    """Enlarge the picture of one scale to the size of the next: (h, w, 3) -> (H, W, 3).
 
-    Where no region is, nothing but content at a deep layer would bring back what the small scale could not hold, so
-    there the photograph itself is put, at its new size.
+    Outside all regions it is replaced by the photograph at the new size: no style is painted there, and a content loss
+    at a deep layer would not restore the detail that the smaller scale lacked.
     """
     larger = resize(p, size)  # book: transfer-scales
     kept = keeps_photograph(config, plan.masks, config.region_numbers(len(plan.paintings)))
@@ -178,12 +176,12 @@ def terms_of_scale(config: StyleConfig, network: Network, plan: Plan, size: Size
     masks, p = [np.clip(resize(mask, size), 0, 1) for mask in plan.masks], resize(plan.p, size)
     numbers = [one.region for one in paintings]
     if config.unmasked == "paint" and len(masks) > max(numbers) and 0 not in numbers:
-        paintings += [replace(one, region=len(masks)) for one in paintings]  # what no mask claims has them all
+        paintings += [replace(one, region=len(masks)) for one in paintings]  # the part outside all masks has them all
     return build_terms(network, config, p, paintings, masks) + held_terms(config, network, p, paintings, masks)
 
 
 def final_picture(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:  # (h, w, 3) -> (H, W, 3)
-    """Return the painted picture at a size, with its colors changed and, where no region is, the photograph."""
+    """Return the result of a run at a size: colors changed as configured, and the photograph outside all regions."""
     photograph, masks = resize(plan.photograph_pixels, size), [np.clip(resize(mask, size), 0, 1) for mask in plan.masks]
     result = colors_after(config, resize(p, size), photograph, masks)
     if keeps_photograph(config, masks, config.region_numbers(len(plan.paintings))):
@@ -194,10 +192,10 @@ def final_picture(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Arra
 def held_terms(
     config: StyleConfig, network: Network, p: Array, paintings: list[Painting], masks: list[Array]
 ) -> list[Term]:
-    """Return the term that holds what no region claims to the photograph, if there is such a part.
+    """Return the term that holds pixels outside all regions to the photograph, if there are any.
 
-    The deep layers' values see far beyond a mask's edge, and their gradient reaches as far: without a term of its own,
-    a face in neither region shows the ripples of both.
+    The receptive fields of deep layers, and so their gradients, extend far beyond the edge of a mask: without this
+    term, a face outside all regions would be changed by the styles of those around it.
     """
     if not config.unmasked_weight or not keeps_photograph(config, masks, [one.region for one in paintings]):
         return []
@@ -214,11 +212,11 @@ def check_reach(config: StyleConfig, network: Network, photograph: Picture, sour
 
     Notes
     -----
-    At the finest scale only: what is small there is what was asked for, while a pyramid's coarse scales are small
-    on purpose. A layer needs `CLEAR` values a side, of which one at least does not touch the edge of its map. With
-    fewer, every value is a value of the border: of a 32 px cut of a painting, the Gram matrix at relu5_1 differs from
-    that of the same place within the whole painting by 4 to 8 times its size, of a 64 px one by 2 to 3 times, and only
-    at the receptive field's 156 px by less than itself (measured on VGG-19 and on the small network).
+    Only the finest scale is checked, since the coarse scales of a pyramid are small on purpose. A layer needs `CLEAR`
+    values a side, so that one of them at least does not touch the border of its map. With fewer, every value depends on
+    the padding: the Gram matrix at relu5_1 of a cut of 32 px differs from that of the same place in the whole painting
+    by 4 to 8 times its norm, that of a cut of 64 px by 2 to 3 times, and only from the receptive field's 156 px on by
+    less than its norm (measured on VGG-19 and on the small network).
     """
     if not config.style_weight and not config.means_weight:
         return

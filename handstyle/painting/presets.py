@@ -1,8 +1,8 @@
-"""The same algorithm in many codes: each system's own choices, read from ``presets.toml``.
+"""Presets: the settings of published systems, read from ``presets.toml``.
 
-A preset is a `StyleConfig` and what it asks of the network. It is a configuration file that ships with the package:
-`Preset.updated` reads a table of ``presets.toml`` and a user's ``--config`` file alike. Every number there has its
-source beside it.
+A preset is a `StyleConfig` and its requirements on the network. It is a configuration file that ships with the package:
+`Preset.updated` applies a table of ``presets.toml`` or a user's ``--config`` file alike. The source of every number is
+a comment beside it.
 """
 
 import difflib
@@ -21,7 +21,7 @@ from handstyle.painting.config import StyleConfig, coerce, hints, layered
 
 DEFAULT = "handstyle"
 
-# What a system feeds its network, where that is not the convention of the weights.
+# Input conventions of systems that are not the convention of their weights.
 INPUTS = {
     one.name: one
     for one in (
@@ -32,7 +32,7 @@ INPUTS = {
     )
 }
 
-# What a system may ask of the network, besides what a flag says too.
+# The allowed values of those fields of a preset that are not settings of the command line.
 ASKED = {
     "input": INPUTS,
     "features": ("vgg19", "unit", "any"),
@@ -48,21 +48,22 @@ class Preset:
     Parameters
     ----------
     name : str
-        In ``presets.toml``.
+        The name of its table in ``presets.toml``.
     source : str
-        Where the choices were read.
+        The program, paper or file with these settings.
     settings : dict
         Fields of `StyleConfig` that differ from its defaults.
     architecture, convention : str
         The network and the convention of its weights: caffe or torchvision.
     pooling, padding, rounding : str
-        See `load_network`; the padding ``first-replicate`` is for the first convolution alone.
+        See `load_network`. The padding ``first-replicate`` replicates at the first convolution and pads the others
+        with zeros.
     input : str
-        What the system feeds the network: a name in `INPUTS`, or empty for the convention of the weights.
+        The input convention of the system: a name in `INPUTS`, or empty for that of the weights.
     features : {"vgg19", "unit", "any"}
-        Of what size the weights expect features; unit is a mean activation of 1.
+        The size of features for which the loss weights were chosen; unit is a mean activation of 1.
     notes : tuple of str
-        Where this preset departs from the system, or the system from itself.
+        Differences between this preset and the system, or between versions of the system.
     aliases : tuple of str
         Other names for it.
 
@@ -88,7 +89,7 @@ class Preset:
     aliases: tuple[str, ...] = ()
 
     def updated(self, table: Mapping[str, Any]) -> "Preset":
-        """Return this preset with the keys of a table laid over it: its own fields, and those of `StyleConfig`."""
+        """Return this preset with the fields in a table replaced: its own, and those of `StyleConfig`."""
         own = {key: coerce(key, OWN[key], value) for key, value in table.items() if key in OWN}
         for key, allowed in ASKED.items():
             if own.get(key, "") not in ("", *allowed):
@@ -98,12 +99,12 @@ class Preset:
 
     @property
     def config(self) -> StyleConfig:
-        """The choices of a run."""
+        """The settings as a `StyleConfig`."""
         return StyleConfig(**self.settings)
 
     @property
     def optimizers(self) -> tuple[str, ...]:
-        """The optimizers that work with it: a line search needs a gradient that is the value's."""
+        """The optimizers that work with it: those with a line search need the exact gradient of the value."""
         plain = {"restarts": 0, "evaluations": 0, "averaging": 0.0, "learning_rate_schedule": "constant"}
         found = []
         for name in ("lbfgsb", "lbfgs", "lbfgs-fixed", "adam", "descent"):
@@ -132,12 +133,12 @@ PRESETS: dict[str, Preset] = _read()
 
 
 def find_preset(name: str) -> Preset:
-    """Return a preset, with what it asks of the network.
+    """Return a preset with its settings and its requirements on the network.
 
     Parameters
     ----------
     name : str
-        Its name or one of its aliases, in any case.
+        Its name or one of its aliases, in upper or lower case.
 
     Returns
     -------
@@ -146,7 +147,7 @@ def find_preset(name: str) -> Preset:
     Raises
     ------
     HandstyleError
-        If there is none, naming the nearest and all there are.
+        If there is no such preset; the message has the most similar name and all names.
 
     Examples
     --------
@@ -173,8 +174,8 @@ def preset(name: str) -> StyleConfig:
     Returns
     -------
     StyleConfig
-        `find_preset` returns them together with what the system asks of the network, which ``stylize(preset=name)``
-        obeys.
+        `find_preset` returns them together with the system's requirements on the network, which
+        ``stylize(preset=name)`` applies.
 
     Raises
     ------
@@ -192,19 +193,19 @@ def preset(name: str) -> StyleConfig:
 
 
 def adapt(network: Network, chosen: Preset) -> Network:
-    """Give a network the pooling, borders, rounding and input of a preset; its weights and engine stay."""
+    """Return a network with the pooling, padding, rounding and input of a preset, and the same weights and engine."""
     return feed(rebuild(network, chosen.pooling, chosen.padding, chosen.rounding), chosen)
 
 
 def rebuild(network: Network, pooling: str, padding: str, rounding: str) -> Network:
-    """Replace the pooling and the borders of a network.
+    """Return a network with another pooling, padding and rounding.
 
     Parameters
     ----------
     network : Network
-        Any; its weights, input and engine stay.
+        Any network; its weights, input and engine are kept.
     pooling, padding, rounding : str
-        As in `build_network`; the padding may also be ``first-replicate``, the first convolution alone.
+        As in `build_network`; the padding may also be ``first-replicate``, see `Preset`.
     """
     layers: list[Layer] = []
     for layer in network.layers:
@@ -220,7 +221,7 @@ def rebuild(network: Network, pooling: str, padding: str, rounding: str) -> Netw
 
 
 def feed(network: Network, chosen: Preset) -> Network:
-    """Set the network's input to what a preset's system feeds, where the weights are of the system's convention."""
+    """Return a network with a preset's input convention, if its weights have the convention of the preset's weights."""
     if not chosen.input or network.convention.name != chosen.convention:
         return network
     return replace(network, convention=INPUTS[chosen.input])

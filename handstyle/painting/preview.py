@@ -1,7 +1,7 @@
-"""A page on this machine that shows a run while it goes on, and can pause or stop it.
+"""A local web page that shows the progress of a run, with buttons to pause and stop it.
 
-The server is the standard library's, on 127.0.0.1 and a free port. It answers only under the token in its address, and
-only requests whose Host header is its own, so that neither another user of the machine nor a page elsewhere can ask.
+The server is the standard library's, on 127.0.0.1 and a free port. It answers only requests with the token of its
+address and with its own Host header, so that neither other users of the machine nor other web pages have access.
 """
 
 import io
@@ -24,16 +24,16 @@ from handstyle.foundations.image import resize
 from handstyle.painting.progress import fraction
 from handstyle.painting.result import Progress, Result, whole_levels
 
-LINGER = 3.0  # seconds at the end for a page that is open to fetch the picture
+LINGER = 3.0  # seconds at the end of a run in which an open page can fetch the picture
 
 
 class Preview:
-    """A page that shows a run; a context manager, and a callback of `stylize`.
+    """A local web page that shows a run: a context manager and a callback of `stylize`.
 
     Parameters
     ----------
     title : str
-        What the page is headed with.
+        The heading of the page.
     before : (H, W, 3) array, optional
         The photograph.
     check : callable, optional
@@ -42,7 +42,7 @@ class Preview:
     Attributes
     ----------
     address : str
-        Of the page, with its token.
+        The address of the page, with its token.
 
     Examples
     --------
@@ -64,7 +64,7 @@ class Preview:
         self.drawn: tuple[int, bytes] = (0, b"")
 
     def __enter__(self) -> "Preview":
-        """Open the page."""
+        """Start the server."""
         self.server = _Server(("127.0.0.1", 0), partial(_Handler, self))
         self.port = self.server.server_address[1]
         self.address = f"http://127.0.0.1:{self.port}/{self.token}/"
@@ -73,17 +73,17 @@ class Preview:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the page; what a browser shows stays."""
+        """Stop the server; an open page keeps what it shows."""
         self.server.shutdown()
         self.server.server_close()
 
     def __call__(self, progress: Progress) -> None:
-        """Show an iteration; wait while the page says pause.
+        """Show an iteration, and wait while the run is paused from the page.
 
         Raises
         ------
         StopIteration
-            If the page says stop.
+            If the run was stopped from the page.
         """
         values = [progress.value, *progress.terms.values()]
         self.progress = progress
@@ -96,14 +96,14 @@ class Preview:
             raise StopIteration("in the preview")
 
     def finish(self, result: Result, words: str) -> None:
-        """Show the end of a run, and give a page that is open the time to fetch the picture."""
+        """Show the end of a run, and wait `LINGER` seconds for an open page to fetch the picture."""
         self.last = _jpeg(result.array)
         self.over = words
         if time.monotonic() - self.asked < LINGER:
             self.fetched.wait(LINGER)
 
     def state(self, since: int) -> dict[str, Any]:
-        """Return what the page shows, with the rows of the trace from number `since` on."""
+        """Return the data that the page shows, with the rows of the trace from number `since` on."""
         self.asked = time.monotonic()
         state: dict[str, Any] = {"title": self.title, "paused": self.paused, "stopping": self.stopping}
         state |= {"over": self.over, "iteration": 0, "size": None}
@@ -144,11 +144,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: Any) -> None:
-        """Print nothing: a browser that was closed while it was answered is no error, and asks again if it is none."""
+        """Print nothing: a connection that the browser closed is no error, and after others the page requests again."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers the page's requests."""
+    """The handler of the page's requests."""
 
     timeout = 10  # seconds for a request to arrive
 
@@ -177,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND)
 
     def do_POST(self) -> None:
-        """Pause, go on, or stop."""
+        """Pause, continue, or stop the run."""
         where, query = self._where()
         if where is None:
             return
@@ -229,8 +229,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer("text/plain", f"{status.phrase}\n".encode(), status=status)
 
     def version_string(self) -> str:
-        """Return what the Server header says."""
+        """Return the text of the Server header."""
         return "handstyle"
 
     def log_message(self, *_: Any) -> None:
-        """Log nothing: the address has the token."""
+        """Log nothing: addresses contain the token."""

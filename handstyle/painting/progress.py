@@ -1,4 +1,4 @@
-"""Progress in a terminal, in a notebook, and as lines in a log; and the time that is left."""
+"""Displays of progress for terminals, notebooks and logs, and the estimate of the time left."""
 
 import base64
 import html
@@ -14,15 +14,15 @@ from typing import Any, Protocol
 from handstyle.foundations.errors import HandstyleError
 from handstyle.painting.result import Progress, Size, in_a_notebook, png
 
-RECENT = 20  # iterations whose median time is that of the next
-# By which power of the pixels an iteration's time grows: VGG-19 on two cores took 0.37, 1.27 and 6.61 s at 256, 512 and
-# 1024 px a side (benchmarks/results/2026-11-26-evaluation.json), powers of 0.89 and 1.19; small pictures less.
+RECENT = 20  # number of iterations whose median time is the estimate for the next
+# Exponent with which the time of an iteration grows with the number of pixels. VGG-19 on two cores took 0.37, 1.27 and
+# 6.61 s at 256, 512 and 1024 px a side (benchmarks/results/2026-11-26-evaluation.json): 0.89 and 1.19; less below.
 GROWTH = 0.9
-LINES_EVERY = 5.0  # seconds from one line of a log to the next
+LINES_EVERY = 5.0  # seconds between two lines of a log
 
 
 class Display(Protocol):
-    """Shows each `Progress` of a run; `note` prints a line that stays."""
+    """A display of a run: called with each `Progress`; `note` prints a line that stays."""
 
     def __call__(self, progress: Progress) -> None: ...  # noqa: D102
 
@@ -36,20 +36,20 @@ def time_left(
     scale: int,
     before: Sequence[float] = (),
 ) -> float | None:
-    """Return the seconds that a run still takes, or None while there is no measure.
+    """Estimate the seconds left in a run; None while there are too few iterations for an estimate.
 
     Parameters
     ----------
     ends : sequence of float
-        When the present scale began, and when each of its iterations ended, in seconds.
+        Times at which the present scale began and each of its iterations ended, in seconds.
     planned : sequence of int
         Iterations of each scale.
     sizes : sequence of (int, int)
-        Of each scale.
+        Height and width of each scale.
     scale : int
-        The present one.
+        The number of the present scale, from 0.
     before : sequence of float
-        When the last iterations of the scale before ended.
+        Times at which the last iterations of the scale before ended.
 
     Returns
     -------
@@ -57,17 +57,17 @@ def time_left(
 
     Notes
     -----
-    An iteration takes the median of the last ones. At a later scale it takes more, by a power of the number of pixels:
-    the power by which it grew from the scale before to this one, and `GROWTH` while that is not known.
+    The next iterations are assumed to take the median time of the last ones, those of later scales more, by a power of
+    the number of pixels: the power observed between the last scale and this one, or `GROWTH` at the first scale.
 
     Examples
     --------
     >>> time_left([0.0, 1.0, 2.0], planned=[4, 4], sizes=[(10, 10), (10, 10)], scale=0)
     6.0
     """
-    if len(ends) < 3 - (scale > 0):  # the first iteration of all prepares and searches: no measure of the others
+    if len(ends) < 3 - (scale > 0):  # the run's first iteration takes longer: it prepares and searches a step length
         return None
-    each = median(b - a for a, b in pairwise(ends[-RECENT - 1 :]))  # whatever a pause took
+    each = median(b - a for a, b in pairwise(ends[-RECENT - 1 :]))  # a median, so that a pause does not count
     pixels, growth = [h * w for h, w in sizes], GROWTH
     if len(before) > 2 and len(ends) > 3 and pixels[scale] > pixels[scale - 1]:
         times = each / max(median(b - a for a, b in pairwise(before)), 1e-9)
@@ -93,24 +93,24 @@ def in_words(seconds: float) -> str:
 
 
 def left(progress: Progress) -> str:
-    """Return how long a run still takes, in words."""
+    """Return the time left in words."""
     return "" if progress.seconds_left is None else f"about {in_words(progress.seconds_left)} left"
 
 
 class Lines:
-    """A line when a scale begins, every five seconds, and at the last iteration: for logs and pipes.
+    """The display for logs and pipes: a line when a scale begins, every five seconds, and at the last iteration.
 
     Parameters
     ----------
     write : callable
-        Takes a line.
+        Called with each line.
     """
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self.note, self.scale, self.written = write, -1, 0.0
 
     def __call__(self, progress: Progress) -> None:
-        """Write a line if it is time."""
+        """Write a line if `LINES_EVERY` seconds have passed, or at the first or last iteration."""
         now, last = time.monotonic(), progress.iteration == progress.iterations
         if progress.scale == self.scale and now - self.written < LINES_EVERY and not last:
             return
@@ -129,7 +129,7 @@ def fraction(progress: Progress) -> float:
 
 @contextmanager
 def bar(console: Any) -> Iterator[Display]:
-    """Show a bar, and the losses below it, on a terminal of rich."""
+    """Show a bar with the losses below it in a terminal, by rich."""
     from rich.console import Group
     from rich.live import Live
     from rich.progress_bar import ProgressBar
@@ -168,7 +168,7 @@ def bar(console: Any) -> Iterator[Display]:
 
 
 class NotebookBar:
-    """A bar below a notebook's cell, replaced in place."""
+    """The display for notebooks: a bar below the cell, updated in place."""
 
     def __init__(self) -> None:
         self.shown: Any = import_module("IPython.display")
@@ -176,7 +176,7 @@ class NotebookBar:
         self.handle = self.shown.display(self.shown.HTML("measuring the targets"), display_id=True)
 
     def __call__(self, progress: Progress) -> None:
-        """Show the present iteration, unless the last one was shown just now."""
+        """Show the present iteration, unless another was shown a moment ago."""
         now = time.monotonic()
         if now - self.drawn < 0.2 and progress.iteration < progress.iterations:
             return
@@ -185,17 +185,17 @@ class NotebookBar:
         self.handle.update(self.shown.HTML(f"<progress value='{fraction(progress):.3f}'></progress> {words}"))
 
     def note(self, text: str) -> None:
-        """Show a line of its own."""
+        """Show a line of text above the bar."""
         self.shown.display(self.shown.HTML(html.escape(text)))
 
 
 class live:
-    """Show the picture below a notebook's cell while it forms: ``stylize(..., callback=live(every=10))``.
+    """Show the picture below a notebook's cell during the run: ``stylize(..., callback=live(every=10))``.
 
     Parameters
     ----------
     every : int
-        Iterations from one picture to the next; the last one is always shown.
+        Number of iterations between two pictures; the last picture is always shown.
 
     Raises
     ------
@@ -218,7 +218,7 @@ class live:
         self.every, self.handle = every, None
 
     def __call__(self, progress: Progress) -> None:
-        """Show the picture, if it is time."""
+        """Show the picture, if it is that of an iteration to be shown."""
         if progress.iteration == 1:
             self.handle = None
         if progress.iteration > 1 and progress.iteration % self.every and progress.iteration < progress.iterations:
@@ -236,12 +236,12 @@ class live:
 
 @contextmanager
 def progress_display(console: Any = None) -> Iterator[Display]:
-    """Show progress where the program runs: a bar in a notebook or a terminal, else lines on standard error.
+    """Return the display for where the program runs: a bar in a notebook or a terminal, else lines on standard error.
 
     Parameters
     ----------
     console : rich.console.Console, optional
-        By default one on standard error.
+        The terminal; by default standard error.
     """
     if in_a_notebook():
         yield NotebookBar()

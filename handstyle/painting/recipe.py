@@ -1,11 +1,11 @@
-"""The recipe of a picture: everything that made it, written into its own file as TOML.
+"""The recipe of a picture: everything needed to paint it again, written into its own file as TOML.
 
 A recipe has five parts: the settings, as ``--config`` takes them; the network, with a digest of its values; the names
-and digests of the pictures that went in; the machine and the versions; and what came out, with a digest of it. No time
-and no folder is among them: the same run writes the same bytes, and a picture that is passed on says nothing of the
-disk it lay on.
+and digests of the input pictures; the machine and the versions; and the result, with a digest of it. It contains no
+times and no folders, so that the same run writes the same bytes, and a published picture does not reveal the folders of
+the disk.
 
-A recipe may come from anybody's picture. `parse_recipe` bounds what it reads and takes nothing that it does not know.
+A recipe may come from a stranger's picture: `parse_recipe` limits its size and accepts only known keys and types.
 """
 
 import hashlib
@@ -32,28 +32,28 @@ from handstyle.network.vgg import Network
 from handstyle.network.weights import sha256
 from handstyle.painting.config import PATHS, StyleConfig
 
-KEY = "handstyle:recipe"  # of the metadata
-FORM = 1  # of the recipe; a later form that this program cannot read has a larger number
-MAX_BYTES = 1 << 20  # of a recipe, or of a file of settings
+KEY = "handstyle:recipe"  # the key in the picture's metadata
+FORM = 1  # version of the recipe's format; a later format that this program cannot read has a larger number
+MAX_BYTES = 1 << 20  # largest size of a recipe, or of a settings file
 LONGEST_VALUE = 4096  # characters of a text in a recipe
 ROLES = ("content", "style", "mask", "style_mask", "regions", "init")
-BLANK = "the gray square of a texture"  # a name among the inputs that is no file's
-NAMED = (*PATHS, "regions", "init", "weights")  # settings that may name a file
-STARTS = re.compile(r"content|noise|grey|style-stats|(normal|uniform):.*")  # what else `init` may be
+BLANK = "the gray square of a texture"  # the name of the input that takes the place of a texture's photograph
+NAMED = (*PATHS, "regions", "init", "weights")  # settings that may be the path of a file
+STARTS = re.compile(r"content|noise|grey|style-stats|(normal|uniform):.*")  # values of `init` that are not paths
 
 
 @dataclass(frozen=True)
 class Input:
-    """A picture that went into a run.
+    """An input picture of a run.
 
     Parameters
     ----------
     role : {"content", "style", "mask", "style_mask", "regions", "init"}
-        What it was used as.
+        Its use in the run.
     name : str
         The file's name without its folder, or ``an array``.
     sha256 : str
-        Of the file or, if there was none, of the pixels.
+        The digest of the file or, if there was none, of the pixels.
     """
 
     role: str
@@ -63,21 +63,21 @@ class Input:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that made a picture.
+    """The settings, network, inputs, environment and result of a run.
 
     Parameters
     ----------
     settings : dict
         Each field of `StyleConfig`, the preset, the precision, and the network's settings; as ``--config`` takes them.
     network : dict
-        ``name``; ``sha256`` of its values, in whichever file they lay; ``ran_sha256`` of the layers as they ran.
+        ``name``; ``sha256`` of the weights' values, whatever their file; ``ran_sha256`` of the layers as they ran.
     inputs : list of Input
-        The pictures, in their order.
+        The input pictures in the order of the run.
     environment : dict of str to str
-        Versions, system, device, kernels, BLAS and threads: what may change the last bits.
+        Versions, system, device, kernels, BLAS and threads, which may change the last bits of the result.
     result : dict
-        Why the run stopped, ``loss``, its ``terms``, iterations, evaluations, and ``sha256`` of the (H, W, 3) float64
-        array that was painted.
+        The reason for stopping, ``loss``, its ``terms``, iterations, evaluations, and ``sha256`` of the painted
+        (H, W, 3) float64 array.
 
     Examples
     --------
@@ -114,16 +114,16 @@ class Recipe:
 
     @property
     def stopped(self) -> str:
-        """Why the run stopped, in words."""
+        """The reason for stopping, in words."""
         return str(self.result.get("stopped", ""))
 
     @property
     def cut_short(self) -> bool:
-        """Whether the run was ended before its end, so that it cannot be made again."""
+        """Whether the run was ended by a person or an error, so that it cannot be repeated."""
         return self.stopped.startswith(("interrupted", "stopped", "after "))
 
     def named(self, role: str) -> list[Input]:
-        """Return the inputs of a role."""
+        """Return the inputs that have a role."""
         return [one for one in self.inputs if one.role == role]
 
 
@@ -141,22 +141,22 @@ def recipe_of(
     Parameters
     ----------
     config : StyleConfig
-        Its settings.
+        The settings of the run.
     network : Network
-        As it ran: its settings are read off its layers.
+        The network as it ran; its settings are derived from its layers.
     inputs : list of Input
-        From `inputs_of`, before the run: a file may be changed while it is painted from.
+        From `inputs_of`, called before the run, since files may change during it.
     engine : str
-        What the engine did how, in words.
+        The methods of the engine, in words.
     array : (H, W, 3) array of float64
-        What was painted.
+        The painted picture.
     result : mapping
-        What else is to be said of the end.
+        The other entries of `Recipe.result`.
     ran : str
-        From `network_digest`.
+        The return value of `network_digest`.
     """
     own = network_settings(network)
-    settings = {**own, **asdict(config), **own}  # in that order; what ran has the last word
+    settings = {**own, **asdict(config), **own}  # the network's settings come first, and replace those in `config`
     for name in NAMED:
         settings[name] = _without_folder(settings[name])
     digest = hashlib.sha256(np.ascontiguousarray(array, "<f8").data).hexdigest()  # book: recipe-digest
@@ -173,7 +173,7 @@ def recipe_of(
 
 
 def network_settings(network: Network) -> dict[str, Any]:
-    """Return the settings that give this network: preset, precision, weights, backend, kernels, pooling, borders."""
+    """Return the settings that load this network: preset, precision, weights, backend, kernels, pooling, padding."""
     convolutions = [layer.padding for layer in network.layers if isinstance(layer, Convolution)]
     pools = [(layer.kind, layer.rounding) for layer in network.layers if isinstance(layer, Pool)]
     kind, rounding = pools[0] if pools else ("max", "down")
@@ -191,12 +191,12 @@ def network_settings(network: Network) -> dict[str, Any]:
         "pooling": kind,
         "padding": "first-replicate" if first else convolutions[0],
         "rounding": rounding,
-        **({"tile": int(side)} if tiles else {}),  # also where memory, and not the user, asked for them
+        **({"tile": int(side)} if tiles else {}),  # also if lack of memory, and not the user, chose them
     }
 
 
 def network_digest(network: Network) -> str:
-    """Return the sha256 of a network as it runs: convention, dtype, every layer with its values and borders."""
+    """Return the sha256 of a network as it runs: convention, dtype, and every layer with its values and padding."""
     found = hashlib.sha256(f"{network.convention} {network.dtype}".encode())
     for layer in network.layers:
         if isinstance(layer, Convolution):
@@ -217,7 +217,7 @@ def array_digest(arrays: Iterable[Array]) -> str:
 
 
 def inputs_of(config: StyleConfig, photograph: Picture, paintings: Iterable[Picture]) -> list[Input]:
-    """Return the names and digests of all pictures that go into a run."""
+    """Return the names and digests of all input pictures of a run."""
     pictures = [("content", photograph), *(("style", painting) for painting in paintings)]
     found = []
     for role, picture in pictures:
@@ -226,13 +226,13 @@ def inputs_of(config: StyleConfig, photograph: Picture, paintings: Iterable[Pict
     files = [("mask", path) for path in config.mask]
     files += [("style_mask", path) for path in config.style_mask if path != "all"]
     files += [("regions", config.regions)] if config.regions else []
-    if not STARTS.fullmatch(config.init) and expanded(config.init).is_file():  # what is neither is refused at the start
+    if not STARTS.fullmatch(config.init) and expanded(config.init).is_file():  # other values are refused by the run
         files.append(("init", config.init))
     return found + [Input(role, _without_folder(path), sha256(expanded(path))) for role, path in files]
 
 
 def environment(network: Network, engine: str) -> dict[str, str]:
-    """Return versions, system, device, kernels, BLAS and threads: what may change the last bits of a picture."""
+    """Return versions, system, device, kernels, BLAS and threads, which may change the last bits of a picture."""
     packages = ("handstyle", "numpy", "scipy", "pillow")
     blas = [
         f"{library.get('internal_api')} {library.get('version')} {library.get('architecture') or ''}".strip()
@@ -260,7 +260,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     Parameters
     ----------
     path : path
-        A picture that was painted by this program, or a TOML file that ``handstyle info --recipe`` printed.
+        A picture painted by this program, or a TOML file with the output of ``handstyle info --recipe``.
 
     Returns
     -------
@@ -269,7 +269,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     Raises
     ------
     HandstyleError
-        If the file cannot be read or has no recipe, or the recipe is none that this program writes.
+        If the file cannot be read, has no recipe, or has a recipe that this program cannot have written.
 
     Examples
     --------
@@ -287,64 +287,64 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
 
 
 def is_picture(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file's name is a picture's."""
+    """Return whether the name of a file has the suffix of a picture."""
     return expanded(path).suffix.lower() in FORMATS
 
 
 def recipe_text(path: str | os.PathLike[str]) -> str:
-    """Return the recipe in a picture's metadata, not yet parsed; no pixel is decoded for it."""
+    """Return the text of the recipe in a picture's metadata, without decoding the pixels."""
     text = read_metadata(path, decode=False).get(KEY)
     if text is None:
         raise HandstyleError(
-            f"{printable(path)} has no recipe: handstyle did not paint it, or a program that drops metadata saved it"
+            f"{printable(path)} has no recipe: handstyle did not paint it, or another program has removed the metadata"
         )
     return text
 
 
 def settings_text(path: str | os.PathLike[str]) -> str:
-    """Return the text of a file of settings, of at most `MAX_BYTES`."""
+    """Return the text of a settings file of at most `MAX_BYTES` bytes."""
     try:
         with open(expanded(path), "rb") as file:
             text = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise HandstyleError(f"settings file {path}: {error.strerror or error}") from None
     if len(text) > MAX_BYTES:
-        raise HandstyleError(f"settings file {path}: larger than 1 MiB, which no settings are")
+        raise HandstyleError(f"settings file {path}: larger than 1 MiB, too large for settings")
     try:
         return text.decode()
     except UnicodeDecodeError as error:
-        raise HandstyleError(f"settings file {path} is no TOML: {' '.join(str(error).split())}") from None
+        raise HandstyleError(f"settings file {path} is not TOML: {' '.join(str(error).split())}") from None
 
 
 def parse_recipe(text: str, name: str) -> Recipe:
-    """Read a recipe from TOML that anybody may have written.
+    """Parse a recipe from untrusted TOML.
 
     Parameters
     ----------
     text : str
-        As `Recipe.toml` returns it.
+        The text, as `Recipe.toml` returns it.
     name : str
-        Of the file, for messages.
+        The name of the file, for messages.
 
     Raises
     ------
     HandstyleError
-        If it is too large, is no TOML, has parts or values that no recipe has, names a file with its folder, or is of
-        a later form.
+        If it is too large, is not TOML, has unknown parts or types of values, has the path of a file with its folder,
+        or has a later format.
     """
     if len(text) > MAX_BYTES:
-        raise HandstyleError(f"{name}: its recipe is larger than 1 MiB, which no recipe is")
+        raise HandstyleError(f"{name}: its recipe is larger than 1 MiB, too large for a recipe")
     try:
         found = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # of TOML, of integers of thousands of digits
-        raise HandstyleError(f"{name}: its recipe is no TOML: {printable(one_line(error))}") from None
+        raise HandstyleError(f"{name}: its recipe is not TOML: {printable(one_line(error))}") from None
     form, inputs = found.pop("recipe", None), found.pop("inputs", [])
     if isinstance(form, int) and form > FORM:
-        raise HandstyleError(f"{name}: its recipe is of form {form}, this program reads {FORM}: take a newer handstyle")
+        raise HandstyleError(f"{name}: its recipe has format {form}, this program reads {FORM}: use a newer handstyle")
     parts = {part: found.pop(part, {}) for part in ("settings", "network", "environment", "result")}
     if form != FORM or found or not isinstance(inputs, list):
-        what = f"it has a part {printable(next(iter(found)))}" if found else f"its form is {form!r:.20}, not {FORM}"
-        raise HandstyleError(f"{name}: its recipe is none that handstyle writes: {what}")
+        what = f"unknown part {printable(next(iter(found)))}" if found else f"its format is {form!r:.20}, not {FORM}"
+        raise HandstyleError(f"{name}: its recipe was not written by handstyle: {what}")
     terms = parts["result"].pop("terms", {}) if isinstance(parts["result"], dict) else {}
     for part, table in (*parts.items(), ("terms", terms), *(("inputs", one) for one in inputs)):
         _check_table(table, part, name)
@@ -366,31 +366,31 @@ def _is_text(value: Any) -> bool:
 
 
 def _check_table(table: Any, part: str, name: str) -> None:
-    """Refuse what is no table of texts, numbers and lists of them, under keys that can be shown."""
+    """Raise `HandstyleError` unless a table has printable keys, and texts, numbers or lists of them as values."""
     if not isinstance(table, dict):
-        raise HandstyleError(f"{name}: its recipe has no table {part}, but {type(table).__name__}")
+        raise HandstyleError(f"{name}: in its recipe {part} is of type {type(table).__name__}, not a table")
     for key, value in table.items():
         if not key.isprintable() or len(key) > 200:
-            raise HandstyleError(f"{name}: its recipe has a key in {part} that no recipe has: {printable(key)[:60]}")
+            raise HandstyleError(f"{name}: its recipe has an invalid key in {part}: {printable(key)[:60]}")
         for one in value if isinstance(value, list) else [value]:
             if not isinstance(one, str | int | float) or (isinstance(one, str) and len(one) > LONGEST_VALUE):
-                raise HandstyleError(f"{name}: its recipe has a value of {part} {key} that no recipe has")
+                raise HandstyleError(f"{name}: its recipe has an invalid value of {part} {key}")
 
 
 def _check_name(value: Any, key: str, name: str) -> None:
-    """Refuse a file that is named with its folder: a picture's author has no say in where this disk is read."""
+    """Raise `HandstyleError` if a path has a folder: a stranger's recipe must not choose the files that are read."""
     if isinstance(value, str) and value != _without_folder(value) and not STARTS.fullmatch(value):
         raise HandstyleError(
-            f"{name}: its recipe has {key}={printable(value)!r:.200}: a recipe names files without their folders; give "
+            f"{name}: its recipe has {key}={printable(value)!r:.200}, a path with a folder, which is not allowed; give "
             "the file yourself"
         )
 
 
 def _without_folder(value: Any) -> Any:
-    """Return a path's last part, of whichever system, or those of several paths."""
+    """Return the last part of a path of Unix or Windows, or those of several paths."""
     if isinstance(value, tuple):
         return tuple(_without_folder(one) for one in value)
-    return PureWindowsPath(value).name  # which parts at both kinds of slash
+    return PureWindowsPath(value).name  # it splits at both kinds of slash
 
 
 # TOML
@@ -406,7 +406,7 @@ def _key(key: str) -> str:
 
 
 def toml_value(value: Any) -> str:
-    r"""Return a text, number, switch, list or table of them as TOML, in characters that a terminal can be sent.
+    r"""Return a text, number, boolean, list or table as TOML in printable characters.
 
     Examples
     --------

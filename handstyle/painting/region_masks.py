@@ -1,4 +1,4 @@
-"""The masks of a run: from files or from one map of colors, grown and feathered, and what is kept of the photograph."""
+"""The masks of a run: read from files or a map of colors, dilated and feathered; and the part that stays photograph."""
 
 import os
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from handstyle.losses.regions import share_overlaps, uncovered
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import check_proportions, read_mask
 
-SAME_COLOR = 48  # levels of a channel: what a JPEG or a brush's soft edge makes of one color
-PLAIN = 16  # levels: more within three pixels is an edge
-SMALLEST_AREA = 0.001  # of a map
-SAMPLE = 1 << 20  # pixels of a map that are counted
-HOLD_BACK = 1 / 32  # of the long side: how far within the kept part a style may reach, to be covered at the end
-EDGE = 1 / 512  # of the long side: standard deviation of the edge of what is kept
+SAME_COLOR = 48  # levels of a channel by which JPEG and soft brushes change one color at most
+PLAIN = 16  # levels of a channel; a larger change within three pixels is an edge
+SMALLEST_AREA = 0.001  # the smallest share of a map's pixels that is a region
+SAMPLE = 1 << 20  # number of a map's pixels whose colors are counted
+HOLD_BACK = 1 / 32  # width of the strip outside the regions that is not held, as a fraction of the long side
+EDGE = 1 / 512  # standard deviation of the edge between painting and photograph, as a fraction of the long side
 
 
 def masks_of(config: StyleConfig, size: tuple[int, int], full: tuple[int, int] | None = None) -> list[Array]:
@@ -28,16 +28,16 @@ def masks_of(config: StyleConfig, size: tuple[int, int], full: tuple[int, int] |
     Parameters
     ----------
     config : StyleConfig
-        Its masks or its map of regions, and what is done to them.
+        Its masks or its map of regions are used, and how they are dilated and feathered.
     size : (int, int)
-        Height and width, px.
+        Height and width in pixels.
     full : (int, int), optional
         Height and width of the photograph as it was read.
 
     Returns
     -------
     list of (H, W) arrays
-        float64, 0 to 1. With ``unmasked="paint"``, the last one is what the others leave, if they leave anything.
+        float64, 0 to 1. With ``unmasked="paint"`` the last one is the part outside all others, if there is one.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def masks_of(config: StyleConfig, size: tuple[int, int], full: tuple[int, int] |
         masks = [feathered(grown(mask, config.mask_dilate), config.mask_feather) for mask in masks]
         for number, mask in enumerate(masks, 1):
             if not mask.any():
-                raise HandstyleError(f"mask_dilate={config.mask_dilate}: nothing is left of region {number}")
+                raise HandstyleError(f"mask_dilate={config.mask_dilate}: region {number} becomes empty; use less")
     masks = share_overlaps(masks) if config.share_overlaps else masks
     if masks and config.unmasked == "paint" and (rest := uncovered(masks)).any():
         masks.append(rest)
@@ -67,17 +67,17 @@ def masks_of_colors(
     full: tuple[int, int] | None = None,
     max_pixels: int | None = None,
 ) -> list[Array]:  # n times (H, W)
-    """Return a mask for each of several colors of a map.
+    """Return a mask for each of several colors of a map of regions.
 
     Parameters
     ----------
     source : path
-        A picture of plain areas. What lies between two colors, on the soft edge of a brush or of a JPEG, belongs to the
-        nearest area; what is transparent belongs to none.
+        A picture with areas of plain color. Pixels with colors in between, from the soft edge of a brush or from JPEG,
+        belong to the nearest area, transparent pixels to none.
     colors : sequence of str
-        Names of CSS, ``#rrggbb`` or ``rgb(r, g, b)``.
+        The regions' colors: names of CSS, ``#rrggbb`` or ``rgb(r, g, b)``.
     size : (int, int)
-        Height and width at which the picture that the map belongs to is used, px.
+        Height and width in pixels at which the picture that the map belongs to is used.
     full : (int, int), optional
         Height and width of that picture as it was read.
     max_pixels : int, optional
@@ -91,7 +91,7 @@ def masks_of_colors(
     Raises
     ------
     HandstyleError
-        If the map is no picture, has other proportions, or lacks a color: with the colors that it has.
+        If the map is not a picture, has other proportions, or lacks a color; the message lists its colors.
     """
     from scipy.ndimage import maximum_filter, minimum_filter
 
@@ -116,12 +116,12 @@ def masks_of_colors(
 
 
 def color_of(name: str) -> tuple[int, int, int]:
-    """Return the red, green and blue, 0 to 255, of a color in words of CSS."""
+    """Return the red, green and blue, 0 to 255, of a color in CSS notation."""
     try:
         return ImageColor.getrgb(name.strip())[:3]
     except ValueError:
         raise HandstyleError(
-            f"style_region={name!r}: no color; use a name such as red, or #ff0000, as in red=painting.jpg"
+            f"style_region={name!r}: not a color; use a name such as red, or #ff0000, as in red=painting.jpg"
         ) from None
 
 
@@ -156,7 +156,7 @@ def _areas(pixels: Array, palette: Array) -> Array:  # (H, W, 3), (k, 3) -> (H, 
     between = np.abs(pixels - palette[areas]).max(axis=2) > SAME_COLOR
     if not between.any():
         return areas
-    # By color alone, what lies between red and blue would belong to a purple area elsewhere.
+    # By color alone, pixels on the edge between red and blue could belong to a purple area elsewhere.
     rows, columns = distance_transform_edt(between, return_distances=False, return_indices=True)
     nearest: Array = areas[rows, columns]
     return nearest
@@ -167,7 +167,7 @@ def _hex(color: Sequence[int]) -> str:
 
 
 def grown(mask: Array, pixels: float) -> Array:  # (H, W) -> (H, W)
-    """Move the edge of a mask outward, or inward where `pixels` is below 0; the edge is where the mask is one half."""
+    """Move the edge of a mask, where it is one half, outward by a number of pixels; inward if it is below 0."""
     from scipy.ndimage import distance_transform_edt
 
     inside = mask >= 0.5
@@ -188,21 +188,21 @@ def feathered(mask: Array, sigma: float) -> Array:  # (H, W) -> (H, W)
 
 
 def keeps_photograph(config: StyleConfig, masks: Sequence[Array], regions: Sequence[int]) -> bool:
-    """Return whether what no region claims is to stay the photograph."""
+    """Return whether the part outside all regions stays the photograph."""
     return config.unmasked == "keep" and bool(masks) and 0 not in regions and config.mask_mode == "area"
 
 
 def held(masks: Sequence[Array]) -> Array:  # n times (H, W) -> (H, W)
-    """Return how firmly each pixel is held to the photograph while the regions beside it are painted.
+    """Return the weight, 0 to 1, with which each pixel is held to the photograph during the run.
 
-    Next to a region nothing is held: pixels that may not move, beside others that must, are where a fringe of neon
-    colors comes from, since those that may move make up for them. `composed` covers that strip at the end.
+    It is 0 in a strip along the regions: next to pixels that are held, the optimizer would compensate with strong
+    colors, which are seen as a fringe. `composed` covers that strip with the photograph at the end.
     """
     return grown(uncovered(masks), -max(1.0, HOLD_BACK * max(masks[0].shape)))
 
 
 def composed(result: Array, photograph: Array, masks: Sequence[Array]) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Lay the photograph over what no region claims, with a feathered edge."""
+    """Replace the part outside all regions by the photograph, with a feathered edge."""
     keep = feathered(uncovered(masks), EDGE * max(masks[0].shape))[..., None]
     mixed: Array = keep * photograph + (1 - keep) * result
     return mixed

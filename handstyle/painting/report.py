@@ -1,8 +1,8 @@
-"""The report of a run: one HTML file that shows everything a person needs to judge and to repeat a picture.
+"""The report of a run: one HTML file with pictures, losses, settings, gradient checks and the recipe to repeat it.
 
-The page holds the pictures themselves, as data; its style and its script are in it, and its own security policy forbids
-every request. `Recording` keeps pictures while a run goes on; `write_report` puts them together with the recipe that is
-in the result (`handstyle.painting.recipe`), the losses, and checks of the very network that painted.
+The page contains its pictures, style and script, and its content security policy forbids all requests. `Recording`
+keeps pictures during a run; `write_report` writes the page from them, the result with its recipe
+(`handstyle.painting.recipe`), and checks of the network that painted.
 """
 
 import base64
@@ -37,16 +37,16 @@ from handstyle.painting.recipe import BLANK, KEY, Recipe, parse_recipe, toml_val
 from handstyle.painting.result import Progress, Result
 from handstyle.painting.selfcheck import Row, check_run
 
-LARGE, SMALL, FILM = 1600, 480, 200  # px, long sides: the picture, inputs and frames, the film strip of a print
+LARGE, SMALL, FILM = 1600, 480, 200  # long sides in pixels: the picture, inputs and frames, the printed film strip
 WIDTH, HEIGHT, LEFT, BOTTOM = 720, 330, 52, 28  # of the plot of the losses
-FEWEST_DECADES = 1e-6  # below the largest value: what is smaller is drawn at the plot's lower edge
-COLORS = 8  # of the lines; beyond, they are dashed
-MARKED = {"ok": "ok", "FAILED": "failed"}  # cells of tables, and their classes
+FEWEST_DECADES = 1e-6  # the smallest fraction of the largest value that is drawn; smaller ones are at the lower edge
+COLORS = 8  # number of colors of the lines; further lines are dashed
+MARKED = {"ok": "ok", "FAILED": "failed"}  # from texts in tables to their CSS classes
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture on the way: its iteration, its scale, its size, and itself as JPEG."""
+    """A picture of a run in progress: its iteration, scale and size, and its pixels as JPEG."""
 
     iteration: int
     scale: int
@@ -55,12 +55,12 @@ class Frame:
 
 
 class Recording:
-    """Pictures on the way, kept while a run goes on: a callback of `stylize`.
+    """A callback of `stylize` that keeps pictures of the run in progress.
 
     Parameters
     ----------
     frames : int
-        About how many pictures to keep, spread evenly; the first of each scale comes besides.
+        About how many pictures to keep, evenly distributed, in addition to the first of each scale.
 
     Examples
     --------
@@ -78,7 +78,7 @@ class Recording:
         self.frames: list[Frame] = []
 
     def __call__(self, progress: Progress) -> None:
-        """Keep the picture, if it is one of those to be kept."""
+        """Keep the picture if it is the first of a scale or due by the number of frames."""
         every = max(1, -(-progress.iterations // self.wanted))
         first = not self.frames or self.frames[-1].scale != progress.scale
         if first or progress.iteration % every == 0 or progress.iteration == progress.iterations:
@@ -105,23 +105,23 @@ def write_report(
     Parameters
     ----------
     path : path
-        Of the file; an existing one is replaced only with `overwrite`.
+        The file to write; an existing one is replaced only with `overwrite`.
     result : Result
-        Of `stylize`.
+        The return value of `stylize`.
     network : Network
-        That painted; its gradients are checked, which takes seconds.
+        The network that painted; its gradients are checked, which takes seconds.
     photograph, paintings : Picture
-        What `stylize` was given, from `read_picture`.
+        The inputs of the run, from `read_picture`.
     masks : sequence of paths
-        Of the regions, to be shown.
+        The masks of the regions, to be shown.
     config : StyleConfig, optional
-        Of the run; its terms are checked. By default the default one's.
+        The settings of the run, whose terms are checked; by default `StyleConfig()`.
     recording : Recording, optional
-        The run's callback: without it the page has no pictures on the way.
+        A callback of the run; without it the page has no pictures of the run in progress.
     picture : str
-        The name of the picture, for the commands that repeat it.
+        The name of the picture's file, for the commands that repeat the run.
     notes : sequence of str
-        Sentences to be shown at the top.
+        Sentences to show at the top.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -204,7 +204,7 @@ def _figure(jpeg: bytes, role: str, picture: Picture) -> str:
 
 
 def _way(result: Result, frames: Sequence[Frame]) -> dict[str, str]:
-    """Return the plot of the losses, its key, the scrubber's frames and the film strip."""
+    """Return the HTML of the course of the run: plot and legend of the losses, frames of the slider, film strip."""
     trace = result.trace
     names = list(trace[-1].terms) if trace else []
     x = {row.iteration: _across(row.iteration, trace) for row in trace}
@@ -331,12 +331,12 @@ def _settings(recipe: Recipe) -> dict[str, str]:
 
 
 def differing(recipe: Recipe) -> dict[str, Any]:
-    """Return the settings of a recipe that are not its preset's.
+    """Return the settings of a recipe that differ from its preset's.
 
     Parameters
     ----------
     recipe : Recipe
-        Of a picture.
+        The recipe of a picture.
 
     Returns
     -------
@@ -366,7 +366,7 @@ def _checks(rows: Sequence[Row]) -> dict[str, str]:
     )
     layers = [
         row for row in rows if row.report and row.report.check == "adjoint"
-    ]  # that passed: a report is its verdict
+    ]  # those that passed: a failed report is false
     head = ["of", "check", "measured", "expected", "verdict"]
     shown = _table([_check_cells(row) for row in rows if row not in layers], head)
     more = _table([_check_cells(row) for row in layers], head)

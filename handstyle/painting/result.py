@@ -1,4 +1,4 @@
-"""What a run gives: its state after each iteration, and the painted picture with its record."""
+"""The result of a run, `Result`, and its state after an iteration, `Progress`."""
 
 import base64
 import html
@@ -33,20 +33,20 @@ class Result:
     alpha : (H, W) array or None
         The photograph's transparency.
     stopped : str
-        Why the optimizer stopped.
+        The reason for stopping.
     trace : list of Iteration
-        One row an iteration.
+        One row for each iteration.
     evaluations : int
-        Of the objective.
+        Number of evaluations of the objective.
     failed : bool
-        Whether the run ended on a value that was not finite, or no step was better than the start; the picture is then
-        the best one.
+        Whether the run ended because a value was not finite or memory ran out, or no step was better than the start;
+        the picture is then the best one evaluated.
     metadata : dict of str to str
-        What is written into the file: the program, and the recipe, from which the run can be repeated.
+        Entries for the file's metadata: the program, and the recipe, from which the run can be repeated.
     notes : list of str
-        What reading the pictures decided or lost.
+        Sentences on decisions and losses of the run, such as those made while pictures were read.
     dpi : (float, float) or None
-        Pixels per inch across and down: those of `print`, or those that the photograph states.
+        Horizontal and vertical pixels per inch: those of `print`, or those in the photograph's file.
 
     Examples
     --------
@@ -86,7 +86,7 @@ class Result:
         bits: int = 8,
         dpi: tuple[float, float] | None = None,
     ) -> None:
-        """Write the picture with its transparency, metadata and, unless others are given, dpi; see `write_picture`."""
+        """Write the picture with its transparency, metadata and dpi, or other `dpi`; see `write_picture`."""
         write_picture(path, self.array, self.alpha, self.metadata, overwrite, bits, dpi or self.dpi)
 
     def save_somewhere(
@@ -103,7 +103,7 @@ class Result:
         )
 
     def __repr__(self) -> str:
-        """Return the size and the end of the run in a line."""
+        """Return the size, the iterations and the reason for stopping in a line."""
         height, width, _ = self.array.shape
         return f"<Result {width} x {height} px, {len(self.trace)} iterations: {self.stopped}>"
 
@@ -117,7 +117,7 @@ class Result:
         return f"<figure><img src='data:image/png;base64,{image}'><figcaption>{caption}</figcaption></figure>"
 
     def show(self) -> None:
-        """Show the picture: below the cell in a notebook, else in the system's viewer of pictures."""
+        """Show the picture: below the cell in a notebook, otherwise in the system's image viewer."""
         if in_a_notebook():
             import_module("IPython.display").display(self)
         else:
@@ -129,7 +129,7 @@ class Result:
         Parameters
         ----------
         axes : matplotlib.axes.Axes, optional
-            Where; by default a figure of its own.
+            The axes to plot into; by default those of a new figure.
 
         Returns
         -------
@@ -161,7 +161,7 @@ def whole_levels(array: Array) -> Array:
 
 
 def png(array: Array, alpha: Array | None = None) -> bytes:
-    """Encode a picture as PNG, to be shown: (H, W, 3), 0 to 255, and (H, W), 0 to 1."""
+    """Encode a picture as PNG for display: (H, W, 3) from 0 to 255, and its transparency (H, W) from 0 to 1."""
     file, pixels = io.BytesIO(), whole_levels(array)
     if alpha is not None:
         pixels = np.dstack([pixels, whole_levels(255 * alpha)])
@@ -170,7 +170,7 @@ def png(array: Array, alpha: Array | None = None) -> bytes:
 
 
 class PaintingInterrupted(KeyboardInterrupt):
-    """A run was interrupted, and its picture is kept.
+    """A run was interrupted; the best picture so far is in the attribute `result`.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ _kept: list[Result] = []
 
 
 def last_result() -> Result:
-    """Return the picture of the last run that was interrupted.
+    """Return the result of the last run that was interrupted.
 
     Returns
     -------
@@ -230,7 +230,7 @@ def in_a_notebook() -> bool:
     """Return whether the program runs in the kernel of a notebook."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
-    return any(one.__name__ == "ZMQInteractiveShell" for one in type(shell).__mro__)  # or one that is made of it
+    return any(one.__name__ == "ZMQInteractiveShell" for one in type(shell).__mro__)  # or a class derived from it
 
 
 @dataclass(frozen=True)
@@ -240,26 +240,26 @@ class Progress:
     Parameters
     ----------
     iteration, iterations : int
-        Done, and planned.
+        Number of iterations done, and planned.
     evaluations : int
-        Of the objective, so far.
+        Number of evaluations of the objective so far.
     value : float
-        Of the objective.
+        The value of the objective.
     terms : dict of str to float
-        The weighted terms whose sum it is.
+        The weighted value of each term; `value` is their sum.
     seconds : float
-        Since the optimizer started.
+        Seconds since the optimizer started.
     array : (H, W, 3) array
         The picture, RGB, 0 to 255, not clipped.
     save : callable, optional
-        ``save(path)`` writes the whole run, from which `stylize` goes on: bit for bit, but for ``optimizer="lbfgsb"``,
-        which goes on from its picture without SciPy's pairs. Valid during the callback only.
+        ``save(path)`` writes a checkpoint, from which `stylize` resumes the run: bit for bit, except with
+        ``optimizer="lbfgsb"``, which resumes from the picture without SciPy's pairs. Valid during the callback only.
     scale : int
         The present scale, counted from 0 at the coarsest.
     sizes : tuple of (int, int)
         Height and width of every scale.
     seconds_left : float or None
-        Of the iterations that are planned, from the time that the last ones took and the pixels of the scales to come.
+        Estimated time of the remaining iterations, see `time_left`.
     colored : callable, optional
         ``colored((height, width))`` returns the (H, W, 3) array at a size, in its final colors; see `picture`.
     finish : callable, optional
@@ -292,7 +292,7 @@ class Progress:
     finish: Callable[[Size], Result] | None = None
 
     def result(self, size: Size | None = None) -> Result:
-        """Return what the run would give if it ended here, at the size of the output or at another."""
+        """Return the `Result` as if the run ended here, at the size of the output or at another."""
         assert self.finish is not None
         return self.finish(size or self.sizes[-1])
 

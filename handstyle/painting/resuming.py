@@ -1,8 +1,7 @@
-"""Save a run and resume it: the optimizer's state, and the state of the run.
+"""Save and resume a run: the state of the optimizer, and the state and identity of the run.
 
-The optimizers save their own state bit for bit (`optimize.checkpoint`). A run adds the scale that it has reached, the
-trace of earlier scales, and the identity of its settings, pictures and network, so that it cannot be resumed with
-others.
+The optimizers save their own state bit for bit (`optimize.checkpoint`). A run adds its present scale, the trace of
+earlier scales, and the identity of its settings, pictures and network, so that it cannot be resumed with others.
 """
 
 import json
@@ -22,14 +21,14 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.plan import Plan
 from handstyle.painting.recipe import array_digest, network_digest
 
-RUN = {  # the kinds of a run's facts
+RUN = {  # the kinds of a run's facts, see `optimize.checkpoint.matches`
     "scale": int,
     "trace": TRACE,
     "evaluations": int,
     **dict.fromkeys(("network", "pictures", "kernels", "processor"), str),
 }
 # Settings that may differ on resuming: the length of the run, the paths of masks (their pixels are compared), and
-# tiles, which change nothing but rounding.
+# tiles, which change only the rounding.
 FREE = (
     *("iterations", "iterations_by_scale", "evaluations", "stop_below"),
     *("mask", "style_mask", "regions", "tile", "max_pixels"),
@@ -94,7 +93,7 @@ def save_run(path: Path, save: Save, standing: Standing, identity: Identity) -> 
 
 
 def read_run(path: Path, identity: Identity) -> tuple[Standing, list[str]]:
-    """Read a checkpoint of a run, and return its progress, and notes on what differs from a run without a pause.
+    """Read a checkpoint of a run; return its progress, and notes on differences from an uninterrupted run.
 
     Parameters
     ----------
@@ -106,23 +105,23 @@ def read_run(path: Path, identity: Identity) -> tuple[Standing, list[str]]:
     Raises
     ------
     HandstyleError
-        If the file holds no run, or a run with other settings, another network, engine or other pictures.
+        If the file is not a checkpoint of a run, or that run has other settings, pictures, or another network.
     """
     run = read_facts(path).get("run")
     if not isinstance(run, dict) or not isinstance(run.get("settings"), dict):
-        raise HandstyleError(f"{path}: the state of an optimizer, but not of a run of this program")
+        raise HandstyleError(f"{path}: the checkpoint of an optimizer, not of a run of this program")
     check_facts(path, run, RUN)
     if run["scale"] >= len(identity.plan.sizes):
         raise HandstyleError(f"{path}: not a checkpoint of this program, it has no scale {run['scale']}")
     now = identity.facts()
     for name, value in now["settings"].items():
         if name not in run["settings"]:
-            raise HandstyleError(f"{path}: saved by an earlier version, which had no {name}; begin anew")
+            raise HandstyleError(f"{path}: saved by an earlier version, which had no {name}; start a new run")
         if (then := run["settings"][name]) != value:
             raise HandstyleError(f"{path}: that run has {name}={_plain(then)}, this one {name}={_plain(value)}")
     for what, subject in (("network", "another network"), ("pictures", "other pictures, sizes or masks")):
         if run[what] != now[what]:
-            raise HandstyleError(f"{path}: that run has {subject}; give it the same again, or begin anew")
+            raise HandstyleError(f"{path}: that run has {subject}; use the same ones, or start a new run")
     if run["kernels"] != now["kernels"]:
         raise HandstyleError(
             f"{path}: that run has kernels={run['kernels']!r}, this one {now['kernels']!r}: their last bits differ"
@@ -130,19 +129,19 @@ def read_run(path: Path, identity: Identity) -> tuple[Standing, list[str]]:
     notes = []
     if identity.config.optimizer == "lbfgsb" and not identity.config.restarts:
         notes.append(
-            "SciPy's L-BFGS-B went on from the picture, for its pairs cannot be kept: the result is not that of a run "
-            "without a pause (optimizer='lbfgs' keeps them)"
+            "SciPy's L-BFGS-B resumed from the picture without its pairs, which cannot be saved: the result differs "
+            "from that of an uninterrupted run (optimizer='lbfgs' saves them)"
         )
     if run["processor"] != now["processor"]:
         notes.append(
-            f"the run was begun on a processor of another type ({run['processor'][:40]}, here {now['processor']}), "
-            "whose sums have other last bits"
+            f"the run was started on a processor of another type ({run['processor'][:40]}, here {now['processor']}), "
+            "whose sums differ in the last bits"
         )
     return Standing(run["scale"], [Iteration(*row) for row in run["trace"]], run["evaluations"]), notes
 
 
 def processor() -> str:
-    """Return the type of processor for which the matrix products are chosen, on which their last bits depend."""
+    """Return the type of processor for which BLAS chooses its matrix products, whose last bits depend on it."""
     return " ".join(sorted(blas_architectures()))
 
 

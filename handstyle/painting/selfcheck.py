@@ -1,10 +1,10 @@
-"""What ``handstyle check`` runs: gradient checks on the reader's own network, device, dtype and kernels.
+"""The checks of ``handstyle check``: gradients of the user's own network, on its device, dtype and kernels.
 
-Four kinds of rows. Every layer is put to the adjoint test as a network of one, through the engine that will paint: a
-rectifier or a pool is not linear, but linear in pieces that meet at zero, so ``f(u) = J(u) u`` and ``<f(u), v> =
-<u, J(u)* v>`` must hold all the same. Every term of an objective that can be asked for is compared, alone, with
-differences in float64. Every engine is compared with the reference at the sizes at which engines change their method,
-in float64 value by value and in float32 by its length and place by place. And what no check here can see is listed.
+There are four kinds of rows. Every layer passes the adjoint test as a network of one layer, through the engine that
+will paint: a rectifier or a pool is not linear but positively homogeneous and piecewise linear, so ``f(u) = J(u) u``
+and ``<f(u), v> = <u, J(u)* v>`` must hold. Every kind of term is compared, alone, with differences in float64. The
+engine is compared with the reference at the sizes at which engines change their methods: in float64 by the largest
+difference, in float32 by the gradient's length, in all and in strips. What these checks cannot detect is listed.
 """
 
 import importlib
@@ -32,13 +32,13 @@ DEFAULT = StyleConfig()
 # An engine in float64 differs from the reference by rounding alone; a gradient's largest difference, as a fraction of
 # its largest value.
 FLOAT64_BOUND = 1e-9
-# In float32 a rectifier whose input is zero within rounding may fall to either side, which moves the gradient's
-# direction by up to FLIPPED, on a picture of ORDINARY px a side and in inverse proportion to the side on smaller ones,
-# and hardly its length. So the length along the float64 gradient is held tightly in all, and less so in each tenth of
-# the rows and columns: what is wrong in one place cannot hide in the whole.
+# In float32 the mask of a rectifier whose input is zero within rounding may be 0 or 1. That changes the gradient's
+# direction by up to FLIPPED for a picture of ORDINARY px a side, in inverse proportion to the side for smaller ones,
+# but hardly its length. So the length along the float64 gradient has a tight bound for the whole picture, and a looser
+# one for each tenth of the rows and columns, so that an error in one place is seen.
 LENGTH_BOUND, STRIP_BOUND, FLIPPED, ORDINARY = 5e-4, 2e-2, 5e-3, 130
 STRIPS = 10
-# Sides of pictures, px: small pictures keep transformed kernels up to 320 px; above, the first map is computed again.
+# Sides of pictures in pixels. Up to 320 px transformed kernels are kept; above, the first feature map is recomputed.
 SIZES = (45, 130, 336)
 STEPS = (1e-5, 5e-6, 2e-6, 1e-6)
 
@@ -58,7 +58,7 @@ def _tv(form: str) -> Variant:
 
 
 _REGIONS: dict[str, Any] = {"mask": ("left", "right")}
-# Together they ask for every kind of term, each once.
+# Together these configurations have every kind of term once.
 VARIANTS = [
     Variant("", DEFAULT),
     Variant("covariance", replace(DEFAULT, style_statistic="covariance"), ("style",)),
@@ -83,11 +83,11 @@ class Row:
     Parameters
     ----------
     subject : str
-        What was checked.
+        The layer, term or engine that was checked.
     report : Report or None
-        What was found; None if it cannot be checked.
+        The result of the check; None if it cannot be checked.
     why : str
-        Why it cannot be checked.
+        The reason why it cannot be checked.
     """
 
     subject: str
@@ -109,13 +109,13 @@ def self_check(
     Parameters
     ----------
     network : Network
-        In the dtype, on the device and with the kernels to be checked.
+        A network with the dtype, device and kernels to check.
     size : int
         Side of the random picture for differences, pixels; at least 16.
     seed : int
-        Of the pictures and of the directions, 0 or more.
+        Seed of the random pictures and directions, 0 or more.
     quick : bool
-        Only the layers and the default objective.
+        Check only the layers and the default objective.
     configs : mapping of str to StyleConfig, optional
         Further objectives to check, by name: a preset's, or a file's.
     sizes : sequence of int
@@ -128,7 +128,7 @@ def self_check(
     Raises
     ------
     HandstyleError
-        If the size or the seed makes no sense.
+        If the size or the seed is out of range.
 
     Examples
     --------
@@ -164,9 +164,9 @@ def check_run(network: Network, config: StyleConfig, size: int = 32, seed: int =
     Parameters
     ----------
     network : Network
-        As it painted.
+        The network that painted.
     config : StyleConfig
-        Of the run; its terms are built for random pictures.
+        The settings of the run; its terms are built for random pictures.
     size, seed : int
         See `self_check`.
 
@@ -187,16 +187,16 @@ def check_run(network: Network, config: StyleConfig, size: int = 32, seed: int =
 
 
 def check_layer(layer: Any, shape: tuple[int, int, int] = (7, 9, 4), seed: int = 0) -> list[Row]:
-    """Check a layer of a reader's own: its adjoint, and its gradient by differences.
+    """Check the gradient of a user's own layer: by its adjoint, and by differences.
 
     Parameters
     ----------
     layer : object or class
-        With ``forward(x) -> (y, cache)`` and ``backward(dy, cache) -> dx``; a class is called without arguments.
+        It has ``forward(x) -> (y, cache)`` and ``backward(dy, cache) -> dx``; a class is called without arguments.
     shape : (int, int, int)
-        Of the input.
+        Shape of the input.
     seed : int
-        Of the input and of the directions.
+        Seed of the input and of the directions.
 
     Returns
     -------
@@ -220,7 +220,7 @@ def check_layer(layer: Any, shape: tuple[int, int, int] = (7, 9, 4), seed: int =
         return 0.5 * float((difference * difference).sum())
 
     gradient = layer.backward(y - target, cache)
-    # The layer's linear piece around x, by a central difference of the layer itself: exact where it is linear.
+    # The derivative of the layer at x by a central difference, which is exact where the layer is linear.
     h = 1e-6
 
     def piece(u: Array) -> Array:
@@ -236,12 +236,12 @@ def check_layer(layer: Any, shape: tuple[int, int, int] = (7, 9, 4), seed: int =
 
 
 def find_layer(name: str) -> Any:
-    """Return the layer that ``module:attribute`` names.
+    """Import a layer by a name of the form ``module:attribute``.
 
     Raises
     ------
     HandstyleError
-        If there is none.
+        If the name has another form, or the module or the attribute does not exist.
     """
     module, _, attribute = name.partition(":")
     if not attribute:
@@ -286,13 +286,13 @@ def _adjoint(alone: Network, x: Array) -> Report:
 
 
 def _terms(network: Network, config: StyleConfig, shape: tuple[int, int, int], seed: int) -> list[Term]:
-    """Return the terms of a configuration for random pictures, none of which is the picture that is checked."""
+    """Return the terms of a configuration for random pictures, which differ from the picture that is checked."""
     rng = np.random.default_rng((seed, 1))
     maps = {row.name: row.shape for row in summary(network, *shape[:2])}
     style = tuple(tap for tap in config.style_layers if tap in maps) or (network.names[-1],)
     content = tuple(tap for tap in config.content_layers if tap in maps) or (network.names[-1],)
     if config.style_statistic == "wasserstein":
-        # The root of a covariance of fewer pixels than channels has no derivative that differences could see.
+        # The square root of a covariance of fewer pixels than channels is not differentiable.
         style = tuple(tap for tap in style if maps[tap][0] * maps[tap][1] >= 4 * maps[tap][2])
     weights = {"content_layer_weights": (), "style_layer_weights": ()}
     config = replace(config, style_layers=style, content_layers=content, **weights)  # type: ignore[arg-type]
@@ -316,9 +316,9 @@ def _term_rows(network: Network, variant: Variant, size: int, seed: int) -> Iter
             continue
         subject = f"{term.name}, {variant.name}" if variant.name else term.name
         if isinstance(term, NormalizedTerm):
-            yield Row(subject, why="its gradient is divided by its own size: the gradient of no function")
+            yield Row(subject, why="its gradient is divided by its own size: it is not the derivative of a function")
             continue
-        if isinstance(term, VariationTerm):  # what its author leaves out of the value is checked as if it were in it
+        if isinstance(term, VariationTerm):  # one that its author leaves out of the value is checked with its value
             term = replace(term, in_value=True, stretch=1.0)
         term = replace(term, weight=1.0)  # type: ignore[type-var]
         if variant.on_features:
@@ -328,10 +328,10 @@ def _term_rows(network: Network, variant: Variant, size: int, seed: int) -> Iter
 
 
 def _feature_differences(network: Network, subject: str, term: Term, size: int, seed: int) -> Iterator[Row]:
-    """Compare a term with differences of its features.
+    """Compare a term's gradient at its features with differences.
 
-    The root of a matrix rounds so much more than the rest that the steps of a picture that cross no kink are too short
-    for it. The features have no kinks.
+    The rounding errors of a matrix square root are so large that steps of the picture that are short enough to cross no
+    kink are too short for differences. As a function of the features the term has no kinks.
     """
     p = network.backend.asarray(np.random.default_rng(seed).uniform(0, 255, (3 * size, 3 * size, 3)))
     f = forward_to(network, [term.tap], p)[0][term.tap]
@@ -367,7 +367,7 @@ def _differences(network: Network, subject: str, term: Any, shape: tuple[int, in
 def _signature(
     network: Network, taps: tuple[str, ...], shape: tuple[int, int, int], term: Any
 ) -> Callable[[Array], Array]:
-    """Return what must not change between two pictures: rectifiers, choices of pools, signs of differences."""
+    """Return a function of a picture that is constant between kinks: masks, choices of pools, signs of differences."""
 
     def of_network(v: Array) -> Array:
         p = network.backend.asarray(v.reshape(shape))
@@ -442,7 +442,7 @@ def _equal(found: tuple[float, Array], exact: tuple[float, Array]) -> Report:
 
 
 def _alike(found: tuple[float, Array], exact: tuple[float, Array], shape: tuple[int, int, int]) -> Report:
-    """Return by how much a float32 gradient's length is off, in all or in a strip of rows or columns."""
+    """Return the largest relative error of a float32 gradient's length: of the whole, and of strips."""
     g, true = (gradient.reshape(shape) for gradient in (found[1], exact[1]))
     size = float(np.linalg.norm(true))
     off = abs(_along(g, true) - 1) / LENGTH_BOUND

@@ -1,4 +1,4 @@
-"""Settings as TOML: a file of them read, a run's written."""
+"""Read a file of settings, and write the settings of a run as TOML."""
 
 import os
 import tomllib
@@ -21,24 +21,24 @@ def read_settings(
     Parameters
     ----------
     path : path
-        A TOML file without tables, a picture that this program painted, or a file of its recipe.
+        A TOML file without tables, a picture painted by this program, or a TOML file of its recipe.
     known : iterable of str
-        The keys that can be obeyed.
+        The keys that are accepted.
     refused : iterable of str
-        Keys that would write or replace files or open a page, which a file of settings must not ask for.
+        Keys that would write or replace files or open a page, which are allowed on the command line alone.
     fixed : callable, optional
-        From what stands in the file to the settings that are not for the user to choose here: a key that asks for just
-        that is obeyed, and left out of what is returned.
+        Called with the file's settings; returns the settings that cannot be changed here. A key with such a value is
+        accepted and left out; with another value it is an error.
 
     Returns
     -------
     dict of str to value
-        As they stand; their types are checked where they are used.
+        The settings, whose types are not yet checked.
 
     Raises
     ------
     HandstyleError
-        If the file cannot be read, is no TOML, or has a key that cannot be obeyed.
+        If the file cannot be read, is not TOML, or has a key that is unknown or not allowed.
     """
     if is_picture(path):
         found = read_recipe(path).settings
@@ -47,7 +47,7 @@ def read_settings(
         try:
             found = tomllib.loads(text)
         except (ValueError, RecursionError) as error:  # of TOML, of integers of thousands of digits
-            raise HandstyleError(f"settings file {path} is no TOML: {' '.join(str(error).split())}") from None
+            raise HandstyleError(f"settings file {path} is not TOML: {' '.join(str(error).split())}") from None
         if "recipe" in found:
             found = parse_recipe(text, printable(path)).settings
     known, obeyed = tuple(known), {}
@@ -56,7 +56,7 @@ def read_settings(
         if isinstance(value, dict):
             raise HandstyleError(f"settings file {path}: [{key}] is a table; write its keys without one")
         if key in tuple(refused):
-            raise HandstyleError(f"settings file {path}: {key} is for the command line alone")
+            raise HandstyleError(f"settings file {path}: {key} is allowed on the command line alone")
         if key in known:
             obeyed[key] = value
         elif key not in own:
@@ -67,7 +67,7 @@ def read_settings(
 
 
 def settings_toml(config: StyleConfig, others: Mapping[str, Any], names: Iterable[str] | None = None) -> str:
-    """Return a run's settings as TOML: the fields of the configuration, or those in `names`, after `others`."""
+    """Return the settings of a run as TOML: `others`, then the fields of the configuration, or those in `names`."""
     wanted = set(names or hints(StyleConfig))
     pairs = {**others, **{name: getattr(config, name) for name in hints(StyleConfig) if name in wanted}}
     return "".join(f"{key} = {toml_value(value)}\n" for key, value in pairs.items())

@@ -1,7 +1,7 @@
-"""The whole painter: two pictures and a network in, a third picture out.
+"""The runs from Python: `stylize`, `texture` and `reconstruct`, from pictures and settings to a `Result`.
 
-`stylize` reads the pictures, measures the targets once, and hands the objective to the optimizer. Everything that it
-decides is in `StyleConfig`. `texture` and `reconstruct` are the same with one of the two pictures left out.
+`stylize` reads the pictures, and at each scale measures the targets and minimizes the objective. Its settings are the
+fields of `StyleConfig`. `texture` is the same without content, `reconstruct` without style or without content.
 """
 
 import os
@@ -51,38 +51,39 @@ def stylize(
     terms: Sequence[Term] | Callable[[Network, Size], Sequence[Term]] | None = None,
     **options: Any,
 ) -> Result:
-    """Paint `content` in the style of `styles`.
+    """Paint a photograph in the style of one or several paintings.
 
     Parameters
     ----------
     content : path, PIL image or array
         The photograph.
     styles : path, PIL image or array, or a sequence or dict of them
-        The painting, or several, or folders of them; blended, or each in its region, as the configuration says. A dict
-        from painting to weight blends them by these weights; one from color to painting has the painting of each color
-        of the map `regions`.
+        The painting, or several, or folders of them; the configuration says whether they are blended or each styles a
+        region. A dict from painting to weight sets `style_blend`; a dict from color to painting sets `style_region`,
+        for the colors of the map `regions`.
     network : Network, str or path, optional
-        From `load_network`, or what it takes: a name such as ``vgg19``, or a weight file. By default the network that
-        ships with the package.
+        The return value of `load_network`, or its first argument: a name such as ``vgg19``, or a weight file. By
+        default the network that ships with the package.
     config : StyleConfig or dict, optional
-        The choices of the run; by default `StyleConfig()`, which is also the preset ``handstyle``.
+        The settings of the run; by default `StyleConfig()`, which is also the preset ``handstyle``.
     preset : str, optional
-        A system whose choices to begin with, in place of `config`; it also sets the network's pooling, borders and
-        input. See `find_preset`.
+        The name of a published system whose settings to begin with, in place of `config`; it also sets the network's
+        pooling, padding and input. See `find_preset`.
     callback : callable or list of callables, optional
         Called with a `Progress` after each iteration; may raise StopIteration to end the run. `live` is one.
     progress : bool, optional
-        Show a bar with scale, losses and time left, in a terminal or a notebook; where neither is, lines on standard
+        Show a bar with scale, losses and time left, in a terminal or a notebook; elsewhere print lines on standard
         error.
     resume : path, optional
-        A run to go on with, from `Progress.save`; pictures, network, its engine and the settings must be those it was
-        saved with, but for the number of iterations.
+        A checkpoint written by `Progress.save`, to resume that run. Pictures, network, engine and settings must be the
+        same, except for the number of iterations.
     terms : list of Term or callable, optional
-        Terms of your own that are added to the objective; or ``terms(network, (height, width))``, which returns those
+        Terms of your own to add to the objective; or a function ``terms(network, (height, width))`` that returns those
         of a scale. See `Term`.
     **options
-        Fields of `StyleConfig` that differ: ``size=256``. `mask`, `style_mask` and `init` may be arrays or PIL images,
-        `style_layers` and `content_layers` dicts from layer to weight; ``weights`` is another word for `network`.
+        Fields of `StyleConfig` that differ from `config` or `preset`: ``size=256``. `mask`, `style_mask` and `init`
+        may be arrays or PIL images, `style_layers` and `content_layers` dicts from layer to weight; ``weights`` is an
+        alias of `network`.
 
     Returns
     -------
@@ -91,10 +92,10 @@ def stylize(
     Raises
     ------
     HandstyleError
-        If an input cannot be used. Everything that can be known before the first evaluation is checked before it.
+        If an input cannot be used. Whatever can be checked before the first evaluation is checked before it.
     PaintingInterrupted
-        A KeyboardInterrupt, if the run was interrupted after its first evaluation: the best picture so far is its
-        `result`, and `last_result` returns it.
+        If the run was interrupted after its first evaluation. It is a KeyboardInterrupt with the best picture so far as
+        its attribute `result`; `last_result` returns it, too.
 
     References
     ----------
@@ -236,7 +237,7 @@ def _run(
         try:
             start = enlarged(config, plan, p, size)
             memory.adam = memory.resampled(old, size, backend)
-            with room.guarded(size), np.errstate(over="ignore", invalid="ignore"):  # the objective says it, in words
+            with room.guarded(size), np.errstate(over="ignore", invalid="ignore"):  # the objective raises an error
                 own = own_terms(terms, room.network, size)
                 parts = terms_of_scale(config, room.network, plan, size) + own
                 objective = Objective(room.network, parts, (*size, 3))
@@ -261,7 +262,7 @@ def _run(
         trace += [later(row) for row in outcome.trace]
         evaluations += outcome.evaluations
         p, old, idle = outcome.v.reshape(*size, 3), size, idle and no_step_helped(config, outcome)
-        settled = settled or outcome.stopped.startswith("settled")  # which ends a scale, not the run
+        settled = settled or outcome.stopped.startswith("settled")  # this ends the scale, not the run
         rest = mine - len(outcome.trace)
         if outcome.stopped.startswith(RAN_OUT) and rest and (less := room.with_smaller_tiles(outcome.stopped)):
             room, file = less, None
@@ -286,8 +287,8 @@ def _run(
 
 
 def gone_on(size: Size, room: RunMemory) -> str:
-    """Return a note that memory ran out at a scale, and by which tiles the run goes on."""
-    return f"memory ran out at {size[1]} x {size[0]} px: gone on from the last picture by {room.network.engine.name}"
+    """Return a note that memory ran out at a scale, and that the run continues by tiles of which size."""
+    return f"memory ran out at {size[1]} x {size[0]} px: continued from the best picture by {room.network.engine.name}"
 
 
 def texture(
@@ -298,12 +299,13 @@ def texture(
     preset: str | None = None,
     **options: Any,
 ) -> Result:
-    """Make a square picture that has the style of `styles` and no content.
+    """Paint a square picture that has the style of one or several paintings and no content.
 
     Parameters
     ----------
     styles, network, config, preset, **options
-        As for `stylize`, and its `callback`, `progress`, `resume` and `terms`. ``init="content"`` is noise here.
+        As for `stylize`; the options include its `callback`, `progress`, `resume` and `terms`. ``init="content"`` is
+        noise here.
 
     Returns
     -------
@@ -312,7 +314,7 @@ def texture(
     Raises
     ------
     HandstyleError
-        If masks or colors are asked for, which need a photograph, or as `stylize` does.
+        If masks or colors are given, which need a photograph, and for the reasons of `stylize`.
 
     References
     ----------
@@ -342,21 +344,21 @@ def reconstruct(
     network: Network | str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Result:
-    """Paint from noise what one layer keeps of a picture.
+    """Paint a picture from noise that has the same features, or the same Gram matrix, at one layer as a given picture.
 
     Parameters
     ----------
     picture : path, PIL image or array
-        Any picture.
+        The given picture.
     layer : str
-        Where its features are measured: relu4_2, conv3_1, pool2, …
+        The layer: relu4_2, conv3_1, pool2, …
     of : {"content", "style"}
-        The features themselves, or their Gram matrix.
+        What to match: the features, or their Gram matrix.
     network : Network, str or path, optional
         As for `stylize`.
     **options
-        Fields of `StyleConfig`, by default those of `reconstruction_config`, and `callback`, `progress`, `resume` and
-        `terms`.
+        Fields of `StyleConfig` that differ from `reconstruction_config`; also `callback`, `progress`, `resume` and
+        `terms`, as for `stylize`.
 
     Returns
     -------
@@ -365,7 +367,7 @@ def reconstruct(
     Raises
     ------
     HandstyleError
-        If the network has no such layer, or as `stylize` does.
+        If the network has no such layer, and for the reasons of `stylize`.
 
     References
     ----------
@@ -387,11 +389,11 @@ def reconstruct(
 
 
 def texture_config(config: StyleConfig) -> StyleConfig:
-    """Return the configuration of a texture: no content, from noise."""
+    """Return a configuration changed for a texture: without content, started from noise."""
     if config.mask or config.regions:
         raise HandstyleError(f"mask={config.mask or config.regions}: a texture has no regions; `stylize` paints them")
     if config.color != "none":
-        raise HandstyleError(f"color={config.color!r}: a texture has no photograph whose colors it could have")
+        raise HandstyleError(f"color={config.color!r}: a texture has no photograph whose colors could be kept")
     init = "noise" if config.init == "content" else config.init
     return replace(config, content_weight=0.0, init=init, size_rule="long")
 
@@ -406,9 +408,10 @@ def blank(config: StyleConfig) -> Picture:
 
 
 def reconstruction_config(layer: str, of: str, **options: Any) -> StyleConfig:
-    """Return the configuration of a reconstruction: one layer, from noise, at one scale.
+    """Return the configuration of a reconstruction: one layer, started from noise, at one scale.
 
-    A little total variation stands for what the layer does not see: without it the noise of the start stays.
+    It has a small weight of total variation: the layer's features do not determine the finest detail, where the noise
+    of the start would stay otherwise.
     """
     if of not in ("content", "style"):
         raise HandstyleError(f"of={of!r}: use content or style")
@@ -433,13 +436,13 @@ def _choices(
     if preset is None:
         return None, style_config(config, **options)
     if config is not None:
-        raise HandstyleError("config and preset: give one of them; fields of StyleConfig beside it change it")
+        raise HandstyleError("config and preset: give one of them, and what differs as keyword arguments")
     chosen = find_preset(preset)
     return chosen, style_config(chosen.settings, **options)
 
 
 def ready_network(network: Network | str | os.PathLike[str] | None, chosen: Preset | None) -> tuple[Network, list[str]]:
-    """Return a loaded network with the settings of a preset, and notes of what was changed or is missing."""
+    """Return a loaded network with the settings of a preset, and notes on what was changed and what does not fit."""
     if network is None or isinstance(network, str | os.PathLike):
         network = load_network(EMBEDDED if network is None else network)
     if not isinstance(network, Network):
@@ -448,7 +451,9 @@ def ready_network(network: Network | str | os.PathLike[str] | None, chosen: Pres
 
 
 def arranged(styles: Sequence[PictureLike], config: StyleConfig) -> tuple[list[PictureLike], StyleConfig]:
-    """Return the paintings one by one, with those that `style_region` names, and the configuration without their names.
+    """Return the list of all paintings, including those that `style_region` gives as COLOR=PAINTING.
+
+    Folders are replaced by their pictures. In the returned configuration `style_region` has the colors alone.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""From a configuration to the terms of the objective: targets measured once, weights and normalizations applied."""
+"""Build the terms of the objective from a configuration: measure the targets, apply weights and normalizations."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -39,15 +39,15 @@ class Painting:
     Parameters
     ----------
     pixels : (h, w, 3) array
-        At the size at which its style is measured.
+        Its pixels, 0 to 255, at the size at which the style is measured.
     mask : (h, w) array, optional
-        Where it is measured, 0 to 1.
+        The weight of each pixel in the statistics, 0 to 1.
     region : int
-        The region it paints, counted from 1; 0 is the whole picture.
+        The region that it styles, counted from 1; 0 is the whole picture.
     blend : float
         Its share among the paintings of its region.
     layers : tuple of str, optional
-        The style layers it serves; all by default.
+        The style layers at which it is used; all by default.
 
     Examples
     --------
@@ -70,18 +70,18 @@ def build_terms(
     paintings: Sequence[Painting | Array],
     masks: Sequence[Array] = (),
 ) -> list[Term]:
-    """Measure the targets, once, and return the terms of the objective.
+    """Measure the targets and return the terms of the objective.
 
     Parameters
     ----------
     network : Network
-        Ready to run.
+        The network whose features are compared.
     config : StyleConfig
-        Layers, weights, statistics and normalizations; a term whose weight is 0 is left out.
+        The run's settings: layers, weights, statistics and normalizations are used. Terms of weight 0 are left out.
     p : (H, W, 3) array
-        The photograph at the size of the output.
+        The photograph at the size of the scale.
     paintings : sequence of Painting, or of (h, w, 3) arrays
-        At the size at which their style is measured.
+        The paintings at the sizes at which their style is measured.
     masks : sequence of (H, W) arrays
         The regions, at the size of `p`, 0 to 1.
 
@@ -110,31 +110,31 @@ def build_terms(
             terms += _style_terms(network, config, p, mine, mask, share, f" region {region}" if region else "")
     if config.content_weight and config.content_layers:
         terms += _content_terms(network, config, p)
-    network.backend.tidy()  # of what they were measured with
+    network.backend.tidy()  # frees the memory of measuring
     return terms + _picture_terms(config)
 
 
 def planned_terms(
     config: StyleConfig, network: Network, size: tuple[int, int], regions: Sequence[int] = (0,)
 ) -> list[Term]:
-    """Return the terms of a run with targets of the right shapes and no memory behind them, for forecasts.
+    """Return the terms of a run with targets of the right shapes that take no memory, for forecasts.
 
     Parameters
     ----------
     config : StyleConfig
-        Layers and weights.
+        The run's settings: layers and weights are used.
     network : Network
-        Ready to run.
+        The network whose features are compared.
     size : (H, W)
-        Of the picture, pixels.
+        Height and width of the picture in pixels.
     regions : sequence of int
         The region of each painting, counted from 1; 0 is the whole picture.
 
     Returns
     -------
     list of Term
-        Their arrays are views of one number, on the host. Every statistic of the style is taken for a Gram matrix: all
-        of them are functions of the same moments.
+        Their arrays are views of one number, on the host. The Gram matrix stands for every statistic of the style,
+        since all are functions of the same moments.
 
     Examples
     --------
@@ -217,7 +217,7 @@ def _style_terms(
     else:
         carried = {}
     measured = [_painting_moments(network, config, one, carried if cysmith else None) for one in paintings]
-    # A region's share keeps its pixels' pull as strong as in a whole picture.
+    # With the region's share of the area, the gradient at its pixels is as large as in a whole picture.
     area = share if mask is None or cysmith else float(mask.mean())
     backend, terms = network.backend, []
     for tap, layer_share in zip(taps, _shares(config.style_layer_weights, taps), strict=True):
@@ -354,19 +354,19 @@ def _painting_moments(
 
 
 def measure_moments(f: Array, mask: Array | None = None) -> Moments:  # (h, w, C), (h, w, 1) -> Moments
-    """Return the moments of a map, summed over strips of rows so that its float64 copy is never held whole.
+    """Return the moments of a feature map, summed over strips of rows to avoid a float64 copy of the whole map.
 
     Parameters
     ----------
     f : (h, w, C) array
-        Features.
+        The features.
     mask : (h, w, 1) array, optional
-        How much each pixel counts.
+        The weight of each pixel.
 
     Returns
     -------
     Moments
-        Those of `moments_forward`.
+        The same as from `moments_forward`.
     """
     rows = max(1, STRIP_VALUES // (f.shape[1] * f.shape[2]))
     strips = [slice(top, top + rows) for top in range(0, f.shape[0], rows)]

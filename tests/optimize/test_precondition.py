@@ -128,9 +128,9 @@ def test_a_run_resumes_to_the_bit_and_not_in_other_variables(tmp_path) -> None:
     whole = run()
     run(callback=put_down)
     np.testing.assert_array_equal(run(resume=path).v, whole.v)
-    with pytest.raises(HandstyleError, match=r"state of L-BFGS in waves \(0.5\), but L-BFGS"):
+    with pytest.raises(HandstyleError, match=r"run with L-BFGS in waves \(0.5\); this run uses L-BFGS"):
         minimize_lbfgs(objective, start, 9, resume=path)
-    with pytest.raises(HandstyleError, match=r"waves \(0.5\), but .* waves \(1\)"):
+    with pytest.raises(HandstyleError, match=r"waves \(0.5\); this run uses .* waves \(1\)"):
         run(1.0, resume=path)
 
 
@@ -150,7 +150,7 @@ def test_scipys_run_goes_on_from_its_picture_in_the_same_variables(tmp_path) -> 
     assert rest.trace[3].value == seen[0]
     assert max(row.value for row in rest.trace[4:]) < seen[0]
     assert objective(rest.v)[0] == pytest.approx(rest.value, rel=1e-10)
-    with pytest.raises(HandstyleError, match=r"in waves \(0.5\), but SciPy's"):
+    with pytest.raises(HandstyleError, match=r"in waves \(0.5\); this run uses SciPy's"):
         minimize_lbfgsb(objective, v0, 9, resume=path)
 
 
@@ -185,10 +185,10 @@ def test_pixels_outside_all_masks_are_held(optimizer, tmp_path) -> None:
     [
         ({"precondition": -0.5}, "precondition=-0.5: must lie between 0"),
         ({"precondition": 3.0}, "must lie between 0, which is none, and 2"),
-        ({"optimizer": "lbfgs", "clamp": True}, "clamp=True: its bounds are of pixels"),
+        ({"optimizer": "lbfgs", "clamp": True}, "clamp=True is for an optimizer of pixels"),
         (
             {"restarts": 2, "evaluations": 20, "pyramid_min_size": 0},
-            "restarts=2: the classic loop's steps",
+            "restarts=2 is for an optimizer of pixels",
         ),
     ],
     ids=str,

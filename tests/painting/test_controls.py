@@ -397,7 +397,7 @@ def test_a_painting_below_the_networks_reach_is_refused_with_the_size_that_is_en
 def test_a_painting_at_which_the_deepest_layer_sees_the_border_is_noted(network):
     content, painting = np.zeros((60, 80, 3), np.uint8), np.full((300, 400, 3), 99, np.uint8)
     result = handstyle.stylize(content, painting, network=network, config=StyleConfig(size=64, iterations=1))
-    assert any("156 px that relu5_1 sees" in note for note in result.notes)
+    assert any("156 px of relu5_1's receptive field" in note for note in result.notes)
 
 
 def test_overlaps_are_shared_where_asked(network, pictures, half, monkeypatch):
@@ -425,7 +425,7 @@ def test_settings_there_and_back(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("style_wieght = 1", "did you mean style_weight?"), ("[style]\nsize = 3", "table"), ("size = ", "no TOML")],
+    [("style_wieght = 1", "did you mean style_weight?"), ("[style]\nsize = 3", "table"), ("size = ", "not TOML")],
 )
 def test_a_bad_settings_file(tmp_path, text, words):
     (tmp_path / "bad.toml").write_text(text)
@@ -539,7 +539,7 @@ def test_every_option_is_a_flag_and_a_setting(capsys, tmp_path, monkeypatch, com
     field, pictures = all_fields()[name], COMMANDS[command][1]
     if name in WRITTEN:
         (tmp_path / "run.toml").write_text(f'{name} = "x"')
-        with pytest.raises(handstyle.HandstyleError, match=f"{name} is for the command line alone"):
+        with pytest.raises(handstyle.HandstyleError, match=f"{name} is allowed on the command line alone"):
             settings(capsys, command, *pictures, "--config", tmp_path / "run.toml")
         return
     monkeypatch.setattr(Group, "__post_init__", lambda self: None)  # one option alone may make no sense

@@ -105,7 +105,7 @@ def test_a_preset_brings_what_it_asks_of_the_network(pictures):
         ({"preset": "crowsn"}, "did you mean crowson"),
         ({"preset": "gatys", "config": {}}, "config and preset: give one"),
         ({"network": "vgg19", "weights": "vgg16"}, "network and weights: give one"),
-        ({"pooling": "average"}, "pooling='average': a choice of the network: network=load_network("),
+        ({"pooling": "average"}, "pooling='average': a setting of the network: network=load_network("),
         ({"precision": "float64"}, "load_network('vgg19-slim', dtype="),
         ({"callback": 3}, "callback=int: give a function"),
         ({"progress": print}, "a function goes to callback"),

@@ -57,7 +57,7 @@ def test_every_pixel_of_a_map_belongs_to_the_nearest_of_its_colors(where, name, 
 def test_a_map_without_a_color_names_those_that_it_has(where):
     with pytest.raises(handstyle.HandstyleError, match=r"no area is lime \(#00ff00\); .*#ff0000 \(3[34]%\)"):
         masks_of_colors(where / "map.png", ["lime"], (48, 48))
-    with pytest.raises(handstyle.HandstyleError, match=r"^style_region='reddish': no color"):
+    with pytest.raises(handstyle.HandstyleError, match=r"^style_region='reddish': not a color"):
         masks_of_colors(where / "map.png", ["reddish"], (48, 48))
     with pytest.raises(handstyle.HandstyleError, match="same proportions"):
         masks_of_colors(where / "map.png", ["red"], (48, 96))
@@ -134,7 +134,7 @@ def test_masks_are_grown_and_feathered_as_the_configuration_says(where):
     (soft,) = masks_of(StyleConfig(**region, mask_feather=3.0), (48, 48))
     assert [int((mask[20] > 0.5).sum()) for mask in (plain, more, less, soft)] == [16, 20, 12, 16]
     assert soft[20, 12] < 0.95 < plain[20, 12]
-    with pytest.raises(handstyle.HandstyleError, match="nothing is left of region 1"):
+    with pytest.raises(handstyle.HandstyleError, match="region 1 becomes empty"):
         masks_of(StyleConfig(**region, mask_dilate=-30), (48, 48))
 
 

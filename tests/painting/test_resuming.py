@@ -106,7 +106,7 @@ def test_scipys_run_goes_on_from_its_picture_and_says_so(network, pictures, tmp_
     config = StyleConfig(**PYRAMID)
     part = paint_and_save(network, pictures, config, tmp_path / "run.npz", at)
     rest = handstyle.stylize(*pictures, network=network, config=config, resume=tmp_path / "run.npz")
-    assert any("went on from the picture" in note for note in rest.notes)
+    assert any("resumed from the picture" in note for note in rest.notes)
     assert len(rest.trace) == 9
     assert [(r.value, r.terms) for r in rest.trace[:at]] == [(r.value, r.terms) for r in part.trace]
     if at != 4:  # there the next value is of another size

@@ -86,7 +86,7 @@ def test_a_transparent_painting_under_masks_of_another_kind_is_said(tmp_path):
     options |= {"iterations": 1, "style_layers": "relu1_1", "pyramid_min_size": 0, "network": "random"}
     photograph = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
     result = handstyle.stylize(photograph, on_a_clear_canvas(core()), **options)
-    assert any("its transparent part counts" in note for note in result.notes)
+    assert any("its transparent part is used" in note for note in result.notes)
     result = handstyle.stylize(photograph, core(), **options)
     assert not any("transparent" in note for note in result.notes)
 

@@ -432,10 +432,10 @@ def test_resume_alone_finds_the_run_and_its_picture(optimizer, files, tmp_path, 
     assert read_recipe("photo_painting.png").result["stopped"] == "all 6 iterations done"
     whole, resumed = pixels(Path("whole.png")), pixels(Path("photo_painting.png"))
     if optimizer == "lbfgsb":
-        assert "went on from the picture" in said
+        assert "resumed from the picture" in said
     else:
         np.testing.assert_array_equal(resumed, whole)
-        assert "went on from the picture" not in said
+        assert "resumed from the picture" not in said
 
 
 def test_a_new_run_leaves_an_unfinished_one_alone(files, tmp_path, monkeypatch, capsys) -> None:

@@ -106,7 +106,7 @@ def test_a_flag_that_another_command_has_is_said(told):
 
 @pytest.mark.parametrize("words", [("content.png", "style.png"), ("-content_image", "content.png")])
 def test_pictures_without_a_command_are_answered_with_stylize(told, words):
-    assert f"{words[0]} is no command; to paint: handstyle stylize CONTENT STYLE" in refused(told, *words)
+    assert f"{words[0]} is not a command; to paint: handstyle stylize CONTENT STYLE" in refused(told, *words)
 
 
 @pytest.mark.parametrize("old", RENAMED)
@@ -167,7 +167,7 @@ def test_a_settings_file_cannot_name_a_file_to_be_written(told, tmp_path, key):
     victim.write_text("mine")
     (tmp_path / "run.toml").write_text(f'optimizer = "lbfgs"\n{key} = "{victim}"\n')
     said = refused(told, *BOTH, *FAST, "--iterations", "1", "--config", "run.toml")
-    assert f"{key} is for the command line alone" in said
+    assert f"{key} is allowed on the command line alone" in said
     assert victim.read_text() == "mine"
 
 
@@ -181,7 +181,7 @@ def test_a_settings_file_that_is_not_there_is_said(told, command):
 @pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "size = " + "9" * 5000, "size = \xff"])
 def test_a_hostile_settings_file_is_one_line(told, tmp_path, text):
     (tmp_path / "run.toml").write_bytes(text.encode("latin-1"))
-    assert "no TOML" in refused(told, *BOTH, "--config", "run.toml")
+    assert "not TOML" in refused(told, *BOTH, "--config", "run.toml")
 
 
 # Values

@@ -65,7 +65,7 @@ def test_a_plan_was_of_square_pictures_and_not_of_the_command(pictures, capsys):
 
 def test_a_plan_refuses_what_stylize_refuses(pictures, tmp_path):
     wide, tall, small = pictures
-    with pytest.raises(HandstyleError, match="name the paintings"):
+    with pytest.raises(HandstyleError, match="give the paintings"):
         plan(wide)
     with pytest.raises(HandstyleError, match="style_blend"):
         plan(wide, tall, small, "--style-blend", "1")
