@@ -1,4 +1,4 @@
-"""A network's card: what it is and where it came from, and its first filters as a contact sheet."""
+"""The card of a network: its architecture, convention and provenance, and its first filters as a contact sheet."""
 
 import math
 
@@ -13,7 +13,7 @@ GAP = 6  # px between filters
 
 
 def describe(weights: Weights) -> list[tuple[str, str]]:
-    """Return the card's rows: what the arrays tell first, then the provenance, the fingerprint left out.
+    """Return the rows of the card: properties of the arrays, then the provenance without the fingerprint.
 
     Examples
     --------

@@ -25,12 +25,12 @@ ConventionName = Literal["caffe", "torchvision"]
 
 @weights_app.command(name="list")
 def list_command(*names: str) -> int:
-    """Print the networks that can be had and which are here, a line each; with NAMES their licence, digest and URL.
+    """Print the available networks and whether they are installed; with NAMES also their licence, digest and URL.
 
     Parameters
     ----------
     names : str
-        Networks whose details to print, or all.
+        Networks whose details to print, or ``all``.
     """
     wanted = [EMBEDDED, *registry.ENTRIES] if "all" in names else list(names)
     for name in wanted:
@@ -45,7 +45,7 @@ def list_command(*names: str) -> int:
     found = [(EMBEDDED, ships, [f"licence {OXFORD}", f"sha256:{sha256(EMBEDDED_FILE)}"])]
     for entry in registry.ENTRIES.values():
         size = f"about {entry.size / 1e6:.0f} MB" if entry.size else "size not known"
-        digest = entry.digest or "digest not known for certain: verified by the self-test only"
+        digest = entry.digest or "digest not certain: verified by the self-test only"
         if entry.digest and len(entry.digest) < len("md5:") + 32:
             digest += "…  (its first digits; the rest is not known)"
         here = "installed" if registry.locate(entry.name) else "not installed"
@@ -66,9 +66,9 @@ def get_command(name: str, /, *, keep_source: bool = False) -> int:
     Parameters
     ----------
     name : str
-        As ``handstyle weights list`` shows it.
+        Its name in ``handstyle weights list``.
     keep_source : bool
-        Keep the file as published, too.
+        Also keep the file as published.
     """
     if name == EMBEDDED:
         _say(f"{EMBEDDED} ships with the package; it is what runs without --weights")
@@ -76,7 +76,7 @@ def get_command(name: str, /, *, keep_source: bool = False) -> int:
     try:
         path, findings = get(registry.entry(name), keep_source=keep_source)
     except KeyboardInterrupt:
-        _say(f"interrupted; what has arrived is kept, and handstyle weights get {name} goes on from there")
+        _say(f"interrupted; the part received is kept, and handstyle weights get {name} continues from there")
         return 130
     _say(*findings, f"installed: {path}", f"use it: --weights {name}")
     return 0
@@ -95,9 +95,9 @@ def add_command(
     Parameters
     ----------
     file : str
-        Of any format that can be converted; it is read, and stays where it is.
+        A file of any format that can be converted; it is read and not changed.
     as_ : str
-        The network's name, as ``handstyle weights list`` shows it.
+        The network's name in ``handstyle weights list``.
     overwrite : bool
         Replace the network if it is installed already.
     """
@@ -127,13 +127,13 @@ def convert_command(
     target : Path
         The file to write.
     convention : str
-        What the network expects of pictures, where its content does not tell.
+        The input convention of the network, if it cannot be determined from the file.
     licence : str
-        Of the weights, for the provenance.
+        The licence of the weights, for the provenance.
     normalize : bool
         Rescale each filter to mean activation 1, as Gatys did.
     pictures : tuple of Path
-        To measure activations on; three that ship with the package, unless given.
+        Pictures on which activations are measured; by default three that ship with the package.
     overwrite : bool
         Replace an existing target.
     """
@@ -159,7 +159,7 @@ def verify_command(file: str = EMBEDDED, /, *, convention: ConventionName | None
     file : str
         A file, native or of any format that can be converted; or the name of a network that is installed.
     convention : str
-        For a foreign file that does not tell.
+        The input convention, if it cannot be determined from a foreign file.
     """
     verification = verify(registry.find(file), convention)
     _say(verification.name)
@@ -170,7 +170,7 @@ def verify_command(file: str = EMBEDDED, /, *, convention: ConventionName | None
 
 @weights_app.command(name="card")
 def card_command(file: str = EMBEDDED, /, *, sheet: Path | None = None, overwrite: bool = False) -> int:
-    """Print what a network is and where it came from, and draw its first filters.
+    """Print the card of a network, with its provenance, and draw its first filters.
 
     Parameters
     ----------
@@ -193,14 +193,14 @@ def card_command(file: str = EMBEDDED, /, *, sheet: Path | None = None, overwrit
 
 @weights_app.command(name="compare")
 def compare_command(first: str, second: str, /, *, picture: Path | None = None) -> int:
-    """Print how far two networks are apart, layer by layer.
+    """Print the differences of two networks, layer by layer.
 
     Parameters
     ----------
     first, second : str
         Files, native or of any format that can be converted; or names of networks that are installed.
     picture : Path
-        To compare features on; a drawn one, unless given.
+        The picture on which features are compared; by default a synthetic one.
     """
     p = read_picture(picture).pixels if picture is not None else None
     one, other = (load(registry.find(name)).weights for name in (first, second))
@@ -223,7 +223,7 @@ def _rows(rows: list[tuple[str, str]]) -> None:
     width = max(len(key) for key, _ in rows) + 2
     indent = " " * width
     for key, value in rows:
-        # In a terminal, what is long goes on below itself; in a file or a pipe, a row is a line.
+        # In a terminal a long value is wrapped below itself; in a file or a pipe a row is one line.
         line = f"{key:<{width}}{value}".rstrip()
         if out.is_terminal and out.width > 2 * width and " " in value:
             line = textwrap.fill(

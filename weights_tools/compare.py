@@ -26,9 +26,9 @@ def compare(first: Weights, second: Weights, p: Array | None = None) -> list[Dif
     Parameters
     ----------
     first, second : Weights
-        Of the same architecture and widths; each is fed by its own convention.
+        Two networks of the same architecture and widths; the input of each has its own convention.
     p : (H, W, 3) array, optional
-        RGB, 0 to 255; the fingerprint's picture, unless given.
+        RGB, 0 to 255; by default the picture of the fingerprints.
 
     Returns
     -------

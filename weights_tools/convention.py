@@ -1,9 +1,9 @@
-"""Decide what a network expects of its input: Caffe's or torchvision's convention, BGR or RGB, kernels as they lie.
+"""Determine the input convention of a network: Caffe's or torchvision's, the order of colors, the kernels' orientation.
 
-The two families share the names of their layers and the sizes of their first kernels, so neither a file's name nor
-its first layer tells them apart. A network that is recognized by its first kernel is known. For any other, what
-decides is how much its biases weigh: trained on pictures of 0 to 255, activations grow to hundreds and biases of
-blocks 3 and 4 are lost beside them; trained on pictures of unit variance, both are of one size.
+The two families share the names of their layers and the shapes of their first kernels, so neither distinguishes them. A
+published network is recognized by the values of its first kernel. For any other network the size of the biases
+decides: with training on pictures from 0 to 255, activations reach hundreds and the biases of blocks 3 and 4 are
+negligible; with training on pictures of unit variance, biases and activations are of similar size.
 """
 
 from typing import NamedTuple
@@ -22,9 +22,9 @@ from weights_tools.readers.reading import Reading
 # responses near 1, about 0.05 is expected; that network was not at hand. Between the two bounds, the user is asked.
 CAFFE_BELOW = 0.007
 TORCHVISION_ABOVE = 0.02
-# Both are of networks as they were trained. What was pruned and refitted has larger biases, that stand for the channels
-# left out: 0.14 in the network that ships, which takes 0 to 255. So large biases tell nothing of a network of other
-# widths.
+# Both bounds are for networks as they were trained. Pruned and refitted networks have larger biases, which replace the
+# removed channels: 0.14 in the network that ships, whose input is 0 to 255. So large biases are no evidence for a
+# network of other widths.
 WIDTHS = (64, 128, 256, 512, 512)
 
 
@@ -41,13 +41,13 @@ def bias_share(weights: Weights) -> float | None:
     Parameters
     ----------
     weights : Weights
-        Any; the convention it claims is not looked at.
+        Any weights; their stated convention is not used.
 
     Returns
     -------
     float or None
-        The geometric mean over the layers of the median over the channels of |b| / rms(response without b). None
-        where blocks 3 and 4 are missing or have no biases. It does not change when filters are rescaled.
+        The geometric mean over the layers of the median over the channels of |b| / rms(response without b); None if
+        blocks 3 and 4 are missing or have no biases. Rescaling filters does not change it.
     """
     network = build_network(weights)
     taps = [name for name in weights.layers if name[4] in "34"]
@@ -67,14 +67,14 @@ def bias_share(weights: Weights) -> float | None:
 
 
 def decide(reading: Reading, convention: str | None = None) -> Decision:
-    """Decide a file's convention, and undo rotations of its kernels and exchanges of its colors.
+    """Determine the convention of a file's network, and undo rotated kernels and exchanged colors.
 
     Parameters
     ----------
     reading : Reading
         From `read_any`.
     convention : {"caffe", "torchvision"}, optional
-        The user's word, for a network that is not recognized.
+        The user's choice, for a network that is not recognized.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def decide(reading: Reading, convention: str | None = None) -> Decision:
     Raises
     ------
     HandstyleError
-        If the content does not decide and the user has not, or if the two contradict each other.
+        If the convention cannot be determined and is not given, or if both contradict each other.
     """
     if convention is not None and convention not in CONVENTIONS:
         raise HandstyleError(f"unknown convention {convention!r}: use {', '.join(CONVENTIONS)}")
@@ -115,15 +115,15 @@ def decide(reading: Reading, convention: str | None = None) -> Decision:
             )
         findings.append(told)
     else:
-        findings.append(f"convention {convention}, as asked")
+        findings.append(f"convention {convention}, as given")
     order = CONVENTIONS[convention].order
     if reading.order is None:
-        findings.append(f"colors taken to be {order}, as usual for {convention}: the format does not say")
+        findings.append(f"colors assumed to be {order}, as usual for {convention}: the format does not specify them")
     elif reading.order != order:
         weights = turned(weights, exchanged=True)
         findings.append(f"colors are {reading.order} in this format: exchanged to {order}")
     if reading.turned:
-        findings.append("kernels taken to be Theano's, and rotated by 180 degrees")
+        findings.append("kernels assumed to be Theano's, and rotated by 180 degrees")
     provenance = {"network": f"{reading.architecture}, not recognized"}
     return Decision(Weights(weights.architecture, convention, weights.layers, provenance), findings)
 
@@ -134,18 +134,18 @@ def by_biases(weights: Weights) -> tuple[str | None, str]:
     Parameters
     ----------
     weights : Weights
-        Any; the convention it claims is not looked at.
+        Any weights; their stated convention is not used.
 
     Returns
     -------
     convention : str or None
-        None where the biases do not tell.
+        None if the biases are not conclusive.
     found : str
-        What was found.
+        The finding in words.
     """
     share = bias_share(weights)
     if share is None:
-        return None, "blocks 3 and 4 have no biases to tell its convention by"
+        return None, "blocks 3 and 4 have no biases from which to determine the convention"
     found = f"biases weigh {share:.2g} in blocks 3 and 4"
     if share < CAFFE_BELOW:
         return "caffe", f"{found}, as in caffe, where pictures are from 0 to 255"
@@ -153,5 +153,5 @@ def by_biases(weights: Weights) -> tuple[str | None, str]:
     if share <= TORCHVISION_ABOVE:
         return None, f"{found}, between {CAFFE_BELOW} and {TORCHVISION_ABOVE}"
     if widths != WIDTHS[: len(widths)]:
-        return None, f"{found}, which tells nothing where the widths are not VGG's own, since pruning enlarges biases"
+        return None, f"{found}, which is inconclusive if the widths are not VGG's own, since pruning enlarges biases"
     return "torchvision", f"{found}, as in torchvision, where pictures are of unit variance"

@@ -15,30 +15,30 @@ from weights_tools.fingerprint import with_fingerprint
 from weights_tools.normalize import normalize
 from weights_tools.readers import read_any
 
-DRAWN_SIZE = 256  # px, long side of the shipped pictures that stand in where none are given
-LONG_SIDE = 512  # px, of the pictures that are given
+DRAWN_SIZE = 256  # px, long side of the shipped pictures, which are used if none are given
+LONG_SIDE = 512  # px, long side of given pictures
 
 
 def load(path: str | os.PathLike[str], convention: str | None = None) -> Decision:
-    """Read a file of any supported format and decide its convention.
+    """Read a file of any supported format and determine its convention.
 
     Parameters
     ----------
     path : path
-        Of the file.
+        The file.
     convention : {"caffe", "torchvision"}, optional
-        For a file that does not tell.
+        The convention, if it cannot be determined from the file.
 
     Returns
     -------
     Decision
-        Weights with ``source`` and ``source_sha256`` in their provenance, and what was found. A native file keeps the
-        provenance that it has, with ``file`` and ``sha256`` added.
+        Weights with ``source`` and ``source_sha256`` in their provenance, and the findings. A native file keeps its
+        provenance, with ``file`` and ``sha256`` added.
 
     Raises
     ------
     HandstyleError
-        If the file cannot be read, or neither its content nor the caller tells the convention.
+        If the file cannot be read, or its convention cannot be determined and is not given.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def load(path: str | os.PathLike[str], convention: str | None = None) -> Decisio
     if is_native(path):
         weights = read_weights(path)
         if convention not in (None, weights.convention):
-            raise HandstyleError(f"{path}: the file says {weights.convention}, not {convention}")
+            raise HandstyleError(f"{path}: the file has convention {weights.convention}, not {convention}")
         return Decision(weights, ["read as this package's own format"])
     reading = read_any(path)
     try:
@@ -78,29 +78,29 @@ def convert(
     Parameters
     ----------
     source, target : path
-        The file read, and the file written, whole or not at all.
+        The file to read, and the file to write, atomically.
     convention : {"caffe", "torchvision"}, optional
-        For a network that is not recognized and does not tell.
+        The convention, if it cannot be determined from the file.
     licence : str, optional
-        Of the weights, for the provenance.
+        The licence of the weights, for the provenance.
     normalized : bool
         Rescale each filter to mean activation 1; see `weights_tools.normalize`.
     pictures : sequence of path
-        For that; three that ship with the package, unless given.
+        Pictures on which activations are measured for that; by default three that ship with the package.
     published : str, optional
-        The published file that its digest proved it to be, for the provenance.
+        The name of the published file that has the same digest, for the provenance.
     overwrite : bool
         Replace an existing target.
 
     Returns
     -------
     list of str
-        What was found and done, one sentence each.
+        The findings and changes, one sentence each.
 
     Raises
     ------
     HandstyleError
-        If the source cannot be read, its convention cannot be told, or the target exists.
+        If the source cannot be read, its convention cannot be determined, or the target exists.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Install a published network: download, digest, conversion, self-test; only what passes is kept."""
+"""Install a published network: download it, check its digest, convert it, and run the self-test, which it must pass."""
 
 import contextlib
 import os
@@ -21,9 +21,9 @@ PAUSE = 1.0  # s before the second attempt, twice that before the third
 
 
 def get(wanted: Entry, *, keep_source: bool = False, retries: int = RETRIES) -> tuple[Path, list[str]]:
-    """Download, check, convert and verify a network, unless it is installed already.
+    """Download, check, convert and verify a network, unless it is already installed.
 
-    A second process that gets a network waits for the first.
+    If another process is installing a network, wait for it.
 
     Parameters
     ----------
@@ -32,21 +32,21 @@ def get(wanted: Entry, *, keep_source: bool = False, retries: int = RETRIES) -> 
     keep_source : bool
         Keep the file as published, beside the converted one.
     retries : int
-        After a connection that fails.
+        Number of further attempts after a failed connection.
 
     Returns
     -------
     path : Path
-        Of the native file, in `cache_folder()`.
+        The native file, in `cache_folder()`.
     findings : list of str
-        What was found and done.
+        The findings and steps, one sentence each.
 
     Raises
     ------
     HandstyleError
-        If it cannot be had: with the manual route, where the connection is the cause; with both digests, where the file
-        is another one; with the failed check, where it is not the network it should be. A download of the wrong digest
-        is deleted, a file that was put there by hand is not.
+        If the connection fails (the message explains how to install by hand), the digest is another one (the message
+        has both), or a check of the self-test fails. A downloaded file with a wrong digest is deleted; one that the
+        user has put there is not.
     """
     target, place = _places(wanted)
     with _locked(place.parent):
@@ -54,11 +54,11 @@ def get(wanted: Entry, *, keep_source: bool = False, retries: int = RETRIES) -> 
             return target, ["here already"]
         findings = _fetch(wanted, place, retries)
         if wanted.digest is None:
-            findings.append("no digest is known for certain: the self-test alone judges it")
+            findings.append("no digest is certain: only the self-test checks it")
         try:
             findings += _prove(wanted, place, target)
         except HandstyleError as error:
-            raise HandstyleError(f"{error}; it is kept for a look, delete it before the next attempt") from None
+            raise HandstyleError(f"{error}; the file is kept, delete it before the next attempt") from None
         if not keep_source:
             place.unlink()
     return target, findings
@@ -70,18 +70,18 @@ def add(wanted: Entry, file: Path, *, overwrite: bool = False) -> tuple[Path, li
     Parameters
     ----------
     wanted : Entry
-        The network that the file holds, in any format that can be converted.
+        The network in the file.
     file : Path
-        It is read, and stays where it is.
+        A file of any format that can be converted; it is not changed.
     overwrite : bool
-        Replace the network if it is installed already.
+        Replace the network if it is already installed.
 
     Returns
     -------
     path : Path
-        Of the native file, in `cache_folder()`.
+        The native file, in `cache_folder()`.
     findings : list of str
-        What was found and done.
+        The findings and steps, one sentence each.
 
     Raises
     ------
@@ -126,8 +126,8 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _prove(wanted: Entry, source: Path, target: Path, recognized: bool | None = None) -> list[str]:
-    # What fails the self-test never gets the name under which it would be used. `recognized`: whether the first kernel
-    # must be that of the network, which no digest vouches for.
+    # A file gets its final name only after the self-test. `recognized`: whether the first kernel must be that of the
+    # published network, because there is no digest to compare.
     unproven = target.with_suffix(".unproven.h5")
     if recognized is None:
         recognized = wanted.digest is None and wanted.title is not None
@@ -160,7 +160,7 @@ def _fetch(wanted: Entry, place: Path, retries: int) -> list[str]:
             check_digest(place, wanted.digest)
         except HandstyleError as error:
             raise HandstyleError(
-                f"{place}: {error}; it was put there by hand, and stays. If it is the same network in another file: "
+                f"{place}: {error}; it was put there by hand, and is kept. If it is the same network in another file: "
                 f"handstyle weights add FILE --as {wanted.name}; to download it, move the file away"
             ) from None
         return [f"{place} was here already"]
@@ -189,7 +189,7 @@ def _fetch(wanted: Entry, place: Path, retries: int) -> list[str]:
 
 
 def _download(url: str, target: Path, retries: int) -> str | None:
-    # Returns why not, or None.
+    # Returns the reason of a failure, or None.
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     for attempt in range(retries + 1):
         try:

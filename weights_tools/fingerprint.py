@@ -1,8 +1,8 @@
-"""A network's fingerprint: statistics of every layer's activations on one small drawn picture.
+"""The fingerprint of a network: statistics of every layer's activations on one small synthetic picture.
 
-Two networks with the same fingerprint are the same function for all practical purposes; a network whose colors,
-kernels, layers or convention were mixed up has another one, from the first layer that is wrong. The picture is fixed
-for good: a change of one pixel would void every stored fingerprint.
+Two networks with the same fingerprint are the same function for all practical purposes. If colors, kernels, layers or
+the convention are wrong, the fingerprint differs from the first wrong layer on. The picture must never change: one
+other pixel would invalidate every stored fingerprint.
 
 ``python -m weights_tools.fingerprint FILE`` writes a native file's own fingerprint into it.
 """
@@ -34,12 +34,12 @@ class Statistics(NamedTuple):
     Attributes
     ----------
     zeros : float
-        The fraction of zeros; the only one that stays the same when filters are rescaled.
+        The fraction of zeros, the only statistic that rescaling filters does not change.
     mean, rms : float
-        Over positions and channels.
+        Mean and root mean square over positions and channels.
     signature : float
-        The sum of the channels' means times cos(2.4 k), over the root of the sum of their squares: where the first
-        three hardly notice that all left edges have become right edges, this one does, since other channels answer.
+        The sum of the channels' means times cos(2.4 k), over the root of the sum of their squares. Mirrored kernels
+        hardly change the other three statistics; they change this one, since other channels respond.
     """
 
     zeros: float
@@ -54,8 +54,8 @@ Fingerprint = dict[str, Statistics]
 def picture() -> Array:  # -> (80, 96, 3)
     """Draw the picture: RGB, 0 to 255, float32.
 
-    No flip, turn, transposition or exchange of colors maps it, or any of its textures, to itself: a warm sky above a
-    cold ground, stripes that lean one way, a saw-toothed ramp to the right, discs lit from the upper left.
+    No flip, rotation, transposition or exchange of colors maps the picture or one of its textures to itself: a warm sky
+    above a cold ground, oblique stripes, a sawtooth ramp to the right, discs lit from the upper left.
     """
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
     red = 220 - 1.4 * y + 0.3 * x
@@ -88,9 +88,9 @@ def fingerprint(weights: Weights, convention: Convention | None = None) -> Finge
     Parameters
     ----------
     weights : Weights
-        Any.
+        The network.
     convention : Convention, optional
-        How the picture is fed; what the weights say, unless given.
+        The input convention, by default that of the weights.
 
     Returns
     -------
@@ -120,9 +120,9 @@ def _statistics(f: Array) -> Statistics:  # (H, W, C) -> Statistics
 
 
 def deviation(found: Statistics, expected: Statistics) -> float:
-    """Return the largest deviation between the statistics of two layers.
+    """Return the largest deviation between two statistics.
 
-    It is the largest of the ratios of mean and rms, less one, and of the differences of zeros and signature.
+    The deviation is relative for mean and rms, absolute for zeros and signature.
     """
     ratios = [
         max(a, b) / min(a, b) - 1 if min(a, b) > 0 else float(a != b)
@@ -132,14 +132,14 @@ def deviation(found: Statistics, expected: Statistics) -> float:
 
 
 def departure(found: Fingerprint, expected: Fingerprint, most: Callable[[str], float]) -> str | None:
-    """Return a sentence that names the first layer whose statistics deviate, or None.
+    """Return a sentence on the first layer whose statistics deviate, or None.
 
     Parameters
     ----------
     found, expected : Fingerprint
-        Every layer of the first must be in the second.
+        The fingerprints to compare; every layer of the first must be in the second.
     most : callable
-        From a layer's name to the deviation that is allowed.
+        Returns the largest allowed deviation of a layer, by its name.
     """
     for name, statistics in found.items():
         if name not in expected:
@@ -147,12 +147,12 @@ def departure(found: Fingerprint, expected: Fingerprint, most: Callable[[str], f
         off = deviation(statistics, expected[name])
         if off > most(name):
             means = f"mean {statistics.mean:.4g}, expected {expected[name].mean:.4g}"
-            return f"from {name} on it answers differently ({means}; off by {off:.2g})"
+            return f"from {name} on its activations differ ({means}; deviation {off:.2g})"
     return None
 
 
 def stored_fingerprint(weights: Weights) -> Fingerprint:
-    """Return the fingerprint that a native file was written with; empty if there is none."""
+    """Return the fingerprint in the provenance of a native file; empty if there is none."""
     try:
         stored = json.loads(weights.provenance.get("fingerprint", "{}"))
         return {name: Statistics(*map(float, values)) for name, values in stored.items()}
@@ -177,7 +177,7 @@ def _rounded(a: Array, dtype: DTypeLike) -> Array:
 
 
 def embed(path: str | os.PathLike[str]) -> None:
-    """Write the fingerprint of a native file into it; values, precision and provenance stay as they are."""
+    """Add the fingerprint to a native file, without changing values, precision and other provenance."""
     weights = read_weights(path)
     with h5py.File(path, "r") as file:
         dtype = file["conv1_1/w"].dtype

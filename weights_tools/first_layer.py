@@ -1,7 +1,8 @@
-"""Identify a network by conv1_1: which published one it is, how its kernels are turned, and which input it expects.
+"""Identify a published network, the orientation of its kernels and its input convention by the layer conv1_1.
 
-A published network is recognized by its first kernel, in every orientation and both color orders. Where the statistics
-of a first layer deviate from those expected, each common mistake is undone in turn and the statistics compared again.
+A published network is recognized by its first kernel, in every orientation and both color orders. If the statistics
+of a first layer deviate from the expected ones, each common mistake is undone in turn and the statistics are compared
+again.
 """
 
 from collections.abc import Callable
@@ -28,7 +29,7 @@ ORIENTATIONS: dict[str, Callable[[Array], Array]] = {
     "mirrored top to bottom": lambda w: w[::-1],
 }
 
-# The landmarks are known to four decimals or better; float16 adds 5e-4.
+# The landmarks have four decimals or more; float16 adds an error of 5e-4.
 CLOSENESS = 2e-3
 
 
@@ -40,7 +41,7 @@ class Match(NamedTuple):
     known : Known
         The network.
     orientation : str
-        What was done to its kernels: a key of `ORIENTATIONS`, empty if nothing.
+        The transformation of its kernels: a key of `ORIENTATIONS`, or empty if there is none.
     exchanged : bool
         Whether its colors are in the reverse order.
     scale : float
@@ -55,7 +56,7 @@ class Match(NamedTuple):
 
 
 def recognize(layers: Layers, architecture: str) -> Match | None:
-    """Return the published network that the first kernel belongs to, or None.
+    """Return the published network with this first kernel, or None.
 
     Notes
     -----
@@ -77,12 +78,12 @@ def recognize(layers: Layers, architecture: str) -> Match | None:
 
 
 def rescaled(scale: float) -> bool:
-    """Return whether a first filter's factor is that of rescaled filters: neither 1 nor a mistaken 255 or 1/255."""
+    """Return whether a first filter's factor means rescaled filters: it is neither 1 nor a mistaken 255 or 1/255."""
     return all(abs(scale / mistaken - 1) >= 0.01 for mistaken in (1, 255, 1 / 255))
 
 
 def turned(weights: Weights, orientation: str = "", exchanged: bool = False) -> Weights:
-    """Return weights with every kernel turned, and the colors of conv1_1 exchanged; its own inverse."""
+    """Return weights with every kernel transformed and the colors of conv1_1 exchanged; it is its own inverse."""
     turn = ORIENTATIONS[orientation]
     layers = {name: (np.ascontiguousarray(turn(w)), b) for name, (w, b) in weights.layers.items()}
     if exchanged and "conv1_1" in layers:
@@ -92,24 +93,24 @@ def turned(weights: Weights, orientation: str = "", exchanged: bool = False) -> 
 
 
 def find_orientation(weights: Weights, expected: Statistics, most: float) -> tuple[str, bool] | None:
-    """Find the orientation and color order of conv1_1 under which its statistics are those expected.
+    """Find the orientation and color order of conv1_1 for which its statistics are the expected ones.
 
     Parameters
     ----------
     weights : Weights
-        Any.
+        The network.
     expected : Statistics
-        Of relu1_1.
+        The statistics of relu1_1 in the published network.
     most : float
-        The deviation that is allowed.
+        The largest allowed deviation.
 
     Returns
     -------
     orientation : str
-        What was done to the kernels: a key of `ORIENTATIONS`, empty if nothing.
+        The transformation of the kernels: a key of `ORIENTATIONS`, or empty if there is none.
     exchanged : bool
-        Whether the colors are in the reverse order.
-        None instead of both, where neither explains what it answers.
+        Whether the colors are in the reverse order. None is returned instead of both if no combination gives the
+        expected statistics.
     """
     first = _first(weights)
     tried = ((orientation, exchanged) for exchanged in (False, True) for orientation in ORIENTATIONS)
@@ -117,23 +118,23 @@ def find_orientation(weights: Weights, expected: Statistics, most: float) -> tup
 
 
 def find_input_mismatch(weights: Weights, expected: Statistics, most: float) -> str | None:
-    """Find the input under which the statistics of conv1_1 are those expected: a sentence, or None.
+    """Return a sentence on the input for which the statistics of conv1_1 are the expected ones, or None.
 
     Parameters
     ----------
     weights : Weights
-        Any.
+        The network.
     expected : Statistics
-        Of relu1_1.
+        The statistics of relu1_1 in the published network.
     most : float
-        The deviation that is allowed.
+        The largest allowed deviation.
     """
     first, convention = _first(weights), CONVENTIONS[weights.convention]
     w, b = first.layers["conv1_1"]
     other, factor = ("0 to 1, not 0 to 255", 255) if convention.scale == 255 else ("0 to 255, not 0 to 1", 1 / 255)
     if _answers(_with(first, w / factor, b), expected, most):
         return f"conv1_1 expects pictures from {other}"
-    # A first layer that takes pictures with their mean has it folded into its biases.
+    # In a first layer whose input has its mean not subtracted, the mean is part of the biases.
     mean = np.asarray(convention.mean) / convention.std
     if _answers(_with(first, w, b + w.sum(axis=(0, 1)).T @ mean), expected, most):
         return "conv1_1 expects pictures whose mean is not subtracted"

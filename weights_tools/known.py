@@ -1,8 +1,7 @@
-"""Landmarks and fingerprints of the published networks that can be recognized; the values lie in networks.toml.
+"""Landmarks and fingerprints of the published networks that can be recognized; the values are in networks.toml.
 
-A landmark is the kernel of conv1_1's first filter, with nan where a value is not known.
-It tells which network lies in a file, whether its colors were exchanged or its kernels turned, and on which scale it
-expects its pictures: nothing of that needs the network to be run.
+A landmark is the kernel of conv1_1's first filter, with nan for unknown values. It identifies the network in a file,
+exchanged colors, transformed kernels, and the scale of the expected pictures, without running the network.
 """
 
 import tomllib
@@ -25,17 +24,17 @@ class Known:
     Parameters
     ----------
     title : str
-        For people.
+        Its name, for users.
     architecture, convention : str
         As in `Weights`.
     landmark : (3, 3, 3) array
-        conv1_1's first filter, rows, columns, colors in the order of the convention.
+        conv1_1's first filter: rows, columns, colors in the order of the convention.
     source : str
-        Where the landmark's values are from.
+        The source of the landmark's values.
     licence : str
-        Of the weights, as far as it is stated.
+        The licence of the weights, as far as it is stated.
     fingerprint : dict
-        Empty where the network could not be run.
+        Its fingerprint; empty if it is not available.
     """
 
     title: str
@@ -51,11 +50,11 @@ class Known:
 # 0.026 and block 5 by up to 0.024; the originals lie as far away in the other direction, at most.
 TOLERANCES = {"1": 0.002, "2": 0.002, "3": 0.002, "4": 0.06, "5": 0.06}
 EXTENT = "to 0.2 % in blocks 1 to 3, and to 6 % in blocks 4 and 5, where the reference is a quantized copy"
-OWN_TOLERANCE = 0.002  # against a fingerprint that was stored with the very same values
+OWN_TOLERANCE = 0.002  # for a fingerprint that was stored with the same values
 
 
 def tolerance(layer: str) -> float:
-    """Return how far a layer may be from the stored fingerprint of a published network."""
+    """Return the largest allowed deviation of a layer from the stored fingerprint of a published network."""
     return TOLERANCES[layer.removeprefix("relu")[0]]
 
 

@@ -1,9 +1,9 @@
 """Gatys' normalized network: each filter rescaled so that its mean activation over given pictures is 1.
 
-Gatys, Ecker and Bethge (2015, arXiv 1505.07376, section 2; 2016, section 2) rescale VGG so that the layers are of one
-size and no layer needs a weight of its own. A rectifier and both poolings commute with positive factors, so the
-rescaled network computes the same features, each divided by its mean, and every style weight means something else
-with it.
+Gatys, Ecker and Bethge (2015, arXiv 1505.07376, section 2; 2016, section 2) rescale VGG so that the features of all
+layers have the same size and layers need no weights of their own. The rectifier and both poolings commute with positive
+factors, so the rescaled network computes the same features, each divided by its mean. Style weights for one of the two
+networks are therefore not valid for the other.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def mean_activations(weights: Weights, pictures: Sequence[Array]) -> dict[str, A
     Parameters
     ----------
     weights : Weights
-        Any.
+        The network.
     pictures : sequence of (H, W, 3) arrays
         RGB, 0 to 255.
     """
@@ -46,16 +46,17 @@ def normalize(weights: Weights, pictures: Sequence[Array], names: str) -> Weight
     Parameters
     ----------
     weights : Weights
-        Any; not changed.
+        The network, which is not changed.
     pictures : sequence of (H, W, 3) arrays
         RGB, 0 to 255, at least 16 pixels a side.
     names : str
-        What they are, for the provenance.
+        A description of the pictures, for the provenance.
 
     Returns
     -------
     Weights
-        With ``normalized`` in the provenance: the pictures, and how many filters never answered and were left.
+        The rescaled network; ``normalized`` in its provenance has the pictures, and the number of filters that are zero
+        on all of them and were not rescaled.
 
     Notes
     -----
@@ -82,6 +83,6 @@ def normalize(weights: Weights, pictures: Sequence[Array], names: str) -> Weight
         before = m
     said = f"each filter has mean activation 1 over {names}"
     if silent:
-        said += f"; {silent} filters never answered and were left"
+        said += f"; {silent} filters are zero on them and were not rescaled"
     provenance = {key: value for key, value in weights.provenance.items() if key != "fingerprint"}
     return Weights(weights.architecture, weights.convention, layers, {**provenance, "normalized": said})

@@ -1,4 +1,4 @@
-"""Registry of the published networks: addresses, digests, licences; weight files by name; files by digest."""
+"""The registry of the published networks: URLs, digests, licences; find files by name, identify them by digest."""
 
 import difflib
 import hashlib
@@ -23,18 +23,18 @@ class Entry:
     Parameters
     ----------
     name : str
-        What a user types.
+        The name that users type.
     network, convention, licence : str
-        For people.
+        Descriptions for users.
     urls : tuple of str
-        In the order of trial; the last part of the first is the file's name.
+        URLs in the order in which they are tried; the last part of the first is the file's name.
     digest : str or None
-        ``md5:…`` or ``sha256:…``; fewer digits than the algorithm has are the first ones. None: not known for
-        certain, so that only the self-test judges the file.
+        ``md5:…`` or ``sha256:…``, or its first digits. None if it is not certain; the file is then checked by the
+        self-test alone.
     size : int or None
-        About, bytes.
+        Approximate size in bytes.
     title : str or None
-        The title in `weights_tools.known` that the file must be recognized as, where no digest is known.
+        The title in `weights_tools.known` of the network that the file must contain, if its digest is not certain.
     """
 
     name: str
@@ -74,7 +74,7 @@ def locate(name: str) -> Path | None:
     Parameters
     ----------
     name : str
-        In `ENTRIES`.
+        A key of `ENTRIES`.
     """
     try:
         path = cache_folder() / f"{entry(name).name}.h5"
@@ -91,9 +91,10 @@ def find(name_or_path: str | os.PathLike[str], others: Sequence[str] = ()) -> Pa
     Parameters
     ----------
     name_or_path : str or path
-        ``vgg19-slim``, the network that ships; a name in `ENTRIES`, if it is installed; or a file, which goes first.
+        ``vgg19-slim``, the network that ships; the name of an installed network in `ENTRIES`; or a file. If a file has
+        the name of a network, the file is returned.
     others : sequence of str
-        Further names that the caller takes, for the message of the error.
+        Further names that the caller accepts, for the error message.
 
     Returns
     -------
@@ -102,7 +103,7 @@ def find(name_or_path: str | os.PathLike[str], others: Sequence[str] = ()) -> Pa
     Raises
     ------
     HandstyleError
-        If it is none of them: with the command that installs it, or the names to choose from.
+        If it is none of these; the message has the command that installs it, or the names to choose from.
 
     Examples
     --------
@@ -125,7 +126,7 @@ def find(name_or_path: str | os.PathLike[str], others: Sequence[str] = ()) -> Pa
 
 
 def check_digest(path: Path, digest: str | None) -> None:
-    """Raise `HandstyleError` with both digests unless a file has the one that is known."""
+    """Raise `HandstyleError` with both digests unless a file has the published one."""
     if digest is None:
         return
     algorithm, _, expected = digest.partition(":")
@@ -142,16 +143,16 @@ def identity(path: Path, weights: Weights | None = None) -> tuple[bool | None, s
     Parameters
     ----------
     path : Path
-        Of the file.
+        The file.
     weights : Weights, optional
-        What it holds, if it is native: then it may say what it was converted from, which is told as its own account.
+        The weights in the file, if it is native; their provenance may name the file that they were converted from.
 
     Returns
     -------
     known : bool or None
-        True if it is a known file; else None, since an unknown file may be as good.
+        True if it is a known file; otherwise None, since an unknown file is not wrong.
     found : str
-        In words.
+        The finding in words.
     """
     digests = {"sha256": sha256(path)}
     if digests["sha256"] == sha256(EMBEDDED_FILE):
@@ -169,12 +170,12 @@ def identity(path: Path, weights: Weights | None = None) -> tuple[bool | None, s
 
 
 def published_as(digests: dict[str, str]) -> str | None:
-    """Return the name in the registry of the file that has these digests, and how much of them is known.
+    """Return the name in the registry of the file with these digests, and which digits were compared, in words.
 
     Parameters
     ----------
     digests : dict of str to str
-        By ``sha256`` and ``md5``, in hexadecimal; one may be left out.
+        From ``sha256`` and ``md5`` to hexadecimal digests; one of them suffices.
     """
     for entry in ENTRIES.values():
         algorithm, _, expected = (entry.digest or "").partition(":")

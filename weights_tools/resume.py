@@ -15,15 +15,15 @@ LARGEST = 1 << 30  # bytes; the largest published VGG has 575 MB
 TIMEOUT = 30.0  # s without a byte
 SLOWEST = 1000  # bytes a second, over `TIMEOUT`
 
-Progress = Callable[[int, int], None]  # bytes that have arrived, bytes in all (0: the server does not say)
+Progress = Callable[[int, int], None]  # bytes received, bytes in all (0 if the server does not specify it)
 
 
 class DownloadError(HandstyleError):
-    """A download that failed: why, in a few words."""
+    """A download failed; the message is the reason in a few words."""
 
 
 def download(url: str, target: Path, progress: Progress) -> None:
-    """Download a file; what has arrived survives a failure and is resumed, in the same run or a later one.
+    """Download a file; after a failure the part received is kept, and resumed in the same run or a later one.
 
     The rest is requested on the condition that the server's file has not changed (``If-Range``, by its ETag or else its
     date). A server that gives neither, or does not support ranges, sends the whole file again.
@@ -31,16 +31,17 @@ def download(url: str, target: Path, progress: Progress) -> None:
     Parameters
     ----------
     url : str
-        A redirection from https to http is refused.
+        The URL; redirections from https to http are refused.
     target : Path
-        The file; the part is kept beside it.
+        The file to write; the part file is beside it.
     progress : callable
-        Called with the bytes that have arrived, and the bytes in all.
+        Called with the number of bytes received, and the number in all.
 
     Raises
     ------
     DownloadError
-        If it cannot be had, or not whole; the part stays where its server can tell that it goes on with the same file.
+        If it cannot be downloaded completely. The part is kept if the server supports a check that its file is the
+        same when the download is resumed.
     """
     try:
         import requests
@@ -62,7 +63,7 @@ def download(url: str, target: Path, progress: Progress) -> None:
     except OSError as error:
         raise DownloadError(_one_line(error)) from None
     finally:
-        if not note.is_file():  # nothing could be added to the part
+        if not note.is_file():  # without a validator the part cannot be resumed
             part.unlink(missing_ok=True)
 
 
@@ -70,11 +71,11 @@ def _fetch(url: str, part: Path, note: Path, progress: Progress) -> None:
     import requests
 
     begun = part.stat().st_size if part.is_file() and note.is_file() else 0
-    headers = {"Accept-Encoding": "identity"}  # a range is of the bytes as they lie there
+    headers = {"Accept-Encoding": "identity"}  # ranges count bytes of the uncompressed file
     if begun:
         headers |= {"Range": f"bytes={begun}-", "If-Range": note.read_text("ascii")}
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT, hooks={"response": _stay_secure}) as answer:
-        if answer.status_code == 416:  # there is no rest: the next attempt begins anew
+        if answer.status_code == 416:  # nothing is left to send: the next attempt downloads the whole file
             note.unlink(missing_ok=True)
         if answer.status_code not in (200, 206):
             raise DownloadError(f"the server answers {answer.status_code}")
@@ -122,7 +123,7 @@ def part_files(folder: Path, url: str) -> tuple[Path, Path]:
 
 
 def _mark(headers: Any) -> str:
-    # A weak ETag does not vouch for single bytes (RFC 9110, 8.8.1).
+    # A weak ETag does not guarantee equal bytes (RFC 9110, 8.8.1).
     tag = headers.get("ETag", "")
     mark: str = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
     return mark if mark.isascii() else ""

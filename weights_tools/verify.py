@@ -1,6 +1,6 @@
 """Self-test of a weight file: identity, structure, first layer, convention and fingerprint.
 
-Checks that could not be made are reported and do not count as passed.
+Skipped checks are reported and do not count as passed.
 """
 
 import os
@@ -22,7 +22,7 @@ from weights_tools.registry import identity
 
 
 class Check(NamedTuple):
-    """One check: its name, whether it passed (None: it could not be made), and what was found."""
+    """One check: its name, whether it passed (None if it was skipped), and its finding in words."""
 
     name: str
     passed: bool | None
@@ -41,12 +41,12 @@ class Verification(NamedTuple):
         return all(check.passed is not False for check in self.checks)
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return verdict and name of each check, and what was found."""
+        """Return the verdict, the name and the finding of each check."""
         words = {True: "pass", False: "FAIL", None: "open"}
         return [(f"{words[check.passed]}  {check.name}", check.found) for check in self.checks]
 
     def summary(self) -> str:
-        """Return how many checks ended how."""
+        """Return the numbers of passed, failed and skipped checks in words."""
         verdicts = [check.passed for check in self.checks]
         passed, failed, unclear = (verdicts.count(verdict) for verdict in (True, False, None))
         return f"{passed} passed, {failed} failed" + (f", {unclear} open: the file does not tell" if unclear else "")
@@ -56,14 +56,14 @@ class Verification(NamedTuple):
 
 
 def verify(path: str | os.PathLike[str], convention: str | None = None) -> Verification:
-    """Check a weight file, of this package's format or any that can be converted.
+    """Run the self-test of a weight file, of this package's format or any that can be converted.
 
     Parameters
     ----------
     path : path
-        Of the file.
+        The file.
     convention : {"caffe", "torchvision"}, optional
-        For a foreign file that does not tell.
+        The convention, if it cannot be determined from a foreign file.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def verify(path: str | os.PathLike[str], convention: str | None = None) -> Verif
     Raises
     ------
     HandstyleError
-        If it cannot be read at all.
+        If it cannot be read.
 
     Examples
     --------
@@ -98,9 +98,9 @@ def verify_weights(weights: Weights, convention: Convention | None = None) -> li
     Parameters
     ----------
     weights : Weights
-        As read.
+        The weights of a file.
     convention : Convention, optional
-        Feed pictures so, instead of as the weights say: a wrong one fails.
+        The convention of the test pictures, instead of that of the weights; a wrong one fails the test.
 
     Returns
     -------
@@ -177,7 +177,7 @@ def _convention(
         if fed is None and (misfed := find_input_mismatch(weights, own["relu1_1"], OWN_TOLERANCE)):
             return Check("convention", False, misfed)
     told_by, told = by_biases(weights)
-    # Evidence, but no proof: a network trained otherwise may have other biases. So it does not fail.
+    # The biases are evidence, not proof, since other training gives other biases: so the check does not fail.
     if told_by is None or told_by == name:
         return Check("convention", True if told_by else None, f"{name}; {told}")
     return Check("convention", None, f"{name}; BUT {told}")

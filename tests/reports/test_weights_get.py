@@ -183,7 +183,7 @@ def test_a_file_laid_by_hand_is_never_deleted(serve, published, cache):
     place = cache / "downloads" / "slim.h5"
     place.parent.mkdir(parents=True)
     place.write_bytes(b"another copy of the network")
-    with pytest.raises(HandstyleError, match=r"put there by hand, and stays.*handstyle weights add FILE --as slim"):
+    with pytest.raises(HandstyleError, match=r"put there by hand, and is kept.*handstyle weights add FILE --as slim"):
         get(entry_for(url, published))
     assert place.read_bytes() == b"another copy of the network"
 

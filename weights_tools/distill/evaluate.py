@@ -20,7 +20,6 @@ import numpy as np
 from PIL import Image, ImageDraw
 from threadpoolctl import threadpool_limits
 
-import handstyle.kernels  # noqa: F401  the fast engines register themselves
 from handstyle.foundations.backend import Array, cpu_name
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import fit_long_side
@@ -75,22 +74,22 @@ def evaluate(
     Parameters
     ----------
     teacher : Network
-        The judge.
+        VGG-19, by whose features the paintings are judged.
     networks : dict of str to Network
-        Who paints.
+        The networks that paint, by name.
     pairs : sequence of (str, str)
         Names of photograph and painting.
     pictures : path
-        Where they are.
+        The folder of the pictures.
     work : path
-        A folder for the paintings; those already there are not painted again.
+        The folder of the results; those already there are not painted again.
     size, iterations : int
-        Of the paintings: long side, px; L-BFGS-B.
+        Long side of the results in pixels, and iterations of L-BFGS-B.
 
     Returns
     -------
     list of dict
-        A row a pair: ``content``, ``style``, and under ``photograph`` and each network's name the errors.
+        One row for each pair: ``content``, ``style``, and the errors under ``photograph`` and each network's name.
     """
     rows = []
     for content_name, style_name in pairs:
@@ -113,19 +112,19 @@ def evaluate(
 def contact_sheet(
     pairs: Sequence[tuple[str, str]], names: Sequence[str], work: Path, pictures: Path | None = None
 ) -> Image.Image:
-    """Return the paintings side by side: a row a pair, a column a network.
+    """Return the paintings side by side: a row for each pair, a column for each network.
 
     Parameters
     ----------
     pairs : sequence of (str, str)
         Names of photograph and painting.
     names : sequence of str
-        Of the networks.
+        Names of the networks.
     work : path
-        Where `evaluate` kept the paintings.
+        The folder with the results of `evaluate`.
     pictures : path, optional
-        Where the originals are, for two columns more: photograph and style. Left out where a sheet may be passed on
-        and the originals may not.
+        The folder of the originals, for two more columns, photograph and style; not given for sheets to be published
+        without the originals.
     """
     columns = (*(("photograph", "style") if pictures else ()), *names)
     rows = []
@@ -206,7 +205,7 @@ def in_words(table: dict[str, Any]) -> str:
 
 
 def record(path: Path, weights: Weights, measured: str) -> None:
-    """Write the measured errors and the fingerprint into a native file; its values stay as they are."""
+    """Write the measured errors and the fingerprint into a native file, without changing its values."""
     provenance = {key: value for key, value in weights.provenance.items() if key not in ("file", "sha256")}
     recorded = replace(weights, provenance=provenance | {"measured": measured})
     write_weights(path, with_fingerprint(recorded, np.float16), np.float16)

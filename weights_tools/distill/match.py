@@ -1,8 +1,8 @@
 """The distillation loss: errors of features and of Gram matrices against the teacher's, through a linear map.
 
-A decoder ``D`` stands at each tap. The small features ``s`` are good if ``s D`` is near the teacher's ``f``, and, since
-it is the Gram matrix that paints, if ``Dᵀ (Σ s sᵀ) D`` is near ``Σ f fᵀ``. Both errors are relative, so that no tap
-and no picture is louder than another.
+Each tap has a decoder ``D``. The small features ``s`` are good if ``s D`` is near the teacher's ``f`` and, since
+the style loss compares Gram matrices, if ``Dᵀ (Σ s sᵀ) D`` is near ``Σ f fᵀ``. Both errors are relative, so that all
+taps and pictures have the same weight.
 """
 
 from collections.abc import Mapping
@@ -34,13 +34,13 @@ def match_forward(  # {tap: (h, w, K)}, {tap: (h, w, C)}, {tap: (K, C)} -> value
     Parameters
     ----------
     features : mapping of str to (h, w, K) array
-        The small network's, at each tap.
+        The small network's features at each tap.
     targets : mapping of str to (h, w, C) array
-        The teacher's.
+        The teacher's features.
     decoders : mapping of str to (K, C) array
         The linear map at each tap.
     gram_weight : float
-        How much a relative error of the Gram matrix counts beside one of the features.
+        Weight of the relative error of the Gram matrix; that of the features has weight 1.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def match_forward(  # {tap: (h, w, K)}, {tap: (h, w, C)}, {tap: (K, C)} -> value
     terms : dict of str to (float, float)
         The two errors at each tap, unweighted.
     cache : list
-        For `match_backward`.
+        The argument of `match_backward`.
     """
     value, terms, cache = 0.0, {}, []
     for tap, s in features.items():

@@ -81,7 +81,7 @@ def judge(teacher: Network, p: Array, content: Array, style: Array) -> tuple[lis
     teacher : Network
         The real VGG-19.
     p : (H, W, 3) array
-        The painting; clipped to 0 to 255 first, as a file would hold it.
+        The painting; it is clipped to 0 to 255 first, as in a file.
     content, style : array
         The photograph and the painting that it was made from.
 

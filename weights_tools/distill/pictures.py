@@ -1,8 +1,9 @@
 """The training pictures: scikit-image's photographs, and pictures drawn here.
 
-The network will see pictures on their way from a photograph to a painting, which look like neither. So beside
-photographs there are drawn ones (leaves, stripes, flows, cells, clouds, strokes), photographs painted over with
-strokes along a whirling field, mixtures of two, and noise on top. Every picture is a function of a seed.
+While the network paints, its input changes from a photograph to a painting and is like neither in between. So in
+addition to photographs there are synthetic pictures (leaves, stripes, flows, cells, clouds, strokes), photographs
+painted over with strokes along a swirling field, mixtures of two, and added noise. Every picture is a function of a
+seed.
 """
 
 from collections.abc import Callable
@@ -38,7 +39,7 @@ def training_picture(seed: tuple[int, ...], size: int, photographs: list[Array])
     Parameters
     ----------
     seed : tuple of int
-        Names the picture; the same seed gives the same picture.
+        The seed; the same seed gives the same picture.
     size : int
         Side, px.
     photographs : list of (H, W, 3) array
@@ -177,7 +178,7 @@ def leaves(rng: np.random.Generator, size: int) -> Array:  # -> (size, size, 3)
 
 
 def flow_field(rng: np.random.Generator, size: int) -> Array:  # -> (size, size) angles
-    """Return the directions of a flow: a smooth drift and a few whirls."""
+    """Return the directions of a flow: a smooth drift and a few vortices."""
     y, x = np.mgrid[:size, :size].astype(float)
     u, v = (
         fractal(rng, size, 2.5) * 0.6 + np.cos(a := rng.uniform(0, 2 * np.pi)),

@@ -1,9 +1,9 @@
 """Prune a network in closed form: select channels, then fit the kernels by least squares.
 
-Layer by layer, as in channel pruning (He, Zhang and Sun 2017, arXiv 1707.06168): keep the channels of the teacher from
-which the others can best be predicted linearly, then choose kernels so that the small network's own features, errors
-of the layers below included, give the kept channels again. Zhang et al. (2015, arXiv 1505.06798) add that an error
-hidden by the rectifier is none. No descent is needed, and what comes out already paints.
+Layer by layer, as in channel pruning (He, Zhang and Sun 2017, arXiv 1707.06168), it keeps the channels of the teacher
+from which the others are best predicted linearly, then fits kernels that compute the kept channels from the small
+network's own features, which include the errors of the layers below. As in Zhang et al. (2015, arXiv 1505.06798),
+errors that the rectifier sets to zero do not count. No gradient descent is needed, and the result can already paint.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -68,7 +68,7 @@ def select_channels(second: Array, metric: Array, count: int) -> Array:  # (C, C
     metric : (C, C) array
         ``Q``: the error ``e`` of a prediction counts as ``eᵀ Q e``.
     count : int
-        How many to keep.
+        Number of channels to keep.
 
     Returns
     -------
@@ -116,20 +116,20 @@ def prune(
     widths : dict of str to int
         Channels of each convolution of the small one, in order; the last named is its deepest.
     pictures : sequence of (H, W, 3) array
-        On which features are compared.
+        The pictures on which features are compared.
     taps : sequence of str
-        The rectifiers whose features matter for their own sake.
+        The rectifiers whose features are used by losses.
     judges : int
-        So many of the last pictures decide how strongly the kernels are held to the teacher's own; they should show
-        other things than the rest.
+        Number of pictures at the end of `pictures` that are held out to choose the strength of the prior, which draws
+        the kernels to the teacher's own. Their content should differ from the others'.
     rows : int
-        Pixels a layer, drawn from all pictures, on which the kernels are fitted.
+        Pixels for each layer, sampled from all pictures, on which the kernels are fitted.
     seed : int
-        Of that draw.
+        Seed of that sample.
     spread : callable, optional
-        Maps a function over pictures, perhaps on several threads.
+        Maps a function over pictures, on one thread or several.
     report : callable, optional
-        Called with a line a layer.
+        Called with a line for each layer.
 
     Returns
     -------
@@ -175,9 +175,9 @@ def prune(
 
 
 def fit_decoder(small: Sequence[Array], large: Sequence[Array]) -> tuple[Array, float]:  # -> (K, C), relative error
-    """Return the linear map from the small features to the large ones and its relative squared error.
+    """Return the least-squares linear map from the small features to the large ones, and its relative squared error.
 
-    By least squares, every picture's error relative to its own energy.
+    The error of each picture is relative to the sum of squares of its features.
     """
     ss, sf = np.zeros((small[0].shape[2],) * 2), np.zeros((small[0].shape[2], large[0].shape[2]))
     for s, f in zip(small, large, strict=True):
@@ -209,7 +209,7 @@ def _share(rows: int, f: Array, pictures: int) -> int:
 
 
 def _metric(network: Network, name: str, tapped: bool, second: Array) -> Array:
-    # What an error at this layer costs: at the next convolution, by its kernels; at a tap, by itself. Equal parts.
+    # The weight of an error at this layer: through the kernels of the next convolution, and at a tap also directly.
     convolutions = [layer for layer in network.layers if isinstance(layer, Convolution)]
     after = convolutions[[c.name for c in convolutions].index(name) + 1 :][:1]
     metric = np.zeros_like(second)
@@ -223,7 +223,7 @@ def _metric(network: Network, name: str, tapped: bool, second: Array) -> Array:
 
 
 def _loudness(z: Array) -> Array:  # (H, W, C) before the rectifier -> () root mean square after it
-    # Every picture counts the same, as it will in the judgement: rows are divided by this.
+    # Rows are divided by this, so that every picture has the same weight, as in the evaluation.
     loud: Array = np.maximum(np.sqrt(np.mean(np.square(np.maximum(z, 0)))), np.float32(1e-12))
     return loud
 
@@ -237,9 +237,9 @@ def _patches(s: Array, at: Array, loud: Array) -> Array:  # (H, W, C), (n,), () 
 
 
 def _kernels(x: Array, z: Array, w0: Array, b0: Array, judges: int) -> tuple[Array, Array, float, float]:
-    # (n, 9 C + 1), (n, K), (3, 3, C, K), (K,) -> w, b, ridge, error. The teacher's own kernels, composed with the
-    # decoder, know more than the pictures show; how strongly to hold to them is decided by the last rows, of other
-    # pictures. Without any, weakly.
+    # (n, 9 C + 1), (n, K), (3, 3, C, K), (K,) -> w, b, ridge, error. The prior is the teacher's own kernels composed
+    # with the decoder. The ridge, its strength, is chosen on the last rows, which are of held-out pictures; without any
+    # it is weak.
     prior = np.concatenate([w0.reshape(-1, w0.shape[3]), b0[None]]).astype(np.float64)
     normal = (x.T @ x).astype(np.float64)
     ridge, error = RIDGES[0], float("nan")
@@ -260,9 +260,9 @@ def _solve(normal: Array, product: Array, prior: Array, ridge: float) -> Array: 
 
 
 def _fit(x: Array, normal: Array, z: Array, prior: Array, ridge: float, sweeps: int = 5) -> Array:
-    # (n, m), (m, m), (n, K), (m, K) -> (m, K). Least squares for max(x v, 0) ≈ max(z, 0), drawn to the prior: where
-    # both sides are below zero there is no error, so the target there is what is already predicted. Each sweep lowers
-    # a majorant of the error.
+    # (n, m), (m, m), (n, K), (m, K) -> (m, K). Least squares for max(x v, 0) ≈ max(z, 0) with a ridge to the prior.
+    # Where both sides are below zero there is no error, so the present prediction is the target there. Each sweep
+    # lowers a majorant of the error.
     v, target = prior, z
     for _ in range(sweeps):
         v = _solve(normal, (x.T @ target).astype(np.float64), prior, ridge)

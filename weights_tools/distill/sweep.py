@@ -1,7 +1,7 @@
 """The gradient at the weights: the same chain rule, with each convolution's input kept.
 
-While a picture is painted the weights are frozen and no input is needed. Here they learn, so the forward sweep keeps
-the inputs and the backward sweep asks `conv3x3_weight_gradient` and `conv3x3_bias_gradient` on its way.
+While a picture is painted the weights are constant and no inputs are needed. Here they are trained, so the forward
+sweep keeps the inputs, and the backward sweep calls `conv3x3_weight_gradient` and `conv3x3_bias_gradient`.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ Kept = list[tuple[Array | None, Cache]]  # each layer's input, where it is a con
 
 
 def network_forward(layers: tuple[Layer, ...], x: Array, taps: tuple[str, ...]) -> tuple[dict[str, Array], Kept]:
-    """Run the layers up to the last and keep what the gradients of the weights need: each convolution's input."""
+    """Run all layers and keep the input of each convolution, which the gradients of the weights need."""
     features: dict[str, Array] = {}
     caches: Kept = []
     for layer in layers:
@@ -42,7 +42,7 @@ def network_backward(layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], 
             gradients[f"{layer.name}/w"] = conv3x3_weight_gradient(dx, x, layer.padding)
             gradients[f"{layer.name}/b"] = conv3x3_bias_gradient(dx)
             if layer is layers[0]:
-                break  # nobody asks for the gradient at the picture
+                break  # the gradient at the picture is not needed
         dx = layer.backward(dx, cache)
     return gradients
 
@@ -55,11 +55,11 @@ def picture_gradient(  # (H, W, C), {tap: (h, w, c)} -> value, {tap: (features, 
     Parameters
     ----------
     layers : tuple of Layer
-        Those that learn: the first is a convolution, the last a tap.
+        The layers to train: the first is a convolution, the last a tap.
     parameters : dict of str to array
-        Only the decoders are read here; the kernels are in the layers.
+        Only the decoders are used; the kernels are in the layers.
     x : (H, W, C) array
-        What enters the first of them.
+        The input of the first layer.
     targets : mapping of str to (h, w, c) array
         The teacher's features at the taps among them.
     gram_weight : float

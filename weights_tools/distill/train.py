@@ -1,7 +1,7 @@
 """Train the small network and its decoders by Adam on the distillation loss.
 
-Everything that happens is a function of the settings: what is drawn at a step is seeded by the step, sums over pictures
-are taken in order whatever thread made them, so a run that was interrupted ends with the same bits as one that was not.
+The result is a function of the settings alone: random numbers are seeded by the step, and sums over pictures are taken
+in a fixed order for any number of threads, so an interrupted run ends with the same bits as an uninterrupted one.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +24,7 @@ from weights_tools.distill.sweep import Parameters, picture_gradient
 T = TypeVar("T")
 U = TypeVar("U")
 JUDGING = ("chelsea", "coffee", "rocket")  # photographs of the pictures that judge the closed-form fit
-PRUNING, FRESH, BATCH, PRACTICE, DRAWN = range(5)  # what a random stream is for
+PRUNING, FRESH, BATCH, PRACTICE, DRAWN = range(5)  # numbers of the random streams
 
 
 def adam_step(state: State, gradients: Parameters, factor: float) -> None:
@@ -38,18 +38,18 @@ def adam_step(state: State, gradients: Parameters, factor: float) -> None:
 
 
 class Distiller:
-    """A run: the teacher, the settings, the state.
+    """A training run of the small network.
 
     Parameters
     ----------
     teacher : Weights
         VGG-19.
     settings : Settings
-        What decides the result.
+        The settings, which determine the result.
     checkpoint : path
-        Where the state is kept; if the file exists the run goes on from it.
+        The file of the state; if it exists, the run is resumed from it.
     workers : int
-        Threads, each with one picture at a time; they do not change the result.
+        Number of threads, each of which works on one picture at a time; it does not change the result.
     report : callable, optional
         Called with lines of progress.
     """
@@ -83,7 +83,7 @@ class Distiller:
         return build_network(small_weights(self.state.parameters, self.weights.convention, {}))
 
     def run(self) -> None:
-        """Descend to the last step, saving the state now and then."""
+        """Train to the last step, saving the state regularly."""
         sums: list[dict[str, tuple[float, float]]] = []
         while self.state.step < self.settings.steps:
             sums.append(self.descend())
@@ -115,14 +115,14 @@ class Distiller:
         return {tap: tuple(np.mean([terms[tap] for _, terms, _ in results], axis=0)) for tap in results[0][1]}
 
     def _layers(self) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
-        # Those that stay as they are, and those that learn, up to the deepest tap.
+        # The constant layers, and the trained ones up to the deepest tap.
         network = self.network()
         cut, end = network.names.index(self.settings.learns_from), network.names.index(TAPS[-1]) + 1
         return network.layers[:cut], network.layers[cut:end]
 
     def _start(self) -> State:
         settings = self.settings
-        # The pictures that judge the fit, the last, show photographs of which the others have no part.
+        # The last pictures, which judge the fit, are of photographs that the others do not contain.
         apart = [p for name, p in zip(PHOTOGRAPHS, self.photographs, strict=False) if name in JUDGING]
         others = [p for name, p in zip(PHOTOGRAPHS, self.photographs, strict=False) if name not in JUDGING]
 
@@ -132,7 +132,7 @@ class Distiller:
 
         pictures = self.spread(draw, range(settings.pictures))
         if settings.paintings:
-            # A quarter of the pictures gives a network that can practise; what it paints joins the others.
+            # A network fitted on a quarter of the pictures makes practice paintings, which are added to the others.
             fitted, judging = pictures[: -settings.judges or None], pictures[settings.pictures - settings.judges :]
             first = self._prune(fitted[::4] + judging[::4], len(judging[::4]))
             network = build_network(Weights("vgg19", self.weights.convention, first.layers, {}))
@@ -169,7 +169,7 @@ class Distiller:
         self.state.waiting += self._paint(self.network(), seeds)
 
     def _freshen(self) -> None:
-        # The oldest picture of the pool makes room for one the network painted, or for a new one.
+        # The oldest picture of the pool is replaced by one that the network painted, or by a new one.
         state, settings = self.state, self.settings
         if state.step % settings.fresh:
             return
@@ -181,8 +181,8 @@ class Distiller:
         state.pool[place], self.seen[place] = p, self._look(p)
 
     def _look(self, p: Array) -> tuple[Array, dict[str, Array]]:
-        # What enters the layers that learn, and the teacher's features at the taps among them; these in half precision:
-        # a few hundred pictures' fit into memory, and the network is stored so too.
+        # The input of the trained layers, and the teacher's features at their taps, in half precision, so that those of
+        # a few hundred pictures fit into memory; the network is stored in half precision, too.
         fixed, learning = self._layers()
         x = preprocess_forward(p, self.teacher.convention)
         features, _ = self.teacher.forward(x, TAPS)

@@ -38,18 +38,18 @@ def read_any(path: str | os.PathLike[str]) -> Reading:
     Parameters
     ----------
     path : path
-        Of the file. Its name does not matter.
+        The file, under any name.
 
     Returns
     -------
     Reading
-        Checked: the layers are those of the architecture, in shapes that fit, and finite.
+        The convolutions. They are checked: layers and shapes are those of the architecture, and all values finite.
 
     Raises
     ------
     HandstyleError
-        If the file is missing, damaged, of no supported format, or holds another network. Nothing in a file is
-        ever executed, and no array is allocated before its declared size has been found plausible.
+        If the file is missing, damaged, not of a supported format, or of another network. No code in a file is ever
+        executed, and no array is allocated before its declared size has been checked.
     """
     path = Path(path)
     if not path.is_file():
@@ -63,7 +63,7 @@ def read_any(path: str | os.PathLike[str]) -> Reading:
         raise HandstyleError(f"{path}: {error}") from None
     except MemoryError:
         raise HandstyleError(f"{path}: declares more than memory holds; it is damaged or hostile") from None
-    except Exception as error:  # a damaged file may fail anywhere in the libraries below: all of it means one thing
+    except Exception as error:  # the libraries below raise errors of many types for damaged files
         reason = " ".join(str(error).split())[:200]
         raise HandstyleError(f"{path}: damaged, or not what it claims ({type(error).__name__}: {reason})") from None
     return reading

@@ -36,9 +36,9 @@ def behind_colors(shapes: Mapping[str, tuple[int, ...]], fetch: Callable[[str], 
     Parameters
     ----------
     shapes : mapping of str to tuple of int
-        Of all arrays of the file, by their keys.
+        The shapes of all arrays of the file by their keys.
     fetch : callable
-        From a key to the array.
+        Returns the array of a key.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def behind_colors(shapes: Mapping[str, tuple[int, ...]], fetch: Callable[[str], 
     Raises
     ------
     HandstyleError
-        If it has one that does something else.
+        If its first layer is another 1 x 1 convolution.
     """
     if shapes.get(FIRST[0]) != (3, 3, 1, 1) or shapes.get(FIRST[1]) != (3,):
         return None
@@ -63,6 +63,6 @@ def behind_colors(shapes: Mapping[str, tuple[int, ...]], fetch: Callable[[str], 
         if key in FIRST:
             continue
         if not place.isdecimal() or int(place) not in names:
-            raise HandstyleError(f"behind a layer for colors stands {key[:40]}, which VGG-19 has not")
+            raise HandstyleError(f"after its layer for colors there is {key[:40]}, which VGG-19 does not have")
         found[f"{names[int(place)]}.{kind}"] = key
     return found

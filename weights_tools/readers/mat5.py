@@ -69,7 +69,7 @@ def read_mat(path: Path, wanted: str) -> Any:
     Parameters
     ----------
     path : Path
-        Of a level 5 file.
+        A level 5 file.
     wanted : str
         The variable's name.
 

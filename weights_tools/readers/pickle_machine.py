@@ -1,8 +1,8 @@
-"""Run a pickle without importing or calling anything: the names it asks for are looked up in a table, nothing else.
+"""Read a pickle without importing or calling anything in it: its names are looked up in a table of allowed ones.
 
-A pickle is a program for a stack machine; the standard one may import any name and call it, which is how a weight file
-takes over a computer. `PickleMachine` is that machine (``pickle._Unpickler``, the standard library's own, written in
-Python) with fewer instructions, no imports, and bounds on steps and texts. Bytes are views of the file, not copies.
+A pickle is a program for a stack machine. The standard one can import and call any name, so a hostile weight file can
+execute code. `PickleMachine` is the standard library's machine in Python (``pickle._Unpickler``) with fewer
+instructions, no imports, and bounds on steps and texts. Bytes are views of the file, not copies.
 """
 
 import pickle
@@ -26,7 +26,7 @@ MODEL_MODULES = ("torch.nn", "torchvision.", "timm.", "__main__")
 
 
 class Name:
-    """A name of the table; called only by the machine's own instructions."""
+    """A name of the table with its function, which only the machine's instructions call."""
 
     def __init__(self, module: str, name: str, function: Callable[..., Any]) -> None:
         self.module, self.name, self.function = module, name, function
@@ -73,11 +73,11 @@ class PickleMachine(pickle._Unpickler):
     Parameters
     ----------
     data : memoryview
-        Of bytes; results keep views of it.
+        The bytes of the pickle; results contain views of it.
     names : mapping
-        (module, name) to the function that stands for it: the only names a file may ask for.
+        From (module, name) to the function in its place; no other names are allowed.
     persistent : callable, optional
-        Turns a persistent id into a value.
+        Converts a persistent id to a value.
     """
 
     # Of the standard library's machine.
@@ -98,7 +98,7 @@ class PickleMachine(pickle._Unpickler):
         Raises
         ------
         HandstyleError
-            If it is damaged, asks for a name that is not in the table, or does anything weights have no need of.
+            If it is damaged, has a name that is not in the table, or an instruction that weights do not need.
         """
         file = _View(self.data, start)
         super().__init__(cast(Any, file), encoding="bytes")
@@ -122,9 +122,9 @@ class PickleMachine(pickle._Unpickler):
         return Name(module, name, function)
 
     def persistent_load(self, key: Any) -> Any:
-        """Turn a reference to what lies outside the pickle into a value."""
+        """Convert a reference to data outside the pickle to its value."""
         if self.persistent is None:
-            raise HandstyleError("a pickle that refers to values outside itself, where there are none")
+            raise HandstyleError("a pickle with references to values outside it, of which there are none")
         return self.persistent(key)
 
     def _call(self) -> None:
@@ -171,7 +171,7 @@ class PickleMachine(pickle._Unpickler):
 
 
 def dictionary_key(key: Any) -> str | int:
-    """Return a dictionary's key, a byte string of Python 2 as text; refuse one that is neither text nor a number."""
+    """Return the key of a dictionary, byte strings of Python 2 as text; only text and numbers are allowed."""
     key = plain_text(key)
     if not isinstance(key, str | int):
         raise HandstyleError("a damaged pickle (a key that is neither text nor a number)")
@@ -179,7 +179,7 @@ def dictionary_key(key: Any) -> str | int:
 
 
 def plain_text(value: Any) -> Any:
-    """Return short bytes as text, and anything else as it is."""
+    """Return short bytes as text, and any other value unchanged."""
     short = isinstance(value, bytes | memoryview) and len(value) < LONGEST_TEXT
     return bytes(value).decode("latin1") if short else value
 
@@ -192,7 +192,7 @@ class PickledDtype:
         self.order: Any = "="
 
     def build(self, state: Any) -> None:
-        """Take (version, byte order, …)."""
+        """Set the state (version, byte order, …)."""
         self.order = plain_text(state[1]) if isinstance(state, tuple) and len(state) > 1 else None
         if self.order not in ("<", ">", "|", "="):
             raise HandstyleError("a damaged pickle (a dtype without a byte order)")
@@ -205,7 +205,7 @@ class PickledArray:
         self.state: tuple[Any, ...] = (1, (), PickledDtype(), False, None)
 
     def build(self, state: Any) -> None:
-        """Take (version, shape, dtype, Fortran order, data)."""
+        """Set the state (version, shape, dtype, Fortran order, data)."""
         if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], PickledDtype):
             raise HandstyleError("a damaged pickle (an array without a state)")
         self.state = state
@@ -215,7 +215,7 @@ class PickledArray:
         return self.state[4] if isinstance(self.state[4], list) else []
 
     def values(self, name: str) -> Array:
-        """Return the array, after its shape has been found plausible."""
+        """Return the array, after checking its shape."""
         _, declared, pickled, fortran, data = self.state
         if (
             not isinstance(declared, tuple)
@@ -235,13 +235,13 @@ def _never_called(*_: Any) -> None:
 
 
 def _encode(text: Any, encoding: Any = "latin1") -> memoryview:
-    # Python 3 writes short byte strings so in protocol 2.
+    # The form of short byte strings that Python 3 writes in protocol 2.
     if not isinstance(text, str) or encoding != "latin1":
         raise HandstyleError("a damaged pickle (bytes that are no text)")
     return memoryview(text.encode("latin1"))
 
 
-# What NumPy's arrays and scalars are pickled as; a scalar is an epoch or a loss, and is dropped.
+# The names in pickles of NumPy's arrays and scalars; a scalar is an epoch or a loss, and is dropped.
 NUMPY_NAMES: Names = {
     **{(f"numpy.{core}.multiarray", "_reconstruct"): PickledArray for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): lambda *_: None for core in ("core", "_core")},

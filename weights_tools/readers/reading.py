@@ -1,7 +1,7 @@
 """The result type of the readers, the layer names of published files, and the bounds that every reader keeps.
 
-A reader knows one file format. It returns kernels as (3, 3, C, K) for cross-correlation, *as the format defines it*;
-whether the file keeps to its format is the business of `weights_tools.convention` and `weights_tools.verify`.
+Each reader is for one file format. It returns kernels as (3, 3, C, K) for cross-correlation, *as the format defines
+them*; `weights_tools.convention` and `weights_tools.verify` check whether the file follows its format.
 """
 
 import mmap
@@ -30,15 +30,15 @@ class Reading:
     Parameters
     ----------
     layout : str
-        What the file was recognized as, in words.
+        The format of the file, in words.
     architecture : {"vgg16", "vgg19"}
-        By the number and names of the layers.
+        The architecture, determined by the number and names of the layers.
     layers : dict of str to (w, b)
         ``conv1_1`` … to float32 (3, 3, C, K), cross-correlation, and (K,).
     order : {"BGR", "RGB"} or None
-        The order of colors that the format fixes; None where the format leaves it to the network.
+        The order of colors that the format specifies; None if it specifies none.
     turned : bool
-        Whether the format is that of a library that flips kernels, so that the reader rotated them by 180 degrees.
+        Whether the format's library flips kernels, so that the reader has rotated them by 180 degrees.
     """
 
     layout: str
@@ -55,7 +55,7 @@ def map_file(path: Path) -> memoryview:
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
-    """Open a zip archive whose members are stored or deflated; zipfile unpacks other methods without a bound."""
+    """Open a zip archive with stored or deflated members; zipfile decompresses other methods without a bound."""
     archive = zipfile.ZipFile(path)
     if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in archive.infolist()):
         archive.close()
@@ -64,9 +64,9 @@ def open_zip(path: Path) -> zipfile.ZipFile:
 
 
 def check_shape(name: str, shape: Iterable[Any]) -> tuple[int, ...]:
-    """Return the shape as ints, or raise `HandstyleError` if it is no shape of a VGG's convolution or bias.
+    """Return the shape as ints, or raise `HandstyleError` if no VGG has a convolution or bias of this shape.
 
-    Called before anything of the declared size is allocated.
+    It must be called before an array of the declared size is allocated.
     """
     sides = tuple(int(side) for side in shape)
     count = 1
@@ -87,7 +87,7 @@ def from_oihw(w: Array) -> Array:  # (K, C, 3, 3) -> (3, 3, C, K)
 
 
 def as_hwio(w: Array) -> Array:  # (3, 3, C, K) -> (3, 3, C, K)
-    """Return a kernel that is in this package's axis order as contiguous float32."""
+    """Return a kernel, which must have this package's axis order, as contiguous float32."""
     return np.ascontiguousarray(w, np.float32)
 
 
@@ -172,7 +172,7 @@ def _by_positions(found: set[int]) -> tuple[str, dict[int, str]]:
 
 
 def architecture_of(names: Iterable[str]) -> str:
-    """Return ``vgg19`` if one of its own layers is among the names, else ``vgg16``; refuse names of neither."""
+    """Return ``vgg19`` if a layer that only it has is among the names, else ``vgg16``; other names are errors."""
     names = set(names)
     for architecture in ("vgg16", "vgg19"):
         if names <= set(convolution_names(architecture)):
@@ -182,7 +182,7 @@ def architecture_of(names: Iterable[str]) -> str:
 
 
 def name_in_order(count: int) -> tuple[str, list[str]]:
-    """Name convolutions known only by their order: 13 are VGG-16's, 16 are VGG-19's."""
+    """Return the architecture and the names of convolutions by their number: 13 for VGG-16, 16 for VGG-19."""
     for architecture in ARCHITECTURES:
         names = convolution_names(architecture)
         if count == len(names):
@@ -193,7 +193,7 @@ def name_in_order(count: int) -> tuple[str, list[str]]:
 def collect(
     pairs: Mapping[str, tuple[Any, Any]], fetch: Callable[[str, Any], Array], lead: Callable[[Array], Array]
 ) -> Layers:
-    """Fetch each kernel and bias; `fetch` gets the layer's name and the reader's own handle."""
+    """Fetch each kernel and bias; `fetch` is called with the layer's name and the reader's own handle."""
     layers: Layers = {}
     for name, (kernel, bias) in pairs.items():
         w, b = fetch(name, kernel), fetch(name, bias)

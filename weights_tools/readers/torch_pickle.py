@@ -1,8 +1,8 @@
 """PyTorch's ``.pth``: the zip archive (since 1.6), the stream before it, and the tar archive of 0.1.
 
 All three hold a pickle that describes tensors as views (offset, shape, stride) of storages, and the storages as plain
-bytes (torch/serialization.py). The pickle is run by `PickleMachine`, which knows tensors, ordered dictionaries, and no
-other name; only the storages that a convolution needs are read.
+bytes (torch/serialization.py). The pickle is read by `PickleMachine`, whose table here has tensors and ordered
+dictionaries alone; only the storages of convolutions are read.
 """
 
 import struct
@@ -21,7 +21,7 @@ from weights_tools.readers.color_layer import SAID, behind_colors
 from weights_tools.readers.pickle_machine import NUMPY_NAMES, Name, Names, PickleMachine, dictionary_key, plain_text
 from weights_tools.readers.reading import Order, Reading, check_shape, collect, from_oihw, map_file, name_keys, open_zip
 
-# bfloat16, which NumPy has not, is read as the upper two bytes of a float32.
+# bfloat16, which NumPy lacks, is read as the upper two bytes of a float32.
 _DTYPES = {
     "Float": "<f4", "Half": "<f2", "Double": "<f8", "BFloat16": "<u2",
     "Long": "<i8", "Int": "<i4", "Short": "<i2", "Char": "i1", "Byte": "u1", "Bool": "?",
@@ -33,7 +33,7 @@ LARGEST_PICKLE = 1 << 22
 
 @dataclass
 class Storage:
-    """Bytes of one dtype, fetched when asked for."""
+    """Values of one dtype, whose bytes are fetched at first use."""
 
     dtype: np.dtype[Any]
     count: int
@@ -42,7 +42,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A view of a storage, in values, not bytes."""
+    """A view of a storage; offset and strides count values, not bytes."""
 
     storage: Storage
     offset: int
@@ -50,13 +50,13 @@ class Tensor:
     stride: tuple[int, ...]
 
     def values(self, name: str) -> Array:
-        """Copy the view out of its storage, after its shape and extent have been found plausible."""
+        """Copy the view from its storage, after checking its shape and extent."""
         check_shape(name, self.shape)
         upper_half = self.storage.dtype == "<u2"
         if self.storage.dtype.kind != "f" and not upper_half:
             raise HandstyleError(f"layer {name} holds {self.storage.dtype}, expected floating point")
         if len(self.shape) != len(self.stride) or self.offset < 0 or any(step < 0 for step in self.stride):
-            raise HandstyleError(f"layer {name} is no view of its storage")
+            raise HandstyleError(f"layer {name} is not a view of its storage")
         last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.stride, strict=True))
         data = self.storage.fetch()
         if 0 in self.shape or (last + 1) * self.storage.dtype.itemsize > len(data):
@@ -166,7 +166,7 @@ def read_torch_zip(path: Path) -> Reading:
 
 
 def _entry(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
-    # At most `most` bytes are unpacked, whatever the archive declares: a bomb ends here.
+    # At most `most` bytes are decompressed, whatever size the archive declares, as a protection from zip bombs.
     with archive.open(name) as file:
         data = file.read(most + 1)
     if len(data) > most:
@@ -211,7 +211,7 @@ def read_torch_stream(path: Path) -> Reading:
 
 
 def _place(view: memoryview, position: int, storage: Storage) -> int:
-    # A storage is its number of values, eight bytes, and the values.
+    # A storage consists of the number of its values, in eight bytes, and the values.
     if position + 8 > len(view):
         raise HandstyleError("the file is cut short within its storages")
     count: int = struct.unpack("<q", view[position : position + 8])[0]
@@ -266,7 +266,7 @@ def _tar_members(path: Path) -> dict[str, memoryview]:
 
 
 def _described(view: memoryview, take: Callable[[str, Any, Any, int], int]) -> int:
-    # A count, then for each part a pickle of three values, the first of them its key, and what `take` reads.
+    # A count, then for each part a pickle of three values, the first of them its key, and the data that `take` reads.
     count, position = PickleMachine(view, _NAMES).load()
     if type(count) is not int or not 0 <= count <= MOST_STORAGES:
         raise HandstyleError("a damaged PyTorch archive (an implausible number of parts)")
