@@ -115,15 +115,18 @@ def test_a_question_to_an_engine_would_be_seen(tmp_path: Path) -> None:
 # Code lines: without blank lines, comments and docstrings. The design asked for less: 700 in foundations, 450 in
 # network, 350 in losses, 700 in optimize, 1500 in kernels/cpu, 1250 in kernels/cuda, 2500 in painting and cli, 2100 in
 # weights_tools. These are where the house stands; a part that must grow says so by raising its number here.
+SHARED = ("counting", "gradients", "stages", "winograd_matrices", "winograd_plain")
 BUDGETS: dict[str, tuple[int, tuple[str, ...]]] = {
     "foundations": (1298, ("handstyle/foundations",)),
-    "network": (680, ("handstyle/network",)),
+    "network": (669, ("handstyle/network",)),
     "losses": (500, ("handstyle/losses",)),
     "optimize": (901, ("handstyle/optimize",)),
-    "kernels/cpu": (2366, ("handstyle/kernels/cpu", "handstyle/kernels/*.py")),
-    "kernels/cuda": (1500, ("handstyle/kernels/cuda",)),
-    "painting and cli": (5801, ("handstyle/painting", "handstyle/cli")),
-    "weights_tools": (2400, ("weights_tools",)),
+    "kernels/cpu": (1500, ("handstyle/kernels/cpu",)),
+    "kernels, shared": (279, tuple(f"handstyle/kernels/{name}.py" for name in SHARED)),
+    "tiles and cluster": (579, ("handstyle/kernels/tiles.py", "handstyle/kernels/cluster.py")),
+    "kernels/cuda": (1402, ("handstyle/kernels/cuda",)),
+    "painting and cli": (5798, ("handstyle/painting", "handstyle/cli")),
+    "weights_tools": (2218, ("weights_tools",)),
     "book": (290, ("handstyle/book/*.py",)),  # the judges are text, as the chapters are
 }
 
@@ -146,7 +149,11 @@ def test_budgets(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         print("\ncode lines by part (and budget):")
         for part, (budget, folders) in BUDGETS.items():
-            files = [path for f in folders for path in (ROOT.glob(f) if "*" in f else (ROOT / f).rglob("*.py"))]
+            files = [
+                path
+                for name in folders
+                for path in (ROOT.glob(name) if name.endswith(".py") else (ROOT / name).rglob("*.py"))
+            ]
             lines = sum(code_lines(path) for path in files if "distill" not in path.parts)
             print(f"  {part:18} {lines:5} ({budget})")
             over += [part] if lines > budget else []

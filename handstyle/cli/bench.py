@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from handstyle.foundations.atomic_file import replace_file
-from handstyle.foundations.backend import Array, Backend, choose_backend, cpu_count
+from handstyle.foundations.backend import Array, cpu_count
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import expanded
 from handstyle.losses.gram import Moments, StyleTerm, moments_forward
@@ -89,7 +89,7 @@ def bench(
         if importlib.util.find_spec("torch") is not None:
             first = next(iter(networks.values()))
             sides[f"PyTorch, {cpu_count()} threads"] = _pytorch(first, p, targets)
-            on_gpu = any(_backend_of(network).name == "cupy" for network in networks.values())
+            on_gpu = any(network.backend.name == "cupy" for network in networks.values())
             if on_gpu and importlib.import_module("torch").cuda.is_available():
                 sides["PyTorch float32, GPU"] = _pytorch(first, p, targets, "cuda")
                 sides["PyTorch TF32, GPU"] = _pytorch(first, p, targets, "cuda", tf32=True)
@@ -143,7 +143,7 @@ def operations(network: Network, size: int) -> float:
 
 
 def _ours(network: Network, p: Array, targets: dict[str, Moments]) -> tuple[Callable[[], Array], list[StyleTerm]]:
-    backend = _backend_of(network)
+    backend = network.backend
     if not targets:  # the moments of the first network, halved, so that the gradient is not zero
         x = backend.asarray(p[::-1] / 2 - 60, dtype=network.dtype)
         features, _ = network.forward(x, STYLE)
@@ -158,18 +158,13 @@ def _ours(network: Network, p: Array, targets: dict[str, Moments]) -> tuple[Call
     return lambda: objective(v)[1], terms
 
 
-def _backend_of(network: Network) -> Backend:
-    weights = next(layer.w for layer in network.layers if isinstance(layer, Convolution))
-    return choose_backend("numpy" if isinstance(weights, np.ndarray) else "cupy")
-
-
 def _pytorch(
     network: Network, p: Array, targets: dict[str, Moments], device: str = "cpu", tf32: bool = False
 ) -> Callable[[], Array]:
     torch: Any = importlib.import_module("torch")  # for the comparison only
 
     torch.set_num_threads(cpu_count())
-    backend, dtype = _backend_of(network), torch.float32
+    backend, dtype = network.backend, torch.float32
 
     def tensor(a: Array) -> Any:
         return torch.tensor(np.ascontiguousarray(backend.to_numpy(a)), dtype=dtype, device=device)

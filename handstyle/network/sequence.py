@@ -6,16 +6,21 @@ there and adds each tap's gradient where it enters. That is the derivative of a 
 sweep.
 
 An *engine* runs a tuple of layers. The reference calls `sequence_forward` and `sequence_backward`; the engines in
-``kernels/`` do the same work in fewer passes over memory, under the same contract. `ENGINES` lists them.
+``kernels/`` do the same work in fewer passes over memory, under the same contract. `ENGINES` lists them. A `Network`
+is the layers with their engine, their backend and the convention of their input.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pkgutil import resolve_name
 from typing import Any, Protocol
 
-from handstyle.foundations.backend import Array
+import numpy as np
+from numpy.typing import DTypeLike
+
+from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.image import Convention
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
 from handstyle.network.pooling import POOLS
 from handstyle.network.relu import relu_backward, relu_forward
@@ -229,3 +234,122 @@ def make_engine(name: str) -> LayerEngine:
         raise HandstyleError(f"kernels={name!r}: use {', '.join(ENGINES)}")
     engine: LayerEngine = resolve_name(ENGINES[name])()
     return engine
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The source of a network's weights.
+
+    Parameters
+    ----------
+    name : str
+        The name or the file given to `load_network`.
+    sha256 : str
+        The digest of the values, whatever their file: `tensors_sha256`.
+    asked : mapping
+        The settings by which the values were changed after loading: the preset whose feature sizes they have.
+    """
+
+    name: str
+    sha256: str
+    asked: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network ready to run: layers as data, the convention of its input, and the engine that runs it.
+
+    Parameters
+    ----------
+    architecture : str
+        ``vgg16`` or ``vgg19``; a slim network has the names of its architecture and other widths.
+    layers : tuple of Layer
+        The layers in order.
+    convention : Convention
+        The input that the first layer expects.
+    engine : LayerEngine
+        The reference, or a faster one from ``kernels/``.
+    backend : Backend
+        The array library and the device of the weights.
+    origin : Origin, optional
+        The source of the weights, if they were loaded; for the recipe of a picture.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights())
+    >>> features, caches = network.forward(np.zeros((32, 48, 3), np.float32), ["relu2_1"])
+    >>> features["relu2_1"].shape
+    (16, 24, 32)
+    >>> network.backward(features, caches).shape
+    (32, 48, 3)
+    """
+
+    architecture: str
+    layers: tuple[Layer, ...]
+    convention: Convention
+    engine: LayerEngine
+    backend: Backend
+    origin: Origin | None = None
+
+    def __repr__(self) -> str:
+        """Return architecture, layers, widths, convention, dtype and engine in one line, without the arrays."""
+        widths = "/".join(str(w) for w in dict.fromkeys(la.b.size for la in self.layers if isinstance(la, Convolution)))
+        return (
+            f"<Network {self.architecture}, {len(self.layers)} layers to {self.layers[-1].name}, {widths} channels, "
+            f"{self.convention.name}, {self.dtype}, kernels {self.engine.name} on {self.backend.name}>"
+        )
+
+    def forward(self, x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:  # (H, W, 3) -> {tap: (h, w, c)}, caches
+        """Return the tapped features of a preprocessed picture; see `sequence_forward`."""
+        return self.engine.forward(self.layers, x, taps)
+
+    def backward(self, dfeatures: Mapping[str, Array], caches: Cache) -> Array:  # {tap: (h, w, c)} -> (H, W, 3)
+        """Return the gradient at the preprocessed picture; see `sequence_backward`."""
+        return self.engine.backward(self.layers, dfeatures, caches)
+
+    def with_kernels(self, kernels: str | LayerEngine) -> "Network":
+        """Return the same network run by another engine: a name of `ENGINES`, or an engine."""
+        return replace(self, engine=make_engine(kernels) if isinstance(kernels, str) else kernels)
+
+    def astype(self, dtype: DTypeLike) -> "Network":
+        """Return the same network with weights of another dtype."""
+        return self._convert(lambda a: a.astype(dtype))
+
+    def to(self, backend: Backend) -> "Network":
+        """Return the same network with its weights on another backend."""
+        return replace(self._convert(backend.asarray), backend=backend)
+
+    def _convert(self, move: Callable[[Array], Array]) -> "Network":
+        def moved(layer: Layer) -> Layer:
+            if not isinstance(layer, Convolution):
+                return layer
+            return replace(layer, w=read_only(move(layer.w)), b=read_only(move(layer.b)))
+
+        return replace(self, layers=tuple(moved(layer) for layer in self.layers))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the layers, all of which may be tapped."""
+        return tuple(layer.name for layer in self.layers)
+
+    @property
+    def weight_bytes(self) -> int:
+        """The bytes of all weights and biases."""
+        return sum(layer.w.nbytes + layer.b.nbytes for layer in self.layers if isinstance(layer, Convolution))
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The dtype of the weights."""
+        return next(layer.w.dtype for layer in self.layers if isinstance(layer, Convolution))
+
+
+def read_only(a: Array) -> Array:
+    """Return a view that cannot be written to; of CuPy's arrays, which have no such flag, the array itself.
+
+    Engines keep results computed from the weights, which must therefore not change.
+    """
+    if isinstance(a, np.ndarray):
+        a = a.view()
+        a.flags.writeable = False
+    return a

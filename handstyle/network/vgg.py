@@ -4,19 +4,18 @@ Simonyan and Zisserman (2015, arXiv 1409.1556, table 1) describe their networks 
 configuration D is VGG-16, E is VGG-19. A slim network is the same table with narrower columns.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike
 
-from handstyle.foundations.backend import Array, Backend, choose_backend
+from handstyle.foundations.backend import Array, choose_backend
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.image import CONVENTIONS, Convention
+from handstyle.foundations.image import CONVENTIONS
 from handstyle.network.padding import check_padding
 from handstyle.network.pooling import POOLS, check_rounding
-from handstyle.network.sequence import Cache, Convolution, Features, Layer, LayerEngine, Pool, ReLU, make_engine
+from handstyle.network.sequence import Convolution, Layer, Pool, ReLU, make_engine, read_only
+from handstyle.network.sequence import Network as Network  # also importable from here, beside `build_network`
 
 # Convolutions in each of the five blocks, and the published widths of the blocks.
 ARCHITECTURES: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -25,126 +24,19 @@ SLIM_WIDTHS = (16, 32, 64, 128, 128)
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Where the values of a network came from.
-
-    Parameters
-    ----------
-    name : str
-        The name or the file that was asked for.
-    sha256 : str
-        Of the values, in whichever file they lay: `tensors_sha256`.
-    asked : mapping
-        Settings by which they were changed since: the preset whose sizes of features they were given.
-    """
-
-    name: str
-    sha256: str
-    asked: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network ready to run: layers as data, the convention of its input, and the engine that runs it.
-
-    Parameters
-    ----------
-    architecture : str
-        ``vgg16`` or ``vgg19``; a slim network has the names of its architecture and other widths.
-    layers : tuple of Layer
-        In order.
-    convention : Convention
-        What the first layer expects of a picture.
-    engine : LayerEngine
-        The reference, or a faster one from ``kernels/``.
-    backend : Backend
-        The library of arrays and the device on which the weights live.
-    origin : Origin, optional
-        Where the values came from, if they were loaded; for the recipe of a picture.
-
-    Examples
-    --------
-    >>> network = build_network(random_weights())
-    >>> features, caches = network.forward(np.zeros((32, 48, 3), np.float32), ["relu2_1"])
-    >>> features["relu2_1"].shape
-    (16, 24, 32)
-    >>> network.backward(features, caches).shape
-    (32, 48, 3)
-    """
-
-    architecture: str
-    layers: tuple[Layer, ...]
-    convention: Convention
-    engine: LayerEngine
-    backend: Backend
-    origin: Origin | None = None
-
-    def __repr__(self) -> str:
-        """Return one line: the arrays have no place on a screen."""
-        widths = "/".join(str(w) for w in dict.fromkeys(la.b.size for la in self.layers if isinstance(la, Convolution)))
-        return (
-            f"<Network {self.architecture}, {len(self.layers)} layers to {self.layers[-1].name}, {widths} channels, "
-            f"{self.convention.name}, {self.dtype}, kernels {self.engine.name} on {self.backend.name}>"
-        )
-
-    def forward(self, x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:  # (H, W, 3) -> {tap: (h, w, c)}, caches
-        """Return the tapped features of a preprocessed picture; see `sequence_forward`."""
-        return self.engine.forward(self.layers, x, taps)
-
-    def backward(self, dfeatures: Mapping[str, Array], caches: Cache) -> Array:  # {tap: (h, w, c)} -> (H, W, 3)
-        """Return the gradient at the preprocessed picture; see `sequence_backward`."""
-        return self.engine.backward(self.layers, dfeatures, caches)
-
-    def with_kernels(self, kernels: str | LayerEngine) -> "Network":
-        """Return the same network run by another engine: a name of `ENGINES`, or an engine."""
-        return replace(self, engine=make_engine(kernels) if isinstance(kernels, str) else kernels)
-
-    def astype(self, dtype: DTypeLike) -> "Network":
-        """Return the same network with weights of another dtype."""
-        return self._convert(lambda a: a.astype(dtype))
-
-    def to(self, backend: Backend) -> "Network":
-        """Return the same network with its weights on another backend."""
-        return replace(self._convert(backend.asarray), backend=backend)
-
-    def _convert(self, move: Callable[[Array], Array]) -> "Network":
-        def moved(layer: Layer) -> Layer:
-            if not isinstance(layer, Convolution):
-                return layer
-            return replace(layer, w=_read_only(move(layer.w)), b=_read_only(move(layer.b)))
-
-        return replace(self, layers=tuple(moved(layer) for layer in self.layers))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the layers, all of which may be tapped."""
-        return tuple(layer.name for layer in self.layers)
-
-    @property
-    def weight_bytes(self) -> int:
-        """The bytes of all weights and biases."""
-        return sum(layer.w.nbytes + layer.b.nbytes for layer in self.layers if isinstance(layer, Convolution))
-
-    @property
-    def dtype(self) -> np.dtype[np.generic]:
-        """The dtype of the weights."""
-        return next(layer.w.dtype for layer in self.layers if isinstance(layer, Convolution))
-
-
-@dataclass(frozen=True)
 class Weights:
-    """Weights as they lie in a file, and where they came from.
+    """The kernels and biases of a VGG as in a file, with their convention and provenance.
 
     Parameters
     ----------
     architecture : {"vgg16", "vgg19"}
-        Whose names and depth; the widths are the arrays' own.
+        The network with these layer names; widths may be others.
     convention : {"caffe", "torchvision"}
-        What the first layer expects of a picture: a name in `CONVENTIONS`.
+        The input that the first layer expects: a name in `CONVENTIONS`.
     layers : dict of str to (w, b)
-        ``conv1_1`` … to float32 (3, 3, C, K) and (K,), cross-correlation. May end before the architecture does.
+        From ``conv1_1`` … to float32 (3, 3, C, K) and (K,), for cross-correlation; the last layers may be missing.
     provenance : dict of str to str
-        ``network``, ``source``, ``licence``, ``source_sha256``, ``tool`` and whatever else is known.
+        ``network``, ``source``, ``licence``, ``source_sha256``, ``tool`` and other facts.
 
     Examples
     --------
@@ -237,21 +129,13 @@ def build_network(weights: Weights, pooling: str = "max", padding: str = "zero",
         if index == "1" and block != "1":
             layers.append(Pool(f"pool{int(block) - 1}", pooling, rounding))
         w, b = weights.layers[name]
-        layers += [Convolution(name, _read_only(w), _read_only(b), padding), ReLU(name.replace("conv", "relu"))]
+        layers += [Convolution(name, read_only(w), read_only(b), padding), ReLU(name.replace("conv", "relu"))]
     if layers[-1].name == f"relu5_{ARCHITECTURES[weights.architecture][4]}":
         layers.append(Pool("pool5", pooling, rounding))
     numpy = choose_backend("numpy")
     return Network(
         weights.architecture, tuple(layers), CONVENTIONS[weights.convention], make_engine("reference"), numpy
     )
-
-
-def _read_only(a: Array) -> Array:
-    # A promise that engines rely on when they keep what they computed from weights; CuPy has no such flag.
-    if isinstance(a, np.ndarray):
-        a = a.view()
-        a.flags.writeable = False
-    return a
 
 
 def random_weights(

@@ -7,7 +7,8 @@ from typing import Any
 
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
-from handstyle.network.vgg import Network, Origin, Weights, build_network, random_weights
+from handstyle.network.sequence import Network, Origin
+from handstyle.network.vgg import Weights, build_network, random_weights
 from handstyle.network.weights import EMBEDDED, ForeignFormatError, find_weights, read_weights, tensors_sha256
 from handstyle.optimize.objective import engine_of
 from handstyle.painting.feature_scale import match

@@ -57,8 +57,7 @@ class Arena:
 
     def take(self, shape: Sequence[int], dtype: DTypeLike) -> Array:
         """Return an uninitialized array; its memory is free again when the array and all its views are gone."""
-        dtype = np.dtype(dtype)
-        shape = tuple(int(n) for n in shape)
+        dtype, shape = np.dtype(dtype), tuple(int(n) for n in shape)
         size = max(1, -(-math.prod(shape) * dtype.itemsize // ALIGNMENT)) * ALIGNMENT
         with self._lock:
             self._collect()
@@ -73,11 +72,6 @@ class Arena:
                 if self._free[id(segment)] == [(0, segment.nbytes)]:
                     self._segments = [kept for kept in self._segments if kept is not segment]
                     del self._free[id(segment)]
-
-    @property
-    def reserved(self) -> int:
-        """Bytes allocated from the operating system."""
-        return sum(segment.nbytes for segment in self._segments)
 
     def _find(self, size: int) -> tuple[Array, int]:
         for segment in self._segments:
@@ -96,8 +90,6 @@ class Arena:
     def _collect(self) -> None:
         while self._returned:
             key, start, stop = self._returned.popleft()
-            if key not in self._free:
-                continue  # its segment was released: cannot happen while an array lies in it
             places = sorted([*self._free[key], (start, stop)])
             joined = [places[0]]
             for a, b in places[1:]:

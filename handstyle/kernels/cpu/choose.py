@@ -2,8 +2,7 @@
 
 from handstyle.foundations.backend import Array
 from handstyle.kernels.counting import LOWERED, Tile
-from handstyle.kernels.cpu import im2col, winograd
-from handstyle.kernels.cpu import winograd_columns as winograd_1d
+from handstyle.kernels.cpu import im2col, winograd, winograd_columns
 from handstyle.kernels.cpu.arena import Arena
 from handstyle.kernels.cpu.strips import Sink, Source
 from handstyle.kernels.cpu.threads import Team
@@ -26,7 +25,7 @@ def convolve(
     if tile == LOWERED:
         im2col.convolve(source, w, b, sink, team, arena, adjoint)
     elif tile.across == 1:
-        winograd_1d.convolve(source, w, b, sink, tile.down, team, arena, adjoint)
+        winograd_columns.convolve(source, w, b, sink, tile.down, team, arena, adjoint)
     else:
         winograd.convolve(source, w, b, sink, tile.down, team, arena, adjoint, kept)
 
@@ -38,6 +37,6 @@ def scratch(
     if tile == LOWERED:
         return im2col.scratch(H, W, C, K, itemsize, threads, adjoint), 0
     if tile.across == 1:
-        return winograd_1d.scratch(H, W, C, K, tile.down, itemsize, threads), 0
+        return winograd_columns.scratch(H, W, C, K, tile.down, itemsize, threads), 0
     tiling = Tiling.of(H, W, C, K, tile.down, itemsize, kept)
     return tiling.scratch(threads), kept * (tile.down + 2) ** 2 * C * K

@@ -37,8 +37,7 @@ class ArraySource:
 
     def __post_init__(self) -> None:
         self.array = np.ascontiguousarray(self.array)
-        self.shape = self.array.shape
-        self.dtype = self.array.dtype
+        self.shape, self.dtype = self.array.shape, self.array.dtype
 
     def read(self, y: slice, x: slice) -> Array:
         """See `Source`."""
