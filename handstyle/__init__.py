@@ -60,6 +60,7 @@ _MODULES = {
     "content_forward": "handstyle.losses.content",
     "evaluate": "handstyle.optimize.objective",
     "find_preset": "handstyle.painting.presets",
+    "frames": "handstyle.painting.film",
     "gram_loss": "handstyle.losses.gram",
     "last_result": "handstyle.painting.result",
     "live": "handstyle.painting.progress",
@@ -76,6 +77,7 @@ _MODULES = {
     "stylize": "handstyle.painting.stylize",
     "summary": "handstyle.network.vgg",
     "texture": "handstyle.painting.stylize",
+    "temporal_term": "handstyle.losses.temporal",
     "total_variation": "handstyle.losses.total_variation",
     "wasserstein_loss": "handstyle.losses.distribution",
     "write_picture": "handstyle.foundations.picture_writing",
@@ -107,6 +109,7 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from handstyle.losses.gram import moments_backward as moments_backward
     from handstyle.losses.gram import moments_forward as moments_forward
     from handstyle.losses.patches import PatchTerm as PatchTerm
+    from handstyle.losses.temporal import temporal_term as temporal_term
     from handstyle.losses.terms import Term as Term
     from handstyle.losses.total_variation import VariationTerm as VariationTerm
     from handstyle.losses.total_variation import total_variation as total_variation
@@ -124,6 +127,7 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from handstyle.optimize.objective import evaluate as evaluate
     from handstyle.optimize.trace import Outcome as Outcome
     from handstyle.painting.config import StyleConfig as StyleConfig
+    from handstyle.painting.film import frames as frames
     from handstyle.painting.load import load_network as load_network
     from handstyle.painting.presets import Preset as Preset
     from handstyle.painting.presets import find_preset as find_preset

@@ -21,6 +21,7 @@ from handstyle.foundations.picture_writing import FORMATS
 # The other commands, imported when they are called.
 OTHERS = {
     "batch": ("handstyle.cli.batch:batch", "Paint every picture of a folder, and write a page of them."),
+    "frames": ("handstyle.cli.frames:frames", "Paint a film, each frame held to the one before it."),
     "sweep": ("handstyle.cli.sweep:sweep", "Paint a picture under several settings, as one sheet."),
     "again": ("handstyle.cli.again:again", "Make a picture again by the recipe in its file, and compare."),
     "report": ("handstyle.cli.again:report", "Make a picture again by its recipe, and write a page about it."),
@@ -35,6 +36,7 @@ USAGE = {
     "texture": "STYLE [STYLE...] [-o OUTPUT] [FLAGS]",
     "reconstruct": "PICTURE --layer LAYER [--of content|style] [-o OUTPUT] [FLAGS]",
     "batch": "FOLDER STYLE [STYLE...] -o FOLDER [FLAGS]",
+    "frames": "FOLDER|FILM STYLE [STYLE...] -o FOLDER|FILM [FLAGS]",
     "sweep": "CONTENT STYLE [STYLE...] --over SETTING=VALUE,VALUE... [-o OUTPUT] [FLAGS]",
     "plan": "[CONTENT STYLE [STYLE...]] [FLAGS]",
 }

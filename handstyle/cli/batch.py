@@ -2,7 +2,8 @@
 
 import html
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,16 +20,18 @@ from handstyle.cli.options import (
     all_fields,
     as_flags,
     err,
+    event,
     out,
     resolve,
     say,
+    speak,
     typed,
 )
 from handstyle.cli.session import beside, check_before, paint
 from handstyle.cli.signals import Interrupted, listen
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.errors import HandstyleError, one_line, printable
-from handstyle.foundations.picture_reading import expanded, pictures_in
+from handstyle.foundations.picture_reading import PictureLike, expanded, pictures_in
 from handstyle.network.vgg import Network
 from handstyle.network.weights import sha256
 from handstyle.painting.config import PATHS
@@ -36,7 +39,7 @@ from handstyle.painting.recipe import Recipe, read_recipe
 from handstyle.painting.stylize import arranged
 
 # Flags for a single picture, which `batch` does not have.
-ALONE = ("resume", "checkpoint", "write_config", "preview", "cluster", "quiet", "json")
+ALONE = ("resume", "checkpoint", "write_config", "preview", "cluster")
 ELSEWHERE = ("backend", "kernels", *PATHS, "init", "regions", "weights")  # settings that are devices or files
 NAMES = [name for name in all_fields() if name not in ALONE]
 BATCH = typed("BatchFlags", NAMES, everything=False)
@@ -50,6 +53,22 @@ class Painted:
     picture: Path
     what: str
     failed: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """A photograph, and the picture that is to be painted of it."""
+
+    photograph: Path
+    picture: Path
+
+    def differences(self, settings: Settings, recipe: Recipe, digests: Sequence[str]) -> list[str]:
+        """Return the settings and pictures in which a recipe differs from the given ones, in words."""
+        return differences(settings, recipe, [sha256(self.photograph), *digests])
+
+    def paint(self, paintings: Sequence[Any], settings: Settings, loaded: Network, run: RunConfig) -> tuple[int, str]:
+        """Paint the picture; return an exit status, and what is to be said of it."""
+        return paint(self.photograph, paintings, self.picture, settings.config, settings.network, loaded, run), ""
 
 
 def batch(
@@ -77,6 +96,7 @@ def batch(
         The folder for the pictures, NAME.png each, and index.html; it is created if it does not exist.
     """
     settings = resolve(flags)
+    speak(settings.run.quiet, settings.run.json)
     if output is None:
         raise HandstyleError("batch: name a folder for the pictures: -o FOLDER")
     photographs, target = pictures_in(folder), expanded(output)
@@ -84,32 +104,91 @@ def batch(
         raise HandstyleError(
             f"-o {output} is the folder of the photographs, which the pictures would replace: use another"
         )
-    paintings, config = arranged([style, *more_styles], settings.config)
-    digests = [sha256(expanded(painting)) for painting in paintings if isinstance(painting, str | os.PathLike)]
+    jobs, done = [Job(*pair) for pair in named(photographs, target)], list[Painted]()
+    shared = Shared.of([style, *more_styles], settings, target)
     try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HandstyleError(f"-o {output}: no folder for the pictures, {error.strerror or error}") from None
-    loaded = settings.load()
-    config.check_layers(loaded)
-    settings, done, ended = replace(settings, config=config), list[Painted](), 0
-    try:
-        for number, (photograph, picture) in enumerate(named(photographs, target), 1):
-            one, status = paint_one(photograph, paintings, picture, settings, loaded, digests)
-            listen()  # `deferred` has ended with signals ignored
-            done.append(one)
-            say(f"{number} of {len(photographs)}: {printable(photograph.name)}: {one.what}")
-            if status > 128:  # ended by a signal
-                ended = status
-                break
-    except Interrupted as interrupted:  # between two pictures, or before the first evaluation of one
-        ended = 128 + interrupted.number
+        ended = shared.paint(jobs, len(jobs), done)
     finally:
         replace_file(target / "index.html", index_page(done, target).encode(), overwrite=True)
+    return summed_up(done, len(jobs), f"pictures are in {target}, index.html shows them", ended)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all pictures of a command share: the paintings, their digests, the settings, one network."""
+
+    paintings: list[PictureLike]
+    digests: list[str]
+    settings: Settings
+    loaded: Network
+
+    @classmethod
+    def of(cls, styles: Sequence[Path], settings: Settings, folder: Path) -> "Shared":
+        """Load the network, and make the folder for the pictures.
+
+        Raises
+        ------
+        HandstyleError
+            If the settings do not fit the paintings or the network, or there can be no such folder.
+        """
+        paintings, config = arranged(styles, settings.config)
+        digests = [sha256(expanded(one)) for one in paintings if isinstance(one, str | os.PathLike)]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HandstyleError(f"-o {folder}: no folder for the pictures, {error.strerror or error}") from None
+        loaded = settings.load()
+        config.check_layers(loaded)
+        return cls(paintings, digests, replace(settings, config=config), loaded)
+
+    def paint(self, jobs: Iterable[Job], count: int, done: list[Painted]) -> int:
+        """Paint the pictures, append the outcome of each to `done`, and print a line each; return 0, or the exit status.
+
+        A job is taken when the one before it is done. A signal ends the loop: the status is then above 128.
+        """
+        try:
+            for number, job in enumerate(jobs, 1):
+                one, status = self.paint_one(job)
+                listen()  # `deferred` has ended with signals ignored
+                done.append(one)
+                say(f"{number} of {count}: {printable(one.photograph.name)}: {one.what}")
+                facts = {"photograph": one.photograph, "path": one.picture, "said": one.what, "failed": one.failed}
+                event("picture", number=number, count=count, **facts)
+                if status > 128:  # ended by a signal
+                    return status
+        except Interrupted as interrupted:  # between two pictures, or before the first evaluation of one
+            return 128 + interrupted.number
+        return 0
+
+    def paint_one(self, job: Job) -> tuple[Painted, int]:
+        """Paint one picture unless it is finished; return its outcome and an exit status."""
+        picture, run = job.picture, self.settings.run
+        try:
+            if picture.exists() and not beside(picture).exists():
+                other = job.differences(self.settings, read_recipe(picture), self.digests)
+                if not other:
+                    return Painted(job.photograph, picture, "done before"), 0
+                if not run.overwrite:
+                    what = f"{printable(picture.name)} has other settings ({', '.join(other)}): --overwrite replaces it"
+                    return Painted(job.photograph, picture, as_flags(what), True), 1
+            resume = beside(picture) if beside(picture).exists() else None
+            run = replace(run, resume=resume, quiet=run.quiet or not err.is_terminal)
+            check_before(picture, self.settings.config, run)
+            with silent():
+                status, more = job.paint(self.paintings, self.settings, self.loaded, run)
+        except (HandstyleError, OSError, MemoryError) as error:
+            return Painted(job.photograph, picture, f"failed: {as_flags(one_line(error))}", True), 1
+        said = {0: "taken up and painted" if resume else "painted", 1: "failed: not all of it was painted or written"}
+        return Painted(job.photograph, picture, said.get(status, "interrupted") + more, status != 0), status
+
+
+def summed_up(done: Sequence[Painted], count: int, where: str, ended: int) -> int:
+    """Print how many pictures are done, failed and not begun; return the exit status."""
     failed = sum(one.failed for one in done)
-    rest = len(photographs) - len(done)
-    say(f"{len(done) - failed} pictures are in {target}, index.html shows them; {failed} failed, {rest} not begun")
-    return ended or int(failed > 0)
+    say(f"{len(done) - failed} {where}; {failed} failed, {count - len(done)} not begun")
+    status = ended or int(failed > 0)
+    event("done", painted=len(done) - failed, failed=failed, not_begun=count - len(done), status=status)
+    return status
 
 
 def named(photographs: Sequence[Path], folder: Path) -> list[tuple[Path, Path]]:
@@ -121,41 +200,12 @@ def named(photographs: Sequence[Path], folder: Path) -> list[tuple[Path, Path]]:
     ]
 
 
-def paint_one(
-    photograph: Path,
-    paintings: Sequence[Any],
-    picture: Path,
-    settings: Settings,
-    loaded: Network,
-    digests: Sequence[str],
-) -> tuple[Painted, int]:
-    """Paint one picture of a batch unless it is finished; return its outcome and an exit status."""
-    run = settings.run
-    try:
-        if picture.exists() and not beside(picture).exists():
-            other = differences(settings, read_recipe(picture), [sha256(photograph), *digests])
-            if not other:
-                return Painted(photograph, picture, "done before"), 0
-            if not run.overwrite:
-                what = f"{printable(picture.name)} has other settings ({', '.join(other)}): --overwrite replaces it"
-                return Painted(photograph, picture, as_flags(what), True), 1
-        resume = beside(picture) if beside(picture).exists() else None
-        run = replace(run, resume=resume, quiet=not err.is_terminal)
-        check_before(picture, settings.config, run)
-        status = quietly(photograph, paintings, picture, settings, loaded, run)
-    except (HandstyleError, OSError, MemoryError) as error:
-        return Painted(photograph, picture, f"failed: {as_flags(one_line(error))}", True), 1
-    said = {0: "taken up and painted" if resume else "painted", 1: "failed: not all of it was painted or written"}
-    return Painted(photograph, picture, said.get(status, "interrupted"), status != 0), status
-
-
-def quietly(
-    photograph: Path, paintings: Sequence[Any], picture: Path, settings: Settings, loaded: Network, run: RunConfig
-) -> int:
-    """Paint one picture without its lines on standard output; the progress bar stays."""
+@contextmanager
+def silent() -> Iterator[None]:
+    """Print no lines on standard output inside this block; the progress bar and events stay."""
     before, out.quiet = out.quiet, True
     try:
-        return paint(photograph, paintings, picture, settings.config, settings.network, loaded, run)
+        yield
     finally:
         out.quiet = before
 

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,7 @@ from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.foundations.file_lock import locked
 from handstyle.foundations.picture_reading import Picture, PictureLike, expanded
 from handstyle.foundations.picture_writing import check_writable
+from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.painting.config import StyleConfig
@@ -28,7 +29,7 @@ from handstyle.painting.preview import Preview
 from handstyle.painting.progress import Display, in_words, progress_display
 from handstyle.painting.recipe import read_recipe
 from handstyle.painting.report import Recording, write_report
-from handstyle.painting.result import PaintingInterrupted, Progress, Result
+from handstyle.painting.result import PaintingInterrupted, Progress, Result, Size
 from handstyle.painting.stylize import stylize
 from weights_tools.registry import locate
 
@@ -56,8 +57,13 @@ def paint(
     network: NetworkConfig,
     loaded: Network,
     run: RunConfig,
+    terms: Callable[[Network, Size], Sequence[Term]] | None = None,
+    metadata: Callable[[Result], dict[str, str]] | None = None,
 ) -> int:
-    """Run `stylize` with a progress bar, save the picture, print the reason for stopping; return the exit status."""
+    """Run `stylize` with a progress bar, save the picture, print the reason for stopping; return the exit status.
+
+    `terms` are added to the objective, as in `stylize`; what `metadata` returns of the result, to the file's metadata.
+    """
     config.check_layers(loaded)
     photograph, paintings = read_inputs(config, content, styles)
     check_reach(config, loaded, photograph, paintings)
@@ -109,9 +115,12 @@ def paint(
                     preview(progress)
 
             try:
-                result = stylize(photograph, paintings, network=loaded, config=config, callback=show, resume=run.resume)
+                options: dict[str, Any] = {"callback": show, "resume": run.resume, "terms": terms}
+                result = stylize(photograph, paintings, network=loaded, config=config, **options)
             except PaintingInterrupted as interrupted:
                 result = interrupted.result
+        if metadata is not None:
+            result = replace(result, metadata={**result.metadata, **metadata(result)})
         replaced = run.overwrite or unfinished(output, run)
         written = result.save_somewhere(output, overwrite=replaced, bits=run.bits)
         if keep == beside(output) and not result.failed and not result.interrupted:

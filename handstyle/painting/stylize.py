@@ -111,8 +111,8 @@ def stylize(
     """
     if resume is not None and not isinstance(resume, str | os.PathLike):
         raise HandstyleError(f"resume={type(resume).__name__}: give the path of a saved run")
-    network, sources = _one_network(network, options), styles_and_blend(styles, options)
-    chosen, config = _choices(config, preset, options)
+    network, sources = one_network(network, options), styles_and_blend(styles, options)
+    chosen, config = chosen_settings(config, preset, options)
     called = one_callback(callback)
     if not isinstance(progress, bool | None):
         raise HandstyleError(f"progress={progress!r}: True or False; a function goes to callback")
@@ -328,8 +328,8 @@ def texture(
     <Result 32 x 32 px, 2 iterations: all 2 iterations done>
     """
     run = {name: options.pop(name) for name in ("callback", "progress", "resume", "terms") if name in options}
-    network, styles = _one_network(network, options), styles_and_blend(styles, options)
-    chosen, config = _choices(config, preset, options)
+    network, styles = one_network(network, options), styles_and_blend(styles, options)
+    chosen, config = chosen_settings(config, preset, options)
     config = texture_config(config)
     network, notes = ready_network(network, chosen)
     result = stylize(blank(config), styles, network=network, config=config, **run)
@@ -381,7 +381,7 @@ def reconstruct(
     <Result 32 x 48 px, 2 iterations: all 2 iterations done>
     """
     run = {name: options.pop(name) for name in ("callback", "progress", "resume", "terms") if name in options}
-    network = _one_network(network, options)
+    network = one_network(network, options)
     config = reconstruction_config(layer, of, **plain_options(options))
     network, _ = ready_network(network, None)
     check_layer(network, "layer", layer)
@@ -421,16 +421,18 @@ def reconstruction_config(layer: str, of: str, **options: Any) -> StyleConfig:
     return style_config({"size": 256, "init": "noise", "tv_weight": 1e-4, "pyramid_min_size": 0, **one}, **options)
 
 
-def _one_network(network: Any, options: dict[str, Any]) -> Any:
+def one_network(network: Any, options: dict[str, Any]) -> Any:
+    """Return the network that was given as `network` or, out of the options, as ``weights``."""
     weights = options.pop("weights", None)
     if weights is not None and network is not None:
         raise HandstyleError("network and weights: give one of them")
     return network if weights is None else weights
 
 
-def _choices(
+def chosen_settings(
     config: StyleConfig | Mapping[str, Any] | None, preset: str | None, options: Mapping[str, Any]
 ) -> tuple[Preset | None, StyleConfig]:
+    """Return the preset, if one was named, and the configuration with the options laid over it."""
     options = plain_options(options)
     config = plain_options(config) if isinstance(config, Mapping) else config
     if preset is None:

@@ -10,6 +10,7 @@ from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.gradcheck import check_projection, check_taylor
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, StyleTerm, gram_loss, moments_forward
+from handstyle.losses.temporal import temporal_term
 from handstyle.losses.total_variation import total_variation
 
 Loss = Callable[[Array], tuple[Array, Array]]
@@ -29,12 +30,17 @@ def style(backend: Backend, rng: np.random.Generator, scale: float | None, maske
     return loss_of(StyleTerm("relu1_1", target, scale=scale, mask=mask))
 
 
+def temporal(backend: Backend, rng: np.random.Generator, scale: float | None, masked: bool) -> Loss:
+    certain = rng.uniform(0, 1, (6, 7, 1)) > 0.3
+    return loss_of(temporal_term(backend.asarray(rng.standard_normal(SHAPE)), backend.asarray(certain * 1.0)))
+
+
 LOSSES = {
     f"{name}, {'relative' if scale is None else 'absolute'}{', masked' if masked else ''}": (make, scale, masked)
     for name, make in (("content", content), ("style", style))
     for scale in (None, 0.25)
     for masked in (False, True)
-}
+} | {"temporal": (temporal, None, True)}
 
 
 @pytest.fixture(params=[*LOSSES, "total variation"])

@@ -28,6 +28,7 @@ from handstyle.kernels.gradients import GivenGradients
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.distribution import DistributionTerm, covariance_loss, mean_loss, std_loss
 from handstyle.losses.gram import StyleTerm, moments_forward
+from handstyle.losses.temporal import temporal_term
 from handstyle.losses.terms import WHOLE, NormalizedTerm
 from handstyle.losses.total_variation import VariationTerm, absolute_variation, total_variation
 from handstyle.network.sequence import Convolution, Pool, ReLU, make_engine, sequence_backward, sequence_forward
@@ -282,6 +283,7 @@ def test_every_kind_of_term_is_the_reference(tap):
     p = np.random.default_rng(2).uniform(-20, 275, shape)
     kinds = every_kind(features, tap)
     of_picture = [VariationTerm(1e-3, "absolute", absolute_variation), VariationTerm(1e-3, in_value=False, stretch=2.0)]
+    of_picture.append(temporal_term(p[::-1].copy(), (p[..., :1] > 100) * 1.0, 0.2))
     for terms in (
         *([kind] for kind in kinds),
         [*kinds, StyleTerm("pool1", moments_forward(features["pool1"])), *of_picture],

@@ -12,6 +12,7 @@ from handstyle.kernels.cpu import engine as engines
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.distribution import DistributionTerm, covariance_loss, mean_loss, std_loss
 from handstyle.losses.gram import StyleTerm, moments_forward
+from handstyle.losses.temporal import temporal_term
 from handstyle.losses.terms import PICTURE, WHOLE, NormalizedTerm, Term, Window
 from handstyle.losses.total_variation import VariationTerm, absolute_variation, range_penalty
 from handstyle.network.vgg import Network, build_network, random_weights
@@ -91,6 +92,7 @@ def of_the_picture(features: dict[str, Array]) -> list[Term]:
         VariationTerm(1e-3, "not in the value", in_value=False, stretch=2.0),
         VariationTerm(1e-4, "range", range_penalty),
         ContentTerm(PICTURE, held, 0.1, 1 / held.size, name="held pixels"),
+        temporal_term(held[::-1], (held[..., :1] > 100) * 1.0, 0.2),
         Contrast(PICTURE, 1e-12, "picture contrast"),
     ]
 

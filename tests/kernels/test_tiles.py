@@ -25,6 +25,7 @@ from handstyle.losses.distribution import (
     wasserstein_loss,
 )
 from handstyle.losses.gram import StyleTerm, moments_forward
+from handstyle.losses.temporal import temporal_term
 from handstyle.losses.terms import PICTURE, NormalizedTerm, Term
 from handstyle.losses.total_variation import (
     VariationTerm,
@@ -237,6 +238,7 @@ def terms_of_the_picture() -> list[Term]:
         VariationTerm(1e-3, "not in the value", in_value=False, stretch=2.0),
         ContentTerm(PICTURE, held, 0.1, 1 / held.size, mask, "held pixels"),
         NormalizedTerm(ContentTerm(PICTURE, held, name="normalized"), 2.0),
+        temporal_term(held[::-1], (mask > 0.3) * 1.0, 0.2),
         Contrast(PICTURE, 1e-12, "picture contrast"),
     ]
 

@@ -11,6 +11,7 @@ from handstyle.foundations.backend import namespace
 from handstyle.foundations.image import preprocess_backward, preprocess_forward, resize
 from handstyle.losses.content import content_backward
 from handstyle.losses.gram import Moments, gram_loss
+from handstyle.losses.temporal import certainty, moved
 from handstyle.losses.terms import PICTURE, Window
 from handstyle.network.convolution import conv3x3_forward
 from handstyle.network.padding import pad_backward, pad_forward
@@ -266,6 +267,18 @@ def content_gradient_without_the_two(ds, f, target, mask=None):
 
 def content_gradient_masked_by_the_sign(ds, f, target, mask=None):
     return namespace(f).where(f > 0, content_backward(ds, f, target, mask), 0)
+
+
+def held_where_nothing_is_known(ds, f, target, mask=None):
+    return content_backward(ds, f, target)
+
+
+def moved_against_the_flow(p, flow):
+    return moved(p, -flow)
+
+
+def forward_flow_not_looked_up_where_it_leads(forward, backward):
+    return certainty(moved(np.moveaxis(forward, 0, -1), -backward).transpose(2, 0, 1), backward)
 
 
 def variation_wraps_around(p):

@@ -32,6 +32,7 @@ from handstyle.foundations.picture_reading import read_picture
 from handstyle.kernels import tiles
 from handstyle.losses.content import ContentTerm, content_backward, content_forward
 from handstyle.losses.gram import StyleTerm, gram_loss, moments_backward, moments_forward
+from handstyle.losses.temporal import certainty, moved, temporal_term
 from handstyle.losses.total_variation import VariationTerm, total_variation
 from handstyle.network.convolution import (
     conv3x3_backward,
@@ -266,6 +267,44 @@ def content(candidate: Callable[..., Array]) -> Reports:
     }
 
 
+def temporal_gradient(candidate: Callable[..., Array]) -> Reports:
+    """Compare the temporal loss with its gradient, under a mask and under one that is certain everywhere."""
+    target, half = draw(5, 6, 3, seed=1), (np.arange(6) > 1)[None, :, None] * np.ones((5, 1, 1))
+
+    def loss(mask: Array) -> Callable[[Array], tuple[Array, Array]]:
+        term = temporal_term(target, mask)
+
+        def with_candidate(p: Array) -> tuple[Array, Array]:
+            value, ds = term.loss(term.measure(p))
+            return value, candidate(ds, p, target, mask)
+
+        return with_candidate
+
+    everywhere = check_loss(loss(np.ones_like(half)), draw(5, 6, 3))
+    return check_loss(loss(half), draw(5, 6, 3)) | {"projection, certain everywhere": everywhere["projection"]}
+
+
+def motion_of_a_pan(candidate: Callable[..., Array]) -> Reports:
+    """Move a frame along a known flow to the next one, and another that is at rest."""
+    scene, flow = draw(12, 20, 3), np.stack([np.zeros((12, 15)), np.full((12, 15), 3.0)])
+    pan = same("a pan", candidate(scene[:, :15], flow)[:, :12], scene[:, 3:15], 1e-12)
+    return {"a pan": pan, "at rest": same("at rest", candidate(scene[:, :15], 0 * flow), scene[:, :15], 1e-12)}
+
+
+def certainty_of_a_square(candidate: Callable[..., Array]) -> Reports:
+    """Find what a square of 6 px uncovers and covers that goes 4 px to the right, and nothing under a pan."""
+    forward, backward = np.zeros((2, 2, 20, 24))
+    forward[1, 7:13, 6:12], backward[1, 7:13, 10:16] = 4, -4
+    found = candidate(forward, backward)
+    expected = np.ones((2, 24))  # of the rows through its middle
+    expected[:, 6:11], expected[:, 15:17] = 0, 0  # uncovered, or at an edge of the motion
+    pan = np.stack([np.zeros((8, 12)), np.full((8, 12), 2.0)])
+    return {
+        "a square": same("a square", found[9:11].astype(float), expected, 0.0),
+        "a pan": same("a pan", candidate(-pan, pan)[:, :10].astype(float), np.ones((8, 10)), 0.0),
+    }
+
+
 def variation(candidate: Callable[..., Any]) -> Reports:
     return check_loss(candidate, draw(5, 7, 3))
 
@@ -413,6 +452,9 @@ SUBJECTS: dict[str, Callable[[Callable[..., Any]], Reports]] = {
     "moments_forward": moments,
     "gram_loss": style,
     "content_backward": content,
+    "temporal_gradient": temporal_gradient,
+    "moved": motion_of_a_pan,
+    "certainty": certainty_of_a_square,
     "total_variation": variation,
     "objective": objective,
     "evaluate": whole_evaluation,
@@ -443,6 +485,9 @@ GENUINE: dict[str, Callable[..., Any]] = {
     "moments_forward": moments_forward,
     "gram_loss": gram_loss,
     "content_backward": content_backward,
+    "temporal_gradient": content_backward,
+    "moved": moved,
+    "certainty": certainty,
     "total_variation": total_variation,
     "objective": Objective.__call__,
     "evaluate": objective_module.evaluate,

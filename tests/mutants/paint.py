@@ -48,6 +48,7 @@ STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 VARIATION = [total_variation]  # what the objective's term is made of
 # The subjects that only training, only float32 on large pictures, or only painting again by a recipe would show.
 NOT_PAINTED = {"conv3x3_weight_gradient", "conv3x3_bias_gradient", "moments_forward", "network_settings", "toml_value"}
+NOT_PAINTED |= {"temporal_gradient", "moved", "certainty"}  # it takes a film to see them
 
 
 class Painted(NamedTuple):

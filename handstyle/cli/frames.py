@@ -1,0 +1,161 @@
+"""``frames``: a film painted frame by frame, each frame held to the one before it."""
+
+import json
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from cyclopts import Parameter
+
+from handstyle.cli.batch import BATCH, Job, Painted, Shared, differences, named, summed_up
+from handstyle.cli.options import PICTURES, Flat, Output, RunConfig, Settings, resolve, say, speak
+from handstyle.cli.session import paint
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.picture_reading import expanded, read_picture
+from handstyle.foundations.picture_writing import read_metadata
+from handstyle.network.vgg import Network
+from handstyle.network.weights import sha256
+from handstyle.painting.film import (
+    TEMPORAL_WEIGHT,
+    Frame,
+    Start,
+    check_film,
+    check_film_writable,
+    read_film,
+    start_of,
+    write_film,
+)
+from handstyle.painting.inputs import read_inputs
+from handstyle.painting.recipe import Recipe, read_recipe
+from handstyle.painting.result import Result, whole_levels
+
+KEY = "handstyle:frame"  # of the metadata: what a frame has from the one before it
+
+
+def frames(
+    film: Annotated[Path, Parameter(group=PICTURES)],
+    style: Annotated[Path, Parameter(group=PICTURES)],
+    /,
+    *more_styles: Annotated[Path, Parameter(group=PICTURES)],
+    output: Output = None,
+    temporal_weight: Annotated[float, Parameter(group=PICTURES)] = TEMPORAL_WEIGHT,
+    fps: Annotated[float, Parameter(group=PICTURES)] = 0.0,
+    flags: Annotated[Any, Flat] = BATCH,
+) -> int:
+    """Paint a film in the style of STYLE, each frame going on from the one before it, so that it does not flicker.
+
+    The last painted frame is moved along the optical flow between the photographs. The next one starts from that, and
+    is held to it where nothing new is seen. A new scene starts from its photograph. The same command goes on where an
+    earlier one ended. Needs scikit-image: pip install "handstyle[film]".
+
+    Parameters
+    ----------
+    film : Path
+        A folder of pictures, whose names are in order; a .gif, .webp or .png that moves; or a video, with ffmpeg.
+    style : Path
+        The painting, or a folder of paintings.
+    more_styles : Path
+        More of them.
+    output : Path
+        A folder for the frames, NAME.png each; or a film, .gif, .webp, .png, with ffmpeg .mp4 and others, whose
+        frames are kept beside it in NAME_frames.
+    temporal_weight : float
+        How much the mean squared difference (0 to 255) to the last frame counts: more flickers less; 0 leaves it out.
+    fps : float
+        Frames a second; by default those of the film, or 12 for a folder.
+    """
+    settings = resolve(flags)
+    speak(settings.run.quiet, settings.run.json)
+    if output is None:
+        raise HandstyleError("frames: name a folder for the frames or a film, such as -o film.webp")
+    if not (math.isfinite(fps) and 0 <= fps <= 1000):
+        raise HandstyleError(f"--fps {fps:g}: must lie between 0 and 1000")
+    check_film(settings.config, temporal_weight)
+    target = expanded(output)
+    made, folder = (target, target.with_name(f"{target.stem}_frames")) if target.suffix else (None, target)
+    if made is not None:
+        check_film_writable(made, overwrite=settings.run.overwrite)
+    if folder.exists() and folder.resolve() == expanded(film).resolve():
+        raise HandstyleError(f"-o {output}: {folder} is the folder of the film, whose pictures it would replace")
+    done: list[Painted] = []
+    with tempfile.TemporaryDirectory(prefix="handstyle-") as start, read_film(film) as (photographs, seconds):
+        shared = Shared.of([style, *more_styles], settings, folder)
+        pairs = named(photographs, folder)
+        ended = shared.paint(in_turn(pairs, temporal_weight, Path(start, "start.png")), len(pairs), done)
+        there = [one.picture for one in done if one.picture.exists()]
+        status = summed_up(done, len(pairs), f"frames are in {folder}{flicker_of(there)}", ended)
+        if made is not None and not ended and there:
+            rates = [1 / fps] * len(seconds) if fps else seconds
+            write_film(made, there, [rates[i] for i, one in enumerate(done) if one.picture.exists()])
+            say(f"the film is in {made}")
+    return status
+
+
+@dataclass(frozen=True)
+class FrameJob(Job):
+    """A frame of a film, and the one before it: its photograph and its picture."""
+
+    last: tuple[Path, Path] | None
+    weight: float
+    init: Path
+
+    def previous(self) -> str:
+        """Return the digest of what was painted as the frame before this one."""
+        return "" if self.last is None else str(read_recipe(self.last[1]).result.get("sha256", ""))
+
+    def differences(self, settings: Settings, recipe: Recipe, digests: Sequence[str]) -> list[str]:
+        """Return in which settings and pictures a frame differs from what is asked for, in words."""
+        said = frame_facts(self.picture)
+        if said.get("start") == "the last frame":
+            settings = replace(settings, config=replace(settings.config, **Start.follows(settings.config)))
+        found = differences(settings, recipe, [sha256(self.photograph), *digests])
+        if said.get("temporal_weight") != self.weight:
+            found.append(f"temporal_weight {said.get('temporal_weight')}")
+        return found + (["after another frame"] if said.get("previous") != self.previous() else [])
+
+    def paint(self, paintings: Sequence[Any], settings: Settings, loaded: Network, run: RunConfig) -> tuple[int, str]:
+        """Paint the frame; return an exit status, and how it began or how much it flickers."""
+        photograph, _ = read_inputs(settings.config, self.photograph, [])
+        last = None
+        if self.last is not None:
+            before, _ = read_inputs(settings.config, self.last[0], [])
+            last = Frame(before.pixels, read_picture(self.last[1]).pixels.astype(np.float64))
+        start = start_of(settings.config, photograph, last, self.weight, self.init)
+        facts: dict[str, Any] = {"start": start.why or "the last frame", "temporal_weight": self.weight}
+        facts |= {"previous": self.previous()}
+
+        def metadata(result: Result) -> dict[str, str]:
+            flicker = start.flicker(whole_levels(result.array).astype(np.float64))
+            facts.update({} if flicker is None else {"flicker": round(flicker, 3)})
+            return {KEY: json.dumps(facts)}
+
+        what = (photograph, paintings, self.picture, start.config, settings.network, loaded, run)
+        status = paint(*what, terms=start.terms, metadata=metadata)
+        return status, f", {start.why}" if start.why else f", flicker {facts.get('flicker', math.nan):.2f}"
+
+
+def in_turn(pairs: Sequence[tuple[Path, Path]], weight: float, init: Path) -> Iterator[FrameJob]:
+    """Yield a job for each frame, when the one before it is done."""
+    last = None
+    for photograph, picture in pairs:
+        yield FrameJob(photograph, picture, last, weight, init)
+        last = (photograph, picture) if picture.exists() else last
+
+
+def frame_facts(picture: Path) -> dict[str, Any]:
+    """Return what the metadata of a painted frame say of its beginning; nothing if there is none."""
+    try:
+        found = json.loads(read_metadata(picture, decode=False).get(KEY, "{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def flicker_of(pictures: Sequence[Path]) -> str:
+    """Return the mean flicker of painted frames, in words."""
+    found = [value for one in pictures if isinstance(value := frame_facts(one).get("flicker"), float)]
+    return f", flicker {sum(found) / len(found):.2f} gray levels" if found else ""

@@ -1,0 +1,118 @@
+"""Time: a frame of a film is held to the frame before it, moved as the photographs move.
+
+Painted by itself, every frame finds strokes of its own, and the film flickers. So the last painted frame is moved along
+the optical flow between the photographs and becomes a target, wherever the flow can be trusted. Which pixels these are
+is known from two flows, there and back: one that does not lead back has lost its pixel. Flow, moved frame and mask are
+fixed before the first evaluation, so that the loss is a sum of squares: that of `ContentTerm`, at the picture itself.
+"""
+
+import numpy as np
+from scipy.ndimage import map_coordinates
+
+from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
+from handstyle.losses.content import ContentTerm
+from handstyle.losses.terms import PICTURE
+
+
+def moved(p: Array, flow: Array) -> Array:  # (H, W, C), (2, H, W) -> (H, W, C)
+    """Move a picture along a flow, ``ω(x) = p(x + flow(x))``, between pixels bilinearly.
+
+    Parameters
+    ----------
+    p : (H, W, C) array
+        The earlier frame; on the host.
+    flow : (2, H, W) array
+        Rows and columns, px, from each pixel of the later frame to its place in `p`; beyond the edge the edge goes on.
+
+    Returns
+    -------
+    (H, W, C) array of float64
+
+    Examples
+    --------
+    >>> picture = np.arange(8.0).reshape(2, 4, 1)
+    >>> moved(picture, np.stack([np.zeros((2, 4)), np.ones((2, 4))]))[..., 0]  # from one pixel to the right
+    array([[1., 2., 3., 3.],
+           [5., 6., 7., 7.]])
+    """
+    at = np.indices(flow.shape[1:]) + flow
+    planes = [map_coordinates(p[..., c].astype(np.float64), at, order=1, mode="nearest") for c in range(p.shape[2])]
+    return np.stack(planes, axis=-1)
+
+
+def certainty(forward: Array, backward: Array) -> Array:  # (2, H, W), (2, H, W) -> (H, W) of bool
+    """Return where a flow can be trusted: it leads back, no edge of a motion is near, and it stays in the picture.
+
+    Parameters
+    ----------
+    forward : (2, H, W) array
+        The flow ``w`` from the earlier frame to the later one, rows and columns, px.
+    backward : (2, H, W) array
+        The flow ``ŵ`` from the later frame to the earlier one.
+
+    Returns
+    -------
+    (H, W) array of bool
+        In the later frame. False where ``|w̃ + ŵ|² > 0.01 (|w̃|² + |ŵ|²) + 0.5`` with ``w̃(x) = w(x + ŵ(x))``: what is
+        seen there was hidden before; and where ``|∇û|² + |∇v̂|² > 0.01 |ŵ|² + 0.002``, at the edges of what moves.
+
+    Notes
+    -----
+    The two inequalities and their constants are those of Ruder, Dosovitskiy and Brox (2016, "Artistic style transfer
+    for videos", arXiv 1604.08610, section 4.2), after Sundaram, Brox and Keutzer (2010).
+
+    Examples
+    --------
+    >>> one = np.stack([np.zeros((2, 4)), np.ones((2, 4))])  # all moves by a pixel
+    >>> certainty(-one, one)  # the last column was outside
+    array([[ True,  True,  True, False],
+           [ True,  True,  True, False]])
+    """
+    there = moved(np.moveaxis(forward, 0, -1), backward)
+    back = np.moveaxis(backward, 0, -1).astype(np.float64)
+    size = (back**2).sum(axis=-1)
+    returns = ((there + back) ** 2).sum(axis=-1) <= 0.01 * ((there**2).sum(axis=-1) + size) + 0.5
+    steepness = sum((slope**2).sum(axis=-1) for slope in np.gradient(back, axis=(0, 1)))
+    at, (H, W) = np.indices(backward.shape[1:]) + backward, backward.shape[1:]
+    inside = (at[0] >= 0) & (at[0] <= H - 1) & (at[1] >= 0) & (at[1] <= W - 1)
+    return returns & (steepness <= 0.01 * size + 0.002) & inside  # type: ignore[no-any-return]
+
+
+def temporal_term(target: Array, certain: Array, weight: float = 1.0) -> ContentTerm:  # (H, W, 3), (H, W, 1)
+    """Return the loss ``1/D Σ c (p − ω)²`` of a frame: its squared distance to the frame before it, moved.
+
+    Parameters
+    ----------
+    target : (H, W, 3) array
+        The last painted frame ``ω``, from `moved`; on the device of the network, in its dtype.
+    certain : (H, W, 1) array
+        The mask ``c``, from `certainty`, 0 to 1, of the same kind.
+    weight : float
+        Of the term in the objective.
+
+    Returns
+    -------
+    ContentTerm
+        At the picture, named ``temporal``. `content_forward` and `content_backward` are its value and its gradient,
+        ``2/D c (p − ω)``, with ``D = 3 H W``; every engine has kernels for them.
+
+    Raises
+    ------
+    HandstyleError
+        If the mask does not fit.
+
+    Notes
+    -----
+    Ruder, Dosovitskiy and Brox (2016, arXiv 1604.08610, section 4.2), with values of 0 to 255.
+
+    Examples
+    --------
+    >>> term = temporal_term(np.zeros((1, 2, 3)), np.array([[[1.0], [0.0]]]))
+    >>> value, ds = term.loss(term.measure(np.full((1, 2, 3), 2.0)))
+    >>> float(value)  # half of the pixels count
+    2.0
+    """
+    if certain.shape != (*target.shape[:2], 1):
+        raise HandstyleError(f"temporal: a mask of shape {certain.shape} for a frame of {target.shape}")
+    return ContentTerm(PICTURE, target, weight, 1 / target.size, certain, "temporal")

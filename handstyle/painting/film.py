@@ -1,0 +1,462 @@
+"""Paint a film: frames one after the other, each begun from the one before it and held to it where nothing is new.
+
+`frames` is the whole of it in Python. What a frame takes from the last one is in `start_of`; the command line uses the
+same. Films are read and written here too: animations by Pillow, videos by ffmpeg.
+"""
+
+import io
+import math
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from handstyle.foundations.atomic_file import replace_file
+from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError, one_line, printable
+from handstyle.foundations.image import resize
+from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, pictures_in
+from handstyle.foundations.picture_writing import write_picture
+from handstyle.losses.temporal import certainty, moved, temporal_term
+from handstyle.losses.terms import Term
+from handstyle.network.vgg import Network
+from handstyle.painting.arguments import styles_and_blend
+from handstyle.painting.color import luminance
+from handstyle.painting.config import StyleConfig
+from handstyle.painting.inputs import output_size, read_inputs
+from handstyle.painting.plan import Size
+from handstyle.painting.result import Progress, Result, whole_levels
+from handstyle.painting.stylize import chosen_settings, one_network, ready_network, stylize
+
+TEMPORAL_WEIGHT = 0.1
+EXPLAINED = 0.5  # of a photograph's variance, below which a frame is a new scene
+LATER_COLORS = (
+    "match-after",
+    "histogram-after",
+    "luminance-after",
+)  # the painted frame has not the colors it is kept in
+ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
+VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
+SECONDS = 1 / 12  # of a frame, where nothing says otherwise
+
+
+# --- a frame and the one before it --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A painted frame.
+
+    Parameters
+    ----------
+    photograph : (h, w, 3) array
+        At the size of the output, or of the file.
+    painted : (H, W, 3) array
+        What was painted from it, 0 to 255.
+    """
+
+    photograph: Array
+    painted: Array
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a frame begins with.
+
+    Parameters
+    ----------
+    config : StyleConfig
+        Its settings: of the first frame as they are given; then one scale, from the last frame.
+    why : str
+        The reason for a new beginning, in words; empty if the frame follows the last one.
+    target : (H, W, 3) array, optional
+        The last painted frame, moved.
+    certain : (H, W) array of bool, optional
+        Where that is known.
+    weight : float
+        Of the temporal term.
+    """
+
+    config: StyleConfig
+    why: str = ""
+    target: Array | None = None
+    certain: Array | None = None
+    weight: float = TEMPORAL_WEIGHT
+
+    @staticmethod
+    def follows(config: StyleConfig) -> dict[str, Any]:
+        """Return the settings of a frame that starts from the last one, where they are not the film's: one scale."""
+        return {"init_noise": 0.0, "pyramid_min_size": 0, "iterations_by_scale": config.iterations_by_scale[-1:]}
+
+    def terms(self, network: Network, size: Size) -> list[Term]:
+        """Return the temporal term on a network's device, as `stylize` takes it; none where nothing is certain."""
+        if self.target is None or self.certain is None or not self.weight or not self.certain.any():
+            return []
+        target = luminance(self.target, self.config.color_space) if self.config.color == "luminance" else self.target
+        made, mask = (network.backend.asarray(a, dtype=network.dtype) for a in (target, self.certain[..., None]))
+        return [temporal_term(made, mask, self.weight)]
+
+    def flicker(self, painted: Array) -> float | None:
+        """Return the root mean square difference to the last frame, moved, where that is known; gray levels."""
+        if self.target is None or self.certain is None or not self.certain.any():
+            return None
+        return warped_difference(painted, self.target, self.certain)
+
+
+def warped_difference(painted: Array, target: Array, certain: Array) -> float:  # (H, W, 3), (H, W, 3), (H, W) -> float
+    """Return the root mean square difference of a frame and the one before it, moved, where that is certain."""
+    return math.sqrt(float(((painted - target)[certain] ** 2).mean()))
+
+
+def flicker(photographs: Sequence[Array], painted: Sequence[Array]) -> float:
+    """Return how much a film flickers: the mean over its frames of `warped_difference`, in gray levels.
+
+    Parameters
+    ----------
+    photographs, painted : sequence of (H, W, 3) arrays
+        The frames as they were and as they were painted, of one size. The flow is that of the photographs.
+
+    Returns
+    -------
+    float
+        0 for a film in which everything moves as in the photographs; NaN without two frames.
+
+    Notes
+    -----
+    The warping error by which films are compared (Lai et al. 2018, "Learning blind video temporal consistency",
+    arXiv 1808.00449), as a root, without the square.
+    """
+    found = []
+    for i in range(1, len(painted)):
+        backward, certain = motion(photographs[i], photographs[i - 1])
+        if certain.any():
+            found.append(warped_difference(painted[i], moved(painted[i - 1], backward), certain))
+    return sum(found) / len(found) if found else math.nan
+
+
+def motion(now: Array, before: Array) -> tuple[Array, Array]:  # (H, W, 3), (H, W, 3) -> (2, H, W), (H, W) of bool
+    """Return the flow from each pixel of a frame to its place in the frame before it, and where it is certain."""
+    backward = flow_between(now, before)
+    return backward, certainty(flow_between(before, now), backward)
+
+
+def flow_between(a: Array, b: Array) -> Array:  # (H, W, 3), (H, W, 3) -> (2, H, W)
+    """Return the optical flow from each pixel of `a` to its place in `b`, rows and columns, px.
+
+    Raises
+    ------
+    HandstyleError
+        If scikit-image, which computes it, is not installed.
+
+    Notes
+    -----
+    TV-L1 (Zach, Pock and Bischof 2007) as scikit-image has it, of the luminance.
+    """
+    try:
+        registration = import_module("skimage.registration")
+    except ModuleNotFoundError:
+        raise HandstyleError('a film needs optical flow, by scikit-image: pip install "handstyle[film]"') from None
+    gray = [np.asarray(luminance(p)[..., 0] / 255, np.float32) for p in (a, b)]
+    return np.asarray(registration.optical_flow_tvl1(*gray), np.float64)
+
+
+def check_film(config: StyleConfig, weight: float) -> None:
+    """Raise `HandstyleError` if settings do not go with a film."""
+    if not (math.isfinite(weight) and weight >= 0):
+        raise HandstyleError(f"temporal_weight={weight}: must be a number of 0 or more")
+    if config.color in LATER_COLORS:
+        raise HandstyleError(
+            f"color={config.color!r}: changes colors after each frame, so that no frame could go on from the last one; "
+            f"use color={config.color.removesuffix('-after')!r}"
+        )
+
+
+def start_of(config: StyleConfig, photograph: Picture, last: Frame | None, weight: float, init: Path) -> Start:
+    """Return what a frame begins with: the last painted frame moved along the flow, or the photograph.
+
+    Parameters
+    ----------
+    config : StyleConfig
+        Settings of the film.
+    photograph : Picture
+        The frame.
+    last : Frame or None
+        The one before it.
+    weight : float
+        Of the temporal term.
+    init : Path
+        A PNG to be written: the picture from which the frame starts. What was hidden in the last frame is there as it
+        is in the photograph.
+
+    Returns
+    -------
+    Start
+        A new beginning if there is no last frame, if that has another size, or if the flow explains less than half of
+        what is seen, ``1 − Σ (p − ω)² / Σ (p − mean)²`` over the photographs: a new scene.
+    """
+    if last is None:
+        return Start(config, "the first frame")
+    height, width = photograph.pixels.shape[:2]
+    size = output_size(config, (height, width), photograph.source)
+    if last.painted.shape[:2] != size:
+        return Start(config, f"the frame before has {last.painted.shape[1]} x {last.painted.shape[0]} px")
+    now, before = (resize(p, size).astype(np.float64) for p in (photograph.pixels, last.photograph))
+    backward, certain = motion(now, before)
+    unexplained = ((now - moved(before, backward)) ** 2).sum() / max(((now - now.mean(axis=(0, 1))) ** 2).sum(), 1e-9)
+    if unexplained > 1 - EXPLAINED:
+        return Start(config, "a new scene")
+    target = moved(last.painted, backward)
+    write_picture(init, np.where(certain[..., None], target, now), overwrite=True)
+    follows = replace(config, init=str(init), **Start.follows(config))
+    return Start(follows, "", target, certain, weight)
+
+
+def frames(
+    photographs: str | os.PathLike[str] | Iterable[PictureLike],
+    styles: PictureLike | Sequence[PictureLike] | Mapping[Any, Any],
+    *,
+    network: Network | str | os.PathLike[str] | None = None,
+    config: StyleConfig | Mapping[str, Any] | None = None,
+    preset: str | None = None,
+    temporal_weight: float = TEMPORAL_WEIGHT,
+    callback: Callable[[Progress], None] | Sequence[Callable[[Progress], None]] | None = None,
+    progress: bool | None = None,
+    **options: Any,
+) -> Iterator[Result]:
+    """Paint a film, and yield its frames one by one.
+
+    Parameters
+    ----------
+    photographs : path, or pictures in order
+        A folder of pictures, an animation (GIF, WebP, APNG), a video if ffmpeg is installed; or paths, PIL images and
+        arrays.
+    styles, network, config, preset, callback, progress, **options
+        As for `stylize`; the network is loaded once.
+    temporal_weight : float
+        How much the mean squared difference (0 to 255) to the last frame counts, where the flow is certain.
+
+    Yields
+    ------
+    Result
+        Of each frame, before the next is begun.
+
+    Raises
+    ------
+    HandstyleError
+        If there are no frames, scikit-image is not installed, or as `stylize` does.
+
+    References
+    ----------
+    Ruder, Dosovitskiy and Brox 2016, *Artistic style transfer for videos*, arXiv 1604.08610.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> photograph, painting = rng.uniform(0, 255, (2, 48, 52, 3))
+    >>> pan = [photograph[:, i : i + 48] for i in range(3)]
+    >>> options = {"network": "random", "size": 48, "iterations": 2, "style_layers": "relu1_1"}
+    >>> [result.array.shape for result in frames(pan, painting, **options)]
+    [(48, 48, 3), (48, 48, 3), (48, 48, 3)]
+    """
+    network, sources = one_network(network, options), styles_and_blend(styles, options)
+    chosen, config = chosen_settings(config, preset, options)
+    check_film(config, temporal_weight)
+    loaded, _ = ready_network(network, chosen)
+    with tempfile.TemporaryDirectory(prefix="handstyle-") as folder, read_film(photographs) as (pictures, _):
+        last = None
+        for picture in pictures:
+            photograph, _ = read_inputs(config, picture, [])
+            start = start_of(config, photograph, last, temporal_weight, Path(folder, "start.png"))
+            called: dict[str, Any] = {"callback": callback, "progress": progress, "terms": start.terms}
+            result = stylize(photograph, sources, network=loaded, config=start.config, **called)
+            last = Frame(photograph.pixels, whole_levels(result.array).astype(np.float64))
+            yield result
+
+
+# --- films in files -------------------------------------------------------------------------------------------------
+
+
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """Sort paths as people count: frame 2 before frame 10.
+
+    Examples
+    --------
+    >>> [path.name for path in in_order([Path("f10.png"), Path("f2.png"), Path("F1.png")])]
+    ['F1.png', 'f2.png', 'f10.png']
+    """
+
+    def key(path: Path) -> list[tuple[bool, int, str]]:
+        parts = re.split(r"([0-9]+)", path.stem.lower())
+        return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+
+    return sorted(paths, key=key)
+
+
+@contextmanager
+def read_film(source: Any) -> Iterator[tuple[list[Any], list[float]]]:
+    """Yield the frames of a film and the seconds of each.
+
+    Parameters
+    ----------
+    source : path or iterable of pictures
+        A folder, an animation or a video, whose frames are written as pictures into a temporary folder, NAME_0001.png
+        and so on, as long as the block lasts.
+
+    Raises
+    ------
+    HandstyleError
+        If there are no frames in it, or it cannot be read.
+    """
+    if not isinstance(source, str | os.PathLike):
+        pictures = list(source)
+        if not pictures:
+            raise HandstyleError("photographs: no frames; give one at least")
+        yield pictures, [SECONDS] * len(pictures)
+        return
+    path = expanded(source)
+    if path.is_dir():
+        found = in_order(pictures_in(path))
+        yield found, [SECONDS] * len(found)
+        return
+    with tempfile.TemporaryDirectory(prefix="handstyle-") as name:
+        folder = Path(name)
+        seconds = by_ffmpeg(path, folder) if path.suffix.lower() in VIDEOS else by_pillow(path, folder)
+        yield in_order(folder.iterdir()), seconds
+
+
+def by_pillow(path: Path, folder: Path) -> list[float]:
+    """Write the frames of an animation into a folder as PNG; return the seconds of each."""
+    seconds = []
+    try:
+        with Image.open(path) as image:
+            count = getattr(image, "n_frames", 1)
+            for number in range(count):
+                image.seek(number)
+                image.load()
+                mode = "RGBA" if image.has_transparency_data else "RGB"
+                image.convert(mode).save(folder / f"{path.stem}_{number + 1:04d}.png", compress_level=1)
+                seconds.append(float(image.info.get("duration") or 1000 * SECONDS) / 1000)
+    except Exception as error:  # decoders raise what they like
+        at = f" from frame {len(seconds) + 1} on" if seconds else ""
+        raise HandstyleError(f"{printable(path)} cannot be read{at}: {one_line(error)}") from None
+    if count < 2:
+        raise HandstyleError(f"{printable(path)} is one picture, no film: `stylize` paints it")
+    return seconds
+
+
+def ffmpeg_path(what: str) -> str:
+    """Return the path of ffmpeg, or raise `HandstyleError`: `what` needs it."""
+    found = shutil.which("ffmpeg")
+    if found is None:
+        raise HandstyleError(
+            f"{what}: videos need ffmpeg, which is not installed (ffmpeg.org); a folder of pictures, .gif, .webp and "
+            ".png do without"
+        )
+    return found
+
+
+def by_ffmpeg(path: Path, folder: Path) -> list[float]:
+    """Write the frames of a video into a folder as PNG; return the seconds of each."""
+    program = ffmpeg_path(printable(path))
+    if not path.is_file():
+        raise HandstyleError(f"{printable(path)} cannot be read: there is no such file")
+    pattern = folder / f"{path.stem.replace('%', '%%')}_%04d.png"
+    words = [program, "-nostdin", "-hide_banner", "-i", f"file:{path.absolute()}", "-fps_mode", "passthrough"]
+    done = subprocess.run([*words, str(pattern)], capture_output=True, text=True, errors="replace", check=False)
+    count = len(list(folder.iterdir()))
+    if done.returncode or not count:
+        raise HandstyleError(f"{printable(path)}: ffmpeg cannot read it: {_last_line(done.stderr)}")
+    rate = re.search(r"([0-9.]+) fps", done.stderr)
+    return [1 / float(rate[1]) if rate and float(rate[1]) else SECONDS] * count
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return one_line(lines[-1]) if lines else "it says nothing"
+
+
+def check_film_writable(path: Path, overwrite: bool) -> None:
+    """Raise `HandstyleError` if a film cannot be written there."""
+    if path.suffix.lower() in VIDEOS:
+        ffmpeg_path(printable(path))
+    elif path.suffix.lower() not in ANIMATIONS:
+        raise HandstyleError(f"{printable(path)}: a film is a folder, or ends in {', '.join((*ANIMATIONS, *VIDEOS))}")
+    if path.exists() and (path.is_dir() or not overwrite):
+        raise HandstyleError(f"{printable(path)} exists: choose another name with -o, or add --overwrite")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise HandstyleError(f"{printable(path)}: its folder does not exist, or cannot be written to")
+
+
+def write_film(path: str | os.PathLike[str], pictures: Sequence[Path], seconds: Sequence[float]) -> None:
+    """Write painted frames as one film: an animation by its name's ending, or a video.
+
+    Parameters
+    ----------
+    path : path
+        .gif, .webp, .png or .apng; by ffmpeg .mp4, .mov, .mkv, .webm or .avi. An existing file is replaced.
+    pictures : sequence of Path
+        The frames, of one size.
+    seconds : sequence of float
+        Of each. A video has one rate, that of their mean.
+
+    Raises
+    ------
+    HandstyleError
+        If the frames differ in size, or the film cannot be written.
+    """
+    path = expanded(path)
+    images = [frame_of(picture) for picture in pictures]
+    for picture, image in zip(pictures, images, strict=True):
+        if image.size != images[0].size:
+            sizes = (
+                f"{image.size[0]} x {image.size[1]} px, {pictures[0].name} {images[0].size[0]} x {images[0].size[1]}"
+            )
+            raise HandstyleError(
+                f"{printable(path)}: {printable(picture.name)} has {sizes}: no film of frames that differ"
+            )
+    if path.suffix.lower() in VIDEOS:
+        data = _video(path, images, len(seconds) / max(sum(seconds), 1e-3))
+    else:
+        file = io.BytesIO()
+        kind = ANIMATIONS[path.suffix.lower()]
+        options: dict[str, Any] = {"quality": 90} if kind == "WEBP" else {}
+        durations = [max(1, round(1000 * one)) for one in seconds]
+        options |= {"save_all": True, "append_images": images[1:], "duration": durations, "loop": 0}
+        images[0].save(file, kind, **options)
+        data = file.getvalue()
+    replace_file(path, data)
+
+
+def frame_of(picture: Path) -> Image.Image:
+    """Read a painted frame as it is written into a film."""
+    with Image.open(picture) as image:
+        return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _video(path: Path, images: Sequence[Image.Image], rate: float) -> bytes:
+    """Encode frames by ffmpeg, through a pipe, at a rate in frames a second."""
+    with tempfile.TemporaryDirectory(prefix="handstyle-") as folder:
+        made = Path(folder, f"film{path.suffix.lower()}")
+        even = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p"]  # what players want
+        if path.suffix.lower() in (".mp4", ".mov", ".mkv"):
+            even += ["-c:v", "libx264", "-crf", "16"]
+        read = ["-f", "image2pipe", "-c:v", "png", "-framerate", f"{rate:.6f}", "-i", "-"]
+        words = [ffmpeg_path(printable(path)), "-hide_banner", "-loglevel", "error", *read, *even, str(made)]
+        pipe = io.BytesIO()
+        for image in images:
+            image.convert("RGB").save(pipe, "PNG", compress_level=1)
+        done = subprocess.run(words, input=pipe.getvalue(), capture_output=True, check=False)
+        if done.returncode or not made.exists():
+            said = _last_line(done.stderr.decode(errors="replace"))
+            raise HandstyleError(f"{printable(path)}: ffmpeg cannot write it: {said}")
+        return made.read_bytes()
