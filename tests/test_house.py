@@ -119,13 +119,13 @@ SHARED = ("counting", "gradients", "stages", "winograd_matrices", "winograd_plai
 BUDGETS: dict[str, tuple[int, tuple[str, ...]]] = {
     "foundations": (1298, ("handstyle/foundations",)),
     "network": (669, ("handstyle/network",)),
-    "losses": (500, ("handstyle/losses",)),
+    "losses": (523, ("handstyle/losses",)),
     "optimize": (901, ("handstyle/optimize",)),
     "kernels/cpu": (1500, ("handstyle/kernels/cpu",)),
     "kernels, shared": (279, tuple(f"handstyle/kernels/{name}.py" for name in SHARED)),
     "tiles and cluster": (579, ("handstyle/kernels/tiles.py", "handstyle/kernels/cluster.py")),
     "kernels/cuda": (1402, ("handstyle/kernels/cuda",)),
-    "painting and cli": (5798, ("handstyle/painting", "handstyle/cli")),
+    "painting and cli": (6185, ("handstyle/painting", "handstyle/cli")),
     "weights_tools": (2218, ("weights_tools",)),
     "book": (290, ("handstyle/book/*.py",)),  # the judges are text, as the chapters are
 }

@@ -240,10 +240,12 @@ def frames(
     photographs : path, or pictures in order
         A folder of pictures, an animation (GIF, WebP, APNG), a video if ffmpeg is installed; or paths, PIL images and
         arrays.
-    styles, network, config, preset, callback, progress, **options
+    styles, network, config, preset
         As for `stylize`; the network is loaded once.
     temporal_weight : float
         How much the mean squared difference (0 to 255) to the last frame counts, where the flow is certain.
+    callback, progress, **options
+        As for `stylize`, for each frame.
 
     Yields
     ------
