@@ -63,9 +63,9 @@ def test_a_picture_made_otherwise_is_replaced_only_if_that_is_asked_for(told, tm
     told()
     status, lines, _ = told("--style-weight", "3")
     assert status == 1
-    assert "a.png: a.png was made otherwise (style_weight 10.0): --overwrite replaces it" in lines[0]
+    assert "a.png: a.png has other settings (style_weight 10.0): --overwrite replaces it" in lines[0]
     status, lines, _ = told(style="other.png")
-    assert "made otherwise (from other pictures)" in lines[0]
+    assert "has other settings (from other pictures)" in lines[0]
     status, lines, _ = told("--style-weight", "3", "--overwrite")
     assert (status, lines[0].split(": ")[2]) == (0, "painted")
     assert read_recipe(tmp_path / "out/a.png").settings["style_weight"] == 3

@@ -142,7 +142,7 @@ class Shared:
         return cls(paintings, digests, replace(settings, config=config), loaded)
 
     def paint(self, jobs: Iterable[Job], count: int, done: list[Painted]) -> int:
-        """Paint the pictures, append the outcome of each to `done`, and print a line each; return 0, or the exit status.
+        """Paint the pictures, append each outcome to `done` and print a line; return 0, or the exit status.
 
         A job is taken when the one before it is done. A signal ends the loop: the status is then above 128.
         """
