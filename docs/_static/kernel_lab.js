@@ -13,7 +13,7 @@ const KERNELS = {
   "vertical edges": [[1, 0, -1], [2, 0, -2], [1, 0, -1]],
   "horizontal edges": [[1, 2, 1], [0, 0, 0], [-1, -2, -1]],
   "mean of nine": [[1 / 9, 1 / 9, 1 / 9], [1 / 9, 1 / 9, 1 / 9], [1 / 9, 1 / 9, 1 / 9]],
-  "what differs from its neighbours": [[0, -1, 0], [-1, 4, -1], [0, -1, 0]],
+  "what differs from its neighbors": [[0, -1, 0], [-1, 4, -1], [0, -1, 0]],
   "shift to the left": [[0, 0, 0], [0, 0, 1], [0, 0, 0]],
   "the worked example": [[0, 1, 0], [0, 0, 2], [0, 0, 0]],
 };
@@ -75,9 +75,9 @@ function rangeOf(values) {
   return Math.min(...all) < 0 ? [-size, size] : [0, size];
 }
 
-function frame(canvas, r, s, rows, columns, colour) {
+function frame(canvas, r, s, rows, columns, hue) {
   const context = canvas.getContext("2d");
-  context.strokeStyle = colour;
+  context.strokeStyle = hue;
   context.lineWidth = 3;
   context.strokeRect(s * ZOOM, r * ZOOM, columns * ZOOM, rows * ZOOM);
 }

@@ -99,7 +99,7 @@ class PoolingLab {
     });
   }
 
-  // The colour of the block that a pixel lies in.
+  // The hue of the block that a pixel lies in.
   frame(cell, r, s) {
     cell.style.boxShadow = `inset 0 0 0 2px ${POOL_COLOURS[2 * Math.floor(r / 2) + Math.floor(s / 2)]}`;
   }

@@ -11,7 +11,7 @@ const V_LEFT = 52;
 const V_BOTTOM = 34;
 const V_STEPS = [-13, -0.5]; // powers of ten
 const V_ERRORS = [-15, 1];
-const V_KINDS = { float64: { round: (a) => a, colour: "#1f77d0" }, float32: { round: Math.fround, colour: "#d9622b" } };
+const V_KINDS = { float64: { round: (a) => a, hue: "#1f77d0" }, float32: { round: Math.fround, hue: "#d9622b" } };
 
 // The relative error of [exp(1 + h) - exp(1 - h)] / 2h, every number rounded to the kind.
 function slopeError(h, round) {
@@ -61,17 +61,17 @@ class VCurve {
       parts.push(this.text(this.at(step, 0)[0], V_HEIGHT - 10, `1e${step}`, "middle"));
     }
     const words = [];
-    for (const [name, { round, colour }] of Object.entries(V_KINDS)) {
+    for (const [name, { round, hue }] of Object.entries(V_KINDS)) {
       for (let step = V_STEPS[0]; step <= V_STEPS[1]; step += 0.125) {
         const error = slopeError(10 ** step, round);
         if (!Number.isFinite(error)) continue;
         const [x, y] = this.at(step, Math.log10(error + 1e-17));
-        parts.push(`<circle cx="${x}" cy="${y}" r="2.2" fill="${colour}"/>`);
+        parts.push(`<circle cx="${x}" cy="${y}" r="2.2" fill="${hue}"/>`);
       }
       const error = slopeError(10 ** chosen, round);
       if (Number.isFinite(error)) {
         const [x, y] = this.at(chosen, Math.log10(error + 1e-17));
-        parts.push(`<circle cx="${x}" cy="${y}" r="6" fill="none" stroke="${colour}" stroke-width="2.5"/>`);
+        parts.push(`<circle cx="${x}" cy="${y}" r="6" fill="none" stroke="${hue}" stroke-width="2.5"/>`);
       }
       const digits = Math.max(0, Math.floor(-Math.log10(error + 1e-17)));
       const said = Number.isFinite(error) ? `error ${error.toExponential(1)}, ${digits} digits` : "1 + h is 1: no answer";

@@ -24,10 +24,10 @@ def main(out, quick=True):
         ("10 rounds of 20 evaluations", replace(plain, restarts=rounds, evaluations=20), "o-", ORANGE),
         ("one run", plain, "-", BLUE),
     )
-    for panel, (name, config, line, colour) in zip(axes[1:], runs, strict=True):
+    for panel, (name, config, line, hue) in zip(axes[1:], runs, strict=True):
         result = handstyle.stylize(photo, art, network=net, config=config)
         spent, value = [row.evaluations for row in result.trace], [row.value for row in result.trace]
-        axes[0].plot(spent, np.minimum.accumulate(value), line, color=colour, label=name, markersize=4)
+        axes[0].plot(spent, np.minimum.accumulate(value), line, color=hue, label=name, markersize=4)
         top, best = (value[0] if config.restarts else top), min(value)  # the first round has done the steepest part
         show(panel, np.asarray(result.array), f"{name}\nloss {min(value):.3g}")
     axes[0].set(

@@ -93,10 +93,10 @@ def save(figure: Figure, out: str) -> None:
 def for_a_dark_page(figure: Figure) -> None:
     """Turn greys over, black to near white, and lighten the colours of lines and words; pictures stay as they are."""
 
-    def turned(colour: object) -> object:
-        if isinstance(colour, str) and colour == "none":
-            return colour
-        found = mpl.colors.to_rgba_array(colour)
+    def turned(hue: object) -> object:
+        if isinstance(hue, str) and hue == "none":
+            return hue
+        found = mpl.colors.to_rgba_array(hue)
         for c in found:
             if np.ptp(c[:3]) < 0.02:
                 c[:3] = 0.92 - 0.84 * c[:3]

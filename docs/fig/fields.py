@@ -8,7 +8,7 @@ from handstyle.foundations.image import preprocess_forward
 from handstyle.network.vgg import summary
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-COLOURS = ("#ffffff", ORANGE, GREEN, "#b98ad9", BLUE)
+COLORS = ("#ffffff", ORANGE, GREEN, "#b98ad9", BLUE)
 
 
 def influence(net, x, layer):  # -> (H, W)
@@ -26,11 +26,11 @@ def main(out, quick=True):
     rows = {row.name: row for row in summary(net, *p.shape[:2])}
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.9), layout="constrained")
     show(left, p, "what can be seen")
-    for layer, colour in zip(LAYERS, COLOURS, strict=True):
+    for layer, hue in zip(LAYERS, COLORS, strict=True):
         side = rows[layer].receptive_field
-        left.add_patch(plt.Rectangle((192 - side / 2, 144 - side / 2), side, side, fill=False, ec=colour, lw=1.6))
+        left.add_patch(plt.Rectangle((192 - side / 2, 144 - side / 2), side, side, fill=False, ec=hue, lw=1.6))
         if side > 20:
-            left.text(192 + side / 2 - 3, 144 - side / 2 + 3, layer, color=colour, ha="right", va="top", fontsize=9)
+            left.text(192 + side / 2 - 3, 144 - side / 2 + 3, layer, color=hue, ha="right", va="top", fontsize=9)
     x = preprocess_forward(p.astype(np.float32), net.convention)
     g = influence(net, x, "relu5_1")
     show(right, np.log10(g / g.max() + 1e-6), "what counts, for relu5_1", cmap="magma", vmin=-3, vmax=0)

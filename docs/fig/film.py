@@ -1,4 +1,4 @@
-"""A film of the optimiser at work: the photograph, the painting, and the picture after more and more iterations.
+"""A film of the optimizer at work: the photograph, the painting, and the picture after more and more iterations.
 
 Beside the figure it leaves ``film_frames.js``: the same run in more steps, for the figure that a reader scrubs through.
 """

@@ -8,13 +8,13 @@ SOURCES = {"zero": {}, "reflect": {0: 2, 5: 3}, "replicate": {0: 1, 5: 4}}
 ROW = {"zero": "0abcd0", "reflect": "babcdc", "replicate": "aabcdd"}
 
 
-def cells(axes, y, text, colour):
+def cells(axes, y, text, hue):
     """Draw six cells with the letters of `text`, the border ones dashed."""
     for k, letter in enumerate(text):
         border = k in (0, 5)
-        style = {"ls": "--" if border else "-", "fc": "none", "ec": GREY if border else colour}
+        style = {"ls": "--" if border else "-", "fc": "none", "ec": GREY if border else hue}
         axes.add_patch(plt.Rectangle((k - 0.4, y - 0.25), 0.8, 0.5, lw=1.4, **style))
-        axes.text(k, y, letter, ha="center", va="center", fontsize=11, color=GREY if border else colour)
+        axes.text(k, y, letter, ha="center", va="center", fontsize=11, color=GREY if border else hue)
 
 
 def main(out, quick=True):
@@ -23,15 +23,15 @@ def main(out, quick=True):
     arrow = {"arrowstyle": "-|>", "mutation_scale": 12, "lw": 1.6}
     for column, (mode, sources) in enumerate(SOURCES.items()):
         for row, place in enumerate(axes[:, column]):
-            colour = ORANGE if row else BLUE
+            hue = ORANGE if row else BLUE
             text = [f"$\\bar x_{k}$" for k in range(6)] if row else list(ROW[mode])
-            cells(place, 0, text, colour)
+            cells(place, 0, text, hue)
             for border, source in sources.items():
                 start, end = (border, source) if row else (source, border)
                 bend = 0.45 if (start < end) != bool(row) else -0.45
                 bend = abs(bend) if row else -abs(bend)
                 bend = bend if start < end else -bend
-                options = arrow | {"connectionstyle": f"arc3,rad={bend}", "color": colour}
+                options = arrow | {"connectionstyle": f"arc3,rad={bend}", "color": hue}
                 top = -0.27 if row else 0.27
                 place.annotate("", (end, top), (start, top), arrowprops=options)
             if row and not sources:

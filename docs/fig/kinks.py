@@ -16,16 +16,16 @@ def main(out, quick=True):
     t = np.linspace(-1, 1, 400)
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.2), layout="constrained")
     left.plot(t, f(t), color=BLUE)
-    for at, colour, words in ((-0.25, GREEN, "no kink between"), (0.0, ORANGE, "a kink between")):
+    for at, hue, words in ((-0.25, GREEN, "no kink between"), (0.0, ORANGE, "a kink between")):
         h = 0.2
-        left.plot([at - h, at + h], [f(at - h), f(at + h)], "o-", color=colour, label=words, lw=2)
+        left.plot([at - h, at + h], [f(at - h), f(at + h)], "o-", color=hue, label=words, lw=2)
     left.set(xlabel="x", ylabel="f(x)", title="the secant that stands for the tangent")
     left.legend(loc="lower right")
     steps = np.logspace(-4, -0.3, 60)
-    for at, colour, words in ((-0.25, GREEN, "x = −0.25"), (0.0, ORANGE, "x = 0, kink at 0.1")):
+    for at, hue, words in ((-0.25, GREEN, "x = −0.25"), (0.0, ORANGE, "x = 0, kink at 0.1")):
         truth = 1 + 0.3 * at
         right.loglog(
-            steps, np.abs((f(at + steps) - f(at - steps)) / (2 * steps) - truth) + 1e-13, color=colour, label=words
+            steps, np.abs((f(at + steps) - f(at - steps)) / (2 * steps) - truth) + 1e-13, color=hue, label=words
         )
     right.axvline(0.1, color=GREY, lw=0.8)
     right.set(xlabel="step h", ylabel="error of the slope", title="right until the step reaches the kink")

@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 from fig.common import BLUE, GREEN, ORANGE, command, save
 from handstyle.network.padding import pad_forward
 
-WINDOWS = {5: BLUE, 6: ORANGE, 15: GREEN}  # pixel in the centre, and its color
+WINDOWS = {5: BLUE, 6: ORANGE, 15: GREEN}  # pixel in the center, and its color
 
 
 def numbers(ax, values, blank=None):

@@ -34,8 +34,8 @@ def main(out, quick=True):
     left.set_xticks(k, [r.name for r in rows], rotation=90, fontsize=9)
     left.set(ylabel="MiB at 512 × 512")
     left.legend()
-    for at, (total, colour) in enumerate(((floats.sum(), ORANGE), (taps.sum(), BLUE), (bits.sum(), GREEN))):
-        right.bar(at, total, color=colour)
+    for at, (total, hue) in enumerate(((floats.sum(), ORANGE), (taps.sum(), BLUE), (bits.sum(), GREEN))):
+        right.bar(at, total, color=hue)
         right.text(at, total, f"{total:.0f} MiB", ha="center", va="bottom")
         right.set_xticks(range(at + 1))
     right.set_xticks(range(3), ["all", "taps", "bits"])

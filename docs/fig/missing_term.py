@@ -40,15 +40,15 @@ def main(out, quick=True):
         (lambda f, v: f(v), "value and gradient match", BLUE),
         (variation_missing_from_the_value, "a term missing", ORANGE),
     )
-    for axis, (bug, words, colour) in zip(axes, bugs, strict=False):
+    for axis, (bug, words, hue) in zip(axes, bugs, strict=False):
         objective, start = town(96, 128, variation=3e-3)
         broken = Broken(objective, bug)
         outcome = minimize_lbfgsb(broken, start, n, evaluations=n)
         show(axis, outcome.v.reshape(objective.shape), words)
         best = np.minimum.accumulate(broken.true)
-        axes[2].semilogy(range(1, len(best) + 1), best, color=colour, label=f"{len(outcome.trace)} iterations")
+        axes[2].semilogy(range(1, len(best) + 1), best, color=hue, label=f"{len(outcome.trace)} iterations")
         if outcome.evaluations < n:
-            axes[2].plot(len(best), best[-1], "x", color=colour, ms=9, mew=2)
+            axes[2].plot(len(best), best[-1], "x", color=hue, ms=9, mew=2)
     axes[2].set(xlabel="evaluations", title="the true value")
     axes[2].legend(fontsize=9)
     save(figure, out)

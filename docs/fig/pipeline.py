@@ -45,7 +45,7 @@ def main(out, quick=True):
     loop = {"connectionstyle": "arc3,rad=-0.5", "color": ORANGE}
     axes.annotate("", (0.55, 2.3), (1.75, 2.3), arrowprops=arrow | loop | {"connectionstyle": "arc3,rad=0.9"})
     axes.text(
-        1.1, 3.0, "the optimiser:\na step against the gradient,\nand again", ha="center", fontsize=9, color=ORANGE
+        1.1, 3.0, "the optimizer:\na step against the gradient,\nand again", ha="center", fontsize=9, color=ORANGE
     )
     axes.set(xlim=(-0.1, 8.85), ylim=(0.2, 3.75), aspect="equal")
     axes.set_axis_off()

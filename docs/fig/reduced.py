@@ -1,4 +1,4 @@
-"""Fine stripes of black and white beside the grey that has as much light, and the same made smaller in two ways."""
+"""Fine stripes of black and white beside the gray that has as much light, and the same made smaller in two ways."""
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -29,7 +29,7 @@ def main(out, quick=True):
     even = np.full((96, 96), float(encode(np.array(0.5))))
     p = np.hstack([stripes, even])
     figure, axes = plt.subplots(1, 3, figsize=(7.2, 1.8), layout="constrained")
-    show(axes[0], p, "stripes | grey 188", cmap="gray", vmin=0, vmax=255)
+    show(axes[0], p, "stripes | gray 188", cmap="gray", vmin=0, vmax=255)
     show(axes[1], halve(p), "mean of the numbers", cmap="gray", vmin=0, vmax=255)
     show(axes[2], encode(halve(decode(p))), "mean of the light", cmap="gray", vmin=0, vmax=255)
     save(figure, out)

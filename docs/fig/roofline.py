@@ -28,8 +28,8 @@ def main(out, quick=True):
         for name, layer, x, y in points:
             way, of, _ = name.split()
             if of == precision and layer in layers and way in (layers[layer][f"chosen {precision}"], "torch"):
-                label, colour, marker = WAYS.get(way, (way, GREY, "d"))
-                shown[label] = ax.loglog(x, y / 1e12, marker, color=colour, fillstyle="none")[0]
+                label, hue, marker = WAYS.get(way, (way, GREY, "d"))
+                shown[label] = ax.loglog(x, y / 1e12, marker, color=hue, fillstyle="none")[0]
         ax.set_title({"float32": "true float32", "tf32": "factors of ten bits"}[precision])
         ax.set_xlabel("operations of direct convolution / byte")
     axes[0].set_yticks(ticks := [20, 50, 100, 200, 400], [f"{tick}" for tick in ticks])

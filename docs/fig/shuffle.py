@@ -1,4 +1,4 @@
-"""Shuffle a painting's pixels: the Gram matrix of the colours cannot tell, those of the features can."""
+"""Shuffle a painting's pixels: the Gram matrix of the colors cannot tell, those of the features can."""
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -31,12 +31,12 @@ def main(out, quick=True):
     show(axes[1], pixels, "its pixels shuffled")
     show(axes[2], tiles, "tiles of 16 × 16 shuffled")
     names = ["pixels", *TAPS]
-    for shift, colour, picture, words in (
+    for shift, hue, picture, words in (
         (-0.2, ORANGE, pixels, "pixels shuffled"),
         (0.2, BLUE, tiles, "tiles shuffled"),
     ):
         values = [gram_loss(m, a)[0] for m, a in zip(grams(picture), original, strict=True)]
-        axes[3].bar(np.arange(6) + shift, np.maximum(values, 1e-5), 0.38, color=colour, label=words, bottom=0)
+        axes[3].bar(np.arange(6) + shift, np.maximum(values, 1e-5), 0.38, color=hue, label=words, bottom=0)
     axes[3].set(yscale="log", ylim=(1e-5, 10), title="squared error of the Gram matrix")
     axes[3].set_xticks(range(6), names, rotation=45, ha="right", fontsize=9)
     axes[3].legend(fontsize=9, loc="upper left")

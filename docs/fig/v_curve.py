@@ -9,7 +9,7 @@ from fig.common import BLUE, GREY, ORANGE, command, save
 def main(out, quick=True):
     """Draw the figure to `out`."""
     figure, axes = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
-    for dtype, colour in (("float64", BLUE), ("float32", ORANGE)):
+    for dtype, hue in (("float64", BLUE), ("float32", ORANGE)):
         kind = np.dtype(dtype).type
         x = kind(1.0)
         steps = 10.0 ** np.arange(-12 if dtype == "float64" else -6.5, 0, 0.125)
@@ -19,12 +19,12 @@ def main(out, quick=True):
             slope = (np.exp(ahead) - np.exp(behind)) / (kind(2) * kind(h))
             errors.append(abs(float(slope) - np.exp(1.0)) / np.exp(1.0))
         epsilon = np.finfo(dtype).eps
-        axes.loglog(steps, np.maximum(errors, 1e-17), ".", ms=4, color=colour, label=f"measured, {dtype}")
-        axes.loglog(steps, epsilon / steps, "--", lw=1, color=colour, label=rf"rounding, $\varepsilon/h$, {dtype}")
+        axes.loglog(steps, np.maximum(errors, 1e-17), ".", ms=4, color=hue, label=f"measured, {dtype}")
+        axes.loglog(steps, epsilon / steps, "--", lw=1, color=hue, label=rf"rounding, $\varepsilon/h$, {dtype}")
         best = (3 * epsilon) ** (1 / 3)
-        axes.axvline(best, color=colour, lw=0.8, alpha=0.5)
+        axes.axvline(best, color=hue, lw=0.8, alpha=0.5)
         height = 3e-15 if dtype == "float64" else 3e-13  # beside the dashed lines, not on them
-        axes.text(best * 1.15, height, rf"$(3\varepsilon)^{{1/3}}$ = {best:.0e}", color=colour, fontsize=9)
+        axes.text(best * 1.15, height, rf"$(3\varepsilon)^{{1/3}}$ = {best:.0e}", color=hue, fontsize=9)
     steps = np.logspace(-6, 0)
     axes.loglog(steps, steps**2 / 6, "-", lw=1, color=GREY, label=r"truncation, $h^2/6$")
     axes.set(xlabel="step h", ylabel="relative error of the slope", ylim=(1e-15, 1e1))

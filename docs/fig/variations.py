@@ -6,7 +6,7 @@ from scipy.optimize import minimize
 
 from fig.common import BLUE, GREEN, GREY, ORANGE, command, save
 
-ROUND = 1e-3  # rounds the kink of the absolute value off, in grey levels
+ROUND = 1e-3  # rounds the kink of the absolute value off, in gray levels
 POWERS = {1.0: ("absolute: |d|", GREEN), 2.0: ("squared: d²", BLUE), 2.5: ("Keras: |d| to the power 2.5", ORANGE)}
 
 
@@ -52,7 +52,7 @@ def main(out, quick=True):
         axis.plot(same_grain_left(noisy, power, 0.1), color=color, lw=2)
         axis.set_title(words)
         axis.set_xlabel("pixel")
-    axes[0].set_ylabel("grey level")
+    axes[0].set_ylabel("gray level")
     save(figure, out)
 
 

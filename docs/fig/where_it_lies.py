@@ -18,12 +18,12 @@ def main(out, quick=True):
             values[block] += row.values / 1e6
             work[block] += 2 * row.parameters * row.shape[0] * row.shape[1] / 1e9
     figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.3), layout="constrained")
-    for place, heights, title, colour in (
+    for place, heights, title, hue in (
         (axes[0], parameters, "weights, millions", BLUE),
         (axes[1], values, "values at 512², millions", ORANGE),
         (axes[2], work, "GFLOP forward at 512²", GREEN),
     ):
-        bars = place.bar([f"{k}" for k in range(1, 6)], heights, color=colour)
+        bars = place.bar([f"{k}" for k in range(1, 6)], heights, color=hue)
         place.bar_label(bars, fmt="%.3g", fontsize=9)
         place.set(title=title, xlabel="block", yticks=[], ylim=(0, 1.15 * heights.max()))
         place.spines["left"].set_visible(False)
