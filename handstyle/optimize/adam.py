@@ -11,7 +11,7 @@ from pathlib import Path
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.optimize.loop import Loop, State
-from handstyle.optimize.trace import Callback, Evaluable, Outcome
+from handstyle.optimize.trace import Callback, Ending, Evaluable, Outcome
 
 METHOD = "Adam"
 Rate = float | Callable[[int], float]
@@ -170,7 +170,7 @@ def minimize_adam(
         arrays = {"v": v, "first": adam.first, "second": adam.second, "average": average.value}
         return arrays, {"steps": adam.steps, "missing": average.missing}
 
-    def steps() -> str:
+    def steps() -> tuple[Ending, str]:
         nonlocal v
         while len(loop.trace) < iterations:
             at, (value, g, _) = v, loop.on_device(v)
@@ -180,7 +180,7 @@ def minimize_adam(
             if averaging is not None:
                 average.add(v, averaging)
             loop.accept(at if averaging is None else average.mean(), value, state)
-        return f"all {iterations} iterations done"
+        return "done", f"all {iterations} iterations done"
 
     outcome = loop.run(steps)
     if averaging is None or outcome.failed:

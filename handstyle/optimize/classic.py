@@ -13,7 +13,7 @@ from scipy.optimize import fmin_l_bfgs_b
 from handstyle.foundations.backend import Array
 from handstyle.optimize.lbfgsb import one_scipy_thread
 from handstyle.optimize.loop import Loop, State
-from handstyle.optimize.trace import Callback, Evaluable, Outcome
+from handstyle.optimize.trace import Callback, Ending, Evaluable, Outcome
 
 DESCENT, ROUNDS = "plain descent", "SciPy's L-BFGS-B in rounds"
 
@@ -67,13 +67,13 @@ def minimize_rounds(
     def state() -> State:
         return {"v": v}, {}
 
-    def steps() -> str:
+    def steps() -> tuple[Ending, str]:
         nonlocal v
         with one_scipy_thread():
             while len(loop.trace) < rounds:
                 v, value, _ = fmin_l_bfgs_b(loop, v, maxfun=evaluations, m=memory)
                 loop.accept(v, float(value), state)
-        return f"all {rounds} rounds of {evaluations} evaluations done"
+        return "done", f"all {rounds} rounds of {evaluations} evaluations done"
 
     return loop.run(steps)
 
@@ -129,7 +129,7 @@ def minimize_descent(
     def state() -> State:
         return {"v": v}, {}
 
-    def steps() -> str:
+    def steps() -> tuple[Ending, str]:
         nonlocal v
         while len(loop.trace) < iterations:
             at, (value, g, _) = v, loop.on_device(v)
@@ -137,6 +137,6 @@ def minimize_descent(
             if box is not None:
                 v = v.clip(*box)
             loop.accept(at, value, state)
-        return f"all {iterations} iterations done"
+        return "done", f"all {iterations} iterations done"
 
     return loop.run(steps)

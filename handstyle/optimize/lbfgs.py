@@ -14,7 +14,7 @@ from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 from handstyle.optimize.line_search import DECREASE, Trial, strong_wolfe
 from handstyle.optimize.loop import Loop, State
-from handstyle.optimize.trace import Callback, Evaluable, Outcome
+from handstyle.optimize.trace import Callback, Ending, Evaluable, Outcome
 from handstyle.optimize.two_loop import History
 
 METHOD = "L-BFGS"
@@ -188,19 +188,19 @@ def minimize_lbfgs(
         kinds = {"value": float, "scale": float, "order": [int], "spare": int}
         run.load(*loop.resume(resume, v0, shapes, kinds))
 
-    def steps() -> str:
+    def steps() -> tuple[Ending, str]:
         if resume is None:
             run.start()
         while len(loop.trace) < iterations:
             before = run.value
             if not run.history.table[0, 0] > 0:
-                return f"the gradient is exactly zero after {len(loop.trace)} iterations"
+                return "converged", f"the gradient is exactly zero after {len(loop.trace)} iterations"
             if not _iterate(run, rate, longest):
-                return f"no further descent: the line search failed after {len(loop.trace)} iterations"
+                return "converged", f"no further descent: the line search failed after {len(loop.trace)} iterations"
             loop.accept(run.v, run.value, run.state)
             if 0 <= before - run.value < tolerance * run.scale:
-                return f"converged: an iteration lowered the value by less than {tolerance:g} of the first"
-        return f"all {iterations} iterations done"
+                return "converged", f"converged: an iteration lowered the value by less than {tolerance:g} of the first"
+        return "done", f"all {iterations} iterations done"
 
     return loop.run(steps)
 

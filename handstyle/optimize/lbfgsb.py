@@ -18,7 +18,7 @@ from threadpoolctl import ThreadpoolController
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.optimize.loop import Loop
-from handstyle.optimize.trace import Callback, Evaluable, Outcome
+from handstyle.optimize.trace import Callback, Ending, Evaluable, Outcome
 
 METHOD = "SciPy's L-BFGS-B"
 
@@ -104,9 +104,9 @@ def minimize_lbfgsb(
     done = len(loop.trace)
     limit = evaluations if evaluations is not None else 20 * (iterations + 1)
 
-    def steps() -> str:
+    def steps() -> tuple[Ending, str]:
         if done >= iterations:
-            return f"all {iterations} iterations done"
+            return "done", f"all {iterations} iterations done"
         first = loop(start)
         scale = 1 / (size or abs(first[0]) or 1.0)
         pending = [first]
@@ -123,7 +123,9 @@ def minimize_lbfgsb(
         options = {"maxiter": iterations - done, "maxfun": left, "maxcor": memory, "ftol": tolerance, "gtol": 0.0}
         with one_scipy_thread():
             result = minimize(scaled, start / unit, jac=True, method="L-BFGS-B", callback=accepted, options=options)
-        return loop.stopped if result.status == 99 else _reason(result, done, iterations, limit, tolerance)
+        if result.status == 99:
+            return "stopped", loop.stopped
+        return _reason(result, done, iterations, limit, tolerance)
 
     return loop.run(steps)
 
@@ -138,19 +140,23 @@ def most_memory(n: int) -> int:
     return max(0, (math.isqrt(half * half + 11 * left) - half) // 11) if left > 0 else 0  # 11 m² + 2 half m ≤ left
 
 
-def _reason(result: Any, done: int, iterations: int, evaluations: float, tolerance: float) -> str:
+def _reason(result: Any, done: int, iterations: int, evaluations: float, tolerance: float) -> tuple[Ending, str]:
     message, count = str(result.message).strip().rstrip(":. "), done + result.nit
     if result.status == 1:
         if count >= iterations:
-            return f"all {iterations} iterations done"
-        return f"all {evaluations:g} evaluations done"
+            return "done", f"all {iterations} iterations done"
+        return "done", f"all {evaluations:g} evaluations done"
     if result.status == 2:
-        return f"no further descent: the line search failed after {count} iterations ({message})"
+        return "converged", f"no further descent: the line search failed after {count} iterations ({message})"
     if not np.any(result.jac):
-        return f"the gradient is exactly zero after {count} iterations"
+        return "converged", f"the gradient is exactly zero after {count} iterations"
     if tolerance == 0:
-        return f"converged: the last of {count} iterations left the value as it was, to the last bit ({message})"
-    return f"converged: an iteration lowered the value by less than {tolerance:g} of the start's ({message})"
+        left = "left the value as it was, to the last bit"
+        return "converged", f"converged: the last of {count} iterations {left} ({message})"
+    return (
+        "converged",
+        f"converged: an iteration lowered the value by less than {tolerance:g} of the start's ({message})",
+    )
 
 
 def one_scipy_thread() -> Any:

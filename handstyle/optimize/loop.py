@@ -8,9 +8,7 @@ from typing import Any
 from handstyle.foundations.backend import Array, to_numpy
 from handstyle.optimize.checkpoint import Shape, read_checkpoint, write_checkpoint
 from handstyle.optimize.objective import NonFiniteError
-from handstyle.optimize.trace import Callback, Evaluable, Iteration, Outcome, Save
-
-RAN_OUT = "stopped, for memory ran out"  # how the reason for stopping begins
+from handstyle.optimize.trace import Callback, Ending, Evaluable, Iteration, Outcome, Save
 
 State = tuple[dict[str, Array], dict[str, Any]]  # arrays, and facts as JSON values
 TRACE = [(int, int, float, dict, float)]  # the kind of a trace in a checkpoint: rows of `Iteration`
@@ -121,8 +119,8 @@ class Loop:
             if before - min(row.value for row in self.trace[-WINDOW:]) < self.stop_below * abs(before):
                 raise Settled
 
-    def run(self, steps: Callable[[], str]) -> Outcome:
-        """Call `steps`, which iterates and returns the reason for stopping, and return the best picture.
+    def run(self, steps: Callable[[], tuple[Ending, str]]) -> Outcome:
+        """Call `steps`, which iterates and returns how it ended, also in words, and return the best picture.
 
         An exception that ends the run, such as an interruption from the keyboard, becomes the reason for stopping.
 
@@ -132,33 +130,34 @@ class Loop:
             If the value at the start is not finite: there is no good picture to return.
         """
         try:
-            return self.outcome(steps())
+            return self.outcome(*steps())
         except StopIteration:
-            return self.outcome(self.stopped)
+            return self.outcome("stopped", self.stopped)
         except KeyboardInterrupt:
             if self.best_v is None:
                 raise
-            return self.outcome(f"interrupted after {len(self.trace)} iterations")
+            return self.outcome("interrupted", f"interrupted after {len(self.trace)} iterations")
         except Settled:
             return self.outcome(
+                "settled",
                 f"settled after {len(self.trace)} iterations: the last {WINDOW} lowered the loss by less than "
-                f"{self.stop_below:g} of it"
+                f"{self.stop_below:g} of it",
             )
         except OutOfEvaluations:
-            return self.outcome(f"all {self.allowed} evaluations done")
+            return self.outcome("done", f"all {self.allowed} evaluations done")
         except NonFiniteError as error:
             if self.best_v is None:
                 raise
-            return self.outcome(f"stopped by a value that is not finite: {error}", failed=True)
+            return self.outcome("not finite", f"stopped by a value that is not finite: {error}")
         except MemoryError as error:  # NumPy's, CuPy's and `OutOfMemoryError`
             if self.best_v is None:
                 raise
-            return self.outcome(f"{RAN_OUT}: {error}", failed=True)
+            return self.outcome("out of memory", f"stopped, for memory ran out: {error}")
 
-    def outcome(self, stopped: str, failed: bool = False) -> Outcome:
-        """Return the best picture and the reason for stopping."""
+    def outcome(self, ended: Ending, stopped: str) -> Outcome:
+        """Return the best picture and how the run ended, also in words."""
         assert self.best_v is not None
-        return Outcome(self.best_v, self.best_value, stopped, self.trace, self.count, failed)
+        return Outcome(self.best_v, self.best_value, ended, stopped, self.trace, self.count)
 
     def resume(
         self, path: Path, like: Array, shapes: Mapping[str, Shape] | None = None, kinds: Mapping[str, Any] | None = None

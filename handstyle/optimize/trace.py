@@ -3,9 +3,15 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from handstyle.foundations.backend import Array
+
+# How a run ended, or a scale of it: all that was asked for is done; it converged, or settled by `stop_below`; the
+# callback stopped it, or a signal; a value was not finite; memory ran out. A picture on the way is of one going on.
+Ending = Literal["done", "converged", "settled", "stopped", "interrupted", "not finite", "out of memory", "going on"]
+WHOLE: tuple[Ending, ...] = ("done", "converged", "settled")  # to its end
+FAILED: tuple[Ending, ...] = ("not finite", "out of memory")
 
 
 class Evaluable(Protocol):
@@ -72,26 +78,31 @@ class Outcome:
         The best picture that was evaluated.
     value : float
         The objective's value at `v`.
+    ended : str
+        How it ended, one of `Ending`.
     stopped : str
-        The reason for stopping, in words.
+        The same, in words.
     trace : list of Iteration
         One row for each iteration, without pictures.
     evaluations : int
         Evaluations of the objective in all.
-    failed : bool
-        Whether the run ended on a value that was not finite; `v` is then the last good picture.
 
     Examples
     --------
     >>> import numpy as np
-    >>> outcome = Outcome(np.zeros(3), value=0.5, stopped="all 10 iterations done", trace=[], evaluations=12)
-    >>> outcome.value, outcome.stopped
-    (0.5, 'all 10 iterations done')
+    >>> outcome = Outcome(np.zeros(3), 0.5, "done", "all 10 iterations done", trace=[], evaluations=12)
+    >>> outcome.stopped, outcome.failed
+    ('all 10 iterations done', False)
     """
 
     v: Array
     value: float
+    ended: Ending
     stopped: str
     trace: list[Iteration]
     evaluations: int
-    failed: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether a value was not finite, or memory ran out; `v` is then the last good picture."""
+        return self.ended in FAILED

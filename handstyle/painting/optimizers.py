@@ -1,7 +1,7 @@
 """Run the optimizer that a configuration names, and carry its state from one scale to the next."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -142,7 +142,7 @@ def descend(
             f"; optimizer={config.optimizer!r} has no bound on its steps: lower learning_rate={config.learning_rate:g}"
         )
     v = backend.to_numpy(outcome.v).astype(np.float64)
-    return Outcome(v, outcome.value, stopped, outcome.trace, outcome.evaluations, outcome.failed)
+    return replace(outcome, v=v, stopped=stopped)
 
 
 def no_step_helped(config: StyleConfig, outcome: Outcome) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from itertools import pairwise
-from math import log
+from math import isnan, log
 from statistics import median
 from typing import Any, Protocol
 
@@ -35,6 +35,7 @@ def time_left(
     sizes: Sequence[Size],
     scale: int,
     before: Sequence[float] = (),
+    forecast: Sequence[float] = (),
 ) -> float | None:
     """Estimate the seconds left in a run; None while there are too few iterations for an estimate.
 
@@ -50,6 +51,9 @@ def time_left(
         The number of the present scale, from 0.
     before : sequence of float
         Times at which the last iterations of the scale before ended.
+    forecast : sequence of float
+        Forecast seconds of an evaluation at each scale, of which only the ratios are used; NaN or none where there is no
+        forecast.
 
     Returns
     -------
@@ -57,8 +61,10 @@ def time_left(
 
     Notes
     -----
-    The next iterations are assumed to take the median time of the last ones, those of later scales more, by a power of
-    the number of pixels: the power observed between the last scale and this one, or `GROWTH` at the first scale.
+    The next iterations are assumed to take the median time of the last ones, those of later scales more, by the ratio of
+    the forecasts: much of a small picture's time is the same at every size, so that no one power of the number of pixels
+    serves. Without a forecast, a power is used all the same: the one observed between the last scale and this one, or
+    `GROWTH` at the first scale.
 
     Examples
     --------
@@ -70,10 +76,12 @@ def time_left(
     each = median(b - a for a, b in pairwise(ends[-RECENT - 1 :]))  # a median, so that a pause does not count
     pixels, growth = [h * w for h, w in sizes], GROWTH
     if len(before) > 2 and len(ends) > 3 and pixels[scale] > pixels[scale - 1]:
-        times = each / max(median(b - a for a, b in pairwise(before)), 1e-9)
-        growth = min(max(log(max(times, 1.0)) / log(pixels[scale] / pixels[scale - 1]), 0.5), 1.2)
-    to_come = zip(planned[scale + 1 :], pixels[scale + 1 :], strict=True)
-    later = sum(n * (one / pixels[scale]) ** growth for n, one in to_come)
+        longer = each / max(median(b - a for a, b in pairwise(before)), 1e-9)
+        growth = min(max(log(max(longer, 1.0)) / log(pixels[scale] / pixels[scale - 1]), 0.5), 1.2)
+    times = list(forecast)
+    if not times or any(isnan(one) for one in times):
+        times = [(one / pixels[scale]) ** growth for one in pixels]
+    later = sum(n * one / times[scale] for n, one in zip(planned[scale + 1 :], times[scale + 1 :], strict=True))
     return float(each * (max(0, planned[scale] + 1 - len(ends)) + later))
 
 

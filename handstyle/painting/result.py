@@ -17,7 +17,7 @@ from PIL import Image
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_writing import write_picture, write_picture_somewhere
-from handstyle.optimize.trace import Iteration
+from handstyle.optimize.trace import Ending, Iteration
 
 Size = tuple[int, int]  # height and width
 
@@ -32,8 +32,11 @@ class Result:
         RGB, 0 to 255, not clipped.
     alpha : (H, W) array or None
         The photograph's transparency.
+    ended : str
+        How the run ended: "done", "converged", "settled", "stopped", "interrupted", "not finite" or "out of memory"; of
+        a picture on the way, "going on".
     stopped : str
-        The reason for stopping.
+        The same, in words.
     trace : list of Iteration
         One row for each iteration.
     evaluations : int
@@ -60,6 +63,7 @@ class Result:
 
     array: Array
     alpha: Array | None
+    ended: Ending
     stopped: str
     trace: list[Iteration]
     evaluations: int
@@ -76,7 +80,7 @@ class Result:
     @property
     def interrupted(self) -> bool:
         """Whether the run was interrupted, by Ctrl-C or another signal."""
-        return self.stopped.startswith("interrupted")
+        return self.ended == "interrupted"
 
     def save(
         self,
@@ -179,9 +183,9 @@ class PaintingInterrupted(KeyboardInterrupt):
 
     Examples
     --------
-    >>> result = Result(np.zeros((32, 48, 3)), None, "interrupted after 3 iterations", [], 4, False, {})
+    >>> result = Result(np.zeros((32, 48, 3)), None, "interrupted", "interrupted at the second scale", [], 4, False, {})
     >>> print(PaintingInterrupted(result))
-    interrupted after 3 iterations; the best picture so far is handstyle.last_result()
+    interrupted at the second scale; the best picture so far is handstyle.last_result()
     """
 
     def __init__(self, result: Result) -> None:

@@ -20,9 +20,8 @@ from handstyle.foundations.picture_reading import Picture, PictureLike, expanded
 from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
-from handstyle.optimize.loop import RAN_OUT
 from handstyle.optimize.objective import Objective
-from handstyle.optimize.trace import Iteration
+from handstyle.optimize.trace import FAILED, WHOLE, Ending, Iteration
 from handstyle.painting.arguments import one_callback, own_terms, plain_options, styles_and_blend
 from handstyle.painting.config import StyleConfig, check_layer, style_config
 from handstyle.painting.inputs import read_inputs, spread_folders, starting_picture, wanted_side
@@ -163,18 +162,26 @@ def _run(
     own: list[Term] = []
 
     def finished(
-        p: Array, trace: list[Iteration], stopped: str, value: float, evaluations: int, failed: bool, size: Size
+        p: Array,
+        trace: list[Iteration],
+        ended: Ending,
+        stopped: str,
+        value: float,
+        evaluations: int,
+        failed: bool,
+        size: Size,
     ) -> Result:
         own_notes = [f"the term {term.name} is of your own: `handstyle again` will paint without it" for term in own]
         alpha, array = plan.photograph.alpha, final_picture(config, plan, p, size)
-        end = {"stopped": stopped, "iterations": len(trace), "evaluations": evaluations, "loss": value}
-        end["terms"] = trace[-1].terms if trace else {}
+        end = {"ended": ended, "stopped": stopped, "iterations": len(trace), "evaluations": evaluations}
+        end |= {"loss": value, "terms": trace[-1].terms if trace else {}}
         recipe = recipe_of(
             config, room.network, inputs, precision_of(room.network), array, end, identity.network_digest
         )
         return Result(
             array,
             None if alpha is None else np.clip(resize(alpha, size), 0, 1),
+            ended,
             stopped,
             trace,
             evaluations,
@@ -185,7 +192,8 @@ def _run(
         )
 
     trace, evaluations, outcome, old = list(standing.trace), standing.evaluations, None, plan.sizes[standing.scale]
-    settled, cut_short = False, ""  # why a scale was not begun, or not brought to its first evaluation
+    settled = False
+    cut_short: tuple[Ending, str] | None = None  # why a scale was not begun, or not brought to its first evaluation
     idle = True  # no step at any scale made the picture better
     todo = [(k, size, planned[k]) for k, size in enumerate(plan.sizes) if k >= standing.scale]
     while todo:
@@ -201,6 +209,7 @@ def _run(
             )
 
         here, ends = Standing(k, list(trace), spent), [started]
+        forecast = [need.seconds for need in room.needs()]
 
         def report(
             row: Iteration,
@@ -208,12 +217,14 @@ def _run(
             size: Size = size,
             here: Standing = here,
             ends: list[float] = ends,
+            forecast: list[float] = forecast,
         ) -> None:
             if callback is not None and row.v is not None:
                 row = later(row)
                 ends.append(row.seconds)
                 array = backend.to_numpy(row.v).reshape(*size, 3)  # type: ignore[arg-type]
                 save = None if row.save is None else partial(save_run, save=row.save, standing=here, identity=identity)
+                before = [one.seconds for one in here.trace[-RECENT:]]
                 so_far = here.trace + [replace(row, v=None, save=None)]
                 ends_here = f"after {row.iteration} of {sum(planned)} iterations"
                 callback(
@@ -228,9 +239,9 @@ def _run(
                         save,
                         here.scale,
                         tuple(plan.sizes),
-                        time_left(ends, planned, plan.sizes, here.scale, [one.seconds for one in here.trace[-RECENT:]]),
+                        time_left(ends, planned, plan.sizes, here.scale, before, forecast),
                         partial(final_picture, config, plan, array),
-                        partial(finished, array, so_far, ends_here, row.value, row.evaluations, False),
+                        partial(finished, array, so_far, "going on", ends_here, row.value, row.evaluations, False),
                     )
                 )
 
@@ -247,7 +258,7 @@ def _run(
         except KeyboardInterrupt:
             if outcome is None:
                 raise
-            cut_short = f"interrupted after {len(trace)} iterations"
+            cut_short = "interrupted", f"interrupted after {len(trace)} iterations"
             break
         except OutOfMemoryError as error:
             if less := room.with_smaller_tiles(str(error)):
@@ -256,34 +267,33 @@ def _run(
                 continue
             if outcome is None:
                 raise
-            # the scales done are kept
-            outcome, cut_short = replace(outcome, failed=True), f"stopped: {error}"
+            cut_short = "out of memory", f"stopped: {error}"  # the scales done are kept
             break
         trace += [later(row) for row in outcome.trace]
         evaluations += outcome.evaluations
         p, old, idle = outcome.v.reshape(*size, 3), size, idle and no_step_helped(config, outcome)
-        settled = settled or outcome.stopped.startswith("settled")  # this ends the scale, not the run
+        settled = settled or outcome.ended == "settled"  # this ends the scale, not the run
         rest = mine - len(outcome.trace)
-        if outcome.stopped.startswith(RAN_OUT) and rest and (less := room.with_smaller_tiles(outcome.stopped)):
+        if outcome.ended == "out of memory" and rest and (less := room.with_smaller_tiles(outcome.stopped)):
             room, file = less, None
             fitted, todo = [*fitted, gone_on(size, less)], [(k, size, rest), *todo]
-            outcome = replace(outcome, failed=False)
-        elif outcome.failed or outcome.stopped.startswith(("stopped", "interrupted")):
+        elif outcome.ended not in WHOLE:
             break
     assert outcome is not None
-    stopped = cut_short or outcome.stopped
-    if not cut_short and settled and outcome.stopped.startswith(("settled", "all ")):
-        stopped = f"settled after {len(trace)} of {sum(planned)} iterations"
+    ended, stopped = cut_short or (outcome.ended, outcome.stopped)
+    if settled and ended in ("settled", "done"):
+        ended, stopped = "settled", f"settled after {len(trace)} of {sum(planned)} iterations"
         stopped += f" at {len(plan.sizes)} scales" if len(plan.sizes) > 1 else ""
-    elif not cut_short and len(plan.sizes) > 1 and outcome.stopped.startswith("all "):
+    elif ended == "done" and len(plan.sizes) > 1:
         stopped = f"all {len(trace)} iterations done at {len(plan.sizes)} scales"
-    elif not cut_short and outcome.stopped.startswith("interrupted"):
+    elif ended == "interrupted":
         stopped = f"interrupted after {len(trace)} iterations"
     if old != plan.sizes[-1]:
         stopped += f" at {old[1]} x {old[0]} px, enlarged from there"
-    if idle and not outcome.failed:
+    failed = ended in FAILED
+    if idle and not failed:
         stopped += f"; no step made the picture better than the start: lower learning_rate={config.learning_rate:g}"
-    return finished(p, trace, stopped, outcome.value, evaluations, outcome.failed or idle, plan.sizes[-1])
+    return finished(p, trace, ended, stopped, outcome.value, evaluations, failed or idle, plan.sizes[-1])
 
 
 def gone_on(size: Size, room: RunMemory) -> str:

@@ -58,6 +58,7 @@ def test_all_iterations_done() -> None:
 
 def test_all_evaluations_done() -> None:
     outcome = minimize_lbfgsb(Quadratic(), START, 100, evaluations=5)
+    assert outcome.ended == "done"
     assert outcome.stopped == "all 5 evaluations done"
     assert 5 <= outcome.evaluations <= 6
 
@@ -68,6 +69,7 @@ def test_stopped_by_the_callback() -> None:
             raise StopIteration
 
     outcome = minimize_lbfgsb(Quadratic(), START, 100, callback=callback)
+    assert outcome.ended == "stopped"
     assert outcome.stopped == "stopped by the callback"
     assert len(outcome.trace) == 3
 
@@ -95,6 +97,7 @@ def test_interrupted_from_the_keyboard(during: str) -> None:
 
 def test_a_gradient_of_exactly_zero() -> None:
     outcome = minimize_lbfgsb(Quadratic(), np.ones(2000), 100)
+    assert outcome.ended == "converged"
     assert outcome.stopped == "the gradient is exactly zero after 0 iterations"
     assert outcome.value == 0
 
@@ -148,7 +151,7 @@ def test_nothing_left_to_gain() -> None:
 def test_the_default_limit_of_evaluations_is_named() -> None:
     """Twenty evaluations an iteration at most, and the number that ended the run is given."""
     result = SimpleNamespace(status=1, nit=0, message="STOP")
-    assert lbfgsb._reason(result, 0, 3, 80, 0.0) == "all 80 evaluations done"
+    assert lbfgsb._reason(result, 0, 3, 80, 0.0) == ("done", "all 80 evaluations done")
 
 
 # --- a value that is not finite -----------------------------------------------------------------------------------
@@ -183,6 +186,7 @@ def test_a_term_that_is_not_finite_ends_the_run_by_name(bad: float, tiny_weights
     outcome = minimize_lbfgsb(objective, start, 100)
     assert outcome.stopped.startswith(f"stopped by a value that is not finite: content relu2_1 is {bad}")
     assert outcome.failed
+    assert outcome.ended == "not finite"
     assert outcome.evaluations == 7
     healthy = small_objective(tiny_weights, lambda call: 1.0)
     assert outcome.value == healthy(outcome.v)[0] < healthy(start)[0]

@@ -9,7 +9,7 @@ from handstyle.optimize.classic import minimize_descent
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.loop import WINDOW, Loop
-from handstyle.optimize.trace import Outcome
+from handstyle.optimize.trace import Ending, Outcome
 from handstyle.painting.config import StyleConfig
 
 
@@ -29,11 +29,11 @@ class Falling:
 def run(share: float, below: float, iterations: int = 60) -> Outcome:
     loop = Loop(Falling(share), stop_below=below)
 
-    def steps() -> str:
+    def steps() -> tuple[Ending, str]:
         for _ in range(iterations):
             value, _ = loop(np.zeros(3))
             loop.accept(np.zeros(3), value)
-        return "all done"
+        return "done", "all done"
 
     return loop.run(steps)
 
@@ -90,6 +90,7 @@ def test_a_scale_that_has_settled_hands_over_to_the_next():
     options = {"network": "random", "size": 48, "pyramid_min_size": 24, "style_layers": "relu1_1", "iterations": 60}
     result = handstyle.stylize(photograph, painting, stop_below=0.5, **options)
     assert 22 <= len(result.trace) < 120
+    assert result.ended == "settled"
     assert result.stopped == f"settled after {len(result.trace)} of 120 iterations at 2 scales"
     assert result.array.shape == (48, 48, 3)
     one = handstyle.stylize(photograph, painting, stop_below=0.5, **(options | {"pyramid_min_size": 0}))

@@ -256,6 +256,7 @@ def test_a_run_stopped_at_a_coarse_scale_is_still_a_whole_picture(network, pictu
     config = StyleConfig(size=40, pyramid_min_size=20, iterations=5, **FOUR)
     result = handstyle.stylize(*pictures[:2], network=network, config=config, callback=stop)
     assert result.image.shape == (40, 32, 3)
+    assert result.ended == "stopped"
     assert "enlarged" in result.stopped
 
 

@@ -36,6 +36,11 @@ def test_the_time_left_counts_the_pixels_of_the_scales_to_come():
     assert time_left([0, 1], [5, 5, 3], sizes, 1) == pytest.approx(4 + 3 * 2**power)
     # four times the pixels took twice the time, so twice the pixels take √2 of it
     assert time_left([3, 5, 7, 9], [5, 5, 3], sizes, 1, [1, 2, 3]) == pytest.approx(2 * (2 + 3 * 2**0.5))
+    # a forecast, of which only the ratios count, is better than any power
+    assert time_left([0, 2, 4], [5, 5, 5], sizes, 0, forecast=[0.1, 0.15, 0.3]) == pytest.approx(2 * (3 + 7.5 + 15))
+    assert time_left([3, 5, 7, 9], [5, 5, 3], sizes, 1, [1, 2, 3], [0.1, 0.15, 0.3]) == pytest.approx(2 * (2 + 6))
+    nan = [float("nan")] * 3
+    assert time_left([0, 1], [5, 5, 3], sizes, 1, forecast=nan) == time_left([0, 1], [5, 5, 3], sizes, 1)
     assert time_left([0, 7], [5], sizes[:1], 0) is None
     paused = [0, 1, 2, 100, 101]
     assert time_left(paused, [50], sizes[:1], 0) == 46
@@ -99,4 +104,5 @@ def test_the_picture_on_the_way_is_what_the_run_would_give(pictures):
     assert np.corrcoef(shown.ravel(), given.ravel())[0, 1] > 0.99  # the photograph's colors
     first = seen[0]
     assert first[0].result((32, 24)).array.shape == (32, 24, 3)
+    assert first[1].ended == "going on"
     assert first[1].stopped == "after 1 of 6 iterations"

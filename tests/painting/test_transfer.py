@@ -41,6 +41,7 @@ def test_a_run_lowers_the_loss_and_keeps_the_size(network, pictures):
     assert [row.iteration for row in result.trace] == [1, 2, 3, 4] == [progress.iteration for progress in seen]
     assert result.trace[-1].value < result.trace[0].value
     assert result.trace[-1].value == pytest.approx(sum(result.trace[-1].terms.values()))
+    assert result.ended == "done"
     assert result.stopped == "all 4 iterations done"
     assert not result.failed
 
@@ -106,6 +107,7 @@ def test_a_nan_keeps_the_last_good_picture(network, pictures, monkeypatch):
     config = handstyle.StyleConfig(size=32, iterations=20, style_layers=FOUR)
     result = handstyle.stylize(*pictures, network=network, config=config)
     assert result.failed
+    assert result.ended == "not finite"
     assert "style relu" in result.stopped
     assert "nan" in result.stopped
     assert np.isfinite(result.array).all()

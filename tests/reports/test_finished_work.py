@@ -126,6 +126,7 @@ def test_memory_runs_out_at_the_last_scale(pictures, monkeypatch) -> None:
     options = {"size": 48, "pyramid_min_size": 24, "iterations": 2, "style_layers": "relu1_1"}
     result = handstyle.stylize(*pictures, network="random", **options)
     assert result.failed
+    assert result.ended == "out of memory"
     assert "out of memory at 48 x 48 px" in result.stopped
     assert "at 24 x 24 px, enlarged from there" in result.stopped
     assert result.array.shape == (48, 48, 3)
@@ -144,6 +145,7 @@ def test_memory_runs_out_in_an_evaluation(pictures, monkeypatch) -> None:
     options = {"size": 48, "pyramid_min_size": 0, "iterations": 20, "style_layers": "relu1_1"}
     result = handstyle.stylize(*pictures, network="random", **options)
     assert result.failed
+    assert result.ended == "out of memory"
     assert result.stopped.startswith("stopped, for memory ran out")
     assert 1 <= len(result.trace) < 20
 
@@ -162,6 +164,7 @@ def test_an_interruption_between_scales_keeps_the_scales_done(pictures, monkeypa
     with pytest.raises(handstyle.PaintingInterrupted) as caught:
         handstyle.stylize(*pictures, network="random", **options)
     result = caught.value.result
+    assert result.ended == "interrupted"
     assert result.stopped == "interrupted after 2 iterations at 24 x 24 px, enlarged from there"
 
 
