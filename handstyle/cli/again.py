@@ -154,10 +154,16 @@ class Repetition:
                 f"weights={settings.network.weights!r}: not the network that painted {picture}, whose values have the "
                 f"sha256 {printable(str(then))[:64]}; give its name or file"
             )
-        (content,) = (found[one] for one in recipe.named("content"))
-        styles = [path for one in recipe.named("style") if (path := found[one]) is not None]
-        photograph: PictureLike = blank(settings.config) if content is None else content
-        return cls(recipe, settings, network, *read_inputs(settings.config, photograph, styles))
+        limit = settings.config.max_pixels or None
+
+        def read(one: Input) -> PictureLike:
+            path = found[one]
+            if path is None:
+                return blank(settings.config)
+            return read_picture(path, target=one.side, max_pixels=limit) if one.side else path
+
+        content, *styles = (read(one) for role in ("content", "style") for one in recipe.named(role))
+        return cls(recipe, settings, network, *read_inputs(settings.config, content, styles))
 
     def paint(self, callback: Callable[[Progress], None] | None = None) -> Result:
         """Paint the picture."""

@@ -19,7 +19,7 @@ from handstyle.foundations.picture_reading import Picture, PictureLike, read_pic
 from handstyle.foundations.picture_writing import write_picture
 from handstyle.losses.terms import PICTURE, Term
 from handstyle.network.vgg import Network
-from handstyle.painting.config import PATHS, check_layer
+from handstyle.painting.config import ARRAYS, PATHS, check_layer
 
 TERM = ("name", "tap", "weight", "measure", "loss", "spread")
 
@@ -168,6 +168,6 @@ def _file_of(name: str, picture: Any) -> str:
 
 @cache
 def _folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="handstyle-"))
+    folder = Path(tempfile.mkdtemp(prefix=ARRAYS))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

@@ -714,6 +714,7 @@ def check_range(name: str, value: Any, hint: Any) -> None:
 
 
 LEAST = {"size": SMALLEST_SIDE, "iterations": 1, "lbfgs_history": 1, "mask_dilate": -10000}
+ARRAYS = "handstyle-arrays-"  # start of the name of the folder for arrays that were passed in Python
 PATHS = ("mask", "style_mask")  # fields of paths, which may contain commas
 
 

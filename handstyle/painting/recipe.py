@@ -30,7 +30,8 @@ from handstyle.foundations.picture_writing import FORMATS, read_metadata
 from handstyle.network.sequence import Convolution, Pool
 from handstyle.network.vgg import Network
 from handstyle.network.weights import sha256
-from handstyle.painting.config import PATHS, StyleConfig
+from handstyle.optimize.trace import WHOLE
+from handstyle.painting.config import ARRAYS, PATHS, StyleConfig
 
 KEY = "handstyle:recipe"  # the key in the picture's metadata
 FORM = 1  # version of the recipe's format; a later format that this program cannot read has a larger number
@@ -54,11 +55,15 @@ class Input:
         The file's name without its folder, or ``an array``.
     sha256 : str
         The digest of the file or, if there was none, of the pixels.
+    side : int
+        The long side, px, to which the photograph or a painting was reduced when its file was read; in Python a picture
+        may be read beforehand, at another size than the run uses. 0 for other inputs.
     """
 
     role: str
     name: str
     sha256: str
+    side: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,8 @@ class Recipe:
     environment : dict of str to str
         Versions, system, device, kernels, BLAS and threads, which may change the last bits of the result.
     result : dict
-        The reason for stopping, ``loss``, its ``terms``, iterations, evaluations, and ``sha256`` of the painted
-        (H, W, 3) float64 array.
+        ``ended``, how the run ended, and ``stopped``, the same in words; ``loss``, its ``terms``, iterations,
+        evaluations, and ``sha256`` of the painted (H, W, 3) float64 array.
 
     Examples
     --------
@@ -108,7 +113,10 @@ class Recipe:
     def toml(self) -> str:
         """Return the recipe as TOML, which `parse_recipe` reads."""
         parts = [f"recipe = {FORM}\n", _table("[settings]", self.settings), _table("[network]", self.network)]
-        parts += [_table("[[inputs]]", asdict(one)) for one in self.inputs]
+        for one in self.inputs:
+            parts.append(
+                _table("[[inputs]]", {key: value for key, value in asdict(one).items() if key != "side" or value})
+            )
         parts += [_table("[environment]", self.environment), _table("[result]", self.result)]
         return "\n".join(part for part in parts if part)
 
@@ -120,7 +128,7 @@ class Recipe:
     @property
     def cut_short(self) -> bool:
         """Whether the run was ended by a person or an error, so that it cannot be repeated."""
-        return self.stopped.startswith(("interrupted", "stopped", "after "))
+        return self.result.get("ended", "done") not in WHOLE
 
     def named(self, role: str) -> list[Input]:
         """Return the inputs that have a role."""
@@ -221,14 +229,21 @@ def inputs_of(config: StyleConfig, photograph: Picture, paintings: Iterable[Pict
     pictures = [("content", photograph), *(("style", painting) for painting in paintings)]
     found = []
     for role, picture in pictures:
+        if picture.sha256:
+            found.append(Input(role, _without_folder(picture.source), picture.sha256, max(picture.pixels.shape)))
+            continue
         planes = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
-        found.append(Input(role, _without_folder(picture.source), picture.sha256 or array_digest(planes)))
+        name = picture.source if picture.source in (BLANK, "a PIL image") else "an array"
+        found.append(Input(role, name, array_digest(planes)))
     files = [("mask", path) for path in config.mask]
     files += [("style_mask", path) for path in config.style_mask if path != "all"]
     files += [("regions", config.regions)] if config.regions else []
     if not STARTS.fullmatch(config.init) and expanded(config.init).is_file():  # other values are refused by the run
         files.append(("init", config.init))
-    return found + [Input(role, _without_folder(path), sha256(expanded(path))) for role, path in files]
+    for role, path in files:
+        given = expanded(path).parent.name.startswith(ARRAYS)
+        found.append(Input(role, "an array" if given else _without_folder(path), sha256(expanded(path))))
+    return found
 
 
 def environment(network: Network, engine: str) -> dict[str, str]:
@@ -349,7 +364,9 @@ def parse_recipe(text: str, name: str) -> Recipe:
     for part, table in (*parts.items(), ("terms", terms), *(("inputs", one) for one in inputs)):
         _check_table(table, part, name)
     for one in inputs:
-        if set(one) != {"role", "name", "sha256"} or one["role"] not in ROLES or not all(map(_is_text, one.values())):
+        texts, side = [one.get(key) for key in ("role", "name", "sha256")], one.get("side", 0)
+        plain = all(map(_is_text, texts)) and isinstance(side, int) and side >= 0
+        if not plain or one["role"] not in ROLES or len(one) > 3 + ("side" in one):
             raise HandstyleError(f"{name}: its recipe has an input without a role, a name and a sha256")
     for key in NAMED:
         values = parts["settings"].get(key, ())

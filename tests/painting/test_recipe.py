@@ -11,7 +11,7 @@ import handstyle
 from handstyle.cli import app
 from handstyle.cli.again import find_inputs
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import read_picture
+from handstyle.foundations.picture_reading import Picture, read_picture
 from handstyle.foundations.picture_writing import read_metadata, write_picture
 from handstyle.network.weights import tensors_sha256
 from handstyle.painting.load import fit_network, load_network, load_weights
@@ -59,10 +59,11 @@ def test_a_recipe_has_every_setting_every_input_the_network_the_machine_and_the_
     for name, value in {"seed": 7, "padding": "reflect", "pooling": "max", "weights": "random"}.items():
         assert recipe.settings[name] == value
     digest = hashlib.sha256((folder / "content.png").read_bytes()).hexdigest()
-    assert recipe.inputs[0] == Input("content", "content.png", digest)
+    assert recipe.inputs[0] == Input("content", "content.png", digest, 32)
     assert [one.role for one in recipe.inputs] == ["content", "style"]
     assert recipe.network["sha256"] == tensors_sha256(load_weights("random"))
     assert recipe.environment["numpy"] == np.__version__
+    assert recipe.result["ended"] == "done"
     assert recipe.result["stopped"] == "all 3 iterations done"
     assert sum(recipe.result["terms"].values()) == pytest.approx(recipe.result["loss"])
 
@@ -216,7 +217,7 @@ def test_another_file_another_network_and_an_unfinished_run_are_refused(folder):
     with_recipe("x.png", replace(other, inputs=one).toml())
     with pytest.raises(HandstyleError, match="not the network that painted"):
         run("again", "x.png")
-    stopped = {**recipe.result, "stopped": "interrupted after 2 iterations"}
+    stopped = {**recipe.result, "ended": "interrupted"}
     with_recipe("x.png", replace(recipe, result=stopped).toml())
     with pytest.raises(HandstyleError, match="ended early"):
         run("again", "x.png")
@@ -228,6 +229,29 @@ def test_arrays_can_be_made_again_in_python_only(folder):
     handstyle.stylize(array, "style.png", **options).save("out.png")
     with pytest.raises(HandstyleError, match="in Python, not a file"):
         find_inputs(read_recipe("out.png"), [folder])
+
+
+def test_pictures_read_beforehand_in_python_are_made_again_to_the_bit(folder):
+    options = {"size": 24, "iterations": 1, "style_layers": TAPS, "network": "random"}
+    for number, side in enumerate((None, 36, 24)):  # whole, larger than used, as used
+        pictures = [handstyle.read_picture(name, target=side) for name in ("content.png", "style.png")]
+        handstyle.stylize(*pictures, **options).save(f"out{number}.png")
+        assert run("again", f"out{number}.png") == 0
+    digests = {read_recipe(f"out{number}.png").result["sha256"] for number in range(3)}
+    assert len(digests) > 1  # how it was read does matter
+    handstyle.stylize("content.png", "style.png", **options).save("named.png")
+    assert read_recipe("named.png") == read_recipe("out2.png")
+
+
+def test_what_was_changed_or_given_in_python_is_said_by_again_in_one_line(folder):
+    read = handstyle.read_picture("content.png")
+    options = {"size": 24, "iterations": 1, "style_layers": TAPS, "network": "random"}
+    mask = np.tile(np.arange(32) < 16, (40, 1))
+    own = Picture(read.pixels[:, ::-1], None, "content.png")
+    for number, (content, more) in enumerate([(own, {}), ("content.png", {"mask": mask}), (read, {"init": own})]):
+        handstyle.stylize(content, "style.png", **options, **more).save(f"out{number}.png")
+        with pytest.raises(HandstyleError, match=r"^the (content|mask|init) was an array in Python, no file"):
+            run("again", f"out{number}.png")
 
 
 def test_again_overwrites_nothing(folder):
