@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageFont
 
 import handstyle.cli.sweep
+import handstyle.painting.stylize
 from handstyle.cli import main
 from handstyle.cli.sweep import GAP, PAPER, Cell, axis, combinations, sheet, wrapped
 from handstyle.foundations.errors import HandstyleError
@@ -109,20 +110,55 @@ def test_what_cannot_be_swept_is_one_line_before_any_work(told, tmp_path, words,
     assert not list(tmp_path.glob("*sweep*"))
 
 
-def test_an_interruption_keeps_the_cells_that_are_done(told, tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_keeps_the_cells_that_are_done(told, tmp_path, monkeypatch, number):
     paint, begun = handstyle.cli.sweep.stylize, []
 
     def interrupted(*pictures, **options):
         begun.append(1)
         if len(begun) == 3:
-            raise KeyboardInterrupt
+            signal.raise_signal(number)
         return paint(*pictures, **options)
 
+    def twice(*pictures, **options):  # the second signal comes while the sheet is laid out
+        signal.raise_signal(number)
+        return sheet(*pictures, **options)
+
     monkeypatch.setattr(handstyle.cli.sweep, "stylize", interrupted)
+    monkeypatch.setattr(handstyle.cli.sweep, "sheet", twice)
     status, lines, _ = told("-o", "s.png", "--size", 40, *TAPS, "--over", "seed=1,2,3,4")
-    assert status == 130
+    assert status == 128 + number
     assert lines[-1] == "the sheet is in s.png, with 2 of 4 cells"
     assert len([key for key in read_metadata(tmp_path / "s.png") if "recipe " in key]) == 2
+
+
+def test_a_signal_between_two_cells_keeps_those_that_are_done(told, tmp_path, monkeypatch):
+    said, say = [], handstyle.cli.sweep.say
+
+    def saying(line):
+        said.append(line)
+        if len(said) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        say(line)
+
+    monkeypatch.setattr(handstyle.cli.sweep, "say", saying)
+    status, lines, _ = told("-o", "s.png", "--size", 40, *TAPS, "--over", "seed=1,2,3")
+    assert status == 143
+    assert lines[-1] == "the sheet is in s.png, with 2 of 3 cells"
+
+
+def test_pictures_are_read_as_large_as_a_cell(told, tmp_path, monkeypatch):
+    paint, read = handstyle.painting.stylize.make_plan, []
+
+    def planned(config, photograph, sources):
+        read.append([max(one.pixels.shape) for one in (photograph, *sources)])
+        return paint(config, photograph, sources)
+
+    monkeypatch.setattr(handstyle.painting.stylize, "make_plan", planned)
+    assert told("-o", "s.png", *TAPS, "--over", "size=40,64")[0] == 0
+    assert read == [[40, 40], [64, 64]]
+    recipe = parse_recipe(read_metadata(tmp_path / "s.png")["handstyle:recipe 1"], "a cell")
+    assert [one.name for one in recipe.inputs] == ["photo.png", "style.png"]
 
 
 def test_names_and_values():

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from handstyle.cli.options import out
+from handstyle.cli.signals import status_of_signal
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
@@ -77,7 +78,7 @@ def get_command(name: str, /, *, keep_source: bool = False) -> int:
         path, findings = get(registry.entry(name), keep_source=keep_source)
     except KeyboardInterrupt:
         _say(f"interrupted; the part received is kept, and handstyle weights get {name} continues from there")
-        return 130
+        return status_of_signal()
     _say(*findings, f"installed: {path}", f"use it: --weights {name}")
     return 0
 

@@ -141,7 +141,7 @@ def convert(
 def _pictures(paths: Sequence[str | os.PathLike[str]]) -> tuple[list[Array], str]:
     if paths:
         names = ", ".join(Path(path).name for path in paths)
-        return [fit_long_side(read_picture(path).pixels, LONG_SIDE, name=str(path)) for path in paths], names
+        return [read_picture(path, target=LONG_SIDE).pixels for path in paths], names
     drawn = []
     for name in ("photograph", "portrait", "painting"):
         with as_file(files("handstyle") / "data" / f"{name}.jpg") as file:

@@ -1,10 +1,9 @@
 """The command line: ``handstyle demo | stylize | texture | reconstruct | again | check | info | …``.
 
 Flags and their help come from `StyleConfig` and from the docstrings of the commands. A user's mistake ends the program
-with one line on standard error and exit status 2; a failed check ends it with status 1, an interruption with 130.
+with one line on standard error and exit status 2; a failed check ends it with status 1, a signal with 128 and its number.
 """
 
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 from handstyle.cli.help import plain_help, what_was_meant
 from handstyle.cli.options import AUTO, as_flags, event, speak, warn
 from handstyle.cli.painting import commands, demo
-from handstyle.cli.signals import handle, listen, pass_over
+from handstyle.cli.signals import handle, listen, pass_over, status_of_signal
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_writing import FORMATS
 
@@ -95,9 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except MemoryError as error:
         message = f"out of memory: {error or 'no more is to be had'}; free some, or take a smaller size"
         status = 1
-    except KeyboardInterrupt as interrupt:
-        message = "interrupted before the first picture; nothing was written"
-        status = 128 + getattr(interrupt, "number", signal.SIGINT)
+    except KeyboardInterrupt:
+        handle(pass_over)  # a second one would be a traceback
+        message = "interrupted; nothing was written"
+        status = status_of_signal()
     if message:
         message = " ".join(message.split())
         warn(f"handstyle: {message}")

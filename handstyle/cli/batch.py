@@ -28,7 +28,7 @@ from handstyle.cli.options import (
     typed,
 )
 from handstyle.cli.session import beside, check_before, paint
-from handstyle.cli.signals import Interrupted, listen
+from handstyle.cli.signals import Interrupted, handle, listen, pass_over
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.errors import HandstyleError, one_line, printable
 from handstyle.foundations.picture_reading import PictureLike, expanded, pictures_in
@@ -109,6 +109,7 @@ def batch(
     try:
         ended = shared.paint(jobs, len(jobs), done)
     finally:
+        handle(pass_over)
         replace_file(target / "index.html", index_page(done, target).encode(), overwrite=True)
     return summed_up(done, len(jobs), f"pictures are in {target}, index.html shows them", ended)
 

@@ -27,9 +27,18 @@ class Interrupted(KeyboardInterrupt):
         self.number = number
 
 
+_received: list[int] = []  # signals that asked to end, since `listen`
+
+
 def raise_interrupted(number: int, _: FrameType | None) -> None:
     """Raise `Interrupted`: what a signal does while there is nothing to save."""
+    _received.append(number)
     raise Interrupted(number)
+
+
+def status_of_signal() -> int:
+    """Return the exit status of a program that a signal ended: 128 and the number of the first that came."""
+    return 128 + (_received[0] if _received else signal.SIGINT)
 
 
 def pass_over(number: int, _: FrameType | None) -> None:
@@ -46,6 +55,7 @@ def handle(handler: Callable[[int, FrameType | None], None]) -> None:
 
 def listen() -> None:
     """Let every signal that asks to end raise `Interrupted`."""
+    _received.clear()
     handle(raise_interrupted)
 
 

@@ -15,12 +15,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from handstyle.cli.options import PICTURES, WRITTEN, Flat, Output, Settings, all_fields, as_flags, resolve, say, typed
 from handstyle.cli.session import free_name
+from handstyle.cli.signals import handle, pass_over, status_of_signal
 from handstyle.foundations.errors import HandstyleError, one_line
 from handstyle.foundations.image import resize
-from handstyle.foundations.picture_reading import read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
 from handstyle.network.vgg import Network
 from handstyle.painting.config import nearest
+from handstyle.painting.inputs import read_inputs
 from handstyle.painting.progress import in_words
 from handstyle.painting.recipe import KEY
 from handstyle.painting.stylize import arranged, stylize
@@ -86,28 +87,28 @@ def sweep(
     for path in [output, *alone]:
         check_writable(path, overwrite)
     settings = [resolve(replace(flags, **cell.typed)) for cell in planned]  # every mistake is said before the work
-    for one in settings:
-        arranged([style, *more_styles], one.config)
-    photograph = read_picture(content, max_pixels=settings[0].config.max_pixels or None)
+    paintings = [arranged([style, *more_styles], one.config)[0] for one in settings]
+    read_inputs(settings[0].config, content, paintings[0])
     networks, done, ended = dict[Any, Network](), list[Cell](), False
-    for number, (cell, one) in enumerate(zip(planned, settings, strict=True), 1):
-        began = time.monotonic()
-        try:
-            network = shared_network(one, networks)
-            result = stylize(photograph, [style, *more_styles], network=network, config=one.config)
-        except KeyboardInterrupt:
-            ended = True
-            break
-        except (HandstyleError, MemoryError) as error:
-            done.append(replace(cell, said=f"failed: {as_flags(one_line(error))}"))
-        else:
-            loss = result.trace[-1].value if result.trace else math.nan
-            spent = in_words(time.monotonic() - began)
-            said = f"loss {loss:.4g}, {len(result.trace)} iterations in {spent}"
-            done.append(replace(cell, picture=result.array, recipe=result.metadata[KEY], said=said))
-            if cells:
-                result.save(alone[number - 1], overwrite)
-        say(f"{number} of {len(planned)}: {cell.caption}: {done[-1].said}")
+    try:
+        for number, (cell, one) in enumerate(zip(planned, settings, strict=True), 1):
+            began = time.monotonic()
+            try:
+                network = shared_network(one, networks)
+                result = stylize(content, [style, *more_styles], network=network, config=one.config)
+            except (HandstyleError, MemoryError) as error:
+                done.append(replace(cell, said=f"failed: {as_flags(one_line(error))}"))
+            else:
+                loss = result.trace[-1].value if result.trace else math.nan
+                spent = in_words(time.monotonic() - began)
+                said = f"loss {loss:.4g}, {len(result.trace)} iterations in {spent}"
+                done.append(replace(cell, picture=result.array, recipe=result.metadata[KEY], said=said))
+                if cells:
+                    result.save(alone[number - 1], overwrite)
+            say(f"{number} of {len(planned)}: {cell.caption}: {done[-1].said}")
+    except KeyboardInterrupt:
+        handle(pass_over)  # the sheet is written now
+        ended = True
     if not any(cell.picture is not None for cell in done):
         if ended:
             raise KeyboardInterrupt
@@ -117,7 +118,7 @@ def sweep(
     metadata |= {f"{KEY} {number}": cell.recipe for number, cell in enumerate(done, 1) if cell.recipe}
     write_picture(output, sheet(done, columns), metadata=metadata, overwrite=overwrite)
     say(f"the sheet is in {output}" + (f", with {len(done)} of {len(planned)} cells" if ended else ""))
-    return 130 if ended else int(any(cell.picture is None for cell in done))
+    return status_of_signal() if ended else int(any(cell.picture is None for cell in done))
 
 
 def axis(text: str) -> tuple[str, list[str]]:

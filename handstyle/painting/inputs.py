@@ -73,7 +73,7 @@ def _side_needed(used: Callable[[tuple[int, int]], tuple[int, int]], size: tuple
         return max(size)
     if abs(height * size[1] / size[0] - width) <= 1:
         return max(height, width)
-    return STRETCHED * _long_side(size, (height, width))  # resampled in two steps: the first keeps more than is used
+    return STRETCHED * long_side_of(size, (height, width))  # resampled in two steps: the first keeps more than is used
 
 
 def output_size(config: StyleConfig, size: tuple[int, int], name: str) -> tuple[int, int]:
@@ -235,7 +235,7 @@ def _start(
             "of a picture"
         )
     limit = config.max_pixels or None
-    picture = read_picture(config.init, target=_long_side(full, size), max_pixels=limit)
+    picture = read_picture(config.init, target=long_side_of(full, size), max_pixels=limit)
     check_proportions(picture, f"init={config.init!r}", size, full)
     return resize(picture.pixels, size).astype(np.float64)
 
@@ -269,7 +269,7 @@ def check_proportions(picture: Picture, name: str, size: tuple[int, int], full: 
     )
 
 
-def _long_side(full: tuple[int, int], size: tuple[int, int]) -> int:
+def long_side_of(full: tuple[int, int], size: tuple[int, int]) -> int:
     """Return the long side at which a picture of proportions `full` has no side shorter than `size`."""
     return math.ceil(max(full) * max(size[0] / full[0], size[1] / full[1]))
 
@@ -304,7 +304,7 @@ def read_mask(
         If the file is not a picture, has other proportions, is colored, or is black everywhere.
     """
     full = full or size
-    picture = read_picture(source, target=_long_side(full, size), max_pixels=max_pixels)
+    picture = read_picture(source, target=long_side_of(full, size), max_pixels=max_pixels)
     check_proportions(picture, f"mask {source}", size, full)
     if (np.ptp(picture.pixels, axis=2) > COLORED).mean() > 0.01:
         raise HandstyleError(

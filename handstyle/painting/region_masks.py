@@ -12,12 +12,13 @@ from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.losses.regions import share_overlaps, uncovered
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.inputs import check_proportions, read_mask
+from handstyle.painting.inputs import check_proportions, long_side_of, read_mask
 
 SAME_COLOR = 48  # levels of a channel by which JPEG and soft brushes change one color at most
 PLAIN = 16  # levels of a channel; a larger change within three pixels is an edge
 SMALLEST_AREA = 0.001  # the smallest share of a map's pixels that is a region
 SAMPLE = 1 << 20  # number of a map's pixels whose colors are counted
+FINER = 2  # a map is read at so many times the size at which it is used, so that the masks have soft edges
 HOLD_BACK = 1 / 32  # width of the strip outside the regions that is not held, as a fraction of the long side
 EDGE = 1 / 512  # standard deviation of the edge between painting and photograph, as a fraction of the long side
 
@@ -72,8 +73,8 @@ def masks_of_colors(
     Parameters
     ----------
     source : path
-        A picture with areas of plain color. Pixels with colors in between, from the soft edge of a brush or from JPEG,
-        belong to the nearest area, transparent pixels to none.
+        A picture with areas of plain color, read at no more than twice the size at which it is used. Pixels with colors
+        in between, from the soft edge of a brush or from JPEG, belong to the nearest area, transparent pixels to none.
     colors : sequence of str
         The regions' colors: names of CSS, ``#rrggbb`` or ``rgb(r, g, b)``.
     size : (int, int)
@@ -95,7 +96,7 @@ def masks_of_colors(
     """
     from scipy.ndimage import maximum_filter, minimum_filter
 
-    picture = read_picture(source, max_pixels=max_pixels)
+    picture = read_picture(source, target=FINER * long_side_of(full or size, size), max_pixels=max_pixels)
     pixels = np.rint(picture.pixels).astype(np.int16)
     check_proportions(picture, f"regions {source}", size, full or size)
     plain = (maximum_filter(pixels, (3, 3, 1)) - minimum_filter(pixels, (3, 3, 1))).max(axis=2) <= PLAIN

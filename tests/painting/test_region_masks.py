@@ -5,7 +5,9 @@ import pytest
 from PIL import Image, ImageFilter
 
 import handstyle
+from handstyle.foundations.image import resize
 from handstyle.losses.regions import uncovered
+from handstyle.painting import region_masks
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.load import load_network
 from handstyle.painting.memory import RunMemory
@@ -52,6 +54,26 @@ def test_every_pixel_of_a_map_belongs_to_the_nearest_of_its_colors(where, name, 
         clear = np.abs(np.arange(48) % 16 - 7.5) < 6  # not the edge, which resizing makes soft
         np.testing.assert_allclose(mask[:, clear], np.tile(expected[clear] == number, (48, 1)), atol=0.03)
     assert (red + blue)[:, :31].min() > 0.9  # no gap where the colors meet
+
+
+def test_a_map_is_read_no_larger_than_twice_as_it_is_used(tmp_path, monkeypatch):
+    rows, columns = np.mgrid[:900, :1200]
+    inside = (rows - 450) ** 2 + (columns - 600) ** 2 < 300**2
+    Image.fromarray(np.where(inside[..., None], (255, 0, 0), (0, 0, 255)).astype(np.uint8)).save(tmp_path / "map.png")
+    read, shapes = region_masks.read_picture, []
+
+    def reading(source, **options):
+        picture = read(source, **options)
+        shapes.append(picture.pixels.shape[:2])
+        return picture
+
+    monkeypatch.setattr(region_masks, "read_picture", reading)
+    (mask,) = masks_of_colors(tmp_path / "map.png", ["red"], (96, 128), (900, 1200))
+    assert shapes == [(192, 256)]
+    exact = resize(inside.astype(np.float64), (96, 128))
+    assert np.abs(mask - exact).max() < 0.5  # half a pixel at the edge
+    assert np.abs(mask - exact).mean() < 0.004
+    assert len(np.unique(mask.round(2))) > 4  # the edge is soft
 
 
 def test_a_map_without_a_color_names_those_that_it_has(where):

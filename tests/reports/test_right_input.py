@@ -346,7 +346,7 @@ def large_jpeg(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("role", ["photograph", "painting", "mask", "start"])
+@pytest.mark.parametrize("role", ["photograph", "painting", "mask", "start", "regions"])
 def test_a_jpeg_of_108_megapixels_is_shrunk_while_it_is_decoded(role, large_jpeg, tmp_path):
     resource = pytest.importorskip("resource")
     colors(tmp_path / "p.png", 128, 96)
@@ -355,6 +355,8 @@ def test_a_jpeg_of_108_megapixels_is_shrunk_while_it_is_decoded(role, large_jpeg
         Image.new("L", (12000, 9000), 255).save(large_jpeg)
     pictures = {"photograph": (large_jpeg, "p.png"), "painting": ("p.png", large_jpeg)}.get(role, ("p.png", "p.png"))
     more = {"mask": ("--mask", large_jpeg), "start": ("--init", large_jpeg)}.get(role, ())
+    if role == "regions":
+        pictures, more = ("p.png",), ("--regions", large_jpeg, "--style-region", "#0ac81e=p.png")
     words = ("stylize", *pictures, *more, "-o", "out.png", "--size", "128", *ONE)
 
     def limited():

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
@@ -102,7 +103,50 @@ def test_before_the_first_evaluation_nothing_is_written_and_that_is_said(
     assert run(*files) == 128 + number
     assert not (tmp_path / "out.png").exists()
     assert not list(tmp_path.glob(".*"))
-    assert "interrupted before the first picture; nothing was written" in capsys.readouterr().err
+    assert "interrupted; nothing was written" in capsys.readouterr().err
+
+
+COMMANDS = {  # its words, and a function that it calls while it works
+    "stylize": ("photo.png style.png", "handstyle.painting.stylize:make_plan"),
+    "texture": ("style.png", "handstyle.painting.stylize:make_plan"),
+    "reconstruct": ("photo.png --layer relu1_1", "handstyle.painting.stylize:make_plan"),
+    "demo": ("-o there", "handstyle.painting.stylize:make_plan"),
+    "batch": ("folder style.png -o there", "handstyle.painting.stylize:make_plan"),
+    "sweep": ("photo.png style.png --over seed=1,2", "handstyle.painting.stylize:make_plan"),
+    "again": ("painted.png", "handstyle.optimize.objective:Objective.__call__"),
+    "report": ("painted.png", "handstyle.optimize.objective:Objective.__call__"),
+    "check": ("--quick", "handstyle.painting.selfcheck:check_adjoint"),
+    "info": ("", "handstyle.cli.inspecting:summary"),
+    "plan": ("--size 64", "handstyle.painting.memory:RunMemory.needs"),
+    "bench": ("32", "handstyle.cli.bench:_take_turns"),
+    "weights": ("verify vgg19-slim", "weights_tools.commands:verify"),
+    "weights get": ("get vgg19", "weights_tools.commands:get"),
+}
+
+
+@pytest.mark.parametrize(("name", "number"), SIGNALS)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_ends_with_the_status_of_the_signal(
+    command, name, number, files, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.png").write_bytes((tmp_path / "photo.png").read_bytes())
+    if command in ("again", "report"):
+        assert run(*files[:2], "-o", "painted.png") == 0
+    words, place = COMMANDS[command]
+    owner, _, attribute = place.replace(":", ".").rpartition(".")
+    calls = at(monkeypatch, resolve_name(owner), attribute, 2 if "Objective" in place else 1, number, 1)
+    handlers = {number: signal.getsignal(number) for _, number in SIGNALS}
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main([*command.split()[:1], *words.split()])
+    finally:
+        for one, handler in handlers.items():
+            signal.signal(one, handler)
+    assert calls
+    assert ended.value.code == 128 + number
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
