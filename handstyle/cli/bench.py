@@ -53,7 +53,6 @@ def bench(
     networks: dict[str, Network],
     sizes: Sequence[int] = (256, 512),
     rounds: int = 5,
-    report: Callable[[BenchRow], None] | None = None,
 ) -> list[BenchRow]:
     """Time one evaluation, value and gradient, by several networks with the same weights.
 
@@ -65,8 +64,6 @@ def bench(
         Sides of the pictures in pixels.
     rounds : int
         Number of evaluations of each contestant, after one to warm up.
-    report : callable, optional
-        Called with each row as soon as it is measured.
 
     Returns
     -------
@@ -94,9 +91,6 @@ def bench(
                 sides["PyTorch float32, GPU"] = _pytorch(first, p, targets, "cuda")
                 sides["PyTorch TF32, GPU"] = _pytorch(first, p, targets, "cuda", tf32=True)
         rows += _take_turns(size, sides, rounds, operations(next(iter(networks.values())), size), memory)
-        for row in rows[-len(sides) :]:
-            if report is not None:
-                report(row)
     return rows
 
 

@@ -84,8 +84,10 @@ def paint(
     tell(said)
     keep, started = kept(output, run), time.monotonic()
     keeper = None if keep is None else Keeper(keep, run.checkpoint_every)
-    alone = nullcontext() if keep is None else locked(keep, "the checkpoint")
-    with deferred() as asked, alone, preview_of(run, photograph, paintings, asked.raise_now) as preview:
+    alone = nullcontext(True) if keep is None else locked(keep, "the checkpoint")
+    with deferred() as asked, alone as locks, preview_of(run, photograph, paintings, asked.raise_now) as preview:
+        if not locks:
+            tell([f"nothing here keeps a second run from writing to {keep}: the file system has no locks"])
         with display_of(run) as display:
             failures: set[str] = set()
             recording = Recording() if run.report else None
@@ -140,7 +142,7 @@ def paint(
         if preview is not None:
             preview.finish(result, f"{result.stopped}; the picture is in {written}")
     status = 128 + asked.numbers[0] if asked else status
-    event("end", path=written, width=width, height=height, stopped=result.stopped, status=status)
+    event("end", path=written, width=width, height=height, ended=result.ended, stopped=result.stopped, status=status)
     return status
 
 
@@ -294,7 +296,7 @@ def unfinished(output: Path, run: RunConfig) -> bool:
     if run.resume is None or not output.is_file():
         return False
     with suppress(HandstyleError):
-        return read_recipe(output).stopped.startswith("interrupted")
+        return read_recipe(output).result.get("ended") == "interrupted"
     return False
 
 

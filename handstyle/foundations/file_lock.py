@@ -13,7 +13,7 @@ LONGEST_HOLDER = 200  # bytes that are read of a lock's text
 
 
 @contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
+def locked(path: Path, what: str) -> Iterator[bool]:
     """Lock a file for this process while the block runs.
 
     Parameters
@@ -22,6 +22,11 @@ def locked(path: Path, what: str) -> Iterator[None]:
         The file. The lock is on a hidden file beside it, ``.NAME.lock``, which is removed at the end.
     what : str
         What it is, for the error: "the checkpoint".
+
+    Yields
+    ------
+    bool
+        Whether there is a lock: False where the system or the file system has none.
 
     Raises
     ------
@@ -36,14 +41,14 @@ def locked(path: Path, what: str) -> Iterator[None]:
     Examples
     --------
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, locked(Path(folder, "run"), "the run"):
-    ...     os.listdir(folder)
-    ['.run.lock']
+    >>> with tempfile.TemporaryDirectory() as folder, locked(Path(folder, "run"), "the run") as held:
+    ...     print(held, os.listdir(folder))
+    True ['.run.lock']
     """
     try:
         import fcntl
     except ImportError:  # Windows
-        yield
+        yield False
         return
     lock = path.with_name(f".{path.name}.lock")
     while True:
@@ -53,6 +58,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
             raise HandstyleError(f"{printable(lock)} cannot be made: {error.strerror}") from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = True
         except BlockingIOError:
             holder = os.read(handle, LONGEST_HOLDER).decode("utf-8", "replace")
             os.close(handle)
@@ -61,7 +67,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
                 "wait for it, end it, or name another file"
             ) from None
         except OSError:  # a file system without locks
-            pass
+            held = False
         with suppress(OSError):
             if os.path.samestat(os.fstat(handle), lock.stat()):
                 break
@@ -71,7 +77,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
             os.truncate(handle, 0)
             now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
             os.write(handle, f"process {os.getpid()} on {socket.gethostname()}, since {now}".encode())
-        yield
+        yield held
     finally:
         with suppress(OSError):
             lock.unlink()

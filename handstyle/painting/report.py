@@ -83,7 +83,7 @@ class Recording:
         first = not self.frames or self.frames[-1].scale != progress.scale
         if first or progress.iteration % every == 0 or progress.iteration == progress.iterations:
             size = (progress.array.shape[0], progress.array.shape[1])
-            self.frames.append(Frame(progress.iteration, progress.scale, size, _jpeg(progress.array, SMALL, 85)))
+            self.frames.append(Frame(progress.iteration, progress.scale, size, _jpeg(progress.picture(), SMALL, 85)))
 
 
 def write_report(
@@ -148,7 +148,8 @@ def write_report(
     recipe = parse_recipe(result.metadata[KEY], "the result")
     rows = list(check_run(network, config or StyleConfig()))
     pictures = [("photograph", photograph), *(("painting", one) for one in paintings)]
-    pictures += [("mask", read_picture(mask)) for mask in masks]
+    limit = config.max_pixels if config else None
+    pictures += [("mask", read_picture(mask, target=SMALL, max_pixels=limit or None)) for mask in masks]
     frames = recording.frames if recording else []
     text = Template((files("handstyle") / "painting" / "report.html").read_text(encoding="utf-8")).substitute(
         **_head(recipe, result, notes),

@@ -22,10 +22,8 @@ from handstyle.network.vgg import build_network, random_weights
 
 def test_all_sides_do_the_same_work() -> None:
     network = build_network(random_weights("vgg19", (4, 6, 8, 8, 8)))
-    told: list[BenchRow] = []
     sides = {"reference": network, "auto": network.with_kernels("auto")}
-    rows = bench(sides, (32, 272), rounds=1, report=told.append)
-    assert rows == told
+    rows = bench(sides, (32, 272), rounds=1)
     assert [row.what for row in rows if row.size == 32][:2] == ["reference", "auto"]
     assert "reference" not in [row.what for row in rows if row.size == 272]
     assert all(0 < row.fastest <= row.median for row in rows)

@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
 from browser import Browser, find_chromium
 
 import handstyle
-from handstyle.painting.preview import Preview
+from handstyle.foundations.image import resize
+from handstyle.painting.preview import Preview, _jpeg
 
 SMALL = {"network": "random", "size": 48, "style_layers": "relu1_1,relu2_1", "pyramid_min_size": 24}
 
@@ -89,6 +90,26 @@ def test_the_state_goes_on_from_the_row_that_is_asked_for(pictures):
         for name in ("picture", "before"):
             status, headers, body = ask(preview, f"/{preview.token}/{name}")
             assert (status, headers["Content-Type"], body[:3]) == (200, "image/jpeg", b"\xff\xd8\xff")
+
+
+def test_the_page_shows_what_the_run_would_give_with_its_regions_and_colors(pictures, tmp_path):
+    photograph, painting = pictures
+    mask = np.zeros(photograph.shape[:2], bool)
+    mask[:, : mask.shape[1] // 2] = True
+    shown = []
+
+    def look(progress):
+        preview(progress)
+        shown.append((ask(preview, f"/{preview.token}/picture")[2], progress.result().array))
+
+    with Preview("title", photograph) as preview:
+        options = {"mask": [mask], "color": "luminance", "init": "noise"}
+        handstyle.stylize(photograph, painting, iterations=2, callback=look, **{**SMALL, **options})
+    picture, result = shown[-1]
+    kept = np.s_[:, -8:]
+    photograph = resize(photograph, result.shape[:2])
+    assert np.abs(result[kept] - photograph[kept]).max() < 1e-3  # what no region claims
+    assert picture == _jpeg(result)
 
 
 def test_an_interruption_ends_a_pause(pictures):

@@ -1,5 +1,6 @@
 """The report of a run: one file, no request, used in a browser as a person uses it."""
 
+import io
 import json
 import re
 from dataclasses import replace
@@ -90,9 +91,15 @@ def test_frames_are_those_of_the_run(page):
 
 def test_a_long_run_keeps_few_frames():
     recording = Recording(frames=10)
-    picture = np.zeros((4, 4, 3))
+    raw, final = np.zeros((4, 4, 3)), np.full((4, 4, 3), 200.0)
     for i in range(1, 101):
-        recording(handstyle.Progress(i, 100, i, 1.0, {}, 0.0, picture, scale=i // 51))
+        recording(
+            handstyle.Progress(
+                i, 100, i, 1.0, {}, 0.0, raw, scale=i // 51, sizes=((4, 4),) * 2, colored=lambda _: final
+            )
+        )
+    with Image.open(io.BytesIO(recording.frames[0].jpeg)) as image:
+        assert abs(np.asarray(image, float).mean() - 200) < 2  # with its colors and regions, as the run would end
     assert [frame.iteration for frame in recording.frames] == [1, *range(10, 51, 10), 51, *range(60, 101, 10)]
 
 

@@ -1,5 +1,6 @@
 """Checkpoints: other contents, two runs at once, killed runs, and the one that every run keeps without being asked."""
 
+import errno
 import io
 import json
 import os
@@ -377,6 +378,21 @@ def test_a_lock_is_had_again_and_again(tmp_path) -> None:
             ):
                 pass
     assert not list(tmp_path.iterdir())
+
+
+def test_where_a_file_system_has_no_locks_the_run_is_painted_and_that_is_said(
+    files, tmp_path, monkeypatch, capsys
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert run(*files, "-o", str(tmp_path / "out.png"), "--iterations", "2") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "out.png.checkpoint: the file system has no locks" in said
+    assert not list(tmp_path.glob(".*.lock"))
 
 
 # --- the checkpoint that every run keeps -----------------------------------------------------------------------------
