@@ -1,7 +1,7 @@
 """The command line: ``handstyle demo | stylize | texture | reconstruct | again | check | info | …``.
 
 Flags and their help come from `StyleConfig` and from the docstrings of the commands. A user's mistake ends the program
-with one line on standard error and exit status 2; a failed check ends it with status 1, a signal with 128 and its number.
+with one line on standard error and exit status 2; a failed check with status 1, a signal with 128 and its number.
 """
 
 import sys

@@ -52,8 +52,8 @@ def time_left(
     before : sequence of float
         Times at which the last iterations of the scale before ended.
     forecast : sequence of float
-        Forecast seconds of an evaluation at each scale, of which only the ratios are used; NaN or none where there is no
-        forecast.
+        Forecast seconds of an evaluation at each scale, of which only the ratios are used; NaN or none where there is
+        no forecast.
 
     Returns
     -------
@@ -61,10 +61,10 @@ def time_left(
 
     Notes
     -----
-    The next iterations are assumed to take the median time of the last ones, those of later scales more, by the ratio of
-    the forecasts: much of a small picture's time is the same at every size, so that no one power of the number of pixels
-    serves. Without a forecast, a power is used all the same: the one observed between the last scale and this one, or
-    `GROWTH` at the first scale.
+    The next iterations are assumed to take the median time of the last ones, those of later scales more, by the ratio
+    of the forecasts: much of a small picture's time is the same at every size, so that no one power of the number of
+    pixels serves. Without a forecast, a power is used all the same: the one observed between the last scale and this
+    one, or `GROWTH` at the first scale.
 
     Examples
     --------

@@ -250,7 +250,7 @@ def test_what_was_changed_or_given_in_python_is_said_by_again_in_one_line(folder
     own = Picture(read.pixels[:, ::-1], None, "content.png")
     for number, (content, more) in enumerate([(own, {}), ("content.png", {"mask": mask}), (read, {"init": own})]):
         handstyle.stylize(content, "style.png", **options, **more).save(f"out{number}.png")
-        with pytest.raises(HandstyleError, match=r"^the (content|mask|init) was an array in Python, no file"):
+        with pytest.raises(HandstyleError, match=r"^the (content|mask|init) was an array in Python, not a file"):
             run("again", f"out{number}.png")
 
 
