@@ -117,16 +117,16 @@ def test_a_question_to_an_engine_would_be_seen(tmp_path: Path) -> None:
 # weights_tools. These are where the house stands; a part that must grow says so by raising its number here.
 SHARED = ("counting", "gradients", "stages", "winograd_matrices", "winograd_plain")
 BUDGETS: dict[str, tuple[int, tuple[str, ...]]] = {
-    "foundations": (1298, ("handstyle/foundations",)),
+    "foundations": (1299, ("handstyle/foundations",)),
     "network": (669, ("handstyle/network",)),
     "losses": (523, ("handstyle/losses",)),
-    "optimize": (901, ("handstyle/optimize",)),
+    "optimize": (913, ("handstyle/optimize",)),
     "kernels/cpu": (1500, ("handstyle/kernels/cpu",)),
     "kernels, shared": (279, tuple(f"handstyle/kernels/{name}.py" for name in SHARED)),
     "tiles and cluster": (579, ("handstyle/kernels/tiles.py", "handstyle/kernels/cluster.py")),
     "kernels/cuda": (1402, ("handstyle/kernels/cuda",)),
-    "painting and cli": (6185, ("handstyle/painting", "handstyle/cli")),
-    "weights_tools": (2218, ("weights_tools",)),
+    "painting and cli": (6226, ("handstyle/painting", "handstyle/cli")),
+    "weights_tools": (2219, ("weights_tools",)),
     "book": (290, ("handstyle/book/*.py",)),  # the judges are text, as the chapters are
 }
 
