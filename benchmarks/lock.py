@@ -4,10 +4,11 @@ Python's threads share one lock. NumPy releases it while it computes, so a threa
 but a thread that finds it taken sleeps, and is woken 25 to 50 microseconds after it is free. With two threads that is
 seldom; with sixteen, and calls of a few dozen microseconds, the threads mostly wait.
 
-``python -m benchmarks.lock`` runs evaluations in one thread and records every piece of work that a team of threads
-would divide: how long the thread computes without the lock, call by call, and how long it holds the lock in between.
-Then a simulation hands the same pieces to 1, 2, 4, 8 and 16 threads. It needs no machine with sixteen cores. What it
-cannot know is left out: a shared cache and memory, which make each call longer when all cores work.
+``python -m benchmarks.lock`` runs evaluations in one thread, with the work cut as it is for 1, 2, 4, 8 and 16, and
+records every piece that a team of threads would divide: how long the thread computes without the lock, call by call,
+and how long it holds the lock in between. Then a simulation hands the same pieces to so many threads. It needs no
+machine with sixteen cores. What it cannot know is left out: a shared cache and memory, which make each call longer
+when all cores work.
 
 A call counts as one that releases the lock if it takes longer than `SHORTEST_CALL`, whether it is a function of NumPy
 (recorded one by one) or an operator on arrays (seen as a long time between two functions). Times are processor time of
@@ -129,8 +130,8 @@ class _Recorder:
 
 
 @contextmanager
-def recording() -> Iterator[_Recorder]:
-    """Record the calls of the CPU's kernels, in one thread."""
+def recording(threads: int = 1) -> Iterator[_Recorder]:
+    """Record the calls of the CPU's kernels, in one thread, with the work cut as it is for some threads."""
     recorder = _Recorder()
     with ExitStack() as stack:
         for name in MODULES:
@@ -146,18 +147,18 @@ def recording() -> Iterator[_Recorder]:
 
         stack.enter_context(mock.patch.object(CpuEngine, "_run", labelled))
         stack.enter_context(mock.patch.object(Team, "run", lambda team, work, pieces: recorder.run(team, work, pieces)))
-        stack.enter_context(mock.patch.object(default_team(), "threads", 1))
+        stack.enter_context(mock.patch.object(default_team(), "threads", threads))
         yield recorder
 
 
-def record(size: int, rounds: int = 3) -> tuple[Record, float]:
-    """Return what the fastest of a few evaluations did, and the seconds that it took."""
+def record(size: int, rounds: int = 3, threads: int = 1) -> tuple[Record, float]:
+    """Return what the fastest of a few evaluations did, cut for some threads, and the seconds that it took in one."""
     network = common.network_with("auto", np.float32)
     content, styles = common.targets(network, size)
     objective = common.objective(network, content, styles, size)
     v = common.picture("tubingen.jpg", size).astype(np.float64).ravel()
     best: tuple[Record, float] | None = None
-    with recording() as recorder:
+    with recording(threads) as recorder:
         for _ in range(rounds + 1):
             recorder.record, start = Record(), time.thread_time()
             recorder.regions_end = start
@@ -290,20 +291,20 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     for size in options.sizes:
-        recorded, seconds = record(size)
-        made = calls(recorded)
-        print(
-            f"{size}²: {seconds:.3f} s in one thread; {made['calls']} calls without the lock, median"
-            f" {made['median_us']:.0f} µs, {made['under_50_us']:.0%} under 50 µs;"
-            f" {made['with_lock'] * 1e3:.1f} ms with the lock, {made['alone'] * 1e3:.1f} ms between regions"
-        )
-        modelled = [model(recorded, threads) for threads in THREADS]
-        for row in modelled:
+        modelled, measured = [], 0.0
+        for threads in THREADS:
+            recorded, seconds = record(size, threads=threads)
+            made, row = calls(recorded), model(recorded, threads)
+            modelled.append(row | made)
+            measured = measured or seconds
             print(
-                f"  {row['threads']:2} threads  {row['seconds']:.4f} s"
-                f"  {modelled[0]['seconds'] / row['seconds']:5.2f} times  waiting {row['waiting']:.1%}"
+                f"{size}² {threads:2} threads  {row['seconds']:.4f} s  {modelled[0]['seconds'] / row['seconds']:5.2f}"
+                f" times  waiting {row['waiting']:.1%}; {made['calls']} calls without the lock, median"
+                f" {made['median_us']:.0f} µs; {made['with_lock'] * 1e3:.1f} ms with the lock,"
+                f" {made['alone'] * 1e3:.1f} ms between regions",
+                flush=True,
             )
-        rows.append({"size": size, "measured": seconds, **made, "model": modelled})
+        rows.append({"size": size, "measured": measured, "model": modelled})
         if options.layers:
             by_layer(recorded)
     if options.save:

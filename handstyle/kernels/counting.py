@@ -8,6 +8,7 @@ them overlap. The counts are exact; the rates are those of a machine.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 # With fewer channels than this, Winograd's convolution saves nothing.
@@ -162,6 +163,7 @@ def content_cost(H: int, W: int, C: int, itemsize: int) -> Cost:
     return Cost(moved=10 * itemsize * H * W * C)
 
 
+@cache
 def choose_kernel(H: int, W: int, C: int, K: int, adjoint: bool) -> Tile:
     """Return the tile with which a convolution is fastest by the counts, or `LOWERED`.
 

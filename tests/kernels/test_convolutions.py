@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.gradcheck import check_adjoint
-from handstyle.kernels.counting import LOWERED, Tile
+from handstyle.kernels.counting import LOWERED, Tile, ceil_div
 from handstyle.kernels.cpu import gemm as products
+from handstyle.kernels.cpu import winograd_columns as winograd_1d
 from handstyle.kernels.cpu.arena import Arena
 from handstyle.kernels.cpu.choose import convolve
 from handstyle.kernels.cpu.strips import ArraySource, StoreSink
 from handstyle.kernels.cpu.threads import Team
+from handstyle.kernels.cpu.tiling import Tiling, shares
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
 
 TEAM, ARENA = Team(2), Arena()
@@ -99,7 +101,7 @@ def test_does_not_depend_on_the_number_of_threads(tile: Tile, rng: np.random.Gen
     for shape in ((30, 70, 8, 16), (30, 40, 136, 128)):
         x, w, b = draw(rng, *shape, np.float32)
         alone = run(tile, x, w, b, team=Team(1))
-        for threads in (2, 3):
+        for threads in (2, 3, 16):  # sixteen cut the work otherwise
             np.testing.assert_array_equal(run(tile, x, w, b, team=Team(threads)), alone)
 
 
@@ -112,3 +114,19 @@ def test_leaves_its_inputs_alone_and_shows_a_nan(tile: Tile, rng: np.random.Gene
     x = x.copy()
     x[5, 6, 2] = np.nan
     assert np.isnan(run(tile, x, w, b)[4:7, 5:8]).all()
+
+
+def test_many_threads_have_equal_work_and_few_calls() -> None:
+    for H, C, m in ((256, 128, 6), (128, 256, 4), (64, 512, 4)):
+        few, many = (Tiling.of(H, H, C, C, m, 4, threads=threads) for threads in (2, 16))
+        tiles = ceil_div(H, m) ** 2
+        busiest = ceil_div(many.grid.count, 16) * many.grid.rows * many.grid.across
+        assert many.grid.count <= few.grid.count
+        assert busiest <= 2.1 * max(16, tiles / 16)
+        assert len(many.phases) <= len(few.phases)
+    rows = [winograd_1d.Bands.cut(512, 512, 64, 64, 6, 4, threads) for threads in (2, 16)]
+    assert [bands.count for bands in rows] == [86, 15]
+    assert len(shares(36, 256, 512 * 512, 2)) == 1
+    cuts = shares(36, 256, 512 * 512, 16)
+    assert [cut.stop - cut.start for cut in cuts] == [128, 128]  # 72 products: five rounds of a half, not three whole
+    assert shares(36, 10, 64 * 64, 16) == [slice(0, 10)]  # too short to be cut

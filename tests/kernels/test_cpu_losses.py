@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, preprocess_backward, preprocess_forward
 from handstyle.kernels.cpu import losses, threads
 from handstyle.kernels.cpu.threads import MOST_PIXELS
 from handstyle.losses.content import content_backward, content_forward
-from handstyle.losses.gram import Moments, moments_backward, moments_forward
+from handstyle.losses.gram import Moments, StyleTerm, moments_backward, moments_forward
 
 
 def assert_close(found: Array, expected: Array, tolerance: float) -> None:
@@ -17,9 +18,10 @@ def assert_close(found: Array, expected: Array, tolerance: float) -> None:
 
 @pytest.mark.parametrize("convention", CONVENTIONS.values(), ids=CONVENTIONS)
 def test_preprocess(convention, rng: np.random.Generator) -> None:
-    p = rng.uniform(0, 255, (5, 7, 3))
-    np.testing.assert_array_equal(losses.preprocess(p, convention), preprocess_forward(p, convention))
-    np.testing.assert_array_equal(losses.preprocess_adjoint(p, convention), preprocess_backward(p, convention))
+    for shape in ((5, 7, 3), (3, 2 * MOST_PIXELS + 1, 3)):  # in one piece, and in several
+        p = rng.uniform(0, 255, shape)
+        np.testing.assert_array_equal(losses.preprocess(p, convention), preprocess_forward(p, convention))
+        np.testing.assert_array_equal(losses.preprocess_adjoint(p, convention), preprocess_backward(p, convention))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -32,6 +34,22 @@ def test_content(dtype: type, masked: bool, rng: np.random.Generator) -> None:
     assert value == pytest.approx(content_forward(f, target, mask), rel=tolerance)
     assert_close(df, 0.75 * content_backward(1.0, f, target, mask), tolerance)
     assert df.dtype == dtype
+
+
+@pytest.mark.parametrize("channels", [3, losses.ROWS_TO_ADD + 5])
+@pytest.mark.parametrize("masked", [False, True])
+def test_style(channels: int, masked: bool, rng: np.random.Generator) -> None:
+    """Value and gradient, some rows of the matrices at a time, are those of the term's own three steps."""
+    f, painting = rng.standard_normal((2, 31, 37, channels))
+    mask = rng.uniform(0, 1, (31, 37, 1)) if masked else None
+    for counts_all in (False, masked):
+        term = StyleTerm("relu1_1", moments_forward(painting), 2.5, mask=mask, counts_all=counts_all)
+        value, ds = term.loss(term.measure(f))
+        found, douter = losses.style(term, f)
+        assert found == pytest.approx(2.5 * float(value), rel=1e-12)
+        assert_close(douter, 2.5 * ds.outer, 1e-12)
+    with pytest.raises(HandstyleError, match="channels against a target of"):
+        losses.style(StyleTerm("relu1_1", moments_forward(painting[..., 1:])), f)
 
 
 @pytest.mark.parametrize("length", [MOST_PIXELS - 1, MOST_PIXELS, 4 * MOST_PIXELS + 1, 5 * MOST_PIXELS + 5])

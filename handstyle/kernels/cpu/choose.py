@@ -38,5 +38,5 @@ def scratch(
         return im2col.scratch(H, W, C, K, itemsize, threads, adjoint), 0
     if tile.across == 1:
         return winograd_columns.scratch(H, W, C, K, tile.down, itemsize, threads), 0
-    tiling = Tiling.of(H, W, C, K, tile.down, itemsize, kept)
+    tiling = Tiling.of(H, W, C, K, tile.down, itemsize, kept, threads)
     return tiling.scratch(threads), kept * (tile.down + 2) ** 2 * C * K

@@ -30,7 +30,7 @@ from handstyle.kernels.cpu.winograd_kernels import Kept
 from handstyle.kernels.gradients import GivenGradients, Gradients, TermGradients
 from handstyle.kernels.stages import Stage, methods_in_words, split_stages
 from handstyle.losses.content import ContentTerm
-from handstyle.losses.gram import MomentsTerm
+from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
 from handstyle.losses.terms import PICTURE, Term
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.padding import pad_backward, pad_forward
@@ -309,6 +309,9 @@ class CpuEvaluation:
         self.engine, self.network, self.shape = engine, network, shape
         self.terms = tuple(terms)
         self.taps = taps_of(terms)
+        for term in self.terms:
+            # The scale is summed in float64 and then kept: now, before an evaluation takes memory beside it.
+            _ = term.factor if isinstance(term, ContentTerm) else None
 
     def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
         """Return the terms' values and the gradient."""
@@ -364,6 +367,9 @@ def has_plain_moments(term: Term) -> bool:
 
 def moments_gradient(term: Any, f: Array) -> tuple[float, losses.MomentsGradient]:
     """Return the weighted value of a style term, and an object that computes its gradient and may write it over `f`."""
+    if type(term).loss is StyleTerm.loss:
+        weighted, douter = losses.style(term, f)
+        return weighted, losses.MomentsGradient(Moments(0.0, np.zeros(f.shape[2]), douter), f, term.mask)
     count = None if term.mask is None else term.mask_sum
     value, ds = term.loss(losses.moments(f, term.mask, count))
     return term.weight * float(value), losses.MomentsGradient(ds.scaled(float(term.weight)), f, term.mask)

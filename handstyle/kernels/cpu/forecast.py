@@ -178,7 +178,7 @@ class DryEngine(CpuEngine):
     def gradient_of(self, term: Term, f: Array, overwrite: bool) -> tuple[float, Array]:
         """Allocate what `handstyle.kernels.cpu.engine.gradient_of` takes."""
         if has_plain_moments(term):
-            self.count_moments(term.tap, f)
+            self.count_moments(term, f)
             return 0.0, f if overwrite else self.arena.take(f.shape, f.dtype)
         H, W, C = f.shape
         self._count(term.tap, f, content_cost(H, W, C, f.itemsize))
@@ -186,13 +186,13 @@ class DryEngine(CpuEngine):
             self.beside((UNKNOWN_MAPS + MEASURED_MAPS * 8 // f.itemsize) * f.nbytes)
         return 0.0, self.arena.take(f.shape, f.dtype)
 
-    def count_moments(self, tap: str, f: Array) -> None:
-        """Count the cost and the temporary memory of the moments at a tap."""
+    def count_moments(self, term: Term, f: Array) -> None:
+        """Count the cost and the temporary memory of the moments of a term."""
         H, W, C = f.shape
-        self._count(tap, f, moments_cost(H, W, C, f.itemsize))
-        # One matrix for each strip, all held until they are summed; the sum, and temporary matrices.
-        strips = len(pixel_strips(H * W, strips=losses.MOMENTS_STRIPS))
-        self.beside((strips * f.itemsize + 4 * 8) * C * (C + 1))
+        self._count(term.tap, f, moments_cost(H, W, C, f.itemsize))
+        self.arena.take((len(pixel_strips(H * W, strips=losses.MOMENTS_STRIPS)), C + 1, C), f.dtype)
+        # Matrices: of `losses.style` the gradient and its transpose's sum, of other losses four in float64.
+        self.beside((3 * f.itemsize if type(term).loss is StyleTerm.loss else 4 * 8) * C * (C + 1))
 
     def _count(self, tap: str, f: Array, cost: Cost) -> None:
         H, W, C = f.shape
@@ -214,7 +214,7 @@ class DryGradients(PartGradients):
         if f.shape[2] > FEW_CHANNELS:
             self.features[tap] = f
             return None
-        self.engine.count_moments(tap, f)
+        self.engine.count_moments(term, f)
         zeros = Moments(0.0, np.zeros(f.shape[2]), np.zeros((f.shape[2], f.shape[2])))
         return losses.MomentsGradient(zeros, f)
 

@@ -15,7 +15,7 @@ HAVE_SMALL_KERNELS = frozenset(("SkylakeX", "Cooperlake", "SapphireRapids"))
 FEWEST_ROWS = 64  # the fewest rows of a piece that is worth a call of its own
 # Columns of a piece of a product with a small matrix on the left: few enough that input and output fit the
 # second-level cache together, and enough that the overhead of the interpreter is small.
-MOST_COLUMNS = 8192
+FEWEST_COLUMNS, MOST_COLUMNS = 2048, 8192
 
 
 @cache

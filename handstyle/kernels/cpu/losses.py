@@ -3,7 +3,7 @@
 Each function computes what its readable counterpart in ``losses/`` does; tests compare the two.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from handstyle.foundations.image import Convention, channel_order
 from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.arena import default_arena, scratch
 from handstyle.kernels.cpu.gemm import rows_times
-from handstyle.kernels.cpu.threads import default_team, pixel_strips
-from handstyle.losses.gram import Moments
+from handstyle.kernels.cpu.threads import MOST_PIXELS, default_team, pixel_strips
+from handstyle.losses.gram import Moments, StyleTerm, check_channels
 
 MOMENTS_STRIPS = 8  # of a small map whose moments are summed: fewer than elsewhere, since each has C² sums of its own
 ROWS_TO_ADD = 65  # rows of the moments that a thread adds up over all strips
@@ -23,20 +23,42 @@ STRIP_BYTES = 1 << 20  # size of a strip of features, which stays in the cache f
 def preprocess(p: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
     """Compute `preprocess_forward` channel by channel, in memory from the arena."""
     x = default_arena().take(p.shape, p.dtype)
-    # Channel by channel is ten times as fast as broadcasting over the three values of each pixel.
-    for i, (channel, mean, std) in enumerate(
-        zip(channel_order(convention), convention.mean, convention.std, strict=True)
-    ):
-        x[..., i] = (p[..., channel] * (convention.scale / 255.0) - mean) / std
+    P, X = p.reshape(-1, 3), x.reshape(-1, 3)
+    channels = [*zip(channel_order(convention), convention.mean, convention.std, strict=True)]
+
+    def work(rows: slice) -> None:
+        # Channel by channel is ten times as fast as broadcasting over the three values of each pixel.
+        for i, (channel, mean, std) in enumerate(channels):
+            X[rows, i] = (P[rows, channel] * (convention.scale / 255.0) - mean) / std
+
+    _by_rows(work, len(P))
     return x
 
 
 def preprocess_adjoint(dx: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
     """Compute `preprocess_backward` channel by channel, in memory from the arena."""
     dp = default_arena().take(dx.shape, dx.dtype)
-    for i, (channel, std) in enumerate(zip(channel_order(convention), convention.std, strict=True)):
-        dp[..., channel] = dx[..., i] / std * (convention.scale / 255.0)
+    dX, dP = dx.reshape(-1, 3), dp.reshape(-1, 3)
+    channels = [*zip(channel_order(convention), convention.std, strict=True)]
+
+    def work(rows: slice) -> None:
+        for i, (channel, std) in enumerate(channels):
+            dP[rows, channel] = dX[rows, i] / std * (convention.scale / 255.0)
+
+    _by_rows(work, len(dP))
     return dp
+
+
+def _by_rows(work: Callable[[slice], None], rows: int) -> None:
+    # Each thread does as many rows as the others, at once: what is done to a row does not depend on the division.
+    team = default_team()
+    step = max(MOST_PIXELS, ceil_div(rows, team.threads))
+
+    def each(_: int, pieces: Iterator[int]) -> None:
+        for i in pieces:
+            work(slice(step * i, step * (i + 1)))
+
+    team.run(each, ceil_div(rows, step))
 
 
 def content(  # (h, w, C), (h, w, C), (h, w, 1) -> (), (h, w, C)
@@ -92,21 +114,7 @@ def moments(f: Array, mask: Array | None = None, count: Array | float | None = N
     -------
     Moments
     """
-    C = f.shape[2]
-    F = f.reshape(-1, C)
-    q = None if mask is None else mask.reshape(-1, 1)
-    strips = pixel_strips(len(F), strips=MOMENTS_STRIPS)
-    parts: list[Array] = [F] * len(strips)
-
-    def work(_: int, pieces: Iterator[int]) -> None:
-        for i in pieces:
-            strip = F[strips[i]]
-            weighted = strip if q is None else q[strips[i]] * strip
-            # The sums are a row of products with one: a product is faster than a sum down the columns.
-            parts[i] = np.concatenate((np.ones((1, len(strip)), f.dtype) @ weighted, weighted.T @ strip))
-
-    default_team().run(work, len(strips))
-    total = np.zeros((C + 1, C))
+    C, parts, total = f.shape[2], _sums_of_strips(f, mask), np.zeros((f.shape[2] + 1, f.shape[2]))
 
     def add(_: int, pieces: Iterator[int]) -> None:
         for i in pieces:
@@ -115,9 +123,71 @@ def moments(f: Array, mask: Array | None = None, count: Array | float | None = N
                 total[rows] += part[rows]
 
     default_team().run(add, ceil_div(C + 1, ROWS_TO_ADD))
-    if count is None:
-        count = float(len(F)) if q is None else float(q.sum(dtype=np.float64))
-    return Moments(count, total[0], total[1:])
+    return Moments(_count(f, mask) if count is None else count, total[0], total[1:])
+
+
+def _sums_of_strips(f: Array, mask: Array | None) -> Array:  # (h, w, C), (h, w, 1) -> (strips, C + 1, C)
+    # The sums of each strip of pixels: the features' in the first row, their products' below. They lie in the arena,
+    # which has room when the deepest features are measured, while an evaluation takes the most.
+    C = f.shape[2]
+    F = f.reshape(-1, C)
+    q = None if mask is None else mask.reshape(-1, 1)
+    strips = pixel_strips(len(F), strips=MOMENTS_STRIPS)
+    parts = default_arena().take((len(strips), C + 1, C), f.dtype)
+
+    def work(_: int, pieces: Iterator[int]) -> None:
+        for i in pieces:
+            strip = F[strips[i]]
+            weighted = strip if q is None else q[strips[i]] * strip
+            # The sums are a row of products with one: a product is faster than a sum down the columns.
+            np.matmul(np.ones((1, len(strip)), f.dtype), weighted, out=parts[i, :1])
+            np.matmul(weighted.T, strip, out=parts[i, 1:])
+
+    default_team().run(work, len(strips))
+    return parts
+
+
+def _count(f: Array, mask: Array | None) -> float:
+    return float(f.shape[0] * f.shape[1]) if mask is None else float(mask.sum(dtype=np.float64))
+
+
+def style(term: StyleTerm, f: Array) -> tuple[float, Array]:  # (h, w, C) -> value, (C, C)
+    """Compute the weighted `gram_loss` of a term and its gradient at the products, some rows of the matrices at a time.
+
+    The matrices of 512 channels have two megabytes each, and a pass over them for each operation, in one thread, takes
+    a tenth of the time of a small picture.
+
+    Parameters
+    ----------
+    term : StyleTerm
+        With the target.
+    f : (h, w, C) array
+        Features.
+
+    Returns
+    -------
+    (float, (C, C) array)
+        The gradient is in the dtype of `f`, in new memory.
+    """
+    C, A, parts = f.shape[2], term.target, _sums_of_strips(f, term.mask)
+    count = _count(f, None) if term.mask is None else term.mask_sum
+    check_channels(Moments(count, parts[0, 0], parts[0, 1:]), A)
+    scale, values = term.factor * float(term.weight), np.zeros(ceil_div(C, ROWS_TO_ADD))
+    douter = np.empty((C, C), f.dtype)
+
+    def compare(_: int, pieces: Iterator[int]) -> None:
+        for i in pieces:
+            rows = slice(ROWS_TO_ADD * i, ROWS_TO_ADD * (i + 1))
+            difference = parts[0, 1:][rows].astype(np.float64)
+            for part in parts[1:, 1:]:  # always in this order, so that a run repeats bit for bit
+                difference += part[rows]
+            difference /= count
+            difference -= A.outer[rows] / A.count
+            values[i] = np.vdot(difference, difference)
+            np.multiply(difference, 2 * scale / count, out=douter[rows], casting="same_kind")
+
+    default_team().run(compare, len(values))
+    return scale * float(values.sum()), douter
 
 
 class MomentsGradient:
@@ -135,7 +205,7 @@ class MomentsGradient:
 
     def __init__(self, dmoments: Moments, f: Array, mask: Array | None = None) -> None:
         self.f, self.mask = f, mask
-        outer, sums = dmoments.outer.astype(f.dtype), dmoments.sums.astype(f.dtype)
+        outer, sums = (a.astype(f.dtype, copy=False) for a in (dmoments.outer, dmoments.sums))
         self.symmetric = outer + outer.T
         self.sums = sums if bool(sums.any()) else None
 

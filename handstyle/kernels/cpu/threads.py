@@ -21,6 +21,9 @@ from handstyle.foundations.backend import cpu_count
 # Pixels that a thread takes at a time, where the work is the same for each pixel: enough that the overhead of a piece
 # is small, and few enough that a sum over them in float32 keeps six digits.
 FEWEST_PIXELS, MOST_PIXELS = 128, 8192
+# From this many threads on, convolutions are cut into as many equal pieces as the threads can share, and larger ones:
+# all threads wait for one interpreter's lock, and the fewer calls they make the less (`benchmarks/lock.py`).
+MANY_THREADS = 8
 
 
 @cache
@@ -85,6 +88,11 @@ class Team:
                 yield
         finally:
             self._owner = before
+
+
+def larger(threads: int) -> int:
+    """Return how many times larger pieces may be, because there are many threads, than those that fit a cache best."""
+    return max(1, min(4, threads // 4)) if threads >= MANY_THREADS else 1
 
 
 @cache

@@ -3,9 +3,11 @@
 import itertools
 import math
 from dataclasses import dataclass
+from functools import cache
 
 from handstyle.kernels.counting import CACHED_KERNELS, ceil_div
 from handstyle.kernels.cpu.strips import is_byte_aligned
+from handstyle.kernels.cpu.threads import MANY_THREADS, larger
 
 # With few kernels, one thread takes a block through all steps. Between the steps the interpreter runs one thread at a
 # time, and switching takes tens of microseconds: fewer, larger steps save more than blocks that fit the second-level
@@ -15,6 +17,9 @@ BLOCK_PIXELS = 2048  # outputs of a block, for each channel
 PHASE_BYTES = 24 << 20  # transformed tiles and products of a phase (or half of the maps' bytes, if that is more)
 GROUP_BYTES = 16 << 20  # transformed kernels at a time, if the map is a single phase
 SHARED_BLOCK = 32  # tiles that a thread transforms at a time
+FEWEST_TILES = 16  # of a block for many threads: its calls must be long
+PART_OPERATIONS = 50e6  # the fewest of a part of a product for many threads
+LOCKED_TILES = 8  # tiles whose work takes as long as a block's calls hold the interpreter's lock
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,15 @@ class TileGrid:
         rows = max(1, min(down, tiles // across))
         rows = ceil_div(down, ceil_div(down, rows))
         return cls(H, W, m, rows, across)
+
+    @classmethod
+    def shared_out(cls, H: int, W: int, m: int, C: int, K: int, tiles: range, threads: int) -> "TileGrid":
+        """Choose, between the least and the most tiles of a block, the blocks that keep many threads busy together."""
+        grids = [cls.cut(H, W, m, C, K, some) for some in tiles]
+        return min(
+            grids,
+            key=lambda grid: ceil_div(grid.count, threads) * grid.rows * grid.across + LOCKED_TILES * grid.count,
+        )
 
     @property
     def parts(self) -> int:
@@ -64,6 +78,29 @@ class TileGrid:
         return rows * across
 
 
+def shares(points: int, tiles: int, channels: int, threads: int) -> list[slice]:
+    """Return the parts into which the tiles are cut for the products at each point, so that many threads share them.
+
+    Parameters
+    ----------
+    points, tiles, channels : int
+        Products, the rows of each, and the number of its weights.
+    threads : int
+        How many threads do them.
+
+    Returns
+    -------
+    list of slice
+        Of the tiles; one for few threads.
+    """
+    parts = 1
+    if threads >= MANY_THREADS:
+        most = max(1, min(4, int(2 * tiles * channels / PART_OPERATIONS)))
+        parts = min(range(1, most + 1), key=lambda some: ceil_div(points * some, threads) / some)
+    step = ceil_div(tiles, parts)
+    return [slice(start, min(tiles, start + step)) for start in range(0, tiles, step)]
+
+
 @dataclass(frozen=True)
 class Tiling:
     """How a convolution is divided, for `winograd.convolve` and for the count of its scratch.
@@ -83,24 +120,35 @@ class Tiling:
     kept: bool  # whether the transformed kernels were kept from an earlier call
 
     @classmethod
-    def of(cls, H: int, W: int, C: int, K: int, m: int, itemsize: int, kept: bool = False) -> "Tiling":
-        """Choose blocks and phases by the size of the transformed kernels."""
-        n, tiles = m + 2, ceil_div(H, m) * ceil_div(W, m)
+    @cache
+    def of(
+        cls, H: int, W: int, C: int, K: int, m: int, itemsize: int, kept: bool = False, threads: int = 1
+    ) -> "Tiling":
+        """Choose blocks and phases by the size of the transformed kernels, and for many threads by their number too.
+
+        The result of the convolution does not depend on them, to the last bit.
+        """
+        n, tiles, times = m + 2, ceil_div(H, m) * ceil_div(W, m), larger(threads)
         kernels, tile = n * n * C * K * itemsize, n * n * (C + K) * itemsize  # bytes
+
+        def grid(most: int) -> TileGrid:
+            if threads < MANY_THREADS:
+                return TileGrid.cut(H, W, m, C, K, most)
+            most = min(times * most, max(FEWEST_TILES, 2 * ceil_div(tiles, threads)))
+            return TileGrid.shared_out(H, W, m, C, K, range(min(FEWEST_TILES, most), most + 1), threads)
+
         if kernels <= CACHED_KERNELS:
-            return cls(
-                TileGrid.cut(H, W, m, C, K, min(BLOCK_PIXELS // m**2, max(16, tiles // 16))), C, K, False, 1, n, kept
-            )
-        grid = TileGrid.cut(H, W, m, C, K, min(SHARED_BLOCK, max(1, tiles // 4)))
-        room = max(PHASE_BYTES, H * W * (C + K) * itemsize // 2)
+            return cls(grid(min(BLOCK_PIXELS // m**2, max(16, tiles // 16))), C, K, False, 1, n, kept)
+        blocks = grid(min(SHARED_BLOCK, max(1, tiles // 4)))
+        room = times * max(PHASE_BYTES, H * W * (C + K) * itemsize // 2)
         # If the map is a single phase, the kernels are transformed a group of points at a time and dropped; otherwise
         # all are kept. Groups are of points, not of channels, so that tiles and products are read and written once.
-        group = ceil_div(n, ceil_div(kernels, GROUP_BYTES))  # the smallest number of equal groups
+        group = ceil_div(n, ceil_div(kernels, times * GROUP_BYTES))  # the smallest number of equal groups
         alone = tiles * tile + (not kept) * kernels * group // n
         if alone <= 1.25 * ((not kept) * kernels + room):
-            return cls(grid, C, K, True, grid.count, n if kept else group, kept)
+            return cls(blocks, C, K, True, blocks.count, n if kept else group, kept)
         phases = ceil_div(tiles * tile, room)
-        return cls(grid, C, K, True, ceil_div(grid.count, phases), n, kept)  # equal phases
+        return cls(blocks, C, K, True, ceil_div(blocks.count, phases), n, kept)  # equal phases
 
     @property
     def phases(self) -> list[range]:

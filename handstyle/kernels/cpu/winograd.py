@@ -32,7 +32,7 @@ from handstyle.kernels.cpu.arena import Arena
 from handstyle.kernels.cpu.gemm import rows_times, times_columns
 from handstyle.kernels.cpu.strips import Sink, Source
 from handstyle.kernels.cpu.threads import Team
-from handstyle.kernels.cpu.tiling import Tiling
+from handstyle.kernels.cpu.tiling import Tiling, shares
 from handstyle.kernels.cpu.winograd_columns import transform_columns
 from handstyle.kernels.cpu.winograd_kernels import Kept, kernels_for, transform_kernels
 from handstyle.kernels.winograd_matrices import BIAS_POINT, transforms
@@ -75,7 +75,7 @@ def convolve(
     """
     (H, W, C), dtype = source.shape, source.dtype
     n, K = m + 2, w.shape[2] if adjoint else w.shape[3]
-    tiling = Tiling.of(H, W, C, K, m, dtype.itemsize, kept is not None)
+    tiling = Tiling.of(H, W, C, K, m, dtype.itemsize, kept is not None, team.threads)
     workers = range(min(team.threads, tiling.grid.count))
     half, finished = tiling.thread_values()
     transformed, products = tiling.phase_values()
@@ -102,14 +102,17 @@ def convolve(
         def multiply(rows: slice) -> None:
             kernels = transform_kernels(w, m, team, arena, adjoint, rows=rows) if U is None else U
             points = slice(n * rows.start, n * rows.stop)
-            step = 1 if tiling.shared else len(kernels)  # points of a piece; alone, a thread makes one call
+            if not tiling.shared:  # alone, a thread makes one call
+                run(lambda worker, _: rows_times(V[points], kernels, M[points]), 1)
+                return
+            cuts = shares(len(kernels), tiles, C * K, team.threads)
 
             def work(worker: int, pieces: Iterator[int]) -> None:
                 for i in pieces:
-                    part = slice(step * i, step * (i + 1))
-                    rows_times(V[points][part], kernels[part], M[points][part])
+                    point, cut = points.start + i // len(cuts), cuts[i % len(cuts)]
+                    rows_times(V[point, cut], kernels[i // len(cuts)], M[point, cut])
 
-            run(work, len(kernels) // step)
+            run(work, len(kernels) * len(cuts))
 
         def transform_outputs(worker: int, pieces: Iterator[int]) -> None:
             for i in pieces:

@@ -21,11 +21,12 @@ from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.arena import Arena
 from handstyle.kernels.cpu.gemm import rows_times, times_columns
 from handstyle.kernels.cpu.strips import Sink, Source, is_byte_aligned
-from handstyle.kernels.cpu.threads import Team
+from handstyle.kernels.cpu.threads import MANY_THREADS, Team, larger
 from handstyle.kernels.winograd_matrices import BIAS_POINT, transforms
 
 BLOCK_BYTES = 3 << 19  # transformed rows of a block; their products take as much again
 TAPS = 3
+LOCKED_ROWS = 0.1  # rows of tiles whose work takes as long as a block's calls hold the interpreter's lock
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,22 @@ class Bands:
     columns: int
 
     @classmethod
-    def cut(cls, H: int, W: int, C: int, K: int, m: int, itemsize: int) -> "Bands":
-        """Choose bands of about `BLOCK_BYTES`; they are divided into parts only if a single row is longer than that."""
+    def cut(cls, H: int, W: int, C: int, K: int, m: int, itemsize: int, threads: int = 1) -> "Bands":
+        """Choose bands of about `BLOCK_BYTES`; they are divided into parts only if a single row is longer than that.
+
+        Many threads take longer bands, as many as they can share. The result does not depend on it, to the last bit.
+        """
         fitting = max(1, BLOCK_BYTES // ((m + 2) * max(C, K) * itemsize))  # pixels
         columns = W
         if fitting < W and is_byte_aligned(C) and is_byte_aligned(K):
             columns = 2 * ceil_div(W, 2 * ceil_div(W, 2 * fitting))  # even, for the pools
         down = ceil_div(H, m)
-        # At least eight bands, if the map has eight rows of tiles, so that several cores have work. It depends on the
-        # shape alone, so that results repeat bit for bit.
+        # At least eight bands, if the map has eight rows of tiles, so that several cores have work.
         rows = max(1, min(fitting // columns, down // 8))
+        if threads >= MANY_THREADS:
+            most = max(1, min(larger(threads) * fitting // columns, ceil_div(down * ceil_div(W, columns), threads)))
+            bands = [cls(H, W, m, some, columns) for some in range(1, most + 1)]
+            return min(bands, key=lambda one: ceil_div(one.count, threads) * one.rows + LOCKED_ROWS * one.count)
         return cls(H, W, m, ceil_div(down, ceil_div(down, rows)), columns)
 
     @property
@@ -79,7 +86,7 @@ class Bands:
 
 def scratch(H: int, W: int, C: int, K: int, m: int, itemsize: int, threads: int) -> int:
     """Return the number of values of scratch that `convolve` takes."""
-    bands = Bands.cut(H, W, C, K, m, itemsize)
+    bands = Bands.cut(H, W, C, K, m, itemsize, threads)
     return TAPS * (m + 2) * C * K + 9 * C * K + min(threads, bands.count) * sum(bands.values(C, K))
 
 
@@ -89,7 +96,7 @@ def convolve(
     """Convolve a map with zero padding; parameters as of `winograd.convolve`, tiles are m x 1."""
     (H, W, C), dtype = source.shape, source.dtype
     K = w.shape[2] if adjoint else w.shape[3]
-    n, bands = m + 2, Bands.cut(H, W, C, K, m, dtype.itemsize)
+    n, bands = m + 2, Bands.cut(H, W, C, K, m, dtype.itemsize, team.threads)
     BT, _, AT = transforms(m, dtype)
     U = _kernels(w, m, adjoint)
     workers = range(min(team.threads, bands.count))
