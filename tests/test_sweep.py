@@ -14,7 +14,13 @@ from handstyle.cli.sweep import GAP, PAPER, Cell, axis, combinations, sheet, wra
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.foundations.picture_writing import read_metadata
+from handstyle.network.vgg import Network
+from handstyle.optimize.objective import Objective
+from handstyle.painting.config import StyleConfig
+from handstyle.painting.load import load_network
 from handstyle.painting.recipe import parse_recipe, read_recipe
+from handstyle.painting.stylize import stylize
+from handstyle.painting.targets import Measured, Painting, build_terms
 
 FAST = ["--weights", "random", "--backend", "numpy", "--iterations", "2", "--pyramid-min-size", "0"]
 TAPS = ["--style-layers", "relu1_1,relu2_1"]
@@ -182,3 +188,46 @@ def test_a_sheet_has_a_caption_below_every_picture_within_its_column():
     lines = wrapped("style_layers relu1_1,relu2_1,relu3_1,relu4_1", font, 90)
     assert all(font.getlength(line) <= 90 for line in lines)
     assert "".join(lines).replace(" ", "") == "style_layersrelu1_1,relu2_1,relu3_1,relu4_1"
+
+
+def test_pictures_are_measured_once_and_the_cells_are_those_of_single_runs(told, tmp_path, monkeypatch):
+    forwards, forward = [], Network.forward
+    monkeypatch.setattr(
+        Network, "forward", lambda self, x, taps: forwards.append(tuple(taps)) or forward(self, x, taps)
+    )
+    shared, apart = [*TAPS, "--size", 40, "-o"], ["--over", "style_weight=1,10,100", "--over", "init=content,noise"]
+    told(*shared, "s.png", *apart, "--cells")
+    assert sorted(forwards) == [("relu1_1", "relu2_1"), ("relu4_2",)]  # the painting, and the photograph
+    forwards.clear()
+    told(*shared, "t.png", "--over", "size=40,48", "--over", "style_layers=relu1_1|relu2_1")
+    # At each size: the photograph, and the painting at each layer.
+    assert sorted(forwards) == sorted(2 * [("relu4_2",), ("relu1_1",), ("relu2_1",)])
+    monkeypatch.undo()
+    photo, style = str(tmp_path / "photo.png"), str(tmp_path / "style.png")
+    for number, (weight, init) in enumerate([(w, i) for w in (1, 10, 100) for i in ("content", "noise")], 1):
+        network = load_network("random", backend="numpy")
+        few = {"size": 40, "iterations": 2, "pyramid_min_size": 0, "style_layers": "relu1_1,relu2_1"}
+        alone = stylize(photo, style, network=network, style_weight=weight, init=init, **few)
+        cell = read_recipe(tmp_path / f"s_{number}.png").result
+        assert cell["sha256"] == parse_recipe(alone.metadata["handstyle:recipe"], "it").result["sha256"]
+
+
+def test_what_is_measured_is_that_of_the_network_the_pixels_and_the_masks():
+    rng = np.random.default_rng(0)
+    p, q, art = rng.uniform(0, 255, (3, 32, 32, 3))
+    network, config, shared = load_network("random", backend="numpy"), StyleConfig(style_layers="relu1_1"), Measured()
+    mask = np.zeros((32, 32))
+    mask[:16] = 1
+
+    def values(net, photograph, painting, measured):
+        terms = build_terms(net, config, photograph, [painting], measured=measured)
+        return Objective(net, terms, p.shape)(q.ravel())[0]
+
+    for net in (network, load_network("random", backend="numpy", pooling="average")):
+        for photograph in (p, q):
+            for painting in (Painting(art), Painting(art, mask), Painting(p)):
+                found = values(net, photograph, painting, shared)
+                assert found == values(net, photograph, painting, None)
+    assert shared.count == 2 * (2 + 3)
+    values(network, p, Painting(art, 1 - mask), shared)
+    assert shared.count == 2 * (2 + 3) + 1

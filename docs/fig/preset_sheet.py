@@ -19,11 +19,13 @@ def main(out, quick=True):
     height = width * 3 // 4
     photo, art = photograph(height, width), painting(width, width)
     net = network("float32")
-    figure, axes = plt.subplots(3, 7, figsize=(11, 4.6), layout="constrained")
+    figure, axes = plt.subplots(3, 8, figsize=(11, 4.1), layout="constrained")
     panels = axes.ravel()
+    for panel in panels[2 + len(PRESETS) :]:
+        panel.axis("off")
     show(panels[0], photo, "the photograph")
     show(panels[1], art, "the painting")
-    for panel, (name, chosen) in zip(panels[2:], PRESETS.items(), strict=True):
+    for panel, (name, chosen) in zip(panels[2:], PRESETS.items(), strict=False):
         config, shown = chosen.config, name
         if any(tap not in net.names for tap in config.content_layers):
             config, shown = (

@@ -166,8 +166,9 @@ def plan_lines(planned: RunMemory, needs: list[Need]) -> list[str]:
         lines.append(f"does not fit: {lacking}; {planned.advice()}")
     largest = planned.largest_size(LARGEST_PLAN)
     lines.append(f"largest square picture that fits: {largest} px a side")
-    tiled = replace(planned, network=by_tiles(planned.network, 1024)).largest_size(LARGEST_PLAN)
-    lines.append(f"largest by tiles of 1024 px: {tiled} px a side")
+    if config.style_statistic != "patches":
+        tiled = replace(planned, network=by_tiles(planned.network, 1024)).largest_size(LARGEST_PLAN)
+        lines.append(f"largest by tiles of 1024 px: {tiled} px a side")
     return lines
 
 

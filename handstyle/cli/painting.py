@@ -162,6 +162,8 @@ def start(
         return 0
     speak(run.quiet, run.json)
     check_before(output, config, run)
+    if run.cluster and config.style_statistic == "patches":
+        raise HandstyleError("--cluster: paints by tiles, which --style-statistic patches cannot; leave one out")
     paintings, config = arranged(styles, config)
     loaded = settings.load()
     if layer:

@@ -25,6 +25,7 @@ from handstyle.painting.inputs import read_inputs
 from handstyle.painting.progress import in_words
 from handstyle.painting.recipe import KEY
 from handstyle.painting.stylize import arranged, stylize
+from handstyle.painting.targets import Measured
 
 ALONE = ("resume", "checkpoint", "checkpoint_every", "no_checkpoint", "save_every", "report", "preview", "json", "bits")
 NAMES = [name for name in all_fields() if name not in (*ALONE, "cluster", "quiet", "write_config")]
@@ -57,7 +58,8 @@ def sweep(
 ) -> int:
     """Paint CONTENT under every combination of some settings, small, as one sheet with captions.
 
-    The sheet's file holds the recipe of every cell. Networks are loaded once. The size is 256 unless another is named.
+    The sheet's file holds the recipe of every cell. Networks are loaded once, and pictures measured once at each size,
+    which is 256 unless another is named.
 
     Parameters
     ----------
@@ -89,13 +91,13 @@ def sweep(
     settings = [resolve(replace(flags, **cell.typed)) for cell in planned]  # every mistake is said before the work
     paintings = [arranged([style, *more_styles], one.config)[0] for one in settings]
     read_inputs(settings[0].config, content, paintings[0])
-    networks, done, ended = dict[Any, Network](), list[Cell](), False
+    networks, done, ended, measured = dict[Any, Network](), list[Cell](), False, Measured()
     try:
         for number, (cell, one) in enumerate(zip(planned, settings, strict=True), 1):
             began = time.monotonic()
             try:
                 network = shared_network(one, networks)
-                result = stylize(content, [style, *more_styles], network=network, config=one.config)
+                result = stylize(content, [style, *more_styles], network=network, config=one.config, measured=measured)
             except (HandstyleError, MemoryError) as error:
                 done.append(replace(cell, said=f"failed: {as_flags(one_line(error))}"))
             else:

@@ -158,6 +158,11 @@ def moments_cost(H: int, W: int, C: int, itemsize: int) -> Cost:
     return Cost(3 * H * W * C * C, 0, 0, 3 * itemsize * H * W * C)
 
 
+def patches_cost(n: int, m: int, values: int, itemsize: int) -> Cost:
+    """Count the partners of n patches among m, of so many values each: one product, and eight passes over patches."""
+    return Cost(2 * n * m * values, 0, 4 * itemsize * n * m, itemsize * (8 * n + m) * values)
+
+
 def content_cost(H: int, W: int, C: int, itemsize: int) -> Cost:
     """Count the squared distance of two maps and its gradient: ten passes over memory."""
     return Cost(moved=10 * itemsize * H * W * C)

@@ -1,10 +1,11 @@
-"""Style by patches: every 3x3 patch of the features is drawn to the painting's patch that is most like it.
+"""Style by patches: every patch of the features is drawn to the painting's patch that is most like it.
 
 A Gram matrix keeps how often features occur together and forgets where. A Markov random field keeps small
 neighborhoods whole (Li and Wand 2016). Which patch of the painting is the nearest is found anew at each evaluation and
 held fixed in the gradient: between two changes of partner the loss is a sum of squares, and that is its gradient.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,51 +32,70 @@ class Matches:
     partner: Array
 
 
-def patches_forward(f: Array) -> tuple[Array, tuple[int, ...]]:  # (h, w, C) -> ((h−2)(w−2), 9 C), shape
-    """Lay every 3x3 patch of a map out as a row.
+def patches_forward(  # (h, w, C) -> (n, size² C), (shape, size, stride)
+    f: Array, size: int = 3, stride: int = 1
+) -> tuple[Array, tuple[tuple[int, ...], int, int]]:
+    """Lay every patch of a map out as a row.
 
     Parameters
     ----------
     f : (h, w, C) array
-        At least 3 x 3; a patch does not reach beyond the map.
+        At least `size` values a side; a patch does not reach beyond the map.
+    size : int
+        Side of a patch.
+    stride : int
+        From one patch to the next, down and across.
 
     Returns
     -------
-    patches : ((h − 2) (w − 2), 9 C) array
-    shape : tuple of int
-        Of `f`.
+    patches : (n, size² C) array
+        Row by row of the map.
+    cache : (tuple of int, int, int)
+        The shape of `f`, the size and the stride.
     """
     h, w, C = f.shape
-    if min(h, w) < 3:
-        raise HandstyleError(f"a map of {w} x {h} has no patch of 3 x 3: take a larger picture or a layer before")
-    slices = [f[i : i + h - 2, j : j + w - 2] for i in range(3) for j in range(3)]
-    return namespace(f).concatenate(slices, axis=2).reshape(-1, 9 * C), f.shape
+    if min(h, w) < size:
+        raise HandstyleError(
+            f"a map of {w} x {h} has no patch of {size} x {size}: take a larger picture or a layer before"
+        )
+    slices = [f[i : h - size + i + 1 : stride, j : w - size + j + 1 : stride] for i, j in _places(size)]
+    return namespace(f).concatenate(slices, axis=2).reshape(-1, size * size * C), (f.shape, size, stride)
 
 
-def patches_backward(dpatches: Array, shape: tuple[int, ...]) -> Array:  # ((h−2)(w−2), 9 C), shape -> (h, w, C)
+def patches_backward(dpatches: Array, cache: tuple[tuple[int, ...], int, int]) -> Array:  # (n, size² C) -> (h, w, C)
     """Add every patch's gradient where its values came from: the adjoint of `patches_forward`.
 
     Parameters
     ----------
-    dpatches : ((h − 2) (w − 2), 9 C) array
+    dpatches : (n, size² C) array
         The gradient at the patches.
-    shape : tuple of int
-        Of the map.
+    cache : (tuple of int, int, int)
+        From `patches_forward`.
 
     Returns
     -------
     (h, w, C) array
     """
-    h, w, C = shape
-    parts = dpatches.reshape(h - 2, w - 2, 9, C)
-    df: Array = namespace(dpatches).zeros(shape, dpatches.dtype)
-    for k in range(9):
-        i, j = divmod(k, 3)
-        df[i : i + h - 2, j : j + w - 2] += parts[:, :, k]
+    (h, w, C), size, stride = cache
+    parts = dpatches.reshape(*patch_grid(h, w, size, stride), size * size, C)
+    df: Array = namespace(dpatches).zeros((h, w, C), dpatches.dtype)
+    for k, (i, j) in enumerate(_places(size)):
+        df[i : h - size + i + 1 : stride, j : w - size + j + 1 : stride] += parts[:, :, k]
     return df
 
 
-def nearest(patches: Array, bank: Array) -> Array:  # (n, D), (m, D) -> (n,) of 0 to m − 1
+def _places(size: int) -> list[tuple[int, int]]:
+    return [(i, j) for i in range(size) for j in range(size)]
+
+
+def patch_grid(h: int, w: int, size: int, stride: int) -> tuple[int, int]:
+    """Return how many patches a map of h x w values has down and across; see `patches_forward`."""
+    return max(0, (h - size) // stride + 1), max(0, (w - size) // stride + 1)
+
+
+def nearest(  # (n, D), (m, D) -> (n,) of 0 to m − 1
+    patches: Array, bank: Array, guides: tuple[Array, Array] | None = None
+) -> Array:
     """Return, for each patch, the row of the bank with the largest normalized cross-correlation.
 
     Parameters
@@ -84,6 +104,8 @@ def nearest(patches: Array, bank: Array) -> Array:  # (n, D), (m, D) -> (n,) of 
         Of the picture.
     bank : (m, D) array
         Of the painting.
+    guides : ((n, E) array, (m, E) array), optional
+        Patches of maps that are compared together with the features.
 
     Returns
     -------
@@ -95,33 +117,47 @@ def nearest(patches: Array, bank: Array) -> Array:  # (n, D), (m, D) -> (n,) of 
     Li and Wand (2016, eq. 3): ``argmax ⟨p, q⟩ / (|p| |q|)``. The length of `p` is the same for all its partners.
     """
     xp = namespace(patches)
-    length = xp.sqrt((bank * bank).sum(axis=1))
-    unit = bank / xp.where(length > 0, length, 1)[:, None]
-    rows = max(1, AT_ONCE // len(bank))
-    tops = range(0, len(patches), rows)
-    found: Array = xp.concatenate([(patches[top : top + rows] @ unit.T).argmax(axis=1) for top in tops])
-    return found
+    square = xp.einsum("ij,ij->i", bank, bank)
+    if guides is not None:
+        square = square + xp.einsum("ij,ij->i", guides[1], guides[1])
+    length = xp.where(square > 0, xp.sqrt(square), 1).astype(patches.dtype)
+    step, found = max(1, AT_ONCE // len(bank)), []
+    for rows in (slice(top, top + step) for top in range(0, len(patches), step)):
+        alike = patches[rows] @ bank.T
+        if guides is not None:
+            alike += guides[0][rows] @ guides[1].T
+        alike /= length
+        found.append(alike.argmax(axis=1))
+    partner: Array = xp.concatenate(found)
+    return partner
 
 
 @dataclass(frozen=True)
 class PatchTerm:
-    """The squared distance of each 3x3 patch of features to its partner in a painting.
+    """The squared distance of each patch of features to its partner in a painting.
 
     Parameters
     ----------
     tap : str
         The name of a layer; Li and Wand have relu3_1 and relu4_1.
-    painting : (h, w, C) array
-        The painting's features there.
+    painting : (h, w, C) array or sequence of them
+        The features of the painting there, or of several, whose patches are then all candidates.
     weight : float
         Of the term in the objective.
     scale : float, optional
         By default one over the energy that as many patches of the painting have on average: a relative error.
-    guides : (array, array), optional
-        Semantic maps (Champandard 2016) of the picture, (H, W, G), and of the painting, (h, w, G), on the layer's grid,
-        in the units of the features: like goes to like. They choose partners, and are not part of the distance.
+    guides : (array, array or sequence of arrays), optional
+        Semantic maps (Champandard 2016) of the picture, (H, W, G), and of each painting, (h, w, G), on the layer's
+        grid, in the units of the features: like goes to like. They choose partners, and are not part of the distance.
     name : str
         By default ``patches`` and the tap.
+    size, stride : int
+        Side of a patch, and from one patch to the next, in values of the layer.
+    mask : (H, W, 1) array, optional
+        How much each value of the picture's map counts; a patch counts as much as its values do on average.
+    inside : sequence of (h, w, 1) arrays or None, optional
+        For each painting how much each value belongs to it: patches of which it is less than one half on average are
+        no candidates.
 
     Raises
     ------
@@ -146,59 +182,110 @@ class PatchTerm:
     """
 
     tap: str
-    painting: Array
+    painting: Array | Sequence[Array]
     weight: float = 1.0
     scale: float | None = None
-    guides: tuple[Array, Array] | None = None
+    guides: tuple[Array, Array | Sequence[Array]] | None = None
     name: str = ""
+    size: int = 3
+    stride: int = 1
+    mask: Array | None = None
+    inside: Sequence[Array | None] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or f"patches {self.tap}")
-        if self.guides is not None and self.guides[1].shape[:2] != self.painting.shape[:2]:
+        if self.guides is not None:
+            for painting, guide in zip(self.paintings, _several(self.guides[1]), strict=True):
+                if guide.shape[:2] != painting.shape[:2]:
+                    raise HandstyleError(
+                        f"{self.name}: a guide of shape {guide.shape} for a painting of {painting.shape}"
+                    )
+
+    @property
+    def paintings(self) -> tuple[Array, ...]:  # (h, w, C) each
+        """The features of each painting."""
+        return _several(self.painting)
+
+    @cached_property
+    def bank(self) -> Array:  # -> (m, size² C)
+        """The paintings' patches."""
+        bank = self._candidates(self.paintings)
+        if not len(bank):
             raise HandstyleError(
-                f"{self.name}: a guide of shape {self.guides[1].shape} for a painting of {self.painting.shape}"
+                f"{self.name}: no patch of the painting lies where it is measured: take a larger picture or mask"
             )
+        return bank
 
     @cached_property
-    def bank(self) -> Array:  # -> (m, 9 C)
-        """The painting's patches."""
-        return patches_forward(self.painting)[0]
+    def guide_bank(self) -> Array:  # -> (m, size² G)
+        """The guides at the paintings' patches."""
+        assert self.guides is not None
+        return self._candidates([guide.astype(self.bank.dtype) for guide in _several(self.guides[1])])
+
+    def _candidates(self, maps: Sequence[Array]) -> Array:  # (h, w, G) each -> (m, size² G)
+        parts = []
+        for f, inside in zip(maps, self.inside or [None] * len(maps), strict=True):
+            patches = patches_forward(f, self.size, self.stride)[0]
+            parts.append(patches if inside is None else patches[self._share(inside) >= 0.5])
+        return parts[0] if len(parts) == 1 else namespace(parts[0]).concatenate(parts)
+
+    def _share(self, mask: Array) -> Array:  # (h, w, 1) -> (n,)
+        share: Array = patches_forward(mask, self.size, self.stride)[0].mean(axis=1)
+        return share
 
     @cached_property
-    def guided_bank(self) -> Array:  # -> (m, 9 (C + G))
-        """The painting's patches with its guide beside the features."""
-        return self.bank if self.guides is None else patches_forward(_beside(self.painting, self.guides[1]))[0]
+    def energy(self) -> float:
+        """The mean squared length of the paintings' patches."""
+        energy = float((self.bank * self.bank).sum(dtype="float64")) / len(self.bank)
+        if energy == 0:
+            raise HandstyleError(f"{self.name}: the painting's features are zero everywhere: choose another layer")
+        return energy
+
+    def counts(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
+        """Return how many patches features of a shape have, how many the paintings, and the numbers of a patch."""
+        shapes = [*(f.shape for f in self.paintings), shape]
+        grids = [patch_grid(h, w, self.size, self.stride) for h, w, _ in shapes]
+        *bank, own = (down * across for down, across in grids)
+        return own, sum(bank), self.size**2 * shape[2]
+
+    @property
+    def target_bytes(self) -> int:
+        """The bytes of the paintings' features and patches."""
+        grids = [patch_grid(f.shape[0], f.shape[1], self.size, self.stride) for f in self.paintings]
+        return sum(
+            f.itemsize * f.shape[2] * (f.shape[0] * f.shape[1] + self.size**2 * down * across)
+            for f, (down, across) in zip(self.paintings, grids, strict=True)
+        )
 
     def measure(self, f: Array, where: Window = WHOLE) -> Matches:  # (h, w, C) -> distance, (n,)
         """Return the squared distance of all patches to their partners, and the partners."""
         if where != WHOLE:
             raise HandstyleError(f"{self.name}: patches need the whole map, which tiles do not give")
-        patches, guided = patches_forward(f)[0], f
+        patches, guides = patches_forward(f, self.size, self.stride)[0], None
         if self.guides is not None:
             if self.guides[0].shape[:2] != f.shape[:2]:
                 raise HandstyleError(f"{self.name}: a guide of shape {self.guides[0].shape} for features of {f.shape}")
-            guided = _beside(f, self.guides[0])
-        partner = nearest(patches if guided is f else patches_forward(guided)[0], self.guided_bank)  # book: patch-match
+            guides = patches_forward(self.guides[0].astype(f.dtype), self.size, self.stride)[0], self.guide_bank
+        partner = nearest(patches, self.bank, guides)  # book: patch-match
         difference = patches - self.bank[partner]
-        return Matches((difference * difference).sum(dtype="float64"), partner)  # book: patch-loss
+        squares = (difference * difference).sum(axis=1, dtype="float64")
+        if self.mask is not None:
+            squares = self._share(self.mask) * squares
+        return Matches(squares.sum(), partner)  # book: patch-loss
 
     def loss(self, s: Matches) -> tuple[Array, Matches]:  # -> (), gradient at the distance
         """Return ``scale · distance`` and its gradient, the scale, with the partners that it holds for."""
-        scale = self.scale
-        if scale is None:
-            energy = float((self.bank * self.bank).sum(dtype="float64")) / len(self.bank)
-            if energy == 0:
-                raise HandstyleError(f"{self.name}: the painting's features are zero everywhere: choose another layer")
-            scale = 1 / (len(s.partner) * energy)
+        scale = 1 / (len(s.partner) * self.energy) if self.scale is None else self.scale
         return scale * s.distance, Matches(namespace(s.distance).full_like(s.distance, scale), s.partner)
 
     def spread(self, ds: Matches, f: Array, where: Window = WHOLE) -> Array:  # -> (h, w, C)
         """Return the gradient at the features: ``2 ds (patch − partner)``, added up where patches overlap."""
-        patches, shape = patches_forward(f)
-        distance = namespace(f).asarray(ds.distance, dtype=f.dtype)
-        return patches_backward(2 * distance * (patches - self.bank[ds.partner]), shape)  # book: patch-gradient
+        patches, cache = patches_forward(f, self.size, self.stride)
+        pull = 2 * namespace(f).asarray(ds.distance, dtype=f.dtype)
+        if self.mask is not None:
+            pull = pull * self._share(self.mask)[:, None].astype(f.dtype)
+        return patches_backward(pull * (patches - self.bank[ds.partner]), cache)  # book: patch-gradient
 
 
-def _beside(f: Array, guide: Array) -> Array:  # (h, w, C), (h, w, G) -> (h, w, C + G)
-    both: Array = namespace(f).concatenate([f, namespace(f).asarray(guide, dtype=f.dtype)], axis=2)
-    return both
+def _several(maps: Array | Sequence[Array]) -> tuple[Array, ...]:
+    return tuple(maps) if isinstance(maps, Sequence) else (maps,)

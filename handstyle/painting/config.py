@@ -164,7 +164,16 @@ class LossConfig(Group):
     content_layer_weights : tuple of float
         One weight for each content layer; all 1 by default.
     style_statistic : str
-        The statistic of the features that the style loss compares.
+        The statistic of the features that the style loss compares. With patches, every patch of the picture's features
+        is compared with the most similar patch of the painting's, which is expensive in the first two blocks: use
+        relu3_1,relu4_1.
+    patch_size : int
+        Side of a patch, in values of the layer.
+    patch_stride : int
+        Distance from one patch to the next, in the picture and in the painting, in values of the layer.
+    semantic_weight : float
+        Weight of the regions against the features when the most similar patch is searched for, in mean lengths of a
+        feature vector. With 0 the patches of a region are compared with those of its own paintings only.
     style_normalization : str
         The divisor of the style loss.
     content_normalization : str
@@ -182,8 +191,13 @@ class LossConfig(Group):
     content_layers: tuple[str, ...] = ("relu4_2",)
     style_layer_weights: tuple[float, ...] = ()
     content_layer_weights: tuple[float, ...] = ()
-    style_statistic: Literal["gram", "covariance", "wasserstein"] = "gram"
-    style_normalization: Literal["relative", "keras", "gatys", "mean", "neural-style", "channels"] = "relative"
+    style_statistic: Literal["gram", "covariance", "wasserstein", "patches"] = "gram"
+    patch_size: int = 3
+    patch_stride: int = 1
+    semantic_weight: float = 0.0
+    style_normalization: Literal["relative", "keras", "gatys", "mean", "neural-style", "channels", "cnnmrf"] = (
+        "relative"
+    )
     content_normalization: Literal["relative", "sum", "half", "mean", "cysmith"] = "relative"
     tv: Literal["mean-square", "keras", "absolute", "separate", "diagonal", "neural-style", "wrapped"] = "mean-square"
     tv_white: float = 255.0
@@ -204,6 +218,14 @@ class LossConfig(Group):
         statistic, normalization = self.style_statistic, self.style_normalization
         if normalization == "channels" and statistic != "wasserstein":
             raise HandstyleError("style_normalization='channels' is for style_statistic='wasserstein'")
+        if (statistic == "patches") != (normalization == "cnnmrf") and normalization != "relative":
+            needed = "relative or cnnmrf" if statistic == "patches" else "another"
+            raise HandstyleError(
+                f"style_normalization={normalization!r}: with style_statistic={statistic!r} use {needed}"
+            )
+        for name, default in (("patch_size", 3), ("patch_stride", 1), ("semantic_weight", 0)):
+            if statistic != "patches" and (given := getattr(self, name)) != default:
+                raise HandstyleError(f"{name}={given}: is for style_statistic='patches'")
         if statistic != "gram" and normalization in ("keras", "gatys", "neural-style"):
             raise HandstyleError(
                 f"style_normalization={normalization!r} is defined for Gram matrices; "
@@ -532,6 +554,8 @@ match-after, histogram, histogram-after
             raise HandstyleError("`normalize_gradients` is defined for style_statistic='gram' and means_weight=0")
         if self.mask_mode == "cysmith" and (self.style_statistic != "gram" or self.style_fit != "stretch"):
             raise HandstyleError("mask_mode='cysmith' applies one mask to both pictures: add style_fit='stretch'")
+        if self.style_statistic == "patches":
+            self._check_patches()
         if any(not set(at.split(",")) <= {*self.style_layers, "all"} for at in self.style_at):
             raise HandstyleError(f"style_at={self.style_at}: use names of `style_layers`, with commas, or all")
         follows = not self.normalize_gradients and (SMOOTHNESS[self.tv].in_value or not self.tv_weight)
@@ -543,6 +567,22 @@ match-after, histogram, histogram-after
             )
         if self.pyramid_min_size and self.restarts:
             raise HandstyleError(f"restarts={self.restarts} is the classic loop, at one scale: add pyramid_min_size=0")
+
+    def _check_patches(self) -> None:
+        if self.tile:
+            raise HandstyleError(
+                f"tile={self.tile}: not with style_statistic='patches', whose partners may lie anywhere; use tile=0"
+            )
+        if len(set(self.style_blend)) > 1 and self.blend == "targets":
+            raise HandstyleError(
+                f"style_blend={self.style_blend}: patches have one partner each, by likeness; add blend='losses'"
+            )
+        if self.semantic_weight and not (self.mask or self.regions):
+            raise HandstyleError(f"semantic_weight={self.semantic_weight}: there is no `mask` and no map of `regions`")
+        if self.semantic_weight and self.blend == "losses":
+            raise HandstyleError(
+                f"semantic_weight={self.semantic_weight}: all paintings are searched together; use blend='targets'"
+            )
 
     def iterations_at(self, scale: int) -> int:
         """Return the iterations at a scale, counted from 0 at the coarsest."""
@@ -713,7 +753,14 @@ def check_range(name: str, value: Any, hint: Any) -> None:
         raise HandstyleError(f"{name}={value}: must lie between 0 and 1")
 
 
-LEAST = {"size": SMALLEST_SIDE, "iterations": 1, "lbfgs_history": 1, "mask_dilate": -10000}
+LEAST = {
+    "size": SMALLEST_SIDE,
+    "iterations": 1,
+    "lbfgs_history": 1,
+    "mask_dilate": -10000,
+    "patch_size": 1,
+    "patch_stride": 1,
+}
 ARRAYS = "handstyle-arrays-"  # start of the name of the folder for arrays that were passed in Python
 PATHS = ("mask", "style_mask")  # fields of paths, which may contain commas
 

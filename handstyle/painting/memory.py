@@ -208,6 +208,8 @@ class RunMemory:
             The reason, for the note.
         """
         run = None
+        if self.config.style_statistic == "patches":  # which need the whole picture
+            return run
         for side in smaller_tiles(self.network, (*self._full(), 3)):
             try:
                 smaller = replace(self, network=by_tiles(self.network, side))
@@ -240,11 +242,12 @@ class RunMemory:
         config, network, paintings = self.config, self.network, self.paintings
         engine, item, full = engine_of(network), network.dtype.itemsize, self._full()
         regions = config.region_numbers(len(paintings)) or (0,)
+        sizes = [style_size(config, painting, size, full) for painting in paintings] or [size]
         if config.unmasked == "paint" and max(regions) <= (count := len(config.mask or config.region_colors())):
-            regions += (count + 1,) * len(paintings)
+            regions, sizes = regions + (count + 1,) * len(paintings), 2 * sizes
         n, scipys = 3 * size[0] * size[1], config.optimizer == "lbfgsb"
         changed = precondition_bytes(config, size, 8 if scipys else item, self.apart)
-        expected = engine.forecast(network, planned_terms(config, network, size, regions), (*size, 3))
+        expected = engine.forecast(network, planned_terms(config, network, size, regions, sizes), (*size, 3))
         styles = {style_size(config, painting, size, full) for painting in paintings}
         measured = []  # for the losses in use only; a configuration without any is refused earlier
         if (config.style_weight or config.means_weight) and config.style_layers:

@@ -60,6 +60,14 @@ STYLE: dict[str, Factor | None] = {
     "channels": lambda at: 1 / at.channels,
 }
 
+# Factors of Σ |P − Q|² over patches, by their size and stride. None: relative to the paintings', 1 / (n mean |Q|²).
+PATCHES: dict[str, Callable[[int, int], float] | None] = {
+    "relative": None,
+    # chuanli11/CNNMRF mylib/mrf.lua has no value; its gradient at a feature is the mean of P − Q over the patches that
+    # the feature lies in. That of half the sum is their sum, over (size / stride)² patches but for the border.
+    "cnnmrf": lambda size, stride: 0.5 * (stride / size) ** 2,
+}
+
 # Factors of Σ (F − P)². None: relative to the target, 1 / ‖P‖².
 CONTENT: dict[str, Factor | None] = {
     "relative": None,

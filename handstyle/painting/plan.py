@@ -9,10 +9,12 @@ from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import Picture
+from handstyle.kernels.tiles import TileEngine
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.regions import uncovered
 from handstyle.losses.terms import PICTURE, Term
 from handstyle.network.vgg import Network, summary
+from handstyle.optimize.objective import engine_of
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import (
     colors_after,
@@ -26,7 +28,7 @@ from handstyle.painting.inputs import (
 )
 from handstyle.painting.paper import read_paper
 from handstyle.painting.region_masks import composed, held, keeps_photograph, masks_of
-from handstyle.painting.targets import Painting, build_terms
+from handstyle.painting.targets import Measured, Painting, build_terms
 
 Size = tuple[int, int]
 ONE_COLOR = 1.0  # gray levels between the darkest and the brightest value of a channel
@@ -156,7 +158,9 @@ def enlarged(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:
     return mixed
 
 
-def terms_of_scale(config: StyleConfig, network: Network, plan: Plan, size: Size) -> list[Term]:
+def terms_of_scale(
+    config: StyleConfig, network: Network, plan: Plan, size: Size, measured: Measured | None = None
+) -> list[Term]:
     """Return the terms of one scale; see `build_terms`."""
     n = len(plan.paintings)
     blends = config.style_blend or (1.0,) * n
@@ -177,7 +181,8 @@ def terms_of_scale(config: StyleConfig, network: Network, plan: Plan, size: Size
     numbers = [one.region for one in paintings]
     if config.unmasked == "paint" and len(masks) > max(numbers) and 0 not in numbers:
         paintings += [replace(one, region=len(masks)) for one in paintings]  # the part outside all masks has them all
-    return build_terms(network, config, p, paintings, masks) + held_terms(config, network, p, paintings, masks)
+    terms = build_terms(network, config, p, paintings, masks, measured)
+    return terms + held_terms(config, network, p, paintings, masks)
 
 
 def final_picture(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:  # (h, w, 3) -> (H, W, 3)
@@ -218,6 +223,10 @@ def check_reach(config: StyleConfig, network: Network, photograph: Picture, sour
     by 4 to 8 times its norm, that of a cut of 64 px by 2 to 3 times, and only from the receptive field's 156 px on by
     less than its norm (measured on VGG-19 and on the small network).
     """
+    if config.style_statistic == "patches" and isinstance(engine_of(network), TileEngine):
+        raise HandstyleError(
+            "style_statistic='patches': not by tiles, nor on a cluster, since a partner may lie anywhere"
+        )
     if not config.style_weight and not config.means_weight:
         return
     full = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)

@@ -18,6 +18,7 @@ from handstyle.foundations.backend import Array, namespace, to_numpy
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.gradcheck import Report, check_adjoint, check_projection, check_taylor
 from handstyle.foundations.image import preprocess_backward, preprocess_forward
+from handstyle.losses.patches import PatchTerm
 from handstyle.losses.terms import NormalizedTerm, Term
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.sequence import Cache, Convolution, Layer, Pool, ReLU, sequence_forward
@@ -58,11 +59,14 @@ def _tv(form: str) -> Variant:
 
 
 _REGIONS: dict[str, Any] = {"mask": ("left", "right")}
+_PATCHES: dict[str, Any] = {"style_statistic": "patches", "style_layers": ("relu2_1",), "patch_stride": 2}
 # Together these configurations have every kind of term once.
 VARIANTS = [
     Variant("", DEFAULT),
     Variant("covariance", replace(DEFAULT, style_statistic="covariance"), ("style",)),
     Variant("wasserstein", replace(DEFAULT, style_statistic="wasserstein"), ("style",), on_features=True),
+    Variant("patches", replace(DEFAULT, style_statistic="patches", style_layers=("relu2_1", "relu3_1")), ("style",)),
+    Variant("patches, guided", replace(DEFAULT, semantic_weight=1.0, **_PATCHES, **_REGIONS), ("style",)),
     Variant("means", replace(DEFAULT, means_weight=1.0), ("means",)),
     Variant("losses blended", replace(DEFAULT, blend="losses"), ("style relu2_1",)),
     Variant("range", replace(DEFAULT, range_weight=1e-4), ("range",)),
@@ -294,6 +298,8 @@ def _terms(network: Network, config: StyleConfig, shape: tuple[int, int, int], s
     if config.style_statistic == "wasserstein":
         # The square root of a covariance of fewer pixels than channels is not differentiable.
         style = tuple(tap for tap in style if maps[tap][0] * maps[tap][1] >= 4 * maps[tap][2])
+    if config.style_statistic == "patches":  # a deep layer of a small picture has none
+        style = tuple(tap for tap in style if min(maps[tap][:2]) >= config.patch_size)
     weights = {"content_layer_weights": (), "style_layer_weights": ()}
     config = replace(config, style_layers=style, content_layers=content, **weights)  # type: ignore[arg-type]
     photograph, *paintings = (rng.uniform(0, 255, shape) for _ in range(3))
@@ -371,10 +377,11 @@ def _signature(
 
     def of_network(v: Array) -> Array:
         p = network.backend.asarray(v.reshape(shape))
-        _, caches = sequence_forward(network.layers, preprocess_forward(p, network.convention), taps)
+        features, caches = sequence_forward(network.layers, preprocess_forward(p, network.convention), taps)
         pairs = list(zip(network.layers, caches, strict=False))
         kinks = [cache.ravel() for layer, cache in pairs if isinstance(layer, ReLU)]
         kinks += [cache[0].ravel() for layer, cache in pairs if is_max_pool(layer)]
+        kinks += [term.measure(features[term.tap]).partner] if isinstance(term, PatchTerm) else []
         return to_numpy(namespace(p).concatenate(kinks)) if kinks else np.zeros(1)
 
     def of_picture(v: Array) -> Array:

@@ -35,6 +35,7 @@ from handstyle.painting.progress import RECENT, progress_display, time_left
 from handstyle.painting.recipe import BLANK, KEY, inputs_of, recipe_of
 from handstyle.painting.result import PaintingInterrupted, Progress, Result
 from handstyle.painting.resuming import Identity, Standing, read_run, save_run
+from handstyle.painting.targets import Measured
 
 
 def stylize(
@@ -48,6 +49,7 @@ def stylize(
     progress: bool | None = None,
     resume: str | os.PathLike[str] | None = None,
     terms: Sequence[Term] | Callable[[Network, Size], Sequence[Term]] | None = None,
+    measured: Measured | None = None,
     **options: Any,
 ) -> Result:
     """Paint a photograph in the style of one or several paintings.
@@ -79,6 +81,8 @@ def stylize(
     terms : list of Term or callable, optional
         Terms of your own to add to the objective; or a function ``terms(network, (height, width))`` that returns those
         of a scale. See `Term`.
+    measured : Measured, optional
+        Shared by several runs on one network, so that each picture is measured once at each size.
     **options
         Fields of `StyleConfig` that differ from `config` or `preset`: ``size=256``. `mask`, `style_mask` and `init`
         may be arrays or PIL images, `style_layers` and `content_layers` dicts from layer to weight; ``weights`` is an
@@ -116,10 +120,10 @@ def stylize(
     if not isinstance(progress, bool | None):
         raise HandstyleError(f"progress={progress!r}: True or False; a function goes to callback")
     if not progress:
-        return _uninterrupted(_run(content, sources, network, config, chosen, called, resume, terms))
+        return _uninterrupted(_run(content, sources, network, config, chosen, called, resume, terms, measured))
     with progress_display() as display:
         both = one_callback([display, *([called] if called else [])])
-        result = _run(content, sources, network, config, chosen, both, resume, terms)
+        result = _run(content, sources, network, config, chosen, both, resume, terms, measured)
     return _uninterrupted(result)
 
 
@@ -138,6 +142,7 @@ def _run(
     callback: Callable[[Progress], None] | None,
     resume: str | os.PathLike[str] | None,
     terms: Any = None,
+    measured: Measured | None = None,
 ) -> Result:
     sources, config = arranged(styles, config)
     network, fitted = ready_network(network, chosen)
@@ -250,7 +255,7 @@ def _run(
             memory.adam = memory.resampled(old, size, backend)
             with room.guarded(size), np.errstate(over="ignore", invalid="ignore"):  # the objective raises an error
                 own = own_terms(terms, room.network, size)
-                parts = terms_of_scale(config, room.network, plan, size) + own
+                parts = terms_of_scale(config, room.network, plan, size, measured) + own
                 objective = Objective(room.network, parts, (*size, 3))
                 resumed = file if k == standing.scale else None
                 outcome = descend(objective, start, config, mine, memory, report, resumed, done)

@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from handstyle.losses.distribution import (
     wasserstein_loss,
 )
 from handstyle.losses.gram import Moments, StyleTerm, gram_loss, moments_forward
+from handstyle.losses.patches import PatchTerm
 from handstyle.losses.regions import carry_mask, check_carried, cysmith_mask
 from handstyle.losses.terms import PICTURE, NormalizedTerm, Term
 from handstyle.losses.total_variation import VariationTerm, range_penalty
@@ -28,6 +31,8 @@ from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import STRIP_VALUES
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.normalizations import CONTENT, SMOOTHNESS, STYLE, Place, smoothness_factor
+from handstyle.painting.patch_terms import PatchSource, check_products, patch_terms
+from handstyle.painting.recipe import array_digest
 
 Loss = Callable[[Moments], tuple[Array, Moments]]
 
@@ -63,12 +68,52 @@ class Painting:
     layers: tuple[str, ...] | None = None
 
 
+@dataclass
+class Measured:
+    """Targets that several runs share: what one of them has measured, the next ones take.
+
+    Parameters
+    ----------
+    kept : dict or None
+        By network, pixels, masks and layers; None keeps nothing.
+    count : int
+        How many measurements were made.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle import load_network, stylize
+    >>> network, shared = load_network("random"), Measured()
+    >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
+    >>> few = {"network": network, "size": 32, "iterations": 1, "style_layers": "relu1_1", "pyramid_min_size": 0}
+    >>> for weight in (1, 10, 100):
+    ...     result = stylize(photograph, painting, style_weight=weight, measured=shared, **few)
+    >>> shared.count  # of the photograph's features and of the painting's moments
+    2
+    """
+
+    kept: dict[Any, Any] | None = field(default_factory=dict)
+    count: int = 0
+
+    def get(self, network: Network, arrays: Sequence[Array | None], choice: Any, measure: Callable[[], Any]) -> Any:
+        """Return what `measure` returns, or what it returned for the same network, arrays and choice."""
+        if self.kept is None:
+            return measure()
+        digests = (None if one is None else array_digest([one]) for one in arrays)
+        key = (id(network), *digests, choice)
+        if key not in self.kept:
+            self.count += 1
+            self.kept[key] = network, measure()  # the network is held, so that no other can have its id
+        return self.kept[key][1]
+
+
 def build_terms(
     network: Network,
     config: StyleConfig,
     p: Array,
     paintings: Sequence[Painting | Array],
     masks: Sequence[Array] = (),
+    measured: Measured | None = None,
 ) -> list[Term]:
     """Measure the targets and return the terms of the objective.
 
@@ -84,6 +129,8 @@ def build_terms(
         The paintings at the sizes at which their style is measured.
     masks : sequence of (H, W) arrays
         The regions, at the size of `p`, 0 to 1.
+    measured : Measured, optional
+        What other runs have measured, and where this one's measurements go.
 
     Returns
     -------
@@ -100,22 +147,30 @@ def build_terms(
     """
     sources = [one if isinstance(one, Painting) else Painting(one) for one in paintings]
     terms: list[Term] = []
-    if (config.style_weight or config.means_weight) and config.style_layers:
+    measured = Measured(None) if measured is None else measured
+    if _has_patches(config):
+        terms += _patch_terms(network, config, p, sources, masks, measured)
+    if has_moments(config):
         for region in sorted({source.region for source in sources}):
             mine = [source for source in sources if source.region == region]
             mask = masks[region - 1] if region else None
             # cysmith/neural-style-tf weighs each painting by its normalized weight and divides by their number besides.
             share = sum(one.blend for one in mine) / sum(one.blend for one in sources) / len(sources)
             share = share if config.mask_mode == "cysmith" else 1.0
-            terms += _style_terms(network, config, p, mine, mask, share, f" region {region}" if region else "")
+            suffix = f" region {region}" if region else ""
+            terms += _style_terms(network, config, p, mine, mask, share, suffix, measured)
     if config.content_weight and config.content_layers:
-        terms += _content_terms(network, config, p)
+        terms += _content_terms(network, config, p, measured)
     network.backend.tidy()  # frees the memory of measuring
     return terms + _picture_terms(config)
 
 
 def planned_terms(
-    config: StyleConfig, network: Network, size: tuple[int, int], regions: Sequence[int] = (0,)
+    config: StyleConfig,
+    network: Network,
+    size: tuple[int, int],
+    regions: Sequence[int] = (0,),
+    style_sizes: Sequence[tuple[int, int]] = (),
 ) -> list[Term]:
     """Return the terms of a run with targets of the right shapes that take no memory, for forecasts.
 
@@ -129,6 +184,13 @@ def planned_terms(
         Height and width of the picture in pixels.
     regions : sequence of int
         The region of each painting, counted from 1; 0 is the whole picture.
+    style_sizes : sequence of (h, w)
+        Of each painting, pixels; the picture's by default. Only patches depend on them.
+
+    Raises
+    ------
+    HandstyleError
+        If there are too many patches, or a layer is too small for one.
 
     Returns
     -------
@@ -144,13 +206,23 @@ def planned_terms(
     (['content relu4_2', 'total variation'], (512, 512, 128), (0, 0, 0))
     """
     shapes = {row.name: row.shape for row in summary(network, *size)}
-    gram = replace(config, style_statistic="gram", style_normalization="relative")
 
     def flat(*shape: int, value: float = 1.0) -> Array:
         return np.broadcast_to(network.dtype.type(value), shape)
 
     terms: list[Term] = []
-    if config.style_weight or config.means_weight:
+    if _has_patches(config):
+        at_sizes = style_sizes or [size] * len(regions)
+        maps = [{row.name: flat(*row.shape) for row in summary(network, *at)} for at in at_sizes]
+        sources = [PatchSource(features, region=region) for features, region in zip(maps, regions, strict=True)]
+        masks = [{tap: flat(*shape[:2], 1) for tap, shape in shapes.items()}] * max(regions)
+        planned = patch_terms(config, shapes, sources, masks)
+        check_products(config, planned, shapes)
+        terms += planned
+    gram = config
+    if config.style_statistic != "patches":
+        gram = replace(config, style_statistic="gram", style_normalization="relative")
+    if has_moments(config):
         for region in sorted(set(regions)):
             count = list(regions).count(region) if config.blend == "losses" else 1
             suffix = f" region {region}" if region else ""
@@ -175,21 +247,64 @@ def planned_terms(
     return terms + _picture_terms(config)
 
 
-def _content_terms(network: Network, config: StyleConfig, p: Array) -> list[Term]:
-    backend, terms = network.backend, list[Term]()
-    feature = _features_of(network, p, config.content_layers)
-    for tap, share in zip(
-        config.content_layers, _shares(config.content_layer_weights, config.content_layers), strict=True
-    ):
-        if not share:
-            continue
-        with backend.aside():
+def has_moments(config: StyleConfig) -> bool:
+    """Return whether a run measures the moments of its paintings: for a style that is a function of them, or means."""
+    style = config.style_weight > 0 and config.style_statistic != "patches"
+    return (style or config.means_weight > 0) and bool(config.style_layers)
+
+
+def _has_patches(config: StyleConfig) -> bool:
+    return config.style_statistic == "patches" and config.style_weight > 0 and bool(config.style_layers)
+
+
+def _patch_terms(
+    network: Network,
+    config: StyleConfig,
+    p: Array,
+    paintings: Sequence[Painting],
+    masks: Sequence[Array],
+    measured: Measured,
+) -> list[PatchTerm]:
+    backend, shapes = network.backend, {row.name: row.shape for row in summary(network, p.shape[0], p.shape[1])}
+
+    def carried(mask: Array, taps: Sequence[str], name: str) -> dict[str, Array]:
+        found = carry_mask(network.layers, mask, taps, config.mask_rule, config.hard_masks)
+        check_carried(found, name, config.mask_rule)
+        return {tap: backend.asarray(one, dtype=network.dtype) for tap, one in found.items()}
+
+    sources = []
+    for one in paintings:
+        taps = tuple(tap for tap in config.style_layers if one.layers is None or tap in one.layers)
+        maps = measured.get(
+            network, [one.pixels], ("features", taps), partial(_settled_features, network, one.pixels, taps)
+        )
+        inside = {} if one.mask is None else carried(one.mask, taps, "the painting's region")
+        lengths = {tap: float((f * f).sum(axis=2).mean()) ** 0.5 for tap, f in maps.items()}
+        sources.append(PatchSource(maps, inside, one.region, one.blend, lengths))
+    regions = [carried(mask, config.style_layers, f"the region {i}") for i, mask in enumerate(masks, 1)]
+    return patch_terms(config, shapes, sources, regions)
+
+
+def _settled_features(network: Network, p: Array, taps: Sequence[str]) -> dict[str, Array]:
+    feature, found = _features_of(network, p, taps), {}
+    for tap in taps:
+        with network.backend.aside():
             made = feature(tap)
-        factor, target = CONTENT[config.content_normalization], backend.settled(made)
+        found[tap] = network.backend.settled(made)
         del made
+    return found
+
+
+def _content_terms(network: Network, config: StyleConfig, p: Array, measured: Measured) -> list[Term]:
+    terms = list[Term]()
+    shares = dict(zip(config.content_layers, _shares(config.content_layer_weights, config.content_layers), strict=True))
+    taps = tuple(tap for tap, share in shares.items() if share)
+    features = measured.get(network, [p], ("features", taps), partial(_settled_features, network, p, taps))
+    factor = CONTENT[config.content_normalization]
+    for tap, target in features.items():
         place = Place(target.shape[2], target.shape[0] * target.shape[1], p.shape[0] * p.shape[1])
         scale = None if factor is None else factor(place)
-        weight = config.content_weight * share
+        weight = config.content_weight * shares[tap]
         if config.normalize_gradients:  # the published gradient is that of half the sum
             terms.append(NormalizedTerm(ContentTerm(tap, target, 1.0, 0.5), weight))
         else:
@@ -205,6 +320,7 @@ def _style_terms(
     mask: Array | None,
     share: float,
     suffix: str,
+    measured: Measured,
 ) -> list[Term]:
     taps, shapes = config.style_layers, {row.name: row.shape for row in summary(network, p.shape[0], p.shape[1])}
     cysmith = config.mask_mode == "cysmith" and mask is not None
@@ -216,12 +332,20 @@ def _style_terms(
         check_carried(carried, f"the region{suffix.removeprefix(' region')}", config.mask_rule)
     else:
         carried = {}
-    measured = [_painting_moments(network, config, one, carried if cysmith else None) for one in paintings]
+    moments_of = [
+        measured.get(
+            network,
+            [one.pixels, one.mask, mask if cysmith else None],
+            ("moments", taps, one.layers, config.mask_rule, config.hard_masks),
+            partial(_painting_moments, network, config, one, carried if cysmith else None),
+        )
+        for one in paintings
+    ]
     # With the region's share of the area, the gradient at its pixels is as large as in a whole picture.
     area = share if mask is None or cysmith else float(mask.mean())
     backend, terms = network.backend, []
     for tap, layer_share in zip(taps, _shares(config.style_layer_weights, taps), strict=True):
-        here = [(one.blend, moments[tap]) for one, moments in zip(paintings, measured, strict=True) if tap in moments]
+        here = [(one.blend, moments[tap]) for one, moments in zip(paintings, moments_of, strict=True) if tap in moments]
         total = sum(blend for blend, _ in here)
         if not here or not layer_share or not total:
             continue
@@ -249,9 +373,10 @@ def _terms_at(
     counts_all: bool,
 ) -> list[Term]:
     terms: list[Term] = []
-    factor = STYLE[config.style_normalization]
+    patches = config.style_statistic == "patches"  # whose own terms are made elsewhere
+    factor = None if patches else STYLE[config.style_normalization]
     scale = None if factor is None else factor(place)
-    weight = config.style_weight * share
+    weight = 0.0 if patches else config.style_weight * share
     if config.normalize_gradients:
         losses = tuple((part, _raw_gram(target, place.channels)) for part, target in targets)
         terms += [

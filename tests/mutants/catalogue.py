@@ -11,6 +11,7 @@ from handstyle.foundations.backend import namespace
 from handstyle.foundations.image import preprocess_backward, preprocess_forward, resize
 from handstyle.losses.content import content_backward
 from handstyle.losses.gram import Moments, gram_loss
+from handstyle.losses.patches import patches_backward
 from handstyle.losses.temporal import certainty, moved
 from handstyle.losses.terms import PICTURE, Window
 from handstyle.network.convolution import conv3x3_forward
@@ -243,6 +244,21 @@ def moments_in_one_float32_sum(f, mask=None):
     F = f.reshape(-1, f.shape[2])
     outer = (F[:, :, None] * F[:, None, :]).sum(axis=0, dtype=xp.float32)  # pixel after pixel
     return Moments(float(len(F)), F.sum(axis=0).astype(xp.float64), outer.astype(xp.float64))
+
+
+def overlaps_overwritten(dpatches, cache):
+    (h, w, C), size, stride = cache
+    parts = dpatches.reshape((h - size) // stride + 1, (w - size) // stride + 1, size, size, C)
+    df = namespace(dpatches).zeros((h, w, C), dpatches.dtype)
+    for i, j in np.ndindex(size, size):
+        df[i : h - size + i + 1 : stride, j : w - size + j + 1 : stride] = parts[:, :, i, j]
+    return df
+
+
+def overlaps_averaged(dpatches, cache):
+    xp, (shape, size, stride) = namespace(dpatches), cache
+    count = patches_backward(xp.ones_like(dpatches), cache)
+    return patches_backward(dpatches, (shape, size, stride)) / xp.maximum(count, 1)
 
 
 def mean_in_the_value_sum_in_the_gradient(moments, target, scale=None):

@@ -30,8 +30,10 @@ from handstyle.foundations.gradcheck import Report, check_adjoint, check_project
 from handstyle.foundations.image import CONVENTIONS, preprocess_backward, preprocess_forward, resize
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.kernels import tiles
+from handstyle.losses import patches as patches_module
 from handstyle.losses.content import ContentTerm, content_backward, content_forward
 from handstyle.losses.gram import StyleTerm, gram_loss, moments_backward, moments_forward
+from handstyle.losses.patches import PatchTerm, patches_backward, patches_forward
 from handstyle.losses.temporal import certainty, moved, temporal_term
 from handstyle.losses.total_variation import VariationTerm, total_variation
 from handstyle.network.convolution import (
@@ -251,6 +253,25 @@ def style(candidate: Callable[..., Any]) -> Reports:
     return check_loss(style_of(moments_forward, candidate, moments_backward), draw(5, 6, 4))
 
 
+def patches(candidate: Callable[..., Array]) -> Reports:
+    """Put the questions to the pair, and compare the loss of patches with its gradient where partners stay."""
+    painting = PatchTerm("relu3_1", draw(6, 8, 4, seed=7))
+    pair = Pair("patches", (6, 7, 4), patches_forward, candidate)
+
+    def loss(f: Array) -> float:
+        return float(painting.loss(painting.measure(f))[0])
+
+    f = draw(6, 7, 4)
+    with patch.object(patches_module, "patches_backward", candidate):
+        gradient = painting.spread(painting.loss(painting.measure(f))[1], f)
+    seen = {"signature": lambda f: painting.measure(f).partner}
+    return {
+        "adjoint": check_adjoint(*linear(pair, f), f),
+        "projection": check_projection(loss, gradient, f, **seen),
+        "taylor": check_taylor(loss, gradient, f, **seen),
+    }
+
+
 def content(candidate: Callable[..., Array]) -> Reports:
     target = np.maximum(draw(5, 6, 4, seed=1), 0)
 
@@ -451,6 +472,7 @@ SUBJECTS: dict[str, Callable[[Callable[..., Any]], Reports]] = {
     "moments_backward": moments_adjoint,
     "moments_forward": moments,
     "gram_loss": style,
+    "patches_backward": patches,
     "content_backward": content,
     "temporal_gradient": temporal_gradient,
     "moved": motion_of_a_pan,
@@ -484,6 +506,7 @@ GENUINE: dict[str, Callable[..., Any]] = {
     "moments_backward": moments_backward,
     "moments_forward": moments_forward,
     "gram_loss": gram_loss,
+    "patches_backward": patches_backward,
     "content_backward": content_backward,
     "temporal_gradient": content_backward,
     "moved": moved,

@@ -26,9 +26,10 @@ from handstyle.foundations.image import fit_long_side
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.foundations.picture_writing import write_picture
 from handstyle.kernels import tiles
-from handstyle.losses import content, gram
+from handstyle.losses import content, gram, patches
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import StyleTerm
+from handstyle.losses.patches import PatchTerm
 from handstyle.losses.total_variation import VariationTerm, total_variation
 from handstyle.network import convolution, sequence
 from handstyle.network.pooling import POOLS, average_pool_forward, max_pool_forward
@@ -89,6 +90,8 @@ def replacements(subject: str, function: Callable[..., Any]) -> Iterator[tuple[A
         yield sequence, subject, function
     elif subject in ("gram_loss", "moments_backward", "moments_forward"):
         yield gram, subject, function
+    elif subject == "patches_backward":
+        yield patches, subject, function
     elif subject in TILED:
         yield TILED[subject], subject, function
     elif subject == "content_backward":
@@ -110,7 +113,9 @@ def grown(dx: Array, x: Array) -> Array:
     return whole
 
 
-def make_objective(network: Network, photograph: Array, painting: Array, variation: float) -> Objective:
+def make_objective(
+    network: Network, photograph: Array, painting: Array, variation: float, by_patches: bool = False
+) -> Objective:
     """Return the default objective, its targets measured by what is in the package at the moment."""
 
     def features(p: Array) -> dict[str, Array]:
@@ -118,7 +123,9 @@ def make_objective(network: Network, photograph: Array, painting: Array, variati
         return network.forward(x, [*STYLE, "relu4_2"])[0]
 
     painted, photographed = features(painting), features(photograph)
-    asked = [StyleTerm(tap, gram.moments_forward(painted[tap]), 10.0) for tap in STYLE]
+    asked: list[Any] = [StyleTerm(tap, gram.moments_forward(painted[tap]), 10.0) for tap in STYLE]
+    if by_patches:
+        asked = [PatchTerm(tap, painted[tap], 10.0) for tap in ("relu3_1", "relu4_1")]
     asked += [ContentTerm("relu4_2", photographed["relu4_2"])]
     asked.append(VariationTerm(variation, function=VARIATION[0]))
     return Objective(network, asked, photograph.shape)
@@ -140,7 +147,7 @@ def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, ...
         for module, name, replacement in replacements(subject, function):
             patched.enter_context(patch.object(module, name, replacement))
         tiled = tiles.by_tiles(network.with_kernels("auto"), TILE) if subject in TILED else network
-        judged = make_objective(tiled, *pictures, variation)
+        judged = make_objective(tiled, *pictures, variation, subject == "patches_backward")
         evaluate: Any = judged
         if subject == "objective":
 
@@ -154,7 +161,7 @@ def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, ...
         else:
             outcome = minimize_lbfgsb(evaluate, pictures[0].ravel(), ITERATIONS)
     VARIATION[0] = total_variation
-    genuine = make_objective(network, *pictures, variation)(outcome.v)[0]
+    genuine = make_objective(network, *pictures, variation, subject == "patches_backward")(outcome.v)[0]
     words = f"{outcome.value:7.3f}, genuinely {genuine:7.3f}, in {outcome.evaluations} evaluations; {outcome.stopped}"
     return Painted(outcome.v.reshape(pictures[0].shape), genuine, words)
 
@@ -204,6 +211,7 @@ def main() -> None:
         "enlarged",
         "carry_over",
         "spectrum_backward",
+        "patches_backward",
     )
     runs = [(f"genuine {subject}", subject, GENUINE[subject]) for subject in subjects]
     runs += [(m.function.__name__, m.subject, m.function) for m in MUTANTS if m.subject not in NOT_PAINTED]

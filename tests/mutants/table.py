@@ -313,6 +313,22 @@ MUTANTS = [
         f"{PHOTOGRAPH}: the line search fails at once; methods without one do paint",
     ),
     Mutant(
+        catalogue.overlaps_overwritten,
+        "patches_backward",
+        "where patches overlap the last one's gradient is kept, not the sum of all",
+        ALL,
+        (),
+        "XXX",
+    ),
+    Mutant(
+        catalogue.overlaps_averaged,
+        "patches_backward",
+        "the pull of patches is divided by their number at each place, so that the border pulls as the middle does",
+        ALL,
+        (),
+        "XXX",
+    ),
+    Mutant(
         catalogue.content_gradient_without_the_two,
         "content_backward",
         "the square's derivative without its factor",

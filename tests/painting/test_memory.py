@@ -53,6 +53,8 @@ def pictures(side=48):
         {"style_blend": (1.0, 2.0), "blend": "losses"},
         {"normalize_gradients": True, "optimizer": "adam"},
         {"style_layer_weights": (0.0, 1.0)},
+        {"style_statistic": "patches", "patch_stride": 2},
+        {"style_statistic": "patches", "means_weight": 1.0},
     ],
     ids=str,
 )

@@ -244,6 +244,24 @@ def spst(net, p, content, style):
     return loss
 
 
+def cnnmrf(net, p, content, style):
+    """CNNMRF with our sum over the mean number of overlaps for its mean over patches."""
+    x, c, s = ((q.flip(2) / 255 * 256 - BGR_MEAN).permute(2, 0, 1) for q in (p, content, style))
+    f, c, s = (net(q, ["relu3_1", "relu4_1"], up=True) for q in (x, c, s))
+    loss = 20 * F.mse_loss(f["relu4_1"], c["relu4_1"])
+    for tap in ("relu3_1", "relu4_1"):
+        mine, bank = (F.unfold(q[tap][None], 3, stride=2)[0].T for q in (f, s))
+        partner = (mine @ (bank / bank.norm(dim=1, keepdim=True)).T).argmax(dim=1)
+        loss = loss + 1e-4 / 2 * 4 / 9 * (mine - bank[partner]).pow(2).sum()
+    y, extra = x.detach(), torch.zeros_like(x)
+    dx, dy = y[:, :-1, :-1] - y[:, :-1, 1:], y[:, :-1, :-1] - y[:, 1:, :-1]
+    extra[:, :-1, :-1] += dx + dy
+    extra[:, :-1, 1:] -= dx
+    extra[:, 1:, :-1] -= dy
+    pulled = (1e-3 * extra * x).sum()
+    return loss + pulled - pulled.detach()
+
+
 def handstyle_default(net, p, content, style):
     f, c, s = (net(caffe(q), [*FIVE, "relu4_2"]) for q in (p, content, style))
     loss = (f["relu4_2"] - c["relu4_2"]).pow(2).sum() / c["relu4_2"].pow(2).sum()
@@ -274,6 +292,7 @@ PUBLISHED = {
     "tensorflow-tutorial": tensorflow_tutorial,
     "pytorch-tutorial": pytorch_tutorial,
     "spst": spst,
+    "cnnmrf": cnnmrf,
 }
 
 
@@ -365,7 +384,7 @@ def test_a_preset_is_a_valid_configuration_and_says_where_it_is_from(name):
     assert chosen.config.optimizer in chosen.optimizers
 
 
-@pytest.mark.parametrize("name", ["neural-style", "crowson-caffe"])
+@pytest.mark.parametrize("name", ["neural-style", "crowson-caffe", "cnnmrf"])
 def test_what_is_no_gradient_never_meets_a_line_search(name):
     chosen = find_preset(name)
     assert not {"lbfgsb", "lbfgs"} & set(chosen.optimizers)

@@ -272,4 +272,5 @@ PAIRS = [
     moments_pair(MASK),
     spectrum_pair(),
     Pair("patches", (5, 7, 3), patches_forward, patches_backward),
+    Pair("patches, stride 2", (6, 7, 3), lambda f: patches_forward(f, 2, 2), patches_backward),
 ]

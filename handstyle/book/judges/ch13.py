@@ -4,6 +4,7 @@ import numpy as np
 
 from handstyle.book.grading import exercise, mistake
 from handstyle.losses.gram import gram_loss, moments_forward
+from handstyle.losses.patches import PatchTerm, patches_backward, patches_forward
 
 
 def _covariance(f, center=True, count=0):
@@ -120,3 +121,58 @@ def _keras(mine, judge):
     script = ((S - A) ** 2).sum() / (4 * 3**2 * (32 * 32) ** 2)
     value, _ = gram_loss(moments_forward(f), moments_forward(a), float(mine.keras_scale(64, 32, 32)))
     judge.equal("a layer of 8 by 8 under a picture of 32 by 32", value, script)
+
+
+def _patches(f, painting, alike="angle", factor=2.0, last=False):
+    (mine, cache), bank = patches_forward(f), patches_forward(painting)[0]
+    products, squares = mine @ bank.T, (bank * bank).sum(axis=1)
+    scores = {"angle": products / np.sqrt(squares), "product": products, "distance": 2 * products - squares}
+    difference = mine - bank[scores[alike].argmax(axis=1)]
+    df = patches_backward(factor * difference, cache)
+    if last:
+        df, rows = np.zeros_like(f), f.shape[0] - 2
+        parts = factor * difference.reshape(rows, -1, 3, 3, f.shape[2])
+        for i, j in np.ndindex(3, 3):
+            df[i : i + rows, j : j + parts.shape[1]] = parts[:, :, i, j]
+    return float((difference * difference).sum()), df
+
+
+@exercise(
+    "ch13-patches",
+    "patches",
+    ["patch_loss"],
+    mistake(
+        "overlaps overwritten",
+        "a value lies in nine patches, and the gradient of the last one took the place of the sum",
+        patch_loss=lambda f, painting: _patches(f, painting, last=True),
+    ),
+    mistake(
+        "without the two",
+        "the square's derivative has the factor 2",
+        patch_loss=lambda f, painting: _patches(f, painting, factor=1.0),
+    ),
+    mistake(
+        "the largest product",
+        "not divided by the length of the painting's patch, so that its loudest patch is everybody's partner",
+        patch_loss=lambda f, painting: _patches(f, painting, alike="product"),
+    ),
+    mistake(
+        "the nearest by distance",
+        "the partner is the patch with the largest normalized correlation, which need not be the nearest",
+        patch_loss=lambda f, painting: _patches(f, painting, alike="distance"),
+    ),
+)
+def _patch_losses(mine, judge):
+    f, painting = judge.rng.normal(size=(6, 7, 3)), judge.rng.normal(size=(5, 8, 3))
+    painting *= judge.rng.uniform(0.2, 2, (5, 8, 1))
+    term = PatchTerm("relu3_1", painting, scale=1.0)
+    found = term.measure(f)
+    value, df = mine.patch_loss(f, painting)
+    judge.equal("the distance to the partners", value, found.distance)
+    judge.gradient(
+        "the gradient against differences",
+        lambda f: float(mine.patch_loss(f, painting)[0]),
+        df,
+        f,
+        signature=lambda f: term.measure(f).partner,
+    )

@@ -15,7 +15,7 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from handstyle.kernels.counting import Cost, content_cost, convolution_cost, moments_cost, pool_cost
+from handstyle.kernels.counting import Cost, content_cost, convolution_cost, moments_cost, patches_cost, pool_cost
 from handstyle.kernels.cpu import losses
 from handstyle.kernels.cpu.arena import SEGMENT, Arena
 from handstyle.kernels.cpu.choose import scratch as scratch_of
@@ -29,6 +29,7 @@ from handstyle.kernels.stages import Stage
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.distribution import DistributionTerm
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
+from handstyle.losses.patches import AT_ONCE, PatchTerm
 from handstyle.losses.terms import PICTURE, NormalizedTerm, Term
 from handstyle.network.sequence import Convolution, Features, Pool
 from handstyle.network.vgg import Network, summary
@@ -45,6 +46,8 @@ LAYER_SECONDS = 0.9e-3
 MEASURED_MAPS = 2
 # Arrays of its input's size that a term of unknown class allocates, in addition to its gradient.
 UNKNOWN_MAPS = 3
+# Arrays of all patches' size that a term of patches allocates: patches, partners, and their difference.
+PATCH_MAPS = 3
 # Arrays of the picture's size that a term on the picture itself allocates, its gradient included.
 VARIATION_PICTURES = 5
 ADDRESS = 1 << 40  # the first address returned; no memory is there
@@ -181,6 +184,11 @@ class DryEngine(CpuEngine):
             self.count_moments(term, f)
             return 0.0, f if overwrite else self.arena.take(f.shape, f.dtype)
         H, W, C = f.shape
+        if isinstance(term, PatchTerm):
+            own, bank, values = term.counts(f.shape)
+            self._count(term.tap, f, patches_cost(own, bank, values, f.itemsize))
+            self.beside(f.itemsize * (PATCH_MAPS * own * values + 2 * min(own * bank, AT_ONCE)))
+            return 0.0, self.arena.take(f.shape, f.dtype)
         self._count(term.tap, f, content_cost(H, W, C, f.itemsize))
         if type(term) is not ContentTerm:
             self.beside((UNKNOWN_MAPS + MEASURED_MAPS * 8 // f.itemsize) * f.nbytes)
@@ -334,6 +342,8 @@ def target_bytes(term: Term, channels: int) -> int:
         taken = len(inner.losses) * moments
     elif isinstance(inner, StyleTerm):
         taken = moments
-    if isinstance(inner, ContentTerm | MomentsTerm) and inner.mask is not None:
+    elif isinstance(inner, PatchTerm):
+        taken = inner.target_bytes
+    if isinstance(inner, ContentTerm | MomentsTerm | PatchTerm) and inner.mask is not None:
         taken += inner.mask.nbytes
     return taken

@@ -22,6 +22,7 @@ from handstyle.kernels.cuda.memory_plan import MemoryPlan, Request, places
 from handstyle.kernels.gradients import TermGradients
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
+from handstyle.losses.patches import AT_ONCE, PatchTerm
 from handstyle.losses.terms import PICTURE, Term
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.sequence import Layer
@@ -36,6 +37,7 @@ MEASURED_PICTURES = 4
 # Moments are summed in float64 over strips of `STRIP_VALUES`: a strip, its product with the mask, and what is left of
 # those of the tap before, where its sums still lie.
 STRIPS = 3
+PATCH_MAPS = 3  # arrays of all patches' size that a term of patches allocates: patches, partners, their difference
 DIFFERENCES = 6  # arrays of the picture's size: differences of neighbors, and the gradient
 
 
@@ -60,6 +62,12 @@ def dry_gradient(device: Device, term: Term, f: Array, overwrite: bool) -> tuple
     Any function of the moments stands as a style term, and a term of an unknown kind as a content term: they allocate
     at least as much. The target is of the features' shape, and takes no memory.
     """
+    if isinstance(term, PatchTerm):
+        own, bank, values = term.counts(f.shape)
+        held = device.empty((PATCH_MAPS * own * values + 2 * min(own * bank, AT_ONCE),), f.dtype)
+        made = content(device, f, ContentTerm(term.tap, f, scale=1.0))
+        del held
+        return made
     if isinstance(term, MomentsTerm):
         C = f.shape[2]
         target = Moments(1.0, np.zeros(C), np.zeros((C, C)))
@@ -87,6 +95,8 @@ def target_bytes(terms: Sequence[Term], itemsize: int) -> int:
         total += 0 if mask is None else mask.size * itemsize
         if isinstance(term, ContentTerm):
             total += term.target.size * itemsize
+        elif isinstance(term, PatchTerm):
+            total += term.target_bytes
         elif isinstance(term, MomentsTerm):
             C = channels_of(term)
             total += 2 * 8 * C * (C + 1)

@@ -1,0 +1,158 @@
+"""Style by patches in a run: from the features of paintings, their regions and the settings to terms."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from handstyle.foundations.backend import Array, namespace
+from handstyle.foundations.errors import HandstyleError
+from handstyle.losses.patches import PatchTerm
+from handstyle.painting.config import StyleConfig
+from handstyle.painting.normalizations import PATCHES
+
+# Products of two numbers in the similarities of one evaluation: more take half a minute of two cores, or longer.
+MOST_PRODUCTS = 10**12
+
+Maps = Mapping[str, Array]  # by layer
+Shapes = Mapping[str, tuple[int, int, int]]
+
+
+@dataclass(frozen=True)
+class PatchSource:
+    """A painting as a source of patches.
+
+    Parameters
+    ----------
+    maps : mapping of str to (h, w, C) array
+        Its features at the layers that it serves.
+    inside : mapping of str to (h, w, 1) array
+        Where it is measured; empty for everywhere.
+    region : int
+        The region that it paints, counted from 1; 0 is the whole picture.
+    blend : float
+        Its share, where losses are blended.
+    lengths : mapping of str to float
+        The root mean square of the lengths of its features, in which guides are measured.
+    """
+
+    maps: Maps
+    inside: Maps = field(default_factory=dict)
+    region: int = 0
+    blend: float = 1.0
+    lengths: Mapping[str, float] = field(default_factory=dict)
+
+
+def patch_terms(
+    config: StyleConfig, shapes: Shapes, sources: Sequence[PatchSource], masks: Sequence[Maps]
+) -> list[PatchTerm]:
+    """Return the terms of all layers and regions.
+
+    Parameters
+    ----------
+    config : StyleConfig
+        Layers, weights, size and stride of patches, blending.
+    shapes : mapping of str to (H, W, C)
+        Of the picture's features at each layer.
+    sources : sequence of PatchSource
+        The paintings.
+    masks : sequence of mappings of str to (H, W, 1) array
+        The regions, carried to the layers.
+
+    Returns
+    -------
+    list of PatchTerm
+        With `semantic_weight` one a layer, whose guides are the regions; otherwise one a layer and region, whose
+        partners are in the paintings of that region.
+
+    Raises
+    ------
+    HandstyleError
+        If a layer is too small for a patch.
+    """
+    guided = config.semantic_weight > 0
+    groups = [(0, sources)] if guided else [(r, [one for one in sources if one.region == r]) for r in _regions(sources)]
+    terms = []
+    for region, mine in groups:
+        for tap, share in zip(
+            config.style_layers, config.style_layer_weights or (1.0,) * len(config.style_layers), strict=True
+        ):
+            here = [one for one in mine if tap in one.maps and one.blend]
+            if not here or not share:
+                continue
+            _check_size(config, tap, [shapes[tap], *(one.maps[tap].shape for one in here)])
+            total = sum(one.blend for one in here)
+            blended = [[one] for one in here] if config.blend == "losses" else [here]
+            for number, some in enumerate(blended, 1):
+                name = f"style {tap}" + (f" region {region}" if region else "")
+                name += f" painting {number}" if len(blended) > 1 else ""
+                part = some[0].blend / total if len(blended) > 1 else 1.0
+                factor = PATCHES[config.style_normalization]
+                terms.append(
+                    PatchTerm(
+                        tap,
+                        [one.maps[tap] for one in some],
+                        config.style_weight * share * part,
+                        None if factor is None else factor(config.patch_size, config.patch_stride),
+                        _guides(config, tap, some, masks) if guided else None,
+                        name,
+                        config.patch_size,
+                        config.patch_stride,
+                        masks[region - 1][tap] if region else None,
+                        [one.inside.get(tap) for one in some],
+                    )
+                )
+    return terms
+
+
+def _regions(sources: Sequence[PatchSource]) -> list[int]:
+    return sorted({one.region for one in sources})
+
+
+def _guides(
+    config: StyleConfig, tap: str, sources: Sequence[PatchSource], masks: Sequence[Maps]
+) -> tuple[Array, list[Array]] | None:
+    """Return the regions as semantic maps of the picture and of each painting (Champandard 2016, §3)."""
+    if not all(tap in one.lengths for one in sources):  # a forecast: they are small beside the features
+        return None
+    unit = config.semantic_weight * sum(one.lengths[tap] for one in sources) / len(sources)
+    picture = namespace(masks[0][tap]).concatenate([mask[tap] for mask in masks], axis=2)
+    paintings = []
+    for one in sources:
+        f = one.maps[tap]
+        guide = namespace(f).zeros((*f.shape[:2], len(masks)), f.dtype)
+        if one.region:
+            guide[..., one.region - 1 : one.region] = one.inside.get(tap, 1.0)
+        paintings.append(unit * guide)
+    return unit * picture, paintings
+
+
+def _check_size(config: StyleConfig, tap: str, shapes: Sequence[tuple[int, ...]]) -> None:
+    height, width = min((shape[:2] for shape in shapes), key=min)
+    if min(height, width) < config.patch_size:
+        raise HandstyleError(
+            f"patch_size={config.patch_size}: {tap} has {width} x {height} values at the smallest scale: take a layer "
+            "before it in style_layers, a larger pyramid_min_size, or smaller patches"
+        )
+
+
+def check_products(config: StyleConfig, terms: Sequence[PatchTerm], shapes: Shapes) -> None:
+    """Raise `HandstyleError` if the similarities of one evaluation take more than `MOST_PRODUCTS`.
+
+    Parameters
+    ----------
+    config : StyleConfig
+        The run's settings.
+    terms : sequence of PatchTerm
+        Only the shapes of their arrays matter.
+    shapes : mapping of str to (H, W, C)
+        Of the picture's features at each layer.
+    """
+    counts = [(term.counts(shapes[term.tap]), term.tap) for term in terms]
+    total = sum(own * bank * values for (own, bank, values), _ in counts)
+    if total <= MOST_PRODUCTS:
+        return
+    (own, bank, _), tap = max(counts, key=lambda one: one[0][0] * one[0][1] * one[0][2])
+    raise HandstyleError(
+        f"style_layers={','.join(config.style_layers)}: {own:,} patches of the picture by {bank:,} of the paintings at "
+        f"{tap}, {total:.0e} products an evaluation, of {MOST_PRODUCTS:.0e} at most: use relu3_1,relu4_1, a "
+        f"patch_stride above {config.patch_stride}, or a smaller size"
+    )
