@@ -15,7 +15,15 @@ from tests.mutants import paint
 
 SIZE, TILED_SIZE = (48, 64), (192, 256)  # tiles want a picture that is larger than one
 # What runs another way than the rest, and so has a genuine run of its own.
-APART = ("pad_backward", "average_pool_backward", "total_variation", "match_affine", "enlarged", "spectrum_backward")
+APART = (
+    "pad_backward",
+    "average_pool_backward",
+    "total_variation",
+    "match_affine",
+    "enlarged",
+    "spectrum_backward",
+    "patches_backward",
+)
 
 
 def painted(subject, function):

@@ -44,6 +44,8 @@ WRONG_LINES: dict[str, tuple[str, ...]] = {
     "mean_in_the_value_sum_in_the_gradient": ("d.outer * moments.count",),
     "divided_by_the_paintings_size": ("/ target.count",),
     "style_gradient_normalized": ("xp.abs(d.outer).mean()",),
+    "overlaps_overwritten": ("= parts[:, :, i, j]",),
+    "overlaps_averaged": ("/ xp.maximum(count, 1)",),
     "content_gradient_without_the_two": ("/ 2",),
     "content_gradient_masked_by_the_sign": ("where(f > 0",),
     "variation_wraps_around": ("xp.roll",),
