@@ -9,12 +9,10 @@ from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import Picture
-from handstyle.kernels.tiles import TileEngine
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.regions import uncovered
 from handstyle.losses.terms import PICTURE, Term
 from handstyle.network.vgg import Network, summary
-from handstyle.optimize.objective import engine_of
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import (
     colors_after,
@@ -223,7 +221,7 @@ def check_reach(config: StyleConfig, network: Network, photograph: Picture, sour
     by 4 to 8 times its norm, that of a cut of 64 px by 2 to 3 times, and only from the receptive field's 156 px on by
     less than its norm (measured on VGG-19 and on the small network).
     """
-    if config.style_statistic == "patches" and isinstance(engine_of(network), TileEngine):
+    if config.style_statistic == "patches" and network.engine.name.startswith("tiles of"):
         raise HandstyleError(
             "style_statistic='patches': not by tiles, nor on a cluster, since a partner may lie anywhere"
         )
