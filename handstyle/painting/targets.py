@@ -187,16 +187,16 @@ def planned_terms(
     style_sizes : sequence of (h, w)
         Of each painting, pixels; the picture's by default. Only patches depend on them.
 
-    Raises
-    ------
-    HandstyleError
-        If there are too many patches, or a layer is too small for one.
-
     Returns
     -------
     list of Term
         Their arrays are views of one number, on the host. The Gram matrix stands for every statistic of the style,
         since all are functions of the same moments.
+
+    Raises
+    ------
+    HandstyleError
+        If there are too many patches, or a layer is too small for one.
 
     Examples
     --------
