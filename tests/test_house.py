@@ -119,13 +119,13 @@ SHARED = ("counting", "gradients", "stages", "winograd_matrices", "winograd_plai
 BUDGETS: dict[str, tuple[int, tuple[str, ...]]] = {
     "foundations": (1299, ("handstyle/foundations",)),
     "network": (669, ("handstyle/network",)),
-    "losses": (523, ("handstyle/losses",)),
+    "losses": (581, ("handstyle/losses",)),
     "optimize": (913, ("handstyle/optimize",)),
-    "kernels/cpu": (1577, ("handstyle/kernels/cpu",)),
-    "kernels, shared": (281, tuple(f"handstyle/kernels/{name}.py" for name in SHARED)),
+    "kernels/cpu": (1586, ("handstyle/kernels/cpu",)),
+    "kernels, shared": (283, tuple(f"handstyle/kernels/{name}.py" for name in SHARED)),
     "tiles and cluster": (579, ("handstyle/kernels/tiles.py", "handstyle/kernels/cluster.py")),
-    "kernels/cuda": (1402, ("handstyle/kernels/cuda",)),
-    "painting and cli": (6226, ("handstyle/painting", "handstyle/cli")),
+    "kernels/cuda": (1412, ("handstyle/kernels/cuda",)),
+    "painting and cli": (6458, ("handstyle/painting", "handstyle/cli")),
     "weights_tools": (2219, ("weights_tools",)),
     "book": (290, ("handstyle/book/*.py",)),  # the judges are text, as the chapters are
 }
