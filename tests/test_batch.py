@@ -146,3 +146,18 @@ def test_what_cannot_be_begun_is_one_line(told, tmp_path, capsys):
         said = capsys.readouterr().err.strip().splitlines()
         assert (ended.value.code, len(said)) == (2, 1)
         assert meant in said[0]
+
+
+@pytest.mark.slow
+def test_a_cluster_paints_the_same_pictures(told, tmp_path):
+    pytest.importorskip("distributed", reason='Dask is not installed: pip install "handstyle[cluster]"')
+    tiles = ["--tile", "24", "--content-layers", "relu2_2", "--pyramid-min-size", "0"]
+    status, _, _ = told(*tiles)
+    assert status == 0
+    (tmp_path / "out").rename(tmp_path / "alone")
+    status, lines, _ = told(*tiles, "--cluster", "local:2")
+    assert status == 0
+    assert lines[0].startswith("cluster: 2 workers, dashboard http://")
+    for name in ("a.png", "b & c.jpg.png", "b & c.png.png"):
+        pictures = [np.asarray(Image.open(tmp_path / folder / name)) for folder in ("alone", "out")]
+        np.testing.assert_array_equal(*pictures)

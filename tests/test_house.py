@@ -117,15 +117,15 @@ def test_a_question_to_an_engine_would_be_seen(tmp_path: Path) -> None:
 # weights_tools. These are where the house stands; a part that must grow says so by raising its number here.
 SHARED = ("counting", "gradients", "stages", "winograd_matrices", "winograd_plain")
 BUDGETS: dict[str, tuple[int, tuple[str, ...]]] = {
-    "foundations": (1299, ("handstyle/foundations",)),
+    "foundations": (1351, ("handstyle/foundations",)),
     "network": (669, ("handstyle/network",)),
     "losses": (581, ("handstyle/losses",)),
-    "optimize": (913, ("handstyle/optimize",)),
-    "kernels/cpu": (1586, ("handstyle/kernels/cpu",)),
+    "optimize": (935, ("handstyle/optimize",)),
+    "kernels/cpu": (1593, ("handstyle/kernels/cpu",)),
     "kernels, shared": (283, tuple(f"handstyle/kernels/{name}.py" for name in SHARED)),
-    "tiles and cluster": (579, ("handstyle/kernels/tiles.py", "handstyle/kernels/cluster.py")),
+    "tiles and cluster": (627, ("handstyle/kernels/tiles.py", "handstyle/kernels/cluster.py")),
     "kernels/cuda": (1412, ("handstyle/kernels/cuda",)),
-    "painting and cli": (6458, ("handstyle/painting", "handstyle/cli")),
+    "painting and cli": (6552, ("handstyle/painting", "handstyle/cli")),
     "weights_tools": (2219, ("weights_tools",)),
     "book": (290, ("handstyle/book/*.py",)),  # the judges are text, as the chapters are
 }

@@ -231,3 +231,20 @@ def test_what_is_measured_is_that_of_the_network_the_pixels_and_the_masks():
     assert shared.count == 2 * (2 + 3)
     values(network, p, Painting(art, 1 - mask), shared)
     assert shared.count == 2 * (2 + 3) + 1
+
+
+@pytest.mark.slow
+def test_a_cluster_paints_the_same_cells_each_on_one_worker(told, tmp_path):
+    pytest.importorskip("distributed", reason='Dask is not installed: pip install "handstyle[cluster]"')
+    over = ["--over", "pooling=max,average", "--over", "content_layers=relu2_2,conv9_1"]  # there is no conv9_1
+    for name, more in (("alone.png", []), ("two.png", ["--cluster", "local:2"])):
+        status, lines, _ = told("-o", name, "--size", 40, *TAPS, *over, *more)
+        assert status == 1
+        assert sum("failed: " in line for line in lines) == 2
+    assert lines[0].startswith("cluster: 2 workers, dashboard http://")
+    alone, two = (read_metadata(tmp_path / name) for name in ("alone.png", "two.png"))
+    for number in (1, 3):
+        recipes = [parse_recipe(one[f"handstyle:recipe {number}"], "a cell") for one in (alone, two)]
+        assert recipes[0].result == recipes[1].result  # with the digest of the picture
+        assert recipes[0].inputs == recipes[1].inputs
+    np.testing.assert_array_equal(*(np.asarray(Image.open(tmp_path / name)) for name in ("alone.png", "two.png")))

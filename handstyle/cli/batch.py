@@ -27,7 +27,7 @@ from handstyle.cli.options import (
     speak,
     typed,
 )
-from handstyle.cli.session import beside, check_before, paint
+from handstyle.cli.session import beside, check_before, on_workers, paint, workers
 from handstyle.cli.signals import Interrupted, handle, listen, pass_over
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.errors import HandstyleError, one_line, printable
@@ -39,7 +39,7 @@ from handstyle.painting.recipe import Recipe, read_recipe
 from handstyle.painting.stylize import arranged
 
 # Flags for a single picture, which `batch` does not have.
-ALONE = ("resume", "checkpoint", "write_config", "preview", "cluster")
+ALONE = ("resume", "checkpoint", "write_config", "preview")
 ELSEWHERE = ("backend", "kernels", *PATHS, "init", "regions", "weights")  # settings that are devices or files
 NAMES = [name for name in all_fields() if name not in ALONE]
 BATCH = typed("BatchFlags", NAMES, everything=False)
@@ -148,20 +148,22 @@ class Shared:
         A job is taken when the one before it is done. A signal ends the loop: the status is then above 128.
         """
         try:
-            for number, job in enumerate(jobs, 1):
-                one, status = self.paint_one(job)
-                listen()  # `deferred` has ended with signals ignored
-                done.append(one)
-                say(f"{number} of {count}: {printable(one.photograph.name)}: {one.what}")
-                facts = {"photograph": one.photograph, "path": one.picture, "said": one.what, "failed": one.failed}
-                event("picture", number=number, count=count, **facts)
-                if status > 128:  # ended by a signal
-                    return status
+            with workers(self.settings.run.cluster) as cluster:
+                network = on_workers(cluster, self.loaded, self.settings.config)
+                for number, job in enumerate(jobs, 1):
+                    one, status = self.paint_one(job, network)
+                    listen()  # `deferred` has ended with signals ignored
+                    done.append(one)
+                    say(f"{number} of {count}: {printable(one.photograph.name)}: {one.what}")
+                    facts = {"photograph": one.photograph, "path": one.picture, "said": one.what, "failed": one.failed}
+                    event("picture", number=number, count=count, **facts)
+                    if status > 128:  # ended by a signal
+                        return status
         except Interrupted as interrupted:  # between two pictures, or before the first evaluation of one
             return 128 + interrupted.number
         return 0
 
-    def paint_one(self, job: Job) -> tuple[Painted, int]:
+    def paint_one(self, job: Job, network: Network) -> tuple[Painted, int]:
         """Paint one picture unless it is finished; return its outcome and an exit status."""
         picture, run = job.picture, self.settings.run
         try:
@@ -176,7 +178,7 @@ class Shared:
             run = replace(run, resume=resume, quiet=run.quiet or not err.is_terminal)
             check_before(picture, self.settings.config, run)
             with silent():
-                status, more = job.paint(self.paintings, self.settings, self.loaded, run)
+                status, more = job.paint(self.paintings, self.settings, network, run)
         except (HandstyleError, OSError, MemoryError) as error:
             return Painted(job.photograph, picture, f"failed: {as_flags(one_line(error))}", True), 1
         said = {0: "taken up and painted" if resume else "painted", 1: "failed: not all of it was painted or written"}

@@ -23,17 +23,14 @@ from handstyle.cli.options import (
     speak,
     typed,
 )
-from handstyle.cli.session import beside, check_before, default_output, paint
+from handstyle.cli.session import beside, check_before, default_output, on_workers, paint, workers
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import fit_long_side
 from handstyle.foundations.picture_reading import PictureLike, expanded, read_picture
 from handstyle.foundations.picture_writing import write_picture
-from handstyle.kernels.cluster import connected
 from handstyle.painting.config import StyleConfig, check_layer, hints
 from handstyle.painting.presets import PRESETS
 from handstyle.painting.stylize import arranged, blank, reconstruction_config, texture_config
-
-CLUSTER_TILE = 512  # pixels: small enough that several workers have something to do
 
 RUN = [name for name in hints(RunConfig) if name != "preset"]
 NO_TEXTURE = {  # what needs a photograph
@@ -168,12 +165,9 @@ def start(
     loaded = settings.load()
     if layer:
         check_layer(loaded, "layer", layer)
-    if not run.cluster:
-        return paint(content, paintings, output, config, settings.network, loaded, run)
-    with connected(run.cluster) as cluster:
-        say(f"cluster: {cluster}")
-        tiled = cluster.network(loaded, config.tile or CLUSTER_TILE)
-        return paint(content, paintings, output, config, settings.network, tiled, run)
+    with workers(run.cluster) as cluster:
+        network = on_workers(cluster, loaded, config)
+        return paint(content, paintings, output, config, settings.network, network, run)
 
 
 def demo(

@@ -17,6 +17,7 @@ from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.foundations.file_lock import locked
 from handstyle.foundations.picture_reading import Picture, PictureLike, expanded
 from handstyle.foundations.picture_writing import check_writable
+from handstyle.kernels.cluster import Cluster, are_idle, connected
 from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
@@ -36,6 +37,7 @@ from weights_tools.registry import locate
 # Seconds of SciPy's L-BFGS-B with ten pairs, for each value of the picture and iteration, on a server's CPU: 100
 # iterations at 512 px took 11 s, evaluations excluded (benchmarks/results/2026-11-27-gpu.json, "scipy float32").
 SCIPY_SECONDS = 1.4e-7
+CLUSTER_TILE = 512  # pixels: small enough that several workers have something to do
 LONGEST_NAME = 220  # bytes of an output's name that its checkpoint's keeps; `.checkpoint` and `.…lock` come on top
 SECONDS = 30.0  # from one checkpoint to the next
 
@@ -74,11 +76,13 @@ def paint(
     say(f"network {described(network.weights)}, kernels {room.network.engine.name}, {backend.name} on {backend.device}")
     if network.weights == EMBEDDED and locate("vgg19") is None:
         say("a small stand-in for VGG-19; the full network: handstyle weights get vgg19, then --weights vgg19")
+    height, width = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
     if backend.name == "cupy" and config.optimizer == "lbfgsb":
-        height, width = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
         say(what_lbfgs_saves(3 * height * width, loaded.dtype.itemsize))
     if room.tiled:
         say(as_flags(room.tiled))
+    if run.cluster and are_idle(room.network, (height, width, 3)):
+        say("the picture is one tile, so the workers have nothing to do: a smaller --tile gives them some")
     begin(photograph, paintings, output, config, loaded)
     said = size_notes(config, photograph, paintings)
     tell(said)
@@ -144,6 +148,22 @@ def paint(
     status = 128 + asked.numbers[0] if asked else status
     event("end", path=written, width=width, height=height, ended=result.ended, stopped=result.stopped, status=status)
     return status
+
+
+@contextmanager
+def workers(address: str) -> Iterator[Cluster | None]:
+    """Yield the cluster at an address, and say how many workers it has; None without an address."""
+    if not address:
+        yield None
+        return
+    with connected(address) as cluster:
+        say(f"cluster: {cluster}")
+        yield cluster
+
+
+def on_workers(cluster: Cluster | None, network: Network, config: StyleConfig) -> Network:
+    """Return the network with an engine that computes by tiles on a cluster; without one, the network itself."""
+    return network if cluster is None else cluster.network(network, config.tile or CLUSTER_TILE)
 
 
 def begin(

@@ -3,35 +3,40 @@
 import json
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import numpy as np
 from cyclopts import Parameter
 from PIL import Image, ImageDraw, ImageFont
 
 from handstyle.cli.options import PICTURES, WRITTEN, Flat, Output, Settings, all_fields, as_flags, resolve, say, typed
-from handstyle.cli.session import free_name
+from handstyle.cli.session import free_name, workers
 from handstyle.cli.signals import handle, pass_over, status_of_signal
 from handstyle.foundations.errors import HandstyleError, one_line
 from handstyle.foundations.image import resize
+from handstyle.foundations.picture_reading import PictureLike
 from handstyle.foundations.picture_writing import check_writable, write_picture
+from handstyle.kernels.cluster import Cluster
 from handstyle.network.vgg import Network
-from handstyle.painting.config import nearest
+from handstyle.painting.config import StyleConfig, nearest
 from handstyle.painting.inputs import read_inputs
 from handstyle.painting.progress import in_words
 from handstyle.painting.recipe import KEY
+from handstyle.painting.result import Result
 from handstyle.painting.stylize import arranged, stylize
 from handstyle.painting.targets import Measured
 
 ALONE = ("resume", "checkpoint", "checkpoint_every", "no_checkpoint", "save_every", "report", "preview", "json", "bits")
-NAMES = [name for name in all_fields() if name not in (*ALONE, "cluster", "quiet", "write_config")]
+NAMES = [name for name in all_fields() if name not in (*ALONE, "quiet", "write_config")]
 SWEEP = typed("SweepFlags", NAMES, everything=False)
 SIZE = "256"  # of a cell, unless another is named
 MOST = 200  # cells
+Painting = Callable[[], tuple[Result, float]]  # paints a cell, or waits until it is painted
 GAP, INK, PAPER = 12, 30, 250  # pixels, gray levels
 
 
@@ -93,21 +98,25 @@ def sweep(
     read_inputs(settings[0].config, content, paintings[0])
     networks, done, ended, measured = dict[Any, Network](), list[Cell](), False, Measured()
     try:
-        for number, (cell, one) in enumerate(zip(planned, settings, strict=True), 1):
-            began = time.monotonic()
-            try:
-                network = shared_network(one, networks)
-                result = stylize(content, [style, *more_styles], network=network, config=one.config, measured=measured)
-            except (HandstyleError, MemoryError) as error:
-                done.append(replace(cell, said=f"failed: {as_flags(one_line(error))}"))
+        with workers(settings[0].run.cluster) as cluster:
+            painted: list[Painting]
+            if cluster is None:
+                shared = networks, content, [style, *more_styles], measured
+                painted = [partial(paint_here, one, *shared) for one in settings]
             else:
-                loss = result.trace[-1].value if result.trace else math.nan
-                spent = in_words(time.monotonic() - began)
-                said = f"loss {loss:.4g}, {len(result.trace)} iterations in {spent}"
-                done.append(replace(cell, picture=result.array, recipe=result.metadata[KEY], said=said))
-                if cells:
-                    result.save(alone[number - 1], overwrite)
-            say(f"{number} of {len(planned)}: {cell.caption}: {done[-1].said}")
+                painted = paint_on(cluster, settings, networks, content, [style, *more_styles])
+            for number, (cell, result_of) in enumerate(zip(planned, painted, strict=True), 1):
+                try:
+                    result, seconds = result_of()
+                except (HandstyleError, MemoryError) as error:
+                    done.append(replace(cell, said=f"failed: {as_flags(one_line(error))}"))
+                else:
+                    loss = result.trace[-1].value if result.trace else math.nan
+                    said = f"loss {loss:.4g}, {len(result.trace)} iterations in {in_words(seconds)}"
+                    done.append(replace(cell, picture=result.array, recipe=result.metadata[KEY], said=said))
+                    if cells:
+                        result.save(alone[number - 1], overwrite)
+                say(f"{number} of {len(planned)}: {cell.caption}: {done[-1].said}")
     except KeyboardInterrupt:
         handle(pass_over)  # the sheet is written now
         ended = True
@@ -167,6 +176,55 @@ def flagged(said: dict[str, str]) -> Iterable[tuple[str, Any]]:
             yield name, value.lower() == "true"
         else:
             yield name, (value,) if isinstance(field.default, tuple) else value
+
+
+def paint_here(
+    settings: Settings,
+    networks: dict[Any, Network],
+    content: PictureLike,
+    styles: Sequence[PictureLike],
+    measured: Measured,
+) -> tuple[Result, float]:
+    """Paint a cell in this process; return the result and its seconds."""
+    return paint_cell(shared_network(settings, networks), content, styles, settings.config, measured)
+
+
+def paint_on(
+    cluster: Cluster,
+    settings: Sequence[Settings],
+    networks: dict[Any, Network],
+    content: PictureLike,
+    styles: Sequence[PictureLike],
+) -> list[Painting]:
+    """Begin every cell on a cluster, each as a whole on one worker; return functions that wait for them."""
+    begun = list[Painting]()
+    for one in settings:
+        try:
+            sources, config = arranged(styles, one.config)
+            network = shared_network(one, networks)
+            photograph, paintings = read_inputs(config, content, sources)  # a worker may not have the files
+            begun.append(cluster.begin(paint_cell, network, photograph, paintings, config))
+        except HandstyleError as error:
+            begun.append(partial(fail, error))
+    return begun
+
+
+def paint_cell(
+    network: Network,
+    content: PictureLike,
+    styles: Sequence[PictureLike],
+    config: StyleConfig,
+    measured: Measured | None = None,
+) -> tuple[Result, float]:
+    """Paint a cell, in this process or in a worker; return the result and its seconds."""
+    began = time.monotonic()
+    result = stylize(content, styles, network=network, config=config, measured=measured)
+    return result, time.monotonic() - began
+
+
+def fail(error: HandstyleError) -> NoReturn:
+    """Raise an error."""
+    raise error
 
 
 def shared_network(settings: Settings, networks: dict[Any, Network]) -> Network:

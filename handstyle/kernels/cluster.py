@@ -22,10 +22,11 @@ from typing import Any
 
 from handstyle.foundations.backend import Array, choose_backend
 from handstyle.foundations.errors import HandstyleError
-from handstyle.kernels.tiles import Job, PictureTile, Step, TileEngine, added, inner_engine, tree_sum
+from handstyle.kernels.tiles import Job, PictureTile, Step, TileEngine, Tiling, added, inner_engine, tree_sum
 from handstyle.losses.terms import Statistic
 from handstyle.network.sequence import Convolution, Layer, make_engine
 from handstyle.network.vgg import Network
+from handstyle.optimize.objective import Shape
 
 AHEAD = 3  # tiles for each worker that are on their way or computed at a time
 RETRIES = 5  # times that tasks are sent again whose workers died too often for Dask
@@ -96,6 +97,12 @@ def run_step(shared: Shared, step: Step, tile: PictureTile, p: Array, told: Any)
         return step(shared.here, tile, p, told)
 
 
+def run_alone(shared: Shared, work: Callable[..., Any], *arguments: Any) -> Any:
+    """Do a whole piece of work with a network, in a worker."""
+    with _one_at_a_time:
+        return work(shared.here.network, *arguments)
+
+
 class Cluster:
     """Workers of a cluster; see `handstyle.kernels.tiles.Workers`.
 
@@ -112,8 +119,10 @@ class Cluster:
 
     def __init__(self, client: Any) -> None:
         self.client = client
+        client.amm.stop()  # Dask's memory manager would drop the workers' copies of the network, all but one
         self.sent = self.received = 0
         self._shared: tuple[Job, Any] | None = None
+        self._alone: Job | None = None
 
     def __str__(self) -> str:
         """Return the number of workers, and the address of Dask's page."""
@@ -123,6 +132,33 @@ class Cluster:
     def network(self, network: Network, side: int) -> Network:
         """Return the network with an engine that computes by tiles on this cluster; see `by_tiles`."""
         return network.with_kernels(TileEngine(inner_engine(network), side, self))
+
+    def begin(self, work: Callable[..., Any], network: Network, *arguments: Any) -> Callable[[], Any]:
+        """Begin ``work(network, *arguments)`` on one worker, and return a function that waits for what it returns.
+
+        Parameters
+        ----------
+        work : callable
+            A function of a module.
+        network : Network
+            The worker's has an engine of its own process; it is sent once, for as long as the same one is named.
+        *arguments
+            For `work`.
+
+        Returns
+        -------
+        callable
+            It raises what `work` raised. Work whose worker died is begun again.
+        """
+        if self._alone is None or self._alone.network is not network:
+            self._alone = Job(network, (), Tiling(network.layers, (network.names[0],), 1, 1, 1))  # one tile, no terms
+        job = self._alone
+
+        def submit() -> Any:
+            return self._submit(run_alone, self._share(job), work, *arguments)
+
+        begun = [submit()]
+        return partial(self._again, lambda: (begun.pop() if begun else submit()).result())
 
     def total(self, step: Step, job: Job, p: Array, told: Any) -> list[Statistic]:
         """Return the sum of a step's results over all tiles, added on the workers."""
@@ -197,6 +233,24 @@ class Cluster:
 
 def _same(told: Any) -> Any:
     return told
+
+
+def are_idle(network: Network, shape: Shape) -> bool:
+    """Return whether a network's workers have nothing to do for a picture, for it is one tile, which is computed here.
+
+    Parameters
+    ----------
+    network : Network
+        From `Cluster.network`; for any other the result is False.
+    shape : (H, W, 3)
+        Of the picture.
+
+    Returns
+    -------
+    bool
+    """
+    engine = network.engine
+    return isinstance(engine, TileEngine) and isinstance(engine.workers, Cluster) and max(shape[:2]) <= engine.side
 
 
 def pin(dask_worker: Any, cores: list[int], workers: int) -> None:

@@ -9,22 +9,22 @@ on.
 """
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from tempfile import TemporaryFile
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from handstyle.foundations.backend import Array, namespace, to_numpy
-from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.foundations.image import preprocess_backward
+from handstyle.foundations.mapped import is_large, mapped, zeros_beside
 from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.engine import has_plain_moments
-from handstyle.kernels.cpu.losses import moments
+from handstyle.kernels.cpu.losses import MomentsGradient, moments
+from handstyle.kernels.cpu.threads import default_team
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
 from handstyle.losses.terms import NORMALIZE_EPSILON, PICTURE, NormalizedTerm, Statistic, Term, Window
@@ -46,11 +46,13 @@ from handstyle.network.sequence import (
     check_taps,
     deepest,
 )
-from handstyle.network.vgg import Network
+from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import Engine, Evaluate, Forecast, Shape, engine_of, forward_to, taps_of
 
-STRIP_PIXELS = 1 << 19  # of the picture, for the terms that look at the picture itself
-MAPPED = 1 << 28  # bytes, from which on a target lies in a file that is mapped into memory
+STRIP_PIXELS = 1 << 17  # of the picture, for the terms that look at the picture itself
+STRIP_ARRAYS = 6  # of a strip's size, that such a term allocates
+MEASURED = 1 << 19  # values of a map whose moments are measured at a time
+GRADIENTS = 16  # bytes for each value of the picture: an optimizer holds one gradient while the next is computed
 SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)  # of the tiles that are tried where a picture does not fit
 
 # --- geometry -------------------------------------------------------------------------------------------------------
@@ -283,11 +285,19 @@ def measure_tile(job: Job, tile: PictureTile, p: Array, told: None = None) -> li
 
 
 def measure(term: Term, f: Array, where: Window) -> Statistic:  # (h, w, C) -> statistic
-    """Call a term's `measure`; on the host, moments are summed strip by strip, without a copy in float64."""
+    """Call a term's `measure`; on the host, moments are summed over strips, without a copy of the whole map."""
     inner = term.inner if isinstance(term, NormalizedTerm) else term
-    if isinstance(inner, MomentsTerm) and has_plain_moments(inner) and isinstance(f, np.ndarray):
-        return moments(f, where.cut(inner.mask), f.shape[0] * f.shape[1] if inner.counts_all else None)
-    return term.measure(f, where)
+    if not (isinstance(inner, MomentsTerm) and has_plain_moments(inner) and isinstance(f, np.ndarray)):
+        return term.measure(f, where)
+    mask, rows = where.cut(inner.mask), max(1, MEASURED // math.prod(f.shape[1:]))
+    strips = [slice(top, top + rows) for top in range(0, len(f), rows)]
+
+    def part(strip: slice) -> Moments:
+        count = f[strip].shape[0] * f.shape[1] if inner.counts_all else None
+        return moments(f[strip], None if mask is None else mask[strip], count)
+
+    with default_team().single_threaded_blas():
+        return sum(map(part, strips[1:]), part(strips[0]))
 
 
 def magnitude_tile(job: Job, tile: PictureTile, p: Array, told: list[Statistic]) -> list[Statistic]:
@@ -334,6 +344,15 @@ class Spread(NamedTuple):
     factor: Any
 
 
+def add_spread(term: Term, told: Spread, f: Array, where: Window, df: Array) -> None:  # (h, w, C), (h, w, C)
+    """Add a term's weighted gradient at a part of the tap's map to `df`; on the host, that of moments in strips."""
+    inner = term.inner if isinstance(term, NormalizedTerm) else term
+    if isinstance(inner, MomentsTerm) and has_plain_moments(inner) and isinstance(f, np.ndarray):
+        MomentsGradient(told.ds.scaled(float(told.factor)), f, where.cut(inner.mask)).add_to(df)
+    else:
+        df += spread(term, told, f, where)
+
+
 def spread(term: Term, told: Spread, f: Array, where: Window) -> Array:  # (h, w, C) -> (h, w, C)
     """Return a term's weighted gradient at a part of the tap's map."""
     inner = term.inner if isinstance(term, NormalizedTerm) else term
@@ -361,7 +380,7 @@ class OwnGradients(Mapping[str, Array]):
         own = inside.cut(df)
         for term, told in zip(self.job.terms, self.told, strict=True):
             if term.tap == tap:
-                own += spread(term, told, inside.cut(f), where)  # book: tiles-spread
+                add_spread(term, told, inside.cut(f), where, own)  # book: tiles-spread
         return df
 
     def __contains__(self, tap: object) -> bool:
@@ -483,26 +502,8 @@ class TileEngine:
         if len(tiling.tiles) == 1:
             features, caches = self.inner.forward(layers, x, taps)
             return features, (None, taps, caches)
-        maps: Features = {}
-        for tile in tiling.tiles:
-            features, _ = self.inner.forward(layers, tile.crop.cut(x), taps)
-            for tap in taps:
-                f = features.pop(tap)
-                inside, where = tiling.owned(tile, tap, f)
-                if tap not in maps:
-                    maps[tap] = self._whole_map(layers, tap, x, f)
-                where.cut(maps[tap])[...] = inside.cut(f)
-        return maps, (tiling, taps, x)
-
-    def _whole_map(self, layers: tuple[Layer, ...], tap: str, x: Array, f: Array) -> Array:
-        H, W = x.shape[:2]
-        for layer in layers:
-            if isinstance(layer, Pool):
-                up = layer.rounding == "up"
-                H, W = (H + up) // 2, (W + up) // 2
-            if layer.name == tap:
-                break
-        return empty_map((H, W, f.shape[2]), f)
+        parts = (self.inner.forward(layers, tile.crop.cut(x), taps)[0] for tile in tiling.tiles)
+        return put_together(tiling, layers, x.shape, parts), (tiling, taps, x)
 
     def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
         """Return the gradient at the input; every tile is computed again."""
@@ -547,15 +548,20 @@ class TileEngine:
             return self.inner.forecast(inner, terms, shape, gradient=gradient)
         tile = max(tiling.tiles, key=lambda t: (t.rows.stop - t.rows.start) * (t.columns.stop - t.columns.start))
         crop = (tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start, 3)
-        cut = [cut_term(term, tile, tiling) for term in terms]
+        cut = [cut_term(term, tile, tiling) for term in terms if term.tap != PICTURE]
         once = self.inner.forecast(inner, cut, crop, gradient=False)
         held = sum(target_bytes(term) for term in terms)
         n, count = math.prod(shape), len(tiling.tiles)
         if not gradient:
-            return Forecast(once.bytes + held + network.dtype.itemsize * n, once.weights, count * once.seconds)
+            return Forecast(once.bytes + held, once.weights, count * once.seconds)
         both = self.inner.forecast(inner, cut, crop)
-        # Two gradients of the picture in float64, as an optimizer holds one while the next is computed.
-        return Forecast(both.bytes + held + 16 * n, both.weights, count * (once.seconds + both.seconds))
+        # Unlike the inner engine's own evaluation, a tile keeps the first map, and has its gradient in another array.
+        # The terms of the picture come after the tiles, while the inner engine keeps its memory.
+        maps = {row.name: row.values for row in summary(network, *crop[:2])}
+        largest = network.dtype.itemsize * max(maps[tap] for tap in taps_of(terms))
+        strip = len(cut) < len(terms) and STRIP_ARRAYS * network.dtype.itemsize * min(3 * STRIP_PIXELS, n)
+        taken = both.bytes + largest + max(largest, strip)
+        return Forecast(taken + held + GRADIENTS * n, both.weights, count * (once.seconds + both.seconds))
 
     def describe(self) -> str:
         """Return the number of tiles of the last objective, and the inner engine's methods."""
@@ -580,6 +586,13 @@ def smaller_tiles(network: Network, shape: Shape) -> list[int]:
     engine = engine_of(network)
     now = min(engine.side, max(shape[:2])) if isinstance(engine, TileEngine) else max(shape[:2])
     return [side for side in SIDES if side < now]
+
+
+def gradient_bytes(network: Network, shape: Shape) -> int:
+    """Return the bytes that the forecast of an evaluation counts for gradients of the picture; 0 without tiles."""
+    engine = engine_of(network)
+    is_tiled = isinstance(engine, TileEngine) and max(shape[:2]) > engine.side
+    return GRADIENTS * math.prod(shape) if is_tiled else 0
 
 
 def by_tiles(network: Network, side: int) -> Network:
@@ -613,6 +626,54 @@ def inner_engine(network: Network) -> Engine:
     return engine.inner if isinstance(engine, TileEngine) else engine
 
 
+def put_together(tiling: Tiling, layers: tuple[Layer, ...], shape: Shape, parts: Iterable[Features]) -> Features:
+    """Return the maps of a picture of `shape` from those of its tiles, in order; a large one lies in a file."""
+    maps: Features = {}
+    for tile, features in zip(tiling.tiles, parts, strict=True):
+        for tap in list(features):
+            f = features.pop(tap)
+            inside, where = tiling.owned(tile, tap, f)
+            if tap not in maps:
+                maps[tap] = empty_map((*map_size(layers, tap, shape), f.shape[2]), f)
+            where.cut(maps[tap])[...] = inside.cut(f)
+    return maps
+
+
+def map_size(layers: tuple[Layer, ...], tap: str, shape: Shape) -> tuple[int, int]:
+    """Return the height and width of the map at a tap, for a picture of `shape`."""
+    H, W = shape[:2]
+    for layer in layers:
+        if isinstance(layer, Pool):
+            up = layer.rounding == "up"
+            H, W = (H + up) // 2, (W + up) // 2
+        if layer.name == tap:
+            break
+    return H, W
+
+
+def tiled_features(network: Network, p: Array, taps: Sequence[str]) -> Features | None:
+    """Return a picture's features, computed tile by tile, or None if the network has no tiles.
+
+    Parameters
+    ----------
+    network, p, taps
+        As of `tiled_moments`.
+
+    Returns
+    -------
+    dict of str to (h, w, C) array, or None
+        On the network's device, or on the host in files.
+    """
+    engine = engine_of(network)
+    if not isinstance(engine, TileEngine):
+        return None
+    tiling = Tiling(network.layers, taps, p.shape[0], p.shape[1], engine.side)
+    nothing = np.zeros((0, 0, 0))
+    job = Job(network.with_kernels(engine.inner), tuple(ContentTerm(tap, nothing) for tap in taps), tiling)
+    parts = (job.features(tile.crop.cut(p))[0] for tile in tiling.tiles)
+    return put_together(tiling, network.layers, p.shape, parts)
+
+
 def tiled_moments(
     network: Network, p: Array, taps: Sequence[str], masks: Mapping[str, Array]
 ) -> dict[str, Moments] | None:
@@ -644,12 +705,10 @@ def tiled_moments(
 
 
 def empty_map(shape: Shape, like: Array) -> Array:  # -> (h, w, C)
-    """Return an array for a map; one of `MAPPED` bytes or more, on the host, lies in a temporary file."""
-    size = math.prod(shape) * like.itemsize
-    if isinstance(like, np.ndarray) and size >= MAPPED:
-        with TemporaryFile() as file, suppress(OSError, AttributeError):
-            os.posix_fallocate(file.fileno(), 0, size)  # a disk that is full says so here, not by a signal later
-            return np.memmap(file, like.dtype, "r+", shape=shape)
+    """Return an array for a map; a large one on the host lies in a temporary file, if there is room for it."""
+    if isinstance(like, np.ndarray) and is_large(math.prod(shape) * like.itemsize):
+        with suppress(OutOfMemoryError):
+            return mapped(shape, like.dtype)
     array: Array = namespace(like).empty(shape, like.dtype)
     return array
 
@@ -686,7 +745,7 @@ class TileEvaluation:
 
     def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
         """Return the terms' values and the gradient."""
-        dp = namespace(p).zeros_like(p)
+        dp = zeros_beside(p)
         return self.add_gradient(p, dp), dp
 
     def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
@@ -843,4 +902,4 @@ def target_bytes(term: Term) -> int:
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     target = getattr(getattr(inner, "target", None), "nbytes", 0)
     mask = getattr(getattr(inner, "mask", None), "nbytes", 0)
-    return mask + (target if target < MAPPED or inner.tap == PICTURE else 0)
+    return mask + (target if not is_large(target) or inner.tap == PICTURE else 0)

@@ -1,21 +1,23 @@
 """L-BFGS with its vectors on the picture's device, and a state that can be saved.
 
 SciPy's solver keeps its vectors on the host, in float64, and its state is not accessible. Here the vectors are arrays
-of any backend in the dtype of the start, every scalar is a Python float, and a saved run resumes bit for bit.
+of any backend in the dtype of the start, every scalar is a Python float, and a saved run resumes bit for bit. They
+lie where the start lies: if that is in a file that is mapped into memory, so are all the others.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.mapped import assembled, copied, pieces
 from handstyle.optimize.line_search import DECREASE, Trial, strong_wolfe
 from handstyle.optimize.loop import Loop, State
 from handstyle.optimize.trace import Callback, Ending, Evaluable, Outcome
-from handstyle.optimize.two_loop import History
+from handstyle.optimize.two_loop import History, Part
 
 METHOD = "L-BFGS"
 Box = tuple[float, float]
@@ -33,7 +35,17 @@ class _Run:
         """Evaluate at the start, with an empty history."""
         self.value, self.g, _ = self.loop.on_device(self.v)
         self.scale = abs(self.value) or 1.0
-        self.history.begin(self.free(self.g, self.v, self.g))
+        self.begin()
+
+    def begin(self) -> None:
+        """Empty the history; its gradient is that of the iterate."""
+        self.history.begin(self.held_free(self.g))
+
+    def held_free(self, d: Array) -> Array:
+        """Return `free` of a direction at the iterate, computed in pieces."""
+        if self.box is None:
+            return d
+        return assembled(d, lambda piece: self.free(d[piece], self.v[piece], self.g[piece]))
 
     def free(self, d: Array, v: Array, g: Array) -> Array:
         """Return `d` with zeros where `v` is at a bound of the box and descent would leave the box."""
@@ -46,14 +58,20 @@ class _Run:
 
     def trial(self, d: Array, t: float) -> Trial:
         """Evaluate at ``v + t d``, clipped to the box; the slopes are along the step after clipping."""
-        self.trial_v = self.v + t * d
-        if self.box is not None:
-            self.trial_v = self.trial_v.clip(*self.box)
 
-        def dot_products(g: Array) -> Array:
-            return self.history.trial(self.trial_v - self.v, g - self.g, self.free(g, self.trial_v, g), self.g)
+        def moved(piece: slice) -> Array:
+            v = self.v[piece] + t * d[piece]
+            return v if self.box is None else v.clip(*self.box)
 
-        self.trial_value, self.trial_g, dots = self.loop.on_device(self.trial_v, dot_products)
+        def parts(g: Array) -> Iterator[Part]:
+            for piece in pieces(g):
+                v, gradient = self.trial_v[piece], g[piece]
+                yield piece, v - self.v[piece], gradient - self.g[piece], self.free(gradient, v, gradient)
+
+        self.trial_v = assembled(self.v, moved)
+        self.trial_value, self.trial_g, dots = self.loop.on_device(
+            self.trial_v, lambda g: self.history.trial(parts(g), self.g)
+        )
         end, self.predicted = self.history.store(dots)
         return Trial(t, self.trial_value, end / t)
 
@@ -127,7 +145,8 @@ def minimize_lbfgs(
     objective : callable
         An `Objective`, or a function ``objective(v) -> (value, gradient)`` on the device of `v0` with `terms`.
     v0 : (n,) array
-        The start, float32 or float64.
+        The start, float32 or float64; all vectors lie where it does, on a device, in memory or in files (see
+        `handstyle.foundations.mapped`).
     iterations : int
         At most, counted from the first run when one is resumed.
     memory : int
@@ -182,7 +201,8 @@ def minimize_lbfgs(
     True
     """
     loop = Loop(objective, callback, METHOD, evaluations, stop_below)
-    run = _Run(loop, History(v0, memory), v0.copy() if box is None else v0.clip(*box), box)
+    start = copied(v0) if box is None else assembled(v0, lambda piece: v0[piece].clip(*box))
+    run = _Run(loop, History(v0, memory), start, box)
     if resume is not None:
         shapes = {"g": v0.shape, "basis": (None, v0.size), "host_table": (None, None)}
         kinds = {"value": float, "scale": float, "order": [int], "spare": int}
@@ -215,7 +235,7 @@ def _norm(d: Array) -> float:  # (n,)
 
 def _iterate(run: _Run, rate: float | None, longest: float | None) -> bool:
     d, slope = run.history.direction()
-    d = run.free(d, run.v, run.g)
+    d = run.held_free(d)
     first = not run.history.order
     if not math.isfinite(run.history.table[0, 0]):  # without the gradient's length no step can be computed
         if run.loop.trace:
@@ -235,6 +255,6 @@ def _iterate(run: _Run, rate: float | None, longest: float | None) -> bool:
         return True
     if first:
         return False
-    run.history.begin(run.free(run.g, run.v, run.g))
+    run.begin()
     d, slope = run.history.direction()
     return run.descend(d, slope, math.sqrt(run.v.size / run.history.table[0, 0]))

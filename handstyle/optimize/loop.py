@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from handstyle.foundations.backend import Array, to_numpy
+from handstyle.foundations.mapped import copied
 from handstyle.optimize.checkpoint import Shape, read_checkpoint, write_checkpoint
 from handstyle.optimize.objective import NonFiniteError
 from handstyle.optimize.trace import Callback, Ending, Evaluable, Iteration, Outcome, Save
@@ -110,7 +111,7 @@ class Loop:
         if self.callback is not None:
             save = None if state is None else self._save(state)
             try:
-                self.callback(Iteration(row.iteration, row.evaluations, value, terms, row.seconds, v.copy(), save))
+                self.callback(Iteration(row.iteration, row.evaluations, value, terms, row.seconds, copied(v), save))
             except StopIteration as stop:  # noted here, since SciPy catches it
                 self.stopped = f"stopped {stop.value or 'by the callback'}"
                 raise
@@ -212,4 +213,4 @@ class Loop:
     def _keep(self, v: Array, value: float) -> None:
         self.count += 1
         if value < self.best_value:
-            self.best_value, self.best_v, self.best_terms = value, v.copy(), dict(self.objective.terms)
+            self.best_value, self.best_v, self.best_terms = value, copied(v), dict(self.objective.terms)

@@ -251,7 +251,7 @@ class Objective:
             Naming the first term that is NaN or infinite, or the gradient.
         """
         values, gradient = self.prepared.host(np.asarray(v, np.float64))
-        return self._total(values, bool(np.isfinite(gradient).all())), gradient
+        return self._total(values, bool(all_finite(gradient))), gradient
 
     def on_device(
         self, v: Array, extra: Callable[[Array], Array] | None = None
@@ -282,7 +282,7 @@ class Objective:
         values, dp = self.prepared(v.reshape(self.shape).astype(self.network.dtype, copy=False))
         xp, gradient = namespace(dp), dp.ravel().astype(v.dtype, copy=False)
         answer = None if extra is None else extra(gradient)
-        parts = [values, xp.isfinite(dp).all().astype(xp.float64).reshape(1)]
+        parts = [values, all_finite(dp).astype(xp.float64).reshape(1)]
         parts += [] if answer is None else [answer.ravel()]
         fetched = to_numpy(xp.concatenate(parts))
         value = self._total(fetched[: len(values)], bool(fetched[len(values)]))
@@ -298,6 +298,12 @@ class Objective:
                 "the gradient holds values that are not finite, though every term is: lower the weights"
             )
         return math.fsum(self.terms.values())
+
+
+def all_finite(a: Array) -> Array:  # -> () of bool
+    """Return whether every value is finite: its extremes are then, and NaN is an extreme of whatever holds it."""
+    xp = namespace(a)
+    return xp.isfinite(a.min()) & xp.isfinite(a.max())  # type: ignore[no-any-return]
 
 
 def engine_of(network: Network) -> Engine:

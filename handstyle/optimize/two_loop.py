@@ -7,11 +7,16 @@ Large-scale L-BFGS using MapReduce, §3). One matrix product computes the new en
 copies them to the host, together with the objective's value: one wait for each evaluation.
 """
 
+from collections.abc import Iterable
+from types import EllipsisType
+
 import numpy as np
 
 from handstyle.foundations.backend import Array, namespace
+from handstyle.foundations.mapped import assembled, zeros_beside
 
 STRIP = 1 << 17  # length of a strip whose products are summed in the vectors' dtype; strips are added in float64
+Part = tuple[slice | EllipsisType, Array, Array, Array]
 CURVED = 2.2e-16  # a pair is kept if s·y exceeds this times y·y (Byrd et al. 1995, eq. 3.9)
 
 
@@ -21,14 +26,14 @@ class History:
     Parameters
     ----------
     like : (n,) array
-        An array of the size, dtype and device of the vectors.
+        An array of the size and dtype of the vectors, which will lie where it does.
     memory : int
         Pairs kept. There is space for one more, the trial pair.
     """
 
     def __init__(self, like: Array, memory: int) -> None:
         rows = 1 + 2 * (memory + 1)
-        self.basis: Array = namespace(like).zeros((rows, like.size), like.dtype)  # gradient, then s, y of each slot
+        self.basis = zeros_beside(like, (rows, like.size))  # gradient, then s, y of each slot
         self.table = np.zeros((rows, rows))
         self.order: list[int] = []  # slots, oldest first
         self.slots, self.spare = memory + 1, 0
@@ -39,15 +44,15 @@ class History:
         self.basis[0] = g
         self.table[0, 0] = float(self._dots(1, [self.basis[0]])[0, 0])
 
-    def trial(self, s: Array, y: Array, g: Array, before: Array) -> Array:  # (n,) each -> (used, 4) float64
-        """Compute the trial pair's dot products with the history.
+    def trial(self, parts: Iterable[Part], before: Array) -> Array:  # (n,) -> (used, 4) float64
+        """Set the trial pair and the gradient there, and compute their dot products with the history.
 
         Parameters
         ----------
-        s, y : (n,) array
-            The step and the difference of gradients.
-        g, before : (n,) array
-            The gradient at the trial, and at the iterate before it.
+        parts : iterable of (index, s, y, g)
+            The step, the difference of gradients and the gradient at the trial, as a whole (``...``) or in pieces.
+        before : (n,) array
+            The gradient at the iterate before it.
 
         Returns
         -------
@@ -55,7 +60,8 @@ class History:
             The dot products, for `store`, on the device: one transfer then fetches them together with the value.
         """
         i = 1 + 2 * self.spare
-        self.basis[0], self.basis[i], self.basis[i + 1] = g, s, y
+        for at, s, y, g in parts:
+            self.basis[i, at], self.basis[i + 1, at], self.basis[0, at] = s, y, g
         used = 1 + 2 * (max([self.spare, *self.order]) + 1)
         return self._dots(used, [self.basis[0], self.basis[i], self.basis[i + 1], before])
 
@@ -87,8 +93,8 @@ class History:
         """Return minus the estimated inverse Hessian times the gradient, and the slope along that direction."""
         c = two_loop(self.table, self.order)
         used = 1 + 2 * (max(self.order, default=-1) + 1)
-        xp = namespace(self.basis)
-        d: Array = xp.asarray(-c[:used], dtype=self.basis.dtype) @ self.basis[:used]  # book: device-basis
+        factors = namespace(self.basis).asarray(-c[:used], dtype=self.basis.dtype)
+        d = assembled(self.basis[0], lambda piece: factors @ self.basis[:used, piece])  # book: device-basis
         return d, -float(c @ self.table[0])
 
     def _dots(self, used: int, columns: list[Array]) -> Array:  # -> (used, columns) float64

@@ -13,8 +13,9 @@ import numpy as np
 
 from handstyle.foundations.backend import available_memory
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
+from handstyle.foundations.mapped import PIECE, folder, is_large, room
 from handstyle.foundations.picture_reading import Picture
-from handstyle.kernels.tiles import by_tiles, smaller_tiles
+from handstyle.kernels.tiles import by_tiles, gradient_bytes, smaller_tiles
 from handstyle.network.vgg import Network
 from handstyle.optimize.lbfgsb import most_memory
 from handstyle.optimize.objective import engine_of
@@ -30,6 +31,8 @@ PICTURE_ITEM = 4  # bytes of a value of a picture as read
 # Float64 vectors of SciPy's L-BFGS-B in addition to its workspace of 2 m + 5 (TOMS 778, §3): the start and its scaled
 # copy, the point, the gradient and their copies, two bounds, indices, the best picture. Derived from its measured peak.
 SCIPY_COPIES = 14
+FILE_VECTORS = 6  # of lbfgs beyond `optimizer_vectors`, in files: two gradients, trial, its predecessor, two copies
+PIECES = 8  # pieces of vectors in files that are in memory at a time
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Need:
         On the host: the pictures and masks of the plan, and the vectors of SciPy's optimizer.
     seconds : float
         Time of one evaluation; NaN if there is no estimate.
+    files : int
+        On the disk: the vectors that lie in files.
     """
 
     size: Size
@@ -62,6 +67,7 @@ class Need:
     pictures: int
     scipy: int
     seconds: float
+    files: int = 0
 
     @property
     def device(self) -> int:
@@ -166,7 +172,10 @@ class RunMemory:
     free : int
         Bytes free on the device, with the weights already there.
     tiled : str
-        Why the run is painted by tiles although the settings do not ask for them, in one line; empty if it is not.
+        Why the run is painted by tiles or with files although the settings do not ask for them, in one line; empty if
+        it is not.
+    files : bool
+        Whether the optimizer's vectors, where they are large, lie in files that are mapped into memory.
     """
 
     config: StyleConfig
@@ -176,6 +185,7 @@ class RunMemory:
     apart: bool
     free: int
     tiled: str = ""
+    files: bool = False
 
     @classmethod
     def now(
@@ -193,11 +203,28 @@ class RunMemory:
         -------
         RunMemory
             If tiles are used, its network's engine computes by tiles: by the smallest ones if the run fits by none.
+            Files are used if that is faster than smaller tiles.
         """
+        asked = replace(self, network=by_tiles(self.network, self.config.tile)) if self.config.tile else self
+        lacking = asked.lacks()
+        if not lacking:
+            return asked
+        filed = replace(asked, files=True) if self._may_have_files() else None
         if self.config.tile:
-            return replace(self, network=by_tiles(self.network, self.config.tile))
-        lacking = self.lacks()
-        return self.with_smaller_tiles(lacking) or self if lacking else self
+            return filed._noted(lacking) if filed and not filed.lacks() else asked
+        found = [run.with_smaller_tiles(lacking) for run in (asked, filed) if run]
+        fitting = [run for run in found if run and run.tiled]
+        return min(fitting, key=lambda run: run.needs()[-1].seconds, default=found[0] or self)
+
+    def _may_have_files(self) -> bool:
+        return self.config.optimizer == "lbfgs" and not self.config.precondition and not self.apart
+
+    def _noted(self, why: str) -> "RunMemory":
+        """Return the run with a note of what is wrong with another one, and of how this is painted."""
+        how = f"painted by {engine_of(self.network).name.partition(',')[0]}, the same picture"
+        if on_disk := max(need.files for need in self.needs()):
+            how += f", with its vectors in files of {gibibytes(on_disk)} in {folder()}"
+        return replace(self, tiled=f"{why}: {how}{self.duration()}")
 
     def with_smaller_tiles(self, why: str) -> "RunMemory | None":
         """Return the run by the largest smaller tiles that fit, or by the smallest; None if there are no smaller ones.
@@ -217,7 +244,7 @@ class RunMemory:
             except HandstyleError:  # no such tiles for this network
                 return run
             if fits:
-                return replace(run, tiled=f"{why}: painted by tiles of {side} px, the same picture{run.duration()}")
+                return run._noted(why)
         return run
 
     def duration(self) -> str:
@@ -258,18 +285,23 @@ class RunMemory:
             engine.forecast(network, planned_terms(only, network, at), (*at, 3), gradient=False).bytes
             for only, at in measured
         ]
+        vectors, evaluation, files = item * n * optimizer_vectors(config, self.apart), expected.bytes, 0
+        if self.files and is_large(item * n):
+            files, vectors = vectors + item * n * FILE_VECTORS, item * PIECE * PIECES
+            evaluation -= gradient_bytes(network, (*size, 3))
         # The photograph, its colors, the start and every painting: twice, at the planned size and at this scale's.
         values = 3 * sum(h * w for h, w in styles) + 2 * 3 * full[0] * full[1] + max(regions) * full[0] * full[1]
         return Need(
             size,
             config.iterations_at(k),
             expected.weights,
-            expected.bytes,
-            item * n * optimizer_vectors(config, self.apart) + (0 if scipys else changed),
+            evaluation,
+            vectors + (0 if scipys else changed),
             max(measuring, default=0),
             2 * PICTURE_ITEM * values + 8 * n,
             scipy_bytes(config, n) + (changed if scipys else 0),
             expected.seconds,
+            files,
         )
 
     def need(self) -> Need:
@@ -292,6 +324,11 @@ class RunMemory:
         if taken > part * self.free:
             where = "the GPU's memory" if self.apart else "memory"
             return f"{width} x {height} px need {gibibytes(taken)} of {where}, {gibibytes(self.free)} are free"
+        if need.files > room():
+            return (
+                f"{width} x {height} px need {gibibytes(need.files)} of files in {folder()} (TMPDIR), "
+                f"{gibibytes(room())} are free"
+            )
         if self.apart and need.host > USABLE * available_memory():
             return (
                 f"{width} x {height} px need {gibibytes(need.host)} of the host's memory, "

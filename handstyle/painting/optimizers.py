@@ -9,6 +9,7 @@ import numpy as np
 
 from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.image import resize
+from handstyle.foundations.mapped import is_large, mapped
 from handstyle.optimize.adam import Adam, minimize_adam
 from handstyle.optimize.classic import minimize_descent, minimize_rounds
 from handstyle.optimize.lbfgs import minimize_lbfgs
@@ -51,6 +52,7 @@ def descend(
     callback: Callback | None = None,
     resume: Path | None = None,
     done: int = 0,
+    files: bool = False,
 ) -> Outcome:
     """Run the optimizer that the configuration names.
 
@@ -72,6 +74,8 @@ def descend(
         A checkpoint of this scale to resume from; only the size of `start` is then used.
     done : int
         Iterations at the scales before.
+    files : bool
+        Whether the vectors of lbfgs, where they are large, lie in files; see `handstyle.foundations.mapped`.
 
     Returns
     -------
@@ -97,6 +101,10 @@ def descend(
         )
     backend = objective.network.backend
     v0 = backend.asarray(start.ravel(), dtype=objective.network.dtype)
+    if files and is_large(v0.nbytes):
+        in_memory, v0 = v0, mapped(v0.shape, v0.dtype)
+        v0[:] = in_memory
+        del in_memory
     box = (0.0, 255.0) if config.clamp else None
     if config.optimizer == "adam":
         moments = memory.adam or Adam(v0 * 0, v0 * 0)

@@ -258,7 +258,7 @@ def _run(
                 parts = terms_of_scale(config, room.network, plan, size, measured) + own
                 objective = Objective(room.network, parts, (*size, 3))
                 resumed = file if k == standing.scale else None
-                outcome = descend(objective, start, config, mine, memory, report, resumed, done)
+                outcome = descend(objective, start, config, mine, memory, report, resumed, done, room.files)
                 del objective  # what it has prepared would take memory while the next scale's targets are measured
         except KeyboardInterrupt:
             if outcome is None:

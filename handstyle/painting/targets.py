@@ -11,7 +11,7 @@ import numpy as np
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_forward
-from handstyle.kernels.tiles import tiled_moments
+from handstyle.kernels.tiles import tiled_features, tiled_moments
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.distribution import (
     DistributionTerm,
@@ -502,6 +502,9 @@ def measure_moments(f: Array, mask: Array | None = None) -> Moments:  # (h, w, C
 def _features_of(network: Network, p: Array, taps: Sequence[str]) -> Callable[[str], Array]:
     # Holding the maps of all taps needs more memory than painting: on a GPU, where memory is short and a forward pass
     # is not, run one pass per tap.
+    tiled = tiled_features(network, p, taps)
+    if tiled is not None:
+        return tiled.pop
     x = preprocess_forward(network.backend.asarray(p, dtype=network.dtype), network.convention)
     if network.backend.name == "cupy":
         return lambda tap: network.forward(x, [tap])[0][tap]

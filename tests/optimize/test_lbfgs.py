@@ -4,6 +4,7 @@ from scipy.optimize import minimize
 from support.sample_objectives import Plain, painting, quadratic, rosenbrock
 from support.strict_arrays import TRAFFIC, strict_backend
 
+from handstyle.foundations import mapped
 from handstyle.foundations.backend import choose_backend, namespace
 from handstyle.foundations.errors import HandstyleError
 from handstyle.optimize.lbfgs import minimize_lbfgs
@@ -44,7 +45,7 @@ def test_the_table_gives_the_direction_of_the_recursion_on_vectors(dtype, tolera
         s = rng.standard_normal(n).astype(dtype)
         y = (hessian @ s).astype(dtype)
         before, g = g, rng.standard_normal(n).astype(dtype)
-        end, start = history.store(history.trial(s, y, g, before))
+        end, start = history.store(history.trial([(..., s, y, g)], before))
         assert end == pytest.approx(float(g @ s), rel=1e-3, abs=1e-3)
         assert start == pytest.approx(float(before @ s), rel=1e-3, abs=1e-3)
         history.accept()
@@ -61,7 +62,7 @@ def test_a_pair_without_curvature_is_dropped_and_the_older_ones_stay():
     history = History(s, 2)
     history.begin(s)
     for y, kept in ((s, 1), (-s, 1), (0 * s, 1), (2 * s, 2), (3 * s, 2), (-s, 2)):
-        history.store(history.trial(s, y, s, s))
+        history.store(history.trial([(..., s, y, s)], s))
         history.accept()
         assert len(history.order) == kept
     assert [history.table[1 + 2 * slot, 2 + 2 * slot] for slot in history.order] == [2, 3]
@@ -135,6 +136,39 @@ def test_every_backend_takes_the_same_path(backend):
     here, numpy = path(backend), path(choose_backend("numpy"))
     np.testing.assert_allclose([r.value for r in here.trace], [r.value for r in numpy.trace], rtol=1e-6)
     assert namespace(here.v) is backend.xp
+
+
+@pytest.mark.parametrize("box", [None, (0.0, 255.0)])
+def test_vectors_in_files_have_the_same_bits_as_in_memory(box, real, monkeypatch, tmp_path):
+    monkeypatch.setattr(mapped, "PIECE", 1000)  # of 32 x 32 x 3 values
+    objective, v0 = painting(32, "float32")
+    made, genuine = [], mapped.mapped
+
+    def counted(shape, dtype):
+        made.append(shape)
+        return genuine(shape, dtype)
+
+    monkeypatch.setattr(mapped, "mapped", counted)
+    in_memory = v0.astype(np.float32)
+    in_file = genuine(in_memory.shape, in_memory.dtype)
+    in_file[:] = in_memory
+    kept = []
+
+    def save(row):
+        assert mapped.is_mapped(row.v) == bool(made)
+        row.save(tmp_path / f"{bool(made)}{row.iteration}")
+        kept.append(row.value)
+
+    here = minimize_lbfgs(objective, in_memory, 9, memory=3, callback=save, box=box)
+    assert not made
+    there = minimize_lbfgs(objective, in_file, 9, memory=3, callback=save, box=box)
+    assert mapped.is_mapped(there.v)
+    assert (9, v0.size) in made  # the history
+    assert len(made) > 30  # start, trials, directions, the best, the callback's
+    np.testing.assert_array_equal(here.v, there.v)
+    assert kept[:9] == kept[9:]
+    resumed = minimize_lbfgs(objective, in_file, 9, memory=3, box=box, resume=tmp_path / "True4")
+    np.testing.assert_array_equal(resumed.v, here.v)
 
 
 def test_an_evaluation_costs_one_transfer():

@@ -1,9 +1,13 @@
 """A run by tiles: asked for, where memory demands it, and where memory runs out on the way."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import handstyle
+from handstyle.foundations import mapped
 from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.kernels import tiles
@@ -55,7 +59,7 @@ def test_targets_are_measured_by_tiles_too(network: Network, monkeypatch: pytest
     config = StyleConfig(**LAYERS)
     whole = build_terms(network, config, PHOTOGRAPH, paintings, [mask])
     tiled = by_tiles(network, 64)
-    monkeypatch.setattr(tiles, "MAPPED", 1000)
+    monkeypatch.setattr(mapped, "MAPPED", 1000)
     seen = []
     forward = type(network.engine).run_forward
     monkeypatch.setattr(
@@ -77,8 +81,8 @@ def test_a_full_disk_leaves_the_target_in_memory(monkeypatch: pytest.MonkeyPatch
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tiles, "MAPPED", 0)
-    monkeypatch.setattr(tiles.os, "posix_fallocate", full)
+    monkeypatch.setattr(mapped, "MAPPED", 0)
+    monkeypatch.setattr(mapped.os, "posix_fallocate", full)
     assert type(tiles.empty_map((2, 3, 4), np.zeros(1))) is np.ndarray
 
 
@@ -111,6 +115,35 @@ def test_a_picture_that_does_not_fit_is_painted_by_tiles(network: Network, small
     result = stylize(PHOTOGRAPH.repeat(2, axis=0)[:150], PAINTING, network=network, config=config)
     assert "painted by tiles of" in result.notes[0]
     assert result.stopped.startswith("all ")
+
+
+def test_vectors_lie_in_files_where_that_is_faster_than_smaller_tiles(
+    network: Network, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mapped, "MAPPED", 1 << 18)  # of a vector at 150 px
+    monkeypatch.setattr(mapped, "PIECE", 1 << 12)
+    monkeypatch.setattr("handstyle.painting.memory.PIECE", 1 << 12)
+    config = StyleConfig(**(QUICK | {"optimizer": "lbfgs", "pyramid_min_size": 0, "lbfgs_history": 20}))
+    photograph = PHOTOGRAPH.repeat(2, axis=0)[:150]
+    expected = stylize(photograph, PAINTING, network=network, config=config, tile=96)
+
+    def planned(**changes: int) -> RunMemory:
+        return RunMemory(config, network, stand_in(150), [stand_in(150)], apart=False, free=1 << 40, **changes)
+
+    filed = planned(files=True)
+    large, least = (
+        replace(one, network=by_tiles(network, side)).need() for one, side in ((filed, 96), (planned(), 48))
+    )
+    assert large.files > 40 * 8 * 3 * 150 * 150
+    assert large.together < least.together
+    monkeypatch.setattr(Backend, "free_memory", lambda self: int((large.together - large.weights) / 0.9) + 1000)
+    result = stylize(photograph, PAINTING, network=network, config=config)
+    assert "painted by tiles of 96 px, the same picture, with its vectors in files of " in result.notes[0]
+    np.testing.assert_array_equal(result.array, expected.array)
+    monkeypatch.setattr("handstyle.painting.memory.room", lambda: large.files - 1)
+    with pytest.raises(OutOfMemoryError, match="150 x 150 px need"):
+        stylize(photograph, PAINTING, network=network, config=config)
+    assert re.search(r"need \d+ MiB of files in \S+ \(TMPDIR\), \d+ MiB are free", filed.lacks())
 
 
 @pytest.mark.parametrize("at", [1, 5, 6])  # the first evaluation of all, one of the second scale, its last

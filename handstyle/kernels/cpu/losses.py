@@ -240,6 +240,17 @@ class MomentsGradient:
 
         default_team().run(work, len(strips))
 
+    def add_to(self, df: Array) -> None:  # (h, w, C)
+        """Add the whole gradient to `df`, a few rows at a time; features and `df` may be windows of larger maps."""
+        rows = max(1, STRIP_BYTES // (df.shape[1] * df.shape[2] * df.itemsize))
+
+        def work(_: int, pieces: Iterator[int]) -> None:
+            for i in pieces:
+                place = (slice(rows * i, rows * (i + 1)), slice(None))
+                df[place] += self[place]
+
+        default_team().run(work, ceil_div(len(df), rows))
+
     def __getitem__(self, place: tuple[slice, slice]) -> Array:  # -> (rows, columns, C)
         """Return the gradient at some rows and columns; valid until the next call in the same thread."""
         part = self.f[place]

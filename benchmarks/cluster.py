@@ -1,0 +1,115 @@
+"""Tiles on a cluster of this machine: what travels in an evaluation, and what it costs beside threads.
+
+    unshare --net sh -c 'ip link set lo up; python -m benchmarks.cluster [--megapixels 4] [--tile 1024] [--out FILE]'
+
+The network, the objective and the pictures are those of ``benchmarks.tiles``. Bytes are those that the kernel counts on
+the loopback device (``/proc/net/dev``), headers included; in a network namespace of its own nothing else is on it. What
+goes from the client to a worker by way of the scheduler counts twice, once for each wire. The processor's
+seconds are of the client with the scheduler and of all workers, and beside it those of as many threads in one process.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def travelled() -> int:
+    """Return the bytes that the loopback device has sent."""
+    line = next(line for line in Path("/proc/net/dev").read_text(encoding="utf-8").splitlines() if "lo:" in line)
+    return int(line.split(":")[1].split()[8])
+
+
+def spent(cluster: Any) -> float:
+    """Return the processor's seconds of this process and of the workers."""
+    return time.process_time() + sum(cluster.client.run(time.process_time).values() if cluster else ())
+
+
+def nothing(job: Any, tile: Any, p: Any, told: Any) -> Any:
+    """Do no work on a tile."""
+    return [0.0]
+
+
+def main() -> None:
+    """Measure and print, and write what was found."""
+    from handstyle.kernels.cluster import connected
+    from handstyle.kernels.tiles import by_tiles, measure_tile, spread_tile
+    from handstyle.optimize.objective import Objective, engine_of
+    from handstyle.painting.config import StyleConfig
+    from handstyle.painting.load import load_network
+    from handstyle.painting.targets import build_terms
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--megapixels", type=float, default=4)
+    parser.add_argument("--tile", type=int, default=1024)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    side = round((asked.megapixels * 1e6) ** 0.5)
+    rng = np.random.default_rng(0)
+    photograph = rng.integers(0, 256, (side, side, 3), dtype=np.uint8).astype(np.float32)
+    painting = rng.integers(0, 256, (384, 512, 3), dtype=np.uint8).astype(np.float32)
+    here = by_tiles(load_network(backend="numpy"), asked.tile)
+    terms = build_terms(here, StyleConfig(), photograph, [painting])
+    with connected(f"local:{asked.workers}") as cluster:
+        there = cluster.network(here, asked.tile)
+        objectives = [Objective(network, terms, photograph.shape) for network in (here, there)]  # type: ignore[arg-type]
+        evaluation: Any = objectives[1].prepared
+        job, workers = evaluation.job, evaluation.workers
+        kinds, tiles = dict[str, list[int]](), job.tiling.tiles
+
+        def counted(kind: str, work: Callable[[], Any]) -> Any:
+            before = travelled()
+            found = work()
+            found = list(found) if isinstance(found, Iterator) else found
+            kinds.setdefault(kind, []).append(travelled() - before)
+            return found
+
+        counted("network and terms, once", lambda: workers.total(nothing, job, photograph[:1, :1], None))
+        for _ in range(asked.rounds):
+            counted("no work", lambda: workers.total(nothing, job, photograph[:1, :1], None))
+            sums = counted("first pass", lambda: workers.total(measure_tile, job, photograph, None))
+            told = [told_of(term, s) for term, s in zip(job.terms, sums, strict=True)]
+            counted("second pass", partial(workers.each, spread_tile, job, photograph, told))
+        v, times = photograph.ravel().astype(np.float64), dict[str, list[tuple[float, float]]]()
+        for _ in range(asked.rounds):
+            for name, objective, on in (("threads", objectives[0], None), ("workers", objectives[1], cluster)):
+                before, clock = spent(on), time.perf_counter()
+                objective(v)
+                times.setdefault(name, []).append((spent(on) - before, time.perf_counter() - clock))
+    crops = sum((t.rows.stop - t.rows.start) * (t.columns.stop - t.columns.start) for t in tiles)
+    found = {
+        "load": os.getloadavg()[0],
+        "cores": os.cpu_count(),
+        "megapixels": side * side / 1e6,
+        "tile": asked.tile,
+        "tiles": len(tiles),
+        "workers": asked.workers,
+        "crop_bytes": 12 * crops,
+        "bytes": {kind: statistics.median(each) for kind, each in kinds.items()},
+        "cpu_seconds": {name: min(cpu for cpu, _ in each) for name, each in times.items()},
+        "seconds": {name: min(wall for _, wall in each) for name, each in times.items()},
+        "engine": engine_of(here).describe().split(";")[0],
+    }
+    print(json.dumps(found, indent=1))
+    if asked.out:
+        asked.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def told_of(term: Any, s: Any) -> Any:
+    """Return what the second pass is told about a term."""
+    from handstyle.kernels.tiles import Spread
+
+    return Spread(term.loss(s)[1], float(term.weight))
+
+
+if __name__ == "__main__":
+    main()
