@@ -30,7 +30,7 @@ class Check(NamedTuple):
 
 
 class Verification(NamedTuple):
-    """All checks of a file."""
+    """The results of all checks of a file."""
 
     name: str
     checks: list[Check]

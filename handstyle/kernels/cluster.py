@@ -1,9 +1,9 @@
-"""Tiles on a cluster of Dask: the loop over the tiles becomes a map over processes, on this machine or on others.
+"""Compute tiles on a cluster of Dask: the loop over the tiles becomes a map over processes, here or on other machines.
 
-The work on a tile is a task. What all tasks share, the network and the terms, is sent to each worker once; so are the
-gradients at the statistics, once an evaluation. Statistics are added on the workers, as `tree_sum` adds them, so the
-result has the same bits as without a cluster. Every task can be computed again from what the scheduler holds: a worker
-that dies costs the tiles that it was computing.
+The work on a tile is a task. The network and the terms, which all tasks share, are sent to each worker once, the
+gradients at the statistics once for each evaluation. Statistics are added on the workers in the order of `tree_sum`, so
+the result has the same bits as without a cluster. The scheduler has the data to repeat every task: if a worker dies,
+only the tiles that it was computing are computed again.
 """
 
 import hashlib
@@ -28,9 +28,9 @@ from handstyle.network.sequence import Convolution, Layer, make_engine
 from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Shape
 
-AHEAD = 3  # tiles for each worker that are on their way or computed at a time
-RETRIES = 5  # times that tasks are sent again whose workers died too often for Dask
-_one_at_a_time = threading.Lock()  # in a worker: an engine is not made for several threads
+AHEAD = 3  # tiles for each worker that are being sent or computed at a time
+RETRIES = 5  # times that tasks are sent again after Dask has given them up because workers died
+_one_at_a_time = threading.Lock()  # in a worker: an engine cannot be used by several threads at a time
 
 
 def weights_digest(layers: tuple[Layer, ...]) -> str:
@@ -45,16 +45,16 @@ def weights_digest(layers: tuple[Layer, ...]) -> str:
 
 @dataclass(frozen=True)
 class Shared:
-    """What all tiles of an objective share, as it travels: a job without its engine.
+    """The job of an objective's tiles in the form that is sent to workers: without its engine.
 
     Parameters
     ----------
     job : Job
-        Its network is run by the reference and lives on the host.
+        The job, whose network has the reference engine and is on the host.
     backend, kernels : str
-        Names of the backend and of the engine that a worker takes.
+        Names of the backend and of the engine that a worker uses.
     digest : str
-        Of the weights.
+        The digest of the weights.
     release : str
         The version of this package.
     """
@@ -92,7 +92,7 @@ class Shared:
 
 
 def run_step(shared: Shared, step: Step, tile: PictureTile, p: Array, told: Any) -> Any:
-    """Do a step of the work on a tile, in a worker."""
+    """Run a step of the work on a tile, in a worker."""
     with _one_at_a_time:
         return step(shared.here, tile, p, told)
 
@@ -109,12 +109,12 @@ class Cluster:
     Parameters
     ----------
     client : distributed.Client
-        Connected to the cluster.
+        A client connected to the cluster.
 
     Attributes
     ----------
     sent, received : int
-        Bytes of arrays that went to the workers and came back, for the pictures' crops and gradients.
+        Bytes of the crops of pictures sent to the workers, and of the gradients received.
     """
 
     def __init__(self, client: Any) -> None:
@@ -188,7 +188,7 @@ class Cluster:
         return self._tile(step, job, tile, p, told).result()
 
     def _again(self, work: Callable[[], Any]) -> Any:
-        # Dask gives a task up when several workers in a row died under it, which they may do for other reasons.
+        # Dask gives up a task after several workers in a row have died while running it, perhaps for other reasons.
         for _ in range(RETRIES):
             try:
                 return work()
@@ -218,7 +218,7 @@ class Cluster:
             host = network.with_kernels("reference").to(choose_backend("numpy"))
             plain = Job(host, job.terms, job.tiling)
             shared = Shared(plain, backend, network.engine.name, weights_digest(host.layers), version("handstyle"))
-            cloudpickle = import_module("cloudpickle")  # Dask's own; it also knows functions made in functions
+            cloudpickle = import_module("cloudpickle")  # a dependency of Dask; it can also pickle nested functions
             future = self._submit(pickle.loads, cloudpickle.dumps(shared))
             self._shared = job, future
         return self._shared[1]
@@ -254,7 +254,7 @@ def are_idle(network: Network, shape: Shape) -> bool:
 
 
 def pin(dask_worker: Any, cores: list[int], workers: int) -> None:
-    """Give a worker of this machine its share of the cores."""
+    """Restrict a worker on this machine to its share of the cores."""
     own = cores[int(dask_worker.name) % workers :: workers]
     os.sched_setaffinity(0, own or cores)
 
@@ -276,7 +276,7 @@ def connected(address: str) -> Iterator[Cluster]:
     Raises
     ------
     HandstyleError
-        If Dask is not installed, the address is neither, no scheduler answers, or there is no worker.
+        If Dask is not installed, the address has another form, no scheduler answers, or there is no worker.
     """
     try:
         distributed = import_module("distributed")

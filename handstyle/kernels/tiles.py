@@ -1,11 +1,11 @@
 """The exact objective of a picture that is larger than memory, computed tile by tile.
 
-A tile is computed with a *halo*: as many pixels around the part that it owns as a value of the deepest layer sees
-beyond its own block. An evaluation goes over the tiles twice. The first pass adds up the statistics of the terms; each
-tile measures the values that it owns. The loss is a function of the sum. The second pass computes each tile again,
+A tile is computed with a *halo* around the part that it owns: the pixels on which the values of the deepest layer
+depend beyond their own block. An evaluation computes every tile twice. The first pass adds up the statistics of the
+terms over the values that each tile owns. The loss is a function of the sums. The second pass computes each tile again,
 spreads the gradient at the statistics over the values that the tile owns, sweeps back, and adds the result to the
-gradient of the picture. Nothing is approximated: every value is measured once, in a crop that holds all that it depends
-on.
+gradient of the picture. Nothing is approximated: every value is measured once, in a crop that contains all pixels on
+which it depends.
 """
 
 import math
@@ -49,22 +49,22 @@ from handstyle.network.sequence import (
 from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import Engine, Evaluate, Forecast, Shape, engine_of, forward_to, taps_of
 
-STRIP_PIXELS = 1 << 17  # of the picture, for the terms that look at the picture itself
-STRIP_ARRAYS = 6  # of a strip's size, that such a term allocates
+STRIP_PIXELS = 1 << 17  # pixels of a strip of the picture, for the terms on the picture itself
+STRIP_ARRAYS = 6  # arrays of a strip's size that such a term allocates
 MEASURED = 1 << 19  # values of a map whose moments are measured at a time
 GRADIENTS = 16  # bytes for each value of the picture: an optimizer holds one gradient while the next is computed
-SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)  # of the tiles that are tried where a picture does not fit
+SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)  # sides of tiles to try for a picture that does not fit
 
 # --- geometry -------------------------------------------------------------------------------------------------------
 
 
 def reach(layers: Sequence[Layer]) -> tuple[int, int]:
-    """Return how far the last layer sees beyond a value's own block, and the block's side, both in pixels.
+    """Return how far the receptive field of a value extends beyond its own block, and the block's side, in pixels.
 
     Parameters
     ----------
     layers : sequence of Layer
-        From the picture up to a tap.
+        The layers from the picture up to a tap.
 
     Returns
     -------
@@ -75,8 +75,8 @@ def reach(layers: Sequence[Layer]) -> tuple[int, int]:
 
     Notes
     -----
-    A convolution sees one value more on each side, which is ``stride`` pixels; a pool merges blocks and sees no more
-    than these (Araujo et al. 2019, Distill, eq. 2).
+    A convolution adds one value, that is ``stride`` pixels, on each side; a pool merges blocks and adds nothing
+    (Araujo et al. 2019, Distill, eq. 2).
 
     Examples
     --------
@@ -92,7 +92,7 @@ def reach(layers: Sequence[Layer]) -> tuple[int, int]:
 
 
 def halo_of(radius: int, stride: int) -> int:
-    """Return the pixels that a tile computes around what it owns: the radius, rounded up to whole blocks.
+    """Return the width in pixels of a tile's halo: the radius, rounded up to whole blocks.
 
     Examples
     --------
@@ -108,9 +108,9 @@ class Span(NamedTuple):
     Parameters
     ----------
     start, stop : int
-        What is computed.
+        The pixels that are computed.
     own_start, own_stop : int
-        What the tile owns: every pixel is owned once.
+        The pixels that the tile owns: every pixel of the picture is owned by one tile.
     """
 
     start: int
@@ -125,18 +125,18 @@ def cut_side(length: int, side: int, halo: int, stride: int) -> list[Span]:
     Parameters
     ----------
     length : int
-        Of the side, pixels.
+        Length of the side in pixels.
     side : int
-        Of a tile with its halo, at most; a multiple of `stride`.
+        Largest length of a tile with its halo; a multiple of `stride`.
     halo : int
-        Pixels around what is owned, inside the picture; a multiple of `stride`.
+        Pixels around the owned part, inside the picture; a multiple of `stride`.
     stride : int
-        All starts, and all ends but the picture's own, are multiples of it, so that pools merge the same pixels.
+        All starts, and all ends but that of the picture, are multiples of it, so that pools merge the same pixels.
 
     Returns
     -------
     list of Span
-        In order. The last may be longer than `side` by the remainder of `length` to `stride`.
+        The spans in order. The last may be longer than `side` by the remainder of `length` divided by `stride`.
 
     Examples
     --------
@@ -164,18 +164,18 @@ class PictureTile(NamedTuple):
 
     @property
     def crop(self) -> Window:
-        """What is computed."""
+        """The window of the picture that is computed."""
         return Window(slice(self.rows.start, self.rows.stop), slice(self.columns.start, self.columns.stop))
 
     def owned(self, stride: int, height: int, width: int) -> tuple[Window, Window]:
-        """Return what the tile owns of a map, as a window of the tile's map and as one of the whole map.
+        """Return the part of a map that the tile owns, as a window of the tile's map and as one of the whole map.
 
         Parameters
         ----------
         stride : int
             Pixels between neighboring values of the map.
         height, width : int
-            Of the tile's map. The last tile owns the map to its end, however pools round.
+            Size of the tile's map. The last tile owns the map to its end, whichever way pools round.
         """
         inside, whole = [], []
         for span, length in ((self.rows, height), (self.columns, width)):
@@ -192,20 +192,20 @@ class Tiling:
     Parameters
     ----------
     layers : tuple of Layer
-        Of the network.
+        The layers of the network.
     taps : iterable of str
-        Where features are wanted.
+        The layers whose features are needed.
     height, width : int
-        Of the picture, pixels.
+        Size of the picture in pixels.
     side : int
-        Of a tile with its halo, pixels; rounded down to a multiple of the deepest tap's stride.
+        Side in pixels of a tile with its halo; it is rounded down to a multiple of the deepest tap's stride.
 
     Attributes
     ----------
     tiles : list of PictureTile
-        In reading order.
+        The tiles in reading order.
     halo : int
-        Pixels.
+        Width of the halo in pixels.
 
     Raises
     ------
@@ -217,8 +217,8 @@ class Tiling:
         wanted = check_taps(layers, taps)
         run = layers[: deepest(layers, wanted)]
         for layer in run:
-            # The border of a tile is inside the picture, where nothing reads it; but a border that is taken from the
-            # other end of the picture would be taken from the other end of the tile.
+            # The padding of a tile lies in its halo, where owned values do not depend on it. Circular padding would
+            # take values from the other end of the tile instead of the picture.
             if isinstance(layer, Convolution) and layer.padding not in ("zero", "reflect", "replicate"):
                 raise HandstyleError(f"{layer.name}: tiles cannot have padding={layer.padding!r}, which crosses them")
         self.strides = {layer.name: reach(run[: i + 1])[1] for i, layer in enumerate(run)}
@@ -234,7 +234,7 @@ class Tiling:
         self.tiles = [PictureTile(rows, columns) for rows in spans[0] for columns in spans[1]]
 
     def owned(self, tile: PictureTile, tap: str, f: Array) -> tuple[Window, Window]:
-        """Return what a tile owns at a tap, given its map there; see `PictureTile.owned`."""
+        """Return the part that a tile owns at a tap, given its map there; see `PictureTile.owned`."""
         return tile.owned(self.strides[tap], f.shape[0], f.shape[1])
 
 
@@ -243,14 +243,14 @@ class Tiling:
 
 @dataclass(frozen=True)
 class Job:
-    """What the work on every tile needs and no evaluation changes.
+    """The data that the work on every tile needs and that are the same in all evaluations.
 
     Parameters
     ----------
     network : Network
-        With the engine that computes a tile.
+        The network, with the engine that computes a tile.
     terms : tuple of Term
-        Those at layers.
+        The terms at layers of the network.
     tiling : Tiling
         The tiles.
     """
@@ -269,12 +269,12 @@ class Job:
         return forward_to(self.network, self.taps, self.network.backend.asarray(p, dtype=self.network.dtype))
 
 
-# (job, tile, its crop of the picture, what all tiles are told) -> result
+# (job, tile, its crop of the picture, the data that are the same for all tiles) -> result
 Step = Callable[[Job, PictureTile, Array, Any], Any]
 
 
 def measure_tile(job: Job, tile: PictureTile, p: Array, told: None = None) -> list[Statistic]:
-    """Return every term's statistic of the values that a tile owns: the work of the first pass."""
+    """Return the statistic of every term over the values that a tile owns: the first pass."""
     features, _ = job.features(p)
     statistics = []
     for term in job.terms:
@@ -301,12 +301,12 @@ def measure(term: Term, f: Array, where: Window) -> Statistic:  # (h, w, C) -> s
 
 
 def magnitude_tile(job: Job, tile: PictureTile, p: Array, told: list[Statistic]) -> list[Statistic]:
-    """Return the sum of magnitudes of every normalized term's gradient at what a tile owns, and the number of values.
+    """Return, for every normalized term, the sum of its gradient's magnitudes over owned values, and their number.
 
     Parameters
     ----------
     job, tile, p
-        As of `measure_tile`.
+        As for `measure_tile`.
     told : list of statistic
         The gradients at the statistics.
     """
@@ -330,7 +330,7 @@ def magnitude(term: Term, ds: Statistic, f: Array, where: Window) -> Array:  # -
 
 
 class Spread(NamedTuple):
-    """What the second pass is told about a term.
+    """The data of a term that the second pass needs.
 
     Parameters
     ----------
@@ -394,7 +394,7 @@ class OwnGradients(Mapping[str, Array]):
 
 
 def spread_tile(job: Job, tile: PictureTile, p: Array, told: list[Spread]) -> Array:  # (h, w, 3) -> (h, w, 3)
-    """Return the gradient at a tile's crop of the picture: the work of the second pass."""
+    """Return the gradient at a tile's crop of the picture: the second pass."""
     features, caches = job.features(p)
     dx = job.network.backward(OwnGradients(job, tile, features, told), caches)
     dp: Array = preprocess_backward(dx, job.network.convention)
@@ -405,7 +405,7 @@ def spread_tile(job: Job, tile: PictureTile, p: Array, told: list[Spread]) -> Ar
 
 
 class Workers(Protocol):
-    """Those who do the work on the tiles."""
+    """An executor of the work on the tiles."""
 
     def total(self, step: Step, job: Job, p: Array, told: Any) -> list[Statistic]:
         """Return the sum of a step's results over all tiles, as `tree_sum` adds them."""
@@ -415,7 +415,7 @@ class Workers(Protocol):
 
 
 class InTurn:
-    """One tile after the other, in this process."""
+    """The executor that works on one tile after another in this process."""
 
     def total(self, step: Step, job: Job, p: Array, told: Any) -> list[Statistic]:
         """Return the sum of a step's results over all tiles."""
@@ -437,9 +437,9 @@ def tree_sum(parts: Iterable[Any], add: Callable[[Any, Any], Any] = added) -> li
     Parameters
     ----------
     parts : iterable of list of statistic
-        One at least, all of one length; at most one for each level of the tree is held.
+        At least one list, all of the same length; at most one for each level of the tree is kept in memory.
     add : callable
-        Adds two of them.
+        Returns the sum of two lists.
 
     Returns
     -------
@@ -472,11 +472,11 @@ class TileEngine:
     Parameters
     ----------
     inner : Engine
-        Computes a tile.
+        The engine that computes a tile.
     side : int
-        Of a tile with its halo, pixels.
+        Side in pixels of a tile with its halo.
     workers : Workers
-        Who does the work: this process, by default.
+        The executor of the work on the tiles; by default this process.
 
     Examples
     --------
@@ -574,14 +574,15 @@ def smaller_tiles(network: Network, shape: Shape) -> list[int]:
     Parameters
     ----------
     network : Network
-        From `by_tiles`, or any other.
+        A network from `by_tiles`, or any other.
     shape : (H, W, 3)
-        Of the picture.
+        Shape of the picture.
 
     Returns
     -------
     list of int
-        Those of `SIDES` that are smaller than the network's tiles and the picture; the last may be too small for it.
+        The sides in `SIDES` smaller than the network's tiles and the picture; the last ones may be too small for the
+        network.
     """
     engine = engine_of(network)
     now = min(engine.side, max(shape[:2])) if isinstance(engine, TileEngine) else max(shape[:2])
@@ -601,9 +602,10 @@ def by_tiles(network: Network, side: int) -> Network:
     Parameters
     ----------
     network : Network
-        Its engine computes a tile; if it computes by tiles already, the engine and the workers of these.
+        The network, whose engine computes a tile. If it computes by tiles already, its inner engine and workers are
+        used.
     side : int
-        Of a tile with its halo, pixels.
+        Side in pixels of a tile with its halo.
 
     Returns
     -------
@@ -682,13 +684,13 @@ def tiled_moments(
     Parameters
     ----------
     network : Network
-        From `by_tiles`; for any other the result is None.
+        A network from `by_tiles`; for any other the result is None.
     p : (H, W, 3) array
         The picture, on the host or the device.
     taps : sequence of str
-        Where moments are measured.
+        The layers whose moments are measured.
     masks : mapping of str to (h, w, 1) array
-        How much each pixel counts at a tap; 1 where a tap has none. On the network's device, in its dtype.
+        The weight of each pixel at a tap, on the network's device, in its dtype; 1 at taps without a mask.
 
     Returns
     -------
@@ -720,15 +722,15 @@ class TileEvaluation:
     Parameters
     ----------
     workers : Workers
-        Who does the work on the tiles.
+        The executor of the work on the tiles.
     network : Network
-        With the engine that computes a tile.
+        The network, with the engine that computes a tile.
     terms : sequence of Term
-        Of the objective.
+        The terms of the objective.
     shape : (H, W, 3)
-        Of the picture.
+        Shape of the picture.
     tiling : Tiling or None
-        None if every term looks at the picture itself.
+        The tiles; None if all terms are functions of the picture itself.
     """
 
     workers: Workers
@@ -739,7 +741,7 @@ class TileEvaluation:
 
     @cached_property
     def job(self) -> Job:
-        """What the work on every tile needs."""
+        """The data that the work on every tile needs."""
         assert self.tiling is not None
         return Job(self.network, tuple(term for term in self.terms if term.tap != PICTURE), self.tiling)
 
@@ -812,7 +814,7 @@ def factor_of(term: Term, sums: Array | None) -> Any:
     return float(term.weight) / (sums[0] / sums[1] + NORMALIZE_EPSILON)
 
 
-# The functions of the picture that are sums over pixels or pairs of neighbors, and what they are divided by.
+# The functions of the picture that are sums over pixels or pairs of neighbors, and their divisors.
 SUMS: dict[Variation, Callable[[Shape], int]] = {
     total_variation: lambda shape: max(2 * math.prod(shape) - (shape[0] + shape[1]) * shape[2], 1),
     absolute_variation: lambda shape: 1,
@@ -835,9 +837,9 @@ def variation_by_strips(
     add : callable
         ``add(rows, gradient)`` adds a gradient to that of the picture.
     shape : (H, W, 3)
-        Of the picture.
+        Shape of the picture.
     step : int
-        Rows of a strip.
+        Number of rows of a strip.
 
     Returns
     -------
@@ -846,8 +848,8 @@ def variation_by_strips(
 
     Notes
     -----
-    Neighboring strips share a row, so that each pair of neighbors lies in a strip. What lies within a shared row is
-    counted twice, and taken off once.
+    Neighboring strips share a row, so that each pair of neighbors lies in a strip. Pairs within a shared row are counted
+    twice, and subtracted once.
     """
     height = shape[0]
     if function not in SUMS or height <= step:
@@ -885,7 +887,7 @@ def with_scale(term: Term) -> Term:
 
 
 def cut_term(term: Term, tile: PictureTile, tiling: Tiling) -> Term:
-    """Return a term with the part of its target and of its mask that a tile computes."""
+    """Return a term with its target and mask cut to the part that a tile computes."""
     if isinstance(term, NormalizedTerm):
         return replace(term, inner=cut_term(term.inner, tile, tiling))
     stride = tiling.strides.get(term.tap, 1)

@@ -25,7 +25,7 @@ BIAS_POINT = 1
 
 
 class Transforms(NamedTuple):
-    """``y = AT [(G w) * (BT x)]`` is the correlation of n inputs with 3 weights, giving m = n - 2 outputs."""
+    """The matrices of F(m, 3): ``y = AT [(G w) * (BT x)]`` is the correlation of n = m + 2 inputs with 3 weights."""
 
     BT: Array  # (n, n)  input
     G: Array  # (n, 3)  kernel

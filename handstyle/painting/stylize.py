@@ -302,7 +302,7 @@ def _run(
 
 
 def gone_on(size: Size, room: RunMemory) -> str:
-    """Return a note that memory ran out at a scale, and that the run continues by tiles of which size."""
+    """Return the note that memory ran out at a scale, with the size of the tiles by which the run continues."""
     return f"memory ran out at {size[1]} x {size[0]} px: continued from the best picture by {room.network.engine.name}"
 
 

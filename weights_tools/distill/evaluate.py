@@ -146,7 +146,7 @@ def contact_sheet(
 
 
 def main() -> None:
-    """Read the command line, evaluate, write the table."""
+    """Parse the command line, evaluate the networks, and write the table of errors."""
     parser = argparse.ArgumentParser(prog="python -m weights_tools.distill.evaluate", description=__doc__)
     parser.add_argument("--teacher", default="vgg19", help="as handstyle weights get vgg19 installed it, or a file")
     parser.add_argument("--network", required=True, type=Path, help="the small network")

@@ -72,7 +72,7 @@ def _named(group: h5py.Group, group_names: list[str]) -> tuple[str, dict[str, tu
         if len(arrays) != 2:
             raise HandstyleError(f"layer {name} has {len(arrays)} arrays, expected a kernel and a bias")
         pairs[name] = (f"{group_name}/{arrays[0]}", f"{group_name}/{arrays[1]}")
-    # The names serve as keys here, to have one place that knows which layers belong to which architecture.
+    # The names are passed as keys, because `name_keys` decides which layers belong to which architecture.
     architecture, _ = name_keys([f"{name}.{kind}" for name in pairs for kind in ("weight", "bias")])
     return architecture, pairs
 

@@ -32,14 +32,14 @@ class Skipped:
 
 
 class _Source:
-    """The bytes of an element in order, unpacked as they are read if it is compressed."""
+    """A stream of the bytes of an element, decompressed while they are read if it is compressed."""
 
     def __init__(self, file: io.BufferedReader, size: int, compressed: bool) -> None:
         self.file, self.left = file, size
         self.unpack = zlib.decompressobj() if compressed else None
 
     def take(self, count: int, keep: bool = True) -> bytes:
-        """Return exactly `count` bytes, or pass over them."""
+        """Return exactly `count` bytes, or skip them if not `keep`."""
         parts = []
         while count > 0:
             part = self._some(min(count, 1 << 20))
@@ -64,7 +64,7 @@ class _Source:
 
 
 def read_mat(path: Path, wanted: str) -> Any:
-    """Read one variable.
+    """Read one variable of a MATLAB file.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class _Reader:
         return kind, data
 
     def matrix(self, size: int, depth: int, wanted: str | None = None) -> tuple[str, Any]:
-        """Read an array's elements, whose tag has been read; a variable that is not wanted ends after its name."""
+        """Read an array after its tag; for a variable other than `wanted`, only its name is read."""
         if size == 0:
             return "", []
         if depth > DEEPEST:

@@ -21,7 +21,7 @@ MOST_STEPS = 200_000  # VGG-19's whole state is below 3,000
 LONGEST_TEXT = 4096
 # PROTO FRAME MARK STOP POP NONE, numbers, text, bytes, strings of Python 2, containers, memo, names, calls, references
 OPCODES = b"\x80\x95(.0N\x88\x89KMJ\x8aGX\x8c\x8dBC\x8eTU}])t\x85\x86\x87suaeqr\x94hjc\x93R\x81bQ"
-# Modules whose classes are layers: a file that asks for them is a model saved whole.
+# Modules whose classes are layers: a pickle that names them is of a whole model.
 MODEL_MODULES = ("torch.nn", "torchvision.", "timm.", "__main__")
 
 

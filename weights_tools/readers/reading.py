@@ -193,7 +193,17 @@ def name_in_order(count: int) -> tuple[str, list[str]]:
 def collect(
     pairs: Mapping[str, tuple[Any, Any]], fetch: Callable[[str, Any], Array], lead: Callable[[Array], Array]
 ) -> Layers:
-    """Fetch each kernel and bias; `fetch` is called with the layer's name and the reader's own handle."""
+    """Fetch and check all kernels and biases, and return them by layer, with kernels as (3, 3, C, K).
+
+    Parameters
+    ----------
+    pairs : mapping of str to (any, any)
+        From layer names to the reader's handles of kernel and bias.
+    fetch : callable
+        Called with the name of a layer and a handle; returns the array.
+    lead : callable
+        Transposes a kernel from the format's axis order to (3, 3, C, K).
+    """
     layers: Layers = {}
     for name, (kernel, bias) in pairs.items():
         w, b = fetch(name, kernel), fetch(name, bias)
