@@ -15,6 +15,7 @@ from handstyle.cli.options import AUTO, NetworkConfig, RunConfig, as_flags, err,
 from handstyle.cli.signals import deferred
 from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.foundations.file_lock import locked
+from handstyle.foundations.image import Size
 from handstyle.foundations.picture_reading import Picture, PictureLike, expanded
 from handstyle.foundations.picture_writing import check_writable
 from handstyle.kernels.cluster import Cluster, are_idle, connected
@@ -30,7 +31,7 @@ from handstyle.painting.preview import Preview
 from handstyle.painting.progress import Display, in_words, progress_display
 from handstyle.painting.recipe import read_recipe
 from handstyle.painting.report import Recording, write_report
-from handstyle.painting.result import PaintingInterrupted, Progress, Result, Size
+from handstyle.painting.result import PaintingInterrupted, Progress, Result
 from handstyle.painting.stylize import stylize
 from weights_tools.registry import locate
 
@@ -112,7 +113,7 @@ def paint(
                 if run.save_every and progress.iteration % run.save_every == 0:
                     path = at_iteration(output, progress.iteration, config)
                     again = run.overwrite or run.resume is not None
-                    attempt("pictures on the way", partial(progress.result().save, path, overwrite=again))
+                    attempt("intermediate pictures", partial(progress.result().save, path, overwrite=again))
                 last = progress.iteration == progress.iterations and keep != beside(output)
                 if keeper and progress.save and (asked or last or keeper.due(progress.iteration)):
                     attempt("the checkpoint", partial(keeper.write, progress.save))

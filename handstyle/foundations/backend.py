@@ -23,7 +23,7 @@ from handstyle.foundations.errors import HandstyleError
 Array: TypeAlias = NDArray[Any]
 
 CUPY_HELP = (
-    'install a wheel for your driver, pip install "cupy-cuda12x[ctk]" or "cupy-cuda13x[ctk]", or use --backend numpy'
+    'install a wheel for your driver, pip install "cupy-cuda12x[ctk]" or "cupy-cuda13x[ctk]", or use backend=\'numpy\''
 )
 
 # What cuBLAS (32 MiB on GPUs since 2022) and the code of the kernels take of a GPU, beside what is asked of CuPy.

@@ -16,6 +16,7 @@ from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 
 SMALLEST_SIDE = 16  # px; four poolings leave one value
+Size = tuple[int, int]  # height and width of a picture, px
 
 
 @dataclass(frozen=True)

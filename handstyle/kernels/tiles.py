@@ -848,8 +848,8 @@ def variation_by_strips(
 
     Notes
     -----
-    Neighboring strips share a row, so that each pair of neighbors lies in a strip. Pairs within a shared row are counted
-    twice, and subtracted once.
+    Neighboring strips share a row, so that each pair of neighbors lies in a strip. Pairs within a shared row are
+    counted twice, and subtracted once.
     """
     height = shape[0]
     if function not in SUMS or height <= step:

@@ -135,13 +135,13 @@ def check_carried(masks: Mapping[str, Array], name: str, rule: str) -> None:
     masks : mapping of str to array
         The region's mask at each tap.
     name : str
-        What the message calls the region.
+        The name of the region in the error message.
     rule : str
-        By which the mask was carried.
+        The rule by which the mask was resized to the layers.
     """
     for tap, mask in masks.items():
         if not mask.any():
-            other = "take a larger picture or --mask-rule fraction" if rule == "inside" else "take a larger picture"
+            other = "take a larger picture or mask_rule='fraction'" if rule == "inside" else "take a larger picture"
             raise HandstyleError(f"{name} is too small for {tap}: no value there belongs to it; {other}")
 
 

@@ -18,11 +18,11 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.image import SMALLEST_SIDE
 from handstyle.network.vgg import Network, convolution_names
 from handstyle.painting.normalizations import SMOOTHNESS
 from handstyle.painting.paper import read_paper
 
-SMALLEST_SIDE = 16  # pixels: four poolings leave one
 LINE_SEARCH = ("lbfgsb", "lbfgs")
 
 # Fields of earlier versions and their names today: an error about an old name in a settings file or a flag says both.

@@ -24,7 +24,7 @@ from PIL import Image
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError, one_line, printable
-from handstyle.foundations.image import resize
+from handstyle.foundations.image import Size, resize
 from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, pictures_in
 from handstyle.foundations.picture_writing import write_picture
 from handstyle.losses.temporal import certainty, moved, temporal_term
@@ -34,7 +34,6 @@ from handstyle.painting.arguments import styles_and_blend
 from handstyle.painting.color import luminance
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import output_size, read_inputs
-from handstyle.painting.plan import Size
 from handstyle.painting.result import Progress, Result, whole_levels
 from handstyle.painting.stylize import chosen_settings, one_network, ready_network, stylize
 

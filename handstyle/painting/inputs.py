@@ -13,7 +13,7 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.image import Convention, deprocess, fitted_size, resize
+from handstyle.foundations.image import SMALLEST_SIDE, Convention, deprocess, fitted_size, resize
 from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, pictures_in, read_picture
 from handstyle.losses.regions import check_mask
 from handstyle.painting.arguments import read_argument
@@ -25,7 +25,7 @@ from handstyle.painting.color import (
     match_histogram,
     match_luminance,
 )
-from handstyle.painting.config import SMALLEST_SIDE, StyleConfig
+from handstyle.painting.config import StyleConfig
 from handstyle.painting.paper import read_paper
 
 LUMA = np.array([0.299, 0.587, 0.114])  # BT.601

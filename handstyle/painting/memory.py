@@ -13,17 +13,17 @@ import numpy as np
 
 from handstyle.foundations.backend import available_memory
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
+from handstyle.foundations.image import SMALLEST_SIDE, Size
 from handstyle.foundations.mapped import PIECE, folder, is_large, room
 from handstyle.foundations.picture_reading import Picture
 from handstyle.kernels.tiles import by_tiles, gradient_bytes, smaller_tiles
 from handstyle.network.vgg import Network
 from handstyle.optimize.lbfgsb import most_memory
 from handstyle.optimize.objective import engine_of
-from handstyle.painting.config import LINE_SEARCH, SMALLEST_SIDE, StyleConfig
+from handstyle.painting.config import LINE_SEARCH, StyleConfig
 from handstyle.painting.inputs import output_size, scales, style_size
 from handstyle.painting.targets import planned_terms
 
-Size = tuple[int, int]
 # The fraction of the host's free memory that a run may take; the rest is for the system.
 USABLE = 0.9
 LIBRARIES = 2 << 20  # bytes of the host that the first evaluation takes for threads' stacks and libraries' buffers

@@ -7,7 +7,7 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.image import resize
+from handstyle.foundations.image import Size, resize
 from handstyle.foundations.picture_reading import Picture
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.regions import uncovered
@@ -28,7 +28,6 @@ from handstyle.painting.paper import read_paper
 from handstyle.painting.region_masks import composed, held, keeps_photograph, masks_of
 from handstyle.painting.targets import Measured, Painting, build_terms
 
-Size = tuple[int, int]
 ONE_COLOR = 1.0  # gray levels between the darkest and the brightest value of a channel
 CLEAR = 3  # values a side; with fewer, all of them touch the border
 

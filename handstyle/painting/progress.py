@@ -12,7 +12,8 @@ from statistics import median
 from typing import Any, Protocol
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.painting.result import Progress, Size, in_a_notebook, png
+from handstyle.foundations.image import Size
+from handstyle.painting.result import Progress, in_a_notebook, png
 
 RECENT = 20  # number of iterations whose median time is the estimate for the next
 # Exponent with which the time of an iteration grows with the number of pixels. VGG-19 on two cores took 0.37, 1.27 and

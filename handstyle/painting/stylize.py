@@ -15,7 +15,7 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
-from handstyle.foundations.image import resize
+from handstyle.foundations.image import Size, resize
 from handstyle.foundations.picture_reading import Picture, PictureLike, expanded
 from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
@@ -29,7 +29,7 @@ from handstyle.painting.load import fit_network, load_network, precision_of
 from handstyle.painting.memory import RunMemory
 from handstyle.painting.optimizers import Memory, descend, no_step_helped
 from handstyle.painting.paper import read_paper
-from handstyle.painting.plan import Size, check_reach, enlarged, final_picture, make_plan, terms_of_scale
+from handstyle.painting.plan import check_reach, enlarged, final_picture, make_plan, terms_of_scale
 from handstyle.painting.presets import Preset, find_preset
 from handstyle.painting.progress import RECENT, progress_display, time_left
 from handstyle.painting.recipe import BLANK, KEY, inputs_of, recipe_of

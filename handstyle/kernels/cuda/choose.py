@@ -19,7 +19,7 @@ METHODS_OF = {
     "float32": ("winograd4", "winograd2", "mec", "im2col", "residue"),
     "tf32": ("tensor", "winograd2", "mec", "im2col", "residue"),
 }
-LOWERED = ("mec", "im2col", "residue")  # one long product for each strip; Winograd's are a stack of short ones
+LOWERING_METHODS = ("mec", "im2col", "residue")  # one long product for each strip; Winograd's are a stack of short ones
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Work:
             full = ceil_div(self.blocks, rates.processors) * rates.processors
             rate = rates.tensor * self.blocks / full / (1 + rates.half / self.depth)
         elif precision == "tf32":
-            rate = rates.lowered if self.method in LOWERED else rates.stacks
+            rate = rates.lowered if self.method in LOWERING_METHODS else rates.stacks
         products = max(self.products / rate, self.gemm_bytes / rates.read)
         return products + self.moved / rates.moved + self.kernels * rates.begin
 
