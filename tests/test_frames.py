@@ -9,8 +9,8 @@ from PIL import Image
 
 import handstyle.cli.frames
 from handstyle.cli import main
-from handstyle.cli.frames import KEY, frame_facts
 from handstyle.foundations.picture_reading import read_picture
+from handstyle.painting.film import FRAME, frame_facts
 from handstyle.painting.recipe import read_recipe
 
 pytest.importorskip("skimage", reason="scikit-image is not installed: pip install 'handstyle[film]'")
@@ -139,6 +139,19 @@ def test_a_film_comes_out_of_a_film(told, tmp_path, name):
         assert image.info["duration"] == 200
 
 
+def test_a_frame_alone_is_not_made_again(told, capsys):
+    told()
+    with pytest.raises(SystemExit) as ended:
+        main(["again", "out/f9.png", "in", "style.png"])
+    assert ended.value.code == 2
+    assert (
+        "f9.png: a frame of a film, held to the one before it; `handstyle frames` paints it" in capsys.readouterr().err
+    )
+    with pytest.raises(SystemExit) as ended:
+        main(["again", "out/f2.png", "in", "style.png", "-o", "f2_again.png"])
+    assert ended.value.code == 0
+
+
 def test_events_for_programs(told):
     status, lines, _ = told("--json")
     events = [json.loads(line) for line in lines]
@@ -147,6 +160,7 @@ def test_events_for_programs(told):
     assert [(one["number"], one["count"], one["failed"]) for one in pictures] == [(n, 4, False) for n in (1, 2, 3, 4)]
     assert events[-1] == {"event": "done", "painted": 4, "failed": 0, "not_begun": 0, "status": 0}
     assert sum(one["event"] == "iteration" for one in events) >= 12
+    assert not any(one["event"] == "note" and "temporal" in one["text"] for one in events)
 
 
 @pytest.mark.parametrize(
@@ -175,5 +189,5 @@ def test_metadata_that_anybody_wrote_is_no_frame(tmp_path):
     from handstyle.foundations.picture_writing import write_picture
 
     for i, text in enumerate(("[1]", "no JSON", '{"start": 1}')):
-        write_picture(tmp_path / f"{i}.png", np.zeros((16, 16, 3)), metadata={KEY: text})
+        write_picture(tmp_path / f"{i}.png", np.zeros((16, 16, 3)), metadata={FRAME: text})
     assert [frame_facts(tmp_path / f"{i}.png") for i in range(3)] == [{}, {}, {"start": 1}]

@@ -140,6 +140,10 @@ class Repetition:
                 f"{picture}: that run ended early ({printable(recipe.stopped)[:80]}), which cannot be repeated; "
                 f"--config {picture} paints a whole run"
             )
+        if "temporal" in recipe.result.get("terms", {}):
+            raise HandstyleError(
+                f"{picture}: a frame of a film, held to the one before it; `handstyle frames` paints it"
+            )
         found = find_inputs(recipe, list(sources) or [picture.absolute().parent, Path.cwd()])
         places = [expanded(place) for place in sources] or [picture.absolute().parent]
         files = [place / str(recipe.settings.get("weights")) if place.is_dir() else place for place in places]

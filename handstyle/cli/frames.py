@@ -1,6 +1,5 @@
 """``frames``: a film painted frame by frame, each frame held to the one before it."""
 
-import json
 import math
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,24 +15,22 @@ from handstyle.cli.options import PICTURES, Flat, Output, RunConfig, Settings, r
 from handstyle.cli.session import paint
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import expanded, read_picture
-from handstyle.foundations.picture_writing import read_metadata
 from handstyle.network.vgg import Network
 from handstyle.network.weights import sha256
 from handstyle.painting.film import (
+    LAST_FRAME,
     TEMPORAL_WEIGHT,
     Frame,
     Start,
     check_film,
     check_film_writable,
+    frame_facts,
     read_film,
     start_of,
     write_film,
 )
 from handstyle.painting.inputs import read_inputs
 from handstyle.painting.recipe import Recipe, read_recipe
-from handstyle.painting.result import Result, whole_levels
-
-KEY = "handstyle:frame"  # of the metadata: what a frame has from the one before it
 
 
 def frames(
@@ -46,10 +43,10 @@ def frames(
     fps: Annotated[float, Parameter(group=PICTURES)] = 0.0,
     flags: Annotated[Any, Flat] = BATCH,
 ) -> int:
-    """Paint a film in the style of STYLE, each frame going on from the one before it, so that it does not flicker.
+    """Paint a film in the style of STYLE, each frame continued from the one before it, so that it does not flicker.
 
     The last painted frame is moved along the optical flow between the photographs. The next one starts from that, and
-    is held to it where nothing new is seen. A new scene starts from its photograph. The same command goes on where an
+    is held to it where nothing new is seen. A new scene starts from its photograph. The same command continues where an
     earlier one ended. Needs scikit-image: pip install "handstyle[film]".
 
     Parameters
@@ -59,12 +56,12 @@ def frames(
     style : Path
         The painting, or a folder of paintings.
     more_styles : Path
-        More of them.
+        More paintings.
     output : Path
         A folder for the frames, NAME.png each; or a film, .gif, .webp, .png, with ffmpeg .mp4 and others, whose
         frames are kept beside it in NAME_frames.
     temporal_weight : float
-        How much the mean squared difference (0 to 255) to the last frame counts: more flickers less; 0 leaves it out.
+        Weight of the mean squared difference (0 to 255) to the last frame; more weight flickers less. 0.1 by default.
     fps : float
         Frames a second; by default those of the film, or 12 for a folder.
     """
@@ -110,7 +107,7 @@ class FrameJob(Job):
     def differences(self, settings: Settings, recipe: Recipe, digests: Sequence[str]) -> list[str]:
         """Return in which settings and pictures a frame differs from what is asked for, in words."""
         said = frame_facts(self.picture)
-        if said.get("start") == "the last frame":
+        if said.get("start") == LAST_FRAME:
             settings = replace(settings, config=replace(settings.config, **Start.follows(settings.config)))
         found = differences(settings, recipe, [sha256(self.photograph), *digests])
         if said.get("temporal_weight") != self.weight:
@@ -123,19 +120,13 @@ class FrameJob(Job):
         last = None
         if self.last is not None:
             before, _ = read_inputs(settings.config, self.last[0], [])
-            last = Frame(before.pixels, read_picture(self.last[1]).pixels.astype(np.float64))
+            last = Frame(before.pixels, read_picture(self.last[1]).pixels.astype(np.float64), self.previous())
         start = start_of(settings.config, photograph, last, self.weight, self.init)
-        facts: dict[str, Any] = {"start": start.why or "the last frame", "temporal_weight": self.weight}
-        facts |= {"previous": self.previous()}
-
-        def metadata(result: Result) -> dict[str, str]:
-            flicker = start.flicker(whole_levels(result.array).astype(np.float64))
-            facts.update({} if flicker is None else {"flicker": round(flicker, 3)})
-            return {KEY: json.dumps(facts)}
-
         what = (photograph, paintings, self.picture, start.config, settings.network, loaded, run)
-        status = paint(*what, terms=start.terms, metadata=metadata)
-        return status, f", {start.why}" if start.why else f", flicker {facts.get('flicker', math.nan):.2f}"
+        status = paint(*what, terms=start.terms, finish=start.finished)
+        if start.why or not self.picture.exists():
+            return status, f", {start.why}" if start.why else ""
+        return status, f", flicker {frame_facts(self.picture).get('flicker', math.nan):.2f}"
 
 
 def in_turn(pairs: Sequence[tuple[Path, Path]], weight: float, init: Path) -> Iterator[FrameJob]:
@@ -144,15 +135,6 @@ def in_turn(pairs: Sequence[tuple[Path, Path]], weight: float, init: Path) -> It
     for photograph, picture in pairs:
         yield FrameJob(photograph, picture, last, weight, init)
         last = (photograph, picture) if picture.exists() else last
-
-
-def frame_facts(picture: Path) -> dict[str, Any]:
-    """Return what the metadata of a painted frame say of its beginning; nothing if there is none."""
-    try:
-        found = json.loads(read_metadata(picture, decode=False).get(KEY, "{}"))
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def flicker_of(pictures: Sequence[Path]) -> str:

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -61,11 +61,11 @@ def paint(
     loaded: Network,
     run: RunConfig,
     terms: Callable[[Network, Size], Sequence[Term]] | None = None,
-    metadata: Callable[[Result], dict[str, str]] | None = None,
+    finish: Callable[[Result], Result] | None = None,
 ) -> int:
     """Run `stylize` with a progress bar, save the picture, print the reason for stopping; return the exit status.
 
-    `terms` are added to the objective, as in `stylize`; what `metadata` returns of the result, to the file's metadata.
+    `terms` are added to the objective, as in `stylize`; `finish` may change the result before it is saved.
     """
     config.check_layers(loaded)
     photograph, paintings = read_inputs(config, content, styles)
@@ -126,8 +126,7 @@ def paint(
                 result = stylize(photograph, paintings, network=loaded, config=config, **options)
             except PaintingInterrupted as interrupted:
                 result = interrupted.result
-        if metadata is not None:
-            result = replace(result, metadata={**result.metadata, **metadata(result)})
+        result = result if finish is None else finish(result)
         replaced = run.overwrite or unfinished(output, run)
         written = result.save_somewhere(output, overwrite=replaced, bits=run.bits)
         if keep == beside(output) and not result.failed and not result.interrupted:

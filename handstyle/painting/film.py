@@ -5,6 +5,7 @@ same. Films are read and written here too: animations by Pillow, videos by ffmpe
 """
 
 import io
+import json
 import math
 import os
 import re
@@ -26,7 +27,7 @@ from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError, one_line, printable
 from handstyle.foundations.image import Size, resize
 from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, pictures_in
-from handstyle.foundations.picture_writing import write_picture
+from handstyle.foundations.picture_writing import read_metadata, write_picture
 from handstyle.losses.temporal import certainty, moved, temporal_term
 from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
@@ -34,16 +35,16 @@ from handstyle.painting.arguments import styles_and_blend
 from handstyle.painting.color import luminance
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import output_size, read_inputs
+from handstyle.painting.recipe import KEY, parse_recipe
 from handstyle.painting.result import Progress, Result, whole_levels
 from handstyle.painting.stylize import chosen_settings, one_network, ready_network, stylize
 
 TEMPORAL_WEIGHT = 0.1
+FRAME = "handstyle:frame"  # of a frame's metadata
+LAST_FRAME = "the last frame"
 EXPLAINED = 0.5  # of a photograph's variance, below which a frame is a new scene
-LATER_COLORS = (
-    "match-after",
-    "histogram-after",
-    "luminance-after",
-)  # the painted frame has not the colors it is kept in
+# The painted frame then has other colors than its file.
+LATER_COLORS = ("match-after", "histogram-after", "luminance-after")
 ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 SECONDS = 1 / 12  # of a frame, where nothing says otherwise
@@ -61,11 +62,14 @@ class Frame:
     photograph : (h, w, 3) array
         At the size of the output, or of the file.
     painted : (H, W, 3) array
-        What was painted from it, 0 to 255.
+        What was painted from it, 0 to 255, in whole levels as its file has it.
+    digest : str
+        The sha256 of what was painted, from its recipe.
     """
 
     photograph: Array
     painted: Array
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ class Start:
         Where that is known.
     weight : float
         Of the temporal term.
+    previous : str
+        The digest of the frame before it.
     """
 
     config: StyleConfig
@@ -91,6 +97,7 @@ class Start:
     target: Array | None = None
     certain: Array | None = None
     weight: float = TEMPORAL_WEIGHT
+    previous: str = ""
 
     @staticmethod
     def follows(config: StyleConfig) -> dict[str, Any]:
@@ -110,6 +117,30 @@ class Start:
         if self.target is None or self.certain is None or not self.certain.any():
             return None
         return warped_difference(painted, self.target, self.certain)
+
+    def finished(self, result: Result) -> Result:
+        """Return a frame's result with its beginning and its flicker in the metadata; see `frame_facts`."""
+        facts: dict[str, Any] = {"start": self.why or LAST_FRAME, "temporal_weight": self.weight}
+        facts["previous"] = self.previous
+        flicker = self.flicker(whole_levels(result.array).astype(np.float64))
+        facts |= {} if flicker is None else {"flicker": round(flicker, 3)}
+        notes = [note for note in result.notes if "the term temporal" not in note]  # it is no term of the caller's own
+        return replace(result, metadata={**result.metadata, FRAME: json.dumps(facts)}, notes=notes)
+
+
+def frame_facts(picture: Path) -> dict[str, Any]:
+    """Return what a painted frame's metadata say of its beginning: start, temporal_weight, previous, flicker.
+
+    Parameters
+    ----------
+    picture : Path
+        Any picture; without such metadata nothing is returned.
+    """
+    try:
+        found = json.loads(read_metadata(picture, decode=False).get(FRAME, "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def warped_difference(painted: Array, target: Array, certain: Array) -> float:  # (H, W, 3), (H, W, 3), (H, W) -> float
@@ -204,20 +235,21 @@ def start_of(config: StyleConfig, photograph: Picture, last: Frame | None, weigh
         what is seen, ``1 − Σ (p − ω)² / Σ (p − mean)²`` over the photographs: a new scene.
     """
     if last is None:
-        return Start(config, "the first frame")
+        return Start(config, "the first frame", weight=weight)
+    anew = Start(config, "a new scene", weight=weight, previous=last.digest)
     height, width = photograph.pixels.shape[:2]
     size = output_size(config, (height, width), photograph.source)
     if last.painted.shape[:2] != size:
-        return Start(config, f"the frame before has {last.painted.shape[1]} x {last.painted.shape[0]} px")
+        return replace(anew, why=f"the frame before has {last.painted.shape[1]} x {last.painted.shape[0]} px")
     now, before = (resize(p, size).astype(np.float64) for p in (photograph.pixels, last.photograph))
     backward, certain = motion(now, before)
     unexplained = ((now - moved(before, backward)) ** 2).sum() / max(((now - now.mean(axis=(0, 1))) ** 2).sum(), 1e-9)
     if unexplained > 1 - EXPLAINED:
-        return Start(config, "a new scene")
+        return anew
     target = moved(last.painted, backward)
     write_picture(init, np.where(certain[..., None], target, now), overwrite=True)
     follows = replace(config, init=str(init), **Start.follows(config))
-    return Start(follows, "", target, certain, weight)
+    return Start(follows, "", target, certain, weight, last.digest)
 
 
 def frames(
@@ -279,8 +311,9 @@ def frames(
             photograph, _ = read_inputs(config, picture, [])
             start = start_of(config, photograph, last, temporal_weight, Path(folder, "start.png"))
             called: dict[str, Any] = {"callback": callback, "progress": progress, "terms": start.terms}
-            result = stylize(photograph, sources, network=loaded, config=start.config, **called)
-            last = Frame(photograph.pixels, whole_levels(result.array).astype(np.float64))
+            result = start.finished(stylize(photograph, sources, network=loaded, config=start.config, **called))
+            digest = parse_recipe(result.metadata[KEY], "the frame").result["sha256"]
+            last = Frame(photograph.pixels, whole_levels(result.array).astype(np.float64), digest)
             yield result
 
 
