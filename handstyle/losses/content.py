@@ -77,7 +77,8 @@ def relative_scale(target: Array, mask: Array | None = None) -> float:  # (h, w,
     HandstyleError
         If the target is zero everywhere: nothing can be relative to it.
     """
-    energy = float(content_forward(0 * target, target, mask))
+    weighted = target if mask is None else mask.astype(target.dtype) * target
+    energy = float((weighted * target).sum(dtype="float64"))
     if energy == 0:
         raise HandstyleError("content: the target is zero everywhere: choose another layer or picture, or give a scale")
     return 1 / energy  # book: content-scale

@@ -11,12 +11,15 @@ import pytest
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.counting import LOWERED, Cost, Machine, Tile, choose_kernel, convolution_cost
-from handstyle.kernels.cpu import rates, winograd
+from handstyle.kernels.cpu import engine as engine_module
+from handstyle.kernels.cpu import losses, rates, winograd
 from handstyle.kernels.cpu import winograd_columns as winograd_1d
 from handstyle.kernels.cpu.arena import Arena
 from handstyle.kernels.cpu.engine import auto_engine
 from handstyle.kernels.cpu.forecast import dry_run
+from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, StyleTerm
+from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network, build_network, random_weights, summary
 from handstyle.optimize.objective import Forecast, engine_of
 from handstyle.painting.config import StyleConfig
@@ -105,7 +108,7 @@ def test_counts_of_a_convolution() -> None:
 @pytest.mark.parametrize("tile", [Tile(2, 2), Tile(4, 4), Tile(6, 6), Tile(4, 1), Tile(6, 1)], ids=str)
 @pytest.mark.parametrize("size", [(40, 300, 64, 64), (40, 33, 128, 256), (30, 30, 512, 512)])
 def test_scratch_is_what_is_taken(tile: Tile, size: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    # The arrays that a convolution takes from its arena, added up where they live together.
+    # The arrays that a convolution takes from its arena, in their order.
     from handstyle.kernels.cpu.strips import ArraySource, StoreSink
     from handstyle.kernels.cpu.threads import Team
 
@@ -124,14 +127,20 @@ def test_scratch_is_what_is_taken(tile: Tile, size: tuple[int, int, int, int], m
     kernel = winograd_1d if tile.across == 1 else winograd
     kernel.convolve(ArraySource(np.zeros((H, W, C), np.float32)), w, None, sink, m, Team(2), arena)
     if tile.across == 1:
-        kernels = (3 * n + 9) * C * K  # not of the arena: few, where these tiles serve
-        assert sum(taken) + kernels == winograd_1d.scratch(H, W, C, K, m, 4, 2)
+        *expected, kernels = winograd_1d.scratch(H, W, C, K, m, 4, 2)
+        assert kernels == (3 * n + 9) * C * K  # not of the arena: few, where these tiles serve
+        assert taken == expected
         return
     tiling = winograd.Tiling.of(H, W, C, K, m, 4)
     groups = -(-n // tiling.group)  # of kernels: one lives at a time
-    kernels = n * tiling.group * C * K
-    at_once = sum(taken) - (sum(taken[1 - groups :]) if groups > 1 else 0)
-    assert at_once <= tiling.scratch(2) <= at_once + kernels
+    expected = tiling.scratch(2, adjoint=False)
+    assert taken[: len(expected)] == expected
+    assert len(taken) == len(expected) + groups - 1
+    taken.clear()
+    turned = w.transpose(0, 1, 3, 2).copy()
+    kernel.convolve(ArraySource(np.zeros((H, W, C), np.float32)), turned, None, sink, m, Team(2), arena, adjoint=True)
+    expected = tiling.scratch(2, adjoint=True)
+    assert taken[: len(expected)] == expected
 
 
 def test_auto_chooses_by_shape() -> None:
@@ -161,17 +170,34 @@ def test_forecast_grows_with_the_picture_and_the_dtype() -> None:
         planned(network, 4)
 
 
-def test_a_dry_run_goes_where_the_engine_goes() -> None:
-    """Every convolution with the kernel that it has in an evaluation, and the same places in the arena."""
+@pytest.mark.parametrize(("height", "width"), [(48, 64), (384, 400)])
+def test_a_dry_run_goes_where_the_engine_goes(height: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every convolution with the kernel that it has in an evaluation, and as much of the arena."""
+    arena, highest, find = Arena(), [0], Arena._find
+
+    def found(self: Arena, size: int) -> tuple[object, int]:
+        segment, start = find(self, size)
+        highest[0] = max(highest[0], start + size)
+        return segment, start
+
+    monkeypatch.setattr(losses, "default_arena", lambda: arena)
+    monkeypatch.setattr(engine_module, "default_arena", lambda: arena)
     network = build_network(random_weights()).with_kernels("auto")
-    rows = {row.name: row.shape for row in summary(network, 48, 64)}
-    terms = [StyleTerm("relu2_1", Moments(1.0, np.ones(C := rows["relu2_1"][2]), np.eye(C)))]
-    terms.append(StyleTerm("relu1_1", Moments(1.0, np.ones(C := rows["relu1_1"][2]), np.eye(C))))
+    rows = {row.name: row.shape for row in summary(network, height, width)}
+    taps = [f"relu{i}_1" for i in range(1, 6)]
+    terms: list[Term] = [StyleTerm(tap, Moments(1.0, np.ones(C := rows[tap][2]), np.eye(C))) for tap in taps]
+    terms.append(ContentTerm("relu4_2", np.ones(rows["relu4_2"], np.float32)))
     engine = auto_engine()
-    dry = dry_run(engine, network, terms, (48, 64, 3))
+    dry = dry_run(engine, network, terms, (height, width, 3))
     forecast = dict(engine.chosen)  # which `describe` reports before anything has run
     engine.chosen.clear()
-    engine.prepare(network, terms, (48, 64, 3))(np.ones((48, 64, 3), np.float32))
+    with monkeypatch.context() as patch:
+        patch.setattr(Arena, "_find", found)
+        evaluate, v = engine.prepare(network, terms, (height, width, 3)), np.ones(3 * height * width)
+        held = evaluate.host(v)
+        held = evaluate.host(v)
+    assert len(held) == 2
+    assert 0 <= dry.arena.touched - highest[0] < 512 << 10  # the kernels of the first layers are not of the arena
     assert engine.chosen == forecast != {}
     assert {row.direction for row in dry.rows} == {"forward", "backward", "loss"}
 

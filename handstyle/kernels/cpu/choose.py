@@ -32,11 +32,11 @@ def convolve(
 
 def scratch(
     H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, threads: int, adjoint: bool, kept: bool
-) -> tuple[int, int]:
-    """Return the number of values of scratch that `convolve` takes, and of transformed kernels that it keeps."""
+) -> tuple[list[int], int]:
+    """Return the values of each array of scratch that `convolve` takes, and of the transformed kernels that it keeps."""
     if tile == LOWERED:
         return im2col.scratch(H, W, C, K, itemsize, threads, adjoint), 0
     if tile.across == 1:
         return winograd_columns.scratch(H, W, C, K, tile.down, itemsize, threads), 0
     tiling = Tiling.of(H, W, C, K, tile.down, itemsize, kept, threads)
-    return tiling.scratch(threads), kept * (tile.down + 2) ** 2 * C * K
+    return tiling.scratch(threads, adjoint), kept * (tile.down + 2) ** 2 * C * K

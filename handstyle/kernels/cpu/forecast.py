@@ -124,8 +124,10 @@ class DryEngine(CpuEngine):
         key = layer.name, tile.down, adjoint
         if kept and key not in self.kept:  # transformed at the first call; the adjoint's are copied while transposed
             self.kept[key] = kept * item
-            scratch += kept * adjoint
-        self.arena.take((scratch,), source.dtype)
+            scratch += adjoint * [kept]
+        # Array by array, as they are taken: they find room between the maps where one array of their sum would not.
+        held = [self.arena.take((size,), source.dtype) for size in scratch]
+        del held
         cost = convolution_cost(H, W, C, K, tile, item, keep)
         direction = "backward" if adjoint else "forward"
         self.rows.append(LayerForecast(layer.name, direction, str(tile), (H, W, K), cost))
@@ -190,7 +192,9 @@ class DryEngine(CpuEngine):
             self.beside(f.itemsize * (PATCH_MAPS * own * values + 2 * min(own * bank, AT_ONCE)))
             return 0.0, self.arena.take(f.shape, f.dtype)
         self._count(term.tap, f, content_cost(H, W, C, f.itemsize))
-        if type(term) is not ContentTerm:
+        if type(term) is ContentTerm:
+            self.beside(f.nbytes)  # its scale, at the first evaluation
+        else:
             self.beside((UNKNOWN_MAPS + MEASURED_MAPS * 8 // f.itemsize) * f.nbytes)
         return 0.0, self.arena.take(f.shape, f.dtype)
 

@@ -68,14 +68,15 @@ def convolve(
     team.run(work, -(-H // rows))
 
 
-def scratch(H: int, W: int, C: int, K: int, itemsize: int, threads: int, adjoint: bool) -> int:
-    """Return the number of values of scratch that `convolve` takes."""
+def scratch(H: int, W: int, C: int, K: int, itemsize: int, threads: int, adjoint: bool) -> list[int]:
+    """Return the number of values of each array of scratch that `convolve` takes, the kernels last."""
     few = adjoint and K <= FEW_CHANNELS
     channels = K if few else C
     rows = _rows(H, 9 * channels * W * itemsize)
-    padded = 0 if few else (rows + 2) * (W + 2) * C
+    workers = min(threads, ceil_div(H, rows))
     lowered = 2 * 9 * channels * (rows + 2) * W if few else (9 * channels + (not adjoint)) * rows * W
-    return 9 * C * K + min(threads, ceil_div(H, rows)) * (padded + lowered + rows * W * K)
+    padded = [] if few else workers * [(rows + 2) * (W + 2) * C]
+    return padded + workers * [lowered] + workers * [rows * W * K] + [9 * C * K]
 
 
 def _by_shifts(source: Source, w: Array, sink: Sink, team: Team, arena: Arena) -> None:

@@ -181,13 +181,13 @@ class Tiling:
         points = (self.grid.m + 2) ** 2
         return points * tiles * self.C, points * tiles * self.K
 
-    def scratch(self, threads: int) -> int:
-        """Return the number of values of scratch that the convolution takes."""
+    def scratch(self, threads: int, adjoint: bool) -> list[int]:
+        """Return the number of values of each array of scratch that the convolution takes, in their order."""
         workers = min(threads, self.grid.count)
-        rows = (self.grid.m + 2) * self.group
-        kernels = 0 if self.kept else rows * self.C * self.K * (1 if self.shared else 2)  # the adjoint's are copied
+        kernels = [] if self.kept else [(self.grid.m + 2) * self.group * self.C * self.K]
         half, finished = self.thread_values()
         transformed, products = self.phase_values()
         if self.shared:
-            return kernels + workers * (half + finished) + transformed + products
-        return kernels + workers * (half + max(finished, transformed) + products)
+            return workers * [half, finished] + [transformed, products] + kernels
+        kernels *= 1 + adjoint  # the adjoint's are copied
+        return workers * [half, max(finished, transformed)] + workers * [products] + kernels

@@ -84,10 +84,10 @@ class Bands:
         return max((pixels + 2) * C, self.m * self.rows * self.pitch * K), pixels * K
 
 
-def scratch(H: int, W: int, C: int, K: int, m: int, itemsize: int, threads: int) -> int:
-    """Return the number of values of scratch that `convolve` takes."""
+def scratch(H: int, W: int, C: int, K: int, m: int, itemsize: int, threads: int) -> list[int]:
+    """Return the number of values of each array of scratch that `convolve` takes, the transformed kernels last."""
     bands = Bands.cut(H, W, C, K, m, itemsize, threads)
-    return TAPS * (m + 2) * C * K + 9 * C * K + min(threads, bands.count) * sum(bands.values(C, K))
+    return min(threads, bands.count) * [*bands.values(C, K)] + [TAPS * (m + 2) * C * K + 9 * C * K]
 
 
 def convolve(
