@@ -119,9 +119,9 @@ SHARED = ("counting", "gradients", "stages", "winograd_matrices", "winograd_plai
 BUDGETS: dict[str, tuple[int, tuple[str, ...]]] = {
     "foundations": (1352, ("handstyle/foundations",)),
     "network": (669, ("handstyle/network",)),
-    "losses": (581, ("handstyle/losses",)),
+    "losses": (582, ("handstyle/losses",)),
     "optimize": (935, ("handstyle/optimize",)),
-    "kernels/cpu": (1593, ("handstyle/kernels/cpu",)),
+    "kernels/cpu": (1597, ("handstyle/kernels/cpu",)),
     "kernels, shared": (283, tuple(f"handstyle/kernels/{name}.py" for name in SHARED)),
     "tiles and cluster": (627, ("handstyle/kernels/tiles.py", "handstyle/kernels/cluster.py")),
     "kernels/cuda": (1412, ("handstyle/kernels/cuda",)),
