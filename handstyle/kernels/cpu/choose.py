@@ -33,7 +33,7 @@ def convolve(
 def scratch(
     H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, threads: int, adjoint: bool, kept: bool
 ) -> tuple[list[int], int]:
-    """Return the values of each array of scratch that `convolve` takes, and of the transformed kernels that it keeps."""
+    """Return the values of each array of scratch that `convolve` takes, and those of the kernels that it keeps."""
     if tile == LOWERED:
         return im2col.scratch(H, W, C, K, itemsize, threads, adjoint), 0
     if tile.across == 1:
