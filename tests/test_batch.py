@@ -63,7 +63,7 @@ def test_a_picture_made_otherwise_is_replaced_only_if_that_is_asked_for(told, tm
     told()
     status, lines, _ = told("--style-weight", "3")
     assert status == 1
-    assert "a.png: a.png has other settings (style_weight 10.0): --overwrite replaces it" in lines[0]
+    assert "a.png: a.png has other settings (strength 0.5): --overwrite replaces it" in lines[0]
     status, lines, _ = told(style="other.png")
     assert "has other settings (from other pictures)" in lines[0]
     status, lines, _ = told("--style-weight", "3", "--overwrite")

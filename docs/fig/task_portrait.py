@@ -1,4 +1,4 @@
-"""A face at three weights of the style."""
+"""A face at three strengths."""
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -7,12 +7,6 @@ from skimage import data
 
 import handstyle
 from fig.common import command, network, painting, save, show
-
-CHOICES = {
-    "--style-weight 10": {},
-    "--style-weight 2": {"style_weight": 2.0},
-    "--style-weight 0.5": {"style_weight": 0.5},
-}
 
 
 def main(out, quick=True):
@@ -23,10 +17,10 @@ def main(out, quick=True):
     photo, art = np.asarray(face, np.float64), painting(size, size)
     figure, axes = plt.subplots(1, 4, figsize=(9.6, 2.6), layout="constrained")
     show(axes[0], photo, "the photograph")
-    for panel, (name, choice) in zip(axes[1:], CHOICES.items(), strict=True):
-        options = {"size": size, "iterations": iterations, **choice}
+    for panel, strength in zip(axes[1:], (0.5, 0.3, 0.2), strict=True):
+        options = {"size": size, "iterations": iterations, "strength": strength}
         result = handstyle.stylize(photo, art, network=network("float32"), **options)
-        show(panel, np.asarray(result.array), name)
+        show(panel, np.asarray(result.array), f"--strength {strength}")
     save(figure, out)
 
 

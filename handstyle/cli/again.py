@@ -15,10 +15,12 @@ from handstyle.foundations.picture_reading import Picture, PictureLike, expanded
 from handstyle.foundations.picture_writing import check_writable
 from handstyle.network.vgg import Network
 from handstyle.network.weights import find_weights, sha256
+from handstyle.painting.config import style_config
 from handstyle.painting.inputs import read_inputs
 from handstyle.painting.recipe import BLANK, KEY, Input, Recipe, array_digest, parse_recipe, read_recipe
 from handstyle.painting.report import Recording, write_report
 from handstyle.painting.result import Progress, Result
+from handstyle.painting.strength import style_weight
 from handstyle.painting.stylize import blank, stylize
 
 EXACT = (".png", ".tif", ".tiff")  # lossless formats
@@ -158,6 +160,9 @@ class Repetition:
                 f"weights={settings.network.weights!r}: not the network that painted {picture}, whose values have the "
                 f"sha256 {printable(str(then))[:64]}; give its name or file"
             )
+        weight = recipe.result.get("style_weight")  # of the strength, by the calibration of that version
+        if weight is not None and weight != style_weight(settings.config, network):
+            settings = replace(settings, config=style_config(settings.config, style_weight=weight))
         limit = settings.config.max_pixels or None
 
         def read(one: Input) -> PictureLike:

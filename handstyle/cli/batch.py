@@ -215,12 +215,13 @@ def silent() -> Iterator[None]:
 
 def differences(settings: Settings, recipe: Recipe, digests: Sequence[str]) -> list[str]:
     """Return the settings and pictures in which a recipe differs from the given ones, in words."""
-    asked = {**asdict(settings.config), **asdict(settings.network), "precision": settings.run.precision}
+    asked = {**settings.config.said(), **asdict(settings.network), "precision": settings.run.precision}
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asked.items()}
     made = recipe.settings
-    found = [
-        f"{key} {made.get(key)}" for key, value in plain.items() if key not in ELSEWHERE and made.get(key) != value
-    ]
+    how_much = ("strength", "style_weight")  # of which a recipe has one
+    keys = dict.fromkeys((*plain, *how_much))
+    unlike = [key for key in keys if key not in ELSEWHERE and made.get(key) != plain.get(key)]
+    found = [f"{key} {made.get(key)}" for key in unlike if key in made or key not in how_much]
     inputs = [one.sha256 for role in ("content", "style") for one in recipe.named(role)]
     found += ["from other pictures"] if inputs != list(digests) else []
     return found + (["not to its end"] if recipe.cut_short else [])

@@ -20,6 +20,7 @@ FOREIGN = {
     "--size 512": "image-size max-size img-size imsize end-scale width img-height content-size",
     "--iterations 300": "i iter iters num-iterations n-iter max-iterations num-steps max-iter",
     "--content-weight 1": "cw content-wt alpha",
+    "--strength 0.5": "style-strength intensity style-intensity stylization-strength",
     "--style-weight 10": "sw style-wt beta",
     "--tv-weight 1e-4": "tw tvw tv-wt smoothness total-variation-weight",
     "--color luminance": "original-colors preserve-color preserve-colors keep-colors color-preservation",

@@ -43,6 +43,7 @@ from handstyle.network.weights import find_weights
 from handstyle.painting.inputs import read_inputs
 from handstyle.painting.load import load_network
 from handstyle.painting.memory import Need, RunMemory, stand_in
+from handstyle.painting.strength import how_strong
 from handstyle.painting.stylize import arranged
 
 MOST_GPU_MEMORY = 1 << 20  # GiB
@@ -111,7 +112,7 @@ def plan(
         cells = (f"{part / 2**20:,.0f}" for part in parts)
         table.add_row(f"{need.size[1]}x{need.size[0]}", str(need.iterations), each, *cells)
     out.print(table)
-    say(*map(as_flags, plan_lines(planned, needs)))
+    say(how_strong(config, planned.network), *map(as_flags, plan_lines(planned, needs)))
     return 0
 
 

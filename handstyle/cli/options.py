@@ -23,7 +23,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import expanded
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
-from handstyle.painting.config import StyleConfig, choices, coerce, hints, is_whole
+from handstyle.painting.config import StyleConfig, choices, coerce, hints, is_whole, without_none
 from handstyle.painting.load import asked_of, fit_network, load_network
 from handstyle.painting.presets import DEFAULT, OWN, Preset, find_preset, rebuild
 from handstyle.painting.settings import read_settings, settings_toml
@@ -221,7 +221,7 @@ HELP_GROUPS = {  # the heading of each configuration's fields, in the order of t
 }
 # The flags of the short help; the rest are behind --help-all.
 BASIC = {
-    *("preset", "style_weight", "content_weight", "tv_weight", "style_layers", "init"),
+    *("preset", "strength", "style_weight", "content_weight", "tv_weight", "style_layers", "init"),
     *("mask", "style_mask", "style_blend", "color"),
     *("size", "print", "style_size", "pyramid_min_size", "iterations", "optimizer"),
     *("weights", "backend", "overwrite", "save_every", "config", "write_config", "preview", "quiet"),
@@ -310,7 +310,8 @@ def from_text(field: Field, value: Any) -> Any:
 
 def _number(hint: Any, text: Any) -> Any:
     try:
-        return hint(text) if hint in (int, float) and len(text) < 400 else text
+        kind = without_none(hint)[0]
+        return kind(text) if kind in (int, float) and len(text) < 400 else text
     except ValueError:
         return text
 

@@ -36,7 +36,7 @@ RUN = [name for name in hints(RunConfig) if name != "preset"]
 NO_TEXTURE = {  # what needs a photograph
     *("mask", "mask_rule", "hard_masks", "mask_mode", "share_overlaps", "unmasked_weight", "style_region"),
     *("regions", "unmasked", "mask_dilate", "mask_feather"),
-    *("content_weight", "content_layers", "content_layer_weights", "content_normalization", "size_rule"),
+    *("strength", "content_weight", "content_layers", "content_layer_weights", "content_normalization", "size_rule"),
     *("color", "color_space", "color_match"),
     "enlarge",
 }

@@ -32,6 +32,7 @@ from handstyle.painting.progress import Display, in_words, progress_display
 from handstyle.painting.recipe import read_recipe
 from handstyle.painting.report import Recording, write_report
 from handstyle.painting.result import PaintingInterrupted, Progress, Result
+from handstyle.painting.strength import how_strong, style_weight
 from handstyle.painting.stylize import stylize
 from weights_tools.registry import locate
 
@@ -84,13 +85,16 @@ def paint(
         say(as_flags(room.tiled))
     if run.cluster and are_idle(room.network, (height, width, 3)):
         say("the picture is one tile, so the workers have nothing to do: a smaller --tile gives them some")
-    begin(photograph, paintings, output, config, loaded)
+    strong = how_strong(config, loaded)
+    begin(photograph, paintings, output, config, loaded, strong)
     said = size_notes(config, photograph, paintings)
     tell(said)
     keep, started = kept(output, run), time.monotonic()
     keeper = None if keep is None else Keeper(keep, run.checkpoint_every)
     alone = nullcontext(True) if keep is None else locked(keep, "the checkpoint")
-    with deferred() as asked, alone as locks, preview_of(run, photograph, paintings, asked.raise_now) as preview:
+    names = " and ".join(Path(painting.source).name for painting in paintings)
+    title = f"{Path(photograph.source).name} in the style of {names}, {strong}"
+    with deferred() as asked, alone as locks, preview_of(run, title, photograph, asked.raise_now) as preview:
         if not locks:
             tell([f"nothing here keeps a second run from writing to {keep}: the file system has no locks"])
         with display_of(run) as display:
@@ -167,7 +171,7 @@ def on_workers(cluster: Cluster | None, network: Network, config: StyleConfig) -
 
 
 def begin(
-    photograph: Picture, paintings: Sequence[Picture], output: Path, config: StyleConfig, loaded: Network
+    photograph: Picture, paintings: Sequence[Picture], output: Path, config: StyleConfig, loaded: Network, strong: str
 ) -> None:
     """Print what is painted from what, at which sizes and in how many iterations."""
     names = [Path(painting.source).name for painting in paintings]
@@ -182,7 +186,8 @@ def begin(
     elif len(sizes) > 1:
         steps += f" at {len(sizes)} scales: {' + '.join(map(str, each))}"
     mixed = " blended" if len(names) > 1 and not config.mask else ""
-    say(f"{Path(photograph.source).name} in the style of {' and '.join(names)}{mixed}, {width} x {height} px, {steps}")
+    what = f"{Path(photograph.source).name} in the style of {' and '.join(names)}{mixed}"
+    say(f"{what}, {strong}, {width} x {height} px, {steps}")
     event(
         "begin",
         version=version("handstyle"),
@@ -191,6 +196,7 @@ def begin(
         output=output,
         network=loaded.architecture,
         device=loaded.backend.device,
+        style_weight=style_weight(config, loaded),
         iterations=sum(each),
         sizes=[[w, h] for h, w in sizes],
     )
@@ -224,15 +230,12 @@ def display_of(run: RunConfig) -> Iterator[Display]:
 
 
 @contextmanager
-def preview_of(
-    run: RunConfig, photograph: Picture, paintings: Sequence[Picture], check: Callable[[], None]
-) -> Iterator[Preview | None]:
+def preview_of(run: RunConfig, title: str, photograph: Picture, check: Callable[[], None]) -> Iterator[Preview | None]:
     """Open the page of a run and say where it is, if it was asked for."""
     if not run.preview:
         yield None
         return
-    names = " and ".join(Path(painting.source).name for painting in paintings)
-    with Preview(f"{Path(photograph.source).name} in the style of {names}", photograph.pixels, check) as preview:
+    with Preview(title, photograph.pixels, check) as preview:
         (warn if run.quiet else say)(f"preview: {preview.address}")
         event("preview", address=preview.address)
         yield preview
@@ -243,7 +246,7 @@ def differing(config: StyleConfig, network: NetworkConfig, run: RunConfig) -> st
     chosen = PRESETS[run.preset]
     base = {**asdict(chosen.config), **asdict(NetworkConfig())}
     base |= {name: getattr(chosen, name) for name in ("pooling", "padding", "rounding")}
-    given = {**asdict(config), **asdict(network)}
+    given = {**config.said(), **asdict(network)}
     texts = [f"preset {run.preset}"]
     for name, value in given.items():
         if value != base[name]:

@@ -113,8 +113,12 @@ class LookConfig(Group):
 
     Parameters
     ----------
-    style_weight : float
-        Weight of the style loss at each layer: by default the relative squared error of the Gram matrix.
+    strength : float
+        Strength of the style, 0 to 1: 0 leaves the photograph, 1 next to nothing of it. It is calibrated so that equal
+        strengths look alike on the network that ships and on VGG-19.
+    style_weight : float, optional
+        Weight of the style loss at each layer, in place of strength: by default the relative squared error of the Gram
+        matrix. The same weight looks different on another network.
     content_weight : float
         Weight of the content loss: by default the relative squared error of the features.
     tv_weight : float
@@ -132,7 +136,8 @@ class LookConfig(Group):
         Seed of the random numbers in the start.
     """
 
-    style_weight: float = 10.0
+    strength: float = 0.5
+    style_weight: float | None = None
     content_weight: float = 1.0
     tv_weight: float = 1e-5
     means_weight: float = 0.0
@@ -143,6 +148,10 @@ class LookConfig(Group):
 
     def check(self) -> None:
         """Raise `HandstyleError` if the values do not go together."""
+        if not 0 <= self.strength <= 1:
+            raise HandstyleError(f"strength={self.strength}: must lie between 0 and 1")
+        if self.style_weight is not None and self.strength != LookConfig.strength:
+            raise HandstyleError(_both(self.strength, self.style_weight))
         if not 0 <= self.init_noise <= 1:
             raise HandstyleError(f"init_noise={self.init_noise}: must lie between 0 and 1, a share of the start")
         if self.init_noise and self.init == "noise":
@@ -547,8 +556,7 @@ match-after, histogram, histogram-after
     def check(self) -> None:
         """Raise `HandstyleError` if the groups do not go together."""
         content = self.content_weight > 0 and bool(self.content_layers)
-        style = (self.style_weight > 0 or self.means_weight > 0) and bool(self.style_layers)
-        if not content and not style:
+        if not content and not self.has_style:
             raise HandstyleError("nothing to paint: give content or style a weight above 0 and a layer")
         if self.normalize_gradients and (self.style_statistic != "gram" or self.means_weight):
             raise HandstyleError("`normalize_gradients` is defined for style_statistic='gram' and means_weight=0")
@@ -583,6 +591,21 @@ match-after, histogram, histogram-after
             raise HandstyleError(
                 f"semantic_weight={self.semantic_weight}: all paintings are searched together; use blend='targets'"
             )
+
+    @property
+    def style_counts(self) -> bool:
+        """Whether the style loss has a weight above 0."""
+        return (self.strength if self.style_weight is None else self.style_weight) > 0
+
+    @property
+    def has_style(self) -> bool:
+        """Whether a style is measured and has a weight above 0."""
+        return bool(self.style_layers) and (self.style_counts or self.means_weight > 0)
+
+    def said(self) -> dict[str, Any]:
+        """Return the fields that count, by name: either the strength or the style weight, and all others."""
+        idle = "style_weight" if self.style_weight is None else "strength"
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != idle}
 
     def iterations_at(self, scale: int) -> int:
         """Return the iterations at a scale, counted from 0 at the coarsest."""
@@ -653,12 +676,13 @@ def style_config(config: StyleConfig | Mapping[str, Any] | None = None, **option
 def layered(base: Mapping[str, Any], over: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
     """Return settings with those of a later source, `over`, in place of those of the same names in `base`.
 
-    `iterations` in `over` also replaces `iterations_by_scale` in `base`.
+    `iterations` in `over` also replaces `iterations_by_scale` in `base`, and `strength` and `style_weight` replace each
+    other.
 
     Raises
     ------
     HandstyleError
-        If a name is not among `known`.
+        If a name is not among `known`, or strength and style weight are in one source.
     """
     known = tuple(known)
     for name in (*base, *over):
@@ -669,7 +693,22 @@ def layered(base: Mapping[str, Any], over: Mapping[str, Any], known: Iterable[st
     kept = dict(base)
     if "iterations" in over and "iterations_by_scale" not in over:
         kept.pop("iterations_by_scale", None)
+    if over.get("strength") is not None and over.get("style_weight") is not None:
+        raise HandstyleError(_both(over["strength"], over["style_weight"]))
+    own_units = kept.get("style_normalization", "relative") != "relative" or kept.get("normalize_gradients")
+    if over.get("strength") is not None and kept.get("style_weight") is not None and own_units:
+        raise HandstyleError(
+            f"strength={over['strength']} beside a preset or settings whose weights are in units of their own: give "
+            f"style_weight, which is {kept['style_weight']} there"
+        )
+    for one, other in (("strength", "style_weight"), ("style_weight", "strength")):
+        if over.get(one) is not None:
+            kept.pop(other, None)
     return {**kept, **over}
+
+
+def _both(strength: Any, weight: Any) -> str:
+    return f"strength={strength} and style_weight={weight}: both say how much the style counts; give one of them"
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -692,6 +731,13 @@ def choices(hint: Any) -> tuple[str, ...]:
     return get_args(hint) if get_origin(hint) is Literal else ()
 
 
+def without_none(hint: Any) -> tuple[Any, bool]:
+    """Return a type without None, and whether None was among its alternatives."""
+    kinds = [kind for kind in get_args(hint) if kind is not types.NoneType]
+    union = isinstance(hint, types.UnionType)
+    return (kinds[0], len(kinds) < len(get_args(hint))) if union and len(kinds) == 1 else (hint, False)
+
+
 def coerce(name: str, hint: Any, value: Any) -> Any:
     """Convert a value to the type of a field if that loses nothing: ``"relu1_1"`` to a tuple of one layer.
 
@@ -700,6 +746,9 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
     HandstyleError
         If it cannot be converted, naming the parameter.
     """
+    hint, may_be_none = without_none(hint)
+    if value is None and may_be_none:
+        return None
     if get_origin(hint) is tuple:
         one = get_args(hint)[0]
         if isinstance(value, str | os.PathLike):
@@ -738,7 +787,7 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
 
 def check_range(name: str, value: Any, hint: Any) -> None:
     """Raise `HandstyleError` if a number is outside the range of its field."""
-    numbers = value if isinstance(value, tuple) else (value,)
+    numbers = value if isinstance(value, tuple) else () if value is None else (value,)
     if name.endswith(("_weight", "_weights")) and any(not (math.isfinite(n) and n >= 0) for n in numbers):
         raise HandstyleError(f"{name}={value}: a weight is a number of 0 or more")
     if any(isinstance(n, float) and not math.isfinite(n) for n in numbers):

@@ -11,6 +11,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.normalizations import CONTENT, SMOOTHNESS, STYLE, Factor, Place, carry_over, smoothness_factor
 from handstyle.painting.presets import Preset
+from handstyle.painting.strength import style_weight
 
 Choice = tuple[float, str, str]  # a weight, the statistic, its normalization
 
@@ -86,7 +87,7 @@ def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, widt
 
     return [
         *rows("content", CONTENT, _content(a), _content(b)),
-        *rows("style", STYLE, _style(a), _style(b)),
+        *rows("style", STYLE, _style(a, network), _style(b, network)),
         *_variation(a, b),
     ]
 
@@ -99,12 +100,13 @@ def _content(preset: Preset) -> dict[str, Choice]:
     return {tap: (c.content_weight * share, statistic, c.content_normalization) for tap, share in taps}
 
 
-def _style(preset: Preset) -> dict[str, Choice]:
+def _style(preset: Preset, network: Network) -> dict[str, Choice]:
     c = preset.config
     shares = c.style_layer_weights or (1.0,) * len(c.style_layers)
     statistic = "normalized gradients" if c.normalize_gradients else c.style_statistic
-    taps = zip(c.style_layers, shares, strict=True) if c.style_weight else ()
-    return {tap: (c.style_weight * share, statistic, c.style_normalization) for tap, share in taps}
+    weight = style_weight(c, network)
+    taps = zip(c.style_layers, shares, strict=True) if weight else ()
+    return {tap: (weight * share, statistic, c.style_normalization) for tap, share in taps}
 
 
 def _variation(a: Preset, b: Preset) -> list[Row]:

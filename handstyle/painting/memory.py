@@ -20,7 +20,7 @@ from handstyle.kernels.tiles import by_tiles, gradient_bytes, smaller_tiles
 from handstyle.network.vgg import Network
 from handstyle.optimize.lbfgsb import most_memory
 from handstyle.optimize.objective import engine_of
-from handstyle.painting.config import LINE_SEARCH, StyleConfig
+from handstyle.painting.config import LINE_SEARCH, StyleConfig, style_config
 from handstyle.painting.inputs import output_size, scales, style_size
 from handstyle.painting.targets import planned_terms
 
@@ -277,10 +277,10 @@ class RunMemory:
         expected = engine.forecast(network, planned_terms(config, network, size, regions, sizes), (*size, 3))
         styles = {style_size(config, painting, size, full) for painting in paintings}
         measured = []  # for the losses in use only; a configuration without any is refused earlier
-        if (config.style_weight or config.means_weight) and config.style_layers:
+        if config.has_style:
             measured += [(replace(config, content_weight=0.0), style) for style in styles]
         if config.content_weight and config.content_layers:
-            measured.append((replace(config, style_weight=0.0, means_weight=0.0), size))
+            measured.append((style_config(config, style_weight=0.0, means_weight=0.0), size))
         measuring = [
             engine.forecast(network, planned_terms(only, network, at), (*at, 3), gradient=False).bytes
             for only, at in measured
@@ -377,7 +377,7 @@ class RunMemory:
     def cheaper(self) -> list[str]:
         """Return settings that would fit at this size: a smaller style size, fewer pairs, another optimizer."""
         config, ways = self.config, list[str]()
-        if config.style_weight and (config.style_size or config.style_scale > 1) and self.paintings:
+        if config.has_style and (config.style_size or config.style_scale > 1) and self.paintings:
             wanted = max(max(style_size(config, p, self._full(), self._full())) for p in self.paintings)
             if side := largest_side(wanted, lambda side: self.fits(style_size=side)):
                 ways.append(f"style_size={side}")

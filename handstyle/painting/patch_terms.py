@@ -90,7 +90,7 @@ def patch_terms(
                     PatchTerm(
                         tap,
                         [one.maps[tap] for one in some],
-                        config.style_weight * share * part,
+                        (config.style_weight or 0.0) * share * part,
                         None if factor is None else factor(config.patch_size, config.patch_stride),
                         _guides(config, tap, some, masks) if guided else None,
                         name,

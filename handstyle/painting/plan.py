@@ -53,7 +53,7 @@ class Plan:
         told = "its transparent part is used, filled with the mean color, since mask_mode='cysmith' does not mask it"
         clear = [one for one in self.sources if one.alpha is not None and self.masks and config.mask_mode == "cysmith"]
         notes += [f"{one.source}: {told}" for one in clear]
-        if not config.style_weight and not config.means_weight:
+        if not config.has_style:
             return notes
         for source, painting, mask in zip(self.sources, self.paintings, self.style_masks, strict=True):
             seen = painting.reshape(-1, 3) if mask is None else painting[mask > 0]
@@ -224,7 +224,7 @@ def check_reach(config: StyleConfig, network: Network, photograph: Picture, sour
         raise HandstyleError(
             "style_statistic='patches': not by tiles, nor on a cluster, since a partner may lie anywhere"
         )
-    if not config.style_weight and not config.means_weight:
+    if not config.has_style:
         return
     full = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
     for source, names in zip(sources, config.style_at or ("all",) * len(sources), strict=True):

@@ -69,5 +69,5 @@ def read_settings(
 def settings_toml(config: StyleConfig, others: Mapping[str, Any], names: Iterable[str] | None = None) -> str:
     """Return the settings of a run as TOML: `others`, then the fields of the configuration, or those in `names`."""
     wanted = set(names or hints(StyleConfig))
-    pairs = {**others, **{name: getattr(config, name) for name in hints(StyleConfig) if name in wanted}}
+    pairs = {**others, **{name: value for name, value in config.said().items() if name in wanted}}
     return "".join(f"{key} = {toml_value(value)}\n" for key, value in pairs.items())

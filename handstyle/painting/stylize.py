@@ -35,6 +35,7 @@ from handstyle.painting.progress import RECENT, progress_display, time_left
 from handstyle.painting.recipe import BLANK, KEY, inputs_of, recipe_of
 from handstyle.painting.result import PaintingInterrupted, Progress, Result
 from handstyle.painting.resuming import Identity, Standing, read_run, save_run
+from handstyle.painting.strength import UNCALIBRATED, style_weight
 from handstyle.painting.targets import Measured
 
 
@@ -178,7 +179,8 @@ def _run(
     ) -> Result:
         own_notes = [f"the term {term.name} is of your own: `handstyle again` will paint without it" for term in own]
         alpha, array = plan.photograph.alpha, final_picture(config, plan, p, size)
-        end = {"ended": ended, "stopped": stopped, "iterations": len(trace), "evaluations": evaluations}
+        end: dict[str, Any] = {"ended": ended, "stopped": stopped, "iterations": len(trace), "evaluations": evaluations}
+        end |= {"style_weight": style_weight(config, room.network)} if config.style_weight is None else {}
         end |= {"loss": value, "terms": trace[-1].terms if trace else {}}
         recipe = recipe_of(
             config, room.network, inputs, precision_of(room.network), array, end, identity.network_digest
@@ -410,7 +412,10 @@ def texture_config(config: StyleConfig) -> StyleConfig:
     if config.color != "none":
         raise HandstyleError(f"color={config.color!r}: a texture has no photograph whose colors could be kept")
     init = "noise" if config.init == "content" else config.init
-    return replace(config, content_weight=0.0, init=init, size_rule="long")
+    if config.strength != StyleConfig.strength:
+        raise HandstyleError(f"strength={config.strength:g}: a texture has no content, beside which it is measured")
+    weight = UNCALIBRATED if config.style_weight is None else config.style_weight
+    return replace(config, content_weight=0.0, style_weight=weight, init=init, size_rule="long")
 
 
 def blank(config: StyleConfig) -> Picture:

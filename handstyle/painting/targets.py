@@ -33,6 +33,7 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.normalizations import CONTENT, SMOOTHNESS, STYLE, Place, smoothness_factor
 from handstyle.painting.patch_terms import PatchSource, check_products, patch_terms
 from handstyle.painting.recipe import array_digest
+from handstyle.painting.strength import weighted
 
 Loss = Callable[[Moments], tuple[Array, Moments]]
 
@@ -146,7 +147,7 @@ def build_terms(
     ['style relu1_1', 'content relu4_2']
     """
     sources = [one if isinstance(one, Painting) else Painting(one) for one in paintings]
-    terms: list[Term] = []
+    config, terms = weighted(config, network), list[Term]()
     measured = Measured(None) if measured is None else measured
     if _has_patches(config):
         terms += _patch_terms(network, config, p, sources, masks, measured)
@@ -206,6 +207,7 @@ def planned_terms(
     (['content relu4_2', 'total variation'], (512, 512, 128), (0, 0, 0))
     """
     shapes = {row.name: row.shape for row in summary(network, *size)}
+    config = weighted(config, network)
 
     def flat(*shape: int, value: float = 1.0) -> Array:
         return np.broadcast_to(network.dtype.type(value), shape)
@@ -249,12 +251,12 @@ def planned_terms(
 
 def has_moments(config: StyleConfig) -> bool:
     """Return whether a run measures the moments of its paintings: for a style that is a function of them, or means."""
-    style = config.style_weight > 0 and config.style_statistic != "patches"
+    style = config.style_counts and config.style_statistic != "patches"
     return (style or config.means_weight > 0) and bool(config.style_layers)
 
 
 def _has_patches(config: StyleConfig) -> bool:
-    return config.style_statistic == "patches" and config.style_weight > 0 and bool(config.style_layers)
+    return config.style_statistic == "patches" and config.style_counts and bool(config.style_layers)
 
 
 def _patch_terms(
@@ -376,7 +378,7 @@ def _terms_at(
     patches = config.style_statistic == "patches"  # whose own terms are made elsewhere
     factor = None if patches else STYLE[config.style_normalization]
     scale = None if factor is None else factor(place)
-    weight = 0.0 if patches else config.style_weight * share
+    weight = 0.0 if patches else (config.style_weight or 0.0) * share  # which `weighted` has set
     if config.normalize_gradients:
         losses = tuple((part, _raw_gram(target, place.channels)) for part, target in targets)
         terms += [

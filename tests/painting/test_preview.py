@@ -165,7 +165,7 @@ def test_in_a_browser_pause_pauses_and_stop_keeps_the_picture(tmp_path):
         with Browser() as browser:
             browser.open(address)
             wait_for(lambda: browser.run(shown) > 2)
-            assert browser.run("document.title") == "photo.png in the style of art.png"
+            assert browser.run("document.title") == "photo.png in the style of art.png, strength 0.5 (style weight 10)"
             wait_for(lambda: browser.run("document.getElementById('after').naturalWidth") == 18)
             assert browser.run("document.getElementById('size').textContent") == "18 x 24 px"
             wait_for(lambda: browser.run("document.querySelectorAll('#chart path').length") == 5)

@@ -55,7 +55,8 @@ def with_recipe(path, text):
 
 def test_a_recipe_has_every_setting_every_input_the_network_the_machine_and_the_end(folder):
     recipe = paint("--seed", "7", "--padding", "reflect", "--init-noise", "0.5")
-    assert set(handstyle.StyleConfig.__dataclass_fields__) <= set(recipe.settings)
+    assert set(handstyle.StyleConfig.__dataclass_fields__) - {"style_weight"} <= set(recipe.settings)
+    assert recipe.result["style_weight"] == 10  # of the strength
     for name, value in {"seed": 7, "padding": "reflect", "pooling": "max", "weights": "random"}.items():
         assert recipe.settings[name] == value
     digest = hashlib.sha256((folder / "content.png").read_bytes()).hexdigest()

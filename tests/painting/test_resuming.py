@@ -119,7 +119,7 @@ def test_scipys_run_goes_on_from_its_picture_and_says_so(network, pictures, tmp_
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"style_weight": 3.0}, "style_weight=10.0, this one style_weight=3.0"),
+        ({"style_weight": 3.0}, "style_weight=None, this one style_weight=3.0"),
         (
             {"style_layers": ("relu1_1", "relu2_1")},
             "style_layers=('relu1_1', 'relu2_1', 'relu3_1'), this one style_layers=('relu1_1', 'relu2_1')",

@@ -1,0 +1,177 @@
+"""Measure what a style weight does on each network: the curves of `handstyle.painting.strength`.
+
+    HANDSTYLE_TEST_DATA=FOLDER python -m benchmarks.strength --work FOLDER                      # paint what is missing
+    HANDSTYLE_TEST_DATA=FOLDER python -m benchmarks.strength --work FOLDER --write --sheet sheet.jpg    # and no more
+
+Pairs of a photograph and a painting are painted by the whole painter, in its pyramid, with the network that ships and
+with VGG-19, at several style weights. Of each picture three things are measured: the structural similarity to the
+photograph, in luminance, blurred by two pixels, which is how much likeness is left and is no network's own measure; and
+by VGG-19 the relative squared error of the features at relu4_2 and of the Gram matrices. Pictures are kept, so that a
+run that was cut short goes on. The test data are not part of the results.
+"""
+
+import argparse
+import json
+import sys
+import time
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy.ndimage import gaussian_filter
+from skimage import data as photographs
+from skimage.metrics import structural_similarity
+
+from benchmarks import common
+from handstyle import Network, load_network, stylize
+from handstyle.foundations.backend import Array
+from handstyle.foundations.image import fit_long_side
+from handstyle.foundations.picture_reading import read_picture
+from handstyle.network.weights import EMBEDDED
+from handstyle.painting.strength import CURVES
+from weights_tools.distill.painting import STYLE_TAPS, judge
+
+DATA = common.Path(__file__).parents[1] / "handstyle" / "data"
+# Portraits, landscapes and objects with flat and textured paintings: those before the bar come first.
+PAIRS = (
+    ("face", "starry_night"),
+    ("cat", "wave_crop"),
+    ("tubingen", "monet"),
+    ("coffee", "painting"),
+    ("face", "wave_crop"),
+    ("portrait", "painting"),
+    ("tubingen", "starry_night"),
+    ("rocket", "shipwreck"),
+    ("coffee", "monet"),
+    ("cat", "shipwreck"),
+    ("photograph", "starry_night"),
+    ("camera", "wave_crop"),
+)
+NETWORKS = (EMBEDDED, "vgg19")
+WEIGHTS = (10.0, 1.0, 3.0, 0.3, 30.0)
+
+
+@cache
+def picture(name: str, size: int) -> Array:  # -> (H, W, 3), its long side `size`
+    """Return a photograph of scikit-image, a picture that ships with the package, or one of the test data."""
+    if name == "face":  # Eileen Collins, photographed by NASA
+        pixels = photographs.astronaut()[0:300, 80:380]
+    elif name in ("coffee", "rocket", "camera", "cat"):
+        pixels = getattr(photographs, "chelsea" if name == "cat" else name)()
+        pixels = np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
+    else:
+        folder = common.data_folder()
+        path = DATA / f"{name}.jpg"
+        if not path.exists():
+            if folder is None:
+                sys.exit(f"{name}: HANDSTYLE_TEST_DATA names no folder of test data")
+            path = folder / "images" / f"{name}.jpg"
+        pixels = read_picture(path).pixels
+    pixels = np.asarray(pixels, np.float32)
+    return fit_long_side(pixels, size, name=name) if max(pixels.shape) > size else pixels
+
+
+@cache
+def network(name: str) -> Network:
+    """Return a network by name; VGG-19's weights are those of the test data."""
+    folder = common.data_folder()
+    if name == "vgg19" and folder is not None:
+        return load_network(folder / common.VGG19, backend="numpy")
+    return load_network(name, backend="numpy")
+
+
+def kept(options: argparse.Namespace, pair: tuple[str, str], name: str, weight: float) -> Path:
+    """Return the file of a picture."""
+    what = (*pair, name, options.statistic, str(options.size), str(options.iterations), f"{weight:g}")
+    return Path(options.work / f"{'-'.join(what)}.npy")
+
+
+def paint(options: argparse.Namespace, pair: tuple[str, str], name: str, weight: float) -> None:
+    """Paint a pair, if it is not there yet."""
+    file = kept(options, pair, name, weight)
+    if not file.exists():
+        began = time.process_time()
+        content, style = (picture(one, options.size) for one in pair)
+        settings = {"style_weight": weight, "style_statistic": options.statistic}
+        settings |= {"size": options.size, "iterations": options.iterations}
+        result = stylize(content, style, network=network(name), config=settings)
+        np.save(file, result.array.astype(np.float16))
+        print(f"{file.stem}: {time.process_time() - began:.0f} s", file=sys.stderr, flush=True)
+
+
+def likeness(p: Array, photograph: Array) -> float:  # (H, W, 3), (H, W, 3) -> -1 to 1
+    """Return the structural similarity of two pictures' luminances, each blurred by two pixels."""
+    both = [gaussian_filter(one.clip(0, 255) @ (0.299, 0.587, 0.114), 2) for one in (p, photograph)]
+    return float(structural_similarity(*both, data_range=255, gaussian_weights=True, sigma=3))
+
+
+def judged(options: argparse.Namespace, pair: tuple[str, str], name: str, weight: float) -> dict[str, Any]:
+    """Return the row of a picture."""
+    content, style = (picture(one, options.size) for one in pair)
+    p = np.load(kept(options, pair, name, weight)).astype(np.float32)
+    gram, lost = judge(network("vgg19"), p, content, style)
+    row = {"content": pair[0], "style": pair[1], "network": name, "statistic": options.statistic}
+    row |= {"size": options.size, "iterations": options.iterations, "style_weight": weight}
+    row |= {"likeness": round(likeness(p, content), 4), "content_error": round(lost, 4)}
+    return row | {"gram": dict(zip(STYLE_TAPS, (round(error, 5) for error in gram), strict=True))}
+
+
+def main() -> None:
+    """Read the command line, paint, judge, fit, write the results."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.strength", description=__doc__)
+    parser.add_argument("--work", required=True, type=Path, help="folder for the pictures, kept between runs")
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=NETWORKS)
+    parser.add_argument("--weights", nargs="+", type=float, default=WEIGHTS, help="style weights")
+    parser.add_argument("--pairs", type=int, default=len(PAIRS), help="how many of the pairs")
+    parser.add_argument("--skip", type=int, default=0, help="pairs to leave out at the beginning")
+    parser.add_argument("--statistic", default="gram", choices=("gram", "wasserstein"))
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--iterations", type=int, default=50, help="at each scale")
+    parser.add_argument("--sheet", type=Path, help="draw the pictures side by side")
+    parser.add_argument("--write", action="store_true", help="write the dated JSON of all pictures that are there")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    pairs = PAIRS[options.skip : options.pairs]
+    planned = list(product(pairs, options.weights, options.networks))
+    if not options.write:
+        for pair, weight, name in planned:
+            paint(options, pair, name, weight)
+    there = [one for one in planned if kept(options, one[0], one[2], one[1]).exists()]
+    rows = [judged(options, pair, name, weight) for pair, weight, name in there]
+    for row in rows:
+        print(json.dumps(row), flush=True)
+    if options.sheet:
+        draw(rows, options)
+    if options.write:
+        curves = {" ".join(key): curve._asdict() for key, curve in CURVES.items()}
+        digests = {name: found.sha256 for name in options.networks if (found := network(name).origin)}
+        print(common.write_results("strength", rows, curves=curves, networks=digests))
+
+
+def draw(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    """Draw a sheet: a row a pair, the originals first, then a column for each network and weight."""
+    pairs = list(dict.fromkeys((row["content"], row["style"]) for row in rows))
+    columns = sorted({(row["network"], row["style_weight"]) for row in rows})
+    side, bar = 256, 14
+    sheet = Image.new("RGB", ((2 + len(columns)) * side, len(pairs) * (side + bar)), "white")
+    ink = ImageDraw.Draw(sheet)
+    for down, pair in enumerate(pairs):
+        cells = [(name, picture(name, options.size)) for name in pair]
+        for name, weight in columns:
+            file = kept(options, pair, name, weight)
+            cells.append((f"{name} {weight:g}", np.load(file).astype(np.float32) if file.exists() else None))
+        for across, (said, pixels) in enumerate(cells):
+            if pixels is None:
+                continue
+            image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+            image.thumbnail((side - 2, side - 2))
+            sheet.paste(image, (across * side, down * (side + bar) + bar))
+            ink.text((across * side + 2, down * (side + bar)), said, fill="black")
+    sheet.save(options.sheet, quality=92)
+
+
+if __name__ == "__main__":
+    main()
