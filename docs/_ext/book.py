@@ -18,6 +18,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
 from typing import ClassVar
 
 import notebooks
@@ -36,6 +37,7 @@ ROOT = DOCS.parent
 GENERATED = DOCS / "_generated"
 FIGURES = GENERATED / "fig"
 NOT_FIGURES = {"__init__", "common", "problem"}
+LONGEST = {"mutants_painted", "preset_sheet", "inversions"}  # a minute and more each: they are begun first
 DRAFT = bool(os.environ.get("BOOK_DRAFT"))  # for authors: figures and cells stay as they are when the package changes
 log = logging.getLogger(__name__)
 
@@ -115,6 +117,23 @@ def draw_figures(app: Sphinx) -> None:
     package += b"".join((DOCS / "fig" / f"{name}.py").read_bytes() for name in ("common", "problem"))
     results = b"".join(p.read_bytes() for p in sorted((ROOT / "benchmarks" / "results").glob("*.json")))
     environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": os.pathsep.join([str(DOCS), str(ROOT)])}
+    # A script a core: two that both ran on two cores would take turns waiting for each other's threads.
+    cores: Queue[int] = Queue()
+    for core in os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1):
+        cores.put(core)
+    workers = cores.qsize()
+
+    def run(command: list[str]) -> tuple[int, str]:
+        core = cores.get()
+        try:
+            options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+            with subprocess.Popen(command, env=environment, cwd=DOCS, **options) as process:
+                if hasattr(os, "sched_setaffinity"):
+                    os.sched_setaffinity(process.pid, {core})
+                _, complaint = process.communicate()
+            return process.returncode, complaint
+        finally:
+            cores.put(core)
 
     def draw(script: Path) -> str | None:
         out, stamp = FIGURES / f"{script.stem}.svg", FIGURES / f"{script.stem}.sha256"
@@ -124,15 +143,16 @@ def draw_figures(app: Sphinx) -> None:
         if there and (DRAFT or (stamp.is_file() and stamp.read_text() == digest)):
             return None
         command = [sys.executable, "-m", f"fig.{script.stem}", str(out)]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=DOCS, check=False)
-        if done.returncode:
-            return f"{script.name}: {done.stderr}"
+        failed, complaint = run(command)
+        if failed:
+            return f"{script.name}: {complaint}"
         stamp.write_text(digest)
         log.info("drew %s", out.name)
         return None
 
     scripts = [s for s in sorted((DOCS / "fig").glob("*.py")) if s.stem not in NOT_FIGURES]
-    with ThreadPoolExecutor(2) as pool:
+    scripts.sort(key=lambda script: script.stem not in LONGEST)
+    with ThreadPoolExecutor(workers) as pool:
         failures = [failure for failure in pool.map(draw, scripts) if failure]
     if failures:
         raise ExtensionError("figures that could not be drawn:\n" + "\n".join(failures))

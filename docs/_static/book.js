@@ -1,4 +1,4 @@
-// What is printed is dark on white, whatever the screen shows.
+// What is printed is dark on white, whatever the screen shows; and what the theme's sidebar leaves unnamed has a name.
 "use strict";
 
 (() => {
@@ -10,5 +10,16 @@
   });
   addEventListener("afterprint", () => {
     if (shown) page.dataset.theme = shown;
+  });
+
+  // For those who hear the page: the logo is in a landmark, and what unfolds a part of the contents says which.
+  addEventListener("DOMContentLoaded", () => {
+    const home = document.querySelector(".sidebar-primary-item:has(> .navbar-brand)");
+    home?.setAttribute("role", "navigation");
+    home?.setAttribute("aria-label", "home");
+    for (const summary of document.querySelectorAll("details > summary:has(.toctree-toggle)")) {
+      const title = summary.closest("li").querySelector("a").textContent.trim();
+      summary.setAttribute("aria-label", `pages of ${title}`);
+    }
   });
 })();

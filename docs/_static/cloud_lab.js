@@ -158,7 +158,7 @@ class CloudLab {
     const row = (name, a) =>
       `<tr><th scope="row">${name}</th>${a.flat().map((value) => `<td>${value.toFixed(3)}</td>`).join("")}</tr>`;
     this.place.querySelector(".lab-gram").innerHTML =
-      `<tr><th></th><th scope="col">11</th><th scope="col">12</th><th scope="col">21</th><th scope="col">22</th></tr>` +
+      `<tr><td></td><th scope="col">11</th><th scope="col">12</th><th scope="col">21</th><th scope="col">22</th></tr>` +
       row("G", G) + row("A", TARGET) + row("G − A", minus(G, TARGET));
     this.place.querySelector(".lab-loss").textContent = lossOf(this.points).toFixed(4);
   }

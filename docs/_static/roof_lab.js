@@ -40,8 +40,8 @@ class RoofLab {
         <label>memory <input class="lab-bytes" type="range" min="9" max="13" step="0.05" value="9.9"
           aria-label="the power of ten of the bytes a second"></label> <output class="lab-bytes-shown"></output><br>
         <label>layer <select>${choices}</select></label></p>
-      <svg viewBox="0 0 ${ROOF_WIDTH} ${ROOF_HEIGHT}" style="width:100%;max-width:${ROOF_WIDTH}px;display:block" role="img"
-        aria-label="Rate over operations a byte, both logarithmic: a slope and a flat roof, and a dot for each layer on it"></svg>
+      <div class="lab-wide" tabindex="0" role="group" aria-label="the roofline"><svg viewBox="0 0 ${ROOF_WIDTH} ${ROOF_HEIGHT}" style="width:100%;max-width:${ROOF_WIDTH}px;display:block" role="img"
+        aria-label="Rate over operations a byte, both logarithmic: a slope and a flat roof, and a dot for each layer on it"></svg></div>
       <div class="lab-sum" aria-live="polite"></div>`;
     for (const input of place.querySelectorAll("input, select")) input.addEventListener("input", () => this.update());
     this.update();

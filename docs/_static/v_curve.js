@@ -29,8 +29,8 @@ class VCurve {
       <label>step h = <output></output><br>
         <input type="range" min="${V_STEPS[0]}" max="${V_STEPS[1]}" step="0.125" value="-5" style="width:min(100%,36rem)"
           aria-label="the power of ten of the step"></label>
-      <svg viewBox="0 0 ${V_WIDTH} ${V_HEIGHT}" style="width:100%;max-width:${V_WIDTH}px;display:block" role="img"
-        aria-label="Relative error over the step, both logarithmic, in float64 and float32"></svg>
+      <div class="lab-wide" tabindex="0" role="group" aria-label="the curves"><svg viewBox="0 0 ${V_WIDTH} ${V_HEIGHT}" style="width:100%;max-width:${V_WIDTH}px;display:block" role="img"
+        aria-label="Relative error over the step, both logarithmic, in float64 and float32"></svg></div>
       <div class="lab-sum" aria-live="polite"></div>`;
     this.place = place;
     this.slider = place.querySelector("input");

@@ -173,7 +173,7 @@ class ValleyLab {
       rows.push(`<tr><th scope="row" style="color:${color}">${name}</th><td>${this.values[name].toExponential(3)}</td></tr>`);
     }
     const body = this.place.querySelector("tbody");
-    body.innerHTML = `<tr><th></th><th scope="col">best value</th></tr>${rows.join("")}`;
+    body.innerHTML = `<tr><td></td><th scope="col">best value</th></tr>${rows.join("")}`;
   }
 }
 

@@ -40,7 +40,7 @@ def main(out, quick=True):
     genuine, values = {}, {}
 
     def reference(subject):
-        of = subject if subject in (*APART, *paint.TILED) else "conv3x3_backward"
+        of = "halo_of" if subject in paint.TILED else subject if subject in APART else "conv3x3_backward"
         if of not in genuine:
             genuine[of] = painted(of, paint.GENUINE[of])
         return genuine[of]
