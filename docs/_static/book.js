@@ -22,4 +22,18 @@
       summary.setAttribute("aria-label", `pages of ${title}`);
     }
   });
+
+  // What is wider than the page and scrolls by itself can be reached, and moved, by the keyboard.
+  const reach = () => {
+    for (const e of document.querySelectorAll(".bd-article :is(mjx-container, div.math, pre, figure, .pst-scrollable-table-container)")) {
+      const scrolls = e.scrollWidth > e.clientWidth && getComputedStyle(e).overflowX !== "visible";
+      if (scrolls) e.tabIndex = 0;
+      else if (e.matches("mjx-container, div.math, figure")) e.removeAttribute("tabindex");
+    }
+  };
+  addEventListener("load", () => {
+    const set = window.MathJax?.startup?.promise ?? Promise.resolve();
+    set.then(reach);
+  });
+  addEventListener("resize", reach);
 })();

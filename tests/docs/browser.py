@@ -24,6 +24,8 @@ def find_chromium() -> str | None:
 class Browser:
     """One tab. Use as a context manager."""
 
+    patience = 180.0  # seconds to wait for an answer: axe takes a minute on a long page and a busy machine
+
     def __enter__(self) -> "Browser":
         """Start the browser and watch its only tab."""
         program = find_chromium()
@@ -87,7 +89,7 @@ class Browser:
             data = data[os.write(self.write_to, data) :]
         number = self.count
         while True:
-            answer = self.next_message(60)
+            answer = self.next_message(self.patience)
             if answer.get("id") == number:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']['message']}")
