@@ -54,7 +54,7 @@ LINK_TO = """(ids => {
 })"""
 SECTIONS = """[...document.querySelectorAll('section > h2')].map(
     h => [h.parentElement.id, h.textContent.replace('#', '').trim()])"""
-TITLE = "document.querySelector('article h1, h1').textContent.replace(/#$/, '').trim()"
+TITLE = "[...document.querySelectorAll('article h1')].pop().textContent.replace(/#$/, '').trim()"  # the one in the text
 
 
 class Printed(NamedTuple):
@@ -215,6 +215,7 @@ def stamp_numbers(browser: Browser, writer: PdfWriter, site: Path) -> None:
     for n, page in enumerate(writer.pages):
         if n:
             page.merge_page(numbers.pages[n])
+            page.compress_content_streams()  # merging has unpacked them
 
 
 def make(site: Path, parts: dict[str, list[str]], out: Path) -> int:

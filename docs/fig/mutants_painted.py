@@ -39,21 +39,26 @@ def main(out, quick=True):
     folder.mkdir(exist_ok=True)
     genuine, values = {}, {}
 
-    def reference(subject):
-        of = "halo_of" if subject in paint.TILED else subject if subject in APART else "conv3x3_backward"
+    def reference(mutant):
+        of = mutant.subject if mutant.subject in APART else "conv3x3_backward"
+        if mutant.subject in paint.TILED:
+            of = "halo_of"
+        elif "variation" in mutant.function.__name__:  # painted with more of it, so that it shows
+            of = "total_variation"
         if of not in genuine:
             genuine[of] = painted(of, paint.GENUINE[of])
         return genuine[of]
 
-    shown = [("genuine", reference("conv3x3_backward")[0])]
+    shown = []
     for n, mutant in enumerate(paint.MUTANTS, 1):
         if mutant.subject in paint.NOT_PAINTED:
             continue
         picture, value = painted(mutant.subject, mutant.function)
         write_picture(folder / f"{mutant.function.__name__}.png", picture, overwrite=True)
         if value is not None:
-            values[mutant.function.__name__] = [value, reference(mutant.subject)[1]]
+            values[mutant.function.__name__] = [value, reference(mutant)[1]]
         shown.append((str(n), picture))
+    shown.insert(0, ("genuine", genuine["conv3x3_backward"][0]))
     (folder / "values.json").write_text(json.dumps(values))
     columns = 6
     lines = -(-len(shown) // columns)

@@ -86,7 +86,7 @@ def replacements(subject: str, function: Callable[..., Any]) -> Iterator[tuple[A
         yield sequence, "POOLS", {**POOLS, "max": pair}
     elif subject == "average_pool_backward":
         yield sequence, "POOLS", {**POOLS, "average": (average_pool_forward, function)}
-    elif subject in ("conv3x3_forward", "sequence_backward", "sequence_forward"):
+    elif subject == "conv3x3_forward":
         yield sequence, subject, function
     elif subject in ("gram_loss", "moments_backward", "moments_forward"):
         yield gram, subject, function
