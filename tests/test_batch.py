@@ -77,12 +77,12 @@ def test_an_interruption_ends_the_batch_and_the_same_command_goes_on(told, tmp_p
     whole = handstyle.cli.batch.paint
     begun = []
 
-    def cut_short(content, styles, output, *others):
+    def cut_short(content, styles, output, *others, **more):
         begun.append(output.name)
         if len(begun) == 2:
             beside(output).write_bytes(b"begun")
             return 130
-        return whole(content, styles, output, *others)
+        return whole(content, styles, output, *others, **more)
 
     monkeypatch.setattr(handstyle.cli.batch, "paint", cut_short)
     status, lines, _ = told()
@@ -92,7 +92,7 @@ def test_an_interruption_ends_the_batch_and_the_same_command_goes_on(told, tmp_p
     assert (tmp_path / "out/index.html").exists()
     taken = []
 
-    def note(content, styles, output, config, network, loaded, run):
+    def note(content, styles, output, config, network, loaded, run, measured):
         taken.append(run.resume)
         if run.resume:
             run.resume.unlink()

@@ -4,7 +4,7 @@ import html
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -37,6 +37,7 @@ from handstyle.network.weights import sha256
 from handstyle.painting.config import PATHS
 from handstyle.painting.recipe import Recipe, read_recipe
 from handstyle.painting.stylize import arranged
+from handstyle.painting.targets import Measured
 
 # Flags for a single picture, which `batch` does not have.
 ALONE = ("resume", "checkpoint", "write_config", "preview")
@@ -66,9 +67,10 @@ class Job:
         """Return the settings and pictures in which a recipe differs from the given ones, in words."""
         return differences(settings, recipe, [sha256(self.photograph), *digests])
 
-    def paint(self, paintings: Sequence[Any], settings: Settings, loaded: Network, run: RunConfig) -> tuple[int, str]:
+    def paint(self, shared: "Shared", network: Network, run: RunConfig) -> tuple[int, str]:
         """Paint the picture; return an exit status, and what is to be said of it."""
-        return paint(self.photograph, paintings, self.picture, settings.config, settings.network, loaded, run), ""
+        what = (self.photograph, shared.paintings, self.picture, shared.settings.config, shared.settings.network)
+        return paint(*what, network, run, measured=shared.measured), ""
 
 
 def batch(
@@ -116,12 +118,13 @@ def batch(
 
 @dataclass(frozen=True)
 class Shared:
-    """What all pictures of a command share: the paintings, their digests, the settings, one network."""
+    """What all pictures of a command share: the paintings, their digests, the settings, one network, the targets."""
 
     paintings: list[PictureLike]
     digests: list[str]
     settings: Settings
     loaded: Network
+    measured: Measured = field(default_factory=Measured)
 
     @classmethod
     def of(cls, styles: Sequence[Path], settings: Settings, folder: Path) -> "Shared":
@@ -178,7 +181,8 @@ class Shared:
             run = replace(run, resume=resume, quiet=run.quiet or not err.is_terminal)
             check_before(picture, self.settings.config, run)
             with silent():
-                status, more = job.paint(self.paintings, self.settings, network, run)
+                status, more = job.paint(self, network, run)
+            self.measured.forget_maps()
         except (HandstyleError, OSError, MemoryError) as error:
             return Painted(job.photograph, picture, f"failed: {as_flags(one_line(error))}", True), 1
         said = {0: "taken up and painted" if resume else "painted", 1: "failed: not all of it was painted or written"}

@@ -114,16 +114,17 @@ class FrameJob(Job):
             found.append(f"temporal_weight {said.get('temporal_weight')}")
         return found + (["after another frame"] if said.get("previous") != self.previous() else [])
 
-    def paint(self, paintings: Sequence[Any], settings: Settings, loaded: Network, run: RunConfig) -> tuple[int, str]:
+    def paint(self, shared: Shared, network: Network, run: RunConfig) -> tuple[int, str]:
         """Paint the frame; return an exit status, and how it began or how much it flickers."""
+        settings = shared.settings
         photograph, _ = read_inputs(settings.config, self.photograph, [])
         last = None
         if self.last is not None:
             before, _ = read_inputs(settings.config, self.last[0], [])
             last = Frame(before.pixels, read_picture(self.last[1]).pixels.astype(np.float64), self.previous())
         start = start_of(settings.config, photograph, last, self.weight, self.init)
-        what = (photograph, paintings, self.picture, start.config, settings.network, loaded, run)
-        status = paint(*what, terms=start.terms, finish=start.finished)
+        what = (photograph, shared.paintings, self.picture, start.config, settings.network, network, run)
+        status = paint(*what, terms=start.terms, finish=start.finished, measured=shared.measured)
         if start.why or not self.picture.exists():
             return status, f", {start.why}" if start.why else ""
         return status, f", flicker {frame_facts(self.picture).get('flicker', math.nan):.2f}"

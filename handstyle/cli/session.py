@@ -34,6 +34,7 @@ from handstyle.painting.report import Recording, write_report
 from handstyle.painting.result import PaintingInterrupted, Progress, Result
 from handstyle.painting.strength import how_strong, style_weight
 from handstyle.painting.stylize import stylize
+from handstyle.painting.targets import Measured
 from weights_tools.registry import locate
 
 # Seconds of SciPy's L-BFGS-B with ten pairs, for each value of the picture and iteration, on a server's CPU: 100
@@ -63,10 +64,11 @@ def paint(
     run: RunConfig,
     terms: Callable[[Network, Size], Sequence[Term]] | None = None,
     finish: Callable[[Result], Result] | None = None,
+    measured: Measured | None = None,
 ) -> int:
     """Run `stylize` with a progress bar, save the picture, print the reason for stopping; return the exit status.
 
-    `terms` are added to the objective, as in `stylize`; `finish` may change the result before it is saved.
+    `terms` and `measured` are those of `stylize`; `finish` may change the result before it is saved.
     """
     config.check_layers(loaded)
     photograph, paintings = read_inputs(config, content, styles)
@@ -127,6 +129,7 @@ def paint(
 
             try:
                 options: dict[str, Any] = {"callback": show, "resume": run.resume, "terms": terms}
+                options["measured"] = measured
                 result = stylize(photograph, paintings, network=loaded, config=config, **options)
             except PaintingInterrupted as interrupted:
                 result = interrupted.result

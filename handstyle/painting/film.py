@@ -38,6 +38,7 @@ from handstyle.painting.inputs import output_size, read_inputs
 from handstyle.painting.recipe import KEY, parse_recipe
 from handstyle.painting.result import Progress, Result, whole_levels
 from handstyle.painting.stylize import chosen_settings, one_network, ready_network, stylize
+from handstyle.painting.targets import Measured
 
 TEMPORAL_WEIGHT = 0.1
 FRAME = "handstyle:frame"  # of a frame's metadata
@@ -272,7 +273,7 @@ def frames(
         A folder of pictures, an animation (GIF, WebP, APNG), a video if ffmpeg is installed; or paths, PIL images and
         arrays.
     styles, network, config, preset
-        As for `stylize`; the network is loaded once.
+        As for `stylize`; the network is loaded once, and the paintings are measured once at each size.
     temporal_weight : float
         How much the mean squared difference (0 to 255) to the last frame counts, where the flow is certain.
     callback, progress, **options
@@ -306,12 +307,14 @@ def frames(
     check_film(config, temporal_weight)
     loaded, _ = ready_network(network, chosen)
     with tempfile.TemporaryDirectory(prefix="handstyle-") as folder, read_film(photographs) as (pictures, _):
-        last = None
+        last, measured = None, Measured()
         for picture in pictures:
             photograph, _ = read_inputs(config, picture, [])
             start = start_of(config, photograph, last, temporal_weight, Path(folder, "start.png"))
             called: dict[str, Any] = {"callback": callback, "progress": progress, "terms": start.terms}
+            called["measured"] = measured
             result = start.finished(stylize(photograph, sources, network=loaded, config=start.config, **called))
+            measured.forget_maps()
             digest = parse_recipe(result.metadata[KEY], "the frame").result["sha256"]
             last = Frame(photograph.pixels, whole_levels(result.array).astype(np.float64), digest)
             yield result

@@ -107,6 +107,10 @@ class Measured:
             self.kept[key] = network, measure()  # the network is held, so that no other can have its id
         return self.kept[key][1]
 
+    def forget_maps(self) -> None:
+        """Drop the features, which are large and one picture's; the moments of paintings stay."""
+        self.kept = {key: value for key, value in (self.kept or {}).items() if key[-1][0] != "features"}
+
 
 def build_terms(
     network: Network,

@@ -13,7 +13,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import Picture, read_picture
 from handstyle.losses.temporal import moved
-from handstyle.painting import film
+from handstyle.painting import film, targets
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.film import Frame, flicker, flow_between, in_order, motion, read_film, start_of, write_film
 from handstyle.painting.stylize import stylize
@@ -102,6 +102,14 @@ def test_a_film_flickers_less_than_a_third_of_its_frames_painted_alone(pan: list
     print(f"flicker {flicker(pan, together):.2f} of {flicker(pan, alone):.2f} gray levels, {ratio:.2f}")
     assert ratio <= 0.3
     assert np.abs(together[-1] - pan[-1]).mean() > 0.7 * np.abs(alone[-1] - pan[-1]).mean()  # it is painted
+
+
+def test_the_painting_is_measured_once_for_all_frames(pan: list[Array], monkeypatch) -> None:
+    whole, shapes = targets._painting_moments, []
+    monkeypatch.setattr(targets, "_painting_moments", lambda *a: shapes.append(a[2].pixels.shape) or whole(*a))
+    few = {"size": SIZE, "pyramid_min_size": 48, "iterations": 1, "style_layers": "relu1_1,relu2_1"}
+    assert len(list(handstyle.frames(pan[:3], pan[0], network="random", **few))) == 3
+    assert shapes == [(40, 48, 3), (80, 96, 3)]  # the scales of the first frame
 
 
 def test_in_luminance_the_last_frame_is_gray_too(pan: list[Array], tmp_path) -> None:
