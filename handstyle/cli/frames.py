@@ -1,4 +1,4 @@
-"""``frames``: a film painted frame by frame, each frame held to the one before it."""
+"""The command ``frames``: paint a film frame by frame, with a temporal loss to the last painted frame."""
 
 import math
 import tempfile
@@ -43,16 +43,16 @@ def frames(
     fps: Annotated[float, Parameter(group=PICTURES)] = 0.0,
     flags: Annotated[Any, Flat] = BATCH,
 ) -> int:
-    """Paint a film in the style of STYLE, each frame continued from the one before it, so that it does not flicker.
+    """Paint a film in the style of STYLE, each frame starting from the last painted one, to avoid flicker.
 
-    The last painted frame is moved along the optical flow between the photographs. The next one starts from that, and
-    is held to it where nothing new is seen. A new scene starts from its photograph. The same command continues where an
-    earlier one ended. Needs scikit-image: pip install "handstyle[film]".
+    The last painted frame is moved along the optical flow between the photographs. The next frame starts from it, and
+    has a temporal loss to it where the flow is reliable. A new scene starts from its photograph. The same command
+    continues where an earlier one ended. It needs scikit-image: pip install "handstyle[film]".
 
     Parameters
     ----------
     film : Path
-        A folder of pictures, whose names are in order; a .gif, .webp or .png that moves; or a video, with ffmpeg.
+        A folder of pictures in the order of their names; an animated .gif, .webp or .png; or a video, with ffmpeg.
     style : Path
         The painting, or a folder of paintings.
     more_styles : Path
@@ -61,9 +61,10 @@ def frames(
         A folder for the frames, NAME.png each; or a film, .gif, .webp, .png, with ffmpeg .mp4 and others, whose
         frames are kept beside it in NAME_frames.
     temporal_weight : float
-        Weight of the mean squared difference (0 to 255) to the last frame; more weight flickers less. 0.1 by default.
+        Weight of the mean squared difference (0 to 255) to the moved last frame; a larger one reduces flicker. 0.1 by
+        default.
     fps : float
-        Frames a second; by default those of the film, or 12 for a folder.
+        Frames per second; by default those of the film, or 12 for a folder.
     """
     settings = resolve(flags)
     speak(settings.run.quiet, settings.run.json)
@@ -94,18 +95,18 @@ def frames(
 
 @dataclass(frozen=True)
 class FrameJob(Job):
-    """A frame of a film, and the one before it: its photograph and its picture."""
+    """The job of painting a frame, with the photograph and the picture of the frame before it."""
 
     last: tuple[Path, Path] | None
     weight: float
     init: Path
 
     def previous(self) -> str:
-        """Return the digest of what was painted as the frame before this one."""
+        """Return the digest of the picture of the frame before this one."""
         return "" if self.last is None else str(read_recipe(self.last[1]).result.get("sha256", ""))
 
     def differences(self, settings: Settings, recipe: Recipe, digests: Sequence[str]) -> list[str]:
-        """Return in which settings and pictures a frame differs from what is asked for, in words."""
+        """Return the settings and pictures in which a frame's recipe differs from the given ones, in words."""
         said = frame_facts(self.picture)
         if said.get("start") == LAST_FRAME:
             settings = replace(settings, config=replace(settings.config, **Start.follows(settings.config)))
@@ -115,7 +116,7 @@ class FrameJob(Job):
         return found + (["after another frame"] if said.get("previous") != self.previous() else [])
 
     def paint(self, shared: Shared, network: Network, run: RunConfig) -> tuple[int, str]:
-        """Paint the frame; return an exit status, and how it began or how much it flickers."""
+        """Paint the frame; return an exit status, and its start or its flicker in words."""
         settings = shared.settings
         photograph, _ = read_inputs(settings.config, self.photograph, [])
         last = None
@@ -131,7 +132,7 @@ class FrameJob(Job):
 
 
 def in_turn(pairs: Sequence[tuple[Path, Path]], weight: float, init: Path) -> Iterator[FrameJob]:
-    """Yield a job for each frame, when the one before it is done."""
+    """Yield the job of each frame, once the frame before it is painted."""
     last = None
     for photograph, picture in pairs:
         yield FrameJob(photograph, picture, last, weight, init)

@@ -1,8 +1,8 @@
-"""Arrays that lie in temporary files, mapped into memory, for pictures whose vectors are larger than it.
+"""Arrays in temporary files that are mapped into memory, for pictures whose vectors are larger than the memory.
 
 The system writes a mapped array to its file when memory is short, and reads it again when it is used. NumPy works with
-it as with any other, but every intermediate result of an expression is in memory. So what is as large as the picture is
-computed in pieces, and by the same pieces whether it lies in a file or not: the bits are the same.
+it as with any array, but intermediate results of expressions are in memory. So vectors of the picture's size are
+computed in pieces; the pieces are the same for all arrays, so that results have the same bits.
 """
 
 import math
@@ -17,18 +17,18 @@ from numpy.typing import DTypeLike
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import OutOfMemoryError
 
-PIECE = 1 << 22  # values of a vector that are computed at a time, on the host
-MAPPED = 1 << 28  # bytes, from which on an array may lie in a file
-DISK = "/var/tmp"  # where /tmp may be in memory, this is on a disk (Filesystem Hierarchy Standard 3.0, 5.15)
+PIECE = 1 << 22  # number of values of a vector that are computed at a time on the host
+MAPPED = 1 << 28  # smallest size in bytes of an array that may be in a file
+DISK = "/var/tmp"  # a folder on a disk, unlike /tmp, which may be in memory (Filesystem Hierarchy Standard 3.0, 5.15)
 
 
 def folder() -> str:
-    """Return the folder of the files: ``TMPDIR`` if it is set, else one that is on a disk."""
+    """Return the folder of the files: ``TMPDIR`` if it is set, otherwise a folder on a disk."""
     return os.environ.get("TMPDIR") or (DISK if os.access(DISK, os.W_OK) else gettempdir())
 
 
 def room() -> int:
-    """Return the bytes that are free in `folder`; 0 where they cannot be known."""
+    """Return the free bytes in `folder`; 0 if they cannot be determined."""
     with suppress(OSError, AttributeError):
         found = os.statvfs(folder())
         return found.f_bavail * found.f_frsize
@@ -36,14 +36,14 @@ def room() -> int:
 
 
 def mapped(shape: Sequence[int], dtype: DTypeLike) -> Array:
-    """Return an array of zeros in a file of its own, which is gone when the array is.
+    """Return an array of zeros in a file of its own, which is deleted with the array.
 
     Parameters
     ----------
     shape : sequence of int
-        Its shape; more than no value.
+        The shape; the array must have at least one value.
     dtype : dtype
-        Of the values.
+        The dtype of the values.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def mapped(shape: Sequence[int], dtype: DTypeLike) -> Array:
     Raises
     ------
     OutOfMemoryError
-        If the disk has no room for it.
+        If the disk has too little free space.
 
     Examples
     --------
@@ -73,17 +73,17 @@ def mapped(shape: Sequence[int], dtype: DTypeLike) -> Array:
 
 
 def is_large(size: int) -> bool:
-    """Return whether an array of so many bytes may lie in a file."""
+    """Return whether an array of so many bytes may be in a file."""
     return size >= MAPPED
 
 
 def is_mapped(a: Array) -> bool:
-    """Return whether an array lies in a file, or is a part of one that does."""
+    """Return whether an array is in a file, or is a view of one that is."""
     return isinstance(a, np.memmap) and getattr(a, "_mmap", None) is not None
 
 
 def zeros_beside(like: Array, shape: Sequence[int] | None = None) -> Array:
-    """Return zeros where `like` lies, in a file, in memory or on a device, of its dtype and by default its shape."""
+    """Return zeros in the same place as `like` (file, memory or device), of its dtype and by default its shape."""
     shape = like.shape if shape is None else tuple(shape)
     if is_mapped(like):
         return mapped(shape, like.dtype)
@@ -92,25 +92,25 @@ def zeros_beside(like: Array, shape: Sequence[int] | None = None) -> Array:
 
 
 def pieces(v: Array) -> Iterator[slice]:  # (n,)
-    """Yield the parts in which a vector is computed: `PIECE` values each on the host, all at once on a device."""
+    """Yield the slices in which a vector is computed: of `PIECE` values on the host, of all values on a device."""
     step = PIECE if isinstance(v, np.ndarray) else max(1, v.size)
     return (slice(start, start + step) for start in range(0, v.size, step))
 
 
 def assembled(like: Array, part: Callable[[slice], Array]) -> Array:  # (n,) -> (n,)
-    """Return a vector that is computed piece by piece, and lies where `like` does.
+    """Compute a vector piece by piece, in the same place as `like` (file, memory or device).
 
     Parameters
     ----------
     like : (n,) array
-        Of its dtype and size.
+        A vector of the same dtype and size.
     part : callable
-        ``part(piece)`` returns the values of a slice, new ones.
+        ``part(piece)`` returns the values of a slice as a new array.
 
     Returns
     -------
     (n,) array
-        A new one.
+        A new array.
 
     Examples
     --------
@@ -128,5 +128,5 @@ def assembled(like: Array, part: Callable[[slice], Array]) -> Array:  # (n,) -> 
 
 
 def copied(v: Array) -> Array:  # (n,) -> (n,)
-    """Return a copy of a vector where the vector lies."""
+    """Return a copy of a vector in the same place (file, memory or device)."""
     return assembled(v, lambda piece: v[piece]) if is_mapped(v) else v.copy()

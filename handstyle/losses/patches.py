@@ -1,8 +1,8 @@
-"""Style by patches: every patch of the features is drawn to the painting's patch that is most like it.
+"""Style by patches: the squared distance of every patch of the features to the most similar patch of the painting.
 
-A Gram matrix keeps how often features occur together and forgets where. A Markov random field keeps small
-neighborhoods whole (Li and Wand 2016). Which patch of the painting is the nearest is found anew at each evaluation and
-held fixed in the gradient: between two changes of partner the loss is a sum of squares, and that is its gradient.
+A Gram matrix contains how often features occur together, but not where. A Markov random field compares small
+neighborhoods as a whole (Li and Wand 2016). The most similar patch, called the partner, is searched at each evaluation
+and taken as constant in the gradient: between two changes of partners the loss is a sum of squares with this gradient.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 from handstyle.losses.terms import WHOLE, Window
 
-AT_ONCE = 1 << 22  # similarities that are held at a time
+AT_ONCE = 1 << 22  # number of similarities in memory at a time
 
 
 @dataclass(frozen=True)
 class Matches:
-    """The statistic of `PatchTerm`: how far the patches of a map are from their partners, and who these are.
+    """The statistic of `PatchTerm`: the distance of the patches of a map to their partners, and the partners.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Matches:
 def patches_forward(  # (h, w, C) -> (n, size² C), (shape, size, stride)
     f: Array, size: int = 3, stride: int = 1
 ) -> tuple[Array, tuple[tuple[int, ...], int, int]]:
-    """Lay every patch of a map out as a row.
+    """Copy every patch of a map into a row of a matrix.
 
     Parameters
     ----------
@@ -44,12 +44,12 @@ def patches_forward(  # (h, w, C) -> (n, size² C), (shape, size, stride)
     size : int
         Side of a patch.
     stride : int
-        From one patch to the next, down and across.
+        Distance from one patch to the next, down and across.
 
     Returns
     -------
     patches : (n, size² C) array
-        Row by row of the map.
+        The patches in reading order.
     cache : (tuple of int, int, int)
         The shape of `f`, the size and the stride.
     """
@@ -63,7 +63,7 @@ def patches_forward(  # (h, w, C) -> (n, size² C), (shape, size, stride)
 
 
 def patches_backward(dpatches: Array, cache: tuple[tuple[int, ...], int, int]) -> Array:  # (n, size² C) -> (h, w, C)
-    """Add every patch's gradient where its values came from: the adjoint of `patches_forward`.
+    """Add the gradient of every patch at the positions of its values: the adjoint of `patches_forward`.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def _places(size: int) -> list[tuple[int, int]]:
 
 
 def patch_grid(h: int, w: int, size: int, stride: int) -> tuple[int, int]:
-    """Return how many patches a map of h x w values has down and across; see `patches_forward`."""
+    """Return the numbers of patches down and across a map of h x w values; see `patches_forward`."""
     return max(0, (h - size) // stride + 1), max(0, (w - size) // stride + 1)
 
 
@@ -101,16 +101,16 @@ def nearest(  # (n, D), (m, D) -> (n,) of 0 to m − 1
     Parameters
     ----------
     patches : (n, D) array
-        Of the picture.
+        The patches of the picture.
     bank : (m, D) array
-        Of the painting.
+        The patches of the painting.
     guides : ((n, E) array, (m, E) array), optional
-        Patches of maps that are compared together with the features.
+        The patches of semantic maps, which are compared together with the features.
 
     Returns
     -------
     (n,) array of int
-        Of equals the first.
+        Rows of `bank`; of equally similar ones the first.
 
     Notes
     -----
@@ -139,31 +139,31 @@ class PatchTerm:
     Parameters
     ----------
     tap : str
-        The name of a layer; Li and Wand have relu3_1 and relu4_1.
+        The name of a layer; relu3_1 and relu4_1 in Li and Wand.
     painting : (h, w, C) array or sequence of them
-        The features of the painting there, or of several, whose patches are then all candidates.
+        The features of the painting at the layer, or of several paintings, whose patches are then all candidates.
     weight : float
-        Of the term in the objective.
+        Weight of the term in the objective.
     scale : float, optional
-        By default one over the energy that as many patches of the painting have on average: a relative error.
+        Factor of the distance; by default it makes the error relative: 1 / (mean squared length of the painting's
+        patches × number of the picture's patches).
     guides : (array, array or sequence of arrays), optional
-        Semantic maps (Champandard 2016) of the picture, (H, W, G), and of each painting, (h, w, G), on the layer's
-        grid, in the units of the features: like goes to like. They choose partners, and are not part of the distance.
+        Semantic maps (Champandard 2016) of the picture, (H, W, G), and of each painting, (h, w, G), at the size of the
+        layer's map and in the units of the features. They influence the choice of partners, not the distance.
     name : str
-        By default ``patches`` and the tap.
+        The name of the term; by default ``patches`` and the tap.
     size, stride : int
-        Side of a patch, and from one patch to the next, in values of the layer.
+        Side of a patch, and distance from one patch to the next, in values of the layer.
     mask : (H, W, 1) array, optional
-        How much each value of the picture's map counts; a patch counts as much as its values do on average.
+        The weight of each value of the picture's map; the weight of a patch is the mean of those of its values.
     inside : sequence of (h, w, 1) arrays or None, optional
-        For each painting how much each value belongs to it: patches of which it is less than one half on average are
-        no candidates.
+        For each painting the weight of each value; patches with a mean below one half are not candidates.
 
     Raises
     ------
     HandstyleError
-        If the guides do not fit the maps, a map has no patch, or only a part of a map is given: a patch may have its
-        partner anywhere, but not its own values.
+        If the guides do not fit the maps, a map has no patch, or only a part of a map is measured: patches across its
+        border would be missing.
 
     References
     ----------

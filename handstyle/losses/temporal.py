@@ -1,9 +1,9 @@
-"""Time: a frame of a film is held to the frame before it, moved as the photographs move.
+"""The temporal loss of films: the squared distance of a frame to the last painted frame, moved along the optical flow.
 
-Painted by itself, every frame finds strokes of its own, and the film flickers. So the last painted frame is moved along
-the optical flow between the photographs and becomes a target, wherever the flow can be trusted. Which pixels these are
-is known from two flows, there and back: one that does not lead back has lost its pixel. Flow, moved frame and mask are
-fixed before the first evaluation, so that the loss is a sum of squares: that of `ContentTerm`, at the picture itself.
+If every frame is painted independently, strokes differ from frame to frame and the film flickers. So the last painted
+frame, moved along the optical flow between the photographs, is a target wherever the flow is reliable: where the flows
+forward and backward agree. Flow, moved frame and mask are computed before the first evaluation, so the loss is a sum of
+squares: that of `ContentTerm` at the picture itself.
 """
 
 import numpy as np
@@ -16,14 +16,15 @@ from handstyle.losses.terms import PICTURE
 
 
 def moved(p: Array, flow: Array) -> Array:  # (H, W, C), (2, H, W) -> (H, W, C)
-    """Move a picture along a flow, ``ω(x) = p(x + flow(x))``, between pixels bilinearly.
+    """Move a picture along a flow, ``ω(x) = p(x + flow(x))``, with bilinear interpolation.
 
     Parameters
     ----------
     p : (H, W, C) array
         The earlier frame; on the host.
     flow : (2, H, W) array
-        Rows and columns, px, from each pixel of the later frame to its place in `p`; beyond the edge the edge goes on.
+        Displacement in rows and columns, px, from each pixel of the later frame to its position in `p`; positions
+        outside take the nearest pixel of the edge.
 
     Returns
     -------
@@ -42,7 +43,7 @@ def moved(p: Array, flow: Array) -> Array:  # (H, W, C), (2, H, W) -> (H, W, C)
 
 
 def certainty(forward: Array, backward: Array) -> Array:  # (2, H, W), (2, H, W) -> (H, W) of bool
-    """Return where a flow can be trusted: it leads back, no edge of a motion is near, and it stays in the picture.
+    """Return the mask of pixels with a reliable flow: consistent, away from motion boundaries, and inside the picture.
 
     Parameters
     ----------
@@ -54,8 +55,9 @@ def certainty(forward: Array, backward: Array) -> Array:  # (2, H, W), (2, H, W)
     Returns
     -------
     (H, W) array of bool
-        In the later frame. False where ``|w̃ + ŵ|² > 0.01 (|w̃|² + |ŵ|²) + 0.5`` with ``w̃(x) = w(x + ŵ(x))``: what is
-        seen there was hidden before; and where ``|∇û|² + |∇v̂|² > 0.01 |ŵ|² + 0.002``, at the edges of what moves.
+        The mask for the later frame. It is False where ``|w̃ + ŵ|² > 0.01 (|w̃|² + |ŵ|²) + 0.5`` with
+        ``w̃(x) = w(x + ŵ(x))``, that is at pixels that were occluded before; and where ``|∇û|² + |∇v̂|² > 0.01 |ŵ|² +
+        0.002``, that is at motion boundaries.
 
     Notes
     -----
@@ -80,22 +82,22 @@ def certainty(forward: Array, backward: Array) -> Array:  # (2, H, W), (2, H, W)
 
 
 def temporal_term(target: Array, certain: Array, weight: float = 1.0) -> ContentTerm:  # (H, W, 3), (H, W, 1)
-    """Return the loss ``1/D Σ c (p − ω)²`` of a frame: its squared distance to the frame before it, moved.
+    """Return the term ``1/D Σ c (p − ω)²``: the mean squared distance of a frame to the moved last frame.
 
     Parameters
     ----------
     target : (H, W, 3) array
         The last painted frame ``ω``, from `moved`; on the device of the network, in its dtype.
     certain : (H, W, 1) array
-        The mask ``c``, from `certainty`, 0 to 1, of the same kind.
+        The mask ``c``, from `certainty`, 0 to 1, on the same device, in the same dtype.
     weight : float
-        Of the term in the objective.
+        Weight of the term in the objective.
 
     Returns
     -------
     ContentTerm
-        At the picture, named ``temporal``. `content_forward` and `content_backward` are its value and its gradient,
-        ``2/D c (p − ω)``, with ``D = 3 H W``; every engine has kernels for them.
+        A term at the picture named ``temporal``. `content_forward` and `content_backward` compute its value and its
+        gradient, ``2/D c (p − ω)``, with ``D = 3 H W``; every engine has kernels for them.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Paint a film: frames one after the other, each begun from the one before it and held to it where nothing is new.
+"""Paint a film frame by frame: each frame starts from the last painted frame, moved, and has a temporal loss to it.
 
-`frames` is the whole of it in Python. What a frame takes from the last one is in `start_of`; the command line uses the
-same. Films are read and written here too: animations by Pillow, videos by ffmpeg.
+`frames` is the function for Python. `start_of`, which the command line uses too, computes the start and the temporal
+loss of a frame from the last one. Animations are read and written by Pillow, videos by ffmpeg.
 """
 
 import io
@@ -43,12 +43,12 @@ from handstyle.painting.targets import Measured
 TEMPORAL_WEIGHT = 0.1
 FRAME = "handstyle:frame"  # of a frame's metadata
 LAST_FRAME = "the last frame"
-EXPLAINED = 0.5  # of a photograph's variance, below which a frame is a new scene
+EXPLAINED = 0.5  # fraction of a photograph's variance that the flow explains; below it, a frame is a new scene
 # The painted frame then has other colors than its file.
 LATER_COLORS = ("match-after", "histogram-after", "luminance-after")
 ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
-SECONDS = 1 / 12  # of a frame, where nothing says otherwise
+SECONDS = 1 / 12  # duration of a frame, if the film has none
 
 
 # --- a frame and the one before it --------------------------------------------------------------------------------
@@ -61,11 +61,11 @@ class Frame:
     Parameters
     ----------
     photograph : (h, w, 3) array
-        At the size of the output, or of the file.
+        The photograph, at the size of the output or of the file.
     painted : (H, W, 3) array
-        What was painted from it, 0 to 255, in whole levels as its file has it.
+        The painted picture, 0 to 255, in whole levels as in its file.
     digest : str
-        The sha256 of what was painted, from its recipe.
+        The sha256 of the painted picture, from its recipe.
     """
 
     photograph: Array
@@ -75,22 +75,23 @@ class Frame:
 
 @dataclass(frozen=True)
 class Start:
-    """What a frame begins with.
+    """The settings and the temporal target with which a frame is painted.
 
     Parameters
     ----------
     config : StyleConfig
-        Its settings: of the first frame as they are given; then one scale, from the last frame.
+        The settings of the frame: those of the film for the first frame of a scene; one scale, with the moved last
+        frame as its start, for others.
     why : str
-        The reason for a new beginning, in words; empty if the frame follows the last one.
+        The reason for starting from the photograph, in words; empty if the frame starts from the last one.
     target : (H, W, 3) array, optional
         The last painted frame, moved.
     certain : (H, W) array of bool, optional
-        Where that is known.
+        The mask of pixels with a reliable flow.
     weight : float
-        Of the temporal term.
+        Weight of the temporal term.
     previous : str
-        The digest of the frame before it.
+        The digest of the last frame.
     """
 
     config: StyleConfig
@@ -102,11 +103,11 @@ class Start:
 
     @staticmethod
     def follows(config: StyleConfig) -> dict[str, Any]:
-        """Return the settings of a frame that starts from the last one, where they are not the film's: one scale."""
+        """Return the settings that differ from the film's in a frame that starts from the last one: one scale."""
         return {"init_noise": 0.0, "pyramid_min_size": 0, "iterations_by_scale": config.iterations_by_scale[-1:]}
 
     def terms(self, network: Network, size: Size) -> list[Term]:
-        """Return the temporal term on a network's device, as `stylize` takes it; none where nothing is certain."""
+        """Return a list of the temporal term on a network's device, for `stylize`; empty if no flow is reliable."""
         if self.target is None or self.certain is None or not self.weight or not self.certain.any():
             return []
         target = luminance(self.target, self.config.color_space) if self.config.color == "luminance" else self.target
@@ -114,7 +115,7 @@ class Start:
         return [temporal_term(made, mask, self.weight)]
 
     def flicker(self, painted: Array) -> float | None:
-        """Return the root mean square difference to the last frame, moved, where that is known; gray levels."""
+        """Return the root mean square difference to the moved last frame where the flow is reliable, in gray levels."""
         if self.target is None or self.certain is None or not self.certain.any():
             return None
         return warped_difference(painted, self.target, self.certain)
@@ -145,27 +146,27 @@ def frame_facts(picture: Path) -> dict[str, Any]:
 
 
 def warped_difference(painted: Array, target: Array, certain: Array) -> float:  # (H, W, 3), (H, W, 3), (H, W) -> float
-    """Return the root mean square difference of a frame and the one before it, moved, where that is certain."""
+    """Return the root mean square difference of a frame and the moved last frame where the flow is reliable."""
     return math.sqrt(float(((painted - target)[certain] ** 2).mean()))
 
 
 def flicker(photographs: Sequence[Array], painted: Sequence[Array]) -> float:
-    """Return how much a film flickers: the mean over its frames of `warped_difference`, in gray levels.
+    """Return the flicker of a film: the mean over its frames of `warped_difference`, in gray levels.
 
     Parameters
     ----------
     photographs, painted : sequence of (H, W, 3) arrays
-        The frames as they were and as they were painted, of one size. The flow is that of the photographs.
+        The frames before and after painting, all of one size. The flow is that of the photographs.
 
     Returns
     -------
     float
-        0 for a film in which everything moves as in the photographs; NaN without two frames.
+        0 for a film in which everything moves as in the photographs; NaN for fewer than two frames.
 
     Notes
     -----
-    The warping error by which films are compared (Lai et al. 2018, "Learning blind video temporal consistency",
-    arXiv 1808.00449), as a root, without the square.
+    It is the square root of the warping error of Lai et al. (2018, "Learning blind video temporal consistency",
+    arXiv 1808.00449).
     """
     found = []
     for i in range(1, len(painted)):
@@ -176,13 +177,13 @@ def flicker(photographs: Sequence[Array], painted: Sequence[Array]) -> float:
 
 
 def motion(now: Array, before: Array) -> tuple[Array, Array]:  # (H, W, 3), (H, W, 3) -> (2, H, W), (H, W) of bool
-    """Return the flow from each pixel of a frame to its place in the frame before it, and where it is certain."""
+    """Return the flow from each pixel of a frame to its position in the last frame, and the mask of reliable pixels."""
     backward = flow_between(now, before)
     return backward, certainty(flow_between(before, now), backward)
 
 
 def flow_between(a: Array, b: Array) -> Array:  # (H, W, 3), (H, W, 3) -> (2, H, W)
-    """Return the optical flow from each pixel of `a` to its place in `b`, rows and columns, px.
+    """Return the optical flow from each pixel of `a` to its position in `b`, in rows and columns, px.
 
     Raises
     ------
@@ -191,7 +192,7 @@ def flow_between(a: Array, b: Array) -> Array:  # (H, W, 3), (H, W, 3) -> (2, H,
 
     Notes
     -----
-    TV-L1 (Zach, Pock and Bischof 2007) as scikit-image has it, of the luminance.
+    The flow is scikit-image's TV-L1 (Zach, Pock and Bischof 2007) of the luminance.
     """
     try:
         registration = import_module("skimage.registration")
@@ -202,7 +203,7 @@ def flow_between(a: Array, b: Array) -> Array:  # (H, W, 3), (H, W, 3) -> (2, H,
 
 
 def check_film(config: StyleConfig, weight: float) -> None:
-    """Raise `HandstyleError` if settings do not go with a film."""
+    """Raise `HandstyleError` if the settings cannot be used for a film."""
     if not (math.isfinite(weight) and weight >= 0):
         raise HandstyleError(f"temporal_weight={weight}: must be a number of 0 or more")
     if config.color in LATER_COLORS:
@@ -213,27 +214,27 @@ def check_film(config: StyleConfig, weight: float) -> None:
 
 
 def start_of(config: StyleConfig, photograph: Picture, last: Frame | None, weight: float, init: Path) -> Start:
-    """Return what a frame begins with: the last painted frame moved along the flow, or the photograph.
+    """Return the start of a frame: the last painted frame moved along the flow, or the photograph.
 
     Parameters
     ----------
     config : StyleConfig
-        Settings of the film.
+        The settings of the film.
     photograph : Picture
-        The frame.
+        The photograph of the frame.
     last : Frame or None
-        The one before it.
+        The last painted frame.
     weight : float
-        Of the temporal term.
+        Weight of the temporal term.
     init : Path
-        A PNG to be written: the picture from which the frame starts. What was hidden in the last frame is there as it
-        is in the photograph.
+        The PNG to write with the picture from which the frame starts. Pixels that were occluded in the last frame are
+        taken from the photograph.
 
     Returns
     -------
     Start
-        A new beginning if there is no last frame, if that has another size, or if the flow explains less than half of
-        what is seen, ``1 − Σ (p − ω)² / Σ (p − mean)²`` over the photographs: a new scene.
+        It is from the photograph if there is no last frame, if that has another size, or in a new scene: if the flow
+        explains less than half of the variance, ``1 − Σ (p − ω)² / Σ (p − mean)²`` over the photographs.
     """
     if last is None:
         return Start(config, "the first frame", weight=weight)
@@ -265,29 +266,29 @@ def frames(
     progress: bool | None = None,
     **options: Any,
 ) -> Iterator[Result]:
-    """Paint a film, and yield its frames one by one.
+    """Paint a film frame by frame, and yield the result of each frame.
 
     Parameters
     ----------
     photographs : path, or pictures in order
-        A folder of pictures, an animation (GIF, WebP, APNG), a video if ffmpeg is installed; or paths, PIL images and
-        arrays.
+        A folder of pictures, an animation (GIF, WebP, APNG), or a video if ffmpeg is installed; or a sequence of paths,
+        PIL images or arrays.
     styles, network, config, preset
         As for `stylize`; the network is loaded once, and the paintings are measured once at each size.
     temporal_weight : float
-        How much the mean squared difference (0 to 255) to the last frame counts, where the flow is certain.
+        Weight of the mean squared difference (0 to 255) to the moved last frame where the flow is reliable.
     callback, progress, **options
         As for `stylize`, for each frame.
 
     Yields
     ------
     Result
-        Of each frame, before the next is begun.
+        The result of each frame, before the next is started.
 
     Raises
     ------
     HandstyleError
-        If there are no frames, scikit-image is not installed, or as `stylize` does.
+        If there are no frames, scikit-image is not installed, and for the reasons of `stylize`.
 
     References
     ----------
@@ -324,7 +325,7 @@ def frames(
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:
-    """Sort paths as people count: frame 2 before frame 10.
+    """Sort paths in natural order: frame 2 before frame 10.
 
     Examples
     --------
@@ -346,8 +347,8 @@ def read_film(source: Any) -> Iterator[tuple[list[Any], list[float]]]:
     Parameters
     ----------
     source : path or iterable of pictures
-        A folder, an animation or a video, whose frames are written as pictures into a temporary folder, NAME_0001.png
-        and so on, as long as the block lasts.
+        A folder, an animation or a video, whose frames are written as NAME_0001.png and so on into a temporary folder
+        that is deleted at the end of the block.
 
     Raises
     ------
@@ -392,7 +393,7 @@ def by_pillow(path: Path, folder: Path) -> list[float]:
 
 
 def ffmpeg_path(what: str) -> str:
-    """Return the path of ffmpeg, or raise `HandstyleError`: `what` needs it."""
+    """Return the path of ffmpeg, or raise `HandstyleError` that `what` needs it."""
     found = shutil.which("ffmpeg")
     if found is None:
         raise HandstyleError(
@@ -423,7 +424,7 @@ def _last_line(text: str) -> str:
 
 
 def check_film_writable(path: Path, overwrite: bool) -> None:
-    """Raise `HandstyleError` if a film cannot be written there."""
+    """Raise `HandstyleError` if a film cannot be written to a path."""
     if path.suffix.lower() in VIDEOS:
         ffmpeg_path(printable(path))
     elif path.suffix.lower() not in ANIMATIONS:
@@ -435,7 +436,7 @@ def check_film_writable(path: Path, overwrite: bool) -> None:
 
 
 def write_film(path: str | os.PathLike[str], pictures: Sequence[Path], seconds: Sequence[float]) -> None:
-    """Write painted frames as one film: an animation by its name's ending, or a video.
+    """Write painted frames as a film: an animation or a video, by the suffix of its name.
 
     Parameters
     ----------
@@ -444,7 +445,7 @@ def write_film(path: str | os.PathLike[str], pictures: Sequence[Path], seconds: 
     pictures : sequence of Path
         The frames, of one size.
     seconds : sequence of float
-        Of each. A video has one rate, that of their mean.
+        The duration of each frame. A video has a constant rate, by their mean.
 
     Raises
     ------
@@ -475,7 +476,7 @@ def write_film(path: str | os.PathLike[str], pictures: Sequence[Path], seconds: 
 
 
 def frame_of(picture: Path) -> Image.Image:
-    """Read a painted frame as it is written into a film."""
+    """Read a painted frame in the form in which it is written into a film."""
     with Image.open(picture) as image:
         return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
@@ -484,7 +485,7 @@ def _video(path: Path, images: Sequence[Image.Image], rate: float) -> bytes:
     """Encode frames by ffmpeg, through a pipe, at a rate in frames a second."""
     with tempfile.TemporaryDirectory(prefix="handstyle-") as folder:
         made = Path(folder, f"film{path.suffix.lower()}")
-        even = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p"]  # what players want
+        even = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p"]  # the form that players can decode
         if path.suffix.lower() in (".mp4", ".mov", ".mkv"):
             even += ["-c:v", "libx264", "-crf", "16"]
         read = ["-f", "image2pipe", "-c:v", "png", "-framerate", f"{rate:.6f}", "-i", "-"]

@@ -1,4 +1,4 @@
-"""Style by patches in a run: from the features of paintings, their regions and the settings to terms."""
+"""Build the terms of style by patches from the features of paintings, their regions and the settings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from handstyle.painting.normalizations import PATCHES
 # Products of two numbers in the similarities of one evaluation: more take half a minute of two cores, or longer.
 MOST_PRODUCTS = 10**12
 
-Maps = Mapping[str, Array]  # by layer
+Maps = Mapping[str, Array]  # from layers to maps
 Shapes = Mapping[str, tuple[int, int, int]]
 
 
@@ -23,15 +23,15 @@ class PatchSource:
     Parameters
     ----------
     maps : mapping of str to (h, w, C) array
-        Its features at the layers that it serves.
+        Its features at the layers at which it is used.
     inside : mapping of str to (h, w, 1) array
-        Where it is measured; empty for everywhere.
+        The weight of each value at the layers; empty for 1 everywhere.
     region : int
-        The region that it paints, counted from 1; 0 is the whole picture.
+        The region that it styles, counted from 1; 0 is the whole picture.
     blend : float
-        Its share, where losses are blended.
+        Its share if losses are blended.
     lengths : mapping of str to float
-        The root mean square of the lengths of its features, in which guides are measured.
+        The root mean square length of its feature vectors at each layer, the unit of guides.
     """
 
     maps: Maps
@@ -49,19 +49,19 @@ def patch_terms(
     Parameters
     ----------
     config : StyleConfig
-        Layers, weights, size and stride of patches, blending.
+        The run's settings: layers, weights, size and stride of patches, and blending are used.
     shapes : mapping of str to (H, W, C)
-        Of the picture's features at each layer.
+        The shapes of the picture's features at each layer.
     sources : sequence of PatchSource
         The paintings.
     masks : sequence of mappings of str to (H, W, 1) array
-        The regions, carried to the layers.
+        The masks of the regions, resized to the layers.
 
     Returns
     -------
     list of PatchTerm
-        With `semantic_weight` one a layer, whose guides are the regions; otherwise one a layer and region, whose
-        partners are in the paintings of that region.
+        With `semantic_weight` one term for each layer, whose guides are the regions; otherwise one for each layer and
+        region, whose candidates are the patches of that region's paintings.
 
     Raises
     ------
@@ -135,16 +135,16 @@ def _check_size(config: StyleConfig, tap: str, shapes: Sequence[tuple[int, ...]]
 
 
 def check_products(config: StyleConfig, terms: Sequence[PatchTerm], shapes: Shapes) -> None:
-    """Raise `HandstyleError` if the similarities of one evaluation take more than `MOST_PRODUCTS`.
+    """Raise `HandstyleError` if the similarities of one evaluation need more than `MOST_PRODUCTS` multiplications.
 
     Parameters
     ----------
     config : StyleConfig
         The run's settings.
     terms : sequence of PatchTerm
-        Only the shapes of their arrays matter.
+        The terms, of whose arrays only the shapes are used.
     shapes : mapping of str to (H, W, C)
-        Of the picture's features at each layer.
+        The shapes of the picture's features at each layer.
     """
     counts = [(term.counts(shapes[term.tap]), term.tap) for term in terms]
     total = sum(own * bank * values for (own, bank, values), _ in counts)
