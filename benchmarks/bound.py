@@ -147,6 +147,12 @@ def table(row: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def bound_line(row: dict[str, Any]) -> str:
+    """Return one line with the rates that the bounds are made of."""
+    product, copied = row["operations_a_second"] / 1e9, row["bytes_a_second"] / 1e9
+    return f"{row['size']}²; a large product {product:.0f} GFLOP/s, a copy {copied:.1f} GB/s."
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[512])
@@ -155,11 +161,7 @@ def main() -> None:
     rows = []
     for size in options.sizes:
         rows.append(measure(size, options.rounds))
-        print(
-            f"{size}²: a product {rows[-1]['operations_a_second'] / 1e9:.0f} GFLOP/s, a copy"
-            f" {rows[-1]['bytes_a_second'] / 1e9:.1f} GB/s\n{table(rows[-1])}",
-            flush=True,
-        )
+        print(f"{bound_line(rows[-1])}\n{table(rows[-1])}", flush=True)
     print(common.write_results("bound", rows, threads=cpu_count()))
 
 

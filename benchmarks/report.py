@@ -31,6 +31,19 @@ def newest(name: str) -> dict[str, Any]:
     return record
 
 
+def newest_with(what: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the latest comparison with the peers that has rows of a kind (time, memory, error, run), and those rows.
+
+    A whole run takes long, and memory is measured more often; so not every day's file has every row.
+    """
+    for path in sorted(RESULTS.glob("*.json"), reverse=True):
+        if path.stem.split("-", 3)[-1] in ("evaluation", "memory", "run"):
+            record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if any(row["what"].startswith(what) for row in record["rows"]):
+                return record, [row for row in record["rows"] if row["what"].startswith(what.split()[0])]
+    raise FileNotFoundError(f"{RESULTS}: no result has a row of {what}")
+
+
 def lock_table(record: dict[str, Any]) -> str:
     """Return the modelled times of an evaluation by threads, and the part of them that is spent waiting."""
     rows = record["rows"]
@@ -42,8 +55,8 @@ def lock_table(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def evaluation_figure(record: dict[str, Any]) -> Figure:
-    rows = {row["what"]: row for row in record["rows"]}
+def evaluation_figure(measured: list[dict[str, Any]]) -> Figure:
+    rows = {row["what"]: row for row in measured}
     timed = [row for what, row in rows.items() if what.startswith("time")]
     runs = {what: row for what, row in rows.items() if what.startswith("run")}
     figure = Figure(figsize=(8 if runs else 4, 3.2), layout="constrained")
@@ -72,7 +85,7 @@ def evaluation_figure(record: dict[str, Any]) -> Figure:
 
 
 def evaluation(record: dict[str, Any], out: Path) -> None:
-    _page(record, out, evaluation_table(record["rows"]), evaluation_figure(record))
+    _page(record, out, evaluation_table(record["rows"]), evaluation_figure(record["rows"]))
 
 
 def layers_table(record: dict[str, Any]) -> str:

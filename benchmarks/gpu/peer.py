@@ -12,9 +12,13 @@ class TorchObjective:
         A network with NumPy weights in Caffe's convention, which are copied.
     content, styles : arrays
         The content target (h, w, C), and for each style tap the mean Gram matrix (C, C).
+    channels_last : bool
+        Whether maps lie as ours do.
+    compiled : dict, optional
+        What `torch.compile` is given; by default nothing is compiled.
     """
 
-    def __init__(self, torch, network, content, styles, device, channels_last=False):
+    def __init__(self, torch, network, content, styles, device, channels_last=False, compiled=None):
         self.torch, self.device = torch, device
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.layers = []
@@ -34,9 +38,17 @@ class TorchObjective:
             for tap, A in styles.items()
         }
 
+        self.loss = self.value if compiled is None else torch.compile(self.value, **compiled)
+
     def __call__(self, p):  # (H, W, 3) tensor -> value tensor, (H, W, 3) gradient
-        torch = self.torch
         p = p.detach().requires_grad_(True)
+        value = self.loss(p)
+        (gradient,) = self.torch.autograd.grad(value, p)
+        return value.detach(), gradient
+
+    def value(self, p):  # (H, W, 3) tensor -> value tensor
+        """Return the value of the objective, for autograd."""
+        torch = self.torch
         x = p.permute(2, 0, 1).flip(0).sub(self.mean)[None].contiguous(memory_format=self.memory_format)
         value = 0.0
         for name, w, b in self.layers:
@@ -52,8 +64,7 @@ class TorchObjective:
                 value = value + scale * ((F @ F.T / F.shape[1] - A) ** 2).sum()
             if name == self.content[0]:
                 value = value + self.content_scale * ((x - self.content[1]) ** 2).sum()
-        (gradient,) = torch.autograd.grad(value, p)
-        return value.detach(), gradient
+        return value
 
 
 def use_tf32(torch, on):

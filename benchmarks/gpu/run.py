@@ -153,7 +153,7 @@ class Bench:
         del made, target, content, style
         return Objective(network, terms, (side, side, 3)), start.ravel(), terms
 
-    def torch_objective(self, side, terms, device, channels_last=False):
+    def torch_objective(self, side, terms, device, channels_last=False, compiled=None):
         """Return PyTorch's version of an objective, with its very targets, and the start."""
         styles, content = {}, None
         for term in terms:
@@ -161,7 +161,7 @@ class Bench:
                 styles[term.tap] = to_numpy(term.target.outer) / term.target.count
             else:
                 content = term.tap, to_numpy(term.target).astype(np.float32)
-        peer = TorchObjective(self.torch, self.network, content, styles, device, channels_last)
+        peer = TorchObjective(self.torch, self.network, content, styles, device, channels_last, compiled)
         return peer, self.torch.tensor(self.pictures(side)[0], device=device)
 
     def forget(self):
@@ -508,7 +508,11 @@ class Bench:
         """Time the same against PyTorch tuned as documented: channels last, cuDNN's kernels chosen by trial."""
         self.evaluation(found, True)
 
-    def evaluation(self, found, tuned=False):
+    def compiled(self, found):
+        """Time the same against `torch.compile`, which chooses its kernels by trial, and channels last."""
+        self.evaluation(found, True, {"backend": "eager"} if self.rehearse else {"mode": "max-autotune"})
+
+    def evaluation(self, found, tuned=False, compiled=None):
         """Time an evaluation of the objective at each size, ours and PyTorch's in turn, and measure their memory."""
         for side in [side for side in self.options.sizes if not tuned or side in (32, 512, 1024)]:
             runners, memory, methods, made = {}, {}, {}, Found(self.book, f"evaluation at {side}")
@@ -526,9 +530,10 @@ class Bench:
                 made.attempt("reference", lambda: ours("reference", None))
 
             def torchs(on, tuned, side=side, runners=runners, memory=memory):
-                name = f"torch {'tf32' if on else 'float32'}{' tuned' if tuned else ''}"
+                how = "" if not tuned else " tuned" if compiled is None else " compiled"
+                name = f"torch {'tf32' if on else 'float32'}{how}"
                 terms = self.objective(side, self.gpu, CudaEngine(self.device()))[2]
-                peer, p = self.torch_objective(side, terms, self.torch_device, channels_last=tuned)
+                peer, p = self.torch_objective(side, terms, self.torch_device, tuned, compiled)
                 del terms
                 self.forget()
 
@@ -670,6 +675,7 @@ SECTIONS = (
     "processor",
     "largest",
     "tuned",
+    "compiled",
 )
 
 

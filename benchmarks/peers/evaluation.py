@@ -275,7 +275,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="of each size; a third of them at 1024")
     parser.add_argument("--kernels", default="auto")
     parser.add_argument("--memory", type=int, default=512, help="size at which memory is measured")
-    parser.add_argument("--error", type=int, default=384, help="size at which the gradient is compared with float64")
+    parser.add_argument(
+        "--error", type=int, default=384, help="size at which gradients are compared with float64; 0: not"
+    )
     parser.add_argument("--run", type=int, default=100, help="iterations of the whole run; 0 for none")
     parser.add_argument("--run-size", type=int, default=512, help="of the whole run")
     parser.add_argument("--quick", action="store_true", help="256 and 512, five rounds, no whole run")
@@ -295,14 +297,16 @@ def main() -> None:
     if any("torch" in row["skipped"] for row in rows):
         print("memory, error and the whole run are compared with PyTorch, which is not installed")
     else:
-        rows += [memory(options.memory, options.kernels), error(options.error, options.kernels)]
+        rows.append(memory(options.memory, options.kernels))
+        if options.error:
+            rows.append(error(options.error, options.kernels))
         if options.run:
             at = [row for row in rows if row["what"] == f"time {options.run_size}"]
             fastest = (at[0]["fastest"], at[0]["theirs_min_s"]) if at else None
             rows += whole_run(options.run_size, options.kernels, options.run, fastest)
     rows = [row for row in rows if not row["what"].startswith("time") or "fastest" in row]
     if not rows:
-        sys.exit("no peer is installed: pip install torch jax")
+        sys.exit("no peer is installed: pip install --group peers")
     print(evaluation_table(rows))
     print(common.write_results(options.name, rows, threads=cpu_count(), kernels=options.kernels))
 

@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu" / "run.py"
 @pytest.mark.skipif(WHY_NOT is not None or not SCRIPT.exists(), reason=WHY_NOT or "the benchmarks are not in this tree")
 def test_the_sections_run_and_leave_json(tmp_path):
     out = tmp_path / "gpu.json"
-    wanted = ["machine", "peaks", "transfers", "rungs", "processor"]
+    wanted = ["machine", "peaks", "transfers", "rungs", "processor", "largest"]
     command = [sys.executable, str(SCRIPT), "--rehearse", "--out", str(out), "--sections", ",".join(wanted)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
