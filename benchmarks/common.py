@@ -1,31 +1,29 @@
 """Parts of all benchmarks: the objective that is measured, a description of the machine, and the file of results."""
 
-import contextlib
 import datetime
 import json
 import os
-import platform
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from threadpoolctl import threadpool_info
 
+from handstyle.cli.bench import in_turns
 from handstyle.foundations.atomic_file import replace_file
-from handstyle.foundations.backend import Array, cpu_count, cpu_name
+from handstyle.foundations.backend import Array, cpu_name
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, StyleTerm
 from handstyle.network.vgg import Network, Weights, build_network, convolution_names, random_weights
 from handstyle.network.weights import read_weights
 from handstyle.optimize.objective import Objective
+from handstyle.painting.recipe import machine as environment
 from handstyle.painting.targets import measure_moments
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -95,15 +93,7 @@ def network_with(kernels: str, dtype: Any = np.float32) -> Network:
 
 def interleaved(sides: dict[str, Callable[[], object]], rounds: int, warmup: int = 1) -> dict[str, list[float]]:
     """Time several functions in turn, so that a disturbance affects all; return the seconds of each round."""
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for turn in range(warmup + rounds):
-        for name, work in sides.items():
-            time.sleep(0.05)  # let the other side's threads stop spinning
-            start = time.perf_counter()
-            work()
-            if turn >= warmup:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
+    return {name: [turn.seconds for turn in taken[warmup:]] for name, taken in in_turns(sides, warmup + rounds).items()}
 
 
 class Turns:
@@ -203,27 +193,11 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
 
 
 def machine() -> dict[str, Any]:
-    """Describe the machine: processor, BLAS, versions, and load."""
-    versions = {}
-    for package in ("handstyle", "numpy", "scipy", "torch", "jax", "ncnn"):
-        with contextlib.suppress(PackageNotFoundError):
-            versions[package] = version(package)
-    blas = [
-        {key: library.get(key) for key in ("internal_api", "version", "architecture")}
-        for library in threadpool_info()
-        if library["user_api"] == "blas"
-    ]
-    load = os.getloadavg() if hasattr(os, "getloadavg") else (float("nan"),) * 3
-    return {
-        "processor": cpu_name(),
-        "cores": cpu_count(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "versions": versions,
-        "blas": blas,
-        "load_average": [round(x, 2) for x in load],
-        "weights": "vgg19, ImageNet" if data_folder() else "vgg19, random",
-    }
+    """Describe the machine as a recipe does, with the processor, its load, the peers' versions and the weights."""
+    packages = ("handstyle", "numpy", "scipy", "torch", "jax", "ncnn")
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    weights = "vgg19, ImageNet" if data_folder() else "vgg19, random"
+    return environment(packages) | {"processor": cpu_name(), "load": f"{load:.2f}", "weights": weights}
 
 
 def write_results(name: str, rows: Any, **more: Any) -> Path:

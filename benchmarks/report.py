@@ -20,8 +20,11 @@ OURS, THEIRS, NCNN = "#1b6ca8", "#d1793a", "#7a7a7a"
 def machine_line(record: dict[str, Any]) -> str:
     """Return one line with the date and the machine of a result."""
     machine = record["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    return f"{record['date'][:10]}, {machine['processor']}, load {machine['load_average'][0]}; {versions}."
+    packages = ("handstyle", "numpy", "scipy", "torch", "jax", "ncnn")
+    found = machine.get("versions", {name: machine[name] for name in packages if name in machine})
+    versions = ", ".join(f"{name} {number}" for name, number in found.items())
+    load = machine["load"] if "load" in machine else machine["load_average"][0]  # as files before December 2026 have it
+    return f"{record['date'][:10]}, {machine['processor']}, load {load}; {versions}."
 
 
 def newest(name: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -19,18 +19,23 @@ from typing import Any
 
 import numpy as np
 
+from handstyle.cli.energy import EnergyMeter
+from handstyle.cli.torch_peer import TorchObjective
 from handstyle.foundations.atomic_file import replace_file
-from handstyle.foundations.backend import Array, cpu_count
+from handstyle.foundations.backend import Array, cpu_count, cpu_name
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import expanded
+from handstyle.kernels.counting import Machine
 from handstyle.losses.gram import Moments, StyleTerm, moments_forward
 from handstyle.network.sequence import Convolution
 from handstyle.network.vgg import Network, summary
-from handstyle.optimize.objective import Objective, engine_of
+from handstyle.optimize.objective import Forecast, Objective, engine_of
 from handstyle.painting.recipe import environment
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+WEIGHT = 1000.0  # of each style layer
 PAUSE = 0.05  # seconds between two contestants, in which the threads of other libraries stop spinning
+JUDGED_SIDE = 512  # pixels, up to which gradients are compared with the reference engine's; above, with the first row's
 REFERENCE_SIDE = 256  # pixels; for larger pictures the reference engine is too slow to be measured
 
 
@@ -42,11 +47,32 @@ class BenchRow:
     what: str
     fastest: float  # seconds
     median: float
-    difference: float  # relative difference of its gradient from that of the first row of this size
+    difference: float  # relative difference of its gradient from the reference engine's
     first: float = math.nan  # seconds of the first evaluation, which includes preparation, compilation, allocation
     spread: float = math.nan  # seconds between the quartiles
     operations: float = math.nan  # multiplications and additions of the direct method
     memory: float = math.nan  # forecast bytes of an evaluation
+    low: float = math.nan  # seconds: the median lies from here
+    high: float = math.nan  # to here, with 95 % or what so few rounds can say
+    done: float = math.nan  # operations of the method itself, as counted
+    moved: float = math.nan  # bytes to and from memory, as counted
+    joules: float = math.nan  # of the processor, for one evaluation
+
+    def share_of_roof(self, rates: Machine) -> float:
+        """Return the speed of the method's own operations, relative to what the roofline allows; NaN if not counted.
+
+        Parameters
+        ----------
+        rates : Machine
+            Operations and bytes a second.
+
+        Notes
+        -----
+        Williams, Waterman and Patterson (2009, Comm. ACM 52, 65): at `done` / `moved` operations a byte, no more than
+        ``min(rates.products, rates.moved done / moved)`` operations a second are possible.
+        """
+        roof = min(rates.products, rates.moved * self.done / self.moved)
+        return self.done / self.median / roof
 
 
 def bench(
@@ -71,47 +97,131 @@ def bench(
     """
     if not networks or rounds < 1 or min(sizes, default=0) < 16:
         raise HandstyleError("bench: give at least one network, one round, and sizes of 16 pixels or more")
-    rows: list[BenchRow] = []
+    rows, meter = list[BenchRow](), EnergyMeter()
     for size in sizes:
         rng = np.random.default_rng(0)
         p = rng.uniform(0, 255, (size, size, 3))
         sides: dict[str, Callable[[], Array]] = {}
         targets: dict[str, Moments] = {}
-        memory: dict[str, float] = {}
+        expected: dict[str, Forecast] = {}
         for name, network in networks.items():
             if network.engine.name != "reference" or size <= REFERENCE_SIDE:
                 sides[name], terms = _ours(network, p, targets)
                 if network.backend.name == "numpy":
-                    memory[name] = engine_of(network).forecast(network, terms, p.shape).bytes
+                    expected[name] = engine_of(network).forecast(network, terms, p.shape)
+        first = next(iter(networks.values()))
         if importlib.util.find_spec("torch") is not None:
-            first = next(iter(networks.values()))
             sides[f"PyTorch, {cpu_count()} threads"] = _pytorch(first, p, targets)
             on_gpu = any(network.backend.name == "cupy" for network in networks.values())
             if on_gpu and importlib.import_module("torch").cuda.is_available():
                 sides["PyTorch float32, GPU"] = _pytorch(first, p, targets, "cuda")
                 sides["PyTorch TF32, GPU"] = _pytorch(first, p, targets, "cuda", tf32=True)
-        rows += _take_turns(size, sides, rounds, operations(next(iter(networks.values())), size), memory)
+        exact = None
+        if first.backend.name == "numpy" and size <= JUDGED_SIDE:
+            exact = _ours(first.with_kernels("reference"), p, targets)[0]()
+        rows += _rows(size, sides, rounds, operations(first, size), expected, meter, exact)
     return rows
 
 
-def _take_turns(
-    size: int, sides: dict[str, Callable[[], Array]], rounds: int, operations: float, memory: dict[str, float]
-) -> list[BenchRow]:
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    gradients: dict[str, Array] = {}
-    for _ in range(rounds + 1):
+@dataclass(frozen=True)
+class Turn:
+    """One call: its seconds, the processor's joules meanwhile (NaN where they cannot be read), and what it returned."""
+
+    seconds: float
+    joules: float
+    result: Any
+
+
+def in_turns(
+    sides: Mapping[str, Callable[[], Any]], rounds: int, meter: EnergyMeter | None = None
+) -> dict[str, list[Turn]]:
+    """Call several functions in turn, so that what disturbs one disturbs all.
+
+    Parameters
+    ----------
+    sides : mapping of str to callable
+        What is to be timed.
+    rounds : int
+        Calls of each; the first has what is prepared, compiled and allocated.
+    meter : EnergyMeter, optional
+        Read before and after each call.
+
+    Returns
+    -------
+    dict of str to list of Turn
+        Only the last ones have their results.
+    """
+    taken: dict[str, list[Turn]] = {name: [] for name in sides}
+    for turn in range(rounds):
         for name, work in sides.items():
             time.sleep(PAUSE)
+            if meter is not None:
+                meter.joules()
             start = time.perf_counter()
-            gradients[name] = work()
-            seconds[name].append(time.perf_counter() - start)
-    reference = next(iter(gradients.values()))
-    rows = []
-    for name, (first, *times) in seconds.items():
+            result = work()
+            seconds = time.perf_counter() - start
+            joules = math.nan if meter is None else meter.joules()
+            taken[name].append(Turn(seconds, joules, result if turn == rounds - 1 else None))
+    return taken
+
+
+def median_interval(times: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    """Return an interval that holds the median of what the times were drawn from, with at least this probability.
+
+    Parameters
+    ----------
+    times : sequence of float
+        Independent draws.
+    level : float
+        0 to 1. Five draws have 0.94 at most, from the least to the largest: they are returned then.
+
+    Notes
+    -----
+    The median lies between the k-th smallest and the k-th largest of n draws unless fewer than k lie on one side of
+    it, whatever the distribution: with probability ``1 − 2 P(B < k)``, B binomial with n and one half.
+    """
+    ordered, n = sorted(times), len(times)
+    tail, k = 0.5**n, 0  # P(B <= k), the share of draws for which the next inner interval would miss on one side
+    while 2 * tail <= 1 - level and 2 * (k + 1) < n:
+        k += 1
+        tail += math.comb(n, k) * 0.5**n
+    k = max(0, k - 1)
+    return ordered[k], ordered[n - 1 - k]
+
+
+def _rows(
+    size: int,
+    sides: dict[str, Callable[[], Array]],
+    rounds: int,
+    operations: float,
+    expected: dict[str, Forecast],
+    meter: EnergyMeter,
+    exact: Array | None,
+) -> list[BenchRow]:
+    taken, rows = in_turns(sides, rounds + 1, meter), []
+    exact = next(iter(taken.values()))[-1].result if exact is None else exact
+    for name, (first, *turns) in taken.items():
+        times = [turn.seconds for turn in turns]
         low, median, high = (float(q) for q in np.quantile(times, (0.25, 0.5, 0.75)))
-        difference = float(np.linalg.norm(gradients[name] - reference) / np.linalg.norm(reference))
-        taken = memory.get(name, math.nan)
-        rows.append(BenchRow(size, name, min(times), median, difference, first, high - low, operations, taken))
+        difference = float(np.linalg.norm(turns[-1].result - exact) / np.linalg.norm(exact))
+        told = expected.get(name, Forecast(0, 0))
+        rows.append(
+            BenchRow(
+                size,
+                name,
+                min(times),
+                median,
+                difference,
+                first.seconds,
+                high - low,
+                operations,
+                told.bytes or math.nan,
+                *median_interval(times),
+                told.operations,
+                told.moved,
+                float(np.mean([turn.joules for turn in turns])),
+            )
+        )
     return rows
 
 
@@ -145,7 +255,7 @@ def _ours(network: Network, p: Array, targets: dict[str, Moments]) -> tuple[Call
             moments = moments_forward(features.pop(tap))
             targets[tap] = Moments(moments.count, backend.to_numpy(moments.sums), backend.to_numpy(moments.outer))
     terms = [
-        StyleTerm(tap, Moments(m.count, backend.asarray(m.sums), backend.asarray(m.outer)), 1000.0)
+        StyleTerm(tap, Moments(m.count, backend.asarray(m.sums), backend.asarray(m.outer)), WEIGHT)
         for tap, m in targets.items()
     ]
     objective, v = Objective(network, terms, p.shape), p.ravel()
@@ -155,65 +265,34 @@ def _ours(network: Network, p: Array, targets: dict[str, Moments]) -> tuple[Call
 def _pytorch(
     network: Network, p: Array, targets: dict[str, Moments], device: str = "cpu", tf32: bool = False
 ) -> Callable[[], Array]:
-    torch: Any = importlib.import_module("torch")  # for the comparison only
+    peer = TorchObjective(network, None, targets, WEIGHT * len(targets), device=device, tf32=tf32)
+    return lambda: peer(p)[1].astype(np.float64).ravel()
 
-    torch.set_num_threads(cpu_count())
-    backend, dtype = network.backend, torch.float32
 
-    def tensor(a: Array) -> Any:
-        return torch.tensor(np.ascontiguousarray(backend.to_numpy(a)), dtype=dtype, device=device)
-
-    layers = [
-        (layer.name, tensor(layer.w.transpose(3, 2, 0, 1)), tensor(layer.b))
-        if isinstance(layer, Convolution)
-        else (layer.name, None, None)
-        for layer in network.layers
-    ]
-    wanted = {
-        tap: (tensor(m.outer / m.count), 1000.0 / float(((m.outer / m.count) ** 2).sum())) for tap, m in targets.items()
-    }
-    convention = network.convention
-    mean, std = (tensor(np.array(values)[:, None, None]) for values in (convention.mean, convention.std))
-
-    def run() -> Array:
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
-        leaf = torch.tensor(p, dtype=dtype, device=device, requires_grad=True)
-        x = leaf.permute(2, 0, 1)
-        x = ((x.flip(0) if convention.order == "BGR" else x) * (convention.scale / 255) - mean) / std
-        x, value = x[None], torch.zeros((), device=device)
-        for name, w, b in layers:
-            if w is not None:
-                x = torch.nn.functional.conv2d(x, w, b, padding=1)
-            else:
-                x = torch.relu(x) if name.startswith("relu") else torch.nn.functional.max_pool2d(x, 2)
-            if name in wanted:
-                A, weight = wanted[name]
-                f = x[0].flatten(1)
-                value = value + weight * (f @ f.T / f.shape[1] - A).square().sum()
-            if name == STYLE[-1]:
-                break
-        value.backward()
-        gradient: Array = leaf.grad.cpu().numpy().astype(np.float64).ravel()
-        return gradient
-
-    return run
+def record_of(rows: Sequence[BenchRow], network: Network) -> dict[str, Any]:
+    """Return rows with the date and a description of the machine, for JSON."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
+    machine = environment(network, network.engine.name) | {"processor": cpu_name(), "load": f"{load:.2f}"}
+    numbers = [{k: None if v != v else v for k, v in asdict(row).items()} for row in rows]  # NaN is no JSON
+    return {"handstyle": "bench", "date": now, "machine": machine, "rows": numbers}
 
 
 def write_rows(rows: Sequence[BenchRow], network: Network, path: Path) -> None:
-    """Write rows, the date and a description of the machine as JSON into a new file."""
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
-    machine = environment(network, network.engine.name) | {"load": f"{load:.2f}"}
-    record = {"handstyle": "bench", "date": now, "machine": machine, "rows": [asdict(row) for row in rows]}
+    """Write `record_of` rows as JSON into a new file."""
     check_new("--save", path)
-    replace_file(expanded(path), (json.dumps(record, indent=1) + "\n").encode(), overwrite=False)
+    text = json.dumps(record_of(rows, network), indent=1) + "\n"
+    replace_file(expanded(path), text.encode(), overwrite=False)
 
 
 def read_rows(path: Path) -> tuple[str, list[BenchRow]]:
     """Read the date and the rows from a file written by `write_rows`."""
     try:
-        record = json.loads(expanded(path).read_bytes())
-        return str(record["date"])[:10], [BenchRow(**row) for row in record["rows"]]
+        record: dict[str, Any] = json.loads(expanded(path).read_bytes())
+        known: list[dict[str, Any]] = [
+            {key: math.nan if value is None else value for key, value in row.items()} for row in record["rows"]
+        ]
+        return str(record["date"])[:10], [BenchRow(**row) for row in known]
     except OSError as error:
         raise HandstyleError(f"--against {path}: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, RecursionError):

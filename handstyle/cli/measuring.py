@@ -1,5 +1,6 @@
 """The commands ``plan``, which forecasts memory and time, and ``bench``, which measures the time of an evaluation."""
 
+import json
 import math
 import os
 from collections.abc import Sequence
@@ -14,8 +15,9 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
+from handstyle.cli.bench import BenchRow, check_drawing, check_new, compared, draw, read_rows, record_of, write_rows
 from handstyle.cli.bench import bench as take_turns
-from handstyle.cli.bench import check_drawing, check_new, compared, draw, read_rows, write_rows
+from handstyle.cli.energy import EnergyMeter
 from handstyle.cli.options import (
     PICTURES,
     Flat,
@@ -29,13 +31,14 @@ from handstyle.cli.options import (
     out,
     resolve,
     say,
+    speak,
     typed,
 )
 from handstyle.cli.session import check_outputs
 from handstyle.foundations.backend import choose_backend, cpu_count
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import Picture
-from handstyle.kernels.counting import FEW_PIXELS
+from handstyle.kernels.counting import FEW_PIXELS, Machine
 from handstyle.kernels.cpu.rates import measure_rates
 from handstyle.kernels.tiles import by_tiles
 from handstyle.network.vgg import ARCHITECTURES, WIDTHS, Network, random_weights
@@ -192,14 +195,17 @@ def bench(
     plot: Path | None = None,
     save: Path | None = None,
     against: Path | None = None,
+    compare: tuple[Path, Path] | None = None,
+    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
     network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
 ) -> int:
     """Time one evaluation on this machine by every engine: on the CPU, on a GPU if there is one, and by PyTorch.
 
+    The times are those of the first evaluation, of the fastest of the others, and their median with its 95 % interval.
     GFLOP/s count the operations of direct convolution for all methods, so methods that need fewer show larger numbers.
-    Memory is a forecast. The times are those of the first evaluation, of the fastest of the others, and their median
-    with half the distance between the quartiles. The last column is the difference of the gradient from that of the
-    first row.
+    The gradient is compared with the reference engine's up to 512 px, above with the first row's. The second table
+    has each method's own operations and bytes, as counted, against the rates of this machine (roofline), the forecast
+    memory, and the energy of the processor if its counter (RAPL) can be read.
 
     Parameters
     ----------
@@ -215,7 +221,16 @@ def bench(
         Write the measurements into this new file, as JSON.
     against : Path
         Compare with the measurements in this file, written by --save.
+    compare : Path, Path
+        Measure nothing; compare the measurements of the second file with those of the first.
+    json_ : bool
+        Print the measurements as JSON in place of tables.
     """
+    if compare is not None:
+        (date, earlier), (_, rows) = map(read_rows, compare)
+        lines = list(compared(rows, earlier))
+        say(f"{compare[1]} against {compare[0]} of {date}:", *(lines or ["no size and method is in both"]))
+        return 0
     if plot is not None:
         check_drawing(plot)
     if save is not None:
@@ -231,20 +246,18 @@ def bench(
         for kernels in ("cuda", "cuda-tf32"):
             contestants[f"{kernels}, {device.device}"] = there.with_kernels(kernels)
     rows = take_turns(contestants, sizes or (256, 512), rounds)
+    speak(as_json=json_)
+    if json_:
+        print(json.dumps(record_of(rows, host), indent=1))
+    rates = measure_rates()
     for size, here in groupby(rows, key=attrgetter("size")):
-        table = Table(title=Text(f"one evaluation at {size}², {network.weights}, in milliseconds"), box=SIMPLE)
-        for heading in ("by", "first", "fastest", "median", "GFLOP/s", "MiB", "differs"):
-            table.add_column(heading, justify="left" if heading == "by" else "right", no_wrap=True)
-        for row in here:
-            first, fastest, median = (f"{1e3 * each:,.1f}" for each in (row.first, row.fastest, row.median))
-            speed = f"{row.operations / row.median / 1e9:,.0f}"
-            memory = "" if math.isnan(row.memory) else f"{row.memory / 2**20:,.0f}"
-            typical = f"{median} ± {1e3 * row.spread / 2:.1f}"
-            table.add_row(row.what, first, fastest, typical, speed, memory, f"{row.difference:.1e}")
-        out.print(table)
-    rate = measure_rates().products
-    say(f"a matrix product here, with {cpu_count()} threads: about {rate / 1e9:,.0f} GFLOP/s")
-    say(*busy())
+        for table in bench_tables(f"one evaluation at {size}², {network.weights}", list(here), rates):
+            out.print(table)
+    say(
+        f"with {cpu_count()} threads a matrix product has about {rates.products / 1e9:,.0f} GFLOP/s here, and memory "
+        f"{rates.moved / 1e9:,.1f} GB/s"
+    )
+    say(*busy(), *filter(None, [EnergyMeter().why_not]))
     if against is not None:
         say(f"against {against} of {date}:", *compared(rows, earlier))
     if save is not None:
@@ -254,6 +267,38 @@ def bench(
         draw(rows, plot)
         say(f"drawn in {plot}")
     return 0
+
+
+def bench_tables(title: str, rows: Sequence[BenchRow], rates: Machine) -> list[Table]:
+    """Return the times of one size as a table, and what limits our own methods as another."""
+    times = Table(title=Text(f"{title}, in milliseconds"), box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
+    for heading in ("by", "first", "fastest", "median", "95 %", "GFLOP/s", "differs"):
+        times.add_column(heading, justify="left" if heading == "by" else "right", no_wrap=True)
+    limits = Table(title=Text("its own operations and bytes"), box=SIMPLE, pad_edge=False)
+    for heading in ("by", "FLOP/byte", "GFLOP/s", "GB/s", "of the roof", "MiB", "joules"):
+        limits.add_column(heading, justify="left" if heading == "by" else "right", no_wrap=True)
+    for row in rows:
+        shown = [milliseconds(each) for each in (row.first, row.fastest, row.median)]
+        interval = f"{milliseconds(row.low)}–{milliseconds(row.high)}"
+        speed = f"{row.operations / row.median / 1e9:,.0f}"
+        times.add_row(row.what, *shown, interval, speed, f"{row.difference:.1e}")
+        counted = (
+            (row.done / row.moved, ".0f"),
+            (row.done / row.median / 1e9, ",.0f"),
+            (row.moved / row.median / 1e9, ",.1f"),
+            (row.share_of_roof(rates), ".0%"),
+            (row.memory / 2**20, ",.0f"),
+            (row.joules, ",.1f"),
+        )
+        cells = ["" if math.isnan(number) else format(number, form) for number, form in counted]
+        if any(cells):
+            limits.add_row(row.what, *cells)
+    return [times, limits]
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a time in milliseconds, with a decimal below 100."""
+    return f"{1e3 * seconds:,.1f}" if seconds < 0.1 else f"{1e3 * seconds:,.0f}"
 
 
 def use_cores(count: int) -> None:

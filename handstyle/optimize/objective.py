@@ -106,11 +106,16 @@ class Forecast:
         Bytes of the weights.
     seconds : float
         Time of one evaluation; NaN if there is no estimate.
+    operations, moved : float
+        Multiplications and additions of one evaluation, and bytes that it moves to and from memory; NaN if they are
+        not counted.
     """
 
     bytes: int
     weights: int
     seconds: float = math.nan
+    operations: float = math.nan
+    moved: float = math.nan
 
 
 class Engine(LayerEngine, Protocol):

@@ -15,8 +15,9 @@ import platform
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import PureWindowsPath
 from typing import Any
 
@@ -248,19 +249,26 @@ def inputs_of(config: StyleConfig, photograph: Picture, paintings: Iterable[Pict
 
 def environment(network: Network, engine: str) -> dict[str, str]:
     """Return versions, system, device, kernels, BLAS and threads, which may change the last bits of a picture."""
-    packages = ("handstyle", "numpy", "scipy", "pillow")
+    found = machine()
+    if network.backend.name == "cupy":
+        found["cupy"] = network.backend.xp.__version__
+    return found | {"device": network.backend.device, "engine": engine}
+
+
+def machine(packages: Iterable[str] = ("handstyle", "numpy", "scipy", "pillow")) -> dict[str, str]:
+    """Return the versions of packages that are installed, and the system, the BLAS and the threads."""
     blas = [
         f"{library.get('internal_api')} {library.get('version')} {library.get('architecture') or ''}".strip()
         for library in threadpool_info()
         if library.get("user_api") == "blas"
     ]
-    found = {name: version(name) for name in packages} | {"python": platform.python_version()}
-    if network.backend.name == "cupy":
-        found["cupy"] = network.backend.xp.__version__
+    found = dict[str, str]()
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
     return found | {
+        "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "device": network.backend.device,
-        "engine": engine,
         "blas": ", ".join(sorted(set(blas))),
         "threads": str(cpu_count()),
     }

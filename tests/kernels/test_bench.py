@@ -1,6 +1,8 @@
 """The short benchmark measures what it says: every side finds the same gradient; no time is judged."""
 
+import json
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,8 +11,19 @@ import pytest
 from PIL import Image
 from support.emulated_device import WHY_NOT, EmulatedDevice
 
-from handstyle.cli import measuring
-from handstyle.cli.bench import BenchRow, bench, compared, draw, operations, read_rows, write_rows
+from handstyle.cli import measuring, options
+from handstyle.cli.bench import (
+    BenchRow,
+    bench,
+    compared,
+    draw,
+    in_turns,
+    median_interval,
+    operations,
+    read_rows,
+    write_rows,
+)
+from handstyle.cli.energy import EnergyMeter
 from handstyle.cli.options import NetworkConfig
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError
@@ -133,3 +146,72 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_no_processor() -> None:
             measuring.bench(16, rounds=1, network=NetworkConfig(weights="random", backend="cupy"))
     else:
         pytest.skip("there is a GPU")
+
+
+def test_the_interval_of_the_median_holds_it_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    for n, least in ((5, 0.92), (9, 0.95), (25, 0.95)):
+        draws = rng.exponential(1, (2000, n))
+        intervals = np.array([median_interval(list(draw)) for draw in draws])
+        held = np.mean((intervals[:, 0] <= np.log(2)) & (np.log(2) <= intervals[:, 1]))
+        assert least - 0.015 <= held <= 0.995
+    assert median_interval([3.0, 1.0, 2.0, 5.0, 4.0]) == (1.0, 5.0)
+    assert median_interval([1.0]) == (1.0, 1.0)
+    assert median_interval(list(range(25))) == (7, 17)  # as the table of the sign test has it
+
+
+def test_the_roof_is_the_lower_of_two() -> None:
+    rates = Machine(products=100.0, transforms=1.0, cached=1.0, moved=10.0)
+    row = BenchRow(256, "auto", 1.0, 2.0, 0.0, done=60.0, moved=12.0)  # 5 operations a byte: 50 a second
+    assert row.share_of_roof(rates) == pytest.approx(30 / 50)
+    assert replace(row, moved=1.0).share_of_roof(rates) == pytest.approx(30 / 100)
+    assert np.isnan(BenchRow(256, "reference", 1.0, 2.0, 0.0).share_of_roof(rates))
+
+
+def test_a_method_has_its_own_operations_and_bytes() -> None:
+    network = build_network(random_weights("vgg19", (16, 32, 64, 64, 64)))
+    sides = {"auto": network.with_kernels("auto"), "im2col": network.with_kernels("im2col")}
+    auto, im2col = bench(sides, (64,), rounds=3)[:2]
+    assert im2col.done > 1.3 * auto.done > 0  # Winograd's need fewer
+    assert im2col.done > im2col.operations  # and the moments
+    assert auto.moved > 0
+    assert auto.low <= auto.median <= auto.high
+
+
+def test_the_energy_is_the_difference_of_a_counter_that_may_begin_again(tmp_path: Path) -> None:
+    assert "no RAPL counter" in EnergyMeter(tmp_path).why_not
+    assert np.isnan(EnergyMeter(tmp_path).joules())
+    for number, energy in enumerate(("1000000", "5000000")):
+        package = tmp_path / f"intel-rapl:{number}"
+        package.mkdir()
+        (package / "energy_uj").write_text(energy + "\n")
+        (package / "max_energy_range_uj").write_text("6000000\n")
+    (tmp_path / "intel-rapl:0:0").mkdir()  # a part of the first: counted with it
+    meter = EnergyMeter(tmp_path)
+    assert not meter.why_not
+    (tmp_path / "intel-rapl:0" / "energy_uj").write_text("3500000\n")
+    (tmp_path / "intel-rapl:1" / "energy_uj").write_text("500000\n")  # past its end
+    assert meter.joules() == pytest.approx(2.5 + 1.5)
+    assert meter.joules() == 0
+    taken = in_turns({"a": lambda: (tmp_path / "intel-rapl:0" / "energy_uj").write_text("5500000")}, 1, meter)
+    assert taken["a"][0].joules == pytest.approx(2.0)
+
+
+def test_two_files_are_compared_and_json_is_printed(monkeypatch, capsys, tmp_path: Path) -> None:
+    asked = NetworkConfig(weights="random", backend="numpy")
+    monkeypatch.setattr(measuring, "measure_rates", Machine)
+    monkeypatch.setattr(options.out, "quiet", False)
+    monkeypatch.setattr(options.events, "quiet", True)
+    paths = [tmp_path / "a.json", tmp_path / "b.json"]
+    assert measuring.bench(16, rounds=1, save=paths[0], json_=True, network=asked) == 0
+    printed = json.loads(capsys.readouterr().out)  # and nothing else
+    assert {row["what"] for row in printed["rows"]} >= {"auto, CPU", "im2col, CPU"}
+    assert printed["machine"]["processor"]
+    for row in printed["rows"]:
+        row["median"] *= 3
+    paths[1].write_text(json.dumps(printed))
+    monkeypatch.setattr(options.out, "quiet", False)
+    assert measuring.bench(compare=(paths[0], paths[1])) == 0
+    told = capsys.readouterr().out
+    assert "16², auto, CPU: 3.00 of the time before" in told
+    assert "GFLOP/s" not in told  # nothing was measured

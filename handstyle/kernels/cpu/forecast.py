@@ -324,7 +324,7 @@ def forecast_evaluation(
     taken = max(dry.peak, dry.arena.touched) + outside + targets
     cost = sum((row.cost for row in dry.rows), Cost())
     seconds = machine_rates().seconds(cost) + LAYER_SECONDS * len(dry.rows)
-    return Forecast(taken, network.weight_bytes, seconds)
+    return Forecast(taken, network.weight_bytes, seconds, cost.products + cost.transforms, cost.moved)
 
 
 def check_not_too_small(network: Network, taps: Sequence[str], shape: Shape) -> None:

@@ -1,0 +1,110 @@
+"""The objective in PyTorch, by autograd, for benchmarks alone: nothing that paints uses it."""
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+from handstyle.foundations.backend import Array, cpu_count, to_numpy
+from handstyle.losses.gram import Moments
+from handstyle.network.sequence import Convolution, Pool
+from handstyle.network.vgg import Network
+
+
+class TorchObjective:
+    """``objective(p) -> value, gradient`` for a picture (H, W, 3) in RGB, 0 to 255, as `Objective` computes it.
+
+    Parameters
+    ----------
+    network : Network
+        Its weights are copied into PyTorch's layout.
+    content : (str, (h, w, C) array) or None
+        A layer and the features wanted there, whose relative squared error counts 1.
+    styles : dict of str to Moments
+        The style wanted at each layer.
+    style_weight : float
+        Shared among the style layers.
+    channels_last : bool
+        PyTorch's other memory format; its own default is off.
+    dtype : str
+        float64 for truth.
+    compiled : bool
+        By `torch.compile`, at its defaults and for one size; the first call then takes a minute.
+    device : str
+        PyTorch's name of it.
+    tf32 : bool
+        Whether convolutions and products on a GPU may round to TF32.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        content: tuple[str, Array] | None,
+        styles: dict[str, Moments],
+        style_weight: float,
+        channels_last: bool = False,
+        dtype: str = "float32",
+        compiled: bool = False,
+        device: str = "cpu",
+        tf32: bool = False,
+    ) -> None:
+        self.torch: Any = importlib.import_module("torch")
+        self.device, self.tf32 = device, tf32
+        self.evaluated = self.torch.compile(self.loss, dynamic=False) if compiled else self.loss
+        self.format = self.torch.channels_last if channels_last else self.torch.contiguous_format
+        self.dtype = getattr(self.torch, dtype)
+        self.torch.set_num_threads(cpu_count())
+        convention = network.convention
+        self.flip, self.scale = convention.order == "BGR", convention.scale
+        self.mean, self.std = (self.tensor(np.array(one)[:, None, None]) for one in (convention.mean, convention.std))
+        self.layers: list[tuple[str, str, Any, Any]] = []
+        for layer in network.layers:
+            if isinstance(layer, Convolution):
+                w = self.tensor(to_numpy(layer.w).transpose(3, 2, 0, 1)).to(memory_format=self.format)
+                self.layers.append((layer.name, "conv", w, self.tensor(to_numpy(layer.b))))
+            else:
+                self.layers.append((layer.name, "pool" if isinstance(layer, Pool) else "relu", None, None))
+        self.content, self.target, self.content_scale = "", None, 0.0
+        if content is not None:
+            self.content, target = content
+            self.target = self.tensor(target.transpose(2, 0, 1)[None])
+            self.content_scale = 1 / float((target.astype(np.float64) ** 2).sum())
+        self.styles = {}
+        for tap, moments in styles.items():
+            A = to_numpy(moments.outer) / float(moments.count)
+            self.styles[tap] = self.tensor(A), style_weight / len(styles) / float((A * A).sum())
+
+    def tensor(self, a: Array) -> Any:
+        """Return an array as a tensor of the objective's dtype and device."""
+        return self.torch.tensor(np.ascontiguousarray(a), dtype=self.dtype, device=self.device)
+
+    def loss(self, p: Any) -> Any:  # (H, W, 3) -> ()
+        """Return the value at a tensor, for autograd."""
+        x = p.permute(2, 0, 1)
+        x = x.flip(0) if self.flip else x
+        x = ((x * (self.scale / 255) - self.mean) / self.std)[None].contiguous(memory_format=self.format)
+        value = self.torch.zeros((), dtype=self.dtype, device=self.device)
+        last = max(i for i, layer in enumerate(self.layers) if layer[0] in (*self.styles, self.content))
+        functional = self.torch.nn.functional
+        for name, kind, w, b in self.layers[: last + 1]:
+            if kind == "conv":
+                x = functional.conv2d(x, w, b, padding=1)
+            elif kind == "relu":
+                x = functional.relu(x)
+            else:
+                x = functional.max_pool2d(x, 2)
+            if name in self.styles:
+                A, weight = self.styles[name]
+                f = x[0].flatten(1)
+                value = value + weight * (f @ f.T / f.shape[1] - A).square().sum()
+            if name == self.content:
+                value = value + self.content_scale * (x - self.target).square().sum()
+        return value
+
+    def __call__(self, p: Array) -> tuple[float, Array]:  # (H, W, 3) -> (), (H, W, 3)
+        """Return the value and the gradient at the picture, on the host."""
+        self.torch.backends.cudnn.allow_tf32 = self.torch.backends.cuda.matmul.allow_tf32 = self.tf32
+        leaf = self.torch.tensor(p, dtype=self.dtype, device=self.device, requires_grad=True)
+        value = self.evaluated(leaf)
+        value.backward()
+        return float(value.detach()), leaf.grad.cpu().numpy()
