@@ -113,11 +113,11 @@ def convert(
     """
     source, target = expanded(source), expanded(target)
     if target.exists() and not overwrite:
-        raise HandstyleError(f"{target}: exists already; give --overwrite to replace it")
+        raise HandstyleError(f"{target}: exists already; `overwrite` replaces it")
     if not target.parent.is_dir():
         raise HandstyleError(f"{target}: there is no folder {target.parent}")
     if pictures and not normalized:
-        raise HandstyleError("pictures are for --normalize only")
+        raise HandstyleError("pictures are used only to normalize the filters: ask for that, or leave them out")
     chosen, names = _pictures(pictures) if normalized else ([], "")
     weights, findings = load(source, convention)
     if "file" in weights.provenance:  # a native file: now it is the source

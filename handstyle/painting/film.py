@@ -430,7 +430,7 @@ def check_film_writable(path: Path, overwrite: bool) -> None:
     elif path.suffix.lower() not in ANIMATIONS:
         raise HandstyleError(f"{printable(path)}: a film is a folder, or ends in {', '.join((*ANIMATIONS, *VIDEOS))}")
     if path.exists() and (path.is_dir() or not overwrite):
-        raise HandstyleError(f"{printable(path)} exists: choose another name with -o, or add --overwrite")
+        raise HandstyleError(f"{printable(path)} exists: choose another name, or add `overwrite`")
     if not os.access(path.absolute().parent, os.W_OK):
         raise HandstyleError(f"{printable(path)}: its folder does not exist, or cannot be written to")
 

@@ -66,13 +66,6 @@ def test_the_chapters_that_set_the_tone_are_written():
     assert {BY_PAGE[page].number for page in WRITTEN} >= {1, 4, 6, 9, 13, 17}
 
 
-@pytest.mark.parametrize("page", sorted(set(PAGES) - set(WRITTEN)))
-def test_a_chapter_not_written_says_so_in_a_line(page):
-    body = PAGES[page].split("\n", 1)[1].split(":::{drawn}")[0].strip().splitlines()  # a figure may be there already
-    assert body[0] == ":::{admonition} Not yet written"
-    assert len(body) == 4, "an unwritten chapter is one line; a written one is not announced as unwritten"
-
-
 @pytest.mark.parametrize("page", WRITTEN)
 def test_a_written_chapter_has_the_anatomy_in_order(page):
     headings = re.findall(r"^## (.+)$", WRITTEN[page], re.MULTILINE)
@@ -149,12 +142,6 @@ def test_a_forward_function_stands_beside_its_backward(page):
             assert [f"{stem}_forward", f"{stem}_backward"] in pairs
 
 
-@pytest.mark.parametrize("page", WRITTEN)
-def test_the_lines_of_a_cell_fit_a_page(page):
-    cells = re.findall(r"```\{code-cell\}.*?\n(.*?)```", WRITTEN[page], re.DOTALL)
-    assert [line for cell in cells for line in cell.splitlines() if len(line) > 86] == []
-
-
 # --- figures --------------------------------------------------------------------------------------------------------
 
 DRAWN = re.findall(r"^:::\{drawn\} (\w+)\n:alt: (.+)$", PROSE, re.MULTILINE)
@@ -165,10 +152,6 @@ SCRIPTS = {path.stem for path in (DOCS / "fig").glob("*.py")} - {"__init__", "co
 def test_figures_and_scripts_are_one_to_one():
     assert len(re.findall(r"\{drawn\}", PROSE)) == len(DRAWN), "a figure lacks its alternative text"
     assert sorted(name for name, _ in DRAWN) == sorted(SCRIPTS)
-
-
-def test_alternative_texts_describe():
-    assert [name for name, alt in DRAWN if len(alt) < 80] == []
 
 
 def test_the_first_page_has_a_picture_for_each_part():
@@ -217,15 +200,6 @@ def test_every_reference_has_a_doi_or_an_arxiv_number():
     entries = re.split(r"^@", (DOCS / "references.bib").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
     without = [entry.split(",")[0] for entry in entries if not re.search(r"^\s+(doi|eprint) = ", entry, re.MULTILINE)]
     assert without == []
-
-
-def test_dois_and_arxiv_numbers_are_well_formed():
-    text = (DOCS / "references.bib").read_text(encoding="utf-8")
-    for doi in re.findall(r"^\s+doi = \{(.*)\},$", text, re.MULTILINE):
-        assert re.fullmatch(r"10\.\d{4,5}/[!-z]+", doi)
-    for number in re.findall(r"^\s+eprint = \{(.*)\},\n\s+archiveprefix = \{arXiv\},$", text, re.MULTILINE):
-        assert re.fullmatch(r"\d{2}(0[1-9]|1[0-2])\.\d{4,5}", number)
-    assert text.count("eprint = ") == text.count("archiveprefix = {arXiv}")
 
 
 def test_references_and_citations_agree():

@@ -145,7 +145,7 @@ def test_normalizing_uses_the_pictures_that_are_given(source, tmp_path, rng):
     Image.fromarray(rng.integers(0, 255, (40, 50, 3), np.uint8)).save(tmp_path / "mine.png")
     convert(source, tmp_path / "a.h5", convention="caffe", normalized=True, pictures=[tmp_path / "mine.png"])
     assert "over mine.png" in read_weights(tmp_path / "a.h5").provenance["normalized"]
-    with pytest.raises(HandstyleError, match="--normalize only"):
+    with pytest.raises(HandstyleError, match="only to normalize"):
         convert(source, tmp_path / "b.h5", convention="caffe", pictures=[tmp_path / "mine.png"])
 
 
