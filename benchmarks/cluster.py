@@ -6,6 +6,8 @@ The network, the objective and the pictures are those of ``benchmarks.tiles``. B
 the loopback device (``/proc/net/dev``), headers included; in a network namespace of its own nothing else is on it. What
 goes from the client to a worker by way of the scheduler counts twice, once for each wire. The processor's
 seconds are of the client with the scheduler and of all workers, and beside it those of as many threads in one process.
+``carried`` is an evaluation's second pass without the work: a worker returns the crop. What Dask's processes spend when
+nothing is asked of them is said for each second, since on a busy machine it is spent for longer.
 """
 
 import argparse
@@ -20,6 +22,8 @@ from typing import Any
 
 import numpy as np
 
+IDLE = 10.0  # seconds
+
 
 def travelled() -> int:
     """Return the bytes that the loopback device has sent."""
@@ -30,6 +34,11 @@ def travelled() -> int:
 def spent(cluster: Any) -> float:
     """Return the processor's seconds of this process and of the workers."""
     return time.process_time() + sum(cluster.client.run(time.process_time).values() if cluster else ())
+
+
+def echo(job: Any, tile: Any, p: Any, told: Any) -> Any:
+    """Return the crop, as a gradient would return."""
+    return p
 
 
 def nothing(job: Any, tile: Any, p: Any, told: Any) -> Any:
@@ -79,6 +88,16 @@ def main() -> None:
             sums = counted("first pass", lambda: workers.total(measure_tile, job, photograph, None))
             told = [told_of(term, s) for term, s in zip(job.terms, sums, strict=True)]
             counted("second pass", partial(workers.each, spread_tile, job, photograph, told))
+        carried = list[tuple[float, float]]()
+        for _ in range(asked.rounds):
+            client, both = time.process_time(), spent(cluster)
+            for _ in workers.each(echo, job, photograph, None):
+                pass
+            client, both = time.process_time() - client, spent(cluster) - both
+            carried.append((client, both - client))
+        before = spent(cluster)
+        time.sleep(IDLE)
+        idle = (spent(cluster) - before) / IDLE
         v, times = photograph.ravel().astype(np.float64), dict[str, list[tuple[float, float]]]()
         for _ in range(asked.rounds):
             for name, objective, on in (("threads", objectives[0], None), ("workers", objectives[1], cluster)):
@@ -97,11 +116,46 @@ def main() -> None:
         "bytes": {kind: statistics.median(each) for kind, each in kinds.items()},
         "cpu_seconds": {name: min(cpu for cpu, _ in each) for name, each in times.items()},
         "seconds": {name: min(wall for _, wall in each) for name, each in times.items()},
+        "carried_cpu_seconds": dict(
+            zip(("client and scheduler", "workers"), map(min, zip(*carried, strict=True)), strict=True)
+        ),
+        "idle_cpu_seconds_a_second": idle,
         "engine": engine_of(here).describe().split(";")[0],
     }
     print(json.dumps(found, indent=1))
     if asked.out:
         asked.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def gigapixel(record: dict[str, Any], tile: int = 2048, halo: int = 80, wire: float = 1.25e9) -> dict[str, float]:
+    """Return, from measured bytes and seconds, what an evaluation of a gigapixel takes: a calculation, no measurement.
+
+    Parameters
+    ----------
+    record : dict
+        What this program wrote.
+    tile, halo : int
+        Of the gigapixel's tiles, pixels.
+    wire : float
+        Bytes that a wire carries in a second, in each direction.
+
+    Returns
+    -------
+    dict of str to float
+        Seconds: ``compute`` of one core for all tiles; ``client``, the client's and the scheduler's process, which
+        carries every crop and gradient; ``wire``, what the busiest direction of the scheduler's wire takes. And
+        ``bytes`` that leave the scheduler.
+    """
+    computed = 1e9 * (tile / (tile - 2 * halo)) ** 2  # pixels
+    crops = computed / (record["crop_bytes"] / 12)  # how many times the measured crops
+    travels = (record["bytes"]["first pass"] + record["bytes"]["second pass"]) / 2  # each counted on two wires
+    carried = record["carried_cpu_seconds"]["client and scheduler"] / (2 * record["crop_bytes"])  # a byte
+    return {
+        "compute": crops * record["cpu_seconds"]["threads"],
+        "client": crops * travels * carried,
+        "wire": crops * travels / wire,
+        "bytes": crops * travels,
+    }
 
 
 def told_of(term: Any, s: Any) -> Any:

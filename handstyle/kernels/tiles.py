@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain, repeat
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -22,7 +23,7 @@ from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.foundations.image import preprocess_backward
 from handstyle.foundations.mapped import is_large, mapped, zeros_beside
 from handstyle.kernels.counting import ceil_div
-from handstyle.kernels.cpu.engine import has_plain_moments
+from handstyle.kernels.cpu.engine import CpuEngine, has_plain_moments
 from handstyle.kernels.cpu.losses import MomentsGradient, moments
 from handstyle.kernels.cpu.threads import default_team
 from handstyle.losses.content import ContentTerm
@@ -166,6 +167,11 @@ class PictureTile(NamedTuple):
     def crop(self) -> Window:
         """The window of the picture that is computed."""
         return Window(slice(self.rows.start, self.rows.stop), slice(self.columns.start, self.columns.stop))
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of what is computed."""
+        return (self.rows.stop - self.rows.start, self.columns.stop - self.columns.start, 3)
 
     def owned(self, stride: int, height: int, width: int) -> tuple[Window, Window]:
         """Return the part of a map that the tile owns, as a window of the tile's map and as one of the whole map.
@@ -414,8 +420,35 @@ class Workers(Protocol):
         """Yield a step's result for each tile, in order."""
 
 
+@dataclass(frozen=True)
+class KeptTile(Job):
+    """The job for one tile whose features are kept from the first pass to the next one that asks for them."""
+
+    found: list[tuple[Features, Cache]] = field(default_factory=list)
+
+    def features(self, p: Array) -> tuple[Features, Cache]:
+        """Return the features of the pass before, or compute them and keep them for the next."""
+        if self.found:
+            return self.found.pop()
+        features, caches = super().features(p)
+        self.found.append((dict(features), caches))
+        return features, caches
+
+
+@dataclass
 class InTurn:
-    """The executor that works on one tile after another in this process."""
+    """The executor that works on one tile after another in this process.
+
+    Parameters
+    ----------
+    keep : int
+        The number of tiles, from the first, whose features are kept from the first pass to the second.
+    """
+
+    keep: int = 0
+
+    def __post_init__(self) -> None:
+        self._kept: list[KeptTile] = []
 
     def total(self, step: Step, job: Job, p: Array, told: Any) -> list[Statistic]:
         """Return the sum of a step's results over all tiles."""
@@ -423,7 +456,11 @@ class InTurn:
 
     def each(self, step: Step, job: Job, p: Array, told: Any) -> Iterator[Any]:
         """Yield a step's result for each tile, in order."""
-        return (step(job, tile, tile.crop.cut(p), told) for tile in job.tiling.tiles)
+        tiles = job.tiling.tiles
+        if step is measure_tile:  # a new picture
+            self._kept = [KeptTile(job.network, job.terms, job.tiling) for _ in tiles[: self.keep]]
+        jobs = chain(self._kept, repeat(job))
+        return (step(one, tile, tile.crop.cut(p), told) for one, tile in zip(jobs, tiles, strict=False))
 
 
 def added(a: list[Statistic], b: list[Statistic]) -> list[Statistic]:
@@ -477,6 +514,9 @@ class TileEngine:
         Side in pixels of a tile with its halo.
     workers : Workers
         The executor of the work on the tiles; by default this process.
+    spare : int
+        Bytes that may be taken to keep features of tiles from the first pass to the second; only the engine of a CPU
+        does so, in one process.
 
     Examples
     --------
@@ -489,6 +529,7 @@ class TileEngine:
     inner: Engine
     side: int
     workers: Workers = field(default_factory=InTurn)
+    spare: int = 0
     name: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -532,9 +573,24 @@ class TileEngine:
         if tiling is not None and len(tiling.tiles) == 1:
             self._last = "one tile"
             return self.inner.prepare(inner, terms, shape)
+        workers = self.workers
         if tiling is not None:
             self._last = f"{len(tiling.tiles)} tiles with halos of {tiling.halo} px"
-        return TileEvaluation(self.workers, inner, terms, shape, tiling)
+            if keep := self.kept(network, terms, tiling):
+                workers, self._last = InTurn(keep), f"{self._last}, {keep} of them kept from one pass to the next"
+        return TileEvaluation(workers, inner, terms, shape, tiling)
+
+    def kept(self, network: Network, terms: Sequence[Term], tiling: Tiling) -> int:
+        """Return the number of tiles whose features there is memory to keep."""
+        if not (self.spare and isinstance(self.inner, CpuEngine) and isinstance(self.workers, InTurn)):
+            return 0
+        rows = summary(network, *max(tile.shape for tile in tiling.tiles)[:2])
+        taps = taps_of(terms)
+        deep = max(i for i, row in enumerate(rows) if row.name in taps)
+        # Features in full; of every map up to the deepest two bits a value, of the rectifier and of the pool.
+        size = network.dtype.itemsize * sum(row.values for row in rows if row.name in taps)
+        size += sum(row.values for row in rows[: deep + 1]) // 4
+        return min(len(tiling.tiles), self.spare // size)
 
     def tiling(self, network: Network, terms: Sequence[Term], shape: Shape) -> Tiling | None:
         """Return the tiles of a picture of `shape`, or None if no term is at a layer."""
@@ -546,8 +602,8 @@ class TileEngine:
         inner, tiling = network.with_kernels(self.inner), self.tiling(network, terms, shape)
         if tiling is None or len(tiling.tiles) == 1:
             return self.inner.forecast(inner, terms, shape, gradient=gradient)
-        tile = max(tiling.tiles, key=lambda t: (t.rows.stop - t.rows.start) * (t.columns.stop - t.columns.start))
-        crop = (tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start, 3)
+        tile = max(tiling.tiles, key=lambda tile: math.prod(tile.shape))
+        crop = tile.shape
         cut = [cut_term(term, tile, tiling) for term in terms if term.tap != PICTURE]
         once = self.inner.forecast(inner, cut, crop, gradient=False)
         held = sum(target_bytes(term) for term in terms)
@@ -561,7 +617,8 @@ class TileEngine:
         largest = network.dtype.itemsize * max(maps[tap] for tap in taps_of(terms))
         strip = len(cut) < len(terms) and STRIP_ARRAYS * network.dtype.itemsize * min(3 * STRIP_PIXELS, n)
         taken = both.bytes + largest + max(largest, strip)
-        return Forecast(taken + held + GRADIENTS * n, both.weights, count * (once.seconds + both.seconds))
+        seconds = count * (once.seconds + both.seconds) - self.kept(network, cut, tiling) * once.seconds
+        return Forecast(taken + held + GRADIENTS * n, both.weights, seconds)
 
     def describe(self) -> str:
         """Return the number of tiles of the last objective, and the inner engine's methods."""
@@ -620,6 +677,12 @@ def by_tiles(network: Network, side: int) -> Network:
     engine = engine_of(network)
     workers = engine.workers if isinstance(engine, TileEngine) else InTurn()
     return network.with_kernels(TileEngine(inner_engine(network), side, workers))
+
+
+def keeping(network: Network, spare: int) -> Network:
+    """Return a network by tiles that may take `spare` bytes to keep features; any other as it is."""
+    engine = engine_of(network)
+    return network.with_kernels(replace(engine, spare=spare)) if isinstance(engine, TileEngine) else network
 
 
 def inner_engine(network: Network) -> Engine:

@@ -16,7 +16,7 @@ from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.foundations.image import SMALLEST_SIDE, Size
 from handstyle.foundations.mapped import PIECE, folder, is_large, room
 from handstyle.foundations.picture_reading import Picture
-from handstyle.kernels.tiles import by_tiles, gradient_bytes, smaller_tiles
+from handstyle.kernels.tiles import by_tiles, gradient_bytes, keeping, smaller_tiles
 from handstyle.network.vgg import Network
 from handstyle.optimize.lbfgsb import most_memory
 from handstyle.optimize.objective import engine_of
@@ -203,8 +203,15 @@ class RunMemory:
         -------
         RunMemory
             If tiles are used, its network's engine computes by tiles: by the smallest ones if the run fits by none.
-            Files are used if that is faster than smaller tiles.
+            Files are used if that is faster than smaller tiles. What memory is left keeps features of tiles from the
+            first pass to the second.
         """
+        run = self._with_tiles()
+        needs = [need.together - need.weights for need in run.needs()]
+        spare = max(0, int(USABLE * run.free) - max(needs))
+        return run if run.apart else replace(run, network=keeping(run.network, spare))
+
+    def _with_tiles(self) -> "RunMemory":
         asked = replace(self, network=by_tiles(self.network, self.config.tile)) if self.config.tile else self
         lacking = asked.lacks()
         if not lacking:

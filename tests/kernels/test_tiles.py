@@ -353,3 +353,70 @@ def test_one_tile_is_left_to_the_inner_engine(network: Network) -> None:
     np.testing.assert_array_equal(dp, gradient)
     assert engine_of(tiled).describe().startswith("one tile; ")
     assert by_tiles(tiled, 208).engine.name == "tiles of 208 px, auto"
+
+
+# --- features that are kept -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keep", [0, 2, 99])
+@pytest.mark.parametrize("normalized", [False, True])
+def test_kept_features_save_a_pass_and_change_no_bit(
+    keep: int, normalized: bool, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terms = style_and_content(network)
+    if normalized:
+        terms[0] = NormalizedTerm(terms[0], 2.0)
+    tiled, forwards = by_tiles(network, SIDE), [0]
+    engine = engine_of(tiled)
+    assert isinstance(engine, TileEngine)
+    count = len(Tiling(network.layers, STYLE, *SHAPE[:2], SIDE).tiles)
+    genuine = type(network.engine).run_forward
+
+    def counted(self: Any, *arguments: Any) -> Any:
+        forwards[0] += 1
+        return genuine(self, *arguments)
+
+    pictures = picture(), picture(2)
+    expected = [Objective(tiled, terms, SHAPE).prepared(p) for p in pictures]
+    monkeypatch.setattr(type(network.engine), "run_forward", counted)
+    engine.workers = tiles.InTurn(keep)
+    prepared = Objective(tiled, terms, SHAPE).prepared
+    for p, (values, dp) in zip(pictures, expected, strict=True):
+        forwards[0] = 0
+        found, gradient = prepared(p)
+        np.testing.assert_array_equal(found, values)
+        np.testing.assert_array_equal(gradient, dp)
+        assert forwards[0] == (3 if normalized else 2) * count - min(keep, count)
+
+
+def test_what_a_stopped_evaluation_kept_is_not_used_again(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    terms = style_and_content(network)
+    tiled = by_tiles(network, SIDE)
+    expected = Objective(tiled, terms, SHAPE).prepared(picture(2))
+    engine_of(tiled).workers = tiles.InTurn(99)  # type: ignore[attr-defined]
+    prepared = Objective(tiled, terms, SHAPE).prepared
+
+    def failing(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tiles, "spread_tile", failing)
+        with pytest.raises(MemoryError):
+            prepared(picture())
+    for found, right in zip(prepared(picture(2)), expected, strict=True):
+        np.testing.assert_array_equal(found, right)
+
+
+def test_the_spare_memory_decides_how_many_are_kept(network: Network) -> None:
+    terms, shape = style_and_content(network), (1000, 1000, 3)
+    tiling = Tiling(network.layers, STYLE, 1000, 1000, SIDE)
+    plain = by_tiles(network, SIDE)
+    few, all_of_them = (engine_of(tiles.keeping(plain, spare)) for spare in (5 << 20, 1 << 40))
+    assert isinstance(few, TileEngine)
+    assert isinstance(all_of_them, TileEngine)
+    assert 0 < few.kept(network, terms, tiling) < all_of_them.kept(network, terms, tiling) == len(tiling.tiles)
+    seconds = [engine.forecast(plain, terms, shape).seconds for engine in (engine_of(plain), few, all_of_them)]
+    assert seconds == sorted(seconds, reverse=True)
+    assert seconds[2] < 0.85 * seconds[0]
+    assert tiles.keeping(network, 1 << 40) is network
+    assert "of them kept from one pass to the next" not in engine_of(plain).describe()
