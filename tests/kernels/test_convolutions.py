@@ -105,6 +105,14 @@ def test_does_not_depend_on_the_number_of_threads(tile: Tile, rng: np.random.Gen
             np.testing.assert_array_equal(run(tile, x, w, b, team=Team(threads)), alone)
 
 
+def test_products_that_many_threads_cut_by_rows_are_the_same(rng: np.random.Generator) -> None:
+    x, w, b = draw(rng, 64, 64, 512, 512, np.float32)
+    assert len(shares(36, 256, 512 * 512, 16)) > 1
+    for adjoint in (False, True):
+        few, many = (run(Tile(4, 4), x, w, None if adjoint else b, adjoint, Team(threads)) for threads in (1, 16))
+        np.testing.assert_array_equal(many, few)
+
+
 @tiles
 def test_leaves_its_inputs_alone_and_shows_a_nan(tile: Tile, rng: np.random.Generator) -> None:
     x, w, b = draw(rng, 12, 13, 8, 8, np.float32)
