@@ -35,7 +35,7 @@ from handstyle.painting.strength import CURVES
 from weights_tools.distill.painting import STYLE_TAPS, judge
 
 DATA = common.Path(__file__).parents[1] / "handstyle" / "data"
-# Portraits, landscapes and objects with flat and textured paintings: those before the bar come first.
+# Portraits, landscapes and objects with flat and textured paintings.
 PAIRS = (
     ("face", "starry_night"),
     ("cat", "wave_crop"),

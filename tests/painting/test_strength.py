@@ -3,6 +3,7 @@
 import itertools
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,6 +62,19 @@ def test_the_default_is_one_half_and_the_small_networks_is_ten(full):
         config = StyleConfig(strength=0.25, style_statistic=statistic)
         weights = [style_weight(config, network) for network in (embedded, full)]
         assert weights == [CURVES[name, statistic].style_weight(0.25) for name in (EMBEDDED, "vgg")]
+
+
+def test_the_curves_are_those_of_the_newest_measurement():
+    results = Path(__file__).parents[2] / "benchmarks" / "results"
+    newest = json.loads(max(results.glob("*-strength.json")).read_text(encoding="utf-8"))
+    assert newest["curves"] == {" ".join(key): curve._asdict() for key, curve in CURVES.items()}
+    errors = {
+        row["network"]: sum(row["gram"].values())
+        for row in newest["rows"]
+        for name, family in ((EMBEDDED, EMBEDDED), ("vgg19", "vgg"))
+        if (row["network"], row["style_weight"]) == (name, CURVES[family, "gram"].half)
+    }
+    assert errors["vgg19"] == pytest.approx(errors[EMBEDDED], rel=0.05)
 
 
 def test_the_terms_have_the_weight_of_the_strength(full):
