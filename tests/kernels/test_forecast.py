@@ -12,9 +12,10 @@ import pytest
 from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.counting import LOWERED, Cost, Machine, Tile, choose_kernel, convolution_cost
 from handstyle.kernels.cpu import engine as engine_module
-from handstyle.kernels.cpu import losses, rates, winograd
+from handstyle.kernels.cpu import im2col, losses, rates, winograd
 from handstyle.kernels.cpu import winograd_columns as winograd_1d
 from handstyle.kernels.cpu.arena import Arena
+from handstyle.kernels.cpu.choose import PACKED, TURNED, convolve, weights_cost
 from handstyle.kernels.cpu.engine import auto_engine
 from handstyle.kernels.cpu.forecast import dry_run
 from handstyle.losses.content import ContentTerm
@@ -141,6 +142,33 @@ def test_scratch_is_what_is_taken(tile: Tile, size: tuple[int, int, int, int], m
     kernel.convolve(ArraySource(np.zeros((H, W, C), np.float32)), turned, None, sink, m, Team(2), arena, adjoint=True)
     expected = tiling.scratch(2, adjoint=True)
     assert taken[: len(expected)] == expected
+
+
+@pytest.mark.parametrize("tile", [LOWERED, Tile(2, 2), Tile(4, 4), Tile(4, 1), Tile(6, 1)], ids=str)
+@pytest.mark.parametrize("size", [(16, 16, 64, 64), (64, 48, 64, 128), (8, 8, 128, 96)])
+def test_the_weights_are_counted_once_for_every_product(
+    tile: Tile, size: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small map's products read the weights as often as they say, which is what does not shrink with the map."""
+    from handstyle.kernels.cpu.strips import ArraySource, StoreSink
+    from handstyle.kernels.cpu.threads import Team
+
+    H, W, C, K = size
+    read = [0]
+    for module in (im2col, winograd, winograd_1d):
+        genuine = module.rows_times
+
+        def counted(A: Any, B: Any, out: Any, genuine: Any = genuine) -> None:
+            read[0] += B.nbytes
+            genuine(A, B, out)
+
+        monkeypatch.setattr(module, "rows_times", counted)
+    x, w = np.zeros((H, W, C), np.float32), np.zeros((3, 3, C, K), np.float32)
+    convolve(ArraySource(x), w, None, StoreSink(np.empty((H, W, K), np.float32)), tile, Team(1), Arena())
+    moved = weights_cost(H, W, C, K, tile, 4, 1, False).moved
+    assert moved == pytest.approx(PACKED * read[0] - (w.nbytes if tile == LOWERED else 0), rel=1e-3)
+    turned = weights_cost(H, W, C, K, tile, 4, 2, True).moved - weights_cost(H, W, C, K, tile, 4, 2, False).moved
+    assert turned == (pytest.approx(2 * TURNED * w.nbytes, rel=1e-3) if tile == LOWERED else 0)
 
 
 def test_auto_chooses_by_shape() -> None:

@@ -19,6 +19,7 @@ from handstyle.kernels.counting import Cost, content_cost, convolution_cost, mom
 from handstyle.kernels.cpu import losses
 from handstyle.kernels.cpu.arena import SEGMENT, Arena
 from handstyle.kernels.cpu.choose import scratch as scratch_of
+from handstyle.kernels.cpu.choose import weights_cost
 from handstyle.kernels.cpu.engine import FEW_CHANNELS, CpuEngine, PartGradients, has_plain_moments
 from handstyle.kernels.cpu.epilogues import ROWS
 from handstyle.kernels.cpu.rates import machine_rates
@@ -39,9 +40,10 @@ from handstyle.optimize.objective import STRIP_VALUES, Forecast, Shape, taps_of
 # `arena.Scratch`. It is this, plus the largest map, but at most so much for each of that map's channels. Measured with
 # OpenBLAS 0.3.31 on two threads.
 THREAD_BYTES, CHANNEL_BYTES = 1 << 20, 1 << 17
-# Seconds that a layer takes however small its map is: calls of NumPy, and threads that hand over Python's lock.
-# Measured on two cores, from 64 to 256 px.
-LAYER_SECONDS = 0.9e-3
+# Seconds that a layer takes however small its map is: calls of NumPy, and, with more than one thread, their handing
+# over of Python's lock. The first by processor time of one thread, the embedded network at 64 px, where it is half of
+# all; the second is what is left of the time on two idle cores.
+LAYER_SECONDS, HANDOVER_SECONDS = 0.4e-3, 0.3e-3
 # Copies in float64 that `moments_forward` makes of its features, of which `STRIP_VALUES` are measured at a time.
 MEASURED_MAPS = 2
 # Arrays of its input's size that a term of unknown class allocates, in addition to its gradient.
@@ -129,6 +131,7 @@ class DryEngine(CpuEngine):
         held = [self.arena.take((size,), source.dtype) for size in scratch]
         del held
         cost = convolution_cost(H, W, C, K, tile, item, keep)
+        cost += weights_cost(H, W, C, K, tile, item, self.team.threads, adjoint)
         direction = "backward" if adjoint else "forward"
         self.rows.append(LayerForecast(layer.name, direction, str(tile), (H, W, K), cost))
 
@@ -306,7 +309,7 @@ def forecast_evaluation(
     -------
     Forecast
         The seconds are computed from the rates that `measure_rates` found in this process, or from nominal ones if it
-        has not run, and `LAYER_SECONDS` for each layer and direction.
+        has not run, and `LAYER_SECONDS` and `HANDOVER_SECONDS` for each layer and direction.
 
     Raises
     ------
@@ -323,7 +326,8 @@ def forecast_evaluation(
     targets = sum(target_bytes(term, channels.get(term.tap, 3)) for term in terms) if gradient else 0
     taken = max(dry.peak, dry.arena.touched) + outside + targets
     cost = sum((row.cost for row in dry.rows), Cost())
-    seconds = machine_rates().seconds(cost) + LAYER_SECONDS * len(dry.rows)
+    each = LAYER_SECONDS + (HANDOVER_SECONDS if engine.team.threads > 1 else 0.0)
+    seconds = machine_rates().seconds(cost) + each * len(dry.rows)
     return Forecast(taken, network.weight_bytes, seconds, cost.products + cost.transforms, cost.moved)
 
 

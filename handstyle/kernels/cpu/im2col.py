@@ -37,7 +37,7 @@ def convolve(
     one = C <= FEW_CHANNELS  # the bias is then the weight of a constant input, which saves a pass
     if b is not None and one:
         kernels = np.concatenate((kernels, b[None]))
-    rows = _rows(H, 9 * C * W * source.dtype.itemsize)
+    rows = strip_rows(H, 9 * C * W * source.dtype.itemsize)
     workers = range(min(team.threads, -(-H // rows)))
     padded = [arena.take((rows + 2, W + 2, C), source.dtype) for _ in workers]
     lowered = [arena.take((rows, W, len(kernels)), source.dtype) for _ in workers]
@@ -72,7 +72,7 @@ def scratch(H: int, W: int, C: int, K: int, itemsize: int, threads: int, adjoint
     """Return the number of values of each array of scratch that `convolve` takes, the kernels last."""
     few = adjoint and K <= FEW_CHANNELS
     channels = K if few else C
-    rows = _rows(H, 9 * channels * W * itemsize)
+    rows = strip_rows(H, 9 * channels * W * itemsize)
     workers = min(threads, ceil_div(H, rows))
     lowered = 2 * 9 * channels * (rows + 2) * W if few else (9 * channels + (not adjoint)) * rows * W
     padded = [] if few else workers * [(rows + 2) * (W + 2) * C]
@@ -85,7 +85,7 @@ def _by_shifts(source: Source, w: Array, sink: Sink, team: Team, arena: Arena) -
     H, W, K = source.shape
     C = w.shape[2]
     kernels = np.ascontiguousarray(w.reshape(9 * C, K).T)
-    rows = _rows(H, 9 * C * W * source.dtype.itemsize)
+    rows = strip_rows(H, 9 * C * W * source.dtype.itemsize)
     workers = range(min(team.threads, -(-H // rows)))
     products = [arena.take((2, 9 * C * (rows + 2) * W), source.dtype) for _ in workers]
     planes = [arena.take((C, rows, W), source.dtype) for _ in workers]
@@ -119,6 +119,7 @@ def _overlap(to: slice, shift: int, span: slice) -> tuple[slice, slice]:
     return slice(first - to.start, last - to.start), slice(first + shift - span.start, last + shift - span.start)
 
 
-def _rows(H: int, row_bytes: int) -> int:
+def strip_rows(H: int, row_bytes: int) -> int:
+    """Return the number of rows of a map that are lowered at a time, of `row_bytes` each."""
     # Even, because pooling works on pairs of rows.
     return max(2, min(-(-H // 2) * 2, STRIP_BYTES // row_bytes // 2 * 2))

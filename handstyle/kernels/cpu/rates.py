@@ -9,7 +9,7 @@ import numpy as np
 
 from handstyle.kernels.counting import Machine, choose_kernel, convolution_cost
 from handstyle.kernels.cpu.arena import Arena
-from handstyle.kernels.cpu.choose import convolve
+from handstyle.kernels.cpu.choose import convolve, weights_cost
 from handstyle.kernels.cpu.strips import ArraySource, StoreSink
 from handstyle.kernels.cpu.threads import Team, default_team
 
@@ -53,7 +53,9 @@ def measure_rates(seconds: float = 2.0, team: Team | None = None) -> Machine:
         run = partial(convolve, ArraySource(x), w, None, StoreSink(y), tile, team, arena)
         run()
         took += median(_times(run, budget / 2))  # the median: a typical run, not the fastest
-        expected += machine.seconds(convolution_cost(H, H, channels, channels, tile, 4))
+        cost = convolution_cost(H, H, channels, channels, tile, 4)
+        cost += weights_cost(H, H, channels, channels, tile, 4, threads, False)
+        expected += machine.seconds(cost)
     factor = expected / took
     _measured[:] = [Machine(products * factor, transforms * factor, cached * factor, moved * factor)]
     return _measured[0]
