@@ -279,14 +279,14 @@ def typed(name: str, names: Iterable[str], everything: bool) -> Any:
 
 
 def help_of(field: Field, everything: bool) -> str:
-    """Return the help of a flag: its first sentence, or all of it, then its choices and its default."""
+    """Return the help of a flag: its first sentence, or all of it, its choices and its default; fields become flags."""
     text = field.help if everything else re.split(r"(?<=[^.]\.)\s|; |: by default ", field.help)[0].rstrip(".") + "."
     listed = choices(field.hint)
     default = field.default
     if isinstance(default, tuple):
         default = " ".join(map(str, default))
     shown = "" if default in (None, "", False) or (default == 0 and "0" in field.help) else f" [{default}]"
-    return f"{text} {' | '.join(listed)}{shown}" if listed else text + shown
+    return as_flags(f"{text} {' | '.join(listed)}{shown}" if listed else text + shown)
 
 
 def flag(name: str) -> str:

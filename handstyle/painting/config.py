@@ -69,14 +69,14 @@ class SizeConfig(Group):
         The side of the output that has the length `size`; square stretches the photograph to a square.
     print : str
         Paper and pixels per inch: 40x30cm@300. Or 8x10in@240, or A4@300. The output is the largest picture that fits
-        the paper in the photograph's orientation, and states its resolution; this replaces size.
+        the paper in the photograph's orientation, and states its resolution; this replaces `size`.
     enlarge : bool
         Enlarge a photograph that is smaller than the output.
     style_size : int
         Length of the painting's long side in pixels when its style is measured; 0 takes the output's. A larger one
         gives larger strokes.
     style_scale : float
-        The painting's size divided by the output's, if style_size is 0.
+        The painting's size divided by the output's, if `style_size` is 0.
     style_fit : str
         Keep the painting's proportions, or stretch it to the photograph's proportions, as some systems do.
     tile : int
@@ -117,8 +117,8 @@ class LookConfig(Group):
         Strength of the style, 0 to 1: 0 leaves the photograph, 1 next to nothing of it. It is calibrated so that equal
         strengths look alike on the network that ships and on VGG-19.
     style_weight : float, optional
-        Weight of the style loss at each layer, in place of strength: by default the relative squared error of the Gram
-        matrix. The same weight looks different on another network.
+        Weight of the style loss at each layer, in place of `strength`: by default the relative squared error of the
+        Gram matrix. The same weight looks different on another network.
     content_weight : float
         Weight of the content loss: by default the relative squared error of the features.
     tv_weight : float
@@ -253,7 +253,7 @@ class PyramidConfig(Group):
     pyramid_factor : float
         Quotient of the sizes of one scale and the scale before.
     iterations_by_scale : tuple of int
-        Iterations of each scale from coarse to fine, the last number for all scales that follow; replaces iterations.
+        Iterations of each scale from coarse to fine, the last number for all scales that follow; replaces `iterations`.
     """
 
     pyramid_min_size: int = 128
@@ -280,7 +280,7 @@ class RegionConfig(Group):
     style_mask : tuple of str
         One for each painting: a picture that is white where the style is measured, or all.
     style_region : tuple of str
-        One for each painting: the number of its region, counted from 1, or with regions its color; 0 for the whole
+        One for each painting: the number of its region, counted from 1, or with `regions` its color; 0 for the whole
         picture. COLOR=PAINTING also gives the painting.
     style_blend : tuple of float
         One weight for each painting; equal by default.
@@ -299,7 +299,7 @@ class RegionConfig(Group):
     unmasked_weight : float
         Weight of the mean squared difference (0 to 255) from the photograph outside all masks.
     regions : str
-        One picture in place of several masks, with an area of plain color for each region; see style_region.
+        One picture in place of several masks, with an area of plain color for each region; see `style_region`.
     unmasked : str
         Keep the photograph outside all masks, or paint that part, too: with the paintings that have no mask or, if
         there are as many masks as paintings, with all of them.
@@ -432,7 +432,7 @@ class OptimizerConfig(Group):
     evaluations : int
         Evaluations at each scale at most; 0 for no limit.
     restarts : int
-        Number of runs of SciPy's L-BFGS-B with its default settings, of the given evaluations each, as in the Keras
+        Number of runs of SciPy's L-BFGS-B with its default settings, of `evaluations` each, as in the Keras
         script; 0 for one uninterrupted run.
     stop_below : float
         End a scale if ten iterations together lower the loss by less than this share of it, such as 0.01; 0 does not
