@@ -52,7 +52,7 @@ def test_a_licence_that_nobody_stated_is_not_invented(source, tmp_path):
 def test_an_existing_file_is_kept_unless_told_otherwise(source, tmp_path):
     target = tmp_path / "a.h5"
     target.write_bytes(b"precious")
-    with pytest.raises(HandstyleError, match="--overwrite"):
+    with pytest.raises(HandstyleError, match="`overwrite` replaces it"):
         convert(source, target, convention="caffe")
     assert target.read_bytes() == b"precious"
     convert(source, target, convention="caffe", overwrite=True)
@@ -83,7 +83,7 @@ def test_a_native_file_is_converted_again_with_its_history(source, tmp_path):
     assert provenance["source"] == "a.h5"
     assert provenance["source_sha256"] == sha256(tmp_path / "a.h5")
     assert "three pictures that ship with the package" in provenance["normalized"]
-    with pytest.raises(HandstyleError, match="the file says caffe"):
+    with pytest.raises(HandstyleError, match="the file has convention caffe"):
         convert(tmp_path / "a.h5", tmp_path / "c.h5", convention="torchvision")
 
 
