@@ -71,7 +71,7 @@ def test_the_same_command_passes_over_what_is_done_and_another_says_what_differs
     assert before == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
     status, lines, _ = told("--temporal-weight", "2")
     assert status == 1
-    assert "has other settings (temporal_weight 0.1)" in lines[1]
+    assert "has other settings (temporal_weight 0.02)" in lines[1]
     status, lines, _ = told("--style-weight", "2", "--overwrite")
     assert [line.split(": ")[2].split(",")[0] for line in lines[:4]] == ["painted"] * 4
 

@@ -61,8 +61,8 @@ def frames(
         A folder for the frames, NAME.png each; or a film, .gif, .webp, .png, with ffmpeg .mp4 and others, whose
         frames are kept beside it in NAME_frames.
     temporal_weight : float
-        Weight of the mean squared difference (0 to 255) to the moved last frame; a larger one reduces flicker. 0.1 by
-        default.
+        Weight of the mean squared difference (0 to 255) to the moved last frame; a larger one reduces flicker. 0.02
+        by default.
     fps : float
         Frames per second; by default those of the film, or 12 for a folder.
     """

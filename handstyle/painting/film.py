@@ -40,7 +40,7 @@ from handstyle.painting.result import Progress, Result, whole_levels
 from handstyle.painting.stylize import chosen_settings, one_network, ready_network, stylize
 from handstyle.painting.targets import Measured
 
-TEMPORAL_WEIGHT = 0.1
+TEMPORAL_WEIGHT = 0.02
 FRAME = "handstyle:frame"  # of a frame's metadata
 LAST_FRAME = "the last frame"
 EXPLAINED = 0.5  # fraction of a photograph's variance that the flow explains; below it, a frame is a new scene
