@@ -20,8 +20,8 @@ def main(out, quick=True):
         painting(side, side),
         {"size": side * 4 // 3, "iterations": iterations, "network": network("float32")},
     )
-    alone = [handstyle.stylize(shot, art, **options).array for shot in shots]
-    film = [result.array for result in handstyle.frames(shots, art, **options)]
+    alone = [handstyle.stylize(shot, art, **options).image.astype(np.float64) for shot in shots]
+    film = [result.image.astype(np.float64) for result in handstyle.frames(shots, art, **options)]
     figure, axes = plt.subplots(5, FRAMES, figsize=(7.6, 7.4), layout="constrained")
     for column, shot in enumerate(shots):
         show(axes[0, column], shot, f"frame {column + 1}")
