@@ -43,7 +43,8 @@ smoke: $(VENV)/tested
 	rm -rf $(VENV)/smoke && $(PYTHON) -m venv $(VENV)/smoke
 	$(VENV)/smoke/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(VENV)/smoke/bin/python -m pip install --quiet dist/*.whl --group test
-	outside=$$(mktemp -d) && cp -r tests pyproject.toml $$outside && here=$$PWD && cd $$outside && \
+	outside=$$(mktemp -d) && cp -r tests pyproject.toml $$outside && \
+	$(BIN)/python docs/notebooks.py $$outside/notebooks network/convolution painting/color && here=$$PWD && cd $$outside && \
 	$$here/$(VENV)/smoke/bin/python -m pytest -m smoke --ignore=tests/docs; status=$$?; rm -rf $$outside; exit $$status
 
 # Each stamp stands for what is installed, and is older than pyproject.toml when that has changed.
