@@ -141,7 +141,7 @@ def choices(record: dict[str, Any], out: Path) -> None:
 
 def suites(record: dict[str, Any], out: Path, name: str) -> None:
     # pytest-benchmark's file: one row for each test, with the test's `extra_info`.
-    head = "| | fastest ms | median ms | GFLOP/s | MB | largest error |\n|---|---|---|---|---|---|\n"
+    head = "| test | fastest ms | median ms | GFLOP/s | MB | largest error |\n|---|---|---|---|---|---|\n"
     lines = []
     for row in record["benchmarks"]:
         stats, extra = row["stats"], row["extra_info"]

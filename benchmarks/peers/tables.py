@@ -30,7 +30,7 @@ def ratios(row: dict[str, Any]) -> tuple[float, float]:
 def evaluation_table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as a table in Markdown, with the required and the desired ratios."""
     lines = [
-        "| | ours | fastest peer | ratio (minima) | median ratio | the others | required | aim |",
+        "| what | ours | fastest peer | ratio (minima) | median ratio | the others | required | aim |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:

@@ -170,7 +170,7 @@ class ValleyLab {
       context.stroke();
       path.forEach((x) => context.fillRect(...this.point(x).map((value) => value - 2), 4, 4));
       this.values[name] = Math.min(...path.map((x) => x[2]));
-      rows.push(`<tr><th scope="row" style="color:${color}">${name}</th><td>${this.values[name].toExponential(3)}</td></tr>`);
+      rows.push(`<tr><th scope="row"><span style="color:${color}" aria-hidden="true">▬</span> ${name}</th><td>${this.values[name].toExponential(3)}</td></tr>`);
     }
     const body = this.place.querySelector("tbody");
     body.innerHTML = `<tr><td></td><th scope="col">best value</th></tr>${rows.join("")}`;

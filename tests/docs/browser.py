@@ -73,7 +73,7 @@ class Browser:
     def __exit__(self, *_: object) -> None:
         """End the browser that was started here."""
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(self.patience)
         os.close(self.write_to)
         os.close(self.read_from)
         shutil.rmtree(self.profile, ignore_errors=True)

@@ -39,7 +39,8 @@ MEASURE = """({
             if (!e.checkVisibility()) continue;
             const drawn = e.ownerSVGElement ? e.getScreenCTM().a : 1;
             const size = parseFloat(getComputedStyle(e).fontSize) * drawn;
-            if (size && size < 11.9) found.add(`${size.toFixed(1)} px: ${walker.currentNode.textContent.trim().slice(0, 30)}`);
+            const words = walker.currentNode.textContent.trim().slice(0, 30);
+            if (size && size < 11.9) found.add(`${size.toFixed(1)} px: ${words}`);
         }
         return found.size && [...found].slice(0, 3).join('; ');
     })(),
