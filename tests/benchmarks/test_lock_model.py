@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from handstyle.kernels.cpu.threads import default_team
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -55,3 +57,14 @@ def test_an_evaluation_is_recorded_whole(lock):
     labels = {region.label for region in record.regions}
     assert {"conv1_2 forward", "conv1_2 adjoint", "conv5_1 forward"} <= labels
     assert lock.model(record, 4)["seconds"] < modelled["seconds"]
+
+
+def test_work_is_cut_for_so_many_threads_while_it_is_recorded(lock):
+    before = default_team().threads
+    with lock.recording(16) as recorder:
+        assert default_team().threads == 16
+        done = []
+        default_team().run(lambda worker, pieces: done.extend((worker, i) for i in pieces), 3)
+    assert done == [(0, 0), (0, 1), (0, 2)]  # in one thread nevertheless
+    assert [len(region.pieces) for region in recorder.record.regions] == [3]
+    assert default_team().threads == before
