@@ -16,7 +16,7 @@ def main(out, quick=True):
     figure, axes = plt.subplots(1, 4, figsize=(11, 2.7), layout="constrained")
     show(axes[0], photo, "the photograph")
     show(axes[1], art, "the painting")
-    for panel, (statistic, weight) in zip(axes[2:], (("gram", 10.0), ("patches", 3.0)), strict=True):
+    for panel, (statistic, weight) in zip(axes[2:], (("gram", 10.0), ("patches", 2.0)), strict=True):
         result = handstyle.stylize(
             photo,
             art,

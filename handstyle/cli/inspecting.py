@@ -121,14 +121,15 @@ def methods(network: Network, size: int) -> str:
 def preset_info(name: str, other: str, size: int, network: NetworkConfig) -> int:
     """Print the presets, one preset, or its loss weights converted to the normalizations of another."""
     if name == "all":
-        table = Table("preset", "optimizer", "from", title="presets")
+        table = Table("preset", "looks like", title="presets")
         for each, chosen in PRESETS.items():
-            table.add_row(each, chosen.config.optimizer, chosen.source)
+            table.add_row(each, chosen.looks)
         out.print(table)
+        say("where the numbers of one are from, and its settings: handstyle info --preset NAME")
         return 0
     chosen = find_preset(name)
     if not other:
-        say(f"# {chosen.name}: {chosen.source}", *(as_flags(f"# {note}") for note in chosen.notes))
+        say(f"# {chosen.name}: {chosen.source}", f"# {chosen.looks}", *(as_flags(f"# {note}") for note in chosen.notes))
         say(f"# {chosen.architecture}, weights in {chosen.convention}'s convention")
         say(f"# optimizers that work with it: {', '.join(chosen.optimizers)}")
         own = {"pooling": chosen.pooling, "padding": chosen.padding, "rounding": chosen.rounding}

@@ -271,17 +271,13 @@ def bench(
 
 def bench_tables(title: str, rows: Sequence[BenchRow], rates: Machine) -> list[Table]:
     """Return the times of one size as a table, and what limits our own methods as another."""
-    times = Table(title=Text(f"{title}, in milliseconds"), box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
-    for heading in ("by", "first", "fastest", "median", "95 %", "GFLOP/s", "differs"):
-        times.add_column(heading, justify="left" if heading == "by" else "right", no_wrap=True)
-    limits = Table(title=Text("its own operations and bytes"), box=SIMPLE, pad_edge=False)
-    for heading in ("by", "FLOP/byte", "GFLOP/s", "GB/s", "of the roof", "MiB", "joules"):
-        limits.add_column(heading, justify="left" if heading == "by" else "right", no_wrap=True)
+    times = columns(f"{title}, in milliseconds", "fastest", "median", "95 %", "GFLOP/s", "differs")
+    limits = columns("first evaluation, and the method's own operations and bytes", *LIMITS)
     for row in rows:
-        shown = [milliseconds(each) for each in (row.first, row.fastest, row.median)]
         interval = f"{milliseconds(row.low)}–{milliseconds(row.high)}"
         speed = f"{row.operations / row.median / 1e9:,.0f}"
-        times.add_row(row.what, *shown, interval, speed, f"{row.difference:.1e}")
+        fastest, median = milliseconds(row.fastest), milliseconds(row.median)
+        times.add_row(row.what, fastest, median, interval, speed, f"{row.difference:.0e}")
         counted = (
             (row.done / row.moved, ".0f"),
             (row.done / row.median / 1e9, ",.0f"),
@@ -290,10 +286,21 @@ def bench_tables(title: str, rows: Sequence[BenchRow], rates: Machine) -> list[T
             (row.memory / 2**20, ",.0f"),
             (row.joules, ",.1f"),
         )
-        cells = ["" if math.isnan(number) else format(number, form) for number, form in counted]
-        if any(cells):
-            limits.add_row(row.what, *cells)
+        cells = ("" if math.isnan(number) else format(number, form) for number, form in counted)
+        limits.add_row(row.what, milliseconds(row.first), *cells)
     return [times, limits]
+
+
+LIMITS = ("first", "FLOP/B", "GFLOP/s", "GB/s", "of roof", "MiB", "J")
+
+
+def columns(title: str, *headings: str) -> Table:
+    """Return an empty table that fits into eighty characters."""
+    table = Table(title=Text(title), box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
+    table.add_column("by", no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
 
 
 def milliseconds(seconds: float) -> str:

@@ -153,6 +153,6 @@ def check_products(config: StyleConfig, terms: Sequence[PatchTerm], shapes: Shap
     (own, bank, _), tap = max(counts, key=lambda one: one[0][0] * one[0][1] * one[0][2])
     raise HandstyleError(
         f"style_layers={','.join(config.style_layers)}: {own:,} patches of the picture by {bank:,} of the paintings at "
-        f"{tap}, {total:.0e} products an evaluation, of {MOST_PRODUCTS:.0e} at most: use relu3_1,relu4_1, a "
+        f"{tap}, {total:.1e} products an evaluation, of {MOST_PRODUCTS:.0e} at most: use relu3_1,relu4_1, a "
         f"patch_stride above {config.patch_stride}, or a smaller size"
     )

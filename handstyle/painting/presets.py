@@ -62,6 +62,8 @@ class Preset:
         The input convention of the system: a name in `INPUTS`, or empty for that of the weights.
     features : {"vgg19", "unit", "any"}
         The size of features for which the loss weights were chosen; unit is a mean activation of 1.
+    looks : str
+        What its pictures look like, in a line.
     notes : tuple of str
         Differences between this preset and the system, or between versions of the system.
     aliases : tuple of str
@@ -85,6 +87,7 @@ class Preset:
     rounding: str = "down"
     input: str = ""
     features: str = "vgg19"
+    looks: str = ""
     notes: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
 

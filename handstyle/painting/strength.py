@@ -15,6 +15,7 @@ from handstyle.painting.config import StyleConfig, style_config
 from handstyle.painting.feature_scale import is_published
 
 UNCALIBRATED = 10.0  # the style weight of strength 0.5 where no curve is known
+PATCHES = 2.0  # the same of patches, by eye, on both networks: with 10 the painting is put together anew
 MOST = 1e4  # times the weight of strength 0.5, which strength 1 has: beside it content is nothing
 
 
@@ -53,7 +54,7 @@ def style_weight(config: StyleConfig, network: Network) -> float:
     Returns
     -------
     float
-        Where there is no curve, `UNCALIBRATED` for strength 0.5.
+        Where there is no curve, `UNCALIBRATED` for strength 0.5, or `PATCHES`.
 
     Raises
     ------
@@ -76,9 +77,9 @@ def style_weight(config: StyleConfig, network: Network) -> float:
     if relative and (curve := CURVES.get((family(network), config.style_statistic))):
         return curve.style_weight(config.strength)
     if config.strength == StyleConfig.strength:
-        return UNCALIBRATED
+        return PATCHES if config.style_statistic == "patches" else UNCALIBRATED
     what = "network" if relative and (EMBEDDED, config.style_statistic) in CURVES else "loss"
-    raise HandstyleError(f"strength={config.strength:g} was not measured for this {what}: give style_weight instead")
+    raise HandstyleError(f"strength={config.strength:g} was not measured for this {what}: give `style_weight` instead")
 
 
 def weighted(config: StyleConfig, network: Network) -> StyleConfig:

@@ -381,6 +381,7 @@ def test_cysmith_masks_are_the_published_ones(pictures):
 def test_a_preset_is_a_valid_configuration_and_says_where_it_is_from(name):
     chosen = find_preset(name)
     assert chosen.source
+    assert [one.name for one in PRESETS.values() if one.looks == chosen.looks] == [name]  # its own, and there is one
     assert chosen.config.optimizer in chosen.optimizers
 
 
