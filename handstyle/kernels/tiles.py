@@ -943,7 +943,7 @@ def with_scale(term: Term) -> Term:
     if type(term) is not ContentTerm or term.scale is not None or "factor" in vars(term):
         return term
     zero = replace(term, scale=1.0)
-    step = max(1, STRIP_PIXELS // term.target.shape[1])
+    step = max(1, MEASURED // math.prod(term.target.shape[1:]))
     strips = (Window(slice(top, top + step), slice(None)) for top in range(0, term.target.shape[0], step))
     (energy,) = tree_sum([zero.measure(0 * where.cut(term.target), where)] for where in strips)
     return term if float(energy) == 0 else replace(term, scale=1 / float(energy))

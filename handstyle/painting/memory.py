@@ -203,12 +203,12 @@ class RunMemory:
         -------
         RunMemory
             If tiles are used, its network's engine computes by tiles: by the smallest ones if the run fits by none.
-            Files are used if that is faster than smaller tiles. What memory is left keeps features of tiles from the
-            first pass to the second.
+            Files are used if that is faster than smaller tiles. Half of the memory that is left keeps features of
+            tiles from the first pass to the second.
         """
         run = self._with_tiles()
         needs = [need.together - need.weights for need in run.needs()]
-        spare = max(0, int(USABLE * run.free) - max(needs))
+        spare = max(0, int(USABLE * run.free) - max(needs)) // 2  # half: a run is long, and other programs come
         return run if run.apart else replace(run, network=keeping(run.network, spare))
 
     def _with_tiles(self) -> "RunMemory":
