@@ -2,6 +2,7 @@
 
 import json
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,6 +137,27 @@ def test_an_interruption_keeps_the_cells_that_are_done(told, tmp_path, monkeypat
     assert status == 128 + number
     assert lines[-1] == "the sheet is in s.png, with 2 of 4 cells"
     assert len([key for key in read_metadata(tmp_path / "s.png") if "recipe " in key]) == 2
+
+
+def test_a_sheet_and_a_cell_whose_places_are_taken_meanwhile_are_written_beside_them(told, tmp_path, monkeypatch):
+    stand, made = handstyle.cli.sweep.sheet, handstyle.cli.sweep.in_words
+
+    def taken(*given):
+        (tmp_path / "s.png").write_bytes(b"mine")
+        return stand(*given)
+
+    def taken_too(seconds):
+        (tmp_path / "s_2.png").write_bytes(b"mine")
+        return made(seconds)
+
+    monkeypatch.setattr(handstyle.cli.sweep, "sheet", taken)
+    monkeypatch.setattr(handstyle.cli.sweep, "in_words", taken_too)
+    status, lines, _ = told("-o", "s.png", "--size", 40, *TAPS, "--over", "seed=1,2", "--cells")
+    assert status == 1
+    assert (tmp_path / "s.png").read_bytes() == (tmp_path / "s_2.png").read_bytes() == b"mine"
+    assert "s_2.png could not be written: it is in " in " ".join(lines)
+    written = Path(lines[-1].removeprefix("the sheet is in "))
+    assert len([key for key in read_metadata(written) if "recipe " in key]) == 2
 
 
 def test_a_signal_between_two_cells_keeps_those_that_are_done(told, tmp_path, monkeypatch):

@@ -19,8 +19,8 @@ from handstyle.cli.session import free_name, workers
 from handstyle.cli.signals import handle, pass_over, status_of_signal
 from handstyle.foundations.errors import HandstyleError, one_line
 from handstyle.foundations.image import resize
-from handstyle.foundations.picture_reading import PictureLike
-from handstyle.foundations.picture_writing import check_writable, write_picture
+from handstyle.foundations.picture_reading import PictureLike, expanded
+from handstyle.foundations.picture_writing import check_writable, write_picture_somewhere
 from handstyle.kernels.cluster import Cluster
 from handstyle.network.vgg import Network
 from handstyle.painting.config import StyleConfig, nearest
@@ -97,6 +97,7 @@ def sweep(
     paintings = [arranged([style, *more_styles], one.config)[0] for one in settings]
     read_inputs(settings[0].config, content, paintings[0])
     networks, done, ended, measured = dict[Any, Network](), list[Cell](), False, Measured()
+    placed = dict[Path, Path]()  # where each picture was to be, and where it is
     try:
         with workers(settings[0].run.cluster) as cluster:
             painted: list[Painting]
@@ -115,11 +116,11 @@ def sweep(
                     said = f"loss {loss:.4g}, {len(result.trace)} iterations in {in_words(seconds)}"
                     done.append(replace(cell, picture=result.array, recipe=result.metadata[KEY], said=said))
                     if cells:
-                        result.save(alone[number - 1], overwrite)
+                        placed[alone[number - 1]] = result.save_somewhere(alone[number - 1], overwrite)
                 say(f"{number} of {len(planned)}: {cell.caption}: {done[-1].said}")
     except KeyboardInterrupt:
-        handle(pass_over)  # the sheet is written now
         ended = True
+    handle(pass_over)  # the sheet is written now
     if not any(cell.picture is not None for cell in done):
         if ended:
             raise KeyboardInterrupt
@@ -127,9 +128,13 @@ def sweep(
     columns = len(axes[-1][1]) if len(axes) > 1 else math.ceil(math.sqrt(len(planned)))
     metadata = {"handstyle:sweep": json.dumps([cell.caption for cell in done])}
     metadata |= {f"{KEY} {number}": cell.recipe for number, cell in enumerate(done, 1) if cell.recipe}
-    write_picture(output, sheet(done, columns), metadata=metadata, overwrite=overwrite)
-    say(f"the sheet is in {output}" + (f", with {len(done)} of {len(planned)} cells" if ended else ""))
-    return status_of_signal() if ended else int(any(cell.picture is None for cell in done))
+    written = write_picture_somewhere(output, sheet(done, columns), None, metadata, overwrite=overwrite)
+    placed[output] = written
+    elsewhere = {path: at for path, at in placed.items() if at != expanded(path)}
+    for path, at in elsewhere.items():
+        say(f"{path} could not be written: it is in {at}")
+    say(f"the sheet is in {written}" + (f", with {len(done)} of {len(planned)} cells" if ended else ""))
+    return status_of_signal() if ended else int(bool(elsewhere) or any(cell.picture is None for cell in done))
 
 
 def axis(text: str) -> tuple[str, list[str]]:
