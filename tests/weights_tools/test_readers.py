@@ -114,7 +114,7 @@ def test_adain_s_normalized_network_is_read_behind_its_layer_for_colors(tmp_path
     with pytest.raises(HandstyleError, match="first layer, of 1 x 1"):
         read_any(tmp_path / "other.pth")
     torch.save({**state, "3.weight": torch.zeros(3)}, tmp_path / "strange.pth")
-    with pytest.raises(HandstyleError, match=r"stands 3\.weight, which VGG-19 has not"):
+    with pytest.raises(HandstyleError, match=r"there is 3\.weight, which VGG-19 does not have"):
         read_any(tmp_path / "strange.pth")
 
 
