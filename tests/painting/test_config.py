@@ -88,7 +88,7 @@ def test_the_groups_have_every_field_once():
 def test_the_listed_choices_are_those_that_are_implemented():
     tables = {
         "content_normalization": normalizations.CONTENT,
-        "style_normalization": normalizations.STYLE,
+        "style_normalization": normalizations.STYLE | normalizations.PATCHES,
         "tv": normalizations.SMOOTHNESS,
         "mask_rule": RULES,
         "color_space": color.SPACES,
