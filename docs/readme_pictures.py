@@ -1,4 +1,4 @@
-"""The README's two pictures: the demo, and a row of what else can be asked for. Everything is drawn by the package."""
+"""The README's pictures, each by the command beside it; photographs and paintings are drawn by the package."""
 
 import sys
 import tempfile
@@ -25,37 +25,38 @@ def beside(pictures, height):
 
 
 def main(folder, quick=True):
-    """Draw ``demo.jpg`` and ``controls.jpg`` into `folder`."""
-    size, iterations = (96, 10) if quick else (384, 100)
+    """Write ``demo.jpg`` and the six pictures ``readme_….jpg`` into `folder`."""
+    size, iterations = (96, 10) if quick else (192, 40)
     scene, art = night_scene(size * 3 // 4, size), flow_painting(size, size)
     other, network = flow_painting(size, size, 3)[..., ::-1], handstyle.load_network()  # another palette
-
-    def paint(content, styles, **options):
-        config = handstyle.StyleConfig(**{"size": size, "iterations": iterations} | options)
-        return handstyle.stylize(content, styles, network=network, config=config).image
-
-    painted = paint(scene, [art])
-    beside([scene, art, painted], 288).save(Path(folder) / "demo.jpg", quality=90)
     portrait, parts = portrait_scene(size, size * 3 // 4), portrait_masks(size, size * 3 // 4)
+    folder = Path(folder)
+
+    def paint(name, content, styles, **options):
+        options = {"size": size, "iterations": iterations} | options
+        if content is None:
+            result = handstyle.texture(styles, network=network, **options)
+        else:
+            result = handstyle.stylize(content, styles, network=network, **options)
+        Image.fromarray(result.image).save(folder / f"readme_{name}.jpg", quality=88)
+        return result.image
+
+    paint("default", scene, art)
+    paint("strength", scene, art, strength=0.3)
+    paint("colors", scene, art, color="luminance")
     with tempfile.TemporaryDirectory() as masks:
         paths = []
         for part in ("background", "clothes"):
             paths.append(f"{masks}/{part}.png")
             write_picture(paths[-1], np.repeat(255 * parts[part][..., None], 3, axis=2))
-        regions = paint(portrait, [art, other], mask=tuple(paths), pyramid_min_size=size // 2)
-    row = [
-        regions,
-        paint(scene, [art], color="luminance", size=size * 3 // 4),
-        paint(scene, [art, other], style_blend=(1.0, 1.0), size=size * 3 // 4),
-        paint(
-            np.full((size // 2, size // 2, 3), 127.5, np.float32),
-            [art],
-            content_weight=0.0,
-            init="noise",
-            pyramid_min_size=0,
-        ),
-    ]
-    beside(row, 240).save(Path(folder) / "controls.jpg", quality=90)
+        paint("masks", portrait, [art, other], mask=tuple(paths))
+    paint("texture", None, art, tv_weight=1e-3)
+    layers = {"style_layers": "relu3_1,relu4_1", "patch_stride": 2}
+    paint("patches", scene, art, style_statistic="patches", **layers)
+    size, iterations = (96, 10) if quick else (384, 100)
+    scene, art = night_scene(size * 3 // 4, size), flow_painting(size, size)
+    painted = handstyle.stylize(scene, art, network=network, size=size, iterations=iterations).image
+    beside([scene, art, painted], 288).save(folder / "demo.jpg", quality=90)
 
 
 if __name__ == "__main__":
