@@ -85,7 +85,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(averaging, tmp_path):
     np.testing.assert_array_equal(rest.v, whole.v)
     assert [row.value for row in rest.trace] == [row.value for row in whole.trace]
     assert rest.value == whole.value
-    with pytest.raises(HandstyleError, match="state of Adam, but L-BFGS"):
+    with pytest.raises(HandstyleError, match="the checkpoint of a run with Adam; this run uses L-BFGS"):
         minimize_lbfgs(objective, start, 12, resume=path)
 
 
