@@ -231,7 +231,7 @@ def test_every_typed_flag_wins_over_a_preset(name, monkeypatch):
     own = PRESETS[name].config
     for option in hints(StyleConfig):
         default = all_fields()[option].default
-        if getattr(own, option) == default or default == ():  # which cannot be typed
+        if getattr(own, option) == default or default in ((), None):  # which cannot be typed
             continue
         words = tuple(map(str, default)) if isinstance(default, tuple) else default
         flags = replace(nothing, preset=name, **{option: words if isinstance(words, tuple | bool) else str(words)})

@@ -234,7 +234,8 @@ TWO = [*FAST[:-4], "--size", "64", *FAST[-2:], "--pyramid-min-size", "32", "--it
 def test_the_beginning_says_what_is_painted_and_the_end_size_duration_and_settings(told):
     status, said, progress = told(*BOTH, "style.png", "-o", "out.png", *TWO)
     assert status == 0, progress
-    assert "content.png in the style of style.png and style.png blended, 32 x 40 px, 2 iterations" in said
+    strength = "strength 0.5 (style weight 10)"
+    assert f"content.png in the style of style.png and style.png blended, {strength}, 32 x 40 px, 2 iterations" in said
     lines = said.splitlines()
     assert re.fullmatch(r"stopped: all 2 iterations done; \d+ evaluations", lines[-3])
     assert lines[-2] == "the picture is in out.png"

@@ -116,11 +116,11 @@ def test_a_checkpoint_that_cannot_be_written_is_a_warning(pictures, tmp_path, mo
 def test_memory_runs_out_at_the_last_scale(pictures, monkeypatch) -> None:
     genuine, calls = module.terms_of_scale, []
 
-    def short(config, network, plan, size):
+    def short(config, network, plan, size, *measured):
         calls.append(size)
         if len(calls) == 2:
             raise MemoryError
-        return genuine(config, network, plan, size)
+        return genuine(config, network, plan, size, *measured)
 
     monkeypatch.setattr(module, "terms_of_scale", short)
     options = {"size": 48, "pyramid_min_size": 24, "iterations": 2, "style_layers": "relu1_1"}
@@ -153,11 +153,11 @@ def test_memory_runs_out_in_an_evaluation(pictures, monkeypatch) -> None:
 def test_an_interruption_between_scales_keeps_the_scales_done(pictures, monkeypatch) -> None:
     genuine, calls = module.terms_of_scale, []
 
-    def interrupted(config, network, plan, size):
+    def interrupted(config, network, plan, size, *measured):
         calls.append(size)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return genuine(config, network, plan, size)
+        return genuine(config, network, plan, size, *measured)
 
     monkeypatch.setattr(module, "terms_of_scale", interrupted)
     options = {"size": 48, "pyramid_min_size": 24, "iterations": 2, "style_layers": "relu1_1"}

@@ -40,7 +40,7 @@ BOTH = ["stylize", "c.png", "s.png"]
         (["demo", "--size", "48", "--iterations", "1", "--weights", "random"], 0, "the picture is in demo"),
         (["plan", "--size", "64", "--weights", "vgg19"], 0, "planned by its shape"),
         (["info"], 0, "parameters"),
-        (["bench", "32", "--rounds", "1", "--plot", "~/plot.png"], 2, "the folder ~ is not there"),
+        (["bench", "32", "--rounds", "1", "--plot", "~/plot.png"], 2, "the folder ~ does not exist"),
         (["weights", "add", "none.h5", "--as", "vgg19"], 2, "none.h5"),
         (["weights", "card", "--sheet", "~/sheet.png"], 2, "the folder ~ of the output sheet.png does not exist"),
     ],
