@@ -132,7 +132,7 @@ def bound(row: dict[str, Any], layer: dict[str, Any]) -> float:
 
 def table(row: dict[str, Any]) -> str:
     """Return the layers of an evaluation, their seconds and their bounds, as a table in Markdown."""
-    lines = ["| | kernel | GFLOP | measured | bound | reached |", "|---|---|---:|---:|---:|---:|"]
+    lines = ["| layer | kernel | GFLOP | measured | bound | reached |", "|---|---|---:|---:|---:|---:|"]
     total = 0.0
     for layer in row["layers"]:
         least = bound(row, layer)

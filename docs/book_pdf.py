@@ -21,7 +21,7 @@ from pypdf.generic import ArrayObject, FloatObject, NameObject, NullObject
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "docs"))
 from browser import Browser  # the one that the book's tests drive
 
-TASKS = ("colors", "two_styles", "portrait", "print", "folder", "port", "no_network", "old_gpu")
+TASKS = ("colors", "two_styles", "portrait", "print", "folder", "film", "port", "no_network", "old_gpu")
 IN_USE = (
     "painting/controls",
     *(f"tasks/{n}" for n in TASKS),

@@ -191,6 +191,13 @@ def offer_notebook(app: Sphinx, page: str, template: str, context: dict, doctree
         context["body"] = context["body"].replace("</h1>", f"</h1>\n{link}", 1)
 
 
+def plain_citations(app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None) -> None:
+    """Take the roles off citations that docutils gives and ARIA 1.2 does not allow there."""
+    if doctree is not None:
+        context["body"] = re.sub(r' role="(doc-biblioentry|doc-backlink)"', "", context["body"])
+        context["body"] = context["body"].replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+
+
 def number_chapters_through(collector: TocTreeCollector, env: BuildEnvironment) -> list[str]:
     """Assign section numbers as Sphinx does, then make each chapter's first number the book's."""
     rewrite = _sphinx_numbers(collector, env)
@@ -327,4 +334,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("build-finished", copy_drawn)
     app.connect("build-finished", write_notebooks)
     app.connect("html-page-context", offer_notebook)
+    app.connect("html-page-context", plain_citations)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

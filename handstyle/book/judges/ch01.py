@@ -1,4 +1,4 @@
-"""A picture painted by an optimiser."""
+"""A picture painted by an optimizer."""
 
 import numpy as np
 
