@@ -194,8 +194,8 @@ def offer_notebook(app: Sphinx, page: str, template: str, context: dict, doctree
 def plain_citations(app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None) -> None:
     """Take the roles off citations that docutils gives and ARIA 1.2 does not allow there."""
     if doctree is not None:
-        context["body"] = re.sub(r' role="(doc-biblioentry|doc-backlink)"', "", context["body"])
-        context["body"] = context["body"].replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+        roles = r' role="(?:doc-biblioentry|doc-backlink)"|(?<=<div) role="list"(?= class="citation-list")'
+        context["body"] = re.sub(roles, "", context["body"])
 
 
 def number_chapters_through(collector: TocTreeCollector, env: BuildEnvironment) -> list[str]:
