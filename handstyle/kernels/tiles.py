@@ -641,16 +641,13 @@ def smaller_tiles(network: Network, shape: Shape) -> list[int]:
         The sides in `SIDES` smaller than the network's tiles and the picture; the last ones may be too small for the
         network.
     """
-    engine = engine_of(network)
-    now = min(engine.side, max(shape[:2])) if isinstance(engine, TileEngine) else max(shape[:2])
-    return [side for side in SIDES if side < now]
+    longest = max(shape[:2])
+    return [side for side in SIDES if side < min(tile_side(network) or longest, longest)]
 
 
 def gradient_bytes(network: Network, shape: Shape) -> int:
     """Return the bytes that the forecast of an evaluation counts for gradients of the picture; 0 without tiles."""
-    engine = engine_of(network)
-    is_tiled = isinstance(engine, TileEngine) and max(shape[:2]) > engine.side
-    return GRADIENTS * math.prod(shape) if is_tiled else 0
+    return GRADIENTS * math.prod(shape) if max(shape[:2]) > tile_side(network) > 0 else 0
 
 
 def by_tiles(network: Network, side: int) -> Network:
@@ -683,6 +680,12 @@ def keeping(network: Network, spare: int) -> Network:
     """Return a network by tiles that may take `spare` bytes to keep features; any other as it is."""
     engine = engine_of(network)
     return network.with_kernels(replace(engine, spare=spare)) if isinstance(engine, TileEngine) else network
+
+
+def tile_side(network: Network) -> int:
+    """Return the side of the tiles by which a network computes, px; 0 if it computes pictures whole."""
+    engine = engine_of(network)
+    return engine.side if isinstance(engine, TileEngine) else 0
 
 
 def inner_engine(network: Network) -> Engine:
@@ -935,9 +938,6 @@ def variation_by_strips(
     return total
 
 
-# --- forecasts ------------------------------------------------------------------------------------------------------
-
-
 def with_scale(term: Term) -> Term:
     """Return a content term with its scale, summed over strips where `relative_scale` would copy the whole target."""
     if type(term) is not ContentTerm or term.scale is not None or "factor" in vars(term):
@@ -947,6 +947,9 @@ def with_scale(term: Term) -> Term:
     strips = (Window(slice(top, top + step), slice(None)) for top in range(0, term.target.shape[0], step))
     (energy,) = tree_sum([zero.measure(0 * where.cut(term.target), where)] for where in strips)
     return term if float(energy) == 0 else replace(term, scale=1 / float(energy))
+
+
+# --- forecasts ------------------------------------------------------------------------------------------------------
 
 
 def cut_term(term: Term, tile: PictureTile, tiling: Tiling) -> Term:

@@ -9,6 +9,7 @@ from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import Size, resize
 from handstyle.foundations.picture_reading import Picture
+from handstyle.kernels.tiles import tile_side
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.regions import uncovered
 from handstyle.losses.terms import PICTURE, Term
@@ -220,7 +221,7 @@ def check_reach(config: StyleConfig, network: Network, photograph: Picture, sour
     by 4 to 8 times its norm, that of a cut of 64 px by 2 to 3 times, and only from the receptive field's 156 px on by
     less than its norm (measured on VGG-19 and on the small network).
     """
-    if config.style_statistic == "patches" and network.engine.name.startswith("tiles of"):
+    if config.style_statistic == "patches" and tile_side(network):
         raise HandstyleError(
             "style_statistic='patches': not by tiles, nor on a cluster, since a partner may lie anywhere"
         )

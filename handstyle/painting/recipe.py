@@ -28,6 +28,7 @@ from handstyle.foundations.backend import Array, cpu_count, to_numpy
 from handstyle.foundations.errors import HandstyleError, encodable, one_line, printable
 from handstyle.foundations.picture_reading import Picture, expanded
 from handstyle.foundations.picture_writing import FORMATS, read_metadata
+from handstyle.kernels.tiles import inner_engine, tile_side
 from handstyle.network.sequence import Convolution, Pool
 from handstyle.network.vgg import Network
 from handstyle.network.weights import sha256
@@ -114,10 +115,8 @@ class Recipe:
     def toml(self) -> str:
         """Return the recipe as TOML, which `parse_recipe` reads."""
         parts = [f"recipe = {FORM}\n", _table("[settings]", self.settings), _table("[network]", self.network)]
-        for one in self.inputs:
-            parts.append(
-                _table("[[inputs]]", {key: value for key, value in asdict(one).items() if key != "side" or value})
-            )
+        inputs = ({key: value for key, value in asdict(one).items() if key != "side" or value} for one in self.inputs)
+        parts += [_table("[[inputs]]", one) for one in inputs]
         parts += [_table("[environment]", self.environment), _table("[result]", self.result)]
         return "\n".join(part for part in parts if part)
 
@@ -187,7 +186,7 @@ def network_settings(network: Network) -> dict[str, Any]:
     pools = [(layer.kind, layer.rounding) for layer in network.layers if isinstance(layer, Pool)]
     kind, rounding = pools[0] if pools else ("max", "down")
     first = convolutions[0] == "replicate" and set(convolutions[1:]) == {"zero"}
-    tiles, side, kernels = re.fullmatch(r"(tiles of (\d+) px, )?(.*)", network.engine.name).groups()  # type: ignore[union-attr]
+    side, kernels = tile_side(network), inner_engine(network).name
     tf32 = kernels.endswith("tf32")
     origin = network.origin
     return {
@@ -200,7 +199,7 @@ def network_settings(network: Network) -> dict[str, Any]:
         "pooling": kind,
         "padding": "first-replicate" if first else convolutions[0],
         "rounding": rounding,
-        **({"tile": int(side)} if tiles else {}),  # also if lack of memory, and not the user, chose them
+        **({"tile": side} if side else {}),  # also if lack of memory, and not the user, chose them
     }
 
 

@@ -13,10 +13,20 @@ from handstyle.cli.again import find_inputs
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import Picture, read_picture
 from handstyle.foundations.picture_writing import read_metadata, write_picture
+from handstyle.kernels.tiles import by_tiles
 from handstyle.network.weights import tensors_sha256
 from handstyle.painting.load import fit_network, load_network, load_weights
 from handstyle.painting.presets import find_preset
-from handstyle.painting.recipe import KEY, MAX_BYTES, Input, Recipe, parse_recipe, read_recipe, toml_value
+from handstyle.painting.recipe import (
+    KEY,
+    MAX_BYTES,
+    Input,
+    Recipe,
+    network_settings,
+    parse_recipe,
+    read_recipe,
+    toml_value,
+)
 
 TAPS = ["relu1_1", "relu2_1"]
 FAST = ["--weights", "random", "--backend", "numpy", "--size", "32", "--iterations", "3", "--style-layers", *TAPS]
@@ -406,6 +416,13 @@ def test_what_cannot_be_obeyed_is_refused_by_name(folder, key):
     (folder / "asks.toml").write_text(f'{key} = "nonsense"\n')
     with pytest.raises(HandstyleError, match=key):
         paint("--config", "asks.toml")
+
+
+def test_tiles_that_memory_demanded_are_settings_of_the_network():
+    whole = load_network("random", backend="numpy")
+    assert "tile" not in network_settings(whole)
+    settings = network_settings(by_tiles(whole, 512))
+    assert (settings["tile"], settings["kernels"]) == (512, whole.engine.name)
 
 
 def test_tiles_are_in_the_recipe_and_made_again(folder):
