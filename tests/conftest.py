@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from support.strict_arrays import strict_backend
 
+from handstyle.cli import main
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Weights, random_weights
@@ -74,6 +77,21 @@ def test_data() -> Path:
 def vgg19_weights(test_data: Path) -> Weights:
     """Return the real VGG-19 weights, read once."""
     return read_weights(test_data / VGG19)
+
+
+@pytest.fixture
+def commanded(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., tuple[int, str, str]]]:
+    """Give what runs a command in this process: its exit status, and what it wrote to both streams."""
+    terminated = signal.getsignal(signal.SIGTERM)  # which `main` takes over
+
+    def run(*words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        said = capsys.readouterr()
+        return ended.value.code, said.out, said.err
+
+    yield run
+    signal.signal(signal.SIGTERM, terminated)
 
 
 @pytest.fixture(params=["numpy", "strict", pytest.param("cupy", marks=pytest.mark.gpu)])

@@ -15,23 +15,19 @@ FAST = ["--weights", "random", "--backend", "numpy", "--size", "32", "--style-la
 
 
 @pytest.fixture
-def told(tmp_path, monkeypatch, capsys):
+def told(tmp_path, monkeypatch, commanded):
     """Give what runs a batch: its exit status, and what it said on both streams."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     (tmp_path / "in").mkdir()
     for name in ("in/a.png", "in/b & c.jpg", "in/b & c.png", "style.png", "other.png"):
         Image.fromarray(rng.integers(0, 256, (40, 32, 3), np.uint8)).save(name)
-    terminated = signal.getsignal(signal.SIGTERM)
 
     def run(*words, style="style.png"):
-        with pytest.raises(SystemExit) as ended:
-            main(["batch", "in", style, "-o", "out", *FAST, "--iterations", "2", *map(str, words)])
-        said = capsys.readouterr()
-        return ended.value.code, said.out.splitlines(), said.err
+        status, said, errors = commanded("batch", "in", style, "-o", "out", *FAST, "--iterations", 2, *words)
+        return status, said.splitlines(), errors
 
-    yield run
-    signal.signal(signal.SIGTERM, terminated)
+    return run
 
 
 def test_every_picture_is_painted_once_and_a_line_says_so(told, tmp_path):

@@ -19,7 +19,7 @@ FAST = ["--weights", "random", "--backend", "numpy", "--size", "48", "--style-la
 
 
 @pytest.fixture
-def told(tmp_path, monkeypatch, capsys):
+def told(tmp_path, monkeypatch, commanded):
     """Give what runs a film of four frames, the last of another scene: its exit status, and what it said."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
@@ -32,16 +32,12 @@ def told(tmp_path, monkeypatch, capsys):
         Image.fromarray(wide[:, left : left + 48]).save(f"in/f{number}.png")
     Image.fromarray(np.kron(rng.integers(0, 256, (6, 6, 3)), np.ones((10, 8, 1))).astype(np.uint8)).save("in/f11.png")
     Image.fromarray(rng.integers(0, 256, (40, 32, 3), np.uint8)).save("style.png")
-    terminated = signal.getsignal(signal.SIGTERM)
 
     def run(*words, source="in", out="out"):
-        with pytest.raises(SystemExit) as ended:
-            main(["frames", source, "style.png", "-o", out, *FAST, "--iterations", "3", *map(str, words)])
-        said = capsys.readouterr()
-        return ended.value.code, said.out.splitlines(), said.err
+        status, said, errors = commanded("frames", source, "style.png", "-o", out, *FAST, "--iterations", 3, *words)
+        return status, said.splitlines(), errors
 
-    yield run
-    signal.signal(signal.SIGTERM, terminated)
+    return run
 
 
 def test_frames_are_painted_in_order_and_a_line_says_how_each_began(told, tmp_path):

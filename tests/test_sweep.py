@@ -10,7 +10,6 @@ from PIL import Image, ImageFont
 
 import handstyle.cli.sweep
 import handstyle.painting.stylize
-from handstyle.cli import main
 from handstyle.cli.sweep import GAP, PAPER, Cell, axis, combinations, sheet, wrapped
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import read_picture
@@ -28,22 +27,18 @@ TAPS = ["--style-layers", "relu1_1,relu2_1"]
 
 
 @pytest.fixture
-def told(tmp_path, monkeypatch, capsys):
+def told(tmp_path, monkeypatch, commanded):
     """Give what runs a sweep: its exit status, and what it said on both streams."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     for name in ("photo.png", "style.png"):
         Image.fromarray(rng.integers(0, 256, (300, 280, 3), np.uint8)).save(name)
-    terminated = signal.getsignal(signal.SIGTERM)
 
     def run(*words):
-        with pytest.raises(SystemExit) as ended:
-            main(["sweep", "photo.png", "style.png", *FAST, *map(str, words)])
-        said = capsys.readouterr()
-        return ended.value.code, said.out.splitlines(), said.err.strip().splitlines()
+        status, said, errors = commanded("sweep", "photo.png", "style.png", *FAST, *words)
+        return status, said.splitlines(), errors.strip().splitlines()
 
-    yield run
-    signal.signal(signal.SIGTERM, terminated)
+    return run
 
 
 def test_every_combination_is_a_cell_with_its_recipe(told, tmp_path, monkeypatch):

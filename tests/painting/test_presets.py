@@ -115,17 +115,20 @@ def neural_style_parts(net, x, c, s, **options):
     return loss
 
 
-def neural_style(net, p, content, style):
-    x, c, s = ((q.flip(2) / 255 * 256 - BGR_MEAN).permute(2, 0, 1) for q in (p, content, style))
-    loss = neural_style_parts(net, x, c, s, up=True)
-    # TVLoss:updateGradInput, differences of the upper left window, sent to three places; nothing in the value.
+def lua_variation(x):
+    """TVLoss:updateGradInput, differences of the upper left window, sent to three places; nothing in the value."""
     y, extra = x.detach(), torch.zeros_like(x)
     dx, dy = y[:, :-1, :-1] - y[:, :-1, 1:], y[:, :-1, :-1] - y[:, 1:, :-1]
     extra[:, :-1, :-1] += dx + dy
     extra[:, :-1, 1:] -= dx
     extra[:, 1:, :-1] -= dy
     pulled = (1e-3 * extra * x).sum()
-    return loss + pulled - pulled.detach()
+    return pulled - pulled.detach()
+
+
+def neural_style(net, p, content, style):
+    x, c, s = ((q.flip(2) / 255 * 256 - BGR_MEAN).permute(2, 0, 1) for q in (p, content, style))
+    return neural_style_parts(net, x, c, s, up=True) + lua_variation(x)
 
 
 def neural_style_pt(net, p, content, style):
@@ -253,13 +256,7 @@ def cnnmrf(net, p, content, style):
         mine, bank = (F.unfold(q[tap][None], 3, stride=2)[0].T for q in (f, s))
         partner = (mine @ (bank / bank.norm(dim=1, keepdim=True)).T).argmax(dim=1)
         loss = loss + 1e-4 / 2 * 4 / 9 * (mine - bank[partner]).pow(2).sum()
-    y, extra = x.detach(), torch.zeros_like(x)
-    dx, dy = y[:, :-1, :-1] - y[:, :-1, 1:], y[:, :-1, :-1] - y[:, 1:, :-1]
-    extra[:, :-1, :-1] += dx + dy
-    extra[:, :-1, 1:] -= dx
-    extra[:, 1:, :-1] -= dy
-    pulled = (1e-3 * extra * x).sum()
-    return loss + pulled - pulled.detach()
+    return loss + lua_variation(x)
 
 
 def handstyle_default(net, p, content, style):

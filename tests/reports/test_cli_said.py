@@ -2,14 +2,12 @@
 
 import json
 import re
-import signal
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import handstyle.cli
-from handstyle.cli import main
 from handstyle.cli.help import FOREIGN
 from handstyle.cli.options import all_fields, as_flags, flag
 from handstyle.foundations.picture_reading import read_picture
@@ -21,23 +19,14 @@ BOTH = ["stylize", "content.png", "style.png"]
 
 
 @pytest.fixture
-def told(tmp_path, monkeypatch, capsys):
+def told(tmp_path, monkeypatch, commanded):
     """Give what runs a command: its exit status, and what it said on both streams."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     rng = np.random.default_rng(0)
     for name in ("content.png", "style.png"):
         Image.fromarray(rng.integers(0, 256, (40, 32, 3), np.uint8)).save(name)
-    terminated = signal.getsignal(signal.SIGTERM)  # which `main` takes over
-
-    def run(*words):
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
-        said = capsys.readouterr()
-        return ended.value.code, said.out, said.err
-
-    yield run
-    signal.signal(signal.SIGTERM, terminated)
+    return commanded
 
 
 def refused(told, *words):
