@@ -274,7 +274,7 @@ def main() -> None:
     parser.add_argument("--peers", nargs="*", choices=tuple(PEERS), default=list(PEERS))
     parser.add_argument("--rounds", type=int, default=9, help="of each size; a third of them at 1024")
     parser.add_argument("--kernels", default="auto")
-    parser.add_argument("--memory", type=int, default=512, help="size at which memory is measured")
+    parser.add_argument("--memory", type=int, default=512, help="size at which memory is measured; 0: not")
     parser.add_argument(
         "--error", type=int, default=384, help="size at which gradients are compared with float64; 0: not"
     )
@@ -297,7 +297,8 @@ def main() -> None:
     if any("torch" in row["skipped"] for row in rows):
         print("memory, error and the whole run are compared with PyTorch, which is not installed")
     else:
-        rows.append(memory(options.memory, options.kernels))
+        if options.memory:
+            rows.append(memory(options.memory, options.kernels))
         if options.error:
             rows.append(error(options.error, options.kernels))
         if options.run:
