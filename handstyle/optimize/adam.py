@@ -47,7 +47,7 @@ class Adam:
     epsilon: float = 1e-8
 
     def step(self, v: Array, g: Array, rate: float) -> Array:  # (n,), (n,) -> (n,)
-        """Return the next `v` and update the moments.
+        """Return the picture after one step of length `rate` from `v` with gradient `g`, and update the running means.
 
         Notes
         -----
@@ -101,7 +101,7 @@ def minimize_adam(
     resume: Path | None = None,
     stop_below: float = 0.0,
 ) -> Outcome:
-    """Descend from `v0` with Adam, on the device and in the dtype of `v0`.
+    """Minimize an objective with Adam, on the device and in the dtype of the start `v0`.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def minimize_adam(
     v0 : (n,) array
         The start, float32 or float64.
     iterations : int
-        Steps, one evaluation each; counted from the first run when one is resumed.
+        Number of steps, with one evaluation each; a resumed run counts those made before.
     rate : float or callable
         The length of a step in gray levels, or ``rate(step)`` with steps counted from 1.
     betas, epsilon : (float, float), float
@@ -123,11 +123,12 @@ def minimize_adam(
     averaging : float, optional
         The decay of the average of the iterates, for instance 0.99; the result is then the average.
     start : Adam, optional
-        The state to start from, for instance a smaller picture's, resampled; it is updated to the final state.
+        The state to start from, for instance that of a smaller picture, resampled. It is changed in place.
     resume : Path, optional
         A checkpoint to resume from, bit for bit.
     stop_below : float
-        End the run once ten iterations together lower the least value by less than this share of it; 0 never does.
+        Stop when ten iterations together have lowered the lowest value by less than this fraction of it; 0 turns this
+        test off.
 
     Returns
     -------
@@ -139,7 +140,7 @@ def minimize_adam(
     NonFiniteError
         If the value at `v0` is already not finite.
     HandstyleError
-        If the checkpoint does not fit.
+        If `resume` is not a checkpoint of this optimizer for a picture of this size and dtype.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""Checkpoints: an optimizer's whole state in one file.
+"""Write and read checkpoints: an optimizer's whole state in one file.
 
-The file is NumPy's ``.npz``: the arrays unchanged, and everything else as JSON, in which Python writes a float so that
-it reads back bit for bit. It contains no pickle, so opening a stranger's file runs no code. What is read is compared
-with what the optimizer expects before any of it is used.
+The file is in NumPy's format ``.npz``. It holds the arrays as they are, and everything else as JSON, in which Python
+writes a float so that it is read back bit for bit. It contains no pickle, so opening a stranger's file runs no code.
+Names, shapes and types are checked before any of it is used.
 """
 
 import json
@@ -18,30 +18,30 @@ from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array, namespace, to_numpy
 from handstyle.foundations.errors import HandstyleError, one_line
 
-FACTS = "facts"  # the entry that holds the JSON
+FACTS = "facts"  # the array that holds the JSON text; "facts" are all values of a checkpoint that are not arrays
 MOST_ENTRIES = 32  # arrays in one file; L-BFGS, which has most, has six
 LARGEST_FACTS = 1 << 27  # bytes; a row of the trace takes about 1,500
 Shape = tuple[int | None, ...]  # None: any length
 
 
 def write_checkpoint(path: Path, method: str, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
-    """Write a checkpoint atomically, flushed to the disk; see `replace_file`.
+    """Write a checkpoint atomically, and flush it to the disk; see `replace_file`.
 
     Parameters
     ----------
     path : Path
         The file, which is replaced as a whole or not at all.
     method : str
-        The name of the optimizer; `read_checkpoint` compares it.
+        The name of the optimizer, which `read_checkpoint` compares with that of the run that resumes.
     arrays : mapping of str to array
-        The state's arrays, of any backend.
+        The arrays of the state, of any backend.
     facts : mapping of str to any JSON value
-        The rest of the state.
+        The rest of the state: numbers, texts and lists.
 
     Raises
     ------
     HandstyleError
-        If the system refuses; an older checkpoint is then as it was.
+        If the file cannot be written; an older checkpoint then stays as it was.
     """
     text = json.dumps({"method": method, **facts})
     host = {key: to_numpy(value) for key, value in arrays.items()} | {FACTS: np.array(text)}
@@ -51,7 +51,7 @@ def write_checkpoint(path: Path, method: str, arrays: Mapping[str, Array], facts
 def read_checkpoint(
     path: Path, method: str, like: Array, shapes: Mapping[str, Shape], kinds: Mapping[str, Any]
 ) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Read a checkpoint that `write_checkpoint` wrote.
+    """Read a checkpoint, and check that it fits the optimizer and the picture.
 
     Parameters
     ----------
@@ -60,23 +60,23 @@ def read_checkpoint(
     method : str
         The name of the optimizer that will resume.
     like : (n,) array
-        The start of the run: the state's arrays must have its dtype, and are moved to its device. Those whose name
-        begins with ``host_`` are float64 and stay.
+        The start of the run. The arrays must have its dtype, and are moved to its device; but arrays whose name
+        begins with ``host_`` are float64 and stay on the host.
     shapes : mapping of str to shape
-        The arrays that the optimizer needs. ``v``, an array of the shape of `like`, is always among them.
+        The shapes of the arrays that the optimizer needs, by name, besides ``v``, which has the shape of `like`.
     kinds : mapping of str to type
-        The facts that the optimizer needs, see `matches`.
+        The types of the other values that the optimizer needs, by name; see `matches`.
 
     Returns
     -------
     arrays : dict of str to array
     facts : dict
+        All values of the checkpoint that are not arrays.
 
     Raises
     ------
     HandstyleError
-        If the file cannot be read, belongs to another optimizer, to a picture of another size or dtype, or has other
-        contents than a checkpoint of this optimizer.
+        If the file cannot be read, is not a checkpoint of this optimizer, or is of a picture of another size or dtype.
     """
     arrays, facts = _stored(path, everything=True)
     if (found := facts.get("method")) != method:
@@ -100,7 +100,7 @@ def read_checkpoint(
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """Return a checkpoint's facts without its arrays: ``method``, ``run`` and the optimizer's own.
+    """Return the values of a checkpoint that are not arrays: ``method``, ``run`` and those of the optimizer.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 
 def check_facts(path: Path, facts: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
-    """Raise `HandstyleError` if a fact is missing or does not match its kind; see `matches`."""
+    """Raise `HandstyleError` if a value is missing in a checkpoint or has the wrong type; see `matches`."""
     for name, kind in kinds.items():
         if name not in facts or not matches(facts[name], kind):
             what = "is missing" if name not in facts else "has another type or range"
@@ -119,15 +119,15 @@ def check_facts(path: Path, facts: Mapping[str, Any], kinds: Mapping[str, Any]) 
 
 
 def matches(value: Any, kind: Any) -> bool:
-    """Return whether a JSON value has the types and the lengths that a kind describes.
+    """Return whether a JSON value has a given type: `kind`, which may describe a nested list.
 
     Parameters
     ----------
     value : any JSON value
         Read from a file.
     kind : type, list or tuple
-        int, at least 0; float, any finite number; str; dict, from str to finite numbers; ``[kind]``, a list of any
-        length; ``(kind, …)``, a list of this length.
+        ``int``: an integer of at least 0; ``float``: any finite number; ``str``; ``dict``: from str to finite numbers;
+        ``[kind]``: a list of any length; ``(kind, kind)``: a list of this length.
 
     Examples
     --------
@@ -167,7 +167,7 @@ def _stored(path: Path, everything: bool) -> tuple[dict[str, Array], dict[str, A
 
 
 def _check_archive(stream: IO[bytes]) -> None:
-    """Raise an error if an archive could expand: checkpoints have no compressed or overlapping entries."""
+    """Raise ValueError if reading an archive could take more memory than its size on disk (a "zip bomb")."""
     entries = zipfile.ZipFile(stream).infolist()
     if len(entries) > MOST_ENTRIES:
         raise ValueError(f"{len(entries)} entries")

@@ -27,7 +27,7 @@ def minimize_rounds(
     callback: Callback | None = None,
     resume: Path | None = None,
 ) -> Outcome:
-    """Run SciPy's L-BFGS-B several times, each from the last picture of the run before, with an empty history.
+    """Minimize an objective by several runs of SciPy's L-BFGS-B, each from the last picture of the one before.
 
     Parameters
     ----------
@@ -38,12 +38,12 @@ def minimize_rounds(
     rounds : int
         Number of runs; the Keras script makes 10.
     evaluations : int
-        ``maxfun`` of each run; the script has 20.
+        Evaluations of each run at most (SciPy's ``maxfun``); 20 in the Keras script.
     memory : int
-        ``m``, SciPy's default 10.
+        Pairs of steps and gradient differences kept (SciPy's ``m``).
     callback : callable, optional
-        Called after each run with an `Iteration`, whose number is that of the run, and whose ``save(path)`` writes a
-        checkpoint; may raise StopIteration.
+        Called after each run with an `Iteration`, whose ``iteration`` is the number of the run and whose ``save(path)``
+        writes a checkpoint; may raise StopIteration.
     resume : Path, optional
         A checkpoint to resume from, bit for bit: every run begins with an empty history.
 
@@ -88,7 +88,7 @@ def minimize_descent(
     resume: Path | None = None,
     stop_below: float = 0.0,
 ) -> Outcome:
-    """Step along the negative gradient: ``v ← v − rate(step) g``.
+    """Minimize an objective by gradient descent: each step is ``v ← v − rate(step) g``.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def minimize_descent(
     v0 : (n,) array
         The start.
     iterations : int
-        Steps, one evaluation each.
+        Number of steps, with one evaluation each.
     rate : callable
         ``rate(step)``, with steps counted from 1.
     box : (float, float), optional
@@ -108,7 +108,8 @@ def minimize_descent(
     resume : Path, optional
         A checkpoint to resume from, bit for bit.
     stop_below : float
-        End the run once ten iterations together lower the least value by less than this share of it; 0 never does.
+        Stop when ten iterations together have lowered the lowest value by less than this fraction of it; 0 turns this
+        test off.
 
     Returns
     -------
@@ -118,7 +119,7 @@ def minimize_descent(
     Raises
     ------
     HandstyleError
-        If the checkpoint does not fit.
+        If `resume` is not a checkpoint of this optimizer for a picture of this size and dtype.
     """
     loop = Loop(objective, callback, DESCENT, stop_below=stop_below)
     if resume is None:

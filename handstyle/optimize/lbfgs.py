@@ -1,8 +1,8 @@
-"""L-BFGS with its vectors on the picture's device, and a state that can be saved.
+"""L-BFGS on the picture's device, with a state that can be saved.
 
 SciPy's solver keeps its vectors on the host, in float64, and its state is not accessible. Here the vectors are arrays
-of any backend in the dtype of the start, every scalar is a Python float, and a saved run resumes bit for bit. They
-lie where the start lies: if that is in a file that is mapped into memory, so are all the others.
+of any backend in the dtype of the starting picture, every scalar is a Python float, and a saved run resumes bit for
+bit. If the starting picture is a file mapped into memory, all other vectors are kept in files too.
 """
 
 import math
@@ -21,7 +21,7 @@ from handstyle.optimize.two_loop import History, Part
 
 METHOD = "L-BFGS"
 Box = tuple[float, float]
-VISIBLE = 16  # smallest first step of fixed length, in ulps; below it (s, y) is rounding noise
+VISIBLE = 16  # smallest first step without a line search, in ulps; the pair (s, y) of a smaller one is rounding noise
 
 
 class _Run:
@@ -32,23 +32,23 @@ class _Run:
         self.value, self.g, self.scale = 0.0, v, 1.0
 
     def start(self) -> None:
-        """Evaluate at the start, with an empty history."""
+        """Evaluate the objective at the starting picture, and begin with an empty history."""
         self.value, self.g, _ = self.loop.on_device(self.v)
         self.scale = abs(self.value) or 1.0
         self.begin()
 
     def begin(self) -> None:
-        """Empty the history; its gradient is that of the iterate."""
+        """Empty the history, and set its gradient to that of the current picture."""
         self.history.begin(self.held_free(self.g))
 
     def held_free(self, d: Array) -> Array:
-        """Return `free` of a direction at the iterate, computed in pieces."""
+        """Return `free` of a direction at the current picture, computed piece by piece if it is mapped from a file."""
         if self.box is None:
             return d
         return assembled(d, lambda piece: self.free(d[piece], self.v[piece], self.g[piece]))
 
     def free(self, d: Array, v: Array, g: Array) -> Array:
-        """Return `d` with zeros where `v` is at a bound of the box and descent would leave the box."""
+        """Return `d` with zeros where `v` is at a bound and a step against the gradient `g` would leave the box."""
         if self.box is None:
             return d
         low, high = self.box
@@ -57,7 +57,7 @@ class _Run:
         return free
 
     def trial(self, d: Array, t: float) -> Trial:
-        """Evaluate at ``v + t d``, clipped to the box; the slopes are along the step after clipping."""
+        """Evaluate the objective at ``v + t d``, clipped to the box, and return the slope along the clipped step."""
 
         def moved(piece: slice) -> Array:
             v = self.v[piece] + t * d[piece]
@@ -81,7 +81,7 @@ class _Run:
         self.history.accept()
 
     def descend(self, d: Array, slope: float, t: float) -> bool:
-        """Do a line search along `d`; return whether it found a step."""
+        """Search for a step along `d`, beginning with length `t`; take it and return True, or return False."""
         if self.box is None:
             found = strong_wolfe(partial(self.trial, d), Trial(0.0, self.value, slope), t) is not None
         else:
@@ -101,14 +101,14 @@ class _Run:
         return False
 
     def state(self) -> State:
-        """Return the state for a checkpoint."""
+        """Return the arrays and values to be written to a checkpoint."""
         history = self.history
         used = 1 + 2 * (max(history.order, default=-1) + 1)
         arrays = {"v": self.v, "g": self.g, "basis": history.basis[:used], "host_table": history.table}
         return arrays, {"value": self.value, "scale": self.scale, "order": history.order, "spare": history.spare}
 
     def load(self, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
-        """Restore a state from a checkpoint."""
+        """Restore the state from the arrays and values of a checkpoint."""
         self.v, self.g, self.value, self.scale = arrays["v"], arrays["g"], facts["value"], facts["scale"]
         history = self.history
         if arrays["host_table"].shape != history.table.shape:
@@ -138,39 +138,42 @@ def minimize_lbfgs(
     resume: Path | None = None,
     stop_below: float = 0.0,
 ) -> Outcome:
-    """Descend from `v0` with L-BFGS, on the device and in the dtype of `v0`.
+    """Minimize an objective with L-BFGS, on the device and in the dtype of the start `v0`.
 
     Parameters
     ----------
     objective : callable
         An `Objective`, or a function ``objective(v) -> (value, gradient)`` on the device of `v0` with `terms`.
     v0 : (n,) array
-        The start, float32 or float64; all vectors lie where it does, on a device, in memory or in files (see
+        The start, float32 or float64. All vectors are kept where it is: on a device, in memory or in files (see
         `handstyle.foundations.mapped`).
     iterations : int
-        At most, counted from the first run when one is resumed.
+        Iterations at most; a resumed run counts those made before.
     memory : int
         Pairs of steps and gradient differences kept.
     tolerance : float
-        Stop when an iteration lowers the value by less than this fraction of the value at the start; 0 never does.
+        Stop when an iteration lowers the value by less than this fraction of the value at the start; 0 turns this test
+        off.
     evaluations : int, optional
-        At most; not limited by default.
+        Evaluations at most; not limited by default.
     callback : callable, optional
         Called after each iteration with an `Iteration`, whose ``save(path)`` writes a checkpoint; may raise
         StopIteration.
     rate : float, optional
-        Make every step ``rate`` times the direction, without a line search, and the first step ``min(1, 1/‖g‖₁)`` times
-        that, as neural-style's and PyTorch's L-BFGS do. By default a line search satisfies the strong Wolfe conditions.
+        Do not search along the direction: every step is `rate` times the direction, the first one ``min(1, 1/‖g‖₁)``
+        times that, as in the L-BFGS of neural-style and PyTorch. By default a line search finds a step that satisfies
+        the strong Wolfe conditions.
     longest : float, optional
-        With `rate`, the longest step, in root mean square. A pair taken where the function is nearly linear gives a
-        much too long step, and the pair of such a step ends the run.
+        With `rate`, the greatest length of a step, in root mean square. Where the function is nearly linear, the
+        estimated curvature is near 0 and the step would be so long that the run fails.
     box : (float, float), optional
-        Lower and upper bound of every value of `v`: steps are projected to them, and the line search is Armijo's along
+        Lower and upper bound of every value of `v`. Steps are projected to them, and the line search is Armijo's along
         the projected path.
     resume : Path, optional
         A checkpoint to resume from, bit for bit; only the size, dtype and device of `v0` are then used.
     stop_below : float
-        End the run once ten iterations together lower the least value by less than this share of it; 0 never does.
+        Stop when ten iterations together have lowered the lowest value by less than this fraction of it; 0 turns this
+        test off.
 
     Returns
     -------
@@ -182,13 +185,13 @@ def minimize_lbfgs(
     NonFiniteError
         If the value at `v0` is already not finite.
     HandstyleError
-        If the checkpoint does not fit.
+        If `resume` is not a checkpoint of this optimizer for a picture of this size and dtype.
 
     Notes
     -----
     Nocedal and Wright (2006), algorithms 7.5, 3.5 and 3.6. The first trial step has length ``√n``, one gray level in
-    root mean square, as in `minimize_lbfgsb`. A search that fails is repeated once along the steepest descent with
-    an empty history, then the run ends, as SciPy's does.
+    root mean square, as in `minimize_lbfgsb`. If a line search fails, it is repeated once along steepest descent with
+    an empty history; if that fails too, the run ends. SciPy does the same.
 
     Examples
     --------

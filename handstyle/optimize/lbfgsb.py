@@ -1,9 +1,9 @@
-"""SciPy's L-BFGS-B, called once on a scaled problem, with its stopping tests under control.
+"""Minimize an objective by one call of SciPy's L-BFGS-B, on a scaled problem.
 
-The method is by Byrd, Lu, Nocedal and Zhu (1995) and Zhu et al. (1997, TOMS 778). With SciPy's defaults a badly scaled
-run ends before the first step and is reported as converged, so this file scales the problem and turns those tests off.
-The classic script calls SciPy ten times to save ten pictures, which discards the estimate of the curvature each time;
-here a callback saves them.
+The method is by Byrd, Lu, Nocedal and Zhu (1995) and Zhu et al. (1997, TOMS 778). With SciPy's default stopping tests
+a badly scaled run ends before the first step and is reported as converged, so this module scales the problem and turns
+those tests off. The Keras script calls SciPy ten times to save ten pictures, which discards the estimate of the
+curvature each time; here a callback saves them.
 """
 
 import math
@@ -34,7 +34,7 @@ def minimize_lbfgsb(
     resume: Path | None = None,
     stop_below: float = 0.0,
 ) -> Outcome:
-    """Descend from `v0` with SciPy's L-BFGS-B.
+    """Minimize an objective with SciPy's L-BFGS-B.
 
     Parameters
     ----------
@@ -48,17 +48,18 @@ def minimize_lbfgsb(
         Pairs of steps and gradient differences kept (``maxcor``).
     tolerance : float
         Stop when an iteration lowers the value by less than this fraction of the value at the start. 0, the
-        default, turns the test off: with a network in float32 such differences are soon rounding noise.
+        default, turns this test off: with a network in float32 such differences are soon rounding noise.
     evaluations : int, optional
         Evaluations at most; not limited by default.
     callback : callable, optional
         Called after each iteration with an `Iteration`, whose ``save(path)`` writes a checkpoint; may raise
         StopIteration.
     resume : Path, optional
-        A checkpoint to resume from. It has the picture but not SciPy's pairs, which are not accessible: the history
+        A checkpoint to resume from. It has the picture but not SciPy's history, which is not accessible. The history
         begins empty, so the path differs from that of an uninterrupted run. Only the size of `v0` is then used.
     stop_below : float
-        End the run once ten iterations together lower the least value by less than this share of it; 0 never does.
+        Stop when ten iterations together have lowered the lowest value by less than this fraction of it; 0 turns this
+        test off.
 
     Returns
     -------
@@ -71,14 +72,16 @@ def minimize_lbfgsb(
     NonFiniteError
         If the value at `v0` is already not finite: there is no good picture to return.
     HandstyleError
-        If SciPy's workspace for this many unknowns and pairs is too long for its 32-bit integers.
+        If SciPy's workspace for this many unknowns and pairs would be longer than its 32-bit integers can count, or
+        `resume` is not a checkpoint of this optimizer for a picture of this size.
 
     Notes
     -----
-    Two changes of scale, neither of which alters the path in exact arithmetic. The value is divided by its size at
-    the start, so that SciPy's tests, which compare with 1, are relative to it. The unknowns are divided by ``√n``,
-    since the first trial step has length 1: it then moves a pixel by one gray level, in root mean square, instead of
-    a thousandth of one, which saves the six or so evaluations in which the line search would lengthen it.
+    The problem is scaled in two ways, neither of which alters the path in exact arithmetic. The value is divided by
+    its absolute value at the start, so that SciPy's tests, which compare with 1, are relative to it. The unknowns are
+    divided by ``√n``: SciPy's first trial step has length 1, and now changes pixels by one gray level in root mean
+    square instead of a thousandth of one. This saves the six or so evaluations in which the line search would
+    lengthen the step.
 
     Examples
     --------
@@ -133,8 +136,8 @@ def minimize_lbfgsb(
 def most_memory(n: int) -> int:
     """Return the largest number of pairs that SciPy's L-BFGS-B can keep for `n` unknowns.
 
-    Its workspace is ``2 m n + 5 n + 11 m² + 8 m`` numbers (TOMS 778, §3), counted in 32 bits; scipy#5102 is the crash
-    that follows from more.
+    Its workspace is ``2 m n + 5 n + 11 m² + 8 m`` numbers (TOMS 778, §3), counted in 32 bits; with more, SciPy crashes
+    (scipy#5102).
     """
     left, half = 2**31 - 1 - 5 * n, n + 4
     return max(0, (math.isqrt(half * half + 11 * left) - half) // 11) if left > 0 else 0  # 11 m² + 2 half m ≤ left
@@ -160,7 +163,7 @@ def _reason(result: Any, done: int, iterations: int, evaluations: float, toleran
 
 
 def one_scipy_thread() -> Any:
-    """Return a context manager in which SciPy's BLAS uses one thread, if it is not the same library as NumPy's.
+    """Return a context manager in which SciPy's BLAS uses one thread; it has no effect if NumPy uses the same BLAS.
 
     The solver's products are tiny, and more threads make them slower (scipy#22438). The wheels of NumPy and SciPy each
     contain a BLAS, so the network's products still use all threads.

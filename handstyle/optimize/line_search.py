@@ -1,7 +1,7 @@
 """Line search: find a step along a direction that satisfies the strong Wolfe conditions.
 
-Nocedal and Wright (2006), Numerical Optimization, 2nd edition, algorithms 3.5 and 3.6: grow the step until it brackets
-a point that is low enough and flat enough, then close in on it by cubic interpolation.
+Nocedal and Wright (2006), Numerical Optimization, 2nd edition, algorithms 3.5 and 3.6: the step grows until the
+interval between two trials must contain a suitable point, which is then found by cubic interpolation.
 """
 
 import math
@@ -15,7 +15,7 @@ GROWTH = 4.0  # the largest factor by which a step grows, as in Moré and Thuent
 
 @dataclass(frozen=True)
 class Trial:
-    """A point along the direction: the step, the value there, and the slope along the direction."""
+    """A point on the search line: the length of the step, and the value and the slope of the objective there."""
 
     step: float
     value: float
@@ -28,7 +28,7 @@ def strong_wolfe(phi: Callable[[float], Trial], start: Trial, step: float, trial
     Parameters
     ----------
     phi : callable
-        ``phi(step) -> Trial``; evaluates the objective.
+        ``phi(step) -> Trial`` evaluates the objective at a step along the direction.
     start : Trial
         The point at step 0; its slope must be negative.
     step : float

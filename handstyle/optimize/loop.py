@@ -1,4 +1,4 @@
-"""The loop that all optimizers share: counting, best picture, callback, interruption, checkpoint and resume."""
+"""What all optimizers share: counting evaluations, the best picture, callback, interruption, checkpoint and resume."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -11,45 +11,46 @@ from handstyle.optimize.checkpoint import Shape, read_checkpoint, write_checkpoi
 from handstyle.optimize.objective import NonFiniteError
 from handstyle.optimize.trace import Callback, Ending, Evaluable, Iteration, Outcome, Save
 
-State = tuple[dict[str, Array], dict[str, Any]]  # arrays, and facts as JSON values
+State = tuple[dict[str, Array], dict[str, Any]]  # arrays, and all other values as JSON
 TRACE = [(int, int, float, dict, float)]  # the kind of a trace in a checkpoint: rows of `Iteration`
 OWN = {"evaluations": int, "best_value": float, "best_terms": dict, "trace": TRACE, "seconds": float}
 
 
 class OutOfEvaluations(Exception):
-    """The evaluations that were allowed are used up."""
+    """Raised when the objective has been evaluated as often as is allowed."""
 
 
 class Settled(Exception):
-    """The last `WINDOW` iterations lowered the value by less than `stop_below` of it."""
+    """Raised when the last `WINDOW` iterations have lowered the value by less than the fraction `stop_below` of it."""
 
 
-WINDOW = 10  # iterations over which a fall is measured: a single one may be small and the next large
+WINDOW = 10  # iterations for `stop_below`: after one that lowers the value little, the next may lower it much
 
 
 class Loop:
-    """Evaluates the objective for an optimizer, and keeps count, trace and the best picture.
+    """The objective as an optimizer evaluates it, with the count of evaluations, the trace and the best picture.
 
     Parameters
     ----------
     objective : Evaluable
         The function to minimize.
     callback : callable, optional
-        Called with an `Iteration` after each iteration; may raise StopIteration to end the run, with the reason as
-        its argument: ``StopIteration("by hand")``.
+        Called with an `Iteration` after each iteration. It may raise StopIteration to end the run; an argument, as in
+        ``StopIteration("by hand")``, is the reason.
     method : str
         The name of the optimizer, for checkpoints.
     evaluations : int, optional
-        Evaluations allowed; not limited by default.
+        Evaluations at most; not limited by default.
     stop_below : float
-        End the run once `WINDOW` iterations together lower the least value by less than this share of it; 0 never does.
+        Stop when `WINDOW` iterations together have lowered the lowest value by less than this fraction of it; 0 turns
+        this test off.
 
     Attributes
     ----------
     count : int
         Evaluations so far.
     best_value, best_v : float, array
-        The lowest value so far, and its picture.
+        The lowest value so far, and the picture that has it.
     trace : list of Iteration
         One row for each iteration, without pictures.
     """
@@ -72,7 +73,7 @@ class Loop:
         self.started = time.perf_counter()
 
     def __call__(self, v: Array) -> tuple[float, Array]:  # (n,) -> value, (n,)
-        """Evaluate and count; keep a copy of `v` if it is the best so far."""
+        """Evaluate the objective, count the evaluation, and keep a copy of `v` if its value is the lowest so far."""
         self._check_allowed()
         value, gradient = self.objective(v)
         self._keep(v, value)
@@ -81,7 +82,7 @@ class Loop:
     def on_device(
         self, v: Array, extra: Callable[[Array], Array] | None = None
     ) -> tuple[float, Array, Array]:  # (n,) -> value, (n,), extra
-        """Evaluate on the device of `v`: by the objective's `on_device` if it has one, otherwise by calling it."""
+        """Evaluate the objective on the device of `v`: by its method `on_device` if it has one, else by calling it."""
         self._check_allowed()
         evaluate = getattr(self.objective, "on_device", None)
         if evaluate is not None:
@@ -94,16 +95,16 @@ class Loop:
         return value, gradient, answer
 
     def accept(self, v: Array, value: float, state: Callable[[], State] | None = None) -> None:
-        """Record that an iteration ended at `v`, call the callback, and end the run if the value has settled.
+        """Add an iteration that ended at `v` to the trace, call the callback, and end the run if `stop_below` says so.
 
         Parameters
         ----------
         v : (n,) array
-            Where the iteration ended.
+            The picture at the end of the iteration.
         value : float
             The objective's value at `v`.
         state : callable, optional
-            Returns the optimizer's own state, for a checkpoint.
+            Returns the optimizer's own arrays and values for a checkpoint.
         """
         terms = self.best_terms if value == self.best_value else dict(self.objective.terms)
         row = Iteration(len(self.trace) + 1, self.count, value, terms, time.perf_counter() - self.started)
@@ -121,9 +122,18 @@ class Loop:
                 raise Settled
 
     def run(self, steps: Callable[[], tuple[Ending, str]]) -> Outcome:
-        """Call `steps`, which iterates and returns how it ended, also in words, and return the best picture.
+        """Run an optimizer until it ends, and return the best picture with the reason for stopping.
 
-        An exception that ends the run, such as an interruption from the keyboard, becomes the reason for stopping.
+        Exceptions that end the run, such as KeyboardInterrupt, are caught and become the reason for stopping.
+
+        Parameters
+        ----------
+        steps : callable
+            Iterates, and returns how it ended: one of `Ending`, and a sentence for the user.
+
+        Returns
+        -------
+        Outcome
 
         Raises
         ------
@@ -156,27 +166,28 @@ class Loop:
             return self.outcome("out of memory", f"stopped, for memory ran out: {error}")
 
     def outcome(self, ended: Ending, stopped: str) -> Outcome:
-        """Return the best picture and how the run ended, also in words."""
+        """Return the best picture with the reason for stopping: one of `Ending`, and a sentence for the user."""
         assert self.best_v is not None
         return Outcome(self.best_v, self.best_value, ended, stopped, self.trace, self.count)
 
     def resume(
         self, path: Path, like: Array, shapes: Mapping[str, Shape] | None = None, kinds: Mapping[str, Any] | None = None
     ) -> State:
-        """Read a checkpoint, restore the loop's own state from it, and return the optimizer's.
+        """Restore count, trace and best picture from a checkpoint, and return the optimizer's state from it.
 
         Parameters
         ----------
         path : Path
-            From `Iteration.save`.
+            A file written by `Iteration.save`.
         like : (n,) array
             The start of this run; its size, dtype and device are used.
         shapes, kinds : mapping, optional
-            The arrays and facts of the optimizer besides ``v``, see `read_checkpoint`.
+            The shapes of the optimizer's arrays besides ``v`` and the types of its other values; see `read_checkpoint`.
 
         Returns
         -------
         (dict of str to array, dict)
+            The arrays, and all other values.
 
         Raises
         ------

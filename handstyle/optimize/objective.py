@@ -1,8 +1,9 @@
 """The objective: the weighted sum of the terms, and its gradient at the picture.
 
-`evaluate` is the whole method in one function: forward through the network, the three steps of each loss, and backward.
-An `Engine` may compute the same faster. `Objective` is the function that an optimizer calls: it converts between
-SciPy's float64 vector on the host and the picture in the network's dtype on its device.
+`evaluate` is the whole method in one function: forward through the network, the three steps of each loss (measure a
+statistic, compare it with the target, spread the gradient over the features), and backward. An `Engine` may compute the
+same faster. `Objective` is the function that an optimizer calls: it converts between SciPy's float64 vector on the host
+and the picture in the network's dtype on its device.
 """
 
 import math
@@ -24,7 +25,7 @@ Shape = tuple[int, int, int]
 
 def evaluate(network: Network, terms: Sequence[Term], p: Array) -> tuple[Array, Array]:
     # (H, W, 3) -> (n,), (H, W, 3)
-    """Evaluate the terms of an objective, and the gradient of their sum at the picture.
+    """Compute the values of an objective's terms at a picture, and the gradient of their sum.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def evaluate(network: Network, terms: Sequence[Term], p: Array) -> tuple[Array, 
 
     Notes
     -----
-    Gatys, Ecker and Bethge (2016, eq. 7) with any terms.
+    Gatys, Ecker and Bethge (2016, eq. 7), with any number and kind of terms.
 
     Examples
     --------
@@ -71,7 +72,7 @@ def evaluate(network: Network, terms: Sequence[Term], p: Array) -> tuple[Array, 
 
 
 def forward_to(network: Network, taps: Iterable[str], p: Array) -> tuple[Features, Cache]:
-    """Return the features of a picture at the taps, and the caches; both are empty without taps."""
+    """Compute the features of a picture at the layers `taps`, and the caches for `backward`; none without taps."""
     taps = set(taps)
     return network.forward(preprocess_forward(p, network.convention), taps) if taps else ({}, [])
 
@@ -85,10 +86,10 @@ class Evaluate(Protocol):
     """An objective prepared by an engine: a function from a picture to the terms' values and the gradient."""
 
     def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
-        """Return the result of `evaluate`, on the device, without waiting for it; the gradient is a new array."""
+        """Return the terms' values and the gradient, on the device, possibly before the device has computed them."""
 
     def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
-        """Return the same for flat float64 vectors on the host."""
+        """Return the terms' values and the gradient at a picture given as a flat float64 vector, both on the host."""
 
 
 STRIP_VALUES = 1 << 21  # features that are copied in float64 at a time while a target is measured
@@ -125,18 +126,19 @@ class Engine(LayerEngine, Protocol):
         """Return a function that evaluates `terms` on `network` at pictures of `shape`."""
 
     def forecast(self, network: Network, terms: Sequence[Term], shape: Shape, *, gradient: bool = True) -> Forecast:
-        """Return the memory and the time of an evaluation, or without `gradient` of measuring the terms' targets.
+        """Return the memory and the time that an evaluation will take.
 
-        Only the shapes of the weights and of the terms' targets matter.
+        With ``gradient=False`` they are those of measuring the terms' targets: forward only. Of the weights and of the
+        targets only the shapes are used.
         """
 
     def describe(self) -> str:
-        """Return the methods of the last evaluation in words, for the report."""
+        """Return in words which methods the last evaluation used, for the report."""
 
 
 @dataclass(frozen=True)
 class ReferenceEvaluation:
-    """`evaluate` for one network and its terms, at pictures or at SciPy's flat vectors."""
+    """The function `evaluate` with a fixed network, terms and shape of the picture."""
 
     network: Network
     terms: Sequence[Term]
@@ -147,7 +149,7 @@ class ReferenceEvaluation:
         return evaluate(self.network, self.terms, p)
 
     def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
-        """Return the same for flat float64 vectors on the host."""
+        """Return the terms' values and the gradient at a picture given as a flat float64 vector, both on the host."""
         values, dp = self(self.network.backend.asarray(v.reshape(self.shape), dtype=self.network.dtype))
         return to_numpy(values), to_numpy(dp).astype(np.float64).ravel()
 
@@ -158,7 +160,7 @@ class ReferenceEngine:
     name = "reference"
 
     def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
-        """Return the tapped features and the caches; see `sequence_forward`."""
+        """Return the features at the layers `taps`, and the caches; see `sequence_forward`."""
         return sequence_forward(layers, x, taps)
 
     def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
@@ -166,11 +168,11 @@ class ReferenceEngine:
         return sequence_backward(layers, dfeatures, caches)
 
     def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
-        """Return `evaluate` for this network and these terms."""
+        """Return a function that evaluates `terms` on `network` at pictures of `shape`."""
         return ReferenceEvaluation(network, terms, shape)
 
     def forecast(self, network: Network, terms: Sequence[Term], shape: Shape, *, gradient: bool = True) -> Forecast:
-        """Return the memory of all features and caches up to the deepest tap; there is no estimate of time."""
+        """Return the memory of all features and caches up to the deepest layer used; time is not estimated."""
         taps, item = taps_of(terms), network.dtype.itemsize
         names = list(network.names)
         deepest = 1 + max((names.index(tap) for tap in taps), default=-1)
@@ -179,25 +181,25 @@ class ReferenceEngine:
         return Forecast((2 + 2 * gradient) * item * values + 4 * item * math.prod(shape), network.weight_bytes)
 
     def describe(self) -> str:
-        """Return an empty string: the reference has no choice of methods."""
+        """Return an empty string, since the reference always uses the same methods."""
         return ""
 
 
 class NonFiniteError(HandstyleError):
-    """A term of the objective, or its gradient, is NaN or infinite."""
+    """Raised when a term of the objective, or the gradient, is NaN or infinite."""
 
 
 class Objective:
-    """The function that an optimizer descends: ``objective(v) -> (value, gradient)``.
+    """The function that an optimizer minimizes: ``objective(v) -> (value, gradient)``.
 
     Parameters
     ----------
     network : Network
-        The network, whose engine evaluates.
+        The network; its engine evaluates the terms.
     terms : sequence of Term
         The losses whose weighted sum is minimized.
     shape : (H, W, 3)
-        Of the picture.
+        The shape of the picture.
 
     Attributes
     ----------
@@ -237,7 +239,7 @@ class Objective:
         self.prepared = engine_of(network).prepare(network, tuple(terms), shape)
 
     def __call__(self, v: Array) -> tuple[float, Array]:  # (3HW,) float64 -> value, (3HW,)
-        """Evaluate the value and the gradient at the picture `v`.
+        """Return the objective's value and gradient at the picture `v`.
 
         Parameters
         ----------
@@ -253,7 +255,7 @@ class Objective:
         Raises
         ------
         NonFiniteError
-            Naming the first term that is NaN or infinite, or the gradient.
+            If a term or the gradient is NaN or infinite; the message names the first such term.
         """
         values, gradient = self.prepared.host(np.asarray(v, np.float64))
         return self._total(values, bool(all_finite(gradient))), gradient
@@ -261,7 +263,7 @@ class Objective:
     def on_device(
         self, v: Array, extra: Callable[[Array], Array] | None = None
     ) -> tuple[float, Array, Array | None]:  # (3HW,) -> value, (3HW,), extra
-        """Evaluate at a vector on the network's device, and leave the gradient there.
+        """Return the objective's value and gradient at a picture on the network's device; the gradient stays there.
 
         Parameters
         ----------
@@ -277,7 +279,7 @@ class Objective:
         gradient : (3HW,) array
             On the device, in the dtype of `v`.
         answer : array or None
-            What `extra` returned, on the host.
+            The result of `extra`, on the host.
 
         Raises
         ------
@@ -306,8 +308,8 @@ class Objective:
 
 
 def all_finite(a: Array) -> Array:  # -> () of bool
-    """Return whether every value is finite: its extremes are then, and NaN is an extreme of whatever holds it."""
-    xp = namespace(a)
+    """Return whether every value of an array is finite."""
+    xp = namespace(a)  # minimum and maximum are finite only if all values are: both are NaN if there is one
     return xp.isfinite(a.min()) & xp.isfinite(a.max())  # type: ignore[no-any-return]
 
 

@@ -28,7 +28,7 @@ def frequency_scale(height: int, width: int, exponent: float, knee: float = KNEE
     Parameters
     ----------
     height, width : int
-        Of the picture, pixels.
+        Height and width of the picture in pixels.
     exponent : float
         0 makes all factors 1; a larger exponent lowers the factors of high frequencies more.
     knee : float
@@ -114,7 +114,7 @@ class Spectrum:
 
 
 def cosines(n: int, like: Array) -> Array:  # -> (n, n)
-    """Return the matrix of the orthonormal cosine transform of `n` numbers (DCT-II), like an array."""
+    """Return the matrix of the orthonormal cosine transform (DCT-II) of `n` numbers, with the dtype of `like`."""
     u, x = np.arange(n)[:, None], np.arange(n)
     matrix = np.sqrt(2 / n) * np.cos(np.pi * u * (2 * x + 1) / (2 * n))
     matrix[0] /= np.sqrt(2)
@@ -132,7 +132,7 @@ class Preconditioned:
     spectrum : Spectrum
         The map from the coefficients to the picture.
     variables : str
-        A description of the unknowns. Checkpoints contain it, and a run with other unknowns does not resume from them.
+        A description of the unknowns for checkpoints: a run does not resume from a checkpoint with another one.
 
     Examples
     --------
@@ -157,22 +157,22 @@ class Preconditioned:
         return self.objective.terms
 
     def picture(self, z: Array) -> Array:  # (3HW,) -> (3HW,)
-        """Return the picture of coefficients."""
+        """Return the picture that has the scaled coefficients `z`."""
         return self.spectrum.forward(z.reshape(self.objective.shape)).ravel()
 
     def gradient(self, dp: Array) -> Array:  # (3HW,) -> (3HW,)
-        """Return the gradient at the coefficients from that at the picture."""
+        """Return the gradient with respect to the coefficients, from that with respect to the picture."""
         return self.spectrum.backward(dp.reshape(self.objective.shape)).ravel()
 
     def __call__(self, z: Array) -> tuple[float, Array]:  # (3HW,) -> value, (3HW,)
-        """Evaluate the value, and the gradient at the coefficients; see `Objective`."""
+        """Return the objective's value, and its gradient with respect to the coefficients; see `Objective`."""
         value, dp = self.objective(self.picture(z))
         return value, self.gradient(dp)
 
     def on_device(
         self, z: Array, extra: Callable[[Array], Array] | None = None
     ) -> tuple[float, Array, Array | None]:  # (3HW,) -> value, (3HW,), extra
-        """Evaluate on the device of `z`; see `Objective.on_device`. `extra` is called with the gradient at `z`."""
+        """Return value and gradient on the device of `z`, and the result of `extra`, as `Objective.on_device` does."""
         gradients: list[Array] = []
 
         def behind(dp: Array) -> Array:
@@ -192,19 +192,19 @@ def minimize_preconditioned(
     callback: Callback | None = None,
     **options: Any,
 ) -> Outcome:
-    """Run an optimizer in a picture's scaled cosine coefficients.
+    """Minimize an objective with an optimizer whose unknowns are the picture's scaled cosine coefficients.
 
     Parameters
     ----------
     minimize : callable
-        `minimize_lbfgsb` or `minimize_lbfgs`, or another optimizer; without a box, which would bound the coefficients
-        and not the pixels.
+        `minimize_lbfgsb`, `minimize_lbfgs` or another optimizer. It must run without a box, which would bound the
+        coefficients and not the pixels.
     objective : Objective
-        Of the picture.
+        The objective as a function of the picture.
     v0 : (3HW,) array
-        The start, a picture.
+        The starting picture.
     *args
-        The arguments of `minimize` that follow the start, beginning with its iterations.
+        Arguments of `minimize` after the starting picture; the first is the number of iterations.
     exponent : float
         See `frequency_scale`.
     callback : callable, optional
@@ -215,7 +215,7 @@ def minimize_preconditioned(
     Returns
     -------
     Outcome
-        Its ``v`` is the picture.
+        The result of `minimize`, but ``v`` is the picture and not its coefficients.
 
     Examples
     --------

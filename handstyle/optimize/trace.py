@@ -1,4 +1,4 @@
-"""The trace of a run, with a row for each iteration, and its outcome, with the reason for stopping."""
+"""Data types of an optimizer's run: a row of its trace for each iteration, and its outcome."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,18 +7,19 @@ from typing import Any, Literal, Protocol
 
 from handstyle.foundations.backend import Array
 
-# How a run ended, or a scale of it: all that was asked for is done; it converged, or settled by `stop_below`; the
-# callback stopped it, or a signal; a value was not finite; memory ran out. A picture on the way is of one going on.
+# How a run, or one scale of it, ended. done: all iterations or evaluations were made; converged: no further descent;
+# settled: by `stop_below`; stopped: by the callback; interrupted: by a signal. Results saved during a run: going on.
 Ending = Literal["done", "converged", "settled", "stopped", "interrupted", "not finite", "out of memory", "going on"]
-WHOLE: tuple[Ending, ...] = ("done", "converged", "settled")  # to its end
+WHOLE: tuple[Ending, ...] = ("done", "converged", "settled")  # the run was completed
 FAILED: tuple[Ending, ...] = ("not finite", "out of memory")
 
 
 class Evaluable(Protocol):
-    """A function to be minimized, ``objective(v) -> (value, gradient)``, with the values of its terms.
+    """A function to be minimized, ``objective(v) -> (value, gradient)``, with an attribute `terms`.
 
-    It may also have a method `on_device` like that of `Objective`, which the optimizers that run on a device call
-    instead. If its unknowns are not pixels, its attribute `variables` describes them, for checkpoints.
+    `terms` has the weighted values of the terms at the last evaluation. Optimizers that run on a device call a method
+    `on_device`, like that of `Objective`, if there is one. If the unknowns are not pixels, an attribute `variables`
+    describes them for checkpoints.
     """
 
     @property
@@ -28,19 +29,19 @@ class Evaluable(Protocol):
 
 
 class Save(Protocol):
-    """A function that writes an optimizer's state to a file, together with `run`, JSON values of the caller."""
+    """A function that writes an optimizer's state to a file; the caller's JSON values `run` are written with it."""
 
     def __call__(self, path: Path, run: Mapping[str, Any] | None = None) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
 class Iteration:
-    """A row of the trace; also the argument of a callback.
+    """One iteration of an optimizer: a row of the trace, and the argument of a callback.
 
     Parameters
     ----------
     iteration : int
-        Counted from 1.
+        Number of the iteration, counted from 1.
     evaluations : int
         Evaluations of the objective so far.
     value : float
@@ -50,10 +51,10 @@ class Iteration:
     seconds : float
         Seconds since the start of the run.
     v : (n,) array
-        The picture, flattened; a copy that the callback may keep. Not kept in the trace.
+        The picture, flattened: a copy that the callback may keep. Rows of the trace have None.
     save : callable, optional
-        ``save(path)`` writes the optimizer's state, from which a later run resumes: bit for bit, but with SciPy's
-        L-BFGS-B from its picture alone. Only valid during the callback.
+        ``save(path)`` writes a checkpoint, from which a later run resumes bit for bit (SciPy's L-BFGS-B: with an empty
+        history). To be called during the callback only.
     """
 
     iteration: int
@@ -79,9 +80,9 @@ class Outcome:
     value : float
         The objective's value at `v`.
     ended : str
-        How it ended, one of `Ending`.
+        How the run ended, one of `Ending`.
     stopped : str
-        The same, in words.
+        The reason for stopping, a sentence for the user.
     trace : list of Iteration
         One row for each iteration, without pictures.
     evaluations : int
@@ -104,5 +105,5 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Whether a value was not finite, or memory ran out; `v` is then the last good picture."""
+        """Whether the run ended because a value was not finite or memory ran out."""
         return self.ended in FAILED

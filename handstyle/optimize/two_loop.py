@@ -21,14 +21,14 @@ CURVED = 2.2e-16  # a pair is kept if s·y exceeds this times y·y (Byrd et al. 
 
 
 class History:
-    """The pairs of steps and gradient differences, the current gradient, and the table of their dot products.
+    """The history of L-BFGS: pairs of steps s and gradient differences y, the gradient, and all their dot products.
 
     Parameters
     ----------
     like : (n,) array
-        An array of the size and dtype of the vectors, which will lie where it does.
+        An array of the size and dtype of the vectors; they are kept where it is, on its device or in a file.
     memory : int
-        Pairs kept. There is space for one more, the trial pair.
+        Number of pairs kept. There is space for one more: the trial pair, of a step not yet accepted.
     """
 
     def __init__(self, like: Array, memory: int) -> None:
@@ -39,25 +39,25 @@ class History:
         self.slots, self.spare = memory + 1, 0
 
     def begin(self, g: Array) -> None:  # (n,)
-        """Remove all pairs, and set the current gradient to `g`."""
+        """Remove all pairs, and set the gradient to `g`."""
         self.order, self.spare = [], 0
         self.basis[0] = g
         self.table[0, 0] = float(self._dots(1, [self.basis[0]])[0, 0])
 
     def trial(self, parts: Iterable[Part], before: Array) -> Array:  # (n,) -> (used, 4) float64
-        """Set the trial pair and the gradient there, and compute their dot products with the history.
+        """Set the trial pair and the gradient at the trial, and return their dot products with the history.
 
         Parameters
         ----------
         parts : iterable of (index, s, y, g)
-            The step, the difference of gradients and the gradient at the trial, as a whole (``...``) or in pieces.
+            The step, the gradient difference and the gradient at the trial, as a whole (index ``...``) or in pieces.
         before : (n,) array
-            The gradient at the iterate before it.
+            The gradient before the step.
 
         Returns
         -------
         (used, 4) array of float64
-            The dot products, for `store`, on the device: one transfer then fetches them together with the value.
+            The dot products, on the device, so that one transfer fetches them together with the value for `store`.
         """
         i = 1 + 2 * self.spare
         for at, s, y, g in parts:
@@ -79,9 +79,9 @@ class History:
         return float(dots[i, 0]), float(dots[i, 3])
 
     def accept(self) -> None:
-        """Keep the trial pair, in place of the oldest if the history is full.
+        """Add the trial pair to the history; if it is full, the oldest pair is removed.
 
-        A pair without positive curvature would make the estimate of the Hessian indefinite, and is dropped.
+        A pair without positive curvature is not added: it would make the estimate of the Hessian indefinite.
         """
         i = 1 + 2 * self.spare
         if not self.table[i, i + 1] > CURVED * self.table[i + 1, i + 1]:
@@ -90,7 +90,7 @@ class History:
         self.spare = len(self.order) if len(self.order) < self.slots else self.order.pop(0)
 
     def direction(self) -> tuple[Array, float]:  # -> (n,), slope
-        """Return minus the estimated inverse Hessian times the gradient, and the slope along that direction."""
+        """Return the search direction ``-H g``, H being the estimate of the inverse Hessian, and the slope along it."""
         c = two_loop(self.table, self.order)
         used = 1 + 2 * (max(self.order, default=-1) + 1)
         factors = namespace(self.basis).asarray(-c[:used], dtype=self.basis.dtype)
@@ -107,7 +107,7 @@ class History:
 
 
 def two_loop(table: Array, order: list[int]) -> Array:  # (r, r), slots oldest first -> (r,)
-    """Run the two-loop recursion on coefficients.
+    """Compute the coefficients of ``H g``, the inverse Hessian's estimate times the gradient, by two-loop recursion.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def two_loop(table: Array, order: list[int]) -> Array:  # (r, r), slots oldest f
     Returns
     -------
     (r,) array of float64
-        The coefficients of ``H g``.
+        The coefficients of ``H g`` as a linear combination of the gradient and all ``s`` and ``y``.
 
     Notes
     -----
