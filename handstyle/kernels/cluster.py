@@ -1,9 +1,9 @@
-"""Compute tiles on a cluster of Dask: the loop over the tiles becomes a map over processes, here or on other machines.
+"""Compute the tiles of a picture on a Dask cluster: in worker processes on this machine or on others.
 
-The work on a tile is a task. The network and the terms, which all tasks share, are sent to each worker once, the
-gradients at the statistics once for each evaluation. Statistics are added on the workers in the order of `tree_sum`, so
-the result has the same bits as without a cluster. The scheduler has the data to repeat every task: if a worker dies,
-only the tiles that it was computing are computed again.
+The work on a tile is a Dask task. The network and the terms, which all tasks share, are sent to each worker once, and
+the gradients at the statistics once for each evaluation. Statistics are added on the workers in the order of
+`tree_sum`, so the result has the same bits as without a cluster. If a worker dies, the scheduler repeats the tasks that
+it was running, and no others.
 """
 
 import hashlib
@@ -30,11 +30,11 @@ from handstyle.optimize.objective import Shape
 
 AHEAD = 3  # tiles for each worker that are being sent or computed at a time
 RETRIES = 5  # times that tasks are sent again after Dask has given them up because workers died
-_one_at_a_time = threading.Lock()  # in a worker: an engine cannot be used by several threads at a time
+_one_at_a_time = threading.Lock()  # held by a worker during a task: an engine must not be used by two threads at a time
 
 
 def weights_digest(layers: tuple[Layer, ...]) -> str:
-    """Return a digest of the weights of a network."""
+    """Return the SHA-256 digest of all weights of a network, in hexadecimal."""
     found = hashlib.sha256()
     for layer in layers:
         if isinstance(layer, Convolution):
@@ -45,18 +45,18 @@ def weights_digest(layers: tuple[Layer, ...]) -> str:
 
 @dataclass(frozen=True)
 class Shared:
-    """The job of an objective's tiles in the form that is sent to workers: without its engine.
+    """A job in the form that is sent to workers: without the engine, which cannot be pickled.
 
     Parameters
     ----------
     job : Job
-        The job, whose network has the reference engine and is on the host.
+        The job. Its network has the reference engine and its weights are on the host.
     backend, kernels : str
         Names of the backend and of the engine that a worker uses.
     digest : str
-        The digest of the weights.
+        The digest of the weights, which a worker compares with what it received.
     release : str
-        The version of this package.
+        The version of this package, which must be the worker's too.
     """
 
     job: Job
@@ -70,12 +70,12 @@ class Shared:
 
     @cached_property
     def here(self) -> Job:
-        """The job with an engine of this process.
+        """The job with an engine that runs in this process.
 
         Raises
         ------
         HandstyleError
-            If this worker has another version of the package, or other weights have arrived.
+            If this worker has another version of the package, or the weights it received have another digest.
         """
         if self.release != version("handstyle"):
             raise HandstyleError(f"cluster: {self._where} has handstyle {version('handstyle')}, not {self.release}")
@@ -92,19 +92,19 @@ class Shared:
 
 
 def run_step(shared: Shared, step: Step, tile: PictureTile, p: Array, told: Any) -> Any:
-    """Run a step of the work on a tile, in a worker."""
+    """Call ``step(job, tile, p, told)`` with the shared job, in a worker."""
     with _one_at_a_time:
         return step(shared.here, tile, p, told)
 
 
 def run_alone(shared: Shared, work: Callable[..., Any], *arguments: Any) -> Any:
-    """Do a whole piece of work with a network, in a worker."""
+    """Call ``work(network, *arguments)`` with the network of the shared job, in a worker."""
     with _one_at_a_time:
         return work(shared.here.network, *arguments)
 
 
 class Cluster:
-    """Workers of a cluster; see `handstyle.kernels.tiles.Workers`.
+    """The workers of a Dask cluster, which compute tiles; see `handstyle.kernels.tiles.Workers`.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ class Cluster:
         self._alone: Job | None = None
 
     def __str__(self) -> str:
-        """Return the number of workers, and the address of Dask's page."""
+        """Return the number of workers and the address of Dask's dashboard, in words."""
         count = len(self.client.scheduler_info()["workers"])
         return f"{count} worker{'s' * (count > 1)}, dashboard {self.client.dashboard_link}"
 
@@ -134,21 +134,21 @@ class Cluster:
         return network.with_kernels(TileEngine(inner_engine(network), side, self))
 
     def begin(self, work: Callable[..., Any], network: Network, *arguments: Any) -> Callable[[], Any]:
-        """Begin ``work(network, *arguments)`` on one worker, and return a function that waits for what it returns.
+        """Start ``work(network, *arguments)`` on one worker, and return a function that waits for its result.
 
         Parameters
         ----------
         work : callable
-            A function of a module.
+            A function at the top level of a module, so that it can be pickled.
         network : Network
-            The worker's has an engine of its own process; it is sent once, for as long as the same one is named.
+            The network. It is sent to the workers once, and again only if the next call has another one.
         *arguments
-            For `work`.
+            Further arguments of `work`.
 
         Returns
         -------
         callable
-            It raises what `work` raised. Work whose worker died is begun again.
+            Returns the result of `work`, or raises its exception. If the worker died, it starts the work again.
         """
         if self._alone is None or self._alone.network is not network:
             self._alone = Job(network, (), Tiling(network.layers, (network.names[0],), 1, 1, 1))  # one tile, no terms
@@ -161,7 +161,7 @@ class Cluster:
         return partial(self._again, lambda: (begun.pop() if begun else submit()).result())
 
     def total(self, step: Step, job: Job, p: Array, told: Any) -> list[Statistic]:
-        """Return the sum of a step's results over all tiles, added on the workers."""
+        """Run a step on every tile, and return the sum of the results, which are added on the workers."""
 
         def summed() -> list[Statistic]:
             def add(a: Any, b: Any) -> Any:
@@ -174,7 +174,7 @@ class Cluster:
         return statistics
 
     def each(self, step: Step, job: Job, p: Array, told: Any) -> Iterator[Array]:
-        """Yield a step's result for each tile, in order."""
+        """Run a step on every tile, and yield the results in the order of the tiles."""
         killed = import_module("distributed").KilledWorker
         for tile, future in zip(job.tiling.tiles, self._ahead(step, job, p, told), strict=True):
             try:
@@ -236,14 +236,14 @@ def _same(told: Any) -> Any:
 
 
 def are_idle(network: Network, shape: Shape) -> bool:
-    """Return whether a network's workers have nothing to do for a picture, for it is one tile, which is computed here.
+    """Return whether a picture is a single tile, which is computed in this process and not by the network's workers.
 
     Parameters
     ----------
     network : Network
         From `Cluster.network`; for any other the result is False.
     shape : (H, W, 3)
-        Of the picture.
+        The shape of the picture.
 
     Returns
     -------
@@ -254,20 +254,20 @@ def are_idle(network: Network, shape: Shape) -> bool:
 
 
 def pin(dask_worker: Any, cores: list[int], workers: int) -> None:
-    """Restrict a worker on this machine to its share of the cores."""
+    """Restrict a worker process on this machine to its share of the processor cores."""
     own = cores[int(dask_worker.name) % workers :: workers]
     os.sched_setaffinity(0, own or cores)
 
 
 @contextmanager
 def connected(address: str) -> Iterator[Cluster]:
-    """Connect to a cluster, or start one on this machine, for as long as the block lasts.
+    """Connect to a running Dask cluster, or start one on this machine, for the duration of a ``with`` block.
 
     Parameters
     ----------
     address : str
-        ``local:N`` starts N worker processes here, which share its cores; ``tcp://host:port`` or ``tls://host:port``
-        is the scheduler of a cluster that runs. The certificates of TLS are those of Dask's configuration.
+        ``local:N`` starts N worker processes on this machine, which share its cores. ``tcp://host:port`` or
+        ``tls://host:port`` is the address of a running scheduler; TLS certificates are set in Dask's configuration.
 
     Yields
     ------

@@ -1,10 +1,10 @@
-"""Count the operations and the bytes of every layer, and choose each convolution's kernel from the counts.
+"""Count the operations and the bytes of every layer, and choose the method of each convolution from the counts.
 
-A processor has two speeds, that of its arithmetic and that of its memory, and a layer takes at least as long as
-the slower of the two needs. Four quantities are counted: multiplications and additions in large matrix products; the
-same in the small products of Winograd's transforms, which run slower; bytes between the caches and the core; and bytes
-between memory and the caches. The estimated time is the sum of the times of all four, an upper bound, since some of
-them overlap. The counts are exact; the rates are those of a machine.
+A processor is limited by the speed of its arithmetic and by that of its memory, and a layer takes at least as long as
+the slower of the two needs. Four quantities are counted: multiplications and additions in large matrix products;
+those in the small products of Winograd's transforms, which run slower; bytes between the caches and the core; and bytes
+between memory and the caches. The estimated time is the sum of the times of all four. It is an upper bound, since some
+of them overlap. The counts are exact; the rates are properties of a machine.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 # With fewer channels than this, Winograd's convolution saves nothing.
 FEWEST_CHANNELS = 8
-# From this many channels on, the forward pass may use 6 x 6 tiles: such a map has few values, so few near-ties that
-# rounding could decide.
+# From this many channels on, the forward pass may use 6 x 6 tiles: such a map has few values, so rounding rarely
+# changes which input of a pool is the largest, or whether a value is positive.
 MANY_CHANNELS = 256
 # Transformed kernels of at most this many bytes are read again for each block of tiles, from the second-level cache or
 # near it; larger ones are read from memory once for all blocks.
@@ -29,17 +29,17 @@ FEW_PIXELS = 320 * 320
 
 
 class Tile(NamedTuple):
-    """The size of a tile of Winograd's convolution: how many outputs down a column, and across a row."""
+    """The size of a tile of Winograd's convolution: the number of outputs in a column and in a row."""
 
     down: int
     across: int
 
     def __str__(self) -> str:
-        """Return the name of the kernel for tiles of this size."""
+        """Return the name of the convolution method with tiles of this size."""
         return f"winograd {self.down}x{self.across}" if self.down else "im2col"
 
 
-LOWERED = Tile(0, 0)  # no tiles: the convolution as one product, by lowering
+LOWERED = Tile(0, 0)  # stands for convolution by lowering (im2col), which has no tiles
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -49,14 +49,14 @@ def ceil_div(a: int, b: int) -> int:
 
 @dataclass(frozen=True)
 class Cost:
-    """Operations and bytes of a piece of work; costs can be added.
+    """The number of operations and bytes that a computation takes; costs can be added.
 
     Parameters
     ----------
     products, transforms : int
-        Multiplications and additions, in large and in small matrix products.
+        Multiplications and additions in large matrix products, and in small ones.
     cached, moved : int
-        Bytes read and written, in the caches and in memory.
+        Bytes read from and written to the caches, and to memory.
     """
 
     products: int = 0
@@ -65,7 +65,7 @@ class Cost:
     moved: int = 0
 
     def __add__(self, other: "Cost") -> "Cost":
-        """Return the cost of both."""
+        """Return the sum of two costs."""
         return Cost(
             self.products + other.products,
             self.transforms + other.transforms,
@@ -76,11 +76,11 @@ class Cost:
 
 @dataclass(frozen=True)
 class Machine:
-    """The rates of a machine, all cores together: operations and bytes a second.
+    """The rates of a machine with all cores: operations and bytes per second, for each quantity of `Cost`.
 
-    The default is one core of a server processor of 2023 with AVX-512 (Xeon, 2.6 GHz) in round numbers, one
-    thread: `measure_rates` in ``rates.py`` measures the machine at hand. The choice of kernels uses the default
-    everywhere, so that it depends on the shape alone and a run can be repeated elsewhere.
+    The default values are those of one core of a server processor of 2023 with AVX-512 (Xeon, 2.6 GHz) in round
+    numbers. `measure_rates` in ``rates.py`` measures the machine at hand. The method of a convolution is always chosen
+    with the default values, so that it depends on the shape alone and a run can be repeated on another machine.
     """
 
     products: float = 120e9
@@ -99,14 +99,14 @@ class Machine:
 
 
 def convolution_cost(H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, kept: bool = False) -> Cost:
-    """Count a 3x3 convolution of a (H, W, C) map to K channels, bias and rectifier included.
+    """Return the cost of a 3x3 convolution of a (H, W, C) map to K channels, with bias and rectifier.
 
     Parameters
     ----------
     H, W, C, K : int
         The height, width and channels of the map, and the channels of the result.
     tile : Tile
-        Of m x m outputs or of m x 1; `LOWERED` for lowering (im2col).
+        Size of a tile, m x m or m x 1 outputs; `LOWERED` for lowering (im2col).
     itemsize : int
         Bytes of a value.
     kept : bool
@@ -118,11 +118,11 @@ def convolution_cost(H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, 
 
     Notes
     -----
-    The adjoint costs what the convolution from K to C channels does. By lowering, each output takes 9 C
+    The adjoint has the cost of the convolution from K to C channels. By lowering, each output takes 9 C
     multiplications. With tiles of m x m and n = m + 2, each output takes n²/m² C (Lavin and Gray, arXiv 1509.09308,
     §4), and each tile is transformed: the input by an n x n matrix, along the m columns that the tile does not share
     with its neighbor and then along n rows; the output likewise, with an m x n matrix. With tiles of m x 1, each output
-    takes 3 n/m C, and each column of a tile is transformed once forth and once back.
+    takes 3 n/m C, and each column of a tile is transformed once before the products and once after them.
     """
     maps = itemsize * (H * W * (C + K) + 9 * C * K)
     m = tile.down
@@ -149,36 +149,40 @@ def convolution_cost(H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, 
 
 
 def pool_cost(H: int, W: int, C: int, itemsize: int) -> Cost:
-    """Count 2x2 pooling of a cached map, or its adjoint: four passes in the cache, a quarter written to memory."""
+    """Return the cost of 2x2 pooling of a (H, W, C) map that is in the cache, or of its adjoint."""
+    # four passes over the map in the cache; a quarter of its size is written to memory
     return Cost(cached=4 * itemsize * H * W * C, moved=itemsize * H * W * C // 4)
 
 
 def moments_cost(H: int, W: int, C: int, itemsize: int) -> Cost:
-    """Count the moments of a map, a symmetric product of half the work, and their gradient, a full product.
+    """Return the cost of the moments (sums and Gram matrix) of a (H, W, C) map and of their gradient.
 
-    The matrices of C² values in float64 are passed over some twelve times, however small the map (measured).
+    The Gram matrix is symmetric, so its product takes half the operations of the gradient's. The matrices of C² values
+    in float64 are read or written about twelve times, however small the map is (measured).
     """
     return Cost(3 * H * W * C * C, 0, 0, 3 * itemsize * H * W * C + 12 * 8 * C * C)
 
 
 def patches_cost(n: int, m: int, values: int, itemsize: int) -> Cost:
-    """Count the partners of n patches among m, of so many values each: one product, and eight passes over patches."""
+    """Return the cost of finding the nearest of m patches to each of n patches, of `values` numbers each."""
+    # one matrix product, and eight passes over the n patches
     return Cost(2 * n * m * values, 0, 4 * itemsize * n * m, itemsize * (8 * n + m) * values)
 
 
 def content_cost(H: int, W: int, C: int, itemsize: int) -> Cost:
-    """Count the squared distance of two maps and its gradient: ten passes over memory."""
+    """Return the cost of the squared distance of two (H, W, C) maps and of its gradient."""
+    # ten passes over memory
     return Cost(moved=10 * itemsize * H * W * C)
 
 
 @cache
 def choose_kernel(H: int, W: int, C: int, K: int, adjoint: bool) -> Tile:
-    """Return the tile with which a convolution is fastest by the counts, or `LOWERED`.
+    """Return the tile size with which a convolution takes the least time by the counts, or `LOWERED`.
 
-    Larger tiles need fewer multiplications and round more. In the forward pass of the first blocks, which have most of
-    the rectifiers and pooled values, tiles are at most 4 x 4, because rounding can decide a rectifier or a pool that is
-    near a tie (see ``winograd.py``); 6 x 1 rounds as 4 x 4 does. The deep blocks may have 6 x 6, and so may the
-    adjoint, which is linear and decides nothing.
+    Larger tiles need fewer multiplications but have larger rounding errors. These can change whether a value is
+    positive, or which value of a pool is the largest (see ``winograd.py``). So in the forward pass of the first blocks,
+    which have most of the values, tiles have at most 4 x 4 outputs, or 6 x 1, which round no more. The deep blocks may
+    have 6 x 6, and so may the adjoint, which is linear.
     """
     if min(C, K) < FEWEST_CHANNELS:
         return LOWERED

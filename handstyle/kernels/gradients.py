@@ -1,4 +1,4 @@
-"""The gradients that a backward sweep adds at the taps: given as arrays, or computed when it reaches their tap."""
+"""The terms' gradients at the layers, which a backward pass adds: given as arrays, or computed when it needs them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ GradientOf = Callable[[Term, Array, bool], tuple[Any, Array]]
 
 
 class Gradients(Protocol):
-    """The gradients at the taps. The backward sweep takes each once, when it reaches the tap.
+    """The terms' gradients by layer. The backward pass takes each once, when it reaches the layer.
 
     Attributes
     ----------
     writable : bool
-        Whether the sweep may write over them.
+        Whether the backward pass may overwrite the gradients.
     """
 
     @property
@@ -28,12 +28,12 @@ class Gradients(Protocol):
     def __getitem__(self, tap: str) -> Array: ...
 
     def get(self, tap: str) -> Array | None:
-        """Return the gradient at a tap, or None if there is none."""
+        """Return the gradient at the layer `tap`, or None if there is none."""
 
 
 @dataclass(frozen=True)
 class GivenGradients:
-    """Gradients given as arrays, which the sweep must not write over."""
+    """Gradients given as arrays, which the backward pass must not overwrite."""
 
     dfeatures: Mapping[str, Array]
     writable: ClassVar[bool] = False
@@ -45,13 +45,13 @@ class GivenGradients:
         return self.dfeatures[tap]
 
     def get(self, tap: str) -> Array | None:
-        """Return the gradient at a tap, or None if there is none."""
+        """Return the gradient at the layer `tap`, or None if there is none."""
         return self[tap] if tap in self.dfeatures else None
 
 
 @dataclass(frozen=True)
 class TermGradients:
-    """The gradients of an objective's terms, computed when the backward sweep reaches their tap.
+    """The gradients of an objective's terms, computed when the backward pass reaches their layer.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ class TermGradients:
     terms : sequence of Term
         The terms of the objective.
     features : dict of str to array
-        The tapped features; each is removed when its gradient is computed.
+        The features that the terms measure; each is removed when its gradient is computed.
     again : dict of str to callable
-        Functions that compute the features that were not kept.
+        Functions that compute again the features that were not kept.
     values : array or list
         Receives the weighted values, in the order of the terms.
     """
@@ -88,7 +88,7 @@ class TermGradients:
         return total
 
     def get(self, tap: str) -> Array | None:
-        """Return the sum of the gradients at a tap, or None if no term is there."""
+        """Return the sum of the terms' gradients at the layer `tap`, or None if no term measures it."""
         return self[tap] if self.at(tap) else None
 
     def add(self, total: Array, df: Array) -> Array:
@@ -96,9 +96,9 @@ class TermGradients:
         return namespace(total).add(total, df, out=total)  # type: ignore[no-any-return]
 
     def at(self, tap: str) -> list[tuple[int, Term]]:
-        """Return the terms at a tap, with their places among the values."""
+        """Return the terms that measure the layer `tap`, each with its index among all terms."""
         return [(i, term) for i, term in enumerate(self.terms) if term.tap == tap]
 
     def take(self, tap: str) -> Array:
-        """Remove and return the features at a tap, computed again if they were not kept."""
+        """Remove and return the features at the layer `tap`; they are computed again if they were not kept."""
         return self.again.pop(tap)() if tap in self.again else self.features.pop(tap)

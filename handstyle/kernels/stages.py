@@ -12,12 +12,12 @@ from handstyle.network.sequence import Cache, Convolution, Layer, Pool, ReLU
 
 @dataclass
 class Stage:
-    """Layers that run together, and what the backward sweep needs of them.
+    """Layers that run together, with the data that the backward pass needs.
 
     Parameters
     ----------
     layers : tuple of Layer
-        A convolution with the layers fused to it, or one layer alone.
+        A convolution with the rectifier and the pool that are fused to it, or a single layer.
     shape : (int, int, int)
         The shape of the convolution's output.
     output : tuple of int
@@ -25,11 +25,11 @@ class Stage:
     dtype : dtype
         The dtype of the stage's output.
     cache : any
-        The cache of a layer that runs as in the reference.
+        The cache of a single layer that runs as in the reference.
     bits : array, optional
         The rectifier's mask, one bit for each value.
     pool_bits : array, optional
-        Which values pass the rectifier and the pool together, as bits.
+        The mask of rectifier and pool together.
     """
 
     layers: tuple[Layer, ...]
@@ -42,7 +42,7 @@ class Stage:
 
     @property
     def name(self) -> str:
-        """The name of the last layer, whose output is the stage's."""
+        """The name of the last layer, whose output is that of the stage."""
         return self.layers[-1].name
 
     @property
@@ -63,30 +63,30 @@ class Stage:
 
     @property
     def is_fused(self) -> bool:
-        """Whether the stage starts with a convolution; if not, it is one layer, run as in the reference."""
+        """Whether the stage starts with a convolution; otherwise it is a single layer, run as in the reference."""
         return self.convolution is not None
 
     @property
     def is_bare(self) -> bool:
-        """Whether the stage is one layer."""
+        """Whether the stage has a single layer."""
         return len(self.layers) == 1
 
 
 def split_stages(
     layers: tuple[Layer, ...], wanted: set[str], shape: tuple[int, ...], ragged: bool = False
 ) -> list[Stage]:
-    """Cut layers into stages.
+    """Group the layers of a network into stages.
 
     Parameters
     ----------
     layers : tuple of Layer
-        In order.
+        The layers in order.
     wanted : set of str
-        Layers whose output must be written, so that no layer after them is fused.
+        Names of layers whose output must be stored, so that the next layer cannot be fused.
     shape : tuple of int
-        Of the picture.
+        The shape of the picture.
     ragged : bool
-        Whether a pool that rounds up over an odd side can be fused.
+        Whether a pool that rounds up an odd side can be fused.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def _can_be_fused(pool: Layer, H: int, W: int, ragged: bool) -> bool:
 
 
 def methods_in_words(chosen: Mapping[str, str]) -> list[str]:
-    """Return the convolutions grouped by method, each as ``method: names``."""
+    """Return a text ``method: names`` for each method, with the names of the convolutions that used it."""
     ways: dict[str, list[str]] = {}
     for name, method in chosen.items():
         ways.setdefault(method, []).append(name)

@@ -1,11 +1,11 @@
-"""The exact objective of a picture that is larger than memory, computed tile by tile.
+"""Compute the exact objective of a picture that is larger than memory, tile by tile.
 
-A tile is computed with a *halo* around the part that it owns: the pixels on which the values of the deepest layer
-depend beyond their own block. An evaluation computes every tile twice. The first pass adds up the statistics of the
-terms over the values that each tile owns. The loss is a function of the sums. The second pass computes each tile again,
-spreads the gradient at the statistics over the values that the tile owns, sweeps back, and adds the result to the
-gradient of the picture. Nothing is approximated: every value is measured once, in a crop that contains all pixels on
-which it depends.
+Each pixel of the picture belongs to one tile, which *owns* it. A tile is computed with a *halo* around the part that it
+owns: the pixels on which the values of the deepest layer depend beyond their own block. An evaluation computes every
+tile twice. The first pass adds up the statistics of the terms over the values that each tile owns. The loss is a
+function of the sums. The second pass computes each tile again, spreads the gradient at the statistics over the values
+that the tile owns, runs the network backward, and adds the result to the gradient of the picture. Nothing is
+approximated: every value is measured once, in a crop that contains all pixels on which it depends.
 """
 
 import math
@@ -53,7 +53,7 @@ from handstyle.optimize.objective import Engine, Evaluate, Forecast, Shape, engi
 STRIP_PIXELS = 1 << 17  # pixels of a strip of the picture, for the terms on the picture itself
 STRIP_ARRAYS = 6  # arrays of a strip's size that such a term allocates
 MEASURED = 1 << 19  # values of a map whose moments are measured at a time
-GRADIENTS = 16  # bytes for each value of the picture: an optimizer holds one gradient while the next is computed
+GRADIENTS = 16  # bytes for each value of the picture: an optimizer keeps one gradient while the next is computed
 SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)  # sides of tiles to try for a picture that does not fit
 
 # --- geometry -------------------------------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ def reach(layers: Sequence[Layer]) -> tuple[int, int]:
     Parameters
     ----------
     layers : sequence of Layer
-        The layers from the picture up to a tap.
+        The first layers of a network, up to the one whose receptive field is computed.
 
     Returns
     -------
@@ -111,7 +111,7 @@ class Span(NamedTuple):
     start, stop : int
         The pixels that are computed.
     own_start, own_stop : int
-        The pixels that the tile owns: every pixel of the picture is owned by one tile.
+        The pixels that the tile owns; every pixel of the picture is owned by exactly one tile.
     """
 
     start: int
@@ -132,7 +132,8 @@ def cut_side(length: int, side: int, halo: int, stride: int) -> list[Span]:
     halo : int
         Pixels around the owned part, inside the picture; a multiple of `stride`.
     stride : int
-        All starts, and all ends but that of the picture, are multiples of it, so that pools merge the same pixels.
+        All starts, and all ends except that of the picture, are multiples of it, so that a tile has the same pooling
+        blocks as the picture.
 
     Returns
     -------
@@ -158,7 +159,7 @@ def cut_side(length: int, side: int, halo: int, stride: int) -> list[Span]:
 
 
 class PictureTile(NamedTuple):
-    """A rectangle of the picture that is computed at once, and the part of it that is its own."""
+    """A rectangle of the picture that is computed at once, and the part of it that it owns."""
 
     rows: Span
     columns: Span
@@ -170,18 +171,18 @@ class PictureTile(NamedTuple):
 
     @property
     def shape(self) -> Shape:
-        """The shape of what is computed."""
+        """The shape of the rectangle that is computed."""
         return (self.rows.stop - self.rows.start, self.columns.stop - self.columns.start, 3)
 
     def owned(self, stride: int, height: int, width: int) -> tuple[Window, Window]:
-        """Return the part of a map that the tile owns, as a window of the tile's map and as one of the whole map.
+        """Return the part of a feature map that the tile owns, as a window of the tile's map and of the whole map.
 
         Parameters
         ----------
         stride : int
             Pixels between neighboring values of the map.
         height, width : int
-            Size of the tile's map. The last tile owns the map to its end, whichever way pools round.
+            Size of the tile's map. The last tile owns the map to its end, whether pools round up or down.
         """
         inside, whole = [], []
         for span, length in ((self.rows, height), (self.columns, width)):
@@ -193,7 +194,7 @@ class PictureTile(NamedTuple):
 
 
 class Tiling:
-    """The tiles of a picture for some taps of a network.
+    """The division of a picture into tiles, for some layers of a network.
 
     Parameters
     ----------
@@ -204,7 +205,7 @@ class Tiling:
     height, width : int
         Size of the picture in pixels.
     side : int
-        Side in pixels of a tile with its halo; it is rounded down to a multiple of the deepest tap's stride.
+        Side in pixels of a tile with its halo; it is rounded down to a multiple of the stride of the deepest layer.
 
     Attributes
     ----------
@@ -216,7 +217,7 @@ class Tiling:
     Raises
     ------
     HandstyleError
-        If the side leaves nothing between the halos, or a convolution's border is neither zero, reflect nor replicate.
+        If `side` is too small for the halo, or the padding of a convolution is not zero, reflect or replicate.
     """
 
     def __init__(self, layers: tuple[Layer, ...], taps: Iterable[str], height: int, width: int, side: int) -> None:
@@ -240,7 +241,7 @@ class Tiling:
         self.tiles = [PictureTile(rows, columns) for rows in spans[0] for columns in spans[1]]
 
     def owned(self, tile: PictureTile, tap: str, f: Array) -> tuple[Window, Window]:
-        """Return the part that a tile owns at a tap, given its map there; see `PictureTile.owned`."""
+        """Return the part of the features `f` at the layer `tap` that a tile owns; see `PictureTile.owned`."""
         return tile.owned(self.strides[tap], f.shape[0], f.shape[1])
 
 
@@ -249,14 +250,14 @@ class Tiling:
 
 @dataclass(frozen=True)
 class Job:
-    """The data that the work on every tile needs and that are the same in all evaluations.
+    """The network, the terms and the tiles of an objective, which stay the same for all tiles and evaluations.
 
     Parameters
     ----------
     network : Network
         The network, with the engine that computes a tile.
     terms : tuple of Term
-        The terms at layers of the network.
+        The terms that measure layers of the network, not the picture itself.
     tiling : Tiling
         The tiles.
     """
@@ -267,11 +268,11 @@ class Job:
 
     @cached_property
     def taps(self) -> tuple[str, ...]:
-        """The layers of the terms."""
+        """The layers that the terms measure."""
         return taps_of(self.terms)
 
     def features(self, p: Array) -> tuple[Features, Cache]:
-        """Run the network on a crop of the picture, in any dtype and on the host or the network's device."""
+        """Run the network on a crop of the picture, and return the features at `taps` and the caches."""
         return forward_to(self.network, self.taps, self.network.backend.asarray(p, dtype=self.network.dtype))
 
 
@@ -280,7 +281,7 @@ Step = Callable[[Job, PictureTile, Array, Any], Any]
 
 
 def measure_tile(job: Job, tile: PictureTile, p: Array, told: None = None) -> list[Statistic]:
-    """Return the statistic of every term over the values that a tile owns: the first pass."""
+    """Do the first pass for a tile: return the statistic of every term over the values that the tile owns."""
     features, _ = job.features(p)
     statistics = []
     for term in job.terms:
@@ -291,7 +292,7 @@ def measure_tile(job: Job, tile: PictureTile, p: Array, told: None = None) -> li
 
 
 def measure(term: Term, f: Array, where: Window) -> Statistic:  # (h, w, C) -> statistic
-    """Call a term's `measure`; on the host, moments are summed over strips, without a copy of the whole map."""
+    """Return a term's statistic of a part of the features, by `Term.measure` or, for moments on the host, in strips."""
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     if not (isinstance(inner, MomentsTerm) and has_plain_moments(inner) and isinstance(f, np.ndarray)):
         return term.measure(f, where)
@@ -307,14 +308,19 @@ def measure(term: Term, f: Array, where: Window) -> Statistic:  # (h, w, C) -> s
 
 
 def magnitude_tile(job: Job, tile: PictureTile, p: Array, told: list[Statistic]) -> list[Statistic]:
-    """Return, for every normalized term, the sum of its gradient's magnitudes over owned values, and their number.
+    """Sum the magnitudes of every term's gradient over the values that a tile owns, to normalize the gradient.
 
     Parameters
     ----------
     job, tile, p
-        As for `measure_tile`.
+        See `measure_tile`.
     told : list of statistic
-        The gradients at the statistics.
+        The gradients at the statistics of the whole picture, one for each term.
+
+    Returns
+    -------
+    list of (2,) array
+        For each normalized term the sum of the magnitudes and their number, for others zeros.
     """
     features, _ = job.features(p)
     sums = []
@@ -326,7 +332,7 @@ def magnitude_tile(job: Job, tile: PictureTile, p: Array, told: list[Statistic])
 
 
 def magnitude(term: Term, ds: Statistic, f: Array, where: Window) -> Array:  # -> (2,)
-    """Return the sum of the magnitudes of a normalized term's gradient, and their number; zeros for other terms."""
+    """Return the sum of the magnitudes of a normalized term's gradient and their number, or zeros for other terms."""
     xp = namespace(f)
     if not isinstance(term, NormalizedTerm):
         return xp.zeros(2)  # type: ignore[no-any-return]
@@ -336,14 +342,14 @@ def magnitude(term: Term, ds: Statistic, f: Array, where: Window) -> Array:  # -
 
 
 class Spread(NamedTuple):
-    """The data of a term that the second pass needs.
+    """The results of the first pass that the second pass needs, for one term.
 
     Parameters
     ----------
     ds : statistic
         The gradient at the statistic of the whole picture.
     factor : float
-        Multiplies the gradient at the values.
+        The factor of the gradient at the features.
     """
 
     ds: Statistic
@@ -351,7 +357,7 @@ class Spread(NamedTuple):
 
 
 def add_spread(term: Term, told: Spread, f: Array, where: Window, df: Array) -> None:  # (h, w, C), (h, w, C)
-    """Add a term's weighted gradient at a part of the tap's map to `df`; on the host, that of moments in strips."""
+    """Add a term's weighted gradient at a part of its features to `df`."""
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     if isinstance(inner, MomentsTerm) and has_plain_moments(inner) and isinstance(f, np.ndarray):
         MomentsGradient(told.ds.scaled(float(told.factor)), f, where.cut(inner.mask)).add_to(df)
@@ -360,7 +366,7 @@ def add_spread(term: Term, told: Spread, f: Array, where: Window, df: Array) -> 
 
 
 def spread(term: Term, told: Spread, f: Array, where: Window) -> Array:  # (h, w, C) -> (h, w, C)
-    """Return a term's weighted gradient at a part of the tap's map."""
+    """Return a term's weighted gradient at a part of its features."""
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     df: Array = inner.spread(told.ds, f, where)
     weighted: Array = df * namespace(df).asarray(told.factor, dtype=df.dtype)
@@ -369,9 +375,9 @@ def spread(term: Term, told: Spread, f: Array, where: Window) -> Array:  # (h, w
 
 @dataclass(frozen=True)
 class OwnGradients(Mapping[str, Array]):
-    """The gradients at the taps of a tile, zero where the tile does not own the values.
+    """The terms' gradients by layer for a tile, with zeros outside the part that the tile owns.
 
-    The backward sweep takes each once, when it reaches the tap; the features are then dropped.
+    The backward pass takes each once, when it reaches the layer; the features are then freed.
     """
 
     job: Job
@@ -400,7 +406,7 @@ class OwnGradients(Mapping[str, Array]):
 
 
 def spread_tile(job: Job, tile: PictureTile, p: Array, told: list[Spread]) -> Array:  # (h, w, 3) -> (h, w, 3)
-    """Return the gradient at a tile's crop of the picture: the second pass."""
+    """Do the second pass for a tile: return the gradient at the tile's crop of the picture."""
     features, caches = job.features(p)
     dx = job.network.backward(OwnGradients(job, tile, features, told), caches)
     dp: Array = preprocess_backward(dx, job.network.convention)
@@ -411,23 +417,23 @@ def spread_tile(job: Job, tile: PictureTile, p: Array, told: list[Spread]) -> Ar
 
 
 class Workers(Protocol):
-    """An executor of the work on the tiles."""
+    """An executor that calls a function for every tile, in this process or in others."""
 
     def total(self, step: Step, job: Job, p: Array, told: Any) -> list[Statistic]:
-        """Return the sum of a step's results over all tiles, as `tree_sum` adds them."""
+        """Call `step` for every tile, and return the sum of the results, added as by `tree_sum`."""
 
     def each(self, step: Step, job: Job, p: Array, told: Any) -> Iterator[Array]:
-        """Yield a step's result for each tile, in order."""
+        """Call `step` for every tile, and yield the results in the order of the tiles."""
 
 
 @dataclass(frozen=True)
 class KeptTile(Job):
-    """The job for one tile whose features are kept from the first pass to the next one that asks for them."""
+    """A job for one tile that keeps the tile's features from the first pass for the next pass."""
 
     found: list[tuple[Features, Cache]] = field(default_factory=list)
 
     def features(self, p: Array) -> tuple[Features, Cache]:
-        """Return the features of the pass before, or compute them and keep them for the next."""
+        """Return the features kept by the pass before, or compute them and keep them for the next pass."""
         if self.found:
             return self.found.pop()
         features, caches = super().features(p)
@@ -442,7 +448,7 @@ class InTurn:
     Parameters
     ----------
     keep : int
-        The number of tiles, from the first, whose features are kept from the first pass to the second.
+        Number of tiles, counted from the first one, whose features are kept from the first pass for the second.
     """
 
     keep: int = 0
@@ -451,11 +457,11 @@ class InTurn:
         self._kept: list[KeptTile] = []
 
     def total(self, step: Step, job: Job, p: Array, told: Any) -> list[Statistic]:
-        """Return the sum of a step's results over all tiles."""
+        """Call `step` for every tile, and return the sum of the results."""
         return tree_sum(self.each(step, job, p, told))
 
     def each(self, step: Step, job: Job, p: Array, told: Any) -> Iterator[Any]:
-        """Yield a step's result for each tile, in order."""
+        """Call `step` for every tile, and yield the results in the order of the tiles."""
         tiles = job.tiling.tiles
         if step is measure_tile:  # a new picture
             self._kept = [KeptTile(job.network, job.terms, job.tiling) for _ in tiles[: self.keep]]
@@ -464,17 +470,17 @@ class InTurn:
 
 
 def added(a: list[Statistic], b: list[Statistic]) -> list[Statistic]:
-    """Return the sums of two lists of statistics."""
+    """Return the elementwise sums of two lists of statistics."""
     return [one + other for one, other in zip(a, b, strict=True)]
 
 
 def tree_sum(parts: Iterable[Any], add: Callable[[Any, Any], Any] = added) -> list[Statistic]:
-    """Add up lists of statistics pairwise, as a tree whose shape depends on their number alone.
+    """Add up lists of statistics pairwise, in an order that depends on their number alone.
 
     Parameters
     ----------
     parts : iterable of list of statistic
-        At least one list, all of the same length; at most one for each level of the tree is kept in memory.
+        One or more lists of the same length. For n lists, at most about log2(n) sums are in memory at a time.
     add : callable
         Returns the sum of two lists.
 
@@ -513,10 +519,10 @@ class TileEngine:
     side : int
         Side in pixels of a tile with its halo.
     workers : Workers
-        The executor of the work on the tiles; by default this process.
+        The executor of the work on the tiles; by default one tile after another in this process.
     spare : int
-        Bytes that may be taken to keep features of tiles from the first pass to the second; only the engine of a CPU
-        does so, in one process.
+        Bytes of memory in which features of tiles may be kept from the first pass for the second; used only with the
+        CPU engine in one process.
 
     Examples
     --------
@@ -537,7 +543,7 @@ class TileEngine:
         self._last = ""
 
     def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
-        """Return the tapped features, put together from those of the tiles, and what `backward` needs."""
+        """Return the features at the layers `taps`, put together from those of the tiles, and data for `backward`."""
         taps = tuple(dict.fromkeys(taps))
         tiling = Tiling(layers, taps, x.shape[0], x.shape[1], self.side)
         if len(tiling.tiles) == 1:
@@ -547,7 +553,7 @@ class TileEngine:
         return put_together(tiling, layers, x.shape, parts), (tiling, taps, x)
 
     def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
-        """Return the gradient at the input; every tile is computed again."""
+        """Return the gradient at the input; every tile is run forward again before it is run backward."""
         tiling, taps, x = caches
         if tiling is None:
             return self.inner.backward(layers, dfeatures, x)
@@ -566,7 +572,7 @@ class TileEngine:
         return dx  # type: ignore[no-any-return]
 
     def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
-        """Return a function that evaluates `terms` on `network`; the inner engine's own if one tile is enough."""
+        """Return a function that evaluates `terms` on `network`; with one tile it is that of the inner engine."""
         terms = [with_scale(term) for term in terms]
         inner = network.with_kernels(self.inner)
         tiling = self.tiling(network, terms, shape)
@@ -581,7 +587,7 @@ class TileEngine:
         return TileEvaluation(workers, inner, terms, shape, tiling)
 
     def kept(self, network: Network, terms: Sequence[Term], tiling: Tiling) -> int:
-        """Return the number of tiles whose features there is memory to keep."""
+        """Return the number of tiles whose features fit into `spare` bytes and will be kept."""
         if not (self.spare and isinstance(self.inner, CpuEngine) and isinstance(self.workers, InTurn)):
             return 0
         rows = summary(network, *max(tile.shape for tile in tiling.tiles)[:2])
@@ -593,7 +599,7 @@ class TileEngine:
         return min(len(tiling.tiles), self.spare // size)
 
     def tiling(self, network: Network, terms: Sequence[Term], shape: Shape) -> Tiling | None:
-        """Return the tiles of a picture of `shape`, or None if no term is at a layer."""
+        """Return the tiles of a picture of `shape`, or None if no term measures a layer."""
         taps = taps_of(terms)
         return Tiling(network.layers, taps, shape[0], shape[1], self.side) if taps else None
 
@@ -621,12 +627,12 @@ class TileEngine:
         return Forecast(taken + held + GRADIENTS * n, both.weights, seconds)
 
     def describe(self) -> str:
-        """Return the number of tiles of the last objective, and the inner engine's methods."""
+        """Return in words the number of tiles of the last objective, and the methods of the inner engine."""
         return "; ".join(filter(None, (self._last, self.inner.describe())))
 
 
 def smaller_tiles(network: Network, shape: Shape) -> list[int]:
-    """Return the sides of tiles that can be tried next, from large to small.
+    """Return the sides of smaller tiles to try if the network's tiles do not fit the memory, from large to small.
 
     Parameters
     ----------
@@ -646,18 +652,18 @@ def smaller_tiles(network: Network, shape: Shape) -> list[int]:
 
 
 def gradient_bytes(network: Network, shape: Shape) -> int:
-    """Return the bytes that the forecast of an evaluation counts for gradients of the picture; 0 without tiles."""
+    """Return the bytes for gradients of the picture that are included in a forecast; 0 if there are no tiles."""
     return GRADIENTS * math.prod(shape) if max(shape[:2]) > tile_side(network) > 0 else 0
 
 
 def by_tiles(network: Network, side: int) -> Network:
-    """Return the network with an engine that computes by tiles.
+    """Return the network with an engine that computes pictures tile by tile.
 
     Parameters
     ----------
     network : Network
-        The network, whose engine computes a tile. If it computes by tiles already, its inner engine and workers are
-        used.
+        The network; its engine will compute the tiles. If that is a `TileEngine` already, its inner engine and workers
+        are used.
     side : int
         Side in pixels of a tile with its halo.
 
@@ -677,25 +683,25 @@ def by_tiles(network: Network, side: int) -> Network:
 
 
 def keeping(network: Network, spare: int) -> Network:
-    """Return a network by tiles that may take `spare` bytes to keep features; any other as it is."""
+    """Return a network whose `TileEngine` may use `spare` bytes to keep features; without tiles, the network itself."""
     engine = engine_of(network)
     return network.with_kernels(replace(engine, spare=spare)) if isinstance(engine, TileEngine) else network
 
 
 def tile_side(network: Network) -> int:
-    """Return the side of the tiles by which a network computes, px; 0 if it computes pictures whole."""
+    """Return the side in pixels of the tiles of a network's engine; 0 if it has no tiles."""
     engine = engine_of(network)
     return engine.side if isinstance(engine, TileEngine) else 0
 
 
 def inner_engine(network: Network) -> Engine:
-    """Return the engine that computes a tile: the network's own if it has no tiles."""
+    """Return the engine that computes each tile; if a network has no tiles, its engine."""
     engine = engine_of(network)
     return engine.inner if isinstance(engine, TileEngine) else engine
 
 
 def put_together(tiling: Tiling, layers: tuple[Layer, ...], shape: Shape, parts: Iterable[Features]) -> Features:
-    """Return the maps of a picture of `shape` from those of its tiles, in order; a large one lies in a file."""
+    """Return a picture's feature maps, put together from those of its tiles; large ones are files mapped into memory."""
     maps: Features = {}
     for tile, features in zip(tiling.tiles, parts, strict=True):
         for tap in list(features):
@@ -708,7 +714,7 @@ def put_together(tiling: Tiling, layers: tuple[Layer, ...], shape: Shape, parts:
 
 
 def map_size(layers: tuple[Layer, ...], tap: str, shape: Shape) -> tuple[int, int]:
-    """Return the height and width of the map at a tap, for a picture of `shape`."""
+    """Return height and width of the features at the layer `tap`, for a picture of `shape`."""
     H, W = shape[:2]
     for layer in layers:
         if isinstance(layer, Pool):
@@ -725,12 +731,12 @@ def tiled_features(network: Network, p: Array, taps: Sequence[str]) -> Features 
     Parameters
     ----------
     network, p, taps
-        As of `tiled_moments`.
+        See `tiled_moments`.
 
     Returns
     -------
     dict of str to (h, w, C) array, or None
-        On the network's device, or on the host in files.
+        The features by layer, on the network's device, or on the host in files mapped into memory.
     """
     engine = engine_of(network)
     if not isinstance(engine, TileEngine):
@@ -756,7 +762,7 @@ def tiled_moments(
     taps : sequence of str
         The layers whose moments are measured.
     masks : mapping of str to (h, w, 1) array
-        The weight of each pixel at a tap, on the network's device, in its dtype; 1 at taps without a mask.
+        The weight of each pixel by layer, on the network's device in its dtype. Layers without a mask have weight 1.
 
     Returns
     -------
@@ -773,7 +779,7 @@ def tiled_moments(
 
 
 def empty_map(shape: Shape, like: Array) -> Array:  # -> (h, w, C)
-    """Return an array for a map; a large one on the host lies in a temporary file, if there is room for it."""
+    """Return an uninitialized array for a feature map; a large one on the host is a file mapped into memory."""
     if isinstance(like, np.ndarray) and is_large(math.prod(shape) * like.itemsize):
         with suppress(OutOfMemoryError):
             return mapped(shape, like.dtype)
@@ -807,17 +813,17 @@ class TileEvaluation:
 
     @cached_property
     def job(self) -> Job:
-        """The data that the work on every tile needs."""
+        """The network, the terms at layers and the tiles, for the work on the tiles."""
         assert self.tiling is not None
         return Job(self.network, tuple(term for term in self.terms if term.tap != PICTURE), self.tiling)
 
     def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
-        """Return the terms' values and the gradient."""
+        """Return the terms' values and the gradient of their sum."""
         dp = zeros_beside(p)
         return self.add_gradient(p, dp), dp
 
     def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
-        """Return the same for flat float64 vectors on the host; no other array of the picture's size is made."""
+        """Return the terms' values and the gradient at a flat float64 vector on the host, which is not copied."""
         dp = np.zeros(self.shape)
         return to_numpy(self.add_gradient(v.reshape(self.shape), dp)), dp.ravel()
 
@@ -874,13 +880,13 @@ class TileEvaluation:
 
 
 def factor_of(term: Term, sums: Array | None) -> Any:
-    """Return the factor of a term's gradient: its weight, for a normalized term divided by the mean magnitude."""
+    """Return the factor of a term's gradient: its weight, divided by the mean magnitude if the term is normalized."""
     if sums is None or not isinstance(term, NormalizedTerm):
         return float(term.weight)
     return float(term.weight) / (sums[0] / sums[1] + NORMALIZE_EPSILON)
 
 
-# The functions of the picture that are sums over pixels or pairs of neighbors, and their divisors.
+# The functions of the picture that are sums over pixels or pairs of neighbors, and the number each sum is divided by.
 SUMS: dict[Variation, Callable[[Shape], int]] = {
     total_variation: lambda shape: max(2 * math.prod(shape) - (shape[0] + shape[1]) * shape[2], 1),
     absolute_variation: lambda shape: 1,
@@ -897,11 +903,11 @@ def variation_by_strips(
     Parameters
     ----------
     function : callable
-        ``function(p) -> value, gradient``. One that is not in `SUMS` is evaluated on the whole picture.
+        ``function(p) -> value, gradient``. If it is not in `SUMS`, it is evaluated on the whole picture.
     cut : callable
         ``cut(rows)`` returns rows of the picture.
     add : callable
-        ``add(rows, gradient)`` adds a gradient to that of the picture.
+        ``add(rows, gradient)`` adds to these rows of the picture's gradient.
     shape : (H, W, 3)
         Shape of the picture.
     step : int
@@ -914,8 +920,8 @@ def variation_by_strips(
 
     Notes
     -----
-    Neighboring strips share a row, so that each pair of neighbors lies in a strip. Pairs within a shared row are
-    counted twice, and subtracted once.
+    Neighboring strips share a row, so that each pair of neighbors is in a strip. Pairs within a shared row are counted
+    twice, so the value of the row alone is subtracted.
     """
     height = shape[0]
     if function not in SUMS or height <= step:
@@ -939,7 +945,7 @@ def variation_by_strips(
 
 
 def with_scale(term: Term) -> Term:
-    """Return a content term with its scale, summed over strips where `relative_scale` would copy the whole target."""
+    """Return a content term with its `scale` computed in strips, since `relative_scale` would copy the whole target."""
     if type(term) is not ContentTerm or term.scale is not None or "factor" in vars(term):
         return term
     zero = replace(term, scale=1.0)
@@ -953,7 +959,7 @@ def with_scale(term: Term) -> Term:
 
 
 def cut_term(term: Term, tile: PictureTile, tiling: Tiling) -> Term:
-    """Return a term with its target and mask cut to the part that a tile computes."""
+    """Return a copy of a term with its target and mask cut to the part that a tile computes."""
     if isinstance(term, NormalizedTerm):
         return replace(term, inner=cut_term(term.inner, tile, tiling))
     stride = tiling.strides.get(term.tap, 1)
@@ -966,7 +972,7 @@ def cut_term(term: Term, tile: PictureTile, tiling: Tiling) -> Term:
 
 
 def target_bytes(term: Term) -> int:
-    """Return the bytes of a term's target and mask, as far as they are in memory; see `empty_map`."""
+    """Return the bytes of a term's target and mask in memory, without those in files; see `empty_map`."""
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     target = getattr(getattr(inner, "target", None), "nbytes", 0)
     mask = getattr(getattr(inner, "mask", None), "nbytes", 0)

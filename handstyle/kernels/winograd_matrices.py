@@ -1,8 +1,8 @@
-"""The matrices of Winograd's convolution, derived from interpolation points.
+"""Compute the matrices of Winograd's convolution from interpolation points.
 
 A product of polynomials is found by evaluating both at enough points, multiplying the values and interpolating (Toom
 1963, Cook 1966). A correlation is the transpose of that product: Winograd's minimal filtering (1980), as Lavin and Gray
-(arXiv 1509.09308) use it. So the three matrices are computed here from the points, in exact rational arithmetic.
+(arXiv 1509.09308) use it. So the three matrices follow from the points; they are computed in exact rational arithmetic.
 """
 
 from fractions import Fraction
@@ -14,8 +14,8 @@ from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
 
-# The finite points of each tile; infinity is always the last. Chosen by measuring the error for small powers of two.
-# The point at index `BIAS_POINT` must be 1: a bias is added there.
+# The finite points for each tile size; the last point, infinity, is not listed. They were chosen from small powers of
+# two by measuring the error. The point at index `BIAS_POINT` must be 1: a bias is added there.
 POINTS: dict[int, tuple[Fraction, ...]] = {
     2: tuple(map(Fraction, ("0", "1", "-1"))),
     4: tuple(map(Fraction, ("0", "1", "-1", "1/2", "-2"))),
@@ -34,12 +34,12 @@ class Transforms(NamedTuple):
 
 @cache
 def transforms(m: int, dtype: DTypeLike = np.float64) -> Transforms:
-    """Return the transforms of F(m, 3), in one dimension; in two they are applied to columns and to rows.
+    """Return the three matrices of F(m, 3) in one dimension; in two they are applied to columns and then to rows.
 
     Parameters
     ----------
     m : {2, 4, 6}
-        Outputs of one tile, a side.
+        Outputs along each side of a tile.
     dtype : dtype
         The dtype of the matrices, which are rounded once, from exact fractions.
 
@@ -49,11 +49,11 @@ def transforms(m: int, dtype: DTypeLike = np.float64) -> Transforms:
 
     Notes
     -----
-    With V(k) the n x k matrix of the powers 0 … k-1 of the points (for infinity: the leading coefficient), the
+    Let V(k) be the n x k matrix of the powers 0 … k-1 of the points (for infinity: of the leading coefficient). The
     product of polynomials with m and 3 coefficients is ``V(n)^-1 [(V(m) u) * (V(3) w)]``. Transposed with respect
     to ``u`` that is ``V(m)^T [(V(3) w) * (V(n)^-T x)]``. Row i of ``V(n)^-T`` is Lagrange's polynomial of
-    point i, whose denominator ``prod_j (p_i - p_j)`` is moved to the kernel's side: it is then applied once a
-    layer and not once a pixel.
+    point i, whose denominator ``prod_j (p_i - p_j)`` is moved to the matrix of the kernel: it is then applied once for
+    each layer and not for each pixel.
     """
     points = POINTS[m]
     n = m + 2

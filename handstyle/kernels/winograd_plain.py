@@ -1,10 +1,10 @@
 """Winograd's convolution F(m x m, 3 x 3) without optimizations: four short steps, forward and adjoint.
 
-It stands between the nine shifted products of ``network/convolution.py`` and the fast version of ``cpu/winograd.py``.
-A tile of m x m outputs needs n x n inputs, n = m + 2. Kernels and tiles are transformed, multiplied point by point, and
-transformed back: n² products a tile and pair of channels, where the direct way takes 9 m². There are
-no threads and no blocks; every intermediate array is whole. NumPy's arrays or CuPy's, channels last, zero
-padding, any height and width.
+It is a step between the nine shifted products of ``network/convolution.py`` and the fast version in
+``cpu/winograd.py``. A tile of m x m outputs needs n x n inputs, n = m + 2. Kernels and tiles are transformed,
+multiplied point by point, and transformed back. That takes n² multiplications for each tile and pair of channels, where
+the direct method takes 9 m². There are no threads and no blocks; every intermediate array is whole. Arrays may be
+NumPy's or CuPy's, of any height and width, with channels last and zero padding.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ def winograd_forward(  # (H, W, C), (3, 3, C, K), (K,) -> (H, W, K), cache
     b : (K,) array
         The bias.
     m : {2, 4, 6}
-        Outputs of a tile, a side.
+        Outputs along each side of a tile.
 
     Returns
     -------
@@ -57,8 +57,8 @@ def winograd_forward(  # (H, W, C), (3, 3, C, K), (K,) -> (H, W, K), cache
 def winograd_backward(dy: Array, cache: WinogradCache) -> Array:  # (H, W, K), cache -> (H, W, C)
     """Return the gradient at the input of `winograd_forward`, from that at its output.
 
-    The adjoint of a convolution with zero padding is a convolution again: each kernel turned by 180 degrees, channels
-    of input and output exchanged. So the same four steps compute it.
+    The adjoint of a convolution with zero padding is a convolution too, with each kernel turned by 180 degrees and
+    input and output channels exchanged. So it is computed by the same four steps.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def winograd_backward(dy: Array, cache: WinogradCache) -> Array:  # (H, W, K), c
 
 
 def correlate_tiles(x: Array, w: Array, m: int) -> Array:  # (H, W, C), (3, 3, C, K) -> (H, W, K)
-    """Correlate a map with 3x3 kernels: cut, transform, multiply, transform back, join."""
+    """Return the correlation of a map with 3x3 kernels: cut into tiles, transform, multiply, transform back, join."""
     H, W, _ = x.shape
     BT, G, AT = transforms_for(x, m)
     U = on_both_sides(G, w)  # (n, n, C, K)
@@ -108,7 +108,7 @@ def cut_tiles(x: Array, m: int) -> Array:  # (H, W, C) -> (n, n, tiles, C)
 
 
 def join_tiles(tiles: Array, H: int, W: int) -> Array:  # (m, m, tiles, K) -> (H, W, K)
-    """Lay tiles of m x m outputs side by side, and crop to the map."""
+    """Join tiles of m x m outputs to a map, and crop it to H x W."""
     m, _, _, K = tiles.shape
     down, across = -(-H // m), -(-W // m)
     rows_and_columns = tiles.reshape(m, m, down, across, K).transpose(2, 0, 3, 1, 4)

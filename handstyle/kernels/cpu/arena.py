@@ -1,8 +1,8 @@
-"""Arrays whose memory is reused from one evaluation to the next.
+"""Allocate arrays whose memory is reused from one evaluation to the next.
 
-Fresh memory is expensive: the operating system maps it page by page, zeroed, when it is first written to, which for the
-300 MB of an evaluation takes about a tenth of its time. So memory is kept. An `Arena` returns ordinary arrays, and
-reuses the memory of an array only after the last reference to it is gone.
+New memory is expensive: the operating system maps it page by page, zeroed, when it is first written to. For the 300 MB
+of an evaluation this takes about a tenth of the time. So memory is not returned to the system. An `Arena` returns
+ordinary arrays, and reuses the memory of an array only after the last reference to it is gone.
 """
 
 import math
@@ -22,7 +22,7 @@ ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
 
 class _Loan:
-    """The owner of an array's memory: deleting it frees the array's place in the arena."""
+    """The owner of an array's memory; when it is deleted, the array's memory in the arena is free again."""
 
     def __init__(self, segment: Array, start: int, stop: int, returned: "deque[tuple[int, int, int]]") -> None:
         self.segment, self.start, self.stop, self.returned = segment, start, stop, returned
@@ -45,8 +45,8 @@ class _Loan:
 class Arena:
     """An allocator of NumPy arrays that reuses memory.
 
-    `take` replaces `numpy.empty`. A place is found first-fit from the lowest address, so that an evaluation writes to
-    few pages; adjacent free places are joined.
+    `take` replaces `numpy.empty`. It takes the first free range of addresses that is large enough, so that an
+    evaluation writes to few pages; adjacent free ranges are joined.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Arena:
         return _Loan(segment, start, start + size, self._returned).array(shape, dtype)
 
     def trim(self) -> None:
-        """Release segments that are wholly free to the operating system."""
+        """Return segments without any array in use to the operating system."""
         with self._lock:
             self._collect()
             for segment in self._segments[:]:
@@ -101,11 +101,11 @@ class Arena:
 
 
 class Scratch(threading.local):
-    """Temporary buffers of each thread, by name; a buffer is reused at the next `take` of its name.
+    """Temporary buffers of each thread, with names; `take` of the same name returns the same memory.
 
-    NumPy's own temporaries of a few hundred kilobytes are slow: the allocator returns them to the operating system and
-    gets them again, page by page, zeroed. Few names are used, so that successive steps share a buffer: "values" for the
-    values of a strip, "masks" for its bits at full width.
+    Temporaries allocated by NumPy, of a few hundred kilobytes, are slow: the allocator returns them to the operating
+    system and gets them again, page by page, zeroed. Few names are used, so that successive steps share a buffer:
+    "values" for the values of a strip, "masks" for its mask with as many bits as the values have.
     """
 
     def __init__(self) -> None:
@@ -126,5 +126,5 @@ scratch = Scratch()
 
 @cache
 def default_arena() -> Arena:
-    """Return the arena that all engines and losses share, so that each reuses the memory that others have freed."""
+    """Return the one arena of the process, so that all engines and losses reuse each other's memory."""
     return Arena()

@@ -1,4 +1,4 @@
-"""Dispatch a convolution to im2col, F(m x 1) or F(m x m), by its tile."""
+"""Run a convolution by the method that its tile size stands for: im2col, F(m x 1) or F(m x m)."""
 
 from handstyle.foundations.backend import Array
 from handstyle.kernels.counting import LOWERED, Cost, Tile, ceil_div
@@ -25,7 +25,7 @@ def convolve(
     adjoint: bool = False,
     kept: Kept | None = None,
 ) -> None:
-    """Convolve a map with zero padding, by the method of `tile`; other parameters as of `winograd.convolve`."""
+    """Convolve a map with zero padding, by the method of `tile`; see `winograd.convolve` for the other parameters."""
     if tile == LOWERED:
         im2col.convolve(source, w, b, sink, team, arena, adjoint)
     elif tile.across == 1:
@@ -37,7 +37,7 @@ def convolve(
 def scratch(
     H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, threads: int, adjoint: bool, kept: bool
 ) -> tuple[list[int], int]:
-    """Return the values of each array of scratch that `convolve` takes, and those of the kernels that it keeps."""
+    """Return the sizes of the temporary arrays of `convolve`, in values, and that of the kernels that it keeps."""
     if tile == LOWERED:
         return im2col.scratch(H, W, C, K, itemsize, threads, adjoint), 0
     if tile.across == 1:
@@ -47,15 +47,15 @@ def scratch(
 
 
 def weights_cost(H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, threads: int, adjoint: bool) -> Cost:
-    """Count what is done to the weights of a convolution for every block of a map, in addition to `convolution_cost`.
+    """Return the cost of reading and copying the weights of a convolution, in addition to `convolution_cost`.
 
-    BLAS packs the weights anew for each product, and a small map is cut into blocks as a large one is, so this shrinks
-    less than the map does. The adjoint by lowering copies its weights transposed, in one thread.
+    BLAS copies the weights again for each product, and a small map is cut into nearly as many blocks as a large one, so
+    this cost shrinks less than the map does. The adjoint by lowering copies its weights transposed, in one thread.
 
     Parameters
     ----------
     H, W, C, K, tile, itemsize
-        As of `convolution_cost`.
+        See `convolution_cost`.
     threads : int
         Number of threads.
     adjoint : bool
@@ -64,7 +64,7 @@ def weights_cost(H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, thre
     Returns
     -------
     Cost
-        Bytes moved.
+        Only ``moved``, the bytes read from and written to memory.
     """
     n = tile.down + 2
     if tile == LOWERED:

@@ -1,12 +1,13 @@
 """The engine for CPUs: it runs the layers of VGG in fused stages, and computes losses on strips that are in the cache.
 
-The layers are grouped into stages: a convolution with the rectifier and the pool that follow it, unless a tap needs the
-output between them. Each stage reads the previous one's output once and writes its own once. A layer that fits no stage
-(a rectifier after a tapped convolution, a pool that rounds up over an odd side) runs alone, as in the reference.
+The layers are grouped into stages: a convolution with the rectifier and the pool that follow it, unless a term measures
+the output between them. Each stage reads the previous one's output once and writes its own once. A layer that fits no
+stage (a rectifier after a convolution whose output a term measures, a pool that rounds up an odd side) runs alone, as
+in the reference.
 
-A prepared objective also saves memory. Features are dropped as soon as their loss has its gradient; the first map, the
-largest and the cheapest to compute, is computed again when the backward sweep needs it; and where few channels make a
-style's gradient cheap, it is computed strip by strip while the backward sweep writes the map.
+An objective prepared by this engine also saves memory. Features are freed as soon as the gradient of their loss is
+computed. The first feature map, the largest and the cheapest to compute, is computed again when the backward pass needs
+it. A style's gradient at a map of few channels is computed strip by strip while the backward pass writes the map.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -48,7 +49,7 @@ from handstyle.network.sequence import (
 from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Evaluate, Forecast, Shape, taps_of
 
-# (H, W, C, K, adjoint) of a convolution -> its kernel
+# (H, W, C, K, adjoint) of a convolution -> the tile size of its method
 Choose = Callable[[int, int, int, int, bool], Tile]
 # Up to this many channels a style's gradient is computed strip by strip: a map is large then, and products of a few
 # rows are as fast as those of many.
@@ -59,26 +60,26 @@ FORECAST = "handstyle.kernels.cpu.forecast:forecast_evaluation"
 
 @dataclass
 class CpuEngine:
-    """Runs a network in fused stages, on NumPy arrays.
+    """The engine for NumPy arrays, which runs a network in fused stages.
 
     Parameters
     ----------
     name : str
         The engine's name in reports.
     choose : callable
-        ``choose(H, W, C, K, adjoint)`` returns the kernel of a convolution.
+        ``choose(H, W, C, K, adjoint)`` returns the tile size of a convolution, or `LOWERED`.
     team : Team
         The threads. Each matrix product runs in the thread that calls it.
 
     Attributes
     ----------
     chosen : dict of str to str
-        The kernel of each convolution of the last evaluation, such as ``conv1_2 forward``.
+        The method of each convolution of the last evaluation, by name and direction, such as ``conv1_2 forward``.
 
     Notes
     -----
-    Memory is reused from one evaluation to the next. A tapped feature stays valid while the caller holds it; for
-    the backward sweep only bits are kept, no features.
+    Memory is reused from one evaluation to the next. A returned feature stays valid while the caller has a reference to
+    it. For the backward pass no features are kept, only one bit for each value: whether its gradient passes.
     """
 
     name: str
@@ -98,7 +99,7 @@ class CpuEngine:
         return bool(H * W <= FEW_PIXELS)
 
     def describe(self) -> str:
-        """Return the kernel of each convolution of the last evaluation, forward and adjoint."""
+        """Return in words the method of each convolution of the last evaluation, forward and adjoint."""
         return "; ".join(methods_in_words(self.chosen))
 
     def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
@@ -111,7 +112,7 @@ class CpuEngine:
         return forecast
 
     def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
-        """Return the tapped features and what `backward` needs; see `sequence_forward`."""
+        """Return the features at the layers `taps` and the stages for `backward`; see `sequence_forward`."""
         features: Features = {}
         return features, self.run_forward(layers, x, taps, features)
 
@@ -128,22 +129,21 @@ class CpuEngine:
         features: Features,
         again: dict[str, Callable[[], Array]] | None = None,
     ) -> list[Stage]:
-        """Run the layers up to the deepest tap.
+        """Run the layers up to the deepest of `taps`, and return the stages for `run_backward`.
 
         Parameters
         ----------
         layers, x, taps
-            As of `sequence_forward`.
+            See `sequence_forward`.
         features : dict of str to array
-            Receives the tapped features.
+            Receives the features at the layers `taps`.
         again : dict of str to callable, optional
-            If given, it receives a function that computes the first map of a large picture again, which is then not
-            kept in `features`.
+            If given, the first feature map of a large picture is not kept in `features`; instead `again` receives a
+            function that computes it again.
 
         Returns
         -------
         list of Stage
-            For `run_backward`.
         """
         wanted = check_taps(layers, taps)
         run = layers[: deepest(layers, wanted)]
@@ -168,7 +168,7 @@ class CpuEngine:
             return self._stage_forward(replace(stage, bits=None), picture, set(), {})  # its bits were kept
 
     def run_backward(self, stages: list[Stage], gradients: Gradients) -> Array:
-        """Sweep back through the stages of `run_forward`, and return the gradient at the input."""
+        """Return the gradient at the input, by a backward pass through the stages that `run_forward` returned."""
         with self.team.single_threaded_blas():
             dx = self._below_tap(stages[-1], gradients[stages[-1].name])
             for i in reversed(range(len(stages))):
@@ -314,7 +314,7 @@ class CpuEvaluation:
             _ = term.factor if isinstance(term, ContentTerm) else None
 
     def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
-        """Return the terms' values and the gradient."""
+        """Return the terms' values and the gradient of their sum."""
         values, dp = np.zeros(len(self.terms)), None
         if self.taps:
             x = losses.preprocess(p, self.network.convention)
@@ -332,7 +332,7 @@ class CpuEvaluation:
         return values, dp
 
     def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
-        """Return the same for flat float64 vectors."""
+        """Return the terms' values and the gradient at a picture given as a flat float64 vector."""
         values, dp = self(v.reshape(self.shape).astype(self.network.dtype))
         gradient = self.engine.arena.take((dp.size,), np.float64)
         gradient[...] = dp.ravel()
@@ -341,10 +341,13 @@ class CpuEvaluation:
 
 @dataclass(frozen=True)
 class PartGradients(TermGradients):
-    """`TermGradients` that can compute a style's gradient part by part, while the backward sweep writes the map."""
+    """`TermGradients` that can compute a style's gradient part by part, while the backward pass writes the map."""
 
     def parts(self, tap: str) -> losses.MomentsGradient | None:
-        """Return the gradient at a tap of few channels part by part, if its only term is of style; else None."""
+        """Return an object that computes the gradient at a layer part by part, or None.
+
+        There is one if the layer has few channels and its only term is a style term.
+        """
         (i, term), *others = self.at(tap)
         if others or not has_plain_moments(term):
             return None
@@ -360,13 +363,13 @@ class PartGradients(TermGradients):
 
 
 def has_plain_moments(term: Term) -> bool:
-    """Return whether a term's class has the `measure` and `spread` of `MomentsTerm` unchanged."""
+    """Return whether a term measures moments and spreads their gradient with the unchanged methods of `MomentsTerm`."""
     kind = type(term)
     return issubclass(kind, MomentsTerm) and kind.measure is MomentsTerm.measure and kind.spread is MomentsTerm.spread
 
 
 def moments_gradient(term: Any, f: Array) -> tuple[float, losses.MomentsGradient]:
-    """Return the weighted value of a style term, and an object that computes its gradient and may write it over `f`."""
+    """Return the weighted value of a style term, and an object that computes its gradient part by part."""
     if type(term).loss is StyleTerm.loss:
         weighted, douter = losses.style(term, f)
         return weighted, losses.MomentsGradient(Moments(0.0, np.zeros(f.shape[2]), douter), f, term.mask)
@@ -381,18 +384,19 @@ def gradient_of(term: Term, f: Array, overwrite: bool) -> tuple[float, Array]:
     Parameters
     ----------
     term : Term
-        A term of any class; for an unknown one its own three steps are called.
+        A term of any class. If there is no fast code for the class, its methods `measure`, `loss` and `spread` are
+        called.
     f : (h, w, C) array
         The term's features, or the picture.
     overwrite : bool
-        Whether `f` is no longer needed, so that the gradient may be written over it.
+        Whether the gradient may be written over `f`.
 
     Returns
     -------
     (float, (h, w, C) array)
-        The array is new, or `f` itself.
+        The value and the gradient, in a new array or in `f`.
     """
-    weight = float(term.weight)  # a NumPy scalar would lift float32 to float64
+    weight = float(term.weight)  # a NumPy scalar would promote float32 to float64
     if has_plain_moments(term):
         value, parts = moments_gradient(term, f)
         df = f if overwrite else default_arena().take(f.shape, f.dtype)
@@ -418,12 +422,12 @@ def _four_by_four(H: int, W: int, C: int, K: int, adjoint: bool) -> Tile:
 
 
 def auto_engine() -> CpuEngine:
-    """Return the engine that chooses each convolution's kernel by `choose_kernel`."""
+    """Return the engine that chooses the method of each convolution by `choose_kernel`."""
     return CpuEngine("auto", choose_kernel)
 
 
 def winograd_engine() -> CpuEngine:
-    """Return the engine that uses Winograd's F(4×4, 3×3) wherever it can."""
+    """Return the engine that uses Winograd's F(4×4, 3×3) for every convolution of at least 8 channels."""
     return CpuEngine("winograd", _four_by_four)
 
 

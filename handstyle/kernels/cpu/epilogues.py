@@ -4,10 +4,11 @@ A convolution reads its input from a *source* and writes its output, strip by st
 what the reference does in separate passes over memory: the rectifier, pooling, the masks of both in the backward pass,
 and the addition of gradients at taps.
 
-Rectifier and pooling share one mechanism. Both let a gradient through at some pixels and stop it at others, so both
-keep one bit a pixel: where the rectified value is positive and, under a max pool, also the first largest of its
-block. The adjoint of pooling is then *spread and mask*: copy each pooled gradient to its four pixels, and clear the
-bits that are off. A mask is applied as a bitwise and, with a table that turns each byte into eight masks.
+Rectifier and pooling share one mechanism. Both let a gradient through at some values and stop it at others, so both
+keep one bit for each value: whether the rectified value is positive and, under a max pool, also the first of the
+largest in its block. The adjoint of pooling is then *spread and mask*: each pooled gradient is copied to its four
+pixels, and set to zero where the bit is 0. A mask is applied by bitwise AND, with a table that turns each byte into
+eight masks.
 """
 
 from dataclasses import dataclass
@@ -27,17 +28,17 @@ ROWS = 8  # rows of a strip by default: even, so that it holds whole pooling blo
 
 
 def rectify(x: Array, out: Array) -> None:
-    """Write the larger of `x` and zero to `out`; NumPy's `clip` is vectorized, its `maximum` with a number is not."""
-    np.clip(x, 0, np.inf, out=out)
+    """Write the rectified values of `x` to `out`."""
+    np.clip(x, 0, np.inf, out=out)  # vectorized, which `np.maximum` with a number is not
 
 
 def bits_of(positive: Array) -> Array:  # bool (rows, columns, K) -> uint8 (rows, ceil(columns K / 8))
-    """Pack eight values into a byte; each row starts a new byte, so that strips of rows can be written separately."""
+    """Pack eight booleans into a byte; each row starts a new byte, so that strips of rows can be written separately."""
     return np.packbits(positive.reshape(len(positive), -1), axis=1)  # book: fused-bits
 
 
 def bits_shape(shape: tuple[int, int, int]) -> tuple[int, int]:  # (H, W, K) -> shape of its bits
-    """Return the shape of the packed mask of a map."""
+    """Return the shape of the packed bits of a map, one bit for each value."""
     return shape[0], -(-shape[1] * shape[2] // 8)
 
 
@@ -48,7 +49,7 @@ def _bytes_to_masks(dtype: np.dtype[Any]) -> Array:  # (256, 8): byte -> eight i
 
 
 def masks_of(bits: Array, y: slice, x: slice, K: int, dtype: np.dtype[Any]) -> Array:  # -> (rows, columns, K)
-    """Return the bits at ``[y, x]`` of a map as integers as wide as `dtype`: all bits one where set, else zero."""
+    """Unpack the bits at ``[y, x]`` of a map to integers as wide as `dtype`: -1 (all bits one) for 1, and 0 for 0."""
     packed = bits[y, x.start * K // 8 : -(-x.stop * K // 8)]
     table = _bytes_to_masks(dtype)
     masks = scratch.take("masks", (*packed.shape, 8), table.dtype)
@@ -58,29 +59,29 @@ def masks_of(bits: Array, y: slice, x: slice, K: int, dtype: np.dtype[Any]) -> A
 
 
 def clear_masked(values: Array, bits: Array, y: slice, x: slice, out: Array) -> None:  # (rows, columns, K)
-    """Write `values` to `out`, with zero where the bit at ``[y, x]`` of the map is not set."""
+    """Write `values` to `out`, with zeros where the bit of the map at ``[y, x]`` is 0."""
     masks = masks_of(bits, y, x, values.shape[2], values.dtype)
     np.bitwise_and(values.view(masks.dtype), masks, out=out.view(masks.dtype))  # book: fused-and
 
 
 @dataclass
 class SpreadSource:
-    """The gradient below a rectifier and a 2x2 pool, computed on reading from the gradient above the pool.
+    """A source that computes the gradient at the input of rectifier and 2x2 pool from that at the pool's output.
 
     Parameters
     ----------
     pooled : (h, w, C) array
-        The gradient above the pool.
+        The gradient at the pool's output.
     bits : (H, ceil(W C / 8)) uint8 array
-        The mask of pool and rectifier.
+        The mask of pool and rectifier together.
     shape : (H, W, C)
-        The shape of the map below the pool.
+        The shape of the pool's input.
     share : float
-        1 for max, 1/4 for average.
+        The factor of each gradient: 1 for a max pool, 1/4 for an average.
     entering : (H, W, C) array, optional
-        The gradient of a tap between the rectifier and the pool, which is added.
+        The gradient of terms that measure the rectifier's output, which is added.
     entering_bits : uint8 array, optional
-        The rectifier's mask, for `entering`.
+        The mask of the rectifier alone, for `entering`.
     """
 
     pooled: Array
@@ -94,7 +95,7 @@ class SpreadSource:
         self.dtype = self.pooled.dtype
 
     def read(self, y: slice, x: slice) -> Array:
-        """See `Source`."""
+        """Return a part of the gradient; see `Source`."""
         (H, W, C), (h, w, _) = self.shape, self.pooled.shape
         # Whole blocks are read, from an even row and column on, and cropped at the end.
         y2 = slice(y.start // 2 * 2, min(H, y.stop + y.stop % 2))
@@ -134,13 +135,13 @@ def _pairs(a: Array, wide: tuple[int, ...]) -> Array:  # (2h, 2w, K) -> (h, 2, 2
 
 @dataclass
 class RectifySink:
-    """Rectifies, and keeps one bit for each value unless `bits` is None."""
+    """A sink that rectifies and stores; it also stores one bit for each value, unless `bits` is None."""
 
     out: Array  # (H, W, K)
     bits: Array | None
 
     def write(self, y: slice, x: slice, part: Array) -> None:
-        """See `Sink`."""
+        """Rectify and store a part of the map; see `Sink`."""
         K = part.shape[2]
         rectify(part, self.out[y, x])
         if self.bits is None:
@@ -151,7 +152,7 @@ class RectifySink:
 
 @dataclass
 class RectifyPoolSink:
-    """Rectifies and pools 2x2 blocks, and keeps one bit for each value below the pool.
+    """A sink that rectifies, pools 2x2 blocks, and stores the result and one bit for each value before pooling.
 
     The rectified map is stored only if `rectified` is given. An odd last row or column is dropped.
     """
@@ -162,7 +163,7 @@ class RectifyPoolSink:
     rectified: RectifySink | None = None
 
     def write(self, y: slice, x: slice, part: Array) -> None:
-        """See `Sink`."""
+        """Rectify, pool and store a part of the map; see `Sink`."""
         K = part.shape[2]
         if self.rectified is not None:
             self.rectified.write(y, x, part)
@@ -219,9 +220,9 @@ def _first_of_equals(part: Array, out: Array, open_: Array) -> None:  # (2h, 2w,
 
 @dataclass
 class MaskSink:
-    """Adds the gradient of a tap to a gradient, and writes the sum with the rectifier's mask applied.
+    """A sink that adds the gradient of terms at this layer, applies the rectifier's mask, and stores.
 
-    Without `bits` no mask is applied: the tap is above a pool.
+    Without `entering` nothing is added. Without `bits` no mask is applied, as for the output of a pool.
     """
 
     out: Array
@@ -229,7 +230,7 @@ class MaskSink:
     entering: Array | MomentsGradient | None = None
 
     def write(self, y: slice, x: slice, part: Array) -> None:
-        """See `Sink`."""
+        """Add, mask and store a part of the gradient; see `Sink`."""
         if self.entering is not None:
             part = np.add(part, self.entering[y, x], out=part)
         if self.bits is None:
@@ -239,7 +240,7 @@ class MaskSink:
 
 
 def pour(source: Source, sink: Sink, team: Team, arena: Arena) -> None:
-    """Copy a map from a source to a sink, strip by strip, with no convolution between."""
+    """Copy a map from a source to a sink, strip by strip, without a convolution."""
     H, W, C = source.shape
     scratch = arena.take((team.threads, ROWS, W, C), source.dtype)
 

@@ -1,8 +1,8 @@
-"""Forecast the memory and the time of an evaluation, before anything is allocated.
+"""Forecast the memory and the time of an evaluation on a CPU, before anything is allocated.
 
-The engine itself does a dry run: its arena returns addresses without memory, and its convolutions allocate their
-scratch and compute nothing. The arena's peak is then that of a real run, gaps between arrays included. Memory from
-outside the arena is added. The time follows from the counts of ``counting.py`` and from the rates of the machine.
+The engine does a dry run: its arena returns addresses without memory, and its convolutions allocate their temporary
+arrays and compute nothing. The arena's peak is then that of a real run, including gaps between arrays. Memory from
+outside the arena is added. The time follows from the counts of ``counting.py`` and the rates of the machine.
 """
 
 import math
@@ -36,19 +36,19 @@ from handstyle.network.sequence import Convolution, Features, Pool
 from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import STRIP_VALUES, Forecast, Shape, taps_of
 
-# Memory of each thread outside the arena: its BLAS buffer, as far as it is written to, and the strips of
-# `arena.Scratch`. It is this, plus the largest map, but at most so much for each of that map's channels. Measured with
-# OpenBLAS 0.3.31 on two threads.
+# Memory of each thread outside the arena: the part of its BLAS buffer that is written to, and the strips of
+# `arena.Scratch`. It is THREAD_BYTES and the largest map together, but at most CHANNEL_BYTES for each of that map's
+# channels. Measured with OpenBLAS 0.3.31 on two threads.
 THREAD_BYTES, CHANNEL_BYTES = 1 << 20, 1 << 17
-# Seconds that a layer takes however small its map is: calls of NumPy, and, with more than one thread, their handing
-# over of Python's lock. The first by processor time of one thread, the embedded network at 64 px, where it is half of
-# all; the second is what is left of the time on two idle cores.
+# Seconds that a layer takes however small its map is: for calls of NumPy and, with several threads, for waiting for the
+# interpreter's lock. The first is the processor time of one thread with the embedded network at 64 px, where it is half
+# of the total; the second is the remaining time on two idle cores.
 LAYER_SECONDS, HANDOVER_SECONDS = 0.4e-3, 0.3e-3
-# Copies in float64 that `moments_forward` makes of its features, of which `STRIP_VALUES` are measured at a time.
+# Number of float64 copies that `moments_forward` makes of its features, at most `STRIP_VALUES` of them at a time.
 MEASURED_MAPS = 2
 # Arrays of its input's size that a term of unknown class allocates, in addition to its gradient.
 UNKNOWN_MAPS = 3
-# Arrays of all patches' size that a term of patches allocates: patches, partners, and their difference.
+# Arrays of the size of all patches that a patch term allocates: patches, nearest patches, and their difference.
 PATCH_MAPS = 3
 # Arrays of the picture's size that a term on the picture itself allocates, its gradient included.
 VARIATION_PICTURES = 5
@@ -57,7 +57,7 @@ ADDRESS = 1 << 40  # the first address returned; no memory is there
 
 @dataclass(frozen=True)
 class LayerForecast:
-    """The forecast of one layer, in one direction."""
+    """The method and the cost of one layer in one direction."""
 
     layer: str
     direction: str  # forward, backward, or loss
@@ -72,7 +72,7 @@ class DryArena(Arena):
     Attributes
     ----------
     touched : int
-        Bytes that a real arena would have used so far: up to the highest address returned, in each segment.
+        Bytes that a real arena would have used so far.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class DryArena(Arena):
 
     @property
     def touched(self) -> int:
-        """The bytes that a real arena would have used so far."""
+        """Bytes that a real arena would have used so far: up to the highest address returned, in each segment."""
         return sum(self._highest.values())
 
     def _find(self, size: int) -> tuple[Any, int]:
@@ -113,7 +113,7 @@ class DryEngine(CpuEngine):
         self.kept: dict[tuple[str, int, bool], int] = {}  # bytes of the transformed kernels
 
     def beside(self, size: int) -> None:
-        """Count `size` bytes that are in use for a moment, outside the arena."""
+        """Update the peak for `size` bytes that are in use for a moment outside the arena."""
         self.peak = max(self.peak, self.arena.touched + size)
 
     def _run(self, source: Source, layer: Convolution, b: Array | None, sink: Sink, adjoint: bool) -> None:
@@ -184,7 +184,7 @@ class DryEngine(CpuEngine):
         return out
 
     def gradient_of(self, term: Term, f: Array, overwrite: bool) -> tuple[float, Array]:
-        """Allocate what `handstyle.kernels.cpu.engine.gradient_of` takes."""
+        """Allocate as `handstyle.kernels.cpu.engine.gradient_of` does, and count its cost; compute nothing."""
         if has_plain_moments(term):
             self.count_moments(term, f)
             return 0.0, f if overwrite else self.arena.take(f.shape, f.dtype)
@@ -202,7 +202,7 @@ class DryEngine(CpuEngine):
         return 0.0, self.arena.take(f.shape, f.dtype)
 
     def count_moments(self, term: Term, f: Array) -> None:
-        """Count the cost and the temporary memory of the moments of a term."""
+        """Count the cost and the temporary memory of a term's moments and their gradient."""
         H, W, C = f.shape
         self._count(term.tap, f, moments_cost(H, W, C, f.itemsize))
         self.arena.take((len(pixel_strips(H * W, strips=losses.MOMENTS_STRIPS)), C + 1, C), f.dtype)
@@ -221,7 +221,7 @@ class DryGradients(PartGradients):
     engine: DryEngine
 
     def parts(self, tap: str) -> losses.MomentsGradient | None:
-        """Return an empty gradient that may be written over the features, where `PartGradients` returns one."""
+        """Return a gradient of zeros if `PartGradients` would compute the gradient at this layer part by part."""
         (_, term), *others = self.at(tap)
         if others or not has_plain_moments(term):
             return None
@@ -234,24 +234,24 @@ class DryGradients(PartGradients):
         return losses.MomentsGradient(zeros, f)
 
     def add(self, total: Array, df: Array) -> Array:
-        """Return the first of two gradients: there is nothing to add."""
+        """Return `total` unchanged, since a dry run computes nothing."""
         return total
 
 
 def dry_run(
     engine: CpuEngine, network: Network, terms: Sequence[Term], shape: Shape, gradient: bool = True
 ) -> DryEngine:
-    """Do a dry run of two evaluations; the first gradient is held meanwhile, as an optimizer does.
+    """Do a dry run of two evaluations, the second while the first gradient is still in use, as by an optimizer.
 
     Parameters
     ----------
     engine, network, terms, shape, gradient
-        As of `forecast_evaluation`.
+        See `forecast_evaluation`.
 
     Returns
     -------
     DryEngine
-        It has the layers that ran, the methods chosen, and the peak memory.
+        An engine with the layers of the last evaluation and the peak memory.
     """
     dry = DryEngine(engine.name, engine.choose, engine.team)
     dry.chosen = engine.chosen  # so that the engine's `describe` reports these methods
@@ -295,21 +295,21 @@ def forecast_evaluation(
     Parameters
     ----------
     engine : CpuEngine
-        The engine that will run it.
+        The engine that will run the evaluation.
     network : Network
-        Only the shapes of its weights matter.
+        The network; of its weights only the shapes are used.
     terms : sequence of Term
-        Only the shapes of their targets and masks matter.
+        The terms; of their targets and masks only the shapes are used.
     shape : (H, W, 3)
         The picture's shape.
     gradient : bool
-        If False, only the forward pass is forecast, which measures the targets.
+        If False, the forecast is for the forward pass only, which measures the targets.
 
     Returns
     -------
     Forecast
-        The seconds are computed from the rates that `measure_rates` found in this process, or from nominal ones if it
-        has not run, and `LAYER_SECONDS` and `HANDOVER_SECONDS` for each layer and direction.
+        The time is computed from the rates that `measure_rates` found in this process, or from the default ones if it
+        has not run, and from `LAYER_SECONDS` and `HANDOVER_SECONDS` for each layer and direction.
 
     Raises
     ------
@@ -332,7 +332,7 @@ def forecast_evaluation(
 
 
 def check_not_too_small(network: Network, taps: Sequence[str], shape: Shape) -> None:
-    """Raise `HandstyleError` if a layer up to the deepest tap has no values."""
+    """Raise `HandstyleError` if the output of a layer up to the deepest of `taps` has no values for this picture."""
     for row in summary(network, *shape[:2]):
         if taps and not math.prod(row.shape):
             raise HandstyleError(f"a picture of {shape[1]} x {shape[0]} px has nothing left at {row.name}")
@@ -340,7 +340,7 @@ def check_not_too_small(network: Network, taps: Sequence[str], shape: Shape) -> 
 
 
 def target_bytes(term: Term, channels: int) -> int:
-    """Return the bytes of a term's targets and mask, at a tap with `channels` channels."""
+    """Return the bytes of a term's targets and mask, at a layer with `channels` channels."""
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     moments = 8 * channels * (channels + 1)
     taken = 0

@@ -1,4 +1,4 @@
-"""Matrix products in one thread, cut into pieces of the size at which OpenBLAS is fastest."""
+"""Compute matrix products in one thread, in pieces of the size at which OpenBLAS is fastest."""
 
 from functools import cache
 
@@ -7,8 +7,8 @@ import numpy as np
 from handstyle.foundations.backend import Array
 from handstyle.kernels.cpu.threads import blas_architectures
 
-# OpenBLAS uses kernels for small matrices, where it has them, for products of fewer multiplications than this: they do
-# not copy their operands first, and are three times as fast for a transform (interface/gemm.c and
+# For products of fewer multiplications than this, OpenBLAS uses special kernels on some processors. They do not copy
+# their operands first, and are three times as fast for a transform (interface/gemm.c and
 # kernel/x86_64/sgemm_small_kernel_permit_skylakex.c of OpenBLAS 0.3.31).
 SMALL_PRODUCT = 1_000_000
 HAVE_SMALL_KERNELS = frozenset(("SkylakeX", "Cooperlake", "SapphireRapids"))
@@ -20,15 +20,15 @@ FEWEST_COLUMNS, MOST_COLUMNS = 2048, 8192
 
 @cache
 def has_small_kernels() -> bool:
-    """Return whether this machine's OpenBLAS has kernels for small products; it has them for AVX-512."""
+    """Return whether this machine's OpenBLAS has special kernels for small products, as it has for AVX-512."""
     return not HAVE_SMALL_KERNELS.isdisjoint(blas_architectures())
 
 
 def rows_times(x: Array, w: Array, out: Array) -> None:  # (…, T, C), (…, C, K), (…, T, K)
-    """Write ``x @ w`` to `out`, a few rows at a time where that is faster.
+    """Write ``x @ w`` to `out`, a few rows at a time if this machine has kernels for small products.
 
-    That is a third faster where OpenBLAS has kernels for small products. Elsewhere it would copy `w` again for each
-    piece, so one call is made.
+    With these kernels small pieces are a third faster. Without them OpenBLAS would copy `w` again for each piece, so
+    there is one call for all rows.
 
     Parameters
     ----------
@@ -53,14 +53,14 @@ def rows_times(x: Array, w: Array, out: Array) -> None:  # (…, T, C), (…, C,
 
 
 def times_columns(A: Array, x: Array, out: Array) -> None:  # (p, n), (…, n, L), (…, p, L)
-    """Write ``A @ x`` to `out`, in pieces of some thousand columns, by one call or two.
+    """Write ``A @ x`` to `out`, in pieces of some thousand columns.
 
     Parameters
     ----------
     A : (p, n) array
         A small matrix, in NumPy.
     x : (…, n, L) array
-        Matrices of long rows, of unit stride.
+        Matrices with long rows; the stride along a row must be one value.
     out : (…, p, L) array
         Receives the result.
     """

@@ -1,9 +1,9 @@
-"""Convolution by lowering: each pixel's 3 x 3 neighborhood becomes a row of a matrix, then one matrix product.
+"""Convolve by lowering (im2col): each pixel's 3 x 3 neighborhood becomes a row of a matrix, which is then multiplied.
 
-It is the simple alternative to Winograd's convolution: it reads nine times as much, but multiplies directly, so that it
-rounds as the reference does. Lowering strip by strip keeps the matrix in the cache. The first layer is always computed
-so, because its three channels are too few for Winograd. In the adjoint of that layer the output has three channels, so
-the product comes first and nine shifted sums follow (col2im).
+It is the simple alternative to Winograd's convolution: it reads nine times as much, but multiplies directly, so that
+its rounding errors are those of the reference. Lowering strip by strip keeps the matrix in the cache. The first layer
+is always computed by lowering, because its three channels are too few for Winograd. In the adjoint of that layer the
+output has three channels, so the product comes first and nine shifted sums follow (col2im).
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ FEW_CHANNELS = 4  # with at most this many channels of output, shifted sums are 
 def convolve(
     source: Source, w: Array, b: Array | None, sink: Sink, team: Team, arena: Arena, adjoint: bool = False
 ) -> None:
-    """Convolve a map with zero padding, by lowering; parameters as of `winograd.convolve`."""
+    """Convolve a map with zero padding, by lowering; the parameters are those of `winograd.convolve`."""
     K = w.shape[2] if adjoint else w.shape[3]
     if adjoint and K <= FEW_CHANNELS:
         _by_shifts(source, w, sink, team, arena)
@@ -69,7 +69,7 @@ def convolve(
 
 
 def scratch(H: int, W: int, C: int, K: int, itemsize: int, threads: int, adjoint: bool) -> list[int]:
-    """Return the number of values of each array of scratch that `convolve` takes, the kernels last."""
+    """Return the sizes of the temporary arrays of `convolve`, in values; the last one is for the kernels."""
     few = adjoint and K <= FEW_CHANNELS
     channels = K if few else C
     rows = strip_rows(H, 9 * channels * W * itemsize)
@@ -120,6 +120,6 @@ def _overlap(to: slice, shift: int, span: slice) -> tuple[slice, slice]:
 
 
 def strip_rows(H: int, row_bytes: int) -> int:
-    """Return the number of rows of a map that are lowered at a time, of `row_bytes` each."""
+    """Return how many rows of a map of height `H` are lowered at a time, if a lowered row takes `row_bytes`."""
     # Even, because pooling works on pairs of rows.
     return max(2, min(-(-H // 2) * 2, STRIP_BYTES // row_bytes // 2 * 2))

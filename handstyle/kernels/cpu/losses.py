@@ -1,6 +1,6 @@
-"""The losses on a CPU: threads compute them strip by strip, each strip while it is in the cache.
+"""Fast versions of the losses for CPUs: several threads compute them strip by strip, in the cache.
 
-Each function computes what its readable counterpart in ``losses/`` does; tests compare the two.
+Each function returns what the function of the reference does, except for rounding; tests compare the two.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,13 +15,13 @@ from handstyle.kernels.cpu.gemm import rows_times
 from handstyle.kernels.cpu.threads import MOST_PIXELS, default_team, pixel_strips
 from handstyle.losses.gram import Moments, StyleTerm, check_channels
 
-MOMENTS_STRIPS = 8  # of a small map whose moments are summed: fewer than elsewhere, since each has C² sums of its own
+MOMENTS_STRIPS = 8  # strips of a small map for its moments: fewer than elsewhere, since each has C² sums of its own
 ROWS_TO_ADD = 65  # rows of the moments that a thread adds up over all strips
 STRIP_BYTES = 1 << 20  # size of a strip of features, which stays in the cache from one pass over it to the next
 
 
 def preprocess(p: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Compute `preprocess_forward` channel by channel, in memory from the arena."""
+    """Return the network's input for a picture, as `preprocess_forward` does, in memory from the arena."""
     x = default_arena().take(p.shape, p.dtype)
     P, X = p.reshape(-1, 3), x.reshape(-1, 3)
     channels = [*zip(channel_order(convention), convention.mean, convention.std, strict=True)]
@@ -36,7 +36,7 @@ def preprocess(p: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W
 
 
 def preprocess_adjoint(dx: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Compute `preprocess_backward` channel by channel, in memory from the arena."""
+    """Return the gradient at the picture from that at the network's input, as `preprocess_backward` does."""
     dp = default_arena().take(dx.shape, dx.dtype)
     dX, dP = dx.reshape(-1, 3), dp.reshape(-1, 3)
     channels = [*zip(channel_order(convention), convention.std, strict=True)]
@@ -73,11 +73,12 @@ def content(  # (h, w, C), (h, w, C), (h, w, 1) -> (), (h, w, C)
     mask : (h, w, 1) array or None
         How much each pixel counts.
     factor : float
-        Multiplies the gradient; it holds the term's weight and scale, which saves a pass.
+        Factor of the gradient: the product of the term's weight and scale, so that no further pass is needed.
 
     Returns
     -------
     (() array of float64, (h, w, C) array)
+        The value without the factor, and the gradient with it.
     """
     q = None if mask is None else mask.reshape(-1, 1).astype(f.dtype, copy=False)
     F, A = f.reshape(-1, f.shape[2]), target.reshape(-1, f.shape[2])
@@ -99,7 +100,9 @@ def content(  # (h, w, C), (h, w, C), (h, w, 1) -> (), (h, w, C)
 
 
 def moments(f: Array, mask: Array | None = None, count: Array | float | None = None) -> Moments:
-    """Compute `moments_forward` strip by strip: within a strip sums are in the dtype of `f`, over strips in float64.
+    """Return the moments of features, as `moments_forward` does: the sums of the channels and of their products.
+
+    Within a strip the sums are computed in the dtype of `f`; the strips are added in float64.
 
     Parameters
     ----------
@@ -152,22 +155,22 @@ def _count(f: Array, mask: Array | None) -> float:
 
 
 def style(term: StyleTerm, f: Array) -> tuple[float, Array]:  # (h, w, C) -> value, (C, C)
-    """Compute the weighted `gram_loss` of a term and its gradient at the products, some rows of the matrices at a time.
+    """Return the weighted value of a style term, and its gradient at the sums of products of the channels.
 
-    The matrices of 512 channels have two megabytes each, and a pass over them for each operation, in one thread, takes
-    a tenth of the time of a small picture.
+    The matrices are compared some rows at a time, by all threads. A matrix of 512 channels has two megabytes, and a
+    pass over it for each operation, in one thread, would take a tenth of the time of a small picture.
 
     Parameters
     ----------
     term : StyleTerm
-        With the target.
+        The term.
     f : (h, w, C) array
         Features.
 
     Returns
     -------
     (float, (C, C) array)
-        The gradient is in the dtype of `f`, in new memory.
+        The value, and the gradient in the dtype of `f`.
     """
     C, A, parts = f.shape[2], term.target, _sums_of_strips(f, term.mask)
     count = _count(f, None) if term.mask is None else term.mask_sum
@@ -191,7 +194,9 @@ def style(term: StyleTerm, f: Array) -> tuple[float, Array]:  # (h, w, C) -> val
 
 
 class MomentsGradient:
-    """`moments_backward` computed part by part: the gradient at a pixel depends on that pixel's features alone.
+    """The gradient of moments at the features, as `moments_backward` returns, but computed part by part.
+
+    This is possible because the gradient at a pixel depends on that pixel's features alone.
 
     Parameters
     ----------
@@ -218,12 +223,12 @@ class MomentsGradient:
             out *= q
 
     def write(self, df: Array) -> None:  # (h, w, C)
-        """Write the whole gradient, strip by strip.
+        """Compute the whole gradient and write it to an array, strip by strip.
 
         Parameters
         ----------
         df : (h, w, C) array
-            Receives the result; contiguous. It may be the features themselves.
+            Receives the result. It must be contiguous, and may be the features themselves.
         """
         F, dF = (a.reshape(-1, a.shape[2]) for a in (self.f, df))
         q = None if self.mask is None else self.mask.reshape(-1, 1)
@@ -241,7 +246,7 @@ class MomentsGradient:
         default_team().run(work, len(strips))
 
     def add_to(self, df: Array) -> None:  # (h, w, C)
-        """Add the whole gradient to `df`, a few rows at a time; features and `df` may be windows of larger maps."""
+        """Add the whole gradient to `df`, a few rows at a time; features and `df` may be views of larger maps."""
         rows = max(1, STRIP_BYTES // (df.shape[1] * df.shape[2] * df.itemsize))
 
         def work(_: int, pieces: Iterator[int]) -> None:
@@ -252,7 +257,7 @@ class MomentsGradient:
         default_team().run(work, ceil_div(len(df), rows))
 
     def __getitem__(self, place: tuple[slice, slice]) -> Array:  # -> (rows, columns, C)
-        """Return the gradient at some rows and columns; valid until the next call in the same thread."""
+        """Return the gradient at some rows and columns, in memory that the next call in the same thread reuses."""
         part = self.f[place]
         out = scratch.take("values", part.shape, part.dtype)
         self.carry(part, None if self.mask is None else self.mask[place], out)

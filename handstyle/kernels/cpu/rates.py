@@ -1,4 +1,4 @@
-"""Measure the rates of a machine in two seconds; they turn the counts of ``counting.py`` into time."""
+"""Measure the rates of a machine, with which the counts of ``counting.py`` are converted to time."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,16 +17,16 @@ _measured: list[Machine] = []
 
 
 def machine_rates() -> Machine:
-    """Return the rates that `measure_rates` found, or nominal ones where it has not run in this process."""
+    """Return the rates that `measure_rates` found, or the default ones if it has not run in this process."""
     return _measured[-1] if _measured else Machine()
 
 
 def measure_rates(seconds: float = 2.0, team: Team | None = None) -> Machine:
-    """Measure this machine's rates, all threads at work, in about `seconds`.
+    """Measure the rates of this machine with all threads, in about `seconds`.
 
     Four rates are measured by loops: matrix products of a size that Winograd's convolution has, its transforms, and
-    copies in the cache and in memory. Then real convolutions are timed, and all rates are multiplied by their forecast
-    over their measured time. Later calls of `machine_rates` return the result.
+    copies in the cache and in memory. Then real convolutions are timed, and all rates are multiplied by the ratio of
+    forecast to measured time. Later calls of `machine_rates` return the result.
     """
     team = team or default_team()
     budget = seconds / 5

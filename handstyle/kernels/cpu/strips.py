@@ -19,14 +19,14 @@ class Source(Protocol):
     dtype: np.dtype[Any]
 
     def read(self, y: slice, x: slice) -> Array:  # -> (rows, columns * C), unit stride along a row
-        """Return a part of the map, which the caller must not write to."""
+        """Return the part of the map at ``[y, x]``; the caller must not write to it."""
 
 
 class Sink(Protocol):
     """The output of a convolution: it receives each part of a (H, W, K) map once, in any order, from any thread."""
 
     def write(self, y: slice, x: slice, part: Array) -> None:  # (rows, columns, K)
-        """Write a part of the map; the sink may overwrite `part`."""
+        """Write a part of the map at ``[y, x]``; the sink may overwrite `part`."""
 
 
 @dataclass
@@ -40,7 +40,7 @@ class ArraySource:
         self.shape, self.dtype = self.array.shape, self.array.dtype
 
     def read(self, y: slice, x: slice) -> Array:
-        """See `Source`."""
+        """Return the part of the array at ``[y, x]``; see `Source`."""
         _, W, C = self.array.shape
         rows = self.array[y]
         return rows.reshape(len(rows), W * C)[:, x.start * C : x.stop * C]
@@ -53,10 +53,10 @@ class StoreSink:
     out: Array
 
     def write(self, y: slice, x: slice, part: Array) -> None:
-        """See `Sink`."""
+        """Write a part to the array at ``[y, x]``; see `Sink`."""
         self.out[y, x] = part
 
 
 def is_byte_aligned(channels: int) -> bool:
-    """Return whether the bits of each pixel fill whole bytes, so that strips may begin at any column."""
+    """Return whether the bits of a pixel, one for each channel, fill whole bytes, so that parts may begin anywhere."""
     return channels % 8 == 0

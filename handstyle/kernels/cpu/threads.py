@@ -1,4 +1,4 @@
-"""A team of threads that divides work into pieces, each thread with single-threaded matrix products.
+"""Divide work among threads, each of which computes its matrix products alone.
 
 NumPy's functions run in one thread, except matrix products, which OpenBLAS runs in several. For a loop over strips of a
 picture the reverse is faster: each thread takes strips, and each product runs in one thread. NumPy releases the
@@ -21,8 +21,8 @@ from handstyle.foundations.backend import cpu_count
 # Pixels that a thread takes at a time, where the work is the same for each pixel: enough that the overhead of a piece
 # is small, and few enough that a sum over them in float32 keeps six digits.
 FEWEST_PIXELS, MOST_PIXELS = 128, 8192
-# From this many threads on, convolutions are cut into as many equal pieces as the threads can share, and larger ones:
-# all threads wait for one interpreter's lock, and the fewer calls they make the less (`benchmarks/lock.py`).
+# From this many threads on, convolutions are cut into equal pieces whose number fits the threads, and into larger ones:
+# all threads wait for the interpreter's lock, the less the fewer calls they make (`benchmarks/lock.py`).
 MANY_THREADS = 8
 
 
@@ -33,7 +33,7 @@ def _blas() -> ThreadpoolController:
 
 @cache
 def blas_architectures() -> frozenset[str]:
-    """Return the processor types whose kernels the loaded BLAS libraries use, by OpenBLAS's names."""
+    """Return the processor types for which the loaded BLAS libraries have chosen their kernels, in OpenBLAS's names."""
     return frozenset(str(library.get("architecture")) for library in _blas().info())
 
 
@@ -43,7 +43,7 @@ class Team:
     Parameters
     ----------
     threads : int, optional
-        By default one for each core that this process may use.
+        Number of threads; by default one for each core that this process may use.
     """
 
     def __init__(self, threads: int | None = None) -> None:
@@ -91,13 +91,13 @@ class Team:
 
 
 def larger(threads: int) -> int:
-    """Return how many times larger pieces may be, because there are many threads, than those that fit a cache best."""
+    """Return the factor by which pieces of work are larger than those that fit the cache best, with many threads."""
     return max(1, min(4, threads // 4)) if threads >= MANY_THREADS else 1
 
 
 @cache
 def default_team() -> Team:
-    """Return the team that all engines and losses share: one thread for each core, so that there are never more."""
+    """Return the one team of threads of the process, which all engines and losses share: one thread for each core."""
     return Team()
 
 
@@ -107,11 +107,11 @@ def pixel_strips(pixels: int, most: float = math.inf, strips: int = 16) -> list[
     Parameters
     ----------
     pixels : int
-        The number of pixels. Strips depend on it alone, not on the number of cores, so that sums repeat bit for bit.
+        The number of pixels. The number of cores has no influence, so that sums have the same bits on all machines.
     most : float
         The largest number of pixels in a strip, if less than `MOST_PIXELS`.
     strips : int
-        The number of strips, if they are longer than `FEWEST_PIXELS`, so that as many cores have work.
+        The number of strips to aim at: fewer if they would be shorter than `FEWEST_PIXELS`, more if longer than `most`.
 
     Returns
     -------

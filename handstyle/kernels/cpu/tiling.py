@@ -1,4 +1,4 @@
-"""How Winograd's convolution is divided: into tiles, blocks of tiles and phases; and the scratch that they take."""
+"""Divide Winograd's convolution into tiles, blocks of tiles and phases, and compute the temporary memory they take."""
 
 import itertools
 import math
@@ -9,22 +9,21 @@ from handstyle.kernels.counting import CACHED_KERNELS, ceil_div
 from handstyle.kernels.cpu.strips import is_byte_aligned
 from handstyle.kernels.cpu.threads import MANY_THREADS, larger
 
-# With few kernels, one thread takes a block through all steps. Between the steps the interpreter runs one thread at a
-# time, and switching takes tens of microseconds: fewer, larger steps save more than blocks that fit the second-level
-# cache.
+# With few kernels, one thread does all steps of a block. Between the steps the interpreter runs one thread at a time,
+# and switching takes tens of microseconds, so fewer, larger steps save more than blocks that fit the level-2 cache.
 BLOCK_PIXELS = 2048  # outputs of a block, for each channel
 # With many kernels, all threads work on one phase.
-PHASE_BYTES = 24 << 20  # transformed tiles and products of a phase (or half of the maps' bytes, if that is more)
-GROUP_BYTES = 16 << 20  # transformed kernels at a time, if the map is a single phase
+PHASE_BYTES = 24 << 20  # of transformed tiles and products in a phase (or half of the maps' bytes, if that is more)
+GROUP_BYTES = 16 << 20  # of kernels that are transformed at a time, if the map is a single phase
 SHARED_BLOCK = 32  # tiles that a thread transforms at a time
-FEWEST_TILES = 16  # of a block for many threads: its calls must be long
-PART_OPERATIONS = 50e6  # the fewest of a part of a product for many threads
+FEWEST_TILES = 16  # tiles of a block at least, with many threads: its calls must be long
+PART_OPERATIONS = 50e6  # operations of a part of a product at least, with many threads
 LOCKED_TILES = 8  # tiles whose work takes as long as a block's calls hold the interpreter's lock
 
 
 @dataclass(frozen=True)
 class TileGrid:
-    """The tiles of a map, cut into blocks of some rows and columns of tiles."""
+    """The division of a map into tiles, and of the tiles into blocks of `rows` x `across` tiles."""
 
     H: int
     W: int
@@ -34,7 +33,7 @@ class TileGrid:
 
     @classmethod
     def cut(cls, H: int, W: int, m: int, C: int, K: int, tiles: int) -> "TileGrid":
-        """Choose blocks of about `tiles` tiles at most, nearly square, since neighboring blocks share a border."""
+        """Return a grid with blocks of at most about `tiles` tiles, nearly square so that they overlap little."""
         down, across = ceil_div(H, m), ceil_div(W, m)
         if is_byte_aligned(C) and is_byte_aligned(K):
             wide = min(across, 2 * math.isqrt(tiles))
@@ -45,7 +44,7 @@ class TileGrid:
 
     @classmethod
     def shared_out(cls, H: int, W: int, m: int, C: int, K: int, tiles: range, threads: int) -> "TileGrid":
-        """Choose, between the least and the most tiles of a block, the blocks that keep many threads busy together."""
+        """Return the grid, of those with a number of tiles to a block in `tiles`, that many threads finish first."""
         grids = [cls.cut(H, W, m, C, K, some) for some in tiles]
         return min(
             grids,
@@ -54,16 +53,16 @@ class TileGrid:
 
     @property
     def parts(self) -> int:
-        """The number of blocks side by side."""
+        """The number of blocks in a row of blocks."""
         return ceil_div(ceil_div(self.W, self.m), self.across)
 
     @property
     def count(self) -> int:
-        """The number of blocks."""
+        """The number of all blocks."""
         return ceil_div(ceil_div(self.H, self.m), self.rows) * self.parts
 
     def block(self, i: int) -> tuple[int, int, int, int]:
-        """Return the first row and column of a block, and how many rows and columns it has; all in tiles."""
+        """Return the first row, the first column, the height and the width of block `i`, all in tiles."""
         top, left = i // self.parts * self.rows, i % self.parts * self.across
         return (
             top,
@@ -79,19 +78,19 @@ class TileGrid:
 
 
 def shares(points: int, tiles: int, channels: int, threads: int) -> list[slice]:
-    """Return the parts into which the tiles are cut for the products at each point, so that many threads share them.
+    """Return the parts into which each matrix product is cut, so that many threads can share the products.
 
     Parameters
     ----------
     points, tiles, channels : int
-        Products, the rows of each, and the number of its weights.
+        The number of products (one for each point of a tile), the rows of each, and the number of its weights.
     threads : int
-        How many threads do them.
+        The number of threads.
 
     Returns
     -------
     list of slice
-        Of the tiles; one for few threads.
+        The tiles (rows of the product) of each part; a single part with few threads.
     """
     parts = 1
     if threads >= MANY_THREADS:
@@ -103,7 +102,7 @@ def shares(points: int, tiles: int, channels: int, threads: int) -> list[slice]:
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a convolution is divided, for `winograd.convolve` and for the count of its scratch.
+    """The division of a convolution into blocks and phases, with the sizes of its temporary arrays.
 
     A *block* is a group of tiles that one thread transforms at a time. A *phase* is a group of blocks whose products
     are computed together. With few kernels, each block is a phase, and the threads work on different phases. With many
@@ -124,9 +123,9 @@ class Tiling:
     def of(
         cls, H: int, W: int, C: int, K: int, m: int, itemsize: int, kept: bool = False, threads: int = 1
     ) -> "Tiling":
-        """Choose blocks and phases by the size of the transformed kernels, and for many threads by their number too.
+        """Return the division for a convolution, by the size of its transformed kernels and the number of threads.
 
-        The result of the convolution does not depend on them, to the last bit.
+        The result of the convolution has the same bits for any division.
         """
         n, tiles, times = m + 2, ceil_div(H, m) * ceil_div(W, m), larger(threads)
         kernels, tile = n * n * C * K * itemsize, n * n * (C + K) * itemsize  # bytes
@@ -158,23 +157,23 @@ class Tiling:
 
     @property
     def groups(self) -> list[slice]:
-        """The rows of the n x n points whose kernels are transformed at the same time."""
+        """The groups of rows of the n x n points; the kernels of a group are transformed at the same time."""
         n = self.grid.m + 2
         return [slice(i, min(n, i + self.group)) for i in range(0, n, self.group)]
 
     def tiles_before(self, phase: range) -> list[int]:
-        """Return the number of tiles of a phase before each of its blocks, and last the number of all."""
+        """Return the number of tiles before each block of a phase, and at the end the number of all its tiles."""
         return [0, *itertools.accumulate(self.grid.tiles(block) for block in phase)]
 
     def thread_values(self) -> tuple[int, int]:
-        """Return the number of values of a thread's half-transformed tiles, and of its finished ones."""
+        """Return the sizes, in values, of a thread's arrays for half-transformed tiles and for finished tiles."""
         m, n, rows, across = self.grid.m, self.grid.m + 2, self.grid.rows, self.grid.across
         tiles = rows * across
         half = max(rows * n * (m * across + 2) * self.C, n * m * tiles * self.K)
         return half, m * m * tiles * self.K
 
     def phase_values(self) -> tuple[int, int]:
-        """Return the number of values of the transformed tiles of the largest phase, and of their products."""
+        """Return the sizes, in values, of the arrays for transformed tiles and for products of the largest phase."""
         tiles = self.grid.rows * self.grid.across
         if self.shared:
             tiles = max(self.tiles_before(phase)[-1] for phase in self.phases)
@@ -182,7 +181,7 @@ class Tiling:
         return points * tiles * self.C, points * tiles * self.K
 
     def scratch(self, threads: int, adjoint: bool) -> list[int]:
-        """Return the number of values of each array of scratch that the convolution takes, in their order."""
+        """Return the sizes of the temporary arrays of the convolution, in values, in the order of their allocation."""
         workers = min(threads, self.grid.count)
         kernels = [] if self.kept else [(self.grid.m + 2) * self.group * self.C * self.K]
         half, finished = self.thread_values()

@@ -4,23 +4,23 @@ A tile of m x m outputs needs n x n inputs, n = m + 2. Both kernel and tile are 
 multiplications a tile and pair of channels takes n²: 36 instead of 144 for m = 4. The multiplications at one point of
 the transformed tiles are one matrix product over all tiles of a block, (tiles, C) @ (C, K).
 
-Every transform is a small matrix product too, down the columns of the tiles first and along their rows second. The
-first reads the map in place: n rows, each as one long vector. Zero padding costs nothing there, since for a row outside
-the picture a column of the matrix is left out. The second reads overlapping windows, and the last transform writes
-whole rows of pixels, so that no values are gathered or scattered.
+Every transform is a small matrix product too: first down the columns of the tiles, then along their rows. The first
+reads the map in place, n rows, each as one long vector. Zero padding costs nothing there: for a row outside the picture
+a column of the matrix is left out. The second reads overlapping windows, and the last transform writes whole rows of
+pixels, so that no values are gathered or scattered.
 
-Accuracy. A layer in float32 errs by 1.7e-6 of its output's deviation (root mean square) with 4 x 4 tiles and with 6 x
-1, by 5e-6 with 6 x 6, and by 2.4e-7 if computed directly. That error contributes almost nothing to the error of the
-objective's gradient at the picture. Against float64, on VGG-19 and a photograph of 384 x 384 pixels, its relative error
-lies between 1e-4 and 1.5e-3 with any kernels, direct ones included. Nearly all of it comes from near-ties: of the 29
-million rectifiers and pooled values of one pass, a few are so near a tie that rounding decides them (1 to 3 rectifiers
-and 4 to 14 bits of pools with 4 x 4 tiles; 1 and 8 to 10 directly), and each one decided differently moves the gradient
-by about 1e-4. If the decisions of the float64 pass are imposed, the same gradient errs by 2e-7 (direct) or 4e-6
-(tiles). So the backward pass may have larger tiles, since it decides nothing, and so may the forward pass from 256
-channels on, where there are few values. At a tie either decision gives a derivative from one side, and it makes no
-difference to an optimizer which: after 60 iterations of L-BFGS-B at 256 x 256 the loss is 10.9 with direct kernels,
-11.4 with 2 x 2 tiles, 11.3 with 4 x 4, 11.0 with 6 x 6 and 11.1 as ``auto`` chooses: the order is not that of the
-errors. (``benchmarks/choices.py`` counts the decisions and makes the runs.)
+Accuracy. The error of a layer in float32, in root mean square relative to the standard deviation of its output, is
+1.7e-6 with tiles of 4 x 4 or 6 x 1, 5e-6 with 6 x 6, and 2.4e-7 if computed directly. These errors have little direct
+influence on the gradient of the objective. Compared with float64, on VGG-19 and a photograph of 384 x 384 pixels, the
+relative error of the gradient is between 1e-4 and 1.5e-3 with any method, the direct one included. Nearly all of it
+comes from values near zero at a rectifier and from nearly equal values in a max pool, where rounding changes which
+gradient passes. Of the 29 million values of one pass this happens to 1 to 3 at rectifiers and 4 to 14 at pools with
+4 x 4 tiles (directly: 1, and 8 to 10), and each changes the gradient by about 1e-4. If rectifiers and pools are forced
+to pass what they pass in float64, the error of the gradient is 2e-7 (direct) or 4e-6 (tiles). So the backward pass,
+which is linear, may have larger tiles, and so may the forward pass from 256 channels on, where there are few values.
+Which of two nearly equal values passes makes no difference to an optimizer: after 60 iterations of L-BFGS-B at
+256 x 256 the loss is 10.9 with direct convolution, 11.4 with 2 x 2 tiles, 11.3 with 4 x 4, 11.0 with 6 x 6 and 11.1
+with ``auto``, which is not the order of the errors. (``benchmarks/choices.py`` counts the changes and makes the runs.)
 """
 
 from collections.abc import Callable, Iterator
@@ -58,20 +58,20 @@ def convolve(
     source : Source
         The (H, W, C) map.
     w : (3, 3, C, K) array
-        The kernels; with `adjoint` (3, 3, K, C), as the forward pass uses them.
+        The kernels; with `adjoint` those of the forward pass, (3, 3, K, C).
     b : (K,) array or None
         The bias.
     sink : Sink
         Receives the (H, W, K) result.
     m : {2, 4, 6}
-        Outputs of a tile, a side.
+        Outputs along each side of a tile.
     team, arena : Team, Arena
         Threads and memory.
     adjoint : bool
-        Apply the adjoint of the convolution: the kernel turned by 180 degrees, channels in and out exchanged.
+        Apply the adjoint of the convolution: kernels are turned by 180 degrees, and channels in and out exchanged.
     kept : dict, optional
-        Keeps the transformed kernels for the next call with the same `w`, which must not change; without it they are
-        transformed at each call.
+        A cache of transformed kernels for later calls with the same `w`, which must not be changed. Without it they
+        are transformed at each call.
     """
     (H, W, C), dtype = source.shape, source.dtype
     n, K = m + 2, w.shape[2] if adjoint else w.shape[3]
@@ -137,7 +137,7 @@ def convolve(
 
 
 class _Transforms:
-    # The transforms of one thread, and its buffers: half-transformed tiles, and finished ones.
+    # The input and output transforms of one thread, with its buffers for half-transformed and for finished tiles.
 
     def __init__(self, source: Source, b: Array | None, sink: Sink, tiling: Tiling, half: Array, finished: Array):
         self.source, self.b, self.sink, self.grid, self.K = source, b, sink, tiling.grid, tiling.K

@@ -1,14 +1,14 @@
 """Winograd's convolution along columns only: F(m x 1, 3 x 3), forward and adjoint, channels last.
 
-A tile is m outputs one below the other. Down the column they take n = m + 2 multiplications instead of 3 m; along the
-row the three weights are applied directly, as one product with three pixels at a time, (pixels, 3 C) @ (3 C, K). With m
-= 6 that is 4 multiplications for each output and pair of channels, where 6 x 6 tiles take 1.8 and the direct method 9.
+A tile has m outputs in a column. Down the column they take n = m + 2 multiplications instead of 3 m; along the row the
+three weights are applied directly, as one product with three pixels at a time, (pixels, 3 C) @ (3 C, K). With m = 6
+that is 4 multiplications for each output and pair of channels, where 6 x 6 tiles take 1.8 and the direct method 9.
 
-It saves the rest of the work. Both transforms run along rows of memory and read and write the map in place; there is no
-transform along the rows of the tiles. The windows of three pixels overlap, but the rows of a matrix for BLAS may not.
-So there are three products, each of every third window, and their operands need no copy. With few channels, where the
-products are short and transforms would dominate, this method is the fastest, and it rounds as little as 4 x 4 tiles do.
-(Cho and Brand lower a whole convolution to windows that overlap: MEC, arXiv 1706.06873.)
+In return, there is less other work. Both transforms run along rows of memory and read and write the map in place; there
+is no transform along the rows of the tiles. The windows of three pixels overlap, but the rows of a matrix for BLAS may
+not. So there are three products, each of every third window, and their operands need no copy. With few channels, where
+products are short and transforms take most of the time, this method is the fastest, and its rounding errors are as
+small as those of 4 x 4 tiles. (Cho and Brand lower a whole convolution to windows that overlap: MEC, arXiv 1706.06873.)
 """
 
 from collections.abc import Iterator
@@ -24,14 +24,14 @@ from handstyle.kernels.cpu.strips import Sink, Source, is_byte_aligned
 from handstyle.kernels.cpu.threads import MANY_THREADS, Team, larger
 from handstyle.kernels.winograd_matrices import BIAS_POINT, transforms
 
-BLOCK_BYTES = 3 << 19  # transformed rows of a block; their products take as much again
+BLOCK_BYTES = 3 << 19  # of transformed rows in a block; their products take as many bytes again
 TAPS = 3
 LOCKED_ROWS = 0.1  # rows of tiles whose work takes as long as a block's calls hold the interpreter's lock
 
 
 @dataclass(frozen=True)
 class Bands:
-    """How a map is divided: into bands of `rows` rows of tiles, and each band into parts of `columns` pixels."""
+    """The division of a map into bands of `rows` rows of tiles, and of each band into parts of `columns` pixels."""
 
     H: int
     W: int
@@ -41,9 +41,10 @@ class Bands:
 
     @classmethod
     def cut(cls, H: int, W: int, C: int, K: int, m: int, itemsize: int, threads: int = 1) -> "Bands":
-        """Choose bands of about `BLOCK_BYTES`; they are divided into parts only if a single row is longer than that.
+        """Return a division into bands of about `BLOCK_BYTES`; a band has parts only if a single row is larger.
 
-        Many threads take longer bands, as many as they can share. The result does not depend on it, to the last bit.
+        With many threads, bands are larger and their number fits the threads. The result of the convolution has the
+        same bits for any division.
         """
         fitting = max(1, BLOCK_BYTES // ((m + 2) * max(C, K) * itemsize))  # pixels
         columns = W
@@ -60,7 +61,7 @@ class Bands:
 
     @property
     def pitch(self) -> int:
-        """Pixels from one row of tiles to the next in the scratch, a multiple of three for the three products."""
+        """Distance in pixels from one row of tiles to the next in temporary memory: a multiple of three."""
         return TAPS * ceil_div(self.columns + 2, TAPS)
 
     @property
@@ -70,7 +71,7 @@ class Bands:
 
     @property
     def count(self) -> int:
-        """The number of blocks: parts of all bands."""
+        """The number of blocks: of parts of all bands together."""
         return ceil_div(ceil_div(self.H, self.m), self.rows) * self.parts
 
     def block(self, i: int) -> tuple[slice, slice]:
@@ -79,13 +80,13 @@ class Bands:
         return slice(top, min(self.H, top + self.rows * self.m)), slice(left, min(self.W, left + self.columns))
 
     def values(self, C: int, K: int) -> tuple[int, int]:
-        """Return the number of values of a thread's transformed rows (and result), and of its products."""
+        """Return the sizes, in values, of a thread's two arrays: for transformed rows or results, and for products."""
         pixels = (self.m + 2) * self.rows * self.pitch
         return max((pixels + 2) * C, self.m * self.rows * self.pitch * K), pixels * K
 
 
 def scratch(H: int, W: int, C: int, K: int, m: int, itemsize: int, threads: int) -> list[int]:
-    """Return the number of values of each array of scratch that `convolve` takes, the transformed kernels last."""
+    """Return the sizes of the temporary arrays of `convolve`, in values; the last one is for the kernels."""
     bands = Bands.cut(H, W, C, K, m, itemsize, threads)
     return min(threads, bands.count) * [*bands.values(C, K)] + [TAPS * (m + 2) * C * K + 9 * C * K]
 
@@ -93,7 +94,7 @@ def scratch(H: int, W: int, C: int, K: int, m: int, itemsize: int, threads: int)
 def convolve(
     source: Source, w: Array, b: Array | None, sink: Sink, m: int, team: Team, arena: Arena, adjoint: bool = False
 ) -> None:
-    """Convolve a map with zero padding; parameters as of `winograd.convolve`, tiles are m x 1."""
+    """Convolve a map with zero padding, with tiles of m x 1; the parameters are those of `winograd.convolve`."""
     (H, W, C), dtype = source.shape, source.dtype
     K = w.shape[2] if adjoint else w.shape[3]
     n, bands = m + 2, Bands.cut(H, W, C, K, m, dtype.itemsize, team.threads)
@@ -128,10 +129,10 @@ def convolve(
 
 
 def transform_columns(source: Source, BT: Array, m: int, y: slice, x: slice, out: Array) -> None:
-    """Apply ``BT`` to columns of a map, for the outputs at ``[y, x]`` and the pixel to each side of them.
+    """Apply the input transform ``BT`` to the columns of the tiles whose outputs are at ``[y, x]`` of a map.
 
-    This is the first half of the input transform of F(m x m), and all of that of F(m x 1). It reads the map in place: n
-    rows, each as one long vector.
+    One more pixel on each side is transformed too. This is the first half of the input transform of F(m x m), and all
+    of that of F(m x 1). It reads the map in place: n rows, each as one long vector.
 
     Parameters
     ----------
@@ -140,12 +141,12 @@ def transform_columns(source: Source, BT: Array, m: int, y: slice, x: slice, out
     BT : (n, n) array
         The transform.
     m : int
-        Outputs of a tile, down the column; row i of the tiles reads n rows of the map from ``y.start + m i - 1`` on.
+        Outputs in a column of a tile; row i of the tiles reads n rows of the map from ``y.start + m i - 1`` on.
     y, x : slice
         The rows and columns of the outputs.
     out : (n, rows, length) array
-        Receives the result. A row has unit stride and holds the columns of the outputs and one more on each side; if it
-        is longer, the rest is set to zero.
+        Receives the result. The stride along a row must be one value. A row has the columns of the outputs and one more
+        on each side; if it is longer, the rest is set to zero.
     """
     H, W, C = source.shape
     n, rows = out.shape[:2]

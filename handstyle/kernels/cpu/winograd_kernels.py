@@ -1,4 +1,4 @@
-"""Transform the kernels for Winograd's convolution, and keep them between calls."""
+"""Transform the kernels for Winograd's convolution, and cache them between calls."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ Kept = dict[tuple[int, int, bool], tuple[Array, Array]]
 def kernels_for(
     w: Array, m: int, team: Team, arena: Arena, adjoint: bool, turn: bool, kept: Kept | None
 ) -> Array:  # (3, 3, C, K) -> (n², C, K); adjoint: (n², K, C)
-    """Return the transformed kernels of a layer, from an earlier call if `kept` has them."""
+    """Return the transformed kernels of a layer, from the cache `kept` if it has them."""
     if kept is None:
         return transform_kernels(w, m, team, arena, adjoint, turn)
     key = id(w), m, adjoint
@@ -41,8 +41,8 @@ def transform_kernels(  # (3, 3, C, K) -> (rows n, C, K); adjoint: (rows n, K, C
 ) -> Array:
     """Transform all kernels of a layer, ``G w Gᵀ`` for each pair of channels: down the columns, then along the rows.
 
-    With `rows`, only these rows of the n x n points. With `adjoint` the result is a transposed view, which is as fast
-    as a copy in large products; `turn` makes it a contiguous copy, for small ones.
+    `rows` selects rows of the n x n points; by default all are computed. With `adjoint` the result is a transposed
+    view, which is as fast as a copy in large products; with `turn` it is a contiguous copy, faster in small ones.
     """
     C, K = w.shape[2:]
     G = transforms(m, w.dtype).G

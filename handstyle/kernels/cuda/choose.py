@@ -1,7 +1,7 @@
 """Choose the method of each convolution on a GPU, by counting operations and bytes for its shape.
 
-A GPU that runs one kernel after another takes for each the time of its arithmetic or of its bytes, whichever is longer,
-and some microseconds to start it. The needs of the six methods of ``convolution.py`` are counted here. The rates are
+A GPU kernel takes the time of its arithmetic or of its memory traffic, whichever is longer, and some microseconds to
+start. The operations and bytes of the six methods of ``convolution.py`` are counted here. The rates are
 those of an H200, fitted to every method on every shape of VGG-19 at 256 and 512 px (``benchmarks/gpu``, section
 ``layers``): the methods chosen take, on average, 0.5 % longer than the fastest in true float32 and 2.5 % in TF32
 (``python benchmarks/gpu/report.py benchmarks/results/2026-11-27-gpu.json``). The rates are the same on every machine,
@@ -13,37 +13,38 @@ from functools import cache
 
 from handstyle.kernels.counting import ceil_div
 
-# With factors of ten bits the largest error of F(4x4) is near 1 % of its outputs' standard deviation, that of a direct
-# product 0.14 %, and that of F(2x2) hardly larger.
+# TF32 has no F(4x4): with factors of ten bits its largest error is near 1 % of the standard deviation of its outputs.
+# That of a direct product is 0.14 %, and that of F(2x2) hardly larger.
 METHODS_OF = {
     "float32": ("winograd4", "winograd2", "mec", "im2col", "residue"),
     "tf32": ("tensor", "winograd2", "mec", "im2col", "residue"),
 }
-LOWERING_METHODS = ("mec", "im2col", "residue")  # one long product for each strip; Winograd's are a stack of short ones
+LOWERING_METHODS = ("mec", "im2col", "residue")  # these have one long product for each strip, Winograd many short ones
 
 
 @dataclass(frozen=True)
 class Rates:
-    """The rates of a GPU: operations and bytes a second, and the time to start a kernel.
+    """The rates of a GPU: operations and bytes per second, and the time to start a kernel.
 
     Parameters
     ----------
     products : float
-        Operations of cuBLAS's matrix products a second, in true float32.
+        Operations per second of cuBLAS's matrix products, in true float32.
     stacks, lowered : float
-        The same with factors of ten bits: for stacks of products, and for the long products of lowering methods.
+        Operations per second of cuBLAS's products with factors of ten bits (TF32): of batches of short products, and of
+        the long products of lowering methods.
     tensor : float
-        Operations of our own kernel on tensor cores, a second.
+        Operations per second of this package's own kernel for tensor cores.
     half : float
         The length of sums at which that kernel reaches half of its rate.
     processors : int
-        Multiprocessors, each of which runs one block of that kernel at a time.
+        Number of multiprocessors, each of which runs one block of that kernel at a time.
     read : float
-        Bytes that matrix products read and write a second, in part in the cache.
+        Bytes per second that matrix products read and write, in part in the cache.
     moved : float
-        Bytes that other kernels read and write a second.
+        Bytes per second that other kernels read and write.
     begin : float
-        Seconds from one kernel's end to the next one's start, within a graph.
+        Seconds from the end of a kernel to the start of the next, within a CUDA graph.
     """
 
     products: float = 39e12
@@ -59,7 +60,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Work:
-    """The work of a convolution by one method.
+    """The number of operations, bytes and kernels that a convolution takes by one method.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ class Work:
     depth : int
         Length of the sums in the products.
     blocks : int
-        For our own kernel, the number of blocks.
+        Number of blocks of this package's own kernel.
     """
 
     method: str
@@ -88,7 +89,7 @@ class Work:
     blocks: int = 0
 
     def seconds(self, rates: Rates, precision: str) -> float:
-        """Return the seconds that the work takes, one kernel after another."""
+        """Return the seconds that the convolution takes if its kernels run one after another."""
         rate = rates.products
         if self.method == "tensor":  # if the last round of blocks is not full, it takes as long
             full = ceil_div(self.blocks, rates.processors) * rates.processors
@@ -100,16 +101,17 @@ class Work:
 
 
 def method_work(method: str, H: int, W: int, C: int, K: int, workspace: int, itemsize: int = 4) -> Work:
-    """Count the work of one convolution from C channels to an output (H, W, K).
+    """Count the operations, bytes and kernels of a convolution from C channels to an output (H, W, K).
 
     Parameters
     ----------
     method : str
         A name in `METHODS_OF`.
     H, W, C, K : int
-        Height and width of the output, channels of input and output; for an adjoint, those of the adjoint.
+        Height and width of the output, and channels of input and output. The adjoint of a layer is counted as a
+        convolution too, with the layer's output channels as its input channels.
     workspace : int
-        Bytes of scratch, from which the number of strips follows.
+        Bytes of temporary memory, which determine the number of strips.
     itemsize : int
         Bytes of a value.
 
@@ -162,22 +164,22 @@ def choose_method(
     rates: Rates = Rates(),
     tensor: bool = False,
 ) -> str:
-    """Return the method that takes the least time by the counts.
+    """Return the name of the method that takes the least time by the counts.
 
     Parameters
     ----------
     H, W, C, K : int
         Height and width of the output, channels of input and output.
     precision : str
-        ``tf32``, or else products in true float32.
+        ``tf32``; any other value stands for products in true float32.
     workspace : int
-        Bytes of scratch. ``residue``, which cannot be divided into strips, is left out if it needs more.
+        Bytes of temporary memory. ``residue``, which cannot be divided into strips, is left out if it needs more.
     plain : bool
         Whether the source is a map with a border of one pixel, which ``residue`` needs.
     rates : Rates
         The GPU's rates.
     tensor : bool
-        Whether our own kernel on tensor cores can be used for these channels.
+        Whether this package's own kernel for tensor cores can be used for these channels.
 
     Returns
     -------

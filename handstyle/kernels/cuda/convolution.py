@@ -1,4 +1,4 @@
-"""Six methods for a 3x3 convolution on a GPU; most are a lowering, a matrix product and an epilogue.
+"""Compute 3x3 convolutions on a GPU by six methods; most consist of a lowering, a matrix product and an epilogue.
 
 All compute ``y[h, w] = Σ_ij x[h + i − offset, w + j − offset] w[i, j]`` for an output of any size: the convolution, its
 adjoint (each kernel turned by 180 degrees, its channels exchanged), and the adjoint on a map with a border (offset 2).
@@ -7,8 +7,8 @@ the picture.
 
 ``first``     direct, for three channels of input; its adjoint by a product and a gather.
 ``im2col``    lowering to nine times the input's memory, then one product.
-``residue``   only a border is added: three neighboring pixels are contiguous, so that nine products, with a third of
-              the rows and three times the depth of the nine shifted products, read the map in place.
+``residue``   no lowering but a border: three neighboring pixels are contiguous, so nine products read the map in place,
+              each with a third of the rows and three times the depth of the reference's nine shifted products.
 ``mec``       lowering in width only (Cho and Brand 2017, arXiv 1706.06873): a third of im2col's memory.
 ``tensor``    no lowering: each block keeps a patch of the map in shared memory, and tensor cores multiply it by the
               nine weights in turn, with factors of ten bits.
@@ -37,7 +37,7 @@ LANES = (32, 8)  # threads of a block: channels, and tiles or groups of pixels
 
 @dataclass(frozen=True)
 class Convolver:
-    """Runs convolutions on a device, by any of the six methods.
+    """A device with a limit for temporary memory, on which convolutions are computed by any of the six methods.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Convolver:
     dtype : dtype
         float32 or float64.
     workspace : int
-        Bytes of scratch that a method may use beside its input and output; a strip is at least one row of tiles.
+        Bytes of temporary memory that a method may use; but a strip has at least one row of tiles.
     """
 
     device: Device
@@ -89,7 +89,7 @@ class Convolver:
             self.epilogue(produced, rows_of(finish, begin, end))
 
     def epilogue(self, source: Source, finish: Epilogue) -> None:
-        """Apply `finish` to `source` in a separate pass; the two may share memory."""
+        """Apply the epilogue `finish` to `source` in a separate pass; the two may share memory."""
         quads = -(-finish.H // 2) * -(-finish.W // 2)
         self._lanes("epilogue", quads, finish.K, source, finish)
 
@@ -203,7 +203,7 @@ class Convolver:
             self.epilogue(Source.of(dx), finish)
 
     def _strip(self, rows: int, values: int) -> int:
-        """Return the rows of a strip, so that equal strips fit the workspace at `values` values of scratch a row."""
+        """Return the height of equal strips that fit the workspace, if a row takes `values` temporary values."""
         most = max(1, min(rows, self.workspace // (values * np.dtype(self.dtype).itemsize)))
         return math.ceil(rows / math.ceil(rows / most))
 
@@ -223,16 +223,16 @@ class Convolver:
 
 
 def tensor_fits(C: int, K: int, dtype: DTypeLike) -> bool:
-    """Return whether method ``tensor`` can compute a convolution from C to K channels."""
+    """Return whether the method ``tensor`` can compute a convolution from C to K channels in this dtype."""
     return C % 16 == 0 and K % 64 == 0 and np.dtype(dtype) == np.float32
 
 
 def tensor_kernel(H: int, W: int, K: int, unpool: bool) -> str:
-    """Return the name of the tensor-core kernel for an output (H, W, K).
+    """Return the name of the fastest tensor-core kernel for an output (H, W, K).
 
-    Two small blocks on a multiprocessor are faster than a large one, because one computes while the other waits. But if
-    a pool is undone while reading, every block undoes it for its own channels, so few large blocks are faster, as long
-    as there is one for each multiprocessor (rungs ``tensor`` of ``benchmarks/gpu``, on an H200).
+    Two small blocks on a multiprocessor are faster than a large one, because one computes while the other waits. But
+    with `unpool`, every block computes the gradient at the pool's input again for its own channels, so few large blocks
+    are faster, as long as there is one for each multiprocessor (measured by ``benchmarks/gpu`` on an H200).
     """
     if K % 128 or not unpool:
         return "implicit_tf32_narrow"
@@ -241,12 +241,12 @@ def tensor_kernel(H: int, W: int, K: int, unpool: bool) -> str:
 
 
 def pooled_epilogue(finish: Epilogue, pooled: Array, planes: Array | None, kind: str) -> Epilogue:
-    """Return `finish` with a pool added at its end."""
+    """Return the epilogue `finish` with a pool added at its end."""
     return replace(finish, pooled=pooled, planes=planes, pool=POOLS[kind], ph=pooled.shape[0], pw=pooled.shape[1])
 
 
 def rows_of(finish: Epilogue, begin: int, end: int) -> Epilogue:
-    """Return the part of `finish` for the rows from `begin` to `end`; both are even, or `end` is the height."""
+    """Return the part of an epilogue for the rows from `begin` to `end`; both are even, or `end` is the height."""
     top, bottom = begin // 2, finish.ph if end == finish.H else end // 2
     parts: dict[str, Any] = {"H": end - begin, "ph": max(bottom - top, 0)}
     for name in ("relu_gradient", "mask", "conv_gradient", "raw", "y", "bits", "pooled", "planes"):

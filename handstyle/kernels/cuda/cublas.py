@@ -1,4 +1,4 @@
-"""Products of matrices by cuBLAS, through its own C interface.
+"""Compute matrix products by cuBLAS, through its C interface.
 
 CuPy loads cuBLAS and has bindings for it, but they are not part of its documented interface and cannot be captured in a
 graph (CuPy's issue 6290). The C interface has been the same for years.
@@ -25,24 +25,24 @@ INT, LONG, POINTER = ctypes.c_int, ctypes.c_longlong, ctypes.c_void_p
 
 
 class Blas(Protocol):
-    """The two functions that `gemm_strided` needs of cuBLAS; the tests have one for the processor."""
+    """The two functions of cuBLAS that `gemm_strided` calls; the tests have a version that runs on the CPU."""
 
     def address(self, a: Array) -> int:
         """Return the address of an array's data."""
 
     def multiply(self, *arguments: int) -> None:
-        """Call ``cublasGemmStridedBatchedEx`` with all its arguments but the first, the handle."""
+        """Call ``cublasGemmStridedBatchedEx`` with all arguments except the first, the handle."""
 
 
 class CuBlas:
-    """A separate handle, with its own workspace, to the cuBLAS that CuPy has loaded.
+    """A handle, with its own workspace, to the cuBLAS that CuPy has loaded.
 
     Parameters
     ----------
     library : ctypes.CDLL
         The loaded library.
     workspace : array
-        Bytes on the device. With it, cuBLAS allocates no memory while a graph is captured.
+        Memory on the device for cuBLAS, so that it allocates none while a CUDA graph is captured.
     stream : callable
         Returns the address of the current CUDA stream.
     """
@@ -57,11 +57,11 @@ class CuBlas:
         self._check("cublasCreate_v2", library.cublasCreate_v2(ctypes.byref(self.handle)))
 
     def address(self, a: Any) -> int:
-        """See `Blas`."""
+        """Return the address of an array's data; see `Blas`."""
         return int(a.data.ptr)
 
     def multiply(self, *arguments: int) -> None:
-        """See `Blas`."""
+        """Multiply on CuPy's current stream; see `Blas`."""
         stream = self.stream()
         if stream != self.current:
             self._check("cublasSetStream_v2", self.library.cublasSetStream_v2(self.handle, POINTER(stream)))
@@ -90,19 +90,19 @@ def load_cublas(cupy: Any) -> CuBlas | None:
 
 
 def gemm_strided(blas: Blas, a: Array, b: Array, out: Array, beta: float = 0.0, tf32: bool = False) -> None:
-    """Multiply row-major matrices, or stacks of them, by cuBLAS, whose matrices are column-major.
+    """Compute ``out = a @ b + beta out`` by cuBLAS, for row-major matrices or stacks of them.
 
     Parameters
     ----------
     blas : Blas
-        cuBLAS.
+        The interface to cuBLAS.
     a, b, out : (..., M, K), (..., K, N), (..., M, N) arrays
-        Factors and result, with at most one leading axis. One of the last two strides of each factor must be one item,
-        for `out` the last; rows may be padded, and matrices of a stack may overlap.
+        Factors and result, with at most one leading axis. One of the last two axes of each factor must be contiguous,
+        and the last axis of `out`. Rows may be padded, and matrices of a stack may overlap.
     beta : float
         The factor of `out` before the product is added; 0 overwrites it.
     tf32 : bool
-        Whether factors are rounded to 10 bits; only for float32.
+        Whether float32 factors are rounded to 10 bits of mantissa.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def gemm_strided(blas: Blas, a: Array, b: Array, out: Array, beta: float = 0.0, 
 
     Notes
     -----
-    A row-major matrix is the transpose of a column-major one, so cuBLAS is called for ``outᵀ = bᵀ aᵀ``.
+    The matrices of cuBLAS are column-major, the transposes of row-major ones, so it is called for ``outᵀ = bᵀ aᵀ``.
     """
     batch = out.shape[0] if out.ndim == 3 else 1
     M, N = out.shape[-2:]

@@ -1,7 +1,7 @@
-"""The device that runs the CUDA kernels: compiled by NVRTC, launched on CuPy's stream, products by cuBLAS.
+"""The GPU as the engine uses it: kernels compiled by NVRTC and launched on CuPy's stream, products by cuBLAS.
 
-`Device` is the protocol of a device. The tests run the same engine on a device that executes the kernels, compiled as
-C++, on the processor.
+`Device` is the protocol of a device. The tests run the same engine on a device that compiles the kernels as C++ and
+runs them on the CPU.
 """
 
 import math
@@ -33,7 +33,7 @@ class Device(Protocol):
 
     @property
     def products(self) -> str:
-        """How matrices are multiplied, in words."""
+        """A description of how matrices are multiplied, for the report."""
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Return an uninitialized array."""
@@ -45,17 +45,17 @@ class Device(Protocol):
         """Return the bytes that can still be allocated."""
 
     def launch(self, kernel: str, grid: Grid, block: Grid, *arguments: Any, dtype: DTypeLike, tile: int = 4) -> None:
-        """Run a kernel. Numbers are passed as C's int unless they are NumPy's own scalars."""
+        """Run a kernel; Python integers are passed as C's int, NumPy scalars with their own type."""
 
     def gemm(self, a: Array, b: Array, out: Array, beta: float = 0.0, true: bool = False) -> None:
-        """Write ``a @ b + beta out`` to `out`, for matrices or stacks of them; strides as of `gemm_strided`.
+        """Compute ``out = a @ b + beta out``, for matrices or stacks of them; see `gemm_strided` for allowed strides.
 
-        With `true`, factors are not rounded, whatever the device's precision.
+        With `true`, factors are not rounded, whatever the precision of the device is.
         """
 
 
 class CupyDevice:
-    """CuPy's current device.
+    """The GPU that CuPy uses.
 
     Parameters
     ----------
@@ -87,21 +87,21 @@ class CupyDevice:
 
     @property
     def products(self) -> str:
-        """How matrices are multiplied, in words, for the report."""
+        """A description of how matrices are multiplied and kernels launched, for the report."""
         if self._cublas is None:
             return "products by CuPy's matmul, for no cuBLAS was found; launched one by one"
         products = "products by cuBLAS, factors of 10 bits" if self.precision == "tf32" else "products by cuBLAS"
         return f"{products}; {self._launched}" if self._launched else products
 
     def recording(self, requests: Sequence[Request]) -> Recording | None:
-        """Return a `Recording` for a sweep that allocates `requests`; None without cuBLAS, which a graph needs."""
+        """Return a `Recording` for work that allocates `requests`, or None if there is no cuBLAS."""
         if self._cublas is None:  # CuPy's own products cannot be captured
             return None
         return Recording(self.xp, partial(self.within, MemoryPlan(requests)), partial(setattr, self, "_launched"))
 
     @contextmanager
     def within(self, plan: MemoryPlan) -> Iterator[None]:
-        """Allocate from a memory plan inside this block."""
+        """Allocate arrays from a memory plan for the duration of a ``with`` block."""
         plan.begin()
         before, self._plan = self._plan, plan
         try:
@@ -110,7 +110,7 @@ class CupyDevice:
             self._plan = before
 
     def link(self) -> Link:
-        """Return a queue of copies between host and device, which run during its computations."""
+        """Return a queue for copies between host and device that run while the device computes."""
         return CupyLink(self.xp)
 
     def copy(self, source: Array, target: Array) -> None:
@@ -118,7 +118,7 @@ class CupyDevice:
         target[...] = source
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """Return an uninitialized array, from the memory plan if it has a place there, else from CuPy's pool."""
+        """Return an uninitialized array, in the memory plan if there is one with a place for it, else in CuPy's pool."""
         size = wanted = math.prod(shape) * np.dtype(dtype).itemsize
         plan = self._plan
         try:
@@ -159,7 +159,7 @@ class CupyDevice:
         return np.int32(argument) if isinstance(argument, int) else argument
 
     def gemm(self, a: Array, b: Array, out: Array, beta: float = 0.0, true: bool = False) -> None:
-        """Multiply by ``cublasGemmStridedBatchedEx``, or by CuPy's matmul if cuBLAS was not found."""
+        """Compute ``out = a @ b + beta out`` by cuBLAS, or by CuPy's matmul if cuBLAS was not found."""
         if self._cublas is None:
             product = self.xp.matmul(a, b)
             out[...] = product if beta == 0 else product + beta * out

@@ -1,7 +1,7 @@
-"""A device for dry runs, which records allocations and computes nothing, and the layers for such a run.
+"""A device for dry runs, which records allocations and computes nothing, and layers for such runs.
 
-Its arrays are mapped but never written to, which takes no memory: a dry run for a picture of 100 megapixels takes a
-tenth of a second.
+Its arrays are address ranges that are never written to, which takes no memory. A dry run for a picture of 100
+megapixels takes a tenth of a second.
 """
 
 import mmap
@@ -28,16 +28,16 @@ class DryDevice:
     Parameters
     ----------
     precision : {"float32", "tf32"}
-        The precision of products, which decides the method of a convolution.
+        The precision of products, on which the method of a convolution depends.
     free : int
         The bytes that `free_memory` returns.
 
     Attributes
     ----------
     live, peak : int
-        Bytes allocated and not freed, now and at most.
+        Bytes of arrays in use, now and at the peak.
     requests : list of Request
-        All allocations so far; an array not yet freed ends at the last of them.
+        All allocations so far. An array still in use counts as freed after the last of them.
     """
 
     products = "no products"
@@ -50,12 +50,12 @@ class DryDevice:
 
     @property
     def requests(self) -> list[Request]:
-        """All allocations so far; an array not yet freed ends at the last of them."""
+        """All allocations so far; an array still in use counts as freed after the last of them."""
         last = len(self._asked)
         return [Request(size, k, ends[0] if ends else last) for k, (size, ends) in enumerate(self._asked)]
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """Return an array that is mapped and takes no memory while it is not written to."""
+        """Return an array that takes no memory as long as it is not written to."""
         dtype = np.dtype(dtype)
         count = int(np.prod(shape, dtype=np.int64))
         taken = granules(count * dtype.itemsize)
@@ -78,7 +78,7 @@ class DryDevice:
         """Do nothing."""
 
     def free_memory(self) -> int:
-        """Return the `free` of the constructor."""
+        """Return the number of bytes that was given to the constructor."""
         return self.free
 
     def launch(self, kernel: str, grid: Any, block: Any, *arguments: Any, dtype: DTypeLike, tile: int = 4) -> None:
@@ -89,7 +89,7 @@ class DryDevice:
 
 
 def bare_layers(layers: tuple[Layer, ...], dtype: DTypeLike) -> tuple[Layer, ...]:
-    """Return layers with weights of the same shapes that are never written to, and so take no memory."""
+    """Return copies of layers whose weights have the same shapes but are uninitialized, and so take no memory."""
     return tuple(
         replace(layer, w=np.empty(layer.w.shape, dtype), b=np.empty(layer.b.shape, dtype))
         if isinstance(layer, Convolution)

@@ -1,10 +1,10 @@
 """The engine for GPUs: it runs VGG's layers by the CUDA kernels in ``src/``.
 
 Layers are grouped into stages, a convolution with the rectifier and the pool that follow it. Each stage ends in one
-`Epilogue`, which applies the bias, the rectifier and the pool while a value is in registers. In the backward sweep, the
-epilogue of the convolution above adds the gradients at this stage's taps and applies its rectifier's mask; the adjoint
-of a pool is applied while the next convolution reads its input. Because the weights are constant, only one bit for each
-rectified value, or three bits for each pooled one, is kept for the backward sweep.
+`Epilogue`, which applies the bias, the rectifier and the pool while a value is in registers. In the backward pass, the
+epilogue of the next stage's convolution adds the gradients of the terms at this stage and applies its rectifier's mask;
+the adjoint of a pool is applied while the convolution before it reads its input. Because the weights are constant, only
+one bit for each rectified value, or three bits for each pooled one, is kept for the backward pass.
 """
 
 import math
@@ -29,8 +29,8 @@ from handstyle.network.sequence import Cache, Convolution, Features, Layer, Pool
 from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Evaluate, Forecast, Shape
 
-LESS_SCRATCH = 1 << 24  # bytes of scratch of a convolution if memory is short; it is slower
-# Functions that run an engine, by import path, because their modules import this one.
+LESS_SCRATCH = 1 << 24  # bytes of temporary memory of a convolution if memory is short; it is then slower
+# Functions that call an engine, by import path, because their modules import this one.
 LATER = {
     "prepare": "handstyle.kernels.cuda.evaluation:CudaEvaluation",
     "evaluation": "handstyle.kernels.cuda.forecast:evaluation_bytes",
@@ -40,23 +40,24 @@ LATER = {
 
 
 class CudaEngine:
-    """Runs a network on a GPU, or on another `Device`.
+    """The engine that runs a network on a GPU, or on another `Device`.
 
     Parameters
     ----------
     device : Device, optional
-        By default CuPy's current one.
+        The device; by default the GPU that CuPy uses.
     method : str, optional
         One of `METHODS`, for every convolution to which it can be applied; by default `choose` chooses for each.
     workspace : int
-        Most bytes of scratch of a convolution.
+        Bytes of temporary memory of a convolution at most.
 
     Attributes
     ----------
     scratch : int
-        Bytes of scratch in the evaluation that was prepared or forecast last: less where memory is short.
+        Bytes of temporary memory of a convolution in the evaluation that was prepared or forecast last; less than
+        `workspace` if memory is short.
     chosen : dict of str to str
-        The method of each convolution that has run, by ``conv1_1 forward`` or ``conv1_1 adjoint``.
+        The method of each convolution of the last evaluation, by name and direction, such as ``conv1_1 adjoint``.
 
     Raises
     ------
@@ -73,10 +74,10 @@ class CudaEngine:
         self.name = "cuda" if self.device.precision == "float32" else f"cuda-{self.device.precision}"
 
     def choose(self, name: str, finish: Epilogue, w: Array, source: Source, offset: int, adjoint: bool) -> str:
-        """Return the method for a convolution with `w` (3, 3, C, K) or its adjoint, and note it in `chosen`.
+        """Return the method for a convolution with `w` (3, 3, C, K) or its adjoint, and record it in `chosen`.
 
-        For three channels of input it is ``first``; else `self.method` if it can be applied; else the fastest by the
-        counts of ``choose.py`` for this shape and precision.
+        With three channels of input it is ``first``; otherwise `self.method` if it can be applied; otherwise the one
+        that is fastest by the counts of ``choose.py`` for this shape and precision.
         """
         C, K = (w.shape[3], w.shape[2]) if adjoint else w.shape[2:]
         plain = offset == 1 and not source.unpool
@@ -92,7 +93,7 @@ class CudaEngine:
         return method
 
     def describe(self) -> str:
-        """Return how products were computed, and the method of each convolution of the last evaluation."""
+        """Return in words how products were computed, and the method of each convolution of the last evaluation."""
         note = [] if self.scratch >= self.workspace else [f"{self.scratch >> 20} MiB of scratch, for memory is short"]
         return "; ".join([self.device.products, *note, *methods_in_words(self.chosen)])
 
@@ -107,7 +108,7 @@ class CudaEngine:
         return prepared
 
     def forecast(self, network: Network, terms: Sequence[Term], shape: Shape, *, gradient: bool = True) -> Forecast:
-        """Return the memory of an evaluation, with the scratch of `fitting`; there is no estimate of time."""
+        """Return the memory of an evaluation by the engine that `fitting` returns; time is not estimated."""
         if not gradient:
             needed = resolve_name(LATER["measuring"])(self, network, terms, shape)
             return Forecast(needed, network.weight_bytes, math.nan)
@@ -115,9 +116,10 @@ class CudaEngine:
         return Forecast(needed, network.weight_bytes, math.nan)
 
     def fitting(self, network: Network, terms: Sequence[Term], shape: Shape) -> tuple["CudaEngine", int]:
-        """Return this engine, or one with the least scratch if all of it does not fit the memory, and the bytes needed.
+        """Return an engine whose evaluation fits the GPU's memory if possible, and the bytes that it needs.
 
-        The bytes are those of an evaluation; see `handstyle.kernels.cuda.forecast.evaluation_bytes`.
+        It is this engine or, if that needs too much memory, a copy with the least temporary memory. The bytes are those
+        of `handstyle.kernels.cuda.forecast.evaluation_bytes`.
         """
         evaluation_bytes = resolve_name(LATER["evaluation"])
         self.scratch = self.workspace
@@ -128,17 +130,20 @@ class CudaEngine:
         return lean, evaluation_bytes(lean, network, terms, shape)
 
     def lean(self) -> "CudaEngine":
-        """Return this engine with the least scratch."""
+        """Return a copy of this engine with the least temporary memory."""
         return self.with_scratch(min(LESS_SCRATCH, self.workspace))
 
     def with_scratch(self, workspace: int, device: Device | None = None) -> "CudaEngine":
-        """Return an engine with other scratch, or on another device, that notes its methods here."""
+        """Return a copy of this engine with another amount of temporary memory, or on another device.
+
+        Both share the dictionary `chosen`.
+        """
         made = copy(self)
         made.workspace, made.device = workspace, device or self.device
         return made
 
     def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
-        """Return the tapped features and what `backward` needs; see `sequence_forward`."""
+        """Return the features at the layers `taps` and the stages for `backward`; see `sequence_forward`."""
         features: Features = {}
         taps = tuple(taps)
         place = getattr(self.device, "within", None)
@@ -157,7 +162,7 @@ class CudaEngine:
     def sweep(  # (H, W, 3) -> (H, W, 3)
         self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str], gradients: TermGradients
     ) -> Array:
-        """Sweep forward and backward through the layers, and return the gradient at their input."""
+        """Return the gradient at the input of the layers, by a forward and a backward pass through them."""
         return self.run_backward(self.run_forward(layers, x, taps, gradients.features, gradients.again), gradients)
 
     def run_forward(
@@ -168,21 +173,21 @@ class CudaEngine:
         features: Features,
         again: dict[str, Callable[[], Array]] | None = None,
     ) -> list[Stage]:
-        """Run the layers up to the deepest tap.
+        """Run the layers up to the deepest of `taps`, and return the stages for `run_backward`.
 
         Parameters
         ----------
         layers, x, taps
-            As of `sequence_forward`.
+            See `sequence_forward`.
         features : dict of str to array
-            Receives the tapped features.
+            Receives the features at the layers `taps`.
         again : dict of str to callable, optional
-            If given, it receives a function that computes the first map again, which is then not kept in `features`.
+            If given, the first feature map is not kept in `features`; instead `again` receives a function that computes
+            it again.
 
         Returns
         -------
         list of Stage
-            For `run_backward`.
         """
         wanted = check_taps(layers, taps)
         run = layers[: deepest(layers, wanted)]
@@ -199,7 +204,7 @@ class CudaEngine:
         return stages
 
     def run_backward(self, stages: list[Stage], gradients: Gradients) -> Array:
-        """Sweep back through the stages of `run_forward`, and return the gradient at the input."""
+        """Return the gradient at the input, by a backward pass through the stages that `run_forward` returned."""
         last = stages[-1]
         dx = checked(self.device, last.name, gradients[last.name], last.output, last.dtype)
         convolver = Convolver(self.device, dx.dtype, self.workspace)
@@ -325,5 +330,5 @@ class CudaEngine:
 
 
 def tf32_engine() -> CudaEngine:
-    """Return the engine whose products are on tensor cores, with factors of ten bits."""
+    """Return the engine that computes products on tensor cores, with factors of ten bits (TF32)."""
     return CudaEngine(CupyDevice("tf32"))

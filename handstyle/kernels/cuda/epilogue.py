@@ -1,4 +1,4 @@
-"""Backward epilogues: additions and masks that are applied to the gradient at the end of a stage."""
+"""Epilogues of the backward pass: gradients that are added, and masks that are applied, at the end of a stage."""
 
 from numpy.typing import DTypeLike
 
@@ -14,30 +14,30 @@ from handstyle.kernels.stages import Stage
 def backward_epilogue(
     device: Device, stage: Stage, gradients: Gradients, except_for: str | None = None, under_the_pool: bool = False
 ) -> Epilogue:
-    """Return the epilogue for the gradient at a stage's output, or between its rectifier and its pool.
+    """Return the epilogue for the gradient at a stage's output, or at the input of its pool.
 
     Parameters
     ----------
     device : Device
         The device of the gradients.
     stage : Stage
-        As the forward sweep left it.
+        The stage, after the forward pass.
     gradients : Gradients
-        The gradients at the taps.
+        The gradients of the terms at the layers.
     except_for : str, optional
-        A tap whose gradient has been added already.
+        A layer whose gradient has been added already.
     under_the_pool : bool
         Whether the gradient is that at the input of the stage's pool, not at the stage's output.
 
     Returns
     -------
     Epilogue
-        The gradient at the rectifier's tap, its mask, and the gradient at the convolution's tap.
+        It adds the terms' gradient at the rectifier, applies its mask, and adds the terms' gradient at the convolution.
 
     Raises
     ------
     HandstyleError
-        If a gradient is not of its feature's shape and dtype, or the forward sweep did not tap its layer.
+        If a gradient has another shape or dtype than its feature, or the forward pass did not return that feature.
     """
 
     def entering(name: str, shape: tuple[int, ...]) -> Array | None:
@@ -56,7 +56,7 @@ def backward_epilogue(
 
 
 def checked(device: Device, name: str, dx: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """Return a gradient, contiguous, or raise `HandstyleError` if it has another shape or dtype."""
+    """Return a gradient as a contiguous array, or raise `HandstyleError` if its shape or dtype is not the expected."""
     if dx.shape != shape or dx.dtype != dtype:
         raise HandstyleError(f"gradient for {name}: {dx.shape} {dx.dtype}, expected {shape} {dtype}")
     contiguous: Array = device.xp.ascontiguousarray(dx)
@@ -64,7 +64,7 @@ def checked(device: Device, name: str, dx: Array, shape: tuple[int, ...], dtype:
 
 
 def apply_epilogue(convolver: Convolver, dx: Array | Source, finish: Epilogue) -> Array:
-    """Apply a backward epilogue in a separate pass, unless it does nothing, to a gradient or a pooled gradient."""
+    """Return a gradient after a backward epilogue, applied in a separate pass; without operations, `dx` itself."""
     source = dx if isinstance(dx, Source) else Source.of(dx)
     trivial = finish.relu_gradient is None and finish.mask is None and finish.conv_gradient is None
     if trivial and not isinstance(dx, Source):

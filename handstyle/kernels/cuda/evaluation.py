@@ -1,4 +1,4 @@
-"""An objective prepared for a GPU: the evaluation runs with planned memory and is recorded as one CUDA graph."""
+"""Evaluate an objective on a GPU, in memory that is planned beforehand and as one CUDA graph."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -24,9 +24,9 @@ class CudaEvaluation:
     Parameters
     ----------
     engine : CudaEngine
-        The engine that evaluates.
+        The engine.
     network, terms, shape
-        As of `Engine.prepare`.
+        See `Engine.prepare`.
     """
 
     def __init__(self, engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> None:
@@ -38,12 +38,12 @@ class CudaEvaluation:
         self.recording = record(requests) if record else None
 
     def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
-        """Return the terms' values and the gradient, by launching the recorded graph if there is one."""
+        """Return the terms' values and the gradient, by launching the CUDA graph if there is one."""
         values, dp = self.recording(self.sweep, p) if self.recording else self.sweep(p)
         return values, dp
 
     def sweep(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
-        """Return the terms' values and the gradient, launching one kernel after another."""
+        """Return the terms' values and the gradient, by launching one kernel after another."""
         device, xp = self.engine.device, self.engine.device.xp
         values: list[Any] = [None] * len(self.terms)
         dp: Array | None = None
@@ -63,7 +63,7 @@ class CudaEvaluation:
         return together, dp
 
     def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
-        """Return the same for flat float64 vectors, copied in pieces through pinned memory."""
+        """Return the terms' values and the gradient at a flat float64 vector, copied in pieces by pinned memory."""
         dtype, make = self.network.dtype, getattr(self.engine.device, "link", None)
         if make is None:
             values, dp = self(self.network.backend.asarray(v.reshape(self.shape), dtype=dtype))
@@ -76,7 +76,8 @@ class CudaEvaluation:
 
 
 def preprocess(xp: Any, p: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Compute `preprocess_forward` channel by channel: a graph cannot capture the upload of an array of means."""
+    """Return the network's input for a picture, as `preprocess_forward` does."""
+    # channel by channel: a CUDA graph cannot capture the upload of an array of means
     x: Array = xp.empty(p.shape, p.dtype)
     channels = zip(channel_order(convention), convention.mean, convention.std, strict=True)
     for i, (channel, mean, std) in enumerate(channels):
@@ -85,7 +86,7 @@ def preprocess(xp: Any, p: Array, convention: Convention) -> Array:  # (H, W, 3)
 
 
 def preprocess_adjoint(xp: Any, dx: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Compute `preprocess_backward` channel by channel."""
+    """Return the gradient at the picture from that at the network's input, as `preprocess_backward` does."""
     dp: Array = xp.empty(dx.shape, dx.dtype)
     for i, (channel, std) in enumerate(zip(channel_order(convention), convention.std, strict=True)):
         dp[..., channel] = dx[..., i] / std * (convention.scale / 255.0)

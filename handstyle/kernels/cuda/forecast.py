@@ -1,8 +1,7 @@
-"""Forecast the memory of an evaluation on a GPU, without one.
+"""Forecast the memory of an evaluation on a GPU; no GPU is needed.
 
-The engine itself runs on a dry device, which records allocations and computes nothing: they are those on a GPU, for any
-picture, on any machine. The memory plan of a GPU (``memory_plan.py``) is computed from them, so that the forecast is
-exact to the byte.
+The engine does a dry run on a `DryDevice`, which records allocations and computes nothing. The allocations are the same
+as on a GPU. The memory plan (``memory_plan.py``) is computed from them too, so that the forecast is exact to the byte.
 """
 
 import math
@@ -29,20 +28,20 @@ from handstyle.network.sequence import Layer
 from handstyle.network.vgg import Network
 from handstyle.optimize.objective import STRIP_VALUES, Shape, taps_of
 
-# Arrays of the picture's size in addition to the sweep's: the picture and its buffer in the graph, the preprocessed
-# picture, the gradient and its copy, and temporary arrays between these.
+# Arrays of the picture's size in addition to those of the memory plan: the picture and its buffer in the graph, the
+# preprocessed picture, the gradient and its copy, and temporary arrays.
 PICTURES = 7
-# The same when a painting is measured: the painting, the preprocessed painting, and temporary arrays.
+# Arrays of the picture's size while a painting is measured: the painting, the preprocessed one, and temporary arrays.
 MEASURED_PICTURES = 4
-# Moments are summed in float64 over strips of `STRIP_VALUES`: a strip, its product with the mask, and what is left of
-# those of the tap before, where its sums still lie.
+# Arrays of `STRIP_VALUES` in float64 while moments are summed: a strip, its product with the mask, and one of the layer
+# before, whose memory is not free because the sums are in it.
 STRIPS = 3
-PATCH_MAPS = 3  # arrays of all patches' size that a term of patches allocates: patches, partners, their difference
+PATCH_MAPS = 3  # arrays of the size of all patches for a patch term: patches, nearest patches, their difference
 DIFFERENCES = 6  # arrays of the picture's size: differences of neighbors, and the gradient
 
 
 def evaluation_requests(engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> list[Request]:
-    """Return all allocations of one evaluation, found by a dry run."""
+    """Return all allocations of one evaluation in order, from a dry run."""
     dtype = network.dtype
     device = DryDevice(engine.device.precision)
     dry = engine.with_scratch(engine.workspace, device)
@@ -57,10 +56,10 @@ def evaluation_requests(engine: CudaEngine, network: Network, terms: Sequence[Te
 
 
 def dry_gradient(device: Device, term: Term, f: Array, overwrite: bool) -> tuple[Array, Array]:
-    """Allocate what a term's value and gradient take.
+    """Allocate as the value and the gradient of a term do, and compute nothing.
 
-    Any function of the moments stands as a style term, and a term of an unknown kind as a content term: they allocate
-    at least as much. The target is of the features' shape, and takes no memory.
+    Any term of moments is treated as a style term, and a term of an unknown class as a content term, which allocate at
+    least as much. Targets are not allocated.
     """
     if isinstance(term, PatchTerm):
         own, bank, values = term.counts(f.shape)
@@ -88,7 +87,7 @@ def evaluation_bytes(engine: CudaEngine, network: Network, terms: Sequence[Term]
 
 
 def target_bytes(terms: Sequence[Term], itemsize: int) -> int:
-    """Return the bytes of the terms' targets and masks, counting two statistics for each style: target and measured."""
+    """Return the bytes of the terms' targets and masks; for style terms, of the measured statistic too."""
     total = 0
     for term in terms:
         mask: Any = getattr(term, "mask", None)
@@ -104,7 +103,7 @@ def target_bytes(terms: Sequence[Term], itemsize: int) -> int:
 
 
 def channels_of(term: Any) -> int:
-    """Return the number of channels of a style term's target, or 0 if none is found in it."""
+    """Return the number of channels of the target of a term of moments, or 0 if the target is not found."""
     if hasattr(term, "target"):
         return len(term.target.outer)
     found = [part.keywords["target"] for _, part in term.losses if hasattr(part, "keywords") and part.keywords]
@@ -112,7 +111,7 @@ def channels_of(term: Any) -> int:
 
 
 def measuring_bytes(engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> int:
-    """Return the bytes that measuring the features at the terms' taps takes, one tap after another."""
+    """Return the peak memory in bytes of measuring the terms' targets, one layer after another."""
     sizes = [0]
     for term in terms:
         if term.tap != PICTURE:
@@ -125,10 +124,10 @@ def measuring_bytes(engine: CudaEngine, network: Network, terms: Sequence[Term],
 def planned_forward(
     engine: CudaEngine, layers: tuple[Layer, ...], shape: tuple[int, ...], tap: str, dtype: DTypeLike
 ) -> tuple[MemoryPlan, int]:
-    """Return the memory plan of a forward sweep to one tap, its result included, and the number of the map's values."""
+    """Return the memory plan of a forward pass to the layer `tap`, and the number of values of its features."""
     device = DryDevice(engine.device.precision)
     picture = DryDevice().empty(tuple(shape), dtype)
     features, stages = engine.with_scratch(engine.workspace, device).forward(bare_layers(layers, dtype), picture, [tap])
-    plan = MemoryPlan(device.requests)  # while the map and what a backward sweep would need are still held
+    plan = MemoryPlan(device.requests)  # made while the features and the caches of the backward pass are still in use
     del stages
     return plan, features[tap].size

@@ -1,9 +1,9 @@
-"""Record a sweep as a CUDA graph, and launch it as a whole.
+"""Record an evaluation as a CUDA graph, and launch it as a whole.
 
-The host takes ten to fifty microseconds to launch a kernel, which the GPU may run in one: below 1024 px a GPU waits for
-Python. A sweep is the same hundreds of launches every time, at the same addresses; so it is captured once and then
-launched by one call (CUDA programming guide, "CUDA graphs"). Its memory must not move: it comes from a separate pool,
-which is freed with the recording.
+The host takes ten to fifty microseconds to launch a kernel, and the GPU may finish it in one: below 1024 px a GPU waits
+for Python. An evaluation consists of the same hundreds of launches every time, at the same addresses; so it is captured
+once and then launched by one call (CUDA programming guide, "CUDA graphs"). Its memory must stay where it is, so it is
+allocated from a separate pool, which is freed with the recording.
 """
 
 import sys
@@ -11,23 +11,23 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-Sweep = Callable[[Any], tuple[Any, Any]]  # picture -> values, gradient
+Sweep = Callable[[Any], tuple[Any, Any]]  # picture -> values, gradient: a forward and a backward pass
 
 
 class Recording:
-    """A sweep that runs as it is the first time, is captured the second time, and is launched as a graph after that.
+    """A recorder that runs a function normally at first, captures it the second time, and then launches the graph.
 
-    The first run compiles kernels and allocates the memory that later runs reuse. A sweep that cannot be captured,
-    for instance because of a term whose value the host waits for, is launched kernel by kernel every time.
+    The first run compiles kernels and allocates the memory that later runs reuse. A function that cannot be captured,
+    for instance because the host waits for the value of a term, is launched kernel by kernel every time.
 
     Parameters
     ----------
     cupy : module
-        CuPy.
+        The module CuPy.
     around : callable
-        Returns a context manager, inside which each sweep runs.
+        Returns a context manager, inside which the function runs.
     note : callable
-        Called with a description of how a sweep was launched, for the report.
+        Called with a description of how the function was launched, for the report.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Recording:
         self.why_not = ""
 
     def __call__(self, sweep: Sweep, p: Any) -> tuple[Any, Any]:
-        """Sweep at a picture.
+        """Run a function at a picture, directly or as a graph.
 
         Parameters
         ----------

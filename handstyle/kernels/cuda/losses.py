@@ -1,4 +1,4 @@
-"""Losses as CUDA kernels: value and gradient in one pass, and the host waits for neither.
+"""Compute losses by CUDA kernels: value and gradient in one pass, without making the host wait.
 
 A loss written with CuPy is a dozen operations on whole maps, each a kernel that reads and writes memory. Here a loss is
 one kernel, in which each block of threads writes a partial sum of the value, and a second kernel, which adds the
@@ -36,16 +36,16 @@ def gradient_of(device: Device, term: Any, f: Array, overwrite: bool) -> tuple[A
     device : Device
         The device of `f`.
     term : Term
-        A term of any class; for one without kernels its own three steps are called.
+        A term of any class. If there is no kernel for the class, its methods `measure`, `loss` and `spread` are called.
     f : (h, w, C) array
         The term's features, or the picture.
     overwrite : bool
-        Whether `f` is no longer needed, so that the gradient may be written over it.
+        Whether the gradient may be written over `f`.
 
     Returns
     -------
     (() array of float64, (h, w, C) array)
-        On the device.
+        Value and gradient, on the device.
     """
     weight, kind = float(term.weight), type(term)
     if kind is StyleTerm:
@@ -65,7 +65,7 @@ def gradient_of(device: Device, term: Any, f: Array, overwrite: bool) -> tuple[A
 def total_variation(  # (H, W, C) -> (), (H, W, C)
     device: Device, p: Array, factor: float = 1.0, value_factor: float | None = None
 ) -> tuple[Array, Array]:
-    """Return `handstyle.losses.total_variation.total_variation` of a picture and its gradient, each times a factor.
+    """Return the total variation of a picture and its gradient, each times a factor.
 
     Parameters
     ----------
@@ -74,14 +74,14 @@ def total_variation(  # (H, W, C) -> (), (H, W, C)
     p : (H, W, C) array of float32 or float64
         The picture, of at most four channels.
     factor : float
-        Multiplies the gradient.
+        Factor of the gradient.
     value_factor : float, optional
-        Multiplies the value; by default `factor`.
+        Factor of the value; by default `factor`.
 
     Returns
     -------
     value : () array of float64
-        Squared and summed in float64: a partial sum for each block of threads, then their sum.
+        The value, of which squares and sums are in float64.
     dp : (H, W, C) array
 
     Raises
@@ -102,7 +102,7 @@ def total_variation(  # (H, W, C) -> (), (H, W, C)
 
 def content(device: Device, f: Array, term: ContentTerm, factor: float = 1.0) -> tuple[Array, Array]:
     # (h, w, C) -> (), (h, w, C)
-    """Return `factor` times the value of a content term, and of its gradient.
+    """Return the value and the gradient of a content term, each times `factor`.
 
     Parameters
     ----------
@@ -111,9 +111,9 @@ def content(device: Device, f: Array, term: ContentTerm, factor: float = 1.0) ->
     f : (h, w, C) array
         Features.
     term : ContentTerm
-        Its target has the shape of `f`.
+        The term; its target must have the shape of `f`.
     factor : float
-        Multiplies value and gradient.
+        Factor of value and gradient.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def gram(
     device: Device, f: Array, term: StyleTerm, factor: float = 1.0, overwrite: bool = False
 ) -> tuple[Array, Array]:
     # (h, w, C) -> (), (h, w, C)
-    """Return `factor` times the value of a style term, and of its gradient.
+    """Return the value and the gradient of a style term, each times `factor`.
 
     Parameters
     ----------
@@ -142,9 +142,9 @@ def gram(
     f : (h, w, C) array
         Features.
     term : StyleTerm
-        The loss of their Gram matrix.
+        The term.
     factor : float
-        Multiplies value and gradient.
+        Factor of value and gradient.
     overwrite : bool
         Whether the gradient may be written over `f`.
 
@@ -155,13 +155,13 @@ def gram(
     Raises
     ------
     HandstyleError
-        If the number of channels is not the target's.
+        If the target has another number of channels.
 
     Notes
     -----
-    The Gram matrix is computed in true float32 whatever the device's precision: factors of ten bits would make the
-    value inexact, and a value that does not match its gradient breaks a line search. The gradient's product has the
-    device's precision, like the layers'.
+    The Gram matrix is computed in true float32 even if the device's precision is TF32: factors of ten bits would make
+    the value inexact, and a line search fails if value and gradient do not match. The product for the gradient has the
+    device's precision, like those of the layers.
     """
     C, count, scale = f.shape[2], _count(f, term), factor * term.factor
     check_channels(Moments(count, f[0, 0], f[0, 0]), term.target)
@@ -178,7 +178,7 @@ def gram(
 def distribution(
     device: Device, f: Array, term: Any, factor: float = 1.0, overwrite: bool = False
 ) -> tuple[Array, Array]:  # (h, w, C) -> (), (h, w, C)
-    """Return `factor` times the value of any function of the moments, and of its gradient; see `gram`."""
+    """Return the value and the gradient of any term of moments, each times `factor`; see `gram`."""
     xp = device.xp
     F, q, parts = _products(device, f, term)
     sums = (F if q is None else q * F).sum(axis=0, dtype=xp.float64)
@@ -193,7 +193,7 @@ def _count(f: Array, term: MomentsTerm) -> float:
 
 
 def _products(device: Device, f: Array, term: MomentsTerm) -> tuple[Array, Array | None, Array]:
-    """Return features as rows, their mask as a column, and ``Fᵀ F`` of each strip of pixels, never in TF32."""
+    """Return features as rows, their mask as a column, and ``Fᵀ F`` of each strip of pixels, in true float32."""
     C = f.shape[2]
     F = device.xp.ascontiguousarray(f).reshape(-1, C)
     q = None if term.mask is None else term.mask.reshape(-1, 1).astype(f.dtype, copy=False)
@@ -206,7 +206,7 @@ def _products(device: Device, f: Array, term: MomentsTerm) -> tuple[Array, Array
 
 
 def _spread(device: Device, F: Array, dG: Array, dsums: Array | None, q: Array | None, overwrite: bool) -> Array:
-    """Return ``(F dG + dsums) q``, written over `F` if `overwrite`, a strip of pixels at a time."""
+    """Compute ``(F dG + dsums) q`` a strip of pixels at a time; with `overwrite` the result is written over `F`."""
     xp, C = device.xp, F.shape[1]
     dF = F if overwrite else device.empty(F.shape, F.dtype)
     rows = max(1, STRIP_BYTES // (C * F.itemsize))

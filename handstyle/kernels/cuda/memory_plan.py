@@ -1,7 +1,7 @@
-"""A memory plan: one block of GPU memory for a whole sweep, with a fixed offset for every array.
+"""Plan the GPU memory of an evaluation: one block, with a fixed offset for every array.
 
-A pool that finds memory for one array at a time fragments: maps of a few sizes come and go, and the gaps between those
-that stay are too small for the next. A sweep allocates the same arrays every time. So a dry run records when each array
+In a pool that finds memory for one array at a time, fragmentation wastes memory: the gaps between arrays in use are
+often too small for the next one. But every evaluation allocates the same arrays. So a dry run records when each array
 is allocated and freed, and each gets an offset: the largest array first, at the lowest offset that is free for its
 lifetime (Pisarchyk and Lee 2020, "Efficient memory management for deep neural net inference", arXiv 2001.03288, greedy
 by size for offset calculation).
@@ -12,21 +12,21 @@ from dataclasses import dataclass
 from typing import Any
 
 GRANULE = 512  # bytes: CuPy's pool rounds sizes up to multiples of this
-AHEAD = 8  # requests that a sweep may skip at a time and still be matched with the plan
+AHEAD = 8  # requests of the plan that an evaluation may leave out at a time and still be matched with the plan
 
 
 @dataclass
 class Request:
-    """An allocation of a sweep.
+    """The size and the lifetime of an array that an evaluation allocates.
 
     Parameters
     ----------
     size : int
-        Bytes, in whole granules.
+        Size in bytes, rounded up to a multiple of `GRANULE`.
     begins : int
-        Its number among the requests.
+        The number of this request, in the order of allocation.
     ends : int
-        The number of the first request after it is freed.
+        The number of the first request after the array is freed.
     """
 
     size: int
@@ -35,17 +35,17 @@ class Request:
 
 
 def granules(size: int) -> int:
-    """Return bytes rounded up to whole granules, at least one."""
+    """Return a size in bytes rounded up to a multiple of `GRANULE`, at least one."""
     return max(1, -(-size // GRANULE)) * GRANULE
 
 
 def places(requests: Sequence[Request]) -> tuple[list[int], int]:
-    """Give every request an offset, so that no two arrays that are allocated at the same time overlap.
+    """Compute an offset for every array, so that no two arrays overlap that are in use at the same time.
 
     Parameters
     ----------
     requests : sequence of Request
-        In the order of allocation.
+        The arrays in the order of allocation.
 
     Returns
     -------
@@ -70,23 +70,23 @@ def places(requests: Sequence[Request]) -> tuple[list[int], int]:
 
 
 class MemoryPlan:
-    """The offsets of a sweep's arrays, and which of them are in use.
+    """The offsets of an evaluation's arrays in one block of memory, and which of them are in use.
 
-    A request is recognized by its size and its position in the order. One that the dry run did not make, or whose place
-    is still in use, gets no place, and the device allocates it elsewhere: if a sweep differs from its dry run, it takes
-    more memory and is still right.
+    A request is recognized by its size and its position in the order of allocation. If the dry run did not have it, or
+    its place is still in use, the device allocates the array outside the plan. So an evaluation that differs from its
+    dry run takes more memory but has the right result.
 
     Parameters
     ----------
     requests : sequence of Request
-        The allocations of the sweep, from a dry run.
+        The allocations of the evaluation, from a dry run.
 
     Attributes
     ----------
     size : int
         Bytes of the whole plan.
     base : array or None
-        The memory itself, which the device allocates.
+        The block of memory, which the device allocates.
     """
 
     def __init__(self, requests: Sequence[Request]) -> None:
@@ -97,11 +97,11 @@ class MemoryPlan:
         self._taken: set[tuple[int, int]] = set()
 
     def begin(self) -> None:
-        """Start a sweep: the next request is the first of the plan."""
+        """Start an evaluation: the next request is the first of the plan."""
         self._next = 0
 
     def take(self, size: int) -> "Slot | None":
-        """Return a place for the next request, of `size` bytes, or None if the plan has none."""
+        """Return the place of the next array, of `size` bytes, or None if the plan has no free place for it."""
         size = granules(size)
         for k in range(self._next, min(self._next + AHEAD, len(self.sizes))):
             if self.sizes[k] != size:
@@ -119,7 +119,7 @@ class MemoryPlan:
 
 
 class Slot:
-    """A place in a memory plan, in use as long as this object exists; the array there holds it."""
+    """A place in a memory plan. It is in use as long as this object exists, which its array refers to."""
 
     def __init__(self, plan: MemoryPlan, start: int, size: int) -> None:
         self.plan, self.start, self.size = plan, start, size

@@ -1,8 +1,8 @@
 """Assemble the source of the CUDA kernels for a compiler.
 
-The files in ``src/`` are written once for both precisions and every tile size. This module puts before them the type,
-the tile size, and Winograd's one-dimensional transforms as straight-line code, generated from the same interpolation
-points as the CPU's. NVRTC, nvcc and, in the tests, a C++ compiler all compile the same text.
+The files in ``src/`` are written once for both precisions and every tile size. This module prepends the number type,
+the tile size, and Winograd's one-dimensional transforms as code without loops, generated from the same interpolation
+points as those of the CPU. NVRTC, nvcc and, in the tests, a C++ compiler all compile the same text.
 """
 
 import re
@@ -16,8 +16,8 @@ from handstyle.foundations.backend import Array
 from handstyle.kernels.winograd_matrices import transforms
 
 FOLDER = Path(__file__).parent / "src"
-# The ladders: the kernels of each operation, from the first and simplest to the one in use. A rung is a title, used in
-# the book, and a kernel. The last rung of most is fused: another operation's kernel does it with values in registers.
+# The versions of each operation's kernel, from the simplest to the one in use, as the book explains them: pairs of a
+# title and the kernel's name. Most last versions are fused: the kernel of another operation does it in registers.
 LADDERS = {
     "Winograd, input": (
         ("naive", "winograd_input_naive"),
@@ -74,7 +74,7 @@ KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(([^)]*)\)')
 
 @cache
 def files() -> dict[str, str]:
-    """Return the file of each kernel, a name without suffix, by the kernel's name."""
+    """Return the names of all kernels, each with the name of its file without suffix."""
     return {
         name: path.stem for path in sorted(FOLDER.glob("*.cu")) for name, _ in KERNEL.findall(path.read_text("utf-8"))
     }
@@ -90,7 +90,7 @@ def signature(kernel: str) -> tuple[str, ...]:
 
 @cache
 def kernels(file: str, dtype: DTypeLike = np.float32) -> tuple[str, ...]:
-    """Return the names of a file's kernels for `dtype`; those for tensor cores (TF32) are for float32 only."""
+    """Return the names of the kernels in a file that exist for `dtype`; those for tensor cores are for float32 only."""
     text = (FOLDER / f"{file}.cu").read_text("utf-8")
     return tuple(name for name, _ in KERNEL.findall(text if np.dtype(dtype) == np.float32 else SINGLE.sub("", text)))
 
@@ -112,9 +112,9 @@ def source(file: str, dtype: DTypeLike = np.float32, tile: int = 4, kernel: str 
     dtype : dtype
         float32 or float64: the type ``REAL`` in the source.
     tile : {2, 4}
-        Outputs of a Winograd tile, a side. In float64, 6 would need more shared memory than a block has.
+        Outputs along each side of a Winograd tile. In float64, 6 would need more shared memory than a block has.
     kernel : str, optional
-        If given, other kernels of `BLOCKS`, each of which takes a compiler seconds, are left out.
+        If given, all other kernels of `BLOCKS` are left out, since compiling each takes seconds.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def _winograd(tile: int) -> str:
 
 
 def _straight(name: str, matrix: Array) -> str:
-    """Return a function ``y = matrix x``, one line a row, with no products by 0 or 1."""
+    """Return the CUDA source of a function ``y = matrix x``, with a line for each row and no products by 0 or 1."""
     n, m = matrix.shape
     lines = [f"__device__ __forceinline__ void {name}(const REAL (&x)[{m}], REAL (&y)[{n}]) {{"]
     for i, row in enumerate(matrix):

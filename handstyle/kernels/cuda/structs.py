@@ -1,7 +1,7 @@
-"""The two structures that the kernels take as arguments, and their layout in memory.
+"""The two structures that CUDA kernels take as arguments, and their layout in memory.
 
-`Source` describes a kernel's input, `Epilogue` what it does to its results; the structures in ``src/source.cuh`` and
-``src/finish.cuh`` have the same fields in the same order. A structure is passed by value.
+`Source` describes the input of a kernel, `Epilogue` the operations on its results. The structures in
+``src/source.cuh`` and ``src/finish.cuh`` have the same fields in the same order. A structure is passed by value.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ POOLS = {"none": 0, "max": 1, "average": 2}
 
 @dataclass
 class Source:
-    """The input of a kernel: a map (H, W, C), or the gradient above a pool, read as the gradient below it."""
+    """The input of a kernel: a map (H, W, C), or the gradient at a pool's output, read as that at the pool's input."""
 
     x: Array
     codes: Array | None = None
@@ -34,13 +34,13 @@ class Source:
 
     @classmethod
     def of(cls, x: Array, padding: str = "zero") -> "Source":  # (H, W, C)
-        """Return the source that reads a map, with a border of a kind of padding."""
+        """Return the source that reads a map, with a border made by `padding`."""
         H, W, C = x.shape
         return cls(x, None, H, W, C, BORDERS[padding])
 
     @classmethod
     def pooled(cls, dy: Array, codes: Array, shape: tuple[int, int, int], kind: str) -> "Source":
-        """Return the source that reads a gradient (ph, pw, C) above a pool as the gradient of `shape` below it."""
+        """Return the source that reads the gradient at a pool's output as that at the pool's input, of `shape`."""
         return cls(dy, codes, *shape, 0, POOLS[kind], dy.shape[0], dy.shape[1])
 
 
@@ -67,7 +67,7 @@ class Epilogue:
 
 
 def field_is_int(kind: type, name: str) -> bool:
-    """Return whether a field is a number; the others are addresses."""
+    """Return whether a field of a structure is an integer; the others are addresses."""
     return next(field for field in fields(kind) if field.name == name).type in (int, "int")
 
 
@@ -84,9 +84,9 @@ LAYOUTS = {Source: _layout(Source), Epilogue: _layout(Epilogue)}
 
 
 def pack(structure: Source | Epilogue, pointer: Pointer) -> Array:
-    """Return the structure's bytes as an array of one element, which CuPy passes by value.
+    """Return a structure as a NumPy array of one element, which CuPy passes to the kernel by value.
 
-    It is written for speed: every launch takes only microseconds, and calls this.
+    It is written for speed, since it is called at every launch.
     """
     packer, dtype = LAYOUTS[type(structure)]
     values = structure.__dict__.values()  # in the order of the fields

@@ -1,9 +1,9 @@
-"""Copy vectors between SciPy and the device in pieces, while host and device compute.
+"""Copy vectors between the host and the GPU in pieces, while both compute.
 
-SciPy's vector is float64 on the host, the network's picture float32 on the device. Each direction is cut into pieces.
-While the host converts one piece, the one before it is copied. A GPU can copy and compute at the same time only if the
-host's memory is pinned, which means that the operating system cannot move it. Pinning is slow, so it is done once, and
-each buffer is reused as soon as its last copy has finished.
+SciPy's vector is float64 on the host, the network's picture float32 on the device. While the host converts one piece of
+a vector, the piece before it is copied. A GPU can copy and compute at the same time only if the host's memory is
+pinned, which means that the operating system cannot move it. Pinning is slow, so it is done once, and each buffer is
+reused as soon as its last copy has finished.
 """
 
 from typing import Any, Protocol
@@ -20,60 +20,60 @@ SLOTS = 3  # pieces in a buffer: one being converted, one being copied, one wait
 class Link(Protocol):
     """A queue of copies between host and device, which run at the same time as the device's computations.
 
-    `upload` and `download` return a *mark*, an event that occurs when the copy ends; `wait` waits for it.
+    `upload` and `download` return an event that occurs when the copy has finished; `wait` waits for it.
     """
 
     def pinned(self, size: int, dtype: DTypeLike) -> Array:
-        """Return a vector in pinned memory of the host."""
+        """Return an uninitialized vector in pinned memory of the host."""
 
     def upload(self, here: Array, there: Array) -> Any:
-        """Queue a copy to the device, and return its mark; until it occurs, `here` must not change."""
+        """Start a copy to the device, and return its event; until it occurs, `here` must not change."""
 
     def download(self, there: Array, here: Array) -> Any:
-        """Queue a copy from the device, and return its mark."""
+        """Start a copy from the device to the host, and return its event."""
 
     def wait(self, mark: Any) -> None:
-        """Make the host wait for a mark."""
+        """Wait for an event."""
 
     def copies_follow_work(self) -> None:
-        """Make later copies wait for the computations queued so far."""
+        """Make later copies wait for the device's computations queued so far."""
 
     def work_follows_copies(self) -> None:
-        """Make later computations wait for the copies queued so far."""
+        """Make later computations of the device wait for the copies queued so far."""
 
 
 class CupyLink:
-    """A `Link` that is a CUDA stream of its own; pinned memory comes from CuPy's pool."""
+    """The `Link` of a GPU: a separate CUDA stream; pinned memory comes from CuPy's pool."""
 
     def __init__(self, cupy: Any) -> None:
         self.cuda = cupy.cuda
         self.stream = cupy.cuda.Stream(non_blocking=True)
 
     def pinned(self, size: int, dtype: DTypeLike) -> Array:
-        """See `Link`."""
+        """Return an uninitialized vector in pinned memory of the host."""
         memory = self.cuda.alloc_pinned_memory(size * np.dtype(dtype).itemsize)
         return np.ndarray((size,), dtype, buffer=memory)
 
     def upload(self, here: Array, there: Any) -> Any:
-        """See `Link`."""
+        """Start a copy to the device, and return its event; until it occurs, `here` must not change."""
         there.set(here, stream=self.stream)
         return self._now(self.stream)
 
     def download(self, there: Any, here: Array) -> Any:
-        """See `Link`."""
+        """Start a copy from the device to the host, and return its event."""
         there.get(stream=self.stream, out=here, blocking=False)
         return self._now(self.stream)
 
     def wait(self, mark: Any) -> None:
-        """See `Link`."""
+        """Wait for an event."""
         mark.synchronize()
 
     def copies_follow_work(self) -> None:
-        """See `Link`."""
+        """Make later copies wait for the device's computations queued so far."""
         self.stream.wait_event(self._now(self.cuda.get_current_stream()))
 
     def work_follows_copies(self) -> None:
-        """See `Link`."""
+        """Make later computations of the device wait for the copies queued so far."""
         self.cuda.get_current_stream().wait_event(self._now(self.stream))
 
     def _now(self, stream: Any) -> Any:
@@ -81,7 +81,7 @@ class CupyLink:
 
 
 class Transfer:
-    """Copies vectors of one length to the device and back.
+    """Buffers for copying vectors of one length to the device and back.
 
     Parameters
     ----------
@@ -90,11 +90,11 @@ class Transfer:
     xp : module
         The array library of the device.
     size : int
-        Values of a vector.
+        Number of values of a vector.
     dtype : dtype
-        The dtype on the device. The host's vectors are float64.
+        The dtype on the device; on the host vectors are float64.
     piece, slots : int
-        Values of a piece, and pieces that the pinned buffer of each direction holds.
+        Number of values of a piece, and of pieces in the pinned buffer of each direction.
     """
 
     def __init__(
@@ -109,17 +109,17 @@ class Transfer:
         self._leaving: list[Any] = [None] * self.slots  # the mark of the last copy from each slot of `_up`
 
     def up(self, v: Array) -> Array:  # (n,) float64 on the host -> (n,) on the device
-        """Convert a vector piece by piece, and start the copy of each at once.
+        """Copy a vector to the device, converting it piece by piece.
 
         Parameters
         ----------
         v : (n,) array
-            On the host.
+            The vector on the host.
 
         Returns
         -------
         (n,) array
-            The vector on the device. The host does not wait for the copies; the device's next computation does.
+            The vector on the device. The host does not wait for the copies, but the device's next computation does.
         """
         there: Array = self.xp.empty((self.size,), self.dtype)
         self.link.copies_follow_work()  # earlier computations may still use this memory
@@ -134,17 +134,17 @@ class Transfer:
         return there
 
     def down(self, there: Array) -> "Download":  # (n,) on the device
-        """Start an asynchronous device-to-host copy.
+        """Start copying a vector from the device to the host.
 
         Parameters
         ----------
         there : (n,) array
-            On the device, contiguous, of this transfer's dtype. Its computation need not have finished.
+            The vector on the device, contiguous, in this transfer's dtype. The device may still be computing it.
 
         Returns
         -------
         Download
-            The copy; its `result` waits for it. A later `down` overwrites its buffer.
+            The copy; its method `result` waits for it. The next call of `down` reuses its buffer.
         """
         if there.shape != (self.size,) or there.dtype != self.dtype:
             raise ValueError(f"transfer: {there.shape} {there.dtype}, expected {(self.size,)} {self.dtype}")
@@ -153,7 +153,7 @@ class Transfer:
 
 
 class Download:
-    """A device-to-host copy under way; see `Transfer.down`."""
+    """An unfinished copy from the device to the host; see `Transfer.down`."""
 
     def __init__(self, transfer: Transfer, there: Array) -> None:
         self.transfer, self.there = transfer, there  # keeps the device's memory until it has been read
@@ -165,7 +165,7 @@ class Download:
         return self.transfer.link.download(self.there[part], here)
 
     def result(self) -> Array:  # -> (n,) float64 on the host
-        """Return the vector in a new array: wait for each piece, and convert it while the next are copied."""
+        """Wait for the copy, and return the vector in a new array; pieces are converted while the next are copied."""
         transfer = self.transfer
         out = np.empty(transfer.size)
         for k, part in enumerate(transfer.pieces):
