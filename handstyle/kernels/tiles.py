@@ -701,7 +701,7 @@ def inner_engine(network: Network) -> Engine:
 
 
 def put_together(tiling: Tiling, layers: tuple[Layer, ...], shape: Shape, parts: Iterable[Features]) -> Features:
-    """Return a picture's feature maps, put together from those of its tiles; large ones are files mapped into memory."""
+    """Return a picture's feature maps, put together from those of its tiles; large ones are mapped from files."""
     maps: Features = {}
     for tile, features in zip(tiling.tiles, parts, strict=True):
         for tap in list(features):

@@ -1,4 +1,4 @@
-"""Convert arguments of the Python functions, such as arrays, dicts and several callbacks, to what the settings take."""
+"""Convert arguments of the Python functions, such as arrays, dicts and lists of callbacks, to values of settings."""
 
 import atexit
 import hashlib
@@ -39,11 +39,12 @@ def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
+        The fields by name.
 
     Raises
     ------
     HandstyleError
-        If an argument cannot be converted, naming the parameter.
+        If an argument cannot be converted; the message names the parameter.
 
     Examples
     --------
@@ -76,9 +77,10 @@ def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
 def styles_and_blend(
     styles: PictureLike | Sequence[PictureLike] | Mapping[Any, Any], options: dict[str, Any]
 ) -> list[PictureLike]:
-    """Return the paintings as a list, and set `style_blend` or `style_region` in `options` if they are given as a dict.
+    """Return the paintings as a list; if they are given as a dict, set `style_blend` or `style_region` in `options`.
 
-    A dict maps paintings to weights if every value is a number, and regions to paintings otherwise.
+    If every value of the dict is a number, its keys are paintings and its values weights, for `style_blend`. Otherwise
+    its keys are regions and its values paintings, for `style_region`.
     """
     if isinstance(styles, Mapping):
         weights = all(isinstance(value, Real) for value in styles.values())
@@ -99,7 +101,10 @@ def styles_and_blend(
 def read_argument(
     name: str, picture: PictureLike, target: Callable[[tuple[int, int]], int], max_pixels: int | None
 ) -> Picture:
-    """Read the picture of a parameter; a file is reduced while it is read to the long side that `target` returns."""
+    """Read the picture that was given for the parameter `name`.
+
+    A file is reduced while it is read, to the long side that `target` returns for its height and width.
+    """
     if isinstance(picture, np.ndarray | Picture):
         return read_picture(picture)
     if isinstance(picture, str | os.PathLike | Image.Image):
@@ -110,12 +115,14 @@ def read_argument(
 
 
 def own_terms(terms: Any, network: Network, size: tuple[int, int]) -> list[Term]:
-    """Return the caller's own terms of one scale, from a list or from a function, after checking them.
+    """Return the terms that the caller has added to the objective, for a picture of height and width `size`.
+
+    `terms` is a list of terms, or a function of network and size that returns one.
 
     Raises
     ------
     HandstyleError
-        If one lacks an attribute of `Term`, or its tap is not a layer of the network.
+        If a term lacks an attribute of `Term`, or its `tap` is not a layer of the network.
     """
     found = terms(network, size) if callable(terms) else terms or ()
     if not isinstance(found, list | tuple):
@@ -129,7 +136,7 @@ def own_terms(terms: Any, network: Network, size: tuple[int, int]) -> list[Term]
 
 
 def one_callback(callback: Any) -> Callable[[Any], None] | None:
-    """Return one function that calls all given callbacks, or None without any."""
+    """Return a function that calls all given callbacks in order, or None if there are none."""
     several = callback if isinstance(callback, list | tuple) else [callback] if callback is not None else []
     for one in several:
         if not callable(one):

@@ -1,9 +1,9 @@
-"""Keep the colors of the photograph: color matching and luminance-only transfer.
+"""Keep the colors of the photograph, by color matching or by luminance-only transfer.
 
-Both work on the host, outside the optimization (Gatys et al. 2016, arXiv 1606.05897). *Matching* gives one picture
-the color statistics of another, by an affine map of its pixels or by the histogram of each channel: on the painting
-before the run, or on the result after it. *Luminance only* paints in gray and puts the colors of the photograph back.
-Pictures are `(H, W, 3)`, sRGB, 0 to 255; nothing is clipped.
+Both change pictures on the host before or after the optimization (Gatys et al. 2016, arXiv 1606.05897). *Matching*
+gives one picture the color statistics of another, by an affine map of its pixels or by the histogram of each channel.
+It is applied to the painting before the run, or to the result after it. *Luminance-only transfer* paints in gray and
+then restores the colors of the photograph. Pictures are `(H, W, 3)`, sRGB, 0 to 255; nothing is clipped.
 """
 
 import math
@@ -17,7 +17,7 @@ from handstyle.foundations.errors import HandstyleError
 METHODS = ("cholesky", "pca", "symmetric")
 SPACES = ("yuv", "lab", "luv")
 
-# ITU-R BT.601, the luma of television, which systems that keep colors by YUV or YCbCr use.
+# ITU-R BT.601, the luma of television; other systems that keep colors in YUV or YCbCr use it too.
 YUV = np.array([[0.299, 0.587, 0.114], [-0.14713, -0.28886, 0.436], [0.615, -0.51499, -0.10001]])
 # IEC 61966-2-1 (sRGB), D65: linear light to CIE XYZ.
 XYZ = np.array(
@@ -71,12 +71,12 @@ def keep_color(result: Array, photograph: Array, space: str = "yuv", mask: Array
     space : {"yuv", "lab", "luv"}
         The space whose first plane comes from `result` and whose other two planes come from `photograph`.
     mask : (H, W) array, optional
-        0 (`result` is left alone) to 1; 1 everywhere by default.
+        Weight of the combination, from 0 (`result` is unchanged) to 1; 1 everywhere by default.
 
     Returns
     -------
     (H, W, 3) array of float64
-        Below 0 or above 255 where sRGB lacks the color.
+        The picture; colors that sRGB does not have are below 0 or above 255.
 
     Raises
     ------
@@ -104,16 +104,16 @@ def keep_color(result: Array, photograph: Array, space: str = "yuv", mask: Array
 def match_luminance(
     source: Array, target: Array, mask: Array | None = None
 ) -> Array:  # (H, W, 3), (h, w, 3) -> (H, W, 3)
-    """Give a gray painting the mean and the standard deviation of a gray photograph.
+    """Return a gray painting with the mean and the standard deviation of a gray photograph.
 
     Parameters
     ----------
     source : (H, W, 3) array
         The painting, R = G = B, 0 to 255.
     target : (h, w, 3) array
-        The photograph, likewise.
+        The photograph, also gray.
     mask : (H, W) array, optional
-        Where the painting's mean and deviation are taken, 0 to 1.
+        Weights, 0 to 1, of the painting's pixels in its mean and deviation.
 
     Returns
     -------
@@ -144,19 +144,19 @@ def match_affine(
     target_mask: Array | None = None,
     epsilon: float = 1e-5 * 255**2,
 ) -> Array:  # (H, W, 3), (h, w, 3) -> (H, W, 3)
-    """Map the colors of a picture affinely so that their mean and covariance become those of another.
+    """Map the colors of a picture by an affine function so that they get the mean and covariance of another picture.
 
     Parameters
     ----------
     source : (H, W, 3) array
-        The picture to recolor; sRGB, 0 to 255.
+        The picture whose colors are changed; sRGB, 0 to 255.
     target : (h, w, 3) array
-        The picture whose color statistics it gets.
+        The picture whose mean and covariance are used.
     method : {"cholesky", "pca", "symmetric"}
-        Which of the matrices ``A`` with ``A Σ_s Aᵀ = Σ_t``: ``L_t L_s⁻¹``; ``Σ_t^½ Σ_s^-½``; or the one that moves
-        colors least, ``Σ_s^-½ (Σ_s^½ Σ_t Σ_s^½)^½ Σ_s^-½`` (Pitié and Kokaram 2007).
+        The choice among the matrices ``A`` with ``A Σ_s Aᵀ = Σ_t``: ``L_t L_s⁻¹``; ``Σ_t^½ Σ_s^-½``; or the one that
+        changes colors least, ``Σ_s^-½ (Σ_s^½ Σ_t Σ_s^½)^½ Σ_s^-½`` (Pitié and Kokaram 2007).
     source_mask, target_mask : (H, W) and (h, w) arrays, optional
-        Regions, 0 to 1: statistics are taken within them, and `source` is unchanged outside `source_mask`.
+        Regions, 0 to 1. Statistics are computed within them, and `source` is unchanged outside `source_mask`.
     epsilon : float
         Added to the diagonals of both covariances; 1e-5 on the scale of 0 to 1 in the authors' code.
 
@@ -172,7 +172,7 @@ def match_affine(
 
     See Also
     --------
-    match_histogram : each channel by itself, not only its mean and variance.
+    match_histogram : Match the whole histogram of each channel separately.
 
     References
     ----------
@@ -195,14 +195,14 @@ def match_affine(
 
 
 def color_map(cov_s: Array, cov_t: Array, method: str = "symmetric") -> Array:  # (3, 3), (3, 3) -> (3, 3)
-    """Return a matrix that turns one covariance into another.
+    """Return a matrix that maps colors with one covariance to colors with another.
 
     Parameters
     ----------
     cov_s, cov_t : (3, 3) arrays
-        Symmetric positive definite covariances: of the colors to map, and of the mapped colors.
+        Symmetric positive definite covariances, of the colors before and after the map.
     method : {"cholesky", "pca", "symmetric"}
-        As for `match_affine`.
+        See `match_affine`.
 
     Returns
     -------
@@ -234,17 +234,17 @@ def color_map(cov_s: Array, cov_t: Array, method: str = "symmetric") -> Array:  
 def match_histogram(
     source: Array, target: Array, source_mask: Array | None = None, target_mask: Array | None = None
 ) -> Array:  # (H, W, 3), (h, w, 3) -> (H, W, 3)
-    """Give each channel of a picture the histogram of another picture's channel: equal ranks get equal values.
+    """Map each channel of a picture so that it gets the histogram of the same channel of another picture.
 
     Parameters
     ----------
     source, target, source_mask, target_mask
-        As in `match_affine`.
+        See `match_affine`.
 
     Returns
     -------
     (H, W, 3) array of float64
-        Within the range of `target`.
+        The picture, with values within the range of `target`.
 
     Raises
     ------
@@ -253,8 +253,9 @@ def match_histogram(
 
     Notes
     -----
-    Histogram matching (Gonzalez and Woods, Digital Image Processing, §3.3) of each channel by itself: colors that
-    `target` has in no pixel may appear. `match_affine` maps the three channels together.
+    A value is replaced by the value of `target` that has the same rank (Gonzalez and Woods, Digital Image Processing,
+    §3.3). Since channels are matched separately, colors may appear that `target` does not have; `match_affine` maps the
+    three channels together.
 
     Examples
     --------
@@ -294,11 +295,12 @@ def color_statistics(p: Array, mask: Array | None = None) -> tuple[Array, Array]
     p : (H, W, 3) array
         The picture.
     mask : (H, W) array, optional
-        How much each pixel counts, 0 to 1.
+        The weight of each pixel, 0 to 1.
 
     Returns
     -------
     (3,) and (3, 3) arrays of float64
+        Mean and covariance.
 
     Examples
     --------
@@ -340,9 +342,9 @@ def to_space(p: Array, space: str) -> Array:  # (H, W, 3) sRGB, 0 to 255 -> (H, 
     Parameters
     ----------
     p : (H, W, 3) array
-        sRGB, 0 to 255; values beyond are converted by the odd continuation of the sRGB curve.
+        sRGB, 0 to 255. Values outside this range are converted too: the sRGB curve is continued as an odd function.
     space : {"yuv", "lab", "luv"}
-        YUV of BT.601 on 0 to 255, or CIE L*a*b* or L*u*v* (CIE 15:2004, section 8.2) under D65.
+        YUV of BT.601 on 0 to 255, or CIE L*a*b* or L*u*v* (CIE 15:2004, section 8.2) with the white point D65.
 
     Returns
     -------
@@ -368,7 +370,7 @@ def from_space(planes: Array, space: str) -> Array:  # (H, W, 3) -> (H, W, 3) sR
     Parameters
     ----------
     planes : (H, W, 3) array of float64
-        As `to_space` returns them.
+        The result of `to_space`.
     space : {"yuv", "lab", "luv"}
         The space of `planes`.
 
@@ -409,7 +411,7 @@ def _from_yuv(planes: Array) -> Array:
 
 
 def _to_xyz(p: Array) -> Array:
-    # The picture being painted leaves 0 to 255: the curve is continued as an odd function, so it stays invertible.
+    # During a run, values may be outside 0 to 255. The curve is continued as an odd function, so it is invertible.
     v = abs(p) / 255
     linear = np.sign(p) * np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
     xyz: Array = linear @ XYZ.T
@@ -424,7 +426,7 @@ def _from_xyz(xyz: Array) -> Array:
     return p
 
 
-def _lightness(t: Array) -> Array:  # the CIE's cube root with a straight foot
+def _lightness(t: Array) -> Array:  # the CIE's cube root, linear near 0
     return np.where(t > KNEE, np.cbrt(t), SLOPE * t + 16 / 116)
 
 

@@ -1,7 +1,7 @@
-"""The settings of a run with their defaults, in groups that validate themselves.
+"""Define the settings of a run, their defaults and their valid values.
 
-Defaults are written here and nowhere else: `stylize`, the command line and the preset ``handstyle`` all begin with
-`StyleConfig()`. The command line takes its flags and their help from the docstrings of the groups.
+Defaults are written here only: `stylize`, the command line and the preset ``handstyle`` all begin with `StyleConfig()`.
+The command line takes its flags and their help from the docstrings of the groups.
 """
 
 import difflib
@@ -25,7 +25,8 @@ from handstyle.painting.paper import read_paper
 
 LINE_SEARCH = ("lbfgsb", "lbfgs")
 
-# Fields of earlier versions and their names today: an error about an old name in a settings file or a flag says both.
+# Names of fields in earlier versions, and their present names, which the error about an old name in a settings file or
+# a flag contains.
 RENAMED = {
     "levelled": "normalize_gradients",
     "smallest": "pyramid_min_size",
@@ -43,7 +44,7 @@ RENAMED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Settings that are validated when they are made: first each type, then each range, then combinations."""
+    """The base class of settings, which checks them on construction: each type, each range, then combinations."""
 
     def __post_init__(self) -> None:
         """Raise `HandstyleError` if a value has the wrong type, is out of range, or does not fit another value."""
@@ -59,7 +60,7 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class SizeConfig(Group):
-    """Sizes of the pictures.
+    """The sizes of the pictures.
 
     Parameters
     ----------
@@ -68,23 +69,23 @@ class SizeConfig(Group):
     size_rule : str
         The side of the output that has the length `size`; square stretches the photograph to a square.
     print : str
-        Paper and pixels per inch: 40x30cm@300. Or 8x10in@240, or A4@300. The output is the largest picture that fits
-        the paper in the photograph's orientation, and states its resolution; this replaces `size`.
+        Paper and pixels per inch, such as 40x30cm@300, 8x10in@240 or A4@300. The output is the largest picture that
+        fits the paper in the photograph's orientation, and its file has this resolution; replaces `size`.
     enlarge : bool
         Enlarge a photograph that is smaller than the output.
     style_size : int
-        Length of the painting's long side in pixels when its style is measured; 0 takes the output's. A larger one
-        gives larger strokes.
+        Length of the painting's long side in pixels when its style is measured; 0 for that of the output. With a larger
+        painting the result has larger strokes.
     style_scale : float
         The painting's size divided by the output's, if `style_size` is 0.
     style_fit : str
-        Keep the painting's proportions, or stretch it to the photograph's proportions, as some systems do.
+        Keep the painting's proportions, or stretch it to the photograph's, as some systems do.
     tile : int
-        Side of the tiles in which the picture is computed, in pixels, including the overlap with their neighbors: less
-        memory, more time, the same picture. 0 computes it whole if memory allows, otherwise in the largest tiles that
-        fit.
+        Compute the picture in tiles with sides of this many pixels, including the overlap with their neighbors, which
+        takes less memory and more time and gives the same picture. 0 computes it whole if the memory suffices,
+        otherwise in the largest tiles that fit.
     max_pixels : int
-        Refuse picture files with more pixels than this; 0 for Pillow's own limit of 179 million.
+        Reject picture files with more pixels than this; 0 for Pillow's limit of 179 million.
     """
 
     size: int = 512
@@ -114,26 +115,26 @@ class LookConfig(Group):
     Parameters
     ----------
     strength : float
-        Strength of the style, 0 to 1: 0 leaves the photograph, 1 next to nothing of it. It is calibrated so that equal
-        strengths look alike on the network that ships and on VGG-19.
+        Strength of the style, from 0, the photograph, to 1, almost nothing of it. Equal strengths give similar results
+        with the network that is included and with VGG-19.
     style_weight : float, optional
         Weight of the style loss at each layer, in place of `strength`: by default the relative squared error of the
-        Gram matrix. The same weight looks different on another network.
+        Gram matrix. With another network the same weight gives another result.
     content_weight : float
         Weight of the content loss: by default the relative squared error of the features.
     tv_weight : float
         Weight of total variation: by default the mean squared difference of neighboring pixels (0 to 255).
     means_weight : float
-        Weight of a second style loss at each style layer: on the means and standard deviations of the channels.
+        Weight of a second style loss at each style layer, which compares means and standard deviations of the channels.
     range_weight : float
         Weight of a penalty on values near and beyond black and white, Σ |(p − 127.5) / 127.5|^6.
     init : str
-        The picture to start from; content, noise (uniform), grey, style-stats (noise in the paintings' colors), noise
-        around the network's mean as normal:SIGMA or uniform:LOW:HIGH, or the path of a picture.
+        The picture to start from; content (the photograph), noise (uniform), grey, style-stats (noise in the paintings'
+        colors), normal:SIGMA or uniform:LOW:HIGH (noise around the network's mean), or the path of a picture.
     init_noise : float
-        Share of uniform noise (0 to 255) that is blended into the start, 0 to 1: 1 is noise alone.
+        Fraction of uniform noise (0 to 255) that is mixed into the starting picture, from 0 to 1, noise only.
     seed : int
-        Seed of the random numbers in the start.
+        Seed of the random numbers in the starting picture.
     """
 
     strength: float = 0.5
@@ -181,7 +182,7 @@ class LossConfig(Group):
     patch_stride : int
         Distance from one patch to the next, in the picture and in the painting, in values of the layer.
     semantic_weight : float
-        Weight of the regions against the features when the most similar patch is searched for, in mean lengths of a
+        Weight of the regions relative to the features in the search for the most similar patch, in mean lengths of a
         feature vector. With 0 the patches of a region are compared with those of its own paintings only.
     style_normalization : str
         The divisor of the style loss.
@@ -190,10 +191,11 @@ class LossConfig(Group):
     tv : str
         The definition of total variation.
     tv_white : float
-        White minus black in the units of total variation: 255, or 1 in many systems.
+        Range of pixel values, white minus black, for which the weight of total variation is given: 255, or 1 in many
+        systems.
     normalize_gradients : bool
-        Divide the gradient of every layer by its mean magnitude, as crowsonkb/style_transfer does; not for optimizers
-        with a line search.
+        Divide the gradient of every layer by its mean magnitude, as crowsonkb/style_transfer does; only for optimizers
+        without a line search.
     """
 
     style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -249,11 +251,11 @@ class PyramidConfig(Group):
     Parameters
     ----------
     pyramid_min_size : int
-        Least size of the pyramid's first scale in pixels; 0 paints at one scale.
+        Smallest size in pixels of the first scale of the pyramid; 0 paints at one scale.
     pyramid_factor : float
-        Quotient of the sizes of one scale and the scale before.
+        Size of each scale divided by the size of the one before.
     iterations_by_scale : tuple of int
-        Iterations of each scale from coarse to fine, the last number for all scales that follow; replaces `iterations`.
+        Iterations at each scale from coarse to fine; the last number is for all further scales; replaces `iterations`.
     """
 
     pyramid_min_size: int = 128
@@ -270,7 +272,7 @@ class PyramidConfig(Group):
 
 @dataclass(frozen=True, kw_only=True)
 class RegionConfig(Group):
-    """Several paintings, their blending, and the regions of the photograph that each of them styles.
+    """The blending of several paintings, and the regions of the photograph that each of them styles.
 
     Parameters
     ----------
@@ -278,35 +280,35 @@ class RegionConfig(Group):
         Mask of each region: a picture that is white inside the region. The first painting styles the first region, and
         so on.
     style_mask : tuple of str
-        One for each painting: a picture that is white where the style is measured, or all.
+        Mask for each painting: a picture that is white where the style is measured, or the word all.
     style_region : tuple of str
-        One for each painting: the number of its region, counted from 1, or with `regions` its color; 0 for the whole
-        picture. COLOR=PAINTING also gives the painting.
+        Region for each painting: its number, counted from 1, or with `regions` its color; 0 for the whole picture.
+        COLOR=PAINTING also gives the painting.
     style_blend : tuple of float
-        One weight for each painting; equal by default.
+        Weight for each painting; equal by default.
     blend : str
-        What is blended: the paintings' target statistics, or their losses.
+        Blend the paintings' target statistics, or their losses.
     style_at : tuple of str
-        One for each painting: the layers at which it is used, separated by commas, or all.
+        Layers for each painting, separated by commas, or the word all.
     mask_rule : str
         How masks are resized to the features of a layer.
     hard_masks : bool
         Round the resized masks to 0 and 1.
     mask_mode : str
-        How masks enter the statistics: as weights of means over the region, or as in cysmith/neural-style-tf.
+        Use masks as weights of means over the region (area), or as cysmith/neural-style-tf does.
     share_overlaps : bool
-        Divide masks by their sum where it is above 1; otherwise each style acts there with its full weight.
+        Divide masks by their sum where it is above 1; otherwise each style has its full weight there.
     unmasked_weight : float
         Weight of the mean squared difference (0 to 255) from the photograph outside all masks.
     regions : str
-        One picture in place of several masks, with an area of plain color for each region; see `style_region`.
+        A picture in place of several masks, with an area of uniform color for each region; see `style_region`.
     unmasked : str
-        Keep the photograph outside all masks, or paint that part, too: with the paintings that have no mask or, if
+        Keep the photograph outside all masks, or paint that part too: with the paintings that have no mask or, if
         there are as many masks as paintings, with all of them.
     mask_dilate : int
         Pixels of the output by which every region grows; below 0 it shrinks.
     mask_feather : float
-        Standard deviation, in pixels of the output, of the blur that makes the regions' edges soft.
+        Standard deviation, in pixels of the output, of the blur that softens the edges of the regions.
     """
 
     mask: tuple[str, ...] = ()
@@ -341,18 +343,19 @@ class RegionConfig(Group):
             raise HandstyleError("`style_mask`: not with mask_mode='cysmith', which lays `mask` on the paintings")
 
     def region_colors(self) -> tuple[str, ...]:
-        """Return the colors in `style_region`, each once; the first is that of region 1, and so on."""
+        """Return the colors in `style_region` without repetition, in the order of the numbers of the regions."""
         return tuple(dict.fromkeys(region for region in self.style_region if region != "0")) if self.regions else ()
 
     def region_numbers(self, count: int) -> tuple[int, ...]:
-        """Return the region of each of `count` paintings, counted from 1; 0 is the whole picture.
+        """Return the number of the region that each of `count` paintings styles.
 
-        With ``unmasked="paint"`` the number after the last mask's is the part outside all masks.
+        Regions are counted from 1; 0 is the whole picture. With ``unmasked="paint"`` the part outside all masks has the
+        number after that of the last mask.
 
         Raises
         ------
         HandstyleError
-            If there are masks, but it is not clear which painting belongs to which.
+            If there are masks, but the settings do not assign a region to each painting.
         """
         if self.regions:
             if not self.style_region:
@@ -379,17 +382,17 @@ class RegionConfig(Group):
 
 @dataclass(frozen=True, kw_only=True)
 class ColorConfig(Group):
-    """Methods that keep the photograph's colors.
+    """The method by which the photograph's colors are kept.
 
     Parameters
     ----------
     color : str
-        Keep the photograph's colors; luminance paints only its luminance, match gives its means and covariance to the
-        paintings before the run, or to the result after it, histogram its histograms likewise.
+        Keep the photograph's colors: luminance paints only its luminance; match gives the paintings the means and the
+        covariance of its colors, histogram its histograms. With -after the result is changed instead, after the run.
     color_space : str
-        The color space whose luminance is used.
+        The color space for luminance.
     color_match : str
-        The square root of the covariance matrices that match uses.
+        The square root of the covariance matrices for match.
     """
 
     color: Literal["none", "luminance", "luminance-after", "match", "match-after", "histogram", "histogram-after"] = (
@@ -409,16 +412,17 @@ class OptimizerConfig(Group):
         Iterations of the optimizer at each scale.
     optimizer : str
         The method of optimization; lbfgsb is SciPy's L-BFGS-B, lbfgs this package's L-BFGS with a line search,
-        lbfgs-fixed the same with fixed steps, descent plain gradient descent.
+        lbfgs-fixed the same without a line search, descent gradient descent.
     lbfgs_history : int
-        Pairs (step, change of gradient) that L-BFGS keeps.
+        Number of pairs (step, change of gradient) that L-BFGS keeps.
     precondition : float
-        Exponent by which lbfgsb and lbfgs scale the picture's cosine coefficients, 0 to 2: larger ones favor coarse
-        changes over fine ones. 0 optimizes the pixels themselves, 0.5 needs fewer evaluations.
+        Exponent by which lbfgsb and lbfgs scale the picture's cosine coefficients, 0 to 2; a larger one favors coarse
+        changes over fine ones. 0 optimizes the pixels, 0.5 needs fewer evaluations.
     learning_rate : float
-        Step of adam in gray levels; for lbfgs-fixed and descent the factor of the direction.
+        Length of a step of adam in gray levels; for lbfgs-fixed and descent the factor of the direction.
     learning_rate_schedule : str
-        constant, exponential:FACTOR:STEPS, or root:DECAY, which divides the rate by √(1 + DECAY·step).
+        Change of the learning rate; constant, exponential:FACTOR:STEPS, or root:DECAY, which divides it by
+        √(1 + DECAY·step).
     beta1 : float
         Decay of adam's running mean of the gradient.
     beta2 : float
@@ -430,13 +434,13 @@ class OptimizerConfig(Group):
     clamp : bool
         Clip every pixel to 0 to 255 after each step (not with lbfgsb).
     evaluations : int
-        Evaluations at each scale at most; 0 for no limit.
+        Evaluations of the objective at each scale at most; 0 for no limit.
     restarts : int
         Number of runs of SciPy's L-BFGS-B with its default settings, of `evaluations` each, as in the Keras
         script; 0 for one uninterrupted run.
     stop_below : float
-        End a scale if ten iterations together lower the loss by less than this share of it, such as 0.01; 0 does not
-        end it early.
+        End a scale early if ten iterations together lower the loss by less than this fraction of it, such as 0.01; 0
+        for no early end.
     """
 
     iterations: int = 200
@@ -495,7 +499,7 @@ class OptimizerConfig(Group):
             self.rate_at(step)
 
     def rate_at(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 1, under the schedule."""
+        """Return the learning rate of a step, counted from 1, by `learning_rate_schedule`."""
         kind, *numbers = self.learning_rate_schedule.split(":")
         try:
             values = [float(number) for number in numbers]
@@ -517,7 +521,7 @@ class OptimizerConfig(Group):
 
 
 def _with_the_groups_parameters(config: type) -> type:
-    """Insert the parameters of the groups, from which a configuration inherits, into its docstring."""
+    """Insert the parameters of a configuration's base classes into its docstring."""
     texts = (inspect.cleandoc(group.__doc__ or "") for group in reversed(config.__bases__))  # as the fields are
     config.__doc__ = inspect.cleandoc(config.__doc__ or "").replace(
         "(those of the groups)", "\n".join(text.partition("----------\n")[2] for text in texts)
@@ -539,7 +543,7 @@ class StyleConfig(OptimizerConfig, ColorConfig, RegionConfig, PyramidConfig, Los
     Raises
     ------
     HandstyleError
-        If a value has the wrong type, is out of range, or does not go with another.
+        If a value has the wrong type, is out of range, or does not fit another value.
 
     Examples
     --------
@@ -554,7 +558,7 @@ match-after, histogram, histogram-after
     """
 
     def check(self) -> None:
-        """Raise `HandstyleError` if the groups do not go together."""
+        """Raise `HandstyleError` if values of different groups do not fit together."""
         content = self.content_weight > 0 and bool(self.content_layers)
         if not content and not self.has_style:
             raise HandstyleError("nothing to paint: give content or style a weight above 0 and a layer")
@@ -594,21 +598,21 @@ match-after, histogram, histogram-after
 
     @property
     def style_counts(self) -> bool:
-        """Whether the style loss has a weight above 0."""
+        """Whether the strength or the weight of the style is above 0."""
         return (self.strength if self.style_weight is None else self.style_weight) > 0
 
     @property
     def has_style(self) -> bool:
-        """Whether a style is measured and has a weight above 0."""
+        """Whether the objective has a style loss: a layer and a weight above 0."""
         return bool(self.style_layers) and (self.style_counts or self.means_weight > 0)
 
     def said(self) -> dict[str, Any]:
-        """Return the fields that count, by name: either the strength or the style weight, and all others."""
+        """Return all fields by name, but of `strength` and `style_weight` only the one in use."""
         idle = "style_weight" if self.style_weight is None else "strength"
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != idle}
 
     def iterations_at(self, scale: int) -> int:
-        """Return the iterations at a scale, counted from 0 at the coarsest."""
+        """Return the number of iterations at a scale; scales are counted from 0, the coarsest."""
         if self.restarts:
             return self.restarts
         if not self.iterations_by_scale:
@@ -616,7 +620,7 @@ match-after, histogram, histogram-after
         return self.iterations_by_scale[min(scale, len(self.iterations_by_scale) - 1)]
 
     def check_styles(self, count: int) -> None:
-        """Raise `HandstyleError` if blends, masks and layers do not fit the number of paintings."""
+        """Raise `HandstyleError` if settings for each painting do not fit the number of paintings."""
         for name in ("style_blend", "style_at", "style_mask", "style_region"):
             given = getattr(self, name)
             if given and len(given) != count:
@@ -632,14 +636,14 @@ match-after, histogram, histogram-after
             raise HandstyleError(f"mask {self.mask[idle[0] - 1]} has no painting: give one, or leave the mask out")
 
     def check_layers(self, network: Network) -> None:
-        """Raise `HandstyleError` if a layer is not the network's."""
+        """Raise `HandstyleError` if a layer in the settings does not exist in the network."""
         for name in ("content_layers", "style_layers"):
             for tap in getattr(self, name):
                 check_layer(network, name, tap)
 
 
 def check_layer(network: Network, name: str, tap: str) -> None:
-    """Raise `HandstyleError`, about the parameter `name`, if the network has no layer `tap`."""
+    """Raise `HandstyleError` if the network has no layer `tap`; the message begins with the parameter `name`."""
     if tap in network.names:
         return
     if tap.replace("relu", "conv") in convolution_names(network.architecture):
@@ -663,7 +667,7 @@ def style_config(config: StyleConfig | Mapping[str, Any] | None = None, **option
     Raises
     ------
     HandstyleError
-        If there is no such field, or its value cannot be used.
+        If there is no such field, or a value is invalid.
     """
     if not isinstance(config, StyleConfig | Mapping | None):
         raise HandstyleError(f"config={_shown(config)}: give a StyleConfig, or a dict of its fields")
@@ -674,7 +678,7 @@ def style_config(config: StyleConfig | Mapping[str, Any] | None = None, **option
 
 
 def layered(base: Mapping[str, Any], over: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
-    """Return settings with those of a later source, `over`, in place of those of the same names in `base`.
+    """Merge two dictionaries of settings: those in `over` replace those in `base`.
 
     `iterations` in `over` also replaces `iterations_by_scale` in `base`, and `strength` and `style_weight` replace each
     other.
@@ -682,7 +686,7 @@ def layered(base: Mapping[str, Any], over: Mapping[str, Any], known: Iterable[st
     Raises
     ------
     HandstyleError
-        If a name is not among `known`, or strength and style weight are in one source.
+        If a name is not in `known`, or `over` has both `strength` and `style_weight`.
     """
     known = tuple(known)
     for name in (*base, *over):
@@ -712,7 +716,10 @@ def _both(strength: Any, weight: Any) -> str:
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """Return the end of an error about an unknown name: its new name, the most similar one, or all if they are few."""
+    """Return the end of the error message for an unknown name, which suggests one or lists the known names.
+
+    It has the new name of a renamed setting, or the most similar known name, or all known names if they are few.
+    """
     if RENAMED.get(name) in known:
         return f": it is now called {RENAMED[name]}"
     near = difflib.get_close_matches(name, known, 1)
@@ -727,24 +734,24 @@ def hints(group: Any) -> dict[str, Any]:
 
 
 def choices(hint: Any) -> tuple[str, ...]:
-    """Return the values that a ``Literal`` type allows; an empty tuple for other types."""
+    """Return the values of a ``Literal`` type, or an empty tuple for other types."""
     return get_args(hint) if get_origin(hint) is Literal else ()
 
 
 def without_none(hint: Any) -> tuple[Any, bool]:
-    """Return a type without None, and whether None was among its alternatives."""
+    """Return the type X of an annotation ``X | None`` or ``X``, and whether it allows None."""
     kinds = [kind for kind in get_args(hint) if kind is not types.NoneType]
     union = isinstance(hint, types.UnionType)
     return (kinds[0], len(kinds) < len(get_args(hint))) if union and len(kinds) == 1 else (hint, False)
 
 
 def coerce(name: str, hint: Any, value: Any) -> Any:
-    """Convert a value to the type of a field if that loses nothing: ``"relu1_1"`` to a tuple of one layer.
+    """Convert a value to the type of a field if nothing is lost, for instance ``"relu1_1"`` to a tuple of one layer.
 
     Raises
     ------
     HandstyleError
-        If it cannot be converted, naming the parameter.
+        If it cannot be converted; the message names the parameter.
     """
     hint, may_be_none = without_none(hint)
     if value is None and may_be_none:
@@ -815,7 +822,7 @@ PATHS = ("mask", "style_mask")  # fields of paths, which may contain commas
 
 
 def is_whole(name: str, text: str) -> bool:
-    """Return whether commas in the text of a field belong to one value (a path, a color) and do not separate values."""
+    """Return whether the text of a field is a single value even if it has commas, such as a path or a color."""
     return name in PATHS or name == "style_at" or (name == "style_region" and ("=" in text or "(" in text))
 
 

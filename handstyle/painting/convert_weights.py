@@ -1,8 +1,8 @@
 """Convert the loss weights of one preset to the normalizations of another.
 
-If two systems measure the same distance and divide it differently, their weights differ by a factor that depends on the
-layer's channels and positions and on the picture's size. If they measure different distances there is no factor, and
-the row has a note instead.
+If two systems compute the same distance and divide it by different numbers, their weights differ by a factor that
+depends on the layer's channels and positions and on the picture's size. If they compute different distances there is no
+such factor, and the row has a note instead.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ Choice = tuple[float, str, str]  # a weight, the statistic, its normalization
 
 
 class Row(NamedTuple):
-    """A weight of one preset and its equivalent under another.
+    """A weight of one preset, and the equivalent weight for the normalization of another preset.
 
     Parameters
     ----------
@@ -26,9 +26,9 @@ class Row(NamedTuple):
     weight : float
         The weight of the first preset at this layer.
     equivalent : float or None
-        The weight that gives the same term under the second preset's normalization.
+        The weight that gives the same term with the normalization of the second preset.
     own : float or None
-        The second preset's own weight there.
+        The weight of the second preset at this layer.
     note : str
         The reason, if there is no equivalent.
     """
@@ -48,7 +48,7 @@ def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, widt
     a, b : Preset
         The presets to convert from and to.
     network : Network
-        The network, whose layers have the channels and positions in the factors of both presets.
+        The network, whose numbers of channels and positions are in the factors.
     height, width : int
         Size of the picture in pixels.
 

@@ -1,10 +1,10 @@
 """Scale a network's features to the root mean square for which a preset's loss weights were chosen.
 
 Loss weights depend on the network: a Gram matrix grows with the square of the features, its squared distance with their
-fourth power, and total variation does not change. On a network whose features are of another scale, a preset with
-published weights gives a picture that is all smoothness, or all style. Rectifier and pooling are positively
-homogeneous, ``relu(s x) = s relu(x)`` for ``s > 0``. So the features of each layer can be multiplied by any positive
-factor through its weights, and the next layer's weights divide by it: the network computes the same features, scaled.
+fourth power, and total variation does not depend on them. With a network whose features are of another scale, a preset
+with published weights gives a picture with nothing but smoothness, or nothing but style. Rectifier and pooling are
+positively homogeneous, ``relu(s x) = s relu(x)`` for ``s > 0``. So the weights of each layer can be multiplied by a
+positive factor and those of the next layer divided by it: the network computes the same features, scaled.
 """
 
 from dataclasses import replace
@@ -38,7 +38,7 @@ FEATURE_RMS: dict[str, float] = {
 
 
 def grain(side: int = 128) -> Array:  # -> (side, side, 3) float64, 0 to 255
-    """Return noise with the spectrum of photographs, amplitude 1 / frequency (Field 1987, J. Opt. Soc. Am. A 4)."""
+    """Return a picture of noise with amplitude 1 / frequency, as in photographs (Field 1987, J. Opt. Soc. Am. A 4)."""
     rng = np.random.default_rng(0)
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None, :])
     frequency[0, 0] = 1
@@ -50,7 +50,7 @@ def grain(side: int = 128) -> Array:  # -> (side, side, 3) float64, 0 to 255
 
 
 def feature_rms(network: Network, power: int = 2) -> dict[str, float]:
-    """Return the root mean square of each rectified layer's features on `grain`, or with `power` 1 their mean."""
+    """Return the root mean square of each rectified layer's features for the picture `grain`, or their `power` mean."""
     taps = [name for name in network.names if name.startswith("relu")]
     p = network.backend.asarray(grain(), dtype=network.dtype)
     features, _ = network.forward(preprocess_forward(p, network.convention), taps)
@@ -58,20 +58,21 @@ def feature_rms(network: Network, power: int = 2) -> dict[str, float]:
 
 
 def is_published(network: Network) -> bool:
-    """Return whether the network has the widths of the published VGG networks."""
+    """Return whether the network has the numbers of channels of the published VGG networks."""
     convolutions = [layer for layer in network.layers if isinstance(layer, Convolution)]
     return all(layer.b.size == WIDTHS[int(layer.name[4]) - 1] for layer in convolutions)
 
 
 def match(network: Network, size: str) -> tuple[Network, str]:
-    """Scale a network's features as a preset requires.
+    """Return a network whose features have the size that a preset requires.
 
     Parameters
     ----------
     network : Network
         The network as loaded.
     size : {"vgg19", "unit", ""}
-        The required size of the features, from `Preset.features`: VGG-19's root mean squares, a mean of 1, or any.
+        The required size of the features, from `Preset.features`: the root mean squares of VGG-19, a mean of 1, or no
+        requirement.
 
     Returns
     -------
@@ -91,7 +92,7 @@ def match(network: Network, size: str) -> tuple[Network, str]:
 
 
 def set_feature_rms(network: Network, wanted: dict[str, float], power: int = 2) -> Network:
-    """Rescale a network so that the root mean square of each layer's features on `grain` is as given.
+    """Return a network rescaled so that each layer's features for `grain` have a given root mean square.
 
     Parameters
     ----------
@@ -100,7 +101,7 @@ def set_feature_rms(network: Network, wanted: dict[str, float], power: int = 2) 
     wanted : dict of str to float
         The root mean square for each rectified layer.
     power : int
-        As in `feature_rms`.
+        See `feature_rms`.
 
     Returns
     -------

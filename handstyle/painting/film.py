@@ -1,7 +1,8 @@
-"""Paint a film frame by frame: each frame starts from the last painted frame, moved, and has a temporal loss to it.
+"""Paint a film frame by frame: each frame starts from the last painted frame, warped along the optical flow.
 
-`frames` is the function for Python. `start_of`, which the command line uses too, computes the start and the temporal
-loss of a frame from the last one. Animations are read and written by Pillow, videos by ffmpeg.
+A temporal loss measures the difference from the warped frame. `frames` is the function for Python. `start_of`, which
+the command line uses too, computes the starting picture and the target of the temporal loss. Animations are read and
+written by Pillow, videos by ffmpeg.
 """
 
 import io
@@ -41,10 +42,10 @@ from handstyle.painting.stylize import chosen_settings, one_network, ready_netwo
 from handstyle.painting.targets import Measured
 
 TEMPORAL_WEIGHT = 0.02
-FRAME = "handstyle:frame"  # of a frame's metadata
+FRAME = "handstyle:frame"  # key of a frame's metadata
 LAST_FRAME = "the last frame"
-EXPLAINED = 0.5  # fraction of a photograph's variance that the flow explains; below it, a frame is a new scene
-# The painted frame then has other colors than its file.
+EXPLAINED = 0.5  # if the flow explains less than this fraction of a photograph's variance, the frame is a new scene
+# With these, colors are changed after painting, so the file of a frame is not what a next frame could start from.
 LATER_COLORS = ("match-after", "histogram-after", "luminance-after")
 ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
@@ -56,14 +57,14 @@ SECONDS = 1 / 12  # duration of a frame, if the film has none
 
 @dataclass(frozen=True)
 class Frame:
-    """A painted frame.
+    """A frame of a film, before and after painting.
 
     Parameters
     ----------
     photograph : (h, w, 3) array
         The photograph, at the size of the output or of the file.
     painted : (H, W, 3) array
-        The painted picture, 0 to 255, in whole levels as in its file.
+        The painted picture, 0 to 255, rounded to integers as in its file.
     digest : str
         The sha256 of the painted picture, from its recipe.
     """
@@ -75,17 +76,17 @@ class Frame:
 
 @dataclass(frozen=True)
 class Start:
-    """The settings and the temporal target with which a frame is painted.
+    """The settings of a frame, and the target of its temporal loss.
 
     Parameters
     ----------
     config : StyleConfig
-        The settings of the frame: those of the film for the first frame of a scene; one scale, with the moved last
-        frame as its start, for others.
+        The settings of the frame. For the first frame of a scene they are those of the film; for others they have one
+        scale, and the warped last frame as the starting picture.
     why : str
         The reason for starting from the photograph, in words; empty if the frame starts from the last one.
     target : (H, W, 3) array, optional
-        The last painted frame, moved.
+        The last painted frame, warped along the flow.
     certain : (H, W) array of bool, optional
         The mask of pixels with a reliable flow.
     weight : float
@@ -103,11 +104,11 @@ class Start:
 
     @staticmethod
     def follows(config: StyleConfig) -> dict[str, Any]:
-        """Return the settings that differ from the film's in a frame that starts from the last one: one scale."""
+        """Return the settings in which a frame that starts from the last one differs from the film: one scale."""
         return {"init_noise": 0.0, "pyramid_min_size": 0, "iterations_by_scale": config.iterations_by_scale[-1:]}
 
     def terms(self, network: Network, size: Size) -> list[Term]:
-        """Return a list of the temporal term on a network's device, for `stylize`; empty if no flow is reliable."""
+        """Return a list with the temporal term for `stylize`; it is empty if the flow is not reliable anywhere."""
         if self.target is None or self.certain is None or not self.weight or not self.certain.any():
             return []
         target = luminance(self.target, self.config.color_space) if self.config.color == "luminance" else self.target
@@ -115,13 +116,13 @@ class Start:
         return [temporal_term(made, mask, self.weight)]
 
     def flicker(self, painted: Array) -> float | None:
-        """Return the root mean square difference to the moved last frame where the flow is reliable, in gray levels."""
+        """Return the `warped_difference` of the painted frame from the last one; None if the flow is not reliable."""
         if self.target is None or self.certain is None or not self.certain.any():
             return None
         return warped_difference(painted, self.target, self.certain)
 
     def finished(self, result: Result) -> Result:
-        """Return a frame's result with its beginning and its flicker in the metadata; see `frame_facts`."""
+        """Return a frame's result with its flicker and how it was started in the metadata; see `frame_facts`."""
         facts: dict[str, Any] = {"start": self.why or LAST_FRAME, "temporal_weight": self.weight}
         facts["previous"] = self.previous
         flicker = self.flicker(whole_levels(result.array).astype(np.float64))
@@ -131,12 +132,12 @@ class Start:
 
 
 def frame_facts(picture: Path) -> dict[str, Any]:
-    """Return what a painted frame's metadata say of its beginning: start, temporal_weight, previous, flicker.
+    """Read from a painted frame's metadata how it was started: start, temporal_weight, previous, flicker.
 
     Parameters
     ----------
     picture : Path
-        Any picture; without such metadata nothing is returned.
+        Any picture; the result is empty if it has no such metadata.
     """
     try:
         found = json.loads(read_metadata(picture, decode=False).get(FRAME, "{}"))
@@ -146,7 +147,7 @@ def frame_facts(picture: Path) -> dict[str, Any]:
 
 
 def warped_difference(painted: Array, target: Array, certain: Array) -> float:  # (H, W, 3), (H, W, 3), (H, W) -> float
-    """Return the root mean square difference of a frame and the moved last frame where the flow is reliable."""
+    """Return the root mean square difference of a frame from the warped last frame, where the flow is reliable."""
     return math.sqrt(float(((painted - target)[certain] ** 2).mean()))
 
 
@@ -156,12 +157,12 @@ def flicker(photographs: Sequence[Array], painted: Sequence[Array]) -> float:
     Parameters
     ----------
     photographs, painted : sequence of (H, W, 3) arrays
-        The frames before and after painting, all of one size. The flow is that of the photographs.
+        The frames before and after painting, all of one size. The flow is computed from the photographs.
 
     Returns
     -------
     float
-        0 for a film in which everything moves as in the photographs; NaN for fewer than two frames.
+        0 if all painted colors move with the photographs; NaN for fewer than two frames.
 
     Notes
     -----
@@ -183,12 +184,12 @@ def motion(now: Array, before: Array) -> tuple[Array, Array]:  # (H, W, 3), (H, 
 
 
 def flow_between(a: Array, b: Array) -> Array:  # (H, W, 3), (H, W, 3) -> (2, H, W)
-    """Return the optical flow from each pixel of `a` to its position in `b`, in rows and columns, px.
+    """Return the optical flow from each pixel of `a` to its position in `b`: rows and columns in pixels.
 
     Raises
     ------
     HandstyleError
-        If scikit-image, which computes it, is not installed.
+        If scikit-image is not installed.
 
     Notes
     -----
@@ -214,7 +215,7 @@ def check_film(config: StyleConfig, weight: float) -> None:
 
 
 def start_of(config: StyleConfig, photograph: Picture, last: Frame | None, weight: float, init: Path) -> Start:
-    """Return the start of a frame: the last painted frame moved along the flow, or the photograph.
+    """Return the settings and the temporal target of a frame, which starts from the last one or from the photograph.
 
     Parameters
     ----------
@@ -233,8 +234,9 @@ def start_of(config: StyleConfig, photograph: Picture, last: Frame | None, weigh
     Returns
     -------
     Start
-        It is from the photograph if there is no last frame, if that has another size, or in a new scene: if the flow
-        explains less than half of the variance, ``1 − Σ (p − ω)² / Σ (p − mean)²`` over the photographs.
+        The frame starts from the photograph if there is no last frame, if that has another size, or in a new scene. A
+        frame is a new scene if the flow explains less than half of the variance, ``1 − Σ (p − ω)² / Σ (p − mean)²`` for
+        the photograph p and the warped last photograph ω.
     """
     if last is None:
         return Start(config, "the first frame", weight=weight)
@@ -274,11 +276,11 @@ def frames(
         A folder of pictures, an animation (GIF, WebP, APNG), or a video if ffmpeg is installed; or a sequence of paths,
         PIL images or arrays.
     styles, network, config, preset
-        As for `stylize`; the network is loaded once, and the paintings are measured once at each size.
+        See `stylize`. The network is loaded once, and the paintings are measured once at each size.
     temporal_weight : float
-        Weight of the mean squared difference (0 to 255) to the moved last frame where the flow is reliable.
+        Weight of the mean squared difference (0 to 255) from the warped last frame where the flow is reliable.
     callback, progress, **options
-        As for `stylize`, for each frame.
+        See `stylize`; they are used for each frame.
 
     Yields
     ------
@@ -288,7 +290,7 @@ def frames(
     Raises
     ------
     HandstyleError
-        If there are no frames, scikit-image is not installed, and for the reasons of `stylize`.
+        If there are no frames, if scikit-image is not installed, and in the cases of `stylize`.
 
     References
     ----------
@@ -342,18 +344,18 @@ def in_order(paths: Iterable[Path]) -> list[Path]:
 
 @contextmanager
 def read_film(source: Any) -> Iterator[tuple[list[Any], list[float]]]:
-    """Yield the frames of a film and the seconds of each.
+    """Read a film, and yield its frames and the duration of each in seconds, for the time of a ``with`` block.
 
     Parameters
     ----------
     source : path or iterable of pictures
-        A folder, an animation or a video, whose frames are written as NAME_0001.png and so on into a temporary folder
-        that is deleted at the end of the block.
+        A folder, an animation, a video, or pictures. The frames of animations and videos are written as NAME_0001.png
+        and so on into a temporary folder that is deleted at the end of the block.
 
     Raises
     ------
     HandstyleError
-        If there are no frames in it, or it cannot be read.
+        If the film has no frames or cannot be read.
     """
     if not isinstance(source, str | os.PathLike):
         pictures = list(source)
@@ -373,7 +375,7 @@ def read_film(source: Any) -> Iterator[tuple[list[Any], list[float]]]:
 
 
 def by_pillow(path: Path, folder: Path) -> list[float]:
-    """Write the frames of an animation into a folder as PNG; return the seconds of each."""
+    """Write the frames of an animation into a folder as PNG files, and return the duration of each in seconds."""
     seconds = []
     try:
         with Image.open(path) as image:
@@ -393,7 +395,7 @@ def by_pillow(path: Path, folder: Path) -> list[float]:
 
 
 def ffmpeg_path(what: str) -> str:
-    """Return the path of ffmpeg, or raise `HandstyleError` that `what` needs it."""
+    """Return the path of ffmpeg, or raise `HandstyleError` with `what` as the subject if it is not installed."""
     found = shutil.which("ffmpeg")
     if found is None:
         raise HandstyleError(
@@ -404,7 +406,7 @@ def ffmpeg_path(what: str) -> str:
 
 
 def by_ffmpeg(path: Path, folder: Path) -> list[float]:
-    """Write the frames of a video into a folder as PNG; return the seconds of each."""
+    """Write the frames of a video into a folder as PNG files, and return the duration of each in seconds."""
     program = ffmpeg_path(printable(path))
     if not path.is_file():
         raise HandstyleError(f"{printable(path)} cannot be read: there is no such file")
@@ -424,7 +426,7 @@ def _last_line(text: str) -> str:
 
 
 def check_film_writable(path: Path, overwrite: bool) -> None:
-    """Raise `HandstyleError` if a film cannot be written to a path."""
+    """Raise `HandstyleError` if a film cannot be written to `path`."""
     if path.suffix.lower() in VIDEOS:
         ffmpeg_path(printable(path))
     elif path.suffix.lower() not in ANIMATIONS:
@@ -436,16 +438,17 @@ def check_film_writable(path: Path, overwrite: bool) -> None:
 
 
 def write_film(path: str | os.PathLike[str], pictures: Sequence[Path], seconds: Sequence[float]) -> None:
-    """Write painted frames as a film: an animation or a video, by the suffix of its name.
+    """Write painted frames as an animation or a video, depending on the suffix of the file.
 
     Parameters
     ----------
     path : path
-        .gif, .webp, .png or .apng; by ffmpeg .mp4, .mov, .mkv, .webm or .avi. An existing file is replaced.
+        A file with the suffix .gif, .webp, .png or .apng or, if ffmpeg is installed, .mp4, .mov, .mkv, .webm or .avi.
+        An existing file is replaced.
     pictures : sequence of Path
         The frames, of one size.
     seconds : sequence of float
-        The duration of each frame. A video has a constant rate, by their mean.
+        The duration of each frame. All frames of a video have the mean duration.
 
     Raises
     ------
@@ -476,13 +479,13 @@ def write_film(path: str | os.PathLike[str], pictures: Sequence[Path], seconds: 
 
 
 def frame_of(picture: Path) -> Image.Image:
-    """Read a painted frame in the form in which it is written into a film."""
+    """Read a painted frame as an RGB or RGBA image, to be written into a film."""
     with Image.open(picture) as image:
         return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
 def _video(path: Path, images: Sequence[Image.Image], rate: float) -> bytes:
-    """Encode frames by ffmpeg, through a pipe, at a rate in frames a second."""
+    """Encode frames by ffmpeg, through a pipe, at `rate` frames per second, and return the file's bytes."""
     with tempfile.TemporaryDirectory(prefix="handstyle-") as folder:
         made = Path(folder, f"film{path.suffix.lower()}")
         even = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p"]  # the form that players can decode

@@ -1,6 +1,6 @@
 """Prepare the inputs of a run: pictures at their sizes, masks, the starting picture, and changes of color.
 
-All of it runs on the host, before the first evaluation or after the last.
+All functions run on the host, before the first evaluation or after the last.
 """
 
 import math
@@ -29,21 +29,21 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.paper import read_paper
 
 LUMA = np.array([0.299, 0.587, 0.114])  # BT.601
-STRETCHED = 4  # a picture that will be stretched is read at this many times the size at which it is used
+STRETCHED = 4  # a picture that will be stretched is read at this multiple of the size at which it is used
 COLORED = 48  # gray levels by which the channels of a colored mask differ; those of a gray JPEG differ by a few
 
 
 def read_inputs(
     config: StyleConfig, content: PictureLike, styles: Sequence[PictureLike]
 ) -> tuple[Picture, list[Picture]]:
-    """Read the photograph and the paintings; files are reduced while they are read to the sizes that the run uses.
+    """Read the photograph and the paintings; large files are reduced to the size that the run needs.
 
     Parameters
     ----------
     config : StyleConfig
-        The sizes and `max_pixels` are used.
+        The settings, of which sizes and `max_pixels` are used.
     content, styles : path, PIL image, array or Picture
-        As for `stylize`, without folders.
+        See `stylize`; folders must be replaced by their pictures before.
 
     Returns
     -------
@@ -82,14 +82,16 @@ def output_size(config: StyleConfig, size: tuple[int, int], name: str) -> tuple[
 
 
 def wanted_side(config: StyleConfig, size: tuple[int, int]) -> int:
-    """Return the length in pixels that the configuration gives a side of the output: its `size`, or that of `print`."""
+    """Return the length in pixels of the side of the output that is set by `size` or by `print`."""
     return read_paper(config.print).long_side(size) if config.print else config.size
 
 
 def sized(
     size: tuple[int, int], n: float, rule: str, name: str, parameter: str, enlarge: bool = False
 ) -> tuple[int, int]:
-    """Resize a height and width so that the side given by `rule` is `n`; only ``square`` and `enlarge` enlarge.
+    """Return a height and width scaled so that the side that `rule` names is `n` pixels long.
+
+    They are only made larger if `rule` is ``square`` or `enlarge` is true.
 
     Raises
     ------
@@ -111,7 +113,7 @@ def sized(
 
 
 def scales(config: StyleConfig, full: tuple[int, int]) -> list[tuple[int, int]]:
-    """Return the heights and widths of the pyramid, from coarse to fine; the last is `full`.
+    """Return height and width at each scale of the pyramid, from coarse to fine; the last is `full`.
 
     Scales with a side below `SMALLEST_SIDE` are left out, so a panorama has fewer scales.
     """
@@ -131,7 +133,7 @@ def scales(config: StyleConfig, full: tuple[int, int]) -> list[tuple[int, int]]:
 def style_size(
     config: StyleConfig, painting: Picture, p_size: tuple[int, int], full: tuple[int, int]
 ) -> tuple[int, int]:
-    """Return the height and width at which a painting is measured while the picture has the size `p_size`."""
+    """Return the height and width to which a painting is resized at the scale where the picture has `p_size`."""
     if config.style_fit == "stretch":
         return p_size
     size = (painting.pixels.shape[0], painting.pixels.shape[1])
@@ -145,7 +147,7 @@ def style_size(
 
 
 def style_side(config: StyleConfig, p_size: tuple[int, int], full: tuple[int, int]) -> int:
-    """Return the length in pixels that the configuration gives a side of a painting while the picture has `p_size`."""
+    """Return the length in pixels of the side of a painting that the settings fix, when the picture has `p_size`."""
     if config.style_size:
         return config.style_size
     # book: transfer-style
@@ -153,7 +155,7 @@ def style_side(config: StyleConfig, p_size: tuple[int, int], full: tuple[int, in
 
 
 def rule_side(config: StyleConfig, size: tuple[int, int]) -> int:
-    """Return the present length in pixels of the side of a painting whose length `style_side` gives."""
+    """Return the length in pixels, before resizing, of the side of a painting that the settings fix."""
     rule = "long" if config.style_size else config.size_rule
     return {"long": max(size), "square": max(size), "short": min(size), "height": size[0]}[rule]
 
@@ -171,17 +173,17 @@ def starting_picture(
     Parameters
     ----------
     config : StyleConfig
-        Its `init`, `init_noise` and `seed` are used: ``(1 - init_noise) · start + init_noise · noise``, as in
-        anishathalye/neural-style.
+        The settings, of which `init`, `init_noise` and `seed` are used. The result is
+        ``(1 - init_noise) · start + init_noise · noise``, as in anishathalye/neural-style.
     p : (H, W, 3) array
         The photograph.
     convention : Convention, optional
-        The input convention of the network, around whose mean the noise of some systems lies.
+        The input convention of the network. Its mean is the mean of the noise ``normal`` and ``uniform``.
     paintings : sequence of (h, w, 3) arrays
-        For ``style-stats``: noise with the mean and deviation of their colors, truncated at black and white, as in
-        crowsonkb/style-transfer-pytorch.
+        The paintings, for ``style-stats``: noise with the mean and deviation of their colors, truncated at black and
+        white, as in crowsonkb/style-transfer-pytorch.
     masks : sequence of (h, w) arrays or None
-        One for each painting: the weights of its pixels in that mean and deviation.
+        For each painting, the weights of its pixels in that mean and deviation.
     full : (int, int), optional
         Height and width in pixels of the photograph as it was read. A picture given as `init` may have its proportions
         or those of `p`.
@@ -189,7 +191,7 @@ def starting_picture(
     Raises
     ------
     HandstyleError
-        If `init` names neither a start nor a picture, or a picture of other proportions.
+        If `init` is neither one of the names nor a picture, or the picture has other proportions.
     """
     rng = np.random.default_rng(config.seed)
     weights = masks or (None,) * len(paintings)
@@ -241,7 +243,7 @@ def _start(
 
 
 def truncated_normal(rng: np.random.Generator, mean: Array, std: Array, shape: tuple[int, ...]) -> Array:
-    """Draw colors from a normal distribution truncated to 0 to 255, by drawing values outside again."""
+    """Draw colors from a normal distribution truncated to 0 to 255; values outside are drawn again."""
     drawn = rng.normal(mean, std, shape)
     while (outside := (drawn < 0) | (drawn > 255)).any():
         drawn = np.where(outside, rng.normal(mean, std, shape), drawn)
@@ -249,16 +251,16 @@ def truncated_normal(rng: np.random.Generator, mean: Array, std: Array, shape: t
 
 
 def check_proportions(picture: Picture, name: str, size: tuple[int, int], full: tuple[int, int]) -> None:
-    """Raise `HandstyleError` unless a picture has, within 2 % or a pixel, the proportions of one of two sizes.
+    """Raise `HandstyleError` unless a picture has the proportions of one of two sizes, within 2 % or a pixel.
 
     Parameters
     ----------
     picture : Picture
         A mask or a starting picture.
     name : str
-        Its name in the error message.
+        The name of the picture in the error message.
     size, full : (int, int)
-        Height and width of the picture that it belongs to: as used, and as read.
+        Height and width of the picture that it belongs to: as used in the run, and as read.
     """
     height, width = picture.full_size
     for h, w in (full, size):
@@ -270,7 +272,7 @@ def check_proportions(picture: Picture, name: str, size: tuple[int, int], full: 
 
 
 def long_side_of(full: tuple[int, int], size: tuple[int, int]) -> int:
-    """Return the long side at which a picture of proportions `full` has no side shorter than `size`."""
+    """Return the least long side at which a picture with the proportions of `full` covers `size`."""
     return math.ceil(max(full) * max(size[0] / full[0], size[1] / full[1]))
 
 
@@ -296,7 +298,7 @@ def read_mask(
     Returns
     -------
     (H, W) array of float64
-        0 to 1.
+        The mask, 0 to 1.
 
     Raises
     ------
@@ -338,18 +340,18 @@ def colors_before(
     regions: Sequence[Array | None],
     style_masks: Sequence[Array | None],
 ) -> tuple[Array, list[Array]]:
-    """Change colors before the run: (H, W, 3), n times (h, w, 3) -> the photograph and the paintings to be used.
+    """Return the photograph and the paintings with their colors changed before the run, as `config.color` requires.
 
     Parameters
     ----------
     config : StyleConfig
-        Its `color`, `color_space` and `color_match` are used.
+        The settings, of which `color`, `color_space` and `color_match` are used.
     p : (H, W, 3) array
         The photograph.
     paintings : sequence of (h, w, 3) arrays
-        The paintings. Each is recolored inside its mask, with the colors of its region of the photograph.
+        The paintings. Each gets the colors of its region of the photograph, inside its mask.
     regions, style_masks : sequence of arrays or None
-        For each painting its region of the photograph, and its mask.
+        For each painting the mask of its region in the photograph, and its own mask.
     """
     if config.color == "luminance":
         gray = luminance(p, config.color_space)
@@ -367,7 +369,7 @@ def colors_before(
 
 
 def colors_after(config: StyleConfig, result: Array, p: Array, masks: Sequence[Array]) -> Array:
-    """Change colors after the run: (H, W, 3) result and photograph -> (H, W, 3); by region where there are masks."""
+    """Return the result with its colors changed after the run, as `config.color` requires; with masks, by region."""
     everywhere: list[Array | None] = list(masks) or [None]
     for mask in everywhere:
         options: dict[str, Any] = {"source_mask": mask, "target_mask": mask}

@@ -22,7 +22,7 @@ WEIGHT_TOOLS = {
 
 
 def load_weights(name_or_path: str | os.PathLike[str] = EMBEDDED) -> Weights:
-    """Find weights by name, or read them from a file.
+    """Load the weights of a network by name or from a file.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def load_network(
     dtype : {"float32", "float64"}
         The dtype of weights and features. float64 is for checks.
     kernels : str
-        The engine, a name in `ENGINES`. ``auto`` takes the fused kernels on a processor, the CUDA kernels on a GPU.
+        The engine, a name in `ENGINES`. ``auto`` is the engine with fused kernels on a CPU, with CUDA kernels on a GPU.
     pooling : {"max", "average", "l2"}
         See `build_network`.
     padding : {"zero", "reflect", "replicate"}
@@ -125,7 +125,7 @@ def load_network(
 
 
 def precision_of(network: Network) -> str:
-    """Return the precision of the network's arithmetic and the methods of its engine in words, for the report."""
+    """Return a description of the network's precision and of the methods of its engine, for the report."""
     tf32 = network.engine.name.endswith("tf32")
     name = "tf32 (float32, products with factors of 10 bits)" if tf32 else str(network.dtype)
     described = engine_of(network).describe()
@@ -133,20 +133,20 @@ def precision_of(network: Network) -> str:
 
 
 def fit_network(network: Network, chosen: Preset) -> tuple[Network, list[str]]:
-    """Set a network's pooling, padding, rounding, input and feature size as a preset requires.
+    """Return a network with the pooling, padding, rounding, input and feature size that a preset requires.
 
     Parameters
     ----------
     network : Network
-        Any network; it keeps its engine.
+        Any network. The result has the same engine.
     chosen : Preset
-        From `find_preset`. The preset ``handstyle`` requires nothing.
+        The preset, from `find_preset`. The preset ``handstyle`` has no requirements.
 
     Returns
     -------
     network : Network
     notes : list of str
-        One sentence for each thing that was changed, and for each requirement that this network cannot meet.
+        A sentence for each change, and for each requirement that this network cannot meet.
     """
     if asked_of(chosen) == {"preset": DEFAULT}:  # it has no requirements
         return network, []
@@ -158,7 +158,7 @@ def fit_network(network: Network, chosen: Preset) -> tuple[Network, list[str]]:
 
 
 def asked_of(chosen: Preset) -> dict[str, Any]:
-    """Return, as settings, the preset's name and the requirements in which it differs from the shipped preset."""
+    """Return a preset's name, and its requirements for the network that differ from the shipped preset of that name."""
     base, own = PRESETS.get(chosen.name, PRESETS[DEFAULT]), ("architecture", "convention", "input", "features")
     return {"preset": chosen.name or DEFAULT} | {
         key: getattr(chosen, key) for key in own if getattr(chosen, key) != getattr(base, key)

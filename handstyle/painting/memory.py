@@ -1,7 +1,7 @@
-"""Memory of a run: forecast it, compare it with what is free, and name settings that would fit.
+"""Forecast the memory of a run, compare it with the free memory, and suggest settings that would fit.
 
-The engine forecasts the memory of an evaluation (`Engine.forecast`). Added here are the weights, the optimizer's
-vectors, the measuring of the paintings, and the pictures of the plan.
+The engine forecasts the memory of an evaluation (`Engine.forecast`). This module adds the weights, the optimizer's
+vectors, the measuring of the paintings, and the pictures.
 """
 
 import math
@@ -26,18 +26,19 @@ from handstyle.painting.targets import planned_terms
 
 # The fraction of the host's free memory that a run may take; the rest is for the system.
 USABLE = 0.9
-LIBRARIES = 2 << 20  # bytes of the host that the first evaluation takes for threads' stacks and libraries' buffers
+LIBRARIES = 2 << 20  # bytes on the host that the first evaluation takes for stacks of threads and buffers of libraries
 PICTURE_ITEM = 4  # bytes of a value of a picture as read
 # Float64 vectors of SciPy's L-BFGS-B in addition to its workspace of 2 m + 5 (TOMS 778, §3): the start and its scaled
 # copy, the point, the gradient and their copies, two bounds, indices, the best picture. Derived from its measured peak.
 SCIPY_COPIES = 14
-FILE_VECTORS = 6  # of lbfgs beyond `optimizer_vectors`, in files: two gradients, trial, its predecessor, two copies
+# Vectors of lbfgs in files in addition to `optimizer_vectors`: two gradients, the trial, the one before it, two copies.
+FILE_VECTORS = 6
 PIECES = 8  # pieces of vectors in files that are in memory at a time
 
 
 @dataclass(frozen=True)
 class Need:
-    """The memory of painting at one scale, in bytes, and its time.
+    """The memory in bytes that painting at one scale needs, and the time of an evaluation.
 
     Parameters
     ----------
@@ -46,16 +47,16 @@ class Need:
     iterations : int
         Iterations at this scale.
     weights, evaluation, optimizer : int
-        On the device, which may be the host: the network's weights, an evaluation including its targets, and the
-        vectors of the optimizer.
+        Bytes on the device, which may be the host, for the network's weights, for an evaluation including its targets,
+        and for the vectors of the optimizer.
     measuring : int
-        On the device: the memory of measuring the largest painting, without the weights.
+        Bytes on the device for measuring the largest painting, without the weights.
     pictures, scipy : int
-        On the host: the pictures and masks of the plan, and the vectors of SciPy's optimizer.
+        Bytes on the host for pictures and masks, and for the vectors of SciPy's optimizer.
     seconds : float
         Time of one evaluation; NaN if there is no estimate.
     files : int
-        On the disk: the vectors that lie in files.
+        Bytes on the disk for vectors in files.
     """
 
     size: Size
@@ -71,17 +72,17 @@ class Need:
 
     @property
     def device(self) -> int:
-        """Bytes on a device that has memory of its own."""
+        """Bytes on the device at the peak, if the device has its own memory."""
         return self.weights + max(self.measuring, self.evaluation + self.optimizer)
 
     @property
     def host(self) -> int:
-        """Bytes on the host, if the device has memory of its own."""
+        """Bytes on the host at the peak, if the device has its own memory."""
         return self.pictures + self.scipy
 
     @property
     def together(self) -> int:
-        """Bytes if the device is the host."""
+        """Bytes at the peak, if the device is the host."""
         return (
             LIBRARIES
             + self.weights
@@ -91,26 +92,26 @@ class Need:
 
 
 def optimizer_vectors(config: StyleConfig, apart: bool) -> int:
-    """Return how many vectors this package's optimizers keep at most, in the network's dtype, besides an evaluation.
+    """Return the number of vectors that this package's optimizers keep at most, in addition to an evaluation.
 
     Parameters
     ----------
     config : StyleConfig
-        The run's settings: optimizer, pairs and clamping are used.
+        The run's settings, of which `optimizer`, `lbfgs_history` and `clamp` are used.
     apart : bool
-        Whether they are on a device with memory of its own. There CuPy's pool also keeps the memory of temporary
-        arrays. NumPy frees them, and the gradient is counted with the evaluation.
+        Whether the vectors are on a device with its own memory. CuPy's pool keeps the memory of temporary arrays too.
+        NumPy frees it, and the gradient is counted with the evaluation.
 
     Returns
     -------
     int
-        0 for SciPy's L-BFGS-B, see `scipy_bytes`.
+        Number of vectors in the network's dtype; 0 for SciPy's L-BFGS-B, for which see `scipy_bytes`.
 
     Notes
     -----
-    L-BFGS keeps the gradient, and a step and a difference for each pair and for the trial pair; then start,
-    iterate, its gradient, direction and best picture. Adam keeps two moments, the start, the iterate, the gradient, the
-    best picture, and the mean of the iterates.
+    L-BFGS keeps the gradient, a step and a difference for each pair and for the trial pair; and also the starting
+    picture, the current one and its gradient, the direction and the best picture. Adam keeps two moments, the starting
+    picture, the current one and its gradient, the best picture, and the mean of the pictures.
     """
     if config.optimizer in ("lbfgs", "lbfgs-fixed"):
         pairs = 1 + 2 * (config.lbfgs_history + 1)
@@ -125,25 +126,24 @@ def scipy_bytes(config: StyleConfig, n: int) -> int:
 
 
 def precondition_bytes(config: StyleConfig, size: Size, item: int, apart: bool) -> int:
-    """Return the bytes of the preconditioner's change of variables, on the device of the optimizer's vectors.
+    """Return the bytes that the preconditioner takes, on the device of the optimizer's vectors.
 
     Parameters
     ----------
     config : StyleConfig
-        The run's settings: optimizer and exponent are used.
+        The run's settings, of which `optimizer` and `precondition` are used.
     size : (H, W)
-        Of the picture, pixels.
+        Height and width of the picture in pixels.
     item : int
         Bytes of one number in the optimizer's vectors; 8 with SciPy.
     apart : bool
-        As for `optimizer_vectors`.
+        See `optimizer_vectors`.
 
     Returns
     -------
     int
-        The scale, a third of a vector; the start's coefficients, the picture of a trial, the gradient at it, and
-        temporary arrays that our own optimizer keeps at the same time; on a device with memory of its own also the
-        matrices of the transform.
+        Bytes of the scale, a third of a vector; of the coefficients of the starting picture, the picture of a trial and
+        the gradient there; of temporary arrays; and, on a device with its own memory, of the transform's matrices.
     """
     if not config.precondition or config.optimizer not in LINE_SEARCH:
         return 0
@@ -155,7 +155,7 @@ def precondition_bytes(config: StyleConfig, size: Size, item: int, apart: bool) 
 
 @dataclass(frozen=True)
 class RunMemory:
-    """A run as far as its memory is concerned: settings, network, picture sizes and free memory.
+    """The data of a run on which its memory depends: settings, network, picture sizes and free memory.
 
     Parameters
     ----------
@@ -164,18 +164,18 @@ class RunMemory:
     network : Network
         The network, on its device.
     photograph : Picture
-        Only the shape of its pixels matters.
+        The photograph, of which only the shape is used.
     paintings : sequence of Picture
-        Only the shapes of their pixels matter.
+        The paintings, of which only the shapes are used.
     apart : bool
-        Whether the device has memory of its own.
+        Whether the device has its own memory.
     free : int
-        Bytes free on the device, with the weights already there.
+        Free bytes on the device after the weights were loaded.
     tiled : str
-        Why the run is painted by tiles or with files although the settings do not ask for them, in one line; empty if
-        it is not.
+        A note in one line, if memory requires tiles or files that the settings do not: the reason, and how the run is
+        painted; otherwise empty.
     files : bool
-        Whether the optimizer's vectors, where they are large, lie in files that are mapped into memory.
+        Whether large vectors of the optimizer are kept in files that are mapped into memory.
     """
 
     config: StyleConfig
@@ -191,20 +191,20 @@ class RunMemory:
     def now(
         cls, config: StyleConfig, network: Network, photograph: Picture, paintings: Sequence[Picture]
     ) -> "RunMemory":
-        """Return an instance with the memory that is free on the network's device now."""
+        """Return the data of a run, with the memory that is now free on the network's device."""
         return cls(
             config, network, photograph, paintings, network.backend.name == "cupy", network.backend.free_memory()
         )
 
     def fitted(self) -> "RunMemory":
-        """Return the run by tiles if `StyleConfig.tile` or the free memory requires them, otherwise the run itself.
+        """Return the run with tiles if `StyleConfig.tile` or the free memory requires them, otherwise the run itself.
 
         Returns
         -------
         RunMemory
-            If tiles are used, its network's engine computes by tiles: by the smallest ones if the run fits by none.
-            Files are used if that is faster than smaller tiles. Half of the memory that is left keeps features of
-            tiles from the first pass to the second.
+            If tiles are required, its network has a `TileEngine`, with the largest tiles that fit, or with the smallest
+            if none fit. Vectors are kept in files if that is faster than smaller tiles. Half of the remaining memory is
+            used to keep features of tiles from the first pass for the second.
         """
         run = self._with_tiles()
         needs = [need.together - need.weights for need in run.needs()]
@@ -227,19 +227,24 @@ class RunMemory:
         return self.config.optimizer == "lbfgs" and not self.config.precondition and not self.apart
 
     def _noted(self, why: str) -> "RunMemory":
-        """Return the run with a note of what is wrong with another one, and of how this is painted."""
+        """Return the run with a note that has the reason `why` and a description of how the run is painted."""
         how = f"painted by {engine_of(self.network).name.partition(',')[0]}, the same picture"
         if on_disk := max(need.files for need in self.needs()):
             how += f", with its vectors in files of {gibibytes(on_disk)} in {folder()}"
         return replace(self, tiled=f"{why}: {how}{self.duration()}")
 
     def with_smaller_tiles(self, why: str) -> "RunMemory | None":
-        """Return the run by the largest smaller tiles that fit, or by the smallest; None if there are no smaller ones.
+        """Return the run with the largest smaller tiles that fit, or with the smallest tiles if none fit.
 
         Parameters
         ----------
         why : str
             The reason, for the note.
+
+        Returns
+        -------
+        RunMemory or None
+            None if there are no smaller tiles.
         """
         run = None
         if self.config.style_statistic == "patches":  # which need the whole picture
@@ -255,7 +260,7 @@ class RunMemory:
         return run
 
     def duration(self) -> str:
-        """Return the forecast time of an evaluation and of the run, as the end of a sentence; empty without one."""
+        """Return the end of a sentence with the forecast time of an evaluation and of the run; empty if unknown."""
         needs = self.needs()
         seconds = sum(need.iterations * need.seconds for need in needs)
         return (
@@ -263,7 +268,7 @@ class RunMemory:
         )
 
     def needs(self) -> list[Need]:
-        """Return the memory of each scale, from coarse to fine.
+        """Return the memory that each scale needs, from coarse to fine.
 
         Raises
         ------
@@ -312,11 +317,11 @@ class RunMemory:
         )
 
     def need(self) -> Need:
-        """Return the memory of the scale that needs most, which may not be the finest; see `needs`."""
+        """Return the memory of the scale that needs most, which is not always the finest; see `needs`."""
         return max(self.needs(), key=lambda need: need.together)
 
     def lacks(self) -> str:
-        """Return in words which memory is short, or an empty string if the run fits."""
+        """Return a sentence on which memory is too small, or an empty string if the run fits."""
         needs = sorted(self.needs(), key=lambda need: -need.together)
         return next(filter(None, map(self._lacking, needs)), "")
 
@@ -344,7 +349,7 @@ class RunMemory:
         return ""
 
     def fits(self, **changes: object) -> bool:
-        """Return whether the run would fit with changed settings; False if these are not valid."""
+        """Return whether the run would fit with changed settings; False if they are invalid."""
         try:
             config = replace(self.config, **changes)  # type: ignore[arg-type]
             run = replace(self, config=config)
@@ -360,14 +365,14 @@ class RunMemory:
         Raises
         ------
         OutOfMemoryError
-            In one line: the needed and the free memory, the size that would fit, and settings that need less at this
-            size.
+            The message has, in one line, the needed and the free memory, the size that would fit, and settings that
+            need less memory at this size.
         """
         if lacking := self.lacks():
             raise OutOfMemoryError(f"{lacking}; {self.advice()}")
 
     def advice(self) -> str:
-        """Return settings that would fit, in words: a smaller size, or other settings at this size."""
+        """Return a sentence with settings that would fit: a smaller size, or other settings at this size."""
         printed = bool(self.config.print)
         side = self.largest_size(max(self._full()) if printed else self.config.size)
         ways = [f"size={side}" + " in place of `print`" * printed] if side else []
@@ -375,14 +380,14 @@ class RunMemory:
         return " or ".join(ways) + " would fit" if ways else "not even a small picture would fit"
 
     def largest_size(self, below: int) -> int:
-        """Return a size below a limit at which the run would fit; see `largest_side`."""
+        """Return the largest size below `below` at which the run would fit, or 0; see `largest_side`."""
         # Memory grows about as the area, so no side fits that is twice the estimate from this.
         taken = self.need().together / (max(self._full()) if self.config.print else self.config.size) ** 2
         most = min(below, 2 * math.isqrt(max(1, int(self.free / taken))))
         return largest_side(most, lambda side: self.fits(size=side, print=""))
 
     def cheaper(self) -> list[str]:
-        """Return settings that would fit at this size: a smaller style size, fewer pairs, another optimizer."""
+        """Return changes of settings that would fit at this size: of style size, L-BFGS history or optimizer."""
         config, ways = self.config, list[str]()
         if config.has_style and (config.style_size or config.style_scale > 1) and self.paintings:
             wanted = max(max(style_size(config, p, self._full(), self._full())) for p in self.paintings)
@@ -403,7 +408,7 @@ class RunMemory:
 
     @contextmanager
     def guarded(self, size: Size | None = None) -> Iterator[None]:
-        """Turn a failed allocation in this block, by any library, into one line with settings that would fit.
+        """Raise `OutOfMemoryError`, with settings that would fit, if an allocation in the ``with`` block fails.
 
         Parameters
         ----------
@@ -430,16 +435,16 @@ class RunMemory:
 
 
 def largest_side(wanted: int, fits: Callable[[int], bool]) -> int:
-    """Search the largest side below `wanted` that fits; return 0 if none does.
+    """Return the largest side of a picture, in pixels, that is below `wanted` and fits the memory; 0 if none does.
 
     Parameters
     ----------
     wanted : int
-        Pixels.
+        The side in pixels that does not fit.
     fits : callable
-        ``fits(side)``. It need not be monotone, since small pictures keep their transformed kernels and may need more
-        memory than larger ones. So sides are tried downward, each a sixteenth shorter than the last, until one fits;
-        then, in steps of 16 pixels, the sides between it and the one before.
+        ``fits(side)`` returns whether a side fits. A smaller side may need more memory than a larger one, since small
+        pictures keep their transformed kernels. So sides are tried downward, each a sixteenth shorter than the last,
+        until one fits; then, in steps of 16 pixels, the sides between it and the one before.
     """
     side = above = wanted
     while side > SMALLEST_SIDE:
@@ -450,16 +455,16 @@ def largest_side(wanted: int, fits: Callable[[int], bool]) -> int:
 
 
 def stand_in(side: int, name: str = "a picture") -> Picture:
-    """Return a square picture that takes no memory, for forecasts."""
+    """Return a square picture for forecasts, whose pixels take no memory."""
     return Picture(np.broadcast_to(np.float32(0), (side, side, 3)), None, name)
 
 
 def gibibytes(n: int) -> str:
-    """Return bytes as text, in GiB, or in MiB below one."""
+    """Return a number of bytes as text, in GiB or, if it is less than one GiB, in MiB."""
     return f"{n / 2**30:.1f} GiB" if n >= 2**30 else f"{n / 2**20:.0f} MiB"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error of NumPy, CuPy, the driver or cuBLAS means that memory is full."""
+    """Return whether an error of NumPy, CuPy, the GPU's driver or cuBLAS means that there is no free memory."""
     words = ("MemoryAllocation", "OUT_OF_MEMORY", "ALLOC_FAILED", "can't start new thread")
     return isinstance(error, MemoryError) or any(word in str(error) for word in words)

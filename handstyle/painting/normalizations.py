@@ -1,7 +1,7 @@
-"""The normalizations of style, content and total variation in every system, as factors in one table.
+"""Tables of the factors by which published systems normalize the losses of style, content and total variation.
 
-All systems measure the same three distances and divide them differently. Here each normalization is a factor of the
-plain sum of squares, so that a weight can be converted from one system to another: ``w_B = w_A factor_A / factor_B``.
+All systems compute the same three distances and divide them by different numbers. Here each normalization is a factor
+of the sum of squares, so that a weight can be converted from one system to another: ``w_B = w_A factor_A / factor_B``.
 The factors of style multiply ``‖G − A‖²`` of the mean Gram matrices ``G = F Fᵀ / M``, with M positions and C channels
 at the layer.
 """
@@ -23,7 +23,7 @@ from handstyle.losses.total_variation import (
 
 @dataclass(frozen=True)
 class Place:
-    """The sizes on which the factor of a loss at a layer depends.
+    """The sizes of layer and picture on which the factor of a loss depends.
 
     Parameters
     ----------
@@ -91,9 +91,10 @@ class Smoothness:
     variation : callable
         ``p -> value, dp`` for pictures from 0 to 255.
     degree : float
-        Its degree of homogeneity: for pictures from 0 to w the value is ``(w / 255)^degree`` times as large.
+        The degree of homogeneity: for pictures from 0 to w the value is ``(w / 255)^degree`` times as large.
     in_value : bool
-        Whether its author's loss value contains it; if not, the gradient is not the derivative of the value.
+        Whether the value of the loss includes it in the author's program. If not, the gradient is not the derivative of
+        the value.
     """
 
     variation: Variation
@@ -130,9 +131,9 @@ def smoothness_factor(form: str, white: float) -> float:
     Parameters
     ----------
     form : str
-        A name in `SMOOTHNESS`.
+        The name of a definition in `SMOOTHNESS`.
     white : float
-        White minus black on the other scale: 1, 2, 255 or 256 in known systems.
+        White minus black on the other scale: 1, 2, 255 or 256 in published systems.
     """
     return float((white / 255) ** SMOOTHNESS[form].degree)  # book: preset-white
 

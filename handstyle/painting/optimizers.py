@@ -1,4 +1,4 @@
-"""Run the optimizer that a configuration names, and carry its state from one scale to the next."""
+"""Run the optimizer that a configuration selects, and pass its state from one scale to the next."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,19 +20,22 @@ from handstyle.optimize.trace import Callback, Outcome
 from handstyle.painting.config import LINE_SEARCH, StyleConfig
 
 # The longest step of L-BFGS without a line search, in gray levels (root mean square). Published programs have no such
-# bound; without it the second step of neural-style's optimizer from gray noise has 2400 levels.
+# bound; without it the second step of neural-style's optimizer from gray noise is 2400 gray levels long.
 LONGEST = 8.0
 FIXED = ("descent", "lbfgs-fixed", "adam")
 
 
 @dataclass
 class Memory:
-    """State that an optimizer carries to the next scale: Adam's moments. The pairs of L-BFGS fit one size only."""
+    """The state of an optimizer that is passed to the next scale: the moments of Adam.
+
+    L-BFGS passes nothing, because its pairs fit one size only.
+    """
 
     adam: Adam | None = None
 
     def resampled(self, old: tuple[int, int], new: tuple[int, int], backend: Backend) -> Adam | None:
-        """Return the moments resized to another size, the second clipped at 0 (crowsonkb ``scale_adam``)."""
+        """Return Adam's state resized from the size `old` to `new`, as ``scale_adam`` of crowsonkb/style_transfer."""
         if self.adam is None or old == new:
             return self.adam
 
@@ -54,7 +57,7 @@ def descend(
     done: int = 0,
     files: bool = False,
 ) -> Outcome:
-    """Run the optimizer that the configuration names.
+    """Run the optimizer that the configuration selects, at one scale.
 
     Parameters
     ----------
@@ -67,20 +70,20 @@ def descend(
     iterations : int
         Iterations at this scale.
     memory : Memory
-        The state of the scale before, resized to this scale; it is updated for the next one.
+        The state of the scale before, resized to this scale. It is replaced by the state at the end of this scale.
     callback : callable, optional
         Called after each iteration with an `Iteration` whose ``v`` is on the network's device.
     resume : Path, optional
         A checkpoint of this scale to resume from; only the size of `start` is then used.
     done : int
-        Iterations at the scales before.
+        Number of iterations at the scales before.
     files : bool
-        Whether the vectors of lbfgs, where they are large, lie in files; see `handstyle.foundations.mapped`.
+        Whether large vectors of lbfgs are kept in files; see `handstyle.foundations.mapped`.
 
     Returns
     -------
     Outcome
-        Its ``v`` is float64, on the host.
+        The result, with ``v`` in float64 on the host.
     """
     evaluations, below = config.evaluations or None, config.stop_below
     if config.restarts:
@@ -159,9 +162,9 @@ def no_step_helped(config: StyleConfig, outcome: Outcome) -> bool:
     Parameters
     ----------
     config : StyleConfig
-        The run's settings: optimizer and averaging are used.
+        The run's settings, of which `optimizer` and `averaging` are used.
     outcome : Outcome
-        From `descend`.
+        The result of `descend`.
 
     Returns
     -------
@@ -179,7 +182,7 @@ def no_step_helped(config: StyleConfig, outcome: Outcome) -> bool:
 
 
 def preconditioned(minimize: Callable[..., Outcome], config: StyleConfig) -> Callable[..., Outcome]:
-    """Return an optimizer that works in cosine coefficients if the configuration asks for it, else the optimizer."""
+    """Return the optimizer for pixels or, if the configuration has `precondition`, for cosine coefficients."""
     if not config.precondition or config.optimizer not in LINE_SEARCH:
         return minimize
     return partial(minimize_preconditioned, minimize, exponent=config.precondition)

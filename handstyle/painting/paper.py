@@ -12,12 +12,12 @@ DPI = 300.0  # the usual resolution of printed photographs
 
 @dataclass(frozen=True)
 class Paper:
-    """A sheet of paper, and the resolution at which it is printed.
+    """The size of a sheet of paper, and the resolution of the print.
 
     Parameters
     ----------
     short, long : float
-        Its sides in inches.
+        The sides of the paper in inches.
     dpi : float
         Pixels per inch.
 
@@ -49,7 +49,7 @@ class Paper:
         return round(max(size) / self._inches(size), 1)
 
     def printed(self, size: tuple[int, int]) -> str:
-        """Return the width and height of a picture of `size` (H, W) on the paper, in words."""
+        """Return the width and height in cm of a picture of `size` (H, W) on the paper, as text."""
         cm = self._inches(size) * 2.54 / max(size)
         return f"{size[1] * cm:.3g} x {size[0] * cm:.3g} cm"
 
@@ -60,8 +60,8 @@ def read_paper(text: str) -> Paper:
     Parameters
     ----------
     text : str
-        Two sides, a unit (cm, mm, in) and pixels per inch: ``40x30cm@300``; or a size of ISO 216: ``A4@300``. The
-        resolution is 300 without ``@``.
+        Two sides, a unit (cm, mm, in) and pixels per inch, as in ``40x30cm@300``, or a size of ISO 216, as in
+        ``A4@300``. Without ``@`` the resolution is 300.
 
     Returns
     -------

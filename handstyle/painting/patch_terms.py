@@ -1,4 +1,4 @@
-"""Build the terms of style by patches from the features of paintings, their regions and the settings."""
+"""Build the terms of the patch-based style loss from the settings, the paintings' features and the regions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from handstyle.losses.patches import PatchTerm
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.normalizations import PATCHES
 
-# Products of two numbers in the similarities of one evaluation: more take half a minute of two cores, or longer.
+# Multiplications for the similarities of one evaluation at most; more take half a minute of two cores, or longer.
 MOST_PRODUCTS = 10**12
 
 Maps = Mapping[str, Array]  # from layers to maps
@@ -18,20 +18,20 @@ Shapes = Mapping[str, tuple[int, int, int]]
 
 @dataclass(frozen=True)
 class PatchSource:
-    """A painting as a source of patches.
+    """The features of a painting from which patches are taken, and the region that it styles.
 
     Parameters
     ----------
     maps : mapping of str to (h, w, C) array
-        Its features at the layers at which it is used.
+        The painting's features, by layer.
     inside : mapping of str to (h, w, 1) array
-        The weight of each value at the layers; empty for 1 everywhere.
+        The painting's mask, by layer; empty if all pixels have weight 1.
     region : int
-        The region that it styles, counted from 1; 0 is the whole picture.
+        The region that the painting styles, counted from 1; 0 is the whole picture.
     blend : float
-        Its share if losses are blended.
+        The weight of the painting if losses are blended.
     lengths : mapping of str to float
-        The root mean square length of its feature vectors at each layer, the unit of guides.
+        The root mean square length of the painting's feature vectors, by layer: the unit of `semantic_weight`.
     """
 
     maps: Maps
@@ -44,24 +44,24 @@ class PatchSource:
 def patch_terms(
     config: StyleConfig, shapes: Shapes, sources: Sequence[PatchSource], masks: Sequence[Maps]
 ) -> list[PatchTerm]:
-    """Return the terms of all layers and regions.
+    """Return the patch terms of all layers and regions.
 
     Parameters
     ----------
     config : StyleConfig
-        The run's settings: layers, weights, size and stride of patches, and blending are used.
+        The run's settings, of which layers, weights, size and stride of patches, and blending are used.
     shapes : mapping of str to (H, W, C)
         The shapes of the picture's features at each layer.
     sources : sequence of PatchSource
         The paintings.
     masks : sequence of mappings of str to (H, W, 1) array
-        The masks of the regions, resized to the layers.
+        The masks of the regions, resized to each layer.
 
     Returns
     -------
     list of PatchTerm
-        With `semantic_weight` one term for each layer, whose guides are the regions; otherwise one for each layer and
-        region, whose candidates are the patches of that region's paintings.
+        With `semantic_weight` one term for each layer, in which the regions are further channels of the patches.
+        Otherwise one term for each layer and region, with the patches of the paintings of that region.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def _regions(sources: Sequence[PatchSource]) -> list[int]:
 def _guides(
     config: StyleConfig, tap: str, sources: Sequence[PatchSource], masks: Sequence[Maps]
 ) -> tuple[Array, list[Array]] | None:
-    """Return the regions as semantic maps of the picture and of each painting (Champandard 2016, §3)."""
+    """Return the semantic maps of the picture and of each painting, made from the regions (Champandard 2016, §3)."""
     if not all(tap in one.lengths for one in sources):  # a forecast: they are small beside the features
         return None
     unit = config.semantic_weight * sum(one.lengths[tap] for one in sources) / len(sources)

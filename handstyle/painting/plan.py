@@ -1,4 +1,4 @@
-"""The plan of a run: every picture and mask at its size, the sizes of the scales, and the terms of each scale."""
+"""Plan a run: resize pictures and masks, compute the sizes of the scales, and build the terms of each scale."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,8 +29,8 @@ from handstyle.painting.paper import read_paper
 from handstyle.painting.region_masks import composed, held, keeps_photograph, masks_of
 from handstyle.painting.targets import Measured, Painting, build_terms
 
-ONE_COLOR = 1.0  # gray levels between the darkest and the brightest value of a channel
-CLEAR = 3  # values a side; with fewer, all of them touch the border
+ONE_COLOR = 1.0  # a picture whose channels have a smaller range, in gray levels, counts as one color
+CLEAR = 3  # values along each side of a feature map; with fewer, all of them touch the border
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,16 @@ class Plan:
 
     photograph: Picture
     sources: list[Picture]
-    photograph_pixels: Array  # (H, W, 3), colors as they are
-    p: Array  # (H, W, 3), the photograph as it is painted
+    photograph_pixels: Array  # (H, W, 3), the photograph with its own colors
+    p: Array  # (H, W, 3), the photograph after changes of color, from which the run starts
     paintings: list[Array]  # (h, w, 3) each
     masks: list[Array]  # (H, W) each
     style_masks: list[Array | None]  # (h, w) each
     sizes: list[Size]
-    style_sizes: list[list[Size]]  # of each scale, of each painting
+    style_sizes: list[list[Size]]  # for each scale, a size for each painting
 
     def notes(self, network: Network, config: StyleConfig) -> list[str]:
-        """Return notes on what was changed while pictures were read, and on pictures too small for the network."""
+        """Return notes for the user on changes while pictures were read, and on pictures too small for the network."""
         notes = [f"{picture.source}: {note}" for picture in (self.photograph, *self.sources) for note in picture.notes]
         notes += size_notes(config, self.photograph, self.sources)
         told = "its transparent part is used, filled with the mean color, since mask_mode='cysmith' does not mask it"
@@ -100,13 +100,13 @@ def size_notes(config: StyleConfig, photograph: Picture, sources: Sequence[Pictu
 
 
 def planned_iterations(config: StyleConfig, picture: Picture) -> int:
-    """Return the largest number of iterations that a run can make at all its scales together."""
+    """Return the number of iterations of a run at all its scales together, if none ends early."""
     full = output_size(config, (picture.pixels.shape[0], picture.pixels.shape[1]), picture.source)
     return sum(config.iterations_at(k) for k in range(len(scales(config, full))))
 
 
 def make_plan(config: StyleConfig, photograph: Picture, sources: list[Picture]) -> Plan:
-    """Resize every picture and mask to its largest size, change colors, and compute the sizes of the scales.
+    """Make the plan of a run: resize every picture and mask to its largest size, change colors, compute the scales.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def make_plan(config: StyleConfig, photograph: Picture, sources: list[Picture]) 
 
 
 def _style_mask(given: str, source: Picture, size: Size, max_pixels: int | None) -> Array | None:  # -> (h, w)
-    """Return the weights with which a painting is measured: its mask times its opacity, or None for 1 everywhere."""
+    """Return the weight of each pixel of a painting, its mask times its opacity; None if all weights are 1."""
     mask = None if given == "all" else read_mask(given, size, source.full_size, max_pixels)
     if source.alpha is None:
         return mask
@@ -142,10 +142,10 @@ def _style_mask(given: str, source: Picture, size: Size, max_pixels: int | None)
 
 
 def enlarged(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:
-    """Enlarge the picture of one scale to the size of the next: (h, w, 3) -> (H, W, 3).
+    """Return the picture `p` of one scale enlarged to the size of the next.
 
-    Outside all regions it is replaced by the photograph at the new size: no style is painted there, and a content loss
-    at a deep layer would not restore the detail that the smaller scale lacked.
+    Outside all regions it is replaced by the photograph at the new size, because there is no style loss, and a content
+    loss at a deep layer would not restore the detail that the smaller scale does not have.
     """
     larger = resize(p, size)  # book: transfer-scales
     kept = keeps_photograph(config, plan.masks, config.region_numbers(len(plan.paintings)))
@@ -184,7 +184,7 @@ def terms_of_scale(
 
 
 def final_picture(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:  # (h, w, 3) -> (H, W, 3)
-    """Return the result of a run at a size: colors changed as configured, and the photograph outside all regions."""
+    """Return the result of a run, resized, with colors changed by `config.color` and the photograph outside regions."""
     photograph, masks = resize(plan.photograph_pixels, size), [np.clip(resize(mask, size), 0, 1) for mask in plan.masks]
     result = colors_after(config, resize(p, size), photograph, masks)
     if keeps_photograph(config, masks, config.region_numbers(len(plan.paintings))):
@@ -195,10 +195,10 @@ def final_picture(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Arra
 def held_terms(
     config: StyleConfig, network: Network, p: Array, paintings: list[Painting], masks: list[Array]
 ) -> list[Term]:
-    """Return the term that holds pixels outside all regions to the photograph, if there are any.
+    """Return a list with the term that keeps pixels outside all regions like the photograph; empty if there are none.
 
-    The receptive fields of deep layers, and so their gradients, extend far beyond the edge of a mask: without this
-    term, a face outside all regions would be changed by the styles of those around it.
+    The receptive fields of deep layers, and so their gradients, extend far beyond the edge of a mask. Without this
+    term, a face outside all regions would be changed by the styles of the regions around it.
     """
     if not config.unmasked_weight or not keeps_photograph(config, masks, [one.region for one in paintings]):
         return []
@@ -216,10 +216,10 @@ def check_reach(config: StyleConfig, network: Network, photograph: Picture, sour
     Notes
     -----
     Only the finest scale is checked, since the coarse scales of a pyramid are small on purpose. A layer needs `CLEAR`
-    values a side, so that one of them at least does not touch the border of its map. With fewer, every value depends on
-    the padding: the Gram matrix at relu5_1 of a cut of 32 px differs from that of the same place in the whole painting
-    by 4 to 8 times its norm, that of a cut of 64 px by 2 to 3 times, and only from the receptive field's 156 px on by
-    less than its norm (measured on VGG-19 and on the small network).
+    values along each side, so that at least one of them does not touch the border of its map. With fewer, every value
+    depends on the padding. The Gram matrix at relu5_1 of a crop of 32 px differs from that of the same area within the
+    whole painting by 4 to 8 times its norm, for a crop of 64 px by 2 to 3 times; the difference is less than the norm
+    only from 156 px on, the size of the receptive field (measured with VGG-19 and with the small network).
     """
     if config.style_statistic == "patches" and tile_side(network):
         raise HandstyleError(

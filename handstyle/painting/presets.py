@@ -1,8 +1,7 @@
-"""Presets: the settings of published systems, read from ``presets.toml``.
+"""Read presets, the settings of published systems, from ``presets.toml``.
 
-A preset is a `StyleConfig` and its requirements on the network. It is a configuration file that ships with the package:
-`Preset.updated` applies a table of ``presets.toml`` or a user's ``--config`` file alike. The source of every number is
-a comment beside it.
+A preset is a `StyleConfig` with requirements for the network. Its table in ``presets.toml`` has the same form as a
+user's ``--config`` file, and `Preset.updated` applies both. The source of every number is in a comment beside it.
 """
 
 import difflib
@@ -21,7 +20,7 @@ from handstyle.painting.config import StyleConfig, coerce, hints, layered
 
 DEFAULT = "handstyle"
 
-# Input conventions of systems that are not the convention of their weights.
+# Input conventions of systems that do not use the convention of their weights.
 INPUTS = {
     one.name: one
     for one in (
@@ -32,7 +31,7 @@ INPUTS = {
     )
 }
 
-# The allowed values of those fields of a preset that are not settings of the command line.
+# The allowed values of the fields of a preset that are not settings of the command line.
 ASKED = {
     "input": INPUTS,
     "features": ("vgg19", "unit", "any"),
@@ -43,31 +42,31 @@ ASKED = {
 
 @dataclass(frozen=True)
 class Preset:
-    """The settings of a published system.
+    """The settings of a published system, and its requirements for the network.
 
     Parameters
     ----------
     name : str
-        The name of its table in ``presets.toml``.
+        The name of the preset, which is that of its table in ``presets.toml``.
     source : str
         The program, paper or file with these settings.
     settings : dict
         Fields of `StyleConfig` that differ from its defaults.
     architecture, convention : str
-        The network and the convention of its weights: caffe or torchvision.
+        The required network, and the convention of its weights: caffe or torchvision.
     pooling, padding, rounding : str
         See `load_network`. The padding ``first-replicate`` replicates at the first convolution and pads the others
         with zeros.
     input : str
         The input convention of the system: a name in `INPUTS`, or empty for that of the weights.
     features : {"vgg19", "unit", "any"}
-        The size of features for which the loss weights were chosen; unit is a mean activation of 1.
+        The size of features for which the loss weights were chosen: that of VGG-19, a mean activation of 1, or any.
     looks : str
-        What its pictures look like, in a line.
+        A line on what its pictures look like.
     notes : tuple of str
-        Differences between this preset and the system, or between versions of the system.
+        Sentences on differences between this preset and the system, or between versions of the system.
     aliases : tuple of str
-        Other names for it.
+        Other names of the preset.
 
     Examples
     --------
@@ -92,7 +91,7 @@ class Preset:
     aliases: tuple[str, ...] = ()
 
     def updated(self, table: Mapping[str, Any]) -> "Preset":
-        """Return this preset with the fields in a table replaced: its own, and those of `StyleConfig`."""
+        """Return a copy of this preset in which the fields in `table`, also those of `StyleConfig`, are replaced."""
         own = {key: coerce(key, OWN[key], value) for key, value in table.items() if key in OWN}
         for key, allowed in ASKED.items():
             if own.get(key, "") not in ("", *allowed):
@@ -107,7 +106,7 @@ class Preset:
 
     @property
     def optimizers(self) -> tuple[str, ...]:
-        """The optimizers that work with it: those with a line search need the exact gradient of the value."""
+        """The optimizers that can be used with the preset; a line search requires the exact gradient of the value."""
         plain = {"restarts": 0, "evaluations": 0, "averaging": 0.0, "learning_rate_schedule": "constant"}
         found = []
         for name in ("lbfgsb", "lbfgs", "lbfgs-fixed", "adam", "descent"):
@@ -136,12 +135,12 @@ PRESETS: dict[str, Preset] = _read()
 
 
 def find_preset(name: str) -> Preset:
-    """Return a preset with its settings and its requirements on the network.
+    """Return a preset with its settings and its requirements for the network.
 
     Parameters
     ----------
     name : str
-        Its name or one of its aliases, in upper or lower case.
+        The name of the preset or one of its aliases, in upper or lower case.
 
     Returns
     -------
@@ -177,7 +176,7 @@ def preset(name: str) -> StyleConfig:
     Returns
     -------
     StyleConfig
-        `find_preset` returns them together with the system's requirements on the network, which
+        The settings. `find_preset` returns them together with the requirements for the network, which
         ``stylize(preset=name)`` applies.
 
     Raises
@@ -206,9 +205,9 @@ def rebuild(network: Network, pooling: str, padding: str, rounding: str) -> Netw
     Parameters
     ----------
     network : Network
-        Any network; its weights, input and engine are kept.
+        Any network. The result has the same weights, input convention and engine.
     pooling, padding, rounding : str
-        As in `build_network`; the padding may also be ``first-replicate``, see `Preset`.
+        See `build_network`; the padding may also be ``first-replicate``, see `Preset`.
     """
     layers: list[Layer] = []
     for layer in network.layers:
@@ -224,14 +223,14 @@ def rebuild(network: Network, pooling: str, padding: str, rounding: str) -> Netw
 
 
 def feed(network: Network, chosen: Preset) -> Network:
-    """Return a network with a preset's input convention, if its weights have the convention of the preset's weights."""
+    """Return a network with the input convention of a preset, if its weights are of the kind that the preset is for."""
     if not chosen.input or network.convention.name != chosen.convention:
         return network
     return replace(network, convention=INPUTS[chosen.input])
 
 
 def mismatches(network: Network, chosen: Preset) -> list[str]:
-    """Return the settings of a preset that a network does not meet, in one sentence each."""
+    """Return a sentence for each requirement of a preset that a network does not meet."""
     notes = []
     if network.architecture != chosen.architecture:
         notes.append(f"the preset is for {chosen.architecture}; this network is a {network.architecture}")

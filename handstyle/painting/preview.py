@@ -1,7 +1,7 @@
-"""A local web page that shows the progress of a run, with buttons to pause and stop it.
+"""Show the progress of a run on a local web page, with buttons to pause and stop it.
 
-The server is the standard library's, on 127.0.0.1 and a free port. It answers only requests with the token of its
-address and with its own Host header, so that neither other users of the machine nor other web pages have access.
+The server is that of the standard library, on 127.0.0.1 and a free port. It answers only requests that have the secret
+token in their address and the right Host header, so that other users of the machine and other web pages have no access.
 """
 
 import io
@@ -35,9 +35,9 @@ class Preview:
     title : str
         The heading of the page.
     before : (H, W, 3) array, optional
-        The photograph.
+        The photograph, for comparison.
     check : callable, optional
-        Called while the run is paused; may raise to end it.
+        Called repeatedly while the run is paused; it may raise an exception to end the run.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Preview:
         self.drawn: tuple[int, bytes] = (0, b"")
 
     def __enter__(self) -> "Preview":
-        """Start the server."""
+        """Start the server, and return this object."""
         self.server = _Server(("127.0.0.1", 0), partial(_Handler, self))
         self.port = self.server.server_address[1]
         self.address = f"http://127.0.0.1:{self.port}/{self.token}/"
@@ -73,17 +73,17 @@ class Preview:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop the server; an open page keeps what it shows."""
+        """Stop the server; a page that is open in a browser stays as it is."""
         self.server.shutdown()
         self.server.server_close()
 
     def __call__(self, progress: Progress) -> None:
-        """Show an iteration, and wait while the run is paused from the page.
+        """Show an iteration, and wait as long as the run is paused by the page's button.
 
         Raises
         ------
         StopIteration
-            If the run was stopped from the page.
+            If the run was stopped by the page's button.
         """
         values = [progress.value, *progress.terms.values()]
         self.progress = progress
@@ -96,14 +96,14 @@ class Preview:
             raise StopIteration("in the preview")
 
     def finish(self, result: Result, words: str) -> None:
-        """Show the end of a run, and wait `LINGER` seconds for an open page to fetch the picture."""
+        """Show the result of a run with a sentence, and give an open page up to `LINGER` seconds to fetch it."""
         self.last = _jpeg(result.array)
         self.over = words
         if time.monotonic() - self.asked < LINGER:
             self.fetched.wait(LINGER)
 
     def state(self, since: int) -> dict[str, Any]:
-        """Return the data that the page shows, with the rows of the trace from number `since` on."""
+        """Return the data that the page shows, with the rows of the trace from row `since` on."""
         self.asked = time.monotonic()
         state: dict[str, Any] = {"title": self.title, "paused": self.paused, "stopping": self.stopping}
         state |= {"over": self.over, "iteration": 0, "size": None}
@@ -116,7 +116,7 @@ class Preview:
         return state
 
     def picture(self, last: bool) -> bytes | None:
-        """Return the present picture, or the last one, as JPEG."""
+        """Return the current picture as JPEG; with `last` the result of the run, if it has ended; None before both."""
         if last and self.last:
             return self.last
         if (now := self.progress) is None:
@@ -144,11 +144,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: Any) -> None:
-        """Print nothing: a connection that the browser closed is no error, and after others the page requests again."""
+        """Print nothing: browsers close connections, and after other errors the page sends its request again."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """The handler of the page's requests."""
+    """The handler of the requests from the page."""
 
     timeout = 10  # seconds for a request to arrive
 
@@ -157,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(*arguments)
 
     def do_GET(self) -> None:
-        """Answer with the page, the state or a picture."""
+        """Answer a GET request with the page, the state or a picture."""
         where, query = self._where()
         if where is None:
             return
@@ -177,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND)
 
     def do_POST(self) -> None:
-        """Pause, continue, or stop the run."""
+        """Answer a POST request: pause, continue, or stop the run."""
         where, query = self._where()
         if where is None:
             return
@@ -191,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._state(query)
 
     def _where(self) -> tuple[str | None, str]:
-        """Return the path below the token, or None if the request was refused."""
+        """Return the path after the token, and the query; the path is None if the request was refused."""
         hosts = [f"{name}:{self.preview.port}" for name in ("127.0.0.1", "localhost")]
         origin = self.headers.get("Origin")
         parts = urlsplit(self.path)
@@ -233,4 +233,4 @@ class _Handler(BaseHTTPRequestHandler):
         return "handstyle"
 
     def log_message(self, *_: Any) -> None:
-        """Log nothing: addresses contain the token."""
+        """Log nothing, because addresses contain the token."""

@@ -1,4 +1,4 @@
-"""Displays of progress for terminals, notebooks and logs, and the estimate of the time left."""
+"""Display the progress of a run in terminals, notebooks and logs, and estimate the time left."""
 
 import base64
 import html
@@ -17,13 +17,14 @@ from handstyle.painting.result import Progress, in_a_notebook, png
 
 RECENT = 20  # number of iterations whose median time is the estimate for the next
 # Exponent with which the time of an iteration grows with the number of pixels. VGG-19 on two cores took 0.37, 1.27 and
-# 6.61 s at 256, 512 and 1024 px a side (benchmarks/results/2026-11-26-evaluation.json): 0.89 and 1.19; less below.
+# 6.61 s at 256, 512 and 1024 px a side (benchmarks/results/2026-11-26-evaluation.json), exponents of 0.89 and 1.19; it
+# is less for smaller pictures.
 GROWTH = 0.9
 LINES_EVERY = 5.0  # seconds between two lines of a log
 
 
 class Display(Protocol):
-    """A display of a run: called with each `Progress`; `note` prints a line that stays."""
+    """A display of a run's progress: it is called with each `Progress`, and `note` prints a permanent line."""
 
     def __call__(self, progress: Progress) -> None: ...  # noqa: D102
 
@@ -38,34 +39,35 @@ def time_left(
     before: Sequence[float] = (),
     forecast: Sequence[float] = (),
 ) -> float | None:
-    """Estimate the seconds left in a run; None while there are too few iterations for an estimate.
+    """Estimate the seconds left in a run.
 
     Parameters
     ----------
     ends : sequence of float
-        Times at which the present scale began and each of its iterations ended, in seconds.
+        Times in seconds at which the current scale began and each of its iterations ended.
     planned : sequence of int
         Iterations of each scale.
     sizes : sequence of (int, int)
         Height and width of each scale.
     scale : int
-        The number of the present scale, from 0.
+        The number of the current scale, counted from 0.
     before : sequence of float
-        Times at which the last iterations of the scale before ended.
+        Times in seconds at which the last iterations of the scale before ended.
     forecast : sequence of float
-        Forecast seconds of an evaluation at each scale, of which only the ratios are used; NaN or none where there is
-        no forecast.
+        Forecast seconds of an evaluation at each scale, of which only the ratios are used; NaN or empty if there is no
+        forecast.
 
     Returns
     -------
     float or None
+        None while there are too few iterations for an estimate.
 
     Notes
     -----
-    The next iterations are assumed to take the median time of the last ones, those of later scales more, by the ratio
-    of the forecasts: much of a small picture's time is the same at every size, so that no one power of the number of
-    pixels serves. Without a forecast, a power is used all the same: the one observed between the last scale and this
-    one, or `GROWTH` at the first scale.
+    The next iterations are assumed to take the median time of the last ones. Those of later scales take longer by the
+    ratio of the forecasts. Without a forecast, the time is assumed to grow with a power of the number of pixels: the
+    power observed between the last scale and this one, or `GROWTH` at the first scale. This is less exact, because much
+    of the time of a small picture does not depend on its size.
 
     Examples
     --------
@@ -87,7 +89,7 @@ def time_left(
 
 
 def in_words(seconds: float) -> str:
-    """Return a duration in words: 40 s, 3 min 20 s, 2 h 5 min.
+    """Return a duration as text: 40 s, 3 min 20 s, 2 h 5 min.
 
     Examples
     --------
@@ -102,7 +104,7 @@ def in_words(seconds: float) -> str:
 
 
 def left(progress: Progress) -> str:
-    """Return the time left in words."""
+    """Return the estimated time left as text, or an empty string if there is no estimate."""
     return "" if progress.seconds_left is None else f"about {in_words(progress.seconds_left)} left"
 
 
@@ -130,7 +132,7 @@ class Lines:
 
 
 def fraction(progress: Progress) -> float:
-    """Return the share of the time that has passed."""
+    """Return the fraction of a run that is done, by time or, without an estimate, by iterations."""
     if progress.seconds_left is None or progress.seconds <= 0:
         return progress.iteration / progress.iterations
     return progress.seconds / (progress.seconds + progress.seconds_left)
@@ -138,7 +140,7 @@ def fraction(progress: Progress) -> float:
 
 @contextmanager
 def bar(console: Any) -> Iterator[Display]:
-    """Show a bar with the losses below it in a terminal, by rich."""
+    """Show a progress bar with the losses below it in a terminal, for the duration of a ``with`` block."""
     from rich.console import Group
     from rich.live import Live
     from rich.progress_bar import ProgressBar
@@ -185,7 +187,7 @@ class NotebookBar:
         self.handle = self.shown.display(self.shown.HTML("measuring the targets"), display_id=True)
 
     def __call__(self, progress: Progress) -> None:
-        """Show the present iteration, unless another was shown a moment ago."""
+        """Show the iteration, unless another was shown less than 0.2 seconds ago."""
         now = time.monotonic()
         if now - self.drawn < 0.2 and progress.iteration < progress.iterations:
             return
@@ -199,7 +201,7 @@ class NotebookBar:
 
 
 class live:
-    """Show the picture below a notebook's cell during the run: ``stylize(..., callback=live(every=10))``.
+    """A callback that shows the picture below a notebook's cell: ``stylize(..., callback=live(every=10))``.
 
     Parameters
     ----------
@@ -227,7 +229,7 @@ class live:
         self.every, self.handle = every, None
 
     def __call__(self, progress: Progress) -> None:
-        """Show the picture, if it is that of an iteration to be shown."""
+        """Show the picture of an iteration if it is the first, the last, or a multiple of `every`."""
         if progress.iteration == 1:
             self.handle = None
         if progress.iteration > 1 and progress.iteration % self.every and progress.iteration < progress.iterations:
@@ -245,7 +247,7 @@ class live:
 
 @contextmanager
 def progress_display(console: Any = None) -> Iterator[Display]:
-    """Return the display for where the program runs: a bar in a notebook or a terminal, else lines on standard error.
+    """Yield the display of progress: a bar in a notebook or a terminal, otherwise lines on standard error.
 
     Parameters
     ----------

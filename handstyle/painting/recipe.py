@@ -1,9 +1,9 @@
-"""The recipe of a picture: everything needed to paint it again, written into its own file as TOML.
+"""Write and read recipes: everything needed to paint a picture again, in the picture's own file as TOML.
 
-A recipe has five parts: the settings, as ``--config`` takes them; the network, with a digest of its values; the names
-and digests of the input pictures; the machine and the versions; and the result, with a digest of it. It contains no
-times and no folders, so that the same run writes the same bytes, and a published picture does not reveal the folders of
-the disk.
+A recipe has five parts: the settings, as ``--config`` accepts them; the network, with a digest of its values; the names
+and digests of the input pictures; the machine and the versions; and the result, with its digest. It contains no times
+and no folders, so that the same run writes the same bytes, and a published picture does not reveal the folders of the
+author's disk.
 
 A recipe may come from a stranger's picture: `parse_recipe` limits its size and accepts only known keys and types.
 """
@@ -52,14 +52,14 @@ class Input:
     Parameters
     ----------
     role : {"content", "style", "mask", "style_mask", "regions", "init"}
-        Its use in the run.
+        The use of the picture in the run.
     name : str
         The file's name without its folder, or ``an array``.
     sha256 : str
-        The digest of the file or, if there was none, of the pixels.
+        The digest of the file or, if there was no file, of the pixels.
     side : int
-        The long side, px, to which the photograph or a painting was reduced when its file was read; in Python a picture
-        may be read beforehand, at another size than the run uses. 0 for other inputs.
+        The long side in pixels to which the photograph or a painting was reduced while its file was read, which may not
+        be that of the run if the caller has read it; 0 for other inputs.
     """
 
     role: str
@@ -75,15 +75,15 @@ class Recipe:
     Parameters
     ----------
     settings : dict
-        Each field of `StyleConfig`, the preset, the precision, and the network's settings; as ``--config`` takes them.
+        All fields of `StyleConfig`, the preset, the precision and the network's settings, as ``--config`` accepts them.
     network : dict
-        ``name``; ``sha256`` of the weights' values, whatever their file; ``ran_sha256`` of the layers as they ran.
+        ``name``; ``sha256`` of the weights' values; ``ran_sha256`` of the layers as they ran, after all changes.
     inputs : list of Input
         The input pictures in the order of the run.
     environment : dict of str to str
         Versions, system, device, kernels, BLAS and threads, which may change the last bits of the result.
     result : dict
-        ``ended``, how the run ended, and ``stopped``, the same in words; ``loss``, its ``terms``, iterations,
+        ``ended``, how the run ended, and ``stopped``, the reason in words; ``loss``, its ``terms``, iterations,
         evaluations, and ``sha256`` of the painted (H, W, 3) float64 array.
 
     Examples
@@ -127,11 +127,11 @@ class Recipe:
 
     @property
     def cut_short(self) -> bool:
-        """Whether the run was ended by a person or an error, so that it cannot be repeated."""
+        """Whether the run was ended by the user or by an error, so that it cannot be repeated."""
         return self.result.get("ended", "done") not in WHOLE
 
     def named(self, role: str) -> list[Input]:
-        """Return the inputs that have a role."""
+        """Return the inputs with a given role."""
         return [one for one in self.inputs if one.role == role]
 
 
@@ -153,15 +153,15 @@ def recipe_of(
     network : Network
         The network as it ran; its settings are derived from its layers.
     inputs : list of Input
-        From `inputs_of`, called before the run, since files may change during it.
+        The result of `inputs_of`, called before the run, since files may change during it.
     engine : str
-        The methods of the engine, in words.
+        A description of the engine's methods.
     array : (H, W, 3) array of float64
         The painted picture.
     result : mapping
         The other entries of `Recipe.result`.
     ran : str
-        The return value of `network_digest`.
+        The result of `network_digest`.
     """
     own = network_settings(network)
     settings = {**own, **config.said(), **own}  # the network's settings come first, and replace those in `config`
@@ -181,7 +181,7 @@ def recipe_of(
 
 
 def network_settings(network: Network) -> dict[str, Any]:
-    """Return the settings that load this network: preset, precision, weights, backend, kernels, pooling, padding."""
+    """Return the settings with which this network can be loaded: weights, precision, backend, pooling and so on."""
     convolutions = [layer.padding for layer in network.layers if isinstance(layer, Convolution)]
     pools = [(layer.kind, layer.rounding) for layer in network.layers if isinstance(layer, Pool)]
     kind, rounding = pools[0] if pools else ("max", "down")
@@ -204,7 +204,7 @@ def network_settings(network: Network) -> dict[str, Any]:
 
 
 def network_digest(network: Network) -> str:
-    """Return the sha256 of a network as it runs: convention, dtype, and every layer with its values and padding."""
+    """Return the sha256 of a network as it runs: of its convention, its dtype, and the values of every layer."""
     found = hashlib.sha256(f"{network.convention} {network.dtype}".encode())
     for layer in network.layers:
         if isinstance(layer, Convolution):
@@ -215,7 +215,7 @@ def network_digest(network: Network) -> str:
 
 
 def array_digest(arrays: Iterable[Array]) -> str:
-    """Return the sha256 of arrays: shapes, dtypes and values."""
+    """Return the sha256 of the shapes, dtypes and values of arrays."""
     found = hashlib.sha256()
     for array in arrays:
         host = np.ascontiguousarray(to_numpy(array))
@@ -247,7 +247,7 @@ def inputs_of(config: StyleConfig, photograph: Picture, paintings: Iterable[Pict
 
 
 def environment(network: Network, engine: str) -> dict[str, str]:
-    """Return versions, system, device, kernels, BLAS and threads, which may change the last bits of a picture."""
+    """Return everything on which the last bits of a picture depend: versions, system, device, engine, BLAS, threads."""
     found = machine()
     if network.backend.name == "cupy":
         found["cupy"] = network.backend.xp.__version__
@@ -255,7 +255,7 @@ def environment(network: Network, engine: str) -> dict[str, str]:
 
 
 def machine(packages: Iterable[str] = ("handstyle", "numpy", "scipy", "pillow")) -> dict[str, str]:
-    """Return the versions of packages that are installed, and the system, the BLAS and the threads."""
+    """Return the versions of installed packages, the system, the BLAS and the number of threads."""
     blas = [
         f"{library.get('internal_api')} {library.get('version')} {library.get('architecture') or ''}".strip()
         for library in threadpool_info()
@@ -351,8 +351,8 @@ def parse_recipe(text: str, name: str) -> Recipe:
     Raises
     ------
     HandstyleError
-        If it is too large, is not TOML, has unknown parts or types of values, has the path of a file with its folder,
-        or has a later format.
+        If the text is too long, is not TOML, has unknown parts or types of values, has a path with a folder, or has a
+        later format.
     """
     if len(text) > MAX_BYTES:
         raise HandstyleError(f"{name}: its recipe is larger than 1 MiB, too large for a recipe")
@@ -411,7 +411,7 @@ def _check_name(value: Any, key: str, name: str) -> None:
 
 
 def _without_folder(value: Any) -> Any:
-    """Return the last part of a path of Unix or Windows, or those of several paths."""
+    """Return a path of Unix or Windows without its folder; for a tuple of paths, each of them."""
     if isinstance(value, tuple):
         return tuple(_without_folder(one) for one in value)
     return PureWindowsPath(value).name  # it splits at both kinds of slash

@@ -1,4 +1,4 @@
-"""The masks of a run: read from files or a map of colors, dilated and feathered; and the part that stays photograph."""
+"""Make the masks of a run's regions, from files or from a map of colors, and keep the photograph outside them."""
 
 import os
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from handstyle.losses.regions import share_overlaps, uncovered
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import check_proportions, long_side_of, read_mask
 
-SAME_COLOR = 48  # levels of a channel by which JPEG and soft brushes change one color at most
+SAME_COLOR = 48  # largest difference of a channel, in levels, within one color: JPEG and soft brushes change colors
 PLAIN = 16  # levels of a channel; a larger change within three pixels is an edge
-SMALLEST_AREA = 0.001  # the smallest share of a map's pixels that is a region
+SMALLEST_AREA = 0.001  # the smallest region, as a fraction of a map's pixels
 SAMPLE = 1 << 20  # number of a map's pixels whose colors are counted
-FINER = 2  # a map is read at so many times the size at which it is used, so that the masks have soft edges
-HOLD_BACK = 1 / 32  # width of the strip outside the regions that is not held, as a fraction of the long side
+FINER = 2  # a map is read at this multiple of the size at which it is used, so that the masks have soft edges
+HOLD_BACK = 1 / 32  # width of the strip around the regions that is not held, as a fraction of the long side
 EDGE = 1 / 512  # standard deviation of the edge between painting and photograph, as a fraction of the long side
 
 
@@ -29,7 +29,7 @@ def masks_of(config: StyleConfig, size: tuple[int, int], full: tuple[int, int] |
     Parameters
     ----------
     config : StyleConfig
-        Its masks or its map of regions are used, and how they are dilated and feathered.
+        The settings, of which the masks or the map of regions, dilation and feathering are used.
     size : (int, int)
         Height and width in pixels.
     full : (int, int), optional
@@ -38,12 +38,12 @@ def masks_of(config: StyleConfig, size: tuple[int, int], full: tuple[int, int] |
     Returns
     -------
     list of (H, W) arrays
-        float64, 0 to 1. With ``unmasked="paint"`` the last one is the part outside all others, if there is one.
+        Masks in float64, 0 to 1. With ``unmasked="paint"`` the last one is the part outside all others, if not empty.
 
     Raises
     ------
     HandstyleError
-        If a mask or the map cannot be used.
+        If a mask or the map is invalid.
     """
     limit = config.max_pixels or None
     if config.regions:
@@ -68,15 +68,16 @@ def masks_of_colors(
     full: tuple[int, int] | None = None,
     max_pixels: int | None = None,
 ) -> list[Array]:  # n times (H, W)
-    """Return a mask for each of several colors of a map of regions.
+    """Return a mask for each of the given colors in a map of regions.
 
     Parameters
     ----------
     source : path
-        A picture with areas of plain color, read at no more than twice the size at which it is used. Pixels with colors
-        in between, from the soft edge of a brush or from JPEG, belong to the nearest area, transparent pixels to none.
+        A picture with areas of uniform color, which is read at no more than twice the size at which it is used. Pixels
+        with other colors, at the soft edge of a brush or from JPEG, belong to the nearest area. Transparent pixels
+        belong to none.
     colors : sequence of str
-        The regions' colors: names of CSS, ``#rrggbb`` or ``rgb(r, g, b)``.
+        The regions' colors: CSS names, ``#rrggbb`` or ``rgb(r, g, b)``.
     size : (int, int)
         Height and width in pixels at which the picture that the map belongs to is used.
     full : (int, int), optional
@@ -87,12 +88,12 @@ def masks_of_colors(
     Returns
     -------
     list of (H, W) arrays
-        float64, 0 to 1, one for each color.
+        A mask for each color, in float64, 0 to 1.
 
     Raises
     ------
     HandstyleError
-        If the map is not a picture, has other proportions, or lacks a color; the message lists its colors.
+        If the map is not a picture, has other proportions, or does not have a color; the message lists its colors.
     """
     from scipy.ndimage import maximum_filter, minimum_filter
 
@@ -168,7 +169,7 @@ def _hex(color: Sequence[int]) -> str:
 
 
 def grown(mask: Array, pixels: float) -> Array:  # (H, W) -> (H, W)
-    """Move the edge of a mask, where it is one half, outward by a number of pixels; inward if it is below 0."""
+    """Return a mask whose edge is moved outward by a number of pixels, or inward if the number is negative."""
     from scipy.ndimage import distance_transform_edt
 
     inside = mask >= 0.5
@@ -181,7 +182,7 @@ def grown(mask: Array, pixels: float) -> Array:  # (H, W) -> (H, W)
 
 
 def feathered(mask: Array, sigma: float) -> Array:  # (H, W) -> (H, W)
-    """Return a mask with soft edges: convolved with a Gaussian of a standard deviation of `sigma` pixels."""
+    """Return a mask blurred by a Gaussian with a standard deviation of `sigma` pixels."""
     from scipy.ndimage import gaussian_filter
 
     soft: Array = gaussian_filter(mask, sigma, mode="nearest") if sigma else mask
@@ -189,21 +190,21 @@ def feathered(mask: Array, sigma: float) -> Array:  # (H, W) -> (H, W)
 
 
 def keeps_photograph(config: StyleConfig, masks: Sequence[Array], regions: Sequence[int]) -> bool:
-    """Return whether the part outside all regions stays the photograph."""
+    """Return whether a run keeps the photograph outside all regions."""
     return config.unmasked == "keep" and bool(masks) and 0 not in regions and config.mask_mode == "area"
 
 
 def held(masks: Sequence[Array]) -> Array:  # n times (H, W) -> (H, W)
-    """Return the weight, 0 to 1, with which each pixel is held to the photograph during the run.
+    """Return the weight, 0 to 1, with which each pixel is kept like the photograph during the run.
 
-    It is 0 in a strip along the regions: next to pixels that are held, the optimizer would compensate with strong
-    colors, which are seen as a fringe. `composed` covers that strip with the photograph at the end.
+    It is 0 inside the regions and in a strip around them. Without the strip, the optimizer would make strong colors
+    along the edge, which are visible as a fringe. `composed` covers the strip with the photograph at the end.
     """
     return grown(uncovered(masks), -max(1.0, HOLD_BACK * max(masks[0].shape)))
 
 
 def composed(result: Array, photograph: Array, masks: Sequence[Array]) -> Array:  # (H, W, 3) -> (H, W, 3)
-    """Replace the part outside all regions by the photograph, with a feathered edge."""
+    """Return the result with the photograph in place of everything outside all regions, with a soft edge."""
     keep = feathered(uncovered(masks), EDGE * max(masks[0].shape))[..., None]
     mixed: Array = keep * photograph + (1 - keep) * result
     return mixed

@@ -1,8 +1,7 @@
-"""The report of a run: one HTML file with pictures, losses, settings, gradient checks and the recipe to repeat it.
+"""Write the report of a run: one HTML file with pictures, losses, settings, gradient checks and the recipe.
 
-The page contains its pictures, style and script, and its content security policy forbids all requests. `Recording`
-keeps pictures during a run; `write_report` writes the page from them, the result with its recipe
-(`handstyle.painting.recipe`), and checks of the network that painted.
+The page contains its pictures, style sheet and script, and its content security policy forbids all requests.
+`Recording` keeps pictures during a run; `write_report` writes the page.
 """
 
 import base64
@@ -39,14 +38,14 @@ from handstyle.painting.selfcheck import Row, check_run
 
 LARGE, SMALL, FILM = 1600, 480, 200  # long sides in pixels: the picture, inputs and frames, the printed film strip
 WIDTH, HEIGHT, LEFT, BOTTOM = 720, 330, 52, 28  # of the plot of the losses
-FEWEST_DECADES = 1e-6  # the smallest fraction of the largest value that is drawn; smaller ones are at the lower edge
+FEWEST_DECADES = 1e-6  # values below this fraction of the largest one are drawn at the lower edge
 COLORS = 8  # number of colors of the lines; further lines are dashed
 MARKED = {"ok": "ok", "FAILED": "failed"}  # from texts in tables to their CSS classes
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture of a run in progress: its iteration, scale and size, and its pixels as JPEG."""
+    """A picture during a run, as JPEG, with its iteration, scale and size."""
 
     iteration: int
     scale: int
@@ -55,12 +54,12 @@ class Frame:
 
 
 class Recording:
-    """A callback of `stylize` that keeps pictures of the run in progress.
+    """A callback of `stylize` that keeps pictures during the run, for the report.
 
     Parameters
     ----------
     frames : int
-        About how many pictures to keep, evenly distributed, in addition to the first of each scale.
+        Approximate number of pictures to keep, at equal intervals, in addition to the first of each scale.
 
     Examples
     --------
@@ -78,7 +77,7 @@ class Recording:
         self.frames: list[Frame] = []
 
     def __call__(self, progress: Progress) -> None:
-        """Keep the picture if it is the first of a scale or due by the number of frames."""
+        """Keep the picture if it is the first of a scale, the last of the run, or at one of the intervals."""
         every = max(1, -(-progress.iterations // self.wanted))
         first = not self.frames or self.frames[-1].scale != progress.scale
         if first or progress.iteration % every == 0 or progress.iteration == progress.iterations:
@@ -109,19 +108,19 @@ def write_report(
     result : Result
         The return value of `stylize`.
     network : Network
-        The network that painted; its gradients are checked, which takes seconds.
+        The network of the run; its gradients are checked, which takes seconds.
     photograph, paintings : Picture
         The inputs of the run, from `read_picture`.
     masks : sequence of paths
-        The masks of the regions, to be shown.
+        The masks of the regions, to be shown on the page.
     config : StyleConfig, optional
         The settings of the run, whose terms are checked; by default `StyleConfig()`.
     recording : Recording, optional
-        A callback of the run; without it the page has no pictures of the run in progress.
+        A callback of the run with the pictures that it kept; without it the page has no pictures during the run.
     picture : str
         The name of the picture's file, for the commands that repeat the run.
     notes : sequence of str
-        Sentences to show at the top.
+        Sentences to show at the top of the page.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -205,7 +204,7 @@ def _figure(jpeg: bytes, role: str, picture: Picture) -> str:
 
 
 def _way(result: Result, frames: Sequence[Frame]) -> dict[str, str]:
-    """Return the HTML of the course of the run: plot and legend of the losses, frames of the slider, film strip."""
+    """Return the parts of the page about the course of the run: plot of the losses, legend, frames, film strip."""
     trace = result.trace
     names = list(trace[-1].terms) if trace else []
     x = {row.iteration: _across(row.iteration, trace) for row in trace}
@@ -247,7 +246,7 @@ def _way(result: Result, frames: Sequence[Frame]) -> dict[str, str]:
 
 
 def _plot(trace: Sequence[Iteration], names: Sequence[str], steps: Iterable[int]) -> str:
-    """Draw the terms over the iterations as SVG, on a logarithmic axis."""
+    """Return a plot of the terms over the iterations as SVG, with a logarithmic axis."""
     values = [row.terms.get(name, 0.0) for row in trace for name in names]
     finite = [value for value in values if 0 < value < math.inf]
     if not finite:
@@ -298,7 +297,7 @@ def _line(i: int) -> str:
 
 
 def _scales(result: Result, frames: Sequence[Frame]) -> str:
-    """Return the table of the scales: size, iterations, evaluations, seconds, and the loss at both ends."""
+    """Return an HTML table of the scales: size, iterations, evaluations, seconds, and first and last loss."""
     starts = {frame.scale: frame for frame in reversed(frames)}
     rows, at = [], [starts[scale].iteration for scale in sorted(starts)]
     for k, scale in enumerate(sorted(starts)):
@@ -332,7 +331,7 @@ def _settings(recipe: Recipe) -> dict[str, str]:
 
 
 def differing(recipe: Recipe) -> dict[str, Any]:
-    """Return the settings of a recipe that differ from its preset's.
+    """Return the settings of a recipe that differ from those of its preset.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The result of a run, `Result`, and its state after an iteration, `Progress`."""
+"""Data types of a run: its result, `Result`, and its state after an iteration, `Progress`."""
 
 import base64
 import html
@@ -23,19 +23,19 @@ from handstyle.optimize.trace import Ending, Iteration
 
 @dataclass(frozen=True)
 class Result:
-    """A painted picture, and the record of its run.
+    """A painted picture, with the trace and the recipe of its run.
 
     Parameters
     ----------
     array : (H, W, 3) array of float64
-        RGB, 0 to 255, not clipped.
+        The picture: RGB, 0 to 255, not clipped.
     alpha : (H, W) array or None
-        The photograph's transparency.
+        The photograph's opacity, 0 (transparent) to 1.
     ended : str
-        How the run ended: "done", "converged", "settled", "stopped", "interrupted", "not finite" or "out of memory"; of
-        a picture on the way, "going on".
+        How the run ended: "done", "converged", "settled", "stopped", "interrupted", "not finite" or "out of memory";
+        "going on" for a result during the run.
     stopped : str
-        The same, in words.
+        The reason for stopping, in words.
     trace : list of Iteration
         One row for each iteration.
     evaluations : int
@@ -46,9 +46,9 @@ class Result:
     metadata : dict of str to str
         Entries for the file's metadata: the program, and the recipe, from which the run can be repeated.
     notes : list of str
-        Sentences on decisions and losses of the run, such as those made while pictures were read.
+        Sentences for the user about the run, for instance on changes while pictures were read.
     dpi : (float, float) or None
-        Horizontal and vertical pixels per inch: those of `print`, or those in the photograph's file.
+        Horizontal and vertical pixels per inch, from `print` or from the photograph's file.
 
     Examples
     --------
@@ -89,7 +89,7 @@ class Result:
         bits: int = 8,
         dpi: tuple[float, float] | None = None,
     ) -> None:
-        """Write the picture with its transparency, metadata and dpi, or other `dpi`; see `write_picture`."""
+        """Write the picture to a file, with transparency, metadata and resolution; see `write_picture`."""
         write_picture(path, self.array, self.alpha, self.metadata, overwrite, bits, dpi or self.dpi)
 
     def save_somewhere(
@@ -100,13 +100,13 @@ class Result:
         bits: int = 8,
         dpi: tuple[float, float] | None = None,
     ) -> Path:
-        """Write the picture to `path`, or elsewhere if that fails; return the path. See `write_picture_somewhere`."""
+        """Write the picture to `path`, or elsewhere if that fails; return its path. See `write_picture_somewhere`."""
         return write_picture_somewhere(
             path, self.array, self.alpha, self.metadata, overwrite=overwrite, bits=bits, dpi=dpi or self.dpi
         )
 
     def __repr__(self) -> str:
-        """Return the size, the iterations and the reason for stopping in a line."""
+        """Return a line with the size, the iterations and the reason for stopping."""
         height, width, _ = self.array.shape
         return f"<Result {width} x {height} px, {len(self.trace)} iterations: {self.stopped}>"
 
@@ -120,7 +120,7 @@ class Result:
         return f"<figure><img src='data:image/png;base64,{image}'><figcaption>{caption}</figcaption></figure>"
 
     def show(self) -> None:
-        """Show the picture: below the cell in a notebook, otherwise in the system's image viewer."""
+        """Show the picture below the cell of a notebook, otherwise in the system's image viewer."""
         if in_a_notebook():
             import_module("IPython.display").display(self)
         else:
@@ -158,13 +158,13 @@ class Result:
 
 
 def whole_levels(array: Array) -> Array:
-    """Round an array to uint8, 0 to 255."""
+    """Return an array rounded and clipped to uint8, 0 to 255."""
     clipped: Array = np.clip(np.rint(array), 0, 255).astype(np.uint8)
     return clipped
 
 
 def png(array: Array, alpha: Array | None = None) -> bytes:
-    """Encode a picture as PNG for display: (H, W, 3) from 0 to 255, and its transparency (H, W) from 0 to 1."""
+    """Return a picture, (H, W, 3) from 0 to 255, and its opacity, (H, W) from 0 to 1, encoded as PNG for display."""
     file, pixels = io.BytesIO(), whole_levels(array)
     if alpha is not None:
         pixels = np.dstack([pixels, whole_levels(255 * alpha)])
@@ -173,7 +173,7 @@ def png(array: Array, alpha: Array | None = None) -> bytes:
 
 
 class PaintingInterrupted(KeyboardInterrupt):
-    """A run was interrupted; the best picture so far is in the attribute `result`.
+    """Raised when a run is interrupted; its attribute `result` has the best picture so far.
 
     Parameters
     ----------
@@ -243,7 +243,7 @@ class Progress:
     Parameters
     ----------
     iteration, iterations : int
-        Number of iterations done, and planned.
+        Number of iterations so far, and of all planned iterations.
     evaluations : int
         Number of evaluations of the objective so far.
     value : float
@@ -255,18 +255,18 @@ class Progress:
     array : (H, W, 3) array
         The picture, RGB, 0 to 255, not clipped.
     save : callable, optional
-        ``save(path)`` writes a checkpoint, from which `stylize` resumes the run: bit for bit, except with
-        ``optimizer="lbfgsb"``, which resumes from the picture without SciPy's pairs. Valid during the callback only.
+        ``save(path)`` writes a checkpoint, from which `stylize` resumes the run bit for bit, except with
+        ``optimizer="lbfgsb"``, which resumes with an empty history. To be called during the callback only.
     scale : int
-        The present scale, counted from 0 at the coarsest.
+        The current scale, counted from 0, the coarsest.
     sizes : tuple of (int, int)
         Height and width of every scale.
     seconds_left : float or None
         Estimated time of the remaining iterations, see `time_left`.
     colored : callable, optional
-        ``colored((height, width))`` returns the (H, W, 3) array at a size, in its final colors; see `picture`.
+        ``colored((height, width))`` returns the (H, W, 3) picture at this size in its final colors; see `picture`.
     finish : callable, optional
-        ``finish((height, width))`` returns the `Result` at a size as if the run ended here; see `result`.
+        ``finish((height, width))`` returns the `Result` at this size as if the run ended now; see `result`.
 
     Examples
     --------
@@ -295,18 +295,18 @@ class Progress:
     finish: Callable[[Size], Result] | None = None
 
     def result(self, size: Size | None = None) -> Result:
-        """Return the `Result` as if the run ended here, at the size of the output or at another."""
+        """Return the `Result` as if the run ended now, at the size of the output or at `size`."""
         assert self.finish is not None
         return self.finish(size or self.sizes[-1])
 
     def picture(self, size: Size | None = None) -> Array:
-        """Return the picture in its final colors, (H, W, 3), at the size of its scale or at another."""
+        """Return the (H, W, 3) picture in its final colors, at the size of the current scale or at `size`."""
         assert self.colored is not None
         return self.colored(size or self.sizes[self.scale])
 
     @property
     def losses(self) -> str:
-        """The loss and its terms by kind, in a line."""
+        """A line with the loss and the sums of its terms by kind: content, style, tv and so on."""
         kinds: dict[str, float] = {}
         for name, value in self.terms.items():
             kind = "tv" if name == "total variation" else name.split()[0]
@@ -316,7 +316,7 @@ class Progress:
 
     @property
     def where(self) -> str:
-        """The size of the picture, and the scale where there are several, in words."""
+        """A description of the size of the picture and, if there are several, of the scale."""
         height, width = self.array.shape[:2]
         of = f", scale {self.scale + 1} of {len(self.sizes)}" if len(self.sizes) > 1 else ""
         return f"{width} x {height} px{of}"

@@ -1,7 +1,7 @@
-"""Save and resume a run: the state of the optimizer, and the state and identity of the run.
+"""Save a run to a checkpoint, and resume it.
 
-The optimizers save their own state bit for bit (`optimize.checkpoint`). A run adds its present scale, the trace of
-earlier scales, and the identity of its settings, pictures and network, so that it cannot be resumed with others.
+The optimizers save their own state bit for bit (`optimize.checkpoint`). A run adds its current scale, the trace of
+earlier scales, and its settings with digests of pictures and network, so that it cannot be resumed with others.
 """
 
 import json
@@ -21,14 +21,14 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.plan import Plan
 from handstyle.painting.recipe import array_digest, network_digest
 
-RUN = {  # the kinds of a run's facts, see `optimize.checkpoint.matches`
+RUN = {  # the types of a run's values in a checkpoint, see `optimize.checkpoint.matches`
     "scale": int,
     "trace": TRACE,
     "evaluations": int,
     **dict.fromkeys(("network", "pictures", "kernels", "processor"), str),
 }
-# Settings that may differ on resuming: the length of the run, the paths of masks (their pixels are compared), and
-# tiles, which change only the rounding.
+# Settings that may differ when a run resumes: its length, the paths of masks (whose pixels are compared), and tiles,
+# which change only the rounding.
 FREE = (
     *("iterations", "iterations_by_scale", "evaluations", "stop_below"),
     *("mask", "style_mask", "regions", "tile", "max_pixels"),
@@ -37,12 +37,12 @@ FREE = (
 
 @dataclass(frozen=True)
 class Standing:
-    """The progress of a run.
+    """The progress of a run through its scales.
 
     Parameters
     ----------
     scale : int
-        The current scale, counted from 0 at the coarsest.
+        The current scale, counted from 0, the coarsest.
     trace : list of Iteration
         The trace of earlier scales.
     evaluations : int
@@ -56,7 +56,7 @@ class Standing:
 
 @dataclass
 class Identity:
-    """The identity of a run: its settings, and digests of the network and the pictures, computed at first use."""
+    """The settings of a run with digests of its network and pictures, which must be the same when it resumes."""
 
     config: StyleConfig
     network: Network
@@ -65,11 +65,12 @@ class Identity:
 
     @cached_property
     def network_digest(self) -> str:
-        """The digest of the network as it runs: half a second for VGG-19, so once a run."""
+        """The digest of the network as it runs."""
+        # cached, since it takes half a second for VGG-19
         return network_digest(self.network)
 
     def facts(self) -> dict[str, Any]:
-        """Return the identity as JSON values."""
+        """Return settings and digests as JSON values."""
         if self._facts is None:
             settings = {key: value for key, value in asdict(self.config).items() if key not in FREE}
             plan = self.plan
@@ -86,19 +87,19 @@ class Identity:
 
 
 def save_run(path: Path, save: Save, standing: Standing, identity: Identity) -> None:
-    """Write a checkpoint of a run by the optimizer's `save`: the optimizer's state, progress and identity."""
+    """Write a checkpoint of a run: the state of the optimizer, the progress and the identity of the run."""
     rows = [[r.iteration, r.evaluations, r.value, r.terms, r.seconds] for r in standing.trace]
     run = {"scale": standing.scale, "trace": rows, "evaluations": standing.evaluations}
     save(expanded(path), run | identity.facts())
 
 
 def read_run(path: Path, identity: Identity) -> tuple[Standing, list[str]]:
-    """Read a checkpoint of a run; return its progress, and notes on differences from an uninterrupted run.
+    """Read a run's progress from a checkpoint, with notes on differences from an uninterrupted run.
 
     Parameters
     ----------
     path : Path
-        A file that `save_run` wrote.
+        A file written by `save_run`.
     identity : Identity
         The identity of the run that resumes.
 
@@ -141,7 +142,7 @@ def read_run(path: Path, identity: Identity) -> tuple[Standing, list[str]]:
 
 
 def processor() -> str:
-    """Return the type of processor for which BLAS chooses its matrix products, whose last bits depend on it."""
+    """Return the processor type for which BLAS has chosen its kernels, on which the last bits of products depend."""
     return " ".join(sorted(blas_architectures()))
 
 

@@ -1,10 +1,11 @@
-"""The checks of ``handstyle check``: gradients of the user's own network, on its device, dtype and kernels.
+"""Check the gradients of a network on its device, in its dtype and with its engine, for ``handstyle check``.
 
-There are four kinds of rows. Every layer passes the adjoint test as a network of one layer, through the engine that
-will paint: a rectifier or a pool is not linear but positively homogeneous and piecewise linear, so ``f(u) = J(u) u``
-and ``<f(u), v> = <u, J(u)* v>`` must hold. Every kind of term is compared, alone, with differences in float64. The
-engine is compared with the reference at the sizes at which engines change their methods: in float64 by the largest
-difference, in float32 by the gradient's length, in all and in strips. What these checks cannot detect is listed.
+There are four kinds of rows. Every layer is checked by the adjoint test, as a network of one layer, with the engine of
+the network. A rectifier or a pool is not linear but positively homogeneous and piecewise linear, so
+``f(u) = J(u) u`` and ``<f(u), v> = <u, J(u)* v>`` must hold. The gradient of every kind of term is compared with
+finite differences in float64. The engine is compared with the reference at the sizes at which engines change their
+methods: in float64 by the largest difference, in float32 by the length of the gradient, of the whole picture and of
+strips. The last rows name what these checks cannot detect.
 """
 
 import importlib
@@ -30,13 +31,13 @@ from handstyle.painting.plan import held_terms
 from handstyle.painting.targets import Painting, build_terms
 
 DEFAULT = StyleConfig()
-# An engine in float64 differs from the reference by rounding alone; a gradient's largest difference, as a fraction of
-# its largest value.
+# The largest difference of two gradients in float64, of an engine and of the reference, as a fraction of the largest
+# value. They may differ by rounding only.
 FLOAT64_BOUND = 1e-9
-# In float32 the mask of a rectifier whose input is zero within rounding may be 0 or 1. That changes the gradient's
-# direction by up to FLIPPED for a picture of ORDINARY px a side, in inverse proportion to the side for smaller ones,
-# but hardly its length. So the length along the float64 gradient has a tight bound for the whole picture, and a looser
-# one for each tenth of the rows and columns, so that an error in one place is seen.
+# In float32 the mask of a rectifier whose input is near zero may be 0 or 1, depending on rounding. This changes the
+# gradient's direction by up to FLIPPED for a picture of ORDINARY px a side, in inverse proportion to the side for
+# smaller ones, but hardly its length. So the length along the float64 gradient has a tight bound for the whole picture,
+# and a looser one for each tenth of the rows and columns, so that an error in one place is detected.
 LENGTH_BOUND, STRIP_BOUND, FLIPPED, ORDINARY = 5e-4, 2e-2, 5e-3, 130
 STRIPS = 10
 # Sides of pictures in pixels. Up to 320 px transformed kernels are kept; above, the first feature map is recomputed.
@@ -45,7 +46,7 @@ STEPS = (1e-5, 5e-6, 2e-6, 1e-6)
 
 
 class Variant(NamedTuple):
-    """An objective to check: its name, its configuration, and the prefixes of the names of the terms to check."""
+    """An objective to check: its name, its configuration, and prefixes of the names of the terms to check."""
 
     name: str
     config: StyleConfig
@@ -60,7 +61,7 @@ def _tv(form: str) -> Variant:
 
 _REGIONS: dict[str, Any] = {"mask": ("left", "right")}
 _PATCHES: dict[str, Any] = {"style_statistic": "patches", "style_layers": ("relu2_1",), "patch_stride": 2}
-# Together these configurations have every kind of term once.
+# Together these configurations have every kind of term.
 VARIANTS = [
     Variant("", DEFAULT),
     Variant("covariance", replace(DEFAULT, style_statistic="covariance"), ("style",)),
@@ -82,16 +83,16 @@ VARIANTS = [
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table.
+    """The result of one check, a row of the table.
 
     Parameters
     ----------
     subject : str
         The layer, term or engine that was checked.
     report : Report or None
-        The result of the check; None if it cannot be checked.
+        The result of the check; None if the subject cannot be checked.
     why : str
-        The reason why it cannot be checked.
+        The reason if the subject cannot be checked.
     """
 
     subject: str
@@ -108,22 +109,22 @@ def self_check(
     configs: Mapping[str, StyleConfig] | None = None,
     sizes: Sequence[int] = SIZES,
 ) -> Iterator[Row]:
-    """Check the gradients of a network and of every objective that can be built on it, one row at a time.
+    """Check the gradients of a network and of every kind of objective, and yield the results one by one.
 
     Parameters
     ----------
     network : Network
         A network with the dtype, device and kernels to check.
     size : int
-        Side of the random picture for differences, pixels; at least 16.
+        Side in pixels of the random picture for finite differences, at least 16.
     seed : int
         Seed of the random pictures and directions, 0 or more.
     quick : bool
         Check only the layers and the default objective.
     configs : mapping of str to StyleConfig, optional
-        Further objectives to check, by name: a preset's, or a file's.
+        Further objectives to check, by name, for instance of a preset or of a settings file.
     sizes : sequence of int
-        Sides of the pictures at which the engine is compared with the reference, pixels.
+        Sides in pixels of the pictures for which the engine is compared with the reference.
 
     Yields
     ------
@@ -163,12 +164,12 @@ def self_check(
 
 
 def check_run(network: Network, config: StyleConfig, size: int = 32, seed: int = 0) -> Iterator[Row]:
-    """Check the gradients of a network and of the objective of one run, one row at a time.
+    """Check the gradients of a network and of the objective of one run, and yield the results one by one.
 
     Parameters
     ----------
     network : Network
-        The network that painted.
+        The network of the run.
     config : StyleConfig
         The settings of the run; its terms are built for random pictures.
     size, seed : int
@@ -191,12 +192,13 @@ def check_run(network: Network, config: StyleConfig, size: int = 32, seed: int =
 
 
 def check_layer(layer: Any, shape: tuple[int, int, int] = (7, 9, 4), seed: int = 0) -> list[Row]:
-    """Check the gradient of a user's own layer: by its adjoint, and by differences.
+    """Check the gradient of a layer written by the user, by the adjoint test and by finite differences.
 
     Parameters
     ----------
     layer : object or class
-        It has ``forward(x) -> (y, cache)`` and ``backward(dy, cache) -> dx``; a class is called without arguments.
+        An object with ``forward(x) -> (y, cache)`` and ``backward(dy, cache) -> dx``, or a class of such objects, which
+        is called without arguments.
     shape : (int, int, int)
         Shape of the input.
     seed : int
@@ -290,7 +292,7 @@ def _adjoint(alone: Network, x: Array) -> Report:
 
 
 def _terms(network: Network, config: StyleConfig, shape: tuple[int, int, int], seed: int) -> list[Term]:
-    """Return the terms of a configuration for random pictures, which differ from the picture that is checked."""
+    """Return the terms of a configuration, whose targets are measured on random pictures."""
     rng = np.random.default_rng((seed, 1))
     maps = {row.name: row.shape for row in summary(network, *shape[:2])}
     style = tuple(tap for tap in config.style_layers if tap in maps) or (network.names[-1],)
@@ -334,10 +336,10 @@ def _term_rows(network: Network, variant: Variant, size: int, seed: int) -> Iter
 
 
 def _feature_differences(network: Network, subject: str, term: Term, size: int, seed: int) -> Iterator[Row]:
-    """Compare a term's gradient at its features with differences.
+    """Compare the gradient of a term with respect to its features with finite differences.
 
-    The rounding errors of a matrix square root are so large that steps of the picture that are short enough to cross no
-    kink are too short for differences. As a function of the features the term has no kinks.
+    The rounding errors of a matrix square root are large. So differences of the picture need steps so long that they
+    cross kinks of rectifiers and pools. As a function of the features the term has no kinks.
     """
     p = network.backend.asarray(np.random.default_rng(seed).uniform(0, 255, (3 * size, 3 * size, 3)))
     f = forward_to(network, [term.tap], p)[0][term.tap]
@@ -373,7 +375,7 @@ def _differences(network: Network, subject: str, term: Any, shape: tuple[int, in
 def _signature(
     network: Network, taps: tuple[str, ...], shape: tuple[int, int, int], term: Any
 ) -> Callable[[Array], Array]:
-    """Return a function of a picture that is constant between kinks: masks, choices of pools, signs of differences."""
+    """Return a function of a picture that changes only at kinks of the term: at rectifiers, pools and sign changes."""
 
     def of_network(v: Array) -> Array:
         p = network.backend.asarray(v.reshape(shape))
@@ -392,12 +394,12 @@ def _signature(
 
 
 def is_max_pool(layer: Layer) -> bool:
-    """Return whether a layer is a max pool, whose choices are kinks."""
+    """Return whether a layer is a max pool, which has kinks where its largest input changes."""
     return isinstance(layer, Pool) and layer.kind == "max"
 
 
 def _engine_rows(network: Network, variant: Variant, sizes: Sequence[int], seed: int) -> Iterator[Row]:
-    """Compare the network's engine with the reference, whose gradients the other rows checked."""
+    """Compare the network's engine with the reference engine, whose gradients the other rows check."""
     for size in sizes:
         shape = (size, size + 3, 3)
         subject = f"objective at {size} px" + (f", {variant.name}" if variant.name else "")
@@ -414,7 +416,7 @@ def _engine_rows(network: Network, variant: Variant, sizes: Sequence[int], seed:
 
 
 def _border_rows(network: Network, size: int, seed: int) -> Iterator[Row]:
-    """Compare the engine with the reference under every pooling, border and rounding."""
+    """Compare the engine with the reference for every combination of pooling, padding and rounding."""
     for pooling in ("max", "average") if network.engine.name.startswith("cuda") else ("max", "average", "l2"):
         for padding in ("zero", "reflect", "replicate"):
             for rounding in ("down", "up"):
@@ -439,7 +441,7 @@ def _layer_rows_of_borders(network: Network, padding: str) -> Iterator[Row]:
 
 
 def _equal(found: tuple[float, Array], exact: tuple[float, Array]) -> Report:
-    """Return the largest difference of two gradients in float64, and of their values."""
+    """Return a report on the largest difference of two gradients in float64, and of their values."""
     largest = float(np.abs(exact[1]).max())
     error = max(
         float(np.abs(found[1] - exact[1]).max()) / (largest or 1), abs(found[0] - exact[0]) / abs(exact[0] or 1)
@@ -449,7 +451,7 @@ def _equal(found: tuple[float, Array], exact: tuple[float, Array]) -> Report:
 
 
 def _alike(found: tuple[float, Array], exact: tuple[float, Array], shape: tuple[int, int, int]) -> Report:
-    """Return the largest relative error of a float32 gradient's length: of the whole, and of strips."""
+    """Return a report on the relative error of the length of a float32 gradient, of the whole picture and of strips."""
     g, true = (gradient.reshape(shape) for gradient in (found[1], exact[1]))
     size = float(np.linalg.norm(true))
     off = abs(_along(g, true) - 1) / LENGTH_BOUND
@@ -466,6 +468,6 @@ def _alike(found: tuple[float, Array], exact: tuple[float, Array], shape: tuple[
 
 
 def _along(g: Array, true: Array) -> float:
-    """Return the length of `g` along `true`, in lengths of `true`."""
+    """Return the length of the projection of `g` on `true`, divided by the length of `true`."""
     square = float((true * true).sum())
     return float((g * true).sum()) / square if square else 1.0

@@ -1,4 +1,4 @@
-"""Read a file of settings, and write the settings of a run as TOML."""
+"""Read settings files, and write the settings of a run as TOML."""
 
 import os
 import tomllib
@@ -16,7 +16,7 @@ def read_settings(
     refused: Iterable[str] = (),
     fixed: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Read a file of settings.
+    """Read a settings file, and check its keys.
 
     Parameters
     ----------
@@ -25,15 +25,15 @@ def read_settings(
     known : iterable of str
         The keys that are accepted.
     refused : iterable of str
-        Keys that would write or replace files or open a page, which are allowed on the command line alone.
+        Keys that are allowed only on the command line, because they would write or replace files or open a page.
     fixed : callable, optional
-        Called with the file's settings; returns the settings that cannot be changed here. A key with such a value is
-        accepted and left out; with another value it is an error.
+        Called with the file's settings; returns the settings that cannot be changed by the caller's command. A key with
+        the same value is accepted and left out; with another value it is an error.
 
     Returns
     -------
     dict of str to value
-        The settings, whose types are not yet checked.
+        The settings. The types of their values have not been checked.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def read_settings(
 
 
 def settings_toml(config: StyleConfig, others: Mapping[str, Any], names: Iterable[str] | None = None) -> str:
-    """Return the settings of a run as TOML: `others`, then the fields of the configuration, or those in `names`."""
+    """Return settings as TOML: first `others`, then the fields of the configuration, or only those in `names`."""
     wanted = set(names or hints(StyleConfig))
     pairs = {**others, **{name: value for name, value in config.said().items() if name in wanted}}
     return "".join(f"{key} = {toml_value(value)}\n" for key, value in pairs.items())

@@ -1,8 +1,9 @@
-"""Strength: how much of the style, from 0 to 1, in a measure that means the same on every calibrated network.
+"""Convert the strength of the style, from 0 to 1, to a style weight that depends on the network.
 
-A style weight belongs to a network: what is a light touch on one makes a face unrecognizable on another. Strength is
-turned into a style weight by a curve for each network, so that pictures of equal strength have come equally far to the
-painting, by their Gram matrices (``benchmarks/strength.py`` measures, ``benchmarks/results`` has the numbers).
+The effect of a style weight depends on the network: a weight that changes a face little with one makes it
+unrecognizable with another. Each calibrated network has a curve from strength to style weight. The curves are such that
+pictures of equal strength have equal errors of their Gram matrices (measured by ``benchmarks/strength.py``; the numbers
+are in ``benchmarks/results``).
 """
 
 from functools import cache
@@ -14,27 +15,27 @@ from handstyle.network.weights import EMBEDDED, EMBEDDED_FILE, hdf5_read, hdf5_t
 from handstyle.painting.config import StyleConfig, style_config
 from handstyle.painting.feature_scale import is_published
 
-UNCALIBRATED = 10.0  # the style weight of strength 0.5 where no curve is known
-PATCHES = 2.0  # the same of patches, by eye, on both networks: with 10 the painting is put together anew
-MOST = 1e4  # times the weight of strength 0.5, which strength 1 has: beside it content is nothing
+UNCALIBRATED = 10.0  # the style weight of strength 0.5 for networks and losses without a curve
+PATCHES = 2.0  # that of the patch-based style, chosen by eye: with 10 nothing of the photograph is left
+MOST = 1e4  # the style weight of strength 1 as a multiple of that of strength 0.5; content then has no effect
 
 
 class Curve(NamedTuple):
-    """The style weights of a network: that of strength 0.5, and how steeply they rise."""
+    """The style weight as a function of strength: its value `half` at 0.5, and the exponent `power` of its growth."""
 
     half: float
     power: float
 
     def style_weight(self, strength: float) -> float:
-        """Return half (s / (1 - s))^power: 0 at 0, `half` at 0.5, `MOST` times that, or less, at 1."""
+        """Return the style weight ``half (s / (1 - s))^power`` of strength s, at most `MOST` times `half`."""
         odds = strength / (1 - strength) if strength < 1 else MOST
         return self.half * min(float(odds**self.power), MOST)
 
 
-# By network and statistic, with the default's layers and relative normalizations. At 0.5 the errors of the Gram
-# matrices are equal, judged by VGG-19 on a portrait in strokes at 256 px: 0.0845 of the network that ships, 0.0852 of
-# VGG-19. Away from 0.5 equal Gram errors ask for a power of 0.7 on VGG-19, equal content errors for more: 1.25 lies
-# between.
+# The curves by network and statistic, for the default layers and relative normalizations. At strength 0.5 the errors of
+# the Gram matrices, measured with VGG-19 on a portrait in strokes at 256 px, are equal: 0.0845 for the network that is
+# included, 0.0852 for VGG-19. Equal Gram errors at other strengths require an exponent of 0.7 for VGG-19, and equal
+# content errors a larger one; 1.25 is a compromise.
 CURVES = {
     (EMBEDDED, "gram"): Curve(10.0, 2.0),
     ("vgg", "gram"): Curve(1.0, 1.25),
@@ -42,24 +43,25 @@ CURVES = {
 
 
 def style_weight(config: StyleConfig, network: Network) -> float:
-    """Return the style weight of a run: what the configuration says, or what its strength is on this network.
+    """Return the style weight of a run: that of the configuration or, if it has none, that of its strength.
 
     Parameters
     ----------
     config : StyleConfig
-        Its `style_weight` counts if it has one, else its `strength`.
+        The settings, of which `style_weight` is used or, if that is None, `strength`.
     network : Network
-        Measured are the network that ships and VGG-19; all networks of VGG's full widths take VGG-19's curve.
+        The network. There are curves for the network that is included and for VGG-19; all networks with the numbers of
+        channels of the published VGG networks have the curve of VGG-19.
 
     Returns
     -------
     float
-        Where there is no curve, `UNCALIBRATED` for strength 0.5, or `PATCHES`.
+        The style weight; without a curve, and for strength 0.5, `UNCALIBRATED` or `PATCHES`.
 
     Raises
     ------
     HandstyleError
-        If there is no curve, and the strength is another.
+        If there is no curve, and the strength is not 0.5.
 
     Examples
     --------
@@ -83,19 +85,19 @@ def style_weight(config: StyleConfig, network: Network) -> float:
 
 
 def weighted(config: StyleConfig, network: Network) -> StyleConfig:
-    """Return a configuration with the style weight that it has on a network."""
+    """Return a configuration whose `style_weight` is set to that of its strength on a network."""
     return style_config(config, style_weight=style_weight(config, network))
 
 
 def how_strong(config: StyleConfig, network: Network) -> str:
-    """Return how much the style counts in a run, in words."""
+    """Return a description of a run's strength and style weight, for the user."""
     weight = style_weight(config, network)
     said = f"style weight {weight:.3g}"
     return said if config.style_weight is not None else f"strength {config.strength:g} ({said})"
 
 
 def family(network: Network) -> str:
-    """Return whose curve a network has: that of the network that ships, that of all of VGG's widths, or none."""
+    """Return the name in `CURVES` of the curve of a network, or an empty string if it has none."""
     if is_published(network):
         return "vgg"
     return EMBEDDED if network.origin is not None and network.origin.sha256 == embedded_digest() else ""
@@ -103,5 +105,5 @@ def family(network: Network) -> str:
 
 @cache
 def embedded_digest() -> str:
-    """Return the digest of the values of the network that ships."""
+    """Return the digest of the weights of the network that is included in the package."""
     return "".join(hdf5_read(EMBEDDED_FILE, lambda file: hdf5_text(file, "tensors_sha256")))

@@ -1,7 +1,7 @@
-"""The runs from Python: `stylize`, `texture` and `reconstruct`, from pictures and settings to a `Result`.
+"""Paint pictures from Python: the functions `stylize`, `texture` and `reconstruct`.
 
 `stylize` reads the pictures, and at each scale measures the targets and minimizes the objective. Its settings are the
-fields of `StyleConfig`. `texture` is the same without content, `reconstruct` without style or without content.
+fields of `StyleConfig`. `texture` does the same without content, `reconstruct` without style or without content.
 """
 
 import os
@@ -60,34 +60,34 @@ def stylize(
     content : path, PIL image or array
         The photograph.
     styles : path, PIL image or array, or a sequence or dict of them
-        The painting, or several, or folders of them; the configuration says whether they are blended or each styles a
-        region. A dict from painting to weight sets `style_blend`; a dict from color to painting sets `style_region`,
-        for the colors of the map `regions`.
+        One or several paintings, or folders of them. By the settings they are blended, or each styles a region. A dict
+        from painting to weight sets `style_blend`; a dict from color to painting sets `style_region`, for the colors of
+        the map `regions`.
     network : Network, str or path, optional
         The return value of `load_network`, or its first argument: a name such as ``vgg19``, or a weight file. By
         default the network that ships with the package.
     config : StyleConfig or dict, optional
         The settings of the run; by default `StyleConfig()`, which is also the preset ``handstyle``.
     preset : str, optional
-        The name of a published system whose settings to begin with, in place of `config`; it also sets the network's
-        pooling, padding and input. See `find_preset`.
+        The name of a published system whose settings are used in place of `config`; it also sets the network's pooling,
+        padding and input. See `find_preset`.
     callback : callable or list of callables, optional
-        Called with a `Progress` after each iteration; may raise StopIteration to end the run. `live` is one.
+        Called with a `Progress` after each iteration; it may raise StopIteration to end the run. An example is `live`.
     progress : bool, optional
-        Show a bar with scale, losses and time left, in a terminal or a notebook; elsewhere print lines on standard
+        Show a bar with scale, losses and time left in a terminal or a notebook; otherwise print lines on standard
         error.
     resume : path, optional
         A checkpoint written by `Progress.save`, to resume that run. Pictures, network, engine and settings must be the
         same, except for the number of iterations.
     terms : list of Term or callable, optional
-        Terms of your own to add to the objective; or a function ``terms(network, (height, width))`` that returns those
-        of a scale. See `Term`.
+        Terms to add to the objective, or a function ``terms(network, (height, width))`` that returns those of a scale.
+        See `Term`.
     measured : Measured, optional
-        Shared by several runs on one network, so that each picture is measured once at each size.
+        A cache of targets for several runs with one network, so that each picture is measured once at each size.
     **options
-        Fields of `StyleConfig` that differ from `config` or `preset`: ``size=256``. `mask`, `style_mask` and `init`
-        may be arrays or PIL images, `style_layers` and `content_layers` dicts from layer to weight; ``weights`` is an
-        alias of `network`.
+        Fields of `StyleConfig` that replace those of `config` or `preset`, such as ``size=256``. `mask`, `style_mask`
+        and `init` may be arrays or PIL images, `style_layers` and `content_layers` dicts from layer to weight;
+        ``weights`` is an alias of `network`.
 
     Returns
     -------
@@ -96,10 +96,10 @@ def stylize(
     Raises
     ------
     HandstyleError
-        If an input cannot be used. Whatever can be checked before the first evaluation is checked before it.
+        If an input is invalid. As far as possible, this is checked before the first evaluation.
     PaintingInterrupted
         If the run was interrupted after its first evaluation. It is a KeyboardInterrupt with the best picture so far as
-        its attribute `result`; `last_result` returns it, too.
+        its attribute `result`; `last_result` also returns that picture.
 
     References
     ----------
@@ -304,7 +304,7 @@ def _run(
 
 
 def gone_on(size: Size, room: RunMemory) -> str:
-    """Return the note that memory ran out at a scale, with the size of the tiles by which the run continues."""
+    """Return a note that memory ran out at a scale, and that the run continues with smaller tiles."""
     return f"memory ran out at {size[1]} x {size[0]} px: continued from the best picture by {room.network.engine.name}"
 
 
@@ -321,8 +321,8 @@ def texture(
     Parameters
     ----------
     styles, network, config, preset, **options
-        As for `stylize`; the options include its `callback`, `progress`, `resume` and `terms`. ``init="content"`` is
-        noise here.
+        See `stylize`; the options may include its `callback`, `progress`, `resume` and `terms`. ``init="content"``
+        means noise.
 
     Returns
     -------
@@ -331,7 +331,7 @@ def texture(
     Raises
     ------
     HandstyleError
-        If masks or colors are given, which need a photograph, and for the reasons of `stylize`.
+        If masks or colors are given, which need a photograph, and in the cases of `stylize`.
 
     References
     ----------
@@ -361,21 +361,21 @@ def reconstruct(
     network: Network | str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Result:
-    """Paint a picture from noise that has the same features, or the same Gram matrix, at one layer as a given picture.
+    """Reconstruct a picture, from noise, by its features or by its Gram matrix at one layer.
 
     Parameters
     ----------
     picture : path, PIL image or array
         The given picture.
     layer : str
-        The layer: relu4_2, conv3_1, pool2, …
+        The name of the layer, such as relu4_2, conv3_1 or pool2.
     of : {"content", "style"}
-        What to match: the features, or their Gram matrix.
+        Match the features, or their Gram matrix.
     network : Network, str or path, optional
-        As for `stylize`.
+        See `stylize`.
     **options
-        Fields of `StyleConfig` that differ from `reconstruction_config`; also `callback`, `progress`, `resume` and
-        `terms`, as for `stylize`.
+        Fields of `StyleConfig` that replace those of `reconstruction_config`; also `callback`, `progress`, `resume` and
+        `terms` of `stylize`.
 
     Returns
     -------
@@ -384,7 +384,7 @@ def reconstruct(
     Raises
     ------
     HandstyleError
-        If the network has no such layer, and for the reasons of `stylize`.
+        If the network has no such layer, and in the cases of `stylize`.
 
     References
     ----------
@@ -406,7 +406,7 @@ def reconstruct(
 
 
 def texture_config(config: StyleConfig) -> StyleConfig:
-    """Return a configuration changed for a texture: without content, started from noise."""
+    """Return a copy of a configuration for a texture: without content, and with noise in place of the photograph."""
     if config.mask or config.regions:
         raise HandstyleError(f"mask={config.mask or config.regions}: a texture has no regions; `stylize` paints them")
     if config.color != "none":
@@ -419,7 +419,7 @@ def texture_config(config: StyleConfig) -> StyleConfig:
 
 
 def blank(config: StyleConfig) -> Picture:
-    """Return the gray square that stands for a texture's photograph."""
+    """Return the gray square that is used as the photograph of a texture, which has none."""
     side = wanted_side(config, (1, 1))
     try:
         return Picture(np.full((side, side, 3), 127.5, np.float32), None, BLANK)
@@ -428,10 +428,10 @@ def blank(config: StyleConfig) -> Picture:
 
 
 def reconstruction_config(layer: str, of: str, **options: Any) -> StyleConfig:
-    """Return the configuration of a reconstruction: one layer, started from noise, at one scale.
+    """Return the configuration of a reconstruction from one layer, which starts from noise and has one scale.
 
-    It has a small weight of total variation: the layer's features do not determine the finest detail, where the noise
-    of the start would stay otherwise.
+    It has a small weight of total variation, because the features of a layer do not determine the finest detail, in
+    which the noise of the start would remain.
     """
     if of not in ("content", "style"):
         raise HandstyleError(f"of={of!r}: use content or style")
@@ -442,7 +442,7 @@ def reconstruction_config(layer: str, of: str, **options: Any) -> StyleConfig:
 
 
 def one_network(network: Any, options: dict[str, Any]) -> Any:
-    """Return the network that was given as `network` or, out of the options, as ``weights``."""
+    """Return the network that was given as the argument `network` or as its alias ``weights`` in the options."""
     weights = options.pop("weights", None)
     if weights is not None and network is not None:
         raise HandstyleError("network and weights: give one of them")
@@ -452,7 +452,7 @@ def one_network(network: Any, options: dict[str, Any]) -> Any:
 def chosen_settings(
     config: StyleConfig | Mapping[str, Any] | None, preset: str | None, options: Mapping[str, Any]
 ) -> tuple[Preset | None, StyleConfig]:
-    """Return the preset, if one was named, and the configuration with the options laid over it."""
+    """Return the preset that was named, or None, and the settings: those of preset or config, changed by options."""
     options = plain_options(options)
     config = plain_options(config) if isinstance(config, Mapping) else config
     if preset is None:
@@ -464,7 +464,7 @@ def chosen_settings(
 
 
 def ready_network(network: Network | str | os.PathLike[str] | None, chosen: Preset | None) -> tuple[Network, list[str]]:
-    """Return a loaded network with the settings of a preset, and notes on what was changed and what does not fit."""
+    """Return a network, loaded if necessary and changed as a preset requires, and notes on these changes."""
     if network is None or isinstance(network, str | os.PathLike):
         network = load_network(EMBEDDED if network is None else network)
     if not isinstance(network, Network):
@@ -473,9 +473,9 @@ def ready_network(network: Network | str | os.PathLike[str] | None, chosen: Pres
 
 
 def arranged(styles: Sequence[PictureLike], config: StyleConfig) -> tuple[list[PictureLike], StyleConfig]:
-    """Return the list of all paintings, including those that `style_region` gives as COLOR=PAINTING.
+    """Return the list of all paintings, including those given by `style_region` as COLOR=PAINTING.
 
-    Folders are replaced by their pictures. In the returned configuration `style_region` has the colors alone.
+    Folders are replaced by their pictures. In the returned configuration `style_region` has the colors only.
 
     Raises
     ------

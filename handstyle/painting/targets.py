@@ -1,4 +1,4 @@
-"""Build the terms of the objective from a configuration: measure the targets, apply weights and normalizations."""
+"""Build the terms of the objective from a configuration: measure targets, and apply weights and normalizations."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -40,20 +40,20 @@ Loss = Callable[[Moments], tuple[Array, Moments]]
 
 @dataclass(frozen=True)
 class Painting:
-    """A painting as a source of style.
+    """A painting, with its mask, the region that it styles, its weight and its layers.
 
     Parameters
     ----------
     pixels : (h, w, 3) array
-        Its pixels, 0 to 255, at the size at which the style is measured.
+        The pixels, 0 to 255, at the size at which the style is measured.
     mask : (h, w) array, optional
         The weight of each pixel in the statistics, 0 to 1.
     region : int
-        The region that it styles, counted from 1; 0 is the whole picture.
+        The region that the painting styles, counted from 1; 0 is the whole picture.
     blend : float
-        Its share among the paintings of its region.
+        The weight of the painting among those of the same region.
     layers : tuple of str, optional
-        The style layers at which it is used; all by default.
+        The style layers at which the painting is used; all by default.
 
     Examples
     --------
@@ -71,14 +71,14 @@ class Painting:
 
 @dataclass
 class Measured:
-    """Targets that several runs share: what one of them has measured, the next ones take.
+    """A cache of measured targets, which several runs can share.
 
     Parameters
     ----------
     kept : dict or None
-        By network, pixels, masks and layers; None keeps nothing.
+        The targets by network, pixels, masks and layers; with None nothing is kept.
     count : int
-        How many measurements were made.
+        Number of measurements made.
 
     Examples
     --------
@@ -97,7 +97,7 @@ class Measured:
     count: int = 0
 
     def get(self, network: Network, arrays: Sequence[Array | None], choice: Any, measure: Callable[[], Any]) -> Any:
-        """Return what `measure` returns, or what it returned for the same network, arrays and choice."""
+        """Return the target for a network, arrays and layers (`choice`), from the cache or by calling `measure`."""
         if self.kept is None:
             return measure()
         digests = (None if one is None else array_digest([one]) for one in arrays)
@@ -108,7 +108,7 @@ class Measured:
         return self.kept[key][1]
 
     def forget_maps(self) -> None:
-        """Drop the features, which are large and one picture's; the moments of paintings stay."""
+        """Remove the features of pictures, which are large, and keep the moments of paintings."""
         self.kept = {key: value for key, value in (self.kept or {}).items() if key[-1][0] != "features"}
 
 
@@ -127,15 +127,16 @@ def build_terms(
     network : Network
         The network whose features are compared.
     config : StyleConfig
-        The run's settings: layers, weights, statistics and normalizations are used. Terms of weight 0 are left out.
+        The run's settings, of which layers, weights, statistics and normalizations are used. Terms of weight 0 are left
+        out.
     p : (H, W, 3) array
         The photograph at the size of the scale.
     paintings : sequence of Painting, or of (h, w, 3) arrays
         The paintings at the sizes at which their style is measured.
     masks : sequence of (H, W) arrays
-        The regions, at the size of `p`, 0 to 1.
+        The masks of the regions, at the size of `p`, 0 to 1.
     measured : Measured, optional
-        What other runs have measured, and where this one's measurements go.
+        A cache of targets, from which they are taken and to which new ones are added.
 
     Returns
     -------
@@ -177,12 +178,12 @@ def planned_terms(
     regions: Sequence[int] = (0,),
     style_sizes: Sequence[tuple[int, int]] = (),
 ) -> list[Term]:
-    """Return the terms of a run with targets of the right shapes that take no memory, for forecasts.
+    """Return the terms of a run for forecasts, with targets that have the right shapes but take no memory.
 
     Parameters
     ----------
     config : StyleConfig
-        The run's settings: layers and weights are used.
+        The run's settings, of which layers and weights are used.
     network : Network
         The network whose features are compared.
     size : (H, W)
@@ -190,12 +191,12 @@ def planned_terms(
     regions : sequence of int
         The region of each painting, counted from 1; 0 is the whole picture.
     style_sizes : sequence of (h, w)
-        Of each painting, pixels; the picture's by default. Only patches depend on them.
+        Height and width of each painting in pixels; by default those of the picture. Used for patches only.
 
     Returns
     -------
     list of Term
-        Their arrays are views of one number, on the host. The Gram matrix stands for every statistic of the style,
+        Terms whose arrays are views of one number, on the host. The Gram matrix is used for every style statistic,
         since all are functions of the same moments.
 
     Raises
@@ -254,7 +255,7 @@ def planned_terms(
 
 
 def has_moments(config: StyleConfig) -> bool:
-    """Return whether a run measures the moments of its paintings: for a style that is a function of them, or means."""
+    """Return whether a run measures the moments of its paintings, as all style losses but that of patches do."""
     style = config.style_counts and config.style_statistic != "patches"
     return (style or config.means_weight > 0) and bool(config.style_layers)
 
@@ -497,7 +498,7 @@ def measure_moments(f: Array, mask: Array | None = None) -> Moments:  # (h, w, C
     Returns
     -------
     Moments
-        The same as from `moments_forward`.
+        The moments that `moments_forward` would return, except for rounding.
     """
     rows = max(1, STRIP_VALUES // (f.shape[1] * f.shape[2]))
     strips = [slice(top, top + rows) for top in range(0, f.shape[0], rows)]
@@ -506,8 +507,8 @@ def measure_moments(f: Array, mask: Array | None = None) -> Moments:  # (h, w, C
 
 
 def _features_of(network: Network, p: Array, taps: Sequence[str]) -> Callable[[str], Array]:
-    # Holding the maps of all taps needs more memory than painting: on a GPU, where memory is short and a forward pass
-    # is not, run one pass per tap.
+    # The features of all layers together take more memory than painting. A GPU has little memory but is fast, so there
+    # is one forward pass for each layer.
     tiled = tiled_features(network, p, taps)
     if tiled is not None:
         return tiled.pop

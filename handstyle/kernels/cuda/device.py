@@ -118,7 +118,7 @@ class CupyDevice:
         target[...] = source
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """Return an uninitialized array, in the memory plan if there is one with a place for it, else in CuPy's pool."""
+        """Return an uninitialized array, in the memory plan if that has a place for it, else in CuPy's pool."""
         size = wanted = math.prod(shape) * np.dtype(dtype).itemsize
         plan = self._plan
         try:
