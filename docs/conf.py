@@ -118,5 +118,6 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
     "logo": {"text": "handstyle"},
-    "extra_footer": "Every number and figure on these pages was computed when they were built.",
+    "extra_footer": "Numbers and figures on these pages were computed when they were built; "
+    "those of other machines name their file and date.",
 }

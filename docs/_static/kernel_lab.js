@@ -57,13 +57,13 @@ function number(value) {
   return Number.isInteger(value) ? String(value) : value.toFixed(2);
 }
 
-// Grey from low (black) to high (white); when there are negative values, zero is mid grey.
+// Gray from low (black) to high (white); when there are negative values, zero is mid gray.
 function paint(canvas, values, low, high) {
   const context = canvas.getContext("2d");
   for (let r = 0; r < ROWS; r++) {
     for (let s = 0; s < COLUMNS; s++) {
-      const grey = Math.round((255 * (values[r][s] - low)) / (high - low || 1));
-      context.fillStyle = `rgb(${grey}, ${grey}, ${grey})`;
+      const gray = Math.round((255 * (values[r][s] - low)) / (high - low || 1));
+      context.fillStyle = `rgb(${gray}, ${gray}, ${gray})`;
       context.fillRect(s * ZOOM, r * ZOOM, ZOOM, ZOOM);
     }
   }

@@ -114,8 +114,8 @@ class MaskLab {
     const size = (MASK_COLUMNS * MASK_ZOOM) / m[0].length;
     m.forEach((row, r) =>
       row.forEach((value, s) => {
-        const grey = Math.round(255 * value);
-        context.fillStyle = `rgb(${grey}, ${grey}, ${grey})`;
+        const gray = Math.round(255 * value);
+        context.fillStyle = `rgb(${gray}, ${gray}, ${gray})`;
         context.fillRect(s * size, r * size, size, size);
       }));
     const mean = MERGE.fraction(m.flat());

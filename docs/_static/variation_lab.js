@@ -6,7 +6,7 @@
 "use strict";
 
 const N = 48; // pixels
-const EDGE = 120; // height of the step in grey levels
+const EDGE = 120; // height of the step in gray levels
 const ZOOM_X = 11;
 const HEIGHT = 220;
 
@@ -80,19 +80,19 @@ class VariationLab {
     const value = (name) => Number(this.place.querySelector(name).value);
     const power = value(".lab-power");
     const k = value(".lab-pixels");
-    // The same strength for each power: what it does to a difference of ten grey levels.
+    // The same strength for each power: what it does to a difference of ten gray levels.
     const weight = (0.02 * 1.09 ** value(".lab-weight") * 10 ** (2 - power)) / power;
     const p = smooth(this.noisy, power, weight);
     const context = this.canvas.getContext("2d");
     context.fillStyle = "#ffffff";
     context.fillRect(0, 0, this.canvas.width, HEIGHT);
-    const y = (grey) => HEIGHT - ((grey - 20) / 200) * HEIGHT;
+    const y = (gray) => HEIGHT - ((gray - 20) / 200) * HEIGHT;
     context.fillStyle = "#7a7f87";
-    this.noisy.forEach((grey, i) => context.fillRect((i + 0.5) * ZOOM_X - 2, y(grey) - 2, 4, 4));
+    this.noisy.forEach((gray, i) => context.fillRect((i + 0.5) * ZOOM_X - 2, y(gray) - 2, 4, 4));
     context.strokeStyle = "#1f5fa8";
     context.lineWidth = 2.5;
     context.beginPath();
-    p.forEach((grey, i) => context.lineTo((i + 0.5) * ZOOM_X, y(grey)));
+    p.forEach((gray, i) => context.lineTo((i + 0.5) * ZOOM_X, y(gray)));
     context.stroke();
     const ramp = Array.from({ length: k + 1 }, (_, i) => (EDGE * i) / k);
     const share = variation(ramp, power) / variation([0, EDGE], power);

@@ -1,4 +1,4 @@
-"""What can be done about the colours of a run, before it and after it."""
+"""What can be done about the colors of a run, before it and after it."""
 
 import numpy as np
 from matplotlib import pyplot as plt

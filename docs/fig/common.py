@@ -91,7 +91,7 @@ def save(figure: Figure, out: str) -> None:
 
 
 def for_a_dark_page(figure: Figure) -> None:
-    """Turn greys over, black to near white, and lighten the colours of lines and words; pictures stay as they are."""
+    """Turn grays over, black to near white, and lighten the colors of lines and words; pictures stay as they are."""
 
     def turned(hue: object) -> object:
         if isinstance(hue, str) and hue == "none":

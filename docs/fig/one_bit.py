@@ -8,7 +8,7 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.stylize import stylize
 
 
-def runs(iterations: int) -> dict[str, np.ndarray]:  # {name: (iterations, H, W, 3)}
+def runs(iterations: int) -> dict[str, np.ndarray]:  # {name and last loss: (iterations, H, W, 3)}
     """Return the pictures on the way of five runs from one recipe."""
     photo, paint = photograph(72, 96).astype(np.float32), painting(72, 96)
     nudged = photo.copy()
@@ -16,27 +16,28 @@ def runs(iterations: int) -> dict[str, np.ndarray]:  # {name: (iterations, H, W,
     config = StyleConfig(size=96, iterations=iterations, pyramid_min_size=0)
     found = {}
     for name, start, options in (
-        ("", photo, {}),
-        ("the same again: 0", photo, {}),
+        ("the first run", photo, {}),
+        ("the same again", photo, {}),
         ("one bit of one pixel", nudged, {}),
         ("other kernels", photo, {"kernels": "im2col"}),
         ("float64", photo, {"dtype": "float64"}),
     ):
         kept: list[np.ndarray] = []
         options = {"dtype": "float32", "kernels": "auto", **options}
-        stylize(
+        result = stylize(
             start, paint, network=network(**options), config=config, callback=lambda p, kept=kept: kept.append(p.array)
         )
-        found[name] = np.array(kept)
+        found[f"{name}, loss {result.trace[-1].value:.3f}"] = np.array(kept)
     return found
 
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
     found = runs(60 if quick else 200)
-    first = found.pop("")
+    (name, first), *others = found.items()
     figure, axes = plt.subplots(figsize=(6.8, 3.2), layout="constrained")
-    for name, pictures in found.items():
+    axes.plot([], [], " ", label=name)
+    for name, pictures in others:
         n = min(len(first), len(pictures))
         apart = np.abs(pictures[:n] - first[:n]).mean(axis=(1, 2, 3))
         axes.semilogy(np.arange(1, n + 1), np.maximum(apart, 1e-10), label=name)

@@ -7,7 +7,7 @@ import handstyle
 from fig.common import command, network, painting, photograph, save, show
 from handstyle.painting.config import StyleConfig
 
-STARTS = {"content": {}, "grey": {"init": "grey"}, "noise": {"init": "noise"}, "half noise": {"init_noise": 0.5}}
+STARTS = {"content": {}, "gray": {"init": "grey"}, "noise": {"init": "noise"}, "half noise": {"init_noise": 0.5}}
 
 
 def main(out, quick=True):
@@ -16,7 +16,7 @@ def main(out, quick=True):
     photo, art, net = photograph(width * 3 // 4, width), painting(width * 3 // 4, width), network("float32")
     figure = plt.figure(figsize=(7.2, 7.4), layout="constrained")
     panels = figure.subplot_mosaic(
-        [["content", "grey"], ["noise", "half noise"], ["plot", "plot"]], height_ratios=(1.5, 1.5, 1)
+        [["content", "gray"], ["noise", "half noise"], ["plot", "plot"]], height_ratios=(1.5, 1.5, 1)
     )
     for name, choice in STARTS.items():
         config = StyleConfig(size=width, pyramid_min_size=0, iterations=n, **choice)

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def row_of_pixels(p, photo):  # (n,), (n,) -> value, (n,)
-    """Return the loss of a row of pixels whose features are differences of neighbours, and its gradient."""
+    """Return the loss of a row of pixels whose features are differences of neighbors, and its gradient."""
     f, wanted = np.diff(p), np.diff(photo)
     energy, m = wanted @ wanted, f @ f / len(f)
     value = (f - wanted) @ (f - wanted) / energy + (m - 100) ** 2 / 100**2

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def receptive_fields(counts):  # convolutions of each block -> {name: (field, stride)}
-    """Return what one number of each rectified layer sees, and how far apart neighbours look, in pixels."""
+    """Return what one number of each rectified layer sees, and how far apart neighbors look, in pixels."""
     found, field, stride = {}, 1, 1
     for block, count in enumerate(counts, 1):
         for i in range(1, count + 1):

@@ -7,14 +7,14 @@ from numpy.lib.stride_tricks import sliding_window_view
 def covariance_forward(f):  # (h, w, C) -> (C, C), cache
     """Return the covariance of the features, and what the backward needs."""
     F = f.reshape(-1, f.shape[2])
-    centred = F - F.mean(axis=0)
-    return centred.T @ centred / len(F), (centred, f.shape)
+    centered = F - F.mean(axis=0)
+    return centered.T @ centered / len(F), (centered, f.shape)
 
 
 def covariance_backward(dcovariance, cache):  # (C, C), cache -> (h, w, C)
     """Return the gradient at the features; the mean's share vanishes."""
-    centred, shape = cache
-    return (centred @ (dcovariance + dcovariance.T) / len(centred)).reshape(shape)
+    centered, shape = cache
+    return (centered @ (dcovariance + dcovariance.T) / len(centered)).reshape(shape)
 
 
 def keras_scale(M, H, W):

@@ -80,7 +80,7 @@ def patches_backward(dpatches: Array, cache: tuple[tuple[int, ...], int, int]) -
     parts = dpatches.reshape(*patch_grid(h, w, size, stride), size * size, C)
     df: Array = namespace(dpatches).zeros((h, w, C), dpatches.dtype)
     for k, (i, j) in enumerate(_places(size)):
-        df[i : h - size + i + 1 : stride, j : w - size + j + 1 : stride] += parts[:, :, k]
+        df[i : h - size + i + 1 : stride, j : w - size + j + 1 : stride] += parts[:, :, k]  # book: patch-overlap
     return df
 
 

@@ -5,6 +5,7 @@ import re
 import sys
 
 import pytest
+from chapters import CHAPTERS
 from conftest_docs import DOCS, ROOT
 
 sys.path.insert(0, str(DOCS / "_ext"))
@@ -45,7 +46,7 @@ def test_a_cell_imports_nothing_of_the_checkout(page):
     assert set(imports) & {"solutions", "fig", "tests", "weights_tools", "benchmarks"} == set()
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [f"{chapter.page}.md" for chapter in CHAPTERS])
 def test_a_hint_stands_before_each_solution(page):
     text = (DOCS / page).read_text()
     assert len(re.findall(r":::\{dropdown\} Hint\n.+?\n:::\n\n:::\{solution", text)) == text.count("{exercise}")

@@ -103,6 +103,24 @@ def test_equations_cited_from_code_exist():
     assert {(name, label) for name, label in cited if label not in EQUATIONS} == set()
 
 
+def test_a_backward_function_that_is_quoted_shows_the_number_of_its_equation():
+    pages = {DOCS / f"{page}.md": text for page, text in WRITTEN.items()}
+    quoted = {
+        ((page.parent / path).resolve(), name)
+        for page, text in pages.items()
+        for path, name in re.findall(r"\{literalinclude\} (\S+)\n:pyobject: (\w+_backward)$", text, re.MULTILINE)
+    }
+    assert len(quoted) > 10
+    silent = []
+    for path, name in sorted(quoted):
+        source = path.read_text(encoding="utf-8")
+        function = next(node for node in ast.parse(source).body if getattr(node, "name", None) == name)
+        lines = source.splitlines()[function.lineno - 1 : function.end_lineno]
+        if not CITATION.search("\n".join(lines)):
+            silent.append(f"{path.name}: {name}")
+    assert silent == []
+
+
 @pytest.mark.parametrize("page", [page for page in WRITTEN if BY_PAGE[page].number > 1])
 def test_the_module_of_a_chapter_cites_its_equations(page):
     module = ROOT / (BY_PAGE[page].modules[0].replace(".", "/") + ".py")

@@ -1,4 +1,4 @@
-"""Forty-odd ways to get it wrong.
+"""Fifty-odd ways to get it wrong.
 
 Every function here takes the place of one function of the package and is wrong in one respect. `table.py` says what
 each breaks, which check must reject it and what a person would see; the book quotes both. They are written as such bugs

@@ -206,7 +206,7 @@ MUTANTS = [
         "the sweep starts at the deepest tap and never stops for another",
         DIFFERENCES,
         ("projection, one tap",),
-        "a good picture in the wrong colours, violet for blue; 7.18",
+        "a good picture in the wrong colors, violet for blue; 7.18",
     ),
     Mutant(
         catalogue.rectifier_in_place,
