@@ -62,7 +62,8 @@ def certainty(forward: Array, backward: Array) -> Array:  # (2, H, W), (2, H, W)
     Notes
     -----
     The two inequalities and their constants are those of Ruder, Dosovitskiy and Brox (2016, "Artistic style transfer
-    for videos", arXiv 1604.08610, section 4.2), after Sundaram, Brox and Keutzer (2010).
+    for videos", arXiv 1604.08610, section 4.2), after Sundaram, Brox and Keutzer (2010), and of their program
+    (``consistencyChecker.cpp`` of manuelruder/artistic-videos), which also blurs the mask by 0.8 px.
 
     Examples
     --------

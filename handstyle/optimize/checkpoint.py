@@ -7,19 +7,22 @@ Names, shapes and types are checked before any of it is used.
 
 import json
 import math
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO, Literal
 
 import numpy as np
 
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array, namespace, to_numpy
 from handstyle.foundations.errors import HandstyleError, one_line
+from handstyle.foundations.mapped import is_large, is_mapped, pieces
 
 FACTS = "facts"  # the array that holds the JSON text; "facts" are all values of a checkpoint that are not arrays
 MOST_ENTRIES = 32  # arrays in one file; L-BFGS, which has most, has six
+LOCAL_HEADER = 30  # bytes before the name of a zip file's entry (PKWARE APPNOTE 4.3.7)
 LARGEST_FACTS = 1 << 27  # bytes; a row of the trace takes about 1,500
 Shape = tuple[int | None, ...]  # None: any length
 
@@ -61,7 +64,8 @@ def read_checkpoint(
         The name of the optimizer that will resume.
     like : (n,) array
         The start of the run. The arrays must have its dtype, and are moved to its device; but arrays whose name
-        begins with ``host_`` are float64 and stay on the host.
+        begins with ``host_`` are float64 and stay on the host. If it is in a file that is mapped into memory, large
+        arrays are not read: those returned are read-only and mapped from the checkpoint.
     shapes : mapping of str to shape
         The shapes of the arrays that the optimizer needs, by name, besides ``v``, which has the shape of `like`.
     kinds : mapping of str to type
@@ -78,7 +82,7 @@ def read_checkpoint(
     HandstyleError
         If the file cannot be read, is not a checkpoint of this optimizer, or is of a picture of another size or dtype.
     """
-    arrays, facts = _stored(path, everything=True)
+    arrays, facts = _stored(path, everything=True, files=is_mapped(like))
     if (found := facts.get("method")) != method:
         raise HandstyleError(f"{path}: the checkpoint of a run with {str(found)[:40]}; this run uses {method}")
     for name, shape in {"v": like.shape, **shapes}.items():
@@ -90,13 +94,12 @@ def read_checkpoint(
                 f"{path}: a picture of {array.size} values of {array.dtype}, but this run has {like.size} of {dtype}"
             )
         fits = len(array.shape) == len(shape) and all(b in (None, a) for a, b in zip(array.shape, shape, strict=True))
-        if array.dtype != dtype or not fits or not np.isfinite(array).all():
+        if array.dtype != dtype or not fits or not _is_finite(array):
             raise HandstyleError(f"{path}: not a checkpoint of {method}, {name} has another shape, dtype or values")
     check_facts(path, facts, kinds)
     xp = namespace(like)
-    return {
-        name: arrays[name] if name.startswith("host_") else xp.asarray(arrays[name]) for name in (*shapes, "v")
-    }, facts
+    stay = {name for name in arrays if name.startswith("host_") or is_mapped(arrays[name])}
+    return {name: arrays[name] if name in stay else xp.asarray(arrays[name]) for name in (*shapes, "v")}, facts
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -147,14 +150,24 @@ def matches(value: Any, kind: Any) -> bool:
     return isinstance(value, kind)
 
 
-def _stored(path: Path, everything: bool) -> tuple[dict[str, Array], dict[str, Any]]:
+def _is_finite(array: Array) -> bool:
+    flat = array.reshape(-1)
+    return all(np.isfinite(flat[piece]).all() for piece in pieces(flat))
+
+
+def _stored(path: Path, everything: bool, files: bool = False) -> tuple[dict[str, Array], dict[str, Any]]:
     try:
         with open(path, "rb") as stream:
             _check_archive(stream)
             stream.seek(0)
             with np.load(stream, allow_pickle=False) as stored:
-                arrays = {key: stored[key] for key in stored.files if everything and key != FACTS}
                 facts = json.loads(str(stored[FACTS]))
+                arrays = {}
+                for key in stored.files if everything else ():
+                    entry = stored.zip.getinfo(f"{key}.npy")
+                    large = files and is_large(entry.file_size)
+                    if key != FACTS:
+                        arrays[key] = _mapped_entry(stored.zip, entry, stream) if large else stored[key]
     except OSError as error:
         raise HandstyleError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (ValueError, KeyError, EOFError) as error:
@@ -164,6 +177,21 @@ def _stored(path: Path, everything: bool) -> tuple[dict[str, Array], dict[str, A
     if not isinstance(facts, dict):
         raise HandstyleError(f"{path}: not a checkpoint of this program (its facts are no JSON object)")
     return arrays, facts
+
+
+def _mapped_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, stream: BinaryIO) -> Array:
+    """Map an array's bytes in the archive into memory, once their checksum has been compared."""
+    with archive.open(entry) as member:
+        while member.read(1 << 20):  # at its end it raises an error if the checksum is another
+            pass
+    stream.seek(entry.header_offset + LOCAL_HEADER - 4)
+    lengths = struct.unpack("<HH", stream.read(4))  # of the name and of what follows it
+    stream.seek(sum(lengths), 1)
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, by_columns, dtype = read(stream)
+    order: Literal["F", "C"] = "F" if by_columns else "C"
+    return np.memmap(stream, dtype, "r", stream.tell(), shape, order)
 
 
 def _check_archive(stream: IO[bytes]) -> None:

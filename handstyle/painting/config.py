@@ -24,6 +24,7 @@ from handstyle.painting.normalizations import SMOOTHNESS
 from handstyle.painting.paper import read_paper
 
 LINE_SEARCH = ("lbfgsb", "lbfgs")
+STRENGTH = 0.5  # where neither a strength nor a style weight is given
 
 # Names of fields in earlier versions, and their present names, which the error about an old name in a settings file or
 # a flag contains.
@@ -114,9 +115,9 @@ class LookConfig(Group):
 
     Parameters
     ----------
-    strength : float
-        Strength of the style, from 0, the photograph, to 1, almost nothing of it. Equal strengths give similar results
-        with the network that is included and with VGG-19.
+    strength : float, optional
+        Strength of the style, from 0, the photograph, to 1, almost nothing of it; 0.5 without a `style_weight`. Equal
+        strengths give similar results with the network that is included and with VGG-19.
     style_weight : float, optional
         Weight of the style loss at each layer, in place of `strength`: by default the relative squared error of the
         Gram matrix. With another network the same weight gives another result.
@@ -137,7 +138,7 @@ class LookConfig(Group):
         Seed of the random numbers in the starting picture.
     """
 
-    strength: float = 0.5
+    strength: float | None = None
     style_weight: float | None = None
     content_weight: float = 1.0
     tv_weight: float = 1e-5
@@ -149,10 +150,12 @@ class LookConfig(Group):
 
     def check(self) -> None:
         """Raise `HandstyleError` if the values do not go together."""
-        if not 0 <= self.strength <= 1:
-            raise HandstyleError(f"strength={self.strength}: must lie between 0 and 1")
-        if self.style_weight is not None and self.strength != LookConfig.strength:
+        if self.strength is None and self.style_weight is None:
+            object.__setattr__(self, "strength", STRENGTH)
+        elif self.strength is not None and self.style_weight is not None:
             raise HandstyleError(_both(self.strength, self.style_weight))
+        elif self.strength is not None and not 0 <= self.strength <= 1:
+            raise HandstyleError(f"strength={self.strength}: must lie between 0 and 1")
         if not 0 <= self.init_noise <= 1:
             raise HandstyleError(f"init_noise={self.init_noise}: must lie between 0 and 1, a share of the start")
         if self.init_noise and self.init == "noise":
@@ -599,7 +602,7 @@ match-after, histogram, histogram-after
     @property
     def style_counts(self) -> bool:
         """Whether the strength or the weight of the style is above 0."""
-        return (self.strength if self.style_weight is None else self.style_weight) > 0
+        return bool(self.strength or self.style_weight)
 
     @property
     def has_style(self) -> bool:

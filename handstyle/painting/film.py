@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -37,7 +37,7 @@ from handstyle.painting.color import luminance
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import output_size, read_inputs
 from handstyle.painting.recipe import KEY, parse_recipe
-from handstyle.painting.result import Progress, Result, whole_levels
+from handstyle.painting.result import Progress, Result, keep_last, whole_levels
 from handstyle.painting.stylize import chosen_settings, one_network, ready_network, stylize
 from handstyle.painting.targets import Measured
 
@@ -316,7 +316,8 @@ def frames(
             start = start_of(config, photograph, last, temporal_weight, Path(folder, "start.png"))
             called: dict[str, Any] = {"callback": callback, "progress": progress, "terms": start.terms}
             called["measured"] = measured
-            result = start.finished(stylize(photograph, sources, network=loaded, config=start.config, **called))
+            painted = stylize(photograph, sources, network=loaded, config=start.config, **called)
+            result = keep_last(start.finished(painted))
             measured.forget_maps()
             digest = parse_recipe(result.metadata[KEY], "the frame").result["sha256"]
             last = Frame(photograph.pixels, whole_levels(result.array).astype(np.float64), digest)
@@ -456,26 +457,26 @@ def write_film(path: str | os.PathLike[str], pictures: Sequence[Path], seconds: 
         If the frames differ in size, or the film cannot be written.
     """
     path = expanded(path)
-    images = [frame_of(picture) for picture in pictures]
-    for picture, image in zip(pictures, images, strict=True):
-        if image.size != images[0].size:
-            sizes = (
-                f"{image.size[0]} x {image.size[1]} px, {pictures[0].name} {images[0].size[0]} x {images[0].size[1]}"
-            )
+    sizes = []
+    for picture in pictures:
+        with Image.open(picture) as image:
+            sizes.append(image.size)
+        if sizes[-1] != sizes[0]:
+            (width, height), (first_width, first_height) = sizes[-1], sizes[0]
             raise HandstyleError(
-                f"{printable(path)}: {printable(picture.name)} has {sizes}: no film of frames that differ"
+                f"{printable(path)}: {printable(picture.name)} has {width} x {height} px, {pictures[0].name} "
+                f"{first_width} x {first_height}: no film of frames that differ"
             )
     if path.suffix.lower() in VIDEOS:
-        data = _video(path, images, len(seconds) / max(sum(seconds), 1e-3))
-    else:
-        file = io.BytesIO()
-        kind = ANIMATIONS[path.suffix.lower()]
-        options: dict[str, Any] = {"quality": 90} if kind == "WEBP" else {}
-        durations = [max(1, round(1000 * one)) for one in seconds]
-        options |= {"save_all": True, "append_images": images[1:], "duration": durations, "loop": 0}
-        images[0].save(file, kind, **options)
-        data = file.getvalue()
-    replace_file(path, data)
+        replace_file(path, _video(path, pictures, len(seconds) / max(sum(seconds), 1e-3)))
+        return
+    kind = ANIMATIONS[path.suffix.lower()]
+    options: dict[str, Any] = {"quality": 90} if kind == "WEBP" else {}
+    durations = [max(1, round(1000 * one)) for one in seconds]
+    options |= {"save_all": True, "duration": durations if len(durations) > 1 else durations[0], "loop": 0}
+    file = io.BytesIO()
+    Frames(pictures).save(file, kind, **options)
+    replace_file(path, file.getvalue())
 
 
 def frame_of(picture: Path) -> Image.Image:
@@ -484,7 +485,33 @@ def frame_of(picture: Path) -> Image.Image:
         return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
-def _video(path: Path, images: Sequence[Image.Image], rate: float) -> bytes:
+class Frames(Image.Image):
+    """Painted frames in their files, as one image of Pillow's with several frames, of which one is in memory.
+
+    Parameters
+    ----------
+    pictures : sequence of Path
+        The files, of pictures of one size.
+    """
+
+    def __init__(self, pictures: Sequence[Path]) -> None:
+        super().__init__()
+        self.pictures, self.n_frames = pictures, len(pictures)
+        self.seek(0)
+
+    def seek(self, frame: int) -> None:
+        """Read a frame in place of the one before; `EOFError` after the last, as Pillow's own images raise."""
+        if not 0 <= frame < self.n_frames:
+            raise EOFError
+        image = frame_of(self.pictures[frame])
+        self.im, self._mode, self._size, self.at = image.im, image.mode, image.size, frame
+
+    def tell(self) -> int:
+        """Return the number of the frame, counted from 0."""
+        return self.at
+
+
+def _video(path: Path, pictures: Sequence[Path], rate: float) -> bytes:
     """Encode frames by ffmpeg, through a pipe, at `rate` frames per second, and return the file's bytes."""
     with tempfile.TemporaryDirectory(prefix="handstyle-") as folder:
         made = Path(folder, f"film{path.suffix.lower()}")
@@ -493,11 +520,13 @@ def _video(path: Path, images: Sequence[Image.Image], rate: float) -> bytes:
             even += ["-c:v", "libx264", "-crf", "16"]
         read = ["-f", "image2pipe", "-c:v", "png", "-framerate", f"{rate:.6f}", "-i", "-"]
         words = [ffmpeg_path(printable(path)), "-hide_banner", "-loglevel", "error", *read, *even, str(made)]
-        pipe = io.BytesIO()
-        for image in images:
-            image.convert("RGB").save(pipe, "PNG", compress_level=1)
-        done = subprocess.run(words, input=pipe.getvalue(), capture_output=True, check=False)
-        if done.returncode or not made.exists():
-            said = _last_line(done.stderr.decode(errors="replace"))
-            raise HandstyleError(f"{printable(path)}: ffmpeg cannot write it: {said}")
+        said = Path(folder, "said")
+        with open(said, "wb") as errors, subprocess.Popen(words, stdin=subprocess.PIPE, stderr=errors) as running:
+            assert running.stdin is not None
+            with suppress(BrokenPipeError), running.stdin as pipe:  # if ffmpeg ends early, it says why
+                for picture in pictures:
+                    frame_of(picture).convert("RGB").save(pipe, "PNG", compress_level=1)
+        if running.returncode or not made.exists():
+            why = _last_line(said.read_text(errors="replace"))
+            raise HandstyleError(f"{printable(path)}: ffmpeg cannot write it: {why}")
         return made.read_bytes()

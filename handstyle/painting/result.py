@@ -190,15 +190,19 @@ class PaintingInterrupted(KeyboardInterrupt):
     def __init__(self, result: Result) -> None:
         super().__init__(f"{result.stopped}; the best picture so far is handstyle.last_result()")
         self.result = result
-        _kept.append(result)
-        del _kept[:-1]
 
 
 _kept: list[Result] = []
 
 
+def keep_last(result: Result) -> Result:
+    """Keep a result as that of the last run, for `last_result`, and return it."""
+    _kept[:] = [result]
+    return result
+
+
 def last_result() -> Result:
-    """Return the result of the last run that was interrupted.
+    """Return the result of the last run of this process, whether it ended by itself or was interrupted.
 
     Returns
     -------
@@ -207,7 +211,7 @@ def last_result() -> Result:
     Raises
     ------
     HandstyleError
-        If no run has been interrupted.
+        If there was no run.
 
     Examples
     --------
@@ -225,7 +229,7 @@ def last_result() -> Result:
     <Result 48 x 32 px, 1 iterations: interrupted after 1 iterations>
     """
     if not _kept:
-        raise HandstyleError("no run has been interrupted")
+        raise HandstyleError("last_result: nothing has been painted yet; call stylize first")
     return _kept[-1]
 
 

@@ -115,7 +115,8 @@ def read_run(path: Path, identity: Identity) -> tuple[Standing, list[str]]:
     if run["scale"] >= len(identity.plan.sizes):
         raise HandstyleError(f"{path}: not a checkpoint of this program, it has no scale {run['scale']}")
     now = identity.facts()
-    for name, value in now["settings"].items():
+    # What is None here has another setting in its place, whose name says more: that comes first.
+    for name, value in sorted(now["settings"].items(), key=lambda setting: setting[1] is None):
         if name not in run["settings"]:
             raise HandstyleError(f"{path}: saved by an earlier version, which had no {name}; start a new run")
         if (then := run["settings"][name]) != value:

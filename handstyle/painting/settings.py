@@ -62,7 +62,8 @@ def read_settings(
         elif key not in own:
             raise HandstyleError(f"settings file {path}: no setting is called {printable(key)}{nearest(key, known)}")
         elif own[key] != (tuple(value) if isinstance(value, list) else value):
-            raise HandstyleError(f"settings file {path}: {key} cannot be chosen here, and is {own[key]!r}: remove it")
+            value = "" if own[key] is None else f", and is {own[key]!r}"
+            raise HandstyleError(f"settings file {path}: {key} cannot be chosen here{value}: remove it")
     return obeyed
 
 

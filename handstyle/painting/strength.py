@@ -12,7 +12,7 @@ from typing import NamedTuple
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED, EMBEDDED_FILE, hdf5_read, hdf5_text
-from handstyle.painting.config import StyleConfig, style_config
+from handstyle.painting.config import STRENGTH, StyleConfig, style_config
 from handstyle.painting.feature_scale import is_published
 
 UNCALIBRATED = 10.0  # the style weight of strength 0.5 for networks and losses without a curve
@@ -48,7 +48,7 @@ def style_weight(config: StyleConfig, network: Network) -> float:
     Parameters
     ----------
     config : StyleConfig
-        The settings, of which `style_weight` is used or, if that is None, `strength`.
+        The settings, which have either a `style_weight` or a `strength`.
     network : Network
         The network. There are curves for the network that is included and for VGG-19; all networks with the numbers of
         channels of the published VGG networks have the curve of VGG-19.
@@ -74,11 +74,12 @@ def style_weight(config: StyleConfig, network: Network) -> float:
     """
     if config.style_weight is not None:
         return config.style_weight
+    assert config.strength is not None
     named = config.style_normalization, config.content_normalization
     relative = named == ("relative", "relative") and not config.normalize_gradients
     if relative and (curve := CURVES.get((family(network), config.style_statistic))):
         return curve.style_weight(config.strength)
-    if config.strength == StyleConfig.strength:
+    if config.strength == STRENGTH:
         return PATCHES if config.style_statistic == "patches" else UNCALIBRATED
     what = "network" if relative and (EMBEDDED, config.style_statistic) in CURVES else "loss"
     raise HandstyleError(f"strength={config.strength:g} was not measured for this {what}: give `style_weight` instead")

@@ -23,7 +23,7 @@ from handstyle.network.weights import EMBEDDED
 from handstyle.optimize.objective import Objective
 from handstyle.optimize.trace import FAILED, WHOLE, Ending, Iteration
 from handstyle.painting.arguments import one_callback, own_terms, plain_options, styles_and_blend
-from handstyle.painting.config import StyleConfig, check_layer, style_config
+from handstyle.painting.config import STRENGTH, StyleConfig, check_layer, style_config
 from handstyle.painting.inputs import read_inputs, spread_folders, starting_picture, wanted_side
 from handstyle.painting.load import fit_network, load_network, precision_of
 from handstyle.painting.memory import RunMemory
@@ -33,7 +33,7 @@ from handstyle.painting.plan import check_reach, enlarged, final_picture, make_p
 from handstyle.painting.presets import Preset, find_preset
 from handstyle.painting.progress import RECENT, progress_display, time_left
 from handstyle.painting.recipe import BLANK, KEY, inputs_of, recipe_of
-from handstyle.painting.result import PaintingInterrupted, Progress, Result
+from handstyle.painting.result import PaintingInterrupted, Progress, Result, keep_last
 from handstyle.painting.resuming import Identity, Standing, read_run, save_run
 from handstyle.painting.strength import UNCALIBRATED, style_weight
 from handstyle.painting.targets import Measured
@@ -129,7 +129,7 @@ def stylize(
 
 
 def _uninterrupted(result: Result) -> Result:
-    if result.interrupted:
+    if keep_last(result).interrupted:
         raise PaintingInterrupted(result)
     return result
 
@@ -350,7 +350,7 @@ def texture(
     config = texture_config(config)
     network, notes = ready_network(network, chosen)
     result = stylize(blank(config), styles, network=network, config=config, **run)
-    return replace(result, notes=[*notes, *result.notes])
+    return keep_last(replace(result, notes=[*notes, *result.notes]))
 
 
 def reconstruct(
@@ -412,10 +412,10 @@ def texture_config(config: StyleConfig) -> StyleConfig:
     if config.color != "none":
         raise HandstyleError(f"color={config.color!r}: a texture has no photograph whose colors could be kept")
     init = "noise" if config.init == "content" else config.init
-    if config.strength != StyleConfig.strength:
+    if config.strength not in (None, STRENGTH):
         raise HandstyleError(f"strength={config.strength:g}: a texture has no content, beside which it is measured")
     weight = UNCALIBRATED if config.style_weight is None else config.style_weight
-    return replace(config, content_weight=0.0, style_weight=weight, init=init, size_rule="long")
+    return style_config(config, content_weight=0.0, style_weight=weight, init=init, size_rule="long")
 
 
 def blank(config: StyleConfig) -> Picture:

@@ -7,6 +7,7 @@ from support.strict_arrays import TRAFFIC, strict_backend
 from handstyle.foundations import mapped
 from handstyle.foundations.backend import choose_backend, namespace
 from handstyle.foundations.errors import HandstyleError
+from handstyle.optimize.checkpoint import read_checkpoint, write_checkpoint
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.line_search import CURVATURE, DECREASE, Trial, strong_wolfe
@@ -167,8 +168,28 @@ def test_vectors_in_files_have_the_same_bits_as_in_memory(box, real, monkeypatch
     assert len(made) > 30  # start, trials, directions, the best, the callback's
     np.testing.assert_array_equal(here.v, there.v)
     assert kept[:9] == kept[9:]
-    resumed = minimize_lbfgs(objective, in_file, 9, memory=3, box=box, resume=tmp_path / "True4")
-    np.testing.assert_array_equal(resumed.v, here.v)
+    for large in (mapped.MAPPED, 1):  # the checkpoint's arrays are read, or mapped where they are
+        monkeypatch.setattr(mapped, "MAPPED", large)
+        resumed = minimize_lbfgs(objective, in_file, 9, memory=3, box=box, resume=tmp_path / "True4")
+        np.testing.assert_array_equal(resumed.v, here.v)
+
+
+def test_a_checkpoints_large_arrays_are_mapped_where_the_start_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(mapped, "MAPPED", 4000)
+    in_file, path = mapped.mapped((1000,), np.float32), tmp_path / "state"
+    in_file[:] = np.arange(1000)
+    write_checkpoint(path, "any", {"v": in_file, "few": in_file[:3], "none": in_file[:0]}, {})
+    shapes = {"few": (3,), "none": (0,)}
+    arrays, _ = read_checkpoint(path, "any", in_file, shapes, {})
+    assert {name: isinstance(a, np.memmap) for name, a in arrays.items()} == {"v": True, "few": False, "none": False}
+    assert not arrays["v"].flags.writeable
+    np.testing.assert_array_equal(arrays["v"], in_file)
+    assert not isinstance(read_checkpoint(path, "any", np.array(in_file), shapes, {})[0]["v"], np.memmap)
+    stored = path.read_bytes()
+    at = stored.index(np.float32(999).tobytes())
+    path.write_bytes(stored[:at] + np.float32(998).tobytes() + stored[at + 4 :])
+    with pytest.raises(HandstyleError, match="damaged"):
+        read_checkpoint(path, "any", in_file, shapes, {})
 
 
 def test_an_evaluation_costs_one_transfer():

@@ -1,6 +1,7 @@
 """A film: each frame begun from the one before it, moved by the flow, and held to it; films read and written."""
 
 import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,27 @@ def test_an_animation_is_written_and_read(name: str, pan: list[Array], tmp_path)
     assert not found[0].exists()
     with Image.open(tmp_path / name) as image:
         assert image.info.get("loop", 0) == 0
+
+
+FFMPEG = pytest.param("f.mp4", marks=pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg here"))
+
+
+@pytest.mark.parametrize("name", ["f.gif", "f.webp", "f.png", FFMPEG])
+def test_one_frame_is_in_memory_while_a_film_is_written(name: str, pan: list[Array], tmp_path, monkeypatch) -> None:
+    paths = [tmp_path / f"{i}.png" for i in range(4)]
+    for path, p in zip(paths, pan, strict=False):
+        Image.fromarray(p[:80, :94].astype(np.uint8)).save(path)
+    read: list[weakref.ref[Image.Image]] = []
+
+    def frame_of(path: Path) -> Image.Image:
+        assert all(one() is None for one in read)
+        image = Image.open(path).convert("RGB")
+        read.append(weakref.ref(image))
+        return image
+
+    monkeypatch.setattr(film, "frame_of", frame_of)
+    write_film(tmp_path / name, paths, [0.1] * 4)
+    assert len(read) >= 4
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg on this machine")

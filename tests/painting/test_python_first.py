@@ -183,6 +183,14 @@ def test_an_interruption_raises_and_keeps_the_picture(pictures):
     np.testing.assert_array_equal(caught.value.result.array, seen[-1].array)
 
 
+def test_the_last_result_is_that_of_a_run_that_ended_too(pictures, monkeypatch):
+    monkeypatch.setattr("handstyle.painting.result._kept", [])
+    with pytest.raises(handstyle.HandstyleError, match="nothing has been painted yet"):
+        handstyle.last_result()
+    assert handstyle.stylize(*pictures, **FEW) is handstyle.last_result()
+    assert handstyle.texture(pictures[1], **FEW) is handstyle.last_result()
+
+
 def test_progress_is_lines_where_there_is_no_terminal(pictures, capsys):
     handstyle.stylize(*pictures, progress=True, **FEW)
     assert "26 x 32 px: iteration 1 of 1, loss " in capsys.readouterr().err

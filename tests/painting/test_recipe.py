@@ -172,7 +172,7 @@ def test_a_texture_and_a_reconstruction_are_made_again(folder):
     assert run(*words) == 0
     assert read_recipe("third.png").result["sha256"] == read_recipe("features.png").result["sha256"]
     paint(output="photo.png")
-    with pytest.raises(HandstyleError, match="content_weight cannot be chosen here"):
+    with pytest.raises(HandstyleError, match="strength cannot be chosen here: remove it"):
         run("texture", "style.png", "-o", "fourth.png", "--config", "photo.png")
 
 

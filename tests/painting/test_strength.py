@@ -116,9 +116,10 @@ def test_it_lies_between_0_and_1(given):
 
 
 def test_one_of_the_two_is_given_and_what_is_said_later_counts():
-    for both in (lambda: StyleConfig(strength=0.7, style_weight=3), lambda: style_config(strength=0.5, style_weight=3)):
-        with pytest.raises(handstyle.HandstyleError, match=r"strength=0\..*style_weight=3.*give one of them"):
-            both()
+    for strength in (0.5, 0.7):  # the default, too, if it is typed
+        for both in (StyleConfig, style_config):
+            with pytest.raises(handstyle.HandstyleError, match=rf"strength={strength}.*style_weight=3.*give one"):
+                both(strength=strength, style_weight=3)
     assert style_config({"strength": 0.7}, style_weight=3) == StyleConfig(style_weight=3)
     assert style_config({"style_weight": 3}, strength=0.7) == StyleConfig(strength=0.7)
     assert style_config(StyleConfig(style_weight=3), strength=0.7) == StyleConfig(strength=0.7)
