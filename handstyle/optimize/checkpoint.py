@@ -11,7 +11,7 @@ import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Literal
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from handstyle.foundations.mapped import is_large, is_mapped, pieces
 
 FACTS = "facts"  # the array that holds the JSON text; "facts" are all values of a checkpoint that are not arrays
 MOST_ENTRIES = 32  # arrays in one file; L-BFGS, which has most, has six
-LOCAL_HEADER = 30  # bytes before the name of a zip file's entry (PKWARE APPNOTE 4.3.7)
+LENGTHS = 26  # offset of the two lengths in the header of a zip file's entry (PKWARE APPNOTE 4.3.7)
 LARGEST_FACTS = 1 << 27  # bytes; a row of the trace takes about 1,500
 Shape = tuple[int | None, ...]  # None: any length
 
@@ -162,12 +162,12 @@ def _stored(path: Path, everything: bool, files: bool = False) -> tuple[dict[str
             stream.seek(0)
             with np.load(stream, allow_pickle=False) as stored:
                 facts = json.loads(str(stored[FACTS]))
-                arrays = {}
-                for key in stored.files if everything else ():
-                    entry = stored.zip.getinfo(f"{key}.npy")
-                    large = files and is_large(entry.file_size)
-                    if key != FACTS:
-                        arrays[key] = _mapped_entry(stored.zip, entry, stream) if large else stored[key]
+                names = [key for key in stored.files if everything and key != FACTS]
+                entries = {key: stored.zip.getinfo(f"{key}.npy") for key in names if files}
+                large = {key: entry for key, entry in entries.items() if is_large(entry.file_size)}
+                if large and stored.zip.testzip():  # reading an array compares its checksum, mapping does not
+                    raise zipfile.BadZipFile("a checksum differs")
+                arrays = {key: _mapped_entry(large[key], stream) if key in large else stored[key] for key in names}
     except OSError as error:
         raise HandstyleError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (ValueError, KeyError, EOFError) as error:
@@ -179,19 +179,13 @@ def _stored(path: Path, everything: bool, files: bool = False) -> tuple[dict[str
     return arrays, facts
 
 
-def _mapped_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, stream: BinaryIO) -> Array:
-    """Map an array's bytes in the archive into memory, once their checksum has been compared."""
-    with archive.open(entry) as member:
-        while member.read(1 << 20):  # at its end it raises an error if the checksum is another
-            pass
-    stream.seek(entry.header_offset + LOCAL_HEADER - 4)
-    lengths = struct.unpack("<HH", stream.read(4))  # of the name and of what follows it
-    stream.seek(sum(lengths), 1)
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, by_columns, dtype = read(stream)
-    order: Literal["F", "C"] = "F" if by_columns else "C"
-    return np.memmap(stream, dtype, "r", stream.tell(), shape, order)
+def _mapped_entry(entry: zipfile.ZipInfo, stream: BinaryIO) -> Array:
+    """Map an array of the archive into memory from where it is in the file."""
+    stream.seek(entry.header_offset + LENGTHS)
+    stream.seek(sum(struct.unpack("<HH", stream.read(4))), 1)
+    np.lib.format.read_magic(stream)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    return np.memmap(stream, dtype, "r", stream.tell(), shape)
 
 
 def _check_archive(stream: IO[bytes]) -> None:

@@ -462,10 +462,9 @@ def write_film(path: str | os.PathLike[str], pictures: Sequence[Path], seconds: 
         with Image.open(picture) as image:
             sizes.append(image.size)
         if sizes[-1] != sizes[0]:
-            (width, height), (first_width, first_height) = sizes[-1], sizes[0]
+            said = f"{image.width} x {image.height} px, {pictures[0].name} {sizes[0][0]} x {sizes[0][1]}"
             raise HandstyleError(
-                f"{printable(path)}: {printable(picture.name)} has {width} x {height} px, {pictures[0].name} "
-                f"{first_width} x {first_height}: no film of frames that differ"
+                f"{printable(path)}: {printable(picture.name)} has {said}: no film of frames that differ"
             )
     if path.suffix.lower() in VIDEOS:
         replace_file(path, _video(path, pictures, len(seconds) / max(sum(seconds), 1e-3)))
@@ -504,11 +503,7 @@ class Frames(Image.Image):
         if not 0 <= frame < self.n_frames:
             raise EOFError
         image = frame_of(self.pictures[frame])
-        self.im, self._mode, self._size, self.at = image.im, image.mode, image.size, frame
-
-    def tell(self) -> int:
-        """Return the number of the frame, counted from 0."""
-        return self.at
+        self.im, self._mode, self._size = image.im, image.mode, image.size
 
 
 def _video(path: Path, pictures: Sequence[Path], rate: float) -> bytes:
