@@ -1,4 +1,4 @@
-"""The program ``handstyle``, and ``python -m handstyle``: the command line, or why it cannot be loaded."""
+"""Start the program ``handstyle``, also as ``python -m handstyle``."""
 
 import os
 import signal
@@ -8,10 +8,10 @@ LEAST_ADDRESS_SPACE = 512 * 2**20  # bytes; with less, NumPy's and SciPy's libra
 
 
 def main() -> None:
-    """Run the command line; where the process may not have the memory to load it, say so and end with status 1.
+    """Run the command line, or exit with a message if the process may not use enough memory to load it.
 
-    A signal that comes while it is loaded ends the process at once: a KeyboardInterrupt there would be a traceback of
-    whatever library is being imported.
+    A signal during loading ends the process at once, because a KeyboardInterrupt would print a traceback of the library
+    that is being imported.
     """
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def address_space() -> float:
-    """Return the limit of this process's address space, in bytes; infinite where there is none."""
+    """Return the limit of this process's address space in bytes; infinity if there is none."""
     try:
         import resource
     except ImportError:  # Windows

@@ -1,4 +1,4 @@
-"""The card of a network: its architecture, convention and provenance, and its first filters as a contact sheet."""
+"""Describe a network by a card: its architecture, convention and provenance, and a picture of its first filters."""
 
 import math
 
@@ -13,7 +13,7 @@ GAP = 6  # px between filters
 
 
 def describe(weights: Weights) -> list[tuple[str, str]]:
-    """Return the rows of the card: properties of the arrays, then the provenance without the fingerprint.
+    """Return the rows of the card as names and values: properties of the arrays, then the provenance.
 
     Examples
     --------
@@ -37,10 +37,10 @@ def describe(weights: Weights) -> list[tuple[str, str]]:
 
 
 def filters_sheet(weights: Weights) -> Array:  # -> (H, W, 3) uint8
-    """Draw the kernels of conv1_1 as colors.
+    """Return a picture of the kernels of conv1_1, in which colors are values and gray is zero.
 
-    Mid-grey is zero. All share one scale, so that strong filters look strong; it is set by the 99.5th percentile of the
-    absolute values.
+    All kernels have the same scale, so that filters can be compared; it is set by the 99.5th percentile of the absolute
+    values.
     """
     w = weights.layers["conv1_1"][0]
     if CONVENTIONS[weights.convention].order == "BGR":

@@ -31,7 +31,7 @@ def list_command(*names: str) -> int:
     Parameters
     ----------
     names : str
-        Networks whose details to print, or ``all``.
+        Names of networks whose details are printed, or ``all``.
     """
     wanted = [EMBEDDED, *registry.ENTRIES] if "all" in names else list(names)
     for name in wanted:
@@ -67,9 +67,9 @@ def get_command(name: str, /, *, keep_source: bool = False) -> int:
     Parameters
     ----------
     name : str
-        Its name in ``handstyle weights list``.
+        The name of the network in ``handstyle weights list``.
     keep_source : bool
-        Also keep the file as published.
+        Also keep the downloaded file.
     """
     if name == EMBEDDED:
         _say(f"{EMBEDDED} ships with the package; it is what runs without --weights")
@@ -96,9 +96,9 @@ def add_command(
     Parameters
     ----------
     file : str
-        A file of any format that can be converted; it is read and not changed.
+        A file of any format that can be converted; the file is not changed.
     as_ : str
-        The network's name in ``handstyle weights list``.
+        The name of the network in ``handstyle weights list``.
     overwrite : bool
         Replace the network if it is installed already.
     """
@@ -124,7 +124,8 @@ def convert_command(
     Parameters
     ----------
     source : str
-        Keras .h5, .weights.h5 or .keras; PyTorch .pth; .safetensors; MatConvNet .mat; .caffemodel; .npz, .npy; .onnx.
+        A file of Keras (.h5, .weights.h5, .keras), PyTorch (.pth), MatConvNet (.mat), Caffe (.caffemodel), ONNX
+        (.onnx) or NumPy (.npz, .npy), or a .safetensors file.
     target : Path
         The file to write.
     convention : str
@@ -134,7 +135,7 @@ def convert_command(
     normalize : bool
         Rescale each filter to mean activation 1, as Gatys did.
     pictures : tuple of Path
-        Pictures on which activations are measured; by default three that ship with the package.
+        Pictures on which activations are measured; by default three that are included in the package.
     overwrite : bool
         Replace an existing target.
     """
@@ -158,9 +159,9 @@ def verify_command(file: str = EMBEDDED, /, *, convention: ConventionName | None
     Parameters
     ----------
     file : str
-        A file, native or of any format that can be converted; or the name of a network that is installed.
+        A file of this package or of any format that can be converted, or the name of an installed network.
     convention : str
-        The input convention, if it cannot be determined from a foreign file.
+        The input convention, if it cannot be determined from a file of another program.
     """
     verification = verify(registry.find(file), convention)
     _say(verification.name)
@@ -176,9 +177,9 @@ def card_command(file: str = EMBEDDED, /, *, sheet: Path | None = None, overwrit
     Parameters
     ----------
     file : str
-        A file, native or of any format that can be converted; or the name of a network that is installed.
+        A file of this package or of any format that can be converted, or the name of an installed network.
     sheet : Path
-        The picture to write; the file's name with -filters.png, in the current folder, unless given.
+        The picture to write; by default NAME-filters.png in the current folder.
     overwrite : bool
         Replace an existing picture.
     """
@@ -199,7 +200,7 @@ def compare_command(first: str, second: str, /, *, picture: Path | None = None) 
     Parameters
     ----------
     first, second : str
-        Files, native or of any format that can be converted; or names of networks that are installed.
+        Files of this package or of any format that can be converted, or names of installed networks.
     picture : Path
         The picture on which features are compared; by default a synthetic one.
     """

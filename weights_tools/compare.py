@@ -1,4 +1,4 @@
-"""Compare two networks layer by layer: their values, and their features on one picture."""
+"""Compare two networks layer by layer: their values, and their features for one picture."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from weights_tools.fingerprint import picture
 
 
 class Difference(NamedTuple):
-    """Relative L2 distances of one convolution: of the kernels, of the biases, and of the features after the ReLU."""
+    """The relative L2 distances of one convolution in two networks: of kernels, biases, and features after the ReLU."""
 
     layer: str
     kernel: float
@@ -28,12 +28,12 @@ def compare(first: Weights, second: Weights, p: Array | None = None) -> list[Dif
     first, second : Weights
         Two networks of the same architecture and widths; the input of each has its own convention.
     p : (H, W, 3) array, optional
-        RGB, 0 to 255; by default the picture of the fingerprints.
+        The picture for the features, RGB, 0 to 255; by default that of `weights_tools.fingerprint`.
 
     Returns
     -------
     list of Difference
-        ‖first − second‖ / ‖first‖ each.
+        The distances ``‖first − second‖ / ‖first‖`` of each layer.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Determine the input convention of a network: Caffe's or torchvision's, the order of colors, the kernels' orientation.
+"""Determine the input convention of a network, Caffe's or torchvision's, and correct colors and kernels.
 
 The two families share the names of their layers and the shapes of their first kernels, so neither distinguishes them. A
 published network is recognized by the values of its first kernel. For any other network the size of the biases
@@ -17,19 +17,19 @@ from weights_tools.fingerprint import picture
 from weights_tools.first_layer import recognize, rescaled, turned
 from weights_tools.readers.reading import Reading
 
-# The share of the biases when the picture is fed with unit variance. Measured on the Caffe VGG-19: 0.0008, geometric
-# mean over conv3_1 … conv4_4. For torchvision's VGG-16, whose published biases of conv4_1 have a median of 0.055 beside
-# responses near 1, about 0.05 is expected; that network was not at hand. Between the two bounds, the user is asked.
+# Bounds of `bias_share`. It is 0.0008 for the Caffe VGG-19 (measured). For torchvision's VGG-16 about 0.05 is expected,
+# since its published biases of conv4_1 have a median of 0.055 and responses are near 1; that network was not available.
+# Between the bounds, the user must name the convention.
 CAFFE_BELOW = 0.007
 TORCHVISION_ABOVE = 0.02
 # Both bounds are for networks as they were trained. Pruned and refitted networks have larger biases, which replace the
-# removed channels: 0.14 in the network that ships, whose input is 0 to 255. So large biases are no evidence for a
-# network of other widths.
+# removed channels: 0.14 in the network included in the package, whose input is 0 to 255. So for networks of other
+# widths large biases are no evidence.
 WIDTHS = (64, 128, 256, 512, 512)
 
 
 class Decision(NamedTuple):
-    """Weights in this package's orientation, and the findings that led there, one sentence each."""
+    """Weights with a known convention and this package's orientation, and sentences on what was found in the file."""
 
     weights: Weights
     findings: list[str]
@@ -67,14 +67,14 @@ def bias_share(weights: Weights) -> float | None:
 
 
 def decide(reading: Reading, convention: str | None = None) -> Decision:
-    """Determine the convention of a file's network, and undo rotated kernels and exchanged colors.
+    """Determine the convention of the network in a file, and undo rotated kernels and exchanged colors.
 
     Parameters
     ----------
     reading : Reading
-        From `read_any`.
+        The result of `read_any`.
     convention : {"caffe", "torchvision"}, optional
-        The user's choice, for a network that is not recognized.
+        The convention given by the user, for a network that is not recognized.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def decide(reading: Reading, convention: str | None = None) -> Decision:
     Raises
     ------
     HandstyleError
-        If the convention cannot be determined and is not given, or if both contradict each other.
+        If the convention cannot be determined and is not given, or if the given one is not that of the network.
     """
     if convention is not None and convention not in CONVENTIONS:
         raise HandstyleError(f"unknown convention {convention!r}: use {', '.join(CONVENTIONS)}")
@@ -141,7 +141,7 @@ def by_biases(weights: Weights) -> tuple[str | None, str]:
     convention : str or None
         None if the biases are not conclusive.
     found : str
-        The finding in words.
+        A sentence on the finding.
     """
     share = bias_share(weights)
     if share is None:

@@ -1,4 +1,4 @@
-"""Convert any supported file to the native format, with provenance and fingerprint."""
+"""Convert weight files of any supported format to this package's format, with provenance and fingerprint."""
 
 import os
 from collections.abc import Sequence
@@ -32,8 +32,8 @@ def load(path: str | os.PathLike[str], convention: str | None = None) -> Decisio
     Returns
     -------
     Decision
-        Weights with ``source`` and ``source_sha256`` in their provenance, and the findings. A native file keeps its
-        provenance, with ``file`` and ``sha256`` added.
+        The weights, with ``source`` and ``source_sha256`` in their provenance, and the findings. The provenance in a
+        file of this package is kept, and ``file`` and ``sha256`` are added.
 
     Raises
     ------
@@ -73,12 +73,12 @@ def convert(
     published: str | None = None,
     overwrite: bool = False,
 ) -> list[str]:
-    """Convert a file to the native format.
+    """Convert a weight file to this package's format.
 
     Parameters
     ----------
     source, target : path
-        The file to read, and the file to write, atomically.
+        The file to read, and the file to write, which is written as a whole or not at all.
     convention : {"caffe", "torchvision"}, optional
         The convention, if it cannot be determined from the file.
     licence : str, optional
@@ -86,16 +86,16 @@ def convert(
     normalized : bool
         Rescale each filter to mean activation 1; see `weights_tools.normalize`.
     pictures : sequence of path
-        Pictures on which activations are measured for that; by default three that ship with the package.
+        Pictures on which activations are measured to rescale filters; by default three included in the package.
     published : str, optional
-        The name of the published file that has the same digest, for the provenance.
+        The name of the published file with the same digest, for the provenance.
     overwrite : bool
         Replace an existing target.
 
     Returns
     -------
     list of str
-        The findings and changes, one sentence each.
+        A sentence for each finding and change.
 
     Raises
     ------

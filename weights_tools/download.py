@@ -1,4 +1,4 @@
-"""Install a published network: download it, check its digest, convert it, and run the self-test, which it must pass."""
+"""Install a published network: download it, check its digest, convert it, and run the self-test."""
 
 import contextlib
 import os
@@ -23,30 +23,30 @@ PAUSE = 1.0  # s before the second attempt, twice that before the third
 def get(wanted: Entry, *, keep_source: bool = False, retries: int = RETRIES) -> tuple[Path, list[str]]:
     """Download, check, convert and verify a network, unless it is already installed.
 
-    If another process is installing a network, wait for it.
+    While another process is installing a network, the function waits.
 
     Parameters
     ----------
     wanted : Entry
-        From `weights_tools.registry.ENTRIES`.
+        The network, a value of `weights_tools.registry.ENTRIES`.
     keep_source : bool
-        Keep the file as published, beside the converted one.
+        Keep the downloaded file in addition to the converted one.
     retries : int
         Number of further attempts after a failed connection.
 
     Returns
     -------
     path : Path
-        The native file, in `cache_folder()`.
+        The converted file, in `cache_folder()`.
     findings : list of str
-        The findings and steps, one sentence each.
+        A sentence for each finding and step.
 
     Raises
     ------
     HandstyleError
-        If the connection fails (the message explains how to install by hand), the digest is another one (the message
-        has both), or a check of the self-test fails. A downloaded file with a wrong digest is deleted; one that the
-        user has put there is not.
+        If the connection fails (the message explains how to install by hand), the digest is wrong (the message has both
+        digests), or a check of the self-test fails. A downloaded file with a wrong digest is deleted, but not a file
+        that the user has put there.
     """
     target, place = _places(wanted)
     with _locked(place.parent):
@@ -79,14 +79,14 @@ def add(wanted: Entry, file: Path, *, overwrite: bool = False) -> tuple[Path, li
     Returns
     -------
     path : Path
-        The native file, in `cache_folder()`.
+        The converted file, in `cache_folder()`.
     findings : list of str
-        The findings and steps, one sentence each.
+        A sentence for each finding and step.
 
     Raises
     ------
     HandstyleError
-        If neither the file's digest nor its first kernel is the published one's, or a check of the self-test fails.
+        If neither the digest nor the first kernel is that of the published network, or a check of the self-test fails.
     """
     target, place = _places(wanted)
     with _locked(place.parent):

@@ -1,10 +1,11 @@
-"""The fingerprint of a network: statistics of every layer's activations on one small synthetic picture.
+"""Compute the fingerprint of a network: statistics of every layer's activations for one small synthetic picture.
 
 Two networks with the same fingerprint are the same function for all practical purposes. If colors, kernels, layers or
 the convention are wrong, the fingerprint differs from the first wrong layer on. The picture must never change: one
-other pixel would invalidate every stored fingerprint.
+different pixel would invalidate every stored fingerprint.
 
-``python -m weights_tools.fingerprint FILE`` writes a native file's own fingerprint into it.
+``python -m weights_tools.fingerprint FILE`` computes the fingerprint of a file of this package and writes it into the
+file.
 """
 
 import json
@@ -38,8 +39,8 @@ class Statistics(NamedTuple):
     mean, rms : float
         Mean and root mean square over positions and channels.
     signature : float
-        The sum of the channels' means times cos(2.4 k), over the root of the sum of their squares. Mirrored kernels
-        hardly change the other three statistics; they change this one, since other channels respond.
+        The sum over channels k of their means times cos(2.4 k), divided by the root of the sum of the squared means.
+        Mirrored kernels hardly change the other three statistics; they change this one, since other channels respond.
     """
 
     zeros: float
@@ -52,7 +53,7 @@ Fingerprint = dict[str, Statistics]
 
 
 def picture() -> Array:  # -> (80, 96, 3)
-    """Draw the picture: RGB, 0 to 255, float32.
+    """Return the synthetic picture of the fingerprints: RGB, 0 to 255, float32.
 
     No flip, rotation, transposition or exchange of colors maps the picture or one of its textures to itself: a warm sky
     above a cold ground, oblique stripes, a sawtooth ramp to the right, discs lit from the upper left.
@@ -83,7 +84,7 @@ def picture() -> Array:  # -> (80, 96, 3)
 
 
 def fingerprint(weights: Weights, convention: Convention | None = None) -> Fingerprint:
-    """Measure a network on the picture.
+    """Return the fingerprint of a network.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ def fingerprint(weights: Weights, convention: Convention | None = None) -> Finge
     Returns
     -------
     dict of str to Statistics
-        ``relu1_1`` … in order, measured in float32 with max pooling and zero padding.
+        The statistics of ``relu1_1`` and so on, computed in float32 with max pooling and zero padding.
 
     Examples
     --------
@@ -132,7 +133,7 @@ def deviation(found: Statistics, expected: Statistics) -> float:
 
 
 def departure(found: Fingerprint, expected: Fingerprint, most: Callable[[str], float]) -> str | None:
-    """Return a sentence on the first layer whose statistics deviate, or None.
+    """Return a sentence on the first layer whose statistics deviate too much, or None.
 
     Parameters
     ----------
@@ -152,7 +153,7 @@ def departure(found: Fingerprint, expected: Fingerprint, most: Callable[[str], f
 
 
 def stored_fingerprint(weights: Weights) -> Fingerprint:
-    """Return the fingerprint in the provenance of a native file; empty if there is none."""
+    """Return the fingerprint stored in the provenance of weights; empty if there is none."""
     try:
         stored = json.loads(weights.provenance.get("fingerprint", "{}"))
         return {name: Statistics(*map(float, values)) for name, values in stored.items()}
@@ -161,12 +162,12 @@ def stored_fingerprint(weights: Weights) -> Fingerprint:
 
 
 def dump_fingerprint(found: Fingerprint) -> str:
-    """Serialize a fingerprint as JSON; `stored_fingerprint` reads it."""
+    """Return a fingerprint as JSON text, which `stored_fingerprint` reads."""
     return json.dumps({name: [float(f"{value:.7g}") for value in values] for name, values in found.items()})
 
 
 def with_fingerprint(weights: Weights, dtype: DTypeLike = np.float32) -> Weights:
-    """Return weights with their fingerprint in the provenance, measured on the values as rounded to `dtype`."""
+    """Return weights with the fingerprint of their values, rounded to `dtype`, in the provenance."""
     layers = {name: (_rounded(w, dtype), _rounded(b, dtype)) for name, (w, b) in weights.layers.items()}
     found = dump_fingerprint(fingerprint(replace(weights, layers=layers)))
     return replace(weights, provenance={**weights.provenance, "fingerprint": found})
@@ -177,7 +178,7 @@ def _rounded(a: Array, dtype: DTypeLike) -> Array:
 
 
 def embed(path: str | os.PathLike[str]) -> None:
-    """Add the fingerprint to a native file, without changing values, precision and other provenance."""
+    """Write the fingerprint into a file of this package, without changing values, precision and other provenance."""
     weights = read_weights(path)
     with h5py.File(path, "r") as file:
         dtype = file["conv1_1/w"].dtype

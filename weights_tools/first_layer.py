@@ -1,7 +1,7 @@
 """Identify a published network, the orientation of its kernels and its input convention by the layer conv1_1.
 
-A published network is recognized by its first kernel, in every orientation and both color orders. If the statistics
-of a first layer deviate from the expected ones, each common mistake is undone in turn and the statistics are compared
+A published network is recognized by its first kernel, in every orientation and both color orders. If the statistics of
+a first layer deviate from the expected ones, each common mistake is corrected in turn, and the statistics are compared
 again.
 """
 
@@ -29,7 +29,7 @@ ORIENTATIONS: dict[str, Callable[[Array], Array]] = {
     "mirrored top to bottom": lambda w: w[::-1],
 }
 
-# The landmarks have four decimals or more; float16 adds an error of 5e-4.
+# Largest relative difference from a published kernel, whose values have four decimals; float16 adds an error of 5e-4.
 CLOSENESS = 2e-3
 
 
@@ -41,12 +41,12 @@ class Match(NamedTuple):
     known : Known
         The network.
     orientation : str
-        The transformation of its kernels: a key of `ORIENTATIONS`, or empty if there is none.
+        The transformation of the kernels in the file: a key of `ORIENTATIONS`, empty for none.
     exchanged : bool
-        Whether its colors are in the reverse order.
+        Whether the colors are in the reverse order.
     scale : float
-        The factor of its first filter: 1, or 255 if it expects pictures from 0 to 1, any other if filters
-        were rescaled.
+        The factor of the first filter: 1, or 255 if the network expects pictures from 0 to 1, any other number if
+        filters were rescaled.
     """
 
     known: Known
@@ -56,12 +56,12 @@ class Match(NamedTuple):
 
 
 def recognize(layers: Layers, architecture: str) -> Match | None:
-    """Return the published network with this first kernel, or None.
+    """Return the published network that has the first kernel of `layers`, or None.
 
     Notes
     -----
-    A kernel w matches a landmark l if ‖w − s l‖ ≤ 0.002 ‖w‖ over the known values for the best positive factor s: a
-    network with rescaled filters, such as Gatys' normalized one, is recognized too.
+    A kernel w matches a published one l if ‖w − s l‖ ≤ 0.002 ‖w‖ over the known values for the best positive factor s.
+    So a network with rescaled filters, such as Gatys' normalized one, is recognized too.
     """
     if "conv1_1" not in layers:
         return None
@@ -78,12 +78,18 @@ def recognize(layers: Layers, architecture: str) -> Match | None:
 
 
 def rescaled(scale: float) -> bool:
-    """Return whether a first filter's factor means rescaled filters: it is neither 1 nor a mistaken 255 or 1/255."""
+    """Return whether the factor of a first filter shows that filters were rescaled: it is not 1, 255 or 1/255.
+
+    The factors 255 and 1/255 show another range of pictures.
+    """
     return all(abs(scale / mistaken - 1) >= 0.01 for mistaken in (1, 255, 1 / 255))
 
 
 def turned(weights: Weights, orientation: str = "", exchanged: bool = False) -> Weights:
-    """Return weights with every kernel transformed and the colors of conv1_1 exchanged; it is its own inverse."""
+    """Return weights with all kernels transformed and, if `exchanged`, the colors of conv1_1 in the reverse order.
+
+    Applied twice, it returns the original weights.
+    """
     turn = ORIENTATIONS[orientation]
     layers = {name: (np.ascontiguousarray(turn(w)), b) for name, (w, b) in weights.layers.items()}
     if exchanged and "conv1_1" in layers:
@@ -107,10 +113,10 @@ def find_orientation(weights: Weights, expected: Statistics, most: float) -> tup
     Returns
     -------
     orientation : str
-        The transformation of the kernels: a key of `ORIENTATIONS`, or empty if there is none.
+        The transformation of the kernels: a key of `ORIENTATIONS`, empty for none.
     exchanged : bool
-        Whether the colors are in the reverse order. None is returned instead of both if no combination gives the
-        expected statistics.
+        Whether the colors are in the reverse order. If no combination gives the expected statistics, the function
+        returns None instead of both.
     """
     first = _first(weights)
     tried = ((orientation, exchanged) for exchanged in (False, True) for orientation in ORIENTATIONS)
@@ -118,7 +124,7 @@ def find_orientation(weights: Weights, expected: Statistics, most: float) -> tup
 
 
 def find_input_mismatch(weights: Weights, expected: Statistics, most: float) -> str | None:
-    """Return a sentence on the input for which the statistics of conv1_1 are the expected ones, or None.
+    """Return a sentence on the input that conv1_1 expects, if that explains its statistics, or None.
 
     Parameters
     ----------

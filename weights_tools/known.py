@@ -1,7 +1,7 @@
-"""Landmarks and fingerprints of the published networks that can be recognized; the values are in networks.toml.
+"""The published networks that can be recognized, with landmarks and fingerprints, read from networks.toml.
 
-A landmark is the kernel of conv1_1's first filter, with nan for unknown values. It identifies the network in a file,
-exchanged colors, transformed kernels, and the scale of the expected pictures, without running the network.
+A landmark is the first kernel of conv1_1, with nan for unknown values. By comparison with it, the network in a file,
+exchanged colors, transformed kernels, and the range of the expected pictures are found without running the network.
 """
 
 import tomllib
@@ -19,22 +19,22 @@ OXFORD = "CC BY 4.0 (Visual Geometry Group, Oxford)"
 
 @dataclass(frozen=True)
 class Known:
-    """A published network.
+    """A published network that can be recognized.
 
     Parameters
     ----------
     title : str
-        Its name, for users.
+        The name of the network, for users.
     architecture, convention : str
-        As in `Weights`.
+        See `Weights`.
     landmark : (3, 3, 3) array
-        conv1_1's first filter: rows, columns, colors in the order of the convention.
+        The first kernel of conv1_1: rows, columns, colors in the order of the convention.
     source : str
         The source of the landmark's values.
     licence : str
         The licence of the weights, as far as it is stated.
     fingerprint : dict
-        Its fingerprint; empty if it is not available.
+        The fingerprint of the network; empty if it is not available.
     """
 
     title: str
@@ -46,8 +46,9 @@ class Known:
     fingerprint: Fingerprint = field(default_factory=dict)
 
 
-# In float16 the first three blocks move by up to 0.0002. Quantizing the later kernels once more moves block 4 by up to
-# 0.026 and block 5 by up to 0.024; the originals lie as far away in the other direction, at most.
+# Rounding to float16 changes the fingerprint of the first three blocks by up to 0.0002. Quantizing the later kernels
+# once more changes block 4 by up to 0.026 and block 5 by up to 0.024. The original kernels differ from the quantized
+# reference by at most as much.
 TOLERANCES = {"1": 0.002, "2": 0.002, "3": 0.002, "4": 0.06, "5": 0.06}
 EXTENT = "to 0.2 % in blocks 1 to 3, and to 6 % in blocks 4 and 5, where the reference is a quantized copy"
 OWN_TOLERANCE = 0.002  # for a fingerprint that was stored with the same values

@@ -1,9 +1,9 @@
-"""Gatys' normalized network: each filter rescaled so that its mean activation over given pictures is 1.
+"""Normalize a network as Gatys did: rescale each filter so that its mean activation over given pictures is 1.
 
 Gatys, Ecker and Bethge (2015, arXiv 1505.07376, section 2; 2016, section 2) rescale VGG so that the features of all
-layers have the same size and layers need no weights of their own. The rectifier and both poolings commute with positive
-factors, so the rescaled network computes the same features, each divided by its mean. Style weights for one of the two
-networks are therefore not valid for the other.
+layers have the same size, and no weights are needed to balance the layers. The rectifier and both poolings commute with
+positive factors, so the rescaled network computes the same features, each divided by its mean. Style weights for one of
+the two networks are therefore not valid for the other.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from handstyle.network.vgg import Weights, build_network
 
 
 def mean_activations(weights: Weights, pictures: Sequence[Array]) -> dict[str, Array]:  # -> {conv: (K,) float64}
-    """Return each filter's mean after the rectifier, over all positions of all pictures.
+    """Return the mean activation of each filter after the rectifier, over all positions of all pictures.
 
     Parameters
     ----------
     weights : Weights
         The network.
     pictures : sequence of (H, W, 3) arrays
-        RGB, 0 to 255.
+        The pictures, RGB, 0 to 255.
     """
     network = build_network(weights)
     taps = [name.replace("conv", "relu") for name in weights.layers]
@@ -41,27 +41,27 @@ def mean_activations(weights: Weights, pictures: Sequence[Array]) -> dict[str, A
 
 
 def normalize(weights: Weights, pictures: Sequence[Array], names: str) -> Weights:
-    """Rescale every filter to mean activation 1.
+    """Return a network with every filter rescaled to mean activation 1.
 
     Parameters
     ----------
     weights : Weights
         The network, which is not changed.
     pictures : sequence of (H, W, 3) arrays
-        RGB, 0 to 255, at least 16 pixels a side.
+        The pictures, RGB, 0 to 255, with sides of at least 16 pixels.
     names : str
         A description of the pictures, for the provenance.
 
     Returns
     -------
     Weights
-        The rescaled network; ``normalized`` in its provenance has the pictures, and the number of filters that are zero
-        on all of them and were not rescaled.
+        The rescaled network. In its provenance ``normalized`` describes the pictures, and has the number of filters
+        that are zero for all of them and were not rescaled.
 
     Notes
     -----
     With m_l the means of layer l, ``w_l[..., c, k]`` becomes ``w_l[..., c, k] m_{l−1}[c] / m_l[k]``, and
-    ``b_l[k]`` becomes ``b_l[k] / m_l[k]``: each layer undoes what was done to the one before.
+    ``b_l[k]`` becomes ``b_l[k] / m_l[k]``: each layer multiplies by what the outputs of the one before were divided by.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The registry of the published networks: URLs, digests, licences; find files by name, identify them by digest."""
+"""The registry of published networks, with URLs, digests and licences; find files by name, identify them by digest."""
 
 import difflib
 import hashlib
@@ -18,7 +18,7 @@ from weights_tools.known import NETWORKS
 
 @dataclass(frozen=True)
 class Entry:
-    """A published file.
+    """A published weight file.
 
     Parameters
     ----------
@@ -27,10 +27,10 @@ class Entry:
     network, convention, licence : str
         Descriptions for users.
     urls : tuple of str
-        URLs in the order in which they are tried; the last part of the first is the file's name.
+        URLs in the order in which they are tried; the last part of the first is the name of the file.
     digest : str or None
-        ``md5:…`` or ``sha256:…``, or its first digits. None if it is not certain; the file is then checked by the
-        self-test alone.
+        The digest, ``md5:…`` or ``sha256:…``, or its first digits; None if it is not certain. The file is then checked
+        by the self-test only.
     size : int or None
         Approximate size in bytes.
     title : str or None
@@ -56,7 +56,7 @@ ENTRIES = {one["name"]: Entry(**{**one, "urls": tuple(one["urls"])}) for one in 
 
 
 def entry(name: str) -> Entry:
-    """Return the entry of a name, or raise `HandstyleError` that lists the names.
+    """Return the entry with a name, or raise `HandstyleError` with all names.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def entry(name: str) -> Entry:
 
 
 def locate(name: str) -> Path | None:
-    """Return the native file of a published network, or None if it is not installed.
+    """Return the installed file of a published network, or None if it is not installed.
 
     Parameters
     ----------
@@ -86,13 +86,13 @@ def locate(name: str) -> Path | None:
 
 
 def find(name_or_path: str | os.PathLike[str], others: Sequence[str] = ()) -> Path:
-    """Return the weight file of a name or path.
+    """Return the path of a weight file, given the path or the name of a network.
 
     Parameters
     ----------
     name_or_path : str or path
-        ``vgg19-slim``, the network that ships; the name of an installed network in `ENTRIES`; or a file. If a file has
-        the name of a network, the file is returned.
+        ``vgg19-slim``, the network included in the package; the name of an installed network in `ENTRIES`; or a file.
+        If a file has the name of a network, the file is returned.
     others : sequence of str
         Further names that the caller accepts, for the error message.
 
@@ -103,7 +103,7 @@ def find(name_or_path: str | os.PathLike[str], others: Sequence[str] = ()) -> Pa
     Raises
     ------
     HandstyleError
-        If it is none of these; the message has the command that installs it, or the names to choose from.
+        If there is no such file or installed network; the message has the command that installs it, or all names.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def find(name_or_path: str | os.PathLike[str], others: Sequence[str] = ()) -> Pa
 
 
 def check_digest(path: Path, digest: str | None) -> None:
-    """Raise `HandstyleError` with both digests unless a file has the published one."""
+    """Raise `HandstyleError` if the digest of a file is not the published one; the message has both."""
     if digest is None:
         return
     algorithm, _, expected = digest.partition(":")
@@ -145,14 +145,14 @@ def identity(path: Path, weights: Weights | None = None) -> tuple[bool | None, s
     path : Path
         The file.
     weights : Weights, optional
-        The weights in the file, if it is native; their provenance may name the file that they were converted from.
+        The weights in a file of this package; their provenance may name the file that they were converted from.
 
     Returns
     -------
     known : bool or None
         True if it is a known file; otherwise None, since an unknown file is not wrong.
     found : str
-        The finding in words.
+        A sentence on the finding.
     """
     digests = {"sha256": sha256(path)}
     if digests["sha256"] == sha256(EMBEDDED_FILE):
@@ -170,12 +170,12 @@ def identity(path: Path, weights: Weights | None = None) -> tuple[bool | None, s
 
 
 def published_as(digests: dict[str, str]) -> str | None:
-    """Return the name in the registry of the file with these digests, and which digits were compared, in words.
+    """Return a text with the name of the published file that has these digests, or None if there is none.
 
     Parameters
     ----------
     digests : dict of str to str
-        From ``sha256`` and ``md5`` to hexadecimal digests; one of them suffices.
+        The hexadecimal digests of a file by algorithm, ``sha256`` or ``md5``; one of them suffices.
     """
     for entry in ENTRIES.values():
         algorithm, _, expected = (entry.digest or "").partition(":")

@@ -1,4 +1,4 @@
-"""Resumable download over HTTP, by range requests (RFC 9110)."""
+"""Download files over HTTP, and resume interrupted downloads by range requests (RFC 9110)."""
 
 import hashlib
 import os
@@ -19,29 +19,29 @@ Progress = Callable[[int, int], None]  # bytes received, bytes in all (0 if the 
 
 
 class DownloadError(HandstyleError):
-    """A download failed; the message is the reason in a few words."""
+    """Raised when a download fails; the message is the reason in a few words."""
 
 
 def download(url: str, target: Path, progress: Progress) -> None:
-    """Download a file; after a failure the part received is kept, and resumed in the same run or a later one.
+    """Download a file; after a failure the received part is kept, and a later call continues from there.
 
-    The rest is requested on the condition that the server's file has not changed (``If-Range``, by its ETag or else its
-    date). A server that gives neither, or does not support ranges, sends the whole file again.
+    The rest is requested on the condition that the file on the server has not changed (``If-Range``, by its ETag or
+    else its date). A server that gives neither, or does not support ranges, sends the whole file again.
 
     Parameters
     ----------
     url : str
         The URL; redirections from https to http are refused.
     target : Path
-        The file to write; the part file is beside it.
+        The file to write; the received part is kept in the same folder.
     progress : callable
         Called with the number of bytes received, and the number in all.
 
     Raises
     ------
     DownloadError
-        If it cannot be downloaded completely. The part is kept if the server supports a check that its file is the
-        same when the download is resumed.
+        If the file cannot be downloaded completely. The received part is kept if the server gives an ETag or a date, by
+        which a later call can check that the file has not changed.
     """
     try:
         import requests
@@ -117,7 +117,7 @@ def _stay_secure(answer: Any, *_: Any, **__: Any) -> None:
 
 
 def part_files(folder: Path, url: str) -> tuple[Path, Path]:
-    """Return the paths of a download's part file and of its validator, the ETag or date of the server's file."""
+    """Return the paths of a download's received part, and of the file with the ETag or date of the server's file."""
     name = hashlib.sha256(url.encode()).hexdigest()[:16]
     return folder / f"{name}.part", folder / f"{name}.mark"
 

@@ -1,4 +1,4 @@
-"""Self-test of a weight file: identity, structure, first layer, convention and fingerprint.
+"""Run the self-test of a weight file: check identity, structure, first layer, convention and fingerprint.
 
 Skipped checks are reported and do not count as passed.
 """
@@ -22,7 +22,7 @@ from weights_tools.registry import identity
 
 
 class Check(NamedTuple):
-    """One check: its name, whether it passed (None if it was skipped), and its finding in words."""
+    """The result of one check: its name, whether it passed (None if it was skipped), and a sentence on the finding."""
 
     name: str
     passed: bool | None
@@ -41,12 +41,12 @@ class Verification(NamedTuple):
         return all(check.passed is not False for check in self.checks)
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return the verdict, the name and the finding of each check."""
+        """Return a row for each check: the verdict with the name, and the finding."""
         words = {True: "pass", False: "FAIL", None: "open"}
         return [(f"{words[check.passed]}  {check.name}", check.found) for check in self.checks]
 
     def summary(self) -> str:
-        """Return the numbers of passed, failed and skipped checks in words."""
+        """Return a text with the numbers of passed, failed and skipped checks."""
         verdicts = [check.passed for check in self.checks]
         passed, failed, unclear = (verdicts.count(verdict) for verdict in (True, False, None))
         return f"{passed} passed, {failed} failed" + (f", {unclear} open: the file does not tell" if unclear else "")
@@ -56,14 +56,14 @@ class Verification(NamedTuple):
 
 
 def verify(path: str | os.PathLike[str], convention: str | None = None) -> Verification:
-    """Run the self-test of a weight file, of this package's format or any that can be converted.
+    """Run the self-test of a weight file in this package's format or any that can be converted.
 
     Parameters
     ----------
     path : path
         The file.
     convention : {"caffe", "torchvision"}, optional
-        The convention, if it cannot be determined from a foreign file.
+        The convention, if it cannot be determined from a file of another program.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def verify(path: str | os.PathLike[str], convention: str | None = None) -> Verif
     Raises
     ------
     HandstyleError
-        If it cannot be read.
+        If the file cannot be read.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def verify_weights(weights: Weights, convention: Convention | None = None) -> li
     weights : Weights
         The weights of a file.
     convention : Convention, optional
-        The convention of the test pictures, instead of that of the weights; a wrong one fails the test.
+        The convention in which the test picture is passed to the network, by default that of the weights.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """The command line: ``handstyle demo | stylize | texture | reconstruct | again | check | info | …``.
 
-Flags and their help come from `StyleConfig` and from the docstrings of the commands. A user's mistake ends the program
-with one line on standard error and exit status 2; a failed check with status 1, a signal with 128 and its number.
+Flags and their help come from `StyleConfig` and from the docstrings of the commands. A mistake of the user ends the
+program with one line on standard error and exit status 2. A failed check has status 1, a signal 128 plus its number.
 """
 
 import sys
@@ -42,7 +42,7 @@ USAGE = {
 
 
 def make_app(everything: bool = False) -> App:
-    """Return the parser of the command line; with `everything`, the help has every flag."""
+    """Return the parser of the command line; its help shows every flag if `everything` is true."""
     made = App(
         name="handstyle",
         help="Paint one picture in the style of another, every gradient by hand.",
@@ -65,7 +65,10 @@ app = make_app()
 
 
 def with_auto(words: Sequence[str]) -> list[str]:
-    """Insert ``auto`` after a ``--resume`` without a file: one that is last, or before a flag or a picture."""
+    """Return the arguments with ``auto`` inserted after a ``--resume`` that has no file.
+
+    It has no file if it is the last argument, or if a flag or a picture follows.
+    """
     made: list[str] = []
     for word, after in zip(words, [*words[1:], "-"], strict=True):
         made.append(word)
@@ -75,7 +78,7 @@ def with_auto(words: Sequence[str]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; report a user's mistake in one line with exit status 2."""
+    """Run a command, by default with the arguments of the process, and exit with its status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):  # characters that the terminal's encoding lacks are shown as ?
         if hasattr(stream, "reconfigure"):

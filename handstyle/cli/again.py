@@ -1,4 +1,4 @@
-"""The commands ``again`` and ``report``: repeat a run by the recipe in its picture, and compare or report it."""
+"""The commands ``again`` and ``report``, which repeat a run by the recipe in its picture."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -44,16 +44,16 @@ def again(
     picture : Path
         A picture painted by handstyle.
     sources : Path
-        Its input pictures and masks, or folders of them, in any order: they are identified by their digests. By default
-        the folder of PICTURE and the present folder.
+        The input pictures and masks of that run, or folders of them, in any order; they are identified by their
+        digests. By default the folder of PICTURE and the current folder.
     output : Path
         The new picture to write. By default PICTURE_again.png, or the next free name.
     weights : str
-        The network's name or file, if the recipe's is not found.
+        The name or the file of the network, if that in the recipe is not found.
     backend : str
-        numpy or cupy, in place of the recipe's.
+        numpy or cupy, in place of that in the recipe.
     kernels : str
-        The engine, in place of the recipe's.
+        The engine, in place of that in the recipe.
     bits : int
         Bits for each channel of the new picture, 8 or 16.
     overwrite : bool
@@ -90,15 +90,15 @@ def report(
     picture : Path
         A picture painted by handstyle.
     sources : Path
-        Its input pictures and masks, or folders of them, as for ``again``.
+        The input pictures and masks of that run, or folders of them, as for ``again``.
     output : Path
         The report to write, .html. By default PICTURE.html, or the next free name.
     weights : str
-        The network's name or file, if the recipe's is not found.
+        The name or the file of the network, if that in the recipe is not found.
     backend : str
-        numpy or cupy, in place of the recipe's.
+        numpy or cupy, in place of that in the recipe.
     kernels : str
-        The engine, in place of the recipe's.
+        The engine, in place of that in the recipe.
     overwrite : bool
         Replace an existing output.
     """
@@ -118,7 +118,7 @@ def report(
 
 @dataclass(frozen=True)
 class Repetition:
-    """A run to repeat: the recipe with its settings, network and input pictures, found and read."""
+    """A run to repeat: its recipe, and the settings, network and input pictures, which have been loaded."""
 
     recipe: Recipe
     settings: Settings
@@ -128,12 +128,12 @@ class Repetition:
 
     @classmethod
     def of(cls, picture: Path, sources: Iterable[Path], instead: dict[str, str | None]) -> "Repetition":
-        """Return the run of a picture, by the recipe in its file.
+        """Read the recipe of a picture, and load the settings, network and input pictures of its run.
 
         Raises
         ------
         HandstyleError
-            If it ended early, or an input picture or the network is not found.
+            If the run ended early, or an input picture or the network is not found.
         """
         picture = expanded(picture)
         recipe = read_recipe(picture)
@@ -175,7 +175,7 @@ class Repetition:
         return cls(recipe, settings, network, *read_inputs(settings.config, content, styles))
 
     def paint(self, callback: Callable[[Progress], None] | None = None) -> Result:
-        """Paint the picture."""
+        """Run `stylize` with the settings and inputs of the run, and return the result."""
         config, shown = self.settings.config, err.is_terminal
         return stylize(
             self.photograph, self.paintings, network=self.network, config=config, callback=callback, progress=shown
@@ -183,12 +183,12 @@ class Repetition:
 
 
 def find_inputs(recipe: Recipe, sources: Iterable[Path]) -> dict[Input, Path | None]:
-    """Find the input files of a run by their digests; None stands for the blank photograph of a texture.
+    """Find the input files of a run by their digests; the blank photograph of a texture has None as its path.
 
     Raises
     ------
     HandstyleError
-        If one is not among `sources`, has changed, or was not a file.
+        If an input is not among `sources`, has changed, or was not a file.
     """
     if len(recipe.named("content")) != 1 or not recipe.named("style"):
         raise HandstyleError("the recipe does not list its photograph and paintings")
@@ -222,7 +222,7 @@ def find_inputs(recipe: Recipe, sources: Iterable[Path]) -> dict[Input, Path | N
 def settings_again(
     picture: Path, recipe: Recipe, found: dict[Input, Path | None], instead: dict[str, str | None]
 ) -> Settings:
-    """Return the settings of a recipe with the names of files replaced by their paths, and with those in `instead`."""
+    """Return the settings of a recipe, with the paths of the files that were found, changed by those in `instead`."""
     flags = typed("AgainFlags", list(all_fields()), everything=False)
     over = {name: value for name, value in instead.items() if value is not None}
     paths = {
@@ -242,7 +242,7 @@ def settings_again(
 
 
 def compared(picture: Path, recipe: Recipe, new: Recipe, written: Path | None = None) -> tuple[list[str], bool]:
-    """Compare two runs by recipe, and their files by pixels; return lines to print, and whether they are equal."""
+    """Compare two runs by their recipes and pixels, and return lines to print and whether the runs are equal."""
     same, changed, lines = recipe.result.get("sha256") == new.result.get("sha256"), False, []
     if written is not None:
         a, b = (read_picture(path).pixels.astype(np.float64) for path in (picture, written))

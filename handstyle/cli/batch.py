@@ -1,4 +1,4 @@
-"""The command ``batch``: paint the photographs of a folder one after another, and write a page of the results."""
+"""The command ``batch``, which paints the photographs of a folder and writes a page of the results."""
 
 import html
 import os
@@ -41,14 +41,14 @@ from handstyle.painting.targets import Measured
 
 # Flags for a single picture, which `batch` does not have.
 ALONE = ("resume", "checkpoint", "write_config", "preview")
-ELSEWHERE = ("backend", "kernels", *PATHS, "init", "regions", "weights")  # settings that are devices or files
+ELSEWHERE = ("backend", "kernels", *PATHS, "init", "regions", "weights")  # settings that are not compared
 NAMES = [name for name in all_fields() if name not in ALONE]
 BATCH = typed("BatchFlags", NAMES, everything=False)
 
 
 @dataclass(frozen=True)
 class Painted:
-    """A photograph of a batch, the path of its picture, and its outcome in words."""
+    """A photograph of a batch, the path of its picture, and a description of the outcome."""
 
     photograph: Path
     picture: Path
@@ -58,17 +58,17 @@ class Painted:
 
 @dataclass(frozen=True)
 class Job:
-    """A photograph, and the picture that is to be painted of it."""
+    """A photograph to paint, and the path of its picture."""
 
     photograph: Path
     picture: Path
 
     def differences(self, settings: Settings, recipe: Recipe, digests: Sequence[str]) -> list[str]:
-        """Return the settings and pictures in which a recipe differs from the given ones, in words."""
+        """Return descriptions of the settings and pictures in which an existing picture's recipe differs from these."""
         return differences(settings, recipe, [sha256(self.photograph), *digests])
 
     def paint(self, shared: "Shared", network: Network, run: RunConfig) -> tuple[int, str]:
-        """Paint the picture; return an exit status, and what is to be said of it."""
+        """Paint the picture, and return an exit status and a text to add to the description of the outcome."""
         what = (self.photograph, shared.paintings, self.picture, shared.settings.config, shared.settings.network)
         return paint(*what, network, run, measured=shared.measured), ""
 
@@ -81,10 +81,10 @@ def batch(
     output: Output = None,
     flags: Annotated[Any, Flat] = BATCH,
 ) -> int:
-    """Paint every picture of FOLDER in the style of STYLE, with one network, and write a page of them.
+    """Paint every picture of FOLDER in the style of STYLE, with one network, and write a page of the results.
 
     The same command continues where an earlier one ended: finished pictures are skipped, unfinished ones resumed. If a
-    picture cannot be painted, a line says so and the next is begun; the exit status is then 1.
+    picture cannot be painted, a message is printed and the next is painted; the exit status is then 1.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def batch(
     more_styles : Path
         More paintings.
     output : Path
-        The folder for the pictures, NAME.png each, and index.html; it is created if it does not exist.
+        The folder for the pictures, NAME.png, and the page, index.html; it is created if it does not exist.
     """
     settings = resolve(flags)
     speak(settings.run.quiet, settings.run.json)
@@ -118,7 +118,7 @@ def batch(
 
 @dataclass(frozen=True)
 class Shared:
-    """What all pictures of a command share: the paintings, their digests, the settings, one network, the targets."""
+    """The data that all pictures of a command share: paintings with digests, settings, network, measured targets."""
 
     paintings: list[PictureLike]
     digests: list[str]
@@ -128,12 +128,12 @@ class Shared:
 
     @classmethod
     def of(cls, styles: Sequence[Path], settings: Settings, folder: Path) -> "Shared":
-        """Load the network, and make the folder for the pictures.
+        """Load the network, create the folder for the pictures, and return the shared data.
 
         Raises
         ------
         HandstyleError
-            If the settings do not fit the paintings or the network, or there can be no such folder.
+            If the settings do not fit the paintings or the network, or the folder cannot be created.
         """
         paintings, config = arranged(styles, settings.config)
         digests = [sha256(expanded(one)) for one in paintings if isinstance(one, str | os.PathLike)]
@@ -146,9 +146,14 @@ class Shared:
         return cls(paintings, digests, replace(settings, config=config), loaded)
 
     def paint(self, jobs: Iterable[Job], count: int, done: list[Painted]) -> int:
-        """Paint the pictures, append each outcome to `done` and print a line; return 0, or the exit status.
+        """Paint the pictures, append each outcome to `done` and print a line for each.
 
-        A job is taken when the one before it is done. A signal ends the loop: the status is then above 128.
+        The next job is requested from the iterator when the one before it is done.
+
+        Returns
+        -------
+        int
+            0, or above 128 if a signal ended the loop.
         """
         try:
             with workers(self.settings.run.cluster) as cluster:
@@ -167,7 +172,7 @@ class Shared:
         return 0
 
     def paint_one(self, job: Job, network: Network) -> tuple[Painted, int]:
-        """Paint one picture unless it is finished; return its outcome and an exit status."""
+        """Paint one picture, unless it is finished already, and return its outcome and an exit status."""
         picture, run = job.picture, self.settings.run
         try:
             if picture.exists() and not beside(picture).exists():
@@ -190,7 +195,7 @@ class Shared:
 
 
 def summed_up(done: Sequence[Painted], count: int, where: str, ended: int) -> int:
-    """Print how many pictures are done, failed and not begun; return the exit status."""
+    """Print the numbers of pictures that were painted, failed and not begun, and return the exit status."""
     failed = sum(one.failed for one in done)
     say(f"{len(done) - failed} {where}; {failed} failed, {count - len(done)} not begun")
     status = ended or int(failed > 0)
@@ -199,7 +204,7 @@ def summed_up(done: Sequence[Painted], count: int, where: str, ended: int) -> in
 
 
 def named(photographs: Sequence[Path], folder: Path) -> list[tuple[Path, Path]]:
-    """Return each photograph with the path of its picture: NAME.png, or NAME.jpg.png if two have the same name."""
+    """Return pairs of a photograph and the path of its picture: NAME.png, or NAME.jpg.png if that is not unique."""
     stems = [photograph.stem.lower() for photograph in photographs]
     return [
         (one, folder / (f"{one.stem}.png" if stems.count(one.stem.lower()) == 1 else f"{one.name}.png"))
@@ -209,7 +214,7 @@ def named(photographs: Sequence[Path], folder: Path) -> list[tuple[Path, Path]]:
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Print no lines on standard output inside this block; the progress bar and events stay."""
+    """Suppress lines on standard output in a ``with`` block, but neither the progress bar nor events."""
     before, out.quiet = out.quiet, True
     try:
         yield
@@ -218,7 +223,7 @@ def silent() -> Iterator[None]:
 
 
 def differences(settings: Settings, recipe: Recipe, digests: Sequence[str]) -> list[str]:
-    """Return the settings and pictures in which a recipe differs from the given ones, in words."""
+    """Return descriptions of the settings and pictures in which a recipe differs from the given ones."""
     asked = {**settings.config.said(), **asdict(settings.network), "precision": settings.run.precision}
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asked.items()}
     made = recipe.settings
@@ -244,7 +249,7 @@ p { margin: 0.3rem 0 0; overflow-wrap: anywhere; }
 
 
 def index_page(painted: Sequence[Painted], folder: Path) -> str:
-    """Return the page of a batch: every picture, with its photograph behind a link."""
+    """Return the HTML page of a batch: every picture, with a link to its photograph."""
     items = []
     for one in painted:
         photograph = address(one.photograph, folder)

@@ -1,7 +1,7 @@
-"""Time one evaluation on the user's machine, by each engine and by PyTorch if it is installed.
+"""Measure the time of one evaluation on the user's machine, with each engine and with PyTorch if it is installed.
 
 The evaluation is that of the style objective, the main work of a run: the moments of the style layers, and their
-gradient at the picture. The contestants take turns, so that disturbances affect all of them alike.
+gradient at the picture. The programs are timed in turn, so that disturbances affect all of them alike.
 """
 
 import datetime
@@ -34,14 +34,14 @@ from handstyle.painting.recipe import environment
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 WEIGHT = 1000.0  # of each style layer
-PAUSE = 0.05  # seconds between two contestants, in which the threads of other libraries stop spinning
-JUDGED_SIDE = 512  # pixels, up to which gradients are compared with the reference engine's; above, with the first row's
+PAUSE = 0.05  # seconds between two programs, in which the waiting threads of other libraries go to sleep
+JUDGED_SIDE = 512  # pixels; for larger pictures gradients are compared with the first row, not with the reference
 REFERENCE_SIDE = 256  # pixels; for larger pictures the reference engine is too slow to be measured
 
 
 @dataclass(frozen=True)
 class BenchRow:
-    """The measurements of one contestant at one size."""
+    """The measurements of one program at one size."""
 
     size: int  # pixels a side
     what: str
@@ -52,24 +52,29 @@ class BenchRow:
     spread: float = math.nan  # seconds between the quartiles
     operations: float = math.nan  # multiplications and additions of the direct method
     memory: float = math.nan  # forecast bytes of an evaluation
-    low: float = math.nan  # seconds: the median lies from here
-    high: float = math.nan  # to here, with 95 % or what so few rounds can say
+    low: float = math.nan  # seconds: bounds of the median's confidence interval
+    high: float = math.nan  # seconds
     done: float = math.nan  # operations of the method itself, as counted
     moved: float = math.nan  # bytes to and from memory, as counted
     joules: float = math.nan  # of the processor, for one evaluation
 
     def share_of_roof(self, rates: Machine) -> float:
-        """Return the speed of the method's own operations, relative to what the roofline allows; NaN if not counted.
+        """Return the speed of the method as a fraction of the roofline, its bound by arithmetic or memory.
 
         Parameters
         ----------
         rates : Machine
-            Operations and bytes a second.
+            The machine's operations and bytes per second.
+
+        Returns
+        -------
+        float
+            NaN if operations and bytes were not counted.
 
         Notes
         -----
-        Williams, Waterman and Patterson (2009, Comm. ACM 52, 65): at `done` / `moved` operations a byte, no more than
-        ``min(rates.products, rates.moved done / moved)`` operations a second are possible.
+        Williams, Waterman and Patterson (2009, Comm. ACM 52, 65): with `done` / `moved` operations per byte, at most
+        ``min(rates.products, rates.moved done / moved)`` operations per second are possible.
         """
         roof = min(rates.products, rates.moved * self.done / self.moved)
         return self.done / self.median / roof
@@ -80,16 +85,16 @@ def bench(
     sizes: Sequence[int] = (256, 512),
     rounds: int = 5,
 ) -> list[BenchRow]:
-    """Time one evaluation, value and gradient, by several networks with the same weights.
+    """Measure the time of one evaluation, value and gradient, with several engines and with PyTorch.
 
     Parameters
     ----------
     networks : dict of str to Network
-        The networks by the names for their rows, on any backend. PyTorch is added if it is installed.
+        Networks with the same weights and different engines, on any backend; the keys are the names of the rows.
     sizes : sequence of int
         Sides of the pictures in pixels.
     rounds : int
-        Number of evaluations of each contestant, after one to warm up.
+        Number of timed evaluations with each, after a first one that prepares and compiles.
 
     Returns
     -------
@@ -125,7 +130,7 @@ def bench(
 
 @dataclass(frozen=True)
 class Turn:
-    """One call: its seconds, the processor's joules meanwhile (NaN where they cannot be read), and what it returned."""
+    """The time, the processor's energy (NaN if it cannot be read) and the result of one timed call."""
 
     seconds: float
     joules: float
@@ -135,21 +140,21 @@ class Turn:
 def in_turns(
     sides: Mapping[str, Callable[[], Any]], rounds: int, meter: EnergyMeter | None = None
 ) -> dict[str, list[Turn]]:
-    """Call several functions in turn, so that what disturbs one disturbs all.
+    """Time several functions by calling them in turn, so that disturbances affect all of them alike.
 
     Parameters
     ----------
     sides : mapping of str to callable
-        What is to be timed.
+        The functions to time, by name.
     rounds : int
-        Calls of each; the first has what is prepared, compiled and allocated.
+        Number of calls of each; the first includes preparation, compilation and allocation.
     meter : EnergyMeter, optional
-        Read before and after each call.
+        The meter to read before and after each call.
 
     Returns
     -------
     dict of str to list of Turn
-        Only the last ones have their results.
+        The calls of each function, of which only the last ones have their results.
     """
     taken: dict[str, list[Turn]] = {name: [] for name in sides}
     for turn in range(rounds):
@@ -166,19 +171,20 @@ def in_turns(
 
 
 def median_interval(times: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Return an interval that holds the median of what the times were drawn from, with at least this probability.
+    """Return a confidence interval for the median of a distribution, from independent draws.
 
     Parameters
     ----------
     times : sequence of float
-        Independent draws.
+        The independent draws.
     level : float
-        0 to 1. Five draws have 0.94 at most, from the least to the largest: they are returned then.
+        The confidence level, 0 to 1. If there are too few draws for it, the smallest and the largest draw are returned;
+        for five draws their level is 0.94.
 
     Notes
     -----
-    The median lies between the k-th smallest and the k-th largest of n draws unless fewer than k lie on one side of
-    it, whatever the distribution: with probability ``1 − 2 P(B < k)``, B binomial with n and one half.
+    The median of any distribution is between the k-th smallest and the k-th largest of n draws unless fewer than k of
+    them are on one side of it. So the level is ``1 − 2 P(B < k)``, where B is binomial with n and 1/2.
     """
     ordered, n = sorted(times), len(times)
     tail, k = 0.5**n, 0  # P(B <= k), the share of draws for which the next inner interval would miss on one side
@@ -226,7 +232,9 @@ def _rows(
 
 
 def operations(network: Network, size: int) -> float:
-    """Return the number of multiplications and additions of direct convolutions up to relu5_1, forward and backward.
+    """Return the number of operations of direct convolution up to relu5_1, forward and backward.
+
+    Multiplications and additions are counted.
 
     Parameters
     ----------
@@ -270,7 +278,7 @@ def _pytorch(
 
 
 def record_of(rows: Sequence[BenchRow], network: Network) -> dict[str, Any]:
-    """Return rows with the date and a description of the machine, for JSON."""
+    """Return measurements with the date and a description of the machine, as JSON values."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
     machine = environment(network, network.engine.name) | {"processor": cpu_name(), "load": f"{load:.2f}"}
@@ -279,14 +287,14 @@ def record_of(rows: Sequence[BenchRow], network: Network) -> dict[str, Any]:
 
 
 def write_rows(rows: Sequence[BenchRow], network: Network, path: Path) -> None:
-    """Write `record_of` rows as JSON into a new file."""
+    """Write measurements to a new JSON file; see `record_of`."""
     check_new("--save", path)
     text = json.dumps(record_of(rows, network), indent=1) + "\n"
     replace_file(expanded(path), text.encode(), overwrite=False)
 
 
 def read_rows(path: Path) -> tuple[str, list[BenchRow]]:
-    """Read the date and the rows from a file written by `write_rows`."""
+    """Read the date and the measurements from a file written by `write_rows`."""
     try:
         record: dict[str, Any] = json.loads(expanded(path).read_bytes())
         known: list[dict[str, Any]] = [
@@ -300,12 +308,12 @@ def read_rows(path: Path) -> tuple[str, list[BenchRow]]:
 
 
 def compared(rows: Sequence[BenchRow], earlier: Sequence[BenchRow]) -> Iterator[str]:
-    """Return a line for each row that was measured before: the ratio of the medians, and whether it exceeds the spread.
+    """Yield a line for each program and size in both lists: the ratio of medians, and whether it exceeds the spread.
 
     Parameters
     ----------
     rows, earlier : sequence of BenchRow
-        The rows of two runs on the same machine.
+        Measurements of two times on the same machine.
     """
     before = {(row.size, row.what): row for row in earlier}
     for row in rows:
@@ -317,7 +325,7 @@ def compared(rows: Sequence[BenchRow], earlier: Sequence[BenchRow]) -> Iterator[
 
 
 def check_drawing(path: str | os.PathLike[str]) -> None:
-    """Raise `HandstyleError` if `draw` cannot write to `path`; called before the measurements."""
+    """Raise `HandstyleError`, before the measurements, if `draw` could not write to `path`."""
     path = expanded(path)
     if importlib.util.find_spec("matplotlib") is None:
         raise HandstyleError("to draw needs matplotlib: pip install matplotlib")
@@ -327,7 +335,7 @@ def check_drawing(path: str | os.PathLike[str]) -> None:
 
 
 def check_new(flag: str, path: Path) -> None:
-    """Raise `HandstyleError` if a file exists or cannot be written; called before the measurements."""
+    """Raise `HandstyleError`, before the measurements, if a file exists or cannot be written."""
     path = expanded(path)
     if path.exists():
         raise HandstyleError(f"{flag} {path}: exists; choose another name")
@@ -336,12 +344,12 @@ def check_new(flag: str, path: Path) -> None:
 
 
 def draw(rows: Sequence[BenchRow], path: str | os.PathLike[str]) -> None:
-    """Draw the rows as bars, in one group for each size, and write the picture.
+    """Draw measurements as a bar chart, and write it to a file.
 
     Parameters
     ----------
     rows : sequence of BenchRow
-        The rows from `bench`.
+        The result of `bench`.
     path : path
         The file to write, in the format of its suffix.
 

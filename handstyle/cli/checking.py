@@ -1,4 +1,4 @@
-"""The command ``check``: run the gradient checks and print their table."""
+"""The command ``check``, which runs the gradient checks and prints a table of the results."""
 
 import sys
 from pathlib import Path
@@ -21,23 +21,23 @@ def check(
     precision: Precision = "float32",
     network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
 ) -> int:
-    """Check every gradient: every layer, every kind of term, and the engine against the reference.
+    """Check every gradient: of every layer, of every kind of term, and of the engine compared with the reference.
 
-    The exit status is 1 if a check fails. It takes a minute or two for the small network, longer for the full one.
+    The exit status is 1 if a check fails. The checks take a minute or two for the small network, longer for VGG-19.
 
     Parameters
     ----------
     quick : bool
         Check only the layers and the default objective, in seconds.
     module : str
-        Check a layer of your own instead: MODULE:LAYER, a class or object with forward(x) -> (y, cache) and
+        Check a layer of your own instead, MODULE:LAYER: a class or object with forward(x) -> (y, cache) and
         backward(dy, cache) -> dx, in a file MODULE.py of this folder or any importable module.
     size : int
-        Side of the random picture for differences, pixels; at least 16.
+        Side in pixels of the random picture for finite differences, at least 16.
     seed : int
         Seed of the random pictures and directions.
     precision : str
-        float32 also compares the engine in float32 with the reference in float64.
+        Precision of the network; with float32, the engine is also compared in float32 with the reference in float64.
     """
     if module:
         sys.path.insert(0, str(Path.cwd()))

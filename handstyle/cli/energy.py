@@ -1,4 +1,4 @@
-"""The energy that a processor has taken, by its own counter (RAPL), where the system lets it be read."""
+"""Read the energy used by the processor from its counter (RAPL), if the system allows it."""
 
 from pathlib import Path
 
@@ -6,17 +6,17 @@ COUNTERS = Path("/sys/class/powercap")
 
 
 class EnergyMeter:
-    """Adds up the joules of all processor packages between readings.
+    """A meter of the energy that all processor packages use between two readings.
 
     Parameters
     ----------
     folder : Path
-        Of Linux' power capping framework, in which each package is ``intel-rapl:N`` (also on AMD's processors).
+        The folder of Linux's power capping framework, in which ``intel-rapl:N`` is a processor package of Intel or AMD.
 
     Attributes
     ----------
     why_not : str
-        Why there is no reading, in a sentence; empty if there is one.
+        The reason why the energy cannot be read, a sentence; empty if it can.
     """
 
     def __init__(self, folder: Path = COUNTERS) -> None:
@@ -28,12 +28,12 @@ class EnergyMeter:
             self.why_not = f"the energy is not known: {self.packages[0] / 'energy_uj'} can be read by root only"
 
     def joules(self) -> float:
-        """Return the joules since the last call, or since the meter was made; NaN where they cannot be read."""
+        """Return the joules used since the last call or, at the first, since construction; NaN if unknown."""
         if self.why_not:
             return float("nan")
         now, total = [self._microjoules(package) for package in self.packages], 0
         for package, before, after in zip(self.packages, self.last, now, strict=True):
-            if after < before:  # the counter has passed its end
+            if after < before:  # the counter has overflowed
                 after += int((package / "max_energy_range_uj").read_text())
             total += after - before
         self.last = now

@@ -1,4 +1,4 @@
-"""The command ``frames``: paint a film frame by frame, with a temporal loss to the last painted frame."""
+"""The command ``frames``, which paints a film frame by frame, with a temporal loss to avoid flicker."""
 
 import math
 import tempfile
@@ -45,23 +45,24 @@ def frames(
 ) -> int:
     """Paint a film in the style of STYLE, each frame starting from the last painted one, to avoid flicker.
 
-    The last painted frame is moved along the optical flow between the photographs. The next frame starts from it, and
-    has a temporal loss to it where the flow is reliable. A new scene starts from its photograph. The same command
-    continues where an earlier one ended. It needs scikit-image: pip install "handstyle[film]".
+    The last painted frame is warped along the optical flow between the photographs. The next frame starts from it, and
+    has a temporal loss, the difference from it where the flow is reliable. A new scene starts from its photograph. The
+    same command continues where an earlier one ended. It needs scikit-image: pip install "handstyle[film]".
 
     Parameters
     ----------
     film : Path
-        A folder of pictures in the order of their names; an animated .gif, .webp or .png; or a video, with ffmpeg.
+        A folder of pictures in the order of their names; an animated .gif, .webp or .png; or a video, if ffmpeg is
+        installed.
     style : Path
         The painting, or a folder of paintings.
     more_styles : Path
         More paintings.
     output : Path
-        A folder for the frames, NAME.png each; or a film, .gif, .webp, .png, with ffmpeg .mp4 and others, whose
-        frames are kept beside it in NAME_frames.
+        A folder for the frames, NAME.png; or a film, .gif, .webp or .png, or .mp4 and others if ffmpeg is installed.
+        The frames of a film are also kept, in the folder NAME_frames.
     temporal_weight : float
-        Weight of the mean squared difference (0 to 255) to the moved last frame; a larger one reduces flicker. 0.02
+        Weight of the mean squared difference (0 to 255) from the warped last frame; a larger one reduces flicker. 0.02
         by default.
     fps : float
         Frames per second; by default those of the film, or 12 for a folder.
@@ -95,18 +96,18 @@ def frames(
 
 @dataclass(frozen=True)
 class FrameJob(Job):
-    """The job of painting a frame, with the photograph and the picture of the frame before it."""
+    """A frame to paint, with the photograph and the picture of the frame before it."""
 
     last: tuple[Path, Path] | None
     weight: float
     init: Path
 
     def previous(self) -> str:
-        """Return the digest of the picture of the frame before this one."""
+        """Return the digest of the painted frame before this one, or an empty string for the first frame."""
         return "" if self.last is None else str(read_recipe(self.last[1]).result.get("sha256", ""))
 
     def differences(self, settings: Settings, recipe: Recipe, digests: Sequence[str]) -> list[str]:
-        """Return the settings and pictures in which a frame's recipe differs from the given ones, in words."""
+        """Return descriptions of the settings and pictures in which an existing frame's recipe differs from these."""
         said = frame_facts(self.picture)
         if said.get("start") == LAST_FRAME:
             settings = replace(settings, config=replace(settings.config, **Start.follows(settings.config)))
@@ -116,7 +117,7 @@ class FrameJob(Job):
         return found + (["after another frame"] if said.get("previous") != self.previous() else [])
 
     def paint(self, shared: Shared, network: Network, run: RunConfig) -> tuple[int, str]:
-        """Paint the frame; return an exit status, and its start or its flicker in words."""
+        """Paint the frame, and return an exit status and a text on how it was started or on its flicker."""
         settings = shared.settings
         photograph, _ = read_inputs(settings.config, self.photograph, [])
         last = None
@@ -132,7 +133,7 @@ class FrameJob(Job):
 
 
 def in_turn(pairs: Sequence[tuple[Path, Path]], weight: float, init: Path) -> Iterator[FrameJob]:
-    """Yield the job of each frame, once the frame before it is painted."""
+    """Yield the job of each frame; the frame before it must have been painted by then."""
     last = None
     for photograph, picture in pairs:
         yield FrameJob(photograph, picture, last, weight, init)
@@ -140,6 +141,6 @@ def in_turn(pairs: Sequence[tuple[Path, Path]], weight: float, init: Path) -> It
 
 
 def flicker_of(pictures: Sequence[Path]) -> str:
-    """Return the mean flicker of painted frames, in words."""
+    """Return a text with the mean flicker of painted frames, or an empty string if it is unknown."""
     found = [value for one in pictures if isinstance(value := frame_facts(one).get("flicker"), float)]
     return f", flicker {sum(found) / len(found):.2f} gray levels" if found else ""

@@ -1,4 +1,4 @@
-"""Print the help as plain lines, and explain unknown flags."""
+"""Print the help of commands as plain text, and suggest flags in place of unknown ones."""
 
 import difflib
 import re
@@ -15,7 +15,7 @@ from handstyle.painting.config import RENAMED
 
 COLUMN = 24  # the column where descriptions begin
 
-# Flags of other programs, without leading dashes, by the flag that does the same here.
+# Flags of other programs, without leading dashes, for each flag of this program that has the same effect.
 FOREIGN = {
     "--size 512": "image-size max-size img-size imsize end-scale width img-height content-size",
     "--iterations 300": "i iter iters num-iterations n-iter max-iterations num-steps max-iter",
@@ -45,7 +45,7 @@ FOREIGN = {
 
 
 def plain_help(console: Any, options: Any, panel: Any) -> None:
-    """Print one group of the help: a line for each flag, or several for a long description."""
+    """Print one group of flags in the help, each with its description in one or several lines."""
     if not panel.entries:
         return
     lines = [panel.title]
@@ -69,7 +69,7 @@ def _rendered(description: Any, console: Any) -> str:
 
 
 def what_was_meant(error: CycloptsError, words: Sequence[str]) -> str:
-    """Return an error of the parser in one line, with what the user may have meant."""
+    """Return an error of the command line parser in one line, with a suggestion of what to type."""
     command = next((word for word in words if not word.startswith("-")), "")
     message = str(error)
     if isinstance(error, UnknownOptionError):

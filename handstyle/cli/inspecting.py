@@ -1,4 +1,4 @@
-"""The command ``info``: describe a network, a preset, or the recipe of a picture."""
+"""The command ``info``, which describes a network, a preset, or the recipe of a picture."""
 
 import shlex
 from pathlib import Path
@@ -32,22 +32,22 @@ def info(
     precision: Precision = "float32",
     network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
 ) -> int:
-    """Print the network: every layer, its output, parameters, receptive field and memory. Or a preset, or a picture.
+    """Print every layer of a network with its output, parameters, receptive field and memory; or a preset or picture.
 
     Parameters
     ----------
     picture : Path
         Print the settings, inputs and network of this picture, from the recipe in its file.
     recipe : bool
-        With a picture: print the whole recipe as TOML, for --config, which also takes the picture itself.
+        With a picture, print the whole recipe as TOML, for --config, which also accepts the picture itself.
     size : int
-        Side of the picture in pixels.
+        Side of the picture in pixels, for the sizes of the outputs.
     preset : str
-        Print this preset instead: its settings and their source; all for a list of presets.
+        Print the settings of this preset and their source instead; all prints a list of presets.
     as_ : str
-        With --preset: print the preset's loss weights converted to the normalizations of this other preset.
+        With --preset, print the preset's loss weights converted to the normalizations of this other preset.
     precision : str
-        float32 or float64.
+        Precision of the network: float32 or float64.
     """
     if picture is not None:
         say(*(read_recipe(picture).toml().splitlines() if recipe else picture_info(picture, read_recipe(picture))))
@@ -88,7 +88,7 @@ def info(
 
 
 def picture_info(picture: Path, recipe: Recipe) -> list[str]:
-    """Return lines on a picture: settings that differ from its preset, network, inputs, machine, and end of the run."""
+    """Return lines that describe a picture: settings that differ from its preset, network, inputs, machine, result."""
 
     def lines(head: str, table: dict[str, Any]) -> list[str]:
         return [f"{head}:", *(f"  {key} = {toml_value(value)}" for key, value in table.items())] if table else []
@@ -110,7 +110,7 @@ def picture_info(picture: Path, recipe: Recipe) -> list[str]:
 
 
 def methods(network: Network, size: int) -> str:
-    """Return the engine's method for each convolution of an evaluation up to the deepest layer."""
+    """Return a description of the engine's method for each convolution of an evaluation up to the deepest layer."""
     deepest = next(row.name for row in reversed(summary(network, size, size)) if row.name.startswith("relu"))
     config = StyleConfig(style_layers=(deepest,), content_weight=0.0)
     engine = engine_of(network)
@@ -119,7 +119,7 @@ def methods(network: Network, size: int) -> str:
 
 
 def preset_info(name: str, other: str, size: int, network: NetworkConfig) -> int:
-    """Print the presets, one preset, or its loss weights converted to the normalizations of another."""
+    """Print all presets, one preset, or its loss weights converted to the normalizations of another."""
     if name == "all":
         table = Table("preset", "looks like", title="presets")
         for each, chosen in PRESETS.items():

@@ -1,4 +1,4 @@
-"""The commands ``plan``, which forecasts memory and time, and ``bench``, which measures the time of an evaluation."""
+"""The commands ``plan``, which forecasts memory and time, and ``bench``, which measures an evaluation."""
 
 import json
 import math
@@ -68,15 +68,15 @@ def plan(
     Parameters
     ----------
     content : Path
-        The photograph. Without it all pictures are assumed to be square, and large enough for every size.
+        The photograph. Without it all pictures are assumed to be square and large enough for any size.
     pictures : Path
         The paintings.
     styles : int
         The number of paintings, if none are given.
     output : Path
-        The output of ``stylize``; it is not written.
+        The output of ``stylize``, to check its name; it is not written.
     gpu_memory : float
-        Forecast for a GPU with so many GiB free, which need not be present.
+        Make the forecast for a GPU with this many free GiB, which need not be present.
     """
     if styles < 1:
         raise HandstyleError(f"--styles {styles}: must be 1 or more")
@@ -122,7 +122,7 @@ def plan(
 def planned_run(
     settings: Settings, photograph: Picture, paintings: Sequence[Picture], gpu_memory: float | None
 ) -> RunMemory:
-    """Return the run to be planned, with the memory that is free for it."""
+    """Return the data for the forecast of a run: network, sizes of pictures, and free memory."""
     config, network, run = settings.config, settings.network, settings.run
     if gpu_memory is None and choose_backend(network.backend).name == "cupy":
         return RunMemory.now(config, settings.load(), photograph, paintings)
@@ -140,7 +140,7 @@ def planned_run(
 
 
 def plan_lines(planned: RunMemory, needs: list[Need]) -> list[str]:
-    """Return a plan's total time and peak memory, and the largest pictures that fit, in sentences."""
+    """Return sentences on the total time and peak memory of a run, and on the largest pictures that fit."""
     config, last, lines = planned.config, needs[-1], list[str]()
     iterations = sum(need.iterations for need in needs)
     seconds = sum(need.iterations * need.seconds for need in needs)
@@ -177,7 +177,7 @@ def plan_lines(planned: RunMemory, needs: list[Need]) -> list[str]:
 
 
 def shape_of(network: NetworkConfig) -> Network:
-    """Return the network on the host, with random weights of the same shapes if its own are not on this machine."""
+    """Return the network on the host, with random weights of the right shapes if the weights are not installed."""
     host = replace(network, backend="numpy")
     try:
         return host.load("float32")
@@ -199,20 +199,20 @@ def bench(
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
     network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
 ) -> int:
-    """Time one evaluation on this machine by every engine: on the CPU, on a GPU if there is one, and by PyTorch.
+    """Measure the time of one evaluation on this machine with every engine, on CPU and GPU, and with PyTorch.
 
     The times are those of the first evaluation, of the fastest of the others, and their median with its 95 % interval.
     GFLOP/s count the operations of direct convolution for all methods, so methods that need fewer show larger numbers.
-    The gradient is compared with the reference engine's up to 512 px, above with the first row's. The second table
-    has each method's own operations and bytes, as counted, against the rates of this machine (roofline), the forecast
-    memory, and the energy of the processor if its counter (RAPL) can be read.
+    The gradient is compared with that of the reference engine up to 512 px, above with that of the first row. The
+    second table compares the operations and bytes of each method with the rates of this machine (roofline). It also has
+    the forecast memory, and the energy of the processor if its counter (RAPL) can be read.
 
     Parameters
     ----------
     sizes : int
         Sides of the pictures in pixels; 256 and 512 by default.
     rounds : int
-        Evaluations by each engine.
+        Number of evaluations with each engine.
     threads : int
         Number of cores to use; all by default.
     plot : Path
@@ -222,7 +222,7 @@ def bench(
     against : Path
         Compare with the measurements in this file, written by --save.
     compare : Path, Path
-        Measure nothing; compare the measurements of the second file with those of the first.
+        Compare the measurements in the second file with those in the first, without measuring.
     json_ : bool
         Print the measurements as JSON in place of tables.
     """
@@ -270,7 +270,7 @@ def bench(
 
 
 def bench_tables(title: str, rows: Sequence[BenchRow], rates: Machine) -> list[Table]:
-    """Return the times of one size as a table, and what limits our own methods as another."""
+    """Return two tables for one size: the times, and the operations and bytes compared with the machine's rates."""
     times = columns(f"{title}, in milliseconds", "fastest", "median", "95 %", "GFLOP/s", "differs")
     limits = columns("first evaluation, and the method's own operations and bytes", *LIMITS)
     for row in rows:
@@ -295,7 +295,7 @@ LIMITS = ("first", "FLOP/B", "GFLOP/s", "GB/s", "of roof", "MiB", "J")
 
 
 def columns(title: str, *headings: str) -> Table:
-    """Return an empty table that fits into eighty characters."""
+    """Return an empty table with a title and headings that fits into a width of eighty characters."""
     table = Table(title=Text(title), box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("by", no_wrap=True)
     for heading in headings:
@@ -304,12 +304,12 @@ def columns(title: str, *headings: str) -> Table:
 
 
 def milliseconds(seconds: float) -> str:
-    """Return a time in milliseconds, with a decimal below 100."""
+    """Return a time as text in milliseconds, with one decimal if it is below 100 ms."""
     return f"{1e3 * seconds:,.1f}" if seconds < 0.1 else f"{1e3 * seconds:,.0f}"
 
 
 def use_cores(count: int) -> None:
-    """Restrict this process to a number of its cores; must be called before any thread is started."""
+    """Restrict this process to `count` cores; to be called before any thread is started."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if not 1 <= count <= len(cores):
         here = f"1 to {len(cores)} here" if cores else "it needs Linux"
@@ -318,7 +318,7 @@ def use_cores(count: int) -> None:
 
 
 def busy() -> list[str]:
-    """Return a line if other programs use this machine's cores, else none."""
+    """Return a list with a warning if other programs use this machine's cores; otherwise an empty list."""
     load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, cpu_count()
     if load <= cores / 2:
         return []

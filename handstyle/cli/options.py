@@ -1,7 +1,7 @@
-"""The flags of the commands that paint: made from the fields of the configuration, merged with preset and file.
+"""Define the flags of the commands that paint, and merge them with a settings file and a preset.
 
-Flags have no defaults of their own: one that was not typed is None. Typed flags override the ``--config`` file, the
-file overrides the preset, and the preset overrides `StyleConfig()`.
+The flags are made from the fields of the configuration. They have no defaults: a flag that was not typed is None. Typed
+flags override the ``--config`` file, the file overrides the preset, and the preset overrides `StyleConfig()`.
 """
 
 import inspect
@@ -30,12 +30,12 @@ from handstyle.painting.settings import read_settings, settings_toml
 
 
 class Terminal(Console):
-    """A console that stops printing when its pipe is closed (``| head -1``), so that the run continues."""
+    """A console that stops printing when its pipe is closed (``| head -1``), without ending the program."""
 
     def on_broken_pipe(self) -> None:
         """Redirect the output to the null device; rich would end the program."""
         self.quiet = True
-        with open(os.devnull, "w") as nowhere:  # or the interpreter's last flush would fail
+        with open(os.devnull, "w") as nowhere:  # otherwise the flush at the interpreter's exit would fail
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
@@ -49,8 +49,8 @@ Precision = Literal["float32", "tf32", "float64"]
 
 
 def whole(_: Any, tokens: Sequence[Token]) -> int:
-    """Convert typed text to an integer, or raise an error; the parser would round 1.5 to 2."""
-    try:
+    """Convert typed text to an integer, or raise `HandstyleError`."""
+    try:  # the parser's own conversion would round 1.5 to 2
         return int(tokens[0].value)
     except ValueError:
         name = tokens[0].keyword or "a size"
@@ -61,25 +61,25 @@ Whole = Annotated[int, Parameter(converter=whole)]
 
 
 def say(*lines: str) -> None:
-    """Print lines without interpreting brackets as markup and without breaking long paths."""
+    """Print lines as they are: brackets are not interpreted as markup, and long lines are not broken."""
     for line in lines:
         out.print(line, markup=False, highlight=False, soft_wrap=True, emoji=False)
 
 
 def warn(line: str) -> None:
-    """Print a line to standard error, unchanged like `say`."""
+    """Print a line as it is to standard error."""
     err.print(line, markup=False, highlight=False, soft_wrap=True, emoji=False)
 
 
 def event(kind: str, **facts: Any) -> None:
-    """Print an event as a line of JSON, with ``--json`` only."""
+    """Print an event as a line of JSON, if ``--json`` was given."""
     values = {key: str(value) if isinstance(value, Path) else value for key, value in facts.items()}
     text = json.dumps({"event": kind, **values}, default=lambda n: n.item())
     events.print(text, markup=False, highlight=False, soft_wrap=True, emoji=False)
 
 
 def speak(quiet: bool = False, as_json: bool = False) -> None:
-    """Set the form of the program's output: words, JSON, or errors only."""
+    """Set the form of the program's output on standard output: text, JSON, or nothing."""
     out.quiet, events.quiet = quiet or as_json, not as_json
 
 
@@ -90,17 +90,17 @@ class NetworkConfig:
     Parameters
     ----------
     weights : str
-        vgg19-slim (ships with the package), random, vgg16, vgg19, or a weight file.
+        The network's weights: vgg19-slim (included in the package), random, vgg16, vgg19, or a weight file.
     backend : str
         The array library; auto uses a GPU if there is one.
     kernels : str
         The engine; reference is the one without optimizations.
     pooling : str
-        The function of each 2 x 2 block of values.
+        The function by which each 2 x 2 block of values is pooled.
     padding : str
         The padding of convolutions; first-replicate replicates at the first convolution and pads the others with zeros.
     rounding : str
-        The size that pooling makes of an odd side: half of it, rounded down or up.
+        Round half of an odd side down or up in pooling.
     """
 
     weights: str = EMBEDDED
@@ -111,7 +111,7 @@ class NetworkConfig:
     rounding: Literal["down", "up"] = "down"
 
     def load(self, precision: str) -> Network:
-        """Load the network in a precision."""
+        """Load the network in a precision: float32, tf32 or float64."""
         kernels = self.kernels
         if precision == "tf32":
             if choose_backend(self.backend).name != "cupy" or kernels != "auto":
@@ -123,24 +123,25 @@ class NetworkConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Settings of a run besides its pictures and its network.
+    """The settings of a run other than those of pictures and network, such as its output files.
 
     Parameters
     ----------
     preset : str
-        Start from the settings of this system; handstyle info --preset all lists them.
+        Use the settings of this published system; handstyle info --preset all lists all of them.
     config : Path
-        A TOML file of settings, or a picture painted with the wanted settings. Flags override it, and it overrides a
-        preset.
+        A TOML file of settings, or a picture painted with the wanted settings. Flags override the file, and the file
+        overrides a preset.
     write_config : bool
         Print the settings as TOML without painting.
     precision : str
-        float32; tf32, whose products on a GPU have 10 bits of mantissa; or float64, for checks.
+        The precision of the network; tf32 is float32 with products of 10 bits of mantissa on a GPU, float64 is for
+        checks.
     save_every : int
         Also write OUTPUT_at_iteration_K for every K-th iteration; 0 for none.
     checkpoint : Path
-        Save the run to this file regularly, and keep the file. By default the file is OUTPUT.checkpoint, which is
-        deleted when the picture is finished.
+        Save the run to this file regularly, and keep the file at the end. By default the file is OUTPUT.checkpoint,
+        which is deleted when the picture is finished.
     checkpoint_every : int
         Iterations between two checkpoints; 0, the default, writes one every 30 seconds.
     no_checkpoint : bool
@@ -150,7 +151,7 @@ class RunConfig:
         output. The result is that of an uninterrupted run to the last bit, except with --optimizer lbfgsb, which
         continues from the picture without SciPy's history.
     bits : int
-        Bits for each channel of the output, 8 or 16; 16, for .png and .tif, avoids visible steps in a smooth sky.
+        Bits for each channel of the output, 8 or 16; 16 is for .png and .tif and avoids visible steps in a smooth sky.
     report : bool
         Also write OUTPUT.html, a self-contained page with the pictures, intermediate pictures, losses, settings, and
         checks of the gradients of this network.
@@ -160,8 +161,9 @@ class RunConfig:
         Show the picture and its losses during the run on a local web page, with buttons to pause and stop; the address
         is printed.
     cluster : str
-        Compute the tiles on workers of Dask: local:N starts N processes on this machine, tcp://HOST:PORT and
-        tls://HOST:PORT are schedulers. The picture is the same to the last bit; --tile sets the size of the tiles.
+        Compute the tiles on a Dask cluster; local:N starts N worker processes on this machine, tcp://HOST:PORT or
+        tls://HOST:PORT is the address of a scheduler. The picture is the same to the last bit; --tile sets the size of
+        the tiles.
     quiet : bool
         Print nothing but errors.
     json : bool
@@ -198,7 +200,7 @@ class RunConfig:
 
 
 AUTO = Path("auto")  # --resume without a file
-# Fields that describe a preset and do not change pictures.
+# Fields that describe a preset and have no effect on pictures.
 SAID = ("source", "notes", "aliases")
 # Keys that are not allowed in a settings file: they write or replace files, open a page, send the pictures to other
 # machines, or set the form of the output.
@@ -219,7 +221,7 @@ HELP_GROUPS = {  # the heading of each configuration's fields, in the order of t
     "NetworkConfig": "Network",
     "RunConfig": "Output",
 }
-# The flags of the short help; the rest are behind --help-all.
+# The flags of the short help; --help-all shows all.
 BASIC = {
     *("preset", "strength", "style_weight", "content_weight", "tv_weight", "style_layers", "init"),
     *("mask", "style_mask", "style_blend", "color"),
@@ -230,7 +232,7 @@ BASIC = {
 
 @dataclass(frozen=True)
 class Field:
-    """A flag: its name, type and default, and its group and description in the help."""
+    """The data of a flag: name, type, default, and its group and description in the help."""
 
     name: str
     hint: Any
@@ -241,7 +243,7 @@ class Field:
 
 @cache
 def all_fields() -> dict[str, Field]:
-    """Return all flags of the commands that paint by the names of their fields."""
+    """Return the flags of all commands that paint, by the names of the fields of the configuration."""
     found = {}
     for one in (*reversed(StyleConfig.__bases__), NetworkConfig, RunConfig):
         texts, types = described(one), hints(one)
@@ -260,7 +262,7 @@ def described(one: type) -> dict[str, str]:
 
 
 def typed(name: str, names: Iterable[str], everything: bool) -> Any:
-    """Return a dataclass with the named flags as fields, whose default None means that a flag was not typed."""
+    """Return an instance of a new dataclass that has the named flags as fields, all None: not typed."""
     made: list[tuple[str, Any, None]] = []
     groups = list(dict.fromkeys(HELP_GROUPS.values()))
     for field in (all_fields()[each] for each in names):
@@ -279,7 +281,7 @@ def typed(name: str, names: Iterable[str], everything: bool) -> Any:
 
 
 def help_of(field: Field, everything: bool) -> str:
-    """Return the help of a flag: its first sentence, or all of it, its choices and its default; fields become flags."""
+    """Return the help of a flag: the first sentence of its description, or all of it, its choices and its default."""
     text = field.help if everything else re.split(r"(?<=[^.]\.)\s|; |: by default ", field.help)[0].rstrip(".") + "."
     listed = choices(field.hint)
     default = field.default
@@ -290,12 +292,12 @@ def help_of(field: Field, everything: bool) -> str:
 
 
 def flag(name: str) -> str:
-    """Return the flag of a field: ``--style-weight``."""
+    """Return the flag of a field, such as ``--style-weight`` for ``style_weight``."""
     return "--" + name.replace("_", "-")
 
 
 def from_text(field: Field, value: Any) -> Any:
-    """Convert typed text to the field's type, or return it unchanged if that fails: `coerce` then raises the error."""
+    """Convert typed text to the type of a field; text that cannot be converted is returned, for `coerce` to reject."""
     if isinstance(value, tuple):
         one = get_args(field.hint)[0]
         parts = [
@@ -327,13 +329,13 @@ class Settings:
     names: tuple[str, ...]  # of the command's flags
 
     def load(self) -> Network:
-        """Load the network, change it as the preset requires, and print the notes of `fit_network`."""
+        """Load the network, change it as the preset requires, print notes on the changes, and return it."""
         loaded, notes = fit_network(self.network.load(self.run.precision), self.chosen)
         say(*(as_flags(f"preset {self.chosen.name}: {note}") for note in notes))
         return loaded
 
     def toml(self) -> str:
-        """Return the settings as the text of a file for ``--config``."""
+        """Return the settings as TOML, the text of a file for ``--config``."""
         special = {key: value for key, value in asked_of(self.chosen).items() if key != "preset"}
         run = {key: getattr(self.run, key) for key in RUN_KEYS if key in self.names}
         return settings_toml(self.config, {**run, **special, **asdict(self.network)}, self.names)
@@ -351,7 +353,7 @@ def resolve(
     base : Preset, optional
         The preset, for a command without ``--preset``.
     fixed : callable, optional
-        Takes the preset's configuration and returns it with the settings that this command fixes.
+        A function that returns a configuration with the settings that this command does not let the user choose.
     """
     table = all_fields()
     names = [field.name for field in fields(flags)]
@@ -391,7 +393,7 @@ def _made(one: Any, values: Mapping[str, Any]) -> Any:
 
 
 def as_flags(message: str, renamed: Mapping[str, str] | None = None) -> str:
-    """Replace parameters by flags in a message of the library: ``style_size=8`` becomes ``--style-size 8``."""
+    """Return a message of the library with flags in place of parameters: ``--style-size 8`` for ``style_size=8``."""
     names = {name: flag(name) for name in all_fields()} | {"network": "--weights", "layer": "--layer", "of": "--of"}
     names |= renamed or {}
     value = r"""\((?:[^()]*)\)|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,;:)]+"""

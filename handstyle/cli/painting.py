@@ -1,4 +1,4 @@
-"""The commands that paint: ``stylize``, ``texture``, ``reconstruct``, ``demo``."""
+"""The commands that paint one picture: ``stylize``, ``texture``, ``reconstruct`` and ``demo``."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,7 +33,7 @@ from handstyle.painting.presets import PRESETS
 from handstyle.painting.stylize import arranged, blank, reconstruction_config, texture_config
 
 RUN = [name for name in hints(RunConfig) if name != "preset"]
-NO_TEXTURE = {  # what needs a photograph
+NO_TEXTURE = {  # settings that need a photograph, which a texture does not have
     *("mask", "mask_rule", "hard_masks", "mask_mode", "share_overlaps", "unmasked_weight", "style_region"),
     *("regions", "unmasked", "mask_dilate", "mask_feather"),
     *("strength", "content_weight", "content_layers", "content_layer_weights", "content_normalization", "size_rule"),
@@ -49,7 +49,7 @@ Picture = Annotated[Path, Parameter(group=PICTURES)]
 
 
 def commands(everything: bool) -> dict[str, Any]:
-    """Return the commands by name, with the short help or with all flags in it."""
+    """Return the commands by name; their help shows all flags if `everything` is true, else only the common ones."""
     of_stylize = typed("StylizeFlags", STYLIZE_NAMES, everything)
     of_texture = typed("TextureFlags", TEXTURE_NAMES, everything)
     of_reconstruct = typed("ReconstructFlags", RECONSTRUCT_NAMES, everything)
@@ -71,7 +71,7 @@ def commands(everything: bool) -> dict[str, Any]:
         style : Path
             The painting, or a folder of paintings.
         more_styles : Path
-            More of them; blended, or each in its --mask.
+            More paintings; they are blended, or each is used inside its --mask.
         output : Path
             The picture to write: .png, .jpg, .webp or .tif. By default CONTENT_painting.png, or the next free name.
         """
@@ -88,19 +88,19 @@ def commands(everything: bool) -> dict[str, Any]:
         output: Output = None,
         flags: Annotated[Any, Flat] = of_texture,
     ) -> int:
-        """Make a square picture that has the style of STYLE and no content (Gatys et al. 2015, arXiv 1505.07376).
+        """Paint a square picture that has the style of STYLE and no content (Gatys et al. 2015, arXiv 1505.07376).
 
         Parameters
         ----------
         style : Path
             The painting, or a folder of paintings.
         more_styles : Path
-            More of them.
+            More paintings, which are blended.
         output : Path
             The picture to write. By default STYLE_texture.png, or the next free name.
         """
         settings = resolve(flags, fixed=texture_config)
-        if not settings.run.write_config:  # a file holds what was asked for, not what a texture makes of it
+        if not settings.run.write_config:  # the file has the settings that were given, not those changed for a texture
             settings = replace(settings, config=texture_config(settings.config))
         output, settings = settled(output, f"{style.stem}_texture.png", settings)
         return start(blank(settings.config), [style, *more_styles], output, settings)
@@ -114,16 +114,16 @@ def commands(everything: bool) -> dict[str, Any]:
         output: Output = None,
         flags: Annotated[Any, Flat] = of_reconstruct,
     ) -> int:
-        """Paint from noise what one LAYER keeps of PICTURE (Gatys et al. 2016, fig. 1).
+        """Reconstruct PICTURE, from noise, by its features or Gram matrix at one LAYER (Gatys et al. 2016, fig. 1).
 
         Parameters
         ----------
         picture : Path
             Any picture.
         layer : str
-            Where its features are measured: relu4_2, conv3_1, pool2, …
+            The layer of the network, such as relu4_2, conv3_1 or pool2.
         of : str
-            The features themselves, or their Gram matrix.
+            Match the features (content) or their Gram matrix (style).
         output : Path
             The picture to write. By default PICTURE_LAYER.png, or the next free name.
         """
@@ -139,7 +139,7 @@ def commands(everything: bool) -> dict[str, Any]:
 
 
 def settled(output: Path | None, default: str, settings: Settings) -> tuple[Path, Settings]:
-    """Return the output's path, by default a free name, and the settings with the path to resume from in them."""
+    """Return the path of the output, by default a free name, and the settings with the path of the checkpoint."""
     if settings.run.write_config:
         return output or Path(default), settings
     run = settings.run
@@ -152,7 +152,7 @@ def settled(output: Path | None, default: str, settings: Settings) -> tuple[Path
 def start(
     content: PictureLike, styles: Sequence[PictureLike], output: Path, settings: Settings, layer: str = ""
 ) -> int:
-    """Check what can be checked without reading a picture, then paint; return the exit status."""
+    """Check the settings, load the network, paint the picture, and return the exit status."""
     config, run = settings.config, settings.run
     if run.write_config:
         say(settings.toml().rstrip("\n"))
@@ -178,18 +178,18 @@ def demo(
     regions: Annotated[bool, Parameter(negative="")] = False,
     network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
 ) -> int:
-    """Paint a town at night, a picture that ships with the package, in the style of a painting that does.
+    """Paint a town at night in the style of a painting; both pictures are included in the package.
 
     Parameters
     ----------
     output : Path
-        A folder for the pictures; it is made, and pictures of an earlier demo in it are replaced.
+        The folder for the pictures, which is created; pictures of an earlier demo in it are replaced.
     size : int
-        Long side of the pictures, pixels.
+        Long side of the pictures in pixels.
     iterations : int
-        Of L-BFGS, at each scale.
+        Iterations of L-BFGS at each scale.
     regions : bool
-        Take a portrait instead, and paint its garden and its clothes in two styles; the head stays as it is.
+        Paint a portrait instead, with the garden and the clothes in two styles and the head unchanged.
     """
     config = StyleConfig(size=size, iterations=iterations)
     output = expanded(output)

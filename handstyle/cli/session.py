@@ -1,4 +1,4 @@
-"""Run one painting in a terminal: check the outputs, show progress, save intermediate pictures, report the end."""
+"""Paint one picture in a terminal: check the outputs, show progress, save pictures and checkpoints, print the end."""
 
 import hashlib
 import os
@@ -41,12 +41,12 @@ from weights_tools.registry import locate
 # iterations at 512 px took 11 s, evaluations excluded (benchmarks/results/2026-11-27-gpu.json, "scipy float32").
 SCIPY_SECONDS = 1.4e-7
 CLUSTER_TILE = 512  # pixels: small enough that several workers have something to do
-LONGEST_NAME = 220  # bytes of an output's name that its checkpoint's keeps; `.checkpoint` and `.…lock` come on top
+LONGEST_NAME = 220  # bytes of an output's name in the name of its checkpoint, without `.checkpoint` and `.…lock`
 SECONDS = 30.0  # from one checkpoint to the next
 
 
 def what_lbfgs_saves(values: int, itemsize: int) -> str:
-    """Return a line on the time that SciPy's optimizer adds to a run on a GPU, for a picture of `values` values."""
+    """Return a sentence on the time that SciPy's optimizer takes in a run on a GPU, for a picture of so many values."""
     moved = mebibytes(2 * itemsize * values)  # the picture to the device, the gradient back
     return (
         f"SciPy's L-BFGS-B works on the host, some {SCIPY_SECONDS * values:.1g} s an iteration, and moves {moved}: "
@@ -66,9 +66,9 @@ def paint(
     finish: Callable[[Result], Result] | None = None,
     measured: Measured | None = None,
 ) -> int:
-    """Run `stylize` with a progress bar, save the picture, print the reason for stopping; return the exit status.
+    """Run `stylize` with a progress bar, save the picture, print the reason for stopping, and return the exit status.
 
-    `terms` and `measured` are those of `stylize`; `finish` may change the result before it is saved.
+    `terms` and `measured` are arguments of `stylize`; `finish` may change the result before it is saved.
     """
     config.check_layers(loaded)
     photograph, paintings = read_inputs(config, content, styles)
@@ -159,7 +159,7 @@ def paint(
 
 @contextmanager
 def workers(address: str) -> Iterator[Cluster | None]:
-    """Yield the cluster at an address, and say how many workers it has; None without an address."""
+    """Connect to the cluster at an address, print its number of workers, and yield it; without address, yield None."""
     if not address:
         yield None
         return
@@ -169,14 +169,14 @@ def workers(address: str) -> Iterator[Cluster | None]:
 
 
 def on_workers(cluster: Cluster | None, network: Network, config: StyleConfig) -> Network:
-    """Return the network with an engine that computes by tiles on a cluster; without one, the network itself."""
+    """Return the network with an engine that computes tiles on a cluster; without a cluster, the network itself."""
     return network if cluster is None else cluster.network(network, config.tile or CLUSTER_TILE)
 
 
 def begin(
     photograph: Picture, paintings: Sequence[Picture], output: Path, config: StyleConfig, loaded: Network, strong: str
 ) -> None:
-    """Print what is painted from what, at which sizes and in how many iterations."""
+    """Print a line before the run: the photograph, the paintings, the strength, the size and the iterations."""
     names = [Path(painting.source).name for painting in paintings]
     sizes = scales(
         config, output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
@@ -206,10 +206,10 @@ def begin(
 
 
 class Events:
-    """Progress as one line of JSON an iteration."""
+    """A display of progress that prints a line of JSON for each iteration."""
 
     def __call__(self, progress: Progress) -> None:
-        """Print the state of the run."""
+        """Print the state of the run as a line of JSON."""
         height, width = progress.array.shape[:2]
         facts = {key: getattr(progress, key) for key in ("iteration", "iterations", "evaluations", "terms")}
         facts |= {"scale": progress.scale + 1, "scales": len(progress.sizes), "width": width, "height": height}
@@ -217,14 +217,14 @@ class Events:
         event("iteration", **facts)
 
     def note(self, text: str) -> None:
-        """Print a note, and to standard error too."""
+        """Print a note as a line of JSON, and as text to standard error."""
         event("note", text=text)
         warn(text)
 
 
 @contextmanager
 def display_of(run: RunConfig) -> Iterator[Display]:
-    """Yield what shows the progress of a run: a bar, lines, events, or nothing."""
+    """Yield the display of a run's progress: a bar or lines, or with ``--json`` and ``--quiet`` events."""
     if run.json or run.quiet:
         yield Events()
         return
@@ -234,7 +234,7 @@ def display_of(run: RunConfig) -> Iterator[Display]:
 
 @contextmanager
 def preview_of(run: RunConfig, title: str, photograph: Picture, check: Callable[[], None]) -> Iterator[Preview | None]:
-    """Open the page of a run and say where it is, if it was asked for."""
+    """Start the preview page of a run and print its address, if ``--preview`` was given, and yield it or None."""
     if not run.preview:
         yield None
         return
@@ -245,7 +245,7 @@ def preview_of(run: RunConfig, title: str, photograph: Picture, check: Callable[
 
 
 def differing(config: StyleConfig, network: NetworkConfig, run: RunConfig) -> str:
-    """Return the preset, and the settings that differ from it, in a line."""
+    """Return a line with the name of the preset and the settings that differ from it."""
     chosen = PRESETS[run.preset]
     base = {**asdict(chosen.config), **asdict(NetworkConfig())}
     base |= {name: getattr(chosen, name) for name in ("pooling", "padding", "rounding")}
@@ -258,25 +258,26 @@ def differing(config: StyleConfig, network: NetworkConfig, run: RunConfig) -> st
 
 
 def check_before(output: Path, config: StyleConfig, run: RunConfig) -> None:
-    """Check, before any picture is read, that outputs and checkpoints can be written; raise `HandstyleError` if not."""
+    """Raise `HandstyleError`, before any picture is read, if outputs or the checkpoint cannot be written."""
     check_keeping(output, run)
     check_outputs(output, config, run)  # again in `paint`, with the photograph
 
 
 @dataclass
 class Keeper:
-    """Decides when a run's checkpoint is due, and writes it.
+    """The writer of a run's checkpoint, which is written again after a number of iterations or seconds.
 
     Parameters
     ----------
     path : Path
-        The checkpoint.
+        The path of the checkpoint.
     every : int
-        Iterations from one writing to the next; 0 for every `SECONDS`.
+        Iterations between two checkpoints; 0 for one every `SECONDS`.
 
     Notes
     -----
-    By time, a checkpoint that takes long to write is written less often, so that it takes a twentieth of the time.
+    With ``every=0`` a checkpoint that takes long to write is written less often, so that writing takes at most a
+    twentieth of the time.
     """
 
     path: Path
@@ -285,13 +286,13 @@ class Keeper:
     _took: float = 0.0
 
     def due(self, iteration: int) -> bool:
-        """Return whether the checkpoint is to be written after this iteration."""
+        """Return whether the checkpoint should be written after this iteration."""
         if self.every:
             return iteration % self.every == 0
         return time.monotonic() - self._last >= max(SECONDS, 20 * self._took)
 
     def write(self, save: Callable[[Path], None]) -> None:
-        """Write the checkpoint by a run's `Progress.save`."""
+        """Write the checkpoint by calling a run's `Progress.save`, and record the time that it takes."""
         began = time.monotonic()
         try:
             save(self.path)
@@ -301,9 +302,9 @@ class Keeper:
 
 
 def beside(output: Path) -> Path:
-    """Return the path of the checkpoint that a run keeps beside its output: ``out.png.checkpoint``.
+    """Return the default path of a run's checkpoint, beside its output: ``out.png.checkpoint``.
 
-    A name that is nearly as long as file systems allow is cut, and told from others by its digest.
+    A name nearly as long as file systems allow is shortened, with a digest that keeps it unique.
     """
     output, name = expanded(output), os.fsencode(output.name)
     if len(name) > LONGEST_NAME:
@@ -313,12 +314,12 @@ def beside(output: Path) -> Path:
 
 
 def kept(output: Path, run: RunConfig) -> Path | None:
-    """Return the checkpoint that a run keeps up to date."""
+    """Return the path of the checkpoint that a run writes, or None if it writes none."""
     return None if run.no_checkpoint else run.checkpoint or run.resume or beside(output)
 
 
 def unfinished(output: Path, run: RunConfig) -> bool:
-    """Return whether the output is the picture of the unfinished run that goes on, by the recipe in it."""
+    """Return whether the existing output was written by the interrupted run that is being resumed."""
     if run.resume is None or not output.is_file():
         return False
     with suppress(HandstyleError):
@@ -327,7 +328,7 @@ def unfinished(output: Path, run: RunConfig) -> bool:
 
 
 def check_keeping(output: Path, run: RunConfig) -> None:
-    """Raise `HandstyleError` if the checkpoint cannot be written, or would replace an unfinished run."""
+    """Raise `HandstyleError` if the checkpoint cannot be written, or would replace that of an unfinished run."""
     name, keep = ("--checkpoint", run.checkpoint) if run.checkpoint else ("--resume", run.resume)
     if run.resume is not None and not run.resume.is_file():
         what = "there is no unfinished run of this output" if run.resume == beside(output) else "no such file"
@@ -340,7 +341,7 @@ def check_keeping(output: Path, run: RunConfig) -> None:
 
 
 def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph: Picture | None = None) -> None:
-    """Raise `HandstyleError` if an output cannot be written or, given the photograph, its format cannot hold it."""
+    """Raise `HandstyleError` if an output cannot be written; with a photograph, also if the format does not fit it."""
     alpha, size = False, None
     if photograph is not None:
         alpha = photograph.alpha is not None
@@ -361,12 +362,12 @@ def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph:
 
 
 def numbered(path: Path) -> list[Path]:
-    """Return the names that a run may take by itself: ``photo_painting.png``, ``photo_painting_2.png`` and so on."""
+    """Return the default names of an output, in order: ``photo_painting.png``, ``photo_painting_2.png`` and so on."""
     return [path, *(path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(2, 10_000))]
 
 
 def check_page(path: Path, overwrite: bool) -> None:
-    """Raise `HandstyleError` if a report cannot be written there."""
+    """Raise `HandstyleError` if a report cannot be written to `path`."""
     if path.suffix.lower() not in (".html", ".htm"):
         raise HandstyleError(f"the report {printable(path)}: its name must end in .html")
     if path.exists() and (path.is_dir() or not overwrite):
@@ -376,17 +377,17 @@ def check_page(path: Path, overwrite: bool) -> None:
 
 
 def free_name(path: Path) -> Path:
-    """Return the first name that neither a picture nor an unfinished run has; see `numbered`."""
+    """Return the first default name that no file and no unfinished run has; see `numbered`."""
     return next((name for name in numbered(path) if not name.exists() and not beside(name).exists()), path)
 
 
 def default_output(path: Path, run: RunConfig) -> Path:
-    """Return the first free name or, if the run goes on with an unfinished one, the name of the latest of these.
+    """Return the first free default name or, with ``--resume``, that of the latest unfinished run.
 
     Raises
     ------
     HandstyleError
-        If the run is to go on with an unfinished one, and there is none under any of these names.
+        If ``--resume`` was given, and there is no unfinished run with one of the default names.
     """
     there = {found.name for found in path.parent.glob("*.checkpoint")}
     free, begun = free_name(path), [name for name in numbered(path) if beside(name).name in there]
@@ -401,7 +402,7 @@ def default_output(path: Path, run: RunConfig) -> Path:
 
 
 def tell(notes: Iterable[str]) -> None:
-    """Print notes in terms of flags."""
+    """Print notes of the library, with flags in place of parameters."""
     for note in notes:
         say(as_flags(f"note: {note}"))
         event("note", text=as_flags(note))
@@ -423,16 +424,16 @@ def report(result: Result, output: Path, written: Path, keep: Path | None) -> in
 
 
 def at_iteration(output: Path, iteration: int, config: StyleConfig) -> Path:
-    """Return the path for the picture at an iteration, ``out_at_iteration_20.png``; with restarts counted from 0."""
+    """Return the path of the picture at an iteration, such as ``out_at_iteration_20.png``; restarts count from 0."""
     iteration -= bool(config.restarts)
     return output.with_name(f"{output.stem}_at_iteration_{iteration}{output.suffix}")
 
 
 def saved_iterations(iterations: int, save_every: int) -> range:
-    """Return the iterations at which pictures are written."""
+    """Return the iterations at which intermediate pictures are written."""
     return range(save_every, iterations + 1, save_every) if save_every else range(0)
 
 
 def described(weights: str) -> str:
-    """Return the name of the weights, with a note if they are random."""
+    """Return the name of the weights for the user, with an explanation if they are random."""
     return "random (seeded, not trained: color and grain only)" if weights == "random" else weights

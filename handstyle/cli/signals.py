@@ -1,4 +1,4 @@
-"""Signals: a request to end a run ends it with the picture it has."""
+"""Handle the signals that ask the program to end, so that a run ends after saving its picture."""
 
 import signal
 import sys
@@ -14,12 +14,12 @@ NAMES = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, nam
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked the program to end.
+    """Raised when a signal asks the program to end.
 
     Parameters
     ----------
     number : int
-        Of the signal; the exit status is 128 more.
+        The number of the signal; the exit status is 128 more.
     """
 
     def __init__(self, number: int) -> None:
@@ -27,26 +27,26 @@ class Interrupted(KeyboardInterrupt):
         self.number = number
 
 
-_received: list[int] = []  # signals that asked to end, since `listen`
+_received: list[int] = []  # the signals received since the last call of `listen`
 
 
 def raise_interrupted(number: int, _: FrameType | None) -> None:
-    """Raise `Interrupted`: what a signal does while there is nothing to save."""
+    """Raise `Interrupted`; the handler of signals while there is no picture to save."""
     _received.append(number)
     raise Interrupted(number)
 
 
 def status_of_signal() -> int:
-    """Return the exit status of a program that a signal ended: 128 and the number of the first that came."""
+    """Return the exit status of a program ended by a signal: 128 plus the number of the first signal."""
     return 128 + (_received[0] if _received else signal.SIGINT)
 
 
 def pass_over(number: int, _: FrameType | None) -> None:
-    """Do nothing: what a signal does when the picture is written and the program is about to end."""
+    """Do nothing; the handler of signals when the picture has been written and the program is about to end."""
 
 
 def handle(handler: Callable[[int, FrameType | None], None]) -> None:
-    """Let a function handle every signal that asks to end, but for those that are ignored here (nohup, ``cmd &``)."""
+    """Set the handler of all signals that ask to end, except those that are ignored (by nohup or ``cmd &``)."""
     for name in NAMES:
         number = getattr(signal, name)
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -54,35 +54,35 @@ def handle(handler: Callable[[int, FrameType | None], None]) -> None:
 
 
 def listen() -> None:
-    """Let every signal that asks to end raise `Interrupted`."""
+    """Set the handler of all signals that ask to end to `raise_interrupted`, and forget earlier signals."""
     _received.clear()
     handle(raise_interrupted)
 
 
 @dataclass
 class Requests:
-    """Signals that came while they were deferred."""
+    """The signals that arrived during a block of `deferred`."""
 
     numbers: list[int] = field(default_factory=list)
     deferring: bool = False
 
     def __bool__(self) -> bool:
-        """Return whether the run is asked to end."""
+        """Return whether a signal has asked the run to end."""
         return bool(self.numbers)
 
     def raise_now(self) -> None:
-        """Raise `Interrupted` if the run was asked to end: between iterations, where the picture is kept."""
+        """Raise `Interrupted` if a signal has asked the run to end; to be called between two iterations."""
         if self.numbers:
             raise Interrupted(self.numbers[0])
 
 
 @contextmanager
 def deferred() -> Iterator[Requests]:
-    """Note signals inside this block, once `deferring` is set, instead of raising.
+    """Record signals in a ``with`` block, instead of raising an exception, once `Requests.deferring` is set.
 
-    Before that the first one raises, and those after it are noted: a picture may be being written by then. A
-    KeyboardInterrupt that falls into a finalizer, from where Python lets no exception out, is sent again. When a block
-    that deferred is done, so is the picture, and signals do nothing.
+    Before that, the first signal raises `Interrupted`, and later ones are recorded, because a picture may be being
+    written. Python ignores a KeyboardInterrupt in a finalizer, so its signal is sent again. After a block in which
+    signals were deferred, the picture has been written, and signals have no effect.
     """
     requests = Requests()
     hook = sys.unraisablehook

@@ -1,4 +1,7 @@
-"""``sweep``: the same picture under several settings, as one captioned sheet that holds the recipe of each cell."""
+"""The command ``sweep``, which paints one photograph with several settings and arranges the pictures on a sheet.
+
+Each picture of the sheet is called a cell.
+"""
 
 import json
 import math
@@ -34,21 +37,21 @@ from handstyle.painting.targets import Measured
 ALONE = ("resume", "checkpoint", "checkpoint_every", "no_checkpoint", "save_every", "report", "preview", "json", "bits")
 NAMES = [name for name in all_fields() if name not in (*ALONE, "quiet", "write_config")]
 SWEEP = typed("SweepFlags", NAMES, everything=False)
-SIZE = "256"  # of a cell, unless another is named
-MOST = 200  # cells
+SIZE = "256"  # default size of a cell
+MOST = 200  # number of cells at most
 Painting = Callable[[], tuple[Result, float]]  # paints a cell, or waits until it is painted
-GAP, INK, PAPER = 12, 30, 250  # pixels, gray levels
+GAP, INK, PAPER = 12, 30, 250  # pixels between cells; gray levels of the text and the background
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One setting of a sweep: its caption, what is typed for it, and what came of it."""
+    """One picture of a sheet: its caption, its settings as typed text, and the result."""
 
     caption: str
     typed: dict[str, str]
-    picture: Any = None  # (H, W, 3), or None where it failed
+    picture: Any = None  # (H, W, 3); None before painting and after a failure
     recipe: str = ""
-    said: str = ""
+    said: str = ""  # the outcome in words
 
 
 def sweep(
@@ -61,10 +64,10 @@ def sweep(
     cells: Annotated[bool, Parameter(group=PICTURES, negative="")] = False,
     flags: Annotated[Any, Flat] = SWEEP,
 ) -> int:
-    """Paint CONTENT under every combination of some settings, small, as one sheet with captions.
+    """Paint CONTENT with every combination of some settings, at a small size, and arrange the pictures on a sheet.
 
-    The sheet's file holds the recipe of every cell. Networks are loaded once, and pictures measured once at each size,
-    which is 256 unless another is named.
+    Each picture has a caption, and the file of the sheet contains the recipe of every picture. Networks are loaded
+    once, and pictures measured once at each size. The size is 256 by default.
 
     Parameters
     ----------
@@ -73,14 +76,14 @@ def sweep(
     style : Path
         The painting, or a folder of paintings.
     more_styles : Path
-        More of them.
+        More paintings, which are blended.
     over : tuple of str
-        NAME=VALUE,VALUE,… of any setting: style_weight=1,10,100; with | between values that have commas. Twice or more
-        for all combinations; the last one goes across the sheet.
+        The name and the values of a setting, such as style_weight=1,10,100; write | between values that have commas.
+        Given several times, all combinations are painted; the values of the last setting form the columns.
     output : Path
-        The sheet, a .png. By default CONTENT_sweep.png, or the next free name.
+        The sheet to write, a .png. By default CONTENT_sweep.png, or the next free name.
     cells : bool
-        Also write each picture by itself, with its recipe: OUTPUT_1.png, OUTPUT_2.png, …
+        Also write each picture to a file with its recipe: OUTPUT_1.png, OUTPUT_2.png and so on.
     """
     if flags.size is None and flags.config is None and flags.print is None:
         flags = replace(flags, size=SIZE)
@@ -93,11 +96,11 @@ def sweep(
     alone = [output.with_name(f"{output.stem}_{number}.png") for number in range(1, len(planned) + 1) if cells]
     for path in [output, *alone]:
         check_writable(path, overwrite)
-    settings = [resolve(replace(flags, **cell.typed)) for cell in planned]  # every mistake is said before the work
+    settings = [resolve(replace(flags, **cell.typed)) for cell in planned]  # raises errors before the first painting
     paintings = [arranged([style, *more_styles], one.config)[0] for one in settings]
     read_inputs(settings[0].config, content, paintings[0])
     networks, done, ended, measured = dict[Any, Network](), list[Cell](), False, Measured()
-    placed = dict[Path, Path]()  # where each picture was to be, and where it is
+    placed = dict[Path, Path]()  # for each picture the intended and the actual path
     try:
         with workers(settings[0].run.cluster) as cluster:
             painted: list[Painting]
@@ -138,12 +141,12 @@ def sweep(
 
 
 def axis(text: str) -> tuple[str, list[str]]:
-    """Return the name and the values of ``NAME=VALUE,VALUE``.
+    """Parse ``NAME=VALUE,VALUE``, and return the name and the values.
 
     Raises
     ------
     HandstyleError
-        If the name is no setting that can be swept, or there is no value.
+        If the name is not that of a setting that may be varied, or there is no value.
     """
     name, _, values = text.partition("=")
     name = name.strip().lstrip("-").replace("-", "_")
@@ -157,7 +160,7 @@ def axis(text: str) -> tuple[str, list[str]]:
 
 
 def combinations(axes: Sequence[tuple[str, Sequence[str]]]) -> list[Cell]:
-    """Return a cell for every combination of values, the last axis running fastest."""
+    """Return a cell for every combination of values; the values of the last setting vary fastest."""
     names = [name for name, _ in axes]
     if len(set(names)) != len(names):
         raise HandstyleError(f"--over {' '.join(names)}: a setting is named twice")
@@ -172,7 +175,7 @@ def combinations(axes: Sequence[tuple[str, Sequence[str]]]) -> list[Cell]:
 
 
 def flagged(said: dict[str, str]) -> Iterable[tuple[str, Any]]:
-    """Return values as the parser has them: words, several for a setting that takes several, switches as booleans."""
+    """Yield names and values in the form that the command line parser has: text, tuples of text, or booleans."""
     for name, value in said.items():
         field = all_fields()[name]
         if field.hint is bool:
@@ -190,7 +193,7 @@ def paint_here(
     styles: Sequence[PictureLike],
     measured: Measured,
 ) -> tuple[Result, float]:
-    """Paint a cell in this process; return the result and its seconds."""
+    """Paint a cell in this process, and return the result and the time in seconds."""
     return paint_cell(shared_network(settings, networks), content, styles, settings.config, measured)
 
 
@@ -201,7 +204,7 @@ def paint_on(
     content: PictureLike,
     styles: Sequence[PictureLike],
 ) -> list[Painting]:
-    """Begin every cell on a cluster, each as a whole on one worker; return functions that wait for them."""
+    """Start painting every cell on a cluster, each on one worker, and return functions that wait for the results."""
     begun = list[Painting]()
     for one in settings:
         try:
@@ -221,19 +224,19 @@ def paint_cell(
     config: StyleConfig,
     measured: Measured | None = None,
 ) -> tuple[Result, float]:
-    """Paint a cell, in this process or in a worker; return the result and its seconds."""
+    """Paint a cell, in this process or in a worker, and return the result and the time in seconds."""
     began = time.monotonic()
     result = stylize(content, styles, network=network, config=config, measured=measured)
     return result, time.monotonic() - began
 
 
 def fail(error: HandstyleError) -> NoReturn:
-    """Raise an error."""
+    """Raise the given error."""
     raise error
 
 
 def shared_network(settings: Settings, networks: dict[Any, Network]) -> Network:
-    """Return the network of a cell, loaded once for all cells that have it."""
+    """Return the network for some settings, from `networks` if it has been loaded for another cell."""
     key = (settings.network, settings.run.precision, settings.run.preset)
     if key not in networks:
         networks[key] = settings.load()
@@ -241,7 +244,7 @@ def shared_network(settings: Settings, networks: dict[Any, Network]) -> Network:
 
 
 def sheet(cells: Sequence[Cell], columns: int) -> Any:  # -> (H, W, 3) float64
-    """Lay pictures side by side in rows, each with its caption below."""
+    """Return the sheet: the pictures in rows and columns, each with its caption below."""
     shapes = [cell.picture.shape[:2] for cell in cells if cell.picture is not None]
     height, width = max(h for h, _ in shapes), max(w for _, w in shapes)
     points = max(11, round(max(height, width) / 18))
@@ -266,7 +269,7 @@ def sheet(cells: Sequence[Cell], columns: int) -> Any:  # -> (H, W, 3) float64
 
 
 def wrapped(text: str, font: Any, width: int) -> list[str]:
-    """Break a text into lines of at most `width` pixels, between words where that can be."""
+    """Break a text into lines of at most `width` pixels, between words if possible."""
     lines, line = list[str](), ""
     for word in text.split():
         longer = f"{line} {word}".strip()

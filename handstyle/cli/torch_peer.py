@@ -1,4 +1,4 @@
-"""The objective in PyTorch, by autograd, for benchmarks alone: nothing that paints uses it."""
+"""Compute the objective in PyTorch, with autograd, for benchmarks only."""
 
 import importlib
 from typing import Any
@@ -12,26 +12,28 @@ from handstyle.network.vgg import Network
 
 
 class TorchObjective:
-    """``objective(p) -> value, gradient`` for a picture (H, W, 3) in RGB, 0 to 255, as `Objective` computes it.
+    """The objective of style and content in PyTorch: ``objective(p) -> value, gradient``, as `Objective` computes them.
+
+    The picture p is (H, W, 3), RGB, 0 to 255.
 
     Parameters
     ----------
     network : Network
-        Its weights are copied into PyTorch's layout.
+        The network, whose weights are copied into PyTorch's layout.
     content : (str, (h, w, C) array) or None
-        A layer and the features wanted there, whose relative squared error counts 1.
+        A content layer and its target features; the relative squared error has weight 1.
     styles : dict of str to Moments
-        The style wanted at each layer.
+        The target of each style layer.
     style_weight : float
-        Shared among the style layers.
+        The weight of the style loss, divided among the style layers.
     channels_last : bool
-        PyTorch's other memory format; its own default is off.
+        Whether arrays have the memory format ``channels_last``, which is not PyTorch's default.
     dtype : str
-        float64 for truth.
+        The name of the dtype; float64 for exact values.
     compiled : bool
-        By `torch.compile`, at its defaults and for one size; the first call then takes a minute.
+        Whether the function is compiled by `torch.compile` for one size; the first call then takes a minute.
     device : str
-        PyTorch's name of it.
+        PyTorch's name of the device.
     tf32 : bool
         Whether convolutions and products on a GPU may round to TF32.
     """
@@ -79,7 +81,7 @@ class TorchObjective:
         return self.torch.tensor(np.ascontiguousarray(a), dtype=self.dtype, device=self.device)
 
     def loss(self, p: Any) -> Any:  # (H, W, 3) -> ()
-        """Return the value at a tensor, for autograd."""
+        """Return the value at a picture given as a tensor, for autograd."""
         x = p.permute(2, 0, 1)
         x = x.flip(0) if self.flip else x
         x = ((x * (self.scale / 255) - self.mean) / self.std)[None].contiguous(memory_format=self.format)

@@ -116,8 +116,8 @@ class LookConfig(Group):
     Parameters
     ----------
     strength : float, optional
-        Strength of the style, from 0, the photograph, to 1, almost nothing of it; 0.5 without a `style_weight`. Equal
-        strengths give similar results with the network that is included and with VGG-19.
+        Strength of the style, 0 to 1: 0 keeps the photograph, 1 almost nothing of it; 0.5 without a `style_weight`.
+        Equal strengths give similar results with the network that is included and with VGG-19.
     style_weight : float, optional
         Weight of the style loss at each layer, in place of `strength`: by default the relative squared error of the
         Gram matrix. With another network the same weight gives another result.
@@ -390,7 +390,7 @@ class ColorConfig(Group):
     Parameters
     ----------
     color : str
-        Keep the photograph's colors: luminance paints only its luminance; match gives the paintings the means and the
+        Keep the photograph's colors; luminance paints only its luminance, match gives the paintings the means and the
         covariance of its colors, histogram its histograms. With -after the result is changed instead, after the run.
     color_space : str
         The color space for luminance.

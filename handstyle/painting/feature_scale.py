@@ -50,7 +50,7 @@ def grain(side: int = 128) -> Array:  # -> (side, side, 3) float64, 0 to 255
 
 
 def feature_rms(network: Network, power: int = 2) -> dict[str, float]:
-    """Return the root mean square of each rectified layer's features for the picture `grain`, or their `power` mean."""
+    """Return the root mean square of each rectified layer's features for `grain`, or their mean if `power` is 1."""
     taps = [name for name in network.names if name.startswith("relu")]
     p = network.backend.asarray(grain(), dtype=network.dtype)
     features, _ = network.forward(preprocess_forward(p, network.convention), taps)

@@ -1,4 +1,4 @@
-"""Read any published format; the reader is chosen by the first bytes of the file, never by its name."""
+"""Read weight files of any supported format; the format is determined by the first bytes, not by the file's name."""
 
 import os
 import zipfile
@@ -33,17 +33,17 @@ TORCH_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 
 
 def read_any(path: str | os.PathLike[str]) -> Reading:
-    """Read a pretrained VGG in any supported format.
+    """Read a pretrained VGG from a file of any supported format.
 
     Parameters
     ----------
     path : path
-        The file, under any name.
+        The file; its name does not matter.
 
     Returns
     -------
     Reading
-        The convolutions. They are checked: layers and shapes are those of the architecture, and all values finite.
+        The convolutions, after a check that layers and shapes are those of the architecture and all values are finite.
 
     Raises
     ------

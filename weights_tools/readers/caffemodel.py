@@ -1,4 +1,4 @@
-"""Caffe's ``.caffemodel``: a NetParameter in the wire format of protocol buffers, with layers of version 1 or 2.
+"""Read Caffe's ``.caffemodel``: a NetParameter in the wire format of protocol buffers, with layers of version 1 or 2.
 
 Field numbers are those of caffe.proto: NetParameter layers = 2 (V1), layer = 100 (V2); V1 layer: name 4, type 5 (4 is
 CONVOLUTION), blobs 6; V2 layer: name 1, type 2, blobs 7; blob: num, channels, height, width 1 to 4, data 5, shape 7,
@@ -18,7 +18,7 @@ _V1_CONVOLUTION = 4
 
 
 def read_caffemodel(path: Path) -> Reading:
-    """Read the convolutions of a ``.caffemodel`` by their names, ``conv1_1`` …."""
+    """Read the convolutions of a ``.caffemodel`` file, which are named ``conv1_1`` and so on."""
     found: dict[str, list[memoryview]] = {}
     layers = 0
     for number, _, value in fields(map_file(path)):

@@ -1,9 +1,9 @@
-"""AdaIN's ``vgg_normalised.pth``: Gatys' network behind a layer that converts pictures to Caffe's convention.
+"""Read AdaIN's ``vgg_normalised.pth``: Gatys' network after a layer that converts pictures to Caffe's convention.
 
-The layer takes pictures from 0 to 1, RGB, and is a 1 × 1 convolution at position 0 of a Sequential. Before each further
-convolution stands a reflection padding, and all positions count: 2 is conv1_1, 5 conv1_2, 9 conv2_1, …
-(xunhuang1995/AdaIN-style, models/download_models.sh; naoto0804/pytorch-AdaIN, net.py). Here `preprocess_forward` does
-what that layer does, so it is checked and left out.
+The layer is a 1 × 1 convolution for RGB pictures from 0 to 1, at position 0 of a Sequential. Before each further
+convolution there is a reflection padding, which has a position too: 2 is conv1_1, 5 conv1_2, 9 conv2_1 and so on
+(xunhuang1995/AdaIN-style, models/download_models.sh; naoto0804/pytorch-AdaIN, net.py). In this package
+`preprocess_forward` converts pictures, so the layer is checked and left out.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ SAID = "behind a layer for colors; its code pads by reflection and rounds pools 
 
 
 def padded_names() -> dict[int, str]:
-    """Return the position of each of VGG-19's convolutions where paddings count, too."""
+    """Return the names of VGG-19's convolutions by their positions in a Sequential with padding layers."""
     positions, position = {}, 2
     for block, count in enumerate(ARCHITECTURES["vgg19"], 1):
         for index in range(1, count + 1):
@@ -31,24 +31,24 @@ def padded_names() -> dict[int, str]:
 
 
 def behind_colors(shapes: Mapping[str, tuple[int, ...]], fetch: Callable[[str], Array]) -> dict[str, str] | None:
-    """Map layer names to the keys of a file whose first layer converts colors, after a check of that layer.
+    """Return the keys of all layers of a file whose first layer converts colors, after checking that layer.
 
     Parameters
     ----------
     shapes : mapping of str to tuple of int
         The shapes of all arrays of the file by their keys.
     fetch : callable
-        Returns the array of a key.
+        Returns the array with a key.
 
     Returns
     -------
     dict of str to str or None
-        ``conv1_1.weight`` … to the keys; None if the file has no such layer.
+        Names such as ``conv1_1.weight`` with their keys in the file; None if the file has no layer for colors.
 
     Raises
     ------
     HandstyleError
-        If its first layer is another 1 x 1 convolution.
+        If the first layer is a different 1 x 1 convolution.
     """
     if shapes.get(FIRST[0]) != (3, 3, 1, 1) or shapes.get(FIRST[1]) != (3,):
         return None

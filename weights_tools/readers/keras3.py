@@ -1,8 +1,8 @@
-"""Keras 3: ``.weights.h5``, and ``.keras``, which is a zip archive with that file inside.
+"""Read the files of Keras 3: ``.weights.h5``, and ``.keras``, a zip archive that contains a ``.weights.h5``.
 
 Each layer is a group ``layers/conv2d_N`` with the datasets ``vars/0`` (kernel, (3, 3, C, K)) and ``vars/1`` (bias).
-The attribute ``name`` of ``vars`` holds the layer's own name, ``block1_conv1`` (since Keras 3.4); without it the
-groups count in the order of creation: ``conv2d``, ``conv2d_1``, ….
+The attribute ``name`` of ``vars`` is the name of the layer, ``block1_conv1`` (since Keras 3.4). Without it, the groups
+are numbered in the order of creation: ``conv2d``, ``conv2d_1`` and so on.
 """
 
 import re
@@ -16,7 +16,7 @@ from handstyle.network.weights import hdf5_array, hdf5_child, hdf5_read, hdf5_te
 from weights_tools.readers.reading import Layers, Reading, architecture_of, as_hwio, collect, name_in_order
 
 MOST_GROUPS = 1000
-DEEPEST = 4  # models inside models
+DEEPEST = 4  # levels of models inside models
 CONVOLUTION = re.compile(r"conv2d(_\d{1,4})?|block\d_conv\d")
 MEMBER = "model.weights.h5"
 
@@ -27,7 +27,7 @@ def read_keras3(path: Path) -> Reading:
 
 
 def read_keras_archive(path: Path) -> Reading:
-    """Read a ``.keras`` archive of Keras 3, without unpacking it."""
+    """Read a ``.keras`` archive of Keras 3 without unpacking it."""
     with zipfile.ZipFile(path) as archive:
         if archive.getinfo(MEMBER).compress_type != zipfile.ZIP_STORED:
             raise HandstyleError(f"its {MEMBER} is compressed, which Keras never does: unzip it and give that")

@@ -1,10 +1,10 @@
-"""Keras before version 3: HDF5 with one group a layer.
+"""Read the files of Keras before version 3: HDF5 with one group for each layer.
 
-Two layouts. The later one lists its groups in the attribute ``layer_names`` and their arrays in ``weight_names``, at
-the root or in the group ``model_weights`` (keras, legacy/saving/legacy_h5_format.py); a kernel is (3, 3, C, K) in
-TensorFlow's ordering and (K, C, 3, 3) in Theano's. The older one numbers them, ``layer_N`` with the attribute
-``nb_params`` and the datasets ``param_0``, ``param_1`` (Keras 0.x, Sequential.save_weights), always in Theano's
-ordering.
+There are two layouts. The later one lists its groups in the attribute ``layer_names`` and their arrays in
+``weight_names``, at the root or in the group ``model_weights`` (keras, legacy/saving/legacy_h5_format.py); a kernel is
+(3, 3, C, K) in TensorFlow's ordering and (K, C, 3, 3) in Theano's. The older one numbers the groups, ``layer_N`` with
+the attribute ``nb_params`` and the datasets ``param_0``, ``param_1`` (Keras 0.x, Sequential.save_weights), always in
+Theano's ordering.
 
 Theano's convolution flips its kernels, cross-correlation does not, so a Theano kernel is rotated by 180 degrees.
 """
@@ -24,7 +24,7 @@ MOST_LAYERS = 200
 
 
 def read_keras_h5(path: Path) -> Reading:
-    """Read ``vgg16``/``vgg19`` weights of Keras 0 to 2, in either ordering."""
+    """Read the convolutions of a VGG from an HDF5 file of Keras 0 to 2, in TensorFlow's or Theano's ordering."""
     layout, architecture, arrays = hdf5_read(path, _read)
     theano = _is_theano(arrays["conv1_1"][0].shape) if "conv1_1" in arrays else False
     layers = collect(arrays, lambda name, values: values, _from_theano if theano else as_hwio)

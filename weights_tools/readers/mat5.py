@@ -1,9 +1,9 @@
-"""MATLAB's level 5 files, as far as a network needs them: cells, structures, numbers, text.
+"""Read MATLAB's level 5 files, as far as networks need it: cells, structures, numbers, text.
 
-The format is a sequence of elements, each a tag (type, size) and its data; an array is an element whose data are
-elements, and a top-level array may be compressed (MathWorks, "MAT-File Format", version 5). `scipy.io.loadmat` reads
-it too, but trusts the sizes that a file declares; this reader streams, keeps nothing larger than a VGG's kernel, and
-bounds the number of elements, so that a file of a few bytes cannot ask for gigabytes.
+The format is a sequence of elements, each of which has a tag (type, size) and data. The data of an array are elements,
+and a top-level array may be compressed (MathWorks, "MAT-File Format", version 5). `scipy.io.loadmat` reads the format
+too, but trusts the sizes that a file declares. This reader keeps no array larger than a kernel of VGG and limits the
+number of elements, so that a file of a few bytes cannot make it allocate gigabytes.
 """
 
 import io
@@ -32,7 +32,7 @@ class Skipped:
 
 
 class _Source:
-    """A stream of the bytes of an element, decompressed while they are read if it is compressed."""
+    """A stream of the bytes of an element, which are decompressed while they are read if necessary."""
 
     def __init__(self, file: io.BufferedReader, size: int, compressed: bool) -> None:
         self.file, self.left = file, size
@@ -71,17 +71,17 @@ def read_mat(path: Path, wanted: str) -> Any:
     path : Path
         A level 5 file.
     wanted : str
-        The variable's name.
+        The name of the variable.
 
     Returns
     -------
     nested lists (cells), lists of dict (structures), arrays, str
-        Arrays larger than a VGG's kernel are `Skipped`.
+        The value; in place of arrays larger than a kernel of VGG it has `Skipped`.
 
     Raises
     ------
     HandstyleError
-        If the file is damaged or lacks the variable.
+        If the file is damaged or does not have the variable.
     """
     with path.open("rb") as file:
         if file.read(128)[126:128] != b"IM":

@@ -1,9 +1,9 @@
-"""MatConvNet's ``imagenet-vgg-verydeep-16/19.mat``.
+"""Read MatConvNet's files ``imagenet-vgg-verydeep-16.mat`` and ``-19.mat``.
 
-``layers`` is a cell of structures. A convolution's ``weights`` is the cell {filters, biases} (since beta 9); before,
-``filters`` and ``biases`` were fields of their own. The filters were imported from Caffe with width and height
-exchanged, since MATLAB's memory order is the reverse of C's, so the first axis of a filter is its width; and with the
-colors in the order RGB (matconvnet, utils/import-caffe.py).
+``layers`` is a cell of structures. In that of a convolution, ``weights`` is the cell {filters, biases} (since beta 9);
+before, ``filters`` and ``biases`` were separate fields. The filters were imported from Caffe with width and height
+exchanged, since MATLAB's memory order is the reverse of C's, so the first axis of a filter is its width. The order of
+colors is RGB (matconvnet, utils/import-caffe.py).
 """
 
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""NumPy's ``.npz`` (``conv1_1_W``, ``conv1_1_b``) and the ``.npy`` that holds a dictionary.
+"""Read NumPy's ``.npz`` archives and ``.npy`` files with a dictionary.
 
-The archive is Frossard's VGG-16: kernels (3, 3, C, K), colors RGB, 0 to 255, minus the Caffe mean. The dictionary, of
-the TensorFlow ports, maps ``conv1_1`` to [kernel, bias] or to {"weights": …, "biases": …}; it is a pickle, and run by
-`PickleMachine`.
+The archive is Frossard's VGG-16 with the arrays ``conv1_1_W``, ``conv1_1_b`` and so on: kernels (3, 3, C, K), colors
+RGB, 0 to 255, minus the Caffe mean. The dictionary, of TensorFlow ports, maps ``conv1_1`` to [kernel, bias] or to
+{"weights": …, "biases": …}. It is a pickle, which `PickleMachine` reads.
 """
 
 import io
@@ -22,7 +22,7 @@ LONGEST_HEADER = 10_000  # bytes; NumPy's own bound
 
 
 def read_npz(path: Path) -> Reading:
-    """Read an archive of arrays; each is unpacked only after its header has been found plausible."""
+    """Read a ``.npz`` archive; each array is unpacked only if its header is plausible."""
     with reading.open_zip(path) as archive:
         keys = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
         architecture, pairs = reading.name_keys(keys)
@@ -59,7 +59,7 @@ def _array(name: str, file: IO[bytes]) -> Array:
 
 
 def read_npy(path: Path) -> Reading:
-    """Read a dictionary of kernels and biases that was saved as an array of one object."""
+    """Read a ``.npy`` file with a dictionary of kernels and biases, saved as an array of one object."""
     with path.open("rb") as file:
         shape, _, dtype = _header(file)
         start = file.tell()

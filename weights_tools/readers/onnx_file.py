@@ -1,4 +1,4 @@
-"""ONNX: the initializers that the graph's Conv nodes take, in the order of the graph.
+"""Read ONNX files: the initializers that are inputs of the Conv nodes, in the order of the graph.
 
 Field numbers are those of onnx.proto: ModelProto graph = 7; GraphProto node = 1, initializer = 5; NodeProto input 1,
 op_type 4; TensorProto dims 1, data_type 2 (1 float, 10 float16, 11 double), float_data 4, name 8, raw_data 9,
@@ -18,7 +18,7 @@ FORMATS = {1: "<f4", 10: "<f2", 11: "<f8"}
 
 
 def read_onnx(path: Path) -> Reading:
-    """Read the convolutions of a VGG's ONNX file."""
+    """Read the convolutions of a VGG from an ONNX file."""
     graph = next((message(value) for number, _, value in fields(map_file(path)) if number == 7), None)
     if graph is None:
         raise HandstyleError("of no supported format (read as ONNX, it has no graph)")

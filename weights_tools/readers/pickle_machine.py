@@ -1,7 +1,7 @@
-"""Read a pickle without importing or calling anything in it: its names are looked up in a table of allowed ones.
+"""Read a pickle without importing or calling anything that it names, except functions in a table.
 
-A pickle is a program for a stack machine. The standard one can import and call any name, so a hostile weight file can
-execute code. `PickleMachine` is the standard library's machine in Python (``pickle._Unpickler``) with fewer
+A pickle is a program for a stack machine. The standard machine can import and call any name, so a malicious weight file
+can execute code. `PickleMachine` is the standard library's machine in Python (``pickle._Unpickler``) with fewer
 instructions, no imports, and bounds on steps and texts. Bytes are views of the file, not copies.
 """
 
@@ -26,14 +26,14 @@ MODEL_MODULES = ("torch.nn", "torchvision.", "timm.", "__main__")
 
 
 class Name:
-    """A name of the table with its function, which only the machine's instructions call."""
+    """A name in the table of allowed names with its function, which only instructions of the machine call."""
 
     def __init__(self, module: str, name: str, function: Callable[..., Any]) -> None:
         self.module, self.name, self.function = module, name, function
 
 
 class _View:
-    """A file object over given bytes, whose `read` returns views."""
+    """A file object that reads given bytes and returns views of them."""
 
     def __init__(self, data: memoryview, position: int) -> None:
         self.data, self.position = data, position
@@ -53,7 +53,7 @@ class _View:
 
 
 class _Steps(dict[int, Callable[[Any], None]]):
-    """Table of the pickle instructions, with a bound on the number of look-ups."""
+    """A table of the pickle instructions that limits the number of look-ups."""
 
     left = MOST_STEPS
 
@@ -68,14 +68,14 @@ class _Steps(dict[int, Callable[[Any], None]]):
 
 
 class PickleMachine(pickle._Unpickler):
-    """Interpreter for one pickle.
+    """An interpreter of pickles that calls only the functions in a table.
 
     Parameters
     ----------
     data : memoryview
-        The bytes of the pickle; results contain views of it.
+        The bytes of the pickle; results contain views of them.
     names : mapping
-        From (module, name) to the function in its place; no other names are allowed.
+        The allowed names: pairs (module, name) with the functions that are called for them.
     persistent : callable, optional
         Converts a persistent id to a value.
     """
@@ -93,12 +93,12 @@ class PickleMachine(pickle._Unpickler):
         self.data, self.names, self.persistent = data, names, persistent
 
     def load(self, start: int = 0) -> tuple[Any, int]:
-        """Run the pickle at `start`; return its value and the position after its end.
+        """Run the pickle at the position `start`, and return its value and the position after its end.
 
         Raises
         ------
         HandstyleError
-            If it is damaged, has a name that is not in the table, or an instruction that weights do not need.
+            If the pickle is damaged, or has a name or an instruction that is not allowed.
         """
         file = _View(self.data, start)
         super().__init__(cast(Any, file), encoding="bytes")
@@ -112,7 +112,7 @@ class PickleMachine(pickle._Unpickler):
         return value, file.position
 
     def find_class(self, module: str, name: str) -> Name:
-        """Look a name up in the table; nothing is imported."""
+        """Return the entry of a name in the table; nothing is imported."""
         function = self.names.get((module, name))
         if function is None:
             asked = f"asks for {module[:60]}.{name[:60]}, which no weight file needs; nothing was run"
@@ -122,7 +122,7 @@ class PickleMachine(pickle._Unpickler):
         return Name(module, name, function)
 
     def persistent_load(self, key: Any) -> Any:
-        """Convert a reference to data outside the pickle to its value."""
+        """Return the value of a reference to data outside the pickle."""
         if self.persistent is None:
             raise HandstyleError("a pickle with references to values outside it, of which there are none")
         return self.persistent(key)
@@ -171,7 +171,7 @@ class PickleMachine(pickle._Unpickler):
 
 
 def dictionary_key(key: Any) -> str | int:
-    """Return the key of a dictionary, byte strings of Python 2 as text; only text and numbers are allowed."""
+    """Return a dictionary key as text or number, or raise `HandstyleError`; byte strings of Python 2 become text."""
     key = plain_text(key)
     if not isinstance(key, str | int):
         raise HandstyleError("a damaged pickle (a key that is neither text nor a number)")
@@ -185,37 +185,37 @@ def plain_text(value: Any) -> Any:
 
 
 class PickledDtype:
-    """``numpy.dtype('f4', False, True)``, completed with its byte order."""
+    """The dtype of an array in a pickle; it replaces ``numpy.dtype('f4', False, True)``."""
 
     def __init__(self, kind: Any = None, *_: Any) -> None:
         self.kind = str(plain_text(kind))[:8]
         self.order: Any = "="
 
     def build(self, state: Any) -> None:
-        """Set the state (version, byte order, …)."""
+        """Set the byte order from the pickled state (version, byte order, …)."""
         self.order = plain_text(state[1]) if isinstance(state, tuple) and len(state) > 1 else None
         if self.order not in ("<", ">", "|", "="):
             raise HandstyleError("a damaged pickle (a dtype without a byte order)")
 
 
 class PickledArray:
-    """``numpy._core.multiarray._reconstruct(ndarray, (0,), b'b')``, completed with shape, dtype and data."""
+    """An array in a pickle; it replaces ``numpy._core.multiarray._reconstruct(ndarray, (0,), b'b')``."""
 
     def __init__(self, *_: Any) -> None:
         self.state: tuple[Any, ...] = (1, (), PickledDtype(), False, None)
 
     def build(self, state: Any) -> None:
-        """Set the state (version, shape, dtype, Fortran order, data)."""
+        """Set shape, dtype and data from the pickled state (version, shape, dtype, Fortran order, data)."""
         if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], PickledDtype):
             raise HandstyleError("a damaged pickle (an array without a state)")
         self.state = state
 
     def objects(self) -> list[Any]:
-        """Return the data of an array of objects."""
+        """Return the objects of an array of objects; an empty list for other arrays."""
         return self.state[4] if isinstance(self.state[4], list) else []
 
     def values(self, name: str) -> Array:
-        """Return the array, after checking its shape."""
+        """Return the NumPy array of the layer `name`, after checking its shape."""
         _, declared, pickled, fortran, data = self.state
         if (
             not isinstance(declared, tuple)
@@ -241,7 +241,7 @@ def _encode(text: Any, encoding: Any = "latin1") -> memoryview:
     return memoryview(text.encode("latin1"))
 
 
-# The names in pickles of NumPy's arrays and scalars; a scalar is an epoch or a loss, and is dropped.
+# The names in pickles of NumPy arrays and scalars. Scalars, such as the number of an epoch or a loss, are ignored.
 NUMPY_NAMES: Names = {
     **{(f"numpy.{core}.multiarray", "_reconstruct"): PickledArray for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): lambda *_: None for core in ("core", "_core")},

@@ -1,7 +1,7 @@
-"""The result type of the readers, the layer names of published files, and the bounds that every reader keeps.
+"""What all readers of weight files share: the type of their result, the names of layers, and checks of sizes.
 
-Each reader is for one file format. It returns kernels as (3, 3, C, K) for cross-correlation, *as the format defines
-them*; `weights_tools.convention` and `weights_tools.verify` check whether the file follows its format.
+Each reader is for one file format. It returns kernels as (3, 3, C, K) for cross-correlation, interpreted as the format
+defines them; `weights_tools.convention` and `weights_tools.verify` check whether the file follows its format.
 """
 
 import mmap
@@ -25,16 +25,16 @@ Layers = dict[str, tuple[Array, Array]]
 
 @dataclass(frozen=True)
 class Reading:
-    """The convolutions of a file, with the convention not yet decided.
+    """The convolutions of a file, before their input convention is determined.
 
     Parameters
     ----------
     layout : str
-        The format of the file, in words.
+        A description of the file's format.
     architecture : {"vgg16", "vgg19"}
         The architecture, determined by the number and names of the layers.
     layers : dict of str to (w, b)
-        ``conv1_1`` … to float32 (3, 3, C, K), cross-correlation, and (K,).
+        Kernel (3, 3, C, K), for cross-correlation, and bias (K,) of ``conv1_1`` and so on, both float32.
     order : {"BGR", "RGB"} or None
         The order of colors that the format specifies; None if it specifies none.
     turned : bool
@@ -49,13 +49,16 @@ class Reading:
 
 
 def map_file(path: Path) -> memoryview:
-    """Map a file into memory: a slice costs nothing until it is read, and the map closes with its last slice."""
+    """Map a file into memory, and return a view of its bytes; the map is closed with the last slice of the view."""
     with path.open("rb") as file:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
-    """Open a zip archive with stored or deflated members; zipfile decompresses other methods without a bound."""
+    """Open a zip archive, or raise `HandstyleError` if it uses other methods than stored and deflated.
+
+    The standard library decompresses other methods without a limit.
+    """
     archive = zipfile.ZipFile(path)
     if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in archive.infolist()):
         archive.close()
@@ -64,9 +67,9 @@ def open_zip(path: Path) -> zipfile.ZipFile:
 
 
 def check_shape(name: str, shape: Iterable[Any]) -> tuple[int, ...]:
-    """Return the shape as ints, or raise `HandstyleError` if no VGG has a convolution or bias of this shape.
+    """Return a shape as integers, or raise `HandstyleError` if it is larger than that of any array in a VGG.
 
-    It must be called before an array of the declared size is allocated.
+    To be called before an array of the declared size is allocated.
     """
     sides = tuple(int(side) for side in shape)
     count = 1
@@ -80,21 +83,21 @@ def check_shape(name: str, shape: Iterable[Any]) -> tuple[int, ...]:
 
 
 def from_oihw(w: Array) -> Array:  # (K, C, 3, 3) -> (3, 3, C, K)
-    """Transpose a kernel from the axis order of Caffe, PyTorch and ONNX."""
+    """Return a kernel in this package's axis order from that of Caffe, PyTorch and ONNX."""
     if w.ndim != 4:
         raise HandstyleError(f"a kernel has shape {w.shape}, expected four axes (K, C, 3, 3)")
     return np.ascontiguousarray(w.transpose(2, 3, 1, 0), np.float32)
 
 
 def as_hwio(w: Array) -> Array:  # (3, 3, C, K) -> (3, 3, C, K)
-    """Return a kernel, which must have this package's axis order, as contiguous float32."""
+    """Return a kernel that has this package's axis order already, as contiguous float32."""
     return np.ascontiguousarray(w, np.float32)
 
 
 def indexed_names(architecture: str) -> dict[int, str]:
-    """Return torchvision's position in ``features`` of each convolution: 0 is conv1_1, 2 conv1_2, 5 conv2_1, ….
+    """Return the names of convolutions by their positions in torchvision's ``features``: 0 is conv1_1, 2 conv1_2.
 
-    Each convolution is followed by a rectifier, each block by a pool; all of them count (torchvision, models/vgg.py).
+    The rectifier after each convolution and the pool after each block have positions too (torchvision, models/vgg.py).
     """
     positions, position = {}, 0
     for block, count in enumerate(ARCHITECTURES[architecture], 1):
@@ -111,7 +114,7 @@ _WEIGHT = {"weight", "weights", "kernel", "W", "w"}
 
 
 def name_keys(keys: Iterable[str]) -> tuple[str, dict[str, tuple[str, str]]]:
-    """Find the convolutions of a VGG among the names in a file.
+    """Find the convolutions of a VGG among the names of the arrays in a file.
 
     Parameters
     ----------
@@ -123,12 +126,12 @@ def name_keys(keys: Iterable[str]) -> tuple[str, dict[str, tuple[str, str]]]:
     architecture : str
         ``vgg16`` or ``vgg19``.
     pairs : dict
-        ``conv1_1`` … to the keys of its kernel and its bias.
+        The keys of kernel and bias for each layer, ``conv1_1`` and so on.
 
     Raises
     ------
     HandstyleError
-        If the names are those of another network, or a kernel lacks its bias.
+        If the names are those of another network, or a kernel has no bias.
     """
     keys = [key for key in keys if isinstance(key, str)]
     if any(key.endswith("running_mean") for key in keys):
@@ -172,7 +175,7 @@ def _by_positions(found: set[int]) -> tuple[str, dict[int, str]]:
 
 
 def architecture_of(names: Iterable[str]) -> str:
-    """Return ``vgg19`` if a layer that only it has is among the names, else ``vgg16``; other names are errors."""
+    """Return the smallest architecture that has all the named layers, or raise `HandstyleError` if there is none."""
     names = set(names)
     for architecture in ("vgg16", "vgg19"):
         if names <= set(convolution_names(architecture)):
@@ -182,7 +185,7 @@ def architecture_of(names: Iterable[str]) -> str:
 
 
 def name_in_order(count: int) -> tuple[str, list[str]]:
-    """Return the architecture and the names of convolutions by their number: 13 for VGG-16, 16 for VGG-19."""
+    """Return the architecture that has `count` convolutions, 13 for VGG-16 and 16 for VGG-19, and their names."""
     for architecture in ARCHITECTURES:
         names = convolution_names(architecture)
         if count == len(names):
@@ -198,7 +201,7 @@ def collect(
     Parameters
     ----------
     pairs : mapping of str to (any, any)
-        From layer names to the reader's handles of kernel and bias.
+        The reader's handles of kernel and bias, by layer.
     fetch : callable
         Called with the name of a layer and a handle; returns the array.
     lead : callable

@@ -1,4 +1,4 @@
-"""safetensors: torchvision's and timm's key names, read by the `safetensors` library (the extra ``weights``)."""
+"""Read ``.safetensors`` files with the names of torchvision or timm, by the library `safetensors`."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from weights_tools.readers.reading import Reading, check_shape, collect, from_oi
 
 
 def read_safetensors(path: Path) -> Reading:
-    """Read a ``.safetensors`` file; the tensors are views of the file until copied."""
+    """Read the convolutions of a VGG from a ``.safetensors`` file."""
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError:

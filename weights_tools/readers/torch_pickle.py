@@ -1,8 +1,8 @@
-"""PyTorch's ``.pth``: the zip archive (since 1.6), the stream before it, and the tar archive of 0.1.
+"""Read PyTorch's ``.pth`` files: the zip archive (since 1.6), the earlier stream, and the tar archive of 0.1.
 
-All three hold a pickle that describes tensors as views (offset, shape, stride) of storages, and the storages as plain
-bytes (torch/serialization.py). The pickle is read by `PickleMachine`, whose table here has tensors and ordered
-dictionaries alone; only the storages of convolutions are read.
+All three have a pickle that describes tensors as views (offset, shape, stride) of storages, and the storages as bytes
+(torch/serialization.py). The pickle is read by `PickleMachine` with a table of tensors and ordered dictionaries; only
+the storages of convolutions are read.
 """
 
 import struct
@@ -33,7 +33,7 @@ LARGEST_PICKLE = 1 << 22
 
 @dataclass
 class Storage:
-    """Values of one dtype, whose bytes are fetched at first use."""
+    """A storage of PyTorch, a vector of values of one dtype, whose bytes are read when they are needed."""
 
     dtype: np.dtype[Any]
     count: int
@@ -42,7 +42,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A view of a storage; offset and strides count values, not bytes."""
+    """A tensor as a view of a storage; offset and strides are in values, not bytes."""
 
     storage: Storage
     offset: int
@@ -50,7 +50,7 @@ class Tensor:
     stride: tuple[int, ...]
 
     def values(self, name: str) -> Array:
-        """Copy the view from its storage, after checking its shape and extent."""
+        """Return a copy of the tensor of the layer `name`, after checking its shape and extent."""
         check_shape(name, self.shape)
         upper_half = self.storage.dtype == "<u2"
         if self.storage.dtype.kind != "f" and not upper_half:
@@ -137,7 +137,7 @@ def _reading(state: Any, layout: str) -> Reading:
 
 
 def read_torch_zip(path: Path) -> Reading:
-    """Read the zip archive: ``NAME/data.pkl`` and the storages ``NAME/data/KEY``."""
+    """Read a zip archive of PyTorch, which has ``NAME/data.pkl`` and the storages ``NAME/data/KEY``."""
     with open_zip(path) as archive:
         names = set(archive.namelist())
         if any(name.endswith("/constants.pkl") for name in names):
@@ -184,7 +184,7 @@ def _storage_id(key: Any) -> tuple[Any, str, int]:
 
 
 def read_torch_stream(path: Path) -> Reading:
-    """Read the stream: five pickles (magic number, protocol, system, state, keys), then each storage."""
+    """Read a stream of PyTorch: five pickles (magic number, protocol, system, state, keys), then the storages."""
     view, position = map_file(path), 0
     for _ in range(3):
         _, position = PickleMachine(view, _NAMES).load(position)
@@ -223,7 +223,7 @@ def _place(view: memoryview, position: int, storage: Storage) -> int:
 
 
 def read_torch_tar(path: Path) -> Reading:
-    """Read the tar archive of PyTorch 0.1: the members ``storages``, ``tensors`` and ``pickle``."""
+    """Read a tar archive of PyTorch 0.1, which has the members ``storages``, ``tensors`` and ``pickle``."""
     parts = _tar_members(path)
     if missing := {"storages", "tensors", "pickle"} - set(parts):
         raise HandstyleError(f"a tar archive without {sorted(missing)[0]}: not PyTorch's")

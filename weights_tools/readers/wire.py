@@ -1,7 +1,7 @@
-"""The wire format of protocol buffers: a message is a sequence of fields, each a number, a kind and a value.
+"""Read the wire format of protocol buffers: a message is a sequence of fields with a number, a kind and a value.
 
 Kinds 0 (varint), 1 (8 bytes), 2 (length and bytes) and 5 (4 bytes) exist in practice (protobuf.dev, "Encoding"). Values
-are views of the file. Nothing here recurses: the reader of a format parses only the submessages that it needs.
+are views of the file. No function is recursive: the reader of a format parses only the submessages that it needs.
 """
 
 import math
@@ -19,7 +19,7 @@ MOST_FIELDS = MOST_VALUES + 10_000  # fields of a message: one for each value of
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, int, Value]]:
-    """Yield (number, kind, value) of each field: an int for kind 0, else the bytes."""
+    """Yield number, kind and value of each field in a message; a value is an integer for kind 0, otherwise bytes."""
     position, end, count = 0, len(message), 0
     while position < end:
         count += 1
@@ -46,7 +46,7 @@ def fields(message: memoryview) -> Iterator[tuple[int, int, Value]]:
 
 
 def varint(message: memoryview, position: int) -> tuple[int, int]:
-    """Read a varint, seven bits a byte with the lowest first; return it and the position after it."""
+    """Read a varint (seven bits in each byte, lowest first), and return it and the position after it."""
     value = 0
     for shift in range(0, 70, 7):
         if position >= len(message):
@@ -60,7 +60,7 @@ def varint(message: memoryview, position: int) -> tuple[int, int]:
 
 
 def integers(kind: int, value: Value) -> list[int]:
-    """Read a repeated integer field, packed or not, of at most 16 integers, since it holds a shape."""
+    """Return the integers of a repeated field, packed or not, or raise `HandstyleError` if there are more than 16."""
     if isinstance(value, int):
         return [value]
     if kind != 2:
@@ -75,26 +75,26 @@ def integers(kind: int, value: Value) -> list[int]:
 
 
 def text(value: Value) -> str:
-    """Read a name, of which at most 256 bytes are kept."""
+    """Return the text of a field, of at most 256 bytes."""
     return bytes(value[:256]).decode("utf-8", "replace") if isinstance(value, memoryview) else ""
 
 
 def message(value: Value) -> memoryview:
-    """Return the bytes of a submessage; an integer raises `HandstyleError`."""
+    """Return the bytes of a submessage, or raise `HandstyleError` if the field is an integer."""
     if isinstance(value, int):
         raise HandstyleError("damaged, or no protocol buffer (a number where a message belongs)")
     return value
 
 
 def append(data: bytearray, value: Value) -> None:
-    """Append one field's bytes to `data`, which collects a repeated floating-point field, packed or not."""
+    """Append the bytes of a field to `data`, in which a repeated floating-point field is collected."""
     if len(data) > MOST_VALUES * 8:
         raise HandstyleError("an array of more values than any VGG has")
     data += message(value)
 
 
 def as_array(name: str, shape: list[int], data: bytes | bytearray | memoryview, dtype: str) -> Array:
-    """Return the array of a layer; raise `HandstyleError` if the number of bytes does not fit its shape."""
+    """Return the array of a layer, or raise `HandstyleError` if the number of bytes does not fit the shape."""
     sides = check_shape(name, shape)
     if len(data) != math.prod(sides) * np.dtype(dtype).itemsize:
         raise HandstyleError(f"layer {name} has {len(data)} bytes for shape {sides}")
