@@ -64,7 +64,7 @@ class Job:
     picture: Path
 
     def differences(self, settings: Settings, recipe: Recipe, digests: Sequence[str]) -> list[str]:
-        """Return descriptions of the settings and pictures in which an existing picture's recipe differs from these."""
+        """Return descriptions of the settings and pictures in which a recipe differs from the given ones."""
         return differences(settings, recipe, [sha256(self.photograph), *digests])
 
     def paint(self, shared: "Shared", network: Network, run: RunConfig) -> tuple[int, str]:

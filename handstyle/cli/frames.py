@@ -107,7 +107,7 @@ class FrameJob(Job):
         return "" if self.last is None else str(read_recipe(self.last[1]).result.get("sha256", ""))
 
     def differences(self, settings: Settings, recipe: Recipe, digests: Sequence[str]) -> list[str]:
-        """Return descriptions of the settings and pictures in which an existing frame's recipe differs from these."""
+        """Return descriptions of the settings and pictures in which a frame's recipe differs from the given ones."""
         said = frame_facts(self.picture)
         if said.get("start") == LAST_FRAME:
             settings = replace(settings, config=replace(settings.config, **Start.follows(settings.config)))

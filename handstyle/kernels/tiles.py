@@ -292,7 +292,7 @@ def measure_tile(job: Job, tile: PictureTile, p: Array, told: None = None) -> li
 
 
 def measure(term: Term, f: Array, where: Window) -> Statistic:  # (h, w, C) -> statistic
-    """Return a term's statistic of a part of the features, by `Term.measure` or, for moments on the host, in strips."""
+    """Measure a term's statistic on a part of its features; moments on the host are summed strip by strip."""
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     if not (isinstance(inner, MomentsTerm) and has_plain_moments(inner) and isinstance(f, np.ndarray)):
         return term.measure(f, where)

@@ -39,7 +39,7 @@ def winograd_forward(  # (H, W, C), (3, 3, C, K), (K,) -> (H, W, K), cache
 
     Notes
     -----
-    ``y = AT [(G w GT) * (BT x B)] A`` for each tile, summed over the channels in (Lavin and Gray, arXiv 1509.09308,
+    ``y = Aᵀ [(G w Gᵀ) * (Bᵀ x B)] A`` for each tile, summed over the input channels (Lavin and Gray, arXiv 1509.09308,
     eq. 8). Because of the sum, each of the n² points of all tiles together is one matrix product.
 
     Examples
@@ -87,7 +87,7 @@ def correlate_tiles(x: Array, w: Array, m: int) -> Array:  # (H, W, C), (3, 3, C
 
 
 def on_both_sides(A: Array, X: Array) -> Array:  # (p, n), (n, n, ...) -> (p, p, ...)
-    """Return ``A X AT`` for all matrices in the first two axes of `X`."""
+    """Return ``A X Aᵀ`` for every matrix in the first two axes of `X`."""
     p, n = A.shape
     columns = (A @ X.reshape(n, -1)).reshape(p, n, -1)
     Y: Array = A @ columns  # and along the rows: the second axis  # book: winograd-sides

@@ -72,7 +72,7 @@ def evaluate(network: Network, terms: Sequence[Term], p: Array) -> tuple[Array, 
 
 
 def forward_to(network: Network, taps: Iterable[str], p: Array) -> tuple[Features, Cache]:
-    """Compute the features of a picture at the layers `taps`, and the caches for `backward`; none without taps."""
+    """Return the features of a picture at the layers `taps`, and the caches for the network's `backward`."""
     taps = set(taps)
     return network.forward(preprocess_forward(p, network.convention), taps) if taps else ({}, [])
 

@@ -90,15 +90,15 @@ class Spectrum:
         return cls(scale, (cosines(height, like), cosines(width, like)))
 
     def forward(self, z: Array) -> Array:  # (H, W, 3) -> (H, W, 3)
-        """Return the picture: the coefficients times the scale, transformed back."""
+        """Return the picture that has the scaled coefficients `z`."""
         return self._transform(self.scale * z, inverse=True)  # book: precondition-forward
 
     def backward(self, dp: Array) -> Array:  # (H, W, 3) -> (H, W, 3)
-        """Return the gradient at the coefficients: the transform of the gradient, times the scale."""
+        """Return the gradient with respect to the scaled coefficients, from that with respect to the picture."""
         return self.scale * self._transform(dp)  # book: precondition-backward
 
     def inverse(self, p: Array) -> Array:  # (H, W, 3) -> (H, W, 3)
-        """Return the scaled coefficients of a picture: its transform divided by the scale."""
+        """Return the scaled cosine coefficients of a picture."""
         return self._transform(p) / self.scale  # book: precondition-inverse
 
     def _transform(self, x: Array, inverse: bool = False) -> Array:

@@ -100,7 +100,7 @@ class SizeConfig(Group):
     max_pixels: int = 0
 
     def check(self) -> None:
-        """Raise `HandstyleError` if the values do not go together."""
+        """Raise `HandstyleError` if values of this group do not fit together."""
         if self.print:
             read_paper(self.print)
             if self.size_rule != "long":
@@ -149,7 +149,7 @@ class LookConfig(Group):
     seed: int = 0
 
     def check(self) -> None:
-        """Raise `HandstyleError` if the values do not go together."""
+        """Raise `HandstyleError` if values of this group do not fit together."""
         if self.strength is None and self.style_weight is None:
             object.__setattr__(self, "strength", STRENGTH)
         elif self.strength is not None and self.style_weight is not None:
@@ -218,7 +218,7 @@ class LossConfig(Group):
     normalize_gradients: bool = False
 
     def check(self) -> None:
-        """Raise `HandstyleError` if the values do not go together."""
+        """Raise `HandstyleError` if values of this group do not fit together."""
         for kind in ("content", "style"):
             weights, layers = getattr(self, f"{kind}_layer_weights"), getattr(self, f"{kind}_layers")
             if len(set(layers)) != len(layers):
@@ -266,7 +266,7 @@ class PyramidConfig(Group):
     iterations_by_scale: tuple[int, ...] = ()
 
     def check(self) -> None:
-        """Raise `HandstyleError` if the values do not go together."""
+        """Raise `HandstyleError` if values of this group do not fit together."""
         if any(n < 1 for n in self.iterations_by_scale):
             raise HandstyleError(f"iterations_by_scale={self.iterations_by_scale}: every one must be 1 or more")
         if self.pyramid_min_size and self.pyramid_factor <= 1:
@@ -331,7 +331,7 @@ class RegionConfig(Group):
     mask_feather: float = 0.0
 
     def check(self) -> None:
-        """Raise `HandstyleError` if the values do not go together."""
+        """Raise `HandstyleError` if values of this group do not fit together."""
         if self.regions and self.mask:
             raise HandstyleError(f"regions={self.regions!r} stands in place of `mask`: leave one of them out")
         if self.mask_feather < 0:
@@ -462,7 +462,7 @@ class OptimizerConfig(Group):
     stop_below: float = 0.0
 
     def check(self) -> None:
-        """Raise `HandstyleError` if the values do not go together."""
+        """Raise `HandstyleError` if values of this group do not fit together."""
         optimizer = self.optimizer
         if not 0 <= self.stop_below < 1:
             raise HandstyleError(f"stop_below={self.stop_below}: a share of the loss, 0 or more and below 1")
