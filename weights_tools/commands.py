@@ -159,7 +159,7 @@ def verify_command(file: str = EMBEDDED, /, *, convention: ConventionName | None
     Parameters
     ----------
     file : str
-        A file of this package or of any format that can be converted, or the name of an installed network.
+        A weight file of any supported format, or the name of an installed network.
     convention : str
         The input convention, if it cannot be determined from a file of another program.
     """
@@ -177,7 +177,7 @@ def card_command(file: str = EMBEDDED, /, *, sheet: Path | None = None, overwrit
     Parameters
     ----------
     file : str
-        A file of this package or of any format that can be converted, or the name of an installed network.
+        A weight file of any supported format, or the name of an installed network.
     sheet : Path
         The picture to write; by default NAME-filters.png in the current folder.
     overwrite : bool
@@ -200,7 +200,7 @@ def compare_command(first: str, second: str, /, *, picture: Path | None = None) 
     Parameters
     ----------
     first, second : str
-        Files of this package or of any format that can be converted, or names of installed networks.
+        Weight files of any supported format, or names of installed networks.
     picture : Path
         The picture on which features are compared; by default a synthetic one.
     """

@@ -32,8 +32,8 @@ def load(path: str | os.PathLike[str], convention: str | None = None) -> Decisio
     Returns
     -------
     Decision
-        The weights, with ``source`` and ``source_sha256`` in their provenance, and the findings. The provenance in a
-        file of this package is kept, and ``file`` and ``sha256`` are added.
+        The weights, with ``source`` and ``source_sha256`` in their provenance, and the findings. If the file has this
+        package's format, its provenance is kept, and ``file`` and ``sha256`` are added.
 
     Raises
     ------

@@ -4,8 +4,8 @@ Two networks with the same fingerprint are the same function for all practical p
 the convention are wrong, the fingerprint differs from the first wrong layer on. The picture must never change: one
 different pixel would invalidate every stored fingerprint.
 
-``python -m weights_tools.fingerprint FILE`` computes the fingerprint of a file of this package and writes it into the
-file.
+``python -m weights_tools.fingerprint FILE`` computes the fingerprint of a network and writes it into its file, which
+must have this package's format.
 """
 
 import json
@@ -178,7 +178,7 @@ def _rounded(a: Array, dtype: DTypeLike) -> Array:
 
 
 def embed(path: str | os.PathLike[str]) -> None:
-    """Write the fingerprint into a file of this package, without changing values, precision and other provenance."""
+    """Compute the fingerprint of a network and write it into its file, without changing anything else in the file."""
     weights = read_weights(path)
     with h5py.File(path, "r") as file:
         dtype = file["conv1_1/w"].dtype

@@ -145,7 +145,7 @@ def identity(path: Path, weights: Weights | None = None) -> tuple[bool | None, s
     path : Path
         The file.
     weights : Weights, optional
-        The weights in a file of this package; their provenance may name the file that they were converted from.
+        The weights, if the file has this package's format; their provenance may name the file that they come from.
 
     Returns
     -------

@@ -37,7 +37,9 @@ def again(
     bits: Whole = 8,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Paint PICTURE again by the recipe in its file, and compare: exit status 0 if the two are equal to the last bit.
+    """Paint PICTURE again by the recipe in its file, and compare the new picture with it.
+
+    The exit status is 0 if the two runs are equal to the last bit, otherwise 1.
 
     Parameters
     ----------

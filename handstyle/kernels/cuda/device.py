@@ -1,4 +1,4 @@
-"""The GPU as the engine uses it: kernels compiled by NVRTC and launched on CuPy's stream, products by cuBLAS.
+"""Allocate arrays, launch kernels and multiply matrices on a GPU, by CuPy, NVRTC and cuBLAS.
 
 `Device` is the protocol of a device. The tests run the same engine on a device that compiles the kernels as C++ and
 runs them on the CPU.
