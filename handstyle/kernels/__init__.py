@@ -1,1 +1,1 @@
-"""Part V, making it fast: the same functions in fewer passes over memory, each held to the reference by tests."""
+"""Part V, making it fast: the functions of the reference with fewer passes over memory, compared with it by tests."""

@@ -1,1 +1,1 @@
-"""Part VI, painting: configuration, targets, starts, and the run from two pictures to a third."""
+"""Part VI, painting: settings, targets, and the run that paints a photograph in the style of a painting."""

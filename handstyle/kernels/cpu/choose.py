@@ -37,7 +37,7 @@ def convolve(
 def scratch(
     H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, threads: int, adjoint: bool, kept: bool
 ) -> tuple[list[int], int]:
-    """Return the sizes, in values, of the temporary arrays of `convolve` and of the transformed kernels in its cache."""
+    """Return the sizes, in values, of the temporary arrays of `convolve` and of the transformed kernels it caches."""
     if tile == LOWERED:
         return im2col.scratch(H, W, C, K, itemsize, threads, adjoint), 0
     if tile.across == 1:

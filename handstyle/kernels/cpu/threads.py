@@ -91,7 +91,10 @@ class Team:
 
 
 def larger(threads: int) -> int:
-    """Return the factor by which pieces of work are larger than those that fit the cache best, with many threads."""
+    """Return the factor by which blocks of work are enlarged for `threads` threads, 1 to 4.
+
+    With few threads, blocks that fit the cache are best; with many, larger blocks need fewer calls.
+    """
     return max(1, min(4, threads // 4)) if threads >= MANY_THREADS else 1
 
 

@@ -44,7 +44,7 @@ class TileGrid:
 
     @classmethod
     def shared_out(cls, H: int, W: int, m: int, C: int, K: int, tiles: range, threads: int) -> "TileGrid":
-        """Return the grid, of those with a number of tiles to a block in `tiles`, that many threads finish first."""
+        """Return the grid with the least estimated time for many threads; `tiles` are the allowed sizes of a block."""
         grids = [cls.cut(H, W, m, C, K, some) for some in tiles]
         return min(
             grids,

@@ -56,7 +56,7 @@ def evaluation_requests(engine: CudaEngine, network: Network, terms: Sequence[Te
 
 
 def dry_gradient(device: Device, term: Term, f: Array, overwrite: bool) -> tuple[Array, Array]:
-    """Allocate as the value and the gradient of a term do, and compute nothing.
+    """Allocate the arrays of a term's value and gradient, and compute nothing.
 
     Any term of moments is treated as a style term, and a term of an unknown class as a content term, which allocate at
     least as much. Targets are not allocated.
