@@ -26,7 +26,7 @@ from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.engine import CpuEngine, has_plain_moments
 from handstyle.kernels.cpu.losses import MomentsGradient, moments
 from handstyle.kernels.cpu.threads import default_team
-from handstyle.losses.content import ContentTerm
+from handstyle.losses.content import ContentTerm, relative_scale
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
 from handstyle.losses.terms import NORMALIZE_EPSILON, PICTURE, NormalizedTerm, Statistic, Term, Window
 from handstyle.losses.total_variation import (
@@ -53,6 +53,7 @@ from handstyle.optimize.objective import Engine, Evaluate, Forecast, Shape, engi
 STRIP_PIXELS = 1 << 17  # pixels of a strip of the picture, for the terms on the picture itself
 STRIP_ARRAYS = 6  # arrays of a strip's size that such a term allocates
 MEASURED = 1 << 19  # values of a map whose moments are measured at a time
+READ = 1e8  # bytes a second that a slow disk reads
 GRADIENTS = 16  # bytes for each value of the picture: an optimizer keeps one gradient while the next is computed
 SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)  # sides of tiles to try for a picture that does not fit
 
@@ -249,6 +250,45 @@ class Tiling:
 
 
 @dataclass(frozen=True)
+class Photograph:
+    """A content term's target whose features are not kept: each tile computes its own from the photograph.
+
+    Parameters
+    ----------
+    pixels : (H, W, 3) array
+        The photograph.
+    shape : (h, w, C)
+        Shape of its features at the term's tap.
+    """
+
+    pixels: Array
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a map that is cut like the whole map; see `Window.cut`.
+
+    Parameters
+    ----------
+    values : (h, w, C) array
+        The part.
+    top, left : int
+        The place of its first value in the whole map.
+    """
+
+    values: Array
+    top: int
+    left: int
+
+    def __getitem__(self, window: tuple[slice, slice]) -> Array:
+        """Return the values in a window of the whole map, which must lie in this part."""
+        rows, columns = window
+        top, left = self.top, self.left
+        return self.values[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+
+
+@dataclass(frozen=True)
 class Job:
     """The network, the terms and the tiles of an objective, which stay the same for all tiles and evaluations.
 
@@ -275,6 +315,33 @@ class Job:
         """Run the network on a crop of the picture, and return the features at `taps` and the caches."""
         return forward_to(self.network, self.taps, self.network.backend.asarray(p, dtype=self.network.dtype))
 
+    def terms_of(self, tile: PictureTile) -> tuple[Term, ...]:
+        """Return the terms for a tile: a `Photograph` is replaced by its features in the tile."""
+        sources = {term.tap: photograph for term in self.terms if (photograph := photograph_of(term))}
+        if not sources:
+            return self.terms
+        network, strides = self.network, self.tiling.strides
+        (pixels,) = {id(one.pixels): one.pixels for one in sources.values()}.values()  # of all taps in one pass
+        features, _ = forward_to(network, tuple(sources), network.backend.asarray(tile.crop.cut(pixels), network.dtype))
+        parts = {
+            tap: Part(f, tile.rows.start // strides[tap], tile.columns.start // strides[tap])
+            for tap, f in features.items()
+        }
+        return tuple(with_target(term, parts[term.tap]) if photograph_of(term) else term for term in self.terms)
+
+
+def photograph_of(term: Term) -> Photograph | None:
+    """Return a term's photograph if its features are computed again for each tile."""
+    target = getattr(term.inner if isinstance(term, NormalizedTerm) else term, "target", None)
+    return target if isinstance(target, Photograph) else None
+
+
+def with_target(term: Term, target: Any) -> Term:
+    """Return a content term, normalized or not, with another target."""
+    if isinstance(term, NormalizedTerm):
+        return replace(term, inner=with_target(term.inner, target))
+    return replace(term, target=target)  # type: ignore[type-var]
+
 
 # (job, tile, its crop of the picture, the data that are the same for all tiles) -> result
 Step = Callable[[Job, PictureTile, Array, Any], Any]
@@ -282,9 +349,10 @@ Step = Callable[[Job, PictureTile, Array, Any], Any]
 
 def measure_tile(job: Job, tile: PictureTile, p: Array, told: None = None) -> list[Statistic]:
     """Do the first pass for a tile: return the statistic of every term over the values that the tile owns."""
+    terms = job.terms_of(tile)
     features, _ = job.features(p)
     statistics = []
-    for term in job.terms:
+    for term in terms:
         f = features[term.tap]
         inside, where = job.tiling.owned(tile, term.tap, f)
         statistics.append(measure(term, inside.cut(f), where))  # book: tiles-measure
@@ -322,9 +390,10 @@ def magnitude_tile(job: Job, tile: PictureTile, p: Array, told: list[Statistic])
     list of (2,) array
         For each normalized term the sum of the magnitudes and their number, for others zeros.
     """
+    terms = job.terms_of(tile)
     features, _ = job.features(p)
     sums = []
-    for term, ds in zip(job.terms, told, strict=True):
+    for term, ds in zip(terms, told, strict=True):
         f = features[term.tap]
         inside, where = job.tiling.owned(tile, term.tap, f)
         sums.append(magnitude(term, ds, inside.cut(f), where))
@@ -381,6 +450,7 @@ class OwnGradients(Mapping[str, Array]):
     """
 
     job: Job
+    terms: tuple[Term, ...]
     tile: PictureTile
     features: Features
     told: list[Spread]
@@ -390,7 +460,7 @@ class OwnGradients(Mapping[str, Array]):
         inside, where = self.job.tiling.owned(self.tile, tap, f)
         df: Array = namespace(f).zeros_like(f)
         own = inside.cut(df)
-        for term, told in zip(self.job.terms, self.told, strict=True):
+        for term, told in zip(self.terms, self.told, strict=True):
             if term.tap == tap:
                 add_spread(term, told, inside.cut(f), where, own)  # book: tiles-spread
         return df
@@ -407,8 +477,9 @@ class OwnGradients(Mapping[str, Array]):
 
 def spread_tile(job: Job, tile: PictureTile, p: Array, told: list[Spread]) -> Array:  # (h, w, 3) -> (h, w, 3)
     """Do the second pass for a tile: return the gradient at the tile's crop of the picture."""
+    terms = job.terms_of(tile)
     features, caches = job.features(p)
-    dx = job.network.backward(OwnGradients(job, tile, features, told), caches)
+    dx = job.network.backward(OwnGradients(job, terms, tile, features, told), caches)
     dp: Array = preprocess_backward(dx, job.network.convention)
     return dp
 
@@ -523,6 +594,8 @@ class TileEngine:
     spare : int
         Bytes of memory in which features of tiles may be kept from the first pass for the second; used only with the
         CPU engine in one process.
+    again : bool
+        Whether a photograph's features are computed again for each tile in each pass, in place of being kept.
 
     Examples
     --------
@@ -536,6 +609,7 @@ class TileEngine:
     side: int
     workers: Workers = field(default_factory=InTurn)
     spare: int = 0
+    again: bool = False
     name: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -573,9 +647,9 @@ class TileEngine:
 
     def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
         """Return a function that evaluates `terms` on `network`; with one tile it is that of the inner engine."""
-        terms = [with_scale(term) for term in terms]
         inner = network.with_kernels(self.inner)
         tiling = self.tiling(network, terms, shape)
+        terms = [self._with_scale(term, inner, tiling) for term in terms]
         if tiling is not None and len(tiling.tiles) == 1:
             self._last = "one tile"
             return self.inner.prepare(inner, terms, shape)
@@ -584,7 +658,22 @@ class TileEngine:
             self._last = f"{len(tiling.tiles)} tiles with halos of {tiling.halo} px"
             if keep := self.kept(network, terms, tiling):
                 workers, self._last = InTurn(keep), f"{self._last}, {keep} of them kept from one pass to the next"
+            if any(map(photograph_of, terms)):
+                self._last += ", the photograph's features computed again for each"
         return TileEvaluation(workers, inner, terms, shape, tiling)
+
+    def _with_scale(self, term: Term, network: Network, tiling: Tiling | None) -> Term:
+        photograph = photograph_of(term)
+        if photograph is None or tiling is None:
+            return with_scale(term)
+        if isinstance(term, NormalizedTerm):
+            return replace(term, inner=self._with_scale(term.inner, network, tiling))
+        if term.scale is not None:  # type: ignore[attr-defined]
+            return term
+        nothing = network.backend.xp.broadcast_to(network.dtype.type(0), photograph.shape)
+        zero = replace(with_target(term, nothing), scale=1.0)  # type: ignore[type-var]
+        (energy,) = self.workers.total(measure_tile, Job(network, (zero,), tiling), photograph.pixels, None)
+        return replace(term, scale=relative_scale(energy**0.5))  # type: ignore[type-var]
 
     def kept(self, network: Network, terms: Sequence[Term], tiling: Tiling) -> int:
         """Return the number of tiles whose features fit into `spare` bytes and will be kept."""
@@ -612,10 +701,15 @@ class TileEngine:
         crop = tile.shape
         cut = [cut_term(term, tile, tiling) for term in terms if term.tap != PICTURE]
         once = self.inner.forecast(inner, cut, crop, gradient=False)
-        held = sum(target_bytes(term) for term in terms)
+        held = sum(target_bytes(term, network, self.again) for term in terms)
         n, count = math.prod(shape), len(tiling.tiles)
         if not gradient:
             return Forecast(once.bytes + held, once.weights, count * once.seconds)
+        of_photograph = [term for term in cut if is_content(term)]
+        if self.again and of_photograph:
+            targets = 2 * count * self.inner.forecast(inner, of_photograph, crop, gradient=False).seconds
+        else:
+            targets = 2 * target_file(network, terms) / READ
         both = self.inner.forecast(inner, cut, crop)
         # Unlike the inner engine's own evaluation, a tile keeps the first map, and has its gradient in another array.
         # The terms of the picture come after the tiles, while the inner engine keeps its memory.
@@ -624,6 +718,7 @@ class TileEngine:
         strip = len(cut) < len(terms) and STRIP_ARRAYS * network.dtype.itemsize * min(3 * STRIP_PIXELS, n)
         taken = both.bytes + largest + max(largest, strip)
         seconds = count * (once.seconds + both.seconds) - self.kept(network, cut, tiling) * once.seconds
+        seconds += targets
         return Forecast(taken + held + GRADIENTS * n, both.weights, seconds)
 
     def describe(self) -> str:
@@ -656,7 +751,13 @@ def gradient_bytes(network: Network, shape: Shape) -> int:
     return GRADIENTS * math.prod(shape) if max(shape[:2]) > tile_side(network) > 0 else 0
 
 
-def by_tiles(network: Network, side: int) -> Network:
+def target_bytes_in_files(network: Network, terms: Sequence[Term], shape: Shape) -> int:
+    """Return the bytes of the files in which the terms' targets lie during a run; 0 without tiles."""
+    tiled = max(shape[:2]) > tile_side(network) > 0 and not computes_again(network)
+    return target_file(network, terms) if tiled else 0
+
+
+def by_tiles(network: Network, side: int, *, again: bool | None = None) -> Network:
     """Return the network with an engine that computes pictures tile by tile.
 
     Parameters
@@ -666,6 +767,8 @@ def by_tiles(network: Network, side: int) -> Network:
         are used.
     side : int
         Side in pixels of a tile with its halo.
+    again : bool, optional
+        As of `TileEngine`; by default that of the network, or False.
 
     Returns
     -------
@@ -679,7 +782,8 @@ def by_tiles(network: Network, side: int) -> Network:
     """
     engine = engine_of(network)
     workers = engine.workers if isinstance(engine, TileEngine) else InTurn()
-    return network.with_kernels(TileEngine(inner_engine(network), side, workers))
+    again = computes_again(network) if again is None else again
+    return network.with_kernels(TileEngine(inner_engine(network), side, workers, again=again))
 
 
 def keeping(network: Network, spare: int) -> Network:
@@ -692,6 +796,12 @@ def tile_side(network: Network) -> int:
     """Return the side in pixels of the tiles of a network's engine; 0 if it has no tiles."""
     engine = engine_of(network)
     return engine.side if isinstance(engine, TileEngine) else 0
+
+
+def computes_again(network: Network) -> bool:
+    """Return whether a network computes a photograph's features again for each tile."""
+    engine = engine_of(network)
+    return isinstance(engine, TileEngine) and engine.again
 
 
 def inner_engine(network: Network) -> Engine:
@@ -725,7 +835,7 @@ def map_size(layers: tuple[Layer, ...], tap: str, shape: Shape) -> tuple[int, in
     return H, W
 
 
-def tiled_features(network: Network, p: Array, taps: Sequence[str]) -> Features | None:
+def tiled_features(network: Network, p: Array, taps: Sequence[str]) -> dict[str, Any] | None:
     """Return a picture's features, computed tile by tile, or None if the network has no tiles.
 
     Parameters
@@ -736,12 +846,16 @@ def tiled_features(network: Network, p: Array, taps: Sequence[str]) -> Features 
     Returns
     -------
     dict of str to (h, w, C) array, or None
-        The features by layer, on the network's device, or on the host in files mapped into memory.
+        The features by layer, on the network's device, or on the host in files mapped into memory; if they are computed
+        again for each tile, `Photograph`.
     """
     engine = engine_of(network)
     if not isinstance(engine, TileEngine):
         return None
     tiling = Tiling(network.layers, taps, p.shape[0], p.shape[1], engine.side)
+    if engine.again and len(tiling.tiles) > 1:
+        channels = {row.name: row.shape[2] for row in summary(network, *p.shape[:2])}
+        return {tap: Photograph(p, (*map_size(network.layers, tap, p.shape), channels[tap])) for tap in taps}
     nothing = np.zeros((0, 0, 0))
     job = Job(network.with_kernels(engine.inner), tuple(ContentTerm(tap, nothing) for tap in taps), tiling)
     parts = (job.features(tile.crop.cut(p))[0] for tile in tiling.tiles)
@@ -971,9 +1085,25 @@ def cut_term(term: Term, tile: PictureTile, tiling: Tiling) -> Term:
     return replace(term, **changes) if changes else term  # type: ignore[type-var]
 
 
-def target_bytes(term: Term) -> int:
+def is_content(term: Term) -> bool:
+    """Return whether a term compares the picture with a photograph's features at a layer."""
+    inner = term.inner if isinstance(term, NormalizedTerm) else term
+    return isinstance(inner, ContentTerm) and inner.tap != PICTURE
+
+
+def target_bytes(term: Term, network: Network, again: bool = False) -> int:
     """Return the bytes of a term's target and mask in memory, without those in files; see `empty_map`."""
     inner = term.inner if isinstance(term, NormalizedTerm) else term
-    target = getattr(getattr(inner, "target", None), "nbytes", 0)
     mask = getattr(getattr(inner, "mask", None), "nbytes", 0)
-    return mask + (target if not is_large(target) or inner.tap == PICTURE else 0)
+    if is_content(term) and (again or target_file(network, [term])):
+        return mask
+    return mask + getattr(getattr(inner, "target", None), "nbytes", 0)
+
+
+def target_file(network: Network, terms: Sequence[Term]) -> int:
+    """Return the bytes of files in which the targets of terms lie if they are not computed again; see `empty_map`."""
+    if network.backend.name == "cupy":
+        return 0
+    inner: Iterable[Any] = (t.inner if isinstance(t, NormalizedTerm) else t for t in terms if is_content(t))
+    sizes = (network.dtype.itemsize * math.prod(term.target.shape) for term in inner)
+    return sum(size for size in sizes if is_large(size))

@@ -16,7 +16,14 @@ from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.foundations.image import SMALLEST_SIDE, Size
 from handstyle.foundations.mapped import PIECE, folder, is_large, room
 from handstyle.foundations.picture_reading import Picture
-from handstyle.kernels.tiles import by_tiles, gradient_bytes, keeping, smaller_tiles
+from handstyle.kernels.tiles import (
+    by_tiles,
+    computes_again,
+    gradient_bytes,
+    keeping,
+    smaller_tiles,
+    target_bytes_in_files,
+)
 from handstyle.network.vgg import Network
 from handstyle.optimize.lbfgsb import most_memory
 from handstyle.optimize.objective import engine_of
@@ -56,7 +63,7 @@ class Need:
     seconds : float
         Time of one evaluation; NaN if there is no estimate.
     files : int
-        Bytes on the disk for vectors in files.
+        Bytes on the disk for vectors and features in files.
     """
 
     size: Size
@@ -153,6 +160,11 @@ def precondition_bytes(config: StyleConfig, size: Size, item: int, apart: bool) 
     return item * (height * width * (1 + 3 * vectors) + matrices)
 
 
+def _fastest(runs: Sequence["RunMemory"]) -> "RunMemory | None":
+    """Return the run whose finest scale's evaluation is forecast to be the fastest, the first of equals."""
+    return min(runs, key=lambda run: run.needs()[-1].seconds, default=None)
+
+
 @dataclass(frozen=True)
 class RunMemory:
     """The data of a run on which its memory depends: settings, network, picture sizes and free memory.
@@ -203,8 +215,9 @@ class RunMemory:
         -------
         RunMemory
             If tiles are required, its network has a `TileEngine`, with the largest tiles that fit, or with the smallest
-            if none fit. Vectors are kept in files if that is faster than smaller tiles. Half of the remaining memory is
-            used to keep features of tiles from the first pass for the second.
+            if none fit. Vectors are kept in files if that is faster than smaller tiles. The photograph's features are
+            computed again for each tile where there is no room for them, or where reading them would take longer. Half
+            of the remaining memory is used to keep features of tiles from the first pass for the second.
         """
         run = self._with_tiles()
         needs = [need.together - need.weights for need in run.needs()]
@@ -212,16 +225,23 @@ class RunMemory:
         return run if run.apart else replace(run, network=keeping(run.network, spare))
 
     def _with_tiles(self) -> "RunMemory":
-        asked = replace(self, network=by_tiles(self.network, self.config.tile)) if self.config.tile else self
-        lacking = asked.lacks()
-        if not lacking:
-            return asked
-        filed = replace(asked, files=True) if self._may_have_files() else None
         if self.config.tile:
-            return filed._noted(lacking) if filed and not filed.lacks() else asked
-        found = [run.with_smaller_tiles(lacking) for run in (asked, filed) if run]
-        fitting = [run for run in found if run and run.tiled]
-        return min(fitting, key=lambda run: run.needs()[-1].seconds, default=found[0] or self)
+            return self._with_tiles_of(self.config.tile)
+        if not (lacking := self.lacks()):
+            return self
+        filed = [replace(self, files=True)] if self._may_have_files() else []
+        found = [run.with_smaller_tiles(lacking) for run in (self, *filed)]
+        return _fastest([run for run in found if run and run.tiled]) or found[0] or self
+
+    def _with_tiles_of(self, side: int) -> "RunMemory":
+        """Return the run by tiles of one size: the fastest way that fits, or with everything in memory."""
+        ways = [replace(self, network=by_tiles(self.network, side, again=again)) for again in (False, True)]
+        lacking, best = ways[0].lacks(), _fastest([run for run in ways if not run.lacks()])
+        if not best and self._may_have_files():
+            best = _fastest([run for way in ways if not (run := replace(way, files=True)).lacks()])
+        if not best:
+            return ways[0]
+        return best._noted(lacking) if lacking else best
 
     def _may_have_files(self) -> bool:
         return self.config.optimizer == "lbfgs" and not self.config.precondition and not self.apart
@@ -230,7 +250,9 @@ class RunMemory:
         """Return the run with a note that has the reason `why` and a description of how the run is painted."""
         how = f"painted by {engine_of(self.network).name.partition(',')[0]}, the same picture"
         if on_disk := max(need.files for need in self.needs()):
-            how += f", with its vectors in files of {gibibytes(on_disk)} in {folder()}"
+            how += f", with files of {gibibytes(on_disk)} in {folder()}"
+        if computes_again(self.network):
+            how += ", the photograph's features computed again for each tile"
         return replace(self, tiled=f"{why}: {how}{self.duration()}")
 
     def with_smaller_tiles(self, why: str) -> "RunMemory | None":
@@ -246,17 +268,22 @@ class RunMemory:
         RunMemory or None
             None if there are no smaller tiles.
         """
-        run = None
         if self.config.style_statistic == "patches":  # which need the whole picture
-            return run
+            return None
+        found = [run for again in (False, True) if (run := self._largest_tiles(again))]
+        best = _fastest([run for run in found if not run.lacks()])
+        return best._noted(why) if best else found[0] if found else None
+
+    def _largest_tiles(self, again: bool) -> "RunMemory | None":
+        run = None
         for side in smaller_tiles(self.network, (*self._full(), 3)):
             try:
-                smaller = replace(self, network=by_tiles(self.network, side))
+                smaller = replace(self, network=by_tiles(self.network, side, again=again))
                 fits, run = not smaller.lacks(), smaller
             except HandstyleError:  # no such tiles for this network
-                return run
+                break
             if fits:
-                return run._noted(why)
+                break
         return run
 
     def duration(self) -> str:
@@ -286,7 +313,8 @@ class RunMemory:
             regions, sizes = regions + (count + 1,) * len(paintings), 2 * sizes
         n, scipys = 3 * size[0] * size[1], config.optimizer == "lbfgsb"
         changed = precondition_bytes(config, size, 8 if scipys else item, self.apart)
-        expected = engine.forecast(network, planned_terms(config, network, size, regions, sizes), (*size, 3))
+        terms = planned_terms(config, network, size, regions, sizes)
+        expected = engine.forecast(network, terms, (*size, 3))
         styles = {style_size(config, painting, size, full) for painting in paintings}
         measured = []  # for the losses in use only; a configuration without any is refused earlier
         if config.has_style:
@@ -297,9 +325,10 @@ class RunMemory:
             engine.forecast(network, planned_terms(only, network, at), (*at, 3), gradient=False).bytes
             for only, at in measured
         ]
-        vectors, evaluation, files = item * n * optimizer_vectors(config, self.apart), expected.bytes, 0
+        vectors, evaluation = item * n * optimizer_vectors(config, self.apart), expected.bytes
+        files = target_bytes_in_files(network, terms, (*size, 3))
         if self.files and is_large(item * n):
-            files, vectors = vectors + item * n * FILE_VECTORS, item * PIECE * PIECES
+            files, vectors = files + vectors + item * n * FILE_VECTORS, item * PIECE * PIECES
             evaluation -= gradient_bytes(network, (*size, 3))
         # The photograph, its colors, the start and every painting: twice, at the planned size and at this scale's.
         values = 3 * sum(h * w for h, w in styles) + 2 * 3 * full[0] * full[1] + max(regions) * full[0] * full[1]

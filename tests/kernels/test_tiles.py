@@ -359,6 +359,62 @@ def test_one_tile_is_left_to_the_inner_engine(network: Network) -> None:
     assert by_tiles(tiled, 208).engine.name == "tiles of 208 px, auto"
 
 
+# --- the photograph's features, computed again ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", [72, SIDE])
+def test_the_photographs_features_computed_again_give_the_same(
+    side: int, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taps, photograph, p = ["relu1_2", "relu3_2"], picture(3), picture()
+    mask = np.random.default_rng(4).uniform(0, 1, (*SHAPE[:2], 1))
+    styles = style_and_content(network)[:-1]
+
+    def terms(features: Any) -> list[Term]:
+        return [
+            *styles,
+            ContentTerm("relu3_2", features["relu3_2"], 1.5),
+            ContentTerm("relu1_2", features["relu1_2"], 0.5, mask=mask, name="masked"),
+            NormalizedTerm(ContentTerm("relu3_2", features["relu3_2"], 1.0, 0.5, name="normalized"), 2.0),
+        ]
+
+    tiled = by_tiles(network, side, again=True)
+    features = tiles.tiled_features(tiled, photograph, taps)
+    assert features is not None
+    kept = forward_to(network, taps, photograph)[0]
+    for tap in taps:
+        assert isinstance(features[tap], tiles.Photograph)
+        assert features[tap].shape == kept[tap].shape
+    values, dp = evaluate(network, terms(kept), p)
+    prepared, seen = Objective(tiled, terms(features), SHAPE).prepared, list[int]()
+    assert engine_of(tiled).describe().split(";")[0].endswith("the photograph's features computed again for each")
+    forward = type(network.engine).run_forward
+    monkeypatch.setattr(
+        type(network.engine), "run_forward", lambda self, *a: seen.append(len(a[0])) or forward(self, *a)
+    )
+    for _ in range(2):
+        found, gradient = prepared(p)
+        np.testing.assert_allclose(found, values, rtol=1e-12)
+        assert np.abs(gradient - dp).max() <= 1e-12 * np.abs(dp).max()
+    passes = 2 * 2 * 3 * len(Tiling(network.layers, STYLE, *SHAPE[:2], side).tiles)  # twice; statistics, sizes, sweep
+    assert len(seen) == passes  # the scales are computed once, before
+    assert by_tiles(tiled, 200).engine.again  # type: ignore[attr-defined]
+    one = tiles.tiled_features(by_tiles(tiled, 200), photograph, taps)
+    assert one is not None
+    assert all(isinstance(f, np.ndarray) for f in one.values())
+
+
+def test_features_that_are_zero_everywhere_are_refused_by_tile_too(network: Network) -> None:
+    tiled, black = (
+        by_tiles(network, SIDE, again=True),
+        ContentTerm("conv1_1", tiles.Photograph(picture(), (139, 117, 8))),
+    )
+    first, *rest = network.layers
+    dead = replace(tiled, layers=(replace(first, w=0 * first.w, b=0 * first.b), *rest))  # type: ignore[union-attr, arg-type]
+    with pytest.raises(HandstyleError, match="content: the target is zero everywhere"):
+        Objective(dead, [black, *style_and_content(network)], SHAPE)
+
+
 # --- features that are kept -----------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,12 +143,56 @@ def test_vectors_lie_in_files_where_that_is_faster_than_smaller_tiles(
     assert large.together < least.together
     monkeypatch.setattr(Backend, "free_memory", lambda self: int((large.together - large.weights) / 0.9) + 1000)
     result = stylize(photograph, PAINTING, network=network, config=config)
-    assert "painted by tiles of 96 px, the same picture, with its vectors in files of " in result.notes[0]
+    assert "painted by tiles of 96 px, the same picture, with files of " in result.notes[0]
     np.testing.assert_array_equal(result.array, expected.array)
-    monkeypatch.setattr("handstyle.painting.memory.room", lambda: large.files - 1)
+    monkeypatch.setattr("handstyle.painting.memory.room", lambda: 0)
     with pytest.raises(OutOfMemoryError, match="150 x 150 px need"):
         stylize(photograph, PAINTING, network=network, config=config)
     assert re.search(r"need \d+ MiB of files in \S+ \(TMPDIR\), \d+ MiB are free", filed.lacks())
+
+
+def test_the_plan_keeps_the_photographs_features_or_computes_them_again(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = StyleConfig(**(QUICK | {"pyramid_min_size": 0, "tile": 64}))
+    photograph = PHOTOGRAPH.repeat(2, axis=0)[:150]
+    seen = []
+    genuine = tiles.tiled_features
+
+    def watched(*arguments: Any) -> Any:
+        found = genuine(*arguments)
+        seen.append(type(found["relu2_2"]))
+        return found
+
+    monkeypatch.setattr("handstyle.painting.targets.tiled_features", watched)
+
+    def painted() -> tuple[Array, type, list[str]]:
+        result = stylize(photograph, PAINTING, network=network, config=config)
+        return result.array, seen[-1], result.notes
+
+    kept, where, notes = painted()
+    assert where is np.ndarray
+    monkeypatch.setattr(mapped, "MAPPED", 1 << 10)
+    filed, where, notes = painted()
+    assert where is np.memmap
+    np.testing.assert_array_equal(filed, kept)
+    before = run(config, 1 << 40, network).fitted().needs()[-1]
+    size = before.files
+    assert size == 8 * 75 * 75 * 8  # features at half of 150 px, float64
+    with monkeypatch.context() as patch:  # too little room on the disk
+        patch.setattr("handstyle.painting.memory.room", lambda: size - 1)
+        after = run(config, 1 << 40, network).fitted().needs()[-1]
+        assert (after.files, after.seconds > before.seconds) == (0, True)
+        patch.setattr("handstyle.painting.memory.room", lambda: 0)
+        again, where, notes = painted()
+    assert where is tiles.Photograph
+    assert np.abs(again - kept).max() < 1e-8
+    assert "of files in" in notes[0]
+    assert "the photograph's features computed again for each tile" in notes[0]
+    monkeypatch.setattr(tiles, "READ", 1.0)  # a disk that takes longer than another forward pass
+    again, where, notes = painted()
+    assert where is tiles.Photograph
+    assert not notes
 
 
 @pytest.mark.parametrize("at", [1, 5, 6])  # the first evaluation of all, one of the second scale, its last
