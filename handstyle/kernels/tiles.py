@@ -701,15 +701,13 @@ class TileEngine:
         crop = tile.shape
         cut = [cut_term(term, tile, tiling) for term in terms if term.tap != PICTURE]
         once = self.inner.forecast(inner, cut, crop, gradient=False)
-        held = sum(target_bytes(term, network, self.again) for term in terms)
+        held = sum(target_bytes(term, network) for term in terms)
         n, count = math.prod(shape), len(tiling.tiles)
         if not gradient:
             return Forecast(once.bytes + held, once.weights, count * once.seconds)
-        of_photograph = [term for term in cut if is_content(term)]
-        if self.again and of_photograph:
-            targets = 2 * count * self.inner.forecast(inner, of_photograph, crop, gradient=False).seconds
-        else:
-            targets = 2 * target_file(network, terms) / READ
+        seconds = 2 * target_bytes_in_files(network, terms, shape) / READ
+        if self.again and (of_photograph := [term for term in cut if is_content(term)]):
+            seconds += 2 * count * self.inner.forecast(inner, of_photograph, crop, gradient=False).seconds
         both = self.inner.forecast(inner, cut, crop)
         # Unlike the inner engine's own evaluation, a tile keeps the first map, and has its gradient in another array.
         # The terms of the picture come after the tiles, while the inner engine keeps its memory.
@@ -717,8 +715,7 @@ class TileEngine:
         largest = network.dtype.itemsize * max(maps[tap] for tap in taps_of(terms))
         strip = len(cut) < len(terms) and STRIP_ARRAYS * network.dtype.itemsize * min(3 * STRIP_PIXELS, n)
         taken = both.bytes + largest + max(largest, strip)
-        seconds = count * (once.seconds + both.seconds) - self.kept(network, cut, tiling) * once.seconds
-        seconds += targets
+        seconds += count * (once.seconds + both.seconds) - self.kept(network, cut, tiling) * once.seconds
         return Forecast(taken + held + GRADIENTS * n, both.weights, seconds)
 
     def describe(self) -> str:
@@ -753,8 +750,8 @@ def gradient_bytes(network: Network, shape: Shape) -> int:
 
 def target_bytes_in_files(network: Network, terms: Sequence[Term], shape: Shape) -> int:
     """Return the bytes of the files in which the terms' targets lie during a run; 0 without tiles."""
-    tiled = max(shape[:2]) > tile_side(network) > 0 and not computes_again(network)
-    return target_file(network, terms) if tiled else 0
+    tiled = max(shape[:2]) > tile_side(network) > 0
+    return sum(target_file(term, network) for term in terms) if tiled else 0
 
 
 def by_tiles(network: Network, side: int, *, again: bool | None = None) -> Network:
@@ -1091,19 +1088,17 @@ def is_content(term: Term) -> bool:
     return isinstance(inner, ContentTerm) and inner.tap != PICTURE
 
 
-def target_bytes(term: Term, network: Network, again: bool = False) -> int:
-    """Return the bytes of a term's target and mask in memory, without those in files; see `empty_map`."""
+def target_bytes(term: Term, network: Network) -> int:
+    """Return the bytes of a term's target and mask in memory, without those in files or computed again."""
     inner = term.inner if isinstance(term, NormalizedTerm) else term
-    mask = getattr(getattr(inner, "mask", None), "nbytes", 0)
-    if is_content(term) and (again or target_file(network, [term])):
-        return mask
-    return mask + getattr(getattr(inner, "target", None), "nbytes", 0)
+    elsewhere = is_content(term) and (computes_again(network) or target_file(term, network))
+    parts = [getattr(inner, "mask", None), None if elsewhere else getattr(inner, "target", None)]
+    return sum(getattr(part, "nbytes", 0) for part in parts)
 
 
-def target_file(network: Network, terms: Sequence[Term]) -> int:
-    """Return the bytes of files in which the targets of terms lie if they are not computed again; see `empty_map`."""
-    if network.backend.name == "cupy":
+def target_file(term: Term, network: Network) -> int:
+    """Return the bytes of the file in which a term's target lies, or 0; see `empty_map`."""
+    if not is_content(term) or computes_again(network) or network.backend.name == "cupy":
         return 0
-    inner: Iterable[Any] = (t.inner if isinstance(t, NormalizedTerm) else t for t in terms if is_content(t))
-    sizes = (network.dtype.itemsize * math.prod(term.target.shape) for term in inner)
-    return sum(size for size in sizes if is_large(size))
+    target = (term.inner if isinstance(term, NormalizedTerm) else term).target  # type: ignore[attr-defined]
+    return int(target.nbytes) if is_large(target.nbytes) else 0
