@@ -82,7 +82,9 @@ def test_a_written_chapter_quotes_its_module_and_a_mutant(page):
         assert module in files
     check, _, rest = WRITTEN[page].partition("## Check your gradient")[2].partition("## Break it")
     assert "{code-cell}" in check
-    assert "{code-cell}" in rest.partition("## What it costs")[0]
+    broken = rest.partition("## What it costs")[0]
+    assert "{code-cell}" in broken
+    assert re.search(r"\{drawn\}|\{numref\}`fig-", broken), "the bug's picture, here or where it stands"
 
 
 # --- equations ------------------------------------------------------------------------------------------------------
