@@ -11,8 +11,7 @@ from conftest_docs import DOCS, ROOT
 sys.path.insert(0, str(DOCS / "_ext"))
 quoting = pytest.importorskip("quoting", reason="Sphinx is not installed: pip install --group docs")
 
-PAGES = ["first_picture.md", *sorted(p.relative_to(DOCS).as_posix() for p in DOCS.glob("foundations/*.md"))]
-PAGES += sorted(p.relative_to(DOCS).as_posix() for p in DOCS.glob("network/*.md"))
+PAGES = [f"{chapter.page}.md" for chapter in CHAPTERS]
 
 
 def functions(text: str) -> dict[str, str]:
@@ -46,7 +45,7 @@ def test_a_cell_imports_nothing_of_the_checkout(page):
     assert set(imports) & {"solutions", "fig", "tests", "weights_tools", "benchmarks"} == set()
 
 
-@pytest.mark.parametrize("page", [f"{chapter.page}.md" for chapter in CHAPTERS])
+@pytest.mark.parametrize("page", PAGES)
 def test_a_hint_stands_before_each_solution(page):
     text = (DOCS / page).read_text()
     assert len(re.findall(r":::\{dropdown\} Hint\n.+?\n:::\n\n:::\{solution", text)) == text.count("{exercise}")

@@ -403,7 +403,8 @@ def color_map_not_transposed(source, target, method="symmetric"):
 
 def channels_matched_apart(source, target, method="symmetric"):
     deviation = source.std(axis=(0, 1))
-    return (source - source.mean(axis=(0, 1))) * target.std(axis=(0, 1)) / deviation + target.mean(axis=(0, 1))
+    centered = source - source.mean(axis=(0, 1))
+    return centered * target.std(axis=(0, 1)) / deviation + target.mean(axis=(0, 1))
 
 
 # --- the recipe ---------------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ WRONG_LINES: dict[str, tuple[str, ...]] = {
     "halo_counted_twice": ("inside = Window",),
     # colors
     "color_map_not_transposed": ("@ color_map(cov_s, cov_t, method)",),
-    "channels_matched_apart": ("return (source",),
+    "channels_matched_apart": ("return centered",),
     # the recipe
     "border_not_written_down": ("return {",),
     "numbers_written_to_six_digits": (":g}",),
