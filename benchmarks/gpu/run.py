@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)]
 
 from measure import Book, Clock, Found, interleaved, seconds, timed  # noqa: E402
-from peer import TorchObjective, use_tf32  # noqa: E402
 
+from handstyle.cli.torch_peer import TorchObjective  # noqa: E402
 from handstyle.foundations.backend import choose_backend, cpu_count, cpu_name, to_numpy  # noqa: E402
 from handstyle.foundations.image import preprocess_forward  # noqa: E402
 from handstyle.kernels.cpu.threads import Team  # noqa: E402
@@ -153,16 +153,14 @@ class Bench:
         del made, target, content, style
         return Objective(network, terms, (side, side, 3)), start.ravel(), terms
 
-    def torch_objective(self, side, terms, device, channels_last=False, compiled=None):
+    def torch_objective(self, side, terms, device, channels_last=False, compiled=False, tf32=False):
         """Return PyTorch's version of an objective, with its very targets, and the start."""
-        styles, content = {}, None
-        for term in terms:
-            if isinstance(term, StyleTerm):
-                styles[term.tap] = to_numpy(term.target.outer) / term.target.count
-            else:
-                content = term.tap, to_numpy(term.target).astype(np.float32)
-        peer = TorchObjective(self.torch, self.network, content, styles, device, channels_last, compiled)
-        return peer, self.torch.tensor(self.pictures(side)[0], device=device)
+        styles = {term.tap: term.target for term in terms if isinstance(term, StyleTerm)}
+        (content,) = ((term.tap, to_numpy(term.target)) for term in terms if isinstance(term, ContentTerm))
+        peer = TorchObjective(
+            self.network, content, styles, len(styles), channels_last, compiled=compiled, device=device, tf32=tf32
+        )
+        return peer, peer.tensor(self.pictures(side)[0])
 
     def forget(self):
         self.gpu.tidy()
@@ -241,10 +239,7 @@ class Bench:
         found.attempt("ours reference layers", lambda: ours("reference"))
 
         def torchs(on):
-            use_tf32(self.torch, on)
-            peer, p = self.torch_objective(side, judged, self.torch_device)
-            v, g = peer(p)
-            return errors(v, g.cpu().numpy())
+            return errors(*self.torch_objective(side, judged, self.torch_device, tf32=on)[0](self.pictures(side)[0]))
 
         for on in (False, True) if self.torch_device else ():
             found.attempt(f"torch {'tf32' if on else 'float32'}", lambda on=on: torchs(on))
@@ -274,13 +269,9 @@ class Bench:
                 objective, start, terms = self.objective(side, self.gpu, CudaEngine(self.device(precision)))
                 found.attempt(f"ours {precision} {side}",
                               lambda o=objective, p=start: self.kernels(lambda: o.on_device(p)))  # fmt: skip
-                peer, p = self.torch_objective(side, terms, self.torch_device)
-
-                def torchs(peer=peer, p=p, on=precision == "tf32"):
-                    use_tf32(self.torch, on)
-                    peer(p)
-
-                found.attempt(f"torch {precision} {side}", lambda f=torchs: self.kernels(f))
+                peer, p = self.torch_objective(side, terms, self.torch_device, tf32=precision == "tf32")
+                found.attempt(f"torch {precision} {side}",
+                              lambda f=peer, p=p: self.kernels(lambda: f.on_device(p)))  # fmt: skip
                 del objective, start, terms, peer, p
                 self.forget()
 
@@ -384,7 +375,7 @@ class Bench:
         forward = lambda: nn.functional.conv2d(tx, tw, tb, padding=1)  # noqa: E731
         adjoint = lambda: nn.grad.conv2d_input(tx.shape, tw, ty, padding=1)  # noqa: E731
         for on in (False, True):
-            use_tf32(self.torch, on)
+            self.torch.backends.cudnn.allow_tf32 = self.torch.backends.cuda.matmul.allow_tf32 = on
             name = "torch tf32" if on else "torch float32"
             note(f"{name} forward", lambda: timed(self.torch_clock, forward, repeats))
             note(f"{name} adjoint", lambda: timed(self.torch_clock, adjoint, repeats))
@@ -512,7 +503,7 @@ class Bench:
         """Time the same against `torch.compile`, which chooses its kernels by trial, and channels last."""
         self.evaluation(found, True, {"backend": "eager"} if self.rehearse else {"mode": "max-autotune"})
 
-    def evaluation(self, found, tuned=False, compiled=None):
+    def evaluation(self, found, tuned=False, compiled=False):
         """Time an evaluation of the objective at each size, ours and PyTorch's in turn, and measure their memory."""
         for side in [side for side in self.options.sizes if not tuned or side in (32, 512, 1024)]:
             runners, memory, methods, made = {}, {}, {}, Found(self.book, f"evaluation at {side}")
@@ -530,24 +521,23 @@ class Bench:
                 made.attempt("reference", lambda: ours("reference", None))
 
             def torchs(on, tuned, side=side, runners=runners, memory=memory):
-                how = "" if not tuned else " tuned" if compiled is None else " compiled"
+                how = "" if not tuned else " compiled" if compiled else " tuned"
                 name = f"torch {'tf32' if on else 'float32'}{how}"
                 terms = self.objective(side, self.gpu, CudaEngine(self.device()))[2]
-                peer, p = self.torch_objective(side, terms, self.torch_device, tuned, compiled)
+                peer, p = self.torch_objective(side, terms, self.torch_device, tuned, compiled, on)
                 del terms
                 self.forget()
 
                 def run():
-                    use_tf32(self.torch, on)
                     self.torch.backends.cudnn.benchmark = tuned
-                    peer(p)
+                    peer.on_device(p)
 
                 if self.torch_device == "cuda":
                     run()  # memory of cuDNN's trials does not count
                     self.torch.cuda.reset_peak_memory_stats()
                     before = self.torch.cuda.memory_allocated()
                     run()
-                    memory[name] = self.torch.cuda.max_memory_allocated() - before + self.held_by(peer, p)
+                    memory[name] = self.torch.cuda.max_memory_allocated() - before + peer.held_bytes() + p.nbytes
                 else:
                     run()
                 runners[name] = self.torch_clock, run
@@ -567,13 +557,6 @@ class Bench:
         self.clock.synchronize()
         free, total = self.xp.cuda.runtime.memGetInfo()
         return total - free
-
-    @staticmethod
-    def held_by(peer, p):
-        """Return the bytes of the tensors of PyTorch's objective, before its first call."""
-        tensors = [p, peer.mean, peer.content[1], *(A for A, _ in peer.styles.values())]
-        tensors += [tensor for _, *both in peer.layers for tensor in both if tensor is not None]
-        return sum(tensor.nbytes for tensor in tensors)
 
     def workspaces(self, found):
         """Time the same evaluation with several sizes of scratch."""
@@ -602,7 +585,7 @@ class Bench:
 
                     def run(threads=threads, peer=peer, p=p):
                         self.torch.set_num_threads(threads)
-                        peer(p)
+                        peer.on_device(p)
 
                     runners[f"torch {threads} threads"] = Clock(), run
             return interleaved(runners, 5, warmup=1, limit=15)

@@ -33,23 +33,23 @@ from handstyle.optimize.precondition import minimize_preconditioned
 from handstyle.optimize.trace import Callback
 from handstyle.painting.config import StyleConfig
 
-OWN_MEMORY = 30  # pairs of our L-BFGS: a pair of float32 takes a third of the bytes that SciPy's takes
+OWN_HISTORY = 30  # pairs of our L-BFGS: a pair of float32 takes a third of the bytes that SciPy's takes
 
 
 Peer = Callable[[Array], tuple[float, Array]]
 # How each peer is made: its module, its class, and what is passed beside the weights and targets.
 PEERS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "torch": ("pytorch", "TorchObjective", {}),
-    "torch channels last": ("pytorch", "TorchObjective", {"channels_last": True}),
-    "torch.compile": ("pytorch", "TorchObjective", {"compiled": True}),
-    "jax": ("in_jax", "JaxObjective", {}),
+    "torch": ("handstyle.cli.torch_peer", "TorchObjective", {}),
+    "torch channels last": ("handstyle.cli.torch_peer", "TorchObjective", {"channels_last": True}),
+    "torch.compile": ("handstyle.cli.torch_peer", "TorchObjective", {"compiled": True}),
+    "jax": ("benchmarks.peers.in_jax", "JaxObjective", {}),
 }
 
 
 def peer(name: str, network: Network, content: Array, styles: dict[str, Moments], **more: Any) -> Any:
     """Return a peer's objective; its library is imported here."""
     module, maker, options = PEERS[name]
-    made = getattr(importlib.import_module(f"benchmarks.peers.{module}"), maker)
+    made = getattr(importlib.import_module(module), maker)
     return made(network, (common.CONTENT, content), styles, common.STYLE_WEIGHT, **options, **more)
 
 
@@ -131,7 +131,7 @@ def memory(size: int, kernels: str) -> dict[str, Any]:
 def _child(side: str, path: str, size: int, kernels: str) -> None:
     # After all imports, the peer's too. Weights, targets, picture and two evaluations are counted.
     if side != "ours":
-        importlib.import_module("benchmarks.peers.pytorch")
+        importlib.import_module("torch")
     before = psutil.Process().memory_info().rss
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports
     data = np.load(path)
@@ -206,13 +206,13 @@ def whole_run(size: int, kernels: str, iterations: int, fastest: tuple[str, floa
     runs: dict[str, Callable[[Any, Callback], object]] = {
         "L-BFGS-B": lambda f, callback: minimize_lbfgsb(f, start64, 10 * iterations, callback=callback),
         "own L-BFGS": lambda f, callback: minimize_lbfgs(
-            f, p.ravel(), 10 * iterations, memory=OWN_MEMORY, callback=callback
+            f, p.ravel(), 10 * iterations, lbfgs_history=OWN_HISTORY, callback=callback
         ),
         "L-BFGS-B preconditioned": lambda f, callback: minimize_preconditioned(
             minimize_lbfgsb, f, start64, 10 * iterations, history, exponent=exponent, callback=callback
         ),
         "own L-BFGS preconditioned": lambda f, callback: minimize_preconditioned(
-            minimize_lbfgs, f, p.ravel(), 10 * iterations, OWN_MEMORY, exponent=exponent, callback=callback
+            minimize_lbfgs, f, p.ravel(), 10 * iterations, OWN_HISTORY, exponent=exponent, callback=callback
         ),
     }
     start64 = p.astype(np.float64).ravel()

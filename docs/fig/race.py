@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 from fig.common import command, save
 from fig.problem import town
 from handstyle.optimize.adam import minimize_adam
-from handstyle.optimize.classic import minimize_descent, minimize_rounds
+from handstyle.optimize.classic import minimize_descent, minimize_restarted
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 
 # Both doubled from a small start for as long as it helped: the rivals at their best.
@@ -46,7 +46,7 @@ def main(out, quick=True):
     runs = {
         "gradient descent, fixed rate": lambda f, v: minimize_descent(f, v, n, lambda step: RATE),
         "Adam": lambda f, v: minimize_adam(f, v, n, ADAM_RATE),
-        "L-BFGS-B, begun again every 20": lambda f, v: minimize_rounds(Larger(f), v, n // 20),
+        "L-BFGS-B, begun again every 20": lambda f, v: minimize_restarted(Larger(f), v, n // 20),
         "L-BFGS-B, one call": lambda f, v: minimize_lbfgsb(f, v, n, evaluations=n),
     }
     objective, start = town()

@@ -30,12 +30,13 @@ class TorchObjective:
         Whether arrays have the memory format ``channels_last``, which is not PyTorch's default.
     dtype : str
         The name of the dtype; float64 for exact values.
-    compiled : bool
-        Whether the function is compiled by `torch.compile` for one size; the first call then takes a minute.
+    compiled : bool or dict
+        Whether the function is compiled by `torch.compile` for one size, or its options; the first call then takes a
+        minute.
     device : str
         PyTorch's name of the device.
     tf32 : bool
-        Whether convolutions and products on a GPU may round to TF32.
+        Whether convolutions and products on a GPU may round to TF32; an attribute that may be changed.
     """
 
     def __init__(
@@ -46,19 +47,21 @@ class TorchObjective:
         style_weight: float,
         channels_last: bool = False,
         dtype: str = "float32",
-        compiled: bool = False,
+        compiled: bool | dict[str, Any] = False,
         device: str = "cpu",
         tf32: bool = False,
     ) -> None:
         self.torch: Any = importlib.import_module("torch")
         self.device, self.tf32 = device, tf32
-        self.evaluated = self.torch.compile(self.loss, dynamic=False) if compiled else self.loss
+        options = compiled if isinstance(compiled, dict) else {"dynamic": False}
+        self.evaluated = self.torch.compile(self.loss, **options) if compiled else self.loss
         self.format = self.torch.channels_last if channels_last else self.torch.contiguous_format
         self.dtype = getattr(self.torch, dtype)
         self.torch.set_num_threads(cpu_count())
         convention = network.convention
         self.flip, self.scale = convention.order == "BGR", convention.scale
-        self.mean, self.std = (self.tensor(np.array(one)[:, None, None]) for one in (convention.mean, convention.std))
+        self.mean = self.tensor(np.array(convention.mean)[:, None, None])
+        self.std: Any = None if set(convention.std) == {1.0} else self.tensor(np.array(convention.std)[:, None, None])
         self.layers: list[tuple[str, str, Any, Any]] = []
         for layer in network.layers:
             if isinstance(layer, Convolution):
@@ -84,8 +87,9 @@ class TorchObjective:
         """Return the value at a picture given as a tensor, for autograd."""
         x = p.permute(2, 0, 1)
         x = x.flip(0) if self.flip else x
-        x = ((x * (self.scale / 255) - self.mean) / self.std)[None].contiguous(memory_format=self.format)
-        value = self.torch.zeros((), dtype=self.dtype, device=self.device)
+        x = (x if self.scale == 255 else x * (self.scale / 255)) - self.mean
+        x = (x if self.std is None else x / self.std)[None].contiguous(memory_format=self.format)
+        value: Any = 0.0
         last = max(i for i, layer in enumerate(self.layers) if layer[0] in (*self.styles, self.content))
         functional = self.torch.nn.functional
         for name, kind, w, b in self.layers[: last + 1]:
@@ -105,8 +109,19 @@ class TorchObjective:
 
     def __call__(self, p: Array) -> tuple[float, Array]:  # (H, W, 3) -> (), (H, W, 3)
         """Return the value and the gradient at the picture, on the host."""
+        value, gradient = self.on_device(self.torch.tensor(p, dtype=self.dtype, device=self.device))
+        return float(value), gradient.cpu().numpy()
+
+    def on_device(self, p: Any) -> tuple[Any, Any]:  # (H, W, 3) -> (), (H, W, 3)
+        """Return the value and the gradient at a tensor, as tensors on its device."""
         self.torch.backends.cudnn.allow_tf32 = self.torch.backends.cuda.matmul.allow_tf32 = self.tf32
-        leaf = self.torch.tensor(p, dtype=self.dtype, device=self.device, requires_grad=True)
+        leaf = p.detach().requires_grad_(True)
         value = self.evaluated(leaf)
-        value.backward()
-        return float(value.detach()), leaf.grad.cpu().numpy()
+        (gradient,) = self.torch.autograd.grad(value, leaf)
+        return value.detach(), gradient
+
+    def held_bytes(self) -> int:
+        """Return the bytes of the tensors that it keeps: weights, targets, and the convention's constants."""
+        held = [self.mean, self.std, self.target, *(A for A, _ in self.styles.values())]
+        held += [tensor for _, _, *both in self.layers for tensor in both]
+        return sum(tensor.nbytes for tensor in held if tensor is not None)

@@ -14,7 +14,7 @@ from handstyle.optimize.loop import Loop, State
 from handstyle.optimize.trace import Callback, Ending, Evaluable, Outcome
 
 METHOD = "Adam"
-Rate = float | Callable[[int], float]
+LearningRate = float | Callable[[int], float]
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Adam:
     --------
     >>> import numpy as np
     >>> adam = Adam(first=np.zeros(2), second=np.zeros(2))
-    >>> adam.step(np.array([5.0, 5.0]), np.array([2.0, -300.0]), rate=1.0).round(3)
+    >>> adam.step(np.array([5.0, 5.0]), np.array([2.0, -300.0]), learning_rate=1.0).round(3)
     array([4., 6.])
     """
 
@@ -46,13 +46,13 @@ class Adam:
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
 
-    def step(self, v: Array, g: Array, rate: float) -> Array:  # (n,), (n,) -> (n,)
-        """Return the picture after one step of length `rate` from `v` with gradient `g`, and update the running means.
+    def step(self, v: Array, g: Array, learning_rate: float) -> Array:  # (n,), (n,) -> (n,)
+        """Return the picture after a step from `v` with gradient `g`, and update the running means.
 
         Notes
         -----
         Kingma and Ba (2015, arXiv 1412.6980), algorithm 1: ``m ← β1 m + (1−β1) g``, ``s ← β2 s + (1−β2) g²``,
-        ``v − rate · m̂ / (√ŝ + ε)`` with ``m̂ = m / (1−β1^t)``, ``ŝ = s / (1−β2^t)``.
+        ``v − learning_rate · m̂ / (√ŝ + ε)`` with ``m̂ = m / (1−β1^t)``, ``ŝ = s / (1−β2^t)``.
         """
         xp = namespace(v, g)
         b1, b2 = self.betas
@@ -61,7 +61,7 @@ class Adam:
         self.second = b2 * self.second + (1 - b2) * (g * g)
         m = self.first / (1 - b1**self.steps)  # book: adam-bias
         s = self.second / (1 - b2**self.steps)
-        after: Array = v - rate * m / (xp.sqrt(s) + self.epsilon)  # book: adam-step
+        after: Array = v - learning_rate * m / (xp.sqrt(s) + self.epsilon)  # book: adam-step
         return after
 
 
@@ -90,7 +90,7 @@ def minimize_adam(
     objective: Evaluable,
     v0: Array,
     iterations: int,
-    rate: Rate = 1.0,
+    learning_rate: LearningRate = 1.0,
     betas: tuple[float, float] = (0.9, 0.999),
     epsilon: float = 1e-8,
     callback: Callback | None = None,
@@ -111,8 +111,8 @@ def minimize_adam(
         The start, float32 or float64.
     iterations : int
         Number of steps, with one evaluation each; a resumed run counts those made before.
-    rate : float or callable
-        The length of a step in gray levels, or ``rate(step)`` with steps counted from 1.
+    learning_rate : float or callable
+        The length of a step in gray levels, or ``learning_rate(step)`` with steps counted from 1.
     betas, epsilon : (float, float), float
         See `Adam`.
     callback : callable, optional
@@ -148,7 +148,7 @@ def minimize_adam(
     >>> def bowl(v):
     ...     return float(v @ v), 2 * v
     >>> bowl.terms = {}
-    >>> outcome = minimize_adam(bowl, np.array([3.0, -4.0]), iterations=5, rate=0.5)
+    >>> outcome = minimize_adam(bowl, np.array([3.0, -4.0]), iterations=5, learning_rate=0.5)
     >>> outcome.stopped, outcome.value < 25
     ('all 5 iterations done', True)
     """
@@ -175,7 +175,7 @@ def minimize_adam(
         nonlocal v
         while len(loop.trace) < iterations:
             at, (value, g, _) = v, loop.on_device(v)
-            v = adam.step(v, g, rate(adam.steps + 1) if callable(rate) else rate)
+            v = adam.step(v, g, learning_rate(adam.steps + 1) if callable(learning_rate) else learning_rate)
             if box is not None:
                 v = v.clip(*box)
             if averaging is not None:

@@ -18,12 +18,12 @@ from handstyle.optimize.trace import Callback, Ending, Evaluable, Outcome
 DESCENT, ROUNDS = "plain descent", "SciPy's L-BFGS-B in rounds"
 
 
-def minimize_rounds(
+def minimize_restarted(
     objective: Evaluable,
     v0: Array,
-    rounds: int,
+    restarts: int,
     evaluations: int = 20,
-    memory: int = 10,
+    lbfgs_history: int = 10,
     callback: Callback | None = None,
     resume: Path | None = None,
 ) -> Outcome:
@@ -35,11 +35,11 @@ def minimize_rounds(
         ``objective(v) -> (value, gradient)`` in float64.
     v0 : (n,) array of float64
         The start.
-    rounds : int
+    restarts : int
         Number of runs; the Keras script makes 10.
     evaluations : int
         Evaluations of each run at most (SciPy's ``maxfun``); 20 in the Keras script.
-    memory : int
+    lbfgs_history : int
         Pairs of steps and gradient differences kept (SciPy's ``m``).
     callback : callable, optional
         Called after each run with an `Iteration`, whose ``iteration`` is the number of the run and whose ``save(path)``
@@ -70,10 +70,10 @@ def minimize_rounds(
     def steps() -> tuple[Ending, str]:
         nonlocal v
         with one_scipy_thread():
-            while len(loop.trace) < rounds:
-                v, value, _ = fmin_l_bfgs_b(loop, v, maxfun=evaluations, m=memory)
+            while len(loop.trace) < restarts:
+                v, value, _ = fmin_l_bfgs_b(loop, v, maxfun=evaluations, m=lbfgs_history)
                 loop.accept(v, float(value), state)
-        return "done", f"all {rounds} rounds of {evaluations} evaluations done"
+        return "done", f"all {restarts} rounds of {evaluations} evaluations done"
 
     return loop.run(steps)
 
@@ -82,13 +82,13 @@ def minimize_descent(
     objective: Evaluable,
     v0: Array,
     iterations: int,
-    rate: Callable[[int], float],
+    learning_rate: Callable[[int], float],
     box: tuple[float, float] | None = None,
     callback: Callback | None = None,
     resume: Path | None = None,
     stop_below: float = 0.0,
 ) -> Outcome:
-    """Minimize an objective by gradient descent: each step is ``v ← v − rate(step) g``.
+    """Minimize an objective by gradient descent: each step is ``v ← v − learning_rate(step) g``.
 
     Parameters
     ----------
@@ -98,8 +98,8 @@ def minimize_descent(
         The start.
     iterations : int
         Number of steps, with one evaluation each.
-    rate : callable
-        ``rate(step)``, with steps counted from 1.
+    learning_rate : callable
+        ``learning_rate(step)``, with steps counted from 1.
     box : (float, float), optional
         Lower and upper bound; every iterate is clipped to them after its step.
     callback : callable, optional
@@ -134,7 +134,7 @@ def minimize_descent(
         nonlocal v
         while len(loop.trace) < iterations:
             at, (value, g, _) = v, loop.on_device(v)
-            v = v - rate(len(loop.trace) + 1) * g
+            v = v - learning_rate(len(loop.trace) + 1) * g
             if box is not None:
                 v = v.clip(*box)
             loop.accept(at, value, state)

@@ -113,7 +113,7 @@ class _Run:
         history = self.history
         if arrays["host_table"].shape != history.table.shape:
             kept = (len(arrays["host_table"]) - 1) // 2 - 1
-            raise HandstyleError(f"the checkpoint has a history of {kept} pairs: resume with memory={kept}")
+            raise HandstyleError(f"the checkpoint has a history of {kept} pairs: resume with lbfgs_history={kept}")
         order, spare = list(facts["order"]), facts["spare"]
         slots, used = {*order, spare}, 1 + 2 * (max(order, default=-1) + 1)
         if len(slots) != len(order) + 1 or max(slots) >= history.slots or len(arrays["basis"]) != used:
@@ -127,12 +127,12 @@ def minimize_lbfgs(
     objective: Evaluable,
     v0: Array,
     iterations: int,
-    memory: int = 10,
+    lbfgs_history: int = 10,
     tolerance: float = 0.0,
     evaluations: int | None = None,
     callback: Callback | None = None,
     *,
-    rate: float | None = None,
+    learning_rate: float | None = None,
     longest: float | None = None,
     box: Box | None = None,
     resume: Path | None = None,
@@ -149,7 +149,7 @@ def minimize_lbfgs(
         `handstyle.foundations.mapped`).
     iterations : int
         Iterations at most; a resumed run counts those made before.
-    memory : int
+    lbfgs_history : int
         Pairs of steps and gradient differences kept.
     tolerance : float
         Stop when an iteration lowers the value by less than this fraction of the value at the start; 0 turns this test
@@ -159,13 +159,13 @@ def minimize_lbfgs(
     callback : callable, optional
         Called after each iteration with an `Iteration`, whose ``save(path)`` writes a checkpoint; may raise
         StopIteration.
-    rate : float, optional
-        Do not search along the direction: every step is `rate` times the direction, the first one ``min(1, 1/‖g‖₁)``
+    learning_rate : float, optional
+        Do not search along the direction: every step is this times the direction, the first one ``min(1, 1/‖g‖₁)``
         times that, as in the L-BFGS of neural-style and PyTorch. By default a line search finds a step that satisfies
         the strong Wolfe conditions.
     longest : float, optional
-        With `rate`, the greatest length of a step, in root mean square. Where the function is nearly linear, the
-        estimated curvature is near 0 and the step would be so long that the run fails.
+        With `learning_rate`, the greatest length of a step, in root mean square. Where the function is nearly linear,
+        the estimated curvature is near 0 and the step would be so long that the run fails.
     box : (float, float), optional
         Lower and upper bound of every value of `v`. Steps are projected to them, and the line search is Armijo's along
         the projected path.
@@ -205,7 +205,7 @@ def minimize_lbfgs(
     """
     loop = Loop(objective, callback, METHOD, evaluations, stop_below)
     start = copied(v0) if box is None else assembled(v0, lambda piece: v0[piece].clip(*box))
-    run = _Run(loop, History(v0, memory), start, box)
+    run = _Run(loop, History(v0, lbfgs_history), start, box)
     if resume is not None:
         shapes = {"g": v0.shape, "basis": (None, v0.size), "host_table": (None, None)}
         kinds = {"value": float, "scale": float, "order": [int], "spare": int}
@@ -218,7 +218,7 @@ def minimize_lbfgs(
             before = run.value
             if not run.history.table[0, 0] > 0:
                 return "converged", f"the gradient is exactly zero after {len(loop.trace)} iterations"
-            if not _iterate(run, rate, longest):
+            if not _iterate(run, learning_rate, longest):
                 return "converged", f"no further descent: the line search failed after {len(loop.trace)} iterations"
             loop.accept(run.v, run.value, run.state)
             if 0 <= before - run.value < tolerance * run.scale:
@@ -236,7 +236,7 @@ def _norm(d: Array) -> float:  # (n,)
     return math.sqrt(float((d * d).sum(dtype=namespace(d).float64)))
 
 
-def _iterate(run: _Run, rate: float | None, longest: float | None) -> bool:
+def _iterate(run: _Run, learning_rate: float | None, longest: float | None) -> bool:
     d, slope = run.history.direction()
     d = run.held_free(d)
     first = not run.history.order
@@ -245,10 +245,10 @@ def _iterate(run: _Run, rate: float | None, longest: float | None) -> bool:
             return False
         raise HandstyleError("the sum of the gradient's squares overflows its dtype: take smaller weights")
     unit = math.sqrt(run.v.size / run.history.table[0, 0])  # the step along -g that moves a pixel by one gray level
-    if rate is not None:
-        t = rate * min(1.0, 1 / float(abs(run.g).sum())) if not run.loop.trace else rate
+    if learning_rate is not None:
+        t = learning_rate * (1.0 if run.loop.trace else min(1.0, 1 / float(abs(run.g).sum())))
         if first and (run.loop.trace or t * float(abs(d).max()) < VISIBLE * _ulp(run.v)):
-            t = rate * unit
+            t = learning_rate * unit
         if longest is not None:
             t = min(t, longest * math.sqrt(run.v.size) / (_norm(d) or 1.0))
         run.trial(d, t)

@@ -27,7 +27,7 @@ def minimize_lbfgsb(
     objective: Evaluable,
     v0: Array,
     iterations: int,
-    memory: int = 10,
+    lbfgs_history: int = 10,
     tolerance: float = 0.0,
     evaluations: int | None = None,
     callback: Callback | None = None,
@@ -44,7 +44,7 @@ def minimize_lbfgsb(
         The start.
     iterations : int
         Iterations at most.
-    memory : int
+    lbfgs_history : int
         Pairs of steps and gradient differences kept (``maxcor``).
     tolerance : float
         Stop when an iteration lowers the value by less than this fraction of the value at the start. 0, the
@@ -93,10 +93,10 @@ def minimize_lbfgsb(
     >>> bool(abs(outcome.v).max() < 1e-6)
     True
     """
-    if memory > most_memory(v0.size):
+    if lbfgs_history > longest_history(v0.size):
         raise HandstyleError(
-            f"SciPy's L-BFGS-B counts its workspace in 32 bits: with {v0.size} unknowns it can keep "
-            f"{max(most_memory(v0.size), 0)} pairs, not {memory}; use a smaller `lbfgs_history`, or optimizer='lbfgs'"
+            f"lbfgs_history={lbfgs_history}: SciPy's L-BFGS-B counts its workspace in 32 bits, and with {v0.size} "
+            f"unknowns it can keep {longest_history(v0.size)} pairs; use fewer, or optimizer='lbfgs'"
         )
     loop = Loop(objective, callback, METHOD, stop_below=stop_below)
     unit = math.sqrt(v0.size)
@@ -123,7 +123,13 @@ def minimize_lbfgsb(
             loop.accept(v, float(intermediate_result.fun) / scale, lambda: ({"v": v}, {"size": 1 / scale}))
 
         left = max(limit - loop.count + 1, 1)  # SciPy counts the evaluation above, too
-        options = {"maxiter": iterations - done, "maxfun": left, "maxcor": memory, "ftol": tolerance, "gtol": 0.0}
+        options = {
+            "maxiter": iterations - done,
+            "maxfun": left,
+            "maxcor": lbfgs_history,
+            "ftol": tolerance,
+            "gtol": 0.0,
+        }
         with one_scipy_thread():
             result = minimize(scaled, start / unit, jac=True, method="L-BFGS-B", callback=accepted, options=options)
         if result.status == 99:
@@ -133,7 +139,7 @@ def minimize_lbfgsb(
     return loop.run(steps)
 
 
-def most_memory(n: int) -> int:
+def longest_history(n: int) -> int:
     """Return the largest number of pairs that SciPy's L-BFGS-B can keep for `n` unknowns.
 
     Its workspace is ``2 m n + 5 n + 11 m² + 8 m`` numbers (TOMS 778, §3), counted in 32 bits; with more, SciPy crashes

@@ -27,16 +27,16 @@ class History:
     ----------
     like : (n,) array
         An array of the size and dtype of the vectors; they are kept where it is, on its device or in a file.
-    memory : int
+    pairs : int
         Number of pairs kept. There is space for one more: the trial pair, of a step not yet accepted.
     """
 
-    def __init__(self, like: Array, memory: int) -> None:
-        rows = 1 + 2 * (memory + 1)
+    def __init__(self, like: Array, pairs: int) -> None:
+        rows = 1 + 2 * (pairs + 1)
         self.basis = zeros_beside(like, (rows, like.size))  # gradient, then s, y of each slot
         self.table = np.zeros((rows, rows))
         self.order: list[int] = []  # slots, oldest first
-        self.slots, self.spare = memory + 1, 0
+        self.slots, self.spare = pairs + 1, 0
 
     def begin(self, g: Array) -> None:  # (n,)
         """Remove all pairs, and set the gradient to `g`."""

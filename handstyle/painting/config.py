@@ -499,9 +499,9 @@ class OptimizerConfig(Group):
                 f"use iterations={self.evaluations} evaluations=0"
             )
         for step in (1, self.iterations):
-            self.rate_at(step)
+            self.learning_rate_at(step)
 
-    def rate_at(self, step: int) -> float:
+    def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 1, by `learning_rate_schedule`."""
         kind, *numbers = self.learning_rate_schedule.split(":")
         try:

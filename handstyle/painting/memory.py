@@ -25,7 +25,7 @@ from handstyle.kernels.tiles import (
     target_bytes_in_files,
 )
 from handstyle.network.vgg import Network
-from handstyle.optimize.lbfgsb import most_memory
+from handstyle.optimize.lbfgsb import longest_history
 from handstyle.optimize.objective import engine_of
 from handstyle.painting.config import LINE_SEARCH, StyleConfig, style_config
 from handstyle.painting.inputs import output_size, scales, style_size
@@ -356,7 +356,7 @@ class RunMemory:
 
     def _lacking(self, need: Need) -> str:
         config, (height, width) = self.config, need.size
-        pairs = most_memory(3 * height * width)
+        pairs = longest_history(3 * height * width)
         if config.optimizer == "lbfgsb" and config.lbfgs_history > pairs:
             return f"at {width} x {height} px SciPy's L-BFGS-B can keep {pairs} pairs, since it counts in 32 bits"
         # The weights are already in memory.

@@ -11,7 +11,7 @@ from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.image import resize
 from handstyle.foundations.mapped import is_large, mapped
 from handstyle.optimize.adam import Adam, minimize_adam
-from handstyle.optimize.classic import minimize_descent, minimize_rounds
+from handstyle.optimize.classic import minimize_descent, minimize_restarted
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.objective import Objective
@@ -87,7 +87,7 @@ def descend(
     """
     evaluations, below = config.evaluations or None, config.stop_below
     if config.restarts:
-        return minimize_rounds(
+        return minimize_restarted(
             objective, start.ravel(), config.restarts, config.evaluations, config.lbfgs_history, callback, resume
         )
     searching = preconditioned(minimize_lbfgsb if config.optimizer == "lbfgsb" else minimize_lbfgs, config)
@@ -112,14 +112,14 @@ def descend(
     if config.optimizer == "adam":
         moments = memory.adam or Adam(v0 * 0, v0 * 0)
 
-        def rate_at(step: int) -> float:
-            return config.rate_at(step - done)  # the schedule begins anew at every scale
+        def learning_rate_at(step: int) -> float:
+            return config.learning_rate_at(step - done)  # the schedule begins anew at every scale
 
         outcome = minimize_adam(
             objective,
             v0,
             iterations,
-            rate_at,
+            learning_rate_at,
             (config.beta1, config.beta2),
             config.epsilon,
             callback,
@@ -131,9 +131,9 @@ def descend(
         )
         memory.adam = moments
     elif config.optimizer == "descent":
-        outcome = minimize_descent(objective, v0, iterations, config.rate_at, box, callback, resume, below)
+        outcome = minimize_descent(objective, v0, iterations, config.learning_rate_at, box, callback, resume, below)
     else:
-        rate = config.learning_rate if config.optimizer == "lbfgs-fixed" else None
+        learning_rate = config.learning_rate if config.optimizer == "lbfgs-fixed" else None
         outcome = searching(
             objective,
             v0,
@@ -141,7 +141,7 @@ def descend(
             config.lbfgs_history,
             evaluations=evaluations,
             callback=callback,
-            rate=rate,
+            learning_rate=learning_rate,
             longest=LONGEST,
             box=box,
             resume=resume,

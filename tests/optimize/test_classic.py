@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import fmin_l_bfgs_b
 
-from handstyle.optimize.classic import minimize_descent, minimize_rounds
+from handstyle.optimize.classic import minimize_descent, minimize_restarted
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 
@@ -35,7 +35,7 @@ def test_rounds_are_the_scripts_own_loop() -> None:
     for _ in range(4):
         v, value, _ = fmin_l_bfgs_b(Valley(), v, maxfun=20)
     rows = []
-    outcome = minimize_rounds(Valley(), START, 4, 20, callback=rows.append)
+    outcome = minimize_restarted(Valley(), START, 4, 20, callback=rows.append)
     np.testing.assert_array_equal(outcome.v, v)
     assert outcome.value == value
     assert [row.iteration for row in rows] == [1, 2, 3, 4]
@@ -44,7 +44,7 @@ def test_rounds_are_the_scripts_own_loop() -> None:
 
 def test_curvature_lost_is_descent_lost() -> None:
     # The same number of evaluations, not restarted, gets further down.
-    loop = minimize_rounds(Valley(), START, 4, 20)
+    loop = minimize_restarted(Valley(), START, 4, 20)
     once = minimize_lbfgsb(Valley(), START, 1000, evaluations=loop.evaluations)
     assert once.value < loop.value / 10
 
@@ -66,7 +66,7 @@ def test_the_callback_ends_it() -> None:
     def stop(_: object) -> None:
         raise StopIteration
 
-    assert minimize_rounds(Valley(), START, 9, callback=stop).stopped == "stopped by the callback"
+    assert minimize_restarted(Valley(), START, 9, callback=stop).stopped == "stopped by the callback"
     assert minimize_descent(Valley(), START, 9, lambda _: 1e-6, callback=stop).stopped == "stopped by the callback"
 
 
@@ -83,6 +83,6 @@ def test_a_first_step_lost_to_rounding_is_not_followed_by_a_leap() -> None:
             return value, g
 
     start = np.full(50_000, 1000.0, np.float32)
-    outcome = minimize_lbfgs(Steep(), start, 8, rate=1.0)
+    outcome = minimize_lbfgs(Steep(), start, 8, learning_rate=1.0)
     assert [row.value for row in outcome.trace][-1] < 1e-3 * outcome.trace[0].value
     assert max(row.value for row in outcome.trace) <= 1.01 * outcome.trace[0].value

@@ -160,9 +160,9 @@ def test_vectors_in_files_have_the_same_bits_as_in_memory(box, real, monkeypatch
         row.save(tmp_path / f"{bool(made)}{row.iteration}")
         kept.append(row.value)
 
-    here = minimize_lbfgs(objective, in_memory, 9, memory=3, callback=save, box=box)
+    here = minimize_lbfgs(objective, in_memory, 9, lbfgs_history=3, callback=save, box=box)
     assert not made
-    there = minimize_lbfgs(objective, in_file, 9, memory=3, callback=save, box=box)
+    there = minimize_lbfgs(objective, in_file, 9, lbfgs_history=3, callback=save, box=box)
     assert mapped.is_mapped(there.v)
     assert (9, v0.size) in made  # the history
     assert len(made) > 30  # start, trials, directions, the best, the callback's
@@ -170,7 +170,7 @@ def test_vectors_in_files_have_the_same_bits_as_in_memory(box, real, monkeypatch
     assert kept[:9] == kept[9:]
     for large in (mapped.MAPPED, 1):  # the checkpoint's arrays are read, or mapped where they are
         monkeypatch.setattr(mapped, "MAPPED", large)
-        resumed = minimize_lbfgs(objective, in_file, 9, memory=3, box=box, resume=tmp_path / "True4")
+        resumed = minimize_lbfgs(objective, in_file, 9, lbfgs_history=3, box=box, resume=tmp_path / "True4")
         np.testing.assert_array_equal(resumed.v, here.v)
 
 
@@ -213,7 +213,7 @@ def test_the_first_step_is_one_grey_level():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"box": (0.0, 255.0)}, {"rate": 1.0, "memory": 100}], ids=["wolfe", "box", "fixed"]
+    "options", [{}, {"box": (0.0, 255.0)}, {"learning_rate": 1.0, "lbfgs_history": 100}], ids=["wolfe", "box", "fixed"]
 )
 def test_an_interrupted_run_goes_on_bit_for_bit(real, options, tmp_path):
     objective, v0 = real
@@ -243,7 +243,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
     for start, options, message in (
         (np.zeros(21), {}, "20 values of float64"),
         (np.zeros(20, np.float32), {}, "20 of float32"),
-        (np.zeros(20), {"memory": 5}, "memory=10"),
+        (np.zeros(20), {"lbfgs_history": 5}, "lbfgs_history=10"),
     ):
         with pytest.raises(HandstyleError, match=message):
             minimize_lbfgs(objective, start, 5, resume=path, **options)
@@ -313,11 +313,11 @@ def test_reasons_for_stopping():
 def test_without_line_search_it_is_pytorchs_step_for_step():
     torch = pytest.importorskip("torch", reason="PyTorch is the judge here")
     objective = rosenbrock(12)
-    v0, memory = np.linspace(-1, 1, 12), 5
+    v0, history = np.linspace(-1, 1, 12), 5
     path = []
-    minimize_lbfgs(objective, v0, 25, memory=memory, rate=0.3, callback=lambda row: path.append(row.v))
+    minimize_lbfgs(objective, v0, 25, lbfgs_history=history, learning_rate=0.3, callback=lambda row: path.append(row.v))
     x = torch.tensor(v0, requires_grad=True)
-    judge = torch.optim.LBFGS([x], lr=0.3, max_iter=1, history_size=memory, tolerance_grad=-1, tolerance_change=-1)
+    judge = torch.optim.LBFGS([x], lr=0.3, max_iter=1, history_size=history, tolerance_grad=-1, tolerance_change=-1)
 
     def closure():
         judge.zero_grad()
@@ -340,7 +340,7 @@ def test_a_fixed_step_has_a_bound_where_one_is_given():
             Plain(nearly_straight),
             np.zeros(9),
             3,
-            rate=1.0,
+            learning_rate=1.0,
             longest=longest,
             callback=lambda row, p=path: p.append(row.v),
         )
@@ -356,7 +356,7 @@ def test_a_first_fixed_step_that_float32_could_not_hold_is_made_visible():
     def bowl(v):
         return float(0.5 * ((v - 100) ** 2).sum(dtype=np.float64)), v - 100
 
-    minimize_lbfgs(Plain(bowl), start, 2, rate=1.0, callback=lambda row: path.append(row.v))
+    minimize_lbfgs(Plain(bowl), start, 2, learning_rate=1.0, callback=lambda row: path.append(row.v))
     # min(1, 1/‖g‖₁) times g is 1/n, a sixth of the distance between neighbouring numbers there.
     assert 1 / n < np.spacing(np.float32(120)) * 4
     assert np.sqrt(((path[0] - start) ** 2).mean()) == pytest.approx(1, rel=1e-3)
