@@ -19,7 +19,7 @@ import handstyle
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "handstyle"
 IMPORTS_CUPY = ("handstyle/foundations/backend.py", "handstyle/kernels/cuda/")
-ENGINE = {"name", "forward", "backward", "prepare", "forecast", "describe"}  # the protocol
+ENGINE = {"name", "poolings", "tf32", "forward", "backward", "prepare", "forecast", "describe"}  # the protocol
 
 
 @cache

@@ -23,8 +23,8 @@ def files(folder):
     inside = (r - H / 2) ** 2 + (s - W / 2) ** 2 < (0.45 * H) ** 2
     hidden = np.where(inside[..., None], photo, (255, 0, 255)).astype(np.uint8)
     Image.fromarray(np.dstack([hidden, np.where(inside, 255, 0).astype(np.uint8)])).save(folder / "cut out.png")
-    grey = (photo.mean(axis=2) * 257).astype(np.uint16)
-    Image.fromarray(grey).save(folder / "sixteen bits.png")
+    gray = (photo.mean(axis=2) * 257).astype(np.uint16)
+    Image.fromarray(gray).save(folder / "sixteen bits.png")
     saturated = np.asarray(Image.open(folder / "sixteen bits.png").convert("L"))
     return {
         "turned.png": np.asarray(turned),

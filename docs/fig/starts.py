@@ -21,7 +21,7 @@ def main(out, quick=True):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "start.png"
         Image.fromarray(art[: len(photo)].astype(np.uint8)).save(file)
-        for panel, init in zip(axes, ("content", "grey", "noise", "style-stats", str(file)), strict=True):
+        for panel, init in zip(axes, ("content", "gray", "noise", "style-stats", str(file)), strict=True):
             config = StyleConfig(size=width, iterations=iterations, init=init, pyramid_min_size=0)
             result = handstyle.stylize(photo, art, network=net, config=config)
             name = "a file: the painting" if init == str(file) else init

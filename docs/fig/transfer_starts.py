@@ -7,7 +7,7 @@ import handstyle
 from fig.common import command, network, painting, photograph, save, show
 from handstyle.painting.config import StyleConfig
 
-STARTS = {"content": {}, "gray": {"init": "grey"}, "noise": {"init": "noise"}, "half noise": {"init_noise": 0.5}}
+STARTS = {"content": {}, "gray": {"init": "gray"}, "noise": {"init": "noise"}, "half noise": {"init_noise": 0.5}}
 
 
 def main(out, quick=True):

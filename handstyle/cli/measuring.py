@@ -126,7 +126,7 @@ def planned_run(
     config, network, run = settings.config, settings.network, settings.run
     if gpu_memory is None and choose_backend(network.backend).name == "cupy":
         return RunMemory.now(config, settings.load(), photograph, paintings)
-    precision = "tf32" if "tf32" in run.precision or "tf32" in network.kernels else "float32"
+    precision = "tf32" if run.precision == "tf32" or network.kernels == "cuda-tf32" else "float32"
     host = network if gpu_memory is None else replace(network, kernels="auto")
     loaded = shape_of(host).astype("float64" if run.precision == "float64" else "float32")
     if gpu_memory is None:

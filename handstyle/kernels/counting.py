@@ -7,9 +7,14 @@ between memory and the caches. The estimated time is the sum of the times of all
 of them overlap. The counts are exact; the rates are properties of a machine.
 """
 
-from dataclasses import dataclass
-from functools import cache
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+from handstyle.foundations.backend import Array
+from handstyle.losses.patches import PatchTerm
+from handstyle.losses.terms import Term
 
 # With fewer channels than this, Winograd's convolution saves nothing.
 FEWEST_CHANNELS = 8
@@ -192,3 +197,32 @@ def choose_kernel(H: int, W: int, C: int, K: int, adjoint: bool) -> Tile:
         tiles.append(Tile(6, 6))
     kept = H * W <= FEW_PIXELS >> 8  # a map this small is that of the fifth block of a small picture
     return min(tiles, key=lambda tile: machine.seconds(convolution_cost(H, W, C, K, tile, 4, kept)))
+
+
+def target_bytes(terms: Iterable[Term]) -> int:
+    """Return the bytes of what terms hold before an evaluation: targets, masks, and patches of paintings.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.losses.content import ContentTerm
+    >>> target = np.zeros((4, 4, 2))
+    >>> target_bytes([ContentTerm("relu1_1", target), ContentTerm("relu1_2", target)])  # an array counts once
+    256
+    """
+    terms = tuple(terms)
+    arrays = {id(array): array.nbytes for array in _arrays_in(terms)}
+    return sum(arrays.values()) + sum(term.bank_bytes for term in terms if isinstance(term, PatchTerm))
+
+
+def _arrays_in(thing: Any) -> Iterator[Array]:
+    """Yield the arrays in the fields of a term, and in what these consist of."""
+    if getattr(thing, "ndim", 0):
+        yield thing
+    elif is_dataclass(thing) and not isinstance(thing, type):
+        yield from _arrays_in([getattr(thing, field.name) for field in fields(thing)])
+    elif isinstance(thing, partial):
+        yield from _arrays_in([*thing.args, *thing.keywords.values()])
+    elif isinstance(thing, list | tuple):
+        for part in thing:
+            yield from _arrays_in(part)

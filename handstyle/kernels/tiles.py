@@ -613,7 +613,8 @@ class TileEngine:
     name: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.name = f"tiles of {self.side} px, {self.inner.name}"  # ends with the inner engine's
+        self.name = f"tiles of {self.side} px, {self.inner.name}"
+        self.poolings, self.tf32 = self.inner.poolings, self.inner.tf32
         self._last = ""
 
     def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
@@ -701,7 +702,7 @@ class TileEngine:
         crop = tile.shape
         cut = [cut_term(term, tile, tiling) for term in terms if term.tap != PICTURE]
         once = self.inner.forecast(inner, cut, crop, gradient=False)
-        held = sum(target_bytes(term, network) for term in terms)
+        held = sum(bytes_in_memory(term, network) for term in terms)
         n, count = math.prod(shape), len(tiling.tiles)
         if not gradient:
             return Forecast(once.bytes + held, once.weights, count * once.seconds)
@@ -1056,14 +1057,12 @@ def variation_by_strips(
 
 
 def with_scale(term: Term) -> Term:
-    """Return a content term with its `scale` computed in strips, since `relative_scale` would copy the whole target."""
+    """Return a content term with its scale, for which no array of the whole target's size is made."""
     if type(term) is not ContentTerm or term.scale is not None or "factor" in vars(term):
         return term
-    zero = replace(term, scale=1.0)
     step = max(1, MEASURED // math.prod(term.target.shape[1:]))
-    strips = (Window(slice(top, top + step), slice(None)) for top in range(0, term.target.shape[0], step))
-    (energy,) = tree_sum([zero.measure(0 * where.cut(term.target), where)] for where in strips)
-    return term if float(energy) == 0 else replace(term, scale=1 / float(energy))
+    strips = [Window(slice(top, top + step), slice(None)) for top in range(0, term.target.shape[0], step)]
+    return replace(term, scale=relative_scale(term.target, term.mask, strips))
 
 
 # --- forecasts ------------------------------------------------------------------------------------------------------
@@ -1088,7 +1087,7 @@ def is_content(term: Term) -> bool:
     return isinstance(inner, ContentTerm) and inner.tap != PICTURE
 
 
-def target_bytes(term: Term, network: Network) -> int:
+def bytes_in_memory(term: Term, network: Network) -> int:
     """Return the bytes of a term's target and mask in memory, without those in files or computed again."""
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     elsewhere = is_content(term) and (computes_again(network) or target_file(term, network))

@@ -1,5 +1,6 @@
 """Content: the squared distance between the features of two pictures at one layer."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,16 +70,25 @@ def content_backward(  # (), (h, w, C), (h, w, C) -> (h, w, C)
     return df
 
 
-def relative_scale(target: Array, mask: Array | None = None) -> float:  # (h, w, C), (h, w, 1) -> 1 / Σ mask target²
+def relative_scale(  # (h, w, C), (h, w, 1) -> 1 / Σ mask target²
+    target: Array, mask: Array | None = None, parts: Iterable[Window] = (WHOLE,)
+) -> float:
     """Return the scale that turns a squared distance into a squared relative error.
+
+    Parameters
+    ----------
+    target, mask
+        As in `content_forward`.
+    parts : iterable of Window
+        Rectangles that cover the map, whose distances are measured one by one and added up.
 
     Raises
     ------
     HandstyleError
         If the target is zero everywhere: nothing can be relative to it.
     """
-    weighted = target if mask is None else mask.astype(target.dtype) * target
-    energy = float((weighted * target).sum(dtype="float64"))
+    cut = ((part.cut(target), part.cut(mask)) for part in parts)
+    energy = sum(float(content_forward(0 * of_part, of_part, mask_there)) for of_part, mask_there in cut)
     if energy == 0:
         raise HandstyleError("content: the target is zero everywhere: choose another layer or picture, or give a scale")
     return 1 / energy  # book: content-scale

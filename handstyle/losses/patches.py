@@ -249,13 +249,10 @@ class PatchTerm:
         return own, sum(bank), self.size**2 * shape[2]
 
     @property
-    def target_bytes(self) -> int:
-        """The bytes of the paintings' features and patches."""
-        grids = [patch_grid(f.shape[0], f.shape[1], self.size, self.stride) for f in self.paintings]
-        return sum(
-            f.itemsize * f.shape[2] * (f.shape[0] * f.shape[1] + self.size**2 * down * across)
-            for f, (down, across) in zip(self.paintings, grids, strict=True)
-        )
+    def bank_bytes(self) -> int:
+        """The bytes of the paintings' patches, all of which may lie where the style is measured."""
+        _, patches, values = self.counts(self.paintings[0].shape)
+        return patches * values * self.paintings[0].itemsize
 
     def measure(self, f: Array, where: Window = WHOLE) -> Matches:  # (h, w, C) -> distance, (n,)
         """Return the squared distance of all patches to their partners, and the partners."""

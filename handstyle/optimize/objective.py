@@ -7,7 +7,7 @@ and the picture in the network's dtype on its device.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -17,6 +17,7 @@ from handstyle.foundations.backend import Array, namespace, to_numpy
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_backward, preprocess_forward
 from handstyle.losses.terms import PICTURE, Term
+from handstyle.network.pooling import POOLS
 from handstyle.network.sequence import Cache, Features, Layer, LayerEngine, sequence_backward, sequence_forward
 from handstyle.network.vgg import Network, summary
 
@@ -120,7 +121,20 @@ class Forecast:
 
 
 class Engine(LayerEngine, Protocol):
-    """A program that runs a network's layers and evaluates objectives on it."""
+    """A program that runs a network's layers and evaluates objectives on it.
+
+    Attributes
+    ----------
+    poolings : collection of str
+        The kinds of pooling that it can run.
+    tf32 : bool
+        Whether it rounds the factors of float32 products to ten bits.
+    """
+
+    @property
+    def poolings(self) -> Collection[str]: ...  # noqa: D102
+    @property
+    def tf32(self) -> bool: ...  # noqa: D102
 
     def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
         """Return a function that evaluates `terms` on `network` at pictures of `shape`."""
@@ -158,6 +172,8 @@ class ReferenceEngine:
     """The reference engine: every function as the book quotes it, without optimizations."""
 
     name = "reference"
+    poolings = tuple(POOLS)
+    tf32 = False
 
     def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
         """Return the features at the layers `taps`, and the caches; see `sequence_forward`."""

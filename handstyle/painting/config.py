@@ -130,7 +130,7 @@ class LookConfig(Group):
     range_weight : float
         Weight of a penalty on values near and beyond black and white, Σ |(p − 127.5) / 127.5|^6.
     init : str
-        The picture to start from; content (the photograph), noise (uniform), grey, style-stats (noise in the paintings'
+        The picture to start from; content (the photograph), noise (uniform), gray, style-stats (noise in the paintings'
         colors), normal:SIGMA or uniform:LOW:HIGH (noise around the network's mean), or the path of a picture.
     init_noise : float
         Fraction of uniform noise (0 to 255) that is mixed into the starting picture, from 0 to 1, noise only.
@@ -156,6 +156,8 @@ class LookConfig(Group):
             raise HandstyleError(_both(self.strength, self.style_weight))
         elif self.strength is not None and not 0 <= self.strength <= 1:
             raise HandstyleError(f"strength={self.strength}: must lie between 0 and 1")
+        if self.init == "grey":
+            raise HandstyleError("init='grey': it is now called gray")
         if not 0 <= self.init_noise <= 1:
             raise HandstyleError(f"init_noise={self.init_noise}: must lie between 0 and 1, a share of the start")
         if self.init_noise and self.init == "noise":

@@ -215,7 +215,7 @@ def _start(
         return p.astype(np.float64)
     if config.init == "noise":
         return rng.uniform(0, 255, p.shape)
-    if config.init == "grey":
+    if config.init == "gray":
         return np.full(p.shape, 127.5)
     if config.init == "style-stats" and paintings:
         moments = [color_statistics(painting, mask) for painting, mask in paintings]
@@ -233,7 +233,7 @@ def _start(
     size = (p.shape[0], p.shape[1])
     if "://" not in config.init and not expanded(config.init).exists():
         raise HandstyleError(
-            f"init={config.init!r}: use content, noise, grey, style-stats, normal:SIGMA, uniform:LOW:HIGH, or the path "
+            f"init={config.init!r}: use content, noise, gray, style-stats, normal:SIGMA, uniform:LOW:HIGH, or the path "
             "of a picture"
         )
     limit = config.max_pixels or None

@@ -126,9 +126,9 @@ def load_network(
 
 def precision_of(network: Network) -> str:
     """Return a description of the network's precision and of the methods of its engine, for the report."""
-    tf32 = network.engine.name.endswith("tf32")
-    name = "tf32 (float32, products with factors of 10 bits)" if tf32 else str(network.dtype)
-    described = engine_of(network).describe()
+    engine = engine_of(network)
+    name = "tf32 (float32, products with factors of 10 bits)" if engine.tf32 else str(network.dtype)
+    described = engine.describe()
     return f"{name}; {described}" if described else name
 
 

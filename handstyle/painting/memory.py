@@ -23,6 +23,7 @@ from handstyle.kernels.tiles import (
     keeping,
     smaller_tiles,
     target_bytes_in_files,
+    tile_side,
 )
 from handstyle.network.vgg import Network
 from handstyle.optimize.lbfgsb import longest_history
@@ -248,7 +249,7 @@ class RunMemory:
 
     def _noted(self, why: str) -> "RunMemory":
         """Return the run with a note that has the reason `why` and a description of how the run is painted."""
-        how = f"painted by {engine_of(self.network).name.partition(',')[0]}, the same picture"
+        how = f"painted by tiles of {tile_side(self.network)} px, the same picture"
         if on_disk := max(need.files for need in self.needs()):
             how += f", with files of {gibibytes(on_disk)} in {folder()}"
         if computes_again(self.network):

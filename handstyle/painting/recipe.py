@@ -42,7 +42,7 @@ LONGEST_VALUE = 4096  # characters of a text in a recipe
 ROLES = ("content", "style", "mask", "style_mask", "regions", "init")
 BLANK = "the gray square of a texture"  # the name of the input that takes the place of a texture's photograph
 NAMED = (*PATHS, "regions", "init", "weights")  # settings that may be the path of a file
-STARTS = re.compile(r"content|noise|grey|style-stats|(normal|uniform):.*")  # values of `init` that are not paths
+STARTS = re.compile(r"content|noise|gr[ae]y|style-stats|(normal|uniform):.*")  # values of `init` that are no paths
 
 
 @dataclass(frozen=True)
@@ -186,16 +186,14 @@ def network_settings(network: Network) -> dict[str, Any]:
     pools = [(layer.kind, layer.rounding) for layer in network.layers if isinstance(layer, Pool)]
     kind, rounding = pools[0] if pools else ("max", "down")
     first = convolutions[0] == "replicate" and set(convolutions[1:]) == {"zero"}
-    side, kernels = tile_side(network), inner_engine(network).name
-    tf32 = kernels.endswith("tf32")
-    origin = network.origin
+    side, engine, origin = tile_side(network), inner_engine(network), network.origin
     return {
         "preset": "handstyle",
-        "precision": "tf32" if tf32 else str(network.dtype),
+        "precision": "tf32" if engine.tf32 else str(network.dtype),
         **(origin.asked if origin else {}),
         "weights": origin.name if origin else "",
         "backend": network.backend.name,
-        "kernels": "auto" if tf32 else kernels,
+        "kernels": "auto" if engine.tf32 else engine.name,
         "pooling": kind,
         "padding": "first-replicate" if first else convolutions[0],
         "rounding": rounding,

@@ -24,7 +24,7 @@ from handstyle.losses.terms import NormalizedTerm, Term
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.sequence import Cache, Convolution, Layer, Pool, ReLU, sequence_forward
 from handstyle.network.vgg import Network, summary
-from handstyle.optimize.objective import Objective, forward_to
+from handstyle.optimize.objective import Objective, engine_of, forward_to
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.normalizations import SMOOTHNESS
 from handstyle.painting.plan import held_terms
@@ -417,7 +417,7 @@ def _engine_rows(network: Network, variant: Variant, sizes: Sequence[int], seed:
 
 def _border_rows(network: Network, size: int, seed: int) -> Iterator[Row]:
     """Compare the engine with the reference for every combination of pooling, padding and rounding."""
-    for pooling in ("max", "average") if network.engine.name.startswith("cuda") else ("max", "average", "l2"):
+    for pooling in engine_of(network).poolings:
         for padding in ("zero", "reflect", "replicate"):
             for rounding in ("down", "up"):
                 layers = tuple(

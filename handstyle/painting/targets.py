@@ -214,8 +214,10 @@ def planned_terms(
     shapes = {row.name: row.shape for row in summary(network, *size)}
     config = weighted(config, network)
 
-    def flat(*shape: int, value: float = 1.0) -> Array:
-        return np.broadcast_to(network.dtype.type(value), shape)
+    double = np.dtype(np.float64)
+
+    def flat(*shape: int, value: float = 1.0, dtype: np.dtype[Any] = network.dtype) -> Array:
+        return np.broadcast_to(dtype.type(value), shape)
 
     terms: list[Term] = []
     if _has_patches(config):
@@ -237,7 +239,8 @@ def planned_terms(
             for tap, share in zip(config.style_layers, shares, strict=True):
                 height, width, C = shapes[tap]
                 place = Place(C, height * width, size[0] * size[1])
-                targets = [(1 / count, Moments(1.0, flat(C), flat(C, C, value=2)))] * count
+                moments = [Moments(1.0, flat(C, dtype=double), flat(C, C, value=2, dtype=double)) for _ in range(count)]
+                targets = [(1 / count, each) for each in moments]
                 mask = flat(height, width, 1) if region else None
                 counts_all = config.mask_mode == "cysmith" and mask is not None
                 if share:

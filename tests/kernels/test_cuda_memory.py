@@ -9,11 +9,12 @@ from support import fake_cupy
 from support.emulated_device import WHY_NOT, EmulatedDevice
 
 from handstyle.foundations.backend import choose_backend
+from handstyle.kernels.counting import target_bytes
 from handstyle.kernels.cuda.convolution import SCRATCH
 from handstyle.kernels.cuda.device import CupyDevice
 from handstyle.kernels.cuda.dry_device import DryDevice
 from handstyle.kernels.cuda.engine import LESS_SCRATCH, CudaEngine
-from handstyle.kernels.cuda.forecast import PICTURES, evaluation_bytes, target_bytes
+from handstyle.kernels.cuda.forecast import PICTURES, evaluation_bytes
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import StyleTerm, moments_forward
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
@@ -75,9 +76,9 @@ def test_an_evaluation_is_forecast_without_touching_memory(vgg19):
     rectified = 64 + 128 / 4 + 3 * 256 / 16 + 3 * 512 / 64 + 512 / 256
     pooled = 64 / 4 + 128 / 16 + 256 / 64 + 512 / 256
     held = side * side * (4 * values + rectified / 8 + 3 * pooled / 8) + SCRATCH
-    targets = 4 * side * side / 64 * 512 + sum(2 * 8 * C * (C + 1) for C in (64, 128, 256, 512, 512))
+    targets = 4 * side * side / 64 * 512 + sum(8 * C * (C + 1) for C in (64, 128, 256, 512, 512))
     assert forecast(dry(vgg19), side) == pytest.approx(held + targets, rel=0.01)
-    assert target_bytes(planned_terms(CONFIG, vgg19, (side, side)), 4) == targets
+    assert target_bytes(planned_terms(CONFIG, vgg19, (side, side))) == targets
 
 
 def test_the_scratch_is_bounded(vgg19):
@@ -159,7 +160,7 @@ def an_evaluation_takes_what_was_forecast(precision):
     features = network.forward(v.reshape(side, side, 3), TAPS)[0]
     terms = [StyleTerm(tap, moments_forward(features[tap])) for tap in TAPS if tap != "relu4_2"]
     terms.append(ContentTerm("relu4_2", features["relu4_2"]))
-    expected = network.engine.forecast(network, terms, (side, side, 3)).bytes - target_bytes(terms, 4)
+    expected = network.engine.forecast(network, terms, (side, side, 3)).bytes - target_bytes(terms)
     objective = Objective(network, terms, (side, side, 3))
     for _ in range(3):
         objective.on_device(v)

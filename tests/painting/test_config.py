@@ -109,3 +109,8 @@ def test_iterations_yield_to_what_is_said_later():
 def test_an_old_name_is_answered_with_the_new(old):
     with pytest.raises(handstyle.HandstyleError, match=f"{old}: it is now called {RENAMED[old]}"):
         style_config({}, **{old: 1})
+
+
+def test_an_old_value_is_answered_with_the_new():
+    with pytest.raises(handstyle.HandstyleError, match="init='grey': it is now called gray"):
+        StyleConfig(init="grey")

@@ -476,7 +476,7 @@ OTHER = {  # a value that is not the default, for each field, typed and as TOML
     "print": "A4@150",
     "style_size": 200,
     "style_fit": "stretch",
-    "init": "grey",
+    "init": "gray",
     "content_layers": ("conv4_2", "relu2_2"),
     "style_layers": ("relu1_2", "relu2_2"),
     "content_normalization": "mean",

@@ -8,6 +8,7 @@ import pytest
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_forward
+from handstyle.kernels.counting import target_bytes
 from handstyle.kernels.cpu.forecast import THREAD_BYTES
 from handstyle.kernels.tiles import by_tiles
 from handstyle.losses.patches import PatchTerm, patches_forward
@@ -190,7 +191,7 @@ def test_the_forecast_holds_what_an_evaluation_takes(stride):
     p, painting = rng.uniform(0, 255, (2, 96, 96, 3))
     forecast = RunMemory(config, network, stand_in(96), [stand_in(96)], False, 1 << 40).needs()[-1].evaluation
     terms = build_terms(network, config, p, [painting])
-    taken = sum(term.target_bytes for term in terms)
+    taken = target_bytes(terms)
     tracemalloc.start()
     objective = Objective(network, terms, p.shape)
     objective(p.ravel())

@@ -101,8 +101,8 @@ def palette(rng: np.random.Generator, n: int) -> Array:  # -> (n, 3)
     """Return `n` colors that belong together: spread along a few random directions around a random middle."""
     middle = rng.uniform(60, 200, 3)
     axes = rng.normal(0, 1, (2, 3)) * rng.uniform(15, 70, (2, 1))
-    grey = rng.normal(0, 1, (n, 1)) * rng.uniform(20, 70)
-    colors: Array = (middle + rng.normal(0, 1, (n, 2)) @ axes + grey).clip(0, 255)
+    gray = rng.normal(0, 1, (n, 1)) * rng.uniform(20, 70)
+    colors: Array = (middle + rng.normal(0, 1, (n, 2)) @ axes + gray).clip(0, 255)
     return colors
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,6 +35,7 @@ from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
 from handstyle.losses.terms import PICTURE, Term
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.padding import pad_backward, pad_forward
+from handstyle.network.pooling import POOLS
 from handstyle.network.sequence import (
     Cache,
     Convolution,
@@ -85,6 +86,8 @@ class CpuEngine:
     name: str
     choose: Choose
     team: Team = field(default_factory=default_team)
+    poolings: ClassVar[tuple[str, ...]] = tuple(POOLS)
+    tf32: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self.arena = default_arena()

@@ -15,7 +15,15 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from handstyle.kernels.counting import Cost, content_cost, convolution_cost, moments_cost, patches_cost, pool_cost
+from handstyle.kernels.counting import (
+    Cost,
+    content_cost,
+    convolution_cost,
+    moments_cost,
+    patches_cost,
+    pool_cost,
+    target_bytes,
+)
 from handstyle.kernels.cpu import losses
 from handstyle.kernels.cpu.arena import SEGMENT, Arena
 from handstyle.kernels.cpu.choose import scratch as scratch_of
@@ -28,10 +36,9 @@ from handstyle.kernels.cpu.threads import pixel_strips
 from handstyle.kernels.gradients import Gradients
 from handstyle.kernels.stages import Stage
 from handstyle.losses.content import ContentTerm
-from handstyle.losses.distribution import DistributionTerm
-from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
+from handstyle.losses.gram import Moments, StyleTerm
 from handstyle.losses.patches import AT_ONCE, PatchTerm
-from handstyle.losses.terms import PICTURE, NormalizedTerm, Term
+from handstyle.losses.terms import PICTURE, Term
 from handstyle.network.sequence import Convolution, Features, Pool
 from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import STRIP_VALUES, Forecast, Shape, taps_of
@@ -319,11 +326,10 @@ def forecast_evaluation(
     check_not_too_small(network, taps_of(terms), shape)
     dry = dry_run(engine, network, terms, shape, gradient)
     rows = summary(network, *shape[:2])
-    channels = {row.name: row.shape[2] for row in rows}
     largest = max(rows, key=lambda row: row.values)
     strips = min(THREAD_BYTES + largest.values * network.dtype.itemsize, CHANNEL_BYTES * largest.shape[2])
     outside = strips * engine.team.threads + sum(dry.kept.values())
-    targets = sum(target_bytes(term, channels.get(term.tap, 3)) for term in terms) if gradient else 0
+    targets = target_bytes(terms) if gradient else 0
     taken = max(dry.peak, dry.arena.touched) + outside + targets
     cost = sum((row.cost for row in dry.rows), Cost())
     each = LAYER_SECONDS + (HANDOVER_SECONDS if engine.team.threads > 1 else 0.0)
@@ -337,21 +343,3 @@ def check_not_too_small(network: Network, taps: Sequence[str], shape: Shape) -> 
         if taps and not math.prod(row.shape):
             raise HandstyleError(f"a picture of {shape[1]} x {shape[0]} px has nothing left at {row.name}")
         taps = [tap for tap in taps if tap != row.name]
-
-
-def target_bytes(term: Term, channels: int) -> int:
-    """Return the bytes of a term's targets and mask, at a layer with `channels` channels."""
-    inner = term.inner if isinstance(term, NormalizedTerm) else term
-    moments = 8 * channels * (channels + 1)
-    taken = 0
-    if isinstance(inner, ContentTerm):
-        taken = inner.target.nbytes
-    elif isinstance(inner, DistributionTerm):
-        taken = len(inner.losses) * moments
-    elif isinstance(inner, StyleTerm):
-        taken = moments
-    elif isinstance(inner, PatchTerm):
-        taken = inner.target_bytes
-    if isinstance(inner, ContentTerm | MomentsTerm | PatchTerm) and inner.mask is not None:
-        taken += inner.mask.nbytes
-    return taken

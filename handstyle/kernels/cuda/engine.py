@@ -65,13 +65,16 @@ class CudaEngine:
         If no device is given and there is no GPU, or the method is unknown.
     """
 
+    poolings = ("max", "average")
+
     def __init__(self, device: Device | None = None, method: str | None = None, workspace: int = SCRATCH) -> None:
         if method is not None and method not in METHODS:
             raise HandstyleError(f"unknown method {method!r}: use {', '.join(METHODS)}")
         self.device = CupyDevice() if device is None else device
         self.method, self.workspace, self.scratch = method, workspace, workspace
         self.chosen: dict[str, str] = {}
-        self.name = "cuda" if self.device.precision == "float32" else f"cuda-{self.device.precision}"
+        self.tf32 = self.device.precision == "tf32"
+        self.name = "cuda-tf32" if self.tf32 else "cuda"
 
     def choose(self, name: str, finish: Epilogue, w: Array, source: Source, offset: int, adjoint: bool) -> str:
         """Return the method for a convolution with `w` (3, 3, C, K) or its adjoint, and record it in `chosen`.
@@ -82,7 +85,7 @@ class CudaEngine:
         C, K = (w.shape[3], w.shape[2]) if adjoint else w.shape[2:]
         plain = offset == 1 and not source.unpool
         method = self.method
-        tensor = self.device.precision == "tf32" and tensor_fits(C, K, w.dtype)
+        tensor = self.tf32 and tensor_fits(C, K, w.dtype)
         if w.shape[2] == 3:
             method = "first"
         elif method in (None, "first") or (method == "residue" and not plain) or (method == "tensor" and not tensor):
@@ -234,8 +237,8 @@ class CudaEngine:
         if x.dtype not in (np.float32, np.float64):
             raise HandstyleError(f"kernels={self.name!r} compute in float32 or float64, not {x.dtype}")
         for layer in layers:
-            if isinstance(layer, Pool) and layer.kind == "l2":
-                raise HandstyleError(f"pooling='l2': kernels={self.name!r} have none; use kernels='reference'")
+            if isinstance(layer, Pool) and layer.kind not in self.poolings:
+                raise HandstyleError(f"pooling={layer.kind!r}: not with kernels={self.name!r}; use kernels='reference'")
             if isinstance(layer, Convolution) and layer.w.dtype != x.dtype:
                 raise HandstyleError(
                     f"{layer.name}: weights are {layer.w.dtype}, the picture is {x.dtype}; convert one with astype"

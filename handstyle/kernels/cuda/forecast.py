@@ -7,12 +7,12 @@ as on a GPU. The memory plan (``memory_plan.py``) is computed from them too, so 
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
+from handstyle.kernels.counting import target_bytes
 from handstyle.kernels.cuda.device import Device
 from handstyle.kernels.cuda.dry_device import DryDevice, bare_layers
 from handstyle.kernels.cuda.engine import CudaEngine
@@ -25,7 +25,7 @@ from handstyle.losses.patches import AT_ONCE, PatchTerm
 from handstyle.losses.terms import PICTURE, Term
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.sequence import Layer
-from handstyle.network.vgg import Network
+from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import STRIP_VALUES, Shape, taps_of
 
 # Arrays of the picture's size in addition to those of the memory plan: the picture and its buffer in the graph, the
@@ -83,31 +83,10 @@ def evaluation_bytes(engine: CudaEngine, network: Network, terms: Sequence[Term]
     vector = 3 * height * width * network.dtype.itemsize
     sweep = places(evaluation_requests(engine, network, terms, shape))[1] + PICTURES * vector
     of_picture = any(term.tap == PICTURE for term in terms)
-    return max(sweep, (DIFFERENCES if of_picture else 2) * vector) + target_bytes(terms, network.dtype.itemsize)
-
-
-def target_bytes(terms: Sequence[Term], itemsize: int) -> int:
-    """Return the bytes of the terms' targets and masks; for style terms, of the measured statistic too."""
-    total = 0
-    for term in terms:
-        mask: Any = getattr(term, "mask", None)
-        total += 0 if mask is None else mask.size * itemsize
-        if isinstance(term, ContentTerm):
-            total += term.target.size * itemsize
-        elif isinstance(term, PatchTerm):
-            total += term.target_bytes
-        elif isinstance(term, MomentsTerm):
-            C = channels_of(term)
-            total += 2 * 8 * C * (C + 1)
-    return total
-
-
-def channels_of(term: Any) -> int:
-    """Return the number of channels of the target of a term of moments, or 0 if the target is not found."""
-    if hasattr(term, "target"):
-        return len(term.target.outer)
-    found = [part.keywords["target"] for _, part in term.losses if hasattr(part, "keywords") and part.keywords]
-    return max((len(target.sums) if hasattr(target, "sums") else len(target.mean) for target in found), default=0)
+    channels = {row.name: row.shape[2] for row in summary(network, height, width)}
+    of_moments = [channels.get(term.tap, 3) for term in terms if isinstance(term, MomentsTerm)]
+    measured = sum(8 * C * (C + 1) for C in of_moments)
+    return max(sweep, (DIFFERENCES if of_picture else 2) * vector) + target_bytes(terms) + measured
 
 
 def measuring_bytes(engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> int:
