@@ -29,6 +29,8 @@ CACHED_KERNELS = 5 << 20
 # of the columns of a product of thousands, one of 256 columns 1.5 times. (OpenBLAS 0.3.31, AVX2, an EPYC of 2021.)
 SHORT_PRODUCT = 128
 
+STRIP_VALUES = 1 << 21  # features that are copied in float64 at a time while a target is measured
+
 # For pictures of at most this many pixels, all transformed kernels are kept from one evaluation to the next.
 FEW_PIXELS = 320 * 320
 

@@ -1,15 +1,22 @@
-"""The terms' gradients at the layers, which a backward pass adds: given as arrays, or computed when it needs them."""
+"""The terms' gradients at the layers, which a backward pass adds: given as arrays, or computed when it needs them.
 
+Before the first pass the terms get their scales.
+"""
+
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 from handstyle.foundations.backend import Array, namespace
-from handstyle.losses.terms import Term
+from handstyle.losses.content import ContentTerm, scale_of
+from handstyle.losses.terms import NormalizedTerm, Term, Window
 from handstyle.network.sequence import Features
 
 # (term, its features, whether the gradient may be written over them) -> weighted value, weighted gradient
 GradientOf = Callable[[Term, Array, bool], tuple[Any, Array]]
+
+SQUARED = 1 << 19  # values of a target that are squared at a time
 
 
 class Gradients(Protocol):
@@ -102,3 +109,19 @@ class TermGradients:
     def take(self, tap: str) -> Array:
         """Remove and return the features at the layer `tap`; they are computed again if they were not kept."""
         return self.again.pop(tap)() if tap in self.again else self.features.pop(tap)
+
+
+def scaled_terms(terms: Sequence[Term]) -> tuple[Term, ...]:
+    """Return the terms, those of content with their scales, for which no array of the whole target's size is made."""
+    return tuple(map(_scaled, terms))
+
+
+def _scaled(term: Term) -> Term:
+    if isinstance(term, NormalizedTerm):
+        return replace(term, inner=_scaled(term.inner))
+    if type(term) is not ContentTerm or term.scale is not None or "factor" in vars(term):
+        return term
+    step = max(1, SQUARED // math.prod(term.target.shape[1:]))
+    strips = [Window(slice(top, top + step), slice(None)) for top in range(0, term.target.shape[0], step)]
+    energy = sum(float(term.measure(0 * strip.cut(term.target), strip)) for strip in strips)
+    return replace(term, scale=scale_of(energy))

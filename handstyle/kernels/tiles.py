@@ -26,7 +26,8 @@ from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.engine import CpuEngine, has_plain_moments
 from handstyle.kernels.cpu.losses import MomentsGradient, moments
 from handstyle.kernels.cpu.threads import default_team
-from handstyle.losses.content import ContentTerm, relative_scale
+from handstyle.kernels.gradients import scaled_terms
+from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
 from handstyle.losses.terms import NORMALIZE_EPSILON, PICTURE, NormalizedTerm, Statistic, Term, Window
 from handstyle.losses.total_variation import (
@@ -650,7 +651,7 @@ class TileEngine:
         """Return a function that evaluates `terms` on `network`; with one tile it is that of the inner engine."""
         inner = network.with_kernels(self.inner)
         tiling = self.tiling(network, terms, shape)
-        terms = [self._with_scale(term, inner, tiling) for term in terms]
+        terms = scaled_terms([self._with_scale(term, inner, tiling) for term in terms])
         if tiling is not None and len(tiling.tiles) == 1:
             self._last = "one tile"
             return self.inner.prepare(inner, terms, shape)
@@ -666,7 +667,7 @@ class TileEngine:
     def _with_scale(self, term: Term, network: Network, tiling: Tiling | None) -> Term:
         photograph = photograph_of(term)
         if photograph is None or tiling is None:
-            return with_scale(term)
+            return term
         if isinstance(term, NormalizedTerm):
             return replace(term, inner=self._with_scale(term.inner, network, tiling))
         if term.scale is not None:  # type: ignore[attr-defined]
@@ -674,7 +675,7 @@ class TileEngine:
         nothing = network.backend.xp.broadcast_to(network.dtype.type(0), photograph.shape)
         zero = replace(with_target(term, nothing), scale=1.0)  # type: ignore[type-var]
         (energy,) = self.workers.total(measure_tile, Job(network, (zero,), tiling), photograph.pixels, None)
-        return replace(term, scale=relative_scale(energy**0.5))  # type: ignore[type-var]
+        return replace(term, scale=scale_of(energy))  # type: ignore[type-var]
 
     def kept(self, network: Network, terms: Sequence[Term], tiling: Tiling) -> int:
         """Return the number of tiles whose features fit into `spare` bytes and will be kept."""
@@ -1054,15 +1055,6 @@ def variation_by_strips(
         if top:
             count(slice(top, top + 1), -1)
     return total
-
-
-def with_scale(term: Term) -> Term:
-    """Return a content term with its scale, for which no array of the whole target's size is made."""
-    if type(term) is not ContentTerm or term.scale is not None or "factor" in vars(term):
-        return term
-    step = max(1, MEASURED // math.prod(term.target.shape[1:]))
-    strips = [Window(slice(top, top + step), slice(None)) for top in range(0, term.target.shape[0], step)]
-    return replace(term, scale=relative_scale(term.target, term.mask, strips))
 
 
 # --- forecasts ------------------------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """Content: the squared distance between the features of two pictures at one layer."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -70,28 +69,22 @@ def content_backward(  # (), (h, w, C), (h, w, C) -> (h, w, C)
     return df
 
 
-def relative_scale(  # (h, w, C), (h, w, 1) -> 1 / Σ mask target²
-    target: Array, mask: Array | None = None, parts: Iterable[Window] = (WHOLE,)
-) -> float:
-    """Return the scale that turns a squared distance into a squared relative error.
+def relative_scale(target: Array, mask: Array | None = None) -> float:  # (h, w, C), (h, w, 1) -> 1 / Σ mask target²
+    """Return the scale that turns a squared distance into a squared relative error: see `scale_of`."""
+    return scale_of(content_forward(0 * target, target, mask))  # book: content-scale
 
-    Parameters
-    ----------
-    target, mask
-        As in `content_forward`.
-    parts : iterable of Window
-        Rectangles that cover the map, whose distances are measured one by one and added up.
+
+def scale_of(energy: Array | float) -> float:
+    """Return the scale of a content loss, given the squared distance of the target from zero.
 
     Raises
     ------
     HandstyleError
         If the target is zero everywhere: nothing can be relative to it.
     """
-    cut = ((part.cut(target), part.cut(mask)) for part in parts)
-    energy = sum(float(content_forward(0 * of_part, of_part, mask_there)) for of_part, mask_there in cut)
-    if energy == 0:
+    if float(energy) == 0:
         raise HandstyleError("content: the target is zero everywhere: choose another layer or picture, or give a scale")
-    return 1 / energy  # book: content-scale
+    return 1 / float(energy)
 
 
 @dataclass(frozen=True)

@@ -93,9 +93,6 @@ class Evaluate(Protocol):
         """Return the terms' values and the gradient at a picture given as a flat float64 vector, both on the host."""
 
 
-STRIP_VALUES = 1 << 21  # features that are copied in float64 at a time while a target is measured
-
-
 @dataclass(frozen=True)
 class Forecast:
     """The memory and the time that an evaluation will take.

@@ -11,6 +11,7 @@ import numpy as np
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_forward
+from handstyle.kernels.counting import STRIP_VALUES
 from handstyle.kernels.tiles import tiled_features, tiled_moments
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.distribution import (
@@ -28,7 +29,6 @@ from handstyle.losses.regions import carry_mask, check_carried, cysmith_mask
 from handstyle.losses.terms import PICTURE, NormalizedTerm, Term
 from handstyle.losses.total_variation import VariationTerm, range_penalty
 from handstyle.network.vgg import Network, summary
-from handstyle.optimize.objective import STRIP_VALUES
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.normalizations import CONTENT, SMOOTHNESS, STYLE, Place, smoothness_factor
 from handstyle.painting.patch_terms import PatchSource, check_products, patch_terms

@@ -28,7 +28,7 @@ from handstyle.kernels.cpu.epilogues import MaskSink, RectifyPoolSink, RectifySi
 from handstyle.kernels.cpu.strips import ArraySource, Sink, Source, StoreSink
 from handstyle.kernels.cpu.threads import Team, default_team
 from handstyle.kernels.cpu.winograd_kernels import Kept
-from handstyle.kernels.gradients import GivenGradients, Gradients, TermGradients
+from handstyle.kernels.gradients import GivenGradients, Gradients, TermGradients, scaled_terms
 from handstyle.kernels.stages import Stage, methods_in_words, split_stages
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
@@ -310,11 +310,7 @@ class CpuEvaluation:
 
     def __init__(self, engine: CpuEngine, network: Network, terms: Sequence[Term], shape: Shape) -> None:
         self.engine, self.network, self.shape = engine, network, shape
-        self.terms = tuple(terms)
-        self.taps = taps_of(terms)
-        for term in self.terms:
-            # The scale is summed in float64 and then kept: now, before an evaluation takes memory beside it.
-            _ = term.factor if isinstance(term, ContentTerm) else None
+        self.terms, self.taps = scaled_terms(terms), taps_of(terms)
 
     def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
         """Return the terms' values and the gradient of their sum."""

@@ -16,6 +16,7 @@ import numpy as np
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.counting import (
+    STRIP_VALUES,
     Cost,
     content_cost,
     convolution_cost,
@@ -41,7 +42,7 @@ from handstyle.losses.patches import AT_ONCE, PatchTerm
 from handstyle.losses.terms import PICTURE, Term
 from handstyle.network.sequence import Convolution, Features, Pool
 from handstyle.network.vgg import Network, summary
-from handstyle.optimize.objective import STRIP_VALUES, Forecast, Shape, taps_of
+from handstyle.optimize.objective import Forecast, Shape, taps_of
 
 # Memory of each thread outside the arena: the part of its BLAS buffer that is written to, and the strips of
 # `arena.Scratch`. It is THREAD_BYTES and the largest map together, but at most CHANNEL_BYTES for each of that map's

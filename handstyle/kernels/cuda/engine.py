@@ -22,7 +22,7 @@ from handstyle.kernels.cuda.convolution import METHODS, SCRATCH, Convolver, pool
 from handstyle.kernels.cuda.device import CupyDevice, Device
 from handstyle.kernels.cuda.epilogue import apply_epilogue, backward_epilogue, checked
 from handstyle.kernels.cuda.structs import Epilogue, Source, words
-from handstyle.kernels.gradients import GivenGradients, Gradients, TermGradients
+from handstyle.kernels.gradients import GivenGradients, Gradients, TermGradients, scaled_terms
 from handstyle.kernels.stages import Stage, methods_in_words, split_stages
 from handstyle.losses.terms import Term
 from handstyle.network.sequence import Cache, Convolution, Features, Layer, Pool, check_gradients, check_taps, deepest
@@ -102,9 +102,10 @@ class CudaEngine:
 
     def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
         """Return a function that evaluates `terms` on `network`; see `handstyle.optimize.objective.Engine`."""
-        with network.backend.aside():  # a loss's scale is computed on first use, in memory of its own
+        with network.backend.aside():  # scales are computed in memory of their own
+            terms = scaled_terms(terms)
             for term in terms:
-                getattr(getattr(term, "inner", term), "factor", None)
+                getattr(getattr(term, "inner", term), "factor", None)  # a style's is computed on first use
         network.backend.tidy()  # frees the memory in which the targets were measured
         fitting, _ = self.fitting(network, terms, shape)
         prepared: Evaluate = resolve_name(LATER["prepare"])(fitting, network, terms, shape)

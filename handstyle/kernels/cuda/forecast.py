@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
-from handstyle.kernels.counting import target_bytes
+from handstyle.kernels.counting import STRIP_VALUES, target_bytes
 from handstyle.kernels.cuda.device import Device
 from handstyle.kernels.cuda.dry_device import DryDevice, bare_layers
 from handstyle.kernels.cuda.engine import CudaEngine
@@ -26,7 +26,7 @@ from handstyle.losses.terms import PICTURE, Term
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.sequence import Layer
 from handstyle.network.vgg import Network, summary
-from handstyle.optimize.objective import STRIP_VALUES, Shape, taps_of
+from handstyle.optimize.objective import Shape, taps_of
 
 # Arrays of the picture's size in addition to those of the memory plan: the picture and its buffer in the graph, the
 # preprocessed picture, the gradient and its copy, and temporary arrays.
