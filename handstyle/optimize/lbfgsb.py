@@ -123,13 +123,8 @@ def minimize_lbfgsb(
             loop.accept(v, float(intermediate_result.fun) / scale, lambda: ({"v": v}, {"size": 1 / scale}))
 
         left = max(limit - loop.count + 1, 1)  # SciPy counts the evaluation above, too
-        options = {
-            "maxiter": iterations - done,
-            "maxfun": left,
-            "maxcor": lbfgs_history,
-            "ftol": tolerance,
-            "gtol": 0.0,
-        }
+        limits = {"maxiter": iterations - done, "maxfun": left, "ftol": tolerance, "gtol": 0.0}
+        options = limits | {"maxcor": lbfgs_history}
         with one_scipy_thread():
             result = minimize(scaled, start / unit, jac=True, method="L-BFGS-B", callback=accepted, options=options)
         if result.status == 99:

@@ -7,7 +7,7 @@ and the picture in the network's dtype on its device.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -18,7 +18,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_backward, preprocess_forward
 from handstyle.losses.terms import PICTURE, Term
 from handstyle.network.pooling import POOLS
-from handstyle.network.sequence import Cache, Features, Layer, LayerEngine, sequence_backward, sequence_forward
+from handstyle.network.sequence import Cache, Features, LayerEngine, sequence_backward, sequence_forward
 from handstyle.network.vgg import Network, summary
 
 Shape = tuple[int, int, int]
@@ -168,17 +168,8 @@ class ReferenceEvaluation:
 class ReferenceEngine:
     """The reference engine: every function as the book quotes it, without optimizations."""
 
-    name = "reference"
-    poolings = tuple(POOLS)
-    tf32 = False
-
-    def forward(self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str]) -> tuple[Features, Cache]:
-        """Return the features at the layers `taps`, and the caches; see `sequence_forward`."""
-        return sequence_forward(layers, x, taps)
-
-    def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
-        """Return the gradient at the input; see `sequence_backward`."""
-        return sequence_backward(layers, dfeatures, caches)
+    name, poolings, tf32 = "reference", tuple(POOLS), False
+    forward, backward = staticmethod(sequence_forward), staticmethod(sequence_backward)
 
     def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
         """Return a function that evaluates `terms` on `network` at pictures of `shape`."""

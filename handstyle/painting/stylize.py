@@ -6,9 +6,11 @@ fields of `StyleConfig`. `texture` does the same without content, `reconstruct` 
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +23,7 @@ from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.optimize.objective import Objective
-from handstyle.optimize.trace import FAILED, WHOLE, Ending, Iteration
+from handstyle.optimize.trace import FAILED, WHOLE, Ending, Iteration, Outcome
 from handstyle.painting.arguments import one_callback, own_terms, plain_options, styles_and_blend
 from handstyle.painting.config import STRENGTH, StyleConfig, check_layer, style_config
 from handstyle.painting.inputs import read_inputs, spread_folders, starting_picture, wanted_side
@@ -29,10 +31,10 @@ from handstyle.painting.load import fit_network, load_network, precision_of
 from handstyle.painting.memory import RunMemory
 from handstyle.painting.optimizers import Memory, descend, no_step_helped
 from handstyle.painting.paper import read_paper
-from handstyle.painting.plan import check_reach, enlarged, final_picture, make_plan, terms_of_scale
+from handstyle.painting.plan import Plan, check_reach, enlarged, final_picture, make_plan, terms_of_scale
 from handstyle.painting.presets import Preset, find_preset
 from handstyle.painting.progress import RECENT, progress_display, time_left
-from handstyle.painting.recipe import BLANK, KEY, inputs_of, recipe_of
+from handstyle.painting.recipe import BLANK, KEY, Input, inputs_of, recipe_of
 from handstyle.painting.result import PaintingInterrupted, Progress, Result, keep_last
 from handstyle.painting.resuming import Identity, Standing, read_run, save_run
 from handstyle.painting.strength import UNCALIBRATED, style_weight
@@ -120,33 +122,28 @@ def stylize(
     called = one_callback(callback)
     if not isinstance(progress, bool | None):
         raise HandstyleError(f"progress={progress!r}: True or False; a function goes to callback")
-    if not progress:
-        return _uninterrupted(_run(content, sources, network, config, chosen, called, resume, terms, measured))
-    with progress_display() as display:
-        both = one_callback([display, *([called] if called else [])])
-        result = _run(content, sources, network, config, chosen, both, resume, terms, measured)
-    return _uninterrupted(result)
-
-
-def _uninterrupted(result: Result) -> Result:
+    with progress_display() if progress else nullcontext() as display:
+        callbacks = [one for one in (display, called) if one is not None]
+        run = _prepared(content, sources, network, config, chosen, resume, terms)
+        run.callback, run.measured = one_callback(callbacks), measured
+        result = run.paint()
     if keep_last(result).interrupted:
         raise PaintingInterrupted(result)
     return result
 
 
-def _run(
+def _prepared(
     content: PictureLike,
     styles: Sequence[PictureLike],
     network: Network | str | os.PathLike[str] | None,
     config: StyleConfig,
     chosen: Preset | None,
-    callback: Callable[[Progress], None] | None,
     resume: str | os.PathLike[str] | None,
-    terms: Any = None,
-    measured: Measured | None = None,
-) -> Result:
+    terms: Any,
+) -> "_Run":
+    """Read and check everything that can be checked before the first evaluation, and return the run."""
     sources, config = arranged(styles, config)
-    network, fitted = ready_network(network, chosen)
+    network, notes = ready_network(network, chosen)
     config.check_layers(network)
     photograph, paintings = read_inputs(config, content, sources)
     check_reach(config, network, photograph, paintings)
@@ -154,20 +151,181 @@ def _run(
         own_terms(terms, network, (0, 0))  # or an error, before long work
     room = RunMemory.now(config, network, photograph, paintings).fitted()
     room.check()
-    fitted += [room.tiled] if room.tiled else []
+    notes += [room.tiled] if room.tiled else []
     with room.guarded():
         plan = make_plan(config, photograph, paintings)
-    inputs = inputs_of(config, photograph, paintings)
-    planned = [config.iterations_at(k) for k in range(len(plan.sizes))]
-    backend, memory, identity = room.network.backend, Memory(), Identity(config, room.network, plan)
+    inputs, identity = inputs_of(config, photograph, paintings), Identity(config, room.network, plan)
     file = None if resume is None else expanded(resume)
     standing, resuming = (Standing(), []) if file is None else read_run(file, identity)
     coarse = resize(plan.p, plan.sizes[0])
     p = starting_picture(config, coarse, network.convention, plan.paintings, plan.style_masks, photograph.full_size)
+    return _Run(config, room, plan, inputs, identity, file, standing, p, terms, notes, resuming)
 
-    own: list[Term] = []
 
-    def finished(
+@dataclass
+class _Run:
+    """A run of `stylize`: its settings, memory and pictures, and how far it has come.
+
+    Parameters
+    ----------
+    config, room, plan, inputs, identity
+        The settings; the memory, with the network; the pictures at full size; their names and digests; what a
+        checkpoint must agree with.
+    file : Path or None
+        The checkpoint to resume from.
+    standing : Standing
+        Where that run stood: scale, trace and evaluations.
+    p : (H, W, 3) array
+        The picture, at first the start of the first scale.
+    terms : list of Term or callable, optional
+        The caller's own terms.
+    notes, resuming : list of str
+        Notes on network and memory, and on the resumption.
+    """
+
+    config: StyleConfig
+    room: RunMemory
+    plan: Plan
+    inputs: list[Input]
+    identity: Identity
+    file: Path | None
+    standing: Standing
+    p: Array
+    terms: Any
+    notes: list[str]
+    resuming: list[str]
+    callback: Callable[[Progress], None] | None = None
+    measured: Measured | None = None
+    own: list[Term] = field(default_factory=list)  # the caller's terms at the current scale
+    memory: Memory = field(default_factory=Memory)
+    outcome: Outcome | None = None  # of the last scale
+    settled: bool = False  # whether a scale ended by `stop_below`
+    idle: bool = True  # whether no step at any scale made the picture better
+
+    def __post_init__(self) -> None:
+        self.planned = [self.config.iterations_at(k) for k in range(len(self.plan.sizes))]
+        self.size = self.plan.sizes[self.standing.scale]  # of the scale that `p` was painted at
+        self.trace, self.evaluations = list(self.standing.trace), self.standing.evaluations
+
+    def paint(self) -> Result:
+        """Minimize the objective at each scale, from coarse to fine, and return the result."""
+        todo = [(k, size, self.planned[k]) for k, size in enumerate(self.plan.sizes) if k >= self.standing.scale]
+        cut_short: tuple[Ending, str] | None = None  # why a scale was not brought to its first evaluation
+        while todo:
+            k, size, iterations = todo.pop(0)
+            here = Standing(k, list(self.trace), self.evaluations)
+            try:
+                outcome = self._minimized(here, size, iterations)
+            except KeyboardInterrupt:
+                if self.outcome is None:
+                    raise
+                cut_short = "interrupted", f"interrupted after {len(self.trace)} iterations"
+                break
+            except OutOfMemoryError as error:
+                if self._has_smaller_tiles(size, str(error)):
+                    todo.insert(0, (k, size, iterations))
+                    continue
+                if self.outcome is None:
+                    raise
+                cut_short = "out of memory", f"stopped: {error}"  # the scales done are kept
+                break
+            self._advance(outcome, here, size)
+            rest = iterations - len(outcome.trace)
+            if outcome.ended == "out of memory" and rest and self._has_smaller_tiles(size, outcome.stopped):
+                self.file = None
+                todo.insert(0, (k, size, rest))
+            elif outcome.ended not in WHOLE:
+                break
+        assert self.outcome is not None
+        ended, stopped = self._ending(*(cut_short or (self.outcome.ended, self.outcome.stopped)))
+        failed, value = ended in FAILED or self.idle, self.outcome.value
+        return self._result(self.p, self.trace, ended, stopped, value, self.evaluations, failed, self.plan.sizes[-1])
+
+    def _minimized(self, here: Standing, size: Size, iterations: int) -> Outcome:
+        """Run the optimizer at one scale."""
+        config, network, plan = self.config, self.room.network, self.plan
+        start = enlarged(config, plan, self.p, size)
+        self.memory.adam = self.memory.resampled(self.size, size, network.backend)
+        report, resumed = self._reporter(here, size), self.file if here.scale == self.standing.scale else None
+        with self.room.guarded(size), np.errstate(over="ignore", invalid="ignore"):  # the objective raises an error
+            self.own = own_terms(self.terms, network, size)
+            terms = terms_of_scale(config, network, plan, size, self.measured) + self.own
+            objective = Objective(network, terms, (*size, 3))
+            done, files = len(here.trace), self.room.files
+            return descend(objective, start, config, iterations, self.memory, report, resumed, done, files)
+
+    def _advance(self, outcome: Outcome, here: Standing, size: Size) -> None:
+        """Add the outcome of a scale to the run."""
+        self.outcome, self.p, self.size = outcome, outcome.v.reshape(*size, 3), size
+        self.trace += [_after(here, row) for row in outcome.trace]
+        self.evaluations += outcome.evaluations
+        self.idle = self.idle and no_step_helped(self.config, outcome)
+        self.settled = self.settled or outcome.ended == "settled"  # this ends the scale, not the run
+
+    def _has_smaller_tiles(self, size: Size, why: str) -> bool:
+        """Take smaller tiles, if there are any, because memory ran out at a scale."""
+        less = self.room.with_smaller_tiles(why)
+        if less is not None:
+            self.room, how = less, less.network.engine.name
+            self.notes = [
+                *self.notes,
+                f"memory ran out at {size[1]} x {size[0]} px: continued from the best picture by {how}",
+            ]
+        return less is not None
+
+    def _reporter(self, here: Standing, size: Size) -> Callable[[Iteration], None]:
+        """Return a callback of the optimizer at one scale, which calls that of the run."""
+        ends = [here.trace[-1].seconds if here.trace else 0.0]
+        forecast, planned, sizes = [need.seconds for need in self.room.needs()], self.planned, self.plan.sizes
+
+        def report(row: Iteration) -> None:
+            if self.callback is None or row.v is None:
+                return
+            row = _after(here, row)
+            ends.append(row.seconds)
+            array = self.room.network.backend.to_numpy(row.v).reshape(*size, 3)  # type: ignore[arg-type]
+            so_far = here.trace + [replace(row, v=None, save=None)]
+            before = [one.seconds for one in here.trace[-RECENT:]]
+            here_ends = f"after {row.iteration} of {sum(planned)} iterations"
+            self.callback(
+                Progress(
+                    row.iteration,
+                    sum(planned),
+                    row.evaluations,
+                    row.value,
+                    row.terms,
+                    row.seconds,
+                    array,
+                    row.save and partial(save_run, save=row.save, standing=here, identity=self.identity),
+                    here.scale,
+                    tuple(sizes),
+                    time_left(ends, planned, sizes, here.scale, before, forecast),
+                    partial(final_picture, self.config, self.plan, array),
+                    partial(self._result, array, so_far, "going on", here_ends, row.value, row.evaluations, False),
+                )
+            )
+
+        return report
+
+    def _ending(self, ended: Ending, stopped: str) -> tuple[Ending, str]:
+        """Return how and why the run ended, given how and why the last scale did."""
+        done, sizes = len(self.trace), self.plan.sizes
+        scales = f" at {len(sizes)} scales" if len(sizes) > 1 else ""
+        if self.settled and ended in ("settled", "done"):
+            ended, stopped = "settled", f"settled after {done} of {sum(self.planned)} iterations{scales}"
+        elif ended == "done" and scales:
+            stopped = f"all {done} iterations done{scales}"
+        elif ended == "interrupted":
+            stopped = f"interrupted after {done} iterations"
+        if self.size != sizes[-1]:
+            stopped += f" at {self.size[1]} x {self.size[0]} px, enlarged from there"
+        if self.idle and ended not in FAILED:
+            lower = f"lower learning_rate={self.config.learning_rate:g}"
+            stopped += f"; no step made the picture better than the start: {lower}"
+        return ended, stopped
+
+    def _result(
+        self,
         p: Array,
         trace: list[Iteration],
         ended: Ending,
@@ -177,14 +335,15 @@ def _run(
         failed: bool,
         size: Size,
     ) -> Result:
-        own_notes = [f"the term {term.name} is of your own: `handstyle again` will paint without it" for term in own]
+        """Return the result with the picture `p` at a size: of the whole run, or as if it ended now."""
+        config, plan, network = self.config, self.plan, self.room.network
         alpha, array = plan.photograph.alpha, final_picture(config, plan, p, size)
         end: dict[str, Any] = {"ended": ended, "stopped": stopped, "iterations": len(trace), "evaluations": evaluations}
-        end |= {"style_weight": style_weight(config, room.network)} if config.style_weight is None else {}
+        end |= {"style_weight": style_weight(config, network)} if config.style_weight is None else {}
         end |= {"loss": value, "terms": trace[-1].terms if trace else {}}
-        recipe = recipe_of(
-            config, room.network, inputs, precision_of(room.network), array, end, identity.network_digest
-        )
+        ran = self.identity.network_digest
+        recipe = recipe_of(config, network, self.inputs, precision_of(network), array, end, ran)
+        own = [f"the term {term.name} is of your own: `handstyle again` will paint without it" for term in self.own]
         return Result(
             array,
             None if alpha is None else np.clip(resize(alpha, size), 0, 1),
@@ -194,118 +353,20 @@ def _run(
             evaluations,
             failed,
             {"Software": f"handstyle {version('handstyle')}", KEY: recipe.toml()},
-            [*fitted, *plan.notes(room.network, config), *resuming, *own_notes],
+            [*self.notes, *plan.notes(network, config), *self.resuming, *own],
             (read_paper(config.print).dpi_at(size),) * 2 if config.print else plan.photograph.dpi,
         )
 
-    trace, evaluations, outcome, old = list(standing.trace), standing.evaluations, None, plan.sizes[standing.scale]
-    settled = False
-    cut_short: tuple[Ending, str] | None = None  # why a scale was not begun, or not brought to its first evaluation
-    idle = True  # no step at any scale made the picture better
-    todo = [(k, size, planned[k]) for k, size in enumerate(plan.sizes) if k >= standing.scale]
-    while todo:
-        k, size, mine = todo.pop(0)
-        done, spent, started = len(trace), evaluations, trace[-1].seconds if trace else 0.0
 
-        def later(row: Iteration, done: int = done, spent: int = spent, started: float = started) -> Iteration:
-            return replace(
-                row,
-                iteration=row.iteration + done,
-                evaluations=row.evaluations + spent,
-                seconds=row.seconds + started,
-            )
-
-        here, ends = Standing(k, list(trace), spent), [started]
-        forecast = [need.seconds for need in room.needs()]
-
-        def report(
-            row: Iteration,
-            later: Callable[[Iteration], Iteration] = later,
-            size: Size = size,
-            here: Standing = here,
-            ends: list[float] = ends,
-            forecast: list[float] = forecast,
-        ) -> None:
-            if callback is not None and row.v is not None:
-                row = later(row)
-                ends.append(row.seconds)
-                array = backend.to_numpy(row.v).reshape(*size, 3)  # type: ignore[arg-type]
-                save = None if row.save is None else partial(save_run, save=row.save, standing=here, identity=identity)
-                before = [one.seconds for one in here.trace[-RECENT:]]
-                so_far = here.trace + [replace(row, v=None, save=None)]
-                ends_here = f"after {row.iteration} of {sum(planned)} iterations"
-                callback(
-                    Progress(
-                        row.iteration,
-                        sum(planned),
-                        row.evaluations,
-                        row.value,
-                        row.terms,
-                        row.seconds,
-                        array,
-                        save,
-                        here.scale,
-                        tuple(plan.sizes),
-                        time_left(ends, planned, plan.sizes, here.scale, before, forecast),
-                        partial(final_picture, config, plan, array),
-                        partial(finished, array, so_far, "going on", ends_here, row.value, row.evaluations, False),
-                    )
-                )
-
-        try:
-            start = enlarged(config, plan, p, size)
-            memory.adam = memory.resampled(old, size, backend)
-            with room.guarded(size), np.errstate(over="ignore", invalid="ignore"):  # the objective raises an error
-                own = own_terms(terms, room.network, size)
-                parts = terms_of_scale(config, room.network, plan, size, measured) + own
-                objective = Objective(room.network, parts, (*size, 3))
-                resumed = file if k == standing.scale else None
-                outcome = descend(objective, start, config, mine, memory, report, resumed, done, room.files)
-                del objective  # what it has prepared would take memory while the next scale's targets are measured
-        except KeyboardInterrupt:
-            if outcome is None:
-                raise
-            cut_short = "interrupted", f"interrupted after {len(trace)} iterations"
-            break
-        except OutOfMemoryError as error:
-            if less := room.with_smaller_tiles(str(error)):
-                room = less
-                fitted, todo = [*fitted, gone_on(size, less)], [(k, size, mine), *todo]
-                continue
-            if outcome is None:
-                raise
-            cut_short = "out of memory", f"stopped: {error}"  # the scales done are kept
-            break
-        trace += [later(row) for row in outcome.trace]
-        evaluations += outcome.evaluations
-        p, old, idle = outcome.v.reshape(*size, 3), size, idle and no_step_helped(config, outcome)
-        settled = settled or outcome.ended == "settled"  # this ends the scale, not the run
-        rest = mine - len(outcome.trace)
-        if outcome.ended == "out of memory" and rest and (less := room.with_smaller_tiles(outcome.stopped)):
-            room, file = less, None
-            fitted, todo = [*fitted, gone_on(size, less)], [(k, size, rest), *todo]
-        elif outcome.ended not in WHOLE:
-            break
-    assert outcome is not None
-    ended, stopped = cut_short or (outcome.ended, outcome.stopped)
-    if settled and ended in ("settled", "done"):
-        ended, stopped = "settled", f"settled after {len(trace)} of {sum(planned)} iterations"
-        stopped += f" at {len(plan.sizes)} scales" if len(plan.sizes) > 1 else ""
-    elif ended == "done" and len(plan.sizes) > 1:
-        stopped = f"all {len(trace)} iterations done at {len(plan.sizes)} scales"
-    elif ended == "interrupted":
-        stopped = f"interrupted after {len(trace)} iterations"
-    if old != plan.sizes[-1]:
-        stopped += f" at {old[1]} x {old[0]} px, enlarged from there"
-    failed = ended in FAILED
-    if idle and not failed:
-        stopped += f"; no step made the picture better than the start: lower learning_rate={config.learning_rate:g}"
-    return finished(p, trace, ended, stopped, outcome.value, evaluations, failed or idle, plan.sizes[-1])
-
-
-def gone_on(size: Size, room: RunMemory) -> str:
-    """Return a note that memory ran out at a scale, and that the run continues with smaller tiles."""
-    return f"memory ran out at {size[1]} x {size[0]} px: continued from the best picture by {room.network.engine.name}"
+def _after(here: Standing, row: Iteration) -> Iteration:
+    """Return a row of one scale's trace, counted on from the scales before."""
+    started = here.trace[-1].seconds if here.trace else 0.0
+    return replace(
+        row,
+        iteration=row.iteration + len(here.trace),
+        evaluations=row.evaluations + here.evaluations,
+        seconds=row.seconds + started,
+    )
 
 
 def texture(
