@@ -23,7 +23,7 @@ from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.inputs import output_size, read_inputs, scales
+from handstyle.painting.inputs import read_inputs, scales, size_of
 from handstyle.painting.memory import RunMemory
 from handstyle.painting.plan import check_reach, planned_iterations, size_notes
 from handstyle.painting.presets import PRESETS
@@ -80,7 +80,7 @@ def paint(
     say(f"network {described(network.weights)}, kernels {room.network.engine.name}, {backend.name} on {backend.device}")
     if network.weights == EMBEDDED and locate("vgg19") is None:
         say("a small stand-in for VGG-19; the full network: handstyle weights get vgg19, then --weights vgg19")
-    height, width = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
+    height, width = size_of(config, photograph)
     if backend.name == "cupy" and config.optimizer == "lbfgsb":
         say(what_lbfgs_saves(3 * height * width, loaded.dtype.itemsize))
     if room.tiled:
@@ -178,9 +178,7 @@ def begin(
 ) -> None:
     """Print a line before the run: the photograph, the paintings, the strength, the size and the iterations."""
     names = [Path(painting.source).name for painting in paintings]
-    sizes = scales(
-        config, output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
-    )
+    sizes = scales(config, size_of(config, photograph))
     each = [config.iterations_at(k) for k in range(len(sizes))]
     height, width = sizes[-1]
     steps = f"{sum(each)} iterations"
@@ -345,7 +343,7 @@ def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph:
     alpha, size = False, None
     if photograph is not None:
         alpha = photograph.alpha is not None
-        size = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
+        size = size_of(config, photograph)
     total = config.iterations_at(0) if photograph is None else planned_iterations(config, photograph)
     on_the_way = [at_iteration(output, i, config) for i in saved_iterations(total, run.save_every)]
     folder = expanded(output).parent

@@ -35,7 +35,7 @@ from handstyle.network.vgg import Network
 from handstyle.painting.arguments import styles_and_blend
 from handstyle.painting.color import luminance
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.inputs import output_size, read_inputs
+from handstyle.painting.inputs import read_inputs, size_of
 from handstyle.painting.recipe import KEY, parse_recipe
 from handstyle.painting.result import Progress, Result, keep_last, whole_levels
 from handstyle.painting.stylize import chosen_settings, one_network, ready_network, stylize
@@ -241,8 +241,7 @@ def start_of(config: StyleConfig, photograph: Picture, last: Frame | None, weigh
     if last is None:
         return Start(config, "the first frame", weight=weight)
     anew = Start(config, "a new scene", weight=weight, previous=last.digest)
-    height, width = photograph.pixels.shape[:2]
-    size = output_size(config, (height, width), photograph.source)
+    size = size_of(config, photograph)
     if last.painted.shape[:2] != size:
         return replace(anew, why=f"the frame before has {last.painted.shape[1]} x {last.painted.shape[0]} px")
     now, before = (resize(p, size).astype(np.float64) for p in (photograph.pixels, last.photograph))

@@ -57,7 +57,7 @@ def read_inputs(
     limit = config.max_pixels or None
     used = partial(_side_needed, lambda size: output_size(config, size, ""))
     photograph = read_argument("content", content, used, limit)
-    full = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
+    full = size_of(config, photograph)
 
     def measured(size: tuple[int, int]) -> tuple[int, int]:
         return style_size(config, Picture(np.broadcast_to(np.float32(0), (*size, 3)), None, ""), full, full)
@@ -79,6 +79,12 @@ def _side_needed(used: Callable[[tuple[int, int]], tuple[int, int]], size: tuple
 def output_size(config: StyleConfig, size: tuple[int, int], name: str) -> tuple[int, int]:
     """Return the height and width of the output for a photograph of `size`, by `StyleConfig.size_rule`."""
     return sized(size, wanted_side(config, size), config.size_rule, name, "size", config.enlarge)
+
+
+def size_of(config: StyleConfig, photograph: Picture) -> tuple[int, int]:
+    """Return the height and width of the output for a photograph."""
+    height, width = photograph.pixels.shape[:2]
+    return output_size(config, (height, width), photograph.source)
 
 
 def wanted_side(config: StyleConfig, size: tuple[int, int]) -> int:

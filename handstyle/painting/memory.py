@@ -29,7 +29,7 @@ from handstyle.network.vgg import Network
 from handstyle.optimize.lbfgsb import longest_history
 from handstyle.optimize.objective import engine_of
 from handstyle.painting.config import LINE_SEARCH, StyleConfig, style_config
-from handstyle.painting.inputs import output_size, scales, style_size
+from handstyle.painting.inputs import scales, size_of, style_size
 from handstyle.painting.targets import planned_terms
 
 # The fraction of the host's free memory that a run may take; the rest is for the system.
@@ -433,8 +433,7 @@ class RunMemory:
         return ways
 
     def _full(self) -> Size:
-        height, width = self.photograph.pixels.shape[:2]
-        return output_size(self.config, (height, width), self.photograph.source)
+        return size_of(self.config, self.photograph)
 
     @contextmanager
     def guarded(self, size: Size | None = None) -> Iterator[None]:

@@ -22,6 +22,7 @@ from handstyle.painting.inputs import (
     read_mask,
     rule_side,
     scales,
+    size_of,
     style_side,
     style_size,
 )
@@ -78,7 +79,7 @@ def size_notes(config: StyleConfig, photograph: Picture, sources: Sequence[Pictu
     """Return a note on each picture that is smaller than the size in the settings."""
     shapes = [(one.pixels.shape[0], one.pixels.shape[1]) for one in (photograph, *sources)]
     height, width = shapes[0]
-    full = output_size(config, (height, width), photograph.source)
+    full = size_of(config, photograph)
     wanted, notes = output_size(replace(config, enlarge=True), (height, width), ""), list[str]()
     if max(wanted) > max(full):
         asked = f"size={config.size}"
@@ -101,7 +102,7 @@ def size_notes(config: StyleConfig, photograph: Picture, sources: Sequence[Pictu
 
 def planned_iterations(config: StyleConfig, picture: Picture) -> int:
     """Return the number of iterations of a run at all its scales together, if none ends early."""
-    full = output_size(config, (picture.pixels.shape[0], picture.pixels.shape[1]), picture.source)
+    full = size_of(config, picture)
     return sum(config.iterations_at(k) for k in range(len(scales(config, full))))
 
 
@@ -113,7 +114,7 @@ def make_plan(config: StyleConfig, photograph: Picture, sources: list[Picture]) 
     HandstyleError
         If a picture or mask cannot be used at one of the sizes.
     """
-    full = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
+    full = size_of(config, photograph)
     sizes = scales(config, full)
     style_sizes = [[style_size(config, source, size, full) for source in sources] for size in sizes]
     pixels = resize(photograph.pixels, full)
@@ -227,7 +228,7 @@ def check_reach(config: StyleConfig, network: Network, photograph: Picture, sour
         )
     if not config.has_style:
         return
-    full = output_size(config, (photograph.pixels.shape[0], photograph.pixels.shape[1]), photograph.source)
+    full = size_of(config, photograph)
     for source, names in zip(sources, config.style_at or ("all",) * len(sources), strict=True):
         size = style_size(config, source, full, full)
         layers = config.style_layers if names == "all" else tuple(names.split(","))
