@@ -537,7 +537,7 @@ class Bench:
                     self.torch.cuda.reset_peak_memory_stats()
                     before = self.torch.cuda.memory_allocated()
                     run()
-                    memory[name] = self.torch.cuda.max_memory_allocated() - before + peer.held_bytes() + p.nbytes
+                    memory[name] = self.torch.cuda.max_memory_allocated() - before + self.held_by(peer, p)
                 else:
                     run()
                 runners[name] = self.torch_clock, run
@@ -557,6 +557,13 @@ class Bench:
         self.clock.synchronize()
         free, total = self.xp.cuda.runtime.memGetInfo()
         return total - free
+
+    @staticmethod
+    def held_by(peer, p):
+        """Return the bytes of the tensors of PyTorch's objective, before its first call."""
+        tensors = [p, peer.mean, peer.std, peer.target, *(A for A, _ in peer.styles.values())]
+        tensors += [tensor for _, _, *both in peer.layers for tensor in both]
+        return sum(tensor.nbytes for tensor in tensors if tensor is not None)
 
     def workspaces(self, found):
         """Time the same evaluation with several sizes of scratch."""

@@ -119,9 +119,3 @@ class TorchObjective:
         value = self.evaluated(leaf)
         (gradient,) = self.torch.autograd.grad(value, leaf)
         return value.detach(), gradient
-
-    def held_bytes(self) -> int:
-        """Return the bytes of the tensors that it keeps: weights, targets, and the convention's constants."""
-        held = [self.mean, self.std, self.target, *(A for A, _ in self.styles.values())]
-        held += [tensor for _, _, *both in self.layers for tensor in both]
-        return sum(tensor.nbytes for tensor in held if tensor is not None)

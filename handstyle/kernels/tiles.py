@@ -27,7 +27,7 @@ from handstyle.kernels.cpu.engine import CpuEngine, has_plain_moments
 from handstyle.kernels.cpu.losses import MomentsGradient, moments
 from handstyle.kernels.cpu.threads import default_team
 from handstyle.kernels.gradients import scaled_terms
-from handstyle.losses.content import ContentTerm
+from handstyle.losses.content import ContentTerm, scale_of
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
 from handstyle.losses.terms import NORMALIZE_EPSILON, PICTURE, NormalizedTerm, Statistic, Term, Window
 from handstyle.losses.total_variation import (

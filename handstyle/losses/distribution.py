@@ -248,10 +248,6 @@ class DistributionTerm(MomentsTerm):
     name: str = ""
     counts_all: bool = False
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", self.name or f"style {self.tap}")
-        self.check_mask()
-
     def loss(self, s: Moments) -> tuple[Array, Moments]:  # Moments -> (), Moments (gradients)
         """Return the value and its gradient at the moments."""
         parts = [(share, *loss(s)) for share, loss in self.losses]

@@ -181,6 +181,11 @@ class MomentsTerm:
     A subclass is a dataclass with the fields `tap`, `weight`, `mask`, `name` and, where it has a mask whose loss is not
     normalized by area, `counts_all`. It adds `loss`, the step between the two.
 
+    Raises
+    ------
+    HandstyleError
+        If the mask is zero everywhere: nothing can be measured then.
+
     Examples
     --------
     >>> import numpy as np
@@ -196,8 +201,8 @@ class MomentsTerm:
     name: str
     counts_all: bool = False  # every pixel counts 1 in ``count``, whatever the mask
 
-    def check_mask(self) -> None:
-        """Raise `HandstyleError` if the mask is zero everywhere: nothing can be measured then."""
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or f"style {self.tap}")
         if self.mask is not None and not self.mask_sum > 0:
             raise HandstyleError(
                 f"{self.name}: no pixel counts at this layer: the region's mask is empty, or too small for it"
@@ -264,10 +269,6 @@ class StyleTerm(MomentsTerm):
     mask: Array | None = None
     name: str = ""
     counts_all: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", self.name or f"style {self.tap}")
-        self.check_mask()
 
     @cached_property
     def factor(self) -> float:

@@ -157,10 +157,8 @@ def _reason(result: Any, done: int, iterations: int, evaluations: float, toleran
     if tolerance == 0:
         left = "left the value as it was, to the last bit"
         return "converged", f"converged: the last of {count} iterations {left} ({message})"
-    return (
-        "converged",
-        f"converged: an iteration lowered the value by less than {tolerance:g} of the start's ({message})",
-    )
+    less = f"less than {tolerance:g} of the start's"
+    return "converged", f"converged: an iteration lowered the value by {less} ({message})"
 
 
 def one_scipy_thread() -> Any:
