@@ -203,9 +203,7 @@ class DryEngine(CpuEngine):
             self.beside(f.itemsize * (PATCH_MAPS * own * values + 2 * min(own * bank, AT_ONCE)))
             return 0.0, self.arena.take(f.shape, f.dtype)
         self._count(term.tap, f, content_cost(H, W, C, f.itemsize))
-        if type(term) is ContentTerm:
-            self.beside(f.nbytes)  # its scale, at the first evaluation
-        else:
+        if type(term) is not ContentTerm:
             self.beside((UNKNOWN_MAPS + MEASURED_MAPS * 8 // f.itemsize) * f.nbytes)
         return 0.0, self.arena.take(f.shape, f.dtype)
 
