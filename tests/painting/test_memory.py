@@ -63,8 +63,8 @@ def test_planned_terms_are_those_of_the_run(changes):
     p, *paintings = (np.asarray(q, np.float32) for q in (*pictures(), pictures()[0]))
     real, planned = build_terms(net, config, p, paintings), planned_terms(config, net, (48, 48), (0, 0))
     assert [(t.name, t.tap) for t in planned] == [(t.name, t.tap) for t in real]
-    expected = [net.engine.forecast(net, terms, (48, 48, 3)).bytes for terms in (real, planned)]
-    assert expected[0] == expected[1]
+    taken, expected = (net.engine.forecast(net, terms, (48, 48, 3)).bytes for terms in (real, planned))
+    assert taken <= expected < 1.01 * taken  # terms of a run may share a target
 
 
 def test_regions_have_masks_and_what_no_region_claims_a_term():
