@@ -104,7 +104,7 @@ def decide(reading: Reading, convention: str | None = None) -> Decision:
         provenance = {"network": known.title, "licence": known.licence}
         if rescaled(match.scale):
             findings.append(f"its first filter is {match.scale:.3g} times the published one: its filters were rescaled")
-            provenance["normalized"] = "by whoever published it"
+            provenance["normalized"] = "by its publisher"
         return Decision(Weights(weights.architecture, known.convention, weights.layers, provenance), findings)
     findings.append("not one of the networks that are recognized")
     if convention is None:

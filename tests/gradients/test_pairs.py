@@ -1,4 +1,4 @@
-"""The four questions put to every pair of the package."""
+"""The three questions put to every pair of the package."""
 
 import numpy as np
 import pytest
