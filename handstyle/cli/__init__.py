@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cyclopts import App, CycloptsError, Parameter
 
-from handstyle.cli.help import plain_help, what_was_meant
+from handstyle.cli.help import plain_help, what_was_meant, with_two_dashes
 from handstyle.cli.options import AUTO, as_flags, event, speak, warn
 from handstyle.cli.painting import commands, demo
 from handstyle.cli.signals import handle, listen, pass_over, status_of_signal
@@ -70,7 +70,7 @@ def with_auto(words: Sequence[str]) -> list[str]:
     It has no file if it is the last argument, or if a flag or a picture follows.
     """
     made: list[str] = []
-    for word, after in zip(words, [*words[1:], "-"], strict=True):
+    for word, after in zip(words, [*words[1:], "-"], strict=False):
         made.append(word)
         if word == "--resume" and (after.startswith("-") or Path(after).suffix.lower() in FORMATS):
             made.append(str(AUTO))
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     speak(as_json="--json" in words)  # so that errors in the arguments are printed as JSON events, too
     everything = "--help-all" in words
     parser = make_app(everything=True) if everything else app
-    words = with_auto(["--help" if word == "--help-all" else word for word in words])
+    words = with_auto(["--help" if word == "--help-all" else with_two_dashes(word) for word in words])
     message = ""
     try:
         status = parser(words, result_action="return_value", exit_on_error=False, print_error=False)

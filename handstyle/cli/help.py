@@ -23,11 +23,11 @@ FOREIGN = {
     "--strength 0.5": "style-strength intensity style-intensity stylization-strength",
     "--style-weight 10": "sw style-wt beta",
     "--tv-weight 1e-4": "tw tvw tv-wt smoothness total-variation-weight",
-    "--color luminance": "original-colors preserve-color preserve-colors keep-colors color-preservation",
+    "--color luminance-after": "original-colors preserve-color preserve-colors keep-colors color-preservation",
     "--learning-rate 1": "lr step-size",
     "--weights vgg19": "model model-file network model-weights",
     "--backend cupy": "gpu device cuda devices",
-    "--save-every 50": "save-iter checkpoint-iterations print-iterations",
+    "--save-every 50": "save-iter checkpoint-iterations",
     "--style-blend 1 1": "style-blend-weights style-imgs-weights style-weights",
     "--init content": "init-image initial image-init init-img-type",
     "--init noise": "random-init random",
@@ -41,6 +41,9 @@ FOREIGN = {
     "the pictures after the first, without a flag": "style style-image style-img style-images style-imgs styles",
     "--seed 0": "random-seed",
     "--stop-below 0.01": "min-improvement early-stop",
+    "--lbfgs-history 10": "lbfgs-num-correction",
+    "no flag: the losses are shown while it paints": "print-iter print-iterations verbose",
+    "no flag: --weights is one file": "proto-file",
 }
 
 
@@ -73,15 +76,25 @@ def what_was_meant(error: CycloptsError, words: Sequence[str]) -> str:
     command = next((word for word in words if not word.startswith("-")), "")
     message = str(error)
     if isinstance(error, UnknownOptionError):
-        given = str(error.token.keyword or error.token.value).split("=")[0]
-        known = [name for argument in error.argument_collection for name in argument.names if name.startswith("--")]
-        return f"{command or 'handstyle'} has no {given}{_nearest(given, known)}"
+        names = {name for argument in error.argument_collection for name in argument.names}
+        known = [name for name in names if name.startswith("--")]
+        typed = dict.fromkeys(word.split("=")[0] for word in words if re.match(r"--?[A-Za-z]", word))
+        unknown = [word for word in typed if word not in names] or [str(error.token.keyword or error.token.value)]
+        return f"{command or 'handstyle'} has no " + "; no ".join(f"{one}{_nearest(one, known)}" for one in unknown)
     if isinstance(error, UnknownCommandError) and words and (words[0].startswith("-") or Path(words[0]).exists()):
         return f"{words[0]} is not a command; to paint: handstyle stylize CONTENT STYLE [STYLE...]"
     missing = isinstance(error, MissingArgumentError) or type(error) is CycloptsError  # ours, of a missing STYLE
     if missing and (greedy := _greedy(words)):
         return f"{message} {greedy}"
     return message
+
+
+def with_two_dashes(word: str) -> str:
+    """Return a flag of ours or of another program that begins with -o, which is no output of that name: -optimizer."""
+    name = word[1:].replace("_", "-").split("=")[0]
+    others = {theirs for several in FOREIGN.values() for theirs in several.split()}
+    is_flag = word.startswith("-o") and (name in others or name.replace("-", "_") in all_fields())
+    return f"-{word}" if is_flag else word
 
 
 def _nearest(given: str, known: Sequence[str]) -> str:

@@ -316,7 +316,8 @@ def _check_file(path: Path, source: str) -> None:
             ) from error
         if path.is_symlink():
             raise HandstyleError(f"{name} is a link to {printable(path.readlink())}, which does not exist") from error
-        raise HandstyleError(f"{name} does not exist: check the path of the picture") from error
+        hint = "check the path of the picture" + "; several are separated by spaces" * ("," in name)
+        raise HandstyleError(f"{name} does not exist: {hint}") from error
     if stat.S_ISDIR(status.st_mode):
         raise HandstyleError(f"{name} is a folder: name a picture in it")
     if not stat.S_ISREG(status.st_mode):

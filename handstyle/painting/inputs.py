@@ -30,6 +30,7 @@ from handstyle.painting.paper import read_paper
 
 LUMA = np.array([0.299, 0.587, 0.114])  # BT.601
 STRETCHED = 4  # a picture that will be stretched is read at this multiple of the size at which it is used
+STARTS = {"image": "content", "photo": "content", "random": "noise"}  # of other programs, and ours
 COLORED = 48  # gray levels by which the channels of a colored mask differ; those of a gray JPEG differ by a few
 
 
@@ -238,9 +239,10 @@ def _start(
             return deprocess(noise, convention)  # noise around the mean of the network's input
     size = (p.shape[0], p.shape[1])
     if "://" not in config.init and not expanded(config.init).exists():
+        meant = f"did you mean {STARTS[config.init]}? U" if config.init in STARTS else "u"
         raise HandstyleError(
-            f"init={config.init!r}: use content, noise, gray, style-stats, normal:SIGMA, uniform:LOW:HIGH, or the path "
-            "of a picture"
+            f"init={config.init!r}: {meant}se content, noise, gray, style-stats, normal:SIGMA, uniform:LOW:HIGH, or "
+            "the path of a picture"
         )
     limit = config.max_pixels or None
     picture = read_picture(config.init, target=long_side_of(full, size), max_pixels=limit)

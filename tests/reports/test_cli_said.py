@@ -74,6 +74,32 @@ def test_a_flag_of_another_program_is_answered_with_ours(told):
         assert f"has no {word}: use {ours}" in refused(told, *BOTH, word, "1")
 
 
+def test_all_flags_of_a_neural_style_command_are_answered_at_once(told):
+    typed = "-content_image content.png -style_image style.png -image_size 64 -output_image out.png -print_iter 0"
+    assert refused(told, "stylize", *typed.split(), "-original_colors", "1", "-tv_weight", "0").endswith(
+        "stylize has no -content_image: use the first picture, without a flag; no -style_image: use the pictures after "
+        "the first, without a flag; no -image_size: use --size 512; no --output_image: use --output OUT; no "
+        "-print_iter: use no flag: the losses are shown while it paints; no --original_colors: use --color "
+        "luminance-after; no -tv_weight: write --tv-weight"
+    )
+
+
+def test_a_flag_that_begins_with_o_is_not_read_as_an_output(told):
+    assert "restarted; use --optimizer lbfgsb" in refused(told, *BOTH, "-optimizer", "adam", "--restarts", "2")
+    assert "the output elsewhere has no ending" in refused(told, *BOTH, "-oelsewhere")
+
+
+def test_several_paintings_and_starts_as_neural_style_names_them(told):
+    assert "several are separated by spaces" in refused(told, "stylize", "content.png", "style.png,style.png")
+    assert "--init random: did you mean noise? Use content, noise" in refused(told, *BOTH, *FAST, "--init", "random")
+
+
+def test_without_words_the_help_is_shown(told):
+    status, text, _ = told()
+    assert status == 0
+    assert "stylize" in text
+
+
 def test_every_answer_for_another_programs_flag_is_a_flag_of_ours():
     ours = {*map(flag, all_fields()), "--output"}
     assert [answer for answer in FOREIGN if answer.startswith("--") and answer.split()[0] not in ours] == []
