@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from handstyle.cli.energy import EnergyMeter
+from handstyle.cli.energy import EnergyMeter, Meter, meter_of
 from handstyle.cli.torch_peer import TorchObjective
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array, cpu_count, cpu_name
@@ -56,7 +56,7 @@ class BenchRow:
     high: float = math.nan  # seconds
     done: float = math.nan  # operations of the method itself, as counted
     moved: float = math.nan  # bytes to and from memory, as counted
-    joules: float = math.nan  # of the processor, for one evaluation
+    joules: float = math.nan  # of the processor, or of the GPU on which it is computed, for one evaluation
 
     def share_of_roof(self, rates: Machine) -> float:
         """Return the speed of the method as a fraction of the roofline, its bound by arithmetic or memory.
@@ -102,7 +102,8 @@ def bench(
     """
     if not networks or rounds < 1 or min(sizes, default=0) < 16:
         raise HandstyleError("bench: give at least one network, one round, and sizes of 16 pixels or more")
-    rows, meter = list[BenchRow](), EnergyMeter()
+    rows, meters = list[BenchRow](), {name: meter_of(network) for name, network in networks.items()}
+    gpu = next((meters[name] for name, network in networks.items() if network.backend.name == "cupy"), None)
     for size in sizes:
         rng = np.random.default_rng(0)
         p = rng.uniform(0, 255, (size, size, 3))
@@ -116,21 +117,22 @@ def bench(
                     expected[name] = engine_of(network).forecast(network, terms, p.shape)
         first = next(iter(networks.values()))
         if importlib.util.find_spec("torch") is not None:
-            sides[f"PyTorch, {cpu_count()} threads"] = _pytorch(first, p, targets)
-            on_gpu = any(network.backend.name == "cupy" for network in networks.values())
-            if on_gpu and importlib.import_module("torch").cuda.is_available():
+            sides[host := f"PyTorch, {cpu_count()} threads"] = _pytorch(first, p, targets)
+            meters[host] = EnergyMeter()
+            if gpu is not None and importlib.import_module("torch").cuda.is_available():
                 sides["PyTorch float32, GPU"] = _pytorch(first, p, targets, "cuda")
                 sides["PyTorch TF32, GPU"] = _pytorch(first, p, targets, "cuda", tf32=True)
+                meters |= dict.fromkeys(("PyTorch float32, GPU", "PyTorch TF32, GPU"), gpu)
         exact = None
         if first.backend.name == "numpy" and size <= JUDGED_SIDE:
             exact = _ours(first.with_kernels("reference"), p, targets)[0]()
-        rows += _rows(size, sides, rounds, operations(first, size), expected, meter, exact)
+        rows += _rows(size, sides, rounds, operations(first, size), expected, meters, exact)
     return rows
 
 
 @dataclass(frozen=True)
 class Turn:
-    """The time, the processor's energy (NaN if it cannot be read) and the result of one timed call."""
+    """The time, the energy (NaN if it cannot be read) and the result of one timed call."""
 
     seconds: float
     joules: float
@@ -138,7 +140,7 @@ class Turn:
 
 
 def in_turns(
-    sides: Mapping[str, Callable[[], Any]], rounds: int, meter: EnergyMeter | None = None
+    sides: Mapping[str, Callable[[], Any]], rounds: int, meters: Mapping[str, Meter] | None = None
 ) -> dict[str, list[Turn]]:
     """Time several functions by calling them in turn, so that disturbances affect all of them alike.
 
@@ -148,8 +150,8 @@ def in_turns(
         The functions to time, by name.
     rounds : int
         Number of calls of each; the first includes preparation, compilation and allocation.
-    meter : EnergyMeter, optional
-        The meter to read before and after each call.
+    meters : mapping of str to EnergyMeter or GpuMeter, optional
+        The meters to read before and after each call, by the functions' names.
 
     Returns
     -------
@@ -160,6 +162,7 @@ def in_turns(
     for turn in range(rounds):
         for name, work in sides.items():
             time.sleep(PAUSE)
+            meter = (meters or {}).get(name)
             if meter is not None:
                 meter.joules()
             start = time.perf_counter()
@@ -201,10 +204,10 @@ def _rows(
     rounds: int,
     operations: float,
     expected: dict[str, Forecast],
-    meter: EnergyMeter,
+    meters: Mapping[str, Meter],
     exact: Array | None,
 ) -> list[BenchRow]:
-    taken, rows = in_turns(sides, rounds + 1, meter), []
+    taken, rows = in_turns(sides, rounds + 1, meters), []
     exact = next(iter(taken.values()))[-1].result if exact is None else exact
     for name, (first, *turns) in taken.items():
         times = [turn.seconds for turn in turns]
@@ -343,8 +346,8 @@ def check_new(flag: str, path: Path) -> None:
         raise HandstyleError(f"{flag} {path}: the folder {path.parent} does not exist, or cannot be written to")
 
 
-def draw(rows: Sequence[BenchRow], path: str | os.PathLike[str]) -> None:
-    """Draw measurements as a bar chart, and write it to a file.
+def draw(rows: Sequence[BenchRow], path: str | os.PathLike[str], rates: Machine | None = None) -> None:
+    """Draw measurements as a bar chart, with the roofline below, and write it to a file.
 
     Parameters
     ----------
@@ -352,6 +355,8 @@ def draw(rows: Sequence[BenchRow], path: str | os.PathLike[str]) -> None:
         The result of `bench`.
     path : path
         The file to write, in the format of its suffix.
+    rates : Machine, optional
+        The machine's operations and bytes per second, for the roofline; see `BenchRow.share_of_roof`.
 
     Raises
     ------
@@ -362,8 +367,12 @@ def draw(rows: Sequence[BenchRow], path: str | os.PathLike[str]) -> None:
     path = expanded(path)
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 0.6 + 0.42 * len(rows)), layout="constrained")
-    axes = figure.add_subplot()
+    counted = [] if rates is None else [row for row in rows if row.moved > 0]
+    bars_high, roof_high = 0.6 + 0.42 * len(rows), 4.5 if counted else 0
+    figure = Figure(figsize=(7, bars_high + roof_high), layout="constrained")
+    axes, *below = figure.subplots(
+        1 + bool(counted), squeeze=False, height_ratios=[bars_high, *[roof_high] * bool(counted)]
+    )[:, 0]
     colors = {name: f"C{i}" for i, name in enumerate(dict.fromkeys(row.what for row in rows))}
     labels = [f"{row.size}² · {row.what}" for row in rows]
     bars = axes.barh(labels, [row.fastest for row in rows], color=[colors[row.what] for row in rows])
@@ -372,4 +381,20 @@ def draw(rows: Sequence[BenchRow], path: str | os.PathLike[str]) -> None:
     axes.margins(x=0.15)
     axes.set_xlabel("seconds for one evaluation: value and gradient, fastest of the rounds")
     axes.spines[["top", "right"]].set_visible(False)
+    if rates is not None and counted:
+        _draw_roofline(below[0], counted, rates, colors)
     replace_file(path, partial(figure.savefig, format=path.suffix[1:], dpi=150), overwrite=False)
+
+
+def _draw_roofline(axes: Any, rows: Sequence[BenchRow], rates: Machine, colors: Mapping[str, str]) -> None:
+    """Plot operations per second over operations per byte, in the colors of the bars, with the machine's bound."""
+    corner = rates.products / rates.moved
+    at = [row.done / row.moved for row in rows]
+    wide = np.array([min(*at, corner) / 2, corner, max(*at, corner) * 2])
+    axes.plot(wide, np.minimum(rates.products, rates.moved * wide) / 1e9, color="black", label="bound of the machine")
+    for x, row in zip(at, rows, strict=True):
+        axes.plot(x, row.done / row.median / 1e9, "o", color=colors[row.what])
+        axes.annotate(f" {row.size}²", (x, row.done / row.median / 1e9), fontsize="small")
+    axes.set(xscale="log", yscale="log", xlabel="operations per byte, as counted", ylabel="GFLOP/s, by the median")
+    axes.legend(fontsize="small", frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)

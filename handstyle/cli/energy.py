@@ -1,6 +1,12 @@
-"""Read the energy used by the processor from its counter (RAPL), if the system allows it."""
+"""Read the energy used by the processor (RAPL) or a GPU (NVML) from its counter, if the system allows it."""
 
+from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
+
+from handstyle.foundations.backend import Backend
+from handstyle.foundations.errors import one_line
+from handstyle.network.vgg import Network
 
 COUNTERS = Path("/sys/class/powercap")
 
@@ -41,3 +47,55 @@ class EnergyMeter:
 
     def _microjoules(self, package: Path) -> int:
         return int((package / "energy_uj").read_text())
+
+
+class GpuMeter:
+    """A meter of the energy that a GPU uses between two readings.
+
+    Parameters
+    ----------
+    backend : Backend
+        The backend of the GPU, CuPy's.
+
+    Attributes
+    ----------
+    why_not : str
+        The reason why the energy cannot be read, a sentence; empty if it can.
+
+    Notes
+    -----
+    NVML brings its counter up to date a few dozen times a second, so the mean of short evaluations needs many rounds.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self.why_not, self.last = "", 0
+        try:
+            self.nvml = import_module("pynvml")
+            self.nvml.nvmlInit()
+            self.gpu = self.nvml.nvmlDeviceGetHandleByPciBusId(backend.xp.cuda.Device().pci_bus_id)
+            self.joules()
+        except ModuleNotFoundError:
+            self.why_not = "the energy of the GPU is not known: pip install nvidia-ml-py"
+        except Exception as error:  # NVML's have no base class of their own without the module
+            self.why_not = f"the energy of the GPU is not known: {one_line(error)}"
+
+    def joules(self) -> float:
+        """Return the joules used since the last call or, at the first, since construction; NaN if unknown."""
+        if self.why_not:
+            return float("nan")
+        before, self.last = self.last, self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.gpu)  # millijoules
+        return (self.last - before) / 1e3
+
+
+Meter = EnergyMeter | GpuMeter
+
+
+def meter_of(network: Network) -> Meter:
+    """Return the meter of the device on which a network computes."""
+    backend = network.backend
+    return EnergyMeter() if backend.name == "numpy" else GpuMeter(backend)
+
+
+def unknown_energies(networks: Iterable[Network]) -> list[str]:
+    """Return the reasons why the energy of the networks' devices cannot be read, each once."""
+    return list(dict.fromkeys(why for network in networks if (why := meter_of(network).why_not)))

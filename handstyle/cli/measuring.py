@@ -17,7 +17,7 @@ from rich.text import Text
 
 from handstyle.cli.bench import BenchRow, check_drawing, check_new, compared, draw, read_rows, record_of, write_rows
 from handstyle.cli.bench import bench as take_turns
-from handstyle.cli.energy import EnergyMeter
+from handstyle.cli.energy import unknown_energies
 from handstyle.cli.options import (
     PICTURES,
     Flat,
@@ -205,7 +205,7 @@ def bench(
     GFLOP/s count the operations of direct convolution for all methods, so methods that need fewer show larger numbers.
     The gradient is compared with that of the reference engine up to 512 px, above with that of the first row. The
     second table compares the operations and bytes of each method with the rates of this machine (roofline). It also has
-    the forecast memory, and the energy of the processor if its counter (RAPL) can be read.
+    the forecast memory, and the energy of the processor or the GPU if its counter (RAPL, NVML) can be read.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ def bench(
     threads : int
         Number of cores to use; all by default.
     plot : Path
-        Draw the comparison into this new file.
+        Draw the comparison, and the roofline, into this new file.
     save : Path
         Write the measurements into this new file, as JSON.
     against : Path
@@ -257,14 +257,14 @@ def bench(
         f"with {cpu_count()} threads a matrix product has about {rates.products / 1e9:,.0f} GFLOP/s here, and memory "
         f"{rates.moved / 1e9:,.1f} GB/s"
     )
-    say(*busy(), *filter(None, [EnergyMeter().why_not]))
+    say(*busy(), *unknown_energies(contestants.values()))
     if against is not None:
         say(f"against {against} of {date}:", *compared(rows, earlier))
     if save is not None:
         write_rows(rows, host, save)
         say(f"the measurements are in {save}")
     if plot is not None:
-        draw(rows, plot)
+        draw(rows, plot, rates)
         say(f"drawn in {plot}")
     return 0
 

@@ -1,6 +1,8 @@
 """The short benchmark measures what it says: every side finds the same gradient; no time is judged."""
 
 import json
+import sys
+import types
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -23,7 +25,7 @@ from handstyle.cli.bench import (
     read_rows,
     write_rows,
 )
-from handstyle.cli.energy import EnergyMeter
+from handstyle.cli.energy import EnergyMeter, GpuMeter
 from handstyle.cli.options import NetworkConfig
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError
@@ -107,6 +109,12 @@ def test_draws_and_does_not_overwrite(tmp_path: Path) -> None:
     with pytest.raises(HandstyleError, match="exists"):
         draw(rows, path)
     assert [file.name for file in tmp_path.iterdir()] == ["bench.png"]
+    heights = []
+    for name, row in (("no.png", rows[1]), ("roof.png", replace(rows[0], done=4e9, moved=1e8))):
+        draw([rows[0], row], tmp_path / name, Machine(1e11, 1e10))
+        with Image.open(tmp_path / name) as picture:
+            heights.append(picture.size[1])
+    assert heights[1] == heights[0] + 675  # the roofline, if operations and bytes were counted
 
 
 class Pretended(Backend):
@@ -193,8 +201,26 @@ def test_the_energy_is_the_difference_of_a_counter_that_may_begin_again(tmp_path
     (tmp_path / "intel-rapl:1" / "energy_uj").write_text("500000\n")  # past its end
     assert meter.joules() == pytest.approx(2.5 + 1.5)
     assert meter.joules() == 0
-    taken = in_turns({"a": lambda: (tmp_path / "intel-rapl:0" / "energy_uj").write_text("5500000")}, 1, meter)
+    taken = in_turns({"a": lambda: (tmp_path / "intel-rapl:0" / "energy_uj").write_text("5500000")}, 1, {"a": meter})
     assert taken["a"][0].joules == pytest.approx(2.0)
+
+
+def test_the_energy_of_a_gpu_is_read_from_nvml(monkeypatch) -> None:
+    def on(bus: str) -> GpuMeter:
+        cuda = types.SimpleNamespace(Device=lambda: types.SimpleNamespace(pci_bus_id=bus))
+        return GpuMeter(Backend("cupy", types.SimpleNamespace(cuda=cuda), "a GPU"))
+
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert "pip install nvidia-ml-py" in on("0000:01:00.0").why_not
+    assert np.isnan(on("0000:01:00.0").joules())
+    counter = iter([7000, 7250, 9250])
+    nvml = types.SimpleNamespace(nvmlInit=lambda: None, nvmlDeviceGetHandleByPciBusId=lambda bus: bus)
+    nvml.nvmlDeviceGetTotalEnergyConsumption = lambda gpu: {"0000:01:00.0": next(counter)}[gpu]
+    monkeypatch.setitem(sys.modules, "pynvml", types.SimpleNamespace())  # NVML of another version, or without a driver
+    assert "the energy of the GPU is not known: " in on("0000:01:00.0").why_not
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    meter = on("0000:01:00.0")
+    assert (meter.why_not, meter.joules(), meter.joules()) == ("", 0.25, 2.0)
 
 
 def test_two_files_are_compared_and_json_is_printed(monkeypatch, capsys, tmp_path: Path) -> None:
