@@ -634,12 +634,11 @@ class TileEngine:
         if tiling is None:
             return self.inner.backward(layers, dfeatures, x)
         check_gradients([layer.name for layer in layers[: deepest(layers, taps)]], dfeatures)
-        entering = {tap: dfeatures[tap] for tap in dfeatures}
         dx = namespace(x).zeros_like(x)
         for tile in tiling.tiles:
             features, inner = self.inner.forward(layers, tile.crop.cut(x), taps)
             own = {}
-            for tap, df in entering.items():
+            for tap, df in dfeatures.items():
                 inside, where = tiling.owned(tile, tap, features[tap])
                 own[tap] = namespace(df).zeros_like(features[tap])
                 inside.cut(own[tap])[...] = where.cut(df)

@@ -245,9 +245,9 @@ class CpuEngine:
         if isinstance(pool, Pool):
             assert stage.pool_bits is not None
             rectifier = stage.layers[1].name
-            entering = gradients.get(rectifier)
+            tap_gradient = gradients.get(rectifier)
             share = 0.25 if pool.kind == "average" else 1.0
-            source = SpreadSource(dx, stage.pool_bits, stage.shape, share, entering, stage.bits)
+            source = SpreadSource(dx, stage.pool_bits, stage.shape, share, tap_gradient, stage.bits)
         H, W, _ = stage.shape
         shape, out = (H, W, convolution.w.shape[2]), None
         add: Array | losses.MomentsGradient | None = None
@@ -267,12 +267,12 @@ class CpuEngine:
 
     def _below_tap(self, stage: Stage, dx: Array, gradients: Gradients | None = None) -> Array:
         # Does in a separate pass what `MaskSink` does at the end of a convolution.
-        entering = None if gradients is None else gradients.get(stage.name)
+        tap_gradient = None if gradients is None else gradients.get(stage.name)
         bits = _mask(stage)
         if bits is None:
-            return dx if entering is None else dx + entering
+            return dx if tap_gradient is None else dx + tap_gradient
         out = self.arena.take(dx.shape, dx.dtype)
-        pour(ArraySource(dx), MaskSink(out, bits, entering), self.team, self.arena)
+        pour(ArraySource(dx), MaskSink(out, bits, tap_gradient), self.team, self.arena)
         return out
 
     def _convolve(self, source: Source, layer: Convolution, sink: Sink, adjoint: bool) -> None:

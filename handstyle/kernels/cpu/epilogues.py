@@ -78,18 +78,18 @@ class SpreadSource:
         The shape of the pool's input.
     share : float
         The factor of each gradient: 1 for a max pool, 1/4 for an average.
-    entering : (H, W, C) array, optional
+    tap_gradient : (H, W, C) array, optional
         The gradient of terms that measure the rectifier's output, which is added.
-    entering_bits : uint8 array, optional
-        The mask of the rectifier alone, for `entering`.
+    tap_bits : uint8 array, optional
+        The mask of the rectifier alone, for `tap_gradient`.
     """
 
     pooled: Array
     bits: Array
     shape: tuple[int, int, int]
     share: float = 1.0
-    entering: Array | None = None
-    entering_bits: Array | None = None
+    tap_gradient: Array | None = None
+    tap_bits: Array | None = None
 
     def __post_init__(self) -> None:
         self.dtype = self.pooled.dtype
@@ -112,11 +112,11 @@ class SpreadSource:
         )
         spread[2 * len(pooled) :] = 0  # an odd last row or column, which pooling dropped
         spread[:, 2 * pooled.shape[1] :] = 0
-        if self.entering is not None:
-            assert self.entering_bits is not None
-            entering = scratch.take("entering", spread.shape, self.dtype)
-            clear_masked(self.entering[y2, x2], self.entering_bits, y2, x2, entering)
-            spread += entering
+        if self.tap_gradient is not None:
+            assert self.tap_bits is not None
+            tap_gradient = scratch.take("tap_gradient", spread.shape, self.dtype)
+            clear_masked(self.tap_gradient[y2, x2], self.tap_bits, y2, x2, tap_gradient)
+            spread += tap_gradient
         flat = spread.reshape(rows, columns * C)
         return flat[y.start - y2.start : y.stop - y2.start, (x.start - x2.start) * C : (x.stop - x2.start) * C]
 
@@ -222,17 +222,17 @@ def _first_of_equals(part: Array, out: Array, open_: Array) -> None:  # (2h, 2w,
 class MaskSink:
     """A sink that adds the gradient of terms at this layer, applies the rectifier's mask, and stores.
 
-    Without `entering` nothing is added. Without `bits` no mask is applied, as for the output of a pool.
+    Without `tap_gradient` nothing is added. Without `bits` no mask is applied, as for the output of a pool.
     """
 
     out: Array
     bits: Array | None = None
-    entering: Array | MomentsGradient | None = None
+    tap_gradient: Array | MomentsGradient | None = None
 
     def write(self, y: slice, x: slice, part: Array) -> None:
         """Add, mask and store a part of the gradient; see `Sink`."""
-        if self.entering is not None:
-            part = np.add(part, self.entering[y, x], out=part)
+        if self.tap_gradient is not None:
+            part = np.add(part, self.tap_gradient[y, x], out=part)
         if self.bits is None:
             self.out[y, x] = part
         else:

@@ -185,10 +185,10 @@ class DryEngine(CpuEngine):
         return out if below is None else self._below_tap(below, out, gradients)
 
     def _below_tap(self, stage: Stage, dx: Array, gradients: Gradients | None = None) -> Array:
-        entering = None if gradients is None else gradients.get(stage.name)
+        tap_gradient = None if gradients is None else gradients.get(stage.name)
         out = self.arena.take(dx.shape, dx.dtype)
         self.beside(self.team.threads * ROWS * math.prod(dx.shape[1:]) * dx.itemsize)
-        del entering
+        del tap_gradient
         return out
 
     def gradient_of(self, term: Term, f: Array, overwrite: bool) -> tuple[float, Array]:

@@ -40,16 +40,16 @@ def backward_epilogue(
         If a gradient has another shape or dtype than its feature, or the forward pass did not return that feature.
     """
 
-    def entering(name: str, shape: tuple[int, ...]) -> Array | None:
+    def tap_gradient(name: str, shape: tuple[int, ...]) -> Array | None:
         dx = None if name == except_for else gradients.get(name)
         return None if dx is None else checked(device, name, dx, shape, stage.dtype)
 
     if stage.convolution is None or (stage.pool is not None and not under_the_pool):
-        return Epilogue(relu_gradient=entering(stage.name, stage.output))
+        return Epilogue(relu_gradient=tap_gradient(stage.name, stage.output))
     if stage.relu is None:
-        return Epilogue(relu_gradient=entering(stage.convolution.name, stage.output))
-    finish = Epilogue(relu_gradient=entering(stage.relu, stage.shape), mask=stage.bits)
-    finish.conv_gradient = entering(stage.convolution.name, stage.shape)
+        return Epilogue(relu_gradient=tap_gradient(stage.convolution.name, stage.output))
+    finish = Epilogue(relu_gradient=tap_gradient(stage.relu, stage.shape), mask=stage.bits)
+    finish.conv_gradient = tap_gradient(stage.convolution.name, stage.shape)
     if stage.bits is None and (finish.relu_gradient is not None or finish.conv_gradient is not None):
         raise HandstyleError(f"a gradient for {stage.relu} or {stage.convolution.name}, which forward did not tap")
     return finish

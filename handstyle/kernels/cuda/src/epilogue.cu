@@ -2,7 +2,7 @@
 #include "source.cuh"
 #include "finish.cuh"
 
-// Bias, rectifier, masks, entering gradients, pooling and its adjoint: 2 x 2 pixels a thread, 32 channels a warp.
+// Bias, rectifier, masks, gradients at taps, pooling and its adjoint: 2 x 2 pixels a thread, 32 channels a warp.
 extern "C" __global__ void epilogue(Source s, Epilogue f) {
     int across = (f.W + 1) / 2, quads = (f.H + 1) / 2 * across;
     int k = blockIdx.y * 32 + threadIdx.x, quad = blockIdx.x * blockDim.y + threadIdx.y;
