@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels import tiles
+from handstyle.kernels.cuda.dry_device import DryDevice
+from handstyle.kernels.cuda.engine import CudaEngine
 from handstyle.kernels.tiles import Job, Step, TileEngine, Tiling, by_tiles, cut_side, reach, tree_sum
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.distribution import (
@@ -480,3 +482,11 @@ def test_the_spare_memory_decides_how_many_are_kept(network: Network) -> None:
     assert seconds[2] < 0.85 * seconds[0]
     assert tiles.keeping(network, 1 << 40) is network
     assert "of them kept from one pass to the next" not in engine_of(plain).describe()
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+def test_tiles_can_do_what_the_engine_of_a_tile_can(precision):
+    network = build_network(random_weights(deepest="conv2_1"))
+    assert set(engine_of(by_tiles(network, 64)).poolings) == {"max", "average", "l2"}
+    tiled = engine_of(by_tiles(network.with_kernels(CudaEngine(DryDevice(precision))), 64))
+    assert (tiled.tf32, set(tiled.poolings)) == (precision == "tf32", {"max", "average"})
