@@ -74,18 +74,20 @@ def paint(
     photograph, paintings = read_inputs(config, content, styles)
     check_reach(config, loaded, photograph, paintings)
     check_outputs(output, config, run, photograph)
-    room = RunMemory.now(config, loaded, photograph, paintings).fitted()
-    room.check()
+    memory = RunMemory.now(config, loaded, photograph, paintings).fitted()
+    memory.check()
     backend = loaded.backend
-    say(f"network {described(network.weights)}, kernels {room.network.engine.name}, {backend.name} on {backend.device}")
+    say(
+        f"network {described(network.weights)}, kernels {memory.network.engine.name}, {backend.name} on {backend.device}"
+    )
     if network.weights == EMBEDDED and locate("vgg19") is None:
         say("a small stand-in for VGG-19; the full network: handstyle weights get vgg19, then --weights vgg19")
     height, width = size_of(config, photograph)
     if backend.name == "cupy" and config.optimizer == "lbfgsb":
         say(what_lbfgs_saves(3 * height * width, loaded.dtype.itemsize))
-    if room.tiled:
-        say(as_flags(room.tiled))
-    if run.cluster and are_idle(room.network, (height, width, 3)):
+    if memory.tiled:
+        say(as_flags(memory.tiled))
+    if run.cluster and are_idle(memory.network, (height, width, 3)):
         say("the picture is one tile, so the workers have nothing to do: a smaller --tile gives them some")
     strong = how_strong(config, loaded)
     begin(photograph, paintings, output, config, loaded, strong)

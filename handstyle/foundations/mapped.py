@@ -27,7 +27,7 @@ def folder() -> str:
     return os.environ.get("TMPDIR") or (DISK if os.access(DISK, os.W_OK) else gettempdir())
 
 
-def room() -> int:
+def free_disk() -> int:
     """Return the free bytes in `folder`; 0 if they cannot be determined."""
     with suppress(OSError, AttributeError):
         found = os.statvfs(folder())

@@ -14,7 +14,7 @@ import numpy as np
 from handstyle.foundations.backend import available_memory
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.foundations.image import SMALLEST_SIDE, Size
-from handstyle.foundations.mapped import PIECE, folder, is_large, room
+from handstyle.foundations.mapped import PIECE, folder, free_disk, is_large
 from handstyle.foundations.picture_reading import Picture
 from handstyle.kernels.tiles import (
     by_tiles,
@@ -366,10 +366,10 @@ class RunMemory:
         if taken > part * self.free:
             where = "the GPU's memory" if self.apart else "memory"
             return f"{width} x {height} px need {gibibytes(taken)} of {where}, {gibibytes(self.free)} are free"
-        if need.files > room():
+        if need.files > free_disk():
             return (
                 f"{width} x {height} px need {gibibytes(need.files)} of files in {folder()} (TMPDIR), "
-                f"{gibibytes(room())} are free"
+                f"{gibibytes(free_disk())} are free"
             )
         if self.apart and need.host > USABLE * available_memory():
             return (

@@ -26,7 +26,7 @@ FIXED = ("descent", "lbfgs-fixed", "adam")
 
 
 @dataclass
-class Memory:
+class OptimizerState:
     """The state of an optimizer that is passed to the next scale: the moments of Adam.
 
     L-BFGS passes nothing, because its pairs fit one size only.
@@ -51,7 +51,7 @@ def descend(
     start: Array,
     config: StyleConfig,
     iterations: int,
-    memory: Memory,
+    state: OptimizerState,
     callback: Callback | None = None,
     resume: Path | None = None,
     done: int = 0,
@@ -69,7 +69,7 @@ def descend(
         The run's settings, already checked.
     iterations : int
         Iterations at this scale.
-    memory : Memory
+    state : OptimizerState
         The state of the scale before, resized to this scale. It is replaced by the state at the end of this scale.
     callback : callable, optional
         Called after each iteration with an `Iteration` whose ``v`` is on the network's device.
@@ -110,7 +110,7 @@ def descend(
         del in_memory
     box = (0.0, 255.0) if config.clamp else None
     if config.optimizer == "adam":
-        moments = memory.adam or Adam(v0 * 0, v0 * 0)
+        moments = state.adam or Adam(v0 * 0, v0 * 0)
 
         def learning_rate_at(step: int) -> float:
             return config.learning_rate_at(step - done)  # the schedule begins anew at every scale
@@ -129,7 +129,7 @@ def descend(
             resume=resume,
             stop_below=below,
         )
-        memory.adam = moments
+        state.adam = moments
     elif config.optimizer == "descent":
         outcome = minimize_descent(objective, v0, iterations, config.learning_rate_at, box, callback, resume, below)
     else:

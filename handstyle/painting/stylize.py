@@ -29,7 +29,7 @@ from handstyle.painting.config import STRENGTH, StyleConfig, check_layer, style_
 from handstyle.painting.inputs import read_inputs, spread_folders, starting_picture, wanted_side
 from handstyle.painting.load import fit_network, load_network, precision_of
 from handstyle.painting.memory import RunMemory
-from handstyle.painting.optimizers import Memory, descend, no_step_helped
+from handstyle.painting.optimizers import OptimizerState, descend, no_step_helped
 from handstyle.painting.paper import read_paper
 from handstyle.painting.plan import Plan, check_reach, enlarged, final_picture, make_plan, terms_of_scale
 from handstyle.painting.presets import Preset, find_preset
@@ -149,17 +149,17 @@ def _prepared(
     check_reach(config, network, photograph, paintings)
     if not callable(terms):
         own_terms(terms, network, (0, 0))  # or an error, before long work
-    room = RunMemory.now(config, network, photograph, paintings).fitted()
-    room.check()
-    notes += [room.tiled] if room.tiled else []
-    with room.guarded():
+    memory = RunMemory.now(config, network, photograph, paintings).fitted()
+    memory.check()
+    notes += [memory.tiled] if memory.tiled else []
+    with memory.guarded():
         plan = make_plan(config, photograph, paintings)
-    inputs, identity = inputs_of(config, photograph, paintings), Identity(config, room.network, plan)
+    inputs, identity = inputs_of(config, photograph, paintings), Identity(config, memory.network, plan)
     file = None if resume is None else expanded(resume)
     standing, resuming = (Standing(), []) if file is None else read_run(file, identity)
     coarse = resize(plan.p, plan.sizes[0])
     p = starting_picture(config, coarse, network.convention, plan.paintings, plan.style_masks, photograph.full_size)
-    return _Run(config, room, plan, inputs, identity, file, standing, p, terms, notes, resuming)
+    return _Run(config, memory, plan, inputs, identity, file, standing, p, terms, notes, resuming)
 
 
 @dataclass
@@ -168,8 +168,8 @@ class _Run:
 
     Parameters
     ----------
-    config, room, plan, inputs, identity
-        The settings; the memory, with the network; the pictures at full size; their names and digests; what a
+    config, memory, plan, inputs, identity
+        The settings; the memory that is needed and free, with the network; the pictures at full size; their names and digests; what a
         checkpoint must agree with.
     file : Path or None
         The checkpoint to resume from.
@@ -184,7 +184,7 @@ class _Run:
     """
 
     config: StyleConfig
-    room: RunMemory
+    memory: RunMemory
     plan: Plan
     inputs: list[Input]
     identity: Identity
@@ -197,7 +197,7 @@ class _Run:
     callback: Callable[[Progress], None] | None = None
     measured: Measured | None = None
     own: list[Term] = field(default_factory=list)  # the caller's terms at the current scale
-    memory: Memory = field(default_factory=Memory)
+    state: OptimizerState = field(default_factory=OptimizerState)
     outcome: Outcome | None = None  # of the last scale
     settled: bool = False  # whether a scale ended by `stop_below`
     idle: bool = True  # whether no step at any scale made the picture better
@@ -243,16 +243,16 @@ class _Run:
 
     def _minimized(self, here: Standing, size: Size, iterations: int) -> Outcome:
         """Run the optimizer at one scale."""
-        config, network, plan = self.config, self.room.network, self.plan
+        config, network, plan = self.config, self.memory.network, self.plan
         start = enlarged(config, plan, self.p, size)
-        self.memory.adam = self.memory.resampled(self.size, size, network.backend)
+        self.state.adam = self.state.resampled(self.size, size, network.backend)
         report, resumed = self._reporter(here, size), self.file if here.scale == self.standing.scale else None
-        with self.room.guarded(size), np.errstate(over="ignore", invalid="ignore"):  # the objective raises an error
+        with self.memory.guarded(size), np.errstate(over="ignore", invalid="ignore"):  # the objective raises an error
             self.own = own_terms(self.terms, network, size)
             terms = terms_of_scale(config, network, plan, size, self.measured) + self.own
             objective = Objective(network, terms, (*size, 3))
-            done, files = len(here.trace), self.room.files
-            return descend(objective, start, config, iterations, self.memory, report, resumed, done, files)
+            done, files = len(here.trace), self.memory.files
+            return descend(objective, start, config, iterations, self.state, report, resumed, done, files)
 
     def _advance(self, outcome: Outcome, here: Standing, size: Size) -> None:
         """Add the outcome of a scale to the run."""
@@ -264,9 +264,9 @@ class _Run:
 
     def _has_smaller_tiles(self, size: Size, why: str) -> bool:
         """Take smaller tiles, if there are any, because memory ran out at a scale."""
-        less = self.room.with_smaller_tiles(why)
+        less = self.memory.with_smaller_tiles(why)
         if less is not None:
-            self.room, how = less, less.network.engine.name
+            self.memory, how = less, less.network.engine.name
             self.notes = [
                 *self.notes,
                 f"memory ran out at {size[1]} x {size[0]} px: continued from the best picture by {how}",
@@ -276,14 +276,14 @@ class _Run:
     def _reporter(self, here: Standing, size: Size) -> Callable[[Iteration], None]:
         """Return a callback of the optimizer at one scale, which calls that of the run."""
         ends = [here.trace[-1].seconds if here.trace else 0.0]
-        forecast, planned, sizes = [need.seconds for need in self.room.needs()], self.planned, self.plan.sizes
+        forecast, planned, sizes = [need.seconds for need in self.memory.needs()], self.planned, self.plan.sizes
 
         def report(row: Iteration) -> None:
             if self.callback is None or row.v is None:
                 return
             row = _after(here, row)
             ends.append(row.seconds)
-            array = self.room.network.backend.to_numpy(row.v).reshape(*size, 3)  # type: ignore[arg-type]
+            array = self.memory.network.backend.to_numpy(row.v).reshape(*size, 3)  # type: ignore[arg-type]
             so_far = here.trace + [replace(row, v=None, save=None)]
             before = [one.seconds for one in here.trace[-RECENT:]]
             here_ends = f"after {row.iteration} of {sum(planned)} iterations"
@@ -336,7 +336,7 @@ class _Run:
         size: Size,
     ) -> Result:
         """Return the result with the picture `p` at a size: of the whole run, or as if it ended now."""
-        config, plan, network = self.config, self.plan, self.room.network
+        config, plan, network = self.config, self.plan, self.memory.network
         alpha, array = plan.photograph.alpha, final_picture(config, plan, p, size)
         end: dict[str, Any] = {"ended": ended, "stopped": stopped, "iterations": len(trace), "evaluations": evaluations}
         end |= {"style_weight": style_weight(config, network)} if config.style_weight is None else {}

@@ -145,7 +145,7 @@ def test_vectors_lie_in_files_where_that_is_faster_than_smaller_tiles(
     result = stylize(photograph, PAINTING, network=network, config=config)
     assert "painted by tiles of 96 px, the same picture, with files of " in result.notes[0]
     np.testing.assert_array_equal(result.array, expected.array)
-    monkeypatch.setattr("handstyle.painting.memory.room", lambda: 0)
+    monkeypatch.setattr("handstyle.painting.memory.free_disk", lambda: 0)
     with pytest.raises(OutOfMemoryError, match="150 x 150 px need"):
         stylize(photograph, PAINTING, network=network, config=config)
     assert re.search(r"need \d+ MiB of files in \S+ \(TMPDIR\), \d+ MiB are free", filed.lacks())
@@ -180,10 +180,10 @@ def test_the_plan_keeps_the_photographs_features_or_computes_them_again(
     size = before.files
     assert size == 8 * 75 * 75 * 8  # features at half of 150 px, float64
     with monkeypatch.context() as patch:  # too little room on the disk
-        patch.setattr("handstyle.painting.memory.room", lambda: size - 1)
+        patch.setattr("handstyle.painting.memory.free_disk", lambda: size - 1)
         after = run(config, 1 << 40, network).fitted().needs()[-1]
         assert (after.files, after.seconds > before.seconds) == (0, True)
-        patch.setattr("handstyle.painting.memory.room", lambda: 0)
+        patch.setattr("handstyle.painting.memory.free_disk", lambda: 0)
         again, where, notes = painted()
     assert where is tiles.Photograph
     assert np.abs(again - kept).max() < 1e-8

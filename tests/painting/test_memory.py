@@ -21,7 +21,7 @@ from handstyle.painting.memory import (
     precondition_bytes,
     stand_in,
 )
-from handstyle.painting.optimizers import Memory, descend
+from handstyle.painting.optimizers import OptimizerState, descend
 from handstyle.painting.stylize import stylize
 from handstyle.painting.targets import build_terms, planned_terms
 
@@ -125,9 +125,9 @@ def test_the_change_of_variables_takes_what_is_planned(optimizer):
 
     def peak(exponent):
         config = StyleConfig(optimizer=optimizer, lbfgs_history=3, precondition=exponent)
-        descend(objective, start.reshape(128, 128, 3), config, 1, Memory(), lambda _: None)  # what is made once
+        descend(objective, start.reshape(128, 128, 3), config, 1, OptimizerState(), lambda _: None)  # what is made once
         tracemalloc.start()
-        descend(objective, start.reshape(128, 128, 3), config, 5, Memory(), lambda _: None)
+        descend(objective, start.reshape(128, 128, 3), config, 5, OptimizerState(), lambda _: None)
         taken = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return taken, config

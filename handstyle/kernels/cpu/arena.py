@@ -109,16 +109,16 @@ class Scratch(threading.local):
     """
 
     def __init__(self) -> None:
-        self._rooms: dict[str, Array] = {}
+        self._buffers: dict[str, Array] = {}
 
     def take(self, name: str, shape: Sequence[int], dtype: DTypeLike) -> Array:
         """Return an uninitialized array, valid until this thread takes the same name again."""
         dtype = np.dtype(dtype)
         size = math.prod(shape) * dtype.itemsize
-        room = self._rooms.get(name)
-        if room is None or len(room) < size:
-            room = self._rooms[name] = np.empty(size, np.uint8)
-        return room[:size].view(dtype).reshape(shape)
+        buffer = self._buffers.get(name)
+        if buffer is None or len(buffer) < size:
+            buffer = self._buffers[name] = np.empty(size, np.uint8)
+        return buffer[:size].view(dtype).reshape(shape)
 
 
 scratch = Scratch()

@@ -210,16 +210,16 @@ def _spread(device: Device, F: Array, dG: Array, dsums: Array | None, q: Array |
     xp, C = device.xp, F.shape[1]
     dF = F if overwrite else device.empty(F.shape, F.dtype)
     rows = max(1, STRIP_BYTES // (C * F.itemsize))
-    room = device.empty((min(rows, len(F)), C), F.dtype) if overwrite else None
+    buffer = device.empty((min(rows, len(F)), C), F.dtype) if overwrite else None
     for a in range(0, len(F), rows):
         part, df = F[a : a + rows], dF[a : a + rows]
-        out = df if room is None else room[: len(part)]
+        out = df if buffer is None else buffer[: len(part)]
         device.gemm(part, dG, out)
         if dsums is not None:
             out += dsums
         if q is not None:
             xp.multiply(out, q[a : a + rows], out=df)
-        elif room is not None:
+        elif buffer is not None:
             device.copy(out, df)
     return dF
 
