@@ -76,10 +76,8 @@ def paint(
     check_outputs(output, config, run, photograph)
     memory = RunMemory.now(config, loaded, photograph, paintings).fitted()
     memory.check()
-    backend = loaded.backend
-    say(
-        f"network {described(network.weights)}, kernels {memory.network.engine.name}, {backend.name} on {backend.device}"
-    )
+    backend, kernels = loaded.backend, memory.network.engine.name
+    say(f"network {described(network.weights)}, kernels {kernels}, {backend.name} on {backend.device}")
     if network.weights == EMBEDDED and locate("vgg19") is None:
         say("a small stand-in for VGG-19; the full network: handstyle weights get vgg19, then --weights vgg19")
     height, width = size_of(config, photograph)

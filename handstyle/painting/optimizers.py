@@ -35,7 +35,7 @@ class OptimizerState:
     adam: Adam | None = None
 
     def resampled(self, old: tuple[int, int], new: tuple[int, int], backend: Backend) -> Adam | None:
-        """Return Adam's state resized from the size `old` to `new`, as ``scale_adam`` of crowsonkb/style_transfer."""
+        """Return Adam's state resized from the size `old` to `new`, like ``scale_adam`` of style-transfer-pytorch."""
         if self.adam is None or old == new:
             return self.adam
 

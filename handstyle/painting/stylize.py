@@ -169,8 +169,8 @@ class _Run:
     Parameters
     ----------
     config, memory, plan, inputs, identity
-        The settings; the memory that is needed and free, with the network; the pictures at full size; their names and digests; what a
-        checkpoint must agree with.
+        The settings; the memory that is needed and free, with the network; the pictures at full size; their names and
+        digests; what a checkpoint must agree with.
     file : Path or None
         The checkpoint to resume from.
     standing : Standing
