@@ -1,6 +1,6 @@
 """Write the chapters as Jupyter notebooks: ``python docs/notebooks.py OUT [PAGE ...]``.
 
-A chapter is a text notebook already. Its cells are taken as they are, and they run with ``pip install handstyle``
+A chapter is a text notebook already. Its cells are taken as they are, and they run with the installed package
 and matplotlib alone. What only Sphinx understands becomes plain Markdown: code that a page quotes is quoted here,
 figures are named by their captions, exercises and solutions are headings, references are words.
 """

@@ -146,7 +146,7 @@ def test_what_cannot_be_begun_is_one_line(told, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_cluster_paints_the_same_pictures(told, tmp_path):
-    pytest.importorskip("distributed", reason='Dask is not installed: pip install "handstyle[cluster]"')
+    pytest.importorskip("distributed", reason="Dask is not installed: pip install distributed")
     tiles = ["--tile", "24", "--content-layers", "relu2_2", "--pyramid-min-size", "0"]
     status, _, _ = told(*tiles)
     assert status == 0

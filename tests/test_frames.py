@@ -13,7 +13,7 @@ from handstyle.foundations.picture_reading import read_picture
 from handstyle.painting.film import FRAME, frame_facts
 from handstyle.painting.recipe import read_recipe
 
-pytest.importorskip("skimage", reason="scikit-image is not installed: pip install 'handstyle[film]'")
+pytest.importorskip("skimage", reason="scikit-image is not installed: pip install scikit-image")
 
 FAST = ["--weights", "random", "--backend", "numpy", "--size", "48", "--style-layers", "relu1_1,relu2_1"]
 

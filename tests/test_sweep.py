@@ -252,7 +252,7 @@ def test_what_is_measured_is_that_of_the_network_the_pixels_and_the_masks():
 
 @pytest.mark.slow
 def test_a_cluster_paints_the_same_cells_each_on_one_worker(told, tmp_path):
-    pytest.importorskip("distributed", reason='Dask is not installed: pip install "handstyle[cluster]"')
+    pytest.importorskip("distributed", reason="Dask is not installed: pip install distributed")
     over = ["--over", "pooling=max,average", "--over", "content_layers=relu2_2,conv9_1"]  # there is no conv9_1
     for name, more in (("alone.png", []), ("two.png", ["--cluster", "local:2"])):
         status, lines, _ = told("-o", name, "--size", 40, *TAPS, *over, *more)

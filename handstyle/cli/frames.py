@@ -47,7 +47,7 @@ def frames(
 
     The last painted frame is warped along the optical flow between the photographs. The next frame starts from it, and
     has a temporal loss, the difference from it where the flow is reliable. A new scene starts from its photograph. The
-    same command continues where an earlier one ended. It needs scikit-image: pip install "handstyle[film]".
+    same command continues where an earlier one ended. It needs scikit-image: pip install scikit-image.
 
     Parameters
     ----------

@@ -281,7 +281,7 @@ def connected(address: str) -> Iterator[Cluster]:
     try:
         distributed = import_module("distributed")
     except ImportError:
-        raise HandstyleError('cluster: Dask is not installed: pip install "handstyle[cluster]"') from None
+        raise HandstyleError("cluster: Dask is not installed: pip install distributed") from None
     kind, _, rest = address.partition(":")
     if kind == "local" and rest.isdecimal() and int(rest):
         workers, cores = int(rest), sorted(os.sched_getaffinity(0))

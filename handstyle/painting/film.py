@@ -198,7 +198,7 @@ def flow_between(a: Array, b: Array) -> Array:  # (H, W, 3), (H, W, 3) -> (2, H,
     try:
         registration = import_module("skimage.registration")
     except ModuleNotFoundError:
-        raise HandstyleError('a film needs optical flow, by scikit-image: pip install "handstyle[film]"') from None
+        raise HandstyleError("a film needs optical flow, by scikit-image: pip install scikit-image") from None
     gray = [np.asarray(luminance(p)[..., 0] / 255, np.float32) for p in (a, b)]
     return np.asarray(registration.optical_flow_tvl1(*gray), np.float64)
 
