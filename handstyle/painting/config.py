@@ -116,8 +116,8 @@ class LookConfig(Group):
     Parameters
     ----------
     strength : float, optional
-        Strength of the style, 0 to 1: 0 keeps the photograph, 1 almost nothing of it; 0.5 without a `style_weight`.
-        Equal strengths give similar results with the network that is included and with VGG-19.
+        Strength of the style, 0 to 1, by default 0.5: 0 keeps the photograph, 1 almost nothing of it. Equal strengths
+        give similar results with the network that is included and with VGG-19.
     style_weight : float, optional
         Weight of the style loss at each layer, in place of `strength`: by default the relative squared error of the
         Gram matrix. With another network the same weight gives another result.
