@@ -8,7 +8,7 @@ from PIL import Image
 
 import handstyle.cli.batch
 from handstyle.cli import main
-from handstyle.cli.session import beside
+from handstyle.cli.session import checkpoint_path
 from handstyle.painting.recipe import read_recipe
 
 FAST = ["--weights", "random", "--backend", "numpy", "--size", "32", "--style-layers", "relu1_1,relu2_1"]
@@ -76,7 +76,7 @@ def test_an_interruption_ends_the_batch_and_the_same_command_goes_on(told, tmp_p
     def cut_short(content, styles, output, *others, **more):
         begun.append(output.name)
         if len(begun) == 2:
-            beside(output).write_bytes(b"begun")
+            checkpoint_path(output).write_bytes(b"begun")
             return 130
         return whole(content, styles, output, *others, **more)
 

@@ -138,18 +138,18 @@ class Bench:
         """Return the objective on a backend, a start, and its terms; their targets are computed there too."""
         network = self.ready_network(backend, engine, dtype)
         start, content, style = (backend.asarray(p, dtype) for p in self.pictures(side))
-        settled, terms = backend.settled, []
+        pooled, terms = backend.in_common_pool, []
 
         def feature(picture, tap):  # one tap after another: all maps together take more than an evaluation
             return network.forward(preprocess_forward(picture, network.convention), [tap])[0][tap]
 
         for tap in STYLE:
-            with backend.aside():
+            with backend.separate_pool():
                 made = moments_forward(feature(style, tap))
-            terms.append(StyleTerm(tap, Moments(float(made.count), settled(made.sums), settled(made.outer))))
-        with backend.aside():
+            terms.append(StyleTerm(tap, Moments(float(made.count), pooled(made.sums), pooled(made.outer))))
+        with backend.separate_pool():
             target = feature(content, CONTENT)
-        terms.append(ContentTerm(CONTENT, settled(target)))
+        terms.append(ContentTerm(CONTENT, pooled(target)))
         del made, target, content, style
         return Objective(network, terms, (side, side, 3)), start.ravel(), terms
 

@@ -27,7 +27,7 @@ from handstyle.cli.options import (
     speak,
     typed,
 )
-from handstyle.cli.session import beside, check_before, on_workers, paint, workers
+from handstyle.cli.session import check_before, checkpoint_path, on_workers, paint, workers
 from handstyle.cli.signals import Interrupted, handle, listen, pass_over
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.errors import HandstyleError, one_line, printable
@@ -175,14 +175,14 @@ class Shared:
         """Paint one picture, unless it is finished already, and return its outcome and an exit status."""
         picture, run = job.picture, self.settings.run
         try:
-            if picture.exists() and not beside(picture).exists():
+            if picture.exists() and not checkpoint_path(picture).exists():
                 other = job.differences(self.settings, read_recipe(picture), self.digests)
                 if not other:
                     return Painted(job.photograph, picture, "done before"), 0
                 if not run.overwrite:
                     what = f"{printable(picture.name)} has other settings ({', '.join(other)}): --overwrite replaces it"
                     return Painted(job.photograph, picture, as_flags(what), True), 1
-            resume = beside(picture) if beside(picture).exists() else None
+            resume = checkpoint_path(picture) if checkpoint_path(picture).exists() else None
             run = replace(run, resume=resume, quiet=run.quiet or not err.is_terminal)
             check_before(picture, self.settings.config, run)
             with silent():

@@ -23,7 +23,7 @@ from handstyle.cli.options import (
     speak,
     typed,
 )
-from handstyle.cli.session import beside, check_before, default_output, on_workers, paint, workers
+from handstyle.cli.session import check_before, checkpoint_path, default_output, on_workers, paint, workers
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import fit_long_side
 from handstyle.foundations.picture_reading import PictureLike, expanded, read_picture
@@ -78,7 +78,7 @@ def commands(everything: bool) -> dict[str, Any]:
         settings = resolve(flags)
         if style is None and not any("=" in region for region in settings.config.style_region):
             raise CycloptsError(msg="stylize needs a STYLE after CONTENT.")
-        output, settings = settled(output, f"{content.stem}_painting.png", settings)
+        output, settings = with_output(output, f"{content.stem}_painting.png", settings)
         return start(content, [style, *more_styles] if style else [], output, settings)
 
     def texture(
@@ -102,7 +102,7 @@ def commands(everything: bool) -> dict[str, Any]:
         settings = resolve(flags, fixed=texture_config)
         if not settings.run.write_config:  # the file has the settings that were given, not those changed for a texture
             settings = replace(settings, config=texture_config(settings.config))
-        output, settings = settled(output, f"{style.stem}_texture.png", settings)
+        output, settings = with_output(output, f"{style.stem}_texture.png", settings)
         return start(blank(settings.config), [style, *more_styles], output, settings)
 
     def reconstruct(
@@ -130,7 +130,7 @@ def commands(everything: bool) -> dict[str, Any]:
         config = reconstruction_config(layer, of)
         given = {name: getattr(config, name) for name in hints(StyleConfig)}
         settings = resolve(flags, replace(PRESETS["handstyle"], settings=given), lambda _: config)
-        output, settings = settled(output, f"{picture.stem}_{layer}.png", settings)
+        output, settings = with_output(output, f"{picture.stem}_{layer}.png", settings)
         return start(picture, [picture], output, settings, layer)
 
     for command, none_typed in ((stylize, of_stylize), (texture, of_texture), (reconstruct, of_reconstruct)):
@@ -138,14 +138,14 @@ def commands(everything: bool) -> dict[str, Any]:
     return {"stylize": stylize, "texture": texture, "reconstruct": reconstruct}
 
 
-def settled(output: Path | None, default: str, settings: Settings) -> tuple[Path, Settings]:
+def with_output(output: Path | None, default: str, settings: Settings) -> tuple[Path, Settings]:
     """Return the path of the output, by default a free name, and the settings with the path of the checkpoint."""
     if settings.run.write_config:
         return output or Path(default), settings
     run = settings.run
     output = expanded(output or default_output(Path(default), run))
     if run.resume == AUTO:
-        run = replace(run, resume=beside(output))
+        run = replace(run, resume=checkpoint_path(output))
     return output, replace(settings, run=run)
 
 

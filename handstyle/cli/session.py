@@ -90,15 +90,15 @@ def paint(
     strong = how_strong(config, loaded)
     begin(photograph, paintings, output, config, loaded, strong)
     said = size_notes(config, photograph, paintings)
-    tell(said)
-    keep, started = kept(output, run), time.monotonic()
-    keeper = None if keep is None else Keeper(keep, run.checkpoint_every)
+    say_notes(said)
+    keep, started = checkpoint_of(output, run), time.monotonic()
+    writer = None if keep is None else CheckpointWriter(keep, run.checkpoint_every)
     alone = nullcontext(True) if keep is None else locked(keep, "the checkpoint")
     names = " and ".join(Path(painting.source).name for painting in paintings)
     title = f"{Path(photograph.source).name} in the style of {names}, {strong}"
     with deferred() as asked, alone as locks, preview_of(run, title, photograph, asked.raise_now) as preview:
         if not locks:
-            tell([f"nothing here keeps a second run from writing to {keep}: the file system has no locks"])
+            say_notes([f"nothing here keeps a second run from writing to {keep}: the file system has no locks"])
         with display_of(run) as display:
             failures: set[str] = set()
             recording = Recording() if run.report else None
@@ -120,9 +120,9 @@ def paint(
                     path = at_iteration(output, progress.iteration, config)
                     again = run.overwrite or run.resume is not None
                     attempt("intermediate pictures", partial(progress.result().save, path, overwrite=again))
-                last = progress.iteration == progress.iterations and keep != beside(output)
-                if keeper and progress.save and (asked or last or keeper.due(progress.iteration)):
-                    attempt("the checkpoint", partial(keeper.write, progress.save))
+                last = progress.iteration == progress.iterations and keep != checkpoint_path(output)
+                if writer and progress.save and (asked or last or writer.due(progress.iteration)):
+                    attempt("the checkpoint", partial(writer.write, progress.save))
                 asked.raise_now()
                 if preview is not None:
                     preview(progress)
@@ -136,9 +136,9 @@ def paint(
         result = result if finish is None else finish(result)
         replaced = run.overwrite or unfinished(output, run)
         written = result.save_somewhere(output, overwrite=replaced, bits=run.bits)
-        if keep == beside(output) and not result.failed and not result.interrupted:
+        if keep == checkpoint_path(output) and not result.failed and not result.interrupted:
             keep.unlink(missing_ok=True)
-        tell(note for note in result.notes if note not in said)
+        say_notes(note for note in result.notes if note not in said)
         if run.report and not asked:
             page = written.with_suffix(".html")
             facts: dict[str, Any] = {"masks": config.mask, "config": config, "recording": recording}
@@ -262,7 +262,7 @@ def check_before(output: Path, config: StyleConfig, run: RunConfig) -> None:
 
 
 @dataclass
-class Keeper:
+class CheckpointWriter:
     """The writer of a run's checkpoint, which is written again after a number of iterations or seconds.
 
     Parameters
@@ -299,7 +299,7 @@ class Keeper:
             self._took = self._last - began
 
 
-def beside(output: Path) -> Path:
+def checkpoint_path(output: Path) -> Path:
     """Return the default path of a run's checkpoint, beside its output: ``out.png.checkpoint``.
 
     A name nearly as long as file systems allow is shortened, with a digest that keeps it unique.
@@ -311,9 +311,9 @@ def beside(output: Path) -> Path:
     return output.with_name(f"{output.name}.checkpoint")
 
 
-def kept(output: Path, run: RunConfig) -> Path | None:
+def checkpoint_of(output: Path, run: RunConfig) -> Path | None:
     """Return the path of the checkpoint that a run writes, or None if it writes none."""
-    return None if run.no_checkpoint else run.checkpoint or run.resume or beside(output)
+    return None if run.no_checkpoint else run.checkpoint or run.resume or checkpoint_path(output)
 
 
 def unfinished(output: Path, run: RunConfig) -> bool:
@@ -329,11 +329,11 @@ def check_keeping(output: Path, run: RunConfig) -> None:
     """Raise `HandstyleError` if the checkpoint cannot be written, or would replace that of an unfinished run."""
     name, keep = ("--checkpoint", run.checkpoint) if run.checkpoint else ("--resume", run.resume)
     if run.resume is not None and not run.resume.is_file():
-        what = "there is no unfinished run of this output" if run.resume == beside(output) else "no such file"
+        what = "there is no unfinished run of this output" if run.resume == checkpoint_path(output) else "no such file"
         raise HandstyleError(f"--resume {run.resume}: {what}")
     if keep is not None and (not keep.parent.is_dir() or not os.access(keep.parent, os.W_OK)):
         raise HandstyleError(f"{name} {keep}: {keep.parent} is no folder that can be written to")
-    mine = kept(output, run)
+    mine = checkpoint_of(output, run)
     if mine is not None and mine.exists() and mine != run.resume and not run.overwrite:
         raise HandstyleError(f"{mine} holds an unfinished run: --resume goes on with it, --overwrite begins anew")
 
@@ -376,7 +376,7 @@ def check_page(path: Path, overwrite: bool) -> None:
 
 def free_name(path: Path) -> Path:
     """Return the first default name that no file and no unfinished run has; see `numbered`."""
-    return next((name for name in numbered(path) if not name.exists() and not beside(name).exists()), path)
+    return next((name for name in numbered(path) if not name.exists() and not checkpoint_path(name).exists()), path)
 
 
 def default_output(path: Path, run: RunConfig) -> Path:
@@ -388,18 +388,18 @@ def default_output(path: Path, run: RunConfig) -> Path:
         If ``--resume`` was given, and there is no unfinished run with one of the default names.
     """
     there = {found.name for found in path.parent.glob("*.checkpoint")}
-    free, begun = free_name(path), [name for name in numbered(path) if beside(name).name in there]
-    latest = max(begun, key=lambda name: beside(name).stat().st_mtime, default=None)
+    free, begun = free_name(path), [name for name in numbered(path) if checkpoint_path(name).name in there]
+    latest = max(begun, key=lambda name: checkpoint_path(name).stat().st_mtime, default=None)
     if run.resume == AUTO and latest is None:
-        raise HandstyleError(f"--resume: there is no unfinished run, no {beside(path)}; -o names another output")
+        raise HandstyleError(f"--resume: no unfinished run, no {checkpoint_path(path)}; -o names another output")
     if run.resume == AUTO and latest is not None:
         return latest
     if latest is not None and run.resume is None:
-        say(f"note: {beside(latest)} holds an unfinished run; --resume goes on with it")
+        say(f"note: {checkpoint_path(latest)} holds an unfinished run; --resume goes on with it")
     return free
 
 
-def tell(notes: Iterable[str]) -> None:
+def say_notes(notes: Iterable[str]) -> None:
     """Print notes of the library, with flags in place of parameters."""
     for note in notes:
         say(as_flags(f"note: {note}"))
@@ -416,7 +416,7 @@ def report(result: Result, output: Path, written: Path, keep: Path | None) -> in
     if out.quiet and (elsewhere or result.failed):
         warn(as_flags(f"handstyle: {result.stopped}; {place}"))
     if (result.interrupted or result.failed) and keep is not None and keep.exists():
-        named = "" if keep == beside(output) else f" {keep}"
+        named = "" if keep == checkpoint_path(output) else f" {keep}"
         say(f"the run is in {keep}: the same command with --resume{named} goes on with it")
     return 130 if result.interrupted else 1 if result.failed or elsewhere else 0
 

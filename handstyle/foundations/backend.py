@@ -120,13 +120,13 @@ class Backend:
             self.xp.cuda.get_current_stream().synchronize()
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
+    def separate_pool(self) -> Iterator[None]:
         """Allocate from a separate pool, freed on exit; on the CPU do nothing.
 
         In CuPy's common pool one small array that stays can hold hundreds of megabytes. Copy what is to stay with
-        `settled`.
+        `in_common_pool`.
         """
-        pool = _pool_aside(self.xp) if self.name == "cupy" else None
+        pool = _separate_pool(self.xp) if self.name == "cupy" else None
         with self.xp.cuda.using_allocator(pool.malloc) if pool else nullcontext():
             yield
         if pool:
@@ -135,11 +135,11 @@ class Backend:
     def tidy(self) -> None:
         """Free the unused blocks of CuPy's pools; on the CPU do nothing."""
         if self.name == "cupy":
-            _pool_aside(self.xp).free_all_blocks()
+            _separate_pool(self.xp).free_all_blocks()
             self.xp.get_default_memory_pool().free_all_blocks()
 
-    def settled(self, x: Array) -> Array:
-        """Return a copy, in the common pool, of an array made inside `aside`; on the CPU the array itself."""
+    def in_common_pool(self, x: Array) -> Array:
+        """Return a copy, in the common pool, of an array made inside `separate_pool`; on the CPU the array itself."""
         return x.copy() if self.name == "cupy" else x
 
     def free_memory(self) -> int:
@@ -151,7 +151,7 @@ class Backend:
 
 
 @cache
-def _pool_aside(cupy: Any) -> Any:
+def _separate_pool(cupy: Any) -> Any:
     return cupy.cuda.MemoryPool()
 
 

@@ -298,9 +298,9 @@ def _patch_terms(
 def _settled_features(network: Network, p: Array, taps: Sequence[str]) -> dict[str, Array]:
     feature, found = _features_of(network, p, taps), {}
     for tap in taps:
-        with network.backend.aside():
+        with network.backend.separate_pool():
             made = feature(tap)
-        found[tap] = network.backend.settled(made)
+        found[tap] = network.backend.in_common_pool(made)
         del made
     return found
 
@@ -481,10 +481,10 @@ def _painting_moments(
         feature = _features_of(network, painting.pixels, taps)
     moments = {}
     for tap in taps:
-        with backend.aside():
+        with backend.separate_pool():
             made = measure_moments(feature(tap), weights.get(tap)) if tiled is None else tiled[tap]
         count = float(math.prod(masks[tap].shape)) if cysmith is not None else float(made.count)
-        moments[tap] = Moments(count, backend.settled(made.sums), backend.settled(made.outer))
+        moments[tap] = Moments(count, backend.in_common_pool(made.sums), backend.in_common_pool(made.outer))
     return moments
 
 

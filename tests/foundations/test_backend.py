@@ -219,14 +219,14 @@ def test_what_is_made_aside_is_given_back() -> None:
 
     Library.cuda = cuda
     backend = Backend("cupy", Library, "pretended")
-    with backend.aside():
+    with backend.separate_pool():
         made = np.ones(3)
-    assert backend.settled(made) is not made
+    assert backend.in_common_pool(made) is not made
     backend.tidy()
     assert log == ["malloc of aside", "back", "free aside", "free aside", "free common"]
     here = choose_backend("numpy")
-    with here.aside():
-        assert here.settled(made) is made
+    with here.separate_pool():
+        assert here.in_common_pool(made) is made
     here.tidy()
 
 
@@ -236,11 +236,11 @@ def test_the_memory_made_aside_leaves_no_hole() -> None:
     pool = backend.xp.get_default_memory_pool()
     backend.tidy()
     before = pool.total_bytes()
-    with backend.aside():
+    with backend.separate_pool():
         large = backend.xp.zeros(1 << 24, "uint8")
         del large
         small = backend.xp.ones(1 << 10, "uint8")  # lies where the large one lay
-    kept = backend.settled(small)
+    kept = backend.in_common_pool(small)
     del small
     backend.tidy()
     assert pool.total_bytes() - before < 1 << 16

@@ -120,13 +120,13 @@ def test_draws_and_does_not_overwrite(tmp_path: Path) -> None:
 class Pretended(Backend):
     """A GPU's backend whose arrays are NumPy's, and which has no pools of memory."""
 
-    def aside(self):
+    def separate_pool(self):
         return nullcontext()
 
     def tidy(self):
         pass
 
-    def settled(self, x):
+    def in_common_pool(self, x):
         return x
 
 

@@ -141,7 +141,10 @@ def test_a_run_takes_what_was_forecast(cupy, misses, changes):
 @OPTIMIZERS
 def test_cupys_own_pools_take_what_was_forecast(monkeypatch, changes):
     backend = choose_backend("cupy")
-    make, pools = backend.xp.cuda.MemoryPool, [backend.xp.get_default_memory_pool(), backends._pool_aside(backend.xp)]
+    make, pools = (
+        backend.xp.cuda.MemoryPool,
+        [backend.xp.get_default_memory_pool(), backends._separate_pool(backend.xp)],
+    )
     monkeypatch.setattr(backend.xp.cuda, "MemoryPool", lambda: pools.append(make()) or pools[-1])
     network = vgg19()
     config = replace(StyleConfig(size=512, iterations=13, tv_weight=1.0, pyramid_min_size=0), **changes)
@@ -200,7 +203,7 @@ def test_what_targets_are_measured_with_does_not_stay(cupy, monkeypatch):
     config = StyleConfig(size=512, iterations=3, pyramid_min_size=0)
     network = vgg19()
     need = needed(network, config)
-    monkeypatch.setattr(Backend, "aside", lambda self: nullcontext())
+    monkeypatch.setattr(Backend, "separate_pool", lambda self: nullcontext())
     assert painted(cupy, network, config) > need
 
 
@@ -212,7 +215,7 @@ def test_measuring_a_painting_takes_what_was_forecast_and_less_than_painting(cup
     taken = measured(cupy, network, config, shape)
     assert 0.9 * expected < taken < expected + MIB  # the last one is of what stays: the targets
     assert expected < evaluation(network, config, shape)
-    assert backends._pool_aside(cupy).total_bytes() == 0
+    assert backends._separate_pool(cupy).total_bytes() == 0
 
 
 def measured(cupy, network, config, shape):

@@ -419,7 +419,7 @@ def test_a_run_that_ends_leaves_its_picture_alone(files, tmp_path) -> None:
 def test_a_checkpoint_is_due_every_30_seconds_and_seldom_where_it_takes_long(tmp_path, monkeypatch) -> None:
     now = [0.0]
     monkeypatch.setattr(session.time, "monotonic", lambda: now[0])
-    keeper = session.Keeper(tmp_path / "run")
+    keeper = session.CheckpointWriter(tmp_path / "run")
     due = []
     for iteration in range(1, 200):
         now[0] += 1

@@ -120,7 +120,7 @@ class DryEngine(CpuEngine):
         self.peak = 0
         self.kept: dict[tuple[str, int, bool], int] = {}  # bytes of the transformed kernels
 
-    def beside(self, size: int) -> None:
+    def add_outside(self, size: int) -> None:
         """Update the peak for `size` bytes that are in use for a moment outside the arena."""
         self.peak = max(self.peak, self.arena.touched + size)
 
@@ -152,7 +152,8 @@ class DryEngine(CpuEngine):
         padded = self.arena.take((H + 2, W + 2, C), source.dtype)
         made = self.arena.take((H + 2, W + 2, K), source.dtype)
         self._run(ArraySource(padded), layer, None, sink, adjoint)
-        self.beside(made.nbytes + self.team.threads * ROWS * W * K * made.itemsize)  # cropped map; strips of `pour`
+        # The cropped map, and strips of `pour`.
+        self.add_outside(made.nbytes + self.team.threads * ROWS * W * K * made.itemsize)
 
     def _stage_forward(self, stage: Stage, x: Array, wanted: set[str], features: Features) -> Array:
         pool = stage.layers[-1]
@@ -171,7 +172,7 @@ class DryEngine(CpuEngine):
                 raise HandstyleError(f"a picture so small has nothing left at {pool.name}")
         stage.cache = x.shape, self.arena.take(x.shape, np.uint8)
         y = self.arena.take((H, W, C), x.dtype)
-        self.beside(2 * x.nbytes)
+        self.add_outside(2 * x.nbytes)
         if stage.name in wanted:
             features[stage.name] = y
         return y
@@ -181,13 +182,13 @@ class DryEngine(CpuEngine):
             return super()._stage_backward(stage, below, dx, gradients)
         shape, _ = stage.cache
         out = self.arena.take(shape, dx.dtype)
-        self.beside(2 * out.nbytes)
+        self.add_outside(2 * out.nbytes)
         return out if below is None else self._below_tap(below, out, gradients)
 
     def _below_tap(self, stage: Stage, dx: Array, gradients: Gradients | None = None) -> Array:
         tap_gradient = None if gradients is None else gradients.get(stage.name)
         out = self.arena.take(dx.shape, dx.dtype)
-        self.beside(self.team.threads * ROWS * math.prod(dx.shape[1:]) * dx.itemsize)
+        self.add_outside(self.team.threads * ROWS * math.prod(dx.shape[1:]) * dx.itemsize)
         del tap_gradient
         return out
 
@@ -200,11 +201,11 @@ class DryEngine(CpuEngine):
         if isinstance(term, PatchTerm):
             own, bank, values = term.counts(f.shape)
             self._count(term.tap, f, patches_cost(own, bank, values, f.itemsize))
-            self.beside(f.itemsize * (PATCH_MAPS * own * values + 2 * min(own * bank, AT_ONCE)))
+            self.add_outside(f.itemsize * (PATCH_MAPS * own * values + 2 * min(own * bank, AT_ONCE)))
             return 0.0, self.arena.take(f.shape, f.dtype)
         self._count(term.tap, f, content_cost(H, W, C, f.itemsize))
         if type(term) is not ContentTerm:
-            self.beside((UNKNOWN_MAPS + MEASURED_MAPS * 8 // f.itemsize) * f.nbytes)
+            self.add_outside((UNKNOWN_MAPS + MEASURED_MAPS * 8 // f.itemsize) * f.nbytes)
         return 0.0, self.arena.take(f.shape, f.dtype)
 
     def count_moments(self, term: Term, f: Array) -> None:
@@ -213,7 +214,7 @@ class DryEngine(CpuEngine):
         self._count(term.tap, f, moments_cost(H, W, C, f.itemsize))
         self.arena.take((len(pixel_strips(H * W, strips=losses.MOMENTS_STRIPS)), C + 1, C), f.dtype)
         # Matrices: of `losses.style` the gradient and its transpose's sum, of other losses four in float64.
-        self.beside((3 * f.itemsize if type(term).loss is StyleTerm.loss else 4 * 8) * C * (C + 1))
+        self.add_outside((3 * f.itemsize if type(term).loss is StyleTerm.loss else 4 * 8) * C * (C + 1))
 
     def _count(self, tap: str, f: Array, cost: Cost) -> None:
         H, W, C = f.shape
@@ -268,7 +269,7 @@ def dry_run(
             dry.run_forward(network.layers, dry.arena.take(shape, network.dtype), taps, features)
         largest = max((f.size for f in features.values()), default=0)
         # Of the two copies in float64, one is where the forward pass had its scratch: measured from 64 to 1024 px.
-        dry.beside(3 * item * n + 8 * min(largest, STRIP_VALUES))
+        dry.add_outside(3 * item * n + 8 * min(largest, STRIP_VALUES))
         return dry
     held = None
     for _ in range(2):
@@ -282,11 +283,11 @@ def dry_run(
             dx = dry.run_backward(stages, gradients)
             dp = dry.arena.take(shape, network.dtype)
             del x, stages, gradients, dx
-        dry.beside(item * n)  # the picture in the network's dtype
+        dry.add_outside(item * n)  # the picture in the network's dtype
         for term in terms:
             if term.tap == PICTURE:
                 pictures = VARIATION_PICTURES if type(term) is not ContentTerm else 1
-                dry.beside((1 + pictures) * item * n)
+                dry.add_outside((1 + pictures) * item * n)
         held = dry.arena.take((n,), np.float64)
         del dp
     del held

@@ -102,7 +102,7 @@ class CudaEngine:
 
     def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
         """Return a function that evaluates `terms` on `network`; see `handstyle.optimize.objective.Engine`."""
-        with network.backend.aside():  # scales are computed in memory of their own
+        with network.backend.separate_pool():  # scales are computed in memory of their own
             terms = scaled_terms(terms)
             for term in terms:
                 getattr(getattr(term, "inner", term), "factor", None)  # a style's is computed on first use
