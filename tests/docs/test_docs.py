@@ -229,6 +229,14 @@ def test_references_and_citations_agree():
     assert keys - cited == set(), "an entry that no chapter cites"
 
 
+def test_results_that_the_book_names_are_there_and_those_of_a_named_machine_are_named():
+    named = set(re.findall(r"benchmarks/results/[\w.-]+\.json", PROSE))
+    assert len(named) > 5
+    assert {name for name in named if not (ROOT / name).is_file()} == set()
+    measured = {page for page, text in WRITTEN.items() if re.search(r"\bH200\b|\bXeon\b|\bPyTorch \d", text)}
+    assert {page for page in measured if "benchmarks/results/" not in WRITTEN[page]} == set()
+
+
 def test_no_notebook_files():
     if not (ROOT / ".git").exists():
         pytest.skip("not a checkout")
