@@ -14,7 +14,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, TORCHVISION, preprocess_forward
 from handstyle.network.vgg import Weights, build_network
 from weights_tools.fingerprint import picture
-from weights_tools.first_layer import recognize, rescaled, turned
+from weights_tools.first_layer import is_rescaled, recognize, turned
 from weights_tools.readers.reading import Reading
 
 # Bounds of `bias_share`. It is 0.0008 for the Caffe VGG-19 (measured). For torchvision's VGG-16 about 0.05 is expected,
@@ -102,7 +102,7 @@ def decide(reading: Reading, convention: str | None = None) -> Decision:
         if match.exchanged:
             findings.append(f"its colors were in the order {CONVENTIONS[known.convention].order[::-1]}: exchanged")
         provenance = {"network": known.title, "licence": known.licence}
-        if rescaled(match.scale):
+        if is_rescaled(match.scale):
             findings.append(f"its first filter is {match.scale:.3g} times the published one: its filters were rescaled")
             provenance["normalized"] = "by its publisher"
         return Decision(Weights(weights.architecture, known.convention, weights.layers, provenance), findings)

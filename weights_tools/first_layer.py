@@ -77,10 +77,10 @@ def recognize(layers: Layers, architecture: str) -> Match | None:
     return None
 
 
-def rescaled(scale: float) -> bool:
-    """Return whether the factor of a first filter shows that filters were rescaled: it is not 1, 255 or 1/255.
+def is_rescaled(scale: float) -> bool:
+    """Return whether filters were rescaled, given the ratio of the first filter to the published one.
 
-    The factors 255 and 1/255 show another range of pictures.
+    A ratio of 255 or 1/255 is not a rescaling of filters, but shows that the network expects another range of pictures.
     """
     return all(abs(scale / mistaken - 1) >= 0.01 for mistaken in (1, 255, 1 / 255))
 

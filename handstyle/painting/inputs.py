@@ -107,7 +107,7 @@ def sized(
     """
     if rule == "square":
         return int(n), int(n)
-    side = {"long": max(size), "short": min(size), "height": size[0]}[rule]
+    side = side_by_rule(size, rule)
     factor = n / side if enlarge else min(1.0, n / side)
     long = max(1, int(max(size) * factor + 0.5))
     if min(size) >= SMALLEST_SIDE > int(long * min(size) / max(size) + 0.5):
@@ -126,8 +126,7 @@ def scales(config: StyleConfig, full: tuple[int, int]) -> list[tuple[int, int]]:
     """
     if not config.pyramid_min_size:
         return [full]
-    side = {"long": max(full), "short": min(full), "height": full[0], "square": full[0]}[config.size_rule]
-    sizes, k = [full], 1
+    side, sizes, k = side_by_rule(full, config.size_rule), [full], 1
     while round(side / config.pyramid_factor**k) >= config.pyramid_min_size:  # book: transfer-sizes
         factor = round(side / config.pyramid_factor**k) / side
         if round(min(full) * factor) < SMALLEST_SIDE:
@@ -163,7 +162,11 @@ def style_side(config: StyleConfig, p_size: tuple[int, int], full: tuple[int, in
 
 def rule_side(config: StyleConfig, size: tuple[int, int]) -> int:
     """Return the length in pixels, before resizing, of the side of a painting that the settings fix."""
-    rule = "long" if config.style_size else config.size_rule
+    return side_by_rule(size, "long" if config.style_size else config.size_rule)
+
+
+def side_by_rule(size: tuple[int, int], rule: str) -> int:
+    """Return the side of a picture of height and width `size` that `rule` names; for ``square`` the long one."""
     return {"long": max(size), "square": max(size), "short": min(size), "height": size[0]}[rule]
 
 

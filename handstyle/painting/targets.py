@@ -286,7 +286,7 @@ def _patch_terms(
     for one in paintings:
         taps = tuple(tap for tap in config.style_layers if one.layers is None or tap in one.layers)
         maps = measured.get(
-            network, [one.pixels], ("features", taps), partial(_settled_features, network, one.pixels, taps)
+            network, [one.pixels], ("features", taps), partial(_features_in_common_pool, network, one.pixels, taps)
         )
         inside = {} if one.mask is None else carried(one.mask, taps, "the painting's region")
         lengths = {tap: float((f * f).sum(axis=2).mean()) ** 0.5 for tap, f in maps.items()}
@@ -295,7 +295,7 @@ def _patch_terms(
     return patch_terms(config, shapes, sources, regions)
 
 
-def _settled_features(network: Network, p: Array, taps: Sequence[str]) -> dict[str, Array]:
+def _features_in_common_pool(network: Network, p: Array, taps: Sequence[str]) -> dict[str, Array]:
     feature, found = _features_of(network, p, taps), {}
     for tap in taps:
         with network.backend.separate_pool():
@@ -309,7 +309,7 @@ def _content_terms(network: Network, config: StyleConfig, p: Array, measured: Me
     terms = list[Term]()
     shares = dict(zip(config.content_layers, _shares(config.content_layer_weights, config.content_layers), strict=True))
     taps = tuple(tap for tap, share in shares.items() if share)
-    features = measured.get(network, [p], ("features", taps), partial(_settled_features, network, p, taps))
+    features = measured.get(network, [p], ("features", taps), partial(_features_in_common_pool, network, p, taps))
     factor = CONTENT[config.content_normalization]
     for tap, target in features.items():
         place = Place(target.shape[2], target.shape[0] * target.shape[1], p.shape[0] * p.shape[1])

@@ -214,8 +214,8 @@ class MomentsGradient:
         self.symmetric = outer + outer.T
         self.sums = sums if bool(sums.any()) else None
 
-    def carry(self, part: Array, q: Array | None, out: Array) -> None:  # (…, C), (…, 1), (…, C)
-        """Write the gradient at a part of the features to `out`."""
+    def _write_part(self, part: Array, q: Array | None, out: Array) -> None:  # (…, C), (…, 1), (…, C)
+        # Writes the gradient at a part of the features to `out`; `q` is the mask there.
         rows_times(part, self.symmetric, out)
         if self.sums is not None:
             out += self.sums
@@ -239,7 +239,7 @@ class MomentsGradient:
                 part, out = F[strips[i]], dF[strips[i]]
                 if df is self.f:
                     out = scratch.take("values", part.shape, part.dtype)
-                self.carry(part, None if q is None else q[strips[i]], out)
+                self._write_part(part, None if q is None else q[strips[i]], out)
                 if df is self.f:
                     part[...] = out
 
@@ -260,5 +260,5 @@ class MomentsGradient:
         """Return the gradient at some rows and columns, in memory that the next call in the same thread reuses."""
         part = self.f[place]
         out = scratch.take("values", part.shape, part.dtype)
-        self.carry(part, None if self.mask is None else self.mask[place], out)
+        self._write_part(part, None if self.mask is None else self.mask[place], out)
         return out
