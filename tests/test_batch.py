@@ -1,4 +1,4 @@
-"""A folder painted by one command: skipped, taken up, failed and shown."""
+"""A folder painted by one command: skipped, resumed, failed and shown."""
 
 import signal
 
@@ -97,7 +97,7 @@ def test_an_interruption_ends_the_batch_and_the_same_command_goes_on(told, tmp_p
     monkeypatch.setattr(handstyle.cli.batch, "paint", note)
     status, lines, _ = told()
     assert status == 0
-    assert [line.split(": ")[2] for line in lines[:3]] == ["done before", "taken up and painted", "painted"]
+    assert [line.split(": ")[2] for line in lines[:3]] == ["done before", "resumed and painted", "painted"]
     assert [bool(path) for path in taken] == [True, False]
 
 

@@ -190,7 +190,7 @@ class Shared:
             self.measured.forget_maps()
         except (HandstyleError, OSError, MemoryError) as error:
             return Painted(job.photograph, picture, f"failed: {as_flags(one_line(error))}", True), 1
-        said = {0: "taken up and painted" if resume else "painted", 1: "failed: not all of it was painted or written"}
+        said = {0: "resumed and painted" if resume else "painted", 1: "failed: not all of it was painted or written"}
         return Painted(job.photograph, picture, said.get(status, "interrupted") + more, status != 0), status
 
 

@@ -224,9 +224,8 @@ class Cluster:
         return self._shared[1]
 
     def _submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        with (
-            warnings.catch_warnings()
-        ):  # crops and weights are large, and the scheduler must hold them to send them again
+        with warnings.catch_warnings():
+            # Crops and weights are large, and the scheduler must hold them to send them again.
             warnings.filterwarnings("ignore", message="Sending large graph")
             return self.client.submit(function, *arguments, pure=False)
 

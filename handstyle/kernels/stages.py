@@ -47,7 +47,7 @@ class Stage:
 
     @property
     def convolution(self) -> Convolution | None:
-        """The convolution at the start of the stage, or None."""
+        """The convolution at the start of the stage; None if the stage is another layer, run as in the reference."""
         return self.layers[0] if isinstance(self.layers[0], Convolution) else None
 
     @property
@@ -60,16 +60,6 @@ class Stage:
         """The pool fused to the convolution at the end of the stage, or None."""
         last = self.layers[-1]
         return last if isinstance(last, Pool) and len(self.layers) > 1 else None
-
-    @property
-    def is_fused(self) -> bool:
-        """Whether the stage starts with a convolution; otherwise it is a single layer, run as in the reference."""
-        return self.convolution is not None
-
-    @property
-    def is_bare(self) -> bool:
-        """Whether the stage has a single layer."""
-        return len(self.layers) == 1
 
 
 def split_stages(

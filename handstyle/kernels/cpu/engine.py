@@ -41,8 +41,6 @@ from handstyle.network.sequence import (
     Convolution,
     Features,
     Layer,
-    Pool,
-    ReLU,
     check_gradients,
     check_taps,
     deepest,
@@ -192,38 +190,34 @@ class CpuEngine:
     def _take_bits(self, stages: list[Stage], wanted: set[str]) -> None:
         # Allocated before any map: they live until the end, and would fragment the memory in which maps come and go.
         for stage in stages:
-            if stage.is_bare:
+            if stage.relu is None:
                 continue
-            pooled, rectifier = isinstance(stage.layers[-1], Pool), stage.layers[1].name
-            if not pooled or rectifier in wanted:
+            if stage.pool is None or stage.relu in wanted:
                 stage.bits = self.arena.take(bits_shape(stage.shape), np.uint8)
-            if pooled:
+            if stage.pool is not None:
                 stage.pool_bits = self.arena.take(bits_shape(stage.shape), np.uint8)
 
     def _stage_forward(self, stage: Stage, x: Array, wanted: set[str], features: Features) -> Array:
-        if not stage.is_fused:
+        convolution, pool, take = stage.convolution, stage.pool, self.arena.take
+        if convolution is None:
             x, stage.cache = stage.layers[0].forward(x)
             if stage.name in wanted:
                 features[stage.name] = x
             return x
-        convolution, take = stage.layers[0], self.arena.take
-        assert isinstance(convolution, Convolution)
         H, W, K = stage.shape
-        names = [layer.name for layer in stage.layers]
-        pool = stage.layers[-1]
         sink: Sink
         y: Array
-        if stage.is_bare:
+        if stage.relu is None:
             y = take((H, W, K), x.dtype)
             sink = StoreSink(y)
         else:
             rectified = None
-            if not isinstance(pool, Pool) or names[1] in wanted:
+            if pool is None or stage.relu in wanted:
                 y = take((H, W, K), x.dtype)
                 sink = rectified = RectifySink(y, stage.bits)
-                if names[1] in wanted:
-                    features[names[1]] = y
-            if isinstance(pool, Pool):
+                if stage.relu in wanted:
+                    features[stage.relu] = y
+            if pool is not None:
                 assert stage.pool_bits is not None
                 y = take((H // 2, W // 2, K), x.dtype)
                 sink = RectifyPoolSink(y, stage.pool_bits, pool.kind == "average", rectified)
@@ -235,17 +229,15 @@ class CpuEngine:
     def _stage_backward(self, stage: Stage, below: Stage | None, dx: Array, gradients: Gradients) -> Array:
         # `dx` is the gradient at the stage's output. The gradient of a tap there is already added, and the mask of a
         # rectifier that ends the stage applied.
-        if not stage.is_fused:
+        convolution, pool = stage.convolution, stage.pool
+        if convolution is None:
             dx = stage.layers[0].backward(dx, stage.cache)
             return dx if below is None else self._below_tap(below, dx, gradients)
-        convolution = stage.layers[0]
-        assert isinstance(convolution, Convolution)
         source: Source = ArraySource(dx)
-        pool = stage.layers[-1]
-        if isinstance(pool, Pool):
+        if pool is not None:
             assert stage.pool_bits is not None
-            rectifier = stage.layers[1].name
-            tap_gradient = gradients.get(rectifier)
+            assert stage.relu is not None
+            tap_gradient = gradients.get(stage.relu)
             share = 0.25 if pool.kind == "average" else 1.0
             source = SpreadSource(dx, stage.pool_bits, stage.shape, share, tap_gradient, stage.bits)
         H, W, _ = stage.shape
@@ -302,7 +294,7 @@ class CpuEngine:
 
 def _mask(stage: Stage) -> Array | None:
     # The bits of the rectifier that ends a stage; if a pool ends it, they are applied when the pool is undone.
-    return stage.bits if isinstance(stage.layers[-1], ReLU) and stage.is_fused else None
+    return stage.bits if stage.pool is None else None
 
 
 class CpuEvaluation:

@@ -158,10 +158,10 @@ class DryEngine(CpuEngine):
     def _stage_forward(self, stage: Stage, x: Array, wanted: set[str], features: Features) -> Array:
         pool = stage.layers[-1]
         if isinstance(pool, Pool):
-            H, W, C = stage.shape if stage.is_fused else x.shape
+            H, W, C = stage.shape if stage.convolution else x.shape
             cost = pool_cost(H, W, C, x.itemsize)
             self.rows.append(LayerForecast(pool.name, "forward", pool.kind, (H, W, C), cost))
-        if stage.is_fused:
+        if stage.convolution:
             return super()._stage_forward(stage, x, wanted, features)
         # As in the reference: it keeps a mask, or the positions of the maxima, and copies its input.
         H, W, C = x.shape
@@ -178,7 +178,7 @@ class DryEngine(CpuEngine):
         return y
 
     def _stage_backward(self, stage: Stage, below: Stage | None, dx: Array, gradients: Gradients) -> Array:
-        if stage.is_fused:
+        if stage.convolution:
             return super()._stage_backward(stage, below, dx, gradients)
         shape, _ = stage.cache
         out = self.arena.take(shape, dx.dtype)
