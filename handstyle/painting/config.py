@@ -131,7 +131,8 @@ class LookConfig(Group):
         Weight of a penalty on values near and beyond black and white, Σ |(p − 127.5) / 127.5|^6.
     init : str
         The picture to start from; content (the photograph), noise (uniform), gray, style-stats (noise in the paintings'
-        colors), normal:SIGMA or uniform:LOW:HIGH (noise around the network's mean), or the path of a picture.
+        colors), blurred-noise (the same without its finest parts), normal:SIGMA or uniform:LOW:HIGH (noise around the
+        network's mean), or the path of a picture.
     init_noise : float
         Fraction of uniform noise (0 to 255) that is mixed into the starting picture, from 0 to 1, noise only.
     seed : int
@@ -613,8 +614,7 @@ match-after, histogram, histogram-after
 
     def said(self) -> dict[str, Any]:
         """Return all fields by name, but of `strength` and `style_weight` only the one in use."""
-        idle = "style_weight" if self.style_weight is None else "strength"
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != idle}
+        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
 
     def iterations_at(self, scale: int) -> int:
         """Return the number of iterations at a scale; scales are counted from 0, the coarsest."""

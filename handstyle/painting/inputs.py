@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
@@ -31,6 +32,7 @@ from handstyle.painting.paper import read_paper
 LUMA = np.array([0.299, 0.587, 0.114])  # BT.601
 STRETCHED = 4  # a picture that will be stretched is read at this multiple of the size at which it is used
 STARTS = {"image": "content", "photo": "content", "random": "noise"}  # of other programs, and ours
+BLUR = 3.0  # standard deviation in pixels of the blur of noise: finer noise than a stroke stays in the picture
 COLORED = 48  # gray levels by which the channels of a colored mask differ; those of a gray JPEG differ by a few
 
 
@@ -190,8 +192,9 @@ def starting_picture(
     convention : Convention, optional
         The input convention of the network. Its mean is the mean of the noise ``normal`` and ``uniform``.
     paintings : sequence of (h, w, 3) arrays
-        The paintings, for ``style-stats``: noise with the mean and deviation of their colors, truncated at black and
-        white, as in crowsonkb/style-transfer-pytorch.
+        The paintings, for ``style-stats``, noise with the mean and deviation of their colors, truncated at black and
+        white, as in crowsonkb/style-transfer-pytorch; and for ``blurred-noise``, the same without its finest parts,
+        which would remain in the picture.
     masks : sequence of (h, w) arrays or None
         For each painting, the weights of its pixels in that mean and deviation.
     full : (int, int), optional
@@ -227,10 +230,14 @@ def _start(
         return rng.uniform(0, 255, p.shape)
     if config.init == "gray":
         return np.full(p.shape, 127.5)
-    if config.init == "style-stats" and paintings:
+    if config.init in ("style-stats", "blurred-noise") and paintings:
         moments = [color_statistics(painting, mask) for painting, mask in paintings]
         mean, covariance = (np.mean(each, axis=0) for each in zip(*moments, strict=True))
-        return truncated_normal(rng, mean, np.sqrt(covariance.diagonal()), p.shape)
+        if config.init == "style-stats":
+            return truncated_normal(rng, mean, np.sqrt(covariance.diagonal()), p.shape)
+        noise = gaussian_filter(rng.normal(size=p.shape), (BLUR, BLUR, 0), mode="wrap")
+        blurred: Array = (mean + noise / noise.std() * np.sqrt(covariance.diagonal())).clip(0, 255)
+        return blurred
     if kind in ("normal", "uniform") and convention is not None:
         try:
             values = [float(number) for number in numbers]
@@ -244,8 +251,8 @@ def _start(
     if "://" not in config.init and not expanded(config.init).exists():
         meant = f"did you mean {STARTS[config.init]}? U" if config.init in STARTS else "u"
         raise HandstyleError(
-            f"init={config.init!r}: {meant}se content, noise, gray, style-stats, normal:SIGMA, uniform:LOW:HIGH, or "
-            "the path of a picture"
+            f"init={config.init!r}: {meant}se content, noise, blurred-noise, gray, style-stats, normal:SIGMA, "
+            "uniform:LOW:HIGH, or the path of a picture"
         )
     limit = config.max_pixels or None
     picture = read_picture(config.init, target=long_side_of(full, size), max_pixels=limit)

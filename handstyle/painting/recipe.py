@@ -42,7 +42,9 @@ LONGEST_VALUE = 4096  # characters of a text in a recipe
 ROLES = ("content", "style", "mask", "style_mask", "regions", "init")
 BLANK = "the gray square of a texture"  # the name of the input that takes the place of a texture's photograph
 NAMED = (*PATHS, "regions", "init", "weights")  # settings that may be the path of a file
-STARTS = re.compile(r"content|noise|gr[ae]y|style-stats|(normal|uniform):.*")  # values of `init` that are no paths
+STARTS = re.compile(
+    r"content|(blurred-)?noise|gr[ae]y|style-stats|(normal|uniform):.*"
+)  # values of `init` that are no paths
 
 
 @dataclass(frozen=True)

@@ -383,7 +383,7 @@ def texture(
     ----------
     styles, network, config, preset, **options
         See `stylize`; the options may include its `callback`, `progress`, `resume` and `terms`. ``init="content"``
-        means noise.
+        means blurred noise.
 
     Returns
     -------
@@ -472,7 +472,7 @@ def texture_config(config: StyleConfig) -> StyleConfig:
         raise HandstyleError(f"mask={config.mask or config.regions}: a texture has no regions; `stylize` paints them")
     if config.color != "none":
         raise HandstyleError(f"color={config.color!r}: a texture has no photograph whose colors could be kept")
-    init = "noise" if config.init == "content" else config.init
+    init = "blurred-noise" if config.init == "content" else config.init
     if config.strength not in (None, STRENGTH):
         raise HandstyleError(f"strength={config.strength:g}: a texture has no content, beside which it is measured")
     weight = UNCALIBRATED if config.style_weight is None else config.style_weight

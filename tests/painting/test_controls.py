@@ -278,6 +278,11 @@ def test_starts(pictures):
     assert (uniform.max(axis=(0, 1)) <= mean + 127).all()
     stats = starting_picture(StyleConfig(init="style-stats"), p, CAFFE, [p])
     assert 0 <= stats.min() <= stats.max() <= 255
+    painting = np.random.default_rng(1).normal((60, 120, 180), (10, 20, 30), (50, 50, 3))
+    blurred = starting_picture(StyleConfig(init="blurred-noise"), np.zeros((200, 200, 3)), CAFFE, [painting])
+    np.testing.assert_allclose(blurred.mean(axis=(0, 1)), (60, 120, 180), atol=3)
+    np.testing.assert_allclose(blurred.std(axis=(0, 1)), (10, 20, 30), rtol=0.1)
+    assert np.diff(blurred, axis=0).std() < 0.3 * blurred.std()
     with pytest.raises(handstyle.HandstyleError, match="init='normal:many'"):
         starting_picture(StyleConfig(init="normal:many"), p, CAFFE)
 
