@@ -95,8 +95,7 @@ def split_stages(
         first = group[0]
         stages.append(Stage(group, (H, W, first.w.shape[3]) if isinstance(first, Convolution) else (0, 0, 0)))
         if isinstance(group[-1], Pool):
-            up = group[-1].rounding == "up"
-            H, W = (H + up) // 2, (W + up) // 2
+            H, W = group[-1].output_size(H, W)
         i += count
     return stages
 

@@ -826,8 +826,7 @@ def map_size(layers: tuple[Layer, ...], tap: str, shape: Shape) -> tuple[int, in
     H, W = shape[:2]
     for layer in layers:
         if isinstance(layer, Pool):
-            up = layer.rounding == "up"
-            H, W = (H + up) // 2, (W + up) // 2
+            H, W = layer.output_size(H, W)
         if layer.name == tap:
             break
     return H, W
@@ -852,8 +851,8 @@ def tiled_features(network: Network, p: Array, taps: Sequence[str]) -> dict[str,
         return None
     tiling = Tiling(network.layers, taps, p.shape[0], p.shape[1], engine.side)
     if engine.again and len(tiling.tiles) > 1:
-        channels = {row.name: row.shape[2] for row in summary(network, *p.shape[:2])}
-        return {tap: Photograph(p, (*map_size(network.layers, tap, p.shape), channels[tap])) for tap in taps}
+        shapes = {row.name: row.shape for row in summary(network, *p.shape[:2])}
+        return {tap: Photograph(p, shapes[tap]) for tap in taps}
     nothing = np.zeros((0, 0, 0))
     job = Job(network.with_kernels(engine.inner), tuple(ContentTerm(tap, nothing) for tap in taps), tiling)
     parts = (job.features(tile.crop.cut(p))[0] for tile in tiling.tiles)

@@ -77,6 +77,11 @@ class Pool:
         """Apply the backward function of its kind in `POOLS`."""
         return POOLS[self.kind][1](dy, cache)
 
+    def output_size(self, H: int, W: int) -> tuple[int, int]:
+        """Return the height and width of the output for an input of height H and width W."""
+        up = self.rounding == "up"
+        return (H + up) // 2, (W + up) // 2
+
 
 Layer = Convolution | ReLU | Pool
 Features = dict[str, Array]

@@ -231,7 +231,6 @@ def summary(network: Network, height: int, width: int) -> list[LayerSummary]:
             # book: vgg-field
             C, field, parameters = layer.w.shape[3], field + 2 * stride, layer.w.size + layer.b.size
         elif isinstance(layer, Pool):
-            up = layer.rounding == "up"
-            H, W, field, stride = (H + up) // 2, (W + up) // 2, field + stride, 2 * stride
+            (H, W), field, stride = layer.output_size(H, W), field + stride, 2 * stride
         rows.append(LayerSummary(layer.name, (H, W, C), parameters, field, stride, H * W * C))
     return rows

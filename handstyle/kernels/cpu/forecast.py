@@ -166,8 +166,7 @@ class DryEngine(CpuEngine):
         # As in the reference: it keeps a mask, or the positions of the maxima, and copies its input.
         H, W, C = x.shape
         if isinstance(pool, Pool):
-            up = pool.rounding == "up"
-            H, W = (H + up) // 2, (W + up) // 2
+            H, W = pool.output_size(H, W)
             if not H * W:
                 raise HandstyleError(f"a picture so small has nothing left at {pool.name}")
         stage.cache = x.shape, self.arena.take(x.shape, np.uint8)

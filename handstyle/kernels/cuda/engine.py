@@ -274,8 +274,7 @@ class CudaEngine:
             assert result is not None
             features[relu] = result
         if pool is not None:
-            up = pool.rounding == "up"
-            h, w = (H + up) // 2, (W + up) // 2
+            h, w = pool.output_size(H, W)
             result = empty((h, w, K), x.dtype)
             stage.pool_bits = empty((h, w, 3, words(K)), np.uint32) if pool.kind == "max" else None
             finish = pooled_epilogue(finish, result, stage.pool_bits, pool.kind)
