@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from handstyle.cli.options import Flat, NetworkConfig, Precision, Whole, out
+from handstyle.painting.report import bound_in_words
 from handstyle.painting.selfcheck import Row, check_layer, find_layer, self_check
 
 
@@ -55,8 +56,7 @@ def check(
         if row.report is None:
             table.add_row(row.subject, Text(f"not checked: {row.why}"), "", "", "", "-")
             continue
-        bound = row.report.bound
-        expected = f"{bound[0]} to {bound[1]}" if isinstance(bound, tuple) else f"at most {bound:.0e}"
+        expected = bound_in_words(row.report.bound)
         cells = (row.report.check, f"{row.report.measured:.2e}", expected, str(row.report.kinks or ""))
         table.add_row(row.subject, *cells, "ok" if row.report else "[bold red]FAILED")
     out.print(table)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from handstyle.foundations.backend import Array
+from handstyle.foundations.errors import HandstyleError
 from handstyle.network.sequence import Cache, Convolution, Layer, Pool, ReLU
 
 
@@ -98,6 +99,17 @@ def split_stages(
             H, W = group[-1].output_size(H, W)
         i += count
     return stages
+
+
+def check_dtypes(kernels: str, layers: tuple[Layer, ...], x: Array) -> None:
+    """Raise `HandstyleError` unless the picture is of float32 or float64, and the weights of the same dtype."""
+    if x.dtype not in (np.float32, np.float64):
+        raise HandstyleError(f"kernels={kernels!r} compute in float32 or float64, not {x.dtype}")
+    for layer in layers:
+        if isinstance(layer, Convolution) and layer.w.dtype != x.dtype:
+            raise HandstyleError(
+                f"{layer.name}: weights are {layer.w.dtype}, the picture is {x.dtype}; convert one with astype"
+            )
 
 
 def _is(layers: tuple[Layer, ...], i: int, kind: type) -> bool:

@@ -378,10 +378,11 @@ def _check_cells(row: Row) -> list[str]:
     if row.report is None:
         return [row.subject, "not checked", row.why, "", ""]
     verdict = "ok" if row.report else "FAILED"
-    return [row.subject, row.report.check, f"{row.report.measured:.2e}", _bound(row.report.bound), verdict]
+    return [row.subject, row.report.check, f"{row.report.measured:.2e}", bound_in_words(row.report.bound), verdict]
 
 
-def _bound(bound: float | tuple[float, float]) -> str:
+def bound_in_words(bound: float | tuple[float, float]) -> str:
+    """Return the bound of a check, or the two ends of its range, as text."""
     return f"{bound[0]} to {bound[1]}" if isinstance(bound, tuple) else f"at most {bound:.0e}"
 
 

@@ -29,7 +29,7 @@ from handstyle.kernels.cpu.strips import ArraySource, Sink, Source, StoreSink
 from handstyle.kernels.cpu.threads import Team, default_team
 from handstyle.kernels.cpu.winograd_kernels import Kept
 from handstyle.kernels.gradients import GivenGradients, Gradients, TermGradients, scaled_terms
-from handstyle.kernels.stages import Stage, methods_in_words, split_stages
+from handstyle.kernels.stages import Stage, check_dtypes, methods_in_words, split_stages
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
 from handstyle.losses.terms import PICTURE, Term
@@ -179,13 +179,7 @@ class CpuEngine:
     def _check(self, layers: tuple[Layer, ...], x: Array) -> None:
         if not isinstance(x, np.ndarray):
             raise HandstyleError(f"kernels={self.name!r} run on NumPy arrays; use 'reference', or those of the backend")
-        for layer in layers:
-            if isinstance(layer, Convolution) and layer.w.dtype != x.dtype:
-                raise HandstyleError(
-                    f"{layer.name}: weights are {layer.w.dtype}, the picture is {x.dtype}; convert one with astype"
-                )
-        if x.dtype not in (np.float32, np.float64):
-            raise HandstyleError(f"kernels={self.name!r} compute in float32 or float64, not {x.dtype}")
+        check_dtypes(self.name, layers, x)
 
     def _take_bits(self, stages: list[Stage], wanted: set[str]) -> None:
         # Allocated before any map: they live until the end, and would fragment the memory in which maps come and go.

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from handstyle.foundations.backend import Array
+from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.arena import Arena, scratch
 from handstyle.kernels.cpu.losses import MomentsGradient
 from handstyle.kernels.cpu.strips import Sink, Source
@@ -39,7 +40,7 @@ def bits_of(positive: Array) -> Array:  # bool (rows, columns, K) -> uint8 (rows
 
 def bits_shape(shape: tuple[int, int, int]) -> tuple[int, int]:  # (H, W, K) -> shape of its bits
     """Return the shape of the packed bits of a map, one bit for each value."""
-    return shape[0], -(-shape[1] * shape[2] // 8)
+    return shape[0], ceil_div(shape[1] * shape[2], 8)
 
 
 @cache
@@ -48,9 +49,14 @@ def _bytes_to_masks(dtype: np.dtype[Any]) -> Array:  # (256, 8): byte -> eight i
     return -table
 
 
+def byte_columns(x: slice, K: int) -> slice:
+    """Return the columns of a packed map of bits in which the bits of the columns `x` of K channels are."""
+    return slice(x.start * K // 8, ceil_div(x.stop * K, 8))
+
+
 def masks_of(bits: Array, y: slice, x: slice, K: int, dtype: np.dtype[Any]) -> Array:  # -> (rows, columns, K)
     """Unpack the bits at ``[y, x]`` of a map to integers as wide as `dtype`: -1 (all bits one) for 1, and 0 for 0."""
-    packed = bits[y, x.start * K // 8 : -(-x.stop * K // 8)]
+    packed = bits[y, byte_columns(x, K)]
     table = _bytes_to_masks(dtype)
     masks = scratch.take("masks", (*packed.shape, 8), table.dtype)
     np.take(table, packed, axis=0, mode="clip", out=masks)
@@ -147,7 +153,7 @@ class RectifySink:
         if self.bits is None:
             return
         positive = np.greater(part, 0, out=scratch.take("masks", part.shape, bool))
-        self.bits[y, x.start * K // 8 : -(-x.stop * K // 8)] = bits_of(positive)
+        self.bits[y, byte_columns(x, K)] = bits_of(positive)
 
 
 @dataclass
@@ -180,7 +186,7 @@ class RectifyPoolSink:
             pooled *= 0.25
         else:
             _max_of_blocks(whole, pooled, open_[:rows, :columns])
-        self.bits[y, x.start * K // 8 : -(-x.stop * K // 8)] = bits_of(open_)
+        self.bits[y, byte_columns(x, K)] = bits_of(open_)
 
 
 def _max_of_blocks(part: Array, out: Array, open_: Array) -> None:  # (2h, 2w, K), (h, w, K), bool (2h, 2w, K)
@@ -251,4 +257,4 @@ def pour(source: Source, sink: Sink, team: Team, arena: Arena) -> None:
             np.copyto(part, source.read(y, slice(0, W)).reshape(part.shape))
             sink.write(y, slice(0, W), part)
 
-    team.run(work, -(-H // ROWS))
+    team.run(work, ceil_div(H, ROWS))

@@ -38,7 +38,7 @@ def convolve(
     if b is not None and one:
         kernels = np.concatenate((kernels, b[None]))
     rows = strip_rows(H, 9 * C * W * source.dtype.itemsize)
-    workers = range(min(team.threads, -(-H // rows)))
+    workers = range(min(team.threads, ceil_div(H, rows)))
     padded = [arena.take((rows + 2, W + 2, C), source.dtype) for _ in workers]
     lowered = [arena.take((rows, W, len(kernels)), source.dtype) for _ in workers]
     finished = [arena.take((rows, W, K), source.dtype) for _ in workers]
@@ -65,7 +65,7 @@ def convolve(
                 part += b
             sink.write(slice(top, bottom), slice(0, W), part[: bottom - top])
 
-    team.run(work, -(-H // rows))
+    team.run(work, ceil_div(H, rows))
 
 
 def scratch(H: int, W: int, C: int, K: int, itemsize: int, threads: int, adjoint: bool) -> list[int]:
@@ -86,7 +86,7 @@ def _by_shifts(source: Source, w: Array, sink: Sink, team: Team, arena: Arena) -
     C = w.shape[2]
     kernels = np.ascontiguousarray(w.reshape(9 * C, K).T)
     rows = strip_rows(H, 9 * C * W * source.dtype.itemsize)
-    workers = range(min(team.threads, -(-H // rows)))
+    workers = range(min(team.threads, ceil_div(H, rows)))
     products = [arena.take((2, 9 * C * (rows + 2) * W), source.dtype) for _ in workers]
     planes = [arena.take((C, rows, W), source.dtype) for _ in workers]
 
@@ -109,7 +109,7 @@ def _by_shifts(source: Source, w: Array, sink: Sink, team: Team, arena: Arena) -
                 total[:, to_y, to_x] += shifted[i, j][:, from_y, from_x]
             sink.write(slice(top, bottom), slice(0, W), total.transpose(1, 2, 0))
 
-    team.run(work, -(-H // rows))
+    team.run(work, ceil_div(H, rows))
 
 
 def _overlap(to: slice, shift: int, span: slice) -> tuple[slice, slice]:
@@ -122,4 +122,4 @@ def _overlap(to: slice, shift: int, span: slice) -> tuple[slice, slice]:
 def strip_rows(H: int, row_bytes: int) -> int:
     """Return how many rows of a map of height `H` are lowered at a time, if a lowered row takes `row_bytes`."""
     # Even, because pooling works on pairs of rows.
-    return max(2, min(-(-H // 2) * 2, STRIP_BYTES // row_bytes // 2 * 2))
+    return max(2, min(ceil_div(H, 2) * 2, STRIP_BYTES // row_bytes // 2 * 2))

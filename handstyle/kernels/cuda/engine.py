@@ -23,9 +23,9 @@ from handstyle.kernels.cuda.device import CupyDevice, Device
 from handstyle.kernels.cuda.epilogue import apply_epilogue, backward_epilogue, checked
 from handstyle.kernels.cuda.structs import Epilogue, Source, words
 from handstyle.kernels.gradients import GivenGradients, Gradients, TermGradients, scaled_terms
-from handstyle.kernels.stages import Stage, methods_in_words, split_stages
+from handstyle.kernels.stages import Stage, check_dtypes, methods_in_words, split_stages
 from handstyle.losses.terms import Term
-from handstyle.network.sequence import Cache, Convolution, Features, Layer, Pool, check_gradients, check_taps, deepest
+from handstyle.network.sequence import Cache, Features, Layer, Pool, check_gradients, check_taps, deepest
 from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Evaluate, Forecast, Shape
 
@@ -235,15 +235,10 @@ class CudaEngine:
     def _check(self, layers: tuple[Layer, ...], x: Array) -> None:
         if not isinstance(x, self.device.xp.ndarray):
             raise HandstyleError(f"kernels={self.name!r} run on {self.device.xp.__name__} arrays; use backend='cupy'")
-        if x.dtype not in (np.float32, np.float64):
-            raise HandstyleError(f"kernels={self.name!r} compute in float32 or float64, not {x.dtype}")
+        check_dtypes(self.name, layers, x)
         for layer in layers:
             if isinstance(layer, Pool) and layer.kind not in self.poolings:
                 raise HandstyleError(f"pooling={layer.kind!r}: not with kernels={self.name!r}; use kernels='reference'")
-            if isinstance(layer, Convolution) and layer.w.dtype != x.dtype:
-                raise HandstyleError(
-                    f"{layer.name}: weights are {layer.w.dtype}, the picture is {x.dtype}; convert one with astype"
-                )
 
     def _stage_forward(
         self, convolver: Convolver, stage: Stage, x: Array, wanted: set[str], features: Features
