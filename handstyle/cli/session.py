@@ -251,7 +251,7 @@ def differing(config: StyleConfig, network: NetworkConfig, run: RunConfig) -> st
     texts = [f"preset {run.preset}"]
     for name, value in given.items():
         if value != base[name]:
-            texts.append(f"{name} {' '.join(map(str, value)) if isinstance(value, tuple) else value}")
+            texts.append(f"{name} {' '.join(map(str, value)) or 'none' if isinstance(value, tuple) else value}")
     return ", ".join(texts)
 
 
