@@ -224,7 +224,7 @@ def silent() -> Iterator[None]:
 
 def differences(settings: Settings, recipe: Recipe, digests: Sequence[str]) -> list[str]:
     """Return descriptions of the settings and pictures in which a recipe differs from the given ones."""
-    asked = {**settings.config.said(), **asdict(settings.network), "precision": settings.run.precision}
+    asked = {**settings.config.in_use(), **asdict(settings.network), "precision": settings.run.precision}
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asked.items()}
     made = recipe.settings
     how_much = ("strength", "style_weight")  # of which a recipe has one

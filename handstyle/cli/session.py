@@ -149,7 +149,7 @@ def paint(
         status = report(result, output, written, keep)
         height, width = result.array.shape[:2]
         spent = in_words(time.monotonic() - started)
-        say(f"{width} x {height} px in {spent}; settings: {differing(config, network, run)}")
+        say(f"{width} x {height} px in {spent}; settings: {settings_line(config, network, run)}")
         if preview is not None:
             preview.finish(result, f"{result.stopped}; the picture is in {written}")
     status = 128 + asked.numbers[0] if asked else status
@@ -242,12 +242,12 @@ def preview_of(run: RunConfig, title: str, photograph: Picture, check: Callable[
         yield preview
 
 
-def differing(config: StyleConfig, network: NetworkConfig, run: RunConfig) -> str:
+def settings_line(config: StyleConfig, network: NetworkConfig, run: RunConfig) -> str:
     """Return a line with the name of the preset and the settings that differ from it."""
     chosen = PRESETS[run.preset]
     base = {**asdict(chosen.config), **asdict(NetworkConfig())}
     base |= {name: getattr(chosen, name) for name in ("pooling", "padding", "rounding")}
-    given = {**config.said(), **asdict(network)}
+    given = {**config.in_use(), **asdict(network)}
     texts = [f"preset {run.preset}"]
     for name, value in given.items():
         if value != base[name]:

@@ -612,7 +612,7 @@ match-after, histogram, histogram-after
         """Whether the objective has a style loss: a layer and a weight above 0."""
         return bool(self.style_layers) and (self.style_counts or self.means_weight > 0)
 
-    def said(self) -> dict[str, Any]:
+    def in_use(self) -> dict[str, Any]:
         """Return all fields by name, but of `strength` and `style_weight` only the one in use."""
         return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
 

@@ -166,7 +166,7 @@ def recipe_of(
         The result of `network_digest`.
     """
     own = network_settings(network)
-    settings = {**own, **config.said(), **own}  # the network's settings come first, and replace those in `config`
+    settings = {**own, **config.in_use(), **own}  # the network's settings come first, and replace those in `config`
     for name in NAMED:
         settings[name] = _without_folder(settings[name])
     digest = hashlib.sha256(np.ascontiguousarray(array, "<f8").data).hexdigest()  # book: recipe-digest

@@ -70,5 +70,5 @@ def read_settings(
 def settings_toml(config: StyleConfig, others: Mapping[str, Any], names: Iterable[str] | None = None) -> str:
     """Return settings as TOML: first `others`, then the fields of the configuration, or only those in `names`."""
     wanted = set(names or hints(StyleConfig))
-    pairs = {**others, **{name: value for name, value in config.said().items() if name in wanted}}
+    pairs = {**others, **{name: value for name, value in config.in_use().items() if name in wanted}}
     return "".join(f"{key} = {toml_value(value)}\n" for key, value in pairs.items())

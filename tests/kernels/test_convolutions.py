@@ -13,10 +13,10 @@ from handstyle.kernels.counting import LOWERED, Tile, ceil_div
 from handstyle.kernels.cpu import gemm as products
 from handstyle.kernels.cpu import winograd_columns as winograd_1d
 from handstyle.kernels.cpu.arena import Arena
+from handstyle.kernels.cpu.blocking import Blocking, shares
 from handstyle.kernels.cpu.choose import convolve
 from handstyle.kernels.cpu.strips import ArraySource, StoreSink
 from handstyle.kernels.cpu.threads import Team
-from handstyle.kernels.cpu.tiling import Tiling, shares
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
 
 TEAM, ARENA = Team(2), Arena()
@@ -126,7 +126,7 @@ def test_leaves_its_inputs_alone_and_shows_a_nan(tile: Tile, rng: np.random.Gene
 
 def test_many_threads_have_equal_work_and_few_calls() -> None:
     for H, C, m in ((256, 128, 6), (128, 256, 4), (64, 512, 4)):
-        few, many = (Tiling.of(H, H, C, C, m, 4, threads=threads) for threads in (2, 16))
+        few, many = (Blocking.of(H, H, C, C, m, 4, threads=threads) for threads in (2, 16))
         tiles = ceil_div(H, m) ** 2
         busiest = ceil_div(many.grid.count, 16) * many.grid.rows * many.grid.across
         assert many.grid.count <= few.grid.count

@@ -132,7 +132,7 @@ def test_scratch_is_what_is_taken(tile: Tile, size: tuple[int, int, int, int], m
         assert kernels == (3 * n + 9) * C * K  # not of the arena: few, where these tiles serve
         assert taken == expected
         return
-    tiling = winograd.Tiling.of(H, W, C, K, m, 4)
+    tiling = winograd.Blocking.of(H, W, C, K, m, 4)
     groups = -(-n // tiling.group)  # of kernels: one lives at a time
     expected = tiling.scratch(2, adjoint=False)
     assert taken[: len(expected)] == expected

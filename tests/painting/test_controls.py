@@ -582,7 +582,7 @@ def settings(capsys, command, *arguments):
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_reaches_the_run(capsys, name):
     found = written(capsys, "--preset", name)
-    for field, expected in find_preset(name).config.said().items():
+    for field, expected in find_preset(name).config.in_use().items():
         assert found[field] == (list(expected) if isinstance(expected, tuple) else expected), field
     assert ("strength" in found) != ("style_weight" in found)
 

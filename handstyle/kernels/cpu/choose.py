@@ -4,9 +4,9 @@ from handstyle.foundations.backend import Array
 from handstyle.kernels.counting import LOWERED, Cost, Tile, ceil_div
 from handstyle.kernels.cpu import im2col, winograd, winograd_columns
 from handstyle.kernels.cpu.arena import Arena
+from handstyle.kernels.cpu.blocking import Blocking
 from handstyle.kernels.cpu.strips import Sink, Source
 from handstyle.kernels.cpu.threads import Team
-from handstyle.kernels.cpu.tiling import Tiling
 from handstyle.kernels.cpu.winograd_kernels import Kept
 
 # Bytes moved for each byte of weights that BLAS packs for a product, and for each one that is copied transposed.
@@ -42,8 +42,8 @@ def scratch(
         return im2col.scratch(H, W, C, K, itemsize, threads, adjoint), 0
     if tile.across == 1:
         return winograd_columns.scratch(H, W, C, K, tile.down, itemsize, threads), 0
-    tiling = Tiling.of(H, W, C, K, tile.down, itemsize, kept, threads)
-    return tiling.scratch(threads, adjoint), kept * (tile.down + 2) ** 2 * C * K
+    blocking = Blocking.of(H, W, C, K, tile.down, itemsize, kept, threads)
+    return blocking.scratch(threads, adjoint), kept * (tile.down + 2) ** 2 * C * K
 
 
 def weights_cost(H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, threads: int, adjoint: bool) -> Cost:
@@ -75,5 +75,5 @@ def weights_cost(H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, thre
     if tile.across == 1:
         bands = winograd_columns.Bands.cut(H, W, C, K, tile.down, itemsize, threads)
         return Cost(moved=int(PACKED * bands.count * 3 * n * itemsize * C * K))
-    tiling = Tiling.of(H, W, C, K, tile.down, itemsize, threads=threads)
-    return Cost() if tiling.shared else Cost(moved=int(PACKED * tiling.grid.count * n * n * itemsize * C * K))
+    blocking = Blocking.of(H, W, C, K, tile.down, itemsize, threads=threads)
+    return Cost() if blocking.shared else Cost(moved=int(PACKED * blocking.grid.count * n * n * itemsize * C * K))

@@ -29,10 +29,10 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.kernels.cpu.arena import Arena
+from handstyle.kernels.cpu.blocking import Blocking, shares
 from handstyle.kernels.cpu.gemm import rows_times, times_columns
 from handstyle.kernels.cpu.strips import Sink, Source
 from handstyle.kernels.cpu.threads import Team
-from handstyle.kernels.cpu.tiling import Tiling, shares
 from handstyle.kernels.cpu.winograd_columns import transform_columns
 from handstyle.kernels.cpu.winograd_kernels import Kept, kernels_for, transform_kernels
 from handstyle.kernels.winograd_matrices import BIAS_POINT, transforms
@@ -75,22 +75,22 @@ def convolve(
     """
     (H, W, C), dtype = source.shape, source.dtype
     n, K = m + 2, w.shape[2] if adjoint else w.shape[3]
-    tiling = Tiling.of(H, W, C, K, m, dtype.itemsize, kept is not None, team.threads)
-    workers = range(min(team.threads, tiling.grid.count))
-    half, finished = tiling.thread_values()
-    transformed, products = tiling.phase_values()
+    blocking = Blocking.of(H, W, C, K, m, dtype.itemsize, kept is not None, team.threads)
+    workers = range(min(team.threads, blocking.grid.count))
+    half, finished = blocking.thread_values()
+    transformed, products = blocking.phase_values()
     # A thread that works on a phase alone writes finished tiles over the transformed ones, no longer needed by then.
-    own = max(finished, 0 if tiling.shared else transformed)
+    own = max(finished, 0 if blocking.shared else transformed)
     threads = [
-        _Transforms(source, b, sink, tiling, arena.take((half,), dtype), arena.take((own,), dtype)) for _ in workers
+        _Transforms(source, b, sink, blocking, arena.take((half,), dtype), arena.take((own,), dtype)) for _ in workers
     ]
-    V_rooms = [arena.take((transformed,), dtype)] if tiling.shared else [thread.finished for thread in threads]
+    V_rooms = [arena.take((transformed,), dtype)] if blocking.shared else [thread.finished for thread in threads]
     M_rooms = [arena.take((products,), dtype) for _ in V_rooms]
-    whole = tiling.group == n  # all kernels are transformed at once
-    U = kernels_for(w, m, team, arena, adjoint, not tiling.shared, kept) if whole else None
+    whole = blocking.group == n  # all kernels are transformed at once
+    U = kernels_for(w, m, team, arena, adjoint, not blocking.shared, kept) if whole else None
 
     def run_phase(blocks: range, room: int, run: Callable[[Work, int], None]) -> None:
-        starts = tiling.tiles_before(blocks)
+        starts = blocking.tiles_before(blocks)
         tiles = starts[-1]
         V = V_rooms[room][: n * n * tiles * C].reshape(n * n, tiles, C)
         M = M_rooms[room][: n * n * tiles * K].reshape(n * n, tiles, K)
@@ -102,7 +102,7 @@ def convolve(
         def multiply(rows: slice) -> None:
             kernels = transform_kernels(w, m, team, arena, adjoint, rows=rows) if U is None else U
             points = slice(n * rows.start, n * rows.stop)
-            if not tiling.shared:  # alone, a thread makes one call
+            if not blocking.shared:  # alone, a thread makes one call
                 run(lambda worker, _: rows_times(V[points], kernels, M[points]), 1)
                 return
             cuts = shares(len(kernels), tiles, C * K, team.threads)
@@ -119,12 +119,12 @@ def convolve(
                 threads[worker].transform_output(blocks[i], M[:, starts[i] : starts[i + 1]])
 
         run(transform_inputs, len(blocks))
-        for rows in tiling.groups:
+        for rows in blocking.groups:
             multiply(rows)
         run(transform_outputs, len(blocks))
 
-    phases = tiling.phases
-    if tiling.shared:
+    phases = blocking.phases
+    if blocking.shared:
         for blocks in phases:
             run_phase(blocks, 0, team.run)
         return
@@ -139,8 +139,8 @@ def convolve(
 class _Transforms:
     # The input and output transforms of one thread, with its buffers for half-transformed and for finished tiles.
 
-    def __init__(self, source: Source, b: Array | None, sink: Sink, tiling: Tiling, half: Array, finished: Array):
-        self.source, self.b, self.sink, self.grid, self.K = source, b, sink, tiling.grid, tiling.K
+    def __init__(self, source: Source, b: Array | None, sink: Sink, blocking: Blocking, half: Array, finished: Array):
+        self.source, self.b, self.sink, self.grid, self.K = source, b, sink, blocking.grid, blocking.K
         self.half, self.finished = half, finished
         self.BT, _, self.AT = transforms(self.grid.m, source.dtype)
 

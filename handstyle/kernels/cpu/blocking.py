@@ -101,7 +101,7 @@ def shares(points: int, tiles: int, channels: int, threads: int) -> list[slice]:
 
 
 @dataclass(frozen=True)
-class Tiling:
+class Blocking:
     """The division of a convolution into blocks and phases, with the sizes of its temporary arrays.
 
     A *block* is a group of tiles that one thread transforms at a time. A *phase* is a group of blocks whose products
@@ -122,7 +122,7 @@ class Tiling:
     @cache
     def of(
         cls, H: int, W: int, C: int, K: int, m: int, itemsize: int, kept: bool = False, threads: int = 1
-    ) -> "Tiling":
+    ) -> "Blocking":
         """Return the division for a convolution, by the size of its transformed kernels and the number of threads.
 
         The result of the convolution has the same bits for any division.
