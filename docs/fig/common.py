@@ -20,6 +20,8 @@ from handstyle.network.vgg import Network, Weights
 from handstyle.painting.load import EMBEDDED, load_network, load_weights
 
 BLUE, ORANGE, GREEN, GREY = "#1f5fa8", "#d9622b", "#2e7d5b", "#7a7f87"
+SIGNED = "RdBu_r"  # zero is white; on a dark page it is dark, and the colors lie the same way round
+DARK_SIGNED = ("#a9d3f5", "#3b7fc4", "#17191d", "#d9622b", "#ffcfae")
 STYLE = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -77,7 +79,7 @@ def show(axes: plt.Axes, picture: np.ndarray, title: str = "", **options) -> Non
 def signed(axes: plt.Axes, values: np.ndarray, title: str = "", size: float | None = None) -> None:
     """Draw a plane of signed numbers: orange above zero, blue below."""
     size = size or float(np.abs(values).max()) or 1.0
-    show(axes, values, title, cmap="RdBu_r", vmin=-size, vmax=size)
+    show(axes, values, title, cmap=SIGNED, vmin=-size, vmax=size)
 
 
 def save(figure: Figure, out: str) -> None:
@@ -91,7 +93,10 @@ def save(figure: Figure, out: str) -> None:
 
 
 def for_a_dark_page(figure: Figure) -> None:
-    """Turn grays over, black to near white, and lighten the colors of lines and words; pictures stay as they are."""
+    """Turn grays over, black to near white, and lighten the colors of lines and words.
+
+    Pictures stay as they are; in maps of signed numbers zero is dark.
+    """
 
     def turned(hue: object) -> object:
         if isinstance(hue, str) and hue == "none":
@@ -106,6 +111,8 @@ def for_a_dark_page(figure: Figure) -> None:
 
     arrows = [t.arrow_patch for t in figure.findobj(mpl.text.Annotation) if t.arrow_patch]
     for artist in [*figure.findobj(), *arrows]:
+        if isinstance(artist, mpl.image.AxesImage) and artist.get_cmap().name == SIGNED:
+            artist.set_cmap(mpl.colors.LinearSegmentedColormap.from_list("dark", DARK_SIGNED))
         if isinstance(artist, mpl.collections.Collection):
             if artist.get_array() is None:
                 artist.set(facecolor=turned(artist.get_facecolor()), edgecolor=turned(artist.get_edgecolor()))

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from fig.common import command, network, painting, photograph, save, show
+from fig.common import command, network, painting, photograph, save, signed
 from handstyle.foundations.image import preprocess_backward, preprocess_forward
 from handstyle.losses.gram import gram_loss, moments_backward, moments_forward
 
@@ -24,8 +24,7 @@ def main(out, quick=True):
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 2.9), layout="constrained")
     for place, pooling in zip(axes, ("max", "average"), strict=True):
         g = gradient(pooling).sum(axis=2)[24:120, 48:176]
-        size = np.quantile(np.abs(g), 0.99)
-        show(place, g, pooling, cmap="RdBu_r", vmin=-size, vmax=size)
+        signed(place, g, pooling, float(np.quantile(np.abs(g), 0.99)))
     save(figure, out)
 
 
