@@ -37,7 +37,7 @@ from handstyle.network.vgg import Network, build_network
 from handstyle.network.weights import read_weights
 from handstyle.optimize import objective as objective_module
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
-from handstyle.optimize.objective import Objective
+from handstyle.optimize.objective import Objective, ReferenceEngine
 from handstyle.optimize.precondition import Spectrum, minimize_preconditioned
 from handstyle.painting import stylize as stylize_module
 from handstyle.painting.normalizations import STYLE as NORMALIZATIONS
@@ -98,6 +98,8 @@ def replacements(subject: str, function: Callable[..., Any]) -> Iterator[tuple[A
         yield content, subject, function
     elif subject == "spectrum_backward":
         yield Spectrum, "backward", function
+    elif subject in ("sequence_backward", "sequence_forward"):
+        yield ReferenceEngine, subject.removeprefix("sequence_"), staticmethod(function)
     elif subject not in ("objective", "match_affine"):  # those of the objective's own file
         yield objective_module, subject, function
 
