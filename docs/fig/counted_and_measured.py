@@ -55,7 +55,7 @@ def main(out, quick=True):
         x, y = np.transpose(found)
         ax.loglog(x, y / 1e9, marker, color=color, label=name)
     for k, ((intensity, rate), (_, channels, K)) in enumerate(zip(points["nine shifts"], LAYERS, strict=True)):
-        place = (0, -16 if k % 2 else 8)
+        place = (0, -16 - 13 * (k % 2))  # above them are the roof and the other points
         ax.annotate(f"{channels} to {K}", (intensity, rate / 1e9), place, textcoords="offset points", ha="center")
     ax.set_yticks(ticks := [1, 2, 5, 10, 20, 50, 100, 200], [f"{tick}" for tick in ticks])
     ax.minorticks_off()
