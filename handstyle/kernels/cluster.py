@@ -29,6 +29,12 @@ from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Shape
 
 AHEAD = 3  # tiles for each worker that are being sent or computed at a time
+# Settings of Dask for the workers of this machine: its own statistics would take a twentieth of the processor's time.
+QUIET = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+}
 RETRIES = 5  # times that tasks are sent again after Dask has given them up because workers died
 _one_at_a_time = threading.Lock()  # held by a worker during a task: an engine must not be used by two threads at a time
 
@@ -290,6 +296,7 @@ def connected(address: str) -> Iterator[Cluster]:
                 pin(worker, cores, workers)
 
         with (
+            import_module("dask").config.set(QUIET),
             distributed.LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
