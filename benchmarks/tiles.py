@@ -7,7 +7,8 @@ too; tile 0 is the whole picture at once. The picture's own vectors, which grow 
 in float64 (24 bytes a pixel each) and the photograph in float32 (12); what is beyond them is said apart. With --files
 the point and the gradient are those of our own L-BFGS, in float32 and in files. Memory is anonymous memory
 (``RssAnon``), sampled every ten milliseconds; the content's target is a file mapped into memory from 256 MiB on, and is
-said apart. Seconds are those of the processor, all threads together, so that they mean something on a busy machine; of
+said apart. ``largest`` is the side of the largest tile, which is smaller than asked where equal tiles do not need it.
+Seconds are those of the processor, all threads together, so that they mean something on a busy machine; of
 several rounds, in which all measurements take turns, the least counts. ``computed`` is how many pixels the tiles
 compute for each pixel of the picture, halos included.
 """
@@ -88,6 +89,7 @@ def measure(megapixels: float, tile: int, halo: int, files: bool) -> dict[str, A
         "megapixels": side * side / 1e6,
         "side": side,
         "tile": tile,
+        "largest": side if tiling is None else max(side for one in tiling.tiles for side in one.shape[:2]),
         "halo": halo * one_radius(*tiles.reach(network.layers)),
         "files": files,
         "peak": peak.anonymous - base,

@@ -17,7 +17,8 @@ def main(out, quick=True):
     inside = [row["forecast"] - (row["target"] if row["target"] < 256 else 0) for row in rows]
     left.plot(sizes, inside, "-", color=BLUE, label="forecast")
     left.plot(sizes, [row["vectors"] for row in rows], "--", color=GREY, label="the photograph itself")
-    left.set(xlabel="megapixels", ylabel="MiB of an evaluation", ylim=(0, None))
+    left.set(xlabel="megapixels", ylabel="MiB of an evaluation", ylim=(0, 800), xscale="log")
+    left.set_xticks([1, 4, 16, 64], ["1", "4", "16", "64"])
     left.legend()
     record, workers = newest("cluster"), np.geomspace(1, 512, 40)
     model = gigapixel(record)

@@ -19,7 +19,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_writing import write_picture
 from handstyle.kernels import cluster as module
 from handstyle.kernels.cluster import Cluster, connected, weights_digest
-from handstyle.kernels.tiles import by_tiles
+from handstyle.kernels.tiles import by_tiles, tiled_features
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.distribution import DistributionTerm
 from handstyle.losses.gram import StyleTerm, gram_loss, moments_forward
@@ -75,6 +75,27 @@ def test_the_same_bits_as_without(network: Network, terms: list[Term], cluster: 
     )
     assert cluster.sent == 3 * crops  # statistics, magnitudes, gradients
     assert cluster.received == crops
+
+
+def test_features_computed_again_have_the_same_bits_as_without(network: Network, cluster: Cluster) -> None:
+    photograph, tiled = np.random.default_rng(5).uniform(0, 255, SHAPE), by_tiles(network, TILE, again=True)
+    features = tiled_features(tiled, photograph, ["relu2_1"])
+    assert features is not None
+    term = ContentTerm("relu2_1", features["relu2_1"])
+    value, gradient = evaluated(tiled, [term])
+    found, dp = evaluated(cluster.network(network, TILE), [term])
+    assert found == value > 0
+    np.testing.assert_array_equal(dp, gradient)
+
+
+def profiled() -> Any:
+    import dask
+
+    return dask.config.get("distributed.worker.profile.enabled")
+
+
+def test_workers_of_this_machine_spend_no_time_on_dasks_statistics(cluster: Cluster) -> None:
+    assert set(cluster.client.run(profiled).values()) == {False}
 
 
 def test_workers_that_are_killed_cost_a_retry(network: Network, terms: list[Term], cluster: Cluster) -> None:
