@@ -125,12 +125,12 @@ def test_premultiplied_alpha(mode):
 def test_cmyk_without_a_profile(tmp_path):
     cmyk = np.zeros((8, 8, 4), dtype=np.uint8)
     cmyk[..., 0], cmyk[..., 3] = 255, 51  # full cyan, a fifth of black
-    Image.fromarray(cmyk, mode="CMYK").save(tmp_path / "p.tif")
+    Image.frombytes("CMYK", (8, 8), cmyk.tobytes()).save(tmp_path / "p.tif")
     picture = read_picture(tmp_path / "p.tif")
     np.testing.assert_allclose(picture.pixels, np.broadcast_to([0, 204, 204], (8, 8, 3)), atol=1)
     assert any("approximate" in note for note in picture.notes)
     # Adobe stores CMYK in JPEG inverted; a paper-white picture must not come out black
-    Image.fromarray(cmyk, mode="CMYK").save(tmp_path / "p.jpg", quality=100, subsampling=0)
+    Image.frombytes("CMYK", (8, 8), cmyk.tobytes()).save(tmp_path / "p.jpg", quality=100, subsampling=0)
     assert b"Adobe" in (tmp_path / "p.jpg").read_bytes()
     np.testing.assert_allclose(read_picture(tmp_path / "p.jpg").pixels[4, 4], [0, 204, 204], atol=6)
 
@@ -299,7 +299,7 @@ def test_cmyk_with_a_profile(tmp_path, described):
     cmyk = np.zeros((8, 8, 4), dtype=np.uint8)
     cmyk[:, :4, 0] = 255  # the profile's first ink is dark, not cyan
     cmyk[:, 4:, 1] = 255  # and its second invisible
-    Image.fromarray(cmyk, mode="CMYK").save(tmp_path / "p.tif", icc_profile=cmyk_profile(described))
+    Image.frombytes("CMYK", (8, 8), cmyk.tobytes()).save(tmp_path / "p.tif", icc_profile=cmyk_profile(described))
     picture = read_picture(tmp_path / "p.tif")
     np.testing.assert_allclose(picture.pixels[:, :4], 0, atol=2)
     np.testing.assert_allclose(picture.pixels[:, 4:], 255, atol=2)

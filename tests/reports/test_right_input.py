@@ -113,7 +113,7 @@ def test_a_mask_is_read_as_every_picture_is(tmp_path, monkeypatch):
     levels = np.zeros((60, 80, 2), np.uint8)
     levels[:, :, 0] = 255
     levels[:, :10, 1] = 255
-    Image.fromarray(levels, "LA").save(tmp_path / "turned.png", exif=turned())
+    Image.fromarray(levels).save(tmp_path / "turned.png", exif=turned())
     mask = read_mask(tmp_path / "turned.png", (80, 60))
     assert mask[:10].min() > 0.99
     assert mask[10:].max() < 0.01
