@@ -27,7 +27,7 @@ types: $(VENV)/linted
 	$(BIN)/mypy
 
 book: $(VENV)/booked
-	$(BIN)/sphinx-build -W -n --keep-going -q -b html docs docs/_build/html
+	$(BIN)/sphinx-build -W -n --keep-going -q -j auto -b html docs docs/_build/html
 	@echo "the book is in docs/_build/html/index.html"
 
 book-pdf: book

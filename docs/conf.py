@@ -4,7 +4,6 @@ Nothing here reaches out of this machine, at build or at reading: MathJax comes 
 pages, the fonts are the reader's own, and no page names another host except in links to follow.
 """
 
-import hashlib
 import os
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ ROOT = HERE.parent
 for folder in (ROOT, HERE, HERE / "_ext"):
     sys.path.insert(0, str(folder))
 # The cells run in processes of their own, which must find the package, the figures and the solutions too.
-os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(HERE), os.environ.get("PYTHONPATH", "")])
+os.environ["PYTHONPATH"] = os.pathsep.join([*map(str, (ROOT, HERE, HERE / "_ext")), os.environ.get("PYTHONPATH", "")])
 
 project = "handstyle"
 author = "The handstyle developers"
@@ -34,6 +33,7 @@ extensions = [
     "sphinx_togglebutton",
     "sphinx_exercise",
     "book",  # _ext/book.py: figures, vendored MathJax, chapter numbers, generated pages
+    "computing",  # _ext/computing.py: what scripts and cells compute, again when what they ran has changed
     "gallery",  # _ext/gallery.py: the table of mutants
     "quoting",  # _ext/quoting.py: code quoted from the package, in pairs, with the equations' numbers
 ]
@@ -51,16 +51,7 @@ nb_execution_show_tb = True
 nb_execution_timeout = 120
 nb_merge_streams = True
 nb_render_markdown_format = "myst"
-# The cache knows the cells, not the package that they run: its name does, so that no stale number is ever printed.
-_sources = sorted([*(ROOT / "handstyle").rglob("*.py"), *(ROOT / "tests" / "mutants").rglob("*.py")])
-_sources += sorted([*(HERE / "solutions").glob("*.py"), *(HERE / "fig").glob("*.py")])
-_sources += sorted([*(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "benchmarks" / "results").glob("*.json")])
-_digest = (
-    hashlib.sha256(b"".join(path.read_bytes() for path in _sources)).hexdigest()[:16]
-    if not os.environ.get("BOOK_DRAFT")
-    else "draft"
-)
-nb_execution_cache_path = str(HERE / "_build" / "cells" / _digest)
+nb_execution_cache_path = str(HERE / "_build" / "cells")  # what _ext/computing.py has run
 myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath", "fieldlist"]
 myst_heading_anchors = 2
 

@@ -1,7 +1,7 @@
 """What the book needs of Sphinx beyond its extensions.
 
-- ``{drawn} name``: what ``fig/name.py`` draws, for a light page and for a dark one, with its caption, its alternative
-  text and, folded, the script
+- ``{drawn} name``: what ``fig/name.py`` drew (see `computing`), for a light page and for a dark one, with its caption,
+  its alternative text and, folded, the script
 - MathJax, copied from the package that carries it to the pages that use it.
 - Each chapter as a notebook, with a link under its title.
 - Chapters numbered through all parts; Sphinx begins again at 1 with each part.
@@ -9,20 +9,20 @@
 """
 
 import ast
-import hashlib
 import importlib.metadata
+import json
+import math
 import os
 import re
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import Queue
 from typing import ClassVar
 
 import notebooks
 from chapters import CHAPTERS, CONTINUED, PARTS
+from computing import DRAFT, FIGURES
 from docutils import nodes
 from docutils.parsers.rst import Directive, directives
 from docutils.statemachine import StringList
@@ -30,16 +30,11 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.environment.collectors.toctree import TocTreeCollector
 from sphinx.errors import ExtensionError
-from sphinx.util import logging
 
 DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
 GENERATED = DOCS / "_generated"
-FIGURES = GENERATED / "fig"
-NOT_FIGURES = {"__init__", "common", "problem"}
-LONGEST = {"mutants_painted", "preset_sheet", "inversions"}  # a minute and more each: they are begun first
-DRAFT = bool(os.environ.get("BOOK_DRAFT"))  # for authors: figures and cells stay as they are when the package changes
-log = logging.getLogger(__name__)
+LETTERS = 12  # pixels; nothing on a page is smaller
 
 
 class Drawn(Directive):
@@ -47,7 +42,7 @@ class Drawn(Directive):
 
     required_arguments = 1
     has_content = True
-    option_spec: ClassVar = {"alt": directives.unchanged_required, "width": directives.unchanged}
+    option_spec: ClassVar = {"alt": directives.unchanged_required}
 
     def run(self):
         name = self.arguments[0]
@@ -59,7 +54,7 @@ class Drawn(Directive):
             f"````{{figure}} /_generated/fig/{name}.svg",
             f":name: fig-{name.replace('_', '-')}",
             f":alt: {self.options['alt']}",
-            f":width: {self.options.get('width', '100%')}",
+            f":width: {readable_width(FIGURES / f'{name}.svg')}px",
             "",
             *self.content,
             "````",
@@ -87,6 +82,22 @@ class Drawn(Directive):
         return holder.children
 
 
+def letters(text: str) -> tuple[float, float]:
+    """Return the width of a figure of Matplotlib's, an SVG, and the size of its smallest letters, in its own units.
+
+    Letters are outlines there, at 100 times their size; what stands higher or lower in a formula is not counted.
+    """
+    width = float(re.search(r'viewBox="0 0 ([\d.]+)', text)[1])
+    sizes = [100 * float(size) for size in re.findall(r"scale\(([\d.]+) -[\d.]+\)", text)]
+    return width, min(sizes, default=width)
+
+
+def readable_width(figure: Path) -> int:
+    """Return the width in pixels at which a figure's smallest letters have 12; a narrower page scrolls it."""
+    width, smallest = letters(figure.read_text(encoding="utf-8"))
+    return math.ceil(LETTERS * width / smallest)
+
+
 class Chapters(Directive):
     """The parts and their chapters; where one is not written yet, a line that says so, and what it will hold."""
 
@@ -107,55 +118,6 @@ class Chapters(Directive):
         source, _ = self.state_machine.get_source_and_line(self.lineno)
         self.state.nested_parse(StringList(lines, source=source), self.content_offset, holder)
         return holder.children
-
-
-def draw_figures(app: Sphinx) -> None:
-    """Run each script of ``docs/fig`` whose own text, or the package's, changed since it last ran."""
-    FIGURES.mkdir(parents=True, exist_ok=True)
-    package = b"".join(p.read_bytes() for p in sorted((ROOT / "handstyle").rglob("*.py")))
-    package += b"".join(p.read_bytes() for p in sorted((ROOT / "handstyle" / "data").glob("*.h5")))
-    package += b"".join((DOCS / "fig" / f"{name}.py").read_bytes() for name in ("common", "problem"))
-    results = b"".join(p.read_bytes() for p in sorted((ROOT / "benchmarks" / "results").glob("*.json")))
-    environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": os.pathsep.join([str(DOCS), str(ROOT)])}
-    # A script a core: two that both ran on two cores would take turns waiting for each other's threads.
-    cores: Queue[int] = Queue()
-    for core in os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1):
-        cores.put(core)
-    workers = cores.qsize()
-
-    def run(command: list[str]) -> tuple[int, str]:
-        core = cores.get()
-        try:
-            options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-            with subprocess.Popen(command, env=environment, cwd=DOCS, **options) as process:
-                if hasattr(os, "sched_setaffinity"):
-                    os.sched_setaffinity(process.pid, {core})
-                _, complaint = process.communicate()
-            return process.returncode, complaint
-        finally:
-            cores.put(core)
-
-    def draw(script: Path) -> str | None:
-        out, stamp = FIGURES / f"{script.stem}.svg", FIGURES / f"{script.stem}.sha256"
-        measured = results if b"benchmarks" in script.read_bytes() else b""
-        digest = hashlib.sha256(package + measured + script.read_bytes()).hexdigest()
-        there = out.is_file() and out.with_name(f"{script.stem}-dark.svg").is_file()
-        if there and (DRAFT or (stamp.is_file() and stamp.read_text() == digest)):
-            return None
-        command = [sys.executable, "-m", f"fig.{script.stem}", str(out)]
-        failed, complaint = run(command)
-        if failed:
-            return f"{script.name}: {complaint}"
-        stamp.write_text(digest)
-        log.info("drew %s", out.name)
-        return None
-
-    scripts = [s for s in sorted((DOCS / "fig").glob("*.py")) if s.stem not in NOT_FIGURES]
-    scripts.sort(key=lambda script: script.stem not in LONGEST)
-    with ThreadPoolExecutor(workers) as pool:
-        failures = [failure for failure in pool.map(draw, scripts) if failure]
-    if failures:
-        raise ExtensionError("figures that could not be drawn:\n" + "\n".join(failures))
 
 
 def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
@@ -272,24 +234,36 @@ def public_names(path: Path) -> dict[str, str]:
     }
 
 
+HELP = """
+import json, sys
+from contextlib import redirect_stdout, suppress
+from io import StringIO
+from handstyle.cli import main
+said = []
+for command in json.loads(sys.argv[1]):
+    sys.argv = ["handstyle", *command, "--help"]
+    with redirect_stdout(StringIO()) as out, suppress(SystemExit):
+        main()
+    said.append(out.getvalue())
+json.dump(said, sys.stdout)
+"""
+
+
 def command_line_page(app: Sphinx) -> None:
     """Write what the program says of itself, command by command."""
     if DRAFT and (GENERATED / "command_line.md").is_file():
         return
     text = ["# The command line", "", "This page is the program's own help, asked when the book was built.", ""]
-    for command in commands():
+    environment = os.environ | {"COLUMNS": "86", "NO_COLOR": "1", "TERM": "dumb"}
+    program = [sys.executable, "-c", HELP, json.dumps(commands())]
+    done = subprocess.run(program, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
+    if done.returncode:
+        raise ExtensionError(f"the program's help failed:\n{done.stderr}")
+    for command, said in zip(commands(), json.loads(done.stdout), strict=True):
         title = " ".join(["handstyle", *command])
-        done = subprocess.run(
-            [sys.executable, "-c", "from handstyle.cli import main; main()", *command, "--help"],
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            env=os.environ | {"COLUMNS": "86", "NO_COLOR": "1", "TERM": "dumb"},
-            check=False,
-        )
-        if done.returncode:
-            raise ExtensionError(f"{title} --help failed:\n{done.stderr}")
-        text += [f"## {title}", "", "```text", f"$ {title} --help", done.stdout.strip("\n"), "```", ""]
+        if not said:
+            raise ExtensionError(f"{title} --help says nothing:\n{done.stderr}")
+        text += [f"## {title}", "", "```text", f"$ {title} --help", said.strip("\n"), "```", ""]
     write(GENERATED / "command_line.md", "\n".join(text))
 
 
@@ -327,7 +301,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     TocTreeCollector.assign_section_numbers = number_chapters_through
     app.add_directive("drawn", Drawn)
     app.add_directive("chapters", Chapters)
-    for step in (draw_figures, reference_pages, command_line_page):
+    for step in (reference_pages, command_line_page):
         app.connect("builder-inited", step, priority=100)
     app.connect("autodoc-process-docstring", plain_docstring)
     app.connect("build-finished", copy_mathjax)

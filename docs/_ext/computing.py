@@ -1,0 +1,188 @@
+"""What the book computes: figures, drawn by the scripts of ``docs/fig``, and the cells of pages, run in a kernel.
+
+Both are kept with a record of what they ran (`recorder`) and are computed again when that has changed (`freshness`);
+one task a core, the longest first. Pages' outputs go into MyST-NB's cache, from which it takes them.
+"""
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, cycle
+from pathlib import Path
+from typing import NamedTuple
+
+import freshness
+import nbformat
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from jupyter_cache.executors.utils import single_nb_execution
+from myst_nb.core.read import create_nb_reader
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.errors import ExtensionError
+from sphinx.util import logging
+
+DOCS = Path(__file__).parents[1]
+ROOT = DOCS.parent
+FIGURES = DOCS / "_generated" / "fig"
+CELLS = DOCS / "_build" / "cells"
+NOT_FIGURES = {"__init__", "common", "problem"}
+# The longest of a first build, when there are no records: they are begun first, in this order.
+LONGEST = ("mutants_painted", "preset_sheet", "inversions")
+DRAFT = bool(os.environ.get("BOOK_DRAFT"))  # for authors: figures and cells stay as they are when the package changes
+LIBRARIES = ("numpy", "scipy", "matplotlib", "pillow", "scikit-image")
+worker = threading.local()  # its `server` runs the scripts of figures for a thread
+log = logging.getLogger(__name__)
+
+
+class Task(NamedTuple):
+    """A figure or a page: where its record is, the code of its cells, whether its result is there, how to compute it.
+
+    `compute` is given where to record and returns a complaint or nothing.
+    """
+
+    name: str
+    kept: Path
+    cells: str
+    there: bool
+    compute: Callable[[str], str | None]
+
+
+def common() -> str:
+    """Return what counts for every task: the libraries, and the weights, which HDF5 opens unseen by the recorder."""
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES]
+    weights = freshness.digest(ROOT, [p.relative_to(ROOT).as_posix() for p in (ROOT / "handstyle").rglob("*.h5")])
+    return f"{sys.version_info[:2]} {versions} {weights}"
+
+
+def figures() -> Iterator[Task]:
+    """Yield a task for each script of ``docs/fig``."""
+    FIGURES.mkdir(parents=True, exist_ok=True)
+
+    def task(name: str) -> Task:
+        out = FIGURES / f"{name}.svg"
+
+        def draw(record: str) -> str | None:
+            server = worker.server
+            server.stdin.write(json.dumps([str(ROOT), record, f"fig.{name}", str(out)]) + "\n")
+            server.stdin.flush()
+            status, written = json.loads(server.stdout.readline())
+            return written if status else None
+
+        there = out.is_file() and out.with_name(f"{name}-dark.svg").is_file()
+        return Task(name, FIGURES / f"{name}.json", "", there, draw)
+
+    for script in sorted((DOCS / "fig").glob("*.py")):
+        if script.stem not in NOT_FIGURES:
+            yield task(script.stem)
+
+
+def pages(app: Sphinx, lock: threading.Lock) -> Iterator[Task]:
+    """Yield a task for each page that has cells."""
+    cache = get_cache(CELLS)
+
+    def task(page: str, path: Path, notebook: nbformat.NotebookNode) -> Task:
+        def run(record: str) -> str | None:
+            started = f"import recorder; recorder.record({record!r}, {str(ROOT)!r}); del recorder"
+            options = {"timeout": app.config.nb_execution_timeout, "allow_errors": False}
+            options["extra_arguments"] = [f"--IPKernelApp.exec_lines={started}"]
+            result = single_nb_execution(notebook, cwd=str(path.parent), **options)
+            if result.err is None:
+                bundle = CacheBundleIn(notebook, str(path), data={"execution_seconds": result.time})
+                with lock:
+                    cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+            return result.exc_string
+
+        try:
+            cache.match_cache_notebook(notebook)
+            there = True
+        except KeyError:
+            there = False
+        cells = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+        return Task(page, CELLS / f"{page.replace('/', '-')}.json", cells, there, run)
+
+    for path in sorted(DOCS.rglob("*.md")):
+        page = path.relative_to(DOCS).with_suffix("").as_posix()
+        text = path.read_text(encoding="utf-8")
+        reader = create_nb_reader(str(path), app.env.myst_config, app.env.mystnb_config, text)
+        if reader is not None and not page.startswith(("_build", "_generated")):
+            yield task(page, path, reader.read(text))
+
+
+def is_current(task: Task, shared: str) -> bool:
+    """Return whether a task's result is there and nothing that it ran has changed."""
+    if not task.there or not task.kept.is_file():
+        return False
+    if DRAFT:
+        return True
+    kept = json.loads(task.kept.read_text())
+    now = freshness.digest(ROOT, kept["ran"], task.cells + shared)
+    return now is not None and now == kept["digest"]
+
+
+def seconds(task: Task) -> float:
+    """Return how long a task took when it was last computed, or a large number for the longest of a first build."""
+    if task.kept.is_file():
+        return float(json.loads(task.kept.read_text())["seconds"])
+    return 1000.0 - LONGEST.index(task.name) if task.name in LONGEST else 0.0
+
+
+def compute(app: Sphinx) -> None:
+    """Compute the figures and pages that are not current, one a core."""
+    began, shared = time.time(), common()
+    tasks = [task for task in chain(figures(), pages(app, threading.Lock())) if not is_current(task, shared)]
+    tasks.sort(key=seconds, reverse=True)
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    turn, servers = cycle(cores), []
+
+    def begin() -> None:
+        # Two programs that both ran on two cores would take turns waiting for each other's threads.
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {next(turn)})  # of this thread, and of the programs that it starts
+        options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": DOCS}
+        worker.server = subprocess.Popen(
+            [sys.executable, "-m", "recorder"], env=os.environ | {"MPLBACKEND": "agg"}, **options
+        )
+        servers.append(worker.server)
+
+    def one(task: Task) -> str | None:
+        with tempfile.TemporaryDirectory() as folder:
+            record = Path(folder) / "record"
+            complaint = task.compute(str(record))
+            if complaint:
+                return f"{task.name}: {complaint}"
+            *ran, used = record.read_text(encoding="utf-8").splitlines()
+        # A file that was written since the build began may be what it ran or not: then it is computed again next time.
+        files = {ROOT / line.partition(":")[0] for line in ran}
+        still = all(path.exists() and path.stat().st_mtime < began for path in files if not path.is_dir())
+        digest = freshness.digest(ROOT, ran, task.cells + shared) if still else None
+        kept = {"digest": digest, "seconds": float(used.removesuffix(" s")), "ran": ran}
+        task.kept.write_text(json.dumps(kept, indent=0))
+        log.info("computed %s in %s", task.name, used)
+        return None
+
+    with ThreadPoolExecutor(len(cores), initializer=begin) as pool:
+        failures = [failure for failure in pool.map(one, tasks) if failure]
+    for server in servers:
+        server.communicate()
+    if failures:
+        raise ExtensionError("figures and pages that could not be computed:\n" + "\n".join(failures))
+    app.env.computed = {task.name for task in tasks}
+
+
+def outdated(app: Sphinx, env: BuildEnvironment, added: set, changed: set, removed: set) -> set[str]:
+    """Return the pages whose cells were run again, so that Sphinx reads them again."""
+    return env.computed & (env.found_docs - added - changed)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("builder-inited", compute, priority=600)  # behind MyST-NB, whose settings say how pages are read
+    app.connect("env-get-outdated", outdated)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,131 @@
+"""Whether what a program ran and read, by the record of `recorder`, has changed since.
+
+A function counts by its syntax tree, without docstrings and comments, if it ran. Of a module that was imported, an
+import, an assignment or a definition counts if something that counts says its name, and every other statement counts.
+"""
+
+import ast
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Piece(NamedTuple):
+    """A statement of a module or a function: the names that it gives and says, and its syntax tree as text."""
+
+    gives: frozenset[str]  # none: it counts in any case
+    says: frozenset[str]
+    text: str
+
+
+class Module(NamedTuple):
+    """The statements of a module, without what is in its functions, and its functions by name."""
+
+    statements: list[Piece]
+    functions: dict[str, Piece]
+
+
+def names_said(tree: ast.AST) -> frozenset[str]:
+    """Return the identifiers of a tree, and the texts in it that could be one."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.alias):
+            found.update(node.name.split("."))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            found.add(node.value)
+    return frozenset(found)
+
+
+@cache
+def module(file: Path) -> Module:
+    """Take a module apart."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | FUNCTIONS) and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    found = Module([], {})
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:  # each on its own, so that one more is not a change of the others
+                given = (alias.asname or alias.name).split(".")[0]
+                text = f"{getattr(node, 'level', '')} {getattr(node, 'module', '')} {alias.name} {alias.asname}"
+                found.statements.append(Piece(frozenset({given} - {"*"}), names_said(alias), text))
+        else:
+            take_functions(node, "", found.functions)
+            found.statements.append(Piece(names_given(node), names_said(node), ast.dump(node)))
+    return found
+
+
+def take_functions(node: ast.stmt, prefix: str, found: dict[str, Piece]) -> None:
+    """Move the bodies of a definition's functions from its tree to `found`."""
+    if isinstance(node, FUNCTIONS):
+        found[prefix + node.name] = Piece(frozenset(), names_said(node), ast.dump(node))
+        node.body = []
+    elif isinstance(node, ast.ClassDef):
+        for part in node.body:
+            take_functions(part, f"{prefix}{node.name}.", found)
+
+
+def names_given(node: ast.stmt) -> frozenset[str]:
+    """Return the names that an assignment or a definition gives; none for another statement."""
+    if isinstance(node, ast.ClassDef | FUNCTIONS):
+        return frozenset({node.name})
+    if isinstance(node, ast.If) and "TYPE_CHECKING" in names_said(node.test):
+        return frozenset({"TYPE_CHECKING"})  # it never runs
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        stored = (n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+        return frozenset(n.id for n in stored)
+    return frozenset()
+
+
+def digest(root: Path, lines: Iterable[str], own: str = "") -> str | None:
+    """Return a digest of what a record names, as it is now, or None where something of it is gone.
+
+    `own` is code that was run besides, the cells of a page.
+    """
+    code = defaultdict(list)
+    texts = [own]
+    for line in sorted(set(lines)):
+        file, is_code, name = line.partition(":")
+        path = root / file
+        if not path.exists():
+            return None
+        if is_code:
+            code[path].append(name)
+        elif file.endswith("/"):
+            texts.append(line + " ".join(sorted(p.name for p in path.iterdir() if p.name != "__pycache__")))
+        else:
+            texts.append(line + hashlib.sha256(path.read_bytes()).hexdigest())
+    waiting = set(re.findall(r"[^\W\d]\w*", own))
+    said: set[str] = set()
+    givers = defaultdict(list)
+    for path, names in code.items():
+        parts = module(path)
+        pieces = [parts.functions[name] for name in names if name in parts.functions]
+        pieces += [piece for piece in parts.statements if not piece.gives]
+        for piece in parts.statements:
+            for name in piece.gives:
+                givers[name].append((path, piece))
+        waiting.update(name.rpartition(".")[2] for name in names if name)
+        texts += [f"{path.relative_to(root)} {piece.text}" for piece in pieces]
+        waiting.update(*(piece.says for piece in pieces))
+    counted = set()
+    while waiting:
+        name = waiting.pop()
+        said.add(name)
+        for path, piece in givers.get(name, ()):
+            if (path, piece) not in counted:
+                counted.add((path, piece))
+                waiting |= piece.says - said
+    texts += sorted(f"{path.relative_to(root)} {piece.text}" for path, piece in counted)
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()

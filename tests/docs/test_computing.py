@@ -1,0 +1,163 @@
+"""What the book computes again: a program whose code, as far as it ran, or whose files have changed, and no other."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest_docs import DOCS
+
+sys.path.insert(0, str(DOCS / "_ext"))
+
+import freshness
+
+RAN = '''"""A module."""
+
+from other import SCALE, unused
+
+BASE = 3
+LIMIT = BASE
+ELSE = 4
+
+
+class Shape:
+    """A class."""
+
+    sides = 4
+
+    def area(self):
+        """Return."""
+        return LIMIT * SCALE  # a comment
+
+    def name(self):
+        return "shape"
+
+
+def main():
+    """Run."""
+    def inner():
+        return Shape().area()
+
+    return inner()
+
+
+def never():
+    return 0
+'''
+FILES = {
+    "figure.py": "import json\nimport ran\nfrom pathlib import Path\n"
+    "json.loads(Path('data/a.json').read_text())\nlist(Path('data').glob('*'))\nprint(ran.main())\n",
+    "ran.py": RAN,
+    "other.py": "SCALE = 2\nOTHER = 3\n\n\ndef unused():\n    return 1\n",
+    "apart.py": "X = 1\n",
+    "data/a.json": "[1]",
+}
+
+
+@pytest.fixture
+def figure(tmp_path):
+    """Return a folder with a program, what it ran, and the digest of that."""
+    root = tmp_path / "root"
+    for name, text in FILES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    out = tmp_path / "record"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(DOCS / "_ext"), str(root)])}
+    command = [sys.executable, "-m", "recorder", str(root), str(out), "figure"]
+    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout == "6\n"
+    *ran, seconds = out.read_text().splitlines()
+    assert float(seconds.removesuffix(" s")) < 60
+    return root, ran, now(root, ran)
+
+
+def now(root: Path, ran: list[str]) -> str | None:
+    freshness.module.cache_clear()
+    return freshness.digest(root, ran)
+
+
+def test_a_record_names_functions_that_ran_modules_and_files(figure):
+    _, ran, _ = figure
+    assert {"figure.py:", "ran.py:", "other.py:", "ran.py:main", "ran.py:Shape.area", "data/a.json", "data/"} == set(
+        ran
+    )
+
+
+def test_modules_run_one_after_another_each_with_a_record_of_its_own(tmp_path):
+    (tmp_path / "good.py").write_text("import sys\nimport other\nprint(sys.argv[1])\n")
+    (tmp_path / "bad.py").write_text("1 / 0\n")
+    (tmp_path / "other.py").write_text("")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(DOCS / "_ext"), str(tmp_path)])}
+    asked = "".join(f'["{tmp_path}", "{tmp_path}/{name}.txt", "{name}", "word"]\n' for name in ("good", "bad", "good"))
+    command = [sys.executable, "-m", "recorder"]
+    done = subprocess.run(command, input=asked, env=environment, capture_output=True, text=True, check=True)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert answers[0] == answers[2] == [0, "word\n"]
+    assert answers[1][0] == 1
+    assert answers[1][1].endswith("ZeroDivisionError: division by zero\n")
+    assert (tmp_path / "good.txt").read_text().splitlines()[:2] == ["good.py:", "other.py:"]
+    assert (tmp_path / "bad.txt").read_text().splitlines()[0] == "bad.py:"
+
+
+CHANGES = {
+    "a function that ran": ("ran.py", "LIMIT * SCALE", "LIMIT + SCALE"),
+    "a function within one that ran": ("ran.py", "Shape().area()", "Shape().area() + 0"),
+    "a constant that it says": ("ran.py", "LIMIT = BASE", "LIMIT = 4"),
+    "a constant that a constant says": ("ran.py", "BASE = 3", "BASE = 4"),
+    "a constant of another module": ("other.py", "SCALE = 2", "SCALE = 3"),
+    "a field of a class": ("ran.py", "sides = 4", "sides = 5"),
+    "where a name comes from": ("ran.py", "from other import SCALE, unused", "from apart import X as SCALE"),
+    "a statement that gives no name": ("other.py", "OTHER = 3", "print(3)"),
+    "a file that was read": ("data/a.json", "[1]", "[2]"),
+    "the program itself": ("figure.py", "print(ran.main())", "print(2 * ran.main())"),
+}
+NO_CHANGES = {
+    "a docstring": ("ran.py", '"""Run."""', '"""Run it."""'),
+    "a docstring that is gone": ("ran.py", '    """Return."""\n', ""),
+    "a comment": ("ran.py", "  # a comment", "\n\n        # longer"),
+    "a function that did not run": ("ran.py", "return 0", "return 1"),
+    "a method that did not run": ("ran.py", 'return "shape"', 'return "form"'),
+    "a function more": ("ran.py", "def never", "def more():\n    return 5\n\n\ndef never"),
+    "an import that only others use": ("ran.py", "SCALE, unused", "SCALE, unused, OTHER"),
+    "a constant that nothing says": ("ran.py", "ELSE = 4", "ELSE = 5"),
+    "a module that was never imported": ("apart.py", "X = 1", "X = 2"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_change_of_what_ran_is_seen(figure, what):
+    root, ran, before = figure
+    change(root, *CHANGES[what])
+    assert now(root, ran) not in (before, None)
+
+
+@pytest.mark.parametrize("what", NO_CHANGES)
+def test_a_change_of_anything_else_is_none(figure, what):
+    root, ran, before = figure
+    change(root, *NO_CHANGES[what])
+    assert now(root, ran) == before
+
+
+def change(root, file, old, new):
+    text = (root / file).read_text()
+    assert text.count(old) == 1
+    (root / file).write_text(text.replace(old, new))
+
+
+def test_a_file_more_in_a_folder_that_was_listed_is_seen_and_a_module_that_is_gone(figure):
+    root, ran, before = figure
+    (root / "data" / "b.json").write_text("")
+    assert now(root, ran) not in (before, None)
+    (root / "other.py").unlink()
+    assert now(root, ran) is None
+
+
+def test_cells_are_part_of_what_ran(figure):
+    root, ran, _ = figure
+    before = [freshness.digest(root, ran, cells) for cells in ("x = ELSE", "x = LIMIT")]
+    change(root, *NO_CHANGES["a constant that nothing says"])
+    freshness.module.cache_clear()
+    after = [freshness.digest(root, ran, cells) for cells in ("x = ELSE", "x = LIMIT")]
+    assert [old == new for old, new in zip(before, after, strict=True)] == [False, True]
