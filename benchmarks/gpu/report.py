@@ -123,7 +123,7 @@ def figure(results):
     left.minorticks_off()
     left.set_xlabel("side of the picture, px")
     left.set_ylabel("ms of one evaluation")
-    left.legend(frameon=False, fontsize="small")
+    left.legend(frameon=False)
     layers = [row for row in results.get("layers", {}).values() if row["C"] != 3]
     for k, (precision, alpha) in enumerate((("float32", 1.0), ("tf32", 0.55))):
         for who, place in (("ours", 2 * k), ("torch", 2 * k + 1)):
@@ -132,7 +132,7 @@ def figure(results):
                     for row, name in zip(layers, way, strict=True)]  # fmt: skip
             at = [i + 0.2 * (place - 1.5) for i in range(len(layers))]
             right.bar(at, rate, width=0.19, color=COLOURS[who], alpha=alpha)
-    right.set_xticks(range(len(layers)), [row["layer"] for row in layers], rotation=45, ha="right", fontsize="small")
+    right.set_xticks(range(len(layers)), [row["layer"] for row in layers], rotation=45, ha="right")
     right.set_ylabel("10¹² operations of direct convolution / s")
     right.set_title("forward: float32 (full), TF32 (pale)", fontsize="medium")
     for axes in (left, right):

@@ -35,7 +35,7 @@ FIGURES = DOCS / "_generated" / "fig"
 CELLS = DOCS / "_build" / "cells"
 NOT_FIGURES = {"__init__", "common", "problem"}
 # The longest of a first build, when there are no records: they are begun first, in this order.
-LONGEST = ("mutants_painted", "preset_sheet", "inversions")
+LONGEST = ("mutants_painted", "preset_sheet", "color_ways", "scales", "regions")
 DRAFT = bool(os.environ.get("BOOK_DRAFT"))  # for authors: figures and cells stay as they are when the package changes
 LIBRARIES = ("numpy", "scipy", "matplotlib", "pillow", "scikit-image")
 worker = threading.local()  # its `server` runs the scripts of figures for a thread

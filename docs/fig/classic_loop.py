@@ -19,7 +19,7 @@ def main(out, quick=True):
     net, _ = match(adapt(network("float32"), chosen), chosen.features)
     plain = replace(chosen.config, size=width, content_layers=("relu4_2",), evaluations=20 * rounds)
     top = 0.0
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3), layout="constrained", width_ratios=(1.5, 1, 1))
+    figure, axes = plt.subplots(1, 3, figsize=(8.8, 2.5), layout="constrained", width_ratios=(1.5, 1, 1))
     runs = (
         ("10 rounds of 20 evaluations", replace(plain, restarts=rounds, evaluations=20), "o-", ORANGE),
         ("one run", plain, "-", BLUE),

@@ -26,7 +26,7 @@ def main(out, quick=True):
     width, iterations = (160, 25) if quick else (384, 300)
     photo, art = photograph(width * 3 // 4, width), painting(width, width)
     net = network("float32")
-    figure, axes = plt.subplots(3, 4, figsize=(11, 7.2), layout="constrained")
+    figure, axes = plt.subplots(3, 4, figsize=(8.8, 5.9), layout="constrained")
     panels = axes.ravel()
     show(panels[0], photo, "the photograph")
     show(panels[1], art, "the painting")

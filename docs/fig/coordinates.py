@@ -53,7 +53,7 @@ def main(out, quick=True):
     square = by_frequency(frequency_scale(*size, 0.5)) ** 2
     axes[0, 0].loglog(middle, square / square[-4:].mean(), "k--", label="s², exponent ½")
     axes[0, 0].set(xlabel="cycles a pixel", title="distance to go / gradient")
-    axes[0, 0].legend(fontsize=8)
+    axes[0, 0].legend(fontsize=9)
     for (name, curve), color in zip(curves.items(), (BLUE, ORANGE), strict=True):
         axes[0, 1].semilogy(*zip(*curve, strict=True), color=color, label=name)
     axes[0, 1].set(xlabel="evaluations", title="loss")

@@ -15,7 +15,7 @@ def main(out, quick=True):
     width, iterations = (128, 60) if quick else (384, 500)
     photo, art = photograph(width * 3 // 4, width), painting(width, width)
     net = network("float32")
-    figure, axes = plt.subplots(2, 6, figsize=(11, 3.9), layout="constrained")
+    figure, axes = plt.subplots(2, 6, figsize=(8.8, 3.2), layout="constrained")
     show(axes[0, 0], photo, "the photograph")
     show(axes[1, 0], art, "the painting")
     start = {"size": width, "iterations": iterations, "init": "noise", "tv_weight": 1e-4, "pyramid_min_size": 0}

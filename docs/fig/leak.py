@@ -31,7 +31,7 @@ def main(out, quick=True):
         "fraction, first three": ("fraction", layers[:3]),
         "inside, first three": ("inside", layers[:3]),
     }
-    figure, axes = plt.subplots(1, 2 + len(rows), figsize=(11, 3.3), layout="constrained")
+    figure, axes = plt.subplots(1, 2 + len(rows), figsize=(8.8, 2.7), layout="constrained")
     show(axes[0], p, "the picture")
     show(axes[1], 255 * mask, "the region", cmap="gray")
     for panel, (name, (rule, taps)) in zip(axes[2:], rows.items(), strict=True):

@@ -13,7 +13,7 @@ def main(out, quick=True):
     """Draw the figure to `out`."""
     width, iterations = (192, 60) if quick else (384, 200)
     photo, art, net = photograph(width * 3 // 4, width), painting(width, width), network("float32")
-    figure, axes = plt.subplots(1, 4, figsize=(11, 2.7), layout="constrained")
+    figure, axes = plt.subplots(1, 4, figsize=(8.8, 2.3), layout="constrained")
     show(axes[0], photo, "the photograph")
     show(axes[1], art, "the painting")
     for panel, (statistic, weight) in zip(axes[2:], (("gram", 10.0), ("patches", 2.0)), strict=True):

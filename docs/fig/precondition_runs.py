@@ -26,7 +26,7 @@ def main(out, quick=True):
         axes[1].axhline(row["loss"], color="0.7", lw=0.8, zorder=0)
     axes[0].set(xlabel=f"evaluations at {case[0]}²", title="loss")
     axes[1].set(xlabel="seconds", title="loss")
-    axes[0].legend(fontsize=8)
+    axes[0].legend(fontsize=9)
     save(figure, out)
 
 

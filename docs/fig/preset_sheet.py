@@ -15,11 +15,11 @@ RATED = "keras-io"  # plain descent: its one rate is for a picture of 400 px, wh
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, iterations = (160, 50) if quick else (384, 300)
+    width, iterations = (144, 40) if quick else (384, 300)
     height = width * 3 // 4
     photo, art = photograph(height, width), painting(width, width)
     net = network("float32")
-    figure, axes = plt.subplots(3, 8, figsize=(11, 4.1), layout="constrained")
+    figure, axes = plt.subplots(5, 5, figsize=(7.2, 6.6), layout="constrained")
     panels = axes.ravel()
     for panel in panels[2 + len(PRESETS) :]:
         panel.axis("off")
@@ -46,7 +46,7 @@ def main(out, quick=True):
         ready, _ = match(adapt(net, chosen), chosen.features)
         result = handstyle.stylize(photo, art, network=ready, config=config)
         show(panel, np.asarray(result.array))
-        panel.set_title(shown, fontsize=8)
+        panel.set_title(shown, fontsize=9)
     save(figure, out)
 
 

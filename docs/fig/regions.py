@@ -27,7 +27,7 @@ def main(out, quick=True):
     scene, parts = portrait_scene(height, width), portrait_masks(height, width)
     styles = [painting(size, size), flow_painting(size, size, 3)[..., ::-1].astype(np.float64)]
     net = network("float32")
-    figure, axes = plt.subplots(1, 6, figsize=(11, 3.2), layout="constrained", width_ratios=(1, 0.66, 1, 1, 1, 1))
+    figure, axes = plt.subplots(1, 6, figsize=(8.8, 2.7), layout="constrained", width_ratios=(1, 0.66, 1, 1, 1, 1))
     show(axes[0], scene, "the photograph")
     show(axes[1], np.concatenate([style[:, : size * 2 // 3] for style in styles]), "the paintings")
     with tempfile.TemporaryDirectory() as folder:
@@ -45,7 +45,7 @@ def main(out, quick=True):
             config = StyleConfig(size=size, pyramid_min_size=size // 2, iterations=iterations, **options)
             result = handstyle.stylize(scene, used, network=net, config=config)
             show(panel, np.asarray(result.array))
-            panel.set_title(name, fontsize=9)
+            panel.set_title(name)
     save(figure, out)
 
 

@@ -24,7 +24,7 @@ def main(out, quick=True):
             "pyramid_factor": 2**0.5,
         },
     }
-    figure, axes = plt.subplots(2, 3, figsize=(11, 5.8), layout="constrained")
+    figure, axes = plt.subplots(2, 3, figsize=(8.8, 4.7), layout="constrained")
     for panel, (name, choice) in zip(axes.ravel(), choices.items(), strict=True):
         config = StyleConfig(**{"size": width, "iterations": n, **choice})
         show(panel, np.asarray(handstyle.stylize(photo, art, network=net, config=config).array), name)

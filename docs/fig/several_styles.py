@@ -24,7 +24,7 @@ def main(out, quick=True):
     photo, one = photograph(width * 3 // 4, width), painting(width, width)
     other = flow_painting(width, width, 3)[..., ::-1].astype(np.float64)
     net = network("float32")
-    figure, axes = plt.subplots(2, 4, figsize=(11, 5), layout="constrained")
+    figure, axes = plt.subplots(2, 4, figsize=(8.8, 4.1), layout="constrained")
     panels = axes.ravel()
     for panel, (picture, name) in zip(
         panels, ((photo, "the photograph"), (one, "the first"), (other, "the second")), strict=False

@@ -17,7 +17,7 @@ def main(out, quick=True):
     width, iterations = (160, 60) if quick else (384, 400)
     photo, art = photograph(width * 3 // 4, width), painting(width, width)
     net = network("float32")
-    figure, axes = plt.subplots(1, 5, figsize=(11, 2.1), layout="constrained")
+    figure, axes = plt.subplots(1, 5, figsize=(8.8, 1.8), layout="constrained")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "start.png"
         Image.fromarray(art[: len(photo)].astype(np.uint8)).save(file)

@@ -11,7 +11,7 @@ def main(out, quick=True):
     """Draw the figure to `out`."""
     width, iterations = (160, 40) if quick else (512, 200)
     photo, art, net = photograph(width * 3 // 4, width), painting(width, width), network("float32")
-    figure, axes = plt.subplots(1, 5, figsize=(11, 1.9), layout="constrained")
+    figure, axes = plt.subplots(1, 5, figsize=(8.8, 1.6), layout="constrained")
     for panel, strength in zip(axes, (0.1, 0.3, 0.5, 0.7, 0.9), strict=True):
         options = {"size": width, "iterations": iterations, "pyramid_min_size": width // 2, "strength": strength}
         result = handstyle.stylize(photo, art, network=net, **options)

@@ -15,7 +15,7 @@ def main(out, quick=True):
     # Eileen Collins, photographed by NASA, in the public domain; it comes with scikit-image.
     face = Image.fromarray(data.astronaut()).crop((110, 0, 340, 230)).resize((size, size), Image.Resampling.LANCZOS)
     photo, art = np.asarray(face, np.float64), painting(size, size)
-    figure, axes = plt.subplots(1, 4, figsize=(9.6, 2.6), layout="constrained")
+    figure, axes = plt.subplots(1, 4, figsize=(8.8, 2.5), layout="constrained")
     show(axes[0], photo, "the photograph")
     for panel, strength in zip(axes[1:], (0.5, 0.3, 0.2), strict=True):
         options = {"size": size, "iterations": iterations, "strength": strength}

@@ -10,7 +10,7 @@ from fig.common import BLUE, GREY, ORANGE, command, save
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.3), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.8, 3.1), layout="constrained")
     rows = sorted(newest("tile-memory")["rows"], key=lambda row: row["megapixels"])
     sizes = [row["megapixels"] for row in rows]
     left.plot(sizes, [row["beyond"] for row in rows], "o", color=BLUE, label="measured")

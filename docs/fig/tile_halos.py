@@ -22,7 +22,7 @@ def main(out, quick=True):
     shade[tile.crop.rows, tile.crop.columns] = 0.6
     rows, columns = (slice(span.own_start, span.own_stop) for span in (tile.rows, tile.columns))
     shade[rows, columns] = 1.0
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.5), layout="constrained", width_ratios=(1.3, 1))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.8, 3.3), layout="constrained", width_ratios=(1.3, 1))
     show(left, picture * shade)
     for one in tiling.tiles:
         if one.rows.own_start:

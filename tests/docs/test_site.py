@@ -1,12 +1,16 @@
 """The built book in a browser: every page loads in silence, asks nobody outside, and sets its equations."""
 
+import sys
 import time
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from browser import find_chromium
 from chapters import CHAPTERS
 from conftest_docs import DOCS
+
+sys.path.insert(0, str(DOCS / "_ext"))
 
 SITE = DOCS / "_build" / "html"
 # The theme leaves templates of its own in _static.
@@ -18,6 +22,8 @@ if not PAGES:
     pytest.skip("the book is not built: make book", allow_module_level=True)
 if find_chromium() is None:
     pytest.skip("no Chromium on this machine: apt-get install chromium", allow_module_level=True)
+
+letters = pytest.importorskip("book", reason="Sphinx is not installed: pip install --group docs").letters
 
 
 def address(page):
@@ -47,13 +53,31 @@ MEASURE = """({
 })"""
 
 
+FIGURES = """[...document.querySelectorAll('figure img')].filter(i => i.checkVisibility()).map(
+    i => [decodeURIComponent(new URL(i.src).pathname), i.width, i.closest('figure').scrollWidth
+        > i.closest('figure').clientWidth + 1])"""
+
+
+def faults_of_figures(browser, width):
+    """Return figures whose letters are below twelve pixels, and those that must be scrolled where there is room."""
+    found = []
+    for file, shown, scrolled in browser.run(FIGURES):
+        if file.endswith(".svg"):
+            whole, smallest = letters(Path(file).read_text(encoding="utf-8"))
+            size = smallest * shown / whole
+            found += [f"{size:.1f} px in {Path(file).name}"] if size < 11.9 else []
+        found += [f"{Path(file).name} is scrolled"] if scrolled and width == WIDTHS[0] else []
+    return found
+
+
 def faults(browser, path):
     """Return what is wrong by width: troubles, equations not set, pictures missing, overflow, small print."""
     browser.open("file://" + quote(str(path)), WIDTHS[0])
     found = {"troubles": browser.troubles()} if browser.troubles() else {}
     for width in WIDTHS:
         browser.resize(width)
-        measured = {name: value for name, value in browser.run(MEASURE).items() if value}
+        measured = browser.run(MEASURE) | {"figures": faults_of_figures(browser, width)}
+        measured = {name: value for name, value in measured.items() if value}
         if measured:
             found[width] = measured
     return found
