@@ -160,7 +160,7 @@ def test_info_is_the_network_as_the_papers_table_has_it(folder):
 def test_plan_forecasts_and_bench_measures(folder):
     planned = run("plan", "--weights", "vgg19", "--size", "2048", "--backend", "numpy", cwd=folder)
     assert planned.returncode == 0, planned.stderr
-    assert re.search(r"one evaluation: [\d.]+ s", planned.stdout)
+    assert re.search(r"an iteration at 2048 x 2048 px takes [\d.]+ s \(from \d+ x \d+ px, tried here\)", planned.stdout)
     assert re.search(r"largest square picture that fits: \d+ px", planned.stdout)
     measured = run("bench", "32", "--rounds", "1", "--weights", "random", cwd=folder)
     assert measured.returncode == 0, measured.stderr

@@ -45,9 +45,10 @@ from handstyle.network.vgg import ARCHITECTURES, WIDTHS, Network, random_weights
 from handstyle.network.weights import find_weights
 from handstyle.painting.inputs import read_inputs
 from handstyle.painting.load import load_network
-from handstyle.painting.memory import Need, RunMemory, stand_in
+from handstyle.painting.memory import RunMemory, stand_in
 from handstyle.painting.strength import how_strong
 from handstyle.painting.stylize import arranged
+from handstyle.painting.trial import RunTime, run_time
 
 MOST_GPU_MEMORY = 1 << 20  # GiB
 LARGEST_PLAN = 1 << 16  # pixels a side, the most that a format written here can store
@@ -64,6 +65,8 @@ def plan(
     flags: Annotated[Any, Flat] = PLANNED,
 ) -> int:
     """Print a forecast of the memory and time of ``stylize`` with the same pictures and options, without painting.
+
+    For the time some iterations are tried, which takes some seconds, at the scales at which that is quick.
 
     Parameters
     ----------
@@ -102,20 +105,19 @@ def plan(
     config.check_layers(planned.network)
     if settings.network.weights in ARCHITECTURES and find_weights(settings.network.weights) is None:
         say(f"{settings.network.weights} is not on this machine: planned by its shape")
-    if not planned.apart:
-        measure_rates()
-    needs = planned.needs()
+    time = run_time(planned)
+    needs = time.needs
     title = f"{settings.network.weights}, {planned.network.engine.name}, {config.optimizer}, MiB"
     table = Table(title=Text(title))
     for heading in ("scale", "steps", "s each", "weights", "evaluate", "optimize", "measure", "picture"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for need in needs:
+    for need, seconds in zip(needs, time.seconds, strict=True):
         parts = (need.weights, need.evaluation, need.optimizer + need.scipy, need.measuring, need.pictures)
-        each = "?" if math.isnan(need.seconds) else f"{need.seconds:.3f}"
+        each = "?" if math.isnan(seconds) else f"{seconds:.3f}"
         cells = (f"{part / 2**20:,.0f}" for part in parts)
         table.add_row(f"{need.size[1]}x{need.size[0]}", str(need.iterations), each, *cells)
     out.print(table)
-    say(how_strong(config, planned.network), *map(as_flags, plan_lines(planned, needs)))
+    say(how_strong(config, planned.network), *map(as_flags, plan_lines(planned, time)))
     return 0
 
 
@@ -139,17 +141,11 @@ def planned_run(
     return RunMemory(config, dry, photograph, paintings, apart=True, free=free - loaded.weight_bytes)
 
 
-def plan_lines(planned: RunMemory, needs: list[Need]) -> list[str]:
+def plan_lines(planned: RunMemory, time: RunTime) -> list[str]:
     """Return sentences on the total time and peak memory of a run, and on the largest pictures that fit."""
-    config, last, lines = planned.config, needs[-1], list[str]()
-    iterations = sum(need.iterations for need in needs)
-    seconds = sum(need.iterations * need.seconds for need in needs)
-    if not math.isnan(seconds):
-        lines.append(
-            f"one evaluation: {last.seconds:.2f} s at the measured rates; {iterations} iterations: "
-            f"{seconds / 60:.1f} min, at one evaluation each and without the optimizer's own work"
-        )
-        lines += busy()
+    config, needs, lines = planned.config, time.needs, list[str]()
+    if words := str(time):
+        lines += [words, *busy()]
     free = mebibytes(planned.free)
     if planned.apart:
         device, host = max(need.device for need in needs), max(need.host for need in needs)

@@ -35,6 +35,7 @@ from handstyle.painting.result import PaintingInterrupted, Progress, Result
 from handstyle.painting.strength import how_strong, style_weight
 from handstyle.painting.stylize import stylize
 from handstyle.painting.targets import Measured
+from handstyle.painting.trial import run_time
 from weights_tools.registry import locate
 
 # Seconds of SciPy's L-BFGS-B with ten pairs, for each value of the picture and iteration, on a server's CPU: 100
@@ -84,7 +85,7 @@ def paint(
     if backend.name == "cupy" and config.optimizer == "lbfgsb":
         say(what_lbfgs_saves(3 * height * width, loaded.dtype.itemsize))
     if memory.tiled:
-        say(as_flags(memory.tiled))
+        say(as_flags("; ".join(filter(None, (memory.tiled, "" if run.cluster else str(run_time(memory)))))))
     if run.cluster and are_idle(memory.network, (height, width, 3)):
         say("the picture is one tile, so the workers have nothing to do: a smaller --tile gives them some")
     strong = how_strong(config, loaded)

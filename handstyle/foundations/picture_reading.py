@@ -27,6 +27,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError, features
 
+from handstyle.foundations.backend import available_memory
 from handstyle.foundations.color_profile import color_converter, gray_converter
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError, one_line, printable
 
@@ -470,6 +471,8 @@ def _from_image(image: Image.Image, name: str, target: Target | None, notes: lis
             draft = image.draft(None, (math.ceil(width / wanted), math.ceil(height / wanted)))
             drafted = width / draft[1][2] if draft else 1.0
         turned = getattr(image, "tag_v2", {}).get(ORIENTATION, 1)  # a TIFF is turned by Pillow while it is loaded
+        if _least_memory(image, target, ours) > available_memory():  # or the system might end the process
+            raise MemoryError
         image.load()
         orientation, dpi = _exif(image, turned, notes)
         factor = _reduction(max(image.size), target)
@@ -477,7 +480,7 @@ def _from_image(image: Image.Image, name: str, target: Target | None, notes: lis
     except (MemoryError, OSError) as error:
         if isinstance(error, OSError) and "out of memory" not in str(error):  # as Pillow's decoders say it
             raise
-        need = 5 * width * height + 20 * math.prod(image.size) // _reduction(max(image.size), target) ** 2
+        need = _least_memory(image, target, ours)
         raise OutOfMemoryError(
             f"{shown} has {width} x {height} px and takes some {need / 1e6:,.0f} MB to be read, more than the memory "
             f"that is free: {ADVICE}"
@@ -489,6 +492,13 @@ def _from_image(image: Image.Image, name: str, target: Target | None, notes: lis
     top = h - rows if orientation in ROWS_REVERSED else 0.0
     left = w - columns if orientation in COLUMNS_REVERSED else 0.0
     return _fitted(picture, target, (left, top, left + columns, top + rows))
+
+
+def _least_memory(image: Image.Image, target: int | None, ours: bool) -> int:
+    """Return the bytes that reading an opened image takes at least: what Pillow decodes, and the pixels."""
+    count = math.prod(image.size)
+    each = 1 if image.mode in ("1", "L", "P") else 2 if ";16" in image.mode else 4
+    return (each * count if ours else 0) + 12 * count // _reduction(max(image.size), target) ** 2
 
 
 def _exif(image: Image.Image, turned: int, notes: list[str]) -> tuple[int, tuple[float, float] | None]:

@@ -25,6 +25,7 @@ from handstyle.kernels.tiles import (
     target_bytes_in_files,
     tile_side,
 )
+from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
 from handstyle.optimize.lbfgsb import longest_history
 from handstyle.optimize.objective import engine_of
@@ -254,7 +255,7 @@ class RunMemory:
             how += f", with files of {gibibytes(on_disk)} in {folder()}"
         if computes_again(self.network):
             how += ", the photograph's features computed again for each tile"
-        return replace(self, tiled=f"{why}: {how}{self.duration()}")
+        return replace(self, tiled=f"{why}: {how}")
 
     def with_smaller_tiles(self, why: str) -> "RunMemory | None":
         """Return the run with the largest smaller tiles that fit, or with the smallest tiles if none fit.
@@ -287,14 +288,6 @@ class RunMemory:
                 break
         return run
 
-    def duration(self) -> str:
-        """Return the end of a sentence with the forecast time of an evaluation and of the run; empty if unknown."""
-        needs = self.needs()
-        seconds = sum(need.iterations * need.seconds for need in needs)
-        return (
-            "" if math.isnan(seconds) else f"; {needs[-1].seconds:.1f} s an evaluation, {seconds / 60:.0f} min in all"
-        )
-
     def needs(self) -> list[Need]:
         """Return the memory that each scale needs, from coarse to fine.
 
@@ -303,18 +296,29 @@ class RunMemory:
         HandstyleError
             If a scale is too small for the network.
         """
-        return [self._need(k, size) for k, size in enumerate(scales(self.config, self._full()))]
+        return [self.need_at(size, k) for k, size in enumerate(scales(self.config, self._full()))]
 
-    def _need(self, k: int, size: Size) -> Need:
-        config, network, paintings = self.config, self.network, self.paintings
-        engine, item, full = engine_of(network), network.dtype.itemsize, self._full()
+    def terms(self, size: Size) -> list[Term]:
+        """Return terms as those of a scale, with targets that take no memory; see `planned_terms`."""
+        return planned_terms(self.config, self.network, size, *self._regions(size))
+
+    def _regions(self, size: Size) -> tuple[tuple[int, ...], list[Size]]:
+        """Return the region of each painting, and its size; twice where they paint what no region claims, too."""
+        config, paintings, full = self.config, self.paintings, self._full()
         regions = config.region_numbers(len(paintings)) or (0,)
         sizes = [style_size(config, painting, size, full) for painting in paintings] or [size]
         if config.unmasked == "paint" and max(regions) <= (count := len(config.mask or config.region_colors())):
             regions, sizes = regions + (count + 1,) * len(paintings), 2 * sizes
+        return regions, sizes
+
+    def need_at(self, size: Size, k: int = 0) -> Need:
+        """Return the memory and the time of painting at a size, with the iterations of scale `k`."""
+        config, network, paintings = self.config, self.network, self.paintings
+        engine, item, full = engine_of(network), network.dtype.itemsize, self._full()
+        regions, _ = self._regions(size)
         n, scipys = 3 * size[0] * size[1], config.optimizer == "lbfgsb"
         changed = precondition_bytes(config, size, 8 if scipys else item, self.apart)
-        terms = planned_terms(config, network, size, regions, sizes)
+        terms = self.terms(size)
         expected = engine.forecast(network, terms, (*size, 3))
         styles = {style_size(config, painting, size, full) for painting in paintings}
         measured = []  # for the losses in use only; a configuration without any is refused earlier
@@ -353,9 +357,10 @@ class RunMemory:
     def lacks(self) -> str:
         """Return a sentence on which memory is too small, or an empty string if the run fits."""
         needs = sorted(self.needs(), key=lambda need: -need.together)
-        return next(filter(None, map(self._lacking, needs)), "")
+        return next(filter(None, map(self.lacking, needs)), "")
 
-    def _lacking(self, need: Need) -> str:
+    def lacking(self, need: Need) -> str:
+        """Return in words which memory is short for a scale, or an empty string."""
         config, (height, width) = self.config, need.size
         pairs = longest_history(3 * height * width)
         if config.optimizer == "lbfgsb" and config.lbfgs_history > pairs:
@@ -385,7 +390,7 @@ class RunMemory:
             run = replace(self, config=config)
             sizes = list(enumerate(scales(config, run._full())))
             # The finest scale, which is usually the first not to fit, is forecast first.
-            return not any(run._lacking(run._need(k, size)) for k, size in reversed(sizes))
+            return not any(run.lacking(run.need_at(size, k)) for k, size in reversed(sizes))
         except HandstyleError:
             return False
 

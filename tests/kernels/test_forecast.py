@@ -12,7 +12,7 @@ import pytest
 from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.counting import LOWERED, Cost, Machine, Tile, choose_kernel, convolution_cost
 from handstyle.kernels.cpu import engine as engine_module
-from handstyle.kernels.cpu import im2col, losses, rates, winograd
+from handstyle.kernels.cpu import im2col, losses, winograd
 from handstyle.kernels.cpu import winograd_columns as winograd_1d
 from handstyle.kernels.cpu.arena import Arena
 from handstyle.kernels.cpu.choose import PACKED, TURNED, convolve, weights_cost
@@ -245,11 +245,3 @@ def test_a_forecast_touches_no_memory() -> None:
     taken = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert taken < 64 << 20 < expected.bytes / 10
-
-
-def test_rates_are_used_once_they_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = build_network(random_weights()).with_kernels("auto")
-    monkeypatch.setattr(rates, "_measured", [])
-    nominal = planned(network, 64).seconds
-    monkeypatch.setattr(rates, "_measured", [Machine(1e6, 1e6, 1e6, 1e6)])
-    assert planned(network, 64).seconds > 100 * nominal

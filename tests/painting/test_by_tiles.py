@@ -102,7 +102,6 @@ def test_memory_decides(network: Network) -> None:
     assert engine_of(tiled.network).name.startswith("tiles of ")
     assert "640 x 640 px need" in tiled.tiled
     assert "painted by tiles of" in tiled.tiled
-    assert "s an evaluation" in tiled.tiled
     assert "\n" not in tiled.tiled
     assert tiled.need().together < whole.need().together
     asked = StyleConfig(**(vars(config) | {"tile": 96}))

@@ -15,7 +15,7 @@ def test_a_tight_address_space_is_one_line(mebibytes: int, said: str) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (mebibytes * 2**20, mebibytes * 2**20))
 
     command = [sys.executable, "-m", "handstyle", "plan", "--size", "256"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=limit)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=limit, timeout=60)
     assert done.returncode in (1, 2), done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("handstyle: ")

@@ -335,7 +335,24 @@ def test_a_shortage_of_memory_is_called_one(tmp_path: Path, monkeypatch: pytest.
         raise MemoryError
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", short)
-    refused(tmp_path / "p.png", r"p.png has 3000 x 2000 px and takes some 150 MB .*smaller first", OutOfMemoryError)
+    refused(tmp_path / "p.png", r"p.png has 3000 x 2000 px and takes some 78 MB .*smaller first", OutOfMemoryError)
+
+
+@pytest.mark.parametrize(("mode", "needed"), [("1", 24), ("L", 24), ("I;16", 48), ("RGB", 96), ("RGBA", 96)])
+def test_a_picture_that_memory_does_not_hold_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, needed: int
+) -> None:
+    Image.new(mode, (6000, 4000)).save(tmp_path / "p.png")
+    monkeypatch.setattr(picture_reading, "available_memory", lambda: needed * 1_000_000)
+    decoded: list[object] = []
+    load = ImageFile.ImageFile.load
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: (decoded.append(self), load(self))[1])
+    message = rf"p.png has 6000 x 4000 px and takes some {needed} MB .*smaller first"
+    refused(tmp_path / "p.png", message, OutOfMemoryError, target=20)
+    assert not decoded
+    monkeypatch.setattr(picture_reading, "available_memory", lambda: (needed + 1) * 1_000_000)
+    if mode != "RGBA":  # which is wholly transparent
+        assert read_picture(tmp_path / "p.png", target=20).pixels.shape == (13, 20, 3)
 
 
 def test_a_small_address_space_reads_a_jpeg_of_108_megapixels_to_a_target(large_jpeg: str) -> None:

@@ -118,6 +118,7 @@ COMMANDS = {  # its words, and a function that it calls while it works
     "check": ("--quick", "handstyle.painting.selfcheck:check_adjoint"),
     "info": ("", "handstyle.cli.inspecting:summary"),
     "plan": ("--size 64", "handstyle.painting.memory:RunMemory.needs"),
+    "plan trying": ("--size 64", "handstyle.optimize.objective:Objective.__call__"),
     "bench": ("32", "handstyle.cli.bench:in_turns"),
     "weights": ("verify vgg19-slim", "weights_tools.commands:verify"),
     "weights get": ("get vgg19", "weights_tools.commands:get"),

@@ -2,7 +2,7 @@
 
 The engine does a dry run: its arena returns addresses without memory, and its convolutions allocate their temporary
 arrays and compute nothing. The arena's peak is then that of a real run, including gaps between arrays. Memory from
-outside the arena is added. The time follows from the counts of ``counting.py`` and the rates of the machine.
+outside the arena is added. The time follows from the counts of ``counting.py`` and the rates of a nominal machine.
 """
 
 import math
@@ -18,6 +18,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.counting import (
     STRIP_VALUES,
     Cost,
+    Machine,
     content_cost,
     convolution_cost,
     moments_cost,
@@ -31,7 +32,6 @@ from handstyle.kernels.cpu.choose import scratch as scratch_of
 from handstyle.kernels.cpu.choose import weights_cost
 from handstyle.kernels.cpu.engine import FEW_CHANNELS, CpuEngine, PartGradients, has_plain_moments
 from handstyle.kernels.cpu.epilogues import ROWS
-from handstyle.kernels.cpu.rates import machine_rates
 from handstyle.kernels.cpu.strips import ArraySource, Sink, Source
 from handstyle.kernels.cpu.threads import pixel_strips
 from handstyle.kernels.gradients import Gradients
@@ -48,10 +48,9 @@ from handstyle.optimize.objective import Forecast, Shape, taps_of
 # `arena.Scratch`. It is THREAD_BYTES and the largest map together, but at most CHANNEL_BYTES for each of that map's
 # channels. Measured with OpenBLAS 0.3.31 on two threads.
 THREAD_BYTES, CHANNEL_BYTES = 1 << 20, 1 << 17
-# Seconds that a layer takes however small its map is: for calls of NumPy and, with several threads, for waiting for the
-# interpreter's lock. The first is the processor time of one thread with the embedded network at 64 px, where it is half
-# of the total; the second is the remaining time on two idle cores.
-LAYER_SECONDS, HANDOVER_SECONDS = 0.4e-3, 0.3e-3
+# Seconds that a layer takes however small its map is: for calls of NumPy. It is the processor time of one thread with
+# the embedded network at 64 px, where it is half of the total.
+LAYER_SECONDS = 0.4e-3
 # Number of float64 copies that `moments_forward` makes of its features, at most `STRIP_VALUES` of them at a time.
 MEASURED_MAPS = 2
 # Arrays of its input's size that a term of unknown class allocates, in addition to its gradient.
@@ -314,8 +313,7 @@ def forecast_evaluation(
     Returns
     -------
     Forecast
-        The time is computed from the rates that `measure_rates` found in this process, or from the default ones if it
-        has not run, and from `LAYER_SECONDS` and `HANDOVER_SECONDS` for each layer and direction.
+        The time is that of a nominal machine: it compares sizes and engines; `handstyle.painting.trial` measures.
 
     Raises
     ------
@@ -331,8 +329,7 @@ def forecast_evaluation(
     targets = target_bytes(terms) if gradient else 0
     taken = max(dry.peak, dry.arena.touched) + outside + targets
     cost = sum((row.cost for row in dry.rows), Cost())
-    each = LAYER_SECONDS + (HANDOVER_SECONDS if engine.team.threads > 1 else 0.0)
-    seconds = machine_rates().seconds(cost) + each * len(dry.rows)
+    seconds = Machine().seconds(cost) + LAYER_SECONDS * len(dry.rows)
     return Forecast(taken, network.weight_bytes, seconds, cost.products + cost.transforms, cost.moved)
 
 

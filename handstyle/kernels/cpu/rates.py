@@ -1,4 +1,4 @@
-"""Measure the rates of a machine, with which the counts of ``counting.py`` are converted to time."""
+"""Measure the rates of a machine: operations and bytes a second, as ``counting.py`` counts them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,20 +13,13 @@ from handstyle.kernels.cpu.choose import convolve, weights_cost
 from handstyle.kernels.cpu.strips import ArraySource, StoreSink
 from handstyle.kernels.cpu.threads import Team, default_team
 
-_measured: list[Machine] = []
-
-
-def machine_rates() -> Machine:
-    """Return the rates that `measure_rates` found, or the default ones if it has not run in this process."""
-    return _measured[-1] if _measured else Machine()
-
 
 def measure_rates(seconds: float = 2.0, team: Team | None = None) -> Machine:
     """Measure the rates of this machine with all threads, in about `seconds`.
 
     Four rates are measured by loops: matrix products of a size that Winograd's convolution has, its transforms, and
     copies in the cache and in memory. Then real convolutions are timed, and all rates are multiplied by the ratio of
-    forecast to measured time. Later calls of `machine_rates` return the result.
+    forecast to measured time.
     """
     team = team or default_team()
     budget = seconds / 5
@@ -57,8 +50,7 @@ def measure_rates(seconds: float = 2.0, team: Team | None = None) -> Machine:
         cost += weights_cost(H, H, channels, channels, tile, 4, threads, False)
         expected += machine.seconds(cost)
     factor = expected / took
-    _measured[:] = [Machine(products * factor, transforms * factor, cached * factor, moved * factor)]
-    return _measured[0]
+    return Machine(products * factor, transforms * factor, cached * factor, moved * factor)
 
 
 def _rate(team: Team, work: Callable[[int], object], amount: float, seconds: float) -> float:

@@ -1,0 +1,149 @@
+"""Forecast the time of a run by trying it: a few iterations of its optimizer on its objective, where that is quick."""
+
+import math
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import median
+
+import numpy as np
+
+from handstyle.foundations.backend import Array, namespace, to_numpy
+from handstyle.foundations.image import SMALLEST_SIDE, Size
+from handstyle.kernels.tiles import computes_again, tile_side
+from handstyle.optimize.objective import Evaluate, Objective
+from handstyle.optimize.trace import Iteration
+from handstyle.painting.memory import Need, RunMemory
+from handstyle.painting.optimizers import Memory, descend
+from handstyle.painting.progress import in_words
+
+FEWEST = 3  # iterations of a trial, besides the first, which prepares and searches a step length
+QUICK = 5.0  # seconds that so many may be expected to take at a size that is tried
+BUDGET = 1.0  # seconds after which a trial ends, if it has so many
+MOST = 100  # iterations of a trial
+
+
+@dataclass(frozen=True)
+class RunTime:
+    """The forecast time of a run.
+
+    Parameters
+    ----------
+    needs : list of Need
+        The scales.
+    seconds : list of float
+        Time of an iteration at each, the optimizer's own work included; NaN if there is no estimate. A round of
+        `restarts` is an iteration.
+    tried : (H, W)
+        The largest size that was tried.
+    limit : int
+        Evaluations allowed at each scale; 0 if they are not limited, or are a round's.
+    """
+
+    needs: list[Need]
+    seconds: list[float]
+    tried: Size
+    limit: int = 0
+
+    @property
+    def total(self) -> float:
+        """The seconds of all iterations."""
+        counts = [min(need.iterations, self.limit or need.iterations) for need in self.needs]
+        return sum(count * each for count, each in zip(counts, self.seconds, strict=True))
+
+    def __str__(self) -> str:
+        """Return the time of the finest scale's iterations and of the whole run in words; empty without an estimate."""
+        if math.isnan(self.total):
+            return ""
+        size, iterations = self.needs[-1].size, sum(need.iterations for need in self.needs)
+        how = "tried here" if size == self.tried else f"from {self.tried[1]} x {self.tried[0]} px, tried here"
+        each = f"an iteration at {size[1]} x {size[0]} px takes {self.seconds[-1]:.3g} s ({how})"
+        return f"{each}; {iterations} iterations: {in_words(self.total)}"
+
+
+def run_time(run: RunMemory) -> RunTime:
+    """Forecast the time of a run.
+
+    Parameters
+    ----------
+    run : RunMemory
+        The run, by the engine that will paint it.
+
+    Returns
+    -------
+    RunTime
+        Scales that are quick and fit into memory are tried. The time at the others follows from that of the largest
+        one tried, by the ratio of the counted times. If no scale is quick, half the size of the first is tried, or half
+        of that, and then what lies between. Without counted times, as of the reference engine, nothing is tried.
+    """
+    config, needs = run.config, run.needs()
+    round_of = config.evaluations if config.restarts else 1
+    seconds, tried, rate = list[float](), (0, 0), 1.0  # measured seconds by counted ones
+
+    def quick(need: Need) -> bool:
+        if computes_again(run.network) and max(need.size) > tile_side(run.network):
+            return False  # there is no photograph whose features could be computed again
+        return FEWEST * rate * need.seconds < QUICK and not run.lacking(need)
+
+    for need in needs:
+        sizes = [need]
+        while not any(tried) and not quick(sizes[-1]) and min(sizes[-1].size) >= 2 * SMALLEST_SIDE:
+            sizes.append(run.need_at((sizes[-1].size[0] // 2, sizes[-1].size[1] // 2)))
+        for trial in reversed(sizes):
+            if quick(trial):
+                tried = trial.size
+                rate = seconds_of_iteration(run, tried) / trial.seconds
+        seconds.append(round_of * rate * need.seconds if any(tried) else math.nan)
+    return RunTime(needs, seconds, tried, 0 if config.restarts else config.evaluations)
+
+
+def seconds_of_iteration(run: RunMemory, size: Size) -> float:
+    """Measure the time of an iteration of the run's optimizer at a size; NaN if memory runs out."""
+    config, network, shape = replace(run.config, restarts=0, evaluations=0, stop_below=0.0), run.network, (*size, 3)
+    start = np.random.default_rng(0).uniform(0, 255, shape)
+    ends = list[float]()
+
+    def note(row: Iteration) -> None:
+        ends.append(row.seconds)
+        if row.seconds > ends[0] + BUDGET and len(ends) > FEWEST:
+            raise StopIteration
+
+    try:
+        objective = Objective(network, run.terms(size), shape)
+        objective.prepared = Bowl(objective.prepared, network.backend.asarray(start, dtype=network.dtype))
+        with np.errstate(over="ignore", invalid="ignore"):
+            outcome = descend(objective, start, config, MOST, Memory(), note, files=run.files)
+    except MemoryError:
+        return math.nan
+    if outcome.ended == "interrupted":  # which an optimizer takes for the end of a run
+        raise KeyboardInterrupt
+    times = [b - a for a, b in pairwise(ends)]
+    return median(times) if times else math.nan
+
+
+@dataclass
+class Bowl:
+    """An evaluation that takes the time of another one, at one picture, and returns a quadratic.
+
+    The targets of a trial are no picture's, so an optimizer might stop early or diverge on them; on this it does not,
+    whatever its rate.
+    """
+
+    evaluate: Evaluate
+    p: Array
+
+    def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
+        """Evaluate, and return the quadratic's value, as that of the first term, and its gradient."""
+        values, _ = self.evaluate(self.p)
+        return self._at(p, values)
+
+    def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
+        """Return the same for flat float64 vectors on the host."""
+        values, _ = self.evaluate.host(to_numpy(self.p).astype(np.float64).ravel())
+        return self._at(v, values)
+
+    def _at(self, x: Array, values: Array) -> tuple[Array, Array]:
+        xp = namespace(x)
+        curvature = xp.linspace(1e-6, 1e-3, x.size, dtype=x.dtype).reshape(x.shape)  # no rate that is used diverges
+        gradient, values = curvature * x, namespace(values).zeros_like(values)
+        values[0] = (gradient * x).sum() / 2
+        return values, gradient
