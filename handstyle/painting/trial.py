@@ -13,7 +13,7 @@ from handstyle.kernels.tiles import computes_again, tile_side
 from handstyle.optimize.objective import Evaluate, Objective
 from handstyle.optimize.trace import Iteration
 from handstyle.painting.memory import Need, RunMemory
-from handstyle.painting.optimizers import Memory, descend
+from handstyle.painting.optimizers import OptimizerState, descend
 from handstyle.painting.progress import in_words
 
 FEWEST = 3  # iterations of a trial, besides the first, which prepares and searches a step length
@@ -111,7 +111,7 @@ def seconds_of_iteration(run: RunMemory, size: Size) -> float:
         objective = Objective(network, run.terms(size), shape)
         objective.prepared = Bowl(objective.prepared, network.backend.asarray(start, dtype=network.dtype))
         with np.errstate(over="ignore", invalid="ignore"):
-            outcome = descend(objective, start, config, MOST, Memory(), note, files=run.files)
+            outcome = descend(objective, start, config, MOST, OptimizerState(), note, files=run.files)
     except MemoryError:
         return math.nan
     if outcome.ended == "interrupted":  # which an optimizer takes for the end of a run
