@@ -62,7 +62,7 @@ MUTANTS = [
         "the gradient is gathered as the input was, not scattered back: the transposed kernel is not turned round",
         ALL,
         (),
-        "coloured noise over the photograph: the line search fails after 7 iterations at 19.3",
+        "colored noise over the photograph: the line search fails after 7 iterations at 19.3",
     ),
     Mutant(
         catalogue.crop_off_by_one,
@@ -174,7 +174,7 @@ MUTANTS = [
         "each of the four pixels gets the whole gradient, so it grows fourfold at every pool",
         (*ALL, "adjoint, even sides"),
         (),
-        "a good picture, glaring in colour: the deep layers shout; 4.23 instead of 2.87",
+        "a good picture, glaring in color: the deep layers shout; 4.23 instead of 2.87",
     ),
     Mutant(
         catalogue.border_blocks_divided_by_four,
