@@ -81,7 +81,7 @@ def size_notes(config: StyleConfig, photograph: Picture, sources: Sequence[Pictu
     height, width = shapes[0]
     full = size_of(config, photograph)
     wanted, notes = output_size(replace(config, enlarge=True), (height, width), ""), list[str]()
-    if max(wanted) > max(full):
+    if max(wanted) > max(full) + 1:  # a photograph that was reduced to the paper's size as it was read is rounded
         asked = f"size={config.size}"
         if config.print:
             paper = read_paper(config.print)
