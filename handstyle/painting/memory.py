@@ -298,9 +298,9 @@ class RunMemory:
         """
         return [self.need_at(size, k) for k, size in enumerate(scales(self.config, self._full()))]
 
-    def terms(self, size: Size) -> list[Term]:
+    def terms(self, size: Size, timed: bool = False) -> list[Term]:
         """Return terms as those of a scale, with targets that take no memory; see `planned_terms`."""
-        return planned_terms(self.config, self.network, size, *self._regions(size))
+        return planned_terms(self.config, self.network, size, *self._regions(size), timed)
 
     def _regions(self, size: Size) -> tuple[tuple[int, ...], list[Size]]:
         """Return the region of each painting, and its size; twice where they paint what no region claims, too."""

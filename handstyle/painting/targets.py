@@ -177,6 +177,7 @@ def planned_terms(
     size: tuple[int, int],
     regions: Sequence[int] = (0,),
     style_sizes: Sequence[tuple[int, int]] = (),
+    timed: bool = False,
 ) -> list[Term]:
     """Return the terms of a run for forecasts, with targets that have the right shapes but take no memory.
 
@@ -192,12 +193,14 @@ def planned_terms(
         The region of each painting, counted from 1; 0 is the whole picture.
     style_sizes : sequence of (h, w)
         Height and width of each painting in pixels; by default those of the picture. Used for patches only.
+    timed : bool
+        Whether the losses are the run's own, so that an evaluation takes as long; a forecast of memory does with the
+        Gram matrix for every style statistic, since all are functions of the same moments.
 
     Returns
     -------
     list of Term
-        Terms whose arrays are views of one number, on the host. The Gram matrix is used for every style statistic,
-        since all are functions of the same moments.
+        Terms whose arrays are views of one number, on the host.
 
     Raises
     ------
@@ -229,7 +232,7 @@ def planned_terms(
         check_products(config, planned, shapes)
         terms += planned
     gram = config
-    if config.style_statistic != "patches":
+    if config.style_statistic != "patches" and not timed:
         gram = replace(config, style_statistic="gram", style_normalization="relative")
     if has_moments(config):
         for region in sorted(set(regions)):
@@ -388,7 +391,7 @@ def _terms_at(
     scale = None if factor is None else factor(place)
     weight = 0.0 if patches else (config.style_weight or 0.0) * share  # which `weighted` has set
     if config.normalize_gradients:
-        losses = tuple((part, _raw_gram(target, place.channels)) for part, target in targets)
+        losses = tuple((part, partial(_raw_gram, target=target, channels=place.channels)) for part, target in targets)
         terms += [
             NormalizedTerm(
                 DistributionTerm(tap, ((1.0, loss),), 1.0, mask, _numbered(name, i, len(losses))), weight * part
@@ -414,12 +417,12 @@ def _numbered(name: str, i: int, n: int) -> str:
 
 def _statistic(statistic: str, target: Moments, scale: float | None) -> Loss:
     if statistic == "gram":
-        return lambda moments: gram_loss(moments, target, scale)
+        return partial(gram_loss, target=target, scale=scale)  # partials, whose targets `target_bytes` counts
     mean, covariance = mean_and_covariance(target)
     if statistic == "covariance":
         size = float((covariance * covariance).sum())
         fixed = scale if scale is not None else _inverse(size)
-        return lambda moments: covariance_loss(moments, target, fixed)
+        return partial(covariance_loss, target=target, scale=fixed)
     size = float(mean @ mean) + float(covariance.trace())
     normal = gaussian(target, 1e-4 if scale is not None else 1e-6 * size / len(mean))
     fixed = scale if scale is not None else _inverse(size)
@@ -430,7 +433,7 @@ def _means(part: float, target: Moments, channels: int, relative: bool) -> list[
     mean, covariance = mean_and_covariance(target)
     a = _inverse(float(mean @ mean)) if relative else 1 / channels
     b = _inverse(float(covariance.trace())) if relative else 1 / channels
-    return [(part, lambda m: mean_loss(m, target, a)), (part, lambda m: std_loss(m, target, b))]
+    return [(part, partial(mean_loss, target=target, scale=a)), (part, partial(std_loss, target=target, scale=b))]
 
 
 def _inverse(size: float) -> float:
@@ -439,15 +442,12 @@ def _inverse(size: float) -> float:
     return 1 / size
 
 
-def _raw_gram(target: Moments, channels: int) -> Loss:
+def _raw_gram(moments: Moments, target: Moments, channels: int) -> tuple[Array, Moments]:
     # crowsonkb/style_transfer eval_s_grad: value ½ ‖D‖², gradient D F with D = (G − A) / C; its scale
     # is divided out.
-    def loss(moments: Moments) -> tuple[Array, Moments]:
-        difference = (moments.outer / moments.count - target.outer / target.count) / channels
-        value = 0.5 * (difference * difference).sum()
-        return value, Moments(0.0, namespace(difference).zeros_like(moments.sums), difference / 2)
-
-    return loss
+    difference = (moments.outer / moments.count - target.outer / target.count) / channels
+    value = 0.5 * (difference * difference).sum()
+    return value, Moments(0.0, namespace(difference).zeros_like(moments.sums), difference / 2)
 
 
 def _picture_terms(config: StyleConfig) -> list[Term]:

@@ -108,7 +108,7 @@ def seconds_of_iteration(run: RunMemory, size: Size) -> float:
             raise StopIteration
 
     try:
-        objective = Objective(network, run.terms(size), shape)
+        objective = Objective(network, run.terms(size, timed=True), shape)
         objective.prepared = Bowl(objective.prepared, network.backend.asarray(start, dtype=network.dtype))
         with np.errstate(over="ignore", invalid="ignore"):
             outcome = descend(objective, start, config, MOST, OptimizerState(), note, files=run.files)

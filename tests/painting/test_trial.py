@@ -8,7 +8,7 @@ import pytest
 
 from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.objective import Objective
-from handstyle.painting import trial
+from handstyle.painting import targets, trial
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.memory import RunMemory, stand_in
 from handstyle.painting.trial import run_time, seconds_of_iteration
@@ -81,6 +81,7 @@ def test_a_trial_is_iterations_of_the_runs_optimizer_on_its_terms(optimizer: str
 
     monkeypatch.setattr(trial, "descend", descend)
     monkeypatch.setattr(trial, "MOST", 10)
+    monkeypatch.setattr(trial, "BUDGET", math.inf)
     tried = run(optimizer=optimizer, lbfgs_history=4)
     assert 0 < seconds_of_iteration(tried, (48, 64)) < 5
     names = [term.name for term in tried.terms((48, 64))]
@@ -90,6 +91,13 @@ def test_a_trial_is_iterations_of_the_runs_optimizer_on_its_terms(optimizer: str
 @pytest.mark.parametrize("changes", [{"restarts": 3, "evaluations": 20}, {"evaluations": 1}, {"stop_below": 0.9}])
 def test_a_trial_is_long_enough_whatever_ends_the_run_early(changes: dict) -> None:
     assert seconds_of_iteration(run(**changes), (32, 32)) > 0
+
+
+def test_a_trial_has_the_statistic_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, genuine = [], targets.wasserstein_loss
+    monkeypatch.setattr(targets, "wasserstein_loss", lambda *words: (calls.append(1), genuine(*words))[1])
+    assert seconds_of_iteration(run(style_statistic="wasserstein"), (32, 32)) > 0
+    assert calls
 
 
 def test_a_trial_ends_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,8 +120,10 @@ def test_a_trial_without_memory_gives_no_time(monkeypatch: pytest.MonkeyPatch) -
 def test_no_rate_ends_a_trial_early(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls, genuine = [], Objective.on_device
     monkeypatch.setattr(Objective, "on_device", lambda *words: (calls.append(1), genuine(*words))[1])
+    monkeypatch.setattr(trial, "MOST", 20)
+    monkeypatch.setattr(trial, "BUDGET", math.inf)
     assert seconds_of_iteration(run(optimizer=optimizer, learning_rate=1000.0), (32, 32)) > 0
-    assert len(calls) >= 15
+    assert len(calls) >= 20
 
 
 def test_an_interruption_ends_a_trial_and_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
