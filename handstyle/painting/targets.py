@@ -391,9 +391,8 @@ def _terms_at(
     scale = None if factor is None else factor(place)
     weight = 0.0 if patches else (config.style_weight or 0.0) * share  # which `weighted` has set
     if config.normalize_gradients:
-        losses: tuple[tuple[float, Loss], ...] = tuple(
-            (part, partial(_raw_gram, target=target, channels=place.channels)) for part, target in targets
-        )
+        raw = partial(_raw_gram, channels=place.channels)
+        losses: tuple[tuple[float, Loss], ...] = tuple((part, partial(raw, target=target)) for part, target in targets)
         terms += [
             NormalizedTerm(
                 DistributionTerm(tap, ((1.0, loss),), 1.0, mask, _numbered(name, i, len(losses))), weight * part
