@@ -132,10 +132,10 @@ def test_the_page_has_every_picture_and_no_markup_of_their_names(told, tmp_path)
 
 def test_what_cannot_be_begun_is_one_line(told, tmp_path, capsys):
     for words, meant in (
-        (["in", "style.png"], "name a folder for the pictures: -o FOLDER"),
+        (["in", "style.png"], "give a folder for the pictures: -o FOLDER"),
         (["in", "style.png", "-o", "in"], "the folder of the photographs"),
         (["nowhere", "style.png", "-o", "out"], "nowhere cannot be read"),
-        (["in", "style.png", "-o", "style.png"], "no folder for the pictures"),
+        (["in", "style.png", "-o", "style.png"], "the folder cannot be created"),
     ):
         with pytest.raises(SystemExit) as ended:
             main(["batch", *words, *FAST])

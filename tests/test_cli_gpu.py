@@ -77,7 +77,7 @@ def test_it_paints_and_says_what_the_other_optimizer_would_save(told, tmp_path):
     status, said = told(*PAINT, "--backend", "cupy")
     assert status == 0
     assert "kernels cuda, cupy on no GPU at all" in said
-    assert "--optimizer lbfgs saves both" in said
+    assert "--optimizer lbfgs avoids both" in said
     assert "launched as one graph" in read_recipe(tmp_path / "out.png").environment["engine"]
     status, said = told(*PAINT, "--backend", "cupy", "--optimizer", "lbfgs", "--overwrite")
     assert status == 0

@@ -140,9 +140,7 @@ def test_a_frame_alone_is_not_made_again(told, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["again", "out/f9.png", "in", "style.png"])
     assert ended.value.code == 2
-    assert (
-        "f9.png: a frame of a film, held to the one before it; `handstyle frames` paints it" in capsys.readouterr().err
-    )
+    assert "f9.png: a frame of a film, which depends on the frame before it; use `handstyle" in capsys.readouterr().err
     with pytest.raises(SystemExit) as ended:
         main(["again", "out/f2.png", "in", "style.png", "-o", "f2_again.png"])
     assert ended.value.code == 0
@@ -162,10 +160,10 @@ def test_events_for_programs(told):
 @pytest.mark.parametrize(
     ("words", "meant"),
     [
-        (["in", "style.png"], "frames: name a folder for the frames or a film"),
+        (["in", "style.png"], "frames: give a folder for the frames, or a film"),
         (["in", "style.png", "-o", "in"], "is the folder of the film"),
         (["in", "style.png", "-o", "f.txt"], "a film is a folder, or ends in .gif"),
-        (["style.png", "style.png", "-o", "out"], "style.png is one picture, no film"),
+        (["style.png", "style.png", "-o", "out"], "style.png is a single picture, not a film"),
         (["nowhere", "style.png", "-o", "out"], "nowhere cannot be read"),
         (["in", "style.png", "-o", "out", "--fps", "-1"], "--fps -1: must lie between"),
         (["in", "style.png", "-o", "out", "--temporal-weight", "-1"], "temporal"),

@@ -20,7 +20,7 @@ from weights_tools.download import add, get
 from weights_tools.known import OXFORD
 from weights_tools.verify import verify
 
-weights_app = App(name="weights", help="Get, convert, check and describe pretrained networks.")
+weights_app = App(name="weights", help="Download, convert, check and describe pretrained networks.")
 ConventionName = Literal["caffe", "torchvision"]
 
 
@@ -119,7 +119,7 @@ def convert_command(
     pictures: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
     overwrite: bool = False,
 ) -> int:
-    """Convert a network of any supported format to a native file.
+    """Convert a weight file of any supported format to this package's format.
 
     Parameters
     ----------
@@ -199,8 +199,10 @@ def compare_command(first: str, second: str, /, *, picture: Path | None = None) 
 
     Parameters
     ----------
-    first, second : str
-        Weight files of any supported format, or names of installed networks.
+    first : str
+        A weight file of any supported format, or the name of an installed network.
+    second : str
+        The other weight file or network.
     picture : Path
         The picture on which features are compared; by default a synthetic one.
     """

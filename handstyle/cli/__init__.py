@@ -19,16 +19,16 @@ from handstyle.foundations.picture_writing import FORMATS
 
 # The other commands, imported when they are called.
 OTHERS = {
-    "batch": ("handstyle.cli.batch:batch", "Paint every picture of a folder, and write a page of them."),
-    "frames": ("handstyle.cli.frames:frames", "Paint a film, each frame held to the one before it."),
-    "sweep": ("handstyle.cli.sweep:sweep", "Paint a picture under several settings, as one sheet."),
-    "again": ("handstyle.cli.again:again", "Make a picture again by the recipe in its file, and compare."),
-    "report": ("handstyle.cli.again:report", "Make a picture again by its recipe, and write a page about it."),
+    "batch": ("handstyle.cli.batch:batch", "Paint every picture of a folder, and write a page of the results."),
+    "frames": ("handstyle.cli.frames:frames", "Paint a film frame by frame, with little flicker."),
+    "sweep": ("handstyle.cli.sweep:sweep", "Paint a picture with several settings, as one sheet."),
+    "again": ("handstyle.cli.again:again", "Paint a picture again by the recipe in its file, and compare the two."),
+    "report": ("handstyle.cli.again:report", "Paint a picture again by its recipe, and write a report of the run."),
     "check": ("handstyle.cli.checking:check", "Check every gradient of a network."),
-    "info": ("handstyle.cli.inspecting:info", "Print the layers of a network, or the settings of a preset."),
-    "plan": ("handstyle.cli.measuring:plan", "Print what painting will take, in memory and time."),
-    "bench": ("handstyle.cli.measuring:bench", "Time one evaluation on this machine."),
-    "weights": ("weights_tools.commands:weights_app", "Get, convert, check and describe pretrained networks."),
+    "info": ("handstyle.cli.inspecting:info", "Print the layers of a network, a preset, or a picture's recipe."),
+    "plan": ("handstyle.cli.measuring:plan", "Print a forecast of the memory and time of a run."),
+    "bench": ("handstyle.cli.measuring:bench", "Measure the time of one evaluation on this machine."),
+    "weights": ("weights_tools.commands:weights_app", "Download, convert, check and describe pretrained networks."),
 }
 USAGE = {
     "stylize": "CONTENT STYLE [STYLE...] [-o OUTPUT] [FLAGS]",
@@ -41,11 +41,15 @@ USAGE = {
 }
 
 
-def make_app(everything: bool = False) -> App:
-    """Return the parser of the command line; its help shows every flag if `everything` is true."""
+def make_app(everything: bool = False, called: str = "") -> App:
+    """Return the parser of the command line; its help shows every flag if `everything` is true.
+
+    The list of commands needs one line of each, given here without importing it. The command `called` is imported
+    anyway, so its help has its whole docstring.
+    """
     made = App(
         name="handstyle",
-        help="Paint one picture in the style of another, every gradient by hand.",
+        help="Paint one picture in the style of another, with gradients written by hand.",
         help_formatter=plain_help,
         # A flag that may be given several times also takes several values at once: --mask sky.png ground.png.
         default_parameter=Parameter(consume_multiple=True),
@@ -56,8 +60,9 @@ def make_app(everything: bool = False) -> App:
         made.command(command, name=name, usage=f"Usage: handstyle {name} {USAGE[name]}{more}")
     made.command(demo)
     for name, (path, text) in OTHERS.items():
-        usage = {"usage": f"Usage: handstyle {name} {USAGE[name]}"} if name in USAGE else {}
-        made.command(path, name=name, help=text, **usage)
+        more = "\nMost flags of stylize work here, too; handstyle stylize --help-all shows them."
+        usage = {"usage": f"Usage: handstyle {name} {USAGE[name]}{more}"} if name in USAGE else {}
+        made.command(path, name=name, **usage, **({} if name == called else {"help": text}))
     return made
 
 
@@ -86,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     listen()
     speak(as_json="--json" in words)  # so that errors in the arguments are printed as JSON events, too
     everything = "--help-all" in words
-    parser = make_app(everything=True) if everything else app
+    parser = make_app(everything, called=words[0] if words else "")
     words = with_auto(["--help" if word == "--help-all" else with_two_dashes(word) for word in words])
     message = ""
     try:
@@ -95,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         message = as_flags(str(error)) if isinstance(error, HandstyleError) else what_was_meant(error, words)
         status = 2
     except MemoryError as error:
-        message = f"out of memory: {error or 'no more is to be had'}; free some, or take a smaller size"
+        message = f"out of memory: {error or 'an allocation failed'}; free memory, or use a smaller size"
         status = 1
     except KeyboardInterrupt:
         handle(pass_over)  # a second one would be a traceback

@@ -110,7 +110,7 @@ def report(
     recording = Recording()
     result = run.paint(recording)
     lines, equal = compared(picture, run.recipe, parse_recipe(result.metadata[KEY], "the new picture"))
-    note = "Made again from the recipe in the picture: " + "; ".join(lines) + "."
+    note = "Painted again by the recipe in the picture: " + "; ".join(lines) + "."
     config = run.settings.config
     facts: dict[str, Any] = {"masks": config.mask, "config": config, "recording": recording, "picture": picture.name}
     write_report(output, result, run.network, run.photograph, run.paintings, notes=[note], overwrite=overwrite, **facts)
@@ -146,7 +146,7 @@ class Repetition:
             )
         if "temporal" in recipe.result.get("terms", {}):
             raise HandstyleError(
-                f"{picture}: a frame of a film, held to the one before it; `handstyle frames` paints it"
+                f"{picture}: a frame of a film, which depends on the frame before it; use `handstyle frames`"
             )
         found = find_inputs(recipe, list(sources) or [picture.absolute().parent, Path.cwd()])
         places = [expanded(place) for place in sources] or [picture.absolute().parent]
@@ -213,9 +213,9 @@ def find_inputs(recipe: Recipe, sources: Iterable[Path]) -> dict[Input, Path | N
             raise HandstyleError(f"the {one.role} was {one.name} in Python, not a file: repeat the run in Python")
         else:
             there = any(path.name == one.name for path in candidates)
-            what = "is not the file of that run" if there else "is not here"
+            what = "is not the file of that run" if there else "was not found"
             raise HandstyleError(
-                f"{printable(one.name)}, the {one.role.replace('_', ' ')}, {what}: name the file or its folder after "
+                f"{printable(one.name)}, the {one.role.replace('_', ' ')}, {what}: give the file or its folder after "
                 f"the picture (sha256 {printable(one.sha256)[:64]})"
             )
     return found

@@ -100,7 +100,7 @@ def batch(
     settings = resolve(flags)
     speak(settings.run.quiet, settings.run.json)
     if output is None:
-        raise HandstyleError("batch: name a folder for the pictures: -o FOLDER")
+        raise HandstyleError("batch: give a folder for the pictures: -o FOLDER")
     photographs, target = pictures_in(folder), expanded(output)
     if target.exists() and target.resolve() == expanded(folder).resolve():
         raise HandstyleError(
@@ -140,7 +140,7 @@ class Shared:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise HandstyleError(f"-o {folder}: no folder for the pictures, {error.strerror or error}") from None
+            raise HandstyleError(f"-o {folder}: the folder cannot be created, {error.strerror or error}") from None
         loaded = settings.load()
         config.check_layers(loaded)
         return cls(paintings, digests, replace(settings, config=config), loaded)
@@ -233,7 +233,7 @@ def differences(settings: Settings, recipe: Recipe, digests: Sequence[str]) -> l
     found = [f"{key} {made.get(key)}" for key in unlike if key in made or key not in how_much]
     inputs = [one.sha256 for role in ("content", "style") for one in recipe.named(role)]
     found += ["from other pictures"] if inputs != list(digests) else []
-    return found + (["not to its end"] if recipe.cut_short else [])
+    return found + (["not finished"] if recipe.cut_short else [])
 
 
 STYLE = """

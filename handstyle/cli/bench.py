@@ -307,7 +307,7 @@ def read_rows(path: Path) -> tuple[str, list[BenchRow]]:
     except OSError as error:
         raise HandstyleError(f"--against {path}: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise HandstyleError(f"--against {path}: no measurements that bench --save wrote") from None
+        raise HandstyleError(f"--against {path}: not a file of measurements written by bench --save") from None
 
 
 def compared(rows: Sequence[BenchRow], earlier: Sequence[BenchRow]) -> Iterator[str]:
@@ -323,7 +323,7 @@ def compared(rows: Sequence[BenchRow], earlier: Sequence[BenchRow]) -> Iterator[
         old = before.get((row.size, row.what))
         if old is not None:
             clear = abs(row.median - old.median) > (row.spread + old.spread)
-            told = "" if clear else ", no more than the spread"
+            told = "" if clear else ", a difference within the spread"
             yield f"{row.size}², {row.what}: {row.median / old.median:.2f} of the time before{told}"
 
 
@@ -331,7 +331,7 @@ def check_drawing(path: str | os.PathLike[str]) -> None:
     """Raise `HandstyleError`, before the measurements, if `draw` could not write to `path`."""
     path = expanded(path)
     if importlib.util.find_spec("matplotlib") is None:
-        raise HandstyleError("to draw needs matplotlib: pip install matplotlib")
+        raise HandstyleError("--plot needs matplotlib: pip install matplotlib")
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise HandstyleError(f"--plot {path}: name a file that ends in .png, .svg or .pdf")
     check_new("--plot", path)

@@ -70,7 +70,7 @@ def frames(
     settings = resolve(flags)
     speak(settings.run.quiet, settings.run.json)
     if output is None:
-        raise HandstyleError("frames: name a folder for the frames or a film, such as -o film.webp")
+        raise HandstyleError("frames: give a folder for the frames, or a film such as -o film.webp")
     if not (math.isfinite(fps) and 0 <= fps <= 1000):
         raise HandstyleError(f"--fps {fps:g}: must lie between 0 and 1000")
     check_film(settings.config, temporal_weight)

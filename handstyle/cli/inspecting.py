@@ -80,7 +80,7 @@ def info(
     out.print(table)
     out.print(f"parameters: {sum(row.parameters for row in rows):,}")
     out.print(f"all feature maps: {mebibytes(sum(row.values for row in rows) * bytes_each)}")
-    out.print("field: of the picture, what a value depends on")
+    out.print("field: side of the part of the picture on which a value depends (receptive field)")
     how = methods(loaded, size)
     if how:
         say(f"kernels {loaded.engine.name}: {how}")
@@ -125,7 +125,7 @@ def preset_info(name: str, other: str, size: int, network: NetworkConfig) -> int
         for each, chosen in PRESETS.items():
             table.add_row(each, chosen.looks)
         out.print(table)
-        say("where the numbers of one are from, and its settings: handstyle info --preset NAME")
+        say("the settings of a preset and their sources: handstyle info --preset NAME")
         return 0
     chosen = find_preset(name)
     if not other:
@@ -144,7 +144,7 @@ def preset_info(name: str, other: str, size: int, network: NetworkConfig) -> int
         shown = ["" if value is None else f"{value:.6g}" for value in (row.weight, row.equivalent, row.own)]
         table.add_row(row.term, *shown, row.note)
     out.print(table)
-    out.print("all weights of a run may be multiplied by one number")
+    out.print("all weights of a run may be multiplied by one number; the picture stays the same")
     if chosen.convention != target.convention or chosen.input != target.input:
         out.print("the two use different input conventions: the weights are equivalent at equal features")
     return 0

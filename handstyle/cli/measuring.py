@@ -104,7 +104,7 @@ def plan(
     planned = planned_run(settings, photograph, paintings, gpu_memory).fitted()
     config.check_layers(planned.network)
     if settings.network.weights in ARCHITECTURES and find_weights(settings.network.weights) is None:
-        say(f"{settings.network.weights} is not on this machine: planned by its shape")
+        say(f"{settings.network.weights} is not installed: the forecast uses the shapes of its layers")
     time = run_time(planned)
     needs = time.needs
     title = f"{settings.network.weights}, {planned.network.engine.name}, {config.optimizer}, MiB"
@@ -168,7 +168,7 @@ def plan_lines(planned: RunMemory, time: RunTime) -> list[str]:
     lines.append(f"largest square picture that fits: {largest} px a side")
     if config.style_statistic != "patches":
         tiled = replace(planned, network=by_tiles(planned.network, 1024)).largest_size(LARGEST_PLAN)
-        lines.append(f"largest by tiles of 1024 px: {tiled} px a side")
+        lines.append(f"largest with tiles of 1024 px: {tiled} px a side")
     return lines
 
 
@@ -191,7 +191,7 @@ def bench(
     plot: Path | None = None,
     save: Path | None = None,
     against: Path | None = None,
-    compare: tuple[Path, Path] | None = None,
+    compare: Annotated[tuple[Path, Path] | None, Parameter(negative="")] = None,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
     network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
 ) -> int:
@@ -225,7 +225,7 @@ def bench(
     if compare is not None:
         (date, earlier), (_, rows) = map(read_rows, compare)
         lines = list(compared(rows, earlier))
-        say(f"{compare[1]} against {compare[0]} of {date}:", *(lines or ["no size and method is in both"]))
+        say(f"{compare[1]} against {compare[0]} of {date}:", *(lines or ["they have no row in common"]))
         return 0
     if plot is not None:
         check_drawing(plot)

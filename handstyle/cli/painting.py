@@ -160,7 +160,7 @@ def start(
     speak(run.quiet, run.json)
     check_before(output, config, run)
     if run.cluster and config.style_statistic == "patches":
-        raise HandstyleError("--cluster: paints by tiles, which --style-statistic patches cannot; leave one out")
+        raise HandstyleError("--cluster: computes in tiles, not possible with --style-statistic patches; leave one out")
     paintings, config = arranged(styles, config)
     loaded = settings.load()
     if layer:
@@ -196,7 +196,7 @@ def demo(
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise HandstyleError(f"--output {output}: no folder for the pictures, {error.strerror or error}") from None
+        raise HandstyleError(f"--output {output}: the folder cannot be created, {error.strerror or error}") from None
     names = {"content.png": "portrait.jpg" if regions else "photograph.jpg", "style.png": "painting.jpg"}
     if regions:
         names |= {"mask_background.png": "portrait_background.png", "mask_clothes.png": "portrait_clothes.png"}

@@ -50,8 +50,8 @@ def what_lbfgs_saves(values: int, itemsize: int) -> str:
     """Return a sentence on the time that SciPy's optimizer takes in a run on a GPU, for a picture of so many values."""
     moved = mebibytes(2 * itemsize * values)  # the picture to the device, the gradient back
     return (
-        f"SciPy's L-BFGS-B works on the host, some {SCIPY_SECONDS * values:.1g} s an iteration, and moves {moved}: "
-        "--optimizer lbfgs saves both"
+        f"SciPy's L-BFGS-B runs on the host: an iteration takes {SCIPY_SECONDS * values:.1g} s more, copies {moved}: "
+        "--optimizer lbfgs avoids both"
     )
 
 
@@ -80,14 +80,14 @@ def paint(
     backend, kernels = loaded.backend, memory.network.engine.name
     say(f"network {described(network.weights)}, kernels {kernels}, {backend.name} on {backend.device}")
     if network.weights == EMBEDDED and locate("vgg19") is None:
-        say("a small stand-in for VGG-19; the full network: handstyle weights get vgg19, then --weights vgg19")
+        say("a small network in place of VGG-19; for VGG-19: handstyle weights get vgg19, then --weights vgg19")
     height, width = size_of(config, photograph)
     if backend.name == "cupy" and config.optimizer == "lbfgsb":
         say(what_lbfgs_saves(3 * height * width, loaded.dtype.itemsize))
     if memory.tiled:
         say(as_flags("; ".join(filter(None, (memory.tiled, "" if run.cluster else str(run_time(memory)))))))
     if run.cluster and are_idle(memory.network, (height, width, 3)):
-        say("the picture is one tile, so the workers have nothing to do: a smaller --tile gives them some")
+        say("the picture is one tile, so the workers have nothing to do: use a smaller --tile")
     strong = how_strong(config, loaded)
     begin(photograph, paintings, output, config, loaded, strong)
     said = size_notes(config, photograph, paintings)
@@ -99,7 +99,7 @@ def paint(
     title = f"{Path(photograph.source).name} in the style of {names}, {strong}"
     with deferred() as asked, alone as locks, preview_of(run, title, photograph, asked.raise_now) as preview:
         if not locks:
-            say_notes([f"nothing here keeps a second run from writing to {keep}: the file system has no locks"])
+            say_notes([f"the file system has no locks, so a second run could write to {keep} at the same time"])
         with display_of(run) as display:
             failures: set[str] = set()
             recording = Recording() if run.report else None
@@ -333,10 +333,10 @@ def check_keeping(output: Path, run: RunConfig) -> None:
         what = "there is no unfinished run of this output" if run.resume == checkpoint_path(output) else "no such file"
         raise HandstyleError(f"--resume {run.resume}: {what}")
     if keep is not None and (not keep.parent.is_dir() or not os.access(keep.parent, os.W_OK)):
-        raise HandstyleError(f"{name} {keep}: {keep.parent} is no folder that can be written to")
+        raise HandstyleError(f"{name} {keep}: {keep.parent} is not a folder, or cannot be written to")
     mine = checkpoint_of(output, run)
     if mine is not None and mine.exists() and mine != run.resume and not run.overwrite:
-        raise HandstyleError(f"{mine} holds an unfinished run: --resume goes on with it, --overwrite begins anew")
+        raise HandstyleError(f"{mine} has an unfinished run: --resume continues it, --overwrite starts again")
 
 
 def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph: Picture | None = None) -> None:
@@ -392,11 +392,11 @@ def default_output(path: Path, run: RunConfig) -> Path:
     free, begun = free_name(path), [name for name in numbered(path) if checkpoint_path(name).name in there]
     latest = max(begun, key=lambda name: checkpoint_path(name).stat().st_mtime, default=None)
     if run.resume == AUTO and latest is None:
-        raise HandstyleError(f"--resume: no unfinished run, no {checkpoint_path(path)}; -o names another output")
+        raise HandstyleError(f"--resume: no unfinished run ({checkpoint_path(path)} missing); -o names another output")
     if run.resume == AUTO and latest is not None:
         return latest
     if latest is not None and run.resume is None:
-        say(f"note: {checkpoint_path(latest)} holds an unfinished run; --resume goes on with it")
+        say(f"note: {checkpoint_path(latest)} has an unfinished run; --resume continues it")
     return free
 
 
@@ -418,7 +418,7 @@ def report(result: Result, output: Path, written: Path, keep: Path | None) -> in
         warn(as_flags(f"handstyle: {result.stopped}; {place}"))
     if (result.interrupted or result.failed) and keep is not None and keep.exists():
         named = "" if keep == checkpoint_path(output) else f" {keep}"
-        say(f"the run is in {keep}: the same command with --resume{named} goes on with it")
+        say(f"the run is in {keep}: the same command with --resume{named} continues it")
     return 130 if result.interrupted else 1 if result.failed or elsewhere else 0
 
 

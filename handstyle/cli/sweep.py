@@ -59,7 +59,7 @@ def sweep(
     style: Annotated[Path, Parameter(group=PICTURES)],
     /,
     *more_styles: Annotated[Path, Parameter(group=PICTURES)],
-    over: Annotated[tuple[str, ...], Parameter(group=PICTURES)],
+    over: Annotated[tuple[str, ...], Parameter(group=PICTURES, negative="")],
     output: Output = None,
     cells: Annotated[bool, Parameter(group=PICTURES, negative="")] = False,
     flags: Annotated[Any, Flat] = SWEEP,
@@ -92,7 +92,7 @@ def sweep(
     output = output or free_name(Path(f"{content.stem}_sweep.png"))
     overwrite = bool(resolve(flags).run.overwrite)
     if output.suffix.lower() != ".png":
-        raise HandstyleError(f"-o {output}: a sheet is a .png, which holds the recipe of every cell")
+        raise HandstyleError(f"-o {output}: the sheet must be a .png, whose metadata have the recipe of every picture")
     alone = [output.with_name(f"{output.stem}_{number}.png") for number in range(1, len(planned) + 1) if cells]
     for path in [output, *alone]:
         check_writable(path, overwrite)
@@ -127,7 +127,7 @@ def sweep(
     if not any(cell.picture is not None for cell in done):
         if ended:
             raise KeyboardInterrupt
-        raise HandstyleError(f"no cell could be painted: {done[0].said}")
+        raise HandstyleError(f"no picture could be painted: {done[0].said}")
     columns = len(axes[-1][1]) if len(axes) > 1 else math.ceil(math.sqrt(len(planned)))
     metadata = {"handstyle:sweep": json.dumps([cell.caption for cell in done])}
     metadata |= {f"{KEY} {number}": cell.recipe for number, cell in enumerate(done, 1) if cell.recipe}
@@ -136,7 +136,7 @@ def sweep(
     elsewhere = {path: at for path, at in placed.items() if at != expanded(path)}
     for path, at in elsewhere.items():
         say(f"{path} could not be written: it is in {at}")
-    say(f"the sheet is in {written}" + (f", with {len(done)} of {len(planned)} cells" if ended else ""))
+    say(f"the sheet is in {written}" + (f", with {len(done)} of {len(planned)} pictures" if ended else ""))
     return status_of_signal() if ended else int(bool(elsewhere) or any(cell.picture is None for cell in done))
 
 
@@ -166,7 +166,7 @@ def combinations(axes: Sequence[tuple[str, Sequence[str]]]) -> list[Cell]:
         raise HandstyleError(f"--over {' '.join(names)}: a setting is named twice")
     count = math.prod(len(values) for _, values in axes)
     if count > MOST:
-        raise HandstyleError(f"--over: {count} cells; at most {MOST}")
+        raise HandstyleError(f"--over: {count} pictures; at most {MOST}")
     cells = []
     for values in product(*(values for _, values in axes)):
         said = dict(zip(names, values, strict=True))

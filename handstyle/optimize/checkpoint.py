@@ -180,7 +180,7 @@ def _stored(path: Path, everything: bool, files: bool = False) -> tuple[dict[str
 
 
 def _mapped_entry(entry: zipfile.ZipInfo, stream: BinaryIO) -> Array:
-    """Map an array of the archive into memory from where it is in the file."""
+    """Return an array of the archive, mapped from its place in the file instead of read."""
     stream.seek(entry.header_offset + LENGTHS)
     stream.seek(sum(struct.unpack("<HH", stream.read(4))), 1)
     np.lib.format.read_magic(stream)

@@ -55,7 +55,7 @@ def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
     for name, own in NETWORKS_OWN.items():
         if name in options:
             raise HandstyleError(
-                f"{name}={options[name]!r}: a setting of the network: network=load_network('vgg19-slim', {own}=…)"
+                f"{name}={options[name]!r} is a setting of the network: use network=load_network('vgg19-slim', {own}=…)"
             )
     for name in ("style_layers", "content_layers"):
         if isinstance(layers := options.get(name), Mapping):

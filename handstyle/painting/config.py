@@ -104,7 +104,7 @@ class SizeConfig(Group):
         if self.print:
             read_paper(self.print)
             if self.size_rule != "long":
-                raise HandstyleError(f"print={self.print!r} is a size of its own: add size_rule='long'")
+                raise HandstyleError(f"print={self.print!r} sets the long side of the output: use size_rule='long'")
         if 0 < self.style_size < SMALLEST_SIDE:
             raise HandstyleError(f"style_size={self.style_size}: must be {SMALLEST_SIDE} or more, or 0 for `size`")
 
@@ -160,9 +160,9 @@ class LookConfig(Group):
         if self.init == "grey":
             raise HandstyleError("init='grey': it is now called gray")
         if not 0 <= self.init_noise <= 1:
-            raise HandstyleError(f"init_noise={self.init_noise}: must lie between 0 and 1, a share of the start")
+            raise HandstyleError(f"init_noise={self.init_noise}: must lie between 0 and 1")
         if self.init_noise and self.init == "noise":
-            raise HandstyleError(f"init_noise={self.init_noise}: the start is noise already (init='noise')")
+            raise HandstyleError(f"init_noise={self.init_noise}: not with init='noise', which is noise; leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +234,7 @@ class LossConfig(Group):
                 raise HandstyleError(f"{kind}_layer_weights={weights}: all are zero; give one layer a weight above 0")
         statistic, normalization = self.style_statistic, self.style_normalization
         if normalization == "channels" and statistic != "wasserstein":
-            raise HandstyleError("style_normalization='channels' is for style_statistic='wasserstein'")
+            raise HandstyleError("style_normalization='channels': only for style_statistic='wasserstein'; use relative")
         if (statistic == "patches") != (normalization == "cnnmrf") and normalization != "relative":
             needed = "relative or cnnmrf" if statistic == "patches" else "another"
             raise HandstyleError(
@@ -242,7 +242,7 @@ class LossConfig(Group):
             )
         for name, default in (("patch_size", 3), ("patch_stride", 1), ("semantic_weight", 0)):
             if statistic != "patches" and (given := getattr(self, name)) != default:
-                raise HandstyleError(f"{name}={given}: is for style_statistic='patches'")
+                raise HandstyleError(f"{name}={given}: only for style_statistic='patches'; leave it out")
         if statistic != "gram" and normalization in ("keras", "gatys", "neural-style"):
             raise HandstyleError(
                 f"style_normalization={normalization!r} is defined for Gram matrices; "
@@ -336,17 +336,17 @@ class RegionConfig(Group):
     def check(self) -> None:
         """Raise `HandstyleError` if values of this group do not fit together."""
         if self.regions and self.mask:
-            raise HandstyleError(f"regions={self.regions!r} stands in place of `mask`: leave one of them out")
+            raise HandstyleError(f"regions={self.regions!r}: it replaces `mask`; leave one of them out")
         if self.mask_feather < 0:
             raise HandstyleError(f"mask_feather={self.mask_feather}: must be 0 or more")
         if self.mask_mode == "cysmith" and (self.unmasked == "paint" or self.regions):
-            raise HandstyleError("mask_mode='cysmith' uses `mask` alone: leave out other settings of regions")
+            raise HandstyleError("mask_mode='cysmith' uses only `mask`: leave out other settings of regions")
         if self.style_blend and (min(self.style_blend) < 0 or not any(self.style_blend)):
             raise HandstyleError(f"style_blend={self.style_blend}: give weights of 0 or more, at least one above 0")
         if self.share_overlaps and len(self.mask) < 2 and not self.regions:
-            raise HandstyleError(f"`share_overlaps` is for two masks or more, given: {len(self.mask)}; leave it out")
+            raise HandstyleError(f"`share_overlaps` needs two masks or more, there are {len(self.mask)}: leave it out")
         if self.mask_mode == "cysmith" and self.style_mask:
-            raise HandstyleError("`style_mask`: not with mask_mode='cysmith', which lays `mask` on the paintings")
+            raise HandstyleError("`style_mask`: not with mask_mode='cysmith', which uses `mask`; leave it out")
 
     def region_colors(self) -> tuple[str, ...]:
         """Return the colors in `style_region` without repetition, in the order of the numbers of the regions."""
@@ -468,7 +468,7 @@ class OptimizerConfig(Group):
         """Raise `HandstyleError` if values of this group do not fit together."""
         optimizer = self.optimizer
         if not 0 <= self.stop_below < 1:
-            raise HandstyleError(f"stop_below={self.stop_below}: a share of the loss, 0 or more and below 1")
+            raise HandstyleError(f"stop_below={self.stop_below}: must be a fraction of the loss, 0 or more and below 1")
         if self.restarts and self.stop_below:
             raise HandstyleError(f"stop_below={self.stop_below}: not with `restarts`; use stop_below=0, or restarts=0")
         if self.restarts and optimizer != "lbfgsb":
@@ -477,7 +477,7 @@ class OptimizerConfig(Group):
             )
         if self.restarts and not self.evaluations:
             raise HandstyleError(
-                f"restarts={self.restarts}: say how many `evaluations` each has; the classic script has 20"
+                f"restarts={self.restarts}: give the number of `evaluations` of each run; the Keras script has 20"
             )
         if self.clamp and optimizer == "lbfgsb":
             raise HandstyleError("clamp=True: not with optimizer='lbfgsb'; use another, or clamp=False")
@@ -486,11 +486,11 @@ class OptimizerConfig(Group):
         if self.precondition and (self.restarts or (self.clamp and optimizer == "lbfgs")):
             whose = "clamp=True" if self.clamp else f"restarts={self.restarts}"
             raise HandstyleError(
-                f"{whose} is for an optimizer of pixels, and precondition={self.precondition} optimizes cosine "
+                f"{whose} needs an optimizer of pixels, but precondition={self.precondition} optimizes cosine "
                 "coefficients: use precondition=0"
             )
         if self.averaging and optimizer != "adam":
-            raise HandstyleError(f"averaging={self.averaging} is adam's: with optimizer={optimizer!r} use averaging=0")
+            raise HandstyleError(f"averaging={self.averaging}: only for optimizer='adam'; use averaging=0")
         if self.learning_rate_schedule != "constant" and optimizer not in ("adam", "descent"):
             raise HandstyleError(
                 f"learning_rate_schedule={self.learning_rate_schedule!r}: optimizer={optimizer!r} has a constant rate; "
@@ -498,7 +498,7 @@ class OptimizerConfig(Group):
             )
         if self.evaluations and optimizer in ("adam", "descent"):
             raise HandstyleError(
-                f"evaluations={self.evaluations}: optimizer={optimizer!r} makes one an iteration; "
+                f"evaluations={self.evaluations}: optimizer={optimizer!r} makes one in each iteration; "
                 f"use iterations={self.evaluations} evaluations=0"
             )
         for step in (1, self.iterations):
@@ -575,28 +575,28 @@ match-after, histogram, histogram-after
         if self.style_statistic == "patches":
             self._check_patches()
         if any(not set(at.split(",")) <= {*self.style_layers, "all"} for at in self.style_at):
-            raise HandstyleError(f"style_at={self.style_at}: use names of `style_layers`, with commas, or all")
+            raise HandstyleError(f"style_at={self.style_at}: use names of `style_layers`, separated by commas, or all")
         follows = not self.normalize_gradients and (SMOOTHNESS[self.tv].in_value or not self.tv_weight)
         if self.optimizer in LINE_SEARCH and not follows:
             with_ = "`normalize_gradients`" if self.normalize_gradients else f"tv={self.tv!r}"
             raise HandstyleError(
-                f"optimizer={self.optimizer!r} searches along a line, but with {with_} the gradient is not that of the "
+                f"optimizer={self.optimizer!r} has a line search, but with {with_} the gradient is not that of the "
                 "value: use lbfgs-fixed or adam"
             )
         if self.pyramid_min_size and self.restarts:
-            raise HandstyleError(f"restarts={self.restarts} is the classic loop, at one scale: add pyramid_min_size=0")
+            raise HandstyleError(f"restarts={self.restarts}: only at one scale; add pyramid_min_size=0")
 
     def _check_patches(self) -> None:
         if self.tile:
             raise HandstyleError(
-                f"tile={self.tile}: not with style_statistic='patches', whose partners may lie anywhere; use tile=0"
+                f"tile={self.tile}: not with style_statistic='patches', which needs the whole picture; use tile=0"
             )
         if len(set(self.style_blend)) > 1 and self.blend == "targets":
             raise HandstyleError(
-                f"style_blend={self.style_blend}: patches have one partner each, by likeness; add blend='losses'"
+                f"style_blend={self.style_blend}: a patch is compared with one other; add blend='losses'"
             )
         if self.semantic_weight and not (self.mask or self.regions):
-            raise HandstyleError(f"semantic_weight={self.semantic_weight}: there is no `mask` and no map of `regions`")
+            raise HandstyleError(f"semantic_weight={self.semantic_weight}: needs regions; give `mask` or `regions`")
         if self.semantic_weight and self.blend == "losses":
             raise HandstyleError(
                 f"semantic_weight={self.semantic_weight}: all paintings are searched together; use blend='targets'"
@@ -634,9 +634,9 @@ match-after, histogram, histogram-after
         if self.regions:
             return
         if rest and not self.mask:
-            raise HandstyleError("unmasked='paint': there is no `mask` and no map of `regions`")
+            raise HandstyleError("unmasked='paint': needs regions; give `mask` or `regions`")
         if max(regions, default=0) > len(self.mask) + rest:
-            raise HandstyleError(f"style_region={self.style_region}: there are {len(self.mask)} masks")
+            raise HandstyleError(f"style_region={self.style_region}: there are only {len(self.mask)} masks")
         if idle := [i for i in range(1, len(self.mask) + 1) if i not in regions]:
             raise HandstyleError(f"mask {self.mask[idle[0] - 1]} has no painting: give one, or leave the mask out")
 
@@ -653,8 +653,8 @@ def check_layer(network: Network, name: str, tap: str) -> None:
         return
     if tap.replace("relu", "conv") in convolution_names(network.architecture):
         raise HandstyleError(
-            f"{name}={tap!r}: this network ends at {network.names[-1]}; name a layer before, such as relu4_2, or take "
-            "a whole network, such as vgg19"
+            f"{name}={tap!r}: this network ends at {network.names[-1]}; use an earlier layer, such as relu4_2, or "
+            "a complete network, such as vgg19"
         )
     raise HandstyleError(f"{name}={tap!r}: no such layer{nearest(tap, network.names) or '; see handstyle info'}")
 
@@ -707,7 +707,7 @@ def layered(base: Mapping[str, Any], over: Mapping[str, Any], known: Iterable[st
     own_units = kept.get("style_normalization", "relative") != "relative" or kept.get("normalize_gradients")
     if over.get("strength") is not None and kept.get("style_weight") is not None and own_units:
         raise HandstyleError(
-            f"strength={over['strength']} beside a preset or settings whose weights are in units of their own: give "
+            f"strength={over['strength']}: the weights of this preset or settings file are in other units; use "
             f"style_weight, which is {kept['style_weight']} there"
         )
     for one, other in (("strength", "style_weight"), ("style_weight", "strength")):
@@ -717,7 +717,7 @@ def layered(base: Mapping[str, Any], over: Mapping[str, Any], known: Iterable[st
 
 
 def _both(strength: Any, weight: Any) -> str:
-    return f"strength={strength} and style_weight={weight}: both say how much the style counts; give one of them"
+    return f"strength={strength} and style_weight={weight}: both set the weight of the style; give one of them"
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -77,11 +77,11 @@ def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, widt
             if target is None:
                 note = f"the other has no {kind}"
             elif target[1] != statistic:
-                note = f"another function: {statistic} against {target[1]}"
+                note = f"different functions: {statistic} and {target[1]}"
             else:
                 at = Place(channels, h * w, height * width)
                 equivalent = carry_over(weight, table, normalization, target[2], at)
-                note = "" if equivalent is not None else "one is relative to its target: it depends on the pictures"
+                note = "" if equivalent is not None else "one is relative: the factor depends on the pictures"
             found.append(Row(f"{kind} {tap}", weight, equivalent, own, note))
         return found
 
@@ -116,7 +116,7 @@ def _variation(a: Preset, b: Preset) -> list[Row]:
     own = d.tv_weight or None
     same = SMOOTHNESS[c.tv].variation is SMOOTHNESS[d.tv].variation
     if not d.tv_weight or not same:
-        note = f"another function: {c.tv} against {d.tv}" if d.tv_weight else "the other has no total variation"
+        note = f"different functions: {c.tv} and {d.tv}" if d.tv_weight else "the other has no total variation"
         return [Row("total variation", c.tv_weight, None, own, note)]
     carried = c.tv_weight * smoothness_factor(c.tv, c.tv_white) / smoothness_factor(d.tv, d.tv_white)
     return [Row("total variation", c.tv_weight, carried, own)]

@@ -209,7 +209,7 @@ def check_film(config: StyleConfig, weight: float) -> None:
         raise HandstyleError(f"temporal_weight={weight}: must be a number of 0 or more")
     if config.color in LATER_COLORS:
         raise HandstyleError(
-            f"color={config.color!r}: changes colors after each frame, so that no frame could go on from the last one; "
+            f"color={config.color!r}: changes colors after painting, so the next frame could not start from it; "
             f"use color={config.color.removesuffix('-after')!r}"
         )
 
@@ -390,7 +390,7 @@ def by_pillow(path: Path, folder: Path) -> list[float]:
         at = f" from frame {len(seconds) + 1} on" if seconds else ""
         raise HandstyleError(f"{printable(path)} cannot be read{at}: {one_line(error)}") from None
     if count < 2:
-        raise HandstyleError(f"{printable(path)} is one picture, no film: `stylize` paints it")
+        raise HandstyleError(f"{printable(path)} is a single picture, not a film: paint it with `stylize`")
     return seconds
 
 
@@ -422,7 +422,7 @@ def by_ffmpeg(path: Path, folder: Path) -> list[float]:
 
 def _last_line(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
-    return one_line(lines[-1]) if lines else "it says nothing"
+    return one_line(lines[-1]) if lines else "no message"
 
 
 def check_film_writable(path: Path, overwrite: bool) -> None:
@@ -463,7 +463,7 @@ def write_film(path: str | os.PathLike[str], pictures: Sequence[Path], seconds: 
         if sizes[-1] != sizes[0]:
             said = f"{image.width} x {image.height} px, {pictures[0].name} {sizes[0][0]} x {sizes[0][1]}"
             raise HandstyleError(
-                f"{printable(path)}: {printable(picture.name)} has {said}: no film of frames that differ"
+                f"{printable(path)}: {printable(picture.name)} has {said}: all frames must have the same size"
             )
     if path.suffix.lower() in VIDEOS:
         replace_file(path, _video(path, pictures, len(seconds) / max(sum(seconds), 1e-3)))

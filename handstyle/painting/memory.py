@@ -364,7 +364,7 @@ class RunMemory:
         config, (height, width) = self.config, need.size
         pairs = longest_history(3 * height * width)
         if config.optimizer == "lbfgsb" and config.lbfgs_history > pairs:
-            return f"at {width} x {height} px SciPy's L-BFGS-B can keep {pairs} pairs, since it counts in 32 bits"
+            return f"at {width} x {height} px SciPy's L-BFGS-B can keep {pairs} pairs (it counts in 32 bits)"
         # The weights are already in memory.
         taken = (need.device if self.apart else need.together) - need.weights
         part = 1.0 if self.apart else USABLE

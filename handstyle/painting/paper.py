@@ -88,6 +88,6 @@ def read_paper(text: str) -> Paper:
     paper = Paper(min(sides), max(sides), float(dpi or DPI))
     if not (paper.short * paper.dpi >= 16 and paper.long * paper.dpi <= 65500):  # a JPEG's longest side
         raise HandstyleError(
-            f"print={text!r}: {paper.long * paper.dpi:.0f} x {paper.short * paper.dpi:.0f} px; a side has 16 to 65500"
+            f"print={text!r}: {paper.long * paper.dpi:.0f} x {paper.short * paper.dpi:.0f} px; use sides of 16 to 65500"
         )
     return paper

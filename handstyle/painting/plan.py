@@ -60,7 +60,7 @@ class Plan:
         for source, painting, mask in zip(self.sources, self.paintings, self.style_masks, strict=True):
             seen = painting.reshape(-1, 3) if mask is None else painting[mask > 0]
             if len(seen) and float(np.ptp(seen, axis=0).max()) < ONE_COLOR:
-                notes.append(f"{source.source}: of one color where it is measured: it gives no style but that color")
+                notes.append(f"{source.source}: of one color where it is measured, so its style is only that color")
         deepest = max(
             (row for row in summary(network, 64, 64) if row.name in config.style_layers),
             default=None,
@@ -70,7 +70,7 @@ class Plan:
             if deepest is not None and min(size) < deepest.receptive_field:
                 notes.append(
                     f"{source.source}: used at {size[1]} x {size[0]} px, less than the {deepest.receptive_field} px "
-                    f"of {deepest.name}'s receptive field: half of what is measured there, or more, is the border"
+                    f"of {deepest.name}'s receptive field: half or more of what is measured there comes from the border"
                 )
         return notes
 
@@ -224,7 +224,7 @@ def check_reach(config: StyleConfig, network: Network, photograph: Picture, sour
     """
     if config.style_statistic == "patches" and tile_side(network):
         raise HandstyleError(
-            "style_statistic='patches': not by tiles, nor on a cluster, since a partner may lie anywhere"
+            "style_statistic='patches': not with tiles or a cluster, since it compares patches of the whole picture"
         )
     if not config.has_style:
         return

@@ -237,6 +237,6 @@ def mismatches(network: Network, chosen: Preset) -> list[str]:
     if network.convention.name not in (chosen.convention, chosen.input):
         notes.append(
             f"the preset is for weights in {chosen.convention}'s convention; these are in {network.convention.name}'s, "
-            "so features, and with them the balance to total variation, are of another size"
+            "so features have another scale, and total variation another relative weight"
         )
     return notes

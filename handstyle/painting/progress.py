@@ -223,7 +223,7 @@ class live:
 
     def __init__(self, every: int = 10) -> None:
         if not isinstance(every, int) or every < 1:
-            raise HandstyleError(f"every={every!r}: a whole number of iterations, 1 or more")
+            raise HandstyleError(f"every={every!r}: must be a whole number of iterations, 1 or more")
         if not in_a_notebook():
             raise HandstyleError("live shows pictures in a notebook; elsewhere use stylize(progress=True)")
         self.every, self.handle = every, None

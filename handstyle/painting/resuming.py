@@ -110,7 +110,7 @@ def read_run(path: Path, identity: Identity) -> tuple[Standing, list[str]]:
     """
     run = read_facts(path).get("run")
     if not isinstance(run, dict) or not isinstance(run.get("settings"), dict):
-        raise HandstyleError(f"{path}: the checkpoint of an optimizer, not of a run of this program")
+        raise HandstyleError(f"{path}: a checkpoint written by an optimizer alone, not by a run; it cannot be resumed")
     check_facts(path, run, RUN)
     if run["scale"] >= len(identity.plan.sizes):
         raise HandstyleError(f"{path}: not a checkpoint of this program, it has no scale {run['scale']}")
@@ -126,7 +126,7 @@ def read_run(path: Path, identity: Identity) -> tuple[Standing, list[str]]:
             raise HandstyleError(f"{path}: that run has {subject}; use the same ones, or start a new run")
     if run["kernels"] != now["kernels"]:
         raise HandstyleError(
-            f"{path}: that run has kernels={run['kernels']!r}, this one {now['kernels']!r}: their last bits differ"
+            f"{path}: that run has kernels={run['kernels']!r}, this one {now['kernels']!r}: use the same"
         )
     notes = []
     if identity.config.optimizer == "lbfgsb" and not identity.config.restarts:

@@ -56,7 +56,7 @@ def read_settings(
         if isinstance(value, dict):
             raise HandstyleError(f"settings file {path}: [{key}] is a table; write its keys without one")
         if key in tuple(refused):
-            raise HandstyleError(f"settings file {path}: {key} is allowed on the command line alone")
+            raise HandstyleError(f"settings file {path}: {key} is allowed only on the command line")
         if key in known:
             obeyed[key] = value
         elif key not in own:

@@ -82,7 +82,7 @@ def style_weight(config: StyleConfig, network: Network) -> float:
     if config.strength == STRENGTH:
         return PATCHES if config.style_statistic == "patches" else UNCALIBRATED
     what = "network" if relative and (EMBEDDED, config.style_statistic) in CURVES else "loss"
-    raise HandstyleError(f"strength={config.strength:g} was not measured for this {what}: give `style_weight` instead")
+    raise HandstyleError(f"strength={config.strength:g}: not calibrated for this {what}; give `style_weight` instead")
 
 
 def weighted(config: StyleConfig, network: Network) -> StyleConfig:

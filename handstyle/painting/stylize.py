@@ -121,7 +121,7 @@ def stylize(
     chosen, config = chosen_settings(config, preset, options)
     called = one_callback(callback)
     if not isinstance(progress, bool | None):
-        raise HandstyleError(f"progress={progress!r}: True or False; a function goes to callback")
+        raise HandstyleError(f"progress={progress!r}: must be True or False; give a function as callback")
     with progress_display() if progress else nullcontext() as display:
         callbacks = [one for one in (display, called) if one is not None]
         run = _prepared(content, sources, network, config, chosen, resume, terms)
@@ -343,7 +343,7 @@ class _Run:
         end |= {"loss": value, "terms": trace[-1].terms if trace else {}}
         ran = self.identity.network_digest
         recipe = recipe_of(config, network, self.inputs, precision_of(network), array, end, ran)
-        own = [f"the term {term.name} is of your own: `handstyle again` will paint without it" for term in self.own]
+        own = [f"the term {term.name} is not in the recipe: `handstyle again` paints without it" for term in self.own]
         return Result(
             array,
             None if alpha is None else np.clip(resize(alpha, size), 0, 1),
@@ -474,7 +474,7 @@ def texture_config(config: StyleConfig) -> StyleConfig:
         raise HandstyleError(f"color={config.color!r}: a texture has no photograph whose colors could be kept")
     init = "blurred-noise" if config.init == "content" else config.init
     if config.strength not in (None, STRENGTH):
-        raise HandstyleError(f"strength={config.strength:g}: a texture has no content, beside which it is measured")
+        raise HandstyleError(f"strength={config.strength:g}: a texture has no content; use style_weight")
     weight = UNCALIBRATED if config.style_weight is None else config.style_weight
     return style_config(config, content_weight=0.0, style_weight=weight, init=init, size_rule="long")
 
@@ -485,7 +485,7 @@ def blank(config: StyleConfig) -> Picture:
     try:
         return Picture(np.full((side, side, 3), 127.5, np.float32), None, BLANK)
     except MemoryError:
-        raise OutOfMemoryError(f"size={side}: not even the picture fits in memory; take a smaller one") from None
+        raise OutOfMemoryError(f"size={side}: not even the picture fits the memory; use a smaller size") from None
 
 
 def reconstruction_config(layer: str, of: str, **options: Any) -> StyleConfig:
@@ -519,7 +519,7 @@ def chosen_settings(
     if preset is None:
         return None, style_config(config, **options)
     if config is not None:
-        raise HandstyleError("config and preset: give one of them, and what differs as keyword arguments")
+        raise HandstyleError("config and preset: give one of them, and settings that differ as keyword arguments")
     chosen = find_preset(preset)
     return chosen, style_config(chosen.settings, **options)
 

@@ -68,7 +68,7 @@ def test_measurements_are_kept_and_compared(tmp_path: Path) -> None:
     assert len(date) == 10
     assert [row.what for row in earlier] == ["auto, CPU"] * 2
     now = [BenchRow(256, "auto, CPU", 0.1, 0.11, 0.0, spread=0.01), BenchRow(256, "new", 0.1, 0.1, 0.0)]
-    assert list(compared(now, earlier)) == ["256², auto, CPU: 1.10 of the time before, no more than the spread"]
+    assert list(compared(now, earlier)) == ["256², auto, CPU: 1.10 of the time before, a difference within the spread"]
     now = [BenchRow(256, "auto, CPU", 0.2, 0.2, 0.0, spread=0.01)]
     assert list(compared(now, earlier)) == ["256², auto, CPU: 2.00 of the time before"]
     with pytest.raises(HandstyleError, match="--save"):

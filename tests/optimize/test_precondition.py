@@ -185,10 +185,10 @@ def test_pixels_outside_all_masks_are_held(optimizer, tmp_path) -> None:
     [
         ({"precondition": -0.5}, "precondition=-0.5: must lie between 0"),
         ({"precondition": 3.0}, "must lie between 0, which is none, and 2"),
-        ({"optimizer": "lbfgs", "clamp": True}, "clamp=True is for an optimizer of pixels"),
+        ({"optimizer": "lbfgs", "clamp": True}, "clamp=True needs an optimizer of pixels"),
         (
             {"restarts": 2, "evaluations": 20, "pyramid_min_size": 0},
-            "restarts=2 is for an optimizer of pixels",
+            "restarts=2 needs an optimizer of pixels",
         ),
     ],
     ids=str,

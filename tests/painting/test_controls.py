@@ -547,7 +547,7 @@ def test_every_option_is_a_flag_and_a_setting(capsys, tmp_path, monkeypatch, com
     field, pictures = all_fields()[name], COMMANDS[command][1]
     if name in WRITTEN:
         (tmp_path / "run.toml").write_text(f'{name} = "x"')
-        with pytest.raises(handstyle.HandstyleError, match=f"{name} is allowed on the command line alone"):
+        with pytest.raises(handstyle.HandstyleError, match=f"{name} is allowed only on the command line"):
             settings(capsys, command, *pictures, "--config", tmp_path / "run.toml")
         return
 

@@ -216,7 +216,7 @@ def test_what_is_no_film_is_one_line(tmp_path, pan: list[Array]) -> None:
     (tmp_path / "broken.gif").write_bytes(b"GIF89a")
     (tmp_path / "empty").mkdir()
     for name, meant in (
-        ("one.png", "one.png is one picture, no film: `stylize`"),
+        ("one.png", "one.png is a single picture, not a film"),
         ("broken.gif", "broken.gif cannot be read"),
         ("empty", "holds no picture"),
         ("nowhere", "cannot be read"),

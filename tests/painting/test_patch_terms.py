@@ -143,12 +143,12 @@ def test_every_pooling_and_border_by_the_engine(pooling, padding):
     ("changes", "message"),
     [
         ({"tile": 256}, "tile=256: not with style_statistic='patches'"),
-        ({"style_blend": (1, 2)}, "style_blend=(1.0, 2.0): patches have one partner each"),
-        ({"semantic_weight": 1}, "semantic_weight=1.0: there is no `mask`"),
+        ({"style_blend": (1, 2)}, "style_blend=(1.0, 2.0): a patch is compared with one other"),
+        ({"semantic_weight": 1}, "semantic_weight=1.0: needs regions; give `mask`"),
         ({"semantic_weight": 1, "mask": "a.png", "blend": "losses"}, "semantic_weight=1.0: all paintings"),
         ({"style_normalization": "mean"}, "with style_statistic='patches' use relative or cnnmrf"),
         ({"style_statistic": "gram", "style_normalization": "cnnmrf"}, "style_normalization='cnnmrf'"),
-        ({"style_statistic": "gram", "patch_size": 5}, "patch_size=5: is for style_statistic='patches'"),
+        ({"style_statistic": "gram", "patch_size": 5}, "patch_size=5: only for style_statistic='patches'"),
         ({"style_statistic": "covariance", "semantic_weight": 2}, "semantic_weight=2.0: is for"),
         ({"patch_size": 0}, "patch_size=0: must be 1 or more"),
         ({"patch_stride": 0}, "patch_stride=0: must be 1 or more"),
@@ -165,7 +165,7 @@ def test_what_does_not_go_with_patches_is_said(changes, message):
 
 def test_what_cannot_be_painted_is_said_before_the_work():
     small = {"network": NETWORK, "config": CONFIG}
-    with pytest.raises(HandstyleError, match="not by tiles, nor on a cluster"):
+    with pytest.raises(HandstyleError, match="not with tiles or a cluster"):
         stylize(P, ONE, network=by_tiles(NETWORK.with_kernels("auto"), 40), config=CONFIG)
     with pytest.raises(HandstyleError, match="patch_size=11: relu2_1 has 12 x 10 values at the smallest scale"):
         stylize(P, ONE, pyramid_min_size=24, patch_size=11, **small)

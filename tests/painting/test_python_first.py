@@ -105,10 +105,10 @@ def test_a_preset_brings_what_it_asks_of_the_network(pictures):
         ({"preset": "crowsn"}, "did you mean crowson"),
         ({"preset": "gatys", "config": {}}, "config and preset: give one"),
         ({"network": "vgg19", "weights": "vgg16"}, "network and weights: give one"),
-        ({"pooling": "average"}, "pooling='average': a setting of the network: network=load_network("),
+        ({"pooling": "average"}, "pooling='average' is a setting of the network: use network=load_network("),
         ({"precision": "float64"}, "load_network('vgg19-slim', dtype="),
         ({"callback": 3}, "callback=int: give a function"),
-        ({"progress": print}, "a function goes to callback"),
+        ({"progress": print}, "give a function as callback"),
         ({"size": "64"}, "size='64': must be a whole number"),
         ({"optimizer": print}, "optimizer=builtin_function_or_method: use lbfgsb"),
         ({"mask": np.full((9, 9), 7)}, "mask: an array is a mask if"),
@@ -245,7 +245,7 @@ def test_terms_of_ones_own_are_added(pictures):
     dark = handstyle.stylize(*pictures, terms=[Darkness(weight=50.0)], **few)
     assert dark.array.mean() < plain.array.mean() - 1
     assert "darkness" in dark.trace[-1].terms
-    assert "the term darkness is of your own: `handstyle again` will paint without it" in dark.notes
+    assert "the term darkness is not in the recipe: `handstyle again` paints without it" in dark.notes
     seen = []
 
     def at_each_scale(network, size):

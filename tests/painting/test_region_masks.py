@@ -120,7 +120,7 @@ def test_a_map_paints_what_masks_paint(network, pictures, where):
     ("options", "words"),
     [
         ({"regions": "m.png"}, r"name each painting's color by `style_region`"),
-        ({"regions": "m.png", "mask": ("a.png",)}, "stands in place of `mask`"),
+        ({"regions": "m.png", "mask": ("a.png",)}, "it replaces `mask`"),
         ({"style_region": ("red", "blue")}, "colors need `regions`"),
         ({"regions": "m.png", "style_region": ("red",)}, "1 given for 2 paintings"),
         ({"unmasked": "paint"}, "no `mask`"),

@@ -158,7 +158,7 @@ def test_the_command_makes_a_picture_again_and_shows_it(folder, page, capsys, mo
     monkeypatch.chdir(folder)
     assert run("report", "out.png", "-o", "again.html") == 0
     text = (folder / "again.html").read_text()
-    assert "Made again from the recipe in the picture: equal to the bit." in text
+    assert "Painted again by the recipe in the picture: equal to the bit." in text
     assert len(frames_of(text)) == 6
     with pytest.raises(HandstyleError, match="exists"):
         run("report", "out.png", "-o", "again.html")

@@ -150,5 +150,5 @@ def test_other_pictures_networks_and_files_are_refused(network, pictures, tmp_pa
     with pytest.raises(handstyle.HandstyleError, match=r"not a checkpoint|damaged"):
         handstyle.stylize(*pictures, network=network, config=config, resume=path)
     np.savez(path, facts=json.dumps({"method": "L-BFGS"}))
-    with pytest.raises(handstyle.HandstyleError, match="not of a run"):
+    with pytest.raises(handstyle.HandstyleError, match="not by a run"):
         handstyle.stylize(*pictures, network=network, config=config, resume=path)

@@ -97,7 +97,7 @@ def test_without_a_curve_one_half_is_a_documented_weight_and_another_is_refused(
     network = full if changes else small
     assert style_weight(StyleConfig(**changes), network) == UNCALIBRATED
     with pytest.raises(
-        handstyle.HandstyleError, match=f"strength=0.7 was not measured for this {what}: give `style_weight`"
+        handstyle.HandstyleError, match=f"strength=0.7: not calibrated for this {what}; give `style_weight`"
     ):
         style_weight(StyleConfig(strength=0.7, **changes), network)
     assert style_weight(StyleConfig(style_weight=2, **changes), network) == 2

@@ -445,7 +445,7 @@ def test_resume_alone_finds_the_run_and_its_picture(optimizer, files, tmp_path, 
     assert run(*files, *flags, "-o", "whole.png") == 0
     interrupting(monkeypatch, 3)
     assert run(*files, *flags) == 130
-    assert "the same command with --resume goes on with it" in capsys.readouterr().out
+    assert "the same command with --resume continues it" in capsys.readouterr().out
     assert Path("photo_painting.png").exists()
     assert Path("photo_painting.png.checkpoint").exists()
     monkeypatch.undo()
@@ -466,10 +466,10 @@ def test_a_new_run_leaves_an_unfinished_one_alone(files, tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     Path("photo_painting.png.checkpoint").write_bytes(b"unfinished")
     assert run(*files, "--iterations", "2") == 0
-    assert "photo_painting.png.checkpoint holds an unfinished run" in capsys.readouterr().out
+    assert "photo_painting.png.checkpoint has an unfinished run" in capsys.readouterr().out
     assert Path("photo_painting_2.png").exists()
     assert run(*files, "--iterations", "2", "-o", "photo_painting.png") == 2
-    assert "--resume goes on with it, --overwrite begins anew" in " ".join(capsys.readouterr().err.split())
+    assert "--resume continues it, --overwrite starts again" in " ".join(capsys.readouterr().err.split())
     assert Path("photo_painting.png.checkpoint").read_bytes() == b"unfinished"
     assert run(*files, "--iterations", "2", "-o", "photo_painting.png", "--overwrite") == 0
     assert not Path("photo_painting.png.checkpoint").exists()

@@ -182,7 +182,7 @@ def test_a_settings_file_cannot_name_a_file_to_be_written(told, tmp_path, key):
     victim.write_text("mine")
     (tmp_path / "run.toml").write_text(f'optimizer = "lbfgs"\n{key} = "{victim}"\n')
     said = refused(told, *BOTH, *FAST, "--iterations", "1", "--config", "run.toml")
-    assert f"{key} is allowed on the command line alone" in said
+    assert f"{key} is allowed only on the command line" in said
     assert victim.read_text() == "mine"
 
 

@@ -279,7 +279,7 @@ def test_a_plan_by_the_shape_of_a_network_that_is_not_here_says_so(told, tmp_pat
     monkeypatch.setenv("HANDSTYLE_CACHE", str(tmp_path))
     status, said = told("plan", "--size", "64", "--weights", "vgg16")
     assert status == 0
-    assert "vgg16 is not on this machine: planned by its shape" in said
+    assert "vgg16 is not installed: the forecast uses the shapes of its layers" in said
 
 
 @pytest.mark.parametrize("command", ["info", "bench", "plan"])

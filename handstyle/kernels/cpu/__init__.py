@@ -1,1 +1,1 @@
-"""The engine of a processor: fused stages, Winograd's convolution, threads."""
+"""The engine for CPUs: fused stages, Winograd's convolution, threads."""

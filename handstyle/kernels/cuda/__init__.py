@@ -1,1 +1,1 @@
-"""The engine of a GPU: CUDA kernels compiled by NVRTC, products by cuBLAS."""
+"""The engine for GPUs: CUDA kernels compiled by NVRTC, products by cuBLAS."""

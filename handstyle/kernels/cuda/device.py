@@ -39,7 +39,7 @@ class Device(Protocol):
         """Return an uninitialized array."""
 
     def copy(self, source: Array, target: Array) -> None:
-        """Copy an array over another of its shape and dtype."""
+        """Copy an array into another of the same shape and dtype."""
 
     def free_memory(self) -> int:
         """Return the bytes that can still be allocated."""
@@ -114,7 +114,7 @@ class CupyDevice:
         return CupyLink(self.xp)
 
     def copy(self, source: Array, target: Array) -> None:
-        """Copy an array over another of its shape and dtype."""
+        """Copy an array into another of the same shape and dtype."""
         target[...] = source
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
