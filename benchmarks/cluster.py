@@ -36,12 +36,12 @@ def spent(cluster: Any) -> float:
     return time.process_time() + sum(cluster.client.run(time.process_time).values() if cluster else ())
 
 
-def echo(job: Any, tile: Any, p: Any, told: Any) -> Any:
+def echo(job: Any, tile: Any, p: Any, common: Any) -> Any:
     """Return the crop, as a gradient would return."""
     return p
 
 
-def nothing(job: Any, tile: Any, p: Any, told: Any) -> Any:
+def nothing(job: Any, tile: Any, p: Any, common: Any) -> Any:
     """Do no work on a tile."""
     return [0.0]
 

@@ -108,12 +108,12 @@ def decide(reading: Reading, convention: str | None = None) -> Decision:
         return Decision(Weights(weights.architecture, known.convention, weights.layers, provenance), findings)
     findings.append("not one of the networks that are recognized")
     if convention is None:
-        convention, told = by_biases(weights)
+        convention, finding = by_biases(weights)
         if convention is None:
             raise HandstyleError(
-                f"{told}: name it, handstyle weights convert SOURCE TARGET --convention caffe, or torchvision"
+                f"{finding}: name it, handstyle weights convert SOURCE TARGET --convention caffe, or torchvision"
             )
-        findings.append(told)
+        findings.append(finding)
     else:
         findings.append(f"convention {convention}, as given")
     order = CONVENTIONS[convention].order

@@ -123,8 +123,8 @@ def convert(
     if "file" in weights.provenance:  # a native file: now it is the source
         weights.provenance["source"] = weights.provenance.pop("file")
         weights.provenance["source_sha256"] = weights.provenance.pop("sha256")
-        for told in ("tool", "published"):  # of the file before
-            weights.provenance.pop(told, None)
+        for key in ("tool", "published"):  # of the file before
+            weights.provenance.pop(key, None)
     if licence is not None:
         weights.provenance["licence"] = licence
     weights.provenance.setdefault("licence", "not stated")

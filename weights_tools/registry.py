@@ -164,9 +164,10 @@ def identity(path: Path, weights: Weights | None = None) -> tuple[bool | None, s
     unknown = f"no file whose digest is known (its sha256 is {digests['sha256']})"
     if weights is None or "source_sha256" not in weights.provenance:
         return None, unknown
-    told = weights.provenance.get("published") or published_as({"sha256": weights.provenance["source_sha256"]})
+    published = weights.provenance.get("published") or published_as({"sha256": weights.provenance["source_sha256"]})
     source = weights.provenance.get("source", "a file")
-    return None, f"not a known file itself; its own account of its source: {source}" + (f", {told}" if told else "")
+    more = f", {published}" if published else ""
+    return None, f"not a known file itself; its own account of its source: {source}{more}"
 
 
 def published_as(digests: dict[str, str]) -> str | None:

@@ -174,13 +174,13 @@ def _convention(
     if own:
         if deviation(found["relu1_1"], own["relu1_1"]) <= OWN_TOLERANCE:
             return Check("convention", True, f"{name}; conv1_1 answers as when the file was written")
-        if fed is None and (misfed := find_input_mismatch(weights, own["relu1_1"], OWN_TOLERANCE)):
-            return Check("convention", False, misfed)
-    told_by, told = by_biases(weights)
+        if fed is None and (mismatch := find_input_mismatch(weights, own["relu1_1"], OWN_TOLERANCE)):
+            return Check("convention", False, mismatch)
+    convention, finding = by_biases(weights)
     # The biases are evidence, not proof, since other training gives other biases: so the check does not fail.
-    if told_by is None or told_by == name:
-        return Check("convention", True if told_by else None, f"{name}; {told}")
-    return Check("convention", None, f"{name}; BUT {told}")
+    if convention is None or convention == name:
+        return Check("convention", True if convention else None, f"{name}; {finding}")
+    return Check("convention", None, f"{name}; BUT {finding}")
 
 
 def _fingerprint(
@@ -198,8 +198,8 @@ def _fingerprint(
     same_zeros = all(abs(found[name].zeros - expected[name].zeros) <= tolerance(name) for name in found)
     if _is_normalized(weights) and same_zeros:
         return Check("fingerprint", True, f"{match.known.title}, filters rescaled: zeros where they should be")
-    if explain and (misfed := find_input_mismatch(weights, expected["relu1_1"], tolerance("relu1_1"))):
-        wrong += f": {misfed}"
+    if explain and (mismatch := find_input_mismatch(weights, expected["relu1_1"], tolerance("relu1_1"))):
+        wrong += f": {mismatch}"
     return Check("fingerprint", False, wrong)
 
 

@@ -113,7 +113,7 @@ def batch(
     finally:
         handle(pass_over)
         replace_file(target / "index.html", index_page(done, target).encode(), overwrite=True)
-    return summed_up(done, len(jobs), f"pictures are in {target}, index.html shows them", ended)
+    return print_summary(done, len(jobs), f"pictures are in {target}, index.html shows them", ended)
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class Shared:
         return Painted(job.photograph, picture, said.get(status, "interrupted") + more, status != 0), status
 
 
-def summed_up(done: Sequence[Painted], count: int, where: str, ended: int) -> int:
+def print_summary(done: Sequence[Painted], count: int, where: str, ended: int) -> int:
     """Print the numbers of pictures that were painted, failed and not begun, and return the exit status."""
     failed = sum(one.failed for one in done)
     say(f"{len(done) - failed} {where}; {failed} failed, {count - len(done)} not begun")

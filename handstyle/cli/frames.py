@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 from cyclopts import Parameter
 
-from handstyle.cli.batch import BATCH, Job, Painted, Shared, differences, named, summed_up
+from handstyle.cli.batch import BATCH, Job, Painted, Shared, differences, named, print_summary
 from handstyle.cli.options import PICTURES, Flat, Output, RunConfig, Settings, resolve, say, speak
 from handstyle.cli.session import paint
 from handstyle.foundations.errors import HandstyleError
@@ -86,7 +86,7 @@ def frames(
         pairs = named(photographs, folder)
         ended = shared.paint(in_turn(pairs, temporal_weight, Path(start, "start.png")), len(pairs), done)
         there = [one.picture for one in done if one.picture.exists()]
-        status = summed_up(done, len(pairs), f"frames are in {folder}{flicker_of(there)}", ended)
+        status = print_summary(done, len(pairs), f"frames are in {folder}{flicker_of(there)}", ended)
         if made is not None and not ended and there:
             rates = [1 / fps] * len(seconds) if fps else seconds
             write_film(made, there, [rates[i] for i, one in enumerate(done) if one.picture.exists()])

@@ -130,7 +130,7 @@ def planned_run(
         return RunMemory.now(config, settings.load(), photograph, paintings)
     precision = "tf32" if run.precision == "tf32" or network.kernels == "cuda-tf32" else "float32"
     host = network if gpu_memory is None else replace(network, kernels="auto")
-    loaded = shape_of(host).astype("float64" if run.precision == "float64" else "float32")
+    loaded = host_network(host).astype("float64" if run.precision == "float64" else "float32")
     if gpu_memory is None:
         return RunMemory.now(config, loaded, photograph, paintings)
     from handstyle.kernels.cuda.dry_device import DryDevice
@@ -138,7 +138,7 @@ def planned_run(
 
     free = int(gpu_memory * 2**30)
     dry = loaded.with_kernels(CudaEngine(DryDevice(precision, free=free)))
-    return RunMemory(config, dry, photograph, paintings, apart=True, free=free - loaded.weight_bytes)
+    return RunMemory(config, dry, photograph, paintings, own_memory=True, free=free - loaded.weight_bytes)
 
 
 def plan_lines(planned: RunMemory, time: RunTime) -> list[str]:
@@ -147,7 +147,7 @@ def plan_lines(planned: RunMemory, time: RunTime) -> list[str]:
     if words := str(time):
         lines += [words, *busy()]
     free = mebibytes(planned.free)
-    if planned.apart:
+    if planned.own_memory:
         device, host = max(need.device for need in needs), max(need.host for need in needs)
         lines.append(f"peak memory: {mebibytes(device)} of the GPU, {mebibytes(host)} of the host; {free} are free")
     else:
@@ -162,7 +162,7 @@ def plan_lines(planned: RunMemory, time: RunTime) -> list[str]:
         )
     if planned.tiled:
         lines.append(planned.tiled)
-    if lacking := planned.lacks():
+    if lacking := planned.shortage():
         lines.append(f"does not fit: {lacking}; {planned.advice()}")
     largest = planned.largest_size(LARGEST_PLAN)
     lines.append(f"largest square picture that fits: {largest} px a side")
@@ -172,7 +172,7 @@ def plan_lines(planned: RunMemory, time: RunTime) -> list[str]:
     return lines
 
 
-def shape_of(network: NetworkConfig) -> Network:
+def host_network(network: NetworkConfig) -> Network:
     """Return the network on the host, with random weights of the right shapes if the weights are not installed."""
     host = replace(network, backend="numpy")
     try:

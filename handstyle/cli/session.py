@@ -18,7 +18,7 @@ from handstyle.foundations.file_lock import locked
 from handstyle.foundations.image import Size
 from handstyle.foundations.picture_reading import Picture, PictureLike, expanded
 from handstyle.foundations.picture_writing import check_writable
-from handstyle.kernels.cluster import Cluster, are_idle, connected
+from handstyle.kernels.cluster import Cluster, connected, is_single_tile
 from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
@@ -86,7 +86,7 @@ def paint(
         say(what_lbfgs_saves(3 * height * width, loaded.dtype.itemsize))
     if memory.tiled:
         say(as_flags("; ".join(filter(None, (memory.tiled, "" if run.cluster else str(run_time(memory)))))))
-    if run.cluster and are_idle(memory.network, (height, width, 3)):
+    if run.cluster and is_single_tile(memory.network, (height, width, 3)):
         say("the picture is one tile, so the workers have nothing to do: use a smaller --tile")
     strong = how_strong(config, loaded)
     begin(photograph, paintings, output, config, loaded, strong)
@@ -258,7 +258,7 @@ def settings_line(config: StyleConfig, network: NetworkConfig, run: RunConfig) -
 
 def check_before(output: Path, config: StyleConfig, run: RunConfig) -> None:
     """Raise `HandstyleError`, before any picture is read, if outputs or the checkpoint cannot be written."""
-    check_keeping(output, run)
+    check_checkpoint(output, run)
     check_outputs(output, config, run)  # again in `paint`, with the photograph
 
 
@@ -326,7 +326,7 @@ def unfinished(output: Path, run: RunConfig) -> bool:
     return False
 
 
-def check_keeping(output: Path, run: RunConfig) -> None:
+def check_checkpoint(output: Path, run: RunConfig) -> None:
     """Raise `HandstyleError` if the checkpoint cannot be written, or would replace that of an unfinished run."""
     name, keep = ("--checkpoint", run.checkpoint) if run.checkpoint else ("--resume", run.resume)
     if run.resume is not None and not run.resume.is_file():

@@ -72,10 +72,11 @@ class Shared:
     release: str
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Shared, (self.job, self.backend, self.kernels, self.digest, self.release)  # not `here`, with its threads
+        # `local_job`, which has threads, is left out.
+        return Shared, (self.job, self.backend, self.kernels, self.digest, self.release)
 
     @cached_property
-    def here(self) -> Job:
+    def local_job(self) -> Job:
         """The job with an engine that runs in this process.
 
         Raises
@@ -97,16 +98,16 @@ class Shared:
         return f"the worker {import_module('distributed').get_worker().address}"
 
 
-def run_step(shared: Shared, step: Step, tile: PictureTile, p: Array, told: Any) -> Any:
-    """Call ``step(job, tile, p, told)`` with the shared job, in a worker."""
+def run_step(shared: Shared, step: Step, tile: PictureTile, p: Array, common: Any) -> Any:
+    """Call ``step(job, tile, p, common)`` with the shared job, in a worker."""
     with _one_at_a_time:
-        return step(shared.here, tile, p, told)
+        return step(shared.local_job, tile, p, common)
 
 
 def run_alone(shared: Shared, work: Callable[..., Any], *arguments: Any) -> Any:
     """Call ``work(network, *arguments)`` with the network of the shared job, in a worker."""
     with _one_at_a_time:
-        return work(shared.here.network, *arguments)
+        return work(shared.local_job.network, *arguments)
 
 
 class Cluster:
@@ -166,32 +167,32 @@ class Cluster:
         begun = [submit()]
         return partial(self._again, lambda: (begun.pop() if begun else submit()).result())
 
-    def total(self, step: Step, job: Job, p: Array, told: Any) -> list[Statistic]:
+    def total(self, step: Step, job: Job, p: Array, common: Any) -> list[Statistic]:
         """Run a step on every tile, and return the sum of the results, which are added on the workers."""
 
         def summed() -> list[Statistic]:
             def add(a: Any, b: Any) -> Any:
                 return self._submit(added, a, b)
 
-            future: Any = tree_sum(self._ahead(step, job, p, told), add)
+            future: Any = tree_sum(self._ahead(step, job, p, common), add)
             return list(future.result())
 
         statistics: list[Statistic] = self._again(summed)
         return statistics
 
-    def each(self, step: Step, job: Job, p: Array, told: Any) -> Iterator[Array]:
+    def each(self, step: Step, job: Job, p: Array, common: Any) -> Iterator[Array]:
         """Run a step on every tile, and yield the results in the order of the tiles."""
         killed = import_module("distributed").KilledWorker
-        for tile, future in zip(job.tiling.tiles, self._ahead(step, job, p, told), strict=True):
+        for tile, future in zip(job.tiling.tiles, self._ahead(step, job, p, common), strict=True):
             try:
                 found = future.result()
             except killed:
-                found = self._again(partial(self._computed, step, job, tile, p, told))
+                found = self._again(partial(self._computed, step, job, tile, p, common))
             self.received += found.nbytes
             yield found
 
-    def _computed(self, step: Step, job: Job, tile: PictureTile, p: Array, told: Any) -> Any:
-        return self._tile(step, job, tile, p, told).result()
+    def _computed(self, step: Step, job: Job, tile: PictureTile, p: Array, common: Any) -> Any:
+        return self._tile(step, job, tile, p, common).result()
 
     def _again(self, work: Callable[[], Any]) -> Any:
         # Dask gives up a task after several workers in a row have died while running it, perhaps for other reasons.
@@ -202,21 +203,21 @@ class Cluster:
                 continue
         return work()
 
-    def _ahead(self, step: Step, job: Job, p: Array, told: Any) -> Iterator[Any]:
+    def _ahead(self, step: Step, job: Job, p: Array, common: Any) -> Iterator[Any]:
         # The scheduler holds a few crops a worker at a time, not the whole picture.
-        told = None if told is None else self._submit(_same, told)
+        common = None if common is None else self._submit(_identity, common)
         window, most = deque[Any](), AHEAD * max(1, len(self.client.scheduler_info()["workers"]))
         for tile in job.tiling.tiles:
             if len(window) == most:
                 import_module("distributed").wait(window[0])
                 yield window.popleft()
-            window.append(self._tile(step, job, tile, p, told))
+            window.append(self._tile(step, job, tile, p, common))
         yield from window
 
-    def _tile(self, step: Step, job: Job, tile: PictureTile, p: Array, told: Any) -> Any:
+    def _tile(self, step: Step, job: Job, tile: PictureTile, p: Array, common: Any) -> Any:
         crop = tile.crop.cut(p).astype(job.network.dtype)
         self.sent += crop.nbytes
-        return self._submit(run_step, self._share(job), step, tile, crop, told)
+        return self._submit(run_step, self._share(job), step, tile, crop, common)
 
     def _share(self, job: Job) -> Any:
         if self._shared is None or self._shared[0] is not job:
@@ -236,11 +237,11 @@ class Cluster:
             return self.client.submit(function, *arguments, pure=False)
 
 
-def _same(told: Any) -> Any:
-    return told
+def _identity(common: Any) -> Any:
+    return common
 
 
-def are_idle(network: Network, shape: Shape) -> bool:
+def is_single_tile(network: Network, shape: Shape) -> bool:
     """Return whether a picture is a single tile, which is computed in this process and not by the network's workers.
 
     Parameters

@@ -64,7 +64,7 @@ class Stage:
 
 
 def split_stages(
-    layers: tuple[Layer, ...], wanted: set[str], shape: tuple[int, ...], ragged: bool = False
+    layers: tuple[Layer, ...], wanted: set[str], shape: tuple[int, ...], odd_sides: bool = False
 ) -> list[Stage]:
     """Group the layers of a network into stages.
 
@@ -76,7 +76,7 @@ def split_stages(
         Names of layers whose output must be stored, so that the next layer cannot be fused.
     shape : tuple of int
         The shape of the picture.
-    ragged : bool
+    odd_sides : bool
         Whether a pool that rounds up an odd side can be fused.
 
     Returns
@@ -90,7 +90,7 @@ def split_stages(
         count = 1
         if isinstance(layers[i], Convolution) and layers[i].name not in wanted and _is(layers, i + 1, ReLU):
             count = 2
-            if _is(layers, i + 2, Pool) and _can_be_fused(layers[i + 2], H, W, ragged):
+            if _is(layers, i + 2, Pool) and _can_be_fused(layers[i + 2], H, W, odd_sides):
                 count = 3
         group = layers[i : i + count]
         first = group[0]
@@ -116,10 +116,10 @@ def _is(layers: tuple[Layer, ...], i: int, kind: type) -> bool:
     return i < len(layers) and isinstance(layers[i], kind)
 
 
-def _can_be_fused(pool: Layer, H: int, W: int, ragged: bool) -> bool:
+def _can_be_fused(pool: Layer, H: int, W: int, odd_sides: bool) -> bool:
     # The reference handles a side of one pixel, which rounds down to zero, and the norm, which has no kernel.
     even = H % 2 == 0 and W % 2 == 0
-    has_kernel = isinstance(pool, Pool) and pool.kind != "l2" and (ragged or pool.rounding == "down" or even)
+    has_kernel = isinstance(pool, Pool) and pool.kind != "l2" and (odd_sides or pool.rounding == "down" or even)
     return has_kernel and min(H, W) > 1
 
 

@@ -348,7 +348,7 @@ def with_target(term: Term, target: Any) -> Term:
 Step = Callable[[Job, PictureTile, Array, Any], Any]
 
 
-def measure_tile(job: Job, tile: PictureTile, p: Array, told: None = None) -> list[Statistic]:
+def measure_tile(job: Job, tile: PictureTile, p: Array, common: None = None) -> list[Statistic]:
     """Do the first pass for a tile: return the statistic of every term over the values that the tile owns."""
     terms = job.terms_of(tile)
     features, _ = job.features(p)
@@ -376,14 +376,14 @@ def measure(term: Term, f: Array, where: Window) -> Statistic:  # (h, w, C) -> s
         return sum(map(part, strips[1:]), part(strips[0]))
 
 
-def magnitude_tile(job: Job, tile: PictureTile, p: Array, told: list[Statistic]) -> list[Statistic]:
+def magnitude_tile(job: Job, tile: PictureTile, p: Array, gradients: list[Statistic]) -> list[Statistic]:
     """Sum the magnitudes of every term's gradient over the values that a tile owns, to normalize the gradient.
 
     Parameters
     ----------
     job, tile, p
         See `measure_tile`.
-    told : list of statistic
+    gradients : list of statistic
         The gradients at the statistics of the whole picture, one for each term.
 
     Returns
@@ -394,7 +394,7 @@ def magnitude_tile(job: Job, tile: PictureTile, p: Array, told: list[Statistic])
     terms = job.terms_of(tile)
     features, _ = job.features(p)
     sums = []
-    for term, ds in zip(terms, told, strict=True):
+    for term, ds in zip(terms, gradients, strict=True):
         f = features[term.tap]
         inside, where = job.tiling.owned(tile, term.tap, f)
         sums.append(magnitude(term, ds, inside.cut(f), where))
@@ -426,20 +426,20 @@ class Spread(NamedTuple):
     factor: Any
 
 
-def add_spread(term: Term, told: Spread, f: Array, where: Window, df: Array) -> None:  # (h, w, C), (h, w, C)
+def add_spread(term: Term, first_pass: Spread, f: Array, where: Window, df: Array) -> None:  # (h, w, C), (h, w, C)
     """Add a term's weighted gradient at a part of its features to `df`."""
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     if isinstance(inner, MomentsTerm) and has_plain_moments(inner) and isinstance(f, np.ndarray):
-        MomentsGradient(told.ds.scaled(float(told.factor)), f, where.cut(inner.mask)).add_to(df)
+        MomentsGradient(first_pass.ds.scaled(float(first_pass.factor)), f, where.cut(inner.mask)).add_to(df)
     else:
-        df += spread(term, told, f, where)
+        df += spread(term, first_pass, f, where)
 
 
-def spread(term: Term, told: Spread, f: Array, where: Window) -> Array:  # (h, w, C) -> (h, w, C)
+def spread(term: Term, first_pass: Spread, f: Array, where: Window) -> Array:  # (h, w, C) -> (h, w, C)
     """Return a term's weighted gradient at a part of its features."""
     inner = term.inner if isinstance(term, NormalizedTerm) else term
-    df: Array = inner.spread(told.ds, f, where)
-    weighted: Array = df * namespace(df).asarray(told.factor, dtype=df.dtype)
+    df: Array = inner.spread(first_pass.ds, f, where)
+    weighted: Array = df * namespace(df).asarray(first_pass.factor, dtype=df.dtype)
     return weighted
 
 
@@ -454,16 +454,16 @@ class OwnGradients(Mapping[str, Array]):
     terms: tuple[Term, ...]
     tile: PictureTile
     features: Features
-    told: list[Spread]
+    first_pass: list[Spread]
 
     def __getitem__(self, tap: str) -> Array:
         f = self.features.pop(tap)
         inside, where = self.job.tiling.owned(self.tile, tap, f)
         df: Array = namespace(f).zeros_like(f)
         own = inside.cut(df)
-        for term, told in zip(self.terms, self.told, strict=True):
+        for term, first_pass in zip(self.terms, self.first_pass, strict=True):
             if term.tap == tap:
-                add_spread(term, told, inside.cut(f), where, own)  # book: tiles-spread
+                add_spread(term, first_pass, inside.cut(f), where, own)  # book: tiles-spread
         return df
 
     def __contains__(self, tap: object) -> bool:
@@ -476,11 +476,11 @@ class OwnGradients(Mapping[str, Array]):
         return len(self.job.taps)
 
 
-def spread_tile(job: Job, tile: PictureTile, p: Array, told: list[Spread]) -> Array:  # (h, w, 3) -> (h, w, 3)
+def spread_tile(job: Job, tile: PictureTile, p: Array, first_pass: list[Spread]) -> Array:  # (h, w, 3) -> (h, w, 3)
     """Do the second pass for a tile: return the gradient at the tile's crop of the picture."""
     terms = job.terms_of(tile)
     features, caches = job.features(p)
-    dx = job.network.backward(OwnGradients(job, terms, tile, features, told), caches)
+    dx = job.network.backward(OwnGradients(job, terms, tile, features, first_pass), caches)
     dp: Array = preprocess_backward(dx, job.network.convention)
     return dp
 
@@ -491,10 +491,10 @@ def spread_tile(job: Job, tile: PictureTile, p: Array, told: list[Spread]) -> Ar
 class Workers(Protocol):
     """An executor that calls a function for every tile, in this process or in others."""
 
-    def total(self, step: Step, job: Job, p: Array, told: Any) -> list[Statistic]:
+    def total(self, step: Step, job: Job, p: Array, common: Any) -> list[Statistic]:
         """Call `step` for every tile, and return the sum of the results, added as by `tree_sum`."""
 
-    def each(self, step: Step, job: Job, p: Array, told: Any) -> Iterator[Array]:
+    def each(self, step: Step, job: Job, p: Array, common: Any) -> Iterator[Array]:
         """Call `step` for every tile, and yield the results in the order of the tiles."""
 
 
@@ -528,17 +528,17 @@ class InTurn:
     def __post_init__(self) -> None:
         self._kept: list[KeptTile] = []
 
-    def total(self, step: Step, job: Job, p: Array, told: Any) -> list[Statistic]:
+    def total(self, step: Step, job: Job, p: Array, common: Any) -> list[Statistic]:
         """Call `step` for every tile, and return the sum of the results."""
-        return tree_sum(self.each(step, job, p, told))
+        return tree_sum(self.each(step, job, p, common))
 
-    def each(self, step: Step, job: Job, p: Array, told: Any) -> Iterator[Any]:
+    def each(self, step: Step, job: Job, p: Array, common: Any) -> Iterator[Any]:
         """Call `step` for every tile, and yield the results in the order of the tiles."""
         tiles = job.tiling.tiles
         if step is measure_tile:  # a new picture
             self._kept = [KeptTile(job.network, job.terms, job.tiling) for _ in tiles[: self.keep]]
         jobs = chain(self._kept, repeat(job))
-        return (step(one, tile, tile.crop.cut(p), told) for one, tile in zip(jobs, tiles, strict=False))
+        return (step(one, tile, tile.crop.cut(p), common) for one, tile in zip(jobs, tiles, strict=False))
 
 
 def added(a: list[Statistic], b: list[Statistic]) -> list[Statistic]:
@@ -949,8 +949,8 @@ class TileEvaluation:
             magnitudes: list[Any] = [None] * len(ds)
             if any(isinstance(term, NormalizedTerm) for term in at_layers):
                 magnitudes = self.workers.total(magnitude_tile, job, p, ds)
-            told = [Spread(*one) for one in zip(ds, map(factor_of, at_layers, magnitudes), strict=True)]
-            for tile, part in zip(self.tiling.tiles, self.workers.each(spread_tile, job, p, told), strict=True):
+            first_pass = [Spread(*one) for one in zip(ds, map(factor_of, at_layers, magnitudes), strict=True)]
+            for tile, part in zip(self.tiling.tiles, self.workers.each(spread_tile, job, p, first_pass), strict=True):
                 own = tile.crop.cut(dp)
                 own += to_numpy(part) if isinstance(dp, np.ndarray) else part  # book: tiles-add
             values = {t.name: float(t.weight) * value for t, (value, _) in zip(at_layers, losses, strict=True)}
@@ -984,9 +984,9 @@ class TileEvaluation:
         sums = None
         if isinstance(term, NormalizedTerm):
             (sums,) = tree_sum([magnitude(term, ds, cut(where.rows), where)] for where in strips)
-        told = Spread(ds, factor_of(term, sums))
+        first_pass = Spread(ds, factor_of(term, sums))
         for where in strips:
-            add(where.rows, spread(term, told, cut(where.rows), where))
+            add(where.rows, spread(term, first_pass, cut(where.rows), where))
         return weight * value
 
 

@@ -100,14 +100,14 @@ class Need:
         )
 
 
-def optimizer_vectors(config: StyleConfig, apart: bool) -> int:
+def optimizer_vectors(config: StyleConfig, own_memory: bool) -> int:
     """Return the number of vectors that this package's optimizers keep at most, in addition to an evaluation.
 
     Parameters
     ----------
     config : StyleConfig
         The run's settings, of which `optimizer`, `lbfgs_history` and `clamp` are used.
-    apart : bool
+    own_memory : bool
         Whether the vectors are on a device with its own memory. CuPy's pool keeps the memory of temporary arrays too.
         NumPy frees it, and the gradient is counted with the evaluation.
 
@@ -124,9 +124,9 @@ def optimizer_vectors(config: StyleConfig, apart: bool) -> int:
     """
     if config.optimizer in ("lbfgs", "lbfgs-fixed"):
         pairs = 1 + 2 * (config.lbfgs_history + 1)
-        return pairs + (5 + (5 if config.clamp else 4) if apart else 5)
+        return pairs + (5 + (5 if config.clamp else 4) if own_memory else 5)
     device, host = {"lbfgsb": (0, 0), "adam": (10, 8), "descent": (5, 3)}[config.optimizer]
-    return device if apart else host
+    return device if own_memory else host
 
 
 def scipy_bytes(config: StyleConfig, n: int) -> int:
@@ -134,7 +134,7 @@ def scipy_bytes(config: StyleConfig, n: int) -> int:
     return 8 * n * (2 * config.lbfgs_history + 5 + SCIPY_COPIES) if config.optimizer == "lbfgsb" else 0
 
 
-def precondition_bytes(config: StyleConfig, size: Size, item: int, apart: bool) -> int:
+def precondition_bytes(config: StyleConfig, size: Size, item: int, own_memory: bool) -> int:
     """Return the bytes that the preconditioner takes, on the device of the optimizer's vectors.
 
     Parameters
@@ -145,7 +145,7 @@ def precondition_bytes(config: StyleConfig, size: Size, item: int, apart: bool) 
         Height and width of the picture in pixels.
     item : int
         Bytes of one number in the optimizer's vectors; 8 with SciPy.
-    apart : bool
+    own_memory : bool
         See `optimizer_vectors`.
 
     Returns
@@ -157,8 +157,9 @@ def precondition_bytes(config: StyleConfig, size: Size, item: int, apart: bool) 
     if not config.precondition or config.optimizer not in LINE_SEARCH:
         return 0
     height, width = size
-    vectors = 3 if config.optimizer == "lbfgsb" else 4 if apart else 5  # as measured: tests/painting/test_memory.py
-    matrices = height**2 + width**2 if apart and config.optimizer == "lbfgs" else 0
+    # As measured: tests/painting/test_memory.py.
+    vectors = 3 if config.optimizer == "lbfgsb" else 4 if own_memory else 5
+    matrices = height**2 + width**2 if own_memory and config.optimizer == "lbfgs" else 0
     return item * (height * width * (1 + 3 * vectors) + matrices)
 
 
@@ -181,7 +182,7 @@ class RunMemory:
         The photograph, of which only the shape is used.
     paintings : sequence of Picture
         The paintings, of which only the shapes are used.
-    apart : bool
+    own_memory : bool
         Whether the device has its own memory.
     free : int
         Free bytes on the device after the weights were loaded.
@@ -196,7 +197,7 @@ class RunMemory:
     network: Network
     photograph: Picture
     paintings: Sequence[Picture]
-    apart: bool
+    own_memory: bool
     free: int
     tiled: str = ""
     files: bool = False
@@ -224,12 +225,12 @@ class RunMemory:
         run = self._with_tiles()
         needs = [need.together - need.weights for need in run.needs()]
         spare = max(0, int(USABLE * run.free) - max(needs)) // 2  # half: a run is long, and other programs come
-        return run if run.apart else replace(run, network=keeping(run.network, spare))
+        return run if run.own_memory else replace(run, network=keeping(run.network, spare))
 
     def _with_tiles(self) -> "RunMemory":
         if self.config.tile:
             return self._with_tiles_of(self.config.tile)
-        if not (lacking := self.lacks()):
+        if not (lacking := self.shortage()):
             return self
         filed = [replace(self, files=True)] if self._may_have_files() else []
         found = [run.with_smaller_tiles(lacking) for run in (self, *filed)]
@@ -238,15 +239,15 @@ class RunMemory:
     def _with_tiles_of(self, side: int) -> "RunMemory":
         """Return the run by tiles of one size: the fastest way that fits, or with everything in memory."""
         ways = [replace(self, network=by_tiles(self.network, side, again=again)) for again in (False, True)]
-        lacking, best = ways[0].lacks(), _fastest([run for run in ways if not run.lacks()])
+        lacking, best = ways[0].shortage(), _fastest([run for run in ways if not run.shortage()])
         if not best and self._may_have_files():
-            best = _fastest([run for way in ways if not (run := replace(way, files=True)).lacks()])
+            best = _fastest([run for way in ways if not (run := replace(way, files=True)).shortage()])
         if not best:
             return ways[0]
         return best._noted(lacking) if lacking else best
 
     def _may_have_files(self) -> bool:
-        return self.config.optimizer == "lbfgs" and not self.config.precondition and not self.apart
+        return self.config.optimizer == "lbfgs" and not self.config.precondition and not self.own_memory
 
     def _noted(self, why: str) -> "RunMemory":
         """Return the run with a note that has the reason `why` and a description of how the run is painted."""
@@ -273,7 +274,7 @@ class RunMemory:
         if self.config.style_statistic == "patches":  # which need the whole picture
             return None
         found = [run for again in (False, True) if (run := self._largest_tiles(again))]
-        best = _fastest([run for run in found if not run.lacks()])
+        best = _fastest([run for run in found if not run.shortage()])
         return best._noted(why) if best else found[0] if found else None
 
     def _largest_tiles(self, again: bool) -> "RunMemory | None":
@@ -281,7 +282,7 @@ class RunMemory:
         for side in smaller_tiles(self.network, (*self._full(), 3)):
             try:
                 smaller = replace(self, network=by_tiles(self.network, side, again=again))
-                fits, run = not smaller.lacks(), smaller
+                fits, run = not smaller.shortage(), smaller
             except HandstyleError:  # no such tiles for this network
                 break
             if fits:
@@ -317,7 +318,7 @@ class RunMemory:
         engine, item, full = engine_of(network), network.dtype.itemsize, self._full()
         regions, _ = self._regions(size)
         n, scipys = 3 * size[0] * size[1], config.optimizer == "lbfgsb"
-        changed = precondition_bytes(config, size, 8 if scipys else item, self.apart)
+        changed = precondition_bytes(config, size, 8 if scipys else item, self.own_memory)
         terms = self.terms(size)
         expected = engine.forecast(network, terms, (*size, 3))
         styles = {style_size(config, painting, size, full) for painting in paintings}
@@ -330,7 +331,7 @@ class RunMemory:
             engine.forecast(network, planned_terms(only, network, at), (*at, 3), gradient=False).bytes
             for only, at in measured
         ]
-        vectors, evaluation = item * n * optimizer_vectors(config, self.apart), expected.bytes
+        vectors, evaluation = item * n * optimizer_vectors(config, self.own_memory), expected.bytes
         files = target_bytes_in_files(network, terms, (*size, 3))
         if self.files and is_large(item * n):
             files, vectors = files + vectors + item * n * FILE_VECTORS, item * PIECE * PIECES
@@ -354,7 +355,7 @@ class RunMemory:
         """Return the memory of the scale that needs most, which is not always the finest; see `needs`."""
         return max(self.needs(), key=lambda need: need.together)
 
-    def lacks(self) -> str:
+    def shortage(self) -> str:
         """Return a sentence on which memory is too small, or an empty string if the run fits."""
         needs = sorted(self.needs(), key=lambda need: -need.together)
         return next(filter(None, map(self.lacking, needs)), "")
@@ -366,17 +367,17 @@ class RunMemory:
         if config.optimizer == "lbfgsb" and config.lbfgs_history > pairs:
             return f"at {width} x {height} px SciPy's L-BFGS-B can keep {pairs} pairs (it counts in 32 bits)"
         # The weights are already in memory.
-        taken = (need.device if self.apart else need.together) - need.weights
-        part = 1.0 if self.apart else USABLE
+        taken = (need.device if self.own_memory else need.together) - need.weights
+        part = 1.0 if self.own_memory else USABLE
         if taken > part * self.free:
-            where = "the GPU's memory" if self.apart else "memory"
+            where = "the GPU's memory" if self.own_memory else "memory"
             return f"{width} x {height} px need {gibibytes(taken)} of {where}, {gibibytes(self.free)} are free"
         if need.files > free_disk():
             return (
                 f"{width} x {height} px need {gibibytes(need.files)} of files in {folder()} (TMPDIR), "
                 f"{gibibytes(free_disk())} are free"
             )
-        if self.apart and need.host > USABLE * available_memory():
+        if self.own_memory and need.host > USABLE * available_memory():
             return (
                 f"{width} x {height} px need {gibibytes(need.host)} of the host's memory, "
                 f"{gibibytes(available_memory())} are free"
@@ -403,7 +404,7 @@ class RunMemory:
             The message has, in one line, the needed and the free memory, the size that would fit, and settings that
             need less memory at this size.
         """
-        if lacking := self.lacks():
+        if lacking := self.shortage():
             raise OutOfMemoryError(f"{lacking}; {self.advice()}")
 
     def advice(self) -> str:
@@ -456,7 +457,7 @@ class RunMemory:
             if isinstance(error, HandstyleError) or not is_out_of_memory(error):
                 raise
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            less = replace(self, free=int(0.8 * self.free)) if self.lacks() else replace(self, free=self._below())
+            less = replace(self, free=int(0.8 * self.free)) if self.shortage() else replace(self, free=self._below())
             raise OutOfMemoryError(
                 f"out of memory at {size[1]} x {size[0]} px, though the forecast said it would "
                 f"fit ({first}); {less.advice()}"
@@ -465,7 +466,7 @@ class RunMemory:
     def _below(self) -> int:
         """Return four fifths of the forecast, as an estimate of the free memory after an allocation has failed."""
         need = self.need()
-        return int(0.8 * ((need.device if self.apart else need.together / USABLE) - need.weights))
+        return int(0.8 * ((need.device if self.own_memory else need.together / USABLE) - need.weights))
 
 
 def largest_side(wanted: int, fits: Callable[[int], bool]) -> int:

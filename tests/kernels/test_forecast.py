@@ -60,7 +60,7 @@ terms += [ContentTerm("relu4_2", np.ones(shapes["relu4_2"], np.float32)), Variat
 expected = network.engine.forecast(network, terms, (H, W, 3)).bytes
 start = np.random.default_rng(0).uniform(0, 255, (H, W, 3))
 n = start.size
-expected += LIBRARIES + 8 * n + scipy_bytes(config, n) + 4 * n * optimizer_vectors(config, apart=False)
+expected += LIBRARIES + 8 * n + scipy_bytes(config, n) + 4 * n * optimizer_vectors(config, own_memory=False)
 descend(Objective(network, terms, (H, W, 3)), start, config, 13, OptimizerState())
 print(json.dumps([expected, status("VmHWM") - before]))
 """

@@ -300,13 +300,13 @@ class Threads:
 
     count: int
 
-    def total(self, step: Step, job: Job, p: Array, told: Any) -> list[Any]:
-        return tree_sum(self.each(step, job, p, told))
+    def total(self, step: Step, job: Job, p: Array, common: Any) -> list[Any]:
+        return tree_sum(self.each(step, job, p, common))
 
-    def each(self, step: Step, job: Job, p: Array, told: Any) -> Iterator[Any]:
+    def each(self, step: Step, job: Job, p: Array, common: Any) -> Iterator[Any]:
         def work(tile: tiles.PictureTile) -> Any:
             own = replace(job, network=job.network.with_kernels("reference"))
-            return step(own, tile, tile.crop.cut(p), told)
+            return step(own, tile, tile.crop.cut(p), common)
 
         with ThreadPoolExecutor(self.count) as pool:
             yield from pool.map(work, job.tiling.tiles)

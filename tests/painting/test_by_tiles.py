@@ -88,7 +88,7 @@ def test_a_full_disk_leaves_the_target_in_memory(monkeypatch: pytest.MonkeyPatch
 
 
 def run(config: StyleConfig, free: int, network: Network) -> RunMemory:
-    return RunMemory(config, network, stand_in(640), [stand_in(640)], apart=False, free=free)
+    return RunMemory(config, network, stand_in(640), [stand_in(640)], own_memory=False, free=free)
 
 
 def test_memory_decides(network: Network) -> None:
@@ -114,7 +114,7 @@ def test_memory_decides(network: Network) -> None:
 
 def test_a_picture_that_does_not_fit_is_painted_by_tiles(network: Network, small: None, monkeypatch) -> None:
     config = StyleConfig(**QUICK)
-    need = RunMemory(config, network, stand_in(150), [stand_in(150)], apart=False, free=0).need()
+    need = RunMemory(config, network, stand_in(150), [stand_in(150)], own_memory=False, free=0).need()
     monkeypatch.setattr(Backend, "free_memory", lambda self: int((need.together - need.weights) / 0.9) - MIB)
     result = stylize(PHOTOGRAPH.repeat(2, axis=0)[:150], PAINTING, network=network, config=config)
     assert "painted by tiles of" in result.notes[0]
@@ -132,7 +132,7 @@ def test_vectors_lie_in_files_where_that_is_faster_than_smaller_tiles(
     expected = stylize(photograph, PAINTING, network=network, config=config, tile=96)
 
     def planned(**changes: int) -> RunMemory:
-        return RunMemory(config, network, stand_in(150), [stand_in(150)], apart=False, free=1 << 40, **changes)
+        return RunMemory(config, network, stand_in(150), [stand_in(150)], own_memory=False, free=1 << 40, **changes)
 
     filed = planned(files=True)
     large, least = (
@@ -147,7 +147,7 @@ def test_vectors_lie_in_files_where_that_is_faster_than_smaller_tiles(
     monkeypatch.setattr("handstyle.painting.memory.free_disk", lambda: 0)
     with pytest.raises(OutOfMemoryError, match="150 x 150 px need"):
         stylize(photograph, PAINTING, network=network, config=config)
-    assert re.search(r"need \d+ MiB of files in \S+ \(TMPDIR\), \d+ MiB are free", filed.lacks())
+    assert re.search(r"need \d+ MiB of files in \S+ \(TMPDIR\), \d+ MiB are free", filed.shortage())
 
 
 def test_the_plan_keeps_the_photographs_features_or_computes_them_again(

@@ -33,9 +33,9 @@ def network(kernels="auto"):
     return build_network(random_weights(deepest="conv2_2")).with_kernels(kernels)
 
 
-def run(config, free, apart=False, paintings=1):
+def run(config, free, own_memory=False, paintings=1):
     picture = stand_in(8192)
-    return RunMemory(config, network(), picture, [picture] * paintings, apart, free)
+    return RunMemory(config, network(), picture, [picture] * paintings, own_memory, free)
 
 
 def pictures(side=48):
@@ -96,14 +96,14 @@ def test_what_is_named_fits_and_cheaper_ways_too():
 
 def test_a_device_apart_is_held_to_its_own_memory_and_the_host_to_its(monkeypatch):
     config = replace(CONFIG, size=512, optimizer="lbfgsb")
-    needed = run(config, 0, apart=True).need()
+    needed = run(config, 0, own_memory=True).need()
     enough = needed.device - needed.weights
-    run(config, enough, apart=True).check()
+    run(config, enough, own_memory=True).check()
     with pytest.raises(OutOfMemoryError, match="of the GPU's memory"):
-        run(config, enough - 1, apart=True).check()
+        run(config, enough - 1, own_memory=True).check()
     monkeypatch.setattr("handstyle.painting.memory.available_memory", lambda: MIB)
     with pytest.raises(OutOfMemoryError, match="of the host's memory"):
-        run(config, enough, apart=True).check()
+        run(config, enough, own_memory=True).check()
 
 
 def test_the_search_does_not_assume_that_memory_grows():
@@ -115,7 +115,7 @@ def test_the_search_does_not_assume_that_memory_grows():
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam", "descent", "lbfgsb"])
 def test_each_optimizer_has_its_own_count(optimizer):
     few, many = (StyleConfig(optimizer=optimizer, lbfgs_history=m) for m in (3, 10))
-    grown = optimizer_vectors(many, apart=True) - optimizer_vectors(few, apart=True)
+    grown = optimizer_vectors(many, own_memory=True) - optimizer_vectors(few, own_memory=True)
     assert grown == (14 if optimizer == "lbfgs" else 0)
 
 
@@ -133,12 +133,12 @@ def test_the_change_of_variables_takes_what_is_planned(optimizer):
         return taken, config
 
     (pixels, _), (waves, config) = peak(0.0), peak(0.5)
-    planned = precondition_bytes(config, (128, 128), 8 if optimizer == "lbfgsb" else 4, apart=False)
+    planned = precondition_bytes(config, (128, 128), 8 if optimizer == "lbfgsb" else 4, own_memory=False)
     assert 0.7 * planned < waves - pixels < 1.03 * planned
 
 
 def test_too_many_pairs_for_scipy_are_refused_before_work():
-    assert "can keep" in run(replace(CONFIG, size=8192, lbfgs_history=30), 1 << 50).lacks()
+    assert "can keep" in run(replace(CONFIG, size=8192, lbfgs_history=30), 1 << 50).shortage()
 
 
 def test_the_check_comes_before_any_work(monkeypatch):

@@ -194,7 +194,7 @@ def name_in_order(count: int) -> tuple[str, list[str]]:
 
 
 def collect(
-    pairs: Mapping[str, tuple[Any, Any]], fetch: Callable[[str, Any], Array], lead: Callable[[Array], Array]
+    pairs: Mapping[str, tuple[Any, Any]], fetch: Callable[[str, Any], Array], transpose: Callable[[Array], Array]
 ) -> Layers:
     """Fetch and check all kernels and biases, and return them by layer, with kernels as (3, 3, C, K).
 
@@ -204,14 +204,14 @@ def collect(
         The reader's handles of kernel and bias, by layer.
     fetch : callable
         Called with the name of a layer and a handle; returns the array.
-    lead : callable
+    transpose : callable
         Transposes a kernel from the format's axis order to (3, 3, C, K).
     """
     layers: Layers = {}
     for name, (kernel, bias) in pairs.items():
         w, b = fetch(name, kernel), fetch(name, bias)
         try:
-            layers[name] = lead(w), np.ascontiguousarray(b.reshape(-1), np.float32)
+            layers[name] = transpose(w), np.ascontiguousarray(b.reshape(-1), np.float32)
         except HandstyleError as error:
             raise HandstyleError(f"layer {name}: {error}") from None
     return layers

@@ -7,7 +7,7 @@ from functools import cache
 
 from handstyle.kernels.counting import CACHED_KERNELS, ceil_div
 from handstyle.kernels.cpu.strips import is_byte_aligned
-from handstyle.kernels.cpu.threads import MANY_THREADS, larger
+from handstyle.kernels.cpu.threads import MANY_THREADS, block_factor
 
 # With few kernels, one thread does all steps of a block. Between the steps the interpreter runs one thread at a time,
 # and switching takes tens of microseconds, so fewer, larger steps save more than blocks that fit the level-2 cache.
@@ -127,7 +127,7 @@ class Blocking:
 
         The result of the convolution has the same bits for any division.
         """
-        n, tiles, times = m + 2, ceil_div(H, m) * ceil_div(W, m), larger(threads)
+        n, tiles, times = m + 2, ceil_div(H, m) * ceil_div(W, m), block_factor(threads)
         kernels, tile = n * n * C * K * itemsize, n * n * (C + K) * itemsize  # bytes
 
         def grid(most: int) -> TileGrid:

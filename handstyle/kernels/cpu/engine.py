@@ -24,7 +24,7 @@ from handstyle.kernels.counting import FEW_PIXELS, FEWEST_CHANNELS, LOWERED, Til
 from handstyle.kernels.cpu import losses
 from handstyle.kernels.cpu.arena import default_arena
 from handstyle.kernels.cpu.choose import convolve
-from handstyle.kernels.cpu.epilogues import MaskSink, RectifyPoolSink, RectifySink, SpreadSource, bits_shape, pour
+from handstyle.kernels.cpu.epilogues import MaskSink, RectifyPoolSink, RectifySink, SpreadSource, bits_shape, copy_map
 from handstyle.kernels.cpu.strips import ArraySource, Sink, Source, StoreSink
 from handstyle.kernels.cpu.threads import Team, default_team
 from handstyle.kernels.cpu.winograd_kernels import Kept
@@ -258,7 +258,7 @@ class CpuEngine:
         if bits is None:
             return dx if tap_gradient is None else dx + tap_gradient
         out = self.arena.take(dx.shape, dx.dtype)
-        pour(ArraySource(dx), MaskSink(out, bits, tap_gradient), self.team, self.arena)
+        copy_map(ArraySource(dx), MaskSink(out, bits, tap_gradient), self.team, self.arena)
         return out
 
     def _convolve(self, source: Source, layer: Convolution, sink: Sink, adjoint: bool) -> None:
@@ -274,7 +274,7 @@ class CpuEngine:
         ypad = self.arena.take((H + 2, W + 2, K), x.dtype)
         self._run(ArraySource(x), layer, b, StoreSink(ypad), adjoint)
         y = pad_backward(ypad, layer.padding if adjoint else "zero")
-        pour(ArraySource(y), sink, self.team, self.arena)
+        copy_map(ArraySource(y), sink, self.team, self.arena)
 
     def _run(self, source: Source, layer: Convolution, b: Array | None, sink: Sink, adjoint: bool) -> None:
         w = layer.w

@@ -245,7 +245,7 @@ class MaskSink:
             clear_masked(part, self.bits, y, x, self.out[y, x])
 
 
-def pour(source: Source, sink: Sink, team: Team, arena: Arena) -> None:
+def copy_map(source: Source, sink: Sink, team: Team, arena: Arena) -> None:
     """Copy a map from a source to a sink, strip by strip, without a convolution."""
     H, W, C = source.shape
     scratch = arena.take((team.threads, ROWS, W, C), source.dtype)

@@ -151,7 +151,7 @@ class DryEngine(CpuEngine):
         padded = self.arena.take((H + 2, W + 2, C), source.dtype)
         made = self.arena.take((H + 2, W + 2, K), source.dtype)
         self._run(ArraySource(padded), layer, None, sink, adjoint)
-        # The cropped map, and strips of `pour`.
+        # The cropped map, and strips of `copy_map`.
         self.add_outside(made.nbytes + self.team.threads * ROWS * W * K * made.itemsize)
 
     def _stage_forward(self, stage: Stage, x: Array, wanted: set[str], features: Features) -> Array:

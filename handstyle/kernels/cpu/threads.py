@@ -90,7 +90,7 @@ class Team:
             self._owner = before
 
 
-def larger(threads: int) -> int:
+def block_factor(threads: int) -> int:
     """Return the factor by which blocks of work are enlarged for `threads` threads, 1 to 4.
 
     With few threads, blocks that fit the cache are best; with many, larger blocks need fewer calls.

@@ -21,7 +21,7 @@ from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.arena import Arena
 from handstyle.kernels.cpu.gemm import rows_times, times_columns
 from handstyle.kernels.cpu.strips import Sink, Source, is_byte_aligned
-from handstyle.kernels.cpu.threads import MANY_THREADS, Team, larger
+from handstyle.kernels.cpu.threads import MANY_THREADS, Team, block_factor
 from handstyle.kernels.winograd_matrices import BIAS_POINT, transforms
 
 BLOCK_BYTES = 3 << 19  # of transformed rows in a block; their products take as many bytes again
@@ -54,7 +54,8 @@ class Bands:
         # At least eight bands, if the map has eight rows of tiles, so that several cores have work.
         rows = max(1, min(fitting // columns, down // 8))
         if threads >= MANY_THREADS:
-            most = max(1, min(larger(threads) * fitting // columns, ceil_div(down * ceil_div(W, columns), threads)))
+            large = block_factor(threads) * fitting // columns
+            most = max(1, min(large, ceil_div(down * ceil_div(W, columns), threads)))
             bands = [cls(H, W, m, some, columns) for some in range(1, most + 1)]
             return min(bands, key=lambda one: ceil_div(one.count, threads) * one.rows + LOCKED_ROWS * one.count)
         return cls(H, W, m, ceil_div(down, ceil_div(down, rows)), columns)

@@ -107,19 +107,19 @@ class CudaEngine:
             for term in terms:
                 getattr(getattr(term, "inner", term), "factor", None)  # a style's is computed on first use
         network.backend.tidy()  # frees the memory in which the targets were measured
-        fitting, _ = self.fitting(network, terms, shape)
-        prepared: Evaluate = resolve_name(LATER["prepare"])(fitting, network, terms, shape)
+        engine, _ = self.fitting_engine(network, terms, shape)
+        prepared: Evaluate = resolve_name(LATER["prepare"])(engine, network, terms, shape)
         return prepared
 
     def forecast(self, network: Network, terms: Sequence[Term], shape: Shape, *, gradient: bool = True) -> Forecast:
-        """Return the memory of an evaluation by the engine that `fitting` returns; time is not estimated."""
+        """Return the memory of an evaluation by the engine that `fitting_engine` returns; time is not estimated."""
         if not gradient:
             needed = resolve_name(LATER["measuring"])(self, network, terms, shape)
             return Forecast(needed, network.weight_bytes, math.nan)
-        _, needed = self.fitting(network, terms, shape)
+        _, needed = self.fitting_engine(network, terms, shape)
         return Forecast(needed, network.weight_bytes, math.nan)
 
-    def fitting(self, network: Network, terms: Sequence[Term], shape: Shape) -> tuple["CudaEngine", int]:
+    def fitting_engine(self, network: Network, terms: Sequence[Term], shape: Shape) -> tuple["CudaEngine", int]:
         """Return an engine whose evaluation fits the GPU's memory if possible, and the bytes that it needs.
 
         It is this engine or, if that needs too much memory, a copy with the least temporary memory. The bytes are those
@@ -130,10 +130,10 @@ class CudaEngine:
         needed = evaluation_bytes(self, network, terms, shape)
         if self.workspace <= LESS_SCRATCH or needed <= self.device.free_memory():
             return self, needed
-        self.scratch, lean = LESS_SCRATCH, self.lean()
-        return lean, evaluation_bytes(lean, network, terms, shape)
+        self.scratch, smaller = LESS_SCRATCH, self.with_least_scratch()
+        return smaller, evaluation_bytes(smaller, network, terms, shape)
 
-    def lean(self) -> "CudaEngine":
+    def with_least_scratch(self) -> "CudaEngine":
         """Return a copy of this engine with the least temporary memory."""
         return self.with_scratch(min(LESS_SCRATCH, self.workspace))
 
@@ -154,9 +154,9 @@ class CudaEngine:
         if place is None or len(taps) != 1:
             return features, self.run_forward(layers, x, taps, features)
         # One tap, as when a target is measured: a memory plan and little scratch take the least memory.
-        lean = self.lean()
-        with place(resolve_name(LATER["plan"])(lean, layers, x.shape, taps[0], x.dtype)[0]):
-            return features, lean.run_forward(layers, x, taps, features)
+        smaller = self.with_least_scratch()
+        with place(resolve_name(LATER["plan"])(smaller, layers, x.shape, taps[0], x.dtype)[0]):
+            return features, smaller.run_forward(layers, x, taps, features)
 
     def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
         """Return the gradient at the input; see `sequence_backward`."""
@@ -197,7 +197,7 @@ class CudaEngine:
         run = layers[: deepest(layers, wanted)]
         self._check(run, x)
         convolver = Convolver(self.device, x.dtype, self.workspace)
-        stages = split_stages(run, set(), x.shape, ragged=True)
+        stages = split_stages(run, set(), x.shape, odd_sides=True)
         for stage in stages:
             before, x = x, self._stage_forward(convolver, stage, x, wanted, features)
             if again is not None and self._is_cheap(stage, wanted) and stage is not stages[-1]:

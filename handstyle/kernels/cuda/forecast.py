@@ -94,7 +94,7 @@ def measuring_bytes(engine: CudaEngine, network: Network, terms: Sequence[Term],
     sizes = [0]
     for term in terms:
         if term.tap != PICTURE:
-            plan, values = planned_forward(engine.lean(), network.layers, shape, term.tap, network.dtype)
+            plan, values = planned_forward(engine.with_least_scratch(), network.layers, shape, term.tap, network.dtype)
             strips = STRIPS * 8 * min(values, STRIP_VALUES)
             sizes.append(plan.size + (strips if isinstance(term, MomentsTerm) else values * network.dtype.itemsize))
     return max(sizes) + MEASURED_PICTURES * math.prod(shape) * network.dtype.itemsize
