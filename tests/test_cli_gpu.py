@@ -81,7 +81,7 @@ def test_it_paints_and_says_what_the_other_optimizer_would_save(told, tmp_path):
     assert "launched as one graph" in read_recipe(tmp_path / "out.png").environment["engine"]
     status, said = told(*PAINT, "--backend", "cupy", "--optimizer", "lbfgs", "--overwrite")
     assert status == 0
-    assert "saves both" not in said
+    assert "avoids both" not in said
 
 
 def test_what_does_not_fit_is_one_line_before_any_work(told, monkeypatch, tmp_path):

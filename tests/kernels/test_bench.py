@@ -74,7 +74,7 @@ def test_measurements_are_kept_and_compared(tmp_path: Path) -> None:
     with pytest.raises(HandstyleError, match="--save"):
         write_rows(rows, network, path)
     path.write_text("[1]")
-    with pytest.raises(HandstyleError, match="no measurements"):
+    with pytest.raises(HandstyleError, match="not a file of measurements"):
         read_rows(path)
 
 

@@ -45,7 +45,7 @@ def test_no_paper_is_one_line(text):
 
 
 def test_a_print_is_a_size_of_its_own():
-    with pytest.raises(handstyle.HandstyleError, match="add size_rule='long'"):
+    with pytest.raises(handstyle.HandstyleError, match="use size_rule='long'"):
         StyleConfig(print="A4", size_rule="short")
 
 

@@ -123,7 +123,7 @@ def test_a_map_paints_what_masks_paint(network, pictures, where):
         ({"regions": "m.png", "mask": ("a.png",)}, "it replaces `mask`"),
         ({"style_region": ("red", "blue")}, "colors need `regions`"),
         ({"regions": "m.png", "style_region": ("red",)}, "1 given for 2 paintings"),
-        ({"unmasked": "paint"}, "no `mask`"),
+        ({"unmasked": "paint"}, "needs regions"),
         ({"mask": ("a.png",), "mask_mode": "cysmith", "style_fit": "stretch", "unmasked": "paint"}, "cysmith"),
         ({"mask_feather": -1.0}, "mask_feather"),
     ],

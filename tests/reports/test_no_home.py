@@ -38,7 +38,7 @@ BOTH = ["stylize", "c.png", "s.png"]
         ([*BOTH, *FAST, "--config", "~/run.toml"], 2, "~/run.toml"),
         ([*BOTH, *FAST, "--optimizer", "adam", "--resume", "~/run"], 2, "~/run"),
         (["demo", "--size", "48", "--iterations", "1", "--weights", "random"], 0, "the picture is in demo"),
-        (["plan", "--size", "64", "--weights", "vgg19"], 0, "planned by its shape"),
+        (["plan", "--size", "64", "--weights", "vgg19"], 0, "the forecast uses the shapes"),
         (["info"], 0, "parameters"),
         (["bench", "32", "--rounds", "1", "--plot", "~/plot.png"], 2, "the folder ~ does not exist"),
         (["weights", "add", "none.h5", "--as", "vgg19"], 2, "none.h5"),
