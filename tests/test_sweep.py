@@ -130,7 +130,7 @@ def test_an_interruption_keeps_the_cells_that_are_done(told, tmp_path, monkeypat
     monkeypatch.setattr(handstyle.cli.sweep, "sheet", twice)
     status, lines, _ = told("-o", "s.png", "--size", 40, *TAPS, "--over", "seed=1,2,3,4")
     assert status == 128 + number
-    assert lines[-1] == "the sheet is in s.png, with 2 of 4 cells"
+    assert lines[-1] == "the sheet is in s.png, with 2 of 4 pictures"
     assert len([key for key in read_metadata(tmp_path / "s.png") if "recipe " in key]) == 2
 
 
@@ -167,7 +167,7 @@ def test_a_signal_between_two_cells_keeps_those_that_are_done(told, tmp_path, mo
     monkeypatch.setattr(handstyle.cli.sweep, "say", saying)
     status, lines, _ = told("-o", "s.png", "--size", 40, *TAPS, "--over", "seed=1,2,3")
     assert status == 143
-    assert lines[-1] == "the sheet is in s.png, with 2 of 3 cells"
+    assert lines[-1] == "the sheet is in s.png, with 2 of 3 pictures"
 
 
 def test_pictures_are_read_as_large_as_a_cell(told, tmp_path, monkeypatch):
