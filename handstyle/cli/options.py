@@ -130,7 +130,7 @@ class RunConfig:
     preset : str
         Use the settings of this published system; handstyle info --preset all lists all of them.
     config : Path
-        A TOML file of settings, or a picture painted with the wanted settings. Flags override the file, and the file
+        A TOML file of settings, or a picture with a recipe. Flags override the file, and the file
         overrides a preset.
     write_config : bool
         Print the settings as TOML without painting.
@@ -138,7 +138,7 @@ class RunConfig:
         The precision of the network; tf32 is float32 with products of 10 bits of mantissa on a GPU, float64 is for
         checks.
     save_every : int
-        Also write OUTPUT_at_iteration_K for every K-th iteration; 0 for none.
+        Also write OUTPUT_at_iteration_K every K iterations; 0 for none.
     checkpoint : Path
         Save the run to this file regularly, and keep the file at the end. By default the file is OUTPUT.checkpoint,
         which is deleted when the picture is finished.

@@ -51,6 +51,7 @@ BAND = 1 << 22  # pixels that are converted at a time: 50 MB as float32
 GAP = 4  # average blocks down to this multiple of the target, then resample: within about a level of resampling alone
 LARGEST_PROFILE = 1 << 24  # bytes; profiles for print have up to some three million
 ADVICE = "make the picture smaller first"
+LITTLE = 1 << 24  # bytes that a picture may take whatever is free: if the run lacks them, it says itself what would fit
 LIMIT_LOCK = threading.Lock()  # held while Pillow's own limit, which is global, is another one
 
 
@@ -471,7 +472,7 @@ def _from_image(image: Image.Image, name: str, target: Target | None, notes: lis
             draft = image.draft(None, (math.ceil(width / wanted), math.ceil(height / wanted)))
             drafted = width / draft[1][2] if draft else 1.0
         turned = getattr(image, "tag_v2", {}).get(ORIENTATION, 1)  # a TIFF is turned by Pillow while it is loaded
-        if _least_memory(image, target, ours) > available_memory():  # or the system might end the process
+        if _least_memory(image, target, ours) > max(LITTLE, available_memory()):  # or the system might end the process
             raise MemoryError
         image.load()
         orientation, dpi = _exif(image, turned, notes)

@@ -82,9 +82,9 @@ def scale_of(energy: Array | float) -> float:
     HandstyleError
         If the target is zero everywhere: nothing can be relative to it.
     """
-    if float(energy) == 0:
+    if (value := float(energy)) == 0:  # read once: each reading waits for a GPU
         raise HandstyleError("content: the target is zero everywhere: choose another layer or picture, or give a scale")
-    return 1 / float(energy)
+    return 1 / value
 
 
 @dataclass(frozen=True)

@@ -75,8 +75,8 @@ class SizeConfig(Group):
     enlarge : bool
         Enlarge a photograph that is smaller than the output.
     style_size : int
-        Length of the painting's long side in pixels when its style is measured; 0 for that of the output. With a larger
-        painting the result has larger strokes.
+        The painting's long side in pixels when it is measured; 0 for that of the output. With a larger painting the
+        result has larger strokes.
     style_scale : float
         The painting's size divided by the output's, if `style_size` is 0.
     style_fit : str
