@@ -92,7 +92,8 @@ def pages(app: Sphinx, lock: threading.Lock) -> Iterator[Task]:
         def run(record: str) -> str | None:
             started = f"import recorder; recorder.record({record!r}, {str(ROOT)!r}); del recorder"
             options = {"timeout": app.config.nb_execution_timeout, "allow_errors": False}
-            options["extra_arguments"] = [f"--IPKernelApp.exec_lines={started}"]
+            quiet = "--log-level=ERROR"  # not that kernels listen without encryption: they listen on this machine alone
+            options["extra_arguments"] = [quiet, f"--IPKernelApp.exec_lines={started}"]
             result = single_nb_execution(notebook, cwd=str(path.parent), **options)
             if result.err is None:
                 bundle = CacheBundleIn(notebook, str(path), data={"execution_seconds": result.time})
