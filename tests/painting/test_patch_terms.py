@@ -149,7 +149,7 @@ def test_every_pooling_and_border_by_the_engine(pooling, padding):
         ({"style_normalization": "mean"}, "with style_statistic='patches' use relative or cnnmrf"),
         ({"style_statistic": "gram", "style_normalization": "cnnmrf"}, "style_normalization='cnnmrf'"),
         ({"style_statistic": "gram", "patch_size": 5}, "patch_size=5: only for style_statistic='patches'"),
-        ({"style_statistic": "covariance", "semantic_weight": 2}, "semantic_weight=2.0: is for"),
+        ({"style_statistic": "covariance", "semantic_weight": 2}, "semantic_weight=2.0: only for"),
         ({"patch_size": 0}, "patch_size=0: must be 1 or more"),
         ({"patch_stride": 0}, "patch_stride=0: must be 1 or more"),
         ({"normalize_gradients": True, "optimizer": "adam"}, "`normalize_gradients` is defined for"),

@@ -154,7 +154,7 @@ def test_masks_are_found_by_their_digests_under_other_names(folder, capsys):
     (folder / "elsewhere").mkdir()
     for name in ("content", "style", "other", "top", "bottom"):
         (folder / f"{name}.png").rename(folder / "elsewhere" / f"renamed_{name}.png")
-    with pytest.raises(HandstyleError, match=r"content.png, the content, is not here"):
+    with pytest.raises(HandstyleError, match=r"content.png, the content, was not found"):
         run("again", "out.png")
     assert run("again", "out.png", *sorted((folder / "elsewhere").iterdir())) == 0
     assert "equal to the bit" in capsys.readouterr().out
