@@ -109,7 +109,7 @@ def figure(results):
     """Draw the time of evaluations by the picture's side, and each layer's rate with the method chosen for it."""
     from matplotlib.figure import Figure
 
-    made = Figure(figsize=(9, 3.6), layout="constrained")
+    made = Figure(figsize=(8.8, 3.6), layout="constrained")
     left, right = made.subplots(1, 2)
     rows = evaluations(results)
     for precision, line in (("float32", "-"), ("TF32", "--")):

@@ -13,7 +13,7 @@ def main(out, quick=True):
     """Draw the figure to `out`."""
     lane = np.arange(32)
     ways = {"a thread a pixel, at channel 0": lane * CHANNELS, "a thread a channel, at pixel 0": lane}
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(8.8, 3.8), layout="constrained")
     for ax, (title, addresses) in zip(axes, ways.items(), strict=True):
         for sector in np.unique(addresses // SECTOR):
             corner = sector % (CHANNELS // SECTOR) * SECTOR, sector // (CHANNELS // SECTOR)

@@ -10,7 +10,7 @@ def main(out, quick=True):
     results = newest("gpu")
     copy = results["peaks"]["copy_bytes_per_s"]
     found = sorted(ladders(results).items(), key=lambda ladder: -ladder[1][0][1])
-    figure, ax = plt.subplots(figsize=(9, 4.8), layout="constrained")
+    figure, ax = plt.subplots(figsize=(8.8, 4.8), layout="constrained")
     for y, (_, rungs) in enumerate(found):
         times = [1e6 * seconds for _, seconds, _ in rungs]
         ax.plot(times, [y] * len(times), color=GREY, linewidth=0.8, zorder=1)

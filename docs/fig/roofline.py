@@ -19,7 +19,7 @@ def main(out, quick=True):
     results = newest("gpu")
     points, peaks = roofline(results)
     layers = {row["layer"]: row for row in results["layers"].values() if row["C"] > 3}
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharex=True, sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(8.8, 3.6), layout="constrained", sharex=True, sharey=True)
     shown = {}
     for ax, precision in zip(axes, ("float32", "tf32"), strict=True):
         intensity = np.geomspace(8, 1000, 200)
