@@ -1,7 +1,7 @@
 """Whether what a program ran and read, by the record of `recorder`, has changed since.
 
 A function counts by its syntax tree, without docstrings and comments, if it ran. Of a module that was imported, an
-import, an assignment or a definition counts if something that counts says its name, and every other statement counts.
+import, an assignment or a definition counts if something that counts uses its name, and every other statement counts.
 """
 
 import ast
@@ -17,10 +17,10 @@ FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Piece(NamedTuple):
-    """A statement of a module or a function: the names that it gives and says, and its syntax tree as text."""
+    """A statement of a module or a function: the names that it defines and uses, and its syntax tree as text."""
 
-    gives: frozenset[str]  # none: it counts in any case
-    says: frozenset[str]
+    defines: frozenset[str]  # none: it counts in any case
+    uses: frozenset[str]
     text: str
 
 
@@ -31,7 +31,7 @@ class Module(NamedTuple):
     functions: dict[str, Piece]
 
 
-def names_said(tree: ast.AST) -> frozenset[str]:
+def names_used(tree: ast.AST) -> frozenset[str]:
     """Return the identifiers of a tree, and the texts in it that could be one."""
     found = set()
     for node in ast.walk(tree):
@@ -57,30 +57,30 @@ def module(file: Path) -> Module:
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             for alias in node.names:  # each on its own, so that one more is not a change of the others
-                given = (alias.asname or alias.name).split(".")[0]
+                defined = (alias.asname or alias.name).split(".")[0]
                 text = f"{getattr(node, 'level', '')} {getattr(node, 'module', '')} {alias.name} {alias.asname}"
-                found.statements.append(Piece(frozenset({given} - {"*"}), names_said(alias), text))
+                found.statements.append(Piece(frozenset({defined} - {"*"}), names_used(alias), text))
         else:
             take_functions(node, "", found.functions)
-            found.statements.append(Piece(names_given(node), names_said(node), ast.dump(node)))
+            found.statements.append(Piece(names_defined(node), names_used(node), ast.dump(node)))
     return found
 
 
 def take_functions(node: ast.stmt, prefix: str, found: dict[str, Piece]) -> None:
     """Move the bodies of a definition's functions from its tree to `found`."""
     if isinstance(node, FUNCTIONS):
-        found[prefix + node.name] = Piece(frozenset(), names_said(node), ast.dump(node))
+        found[prefix + node.name] = Piece(frozenset(), names_used(node), ast.dump(node))
         node.body = []
     elif isinstance(node, ast.ClassDef):
         for part in node.body:
             take_functions(part, f"{prefix}{node.name}.", found)
 
 
-def names_given(node: ast.stmt) -> frozenset[str]:
-    """Return the names that an assignment or a definition gives; none for another statement."""
+def names_defined(node: ast.stmt) -> frozenset[str]:
+    """Return the names that an assignment or a definition binds; none for another statement."""
     if isinstance(node, ast.ClassDef | FUNCTIONS):
         return frozenset({node.name})
-    if isinstance(node, ast.If) and "TYPE_CHECKING" in names_said(node.test):
+    if isinstance(node, ast.If) and "TYPE_CHECKING" in names_used(node.test):
         return frozenset({"TYPE_CHECKING"})  # it never runs
     if isinstance(node, ast.Assign | ast.AnnAssign):
         stored = (n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
@@ -107,25 +107,25 @@ def digest(root: Path, lines: Iterable[str], own: str = "") -> str | None:
         else:
             texts.append(line + hashlib.sha256(path.read_bytes()).hexdigest())
     waiting = set(re.findall(r"[^\W\d]\w*", own))
-    said: set[str] = set()
-    givers = defaultdict(list)
+    resolved: set[str] = set()
+    definers = defaultdict(list)
     for path, names in code.items():
         parts = module(path)
         pieces = [parts.functions[name] for name in names if name in parts.functions]
-        pieces += [piece for piece in parts.statements if not piece.gives]
+        pieces += [piece for piece in parts.statements if not piece.defines]
         for piece in parts.statements:
-            for name in piece.gives:
-                givers[name].append((path, piece))
+            for name in piece.defines:
+                definers[name].append((path, piece))
         waiting.update(name.rpartition(".")[2] for name in names if name)
         texts += [f"{path.relative_to(root)} {piece.text}" for piece in pieces]
-        waiting.update(*(piece.says for piece in pieces))
+        waiting.update(*(piece.uses for piece in pieces))
     counted = set()
     while waiting:
         name = waiting.pop()
-        said.add(name)
-        for path, piece in givers.get(name, ()):
+        resolved.add(name)
+        for path, piece in definers.get(name, ()):
             if (path, piece) not in counted:
                 counted.add((path, piece))
-                waiting |= piece.says - said
+                waiting |= piece.uses - resolved
     texts += sorted(f"{path.relative_to(root)} {piece.text}" for path, piece in counted)
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()

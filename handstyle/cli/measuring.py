@@ -66,7 +66,7 @@ def plan(
 ) -> int:
     """Print a forecast of the memory and time of ``stylize`` with the same pictures and options, without painting.
 
-    For the time some iterations are tried, which takes some seconds, at the scales at which that is quick.
+    The time is forecast by trying a few iterations at each scale where that takes only seconds.
 
     Parameters
     ----------
