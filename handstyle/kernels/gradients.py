@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.losses.content import ContentTerm, scale_of
+from handstyle.losses.gram import StyleTerm
 from handstyle.losses.terms import NormalizedTerm, Term, Window
 from handstyle.network.sequence import Features
 
@@ -112,13 +113,15 @@ class TermGradients:
 
 
 def scaled_terms(terms: Sequence[Term]) -> tuple[Term, ...]:
-    """Return the terms, those of content with their scales, for which no array of the whole target's size is made."""
+    """Return the terms with their scales; for that of a content term, no array of the whole target's size is made."""
     return tuple(map(_scaled, terms))
 
 
 def _scaled(term: Term) -> Term:
     if isinstance(term, NormalizedTerm):
         return replace(term, inner=_scaled(term.inner))
+    if type(term) is StyleTerm:
+        return replace(term, scale=term.factor)
     if type(term) is not ContentTerm or term.scale is not None or "factor" in vars(term):
         return term
     step = max(1, SQUARED // math.prod(term.target.shape[1:]))

@@ -30,14 +30,7 @@ from handstyle.kernels.gradients import scaled_terms
 from handstyle.losses.content import ContentTerm, scale_of
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
 from handstyle.losses.terms import NORMALIZE_EPSILON, PICTURE, NormalizedTerm, Statistic, Term, Window
-from handstyle.losses.total_variation import (
-    Variation,
-    VariationTerm,
-    absolute_variation,
-    power_variation,
-    range_penalty,
-    total_variation,
-)
+from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.sequence import (
     Cache,
     Convolution,
@@ -975,7 +968,7 @@ class TileEvaluation:
         if isinstance(term, VariationTerm):
             factor = weight * term.stretch
             value = variation_by_strips(
-                term.function, cut, lambda rows, df: add(rows, df.dtype.type(factor) * df), self.shape, step
+                term, cut, lambda rows, df: add(rows, df.dtype.type(factor) * df), self.shape, step
             )
             return weight * float(term.in_value) * value
         strips = [Window(slice(top, min(height, top + step)), slice(None)) for top in range(0, height, step)]
@@ -997,24 +990,15 @@ def factor_of(term: Term, sums: Array | None) -> Any:
     return float(term.weight) / (sums[0] / sums[1] + NORMALIZE_EPSILON)
 
 
-# The functions of the picture that are sums over pixels or pairs of neighbors, and the number each sum is divided by.
-SUMS: dict[Variation, Callable[[Shape], int]] = {
-    total_variation: lambda shape: max(2 * math.prod(shape) - (shape[0] + shape[1]) * shape[2], 1),
-    absolute_variation: lambda shape: 1,
-    power_variation: lambda shape: 1,
-    range_penalty: lambda shape: 1,
-}
-
-
 def variation_by_strips(
-    function: Variation, cut: Callable[[slice], Array], add: Callable[[slice, Array], None], shape: Shape, step: int
+    term: VariationTerm, cut: Callable[[slice], Array], add: Callable[[slice, Array], None], shape: Shape, step: int
 ) -> Array:
     """Evaluate a function of the picture, such as total variation, on strips of rows.
 
     Parameters
     ----------
-    function : callable
-        ``function(p) -> value, gradient``. If it is not in `SUMS`, it is evaluated on the whole picture.
+    term : VariationTerm
+        The term with the function. If it has no `divisor`, the function is evaluated on the whole picture.
     cut : callable
         ``cut(rows)`` returns rows of the picture.
     add : callable
@@ -1034,24 +1018,18 @@ def variation_by_strips(
     Neighboring strips share a row, so that each pair of neighbors is in a strip. Pairs within a shared row are counted
     twice, so the value of the row alone is subtracted.
     """
-    height = shape[0]
-    if function not in SUMS or height <= step:
-        value, df = function(cut(slice(0, height)))
+    height, divisor, total = shape[0], term.divisor, np.zeros(())
+    if divisor is None or height <= step:
+        value, df = term.function(cut(slice(0, height)))
         add(slice(0, height), df)
         return value
-    size, total = SUMS[function], np.zeros(())
-
-    def count(rows: slice, sign: int) -> None:
-        nonlocal total
-        value, df = function(cut(rows))
-        share = sign * size((rows.stop - rows.start, *shape[1:])) / size(shape)
-        total = total + share * value
-        add(rows, df.dtype.type(share) * df)
-
     for top in range(0, height - 1, step):
-        count(slice(top, min(height, top + step + 1)), 1)
-        if top:
-            count(slice(top, top + 1), -1)
+        signed = [(slice(top, min(height, top + step + 1)), 1), (slice(top, top + 1), -1)]
+        for rows, sign in signed if top else signed[:1]:
+            value, df = term.function(cut(rows))
+            share = sign * divisor((rows.stop - rows.start, *shape[1:])) / divisor(shape)
+            total = total + share * value
+            add(rows, df.dtype.type(share) * df)
     return total
 
 

@@ -265,6 +265,18 @@ def range_penalty(p: Array, power: int = 6) -> tuple[Array, Array]:  # (H, W, C)
 
 
 Variation = Callable[[Array], tuple[Array, Array]]
+Divisor = Callable[[tuple[int, ...]], int]
+
+
+def neighbor_pairs(shape: tuple[int, ...]) -> int:
+    """Return the number by which `total_variation` divides its sum, for a picture of shape (H, W, C)."""
+    H, W, C = shape
+    return max((H - 1) * W * C + H * (W - 1) * C, 1)
+
+
+def no_divisor(shape: tuple[int, ...]) -> int:
+    """Return 1: the divisor of a plain sum, such as `absolute_variation`, `power_variation` or `range_penalty`."""
+    return 1
 
 
 @dataclass(frozen=True)
@@ -286,6 +298,10 @@ class VariationTerm:
     stretch : float
         The factor by which its gradient is longer than that of its value, for systems whose gradient does not match
         their loss.
+    divisor : callable, optional
+        If `function` is a sum over pixels or pairs of neighbors, divided by a number, ``divisor(shape)`` returns that
+        number for an (H, W, 3) picture; the picture may then be evaluated in strips that share a row. By default it is
+        evaluated whole.
     tap : str
         `PICTURE`.
 
@@ -303,6 +319,7 @@ class VariationTerm:
     function: Variation = total_variation
     in_value: bool = True
     stretch: float = 1.0
+    divisor: Divisor | None = None
     tap: str = PICTURE
 
     def measure(self, f: Array, where: Window = WHOLE) -> Array:  # (H, W, 3) -> ()

@@ -16,7 +16,17 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels import tiles
 from handstyle.kernels.cuda.dry_device import DryDevice
 from handstyle.kernels.cuda.engine import CudaEngine
-from handstyle.kernels.tiles import Job, Step, TileEngine, Tiling, by_tiles, cut_side, reach, tree_sum
+from handstyle.kernels.tiles import (
+    Job,
+    Step,
+    TileEngine,
+    Tiling,
+    by_tiles,
+    cut_side,
+    reach,
+    tree_sum,
+    variation_by_strips,
+)
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.distribution import (
     DistributionTerm,
@@ -33,6 +43,8 @@ from handstyle.losses.total_variation import (
     VariationTerm,
     absolute_variation,
     diagonal_variation,
+    neighbor_pairs,
+    no_divisor,
     power_variation,
     range_penalty,
     separate_variation,
@@ -42,6 +54,7 @@ from handstyle.network.vgg import Network, build_network, random_weights
 from handstyle.optimize.objective import Objective, engine_of, evaluate, forward_to
 from handstyle.painting.config import style_config
 from handstyle.painting.load import fit_network
+from handstyle.painting.normalizations import SMOOTHNESS
 from handstyle.painting.presets import PRESETS, find_preset
 from handstyle.painting.targets import Painting, build_terms
 
@@ -234,9 +247,11 @@ def terms_of_the_picture() -> list[Term]:
         "wrapped": wrapped,
         "range": range_penalty,
     }
+    sums = ("absolute", "keras", "range")
     return [
-        VariationTerm(1e-2),
-        *(VariationTerm(1e-3, name, function) for name, function in functions.items()),
+        VariationTerm(1e-2, divisor=neighbor_pairs),
+        VariationTerm(1e-2, "whole"),
+        *(VariationTerm(1e-3, name, f, divisor=no_divisor if name in sums else None) for name, f in functions.items()),
         VariationTerm(1e-3, "not in the value", in_value=False, stretch=2.0),
         ContentTerm(PICTURE, held, 0.1, 1 / held.size, mask, "held pixels"),
         NormalizedTerm(ContentTerm(PICTURE, held, name="normalized"), 2.0),
@@ -250,6 +265,27 @@ def test_terms_of_the_picture_are_computed_strip_by_strip(network: Network, monk
     for term in terms_of_the_picture():
         assert_same(network, [term], picture(), SIDE)
     assert_same(network, [*style_and_content(network), *terms_of_the_picture()], picture(), SIDE)
+
+
+@pytest.mark.parametrize("form", sorted(SMOOTHNESS))
+def test_total_variation_of_every_form_by_strips_is_that_of_the_whole_picture(form: str) -> None:
+    one, p, asked = SMOOTHNESS[form], picture(3, (23, 9, 3)), []
+    dp = np.zeros_like(p)
+
+    def cut(rows: slice) -> np.ndarray:
+        asked.append(rows.stop - rows.start)
+        return p[rows]
+
+    def add(rows: slice, df: np.ndarray) -> None:
+        dp[rows] += df
+
+    term = VariationTerm(function=one.variation, divisor=one.divisor)
+    value = variation_by_strips(term, cut, add, p.shape, 5)
+    expected, gradient = one.variation(p)
+    np.testing.assert_allclose(value, expected, rtol=1e-12)
+    np.testing.assert_allclose(dp, gradient, rtol=0, atol=1e-12 * abs(gradient).max())
+    assert max(asked) == (23 if one.divisor is None else 6)
+    assert (form in ("mean-square", "keras", "absolute")) == (one.divisor is not None)
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

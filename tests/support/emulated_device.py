@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import tempfile
 import weakref
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,7 @@ class EmulatedDevice:
 
     xp = np
     products = "products by NumPy"
+    plans_memory = False
 
     def __init__(self, precision="float32", reversed_order=False, mutate=None, memory=None):
         self.precision, self.reversed, self.mutate, self.memory = precision, reversed_order, mutate, memory
@@ -104,6 +106,15 @@ class EmulatedDevice:
         else:  # then arrays must be let go, as CuPy's are; their guards are not looked at
             weakref.finalize(raw, self._let_go, size)
         return made
+
+    def recording(self, requests):
+        return None
+
+    def within(self, plan):
+        return nullcontext()
+
+    def link(self):
+        return None
 
     def _let_go(self, size):
         self.held -= size

@@ -6,7 +6,7 @@ runs them on the CPU.
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache, partial
 from typing import Any, Protocol
 
@@ -30,10 +30,20 @@ class Device(Protocol):
 
     xp: Any
     precision: str
+    plans_memory: bool  # whether arrays can be allocated from a memory plan, which a dry run makes beforehand
 
     @property
     def products(self) -> str:
         """A description of how matrices are multiplied, for the report."""
+
+    def recording(self, requests: Sequence[Request]) -> Recording | None:
+        """Return a `Recording` for work that allocates `requests`, or None if kernels are launched one by one."""
+
+    def within(self, plan: MemoryPlan) -> AbstractContextManager[None]:
+        """Allocate arrays from a memory plan for the duration of a ``with`` block."""
+
+    def link(self) -> Link | None:
+        """Return a queue for copies between host and device that run while the device computes, if there is one."""
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Return an uninitialized array."""
@@ -69,6 +79,7 @@ class CupyDevice:
         If there is no CuPy or no GPU, or the precision is unknown.
     """
 
+    plans_memory = True
     _plan: MemoryPlan | None = None
 
     def __init__(self, precision: str = "float32") -> None:

@@ -7,6 +7,7 @@ megapixels takes a tenth of a second.
 import mmap
 import sys
 import weakref
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +42,7 @@ class DryDevice:
     """
 
     products = "no products"
+    plans_memory = False
 
     def __init__(self, precision: str = "float32", free: int = 1 << 62) -> None:
         self.xp: Any = np
@@ -73,6 +75,16 @@ class DryDevice:
     def _let_go(self, taken: int, ends: list[int]) -> None:
         self.live -= taken
         ends.append(len(self._asked))
+
+    def recording(self, requests: Any) -> None:
+        """Return None: nothing is recorded."""
+
+    def within(self, plan: Any) -> AbstractContextManager[None]:
+        """Return a context manager that does nothing."""
+        return nullcontext()
+
+    def link(self) -> None:
+        """Return None: nothing is copied."""
 
     def copy(self, source: Array, target: Array) -> None:
         """Do nothing."""

@@ -104,8 +104,6 @@ class CudaEngine:
         """Return a function that evaluates `terms` on `network`; see `handstyle.optimize.objective.Engine`."""
         with network.backend.separate_pool():  # scales are computed in memory of their own
             terms = scaled_terms(terms)
-            for term in terms:
-                getattr(getattr(term, "inner", term), "factor", None)  # a style's is computed on first use
         network.backend.tidy()  # frees the memory in which the targets were measured
         engine, _ = self.fitting_engine(network, terms, shape)
         prepared: Evaluate = resolve_name(LATER["prepare"])(engine, network, terms, shape)
@@ -150,12 +148,11 @@ class CudaEngine:
         """Return the features at the layers `taps` and the stages for `backward`; see `sequence_forward`."""
         features: Features = {}
         taps = tuple(taps)
-        place = getattr(self.device, "within", None)
-        if place is None or len(taps) != 1:
+        if len(taps) != 1 or not self.device.plans_memory:
             return features, self.run_forward(layers, x, taps, features)
         # One tap, as when a target is measured: a memory plan and little scratch take the least memory.
         smaller = self.with_least_scratch()
-        with place(resolve_name(LATER["plan"])(smaller, layers, x.shape, taps[0], x.dtype)[0]):
+        with self.device.within(resolve_name(LATER["plan"])(smaller, layers, x.shape, taps[0], x.dtype)[0]):
             return features, smaller.run_forward(layers, x, taps, features)
 
     def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:

@@ -33,9 +33,9 @@ class CudaEvaluation:
         self.engine, self.network, self.terms, self.shape = engine, network, tuple(terms), shape
         self.taps = taps_of(terms)
         self._transfer: Transfer | None = None
-        record = getattr(engine.device, "recording", None)
-        requests = evaluation_requests(engine, network, terms, shape) if record else []
-        self.recording = record(requests) if record else None
+        self.recording = None
+        if engine.device.plans_memory:
+            self.recording = engine.device.recording(evaluation_requests(engine, network, terms, shape))
 
     def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
         """Return the terms' values and the gradient, by launching the CUDA graph if there is one."""
@@ -64,12 +64,13 @@ class CudaEvaluation:
 
     def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
         """Return the terms' values and the gradient at a flat float64 vector, copied in pieces by pinned memory."""
-        dtype, make = self.network.dtype, getattr(self.engine.device, "link", None)
-        if make is None:
+        dtype = self.network.dtype
+        link = None if self._transfer else self.engine.device.link()
+        if link:
+            self._transfer = Transfer(link, self.engine.device.xp, v.size, dtype)
+        if self._transfer is None:
             values, dp = self(self.network.backend.asarray(v.reshape(self.shape), dtype=dtype))
             return to_numpy(values), to_numpy(dp).astype(np.float64).ravel()
-        if self._transfer is None:
-            self._transfer = Transfer(make(), self.engine.device.xp, v.size, dtype)
         values, dp = self(self._transfer.up(v).reshape(self.shape))
         download = self._transfer.down(dp.ravel())  # this copy runs while the host waits for the values
         return to_numpy(values), download.result()
