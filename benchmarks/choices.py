@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks import common
 from handstyle.foundations.backend import Array
-from handstyle.kernels.counting import FEWEST_CHANNELS, LOWERED, Tile, choose_kernel
+from handstyle.kernels.counting import LOWERED, MIN_CHANNELS, Tile, choose_kernel
 from handstyle.kernels.cpu.engine import CpuEngine
 from handstyle.kernels.stages import Stage
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
@@ -28,7 +28,7 @@ def engine(forward: int, backward: int) -> CpuEngine:
 
     def choose(H: int, W: int, C: int, K: int, adjoint: bool) -> Tile:
         side = backward if adjoint else forward
-        return LOWERED if min(C, K) < FEWEST_CHANNELS else Tile(side, side)
+        return LOWERED if min(C, K) < MIN_CHANNELS else Tile(side, side)
 
     return CpuEngine(f"{forward} {backward}", choose)
 

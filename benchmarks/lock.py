@@ -10,7 +10,7 @@ and how long it holds the lock in between. Then a simulation hands the same piec
 machine with sixteen cores. What it cannot know is left out: a shared cache and memory, which make each call longer
 when all cores work.
 
-A call counts as one that releases the lock if it takes longer than `SHORTEST_CALL`, whether it is a function of NumPy
+A call counts as one that releases the lock if it takes longer than `MIN_CALL`, whether it is a function of NumPy
 (recorded one by one) or an operator on arrays (seen as a long time between two functions). Times are processor time of
 the thread, so that other processes do not lengthen them.
 """
@@ -34,8 +34,8 @@ from handstyle.kernels.cpu.engine import CpuEngine
 from handstyle.kernels.cpu.threads import Team, default_team
 
 MODULES = ("arena", "engine", "epilogues", "gemm", "im2col", "losses", "strips", "winograd", "winograd_columns")
-SHORTEST_CALL = 5e-6  # seconds; a shorter call keeps the lock, or gives it back before a sleeping thread wakes
-LONGEST_PYTHON = 30e-6  # seconds; a longer time between two functions was an operator on arrays
+MIN_CALL = 5e-6  # seconds; a shorter call keeps the lock, or gives it back before a sleeping thread wakes
+MAX_PYTHON = 30e-6  # seconds; a longer time between two functions was an operator on arrays
 WAKING = 35e-6  # seconds until a sleeping thread has a lock that was released; an assumption, 25 to 50 have been seen
 STARTING = 8e-6  # seconds to start one more thread on a region: `Team(16).run` of empty work took 110 µs on two cores
 THREADS = (1, 2, 4, 8, 16)
@@ -95,7 +95,7 @@ class _Recorder:
         if self.piece is None:
             return
         between = start - self.clock
-        if between > LONGEST_PYTHON:
+        if between > MAX_PYTHON:
             self.piece.append((0.0, between))
             between = 0.0
         self.piece.append((between, end - start))
@@ -125,7 +125,7 @@ class _Recorder:
         now = time.thread_time()
         if self.piece is not None:
             rest = now - self.clock
-            self.piece.append((0.0, rest) if rest > LONGEST_PYTHON else (rest, 0.0))
+            self.piece.append((0.0, rest) if rest > MAX_PYTHON else (rest, 0.0))
         self.piece, self.clock = None, now
 
 
@@ -177,7 +177,7 @@ def merged(piece: Piece) -> Piece:
     held = 0.0
     for before, call in piece:
         held += before
-        if call < SHORTEST_CALL:
+        if call < MIN_CALL:
             held += call
         else:
             steps.append((held, call))

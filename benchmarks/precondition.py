@@ -43,8 +43,8 @@ PAIRS = (
     ("tubingen", "starry_night"),
 )
 BUDGET = 100  # evaluations of the method that the others are compared with
-MOST = 130
-KEPT = (*range(1, 10), *range(10, MOST + 1, 5))  # evaluations whose loss is written down
+MAX_EVALUATIONS = 130
+KEPT = (*range(1, 10), *range(10, MAX_EVALUATIONS + 1, 5))  # evaluations whose loss is written down
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def run(
     size: int,
     method: Method,
     stop_at: float = -np.inf,
-    most: int = MOST,
+    most: int = MAX_EVALUATIONS,
     turns: common.Turns | None = None,
     me: int = 0,
 ) -> list[tuple[float, float, float]]:
@@ -267,7 +267,7 @@ def main() -> None:
                 loss = same[PLAIN]["loss"] if PLAIN in same else None
                 if loss is None and method != PLAIN:
                     raise SystemExit(f"{pair} at {size}: first run the plain method")
-                most = BUDGET if loss is None else MOST
+                most = BUDGET if loss is None else MAX_EVALUATIONS
                 curve = run(network, pair, size, method, -np.inf if loss is None else loss, most)
                 rows.append(
                     row(options.network, pair, size, method, curve, after_budget(curve) if loss is None else loss)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handstyle.kernels.counting import FEWEST_CHANNELS, LOWERED, Tile, convolution_cost
+from handstyle.kernels.counting import LOWERED, MIN_CHANNELS, Tile, convolution_cost
 from handstyle.kernels.cpu.arena import default_arena
 from handstyle.kernels.cpu.choose import convolve
 from handstyle.kernels.cpu.epilogues import RectifySink, bits_shape
@@ -41,7 +41,7 @@ def names(shape: tuple[int, int, int]) -> str:
 @pytest.mark.parametrize("shape", SHAPES, ids=names)
 def test_convolution(benchmark: Any, shape: tuple[int, int, int], tile: Tile, adjoint: bool) -> None:
     H, C, K = shape
-    if tile != LOWERED and C < FEWEST_CHANNELS:
+    if tile != LOWERED and C < MIN_CHANNELS:
         pytest.skip("three channels are not for Winograd")
     rng = np.random.default_rng(0)
     w = (rng.standard_normal((3, 3, C, K)) * np.sqrt(2 / 9 / C)).astype(np.float32)

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-LEAST_ADDRESS_SPACE = 512 * 2**20  # bytes; with less, NumPy's and SciPy's libraries do not load, or end the process
+MIN_ADDRESS_SPACE = 512 * 2**20  # bytes; with less, NumPy's and SciPy's libraries do not load, or end the process
 
 
 def main() -> None:
@@ -18,10 +18,10 @@ def main() -> None:
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda number, _: os._exit(128 + number))
     limit = address_space()
-    if limit < LEAST_ADDRESS_SPACE:
+    if limit < MIN_ADDRESS_SPACE:
         sys.exit(
             f"handstyle: the address space of this process is limited to {limit / 2**20:.0f} MiB (ulimit -v); "
-            f"{LEAST_ADDRESS_SPACE / 2**20:.0f} MiB are needed to load the program, and more to paint"
+            f"{MIN_ADDRESS_SPACE / 2**20:.0f} MiB are needed to load the program, and more to paint"
         )
     from handstyle.cli import main as run
 

@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 from handstyle.foundations.errors import HandstyleError
 
 CHUNK = 1 << 16  # bytes
-LARGEST = 1 << 30  # bytes; the largest published VGG has 575 MB
+MAX_BYTES = 1 << 30  # bytes; the largest published VGG has 575 MB
 TIMEOUT = 30.0  # s without a byte
 SLOWEST = 1000  # bytes a second, over `TIMEOUT`
 
@@ -100,8 +100,8 @@ def _receive(source: Any, file: Any, arrived: int, total: int, progress: Progres
     since, before = time.monotonic(), arrived
     while chunk := source.read1(CHUNK):
         arrived += file.write(chunk)
-        if max(arrived, total) > LARGEST:
-            raise DownloadError(f"larger than {LARGEST >> 20} MiB, which no VGG is")
+        if max(arrived, total) > MAX_BYTES:
+            raise DownloadError(f"larger than {MAX_BYTES >> 20} MiB, which no VGG is")
         if (now := time.monotonic()) - since > TIMEOUT:
             if arrived - before < SLOWEST * TIMEOUT:
                 raise DownloadError(f"fewer than {SLOWEST} bytes a second for {TIMEOUT:g} s")

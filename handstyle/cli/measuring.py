@@ -50,8 +50,8 @@ from handstyle.painting.strength import how_strong
 from handstyle.painting.stylize import arranged
 from handstyle.painting.trial import RunTime, run_time
 
-MOST_GPU_MEMORY = 1 << 20  # GiB
-LARGEST_PLAN = 1 << 16  # pixels a side, the most that a format written here can store
+MAX_GPU_MEMORY = 1 << 20  # GiB
+MAX_PLAN_SIDE = 1 << 16  # pixels a side, the most that a format written here can store
 PLANNED = typed("PlanFlags", list(all_fields()), everything=False)
 
 
@@ -83,16 +83,16 @@ def plan(
     """
     if styles < 1:
         raise HandstyleError(f"--styles {styles}: must be 1 or more")
-    if gpu_memory is not None and not 0 < gpu_memory <= MOST_GPU_MEMORY:
-        raise HandstyleError(f"--gpu-memory {gpu_memory}: must be a number of GiB above 0, {MOST_GPU_MEMORY} at most")
+    if gpu_memory is not None and not 0 < gpu_memory <= MAX_GPU_MEMORY:
+        raise HandstyleError(f"--gpu-memory {gpu_memory}: must be a number of GiB above 0, {MAX_GPU_MEMORY} at most")
     settings = resolve(flags)
     config = settings.config
     for name in ("size", "style_size"):
-        if getattr(config, name) > LARGEST_PLAN:
-            raise HandstyleError(f"{name}={getattr(config, name)}: must be {LARGEST_PLAN} or less")
+        if getattr(config, name) > MAX_PLAN_SIDE:
+            raise HandstyleError(f"{name}={getattr(config, name)}: must be {MAX_PLAN_SIDE} or less")
     if content is None:
         config.check_styles(styles)
-        photograph, *paintings = (stand_in(LARGEST_PLAN) for _ in range(1 + styles))
+        photograph, *paintings = (stand_in(MAX_PLAN_SIDE) for _ in range(1 + styles))
     else:
         sources, config = arranged(pictures, config)
         if not sources:
@@ -164,10 +164,10 @@ def plan_lines(planned: RunMemory, time: RunTime) -> list[str]:
         lines.append(planned.tiled)
     if lacking := planned.shortage():
         lines.append(f"does not fit: {lacking}; {planned.advice()}")
-    largest = planned.largest_size(LARGEST_PLAN)
+    largest = planned.largest_size(MAX_PLAN_SIDE)
     lines.append(f"largest square picture that fits: {largest} px a side")
     if config.style_statistic != "patches":
-        tiled = replace(planned, network=by_tiles(planned.network, 1024)).largest_size(LARGEST_PLAN)
+        tiled = replace(planned, network=by_tiles(planned.network, 1024)).largest_size(MAX_PLAN_SIDE)
         lines.append(f"largest with tiles of 1024 px: {tiled} px a side")
     return lines
 

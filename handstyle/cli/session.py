@@ -42,7 +42,7 @@ from weights_tools.registry import locate
 # iterations at 512 px took 11 s, evaluations excluded (benchmarks/results/2026-11-27-gpu.json, "scipy float32").
 SCIPY_SECONDS = 1.4e-7
 CLUSTER_TILE = 512  # pixels: small enough that several workers have something to do
-LONGEST_NAME = 220  # bytes of an output's name in the name of its checkpoint, without `.checkpoint` and `.…lock`
+MAX_NAME_BYTES = 220  # bytes of an output's name in the name of its checkpoint, without `.checkpoint` and `.…lock`
 SECONDS = 30.0  # from one checkpoint to the next
 
 
@@ -306,9 +306,9 @@ def checkpoint_path(output: Path) -> Path:
     A name nearly as long as file systems allow is shortened, with a digest that keeps it unique.
     """
     output, name = expanded(output), os.fsencode(output.name)
-    if len(name) > LONGEST_NAME:
+    if len(name) > MAX_NAME_BYTES:
         digest = hashlib.sha256(name).hexdigest()[:8]
-        return output.with_name(f"{name[: LONGEST_NAME - 9].decode('utf-8', 'ignore')}-{digest}.checkpoint")
+        return output.with_name(f"{name[: MAX_NAME_BYTES - 9].decode('utf-8', 'ignore')}-{digest}.checkpoint")
     return output.with_name(f"{output.name}.checkpoint")
 
 

@@ -38,7 +38,7 @@ ALONE = ("resume", "checkpoint", "checkpoint_every", "no_checkpoint", "save_ever
 NAMES = [name for name in all_fields() if name not in (*ALONE, "quiet", "write_config")]
 SWEEP = typed("SweepFlags", NAMES, everything=False)
 SIZE = "256"  # default size of a cell
-MOST = 200  # number of cells at most
+MAX_CELLS = 200  # number of cells at most
 Painting = Callable[[], tuple[Result, float]]  # paints a cell, or waits until it is painted
 GAP, INK, PAPER = 12, 30, 250  # pixels between cells; gray levels of the text and the background
 
@@ -165,8 +165,8 @@ def combinations(axes: Sequence[tuple[str, Sequence[str]]]) -> list[Cell]:
     if len(set(names)) != len(names):
         raise HandstyleError(f"--over {' '.join(names)}: a setting is named twice")
     count = math.prod(len(values) for _, values in axes)
-    if count > MOST:
-        raise HandstyleError(f"--over: {count} pictures; at most {MOST}")
+    if count > MAX_CELLS:
+        raise HandstyleError(f"--over: {count} pictures; at most {MAX_CELLS}")
     cells = []
     for values in product(*(values for _, values in axes)):
         said = dict(zip(names, values, strict=True))

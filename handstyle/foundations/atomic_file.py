@@ -15,7 +15,7 @@ from typing import BinaryIO
 from handstyle.foundations.errors import HandstyleError, printable
 
 STALE = 3600.0  # seconds after which a temporary file was left by a killed run
-LONGEST_STEM = 100  # bytes of the file's name that a temporary name keeps; eCryptfs allows 143 in all
+MAX_STEM_BYTES = 100  # bytes of the file's name that a temporary name keeps; eCryptfs allows 143 in all
 
 
 def replace_file(path: Path, data: bytes | Callable[[BinaryIO], object], *, overwrite: bool = True) -> None:
@@ -89,7 +89,7 @@ def _temporary_prefix(name: str) -> str:
 
 def cut_bytes(name: str) -> str:
     """Return the beginning of a file's name, cut between two characters, that leaves room for an ending."""
-    return os.fsencode(name)[:LONGEST_STEM].decode("utf-8", "ignore")
+    return os.fsencode(name)[:MAX_STEM_BYTES].decode("utf-8", "ignore")
 
 
 def _remove_orphans(folder: Path, prefix: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from handstyle.foundations.errors import HandstyleError, printable
 
-LONGEST_HOLDER = 200  # bytes that are read of a lock's text
+MAX_HOLDER_BYTES = 200  # bytes that are read of a lock's text
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def locked(path: Path, what: str) -> Iterator[bool]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             held = True
         except BlockingIOError:
-            holder = os.read(handle, LONGEST_HOLDER).decode("utf-8", "replace")
+            holder = os.read(handle, MAX_HOLDER_BYTES).decode("utf-8", "replace")
             os.close(handle)
             raise HandstyleError(
                 f"{what} {printable(path)} is another run's: {printable(holder) or 'a process'}; "

@@ -15,7 +15,7 @@ from PIL import Image
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 
-SMALLEST_SIDE = 16  # px; four poolings leave one value
+MIN_SIDE = 16  # px; four poolings leave one value
 Size = tuple[int, int]  # height and width of a picture, px
 
 
@@ -190,16 +190,16 @@ def fitted_size(size: tuple[int, int], n: int, enlarge: bool = False, name: str 
     """
     height, width = size
     if n < 1:
-        raise HandstyleError(f"size {n} is not a number of pixels: give the long side, at least {SMALLEST_SIDE}")
+        raise HandstyleError(f"size {n} is not a number of pixels: give the long side, at least {MIN_SIDE}")
     factor = n / max(height, width)
     if factor > 1 and not enlarge:
         factor = 1.0
     fitted = max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
-    if min(fitted) < SMALLEST_SIDE:
+    if min(fitted) < MIN_SIDE:
         raise HandstyleError(
             f"{name} is {width} x {height} px and would be used at {fitted[1]} x {fitted[0]}: "
-            f"each side needs at least {SMALLEST_SIDE} px; "
-            + ("take a larger size" if min(size) >= SMALLEST_SIDE else "take a larger picture")
+            f"each side needs at least {MIN_SIDE} px; "
+            + ("take a larger size" if min(size) >= MIN_SIDE else "take a larger picture")
         )
     return fitted
 

@@ -49,7 +49,7 @@ PLUGINS = {
 ORIENTATION, ROWS_REVERSED, COLUMNS_REVERSED = 0x0112, (3, 4, 7, 8), (2, 3, 6, 7)  # EXIF 2.32, section 4.6.4
 BAND = 1 << 22  # pixels that are converted at a time: 50 MB as float32
 GAP = 4  # average blocks down to this multiple of the target, then resample: within about a level of resampling alone
-LARGEST_PROFILE = 1 << 24  # bytes; profiles for print have up to some three million
+MAX_PROFILE_BYTES = 1 << 24  # bytes; profiles for print have up to some three million
 ADVICE = "make the picture smaller first"
 LITTLE = 1 << 24  # bytes that a picture may take whatever is free: if the run lacks them, it says itself what would fit
 LIMIT_LOCK = threading.Lock()  # held while Pillow's own limit, which is global, is another one
@@ -446,7 +446,7 @@ def _profile_of(chunk: bytes) -> bytes | None:
     name, _, rest = chunk.partition(b"\0")
     unpacker = zlib.decompressobj()
     try:
-        profile = unpacker.decompress(rest[1:], LARGEST_PROFILE)
+        profile = unpacker.decompress(rest[1:], MAX_PROFILE_BYTES)
     except zlib.error:
         return None
     return profile if unpacker.eof and rest[:1] == b"\0" and name else None

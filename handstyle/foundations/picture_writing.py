@@ -48,7 +48,7 @@ FORMATS = {
     ".jxl": "JXL",
 }
 DEEP = ("PNG", "TIFF")  # formats that are written with 16 bits a channel
-LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "AVIF": 65536}  # px, of libjpeg, of the WebP container, of AV1
+MAX_SIDE = {"JPEG": 65500, "WEBP": 16383, "AVIF": 65536}  # px, of libjpeg, of the WebP container, of AV1
 IMAGE_DESCRIPTION, SOFTWARE = 0x010E, 0x0131  # EXIF 2.32, table 4
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, INCH = 0x011A, 0x011B, 0x0128, 2
 OTHER_NAMES = 1000  # names beside the output that are tried
@@ -111,9 +111,9 @@ def check_writable(
         raise HandstyleError(f"the output {name} as JPEG would lose the transparency: use .png or .webp")
     if bits not in (8, 16) or (bits == 16 and kind not in DEEP):
         raise HandstyleError(f"{name} cannot have {bits} bits a channel: 8 for every format, 16 for .png and .tif")
-    if size is not None and max(size) > LONGEST_SIDE.get(kind, max(size)):
+    if size is not None and max(size) > MAX_SIDE.get(kind, max(size)):
         raise HandstyleError(
-            f"{kind} holds at most {LONGEST_SIDE[kind]} px a side: name the output {printable(path.stem)}.png"
+            f"{kind} holds at most {MAX_SIDE[kind]} px a side: name the output {printable(path.stem)}.png"
         )
     try:  # permission bits do not tell of read-only mounts, quotas or root: trying does
         with tempfile.TemporaryFile(dir=folder):

@@ -17,7 +17,7 @@ from handstyle.losses.patches import PatchTerm
 from handstyle.losses.terms import Term
 
 # With fewer channels than this, Winograd's convolution saves nothing.
-FEWEST_CHANNELS = 8
+MIN_CHANNELS = 8
 # From this many channels on, the forward pass may use 6 x 6 tiles: such a map has few values, so rounding rarely
 # changes which input of a pool is the largest, or whether a value is positive.
 MANY_CHANNELS = 256
@@ -191,7 +191,7 @@ def choose_kernel(H: int, W: int, C: int, K: int, adjoint: bool) -> Tile:
     which have most of the values, tiles have at most 4 x 4 outputs, or 6 x 1, which round no more. The deep blocks may
     have 6 x 6, and so may the adjoint, which is linear.
     """
-    if min(C, K) < FEWEST_CHANNELS:
+    if min(C, K) < MIN_CHANNELS:
         return LOWERED
     machine = Machine()
     tiles = [LOWERED, Tile(2, 2), Tile(4, 4), Tile(4, 1), Tile(6, 1)]

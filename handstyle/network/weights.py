@@ -42,13 +42,13 @@ EMBEDDED = "vgg19-slim"  # the network that ships with the package
 EMBEDDED_FILE = Path(__file__).parent.parent / "data" / f"{EMBEDDED}.h5"
 
 # The largest kernel of any VGG, 512 to 512 channels; a file that declares more is refused before it is read.
-MOST_VALUES = 9 * 512 * 512
-MOST_CHUNKS = 4096  # of one dataset
-MOST_ATTRIBUTES = 100
-LONGEST_LIST = 1 << 14  # bytes of an attribute that lists names; VGG-19's is below 2 kB
-LONGEST_TEXT = 1 << 18  # bytes of one text of variable length; Keras' description of VGG-19 has 12 kB
-MOST_TEXTS = 100_000
-MOST_SECONDS = 5  # of processor time for one file; VGG-19 takes a tenth of one
+MAX_VALUES = 9 * 512 * 512
+MAX_CHUNKS = 4096  # of one dataset
+MAX_ATTRIBUTES = 100
+MAX_LIST_BYTES = 1 << 14  # bytes of an attribute that lists names; VGG-19's is below 2 kB
+MAX_TEXT_BYTES = 1 << 18  # bytes of one text of variable length; Keras' description of VGG-19 has 12 kB
+MAX_TEXTS = 100_000
+MAX_SECONDS = 5  # of processor time for one file; VGG-19 takes a tenth of one
 _rehearsing = False  # True in the child process of `_rehearse`
 T = TypeVar("T")
 _DEFLATE, _SHUFFLE = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE
@@ -194,8 +194,8 @@ def _read(file: h5py.File) -> Weights:
 
 
 def _read_native(file: h5py.File) -> Weights:
-    if len(file.attrs) > MOST_ATTRIBUTES:
-        raise HandstyleError(f"weights: more than {MOST_ATTRIBUTES} attributes, which no weight file has")
+    if len(file.attrs) > MAX_ATTRIBUTES:
+        raise HandstyleError(f"weights: more than {MAX_ATTRIBUTES} attributes, which no weight file has")
     attributes = {name: "".join(hdf5_text(file, name)) for name in file.attrs}
     attributes.pop("format")
     architecture, convention = attributes.pop("architecture"), attributes.pop("convention")
@@ -271,7 +271,7 @@ def hdf5_read(path: Path, read: Callable[[h5py.File], T], member: str | None = N
     ForeignFormatError
         If it is no HDF5 file.
     HandstyleError
-        If a text heap is damaged, or the child process crashes or takes more than `MOST_SECONDS` of processor time.
+        If a text heap is damaged, or the child process crashes or takes more than `MAX_SECONDS` of processor time.
     """
 
     def attempt() -> T:
@@ -302,7 +302,7 @@ def _check_heaps(path: Path, member: str | None) -> None:
                 index, size = struct.unpack_from("<H6xQ", content, at)
                 step = 16 + size + -size % 8 if index else size
                 steps += 1
-                if not 0 < step <= end - at or (index and size > LONGEST_TEXT) or steps > MOST_TEXTS:
+                if not 0 < step <= end - at or (index and size > MAX_TEXT_BYTES) or steps > MAX_TEXTS:
                     raise HandstyleError("its texts have lengths that cannot be: the file is damaged")
                 at += step
             start = content.find(b"GCOL\x01", start + 5)
@@ -321,7 +321,7 @@ def _rehearse(attempt: Callable[[], object]) -> None:
 
             faulthandler.disable()
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
+            resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
             attempt()
         finally:
             os._exit(0)  # an exception is the parent's to meet
@@ -353,7 +353,7 @@ def hdf5_text(group: h5py.Group, attribute: str) -> list[str]:
     if found.shape is None or 0 in found.shape:
         return []
     text = h5py.check_string_dtype(found.dtype)
-    most = LONGEST_LIST if found.shape else LONGEST_TEXT
+    most = MAX_LIST_BYTES if found.shape else MAX_TEXT_BYTES
     if text is None or found.get_storage_size() > most:
         raise HandstyleError(f"its attribute {attribute[:40]} is no text, or longer than any weight file's")
     values = np.atleast_1d(group.attrs[attribute])
@@ -371,7 +371,7 @@ def hdf5_array(group: h5py.Group, path: str, layer: str) -> Array:
         raise HandstyleError(f"layer {layer} keeps its values in another file")
     # HDF5 allocates a whole chunk to read one value, so a chunk may not be large either.
     for shape in (dataset.shape, dataset.chunks or ()):
-        if math.prod(shape) > MOST_VALUES:
+        if math.prod(shape) > MAX_VALUES:
             raise HandstyleError(f"layer {layer} declares {shape}, more than any VGG has")
     filters = dataset.id.get_create_plist()
     codes = [filters.get_filter(i)[0] for i in range(filters.get_nfilters())]
@@ -388,8 +388,8 @@ def _inflated(dataset: h5py.Dataset, layer: str, shuffled: bool) -> Array:
     chunk, dtype = dataset.chunks, dataset.dtype
     size = math.prod(chunk) * dtype.itemsize
     grid = [range(0, side, step) for side, step in zip(dataset.shape, chunk, strict=True)]
-    if math.prod(map(len, grid)) > MOST_CHUNKS:
-        raise HandstyleError(f"layer {layer} lies in more than {MOST_CHUNKS} chunks")
+    if math.prod(map(len, grid)) > MAX_CHUNKS:
+        raise HandstyleError(f"layer {layer} lies in more than {MAX_CHUNKS} chunks")
     values = np.zeros(dataset.shape, dtype)
     for index in np.ndindex(*map(len, grid)):
         corner = tuple(axis[i] for axis, i in zip(grid, index, strict=True))

@@ -21,9 +21,9 @@ from handstyle.foundations.errors import HandstyleError, one_line
 from handstyle.foundations.mapped import is_large, is_mapped, pieces
 
 FACTS = "facts"  # the array that holds the JSON text; "facts" are all values of a checkpoint that are not arrays
-MOST_ENTRIES = 32  # arrays in one file; L-BFGS, which has most, has six
+MAX_ENTRIES = 32  # arrays in one file; L-BFGS, which has most, has six
 LENGTHS = 26  # offset of the two lengths in the header of a zip file's entry (PKWARE APPNOTE 4.3.7)
-LARGEST_FACTS = 1 << 27  # bytes; a row of the trace takes about 1,500
+MAX_FACTS_BYTES = 1 << 27  # bytes; a row of the trace takes about 1,500
 Shape = tuple[int | None, ...]  # None: any length
 
 
@@ -191,11 +191,11 @@ def _mapped_entry(entry: zipfile.ZipInfo, stream: BinaryIO) -> Array:
 def _check_archive(stream: IO[bytes]) -> None:
     """Raise ValueError if reading an archive could take more memory than its size on disk (a "zip bomb")."""
     entries = zipfile.ZipFile(stream).infolist()
-    if len(entries) > MOST_ENTRIES:
+    if len(entries) > MAX_ENTRIES:
         raise ValueError(f"{len(entries)} entries")
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise ValueError("it is compressed, which checkpoints are not")
     if sum(entry.file_size for entry in entries) > stream.seek(0, 2):
         raise ValueError("its entries overlap")
-    if any(entry.file_size > LARGEST_FACTS for entry in entries if entry.filename == f"{FACTS}.npy"):
+    if any(entry.file_size > MAX_FACTS_BYTES for entry in entries if entry.filename == f"{FACTS}.npy"):
         raise ValueError("its facts are too long")

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.image import SMALLEST_SIDE
+from handstyle.foundations.image import MIN_SIDE
 from handstyle.network.vgg import Network, convolution_names
 from handstyle.painting.normalizations import SMOOTHNESS
 from handstyle.painting.paper import read_paper
@@ -105,8 +105,8 @@ class SizeConfig(Group):
             read_paper(self.print)
             if self.size_rule != "long":
                 raise HandstyleError(f"print={self.print!r} sets the long side of the output: use size_rule='long'")
-        if 0 < self.style_size < SMALLEST_SIDE:
-            raise HandstyleError(f"style_size={self.style_size}: must be {SMALLEST_SIDE} or more, or 0 for `size`")
+        if 0 < self.style_size < MIN_SIDE:
+            raise HandstyleError(f"style_size={self.style_size}: must be {MIN_SIDE} or more, or 0 for `size`")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -804,7 +804,7 @@ def check_range(name: str, value: Any, hint: Any) -> None:
         raise HandstyleError(f"{name}={value}: a weight is a number of 0 or more")
     if any(isinstance(n, float) and not math.isfinite(n) for n in numbers):
         raise HandstyleError(f"{name}={value}: must be finite")
-    if hint is int and value < (least := LEAST.get(name, 0)):
+    if hint is int and value < (least := MINIMUM.get(name, 0)):
         raise HandstyleError(f"{name}={value}: must be {least} or more")
     if name in ("tv_white", "style_scale", "pyramid_factor", "learning_rate", "epsilon") and not value > 0:
         raise HandstyleError(f"{name}={value}: must be above 0")
@@ -814,8 +814,8 @@ def check_range(name: str, value: Any, hint: Any) -> None:
         raise HandstyleError(f"{name}={value}: must lie between 0 and 1")
 
 
-LEAST = {
-    "size": SMALLEST_SIDE,
+MINIMUM = {
+    "size": MIN_SIDE,
     "iterations": 1,
     "lbfgs_history": 1,
     "mask_dilate": -10000,

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.image import SMALLEST_SIDE, Convention, deprocess, fitted_size, resize
+from handstyle.foundations.image import MIN_SIDE, Convention, deprocess, fitted_size, resize
 from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, pictures_in, read_picture
 from handstyle.losses.regions import check_mask
 from handstyle.painting.arguments import read_argument
@@ -112,11 +112,11 @@ def sized(
     side = side_by_rule(size, rule)
     factor = n / side if enlarge else min(1.0, n / side)
     long = max(1, int(max(size) * factor + 0.5))
-    if min(size) >= SMALLEST_SIDE > int(long * min(size) / max(size) + 0.5):
-        enough = -(-SMALLEST_SIDE * (max(size) if parameter == "style_size" else side) // min(size))
+    if min(size) >= MIN_SIDE > int(long * min(size) / max(size) + 0.5):
+        enough = -(-MIN_SIDE * (max(size) if parameter == "style_size" else side) // min(size))
         raise HandstyleError(
             f"{name}, {size[1]} x {size[0]} px, would be used with a long side of {long} px and a short side below "
-            f"{SMALLEST_SIDE} px: use a larger {parameter}={enough}"
+            f"{MIN_SIDE} px: use a larger {parameter}={enough}"
         )
     return fitted_size(size, long, enlarge, name)
 
@@ -124,14 +124,14 @@ def sized(
 def scales(config: StyleConfig, full: tuple[int, int]) -> list[tuple[int, int]]:
     """Return height and width at each scale of the pyramid, from coarse to fine; the last is `full`.
 
-    Scales with a side below `SMALLEST_SIDE` are left out, so a panorama has fewer scales.
+    Scales with a side below `MIN_SIDE` are left out, so a panorama has fewer scales.
     """
     if not config.pyramid_min_size:
         return [full]
     side, sizes, k = side_by_rule(full, config.size_rule), [full], 1
     while round(side / config.pyramid_factor**k) >= config.pyramid_min_size:  # book: transfer-sizes
         factor = round(side / config.pyramid_factor**k) / side
-        if round(min(full) * factor) < SMALLEST_SIDE:
+        if round(min(full) * factor) < MIN_SIDE:
             break
         sizes.append(fitted_size(full, max(1, round(max(full) * factor))))
         k += 1
@@ -149,8 +149,8 @@ def style_size(
         return sized(size, min(config.style_size, max(size)), "long", painting.source, "style_size")
     rule = "long" if config.size_rule == "square" else config.size_rule
     n = style_side(config, p_size, full)
-    if p_size != full:  # at a coarse scale the short side of a narrow painting is at least `SMALLEST_SIDE`
-        n = max(n, -(-SMALLEST_SIDE * rule_side(config, size) // min(size)))
+    if p_size != full:  # at a coarse scale the short side of a narrow painting is at least `MIN_SIDE`
+        n = max(n, -(-MIN_SIDE * rule_side(config, size) // min(size)))
     return sized(size, n, rule, painting.source, "style_size")
 
 

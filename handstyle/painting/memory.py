@@ -13,7 +13,7 @@ import numpy as np
 
 from handstyle.foundations.backend import available_memory
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
-from handstyle.foundations.image import SMALLEST_SIDE, Size
+from handstyle.foundations.image import MIN_SIDE, Size
 from handstyle.foundations.mapped import PIECE, folder, free_disk, is_large
 from handstyle.foundations.picture_reading import Picture
 from handstyle.kernels.tiles import (
@@ -482,8 +482,8 @@ def largest_side(wanted: int, fits: Callable[[int], bool]) -> int:
         until one fits; then, in steps of 16 pixels, the sides between it and the one before.
     """
     side = above = wanted
-    while side > SMALLEST_SIDE:
-        above, side = side, max(SMALLEST_SIDE, min(side - 1, side * 15 // 16) // 16 * 16)
+    while side > MIN_SIDE:
+        above, side = side, max(MIN_SIDE, min(side - 1, side * 15 // 16) // 16 * 16)
         if fits(side):
             return next(s for s in reversed(range(side, above, 16)) if s == side or fits(s))
     return 0

@@ -21,7 +21,7 @@ from handstyle.painting.config import LINE_SEARCH, StyleConfig
 
 # The longest step of L-BFGS without a line search, in gray levels (root mean square). Published programs have no such
 # bound; without it the second step of neural-style's optimizer from gray noise is 2400 gray levels long.
-LONGEST = 8.0
+MAX_STEP = 8.0
 FIXED = ("descent", "lbfgs-fixed", "adam")
 
 
@@ -142,7 +142,7 @@ def descend(
             evaluations=evaluations,
             callback=callback,
             learning_rate=learning_rate,
-            longest=LONGEST,
+            longest=MAX_STEP,
             box=box,
             resume=resume,
             stop_below=below,

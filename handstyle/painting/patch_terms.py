@@ -10,7 +10,7 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.normalizations import PATCHES
 
 # Multiplications for the similarities of one evaluation at most; more take half a minute of two cores, or longer.
-MOST_PRODUCTS = 10**12
+MAX_PRODUCTS = 10**12
 
 Maps = Mapping[str, Array]  # from layers to maps
 Shapes = Mapping[str, tuple[int, int, int]]
@@ -135,7 +135,7 @@ def _check_size(config: StyleConfig, tap: str, shapes: Sequence[tuple[int, ...]]
 
 
 def check_products(config: StyleConfig, terms: Sequence[PatchTerm], shapes: Shapes) -> None:
-    """Raise `HandstyleError` if the similarities of one evaluation need more than `MOST_PRODUCTS` multiplications.
+    """Raise `HandstyleError` if the similarities of one evaluation need more than `MAX_PRODUCTS` multiplications.
 
     Parameters
     ----------
@@ -148,11 +148,11 @@ def check_products(config: StyleConfig, terms: Sequence[PatchTerm], shapes: Shap
     """
     counts = [(term.counts(shapes[term.tap]), term.tap) for term in terms]
     total = sum(own * bank * values for (own, bank, values), _ in counts)
-    if total <= MOST_PRODUCTS:
+    if total <= MAX_PRODUCTS:
         return
     (own, bank, _), tap = max(counts, key=lambda one: one[0][0] * one[0][1] * one[0][2])
     raise HandstyleError(
         f"style_layers={','.join(config.style_layers)}: {own:,} patches of the picture by {bank:,} of the paintings at "
-        f"{tap}, {total:.1e} products an evaluation, of {MOST_PRODUCTS:.0e} at most: use relu3_1,relu4_1, a "
+        f"{tap}, {total:.1e} products an evaluation, of {MAX_PRODUCTS:.0e} at most: use relu3_1,relu4_1, a "
         f"patch_stride above {config.patch_stride}, or a smaller size"
     )

@@ -38,7 +38,7 @@ from handstyle.painting.config import ARRAYS, PATHS, StyleConfig
 KEY = "handstyle:recipe"  # the key in the picture's metadata
 FORM = 1  # version of the recipe's format; a later format that this program cannot read has a larger number
 MAX_BYTES = 1 << 20  # largest size of a recipe, or of a settings file
-LONGEST_VALUE = 4096  # characters of a text in a recipe
+MAX_VALUE_LENGTH = 4096  # characters of a text in a recipe
 ROLES = ("content", "style", "mask", "style_mask", "regions", "init")
 BLANK = "the gray square of a texture"  # the name of the input that takes the place of a texture's photograph
 NAMED = (*PATHS, "regions", "init", "weights")  # settings that may be the path of a file
@@ -397,7 +397,7 @@ def _check_table(table: Any, part: str, name: str) -> None:
         if not key.isprintable() or len(key) > 200:
             raise HandstyleError(f"{name}: its recipe has an invalid key in {part}: {printable(key)[:60]}")
         for one in value if isinstance(value, list) else [value]:
-            if not isinstance(one, str | int | float) or (isinstance(one, str) and len(one) > LONGEST_VALUE):
+            if not isinstance(one, str | int | float) or (isinstance(one, str) and len(one) > MAX_VALUE_LENGTH):
                 raise HandstyleError(f"{name}: its recipe has an invalid value of {part} {key}")
 
 

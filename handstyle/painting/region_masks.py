@@ -16,7 +16,7 @@ from handstyle.painting.inputs import check_proportions, long_side_of, read_mask
 
 SAME_COLOR = 48  # largest difference of a channel, in levels, within one color: JPEG and soft brushes change colors
 PLAIN = 16  # levels of a channel; a larger change within three pixels is an edge
-SMALLEST_AREA = 0.001  # the smallest region, as a fraction of a map's pixels
+MIN_AREA = 0.001  # the smallest region, as a fraction of a map's pixels
 SAMPLE = 1 << 20  # number of a map's pixels whose colors are counted
 FINER = 2  # a map is read at this multiple of the size at which it is used, so that the masks have soft edges
 HOLD_BACK = 1 / 32  # width of the strip around the regions that is not held, as a fraction of the long side
@@ -134,7 +134,7 @@ def _palette(pixels: Array) -> tuple[Array, Array]:  # (n, 3) -> (k, 3), (k,): t
     kept: list[Array] = []
     for code, count in zip(codes[order], counts[order], strict=True):
         color = np.array([code >> 16, code >> 8 & 255, code & 255], np.int16)
-        if kept and count < SMALLEST_AREA * len(sample):
+        if kept and count < MIN_AREA * len(sample):
             break
         if all(np.abs(color - one).max() > SAME_COLOR for one in kept):
             kept.append(color)

@@ -38,7 +38,7 @@ from handstyle.painting.selfcheck import Row, check_run
 
 LARGE, SMALL, FILM = 1600, 480, 200  # long sides in pixels: the picture, inputs and frames, the printed film strip
 WIDTH, HEIGHT, LEFT, BOTTOM = 720, 330, 52, 28  # of the plot of the losses
-FEWEST_DECADES = 1e-6  # values below this fraction of the largest one are drawn at the lower edge
+MIN_SHOWN_FRACTION = 1e-6  # values below this fraction of the largest one are drawn at the lower edge
 COLORS = 8  # number of colors of the lines; further lines are dashed
 MARKED = {"ok": "ok", "FAILED": "failed"}  # from texts in tables to their CSS classes
 
@@ -252,7 +252,7 @@ def _plot(trace: Sequence[Iteration], names: Sequence[str], steps: Iterable[int]
     if not finite:
         return "<p>No loss was recorded.</p>"
     high = math.ceil(math.log10(max(finite)))
-    low = math.floor(math.log10(max(min(finite), FEWEST_DECADES * max(finite))))
+    low = math.floor(math.log10(max(min(finite), MIN_SHOWN_FRACTION * max(finite))))
     low = min(low, high - 1)
 
     def down(value: float) -> float:

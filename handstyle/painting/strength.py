@@ -17,7 +17,7 @@ from handstyle.painting.feature_scale import is_published
 
 UNCALIBRATED = 10.0  # the style weight of strength 0.5 for networks and losses without a curve
 PATCHES = 2.0  # that of the patch-based style, chosen by eye: with 10 nothing of the photograph is left
-MOST = 1e4  # the style weight of strength 1 as a multiple of that of strength 0.5; content then has no effect
+MAX_RATIO = 1e4  # the style weight of strength 1 as a multiple of that of strength 0.5; content then has no effect
 
 
 class Curve(NamedTuple):
@@ -27,9 +27,9 @@ class Curve(NamedTuple):
     power: float
 
     def style_weight(self, strength: float) -> float:
-        """Return the style weight ``half (s / (1 - s))^power`` of strength s, at most `MOST` times `half`."""
-        odds = strength / (1 - strength) if strength < 1 else MOST
-        return self.half * min(float(odds**self.power), MOST)
+        """Return the style weight ``half (s / (1 - s))^power`` of strength s, at most `MAX_RATIO` times `half`."""
+        odds = strength / (1 - strength) if strength < 1 else MAX_RATIO
+        return self.half * min(float(odds**self.power), MAX_RATIO)
 
 
 # The curves by network and statistic, for the default layers and relative normalizations. At strength 0.5 the errors of

@@ -8,7 +8,7 @@ from statistics import median
 import numpy as np
 
 from handstyle.foundations.backend import Array, namespace, to_numpy
-from handstyle.foundations.image import SMALLEST_SIDE, Size
+from handstyle.foundations.image import MIN_SIDE, Size
 from handstyle.kernels.tiles import computes_again, tile_side
 from handstyle.optimize.objective import Evaluate, Objective
 from handstyle.optimize.trace import Iteration
@@ -16,10 +16,10 @@ from handstyle.painting.memory import Need, RunMemory
 from handstyle.painting.optimizers import OptimizerState, descend
 from handstyle.painting.progress import in_words
 
-FEWEST = 3  # iterations of a trial, besides the first, which prepares and searches a step length
-QUICK = 5.0  # seconds that so many may be expected to take at a size that is tried
-BUDGET = 1.0  # seconds after which a trial ends, if it has so many
-MOST = 100  # iterations of a trial
+MIN_ITERATIONS = 3  # iterations of a trial, besides the first, which prepares and searches a step length
+MAX_EXPECTED_SECONDS = 5.0  # seconds that so many may be expected to take at a size that is tried
+TRIAL_SECONDS = 1.0  # seconds after which a trial ends, if it has so many
+MAX_ITERATIONS = 100  # iterations of a trial
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ def run_time(run: RunMemory) -> RunTime:
     def quick(need: Need) -> bool:
         if computes_again(run.network) and max(need.size) > tile_side(run.network):
             return False  # there is no photograph whose features could be computed again
-        return FEWEST * rate * need.seconds < QUICK and not run.lacking(need)
+        return MIN_ITERATIONS * rate * need.seconds < MAX_EXPECTED_SECONDS and not run.lacking(need)
 
     for need in needs:
         sizes = [need]
-        while not any(tried) and not quick(sizes[-1]) and min(sizes[-1].size) >= 2 * SMALLEST_SIDE:
+        while not any(tried) and not quick(sizes[-1]) and min(sizes[-1].size) >= 2 * MIN_SIDE:
             sizes.append(run.need_at((sizes[-1].size[0] // 2, sizes[-1].size[1] // 2)))
         for trial in reversed(sizes):
             if quick(trial):
@@ -104,14 +104,14 @@ def seconds_of_iteration(run: RunMemory, size: Size) -> float:
 
     def note(row: Iteration) -> None:
         ends.append(row.seconds)
-        if row.seconds > ends[0] + BUDGET and len(ends) > FEWEST:
+        if row.seconds > ends[0] + TRIAL_SECONDS and len(ends) > MIN_ITERATIONS:
             raise StopIteration
 
     try:
         objective = Objective(network, run.terms(size, timed=True), shape)
         objective.prepared = Bowl(objective.prepared, network.backend.asarray(start, dtype=network.dtype))
         with np.errstate(over="ignore", invalid="ignore"):
-            outcome = descend(objective, start, config, MOST, OptimizerState(), note, files=run.files)
+            outcome = descend(objective, start, config, MAX_ITERATIONS, OptimizerState(), note, files=run.files)
     except MemoryError:
         return math.nan
     if outcome.ended == "interrupted":  # which an optimizer takes for the end of a run

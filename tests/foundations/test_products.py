@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from handstyle.kernels.cpu import gemm as products
-from handstyle.kernels.cpu.gemm import MOST_COLUMNS, rows_times, times_columns
+from handstyle.kernels.cpu.gemm import MAX_COLUMNS, rows_times, times_columns
 from handstyle.kernels.cpu.threads import blas_architectures
 
 
-@pytest.mark.parametrize("length", [1, 15, 16, 17, MOST_COLUMNS, MOST_COLUMNS + 1, 2 * MOST_COLUMNS + 40])
+@pytest.mark.parametrize("length", [1, 15, 16, 17, MAX_COLUMNS, MAX_COLUMNS + 1, 2 * MAX_COLUMNS + 40])
 @pytest.mark.parametrize("shape", [(4, 6), (8, 8), (6, 0)], ids=str)
 def test_a_small_matrix_times_long_rows(shape: tuple[int, int], length: int, rng: np.random.Generator) -> None:
     (p, n), gap = shape, 5

@@ -7,7 +7,7 @@ from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, preprocess_backward, preprocess_forward
 from handstyle.kernels.cpu import losses, threads
-from handstyle.kernels.cpu.threads import MOST_PIXELS
+from handstyle.kernels.cpu.threads import MAX_PIXELS
 from handstyle.losses.content import content_backward, content_forward
 from handstyle.losses.gram import Moments, StyleTerm, moments_backward, moments_forward
 
@@ -18,7 +18,7 @@ def assert_close(found: Array, expected: Array, tolerance: float) -> None:
 
 @pytest.mark.parametrize("convention", CONVENTIONS.values(), ids=CONVENTIONS)
 def test_preprocess(convention, rng: np.random.Generator) -> None:
-    for shape in ((5, 7, 3), (3, 2 * MOST_PIXELS + 1, 3)):  # in one piece, and in several
+    for shape in ((5, 7, 3), (3, 2 * MAX_PIXELS + 1, 3)):  # in one piece, and in several
         p = rng.uniform(0, 255, shape)
         np.testing.assert_array_equal(losses.preprocess(p, convention), preprocess_forward(p, convention))
         np.testing.assert_array_equal(losses.preprocess_adjoint(p, convention), preprocess_backward(p, convention))
@@ -52,7 +52,7 @@ def test_style(channels: int, masked: bool, rng: np.random.Generator) -> None:
         losses.style(StyleTerm("relu1_1", moments_forward(painting[..., 1:])), f)
 
 
-@pytest.mark.parametrize("length", [MOST_PIXELS - 1, MOST_PIXELS, 4 * MOST_PIXELS + 1, 5 * MOST_PIXELS + 5])
+@pytest.mark.parametrize("length", [MAX_PIXELS - 1, MAX_PIXELS, 4 * MAX_PIXELS + 1, 5 * MAX_PIXELS + 5])
 @pytest.mark.parametrize("masked", [False, True])
 def test_strips_of_moments_add_up(length: int, masked: bool, rng: np.random.Generator) -> None:
     """Pixels are summed in strips; the seams must neither lose nor count twice."""
@@ -67,8 +67,8 @@ def test_strips_of_moments_add_up(length: int, masked: bool, rng: np.random.Gene
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("sums", [0.0, 1.0])
 def test_the_gradient_written_over_the_features_is_the_gradient(masked: bool, sums: float, monkeypatch) -> None:
-    monkeypatch.setattr(threads, "MOST_PIXELS", 50)  # several strips, the last one short
-    monkeypatch.setattr(threads, "FEWEST_PIXELS", 50)
+    monkeypatch.setattr(threads, "MAX_PIXELS", 50)  # several strips, the last one short
+    monkeypatch.setattr(threads, "MIN_PIXELS", 50)
     rng = np.random.default_rng(0)
     f, mask = rng.standard_normal((11, 13, 5)), rng.uniform(0, 1, (11, 13, 1)) if masked else None
     dmoments = Moments(0.0, sums * rng.standard_normal(5), rng.standard_normal((5, 5)))

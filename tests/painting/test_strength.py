@@ -17,7 +17,7 @@ from handstyle.painting.load import load_network
 from handstyle.painting.presets import PRESETS, find_preset
 from handstyle.painting.recipe import read_recipe
 from handstyle.painting.settings import settings_toml
-from handstyle.painting.strength import CURVES, MOST, UNCALIBRATED, Curve, family, style_weight, weighted
+from handstyle.painting.strength import CURVES, MAX_RATIO, UNCALIBRATED, Curve, family, style_weight, weighted
 from handstyle.painting.stylize import texture_config
 from handstyle.painting.targets import build_terms, planned_terms
 
@@ -40,7 +40,7 @@ def test_a_curve_is_the_odds_to_a_power_and_ends_at_both_sides():
     assert curve.style_weight(0.5) == 2
     assert curve.style_weight(0.8) == pytest.approx(2 * 4**1.5)
     assert curve.style_weight(0.2) == pytest.approx(2 / 4**1.5)
-    assert curve.style_weight(1) == curve.style_weight(1 - 1e-12) == 2 * MOST
+    assert curve.style_weight(1) == curve.style_weight(1 - 1e-12) == 2 * MAX_RATIO
     weights = [curve.style_weight(s) for s in np.linspace(0, 1, 101)]
     assert all(a < b for a, b in itertools.pairwise(weights))
 

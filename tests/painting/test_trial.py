@@ -80,8 +80,8 @@ def test_a_trial_is_iterations_of_the_runs_optimizer_on_its_terms(optimizer: str
         return outcome
 
     monkeypatch.setattr(trial, "descend", descend)
-    monkeypatch.setattr(trial, "MOST", 10)
-    monkeypatch.setattr(trial, "BUDGET", math.inf)
+    monkeypatch.setattr(trial, "MAX_ITERATIONS", 10)
+    monkeypatch.setattr(trial, "TRIAL_SECONDS", math.inf)
     tried = run(optimizer=optimizer, lbfgs_history=4)
     assert 0 < seconds_of_iteration(tried, (48, 64)) < 5
     names = [term.name for term in tried.terms((48, 64))]
@@ -101,11 +101,11 @@ def test_a_trial_has_the_statistic_of_the_run(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_trial_ends_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "BUDGET", 0.0)
+    monkeypatch.setattr(trial, "TRIAL_SECONDS", 0.0)
     calls, genuine = [], Objective.on_device
     monkeypatch.setattr(Objective, "on_device", lambda *words: (calls.append(1), genuine(*words))[1])
     seconds_of_iteration(run(optimizer="adam"), (32, 32))
-    assert len(calls) == 1 + trial.FEWEST
+    assert len(calls) == 1 + trial.MIN_ITERATIONS
 
 
 def test_a_trial_without_memory_gives_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,8 +120,8 @@ def test_a_trial_without_memory_gives_no_time(monkeypatch: pytest.MonkeyPatch) -
 def test_no_rate_ends_a_trial_early(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls, genuine = [], Objective.on_device
     monkeypatch.setattr(Objective, "on_device", lambda *words: (calls.append(1), genuine(*words))[1])
-    monkeypatch.setattr(trial, "MOST", 20)
-    monkeypatch.setattr(trial, "BUDGET", math.inf)
+    monkeypatch.setattr(trial, "MAX_ITERATIONS", 20)
+    monkeypatch.setattr(trial, "TRIAL_SECONDS", math.inf)
     assert seconds_of_iteration(run(optimizer=optimizer, learning_rate=1000.0), (32, 32)) > 0
     assert len(calls) >= 20
 

@@ -59,7 +59,7 @@ def test_bit_3_of_a_text_s_length_does_not_hang(tmp_path):
 def test_a_file_on_which_libhdf5_never_returns_ends_in_one_line(tmp_path, monkeypatch):
     """The heaps' own check switched off, the child process is what ends it."""
     monkeypatch.setattr(native, "_check_heaps", lambda *_: None)
-    monkeypatch.setattr(native, "MOST_SECONDS", 1)
+    monkeypatch.setattr(native, "MAX_SECONDS", 1)
     start = text_heap()
     content = bytearray(EMBEDDED_FILE.read_bytes())
     content[start + 16 : start + 32] = bytes(16)  # a free entry of length 0

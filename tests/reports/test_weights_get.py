@@ -137,7 +137,7 @@ def test_a_compressed_body_is_not_unpacked(serve, published, cache):
 
 
 def test_a_body_without_end_is_given_up(serve, published, cache, monkeypatch):
-    monkeypatch.setattr("weights_tools.resume.LARGEST", 1 << 20)
+    monkeypatch.setattr("weights_tools.resume.MAX_BYTES", 1 << 20)
 
     def endless(handler):
         handler.send_response(200)

@@ -13,7 +13,7 @@ from handstyle.foundations.errors import HandstyleError
 from weights_tools.readers.reading import Reading, collect, from_oihw, map_file, name_keys
 from weights_tools.readers.wire import append, as_array, fields, integers, message, text
 
-MOST_LAYERS = 500
+MAX_LAYERS = 500
 _V1_CONVOLUTION = 4
 
 
@@ -25,8 +25,8 @@ def read_caffemodel(path: Path) -> Reading:
         if number not in (2, 100):
             continue
         layers += 1
-        if layers > MOST_LAYERS:
-            raise HandstyleError(f"more than {MOST_LAYERS} layers: no VGG")
+        if layers > MAX_LAYERS:
+            raise HandstyleError(f"more than {MAX_LAYERS} layers: no VGG")
         name, convolution, blobs = _layer(message(value), 1 if number == 2 else 2)
         if convolution and blobs:
             found[name] = blobs

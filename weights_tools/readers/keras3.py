@@ -15,8 +15,8 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.network.weights import hdf5_array, hdf5_child, hdf5_read, hdf5_text
 from weights_tools.readers.reading import Layers, Reading, architecture_of, as_hwio, collect, name_in_order
 
-MOST_GROUPS = 1000
-DEEPEST = 4  # levels of models inside models
+MAX_GROUPS = 1000
+MAX_DEPTH = 4  # levels of models inside models
 CONVOLUTION = re.compile(r"conv2d(_\d{1,4})?|block\d_conv\d")
 MEMBER = "model.weights.h5"
 
@@ -56,16 +56,16 @@ def _read(file: h5py.File) -> Layers:
 def _convolutions(file: h5py.File) -> h5py.Group:
     # A model inside a model has layers of its own.
     level = [file]
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         inner = []
         for group in level:
             for name in ("layers", "_layer_checkpoint_dependencies"):  # the second until Keras 3.3
                 layers = hdf5_child(group, name)
-                if isinstance(layers, h5py.Group) and len(layers) <= MOST_GROUPS:
+                if isinstance(layers, h5py.Group) and len(layers) <= MAX_GROUPS:
                     if any(map(CONVOLUTION.fullmatch, layers)):
                         return layers
                     inner += [child for key in layers if isinstance(child := hdf5_child(layers, key), h5py.Group)]
-        level = inner[:MOST_GROUPS]
+        level = inner[:MAX_GROUPS]
     raise HandstyleError("Keras 3, but without a plausible group of layers")
 
 

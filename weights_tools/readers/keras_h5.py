@@ -20,7 +20,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.network.weights import hdf5_array, hdf5_child, hdf5_read, hdf5_text
 from weights_tools.readers.reading import Layers, Reading, as_hwio, collect, from_oihw, name_in_order, name_keys
 
-MOST_LAYERS = 200
+MAX_LAYERS = 200
 
 
 def read_keras_h5(path: Path) -> Reading:
@@ -62,7 +62,7 @@ def _from_theano(w: Array) -> Array:  # (K, C, 3, 3), convolution -> (3, 3, C, K
 
 def _named(group: h5py.Group, group_names: list[str]) -> tuple[str, dict[str, tuple[str, str]]]:
     pairs = {}
-    for group_name in group_names[:MOST_LAYERS]:
+    for group_name in group_names[:MAX_LAYERS]:
         match = re.fullmatch(r"(?:block|conv)(\d)_(?:conv)?(\d)", group_name)
         if not match:
             continue
@@ -79,7 +79,7 @@ def _named(group: h5py.Group, group_names: list[str]) -> tuple[str, dict[str, tu
 
 def _numbered(group: h5py.Group) -> tuple[str, dict[str, tuple[str, str]]]:
     found = []
-    for index in range(min(_number(group, "nb_layers"), MOST_LAYERS)):
+    for index in range(min(_number(group, "nb_layers"), MAX_LAYERS)):
         layer = hdf5_child(group, f"layer_{index}")
         if not isinstance(layer, h5py.Group) or _number(layer, "nb_params") != 2:
             continue

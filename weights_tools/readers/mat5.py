@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.network.weights import MOST_VALUES
+from handstyle.network.weights import MAX_VALUES
 
 _MATRIX, _COMPRESSED = 14, 15
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8", 16: "u1"}
 _CELL, _STRUCT, _CHAR = 1, 2, 4
 _NUMBERS = range(6, 16)
-MOST_ELEMENTS = 20_000
-MOST_BYTES = 320 << 20  # of all arrays together; VGG-19 in double precision has 153 MiB
-DEEPEST = 12
+MAX_ELEMENTS = 20_000
+MAX_BYTES = 320 << 20  # of all arrays together; VGG-19 in double precision has 153 MiB
+MAX_DEPTH = 12
 
 
 class Skipped:
@@ -109,8 +109,8 @@ class _Reader:
     def _tag(self) -> tuple[int, int, bytes | None]:
         # A small element keeps up to four bytes of data within the tag, and its size in the upper half of the type.
         self.elements += 1
-        if self.elements > MOST_ELEMENTS:
-            raise HandstyleError(f"more than {MOST_ELEMENTS} parts: no network has so many")
+        if self.elements > MAX_ELEMENTS:
+            raise HandstyleError(f"more than {MAX_ELEMENTS} parts: no network has so many")
         word, size = struct.unpack("<II", head := self.source.take(8))
         if word >> 16:
             return word & 0xFFFF, word >> 16, head[4 : 4 + min(word >> 16, 4)]
@@ -129,8 +129,8 @@ class _Reader:
         """Read an array after its tag; for a variable other than `wanted`, only its name is read."""
         if size == 0:
             return "", []
-        if depth > DEEPEST:
-            raise HandstyleError(f"arrays nested more than {DEEPEST} deep: no network is")
+        if depth > MAX_DEPTH:
+            raise HandstyleError(f"arrays nested more than {MAX_DEPTH} deep: no network is")
         array_class = self._data()[1][0]
         dims = np.frombuffer(self._data()[1], "<i4").tolist()
         count = math.prod(dims)
@@ -149,7 +149,7 @@ class _Reader:
 
     def _children(self, count: int, depth: int) -> list[Any]:
         values = []
-        for _ in range(min(count, MOST_ELEMENTS + 1)):
+        for _ in range(min(count, MAX_ELEMENTS + 1)):
             kind, size, _ = self._tag()
             if kind != _MATRIX:
                 raise HandstyleError("a damaged MATLAB file (a cell that is no array)")
@@ -171,12 +171,12 @@ class _Reader:
             raise HandstyleError(f"a damaged MATLAB file (numbers of type {kind})")
         dtype = np.dtype("<" + _TYPES[kind])
         if data is None:
-            if size > MOST_VALUES * 8:
+            if size > MAX_VALUES * 8:
                 self.source.take(size + -size % 8, keep=False)
                 return Skipped()
             self.kept += size
-            if self.kept > MOST_BYTES:
-                raise HandstyleError(f"more than {MOST_BYTES >> 20} MiB of arrays: no VGG has so many convolutions")
+            if self.kept > MAX_BYTES:
+                raise HandstyleError(f"more than {MAX_BYTES >> 20} MiB of arrays: no VGG has so many convolutions")
             data = self.source.take(size)
             self.source.take(-size % 8)
         values = np.frombuffer(data, dtype, count=len(data) // dtype.itemsize)

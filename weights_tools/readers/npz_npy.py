@@ -18,7 +18,7 @@ from weights_tools.readers import reading
 from weights_tools.readers.pickle_machine import NUMPY_NAMES, PickledArray, PickleMachine
 from weights_tools.readers.reading import Reading, as_hwio, check_shape, collect
 
-LONGEST_HEADER = 10_000  # bytes; NumPy's own bound
+MAX_HEADER_BYTES = 10_000  # bytes; NumPy's own bound
 
 
 def read_npz(path: Path) -> Reading:
@@ -40,7 +40,7 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         raise HandstyleError(f"an array of NumPy's format {version[0]}.{version[1]}, expected 1.0 or 2.0")
     length = file.read(2 * version[0])
     size = int.from_bytes(length, "little")
-    if size > LONGEST_HEADER:
+    if size > MAX_HEADER_BYTES:
         raise HandstyleError(f"an array whose header declares {size} bytes")
     header = io.BytesIO(length + file.read(size))
     return npy.read_array_header_1_0(header) if version == (1, 0) else npy.read_array_header_2_0(header)

@@ -13,7 +13,7 @@ from handstyle.foundations.errors import HandstyleError
 from weights_tools.readers.reading import Reading, collect, from_oihw, map_file, name_in_order
 from weights_tools.readers.wire import append, as_array, fields, integers, message, text
 
-MOST_NODES = 5000
+MAX_NODES = 5000
 FORMATS = {1: "<f4", 10: "<f2", 11: "<f8"}
 
 
@@ -25,8 +25,8 @@ def read_onnx(path: Path) -> Reading:
     convolutions: list[list[str]] = []
     initializers: dict[str, memoryview] = {}
     for count, (number, _, value) in enumerate(fields(graph)):
-        if count > MOST_NODES:
-            raise HandstyleError(f"more than {MOST_NODES} nodes: no VGG")
+        if count > MAX_NODES:
+            raise HandstyleError(f"more than {MAX_NODES} nodes: no VGG")
         if number == 1:
             inputs, operation = _node(message(value))
             if operation == "BatchNormalization":

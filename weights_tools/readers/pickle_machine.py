@@ -17,8 +17,8 @@ from weights_tools.readers.reading import check_shape
 
 Names = Mapping[tuple[str, str], Callable[..., Any]]
 
-MOST_STEPS = 200_000  # VGG-19's whole state is below 3,000
-LONGEST_TEXT = 4096
+MAX_STEPS = 200_000  # VGG-19's whole state is below 3,000
+MAX_TEXT_BYTES = 4096
 # PROTO FRAME MARK STOP POP NONE, numbers, text, bytes, strings of Python 2, containers, memo, names, calls, references
 OPCODES = b"\x80\x95(.0N\x88\x89KMJ\x8aGX\x8c\x8dBC\x8eTU}])t\x85\x86\x87suaeqr\x94hjc\x93R\x81bQ"
 # Modules whose classes are layers: a pickle that names them is of a whole model.
@@ -46,7 +46,7 @@ class _View:
         return bytes(view) if count == 1 else view  # the machine takes an opcode as bytes
 
     def readline(self) -> bytes:
-        window = bytes(self.data[self.position : self.position + LONGEST_TEXT])
+        window = bytes(self.data[self.position : self.position + MAX_TEXT_BYTES])
         line = window[: window.find(b"\n") + 1]
         self.position += len(line)
         return line
@@ -55,12 +55,12 @@ class _View:
 class _Steps(dict[int, Callable[[Any], None]]):
     """A table of the pickle instructions that limits the number of look-ups."""
 
-    left = MOST_STEPS
+    left = MAX_STEPS
 
     def __getitem__(self, code: int) -> Callable[[Any], None]:
         self.left -= 1
         if self.left < 0:
-            raise HandstyleError(f"a pickle of more than {MOST_STEPS} steps: no weight file has so many")
+            raise HandstyleError(f"a pickle of more than {MAX_STEPS} steps: no weight file has so many")
         return super().__getitem__(code)
 
     def __missing__(self, code: int) -> Callable[[Any], None]:
@@ -154,7 +154,7 @@ class PickleMachine(pickle._Unpickler):
         self._set_items()
 
     def _text(self, size: int) -> None:
-        if size > LONGEST_TEXT:
+        if size > MAX_TEXT_BYTES:
             raise HandstyleError("a damaged pickle (a text too long)")
         self.append(str(self.read(size), "utf-8"))
 
@@ -180,7 +180,7 @@ def dictionary_key(key: Any) -> str | int:
 
 def plain_text(value: Any) -> Any:
     """Return short bytes as text, and any other value unchanged."""
-    short = isinstance(value, bytes | memoryview) and len(value) < LONGEST_TEXT
+    short = isinstance(value, bytes | memoryview) and len(value) < MAX_TEXT_BYTES
     return bytes(value).decode("latin1") if short else value
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import ARCHITECTURES, convolution_names
-from handstyle.network.weights import MOST_VALUES
+from handstyle.network.weights import MAX_VALUES
 
 Order = Literal["BGR", "RGB"]
 Layers = dict[str, tuple[Array, Array]]
@@ -77,7 +77,7 @@ def check_shape(name: str, shape: Iterable[Any]) -> tuple[int, ...]:
         if side < 0:
             raise HandstyleError(f"layer {name} declares a shape with a negative side")
         count *= side
-    if len(sides) > 5 or count > MOST_VALUES:
+    if len(sides) > 5 or count > MAX_VALUES:
         raise HandstyleError(f"layer {name} declares {sides[:6]}, more than any VGG has")
     return sides
 

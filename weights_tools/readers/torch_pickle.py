@@ -26,9 +26,9 @@ _DTYPES = {
     "Float": "<f4", "Half": "<f2", "Double": "<f8", "BFloat16": "<u2",
     "Long": "<i8", "Int": "<i4", "Short": "<i2", "Char": "i1", "Byte": "u1", "Bool": "?",
 }  # fmt: skip
-DEEPEST_STATE = 3  # dictionaries around the one that holds the weights
-MOST_STORAGES = 1000
-LARGEST_PICKLE = 1 << 22
+MAX_STATE_DEPTH = 3  # dictionaries around the one that holds the weights
+MAX_STORAGES = 1000
+MAX_PICKLE_BYTES = 1 << 22
 
 
 @dataclass
@@ -118,8 +118,8 @@ def _dtype(kind: Any) -> np.dtype[Any]:
 
 def _reading(state: Any, layout: str) -> Reading:
     level = [state]
-    for _ in range(DEEPEST_STATE + 1):
-        level = [one for one in level if isinstance(one, dict)][:MOST_STORAGES]
+    for _ in range(MAX_STATE_DEPTH + 1):
+        level = [one for one in level if isinstance(one, dict)][:MAX_STORAGES]
         if kernels := [one for one in level if any(isinstance(x, Tensor) and len(x.shape) == 4 for x in one.values())]:
             state = kernels[0]
             break
@@ -160,7 +160,7 @@ def read_torch_zip(path: Path) -> Reading:
 
             return Storage(dtype, count, fetch)
 
-        program = memoryview(_entry(archive, pickle_name, LARGEST_PICKLE))
+        program = memoryview(_entry(archive, pickle_name, MAX_PICKLE_BYTES))
         state, _ = PickleMachine(program, _NAMES, persistent).load()
         return _reading(state, "PyTorch, zip")
 
@@ -201,7 +201,7 @@ def read_torch_stream(path: Path) -> Reading:
 
     state, position = PickleMachine(view, _NAMES, persistent).load(position)
     keys, position = PickleMachine(view, _NAMES).load(position)
-    if not isinstance(keys, list) or len(keys) > MOST_STORAGES:
+    if not isinstance(keys, list) or len(keys) > MAX_STORAGES:
         raise HandstyleError("a damaged PyTorch stream (no list of storages)")
     for key in map(plain_text, keys):
         if not isinstance(key, str) or key not in storages:
@@ -268,7 +268,7 @@ def _tar_members(path: Path) -> dict[str, memoryview]:
 def _described(view: memoryview, take: Callable[[str, Any, Any, int], int]) -> int:
     # A count, then for each part a pickle of three values, the first of them its key, and the data that `take` reads.
     count, position = PickleMachine(view, _NAMES).load()
-    if type(count) is not int or not 0 <= count <= MOST_STORAGES:
+    if type(count) is not int or not 0 <= count <= MAX_STORAGES:
         raise HandstyleError("a damaged PyTorch archive (an implausible number of parts)")
     for _ in range(count):
         description, position = PickleMachine(view, _NAMES).load(position)

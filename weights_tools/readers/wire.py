@@ -11,11 +11,11 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from handstyle.network.weights import MOST_VALUES
+from handstyle.network.weights import MAX_VALUES
 from weights_tools.readers.reading import check_shape
 
 Value = int | memoryview
-MOST_FIELDS = MOST_VALUES + 10_000  # fields of a message: one for each value of a kernel, and some more
+MAX_FIELDS = MAX_VALUES + 10_000  # fields of a message: one for each value of a kernel, and some more
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, int, Value]]:
@@ -23,7 +23,7 @@ def fields(message: memoryview) -> Iterator[tuple[int, int, Value]]:
     position, end, count = 0, len(message), 0
     while position < end:
         count += 1
-        if count > MOST_FIELDS:
+        if count > MAX_FIELDS:
             raise HandstyleError("a message of more fields than any VGG needs")
         key, position = varint(message, position)
         number, kind = key >> 3, key & 7
@@ -88,7 +88,7 @@ def message(value: Value) -> memoryview:
 
 def append(data: bytearray, value: Value) -> None:
     """Append the bytes of a field to `data`, in which a repeated floating-point field is collected."""
-    if len(data) > MOST_VALUES * 8:
+    if len(data) > MAX_VALUES * 8:
         raise HandstyleError("an array of more values than any VGG has")
     data += message(value)
 

@@ -16,7 +16,7 @@ BLOCK_PIXELS = 2048  # outputs of a block, for each channel
 PHASE_BYTES = 24 << 20  # of transformed tiles and products in a phase (or half of the maps' bytes, if that is more)
 GROUP_BYTES = 16 << 20  # of kernels that are transformed at a time, if the map is a single phase
 SHARED_BLOCK = 32  # tiles that a thread transforms at a time
-FEWEST_TILES = 16  # tiles of a block at least, with many threads: its calls must be long
+MIN_TILES = 16  # tiles of a block at least, with many threads: its calls must be long
 PART_OPERATIONS = 50e6  # operations of a part of a product at least, with many threads
 LOCKED_TILES = 8  # tiles whose work takes as long as a block's calls hold the interpreter's lock
 
@@ -133,8 +133,8 @@ class Blocking:
         def grid(most: int) -> TileGrid:
             if threads < MANY_THREADS:
                 return TileGrid.cut(H, W, m, C, K, most)
-            most = min(times * most, max(FEWEST_TILES, 2 * ceil_div(tiles, threads)))
-            return TileGrid.shared_out(H, W, m, C, K, range(min(FEWEST_TILES, most), most + 1), threads)
+            most = min(times * most, max(MIN_TILES, 2 * ceil_div(tiles, threads)))
+            return TileGrid.shared_out(H, W, m, C, K, range(min(MIN_TILES, most), most + 1), threads)
 
         if kernels <= CACHED_KERNELS:
             return cls(grid(min(BLOCK_PIXELS // m**2, max(16, tiles // 16))), C, K, False, 1, n, kept)

@@ -20,7 +20,7 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from handstyle.kernels.counting import FEW_PIXELS, FEWEST_CHANNELS, LOWERED, Tile, choose_kernel
+from handstyle.kernels.counting import FEW_PIXELS, LOWERED, MIN_CHANNELS, Tile, choose_kernel
 from handstyle.kernels.cpu import losses
 from handstyle.kernels.cpu.arena import default_arena
 from handstyle.kernels.cpu.choose import convolve
@@ -403,7 +403,7 @@ def _lowered(H: int, W: int, C: int, K: int, adjoint: bool) -> Tile:
 
 
 def _four_by_four(H: int, W: int, C: int, K: int, adjoint: bool) -> Tile:
-    return LOWERED if min(C, K) < FEWEST_CHANNELS else Tile(4, 4)
+    return LOWERED if min(C, K) < MIN_CHANNELS else Tile(4, 4)
 
 
 def auto_engine() -> CpuEngine:

@@ -12,10 +12,10 @@ from handstyle.kernels.cpu.threads import blas_architectures
 # kernel/x86_64/sgemm_small_kernel_permit_skylakex.c of OpenBLAS 0.3.31).
 SMALL_PRODUCT = 1_000_000
 HAVE_SMALL_KERNELS = frozenset(("SkylakeX", "Cooperlake", "SapphireRapids"))
-FEWEST_ROWS = 64  # the fewest rows of a piece that is worth a call of its own
+MIN_ROWS = 64  # the fewest rows of a piece that is worth a call of its own
 # Columns of a piece of a product with a small matrix on the left: few enough that input and output fit the
 # second-level cache together, and enough that the overhead of the interpreter is small.
-FEWEST_COLUMNS, MOST_COLUMNS = 2048, 8192
+MIN_COLUMNS, MAX_COLUMNS = 2048, 8192
 
 
 @cache
@@ -42,7 +42,7 @@ def rows_times(x: Array, w: Array, out: Array) -> None:  # (…, T, C), (…, C,
     T, C = x.shape[-2:]
     K = w.shape[-1]
     rows = 1 << max(1, SMALL_PRODUCT // (C * K)).bit_length() - 1
-    whole = T // rows * rows if rows >= FEWEST_ROWS and has_small_kernels() else 0
+    whole = T // rows * rows if rows >= MIN_ROWS and has_small_kernels() else 0
     if whole:
         pieces = (*x.shape[:-2], whole // rows, rows)
         np.matmul(
@@ -66,7 +66,7 @@ def times_columns(A: Array, x: Array, out: Array) -> None:  # (p, n), (…, n, L
     """
     L = x.shape[-1]
     # Pieces of equal length, in whole cache lines.
-    step = -(-L // -(-L // MOST_COLUMNS) // 16) * 16
+    step = -(-L // -(-L // MAX_COLUMNS) // 16) * 16
     whole = L // step * step
     if whole:
         np.matmul(A, _stretches(x, whole, step), out=_stretches(out, whole, step))

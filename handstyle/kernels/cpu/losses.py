@@ -12,7 +12,7 @@ from handstyle.foundations.image import Convention, channel_order
 from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.arena import default_arena, scratch
 from handstyle.kernels.cpu.gemm import rows_times
-from handstyle.kernels.cpu.threads import MOST_PIXELS, default_team, pixel_strips
+from handstyle.kernels.cpu.threads import MAX_PIXELS, default_team, pixel_strips
 from handstyle.losses.gram import Moments, StyleTerm, check_channels
 
 MOMENTS_STRIPS = 8  # strips of a small map for its moments: fewer than elsewhere, since each has C² sums of its own
@@ -52,7 +52,7 @@ def preprocess_adjoint(dx: Array, convention: Convention) -> Array:  # (H, W, 3)
 def _by_rows(work: Callable[[slice], None], rows: int) -> None:
     # Each thread does as many rows as the others, at once: what is done to a row does not depend on the division.
     team = default_team()
-    step = max(MOST_PIXELS, ceil_div(rows, team.threads))
+    step = max(MAX_PIXELS, ceil_div(rows, team.threads))
 
     def each(_: int, pieces: Iterator[int]) -> None:
         for i in pieces:

@@ -20,7 +20,7 @@ from handstyle.foundations.backend import cpu_count
 
 # Pixels that a thread takes at a time, where the work is the same for each pixel: enough that the overhead of a piece
 # is small, and few enough that a sum over them in float32 keeps six digits.
-FEWEST_PIXELS, MOST_PIXELS = 128, 8192
+MIN_PIXELS, MAX_PIXELS = 128, 8192
 # From this many threads on, convolutions are cut into equal pieces whose number fits the threads, and into larger ones:
 # all threads wait for the interpreter's lock, the less the fewer calls they make (`benchmarks/lock.py`).
 MANY_THREADS = 8
@@ -112,13 +112,13 @@ def pixel_strips(pixels: int, most: float = math.inf, strips: int = 16) -> list[
     pixels : int
         The number of pixels. The number of cores has no influence, so that sums have the same bits on all machines.
     most : float
-        The largest number of pixels in a strip, if less than `MOST_PIXELS`.
+        The largest number of pixels in a strip, if less than `MAX_PIXELS`.
     strips : int
-        The number of strips to aim at: fewer if they would be shorter than `FEWEST_PIXELS`, more if longer than `most`.
+        The number of strips to aim at: fewer if they would be shorter than `MIN_PIXELS`, more if longer than `most`.
 
     Returns
     -------
     list of slice
     """
-    step = int(min(MOST_PIXELS, max(FEWEST_PIXELS, min(most, -(-pixels // strips)))))
+    step = int(min(MAX_PIXELS, max(MIN_PIXELS, min(most, -(-pixels // strips)))))
     return [slice(start, min(pixels, start + step)) for start in range(0, pixels, step)]

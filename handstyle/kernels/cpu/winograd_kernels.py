@@ -7,7 +7,7 @@ import numpy as np
 from handstyle.foundations.backend import Array
 from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.arena import Arena, scratch
-from handstyle.kernels.cpu.gemm import FEWEST_COLUMNS, MOST_COLUMNS
+from handstyle.kernels.cpu.gemm import MAX_COLUMNS, MIN_COLUMNS
 from handstyle.kernels.cpu.threads import Team
 from handstyle.kernels.winograd_matrices import transforms
 
@@ -52,7 +52,7 @@ def transform_kernels(  # (3, 3, C, K) -> (rows n, C, K); adjoint: (rows n, K, C
     n, some = m + 2, len(down)
     U = arena.take((some * n, C, K), w.dtype) if out is None or adjoint else out
     flat, points = w.reshape(3, 3, C * K), U.reshape(some, n, C * K)
-    step = min(MOST_COLUMNS, max(FEWEST_COLUMNS, ceil_div(C * K, team.threads)))
+    step = min(MAX_COLUMNS, max(MIN_COLUMNS, ceil_div(C * K, team.threads)))
 
     def work(_: int, pieces: Iterator[int]) -> None:
         half = scratch.take("values", (3, some, step), w.dtype)

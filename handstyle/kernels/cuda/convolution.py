@@ -31,7 +31,7 @@ from handstyle.kernels.cuda.structs import POOLS, Epilogue, Source
 
 METHODS = ("first", "im2col", "residue", "mec", "tensor", "winograd2", "winograd4")
 SCRATCH = 1 << 26  # bytes: four times as much makes 1024 px a tenth faster, for that much more memory
-FEWEST_BLOCKS = 100  # blocks of the tensor-core kernel: about one for each multiprocessor of a large GPU
+MIN_BLOCKS = 100  # blocks of the tensor-core kernel: about one for each multiprocessor of a large GPU
 LANES = (32, 8)  # threads of a block: channels, and tiles or groups of pixels
 
 
@@ -237,7 +237,7 @@ def tensor_kernel(H: int, W: int, K: int, unpool: bool) -> str:
     if K % 128 or not unpool:
         return "implicit_tf32_narrow"
     blocks = -(-H // 16) * -(-W // 16) * (K // 128)
-    return "implicit_tf32" if blocks >= FEWEST_BLOCKS else "implicit_tf32_half"
+    return "implicit_tf32" if blocks >= MIN_BLOCKS else "implicit_tf32_half"
 
 
 def pooled_epilogue(finish: Epilogue, pooled: Array, planes: Array | None, kind: str) -> Epilogue:
