@@ -48,7 +48,7 @@ def nothing(job: Any, tile: Any, p: Any, common: Any) -> Any:
 
 def main() -> None:
     """Measure and print, and write what was found."""
-    from handstyle.kernels.cluster import connected
+    from handstyle.kernels.cluster import connect_cluster
     from handstyle.kernels.tiles import by_tiles, measure_tile, spread_tile
     from handstyle.optimize.objective import Objective, engine_of
     from handstyle.painting.config import StyleConfig
@@ -68,7 +68,7 @@ def main() -> None:
     painting = rng.integers(0, 256, (384, 512, 3), dtype=np.uint8).astype(np.float32)
     here = by_tiles(load_network(backend="numpy"), asked.tile)
     terms = build_terms(here, StyleConfig(), photograph, [painting])
-    with connected(f"local:{asked.workers}") as cluster:
+    with connect_cluster(f"local:{asked.workers}") as cluster:
         there = cluster.network(here, asked.tile)
         objectives = [Objective(network, terms, photograph.shape) for network in (here, there)]  # type: ignore[arg-type]
         evaluation: Any = objectives[1].prepared

@@ -24,10 +24,10 @@ from handstyle.kernels.cpu.choose import convolve
 from handstyle.kernels.cpu.epilogues import RectifySink, bits_shape
 from handstyle.kernels.cpu.strips import ArraySource
 from handstyle.kernels.cpu.threads import default_team
-from handstyle.kernels.cpu.winograd_kernels import Kept
+from handstyle.kernels.cpu.winograd_kernels import KernelCache
 
 
-def ours(x: Array, w: Array, b: Array, kept: Kept | None = None) -> Callable[..., Array]:
+def ours(x: Array, w: Array, b: Array, kept: KernelCache | None = None) -> Callable[..., Array]:
     H, W, C = x.shape
     K = w.shape[3]
     y = np.empty((H, W, K), np.float32)
@@ -36,7 +36,7 @@ def ours(x: Array, w: Array, b: Array, kept: Kept | None = None) -> Callable[...
 
     def run() -> Array:
         with team.single_threaded_blas():
-            convolve(ArraySource(x), w, b, sink, tile, team, arena, kept=kept)
+            convolve(ArraySource(x), w, b, sink, tile, team, arena, cache=kept)
         return y
 
     return run

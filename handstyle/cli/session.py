@@ -18,7 +18,7 @@ from handstyle.foundations.file_lock import locked
 from handstyle.foundations.image import Size
 from handstyle.foundations.picture_reading import Picture, PictureLike, expanded
 from handstyle.foundations.picture_writing import check_writable
-from handstyle.kernels.cluster import Cluster, connected, is_single_tile
+from handstyle.kernels.cluster import Cluster, connect_cluster, is_single_tile
 from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
@@ -164,7 +164,7 @@ def workers(address: str) -> Iterator[Cluster | None]:
     if not address:
         yield None
         return
-    with connected(address) as cluster:
+    with connect_cluster(address) as cluster:
         say(f"cluster: {cluster}")
         yield cluster
 

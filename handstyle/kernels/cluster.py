@@ -22,21 +22,21 @@ from typing import Any
 
 from handstyle.foundations.backend import Array, choose_backend
 from handstyle.foundations.errors import HandstyleError
-from handstyle.kernels.tiles import Job, PictureTile, Step, TileEngine, Tiling, added, inner_engine, tree_sum
+from handstyle.kernels.tiles import Job, PictureTile, Step, TileEngine, Tiling, add_lists, inner_engine, tree_sum
 from handstyle.losses.terms import Statistic
 from handstyle.network.sequence import Convolution, Layer, make_engine
 from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Shape
 
-AHEAD = 3  # tiles for each worker that are being sent or computed at a time
+TILES_IN_FLIGHT = 3  # tiles for each worker that are being sent or computed at a time
 # Settings of Dask for the workers of this machine: its own statistics would take a twentieth of the processor's time.
-QUIET = {
+DASK_SETTINGS = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "5s",
 }
 RETRIES = 5  # times that tasks are sent again after Dask has given them up because workers died
-_one_at_a_time = threading.Lock()  # held by a worker during a task: an engine must not be used by two threads at a time
+_task_lock = threading.Lock()  # held by a worker during a task: an engine must not be used by two threads at a time
 
 
 def weights_digest(layers: tuple[Layer, ...]) -> str:
@@ -50,7 +50,7 @@ def weights_digest(layers: tuple[Layer, ...]) -> str:
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedJob:
     """A job in the form that is sent to workers: without the engine, which cannot be pickled.
 
     Parameters
@@ -61,7 +61,7 @@ class Shared:
         Names of the backend and of the engine that a worker uses.
     digest : str
         The digest of the weights, which a worker compares with what it received.
-    release : str
+    package_version : str
         The version of this package, which must be the worker's too.
     """
 
@@ -69,11 +69,11 @@ class Shared:
     backend: str
     kernels: str
     digest: str
-    release: str
+    package_version: str
 
     def __reduce__(self) -> tuple[Any, ...]:
         # `local_job`, which has threads, is left out.
-        return Shared, (self.job, self.backend, self.kernels, self.digest, self.release)
+        return SharedJob, (self.job, self.backend, self.kernels, self.digest, self.package_version)
 
     @cached_property
     def local_job(self) -> Job:
@@ -84,8 +84,10 @@ class Shared:
         HandstyleError
             If this worker has another version of the package, or the weights it received have another digest.
         """
-        if self.release != version("handstyle"):
-            raise HandstyleError(f"cluster: {self._where} has handstyle {version('handstyle')}, not {self.release}")
+        if self.package_version != version("handstyle"):
+            raise HandstyleError(
+                f"cluster: {self._where} has handstyle {version('handstyle')}, not {self.package_version}"
+            )
         if self.digest != weights_digest(self.job.network.layers):
             raise HandstyleError(f"cluster: {self._where} has other weights")
         network = self.job.network
@@ -98,15 +100,15 @@ class Shared:
         return f"the worker {import_module('distributed').get_worker().address}"
 
 
-def run_step(shared: Shared, step: Step, tile: PictureTile, p: Array, common: Any) -> Any:
+def run_step(shared: SharedJob, step: Step, tile: PictureTile, p: Array, common: Any) -> Any:
     """Call ``step(job, tile, p, common)`` with the shared job, in a worker."""
-    with _one_at_a_time:
+    with _task_lock:
         return step(shared.local_job, tile, p, common)
 
 
-def run_alone(shared: Shared, work: Callable[..., Any], *arguments: Any) -> Any:
+def run_on_network(shared: SharedJob, work: Callable[..., Any], *arguments: Any) -> Any:
     """Call ``work(network, *arguments)`` with the network of the shared job, in a worker."""
-    with _one_at_a_time:
+    with _task_lock:
         return work(shared.local_job.network, *arguments)
 
 
@@ -129,7 +131,7 @@ class Cluster:
         client.amm.stop()  # Dask's memory manager would drop the workers' copies of the network, all but one
         self.sent = self.received = 0
         self._shared: tuple[Job, Any] | None = None
-        self._alone: Job | None = None
+        self._network_job: Job | None = None
 
     def __str__(self) -> str:
         """Return the number of workers and the address of Dask's dashboard, in words."""
@@ -157,44 +159,45 @@ class Cluster:
         callable
             Returns the result of `work`, or raises its exception. If the worker died, it starts the work again.
         """
-        if self._alone is None or self._alone.network is not network:
-            self._alone = Job(network, (), Tiling(network.layers, (network.names[0],), 1, 1, 1))  # one tile, no terms
-        job = self._alone
+        if self._network_job is None or self._network_job.network is not network:
+            one_tile = Tiling(network.layers, (network.names[0],), 1, 1, 1)
+            self._network_job = Job(network, (), one_tile)
+        job = self._network_job
 
         def submit() -> Any:
-            return self._submit(run_alone, self._share(job), work, *arguments)
+            return self._submit(run_on_network, self._shared_job(job), work, *arguments)
 
-        begun = [submit()]
-        return partial(self._again, lambda: (begun.pop() if begun else submit()).result())
+        futures = [submit()]
+        return partial(self._retry, lambda: (futures.pop() if futures else submit()).result())
 
     def total(self, step: Step, job: Job, p: Array, common: Any) -> list[Statistic]:
         """Run a step on every tile, and return the sum of the results, which are added on the workers."""
 
         def summed() -> list[Statistic]:
             def add(a: Any, b: Any) -> Any:
-                return self._submit(added, a, b)
+                return self._submit(add_lists, a, b)
 
-            future: Any = tree_sum(self._ahead(step, job, p, common), add)
+            future: Any = tree_sum(self._submit_tiles(step, job, p, common), add)
             return list(future.result())
 
-        statistics: list[Statistic] = self._again(summed)
+        statistics: list[Statistic] = self._retry(summed)
         return statistics
 
     def each(self, step: Step, job: Job, p: Array, common: Any) -> Iterator[Array]:
         """Run a step on every tile, and yield the results in the order of the tiles."""
         killed = import_module("distributed").KilledWorker
-        for tile, future in zip(job.tiling.tiles, self._ahead(step, job, p, common), strict=True):
+        for tile, future in zip(job.tiling.tiles, self._submit_tiles(step, job, p, common), strict=True):
             try:
                 found = future.result()
             except killed:
-                found = self._again(partial(self._computed, step, job, tile, p, common))
+                found = self._retry(partial(self._compute_tile, step, job, tile, p, common))
             self.received += found.nbytes
             yield found
 
-    def _computed(self, step: Step, job: Job, tile: PictureTile, p: Array, common: Any) -> Any:
-        return self._tile(step, job, tile, p, common).result()
+    def _compute_tile(self, step: Step, job: Job, tile: PictureTile, p: Array, common: Any) -> Any:
+        return self._submit_tile(step, job, tile, p, common).result()
 
-    def _again(self, work: Callable[[], Any]) -> Any:
+    def _retry(self, work: Callable[[], Any]) -> Any:
         # Dask gives up a task after several workers in a row have died while running it, perhaps for other reasons.
         for _ in range(RETRIES):
             try:
@@ -203,28 +206,28 @@ class Cluster:
                 continue
         return work()
 
-    def _ahead(self, step: Step, job: Job, p: Array, common: Any) -> Iterator[Any]:
+    def _submit_tiles(self, step: Step, job: Job, p: Array, common: Any) -> Iterator[Any]:
         # The scheduler holds a few crops a worker at a time, not the whole picture.
         common = None if common is None else self._submit(_identity, common)
-        window, most = deque[Any](), AHEAD * max(1, len(self.client.scheduler_info()["workers"]))
+        window, most = deque[Any](), TILES_IN_FLIGHT * max(1, len(self.client.scheduler_info()["workers"]))
         for tile in job.tiling.tiles:
             if len(window) == most:
                 import_module("distributed").wait(window[0])
                 yield window.popleft()
-            window.append(self._tile(step, job, tile, p, common))
+            window.append(self._submit_tile(step, job, tile, p, common))
         yield from window
 
-    def _tile(self, step: Step, job: Job, tile: PictureTile, p: Array, common: Any) -> Any:
+    def _submit_tile(self, step: Step, job: Job, tile: PictureTile, p: Array, common: Any) -> Any:
         crop = tile.crop.cut(p).astype(job.network.dtype)
         self.sent += crop.nbytes
-        return self._submit(run_step, self._share(job), step, tile, crop, common)
+        return self._submit(run_step, self._shared_job(job), step, tile, crop, common)
 
-    def _share(self, job: Job) -> Any:
+    def _shared_job(self, job: Job) -> Any:
         if self._shared is None or self._shared[0] is not job:
             network, backend = job.network, job.network.backend.name
             host = network.with_kernels("reference").to(choose_backend("numpy"))
             plain = Job(host, job.terms, job.tiling)
-            shared = Shared(plain, backend, network.engine.name, weights_digest(host.layers), version("handstyle"))
+            shared = SharedJob(plain, backend, network.engine.name, weights_digest(host.layers), version("handstyle"))
             cloudpickle = import_module("cloudpickle")  # a dependency of Dask; it can also pickle nested functions
             future = self._submit(pickle.loads, cloudpickle.dumps(shared))
             self._shared = job, future
@@ -259,14 +262,14 @@ def is_single_tile(network: Network, shape: Shape) -> bool:
     return isinstance(engine, TileEngine) and isinstance(engine.workers, Cluster) and max(shape[:2]) <= engine.side
 
 
-def pin(dask_worker: Any, cores: list[int], workers: int) -> None:
+def pin_to_cores(dask_worker: Any, cores: list[int], workers: int) -> None:
     """Restrict a worker process on this machine to its share of the processor cores."""
     own = cores[int(dask_worker.name) % workers :: workers]
     os.sched_setaffinity(0, own or cores)
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Cluster]:
+def connect_cluster(address: str) -> Iterator[Cluster]:
     """Connect to a running Dask cluster, or start one on this machine, for the duration of a ``with`` block.
 
     Parameters
@@ -294,10 +297,10 @@ def connected(address: str) -> Iterator[Cluster]:
 
         class Pin(distributed.WorkerPlugin):  # type: ignore[misc, name-defined]
             def setup(self, worker: Any) -> None:
-                pin(worker, cores, workers)
+                pin_to_cores(worker, cores, workers)
 
         with (
-            import_module("dask").config.set(QUIET),
+            import_module("dask").config.set(DASK_SETTINGS),
             distributed.LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,

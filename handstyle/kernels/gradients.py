@@ -17,7 +17,7 @@ from handstyle.network.sequence import Features
 # (term, its features, whether the gradient may be written over them) -> weighted value, weighted gradient
 GradientOf = Callable[[Term, Array, bool], tuple[Any, Array]]
 
-SQUARED = 1 << 19  # values of a target that are squared at a time
+STRIP_SIZE = 1 << 19  # values of a target that are squared at a time
 
 
 class Gradients(Protocol):
@@ -70,7 +70,7 @@ class TermGradients:
         The terms of the objective.
     features : dict of str to array
         The features that the terms measure; each is removed when its gradient is computed.
-    again : dict of str to callable
+    recompute : dict of str to callable
         Functions that compute again the features that were not kept.
     values : array or list
         Receives the weighted values, in the order of the terms.
@@ -79,7 +79,7 @@ class TermGradients:
     gradient_of: GradientOf
     terms: Sequence[Term]
     features: Features
-    again: dict[str, Callable[[], Array]]
+    recompute: dict[str, Callable[[], Array]]
     values: Any
     writable: ClassVar[bool] = True
 
@@ -109,7 +109,7 @@ class TermGradients:
 
     def take(self, tap: str) -> Array:
         """Remove and return the features at the layer `tap`; they are computed again if they were not kept."""
-        return self.again.pop(tap)() if tap in self.again else self.features.pop(tap)
+        return self.recompute.pop(tap)() if tap in self.recompute else self.features.pop(tap)
 
 
 def scaled_terms(terms: Sequence[Term]) -> tuple[Term, ...]:
@@ -124,7 +124,7 @@ def _scaled(term: Term) -> Term:
         return replace(term, scale=term.factor)
     if type(term) is not ContentTerm or term.scale is not None or "factor" in vars(term):
         return term
-    step = max(1, SQUARED // math.prod(term.target.shape[1:]))
+    step = max(1, STRIP_SIZE // math.prod(term.target.shape[1:]))
     strips = [Window(slice(top, top + step), slice(None)) for top in range(0, term.target.shape[0], step)]
     energy = sum(float(term.measure(0 * strip.cut(term.target), strip)) for strip in strips)
     return replace(term, scale=scale_of(energy))

@@ -123,7 +123,7 @@ def _can_be_fused(pool: Layer, H: int, W: int, odd_sides: bool) -> bool:
     return has_kernel and min(H, W) > 1
 
 
-def methods_in_words(chosen: Mapping[str, str]) -> list[str]:
+def describe_methods(chosen: Mapping[str, str]) -> list[str]:
     """Return a text ``method: names`` for each method, with the names of the convolutions that used it."""
     ways: dict[str, list[str]] = {}
     for name, method in chosen.items():

@@ -46,10 +46,10 @@ from handstyle.optimize.objective import Engine, Evaluate, Forecast, Shape, engi
 
 STRIP_PIXELS = 1 << 17  # pixels of a strip of the picture, for the terms on the picture itself
 STRIP_ARRAYS = 6  # arrays of a strip's size that such a term allocates
-MEASURED = 1 << 19  # values of a map whose moments are measured at a time
-READ = 1e8  # bytes a second that a slow disk reads
-GRADIENTS = 16  # bytes for each value of the picture: an optimizer keeps one gradient while the next is computed
-SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)  # sides of tiles to try for a picture that does not fit
+MOMENTS_VALUES = 1 << 19  # values of a map whose moments are measured at a time
+DISK_RATE = 1e8  # bytes a second that a slow disk reads
+GRADIENT_BYTES = 16  # bytes for each value of the picture: an optimizer keeps one gradient while the next is computed
+TILE_SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)  # sides of tiles to try for a picture that does not fit
 
 # --- geometry -------------------------------------------------------------------------------------------------------
 
@@ -260,7 +260,7 @@ class Photograph:
 
 
 @dataclass(frozen=True)
-class Part:
+class PartialMap:
     """A part of a map that is cut like the whole map; see `Window.cut`.
 
     Parameters
@@ -318,7 +318,7 @@ class Job:
         (pixels,) = {id(one.pixels): one.pixels for one in sources.values()}.values()  # of all taps in one pass
         features, _ = forward_to(network, tuple(sources), network.backend.asarray(tile.crop.cut(pixels), network.dtype))
         parts = {
-            tap: Part(f, tile.rows.start // strides[tap], tile.columns.start // strides[tap])
+            tap: PartialMap(f, tile.rows.start // strides[tap], tile.columns.start // strides[tap])
             for tap, f in features.items()
         }
         return tuple(with_target(term, parts[term.tap]) if photograph_of(term) else term for term in self.terms)
@@ -358,7 +358,7 @@ def measure(term: Term, f: Array, where: Window) -> Statistic:  # (h, w, C) -> s
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     if not (isinstance(inner, MomentsTerm) and has_plain_moments(inner) and isinstance(f, np.ndarray)):
         return term.measure(f, where)
-    mask, rows = where.cut(inner.mask), max(1, MEASURED // math.prod(f.shape[1:]))
+    mask, rows = where.cut(inner.mask), max(1, MOMENTS_VALUES // math.prod(f.shape[1:]))
     strips = [slice(top, top + rows) for top in range(0, len(f), rows)]
 
     def part(strip: slice) -> Moments:
@@ -492,22 +492,22 @@ class Workers(Protocol):
 
 
 @dataclass(frozen=True)
-class KeptTile(Job):
+class KeptTileJob(Job):
     """A job for one tile that keeps the tile's features from the first pass for the next pass."""
 
-    found: list[tuple[Features, Cache]] = field(default_factory=list)
+    kept: list[tuple[Features, Cache]] = field(default_factory=list)
 
     def features(self, p: Array) -> tuple[Features, Cache]:
         """Return the features kept by the pass before, or compute them and keep them for the next pass."""
-        if self.found:
-            return self.found.pop()
+        if self.kept:
+            return self.kept.pop()
         features, caches = super().features(p)
-        self.found.append((dict(features), caches))
+        self.kept.append((dict(features), caches))
         return features, caches
 
 
 @dataclass
-class InTurn:
+class Sequential:
     """The executor that works on one tile after another in this process.
 
     Parameters
@@ -519,7 +519,7 @@ class InTurn:
     keep: int = 0
 
     def __post_init__(self) -> None:
-        self._kept: list[KeptTile] = []
+        self._kept: list[KeptTileJob] = []
 
     def total(self, step: Step, job: Job, p: Array, common: Any) -> list[Statistic]:
         """Call `step` for every tile, and return the sum of the results."""
@@ -529,17 +529,17 @@ class InTurn:
         """Call `step` for every tile, and yield the results in the order of the tiles."""
         tiles = job.tiling.tiles
         if step is measure_tile:  # a new picture
-            self._kept = [KeptTile(job.network, job.terms, job.tiling) for _ in tiles[: self.keep]]
+            self._kept = [KeptTileJob(job.network, job.terms, job.tiling) for _ in tiles[: self.keep]]
         jobs = chain(self._kept, repeat(job))
         return (step(one, tile, tile.crop.cut(p), common) for one, tile in zip(jobs, tiles, strict=False))
 
 
-def added(a: list[Statistic], b: list[Statistic]) -> list[Statistic]:
+def add_lists(a: list[Statistic], b: list[Statistic]) -> list[Statistic]:
     """Return the elementwise sums of two lists of statistics."""
     return [one + other for one, other in zip(a, b, strict=True)]
 
 
-def tree_sum(parts: Iterable[Any], add: Callable[[Any, Any], Any] = added) -> list[Statistic]:
+def tree_sum(parts: Iterable[Any], add: Callable[[Any, Any], Any] = add_lists) -> list[Statistic]:
     """Add up lists of statistics pairwise, in an order that depends on their number alone.
 
     Parameters
@@ -601,7 +601,7 @@ class TileEngine:
 
     inner: Engine
     side: int
-    workers: Workers = field(default_factory=InTurn)
+    workers: Workers = field(default_factory=Sequential)
     spare: int = 0
     again: bool = False
     name: str = field(init=False)
@@ -619,7 +619,7 @@ class TileEngine:
             features, caches = self.inner.forward(layers, x, taps)
             return features, (None, taps, caches)
         parts = (self.inner.forward(layers, tile.crop.cut(x), taps)[0] for tile in tiling.tiles)
-        return put_together(tiling, layers, x.shape, parts), (tiling, taps, x)
+        return assemble_maps(tiling, layers, x.shape, parts), (tiling, taps, x)
 
     def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
         """Return the gradient at the input; every tile is run forward again before it is run backward."""
@@ -651,7 +651,7 @@ class TileEngine:
         if tiling is not None:
             self._last = f"{len(tiling.tiles)} tiles with halos of {tiling.halo} px"
             if keep := self.kept(network, terms, tiling):
-                workers, self._last = InTurn(keep), f"{self._last}, {keep} of them kept from one pass to the next"
+                workers, self._last = Sequential(keep), f"{self._last}, {keep} of them kept from one pass to the next"
             if any(map(photograph_of, terms)):
                 self._last += ", the photograph's features computed again for each"
         return TileEvaluation(workers, inner, terms, shape, tiling)
@@ -671,7 +671,7 @@ class TileEngine:
 
     def kept(self, network: Network, terms: Sequence[Term], tiling: Tiling) -> int:
         """Return the number of tiles whose features fit into `spare` bytes and will be kept."""
-        if not (self.spare and isinstance(self.inner, CpuEngine) and isinstance(self.workers, InTurn)):
+        if not (self.spare and isinstance(self.inner, CpuEngine) and isinstance(self.workers, Sequential)):
             return 0
         rows = summary(network, *max(tile.shape for tile in tiling.tiles)[:2])
         taps = taps_of(terms)
@@ -695,11 +695,11 @@ class TileEngine:
         crop = tile.shape
         cut = [cut_term(term, tile, tiling) for term in terms if term.tap != PICTURE]
         once = self.inner.forecast(inner, cut, crop, gradient=False)
-        held = sum(bytes_in_memory(term, network) for term in terms)
+        held = sum(term_bytes_in_memory(term, network) for term in terms)
         n, count = math.prod(shape), len(tiling.tiles)
         if not gradient:
             return Forecast(once.bytes + held, once.weights, count * once.seconds)
-        seconds = 2 * target_bytes_in_files(network, terms, shape) / READ
+        seconds = 2 * target_bytes_in_files(network, terms, shape) / DISK_RATE
         if self.again and (of_photograph := [term for term in cut if is_content(term)]):
             seconds += 2 * count * self.inner.forecast(inner, of_photograph, crop, gradient=False).seconds
         both = self.inner.forecast(inner, cut, crop)
@@ -710,7 +710,7 @@ class TileEngine:
         strip = len(cut) < len(terms) and STRIP_ARRAYS * network.dtype.itemsize * min(3 * STRIP_PIXELS, n)
         taken = both.bytes + largest + max(largest, strip)
         seconds += count * (once.seconds + both.seconds) - self.kept(network, cut, tiling) * once.seconds
-        return Forecast(taken + held + GRADIENTS * n, both.weights, seconds)
+        return Forecast(taken + held + GRADIENT_BYTES * n, both.weights, seconds)
 
     def describe(self) -> str:
         """Return in words the number of tiles of the last objective, and the methods of the inner engine."""
@@ -730,16 +730,16 @@ def smaller_tiles(network: Network, shape: Shape) -> list[int]:
     Returns
     -------
     list of int
-        The sides in `SIDES` smaller than the network's tiles and the picture; the last ones may be too small for the
-        network.
+        The sides in `TILE_SIDES` smaller than the network's tiles and the picture; the last ones may be too small for
+        the network.
     """
     longest = max(shape[:2])
-    return [side for side in SIDES if side < min(tile_side(network) or longest, longest)]
+    return [side for side in TILE_SIDES if side < min(tile_side(network) or longest, longest)]
 
 
 def gradient_bytes(network: Network, shape: Shape) -> int:
     """Return the bytes for gradients of the picture that are included in a forecast; 0 if there are no tiles."""
-    return GRADIENTS * math.prod(shape) if max(shape[:2]) > tile_side(network) > 0 else 0
+    return GRADIENT_BYTES * math.prod(shape) if max(shape[:2]) > tile_side(network) > 0 else 0
 
 
 def target_bytes_in_files(network: Network, terms: Sequence[Term], shape: Shape) -> int:
@@ -772,12 +772,12 @@ def by_tiles(network: Network, side: int, *, again: bool | None = None) -> Netwo
     512
     """
     engine = engine_of(network)
-    workers = engine.workers if isinstance(engine, TileEngine) else InTurn()
-    again = computes_again(network) if again is None else again
+    workers = engine.workers if isinstance(engine, TileEngine) else Sequential()
+    again = recomputes_photograph(network) if again is None else again
     return network.with_kernels(TileEngine(inner_engine(network), side, workers, again=again))
 
 
-def keeping(network: Network, spare: int) -> Network:
+def with_kept_features(network: Network, spare: int) -> Network:
     """Return a network whose `TileEngine` may use `spare` bytes to keep features; without tiles, the network itself."""
     engine = engine_of(network)
     return network.with_kernels(replace(engine, spare=spare)) if isinstance(engine, TileEngine) else network
@@ -789,7 +789,7 @@ def tile_side(network: Network) -> int:
     return engine.side if isinstance(engine, TileEngine) else 0
 
 
-def computes_again(network: Network) -> bool:
+def recomputes_photograph(network: Network) -> bool:
     """Return whether a network computes a photograph's features again for each tile."""
     engine = engine_of(network)
     return isinstance(engine, TileEngine) and engine.again
@@ -801,7 +801,7 @@ def inner_engine(network: Network) -> Engine:
     return engine.inner if isinstance(engine, TileEngine) else engine
 
 
-def put_together(tiling: Tiling, layers: tuple[Layer, ...], shape: Shape, parts: Iterable[Features]) -> Features:
+def assemble_maps(tiling: Tiling, layers: tuple[Layer, ...], shape: Shape, parts: Iterable[Features]) -> Features:
     """Return a picture's feature maps, put together from those of its tiles; large ones are mapped from files."""
     maps: Features = {}
     for tile, features in zip(tiling.tiles, parts, strict=True):
@@ -849,7 +849,7 @@ def tiled_features(network: Network, p: Array, taps: Sequence[str]) -> dict[str,
     nothing = np.zeros((0, 0, 0))
     job = Job(network.with_kernels(engine.inner), tuple(ContentTerm(tap, nothing) for tap in taps), tiling)
     parts = (job.features(tile.crop.cut(p))[0] for tile in tiling.tiles)
-    return put_together(tiling, network.layers, p.shape, parts)
+    return assemble_maps(tiling, network.layers, p.shape, parts)
 
 
 def tiled_moments(
@@ -1055,17 +1055,17 @@ def is_content(term: Term) -> bool:
     return isinstance(inner, ContentTerm) and inner.tap != PICTURE
 
 
-def bytes_in_memory(term: Term, network: Network) -> int:
+def term_bytes_in_memory(term: Term, network: Network) -> int:
     """Return the bytes of a term's target and mask in memory, without those in files or computed again."""
     inner = term.inner if isinstance(term, NormalizedTerm) else term
-    elsewhere = is_content(term) and (computes_again(network) or target_file(term, network))
+    elsewhere = is_content(term) and (recomputes_photograph(network) or target_file(term, network))
     parts = [getattr(inner, "mask", None), None if elsewhere else getattr(inner, "target", None)]
     return sum(getattr(part, "nbytes", 0) for part in parts)
 
 
 def target_file(term: Term, network: Network) -> int:
     """Return the bytes of the file in which a term's target lies, or 0; see `empty_map`."""
-    if not is_content(term) or computes_again(network) or network.backend.name == "cupy":
+    if not is_content(term) or recomputes_photograph(network) or network.backend.name == "cupy":
         return 0
     target = (term.inner if isinstance(term, NormalizedTerm) else term).target  # type: ignore[attr-defined]
     return int(target.nbytes) if is_large(target.nbytes) else 0

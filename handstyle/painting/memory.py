@@ -18,12 +18,12 @@ from handstyle.foundations.mapped import PIECE, folder, free_disk, is_large
 from handstyle.foundations.picture_reading import Picture
 from handstyle.kernels.tiles import (
     by_tiles,
-    computes_again,
     gradient_bytes,
-    keeping,
+    recomputes_photograph,
     smaller_tiles,
     target_bytes_in_files,
     tile_side,
+    with_kept_features,
 )
 from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
@@ -225,7 +225,7 @@ class RunMemory:
         run = self._with_tiles()
         needs = [need.together - need.weights for need in run.needs()]
         spare = max(0, int(USABLE * run.free) - max(needs)) // 2  # half: a run is long, and other programs come
-        return run if run.own_memory else replace(run, network=keeping(run.network, spare))
+        return run if run.own_memory else replace(run, network=with_kept_features(run.network, spare))
 
     def _with_tiles(self) -> "RunMemory":
         if self.config.tile:
@@ -254,7 +254,7 @@ class RunMemory:
         how = f"painted by tiles of {tile_side(self.network)} px, the same picture"
         if on_disk := max(need.files for need in self.needs()):
             how += f", with files of {gibibytes(on_disk)} in {folder()}"
-        if computes_again(self.network):
+        if recomputes_photograph(self.network):
             how += ", the photograph's features computed again for each tile"
         return replace(self, tiled=f"{why}: {how}")
 

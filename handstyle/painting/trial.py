@@ -9,7 +9,7 @@ import numpy as np
 
 from handstyle.foundations.backend import Array, namespace, to_numpy
 from handstyle.foundations.image import MIN_SIDE, Size
-from handstyle.kernels.tiles import computes_again, tile_side
+from handstyle.kernels.tiles import recomputes_photograph, tile_side
 from handstyle.optimize.objective import Evaluate, Objective
 from handstyle.optimize.trace import Iteration
 from handstyle.painting.memory import Need, RunMemory
@@ -80,7 +80,7 @@ def run_time(run: RunMemory) -> RunTime:
     seconds, tried, rate = list[float](), (0, 0), 1.0  # measured seconds by counted ones
 
     def quick(need: Need) -> bool:
-        if computes_again(run.network) and max(need.size) > tile_side(run.network):
+        if recomputes_photograph(run.network) and max(need.size) > tile_side(run.network):
             return False  # there is no photograph whose features could be computed again
         return MIN_ITERATIONS * rate * need.seconds < MAX_EXPECTED_SECONDS and not run.lacking(need)
 

@@ -18,7 +18,7 @@ from handstyle.cli import app
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_writing import write_picture
 from handstyle.kernels import cluster as module
-from handstyle.kernels.cluster import Cluster, connected, weights_digest
+from handstyle.kernels.cluster import Cluster, connect_cluster, weights_digest
 from handstyle.kernels.tiles import by_tiles, tiled_features
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.distribution import DistributionTerm
@@ -55,7 +55,7 @@ def terms(network: Network) -> list[Term]:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with connected("local:2") as found:
+    with connect_cluster("local:2") as found:
         yield found
 
 
@@ -103,26 +103,26 @@ def test_workers_that_are_killed_cost_a_retry(network: Network, terms: list[Term
     objective = Objective(tiled, terms, SHAPE)
     v = np.random.default_rng(3).uniform(0, 255, SHAPE).ravel()
     expected = Objective(by_tiles(network, TILE), terms, SHAPE)(v)
-    killed, over = [], threading.Event()
+    KilledWorker, over = [], threading.Event()
 
     def kill() -> None:
-        while len(killed) < 3 and not over.wait(0.3):
+        while len(KilledWorker) < 3 and not over.wait(0.3):
             for address, pid in cluster.client.run(os.getpid, on_error="ignore").items():
                 os.kill(pid, signal.SIGKILL)
-                killed.append(address)
+                KilledWorker.append(address)
                 break
             time.sleep(1.5)  # until the nanny has started another
 
     killer = threading.Thread(target=kill)
     killer.start()
     deadline = time.monotonic() + 120
-    while len(killed) < 3 and time.monotonic() < deadline:
+    while len(KilledWorker) < 3 and time.monotonic() < deadline:
         value, gradient = objective(v)
         assert value == expected[0]
         np.testing.assert_array_equal(gradient, expected[1])
     over.set()
     killer.join()
-    assert len(killed) == 3
+    assert len(KilledWorker) == 3
     assert objective(v)[0] == expected[0]
 
 
@@ -163,7 +163,7 @@ def test_the_digest_sees_every_weight(network: Network) -> None:
 
 @pytest.mark.parametrize("address", ["local:0", "local:x", "http://here", "2"])
 def test_an_address_that_is_none_is_refused(address: str) -> None:
-    with pytest.raises(HandstyleError, match=f"cluster='{address}': use local:N"), connected(address):
+    with pytest.raises(HandstyleError, match=f"cluster='{address}': use local:N"), connect_cluster(address):
         pass
 
 
@@ -175,7 +175,7 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: Any) -> None:
 
     monkeypatch.setattr(distributed, "Client", silent)
     with pytest.raises(HandstyleError, match=r"cluster='tcp://127.0.0.1:1': no scheduler answers: Timed out"):
-        connected("tcp://127.0.0.1:1").__enter__()
+        connect_cluster("tcp://127.0.0.1:1").__enter__()
 
 
 def test_without_dask_the_command_that_gets_it_is_named(monkeypatch: Any) -> None:
@@ -184,4 +184,4 @@ def test_without_dask_the_command_that_gets_it_is_named(monkeypatch: Any) -> Non
 
     monkeypatch.setattr(module, "import_module", missing)
     with pytest.raises(HandstyleError, match=r"pip install distributed"):
-        connected("local:1").__enter__()
+        connect_cluster("local:1").__enter__()

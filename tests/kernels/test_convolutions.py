@@ -13,7 +13,7 @@ from handstyle.kernels.counting import LOWERED, Tile, ceil_div
 from handstyle.kernels.cpu import gemm as products
 from handstyle.kernels.cpu import winograd_columns as winograd_1d
 from handstyle.kernels.cpu.arena import Arena
-from handstyle.kernels.cpu.blocking import Blocking, shares
+from handstyle.kernels.cpu.blocking import Blocking, cut_products
 from handstyle.kernels.cpu.choose import convolve
 from handstyle.kernels.cpu.strips import ArraySource, StoreSink
 from handstyle.kernels.cpu.threads import Team
@@ -107,7 +107,7 @@ def test_does_not_depend_on_the_number_of_threads(tile: Tile, rng: np.random.Gen
 
 def test_products_that_many_threads_cut_by_rows_are_the_same(rng: np.random.Generator) -> None:
     x, w, b = draw(rng, 64, 64, 512, 512, np.float32)
-    assert len(shares(36, 256, 512 * 512, 16)) > 1
+    assert len(cut_products(36, 256, 512 * 512, 16)) > 1
     for adjoint in (False, True):
         few, many = (run(Tile(4, 4), x, w, None if adjoint else b, adjoint, Team(threads)) for threads in (1, 16))
         np.testing.assert_array_equal(many, few)
@@ -134,7 +134,7 @@ def test_many_threads_have_equal_work_and_few_calls() -> None:
         assert len(many.phases) <= len(few.phases)
     rows = [winograd_1d.Bands.cut(512, 512, 64, 64, 6, 4, threads) for threads in (2, 16)]
     assert [bands.count for bands in rows] == [86, 15]
-    assert len(shares(36, 256, 512 * 512, 2)) == 1
-    cuts = shares(36, 256, 512 * 512, 16)
+    assert len(cut_products(36, 256, 512 * 512, 2)) == 1
+    cuts = cut_products(36, 256, 512 * 512, 16)
     assert [cut.stop - cut.start for cut in cuts] == [128, 128]  # 72 products: five rounds of a half, not three whole
-    assert shares(36, 10, 64 * 64, 16) == [slice(0, 10)]  # too short to be cut
+    assert cut_products(36, 10, 64 * 64, 16) == [slice(0, 10)]  # too short to be cut

@@ -229,11 +229,11 @@ def test_the_largest_map_is_computed_again_and_not_held():
     device = EmulatedDevice(memory=1 << 30)
     engine = CudaEngine(device, "winograd4")
     x, largest = picture(32, 24), 32 * 24 * 4 * 8
-    features, again = {}, {}
-    stages = engine.run_forward(network().layers, x, ("relu1_1", "relu3_1"), features, again)
+    features, recompute = {}, {}
+    stages = engine.run_forward(network().layers, x, ("relu1_1", "relu3_1"), features, recompute)
     without = device.held
     assert set(features) == {"relu3_1"}
-    first = again["relu1_1"]()
+    first = recompute["relu1_1"]()
     assert device.held == without + largest
     np.testing.assert_allclose(first, network().forward(x, ["relu1_1"])[0]["relu1_1"], atol=1e-11)
     kept = first.copy()

@@ -15,7 +15,7 @@ from handstyle.kernels.cpu import engine as engine_module
 from handstyle.kernels.cpu import im2col, losses, winograd
 from handstyle.kernels.cpu import winograd_columns as winograd_1d
 from handstyle.kernels.cpu.arena import Arena
-from handstyle.kernels.cpu.choose import PACKED, TURNED, convolve, weights_cost
+from handstyle.kernels.cpu.choose import PACKED_BYTES, TRANSPOSED_BYTES, convolve, weights_cost
 from handstyle.kernels.cpu.engine import auto_engine
 from handstyle.kernels.cpu.forecast import dry_run
 from handstyle.losses.content import ContentTerm
@@ -166,9 +166,9 @@ def test_the_weights_are_counted_once_for_every_product(
     x, w = np.zeros((H, W, C), np.float32), np.zeros((3, 3, C, K), np.float32)
     convolve(ArraySource(x), w, None, StoreSink(np.empty((H, W, K), np.float32)), tile, Team(1), Arena())
     moved = weights_cost(H, W, C, K, tile, 4, 1, False).moved
-    assert moved == pytest.approx(PACKED * read[0] - (w.nbytes if tile == LOWERED else 0), rel=1e-3)
+    assert moved == pytest.approx(PACKED_BYTES * read[0] - (w.nbytes if tile == LOWERED else 0), rel=1e-3)
     turned = weights_cost(H, W, C, K, tile, 4, 2, True).moved - weights_cost(H, W, C, K, tile, 4, 2, False).moved
-    assert turned == (pytest.approx(2 * TURNED * w.nbytes, rel=1e-3) if tile == LOWERED else 0)
+    assert turned == (pytest.approx(2 * TRANSPOSED_BYTES * w.nbytes, rel=1e-3) if tile == LOWERED else 0)
 
 
 def test_auto_chooses_by_shape() -> None:

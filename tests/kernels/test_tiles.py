@@ -477,7 +477,7 @@ def test_kept_features_save_a_pass_and_change_no_bit(
     pictures = picture(), picture(2)
     expected = [Objective(tiled, terms, SHAPE).prepared(p) for p in pictures]
     monkeypatch.setattr(type(network.engine), "run_forward", counted)
-    engine.workers = tiles.InTurn(keep)
+    engine.workers = tiles.Sequential(keep)
     prepared = Objective(tiled, terms, SHAPE).prepared
     for p, (values, dp) in zip(pictures, expected, strict=True):
         forwards[0] = 0
@@ -491,7 +491,7 @@ def test_what_a_stopped_evaluation_kept_is_not_used_again(network: Network, monk
     terms = style_and_content(network)
     tiled = by_tiles(network, SIDE)
     expected = Objective(tiled, terms, SHAPE).prepared(picture(2))
-    engine_of(tiled).workers = tiles.InTurn(99)  # type: ignore[attr-defined]
+    engine_of(tiled).workers = tiles.Sequential(99)  # type: ignore[attr-defined]
     prepared = Objective(tiled, terms, SHAPE).prepared
 
     def failing(*_: object) -> None:
@@ -509,14 +509,14 @@ def test_the_spare_memory_decides_how_many_are_kept(network: Network) -> None:
     terms, shape = style_and_content(network), (1000, 1000, 3)
     tiling = Tiling(network.layers, STYLE, 1000, 1000, SIDE)
     plain = by_tiles(network, SIDE)
-    few, all_of_them = (engine_of(tiles.keeping(plain, spare)) for spare in (5 << 20, 1 << 40))
+    few, all_of_them = (engine_of(tiles.with_kept_features(plain, spare)) for spare in (5 << 20, 1 << 40))
     assert isinstance(few, TileEngine)
     assert isinstance(all_of_them, TileEngine)
     assert 0 < few.kept(network, terms, tiling) < all_of_them.kept(network, terms, tiling) == len(tiling.tiles)
     seconds = [engine.forecast(plain, terms, shape).seconds for engine in (engine_of(plain), few, all_of_them)]
     assert seconds == sorted(seconds, reverse=True)
     assert seconds[2] < 0.85 * seconds[0]
-    assert tiles.keeping(network, 1 << 40) is network
+    assert tiles.with_kept_features(network, 1 << 40) is network
     assert "of them kept from one pass to the next" not in engine_of(plain).describe()
 
 

@@ -12,7 +12,7 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.load import load_network
 from handstyle.painting.memory import RunMemory
 from handstyle.painting.plan import make_plan, terms_of_scale
-from handstyle.painting.region_masks import composed, feathered, grown, held, masks_of, masks_of_colors
+from handstyle.painting.region_masks import composed, feathered, grown, held, masks_of_colors, unpack_masks
 
 QUICK = {
     "size": 48,
@@ -150,14 +150,14 @@ def test_an_edge_is_moved_by_pixels():
 
 def test_masks_are_grown_and_feathered_as_the_configuration_says(where):
     region = {"regions": str(where / "map.png"), "style_region": ("red",)}
-    (plain,) = masks_of(StyleConfig(**region), (48, 48))
-    (more,) = masks_of(StyleConfig(**region, mask_dilate=4), (48, 48))
-    (less,) = masks_of(StyleConfig(**region, mask_dilate=-4), (48, 48))
-    (soft,) = masks_of(StyleConfig(**region, mask_feather=3.0), (48, 48))
+    (plain,) = unpack_masks(StyleConfig(**region), (48, 48))
+    (more,) = unpack_masks(StyleConfig(**region, mask_dilate=4), (48, 48))
+    (less,) = unpack_masks(StyleConfig(**region, mask_dilate=-4), (48, 48))
+    (soft,) = unpack_masks(StyleConfig(**region, mask_feather=3.0), (48, 48))
     assert [int((mask[20] > 0.5).sum()) for mask in (plain, more, less, soft)] == [16, 20, 12, 16]
     assert soft[20, 12] < 0.95 < plain[20, 12]
     with pytest.raises(handstyle.HandstyleError, match="region 1 becomes empty"):
-        masks_of(StyleConfig(**region, mask_dilate=-30), (48, 48))
+        unpack_masks(StyleConfig(**region, mask_dilate=-30), (48, 48))
 
 
 def test_what_no_region_claims_is_the_photograph(network, pictures, where):

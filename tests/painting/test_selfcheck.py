@@ -156,12 +156,12 @@ def failures_of_engine(network: Network, sizes: tuple[int, ...]) -> list[str]:
 
 
 def test_a_first_map_that_is_computed_again_at_other_values(network: Network) -> None:
-    genuine = cpu.CpuEngine._first_again
+    genuine = cpu.CpuEngine._recompute_first
 
     def stronger(self, stage, picture):
         return genuine(self, stage, picture) * 1.05
 
-    with patch.object(cpu.CpuEngine, "_first_again", stronger):
+    with patch.object(cpu.CpuEngine, "_recompute_first", stronger):
         assert not failures_of_engine(network, (130,))
         assert failures_of_engine(network, (336,))
 
@@ -178,14 +178,14 @@ def test_a_border_that_is_not_folded(padding: str, network: Network) -> None:
 
 
 def test_an_adjoint_of_a_fast_kernel_that_is_wrong_on_one_tap(network: Network) -> None:
-    genuine = im2col._by_shifts
+    genuine = im2col._adjoint_by_shifts
 
     def wrong(source, w, sink, team, arena):
         other = w.copy()
         other[0, 0] *= 1.01
         genuine(source, other, sink, team, arena)
 
-    with patch.object(im2col, "_by_shifts", wrong):
+    with patch.object(im2col, "_adjoint_by_shifts", wrong):
         assert any("conv1_1" in line for line in failures(network, quick=True))
 
 

@@ -21,11 +21,11 @@ SEGMENT = 1 << 28  # bytes allocated at a time, at least; they are address space
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
 
-class _Loan:
+class _Allocation:
     """The owner of an array's memory; when it is deleted, the array's memory in the arena is free again."""
 
-    def __init__(self, segment: Array, start: int, stop: int, returned: "deque[tuple[int, int, int]]") -> None:
-        self.segment, self.start, self.stop, self.returned = segment, start, stop, returned
+    def __init__(self, segment: Array, start: int, stop: int, freed: "deque[tuple[int, int, int]]") -> None:
+        self.segment, self.start, self.stop, self.freed = segment, start, stop, freed
 
     def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         self.__array_interface__ = {
@@ -34,12 +34,12 @@ class _Loan:
             "shape": shape,
             "typestr": dtype.str,
         }
-        handed = np.asarray(self)
+        array = np.asarray(self)
         del self.__array_interface__
-        return handed
+        return array
 
     def __del__(self) -> None:
-        self.returned.append((id(self.segment), self.start, self.stop))  # atomic, so any thread may run it
+        self.freed.append((id(self.segment), self.start, self.stop))  # atomic, so any thread may run it
 
 
 class Arena:
@@ -52,7 +52,7 @@ class Arena:
     def __init__(self) -> None:
         self._segments: list[Array] = []
         self._free: dict[int, list[tuple[int, int]]] = {}  # id of the segment -> places, in order
-        self._returned: deque[tuple[int, int, int]] = deque()
+        self._freed: deque[tuple[int, int, int]] = deque()
         self._lock = threading.Lock()
 
     def take(self, shape: Sequence[int], dtype: DTypeLike) -> Array:
@@ -60,14 +60,14 @@ class Arena:
         dtype, shape = np.dtype(dtype), tuple(int(n) for n in shape)
         size = max(1, -(-math.prod(shape) * dtype.itemsize // ALIGNMENT)) * ALIGNMENT
         with self._lock:
-            self._collect()
+            self._reclaim()
             segment, start = self._find(size)
-        return _Loan(segment, start, start + size, self._returned).array(shape, dtype)
+        return _Allocation(segment, start, start + size, self._freed).array(shape, dtype)
 
     def trim(self) -> None:
         """Return segments without any array in use to the operating system."""
         with self._lock:
-            self._collect()
+            self._reclaim()
             for segment in self._segments[:]:
                 if self._free[id(segment)] == [(0, segment.nbytes)]:
                     self._segments = [kept for kept in self._segments if kept is not segment]
@@ -87,9 +87,9 @@ class Arena:
         self._free[id(segment)] = [(size, segment.nbytes)] if segment.nbytes > size else []
         return segment, 0
 
-    def _collect(self) -> None:
-        while self._returned:
-            key, start, stop = self._returned.popleft()
+    def _reclaim(self) -> None:
+        while self._freed:
+            key, start, stop = self._freed.popleft()
             places = sorted([*self._free[key], (start, stop)])
             joined = [places[0]]
             for a, b in places[1:]:

@@ -43,9 +43,9 @@ class TileGrid:
         return cls(H, W, m, rows, across)
 
     @classmethod
-    def shared_out(cls, H: int, W: int, m: int, C: int, K: int, tiles: range, threads: int) -> "TileGrid":
+    def cut_for_threads(cls, H: int, W: int, m: int, C: int, K: int, tiles: range, threads: int) -> "TileGrid":
         """Return the grid with the least estimated time for many threads; `tiles` are the allowed sizes of a block."""
-        grids = [cls.cut(H, W, m, C, K, some) for some in tiles]
+        grids = [cls.cut(H, W, m, C, K, count) for count in tiles]
         return min(
             grids,
             key=lambda grid: ceil_div(grid.count, threads) * grid.rows * grid.across + LOCKED_TILES * grid.count,
@@ -77,7 +77,7 @@ class TileGrid:
         return rows * across
 
 
-def shares(points: int, tiles: int, channels: int, threads: int) -> list[slice]:
+def cut_products(points: int, tiles: int, channels: int, threads: int) -> list[slice]:
     """Return the parts into which each matrix product is cut, so that many threads can share the products.
 
     Parameters
@@ -95,7 +95,7 @@ def shares(points: int, tiles: int, channels: int, threads: int) -> list[slice]:
     parts = 1
     if threads >= MANY_THREADS:
         most = max(1, min(4, int(2 * tiles * channels / PART_OPERATIONS)))
-        parts = min(range(1, most + 1), key=lambda some: ceil_div(points * some, threads) / some)
+        parts = min(range(1, most + 1), key=lambda count: ceil_div(points * count, threads) / count)
     step = ceil_div(tiles, parts)
     return [slice(start, min(tiles, start + step)) for start in range(0, tiles, step)]
 
@@ -114,7 +114,7 @@ class Blocking:
     C: int
     K: int
     shared: bool  # whether all threads work on one phase together
-    together: int  # number of blocks of a phase
+    phase_blocks: int  # number of blocks of a phase
     group: int  # rows of the n x n points whose kernels are transformed at a time
     kept: bool  # whether the transformed kernels were kept from an earlier call
 
@@ -134,26 +134,26 @@ class Blocking:
             if threads < MANY_THREADS:
                 return TileGrid.cut(H, W, m, C, K, most)
             most = min(times * most, max(MIN_TILES, 2 * ceil_div(tiles, threads)))
-            return TileGrid.shared_out(H, W, m, C, K, range(min(MIN_TILES, most), most + 1), threads)
+            return TileGrid.cut_for_threads(H, W, m, C, K, range(min(MIN_TILES, most), most + 1), threads)
 
         if kernels <= CACHED_KERNELS:
             return cls(grid(min(BLOCK_PIXELS // m**2, max(16, tiles // 16))), C, K, False, 1, n, kept)
         blocks = grid(min(SHARED_BLOCK, max(1, tiles // 4)))
-        room = times * max(PHASE_BYTES, H * W * (C + K) * itemsize // 2)
+        phase_bytes = times * max(PHASE_BYTES, H * W * (C + K) * itemsize // 2)
         # If the map is a single phase, the kernels are transformed a group of points at a time and dropped; otherwise
         # all are kept. Groups are of points, not of channels, so that tiles and products are read and written once.
         group = ceil_div(n, ceil_div(kernels, times * GROUP_BYTES))  # the smallest number of equal groups
         alone = tiles * tile + (not kept) * kernels * group // n
-        if alone <= 1.25 * ((not kept) * kernels + room):
+        if alone <= 1.25 * ((not kept) * kernels + phase_bytes):
             return cls(blocks, C, K, True, blocks.count, n if kept else group, kept)
-        phases = ceil_div(tiles * tile, room)
+        phases = ceil_div(tiles * tile, phase_bytes)
         return cls(blocks, C, K, True, ceil_div(blocks.count, phases), n, kept)  # equal phases
 
     @property
     def phases(self) -> list[range]:
         """The blocks of each phase."""
-        starts = range(0, self.grid.count, self.together)
-        return [range(start, min(self.grid.count, start + self.together)) for start in starts]
+        starts = range(0, self.grid.count, self.phase_blocks)
+        return [range(start, min(self.grid.count, start + self.phase_blocks)) for start in starts]
 
     @property
     def groups(self) -> list[slice]:

@@ -7,11 +7,11 @@ from handstyle.kernels.cpu.arena import Arena
 from handstyle.kernels.cpu.blocking import Blocking
 from handstyle.kernels.cpu.strips import Sink, Source
 from handstyle.kernels.cpu.threads import Team
-from handstyle.kernels.cpu.winograd_kernels import Kept
+from handstyle.kernels.cpu.winograd_kernels import KernelCache
 
 # Bytes moved for each byte of weights that BLAS packs for a product, and for each one that is copied transposed.
 # Measured by processor time: products of 16 to 64 rows with weights of 9 MB, and copies of these.
-PACKED, TURNED = 1.5, 4.5
+PACKED_BYTES, TRANSPOSED_BYTES = 1.5, 4.5
 
 
 def convolve(
@@ -23,7 +23,7 @@ def convolve(
     team: Team,
     arena: Arena,
     adjoint: bool = False,
-    kept: Kept | None = None,
+    cache: KernelCache | None = None,
 ) -> None:
     """Convolve a map with zero padding, by the method of `tile`; see `winograd.convolve` for the other parameters."""
     if tile == LOWERED:
@@ -31,7 +31,7 @@ def convolve(
     elif tile.across == 1:
         winograd_columns.convolve(source, w, b, sink, tile.down, team, arena, adjoint)
     else:
-        winograd.convolve(source, w, b, sink, tile.down, team, arena, adjoint, kept)
+        winograd.convolve(source, w, b, sink, tile.down, team, arena, adjoint, cache)
 
 
 def scratch(
@@ -70,10 +70,10 @@ def weights_cost(H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, thre
     if tile == LOWERED:
         few = adjoint and K <= im2col.FEW_CHANNELS
         strips = ceil_div(H, im2col.strip_rows(H, 9 * (K if few else C) * W * itemsize))
-        turned = TURNED * threads if adjoint and not few else 0.0
-        return Cost(moved=int(9 * itemsize * C * K * (PACKED * strips - 1 + turned)))  # 1 is counted there
+        transposed = TRANSPOSED_BYTES * threads if adjoint and not few else 0.0
+        return Cost(moved=int(9 * itemsize * C * K * (PACKED_BYTES * strips - 1 + transposed)))  # 1 is counted there
     if tile.across == 1:
         bands = winograd_columns.Bands.cut(H, W, C, K, tile.down, itemsize, threads)
-        return Cost(moved=int(PACKED * bands.count * 3 * n * itemsize * C * K))
+        return Cost(moved=int(PACKED_BYTES * bands.count * 3 * n * itemsize * C * K))
     blocking = Blocking.of(H, W, C, K, tile.down, itemsize, threads=threads)
-    return Cost() if blocking.shared else Cost(moved=int(PACKED * blocking.grid.count * n * n * itemsize * C * K))
+    return Cost() if blocking.shared else Cost(moved=int(PACKED_BYTES * blocking.grid.count * n * n * itemsize * C * K))

@@ -27,9 +27,9 @@ from handstyle.kernels.cpu.choose import convolve
 from handstyle.kernels.cpu.epilogues import MaskSink, RectifyPoolSink, RectifySink, SpreadSource, bits_shape, copy_map
 from handstyle.kernels.cpu.strips import ArraySource, Sink, Source, StoreSink
 from handstyle.kernels.cpu.threads import Team, default_team
-from handstyle.kernels.cpu.winograd_kernels import Kept
+from handstyle.kernels.cpu.winograd_kernels import KernelCache
 from handstyle.kernels.gradients import GivenGradients, Gradients, TermGradients, scaled_terms
-from handstyle.kernels.stages import Stage, check_dtypes, methods_in_words, split_stages
+from handstyle.kernels.stages import Stage, check_dtypes, describe_methods, split_stages
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
 from handstyle.losses.terms import PICTURE, Term
@@ -89,19 +89,19 @@ class CpuEngine:
 
     def __post_init__(self) -> None:
         self.arena = default_arena()
-        self._last: tuple[Any, ...] = ()
-        self._kept: Kept = {}
+        self._last_input: tuple[Any, ...] = ()
+        self._kernel_cache: KernelCache = {}
         self.chosen: dict[str, str] = {}
 
     @property
     def _is_small(self) -> bool:
         # The features of a small picture take little memory, so they are kept to save time.
-        (H, W, _), _ = self._last
+        (H, W, _), _ = self._last_input
         return bool(H * W <= FEW_PIXELS)
 
     def describe(self) -> str:
         """Return in words the method of each convolution of the last evaluation, forward and adjoint."""
-        return "; ".join(methods_in_words(self.chosen))
+        return "; ".join(describe_methods(self.chosen))
 
     def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
         """Return a function that evaluates `terms` on `network`; see `handstyle.optimize.objective.Engine`."""
@@ -128,7 +128,7 @@ class CpuEngine:
         x: Array,
         taps: Iterable[str],
         features: Features,
-        again: dict[str, Callable[[], Array]] | None = None,
+        recompute: dict[str, Callable[[], Array]] | None = None,
     ) -> list[Stage]:
         """Run the layers up to the deepest of `taps`, and return the stages for `run_backward`.
 
@@ -138,8 +138,8 @@ class CpuEngine:
             See `sequence_forward`.
         features : dict of str to array
             Receives the features at the layers `taps`.
-        again : dict of str to callable, optional
-            If given, the first feature map of a large picture is not kept in `features`; instead `again` receives a
+        recompute : dict of str to callable, optional
+            If given, the first feature map of a large picture is not kept in `features`; instead `recompute` receives a
             function that computes it again.
 
         Returns
@@ -149,29 +149,29 @@ class CpuEngine:
         wanted = check_taps(layers, taps)
         run = layers[: deepest(layers, wanted)]
         self._check(run, x)
-        if (x.shape, x.dtype) != self._last:
-            self._kept.clear()
+        if (x.shape, x.dtype) != self._last_input:
+            self._kernel_cache.clear()
             self.arena.trim()
-            self._last = x.shape, x.dtype
+            self._last_input = x.shape, x.dtype
         stages = split_stages(run, wanted, x.shape)
-        self._take_bits(stages, wanted)
+        self._allocate_bits(stages, wanted)
         picture, first = x, stages[0]
         with self.team.single_threaded_blas():
             for stage in stages:
                 x = self._stage_forward(stage, x, wanted, features)
-                is_remade = again is not None and stage is first and len(stages) > 1 and not self._is_small
-                if is_remade and features.pop(first.name, None) is not None:
-                    again[first.name] = partial(self._first_again, first, picture)  # type: ignore[index]
+                is_recomputed = recompute is not None and stage is first and len(stages) > 1 and not self._is_small
+                if is_recomputed and features.pop(first.name, None) is not None:
+                    recompute[first.name] = partial(self._recompute_first, first, picture)  # type: ignore[index]
         return stages
 
-    def _first_again(self, stage: Stage, picture: Array) -> Array:
+    def _recompute_first(self, stage: Stage, picture: Array) -> Array:
         with self.team.single_threaded_blas():
             return self._stage_forward(replace(stage, bits=None), picture, set(), {})  # its bits were kept
 
     def run_backward(self, stages: list[Stage], gradients: Gradients) -> Array:
         """Return the gradient at the input, by a backward pass through the stages that `run_forward` returned."""
         with self.team.single_threaded_blas():
-            dx = self._below_tap(stages[-1], gradients[stages[-1].name])
+            dx = self._mask_gradient(stages[-1], gradients[stages[-1].name])
             for i in reversed(range(len(stages))):
                 dx = self._stage_backward(stages[i], stages[i - 1] if i else None, dx, gradients)
         return dx
@@ -181,7 +181,7 @@ class CpuEngine:
             raise HandstyleError(f"kernels={self.name!r} run on NumPy arrays; use 'reference', or those of the backend")
         check_dtypes(self.name, layers, x)
 
-    def _take_bits(self, stages: list[Stage], wanted: set[str]) -> None:
+    def _allocate_bits(self, stages: list[Stage], wanted: set[str]) -> None:
         # Allocated before any map: they live until the end, and would fragment the memory in which maps come and go.
         for stage in stages:
             if stage.relu is None:
@@ -226,7 +226,7 @@ class CpuEngine:
         convolution, pool = stage.convolution, stage.pool
         if convolution is None:
             dx = stage.layers[0].backward(dx, stage.cache)
-            return dx if below is None else self._below_tap(below, dx, gradients)
+            return dx if below is None else self._mask_gradient(below, dx, gradients)
         source: Source = ArraySource(dx)
         if pool is not None:
             assert stage.pool_bits is not None
@@ -251,7 +251,7 @@ class CpuEngine:
         self._convolve(source, convolution, sink, adjoint=True)
         return out
 
-    def _below_tap(self, stage: Stage, dx: Array, gradients: Gradients | None = None) -> Array:
+    def _mask_gradient(self, stage: Stage, dx: Array, gradients: Gradients | None = None) -> Array:
         # Does in a separate pass what `MaskSink` does at the end of a convolution.
         tap_gradient = None if gradients is None else gradients.get(stage.name)
         bits = _mask(stage)
@@ -282,8 +282,8 @@ class CpuEngine:
         tile = self.choose(*source.shape[:2], C, K, adjoint)
         self.chosen[f"{layer.name} {'adjoint' if adjoint else 'forward'}"] = str(tile)
         # For a small picture, transforming the kernels is a tenth of the work.
-        keep = self._kept if self._is_small and not w.flags.writeable else None
-        convolve(source, w, b, sink, tile, self.team, self.arena, adjoint, keep)
+        cache = self._kernel_cache if self._is_small and not w.flags.writeable else None
+        convolve(source, w, b, sink, tile, self.team, self.arena, adjoint, cache)
 
 
 def _mask(stage: Stage) -> Array | None:
@@ -304,9 +304,9 @@ class CpuEvaluation:
         if self.taps:
             x = losses.preprocess(p, self.network.convention)
             features: Features = {}
-            again: dict[str, Callable[[], Array]] = {}
-            stages = self.engine.run_forward(self.network.layers, x, self.taps, features, again)
-            gradients = PartGradients(gradient_of, self.terms, features, again, values)
+            recompute: dict[str, Callable[[], Array]] = {}
+            stages = self.engine.run_forward(self.network.layers, x, self.taps, features, recompute)
+            gradients = PartGradients(gradient_of, self.terms, features, recompute, values)
             dx = self.engine.run_backward(stages, gradients)
             dp = losses.preprocess_adjoint(dx, self.network.convention)
         for i, term in enumerate(self.terms):

@@ -33,7 +33,7 @@ def rectify(x: Array, out: Array) -> None:
     np.clip(x, 0, np.inf, out=out)  # vectorized, which `np.maximum` with a number is not
 
 
-def bits_of(positive: Array) -> Array:  # bool (rows, columns, K) -> uint8 (rows, ceil(columns K / 8))
+def pack_bits(positive: Array) -> Array:  # bool (rows, columns, K) -> uint8 (rows, ceil(columns K / 8))
     """Pack eight booleans into a byte; each row starts a new byte, so that strips of rows can be written separately."""
     return np.packbits(positive.reshape(len(positive), -1), axis=1)  # book: fused-bits
 
@@ -54,7 +54,7 @@ def byte_columns(x: slice, K: int) -> slice:
     return slice(x.start * K // 8, ceil_div(x.stop * K, 8))
 
 
-def masks_of(bits: Array, y: slice, x: slice, K: int, dtype: np.dtype[Any]) -> Array:  # -> (rows, columns, K)
+def unpack_masks(bits: Array, y: slice, x: slice, K: int, dtype: np.dtype[Any]) -> Array:  # -> (rows, columns, K)
     """Unpack the bits at ``[y, x]`` of a map to integers as wide as `dtype`: -1 (all bits one) for 1, and 0 for 0."""
     packed = bits[y, byte_columns(x, K)]
     table = _bytes_to_masks(dtype)
@@ -66,7 +66,7 @@ def masks_of(bits: Array, y: slice, x: slice, K: int, dtype: np.dtype[Any]) -> A
 
 def clear_masked(values: Array, bits: Array, y: slice, x: slice, out: Array) -> None:  # (rows, columns, K)
     """Write `values` to `out`, with zeros where the bit of the map at ``[y, x]`` is 0."""
-    masks = masks_of(bits, y, x, values.shape[2], values.dtype)
+    masks = unpack_masks(bits, y, x, values.shape[2], values.dtype)
     np.bitwise_and(values.view(masks.dtype), masks, out=out.view(masks.dtype))  # book: fused-and
 
 
@@ -108,14 +108,13 @@ class SpreadSource:
         x2 = slice(x.start // 2 * 2, min(W, x.stop + x.stop % 2))
         rows, columns = y2.stop - y2.start, x2.stop - x2.start
         spread = scratch.take("values", (rows, columns, C), self.dtype)
-        masks = masks_of(self.bits, y2, x2, C, self.dtype)
+        masks = unpack_masks(self.bits, y2, x2, C, self.dtype)
         pooled = self.pooled[y2.start // 2 : min(h, y2.stop // 2), x2.start // 2 : min(w, x2.stop // 2)]
         if self.share != 1:
             pooled = np.multiply(pooled, self.share, out=scratch.take("pooled", pooled.shape, self.dtype))
-        wide = _twice(pooled)
-        np.bitwise_and(
-            wide.view(masks.dtype), _pairs(masks, wide.shape), out=_pairs(spread.view(masks.dtype), wide.shape)
-        )
+        repeated = _repeat_columns(pooled)
+        pairs, out = (_row_pairs(a, repeated.shape) for a in (masks, spread.view(masks.dtype)))
+        np.bitwise_and(repeated.view(masks.dtype), pairs, out=out)
         spread[2 * len(pooled) :] = 0  # an odd last row or column, which pooling dropped
         spread[:, 2 * pooled.shape[1] :] = 0
         if self.tap_gradient is not None:
@@ -127,16 +126,16 @@ class SpreadSource:
         return flat[y.start - y2.start : y.stop - y2.start, (x.start - x2.start) * C : (x.stop - x2.start) * C]
 
 
-def _twice(pooled: Array) -> Array:  # (h, w, K) -> (h, 1, 2w K): each value twice along the row
+def _repeat_columns(pooled: Array) -> Array:  # (h, w, K) -> (h, 1, 2w K): each value twice along the row
     h, w, K = pooled.shape
-    wide = scratch.take("wide", (h, w, 2, K), pooled.dtype)
-    np.copyto(wide, pooled[:, :, None])
-    return wide.reshape(h, 1, 2 * w * K)
+    repeated = scratch.take("wide", (h, w, 2, K), pooled.dtype)
+    np.copyto(repeated, pooled[:, :, None])
+    return repeated.reshape(h, 1, 2 * w * K)
 
 
-def _pairs(a: Array, wide: tuple[int, ...]) -> Array:  # (2h, 2w, K) -> (h, 2, 2w K)
+def _row_pairs(a: Array, repeated: tuple[int, ...]) -> Array:  # (2h, 2w, K) -> (h, 2, 2w K)
     row, _, item = a.strides
-    return as_strided(a, (wide[0], 2, wide[2]), (2 * row, row, item))
+    return as_strided(a, (repeated[0], 2, repeated[2]), (2 * row, row, item))
 
 
 @dataclass
@@ -153,7 +152,7 @@ class RectifySink:
         if self.bits is None:
             return
         positive = np.greater(part, 0, out=scratch.take("masks", part.shape, bool))
-        self.bits[y, byte_columns(x, K)] = bits_of(positive)
+        self.bits[y, byte_columns(x, K)] = pack_bits(positive)
 
 
 @dataclass
@@ -174,43 +173,43 @@ class RectifyPoolSink:
         if self.rectified is not None:
             self.rectified.write(y, x, part)
         rows, columns = len(part) // 2 * 2, part.shape[1] // 2 * 2
-        open_ = scratch.take("masks", part.shape, bool)
-        open_[rows:] = open_[:, columns:] = False
+        passes = scratch.take("masks", part.shape, bool)
+        passes[rows:] = passes[:, columns:] = False
         whole = part[:rows, :columns]
         pooled = self.out[y.start // 2 : y.start // 2 + rows // 2, x.start // 2 : x.start // 2 + columns // 2]
         if self.average:
             rectify(whole, whole)
-            np.greater(whole, 0, out=open_[:rows, :columns])
+            np.greater(whole, 0, out=passes[:rows, :columns])
             across = whole[:, 0::2] + whole[:, 1::2]
             np.add(across[0::2], across[1::2], out=pooled)
             pooled *= 0.25
         else:
-            _max_of_blocks(whole, pooled, open_[:rows, :columns])
-        self.bits[y, byte_columns(x, K)] = bits_of(open_)
+            _pool_maxima(whole, pooled, passes[:rows, :columns])
+        self.bits[y, byte_columns(x, K)] = pack_bits(passes)
 
 
-def _max_of_blocks(part: Array, out: Array, open_: Array) -> None:  # (2h, 2w, K), (h, w, K), bool (2h, 2w, K)
+def _pool_maxima(part: Array, out: Array, passes: Array) -> None:  # (2h, 2w, K), (h, w, K), bool (2h, 2w, K)
     h, w, K = out.shape
-    taller = scratch.take("values", (h, 2 * w, K), part.dtype)
-    np.maximum(part[0::2], part[1::2], out=taller)
-    np.maximum(taller[:, 0::2], taller[:, 1::2], out=out)
+    row_maxima = scratch.take("values", (h, 2 * w, K), part.dtype)
+    np.maximum(part[0::2], part[1::2], out=row_maxima)
+    np.maximum(row_maxima[:, 0::2], row_maxima[:, 1::2], out=out)
     # A pixel is the maximum if it equals the pooled value. Where the largest is not positive, the threshold is a
     # positive number that no value equals.
     threshold = scratch.take("threshold", (h, w, K), part.dtype)
-    np.clip(out, _least(part.dtype), np.inf, out=threshold)
+    np.clip(out, _smallest_positive(part.dtype), np.inf, out=threshold)
     rectify(out, out)
-    wide = _twice(threshold)
-    np.equal(_pairs(part, wide.shape), wide, out=_pairs(open_, wide.shape))
-    if np.count_nonzero(open_) != np.count_nonzero(threshold > _least(part.dtype)):
-        _first_of_equals(part, out, open_)
+    repeated = _repeat_columns(threshold)
+    np.equal(_row_pairs(part, repeated.shape), repeated, out=_row_pairs(passes, repeated.shape))
+    if np.count_nonzero(passes) != np.count_nonzero(threshold > _smallest_positive(part.dtype)):
+        _mark_first_maxima(part, out, passes)
 
 
 @cache
-def _least(dtype: np.dtype[Any]) -> Any:
+def _smallest_positive(dtype: np.dtype[Any]) -> Any:
     return np.finfo(dtype).smallest_subnormal
 
 
-def _first_of_equals(part: Array, out: Array, open_: Array) -> None:  # (2h, 2w, K), (h, w, K), bool (2h, 2w, K)
+def _mark_first_maxima(part: Array, out: Array, passes: Array) -> None:  # (2h, 2w, K), (h, w, K), bool (2h, 2w, K)
     # Columns first, then rows; a later value is chosen only if it is strictly larger. So of equal values the first in
     # reading order is chosen, as in the reference.
     left, right = part[:, 0::2], part[:, 1::2]
@@ -220,8 +219,8 @@ def _first_of_equals(part: Array, out: Array, open_: Array) -> None:  # (2h, 2w,
     in_lower = (across[1::2] > across[0::2]) & positive
     in_upper = positive ^ in_lower
     for i, row in enumerate((in_upper, in_lower)):
-        np.logical_and(row, to_right[i::2], out=open_[i::2, 1::2])
-        np.logical_xor(row, open_[i::2, 1::2], out=open_[i::2, 0::2])
+        np.logical_and(row, to_right[i::2], out=passes[i::2, 1::2])
+        np.logical_xor(row, passes[i::2, 1::2], out=passes[i::2, 0::2])
 
 
 @dataclass

@@ -181,9 +181,9 @@ class DryEngine(CpuEngine):
         shape, _ = stage.cache
         out = self.arena.take(shape, dx.dtype)
         self.add_outside(2 * out.nbytes)
-        return out if below is None else self._below_tap(below, out, gradients)
+        return out if below is None else self._mask_gradient(below, out, gradients)
 
-    def _below_tap(self, stage: Stage, dx: Array, gradients: Gradients | None = None) -> Array:
+    def _mask_gradient(self, stage: Stage, dx: Array, gradients: Gradients | None = None) -> Array:
         tap_gradient = None if gradients is None else gradients.get(stage.name)
         out = self.arena.take(dx.shape, dx.dtype)
         self.add_outside(self.team.threads * ROWS * math.prod(dx.shape[1:]) * dx.itemsize)
@@ -274,10 +274,10 @@ def dry_run(
         dry.rows.clear()
         dp = None
         if taps:
-            features, again = {}, dict[str, Callable[[], Array]]()
+            features, recompute = {}, dict[str, Callable[[], Array]]()
             x = dry.arena.take(shape, network.dtype)
-            stages = dry.run_forward(network.layers, x, taps, features, again)
-            gradients = DryGradients(dry.gradient_of, terms, features, again, np.zeros(len(terms)), dry)
+            stages = dry.run_forward(network.layers, x, taps, features, recompute)
+            gradients = DryGradients(dry.gradient_of, terms, features, recompute, np.zeros(len(terms)), dry)
             dx = dry.run_backward(stages, gradients)
             dp = dry.arena.take(shape, network.dtype)
             del x, stages, gradients, dx

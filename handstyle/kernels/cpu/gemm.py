@@ -69,10 +69,10 @@ def times_columns(A: Array, x: Array, out: Array) -> None:  # (p, n), (…, n, L
     step = -(-L // -(-L // MAX_COLUMNS) // 16) * 16
     whole = L // step * step
     if whole:
-        np.matmul(A, _stretches(x, whole, step), out=_stretches(out, whole, step))
+        np.matmul(A, _split_columns(x, whole, step), out=_split_columns(out, whole, step))
     if whole < L:
         np.matmul(A, x[..., whole:], out=out[..., whole:])
 
 
-def _stretches(x: Array, whole: int, step: int) -> Array:  # (…, n, L) -> (…, whole / step, n, step), a view
+def _split_columns(x: Array, whole: int, step: int) -> Array:  # (…, n, L) -> (…, whole / step, n, step), a view
     return x[..., :whole].reshape(*x.shape[:-1], whole // step, step).swapaxes(-3, -2)

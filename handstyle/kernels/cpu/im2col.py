@@ -28,14 +28,14 @@ def convolve(
     """Convolve a map with zero padding, by lowering; the parameters are those of `winograd.convolve`."""
     K = w.shape[2] if adjoint else w.shape[3]
     if adjoint and K <= FEW_CHANNELS:
-        _by_shifts(source, w, sink, team, arena)
+        _adjoint_by_shifts(source, w, sink, team, arena)
         return
     if adjoint:
         w = w[::-1, ::-1].transpose(0, 1, 3, 2)
     H, W, C = source.shape
     kernels = np.ascontiguousarray(w).reshape(9 * C, K)
-    one = C <= FEW_CHANNELS  # the bias is then the weight of a constant input, which saves a pass
-    if b is not None and one:
+    bias_as_weight = C <= FEW_CHANNELS  # the bias is then the weight of a constant input, which saves a pass
+    if b is not None and bias_as_weight:
         kernels = np.concatenate((kernels, b[None]))
     rows = strip_rows(H, 9 * C * W * source.dtype.itemsize)
     workers = range(min(team.threads, ceil_div(H, rows)))
@@ -61,7 +61,7 @@ def convolve(
             np.copyto(neighbors, windows)  # book: lowering-rows
             part = finished[worker]
             rows_times(matrix.reshape(rows * W, -1), kernels, part.reshape(rows * W, K))  # book: lowering-strips
-            if b is not None and not one:
+            if b is not None and not bias_as_weight:
                 part += b
             sink.write(slice(top, bottom), slice(0, W), part[: bottom - top])
 
@@ -79,7 +79,7 @@ def scratch(H: int, W: int, C: int, K: int, itemsize: int, threads: int, adjoint
     return padded + workers * [lowered] + workers * [rows * W * K] + [9 * C * K]
 
 
-def _by_shifts(source: Source, w: Array, sink: Sink, team: Team, arena: Arena) -> None:
+def _adjoint_by_shifts(source: Source, w: Array, sink: Sink, team: Team, arena: Arena) -> None:
     # The adjoint for few channels of output: one product makes nine values for each pixel and channel; they are
     # transposed to planes, so that each of the nine shifted sums runs along whole rows.
     H, W, K = source.shape

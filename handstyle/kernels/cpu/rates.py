@@ -37,7 +37,7 @@ def measure_rates(seconds: float = 2.0, team: Team | None = None) -> Machine:
     small, smaller = source[:, : 1 << 16], target[:, : 1 << 16]
     cached = _rate(team, lambda k: np.copyto(smaller[k], small[k]), 2 * small[0].nbytes, budget)
     machine = Machine(products, transforms, cached, moved)
-    expected = took = 0.0
+    expected = measured = 0.0
     for H, channels in ((256, 64), (64, 256)):  # maps too large for a cache, as those of a picture are
         x = draw.standard_normal((H, H, channels), np.float32)
         w = draw.standard_normal((3, 3, channels, channels), np.float32)
@@ -45,11 +45,11 @@ def measure_rates(seconds: float = 2.0, team: Team | None = None) -> Machine:
         tile = choose_kernel(H, H, channels, channels, False)
         run = partial(convolve, ArraySource(x), w, None, StoreSink(y), tile, team, arena)
         run()
-        took += median(_times(run, budget / 2))  # the median: a typical run, not the fastest
+        measured += median(_times(run, budget / 2))  # the median: a typical run, not the fastest
         cost = convolution_cost(H, H, channels, channels, tile, 4)
         cost += weights_cost(H, H, channels, channels, tile, 4, threads, False)
         expected += machine.seconds(cost)
-    factor = expected / took
+    factor = expected / measured
     return Machine(products * factor, transforms * factor, cached * factor, moved * factor)
 
 

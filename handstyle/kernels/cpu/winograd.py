@@ -29,12 +29,12 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.kernels.cpu.arena import Arena
-from handstyle.kernels.cpu.blocking import Blocking, shares
+from handstyle.kernels.cpu.blocking import Blocking, cut_products
 from handstyle.kernels.cpu.gemm import rows_times, times_columns
 from handstyle.kernels.cpu.strips import Sink, Source
 from handstyle.kernels.cpu.threads import Team
 from handstyle.kernels.cpu.winograd_columns import transform_columns
-from handstyle.kernels.cpu.winograd_kernels import Kept, kernels_for, transform_kernels
+from handstyle.kernels.cpu.winograd_kernels import KernelCache, cached_kernels, transform_kernels
 from handstyle.kernels.winograd_matrices import BIAS_POINT, transforms
 
 Work = Callable[[int, Iterator[int]], None]  # (worker, indices of pieces), as of `Team.run`
@@ -49,7 +49,7 @@ def convolve(
     team: Team,
     arena: Arena,
     adjoint: bool = False,
-    kept: Kept | None = None,
+    cache: KernelCache | None = None,
 ) -> None:
     """Convolve a map with zero padding, tile by tile; the result is that of `conv3x3_forward` except for rounding.
 
@@ -69,31 +69,29 @@ def convolve(
         Threads and memory.
     adjoint : bool
         Apply the adjoint of the convolution: kernels are turned by 180 degrees, and channels in and out exchanged.
-    kept : dict, optional
+    cache : dict, optional
         A cache of transformed kernels for later calls with the same `w`, which must not be changed. Without it they
         are transformed at each call.
     """
     (H, W, C), dtype = source.shape, source.dtype
     n, K = m + 2, w.shape[2] if adjoint else w.shape[3]
-    blocking = Blocking.of(H, W, C, K, m, dtype.itemsize, kept is not None, team.threads)
+    blocking = Blocking.of(H, W, C, K, m, dtype.itemsize, cache is not None, team.threads)
     workers = range(min(team.threads, blocking.grid.count))
     half, finished = blocking.thread_values()
     transformed, products = blocking.phase_values()
     # A thread that works on a phase alone writes finished tiles over the transformed ones, no longer needed by then.
-    own = max(finished, 0 if blocking.shared else transformed)
-    threads = [
-        _Transforms(source, b, sink, blocking, arena.take((half,), dtype), arena.take((own,), dtype)) for _ in workers
-    ]
-    V_rooms = [arena.take((transformed,), dtype)] if blocking.shared else [thread.finished for thread in threads]
-    M_rooms = [arena.take((products,), dtype) for _ in V_rooms]
-    whole = blocking.group == n  # all kernels are transformed at once
-    U = kernels_for(w, m, team, arena, adjoint, not blocking.shared, kept) if whole else None
+    sizes = half, max(finished, 0 if blocking.shared else transformed)
+    threads = [_Transforms(source, b, sink, blocking, *(arena.take((n,), dtype) for n in sizes)) for _ in workers]
+    V_buffers = [arena.take((transformed,), dtype)] if blocking.shared else [thread.finished for thread in threads]
+    M_buffers = [arena.take((products,), dtype) for _ in V_buffers]
+    all_at_once = blocking.group == n  # all kernels are transformed at once
+    U = cached_kernels(w, m, team, arena, adjoint, not blocking.shared, cache) if all_at_once else None
 
-    def run_phase(blocks: range, room: int, run: Callable[[Work, int], None]) -> None:
+    def run_phase(blocks: range, buffer: int, run: Callable[[Work, int], None]) -> None:
         starts = blocking.tiles_before(blocks)
         tiles = starts[-1]
-        V = V_rooms[room][: n * n * tiles * C].reshape(n * n, tiles, C)
-        M = M_rooms[room][: n * n * tiles * K].reshape(n * n, tiles, K)
+        V = V_buffers[buffer][: n * n * tiles * C].reshape(n * n, tiles, C)
+        M = M_buffers[buffer][: n * n * tiles * K].reshape(n * n, tiles, K)
 
         def transform_inputs(worker: int, pieces: Iterator[int]) -> None:
             for i in pieces:
@@ -105,7 +103,7 @@ def convolve(
             if not blocking.shared:  # alone, a thread makes one call
                 run(lambda worker, _: rows_times(V[points], kernels, M[points]), 1)
                 return
-            cuts = shares(len(kernels), tiles, C * K, team.threads)
+            cuts = cut_products(len(kernels), tiles, C * K, team.threads)
 
             def work(worker: int, pieces: Iterator[int]) -> None:
                 for i in pieces:

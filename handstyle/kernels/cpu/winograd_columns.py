@@ -56,7 +56,7 @@ class Bands:
         if threads >= MANY_THREADS:
             large = block_factor(threads) * fitting // columns
             most = max(1, min(large, ceil_div(down * ceil_div(W, columns), threads)))
-            bands = [cls(H, W, m, some, columns) for some in range(1, most + 1)]
+            bands = [cls(H, W, m, count, columns) for count in range(1, most + 1)]
             return min(bands, key=lambda one: ceil_div(one.count, threads) * one.rows + LOCKED_ROWS * one.count)
         return cls(H, W, m, ceil_div(down, ceil_div(down, rows)), columns)
 
@@ -102,12 +102,12 @@ def convolve(
     BT, _, AT = transforms(m, dtype)
     U = _kernels(w, m, adjoint)
     workers = range(min(team.threads, bands.count))
-    rooms = [tuple(arena.take((size,), dtype) for size in bands.values(C, K)) for _ in workers]
+    buffers = [tuple(arena.take((size,), dtype) for size in bands.values(C, K)) for _ in workers]
     rows, pitch = bands.rows, bands.pitch
     pixels = rows * pitch
 
     def work(worker: int, blocks: Iterator[int]) -> None:
-        first, second = rooms[worker]
+        first, second = buffers[worker]
         R = first[: n * pixels * C].reshape(n, rows, pitch * C)
         row, pixel, item = pixels * C * R.itemsize, C * R.itemsize, R.itemsize
         windows = as_strided(R, (n, TAPS, pixels // TAPS, TAPS * C), (row, pixel, TAPS * pixel, item))
@@ -152,27 +152,27 @@ def transform_columns(source: Source, BT: Array, m: int, y: slice, x: slice, out
     H, W, C = source.shape
     n, rows = out.shape[:2]
     y0, x0 = y.start - 1, x.start - 1
-    seen_y = slice(max(0, y0), min(H, y0 + m * rows + 2))
-    seen_x = slice(max(0, x0), min(W, x.stop + 1))
-    begin, end = (seen_x.start - x0) * C, (seen_x.stop - x0) * C
+    read_y = slice(max(0, y0), min(H, y0 + m * rows + 2))
+    read_x = slice(max(0, x0), min(W, x.stop + 1))
+    begin, end = (read_x.start - x0) * C, (read_x.stop - x0) * C
     out[..., :begin] = 0
     out[..., end:] = 0
     inner = out[..., begin:end]
-    values = source.read(seen_y, seen_x)
+    values = source.read(read_y, read_x)
     # Rows of tiles whose n inputs all lie in the picture are one batch of products. At the edge each is a product of
     # its own, in which the columns of the matrix for rows outside are left out.
     first, last = max(0, -(y0 // m)), min(rows, (H - n - y0) // m + 1)
     if first < last:
         row, item = values.strides
         batch = as_strided(
-            values[m * first + y0 - seen_y.start :], (last - first, n, end - begin), (m * row, row, item)
+            values[m * first + y0 - read_y.start :], (last - first, n, end - begin), (m * row, row, item)
         )
         times_columns(BT, batch, inner[:, first:last].swapaxes(0, 1))
     for i in (i for i in range(rows) if not first <= i < last):
         top = y0 + m * i
-        inside = slice(max(top, seen_y.start), max(top, min(top + n, seen_y.stop)))
-        seen = values[inside.start - seen_y.start : inside.stop - seen_y.start]
-        times_columns(BT[:, inside.start - top : inside.stop - top], seen, inner[:, i])
+        inside = slice(max(top, read_y.start), max(top, min(top + n, read_y.stop)))
+        inputs = values[inside.start - read_y.start : inside.stop - read_y.start]
+        times_columns(BT[:, inside.start - top : inside.stop - top], inputs, inner[:, i])
 
 
 def _kernels(w: Array, m: int, adjoint: bool) -> Array:  # (3, 3, C, K) -> (n, 1, 3 C, K)

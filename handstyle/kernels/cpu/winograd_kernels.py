@@ -13,20 +13,20 @@ from handstyle.kernels.winograd_matrices import transforms
 
 # (id of the kernels, m, adjoint) -> the kernels and the transformed kernels. The kernels are kept too, because the id
 # of an array that is deleted can be given to another.
-Kept = dict[tuple[int, int, bool], tuple[Array, Array]]
+KernelCache = dict[tuple[int, int, bool], tuple[Array, Array]]
 
 
-def kernels_for(
-    w: Array, m: int, team: Team, arena: Arena, adjoint: bool, turn: bool, kept: Kept | None
+def cached_kernels(
+    w: Array, m: int, team: Team, arena: Arena, adjoint: bool, contiguous: bool, cache: KernelCache | None
 ) -> Array:  # (3, 3, C, K) -> (n², C, K); adjoint: (n², K, C)
-    """Return the transformed kernels of a layer, from the cache `kept` if it has them."""
-    if kept is None:
-        return transform_kernels(w, m, team, arena, adjoint, turn)
+    """Return the transformed kernels of a layer, from the cache `cache` if it has them."""
+    if cache is None:
+        return transform_kernels(w, m, team, arena, adjoint, contiguous)
     key = id(w), m, adjoint
-    if key not in kept:
-        room = np.empty(((m + 2) ** 2, w.shape[2], w.shape[3]), w.dtype)
-        kept[key] = w, transform_kernels(w, m, team, arena, adjoint, turn=True, out=room)
-    return kept[key][1]
+    if key not in cache:
+        transformed = np.empty(((m + 2) ** 2, w.shape[2], w.shape[3]), w.dtype)
+        cache[key] = w, transform_kernels(w, m, team, arena, adjoint, contiguous=True, out=transformed)
+    return cache[key][1]
 
 
 def transform_kernels(  # (3, 3, C, K) -> (rows n, C, K); adjoint: (rows n, K, C)
@@ -35,27 +35,27 @@ def transform_kernels(  # (3, 3, C, K) -> (rows n, C, K); adjoint: (rows n, K, C
     team: Team,
     arena: Arena,
     adjoint: bool = False,
-    turn: bool = False,
+    contiguous: bool = False,
     out: Array | None = None,  # (rows n, C, K)
     rows: slice | None = None,
 ) -> Array:
     """Transform all kernels of a layer, ``G w Gᵀ`` for each pair of channels: down the columns, then along the rows.
 
     `rows` selects rows of the n x n points; by default all are computed. With `adjoint` the result is a transposed
-    view, which is as fast as a copy in large products; with `turn` it is a contiguous copy, faster in small ones.
+    view, which is as fast as a copy in large products; with `contiguous` it is a contiguous copy, faster in small ones.
     """
     C, K = w.shape[2:]
     G = transforms(m, w.dtype).G
     if adjoint:  # each kernel is turned by 180 degrees
         G = np.ascontiguousarray(G[:, ::-1])
     down = G[rows or slice(None)]
-    n, some = m + 2, len(down)
-    U = arena.take((some * n, C, K), w.dtype) if out is None or adjoint else out
-    flat, points = w.reshape(3, 3, C * K), U.reshape(some, n, C * K)
+    n, row_count = m + 2, len(down)
+    U = arena.take((row_count * n, C, K), w.dtype) if out is None or adjoint else out
+    flat, points = w.reshape(3, 3, C * K), U.reshape(row_count, n, C * K)
     step = min(MAX_COLUMNS, max(MIN_COLUMNS, ceil_div(C * K, team.threads)))
 
     def work(_: int, pieces: Iterator[int]) -> None:
-        half = scratch.take("values", (3, some, step), w.dtype)
+        half = scratch.take("values", (3, row_count, step), w.dtype)
         for piece in pieces:
             part = slice(step * piece, min(C * K, step * (piece + 1)))
             along = half[..., : part.stop - part.start]
@@ -65,17 +65,17 @@ def transform_kernels(  # (3, 3, C, K) -> (rows n, C, K); adjoint: (rows n, K, C
     team.run(work, ceil_div(C * K, step))
     if not adjoint:
         return U
-    if not turn:
+    if not contiguous:
         return U.transpose(0, 2, 1)
     # OpenBLAS's kernels for small products are fast on contiguous operands only.
-    turned = arena.take((some * n, K, C), w.dtype) if out is None else out.reshape(some * n, K, C)
+    transposed = arena.take((row_count * n, K, C), w.dtype) if out is None else out.reshape(row_count * n, K, C)
 
-    count = ceil_div(some * n, team.threads)
+    count = ceil_div(row_count * n, team.threads)
 
     def copy(_: int, pieces: Iterator[int]) -> None:
         for piece in pieces:
             points = slice(count * piece, count * (piece + 1))
-            turned[points] = U[points].transpose(0, 2, 1)
+            transposed[points] = U[points].transpose(0, 2, 1)
 
-    team.run(copy, ceil_div(some * n, count))
-    return turned
+    team.run(copy, ceil_div(row_count * n, count))
+    return transposed

@@ -23,7 +23,7 @@ from handstyle.kernels.cuda.device import CupyDevice, Device
 from handstyle.kernels.cuda.epilogue import apply_epilogue, backward_epilogue, checked
 from handstyle.kernels.cuda.structs import Epilogue, Source, words
 from handstyle.kernels.gradients import GivenGradients, Gradients, TermGradients, scaled_terms
-from handstyle.kernels.stages import Stage, check_dtypes, methods_in_words, split_stages
+from handstyle.kernels.stages import Stage, check_dtypes, describe_methods, split_stages
 from handstyle.losses.terms import Term
 from handstyle.network.sequence import Cache, Features, Layer, Pool, check_gradients, check_taps, deepest
 from handstyle.network.vgg import Network
@@ -98,7 +98,7 @@ class CudaEngine:
     def describe(self) -> str:
         """Return in words how products were computed, and the method of each convolution of the last evaluation."""
         note = [] if self.scratch >= self.workspace else [f"{self.scratch >> 20} MiB of scratch, for memory is short"]
-        return "; ".join([self.device.products, *note, *methods_in_words(self.chosen)])
+        return "; ".join([self.device.products, *note, *describe_methods(self.chosen)])
 
     def prepare(self, network: Network, terms: Sequence[Term], shape: Shape) -> Evaluate:
         """Return a function that evaluates `terms` on `network`; see `handstyle.optimize.objective.Engine`."""
@@ -164,7 +164,7 @@ class CudaEngine:
         self, layers: tuple[Layer, ...], x: Array, taps: Iterable[str], gradients: TermGradients
     ) -> Array:
         """Return the gradient at the input of the layers, by a forward and a backward pass through them."""
-        return self.run_backward(self.run_forward(layers, x, taps, gradients.features, gradients.again), gradients)
+        return self.run_backward(self.run_forward(layers, x, taps, gradients.features, gradients.recompute), gradients)
 
     def run_forward(
         self,
@@ -172,7 +172,7 @@ class CudaEngine:
         x: Array,
         taps: Iterable[str],
         features: Features,
-        again: dict[str, Callable[[], Array]] | None = None,
+        recompute: dict[str, Callable[[], Array]] | None = None,
     ) -> list[Stage]:
         """Run the layers up to the deepest of `taps`, and return the stages for `run_backward`.
 
@@ -182,9 +182,9 @@ class CudaEngine:
             See `sequence_forward`.
         features : dict of str to array
             Receives the features at the layers `taps`.
-        again : dict of str to callable, optional
-            If given, the first feature map is not kept in `features`; instead `again` receives a function that computes
-            it again.
+        recompute : dict of str to callable, optional
+            If given, the first feature map is not kept in `features`; instead `recompute` receives a function that
+            computes it again.
 
         Returns
         -------
@@ -197,10 +197,10 @@ class CudaEngine:
         stages = split_stages(run, set(), x.shape, odd_sides=True)
         for stage in stages:
             before, x = x, self._stage_forward(convolver, stage, x, wanted, features)
-            if again is not None and self._is_cheap(stage, wanted) and stage is not stages[-1]:
+            if recompute is not None and self._is_cheap(stage, wanted) and stage is not stages[-1]:
                 assert stage.relu is not None
                 del features[stage.relu]
-                again[stage.relu] = partial(self._first_again, convolver, stage, before)
+                recompute[stage.relu] = partial(self._recompute_first, convolver, stage, before)
             del before  # or the largest map of all would stay allocated during the next stage
         return stages
 
@@ -219,7 +219,7 @@ class CudaEngine:
         rectified = layer is not None and layer.w.shape[2] == 3 and stage.pool is None and stage.relu in wanted
         return rectified and layer is not None and layer.name not in wanted
 
-    def _first_again(self, convolver: Convolver, stage: Stage, x: Array) -> Array:  # (H, W, 3) -> (H, W, K)
+    def _recompute_first(self, convolver: Convolver, stage: Stage, x: Array) -> Array:  # (H, W, 3) -> (H, W, K)
         layer = stage.convolution
         assert layer is not None
         y = self.device.empty(stage.shape, x.dtype)
