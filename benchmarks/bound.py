@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks import common
 from handstyle.foundations.backend import cpu_count
-from handstyle.kernels.cpu import engine as cpu
+from handstyle.kernels.cpu import engine, passes
 from handstyle.kernels.cpu.forecast import LayerForecast, dry_run
 from handstyle.kernels.cpu.threads import default_team
 from handstyle.network.sequence import Convolution, Pool
@@ -34,7 +34,7 @@ COPY = 1 << 26  # values of the copy
 @contextmanager
 def timing(seconds: dict[str, float]) -> Iterator[None]:
     """Add the seconds of each convolution and of the losses to `seconds`."""
-    run = cpu.CpuEngine._run
+    run = passes.CpuPasses._run
     inside = False
 
     def timed(label: str, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
@@ -47,17 +47,17 @@ def timing(seconds: dict[str, float]) -> Iterator[None]:
         seconds[label] += time.perf_counter() - start
         return result
 
-    def convolution(engine: cpu.CpuEngine, source: Any, layer: Convolution, b: Any, sink: Any, adjoint: bool) -> None:
+    def convolution(own: passes.CpuPasses, source: Any, layer: Convolution, b: Any, sink: Any, adjoint: bool) -> None:
         label = f"{layer.name} {'backward' if adjoint else 'forward'}"
-        timed(label, run, engine, source, layer, b, sink, adjoint)
+        timed(label, run, own, source, layer, b, sink, adjoint)
 
     def loss(function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *arguments, **keywords: timed(LOSSES, function, *arguments, **keywords)
 
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(cpu.CpuEngine, "_run", convolution))
-        for name in ("gradient_of", "moments_gradient"):
-            stack.enter_context(mock.patch.object(cpu, name, loss(getattr(cpu, name))))
+        stack.enter_context(mock.patch.object(passes.CpuPasses, "_run", convolution))
+        stack.enter_context(mock.patch.object(engine, "gradient_of", loss(engine.gradient_of)))
+        stack.enter_context(mock.patch.object(passes, "moments_gradient", loss(passes.moments_gradient)))
         yield
 
 
@@ -73,7 +73,9 @@ def counts(network: Network, rows: list[LayerForecast], item: int) -> dict[str, 
         if row.direction == "loss":  # the features are read, and the gradient is written
             part, operations = found[LOSSES], row.cost.products
             part["bytes"] += 2 * item * H * W * K
-            if K <= cpu.FEW_CHANNELS:  # two thirds of it, the gradient, are done on the strips of the next convolution
+            if (
+                K <= passes.FEW_CHANNELS
+            ):  # two thirds of it, the gradient, are done on the strips of the next convolution
                 after = next(name for name in names[names.index(row.layer) :] if name in convolutions)
                 found[f"{after} backward"]["operations"] += 2 * operations // 3
                 part["bytes"] -= item * H * W * K
@@ -119,7 +121,9 @@ def measure(size: int, rounds: int) -> dict[str, Any]:
         if turn:  # the first warms up
             best = {label: min(taken, best.get(label, taken)) for label, taken in seconds.items()}
     terms = objective.prepared.terms  # type: ignore[attr-defined]
-    counted = counts(network, dry_run(cpu.auto_engine(), network, terms, (size, size, 3)).rows, network.dtype.itemsize)
+    counted = counts(
+        network, dry_run(engine.auto_engine(), network, terms, (size, size, 3)).rows, network.dtype.itemsize
+    )
     rate, copied = 2 * PRODUCT**3 / best.pop("product"), 2 * source.nbytes / best.pop("copy")
     layers = [{"layer": label, **counted[label], "seconds": taken} for label, taken in best.items() if label != WHOLE]
     return {"size": size, WHOLE: best[WHOLE], "operations_a_second": rate, "bytes_a_second": copied, "layers": layers}

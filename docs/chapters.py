@@ -46,7 +46,7 @@ PARTS = {
         ("kernels/counting", ("kernels.counting",)),
         ("kernels/im2col", ("kernels.cpu.im2col",)),
         ("kernels/winograd", ("kernels.winograd_plain", "kernels.cpu.winograd")),
-        ("kernels/fused", ("kernels.cpu.epilogues", "kernels.cpu.engine")),
+        ("kernels/fused", ("kernels.cpu.epilogues", "kernels.cpu.passes")),
         ("kernels/cuda", ("kernels.cuda.device",)),
         ("kernels/cuda_tiles", ("kernels.cuda.cublas",)),
         ("kernels/cuda_graphs", ("kernels.cuda.memory_plan", "kernels.cuda.graph")),

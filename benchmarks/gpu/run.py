@@ -58,13 +58,13 @@ class Immediate:
     def pinned(self, size, dtype):
         return np.empty(size, dtype)
 
-    def upload(self, here, there):
-        there[...] = here
+    def upload(self, host_array, device_array):
+        device_array[...] = host_array
 
-    def download(self, there, here):
-        here[...] = there
+    def download(self, device_array, host_array):
+        host_array[...] = device_array
 
-    def wait(self, mark):
+    def wait(self, event):
         pass
 
     copies_follow_work = work_follows_copies = lambda self: None
@@ -320,7 +320,7 @@ class Bench:
 
                 def pinned(v=v, bits=bits):
                     way = Transfer(link, self.xp, v.size, "float32", 1 << bits)
-                    return self.times(lambda: way.down(way.up(v)).result())
+                    return self.times(lambda: way.download(way.upload(v)).result())
 
                 found.attempt(f"{side} pinned, pieces of {1 << bits}", pinned)
 
@@ -409,8 +409,8 @@ class Bench:
         rung("winograd input, tiled", moved, "winograd_input_tiled", rows, (32, 4), Source.of(x), V, *strip)
         M, z = V, self.xp.empty_like(x)
         rung("winograd output, naive", moved, "winograd_output_naive", *linear(z.size), M, z, *strip[:3], H, H, C)
-        finish = Epilogue(y=z, H=H, W=H, K=C)
-        rung("winograd output, in registers", moved, "winograd_output", *lanes, M, *strip[:3], finish)
+        epilogue = Epilogue(y=z, H=H, W=H, K=C)
+        rung("winograd output, in registers", moved, "winograd_output", *lanes, M, *strip[:3], epilogue)
         w = asarray(rng.standard_normal((3, 3, C, C)), f32)
         U = device.empty((36, C, C), f32)
         rung("winograd kernel, naive", w.nbytes + U.nbytes, "winograd_kernel_naive", *linear(U.size), w, U, C, C, 0)
@@ -433,14 +433,14 @@ class Bench:
         size = np.uint64(x.size)
         rung("rectifier, naive", 2.25 * x.nbytes, "rectify_naive", *linear(x.size), y, bias, positive, C, size)
         bits = self.xp.empty((H, H, words), np.uint32)
-        finish = Epilogue(bias=bias, y=y, bits=bits, H=H, W=H, K=C, rectify=1)
-        rung("rectifier, bits", 2.03 * x.nbytes, "epilogue", *quads, Source.of(x), finish)
+        epilogue = Epilogue(bias=bias, y=y, bits=bits, H=H, W=H, K=C, rectify=1)
+        rung("rectifier, bits", 2.03 * x.nbytes, "epilogue", *quads, Source.of(x), epilogue)
         pooled, codes = x[: H // 2, : H // 2].copy(), self.xp.empty((H // 2, H // 2, C), np.uint8)
         moved = 1.3125 * x.nbytes
         rung("max pool, naive", moved, "max_pool_naive", *linear(H * H // 4), x, pooled, codes, H, H, C)
         planes = self.xp.empty((H // 2, H // 2, 3, words), np.uint32)
-        finish = Epilogue(pooled=pooled, planes=planes, H=H, W=H, K=C, pool=1, ph=H // 2, pw=H // 2)
-        rung("max pool, two bits", moved, "epilogue", *quads, Source.of(x), finish)
+        epilogue = Epilogue(pooled=pooled, planes=planes, H=H, W=H, K=C, pool=1, ph=H // 2, pw=H // 2)
+        rung("max pool, two bits", moved, "epilogue", *quads, Source.of(x), epilogue)
         rung("max unpool, naive", moved, "max_unpool_naive", *linear(pooled.size), pooled, codes, y, H, H, C)
         source = Source.pooled(pooled, planes, (H, H, C), "max")
         rung("max unpool, gathered", moved, "epilogue", *quads, source, Epilogue(y=y, H=H, W=H, K=C))
@@ -456,8 +456,8 @@ class Bench:
         grid = H // 2 * -(-H // 64), words
         rung("first layer, tiled", moved, "first_forward", grid, (32, 4), Source.of(p), w, Epilogue(y=y, H=H, W=H, K=C))
         rung("first adjoint, naive", moved, "first_backward_naive", *linear(p.size), Source.of(x), w, dp)
-        convolver, finish = Convolver(device, f32), Epilogue(y=dp, H=H, W=H, K=3)
-        run = lambda: convolver.convolve("first", Source.of(x), w, finish, 1, adjoint=True)  # noqa: E731
+        convolver, epilogue = Convolver(device, f32), Epilogue(y=dp, H=H, W=H, K=3)
+        run = lambda: convolver.convolve("first", Source.of(x), w, epilogue, 1, adjoint=True)  # noqa: E731
         found.attempt("first adjoint, product and gather", lambda: {"bytes": moved, **self.times(run)})
         # Losses at the taps.
         q, target, shares = None, asarray(rng.standard_normal((H, H, C)), f32), self.xp.empty((x.size,), np.float64)
@@ -491,9 +491,9 @@ class Bench:
         undone = Source.pooled(pooled, self.gpu.asarray(drawn), (H, H, C), "max")
         for name, (down, across, channels, _) in BLOCKS.items():
             grid, block = -(-H // down) * -(-H // across) * (C // channels), down * channels // 8
-            finish = Epilogue(y=y, H=H, W=H, K=C)
-            rung(f"tensor, {name}", moved, name, (grid,), (block,), Source.of(x), B, 1, finish)
-            rung(f"tensor, {name}, a pool undone", moved, f"{name}_unpool", (grid,), (block,), undone, B, 1, finish)
+            epilogue = Epilogue(y=y, H=H, W=H, K=C)
+            rung(f"tensor, {name}", moved, name, (grid,), (block,), Source.of(x), B, 1, epilogue)
+            rung(f"tensor, {name}, a pool undone", moved, f"{name}_unpool", (grid,), (block,), undone, B, 1, epilogue)
 
     def tuned(self, found):
         """Time the same against PyTorch tuned as documented: channels last, cuDNN's kernels chosen by trial."""

@@ -88,9 +88,9 @@ def split_stages(
     i = 0
     while i < len(layers):
         count = 1
-        if isinstance(layers[i], Convolution) and layers[i].name not in wanted and _is(layers, i + 1, ReLU):
+        if isinstance(layers[i], Convolution) and layers[i].name not in wanted and _is_kind(layers, i + 1, ReLU):
             count = 2
-            if _is(layers, i + 2, Pool) and _can_be_fused(layers[i + 2], H, W, odd_sides):
+            if _is_kind(layers, i + 2, Pool) and _can_be_fused(layers[i + 2], H, W, odd_sides):
                 count = 3
         group = layers[i : i + count]
         first = group[0]
@@ -112,7 +112,7 @@ def check_dtypes(kernels: str, layers: tuple[Layer, ...], x: Array) -> None:
             )
 
 
-def _is(layers: tuple[Layer, ...], i: int, kind: type) -> bool:
+def _is_kind(layers: tuple[Layer, ...], i: int, kind: type) -> bool:
     return i < len(layers) and isinstance(layers[i], kind)
 
 
@@ -125,7 +125,7 @@ def _can_be_fused(pool: Layer, H: int, W: int, odd_sides: bool) -> bool:
 
 def describe_methods(chosen: Mapping[str, str]) -> list[str]:
     """Return a text ``method: names`` for each method, with the names of the convolutions that used it."""
-    ways: dict[str, list[str]] = {}
+    by_method: dict[str, list[str]] = {}
     for name, method in chosen.items():
-        ways.setdefault(method, []).append(name)
-    return [f"{method}: {', '.join(names)}" for method, names in ways.items()]
+        by_method.setdefault(method, []).append(name)
+    return [f"{method}: {', '.join(names)}" for method, names in by_method.items()]

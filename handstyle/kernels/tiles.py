@@ -23,24 +23,16 @@ from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.foundations.image import preprocess_backward
 from handstyle.foundations.mapped import is_large, mapped, zeros_beside
 from handstyle.kernels.counting import ceil_div
-from handstyle.kernels.cpu.engine import CpuEngine, has_plain_moments
+from handstyle.kernels.cpu.engine import CpuEngine
 from handstyle.kernels.cpu.losses import MomentsGradient, moments
+from handstyle.kernels.cpu.passes import has_plain_moments
 from handstyle.kernels.cpu.threads import default_team
 from handstyle.kernels.gradients import scaled_terms
 from handstyle.losses.content import ContentTerm, scale_of
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
 from handstyle.losses.terms import NORMALIZE_EPSILON, PICTURE, NormalizedTerm, Statistic, Term, Window
 from handstyle.losses.total_variation import VariationTerm
-from handstyle.network.sequence import (
-    Cache,
-    Convolution,
-    Features,
-    Layer,
-    Pool,
-    check_gradients,
-    check_taps,
-    deepest,
-)
+from handstyle.network.sequence import Cache, Convolution, Features, Layer, Pool, check_gradients, check_taps, deepest
 from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import Engine, Evaluate, Forecast, Shape, engine_of, forward_to, taps_of
 

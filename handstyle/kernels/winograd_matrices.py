@@ -73,7 +73,7 @@ def transforms(m: int, dtype: DTypeLike = np.float64) -> Transforms:
     BT[n - 1] = _from_roots(list(points))
     G[n - 1][2] = AT[m - 1][n - 1] = Fraction(1)
     exact = (np.array([[float(v) for v in row] for row in matrix]) for matrix in (BT, G, AT))
-    return Transforms(*(_frozen(matrix.astype(dtype)) for matrix in exact))
+    return Transforms(*(_read_only(matrix.astype(dtype)) for matrix in exact))
 
 
 def _from_roots(roots: list[Fraction]) -> list[Fraction]:  # coefficients of prod (x - r), constant first
@@ -84,6 +84,6 @@ def _from_roots(roots: list[Fraction]) -> list[Fraction]:  # coefficients of pro
     return coefficients
 
 
-def _frozen(matrix: Array) -> Array:
+def _read_only(matrix: Array) -> Array:
     matrix.flags.writeable = False
     return matrix

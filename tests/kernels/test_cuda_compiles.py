@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from handstyle.kernels.cuda.source import BLOCKS, files, kernels, on_demand, source
+from handstyle.kernels.cuda.source import BLOCKS, dynamic_shared_bytes, files, kernels, source
 
 NVCC = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc") or shutil.which("/usr/local/bin/nvcc")
 
@@ -66,7 +66,7 @@ def test_it_compiles_without_a_warning_and_keeps_in_registers(file, dtype, arch,
 
 
 def test_shared_memory_on_demand_is_what_every_gpu_with_tensor_cores_for_tf32_has():
-    assert all(on_demand(kernel) <= ON_DEMAND for kernel in BLOCKS)
+    assert all(dynamic_shared_bytes(kernel) <= ON_DEMAND for kernel in BLOCKS)
 
 
 @with_nvcc

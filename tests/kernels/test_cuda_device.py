@@ -21,7 +21,7 @@ from handstyle.kernels.cuda.cublas import (
     load_cublas,
 )
 from handstyle.kernels.cuda.engine import CudaEngine
-from handstyle.kernels.cuda.source import files, on_demand, signature, source
+from handstyle.kernels.cuda.source import dynamic_shared_bytes, files, signature, source
 from handstyle.network.vgg import build_network, random_weights
 
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
@@ -53,7 +53,7 @@ def compiled(kernel, dtype, tile):
     run.restype = ctypes.c_char_p
 
     def launch(grid, block, arguments, shared_mem):
-        assert shared_mem == on_demand(kernel)
+        assert shared_mem == dynamic_shared_bytes(kernel)
         held = [passed(argument) for argument in arguments]
         for kind, value in zip(signature(kernel), held, strict=True):
             expected = {"int": 4, "size_t": 8, "Source": 48, "Epilogue": 104}.get(kind, 8)

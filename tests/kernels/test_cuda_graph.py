@@ -87,16 +87,16 @@ def doubling(machine, swept):
 def test_the_third_sweep_is_not_swept(machine):
     swept, notes = [], []
     recording = Recording(machine, nullcontext, notes.append)
-    sweep, results = doubling(machine, swept), []
+    sweep, outputs = doubling(machine, swept), []
     for k in range(5):
         p = np.full((2, 3), float(k))
         values, gradient = recording(sweep, p)
         np.testing.assert_array_equal(gradient, 2 * p)
         assert values[0] == p.sum()
-        results.append((values, [p.sum()], gradient, 2 * p))
+        outputs.append((values, [p.sum()], gradient, 2 * p))
     assert swept == [["its own"], ["its own"]]  # once as it is and once to be captured, with memory of its own
     assert notes == ["launched one by one", *["launched as one graph"] * 4]
-    for values, sums, gradient, expected in results:  # a later sweep writes over nothing that was handed out
+    for values, sums, gradient, expected in outputs:  # a later sweep writes over nothing that was handed out
         np.testing.assert_array_equal(values, sums)
         np.testing.assert_array_equal(gradient, expected)
     assert machine.streams == [machine.null]
@@ -106,11 +106,11 @@ def test_its_memory_goes_with_it(machine):
     recording, sweep = Recording(machine, nullcontext, print), doubling(machine, [])
     for _ in range(3):
         recording(sweep, np.ones((2, 3)))
-    place = weakref.ref(recording.place)
+    picture = weakref.ref(recording.picture)
     assert "free" not in machine.log
     del recording
     assert machine.log[-1] == "free"
-    assert place() is None
+    assert picture() is None
 
 
 @pytest.mark.parametrize("when", ["in the sweep", "at the end"])
@@ -250,7 +250,7 @@ def test_a_prepared_objective_is_recorded_and_its_memory_goes_with_it(monkeypatc
     np.testing.assert_allclose(to_numpy(gradient), expected, rtol=1e-6)
     assert value == pytest.approx(0.5 * expected @ away, rel=1e-6)
     recording, pool = weakref.ref(objective.prepared.recording), objective.prepared.recording.pool
-    assert pool.used_bytes() > objective.prepared.recording.around.args[0].size
+    assert pool.used_bytes() > objective.prepared.recording.context.args[0].size
     del objective
     assert recording() is None
     assert pool.total_bytes() == 0

@@ -7,15 +7,10 @@ from support.host_mirror_device import MirroredDevice
 
 from handstyle.foundations.backend import choose_backend, to_numpy
 from handstyle.kernels.cuda.device import CupyDevice
-from handstyle.kernels.cuda.source import BLOCKS, FOLDER, LADDERS, kernels, on_demand
-from handstyle.kernels.cuda.structs import BORDERS, POOLS, Epilogue, Source, words
+from handstyle.kernels.cuda.source import BLOCKS, FOLDER, KERNEL_VERSIONS, dynamic_shared_bytes, kernels
+from handstyle.kernels.cuda.structs import BORDERS, POOLS, Epilogue, Source, mask_words
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
-from handstyle.network.pooling import (
-    average_pool_backward,
-    average_pool_forward,
-    max_pool_backward,
-    max_pool_forward,
-)
+from handstyle.network.pooling import average_pool_backward, average_pool_forward, max_pool_backward, max_pool_forward
 
 TOLERANCE = 3e-6
 emulation = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
@@ -39,7 +34,7 @@ def rounded(a):
 
 
 def packed(bits):  # (..., channels) bool -> (..., words) uint32
-    padded = np.zeros((*bits.shape[:-1], words(bits.shape[-1]) * 32), bool)
+    padded = np.zeros((*bits.shape[:-1], mask_words(bits.shape[-1]) * 32), bool)
     padded[..., : bits.shape[-1]] = bits
     return np.packbits(padded, axis=-1, bitorder="little").view(np.uint32)
 
@@ -48,13 +43,13 @@ def close(found, expected):
     assert np.linalg.norm(found - expected) <= TOLERANCE * np.linalg.norm(expected)
 
 
-def convolve(device, kernel, source, w, finish, offset=1, adjoint=0):
-    C, K = source.C, finish.K
+def convolve(device, kernel, source, w, epilogue, offset=1, adjoint=0):
+    C, K = source.C, epilogue.K
     B = device.empty((C // 16, 9, K, 16), "float32")
     device.launch("implicit_kernel", (-(-B.size // 256),), (256,), w, B, C, K, adjoint, dtype="float32")
     down, across, channels, _ = BLOCKS[kernel.removesuffix("_unpool")]
-    blocks = -(-finish.H // down) * -(-finish.W // across) * (K // channels)
-    device.launch(kernel, (blocks,), (down * channels // 8,), source, B, offset, finish, dtype="float32")
+    blocks = -(-epilogue.H // down) * -(-epilogue.W // across) * (K // channels)
+    device.launch(kernel, (blocks,), (down * channels // 8,), source, B, offset, epilogue, dtype="float32")
 
 
 def convolved(device, kernel, source, w, H, W, offset=1, adjoint=0, **asked):
@@ -156,12 +151,12 @@ def test_what_follows_forward(device, kernel, kind, up):
     x, w, b = draw(H, W, C), draw(3, 3, C, K, seed=1), draw(K, seed=2)
     ph, pw = (H + up) // 2, (W + up) // 2
     y, raw = device.empty((H, W, K), "float32"), device.empty((H, W, K), "float32")
-    bits, planes = device.empty((H, W, words(K)), np.uint32), device.empty((ph, pw, 3, words(K)), np.uint32)
+    bits, planes = device.empty((H, W, mask_words(K)), np.uint32), device.empty((ph, pw, 3, mask_words(K)), np.uint32)
     pooled = device.empty((ph, pw, K), "float32")
     planes = planes if kind == "max" else None
-    finish = Epilogue(bias=b, raw=raw, y=y, bits=bits, pooled=pooled, planes=planes, H=H, W=W, K=K,
+    epilogue = Epilogue(bias=b, raw=raw, y=y, bits=bits, pooled=pooled, planes=planes, H=H, W=W, K=K,
                     rectify=1, pool=POOLS[kind], ph=ph, pw=pw)  # fmt: skip
-    convolve(device, kernel, Source.of(x), w, finish)
+    convolve(device, kernel, Source.of(x), w, epilogue)
     close(raw, conv3x3_forward(rounded(x), rounded(w), b.astype("float64"))[0])
     np.testing.assert_array_equal(y, np.maximum(raw, 0))
     np.testing.assert_array_equal(bits, packed(raw > 0))
@@ -234,11 +229,16 @@ def test_a_launch_asks_for_the_shared_memory_of_the_text():
     for kernel, (down, across, channels, asked) in BLOCKS.items():
         patch, weights = (down + 2) * (across + 4) * 16, 3 * channels * 16  # floats of a chunk, of a row of taps
         results = down * across * channels // 2 * 72 // 64  # which take their place at the end
-        assert on_demand(kernel) == on_demand(f"{kernel}_unpool") == asked == 4 * max(2 * patch + 2 * weights, results)
+        assert (
+            dynamic_shared_bytes(kernel)
+            == dynamic_shared_bytes(f"{kernel}_unpool")
+            == asked
+            == 4 * max(2 * patch + 2 * weights, results)
+        )
         assert f"void {kernel}(" in (FOLDER / "implicit.cu").read_text("utf-8")
-    assert on_demand("epilogue") == 0
+    assert dynamic_shared_bytes("epilogue") == 0
 
 
 def test_float64_has_the_naive_rung_alone():
     assert kernels("implicit", "float64") == ("implicit_naive",)
-    assert set(kernels("implicit")) == {kernel for _, kernel in LADDERS["products on tensor cores"]}
+    assert set(kernels("implicit")) == {kernel for _, kernel in KERNEL_VERSIONS["products on tensor cores"]}

@@ -12,20 +12,15 @@ from handstyle.foundations.gradcheck import check_adjoint
 from handstyle.kernels.cuda.convolution import Convolver, pooled_epilogue
 from handstyle.kernels.cuda.cublas import COMPUTE_32F, COMPUTE_32F_FAST_TF32, COMPUTE_64F, gemm_strided
 from handstyle.kernels.cuda.device import CupyDevice
-from handstyle.kernels.cuda.source import LADDERS, files, signature
-from handstyle.kernels.cuda.structs import BORDERS, Epilogue, Source, words
+from handstyle.kernels.cuda.source import KERNEL_VERSIONS, files, signature
+from handstyle.kernels.cuda.structs import BORDERS, Epilogue, Source, mask_words
 from handstyle.kernels.winograd_matrices import transforms
 from handstyle.losses.content import content_backward, content_forward
 from handstyle.losses.gram import Moments, gram_loss
 from handstyle.losses.total_variation import total_variation
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
 from handstyle.network.padding import pad_backward, pad_forward
-from handstyle.network.pooling import (
-    average_pool_backward,
-    average_pool_forward,
-    max_pool_backward,
-    max_pool_forward,
-)
+from handstyle.network.pooling import average_pool_backward, average_pool_forward, max_pool_backward, max_pool_forward
 
 DTYPES = pytest.mark.parametrize("dtype", ["float64", "float32"])
 TOLERANCE = {"float64": 1e-13, "float32": 3e-6}
@@ -65,7 +60,7 @@ def run(device, kernel, size, *arguments, dtype="float64", tile=4):
 
 
 def lanes(device, kernel, groups, channels, *arguments, dtype="float64", tile=4):
-    device.launch(kernel, (-(-groups // 8), words(channels)), (32, 8), *arguments, dtype=dtype, tile=tile)
+    device.launch(kernel, (-(-groups // 8), mask_words(channels)), (32, 8), *arguments, dtype=dtype, tile=tile)
 
 
 def unpack(bits, channels):  # (..., words) uint32 -> (..., channels) bool
@@ -87,8 +82,8 @@ def test_every_kernel_is_listed_with_its_parameters():
 
 
 def test_every_kernel_is_a_rung_of_a_ladder_and_every_ladder_begins_naively():
-    assert {kernel for rungs in LADDERS.values() for _, kernel in rungs} == set(files())
-    for rungs in LADDERS.values():
+    assert {kernel for rungs in KERNEL_VERSIONS.values() for _, kernel in rungs} == set(files())
+    for rungs in KERNEL_VERSIONS.values():
         assert rungs[0][0] == "naive"
         assert len(rungs) > 1
 
@@ -139,8 +134,8 @@ def test_winograd_output(device, tile):
     y, naive = device.empty((H, W, K), "float64"), device.empty((H, W, K), "float64")
     size = down * across * tile * tile * K
     run(device, "winograd_output_naive", size, M, naive, 0, down * across, across, H, W, K, tile=tile)
-    finish = Epilogue(bias=bias, y=y, H=H, W=W, K=K)
-    device.launch("winograd_output", (-(-down * across // 8), 2), (32, 8), M, 0, down * across, across, finish,
+    epilogue = Epilogue(bias=bias, y=y, H=H, W=W, K=K)
+    device.launch("winograd_output", (-(-down * across // 8), 2), (32, 8), M, 0, down * across, across, epilogue,
                   dtype="float64", tile=tile)  # fmt: skip
     AT = transforms(tile).AT
     tiles = np.einsum("ai,ijtk,bj->tabk", AT, M.reshape(n, n, -1, K), AT).reshape(down, across, tile, tile, K)
@@ -182,8 +177,8 @@ def test_first_layer_ladder(device, dtype, padding, shape):
     run(device, "first_forward_naive", y.size, Source.of(x, padding), w, b, naive, 34, dtype=dtype)
     close(naive, expected, dtype)
     convolver = Convolver(device, dtype, workspace=1)
-    finish = Epilogue(bias=b, y=y, H=shape[0], W=shape[1], K=34)
-    convolver.convolve("first", Source.of(x, padding), w, finish, 1, adjoint=False)
+    epilogue = Epilogue(bias=b, y=y, H=shape[0], W=shape[1], K=34)
+    convolver.convolve("first", Source.of(x, padding), w, epilogue, 1, adjoint=False)
     close(y, expected, dtype)
     if padding == "zero":
         dy = draw(*expected.shape, dtype=dtype, seed=3)
@@ -191,8 +186,8 @@ def test_first_layer_ladder(device, dtype, padding, shape):
         naive, dx = device.empty(x.shape, dtype), device.empty(x.shape, dtype)
         run(device, "first_backward_naive", x.size, Source.of(dy), w, naive, dtype=dtype)
         close(naive, expected, dtype)
-        finish = Epilogue(y=dx, H=shape[0], W=shape[1], K=3)
-        convolver.convolve("first", Source.of(dy), w, finish, 1, adjoint=True)
+        epilogue = Epilogue(y=dx, H=shape[0], W=shape[1], K=3)
+        convolver.convolve("first", Source.of(dy), w, epilogue, 1, adjoint=True)
         close(dx, expected, dtype)
 
 
@@ -223,9 +218,9 @@ def test_rectifier_ladder(device, channels):
     run(device, "rectify_naive", x.size, naive, bias, positive, channels, np.uint64(x.size))
     np.testing.assert_array_equal(naive, expected)
     y, raw = device.empty(x.shape, "float64"), device.empty(x.shape, "float64")
-    bits = device.empty((5, 6, words(channels)), np.uint32)
-    finish = Epilogue(bias=bias, raw=raw, y=y, bits=bits, H=5, W=6, K=channels, rectify=1)
-    Convolver(device, "float64").epilogue(Source.of(x), finish)
+    bits = device.empty((5, 6, mask_words(channels)), np.uint32)
+    epilogue = Epilogue(bias=bias, raw=raw, y=y, bits=bits, H=5, W=6, K=channels, rectify=1)
+    Convolver(device, "float64").epilogue(Source.of(x), epilogue)
     np.testing.assert_array_equal(y, expected)
     np.testing.assert_array_equal(raw, x + bias)
     np.testing.assert_array_equal(unpack(bits, channels), x + bias > 0)
@@ -247,9 +242,9 @@ def max_pooled(device, x, rounding):
     H, W, C = x.shape
     up = rounding == "up"
     pooled = device.empty(((H + up) // 2, (W + up) // 2, C), "float64")
-    planes = device.empty((*pooled.shape[:2], 3, words(C)), np.uint32)
-    finish = pooled_epilogue(Epilogue(H=H, W=W, K=C, rectify=1), pooled, planes, "max")
-    Convolver(device, "float64").epilogue(Source.of(x), finish)
+    planes = device.empty((*pooled.shape[:2], 3, mask_words(C)), np.uint32)
+    epilogue = pooled_epilogue(Epilogue(H=H, W=W, K=C, rectify=1), pooled, planes, "max")
+    Convolver(device, "float64").epilogue(Source.of(x), epilogue)
     return pooled, planes
 
 
@@ -312,9 +307,9 @@ def test_a_code_read_by_column_is_no_adjoint(read):
 def test_average_pool(device, rounding, shape):
     x, (H, W, C) = draw(*shape), shape
     expected, cache = average_pool_forward(np.maximum(x, 0), rounding)
-    pooled, bits = device.empty(expected.shape, "float64"), device.empty((H, W, words(C)), np.uint32)
-    finish = pooled_epilogue(Epilogue(bits=bits, H=H, W=W, K=C, rectify=1), pooled, None, "average")
-    Convolver(device, "float64").epilogue(Source.of(x), finish)
+    pooled, bits = device.empty(expected.shape, "float64"), device.empty((H, W, mask_words(C)), np.uint32)
+    epilogue = pooled_epilogue(Epilogue(bits=bits, H=H, W=W, K=C, rectify=1), pooled, None, "average")
+    Convolver(device, "float64").epilogue(Source.of(x), epilogue)
     np.testing.assert_allclose(pooled, expected, rtol=1e-14)
     dy, dx = draw(*pooled.shape), device.empty(shape, "float64")
     Convolver(device, "float64").epilogue(Source.pooled(dy, bits, shape, "average"), Epilogue(y=dx, H=H, W=W, K=C))

@@ -14,7 +14,7 @@ from support.sample_objectives import painting
 from handstyle.kernels.cuda.dry_device import DryDevice
 from handstyle.kernels.cuda.engine import CudaEngine
 from handstyle.kernels.cuda.forecast import evaluation_requests
-from handstyle.kernels.cuda.memory_plan import AHEAD, GRANULE, MemoryPlan, Request, Slot, granules, places
+from handstyle.kernels.cuda.memory_plan import GRANULE, LOOKAHEAD, MemoryPlan, Request, Slot, granules, place_requests
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.targets import planned_terms
@@ -32,7 +32,7 @@ def overlap(requests, offsets):
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 12)), max_size=30))
 def test_no_two_that_live_together_overlap(drawn):
     requests = [Request(GRANULE * size, k, k + length) for k, (size, length) in enumerate(drawn)]
-    offsets, size = places(requests)
+    offsets, size = place_requests(requests)
     assert overlap(requests, offsets) is None
     most = max((sum(r.size for r in requests if r.begins <= k < r.ends) for k in range(len(requests))), default=0)
     assert most <= size <= sum(r.size for r in requests)
@@ -44,7 +44,7 @@ def test_hardly_more_is_taken_than_lives_at_once(shape, precision):
     network = build_network(random_weights(widths=WIDTHS))
     terms = planned_terms(StyleConfig(), network, shape)
     requests = evaluation_requests(CudaEngine(DryDevice(precision)), network, terms, (*shape, 3))
-    offsets, size = places(requests)
+    offsets, size = place_requests(requests)
     assert overlap(requests, offsets) is None
     # The request that begins last at some moment sees all that live then.
     most = max(sum(r.size for r in requests if r.begins <= k < r.ends) for k in range(len(requests)))
@@ -82,11 +82,11 @@ def test_a_place_that_is_still_taken_is_not_given_again():
 
 
 def test_a_sweep_may_leave_out_a_few_requests():
-    sizes = [GRANULE * (k + 1) for k in range(AHEAD + 2)]
+    sizes = [GRANULE * (k + 1) for k in range(LOOKAHEAD + 2)]
     plan = MemoryPlan([Request(size, k, k + 1) for k, size in enumerate(sizes)])
-    assert plan.take(sizes[AHEAD - 1]).start == 0
+    assert plan.take(sizes[LOOKAHEAD - 1]).start == 0
     plan.begin()
-    assert plan.take(sizes[AHEAD]) is None
+    assert plan.take(sizes[LOOKAHEAD]) is None
 
 
 class PlannedDevice(EmulatedDevice):

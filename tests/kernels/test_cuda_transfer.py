@@ -38,9 +38,9 @@ def test_there_and_back(when, size, slots):
     way = transfer(link, size, slots=slots)
     for seed in range(4):  # the buffers are used again
         v = drawn(size, seed)
-        there = way.up(v)
-        np.testing.assert_array_equal(there._host, v.astype("float32"))
-        download = way.down(there * 2)
+        device_array = way.upload(v)
+        np.testing.assert_array_equal(device_array._host, v.astype("float32"))
+        download = way.download(device_array * 2)
         back = download.result()
         assert back.dtype == np.float64
         assert back.flags.owndata
@@ -52,8 +52,8 @@ def test_there_and_back(when, size, slots):
 def test_most_of_the_way_is_made_while_the_host_works():
     link = DelayedLink("late")
     way = transfer(link, 70)
-    there = way.up(drawn(70))
-    download = way.down(there)
+    device_array = way.upload(drawn(70))
+    download = way.download(device_array)
     assert link.queued == 10 + 3  # the first pieces are under way before anybody asks for them
     download.result()
     assert link.waits == 7 + 10  # up: for a slot to be empty; down: for each piece
@@ -61,16 +61,16 @@ def test_most_of_the_way_is_made_while_the_host_works():
 
 def test_a_vector_that_came_stays_as_it_is():
     way = transfer(DelayedLink("late"), 30)
-    first = way.down(way.up(drawn(30, 1))).result()
+    first = way.download(way.upload(drawn(30, 1))).result()
     kept = first.copy()
-    way.down(way.up(drawn(30, 2))).result()
+    way.download(way.upload(drawn(30, 2))).result()
     np.testing.assert_array_equal(first, kept)
 
 
 def test_one_that_was_not_fetched_does_no_harm():
     way = transfer(DelayedLink("late"), 30)
-    way.down(way.up(drawn(30, 1)))
-    back = way.down(way.up(drawn(30, 2))).result()
+    way.download(way.upload(drawn(30, 1)))
+    back = way.download(way.upload(drawn(30, 2))).result()
     np.testing.assert_array_equal(back, drawn(30, 2).astype("float32"))
 
 
@@ -78,11 +78,11 @@ def test_what_does_not_fit_is_refused():
     way = transfer(DelayedLink(), 30)
     for wrong in (XP.zeros(29, "float32"), XP.zeros(30, "float64")):
         with pytest.raises(ValueError, match="transfer"):
-            way.down(wrong)
+            way.download(wrong)
 
 
 class Hasty(DelayedLink):
-    def wait(self, mark):
+    def wait(self, event):
         pass
 
 
@@ -99,19 +99,19 @@ class Deaf(DelayedLink):
 @pytest.mark.parametrize("broken", [Hasty, Loose])
 def test_a_forgotten_wait_is_seen(broken):
     way, v = transfer(broken("late"), 30), drawn(30)
-    there = way.up(v)
-    up = np.array_equal(there._host, v.astype("float32"))
-    down = np.array_equal(way.down(there * 2).result(), 2 * v.astype("float32"))
-    assert not (up and down)
+    device_array = way.upload(v)
+    upload = np.array_equal(device_array._host, v.astype("float32"))
+    download = np.array_equal(way.download(device_array * 2).result(), 2 * v.astype("float32"))
+    assert not (upload and download)
 
 
 def test_a_copy_before_its_result_is_seen():
     link = Deaf("early")
     way = transfer(link, 30)
-    there = way.up(drawn(30))
+    device_array = way.upload(drawn(30))
     link.work()
     with pytest.raises(LinkError):
-        way.down(there)
+        way.download(device_array)
 
 
 def problem(weights, backend, engine="reference"):
@@ -180,10 +180,10 @@ def test_there_and_back_on_a_gpu(size, dtype):
     way = Transfer(CupyDevice().link(), backend.xp, size, dtype, piece=1 << 18)
     for seed in range(3):
         v = drawn(size, seed)
-        there = way.up(v)
-        worked = backend.xp.sqrt(there * there + 1)  # queued at once, on the other stream
-        np.testing.assert_array_equal(to_numpy(there), v.astype(dtype))
-        back = way.down(worked).result()
+        device_array = way.upload(v)
+        worked = backend.xp.sqrt(device_array * device_array + 1)  # queued at once, on the other stream
+        np.testing.assert_array_equal(to_numpy(device_array), v.astype(dtype))
+        back = way.download(worked).result()
         np.testing.assert_array_equal(back, to_numpy(worked))
 
 

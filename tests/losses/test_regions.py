@@ -9,14 +9,7 @@ from hypothesis import strategies as st
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.losses.gram import StyleTerm, gram_loss, moments_forward
-from handstyle.losses.regions import (
-    carry_mask,
-    check_carried,
-    cysmith_mask,
-    leak,
-    share_overlaps,
-    uncovered,
-)
+from handstyle.losses.regions import carry_mask, check_carried, cysmith_mask, leak, share_overlaps, uncovered
 from handstyle.network.sequence import Convolution
 from handstyle.network.vgg import Network, build_network, random_weights
 

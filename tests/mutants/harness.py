@@ -43,12 +43,7 @@ from handstyle.network.convolution import (
     conv3x3_weight_gradient,
 )
 from handstyle.network.padding import pad_backward, pad_forward
-from handstyle.network.pooling import (
-    average_pool_backward,
-    average_pool_forward,
-    max_pool_backward,
-    max_pool_forward,
-)
+from handstyle.network.pooling import average_pool_backward, average_pool_forward, max_pool_backward, max_pool_forward
 from handstyle.network.relu import relu_backward, relu_forward
 from handstyle.network.sequence import sequence_backward, sequence_forward
 from handstyle.network.vgg import Weights, build_network, random_weights

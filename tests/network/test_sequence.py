@@ -6,15 +6,7 @@ import pytest
 
 from handstyle.foundations.backend import Array, Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError
-from handstyle.network.sequence import (
-    ENGINES,
-    Pool,
-    ReLU,
-    check_taps,
-    deepest,
-    sequence_backward,
-    sequence_forward,
-)
+from handstyle.network.sequence import ENGINES, Pool, ReLU, check_taps, deepest, sequence_backward, sequence_forward
 from handstyle.network.vgg import Network, Weights, build_network
 
 

@@ -14,13 +14,7 @@ from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.adam import minimize_adam
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
-from handstyle.optimize.precondition import (
-    Preconditioned,
-    Spectrum,
-    cosines,
-    frequency_scale,
-    minimize_preconditioned,
-)
+from handstyle.optimize.precondition import Preconditioned, Spectrum, cosines, frequency_scale, minimize_preconditioned
 from handstyle.painting.config import StyleConfig
 
 SHAPE = (9, 14, 3)

@@ -40,17 +40,17 @@ class DelayedLink:
         self.pinned_bytes += made.nbytes
         return made
 
-    def upload(self, here, there):
+    def upload(self, host_array, device_array):
         self._check()
-        return self._queue(here, there._host)
+        return self._queue(host_array, device_array._host)
 
-    def download(self, there, here):
+    def download(self, device_array, host_array):
         self._check()
-        return self._queue(there._host, here)
+        return self._queue(device_array._host, host_array)
 
-    def wait(self, mark):
+    def wait(self, event):
         self.waits += 1
-        self._make(mark)
+        self._make(event)
 
     def copies_follow_work(self):
         self.followed = self.worked
@@ -76,8 +76,8 @@ class DelayedLink:
             self._make(self.rng.integers(self.made, self.queued + 1))
         return self.queued
 
-    def _make(self, mark):
-        while self.made < mark:
+    def _make(self, event):
+        while self.made < event:
             source, target = self.queue.pop(0)
             target[...] = source
             self.made += 1

@@ -30,8 +30,8 @@ from handstyle.kernels.cpu import losses
 from handstyle.kernels.cpu.arena import SEGMENT, Arena
 from handstyle.kernels.cpu.choose import scratch as scratch_of
 from handstyle.kernels.cpu.choose import weights_cost
-from handstyle.kernels.cpu.engine import FEW_CHANNELS, CpuEngine, PartGradients, has_plain_moments
 from handstyle.kernels.cpu.epilogues import ROWS
+from handstyle.kernels.cpu.passes import FEW_CHANNELS, CpuPasses, PartGradients, has_plain_moments
 from handstyle.kernels.cpu.strips import ArraySource, Sink, Source
 from handstyle.kernels.cpu.threads import pixel_strips
 from handstyle.kernels.gradients import Gradients
@@ -101,8 +101,8 @@ class DryArena(Arena):
         return found, start
 
 
-class DryEngine(CpuEngine):
-    """A `CpuEngine` that allocates from a `DryArena` and computes nothing.
+class DryPasses(CpuPasses):
+    """`CpuPasses` that allocate from a `DryArena` and compute nothing.
 
     Attributes
     ----------
@@ -191,7 +191,7 @@ class DryEngine(CpuEngine):
         return out
 
     def gradient_of(self, term: Term, f: Array, overwrite: bool) -> tuple[float, Array]:
-        """Allocate as `handstyle.kernels.cpu.engine.gradient_of` does, and count its cost; compute nothing."""
+        """Allocate as `handstyle.kernels.cpu.passes.gradient_of` does, and count its cost; compute nothing."""
         if has_plain_moments(term):
             self.count_moments(term, f)
             return 0.0, f if overwrite else self.arena.take(f.shape, f.dtype)
@@ -223,7 +223,7 @@ class DryEngine(CpuEngine):
 class DryGradients(PartGradients):
     """`PartGradients` that allocate memory and compute nothing."""
 
-    engine: DryEngine
+    engine: DryPasses
 
     def parts(self, tap: str) -> losses.MomentsGradient | None:
         """Return a gradient of zeros if `PartGradients` would compute the gradient at this layer part by part."""
@@ -244,8 +244,8 @@ class DryGradients(PartGradients):
 
 
 def dry_run(
-    engine: CpuEngine, network: Network, terms: Sequence[Term], shape: Shape, gradient: bool = True
-) -> DryEngine:
+    engine: CpuPasses, network: Network, terms: Sequence[Term], shape: Shape, gradient: bool = True
+) -> DryPasses:
     """Do a dry run of two evaluations, the second while the first gradient is still in use, as by an optimizer.
 
     Parameters
@@ -255,10 +255,10 @@ def dry_run(
 
     Returns
     -------
-    DryEngine
+    DryPasses
         An engine with the layers of the last evaluation and the peak memory.
     """
-    dry = DryEngine(engine.name, engine.choose, engine.team)
+    dry = DryPasses(engine.name, engine.choose, engine.team)
     dry.chosen = engine.chosen  # so that the engine's `describe` reports these methods
     taps, item, n = taps_of(terms), network.dtype.itemsize, math.prod(shape)
     if not gradient:
@@ -293,13 +293,13 @@ def dry_run(
 
 
 def forecast_evaluation(
-    engine: CpuEngine, network: Network, terms: Sequence[Term], shape: Shape, gradient: bool = True
+    engine: CpuPasses, network: Network, terms: Sequence[Term], shape: Shape, gradient: bool = True
 ) -> Forecast:
     """Return the memory and the time that one evaluation will take, from a dry run.
 
     Parameters
     ----------
-    engine : CpuEngine
+    engine : CpuPasses
         The engine that will run the evaluation.
     network : Network
         The network; of its weights only the shapes are used.

@@ -43,7 +43,7 @@ class Rates:
         Bytes per second that matrix products read and write, in part in the cache.
     moved : float
         Bytes per second that other kernels read and write.
-    begin : float
+    launch : float
         Seconds from the end of a kernel to the start of the next, within a CUDA graph.
     """
 
@@ -55,7 +55,7 @@ class Rates:
     processors: int = 132
     read: float = 4.5e12
     moved: float = 2.2e12
-    begin: float = 2.3e-6
+    launch: float = 2.3e-6
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Work:
         elif precision == "tf32":
             rate = rates.lowered if self.method in LOWERING_METHODS else rates.stacks
         products = max(self.products / rate, self.gemm_bytes / rates.read)
-        return products + self.moved / rates.moved + self.kernels * rates.begin
+        return products + self.moved / rates.moved + self.kernels * rates.launch
 
 
 def method_work(method: str, H: int, W: int, C: int, K: int, workspace: int, itemsize: int = 4) -> Work:
@@ -135,20 +135,24 @@ def method_work(method: str, H: int, W: int, C: int, K: int, workspace: int, ite
     if method == "tensor":
         blocks = ceil_div(H, 16) * ceil_div(W, 16) * ceil_div(K, 64)
         return Work(method, 2.0 * kernel * pixels, 1.4 * x + y + w, 2 * w, 2, 9 * C, blocks)
-    flops, finish = 2.0 * kernel * pixels, 2 * y  # the epilogue reads the product and writes the result
+    flops, epilogue_bytes = 2.0 * kernel * pixels, 2 * y  # the epilogue reads the product and writes the result
     if method == "im2col":
         count = strips(9 * x)
-        return Work(method, flops, 9 * x + y + count * w, x + 9 * x + finish, 1 + 2 * count, 9 * C)
+        return Work(method, flops, 9 * x + y + count * w, x + 9 * x + epilogue_bytes, 1 + 2 * count, 9 * C)
     if method == "mec":
         count = strips(3 * x)
         rows = (H + 2 * count) / max(H, 1)  # two rows of every strip are lowered again for the next
         # A product for each row of the output; cuBLAS computes it in tiles of 64 pixels, the last one filled up.
         flops *= ceil_div(W, 64) * 64 / max(W, 1)
-        return Work(method, flops, 3 * x * rows + y + count * w, x + 3 * x * rows + finish, 1 + 2 * count, 9 * C)
+        return Work(
+            method, flops, 3 * x * rows + y + count * w, x + 3 * x * rows + epilogue_bytes, 1 + 2 * count, 9 * C
+        )
     if method == "residue":
         waste = (W + 2) / max(W, 1)
         # Each of nine products reads the map; the result is written once, and twice read and written again.
-        return Work(method, flops * waste, (9 * x + 5 * y) * waste + w, 2 * x * waste + finish * waste, 12, 3 * C)
+        return Work(
+            method, flops * waste, (9 * x + 5 * y) * waste + w, 2 * x * waste + epilogue_bytes * waste, 12, 3 * C
+        )
     raise ValueError(f"no count for {method}")
 
 
@@ -188,5 +192,7 @@ def choose_method(
     """
     fits = plain and workspace >= 4 * (H + 2) * (W + 2) * (C + K)
     allowed = {"residue": fits, "tensor": tensor}
-    ways = [method for method in METHODS_OF["tf32" if precision == "tf32" else "float32"] if allowed.get(method, True)]
-    return min(ways, key=lambda method: method_work(method, H, W, C, K, workspace).seconds(rates, precision))
+    methods = [
+        method for method in METHODS_OF["tf32" if precision == "tf32" else "float32"] if allowed.get(method, True)
+    ]
+    return min(methods, key=lambda method: method_work(method, H, W, C, K, workspace).seconds(rates, precision))

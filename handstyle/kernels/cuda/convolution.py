@@ -53,54 +53,57 @@ class Convolver:
     dtype: DTypeLike
     workspace: int = SCRATCH
 
-    def convolve(self, method: str, source: Source, w: Array, finish: Epilogue, offset: int, adjoint: bool) -> None:
-        """Convolve `source` with `w` (3, 3, C, K), or apply the adjoint, and write the result through `finish`."""
+    def convolve(self, method: str, source: Source, w: Array, epilogue: Epilogue, offset: int, adjoint: bool) -> None:
+        """Convolve `source` with `w` (3, 3, C, K), or apply the adjoint, and write the result through `epilogue`."""
         if method not in METHODS:
             raise HandstyleError(f"unknown method {method!r}: use {', '.join(METHODS)}")
         if method == "first":
-            (self._first_backward if adjoint else self._first_forward)(source, w, finish, offset)
+            (self._first_backward if adjoint else self._first_forward)(source, w, epilogue, offset)
         elif method.startswith("winograd"):
-            self._winograd(int(method[-1]), source, w, finish, offset, adjoint)
+            self._winograd(int(method[-1]), source, w, epilogue, offset, adjoint)
         elif method == "tensor":
-            self._tensor(source, w, finish, offset, adjoint)
+            self._tensor(source, w, epilogue, offset, adjoint)
         else:
             if adjoint:
                 w = self.device.xp.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
-            raw, beta = finish.y, 0.0
+            raw, beta = epilogue.y, 0.0
             if raw is None and method != "residue":
                 halved = replace(self, workspace=max(self.workspace // 2, 1))  # for the lowering, and for its product
-                halved._pooled_only(method, source, w, finish, offset)
+                halved._pooled_only(method, source, w, epilogue, offset)
                 return
             if raw is None:
-                raw = self._empty((finish.H, finish.W, finish.K))
-            elif raw is finish.relu_gradient and method != "residue":  # `residue` has a buffer of its own
-                beta, finish = 1.0, replace(finish, relu_gradient=None)  # the product is added to what its array holds
-            produced = getattr(self, f"_{method}")(source, w, raw, offset, beta)
-            self.epilogue(produced, finish)
+                raw = self._empty((epilogue.H, epilogue.W, epilogue.K))
+            elif raw is epilogue.relu_gradient and method != "residue":  # `residue` has a buffer of its own
+                beta, epilogue = (
+                    1.0,
+                    replace(epilogue, relu_gradient=None),
+                )  # the product is added to what its array holds
+            product = getattr(self, f"_{method}")(source, w, raw, offset, beta)
+            self.epilogue(product, epilogue)
 
-    def _pooled_only(self, method: str, source: Source, w: Array, finish: Epilogue, offset: int) -> None:
+    def _pooled_only(self, method: str, source: Source, w: Array, epilogue: Epilogue, offset: int) -> None:
         # Only the pooled values are kept, so the product is scratch too: strips of whole pairs of rows.
-        rows = self._strip(finish.H, finish.W * finish.K)
-        rows = min(rows + rows % 2, finish.H)
-        raw = self._empty((rows, finish.W, finish.K))
-        for begin in range(0, finish.H, rows):
-            end = min(begin + rows, finish.H)
-            produced = getattr(self, f"_{method}")(source, w, raw[: end - begin], offset, 0.0, begin)
-            self.epilogue(produced, rows_of(finish, begin, end))
+        rows = self._strip(epilogue.H, epilogue.W * epilogue.K)
+        rows = min(rows + rows % 2, epilogue.H)
+        raw = self._empty((rows, epilogue.W, epilogue.K))
+        for begin in range(0, epilogue.H, rows):
+            end = min(begin + rows, epilogue.H)
+            product = getattr(self, f"_{method}")(source, w, raw[: end - begin], offset, 0.0, begin)
+            self.epilogue(product, rows_of(epilogue, begin, end))
 
-    def epilogue(self, source: Source, finish: Epilogue) -> None:
-        """Apply the epilogue `finish` to `source` in a separate pass; the two may share memory."""
-        quads = -(-finish.H // 2) * -(-finish.W // 2)
-        self._lanes("epilogue", quads, finish.K, source, finish)
+    def epilogue(self, source: Source, epilogue: Epilogue) -> None:
+        """Apply the epilogue `epilogue` to `source` in a separate pass; the two may share memory."""
+        quads = -(-epilogue.H // 2) * -(-epilogue.W // 2)
+        self._lanes("epilogue", quads, epilogue.K, source, epilogue)
 
-    def fold(self, dxpad: Array, padding: str, finish: Epilogue) -> None:
-        """Apply the adjoint of padding to `dxpad` (H+2, W+2, K), and write the result through `finish`."""
-        quads = -(-finish.H // 2) * -(-finish.W // 2)
-        self._lanes("fold", quads, finish.K, dxpad, Source.of(dxpad, padding).border, finish)
+    def fold(self, dxpad: Array, padding: str, epilogue: Epilogue) -> None:
+        """Apply the adjoint of padding to `dxpad` (H+2, W+2, K), and write the result through `epilogue`."""
+        quads = -(-epilogue.H // 2) * -(-epilogue.W // 2)
+        self._lanes("fold", quads, epilogue.K, dxpad, Source.of(dxpad, padding).border, epilogue)
 
-    def _winograd(self, m: int, source: Source, w: Array, finish: Epilogue, offset: int, adjoint: bool) -> None:
-        n, C, K = m + 2, source.C, finish.K
-        down, across = -(-finish.H // m), -(-finish.W // m)
+    def _winograd(self, m: int, source: Source, w: Array, epilogue: Epilogue, offset: int, adjoint: bool) -> None:
+        n, C, K = m + 2, source.C, epilogue.K
+        down, across = -(-epilogue.H // m), -(-epilogue.W // m)
         U = self._empty((n * n, *w.shape[2:]))
         self._linear("winograd_kernel", w.shape[2] * w.shape[3], w, U, *w.shape[2:], int(adjoint), tile=m)
         if adjoint:
@@ -113,19 +116,19 @@ class Convolver:
             strip = row * across, tiles, across
             self._lanes("winograd_input", tiles, C, source, Vs, *strip, offset, tile=m)
             self.device.gemm(Vs, U, Ms)
-            self._lanes("winograd_output", tiles, K, Ms, *strip, finish, tile=m)
+            self._lanes("winograd_output", tiles, K, Ms, *strip, epilogue, tile=m)
 
-    def _tensor(self, source: Source, w: Array, finish: Epilogue, offset: int, adjoint: bool) -> None:
-        C, K = source.C, finish.K
+    def _tensor(self, source: Source, w: Array, epilogue: Epilogue, offset: int, adjoint: bool) -> None:
+        C, K = source.C, epilogue.K
         if not tensor_fits(C, K, self.dtype):
             raise HandstyleError("tensor: only for float32, 16 n channels in and 64 n out")
         B = self._empty((9 * C * K,))
         self._linear("implicit_kernel", B.size, w, B, C, K, int(adjoint))
-        kernel = tensor_kernel(finish.H, finish.W, K, bool(source.unpool))
+        kernel = tensor_kernel(epilogue.H, epilogue.W, K, bool(source.unpool))
         down, across, channels, _ = BLOCKS[kernel]
-        grid = -(-finish.H // down) * -(-finish.W // across) * (K // channels)
+        grid = -(-epilogue.H // down) * -(-epilogue.W // across) * (K // channels)
         name = kernel + ("_unpool" if source.unpool else "")
-        self._launch(name, (grid,), (down * channels // 8,), source, B, offset, finish)
+        self._launch(name, (grid,), (down * channels // 8,), source, B, offset, epilogue)
 
     def _im2col(self, source: Source, w: Array, raw: Array, offset: int, beta: float, begin: int = 0) -> Source:
         Ho, Wo, K = raw.shape
@@ -163,23 +166,23 @@ class Convolver:
         whole = padded[: (source.H + 2) * pitch]
         padded[len(whole) :] = 0
         self._lanes("pad", len(whole), C, source, whole)
-        triples = -(-Ho * pitch // 3)
-        y = self._empty((3 * triples, K))
+        thirds = -(-Ho * pitch // 3)
+        y = self._empty((3 * thirds, K))
         for i in range(3):
             for r in range(3):
                 first = i * pitch + r
-                count = min(triples, (len(padded) - first) // 3)
+                count = min(thirds, (len(padded) - first) // 3)
                 A = padded[first : first + 3 * count].reshape(count, 3 * C)
                 self.device.gemm(A, w[i].reshape(3 * C, K), y[r::3][:count], beta=float(i > 0))
         return Source(y, None, Ho, pitch, K)  # rows of `pitch` pixels, the last two of which are not read
 
-    def _first_forward(self, source: Source, w: Array, finish: Epilogue, offset: int) -> None:
+    def _first_forward(self, source: Source, w: Array, epilogue: Epilogue, offset: int) -> None:
         if w.shape[2] != 3 or offset != 1:
             raise HandstyleError("first: only for three channels in")
-        blocks = -(-finish.H // 2) * -(-finish.W // 64)  # blocks of 2 x 64 pixels; see first.cu
-        self._launch("first_forward", (blocks, -(-finish.K // 32)), (32, 4), source, w, finish)
+        blocks = -(-epilogue.H // 2) * -(-epilogue.W // 64)  # blocks of 2 x 64 pixels; see first.cu
+        self._launch("first_forward", (blocks, -(-epilogue.K // 32)), (32, 4), source, w, epilogue)
 
-    def _first_backward(self, source: Source, w: Array, finish: Epilogue, offset: int) -> None:
+    def _first_backward(self, source: Source, w: Array, epilogue: Epilogue, offset: int) -> None:
         if w.shape[2] != 3:
             raise HandstyleError("first: only for three channels in")
         dy = source.x
@@ -187,20 +190,20 @@ class Convolver:
             dy = self._empty((source.H, source.W, source.C))
             self.epilogue(source, Epilogue(y=dy, H=source.H, W=source.W, K=source.C))
         H, W, K = dy.shape
-        dx = finish.y
+        dx = epilogue.y
         assert dx is not None
         shift = 2 - offset
-        rows = self._strip(finish.H, W * 27)
+        rows = self._strip(epilogue.H, W * 27)
         P = self._empty((rows + 2, W, 27))
-        for row in range(0, finish.H, rows):
-            count = min(rows, finish.H - row)
+        for row in range(0, epilogue.H, rows):
+            count = min(rows, epilogue.H - row)
             begin, end = max(0, row + shift - 2), min(H, row + count + shift)
             Ps = P[: end - begin]
             self.device.gemm(dy[begin:end].reshape(-1, K), w.reshape(27, K).T, Ps.reshape(-1, 27))
-            strip = begin, end - begin, W, row, count, finish.W, shift
-            self._linear("first_gather", count * finish.W * 3, Ps, dx, *strip)
-        if any(a is not None for a in (finish.relu_gradient, finish.mask, finish.conv_gradient)):
-            self.epilogue(Source.of(dx), finish)
+            strip = begin, end - begin, W, row, count, epilogue.W, shift
+            self._linear("first_gather", count * epilogue.W * 3, Ps, dx, *strip)
+        if any(a is not None for a in (epilogue.relu_gradient, epilogue.mask, epilogue.conv_gradient)):
+            self.epilogue(Source.of(dx), epilogue)
 
     def _strip(self, rows: int, values: int) -> int:
         """Return the height of equal strips that fit the workspace, if a row takes `values` temporary values."""
@@ -240,20 +243,20 @@ def tensor_kernel(H: int, W: int, K: int, unpool: bool) -> str:
     return "implicit_tf32" if blocks >= MIN_BLOCKS else "implicit_tf32_half"
 
 
-def pooled_epilogue(finish: Epilogue, pooled: Array, planes: Array | None, kind: str) -> Epilogue:
-    """Return the epilogue `finish` with a pool added at its end."""
-    return replace(finish, pooled=pooled, planes=planes, pool=POOLS[kind], ph=pooled.shape[0], pw=pooled.shape[1])
+def pooled_epilogue(epilogue: Epilogue, pooled: Array, planes: Array | None, kind: str) -> Epilogue:
+    """Return the epilogue `epilogue` with a pool added at its end."""
+    return replace(epilogue, pooled=pooled, planes=planes, pool=POOLS[kind], ph=pooled.shape[0], pw=pooled.shape[1])
 
 
-def rows_of(finish: Epilogue, begin: int, end: int) -> Epilogue:
+def rows_of(epilogue: Epilogue, begin: int, end: int) -> Epilogue:
     """Return the part of an epilogue for the rows from `begin` to `end`; both are even, or `end` is the height."""
-    top, bottom = begin // 2, finish.ph if end == finish.H else end // 2
+    top, bottom = begin // 2, epilogue.ph if end == epilogue.H else end // 2
     parts: dict[str, Any] = {"H": end - begin, "ph": max(bottom - top, 0)}
     for name in ("relu_gradient", "mask", "conv_gradient", "raw", "y", "bits", "pooled", "planes"):
-        a = getattr(finish, name)
+        a = getattr(epilogue, name)
         if a is not None:
             parts[name] = a[top:bottom] if name in ("pooled", "planes") else a[begin:end]
-    return replace(finish, **parts)
+    return replace(epilogue, **parts)
 
 
 def _as_strided(x: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:

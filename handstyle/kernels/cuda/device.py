@@ -18,7 +18,7 @@ from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.kernels.cuda.cublas import gemm_strided, load_cublas
 from handstyle.kernels.cuda.graph import Recording
 from handstyle.kernels.cuda.memory_plan import MemoryPlan, Request
-from handstyle.kernels.cuda.source import files, on_demand, source
+from handstyle.kernels.cuda.source import dynamic_shared_bytes, files, source
 from handstyle.kernels.cuda.structs import Epilogue, Source, pack
 from handstyle.kernels.cuda.transfer import CupyLink, Link
 
@@ -160,7 +160,9 @@ class CupyDevice:
             return
         passed = [self._argument(argument) for argument in arguments]
         # book: cuda-thread
-        _compiled(kernel, np.dtype(dtype).name, tile)(grid, block, tuple(passed), shared_mem=on_demand(kernel))
+        _compiled(kernel, np.dtype(dtype).name, tile)(
+            grid, block, tuple(passed), shared_mem=dynamic_shared_bytes(kernel)
+        )
 
     def _argument(self, argument: Any) -> Any:
         if isinstance(argument, (Source, Epilogue)):
@@ -185,10 +187,10 @@ def _address(a: Any) -> int:
 @cache
 def _compiled(kernel: str, dtype: str, tile: int) -> Any:
     file = files()[kernel]
-    long = any(on_demand(other) for other, home in files().items() if home == file)  # to compile
+    long = any(dynamic_shared_bytes(other) for other, home in files().items() if home == file)  # to compile
     function = _module(file, dtype, tile, kernel if long else None).get_function(kernel)
-    if on_demand(kernel):
-        function.max_dynamic_shared_size_bytes = on_demand(kernel)
+    if dynamic_shared_bytes(kernel):
+        function.max_dynamic_shared_size_bytes = dynamic_shared_bytes(kernel)
     return function
 
 

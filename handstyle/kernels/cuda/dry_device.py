@@ -48,13 +48,13 @@ class DryDevice:
         self.xp: Any = np
         self.precision, self.free = precision, free
         self.live = self.peak = 0
-        self._asked: list[tuple[int, list[int]]] = []  # size, and the end once it is known
+        self._requests: list[tuple[int, list[int]]] = []  # size, and the end once it is known
 
     @property
     def requests(self) -> list[Request]:
         """All allocations so far; an array still in use counts as freed after the last of them."""
-        last = len(self._asked)
-        return [Request(size, k, ends[0] if ends else last) for k, (size, ends) in enumerate(self._asked)]
+        last = len(self._requests)
+        return [Request(size, k, ends[0] if ends else last) for k, (size, ends) in enumerate(self._requests)]
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Return an array that takes no memory as long as it is not written to."""
@@ -66,15 +66,15 @@ class DryDevice:
         pages = mmap.mmap(-1, taken, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NORESERVE)
         base = np.frombuffer(pages, np.uint8)  # every view refers to this one
         ends: list[int] = []
-        self._asked.append((taken, ends))
+        self._requests.append((taken, ends))
         if shape:  # the value of a loss stays allocated on a GPU until the host reads all values at the end
-            weakref.finalize(base, self._let_go, taken, ends)
+            weakref.finalize(base, self._free, taken, ends)
         made: Array = base[: count * dtype.itemsize].view(dtype).reshape(shape)
         return made
 
-    def _let_go(self, taken: int, ends: list[int]) -> None:
+    def _free(self, taken: int, ends: list[int]) -> None:
         self.live -= taken
-        ends.append(len(self._asked))
+        ends.append(len(self._requests))
 
     def recording(self, requests: Any) -> None:
         """Return None: nothing is recorded."""

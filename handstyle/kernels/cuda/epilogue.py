@@ -42,20 +42,20 @@ def backward_epilogue(
 
     def tap_gradient(name: str, shape: tuple[int, ...]) -> Array | None:
         dx = None if name == except_for else gradients.get(name)
-        return None if dx is None else checked(device, name, dx, shape, stage.dtype)
+        return None if dx is None else check_gradient(device, name, dx, shape, stage.dtype)
 
     if stage.convolution is None or (stage.pool is not None and not under_the_pool):
         return Epilogue(relu_gradient=tap_gradient(stage.name, stage.output))
     if stage.relu is None:
         return Epilogue(relu_gradient=tap_gradient(stage.convolution.name, stage.output))
-    finish = Epilogue(relu_gradient=tap_gradient(stage.relu, stage.shape), mask=stage.bits)
-    finish.conv_gradient = tap_gradient(stage.convolution.name, stage.shape)
-    if stage.bits is None and (finish.relu_gradient is not None or finish.conv_gradient is not None):
+    epilogue = Epilogue(relu_gradient=tap_gradient(stage.relu, stage.shape), mask=stage.bits)
+    epilogue.conv_gradient = tap_gradient(stage.convolution.name, stage.shape)
+    if stage.bits is None and (epilogue.relu_gradient is not None or epilogue.conv_gradient is not None):
         raise HandstyleError(f"a gradient for {stage.relu} or {stage.convolution.name}, which forward did not tap")
-    return finish
+    return epilogue
 
 
-def checked(device: Device, name: str, dx: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+def check_gradient(device: Device, name: str, dx: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     """Return a gradient as a contiguous array, or raise `HandstyleError` if its shape or dtype is not the expected."""
     if dx.shape != shape or dx.dtype != dtype:
         raise HandstyleError(f"gradient for {name}: {dx.shape} {dx.dtype}, expected {shape} {dtype}")
@@ -63,13 +63,13 @@ def checked(device: Device, name: str, dx: Array, shape: tuple[int, ...], dtype:
     return contiguous
 
 
-def apply_epilogue(convolver: Convolver, dx: Array | Source, finish: Epilogue) -> Array:
+def apply_epilogue(convolver: Convolver, dx: Array | Source, epilogue: Epilogue) -> Array:
     """Return a gradient after a backward epilogue, applied in a separate pass; without operations, `dx` itself."""
     source = dx if isinstance(dx, Source) else Source.of(dx)
-    trivial = finish.relu_gradient is None and finish.mask is None and finish.conv_gradient is None
+    trivial = epilogue.relu_gradient is None and epilogue.mask is None and epilogue.conv_gradient is None
     if trivial and not isinstance(dx, Source):
         return dx
-    finish.H, finish.W, finish.K = source.H, source.W, source.C
-    finish.y = convolver.device.empty((source.H, source.W, source.C), convolver.dtype)
-    convolver.epilogue(source, finish)
-    return finish.y
+    epilogue.H, epilogue.W, epilogue.K = source.H, source.W, source.C
+    epilogue.y = convolver.device.empty((source.H, source.W, source.C), convolver.dtype)
+    convolver.epilogue(source, epilogue)
+    return epilogue.y

@@ -8,9 +8,9 @@ import numpy as np
 
 from handstyle.foundations.backend import Array, to_numpy
 from handstyle.foundations.image import Convention, channel_order
-from handstyle.kernels.cuda.engine import CudaEngine
 from handstyle.kernels.cuda.forecast import evaluation_requests
 from handstyle.kernels.cuda.losses import gradient_of
+from handstyle.kernels.cuda.passes import CudaPasses
 from handstyle.kernels.cuda.transfer import Transfer
 from handstyle.kernels.gradients import TermGradients
 from handstyle.losses.terms import PICTURE, Term
@@ -23,13 +23,13 @@ class CudaEvaluation:
 
     Parameters
     ----------
-    engine : CudaEngine
+    engine : CudaPasses
         The engine.
     network, terms, shape
         See `Engine.prepare`.
     """
 
-    def __init__(self, engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> None:
+    def __init__(self, engine: CudaPasses, network: Network, terms: Sequence[Term], shape: Shape) -> None:
         self.engine, self.network, self.terms, self.shape = engine, network, tuple(terms), shape
         self.taps = taps_of(terms)
         self._transfer: Transfer | None = None
@@ -57,10 +57,10 @@ class CudaEvaluation:
                 values[i], df = gradient_of(device, term, p, overwrite=False)
                 dp = df if dp is None else xp.add(dp, df, out=dp)
         assert dp is not None
-        together = xp.empty((len(values),), xp.float64)
+        stacked = xp.empty((len(values),), xp.float64)
         for i, value in enumerate(values):
-            together[i] = value
-        return together, dp
+            stacked[i] = value
+        return stacked, dp
 
     def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
         """Return the terms' values and the gradient at a flat float64 vector, copied in pieces by pinned memory."""
@@ -71,8 +71,8 @@ class CudaEvaluation:
         if self._transfer is None:
             values, dp = self(self.network.backend.asarray(v.reshape(self.shape), dtype=dtype))
             return to_numpy(values), to_numpy(dp).astype(np.float64).ravel()
-        values, dp = self(self._transfer.up(v).reshape(self.shape))
-        download = self._transfer.down(dp.ravel())  # this copy runs while the host waits for the values
+        values, dp = self(self._transfer.upload(v).reshape(self.shape))
+        download = self._transfer.download(dp.ravel())  # this copy runs while the host waits for the values
         return to_numpy(values), download.result()
 
 

@@ -15,16 +15,16 @@ from handstyle.foundations.backend import Array
 from handstyle.kernels.counting import STRIP_VALUES, target_bytes
 from handstyle.kernels.cuda.device import Device
 from handstyle.kernels.cuda.dry_device import DryDevice, bare_layers
-from handstyle.kernels.cuda.engine import CudaEngine
 from handstyle.kernels.cuda.losses import content, gram, total_variation
-from handstyle.kernels.cuda.memory_plan import MemoryPlan, Request, places
+from handstyle.kernels.cuda.memory_plan import MemoryPlan, Request, place_requests
+from handstyle.kernels.cuda.passes import CudaPasses
 from handstyle.kernels.gradients import TermGradients
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
 from handstyle.losses.patches import AT_ONCE, PatchTerm
 from handstyle.losses.terms import PICTURE, Term
 from handstyle.losses.total_variation import VariationTerm
-from handstyle.network.sequence import Layer
+from handstyle.network.sequence import Features, Layer
 from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import Shape, taps_of
 
@@ -40,7 +40,7 @@ PATCH_MAPS = 3  # arrays of the size of all patches for a patch term: patches, n
 DIFFERENCES = 6  # arrays of the picture's size: differences of neighbors, and the gradient
 
 
-def evaluation_requests(engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> list[Request]:
+def evaluation_requests(engine: CudaPasses, network: Network, terms: Sequence[Term], shape: Shape) -> list[Request]:
     """Return all allocations of one evaluation in order, from a dry run."""
     dtype = network.dtype
     device = DryDevice(engine.device.precision)
@@ -74,14 +74,14 @@ def dry_gradient(device: Device, term: Term, f: Array, overwrite: bool) -> tuple
     return content(device, f, ContentTerm(term.tap, f, scale=1.0))
 
 
-def evaluation_bytes(engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> int:
+def evaluation_bytes(engine: CudaPasses, network: Network, terms: Sequence[Term], shape: Shape) -> int:
     """Return the peak memory of one evaluation in bytes, with its targets and without the weights.
 
     The optimizer's vectors and CUDA's own context are not counted.
     """
     height, width, _ = shape
     vector = 3 * height * width * network.dtype.itemsize
-    sweep = places(evaluation_requests(engine, network, terms, shape))[1] + PICTURES * vector
+    sweep = place_requests(evaluation_requests(engine, network, terms, shape))[1] + PICTURES * vector
     of_picture = any(term.tap == PICTURE for term in terms)
     channels = {row.name: row.shape[2] for row in summary(network, height, width)}
     of_moments = [channels.get(term.tap, 3) for term in terms if isinstance(term, MomentsTerm)]
@@ -89,7 +89,7 @@ def evaluation_bytes(engine: CudaEngine, network: Network, terms: Sequence[Term]
     return max(sweep, (DIFFERENCES if of_picture else 2) * vector) + target_bytes(terms) + measured
 
 
-def measuring_bytes(engine: CudaEngine, network: Network, terms: Sequence[Term], shape: Shape) -> int:
+def measuring_bytes(engine: CudaPasses, network: Network, terms: Sequence[Term], shape: Shape) -> int:
     """Return the peak memory in bytes of measuring the terms' targets, one layer after another."""
     sizes = [0]
     for term in terms:
@@ -101,12 +101,15 @@ def measuring_bytes(engine: CudaEngine, network: Network, terms: Sequence[Term],
 
 
 def planned_forward(
-    engine: CudaEngine, layers: tuple[Layer, ...], shape: tuple[int, ...], tap: str, dtype: DTypeLike
+    engine: CudaPasses, layers: tuple[Layer, ...], shape: tuple[int, ...], tap: str, dtype: DTypeLike
 ) -> tuple[MemoryPlan, int]:
     """Return the memory plan of a forward pass to the layer `tap`, and the number of values of its features."""
     device = DryDevice(engine.device.precision)
     picture = DryDevice().empty(tuple(shape), dtype)
-    features, stages = engine.with_scratch(engine.workspace, device).forward(bare_layers(layers, dtype), picture, [tap])
+    features: Features = {}
+    stages = engine.with_scratch(engine.workspace, device).run_forward(
+        bare_layers(layers, dtype), picture, [tap], features
+    )
     plan = MemoryPlan(device.requests)  # made while the features and the caches of the backward pass are still in use
     del stages
     return plan, features[tap].size

@@ -24,23 +24,23 @@ class Recording:
     ----------
     cupy : module
         The module CuPy.
-    around : callable
+    context : callable
         Returns a context manager, inside which the function runs.
-    note : callable
+    report : callable
         Called with a description of how the function was launched, for the report.
     """
 
     def __init__(
-        self, cupy: Any, around: Callable[[], AbstractContextManager[None]], note: Callable[[str], None]
+        self, cupy: Any, context: Callable[[], AbstractContextManager[None]], report: Callable[[str], None]
     ) -> None:
-        self.cupy, self.around, self.note = cupy, around, note
+        self.cupy, self.context, self.report = cupy, context, report
         self.pool = cupy.cuda.MemoryPool()
         self.stream = cupy.cuda.Stream(non_blocking=True)  # the default stream cannot be captured
-        self.place: Any = None  # the buffer of the picture that the graph reads
-        self.results: tuple[Any, Any] | None = None
+        self.picture: Any = None  # the buffer of the picture that the graph reads
+        self.outputs: tuple[Any, Any] | None = None
         self.graph: Any = None
-        self.warm = False
-        self.why_not = ""
+        self.has_run = False
+        self.reason = ""
 
     def __call__(self, sweep: Sweep, p: Any) -> tuple[Any, Any]:
         """Run a function at a picture, directly or as a graph.
@@ -58,56 +58,56 @@ class Recording:
         values, gradient : array
             New arrays.
         """
-        if self.why_not or (self.place is not None and (p.shape, p.dtype) != (self.place.shape, self.place.dtype)):
-            self.note(f"launched one by one: {self.why_not or 'the picture has changed its shape'}")
-            with self.around():
+        if self.reason or (self.picture is not None and (p.shape, p.dtype) != (self.picture.shape, self.picture.dtype)):
+            self.report(f"launched one by one: {self.reason or 'the picture has changed its shape'}")
+            with self.context():
                 return sweep(p)
-        here = self.cupy.cuda.get_current_stream()
-        if self.place is None:
-            with self._apart():
-                self.place = self.cupy.empty_like(p)
-        self.place[...] = p
+        current = self.cupy.cuda.get_current_stream()
+        if self.picture is None:
+            with self._own_pool():
+                self.picture = self.cupy.empty_like(p)
+        self.picture[...] = p
         if self.graph is None:
-            self.stream.wait_event(here.record())
-            with self._apart():
-                if not self.warm:
-                    with self.around():
-                        self.results, self.warm = sweep(self.place), True
+            self.stream.wait_event(current.record())
+            with self._own_pool():
+                if not self.has_run:
+                    with self.context():
+                        self.outputs, self.has_run = sweep(self.picture), True
                 else:
                     self._capture(sweep)
-            here.wait_event(self.stream.record())
-        if self.why_not:
+            current.wait_event(self.stream.record())
+        if self.reason:
             return self(sweep, p)
         if self.graph is not None:
-            self.graph.launch(here)
-        self.note("launched as one graph" if self.graph is not None else "launched one by one")
-        assert self.results is not None
-        values, gradient = self.results
+            self.graph.launch(current)
+        self.report("launched as one graph" if self.graph is not None else "launched one by one")
+        assert self.outputs is not None
+        values, gradient = self.outputs
         return values.copy(), gradient.copy()  # the next sweep writes over these
 
     def __del__(self) -> None:
         # The pool is in a reference cycle; free it explicitly.
-        self.graph = self.results = self.place = None
-        self.around = nullcontext
+        self.graph = self.outputs = self.picture = None
+        self.context = nullcontext
         if not sys.is_finalizing():  # at exit CUDA may be shut down already, and the process's memory is freed anyway
             self.pool.free_all_blocks()
 
     def _capture(self, sweep: Sweep) -> None:
-        self.results = None  # frees their memory, which the capture allocates again
+        self.outputs = None  # frees their memory, which the capture allocates again
         self.stream.begin_capture()
         try:
-            with self.around():
-                self.results = sweep(self.place)
+            with self.context():
+                self.outputs = sweep(self.picture)
         except Exception as error:  # any reason: the sweep is then launched kernel by kernel
-            self.why_not = " ".join(str(error).split())[:200] or type(error).__name__
+            self.reason = " ".join(str(error).split())[:200] or type(error).__name__
         try:
             graph = self.stream.end_capture()
         except Exception as error:  # the capture was aborted
             graph = None
-            self.why_not = self.why_not or " ".join(str(error).split())[:200] or type(error).__name__
-        self.graph = None if self.why_not else graph
+            self.reason = self.reason or " ".join(str(error).split())[:200] or type(error).__name__
+        self.graph = None if self.reason else graph
 
     @contextmanager
-    def _apart(self) -> Iterator[None]:
+    def _own_pool(self) -> Iterator[None]:
         with self.cupy.cuda.using_allocator(self.pool.malloc), self.stream:
             yield

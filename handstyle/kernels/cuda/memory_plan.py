@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 GRANULE = 512  # bytes: CuPy's pool rounds sizes up to multiples of this
-AHEAD = 8  # requests of the plan that an evaluation may leave out at a time and still be matched with the plan
+LOOKAHEAD = 8  # requests of the plan that an evaluation may leave out at a time and still be matched with the plan
 
 
 @dataclass
@@ -39,7 +39,7 @@ def granules(size: int) -> int:
     return max(1, -(-size // GRANULE)) * GRANULE
 
 
-def places(requests: Sequence[Request]) -> tuple[list[int], int]:
+def place_requests(requests: Sequence[Request]) -> tuple[list[int], int]:
     """Compute an offset for every array, so that no two arrays overlap that are in use at the same time.
 
     Parameters
@@ -91,7 +91,7 @@ class MemoryPlan:
 
     def __init__(self, requests: Sequence[Request]) -> None:
         self.sizes = [request.size for request in requests]
-        self.offsets, self.size = places(requests)
+        self.offsets, self.size = place_requests(requests)
         self.base: Any = None
         self._next = 0
         self._taken: set[tuple[int, int]] = set()
@@ -103,7 +103,7 @@ class MemoryPlan:
     def take(self, size: int) -> "Slot | None":
         """Return the place of the next array, of `size` bytes, or None if the plan has no free place for it."""
         size = granules(size)
-        for k in range(self._next, min(self._next + AHEAD, len(self.sizes))):
+        for k in range(self._next, min(self._next + LOOKAHEAD, len(self.sizes))):
             if self.sizes[k] != size:
                 continue
             self._next, start = k + 1, self.offsets[k]
@@ -113,7 +113,7 @@ class MemoryPlan:
             return Slot(self, start, size)
         return None
 
-    def leave(self, start: int, stop: int) -> None:
+    def free(self, start: int, stop: int) -> None:
         """Mark a place as free."""
         self._taken.discard((start, stop))
 
@@ -125,4 +125,4 @@ class Slot:
         self.plan, self.start, self.size = plan, start, size
 
     def __del__(self) -> None:
-        self.plan.leave(self.start, self.start + self.size)
+        self.plan.free(self.start, self.start + self.size)

@@ -18,7 +18,7 @@ from handstyle.kernels.winograd_matrices import transforms
 FOLDER = Path(__file__).parent / "src"
 # The versions of each operation's kernel, from the simplest to the one in use, as the book explains them: pairs of a
 # title and the kernel's name. Most last versions are fused: the kernel of another operation does it in registers.
-LADDERS = {
+KERNEL_VERSIONS = {
     "Winograd, input": (
         ("naive", "winograd_input_naive"),
         ("coalesced", "winograd_input"),
@@ -67,7 +67,7 @@ BLOCKS = {
     "implicit_tf32_half": (8, 16, 128, 74752),
     "implicit_tf32_narrow": (16, 16, 64, 70656),
 }
-SINGLE = re.compile(r"^#if REAL_BITS == 32\n(.*?)^#endif\n", re.DOTALL | re.MULTILINE)
+FLOAT32_ONLY = re.compile(r"^#if REAL_BITS == 32\n(.*?)^#endif\n", re.DOTALL | re.MULTILINE)
 ENTRY = re.compile(r'^extern "C" __global__ void (\w+)\([^)]*\) \{\n.*?^\}\n', re.DOTALL | re.MULTILINE)
 KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(([^)]*)\)')
 
@@ -92,11 +92,13 @@ def signature(kernel: str) -> tuple[str, ...]:
 def kernels(file: str, dtype: DTypeLike = np.float32) -> tuple[str, ...]:
     """Return the names of the kernels in a file that exist for `dtype`; those for tensor cores are for float32 only."""
     text = (FOLDER / f"{file}.cu").read_text("utf-8")
-    return tuple(name for name, _ in KERNEL.findall(text if np.dtype(dtype) == np.float32 else SINGLE.sub("", text)))
+    return tuple(
+        name for name, _ in KERNEL.findall(text if np.dtype(dtype) == np.float32 else FLOAT32_ONLY.sub("", text))
+    )
 
 
 @cache
-def on_demand(kernel: str) -> int:
+def dynamic_shared_bytes(kernel: str) -> int:
     """Return the bytes of dynamic shared memory that a launch of the kernel must request."""
     return BLOCKS.get(kernel.removesuffix("_unpool"), (0,))[-1]
 
@@ -123,9 +125,9 @@ def source(file: str, dtype: DTypeLike = np.float32, tile: int = 4, kernel: str 
     """
     text = (FOLDER / f"{file}.cu").read_text("utf-8")
     if np.dtype(dtype) != np.float32:
-        text = SINGLE.sub("", text)
+        text = FLOAT32_ONLY.sub("", text)
     if kernel is not None:
-        text = ENTRY.sub(lambda match: "" if on_demand(match[1]) and match[1] != kernel else match[0], text)
+        text = ENTRY.sub(lambda match: "" if dynamic_shared_bytes(match[1]) and match[1] != kernel else match[0], text)
     text = re.sub(r'#include "(\w+\.cuh)"', lambda match: (FOLDER / match[1]).read_text("utf-8"), text)
     real = {"float32": "float", "float64": "double"}[np.dtype(dtype).name]
     head = f"#define REAL {real}\n#define REAL_BITS {np.dtype(dtype).itemsize * 8}\n"
@@ -140,10 +142,10 @@ def _winograd(tile: int) -> str:
         return f"__constant__ REAL {name}[{matrix.shape[0]}][{matrix.shape[1]}] = {{\n{rows}}};"
 
     head = [f"#define TILE {tile}", f"#define N {tile + 2}", *map(constant, ("BT", "G", "AT"), matrices)]
-    return "\n".join([*head, *map(_straight, ("input_1d", "kernel_1d", "output_1d"), matrices), ""])
+    return "\n".join([*head, *map(_unrolled_product, ("input_1d", "kernel_1d", "output_1d"), matrices), ""])
 
 
-def _straight(name: str, matrix: Array) -> str:
+def _unrolled_product(name: str, matrix: Array) -> str:
     """Return the CUDA source of a function ``y = matrix x``, with a line for each row and no products by 0 or 1."""
     n, m = matrix.shape
     lines = [f"__device__ __forceinline__ void {name}(const REAL (&x)[{m}], REAL (&y)[{n}]) {{"]

@@ -94,6 +94,6 @@ def pack(structure: Source | Epilogue, pointer: Pointer) -> Array:
     return np.frombuffer(packed, dtype).reshape(())
 
 
-def words(channels: int) -> int:
+def mask_words(channels: int) -> int:
     """Return the number of 32-bit words that hold one bit for each channel."""
     return -(-channels // 32)

@@ -26,13 +26,13 @@ class Link(Protocol):
     def pinned(self, size: int, dtype: DTypeLike) -> Array:
         """Return an uninitialized vector in pinned memory of the host."""
 
-    def upload(self, here: Array, there: Array) -> Any:
-        """Start a copy to the device, and return its event; until it occurs, `here` must not change."""
+    def upload(self, host_array: Array, device_array: Array) -> Any:
+        """Start a copy to the device, and return its event; until it occurs, `host_array` must not change."""
 
-    def download(self, there: Array, here: Array) -> Any:
+    def download(self, device_array: Array, host_array: Array) -> Any:
         """Start a copy from the device to the host, and return its event."""
 
-    def wait(self, mark: Any) -> None:
+    def wait(self, event: Any) -> None:
         """Wait for an event."""
 
     def copies_follow_work(self) -> None:
@@ -54,29 +54,29 @@ class CupyLink:
         memory = self.cuda.alloc_pinned_memory(size * np.dtype(dtype).itemsize)
         return np.ndarray((size,), dtype, buffer=memory)
 
-    def upload(self, here: Array, there: Any) -> Any:
-        """Start a copy to the device, and return its event; until it occurs, `here` must not change."""
-        there.set(here, stream=self.stream)
-        return self._now(self.stream)
+    def upload(self, host_array: Array, device_array: Any) -> Any:
+        """Start a copy to the device, and return its event; until it occurs, `host_array` must not change."""
+        device_array.set(host_array, stream=self.stream)
+        return self._record_event(self.stream)
 
-    def download(self, there: Any, here: Array) -> Any:
+    def download(self, device_array: Any, host_array: Array) -> Any:
         """Start a copy from the device to the host, and return its event."""
-        there.get(stream=self.stream, out=here, blocking=False)
-        return self._now(self.stream)
+        device_array.get(stream=self.stream, out=host_array, blocking=False)
+        return self._record_event(self.stream)
 
-    def wait(self, mark: Any) -> None:
+    def wait(self, event: Any) -> None:
         """Wait for an event."""
-        mark.synchronize()
+        event.synchronize()
 
     def copies_follow_work(self) -> None:
         """Make later copies wait for the device's computations queued so far."""
-        self.stream.wait_event(self._now(self.cuda.get_current_stream()))
+        self.stream.wait_event(self._record_event(self.cuda.get_current_stream()))
 
     def work_follows_copies(self) -> None:
         """Make later computations of the device wait for the copies queued so far."""
-        self.cuda.get_current_stream().wait_event(self._now(self.stream))
+        self.cuda.get_current_stream().wait_event(self._record_event(self.stream))
 
-    def _now(self, stream: Any) -> Any:
+    def _record_event(self, stream: Any) -> Any:
         return stream.record(self.cuda.Event(disable_timing=True))
 
 
@@ -104,11 +104,11 @@ class Transfer:
         self.pieces = [slice(a, min(a + piece, size)) for a in range(0, size, piece)]
         self.slots = min(slots, len(self.pieces))
         length = min(piece, size)
-        self._up = link.pinned(self.slots * length, self.dtype).reshape(self.slots, length)
-        self._down = link.pinned(self.slots * length, self.dtype).reshape(self.slots, length)
-        self._leaving: list[Any] = [None] * self.slots  # the mark of the last copy from each slot of `_up`
+        self._upload_buffer = link.pinned(self.slots * length, self.dtype).reshape(self.slots, length)
+        self._download_buffer = link.pinned(self.slots * length, self.dtype).reshape(self.slots, length)
+        self._uploads: list[Any] = [None] * self.slots  # the event of the last copy from each slot of `_upload_buffer`
 
-    def up(self, v: Array) -> Array:  # (n,) float64 on the host -> (n,) on the device
+    def upload(self, v: Array) -> Array:  # (n,) float64 on the host -> (n,) on the device
         """Copy a vector to the device, converting it piece by piece.
 
         Parameters
@@ -121,56 +121,57 @@ class Transfer:
         (n,) array
             The vector on the device. The host does not wait for the copies, but the device's next computation does.
         """
-        there: Array = self.xp.empty((self.size,), self.dtype)
+        device_array: Array = self.xp.empty((self.size,), self.dtype)
         self.link.copies_follow_work()  # earlier computations may still use this memory
         for k, part in enumerate(self.pieces):
             slot = k % self.slots
-            if self._leaving[slot] is not None:
-                self.link.wait(self._leaving[slot])
-            here = self._up[slot, : part.stop - part.start]
-            here[...] = v[part]
-            self._leaving[slot] = self.link.upload(here, there[part])
+            if self._uploads[slot] is not None:
+                self.link.wait(self._uploads[slot])
+            host_array = self._upload_buffer[slot, : part.stop - part.start]
+            host_array[...] = v[part]
+            self._uploads[slot] = self.link.upload(host_array, device_array[part])
         self.link.work_follows_copies()
-        return there
+        return device_array
 
-    def down(self, there: Array) -> "Download":  # (n,) on the device
+    def download(self, device_array: Array) -> "Download":  # (n,) on the device
         """Start copying a vector from the device to the host.
 
         Parameters
         ----------
-        there : (n,) array
+        device_array : (n,) array
             The vector on the device, contiguous, in this transfer's dtype. The device may still be computing it.
 
         Returns
         -------
         Download
-            The copy; its method `result` waits for it. The next call of `down` reuses its buffer.
+            The copy; its method `result` waits for it. The next call of `download` reuses its buffer.
         """
-        if there.shape != (self.size,) or there.dtype != self.dtype:
-            raise ValueError(f"transfer: {there.shape} {there.dtype}, expected {(self.size,)} {self.dtype}")
+        if device_array.shape != (self.size,) or device_array.dtype != self.dtype:
+            got = f"{device_array.shape} {device_array.dtype}"
+            raise ValueError(f"transfer: {got}, expected {(self.size,)} {self.dtype}")
         self.link.copies_follow_work()
-        return Download(self, there)
+        return Download(self, device_array)
 
 
 class Download:
-    """An unfinished copy from the device to the host; see `Transfer.down`."""
+    """An unfinished copy from the device to the host; see `Transfer.download`."""
 
-    def __init__(self, transfer: Transfer, there: Array) -> None:
-        self.transfer, self.there = transfer, there  # keeps the device's memory until it has been read
-        self.marks = [self._queue(k) for k in range(transfer.slots)]
+    def __init__(self, transfer: Transfer, device_array: Array) -> None:
+        self.transfer, self.device_array = transfer, device_array  # keeps the device's memory until it has been read
+        self.events = [self._queue(k) for k in range(transfer.slots)]
 
     def _queue(self, k: int) -> Any:
         part = self.transfer.pieces[k]
-        here = self.transfer._down[k % self.transfer.slots, : part.stop - part.start]
-        return self.transfer.link.download(self.there[part], here)
+        host_array = self.transfer._download_buffer[k % self.transfer.slots, : part.stop - part.start]
+        return self.transfer.link.download(self.device_array[part], host_array)
 
     def result(self) -> Array:  # -> (n,) float64 on the host
         """Wait for the copy, and return the vector in a new array; pieces are converted while the next are copied."""
         transfer = self.transfer
         out = np.empty(transfer.size)
         for k, part in enumerate(transfer.pieces):
-            transfer.link.wait(self.marks[k])
-            out[part] = transfer._down[k % transfer.slots, : part.stop - part.start]
+            transfer.link.wait(self.events[k])
+            out[part] = transfer._download_buffer[k % transfer.slots, : part.stop - part.start]
             if k + transfer.slots < len(transfer.pieces):  # its slot has just been emptied
-                self.marks.append(self._queue(k + transfer.slots))
+                self.events.append(self._queue(k + transfer.slots))
         return out
