@@ -63,7 +63,7 @@ def test_what_is_chosen_depends_on_the_shape():
 def test_our_own_kernel_wants_many_blocks():
     work = [method_work("tensor", n, n, 512, 512, 1 << 26) for n in (16, 64)]
     assert [w.blocks for w in work] == [8, 128]
-    few, many = (w.products / w.seconds(Rates(begin=0), "tf32") for w in work)
+    few, many = (w.products / w.seconds(Rates(launch=0), "tf32") for w in work)
     assert few < many / 10
     assert many < Rates().tensor
 
