@@ -7,7 +7,7 @@ import pytest
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.cpu import engine as cpu
-from handstyle.kernels.cpu import im2col
+from handstyle.kernels.cpu import im2col, passes
 from handstyle.losses import content, distribution, gram, total_variation
 from handstyle.network.sequence import ReLU
 from handstyle.network.vgg import Network, build_network, random_weights
@@ -168,7 +168,7 @@ def test_a_first_map_that_is_computed_again_at_other_values(network: Network) ->
 
 @pytest.mark.parametrize("padding", ["reflect", "replicate"])
 def test_a_border_that_is_not_folded(padding: str, network: Network) -> None:
-    with patch.object(cpu, "pad_backward", lambda d, mode: d[1:-1, 1:-1].copy()):
+    with patch.object(passes, "pad_backward", lambda d, mode: d[1:-1, 1:-1].copy()):
         from handstyle.painting.selfcheck import _border_rows
 
         rows = list(_border_rows(network, 45, 0))

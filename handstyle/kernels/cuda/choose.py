@@ -135,24 +135,20 @@ def method_work(method: str, H: int, W: int, C: int, K: int, workspace: int, ite
     if method == "tensor":
         blocks = ceil_div(H, 16) * ceil_div(W, 16) * ceil_div(K, 64)
         return Work(method, 2.0 * kernel * pixels, 1.4 * x + y + w, 2 * w, 2, 9 * C, blocks)
-    flops, epilogue_bytes = 2.0 * kernel * pixels, 2 * y  # the epilogue reads the product and writes the result
+    flops, y2 = 2.0 * kernel * pixels, 2 * y  # the epilogue reads the product and writes the result
     if method == "im2col":
         count = strips(9 * x)
-        return Work(method, flops, 9 * x + y + count * w, x + 9 * x + epilogue_bytes, 1 + 2 * count, 9 * C)
+        return Work(method, flops, 9 * x + y + count * w, x + 9 * x + y2, 1 + 2 * count, 9 * C)
     if method == "mec":
         count = strips(3 * x)
         rows = (H + 2 * count) / max(H, 1)  # two rows of every strip are lowered again for the next
         # A product for each row of the output; cuBLAS computes it in tiles of 64 pixels, the last one filled up.
         flops *= ceil_div(W, 64) * 64 / max(W, 1)
-        return Work(
-            method, flops, 3 * x * rows + y + count * w, x + 3 * x * rows + epilogue_bytes, 1 + 2 * count, 9 * C
-        )
+        return Work(method, flops, 3 * x * rows + y + count * w, x + 3 * x * rows + y2, 1 + 2 * count, 9 * C)
     if method == "residue":
         waste = (W + 2) / max(W, 1)
         # Each of nine products reads the map; the result is written once, and twice read and written again.
-        return Work(
-            method, flops * waste, (9 * x + 5 * y) * waste + w, 2 * x * waste + epilogue_bytes * waste, 12, 3 * C
-        )
+        return Work(method, flops * waste, (9 * x + 5 * y) * waste + w, 2 * x * waste + y2 * waste, 12, 3 * C)
     raise ValueError(f"no count for {method}")
 
 
@@ -192,7 +188,6 @@ def choose_method(
     """
     fits = plain and workspace >= 4 * (H + 2) * (W + 2) * (C + K)
     allowed = {"residue": fits, "tensor": tensor}
-    methods = [
-        method for method in METHODS_OF["tf32" if precision == "tf32" else "float32"] if allowed.get(method, True)
-    ]
+    names = METHODS_OF["tf32" if precision == "tf32" else "float32"]
+    methods = [name for name in names if allowed.get(name, True)]
     return min(methods, key=lambda method: method_work(method, H, W, C, K, workspace).seconds(rates, precision))

@@ -74,10 +74,8 @@ class Convolver:
             if raw is None:
                 raw = self._empty((epilogue.H, epilogue.W, epilogue.K))
             elif raw is epilogue.relu_gradient and method != "residue":  # `residue` has a buffer of its own
-                beta, epilogue = (
-                    1.0,
-                    replace(epilogue, relu_gradient=None),
-                )  # the product is added to what its array holds
+                # The product is added to what its array holds.
+                beta, epilogue = 1.0, replace(epilogue, relu_gradient=None)
             product = getattr(self, f"_{method}")(source, w, raw, offset, beta)
             self.epilogue(product, epilogue)
 
@@ -92,14 +90,12 @@ class Convolver:
             self.epilogue(product, rows_of(epilogue, begin, end))
 
     def epilogue(self, source: Source, epilogue: Epilogue) -> None:
-        """Apply the epilogue `epilogue` to `source` in a separate pass; the two may share memory."""
-        quads = -(-epilogue.H // 2) * -(-epilogue.W // 2)
-        self._lanes("epilogue", quads, epilogue.K, source, epilogue)
+        """Apply `epilogue` to `source` in a separate pass; the two may share memory."""
+        self._lanes("epilogue", quads(epilogue), epilogue.K, source, epilogue)
 
     def fold(self, dxpad: Array, padding: str, epilogue: Epilogue) -> None:
         """Apply the adjoint of padding to `dxpad` (H+2, W+2, K), and write the result through `epilogue`."""
-        quads = -(-epilogue.H // 2) * -(-epilogue.W // 2)
-        self._lanes("fold", quads, epilogue.K, dxpad, Source.of(dxpad, padding).border, epilogue)
+        self._lanes("fold", quads(epilogue), epilogue.K, dxpad, Source.of(dxpad, padding).border, epilogue)
 
     def _winograd(self, m: int, source: Source, w: Array, epilogue: Epilogue, offset: int, adjoint: bool) -> None:
         n, C, K = m + 2, source.C, epilogue.K
@@ -244,8 +240,13 @@ def tensor_kernel(H: int, W: int, K: int, unpool: bool) -> str:
 
 
 def pooled_epilogue(epilogue: Epilogue, pooled: Array, planes: Array | None, kind: str) -> Epilogue:
-    """Return the epilogue `epilogue` with a pool added at its end."""
+    """Return `epilogue` with a pool added at its end."""
     return replace(epilogue, pooled=pooled, planes=planes, pool=POOLS[kind], ph=pooled.shape[0], pw=pooled.shape[1])
+
+
+def quads(epilogue: Epilogue) -> int:
+    """Return the number of 2x2 blocks of an epilogue's map."""
+    return -(-epilogue.H // 2) * -(-epilogue.W // 2)
 
 
 def rows_of(epilogue: Epilogue, begin: int, end: int) -> Epilogue:

@@ -67,7 +67,7 @@ BLOCKS = {
     "implicit_tf32_half": (8, 16, 128, 74752),
     "implicit_tf32_narrow": (16, 16, 64, 70656),
 }
-FLOAT32_ONLY = re.compile(r"^#if REAL_BITS == 32\n(.*?)^#endif\n", re.DOTALL | re.MULTILINE)
+FLOAT32 = re.compile(r"^#if REAL_BITS == 32\n(.*?)^#endif\n", re.DOTALL | re.MULTILINE)
 ENTRY = re.compile(r'^extern "C" __global__ void (\w+)\([^)]*\) \{\n.*?^\}\n', re.DOTALL | re.MULTILINE)
 KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(([^)]*)\)')
 
@@ -92,9 +92,7 @@ def signature(kernel: str) -> tuple[str, ...]:
 def kernels(file: str, dtype: DTypeLike = np.float32) -> tuple[str, ...]:
     """Return the names of the kernels in a file that exist for `dtype`; those for tensor cores are for float32 only."""
     text = (FOLDER / f"{file}.cu").read_text("utf-8")
-    return tuple(
-        name for name, _ in KERNEL.findall(text if np.dtype(dtype) == np.float32 else FLOAT32_ONLY.sub("", text))
-    )
+    return tuple(name for name, _ in KERNEL.findall(text if np.dtype(dtype) == np.float32 else FLOAT32.sub("", text)))
 
 
 @cache
@@ -125,7 +123,7 @@ def source(file: str, dtype: DTypeLike = np.float32, tile: int = 4, kernel: str 
     """
     text = (FOLDER / f"{file}.cu").read_text("utf-8")
     if np.dtype(dtype) != np.float32:
-        text = FLOAT32_ONLY.sub("", text)
+        text = FLOAT32.sub("", text)
     if kernel is not None:
         text = ENTRY.sub(lambda match: "" if dynamic_shared_bytes(match[1]) and match[1] != kernel else match[0], text)
     text = re.sub(r'#include "(\w+\.cuh)"', lambda match: (FOLDER / match[1]).read_text("utf-8"), text)

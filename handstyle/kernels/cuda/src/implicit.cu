@@ -63,13 +63,13 @@ __device__ __forceinline__ float4 undone(const Source& s, float4 a, const Codes&
 // Apply the mask and add the gradients of the taps to a warp's results, 2 x 16 pixels of 64 channels in shared memory,
 // before `finish`. Many values are loaded at a time, because so few warps cannot hide the latency of single loads.
 __device__ __forceinline__ void add_gradients(float* results, int lane, int top, int left, int k, const Epilogue& f) {
-    const int LOOKAHEAD = 4;
+    const int AHEAD = 4;
     k += lane % 16 * 4;
-    for (int n = 0; n < 16; n += LOOKAHEAD) {
-        float4 at_relu[LOOKAHEAD], at_conv[LOOKAHEAD];
-        word mask[LOOKAHEAD];
+    for (int n = 0; n < 16; n += AHEAD) {
+        float4 at_relu[AHEAD], at_conv[AHEAD];
+        word mask[AHEAD];
 #pragma unroll
-        for (int u = 0; u < LOOKAHEAD; u++) {
+        for (int u = 0; u < AHEAD; u++) {
             int p = (n + u) * 2 + lane / 16, h = top + p / COLUMNS, w = left + p % COLUMNS;
             size_t pixel = (size_t)h * f.W + w;
             int inside = h < f.H && w < f.W;
@@ -80,7 +80,7 @@ __device__ __forceinline__ void add_gradients(float* results, int lane, int top,
             if (inside && f.conv_gradient) at_conv[u] = *(const float4*)(f.conv_gradient + pixel * f.K + k);
         }
 #pragma unroll
-        for (int u = 0; u < LOOKAHEAD; u++) {
+        for (int u = 0; u < AHEAD; u++) {
             float4* at = (float4*)(results + ((n + u) * 2 + lane / 16) * PIXEL + lane % 16 * 4);
             float4 a = *at, e = at_relu[u], b = at_conv[u];
             word m = mask[u] >> k % 32;
