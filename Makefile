@@ -6,6 +6,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+SPHINX = $(BIN)/sphinx-build -W -n --keep-going -q -j auto -b html docs docs/_build/html
 # Real weights and pictures for the tests that want them; they skip, with a reason, where there are none.
 HANDSTYLE_TEST_DATA ?= $(abspath $(wildcard ../shared))
 export HANDSTYLE_TEST_DATA
@@ -27,7 +28,10 @@ types: $(VENV)/linted
 	$(BIN)/mypy
 
 book: $(VENV)/booked
-	$(BIN)/sphinx-build -W -n --keep-going -q -j auto -b html docs docs/_build/html
+	BOOK_FIRST=1 $(SPHINX)
+	@if [ -f docs/_build/later.txt ]; then \
+	    echo "the pages that show the change are in docs/_build/html; the rest follows:"; cat docs/_build/later.txt; \
+	    echo "$(SPHINX)"; $(SPHINX); fi
 	@echo "the book is in docs/_build/html/index.html"
 
 book-pdf: book

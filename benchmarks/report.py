@@ -18,20 +18,28 @@ OURS, THEIRS, NCNN = "#1b6ca8", "#d1793a", "#7a7a7a"
 
 
 def machine_line(record: dict[str, Any]) -> str:
-    """Return one line with the date and the machine of a result."""
+    """Return one line with the file, the date and the machine of a result."""
     machine = record["machine"]
     packages = ("handstyle", "numpy", "scipy", "torch", "jax", "ncnn")
     found = machine.get("versions", {name: machine[name] for name in packages if name in machine})
     versions = ", ".join(f"{name} {number}" for name, number in found.items())
     load = machine["load"] if "load" in machine else machine["load_average"][0]  # as files before December 2026 have it
-    return f"{record['date'][:10]}, {machine['processor']}, load {load}; {versions}."
+    return f"{named(record)}{record['date'][:10]}, {machine['processor']}, load {load}; {versions}."
+
+
+def named(record: dict[str, Any]) -> str:
+    """Return where a result was read from, for the beginning of a line about it; nothing for one that was not read."""
+    return f"`benchmarks/results/{record['file']}`: " if "file" in record else ""
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the result of a file, with the file's name."""
+    return {**json.loads(path.read_text(encoding="utf-8")), "file": path.name}
 
 
 def newest(name: str) -> dict[str, Any]:
     """Return the latest result of a name in ``benchmarks/results``."""
-    path = max(RESULTS.glob(f"*-{name}.json"))  # their names begin with the date
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return record
+    return read(max(RESULTS.glob(f"*-{name}.json")))  # their names begin with the date
 
 
 def newest_with(what: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -41,7 +49,7 @@ def newest_with(what: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """
     for path in sorted(RESULTS.glob("*.json"), reverse=True):
         if path.stem.split("-", 3)[-1] in ("evaluation", "memory", "run"):
-            record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            record = read(path)
             if any(row["what"].startswith(what) for row in record["rows"]):
                 return record, [row for row in record["rows"] if row["what"].startswith(what.split()[0])]
     raise FileNotFoundError(f"{RESULTS}: no result has a row of {what}")

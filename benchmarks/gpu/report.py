@@ -57,12 +57,13 @@ def accounts_table(results, accounts):
 
 
 def machine_line(results):
-    """Return one line with the machine and the date of the measurement."""
+    """Return one line with the file, the machine and the date of the measurement."""
     machine = results["machine"]
     versions = ", ".join(f"{name} {machine[name.lower()]}" for name in ("CuPy", "torch", "NumPy"))
     cudnn, cuda = machine["cudnn"], machine["runtime"]  # 91900 is 9.19, 13020 is 13.2
     libraries = f"cuDNN {cudnn // 10000}.{cudnn // 100 % 100}; CUDA {cuda // 1000}.{cuda % 1000 // 10}"
-    return f"{machine['when'][:10]}, {machine['gpu']}; {versions}, {libraries}."
+    file = f"`benchmarks/results/{results['file']}`: " if "file" in results else ""
+    return f"{file}{machine['when'][:10]}, {machine['gpu']}; {versions}, {libraries}."
 
 
 def rungs(results):

@@ -2,11 +2,15 @@
 
 Both are kept with a record of what they ran (`recorder`) and are computed again when that has changed (`freshness`);
 one task a core, the longest first. Pages' outputs go into MyST-NB's cache, from which it takes them.
+
+With ``BOOK_FIRST`` in the environment only what shows the change is computed: where a module has changed, the cells and
+figures of the pages that explain or quote it. The rest stays as it was, and is listed in ``_build/later.txt``.
 """
 
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +24,7 @@ from typing import NamedTuple
 
 import freshness
 import nbformat
+from chapters import CHAPTERS
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from jupyter_cache.executors.utils import single_nb_execution
@@ -37,6 +42,8 @@ NOT_FIGURES = {"__init__", "common", "problem"}
 # The longest of a first build, when there are no records: they are begun first, in this order.
 LONGEST = ("mutants_painted", "preset_sheet", "color_ways", "scales", "regions")
 DRAFT = bool(os.environ.get("BOOK_DRAFT"))  # for authors: figures and cells stay as they are when the package changes
+FIRST = bool(os.environ.get("BOOK_FIRST"))
+LATER = DOCS / "_build" / "later.txt"
 LIBRARIES = ("numpy", "scipy", "matplotlib", "pillow", "scikit-image")
 worker = threading.local()  # its `server` runs the scripts of figures for a thread
 log = logging.getLogger(__name__)
@@ -58,7 +65,7 @@ class Task(NamedTuple):
 def common() -> str:
     """Return what counts for every task: the libraries, and the weights, which HDF5 opens unseen by the recorder."""
     versions = [f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES]
-    weights = freshness.digest(ROOT, [p.relative_to(ROOT).as_posix() for p in (ROOT / "handstyle").rglob("*.h5")])
+    weights = freshness.digests(ROOT, [p.relative_to(ROOT).as_posix() for p in (ROOT / "handstyle").rglob("*.h5")])
     return f"{sys.version_info[:2]} {versions} {weights}"
 
 
@@ -117,15 +124,29 @@ def pages(app: Sphinx, lock: threading.Lock) -> Iterator[Task]:
             yield task(page, path, reader.read(text))
 
 
-def is_current(task: Task, shared: str) -> bool:
-    """Return whether a task's result is there and nothing that it ran has changed."""
+def changes(task: Task, shared: str) -> set[str]:
+    """Return the files for whose change a task must be computed; an empty name stands for itself, or for all tasks."""
     if not task.there or not task.kept.is_file():
-        return False
+        return {""}
     if DRAFT:
-        return True
+        return set()
     kept = json.loads(task.kept.read_text())
-    now = freshness.digest(ROOT, kept["ran"], task.cells + shared)
-    return now is not None and now == kept["digest"]
+    now = freshness.digests(ROOT, kept["ran"], task.cells + shared)
+    return {file for file in now if kept["digests"].get(file) != now[file]}
+
+
+def shown_by() -> dict[str, set[str]]:
+    """Return by page, and by figure, the files that it is about: those that its page explains or quotes."""
+    explained = {chapter.page: chapter.modules for chapter in CHAPTERS}
+    found: dict[str, set[str]] = {}
+    for path in DOCS.rglob("*.md"):
+        page, text = path.relative_to(DOCS).with_suffix("").as_posix(), path.read_text(encoding="utf-8")
+        files = {f"{name.replace('.', '/')}.py" for name in explained.get(page, ())}
+        quoted = re.findall(r"\{literalinclude\} (\S+)", text)
+        files |= {Path(os.path.normpath(path.parent / name)).relative_to(ROOT).as_posix() for name in quoted}
+        for name in [page, *re.findall(r"\{drawn\} (\w+)", text)]:
+            found.setdefault(name, {"", f"docs/fig/{name}.py"}).update(files)
+    return found
 
 
 def seconds(task: Task) -> float:
@@ -137,9 +158,15 @@ def seconds(task: Task) -> float:
 
 def compute(app: Sphinx) -> None:
     """Compute the figures and pages that are not current, one a core."""
-    began, shared = time.time(), common()
-    tasks = [task for task in chain(figures(), pages(app, threading.Lock())) if not is_current(task, shared)]
-    tasks.sort(key=seconds, reverse=True)
+    began, shared, about = time.time(), common(), shown_by()
+    changed = {task: changes(task, shared) for task in chain(figures(), pages(app, threading.Lock()))}
+    tasks = sorted((task for task in changed if changed[task]), key=seconds, reverse=True)
+    later = [task for task in tasks if FIRST and not changed[task] & about.get(task.name, {""})]
+    LATER.unlink(missing_ok=True)
+    if later:
+        tasks = [task for task in tasks if task not in later]
+        names = ", ".join(sorted(task.name for task in later))
+        LATER.write_text(f"{len(later)} ran what has changed ({sum(map(seconds, later)):.0f} s of a core): {names}\n")
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     turn, servers = cycle(cores), []
 
@@ -160,11 +187,11 @@ def compute(app: Sphinx) -> None:
             if complaint:
                 return f"{task.name}: {complaint}"
             *ran, used = record.read_text(encoding="utf-8").splitlines()
+        digests = freshness.digests(ROOT, ran, task.cells + shared)
         # A file that was written since the build began may be what it ran or not: then it is computed again next time.
-        files = {ROOT / line.partition(":")[0] for line in ran}
-        still = all(path.exists() and path.stat().st_mtime < began for path in files if not path.is_dir())
-        digest = freshness.digest(ROOT, ran, task.cells + shared) if still else None
-        kept = {"digest": digest, "seconds": float(used.removesuffix(" s")), "ran": ran}
+        paths = {file: ROOT / file for file in digests if file and not file.endswith("/")}
+        digests |= {file: "" for file, path in paths.items() if not path.exists() or path.stat().st_mtime >= began}
+        kept = {"digests": digests, "seconds": float(used.removesuffix(" s")), "ran": ran}
         task.kept.write_text(json.dumps(kept, indent=0))
         log.info("computed %s in %s", task.name, used)
         return None

@@ -88,44 +88,45 @@ def names_defined(node: ast.stmt) -> frozenset[str]:
     return frozenset()
 
 
-def digest(root: Path, lines: Iterable[str], own: str = "") -> str | None:
-    """Return a digest of what a record names, as it is now, or None where something of it is gone.
+def digests(root: Path, lines: Iterable[str], own: str = "") -> dict[str, str]:
+    """Return a digest for each file that a record names, of what counts of it now; "gone" where it is no more.
 
-    `own` is code that was run besides, the cells of a page.
+    `own` is code that was run besides, the cells of a page; its digest stands under the empty name.
     """
     code = defaultdict(list)
-    texts = [own]
+    texts: dict[str, list[str]] = defaultdict(list, {"": [own]})
     for line in sorted(set(lines)):
         file, is_code, name = line.partition(":")
         path = root / file
         if not path.exists():
-            return None
-        if is_code:
-            code[path].append(name)
+            texts[file].append("gone")
+        elif is_code:
+            code[file].append(name)
         elif file.endswith("/"):
-            texts.append(line + " ".join(sorted(p.name for p in path.iterdir() if p.name != "__pycache__")))
+            texts[file].append(" ".join(sorted(p.name for p in path.iterdir() if p.name != "__pycache__")))
         else:
-            texts.append(line + hashlib.sha256(path.read_bytes()).hexdigest())
+            texts[file].append(hashlib.sha256(path.read_bytes()).hexdigest())
     waiting = set(re.findall(r"[^\W\d]\w*", own))
     resolved: set[str] = set()
     definers = defaultdict(list)
-    for path, names in code.items():
-        parts = module(path)
+    for file, names in code.items():
+        parts = module(root / file)
         pieces = [parts.functions[name] for name in names if name in parts.functions]
         pieces += [piece for piece in parts.statements if not piece.defines]
         for piece in parts.statements:
             for name in piece.defines:
-                definers[name].append((path, piece))
+                definers[name].append((file, piece))
         waiting.update(name.rpartition(".")[2] for name in names if name)
-        texts += [f"{path.relative_to(root)} {piece.text}" for piece in pieces]
+        texts[file] += [piece.text for piece in pieces]
         waiting.update(*(piece.uses for piece in pieces))
     counted = set()
     while waiting:
         name = waiting.pop()
         resolved.add(name)
-        for path, piece in definers.get(name, ()):
-            if (path, piece) not in counted:
-                counted.add((path, piece))
+        for file, piece in definers.get(name, ()):
+            if (file, piece) not in counted:
+                counted.add((file, piece))
                 waiting |= piece.uses - resolved
-    texts += sorted(f"{path.relative_to(root)} {piece.text}" for path, piece in counted)
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    for file, text in sorted((file, piece.text) for file, piece in counted):
+        texts[file].append(text)
+    return {file: hashlib.sha256("\n".join(found).encode()).hexdigest()[:16] for file, found in texts.items()}

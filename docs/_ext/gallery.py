@@ -90,14 +90,19 @@ def painted() -> dict[str, list[float]]:
 
 
 def table(up: str) -> str:
-    """Return the table as HTML, for a page from which `up` leads to the root; its cells sort by ``data-key``."""
+    """Return the table as HTML, for a page from which `up` leads to the root; its cells sort by ``data-key``.
+
+    A narrow page shows each row as a card, with ``data-label`` before a cell that does not explain itself.
+    """
     losses = painted()
 
-    def cell(text: str, key: object = "") -> str:
-        return f'<td data-key="{html.escape(str(key))}">{text}</td>' if key != "" else f"<td>{text}</td>"
+    def cell(text: str, key: object = "", label: str = "") -> str:
+        given = [(name, value) for name, value in (("key", key), ("label", label)) if value != ""]
+        attributes = "".join(f' data-{name}="{html.escape(str(value))}"' for name, value in given)
+        return f"<td{attributes}>{text}</td>"
 
-    def checks(names: tuple[str, ...]) -> str:
-        return cell(html.escape("; ".join(names)) or "—", len(names))
+    def checks(names: tuple[str, ...], label: str) -> str:
+        return cell(html.escape("; ".join(names)) or "—", len(names), label)
 
     def picture(row: Row) -> str:
         if not (PAINTED / f"{row.function}.png").is_file():
@@ -107,9 +112,9 @@ def table(up: str) -> str:
 
     def loss(row: Row) -> str:
         if row.function not in losses:
-            return cell("—", 1e9)
+            return cell("—", 1e9, "loss")
         value, genuine = losses[row.function]
-        return cell(f"{value:.2f}<br><small>genuine {genuine:.2f}</small>", value / genuine)
+        return cell(f"{value:.2f}<br><small>genuine {genuine:.2f}</small>", value / genuine, "loss")
 
     scrolls = (
         'tabindex="0" role="region" aria-label="the table of bugs"'  # a region that scrolls is reached by keyboard
@@ -128,15 +133,15 @@ def table(up: str) -> str:
         link = f'<a href="{up}{row.page}.html">{row.chapter}</a>' if row.page else "—"
         lines += [
             f'<tr id="mutant-{row.number}">',
-            cell(str(row.number), row.number),
+            cell(str(row.number), row.number, "no."),
             f'<th scope="row">{html.escape(row.name)}</th>',
             picture(row),
             loss(row),
             cell(f"{html.escape(row.breaks)}{marked}{folded}"),
-            checks(row.rejected_by),
-            checks(row.accepted_by),
-            cell(html.escape(row.picture)),
-            cell(link, row.chapter),
+            checks(row.rejected_by, "seen by"),
+            checks(row.accepted_by, "not seen by"),
+            cell(html.escape(row.picture), label="what it paints"),
+            cell(link, row.chapter, "chapter"),
             "</tr>",
         ]
     lines += ["</tbody></table></div>", f'<script defer src="{up}_static/mutants.js"></script>']

@@ -25,6 +25,9 @@
 
   // What is wider than the page and scrolls by itself can be reached, and moved, by the keyboard.
   const reach = () => {
+    for (const e of document.querySelectorAll(".bd-article p mjx-container:not([display])")) { // a formula within a line
+      e.classList.toggle("wide", e.firstElementChild.getBoundingClientRect().width > e.closest("p").clientWidth);
+    }
     for (const e of document.querySelectorAll(".bd-article :is(mjx-container, div.math, pre, figure, .pst-scrollable-table-container)")) {
       const scrolls = e.scrollWidth > e.clientWidth && getComputedStyle(e).overflowX !== "visible";
       if (scrolls) e.tabIndex = 0;

@@ -73,9 +73,9 @@ def figure(tmp_path):
     return root, ran, now(root, ran)
 
 
-def now(root: Path, ran: list[str]) -> str | None:
+def now(root: Path, ran: list[str]) -> dict[str, str]:
     freshness.module.cache_clear()
-    return freshness.digest(root, ran)
+    return freshness.digests(root, ran)
 
 
 def test_a_record_names_functions_that_ran_modules_and_files(figure):
@@ -130,7 +130,8 @@ NO_CHANGES = {
 def test_a_change_of_what_ran_is_seen(figure, what):
     root, ran, before = figure
     change(root, *CHANGES[what])
-    assert now(root, ran) not in (before, None)
+    after = now(root, ran)
+    assert [file for file in after if after[file] != before[file]] == [CHANGES[what][0]]
 
 
 @pytest.mark.parametrize("what", NO_CHANGES)
@@ -149,15 +150,48 @@ def change(root, file, old, new):
 def test_a_file_more_in_a_folder_that_was_listed_is_seen_and_a_module_that_is_gone(figure):
     root, ran, before = figure
     (root / "data" / "b.json").write_text("")
-    assert now(root, ran) not in (before, None)
+    with_one_more = now(root, ran)
+    assert [file for file in before if with_one_more[file] != before[file]] == ["data/"]
     (root / "other.py").unlink()
-    assert now(root, ran) is None
+    assert "other.py" in [file for file, digest in now(root, ran).items() if digest != before[file]]
 
 
 def test_cells_are_part_of_what_ran(figure):
     root, ran, _ = figure
-    before = [freshness.digest(root, ran, cells) for cells in ("x = ELSE", "x = LIMIT")]
+    before = [freshness.digests(root, ran, cells) for cells in ("x = ELSE", "x = LIMIT")]
     change(root, *NO_CHANGES["a constant that nothing says"])
     freshness.module.cache_clear()
-    after = [freshness.digest(root, ran, cells) for cells in ("x = ELSE", "x = LIMIT")]
+    after = [freshness.digests(root, ran, cells) for cells in ("x = ELSE", "x = LIMIT")]
     assert [old == new for old, new in zip(before, after, strict=True)] == [False, True]
+
+
+computing = pytest.importorskip("computing", reason="Sphinx is not installed: pip install --group docs")
+
+
+@pytest.fixture
+def kept(figure, tmp_path, monkeypatch):
+    """Return the folder of the program, and a task whose record is the program's."""
+    root, ran, _ = figure
+    record = tmp_path / "record.json"
+    record.write_text(json.dumps({"digests": freshness.digests(root, ran, "cells, all"), "seconds": 1.0, "ran": ran}))
+    monkeypatch.setattr(computing, "ROOT", root)
+    return root, computing.Task("figure", record, "cells, ", True, lambda out: None)
+
+
+def test_a_task_knows_the_file_for_which_it_is_computed_again(kept):
+    root, task = kept
+    assert computing.changes(task, "all") == set()
+    assert computing.changes(task, "all but one") == {""}
+    assert computing.changes(task._replace(there=False), "all") == {""}
+    change(root, *CHANGES["a function that ran"])
+    freshness.module.cache_clear()
+    assert computing.changes(task, "all") == {"ran.py"}
+
+
+def test_a_change_is_shown_first_by_the_pages_that_explain_or_quote_it_and_their_figures():
+    about = computing.shown_by()
+    gram = {name for name, files in about.items() if "handstyle/losses/gram.py" in files}
+    assert {"losses/gram", "shuffle"} <= gram
+    assert "painting/controls" not in gram
+    assert "docs/fig/scales.py" in about["scales"]
+    assert {figure.name for figure in computing.figures()} - set(about) == {"parts"}  # the cards of the landing page
