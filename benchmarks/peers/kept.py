@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks import common
-from benchmarks.peers.pytorch import TorchObjective
+from handstyle.cli.torch_peer import TorchObjective
 
 
 def saved_bytes(peer: TorchObjective, p: Any) -> int:

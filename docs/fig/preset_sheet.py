@@ -7,8 +7,8 @@ from matplotlib import pyplot as plt
 
 import handstyle
 from fig.common import command, network, painting, photograph, save, show
-from handstyle.painting.feature_scale import match
-from handstyle.painting.presets import PRESETS, adapt
+from handstyle.painting.feature_scale import match_features
+from handstyle.painting.presets import PRESETS, apply_preset
 
 RATED = "keras-io"  # plain descent: its one rate is for a picture of 400 px, whose pixels pull less than fewer would
 
@@ -43,7 +43,7 @@ def main(out, quick=True):
             iterations_by_scale=(),
             evaluations=0,
         )
-        ready, _ = match(adapt(net, chosen), chosen.features)
+        ready, _ = match_features(apply_preset(net, chosen), chosen.features)
         result = handstyle.stylize(photo, art, network=ready, config=config)
         show(panel, np.asarray(result.array))
         panel.set_title(shown, fontsize=9)

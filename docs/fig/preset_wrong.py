@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 import handstyle
 from fig.common import command, network, painting, photograph, save, show
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.feature_scale import match
+from handstyle.painting.feature_scale import match_features
 from handstyle.painting.normalizations import STYLE, Place, carry_over
 from tests.mutants.catalogue import weight_carried_the_wrong_way
 
@@ -18,7 +18,7 @@ def main(out, quick=True):
     """Draw the figure to `out`."""
     width, n = (144, 40) if quick else (512, 300)
     photo, art = photograph(width * 3 // 4, width), painting(width * 3 // 4, width)
-    net, _ = match(network("float32"), "vgg19")
+    net, _ = match_features(network("float32"), "vgg19")
     sizes = {layer.name.replace("conv", "relu"): layer.b.size for layer in net.layers if layer.name.startswith("conv")}
     config = {"size": width, "pyramid_min_size": 0, "iterations": n, "content_weight": 1e4, "tv_weight": 0.0}
     config |= {"content_normalization": "mean", "style_layers": TAPS}

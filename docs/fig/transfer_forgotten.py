@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from fig.common import BLUE, ORANGE, command, network, painting, photograph, save, show
 from handstyle.painting import stylize as module
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.plan import enlarged
+from handstyle.painting.plan import enlarge_picture
 from tests.mutants.catalogue import coarse_picture_forgotten
 
 
@@ -19,7 +19,7 @@ def main(out, quick=True):
     config = StyleConfig(size=width, pyramid_min_size=width // 4, iterations=n, style_weight=30.0)
     figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.5), layout="constrained")
     for panel, name, function, color in (
-        (axes[0], "enlarged", enlarged, BLUE),
+        (axes[0], "enlarged", enlarge_picture, BLUE),
         (axes[1], "forgotten", coarse_picture_forgotten, ORANGE),
     ):
         with patch.object(module, "enlarged", function):

@@ -21,7 +21,7 @@ from handstyle.painting.recipe import BLANK, KEY, Input, Recipe, array_digest, p
 from handstyle.painting.report import Recording, write_report
 from handstyle.painting.result import Progress, Result
 from handstyle.painting.strength import style_weight
-from handstyle.painting.stylize import blank, stylize
+from handstyle.painting.stylize import blank_picture, stylize
 
 EXACT = (".png", ".tif", ".tiff")  # lossless formats
 
@@ -170,7 +170,7 @@ class Repetition:
         def read(one: Input) -> PictureLike:
             path = found[one]
             if path is None:
-                return blank(settings.config)
+                return blank_picture(settings.config)
             return read_picture(path, target=one.side, max_pixels=limit) if one.side else path
 
         content, *styles = (read(one) for role in ("content", "style") for one in recipe.named(role))

@@ -36,7 +36,7 @@ from handstyle.network.vgg import Network
 from handstyle.network.weights import sha256
 from handstyle.painting.config import PATHS
 from handstyle.painting.recipe import Recipe, read_recipe
-from handstyle.painting.stylize import arranged
+from handstyle.painting.stylize import collect_styles
 from handstyle.painting.targets import Measured
 
 # Flags for a single picture, which `batch` does not have.
@@ -135,7 +135,7 @@ class Shared:
         HandstyleError
             If the settings do not fit the paintings or the network, or the folder cannot be created.
         """
-        paintings, config = arranged(styles, settings.config)
+        paintings, config = collect_styles(styles, settings.config)
         digests = [sha256(expanded(one)) for one in paintings if isinstance(one, str | os.PathLike)]
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from handstyle.cli.options import Flat, NetworkConfig, Precision, Whole, out
-from handstyle.painting.report import bound_in_words
+from handstyle.painting.report import format_bound
 from handstyle.painting.selfcheck import Row, check_layer, find_layer, self_check
 
 
@@ -56,7 +56,7 @@ def check(
         if row.report is None:
             table.add_row(row.subject, Text(f"not checked: {row.why}"), "", "", "", "-")
             continue
-        expected = bound_in_words(row.report.bound)
+        expected = format_bound(row.report.bound)
         cells = (row.report.check, f"{row.report.measured:.2e}", expected, str(row.report.kinks or ""))
         table.add_row(row.subject, *cells, "ok" if row.report else "[bold red]FAILED")
     out.print(table)

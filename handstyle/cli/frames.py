@@ -26,7 +26,7 @@ from handstyle.painting.film import (
     check_film_writable,
     frame_facts,
     read_film,
-    start_of,
+    start_frame,
     write_film,
 )
 from handstyle.painting.inputs import read_inputs
@@ -124,7 +124,7 @@ class FrameJob(Job):
         if self.last is not None:
             before, _ = read_inputs(settings.config, self.last[0], [])
             last = Frame(before.pixels, read_picture(self.last[1]).pixels.astype(np.float64), self.previous())
-        start = start_of(settings.config, photograph, last, self.weight, self.init)
+        start = start_frame(settings.config, photograph, last, self.weight, self.init)
         what = (photograph, shared.paintings, self.picture, start.config, settings.network, network, run)
         status = paint(*what, terms=start.terms, finish=start.finished, measured=shared.measured)
         if start.why or not self.picture.exists():

@@ -16,7 +16,7 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.convert_weights import equivalent_weights
 from handstyle.painting.presets import DEFAULT, PRESETS, find_preset
 from handstyle.painting.recipe import Recipe, read_recipe, toml_value
-from handstyle.painting.report import differing
+from handstyle.painting.report import changed_settings
 from handstyle.painting.settings import settings_toml
 from handstyle.painting.targets import planned_terms
 
@@ -96,7 +96,7 @@ def picture_info(picture: Path, recipe: Recipe) -> list[str]:
     chosen = recipe.settings.get("preset", DEFAULT)
     styles = " ".join(shlex.quote(one.name) for one in recipe.named("style") if one.name.isprintable())
     return [
-        *lines(f"settings that differ from the preset {printable(str(chosen))[:40]}", differing(recipe)),
+        *lines(f"settings that differ from the preset {printable(str(chosen))[:40]}", changed_settings(recipe)),
         *lines("network", recipe.network),
         *(
             f"{one.role.replace('_', ' ')}: {printable(one.name)} (sha256 {printable(one.sha256)})"

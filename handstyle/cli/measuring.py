@@ -45,9 +45,9 @@ from handstyle.network.vgg import ARCHITECTURES, WIDTHS, Network, random_weights
 from handstyle.network.weights import find_weights
 from handstyle.painting.inputs import read_inputs
 from handstyle.painting.load import load_network
-from handstyle.painting.memory import RunMemory, stand_in
-from handstyle.painting.strength import how_strong
-from handstyle.painting.stylize import arranged
+from handstyle.painting.memory import RunMemory, dummy_picture
+from handstyle.painting.strength import describe_strength
+from handstyle.painting.stylize import collect_styles
 from handstyle.painting.trial import RunTime, run_time
 
 MAX_GPU_MEMORY = 1 << 20  # GiB
@@ -92,9 +92,9 @@ def plan(
             raise HandstyleError(f"{name}={getattr(config, name)}: must be {MAX_PLAN_SIDE} or less")
     if content is None:
         config.check_styles(styles)
-        photograph, *paintings = (stand_in(MAX_PLAN_SIDE) for _ in range(1 + styles))
+        photograph, *paintings = (dummy_picture(MAX_PLAN_SIDE) for _ in range(1 + styles))
     else:
-        sources, config = arranged(pictures, config)
+        sources, config = collect_styles(pictures, config)
         if not sources:
             raise HandstyleError("plan: give the paintings, too, as for stylize; or no picture, and --styles")
         photograph, paintings = read_inputs(config, content, sources)
@@ -117,7 +117,7 @@ def plan(
         cells = (f"{part / 2**20:,.0f}" for part in parts)
         table.add_row(f"{need.size[1]}x{need.size[0]}", str(need.iterations), each, *cells)
     out.print(table)
-    say(how_strong(config, planned.network), *map(as_flags, plan_lines(planned, time)))
+    say(describe_strength(config, planned.network), *map(as_flags, plan_lines(planned, time)))
     return 0
 
 
@@ -151,7 +151,7 @@ def plan_lines(planned: RunMemory, time: RunTime) -> list[str]:
         device, host = max(need.device for need in needs), max(need.host for need in needs)
         lines.append(f"peak memory: {mebibytes(device)} of the GPU, {mebibytes(host)} of the host; {free} are free")
     else:
-        lines.append(f"peak memory: {mebibytes(max(need.together for need in needs))}; {free} are free")
+        lines.append(f"peak memory: {mebibytes(max(need.total for need in needs))}; {free} are free")
     side = round(math.sqrt(FEW_PIXELS))
     small = [need for need in needs if need.size[0] * need.size[1] <= FEW_PIXELS]
     larger = replace(config, size=side + 16, pyramid_min_size=0)
@@ -162,8 +162,8 @@ def plan_lines(planned: RunMemory, time: RunTime) -> list[str]:
         )
     if planned.tiled:
         lines.append(planned.tiled)
-    if lacking := planned.shortage():
-        lines.append(f"does not fit: {lacking}; {planned.advice()}")
+    if missing := planned.shortage():
+        lines.append(f"does not fit: {missing}; {planned.advice()}")
     largest = planned.largest_size(MAX_PLAN_SIDE)
     lines.append(f"largest square picture that fits: {largest} px a side")
     if config.style_statistic != "patches":

@@ -23,9 +23,9 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import expanded
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
-from handstyle.painting.config import StyleConfig, choices, coerce, hints, is_whole, without_none
-from handstyle.painting.load import asked_of, fit_network, load_network
-from handstyle.painting.presets import DEFAULT, OWN, Preset, find_preset, rebuild
+from handstyle.painting.config import StyleConfig, coerce, field_types, is_single_value, literal_values, split_optional
+from handstyle.painting.load import fit_network, load_network, preset_requirements
+from handstyle.painting.presets import DEFAULT, PRESET_FIELDS, Preset, find_preset, rebuild
 from handstyle.painting.settings import read_settings, settings_toml
 
 
@@ -246,7 +246,7 @@ def all_fields() -> dict[str, Field]:
     """Return the flags of all commands that paint, by the names of the fields of the configuration."""
     found = {}
     for one in (*reversed(StyleConfig.__bases__), NetworkConfig, RunConfig):
-        texts, types = described(one), hints(one)
+        texts, types = described(one), field_types(one)
         own = [field for field in fields(one) if field.name in inspect.get_annotations(one)]
         for field in own:
             group = "Look" if field.name == "preset" else HELP_GROUPS[one.__name__]
@@ -283,7 +283,7 @@ def typed(name: str, names: Iterable[str], everything: bool) -> Any:
 def help_of(field: Field, everything: bool) -> str:
     """Return the help of a flag: the first sentence of its description, or all of it, its choices and its default."""
     text = field.help if everything else re.split(r"(?<=[^.]\.)\s|; |: by default ", field.help)[0].rstrip(".") + "."
-    listed = choices(field.hint)
+    listed = literal_values(field.hint)
     default = field.default
     if isinstance(default, tuple):
         default = " ".join(map(str, default))
@@ -303,7 +303,7 @@ def from_text(field: Field, value: Any) -> Any:
         parts = [
             part
             for text in value
-            for part in ([text] if is_whole(field.name, text) else text.split(","))
+            for part in ([text] if is_single_value(field.name, text) else text.split(","))
             if part.strip()
         ]
         return tuple(_number(one, part.strip()) for part in parts)
@@ -312,7 +312,7 @@ def from_text(field: Field, value: Any) -> Any:
 
 def _number(hint: Any, text: Any) -> Any:
     try:
-        kind = without_none(hint)[0]
+        kind = split_optional(hint)[0]
         return kind(text) if kind in (int, float) and len(text) < 400 else text
     except ValueError:
         return text
@@ -336,7 +336,7 @@ class Settings:
 
     def toml(self) -> str:
         """Return the settings as TOML, the text of a file for ``--config``."""
-        special = {key: value for key, value in asked_of(self.chosen).items() if key != "preset"}
+        special = {key: value for key, value in preset_requirements(self.chosen).items() if key != "preset"}
         run = {key: getattr(self.run, key) for key in RUN_KEYS if key in self.names}
         return settings_toml(self.config, {**run, **special, **asdict(self.network)}, self.names)
 
@@ -360,7 +360,7 @@ def resolve(
     said = {name: from_text(table[name], value) for name in names if (value := getattr(flags, name)) is not None}
     file: Mapping[str, Any] = {}
     if "config" in said:
-        known = (*(name for name in names if name not in WRITTEN), *(key for key in OWN if key not in SAID))
+        known = (*(name for name in names if name not in WRITTEN), *(key for key in PRESET_FIELDS if key not in SAID))
 
         def own(found: Mapping[str, Any]) -> dict[str, Any]:
             start = base or find_preset(coerce("preset", str, found.get("preset", DEFAULT)))
@@ -372,18 +372,18 @@ def resolve(
         name = said.get("preset", file.get("preset", DEFAULT))
         base = find_preset(coerce("preset", str, name))
     merged = {**file, **said}
-    others = set(hints(RunConfig)) | (set(hints(NetworkConfig)) - set(OWN))
+    others = set(field_types(RunConfig)) | (set(field_types(NetworkConfig)) - set(PRESET_FIELDS))
     chosen = base
     for layer in (file, said):
         chosen = chosen.updated({key: value for key, value in layer.items() if key not in others})
     network: dict[str, Any] = {key: merged[key] for key in ("weights", "backend", "kernels") if key in merged}
     network |= {key: getattr(chosen, key) for key in ("pooling", "padding", "rounding")}
-    run = {key: merged[key] for key in hints(RunConfig) if key in merged} | {"preset": chosen.name or DEFAULT}
+    run = {key: merged[key] for key in field_types(RunConfig) if key in merged} | {"preset": chosen.name or DEFAULT}
     return Settings(chosen, chosen.config, _made(NetworkConfig, network), _made(RunConfig, run), tuple(names))
 
 
 def _made(one: Any, values: Mapping[str, Any]) -> Any:
-    table = hints(one)
+    table = field_types(one)
     return one(
         **{
             key: expanded(value) if table[key] == Path | None else coerce(key, table[key], value)

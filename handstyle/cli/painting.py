@@ -28,11 +28,11 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import fit_long_side
 from handstyle.foundations.picture_reading import PictureLike, expanded, read_picture
 from handstyle.foundations.picture_writing import write_picture
-from handstyle.painting.config import StyleConfig, check_layer, hints
+from handstyle.painting.config import StyleConfig, check_layer, field_types
 from handstyle.painting.presets import PRESETS
-from handstyle.painting.stylize import arranged, blank, reconstruction_config, texture_config
+from handstyle.painting.stylize import blank_picture, collect_styles, reconstruction_config, texture_config
 
-RUN = [name for name in hints(RunConfig) if name != "preset"]
+RUN = [name for name in field_types(RunConfig) if name != "preset"]
 NO_TEXTURE = {  # settings that need a photograph, which a texture does not have
     *("mask", "mask_rule", "hard_masks", "mask_mode", "share_overlaps", "unmasked_weight", "style_region"),
     *("regions", "unmasked", "mask_dilate", "mask_feather"),
@@ -43,7 +43,7 @@ NO_TEXTURE = {  # settings that need a photograph, which a texture does not have
 RECONSTRUCTION = ("size", "max_pixels", "iterations", "tv_weight", "seed", "optimizer", "lbfgs_history")
 STYLIZE_NAMES = list(all_fields())
 TEXTURE_NAMES = [name for name in all_fields() if name not in NO_TEXTURE]
-RECONSTRUCT_NAMES = [*RECONSTRUCTION, *hints(NetworkConfig), *RUN]
+RECONSTRUCT_NAMES = [*RECONSTRUCTION, *field_types(NetworkConfig), *RUN]
 
 Picture = Annotated[Path, Parameter(group=PICTURES)]
 
@@ -103,7 +103,7 @@ def commands(everything: bool) -> dict[str, Any]:
         if not settings.run.write_config:  # the file has the settings that were given, not those changed for a texture
             settings = replace(settings, config=texture_config(settings.config))
         output, settings = with_output(output, f"{style.stem}_texture.png", settings)
-        return start(blank(settings.config), [style, *more_styles], output, settings)
+        return start(blank_picture(settings.config), [style, *more_styles], output, settings)
 
     def reconstruct(
         picture: Picture,
@@ -128,7 +128,7 @@ def commands(everything: bool) -> dict[str, Any]:
             The picture to write. By default PICTURE_LAYER.png, or the next free name.
         """
         config = reconstruction_config(layer, of)
-        given = {name: getattr(config, name) for name in hints(StyleConfig)}
+        given = {name: getattr(config, name) for name in field_types(StyleConfig)}
         settings = resolve(flags, replace(PRESETS["handstyle"], settings=given), lambda _: config)
         output, settings = with_output(output, f"{picture.stem}_{layer}.png", settings)
         return start(picture, [picture], output, settings, layer)
@@ -161,7 +161,7 @@ def start(
     check_before(output, config, run)
     if run.cluster and config.style_statistic == "patches":
         raise HandstyleError("--cluster: computes in tiles, not possible with --style-statistic patches; leave one out")
-    paintings, config = arranged(styles, config)
+    paintings, config = collect_styles(styles, config)
     loaded = settings.load()
     if layer:
         check_layer(loaded, "layer", layer)

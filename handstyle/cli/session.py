@@ -23,16 +23,16 @@ from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.inputs import read_inputs, scales, size_of
+from handstyle.painting.inputs import read_inputs, scales, size_for_photograph
 from handstyle.painting.memory import RunMemory
 from handstyle.painting.plan import check_reach, planned_iterations, size_notes
 from handstyle.painting.presets import PRESETS
 from handstyle.painting.preview import Preview
-from handstyle.painting.progress import Display, in_words, progress_display
+from handstyle.painting.progress import Display, format_duration, progress_display
 from handstyle.painting.recipe import read_recipe
 from handstyle.painting.report import Recording, write_report
 from handstyle.painting.result import PaintingInterrupted, Progress, Result
-from handstyle.painting.strength import how_strong, style_weight
+from handstyle.painting.strength import describe_strength, style_weight
 from handstyle.painting.stylize import stylize
 from handstyle.painting.targets import Measured
 from handstyle.painting.trial import run_time
@@ -81,14 +81,14 @@ def paint(
     say(f"network {described(network.weights)}, kernels {kernels}, {backend.name} on {backend.device}")
     if network.weights == EMBEDDED and locate("vgg19") is None:
         say("a small network in place of VGG-19; for VGG-19: handstyle weights get vgg19, then --weights vgg19")
-    height, width = size_of(config, photograph)
+    height, width = size_for_photograph(config, photograph)
     if backend.name == "cupy" and config.optimizer == "lbfgsb":
         say(what_lbfgs_saves(3 * height * width, loaded.dtype.itemsize))
     if memory.tiled:
         say(as_flags("; ".join(filter(None, (memory.tiled, "" if run.cluster else str(run_time(memory)))))))
     if run.cluster and is_single_tile(memory.network, (height, width, 3)):
         say("the picture is one tile, so the workers have nothing to do: use a smaller --tile")
-    strong = how_strong(config, loaded)
+    strong = describe_strength(config, loaded)
     begin(photograph, paintings, output, config, loaded, strong)
     said = size_notes(config, photograph, paintings)
     say_notes(said)
@@ -149,7 +149,7 @@ def paint(
                 say(f"the report is in {page}")
         status = report(result, output, written, keep)
         height, width = result.array.shape[:2]
-        spent = in_words(time.monotonic() - started)
+        spent = format_duration(time.monotonic() - started)
         say(f"{width} x {height} px in {spent}; settings: {settings_line(config, network, run)}")
         if preview is not None:
             preview.finish(result, f"{result.stopped}; the picture is in {written}")
@@ -179,7 +179,7 @@ def begin(
 ) -> None:
     """Print a line before the run: the photograph, the paintings, the strength, the size and the iterations."""
     names = [Path(painting.source).name for painting in paintings]
-    sizes = scales(config, size_of(config, photograph))
+    sizes = scales(config, size_for_photograph(config, photograph))
     each = [config.iterations_at(k) for k in range(len(sizes))]
     height, width = sizes[-1]
     steps = f"{sum(each)} iterations"
@@ -344,7 +344,7 @@ def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph:
     alpha, size = False, None
     if photograph is not None:
         alpha = photograph.alpha is not None
-        size = size_of(config, photograph)
+        size = size_for_photograph(config, photograph)
     total = config.iterations_at(0) if photograph is None else planned_iterations(config, photograph)
     on_the_way = [at_iteration(output, i, config) for i in saved_iterations(total, run.save_every)]
     folder = expanded(output).parent

@@ -26,12 +26,12 @@ from handstyle.foundations.picture_reading import PictureLike, expanded
 from handstyle.foundations.picture_writing import check_writable, write_picture_somewhere
 from handstyle.kernels.cluster import Cluster
 from handstyle.network.vgg import Network
-from handstyle.painting.config import StyleConfig, nearest
+from handstyle.painting.config import StyleConfig, suggest
 from handstyle.painting.inputs import read_inputs
-from handstyle.painting.progress import in_words
+from handstyle.painting.progress import format_duration
 from handstyle.painting.recipe import KEY
 from handstyle.painting.result import Result
-from handstyle.painting.stylize import arranged, stylize
+from handstyle.painting.stylize import collect_styles, stylize
 from handstyle.painting.targets import Measured
 
 ALONE = ("resume", "checkpoint", "checkpoint_every", "no_checkpoint", "save_every", "report", "preview", "json", "bits")
@@ -97,7 +97,7 @@ def sweep(
     for path in [output, *alone]:
         check_writable(path, overwrite)
     settings = [resolve(replace(flags, **cell.typed)) for cell in planned]  # raises errors before the first painting
-    paintings = [arranged([style, *more_styles], one.config)[0] for one in settings]
+    paintings = [collect_styles([style, *more_styles], one.config)[0] for one in settings]
     read_inputs(settings[0].config, content, paintings[0])
     networks, done, ended, measured = dict[Any, Network](), list[Cell](), False, Measured()
     placed = dict[Path, Path]()  # for each picture the intended and the actual path
@@ -116,7 +116,7 @@ def sweep(
                     done.append(replace(cell, said=f"failed: {as_flags(one_line(error))}"))
                 else:
                     loss = result.trace[-1].value if result.trace else math.nan
-                    said = f"loss {loss:.4g}, {len(result.trace)} iterations in {in_words(seconds)}"
+                    said = f"loss {loss:.4g}, {len(result.trace)} iterations in {format_duration(seconds)}"
                     done.append(replace(cell, picture=result.array, recipe=result.metadata[KEY], said=said))
                     if cells:
                         placed[alone[number - 1]] = result.save_somewhere(alone[number - 1], overwrite)
@@ -152,7 +152,7 @@ def axis(text: str) -> tuple[str, list[str]]:
     name = name.strip().lstrip("-").replace("-", "_")
     known = [one for one in NAMES if one not in WRITTEN]
     if name not in known:
-        raise HandstyleError(f"--over {text}: no setting is called {name!r}{nearest(name, known)}")
+        raise HandstyleError(f"--over {text}: no setting is called {name!r}{suggest(name, known)}")
     found = [value.strip() for value in values.split("|" if "|" in values else ",") if value.strip()]
     if not found:
         raise HandstyleError(f"--over {text}: give values, as in seed=1,2,3")
@@ -208,7 +208,7 @@ def paint_on(
     begun = list[Painting]()
     for one in settings:
         try:
-            sources, config = arranged(styles, one.config)
+            sources, config = collect_styles(styles, one.config)
             network = shared_network(one, networks)
             photograph, paintings = read_inputs(config, content, sources)  # a worker may not have the files
             begun.append(cluster.begin(paint_cell, network, photograph, paintings, config))

@@ -580,7 +580,7 @@ class TileEngine:
     spare : int
         Bytes of memory in which features of tiles may be kept from the first pass for the second; used only with the
         CPU engine in one process.
-    again : bool
+    recompute : bool
         Whether a photograph's features are computed again for each tile in each pass, in place of being kept.
 
     Examples
@@ -595,7 +595,7 @@ class TileEngine:
     side: int
     workers: Workers = field(default_factory=Sequential)
     spare: int = 0
-    again: bool = False
+    recompute: bool = False
     name: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -692,7 +692,7 @@ class TileEngine:
         if not gradient:
             return Forecast(once.bytes + held, once.weights, count * once.seconds)
         seconds = 2 * target_bytes_in_files(network, terms, shape) / DISK_RATE
-        if self.again and (of_photograph := [term for term in cut if is_content(term)]):
+        if self.recompute and (of_photograph := [term for term in cut if is_content(term)]):
             seconds += 2 * count * self.inner.forecast(inner, of_photograph, crop, gradient=False).seconds
         both = self.inner.forecast(inner, cut, crop)
         # Unlike the inner engine's own evaluation, a tile keeps the first map, and has its gradient in another array.
@@ -740,7 +740,7 @@ def target_bytes_in_files(network: Network, terms: Sequence[Term], shape: Shape)
     return sum(target_file(term, network) for term in terms) if tiled else 0
 
 
-def by_tiles(network: Network, side: int, *, again: bool | None = None) -> Network:
+def by_tiles(network: Network, side: int, *, recompute: bool | None = None) -> Network:
     """Return the network with an engine that computes pictures tile by tile.
 
     Parameters
@@ -750,7 +750,7 @@ def by_tiles(network: Network, side: int, *, again: bool | None = None) -> Netwo
         are used.
     side : int
         Side in pixels of a tile with its halo.
-    again : bool, optional
+    recompute : bool, optional
         As of `TileEngine`; by default that of the network, or False.
 
     Returns
@@ -765,8 +765,8 @@ def by_tiles(network: Network, side: int, *, again: bool | None = None) -> Netwo
     """
     engine = engine_of(network)
     workers = engine.workers if isinstance(engine, TileEngine) else Sequential()
-    again = recomputes_photograph(network) if again is None else again
-    return network.with_kernels(TileEngine(inner_engine(network), side, workers, again=again))
+    recompute = recomputes_photograph(network) if recompute is None else recompute
+    return network.with_kernels(TileEngine(inner_engine(network), side, workers, recompute=recompute))
 
 
 def with_kept_features(network: Network, spare: int) -> Network:
@@ -784,7 +784,7 @@ def tile_side(network: Network) -> int:
 def recomputes_photograph(network: Network) -> bool:
     """Return whether a network computes a photograph's features again for each tile."""
     engine = engine_of(network)
-    return isinstance(engine, TileEngine) and engine.again
+    return isinstance(engine, TileEngine) and engine.recompute
 
 
 def inner_engine(network: Network) -> Engine:
@@ -835,7 +835,7 @@ def tiled_features(network: Network, p: Array, taps: Sequence[str]) -> dict[str,
     if not isinstance(engine, TileEngine):
         return None
     tiling = Tiling(network.layers, taps, p.shape[0], p.shape[1], engine.side)
-    if engine.again and len(tiling.tiles) > 1:
+    if engine.recompute and len(tiling.tiles) > 1:
         shapes = {row.name: row.shape for row in summary(network, *p.shape[:2])}
         return {tap: Photograph(p, shapes[tap]) for tap in taps}
     nothing = np.zeros((0, 0, 0))

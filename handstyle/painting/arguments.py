@@ -23,10 +23,12 @@ from handstyle.painting.config import ARRAYS, PATHS, check_layer
 
 TERM = ("name", "tap", "weight", "measure", "loss", "spread")
 
-NETWORKS_OWN = {name: name for name in ("backend", "kernels", "pooling", "padding", "dtype")} | {"precision": "dtype"}
+NETWORK_OPTIONS = {name: name for name in ("backend", "kernels", "pooling", "padding", "dtype")} | {
+    "precision": "dtype"
+}
 
 
-def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+def convert_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Convert keyword arguments of `stylize` to fields of `StyleConfig`.
 
     Parameters
@@ -48,11 +50,11 @@ def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> plain_options({"style_layers": {"relu1_1": 1.0, "relu2_1": 0.5}})
+    >>> convert_options({"style_layers": {"relu1_1": 1.0, "relu2_1": 0.5}})
     {'style_layers': ('relu1_1', 'relu2_1'), 'style_layer_weights': (1.0, 0.5)}
     """
     plain = dict(options)
-    for name, own in NETWORKS_OWN.items():
+    for name, own in NETWORK_OPTIONS.items():
         if name in options:
             raise HandstyleError(
                 f"{name}={options[name]!r} is a setting of the network: use network=load_network('vgg19-slim', {own}=…)"
@@ -114,7 +116,7 @@ def read_argument(
     raise HandstyleError(f"{name}={type(picture).__name__}: give a path, a PIL image or an array (H, W, 3) of 0 to 255")
 
 
-def own_terms(terms: Any, network: Network, size: tuple[int, int]) -> list[Term]:
+def user_terms(terms: Any, network: Network, size: tuple[int, int]) -> list[Term]:
     """Return the terms that the caller has added to the objective, for a picture of height and width `size`.
 
     `terms` is a list of terms, or a function of network and size that returns one.
@@ -135,7 +137,7 @@ def own_terms(terms: Any, network: Network, size: tuple[int, int]) -> list[Term]
     return list(found)
 
 
-def one_callback(callback: Any) -> Callable[[Any], None] | None:
+def join_callbacks(callback: Any) -> Callable[[Any], None] | None:
     """Return a function that calls all given callbacks in order, or None if there are none."""
     several = callback if isinstance(callback, list | tuple) else [callback] if callback is not None else []
     for one in several:

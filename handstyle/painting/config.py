@@ -50,9 +50,9 @@ class Group:
     def __post_init__(self) -> None:
         """Raise `HandstyleError` if a value has the wrong type, is out of range, or does not fit another value."""
         own: Any = type(self)
-        for name, hint in hints(own).items():
+        for name, hint in field_types(own).items():
             object.__setattr__(self, name, coerce(name, hint, getattr(self, name)))
-        for name, hint in hints(own).items():
+        for name, hint in field_types(own).items():
             check_range(name, getattr(self, name), hint)
         for group in reversed(type(self).__mro__):
             if "check" in vars(group):
@@ -154,7 +154,7 @@ class LookConfig(Group):
         if self.strength is None and self.style_weight is None:
             object.__setattr__(self, "strength", STRENGTH)
         elif self.strength is not None and self.style_weight is not None:
-            raise HandstyleError(_both(self.strength, self.style_weight))
+            raise HandstyleError(_both_strength_and_weight(self.strength, self.style_weight))
         elif self.strength is not None and not 0 <= self.strength <= 1:
             raise HandstyleError(f"strength={self.strength}: must lie between 0 and 1")
         if self.init == "grey":
@@ -526,7 +526,7 @@ class OptimizerConfig(Group):
         )
 
 
-def _with_the_groups_parameters(config: type) -> type:
+def _insert_group_parameters(config: type) -> type:
     """Insert the parameters of a configuration's base classes into its docstring."""
     texts = (inspect.cleandoc(group.__doc__ or "") for group in reversed(config.__bases__))  # as the fields are
     config.__doc__ = inspect.cleandoc(config.__doc__ or "").replace(
@@ -535,7 +535,7 @@ def _with_the_groups_parameters(config: type) -> type:
     return config
 
 
-@_with_the_groups_parameters
+@_insert_group_parameters
 @dataclass(frozen=True, kw_only=True)
 class StyleConfig(OptimizerConfig, ColorConfig, RegionConfig, PyramidConfig, LossConfig, LookConfig, SizeConfig):
     """The settings of a run.
@@ -656,7 +656,7 @@ def check_layer(network: Network, name: str, tap: str) -> None:
             f"{name}={tap!r}: this network ends at {network.names[-1]}; use an earlier layer, such as relu4_2, or "
             "a complete network, such as vgg19"
         )
-    raise HandstyleError(f"{name}={tap!r}: no such layer{nearest(tap, network.names) or '; see handstyle info'}")
+    raise HandstyleError(f"{name}={tap!r}: no such layer{suggest(tap, network.names) or '; see handstyle info'}")
 
 
 def style_config(config: StyleConfig | Mapping[str, Any] | None = None, **options: Any) -> StyleConfig:
@@ -679,10 +679,10 @@ def style_config(config: StyleConfig | Mapping[str, Any] | None = None, **option
     if isinstance(config, StyleConfig) and not options:
         return config
     base = {f.name: getattr(config, f.name) for f in fields(config)} if isinstance(config, StyleConfig) else config
-    return StyleConfig(**layered(base or {}, options, hints(StyleConfig)))
+    return StyleConfig(**merge_settings(base or {}, options, field_types(StyleConfig)))
 
 
-def layered(base: Mapping[str, Any], over: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
+def merge_settings(base: Mapping[str, Any], over: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
     """Merge two dictionaries of settings: those in `over` replace those in `base`.
 
     `iterations` in `over` also replaces `iterations_by_scale` in `base`, and `strength` and `style_weight` replace each
@@ -698,12 +698,12 @@ def layered(base: Mapping[str, Any], over: Mapping[str, Any], known: Iterable[st
         if not isinstance(name, str):
             raise HandstyleError(f"config: {name!r} is not the name of a setting")
         if name not in known:
-            raise HandstyleError(f"no setting is called {name}{nearest(name, known)}")
+            raise HandstyleError(f"no setting is called {name}{suggest(name, known)}")
     kept = dict(base)
     if "iterations" in over and "iterations_by_scale" not in over:
         kept.pop("iterations_by_scale", None)
     if over.get("strength") is not None and over.get("style_weight") is not None:
-        raise HandstyleError(_both(over["strength"], over["style_weight"]))
+        raise HandstyleError(_both_strength_and_weight(over["strength"], over["style_weight"]))
     own_units = kept.get("style_normalization", "relative") != "relative" or kept.get("normalize_gradients")
     if over.get("strength") is not None and kept.get("style_weight") is not None and own_units:
         raise HandstyleError(
@@ -716,11 +716,11 @@ def layered(base: Mapping[str, Any], over: Mapping[str, Any], known: Iterable[st
     return {**kept, **over}
 
 
-def _both(strength: Any, weight: Any) -> str:
+def _both_strength_and_weight(strength: Any, weight: Any) -> str:
     return f"strength={strength} and style_weight={weight}: both set the weight of the style; give one of them"
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
+def suggest(name: str, known: Sequence[str]) -> str:
     """Return the end of the error message for an unknown name, which suggests one or lists the known names.
 
     It has the new name of a renamed setting, or the most similar known name, or all known names if they are few.
@@ -732,18 +732,18 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 
 @cache
-def hints(group: Any) -> dict[str, Any]:
+def field_types(group: Any) -> dict[str, Any]:
     """Return the types of a dataclass's fields by name, in the order of the fields."""
     found = get_type_hints(group)
     return {field.name: found[field.name] for field in fields(group)}
 
 
-def choices(hint: Any) -> tuple[str, ...]:
+def literal_values(hint: Any) -> tuple[str, ...]:
     """Return the values of a ``Literal`` type, or an empty tuple for other types."""
     return get_args(hint) if get_origin(hint) is Literal else ()
 
 
-def without_none(hint: Any) -> tuple[Any, bool]:
+def split_optional(hint: Any) -> tuple[Any, bool]:
     """Return the type X of an annotation ``X | None`` or ``X``, and whether it allows None."""
     kinds = [kind for kind in get_args(hint) if kind is not types.NoneType]
     union = isinstance(hint, types.UnionType)
@@ -758,14 +758,14 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
     HandstyleError
         If it cannot be converted; the message names the parameter.
     """
-    hint, may_be_none = without_none(hint)
+    hint, may_be_none = split_optional(hint)
     if value is None and may_be_none:
         return None
     if get_origin(hint) is tuple:
         one = get_args(hint)[0]
         if isinstance(value, str | os.PathLike):
             text = os.fspath(value)
-            parts = [text] if is_whole(name, text) else text.split(",")
+            parts = [text] if is_single_value(name, text) else text.split(",")
             value = [part.strip() for part in parts if part.strip()]
         elif isinstance(value, Real):
             value = [value]
@@ -774,7 +774,7 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
         if isinstance(value, Mapping) or not isinstance(value, Iterable):
             raise HandstyleError(f"{name}={_shown(value)}: give {_PLURAL[one]}")
         return tuple(coerce(name, one, each) for each in value)
-    if allowed := choices(hint):
+    if allowed := literal_values(hint):
         if value not in allowed if isinstance(value, str) else True:
             near = difflib.get_close_matches(str(value), allowed, 1)
             raise HandstyleError(
@@ -826,7 +826,7 @@ ARRAYS = "handstyle-arrays-"  # start of the name of the folder for arrays that 
 PATHS = ("mask", "style_mask")  # fields of paths, which may contain commas
 
 
-def is_whole(name: str, text: str) -> bool:
+def is_single_value(name: str, text: str) -> bool:
     """Return whether the text of a field is a single value even if it has commas, such as a path or a color."""
     return name in PATHS or name == "style_at" or (name == "style_region" and ("=" in text or "(" in text))
 

@@ -16,7 +16,7 @@ from handstyle.foundations.image import preprocess_forward
 from handstyle.network.sequence import Convolution, Layer
 from handstyle.network.vgg import WIDTHS, Network
 
-# Root mean square of each rectified layer of VGG-19 (Simonyan and Zisserman's weights, Caffe's convention) on `grain`.
+# Root mean square of each rectified layer of VGG-19 (Simonyan and Zisserman's weights, Caffe's convention) on `noise`.
 FEATURE_RMS: dict[str, float] = {
     "relu1_1": 53.34,
     "relu1_2": 217.5,
@@ -37,7 +37,7 @@ FEATURE_RMS: dict[str, float] = {
 }
 
 
-def grain(side: int = 128) -> Array:  # -> (side, side, 3) float64, 0 to 255
+def noise(side: int = 128) -> Array:  # -> (side, side, 3) float64, 0 to 255
     """Return a picture of noise with amplitude 1 / frequency, as in photographs (Field 1987, J. Opt. Soc. Am. A 4)."""
     rng = np.random.default_rng(0)
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None, :])
@@ -50,9 +50,9 @@ def grain(side: int = 128) -> Array:  # -> (side, side, 3) float64, 0 to 255
 
 
 def feature_rms(network: Network, power: int = 2) -> dict[str, float]:
-    """Return the root mean square of each rectified layer's features for `grain`, or their mean if `power` is 1."""
+    """Return the root mean square of each rectified layer's features for `noise`, or their mean if `power` is 1."""
     taps = [name for name in network.names if name.startswith("relu")]
-    p = network.backend.asarray(grain(), dtype=network.dtype)
+    p = network.backend.asarray(noise(), dtype=network.dtype)
     features, _ = network.forward(preprocess_forward(p, network.convention), taps)
     return {tap: float((features[tap] ** power).mean()) ** (1 / power) for tap in taps}
 
@@ -63,7 +63,7 @@ def is_published(network: Network) -> bool:
     return all(layer.b.size == WIDTHS[int(layer.name[4]) - 1] for layer in convolutions)
 
 
-def match(network: Network, size: str) -> tuple[Network, str]:
+def match_features(network: Network, size: str) -> tuple[Network, str]:
     """Return a network whose features have the size that a preset requires.
 
     Parameters
@@ -92,7 +92,7 @@ def match(network: Network, size: str) -> tuple[Network, str]:
 
 
 def set_feature_rms(network: Network, wanted: dict[str, float], power: int = 2) -> Network:
-    """Return a network rescaled so that each layer's features for `grain` have a given root mean square.
+    """Return a network rescaled so that each layer's features for `noise` have a given root mean square.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Paint a film frame by frame: each frame starts from the last painted frame, warped along the optical flow.
 
-A temporal loss measures the difference from the warped frame. `frames` is the function for Python. `start_of`, which
+A temporal loss measures the difference from the warped frame. `frames` is the function for Python. `start_frame`, which
 the command line uses too, computes the starting picture and the target of the temporal loss. Animations are read and
 written by Pillow, videos by ffmpeg.
 """
@@ -35,18 +35,18 @@ from handstyle.network.vgg import Network
 from handstyle.painting.arguments import styles_and_blend
 from handstyle.painting.color import luminance
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.inputs import read_inputs, size_of
+from handstyle.painting.inputs import read_inputs, size_for_photograph
 from handstyle.painting.recipe import KEY, parse_recipe
 from handstyle.painting.result import Progress, Result, keep_last, whole_levels
-from handstyle.painting.stylize import chosen_settings, one_network, ready_network, stylize
+from handstyle.painting.stylize import as_network, choose_settings, network_argument, stylize
 from handstyle.painting.targets import Measured
 
 TEMPORAL_WEIGHT = 0.02
 FRAME = "handstyle:frame"  # key of a frame's metadata
 LAST_FRAME = "the last frame"
-EXPLAINED = 0.5  # if the flow explains less than this fraction of a photograph's variance, the frame is a new scene
+MIN_EXPLAINED = 0.5  # if the flow explains less than this fraction of a photograph's variance, the frame is a new scene
 # With these, colors are changed after painting, so the file of a frame is not what a next frame could start from.
-LATER_COLORS = ("match-after", "histogram-after", "luminance-after")
+COLORS_AFTER = ("match-after", "histogram-after", "luminance-after")
 ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 SECONDS = 1 / 12  # duration of a frame, if the film has none
@@ -207,14 +207,14 @@ def check_film(config: StyleConfig, weight: float) -> None:
     """Raise `HandstyleError` if the settings cannot be used for a film."""
     if not (math.isfinite(weight) and weight >= 0):
         raise HandstyleError(f"temporal_weight={weight}: must be a number of 0 or more")
-    if config.color in LATER_COLORS:
+    if config.color in COLORS_AFTER:
         raise HandstyleError(
             f"color={config.color!r}: changes colors after painting, so the next frame could not start from it; "
             f"use color={config.color.removesuffix('-after')!r}"
         )
 
 
-def start_of(config: StyleConfig, photograph: Picture, last: Frame | None, weight: float, init: Path) -> Start:
+def start_frame(config: StyleConfig, photograph: Picture, last: Frame | None, weight: float, init: Path) -> Start:
     """Return the settings and the temporal target of a frame, which starts from the last one or from the photograph.
 
     Parameters
@@ -241,13 +241,13 @@ def start_of(config: StyleConfig, photograph: Picture, last: Frame | None, weigh
     if last is None:
         return Start(config, "the first frame", weight=weight)
     anew = Start(config, "a new scene", weight=weight, previous=last.digest)
-    size = size_of(config, photograph)
+    size = size_for_photograph(config, photograph)
     if last.painted.shape[:2] != size:
         return replace(anew, why=f"the frame before has {last.painted.shape[1]} x {last.painted.shape[0]} px")
     now, before = (resize(p, size).astype(np.float64) for p in (photograph.pixels, last.photograph))
     backward, certain = motion(now, before)
     unexplained = ((now - moved(before, backward)) ** 2).sum() / max(((now - now.mean(axis=(0, 1))) ** 2).sum(), 1e-9)
-    if unexplained > 1 - EXPLAINED:
+    if unexplained > 1 - MIN_EXPLAINED:
         return anew
     target = moved(last.painted, backward)
     write_picture(init, np.where(certain[..., None], target, now), overwrite=True)
@@ -304,15 +304,15 @@ def frames(
     >>> [result.array.shape for result in frames(pan, painting, **options)]
     [(48, 48, 3), (48, 48, 3), (48, 48, 3)]
     """
-    network, sources = one_network(network, options), styles_and_blend(styles, options)
-    chosen, config = chosen_settings(config, preset, options)
+    network, sources = network_argument(network, options), styles_and_blend(styles, options)
+    chosen, config = choose_settings(config, preset, options)
     check_film(config, temporal_weight)
-    loaded, _ = ready_network(network, chosen)
+    loaded, _ = as_network(network, chosen)
     with tempfile.TemporaryDirectory(prefix="handstyle-") as folder, read_film(photographs) as (pictures, _):
         last, measured = None, Measured()
         for picture in pictures:
             photograph, _ = read_inputs(config, picture, [])
-            start = start_of(config, photograph, last, temporal_weight, Path(folder, "start.png"))
+            start = start_frame(config, photograph, last, temporal_weight, Path(folder, "start.png"))
             called: dict[str, Any] = {"callback": callback, "progress": progress, "terms": start.terms}
             called["measured"] = measured
             painted = stylize(photograph, sources, network=loaded, config=start.config, **called)
@@ -326,12 +326,12 @@ def frames(
 # --- films in files -------------------------------------------------------------------------------------------------
 
 
-def in_order(paths: Iterable[Path]) -> list[Path]:
+def natural_order(paths: Iterable[Path]) -> list[Path]:
     """Sort paths in natural order: frame 2 before frame 10.
 
     Examples
     --------
-    >>> [path.name for path in in_order([Path("f10.png"), Path("f2.png"), Path("F1.png")])]
+    >>> [path.name for path in natural_order([Path("f10.png"), Path("f2.png"), Path("F1.png")])]
     ['F1.png', 'f2.png', 'f10.png']
     """
 
@@ -365,16 +365,16 @@ def read_film(source: Any) -> Iterator[tuple[list[Any], list[float]]]:
         return
     path = expanded(source)
     if path.is_dir():
-        found = in_order(pictures_in(path))
+        found = natural_order(pictures_in(path))
         yield found, [SECONDS] * len(found)
         return
     with tempfile.TemporaryDirectory(prefix="handstyle-") as name:
         folder = Path(name)
-        seconds = by_ffmpeg(path, folder) if path.suffix.lower() in VIDEOS else by_pillow(path, folder)
-        yield in_order(folder.iterdir()), seconds
+        seconds = extract_by_ffmpeg(path, folder) if path.suffix.lower() in VIDEOS else extract_by_pillow(path, folder)
+        yield natural_order(folder.iterdir()), seconds
 
 
-def by_pillow(path: Path, folder: Path) -> list[float]:
+def extract_by_pillow(path: Path, folder: Path) -> list[float]:
     """Write the frames of an animation into a folder as PNG files, and return the duration of each in seconds."""
     seconds = []
     try:
@@ -405,7 +405,7 @@ def ffmpeg_path(what: str) -> str:
     return found
 
 
-def by_ffmpeg(path: Path, folder: Path) -> list[float]:
+def extract_by_ffmpeg(path: Path, folder: Path) -> list[float]:
     """Write the frames of a video into a folder as PNG files, and return the duration of each in seconds."""
     program = ffmpeg_path(printable(path))
     if not path.is_file():
@@ -477,7 +477,7 @@ def write_film(path: str | os.PathLike[str], pictures: Sequence[Path], seconds: 
     replace_file(path, file.getvalue())
 
 
-def frame_of(picture: Path) -> Image.Image:
+def read_frame(picture: Path) -> Image.Image:
     """Read a painted frame as an RGB or RGBA image, to be written into a film."""
     with Image.open(picture) as image:
         return image.convert("RGBA" if image.has_transparency_data else "RGB")
@@ -501,7 +501,7 @@ class Frames(Image.Image):
         """Read a frame in place of the one before; `EOFError` after the last, as Pillow's own images raise."""
         if not 0 <= frame < self.n_frames:
             raise EOFError
-        image = frame_of(self.pictures[frame])
+        image = read_frame(self.pictures[frame])
         self.im, self._mode, self._size = image.im, image.mode, image.size
 
 
@@ -519,7 +519,7 @@ def _video(path: Path, pictures: Sequence[Path], rate: float) -> bytes:
             assert running.stdin is not None
             with suppress(BrokenPipeError), running.stdin as pipe:  # if ffmpeg ends early, it says why
                 for picture in pictures:
-                    frame_of(picture).convert("RGB").save(pipe, "PNG", compress_level=1)
+                    read_frame(picture).convert("RGB").save(pipe, "PNG", compress_level=1)
         if running.returncode or not made.exists():
             why = _last_line(said.read_text(errors="replace"))
             raise HandstyleError(f"{printable(path)}: ffmpeg cannot write it: {why}")

@@ -29,11 +29,11 @@ from handstyle.painting.color import (
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.paper import read_paper
 
-LUMA = np.array([0.299, 0.587, 0.114])  # BT.601
+LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114])  # BT.601
 STRETCHED = 4  # a picture that will be stretched is read at this multiple of the size at which it is used
-STARTS = {"image": "content", "photo": "content", "random": "noise"}  # of other programs, and ours
+START_ALIASES = {"image": "content", "photo": "content", "random": "noise"}  # of other programs, and ours
 BLUR = 3.0  # standard deviation in pixels of the blur of noise: finer noise than a stroke stays in the picture
-COLORED = 48  # gray levels by which the channels of a colored mask differ; those of a gray JPEG differ by a few
+MIN_CHROMA = 48  # gray levels by which the channels of a colored mask differ; those of a gray JPEG differ by a few
 
 
 def read_inputs(
@@ -60,7 +60,7 @@ def read_inputs(
     limit = config.max_pixels or None
     used = partial(_side_needed, lambda size: output_size(config, size, ""))
     photograph = read_argument("content", content, used, limit)
-    full = size_of(config, photograph)
+    full = size_for_photograph(config, photograph)
 
     def measured(size: tuple[int, int]) -> tuple[int, int]:
         return style_size(config, Picture(np.broadcast_to(np.float32(0), (*size, 3)), None, ""), full, full)
@@ -81,10 +81,10 @@ def _side_needed(used: Callable[[tuple[int, int]], tuple[int, int]], size: tuple
 
 def output_size(config: StyleConfig, size: tuple[int, int], name: str) -> tuple[int, int]:
     """Return the height and width of the output for a photograph of `size`, by `StyleConfig.size_rule`."""
-    return sized(size, wanted_side(config, size), config.size_rule, name, "size", config.enlarge)
+    return scaled_size(size, wanted_side(config, size), config.size_rule, name, "size", config.enlarge)
 
 
-def size_of(config: StyleConfig, photograph: Picture) -> tuple[int, int]:
+def size_for_photograph(config: StyleConfig, photograph: Picture) -> tuple[int, int]:
     """Return the height and width of the output for a photograph."""
     height, width = photograph.pixels.shape[:2]
     return output_size(config, (height, width), photograph.source)
@@ -95,7 +95,7 @@ def wanted_side(config: StyleConfig, size: tuple[int, int]) -> int:
     return read_paper(config.print).long_side(size) if config.print else config.size
 
 
-def sized(
+def scaled_size(
     size: tuple[int, int], n: float, rule: str, name: str, parameter: str, enlarge: bool = False
 ) -> tuple[int, int]:
     """Return a height and width scaled so that the side that `rule` names is `n` pixels long.
@@ -146,12 +146,12 @@ def style_size(
         return p_size
     size = (painting.pixels.shape[0], painting.pixels.shape[1])
     if config.style_size:
-        return sized(size, min(config.style_size, max(size)), "long", painting.source, "style_size")
+        return scaled_size(size, min(config.style_size, max(size)), "long", painting.source, "style_size")
     rule = "long" if config.size_rule == "square" else config.size_rule
     n = style_side(config, p_size, full)
     if p_size != full:  # at a coarse scale the short side of a narrow painting is at least `MIN_SIDE`
         n = max(n, -(-MIN_SIDE * rule_side(config, size) // min(size)))
-    return sized(size, n, rule, painting.source, "style_size")
+    return scaled_size(size, n, rule, painting.source, "style_size")
 
 
 def style_side(config: StyleConfig, p_size: tuple[int, int], full: tuple[int, int]) -> int:
@@ -249,7 +249,7 @@ def _start(
             return deprocess(noise, convention)  # noise around the mean of the network's input
     size = (p.shape[0], p.shape[1])
     if "://" not in config.init and not expanded(config.init).exists():
-        meant = f"did you mean {STARTS[config.init]}? U" if config.init in STARTS else "u"
+        meant = f"did you mean {START_ALIASES[config.init]}? U" if config.init in START_ALIASES else "u"
         raise HandstyleError(
             f"init={config.init!r}: {meant}se content, noise, blurred-noise, gray, style-stats, normal:SIGMA, "
             "uniform:LOW:HIGH, or the path of a picture"
@@ -326,12 +326,12 @@ def read_mask(
     full = full or size
     picture = read_picture(source, target=long_side_of(full, size), max_pixels=max_pixels)
     check_proportions(picture, f"mask {source}", size, full)
-    if (np.ptp(picture.pixels, axis=2) > COLORED).mean() > 0.01:
+    if (np.ptp(picture.pixels, axis=2) > MIN_CHROMA).mean() > 0.01:
         raise HandstyleError(
             f"mask {source} is colored, but a mask is white inside its region and black outside: save a gray picture "
             "for each region, or give it as `regions`"
         )
-    plane: Array = picture.pixels.astype(np.float64) @ LUMA / 255
+    plane: Array = picture.pixels.astype(np.float64) @ LUMA_WEIGHTS / 255
     if picture.alpha is not None:
         # `read_picture` fills transparent pixels with the mean of the visible ones; in a mask they are outside.
         plane -= (1 - picture.alpha) * plane.mean()
@@ -340,7 +340,7 @@ def read_mask(
     return plane
 
 
-def spread_folders(styles: Sequence[PictureLike]) -> list[PictureLike]:
+def expand_folders(styles: Sequence[PictureLike]) -> list[PictureLike]:
     """Replace each folder among the paintings by the pictures in it, in the order of their names."""
     spread: list[PictureLike] = []
     for style in styles:
@@ -351,7 +351,7 @@ def spread_folders(styles: Sequence[PictureLike]) -> list[PictureLike]:
     return spread
 
 
-def colors_before(
+def change_colors_before(
     config: StyleConfig,
     p: Array,
     paintings: Sequence[Array],
@@ -386,7 +386,7 @@ def colors_before(
     return p, changed
 
 
-def colors_after(config: StyleConfig, result: Array, p: Array, masks: Sequence[Array]) -> Array:
+def change_colors_after(config: StyleConfig, result: Array, p: Array, masks: Sequence[Array]) -> Array:
     """Return the result with its colors changed after the run, as `config.color` requires; with masks, by region."""
     everywhere: list[Array | None] = list(masks) or [None]
     for mask in everywhere:

@@ -11,8 +11,8 @@ from handstyle.network.sequence import Network, Origin
 from handstyle.network.vgg import Weights, build_network, random_weights
 from handstyle.network.weights import EMBEDDED, ForeignFormatError, find_weights, read_weights, tensors_sha256
 from handstyle.optimize.objective import engine_of
-from handstyle.painting.feature_scale import match
-from handstyle.painting.presets import DEFAULT, PRESETS, Preset, feed, mismatches, rebuild
+from handstyle.painting.feature_scale import match_features
+from handstyle.painting.presets import DEFAULT, PRESETS, Preset, rebuild, set_input_convention, unmet
 
 # Functions of the tools for weight files, imported at first use.
 WEIGHT_TOOLS = {
@@ -124,7 +124,7 @@ def load_network(
     return network.with_kernels(kernels)
 
 
-def precision_of(network: Network) -> str:
+def describe_precision(network: Network) -> str:
     """Return a description of the network's precision and of the methods of its engine, for the report."""
     engine = engine_of(network)
     name = "tf32 (float32, products with factors of 10 bits)" if engine.tf32 else str(network.dtype)
@@ -148,16 +148,16 @@ def fit_network(network: Network, chosen: Preset) -> tuple[Network, list[str]]:
     notes : list of str
         A sentence for each change, and for each requirement that this network cannot meet.
     """
-    if asked_of(chosen) == {"preset": DEFAULT}:  # it has no requirements
+    if preset_requirements(chosen) == {"preset": DEFAULT}:  # it has no requirements
         return network, []
-    notes = [*mismatches(network, chosen), *chosen.notes]
-    network, done = match(rebuild(network, chosen.pooling, chosen.padding, chosen.rounding), chosen.features)
+    notes = [*unmet(network, chosen), *chosen.notes]
+    network, done = match_features(rebuild(network, chosen.pooling, chosen.padding, chosen.rounding), chosen.features)
     if network.origin is not None:
-        network = replace(network, origin=replace(network.origin, asked=asked_of(chosen)))
-    return feed(network, chosen), [note for note in (*notes, done) if note]
+        network = replace(network, origin=replace(network.origin, asked=preset_requirements(chosen)))
+    return set_input_convention(network, chosen), [note for note in (*notes, done) if note]
 
 
-def asked_of(chosen: Preset) -> dict[str, Any]:
+def preset_requirements(chosen: Preset) -> dict[str, Any]:
     """Return a preset's name, and its requirements for the network that differ from the shipped preset of that name."""
     base, own = PRESETS.get(chosen.name, PRESETS[DEFAULT]), ("architecture", "convention", "input", "features")
     return {"preset": chosen.name or DEFAULT} | {

@@ -30,7 +30,7 @@ from handstyle.network.vgg import Network
 from handstyle.optimize.lbfgsb import longest_history
 from handstyle.optimize.objective import engine_of
 from handstyle.painting.config import LINE_SEARCH, StyleConfig, style_config
-from handstyle.painting.inputs import scales, size_of, style_size
+from handstyle.painting.inputs import scales, size_for_photograph, style_size
 from handstyle.painting.targets import planned_terms
 
 # The fraction of the host's free memory that a run may take; the rest is for the system.
@@ -42,7 +42,7 @@ PICTURE_ITEM = 4  # bytes of a value of a picture as read
 SCIPY_COPIES = 14
 # Vectors of lbfgs in files in addition to `optimizer_vectors`: two gradients, the trial, the one before it, two copies.
 FILE_VECTORS = 6
-PIECES = 8  # pieces of vectors in files that are in memory at a time
+PIECES_IN_MEMORY = 8  # pieces of vectors in files that are in memory at a time
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Need:
         return self.pictures + self.scipy
 
     @property
-    def together(self) -> int:
+    def total(self) -> int:
         """Bytes at the peak, if the device is the host."""
         return (
             LIBRARIES
@@ -163,7 +163,7 @@ def precondition_bytes(config: StyleConfig, size: Size, item: int, own_memory: b
     return item * (height * width * (1 + 3 * vectors) + matrices)
 
 
-def _fastest(runs: Sequence["RunMemory"]) -> "RunMemory | None":
+def _find_fastest(runs: Sequence["RunMemory"]) -> "RunMemory | None":
     """Return the run whose finest scale's evaluation is forecast to be the fastest, the first of equals."""
     return min(runs, key=lambda run: run.needs()[-1].seconds, default=None)
 
@@ -223,37 +223,38 @@ class RunMemory:
             of the remaining memory is used to keep features of tiles from the first pass for the second.
         """
         run = self._with_tiles()
-        needs = [need.together - need.weights for need in run.needs()]
+        needs = [need.total - need.weights for need in run.needs()]
         spare = max(0, int(USABLE * run.free) - max(needs)) // 2  # half: a run is long, and other programs come
         return run if run.own_memory else replace(run, network=with_kept_features(run.network, spare))
 
     def _with_tiles(self) -> "RunMemory":
         if self.config.tile:
             return self._with_tiles_of(self.config.tile)
-        if not (lacking := self.shortage()):
+        if not (missing := self.shortage()):
             return self
-        filed = [replace(self, files=True)] if self._may_have_files() else []
-        found = [run.with_smaller_tiles(lacking) for run in (self, *filed)]
-        return _fastest([run for run in found if run and run.tiled]) or found[0] or self
+        with_files = [replace(self, files=True)] if self._may_have_files() else []
+        runs = [run.with_smaller_tiles(missing) for run in (self, *with_files)]
+        return _find_fastest([run for run in runs if run and run.tiled]) or runs[0] or self
 
     def _with_tiles_of(self, side: int) -> "RunMemory":
         """Return the run by tiles of one size: the fastest way that fits, or with everything in memory."""
-        ways = [replace(self, network=by_tiles(self.network, side, again=again)) for again in (False, True)]
-        lacking, best = ways[0].shortage(), _fastest([run for run in ways if not run.shortage()])
+        networks = (by_tiles(self.network, side, recompute=recompute) for recompute in (False, True))
+        runs = [replace(self, network=network) for network in networks]
+        missing, best = runs[0].shortage(), _find_fastest([run for run in runs if not run.shortage()])
         if not best and self._may_have_files():
-            best = _fastest([run for way in ways if not (run := replace(way, files=True)).shortage()])
+            best = _find_fastest([run for one in runs if not (run := replace(one, files=True)).shortage()])
         if not best:
-            return ways[0]
-        return best._noted(lacking) if lacking else best
+            return runs[0]
+        return best._with_note(missing) if missing else best
 
     def _may_have_files(self) -> bool:
         return self.config.optimizer == "lbfgs" and not self.config.precondition and not self.own_memory
 
-    def _noted(self, why: str) -> "RunMemory":
+    def _with_note(self, why: str) -> "RunMemory":
         """Return the run with a note that has the reason `why` and a description of how the run is painted."""
         how = f"painted by tiles of {tile_side(self.network)} px, the same picture"
         if on_disk := max(need.files for need in self.needs()):
-            how += f", with files of {gibibytes(on_disk)} in {folder()}"
+            how += f", with files of {format_bytes(on_disk)} in {folder()}"
         if recomputes_photograph(self.network):
             how += ", the photograph's features computed again for each tile"
         return replace(self, tiled=f"{why}: {how}")
@@ -273,15 +274,15 @@ class RunMemory:
         """
         if self.config.style_statistic == "patches":  # which need the whole picture
             return None
-        found = [run for again in (False, True) if (run := self._largest_tiles(again))]
-        best = _fastest([run for run in found if not run.shortage()])
-        return best._noted(why) if best else found[0] if found else None
+        runs = [run for recompute in (False, True) if (run := self._largest_tiles(recompute))]
+        best = _find_fastest([run for run in runs if not run.shortage()])
+        return best._with_note(why) if best else runs[0] if runs else None
 
-    def _largest_tiles(self, again: bool) -> "RunMemory | None":
+    def _largest_tiles(self, recompute: bool) -> "RunMemory | None":
         run = None
-        for side in smaller_tiles(self.network, (*self._full(), 3)):
+        for side in smaller_tiles(self.network, (*self._full_size(), 3)):
             try:
-                smaller = replace(self, network=by_tiles(self.network, side, again=again))
+                smaller = replace(self, network=by_tiles(self.network, side, recompute=recompute))
                 fits, run = not smaller.shortage(), smaller
             except HandstyleError:  # no such tiles for this network
                 break
@@ -297,7 +298,7 @@ class RunMemory:
         HandstyleError
             If a scale is too small for the network.
         """
-        return [self.need_at(size, k) for k, size in enumerate(scales(self.config, self._full()))]
+        return [self.need_at(size, k) for k, size in enumerate(scales(self.config, self._full_size()))]
 
     def terms(self, size: Size, timed: bool = False) -> list[Term]:
         """Return terms as those of a scale, with targets that take no memory; see `planned_terms`."""
@@ -305,7 +306,7 @@ class RunMemory:
 
     def _regions(self, size: Size) -> tuple[tuple[int, ...], list[Size]]:
         """Return the region of each painting, and its size; twice where they paint what no region claims, too."""
-        config, paintings, full = self.config, self.paintings, self._full()
+        config, paintings, full = self.config, self.paintings, self._full_size()
         regions = config.region_numbers(len(paintings)) or (0,)
         sizes = [style_size(config, painting, size, full) for painting in paintings] or [size]
         if config.unmasked == "paint" and max(regions) <= (count := len(config.mask or config.region_colors())):
@@ -315,7 +316,7 @@ class RunMemory:
     def need_at(self, size: Size, k: int = 0) -> Need:
         """Return the memory and the time of painting at a size, with the iterations of scale `k`."""
         config, network, paintings = self.config, self.network, self.paintings
-        engine, item, full = engine_of(network), network.dtype.itemsize, self._full()
+        engine, item, full = engine_of(network), network.dtype.itemsize, self._full_size()
         regions, _ = self._regions(size)
         n, scipys = 3 * size[0] * size[1], config.optimizer == "lbfgsb"
         changed = precondition_bytes(config, size, 8 if scipys else item, self.own_memory)
@@ -334,7 +335,7 @@ class RunMemory:
         vectors, evaluation = item * n * optimizer_vectors(config, self.own_memory), expected.bytes
         files = target_bytes_in_files(network, terms, (*size, 3))
         if self.files and is_large(item * n):
-            files, vectors = files + vectors + item * n * FILE_VECTORS, item * PIECE * PIECES
+            files, vectors = files + vectors + item * n * FILE_VECTORS, item * PIECE * PIECES_IN_MEMORY
             evaluation -= gradient_bytes(network, (*size, 3))
         # The photograph, its colors, the start and every painting: twice, at the planned size and at this scale's.
         values = 3 * sum(h * w for h, w in styles) + 2 * 3 * full[0] * full[1] + max(regions) * full[0] * full[1]
@@ -353,34 +354,34 @@ class RunMemory:
 
     def need(self) -> Need:
         """Return the memory of the scale that needs most, which is not always the finest; see `needs`."""
-        return max(self.needs(), key=lambda need: need.together)
+        return max(self.needs(), key=lambda need: need.total)
 
     def shortage(self) -> str:
         """Return a sentence on which memory is too small, or an empty string if the run fits."""
-        needs = sorted(self.needs(), key=lambda need: -need.together)
-        return next(filter(None, map(self.lacking, needs)), "")
+        needs = sorted(self.needs(), key=lambda need: -need.total)
+        return next(filter(None, map(self.missing, needs)), "")
 
-    def lacking(self, need: Need) -> str:
+    def missing(self, need: Need) -> str:
         """Return in words which memory is short for a scale, or an empty string."""
         config, (height, width) = self.config, need.size
         pairs = longest_history(3 * height * width)
         if config.optimizer == "lbfgsb" and config.lbfgs_history > pairs:
             return f"at {width} x {height} px SciPy's L-BFGS-B can keep {pairs} pairs (it counts in 32 bits)"
         # The weights are already in memory.
-        taken = (need.device if self.own_memory else need.together) - need.weights
+        taken = (need.device if self.own_memory else need.total) - need.weights
         part = 1.0 if self.own_memory else USABLE
         if taken > part * self.free:
             where = "the GPU's memory" if self.own_memory else "memory"
-            return f"{width} x {height} px need {gibibytes(taken)} of {where}, {gibibytes(self.free)} are free"
+            return f"{width} x {height} px need {format_bytes(taken)} of {where}, {format_bytes(self.free)} are free"
         if need.files > free_disk():
             return (
-                f"{width} x {height} px need {gibibytes(need.files)} of files in {folder()} (TMPDIR), "
-                f"{gibibytes(free_disk())} are free"
+                f"{width} x {height} px need {format_bytes(need.files)} of files in {folder()} (TMPDIR), "
+                f"{format_bytes(free_disk())} are free"
             )
         if self.own_memory and need.host > USABLE * available_memory():
             return (
-                f"{width} x {height} px need {gibibytes(need.host)} of the host's memory, "
-                f"{gibibytes(available_memory())} are free"
+                f"{width} x {height} px need {format_bytes(need.host)} of the host's memory, "
+                f"{format_bytes(available_memory())} are free"
             )
         return ""
 
@@ -389,9 +390,9 @@ class RunMemory:
         try:
             config = replace(self.config, **changes)  # type: ignore[arg-type]
             run = replace(self, config=config)
-            sizes = list(enumerate(scales(config, run._full())))
+            sizes = list(enumerate(scales(config, run._full_size())))
             # The finest scale, which is usually the first not to fit, is forecast first.
-            return not any(run.lacking(run.need_at(size, k)) for k, size in reversed(sizes))
+            return not any(run.missing(run.need_at(size, k)) for k, size in reversed(sizes))
         except HandstyleError:
             return False
 
@@ -404,45 +405,45 @@ class RunMemory:
             The message has, in one line, the needed and the free memory, the size that would fit, and settings that
             need less memory at this size.
         """
-        if lacking := self.shortage():
-            raise OutOfMemoryError(f"{lacking}; {self.advice()}")
+        if missing := self.shortage():
+            raise OutOfMemoryError(f"{missing}; {self.advice()}")
 
     def advice(self) -> str:
         """Return a sentence with settings that would fit: a smaller size, or other settings at this size."""
         printed = bool(self.config.print)
-        side = self.largest_size(max(self._full()) if printed else self.config.size)
-        ways = [f"size={side}" + " in place of `print`" * printed] if side else []
-        ways += [f"at this size {way}" for way in self.cheaper()]
-        return " or ".join(ways) + " would fit" if ways else "not even a small picture would fit"
+        side = self.largest_size(max(self._full_size()) if printed else self.config.size)
+        choices = [f"size={side}" + " in place of `print`" * printed] if side else []
+        choices += [f"at this size {way}" for way in self.cheaper_settings()]
+        return " or ".join(choices) + " would fit" if choices else "not even a small picture would fit"
 
     def largest_size(self, below: int) -> int:
         """Return the largest size below `below` at which the run would fit, or 0; see `largest_side`."""
         # Memory grows about as the area, so no side fits that is twice the estimate from this.
-        taken = self.need().together / (max(self._full()) if self.config.print else self.config.size) ** 2
+        taken = self.need().total / (max(self._full_size()) if self.config.print else self.config.size) ** 2
         most = min(below, 2 * math.isqrt(max(1, int(self.free / taken))))
         return largest_side(most, lambda side: self.fits(size=side, print=""))
 
-    def cheaper(self) -> list[str]:
+    def cheaper_settings(self) -> list[str]:
         """Return changes of settings that would fit at this size: of style size, L-BFGS history or optimizer."""
-        config, ways = self.config, list[str]()
+        config, choices = self.config, list[str]()
         if config.has_style and (config.style_size or config.style_scale > 1) and self.paintings:
-            wanted = max(max(style_size(config, p, self._full(), self._full())) for p in self.paintings)
+            wanted = max(max(style_size(config, p, self._full_size(), self._full_size())) for p in self.paintings)
             if side := largest_side(wanted, lambda side: self.fits(style_size=side)):
-                ways.append(f"style_size={side}")
+                choices.append(f"style_size={side}")
         if config.optimizer in ("lbfgsb", "lbfgs", "lbfgs-fixed"):
             fewer = next((m for m in range(config.lbfgs_history - 1, 2, -1) if self.fits(lbfgs_history=m)), None)
-            ways += [f"lbfgs_history={fewer}"] if fewer else []
+            choices += [f"lbfgs_history={fewer}"] if fewer else []
         others = ("lbfgs", "adam") if config.optimizer == "lbfgsb" else ("lbfgsb", "adam")
         for optimizer in others:
             if not config.restarts and optimizer != config.optimizer and self.fits(optimizer=optimizer):
-                ways.append(f"optimizer={optimizer}")
-        return ways
+                choices.append(f"optimizer={optimizer}")
+        return choices
 
-    def _full(self) -> Size:
-        return size_of(self.config, self.photograph)
+    def _full_size(self) -> Size:
+        return size_for_photograph(self.config, self.photograph)
 
     @contextmanager
-    def guarded(self, size: Size | None = None) -> Iterator[None]:
+    def guard(self, size: Size | None = None) -> Iterator[None]:
         """Raise `OutOfMemoryError`, with settings that would fit, if an allocation in the ``with`` block fails.
 
         Parameters
@@ -450,23 +451,27 @@ class RunMemory:
         size : (H, W), optional
             The size of the current scale; by default the finest.
         """
-        size = size or self._full()
+        size = size or self._full_size()
         try:
             yield
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, HandstyleError) or not is_out_of_memory(error):
                 raise
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            less = replace(self, free=int(0.8 * self.free)) if self.shortage() else replace(self, free=self._below())
+            less = (
+                replace(self, free=int(0.8 * self.free))
+                if self.shortage()
+                else replace(self, free=self._reduced_free())
+            )
             raise OutOfMemoryError(
                 f"out of memory at {size[1]} x {size[0]} px, though the forecast said it would "
                 f"fit ({first}); {less.advice()}"
             ) from None
 
-    def _below(self) -> int:
+    def _reduced_free(self) -> int:
         """Return four fifths of the forecast, as an estimate of the free memory after an allocation has failed."""
         need = self.need()
-        return int(0.8 * ((need.device if self.own_memory else need.together / USABLE) - need.weights))
+        return int(0.8 * ((need.device if self.own_memory else need.total / USABLE) - need.weights))
 
 
 def largest_side(wanted: int, fits: Callable[[int], bool]) -> int:
@@ -489,12 +494,12 @@ def largest_side(wanted: int, fits: Callable[[int], bool]) -> int:
     return 0
 
 
-def stand_in(side: int, name: str = "a picture") -> Picture:
+def dummy_picture(side: int, name: str = "a picture") -> Picture:
     """Return a square picture for forecasts, whose pixels take no memory."""
     return Picture(np.broadcast_to(np.float32(0), (side, side, 3)), None, name)
 
 
-def gibibytes(n: int) -> str:
+def format_bytes(n: int) -> str:
     """Return a number of bytes as text, in GiB or, if it is less than one GiB, in MiB."""
     return f"{n / 2**30:.1f} GiB" if n >= 2**30 else f"{n / 2**20:.0f} MiB"
 

@@ -22,7 +22,7 @@ from handstyle.painting.config import LINE_SEARCH, StyleConfig
 # The longest step of L-BFGS without a line search, in gray levels (root mean square). Published programs have no such
 # bound; without it the second step of neural-style's optimizer from gray noise is 2400 gray levels long.
 MAX_STEP = 8.0
-FIXED = ("descent", "lbfgs-fixed", "adam")
+WITHOUT_LINE_SEARCH = ("descent", "lbfgs-fixed", "adam")
 
 
 @dataclass
@@ -34,19 +34,19 @@ class OptimizerState:
 
     adam: Adam | None = None
 
-    def resampled(self, old: tuple[int, int], new: tuple[int, int], backend: Backend) -> Adam | None:
+    def resample(self, old: tuple[int, int], new: tuple[int, int], backend: Backend) -> Adam | None:
         """Return Adam's state resized from the size `old` to `new`, like ``scale_adam`` of style-transfer-pytorch."""
         if self.adam is None or old == new:
             return self.adam
 
-        def larger(a: Array) -> Array:
+        def resized(a: Array) -> Array:
             plane = backend.to_numpy(a).reshape(*old, 3)
             return backend.asarray(resize(plane, new).ravel(), dtype=a.dtype)
 
-        return Adam(larger(self.adam.first), larger(self.adam.second).clip(0, None), self.adam.steps)
+        return Adam(resized(self.adam.first), resized(self.adam.second).clip(0, None), self.adam.steps)
 
 
-def descend(
+def run_optimizer(
     objective: Objective,
     start: Array,
     config: StyleConfig,
@@ -90,9 +90,9 @@ def descend(
         return minimize_restarted(
             objective, start.ravel(), config.restarts, config.evaluations, config.lbfgs_history, callback, resume
         )
-    searching = preconditioned(minimize_lbfgsb if config.optimizer == "lbfgsb" else minimize_lbfgs, config)
+    minimize = with_preconditioner(minimize_lbfgsb if config.optimizer == "lbfgsb" else minimize_lbfgs, config)
     if config.optimizer == "lbfgsb":
-        return searching(
+        return minimize(
             objective,
             start.ravel(),
             iterations,
@@ -134,7 +134,7 @@ def descend(
         outcome = minimize_descent(objective, v0, iterations, config.learning_rate_at, box, callback, resume, below)
     else:
         learning_rate = config.learning_rate if config.optimizer == "lbfgs-fixed" else None
-        outcome = searching(
+        outcome = minimize(
             objective,
             v0,
             iterations,
@@ -148,7 +148,7 @@ def descend(
             stop_below=below,
         )
     stopped = outcome.stopped
-    if outcome.failed and config.optimizer in FIXED:
+    if outcome.failed and config.optimizer in WITHOUT_LINE_SEARCH:
         stopped += (
             f"; optimizer={config.optimizer!r} has no bound on its steps: lower learning_rate={config.learning_rate:g}"
         )
@@ -156,7 +156,7 @@ def descend(
     return replace(outcome, v=v, stopped=stopped)
 
 
-def no_step_helped(config: StyleConfig, outcome: Outcome) -> bool:
+def made_no_progress(config: StyleConfig, outcome: Outcome) -> bool:
     """Return whether an optimizer without a line search found no picture better than its start.
 
     Parameters
@@ -164,7 +164,7 @@ def no_step_helped(config: StyleConfig, outcome: Outcome) -> bool:
     config : StyleConfig
         The run's settings, of which `optimizer` and `averaging` are used.
     outcome : Outcome
-        The result of `descend`.
+        The result of `run_optimizer`.
 
     Returns
     -------
@@ -172,7 +172,7 @@ def no_step_helped(config: StyleConfig, outcome: Outcome) -> bool:
         False for optimizers with a line search, and if no step was evaluated.
     """
     values = [row.value for row in outcome.trace]
-    if config.optimizer not in FIXED or not values:
+    if config.optimizer not in WITHOUT_LINE_SEARCH or not values:
         return False
     if config.averaging:
         return outcome.value > values[0]
@@ -181,7 +181,7 @@ def no_step_helped(config: StyleConfig, outcome: Outcome) -> bool:
     return len(values) > 1 and min(values[1:]) > values[0]
 
 
-def preconditioned(minimize: Callable[..., Outcome], config: StyleConfig) -> Callable[..., Outcome]:
+def with_preconditioner(minimize: Callable[..., Outcome], config: StyleConfig) -> Callable[..., Outcome]:
     """Return the optimizer for pixels or, if the configuration has `precondition`, for cosine coefficients."""
     if not config.precondition or config.optimizer not in LINE_SEARCH:
         return minimize

@@ -16,22 +16,22 @@ from handstyle.losses.terms import PICTURE, Term
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import (
-    colors_after,
-    colors_before,
+    change_colors_after,
+    change_colors_before,
     output_size,
     read_mask,
     rule_side,
     scales,
-    size_of,
+    size_for_photograph,
     style_side,
     style_size,
 )
 from handstyle.painting.paper import read_paper
-from handstyle.painting.region_masks import composed, held, keeps_photograph, masks_of
+from handstyle.painting.region_masks import keeps_photograph, make_masks, restore_photograph, unmasked_weights
 from handstyle.painting.targets import Measured, Painting, build_terms
 
-ONE_COLOR = 1.0  # a picture whose channels have a smaller range, in gray levels, counts as one color
-CLEAR = 3  # values along each side of a feature map; with fewer, all of them touch the border
+MIN_COLOR_RANGE = 1.0  # a picture whose channels have a smaller range, in gray levels, counts as one color
+MIN_VALUES = 3  # values along each side of a feature map; with fewer, all of them touch the border
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,16 @@ class Plan:
         """Return notes for the user on changes while pictures were read, and on pictures too small for the network."""
         notes = [f"{picture.source}: {note}" for picture in (self.photograph, *self.sources) for note in picture.notes]
         notes += size_notes(config, self.photograph, self.sources)
-        told = "its transparent part is used, filled with the mean color, since mask_mode='cysmith' does not mask it"
-        clear = [one for one in self.sources if one.alpha is not None and self.masks and config.mask_mode == "cysmith"]
-        notes += [f"{one.source}: {told}" for one in clear]
+        text = "its transparent part is used, filled with the mean color, since mask_mode='cysmith' does not mask it"
+        unused_alpha = [
+            one for one in self.sources if one.alpha is not None and self.masks and config.mask_mode == "cysmith"
+        ]
+        notes += [f"{one.source}: {text}" for one in unused_alpha]
         if not config.has_style:
             return notes
         for source, painting, mask in zip(self.sources, self.paintings, self.style_masks, strict=True):
-            seen = painting.reshape(-1, 3) if mask is None else painting[mask > 0]
-            if len(seen) and float(np.ptp(seen, axis=0).max()) < ONE_COLOR:
+            measured = painting.reshape(-1, 3) if mask is None else painting[mask > 0]
+            if len(measured) and float(np.ptp(measured, axis=0).max()) < MIN_COLOR_RANGE:
                 notes.append(f"{source.source}: of one color where it is measured, so its style is only that color")
         deepest = max(
             (row for row in summary(network, 64, 64) if row.name in config.style_layers),
@@ -79,7 +81,7 @@ def size_notes(config: StyleConfig, photograph: Picture, sources: Sequence[Pictu
     """Return a note on each picture that is smaller than the size in the settings."""
     shapes = [(one.pixels.shape[0], one.pixels.shape[1]) for one in (photograph, *sources)]
     height, width = shapes[0]
-    full = size_of(config, photograph)
+    full = size_for_photograph(config, photograph)
     wanted, notes = output_size(replace(config, enlarge=True), (height, width), ""), list[str]()
     if max(wanted) > max(full) + 1:  # a photograph that was reduced to the paper's size as it was read is rounded
         asked = f"size={config.size}"
@@ -102,7 +104,7 @@ def size_notes(config: StyleConfig, photograph: Picture, sources: Sequence[Pictu
 
 def planned_iterations(config: StyleConfig, picture: Picture) -> int:
     """Return the number of iterations of a run at all its scales together, if none ends early."""
-    full = size_of(config, picture)
+    full = size_for_photograph(config, picture)
     return sum(config.iterations_at(k) for k in range(len(scales(config, full))))
 
 
@@ -114,19 +116,19 @@ def make_plan(config: StyleConfig, photograph: Picture, sources: list[Picture]) 
     HandstyleError
         If a picture or mask cannot be used at one of the sizes.
     """
-    full = size_of(config, photograph)
+    full = size_for_photograph(config, photograph)
     sizes = scales(config, full)
     style_sizes = [[style_size(config, source, size, full) for source in sources] for size in sizes]
     pixels = resize(photograph.pixels, full)
     limit = config.max_pixels or None
-    masks, numbers = masks_of(config, full, photograph.full_size), config.region_numbers(len(sources))
+    masks, numbers = make_masks(config, full, photograph.full_size), config.region_numbers(len(sources))
     if max(numbers, default=0) > len(masks):
         raise HandstyleError("unmasked='paint': the masks cover the picture, and leave nothing for the other paintings")
     given = config.style_mask or ("all",) * len(sources)
     style_masks = [_style_mask(*each, limit) for each in zip(given, sources, style_sizes[-1], strict=True)]
     regions = [masks[number - 1] if number else None for number in numbers]
     resized = [resize(source.pixels, size) for source, size in zip(sources, style_sizes[-1], strict=True)]
-    p, paintings = colors_before(config, pixels, resized, regions, style_masks)
+    p, paintings = change_colors_before(config, pixels, resized, regions, style_masks)
     return Plan(photograph, sources, pixels, p, paintings, masks, style_masks, sizes, style_sizes)
 
 
@@ -142,7 +144,7 @@ def _style_mask(given: str, source: Picture, size: Size, max_pixels: int | None)
     return both
 
 
-def enlarged(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:
+def enlarge_picture(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:
     """Return the picture `p` of one scale enlarged to the size of the next.
 
     Outside all regions it is replaced by the photograph at the new size, because there is no style loss, and a content
@@ -181,19 +183,19 @@ def terms_of_scale(
     if config.unmasked == "paint" and len(masks) > max(numbers) and 0 not in numbers:
         paintings += [replace(one, region=len(masks)) for one in paintings]  # the part outside all masks has them all
     terms = build_terms(network, config, p, paintings, masks, measured)
-    return terms + held_terms(config, network, p, paintings, masks)
+    return terms + unmasked_terms(config, network, p, paintings, masks)
 
 
 def final_picture(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:  # (h, w, 3) -> (H, W, 3)
     """Return the result of a run, resized, with colors changed by `config.color` and the photograph outside regions."""
     photograph, masks = resize(plan.photograph_pixels, size), [np.clip(resize(mask, size), 0, 1) for mask in plan.masks]
-    result = colors_after(config, resize(p, size), photograph, masks)
+    result = change_colors_after(config, resize(p, size), photograph, masks)
     if keeps_photograph(config, masks, config.region_numbers(len(plan.paintings))):
-        result = composed(result, photograph, masks)
+        result = restore_photograph(result, photograph, masks)
     return result
 
 
-def held_terms(
+def unmasked_terms(
     config: StyleConfig, network: Network, p: Array, paintings: list[Painting], masks: list[Array]
 ) -> list[Term]:
     """Return a list with the term that keeps pixels outside all regions like the photograph; empty if there are none.
@@ -203,7 +205,7 @@ def held_terms(
     """
     if not config.unmasked_weight or not keeps_photograph(config, masks, [one.region for one in paintings]):
         return []
-    free = held(masks)
+    free = unmasked_weights(masks)
     if not free.any():
         return []
     backend = network.backend
@@ -216,11 +218,11 @@ def check_reach(config: StyleConfig, network: Network, photograph: Picture, sour
 
     Notes
     -----
-    Only the finest scale is checked, since the coarse scales of a pyramid are small on purpose. A layer needs `CLEAR`
-    values along each side, so that at least one of them does not touch the border of its map. With fewer, every value
-    depends on the padding. The Gram matrix at relu5_1 of a crop of 32 px differs from that of the same area within the
-    whole painting by 4 to 8 times its norm, for a crop of 64 px by 2 to 3 times; the difference is less than the norm
-    only from 156 px on, the size of the receptive field (measured with VGG-19 and with the small network).
+    Only the finest scale is checked, since the coarse scales of a pyramid are small on purpose. A layer needs
+    `MIN_VALUES` values along each side, so that at least one of them does not touch the border of its map. With fewer,
+    every value depends on the padding. The Gram matrix at relu5_1 of a crop of 32 px differs from that of the same area
+    within the whole painting by 4 to 8 times its norm, for a crop of 64 px by 2 to 3 times; the difference is less than
+    the norm only from 156 px on, the size of the receptive field (measured with VGG-19 and with the small network).
     """
     if config.style_statistic == "patches" and tile_side(network):
         raise HandstyleError(
@@ -228,22 +230,22 @@ def check_reach(config: StyleConfig, network: Network, photograph: Picture, sour
         )
     if not config.has_style:
         return
-    full = size_of(config, photograph)
+    full = size_for_photograph(config, photograph)
     for source, names in zip(sources, config.style_at or ("all",) * len(sources), strict=True):
         size = style_size(config, source, full, full)
         layers = config.style_layers if names == "all" else tuple(names.split(","))
         maps = {row.name: row for row in summary(network, *size) if row.name in layers}
-        near = [name for name in layers if min(maps[name].shape[:2]) < CLEAR]
-        if not near:
+        too_small = [name for name in layers if min(maps[name].shape[:2]) < MIN_VALUES]
+        if not too_small:
             continue
-        deepest = max((maps[name] for name in near), key=lambda row: row.receptive_field)
+        deepest = max((maps[name] for name in too_small), key=lambda row: row.receptive_field)
         height, width, _ = deepest.shape
-        enough = -(-CLEAR * deepest.stride * max(size) // min(size))
+        enough = -(-MIN_VALUES * deepest.stride * max(size) // min(size))
         if enough <= max(source.full_size):
             larger = f"size={enough}" if config.style_fit == "stretch" else f"style_size={enough}"
         else:
             larger = "a larger picture"
-        kept = [name for name in layers if name not in near]
+        kept = [name for name in layers if name not in too_small]
         remedy = f"use {larger}" + (f", or only style_layers={tuple(kept)}" if kept else "")
         raise HandstyleError(
             f"{source.source} is used at {size[1]} x {size[0]} px, where {deepest.name} has {width} x {height} values, "

@@ -16,7 +16,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, Convention
 from handstyle.network.sequence import Convolution, Layer, Pool
 from handstyle.network.vgg import ARCHITECTURES, Network
-from handstyle.painting.config import StyleConfig, coerce, hints, layered
+from handstyle.painting.config import StyleConfig, coerce, field_types, merge_settings
 
 DEFAULT = "handstyle"
 
@@ -32,7 +32,7 @@ INPUTS = {
 }
 
 # The allowed values of the fields of a preset that are not settings of the command line.
-ASKED = {
+REQUIREMENTS = {
     "input": INPUTS,
     "features": ("vgg19", "unit", "any"),
     "architecture": ARCHITECTURES,
@@ -92,12 +92,12 @@ class Preset:
 
     def updated(self, table: Mapping[str, Any]) -> "Preset":
         """Return a copy of this preset in which the fields in `table`, also those of `StyleConfig`, are replaced."""
-        own = {key: coerce(key, OWN[key], value) for key, value in table.items() if key in OWN}
-        for key, allowed in ASKED.items():
+        own = {key: coerce(key, PRESET_FIELDS[key], value) for key, value in table.items() if key in PRESET_FIELDS}
+        for key, allowed in REQUIREMENTS.items():
             if own.get(key, "") not in ("", *allowed):
                 raise HandstyleError(f"{key}={own[key]!r}: use {', '.join(allowed)}")
-        changes = {key: value for key, value in table.items() if key not in OWN}
-        return replace(self, settings=layered(self.settings, changes, hints(StyleConfig)), **own)
+        changes = {key: value for key, value in table.items() if key not in PRESET_FIELDS}
+        return replace(self, settings=merge_settings(self.settings, changes, field_types(StyleConfig)), **own)
 
     @property
     def config(self) -> StyleConfig:
@@ -118,7 +118,7 @@ class Preset:
         return tuple(found)
 
 
-OWN = {name: hint for name, hint in hints(Preset).items() if name not in ("name", "settings")}
+PRESET_FIELDS = {name: hint for name, hint in field_types(Preset).items() if name not in ("name", "settings")}
 
 
 @cache
@@ -194,9 +194,9 @@ def preset(name: str) -> StyleConfig:
     return find_preset(name).config
 
 
-def adapt(network: Network, chosen: Preset) -> Network:
+def apply_preset(network: Network, chosen: Preset) -> Network:
     """Return a network with the pooling, padding, rounding and input of a preset, and the same weights and engine."""
-    return feed(rebuild(network, chosen.pooling, chosen.padding, chosen.rounding), chosen)
+    return set_input_convention(rebuild(network, chosen.pooling, chosen.padding, chosen.rounding), chosen)
 
 
 def rebuild(network: Network, pooling: str, padding: str, rounding: str) -> Network:
@@ -222,14 +222,14 @@ def rebuild(network: Network, pooling: str, padding: str, rounding: str) -> Netw
     return replace(network, layers=tuple(layers))
 
 
-def feed(network: Network, chosen: Preset) -> Network:
+def set_input_convention(network: Network, chosen: Preset) -> Network:
     """Return a network with the input convention of a preset, if its weights are of the kind that the preset is for."""
     if not chosen.input or network.convention.name != chosen.convention:
         return network
     return replace(network, convention=INPUTS[chosen.input])
 
 
-def mismatches(network: Network, chosen: Preset) -> list[str]:
+def unmet(network: Network, chosen: Preset) -> list[str]:
     """Return a sentence for each requirement of a preset that a network does not meet."""
     notes = []
     if network.architecture != chosen.architecture:

@@ -21,10 +21,10 @@ from PIL import Image
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.image import resize
-from handstyle.painting.progress import fraction
+from handstyle.painting.progress import fraction_done
 from handstyle.painting.result import Progress, Result, whole_levels
 
-LINGER = 3.0  # seconds at the end of a run in which an open page can fetch the picture
+FETCH_SECONDS = 3.0  # seconds at the end of a run in which an open page can fetch the picture
 
 
 class Preview:
@@ -60,7 +60,7 @@ class Preview:
         self.rows: list[dict[str, Any]] = []
         self.paused = self.stopping = False
         self.over, self.last = "", b""
-        self.asked, self.fetched = -LINGER, threading.Event()
+        self.asked, self.fetched = -FETCH_SECONDS, threading.Event()
         self.drawn: tuple[int, bytes] = (0, b"")
 
     def __enter__(self) -> "Preview":
@@ -96,11 +96,11 @@ class Preview:
             raise StopIteration("in the preview")
 
     def finish(self, result: Result, words: str) -> None:
-        """Show the result of a run with a sentence, and give an open page up to `LINGER` seconds to fetch it."""
+        """Show the result of a run with a sentence, and give an open page up to `FETCH_SECONDS` seconds to fetch it."""
         self.last = _jpeg(result.array)
         self.over = words
-        if time.monotonic() - self.asked < LINGER:
-            self.fetched.wait(LINGER)
+        if time.monotonic() - self.asked < FETCH_SECONDS:
+            self.fetched.wait(FETCH_SECONDS)
 
     def state(self, since: int) -> dict[str, Any]:
         """Return the data that the page shows, with the rows of the trace from row `since` on."""
@@ -111,7 +111,7 @@ class Preview:
             (height, width), (tall, wide) = now.array.shape[:2], now.sizes[-1]
             state |= {"iteration": now.iteration, "iterations": now.iterations, "size": [wide, tall]}
             state |= {"scale": now.scale + 1, "scales": len(now.sizes), "width": width, "height": height}
-            state |= {"loss": now.value, "seconds_left": now.seconds_left, "fraction": fraction(now)}
+            state |= {"loss": now.value, "seconds_left": now.seconds_left, "fraction": fraction_done(now)}
             state |= {"names": ["loss", *now.terms], "rows": self.rows[since:]}
         return state
 

@@ -88,12 +88,12 @@ def time_left(
     return float(each * (max(0, planned[scale] + 1 - len(ends)) + later))
 
 
-def in_words(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a duration as text: 40 s, 3 min 20 s, 2 h 5 min.
 
     Examples
     --------
-    >>> in_words(0.4), in_words(200), in_words(7500)
+    >>> format_duration(0.4), format_duration(200), format_duration(7500)
     ('0 s', '3 min 20 s', '2 h 5 min')
     """
     whole = round(seconds)
@@ -103,9 +103,9 @@ def in_words(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def left(progress: Progress) -> str:
+def eta(progress: Progress) -> str:
     """Return the estimated time left as text, or an empty string if there is no estimate."""
-    return "" if progress.seconds_left is None else f"about {in_words(progress.seconds_left)} left"
+    return "" if progress.seconds_left is None else f"about {format_duration(progress.seconds_left)} left"
 
 
 class Lines:
@@ -126,12 +126,12 @@ class Lines:
         if progress.scale == self.scale and now - self.written < LINES_EVERY and not last:
             return
         self.scale, self.written = progress.scale, now
-        rest = "" if last or progress.seconds_left is None else f", {left(progress)}"
+        rest = "" if last or progress.seconds_left is None else f", {eta(progress)}"
         words = f"{progress.where}: iteration {progress.iteration} of {progress.iterations}, {progress.losses}"
-        self.note(f"{words}, {in_words(progress.seconds)}{rest}")
+        self.note(f"{words}, {format_duration(progress.seconds)}{rest}")
 
 
-def fraction(progress: Progress) -> float:
+def fraction_done(progress: Progress) -> float:
     """Return the fraction of a run that is done, by time or, without an estimate, by iterations."""
     if progress.seconds_left is None or progress.seconds <= 0:
         return progress.iteration / progress.iterations
@@ -139,7 +139,7 @@ def fraction(progress: Progress) -> float:
 
 
 @contextmanager
-def bar(console: Any) -> Iterator[Display]:
+def show_bar(console: Any) -> Iterator[Display]:
     """Show a progress bar with the losses below it in a terminal, for the duration of a ``with`` block."""
     from rich.console import Group
     from rich.live import Live
@@ -154,9 +154,12 @@ def bar(console: Any) -> Iterator[Display]:
         if progress is None:
             table.add_row("painting", ProgressBar(total=1, completed=0, width=width))
             return Group(table, Text("measuring the targets"))
-        done = ProgressBar(total=1, completed=fraction(progress), width=width)
+        done = ProgressBar(total=1, completed=fraction_done(progress), width=width)
         table.add_row(
-            Text(progress.where), done, Text(f"{progress.iteration}/{progress.iterations}"), Text(left(progress))
+            Text(progress.where),
+            done,
+            Text(f"{progress.iteration}/{progress.iterations}"),
+            Text(eta(progress)),
         )
         return Group(table, Text(progress.losses, overflow="ellipsis", no_wrap=True))
 
@@ -192,8 +195,8 @@ class NotebookBar:
         if now - self.drawn < 0.2 and progress.iteration < progress.iterations:
             return
         self.drawn = now
-        words = f"{progress.where}: {progress.iteration}/{progress.iterations} {left(progress)}<br>{progress.losses}"
-        self.handle.update(self.shown.HTML(f"<progress value='{fraction(progress):.3f}'></progress> {words}"))
+        words = f"{progress.where}: {progress.iteration}/{progress.iterations} {eta(progress)}<br>{progress.losses}"
+        self.handle.update(self.shown.HTML(f"<progress value='{fraction_done(progress):.3f}'></progress> {words}"))
 
     def note(self, text: str) -> None:
         """Show a line of text above the bar."""
@@ -235,7 +238,7 @@ class live:
         if progress.iteration > 1 and progress.iteration % self.every and progress.iteration < progress.iterations:
             return
         picture = png(progress.picture())
-        words = f"{progress.where}: {progress.iteration}/{progress.iterations} {left(progress)}<br>{progress.losses}"
+        words = f"{progress.where}: {progress.iteration}/{progress.iterations} {eta(progress)}<br>{progress.losses}"
         image, width = base64.b64encode(picture).decode(), progress.sizes[-1][1]
         shown: Any = import_module("IPython.display")
         page = shown.HTML(f"<img width='{width}' src='data:image/png;base64,{image}'><br>{words}")
@@ -263,5 +266,5 @@ def progress_display(console: Any = None) -> Iterator[Display]:
     if not console.is_terminal:
         yield Lines(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
         return
-    with bar(console) as display:
+    with show_bar(console) as display:
         yield display

@@ -36,12 +36,12 @@ from handstyle.optimize.trace import WHOLE
 from handstyle.painting.config import ARRAYS, PATHS, StyleConfig
 
 KEY = "handstyle:recipe"  # the key in the picture's metadata
-FORM = 1  # version of the recipe's format; a later format that this program cannot read has a larger number
+FORMAT = 1  # version of the recipe's format; a later format that this program cannot read has a larger number
 MAX_BYTES = 1 << 20  # largest size of a recipe, or of a settings file
 MAX_VALUE_LENGTH = 4096  # characters of a text in a recipe
 ROLES = ("content", "style", "mask", "style_mask", "regions", "init")
 BLANK = "the gray square of a texture"  # the name of the input that takes the place of a texture's photograph
-NAMED = (*PATHS, "regions", "init", "weights")  # settings that may be the path of a file
+PATH_SETTINGS = (*PATHS, "regions", "init", "weights")  # settings that may be the path of a file
 STARTS = re.compile(
     r"content|(blurred-)?noise|gr[ae]y|style-stats|(normal|uniform):.*"
 )  # values of `init` that are no paths
@@ -116,7 +116,11 @@ class Recipe:
 
     def toml(self) -> str:
         """Return the recipe as TOML, which `parse_recipe` reads."""
-        parts = [f"recipe = {FORM}\n", _table("[settings]", self.settings), _table("[network]", self.network)]
+        parts = [
+            f"recipe = {FORMAT}\n",
+            _table("[settings]", self.settings),
+            _table("[network]", self.network),
+        ]
         inputs = ({key: value for key, value in asdict(one).items() if key != "side" or value} for one in self.inputs)
         parts += [_table("[[inputs]]", one) for one in inputs]
         parts += [_table("[environment]", self.environment), _table("[result]", self.result)]
@@ -137,7 +141,7 @@ class Recipe:
         return [one for one in self.inputs if one.role == role]
 
 
-def recipe_of(
+def make_recipe(
     config: StyleConfig,
     network: Network,
     inputs: list[Input],
@@ -155,7 +159,7 @@ def recipe_of(
     network : Network
         The network as it ran; its settings are derived from its layers.
     inputs : list of Input
-        The result of `inputs_of`, called before the run, since files may change during it.
+        The result of `collect_inputs`, called before the run, since files may change during it.
     engine : str
         A description of the engine's methods.
     array : (H, W, 3) array of float64
@@ -167,7 +171,7 @@ def recipe_of(
     """
     own = network_settings(network)
     settings = {**own, **config.in_use(), **own}  # the network's settings come first, and replace those in `config`
-    for name in NAMED:
+    for name in PATH_SETTINGS:
         settings[name] = _without_folder(settings[name])
     digest = hashlib.sha256(np.ascontiguousarray(array, "<f8").data).hexdigest()  # book: recipe-digest
     origin = network.origin
@@ -224,7 +228,7 @@ def array_digest(arrays: Iterable[Array]) -> str:
     return found.hexdigest()
 
 
-def inputs_of(config: StyleConfig, photograph: Picture, paintings: Iterable[Picture]) -> list[Input]:
+def collect_inputs(config: StyleConfig, photograph: Picture, paintings: Iterable[Picture]) -> list[Input]:
     """Return the names and digests of all input pictures of a run."""
     pictures = [("content", photograph), *(("style", painting) for painting in paintings)]
     found = []
@@ -361,11 +365,13 @@ def parse_recipe(text: str, name: str) -> Recipe:
     except (ValueError, RecursionError) as error:  # of TOML, of integers of thousands of digits
         raise HandstyleError(f"{name}: its recipe is not TOML: {printable(one_line(error))}") from None
     form, inputs = found.pop("recipe", None), found.pop("inputs", [])
-    if isinstance(form, int) and form > FORM:
-        raise HandstyleError(f"{name}: its recipe has format {form}, this program reads {FORM}: use a newer handstyle")
+    if isinstance(form, int) and form > FORMAT:
+        raise HandstyleError(
+            f"{name}: its recipe has format {form}, this program reads {FORMAT}: use a newer handstyle"
+        )
     parts = {part: found.pop(part, {}) for part in ("settings", "network", "environment", "result")}
-    if form != FORM or found or not isinstance(inputs, list):
-        what = f"unknown part {printable(next(iter(found)))}" if found else f"its format is {form!r:.20}, not {FORM}"
+    if form != FORMAT or found or not isinstance(inputs, list):
+        what = f"unknown part {printable(next(iter(found)))}" if found else f"its format is {form!r:.20}, not {FORMAT}"
         raise HandstyleError(f"{name}: its recipe was not written by handstyle: {what}")
     terms = parts["result"].pop("terms", {}) if isinstance(parts["result"], dict) else {}
     for part, table in (*parts.items(), ("terms", terms), *(("inputs", one) for one in inputs)):
@@ -375,7 +381,7 @@ def parse_recipe(text: str, name: str) -> Recipe:
         plain = all(map(_is_text, texts)) and isinstance(side, int) and side >= 0
         if not plain or one["role"] not in ROLES or len(one) > 3 + ("side" in one):
             raise HandstyleError(f"{name}: its recipe has an input without a role, a name and a sha256")
-    for key in NAMED:
+    for key in PATH_SETTINGS:
         values = parts["settings"].get(key, ())
         for value in values if isinstance(values, list) else [values]:
             _check_name(value, key, name)

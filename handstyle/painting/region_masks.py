@@ -18,12 +18,12 @@ SAME_COLOR = 48  # largest difference of a channel, in levels, within one color:
 PLAIN = 16  # levels of a channel; a larger change within three pixels is an edge
 MIN_AREA = 0.001  # the smallest region, as a fraction of a map's pixels
 SAMPLE = 1 << 20  # number of a map's pixels whose colors are counted
-FINER = 2  # a map is read at this multiple of the size at which it is used, so that the masks have soft edges
-HOLD_BACK = 1 / 32  # width of the strip around the regions that is not held, as a fraction of the long side
+MASK_FINENESS = 2  # a map is read at this multiple of the size at which it is used, so that the masks have soft edges
+EDGE_RANGE = 1 / 32  # width of the strip around the regions that is not held, as a fraction of the long side
 EDGE = 1 / 512  # standard deviation of the edge between painting and photograph, as a fraction of the long side
 
 
-def masks_of(config: StyleConfig, size: tuple[int, int], full: tuple[int, int] | None = None) -> list[Array]:
+def make_masks(config: StyleConfig, size: tuple[int, int], full: tuple[int, int] | None = None) -> list[Array]:
     """Return the masks of the regions at the size of the output.
 
     Parameters
@@ -47,11 +47,11 @@ def masks_of(config: StyleConfig, size: tuple[int, int], full: tuple[int, int] |
     """
     limit = config.max_pixels or None
     if config.regions:
-        masks = masks_of_colors(config.regions, config.region_colors(), size, full, limit)
+        masks = masks_by_color(config.regions, config.region_colors(), size, full, limit)
     else:
         masks = [read_mask(mask, size, full, limit) for mask in config.mask]
     if config.mask_dilate or config.mask_feather:
-        masks = [feathered(grown(mask, config.mask_dilate), config.mask_feather) for mask in masks]
+        masks = [feather_mask(grow_mask(mask, config.mask_dilate), config.mask_feather) for mask in masks]
         for number, mask in enumerate(masks, 1):
             if not mask.any():
                 raise HandstyleError(f"mask_dilate={config.mask_dilate}: region {number} becomes empty; use less")
@@ -61,7 +61,7 @@ def masks_of(config: StyleConfig, size: tuple[int, int], full: tuple[int, int] |
     return masks
 
 
-def masks_of_colors(
+def masks_by_color(
     source: str | os.PathLike[str],
     colors: Sequence[str],
     size: tuple[int, int],
@@ -97,7 +97,7 @@ def masks_of_colors(
     """
     from scipy.ndimage import maximum_filter, minimum_filter
 
-    picture = read_picture(source, target=FINER * long_side_of(full or size, size), max_pixels=max_pixels)
+    picture = read_picture(source, target=MASK_FINENESS * long_side_of(full or size, size), max_pixels=max_pixels)
     pixels = np.rint(picture.pixels).astype(np.int16)
     check_proportions(picture, f"regions {source}", size, full or size)
     plain = (maximum_filter(pixels, (3, 3, 1)) - minimum_filter(pixels, (3, 3, 1))).max(axis=2) <= PLAIN
@@ -106,18 +106,18 @@ def masks_of_colors(
     nearest = _areas(pixels, palette)
     masks = []
     for color in colors:
-        distance = np.abs(palette - np.array(color_of(color), np.int16)).max(axis=1)
+        distance = np.abs(palette - np.array(rgb(color), np.int16)).max(axis=1)
         index = int(distance.argmin())
         if distance[index] > SAME_COLOR:
             has = ", ".join(f"{_hex(one)} ({share:.0%})" for one, share in zip(palette, shares, strict=True))
-            raise HandstyleError(f"regions {source}: no area is {color} ({_hex(color_of(color))}); the map has {has}")
+            raise HandstyleError(f"regions {source}: no area is {color} ({_hex(rgb(color))}); the map has {has}")
         mask = (nearest == index).astype(np.float64)
         mask = mask if picture.alpha is None else mask * picture.alpha
         masks.append(np.clip(resize(mask, size), 0, 1))
     return masks
 
 
-def color_of(name: str) -> tuple[int, int, int]:
+def rgb(name: str) -> tuple[int, int, int]:
     """Return the red, green and blue, 0 to 255, of a color in CSS notation."""
     try:
         return ImageColor.getrgb(name.strip())[:3]
@@ -168,7 +168,7 @@ def _hex(color: Sequence[int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
-def grown(mask: Array, pixels: float) -> Array:  # (H, W) -> (H, W)
+def grow_mask(mask: Array, pixels: float) -> Array:  # (H, W) -> (H, W)
     """Return a mask whose edge is moved outward by a number of pixels, or inward if the number is negative."""
     from scipy.ndimage import distance_transform_edt
 
@@ -181,7 +181,7 @@ def grown(mask: Array, pixels: float) -> Array:  # (H, W) -> (H, W)
     return result
 
 
-def feathered(mask: Array, sigma: float) -> Array:  # (H, W) -> (H, W)
+def feather_mask(mask: Array, sigma: float) -> Array:  # (H, W) -> (H, W)
     """Return a mask blurred by a Gaussian with a standard deviation of `sigma` pixels."""
     from scipy.ndimage import gaussian_filter
 
@@ -194,17 +194,17 @@ def keeps_photograph(config: StyleConfig, masks: Sequence[Array], regions: Seque
     return config.unmasked == "keep" and bool(masks) and 0 not in regions and config.mask_mode == "area"
 
 
-def held(masks: Sequence[Array]) -> Array:  # n times (H, W) -> (H, W)
+def unmasked_weights(masks: Sequence[Array]) -> Array:  # n times (H, W) -> (H, W)
     """Return the weight, 0 to 1, with which each pixel is kept like the photograph during the run.
 
     It is 0 inside the regions and in a strip around them. Without the strip, the optimizer would make strong colors
-    along the edge, which are visible as a fringe. `composed` covers the strip with the photograph at the end.
+    along the edge, which are visible as a fringe. `restore_photograph` covers the strip with the photograph at the end.
     """
-    return grown(uncovered(masks), -max(1.0, HOLD_BACK * max(masks[0].shape)))
+    return grow_mask(uncovered(masks), -max(1.0, EDGE_RANGE * max(masks[0].shape)))
 
 
-def composed(result: Array, photograph: Array, masks: Sequence[Array]) -> Array:  # (H, W, 3) -> (H, W, 3)
+def restore_photograph(result: Array, photograph: Array, masks: Sequence[Array]) -> Array:  # (H, W, 3) -> (H, W, 3)
     """Return the result with the photograph in place of everything outside all regions, with a soft edge."""
-    keep = feathered(uncovered(masks), EDGE * max(masks[0].shape))[..., None]
+    keep = feather_mask(uncovered(masks), EDGE * max(masks[0].shape))[..., None]
     mixed: Array = keep * photograph + (1 - keep) * result
     return mixed

@@ -31,7 +31,7 @@ from handstyle.network.weights import EMBEDDED
 from handstyle.optimize.trace import Iteration
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.presets import DEFAULT, PRESETS
-from handstyle.painting.progress import in_words
+from handstyle.painting.progress import format_duration
 from handstyle.painting.recipe import BLANK, KEY, Recipe, parse_recipe, toml_value
 from handstyle.painting.result import Progress, Result
 from handstyle.painting.selfcheck import Row, check_run
@@ -156,10 +156,10 @@ def write_report(
         inputs="".join(
             _figure(_jpeg(one.pixels, SMALL, 85), role, one) for role, one in pictures if one.source != BLANK
         ),
-        **_way(result, frames),
+        **_course_parts(result, frames),
         scales=_scales(result, frames),
         **_settings(recipe),
-        environment=_table([*_named("network", recipe.network), *recipe.environment.items()]),
+        environment=_table([*_labeled("network", recipe.network), *recipe.environment.items()]),
         **_checks(rows),
         command=escape(_commands(recipe, picture)),
         recipe=escape(recipe.toml()),
@@ -176,19 +176,17 @@ def _head(recipe: Recipe, result: Result, notes: Sequence[str]) -> dict[str, str
     content = recipe.named("content")[0].name
     title = f"A texture of {styles}" if content == BLANK else f"{content} in the style of {styles}"
     seconds = result.trace[-1].seconds if result.trace else 0.0
-    loss = f"loss {recipe.result['loss']:.4g}"
-    summary = (
-        f"{width} × {height} px; {result.stopped}; {result.evaluations} evaluations in {in_words(seconds)}; {loss}"
-    )
+    work = f"{result.evaluations} evaluations in {format_duration(seconds)}"
+    summary = f"{width} × {height} px; {result.stopped}; {work}; loss {recipe.result['loss']:.4g}"
     said = "".join(f"<p>{escape(note)}</p>" for note in (*notes, *result.notes))
     return {"title": escape(title), "summary": escape(summary), "notes": said}
 
 
 def _compare(result: Result, photograph: Picture) -> str:
-    after = _source(_jpeg(result.array, LARGE, 92))
+    after = _data_url(_jpeg(result.array, LARGE, 92))
     if photograph.source == BLANK:
         return f'<img alt="the picture" src="{after}">'
-    before = _source(_jpeg(resize(photograph.pixels, result.array.shape[:2]), LARGE, 92))
+    before = _data_url(_jpeg(resize(photograph.pixels, result.array.shape[:2]), LARGE, 92))
     both = f'<img alt="the photograph" src="{before}"><img class="top" alt="the picture" src="{after}">'
     slider = '<input type="range" id="split" min="0" max="100" value="50" step="0.1" aria-label="before and after">'
     return (
@@ -200,18 +198,18 @@ def _compare(result: Result, photograph: Picture) -> str:
 def _figure(jpeg: bytes, role: str, picture: Picture) -> str:
     height, width = picture.full_size
     name = f"{role}: {Path(picture.source).name}, {width} × {height} px"
-    return f'<figure><img alt="{escape(role)}" src="{_source(jpeg)}"><figcaption>{escape(name)}</figcaption></figure>'
+    return f'<figure><img alt="{escape(role)}" src="{_data_url(jpeg)}"><figcaption>{escape(name)}</figcaption></figure>'
 
 
-def _way(result: Result, frames: Sequence[Frame]) -> dict[str, str]:
+def _course_parts(result: Result, frames: Sequence[Frame]) -> dict[str, str]:
     """Return the parts of the page about the course of the run: plot of the losses, legend, frames, film strip."""
     trace = result.trace
     names = list(trace[-1].terms) if trace else []
-    x = {row.iteration: _across(row.iteration, trace) for row in trace}
+    x = {row.iteration: _x_position(row.iteration, trace) for row in trace}
     rows = {row.iteration: row for row in trace}
     shown: list[dict[str, Any]] = [
         {
-            "src": _source(frame.jpeg),
+            "src": _data_url(frame.jpeg),
             "text": f"iteration {frame.iteration}, scale {frame.scale + 1}, {frame.size[1]} × {frame.size[0]} px, loss "
             f"{rows[frame.iteration].value:.4g}",
             "x": round(x[frame.iteration], 1),
@@ -222,11 +220,11 @@ def _way(result: Result, frames: Sequence[Frame]) -> dict[str, str]:
     ]
     strip = [frames[round(i)] for i in np.linspace(0, len(frames) - 1, min(6, len(frames)))]
     film = "".join(
-        f'<figure><img alt="" src="{_source(_smaller(frame.jpeg))}"><figcaption>{frame.iteration}</figcaption></figure>'
-        for frame in strip
+        f'<figure><img alt="" src="{_data_url(_shrink(one.jpeg))}"><figcaption>{one.iteration}</figcaption></figure>'
+        for one in strip
     )
     keys = "".join(
-        f'<li><svg viewBox="0 0 26 10"><path class="{_line(i)}" d="M0 5H26"/></svg>{escape(name)} '
+        f'<li><svg viewBox="0 0 26 10"><path class="{_curve_class(i)}" d="M0 5H26"/></svg>{escape(name)} '
         f"<b>{trace[-1].terms[name]:.3g}</b></li>"
         for i, name in enumerate(names)
     )
@@ -266,21 +264,21 @@ def _plot(trace: Sequence[Iteration], names: Sequence[str], steps: Iterable[int]
         label = f"{10.0**exponent:g}" if -3 <= exponent <= 4 else f"1e{exponent}"
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
     for iteration in _ticks(trace[-1].iteration):
-        across = _across(iteration, trace)
+        across = _x_position(iteration, trace)
         parts.append(f'<text x="{across:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{iteration}</text>')
     for step in steps:
-        across = _across(step, trace)
+        across = _x_position(step, trace)
         parts.append(f'<line class="step" x1="{across:.1f}" x2="{across:.1f}" y1="10" y2="{HEIGHT - BOTTOM}"/>')
     for i, name in enumerate(names):
         points = [
-            f"{_across(row.iteration, trace):.1f},{down(row.terms[name]):.1f}" for row in trace if name in row.terms
+            f"{_x_position(row.iteration, trace):.1f},{down(row.terms[name]):.1f}" for row in trace if name in row.terms
         ]
-        parts.append(f'<path class="{_line(i)}" d="M{"L".join(points)}"><title>{escape(name)}</title></path>')
+        parts.append(f'<path class="{_curve_class(i)}" d="M{"L".join(points)}"><title>{escape(name)}</title></path>')
     parts.append(f'<line class="at" id="at" x1="{WIDTH}" x2="{WIDTH}" y1="10" y2="{HEIGHT - BOTTOM}"/>')
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="losses by term">{"".join(parts)}</svg>'
 
 
-def _across(iteration: int, trace: Sequence[Iteration]) -> float:
+def _x_position(iteration: int, trace: Sequence[Iteration]) -> float:
     first, last = trace[0].iteration, trace[-1].iteration
     return LEFT + (WIDTH - LEFT) * (iteration - first) / max(1, last - first)
 
@@ -292,7 +290,7 @@ def _ticks(last: int) -> list[int]:
     return [1, *range(step, last + 1, step)] if step > 1 else list(range(1, last + 1))
 
 
-def _line(i: int) -> str:
+def _curve_class(i: int) -> str:
     return f"k{i % COLORS}" + (" dashed" if i >= COLORS else "")
 
 
@@ -322,15 +320,15 @@ def _scales(result: Result, frames: Sequence[Frame]) -> str:
 
 
 def _settings(recipe: Recipe) -> dict[str, str]:
-    changed = differing(recipe)
+    changed = changed_settings(recipe)
     chosen = str(recipe.settings.get("preset", DEFAULT))
     told = "nothing differs from it." if not changed else "what differs from it:"
     rest = {key: value for key, value in recipe.settings.items() if key not in changed}
-    more = f"<details><summary>The other {len(rest)} settings</summary>{_table(_named('', rest))}</details>"
-    return {"preset": escape(f"Preset {chosen}; {told}"), "settings": _table(_named("", changed)) + more}
+    more = f"<details><summary>The other {len(rest)} settings</summary>{_table(_labeled('', rest))}</details>"
+    return {"preset": escape(f"Preset {chosen}; {told}"), "settings": _table(_labeled("", changed)) + more}
 
 
-def differing(recipe: Recipe) -> dict[str, Any]:
+def changed_settings(recipe: Recipe) -> dict[str, Any]:
     """Return the settings of a recipe that differ from those of its preset.
 
     Parameters
@@ -378,10 +376,10 @@ def _check_cells(row: Row) -> list[str]:
     if row.report is None:
         return [row.subject, "not checked", row.why, "", ""]
     verdict = "ok" if row.report else "FAILED"
-    return [row.subject, row.report.check, f"{row.report.measured:.2e}", bound_in_words(row.report.bound), verdict]
+    return [row.subject, row.report.check, f"{row.report.measured:.2e}", format_bound(row.report.bound), verdict]
 
 
-def bound_in_words(bound: float | tuple[float, float]) -> str:
+def format_bound(bound: float | tuple[float, float]) -> str:
     """Return the bound of a check, or the two ends of its range, as text."""
     return f"{bound[0]} to {bound[1]}" if isinstance(bound, tuple) else f"at most {bound:.0e}"
 
@@ -393,7 +391,7 @@ def _commands(recipe: Recipe, picture: str) -> str:
     return f"handstyle again {name}\nhandstyle {command} {' '.join(words)} --config {name}"
 
 
-def _named(before: str, table: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _labeled(before: str, table: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (f"{before} {key}".strip(), value if isinstance(value, str) else toml_value(value))
         for key, value in table.items()
@@ -422,10 +420,10 @@ def _jpeg(pixels: Array, side: int, quality: int) -> bytes:
     return file.getvalue()
 
 
-def _smaller(jpeg: bytes) -> bytes:
+def _shrink(jpeg: bytes) -> bytes:
     with Image.open(io.BytesIO(jpeg)) as image:
         return _jpeg(np.asarray(image, np.float32), FILM, 80)
 
 
-def _source(jpeg: bytes) -> str:
+def _data_url(jpeg: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

@@ -21,7 +21,7 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.plan import Plan
 from handstyle.painting.recipe import array_digest, network_digest
 
-RUN = {  # the types of a run's values in a checkpoint, see `optimize.checkpoint.matches`
+RUN_TYPES = {  # the types of a run's values in a checkpoint, see `optimize.checkpoint.matches`
     "scale": int,
     "trace": TRACE,
     "evaluations": int,
@@ -29,14 +29,14 @@ RUN = {  # the types of a run's values in a checkpoint, see `optimize.checkpoint
 }
 # Settings that may differ when a run resumes: its length, the paths of masks (whose pixels are compared), and tiles,
 # which change only the rounding.
-FREE = (
+MAY_DIFFER = (
     *("iterations", "iterations_by_scale", "evaluations", "stop_below"),
     *("mask", "style_mask", "regions", "tile", "max_pixels"),
 )
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunPosition:
     """The progress of a run through its scales.
 
     Parameters
@@ -72,7 +72,7 @@ class Identity:
     def facts(self) -> dict[str, Any]:
         """Return settings and digests as JSON values."""
         if self._facts is None:
-            settings = {key: value for key, value in asdict(self.config).items() if key not in FREE}
+            settings = {key: value for key, value in asdict(self.config).items() if key not in MAY_DIFFER}
             plan = self.plan
             pictures = [plan.p, plan.photograph_pixels, *plan.paintings, *plan.masks]
             pictures += [mask for mask in plan.style_masks if mask is not None]
@@ -86,14 +86,14 @@ class Identity:
         return self._facts
 
 
-def save_run(path: Path, save: Save, standing: Standing, identity: Identity) -> None:
+def save_run(path: Path, save: Save, position: RunPosition, identity: Identity) -> None:
     """Write a checkpoint of a run: the state of the optimizer, the progress and the identity of the run."""
-    rows = [[r.iteration, r.evaluations, r.value, r.terms, r.seconds] for r in standing.trace]
-    run = {"scale": standing.scale, "trace": rows, "evaluations": standing.evaluations}
+    rows = [[r.iteration, r.evaluations, r.value, r.terms, r.seconds] for r in position.trace]
+    run = {"scale": position.scale, "trace": rows, "evaluations": position.evaluations}
     save(expanded(path), run | identity.facts())
 
 
-def read_run(path: Path, identity: Identity) -> tuple[Standing, list[str]]:
+def read_run(path: Path, identity: Identity) -> tuple[RunPosition, list[str]]:
     """Read a run's progress from a checkpoint, with notes on differences from an uninterrupted run.
 
     Parameters
@@ -111,22 +111,22 @@ def read_run(path: Path, identity: Identity) -> tuple[Standing, list[str]]:
     run = read_facts(path).get("run")
     if not isinstance(run, dict) or not isinstance(run.get("settings"), dict):
         raise HandstyleError(f"{path}: a checkpoint written by an optimizer alone, not by a run; it cannot be resumed")
-    check_facts(path, run, RUN)
+    check_facts(path, run, RUN_TYPES)
     if run["scale"] >= len(identity.plan.sizes):
         raise HandstyleError(f"{path}: not a checkpoint of this program, it has no scale {run['scale']}")
-    now = identity.facts()
+    current = identity.facts()
     # What is None here has another setting in its place, whose name says more: that comes first.
-    for name, value in sorted(now["settings"].items(), key=lambda setting: setting[1] is None):
+    for name, value in sorted(current["settings"].items(), key=lambda setting: setting[1] is None):
         if name not in run["settings"]:
             raise HandstyleError(f"{path}: saved by an earlier version, which had no {name}; start a new run")
-        if (then := run["settings"][name]) != value:
-            raise HandstyleError(f"{path}: that run has {name}={_plain(then)}, this one {name}={_plain(value)}")
+        if (saved := run["settings"][name]) != value:
+            raise HandstyleError(f"{path}: that run has {name}={_shown(saved)}, this one {name}={_shown(value)}")
     for what, subject in (("network", "another network"), ("pictures", "other pictures, sizes or masks")):
-        if run[what] != now[what]:
+        if run[what] != current[what]:
             raise HandstyleError(f"{path}: that run has {subject}; use the same ones, or start a new run")
-    if run["kernels"] != now["kernels"]:
+    if run["kernels"] != current["kernels"]:
         raise HandstyleError(
-            f"{path}: that run has kernels={run['kernels']!r}, this one {now['kernels']!r}: use the same"
+            f"{path}: that run has kernels={run['kernels']!r}, this one {current['kernels']!r}: use the same"
         )
     notes = []
     if identity.config.optimizer == "lbfgsb" and not identity.config.restarts:
@@ -134,12 +134,12 @@ def read_run(path: Path, identity: Identity) -> tuple[Standing, list[str]]:
             "SciPy's L-BFGS-B resumed from the picture without its pairs, which cannot be saved: the result differs "
             "from that of an uninterrupted run (optimizer='lbfgs' saves them)"
         )
-    if run["processor"] != now["processor"]:
+    if run["processor"] != current["processor"]:
         notes.append(
-            f"the run was started on a processor of another type ({run['processor'][:40]}, here {now['processor']}), "
-            "whose sums differ in the last bits"
+            f"the run was started on a processor of another type ({run['processor'][:40]}, here "
+            f"{current['processor']}), whose sums differ in the last bits"
         )
-    return Standing(run["scale"], [Iteration(*row) for row in run["trace"]], run["evaluations"]), notes
+    return RunPosition(run["scale"], [Iteration(*row) for row in run["trace"]], run["evaluations"]), notes
 
 
 def processor() -> str:
@@ -147,5 +147,5 @@ def processor() -> str:
     return " ".join(sorted(blas_architectures()))
 
 
-def _plain(value: Any) -> str:
+def _shown(value: Any) -> str:
     return repr(tuple(value)) if isinstance(value, list) else repr(value)

@@ -27,7 +27,7 @@ from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import Objective, engine_of, forward_to
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.normalizations import SMOOTHNESS
-from handstyle.painting.plan import held_terms
+from handstyle.painting.plan import unmasked_terms
 from handstyle.painting.targets import Painting, build_terms
 
 DEFAULT = StyleConfig()
@@ -313,7 +313,7 @@ def _terms(network: Network, config: StyleConfig, shape: tuple[int, int, int], s
         if config.mask_rule == "inside":
             masks = [np.tile((edge > 0).astype(float), (shape[0], 1)) for edge in (0.9 - across, across - 0.1)]
         sources = [Painting(one, region=i) for i, one in enumerate(paintings, 1)]
-    held = held_terms(config, network, photograph, sources, masks)
+    held = unmasked_terms(config, network, photograph, sources, masks)
     return [*build_terms(network, config, photograph, sources, masks), *held]
 
 

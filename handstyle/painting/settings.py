@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from handstyle.foundations.errors import HandstyleError, printable
-from handstyle.painting.config import StyleConfig, hints, nearest
+from handstyle.painting.config import StyleConfig, field_types, suggest
 from handstyle.painting.recipe import is_picture, parse_recipe, read_recipe, settings_text, toml_value
 
 
@@ -60,7 +60,7 @@ def read_settings(
         if key in known:
             obeyed[key] = value
         elif key not in own:
-            raise HandstyleError(f"settings file {path}: no setting is called {printable(key)}{nearest(key, known)}")
+            raise HandstyleError(f"settings file {path}: no setting is called {printable(key)}{suggest(key, known)}")
         elif own[key] != (tuple(value) if isinstance(value, list) else value):
             value = "" if own[key] is None else f", and is {own[key]!r}"
             raise HandstyleError(f"settings file {path}: {key} cannot be chosen here{value}: remove it")
@@ -69,6 +69,6 @@ def read_settings(
 
 def settings_toml(config: StyleConfig, others: Mapping[str, Any], names: Iterable[str] | None = None) -> str:
     """Return settings as TOML: first `others`, then the fields of the configuration, or only those in `names`."""
-    wanted = set(names or hints(StyleConfig))
+    wanted = set(names or field_types(StyleConfig))
     pairs = {**others, **{name: value for name, value in config.in_use().items() if name in wanted}}
     return "".join(f"{key} = {toml_value(value)}\n" for key, value in pairs.items())

@@ -15,8 +15,8 @@ from handstyle.network.weights import EMBEDDED, EMBEDDED_FILE, hdf5_read, hdf5_t
 from handstyle.painting.config import STRENGTH, StyleConfig, style_config
 from handstyle.painting.feature_scale import is_published
 
-UNCALIBRATED = 10.0  # the style weight of strength 0.5 for networks and losses without a curve
-PATCHES = 2.0  # that of the patch-based style, chosen by eye: with 10 nothing of the photograph is left
+DEFAULT_WEIGHT = 10.0  # the style weight of strength 0.5 for networks and losses without a curve
+PATCHES_WEIGHT = 2.0  # that of the patch-based style, chosen by eye: with 10 nothing of the photograph is left
 MAX_RATIO = 1e4  # the style weight of strength 1 as a multiple of that of strength 0.5; content then has no effect
 
 
@@ -56,7 +56,7 @@ def style_weight(config: StyleConfig, network: Network) -> float:
     Returns
     -------
     float
-        The style weight; without a curve, and for strength 0.5, `UNCALIBRATED` or `PATCHES`.
+        The style weight; without a curve, and for strength 0.5, `DEFAULT_WEIGHT` or `PATCHES_WEIGHT`.
 
     Raises
     ------
@@ -77,27 +77,27 @@ def style_weight(config: StyleConfig, network: Network) -> float:
     assert config.strength is not None
     named = config.style_normalization, config.content_normalization
     relative = named == ("relative", "relative") and not config.normalize_gradients
-    if relative and (curve := CURVES.get((family(network), config.style_statistic))):
+    if relative and (curve := CURVES.get((curve_name(network), config.style_statistic))):
         return curve.style_weight(config.strength)
     if config.strength == STRENGTH:
-        return PATCHES if config.style_statistic == "patches" else UNCALIBRATED
+        return PATCHES_WEIGHT if config.style_statistic == "patches" else DEFAULT_WEIGHT
     what = "network" if relative and (EMBEDDED, config.style_statistic) in CURVES else "loss"
     raise HandstyleError(f"strength={config.strength:g}: not calibrated for this {what}; give `style_weight` instead")
 
 
-def weighted(config: StyleConfig, network: Network) -> StyleConfig:
+def with_style_weight(config: StyleConfig, network: Network) -> StyleConfig:
     """Return a configuration whose `style_weight` is set to that of its strength on a network."""
     return style_config(config, style_weight=style_weight(config, network))
 
 
-def how_strong(config: StyleConfig, network: Network) -> str:
+def describe_strength(config: StyleConfig, network: Network) -> str:
     """Return a description of a run's strength and style weight, for the user."""
     weight = style_weight(config, network)
     said = f"style weight {weight:.3g}"
     return said if config.style_weight is not None else f"strength {config.strength:g} ({said})"
 
 
-def family(network: Network) -> str:
+def curve_name(network: Network) -> str:
     """Return the name in `CURVES` of the curve of a network, or an empty string if it has none."""
     if is_published(network):
         return "vgg"

@@ -24,20 +24,20 @@ from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.optimize.objective import Objective
 from handstyle.optimize.trace import FAILED, WHOLE, Ending, Iteration, Outcome
-from handstyle.painting.arguments import one_callback, own_terms, plain_options, styles_and_blend
+from handstyle.painting.arguments import convert_options, join_callbacks, styles_and_blend, user_terms
 from handstyle.painting.config import STRENGTH, StyleConfig, check_layer, style_config
-from handstyle.painting.inputs import read_inputs, spread_folders, starting_picture, wanted_side
-from handstyle.painting.load import fit_network, load_network, precision_of
+from handstyle.painting.inputs import expand_folders, read_inputs, starting_picture, wanted_side
+from handstyle.painting.load import describe_precision, fit_network, load_network
 from handstyle.painting.memory import RunMemory
-from handstyle.painting.optimizers import OptimizerState, descend, no_step_helped
+from handstyle.painting.optimizers import OptimizerState, made_no_progress, run_optimizer
 from handstyle.painting.paper import read_paper
-from handstyle.painting.plan import Plan, check_reach, enlarged, final_picture, make_plan, terms_of_scale
+from handstyle.painting.plan import Plan, check_reach, enlarge_picture, final_picture, make_plan, terms_of_scale
 from handstyle.painting.presets import Preset, find_preset
 from handstyle.painting.progress import RECENT, progress_display, time_left
-from handstyle.painting.recipe import BLANK, KEY, Input, inputs_of, recipe_of
+from handstyle.painting.recipe import BLANK, KEY, Input, collect_inputs, make_recipe
 from handstyle.painting.result import PaintingInterrupted, Progress, Result, keep_last
-from handstyle.painting.resuming import Identity, Standing, read_run, save_run
-from handstyle.painting.strength import UNCALIBRATED, style_weight
+from handstyle.painting.resuming import Identity, RunPosition, read_run, save_run
+from handstyle.painting.strength import DEFAULT_WEIGHT, style_weight
 from handstyle.painting.targets import Measured
 
 
@@ -117,22 +117,22 @@ def stylize(
     """
     if resume is not None and not isinstance(resume, str | os.PathLike):
         raise HandstyleError(f"resume={type(resume).__name__}: give the path of a saved run")
-    network, sources = one_network(network, options), styles_and_blend(styles, options)
-    chosen, config = chosen_settings(config, preset, options)
-    called = one_callback(callback)
+    network, sources = network_argument(network, options), styles_and_blend(styles, options)
+    chosen, config = choose_settings(config, preset, options)
+    called = join_callbacks(callback)
     if not isinstance(progress, bool | None):
         raise HandstyleError(f"progress={progress!r}: must be True or False; give a function as callback")
     with progress_display() if progress else nullcontext() as display:
         callbacks = [one for one in (display, called) if one is not None]
-        run = _prepared(content, sources, network, config, chosen, resume, terms)
-        run.callback, run.measured = one_callback(callbacks), measured
+        run = _prepare_run(content, sources, network, config, chosen, resume, terms)
+        run.callback, run.measured = join_callbacks(callbacks), measured
         result = run.paint()
     if keep_last(result).interrupted:
         raise PaintingInterrupted(result)
     return result
 
 
-def _prepared(
+def _prepare_run(
     content: PictureLike,
     styles: Sequence[PictureLike],
     network: Network | str | os.PathLike[str] | None,
@@ -142,24 +142,24 @@ def _prepared(
     terms: Any,
 ) -> "_Run":
     """Read and check everything that can be checked before the first evaluation, and return the run."""
-    sources, config = arranged(styles, config)
-    network, notes = ready_network(network, chosen)
+    sources, config = collect_styles(styles, config)
+    network, notes = as_network(network, chosen)
     config.check_layers(network)
     photograph, paintings = read_inputs(config, content, sources)
     check_reach(config, network, photograph, paintings)
     if not callable(terms):
-        own_terms(terms, network, (0, 0))  # or an error, before long work
+        user_terms(terms, network, (0, 0))  # or an error, before long work
     memory = RunMemory.now(config, network, photograph, paintings).fitted()
     memory.check()
     notes += [memory.tiled] if memory.tiled else []
-    with memory.guarded():
+    with memory.guard():
         plan = make_plan(config, photograph, paintings)
-    inputs, identity = inputs_of(config, photograph, paintings), Identity(config, memory.network, plan)
+    inputs, identity = collect_inputs(config, photograph, paintings), Identity(config, memory.network, plan)
     file = None if resume is None else expanded(resume)
-    standing, resuming = (Standing(), []) if file is None else read_run(file, identity)
+    position, resuming = (RunPosition(), []) if file is None else read_run(file, identity)
     coarse = resize(plan.p, plan.sizes[0])
     p = starting_picture(config, coarse, network.convention, plan.paintings, plan.style_masks, photograph.full_size)
-    return _Run(config, memory, plan, inputs, identity, file, standing, p, terms, notes, resuming)
+    return _Run(config, memory, plan, inputs, identity, file, position, p, terms, notes, resuming)
 
 
 @dataclass
@@ -173,7 +173,7 @@ class _Run:
         digests; what a checkpoint must agree with.
     file : Path or None
         The checkpoint to resume from.
-    standing : Standing
+    position : RunPosition
         Where that run stood: scale, trace and evaluations.
     p : (H, W, 3) array
         The picture, at first the start of the first scale.
@@ -189,7 +189,7 @@ class _Run:
     inputs: list[Input]
     identity: Identity
     file: Path | None
-    standing: Standing
+    position: RunPosition
     p: Array
     terms: Any
     notes: list[str]
@@ -200,66 +200,69 @@ class _Run:
     state: OptimizerState = field(default_factory=OptimizerState)
     outcome: Outcome | None = None  # of the last scale
     settled: bool = False  # whether a scale ended by `stop_below`
-    idle: bool = True  # whether no step at any scale made the picture better
+    no_progress: bool = True  # whether no step at any scale made the picture better
 
     def __post_init__(self) -> None:
         self.planned = [self.config.iterations_at(k) for k in range(len(self.plan.sizes))]
-        self.size = self.plan.sizes[self.standing.scale]  # of the scale that `p` was painted at
-        self.trace, self.evaluations = list(self.standing.trace), self.standing.evaluations
+        self.size = self.plan.sizes[self.position.scale]  # of the scale that `p` was painted at
+        self.trace, self.evaluations = list(self.position.trace), self.position.evaluations
 
     def paint(self) -> Result:
         """Minimize the objective at each scale, from coarse to fine, and return the result."""
-        todo = [(k, size, self.planned[k]) for k, size in enumerate(self.plan.sizes) if k >= self.standing.scale]
-        cut_short: tuple[Ending, str] | None = None  # why a scale was not brought to its first evaluation
-        while todo:
-            k, size, iterations = todo.pop(0)
-            here = Standing(k, list(self.trace), self.evaluations)
+        remaining = [(k, size, self.planned[k]) for k, size in enumerate(self.plan.sizes) if k >= self.position.scale]
+        early_end: tuple[Ending, str] | None = None  # why a scale was not brought to its first evaluation
+        while remaining:
+            k, size, iterations = remaining.pop(0)
+            position = RunPosition(k, list(self.trace), self.evaluations)
             try:
-                outcome = self._minimized(here, size, iterations)
+                outcome = self._minimize(position, size, iterations)
             except KeyboardInterrupt:
                 if self.outcome is None:
                     raise
-                cut_short = "interrupted", f"interrupted after {len(self.trace)} iterations"
+                early_end = "interrupted", f"interrupted after {len(self.trace)} iterations"
                 break
             except OutOfMemoryError as error:
                 if self._has_smaller_tiles(size, str(error)):
-                    todo.insert(0, (k, size, iterations))
+                    remaining.insert(0, (k, size, iterations))
                     continue
                 if self.outcome is None:
                     raise
-                cut_short = "out of memory", f"stopped: {error}"  # the scales done are kept
+                early_end = "out of memory", f"stopped: {error}"  # the scales done are kept
                 break
-            self._advance(outcome, here, size)
+            self._advance(outcome, position, size)
             rest = iterations - len(outcome.trace)
             if outcome.ended == "out of memory" and rest and self._has_smaller_tiles(size, outcome.stopped):
                 self.file = None
-                todo.insert(0, (k, size, rest))
+                remaining.insert(0, (k, size, rest))
             elif outcome.ended not in WHOLE:
                 break
         assert self.outcome is not None
-        ended, stopped = self._ending(*(cut_short or (self.outcome.ended, self.outcome.stopped)))
-        failed, value = ended in FAILED or self.idle, self.outcome.value
+        ended, stopped = self._ending(*(early_end or (self.outcome.ended, self.outcome.stopped)))
+        failed, value = ended in FAILED or self.no_progress, self.outcome.value
         return self._result(self.p, self.trace, ended, stopped, value, self.evaluations, failed, self.plan.sizes[-1])
 
-    def _minimized(self, here: Standing, size: Size, iterations: int) -> Outcome:
+    def _minimize(self, position: RunPosition, size: Size, iterations: int) -> Outcome:
         """Run the optimizer at one scale."""
         config, network, plan = self.config, self.memory.network, self.plan
-        start = enlarged(config, plan, self.p, size)
-        self.state.adam = self.state.resampled(self.size, size, network.backend)
-        report, resumed = self._reporter(here, size), self.file if here.scale == self.standing.scale else None
-        with self.memory.guarded(size), np.errstate(over="ignore", invalid="ignore"):  # the objective raises an error
-            self.own = own_terms(self.terms, network, size)
+        start = enlarge_picture(config, plan, self.p, size)
+        self.state.adam = self.state.resample(self.size, size, network.backend)
+        report, resumed = (
+            self._progress_callback(position, size),
+            self.file if position.scale == self.position.scale else None,
+        )
+        with self.memory.guard(size), np.errstate(over="ignore", invalid="ignore"):  # the objective raises an error
+            self.own = user_terms(self.terms, network, size)
             terms = terms_of_scale(config, network, plan, size, self.measured) + self.own
             objective = Objective(network, terms, (*size, 3))
-            done, files = len(here.trace), self.memory.files
-            return descend(objective, start, config, iterations, self.state, report, resumed, done, files)
+            done, files = len(position.trace), self.memory.files
+            return run_optimizer(objective, start, config, iterations, self.state, report, resumed, done, files)
 
-    def _advance(self, outcome: Outcome, here: Standing, size: Size) -> None:
+    def _advance(self, outcome: Outcome, position: RunPosition, size: Size) -> None:
         """Add the outcome of a scale to the run."""
         self.outcome, self.p, self.size = outcome, outcome.v.reshape(*size, 3), size
-        self.trace += [_after(here, row) for row in outcome.trace]
+        self.trace += [_continue_row(position, row) for row in outcome.trace]
         self.evaluations += outcome.evaluations
-        self.idle = self.idle and no_step_helped(self.config, outcome)
+        self.no_progress = self.no_progress and made_no_progress(self.config, outcome)
         self.settled = self.settled or outcome.ended == "settled"  # this ends the scale, not the run
 
     def _has_smaller_tiles(self, size: Size, why: str) -> bool:
@@ -273,20 +276,20 @@ class _Run:
             ]
         return less is not None
 
-    def _reporter(self, here: Standing, size: Size) -> Callable[[Iteration], None]:
+    def _progress_callback(self, position: RunPosition, size: Size) -> Callable[[Iteration], None]:
         """Return a callback of the optimizer at one scale, which calls that of the run."""
-        ends = [here.trace[-1].seconds if here.trace else 0.0]
+        ends = [position.trace[-1].seconds if position.trace else 0.0]
         forecast, planned, sizes = [need.seconds for need in self.memory.needs()], self.planned, self.plan.sizes
 
         def report(row: Iteration) -> None:
             if self.callback is None or row.v is None:
                 return
-            row = _after(here, row)
+            row = _continue_row(position, row)
             ends.append(row.seconds)
             array = self.memory.network.backend.to_numpy(row.v).reshape(*size, 3)  # type: ignore[arg-type]
-            so_far = here.trace + [replace(row, v=None, save=None)]
-            before = [one.seconds for one in here.trace[-RECENT:]]
-            here_ends = f"after {row.iteration} of {sum(planned)} iterations"
+            trace = position.trace + [replace(row, v=None, save=None)]
+            before = [one.seconds for one in position.trace[-RECENT:]]
+            stopped = f"after {row.iteration} of {sum(planned)} iterations"
             self.callback(
                 Progress(
                     row.iteration,
@@ -296,12 +299,12 @@ class _Run:
                     row.terms,
                     row.seconds,
                     array,
-                    row.save and partial(save_run, save=row.save, standing=here, identity=self.identity),
-                    here.scale,
+                    row.save and partial(save_run, save=row.save, position=position, identity=self.identity),
+                    position.scale,
                     tuple(sizes),
-                    time_left(ends, planned, sizes, here.scale, before, forecast),
+                    time_left(ends, planned, sizes, position.scale, before, forecast),
                     partial(final_picture, self.config, self.plan, array),
-                    partial(self._result, array, so_far, "going on", here_ends, row.value, row.evaluations, False),
+                    partial(self._result, array, trace, "going on", stopped, row.value, row.evaluations, False),
                 )
             )
 
@@ -319,7 +322,7 @@ class _Run:
             stopped = f"interrupted after {done} iterations"
         if self.size != sizes[-1]:
             stopped += f" at {self.size[1]} x {self.size[0]} px, enlarged from there"
-        if self.idle and ended not in FAILED:
+        if self.no_progress and ended not in FAILED:
             lower = f"lower learning_rate={self.config.learning_rate:g}"
             stopped += f"; no step made the picture better than the start: {lower}"
         return ended, stopped
@@ -341,8 +344,8 @@ class _Run:
         end: dict[str, Any] = {"ended": ended, "stopped": stopped, "iterations": len(trace), "evaluations": evaluations}
         end |= {"style_weight": style_weight(config, network)} if config.style_weight is None else {}
         end |= {"loss": value, "terms": trace[-1].terms if trace else {}}
-        ran = self.identity.network_digest
-        recipe = recipe_of(config, network, self.inputs, precision_of(network), array, end, ran)
+        digest = self.identity.network_digest
+        recipe = make_recipe(config, network, self.inputs, describe_precision(network), array, end, digest)
         own = [f"the term {term.name} is not in the recipe: `handstyle again` paints without it" for term in self.own]
         return Result(
             array,
@@ -358,13 +361,13 @@ class _Run:
         )
 
 
-def _after(here: Standing, row: Iteration) -> Iteration:
+def _continue_row(position: RunPosition, row: Iteration) -> Iteration:
     """Return a row of one scale's trace, counted on from the scales before."""
-    started = here.trace[-1].seconds if here.trace else 0.0
+    started = position.trace[-1].seconds if position.trace else 0.0
     return replace(
         row,
-        iteration=row.iteration + len(here.trace),
-        evaluations=row.evaluations + here.evaluations,
+        iteration=row.iteration + len(position.trace),
+        evaluations=row.evaluations + position.evaluations,
         seconds=row.seconds + started,
     )
 
@@ -406,11 +409,11 @@ def texture(
     <Result 32 x 32 px, 2 iterations: all 2 iterations done>
     """
     run = {name: options.pop(name) for name in ("callback", "progress", "resume", "terms") if name in options}
-    network, styles = one_network(network, options), styles_and_blend(styles, options)
-    chosen, config = chosen_settings(config, preset, options)
+    network, styles = network_argument(network, options), styles_and_blend(styles, options)
+    chosen, config = choose_settings(config, preset, options)
     config = texture_config(config)
-    network, notes = ready_network(network, chosen)
-    result = stylize(blank(config), styles, network=network, config=config, **run)
+    network, notes = as_network(network, chosen)
+    result = stylize(blank_picture(config), styles, network=network, config=config, **run)
     return keep_last(replace(result, notes=[*notes, *result.notes]))
 
 
@@ -459,9 +462,9 @@ def reconstruct(
     <Result 32 x 48 px, 2 iterations: all 2 iterations done>
     """
     run = {name: options.pop(name) for name in ("callback", "progress", "resume", "terms") if name in options}
-    network = one_network(network, options)
-    config = reconstruction_config(layer, of, **plain_options(options))
-    network, _ = ready_network(network, None)
+    network = network_argument(network, options)
+    config = reconstruction_config(layer, of, **convert_options(options))
+    network, _ = as_network(network, None)
     check_layer(network, "layer", layer)
     return stylize(picture, picture, network=network, config=config, **run)
 
@@ -475,11 +478,11 @@ def texture_config(config: StyleConfig) -> StyleConfig:
     init = "blurred-noise" if config.init == "content" else config.init
     if config.strength not in (None, STRENGTH):
         raise HandstyleError(f"strength={config.strength:g}: a texture has no content; use style_weight")
-    weight = UNCALIBRATED if config.style_weight is None else config.style_weight
+    weight = DEFAULT_WEIGHT if config.style_weight is None else config.style_weight
     return style_config(config, content_weight=0.0, style_weight=weight, init=init, size_rule="long")
 
 
-def blank(config: StyleConfig) -> Picture:
+def blank_picture(config: StyleConfig) -> Picture:
     """Return the gray square that is used as the photograph of a texture, which has none."""
     side = wanted_side(config, (1, 1))
     try:
@@ -502,7 +505,7 @@ def reconstruction_config(layer: str, of: str, **options: Any) -> StyleConfig:
     return style_config({"size": 256, "init": "noise", "tv_weight": 1e-4, "pyramid_min_size": 0, **one}, **options)
 
 
-def one_network(network: Any, options: dict[str, Any]) -> Any:
+def network_argument(network: Any, options: dict[str, Any]) -> Any:
     """Return the network that was given as the argument `network` or as its alias ``weights`` in the options."""
     weights = options.pop("weights", None)
     if weights is not None and network is not None:
@@ -510,12 +513,12 @@ def one_network(network: Any, options: dict[str, Any]) -> Any:
     return network if weights is None else weights
 
 
-def chosen_settings(
+def choose_settings(
     config: StyleConfig | Mapping[str, Any] | None, preset: str | None, options: Mapping[str, Any]
 ) -> tuple[Preset | None, StyleConfig]:
     """Return the preset that was named, or None, and the settings: those of preset or config, changed by options."""
-    options = plain_options(options)
-    config = plain_options(config) if isinstance(config, Mapping) else config
+    options = convert_options(options)
+    config = convert_options(config) if isinstance(config, Mapping) else config
     if preset is None:
         return None, style_config(config, **options)
     if config is not None:
@@ -524,7 +527,7 @@ def chosen_settings(
     return chosen, style_config(chosen.settings, **options)
 
 
-def ready_network(network: Network | str | os.PathLike[str] | None, chosen: Preset | None) -> tuple[Network, list[str]]:
+def as_network(network: Network | str | os.PathLike[str] | None, chosen: Preset | None) -> tuple[Network, list[str]]:
     """Return a network, loaded if necessary and changed as a preset requires, and notes on these changes."""
     if network is None or isinstance(network, str | os.PathLike):
         network = load_network(EMBEDDED if network is None else network)
@@ -533,7 +536,7 @@ def ready_network(network: Network | str | os.PathLike[str] | None, chosen: Pres
     return (network, []) if chosen is None else fit_network(network, chosen)
 
 
-def arranged(styles: Sequence[PictureLike], config: StyleConfig) -> tuple[list[PictureLike], StyleConfig]:
+def collect_styles(styles: Sequence[PictureLike], config: StyleConfig) -> tuple[list[PictureLike], StyleConfig]:
     """Return the list of all paintings, including those given by `style_region` as COLOR=PAINTING.
 
     Folders are replaced by their pictures. In the returned configuration `style_region` has the colors only.
@@ -543,7 +546,7 @@ def arranged(styles: Sequence[PictureLike], config: StyleConfig) -> tuple[list[P
     HandstyleError
         If the settings do not fit the number of paintings.
     """
-    sources, entries = spread_folders(styles), [entry.partition("=") for entry in config.style_region]
+    sources, entries = expand_folders(styles), [entry.partition("=") for entry in config.style_region]
     if any(sign for _, sign, _ in entries):
         entries.sort(key=lambda entry: bool(entry[1]))  # the named paintings come last, as they stand
         sources += [path for _, sign, path in entries if sign]

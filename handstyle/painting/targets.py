@@ -33,7 +33,7 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.normalizations import CONTENT, SMOOTHNESS, STYLE, Place, smoothness_factor
 from handstyle.painting.patch_terms import PatchSource, check_products, patch_terms
 from handstyle.painting.recipe import array_digest
-from handstyle.painting.strength import weighted
+from handstyle.painting.strength import with_style_weight
 
 Loss = Callable[[Moments], tuple[Array, Moments]]
 
@@ -152,19 +152,19 @@ def build_terms(
     ['style relu1_1', 'content relu4_2']
     """
     sources = [one if isinstance(one, Painting) else Painting(one) for one in paintings]
-    config, terms = weighted(config, network), list[Term]()
+    config, terms = with_style_weight(config, network), list[Term]()
     measured = Measured(None) if measured is None else measured
     if _has_patches(config):
         terms += _patch_terms(network, config, p, sources, masks, measured)
     if has_moments(config):
         for region in sorted({source.region for source in sources}):
-            mine = [source for source in sources if source.region == region]
+            of_region = [source for source in sources if source.region == region]
             mask = masks[region - 1] if region else None
             # cysmith/neural-style-tf weighs each painting by its normalized weight and divides by their number besides.
-            share = sum(one.blend for one in mine) / sum(one.blend for one in sources) / len(sources)
+            share = sum(one.blend for one in of_region) / sum(one.blend for one in sources) / len(sources)
             share = share if config.mask_mode == "cysmith" else 1.0
             suffix = f" region {region}" if region else ""
-            terms += _style_terms(network, config, p, mine, mask, share, suffix, measured)
+            terms += _style_terms(network, config, p, of_region, mask, share, suffix, measured)
     if config.content_weight and config.content_layers:
         terms += _content_terms(network, config, p, measured)
     network.backend.tidy()  # frees the memory of measuring
@@ -215,19 +215,19 @@ def planned_terms(
     (['content relu4_2', 'total variation'], (512, 512, 128), (0, 0, 0))
     """
     shapes = {row.name: row.shape for row in summary(network, *size)}
-    config = weighted(config, network)
+    config = with_style_weight(config, network)
 
     double = np.dtype(np.float64)
 
-    def flat(*shape: int, value: float = 1.0, dtype: np.dtype[Any] = network.dtype) -> Array:
+    def placeholder(*shape: int, value: float = 1.0, dtype: np.dtype[Any] = network.dtype) -> Array:
         return np.broadcast_to(dtype.type(value), shape)
 
     terms: list[Term] = []
     if _has_patches(config):
         at_sizes = style_sizes or [size] * len(regions)
-        maps = [{row.name: flat(*row.shape) for row in summary(network, *at)} for at in at_sizes]
+        maps = [{row.name: placeholder(*row.shape) for row in summary(network, *at)} for at in at_sizes]
         sources = [PatchSource(features, region=region) for features, region in zip(maps, regions, strict=True)]
-        masks = [{tap: flat(*shape[:2], 1) for tap, shape in shapes.items()}] * max(regions)
+        masks = [{tap: placeholder(*shape[:2], 1) for tap, shape in shapes.items()}] * max(regions)
         planned = patch_terms(config, shapes, sources, masks)
         check_products(config, planned, shapes)
         terms += planned
@@ -238,25 +238,32 @@ def planned_terms(
         for region in sorted(set(regions)):
             count = list(regions).count(region) if config.blend == "losses" else 1
             suffix = f" region {region}" if region else ""
-            shares = _shares(config.style_layer_weights, config.style_layers)
+            shares = _layer_shares(config.style_layer_weights, config.style_layers)
             for tap, share in zip(config.style_layers, shares, strict=True):
                 height, width, C = shapes[tap]
                 place = Place(C, height * width, size[0] * size[1])
-                moments = [Moments(1.0, flat(C, dtype=double), flat(C, C, value=2, dtype=double)) for _ in range(count)]
+                moments = [
+                    Moments(1.0, placeholder(C, dtype=double), placeholder(C, C, value=2, dtype=double))
+                    for _ in range(count)
+                ]
                 targets = [(1 / count, each) for each in moments]
-                mask = flat(height, width, 1) if region else None
+                mask = placeholder(height, width, 1) if region else None
                 counts_all = config.mask_mode == "cysmith" and mask is not None
                 if share:
                     name = f"style {tap}{suffix}"
                     terms += _terms_at(gram, tap, place, targets, mask, share, name, counts_all)
     if config.content_weight:
-        shares = _shares(config.content_layer_weights, config.content_layers)
+        shares = _layer_shares(config.content_layer_weights, config.content_layers)
         for tap, share in zip(config.content_layers, shares, strict=True):
-            term = ContentTerm(tap, flat(*shapes[tap]), config.content_weight * share)
+            term = ContentTerm(tap, placeholder(*shapes[tap]), config.content_weight * share)
             if share:
                 terms.append(NormalizedTerm(term, term.weight) if config.normalize_gradients else term)
     if config.unmasked_weight and all(regions) and config.unmasked == "keep" and config.mask_mode != "cysmith":
-        terms.append(ContentTerm(PICTURE, flat(*size, 3), config.unmasked_weight, 1.0, flat(*size, 1), "held pixels"))
+        terms.append(
+            ContentTerm(
+                PICTURE, placeholder(*size, 3), config.unmasked_weight, 1.0, placeholder(*size, 1), "held pixels"
+            )
+        )
     return terms + _picture_terms(config)
 
 
@@ -302,15 +309,17 @@ def _features_in_common_pool(network: Network, p: Array, taps: Sequence[str]) ->
     feature, found = _features_of(network, p, taps), {}
     for tap in taps:
         with network.backend.separate_pool():
-            made = feature(tap)
-        found[tap] = network.backend.in_common_pool(made)
-        del made
+            measured_moments = feature(tap)
+        found[tap] = network.backend.in_common_pool(measured_moments)
+        del measured_moments
     return found
 
 
 def _content_terms(network: Network, config: StyleConfig, p: Array, measured: Measured) -> list[Term]:
     terms = list[Term]()
-    shares = dict(zip(config.content_layers, _shares(config.content_layer_weights, config.content_layers), strict=True))
+    shares = dict(
+        zip(config.content_layers, _layer_shares(config.content_layer_weights, config.content_layers), strict=True)
+    )
     taps = tuple(tap for tap, share in shares.items() if share)
     features = measured.get(network, [p], ("features", taps), partial(_features_in_common_pool, network, p, taps))
     factor = CONTENT[config.content_normalization]
@@ -357,7 +366,7 @@ def _style_terms(
     # With the region's share of the area, the gradient at its pixels is as large as in a whole picture.
     area = share if mask is None or cysmith else float(mask.mean())
     backend, terms = network.backend, []
-    for tap, layer_share in zip(taps, _shares(config.style_layer_weights, taps), strict=True):
+    for tap, layer_share in zip(taps, _layer_shares(config.style_layer_weights, taps), strict=True):
         here = [(one.blend, moments[tap]) for one, moments in zip(paintings, moments_of, strict=True) if tap in moments]
         total = sum(blend for blend, _ in here)
         if not here or not layer_share or not total:
@@ -389,7 +398,7 @@ def _terms_at(
     patches = config.style_statistic == "patches"  # whose own terms are made elsewhere
     factor = None if patches else STYLE[config.style_normalization]
     scale = None if factor is None else factor(place)
-    weight = 0.0 if patches else (config.style_weight or 0.0) * share  # which `weighted` has set
+    weight = 0.0 if patches else (config.style_weight or 0.0) * share  # which `with_style_weight` has set
     if config.normalize_gradients:
         raw = partial(_raw_gram, channels=place.channels)
         losses: tuple[tuple[float, Loss], ...] = tuple((part, partial(raw, target=target)) for part, target in targets)
@@ -422,22 +431,22 @@ def _statistic(statistic: str, target: Moments, scale: float | None) -> Loss:
     mean, covariance = mean_and_covariance(target)
     if statistic == "covariance":
         size = float((covariance * covariance).sum())
-        fixed = scale if scale is not None else _inverse(size)
+        fixed = scale if scale is not None else _reciprocal(size)
         return partial(covariance_loss, target=target, scale=fixed)
     size = float(mean @ mean) + float(covariance.trace())
     normal = gaussian(target, 1e-4 if scale is not None else 1e-6 * size / len(mean))
-    fixed = scale if scale is not None else _inverse(size)
+    fixed = scale if scale is not None else _reciprocal(size)
     return lambda moments: wasserstein_loss(moments, normal, fixed)
 
 
 def _means(part: float, target: Moments, channels: int, relative: bool) -> list[tuple[float, Loss]]:
     mean, covariance = mean_and_covariance(target)
-    a = _inverse(float(mean @ mean)) if relative else 1 / channels
-    b = _inverse(float(covariance.trace())) if relative else 1 / channels
+    a = _reciprocal(float(mean @ mean)) if relative else 1 / channels
+    b = _reciprocal(float(covariance.trace())) if relative else 1 / channels
     return [(part, partial(mean_loss, target=target, scale=a)), (part, partial(std_loss, target=target, scale=b))]
 
 
-def _inverse(size: float) -> float:
+def _reciprocal(size: float) -> float:
     if not size > 0:
         raise HandstyleError("style: the target's features are zero everywhere: choose another layer or picture")
     return 1 / size
@@ -483,9 +492,11 @@ def _painting_moments(
     moments = {}
     for tap in taps:
         with backend.separate_pool():
-            made = measure_moments(feature(tap), weights.get(tap)) if tiled is None else tiled[tap]
-        count = float(math.prod(masks[tap].shape)) if cysmith is not None else float(made.count)
-        moments[tap] = Moments(count, backend.in_common_pool(made.sums), backend.in_common_pool(made.outer))
+            measured_moments = measure_moments(feature(tap), weights.get(tap)) if tiled is None else tiled[tap]
+        count = float(math.prod(masks[tap].shape)) if cysmith is not None else float(measured_moments.count)
+        moments[tap] = Moments(
+            count, backend.in_common_pool(measured_moments.sums), backend.in_common_pool(measured_moments.outer)
+        )
     return moments
 
 
@@ -522,5 +533,5 @@ def _features_of(network: Network, p: Array, taps: Sequence[str]) -> Callable[[s
     return network.forward(x, taps)[0].pop
 
 
-def _shares(weights: tuple[float, ...], layers: tuple[str, ...]) -> tuple[float, ...]:
+def _layer_shares(weights: tuple[float, ...], layers: tuple[str, ...]) -> tuple[float, ...]:
     return weights or (1.0,) * len(layers)

@@ -13,8 +13,8 @@ from handstyle.kernels.tiles import recomputes_photograph, tile_side
 from handstyle.optimize.objective import Evaluate, Objective
 from handstyle.optimize.trace import Iteration
 from handstyle.painting.memory import Need, RunMemory
-from handstyle.painting.optimizers import OptimizerState, descend
-from handstyle.painting.progress import in_words
+from handstyle.painting.optimizers import OptimizerState, run_optimizer
+from handstyle.painting.progress import format_duration
 
 MIN_ITERATIONS = 3  # iterations of a trial, besides the first, which prepares and searches a step length
 MAX_EXPECTED_SECONDS = 5.0  # seconds that so many may be expected to take at a size that is tried
@@ -57,7 +57,7 @@ class RunTime:
         size, iterations = self.needs[-1].size, sum(need.iterations for need in self.needs)
         how = "tried here" if size == self.tried else f"from {self.tried[1]} x {self.tried[0]} px, tried here"
         each = f"an iteration at {size[1]} x {size[0]} px takes {self.seconds[-1]:.3g} s ({how})"
-        return f"{each}; {iterations} iterations: {in_words(self.total)}"
+        return f"{each}; {iterations} iterations: {format_duration(self.total)}"
 
 
 def run_time(run: RunMemory) -> RunTime:
@@ -76,23 +76,23 @@ def run_time(run: RunMemory) -> RunTime:
         of that, and then what lies between. Without counted times, as of the reference engine, nothing is tried.
     """
     config, needs = run.config, run.needs()
-    round_of = config.evaluations if config.restarts else 1
+    per_round = config.evaluations if config.restarts else 1
     seconds, tried, rate = list[float](), (0, 0), 1.0  # measured seconds by counted ones
 
-    def quick(need: Need) -> bool:
+    def is_quick(need: Need) -> bool:
         if recomputes_photograph(run.network) and max(need.size) > tile_side(run.network):
             return False  # there is no photograph whose features could be computed again
-        return MIN_ITERATIONS * rate * need.seconds < MAX_EXPECTED_SECONDS and not run.lacking(need)
+        return MIN_ITERATIONS * rate * need.seconds < MAX_EXPECTED_SECONDS and not run.missing(need)
 
     for need in needs:
         sizes = [need]
-        while not any(tried) and not quick(sizes[-1]) and min(sizes[-1].size) >= 2 * MIN_SIDE:
+        while not any(tried) and not is_quick(sizes[-1]) and min(sizes[-1].size) >= 2 * MIN_SIDE:
             sizes.append(run.need_at((sizes[-1].size[0] // 2, sizes[-1].size[1] // 2)))
         for trial in reversed(sizes):
-            if quick(trial):
+            if is_quick(trial):
                 tried = trial.size
                 rate = seconds_of_iteration(run, tried) / trial.seconds
-        seconds.append(round_of * rate * need.seconds if any(tried) else math.nan)
+        seconds.append(per_round * rate * need.seconds if any(tried) else math.nan)
     return RunTime(needs, seconds, tried, 0 if config.restarts else config.evaluations)
 
 
@@ -102,7 +102,7 @@ def seconds_of_iteration(run: RunMemory, size: Size) -> float:
     start = np.random.default_rng(0).uniform(0, 255, shape)
     ends = list[float]()
 
-    def note(row: Iteration) -> None:
+    def record_time(row: Iteration) -> None:
         ends.append(row.seconds)
         if row.seconds > ends[0] + TRIAL_SECONDS and len(ends) > MIN_ITERATIONS:
             raise StopIteration
@@ -111,7 +111,9 @@ def seconds_of_iteration(run: RunMemory, size: Size) -> float:
         objective = Objective(network, run.terms(size, timed=True), shape)
         objective.prepared = Bowl(objective.prepared, network.backend.asarray(start, dtype=network.dtype))
         with np.errstate(over="ignore", invalid="ignore"):
-            outcome = descend(objective, start, config, MAX_ITERATIONS, OptimizerState(), note, files=run.files)
+            outcome = run_optimizer(
+                objective, start, config, MAX_ITERATIONS, OptimizerState(), record_time, files=run.files
+            )
     except MemoryError:
         return math.nan
     if outcome.ended == "interrupted":  # which an optimizer takes for the end of a run
@@ -136,13 +138,13 @@ class Bowl:
 
     def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
         """Evaluate, and return the quadratic's value, as that of the first term, and its gradient."""
-        return self._at(p, self.evaluate(self.p)[0])
+        return self._quadratic(p, self.evaluate(self.p)[0])
 
     def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
         """Return the same for flat float64 vectors on the host."""
-        return self._at(v, self.evaluate.host(self.v)[0])
+        return self._quadratic(v, self.evaluate.host(self.v)[0])
 
-    def _at(self, x: Array, values: Array) -> tuple[Array, Array]:
+    def _quadratic(self, x: Array, values: Array) -> tuple[Array, Array]:
         xp = namespace(x)
         curvature = xp.linspace(1e-6, 1e-3, x.size, dtype=x.dtype).reshape(x.shape)  # no rate that is used diverges
         gradient, values = curvature * x, namespace(values).zeros_like(values)

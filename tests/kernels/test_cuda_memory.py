@@ -20,7 +20,7 @@ from handstyle.losses.gram import StyleTerm, moments_forward
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
 from handstyle.optimize.objective import Objective
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.memory import RunMemory, stand_in
+from handstyle.painting.memory import RunMemory, dummy_picture
 from handstyle.painting.targets import planned_terms
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
@@ -88,7 +88,7 @@ def test_the_scratch_is_bounded(vgg19):
 
 
 def test_the_largest_picture_is_the_largest(vgg19):
-    available, picture = 1 << 30, stand_in(8192)
+    available, picture = 1 << 30, dummy_picture(8192)
     config = replace(CONFIG, size=8192, pyramid_min_size=0)
     run = RunMemory(config, dry(vgg19, available), picture, [picture], True, available)
     side = run.largest_size(8192)

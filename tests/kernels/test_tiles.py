@@ -416,7 +416,7 @@ def test_the_photographs_features_computed_again_give_the_same(
             NormalizedTerm(ContentTerm("relu3_2", features["relu3_2"], 1.0, 0.5, name="normalized"), 2.0),
         ]
 
-    tiled = by_tiles(network, side, again=True)
+    tiled = by_tiles(network, side, recompute=True)
     features = tiles.tiled_features(tiled, photograph, taps)
     assert features is not None
     kept = forward_to(network, taps, photograph)[0]
@@ -436,7 +436,7 @@ def test_the_photographs_features_computed_again_give_the_same(
         assert np.abs(gradient - dp).max() <= 1e-12 * np.abs(dp).max()
     passes = 2 * 2 * 3 * len(Tiling(network.layers, STYLE, *SHAPE[:2], side).tiles)  # twice; statistics, sizes, sweep
     assert len(seen) == passes  # the scales are computed once, before
-    assert by_tiles(tiled, 200).engine.again  # type: ignore[attr-defined]
+    assert by_tiles(tiled, 200).engine.recompute  # type: ignore[attr-defined]
     one = tiles.tiled_features(by_tiles(tiled, 200), photograph, taps)
     assert one is not None
     assert all(isinstance(f, np.ndarray) for f in one.values())
@@ -444,7 +444,7 @@ def test_the_photographs_features_computed_again_give_the_same(
 
 def test_features_that_are_zero_everywhere_are_refused_by_tile_too(network: Network) -> None:
     tiled, black = (
-        by_tiles(network, SIDE, again=True),
+        by_tiles(network, SIDE, recompute=True),
         ContentTerm("conv1_1", tiles.Photograph(picture(), (139, 117, 8))),
     )
     first, *rest = network.layers

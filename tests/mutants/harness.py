@@ -55,7 +55,7 @@ from handstyle.painting.color import METHODS, color_statistics, match_affine
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.load import load_network
 from handstyle.painting.normalizations import STYLE, Place, carry_over
-from handstyle.painting.plan import enlarged, make_plan
+from handstyle.painting.plan import enlarge_picture, make_plan
 from handstyle.painting.stylize import stylize
 
 Reports = dict[str, Report]
@@ -514,7 +514,7 @@ GENUINE: dict[str, Callable[..., Any]] = {
     "match_affine": match_affine,
     "network_settings": recipe_module.network_settings,
     "toml_value": recipe_module.toml_value,
-    "enlarged": enlarged,
+    "enlarged": enlarge_picture,
     "spectrum_backward": Spectrum.backward,
     "carry_over": carry_over,
 }

@@ -18,7 +18,7 @@ from handstyle.losses.gram import StyleTerm
 from handstyle.network.vgg import Network, build_network, random_weights
 from handstyle.optimize.objective import engine_of
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.memory import RunMemory, stand_in
+from handstyle.painting.memory import RunMemory, dummy_picture
 from handstyle.painting.stylize import stylize
 from handstyle.painting.targets import Painting, build_terms
 
@@ -88,7 +88,7 @@ def test_a_full_disk_leaves_the_target_in_memory(monkeypatch: pytest.MonkeyPatch
 
 
 def run(config: StyleConfig, free: int, network: Network) -> RunMemory:
-    return RunMemory(config, network, stand_in(640), [stand_in(640)], own_memory=False, free=free)
+    return RunMemory(config, network, dummy_picture(640), [dummy_picture(640)], own_memory=False, free=free)
 
 
 def test_memory_decides(network: Network) -> None:
@@ -96,14 +96,14 @@ def test_memory_decides(network: Network) -> None:
     whole = run(config, 1 << 40, network).fitted()
     assert whole.network is network
     assert not whole.tiled
-    needed = int((whole.need().together - whole.need().weights) / 0.9)
+    needed = int((whole.need().total - whole.need().weights) / 0.9)
     tiled = run(config, int(0.9 * needed), network).fitted()
     tiled.check()
     assert engine_of(tiled.network).name.startswith("tiles of ")
     assert "640 x 640 px need" in tiled.tiled
     assert "painted by tiles of" in tiled.tiled
     assert "\n" not in tiled.tiled
-    assert tiled.need().together < whole.need().together
+    assert tiled.need().total < whole.need().total
     asked = StyleConfig(**(vars(config) | {"tile": 96}))
     much, little = (run(asked, free, network).fitted() for free in (1 << 40, 1 << 20))
     assert 1 << 38 < engine_of(much.network).spare < 1 << 39  # half of what is left
@@ -114,8 +114,8 @@ def test_memory_decides(network: Network) -> None:
 
 def test_a_picture_that_does_not_fit_is_painted_by_tiles(network: Network, small: None, monkeypatch) -> None:
     config = StyleConfig(**QUICK)
-    need = RunMemory(config, network, stand_in(150), [stand_in(150)], own_memory=False, free=0).need()
-    monkeypatch.setattr(Backend, "free_memory", lambda self: int((need.together - need.weights) / 0.9) - MIB)
+    need = RunMemory(config, network, dummy_picture(150), [dummy_picture(150)], own_memory=False, free=0).need()
+    monkeypatch.setattr(Backend, "free_memory", lambda self: int((need.total - need.weights) / 0.9) - MIB)
     result = stylize(PHOTOGRAPH.repeat(2, axis=0)[:150], PAINTING, network=network, config=config)
     assert "painted by tiles of" in result.notes[0]
     assert result.stopped.startswith("all ")
@@ -132,15 +132,23 @@ def test_vectors_lie_in_files_where_that_is_faster_than_smaller_tiles(
     expected = stylize(photograph, PAINTING, network=network, config=config, tile=96)
 
     def planned(**changes: int) -> RunMemory:
-        return RunMemory(config, network, stand_in(150), [stand_in(150)], own_memory=False, free=1 << 40, **changes)
+        return RunMemory(
+            config,
+            network,
+            dummy_picture(150),
+            [dummy_picture(150)],
+            own_memory=False,
+            free=1 << 40,
+            **changes,
+        )
 
     filed = planned(files=True)
     large, least = (
         replace(one, network=by_tiles(network, side)).need() for one, side in ((filed, 96), (planned(), 48))
     )
     assert large.files > 40 * 8 * 3 * 150 * 150
-    assert large.together < least.together
-    monkeypatch.setattr(Backend, "free_memory", lambda self: int((large.together - large.weights) / 0.9) + 1000)
+    assert large.total < least.total
+    monkeypatch.setattr(Backend, "free_memory", lambda self: int((large.total - large.weights) / 0.9) + 1000)
     result = stylize(photograph, PAINTING, network=network, config=config)
     assert "painted by tiles of 96 px, the same picture, with files of " in result.notes[0]
     np.testing.assert_array_equal(result.array, expected.array)
@@ -183,13 +191,13 @@ def test_the_plan_keeps_the_photographs_features_or_computes_them_again(
         after = run(config, 1 << 40, network).fitted().needs()[-1]
         assert (after.files, after.seconds > before.seconds) == (0, True)
         patch.setattr("handstyle.painting.memory.free_disk", lambda: 0)
-        again, where, notes = painted()
+        recompute, where, notes = painted()
     assert where is tiles.Photograph
-    assert np.abs(again - kept).max() < 1e-8
+    assert np.abs(recompute - kept).max() < 1e-8
     assert "of files in" in notes[0]
     assert "the photograph's features computed again for each tile" in notes[0]
     monkeypatch.setattr(tiles, "READ", 1.0)  # a disk that takes longer than another forward pass
-    again, where, notes = painted()
+    recompute, where, notes = painted()
     assert where is tiles.Photograph
     assert not notes
 

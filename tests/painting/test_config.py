@@ -14,8 +14,8 @@ from handstyle.painting.config import (
     OptimizerConfig,
     PyramidConfig,
     StyleConfig,
-    choices,
-    hints,
+    field_types,
+    literal_values,
     style_config,
 )
 
@@ -82,7 +82,7 @@ def test_a_group_checks_itself_alone():
 def test_the_groups_have_every_field_once():
     groups = StyleConfig.__bases__
     names = [field.name for group in groups for field in dataclasses.fields(group)]
-    assert sorted(names) == sorted(hints(StyleConfig))
+    assert sorted(names) == sorted(field_types(StyleConfig))
 
 
 def test_the_listed_choices_are_those_that_are_implemented():
@@ -95,7 +95,7 @@ def test_the_listed_choices_are_those_that_are_implemented():
         "color_match": color.METHODS,
     }
     for name, table in tables.items():
-        assert set(choices(hints(StyleConfig)[name])) == set(table), name
+        assert set(literal_values(field_types(StyleConfig)[name])) == set(table), name
 
 
 def test_iterations_yield_to_what_is_said_later():

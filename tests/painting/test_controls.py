@@ -21,10 +21,10 @@ from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.objective import Objective
 from handstyle.painting import plan
 from handstyle.painting.color import to_space
-from handstyle.painting.config import STRENGTH, Group, StyleConfig, hints
+from handstyle.painting.config import STRENGTH, Group, StyleConfig, field_types
 from handstyle.painting.convert_weights import equivalent_weights
-from handstyle.painting.inputs import read_mask, scales, spread_folders, starting_picture
-from handstyle.painting.presets import PRESETS, adapt, find_preset
+from handstyle.painting.inputs import expand_folders, read_mask, scales, starting_picture
+from handstyle.painting.presets import PRESETS, apply_preset, find_preset
 from handstyle.painting.settings import read_settings, settings_toml
 from handstyle.painting.targets import Painting, build_terms
 
@@ -103,10 +103,10 @@ def test_a_folder_of_paintings(tmp_path, pictures):
     for name, picture in zip(("b.png", "a.png"), pictures[1:], strict=True):
         save(tmp_path / name, picture)
     (tmp_path / "notes.txt").write_text("not a picture")
-    assert [path.name for path in spread_folders([tmp_path])] == ["a.png", "b.png"]
+    assert [path.name for path in expand_folders([tmp_path])] == ["a.png", "b.png"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(handstyle.HandstyleError, match="holds no picture"):
-        spread_folders([tmp_path / "empty"])
+        expand_folders([tmp_path / "empty"])
 
 
 # Regions
@@ -257,7 +257,7 @@ def test_a_run_stopped_at_a_coarse_scale_is_still_a_whole_picture(network, pictu
     result = handstyle.stylize(*pictures[:2], network=network, config=config, callback=stop)
     assert result.image.shape == (40, 32, 3)
     assert result.ended == "stopped"
-    assert "enlarged" in result.stopped
+    assert "enlarge_picture" in result.stopped
 
 
 def test_the_classic_loop(network, pictures):
@@ -424,7 +424,7 @@ def test_settings_there_and_back(tmp_path):
     for name, chosen in PRESETS.items():
         path = tmp_path / f"{name}.toml"
         path.write_text(settings_toml(chosen.config, {"weights": 'a "b"\\c.h5'}))
-        found = read_settings(path, [*hints(StyleConfig), "weights"])
+        found = read_settings(path, [*field_types(StyleConfig), "weights"])
         assert found.pop("weights") == 'a "b"\\c.h5'
         assert StyleConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}) == chosen.config
 
@@ -436,7 +436,7 @@ def test_settings_there_and_back(tmp_path):
 def test_a_bad_settings_file(tmp_path, text, words):
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(handstyle.HandstyleError) as caught:
-        read_settings(tmp_path / "bad.toml", hints(StyleConfig))
+        read_settings(tmp_path / "bad.toml", field_types(StyleConfig))
     assert words in str(caught.value)
 
 
@@ -642,7 +642,7 @@ def test_carried_weights_give_the_same_gradient(network, pictures):
         }
     )
     original = StyleConfig(**{**source.settings, "tv_weight": 0.0})
-    exact = adapt(network.astype("float64"), source)
+    exact = apply_preset(network.astype("float64"), source)
     (value, g), (expected, g0) = (value_of(exact, config, p, [a]) for config in (carried, original))
     assert value == pytest.approx(expected, rel=1e-12)
     np.testing.assert_allclose(g, g0, rtol=1e-9, atol=1e-12 * np.abs(g0).max())

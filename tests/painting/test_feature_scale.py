@@ -5,7 +5,14 @@ import pytest
 
 from handstyle.foundations.image import preprocess_forward
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
-from handstyle.painting.feature_scale import FEATURE_RMS, feature_rms, grain, is_published, match, set_feature_rms
+from handstyle.painting.feature_scale import (
+    FEATURE_RMS,
+    feature_rms,
+    is_published,
+    match_features,
+    noise,
+    set_feature_rms,
+)
 from handstyle.painting.presets import PRESETS
 
 
@@ -17,7 +24,7 @@ def network():
 def test_every_layer_has_the_wanted_size(network):
     for tap, size in feature_rms(set_feature_rms(network, FEATURE_RMS)).items():
         assert size == pytest.approx(FEATURE_RMS[tap], rel=1e-9)
-    unit, note = match(network, "unit")
+    unit, note = match_features(network, "unit")
     assert feature_rms(unit, power=1) == pytest.approx(dict.fromkeys(feature_rms(network), 1.0), rel=1e-9)
     assert "mean activation of 1" in note
 
@@ -37,16 +44,16 @@ def test_published_networks_are_left_alone(network):
     published = build_network(random_weights(widths=WIDTHS, deepest="conv1_2"))
     assert is_published(published)
     assert not is_published(network)
-    assert match(published, "vgg19") == (published, "")
-    assert match(network, "any") == (network, "")
+    assert match_features(published, "vgg19") == (published, "")
+    assert match_features(network, "any") == (network, "")
 
 
 def test_noise_with_a_photographs_spectrum():
-    p = grain()
+    p = noise()
     assert p.shape == (128, 128, 3)
     assert 0 <= p.min() < 60
     assert 180 < p.max() <= 255
-    np.testing.assert_array_equal(p, grain())
+    np.testing.assert_array_equal(p, noise())
 
 
 def test_every_preset_says_what_its_weights_are_for():

@@ -16,7 +16,16 @@ from handstyle.foundations.picture_reading import Picture, read_picture
 from handstyle.losses.temporal import moved
 from handstyle.painting import film, targets
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.film import Frame, flicker, flow_between, in_order, motion, read_film, start_of, write_film
+from handstyle.painting.film import (
+    Frame,
+    flicker,
+    flow_between,
+    motion,
+    natural_order,
+    read_film,
+    start_frame,
+    write_film,
+)
 from handstyle.painting.stylize import stylize
 
 pytest.importorskip("skimage", reason="scikit-image is not installed: pip install scikit-image")
@@ -73,7 +82,7 @@ def test_a_frame_begins_with_the_last_one_moved_and_a_scene_with_its_photograph(
     config = StyleConfig(size=SIZE, iterations_by_scale=(9, 5))
     last = Frame(pan[0], pan[0][..., ::-1].copy())  # "painted" in other colors
     init = tmp_path / "start.png"
-    start = start_of(config, picture(pan[1]), last, 0.5, init)
+    start = start_frame(config, picture(pan[1]), last, 0.5, init)
     assert start.why == ""
     assert (start.config.pyramid_min_size, start.config.iterations_by_scale) == (0, (5,))
     begun, certain = read_picture(start.config.init).pixels, start.certain
@@ -88,7 +97,7 @@ def test_a_frame_begins_with_the_last_one_moved_and_a_scene_with_its_photograph(
         (portrait, last, "a new scene"),
         (pan[1], Frame(pan[0], pan[0][:70]), "the frame before has 96 x 70 px"),
     ):
-        anew = start_of(config, picture(photograph), before, 0.5, init)
+        anew = start_frame(config, picture(photograph), before, 0.5, init)
         assert (anew.why, anew.config, anew.terms(None, (0, 0)), anew.flicker(pan[0])) == (why, config, [], None)
 
 
@@ -97,12 +106,12 @@ def test_a_film_flickers_less_than_a_third_of_its_frames_painted_alone(pan: list
     painting, network = scene("painting.jpg", 96), handstyle.load_network("vgg19-slim", backend="numpy")
     options = {"size": SIZE, "iterations": 20, "style_layers": "relu1_1,relu2_1,relu3_1,relu4_1"}
     alone = [stylize(p, painting, network=network, **options).array for p in pan]
-    together = [result.array for result in handstyle.frames(pan, painting, network=network, **options)]
-    np.testing.assert_array_equal(together[0], alone[0])
-    ratio = flicker(pan, together) / flicker(pan, alone)
-    print(f"flicker {flicker(pan, together):.2f} of {flicker(pan, alone):.2f} gray levels, {ratio:.2f}")
+    total = [result.array for result in handstyle.frames(pan, painting, network=network, **options)]
+    np.testing.assert_array_equal(total[0], alone[0])
+    ratio = flicker(pan, total) / flicker(pan, alone)
+    print(f"flicker {flicker(pan, total):.2f} of {flicker(pan, alone):.2f} gray levels, {ratio:.2f}")
     assert ratio <= 0.3
-    assert np.abs(together[-1] - pan[-1]).mean() > 0.7 * np.abs(alone[-1] - pan[-1]).mean()  # it is painted
+    assert np.abs(total[-1] - pan[-1]).mean() > 0.7 * np.abs(alone[-1] - pan[-1]).mean()  # it is painted
 
 
 def test_the_painting_is_measured_once_for_all_frames(pan: list[Array], monkeypatch) -> None:
@@ -114,7 +123,7 @@ def test_the_painting_is_measured_once_for_all_frames(pan: list[Array], monkeypa
 
 
 def test_in_luminance_the_last_frame_is_gray_too(pan: list[Array], tmp_path) -> None:
-    start = start_of(
+    start = start_frame(
         StyleConfig(size=SIZE, color="luminance"), picture(pan[1]), Frame(pan[0], pan[0]), 1.0, tmp_path / "s.png"
     )
     (term,) = start.terms(handstyle.load_network("random", backend="numpy"), (80, SIZE))
@@ -146,7 +155,7 @@ def test_without_scikit_image_one_line_says_what_to_install(pan: list[Array], mo
 
 def test_frames_are_in_the_order_of_their_numbers() -> None:
     names = ["shot 2.png", "shot 10.png", "Shot 1.png", "a.png", "a2b3.png", "a2b12.png"]
-    found = [path.name for path in in_order(map(Path, names))]
+    found = [path.name for path in natural_order(map(Path, names))]
     assert found == ["a.png", "a2b3.png", "a2b12.png", "Shot 1.png", "shot 2.png", "shot 10.png"]
 
 
@@ -182,7 +191,7 @@ def test_one_frame_is_in_memory_while_a_film_is_written(name: str, pan: list[Arr
         read.append(weakref.ref(image))
         return image
 
-    monkeypatch.setattr(film, "frame_of", frame_of)
+    monkeypatch.setattr(film, "read_frame", frame_of)
     write_film(tmp_path / name, paths, [0.1] * 4)
     assert len(read) >= 4
 

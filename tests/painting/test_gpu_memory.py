@@ -23,7 +23,7 @@ from handstyle.network.vgg import WIDTHS, build_network, random_weights
 from handstyle.optimize.objective import Objective
 from handstyle.painting import targets
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.memory import RunMemory, stand_in
+from handstyle.painting.memory import RunMemory, dummy_picture
 from handstyle.painting.stylize import stylize
 from handstyle.painting.targets import build_terms, planned_terms
 
@@ -62,7 +62,7 @@ def noise(*shape):
 
 def needed(network, config, shape=(512, 512)):
     """Return the bytes of the device that painting takes beside the weights, as they are planned."""
-    picture = replace(stand_in(512), pixels=np.broadcast_to(np.uint8(0), (*shape, 3)))
+    picture = replace(dummy_picture(512), pixels=np.broadcast_to(np.uint8(0), (*shape, 3)))
     painting = replace(picture, pixels=np.broadcast_to(np.uint8(0), (512, 384, 3)))
     need = RunMemory.now(config, network, picture, [painting]).need()
     assert need.size == shape
@@ -242,7 +242,10 @@ def test_a_painting_too_large_to_be_measured_is_refused_and_told_the_size(cupy):
     """A painting is measured at the size that `style_size` names, which may be larger than the picture."""
     network = vgg19()
     config = StyleConfig(size=256, style_size=512, pyramid_min_size=0)
-    photograph, painting = stand_in(256), replace(stand_in(8192), pixels=np.broadcast_to(np.uint8(0), (3000, 4000, 3)))
+    photograph, painting = (
+        dummy_picture(256),
+        replace(dummy_picture(8192), pixels=np.broadcast_to(np.uint8(0), (3000, 4000, 3))),
+    )
 
     def run(style_size, paintings=(painting,)):
         return RunMemory(replace(config, style_size=style_size), network, photograph, paintings, True, 1 << 30)

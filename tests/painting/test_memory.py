@@ -15,13 +15,13 @@ from handstyle.painting import stylize as stylize_module
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.memory import (
     RunMemory,
+    dummy_picture,
     is_out_of_memory,
     largest_side,
     optimizer_vectors,
     precondition_bytes,
-    stand_in,
 )
-from handstyle.painting.optimizers import OptimizerState, descend
+from handstyle.painting.optimizers import OptimizerState, run_optimizer
 from handstyle.painting.stylize import stylize
 from handstyle.painting.targets import build_terms, planned_terms
 
@@ -34,7 +34,7 @@ def network(kernels="auto"):
 
 
 def run(config, free, own_memory=False, paintings=1):
-    picture = stand_in(8192)
+    picture = dummy_picture(8192)
     return RunMemory(config, network(), picture, [picture] * paintings, own_memory, free)
 
 
@@ -80,7 +80,7 @@ def test_regions_have_masks_and_what_no_region_claims_a_term():
 def test_what_is_named_fits_and_cheaper_ways_too():
     config = replace(CONFIG, size=1024, optimizer="lbfgs")
     needed = run(config, 0).need()
-    enough = (needed.together - needed.weights) / 0.9
+    enough = (needed.total - needed.weights) / 0.9
     run(config, int(enough) + MIB).check()
     with pytest.raises(OutOfMemoryError, match=r"1024 x 1024 px need .* are free; size=\d+ or .* would fit") as caught:
         run(config, int(0.8 * enough)).check()
@@ -125,9 +125,11 @@ def test_the_change_of_variables_takes_what_is_planned(optimizer):
 
     def peak(exponent):
         config = StyleConfig(optimizer=optimizer, lbfgs_history=3, precondition=exponent)
-        descend(objective, start.reshape(128, 128, 3), config, 1, OptimizerState(), lambda _: None)  # what is made once
+        run_optimizer(
+            objective, start.reshape(128, 128, 3), config, 1, OptimizerState(), lambda _: None
+        )  # what is made once
         tracemalloc.start()
-        descend(objective, start.reshape(128, 128, 3), config, 5, OptimizerState(), lambda _: None)
+        run_optimizer(objective, start.reshape(128, 128, 3), config, 5, OptimizerState(), lambda _: None)
         taken = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return taken, config

@@ -11,7 +11,7 @@ from handstyle.painting.inputs import output_size, style_size
 from handstyle.painting.load import load_network
 from handstyle.painting.paper import Paper, read_paper
 from handstyle.painting.plan import size_notes
-from handstyle.painting.stylize import blank, texture_config
+from handstyle.painting.stylize import blank_picture, texture_config
 
 QUICK = {"iterations": 1, "pyramid_min_size": 0, "style_layers": ("relu1_1",), "content_layers": ("relu2_1",)}
 
@@ -84,7 +84,7 @@ def test_the_file_states_the_resolution_at_which_it_fills_the_paper(tmp_path, ne
 
 
 def test_a_texture_fills_the_short_side():
-    assert blank(texture_config(StyleConfig(print="3x2in@20"))).pixels.shape == (40, 40, 3)
+    assert blank_picture(texture_config(StyleConfig(print="3x2in@20"))).pixels.shape == (40, 40, 3)
 
 
 def test_what_is_printed_where():

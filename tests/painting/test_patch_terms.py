@@ -15,7 +15,7 @@ from handstyle.losses.patches import PatchTerm, patches_forward
 from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.objective import Objective
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.memory import RunMemory, stand_in
+from handstyle.painting.memory import RunMemory, dummy_picture
 from handstyle.painting.stylize import stylize, texture
 from handstyle.painting.targets import Painting, build_terms
 
@@ -189,7 +189,7 @@ def test_the_forecast_holds_what_an_evaluation_takes(stride):
     network = build_network(random_weights(deepest="conv3_1")).with_kernels("auto")
     config = replace(CONFIG, size=96, style_layers=("relu2_1", "relu3_1"), patch_stride=stride)
     p, painting = rng.uniform(0, 255, (2, 96, 96, 3))
-    forecast = RunMemory(config, network, stand_in(96), [stand_in(96)], False, 1 << 40).needs()[-1].evaluation
+    forecast = RunMemory(config, network, dummy_picture(96), [dummy_picture(96)], False, 1 << 40).needs()[-1].evaluation
     terms = build_terms(network, config, p, [painting])
     taken = target_bytes(terms)
     tracemalloc.start()
@@ -210,7 +210,7 @@ def test_the_forecast_of_time_counts_the_products():
     config = replace(CONFIG, size=256, style_layers=("relu3_1",))
 
     def seconds(**changes):
-        run = RunMemory(replace(config, **changes), network, stand_in(256), [stand_in(256)], False, 1 << 40)
+        run = RunMemory(replace(config, **changes), network, dummy_picture(256), [dummy_picture(256)], False, 1 << 40)
         return run.needs()[-1].seconds
 
     plain = seconds(style_statistic="gram")

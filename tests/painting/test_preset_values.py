@@ -12,9 +12,9 @@ import pytest
 
 from handstyle.network.vgg import random_weights
 from handstyle.optimize.objective import Objective
-from handstyle.painting.feature_scale import match
+from handstyle.painting.feature_scale import match_features
 from handstyle.painting.load import load_network
-from handstyle.painting.presets import PRESETS, feed, rebuild
+from handstyle.painting.presets import PRESETS, rebuild, set_input_convention
 from handstyle.painting.targets import Painting, build_terms
 
 BEFORE = json.loads((Path(__file__).parent / "preset_values.json").read_text())
@@ -51,11 +51,11 @@ def test_value_and_gradient_are_what_they_were(name, variant, pictures):
     network = load_network(
         random_weights(deepest="conv5_4", seed=5), backend="numpy", dtype="float64", kernels="reference"
     )
-    network, _ = match(rebuild(network, chosen.pooling, chosen.padding, chosen.rounding), chosen.features)
+    network, _ = match_features(rebuild(network, chosen.pooling, chosen.padding, chosen.rounding), chosen.features)
     paintings, masks = [painting], []
     if variant == "regions":
         paintings, masks = [Painting(painting, region=1), Painting(other, region=2, blend=2.0)], [mask, 1 - mask]
-    network = feed(network, chosen)
+    network = set_input_convention(network, chosen)
     objective = Objective(network, build_terms(network, chosen.config, photograph, paintings, masks), point.shape)
     _, gradient = objective(point.ravel())
     before = BEFORE[f"{name} {variant}"]

@@ -15,7 +15,7 @@ from handstyle.losses.regions import cysmith_mask
 from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.objective import Objective
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.presets import PRESETS, adapt, find_preset, mismatches
+from handstyle.painting.presets import PRESETS, apply_preset, find_preset, unmet
 from handstyle.painting.targets import Painting, build_terms
 
 torch = pytest.importorskip("torch", reason="PyTorch is the judge here: pip install --group golden")
@@ -311,7 +311,7 @@ def weights_of(chosen):
 
 
 def ours(chosen, weights, p, content, paintings, masks=()):
-    network = adapt(build_network(weights).astype("float64"), chosen)
+    network = apply_preset(build_network(weights).astype("float64"), chosen)
     terms = build_terms(network, chosen.config, content, paintings, masks)
     return Objective(network, terms, p.shape)(p.ravel())
 
@@ -395,14 +395,14 @@ def test_what_is_no_gradient_never_meets_a_line_search(name):
 
 def test_mismatches_are_told():
     network = build_network(random_weights("vgg19", WIDTHS))
-    assert mismatches(network, find_preset("gatys")) == []
-    assert "vgg16" in mismatches(network, find_preset("keras"))[0]
-    assert "torchvision" in mismatches(network, find_preset("crowson"))[0]
+    assert unmet(network, find_preset("gatys")) == []
+    assert "vgg16" in unmet(network, find_preset("keras"))[0]
+    assert "torchvision" in unmet(network, find_preset("crowson"))[0]
     torchvision_network = replace(network, convention=CONVENTIONS["torchvision"])
-    assert mismatches(torchvision_network, find_preset("crowson")) == []
-    assert adapt(network, find_preset("neural-style")).convention.scale == 256
-    assert adapt(network, find_preset("crowson")).layers[0].padding == "replicate"
-    assert adapt(network, find_preset("crowson")).layers[2].padding == "zero"
+    assert unmet(torchvision_network, find_preset("crowson")) == []
+    assert apply_preset(network, find_preset("neural-style")).convention.scale == 256
+    assert apply_preset(network, find_preset("crowson")).layers[0].padding == "replicate"
+    assert apply_preset(network, find_preset("crowson")).layers[2].padding == "zero"
 
 
 def test_unknown():

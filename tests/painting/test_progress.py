@@ -10,7 +10,7 @@ from rich.console import Console
 import handstyle
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.painting import progress as module
-from handstyle.painting.progress import Lines, in_words, progress_display, time_left
+from handstyle.painting.progress import Lines, format_duration, progress_display, time_left
 from handstyle.painting.result import Progress
 
 FEW = {"network": "random", "size": 64, "iterations": 3, "style_layers": "relu1_1,relu2_1", "pyramid_min_size": 32}
@@ -47,7 +47,13 @@ def test_the_time_left_counts_the_pixels_of_the_scales_to_come():
 
 
 def test_durations_in_words():
-    assert [in_words(n) for n in (0, 59.4, 60, 3599, 3600)] == ["0 s", "59 s", "1 min 0 s", "59 min 59 s", "1 h 0 min"]
+    assert [format_duration(n) for n in (0, 59.4, 60, 3599, 3600)] == [
+        "0 s",
+        "59 s",
+        "1 min 0 s",
+        "59 min 59 s",
+        "1 h 0 min",
+    ]
 
 
 def test_a_log_has_a_line_when_a_scale_begins_every_five_seconds_and_at_the_end(monkeypatch):

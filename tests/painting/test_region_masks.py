@@ -12,7 +12,14 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.load import load_network
 from handstyle.painting.memory import RunMemory
 from handstyle.painting.plan import make_plan, terms_of_scale
-from handstyle.painting.region_masks import composed, feathered, grown, held, masks_of_colors, unpack_masks
+from handstyle.painting.region_masks import (
+    feather_mask,
+    grow_mask,
+    make_masks,
+    masks_by_color,
+    restore_photograph,
+    unmasked_weights,
+)
 
 QUICK = {
     "size": 48,
@@ -48,7 +55,7 @@ def where(tmp_path):
 @pytest.mark.parametrize("name", ["map.png", "map.jpg", "soft.png"])
 @pytest.mark.parametrize("colors", [("red", "#0000ff"), ("rgb(250, 5, 0)", "blue")])
 def test_every_pixel_of_a_map_belongs_to_the_nearest_of_its_colors(where, name, colors):
-    red, blue = masks_of_colors(where / name, colors, (48, 48))
+    red, blue = masks_by_color(where / name, colors, (48, 48))
     expected = np.arange(48) // 16
     for mask, number in ((red, 0), (blue, 1)):
         clear = np.abs(np.arange(48) % 16 - 7.5) < 6  # not the edge, which resizing makes soft
@@ -68,7 +75,7 @@ def test_a_map_is_read_no_larger_than_twice_as_it_is_used(tmp_path, monkeypatch)
         return picture
 
     monkeypatch.setattr(region_masks, "read_picture", reading)
-    (mask,) = masks_of_colors(tmp_path / "map.png", ["red"], (96, 128), (900, 1200))
+    (mask,) = masks_by_color(tmp_path / "map.png", ["red"], (96, 128), (900, 1200))
     assert shapes == [(192, 256)]
     exact = resize(inside.astype(np.float64), (96, 128))
     assert np.abs(mask - exact).max() < 0.5  # half a pixel at the edge
@@ -78,18 +85,18 @@ def test_a_map_is_read_no_larger_than_twice_as_it_is_used(tmp_path, monkeypatch)
 
 def test_a_map_without_a_color_names_those_that_it_has(where):
     with pytest.raises(handstyle.HandstyleError, match=r"no area is lime \(#00ff00\); .*#ff0000 \(3[34]%\)"):
-        masks_of_colors(where / "map.png", ["lime"], (48, 48))
+        masks_by_color(where / "map.png", ["lime"], (48, 48))
     with pytest.raises(handstyle.HandstyleError, match=r"^style_region='reddish': not a color"):
-        masks_of_colors(where / "map.png", ["reddish"], (48, 48))
+        masks_by_color(where / "map.png", ["reddish"], (48, 48))
     with pytest.raises(handstyle.HandstyleError, match="same proportions"):
-        masks_of_colors(where / "map.png", ["red"], (48, 96))
+        masks_by_color(where / "map.png", ["red"], (48, 96))
 
 
 def test_transparent_parts_of_a_map_are_no_region(tmp_path):
     levels = np.full((32, 32, 4), (255, 0, 0, 255), np.uint8)
     levels[:, 16:, 3] = 0
     Image.fromarray(levels).save(tmp_path / "map.png")
-    (mask,) = masks_of_colors(tmp_path / "map.png", ["red"], (32, 32))
+    (mask,) = masks_by_color(tmp_path / "map.png", ["red"], (32, 32))
     np.testing.assert_allclose(mask, np.tile(np.arange(32) < 16, (32, 1)), atol=0.01)
 
 
@@ -136,28 +143,28 @@ def test_what_does_not_go_together_is_refused_before_anything_is_read(network, p
 def test_an_edge_is_moved_by_pixels():
     mask = np.zeros((40, 40))
     mask[10:30, 10:30] = 1
-    assert grown(mask, 0) is mask
-    wide, narrow = grown(mask, 3), grown(mask, -3)
+    assert grow_mask(mask, 0) is mask
+    wide, narrow = grow_mask(mask, 3), grow_mask(mask, -3)
     assert (wide[20] > 0.5).sum() == 26
     assert (narrow[20] > 0.5).sum() == 14
     assert wide[7, 7] < 0.5 < wide[8, 8]  # round corners: (7, 7) is √18 away
     for plane in (np.ones((8, 8)), np.zeros((8, 8))):
-        np.testing.assert_array_equal(grown(plane, 2), plane)
-    soft = feathered(mask, 2.0)
+        np.testing.assert_array_equal(grow_mask(plane, 2), plane)
+    soft = feather_mask(mask, 2.0)
     np.testing.assert_allclose(soft.sum(), mask.sum(), rtol=1e-6)
     assert 0.3 < soft[20, 9] < 0.5 < soft[20, 10] < 0.7
 
 
 def test_masks_are_grown_and_feathered_as_the_configuration_says(where):
     region = {"regions": str(where / "map.png"), "style_region": ("red",)}
-    (plain,) = unpack_masks(StyleConfig(**region), (48, 48))
-    (more,) = unpack_masks(StyleConfig(**region, mask_dilate=4), (48, 48))
-    (less,) = unpack_masks(StyleConfig(**region, mask_dilate=-4), (48, 48))
-    (soft,) = unpack_masks(StyleConfig(**region, mask_feather=3.0), (48, 48))
+    (plain,) = make_masks(StyleConfig(**region), (48, 48))
+    (more,) = make_masks(StyleConfig(**region, mask_dilate=4), (48, 48))
+    (less,) = make_masks(StyleConfig(**region, mask_dilate=-4), (48, 48))
+    (soft,) = make_masks(StyleConfig(**region, mask_feather=3.0), (48, 48))
     assert [int((mask[20] > 0.5).sum()) for mask in (plain, more, less, soft)] == [16, 20, 12, 16]
     assert soft[20, 12] < 0.95 < plain[20, 12]
     with pytest.raises(handstyle.HandstyleError, match="region 1 becomes empty"):
-        unpack_masks(StyleConfig(**region, mask_dilate=-30), (48, 48))
+        make_masks(StyleConfig(**region, mask_dilate=-30), (48, 48))
 
 
 def test_what_no_region_claims_is_the_photograph(network, pictures, where):
@@ -179,15 +186,15 @@ def test_what_no_region_claims_is_the_photograph(network, pictures, where):
 def test_beside_a_region_nothing_is_held():
     mask = np.zeros((64, 64))
     mask[:, :32] = 1
-    weight = held([mask])[30]
+    weight = unmasked_weights([mask])[30]
     assert weight[:33].max() == 0 < weight[36]
     assert weight[40:].min() == 1
     picture, photograph = np.zeros((64, 64, 3)), np.full((64, 64, 3), 100.0)
-    mixed = composed(picture, photograph, [mask])[30, :, 0]
+    mixed = restore_photograph(picture, photograph, [mask])[30, :, 0]
     np.testing.assert_allclose(mixed[[0, 30, 31, 32, 33, 63]], [0, 0, 0, 100, 100, 100], atol=1)
     mask = np.zeros((1024, 8))
     mask[512:] = 1
-    wide = composed(np.zeros((1024, 8, 3)), np.full((1024, 8, 3), 100.0), [mask])
+    wide = restore_photograph(np.zeros((1024, 8, 3)), np.full((1024, 8, 3), 100.0), [mask])
     assert 95 > wide[511, 0, 0] > 50 > wide[512, 0, 0] > 5  # the edge is feathered, wider in a larger picture
 
 

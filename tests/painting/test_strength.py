@@ -17,7 +17,15 @@ from handstyle.painting.load import load_network
 from handstyle.painting.presets import PRESETS, find_preset
 from handstyle.painting.recipe import read_recipe
 from handstyle.painting.settings import settings_toml
-from handstyle.painting.strength import CURVES, MAX_RATIO, UNCALIBRATED, Curve, family, style_weight, weighted
+from handstyle.painting.strength import (
+    CURVES,
+    DEFAULT_WEIGHT,
+    MAX_RATIO,
+    Curve,
+    curve_name,
+    style_weight,
+    with_style_weight,
+)
 from handstyle.painting.stylize import texture_config
 from handstyle.painting.targets import build_terms, planned_terms
 
@@ -46,10 +54,10 @@ def test_a_curve_is_the_odds_to_a_power_and_ends_at_both_sides():
 
 
 def test_a_network_is_known_by_its_values_or_its_widths(small, full):
-    assert family(load_network(EMBEDDED, backend="numpy")) == EMBEDDED
-    assert family(full) == "vgg"
-    assert family(small) == ""
-    assert family(load_network("random", backend="numpy")) == ""
+    assert curve_name(load_network(EMBEDDED, backend="numpy")) == EMBEDDED
+    assert curve_name(full) == "vgg"
+    assert curve_name(small) == ""
+    assert curve_name(load_network("random", backend="numpy")) == ""
 
 
 def test_the_default_is_one_half_and_the_small_networks_is_ten(full):
@@ -71,8 +79,8 @@ def test_the_curves_are_those_of_the_newest_measurement():
     errors = {
         row["network"]: sum(row["gram"].values())
         for row in newest["rows"]
-        for name, family in ((EMBEDDED, EMBEDDED), ("vgg19", "vgg"))
-        if (row["network"], row["style_weight"]) == (name, CURVES[family, "gram"].half)
+        for name, curve_name in ((EMBEDDED, EMBEDDED), ("vgg19", "vgg"))
+        if (row["network"], row["style_weight"]) == (name, CURVES[curve_name, "gram"].half)
     }
     assert errors["vgg19"] == pytest.approx(errors[EMBEDDED], rel=0.05)
 
@@ -84,7 +92,7 @@ def test_the_terms_have_the_weight_of_the_strength(full):
     built = build_terms(full, config, p, [painting])
     planned = planned_terms(config, full, (16, 16))
     assert built[0].weight == planned[0].weight == wanted != style_weight(StyleConfig(), full)
-    assert weighted(config, full).style_weight == wanted
+    assert with_style_weight(config, full).style_weight == wanted
     nothing = build_terms(full, replace(config, strength=0.0), p, [painting])
     assert [term.name for term in nothing] == ["content relu2_1", "total variation"]
 
@@ -95,7 +103,7 @@ def test_the_terms_have_the_weight_of_the_strength(full):
 )
 def test_without_a_curve_one_half_is_a_documented_weight_and_another_is_refused(small, full, changes, what):
     network = full if changes else small
-    assert style_weight(StyleConfig(**changes), network) == UNCALIBRATED
+    assert style_weight(StyleConfig(**changes), network) == DEFAULT_WEIGHT
     with pytest.raises(
         handstyle.HandstyleError, match=f"strength=0.7: not calibrated for this {what}; give `style_weight`"
     ):
@@ -149,7 +157,7 @@ def test_a_file_of_settings_says_one_of_the_two():
 
 
 def test_a_texture_has_no_content_beside_which_it_could_be_measured(full):
-    assert texture_config(StyleConfig()).style_weight == UNCALIBRATED
+    assert texture_config(StyleConfig()).style_weight == DEFAULT_WEIGHT
     assert texture_config(StyleConfig(style_weight=3)).style_weight == 3
     with pytest.raises(handstyle.HandstyleError, match=r"strength=0.7: a texture"):
         texture_config(StyleConfig(strength=0.7))

@@ -10,7 +10,7 @@ from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.objective import Objective
 from handstyle.painting import targets, trial
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.memory import RunMemory, stand_in
+from handstyle.painting.memory import RunMemory, dummy_picture
 from handstyle.painting.trial import run_time, seconds_of_iteration
 
 CONFIG = StyleConfig(size=64, style_layers=("relu1_1", "relu2_1"), content_layers=("relu2_2",), pyramid_min_size=0)
@@ -19,7 +19,7 @@ CONFIG = StyleConfig(size=64, style_layers=("relu1_1", "relu2_1"), content_layer
 def run(kernels: str = "auto", free: int = 1 << 40, **changes: object) -> RunMemory:
     network = build_network(random_weights(deepest="conv2_2")).with_kernels(kernels)
     config = replace(CONFIG, **changes)  # type: ignore[arg-type]
-    return RunMemory(config, network, stand_in(8192), [stand_in(8192)], False, free)
+    return RunMemory(config, network, dummy_picture(8192), [dummy_picture(8192)], False, free)
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from handstyle.cli import main
 from handstyle.cli.options import all_fields, resolve, typed
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import read_picture
-from handstyle.painting.config import Group, StyleConfig, hints
-from handstyle.painting.inputs import colors_before, starting_picture
+from handstyle.painting.config import Group, StyleConfig, field_types
+from handstyle.painting.inputs import change_colors_before, starting_picture
 from handstyle.painting.plan import make_plan, terms_of_scale
 from handstyle.painting.presets import PRESETS
 
@@ -96,8 +96,8 @@ def test_colors_are_matched_by_the_visible_part(color):
     photograph = np.random.default_rng(0).uniform(0, 255, (64, 64, 3))
     source = read_picture(on_a_clear_canvas(core()))
     config = handstyle.StyleConfig(color=color)
-    _, (changed,) = colors_before(config, photograph, [source.pixels], [None], [source.alpha])
-    _, (alone,) = colors_before(config, photograph, [core().astype(float)], [None], [None])
+    _, (changed,) = change_colors_before(config, photograph, [source.pixels], [None], [source.alpha])
+    _, (alone,) = change_colors_before(config, photograph, [core().astype(float)], [None], [None])
     np.testing.assert_allclose(changed[60:180, 96:288], alone, atol=0.1)
 
 
@@ -229,7 +229,7 @@ def test_every_typed_flag_wins_over_a_preset(name, monkeypatch):
     monkeypatch.setattr(Group, "__post_init__", lambda self: None)  # one option of a preset alone may make no sense
     nothing = typed("Flags", list(all_fields()), everything=False)
     own = PRESETS[name].config
-    for option in hints(StyleConfig):
+    for option in field_types(StyleConfig):
         default = all_fields()[option].default
         if getattr(own, option) == default or default in ((), None):  # which cannot be typed
             continue

@@ -133,7 +133,7 @@ handstyle.stylize
 before = account("VmRSS")
 network = handstyle.load_network()
 photograph, painting = map(read_picture, pictures)
-forecast = RunMemory.now(handstyle.StyleConfig(**options), network, photograph, [painting]).need().together
+forecast = RunMemory.now(handstyle.StyleConfig(**options), network, photograph, [painting]).need().total
 del photograph, painting
 gc.collect()
 Path("/proc/self/clear_refs").write_text("5")  # forget the peak of loading

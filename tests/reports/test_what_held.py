@@ -16,7 +16,7 @@ import handstyle
 from handstyle.cli import main
 from handstyle.cli.options import all_fields, flag
 from handstyle.foundations.picture_writing import write_picture
-from handstyle.painting.config import choices
+from handstyle.painting.config import literal_values
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(handstyle.__file__).parents[1]), "COLUMNS": "200"}
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's own account of the process")
@@ -146,7 +146,7 @@ def test_a_random_command_line_is_a_picture_or_one_line(seed, files, tmp_path, m
     fields = [field for name, field in all_fields().items() if name not in KEPT_AWAY]
     words = ["stylize", *files, "--weights", "random", "--size", "32", "--iterations", "1", "--style-layers", "relu1_1"]
     for field in draw.sample(fields, 3):
-        value = draw.choice([*VALUES, *choices(field.hint)])
+        value = draw.choice([*VALUES, *literal_values(field.hint)])
         words += [flag(field.name)] if field.hint is bool else [flag(field.name), value]
     with pytest.raises(SystemExit) as ended:
         main(words)
