@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from handstyle.cli.bench import in_turns
+from handstyle.cli.bench import interleave
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array, cpu_name
 from handstyle.foundations.image import preprocess_forward
@@ -93,7 +93,9 @@ def network_with(kernels: str, dtype: Any = np.float32) -> Network:
 
 def interleaved(sides: dict[str, Callable[[], object]], rounds: int, warmup: int = 1) -> dict[str, list[float]]:
     """Time several functions in turn, so that a disturbance affects all; return the seconds of each round."""
-    return {name: [turn.seconds for turn in taken[warmup:]] for name, taken in in_turns(sides, warmup + rounds).items()}
+    return {
+        name: [turn.seconds for turn in taken[warmup:]] for name, taken in interleave(sides, warmup + rounds).items()
+    }
 
 
 class Turns:

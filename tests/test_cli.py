@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handstyle.cli.session import what_lbfgs_saves
-from handstyle.cli.signals import deferred
+from handstyle.cli.session import lbfgs_advice
+from handstyle.cli.signals import defer_signals
 
 pytestmark = pytest.mark.smoke
 
@@ -186,7 +186,7 @@ def test_the_main_job_on_real_weights(folder, test_data):
 
 
 def test_what_another_optimizer_would_save_is_said_in_seconds_and_bytes():
-    said = what_lbfgs_saves(3 * 512 * 512, 4)
+    said = lbfgs_advice(3 * 512 * 512, 4)
     assert "an iteration takes 0.1 s more, copies 6.0 MiB" in said
     assert "--optimizer lbfgs" in said
 
@@ -202,7 +202,7 @@ def test_an_interruption_that_a_finalizer_swallows_is_sent_again():
             time.sleep(0.01)
 
     began = time.monotonic()
-    with deferred() as requests, pytest.raises(KeyboardInterrupt):
+    with defer_signals() as requests, pytest.raises(KeyboardInterrupt):
         work()
     assert requests.numbers == [signal.SIGINT]
     assert time.monotonic() < began + 10

@@ -10,7 +10,7 @@ from PIL import Image, ImageFont
 
 import handstyle.cli.sweep
 import handstyle.painting.stylize
-from handstyle.cli.sweep import GAP, PAPER, Cell, axis, combinations, sheet, wrapped
+from handstyle.cli.sweep import GAP, PAPER, Cell, combinations, draw_sheet, parse_axis, wrap_text
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.foundations.picture_writing import read_metadata
@@ -124,10 +124,10 @@ def test_an_interruption_keeps_the_cells_that_are_done(told, tmp_path, monkeypat
 
     def twice(*pictures, **options):  # the second signal comes while the sheet is laid out
         signal.raise_signal(number)
-        return sheet(*pictures, **options)
+        return draw_sheet(*pictures, **options)
 
     monkeypatch.setattr(handstyle.cli.sweep, "stylize", interrupted)
-    monkeypatch.setattr(handstyle.cli.sweep, "sheet", twice)
+    monkeypatch.setattr(handstyle.cli.sweep, "draw_sheet", twice)
     status, lines, _ = told("-o", "s.png", "--size", 40, *TAPS, "--over", "seed=1,2,3,4")
     assert status == 128 + number
     assert lines[-1] == "the sheet is in s.png, with 2 of 4 pictures"
@@ -135,7 +135,7 @@ def test_an_interruption_keeps_the_cells_that_are_done(told, tmp_path, monkeypat
 
 
 def test_a_sheet_and_a_cell_whose_places_are_taken_meanwhile_are_written_beside_them(told, tmp_path, monkeypatch):
-    stand, made = handstyle.cli.sweep.sheet, handstyle.cli.sweep.in_words
+    stand, made = handstyle.cli.sweep.draw_sheet, handstyle.cli.sweep.in_words
 
     def taken(*given):
         (tmp_path / "s.png").write_bytes(b"mine")
@@ -145,7 +145,7 @@ def test_a_sheet_and_a_cell_whose_places_are_taken_meanwhile_are_written_beside_
         (tmp_path / "s_2.png").write_bytes(b"mine")
         return made(seconds)
 
-    monkeypatch.setattr(handstyle.cli.sweep, "sheet", taken)
+    monkeypatch.setattr(handstyle.cli.sweep, "draw_sheet", taken)
     monkeypatch.setattr(handstyle.cli.sweep, "in_words", taken_too)
     status, lines, _ = told("-o", "s.png", "--size", 40, *TAPS, "--over", "seed=1,2", "--cells")
     assert status == 1
@@ -185,24 +185,24 @@ def test_pictures_are_read_as_large_as_a_cell(told, tmp_path, monkeypatch):
 
 
 def test_names_and_values():
-    assert axis("--style-weight=1, 10") == ("style_weight", ["1", "10"])
-    assert axis("style_layers=relu1_1,relu2_1|relu3_1") == ("style_layers", ["relu1_1,relu2_1", "relu3_1"])
+    assert parse_axis("--style-weight=1, 10") == ("style_weight", ["1", "10"])
+    assert parse_axis("style_layers=relu1_1,relu2_1|relu3_1") == ("style_layers", ["relu1_1,relu2_1", "relu3_1"])
     assert [cell.typed for cell in combinations([("clamp", ["true"]), ("style_layers", ["relu1_1"])])] == [
         {"clamp": True, "style_layers": ("relu1_1",)}
     ]
     with pytest.raises(HandstyleError):
-        axis("seed")
+        parse_axis("seed")
 
 
 def test_a_sheet_has_a_caption_below_every_picture_within_its_column():
     cells = [Cell("a", {}, np.zeros((40, 60, 3)), "r"), Cell("a long caption " * 4, {}, np.zeros((60, 30, 3)), "r")]
-    drawn = sheet(cells, 2)
+    drawn = draw_sheet(cells, 2)
     width = drawn.shape[1]
     assert width == GAP + 2 * (60 + GAP)
     assert (drawn[GAP + 60 :, GAP : GAP + 60] < 128).any()
     assert (drawn[:, -GAP:] == PAPER).all()
     font = ImageFont.load_default(12)
-    lines = wrapped("style_layers relu1_1,relu2_1,relu3_1,relu4_1", font, 90)
+    lines = wrap_text("style_layers relu1_1,relu2_1,relu3_1,relu4_1", font, 90)
     assert all(font.getlength(line) <= 90 for line in lines)
     assert "".join(lines).replace(" ", "") == "style_layersrelu1_1,relu2_1,relu3_1,relu4_1"
 

@@ -22,7 +22,7 @@ def main(out, quick=True):
         (axes[0], "enlarged", enlarge_picture, BLUE),
         (axes[1], "forgotten", coarse_picture_forgotten, ORANGE),
     ):
-        with patch.object(module, "enlarged", function):
+        with patch.object(module, "enlarge_picture", function):
             result = module.stylize(photo, art, network=net, config=config)
         show(panel, np.asarray(result.array), name)
         values = [row.value for row in result.trace]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from cyclopts import App, CycloptsError, Parameter
 
-from handstyle.cli.help import plain_help, what_was_meant, with_two_dashes
-from handstyle.cli.options import AUTO, as_flags, event, speak, warn
+from handstyle.cli.help import correct_dashes, explain_error, plain_help
+from handstyle.cli.options import AUTO, as_flags, event, set_output_form, warn
 from handstyle.cli.painting import commands, demo
-from handstyle.cli.signals import handle, listen, pass_over, status_of_signal
+from handstyle.cli.signals import ignore_signal, reset_handlers, set_handler, status_of_signal
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_writing import FORMATS
 
@@ -88,27 +88,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):  # characters that the terminal's encoding lacks are shown as ?
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    listen()
-    speak(as_json="--json" in words)  # so that errors in the arguments are printed as JSON events, too
+    reset_handlers()
+    set_output_form(as_json="--json" in words)  # so that errors in the arguments are printed as JSON events, too
     everything = "--help-all" in words
     parser = make_app(everything, called=words[0] if words else "")
-    words = with_auto(["--help" if word == "--help-all" else with_two_dashes(word) for word in words])
+    words = with_auto(["--help" if word == "--help-all" else correct_dashes(word) for word in words])
     message = ""
     try:
         status = parser(words, result_action="return_value", exit_on_error=False, print_error=False)
     except (HandstyleError, CycloptsError) as error:
-        message = as_flags(str(error)) if isinstance(error, HandstyleError) else what_was_meant(error, words)
+        message = as_flags(str(error)) if isinstance(error, HandstyleError) else explain_error(error, words)
         status = 2
     except MemoryError as error:
         message = f"out of memory: {error or 'an allocation failed'}; free memory, or use a smaller size"
         status = 1
     except KeyboardInterrupt:
-        handle(pass_over)  # a second one would be a traceback
+        set_handler(ignore_signal)  # a second one would be a traceback
         message = "interrupted; nothing was written"
         status = status_of_signal()
     if message:
         message = " ".join(message.split())
         warn(f"handstyle: {message}")
         event("error", message=message, status=status)
-    handle(pass_over)
+    set_handler(ignore_signal)
     sys.exit(status if isinstance(status, int) else 0)

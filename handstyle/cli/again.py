@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from cyclopts import Parameter
 
-from handstyle.cli.options import Output, Settings, Whole, all_fields, as_flags, err, resolve, say, typed
+from handstyle.cli.options import Output, Settings, Whole, all_fields, as_flags, err, make_flags, resolve, say
 from handstyle.cli.session import check_page, free_name
 from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, read_picture
@@ -23,7 +23,7 @@ from handstyle.painting.result import Progress, Result
 from handstyle.painting.strength import style_weight
 from handstyle.painting.stylize import blank_picture, stylize
 
-EXACT = (".png", ".tif", ".tiff")  # lossless formats
+LOSSLESS = (".png", ".tif", ".tiff")  # lossless formats
 
 
 def again(
@@ -67,7 +67,7 @@ def again(
     result = run.paint()
     written = result.save_somewhere(output, overwrite, bits=bits)
     say(as_flags(f"stopped: {result.stopped}; {result.evaluations} evaluations"), f"the new picture is in {written}")
-    lines, equal = compared(picture, run.recipe, read_recipe(written), written)
+    lines, equal = compare_runs(picture, run.recipe, read_recipe(written), written)
     say(*lines)
     return 0 if equal else 1
 
@@ -109,7 +109,7 @@ def report(
     run = Repetition.of(picture, sources, {"weights": weights, "backend": backend, "kernels": kernels})
     recording = Recording()
     result = run.paint(recording)
-    lines, equal = compared(picture, run.recipe, parse_recipe(result.metadata[KEY], "the new picture"))
+    lines, equal = compare_runs(picture, run.recipe, parse_recipe(result.metadata[KEY], "the new picture"))
     note = "Painted again by the recipe in the picture: " + "; ".join(lines) + "."
     config = run.settings.config
     facts: dict[str, Any] = {"masks": config.mask, "config": config, "recording": recording, "picture": picture.name}
@@ -154,7 +154,7 @@ class Repetition:
         if instead["weights"] is None and find_weights(str(recipe.settings.get("weights"))) is None:
             near = [str(file) for file in files if file.is_file() and file.name == recipe.settings.get("weights")]
             instead = {**instead, "weights": near[0] if near else None}
-        settings = settings_again(picture, recipe, found, instead)
+        settings = recipe_settings(picture, recipe, found, instead)
         network = settings.load()
         then, now = recipe.network.get("sha256"), network.origin.sha256 if network.origin else ""
         if then != now:
@@ -221,11 +221,11 @@ def find_inputs(recipe: Recipe, sources: Iterable[Path]) -> dict[Input, Path | N
     return found
 
 
-def settings_again(
+def recipe_settings(
     picture: Path, recipe: Recipe, found: dict[Input, Path | None], instead: dict[str, str | None]
 ) -> Settings:
     """Return the settings of a recipe, with the paths of the files that were found, changed by those in `instead`."""
-    flags = typed("AgainFlags", list(all_fields()), everything=False)
+    flags = make_flags("AgainFlags", list(all_fields()), everything=False)
     over = {name: value for name, value in instead.items() if value is not None}
     paths = {
         role: [str(found[one]) for one in recipe.named(role)] for role in ("mask", "style_mask", "regions", "init")
@@ -243,12 +243,12 @@ def settings_again(
     return replace(settings, config=config)
 
 
-def compared(picture: Path, recipe: Recipe, new: Recipe, written: Path | None = None) -> tuple[list[str], bool]:
+def compare_runs(picture: Path, recipe: Recipe, new: Recipe, written: Path | None = None) -> tuple[list[str], bool]:
     """Compare two runs by their recipes and pixels, and return lines to print and whether the runs are equal."""
     same, changed, lines = recipe.result.get("sha256") == new.result.get("sha256"), False, []
     if written is not None:
         a, b = (read_picture(path).pixels.astype(np.float64) for path in (picture, written))
-        exact = picture.suffix.lower() in EXACT and written.suffix.lower() in EXACT
+        exact = picture.suffix.lower() in LOSSLESS and written.suffix.lower() in LOSSLESS
         changed = exact and array_digest([a]) != array_digest([b])
         if a.shape != b.shape:
             lines.append(f"{a.shape[1]} x {a.shape[0]} px then, {b.shape[1]} x {b.shape[0]} px now")

@@ -21,14 +21,14 @@ from handstyle.cli.options import (
     as_flags,
     err,
     event,
+    make_flags,
     out,
     resolve,
     say,
-    speak,
-    typed,
+    set_output_form,
 )
-from handstyle.cli.session import check_before, checkpoint_path, on_workers, paint, workers
-from handstyle.cli.signals import Interrupted, handle, listen, pass_over
+from handstyle.cli.session import check_before, checkpoint_path, connect_workers, paint, with_workers
+from handstyle.cli.signals import Interrupted, ignore_signal, reset_handlers, set_handler
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.errors import HandstyleError, one_line, printable
 from handstyle.foundations.picture_reading import PictureLike, expanded, pictures_in
@@ -40,14 +40,14 @@ from handstyle.painting.stylize import collect_styles
 from handstyle.painting.targets import Measured
 
 # Flags for a single picture, which `batch` does not have.
-ALONE = ("resume", "checkpoint", "write_config", "preview")
-ELSEWHERE = ("backend", "kernels", *PATHS, "init", "regions", "weights")  # settings that are not compared
-NAMES = [name for name in all_fields() if name not in ALONE]
-BATCH = typed("BatchFlags", NAMES, everything=False)
+EXCLUDED = ("resume", "checkpoint", "write_config", "preview")
+NOT_COMPARED = ("backend", "kernels", *PATHS, "init", "regions", "weights")  # settings that are not compared
+NAMES = [name for name in all_fields() if name not in EXCLUDED]
+BATCH = make_flags("BatchFlags", NAMES, everything=False)
 
 
 @dataclass(frozen=True)
-class Painted:
+class JobResult:
     """A photograph of a batch, the path of its picture, and a description of the outcome."""
 
     photograph: Path
@@ -67,7 +67,7 @@ class Job:
         """Return descriptions of the settings and pictures in which a recipe differs from the given ones."""
         return differences(settings, recipe, [sha256(self.photograph), *digests])
 
-    def paint(self, shared: "Shared", network: Network, run: RunConfig) -> tuple[int, str]:
+    def paint(self, shared: "SharedInputs", network: Network, run: RunConfig) -> tuple[int, str]:
         """Paint the picture, and return an exit status and a text to add to the description of the outcome."""
         what = (self.photograph, shared.paintings, self.picture, shared.settings.config, shared.settings.network)
         return paint(*what, network, run, measured=shared.measured), ""
@@ -98,7 +98,7 @@ def batch(
         The folder for the pictures, NAME.png, and the page, index.html; it is created if it does not exist.
     """
     settings = resolve(flags)
-    speak(settings.run.quiet, settings.run.json)
+    set_output_form(settings.run.quiet, settings.run.json)
     if output is None:
         raise HandstyleError("batch: give a folder for the pictures: -o FOLDER")
     photographs, target = pictures_in(folder), expanded(output)
@@ -106,18 +106,18 @@ def batch(
         raise HandstyleError(
             f"-o {output} is the folder of the photographs, which the pictures would replace: use another"
         )
-    jobs, done = [Job(*pair) for pair in named(photographs, target)], list[Painted]()
-    shared = Shared.of([style, *more_styles], settings, target)
+    jobs, done = [Job(*pair) for pair in picture_paths(photographs, target)], list[JobResult]()
+    shared = SharedInputs.of([style, *more_styles], settings, target)
     try:
         ended = shared.paint(jobs, len(jobs), done)
     finally:
-        handle(pass_over)
+        set_handler(ignore_signal)
         replace_file(target / "index.html", index_page(done, target).encode(), overwrite=True)
     return print_summary(done, len(jobs), f"pictures are in {target}, index.html shows them", ended)
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedInputs:
     """The data that all pictures of a command share: paintings with digests, settings, network, measured targets."""
 
     paintings: list[PictureLike]
@@ -127,7 +127,7 @@ class Shared:
     measured: Measured = field(default_factory=Measured)
 
     @classmethod
-    def of(cls, styles: Sequence[Path], settings: Settings, folder: Path) -> "Shared":
+    def of(cls, styles: Sequence[Path], settings: Settings, folder: Path) -> "SharedInputs":
         """Load the network, create the folder for the pictures, and return the shared data.
 
         Raises
@@ -145,7 +145,7 @@ class Shared:
         config.check_layers(loaded)
         return cls(paintings, digests, replace(settings, config=config), loaded)
 
-    def paint(self, jobs: Iterable[Job], count: int, done: list[Painted]) -> int:
+    def paint(self, jobs: Iterable[Job], count: int, done: list[JobResult]) -> int:
         """Paint the pictures, append each outcome to `done` and print a line for each.
 
         The next job is requested from the iterator when the one before it is done.
@@ -156,11 +156,11 @@ class Shared:
             0, or above 128 if a signal ended the loop.
         """
         try:
-            with workers(self.settings.run.cluster) as cluster:
-                network = on_workers(cluster, self.loaded, self.settings.config)
+            with connect_workers(self.settings.run.cluster) as cluster:
+                network = with_workers(cluster, self.loaded, self.settings.config)
                 for number, job in enumerate(jobs, 1):
                     one, status = self.paint_one(job, network)
-                    listen()  # `deferred` has ended with signals ignored
+                    reset_handlers()  # `deferred` has ended with signals ignored
                     done.append(one)
                     say(f"{number} of {count}: {printable(one.photograph.name)}: {one.what}")
                     facts = {"photograph": one.photograph, "path": one.picture, "said": one.what, "failed": one.failed}
@@ -171,30 +171,30 @@ class Shared:
             return 128 + interrupted.number
         return 0
 
-    def paint_one(self, job: Job, network: Network) -> tuple[Painted, int]:
+    def paint_one(self, job: Job, network: Network) -> tuple[JobResult, int]:
         """Paint one picture, unless it is finished already, and return its outcome and an exit status."""
         picture, run = job.picture, self.settings.run
         try:
             if picture.exists() and not checkpoint_path(picture).exists():
                 other = job.differences(self.settings, read_recipe(picture), self.digests)
                 if not other:
-                    return Painted(job.photograph, picture, "done before"), 0
+                    return JobResult(job.photograph, picture, "done before"), 0
                 if not run.overwrite:
                     what = f"{printable(picture.name)} has other settings ({', '.join(other)}): --overwrite replaces it"
-                    return Painted(job.photograph, picture, as_flags(what), True), 1
+                    return JobResult(job.photograph, picture, as_flags(what), True), 1
             resume = checkpoint_path(picture) if checkpoint_path(picture).exists() else None
             run = replace(run, resume=resume, quiet=run.quiet or not err.is_terminal)
             check_before(picture, self.settings.config, run)
-            with silent():
+            with suppress_output():
                 status, more = job.paint(self, network, run)
             self.measured.forget_maps()
         except (HandstyleError, OSError, MemoryError) as error:
-            return Painted(job.photograph, picture, f"failed: {as_flags(one_line(error))}", True), 1
+            return JobResult(job.photograph, picture, f"failed: {as_flags(one_line(error))}", True), 1
         said = {0: "resumed and painted" if resume else "painted", 1: "failed: not all of it was painted or written"}
-        return Painted(job.photograph, picture, said.get(status, "interrupted") + more, status != 0), status
+        return JobResult(job.photograph, picture, said.get(status, "interrupted") + more, status != 0), status
 
 
-def print_summary(done: Sequence[Painted], count: int, where: str, ended: int) -> int:
+def print_summary(done: Sequence[JobResult], count: int, where: str, ended: int) -> int:
     """Print the numbers of pictures that were painted, failed and not begun, and return the exit status."""
     failed = sum(one.failed for one in done)
     say(f"{len(done) - failed} {where}; {failed} failed, {count - len(done)} not begun")
@@ -203,7 +203,7 @@ def print_summary(done: Sequence[Painted], count: int, where: str, ended: int) -
     return status
 
 
-def named(photographs: Sequence[Path], folder: Path) -> list[tuple[Path, Path]]:
+def picture_paths(photographs: Sequence[Path], folder: Path) -> list[tuple[Path, Path]]:
     """Return pairs of a photograph and the path of its picture: NAME.png, or NAME.jpg.png if that is not unique."""
     stems = [photograph.stem.lower() for photograph in photographs]
     return [
@@ -213,7 +213,7 @@ def named(photographs: Sequence[Path], folder: Path) -> list[tuple[Path, Path]]:
 
 
 @contextmanager
-def silent() -> Iterator[None]:
+def suppress_output() -> Iterator[None]:
     """Suppress lines on standard output in a ``with`` block, but neither the progress bar nor events."""
     before, out.quiet = out.quiet, True
     try:
@@ -229,7 +229,7 @@ def differences(settings: Settings, recipe: Recipe, digests: Sequence[str]) -> l
     made = recipe.settings
     how_much = ("strength", "style_weight")  # of which a recipe has one
     keys = dict.fromkeys((*plain, *how_much))
-    unlike = [key for key in keys if key not in ELSEWHERE and made.get(key) != plain.get(key)]
+    unlike = [key for key in keys if key not in NOT_COMPARED and made.get(key) != plain.get(key)]
     found = [f"{key} {made.get(key)}" for key in unlike if key in made or key not in how_much]
     inputs = [one.sha256 for role in ("content", "style") for one in recipe.named(role)]
     found += ["from other pictures"] if inputs != list(digests) else []
@@ -248,15 +248,15 @@ p { margin: 0.3rem 0 0; overflow-wrap: anywhere; }
 """
 
 
-def index_page(painted: Sequence[Painted], folder: Path) -> str:
+def index_page(painted: Sequence[JobResult], folder: Path) -> str:
     """Return the HTML page of a batch: every picture, with a link to its photograph."""
     items = []
     for one in painted:
-        photograph = address(one.photograph, folder)
+        photograph = relative_url(one.photograph, folder)
         name, what = html.escape(printable(one.photograph.name)), html.escape(one.what)
         shown = ""
         if one.picture.exists():
-            picture = address(one.picture, folder)
+            picture = relative_url(one.picture, folder)
             shown = f'<a href="{picture}"><img src="{picture}" alt="{name}, painted" loading="lazy"></a>'
         state = f'<span class="failed">{what}</span>' if one.failed else what
         items.append(f'<li>{shown}<p><a href="{photograph}">{name}</a>: {state}</p></li>')
@@ -266,7 +266,7 @@ def index_page(painted: Sequence[Painted], folder: Path) -> str:
     return f'<!doctype html>\n<html lang="en">\n{head}\n<style>{STYLE}</style>\n{body}\n</html>\n'
 
 
-def address(path: Path, folder: Path) -> str:
+def relative_url(path: Path, folder: Path) -> str:
     """Return the URL of a file for a page in `folder`, relative if possible."""
     try:
         return quote(Path(os.path.relpath(path, folder)).as_posix())

@@ -32,11 +32,11 @@ from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import Forecast, Objective, engine_of
 from handstyle.painting.recipe import environment
 
-STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-WEIGHT = 1000.0  # of each style layer
-PAUSE = 0.05  # seconds between two programs, in which the waiting threads of other libraries go to sleep
-JUDGED_SIDE = 512  # pixels; for larger pictures gradients are compared with the first row, not with the reference
-REFERENCE_SIDE = 256  # pixels; for larger pictures the reference engine is too slow to be measured
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+LAYER_WEIGHT = 1000.0  # of each style layer
+PAUSE_SECONDS = 0.05  # seconds between two programs, in which the waiting threads of other libraries go to sleep
+MAX_CHECKED_SIDE = 512  # pixels; for larger pictures gradients are compared with the first row, not with the reference
+MAX_REFERENCE_SIDE = 256  # pixels; for larger pictures the reference engine is too slow to be measured
 
 
 @dataclass(frozen=True)
@@ -111,27 +111,27 @@ def bench(
         targets: dict[str, Moments] = {}
         expected: dict[str, Forecast] = {}
         for name, network in networks.items():
-            if network.engine.name != "reference" or size <= REFERENCE_SIDE:
-                sides[name], terms = _ours(network, p, targets)
+            if network.engine.name != "reference" or size <= MAX_REFERENCE_SIDE:
+                sides[name], terms = _own_evaluation(network, p, targets)
                 if network.backend.name == "numpy":
                     expected[name] = engine_of(network).forecast(network, terms, p.shape)
         first = next(iter(networks.values()))
         if importlib.util.find_spec("torch") is not None:
-            sides[host := f"PyTorch, {cpu_count()} threads"] = _pytorch(first, p, targets)
+            sides[host := f"PyTorch, {cpu_count()} threads"] = _pytorch_evaluation(first, p, targets)
             meters[host] = EnergyMeter()
             if gpu is not None and importlib.import_module("torch").cuda.is_available():
-                sides["PyTorch float32, GPU"] = _pytorch(first, p, targets, "cuda")
-                sides["PyTorch TF32, GPU"] = _pytorch(first, p, targets, "cuda", tf32=True)
+                sides["PyTorch float32, GPU"] = _pytorch_evaluation(first, p, targets, "cuda")
+                sides["PyTorch TF32, GPU"] = _pytorch_evaluation(first, p, targets, "cuda", tf32=True)
                 meters |= dict.fromkeys(("PyTorch float32, GPU", "PyTorch TF32, GPU"), gpu)
         exact = None
-        if first.backend.name == "numpy" and size <= JUDGED_SIDE:
-            exact = _ours(first.with_kernels("reference"), p, targets)[0]()
+        if first.backend.name == "numpy" and size <= MAX_CHECKED_SIDE:
+            exact = _own_evaluation(first.with_kernels("reference"), p, targets)[0]()
         rows += _rows(size, sides, rounds, operations(first, size), expected, meters, exact)
     return rows
 
 
 @dataclass(frozen=True)
-class Turn:
+class TimedCall:
     """The time, the energy (NaN if it cannot be read) and the result of one timed call."""
 
     seconds: float
@@ -139,9 +139,9 @@ class Turn:
     result: Any
 
 
-def in_turns(
+def interleave(
     sides: Mapping[str, Callable[[], Any]], rounds: int, meters: Mapping[str, Meter] | None = None
-) -> dict[str, list[Turn]]:
+) -> dict[str, list[TimedCall]]:
     """Time several functions by calling them in turn, so that disturbances affect all of them alike.
 
     Parameters
@@ -158,10 +158,10 @@ def in_turns(
     dict of str to list of Turn
         The calls of each function, of which only the last ones have their results.
     """
-    taken: dict[str, list[Turn]] = {name: [] for name in sides}
+    taken: dict[str, list[TimedCall]] = {name: [] for name in sides}
     for turn in range(rounds):
         for name, work in sides.items():
-            time.sleep(PAUSE)
+            time.sleep(PAUSE_SECONDS)
             meter = (meters or {}).get(name)
             if meter is not None:
                 meter.joules()
@@ -169,7 +169,7 @@ def in_turns(
             result = work()
             seconds = time.perf_counter() - start
             joules = math.nan if meter is None else meter.joules()
-            taken[name].append(Turn(seconds, joules, result if turn == rounds - 1 else None))
+            taken[name].append(TimedCall(seconds, joules, result if turn == rounds - 1 else None))
     return taken
 
 
@@ -207,7 +207,7 @@ def _rows(
     meters: Mapping[str, Meter],
     exact: Array | None,
 ) -> list[BenchRow]:
-    taken, rows = in_turns(sides, rounds + 1, meters), []
+    taken, rows = interleave(sides, rounds + 1, meters), []
     exact = next(iter(taken.values()))[-1].result if exact is None else exact
     for name, (first, *turns) in taken.items():
         times = [turn.seconds for turn in turns]
@@ -252,35 +252,37 @@ def operations(network: Network, size: int) -> float:
         if isinstance(layer, Convolution):
             height, width, _ = shapes[layer.name]
             total += 2 * 2 * layer.w.size * height * width
-        if layer.name == STYLE[-1]:
+        if layer.name == STYLE_LAYERS[-1]:
             break
     return total
 
 
-def _ours(network: Network, p: Array, targets: dict[str, Moments]) -> tuple[Callable[[], Array], list[StyleTerm]]:
+def _own_evaluation(
+    network: Network, p: Array, targets: dict[str, Moments]
+) -> tuple[Callable[[], Array], list[StyleTerm]]:
     backend = network.backend
     if not targets:  # the moments of the first network, halved, so that the gradient is not zero
         x = backend.asarray(p[::-1] / 2 - 60, dtype=network.dtype)
-        features, _ = network.forward(x, STYLE)
-        for tap in STYLE:
+        features, _ = network.forward(x, STYLE_LAYERS)
+        for tap in STYLE_LAYERS:
             moments = moments_forward(features.pop(tap))
             targets[tap] = Moments(moments.count, backend.to_numpy(moments.sums), backend.to_numpy(moments.outer))
     terms = [
-        StyleTerm(tap, Moments(m.count, backend.asarray(m.sums), backend.asarray(m.outer)), WEIGHT)
+        StyleTerm(tap, Moments(m.count, backend.asarray(m.sums), backend.asarray(m.outer)), LAYER_WEIGHT)
         for tap, m in targets.items()
     ]
     objective, v = Objective(network, terms, p.shape), p.ravel()
     return lambda: objective(v)[1], terms
 
 
-def _pytorch(
+def _pytorch_evaluation(
     network: Network, p: Array, targets: dict[str, Moments], device: str = "cpu", tf32: bool = False
 ) -> Callable[[], Array]:
-    peer = TorchObjective(network, None, targets, WEIGHT * len(targets), device=device, tf32=tf32)
+    peer = TorchObjective(network, None, targets, LAYER_WEIGHT * len(targets), device=device, tf32=tf32)
     return lambda: peer(p)[1].astype(np.float64).ravel()
 
 
-def record_of(rows: Sequence[BenchRow], network: Network) -> dict[str, Any]:
+def make_record(rows: Sequence[BenchRow], network: Network) -> dict[str, Any]:
     """Return measurements with the date and a description of the machine, as JSON values."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
@@ -290,9 +292,9 @@ def record_of(rows: Sequence[BenchRow], network: Network) -> dict[str, Any]:
 
 
 def write_rows(rows: Sequence[BenchRow], network: Network, path: Path) -> None:
-    """Write measurements to a new JSON file; see `record_of`."""
-    check_new("--save", path)
-    text = json.dumps(record_of(rows, network), indent=1) + "\n"
+    """Write measurements to a new JSON file; see `make_record`."""
+    check_new_file("--save", path)
+    text = json.dumps(make_record(rows, network), indent=1) + "\n"
     replace_file(expanded(path), text.encode(), overwrite=False)
 
 
@@ -310,7 +312,7 @@ def read_rows(path: Path) -> tuple[str, list[BenchRow]]:
         raise HandstyleError(f"--against {path}: not a file of measurements written by bench --save") from None
 
 
-def compared(rows: Sequence[BenchRow], earlier: Sequence[BenchRow]) -> Iterator[str]:
+def compare_rows(rows: Sequence[BenchRow], earlier: Sequence[BenchRow]) -> Iterator[str]:
     """Yield a line for each program and size in both lists: the ratio of medians, and whether it exceeds the spread.
 
     Parameters
@@ -334,10 +336,10 @@ def check_drawing(path: str | os.PathLike[str]) -> None:
         raise HandstyleError("--plot needs matplotlib: pip install matplotlib")
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise HandstyleError(f"--plot {path}: name a file that ends in .png, .svg or .pdf")
-    check_new("--plot", path)
+    check_new_file("--plot", path)
 
 
-def check_new(flag: str, path: Path) -> None:
+def check_new_file(flag: str, path: Path) -> None:
     """Raise `HandstyleError`, before the measurements, if a file exists or cannot be written."""
     path = expanded(path)
     if path.exists():

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import numpy as np
 from cyclopts import Parameter
 
-from handstyle.cli.batch import BATCH, Job, Painted, Shared, differences, named, print_summary
-from handstyle.cli.options import PICTURES, Flat, Output, RunConfig, Settings, resolve, say, speak
+from handstyle.cli.batch import BATCH, Job, JobResult, SharedInputs, differences, picture_paths, print_summary
+from handstyle.cli.options import PICTURES, Flat, Output, RunConfig, Settings, resolve, say, set_output_form
 from handstyle.cli.session import paint
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import expanded, read_picture
@@ -68,7 +68,7 @@ def frames(
         Frames per second; by default those of the film, or 12 for a folder.
     """
     settings = resolve(flags)
-    speak(settings.run.quiet, settings.run.json)
+    set_output_form(settings.run.quiet, settings.run.json)
     if output is None:
         raise HandstyleError("frames: give a folder for the frames, or a film such as -o film.webp")
     if not (math.isfinite(fps) and 0 <= fps <= 1000):
@@ -80,13 +80,13 @@ def frames(
         check_film_writable(made, overwrite=settings.run.overwrite)
     if folder.exists() and folder.resolve() == expanded(film).resolve():
         raise HandstyleError(f"-o {output}: {folder} is the folder of the film, whose pictures it would replace")
-    done: list[Painted] = []
+    done: list[JobResult] = []
     with tempfile.TemporaryDirectory(prefix="handstyle-") as start, read_film(film) as (photographs, seconds):
-        shared = Shared.of([style, *more_styles], settings, folder)
-        pairs = named(photographs, folder)
-        ended = shared.paint(in_turn(pairs, temporal_weight, Path(start, "start.png")), len(pairs), done)
+        shared = SharedInputs.of([style, *more_styles], settings, folder)
+        pairs = picture_paths(photographs, folder)
+        ended = shared.paint(frame_jobs(pairs, temporal_weight, Path(start, "start.png")), len(pairs), done)
         there = [one.picture for one in done if one.picture.exists()]
-        status = print_summary(done, len(pairs), f"frames are in {folder}{flicker_of(there)}", ended)
+        status = print_summary(done, len(pairs), f"frames are in {folder}{describe_flicker(there)}", ended)
         if made is not None and not ended and there:
             rates = [1 / fps] * len(seconds) if fps else seconds
             write_film(made, there, [rates[i] for i, one in enumerate(done) if one.picture.exists()])
@@ -116,7 +116,7 @@ class FrameJob(Job):
             found.append(f"temporal_weight {said.get('temporal_weight')}")
         return found + (["after another frame"] if said.get("previous") != self.previous() else [])
 
-    def paint(self, shared: Shared, network: Network, run: RunConfig) -> tuple[int, str]:
+    def paint(self, shared: SharedInputs, network: Network, run: RunConfig) -> tuple[int, str]:
         """Paint the frame, and return an exit status and a text on how it was started or on its flicker."""
         settings = shared.settings
         photograph, _ = read_inputs(settings.config, self.photograph, [])
@@ -132,7 +132,7 @@ class FrameJob(Job):
         return status, f", flicker {frame_facts(self.picture).get('flicker', math.nan):.2f}"
 
 
-def in_turn(pairs: Sequence[tuple[Path, Path]], weight: float, init: Path) -> Iterator[FrameJob]:
+def frame_jobs(pairs: Sequence[tuple[Path, Path]], weight: float, init: Path) -> Iterator[FrameJob]:
     """Yield the job of each frame; the frame before it must have been painted by then."""
     last = None
     for photograph, picture in pairs:
@@ -140,7 +140,7 @@ def in_turn(pairs: Sequence[tuple[Path, Path]], weight: float, init: Path) -> It
         last = (photograph, picture) if picture.exists() else last
 
 
-def flicker_of(pictures: Sequence[Path]) -> str:
+def describe_flicker(pictures: Sequence[Path]) -> str:
     """Return a text with the mean flicker of painted frames, or an empty string if it is unknown."""
     found = [value for one in pictures if isinstance(value := frame_facts(one).get("flicker"), float)]
     return f", flicker {sum(found) / len(found):.2f} gray levels" if found else ""

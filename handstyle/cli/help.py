@@ -13,10 +13,10 @@ from cyclopts.exceptions import MissingArgumentError, UnknownCommandError, Unkno
 from handstyle.cli.options import all_fields, flag
 from handstyle.painting.config import RENAMED
 
-COLUMN = 24  # the column where descriptions begin
+DESCRIPTION_COLUMN = 24  # the column where descriptions begin
 
 # Flags of other programs, without leading dashes, for each flag of this program that has the same effect.
-FOREIGN = {
+FOREIGN_FLAGS = {
     "--size 512": "image-size max-size img-size imsize end-scale width img-height content-size",
     "--iterations 300": "i iter iters num-iterations n-iter max-iterations num-steps max-iter",
     "--content-weight 1": "cw content-wt alpha",
@@ -57,11 +57,11 @@ def plain_help(console: Any, options: Any, panel: Any) -> None:
         labels = [one for one in shown if not (one.startswith("--no-") and one.replace("--no-", "--", 1) in shown)]
         label = ", ".join(labels)
         text = " ".join(getattr(entry.description, "plain", "").split()) or _rendered(entry.description, console)
-        body = textwrap.wrap(text, max(40, console.width - COLUMN - 4)) or [""]
-        if len(label) > COLUMN - 2:
+        body = textwrap.wrap(text, max(40, console.width - DESCRIPTION_COLUMN - 4)) or [""]
+        if len(label) > DESCRIPTION_COLUMN - 2:
             lines.append(f"  {label}")
             label = ""
-        lines += [f"  {label if not at else '':{COLUMN}}{line}".rstrip() for at, line in enumerate(body)]
+        lines += [f"  {label if not at else '':{DESCRIPTION_COLUMN}}{line}".rstrip() for at, line in enumerate(body)]
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -71,7 +71,7 @@ def _rendered(description: Any, console: Any) -> str:
     return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", capture.get()).split())
 
 
-def what_was_meant(error: CycloptsError, words: Sequence[str]) -> str:
+def explain_error(error: CycloptsError, words: Sequence[str]) -> str:
     """Return an error of the command line parser in one line, with a suggestion of what to type."""
     command = next((word for word in words if not word.startswith("-")), "")
     message = str(error)
@@ -89,10 +89,10 @@ def what_was_meant(error: CycloptsError, words: Sequence[str]) -> str:
     return message
 
 
-def with_two_dashes(word: str) -> str:
+def correct_dashes(word: str) -> str:
     """Return a flag of ours or of another program that begins with -o, which is no output of that name: -optimizer."""
     name = word[1:].replace("_", "-").split("=")[0]
-    others = {theirs for several in FOREIGN.values() for theirs in several.split()}
+    others = {theirs for several in FOREIGN_FLAGS.values() for theirs in several.split()}
     is_flag = word.startswith("-o") and (name in others or name.replace("-", "_") in all_fields())
     return f"-{word}" if is_flag else word
 
@@ -103,7 +103,7 @@ def _nearest(given: str, known: Sequence[str]) -> str:
         return f": it is now called {flag(new)}"
     if f"--{name}" in known:
         return f": write --{name}"
-    for ours, theirs in FOREIGN.items():
+    for ours, theirs in FOREIGN_FLAGS.items():
         if name in theirs.split() and (not ours.startswith("--") or ours.split()[0] in known):
             return f": use {ours}"
     if name.replace("-", "_") in all_fields():

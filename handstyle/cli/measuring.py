@@ -15,7 +15,16 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
-from handstyle.cli.bench import BenchRow, check_drawing, check_new, compared, draw, read_rows, record_of, write_rows
+from handstyle.cli.bench import (
+    BenchRow,
+    check_drawing,
+    check_new_file,
+    compare_rows,
+    draw,
+    make_record,
+    read_rows,
+    write_rows,
+)
 from handstyle.cli.bench import bench as take_turns
 from handstyle.cli.energy import unknown_energies
 from handstyle.cli.options import (
@@ -27,12 +36,12 @@ from handstyle.cli.options import (
     Whole,
     all_fields,
     as_flags,
+    make_flags,
     mebibytes,
     out,
     resolve,
     say,
-    speak,
-    typed,
+    set_output_form,
 )
 from handstyle.cli.session import check_outputs
 from handstyle.foundations.backend import choose_backend, cpu_count
@@ -52,7 +61,7 @@ from handstyle.painting.trial import RunTime, run_time
 
 MAX_GPU_MEMORY = 1 << 20  # GiB
 MAX_PLAN_SIDE = 1 << 16  # pixels a side, the most that a format written here can store
-PLANNED = typed("PlanFlags", list(all_fields()), everything=False)
+PLANNED = make_flags("PlanFlags", list(all_fields()), everything=False)
 
 
 def plan(
@@ -117,7 +126,7 @@ def plan(
         cells = (f"{part / 2**20:,.0f}" for part in parts)
         table.add_row(f"{need.size[1]}x{need.size[0]}", str(need.iterations), each, *cells)
     out.print(table)
-    say(describe_strength(config, planned.network), *map(as_flags, plan_lines(planned, time)))
+    say(describe_strength(config, planned.network), *map(as_flags, describe_plan(planned, time)))
     return 0
 
 
@@ -141,11 +150,11 @@ def planned_run(
     return RunMemory(config, dry, photograph, paintings, own_memory=True, free=free - loaded.weight_bytes)
 
 
-def plan_lines(planned: RunMemory, time: RunTime) -> list[str]:
+def describe_plan(planned: RunMemory, time: RunTime) -> list[str]:
     """Return sentences on the total time and peak memory of a run, and on the largest pictures that fit."""
     config, needs, lines = planned.config, time.needs, list[str]()
     if words := str(time):
-        lines += [words, *busy()]
+        lines += [words, *load_warning()]
     free = mebibytes(planned.free)
     if planned.own_memory:
         device, host = max(need.device for need in needs), max(need.host for need in needs)
@@ -224,13 +233,13 @@ def bench(
     """
     if compare is not None:
         (date, earlier), (_, rows) = map(read_rows, compare)
-        lines = list(compared(rows, earlier))
+        lines = list(compare_rows(rows, earlier))
         say(f"{compare[1]} against {compare[0]} of {date}:", *(lines or ["they have no row in common"]))
         return 0
     if plot is not None:
         check_drawing(plot)
     if save is not None:
-        check_new("--save", save)
+        check_new_file("--save", save)
     date, earlier = ("", []) if against is None else read_rows(against)
     if threads is not None:
         use_cores(threads)
@@ -242,9 +251,9 @@ def bench(
         for kernels in ("cuda", "cuda-tf32"):
             contestants[f"{kernels}, {device.device}"] = there.with_kernels(kernels)
     rows = take_turns(contestants, sizes or (256, 512), rounds)
-    speak(as_json=json_)
+    set_output_form(as_json=json_)
     if json_:
-        print(json.dumps(record_of(rows, host), indent=1))
+        print(json.dumps(make_record(rows, host), indent=1))
     rates = measure_rates()
     for size, here in groupby(rows, key=attrgetter("size")):
         for table in bench_tables(f"one evaluation at {size}², {network.weights}", list(here), rates):
@@ -253,9 +262,9 @@ def bench(
         f"with {cpu_count()} threads a matrix product has about {rates.products / 1e9:,.0f} GFLOP/s here, and memory "
         f"{rates.moved / 1e9:,.1f} GB/s"
     )
-    say(*busy(), *unknown_energies(contestants.values()))
+    say(*load_warning(), *unknown_energies(contestants.values()))
     if against is not None:
-        say(f"against {against} of {date}:", *compared(rows, earlier))
+        say(f"against {against} of {date}:", *compare_rows(rows, earlier))
     if save is not None:
         write_rows(rows, host, save)
         say(f"the measurements are in {save}")
@@ -267,8 +276,8 @@ def bench(
 
 def bench_tables(title: str, rows: Sequence[BenchRow], rates: Machine) -> list[Table]:
     """Return two tables for one size: the times, and the operations and bytes compared with the machine's rates."""
-    times = columns(f"{title}, in milliseconds", "fastest", "median", "95 %", "GFLOP/s", "differs")
-    limits = columns("first evaluation, and the method's own operations and bytes", *LIMITS)
+    times = make_table(f"{title}, in milliseconds", "fastest", "median", "95 %", "GFLOP/s", "differs")
+    limits = make_table("first evaluation, and the method's own operations and bytes", *RATE_COLUMNS)
     for row in rows:
         interval = f"{milliseconds(row.low)}–{milliseconds(row.high)}"
         speed = f"{row.operations / row.median / 1e9:,.0f}"
@@ -287,10 +296,10 @@ def bench_tables(title: str, rows: Sequence[BenchRow], rates: Machine) -> list[T
     return [times, limits]
 
 
-LIMITS = ("first", "FLOP/B", "GFLOP/s", "GB/s", "of roof", "MiB", "J")
+RATE_COLUMNS = ("first", "FLOP/B", "GFLOP/s", "GB/s", "of roof", "MiB", "J")
 
 
-def columns(title: str, *headings: str) -> Table:
+def make_table(title: str, *headings: str) -> Table:
     """Return an empty table with a title and headings that fits into a width of eighty characters."""
     table = Table(title=Text(title), box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("by", no_wrap=True)
@@ -313,7 +322,7 @@ def use_cores(count: int) -> None:
     os.sched_setaffinity(0, cores[:count])
 
 
-def busy() -> list[str]:
+def load_warning() -> list[str]:
     """Return a list with a warning if other programs use this machine's cores; otherwise an empty list."""
     load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, cpu_count()
     if load <= cores / 2:

@@ -48,7 +48,7 @@ Output = Annotated[Path | None, Parameter(name=["--output", "-o"], group=PICTURE
 Precision = Literal["float32", "tf32", "float64"]
 
 
-def whole(_: Any, tokens: Sequence[Token]) -> int:
+def parse_integer(_: Any, tokens: Sequence[Token]) -> int:
     """Convert typed text to an integer, or raise `HandstyleError`."""
     try:  # the parser's own conversion would round 1.5 to 2
         return int(tokens[0].value)
@@ -57,7 +57,7 @@ def whole(_: Any, tokens: Sequence[Token]) -> int:
         raise HandstyleError(f"{name} {tokens[0].value}: must be a whole number") from None
 
 
-Whole = Annotated[int, Parameter(converter=whole)]
+Whole = Annotated[int, Parameter(converter=parse_integer)]
 
 
 def say(*lines: str) -> None:
@@ -78,7 +78,7 @@ def event(kind: str, **facts: Any) -> None:
     events.print(text, markup=False, highlight=False, soft_wrap=True, emoji=False)
 
 
-def speak(quiet: bool = False, as_json: bool = False) -> None:
+def set_output_form(quiet: bool = False, as_json: bool = False) -> None:
     """Set the form of the program's output on standard output: text, JSON, or nothing."""
     out.quiet, events.quiet = quiet or as_json, not as_json
 
@@ -201,10 +201,10 @@ class RunConfig:
 
 AUTO = Path("auto")  # --resume without a file
 # Fields that describe a preset and have no effect on pictures.
-SAID = ("source", "notes", "aliases")
+DESCRIPTIVE = ("source", "notes", "aliases")
 # Keys that are not allowed in a settings file: they write or replace files, open a page, send the pictures to other
 # machines, or set the form of the output.
-WRITTEN = (
+FLAGS_ONLY = (
     *("output", "overwrite", "checkpoint", "resume", "config", "write_config", "report"),
     *("preview", "cluster", "quiet", "json"),
 )
@@ -222,7 +222,7 @@ HELP_GROUPS = {  # the heading of each configuration's fields, in the order of t
     "RunConfig": "Output",
 }
 # The flags of the short help; --help-all shows all.
-BASIC = {
+SHORT_HELP = {
     *("preset", "strength", "style_weight", "content_weight", "tv_weight", "style_layers", "init"),
     *("mask", "style_mask", "style_blend", "color"),
     *("size", "print", "style_size", "pyramid_min_size", "iterations", "optimizer"),
@@ -246,7 +246,7 @@ def all_fields() -> dict[str, Field]:
     """Return the flags of all commands that paint, by the names of the fields of the configuration."""
     found = {}
     for one in (*reversed(StyleConfig.__bases__), NetworkConfig, RunConfig):
-        texts, types = described(one), field_types(one)
+        texts, types = parameter_descriptions(one), field_types(one)
         own = [field for field in fields(one) if field.name in inspect.get_annotations(one)]
         for field in own:
             group = "Look" if field.name == "preset" else HELP_GROUPS[one.__name__]
@@ -254,14 +254,14 @@ def all_fields() -> dict[str, Field]:
     return found
 
 
-def described(one: type) -> dict[str, str]:
+def parameter_descriptions(one: type) -> dict[str, str]:
     """Return the description of each parameter in a numpydoc docstring."""
     body = inspect.cleandoc(one.__doc__ or "").split("----------\n", 1)[-1]
     pairs = re.findall(r"^(\w+) : .*\n((?:    .*\n?|\n(?=    ))+)", body + "\n", re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in pairs}
 
 
-def typed(name: str, names: Iterable[str], everything: bool) -> Any:
+def make_flags(name: str, names: Iterable[str], everything: bool) -> Any:
     """Return an instance of a new dataclass that has the named flags as fields, all None: not typed."""
     made: list[tuple[str, Any, None]] = []
     groups = list(dict.fromkeys(HELP_GROUPS.values()))
@@ -270,9 +270,9 @@ def typed(name: str, names: Iterable[str], everything: bool) -> Any:
         parameter = Parameter(
             name=flag(field.name),
             group=Group(field.group, sort_key=1 + groups.index(field.group)),
-            help=help_of(field, everything),
-            show=everything or field.name in BASIC,
-            negative=None if switch and field.name not in WRITTEN else (),
+            help=help_text(field, everything),
+            show=everything or field.name in SHORT_HELP,
+            negative=None if switch and field.name not in FLAGS_ONLY else (),
             consume_multiple=several,
         )
         kind: Any = bool | None if switch else tuple[str, ...] | None if several else str | None
@@ -280,7 +280,7 @@ def typed(name: str, names: Iterable[str], everything: bool) -> Any:
     return make_dataclass(name, made, frozen=True, kw_only=True, namespace={"__module__": "handstyle.cli"})()
 
 
-def help_of(field: Field, everything: bool) -> str:
+def help_text(field: Field, everything: bool) -> str:
     """Return the help of a flag: the first sentence of its description, or all of it, its choices and its default."""
     text = field.help if everything else re.split(r"(?<=[^.]\.)\s|; |: by default ", field.help)[0].rstrip(".") + "."
     listed = literal_values(field.hint)
@@ -296,7 +296,7 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def from_text(field: Field, value: Any) -> Any:
+def parse_text(field: Field, value: Any) -> Any:
     """Convert typed text to the type of a field; text that cannot be converted is returned, for `coerce` to reject."""
     if isinstance(value, tuple):
         one = get_args(field.hint)[0]
@@ -306,11 +306,11 @@ def from_text(field: Field, value: Any) -> Any:
             for part in ([text] if is_single_value(field.name, text) else text.split(","))
             if part.strip()
         ]
-        return tuple(_number(one, part.strip()) for part in parts)
-    return _number(field.hint, value)
+        return tuple(_parse_number(one, part.strip()) for part in parts)
+    return _parse_number(field.hint, value)
 
 
-def _number(hint: Any, text: Any) -> Any:
+def _parse_number(hint: Any, text: Any) -> Any:
     try:
         kind = split_optional(hint)[0]
         return kind(text) if kind in (int, float) and len(text) < 400 else text
@@ -349,7 +349,7 @@ def resolve(
     Parameters
     ----------
     flags : dataclass
-        An instance of a class from `typed`; None means that a flag was not typed.
+        An instance of a class from `make_flags`; None means that a flag was not typed.
     base : Preset, optional
         The preset, for a command without ``--preset``.
     fixed : callable, optional
@@ -357,17 +357,20 @@ def resolve(
     """
     table = all_fields()
     names = [field.name for field in fields(flags)]
-    said = {name: from_text(table[name], value) for name in names if (value := getattr(flags, name)) is not None}
+    said = {name: parse_text(table[name], value) for name in names if (value := getattr(flags, name)) is not None}
     file: Mapping[str, Any] = {}
     if "config" in said:
-        known = (*(name for name in names if name not in WRITTEN), *(key for key in PRESET_FIELDS if key not in SAID))
+        known = (
+            *(name for name in names if name not in FLAGS_ONLY),
+            *(key for key in PRESET_FIELDS if key not in DESCRIPTIVE),
+        )
 
         def own(found: Mapping[str, Any]) -> dict[str, Any]:
             start = base or find_preset(coerce("preset", str, found.get("preset", DEFAULT)))
             every = asdict(fixed(start.config)) if fixed else {}
             return {"preset": start.name} | {name: value for name, value in every.items() if name not in names}
 
-        file = read_settings(said["config"], known, WRITTEN, own)
+        file = read_settings(said["config"], known, FLAGS_ONLY, own)
     if base is None:
         name = said.get("preset", file.get("preset", DEFAULT))
         base = find_preset(coerce("preset", str, name))
@@ -379,10 +382,10 @@ def resolve(
     network: dict[str, Any] = {key: merged[key] for key in ("weights", "backend", "kernels") if key in merged}
     network |= {key: getattr(chosen, key) for key in ("pooling", "padding", "rounding")}
     run = {key: merged[key] for key in field_types(RunConfig) if key in merged} | {"preset": chosen.name or DEFAULT}
-    return Settings(chosen, chosen.config, _made(NetworkConfig, network), _made(RunConfig, run), tuple(names))
+    return Settings(chosen, chosen.config, _construct(NetworkConfig, network), _construct(RunConfig, run), tuple(names))
 
 
-def _made(one: Any, values: Mapping[str, Any]) -> Any:
+def _construct(one: Any, values: Mapping[str, Any]) -> Any:
     table = field_types(one)
     return one(
         **{

@@ -18,12 +18,12 @@ from handstyle.cli.options import (
     Settings,
     Whole,
     all_fields,
+    make_flags,
     resolve,
     say,
-    speak,
-    typed,
+    set_output_form,
 )
-from handstyle.cli.session import check_before, checkpoint_path, default_output, on_workers, paint, workers
+from handstyle.cli.session import check_before, checkpoint_path, connect_workers, default_output, paint, with_workers
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import fit_long_side
 from handstyle.foundations.picture_reading import PictureLike, expanded, read_picture
@@ -50,9 +50,9 @@ Picture = Annotated[Path, Parameter(group=PICTURES)]
 
 def commands(everything: bool) -> dict[str, Any]:
     """Return the commands by name; their help shows all flags if `everything` is true, else only the common ones."""
-    of_stylize = typed("StylizeFlags", STYLIZE_NAMES, everything)
-    of_texture = typed("TextureFlags", TEXTURE_NAMES, everything)
-    of_reconstruct = typed("ReconstructFlags", RECONSTRUCT_NAMES, everything)
+    of_stylize = make_flags("StylizeFlags", STYLIZE_NAMES, everything)
+    of_texture = make_flags("TextureFlags", TEXTURE_NAMES, everything)
+    of_reconstruct = make_flags("ReconstructFlags", RECONSTRUCT_NAMES, everything)
 
     def stylize(
         content: Picture,
@@ -157,7 +157,7 @@ def start(
     if run.write_config:
         say(settings.toml().rstrip("\n"))
         return 0
-    speak(run.quiet, run.json)
+    set_output_form(run.quiet, run.json)
     check_before(output, config, run)
     if run.cluster and config.style_statistic == "patches":
         raise HandstyleError("--cluster: computes in tiles, not possible with --style-statistic patches; leave one out")
@@ -165,8 +165,8 @@ def start(
     loaded = settings.load()
     if layer:
         check_layer(loaded, "layer", layer)
-    with workers(run.cluster) as cluster:
-        network = on_workers(cluster, loaded, config)
+    with connect_workers(run.cluster) as cluster:
+        network = with_workers(cluster, loaded, config)
         return paint(content, paintings, output, config, settings.network, network, run)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from handstyle.cli.options import AUTO, NetworkConfig, RunConfig, as_flags, err, event, mebibytes, out, say, warn
-from handstyle.cli.signals import deferred
+from handstyle.cli.signals import defer_signals
 from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.foundations.file_lock import locked
 from handstyle.foundations.image import Size
@@ -43,10 +43,10 @@ from weights_tools.registry import locate
 SCIPY_SECONDS = 1.4e-7
 CLUSTER_TILE = 512  # pixels: small enough that several workers have something to do
 MAX_NAME_BYTES = 220  # bytes of an output's name in the name of its checkpoint, without `.checkpoint` and `.…lock`
-SECONDS = 30.0  # from one checkpoint to the next
+CHECKPOINT_SECONDS = 30.0  # from one checkpoint to the next
 
 
-def what_lbfgs_saves(values: int, itemsize: int) -> str:
+def lbfgs_advice(values: int, itemsize: int) -> str:
     """Return a sentence on the time that SciPy's optimizer takes in a run on a GPU, for a picture of so many values."""
     moved = mebibytes(2 * itemsize * values)  # the picture to the device, the gradient back
     return (
@@ -78,29 +78,29 @@ def paint(
     memory = RunMemory.now(config, loaded, photograph, paintings).fitted()
     memory.check()
     backend, kernels = loaded.backend, memory.network.engine.name
-    say(f"network {described(network.weights)}, kernels {kernels}, {backend.name} on {backend.device}")
+    say(f"network {describe_weights(network.weights)}, kernels {kernels}, {backend.name} on {backend.device}")
     if network.weights == EMBEDDED and locate("vgg19") is None:
         say("a small network in place of VGG-19; for VGG-19: handstyle weights get vgg19, then --weights vgg19")
     height, width = size_for_photograph(config, photograph)
     if backend.name == "cupy" and config.optimizer == "lbfgsb":
-        say(what_lbfgs_saves(3 * height * width, loaded.dtype.itemsize))
+        say(lbfgs_advice(3 * height * width, loaded.dtype.itemsize))
     if memory.tiled:
         say(as_flags("; ".join(filter(None, (memory.tiled, "" if run.cluster else str(run_time(memory)))))))
     if run.cluster and is_single_tile(memory.network, (height, width, 3)):
         say("the picture is one tile, so the workers have nothing to do: use a smaller --tile")
     strong = describe_strength(config, loaded)
-    begin(photograph, paintings, output, config, loaded, strong)
+    print_start(photograph, paintings, output, config, loaded, strong)
     said = size_notes(config, photograph, paintings)
-    say_notes(said)
+    print_notes(said)
     keep, started = checkpoint_of(output, run), time.monotonic()
     writer = None if keep is None else CheckpointWriter(keep, run.checkpoint_every)
     alone = nullcontext(True) if keep is None else locked(keep, "the checkpoint")
     names = " and ".join(Path(painting.source).name for painting in paintings)
     title = f"{Path(photograph.source).name} in the style of {names}, {strong}"
-    with deferred() as asked, alone as locks, preview_of(run, title, photograph, asked.raise_now) as preview:
+    with defer_signals() as asked, alone as locks, open_preview(run, title, photograph, asked.raise_now) as preview:
         if not locks:
-            say_notes([f"the file system has no locks, so a second run could write to {keep} at the same time"])
-        with display_of(run) as display:
+            print_notes([f"the file system has no locks, so a second run could write to {keep} at the same time"])
+        with choose_display(run) as display:
             failures: set[str] = set()
             recording = Recording() if run.report else None
 
@@ -118,7 +118,7 @@ def paint(
                 if recording is not None:
                     recording(progress)
                 if run.save_every and progress.iteration % run.save_every == 0:
-                    path = at_iteration(output, progress.iteration, config)
+                    path = path_at_iteration(output, progress.iteration, config)
                     again = run.overwrite or run.resume is not None
                     attempt("intermediate pictures", partial(progress.result().save, path, overwrite=again))
                 last = progress.iteration == progress.iterations and keep != checkpoint_path(output)
@@ -135,11 +135,11 @@ def paint(
             except PaintingInterrupted as interrupted:
                 result = interrupted.result
         result = result if finish is None else finish(result)
-        replaced = run.overwrite or unfinished(output, run)
+        replaced = run.overwrite or is_unfinished(output, run)
         written = result.save_somewhere(output, overwrite=replaced, bits=run.bits)
         if keep == checkpoint_path(output) and not result.failed and not result.interrupted:
             keep.unlink(missing_ok=True)
-        say_notes(note for note in result.notes if note not in said)
+        print_notes(note for note in result.notes if note not in said)
         if run.report and not asked:
             page = written.with_suffix(".html")
             facts: dict[str, Any] = {"masks": config.mask, "config": config, "recording": recording}
@@ -147,7 +147,7 @@ def paint(
             attempt("the report", partial(write, overwrite=run.overwrite))
             if "the report" not in failures:
                 say(f"the report is in {page}")
-        status = report(result, output, written, keep)
+        status = print_end(result, output, written, keep)
         height, width = result.array.shape[:2]
         spent = format_duration(time.monotonic() - started)
         say(f"{width} x {height} px in {spent}; settings: {settings_line(config, network, run)}")
@@ -159,7 +159,7 @@ def paint(
 
 
 @contextmanager
-def workers(address: str) -> Iterator[Cluster | None]:
+def connect_workers(address: str) -> Iterator[Cluster | None]:
     """Connect to the cluster at an address, print its number of workers, and yield it; without address, yield None."""
     if not address:
         yield None
@@ -169,12 +169,12 @@ def workers(address: str) -> Iterator[Cluster | None]:
         yield cluster
 
 
-def on_workers(cluster: Cluster | None, network: Network, config: StyleConfig) -> Network:
+def with_workers(cluster: Cluster | None, network: Network, config: StyleConfig) -> Network:
     """Return the network with an engine that computes tiles on a cluster; without a cluster, the network itself."""
     return network if cluster is None else cluster.network(network, config.tile or CLUSTER_TILE)
 
 
-def begin(
+def print_start(
     photograph: Picture, paintings: Sequence[Picture], output: Path, config: StyleConfig, loaded: Network, strong: str
 ) -> None:
     """Print a line before the run: the photograph, the paintings, the strength, the size and the iterations."""
@@ -222,7 +222,7 @@ class Events:
 
 
 @contextmanager
-def display_of(run: RunConfig) -> Iterator[Display]:
+def choose_display(run: RunConfig) -> Iterator[Display]:
     """Yield the display of a run's progress: a bar or lines, or with ``--json`` and ``--quiet`` events."""
     if run.json or run.quiet:
         yield Events()
@@ -232,7 +232,9 @@ def display_of(run: RunConfig) -> Iterator[Display]:
 
 
 @contextmanager
-def preview_of(run: RunConfig, title: str, photograph: Picture, check: Callable[[], None]) -> Iterator[Preview | None]:
+def open_preview(
+    run: RunConfig, title: str, photograph: Picture, check: Callable[[], None]
+) -> Iterator[Preview | None]:
     """Start the preview page of a run and print its address, if ``--preview`` was given, and yield it or None."""
     if not run.preview:
         yield None
@@ -271,7 +273,7 @@ class CheckpointWriter:
     path : Path
         The path of the checkpoint.
     every : int
-        Iterations between two checkpoints; 0 for one every `SECONDS`.
+        Iterations between two checkpoints; 0 for one every `CHECKPOINT_SECONDS`.
 
     Notes
     -----
@@ -288,7 +290,7 @@ class CheckpointWriter:
         """Return whether the checkpoint should be written after this iteration."""
         if self.every:
             return iteration % self.every == 0
-        return time.monotonic() - self._last >= max(SECONDS, 20 * self._took)
+        return time.monotonic() - self._last >= max(CHECKPOINT_SECONDS, 20 * self._took)
 
     def write(self, save: Callable[[Path], None]) -> None:
         """Write the checkpoint by calling a run's `Progress.save`, and record the time that it takes."""
@@ -317,7 +319,7 @@ def checkpoint_of(output: Path, run: RunConfig) -> Path | None:
     return None if run.no_checkpoint else run.checkpoint or run.resume or checkpoint_path(output)
 
 
-def unfinished(output: Path, run: RunConfig) -> bool:
+def is_unfinished(output: Path, run: RunConfig) -> bool:
     """Return whether the existing output was written by the interrupted run that is being resumed."""
     if run.resume is None or not output.is_file():
         return False
@@ -346,12 +348,12 @@ def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph:
         alpha = photograph.alpha is not None
         size = size_for_photograph(config, photograph)
     total = config.iterations_at(0) if photograph is None else planned_iterations(config, photograph)
-    on_the_way = [at_iteration(output, i, config) for i in saved_iterations(total, run.save_every)]
+    on_the_way = [path_at_iteration(output, i, config) for i in saved_iterations(total, run.save_every)]
     folder = expanded(output).parent
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if run.report:
         check_page(expanded(output).with_suffix(".html"), run.overwrite)
-    replaced = run.overwrite or unfinished(output, run)
+    replaced = run.overwrite or is_unfinished(output, run)
     for path in [output] if run.resume else [output, *on_the_way]:
         if path.name in there and not path.is_dir() and not replaced:
             raise HandstyleError(f"{path} exists: choose another name with -o, or add --overwrite")
@@ -360,7 +362,7 @@ def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph:
         check_writable(path, again, alpha=alpha, size=size, bits=run.bits if path == output else 8)
 
 
-def numbered(path: Path) -> list[Path]:
+def default_names(path: Path) -> list[Path]:
     """Return the default names of an output, in order: ``photo_painting.png``, ``photo_painting_2.png`` and so on."""
     return [path, *(path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(2, 10_000))]
 
@@ -376,8 +378,10 @@ def check_page(path: Path, overwrite: bool) -> None:
 
 
 def free_name(path: Path) -> Path:
-    """Return the first default name that no file and no unfinished run has; see `numbered`."""
-    return next((name for name in numbered(path) if not name.exists() and not checkpoint_path(name).exists()), path)
+    """Return the first default name that no file and no unfinished run has; see `default_names`."""
+    return next(
+        (name for name in default_names(path) if not name.exists() and not checkpoint_path(name).exists()), path
+    )
 
 
 def default_output(path: Path, run: RunConfig) -> Path:
@@ -389,7 +393,7 @@ def default_output(path: Path, run: RunConfig) -> Path:
         If ``--resume`` was given, and there is no unfinished run with one of the default names.
     """
     there = {found.name for found in path.parent.glob("*.checkpoint")}
-    free, begun = free_name(path), [name for name in numbered(path) if checkpoint_path(name).name in there]
+    free, begun = free_name(path), [name for name in default_names(path) if checkpoint_path(name).name in there]
     latest = max(begun, key=lambda name: checkpoint_path(name).stat().st_mtime, default=None)
     if run.resume == AUTO and latest is None:
         raise HandstyleError(f"--resume: no unfinished run ({checkpoint_path(path)} missing); -o names another output")
@@ -400,14 +404,14 @@ def default_output(path: Path, run: RunConfig) -> Path:
     return free
 
 
-def say_notes(notes: Iterable[str]) -> None:
+def print_notes(notes: Iterable[str]) -> None:
     """Print notes of the library, with flags in place of parameters."""
     for note in notes:
         say(as_flags(f"note: {note}"))
         event("note", text=as_flags(note))
 
 
-def report(result: Result, output: Path, written: Path, keep: Path | None) -> int:
+def print_end(result: Result, output: Path, written: Path, keep: Path | None) -> int:
     """Print the reason for stopping and the picture's path, and return the exit status."""
     say(as_flags(f"stopped: {result.stopped.removeprefix('stopped ')}; {result.evaluations} evaluations"))
     kind = "the best picture so far" if result.interrupted or result.failed else "the picture"
@@ -422,7 +426,7 @@ def report(result: Result, output: Path, written: Path, keep: Path | None) -> in
     return 130 if result.interrupted else 1 if result.failed or elsewhere else 0
 
 
-def at_iteration(output: Path, iteration: int, config: StyleConfig) -> Path:
+def path_at_iteration(output: Path, iteration: int, config: StyleConfig) -> Path:
     """Return the path of the picture at an iteration, such as ``out_at_iteration_20.png``; restarts count from 0."""
     iteration -= bool(config.restarts)
     return output.with_name(f"{output.stem}_at_iteration_{iteration}{output.suffix}")
@@ -433,6 +437,6 @@ def saved_iterations(iterations: int, save_every: int) -> range:
     return range(save_every, iterations + 1, save_every) if save_every else range(0)
 
 
-def described(weights: str) -> str:
+def describe_weights(weights: str) -> str:
     """Return the name of the weights for the user, with an explanation if they are random."""
     return "random (seeded, not trained: color and grain only)" if weights == "random" else weights

@@ -27,7 +27,7 @@ class Interrupted(KeyboardInterrupt):
         self.number = number
 
 
-_received: list[int] = []  # the signals received since the last call of `listen`
+_received: list[int] = []  # the signals received since the last call of `reset_handlers`
 
 
 def raise_interrupted(number: int, _: FrameType | None) -> None:
@@ -41,11 +41,11 @@ def status_of_signal() -> int:
     return 128 + (_received[0] if _received else signal.SIGINT)
 
 
-def pass_over(number: int, _: FrameType | None) -> None:
+def ignore_signal(number: int, _: FrameType | None) -> None:
     """Do nothing; the handler of signals when the picture has been written and the program is about to end."""
 
 
-def handle(handler: Callable[[int, FrameType | None], None]) -> None:
+def set_handler(handler: Callable[[int, FrameType | None], None]) -> None:
     """Set the handler of all signals that ask to end, except those that are ignored (by nohup or ``cmd &``)."""
     for name in NAMES:
         number = getattr(signal, name)
@@ -53,15 +53,15 @@ def handle(handler: Callable[[int, FrameType | None], None]) -> None:
             signal.signal(number, handler)
 
 
-def listen() -> None:
+def reset_handlers() -> None:
     """Set the handler of all signals that ask to end to `raise_interrupted`, and forget earlier signals."""
     _received.clear()
-    handle(raise_interrupted)
+    set_handler(raise_interrupted)
 
 
 @dataclass
 class Requests:
-    """The signals that arrived during a block of `deferred`."""
+    """The signals that arrived during a block of `defer_signals`."""
 
     numbers: list[int] = field(default_factory=list)
     deferring: bool = False
@@ -77,7 +77,7 @@ class Requests:
 
 
 @contextmanager
-def deferred() -> Iterator[Requests]:
+def defer_signals() -> Iterator[Requests]:
     """Record signals in a ``with`` block, instead of raising an exception, once `Requests.deferring` is set.
 
     Before that, the first signal raises `Interrupted`, and later ones are recorded, because a picture may be being
@@ -103,10 +103,10 @@ def deferred() -> Iterator[Requests]:
         else:
             hook(lost)
 
-    handle(note)
+    set_handler(note)
     sys.unraisablehook = again
     try:
         yield requests
     finally:
         sys.unraisablehook = hook
-        handle(pass_over if requests.deferring else raise_interrupted)
+        set_handler(ignore_signal if requests.deferring else raise_interrupted)

@@ -17,9 +17,20 @@ import numpy as np
 from cyclopts import Parameter
 from PIL import Image, ImageDraw, ImageFont
 
-from handstyle.cli.options import PICTURES, WRITTEN, Flat, Output, Settings, all_fields, as_flags, resolve, say, typed
-from handstyle.cli.session import free_name, workers
-from handstyle.cli.signals import handle, pass_over, status_of_signal
+from handstyle.cli.options import (
+    FLAGS_ONLY,
+    PICTURES,
+    Flat,
+    Output,
+    Settings,
+    all_fields,
+    as_flags,
+    make_flags,
+    resolve,
+    say,
+)
+from handstyle.cli.session import connect_workers, free_name
+from handstyle.cli.signals import ignore_signal, set_handler, status_of_signal
 from handstyle.foundations.errors import HandstyleError, one_line
 from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import PictureLike, expanded
@@ -34,12 +45,22 @@ from handstyle.painting.result import Result
 from handstyle.painting.stylize import collect_styles, stylize
 from handstyle.painting.targets import Measured
 
-ALONE = ("resume", "checkpoint", "checkpoint_every", "no_checkpoint", "save_every", "report", "preview", "json", "bits")
-NAMES = [name for name in all_fields() if name not in (*ALONE, "quiet", "write_config")]
-SWEEP = typed("SweepFlags", NAMES, everything=False)
+EXCLUDED = (
+    "resume",
+    "checkpoint",
+    "checkpoint_every",
+    "no_checkpoint",
+    "save_every",
+    "report",
+    "preview",
+    "json",
+    "bits",
+)
+NAMES = [name for name in all_fields() if name not in (*EXCLUDED, "quiet", "write_config")]
+SWEEP = make_flags("SweepFlags", NAMES, everything=False)
 SIZE = "256"  # default size of a cell
 MAX_CELLS = 200  # number of cells at most
-Painting = Callable[[], tuple[Result, float]]  # paints a cell, or waits until it is painted
+Pending = Callable[[], tuple[Result, float]]  # paints a cell, or waits until it is painted
 GAP, INK, PAPER = 12, 30, 250  # pixels between cells; gray levels of the text and the background
 
 
@@ -87,7 +108,7 @@ def sweep(
     """
     if flags.size is None and flags.config is None and flags.print is None:
         flags = replace(flags, size=SIZE)
-    axes = [axis(one) for one in over]
+    axes = [parse_axis(one) for one in over]
     planned = combinations(axes)
     output = output or free_name(Path(f"{content.stem}_sweep.png"))
     overwrite = bool(resolve(flags).run.overwrite)
@@ -102,13 +123,13 @@ def sweep(
     networks, done, ended, measured = dict[Any, Network](), list[Cell](), False, Measured()
     placed = dict[Path, Path]()  # for each picture the intended and the actual path
     try:
-        with workers(settings[0].run.cluster) as cluster:
-            painted: list[Painting]
+        with connect_workers(settings[0].run.cluster) as cluster:
+            painted: list[Pending]
             if cluster is None:
                 shared = networks, content, [style, *more_styles], measured
                 painted = [partial(paint_here, one, *shared) for one in settings]
             else:
-                painted = paint_on(cluster, settings, networks, content, [style, *more_styles])
+                painted = start_on_cluster(cluster, settings, networks, content, [style, *more_styles])
             for number, (cell, result_of) in enumerate(zip(planned, painted, strict=True), 1):
                 try:
                     result, seconds = result_of()
@@ -123,7 +144,7 @@ def sweep(
                 say(f"{number} of {len(planned)}: {cell.caption}: {done[-1].said}")
     except KeyboardInterrupt:
         ended = True
-    handle(pass_over)  # the sheet is written now
+    set_handler(ignore_signal)  # the sheet is written now
     if not any(cell.picture is not None for cell in done):
         if ended:
             raise KeyboardInterrupt
@@ -131,7 +152,7 @@ def sweep(
     columns = len(axes[-1][1]) if len(axes) > 1 else math.ceil(math.sqrt(len(planned)))
     metadata = {"handstyle:sweep": json.dumps([cell.caption for cell in done])}
     metadata |= {f"{KEY} {number}": cell.recipe for number, cell in enumerate(done, 1) if cell.recipe}
-    written = write_picture_somewhere(output, sheet(done, columns), None, metadata, overwrite=overwrite)
+    written = write_picture_somewhere(output, draw_sheet(done, columns), None, metadata, overwrite=overwrite)
     placed[output] = written
     elsewhere = {path: at for path, at in placed.items() if at != expanded(path)}
     for path, at in elsewhere.items():
@@ -140,7 +161,7 @@ def sweep(
     return status_of_signal() if ended else int(bool(elsewhere) or any(cell.picture is None for cell in done))
 
 
-def axis(text: str) -> tuple[str, list[str]]:
+def parse_axis(text: str) -> tuple[str, list[str]]:
     """Parse ``NAME=VALUE,VALUE``, and return the name and the values.
 
     Raises
@@ -150,7 +171,7 @@ def axis(text: str) -> tuple[str, list[str]]:
     """
     name, _, values = text.partition("=")
     name = name.strip().lstrip("-").replace("-", "_")
-    known = [one for one in NAMES if one not in WRITTEN]
+    known = [one for one in NAMES if one not in FLAGS_ONLY]
     if name not in known:
         raise HandstyleError(f"--over {text}: no setting is called {name!r}{suggest(name, known)}")
     found = [value.strip() for value in values.split("|" if "|" in values else ",") if value.strip()]
@@ -170,11 +191,11 @@ def combinations(axes: Sequence[tuple[str, Sequence[str]]]) -> list[Cell]:
     cells = []
     for values in product(*(values for _, values in axes)):
         said = dict(zip(names, values, strict=True))
-        cells.append(Cell(", ".join(f"{name} {value}" for name, value in said.items()), dict(flagged(said))))
+        cells.append(Cell(", ".join(f"{name} {value}" for name, value in said.items()), dict(as_typed(said))))
     return cells
 
 
-def flagged(said: dict[str, str]) -> Iterable[tuple[str, Any]]:
+def as_typed(said: dict[str, str]) -> Iterable[tuple[str, Any]]:
     """Yield names and values in the form that the command line parser has: text, tuples of text, or booleans."""
     for name, value in said.items():
         field = all_fields()[name]
@@ -197,15 +218,15 @@ def paint_here(
     return paint_cell(shared_network(settings, networks), content, styles, settings.config, measured)
 
 
-def paint_on(
+def start_on_cluster(
     cluster: Cluster,
     settings: Sequence[Settings],
     networks: dict[Any, Network],
     content: PictureLike,
     styles: Sequence[PictureLike],
-) -> list[Painting]:
+) -> list[Pending]:
     """Start painting every cell on a cluster, each on one worker, and return functions that wait for the results."""
-    begun = list[Painting]()
+    begun = list[Pending]()
     for one in settings:
         try:
             sources, config = collect_styles(styles, one.config)
@@ -213,7 +234,7 @@ def paint_on(
             photograph, paintings = read_inputs(config, content, sources)  # a worker may not have the files
             begun.append(cluster.begin(paint_cell, network, photograph, paintings, config))
         except HandstyleError as error:
-            begun.append(partial(fail, error))
+            begun.append(partial(raise_error, error))
     return begun
 
 
@@ -230,7 +251,7 @@ def paint_cell(
     return result, time.monotonic() - began
 
 
-def fail(error: HandstyleError) -> NoReturn:
+def raise_error(error: HandstyleError) -> NoReturn:
     """Raise the given error."""
     raise error
 
@@ -243,13 +264,13 @@ def shared_network(settings: Settings, networks: dict[Any, Network]) -> Network:
     return networks[key]
 
 
-def sheet(cells: Sequence[Cell], columns: int) -> Any:  # -> (H, W, 3) float64
+def draw_sheet(cells: Sequence[Cell], columns: int) -> Any:  # -> (H, W, 3) float64
     """Return the sheet: the pictures in rows and columns, each with its caption below."""
     shapes = [cell.picture.shape[:2] for cell in cells if cell.picture is not None]
     height, width = max(h for h, _ in shapes), max(w for _, w in shapes)
     points = max(11, round(max(height, width) / 18))
     font = ImageFont.load_default(points)
-    captions = [wrapped(cell.caption + ("" if cell.recipe else f" ({cell.said})"), font, width) for cell in cells]
+    captions = [wrap_text(cell.caption + ("" if cell.recipe else f" ({cell.said})"), font, width) for cell in cells]
     line = round(1.35 * points)
     below = GAP + line * max(map(len, captions))
     rows = math.ceil(len(cells) / columns)
@@ -268,7 +289,7 @@ def sheet(cells: Sequence[Cell], columns: int) -> Any:  # -> (H, W, 3) float64
     return np.asarray(image, np.float64)
 
 
-def wrapped(text: str, font: Any, width: int) -> list[str]:
+def wrap_text(text: str, font: Any, width: int) -> list[str]:
     """Break a text into lines of at most `width` pixels, between words if possible."""
     lines, line = list[str](), ""
     for word in text.split():

@@ -17,9 +17,9 @@ from handstyle.cli import measuring, options
 from handstyle.cli.bench import (
     BenchRow,
     bench,
-    compared,
+    compare_rows,
     draw,
-    in_turns,
+    interleave,
     median_interval,
     operations,
     read_rows,
@@ -68,9 +68,11 @@ def test_measurements_are_kept_and_compared(tmp_path: Path) -> None:
     assert len(date) == 10
     assert [row.what for row in earlier] == ["auto, CPU"] * 2
     now = [BenchRow(256, "auto, CPU", 0.1, 0.11, 0.0, spread=0.01), BenchRow(256, "new", 0.1, 0.1, 0.0)]
-    assert list(compared(now, earlier)) == ["256², auto, CPU: 1.10 of the time before, a difference within the spread"]
+    assert list(compare_rows(now, earlier)) == [
+        "256², auto, CPU: 1.10 of the time before, a difference within the spread"
+    ]
     now = [BenchRow(256, "auto, CPU", 0.2, 0.2, 0.0, spread=0.01)]
-    assert list(compared(now, earlier)) == ["256², auto, CPU: 2.00 of the time before"]
+    assert list(compare_rows(now, earlier)) == ["256², auto, CPU: 2.00 of the time before"]
     with pytest.raises(HandstyleError, match="--save"):
         write_rows(rows, network, path)
     path.write_text("[1]")
@@ -201,7 +203,7 @@ def test_the_energy_is_the_difference_of_a_counter_that_may_begin_again(tmp_path
     (tmp_path / "intel-rapl:1" / "energy_uj").write_text("500000\n")  # past its end
     assert meter.joules() == pytest.approx(2.5 + 1.5)
     assert meter.joules() == 0
-    taken = in_turns({"a": lambda: (tmp_path / "intel-rapl:0" / "energy_uj").write_text("5500000")}, 1, {"a": meter})
+    taken = interleave({"a": lambda: (tmp_path / "intel-rapl:0" / "energy_uj").write_text("5500000")}, 1, {"a": meter})
     assert taken["a"][0].joules == pytest.approx(2.0)
 
 

@@ -186,7 +186,7 @@ def by_weights(function: Callable[..., Any], pictures: tuple[Array, Array], netw
 def by_scales(function: Callable[..., Any], pictures: tuple[Array, Array], network: Network) -> Painted:
     """Return the picture painted at half its size and then whole, and what became of the run."""
     size = max(pictures[0].shape)
-    with patch.object(stylize_module, "enlarged", function):
+    with patch.object(stylize_module, "enlarge_picture", function):
         result = stylize_module.stylize(
             *pictures, network=network, size=size, pyramid_min_size=size // 2, iterations=ITERATIONS, progress=False
         )

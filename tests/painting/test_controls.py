@@ -11,7 +11,7 @@ from PIL import Image
 import handstyle
 from handstyle import cli
 from handstyle.cli import session
-from handstyle.cli.options import WRITTEN, all_fields
+from handstyle.cli.options import FLAGS_ONLY, all_fields
 from handstyle.cli.painting import RECONSTRUCT_NAMES, STYLIZE_NAMES, TEXTURE_NAMES
 from handstyle.foundations.image import CAFFE
 from handstyle.losses.distribution import DistributionTerm
@@ -545,7 +545,7 @@ COMMANDS = {
 )
 def test_every_option_is_a_flag_and_a_setting(capsys, tmp_path, monkeypatch, command, name):
     field, pictures = all_fields()[name], COMMANDS[command][1]
-    if name in WRITTEN:
+    if name in FLAGS_ONLY:
         (tmp_path / "run.toml").write_text(f'{name} = "x"')
         with pytest.raises(handstyle.HandstyleError, match=f"{name} is allowed only on the command line"):
             settings(capsys, command, *pictures, "--config", tmp_path / "run.toml")
@@ -619,10 +619,12 @@ def test_the_demonstration_of_regions_leaves_the_head_in_neither(tmp_path, capsy
 
 def test_the_classic_loop_names_its_pictures_from_0(tmp_path):
     assert (
-        session.at_iteration(tmp_path / "o.png", 1, StyleConfig(restarts=10, evaluations=20, pyramid_min_size=0)).name
+        session.path_at_iteration(
+            tmp_path / "o.png", 1, StyleConfig(restarts=10, evaluations=20, pyramid_min_size=0)
+        ).name
         == "o_at_iteration_0.png"
     )
-    assert session.at_iteration(tmp_path / "o.png", 20, StyleConfig()).name == "o_at_iteration_20.png"
+    assert session.path_at_iteration(tmp_path / "o.png", 20, StyleConfig()).name == "o_at_iteration_20.png"
 
 
 def test_carried_weights_give_the_same_gradient(network, pictures):

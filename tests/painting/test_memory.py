@@ -152,7 +152,7 @@ def test_the_check_comes_before_any_work(monkeypatch):
         stylize(content, style, network=net, config=replace(CONFIG, size=640))
 
 
-@pytest.mark.parametrize("where", ["make_plan", "terms_of_scale", "descend"])
+@pytest.mark.parametrize("where", ["make_plan", "terms_of_scale", "run_optimizer"])
 def test_an_allocation_that_fails_ends_in_one_line(where, monkeypatch):
     def failing(*_, **__):
         raise MemoryError("Unable to allocate 1 GiB")

@@ -9,7 +9,7 @@ from PIL import Image
 
 import handstyle
 from handstyle.cli import main
-from handstyle.cli.options import all_fields, resolve, typed
+from handstyle.cli.options import all_fields, make_flags, resolve
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.painting.config import Group, StyleConfig, field_types
@@ -227,7 +227,7 @@ def test_a_photograph_smaller_than_the_size_is_said_before_the_work(told):
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_typed_flag_wins_over_a_preset(name, monkeypatch):
     monkeypatch.setattr(Group, "__post_init__", lambda self: None)  # one option of a preset alone may make no sense
-    nothing = typed("Flags", list(all_fields()), everything=False)
+    nothing = make_flags("Flags", list(all_fields()), everything=False)
     own = PRESETS[name].config
     for option in field_types(StyleConfig):
         default = all_fields()[option].default

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import handstyle.cli
-from handstyle.cli.help import FOREIGN
+from handstyle.cli.help import FOREIGN_FLAGS
 from handstyle.cli.options import all_fields, as_flags, flag
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.painting.config import RENAMED
@@ -102,8 +102,8 @@ def test_without_words_the_help_is_shown(told):
 
 def test_every_answer_for_another_programs_flag_is_a_flag_of_ours():
     ours = {*map(flag, all_fields()), "--output"}
-    assert [answer for answer in FOREIGN if answer.startswith("--") and answer.split()[0] not in ours] == []
-    names = [name for theirs in FOREIGN.values() for name in theirs.split()]
+    assert [answer for answer in FOREIGN_FLAGS if answer.startswith("--") and answer.split()[0] not in ours] == []
+    names = [name for theirs in FOREIGN_FLAGS.values() for name in theirs.split()]
     assert len(names) == len(set(names))
     assert not {f"--{name}" for name in names} & ours
 

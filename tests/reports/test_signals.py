@@ -66,7 +66,7 @@ PLACES = {  # owner, function, which call of it
     "while the picture is encoded": (picture_writing, "_encode", 1),
     "while the picture is flushed": (os, "fsync", 1),
     "while the picture gets its name": (os, "replace", 1),
-    "while the end is reported": (session, "report", 1),
+    "while the end is reported": (session, "print_end", 1),
 }
 
 
@@ -114,12 +114,12 @@ COMMANDS = {  # its words, and a function that it calls while it works
     "batch": ("folder style.png -o there", "handstyle.painting.stylize:make_plan"),
     "sweep": ("photo.png style.png --over seed=1,2", "handstyle.painting.stylize:make_plan"),
     "again": ("painted.png", "handstyle.optimize.objective:Objective.__call__"),
-    "report": ("painted.png", "handstyle.optimize.objective:Objective.__call__"),
+    "print_end": ("painted.png", "handstyle.optimize.objective:Objective.__call__"),
     "check": ("--quick", "handstyle.painting.selfcheck:check_adjoint"),
     "info": ("", "handstyle.cli.inspecting:summary"),
     "plan": ("--size 64", "handstyle.painting.memory:RunMemory.needs"),
     "plan trying": ("--size 64", "handstyle.optimize.objective:Objective.__call__"),
-    "bench": ("32", "handstyle.cli.bench:in_turns"),
+    "bench": ("32", "handstyle.cli.bench:interleave"),
     "weights": ("verify vgg19-slim", "weights_tools.commands:verify"),
     "weights get": ("get vgg19", "weights_tools.commands:get"),
 }
@@ -133,7 +133,7 @@ def test_every_command_ends_with_the_status_of_the_signal(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "a.png").write_bytes((tmp_path / "photo.png").read_bytes())
-    if command in ("again", "report"):
+    if command in ("again", "print_end"):
         assert run(*files[:2], "-o", "painted.png") == 0
     words, place = COMMANDS[command]
     owner, _, attribute = place.replace(":", ".").rpartition(".")
