@@ -40,9 +40,9 @@ from handstyle.painting.stylize import collect_styles
 from handstyle.painting.targets import Measured
 
 # Flags for a single picture, which `batch` does not have.
-EXCLUDED = ("resume", "checkpoint", "write_config", "preview")
+ABSENT = ("resume", "checkpoint", "write_config", "preview")
 NOT_COMPARED = ("backend", "kernels", *PATHS, "init", "regions", "weights")  # settings that are not compared
-NAMES = [name for name in all_fields() if name not in EXCLUDED]
+NAMES = [name for name in all_fields() if name not in ABSENT]
 BATCH = make_flags("BatchFlags", NAMES, everything=False)
 
 

@@ -293,7 +293,7 @@ def make_record(rows: Sequence[BenchRow], network: Network) -> dict[str, Any]:
 
 def write_rows(rows: Sequence[BenchRow], network: Network, path: Path) -> None:
     """Write measurements to a new JSON file; see `make_record`."""
-    check_new_file("--save", path)
+    check_new("--save", path)
     text = json.dumps(make_record(rows, network), indent=1) + "\n"
     replace_file(expanded(path), text.encode(), overwrite=False)
 
@@ -336,10 +336,10 @@ def check_drawing(path: str | os.PathLike[str]) -> None:
         raise HandstyleError("--plot needs matplotlib: pip install matplotlib")
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise HandstyleError(f"--plot {path}: name a file that ends in .png, .svg or .pdf")
-    check_new_file("--plot", path)
+    check_new("--plot", path)
 
 
-def check_new_file(flag: str, path: Path) -> None:
+def check_new(flag: str, path: Path) -> None:
     """Raise `HandstyleError`, before the measurements, if a file exists or cannot be written."""
     path = expanded(path)
     if path.exists():

@@ -18,7 +18,7 @@ from rich.text import Text
 from handstyle.cli.bench import (
     BenchRow,
     check_drawing,
-    check_new_file,
+    check_new,
     compare_rows,
     draw,
     make_record,
@@ -239,7 +239,7 @@ def bench(
     if plot is not None:
         check_drawing(plot)
     if save is not None:
-        check_new_file("--save", save)
+        check_new("--save", save)
     date, earlier = ("", []) if against is None else read_rows(against)
     if threads is not None:
         use_cores(threads)

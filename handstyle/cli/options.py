@@ -360,10 +360,7 @@ def resolve(
     said = {name: parse_text(table[name], value) for name in names if (value := getattr(flags, name)) is not None}
     file: Mapping[str, Any] = {}
     if "config" in said:
-        known = (
-            *(name for name in names if name not in FLAGS_ONLY),
-            *(key for key in PRESET_FIELDS if key not in DESCRIPTIVE),
-        )
+        known = [name for name in (*names, *PRESET_FIELDS) if name not in (*FLAGS_ONLY, *DESCRIPTIVE)]
 
         def own(found: Mapping[str, Any]) -> dict[str, Any]:
             start = base or find_preset(coerce("preset", str, found.get("preset", DEFAULT)))

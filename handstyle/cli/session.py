@@ -97,7 +97,7 @@ def paint(
     alone = nullcontext(True) if keep is None else locked(keep, "the checkpoint")
     names = " and ".join(Path(painting.source).name for painting in paintings)
     title = f"{Path(photograph.source).name} in the style of {names}, {strong}"
-    with defer_signals() as asked, alone as locks, open_preview(run, title, photograph, asked.raise_now) as preview:
+    with defer_signals() as asked, alone as locks, preview_of(run, title, photograph, asked.raise_now) as preview:
         if not locks:
             print_notes([f"the file system has no locks, so a second run could write to {keep} at the same time"])
         with choose_display(run) as display:
@@ -232,9 +232,7 @@ def choose_display(run: RunConfig) -> Iterator[Display]:
 
 
 @contextmanager
-def open_preview(
-    run: RunConfig, title: str, photograph: Picture, check: Callable[[], None]
-) -> Iterator[Preview | None]:
+def preview_of(run: RunConfig, title: str, photograph: Picture, check: Callable[[], None]) -> Iterator[Preview | None]:
     """Start the preview page of a run and print its address, if ``--preview`` was given, and yield it or None."""
     if not run.preview:
         yield None
@@ -379,9 +377,8 @@ def check_page(path: Path, overwrite: bool) -> None:
 
 def free_name(path: Path) -> Path:
     """Return the first default name that no file and no unfinished run has; see `default_names`."""
-    return next(
-        (name for name in default_names(path) if not name.exists() and not checkpoint_path(name).exists()), path
-    )
+    free = (name for name in default_names(path) if not name.exists() and not checkpoint_path(name).exists())
+    return next(free, path)
 
 
 def default_output(path: Path, run: RunConfig) -> Path:

@@ -45,7 +45,7 @@ from handstyle.painting.result import Result
 from handstyle.painting.stylize import collect_styles, stylize
 from handstyle.painting.targets import Measured
 
-EXCLUDED = (
+ABSENT = (
     "resume",
     "checkpoint",
     "checkpoint_every",
@@ -56,7 +56,7 @@ EXCLUDED = (
     "json",
     "bits",
 )
-NAMES = [name for name in all_fields() if name not in (*EXCLUDED, "quiet", "write_config")]
+NAMES = [name for name in all_fields() if name not in (*ABSENT, "quiet", "write_config")]
 SWEEP = make_flags("SweepFlags", NAMES, everything=False)
 SIZE = "256"  # default size of a cell
 MAX_CELLS = 200  # number of cells at most

@@ -23,9 +23,7 @@ from handstyle.painting.config import ARRAYS, PATHS, check_layer
 
 TERM = ("name", "tap", "weight", "measure", "loss", "spread")
 
-NETWORK_OPTIONS = {name: name for name in ("backend", "kernels", "pooling", "padding", "dtype")} | {
-    "precision": "dtype"
-}
+NETWORK_NAMES = {name: name for name in ("backend", "kernels", "pooling", "padding", "dtype")} | {"precision": "dtype"}
 
 
 def convert_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,7 +52,7 @@ def convert_options(options: Mapping[str, Any]) -> dict[str, Any]:
     {'style_layers': ('relu1_1', 'relu2_1'), 'style_layer_weights': (1.0, 0.5)}
     """
     plain = dict(options)
-    for name, own in NETWORK_OPTIONS.items():
+    for name, own in NETWORK_NAMES.items():
         if name in options:
             raise HandstyleError(
                 f"{name}={options[name]!r} is a setting of the network: use network=load_network('vgg19-slim', {own}=…)"

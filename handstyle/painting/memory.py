@@ -458,11 +458,7 @@ class RunMemory:
             if isinstance(error, HandstyleError) or not is_out_of_memory(error):
                 raise
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            less = (
-                replace(self, free=int(0.8 * self.free))
-                if self.shortage()
-                else replace(self, free=self._reduced_free())
-            )
+            less = replace(self, free=int(0.8 * self.free) if self.shortage() else self._reduced_free())
             raise OutOfMemoryError(
                 f"out of memory at {size[1]} x {size[0]} px, though the forecast said it would "
                 f"fit ({first}); {less.advice()}"

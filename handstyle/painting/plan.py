@@ -53,10 +53,8 @@ class Plan:
         notes = [f"{picture.source}: {note}" for picture in (self.photograph, *self.sources) for note in picture.notes]
         notes += size_notes(config, self.photograph, self.sources)
         text = "its transparent part is used, filled with the mean color, since mask_mode='cysmith' does not mask it"
-        unused_alpha = [
-            one for one in self.sources if one.alpha is not None and self.masks and config.mask_mode == "cysmith"
-        ]
-        notes += [f"{one.source}: {text}" for one in unused_alpha]
+        unused = [one for one in self.sources if one.alpha is not None and self.masks and config.mask_mode == "cysmith"]
+        notes += [f"{one.source}: {text}" for one in unused]
         if not config.has_style:
             return notes
         for source, painting, mask in zip(self.sources, self.paintings, self.style_masks, strict=True):

@@ -156,10 +156,7 @@ def show_bar(console: Any) -> Iterator[Display]:
             return Group(table, Text("measuring the targets"))
         done = ProgressBar(total=1, completed=fraction_done(progress), width=width)
         table.add_row(
-            Text(progress.where),
-            done,
-            Text(f"{progress.iteration}/{progress.iterations}"),
-            Text(eta(progress)),
+            Text(progress.where), done, Text(f"{progress.iteration}/{progress.iterations}"), Text(eta(progress))
         )
         return Group(table, Text(progress.losses, overflow="ellipsis", no_wrap=True))
 

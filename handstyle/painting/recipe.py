@@ -116,11 +116,7 @@ class Recipe:
 
     def toml(self) -> str:
         """Return the recipe as TOML, which `parse_recipe` reads."""
-        parts = [
-            f"recipe = {FORMAT}\n",
-            _table("[settings]", self.settings),
-            _table("[network]", self.network),
-        ]
+        parts = [f"recipe = {FORMAT}\n", _table("[settings]", self.settings), _table("[network]", self.network)]
         inputs = ({key: value for key, value in asdict(one).items() if key != "side" or value} for one in self.inputs)
         parts += [_table("[[inputs]]", one) for one in inputs]
         parts += [_table("[environment]", self.environment), _table("[result]", self.result)]

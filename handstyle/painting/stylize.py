@@ -246,10 +246,7 @@ class _Run:
         config, network, plan = self.config, self.memory.network, self.plan
         start = enlarge_picture(config, plan, self.p, size)
         self.state.adam = self.state.resample(self.size, size, network.backend)
-        report, resumed = (
-            self._progress_callback(position, size),
-            self.file if position.scale == self.position.scale else None,
-        )
+        report, resumed = self._callback(position, size), self.file if position.scale == self.position.scale else None
         with self.memory.guard(size), np.errstate(over="ignore", invalid="ignore"):  # the objective raises an error
             self.own = user_terms(self.terms, network, size)
             terms = terms_of_scale(config, network, plan, size, self.measured) + self.own
@@ -276,7 +273,7 @@ class _Run:
             ]
         return less is not None
 
-    def _progress_callback(self, position: RunPosition, size: Size) -> Callable[[Iteration], None]:
+    def _callback(self, position: RunPosition, size: Size) -> Callable[[Iteration], None]:
         """Return a callback of the optimizer at one scale, which calls that of the run."""
         ends = [position.trace[-1].seconds if position.trace else 0.0]
         forecast, planned, sizes = [need.seconds for need in self.memory.needs()], self.planned, self.plan.sizes

@@ -219,15 +219,15 @@ def planned_terms(
 
     double = np.dtype(np.float64)
 
-    def placeholder(*shape: int, value: float = 1.0, dtype: np.dtype[Any] = network.dtype) -> Array:
+    def dummy(*shape: int, value: float = 1.0, dtype: np.dtype[Any] = network.dtype) -> Array:
         return np.broadcast_to(dtype.type(value), shape)
 
     terms: list[Term] = []
     if _has_patches(config):
         at_sizes = style_sizes or [size] * len(regions)
-        maps = [{row.name: placeholder(*row.shape) for row in summary(network, *at)} for at in at_sizes]
+        maps = [{row.name: dummy(*row.shape) for row in summary(network, *at)} for at in at_sizes]
         sources = [PatchSource(features, region=region) for features, region in zip(maps, regions, strict=True)]
-        masks = [{tap: placeholder(*shape[:2], 1) for tap, shape in shapes.items()}] * max(regions)
+        masks = [{tap: dummy(*shape[:2], 1) for tap, shape in shapes.items()}] * max(regions)
         planned = patch_terms(config, shapes, sources, masks)
         check_products(config, planned, shapes)
         terms += planned
@@ -238,32 +238,27 @@ def planned_terms(
         for region in sorted(set(regions)):
             count = list(regions).count(region) if config.blend == "losses" else 1
             suffix = f" region {region}" if region else ""
-            shares = _layer_shares(config.style_layer_weights, config.style_layers)
+            shares = _shares(config.style_layer_weights, config.style_layers)
             for tap, share in zip(config.style_layers, shares, strict=True):
                 height, width, C = shapes[tap]
                 place = Place(C, height * width, size[0] * size[1])
                 moments = [
-                    Moments(1.0, placeholder(C, dtype=double), placeholder(C, C, value=2, dtype=double))
-                    for _ in range(count)
+                    Moments(1.0, dummy(C, dtype=double), dummy(C, C, value=2, dtype=double)) for _ in range(count)
                 ]
                 targets = [(1 / count, each) for each in moments]
-                mask = placeholder(height, width, 1) if region else None
+                mask = dummy(height, width, 1) if region else None
                 counts_all = config.mask_mode == "cysmith" and mask is not None
                 if share:
                     name = f"style {tap}{suffix}"
                     terms += _terms_at(gram, tap, place, targets, mask, share, name, counts_all)
     if config.content_weight:
-        shares = _layer_shares(config.content_layer_weights, config.content_layers)
+        shares = _shares(config.content_layer_weights, config.content_layers)
         for tap, share in zip(config.content_layers, shares, strict=True):
-            term = ContentTerm(tap, placeholder(*shapes[tap]), config.content_weight * share)
+            term = ContentTerm(tap, dummy(*shapes[tap]), config.content_weight * share)
             if share:
                 terms.append(NormalizedTerm(term, term.weight) if config.normalize_gradients else term)
     if config.unmasked_weight and all(regions) and config.unmasked == "keep" and config.mask_mode != "cysmith":
-        terms.append(
-            ContentTerm(
-                PICTURE, placeholder(*size, 3), config.unmasked_weight, 1.0, placeholder(*size, 1), "held pixels"
-            )
-        )
+        terms.append(ContentTerm(PICTURE, dummy(*size, 3), config.unmasked_weight, 1.0, dummy(*size, 1), "held pixels"))
     return terms + _picture_terms(config)
 
 
@@ -309,17 +304,15 @@ def _features_in_common_pool(network: Network, p: Array, taps: Sequence[str]) ->
     feature, found = _features_of(network, p, taps), {}
     for tap in taps:
         with network.backend.separate_pool():
-            measured_moments = feature(tap)
-        found[tap] = network.backend.in_common_pool(measured_moments)
-        del measured_moments
+            feature_map = feature(tap)
+        found[tap] = network.backend.in_common_pool(feature_map)
+        del feature_map
     return found
 
 
 def _content_terms(network: Network, config: StyleConfig, p: Array, measured: Measured) -> list[Term]:
     terms = list[Term]()
-    shares = dict(
-        zip(config.content_layers, _layer_shares(config.content_layer_weights, config.content_layers), strict=True)
-    )
+    shares = dict(zip(config.content_layers, _shares(config.content_layer_weights, config.content_layers), strict=True))
     taps = tuple(tap for tap, share in shares.items() if share)
     features = measured.get(network, [p], ("features", taps), partial(_features_in_common_pool, network, p, taps))
     factor = CONTENT[config.content_normalization]
@@ -366,7 +359,7 @@ def _style_terms(
     # With the region's share of the area, the gradient at its pixels is as large as in a whole picture.
     area = share if mask is None or cysmith else float(mask.mean())
     backend, terms = network.backend, []
-    for tap, layer_share in zip(taps, _layer_shares(config.style_layer_weights, taps), strict=True):
+    for tap, layer_share in zip(taps, _shares(config.style_layer_weights, taps), strict=True):
         here = [(one.blend, moments[tap]) for one, moments in zip(paintings, moments_of, strict=True) if tap in moments]
         total = sum(blend for blend, _ in here)
         if not here or not layer_share or not total:
@@ -492,11 +485,9 @@ def _painting_moments(
     moments = {}
     for tap in taps:
         with backend.separate_pool():
-            measured_moments = measure_moments(feature(tap), weights.get(tap)) if tiled is None else tiled[tap]
-        count = float(math.prod(masks[tap].shape)) if cysmith is not None else float(measured_moments.count)
-        moments[tap] = Moments(
-            count, backend.in_common_pool(measured_moments.sums), backend.in_common_pool(measured_moments.outer)
-        )
+            one = measure_moments(feature(tap), weights.get(tap)) if tiled is None else tiled[tap]
+        count = float(math.prod(masks[tap].shape)) if cysmith is not None else float(one.count)
+        moments[tap] = Moments(count, backend.in_common_pool(one.sums), backend.in_common_pool(one.outer))
     return moments
 
 
@@ -533,5 +524,5 @@ def _features_of(network: Network, p: Array, taps: Sequence[str]) -> Callable[[s
     return network.forward(x, taps)[0].pop
 
 
-def _layer_shares(weights: tuple[float, ...], layers: tuple[str, ...]) -> tuple[float, ...]:
+def _shares(weights: tuple[float, ...], layers: tuple[str, ...]) -> tuple[float, ...]:
     return weights or (1.0,) * len(layers)

@@ -36,7 +36,7 @@ def network() -> Network:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiles, "SIDES", (96, 64, 48))
+    monkeypatch.setattr(tiles, "TILE_SIDES", (96, 64, 48))
 
 
 def test_the_picture_is_the_same(network: Network) -> None:
@@ -133,13 +133,7 @@ def test_vectors_lie_in_files_where_that_is_faster_than_smaller_tiles(
 
     def planned(**changes: int) -> RunMemory:
         return RunMemory(
-            config,
-            network,
-            dummy_picture(150),
-            [dummy_picture(150)],
-            own_memory=False,
-            free=1 << 40,
-            **changes,
+            config, network, dummy_picture(150), [dummy_picture(150)], own_memory=False, free=1 << 40, **changes
         )
 
     filed = planned(files=True)
@@ -196,7 +190,7 @@ def test_the_plan_keeps_the_photographs_features_or_computes_them_again(
     assert np.abs(recompute - kept).max() < 1e-8
     assert "of files in" in notes[0]
     assert "the photograph's features computed again for each tile" in notes[0]
-    monkeypatch.setattr(tiles, "READ", 1.0)  # a disk that takes longer than another forward pass
+    monkeypatch.setattr(tiles, "DISK_RATE", 1.0)  # a disk that takes longer than another forward pass
     recompute, where, notes = painted()
     assert where is tiles.Photograph
     assert not notes
@@ -222,7 +216,7 @@ def test_memory_that_runs_out_costs_no_iteration(
     monkeypatch.setattr(TileEvaluation, "host", failing(host))
     monkeypatch.setattr(TileEvaluation, "__call__", failing(call))
     seen = []
-    monkeypatch.setattr(tiles, "SIDES", (96, 64, 48))
+    monkeypatch.setattr(tiles, "TILE_SIDES", (96, 64, 48))
     result = stylize(
         PHOTOGRAPH,
         PAINTING,

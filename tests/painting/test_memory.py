@@ -170,7 +170,7 @@ def test_other_errors_pass(monkeypatch):
     def failing(*_, **__):
         raise RuntimeError("something else")
 
-    monkeypatch.setattr(stylize_module, "descend", failing)
+    monkeypatch.setattr(stylize_module, "run_optimizer", failing)
     content, style = pictures()
     with pytest.raises(RuntimeError, match="something else"):
         stylize(content, style, network=network(), config=CONFIG)
