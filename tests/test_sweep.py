@@ -135,7 +135,7 @@ def test_an_interruption_keeps_the_cells_that_are_done(told, tmp_path, monkeypat
 
 
 def test_a_sheet_and_a_cell_whose_places_are_taken_meanwhile_are_written_beside_them(told, tmp_path, monkeypatch):
-    stand, made = handstyle.cli.sweep.draw_sheet, handstyle.cli.sweep.in_words
+    stand, made = handstyle.cli.sweep.draw_sheet, handstyle.cli.sweep.format_duration
 
     def taken(*given):
         (tmp_path / "s.png").write_bytes(b"mine")
@@ -146,7 +146,7 @@ def test_a_sheet_and_a_cell_whose_places_are_taken_meanwhile_are_written_beside_
         return made(seconds)
 
     monkeypatch.setattr(handstyle.cli.sweep, "draw_sheet", taken)
-    monkeypatch.setattr(handstyle.cli.sweep, "in_words", taken_too)
+    monkeypatch.setattr(handstyle.cli.sweep, "format_duration", taken_too)
     status, lines, _ = told("-o", "s.png", "--size", 40, *TAPS, "--over", "seed=1,2", "--cells")
     assert status == 1
     assert (tmp_path / "s.png").read_bytes() == (tmp_path / "s_2.png").read_bytes() == b"mine"

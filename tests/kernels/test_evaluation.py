@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from handstyle.foundations.backend import Array
-from handstyle.kernels.cpu import engine as engines
+from handstyle.kernels.cpu import passes
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.distribution import DistributionTerm, covariance_loss, mean_loss, std_loss
 from handstyle.losses.gram import StyleTerm, moments_forward
@@ -120,7 +120,7 @@ KERNELS = ("auto", "im2col", "winograd")
 @pytest.mark.parametrize("tap", TAPS)
 @pytest.mark.parametrize("small", [True, False])
 def test_each_kind_alone(kernels: str, tap: str, small: bool, network, features, monkeypatch) -> None:
-    monkeypatch.setattr(engines, "FEW_PIXELS", 1 << 30 if small else 0)  # with and without the first map computed again
+    monkeypatch.setattr(passes, "FEW_PIXELS", 1 << 30 if small else 0)  # with and without the first map computed again
     for term in several(features, tap):
         compare(network, kernels, [term])
 
@@ -128,7 +128,7 @@ def test_each_kind_alone(kernels: str, tap: str, small: bool, network, features,
 @pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("small", [True, False])
 def test_all_at_once(kernels: str, small: bool, network, features, monkeypatch) -> None:
-    monkeypatch.setattr(engines, "FEW_PIXELS", 1 << 30 if small else 0)
+    monkeypatch.setattr(passes, "FEW_PIXELS", 1 << 30 if small else 0)
     styles = [style(features, tap) for tap in TAPS]
     compare(network, kernels, [*styles, *of_the_picture(features)])
     compare(

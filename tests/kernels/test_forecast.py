@@ -11,8 +11,7 @@ import pytest
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.kernels.counting import LOWERED, Cost, Machine, Tile, choose_kernel, convolution_cost
-from handstyle.kernels.cpu import engine as engine_module
-from handstyle.kernels.cpu import im2col, losses, winograd
+from handstyle.kernels.cpu import im2col, losses, passes, winograd
 from handstyle.kernels.cpu import winograd_columns as winograd_1d
 from handstyle.kernels.cpu.arena import Arena
 from handstyle.kernels.cpu.choose import PACKED_BYTES, TRANSPOSED_BYTES, convolve, weights_cost
@@ -209,7 +208,7 @@ def test_a_dry_run_goes_where_the_engine_goes(height: int, width: int, monkeypat
         return segment, start
 
     monkeypatch.setattr(losses, "default_arena", lambda: arena)
-    monkeypatch.setattr(engine_module, "default_arena", lambda: arena)
+    monkeypatch.setattr(passes, "default_arena", lambda: arena)
     network = build_network(random_weights()).with_kernels("auto")
     rows = {row.name: row.shape for row in summary(network, height, width)}
     taps = [f"relu{i}_1" for i in range(1, 6)]
