@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest_docs import DOCS
@@ -195,3 +196,46 @@ def test_a_change_is_shown_first_by_the_pages_that_explain_or_quote_it_and_their
     assert "painting/controls" not in gram
     assert "docs/fig/scales.py" in about["scales"]
     assert {figure.name for figure in computing.figures()} - set(about) == {"parts"}  # the cards of the landing page
+
+
+def test_the_first_pass_computes_what_is_about_the_change_and_the_second_the_rest(kept, tmp_path, monkeypatch):
+    root, task = kept
+    program, computed = root / "figure.py", []
+
+    def draw(name):
+        def compute(out):
+            computed.append(name)
+            Path(out).write_text("figure.py:\nran.py:\nran.py:main\n0.1 s\n")
+
+        return compute
+
+    tasks = []
+    for name in ("near", "far"):
+        record = tmp_path / f"{name}.json"
+        record.write_text(task.kept.read_text())
+        tasks.append(computing.Task(name, record, "cells, ", True, draw(name)))
+    later = tmp_path / "later.txt"
+    for name, value in {
+        "LATER": later,
+        "figures": lambda: tasks[:1],
+        "pages": lambda app, lock: tasks[1:],
+        "common": lambda: "all",
+        "shown_by": lambda: {"near": {"", "ran.py"}, "far": {"", "other.py"}},
+    }.items():
+        monkeypatch.setattr(computing, name, value)
+    change(root, *CHANGES["a function that ran"])
+    for file in root.rglob("*.py"):
+        os.utime(file, (0, 0))  # written before the build began
+    app = SimpleNamespace(env=SimpleNamespace())
+    for first, expected, listed in ((True, {"near"}, True), (False, {"far"}, False), (True, set(), False)):
+        monkeypatch.setattr(computing, "FIRST", first)
+        freshness.module.cache_clear()
+        computing.compute(app)
+        assert app.env.computed == expected
+        assert later.is_file() == listed
+    assert computed == ["near", "far"]
+    program.write_text("print(1)\n")  # of which neither is about: all of it is for the second pass
+    monkeypatch.setattr(computing, "FIRST", True)
+    freshness.module.cache_clear()
+    computing.compute(app)
+    assert later.read_text().endswith(": far, near\n")
