@@ -22,12 +22,14 @@ def main(out, quick=True):
         axes.loglog(steps, np.maximum(errors, 1e-17), ".", ms=4, color=hue, label=f"measured, {dtype}")
         axes.loglog(steps, epsilon / steps, "--", lw=1, color=hue, label=rf"rounding, $\varepsilon/h$, {dtype}")
         best = (3 * epsilon) ** (1 / 3)
-        axes.axvline(best, color=hue, lw=0.8, alpha=0.5)
+        axes.axvline(best, 0, 0.77, color=hue, lw=0.8, alpha=0.5)
         height = 3e-15 if dtype == "float64" else 3e-13  # beside the dashed lines, not on them
         axes.text(best * 1.15, height, rf"$(3\varepsilon)^{{1/3}}$ = {best:.0e}", color=hue, fontsize=9)
     steps = np.logspace(-6, 0)
     axes.loglog(steps, steps**2 / 6, "-", lw=1, color=GREY, label=r"truncation, $h^2/6$")
-    axes.set(xlabel="step h", ylabel="relative error of the slope", ylim=(1e-15, 1e1))
+    axes.set(
+        xlabel="step h", ylabel="relative error of the slope", ylim=(1e-15, 1e4)
+    )  # the legend stands above the points
     axes.legend(fontsize=9, loc="upper left", ncols=2)
     save(figure, out)
 
