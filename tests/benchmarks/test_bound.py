@@ -1,6 +1,7 @@
 """The table of layers and bounds: what it counts is what the forecast counts, and what it times is an evaluation."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -51,3 +52,9 @@ def test_the_newest_file_that_has_such_a_row_counts(monkeypatch, tmp_path):
     }  # fmt: skip
     with pytest.raises(FileNotFoundError, match="row of error"):
         report.newest_with("error")
+
+
+def test_the_line_about_a_result_names_its_file():
+    for name in ("evaluation", "layers", "lock", "choices", "bound", "precondition"):
+        line = report.machine_line(report.newest(name))
+        assert re.match(rf"`benchmarks/results/\d{{4}}-\d\d-\d\d-{name}\.json`: ", line), line

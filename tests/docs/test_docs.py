@@ -237,6 +237,13 @@ def test_results_that_the_book_names_are_there_and_those_of_a_named_machine_are_
     assert {page for page in measured if "benchmarks/results/" not in WRITTEN[page]} == set()
 
 
+def test_commands_fit_the_page():
+    """A listing has 86 columns where its letters have 14 px (docs/_static/book.css); a longer command wraps."""
+    blocks = re.findall(r"^```console\n(.*?)^```", PROSE, re.MULTILINE | re.DOTALL)
+    assert len(blocks) > 30
+    assert [line for block in blocks for line in block.splitlines() if len(line) > 86] == []
+
+
 def test_no_notebook_files():
     if not (ROOT / ".git").exists():
         pytest.skip("not a checkout")
