@@ -7,7 +7,7 @@
 
 const POOL_X = [[1, 3, 2, 0], [4, 2, 5, 5], [0, 0, 1, 8], [0, 0, 2, 3]];
 const POOL_DY = [[1, 2], [3, 4]];
-const POOL_COLOURS = ["#1f5fa8", "#d9622b", "#2e7d5b", "#8a5aa8"];
+const POOL_COLORS = ["#1f5fa8", "#d9622b", "#2e7d5b", "#8a5aa8"];
 
 // The four values of block [r][s] in reading order.
 function blockOf(x, r, s) {
@@ -101,7 +101,7 @@ class PoolingLab {
 
   // The hue of the block that a pixel lies in.
   frame(cell, r, s) {
-    cell.style.boxShadow = `inset 0 0 0 2px ${POOL_COLOURS[2 * Math.floor(r / 2) + Math.floor(s / 2)]}`;
+    cell.style.boxShadow = `inset 0 0 0 2px ${POOL_COLORS[2 * Math.floor(r / 2) + Math.floor(s / 2)]}`;
   }
 
   show(selector, values) {

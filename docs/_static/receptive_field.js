@@ -156,7 +156,7 @@ class ReceptiveField {
       chip.style.outline = chosen ? "2px solid #e8590c" : "none";
     }
     this.place.querySelector(".lab-sum").textContent =
-      `${name}: one number sees ${field} × ${field} pixels; its neighbour sees the same, ${stride} further on`;
+      `${name}: one number sees ${field} × ${field} pixels; its neighbor sees the same, ${stride} further on`;
   }
 }
 

@@ -50,7 +50,7 @@ def main(out, quick=True):
     axes.text(scales[0], 1.03, "the photograph, untouched", fontsize=9, color=GREY, ha="left", va="bottom")
     axes.set(xlabel="the loss is multiplied by", ylabel="value at the end / value at the start")
     axes.invert_xaxis()
-    axes.legend(loc="center left")
+    axes.legend(loc="center right")
     save(figure, out)
 
 
