@@ -155,12 +155,13 @@ def describe_plan(planned: RunMemory, time: RunTime) -> list[str]:
     config, needs, lines = planned.config, time.needs, list[str]()
     if words := str(time):
         lines += [words, *load_warning()]
-    free = mebibytes(planned.free)
+    known = math.isfinite(planned.free)
+    free = f"{mebibytes(planned.free)} are free" if known else "how much is free is not known on this system"
     if planned.own_memory:
         device, host = max(need.device for need in needs), max(need.host for need in needs)
-        lines.append(f"peak memory: {mebibytes(device)} of the GPU, {mebibytes(host)} of the host; {free} are free")
+        lines.append(f"peak memory: {mebibytes(device)} of the GPU, {mebibytes(host)} of the host; {free}")
     else:
-        lines.append(f"peak memory: {mebibytes(max(need.total for need in needs))}; {free} are free")
+        lines.append(f"peak memory: {mebibytes(max(need.total for need in needs))}; {free}")
     side = round(math.sqrt(FEW_PIXELS))
     small = [need for need in needs if need.size[0] * need.size[1] <= FEW_PIXELS]
     larger = replace(config, size=side + 16, pyramid_min_size=0)
@@ -173,6 +174,8 @@ def describe_plan(planned: RunMemory, time: RunTime) -> list[str]:
         lines.append(planned.tiled)
     if missing := planned.shortage():
         lines.append(f"does not fit: {missing}; {planned.advice()}")
+    if not known:
+        return lines
     largest = planned.largest_size(MAX_PLAN_SIDE)
     lines.append(f"largest square picture that fits: {largest} px a side")
     if config.style_statistic != "patches":

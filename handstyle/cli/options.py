@@ -410,6 +410,6 @@ def as_flags(message: str, renamed: Mapping[str, str] | None = None) -> str:
     return re.sub(rf"`({'|'.join(names)})`", lambda found: names[found[1]], message)
 
 
-def mebibytes(n: int) -> str:
+def mebibytes(n: float) -> str:
     """Return a number of bytes as text in MiB."""
     return f"{n / 2**20:,.1f} MiB"

@@ -5,6 +5,7 @@ with that library; nothing inside chooses a device. The choice is made once, at 
 This file and ``kernels/cuda/device.py`` are the only ones that import CuPy.
 """
 
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -142,8 +143,8 @@ class Backend:
         """Return a copy, in the common pool, of an array made inside `separate_pool`; on the CPU the array itself."""
         return x.copy() if self.name == "cupy" else x
 
-    def free_memory(self) -> int:
-        """Return the bytes that can still be had on the device (on the CPU: of physical memory)."""
+    def free_memory(self) -> float:
+        """Return the bytes that can still be had on the device; on the CPU as `available_memory` does."""
         if self.name == "cupy":
             free = int(self.xp.cuda.runtime.memGetInfo()[0]) + int(self.xp.get_default_memory_pool().free_bytes())
             return max(free - RESERVED, 0)
@@ -235,12 +236,15 @@ def cpu_count() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def available_memory() -> int:
-    """Return the bytes that this process can still have without swapping.
+def available_memory() -> float:
+    """Return the bytes that this process can still have without swapping; infinity where that is not known.
 
     Physical memory, the limits of control groups (versions 1 and 2, and those of the groups around them) and the limit
-    of the address space (``ulimit -v``, ``RLIMIT_AS``) count, whichever leaves least.
+    of the address space (``ulimit -v``, ``RLIMIT_AS``) count, whichever leaves least. On macOS it is half of the
+    physical memory; on Windows it is not known.
     """
+    if not hasattr(os, "sysconf"):  # Windows
+        return math.inf
     if not Path("/proc/meminfo").exists():
         return int(os.sysconf("SC_PAGE_SIZE")) * int(os.sysconf("SC_PHYS_PAGES")) // 2
     with open("/proc/meminfo", encoding="utf-8") as lines:

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from shutil import disk_usage
 from tempfile import TemporaryFile, gettempdir
 
 import numpy as np
@@ -29,9 +30,8 @@ def folder() -> str:
 
 def free_disk() -> int:
     """Return the free bytes in `folder`; 0 if they cannot be determined."""
-    with suppress(OSError, AttributeError):
-        found = os.statvfs(folder())
-        return found.f_bavail * found.f_frsize
+    with suppress(OSError):
+        return disk_usage(folder()).free
     return 0
 
 

@@ -293,7 +293,7 @@ def connect_cluster(address: str) -> Iterator[Cluster]:
         raise HandstyleError("cluster: Dask is not installed: pip install distributed") from None
     kind, _, rest = address.partition(":")
     if kind == "local" and rest.isdecimal() and int(rest):
-        workers, cores = int(rest), sorted(os.sched_getaffinity(0))
+        workers, cores = int(rest), sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
         class Pin(distributed.WorkerPlugin):  # type: ignore[misc, name-defined]
             def setup(self, worker: Any) -> None:
@@ -310,7 +310,8 @@ def connect_cluster(address: str) -> Iterator[Cluster]:
             ) as here,
             distributed.Client(here) as client,
         ):
-            client.register_plugin(Pin())
+            if cores:
+                client.register_plugin(Pin())
             yield Cluster(client)
         return
     if kind not in ("tcp", "tls"):

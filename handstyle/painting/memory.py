@@ -184,8 +184,8 @@ class RunMemory:
         The paintings, of which only the shapes are used.
     own_memory : bool
         Whether the device has its own memory.
-    free : int
-        Free bytes on the device after the weights were loaded.
+    free : float
+        Free bytes on the device after the weights were loaded; infinity if the system does not say.
     tiled : str
         A note in one line, if memory requires tiles or files that the settings do not: the reason, and how the run is
         painted; otherwise empty.
@@ -198,7 +198,7 @@ class RunMemory:
     photograph: Picture
     paintings: Sequence[Picture]
     own_memory: bool
-    free: int
+    free: float
     tiled: str = ""
     files: bool = False
 
@@ -224,7 +224,8 @@ class RunMemory:
         """
         run = self._with_tiles()
         needs = [need.total - need.weights for need in run.needs()]
-        spare = max(0, int(USABLE * run.free) - max(needs)) // 2  # half: a run is long, and other programs come
+        # Half of it: a run is long, and other programs come.
+        spare = max(0, int(USABLE * run.free) - max(needs)) // 2 if math.isfinite(run.free) else 0
         return run if run.own_memory else replace(run, network=with_kept_features(run.network, spare))
 
     def _with_tiles(self) -> "RunMemory":
@@ -495,7 +496,7 @@ def dummy_picture(side: int, name: str = "a picture") -> Picture:
     return Picture(np.broadcast_to(np.float32(0), (side, side, 3)), None, name)
 
 
-def format_bytes(n: int) -> str:
+def format_bytes(n: float) -> str:
     """Return a number of bytes as text, in GiB or, if it is less than one GiB, in MiB."""
     return f"{n / 2**30:.1f} GiB" if n >= 2**30 else f"{n / 2**20:.0f} MiB"
 

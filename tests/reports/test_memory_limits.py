@@ -1,5 +1,6 @@
 """Reports on limits of memory: a limit of the address space or of a control group was not seen."""
 
+import math
 import subprocess
 import sys
 
@@ -79,3 +80,20 @@ def test_a_limit_of_a_control_group_was_not_seen(group, files, left, monkeypatch
     monkeypatch.setattr(backend, "Path", moved)
     monkeypatch.setattr(backend, "open", lambda name, **options: moved(name).open(**options), raising=False)
     assert backend.available_memory() == left
+
+
+def test_a_system_that_does_not_say_what_is_free_forecasts_and_paints(tmp_path, monkeypatch, commanded):
+    monkeypatch.delattr(backend.os, "sysconf")  # as on Windows
+    assert backend.available_memory() == math.inf
+    pictures = [tmp_path / name for name in ("photograph.png", "painting.png")]
+    for picture in pictures:
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(picture)
+    small = ["--size", "64", "--iterations", "1", "--style-layers", "relu1_1", "--content-layers", "relu1_1"]
+    for number, more in enumerate(([], ["--tile", "32"])):
+        status, said, _ = commanded("plan", *pictures, *small, *more)
+        assert status == 0
+        assert "how much is free is not known on this system" in said
+        assert "largest" not in said
+        status, said, _ = commanded("stylize", *pictures, *small, *more, "-o", tmp_path / f"out{number}.png")
+        assert status == 0
+        assert "all 1 iterations done" in said

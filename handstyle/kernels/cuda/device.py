@@ -152,7 +152,7 @@ class CupyDevice:
 
     def free_memory(self) -> int:
         """Return the bytes that can still be allocated, from the GPU or from CuPy's pool."""
-        return self._backend.free_memory()
+        return int(self._backend.free_memory())
 
     def launch(self, kernel: str, grid: Grid, block: Grid, *arguments: Any, dtype: DTypeLike, tile: int = 4) -> None:
         """Compile the kernel on its first use, and launch it."""

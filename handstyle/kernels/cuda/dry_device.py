@@ -21,6 +21,8 @@ from handstyle.network.sequence import Convolution, Layer
 # Without this flag the system refuses to map more memory than it has, even if it is never written to. Python defines it
 # from 3.13 on; the number is Linux's on nearly all processors (asm-generic/mman-common.h).
 NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
+# Windows has no flags; there the memory is promised, though it is not used.
+PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NORESERVE} if hasattr(mmap, "MAP_PRIVATE") else {}
 
 
 class DryDevice:
@@ -63,7 +65,7 @@ class DryDevice:
         taken = granules(count * dtype.itemsize)
         self.live += taken
         self.peak = max(self.peak, self.live)
-        pages = mmap.mmap(-1, taken, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NORESERVE)
+        pages = mmap.mmap(-1, taken, **PRIVATE)
         base = np.frombuffer(pages, np.uint8)  # every view refers to this one
         ends: list[int] = []
         self._requests.append((taken, ends))
