@@ -14,7 +14,7 @@ from handstyle.cli.help import correct_dashes, explain_error, plain_help
 from handstyle.cli.options import AUTO, as_flags, event, set_output_form, warn
 from handstyle.cli.painting import commands, demo
 from handstyle.cli.signals import ignore_signal, reset_handlers, set_handler, status_of_signal
-from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.errors import HandstyleError, one_line, printable
 from handstyle.foundations.picture_writing import FORMATS
 
 # The other commands, imported when they are called.
@@ -102,6 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except MemoryError as error:
         message = f"out of memory: {error or 'an allocation failed'}; free memory, or use a smaller size"
         status = 1
+    except OSError as error:  # a name that is too long, a folder that may not be entered, a full disk
+        named = f"{printable(str(error.filename))}: " if error.filename is not None else ""
+        message, status = f"{named}{error.strerror or one_line(error)}", 2
     except KeyboardInterrupt:
         set_handler(ignore_signal)  # a second one would be a traceback
         message = "interrupted; nothing was written"

@@ -108,12 +108,16 @@ def batch(
         )
     jobs, done = [Job(*pair) for pair in picture_paths(photographs, target)], list[JobResult]()
     shared = SharedInputs.of([style, *more_styles], settings, target)
+    shown, ended = f"{target}, index.html shows them", 0
     try:
         ended = shared.paint(jobs, len(jobs), done)
     finally:
         set_handler(ignore_signal)
-        replace_file(target / "index.html", index_page(done, target).encode(), overwrite=True)
-    return print_summary(done, len(jobs), f"pictures are in {target}, index.html shows them", ended)
+        try:
+            replace_file(target / "index.html", index_page(done, target).encode(), overwrite=True)
+        except (HandstyleError, OSError) as error:
+            shown, ended = f"{target}; the page that shows them: {one_line(error)}", ended or 1
+    return print_summary(done, len(jobs), f"pictures are in {shown}", ended)
 
 
 @dataclass(frozen=True)

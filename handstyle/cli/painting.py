@@ -144,6 +144,8 @@ def with_output(output: Path | None, default: str, settings: Settings) -> tuple[
         return output or Path(default), settings
     run = settings.run
     output = expanded(output or default_output(Path(default), run))
+    if not output.name:
+        raise HandstyleError(f"-o {output} is a folder: name a picture in it")
     if run.resume == AUTO:
         run = replace(run, resume=checkpoint_path(output))
     return output, replace(settings, run=run)

@@ -332,6 +332,8 @@ def check_checkpoint(output: Path, run: RunConfig) -> None:
     if run.resume is not None and not run.resume.is_file():
         what = "there is no unfinished run of this output" if run.resume == checkpoint_path(output) else "no such file"
         raise HandstyleError(f"--resume {run.resume}: {what}")
+    if keep is not None and keep.is_dir():
+        raise HandstyleError(f"{name} {printable(keep)} is a folder: name a file in it")
     if keep is not None and (not keep.parent.is_dir() or not os.access(keep.parent, os.W_OK)):
         raise HandstyleError(f"{name} {keep}: {keep.parent} is not a folder, or cannot be written to")
     mine = checkpoint_of(output, run)

@@ -137,8 +137,9 @@ def test_a_mask_in_colors_is_refused(told, tmp_path):
 
 
 def test_a_gray_mask_in_a_jpeg_is_gray(tmp_path):
-    plane = np.random.default_rng(0).integers(0, 256, (64, 64, 1), np.uint8).repeat(3, axis=2)
-    Image.fromarray(plane).save(tmp_path / "m.jpg", quality=30)
+    draw = np.random.default_rng(0)
+    plane = draw.integers(0, 230, (64, 64, 1)) + draw.integers(0, 25, (64, 64, 3))  # a few levels apart
+    Image.fromarray(plane.astype(np.uint8)).save(tmp_path / "m.jpg", quality=80)
     assert read_mask(tmp_path / "m.jpg", (64, 64)).shape == (64, 64)
 
 
