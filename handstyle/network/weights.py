@@ -412,7 +412,9 @@ def _inflated(dataset: h5py.Dataset, layer: str, shuffled: bool) -> Array:
     return values
 
 
-def write_weights(path: str | os.PathLike[str], weights: Weights, dtype: DTypeLike = np.float32) -> None:
+def write_weights(
+    path: str | os.PathLike[str], weights: Weights, dtype: DTypeLike = np.float32, *, compressed: bool = False
+) -> None:
     """Write a native weight file, atomically, with a digest of its values.
 
     Parameters
@@ -423,6 +425,9 @@ def write_weights(path: str | os.PathLike[str], weights: Weights, dtype: DTypeLi
         Checked by `check_layers` first.
     dtype : {float32, float16}
         On disk. Half precision is for a network trained to live with it.
+    compressed : bool
+        Whether the values are compressed, by HDF5's shuffle and deflate. This is of use for rounded values; others
+        hardly become smaller.
 
     Raises
     ------
@@ -454,11 +459,12 @@ def write_weights(path: str | os.PathLike[str], weights: Weights, dtype: DTypeLi
         "tensors_sha256": tensors_sha256(Weights(weights.architecture, weights.convention, layers)),
     }
     content = io.BytesIO()
+    packed = {"shuffle": True, "compression": "gzip", "compression_opts": 9} if compressed else {}
     with h5py.File(content, "w") as file:
         file.attrs.update(root)
         for name, pair in layers.items():
-            for key, values in zip("wb", pair, strict=True):
-                file[f"{name}/{key}"] = values  # book: weights-layout
+            for key, values in zip("wb", pair, strict=True):  # book: weights-layout
+                file.create_dataset(f"{name}/{key}", data=values, chunks=values.shape if compressed else None, **packed)
     replace_file(path, content.getvalue())
 
 

@@ -1,5 +1,6 @@
 """The embedded network: how it is made, on a teacher small enough for a test, and what ships."""
 
+from dataclasses import replace
 from importlib.resources import as_file, files
 
 import h5py
@@ -11,14 +12,14 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.gradcheck import check_projection
 from handstyle.foundations.image import CAFFE, preprocess_forward
 from handstyle.network.vgg import Weights, build_network, convolution_names, random_weights
-from handstyle.network.weights import read_weights, write_weights
+from handstyle.network.weights import read_weights, tensors_sha256, write_weights
 from weights_tools.distill import __main__ as command
 from weights_tools.distill import evaluate
 from weights_tools.distill.match import match_forward
 from weights_tools.distill.painting import TAPS
 from weights_tools.distill.pictures import DRAWN, PHOTOGRAPHS, training_picture
 from weights_tools.distill.prune import _fit, _hidden_error, fit_decoder, prune, select_channels
-from weights_tools.distill.state import Settings, read_state, small_weights
+from weights_tools.distill.state import Settings, read_state, rounded, small_weights
 from weights_tools.distill.sweep import picture_gradient
 from weights_tools.distill.train import DRAWN as DRAWN_LATER
 from weights_tools.distill.train import PRUNING, Distiller
@@ -39,6 +40,7 @@ TINY = Settings(
     fresh=1,
     practice=2,
     photographs=False,
+    learns_from="conv4_1",
 )
 
 
@@ -69,6 +71,36 @@ def test_only_the_layers_that_learn_move_and_the_others_are_run_once(finished, t
     network, p = start.network(), preprocess_forward(start.state.pool[0], CAFFE)
     np.testing.assert_array_equal(x, network.forward(p, ["pool3"])[0]["pool3"])
     assert list(targets) == ["relu4_1", "relu4_2", "relu5_1"]
+
+
+def test_a_tap_of_full_width_learns_the_teachers_own_features(tmp_path):
+    settings = replace(TINY, widths={**WIDTHS, "conv5_1": 8})
+    run = Distiller(TEACHER, settings, tmp_path / "state.npz")
+    start = run.state.parameters["relu5_1/decoder"].copy()
+    np.testing.assert_allclose(start, start[0, 0] * np.eye(8), rtol=1e-6)
+    p = preprocess_forward(run.state.pool[0], CAFFE)
+    features, expected = (
+        network.forward(p, ["relu5_1"])[0]["relu5_1"] for network in (run.network(), build_network(TEACHER))
+    )
+    assert np.vdot(features, expected) / np.vdot(features, features) == pytest.approx(start[0, 0], rel=0.3)
+    run.descend()
+    np.testing.assert_array_equal(run.state.parameters["relu5_1/decoder"], start)
+
+
+def test_kernels_are_rounded_to_few_bits_and_packed(tmp_path):
+    weights = random_weights(widths=(64, 64, 64, 64, 64), seed=1)
+    few = rounded(weights, bits=4)
+    for name, (w, b) in few.layers.items():
+        exact, _ = weights.layers[name]
+        assert np.all(np.abs(w - exact) <= (2**-5 + 2**-10) * np.abs(exact) + 2**-25)
+        normal = w[np.abs(w) >= 2**-14].astype(np.float16)
+        assert not np.any(normal.view(np.uint16) & 0x3F), "six of ten bits are zero"
+        np.testing.assert_array_equal(b, weights.layers[name][1])
+    plain, packed = tmp_path / "plain.h5", tmp_path / "packed.h5"
+    write_weights(plain, few, np.float16)
+    write_weights(packed, few, np.float16, compressed=True)
+    assert packed.stat().st_size < 0.7 * plain.stat().st_size
+    assert tensors_sha256(read_weights(plain)) == tensors_sha256(read_weights(packed)) == tensors_sha256(few)
 
 
 def test_the_network_practises_and_sees_what_it_painted(finished):

@@ -12,11 +12,11 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import convolution_names
 from handstyle.network.weights import write_weights
 from handstyle.painting.load import load_weights
-from weights_tools.distill.state import Settings, small_weights
+from weights_tools.distill.state import Settings, rounded, small_weights
 from weights_tools.distill.train import Distiller
 from weights_tools.fingerprint import with_fingerprint
 
-WIDTHS = (24, 24, 64, 64, 96, 96, 96, 96, 192, 192, 192, 192, 224)
+WIDTHS = (24, 24, 64, 64, 112, 112, 112, 112, 256, 256, 256, 256, 512)
 
 
 def main() -> None:
@@ -44,8 +44,8 @@ def main() -> None:
             run = Distiller(teacher, settings, arguments.checkpoint, arguments.workers, report)
             run.run()
         provenance = provenance_of(settings, teacher.provenance)
-        small = small_weights(run.state.parameters, teacher.convention, provenance)
-        write_weights(arguments.out, with_fingerprint(small, np.float16), np.float16)
+        small = rounded(small_weights(run.state.parameters, teacher.convention, provenance))
+        write_weights(arguments.out, with_fingerprint(small, np.float16), np.float16, compressed=True)
         report(
             f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB; weights_tools.distill.evaluate judges it"
         )

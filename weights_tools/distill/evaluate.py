@@ -208,7 +208,7 @@ def record(path: Path, weights: Weights, measured: str) -> None:
     """Write the measured errors and the fingerprint into a native file, without changing its values."""
     provenance = {key: value for key, value in weights.provenance.items() if key not in ("file", "sha256")}
     recorded = replace(weights, provenance=provenance | {"measured": measured})
-    write_weights(path, with_fingerprint(recorded, np.float16), np.float16)
+    write_weights(path, with_fingerprint(recorded, np.float16), np.float16, compressed=True)
 
 
 def means(rows: list[dict[str, object]], name: str) -> dict[str, float]:

@@ -102,7 +102,7 @@ def judge(teacher: Network, p: Array, content: Array, style: Array) -> tuple[lis
 
 
 def practise(
-    network: Network, seed: tuple[int, ...], size: int, photographs: list[Array], iterations: int = 45
+    network: Network, seed: tuple[int, ...], size: int, photographs: list[Array], iterations: int = 60
 ) -> list[Array]:  # -> [(size, size, 3)]
     """Draw a content and a style, paint with the network, and return the intermediate pictures."""
     rng = np.random.default_rng(seed)

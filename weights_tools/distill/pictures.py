@@ -65,8 +65,9 @@ def content_picture(rng: np.random.Generator, size: int, photographs: list[Array
 
 
 def style_picture(rng: np.random.Generator, size: int, photographs: list[Array]) -> Array:  # -> (size, size, 3)
-    """Return a picture with brush strokes, to practise painting in its style."""
-    return painted_over(rng, _base(rng, size, photographs), layers=3)
+    """Return a picture, mostly with brush strokes, to practise painting in its style."""
+    p = _base(rng, size, photographs)
+    return painted_over(rng, p, layers=3) if rng.random() < 0.7 else p
 
 
 def _base(rng: np.random.Generator, size: int, photographs: list[Array]) -> Array:

@@ -50,12 +50,15 @@ class Pruned:
         For each rectifier, the linear map from small features to the teacher's, least squares.
     errors : dict of str to float
         For each rectifier, the relative squared error of that map on the pictures used.
+    scales : dict of str to float
+        For each rectifier, the factor between the teacher's kept channels and the small features.
     """
 
     layers: dict[str, tuple[Array, Array]]
     kept: dict[str, Array]
     decoders: dict[str, Array]
     errors: dict[str, float]
+    scales: dict[str, float]
 
 
 def select_channels(second: Array, metric: Array, count: int) -> Array:  # (C, C), (C, C), count -> (count,)
@@ -139,7 +142,7 @@ def prune(
     rng = np.random.default_rng(seed)
     large = spread(lambda p: preprocess_forward(p.astype(np.float32), CONVENTIONS[teacher.convention]), pictures)
     small, decoder = large, np.eye(3, dtype=np.float32)
-    out = Pruned({}, {}, {}, {})
+    out = Pruned({}, {}, {}, {}, {})
     for layer in network.layers:
         if isinstance(layer, Pool):
             large, small = spread(partial(_output, layer), large), spread(partial(_output, layer), small)
@@ -167,6 +170,7 @@ def prune(
             decoder, error = fit_decoder(small, large)
             out.layers[name], out.kept[name] = (w * scale, b * scale), kept
             out.decoders[rectifier], out.errors[rectifier] = decoder, error
+            out.scales[rectifier] = float(scale)
             report(
                 f"{name}: {widths[name]} of {layer.w.shape[3]} channels, ridge {ridge:g}, "
                 f"error of those kept {judged:.3f} on pictures apart, of all {error:.3f}"

@@ -142,7 +142,14 @@ class Distiller:
         parameters = {f"{name}/w": w for name, (w, _) in pruned.layers.items()}
         parameters |= {f"{name}/b": b for name, (_, b) in pruned.layers.items()}
         parameters |= {f"{tap}/decoder": pruned.decoders[tap] for tap in TAPS}
-        rates = {name: self.settings.rate * float(np.sqrt(np.mean(np.square(a)))) for name, a in parameters.items()}
+        rates = {name: settings.rate * float(np.sqrt(np.mean(np.square(a)))) for name, a in parameters.items()}
+        # At a tap of full width the features themselves shall be the teacher's, up to the scale of `prune`: what is
+        # painted is compared by the Gram matrix of the features, not of what a map makes of them.
+        for tap in TAPS:
+            small, full = pruned.decoders[tap].shape
+            if small == full:
+                parameters[f"{tap}/decoder"] = np.eye(full, dtype=np.float32) / np.float32(pruned.scales[tap])
+                rates[f"{tap}/decoder"] = 0.0
         zeros = {name: np.zeros_like(a) for name, a in parameters.items()}
         order = np.random.default_rng((settings.seed, FRESH)).permutation(len(pictures))[: settings.pool]
         return State(0, parameters, rates, zeros, dict(zeros), [pictures[i] for i in order])
@@ -161,7 +168,7 @@ class Distiller:
         )
 
     def _paint(self, network: Network, seeds: Sequence[tuple[int, ...]]) -> list[Array]:
-        size, photographs = self.settings.size, self.photographs
+        size, photographs, network = self.settings.size, self.photographs, network.with_kernels("auto")
         return [p for way in self.spread(lambda s: practise(network, s, size, photographs), seeds) for p in way]
 
     def _practise(self) -> None:
