@@ -8,7 +8,7 @@ from pathlib import Path
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import fit_long_side
-from handstyle.foundations.picture_reading import expanded, read_picture
+from handstyle.foundations.picture_reading import expand_path, read_picture
 from handstyle.network.weights import is_native, read_weights, sha256, write_weights
 from weights_tools.convention import Decision, decide
 from weights_tools.fingerprint import with_fingerprint
@@ -47,7 +47,7 @@ def load(path: str | os.PathLike[str], convention: str | None = None) -> Decisio
     >>> weights.convention, findings
     ('caffe', ["read as this package's own format"])
     """
-    path = expanded(path)
+    path = expand_path(path)
     if is_native(path):
         weights = read_weights(path)
         if convention not in (None, weights.convention):
@@ -111,7 +111,7 @@ def convert(
     ...     read_weights(Path(folder) / "copy.h5").provenance["source"]
     'vgg19-slim.h5'
     """
-    source, target = expanded(source), expanded(target)
+    source, target = expand_path(source), expand_path(target)
     if target.exists() and not overwrite:
         raise HandstyleError(f"{target}: exists already; `overwrite` replaces it")
     if not target.parent.is_dir():

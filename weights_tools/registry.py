@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import expanded
+from handstyle.foundations.picture_reading import expand_path
 from handstyle.network.vgg import Weights
 from handstyle.network.weights import EMBEDDED, EMBEDDED_FILE, cache_folder, find_weights, sha256
 from weights_tools.known import NETWORKS
@@ -112,7 +112,7 @@ def find(name_or_path: str | os.PathLike[str], others: Sequence[str] = ()) -> Pa
     """
     if found := find_weights(name_or_path):
         return found
-    name, path = str(name_or_path), expanded(name_or_path)
+    name, path = str(name_or_path), expand_path(name_or_path)
     if name in ENTRIES:
         raise HandstyleError(f"{name} is not on this machine: handstyle weights get {name}")
     if re.match(r"(https?|ftp)://", name):

@@ -10,7 +10,7 @@ import numpy as np
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, Convention
-from handstyle.foundations.picture_reading import expanded
+from handstyle.foundations.picture_reading import expand_path
 from handstyle.network.vgg import Weights, check_layers, convolution_names
 from handstyle.network.weights import is_native, read_weights
 from weights_tools.convention import by_biases, decide
@@ -80,7 +80,7 @@ def verify(path: str | os.PathLike[str], convention: str | None = None) -> Verif
     >>> verify(EMBEDDED_FILE).passed
     True
     """
-    path = expanded(path)
+    path = expand_path(path)
     if is_native(path):
         weights = read_weights(path)
         return Verification(str(path), [Check("identity", *identity(path, weights)), *verify_weights(weights)])

@@ -163,7 +163,7 @@ class Bench:
         return peer, peer.tensor(self.pictures(side)[0])
 
     def forget(self):
-        self.gpu.tidy()
+        self.gpu.free_unused()
         if self.torch_device == "cuda":
             self.torch.cuda.empty_cache()
 

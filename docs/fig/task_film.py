@@ -5,7 +5,7 @@ from matplotlib import pyplot as plt
 
 import handstyle
 from fig.common import command, network, painting, photograph, save, show
-from handstyle.losses.temporal import moved
+from handstyle.losses.temporal import warp
 from handstyle.painting.film import flicker, motion
 
 FRAMES = 4
@@ -31,7 +31,7 @@ def main(out, quick=True):
             axes[row + 1, column].set_axis_off()
             if column:
                 backward, certain = motion(shots[column], shots[column - 1])
-                change = (frame - moved(frames[column - 1], backward)) * certain[..., None]
+                change = (frame - warp(frames[column - 1], backward)) * certain[..., None]
                 gray = {"cmap": "gray", "vmin": 0, "vmax": 60}
                 show(axes[row + 1, column], np.abs(change).mean(axis=2), **gray)
         axes[row, 0].set_title(name, loc="left")

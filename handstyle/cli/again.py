@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from handstyle.cli.options import Output, Settings, Whole, all_fields, as_flags, err, make_flags, resolve, say
 from handstyle.cli.session import check_page, free_name
 from handstyle.foundations.errors import HandstyleError, printable
-from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, read_picture
+from handstyle.foundations.picture_reading import Picture, PictureLike, expand_path, read_picture
 from handstyle.foundations.picture_writing import check_writable
 from handstyle.network.vgg import Network
 from handstyle.network.weights import find_weights, sha256
@@ -137,7 +137,7 @@ class Repetition:
         HandstyleError
             If the run ended early, or an input picture or the network is not found.
         """
-        picture = expanded(picture)
+        picture = expand_path(picture)
         recipe = read_recipe(picture)
         if recipe.cut_short:
             raise HandstyleError(
@@ -149,7 +149,7 @@ class Repetition:
                 f"{picture}: a frame of a film, which depends on the frame before it; use `handstyle frames`"
             )
         found = find_inputs(recipe, list(sources) or [picture.absolute().parent, Path.cwd()])
-        places = [expanded(place) for place in sources] or [picture.absolute().parent]
+        places = [expand_path(place) for place in sources] or [picture.absolute().parent]
         files = [place / str(recipe.settings.get("weights")) if place.is_dir() else place for place in places]
         if instead["weights"] is None and find_weights(str(recipe.settings.get("weights"))) is None:
             near = [str(file) for file in files if file.is_file() and file.name == recipe.settings.get("weights")]
@@ -197,7 +197,7 @@ def find_inputs(recipe: Recipe, sources: Iterable[Path]) -> dict[Input, Path | N
     names = {one.name for one in recipe.inputs}
     candidates: dict[Path, None] = {}  # a dict, to keep the order and each file once
     for source in sources:
-        source = expanded(source)
+        source = expand_path(source)
         if not source.exists():
             raise HandstyleError(f"{printable(source)}: no such file or folder")
         here = [source / name for name in sorted(names)] if source.is_dir() else [source]

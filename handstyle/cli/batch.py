@@ -31,7 +31,7 @@ from handstyle.cli.session import check_before, checkpoint_path, connect_workers
 from handstyle.cli.signals import Interrupted, ignore_signal, reset_handlers, set_handler
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.errors import HandstyleError, one_line, printable
-from handstyle.foundations.picture_reading import PictureLike, expanded, pictures_in
+from handstyle.foundations.picture_reading import PictureLike, expand_path, pictures_in
 from handstyle.network.vgg import Network
 from handstyle.network.weights import sha256
 from handstyle.painting.config import PATHS
@@ -101,8 +101,8 @@ def batch(
     set_output_form(settings.run.quiet, settings.run.json)
     if output is None:
         raise HandstyleError("batch: give a folder for the pictures: -o FOLDER")
-    photographs, target = pictures_in(folder), expanded(output)
-    if target.exists() and target.resolve() == expanded(folder).resolve():
+    photographs, target = pictures_in(folder), expand_path(output)
+    if target.exists() and target.resolve() == expand_path(folder).resolve():
         raise HandstyleError(
             f"-o {output} is the folder of the photographs, which the pictures would replace: use another"
         )
@@ -140,7 +140,7 @@ class SharedInputs:
             If the settings do not fit the paintings or the network, or the folder cannot be created.
         """
         paintings, config = collect_styles(styles, settings.config)
-        digests = [sha256(expanded(one)) for one in paintings if isinstance(one, str | os.PathLike)]
+        digests = [sha256(expand_path(one)) for one in paintings if isinstance(one, str | os.PathLike)]
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -24,7 +24,7 @@ from handstyle.cli.torch_peer import TorchObjective
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array, cpu_count, cpu_name
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import expanded
+from handstyle.foundations.picture_reading import expand_path
 from handstyle.kernels.counting import Machine
 from handstyle.losses.gram import Moments, StyleTerm, moments_forward
 from handstyle.network.sequence import Convolution
@@ -295,13 +295,13 @@ def write_rows(rows: Sequence[BenchRow], network: Network, path: Path) -> None:
     """Write measurements to a new JSON file; see `make_record`."""
     check_new("--save", path)
     text = json.dumps(make_record(rows, network), indent=1) + "\n"
-    replace_file(expanded(path), text.encode(), overwrite=False)
+    replace_file(expand_path(path), text.encode(), overwrite=False)
 
 
 def read_rows(path: Path) -> tuple[str, list[BenchRow]]:
     """Read the date and the measurements from a file written by `write_rows`."""
     try:
-        record: dict[str, Any] = json.loads(expanded(path).read_bytes())
+        record: dict[str, Any] = json.loads(expand_path(path).read_bytes())
         known: list[dict[str, Any]] = [
             {key: math.nan if value is None else value for key, value in row.items()} for row in record["rows"]
         ]
@@ -331,7 +331,7 @@ def compare_rows(rows: Sequence[BenchRow], earlier: Sequence[BenchRow]) -> Itera
 
 def check_drawing(path: str | os.PathLike[str]) -> None:
     """Raise `HandstyleError`, before the measurements, if `draw` could not write to `path`."""
-    path = expanded(path)
+    path = expand_path(path)
     if importlib.util.find_spec("matplotlib") is None:
         raise HandstyleError("--plot needs matplotlib: pip install matplotlib")
     if path.suffix not in (".png", ".svg", ".pdf"):
@@ -341,7 +341,7 @@ def check_drawing(path: str | os.PathLike[str]) -> None:
 
 def check_new(flag: str, path: Path) -> None:
     """Raise `HandstyleError`, before the measurements, if a file exists or cannot be written."""
-    path = expanded(path)
+    path = expand_path(path)
     if path.exists():
         raise HandstyleError(f"{flag} {path}: exists; choose another name")
     if not os.access(path.parent, os.W_OK | os.X_OK):
@@ -366,7 +366,7 @@ def draw(rows: Sequence[BenchRow], path: str | os.PathLike[str], rates: Machine 
         If matplotlib is not installed, or the file cannot be written; see `check_drawing`.
     """
     check_drawing(path)
-    path = expanded(path)
+    path = expand_path(path)
     from matplotlib.figure import Figure
 
     counted = [] if rates is None else [row for row in rows if row.moved > 0]

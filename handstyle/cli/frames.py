@@ -14,7 +14,7 @@ from handstyle.cli.batch import BATCH, Job, JobResult, SharedInputs, differences
 from handstyle.cli.options import PICTURES, Flat, Output, RunConfig, Settings, resolve, say, set_output_form
 from handstyle.cli.session import paint
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import expanded, read_picture
+from handstyle.foundations.picture_reading import expand_path, read_picture
 from handstyle.network.vgg import Network
 from handstyle.network.weights import sha256
 from handstyle.painting.film import (
@@ -74,11 +74,11 @@ def frames(
     if not (math.isfinite(fps) and 0 <= fps <= 1000):
         raise HandstyleError(f"--fps {fps:g}: must lie between 0 and 1000")
     check_film(settings.config, temporal_weight)
-    target = expanded(output)
+    target = expand_path(output)
     made, folder = (target, target.with_name(f"{target.stem}_frames")) if target.suffix else (None, target)
     if made is not None:
         check_film_writable(made, overwrite=settings.run.overwrite)
-    if folder.exists() and folder.resolve() == expanded(film).resolve():
+    if folder.exists() and folder.resolve() == expand_path(film).resolve():
         raise HandstyleError(f"-o {output}: {folder} is the folder of the film, whose pictures it would replace")
     done: list[JobResult] = []
     with tempfile.TemporaryDirectory(prefix="handstyle-") as start, read_film(film) as (photographs, seconds):

@@ -26,7 +26,7 @@ from handstyle.cli.options import (
 from handstyle.cli.session import check_before, checkpoint_path, connect_workers, default_output, paint, with_workers
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import fit_long_side
-from handstyle.foundations.picture_reading import PictureLike, expanded, read_picture
+from handstyle.foundations.picture_reading import PictureLike, expand_path, read_picture
 from handstyle.foundations.picture_writing import write_picture
 from handstyle.painting.config import StyleConfig, check_layer, field_types
 from handstyle.painting.presets import PRESETS
@@ -143,7 +143,7 @@ def with_output(output: Path | None, default: str, settings: Settings) -> tuple[
     if settings.run.write_config:
         return output or Path(default), settings
     run = settings.run
-    output = expanded(output or default_output(Path(default), run))
+    output = expand_path(output or default_output(Path(default), run))
     if not output.name:
         raise HandstyleError(f"-o {output} is a folder: name a picture in it")
     if run.resume == AUTO:
@@ -194,7 +194,7 @@ def demo(
         Paint a portrait instead, with the garden and the clothes in two styles and the head unchanged.
     """
     config = StyleConfig(size=size, iterations=iterations)
-    output = expanded(output)
+    output = expand_path(output)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -16,7 +16,7 @@ from handstyle.cli.signals import defer_signals
 from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.foundations.file_lock import locked
 from handstyle.foundations.image import Size
-from handstyle.foundations.picture_reading import Picture, PictureLike, expanded
+from handstyle.foundations.picture_reading import Picture, PictureLike, expand_path
 from handstyle.foundations.picture_writing import check_writable
 from handstyle.kernels.cluster import Cluster, connect_cluster, is_single_tile
 from handstyle.losses.terms import Term
@@ -305,7 +305,7 @@ def checkpoint_path(output: Path) -> Path:
 
     A name nearly as long as file systems allow is shortened, with a digest that keeps it unique.
     """
-    output, name = expanded(output), os.fsencode(output.name)
+    output, name = expand_path(output), os.fsencode(output.name)
     if len(name) > MAX_NAME_BYTES:
         digest = hashlib.sha256(name).hexdigest()[:8]
         return output.with_name(f"{name[: MAX_NAME_BYTES - 9].decode('utf-8', 'ignore')}-{digest}.checkpoint")
@@ -349,10 +349,10 @@ def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph:
         size = size_for_photograph(config, photograph)
     total = config.iterations_at(0) if photograph is None else planned_iterations(config, photograph)
     on_the_way = [path_at_iteration(output, i, config) for i in saved_iterations(total, run.save_every)]
-    folder = expanded(output).parent
+    folder = expand_path(output).parent
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if run.report:
-        check_page(expanded(output).with_suffix(".html"), run.overwrite)
+        check_page(expand_path(output).with_suffix(".html"), run.overwrite)
     replaced = run.overwrite or is_unfinished(output, run)
     for path in [output] if run.resume else [output, *on_the_way]:
         if path.name in there and not path.is_dir() and not replaced:
@@ -414,7 +414,7 @@ def print_end(result: Result, output: Path, written: Path, keep: Path | None) ->
     """Print the reason for stopping and the picture's path, and return the exit status."""
     say(as_flags(f"stopped: {result.stopped.removeprefix('stopped ')}; {result.evaluations} evaluations"))
     kind = "the best picture so far" if result.interrupted or result.failed else "the picture"
-    elsewhere = written != expanded(output)
+    elsewhere = written != expand_path(output)
     place = f"{kind} is in {written}"
     say(place + (f", since {output} could not be written" if elsewhere else ""))
     if out.quiet and (elsewhere or result.failed):

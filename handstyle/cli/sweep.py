@@ -33,7 +33,7 @@ from handstyle.cli.session import connect_workers, free_name
 from handstyle.cli.signals import ignore_signal, set_handler, status_of_signal
 from handstyle.foundations.errors import HandstyleError, one_line
 from handstyle.foundations.image import resize
-from handstyle.foundations.picture_reading import PictureLike, expanded
+from handstyle.foundations.picture_reading import PictureLike, expand_path
 from handstyle.foundations.picture_writing import check_writable, write_picture_somewhere
 from handstyle.kernels.cluster import Cluster
 from handstyle.network.vgg import Network
@@ -154,7 +154,7 @@ def sweep(
     metadata |= {f"{KEY} {number}": cell.recipe for number, cell in enumerate(done, 1) if cell.recipe}
     written = write_picture_somewhere(output, draw_sheet(done, columns), None, metadata, overwrite=overwrite)
     placed[output] = written
-    elsewhere = {path: at for path, at in placed.items() if at != expanded(path)}
+    elsewhere = {path: at for path, at in placed.items() if at != expand_path(path)}
     for path, at in elsewhere.items():
         say(f"{path} could not be written: it is in {at}")
     say(f"the sheet is in {written}" + (f", with {len(done)} of {len(planned)} pictures" if ended else ""))

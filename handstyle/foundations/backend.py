@@ -133,7 +133,7 @@ class Backend:
         if pool:
             pool.free_all_blocks()
 
-    def tidy(self) -> None:
+    def free_unused(self) -> None:
         """Free the unused blocks of CuPy's pools; on the CPU do nothing."""
         if self.name == "cupy":
             _separate_pool(self.xp).free_all_blocks()
@@ -250,10 +250,10 @@ def available_memory() -> float:
     with open("/proc/meminfo", encoding="utf-8") as lines:
         kib = {line.split(":")[0]: int(line.split()[1]) for line in lines if ":" in line}
     free = kib.get("MemAvailable", kib["MemFree"]) * 1024
-    return max(0, min([free, *_left_in_groups(), *_left_of_addresses()]))
+    return max(0, min([free, *_free_in_groups(), *_free_addresses()]))
 
 
-def _left_in_groups() -> list[int]:
+def _free_in_groups() -> list[int]:
     """Return what the control groups of this process leave, where they have a limit (man 7 cgroups)."""
     groups = {"": "/", "memory": "/"}  # of version 2, and of the memory controller of version 1
     if Path("/proc/self/cgroup").exists():
@@ -271,27 +271,27 @@ def _left_in_groups() -> list[int]:
         # Inside a container the path is often that of the host, and the container's own group is the root.
         for depth in range(len(steps) + 1):
             folder = "/".join(["/sys/fs/cgroup", *filter(None, [controller]), *steps[:depth]])
-            bound, taken = _words(f"{folder}/{limit}"), _words(f"{folder}/{used}")
+            bound, taken = _read_words(f"{folder}/{limit}"), _read_words(f"{folder}/{used}")
             if bound and taken and bound[0].isdigit():
-                stat = _words(f"{folder}/memory.stat")
+                stat = _read_words(f"{folder}/memory.stat")
                 # Pages of files that were read count as used, and are dropped when memory is short.
                 dropped = int(stat[stat.index(cached) + 1]) if cached in stat else 0
                 found.append(int(bound[0]) - int(taken[0]) + dropped)
     return found
 
 
-def _left_of_addresses() -> list[int]:
+def _free_addresses() -> list[int]:
     """Return what a limit of the address space leaves, where there is one."""
     import resource  # not on Windows, which has no /proc either
 
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    size = _words("/proc/self/statm")
+    size = _read_words("/proc/self/statm")
     if limit == resource.RLIM_INFINITY or not size:
         return []
     return [limit - int(size[0]) * resource.getpagesize() - UNUSED_ADDRESSES]
 
 
-def _words(path: str) -> list[str]:
+def _read_words(path: str) -> list[str]:
     if not Path(path).exists():
         return []
     with open(path, encoding="ascii") as file:

@@ -69,8 +69,8 @@ def preprocess_forward(p: Array, convention: Convention) -> Array:  # (H, W, 3) 
     Convolutional Networks for Large-Scale Image Recognition", 2015; ILSVRC training set, BGR). The other
     convention is that of torchvision's ImageNet models.
     """
-    mean, std = _constants(convention, p)
-    x: Array = (in_order(p, convention) * (convention.scale / 255.0) - mean) / std  # book: image-forward
+    mean, std = _channel_constants(convention, p)
+    x: Array = (reorder_channels(p, convention) * (convention.scale / 255.0) - mean) / std  # book: image-forward
     return x
 
 
@@ -90,9 +90,9 @@ def preprocess_backward(dx: Array, convention: Convention) -> Array:  # (H, W, 3
         The gradient with respect to the picture: `s dx / std`, back in RGB. The mean is a constant and leaves
         no trace.
     """
-    _, std = _constants(convention, dx)
+    _, std = _channel_constants(convention, dx)
     # Reversing the channels undoes itself, so the same function leads both ways.
-    return in_order(dx / std * (convention.scale / 255.0), convention)  # book: image-backward
+    return reorder_channels(dx / std * (convention.scale / 255.0), convention)  # book: image-backward
 
 
 def deprocess(x: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
@@ -110,11 +110,11 @@ def deprocess(x: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W,
     (H, W, 3) array
         RGB, 0 to 255.
     """
-    mean, std = _constants(convention, x)
-    return in_order((x * std + mean) * (255.0 / convention.scale), convention)
+    mean, std = _channel_constants(convention, x)
+    return reorder_channels((x * std + mean) * (255.0 / convention.scale), convention)
 
 
-def in_order(a: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
+def reorder_channels(a: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W, 3)
     """Return RGB in the order of a convention's channels, or the other way round: a contiguous copy if they differ."""
     return a if convention.order == "RGB" else a[..., ::-1].copy()
 
@@ -124,7 +124,7 @@ def channel_order(convention: Convention) -> list[int]:
     return [0, 1, 2] if convention.order == "RGB" else [2, 1, 0]
 
 
-def _constants(convention: Convention, like: Array) -> tuple[Array, Array]:  # -> (3,), (3,)
+def _channel_constants(convention: Convention, like: Array) -> tuple[Array, Array]:  # -> (3,), (3,)
     xp = namespace(like)
     return xp.asarray(convention.mean, dtype=like.dtype), xp.asarray(convention.std, dtype=like.dtype)
 

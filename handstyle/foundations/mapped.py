@@ -23,19 +23,19 @@ MAPPED = 1 << 28  # smallest size in bytes of an array that may be in a file
 DISK = "/var/tmp"  # a folder on a disk, unlike /tmp, which may be in memory (Filesystem Hierarchy Standard 3.0, 5.15)
 
 
-def folder() -> str:
+def mapped_folder() -> str:
     """Return the folder of the files: ``TMPDIR`` if it is set, otherwise a folder on a disk."""
     return os.environ.get("TMPDIR") or (DISK if os.access(DISK, os.W_OK) else gettempdir())
 
 
 def free_disk() -> int:
-    """Return the free bytes in `folder`; 0 if they cannot be determined."""
+    """Return the free bytes in `mapped_folder`; 0 if they cannot be determined."""
     with suppress(OSError):
-        return disk_usage(folder()).free
+        return disk_usage(mapped_folder()).free
     return 0
 
 
-def mapped(shape: Sequence[int], dtype: DTypeLike) -> Array:
+def empty_mapped(shape: Sequence[int], dtype: DTypeLike) -> Array:
     """Return an array of zeros in a file of its own, which is deleted with the array.
 
     Parameters
@@ -56,19 +56,19 @@ def mapped(shape: Sequence[int], dtype: DTypeLike) -> Array:
 
     Examples
     --------
-    >>> a = mapped((2, 3), "float32")
+    >>> a = empty_mapped((2, 3), "float32")
     >>> a[1] = 5
     >>> float(a.sum())
     15.0
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     try:
-        with TemporaryFile(dir=folder()) as file:
+        with TemporaryFile(dir=mapped_folder()) as file:
             with suppress(AttributeError):  # not on every system; a full disk says so here, not by a signal later
                 os.posix_fallocate(file.fileno(), 0, size)
             return np.memmap(file, dtype, "w+", shape=tuple(shape))
     except OSError as error:
-        where = f"{size / 2**30:.1f} GiB in {folder()}: {error.strerror or error}"
+        where = f"{size / 2**30:.1f} GiB in {mapped_folder()}: {error.strerror or error}"
         raise OutOfMemoryError(f"no room for {where}; TMPDIR names another folder") from None
 
 
@@ -82,22 +82,22 @@ def is_mapped(a: Array) -> bool:
     return isinstance(a, np.memmap) and getattr(a, "_mmap", None) is not None
 
 
-def zeros_beside(like: Array, shape: Sequence[int] | None = None) -> Array:
+def zeros_for(like: Array, shape: Sequence[int] | None = None) -> Array:
     """Return zeros in the same place as `like` (file, memory or device), of its dtype and by default its shape."""
     shape = like.shape if shape is None else tuple(shape)
     if is_mapped(like):
-        return mapped(shape, like.dtype)
+        return empty_mapped(shape, like.dtype)
     zeros: Array = namespace(like).zeros(shape, like.dtype)
     return zeros
 
 
-def pieces(v: Array) -> Iterator[slice]:  # (n,)
+def split_pieces(v: Array) -> Iterator[slice]:  # (n,)
     """Yield the slices in which a vector is computed: of `PIECE` values on the host, of all values on a device."""
     step = PIECE if isinstance(v, np.ndarray) else max(1, v.size)
     return (slice(start, start + step) for start in range(0, v.size, step))
 
 
-def assembled(like: Array, part: Callable[[slice], Array]) -> Array:  # (n,) -> (n,)
+def assemble(like: Array, part: Callable[[slice], Array]) -> Array:  # (n,) -> (n,)
     """Compute a vector piece by piece, in the same place as `like` (file, memory or device).
 
     Parameters
@@ -115,18 +115,18 @@ def assembled(like: Array, part: Callable[[slice], Array]) -> Array:  # (n,) -> 
     Examples
     --------
     >>> v = np.arange(3.0)
-    >>> assembled(v, lambda piece: 2 * v[piece])
+    >>> assemble(v, lambda piece: 2 * v[piece])
     array([0., 2., 4.])
     """
-    cut = list(pieces(like))
+    cut = list(split_pieces(like))
     if len(cut) == 1 and not is_mapped(like):
         return part(cut[0])
-    out = zeros_beside(like)
+    out = zeros_for(like)
     for piece in cut:
         out[piece] = part(piece)
     return out
 
 
-def copied(v: Array) -> Array:  # (n,) -> (n,)
+def copy_array(v: Array) -> Array:  # (n,) -> (n,)
     """Return a copy of a vector in the same place (file, memory or device)."""
-    return assembled(v, lambda piece: v[piece]) if is_mapped(v) else v.copy()
+    return assemble(v, lambda piece: v[piece]) if is_mapped(v) else v.copy()

@@ -156,14 +156,14 @@ def read_picture(source: PictureLike, *, target: Target | None = None, max_pixel
         if isinstance(value, int) and value < 1:
             raise HandstyleError(f"{name}={value}: give a number of pixels, at least 1")
     if isinstance(source, Picture):
-        return _fitted(source, target)
+        return _resize(source, target)
     if isinstance(source, (str, os.PathLike)):
         return _read_file(source, target, max_pixels)
     if isinstance(source, Image.Image):
-        with _explained("a PIL image"):
+        with _explain_missing_file("a PIL image"):
             return _from_image(source, "a PIL image", target, [], ours=False)
     if isinstance(source, np.ndarray):
-        return _fitted(_from_array(source), target)
+        return _resize(_from_array(source), target)
     raise HandstyleError(f"a picture is a path, a PIL image or a NumPy array, not {type(source).__name__}")
 
 
@@ -195,7 +195,7 @@ def pictures_in(folder: str | os.PathLike[str]) -> list[Path]:
     ...     [path.name for path in pictures_in(folder)]
     ['a.jpg', 'b.png']
     """
-    folder = expanded(folder)
+    folder = expand_path(folder)
     try:
         files = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
         found = [path for path in files if not path.name.startswith(".") and path.is_file()]
@@ -206,12 +206,12 @@ def pictures_in(folder: str | os.PathLike[str]) -> list[Path]:
     return found
 
 
-def expanded(path: str | os.PathLike[str]) -> Path:
+def expand_path(path: str | os.PathLike[str]) -> Path:
     """Return a path with ``~`` and ``~name`` replaced by the home folder, if there is one.
 
     Examples
     --------
-    >>> expanded("pictures/~.png").as_posix()
+    >>> expand_path("pictures/~.png").as_posix()
     'pictures/~.png'
     """
     try:
@@ -276,9 +276,9 @@ def row_bands(height: int, width: int, multiple: int = 1) -> Iterator[slice]:
 
 
 def _read_file(source: str | os.PathLike[str], target: Target | None, max_pixels: int | None) -> Picture:
-    path = expanded(source)
+    path = expand_path(source)
     name = printable(path)
-    with _explained(name), _pixel_limit(max_pixels):
+    with _explain_missing_file(name), _pixel_limit(max_pixels):
         _check_file(path, str(source))
         notes: list[str] = []
         try:
@@ -329,7 +329,7 @@ def _check_file(path: Path, source: str) -> None:
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
+def _explain_missing_file(name: str) -> Iterator[None]:
     """Turn every error of decoding into one line with the name of the picture."""
     try:
         yield
@@ -374,7 +374,7 @@ def _from_stream(
 ) -> Picture:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        with _opened(stream, printable(name)) as image:
+        with _open_image(stream, printable(name)) as image:
             if max_pixels is not None and image.width * image.height > max_pixels:
                 raise Image.DecompressionBombError(f"{image.width} x {image.height} px, max_pixels={max_pixels}")
             if profile is not None:
@@ -386,7 +386,7 @@ def _from_stream(
     return replace(picture, notes=(*picture.notes, *list(heard)[:3]))
 
 
-def _opened(stream: IO[bytes], name: str) -> Image.Image:
+def _open_image(stream: IO[bytes], name: str) -> Image.Image:
     """Open a picture, by a plug-in if Pillow does not take it; nothing is decoded yet."""
     try:
         return Image.open(stream)
@@ -492,7 +492,7 @@ def _from_image(image: Image.Image, name: str, target: Target | None, notes: lis
     (rows, columns), (h, w) = (side / (drafted * factor) for side in full), pixels.shape[:2]
     top = h - rows if orientation in ROWS_REVERSED else 0.0
     left = w - columns if orientation in COLUMNS_REVERSED else 0.0
-    return _fitted(picture, target, (left, top, left + columns, top + rows))
+    return _resize(picture, target, (left, top, left + columns, top + rows))
 
 
 def _least_memory(image: Image.Image, target: int | None, ours: bool) -> int:
@@ -537,7 +537,7 @@ def _decode(
     height, width = -(-image.height // factor), -(-image.width // factor)
     upright = (width, height) if orientation >= 5 else (height, width)
     pixels, alpha = np.empty((*upright, 3), dtype=np.float32), None
-    stored_pixels, stored_alpha = _stored(pixels, orientation), None
+    stored_pixels, stored_alpha = _file_rows_view(pixels, orientation), None
     for rows in row_bands(image.height, image.width, factor):
         part = slice(rows.start // factor, -(-rows.stop // factor))
         band, cover = convert(image.crop((0, rows.start, image.width, rows.stop)), factor)
@@ -546,12 +546,12 @@ def _decode(
             continue
         if stored_alpha is None:
             alpha = np.ones(upright, dtype=np.float32)
-            stored_alpha = _stored(alpha, orientation)
+            stored_alpha = _file_rows_view(alpha, orientation)
         stored_alpha[part] = cover
     return pixels, alpha
 
 
-def _stored(upright: Pixels, orientation: int) -> Pixels:
+def _file_rows_view(upright: Pixels, orientation: int) -> Pixels:
     """Return the view of an upright array whose rows are those of the file."""
     if orientation in ROWS_REVERSED:
         upright = upright[::-1]
@@ -617,19 +617,19 @@ def _deep_converter(image: Image.Image, profile: bytes | None, name: str, notes:
         gray = (raw.astype(np.float64) * (255.0 / white)).astype(np.float32)
         gray = 255 - gray if white_is_zero else gray
         if not isinstance(invisible, int):
-            return from_gray(_averaged(gray, factor)), None
+            return from_gray(_average_blocks(gray, factor)), None
         cover = (raw != invisible).astype(np.float32)
-        mean = _averaged(cover, factor)
-        return from_gray(_averaged(gray * cover, factor) / np.where(mean == 0, 1, mean)), mean
+        mean = _average_blocks(cover, factor)
+        return from_gray(_average_blocks(gray * cover, factor) / np.where(mean == 0, 1, mean)), mean
 
     return convert
 
 
-def _averaged(plane: Pixels, factor: int) -> Pixels:  # (H, W) -> (h, w) float32
+def _average_blocks(plane: Pixels, factor: int) -> Pixels:  # (H, W) -> (h, w) float32
     return np.asarray(Image.fromarray(plane).reduce(factor)) if factor > 1 else plane
 
 
-def _fitted(picture: Picture, target: Target | None, box: tuple[float, float, float, float] | None = None) -> Picture:
+def _resize(picture: Picture, target: Target | None, box: tuple[float, float, float, float] | None = None) -> Picture:
     """Resample the part of a picture within `box` so that its long side is `target`; a smaller one stays as it is."""
     height, width = picture.full_size
     target = target((height, width)) if callable(target) else target

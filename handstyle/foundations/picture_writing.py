@@ -25,7 +25,7 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 from handstyle.foundations.atomic_file import cut_bytes, replace_file
 from handstyle.foundations.color_profile import srgb_profile
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError, encodable, one_line, printable
-from handstyle.foundations.picture_reading import PLUGINS, expanded, load_plugin, row_bands
+from handstyle.foundations.picture_reading import PLUGINS, expand_path, load_plugin, row_bands
 
 Pixels = np.ndarray[Any, Any]
 Resolution = tuple[float, float]
@@ -90,7 +90,7 @@ def check_writable(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     check_writable(Path(folder, "out.png"), alpha=True, size=(1024, 768))
     """
-    path = expanded(path)
+    path = expand_path(path)
     name = printable(path)
     _check_kind_of_file(path)
     kind = _format(path)
@@ -168,7 +168,7 @@ def write_picture(
     {'title': 'gray'}
     """
     _check_arrays(path, picture, alpha)
-    path = expanded(path)
+    path = expand_path(path)
     check_writable(path, overwrite, alpha=alpha is not None, size=picture.shape[:2], bits=bits)
     data = _encode(path, _format(path), picture, alpha, dict(metadata or {}), bits, dpi)
     replace_file(path, data, overwrite=overwrite)
@@ -215,9 +215,9 @@ def write_picture_somewhere(
     ['out.png', 'out-1.png', 'out-2.png']
     """
     _check_arrays(path, picture, alpha)
-    path = expanded(path)
+    path = expand_path(path)
     reasons: list[str] = []
-    suffix, data = _encode_somehow(path, picture, alpha, dict(metadata or {}), bits, dpi, reasons)
+    suffix, data = _encode_as_possible(path, picture, alpha, dict(metadata or {}), bits, dpi, reasons)
     if suffix == path.suffix:
         try:
             check_writable(path, overwrite)
@@ -266,7 +266,7 @@ def read_metadata(path: str | os.PathLike[str], *, decode: bool = True) -> dict[
     ...     read_metadata(Path(folder, "a.jpg"))
     {'size': '16'}
     """
-    path = expanded(path)
+    path = expand_path(path)
     kind = FORMATS.get(path.suffix.lower())
     if kind in PLUGINS:
         load_plugin(kind)
@@ -345,7 +345,7 @@ def _check_arrays(path: str | os.PathLike[str], picture: Pixels, alpha: Pixels |
 # other places
 
 
-def _encode_somehow(
+def _encode_as_possible(
     path: Path,
     picture: Pixels,
     alpha: Pixels | None,
@@ -401,7 +401,7 @@ def _encode(
     text = {encodable(key): encodable(value) for key, value in metadata.items()}
     encode = {8: _encode_8_bit, 16: _encode_png16 if kind == "PNG" else _encode_tiff16}[bits]
     try:
-        return encode(kind, _quantized(picture, alpha, bits), text, dpi)
+        return encode(kind, _quantize(picture, alpha, bits), text, dpi)
     except MemoryError as error:
         raise OutOfMemoryError(
             f"{printable(path)}: there is not enough memory to encode {picture.shape[1]} x {picture.shape[0]} px as "
@@ -411,7 +411,7 @@ def _encode(
         raise HandstyleError(f"{printable(path)} cannot be encoded as {kind}: {one_line(error)}") from error
 
 
-def _quantized(picture: Pixels, alpha: Pixels | None, bits: int) -> Pixels:  # -> (H, W, 3 or 4) uint8 or uint16
+def _quantize(picture: Pixels, alpha: Pixels | None, bits: int) -> Pixels:  # -> (H, W, 3 or 4) uint8 or uint16
     height, width = picture.shape[:2]
     levels = np.empty((height, width, 3 if alpha is None else 4), dtype=np.uint8 if bits == 8 else np.uint16)
     white = 2**bits - 1

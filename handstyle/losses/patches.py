@@ -13,7 +13,7 @@ from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 from handstyle.losses.terms import WHOLE, Window
 
-AT_ONCE = 1 << 22  # number of similarities in memory at a time
+PRODUCTS_AT_ONCE = 1 << 22  # number of similarities in memory at a time
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def patches_forward(  # (h, w, C) -> (n, size² C), (shape, size, stride)
         raise HandstyleError(
             f"a map of {w} x {h} has no patch of {size} x {size}: take a larger picture or a layer before"
         )
-    slices = [f[i : h - size + i + 1 : stride, j : w - size + j + 1 : stride] for i, j in _places(size)]
+    slices = [f[i : h - size + i + 1 : stride, j : w - size + j + 1 : stride] for i, j in _offsets(size)]
     return namespace(f).concatenate(slices, axis=2).reshape(-1, size * size * C), (f.shape, size, stride)
 
 
@@ -79,12 +79,12 @@ def patches_backward(dpatches: Array, cache: tuple[tuple[int, ...], int, int]) -
     (h, w, C), size, stride = cache
     parts = dpatches.reshape(*patch_grid(h, w, size, stride), size * size, C)
     df: Array = namespace(dpatches).zeros((h, w, C), dpatches.dtype)
-    for k, (i, j) in enumerate(_places(size)):
+    for k, (i, j) in enumerate(_offsets(size)):
         df[i : h - size + i + 1 : stride, j : w - size + j + 1 : stride] += parts[:, :, k]  # book: patch-overlap
     return df
 
 
-def _places(size: int) -> list[tuple[int, int]]:
+def _offsets(size: int) -> list[tuple[int, int]]:
     return [(i, j) for i in range(size) for j in range(size)]
 
 
@@ -121,7 +121,7 @@ def nearest(  # (n, D), (m, D) -> (n,) of 0 to m − 1
     if guides is not None:
         square = square + xp.einsum("ij,ij->i", guides[1], guides[1])
     length = xp.where(square > 0, xp.sqrt(square), 1).astype(patches.dtype)
-    step, found = max(1, AT_ONCE // len(bank)), []
+    step, found = max(1, PRODUCTS_AT_ONCE // len(bank)), []
     for rows in (slice(top, top + step) for top in range(0, len(patches), step)):
         alike = patches[rows] @ bank.T
         if guides is not None:
@@ -195,7 +195,7 @@ class PatchTerm:
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or f"patches {self.tap}")
         if self.guides is not None:
-            for painting, guide in zip(self.paintings, _several(self.guides[1]), strict=True):
+            for painting, guide in zip(self.paintings, _as_tuple(self.guides[1]), strict=True):
                 if guide.shape[:2] != painting.shape[:2]:
                     raise HandstyleError(
                         f"{self.name}: a guide of shape {guide.shape} for a painting of {painting.shape}"
@@ -204,7 +204,7 @@ class PatchTerm:
     @property
     def paintings(self) -> tuple[Array, ...]:  # (h, w, C) each
         """The features of each painting."""
-        return _several(self.painting)
+        return _as_tuple(self.painting)
 
     @cached_property
     def bank(self) -> Array:  # -> (m, size² C)
@@ -220,7 +220,7 @@ class PatchTerm:
     def guide_bank(self) -> Array:  # -> (m, size² G)
         """The guides at the paintings' patches."""
         assert self.guides is not None
-        return self._candidates([guide.astype(self.bank.dtype) for guide in _several(self.guides[1])])
+        return self._candidates([guide.astype(self.bank.dtype) for guide in _as_tuple(self.guides[1])])
 
     def _candidates(self, maps: Sequence[Array]) -> Array:  # (h, w, G) each -> (m, size² G)
         parts = []
@@ -284,5 +284,5 @@ class PatchTerm:
         return patches_backward(pull * (patches - self.bank[ds.partner]), cache)  # book: patch-gradient
 
 
-def _several(maps: Array | Sequence[Array]) -> tuple[Array, ...]:
+def _as_tuple(maps: Array | Sequence[Array]) -> tuple[Array, ...]:
     return tuple(maps) if isinstance(maps, Sequence) else (maps,)

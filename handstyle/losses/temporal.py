@@ -15,7 +15,7 @@ from handstyle.losses.content import ContentTerm
 from handstyle.losses.terms import PICTURE
 
 
-def moved(p: Array, flow: Array) -> Array:  # (H, W, C), (2, H, W) -> (H, W, C)
+def warp(p: Array, flow: Array) -> Array:  # (H, W, C), (2, H, W) -> (H, W, C)
     """Move a picture along a flow, ``ω(x) = p(x + flow(x))``, with bilinear interpolation.
 
     Parameters
@@ -33,7 +33,7 @@ def moved(p: Array, flow: Array) -> Array:  # (H, W, C), (2, H, W) -> (H, W, C)
     Examples
     --------
     >>> picture = np.arange(8.0).reshape(2, 4, 1)
-    >>> moved(picture, np.stack([np.zeros((2, 4)), np.ones((2, 4))]))[..., 0]  # from one pixel to the right
+    >>> warp(picture, np.stack([np.zeros((2, 4)), np.ones((2, 4))]))[..., 0]  # from one pixel to the right
     array([[1., 2., 3., 3.],
            [5., 6., 7., 7.]])
     """
@@ -72,7 +72,7 @@ def certainty(forward: Array, backward: Array) -> Array:  # (2, H, W), (2, H, W)
     array([[ True,  True,  True, False],
            [ True,  True,  True, False]])
     """
-    there = moved(np.moveaxis(forward, 0, -1), backward)
+    there = warp(np.moveaxis(forward, 0, -1), backward)
     back = np.moveaxis(backward, 0, -1).astype(np.float64)
     size = (back**2).sum(axis=-1)
     returns = ((there + back) ** 2).sum(axis=-1) <= 0.01 * ((there**2).sum(axis=-1) + size) + 0.5
@@ -88,7 +88,7 @@ def temporal_term(target: Array, certain: Array, weight: float = 1.0) -> Content
     Parameters
     ----------
     target : (H, W, 3) array
-        The last painted frame ``ω``, from `moved`; on the device of the network, in its dtype.
+        The last painted frame ``ω``, from `warp`; on the device of the network, in its dtype.
     certain : (H, W, 1) array
         The mask ``c``, from `certainty`, 0 to 1, on the same device, in the same dtype.
     weight : float

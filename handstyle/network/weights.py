@@ -34,7 +34,7 @@ from numpy.typing import DTypeLike
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import expanded
+from handstyle.foundations.picture_reading import expand_path
 from handstyle.network.vgg import Weights, check_layers, convolution_names
 
 FORMAT = "handstyle-weights 1"
@@ -49,7 +49,7 @@ MAX_LIST_BYTES = 1 << 14  # bytes of an attribute that lists names; VGG-19's is 
 MAX_TEXT_BYTES = 1 << 18  # bytes of one text of variable length; Keras' description of VGG-19 has 12 kB
 MAX_TEXTS = 100_000
 MAX_SECONDS = 5  # of processor time for one file; VGG-19 takes a tenth of one
-_rehearsing = False  # True in the child process of `_rehearse`
+_in_child = False  # True in the child process of `_run_in_child`
 T = TypeVar("T")
 _DEFLATE, _SHUFFLE = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE
 
@@ -81,7 +81,7 @@ def cache_folder() -> Path:
     """
     try:
         if chosen := os.environ.get("HANDSTYLE_CACHE"):
-            return expanded(chosen)
+            return expand_path(chosen)
         if sys.platform == "win32":
             return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "handstyle" / "Cache"
         if sys.platform == "darwin":
@@ -111,7 +111,7 @@ def find_weights(name_or_path: str | os.PathLike[str]) -> Path | None:
     >>> find_weights("no-such-network") is None
     True
     """
-    name, path = str(name_or_path), expanded(name_or_path)
+    name, path = str(name_or_path), expand_path(name_or_path)
     try:
         cache = cache_folder()
     except HandstyleError:  # without a home folder, nothing is installed
@@ -279,13 +279,13 @@ def hdf5_read(path: Path, read: Callable[[h5py.File], T], member: str | None = N
             source = path if member is None else stack.enter_context(zipfile.ZipFile(path).open(member))
             return read(stack.enter_context(h5py.File(source, "r")))
 
-    _check_heaps(path, member)
+    _check_heap_sizes(path, member)
     if path != EMBEDDED_FILE and hasattr(os, "fork"):
-        _rehearse(attempt)
+        _run_in_child(attempt)
     return attempt()
 
 
-def _check_heaps(path: Path, member: str | None) -> None:
+def _check_heap_sizes(path: Path, member: str | None) -> None:
     # Up to 2.0, libhdf5 stays for ever at a free entry of length 0, where a damaged length before it may lead. HDF5
     # File Format Specification, III.E "Global Heap": GCOL, version 1, three bytes, the heap's size; then entries: index
     # (2 bytes), references (2), reserved (4), size (8), the text, padded to 8 bytes. Index 0 is free space.
@@ -308,15 +308,15 @@ def _check_heaps(path: Path, member: str | None) -> None:
             start = content.find(b"GCOL\x01", start + 5)
 
 
-def _rehearse(attempt: Callable[[], object]) -> None:
+def _run_in_child(attempt: Callable[[], object]) -> None:
     with warnings.catch_warnings():
         # Python 3.12 warns of locks that other threads hold; h5py takes its own before a fork, the child needs no more.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
         try:
-            global _rehearsing
-            _rehearsing = True
+            global _in_child
+            _in_child = True
             import resource
 
             faulthandler.disable()
@@ -380,10 +380,10 @@ def hdf5_array(group: h5py.Group, path: str, layer: str) -> Array:
         return values
     if codes not in ([_DEFLATE], [_SHUFFLE, _DEFLATE]):
         raise HandstyleError(f"layer {layer} is compressed otherwise than once, by deflate")
-    return _inflated(dataset, layer, shuffled=len(codes) == 2)
+    return _decompress(dataset, layer, shuffled=len(codes) == 2)
 
 
-def _inflated(dataset: h5py.Dataset, layer: str, shuffled: bool) -> Array:
+def _decompress(dataset: h5py.Dataset, layer: str, shuffled: bool) -> Array:
     # HDF5's own filter unpacks as much as a chunk yields, whatever the declared size; this one stops there.
     chunk, dtype = dataset.chunks, dataset.dtype
     size = math.prod(chunk) * dtype.itemsize
@@ -398,7 +398,7 @@ def _inflated(dataset: h5py.Dataset, layer: str, shuffled: bool) -> Array:
             continue
         if stored.size > size + size // 100 + 64:  # deflate enlarges by less
             raise HandstyleError(f"layer {layer} has a chunk of {stored.size} bytes for {size}")
-        if _rehearsing:  # what follows needs none
+        if _in_child:  # what follows needs none
             continue
         _, packed = dataset.id.read_direct_chunk(corner)
         data = zlib.decompressobj().decompress(packed, size + 1)

@@ -18,7 +18,7 @@ import numpy as np
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array, namespace, to_numpy
 from handstyle.foundations.errors import HandstyleError, one_line
-from handstyle.foundations.mapped import is_large, is_mapped, pieces
+from handstyle.foundations.mapped import is_large, is_mapped, split_pieces
 
 FACTS = "facts"  # the array that holds the JSON text; "facts" are all values of a checkpoint that are not arrays
 MAX_ENTRIES = 32  # arrays in one file; L-BFGS, which has most, has six
@@ -69,7 +69,7 @@ def read_checkpoint(
     shapes : mapping of str to shape
         The shapes of the arrays that the optimizer needs, by name, besides ``v``, which has the shape of `like`.
     kinds : mapping of str to type
-        The types of the other values that the optimizer needs, by name; see `matches`.
+        The types of the other values that the optimizer needs, by name; see `has_type`.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def read_checkpoint(
     HandstyleError
         If the file cannot be read, is not a checkpoint of this optimizer, or is of a picture of another size or dtype.
     """
-    arrays, facts = _stored(path, everything=True, files=is_mapped(like))
+    arrays, facts = _write_archive(path, everything=True, files=is_mapped(like))
     if (found := facts.get("method")) != method:
         raise HandstyleError(f"{path}: the checkpoint of a run with {str(found)[:40]}; this run uses {method}")
     for name, shape in {"v": like.shape, **shapes}.items():
@@ -110,18 +110,18 @@ def read_facts(path: Path) -> dict[str, Any]:
     HandstyleError
         If the file cannot be read.
     """
-    return _stored(path, everything=False)[1]
+    return _write_archive(path, everything=False)[1]
 
 
 def check_facts(path: Path, facts: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
-    """Raise `HandstyleError` if a value is missing in a checkpoint or has the wrong type; see `matches`."""
+    """Raise `HandstyleError` if a value is missing in a checkpoint or has the wrong type; see `has_type`."""
     for name, kind in kinds.items():
-        if name not in facts or not matches(facts[name], kind):
+        if name not in facts or not has_type(facts[name], kind):
             what = "is missing" if name not in facts else "has another type or range"
             raise HandstyleError(f"{path}: not a checkpoint of this program, {name} {what}")
 
 
-def matches(value: Any, kind: Any) -> bool:
+def has_type(value: Any, kind: Any) -> bool:
     """Return whether a JSON value has a given type: `kind`, which may describe a nested list.
 
     Parameters
@@ -134,15 +134,15 @@ def matches(value: Any, kind: Any) -> bool:
 
     Examples
     --------
-    >>> matches([[1, 2.5], [3, 4]], [(int, float)]), matches([[1, "a"]], [(int, float)]), matches(True, int)
+    >>> has_type([[1, 2.5], [3, 4]], [(int, float)]), has_type([[1, "a"]], [(int, float)]), has_type(True, int)
     (True, False, False)
     """
     if isinstance(kind, list):
-        return isinstance(value, list) and all(matches(one, kind[0]) for one in value)
+        return isinstance(value, list) and all(has_type(one, kind[0]) for one in value)
     if isinstance(kind, tuple):
-        return isinstance(value, list) and len(value) == len(kind) and all(map(matches, value, kind))
+        return isinstance(value, list) and len(value) == len(kind) and all(map(has_type, value, kind))
     if kind is dict:
-        return isinstance(value, dict) and all(matches(one, float) for one in value.values())
+        return isinstance(value, dict) and all(has_type(one, float) for one in value.values())
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if kind is int:
@@ -152,10 +152,10 @@ def matches(value: Any, kind: Any) -> bool:
 
 def _is_finite(array: Array) -> bool:
     flat = array.reshape(-1)
-    return all(np.isfinite(flat[piece]).all() for piece in pieces(flat))
+    return all(np.isfinite(flat[piece]).all() for piece in split_pieces(flat))
 
 
-def _stored(path: Path, everything: bool, files: bool = False) -> tuple[dict[str, Array], dict[str, Any]]:
+def _write_archive(path: Path, everything: bool, files: bool = False) -> tuple[dict[str, Array], dict[str, Any]]:
     try:
         with open(path, "rb") as stream:
             _check_archive(stream)

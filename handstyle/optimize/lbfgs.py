@@ -13,7 +13,7 @@ from typing import Any
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.mapped import assembled, copied, pieces
+from handstyle.foundations.mapped import assemble, copy_array, split_pieces
 from handstyle.optimize.line_search import DECREASE, Trial, strong_wolfe
 from handstyle.optimize.loop import Loop, State
 from handstyle.optimize.trace import Callback, Ending, Evaluable, Outcome
@@ -21,7 +21,7 @@ from handstyle.optimize.two_loop import History, Part
 
 METHOD = "L-BFGS"
 Box = tuple[float, float]
-VISIBLE = 16  # smallest first step without a line search, in ulps; the pair (s, y) of a smaller one is rounding noise
+MIN_ULPS = 16  # smallest first step without a line search, in ulps; the pair (s, y) of a smaller one is rounding noise
 
 
 class _Run:
@@ -45,7 +45,7 @@ class _Run:
         """Return `free` of a direction at the current picture, computed piece by piece if it is mapped from a file."""
         if self.box is None:
             return d
-        return assembled(d, lambda piece: self.free(d[piece], self.v[piece], self.g[piece]))
+        return assemble(d, lambda piece: self.free(d[piece], self.v[piece], self.g[piece]))
 
     def free(self, d: Array, v: Array, g: Array) -> Array:
         """Return `d` with zeros where `v` is at a bound and a step against the gradient `g` would leave the box."""
@@ -64,11 +64,11 @@ class _Run:
             return v if self.box is None else v.clip(*self.box)
 
         def parts(g: Array) -> Iterator[Part]:
-            for piece in pieces(g):
+            for piece in split_pieces(g):
                 v, gradient = self.trial_v[piece], g[piece]
                 yield piece, v - self.v[piece], gradient - self.g[piece], self.free(gradient, v, gradient)
 
-        self.trial_v = assembled(self.v, moved)
+        self.trial_v = assemble(self.v, moved)
         self.trial_value, self.trial_g, dots = self.loop.on_device(
             self.trial_v, lambda g: self.history.trial(parts(g), self.g)
         )
@@ -204,7 +204,7 @@ def minimize_lbfgs(
     True
     """
     loop = Loop(objective, callback, METHOD, evaluations, stop_below)
-    start = copied(v0) if box is None else assembled(v0, lambda piece: v0[piece].clip(*box))
+    start = copy_array(v0) if box is None else assemble(v0, lambda piece: v0[piece].clip(*box))
     run = _Run(loop, History(v0, lbfgs_history), start, box)
     if resume is not None:
         shapes = {"g": v0.shape, "basis": (None, v0.size), "host_table": (None, None)}
@@ -247,7 +247,7 @@ def _iterate(run: _Run, learning_rate: float | None, longest: float | None) -> b
     unit = math.sqrt(run.v.size / run.history.table[0, 0])  # the step along -g that moves a pixel by one gray level
     if learning_rate is not None:
         t = learning_rate * (1.0 if run.loop.trace else min(1.0, 1 / float(abs(run.g).sum())))
-        if first and (run.loop.trace or t * float(abs(d).max()) < VISIBLE * _ulp(run.v)):
+        if first and (run.loop.trace or t * float(abs(d).max()) < MIN_ULPS * _ulp(run.v)):
             t = learning_rate * unit
         if longest is not None:
             t = min(t, longest * math.sqrt(run.v.size) / (_norm(d) or 1.0))

@@ -93,10 +93,10 @@ def minimize_lbfgsb(
     >>> bool(abs(outcome.v).max() < 1e-6)
     True
     """
-    if lbfgs_history > longest_history(v0.size):
+    if lbfgs_history > max_history(v0.size):
         raise HandstyleError(
             f"lbfgs_history={lbfgs_history}: SciPy's L-BFGS-B counts its workspace in 32 bits, and with {v0.size} "
-            f"unknowns it can keep {longest_history(v0.size)} pairs; use fewer, or optimizer='lbfgs'"
+            f"unknowns it can keep {max_history(v0.size)} pairs; use fewer, or optimizer='lbfgs'"
         )
     loop = Loop(objective, callback, METHOD, stop_below=stop_below)
     unit = math.sqrt(v0.size)
@@ -134,7 +134,7 @@ def minimize_lbfgsb(
     return loop.run(steps)
 
 
-def longest_history(n: int) -> int:
+def max_history(n: int) -> int:
     """Return the largest number of pairs that SciPy's L-BFGS-B can keep for `n` unknowns.
 
     Its workspace is ``2 m n + 5 n + 11 m² + 8 m`` numbers (TOMS 778, §3), counted in 32 bits; with more, SciPy crashes

@@ -51,7 +51,7 @@ def strong_wolfe(phi: Callable[[float], Trial], start: Trial, step: float, trial
     previous = start
     for count in range(trials):
         here = phi(step)
-        if not _low_enough(here, start) or (count > 0 and here.value >= previous.value):
+        if not _decreases_enough(here, start) or (count > 0 and here.value >= previous.value):
             return _zoom(phi, start, previous, here, trials - count - 1)
         if abs(here.slope) <= CURVATURE * -start.slope:
             return here
@@ -72,7 +72,7 @@ def _zoom(phi: Callable[[float], Trial], start: Trial, low: Trial, high: Trial, 
             return None
         fraction = (_cubic_minimum(low, high) - low.step) / gap
         here = phi(low.step + gap * (min(max(fraction, 0.1), 0.9) if math.isfinite(fraction) else 0.5))
-        if not _low_enough(here, start) or here.value >= low.value:
+        if not _decreases_enough(here, start) or here.value >= low.value:
             high = here
             continue
         if abs(here.slope) <= CURVATURE * -start.slope:
@@ -83,7 +83,7 @@ def _zoom(phi: Callable[[float], Trial], start: Trial, low: Trial, high: Trial, 
     return None
 
 
-def _low_enough(here: Trial, start: Trial) -> bool:
+def _decreases_enough(here: Trial, start: Trial) -> bool:
     return here.value <= start.value + DECREASE * here.step * start.slope
 
 

@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from handstyle.foundations.backend import Array, to_numpy
-from handstyle.foundations.mapped import copied
+from handstyle.foundations.mapped import copy_array
 from handstyle.optimize.checkpoint import Shape, read_checkpoint, write_checkpoint
 from handstyle.optimize.objective import NonFiniteError
 from handstyle.optimize.trace import Callback, Ending, Evaluable, Iteration, Outcome, Save
 
 State = tuple[dict[str, Array], dict[str, Any]]  # arrays, and all other values as JSON
 TRACE = [(int, int, float, dict, float)]  # the kind of a trace in a checkpoint: rows of `Iteration`
-OWN = {"evaluations": int, "best_value": float, "best_terms": dict, "trace": TRACE, "seconds": float}
+OWN_FACTS = {"evaluations": int, "best_value": float, "best_terms": dict, "trace": TRACE, "seconds": float}
 
 
 class OutOfEvaluations(Exception):
     """Raised when the objective has been evaluated as often as is allowed."""
 
 
-class Settled(Exception):
+class StoppedBelow(Exception):
     """Raised when the last `WINDOW` iterations have lowered the value by less than the fraction `stop_below` of it."""
 
 
@@ -112,14 +112,14 @@ class Loop:
         if self.callback is not None:
             save = None if state is None else self._save(state)
             try:
-                self.callback(Iteration(row.iteration, row.evaluations, value, terms, row.seconds, copied(v), save))
+                self.callback(Iteration(row.iteration, row.evaluations, value, terms, row.seconds, copy_array(v), save))
             except StopIteration as stop:  # noted here, since SciPy catches it
                 self.stopped = f"stopped {stop.value or 'by the callback'}"
                 raise
         if self.stop_below and len(self.trace) > WINDOW:
             before = min(row.value for row in self.trace[:-WINDOW])
             if before - min(row.value for row in self.trace[-WINDOW:]) < self.stop_below * abs(before):
-                raise Settled
+                raise StoppedBelow
 
     def run(self, steps: Callable[[], tuple[Ending, str]]) -> Outcome:
         """Run an optimizer until it ends, and return the best picture with the reason for stopping.
@@ -148,7 +148,7 @@ class Loop:
             if self.best_v is None:
                 raise
             return self.outcome("interrupted", f"interrupted after {len(self.trace)} iterations")
-        except Settled:
+        except StoppedBelow:
             return self.outcome(
                 "settled",
                 f"settled after {len(self.trace)} iterations: the last {WINDOW} lowered the loss by less than "
@@ -195,7 +195,7 @@ class Loop:
             If the file is not a checkpoint of this optimizer for a picture of this size and dtype.
         """
         needed: dict[str, Shape] = {"best_v": like.shape, **(shapes or {})}
-        arrays, facts = read_checkpoint(path, self.method, like, needed, {**OWN, **(kinds or {})})
+        arrays, facts = read_checkpoint(path, self.method, like, needed, {**OWN_FACTS, **(kinds or {})})
         self.count, self.best_value, self.best_v = facts["evaluations"], facts["best_value"], arrays["best_v"]
         self.best_terms, self.trace = facts["best_terms"], [Iteration(*row) for row in facts["trace"]]
         self.started = time.perf_counter() - facts["seconds"]
@@ -224,4 +224,4 @@ class Loop:
     def _keep(self, v: Array, value: float) -> None:
         self.count += 1
         if value < self.best_value:
-            self.best_value, self.best_v, self.best_terms = value, copied(v), dict(self.objective.terms)
+            self.best_value, self.best_v, self.best_terms = value, copy_array(v), dict(self.objective.terms)

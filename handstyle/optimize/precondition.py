@@ -87,7 +87,7 @@ class Spectrum:
         scale = xp.asarray(frequency_scale(height, width, exponent), dtype=like.dtype)
         if xp is np:
             return cls(scale)
-        return cls(scale, (cosines(height, like), cosines(width, like)))
+        return cls(scale, (dct_matrix(height, like), dct_matrix(width, like)))
 
     def forward(self, z: Array) -> Array:  # (H, W, 3) -> (H, W, 3)
         """Return the picture that has the scaled coefficients `z`."""
@@ -113,7 +113,7 @@ class Spectrum:
         return (half.swapaxes(1, 2).reshape(-1, W) @ rows.T).reshape(H, C, W).swapaxes(1, 2)
 
 
-def cosines(n: int, like: Array) -> Array:  # -> (n, n)
+def dct_matrix(n: int, like: Array) -> Array:  # -> (n, n)
     """Return the matrix of the orthonormal cosine transform (DCT-II) of `n` numbers, with the dtype of `like`."""
     u, x = np.arange(n)[:, None], np.arange(n)
     matrix = np.sqrt(2 / n) * np.cos(np.pi * u * (2 * x + 1) / (2 * n))

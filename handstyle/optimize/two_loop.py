@@ -13,11 +13,11 @@ from types import EllipsisType
 import numpy as np
 
 from handstyle.foundations.backend import Array, namespace
-from handstyle.foundations.mapped import assembled, zeros_beside
+from handstyle.foundations.mapped import assemble, zeros_for
 
-STRIP = 1 << 17  # length of a strip whose products are summed in the vectors' dtype; strips are added in float64
+STRIP_VALUES = 1 << 17  # length of a strip whose products are summed in the vectors' dtype; strips are added in float64
 Part = tuple[slice | EllipsisType, Array, Array, Array]
-CURVED = 2.2e-16  # a pair is kept if s·y exceeds this times y·y (Byrd et al. 1995, eq. 3.9)
+MIN_CURVATURE = 2.2e-16  # a pair is kept if s·y exceeds this times y·y (Byrd et al. 1995, eq. 3.9)
 
 
 class History:
@@ -33,7 +33,7 @@ class History:
 
     def __init__(self, like: Array, pairs: int) -> None:
         rows = 1 + 2 * (pairs + 1)
-        self.basis = zeros_beside(like, (rows, like.size))  # gradient, then s, y of each slot
+        self.basis = zeros_for(like, (rows, like.size))  # gradient, then s, y of each slot
         self.table = np.zeros((rows, rows))
         self.order: list[int] = []  # slots, oldest first
         self.slots, self.spare = pairs + 1, 0
@@ -84,7 +84,7 @@ class History:
         A pair without positive curvature is not added: it would make the estimate of the Hessian indefinite.
         """
         i = 1 + 2 * self.spare
-        if not self.table[i, i + 1] > CURVED * self.table[i + 1, i + 1]:
+        if not self.table[i, i + 1] > MIN_CURVATURE * self.table[i + 1, i + 1]:
             return
         self.order.append(self.spare)
         self.spare = len(self.order) if len(self.order) < self.slots else self.order.pop(0)
@@ -94,14 +94,14 @@ class History:
         c = two_loop(self.table, self.order)
         used = 1 + 2 * (max(self.order, default=-1) + 1)
         factors = namespace(self.basis).asarray(-c[:used], dtype=self.basis.dtype)
-        d = assembled(self.basis[0], lambda piece: factors @ self.basis[:used, piece])  # book: device-basis
+        d = assemble(self.basis[0], lambda piece: factors @ self.basis[:used, piece])  # book: device-basis
         return d, -float(c @ self.table[0])
 
     def _dots(self, used: int, columns: list[Array]) -> Array:  # -> (used, columns) float64
         xp = namespace(self.basis)
         total: Array = xp.zeros((used, len(columns)))
-        for a in range(0, self.basis.shape[1], STRIP):
-            strip = slice(a, a + STRIP)
+        for a in range(0, self.basis.shape[1], STRIP_VALUES):
+            strip = slice(a, a + STRIP_VALUES)
             total += self.basis[:used, strip] @ xp.stack([column[strip] for column in columns]).T
         return total
 

@@ -27,9 +27,9 @@ from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError, one_line, printable
 from handstyle.foundations.image import Size, resize
-from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, pictures_in
+from handstyle.foundations.picture_reading import Picture, PictureLike, expand_path, pictures_in
 from handstyle.foundations.picture_writing import read_metadata, write_picture
-from handstyle.losses.temporal import certainty, moved, temporal_term
+from handstyle.losses.temporal import certainty, temporal_term, warp
 from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
 from handstyle.painting.arguments import styles_and_blend
@@ -173,7 +173,7 @@ def flicker(photographs: Sequence[Array], painted: Sequence[Array]) -> float:
     for i in range(1, len(painted)):
         backward, certain = motion(photographs[i], photographs[i - 1])
         if certain.any():
-            found.append(warped_difference(painted[i], moved(painted[i - 1], backward), certain))
+            found.append(warped_difference(painted[i], warp(painted[i - 1], backward), certain))
     return sum(found) / len(found) if found else math.nan
 
 
@@ -246,10 +246,10 @@ def start_frame(config: StyleConfig, photograph: Picture, last: Frame | None, we
         return replace(anew, why=f"the frame before has {last.painted.shape[1]} x {last.painted.shape[0]} px")
     now, before = (resize(p, size).astype(np.float64) for p in (photograph.pixels, last.photograph))
     backward, certain = motion(now, before)
-    unexplained = ((now - moved(before, backward)) ** 2).sum() / max(((now - now.mean(axis=(0, 1))) ** 2).sum(), 1e-9)
+    unexplained = ((now - warp(before, backward)) ** 2).sum() / max(((now - now.mean(axis=(0, 1))) ** 2).sum(), 1e-9)
     if unexplained > 1 - MIN_EXPLAINED:
         return anew
-    target = moved(last.painted, backward)
+    target = warp(last.painted, backward)
     write_picture(init, np.where(certain[..., None], target, now), overwrite=True)
     follows = replace(config, init=str(init), **Start.follows(config))
     return Start(follows, "", target, certain, weight, last.digest)
@@ -363,7 +363,7 @@ def read_film(source: Any) -> Iterator[tuple[list[Any], list[float]]]:
             raise HandstyleError("photographs: no frames; give one at least")
         yield pictures, [SECONDS] * len(pictures)
         return
-    path = expanded(source)
+    path = expand_path(source)
     if path.is_dir():
         found = natural_order(pictures_in(path))
         yield found, [SECONDS] * len(found)
@@ -455,7 +455,7 @@ def write_film(path: str | os.PathLike[str], pictures: Sequence[Path], seconds: 
     HandstyleError
         If the frames differ in size, or the film cannot be written.
     """
-    path = expanded(path)
+    path = expand_path(path)
     sizes = []
     for picture in pictures:
         with Image.open(picture) as image:

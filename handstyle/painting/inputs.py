@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import MIN_SIDE, Convention, deprocess, fitted_size, resize
-from handstyle.foundations.picture_reading import Picture, PictureLike, expanded, pictures_in, read_picture
+from handstyle.foundations.picture_reading import Picture, PictureLike, expand_path, pictures_in, read_picture
 from handstyle.losses.regions import check_mask
 from handstyle.painting.arguments import read_argument
 from handstyle.painting.color import (
@@ -248,7 +248,7 @@ def _start(
             noise = rng.normal(0, low, p.shape) if kind == "normal" else rng.uniform(low, high, p.shape)
             return deprocess(noise, convention)  # noise around the mean of the network's input
     size = (p.shape[0], p.shape[1])
-    if "://" not in config.init and not expanded(config.init).exists():
+    if "://" not in config.init and not expand_path(config.init).exists():
         meant = f"did you mean {START_ALIASES[config.init]}? U" if config.init in START_ALIASES else "u"
         raise HandstyleError(
             f"init={config.init!r}: {meant}se content, noise, blurred-noise, gray, style-stats, normal:SIGMA, "
@@ -344,7 +344,7 @@ def expand_folders(styles: Sequence[PictureLike]) -> list[PictureLike]:
     """Replace each folder among the paintings by the pictures in it, in the order of their names."""
     spread: list[PictureLike] = []
     for style in styles:
-        if isinstance(style, str | os.PathLike) and expanded(style).is_dir():
+        if isinstance(style, str | os.PathLike) and expand_path(style).is_dir():
             spread += pictures_in(style)
         else:
             spread.append(style)

@@ -14,7 +14,7 @@ import numpy as np
 from handstyle.foundations.backend import available_memory
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.foundations.image import MIN_SIDE, Size
-from handstyle.foundations.mapped import PIECE, folder, free_disk, is_large
+from handstyle.foundations.mapped import PIECE, free_disk, is_large, mapped_folder
 from handstyle.foundations.picture_reading import Picture
 from handstyle.kernels.tiles import (
     by_tiles,
@@ -27,7 +27,7 @@ from handstyle.kernels.tiles import (
 )
 from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
-from handstyle.optimize.lbfgsb import longest_history
+from handstyle.optimize.lbfgsb import max_history
 from handstyle.optimize.objective import engine_of
 from handstyle.painting.config import LINE_SEARCH, StyleConfig, style_config
 from handstyle.painting.inputs import scales, size_for_photograph, style_size
@@ -255,7 +255,7 @@ class RunMemory:
         """Return the run with a note that has the reason `why` and a description of how the run is painted."""
         how = f"painted by tiles of {tile_side(self.network)} px, the same picture"
         if on_disk := max(need.files for need in self.needs()):
-            how += f", with files of {format_bytes(on_disk)} in {folder()}"
+            how += f", with files of {format_bytes(on_disk)} in {mapped_folder()}"
         if recomputes_photograph(self.network):
             how += ", the photograph's features computed again for each tile"
         return replace(self, tiled=f"{why}: {how}")
@@ -365,7 +365,7 @@ class RunMemory:
     def missing(self, need: Need) -> str:
         """Return in words which memory is short for a scale, or an empty string."""
         config, (height, width) = self.config, need.size
-        pairs = longest_history(3 * height * width)
+        pairs = max_history(3 * height * width)
         if config.optimizer == "lbfgsb" and config.lbfgs_history > pairs:
             return f"at {width} x {height} px SciPy's L-BFGS-B can keep {pairs} pairs (it counts in 32 bits)"
         # The weights are already in memory.
@@ -376,7 +376,7 @@ class RunMemory:
             return f"{width} x {height} px need {format_bytes(taken)} of {where}, {format_bytes(self.free)} are free"
         if need.files > free_disk():
             return (
-                f"{width} x {height} px need {format_bytes(need.files)} of files in {folder()} (TMPDIR), "
+                f"{width} x {height} px need {format_bytes(need.files)} of files in {mapped_folder()} (TMPDIR), "
                 f"{format_bytes(free_disk())} are free"
             )
         if self.own_memory and need.host > USABLE * available_memory():

@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_info
 
 from handstyle.foundations.backend import Array, cpu_count, to_numpy
 from handstyle.foundations.errors import HandstyleError, encodable, one_line, printable
-from handstyle.foundations.picture_reading import Picture, expanded
+from handstyle.foundations.picture_reading import Picture, expand_path
 from handstyle.foundations.picture_writing import FORMATS, read_metadata
 from handstyle.kernels.tiles import inner_engine, tile_side
 from handstyle.network.sequence import Convolution, Pool
@@ -238,11 +238,11 @@ def collect_inputs(config: StyleConfig, photograph: Picture, paintings: Iterable
     files = [("mask", path) for path in config.mask]
     files += [("style_mask", path) for path in config.style_mask if path != "all"]
     files += [("regions", config.regions)] if config.regions else []
-    if not STARTS.fullmatch(config.init) and expanded(config.init).is_file():  # other values are refused by the run
+    if not STARTS.fullmatch(config.init) and expand_path(config.init).is_file():  # other values are refused by the run
         files.append(("init", config.init))
     for role, path in files:
-        given = expanded(path).parent.name.startswith(ARRAYS)
-        found.append(Input(role, "an array" if given else _without_folder(path), sha256(expanded(path))))
+        given = expand_path(path).parent.name.startswith(ARRAYS)
+        found.append(Input(role, "an array" if given else _without_folder(path), sha256(expand_path(path))))
     return found
 
 
@@ -310,7 +310,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
 
 def is_picture(path: str | os.PathLike[str]) -> bool:
     """Return whether the name of a file has the suffix of a picture."""
-    return expanded(path).suffix.lower() in FORMATS
+    return expand_path(path).suffix.lower() in FORMATS
 
 
 def recipe_text(path: str | os.PathLike[str]) -> str:
@@ -326,7 +326,7 @@ def recipe_text(path: str | os.PathLike[str]) -> str:
 def settings_text(path: str | os.PathLike[str]) -> str:
     """Return the text of a settings file of at most `MAX_BYTES` bytes."""
     try:
-        with open(expanded(path), "rb") as file:
+        with open(expand_path(path), "rb") as file:
             text = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise HandstyleError(f"settings file {path}: {error.strerror or error}") from None

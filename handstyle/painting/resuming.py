@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import expanded
+from handstyle.foundations.picture_reading import expand_path
 from handstyle.kernels.cpu.threads import blas_architectures
 from handstyle.network.vgg import Network
 from handstyle.optimize.checkpoint import check_facts, read_facts
@@ -21,7 +21,7 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.plan import Plan
 from handstyle.painting.recipe import array_digest, network_digest
 
-RUN_TYPES = {  # the types of a run's values in a checkpoint, see `optimize.checkpoint.matches`
+RUN_TYPES = {  # the types of a run's values in a checkpoint, see `optimize.checkpoint.has_type`
     "scale": int,
     "trace": TRACE,
     "evaluations": int,
@@ -90,7 +90,7 @@ def save_run(path: Path, save: Save, position: RunPosition, identity: Identity) 
     """Write a checkpoint of a run: the state of the optimizer, the progress and the identity of the run."""
     rows = [[r.iteration, r.evaluations, r.value, r.terms, r.seconds] for r in position.trace]
     run = {"scale": position.scale, "trace": rows, "evaluations": position.evaluations}
-    save(expanded(path), run | identity.facts())
+    save(expand_path(path), run | identity.facts())
 
 
 def read_run(path: Path, identity: Identity) -> tuple[RunPosition, list[str]]:

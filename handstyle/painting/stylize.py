@@ -18,7 +18,7 @@ import numpy as np
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.foundations.image import Size, resize
-from handstyle.foundations.picture_reading import Picture, PictureLike, expanded
+from handstyle.foundations.picture_reading import Picture, PictureLike, expand_path
 from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
@@ -155,7 +155,7 @@ def _prepare_run(
     with memory.guard():
         plan = make_plan(config, photograph, paintings)
     inputs, identity = collect_inputs(config, photograph, paintings), Identity(config, memory.network, plan)
-    file = None if resume is None else expanded(resume)
+    file = None if resume is None else expand_path(resume)
     position, resuming = (RunPosition(), []) if file is None else read_run(file, identity)
     coarse = resize(plan.p, plan.sizes[0])
     p = starting_picture(config, coarse, network.convention, plan.paintings, plan.style_masks, photograph.full_size)

@@ -167,7 +167,7 @@ def build_terms(
             terms += _style_terms(network, config, p, of_region, mask, share, suffix, measured)
     if config.content_weight and config.content_layers:
         terms += _content_terms(network, config, p, measured)
-    network.backend.tidy()  # frees the memory of measuring
+    network.backend.free_unused()  # frees the memory of measuring
     return terms + _picture_terms(config)
 
 

@@ -222,19 +222,19 @@ def test_what_is_made_aside_is_given_back() -> None:
     with backend.separate_pool():
         made = np.ones(3)
     assert backend.in_common_pool(made) is not made
-    backend.tidy()
+    backend.free_unused()
     assert log == ["malloc of aside", "back", "free aside", "free aside", "free common"]
     here = choose_backend("numpy")
     with here.separate_pool():
         assert here.in_common_pool(made) is made
-    here.tidy()
+    here.free_unused()
 
 
 @pytest.mark.gpu
 def test_the_memory_made_aside_leaves_no_hole() -> None:
     backend = choose_backend("cupy")
     pool = backend.xp.get_default_memory_pool()
-    backend.tidy()
+    backend.free_unused()
     before = pool.total_bytes()
     with backend.separate_pool():
         large = backend.xp.zeros(1 << 24, "uint8")
@@ -242,7 +242,7 @@ def test_the_memory_made_aside_leaves_no_hole() -> None:
         small = backend.xp.ones(1 << 10, "uint8")  # lies where the large one lay
     kept = backend.in_common_pool(small)
     del small
-    backend.tidy()
+    backend.free_unused()
     assert pool.total_bytes() - before < 1 << 16
     assert int(kept.sum()) == 1 << 10
 

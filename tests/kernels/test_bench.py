@@ -125,7 +125,7 @@ class Pretended(Backend):
     def separate_pool(self):
         return nullcontext()
 
-    def tidy(self):
+    def free_unused(self):
         pass
 
     def in_common_pool(self, x):

@@ -38,7 +38,7 @@ def test_patches_and_their_adjoint():
 
 
 def test_partners_and_distance_by_the_definition(monkeypatch):
-    monkeypatch.setattr(handstyle.losses.patches, "AT_ONCE", 50)  # several strips
+    monkeypatch.setattr(handstyle.losses.patches, "PRODUCTS_AT_ONCE", 50)  # several strips
     term = PatchTerm("relu3_1", PAINTING, scale=1.0)
     there = [PAINTING[i : i + 3, j : j + 3] for i, j in product(range(3), range(6))]
     expected, partners = 0.0, []

@@ -6,7 +6,7 @@ from support.differentiable_pairs import loss_of
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from handstyle.losses.temporal import certainty, moved, temporal_term
+from handstyle.losses.temporal import certainty, temporal_term, warp
 
 
 def constant(v: float, u: float, shape: tuple[int, int] = (9, 12)) -> Array:
@@ -16,14 +16,14 @@ def constant(v: float, u: float, shape: tuple[int, int] = (9, 12)) -> Array:
 def test_a_pan_is_moved_exactly(rng: np.random.Generator) -> None:
     scene = rng.uniform(0, 255, (20, 30, 3))
     before, now = scene[4:13, 6:18], scene[2:11, 9:21]  # the camera goes 2 up and 3 to the right
-    found = moved(before, constant(-2, 3))
+    found = warp(before, constant(-2, 3))
     assert np.array_equal(found[2:, :-3], now[2:, :-3])
     assert np.array_equal(found[2:, -1], before[:-2, -1])  # beyond the edge the edge goes on
 
 
 def test_between_pixels_it_is_bilinear() -> None:
     ramp = np.add.outer(3.0 * np.arange(9), 5.0 * np.arange(12))[..., None]
-    found = moved(ramp.astype(np.float32), constant(0.5, 0.25))[:-1, :-1]
+    found = warp(ramp.astype(np.float32), constant(0.5, 0.25))[:-1, :-1]
     np.testing.assert_allclose(found, ramp[:-1, :-1] + 0.5 * 3 + 0.25 * 5, rtol=1e-6)
 
 

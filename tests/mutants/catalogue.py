@@ -12,7 +12,7 @@ from handstyle.foundations.image import preprocess_backward, preprocess_forward,
 from handstyle.losses.content import content_backward
 from handstyle.losses.gram import Moments, gram_loss
 from handstyle.losses.patches import patches_backward
-from handstyle.losses.temporal import certainty, moved
+from handstyle.losses.temporal import certainty, warp
 from handstyle.losses.terms import PICTURE, Window
 from handstyle.network.convolution import conv3x3_forward
 from handstyle.network.padding import pad_backward, pad_forward
@@ -290,11 +290,11 @@ def held_where_nothing_is_known(ds, f, target, mask=None):
 
 
 def moved_against_the_flow(p, flow):
-    return moved(p, -flow)
+    return warp(p, -flow)
 
 
 def forward_flow_not_looked_up_where_it_leads(forward, backward):
-    return certainty(moved(np.moveaxis(forward, 0, -1), -backward).transpose(2, 0, 1), backward)
+    return certainty(warp(np.moveaxis(forward, 0, -1), -backward).transpose(2, 0, 1), backward)
 
 
 def variation_wraps_around(p):

@@ -34,7 +34,7 @@ from handstyle.losses import patches as patches_module
 from handstyle.losses.content import ContentTerm, content_backward, content_forward
 from handstyle.losses.gram import StyleTerm, gram_loss, moments_backward, moments_forward
 from handstyle.losses.patches import PatchTerm, patches_backward, patches_forward
-from handstyle.losses.temporal import certainty, moved, temporal_term
+from handstyle.losses.temporal import certainty, temporal_term, warp
 from handstyle.losses.total_variation import VariationTerm, total_variation
 from handstyle.network.convolution import (
     conv3x3_backward,
@@ -504,7 +504,7 @@ GENUINE: dict[str, Callable[..., Any]] = {
     "patches_backward": patches_backward,
     "content_backward": content_backward,
     "temporal_gradient": content_backward,
-    "moved": moved,
+    "moved": warp,
     "certainty": certainty,
     "total_variation": total_variation,
     "objective": Objective.__call__,

@@ -17,7 +17,7 @@ from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.vgg import Weights, build_network
 from handstyle.optimize import lbfgsb
 from handstyle.optimize.lbfgs import minimize_lbfgs
-from handstyle.optimize.lbfgsb import longest_history, minimize_lbfgsb
+from handstyle.optimize.lbfgsb import max_history, minimize_lbfgsb
 from handstyle.optimize.objective import NonFiniteError, Objective
 from handstyle.optimize.trace import Iteration
 
@@ -300,7 +300,7 @@ def test_the_most_pairs_are_those_that_fit_and_no_more(n: int) -> None:
     def workspace(m: int) -> int:
         return 2 * m * n + 5 * n + 11 * m * m + 8 * m
 
-    m = longest_history(n)
+    m = max_history(n)
     assert workspace(m + 1) >= 2**31
     assert m == 0 or workspace(m) < 2**31
 

@@ -14,7 +14,13 @@ from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.adam import minimize_adam
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
-from handstyle.optimize.precondition import Preconditioned, Spectrum, cosines, frequency_scale, minimize_preconditioned
+from handstyle.optimize.precondition import (
+    Preconditioned,
+    Spectrum,
+    dct_matrix,
+    frequency_scale,
+    minimize_preconditioned,
+)
 from handstyle.painting.config import StyleConfig
 
 SHAPE = (9, 14, 3)
@@ -33,7 +39,7 @@ def test_the_inverse_undoes_the_map(backend: Backend, dtype: str, exponent: floa
 def test_the_matrices_are_the_fast_transform(rng: np.random.Generator) -> None:
     x = rng.standard_normal(SHAPE)
     fast = Spectrum(frequency_scale(9, 14, 0.5))
-    slow = replace(fast, matrices=(cosines(9, x), cosines(14, x)))
+    slow = replace(fast, matrices=(dct_matrix(9, x), dct_matrix(14, x)))
     for name in ("forward", "backward", "inverse"):
         np.testing.assert_allclose(getattr(slow, name)(x), getattr(fast, name)(x), atol=1e-13)
 

@@ -13,7 +13,7 @@ from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import Picture, read_picture
-from handstyle.losses.temporal import moved
+from handstyle.losses.temporal import warp
 from handstyle.painting import film, targets
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.film import (
@@ -65,7 +65,7 @@ def test_the_flow_of_a_pan_is_found(pan: list[Array]) -> None:
     assert np.median(np.abs(inner - np.array([0, STEP])[:, None, None])) < 0.2
     assert certain[:, : -2 * STEP].mean() > 0.75
     assert not certain[:, -STEP:].any()  # was not in the picture
-    explained = np.abs(moved(pan[0], backward) - pan[1])[certain].mean()
+    explained = np.abs(warp(pan[0], backward) - pan[1])[certain].mean()
     assert explained < 0.25 * np.abs(pan[0] - pan[1]).mean()
 
 

@@ -149,7 +149,7 @@ def test_cupys_own_pools_take_what_was_forecast(monkeypatch, changes):
     network = vgg19()
     config = replace(StyleConfig(size=512, iterations=13, tv_weight=1.0, pyramid_min_size=0), **changes)
     need = needed(network, config)
-    backend.tidy()
+    backend.free_unused()
     before, seen = sum(pool.total_bytes() for pool in pools), []
     stylize(
         noise(512, 512),
@@ -189,12 +189,12 @@ def test_a_run_of_several_scales_takes_what_its_largest_needs(cupy):
 
 def test_all_of_it_is_given_back(cupy):
     network = vgg19()
-    tidy = choose_backend("cupy").tidy
-    tidy()
+    free_unused = choose_backend("cupy").free_unused
+    free_unused()
     before = cupy.held
     painted(cupy, network, StyleConfig(size=64, iterations=4, optimizer="lbfgs"), (64, 64))
     gc.collect()
-    tidy()
+    free_unused()
     assert cupy.held == before
 
 

@@ -58,7 +58,7 @@ def test_bit_3_of_a_text_s_length_does_not_hang(tmp_path):
 @forks
 def test_a_file_on_which_libhdf5_never_returns_ends_in_one_line(tmp_path, monkeypatch):
     """The heaps' own check switched off, the child process is what ends it."""
-    monkeypatch.setattr(native, "_check_heaps", lambda *_: None)
+    monkeypatch.setattr(native, "_check_heap_sizes", lambda *_: None)
     monkeypatch.setattr(native, "MAX_SECONDS", 1)
     start = text_heap()
     content = bytearray(EMBEDDED_FILE.read_bytes())
@@ -178,7 +178,7 @@ def test_the_guard_costs_less_than_a_tenth_of_a_second(tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 0.1
     rehearsed = []
-    monkeypatch.setattr(native, "_rehearse", rehearsed.append)
+    monkeypatch.setattr(native, "_run_in_child", rehearsed.append)
     read_weights(EMBEDDED_FILE)
     assert not rehearsed, "what ships with the package is read at once"
 

@@ -38,7 +38,7 @@ from handstyle.kernels.gradients import Gradients
 from handstyle.kernels.stages import Stage
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, StyleTerm
-from handstyle.losses.patches import AT_ONCE, PatchTerm
+from handstyle.losses.patches import PRODUCTS_AT_ONCE, PatchTerm
 from handstyle.losses.terms import PICTURE, Term
 from handstyle.network.sequence import Convolution, Features, Pool
 from handstyle.network.vgg import Network, summary
@@ -199,7 +199,7 @@ class DryPasses(CpuPasses):
         if isinstance(term, PatchTerm):
             own, bank, values = term.counts(f.shape)
             self._count(term.tap, f, patches_cost(own, bank, values, f.itemsize))
-            self.add_outside(f.itemsize * (PATCH_MAPS * own * values + 2 * min(own * bank, AT_ONCE)))
+            self.add_outside(f.itemsize * (PATCH_MAPS * own * values + 2 * min(own * bank, PRODUCTS_AT_ONCE)))
             return 0.0, self.arena.take(f.shape, f.dtype)
         self._count(term.tap, f, content_cost(H, W, C, f.itemsize))
         if type(term) is not ContentTerm:

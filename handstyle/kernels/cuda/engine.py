@@ -51,7 +51,7 @@ class CudaEngine(CudaPasses):
         """Return a function that evaluates `terms` on `network`; see `handstyle.optimize.objective.Engine`."""
         with network.backend.separate_pool():  # scales are computed in memory of their own
             terms = scaled_terms(terms)
-        network.backend.tidy()  # frees the memory in which the targets were measured
+        network.backend.free_unused()  # frees the memory in which the targets were measured
         engine, _ = self.fitting_engine(network, terms, shape)
         return CudaEvaluation(engine, network, terms, shape)
 

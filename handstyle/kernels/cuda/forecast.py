@@ -21,7 +21,7 @@ from handstyle.kernels.cuda.passes import CudaPasses
 from handstyle.kernels.gradients import TermGradients
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
-from handstyle.losses.patches import AT_ONCE, PatchTerm
+from handstyle.losses.patches import PRODUCTS_AT_ONCE, PatchTerm
 from handstyle.losses.terms import PICTURE, Term
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.sequence import Features, Layer
@@ -63,7 +63,7 @@ def dry_gradient(device: Device, term: Term, f: Array, overwrite: bool) -> tuple
     """
     if isinstance(term, PatchTerm):
         own, bank, values = term.counts(f.shape)
-        held = device.empty((PATCH_MAPS * own * values + 2 * min(own * bank, AT_ONCE),), f.dtype)
+        held = device.empty((PATCH_MAPS * own * values + 2 * min(own * bank, PRODUCTS_AT_ONCE),), f.dtype)
         made = content(device, f, ContentTerm(term.tap, f, scale=1.0))
         del held
         return made
