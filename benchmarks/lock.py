@@ -186,7 +186,7 @@ def merged(piece: Piece) -> Piece:
 
 
 def simulate(region: Region, threads: int, waking: float = WAKING) -> tuple[float, float]:
-    """Hand the pieces of a region to some threads.
+    """Simulate threads that take the pieces of a region and share the interpreter's lock.
 
     The lock goes to a thread that asks while it is free; one that finds it taken sleeps, and `waking` seconds after a
     release the first sleeper gets it, unless another thread took it in the meantime, as in CPython.

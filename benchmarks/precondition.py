@@ -137,7 +137,7 @@ def run(
     turns: common.Turns | None = None,
     me: int = 0,
 ) -> list[tuple[float, float, float]]:
-    """Return the curve of a run: seconds, evaluations in those of the last scale, and the best loss there."""
+    """Run a method, and return its curve: seconds, evaluations of the last scale, and the best loss."""
     sizes = [size]
     while method.pyramid and sizes[0] > method.pyramid:
         sizes.insert(0, max(sizes[0] // 2, method.pyramid))

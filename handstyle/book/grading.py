@@ -1,7 +1,7 @@
-"""How an answer is graded: its numbers against those that must come out, and against those of known mistakes.
+"""Grade the answers to exercises: compare their results with the right ones and with those of typical mistakes.
 
-A judge calls the reader's functions and compares. What it measures is kept, passed or not, so that a wrong answer can
-be told from another: one whose errors are those of a known mistake, number by number, is said to resemble it.
+A judge calls the reader's functions and compares their results with the right ones. All comparisons are kept, passed or
+not. If the errors of a wrong answer are those of a typical mistake, number by number, the answer resembles it.
 """
 
 import importlib
@@ -25,7 +25,7 @@ from handstyle.foundations.gradcheck import Signature, check_adjoint, check_proj
 
 @dataclass(frozen=True)
 class Comparison:
-    """One number that came out, and the largest that may.
+    """An error that was measured, and the largest that is allowed.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Comparison:
 
 
 class Judge:
-    """What a chapter's judge compares with: each call adds a `Comparison`.
+    """The collector of a judge's comparisons: each method compares something and adds a `Comparison`.
 
     Attributes
     ----------
@@ -93,11 +93,11 @@ class Judge:
         self._report(what, report.values, report.measured, 1e-6)
 
     def holds(self, what: str, condition: Any) -> None:
-        """Note whether something holds that has no size."""
+        """Add a comparison for a condition that is true or false."""
         self.comparisons.append(Comparison(what, 0.0 if condition else 1.0, 0.0))
 
     def raises(self, what: str, kind: type[Exception], call: Callable[[], Any]) -> None:
-        """Note whether `call` raises what it must."""
+        """Add a comparison for whether `call` raises an error of the expected kind."""
         try:
             call()
         except kind:
@@ -112,7 +112,7 @@ class Judge:
 
 
 def _factor(found: Array, right: Array) -> str:
-    """Return in words by which factor all numbers are off, if it is one factor."""
+    """Return a sentence on the common factor of all errors, if there is one."""
     square = float((right * right).sum())
     factor = float((found * right).sum()) / square if square else 0.0
     alike = np.linalg.norm(found - factor * right) <= 1e-4 * np.linalg.norm(found)
@@ -132,7 +132,7 @@ def _relation(found: Array, right: Array) -> str:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong answer that people give.
+    """A typical wrong answer to an exercise, with its functions.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Grade:
-    """What became of an answer.
+    """The outcome of grading an answer.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ class Grade:
 
     @property
     def passed(self) -> bool:
-        """Whether the answer is there, whole and right."""
+        """Whether the answer has all functions, and all comparisons passed."""
         return bool(self.comparisons) and not (self.missing or self.fault or self.wrong)
 
     @property
@@ -214,7 +214,7 @@ class Grade:
         return [c for c in self.comparisons if not c.passed]
 
     def __str__(self) -> str:
-        """Return two lines: the verdict with its number, and what that was, or what it resembles."""
+        """Return two lines: the verdict, and the failed comparison or the mistake that the answer resembles."""
         verdict, first, second = self._said()
         return f"{verdict:11}{self.exercise.label}: {first}\n{'':11}{second}"
 
@@ -248,7 +248,7 @@ EXERCISES: dict[str, Exercise] = {}
 def exercise(
     label: str, title: str, functions: list[str], *mistakes: Mistake
 ) -> Callable[[Callable[[Any, Judge], None]], Callable[[Any, Judge], None]]:
-    """Enter a judge into the table of exercises.
+    """Register a judge in the table of exercises; a decorator.
 
     Parameters
     ----------
@@ -356,7 +356,7 @@ def grade(asked: Exercise, answers: object) -> Grade:
 
 
 def _judged(asked: Exercise, functions: dict[str, Callable[..., Any]]) -> tuple[list[Comparison], str]:
-    """Return what was measured and, if a function raised, what."""
+    """Return the comparisons of a judge and the error that a function raised, if any."""
     judge, file = Judge(), getattr(next(iter(functions.values())), "__globals__", {}).get("__file__", "")
     try:
         with np.errstate(all="ignore"):
@@ -367,7 +367,7 @@ def _judged(asked: Exercise, functions: dict[str, Callable[..., Any]]) -> tuple[
 
 
 def _same(found: list[Comparison], theirs: list[Comparison]) -> bool:
-    """Return whether two answers make the same errors, rounding aside, and stand in the same relation to the right."""
+    """Return whether two answers have the same errors, except for rounding, and the same relation to the right."""
 
     def errors(comparisons: list[Comparison]) -> Array:
         return np.array([0.0 if c.passed else c.error for c in comparisons])
@@ -378,7 +378,7 @@ def _same(found: list[Comparison], theirs: list[Comparison]) -> bool:
 
 
 def _said(error: Exception, file: str) -> str:
-    """Return an error in a line, with the line of the reader's file that raised it."""
+    """Return an error as one line of text, with the line of the reader's file that raised it."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     if isinstance(error, SyntaxError):
         lines = [error.lineno]

@@ -223,7 +223,7 @@ class Events:
 
 @contextmanager
 def choose_display(run: RunConfig) -> Iterator[Display]:
-    """Yield the display of a run's progress: a bar or lines, or with ``--json`` and ``--quiet`` events."""
+    """Yield the object that shows a run's progress: a bar or lines or, with ``--json`` or ``--quiet``, events."""
     if run.json or run.quiet:
         yield Events()
         return

@@ -19,7 +19,7 @@ MAX_STEM_BYTES = 100  # bytes of the file's name that a temporary name keeps; eC
 
 
 def replace_file(path: Path, data: bytes | Callable[[BinaryIO], object], *, overwrite: bool = True) -> None:
-    """Give a file new content at once: write a temporary file beside it, flush it, rename it.
+    """Replace the content of a file atomically: write a temporary file beside it, flush it, rename it.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class _Exists(HandstyleError, FileExistsError):
 
 
 def _temporary_prefix(name: str) -> str:
-    """Return how the temporary files of an output begin on this machine; its process and a number follow.
+    """Return the prefix of an output's temporary files on this machine; the process id and a number follow it.
 
     The output's name is cut by bytes, between two characters: file systems limit bytes, and some take UTF-8 alone.
     """
@@ -88,12 +88,12 @@ def _temporary_prefix(name: str) -> str:
 
 
 def cut_bytes(name: str) -> str:
-    """Return the beginning of a file's name, cut between two characters, that leaves room for an ending."""
+    """Return a file name's first bytes, cut between two characters, so that a suffix can be added."""
     return os.fsencode(name)[:MAX_STEM_BYTES].decode("utf-8", "ignore")
 
 
 def _remove_orphans(folder: Path, prefix: str) -> None:
-    """Remove the temporary files of an output whose process is gone, and those of any that are older than an hour."""
+    """Remove an output's temporary files left by ended processes, and any that are older than an hour."""
     # Of another machine, whose processes are not known here, only the age is.
     base, _, host = prefix.rpartition(".")
     pattern = re.compile(r"(\..*)\.([0-9a-f]{8}-)([0-9]+)-[0-9a-f]{8}\.part")

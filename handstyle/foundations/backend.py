@@ -105,7 +105,7 @@ class Backend:
     why: str = "asked for"
 
     def asarray(self, x: Any, dtype: DTypeLike | None = None) -> Array:  # host or device array -> array of this backend
-        """Bring `x` to this backend, copying only where the library or the dtype differs."""
+        """Return `x` as an array of this backend, copied only if the library or the dtype differs."""
         if self.name == "numpy":
             x = to_numpy(x)
         moved: Array = self.xp.asarray(x, dtype=dtype)  # book: backend-chain
@@ -116,7 +116,7 @@ class Backend:
         return to_numpy(x)
 
     def synchronize(self) -> None:
-        """Wait until the device has done all that was asked of it (a no-op on the CPU)."""
+        """Wait until the device has finished all queued work; on the CPU do nothing."""
         if self.name == "cupy":
             self.xp.cuda.get_current_stream().synchronize()
 
@@ -144,7 +144,7 @@ class Backend:
         return x.copy() if self.name == "cupy" else x
 
     def free_memory(self) -> float:
-        """Return the bytes that can still be had on the device; on the CPU as `available_memory` does."""
+        """Return the free bytes on the device; on the CPU those of `available_memory`."""
         if self.name == "cupy":
             free = int(self.xp.cuda.runtime.memGetInfo()[0]) + int(self.xp.get_default_memory_pool().free_bytes())
             return max(free - RESERVED, 0)
@@ -157,7 +157,7 @@ def _separate_pool(cupy: Any) -> Any:
 
 
 def to_numpy(x: Any) -> Array:
-    """Return `x` as a NumPy array, copying from the device where it must.
+    """Return `x` as a NumPy array; an array on a device is copied to the host.
 
     The one place where device data comes home: elsewhere an implicit conversion is an error.
     """
@@ -167,7 +167,7 @@ def to_numpy(x: Any) -> Array:
 
 
 def choose_backend(name: str = "auto") -> Backend:
-    """Choose the library of arrays, and with it the device.
+    """Return the backend of a name: the library of arrays and its device.
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ def cpu_count() -> int:
 
 
 def available_memory() -> float:
-    """Return the bytes that this process can still have without swapping; infinity where that is not known.
+    """Return the bytes that this process can still allocate without swapping; infinity where that is not known.
 
     Physical memory, the limits of control groups (versions 1 and 2, and those of the groups around them) and the limit
     of the address space (``ulimit -v``, ``RLIMIT_AS``) count, whichever leaves least. On macOS it is half of the
@@ -254,7 +254,7 @@ def available_memory() -> float:
 
 
 def _free_in_groups() -> list[int]:
-    """Return what the control groups of this process leave, where they have a limit (man 7 cgroups)."""
+    """Return the free bytes within the limits of this process's control groups (man 7 cgroups), if there are limits."""
     groups = {"": "/", "memory": "/"}  # of version 2, and of the memory controller of version 1
     if Path("/proc/self/cgroup").exists():
         with open("/proc/self/cgroup", encoding="utf-8") as lines:
@@ -281,7 +281,7 @@ def _free_in_groups() -> list[int]:
 
 
 def _free_addresses() -> list[int]:
-    """Return what a limit of the address space leaves, where there is one."""
+    """Return the free bytes within the limit of the address space, if there is one."""
     import resource  # not on Windows, which has no /proc either
 
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]

@@ -14,7 +14,7 @@ MAX_HOLDER_BYTES = 200  # bytes that are read of a lock's text
 
 @contextmanager
 def locked(path: Path, what: str) -> Iterator[bool]:
-    """Lock a file for this process while the block runs.
+    """Lock a file for this process during a ``with`` block.
 
     Parameters
     ----------

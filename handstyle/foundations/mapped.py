@@ -36,7 +36,7 @@ def free_disk() -> int:
 
 
 def empty_mapped(shape: Sequence[int], dtype: DTypeLike) -> Array:
-    """Return an array of zeros in a file of its own, which is deleted with the array.
+    """Return an array of zeros that is mapped from a temporary file, which is deleted with the array.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def empty_mapped(shape: Sequence[int], dtype: DTypeLike) -> Array:
 
 
 def is_large(size: int) -> bool:
-    """Return whether an array of so many bytes may be in a file."""
+    """Return whether an array of `size` bytes is large enough to be kept in a file."""
     return size >= MAPPED
 
 

@@ -306,7 +306,7 @@ def _read_file(source: str | os.PathLike[str], target: Target | None, max_pixels
 
 
 def _check_file(path: Path, source: str) -> None:
-    """Refuse what is no regular file with something in it."""
+    """Raise `HandstyleError` unless a path is that of a regular file that is not empty."""
     name = printable(path)
     try:
         status = path.stat()
@@ -330,7 +330,7 @@ def _check_file(path: Path, source: str) -> None:
 
 @contextmanager
 def _explain_missing_file(name: str) -> Iterator[None]:
-    """Turn every error of decoding into one line with the name of the picture."""
+    """Raise any error of decoding as a `HandstyleError` of one line with the name of the picture."""
     try:
         yield
     except HandstyleError:
@@ -351,7 +351,7 @@ def _explain_missing_file(name: str) -> Iterator[None]:
 
 @contextmanager
 def _pixel_limit(max_pixels: int | None) -> Iterator[None]:
-    """Set Pillow's limit, which is global and refuses what has twice as many pixels."""
+    """Set Pillow's global limit of pixels in a ``with`` block; Pillow refuses pictures of more than twice the limit."""
     if max_pixels is None:
         yield
         return
@@ -387,7 +387,7 @@ def _from_stream(
 
 
 def _open_image(stream: IO[bytes], name: str) -> Image.Image:
-    """Open a picture, by a plug-in if Pillow does not take it; nothing is decoded yet."""
+    """Open a picture without decoding it, by a plug-in if Pillow alone cannot read the format."""
     try:
         return Image.open(stream)
     except UnidentifiedImageError:
@@ -418,7 +418,7 @@ def _kind_by_signature(stream: IO[bytes]) -> str | None:
 
 
 def _png_without_text(path: Path) -> tuple[bytes, bytes | None, set[str]] | None:
-    """Return a PNG without its text and profile, its profile, and what is lost; None if there is nothing such.
+    """Return a PNG file without its text and color profile, the profile, and notes on losses; None if it has neither.
 
     Text and profiles are compressed, and may be bombs; the profile is decompressed up to a limit.
     """
@@ -442,7 +442,7 @@ def _png_without_text(path: Path) -> tuple[bytes, bytes | None, set[str]] | None
 
 
 def _profile_of(chunk: bytes) -> bytes | None:
-    """Decompress the data of an iCCP chunk: a name, a zero, the method (0, deflate), the profile."""
+    """Return the color profile in an iCCP chunk: a name, a zero byte, the method (0, deflate), the compressed profile."""
     name, _, rest = chunk.partition(b"\0")
     unpacker = zlib.decompressobj()
     try:
@@ -453,7 +453,7 @@ def _profile_of(chunk: bytes) -> bytes | None:
 
 
 def _from_image(image: Image.Image, name: str, target: Target | None, notes: list[str], ours: bool) -> Picture:
-    """Decode an image that was opened; `ours` tells that nobody else has it, so that it may be decoded smaller."""
+    """Decode an opened image; with `ours`, which no caller holds, it may be decoded at a smaller size."""
     shown = printable(name)
     if 0 in image.size:
         raise HandstyleError(f"{shown} has no pixels ({image.width} x {image.height})")
@@ -496,7 +496,7 @@ def _from_image(image: Image.Image, name: str, target: Target | None, notes: lis
 
 
 def _least_memory(image: Image.Image, target: int | None, ours: bool) -> int:
-    """Return the bytes that reading an opened image takes at least: what Pillow decodes, and the pixels."""
+    """Return the least bytes that reading an opened image takes: for Pillow's decoding, and for the pixels."""
     count = math.prod(image.size)
     each = 1 if image.mode in ("1", "L", "P") else 2 if ";16" in image.mode else 4
     return (each * count if ours else 0) + 12 * count // _reduction(max(image.size), target) ** 2
@@ -552,7 +552,7 @@ def _decode(
 
 
 def _file_rows_view(upright: Pixels, orientation: int) -> Pixels:
-    """Return the view of an upright array whose rows are those of the file."""
+    """Return a view of an upright array in the orientation of the file, whose rows are the file's rows."""
     if orientation in ROWS_REVERSED:
         upright = upright[::-1]
     if orientation in COLUMNS_REVERSED:
@@ -565,7 +565,7 @@ _Converter = Callable[[Image.Image, int], tuple[Pixels, Pixels | None]]
 
 
 def _converter(image: Image.Image, name: str, notes: list[str]) -> _Converter:
-    """Return the conversion for the mode of an image."""
+    """Return the function that converts decoded rows of an image to colors and alpha, for the image's mode."""
     profile = image.info.get("icc_profile")
     if profile is not None and not isinstance(profile, bytes):
         notes.append("a color profile that cannot be read was ignored")
@@ -598,7 +598,7 @@ def _converter(image: Image.Image, name: str, notes: list[str]) -> _Converter:
 
 
 def _deep_converter(image: Image.Image, profile: bytes | None, name: str, notes: list[str]) -> _Converter:
-    """Return the conversion for gray of more than 8 bits."""
+    """Return the function that converts decoded rows of a gray image with more than 8 bits."""
     white_is_zero = image.mode == "I;16" and getattr(image, "tag_v2", {}).get(262) == 0
     bands = (image.crop((0, rows.start, image.width, rows.stop)) for rows in row_bands(image.height, image.width))
     extremes = np.array([(np.min(raw), np.max(raw)) for raw in map(np.asarray, bands)], dtype=np.float64)
@@ -673,7 +673,7 @@ def _from_array(array: Pixels) -> Picture:
 
 
 def _compose(pixels: Pixels, alpha: Pixels | None, source: str, notes: list[str]) -> Picture:
-    """Fill, in place, what is transparent with the mean of the visible colors, weighted by alpha."""
+    """Fill transparent pixels, in place, with the mean of the visible colors, weighted by alpha."""
     height, width = pixels.shape[:2]
     bands = list(row_bands(height, width))
     if alpha is None or all((alpha[rows] == 1).all() for rows in bands):

@@ -57,7 +57,7 @@ def check_writable(
     size: tuple[int, int] | None = None,
     bits: int = 8,
 ) -> None:
-    """Refuse, before long work starts, an output that could not be written.
+    """Raise `HandstyleError`, before long work starts, if an output could not be written.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def write_picture(
     bits: int = 8,
     dpi: Resolution | None = None,
 ) -> None:
-    """Write a picture, atomically, as sRGB.
+    """Write a picture to a file, atomically, as sRGB.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def write_picture_somewhere(
     bits: int = 8,
     dpi: Resolution | None = None,
 ) -> Path:
-    """Write a picture to a path or, where that fails, to another place, and return where it went.
+    """Write a picture to a path or, if that fails, to another name or folder, and return the path written.
 
     Parameters
     ----------
@@ -291,7 +291,7 @@ def read_metadata(path: str | os.PathLike[str], *, decode: bool = True) -> dict[
 
 
 def _check_kind_of_file(path: Path) -> None:
-    """Refuse a folder, a pipe, a device, and a link that leads nowhere or in a circle."""
+    """Raise `HandstyleError` if a path is a folder, a pipe, a device, or a broken or circular link."""
     name = printable(path)
     try:
         mode = path.stat().st_mode
@@ -316,7 +316,7 @@ def _check_kind_of_file(path: Path) -> None:
 
 
 def _format(path: Path) -> str:
-    """Return Pillow's name of the format that the ending means, if it can be written here."""
+    """Return Pillow's name of the format of a file suffix, or raise `HandstyleError` if it cannot be written here."""
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
         endings = ", ".join(FORMATS)
@@ -354,7 +354,7 @@ def _encode_as_possible(
     dpi: Resolution | None,
     reasons: list[str],
 ) -> tuple[str, bytes]:
-    """Encode as the path says, or else without metadata and resolution, or else as PNG; return ending and bytes."""
+    """Encode in the format of the path, else without metadata and resolution, else as PNG; return suffix and bytes."""
     for suffix, kept, depth, resolution in (
         (path.suffix, metadata, bits, dpi),
         (path.suffix, {}, bits, None),
@@ -461,7 +461,7 @@ def _srgb_bytes() -> bytes:
 
 
 def _encode_png16(_: str, levels: Pixels, metadata: dict[str, str], dpi: Resolution | None) -> bytes:
-    """Encode `(H, W, 3 or 4)` uint16, which Pillow does not write, in the chunks of the PNG specification."""
+    """Encode a picture, `(H, W, 3 or 4)` uint16, as PNG, since Pillow does not write 16 bits a channel."""
     height, width, channels = levels.shape
 
     def chunk(name: bytes, data: bytes) -> bytes:
@@ -486,7 +486,7 @@ def _encode_png16(_: str, levels: Pixels, metadata: dict[str, str], dpi: Resolut
 
 
 def _encode_tiff16(_: str, levels: Pixels, metadata: dict[str, str], dpi: Resolution | None) -> bytes:
-    """Encode `(H, W, 3 or 4)` uint16, which Pillow does not write, as a TIFF 6.0 of one deflated strip."""
+    """Encode a picture, `(H, W, 3 or 4)` uint16, as TIFF 6.0 with one deflated strip, which Pillow does not write."""
     height, width, channels = levels.shape
     differences = levels.astype("<u2")
     differences[:, 1:] -= levels[:, :-1]  # predictor 2: each value as its difference from its left neighbor

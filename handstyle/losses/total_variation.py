@@ -1,8 +1,8 @@
-"""Total variation: how much neighboring pixels differ, and a gradient that smooths them.
+"""Total variation: losses of the differences between neighboring pixels, which smooth the picture.
 
-All members of the family have one shape. Differences of neighbors are a linear map, a function of them is summed, and
-the gradient returns through the adjoint of the map: what was added to one pixel is taken from its neighbor. The first
-is the default of this package; the others are what other systems use (``painting/normalizations.py`` carries a weight
+All are computed in the same way. The differences of neighbors are a linear map of the picture, a function of them is
+summed, and the gradient is mapped back by the adjoint: what is added to one pixel is subtracted from its neighbor. The
+first loss is the default of this package; other systems use the others (``painting/normalizations.py`` carries a weight
 from one to another).
 """
 
@@ -117,7 +117,8 @@ def absolute_variation(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> value, 
     -------
     value : () array of float64
     dp : (H, W, C) array
-        Signs, sent home; the sign of 0 is 0, one of the subgradients, as every framework chooses.
+        The adjoint of the differences, applied to their signs. The sign of 0 is 0, one of the subgradients, as in every
+        framework.
 
     Notes
     -----
@@ -172,7 +173,7 @@ def power_variation(  # (H, W, C) -> value, (H, W, C)
     Notes
     -----
     With ``q = down² + across² + ε`` the derivative at a difference is ``2 exponent q^(exponent − 1)`` times it. Each
-    difference then goes home: plus to the neighbor, minus to the pixel itself.
+    difference is then added to the neighbor and subtracted from the pixel itself.
     """
     if exponent < 1 and not epsilon > 0:
         raise HandstyleError(f"total variation with exponent {exponent:g} needs an epsilon above 0")
@@ -214,7 +215,7 @@ def diagonal_variation(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> value, 
     Notes
     -----
     As in crowsonkb/style-transfer-pytorch (``TVLoss``), on our scale of 0 to 255 instead of 0 to 1. The border is
-    folded home by the adjoint of the repetition, as in ``network/padding.py``.
+    folded back by the adjoint of the repetition, as in ``network/padding.py``.
     """
     xp = namespace(p)
     H, W, C = p.shape

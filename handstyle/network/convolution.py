@@ -57,7 +57,7 @@ def conv3x3_backward(dy: Array, cache: ConvolutionCache) -> Array:  # (H, W, K),
     """Carry the gradient from the output of `conv3x3_forward` to its input.
 
     Each of the nine products is transposed and each shift reversed: what was read at ``[i, j]`` is added back at
-    ``[i, j]``. The border's share is folded home by `pad_backward`.
+    ``[i, j]``. The border's share is folded back by `pad_backward`.
 
     Parameters
     ----------

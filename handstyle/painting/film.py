@@ -104,11 +104,11 @@ class Start:
 
     @staticmethod
     def follows(config: StyleConfig) -> dict[str, Any]:
-        """Return the settings in which a frame that starts from the last one differs from the film: one scale."""
+        """Return the settings changed for a frame that starts from the last one: it has one scale."""
         return {"init_noise": 0.0, "pyramid_min_size": 0, "iterations_by_scale": config.iterations_by_scale[-1:]}
 
     def terms(self, network: Network, size: Size) -> list[Term]:
-        """Return a list with the temporal term for `stylize`; it is empty if the flow is not reliable anywhere."""
+        """Return the list of terms for `stylize`: the temporal term, or none if the flow is reliable nowhere."""
         if self.target is None or self.certain is None or not self.weight or not self.certain.any():
             return []
         target = luminance(self.target, self.config.color_space) if self.config.color == "luminance" else self.target
@@ -122,7 +122,7 @@ class Start:
         return warped_difference(painted, self.target, self.certain)
 
     def finished(self, result: Result) -> Result:
-        """Return a frame's result with its flicker and how it was started in the metadata; see `frame_facts`."""
+        """Return a frame's result with the facts about the frame added to its metadata; see `frame_facts`."""
         facts: dict[str, Any] = {"start": self.why or LAST_FRAME, "temporal_weight": self.weight}
         facts["previous"] = self.previous
         flicker = self.flicker(whole_levels(result.array).astype(np.float64))
@@ -132,7 +132,7 @@ class Start:
 
 
 def frame_facts(picture: Path) -> dict[str, Any]:
-    """Read from a painted frame's metadata how it was started: start, temporal_weight, previous, flicker.
+    """Read the facts about a frame from its metadata: start, temporal_weight, previous and flicker.
 
     Parameters
     ----------
@@ -215,7 +215,7 @@ def check_film(config: StyleConfig, weight: float) -> None:
 
 
 def start_frame(config: StyleConfig, photograph: Picture, last: Frame | None, weight: float, init: Path) -> Start:
-    """Return the settings and the temporal target of a frame, which starts from the last one or from the photograph.
+    """Return the start of a frame: its settings and its temporal target, from the last frame or from the photograph.
 
     Parameters
     ----------
@@ -484,7 +484,7 @@ def read_frame(picture: Path) -> Image.Image:
 
 
 class Frames(Image.Image):
-    """Painted frames in their files, as one image of Pillow's with several frames, of which one is in memory.
+    """An image of Pillow's with several frames, which reads each frame from its file when it is needed.
 
     Parameters
     ----------
