@@ -442,7 +442,7 @@ def _png_without_text(path: Path) -> tuple[bytes, bytes | None, set[str]] | None
 
 
 def _profile_of(chunk: bytes) -> bytes | None:
-    """Return the color profile in an iCCP chunk: a name, a zero byte, the method (0, deflate), the compressed profile."""
+    """Return the color profile in an iCCP chunk: name, zero byte, method (0, deflate), and the compressed profile."""
     name, _, rest = chunk.partition(b"\0")
     unpacker = zlib.decompressobj()
     try:
