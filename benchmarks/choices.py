@@ -58,7 +58,7 @@ def gradient(
     return objective(p.astype(np.float64).ravel())[1], made
 
 
-def flips(a: Masks, b: Masks) -> tuple[int, int]:
+def count_flips(a: Masks, b: Masks) -> tuple[int, int]:
     """Return the number of rectifiers, and of bits of pools, that differ between two passes."""
     counts = [0, 0]
     for one, other in zip(a, b, strict=True):
@@ -102,7 +102,7 @@ def main() -> None:
             found, made = gradient(kernels(), np.float32, p, content, styles, None)
             forced, _ = gradient(kernels(), np.float32, p, content, styles, choices)
             own, given = (float(np.linalg.norm(g - truth) / np.linalg.norm(truth)) for g in (found, forced))
-            rectifiers, pooled = flips(made, choices)
+            rectifiers, pooled = count_flips(made, choices)
             rows.append([name, forward, backward, own, given, rectifiers, pooled])
             print(f"{name}: tiles {forward} forward, {backward} backward: error {own:.2e},", end=" ")
             print(f"with the exact choices {given:.2e}; flipped: {rectifiers} rectifiers, {pooled} bits of pools")

@@ -25,13 +25,13 @@ import numpy as np
 IDLE = 10.0  # seconds
 
 
-def travelled() -> int:
+def loopback_bytes() -> int:
     """Return the bytes that the loopback device has sent."""
     line = next(line for line in Path("/proc/net/dev").read_text(encoding="utf-8").splitlines() if "lo:" in line)
     return int(line.split(":")[1].split()[8])
 
 
-def spent(cluster: Any) -> float:
+def processor_seconds(cluster: Any) -> float:
     """Return the processor's seconds of this process and of the workers."""
     return time.process_time() + sum(cluster.client.run(time.process_time).values() if cluster else ())
 
@@ -76,34 +76,34 @@ def main() -> None:
         kinds, tiles = dict[str, list[int]](), job.tiling.tiles
 
         def counted(kind: str, work: Callable[[], Any]) -> Any:
-            before = travelled()
+            before = loopback_bytes()
             found = work()
             found = list(found) if isinstance(found, Iterator) else found
-            kinds.setdefault(kind, []).append(travelled() - before)
+            kinds.setdefault(kind, []).append(loopback_bytes() - before)
             return found
 
         counted("network and terms, once", lambda: workers.total(nothing, job, photograph[:1, :1], None))
         for _ in range(asked.rounds):
             counted("no work", lambda: workers.total(nothing, job, photograph[:1, :1], None))
             sums = counted("first pass", lambda: workers.total(measure_tile, job, photograph, None))
-            told = [told_of(term, s) for term, s in zip(job.terms, sums, strict=True)]
+            told = [first_pass_result(term, s) for term, s in zip(job.terms, sums, strict=True)]
             counted("second pass", partial(workers.each, spread_tile, job, photograph, told))
         carried = list[tuple[float, float]]()
         for _ in range(asked.rounds):
-            client, both = time.process_time(), spent(cluster)
+            client, both = time.process_time(), processor_seconds(cluster)
             for _ in workers.each(echo, job, photograph, None):
                 pass
-            client, both = time.process_time() - client, spent(cluster) - both
+            client, both = time.process_time() - client, processor_seconds(cluster) - both
             carried.append((client, both - client))
-        before = spent(cluster)
+        before = processor_seconds(cluster)
         time.sleep(IDLE)
-        idle = (spent(cluster) - before) / IDLE
+        idle = (processor_seconds(cluster) - before) / IDLE
         v, times = photograph.ravel().astype(np.float64), dict[str, list[tuple[float, float]]]()
         for _ in range(asked.rounds):
             for name, objective, on in (("threads", objectives[0], None), ("workers", objectives[1], cluster)):
-                before, clock = spent(on), time.perf_counter()
+                before, clock = processor_seconds(on), time.perf_counter()
                 objective(v)
-                times.setdefault(name, []).append((spent(on) - before, time.perf_counter() - clock))
+                times.setdefault(name, []).append((processor_seconds(on) - before, time.perf_counter() - clock))
     crops = sum((t.rows.stop - t.rows.start) * (t.columns.stop - t.columns.start) for t in tiles)
     found = {
         "load": os.getloadavg()[0],
@@ -158,7 +158,7 @@ def gigapixel(record: dict[str, Any], tile: int = 2048, halo: int = 80, wire: fl
     }
 
 
-def told_of(term: Any, s: Any) -> Any:
+def first_pass_result(term: Any, s: Any) -> Any:
     """Return what the second pass is told about a term."""
     from handstyle.kernels.tiles import Spread
 

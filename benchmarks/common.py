@@ -98,7 +98,7 @@ def interleaved(sides: dict[str, Callable[[], object]], rounds: int, warmup: int
     }
 
 
-class Turns:
+class TurnTaker:
     """Lets several runs, each in a thread of its own, take turns, an evaluation at a time, and times each.
 
     What disturbs the machine then disturbs all of them, and each has the seconds that it took itself: its evaluations,
@@ -109,33 +109,33 @@ class Turns:
         self.changed, self.alive, self.now = threading.Condition(), list(range(count)), 0
         self.seconds, self.since = [0.0] * count, time.perf_counter()
 
-    def next(self, me: int) -> None:
+    def next(self, index: int) -> None:
         """End my turn, if one has begun, and wait for the next."""
         with self.changed:
-            if self.now == me and self.seconds[me]:
-                self._pass_on(me)
-            self.changed.wait_for(lambda: self.now == me)
-            self.seconds[me] = self.seconds[me] or 1e-9  # it has begun
+            if self.now == index and self.seconds[index]:
+                self._next_turn(index)
+            self.changed.wait_for(lambda: self.now == index)
+            self.seconds[index] = self.seconds[index] or 1e-9  # it has begun
             self.since = time.perf_counter()
 
-    def so_far(self, me: int) -> float:
+    def seconds_of(self, index: int) -> float:
         """Return the seconds of my turns, with the present one."""
-        return self.seconds[me] + time.perf_counter() - self.since
+        return self.seconds[index] + time.perf_counter() - self.since
 
     def run(self, works: Sequence[Callable[[], object]]) -> None:
         """Run all to their ends; the first of their exceptions is raised then."""
         failures: list[BaseException] = []
 
-        def worked(me: int, work: Callable[[], object]) -> None:
+        def worked(index: int, work: Callable[[], object]) -> None:
             try:
                 work()
             except BaseException as error:
                 failures.append(error)
             finally:
                 with self.changed:
-                    self.changed.wait_for(lambda: self.now == me)
-                    self._pass_on(me)
-                    self.alive.remove(me)
+                    self.changed.wait_for(lambda: self.now == index)
+                    self._next_turn(index)
+                    self.alive.remove(index)
 
         threads = [threading.Thread(target=worked, args=pair) for pair in enumerate(works)]
         for thread in threads:
@@ -145,20 +145,20 @@ class Turns:
         if failures:
             raise failures[0]
 
-    def _pass_on(self, me: int) -> None:
-        self.seconds[me] += time.perf_counter() - self.since
-        self.now = self.alive[(self.alive.index(me) + 1) % len(self.alive)]
+    def _next_turn(self, index: int) -> None:
+        self.seconds[index] += time.perf_counter() - self.since
+        self.now = self.alive[(self.alive.index(index) + 1) % len(self.alive)]
         self.since = time.perf_counter()
         self.changed.notify_all()
 
 
 @dataclass
-class TakingTurns:
+class TurnTakingObjective:
     """An objective that waits for its turn before each evaluation, and writes down seconds and value after it."""
 
     objective: Objective
-    turns: Turns
-    me: int
+    turns: TurnTaker
+    index: int
     trace: list[tuple[float, float]]
 
     @property
@@ -170,15 +170,15 @@ class TakingTurns:
         return self.objective.shape
 
     def __call__(self, v: Array) -> tuple[float, Array]:
-        self.turns.next(self.me)
+        self.turns.next(self.index)
         found = self.objective(v)
-        self.trace.append((self.turns.so_far(self.me), found[0]))
+        self.trace.append((self.turns.seconds_of(self.index), found[0]))
         return found
 
     def on_device(self, v: Array, extra: Any = None) -> tuple[float, Array, Array | None]:
-        self.turns.next(self.me)
+        self.turns.next(self.index)
         found = self.objective.on_device(v, extra)
-        self.trace.append((self.turns.so_far(self.me), found[0]))
+        self.trace.append((self.turns.seconds_of(self.index), found[0]))
         return found
 
 

@@ -44,7 +44,7 @@ PAIRS = (
 )
 BUDGET = 100  # evaluations of the method that the others are compared with
 MAX_EVALUATIONS = 130
-KEPT = (*range(1, 10), *range(10, MAX_EVALUATIONS + 1, 5))  # evaluations whose loss is written down
+RECORDED_EVALUATIONS = (*range(1, 10), *range(10, MAX_EVALUATIONS + 1, 5))  # evaluations whose loss is written down
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,15 @@ class Method:
 
 PLAIN = Method()
 EXPONENTS, KNEES = (0.25, 0.5, 0.75, 1.0), (0.02, 0.05, 0.1)
-FEW = (PLAIN, Method(history=10, exponent=0.5), Method(history=30, exponent=0.5))
+SMALL_GRID = (PLAIN, Method(history=10, exponent=0.5), Method(history=30, exponent=0.5))
 GRID = (
-    *FEW,
+    *SMALL_GRID,
     *(Method(history=30, exponent=exponent) for exponent in EXPONENTS if exponent != 0.5),
     Method(history=30),
     *(Method(history=30, exponent=exponent, knee=knee) for knee in KNEES if knee != KNEE for exponent in (0.5, 0.75)),
     *(Method(history=10, exponent=exponent) for exponent in EXPONENTS if exponent != 0.5),
 )
-OWN = tuple(Method("lbfgs", m.history, m.exponent, m.knee) for m in FEW)
+OWN_METHODS = tuple(Method("lbfgs", m.history, m.exponent, m.knee) for m in SMALL_GRID)
 
 
 def picture(name: str, size: int) -> Array:  # -> (size, size, 3) float64, 0 to 255
@@ -95,26 +95,26 @@ def picture(name: str, size: int) -> Array:  # -> (size, size, 3) float64, 0 to 
     return np.asarray(opened.resize((size, size), Image.Resampling.LANCZOS, box=box), np.float64)
 
 
-class Recorded(Objective):
+class RecordingObjective(Objective):
     """An objective that writes down the best value after each evaluation, and ends a run that has come far enough."""
 
     best, stop_at = float("inf"), -float("inf")
     curve: list[tuple[float, float, float]]  # seconds, evaluations in those of the last scale, best value
-    turns: common.Turns | None = None
-    me, spent, share = 0, 0.0, 1.0
+    turns: common.TurnTaker | None = None
+    index, spent, share = 0, 0.0, 1.0
 
     def _total(self, values: Array, finite: bool) -> float:
         value = super()._total(values, finite)
         self.best = min(self.best, value)
         self.spent += self.share
-        here = 0.0 if self.turns is None else self.turns.so_far(self.me)
+        here = 0.0 if self.turns is None else self.turns.seconds_of(self.index)
         self.curve.append((here, self.spent, self.best))
         return value
 
     def wait(self) -> None:
         """Wait for this run's turn, if it has others beside it."""
         if self.turns is not None:
-            self.turns.next(self.me)
+            self.turns.next(self.index)
 
     def __call__(self, v: Array) -> tuple[float, Array]:
         """Evaluate, in turn."""
@@ -134,8 +134,8 @@ def run(
     method: Method,
     stop_at: float = -np.inf,
     most: int = MAX_EVALUATIONS,
-    turns: common.Turns | None = None,
-    me: int = 0,
+    turns: common.TurnTaker | None = None,
+    index: int = 0,
 ) -> list[tuple[float, float, float]]:
     """Run a method, and return its curve: seconds, evaluations of the last scale, and the best loss."""
     sizes = [size]
@@ -144,15 +144,17 @@ def run(
     config, p, spent = StyleConfig(), picture(pair[0], sizes[0]), 0.0
     for side in sizes:
         pictures = [picture(name, side).astype(network.dtype) for name in pair]
-        objective = Recorded(network, build_terms(network, config, pictures[0], pictures[1:]), (side, side, 3))
-        objective.curve, objective.turns, objective.me = [], turns, me
+        objective = RecordingObjective(
+            network, build_terms(network, config, pictures[0], pictures[1:]), (side, side, 3)
+        )
+        objective.curve, objective.turns, objective.index = [], turns, index
         objective.spent, objective.share = spent, (side / size) ** 2
         last = side == size
         start = resize(p, (side, side)).astype(np.float64 if method.optimizer == "lbfgsb" else network.dtype)
         spectrum = Spectrum(frequency_scale(side, side, method.exponent, method.knee).astype(start.dtype))
         z, evaluated = spectrum.inverse(start).ravel(), Preconditioned(objective, spectrum)
 
-        def far_enough(row: Iteration, objective: Recorded = objective, last: bool = last) -> None:
+        def far_enough(row: Iteration, objective: RecordingObjective = objective, last: bool = last) -> None:
             if last and objective.best <= stop_at:
                 raise StopIteration
 
@@ -170,12 +172,12 @@ def run(
     return objective.curve
 
 
-def after_budget(curve: list[tuple[float, float, float]]) -> float:
+def loss_after_budget(curve: list[tuple[float, float, float]]) -> float:
     """Return the loss after `BUDGET` evaluations; SciPy may end with one more."""
     return curve[:BUDGET][-1][2]
 
 
-def needed(curve: list[tuple[float, float, float]], loss: float) -> tuple[float, float] | None:
+def cost_of_loss(curve: list[tuple[float, float, float]], loss: float) -> tuple[float, float] | None:
     """Return seconds and evaluations until a loss, or None if it was not reached."""
     return next(((seconds, spent) for seconds, spent, best in curve if best <= loss), None)
 
@@ -184,8 +186,8 @@ def row(
     name: str, pair: tuple[str, str], size: int, method: Method, curve: list[tuple[float, float, float]], loss: float
 ) -> dict[str, Any]:
     """Return a run as a row of the results."""
-    kept = [i for i in range(len(curve)) if i + 1 in KEPT or i == len(curve) - 1]
-    reached = needed(curve, loss)
+    kept = [i for i in range(len(curve)) if i + 1 in RECORDED_EVALUATIONS or i == len(curve) - 1]
+    reached = cost_of_loss(curve, loss)
     return {
         "network": name,
         "pair": list(pair),
@@ -200,13 +202,15 @@ def row(
 
 def timed(network: Network, name: str, pair: tuple[str, str], size: int, methods: tuple[Method, ...]) -> list[Any]:
     """Run methods in turn until each has the loss that the first has after its budget."""
-    turns, curves = common.Turns(len(methods)), [[] for _ in methods]  # type: common.Turns, list[Any]
+    turns, curves = common.TurnTaker(len(methods)), [[] for _ in methods]  # type: common.Turns, list[Any]
 
-    def work(me: int) -> None:
-        curves[me] = run(network, pair, size, methods[me], most=BUDGET, turns=turns, me=me)
+    def work(index: int) -> None:
+        curves[index] = run(network, pair, size, methods[index], most=BUDGET, turns=turns, index=index)
 
-    turns.run([partial(work, me) for me in range(len(methods))])
-    return [row(name, pair, size, m, curve, after_budget(curves[0])) for m, curve in zip(methods, curves, strict=True)]
+    turns.run([partial(work, index) for index in range(len(methods))])
+    return [
+        row(name, pair, size, m, curve, loss_after_budget(curves[0])) for m, curve in zip(methods, curves, strict=True)
+    ]
 
 
 def load(name: str) -> Network:
@@ -247,13 +251,15 @@ def main() -> None:
         return
     network, pairs = load(options.network), [PAIRS[i] for i in options.pairs]
     for size in options.sizes:
-        pyramids = tuple(Method(m.optimizer, m.history, m.exponent, m.knee, max(size // 4, 64)) for m in FEW[::2])
-        methods = {"grid": GRID, "few": FEW, "own": OWN, "pyramid": (PLAIN, *pyramids)}[options.methods]
+        pyramids = tuple(
+            Method(m.optimizer, m.history, m.exponent, m.knee, max(size // 4, 64)) for m in SMALL_GRID[::2]
+        )
+        methods = {"grid": GRID, "few": SMALL_GRID, "own": OWN_METHODS, "pyramid": (PLAIN, *pyramids)}[options.methods]
         if options.timed:
             for pair in pairs:
                 case = options.network, [*pair], size
                 rows = [one for one in rows if (one["network"], one["pair"], one["size"]) != case]
-                rows += timed(network, options.network, pair, size, (PLAIN, FEW[2], *pyramids))
+                rows += timed(network, options.network, pair, size, (PLAIN, SMALL_GRID[2], *pyramids))
                 common.write_results(name, rows)
             continue
         for method in methods:
@@ -270,7 +276,7 @@ def main() -> None:
                 most = BUDGET if loss is None else MAX_EVALUATIONS
                 curve = run(network, pair, size, method, -np.inf if loss is None else loss, most)
                 rows.append(
-                    row(options.network, pair, size, method, curve, after_budget(curve) if loss is None else loss)
+                    row(options.network, pair, size, method, curve, loss_after_budget(curve) if loss is None else loss)
                 )
                 common.write_results(name, rows)
                 options.rows -= 1

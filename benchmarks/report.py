@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from benchmarks.common import RESULTS
 from benchmarks.peers.tables import NAMES, evaluation_table, fastest_peer, ratios
 
-OURS, THEIRS, NCNN = "#1b6ca8", "#d1793a", "#7a7a7a"
+OWN_COLOR, PEER_COLOR, NCNN_COLOR = "#1b6ca8", "#d1793a", "#7a7a7a"
 
 
 def machine_line(record: dict[str, Any]) -> str:
@@ -74,7 +74,7 @@ def evaluation_figure(measured: list[dict[str, Any]]) -> Figure:
     left, *others = figure.subplots(1, 2 if runs else 1, squeeze=False)[0]
     for i, row in enumerate(timed):
         share = ratios(row)[0]
-        left.bar([i - 0.2, i + 0.2], [1, share], width=0.38, color=[THEIRS, OURS])
+        left.bar([i - 0.2, i + 0.2], [1, share], width=0.38, color=[PEER_COLOR, OWN_COLOR])
         left.text(i - 0.2, 0.5, NAMES.get(fastest_peer(row), fastest_peer(row)), rotation=90, ha="center", va="center")
         left.text(i + 0.2, share, f"{share:.2f}", ha="center", va="bottom")
     left.set_xticks(range(len(timed)), [row["what"].removeprefix("time ") + "²" for row in timed])
@@ -82,9 +82,9 @@ def evaluation_figure(measured: list[dict[str, Any]]) -> Figure:
     left.set_title("fastest peer (left), handstyle (right)", fontsize="medium")
     for right in others:
         first = next(iter(runs.values()))
-        sides = [(first["theirs_trace"], THEIRS, "-", "PyTorch's L-BFGS")]
+        sides = [(first["theirs_trace"], PEER_COLOR, "-", "PyTorch's L-BFGS")]
         for (what, row), style in zip(runs.items(), ("-", "--", "-.", ":"), strict=False):
-            sides.append((row["ours_trace"], OURS, style, " ".join(what.split()[2:]) or "handstyle"))
+            sides.append((row["ours_trace"], OWN_COLOR, style, " ".join(what.split()[2:]) or "handstyle"))
         for trace, color, style, label in sides:
             right.plot(*zip(*trace, strict=True), color=color, linestyle=style, label=label)
         right.axhline(first["loss"], color="0.7", lw=0.8, zorder=0)
@@ -117,7 +117,7 @@ def layers_figure(record: dict[str, Any]) -> Figure:
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     axes = figure.add_subplot()
     for k, (side, color, label) in enumerate(
-        (("kept", OURS, "handstyle"), ("torch", THEIRS, "PyTorch"), ("ncnn", NCNN, "ncnn"))
+        (("kept", OWN_COLOR, "handstyle"), ("torch", PEER_COLOR, "PyTorch"), ("ncnn", NCNN_COLOR, "ncnn"))
     ):
         places = [i + 0.27 * (k - 1) for i in range(len(best))]
         axes.bar(places, [times[side] for times in best], width=0.26, color=color, label=label)

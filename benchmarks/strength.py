@@ -83,7 +83,7 @@ def network(name: str) -> Network:
     return load_network(name, backend="numpy")
 
 
-def kept(options: argparse.Namespace, pair: tuple[str, str], name: str, weight: float) -> Path:
+def picture_path(options: argparse.Namespace, pair: tuple[str, str], name: str, weight: float) -> Path:
     """Return the file of a picture."""
     what = (*pair, name, options.statistic, str(options.size), str(options.iterations), f"{weight:g}")
     return Path(options.work / f"{'-'.join(what)}.npy")
@@ -91,7 +91,7 @@ def kept(options: argparse.Namespace, pair: tuple[str, str], name: str, weight: 
 
 def paint(options: argparse.Namespace, pair: tuple[str, str], name: str, weight: float) -> None:
     """Paint a pair, if it is not there yet."""
-    file = kept(options, pair, name, weight)
+    file = picture_path(options, pair, name, weight)
     if not file.exists():
         began = time.process_time()
         content, style = (picture(one, options.size) for one in pair)
@@ -102,20 +102,20 @@ def paint(options: argparse.Namespace, pair: tuple[str, str], name: str, weight:
         print(f"{file.stem}: {time.process_time() - began:.0f} s", file=sys.stderr, flush=True)
 
 
-def likeness(p: Array, photograph: Array) -> float:  # (H, W, 3), (H, W, 3) -> -1 to 1
+def structural_similarity_of(p: Array, photograph: Array) -> float:  # (H, W, 3), (H, W, 3) -> -1 to 1
     """Return the structural similarity of two pictures' luminances, each blurred by two pixels."""
     both = [gaussian_filter(one.clip(0, 255) @ (0.299, 0.587, 0.114), 2) for one in (p, photograph)]
     return float(structural_similarity(*both, data_range=255, gaussian_weights=True, sigma=3))
 
 
-def judged(options: argparse.Namespace, pair: tuple[str, str], name: str, weight: float) -> dict[str, Any]:
+def measure_row(options: argparse.Namespace, pair: tuple[str, str], name: str, weight: float) -> dict[str, Any]:
     """Return the row of a picture."""
     content, style = (picture(one, options.size) for one in pair)
-    p = np.load(kept(options, pair, name, weight)).astype(np.float32)
+    p = np.load(picture_path(options, pair, name, weight)).astype(np.float32)
     gram, lost = judge(network("vgg19"), p, content, style)
     row = {"content": pair[0], "style": pair[1], "network": name, "statistic": options.statistic}
     row |= {"size": options.size, "iterations": options.iterations, "style_weight": weight}
-    row |= {"likeness": round(likeness(p, content), 4), "content_error": round(lost, 4)}
+    row |= {"likeness": round(structural_similarity_of(p, content), 4), "content_error": round(lost, 4)}
     return row | {"gram": dict(zip(STYLE_TAPS, (round(error, 5) for error in gram), strict=True))}
 
 
@@ -139,8 +139,8 @@ def main() -> None:
     if not options.write:
         for pair, weight, name in planned:
             paint(options, pair, name, weight)
-    there = [one for one in planned if kept(options, one[0], one[2], one[1]).exists()]
-    rows = [judged(options, pair, name, weight) for pair, weight, name in there]
+    there = [one for one in planned if picture_path(options, one[0], one[2], one[1]).exists()]
+    rows = [measure_row(options, pair, name, weight) for pair, weight, name in there]
     for row in rows:
         print(json.dumps(row), flush=True)
     if options.sheet:
@@ -161,7 +161,7 @@ def draw(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
     for down, pair in enumerate(pairs):
         cells = [(name, picture(name, options.size)) for name in pair]
         for name, weight in columns:
-            file = kept(options, pair, name, weight)
+            file = picture_path(options, pair, name, weight)
             cells.append((f"{name} {weight:g}", np.load(file).astype(np.float32) if file.exists() else None))
         for across, (said, pixels) in enumerate(cells):
             if pixels is None:

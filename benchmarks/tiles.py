@@ -29,7 +29,7 @@ import numpy as np
 MIB = 1 << 20
 
 
-def status(key: str) -> float:  # MiB
+def process_memory(key: str) -> float:  # MiB
     """Return a line of ``/proc/self/status``."""
     with open("/proc/self/status", encoding="utf-8") as lines:
         return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 1024
@@ -44,7 +44,7 @@ class Peak(threading.Thread):
 
     def run(self) -> None:
         while self.going:
-            self.anonymous = max(self.anonymous, status("RssAnon"))
+            self.anonymous = max(self.anonymous, process_memory("RssAnon"))
             time.sleep(0.01)
 
 
@@ -65,7 +65,7 @@ def measure(megapixels: float, tile: int, halo: int, files: bool) -> dict[str, A
     rng = np.random.default_rng(0)
     photograph = rng.integers(0, 256, (side, side, 3), dtype=np.uint8).astype(np.float32)
     painting = rng.integers(0, 256, (384, 512, 3), dtype=np.uint8).astype(np.float32)
-    base = status("RssAnon") - photograph.nbytes / MIB
+    base = process_memory("RssAnon") - photograph.nbytes / MIB
     peak = Peak()
     peak.start()
     terms = build_terms(network, StyleConfig(), photograph, [painting])
@@ -93,7 +93,7 @@ def measure(megapixels: float, tile: int, halo: int, files: bool) -> dict[str, A
         "halo": halo * one_radius(*tiles.reach(network.layers)),
         "files": files,
         "peak": peak.anonymous - base,
-        "high_water": status("VmHWM"),
+        "high_water": process_memory("VmHWM"),
         "vectors": vectors,
         "target": target,
         "beyond": peak.anonymous - base - vectors - (target if target < 256 else 0),

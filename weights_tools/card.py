@@ -8,7 +8,7 @@ from handstyle.foundations.backend import Array
 from handstyle.foundations.image import CONVENTIONS
 from handstyle.network.vgg import Weights
 
-LARGE = 18  # px of the sheet for one value of a kernel
+PIXEL_SIZE = 18  # px of the sheet for one value of a kernel
 GAP = 6  # px between filters
 
 
@@ -49,10 +49,10 @@ def filters_sheet(weights: Weights) -> Array:  # -> (H, W, 3) uint8
     colors = np.clip(127.5 + 127.5 * w / scale, 0, 255).round().astype(np.uint8)
     count = w.shape[3]
     columns = math.ceil(math.sqrt(count))
-    side = 3 * LARGE
+    side = 3 * PIXEL_SIZE
     rows = math.ceil(count / columns)
     sheet = np.full((GAP + rows * (side + GAP), GAP + columns * (side + GAP), 3), 255, np.uint8)
     for k in range(count):
         y, x = GAP + (k // columns) * (side + GAP), GAP + (k % columns) * (side + GAP)
-        sheet[y : y + side, x : x + side] = colors[..., k].repeat(LARGE, 0).repeat(LARGE, 1)
+        sheet[y : y + side, x : x + side] = colors[..., k].repeat(PIXEL_SIZE, 0).repeat(PIXEL_SIZE, 1)
     return sheet

@@ -14,7 +14,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, TORCHVISION, preprocess_forward
 from handstyle.network.vgg import Weights, build_network
 from weights_tools.fingerprint import picture
-from weights_tools.first_layer import is_rescaled, recognize, turned
+from weights_tools.first_layer import is_rescaled, recognize, transform_kernels
 from weights_tools.readers.reading import Reading
 
 # Bounds of `bias_share`. It is 0.0008 for the Caffe VGG-19 (measured). For torchvision's VGG-16 about 0.05 is expected,
@@ -95,7 +95,7 @@ def decide(reading: Reading, convention: str | None = None) -> Decision:
             raise HandstyleError(
                 f"its first kernel is that of {known.title}: convention {known.convention}, not {convention}"
             )
-        weights = turned(weights, match.orientation, match.exchanged)
+        weights = transform_kernels(weights, match.orientation, match.exchanged)
         findings.append(f"recognized by its first kernel as {known.title}: convention {known.convention}")
         if match.orientation:
             findings.append(f"its kernels were {match.orientation} against the format's own rule: undone")
@@ -108,7 +108,7 @@ def decide(reading: Reading, convention: str | None = None) -> Decision:
         return Decision(Weights(weights.architecture, known.convention, weights.layers, provenance), findings)
     findings.append("not one of the networks that are recognized")
     if convention is None:
-        convention, finding = by_biases(weights)
+        convention, finding = decide_by_biases(weights)
         if convention is None:
             raise HandstyleError(
                 f"{finding}: name it, handstyle weights convert SOURCE TARGET --convention caffe, or torchvision"
@@ -120,7 +120,7 @@ def decide(reading: Reading, convention: str | None = None) -> Decision:
     if reading.order is None:
         findings.append(f"colors assumed to be {order}, as usual for {convention}: the format does not specify them")
     elif reading.order != order:
-        weights = turned(weights, exchanged=True)
+        weights = transform_kernels(weights, exchanged=True)
         findings.append(f"colors are {reading.order} in this format: exchanged to {order}")
     if reading.turned:
         findings.append("kernels assumed to be Theano's, and rotated by 180 degrees")
@@ -128,7 +128,7 @@ def decide(reading: Reading, convention: str | None = None) -> Decision:
     return Decision(Weights(weights.architecture, convention, weights.layers, provenance), findings)
 
 
-def by_biases(weights: Weights) -> tuple[str | None, str]:
+def decide_by_biases(weights: Weights) -> tuple[str | None, str]:
     """Infer the convention from the relative size of the biases.
 
     Parameters

@@ -48,7 +48,7 @@ def get(wanted: Entry, *, keep_source: bool = False, retries: int = RETRIES) -> 
         digests), or a check of the self-test fails. A downloaded file with a wrong digest is deleted, but not a file
         that the user has put there.
     """
-    target, place = _places(wanted)
+    target, place = _download_paths(wanted)
     with _locked(place.parent):
         if target.is_file():
             return target, ["here already"]
@@ -56,7 +56,7 @@ def get(wanted: Entry, *, keep_source: bool = False, retries: int = RETRIES) -> 
         if wanted.digest is None:
             findings.append("no digest is certain: only the self-test checks it")
         try:
-            findings += _prove(wanted, place, target)
+            findings += _convert_and_verify(wanted, place, target)
         except HandstyleError as error:
             raise HandstyleError(f"{error}; the file is kept, delete it before the next attempt") from None
         if not keep_source:
@@ -88,7 +88,7 @@ def add(wanted: Entry, file: Path, *, overwrite: bool = False) -> tuple[Path, li
     HandstyleError
         If neither the digest nor the first kernel is that of the published network, or a check of the self-test fails.
     """
-    target, place = _places(wanted)
+    target, place = _download_paths(wanted)
     with _locked(place.parent):
         if target.is_file() and not overwrite:
             raise HandstyleError(f"{wanted.name} is installed already, {target}: overwrite it, or delete it first")
@@ -97,10 +97,10 @@ def add(wanted: Entry, file: Path, *, overwrite: bool = False) -> tuple[Path, li
             known = wanted.digest is not None
         except HandstyleError:
             known = False
-        return target, _prove(wanted, file, target, recognized=not known)
+        return target, _convert_and_verify(wanted, file, target, recognized=not known)
 
 
-def _places(wanted: Entry) -> tuple[Path, Path]:
+def _download_paths(wanted: Entry) -> tuple[Path, Path]:
     place = cache_folder() / "downloads" / wanted.file
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _prove(wanted: Entry, source: Path, target: Path, recognized: bool | None = None) -> list[str]:
+def _convert_and_verify(wanted: Entry, source: Path, target: Path, recognized: bool | None = None) -> list[str]:
     # A file gets its final name only after the self-test. `recognized`: whether the first kernel must be that of the
     # published network, because there is no digest to compare.
     unproven = target.with_suffix(".unproven.h5")

@@ -132,7 +132,7 @@ def deviation(found: Statistics, expected: Statistics) -> float:
     return max(*ratios, abs(found.zeros - expected.zeros), abs(found.signature - expected.signature))
 
 
-def departure(found: Fingerprint, expected: Fingerprint, most: Callable[[str], float]) -> str | None:
+def describe_deviation(found: Fingerprint, expected: Fingerprint, most: Callable[[str], float]) -> str | None:
     """Return a sentence on the first layer whose statistics deviate too much, or None.
 
     Parameters
@@ -177,7 +177,7 @@ def _rounded(a: Array, dtype: DTypeLike) -> Array:
     return a.astype(dtype).astype(np.float32)
 
 
-def embed(path: str | os.PathLike[str]) -> None:
+def embed_fingerprint(path: str | os.PathLike[str]) -> None:
     """Compute the fingerprint of a network and write it into its file, without changing anything else in the file."""
     weights = read_weights(path)
     with h5py.File(path, "r") as file:
@@ -189,6 +189,6 @@ def embed(path: str | os.PathLike[str]) -> None:
 if __name__ == "__main__":
     try:
         for name in sys.argv[1:]:
-            embed(name)
+            embed_fingerprint(name)
     except HandstyleError as error:
         sys.exit(f"weights_tools.fingerprint: {error}")

@@ -30,7 +30,7 @@ ORIENTATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 # Largest relative difference from a published kernel, whose values have four decimals; float16 adds an error of 5e-4.
-CLOSENESS = 2e-3
+MATCH_TOLERANCE = 2e-3
 
 
 class Match(NamedTuple):
@@ -72,7 +72,7 @@ def recognize(layers: Layers, architecture: str) -> Match | None:
         candidate, expected = turn(kernel)[..., 0], known.landmark[mask]
         found = (candidate[..., ::-1] if exchanged else candidate)[mask]
         scale = float(found @ expected / (expected @ expected))
-        if scale > 0 and np.linalg.norm(found - scale * expected) <= CLOSENESS * np.linalg.norm(found):
+        if scale > 0 and np.linalg.norm(found - scale * expected) <= MATCH_TOLERANCE * np.linalg.norm(found):
             return Match(known, orientation, exchanged, scale)
     return None
 
@@ -85,7 +85,7 @@ def is_rescaled(scale: float) -> bool:
     return all(abs(scale / mistaken - 1) >= 0.01 for mistaken in (1, 255, 1 / 255))
 
 
-def turned(weights: Weights, orientation: str = "", exchanged: bool = False) -> Weights:
+def transform_kernels(weights: Weights, orientation: str = "", exchanged: bool = False) -> Weights:
     """Return weights with all kernels transformed and, if `exchanged`, the colors of conv1_1 in the reverse order.
 
     Applied twice, it returns the original weights.
@@ -120,7 +120,7 @@ def find_orientation(weights: Weights, expected: Statistics, most: float) -> tup
     """
     first = _first(weights)
     tried = ((orientation, exchanged) for exchanged in (False, True) for orientation in ORIENTATIONS)
-    return next((lies for lies in tried if _answers(turned(first, *lies), expected, most)), None)
+    return next((lies for lies in tried if _has_statistics(transform_kernels(first, *lies), expected, most)), None)
 
 
 def find_input_mismatch(weights: Weights, expected: Statistics, most: float) -> str | None:
@@ -138,14 +138,14 @@ def find_input_mismatch(weights: Weights, expected: Statistics, most: float) -> 
     first, convention = _first(weights), CONVENTIONS[weights.convention]
     w, b = first.layers["conv1_1"]
     other, factor = ("0 to 1, not 0 to 255", 255) if convention.scale == 255 else ("0 to 255, not 0 to 1", 1 / 255)
-    if _answers(_with(first, w / factor, b), expected, most):
+    if _has_statistics(_with_first_layer(first, w / factor, b), expected, most):
         return f"conv1_1 expects pictures from {other}"
     # In a first layer whose input has its mean not subtracted, the mean is part of the biases.
     mean = np.asarray(convention.mean) / convention.std
-    if _answers(_with(first, w, b + w.sum(axis=(0, 1)).T @ mean), expected, most):
+    if _has_statistics(_with_first_layer(first, w, b + w.sum(axis=(0, 1)).T @ mean), expected, most):
         return "conv1_1 expects pictures whose mean is not subtracted"
     for name in CONVENTIONS:
-        if name != weights.convention and _answers(replace(first, convention=name), expected, most):
+        if name != weights.convention and _has_statistics(replace(first, convention=name), expected, most):
             return f"conv1_1 expects the convention {name}, not {weights.convention}"
     return None
 
@@ -154,9 +154,9 @@ def _first(weights: Weights) -> Weights:
     return replace(weights, layers={"conv1_1": weights.layers["conv1_1"]})
 
 
-def _with(weights: Weights, w: Array, b: Array) -> Weights:
+def _with_first_layer(weights: Weights, w: Array, b: Array) -> Weights:
     return replace(weights, layers={"conv1_1": (w.astype(np.float32), b.astype(np.float32))})
 
 
-def _answers(first: Weights, expected: Statistics, most: float) -> bool:
+def _has_statistics(first: Weights, expected: Statistics, most: float) -> bool:
     return deviation(fingerprint(first)["relu1_1"], expected) <= most

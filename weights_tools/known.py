@@ -50,7 +50,7 @@ class Known:
 # once more changes block 4 by up to 0.026 and block 5 by up to 0.024. The original kernels differ from the quantized
 # reference by at most as much.
 TOLERANCES = {"1": 0.002, "2": 0.002, "3": 0.002, "4": 0.06, "5": 0.06}
-EXTENT = "to 0.2 % in blocks 1 to 3, and to 6 % in blocks 4 and 5, where the reference is a quantized copy"
+PRECISION_NOTE = "to 0.2 % in blocks 1 to 3, and to 6 % in blocks 4 and 5, where the reference is a quantized copy"
 OWN_TOLERANCE = 0.002  # for a fingerprint that was stored with the same values
 
 

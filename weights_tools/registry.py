@@ -137,7 +137,7 @@ def check_digest(path: Path, digest: str | None) -> None:
         raise HandstyleError(f"its {algorithm} is {found}, the published one {begins}{expected}")
 
 
-def identity(path: Path, weights: Weights | None = None) -> tuple[bool | None, str]:
+def identify(path: Path, weights: Weights | None = None) -> tuple[bool | None, str]:
     """Identify a file by its digest.
 
     Parameters
@@ -159,18 +159,18 @@ def identity(path: Path, weights: Weights | None = None) -> tuple[bool | None, s
         return True, f"the network that ships with handstyle {version('handstyle')}, bit for bit"
     with path.open("rb") as file:
         digests["md5"] = hashlib.file_digest(file, "md5").hexdigest()
-    if published := published_as(digests):
+    if published := published_name(digests):
         return True, f"the published file of {published}"
     unknown = f"no file whose digest is known (its sha256 is {digests['sha256']})"
     if weights is None or "source_sha256" not in weights.provenance:
         return None, unknown
-    published = weights.provenance.get("published") or published_as({"sha256": weights.provenance["source_sha256"]})
+    published = weights.provenance.get("published") or published_name({"sha256": weights.provenance["source_sha256"]})
     source = weights.provenance.get("source", "a file")
     more = f", {published}" if published else ""
     return None, f"not a known file itself; its own account of its source: {source}{more}"
 
 
-def published_as(digests: dict[str, str]) -> str | None:
+def published_name(digests: dict[str, str]) -> str | None:
     """Return a text with the name of the published file that has these digests, or None if there is none.
 
     Parameters

@@ -13,7 +13,7 @@ from handstyle.foundations.errors import HandstyleError
 CHUNK = 1 << 16  # bytes
 MAX_BYTES = 1 << 30  # bytes; the largest published VGG has 575 MB
 TIMEOUT = 30.0  # s without a byte
-SLOWEST = 1000  # bytes a second, over `TIMEOUT`
+MIN_RATE = 1000  # bytes a second, over `TIMEOUT`
 
 Progress = Callable[[int, int], None]  # bytes received, bytes in all (0 if the server does not specify it)
 
@@ -74,7 +74,7 @@ def _fetch(url: str, part: Path, note: Path, progress: Progress) -> None:
     headers = {"Accept-Encoding": "identity"}  # ranges count bytes of the uncompressed file
     if begun:
         headers |= {"Range": f"bytes={begun}-", "If-Range": note.read_text("ascii")}
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT, hooks={"response": _stay_secure}) as answer:
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT, hooks={"response": _check_https}) as answer:
         if answer.status_code == 416:  # nothing is left to send: the next attempt downloads the whole file
             note.unlink(missing_ok=True)
         if answer.status_code not in (200, 206):
@@ -84,9 +84,9 @@ def _fetch(url: str, part: Path, note: Path, progress: Progress) -> None:
         if not answer.headers.get("Content-Range", "").startswith(f"bytes {begun}-"):
             begun = 0
             note.unlink(missing_ok=True)
-            if mark := _mark(answer.headers):
+            if mark := _version_tag(answer.headers):
                 note.write_text(mark, "ascii")
-        elif _mark(answer.headers) not in ("", headers["If-Range"]):
+        elif _version_tag(answer.headers) not in ("", headers["If-Range"]):
             note.unlink()
             raise DownloadError("the file changed on the server")
         length = int(answer.headers.get("Content-Length", 0))
@@ -103,14 +103,14 @@ def _receive(source: Any, file: Any, arrived: int, total: int, progress: Progres
         if max(arrived, total) > MAX_BYTES:
             raise DownloadError(f"larger than {MAX_BYTES >> 20} MiB, which no VGG is")
         if (now := time.monotonic()) - since > TIMEOUT:
-            if arrived - before < SLOWEST * TIMEOUT:
-                raise DownloadError(f"fewer than {SLOWEST} bytes a second for {TIMEOUT:g} s")
+            if arrived - before < MIN_RATE * TIMEOUT:
+                raise DownloadError(f"fewer than {MIN_RATE} bytes a second for {TIMEOUT:g} s")
             since, before = now, arrived
         progress(arrived, total)
     return arrived
 
 
-def _stay_secure(answer: Any, *_: Any, **__: Any) -> None:
+def _check_https(answer: Any, *_: Any, **__: Any) -> None:
     secure = answer.url.startswith("https:")
     if answer.is_redirect and secure and not urljoin(answer.url, answer.headers["Location"]).startswith("https:"):
         raise DownloadError(f"it redirects from https to {answer.headers['Location'][:100]}")
@@ -122,7 +122,7 @@ def part_files(folder: Path, url: str) -> tuple[Path, Path]:
     return folder / f"{name}.part", folder / f"{name}.mark"
 
 
-def _mark(headers: Any) -> str:
+def _version_tag(headers: Any) -> str:
     # A weak ETag does not guarantee equal bytes (RFC 9110, 8.8.1).
     tag = headers.get("ETag", "")
     mark: str = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")

@@ -13,12 +13,12 @@ from handstyle.foundations.image import CONVENTIONS, Convention
 from handstyle.foundations.picture_reading import expand_path
 from handstyle.network.vgg import Weights, check_layers, convolution_names
 from handstyle.network.weights import is_native, read_weights
-from weights_tools.convention import by_biases, decide
-from weights_tools.fingerprint import Fingerprint, departure, deviation, fingerprint, stored_fingerprint
+from weights_tools.convention import decide, decide_by_biases
+from weights_tools.fingerprint import Fingerprint, describe_deviation, deviation, fingerprint, stored_fingerprint
 from weights_tools.first_layer import Match, find_input_mismatch, find_orientation, recognize
-from weights_tools.known import EXTENT, OWN_TOLERANCE, tolerance
+from weights_tools.known import OWN_TOLERANCE, PRECISION_NOTE, tolerance
 from weights_tools.readers import read_any
-from weights_tools.registry import identity
+from weights_tools.registry import identify
 
 
 class Check(NamedTuple):
@@ -83,12 +83,12 @@ def verify(path: str | os.PathLike[str], convention: str | None = None) -> Verif
     path = expand_path(path)
     if is_native(path):
         weights = read_weights(path)
-        return Verification(str(path), [Check("identity", *identity(path, weights)), *verify_weights(weights)])
+        return Verification(str(path), [Check("identity", *identify(path, weights)), *verify_weights(weights)])
     try:
         weights, findings = decide(read_any(path), convention)
     except HandstyleError as error:
         raise HandstyleError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
-    rows = [Check("identity", *identity(path)), *(Check("file", True, finding) for finding in findings)]
+    rows = [Check("identity", *identify(path)), *(Check("file", True, finding) for finding in findings)]
     return Verification(str(path), [*rows, *verify_weights(weights)])
 
 
@@ -121,19 +121,19 @@ def verify_weights(weights: Weights, convention: Convention | None = None) -> li
     checks = [
         Check("architecture", True, f"{weights.architecture}, {len(weights.layers)} convolutions, {extent}"),
         Check("finite", True, "every value"),
-        _alive(weights),
+        _check_dead_kernels(weights),
     ]
     match, own = recognize(weights.layers, weights.architecture), stored_fingerprint(weights)
     found = fingerprint(weights, convention)
-    checks += _first_layer(weights, match, own)
-    checks.append(_convention(weights, match, own, found, convention))
+    checks += _check_first_layer(weights, match, own)
+    checks.append(_check_convention(weights, match, own, found, convention))
     if own and match is not None and match.known.fingerprint:
-        checks.append(_own_fingerprint(found, own, "unchanged"))
-    checks.append(_fingerprint(weights, match, own, found, explain=convention is None))
+        checks.append(_check_own_fingerprint(found, own, "unchanged"))
+    checks.append(_check_fingerprint(weights, match, own, found, explain=convention is None))
     return checks
 
 
-def _alive(weights: Weights) -> Check:
+def _check_dead_kernels(weights: Weights) -> Check:
     dead = {name: int((np.abs(w).max(axis=(0, 1, 2)) == 0).sum()) for name, (w, _) in weights.layers.items()}
     for name, count in dead.items():
         if count == weights.layers[name][0].shape[3]:
@@ -142,7 +142,7 @@ def _alive(weights: Weights) -> Check:
     return Check("alive", total == 0, f"{total} kernels are zero" if total else "no kernel is zero")
 
 
-def _first_layer(weights: Weights, match: Match | None, own: Fingerprint) -> list[Check]:
+def _check_first_layer(weights: Weights, match: Match | None, own: Fingerprint) -> list[Check]:
     if match is not None:
         order, who = CONVENTIONS[match.known.convention].order, match.known.title
         orientation, exchanged, when = match.orientation, match.exchanged, "as published"
@@ -161,7 +161,7 @@ def _first_layer(weights: Weights, match: Match | None, own: Fingerprint) -> lis
     return [Check("colors", not exchanged, colors), Check("orientation", not orientation, kernels)]
 
 
-def _convention(
+def _check_convention(
     weights: Weights, match: Match | None, own: Fingerprint, found: Fingerprint, fed: Convention | None
 ) -> Check:
     name = fed.name if fed is not None else weights.convention
@@ -176,25 +176,25 @@ def _convention(
             return Check("convention", True, f"{name}; conv1_1 answers as when the file was written")
         if fed is None and (mismatch := find_input_mismatch(weights, own["relu1_1"], OWN_TOLERANCE)):
             return Check("convention", False, mismatch)
-    convention, finding = by_biases(weights)
+    convention, finding = decide_by_biases(weights)
     # The biases are evidence, not proof, since other training gives other biases: so the check does not fail.
     if convention is None or convention == name:
         return Check("convention", True if convention else None, f"{name}; {finding}")
     return Check("convention", None, f"{name}; BUT {finding}")
 
 
-def _fingerprint(
+def _check_fingerprint(
     weights: Weights, match: Match | None, own: Fingerprint, found: Fingerprint, *, explain: bool
 ) -> Check:
     if match is None or not match.known.fingerprint:
         if own:
-            return _own_fingerprint(found, own, "fingerprint")
+            return _check_own_fingerprint(found, own, "fingerprint")
         who = "unknown network" if match is None else f"no fingerprint of {match.known.title} is at hand"
         return Check("fingerprint", None, f"{who}: only the structure was checked")
     expected = match.known.fingerprint
-    wrong = departure(found, expected, tolerance)
+    wrong = describe_deviation(found, expected, tolerance)
     if wrong is None:
-        return Check("fingerprint", True, f"every layer answers as {match.known.title} does, {EXTENT}")
+        return Check("fingerprint", True, f"every layer answers as {match.known.title} does, {PRECISION_NOTE}")
     same_zeros = all(abs(found[name].zeros - expected[name].zeros) <= tolerance(name) for name in found)
     if _is_normalized(weights) and same_zeros:
         return Check("fingerprint", True, f"{match.known.title}, filters rescaled: zeros where they should be")
@@ -207,8 +207,8 @@ def _is_normalized(weights: Weights) -> bool:
     return not {"normalized", "normalised"}.isdisjoint(weights.provenance)  # the second is that of version 0.1.0
 
 
-def _own_fingerprint(found: Fingerprint, own: Fingerprint, name: str) -> Check:
-    wrong = departure(found, own, lambda layer: OWN_TOLERANCE)
+def _check_own_fingerprint(found: Fingerprint, own: Fingerprint, name: str) -> Check:
+    wrong = describe_deviation(found, own, lambda layer: OWN_TOLERANCE)
     if wrong is None:
         return Check(name, True, "every layer answers as when the file was written")
     return Check(name, False, f"{wrong}, against the fingerprint that the file was written with")

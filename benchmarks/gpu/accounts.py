@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)]
 
-from measure import Book  # noqa: E402
+from measure import ResultFile  # noqa: E402
 from run import Bench  # noqa: E402
 from support.fake_cupy import pretend  # noqa: E402
 
@@ -28,7 +28,7 @@ def account(side, precision, out):
     """Return the bytes that an objective and its evaluation take on an empty GPU."""
     with pytest.MonkeyPatch.context() as patch:
         pretend(patch)
-        bench = Bench(argparse.Namespace(rehearse=False, weights=None), Book(out))
+        bench = Bench(argparse.Namespace(rehearse=False, weights=None), ResultFile(out))
         engine = CudaEngine(bench.device(precision))
         bench.forget()
         return bench.ready(side, engine)[1]

@@ -84,7 +84,7 @@ def interleaved(runners, repeats, warmup=2, limit=60.0):
     return {name: summary(taken) for name, taken in samples.items()}
 
 
-class Found(dict):
+class Section(dict):
     """The results of a section, each written to the file at once; failures are recorded, and the section continues."""
 
     def __init__(self, book, name):
@@ -107,7 +107,7 @@ class Found(dict):
         return True
 
 
-class Book:
+class ResultFile:
     """All results, written to the file after each, so that an aborted run leaves what it has measured.
 
     Parameters
@@ -132,9 +132,9 @@ class Book:
         self.write()
 
     def section(self, name, f):
-        """Run a section: call ``f(found)``, which stores its results in a new `Found`, and record time and failure."""
+        """Run a section: ``f(found)`` stores its results in a new `Section`; time and failure are recorded."""
         begun = time.perf_counter()
-        self.results[name] = found = Found(self, name)
+        self.results[name] = found = Section(self, name)
         try:
             f(found)
         except Exception as error:

@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks.gpu.measure import seconds
 
 COLOURS = {"ours": "#1b6ca8", "torch": "#d1793a"}
-WAYS = ("winograd4", "winograd2", "mec", "residue", "im2col", "tensor", "first", "torch")
-MARKERS = dict(zip(WAYS, "os^v<P*x", strict=True))
+METHODS = ("winograd4", "winograd2", "mec", "residue", "im2col", "tensor", "first", "torch")
+MARKERS = dict(zip(METHODS, "os^v<P*x", strict=True))
 NAMES = {"float32": ("ours cuda", "torch float32"), "TF32": ("ours cuda-tf32", "torch tf32")}
 
 

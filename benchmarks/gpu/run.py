@@ -23,7 +23,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)]
 
-from measure import Book, Clock, Found, interleaved, seconds, timed  # noqa: E402
+from measure import Clock, ResultFile, Section, interleaved, seconds, timed  # noqa: E402
 
 from handstyle.cli.torch_peer import TorchObjective  # noqa: E402
 from handstyle.foundations.backend import choose_backend, cpu_count, cpu_name, to_numpy  # noqa: E402
@@ -506,7 +506,7 @@ class Bench:
     def evaluation(self, found, tuned=False, compiled=False):
         """Time an evaluation of the objective at each size, ours and PyTorch's in turn, and measure their memory."""
         for side in [side for side in self.options.sizes if not tuned or side in (32, 512, 1024)]:
-            runners, memory, methods, made = {}, {}, {}, Found(self.book, f"evaluation at {side}")
+            runners, memory, methods, made = {}, {}, {}, Section(self.book, f"evaluation at {side}")
 
             def ours(name, precision, side=side, runners=runners, memory=memory, methods=methods):
                 engine = CudaEngine(self.device(precision)) if precision else None
@@ -687,7 +687,7 @@ def main():
     wanted = list(dict.fromkeys(["machine", *options.sections.split(",")]))  # the machine is always described
     if unknown := set(wanted) - set(SECTIONS):
         parser.error(f"unknown section {', '.join(sorted(unknown))}: use {', '.join(SECTIONS)}")
-    book = Book(options.out, options.minutes)
+    book = ResultFile(options.out, options.minutes)
     bench = Bench(options, book)
     for name in wanted:
         book.section(name, getattr(bench, name))

@@ -216,7 +216,7 @@ def whole_run(size: int, kernels: str, iterations: int, fastest: tuple[str, floa
         ),
     }
     start64 = p.astype(np.float64).ravel()
-    turns = common.Turns(1 + len(runs))
+    turns = common.TurnTaker(1 + len(runs))
     traces: list[list[tuple[float, float]]] = [[] for _ in range(1 + len(runs))]
     reached: list[float] = []  # PyTorch's loss, as soon as it is known
 
@@ -226,22 +226,24 @@ def whole_run(size: int, kernels: str, iterations: int, fastest: tuple[str, floa
             optimizer.zero_grad()
             value = plain.loss(leaf)
             value.backward()
-            traces[0].append((turns.so_far(0), float(value.detach())))
+            traces[0].append((turns.seconds_of(0), float(value.detach())))
             return value
 
         optimizer.step(closure)
         reached.append(min(value for _, value in traces[0]))
 
-    def ours(me: int, method: Callable[[Any, Callback], object]) -> None:
-        objective = common.TakingTurns(common.objective(network, content, styles, size), turns, me, traces[me])
+    def ours(index: int, method: Callable[[Any, Callback], object]) -> None:
+        objective = common.TurnTakingObjective(
+            common.objective(network, content, styles, size), turns, index, traces[index]
+        )
 
         def far_enough(_: Any) -> None:
-            if reached and min(value for _, value in traces[me]) <= reached[0]:
+            if reached and min(value for _, value in traces[index]) <= reached[0]:
                 raise StopIteration
 
         method(objective, far_enough)
 
-    turns.run([theirs, *(partial(ours, me, method) for me, method in enumerate(runs.values(), 1))])
+    turns.run([theirs, *(partial(ours, index, method) for index, method in enumerate(runs.values(), 1))])
     evaluations, took = len(traces[0]), turns.seconds[0]
     rows = []
     for name, trace in zip(runs, traces[1:], strict=True):

@@ -55,7 +55,7 @@ def measure():
 @pytest.mark.skipif(not SCRIPT.exists(), reason="the benchmarks are not in this tree")
 def test_what_fails_costs_nothing_else_and_what_is_done_is_on_disk(tmp_path, capsys):
     path = tmp_path / "out.json"
-    book, on_disk = measure().Book(path), []
+    book, on_disk = measure().ResultFile(path), []
 
     def section(found):
         found.attempt("first", lambda: 1)
@@ -76,7 +76,7 @@ def test_what_fails_costs_nothing_else_and_what_is_done_is_on_disk(tmp_path, cap
 
 @pytest.mark.skipif(not SCRIPT.exists(), reason="the benchmarks are not in this tree")
 def test_nothing_new_is_begun_after_the_time(tmp_path):
-    book = measure().Book(tmp_path / "out.json", minutes=0)
+    book = measure().ResultFile(tmp_path / "out.json", minutes=0)
     book.section("section", lambda found: found.attempt("late", lambda: 1))
     assert book.results["section"] == {}
     assert "TimeoutError" in book.results["errors"]["section: late"]

@@ -12,7 +12,7 @@ from handstyle.network.vgg import Weights, build_network
 from handstyle.network.weights import EMBEDDED_FILE, read_weights
 from weights_tools.convention import TORCHVISION_ABOVE, WIDTHS, bias_share, decide
 from weights_tools.fingerprint import deviation, fingerprint, picture
-from weights_tools.first_layer import ORIENTATIONS, recognize, turned
+from weights_tools.first_layer import ORIENTATIONS, recognize, transform_kernels
 from weights_tools.known import KNOWN, tolerance
 from weights_tools.normalize import normalize
 from weights_tools.readers import Reading, read_any
@@ -52,7 +52,7 @@ def test_a_network_is_recognized_however_it_was_turned(known):
     weights = stamped(known)
     for orientation in ORIENTATIONS:
         for exchanged in (False, True):
-            match = recognize(turned(weights, orientation, exchanged).layers, known.architecture)
+            match = recognize(transform_kernels(weights, orientation, exchanged).layers, known.architecture)
             assert match is not None
             assert (match.known, match.orientation, match.exchanged) == (known, orientation, exchanged)
             assert match.scale == pytest.approx(1, abs=2e-3)
@@ -68,7 +68,7 @@ def test_no_random_network_is_recognized():
 def test_what_was_turned_is_turned_back(known):
     weights = stamped(known)
     for orientation in ORIENTATIONS:
-        wrong = turned(weights, orientation, exchanged=True)
+        wrong = transform_kernels(weights, orientation, exchanged=True)
         decided, findings = decide(Reading("a test", known.architecture, wrong.layers))
         assert decided.convention == known.convention
         for name, (w, b) in weights.layers.items():
@@ -107,7 +107,7 @@ def test_a_published_network_with_rescaled_filters_passes_and_one_with_a_turned_
 
 def test_a_theano_file_with_unflipped_kernels_is_put_right(tmp_path):
     weights = stamped(KNOWN[0])
-    unflipped = turned(weights, "rotated by 180 degrees")  # the writer will flip them once more
+    unflipped = transform_kernels(weights, "rotated by 180 degrees")  # the writer will flip them once more
     write_keras_h5(tmp_path / "a.h5", unflipped, theano=True)
     decided, findings = decide(read_any(tmp_path / "a.h5"))
     np.testing.assert_array_equal(decided.layers["conv3_2"][0], weights.layers["conv3_2"][0])
@@ -286,7 +286,7 @@ def test_a_network_cut_short_or_in_half_precision_passes(real):
 
 @pytest.mark.weights
 def test_exchanged_colors_are_caught(real):
-    checks = verify_weights(turned(real, exchanged=True))
+    checks = verify_weights(transform_kernels(real, exchanged=True))
     assert failed(checks) == ["colors", "fingerprint"]
     assert "from relu1_1 on" in checks[-1].found
 
@@ -294,7 +294,7 @@ def test_exchanged_colors_are_caught(real):
 @pytest.mark.weights
 @pytest.mark.parametrize("orientation", [name for name in ORIENTATIONS if name])
 def test_turned_kernels_are_caught_by_landmark_and_by_fingerprint(orientation, real):
-    checks = verify_weights(turned(real, orientation))
+    checks = verify_weights(transform_kernels(real, orientation))
     assert failed(checks) == ["orientation", "fingerprint"]
     assert "from relu1_1 on" in checks[-1].found
     assert orientation in next(check.found for check in checks if check.name == "orientation")

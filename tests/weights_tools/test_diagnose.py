@@ -16,9 +16,9 @@ from handstyle.foundations.image import CAFFE, CONVENTIONS, TORCHVISION
 from handstyle.network.weights import EMBEDDED_FILE, read_weights, sha256, write_weights
 from weights_tools import registry as module
 from weights_tools.convert import convert
-from weights_tools.fingerprint import embed, fingerprint, stored_fingerprint, with_fingerprint
-from weights_tools.first_layer import ORIENTATIONS, find_input_mismatch, find_orientation, turned
-from weights_tools.registry import Entry, identity
+from weights_tools.fingerprint import embed_fingerprint, fingerprint, stored_fingerprint, with_fingerprint
+from weights_tools.first_layer import ORIENTATIONS, find_input_mismatch, find_orientation, transform_kernels
+from weights_tools.registry import Entry, identify
 from weights_tools.verify import verify, verify_weights
 
 
@@ -45,7 +45,7 @@ def test_the_network_that_ships_passes_every_check(shipped):
 
 
 def test_exchanged_colors_are_caught_and_named(shipped):
-    wrong = turned(shipped, exchanged=True)
+    wrong = transform_kernels(shipped, exchanged=True)
     assert failed(wrong)[0] == "colors"
     assert "from relu1_1 on" in found(wrong)["fingerprint"].found
     assert "its colors were exchanged" in found(wrong)["colors"].found
@@ -53,7 +53,7 @@ def test_exchanged_colors_are_caught_and_named(shipped):
 
 @pytest.mark.parametrize("orientation", [name for name in ORIENTATIONS if name])
 def test_turned_kernels_are_caught_and_named(orientation, shipped):
-    wrong = turned(shipped, orientation)
+    wrong = transform_kernels(shipped, orientation)
     assert {"orientation", "fingerprint"} <= set(failed(wrong))
     assert orientation in found(wrong)["orientation"].found
 
@@ -143,7 +143,7 @@ def test_a_fingerprint_is_embedded_and_nothing_else_changes(dtype, tmp_path):
     path = tmp_path / "a.h5"
     weights = slim()
     write_weights(path, replace(weights, provenance={"licence": "MIT"}), dtype)
-    embed(path)
+    embed_fingerprint(path)
     after = read_weights(path)
     assert after.provenance["licence"] == "MIT"
     with h5py.File(path) as file:
@@ -170,11 +170,11 @@ def test_the_fingerprint_is_that_of_the_values_on_disk():
 
 def test_the_file_that_ships_is_known_by_its_digest(tmp_path):
     shutil.copy(EMBEDDED_FILE, tmp_path / "other-name.h5")
-    assert identity(tmp_path / "other-name.h5") == (True, verify(EMBEDDED_FILE).checks[0].found)
+    assert identify(tmp_path / "other-name.h5") == (True, verify(EMBEDDED_FILE).checks[0].found)
     damaged = bytearray(EMBEDDED_FILE.read_bytes())
     damaged[-1] ^= 1
     (tmp_path / "damaged.h5").write_bytes(damaged)
-    assert identity(tmp_path / "damaged.h5")[0] is None
+    assert identify(tmp_path / "damaged.h5")[0] is None
 
 
 def test_a_published_file_is_known_by_its_digest_and_a_converted_one_by_its_own_account(tmp_path, monkeypatch):
@@ -184,17 +184,17 @@ def test_a_published_file_is_known_by_its_digest_and_a_converted_one_by_its_own_
     for known, extent in ((digest, f"sha256 {digest}"), (digest[:8], f"begins with {digest[:8]}")):
         entries = {"slim": Entry("slim", "slim", "caffe", "MIT", ("http://a/vgg.h5",), f"sha256:{known}")}
         monkeypatch.setattr(module, "ENTRIES", entries)
-        passed, said = identity(source)
+        passed, said = identify(source)
         assert passed
         assert "published file of slim" in said
         assert extent in said
     convert(source, tmp_path / "a.h5", convention="caffe")
-    passed, said = identity(tmp_path / "a.h5", read_weights(tmp_path / "a.h5"))
+    passed, said = identify(tmp_path / "a.h5", read_weights(tmp_path / "a.h5"))
     assert passed is None, "what a file says of itself proves nothing"
     assert "vgg.h5" in said
     assert "slim" in said
     monkeypatch.setattr(module, "ENTRIES", {})
-    assert identity(source) == (None, f"no file whose digest is known (its sha256 is {digest})")
+    assert identify(source) == (None, f"no file whose digest is known (its sha256 is {digest})")
 
 
 def test_a_damaged_fingerprint_is_named(shipped):

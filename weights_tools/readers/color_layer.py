@@ -15,8 +15,8 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CAFFE
 from handstyle.network.vgg import ARCHITECTURES
 
-FIRST = "0.weight", "0.bias"
-SAID = "behind a layer for colors; its code pads by reflection and rounds pools up (--padding reflect --rounding up)"
+COLOR_LAYER = "0.weight", "0.bias"
+NOTE = "behind a layer for colors; its code pads by reflection and rounds pools up (--padding reflect --rounding up)"
 
 
 def padded_names() -> dict[int, str]:
@@ -30,7 +30,7 @@ def padded_names() -> dict[int, str]:
     return positions
 
 
-def behind_colors(shapes: Mapping[str, tuple[int, ...]], fetch: Callable[[str], Array]) -> dict[str, str] | None:
+def color_layer_keys(shapes: Mapping[str, tuple[int, ...]], fetch: Callable[[str], Array]) -> dict[str, str] | None:
     """Return the keys of all layers of a file whose first layer converts colors, after checking that layer.
 
     Parameters
@@ -50,9 +50,9 @@ def behind_colors(shapes: Mapping[str, tuple[int, ...]], fetch: Callable[[str], 
     HandstyleError
         If the first layer is a different 1 x 1 convolution.
     """
-    if shapes.get(FIRST[0]) != (3, 3, 1, 1) or shapes.get(FIRST[1]) != (3,):
+    if shapes.get(COLOR_LAYER[0]) != (3, 3, 1, 1) or shapes.get(COLOR_LAYER[1]) != (3,):
         return None
-    w, b = (fetch(key) for key in FIRST)
+    w, b = (fetch(key) for key in COLOR_LAYER)
     usual = 255 * np.eye(3)[::-1]  # RGB in, BGR out
     if not (np.allclose(w[..., 0, 0], usual, atol=0.1) and np.allclose(b, [-m for m in CAFFE.mean], atol=0.1)):
         raise HandstyleError("its first layer, of 1 x 1, is not the one that converts pictures to Caffe's convention")
@@ -60,7 +60,7 @@ def behind_colors(shapes: Mapping[str, tuple[int, ...]], fetch: Callable[[str], 
     found = {}
     for key in shapes:
         place, _, kind = key.rpartition(".")
-        if key in FIRST:
+        if key in COLOR_LAYER:
             continue
         if not place.isdecimal() or int(place) not in names:
             raise HandstyleError(f"after its layer for colors there is {key[:40]}, which VGG-19 does not have")

@@ -42,7 +42,7 @@ class _Source:
         """Return exactly `count` bytes, or skip them if not `keep`."""
         parts = []
         while count > 0:
-            part = self._some(min(count, 1 << 20))
+            part = self._decompress(min(count, 1 << 20))
             if not part:
                 raise HandstyleError("the file is cut short")
             count -= len(part)
@@ -50,7 +50,7 @@ class _Source:
                 parts.append(part)
         return b"".join(parts)
 
-    def _some(self, most: int) -> bytes:
+    def _decompress(self, most: int) -> bytes:
         while self.unpack is not None and not self.unpack.eof:
             packed = self.unpack.unconsumed_tail or self._read(1 << 16)
             if (part := self.unpack.decompress(packed, most)) or not packed:

@@ -17,7 +17,7 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from weights_tools.readers.color_layer import SAID, behind_colors
+from weights_tools.readers.color_layer import NOTE, color_layer_keys
 from weights_tools.readers.pickle_machine import NUMPY_NAMES, Name, Names, PickleMachine, dictionary_key, plain_text
 from weights_tools.readers.reading import Order, Reading, check_shape, collect, from_oihw, map_file, name_keys, open_zip
 
@@ -129,9 +129,9 @@ def _reading(state: Any, layout: str) -> Reading:
     tensors = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, Tensor)}
     shapes = {key: tensor.shape for key, tensor in tensors.items()}
     order: Order | None = None
-    if renamed := behind_colors(shapes, lambda key: tensors[key].values(key)):
+    if renamed := color_layer_keys(shapes, lambda key: tensors[key].values(key)):
         tensors = {name: tensors[key] for name, key in renamed.items()}
-        layout, order = f"{layout}, {SAID}", "BGR"
+        layout, order = f"{layout}, {NOTE}", "BGR"
     architecture, pairs = name_keys(tensors)
     return Reading(layout, architecture, collect(pairs, lambda name, key: tensors[key].values(name), from_oihw), order)
 
