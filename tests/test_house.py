@@ -117,16 +117,16 @@ def test_a_question_to_an_engine_would_be_seen(tmp_path: Path) -> None:
 # weights_tools. These are where the house stands; a part that must grow says so by raising its number here.
 SHARED = ("counting", "gradients", "stages", "winograd_matrices", "winograd_plain")
 BUDGETS: dict[str, tuple[int, tuple[str, ...]]] = {
-    "foundations": (1359, ("handstyle/foundations",)),
-    "network": (674, ("handstyle/network",)),
+    "foundations": (1361, ("handstyle/foundations",)),
+    "network": (676, ("handstyle/network",)),
     "losses": (581, ("handstyle/losses",)),
     "optimize": (953, ("handstyle/optimize",)),
     "kernels/cpu": (1587, ("handstyle/kernels/cpu",)),
     "kernels, shared": (321, tuple(f"handstyle/kernels/{name}.py" for name in SHARED)),
     "tiles and cluster": (713, ("handstyle/kernels/tiles.py", "handstyle/kernels/cluster.py")),
     "kernels/cuda": (1413, ("handstyle/kernels/cuda",)),
-    "painting and cli": (7137, ("handstyle/painting", "handstyle/cli")),
-    "weights_tools": (2220, ("weights_tools",)),
+    "painting and cli": (7209, ("handstyle/painting", "handstyle/cli")),
+    "weights_tools": (2222, ("weights_tools",)),
     "book": (290, ("handstyle/book/*.py",)),  # the judges are text, as the chapters are
 }
 

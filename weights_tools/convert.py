@@ -112,6 +112,8 @@ def convert(
     'vgg19-slim.h5'
     """
     source, target = expand_path(source), expand_path(target)
+    if target.suffix not in (".h5", ".hdf5"):
+        raise HandstyleError(f"{target}: what is written is HDF5: give it a name that ends in .h5")
     if target.exists() and not overwrite:
         raise HandstyleError(f"{target}: exists already; `overwrite` replaces it")
     if not target.parent.is_dir():

@@ -38,6 +38,7 @@ USAGE = {
     "frames": "FOLDER|FILM STYLE [STYLE...] -o FOLDER|FILM [FLAGS]",
     "sweep": "CONTENT STYLE [STYLE...] --over SETTING=VALUE,VALUE... [-o OUTPUT] [FLAGS]",
     "plan": "[CONTENT STYLE [STYLE...]] [FLAGS]",
+    "bench": "[SIDE...] [FLAGS]",
 }
 
 
@@ -60,7 +61,7 @@ def make_app(everything: bool = False, called: str = "") -> App:
         made.command(command, name=name, usage=f"Usage: handstyle {name} {USAGE[name]}{more}")
     made.command(demo)
     for name, (path, text) in OTHERS.items():
-        more = "\nMost flags of stylize work here, too; handstyle stylize --help-all shows them."
+        more = "\nMost flags of stylize work here, too; handstyle stylize --help-all shows them." * (name != "bench")
         usage = {"usage": f"Usage: handstyle {name} {USAGE[name]}{more}"} if name in USAGE else {}
         made.command(path, name=name, **usage, **({} if name == called else {"help": text}))
     return made

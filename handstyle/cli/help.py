@@ -2,9 +2,9 @@
 
 import difflib
 import re
+import shlex
 import textwrap
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from cyclopts import CycloptsError
@@ -14,6 +14,8 @@ from handstyle.cli.options import all_fields, flag
 from handstyle.painting.config import RENAMED
 
 DESCRIPTION_COLUMN = 24  # the column where descriptions begin
+
+CONTENT, STYLES = "the first picture, without a flag", "the pictures after the first, without a flag"
 
 # Flags of other programs, without leading dashes, for each flag of this program that has the same effect.
 FOREIGN_FLAGS = {
@@ -34,17 +36,20 @@ FOREIGN_FLAGS = {
     "--init-noise 0.5": "initial-noiseblend noise-ratio",
     "--pyramid-min-size 128": "min-scale multiscale scales",
     "--mask m.png": "mask-path mask-paths content-mask content-seg masks semantic-map",
-    "--style-mask m.png": "style-seg style-masks",
-    "--output OUT": "output-image out-file out result output-path",
+    "--style-mask m.png": "style-seg style-masks style-mask-imgs",
+    "--output OUT": "output-image out-file out result output-path img-name",
     "--pooling average": "pool pooling-type",
-    "the first picture, without a flag": "content content-image content-img input",
-    "the pictures after the first, without a flag": "style style-image style-img style-images style-imgs styles",
+    CONTENT: "content content-image content-img source-image input",
+    STYLES: "style style-image style-img style-images style-imgs styles",
     "--seed 0": "random-seed",
     "--stop-below 0.01": "min-improvement early-stop",
     "--lbfgs-history 10": "lbfgs-num-correction",
-    "no flag: the losses are shown while it paints": "print-iter print-iterations verbose",
+    "no flag: the losses are shown while it paints": "print-iter print-iterations verbose progress-plot",
     "no flag: --weights is one file": "proto-file",
 }
+FIXED = ("--color luminance-after", "--init noise")  # their flags have no value, or one that means yes
+VALUES = {"image": "content", "random": "noise", "avg": "average", "cudnn": "cupy", "mkl": "numpy"}  # theirs and ours
+WEIGHTS = ("--content-weight", "--style-weight", "--tv-weight")
 
 
 def plain_help(console: Any, options: Any, panel: Any) -> None:
@@ -78,11 +83,16 @@ def explain_error(error: CycloptsError, words: Sequence[str]) -> str:
     if isinstance(error, UnknownOptionError):
         names = {name for argument in error.argument_collection for name in argument.names}
         known = [name for name in names if name.startswith("--")]
-        typed = dict.fromkeys(word.split("=")[0] for word in words if re.match(r"--?[A-Za-z]", word))
+        typed = _typed(words)
         unknown = [word for word in typed if word not in names] or [str(error.token.keyword or error.token.value)]
-        return f"{command or 'handstyle'} has no " + "; no ".join(f"{one}{_nearest(one, known)}" for one in unknown)
-    if isinstance(error, UnknownCommandError) and words and (words[0].startswith("-") or Path(words[0]).exists()):
-        return f"{words[0]} is not a command; to paint: handstyle stylize CONTENT STYLE [STYLE...]"
+        lacks = f"{command or 'handstyle'} has no {', '.join(unknown)}"
+        if len(unknown) > 1 and command == words[0]:
+            return f"{lacks}; {_ported(words, typed, names)}"
+        return lacks + _nearest(unknown[0], typed.get(unknown[0], []), known, command)
+    if isinstance(error, UnknownCommandError) and words and words[0] == (error.unused_tokens or [""])[0]:
+        near = re.search(r'Did you mean "(\w+)"', message)
+        if near is None or difflib.SequenceMatcher(None, words[0], near[1]).ratio() < 0.75:
+            return f"{words[0]} is not a command; to paint: handstyle stylize CONTENT STYLE [STYLE...]"
     missing = isinstance(error, MissingArgumentError) or type(error) is CycloptsError  # ours, of a missing STYLE
     if missing and (greedy := _greedy(words)):
         return f"{message} {greedy}"
@@ -97,15 +107,72 @@ def correct_dashes(word: str) -> str:
     return f"-{word}" if is_flag else word
 
 
-def _nearest(given: str, known: Sequence[str]) -> str:
+def _typed(words: Sequence[str]) -> dict[str, list[str]]:
+    """Return the values of each flag on the command line; those of a flag that is given twice together."""
+    typed: dict[str, list[str]] = {}
+    values: list[str] = []
+    for word in words:
+        if re.match(r"--?[A-Za-z]", word):
+            word, equals, value = word.partition("=")
+            values = typed.setdefault(word, [])
+            values += [value] * bool(equals)
+        else:
+            values.append(word)
+    return typed
+
+
+def _ours(given: str, values: Sequence[str], known: Collection[str]) -> str:
+    """Return what to type in place of a flag that is not ours, with the values that were given, or "" if unknown."""
+    name = given.lstrip("-").replace("_", "-").lower()
+    if flag(new := RENAMED.get(name.replace("-", "_"), name)) in known:
+        return shlex.join([flag(new), *(VALUES.get(value, value) for value in values)])
+    for ours, theirs in FOREIGN_FLAGS.items():
+        word, _, example = ours.partition(" ")
+        if name not in theirs.split() or (ours.startswith("--") and word not in known):
+            continue
+        if word == "--backend" and values:
+            cpu = "cpu" in values[0] or values[0] in ("-1", "c") or (name, values[0]) == ("cuda", "0")
+            return f"--backend {'numpy' if cpu else 'cupy'}"
+        if ours in FIXED and values[:1] in (["0"], ["False"], ["false"]):
+            return "no flag: it is the default"
+        if ours in FIXED or not ours.startswith("--"):
+            return ours
+        return shlex.join([word, *([VALUES.get(value, value) for value in values] or example.split())])
+    return ""
+
+
+def _ported(words: Sequence[str], typed: dict[str, list[str]], names: Collection[str]) -> str:
+    """Return a command of several flags of another program in those of this one."""
+    first = next(at for at, word in enumerate(words) if word in typed or word.split("=")[0] in typed)
+    content, styles, flags, left = list(words[1:first]), list[str](), list[str](), list[str]()
+    for given, values in typed.items():
+        ours = shlex.join([given, *values]) if given in names else _ours(given, values, names)
+        if ours == CONTENT:
+            content += values
+        elif ours == STYLES:
+            styles += [each for value in values for each in value.split(",")]
+        elif ours.startswith("-"):
+            flags.append(ours)
+        elif not ours:
+            left.append(given)
+    lines = [f"write handstyle {' '.join([words[0], shlex.join(content + styles), *flags])}"]
+    if left:
+        lines.append(f"nothing here is like {', '.join(left)}")
+    if "--preset" not in typed and any(one.split()[0] in WEIGHTS for one in flags):
+        lines.append("its weights are in its own units: add its --preset (handstyle info --preset all)")
+    return "; ".join(lines)
+
+
+def _nearest(given: str, values: Sequence[str], known: Collection[str], command: str) -> str:
     name = given.lstrip("-").replace("_", "-").lower()
     if (new := RENAMED.get(name.replace("-", "_"))) and flag(new) in known:
         return f": it is now called {flag(new)}"
     if f"--{name}" in known:
         return f": write --{name}"
-    for ours, theirs in FOREIGN_FLAGS.items():
-        if name in theirs.split() and (not ours.startswith("--") or ours.split()[0] in known):
-            return f": use {ours}"
+    if ours := _ours(given, values, known):
+        return f": use {ours}"
+    if command == "bench" and name in ("size", "sizes"):
+        return ": give the sides without a flag, as in handstyle bench 256 512"
     if name.replace("-", "_") in all_fields():
         return ": it is a flag of stylize"
     near = difflib.get_close_matches(f"--{name}", known, 1)

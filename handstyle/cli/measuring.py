@@ -43,7 +43,7 @@ from handstyle.cli.options import (
     say,
     set_output_form,
 )
-from handstyle.cli.session import check_outputs
+from handstyle.cli.session import check_outputs, print_notes
 from handstyle.foundations.backend import choose_backend, cpu_count
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import Picture
@@ -55,6 +55,7 @@ from handstyle.network.weights import find_weights
 from handstyle.painting.inputs import read_inputs
 from handstyle.painting.load import load_network
 from handstyle.painting.memory import RunMemory, dummy_picture
+from handstyle.painting.plan import picture_notes
 from handstyle.painting.strength import describe_strength
 from handstyle.painting.stylize import collect_styles
 from handstyle.painting.trial import RunTime, run_time
@@ -127,6 +128,8 @@ def plan(
         table.add_row(f"{need.size[1]}x{need.size[0]}", str(need.iterations), each, *cells)
     out.print(table)
     say(describe_strength(config, planned.network), *map(as_flags, describe_plan(planned, time)))
+    if content is not None:
+        print_notes(picture_notes(config, photograph, paintings))
     return 0
 
 

@@ -25,11 +25,11 @@ from handstyle.network.weights import EMBEDDED
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import read_inputs, scales, size_for_photograph
 from handstyle.painting.memory import RunMemory
-from handstyle.painting.plan import check_reach, planned_iterations, size_notes
+from handstyle.painting.plan import check_reach, picture_notes, planned_iterations
 from handstyle.painting.presets import PRESETS
 from handstyle.painting.preview import Preview
 from handstyle.painting.progress import Display, format_duration, progress_display
-from handstyle.painting.recipe import read_recipe
+from handstyle.painting.recipe import BLANK, read_recipe
 from handstyle.painting.report import Recording, write_report
 from handstyle.painting.result import PaintingInterrupted, Progress, Result
 from handstyle.painting.strength import describe_strength, style_weight
@@ -89,8 +89,8 @@ def paint(
     if run.cluster and is_single_tile(memory.network, (height, width, 3)):
         say("the picture is one tile, so the workers have nothing to do: use a smaller --tile")
     strong = describe_strength(config, loaded)
-    print_start(photograph, paintings, output, config, loaded, strong)
-    said = size_notes(config, photograph, paintings)
+    print_start(photograph, paintings, output, config, network.weights, loaded, strong)
+    said = picture_notes(config, photograph, paintings)
     print_notes(said)
     keep, started = checkpoint_of(output, run), time.monotonic()
     writer = None if keep is None else CheckpointWriter(keep, run.checkpoint_every)
@@ -175,7 +175,13 @@ def with_workers(cluster: Cluster | None, network: Network, config: StyleConfig)
 
 
 def print_start(
-    photograph: Picture, paintings: Sequence[Picture], output: Path, config: StyleConfig, loaded: Network, strong: str
+    photograph: Picture,
+    paintings: Sequence[Picture],
+    output: Path,
+    config: StyleConfig,
+    weights: str,
+    loaded: Network,
+    strong: str,
 ) -> None:
     """Print a line before the run: the photograph, the paintings, the strength, the size and the iterations."""
     names = [Path(painting.source).name for painting in paintings]
@@ -187,8 +193,9 @@ def print_start(
         steps += f": {each[0]} at each of {len(sizes)} scales"
     elif len(sizes) > 1:
         steps += f" at {len(sizes)} scales: {' + '.join(map(str, each))}"
-    mixed = " blended" if len(names) > 1 and not config.mask else ""
-    what = f"{Path(photograph.source).name} in the style of {' and '.join(names)}{mixed}"
+    mixed = " blended" if len(names) > 1 and not (config.mask or config.regions) else ""
+    subject = "a texture" if photograph.source == BLANK else Path(photograph.source).name
+    what = f"{subject} in the style of {' and '.join(names)}{mixed}"
     say(f"{what}, {strong}, {width} x {height} px, {steps}")
     event(
         "begin",
@@ -196,7 +203,7 @@ def print_start(
         photograph=photograph.source,
         paintings=[painting.source for painting in paintings],
         output=output,
-        network=loaded.architecture,
+        network=weights,
         device=loaded.backend.device,
         style_weight=style_weight(config, loaded),
         iterations=sum(each),

@@ -95,6 +95,11 @@ class Picture:
         if self.full_size == (0, 0):
             object.__setattr__(self, "full_size", self.pixels.shape[:2])
 
+    def __repr__(self) -> str:
+        """Return a line with the source and the size, without the pixels."""
+        height, width, _ = self.pixels.shape
+        return f"<Picture {printable(self.source)}, {width} x {height} px>"
+
 
 PictureLike = str | os.PathLike[str] | Image.Image | Pixels | Picture
 Target = int | Callable[[tuple[int, int]], int]  # the long side, or a function of height and width that returns it
@@ -321,7 +326,7 @@ def _check_file(path: Path, source: str) -> None:
         hint = "check the path of the picture" + "; several are separated by spaces" * ("," in name)
         raise HandstyleError(f"{name} does not exist: {hint}") from error
     if stat.S_ISDIR(status.st_mode):
-        raise HandstyleError(f"{name} is a folder: name a picture in it")
+        raise HandstyleError(f"{name} is a folder: name a picture in it; handstyle batch paints a folder")
     if not stat.S_ISREG(status.st_mode):
         raise HandstyleError(f"{name} is a pipe or a device, not a file: save the picture to a file first")
     if status.st_size == 0:
@@ -462,7 +467,7 @@ def _from_image(image: Image.Image, name: str, target: Target | None, notes: lis
         target = max(target((height, width)), target((width, height)))
     try:
         if getattr(image, "is_animated", False) and image.format != "MPO":  # `n_frames` would read every page
-            notes.append("of several frames the first was taken")
+            notes.append("of several frames the first was taken; handstyle frames paints a film")
         deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))  # "RGB;16B", gone after loading
         if deep and image.mode not in GRAY_DEEP:
             notes.append("16 bits a channel were read as 8")

@@ -97,8 +97,7 @@ def check_writable(
     folder = Path(os.path.realpath(path)).parent
     if not folder.is_dir():
         raise HandstyleError(
-            f"the folder {printable(folder if path.is_symlink() else path.parent)} of the output "
-            f"{printable(path.name)} does not exist: make it"
+            f"the output {name}: there is no folder {printable(folder if path.is_symlink() else path.parent)}; make it"
         )
     if os.path.lexists(path) and not overwrite:
         raise HandstyleError(f"the output {name} exists: choose another name or overwrite it (overwrite=True)")

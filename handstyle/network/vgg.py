@@ -50,6 +50,10 @@ class Weights:
     layers: dict[str, tuple[Array, Array]]
     provenance: dict[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """Return architecture, number of convolutions and convention in one line, without the arrays."""
+        return f"<Weights {self.architecture}, {len(self.layers)} convolutions, {self.convention}>"
+
 
 def check_layers(weights: Weights) -> None:
     """Raise `HandstyleError` unless the layers are those of the architecture, in shapes that fit each other.

@@ -50,8 +50,7 @@ class Plan:
 
     def notes(self, network: Network, config: StyleConfig) -> list[str]:
         """Return notes for the user on changes while pictures were read, and on pictures too small for the network."""
-        notes = [f"{picture.source}: {note}" for picture in (self.photograph, *self.sources) for note in picture.notes]
-        notes += size_notes(config, self.photograph, self.sources)
+        notes = picture_notes(config, self.photograph, self.sources)
         text = "its transparent part is used, filled with the mean color, since mask_mode='cysmith' does not mask it"
         unused = [one for one in self.sources if one.alpha is not None and self.masks and config.mask_mode == "cysmith"]
         notes += [f"{one.source}: {text}" for one in unused]
@@ -68,19 +67,22 @@ class Plan:
         )
         for source, size in zip(self.sources, self.style_sizes[-1], strict=True):
             if deepest is not None and min(size) < deepest.receptive_field:
+                larger = "`style_size`" if min(source.full_size) > min(size) else "picture of it"
                 notes.append(
                     f"{source.source}: used at {size[1]} x {size[0]} px, less than the {deepest.receptive_field} px "
-                    f"of {deepest.name}'s receptive field: half or more of what is measured there comes from the border"
+                    f"of {deepest.name}'s receptive field: half or more of what is measured there comes from the "
+                    f"border; use a larger {larger}"
                 )
         return notes
 
 
-def size_notes(config: StyleConfig, photograph: Picture, sources: Sequence[Picture]) -> list[str]:
-    """Return a note on each picture that is smaller than the size in the settings."""
+def picture_notes(config: StyleConfig, photograph: Picture, sources: Sequence[Picture]) -> list[str]:
+    """Return the notes of the pictures' reading, and one on each that is smaller than the size in the settings."""
     shapes = [(one.pixels.shape[0], one.pixels.shape[1]) for one in (photograph, *sources)]
     height, width = shapes[0]
     full = size_for_photograph(config, photograph)
-    wanted, notes = output_size(replace(config, enlarge=True), (height, width), ""), list[str]()
+    wanted = output_size(replace(config, enlarge=True), (height, width), "")
+    notes = [f"{one.source}: {note}" for one in (photograph, *sources) for note in one.notes]
     if max(wanted) > max(full) + 1:  # a photograph that was reduced to the paper's size as it was read is rounded
         asked = f"size={config.size}"
         if config.print:

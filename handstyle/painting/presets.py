@@ -160,7 +160,7 @@ def find_preset(name: str) -> Preset:
     key = str(name).lower()
     if (found := PRESETS.get(aliases.get(key, key))) is None:
         near = difflib.get_close_matches(key, [*PRESETS, *aliases], 1)
-        hint = f"did you mean {near[0]}? There are " if near else "use "
+        hint = f"did you mean {aliases.get(near[0], near[0])}? There are " if near else "use "
         raise HandstyleError(f"preset={name!r}: no such preset; {hint}{', '.join(PRESETS)}")
     return found
 

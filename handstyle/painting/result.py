@@ -298,6 +298,10 @@ class Progress:
     colored: Callable[[Size], Array] | None = None
     finish: Callable[[Size], Result] | None = None
 
+    def __repr__(self) -> str:
+        """Return a line with the iteration and the losses, without the arrays."""
+        return f"<Progress {self.iteration} of {self.iterations} iterations: {self.losses}>"
+
     def result(self, size: Size | None = None) -> Result:
         """Return the `Result` as if the run ended now, at the size of the output or at `size`."""
         assert self.finish is not None

@@ -131,8 +131,8 @@ def read_run(path: Path, identity: Identity) -> tuple[RunPosition, list[str]]:
     notes = []
     if identity.config.optimizer == "lbfgsb" and not identity.config.restarts:
         notes.append(
-            "SciPy's L-BFGS-B resumed from the picture without its pairs, which cannot be saved: the result differs "
-            "from that of an uninterrupted run (optimizer='lbfgs' saves them)"
+            "SciPy's L-BFGS-B resumed from the picture alone, since its record of earlier steps cannot be saved: the "
+            "result differs from that of an uninterrupted run (optimizer='lbfgs' saves the record)"
         )
     if run["processor"] != current["processor"]:
         notes.append(

@@ -241,7 +241,7 @@ def test_the_first_frame_of_an_animation(tmp_path):
     frames[0].save(tmp_path / "p.gif", save_all=True, append_images=frames[1:])
     picture = read_picture(tmp_path / "p.gif")
     np.testing.assert_array_equal(picture.pixels[0, 0], [255, 0, 0])
-    assert picture.notes == ("of several frames the first was taken",)
+    assert picture.notes == ("of several frames the first was taken; handstyle frames paints a film",)
 
 
 # profiles
@@ -370,7 +370,7 @@ def test_arrays_that_are_no_pictures(array, says):
 
 def test_missing_folder_empty_and_foreign_files(tmp_path):
     refused(tmp_path / "no.png", "no.png does not exist")
-    refused(tmp_path, "is a folder")
+    refused(tmp_path, "is a folder: name a picture in it; handstyle batch paints a folder")
     (tmp_path / "empty.png").touch()
     refused(tmp_path / "empty.png", "is empty")
     (tmp_path / "text.png").write_text("I am not\na picture")

@@ -132,7 +132,7 @@ def test_metadata_of_other_programs_is_none_of_ours(tmp_path):
 def test_endings_folders_and_existing_files(tmp_path):
     for name in ("p", "p.gif", "p.txt", ".png"):
         refused(r"no ending that names a format: use one of \.png", check_writable, tmp_path / name)
-    refused("nowhere of the output p.png does not exist", check_writable, tmp_path / "nowhere" / "p.png")
+    refused("p.png: there is no folder .*nowhere; make it", check_writable, tmp_path / "nowhere" / "p.png")
     (tmp_path / "d.png").mkdir()
     refused("d.png is a folder", check_writable, tmp_path / "d.png", overwrite=True)
     (tmp_path / "p.png").write_bytes(b"old")

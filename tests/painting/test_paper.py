@@ -10,7 +10,7 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import output_size, style_size
 from handstyle.painting.load import load_network
 from handstyle.painting.paper import Paper, read_paper
-from handstyle.painting.plan import size_notes
+from handstyle.painting.plan import picture_notes
 from handstyle.painting.stylize import blank_picture, texture_config
 
 QUICK = {"iterations": 1, "pyramid_min_size": 0, "style_layers": ("relu1_1",), "content_layers": ("relu2_1",)}
@@ -97,7 +97,7 @@ def test_what_is_printed_where():
 def test_a_photograph_that_was_reduced_to_the_paper_as_it_was_read_is_not_called_too_small():
     def notes(height, width):
         photograph = Picture(np.broadcast_to(np.float32(0), (height, width, 3)), None, "a.png")
-        return size_notes(StyleConfig(print="A2@300"), photograph, [])
+        return picture_notes(StyleConfig(print="A2@300"), photograph, [])
 
     assert output_size(StyleConfig(print="A2@300"), (4961, 7016), "a.png") == (4960, 7015)
     assert output_size(StyleConfig(print="A2@300", enlarge=True), (4960, 7015), "a.png") == (4961, 7016)

@@ -9,6 +9,7 @@ from rich.console import Console
 
 import handstyle
 from handstyle.foundations.picture_reading import read_picture
+from handstyle.network.vgg import random_weights
 from handstyle.painting import progress as module
 from handstyle.painting.progress import Lines, format_duration, progress_display, time_left
 from handstyle.painting.result import Progress
@@ -112,3 +113,11 @@ def test_the_picture_on_the_way_is_what_the_run_would_give(pictures):
     assert first[0].result((32, 24)).array.shape == (32, 24, 3)
     assert first[1].ended == "going on"
     assert first[1].stopped == "after 1 of 6 iterations"
+
+
+def test_progress_a_picture_and_weights_are_shown_in_a_line_without_their_arrays():
+    array = np.zeros((30, 40, 3), np.float32)
+    state = Progress(2, 6, 3, 3.0, {"content relu4_2": 1.0, "style relu1_1": 2.0}, 5.0, array)
+    assert repr(state) == "<Progress 2 of 6 iterations: loss 3 (content 1  style 2)>"
+    assert repr(read_picture(array)) == "<Picture an array, 40 x 30 px>"
+    assert repr(random_weights(deepest="conv2_1")) == "<Weights vgg19, 3 convolutions, caffe>"

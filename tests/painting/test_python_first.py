@@ -103,6 +103,7 @@ def test_a_preset_brings_what_it_asks_of_the_network(pictures):
         ({"config": "run.toml"}, "config='run.toml': give a StyleConfig"),
         ({"network": 3}, "network=int: give a Network"),
         ({"preset": "crowsn"}, "did you mean crowson"),
+        ({"preset": "neural_styl"}, "did you mean neural-style?"),
         ({"preset": "gatys", "config": {}}, "config and preset: give one"),
         ({"network": "vgg19", "weights": "vgg16"}, "network and weights: give one"),
         ({"pooling": "average"}, "pooling='average' is a setting of the network: use network=load_network("),

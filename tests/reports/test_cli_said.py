@@ -74,14 +74,39 @@ def test_a_flag_of_another_program_is_answered_with_ours(told):
         assert f"has no {word}: use {ours}" in refused(told, *BOTH, word, "1")
 
 
-def test_all_flags_of_a_neural_style_command_are_answered_at_once(told):
-    typed = "-content_image content.png -style_image style.png -image_size 64 -output_image out.png -print_iter 0"
-    assert refused(told, "stylize", *typed.split(), "-original_colors", "1", "-tv_weight", "0").endswith(
-        "stylize has no -content_image: use the first picture, without a flag; no -style_image: use the pictures after "
-        "the first, without a flag; no -image_size: use --size 512; no --output_image: use --output OUT; no "
-        "-print_iter: use no flag: the losses are shown while it paints; no --original_colors: use --color "
-        "luminance-after; no -tv_weight: write --tv-weight"
+def test_a_neural_style_command_is_answered_with_ours(told):
+    typed = "-content_image content.png -style_image style.png,b.png -image_size 64 -output_image out.png -print_iter 0"
+    more = "-original_colors 1 -tv_weight 1e-3 -gpu -1 -init image -pooling avg -model_file n.pth -cudnn_autotune"
+    said = refused(told, "stylize", *typed.split(), *more.split())
+    assert said.endswith(
+        "; write handstyle stylize content.png style.png b.png --size 64 --output out.png --color luminance-after "
+        "--tv-weight 1e-3 --backend numpy --init content --pooling average --weights n.pth; nothing here is like "
+        "-cudnn_autotune; its weights are in its own units: add its --preset (handstyle info --preset all)"
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "ours"),
+    [
+        ("-gpu 0", "--backend cupy"),
+        ("-gpu c", "--backend numpy"),
+        ("--cuda 0", "--backend numpy"),
+        ("--device /cpu:0", "--backend numpy"),
+        ("-original_colors 0", "no flag: it is the default"),
+        ("--init-image k.png", "--init k.png"),
+        ("--image-size=96", "--size 96"),
+        ("--model-file", "--weights vgg19"),
+    ],
+)
+def test_the_value_of_another_programs_flag_is_kept(told, typed, ours):
+    word = typed.split("=")[0].split()[0]
+    said = refused(told, *BOTH, *typed.split())
+    assert said.endswith(f"has no {word.replace('-o', '--o', 1) if word[:2] == '-o' else word}: use {ours}")
+
+
+def test_several_unknown_flags_beside_known_ones_are_answered_with_the_whole_command(told):
+    said = refused(told, "stylize", "my picture.png", "style.png", "--seed", "3", "--image-size", "96", "--iters=5")
+    assert said.endswith("; write handstyle stylize 'my picture.png' style.png --seed 3 --size 96 --iterations 5")
 
 
 def test_a_flag_that_begins_with_o_is_not_read_as_an_output(told):
@@ -261,6 +286,27 @@ def test_the_beginning_says_what_is_painted_and_the_end_size_duration_and_settin
     assert "32 x 40 px: iteration 2 of 2, loss " in progress
 
 
+def test_the_beginning_of_a_texture_and_of_regions_says_so(told):
+    assert "a texture in the style of style.png, style weight 10" in told("texture", "style.png", *TWO)[1]
+    Image.open("content.png").convert("L").point(lambda level: 255 * (level > 99)).convert("RGB").save("map.png")
+    regions = ["--regions", "map.png", "--style-region", "white=style.png", "black=style.png"]
+    assert "in the style of style.png and style.png, strength" in told("stylize", "content.png", *regions, *TWO)[1]
+
+
+def test_notes_on_reading_the_pictures_come_before_the_work_and_once(told):
+    Image.open("content.png").save("film.gif", save_all=True, append_images=[Image.open("style.png")])
+    _, said, _ = told("stylize", "film.gif", "style.png", *TWO)
+    assert said.count("of several frames the first was taken") == 1
+    assert said.index("of several frames the first was taken") < said.index("stopped: ")
+    lines = [line for line in said.splitlines() if line.startswith("note: ")]
+    assert lines[0] == "note: film.gif: of several frames the first was taken; handstyle frames paints a film"
+
+
+def test_plan_says_what_stylize_says_of_the_pictures(told):
+    _, said, _ = told("plan", "content.png", "style.png", "--print", "10x8cm@300", *FAST[:-4], *FAST[-2:])
+    assert "note: content.png: 32 x 40 px, too few for --print 10x8cm@300" in said
+
+
 def test_the_beginning_says_how_often_iterations_are_taken(told):
     Image.new("RGB", (64, 64), (90, 120, 150)).save("large.png")
     _, said, _ = told("stylize", "large.png", "style.png", *TWO)
@@ -282,6 +328,7 @@ def test_json_is_one_event_a_line_and_nothing_else(told):
     assert [one["event"] for one in found if one["event"] != "note"] == ["begin", "iteration", "iteration", "end"]
     assert found[0]["sizes"] == [[32, 40]]
     assert found[0]["iterations"] == 2
+    assert found[0]["network"] == "random"
     last = [one for one in found if one["event"] == "iteration"][-1]
     assert last["loss"] == pytest.approx(sum(last["terms"].values()))
     assert last["seconds_left"] == 0
@@ -344,5 +391,8 @@ def test_parameters_become_flags(message, flags):
 def test_the_reader_of_other_commands_is_still_there(told):
     for command in ("check", "info", "plan", "bench", "demo"):
         assert told(command, "--help")[0] == 0
-    assert refused(told, "paint").startswith("handstyle: Unknown command")
+    assert "paint is not a command; to paint: handstyle stylize" in refused(told, "paint")
+    assert 'Did you mean "stylize"' in refused(told, "styleize", *BOTH[1:])
+    assert 'Did you mean "list"' in refused(told, "weights", "lst")
+    assert "give the sides without a flag" in refused(told, "bench", "--size", "96")
     assert handstyle.cli.app is not handstyle.cli.make_app(everything=True)

@@ -33,7 +33,7 @@ BOTH = ["stylize", "c.png", "s.png"]
         ([*BOTH, *FAST[2:], "--weights", "vgg19"], 2, "vgg19 is not on this machine"),
         ([*BOTH, *FAST[2:]], 0, "the picture is in c_painting.png"),
         ([BOTH[0], "~/c.png", "s.png", *FAST], 2, "~/c.png does not exist"),
-        ([*BOTH, *FAST, "-o", "~/out.png"], 2, "the folder ~ of the output out.png does not exist"),
+        ([*BOTH, *FAST, "-o", "~/out.png"], 2, "the output ~/out.png: there is no folder ~"),
         ([*BOTH, *FAST, "--mask", "~/m.png"], 2, "~/m.png does not exist"),
         ([*BOTH, *FAST, "--config", "~/run.toml"], 2, "~/run.toml"),
         ([*BOTH, *FAST, "--optimizer", "adam", "--resume", "~/run"], 2, "~/run"),
@@ -42,7 +42,7 @@ BOTH = ["stylize", "c.png", "s.png"]
         (["info"], 0, "parameters"),
         (["bench", "32", "--rounds", "1", "--plot", "~/plot.png"], 2, "the folder ~ does not exist"),
         (["weights", "add", "none.h5", "--as", "vgg19"], 2, "none.h5"),
-        (["weights", "card", "--sheet", "~/sheet.png"], 2, "the folder ~ of the output sheet.png does not exist"),
+        (["weights", "card", "--sheet", "~/sheet.png"], 2, "the output ~/sheet.png: there is no folder ~"),
     ],
 )
 def test_without_a_home_folder(words, status, expected, tmp_path):

@@ -193,7 +193,8 @@ def test_only_the_first_pages_of_a_tiff_are_looked_at(tmp_path: Path, monkeypatc
     monkeypatch.setattr(
         TiffImagePlugin.ImageFileDirectory_v2, "load", lambda self, fp: (directories.append(self), load(self, fp))[1]
     )
-    assert read_picture(tmp_path / "p.tif").notes == ("of several frames the first was taken",)
+    (note,) = read_picture(tmp_path / "p.tif").notes
+    assert note.startswith("of several frames the first was taken")
     assert len(directories) < 5
 
 

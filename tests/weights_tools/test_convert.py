@@ -49,6 +49,11 @@ def test_a_licence_that_nobody_stated_is_not_invented(source, tmp_path):
     assert read_weights(tmp_path / "a.h5").provenance["licence"] == "not stated"
 
 
+def test_a_target_whose_name_promises_another_format_is_refused(source, tmp_path):
+    with pytest.raises(HandstyleError, match=r"a.npz: what is written is HDF5: give it a name that ends in .h5"):
+        convert(source, tmp_path / "a.npz", convention="caffe")
+
+
 def test_an_existing_file_is_kept_unless_told_otherwise(source, tmp_path):
     target = tmp_path / "a.h5"
     target.write_bytes(b"precious")
