@@ -16,7 +16,8 @@ def main(out, quick=True):
     figure, axes = plt.subplots(figsize=(5.4, 2.8), layout="constrained")
     axes.plot([side**2 / 1e6 for side in sides], taken, "o-", color=BLUE)
     for side, height in zip(sides, taken, strict=True):
-        axes.annotate(f"{side}²", (side**2 / 1e6, height), (4, -12), textcoords="offset points")
+        beside = (6, -9) if side > sides[0] else (-9, 8)  # the two smallest lie close together
+        axes.annotate(f"{side}²", (side**2 / 1e6, height), beside, textcoords="offset points")
     for card in (2, 4):
         axes.axhline(card, color=GREY, lw=0.8, ls="--")
         axes.text(0, card, f" a card of {card} GiB", va="bottom", color=GREY)
