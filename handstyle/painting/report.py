@@ -151,7 +151,7 @@ def write_report(
     pictures += [("mask", read_picture(mask, target=SMALL, max_pixels=limit or None)) for mask in masks]
     frames = recording.frames if recording else []
     text = Template((files("handstyle") / "painting" / "report.html").read_text(encoding="utf-8")).substitute(
-        **_head(recipe, result, notes),
+        **_head(recipe, result, [_by_name(note, pictures) for note in (*notes, *result.notes)]),
         compare=_compare(result, photograph),
         inputs="".join(
             _figure(_jpeg(one.pixels, SMALL, 85), role, one) for role, one in pictures if one.source != BLANK
@@ -178,8 +178,15 @@ def _head(recipe: Recipe, result: Result, notes: Sequence[str]) -> dict[str, str
     seconds = result.trace[-1].seconds if result.trace else 0.0
     work = f"{result.evaluations} evaluations in {format_duration(seconds)}"
     summary = f"{width} × {height} px; {result.stopped}; {work}; loss {recipe.result['loss']:.4g}"
-    said = "".join(f"<p>{escape(note)}</p>" for note in (*notes, *result.notes))
+    said = "".join(f"<p>{escape(note)}</p>" for note in notes)
     return {"title": escape(title), "summary": escape(summary), "notes": said}
+
+
+def _by_name(note: str, pictures: Sequence[tuple[str, Picture]]) -> str:
+    """Return a note that calls pictures by their names, without their folders: the page may be passed on."""
+    for source in sorted({one.source for _, one in pictures}, key=len, reverse=True):
+        note = note.replace(source, Path(source).name)
+    return note
 
 
 def _compare(result: Result, photograph: Picture) -> str:

@@ -73,6 +73,15 @@ def test_the_page_has_every_part(page, folder):
     assert "<b>" not in text.replace("<b>0", "").replace("<b>1", "").replace("<b>2", "") or "<b>&" not in text
 
 
+def test_a_note_names_a_picture_without_its_folder(folder):
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (20, 20, 3), np.uint8)).save(folder / "small.png")
+    words = [folder / "content.png", folder / "small.png", "-o", folder / "noted.png", *FAST[:-1], "24"]
+    assert run("stylize", *words, "--style-layers", "relu3_1", "--report") == 0
+    text = (folder / "noted.html").read_text()
+    assert "small.png: used at 20 x 20 px" in text
+    assert str(folder) not in text
+
+
 def test_the_page_asks_for_nothing(page):
     text = page.read_text()
     assert not re.search(r"""(src|href|url)\s*[=(]\s*["']?(?!data:)[a-z/]""", text.partition("<script>")[0])
