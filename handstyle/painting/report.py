@@ -151,7 +151,7 @@ def write_report(
     pictures += [("mask", read_picture(mask, target=SMALL, max_pixels=limit or None)) for mask in masks]
     frames = recording.frames if recording else []
     text = Template((files("handstyle") / "painting" / "report.html").read_text(encoding="utf-8")).substitute(
-        **_head(recipe, result, [_by_name(note, pictures) for note in (*notes, *result.notes)]),
+        **_head(recipe, result, (*notes, *result.notes), [one.source for _, one in pictures]),
         compare=_compare(result, photograph),
         inputs="".join(
             _figure(_jpeg(one.pixels, SMALL, 85), role, one) for role, one in pictures if one.source != BLANK
@@ -170,23 +170,16 @@ def write_report(
 # the parts of the page
 
 
-def _head(recipe: Recipe, result: Result, notes: Sequence[str]) -> dict[str, str]:
-    height, width = result.array.shape[:2]
+def _head(recipe: Recipe, result: Result, notes: Sequence[str], sources: Sequence[str]) -> dict[str, str]:
     styles = " and ".join(one.name for one in recipe.named("style"))
     content = recipe.named("content")[0].name
     title = f"A texture of {styles}" if content == BLANK else f"{content} in the style of {styles}"
-    seconds = result.trace[-1].seconds if result.trace else 0.0
-    work = f"{result.evaluations} evaluations in {format_duration(seconds)}"
-    summary = f"{width} × {height} px; {result.stopped}; {work}; loss {recipe.result['loss']:.4g}"
+    work = f"{result.evaluations} evaluations in {format_duration(result.trace[-1].seconds if result.trace else 0.0)}"
+    summary = f"{result.array.shape[1]} × {result.array.shape[0]} px; {result.stopped}; {work}; loss {recipe.result['loss']:.4g}"
+    for source in sources:  # by their names, as in the recipe: the page may be passed on
+        notes = [note.replace(source, Path(source).name) for note in notes]
     said = "".join(f"<p>{escape(note)}</p>" for note in notes)
     return {"title": escape(title), "summary": escape(summary), "notes": said}
-
-
-def _by_name(note: str, pictures: Sequence[tuple[str, Picture]]) -> str:
-    """Return a note that calls pictures by their names, without their folders: the page may be passed on."""
-    for source in sorted({one.source for _, one in pictures}, key=len, reverse=True):
-        note = note.replace(source, Path(source).name)
-    return note
 
 
 def _compare(result: Result, photograph: Picture) -> str:
