@@ -145,7 +145,6 @@ def write_report(
     '<!doctype html>'
     """
     recipe = parse_recipe(result.metadata[KEY], "the result")
-    rows = list(check_run(network, config or StyleConfig()))
     pictures = [("photograph", photograph), *(("painting", one) for one in paintings)]
     limit = config.max_pixels if config else None
     pictures += [("mask", read_picture(mask, target=SMALL, max_pixels=limit or None)) for mask in masks]
@@ -160,7 +159,7 @@ def write_report(
         scales=_scales(result, frames),
         **_settings(recipe),
         environment=_table([*_labeled("network", recipe.network), *recipe.environment.items()]),
-        **_checks(rows),
+        **_checks(list(check_run(network, config or StyleConfig()))),
         command=escape(_commands(recipe, picture)),
         recipe=escape(recipe.toml()),
     )
@@ -175,7 +174,8 @@ def _head(recipe: Recipe, result: Result, notes: Sequence[str], sources: Sequenc
     content = recipe.named("content")[0].name
     title = f"A texture of {styles}" if content == BLANK else f"{content} in the style of {styles}"
     work = f"{result.evaluations} evaluations in {format_duration(result.trace[-1].seconds if result.trace else 0.0)}"
-    summary = f"{result.array.shape[1]} × {result.array.shape[0]} px; {result.stopped}; {work}; loss {recipe.result['loss']:.4g}"
+    size = " × ".join(map(str, result.array.shape[1::-1]))
+    summary = f"{size} px; {result.stopped}; {work}; loss {recipe.result['loss']:.4g}"
     for source in sources:  # by their names, as in the recipe: the page may be passed on
         notes = [note.replace(source, Path(source).name) for note in notes]
     said = "".join(f"<p>{escape(note)}</p>" for note in notes)
