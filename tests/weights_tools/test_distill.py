@@ -17,8 +17,8 @@ from weights_tools.distill import __main__ as command
 from weights_tools.distill import evaluate
 from weights_tools.distill.match import match_forward
 from weights_tools.distill.painting import TAPS
-from weights_tools.distill.pictures import DRAWN, PHOTOGRAPHS, training_picture
-from weights_tools.distill.prune import _fit, _hidden_error, fit_decoder, prune, select_channels
+from weights_tools.distill.pictures import DRAWINGS, PHOTOGRAPHS, training_picture
+from weights_tools.distill.prune import _fit_rectified, _hidden_error, fit_decoder, prune, select_channels
 from weights_tools.distill.state import Settings, read_state, rounded, small_weights
 from weights_tools.distill.sweep import picture_gradient
 from weights_tools.distill.train import DRAWN as DRAWN_LATER
@@ -244,8 +244,8 @@ def test_what_the_rectifier_hides_is_no_error():
     x = np.concatenate([rng.random((400, 3)), np.ones((400, 1))], axis=1)
     z = x @ rng.normal(size=(4, 2))
     z = np.where(z > 0, z, 5 * z**3 - 1)  # bent where nobody sees it: the visible half is exactly linear
-    v = _fit(x, x.T @ x, z, np.zeros((4, 2)), 1e-9, sweeps=1000)
-    once = _fit(x, x.T @ x, z, np.zeros((4, 2)), 1e-9, sweeps=1)
+    v = _fit_rectified(x, x.T @ x, z, np.zeros((4, 2)), 1e-9, sweeps=1000)
+    once = _fit_rectified(x, x.T @ x, z, np.zeros((4, 2)), 1e-9, sweeps=1)
     assert _hidden_error(x, z, v) < 1e-3 < 0.1 * _hidden_error(x, z, once)
 
 
@@ -258,7 +258,7 @@ def test_the_decoder_is_least_squares():
     assert error < 1e-6
 
 
-@pytest.mark.parametrize("draw", DRAWN)
+@pytest.mark.parametrize("draw", DRAWINGS)
 def test_drawn_pictures_are_functions_of_the_seed(draw):
     p, again, other = (draw(np.random.default_rng(seed), 48) for seed in (5, 5, 6))
     assert p.shape == (48, 48, 3)

@@ -13,7 +13,7 @@ import numpy as np
 from handstyle.foundations.backend import Array
 
 
-class Kept(NamedTuple):
+class MatchCache(NamedTuple):
     """Cache of `match_backward` for one tap: features, target, their products, and the divisor of each error."""
 
     tap: str
@@ -28,7 +28,7 @@ class Kept(NamedTuple):
 
 def match_forward(  # {tap: (h, w, K)}, {tap: (h, w, C)}, {tap: (K, C)} -> value, {tap: (features, Gram)}, cache
     features: Mapping[str, Array], targets: Mapping[str, Array], decoders: Mapping[str, Array], gram_weight: float
-) -> tuple[float, dict[str, tuple[float, float]], list[Kept]]:
+) -> tuple[float, dict[str, tuple[float, float]], list[MatchCache]]:
     """Return the distillation loss of one picture.
 
     Parameters
@@ -61,12 +61,12 @@ def match_forward(  # {tap: (h, w, K)}, {tap: (h, w, C)}, {tap: (K, C)} -> value
         gram_scale = 1 / float(np.vdot(FF, FF))
         terms[tap] = squared / energy, float(np.vdot(E, E)) * gram_scale
         value += terms[tap][0] + gram_weight * terms[tap][1]
-        cache.append(Kept(tap, s, F, SS, SF, E, 1 / energy, gram_weight * gram_scale))
+        cache.append(MatchCache(tap, s, F, SS, SF, E, 1 / energy, gram_weight * gram_scale))
     return value, terms, cache
 
 
 def match_backward(  # cache, {tap: (K, C)} -> {tap: (h, w, K)}, {tap: (K, C)}
-    cache: list[Kept], decoders: Mapping[str, Array]
+    cache: list[MatchCache], decoders: Mapping[str, Array]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Return the gradients of `match_forward` at the small features and at the decoders.
 

@@ -101,7 +101,7 @@ def judge(teacher: Network, p: Array, content: Array, style: Array) -> tuple[lis
     return gram, float(term.loss(term.measure(features[0][CONTENT_TAP]))[0])
 
 
-def practise(
+def paint_practice(
     network: Network, seed: tuple[int, ...], size: int, photographs: list[Array], iterations: int = 60
 ) -> list[Array]:  # -> [(size, size, 3)]
     """Draw a content and a style, paint with the network, and return the intermediate pictures."""

@@ -51,12 +51,12 @@ def training_picture(seed: tuple[int, ...], size: int, photographs: list[Array])
         RGB, about 0 to 255, not clipped where noise was added.
     """
     rng = np.random.default_rng(seed)
-    p = _base(rng, size, photographs)
+    p = _base_picture(rng, size, photographs)
     if rng.random() < 0.35:
         p = painted_over(rng, p)
     if rng.random() < 0.15:
-        p = _mixed(rng, p, _base(rng, size, photographs))
-    return _worn(rng, p)
+        p = _mix(rng, p, _base_picture(rng, size, photographs))
+    return _degrade(rng, p)
 
 
 def content_picture(rng: np.random.Generator, size: int, photographs: list[Array]) -> Array:  # -> (size, size, 3)
@@ -66,14 +66,14 @@ def content_picture(rng: np.random.Generator, size: int, photographs: list[Array
 
 def style_picture(rng: np.random.Generator, size: int, photographs: list[Array]) -> Array:  # -> (size, size, 3)
     """Return a picture, mostly with brush strokes, to practise painting in its style."""
-    p = _base(rng, size, photographs)
+    p = _base_picture(rng, size, photographs)
     return painted_over(rng, p, layers=3) if rng.random() < 0.7 else p
 
 
-def _base(rng: np.random.Generator, size: int, photographs: list[Array]) -> Array:
+def _base_picture(rng: np.random.Generator, size: int, photographs: list[Array]) -> Array:
     if photographs and rng.random() < 0.45:
         return crop(rng, photographs[rng.integers(len(photographs))], size)
-    return DRAWN[rng.integers(len(DRAWN))](rng, size)
+    return DRAWINGS[rng.integers(len(DRAWINGS))](rng, size)
 
 
 def crop(rng: np.random.Generator, photograph: Array, size: int) -> Array:  # (H, W, 3) -> (size, size, 3)
@@ -235,14 +235,14 @@ def painted_over(rng: np.random.Generator, p: Array, layers: int = 2) -> Array: 
     return np.asarray(image, np.float32)
 
 
-def _mixed(rng: np.random.Generator, p: Array, q: Array) -> Array:
+def _mix(rng: np.random.Generator, p: Array, q: Array) -> Array:
     # Half of one, half of another: side by side along a soft, ragged border, or one seen through the other.
     mask = rng.uniform(0.2, 0.8) if rng.random() < 0.5 else 1 / (1 + np.exp(-4 * fractal(rng, len(p), 2)))[..., None]
     mixed: Array = (mask * p + (1 - mask) * q).astype(np.float32)
     return mixed
 
 
-def _worn(rng: np.random.Generator, p: Array) -> Array:
+def _degrade(rng: np.random.Generator, p: Array) -> Array:
     # What an optimizer's unfinished picture looks like: blurred, noisy at one pixel or at several, out of range.
     kind = rng.random()
     if kind < 0.12:
@@ -256,4 +256,4 @@ def _worn(rng: np.random.Generator, p: Array) -> Array:
     return np.ascontiguousarray(p, np.float32)
 
 
-DRAWN: tuple[Callable[[np.random.Generator, int], Array], ...] = (leaves, stripes, flows, cells, clouds, strokes)
+DRAWINGS: tuple[Callable[[np.random.Generator, int], Array], ...] = (leaves, stripes, flows, cells, clouds, strokes)

@@ -145,25 +145,27 @@ def prune(
     out = Pruned({}, {}, {}, {}, {})
     for layer in network.layers:
         if isinstance(layer, Pool):
-            large, small = spread(partial(_output, layer), large), spread(partial(_output, layer), small)
+            large, small = spread(partial(_forward_layer, layer), large), spread(partial(_forward_layer, layer), small)
         elif isinstance(layer, Convolution):
             if layer.name not in widths:
                 break
             name, rectifier = layer.name, layer.name.replace("conv", "relu")
-            large = spread(partial(_output, layer), large)
+            large = spread(partial(_forward_layer, layer), large)
             second = np.sum(spread(_second_moments, large), axis=0)
             kept = select_channels(second, _metric(network, name, rectifier in taps, second), widths[name])
-            places = [rng.choice(f.shape[0] * f.shape[1], _share(rows, f, len(large)), False) for f in large]
-            loud = spread(_loudness, large)
+            places = [rng.choice(f.shape[0] * f.shape[1], _rows_per_picture(rows, f, len(large)), False) for f in large]
+            rms = spread(_rectified_rms, large)
             z = np.concatenate(
-                [f.reshape(-1, f.shape[2])[at][:, kept] / by for f, at, by in zip(large, places, loud, strict=True)]
+                [f.reshape(-1, f.shape[2])[at][:, kept] / by for f, at, by in zip(large, places, rms, strict=True)]
             )
-            x = np.concatenate([_patches(s, at, by) for s, at, by in zip(small, places, loud, strict=True)])
+            x = np.concatenate([_patches(s, at, by) for s, at, by in zip(small, places, rms, strict=True)])
             composed = np.einsum("sc,ijck->ijsk", decoder, layer.w[..., kept], optimize=True)
-            w, b, ridge, judged = _kernels(x, z, composed, layer.b[kept], sum(map(len, places[len(places) - judges :])))
+            w, b, ridge, held_out_error = _fit_kernels(
+                x, z, composed, layer.b[kept], sum(map(len, places[len(places) - judges :]))
+            )
             student = Convolution(name, w, b)
-            small = spread(_rectified, spread(partial(_output, student), small))
-            large = spread(_rectified, large)
+            small = spread(_rectify, spread(partial(_forward_layer, student), small))
+            large = spread(_rectify, large)
             # One scale a layer: features of unit mean square suit half precision and the descent that follows.
             scale = np.float32(1 / np.sqrt(np.mean([np.mean(np.square(s)) for s in small])))
             small = spread(partial(np.multiply, scale), small)
@@ -173,7 +175,7 @@ def prune(
             out.scales[rectifier] = float(scale)
             report(
                 f"{name}: {widths[name]} of {layer.w.shape[3]} channels, ridge {ridge:g}, "
-                f"error of those kept {judged:.3f} on pictures apart, of all {error:.3f}"
+                f"error of those kept {held_out_error:.3f} on pictures apart, of all {error:.3f}"
             )
     return out
 
@@ -194,11 +196,11 @@ def fit_decoder(small: Sequence[Array], large: Sequence[Array]) -> tuple[Array, 
     return decoder.astype(np.float32), float(error)
 
 
-def _output(layer: Layer, x: Array) -> Array:
+def _forward_layer(layer: Layer, x: Array) -> Array:
     return layer.forward(x)[0]
 
 
-def _rectified(x: Array) -> Array:
+def _rectify(x: Array) -> Array:
     y: Array = np.maximum(x, 0)
     return y
 
@@ -208,7 +210,7 @@ def _second_moments(z: Array) -> Array:  # (H, W, C) before the rectifier -> (C,
     return (f.T @ f).astype(np.float64) / max(float(np.vdot(f, f)), 1e-12)
 
 
-def _share(rows: int, f: Array, pictures: int) -> int:
+def _rows_per_picture(rows: int, f: Array, pictures: int) -> int:
     return int(min(f.shape[0] * f.shape[1], max(1, rows // pictures)))
 
 
@@ -226,21 +228,21 @@ def _metric(network: Network, name: str, tapped: bool, second: Array) -> Array:
     return metric
 
 
-def _loudness(z: Array) -> Array:  # (H, W, C) before the rectifier -> () root mean square after it
+def _rectified_rms(z: Array) -> Array:  # (H, W, C) before the rectifier -> () root mean square after it
     # Rows are divided by this, so that every picture has the same weight, as in the evaluation.
-    loud: Array = np.maximum(np.sqrt(np.mean(np.square(np.maximum(z, 0)))), np.float32(1e-12))
-    return loud
+    rms: Array = np.maximum(np.sqrt(np.mean(np.square(np.maximum(z, 0)))), np.float32(1e-12))
+    return rms
 
 
-def _patches(s: Array, at: Array, loud: Array) -> Array:  # (H, W, C), (n,), () -> (n, 9 C + 1)
-    # The pixel and its eight neighbours, and a constant for the bias, divided by the picture's loudness.
+def _patches(s: Array, at: Array, rms: Array) -> Array:  # (H, W, C), (n,), () -> (n, 9 C + 1)
+    # The pixel and its eight neighbours, and a constant for the bias, divided by the picture's root mean square.
     W = s.shape[1]
     (padded, _), y, x = pad_forward(s, "zero"), at // W, at % W
     one = np.ones((len(at), 1), s.dtype)
-    return np.concatenate([*(padded[y + i, x + j] for i in range(3) for j in range(3)), one], axis=1) / loud
+    return np.concatenate([*(padded[y + i, x + j] for i in range(3) for j in range(3)), one], axis=1) / rms
 
 
-def _kernels(x: Array, z: Array, w0: Array, b0: Array, judges: int) -> tuple[Array, Array, float, float]:
+def _fit_kernels(x: Array, z: Array, w0: Array, b0: Array, judges: int) -> tuple[Array, Array, float, float]:
     # (n, 9 C + 1), (n, K), (3, 3, C, K), (K,) -> w, b, ridge, error. The prior is the teacher's own kernels composed
     # with the decoder. The ridge, its strength, is chosen on the last rows, which are of held-out pictures; without any
     # it is weak.
@@ -248,28 +250,30 @@ def _kernels(x: Array, z: Array, w0: Array, b0: Array, judges: int) -> tuple[Arr
     normal = (x.T @ x).astype(np.float64)
     ridge, error = RIDGES[0], float("nan")
     if judges:
-        other, seen = x[-judges:], normal - (x[-judges:].T @ x[-judges:]).astype(np.float64)
+        other, fitted = x[-judges:], normal - (x[-judges:].T @ x[-judges:]).astype(np.float64)
         product = (x[:-judges].T @ z[:-judges]).astype(np.float64)
-        errors = [_hidden_error(other, z[-judges:], _solve(seen, product, prior, ridge)) for ridge in RIDGES]
+        errors = [_hidden_error(other, z[-judges:], _solve_ridge(fitted, product, prior, ridge)) for ridge in RIDGES]
         ridge, error = RIDGES[int(np.argmin(errors))], min(errors)
-    v = _fit(x, normal, z, prior, ridge)
+    v = _fit_rectified(x, normal, z, prior, ridge)
     return v[:-1].reshape(w0.shape).astype(np.float32), v[-1].astype(np.float32), ridge, error
 
 
-def _solve(normal: Array, product: Array, prior: Array, ridge: float) -> Array:  # (m, m), (m, K), (m, K) -> (m, K)
+def _solve_ridge(
+    normal: Array, product: Array, prior: Array, ridge: float
+) -> Array:  # (m, m), (m, K), (m, K) -> (m, K)
     share = normal.diagonal()
-    pull = np.where(share > 0, ridge * share, 1)  # an input that is always zero keeps the prior
-    v: Array = np.linalg.solve(normal + np.diagflat(pull), product + pull[:, None] * prior)
+    ridge_weight = np.where(share > 0, ridge * share, 1)  # an input that is always zero keeps the prior
+    v: Array = np.linalg.solve(normal + np.diagflat(ridge_weight), product + ridge_weight[:, None] * prior)
     return v
 
 
-def _fit(x: Array, normal: Array, z: Array, prior: Array, ridge: float, sweeps: int = 5) -> Array:
+def _fit_rectified(x: Array, normal: Array, z: Array, prior: Array, ridge: float, sweeps: int = 5) -> Array:
     # (n, m), (m, m), (n, K), (m, K) -> (m, K). Least squares for max(x v, 0) ≈ max(z, 0) with a ridge to the prior.
     # Where both sides are below zero there is no error, so the present prediction is the target there. Each sweep
     # lowers a majorant of the error.
     v, target = prior, z
     for _ in range(sweeps):
-        v = _solve(normal, (x.T @ target).astype(np.float64), prior, ridge)
+        v = _solve_ridge(normal, (x.T @ target).astype(np.float64), prior, ridge)
         target = np.where(z > 0, z, np.minimum(x @ v.astype(x.dtype), 0))
     return v
 

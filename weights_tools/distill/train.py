@@ -15,7 +15,7 @@ from handstyle.foundations.backend import Array
 from handstyle.foundations.image import preprocess_forward
 from handstyle.network.sequence import Layer
 from handstyle.network.vgg import Network, Weights, build_network
-from weights_tools.distill.painting import TAPS, practise
+from weights_tools.distill.painting import TAPS, paint_practice
 from weights_tools.distill.pictures import PHOTOGRAPHS, load_photographs, training_picture
 from weights_tools.distill.prune import Pruned, prune
 from weights_tools.distill.state import Settings, State, read_state, small_weights, write_state
@@ -72,7 +72,7 @@ class Distiller:
         else:
             self.state = self._start()
             write_state(checkpoint, self.state, settings)
-        self.seen = self.spread(self._look, self.state.pool)
+        self.examples = self.spread(self._example, self.state.pool)
 
     def spread(self, function: Callable[[T], U], items: Iterable[T]) -> list[U]:
         """Map over pictures on all threads; results in order."""
@@ -89,7 +89,7 @@ class Distiller:
             sums.append(self.descend())
             done = self.state.step == self.settings.steps
             if done or self.state.step % self.settings.practice == 0:
-                self._practise()
+                self._add_practice()
                 write_state(self.checkpoint, self.state, self.settings)
                 means = {tap: np.mean([errors[tap] for errors in sums], axis=0) for tap in sums[0]}
                 line = ", ".join(f"{tap} {features:.3f}/{gram:.4f}" for tap, (features, gram) in means.items())
@@ -99,13 +99,13 @@ class Distiller:
     def descend(self) -> dict[str, tuple[float, float]]:
         """Take one step and return the errors at the taps, averaged over its pictures."""
         state, settings = self.state, self.settings
-        self._freshen()
+        self._replace_oldest()
         rng = np.random.default_rng((settings.seed, BATCH, state.step))
         chosen = rng.choice(len(state.pool), min(settings.batch, len(state.pool)), replace=False)
         learning = self._layers()[1]
 
         def one(i: int) -> tuple[float, dict[str, tuple[float, float]], Parameters]:
-            return picture_gradient(learning, state.parameters, *self.seen[i], settings.gram_weight)
+            return picture_gradient(learning, state.parameters, *self.examples[i], settings.gram_weight)
 
         results = self.spread(one, chosen)
         gradients = {name: np.mean([g[name] for _, _, g in results], axis=0) for name in results[0][2]}
@@ -169,13 +169,13 @@ class Distiller:
 
     def _paint(self, network: Network, seeds: Sequence[tuple[int, ...]]) -> list[Array]:
         size, photographs, network = self.settings.size, self.photographs, network.with_kernels("auto")
-        return [p for way in self.spread(lambda s: practise(network, s, size, photographs), seeds) for p in way]
+        return [p for way in self.spread(lambda s: paint_practice(network, s, size, photographs), seeds) for p in way]
 
-    def _practise(self) -> None:
+    def _add_practice(self) -> None:
         seeds = [(self.settings.seed, PRACTICE, self.state.step, i) for i in range(2)]
         self.state.waiting += self._paint(self.network(), seeds)
 
-    def _freshen(self) -> None:
+    def _replace_oldest(self) -> None:
         # The oldest picture of the pool is replaced by one that the network painted, or by a new one.
         state, settings = self.state, self.settings
         if state.step % settings.fresh:
@@ -185,9 +185,9 @@ class Distiller:
             p = state.waiting.pop(0)
         else:
             p = training_picture((settings.seed, DRAWN, state.step), settings.size, self.photographs)
-        state.pool[place], self.seen[place] = p, self._look(p)
+        state.pool[place], self.examples[place] = p, self._example(p)
 
-    def _look(self, p: Array) -> tuple[Array, dict[str, Array]]:
+    def _example(self, p: Array) -> tuple[Array, dict[str, Array]]:
         # The input of the trained layers, and the teacher's features at their taps, in half precision, so that those of
         # a few hundred pictures fit into memory; the network is stored in half precision, too.
         fixed, learning = self._layers()
