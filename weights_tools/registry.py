@@ -64,7 +64,9 @@ def entry(name: str) -> Entry:
     'md5:253f8cb515780f3b799900260a226db6'
     """
     if name not in ENTRIES:
-        raise HandstyleError(f"unknown network {name!r}: use {', '.join(ENTRIES)}")
+        raise HandstyleError(
+            f"unknown network {name!r}: use {', '.join(ENTRIES)}; a file needs no name: --weights FILE"
+        )
     return ENTRIES[name]
 
 

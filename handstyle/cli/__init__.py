@@ -6,11 +6,12 @@ program with one line on standard error and exit status 2. A failed check has st
 
 import sys
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from cyclopts import App, CycloptsError, Parameter
 
-from handstyle.cli.help import correct_dashes, explain_error, plain_help
+from handstyle.cli.help import correct_dashes, explain_error, plain_help, unquoted_name
 from handstyle.cli.options import AUTO, as_flags, event, set_output_form, warn
 from handstyle.cli.painting import commands, demo
 from handstyle.cli.signals import ignore_signal, reset_handlers, set_handler, status_of_signal
@@ -50,20 +51,22 @@ def make_app(everything: bool = False, called: str = "") -> App:
     """
     made = App(
         name="handstyle",
-        help="Paint one picture in the style of another, with gradients written by hand.",
+        help="Paint one picture in the style of another, with gradients written by hand.\n\n"
+        "To begin: handstyle demo, or handstyle stylize photograph.jpg painting.jpg",
         help_formatter=plain_help,
         # A flag that may be given several times also takes several values at once: --mask sky.png ground.png.
         default_parameter=Parameter(consume_multiple=True),
         suppress_keyboard_interrupt=False,  # `main` says what was lost, and with which signal
     )
+    place = count()  # in the list of commands, which is otherwise alphabetical
     for name, command in commands(everything).items():
         more = "" if everything else "\n--help-all shows every flag."
-        made.command(command, name=name, usage=f"Usage: handstyle {name} {USAGE[name]}{more}")
-    made.command(demo)
+        made.command(command, name=name, usage=f"Usage: handstyle {name} {USAGE[name]}{more}", sort_key=next(place))
+    made.command(demo, sort_key=next(place))
     for name, (path, text) in OTHERS.items():
         more = "\nMost flags of stylize work here, too; handstyle stylize --help-all shows them." * (name != "bench")
         usage = {"usage": f"Usage: handstyle {name} {USAGE[name]}{more}"} if name in USAGE else {}
-        made.command(path, name=name, **usage, **({} if name == called else {"help": text}))
+        made.command(path, name=name, sort_key=next(place), **usage, **({} if name == called else {"help": text}))
     return made
 
 
@@ -111,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         message = "interrupted; nothing was written"
         status = status_of_signal()
     if message:
-        message = " ".join(message.split())
+        message = " ".join(message.split()) + unquoted_name(words) * ("does not exist" in message)
         warn(f"handstyle: {message}")
         event("error", message=message, status=status)
     set_handler(ignore_signal)

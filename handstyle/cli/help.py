@@ -1,6 +1,7 @@
 """Print the help of commands as plain text, and suggest flags in place of unknown ones."""
 
 import difflib
+import os
 import re
 import shlex
 import textwrap
@@ -190,3 +191,11 @@ def _greedy(words: Sequence[str]) -> str:
         if len(taken) > 1:
             return f"({word} took {' '.join(taken)}: put the pictures before it)"
     return ""
+
+
+def unquoted_name(words: Sequence[str]) -> str:
+    """Return a hint if several words with spaces between them name a file, else an empty string."""
+    spans = ((at, end) for at in range(len(words)) for end in range(at + 2, min(at + 10, len(words) + 1)))
+    names = (" ".join(words[at:end]) for at, end in spans)
+    found = next((name for name in names if os.path.lexists(name)), "")
+    return f"; put a name with spaces in quotes: {shlex.quote(found)}" * bool(found)

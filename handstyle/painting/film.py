@@ -195,16 +195,21 @@ def flow_between(a: Array, b: Array) -> Array:  # (H, W, 3), (H, W, 3) -> (2, H,
     -----
     The flow is scikit-image's TV-L1 (Zach, Pock and Bischof 2007) of the luminance.
     """
-    try:
-        registration = import_module("skimage.registration")
-    except ModuleNotFoundError:
-        raise HandstyleError("a film needs optical flow, by scikit-image: pip install scikit-image") from None
+    registration = _registration()
     gray = [np.asarray(luminance(p)[..., 0] / 255, np.float32) for p in (a, b)]
     return np.asarray(registration.optical_flow_tvl1(*gray), np.float64)
 
 
+def _registration() -> Any:
+    try:
+        return import_module("skimage.registration")
+    except ModuleNotFoundError:
+        raise HandstyleError("a film needs optical flow, by scikit-image: pip install scikit-image") from None
+
+
 def check_film(config: StyleConfig, weight: float) -> None:
-    """Raise `HandstyleError` if the settings cannot be used for a film."""
+    """Raise `HandstyleError` if the settings cannot be used for a film, or if scikit-image is not installed."""
+    _registration()
     if not (math.isfinite(weight) and weight >= 0):
         raise HandstyleError(f"temporal_weight={weight}: must be a number of 0 or more")
     if config.color in COLORS_AFTER:

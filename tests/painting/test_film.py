@@ -151,6 +151,8 @@ def test_without_scikit_image_one_line_says_what_to_install(pan: list[Array], mo
     monkeypatch.setattr(film, "import_module", missing)
     with pytest.raises(HandstyleError, match=r"pip install scikit-image"):
         flow_between(pan[0], pan[1])
+    with pytest.raises(HandstyleError, match=r"pip install scikit-image"):  # before the first frame is painted
+        next(handstyle.frames(pan, pan[0], network="random"))
 
 
 def test_frames_are_in_the_order_of_their_numbers() -> None:

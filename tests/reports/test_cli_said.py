@@ -119,10 +119,22 @@ def test_several_paintings_and_starts_as_neural_style_names_them(told):
     assert "--init random: did you mean noise? Use content, noise" in refused(told, *BOTH, *FAST, "--init", "random")
 
 
-def test_without_words_the_help_is_shown(told):
+def test_without_words_the_help_is_shown_and_says_how_to_begin(told):
     status, text, _ = told()
     assert status == 0
-    assert "stylize" in text
+    assert "To begin: handstyle demo, or handstyle stylize photograph.jpg painting.jpg" in text
+    commands = re.findall(r"^  (\w+) ", text, re.MULTILINE)
+    assert commands[:4] == ["stylize", "texture", "reconstruct", "demo"]
+    assert commands[-1] == "weights"
+
+
+def test_a_name_with_spaces_and_without_quotes_is_recognized(told):
+    Image.open("content.png").save("my old picture.png")
+    said = refused(told, "stylize", "my", "old", "picture.png", "style.png")
+    assert said.endswith(
+        "my does not exist: check the path of the picture; put a name with spaces in quotes: 'my old picture.png'"
+    )
+    assert "quotes" not in refused(told, "stylize", "my", "style.png")
 
 
 def test_every_answer_for_another_programs_flag_is_a_flag_of_ours():
