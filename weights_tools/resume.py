@@ -55,6 +55,8 @@ def download(url: str, target: Path, progress: Progress) -> None:
         note.unlink(missing_ok=True)
     except requests.exceptions.SSLError as error:
         raise DownloadError(f"no secure connection ({_one_line(error)})") from None
+    except requests.exceptions.TooManyRedirects:
+        raise DownloadError("it redirects without end") from None
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
         if "timed out" in str(error):
             raise DownloadError(f"no answer for {TIMEOUT:g} s") from None

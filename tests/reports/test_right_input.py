@@ -295,6 +295,8 @@ def test_brackets_in_the_name_of_weights_are_printed_as_they_are(told, tmp_path,
 WRONG = {
     "an array as start": lambda: handstyle.StyleConfig(init=np.zeros((4, 4, 3))),
     "a number as layers": lambda: handstyle.StyleConfig(style_layers=3),
+    "a dict as layers": lambda: handstyle.StyleConfig(style_layers={"relu1_1": 1}),
+    "nothing as layers": lambda: handstyle.StyleConfig(style_layers=None),
     "no number as weights": lambda: handstyle.StyleConfig(style_layer_weights=np.array("x")),
     "a list as configuration": lambda: paint(config=[]),
     "a number as a setting's name": lambda: paint(config={3: 4}),

@@ -2,6 +2,7 @@
 
 import bz2
 import io
+import json
 import os
 import re
 import struct
@@ -290,6 +291,15 @@ def test_a_mat_file_of_many_arrays_is_refused(tmp_path):
     savemat(tmp_path / "a.mat", {"layers": layers}, do_compression=True)
     assert (tmp_path / "a.mat").stat().st_size < 3_000_000
     assert "MiB of arrays" in refused(tmp_path / "a.mat")
+
+
+def test_a_safetensors_file_of_hundreds_of_thousands_of_tensors_is_refused(tmp_path):
+    pytest.importorskip("safetensors")
+    path = tmp_path / "a.safetensors"
+    tensor = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    header = json.dumps({f"features.{i}.weight": tensor for i in range(20_000)}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    assert f"its header declares {len(header)} bytes, more than any VGG needs" in refused(path)
 
 
 def test_what_stays_in_bounds_is_read(tmp_path):

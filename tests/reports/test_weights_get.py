@@ -244,3 +244,9 @@ def test_the_real_network_in_a_file_of_another_digest_is_added_as_vgg19(vgg19_we
     path, findings = add(ENTRIES["vgg19"], tmp_path / "mine.pth")
     assert path == cache / "vgg19.h5"
     assert "0 failed" in findings[-1]
+
+
+def test_redirections_without_end_are_called_so(serve, published):
+    url = serve(lambda handler: send(handler, b"", [("Location", handler.path)], status=302))
+    with pytest.raises(HandstyleError, match="it redirects without end"):
+        get(entry_for(url, published), retries=0)
