@@ -201,6 +201,7 @@ class SharedInputs:
 def print_summary(done: Sequence[JobResult], count: int, where: str, ended: int) -> int:
     """Print the numbers of pictures that were painted, failed and not begun, and return the exit status."""
     failed = sum(one.failed for one in done)
+    where = where.replace("s are", " is", 1) if len(done) - failed == 1 else where
     say(f"{len(done) - failed} {where}; {failed} failed, {count - len(done)} not begun")
     status = ended or int(failed > 0)
     event("done", painted=len(done) - failed, failed=failed, not_begun=count - len(done), status=status)

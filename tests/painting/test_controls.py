@@ -1,5 +1,6 @@
 """The controls of a run: several paintings, regions, scales, starts, colors, settings in files, and every refusal."""
 
+import re
 import tomllib
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -403,7 +404,8 @@ def test_a_painting_below_the_networks_reach_is_refused_with_the_size_that_is_en
 def test_a_painting_at_which_the_deepest_layer_sees_the_border_is_noted(network):
     content, painting = np.zeros((60, 80, 3), np.uint8), np.full((300, 400, 3), 99, np.uint8)
     result = handstyle.stylize(content, painting, network=network, config=StyleConfig(size=64, iterations=1))
-    assert any("156 px of relu5_1's receptive field" in note for note in result.notes)
+    (note,) = [note for note in result.notes if "156 px of relu5_1's receptive field" in note]
+    assert re.search("; use a larger (picture of it|`style_size`)$", note)
 
 
 def test_overlaps_are_shared_where_asked(network, pictures, half, monkeypatch):

@@ -317,6 +317,8 @@ def test_notes_on_reading_the_pictures_come_before_the_work_and_once(told):
 def test_plan_says_what_stylize_says_of_the_pictures(told):
     _, said, _ = told("plan", "content.png", "style.png", "--print", "10x8cm@300", *FAST[:-4], *FAST[-2:])
     assert "note: content.png: 32 x 40 px, too few for --print 10x8cm@300" in said
+    assert "largest square picture that fits: " in said
+    assert "largest with tiles" not in said  # no more fits with them: the optimizer's vectors fill the memory
 
 
 def test_the_beginning_says_how_often_iterations_are_taken(told):

@@ -70,7 +70,7 @@ def test_a_disk_without_room_for_the_page_of_a_batch_is_said_after_its_pictures(
     status, said, _ = commanded("batch", "folder", "s.png", *FAST, "-o", "out")
     assert status == 1
     assert (tmp_path / "out/a.png").exists()
-    assert "1 pictures are in out; the page that shows them: out/index.html cannot be written: " in said
+    assert "1 picture is in out; the page that shows them: out/index.html cannot be written: " in said
     assert "0 failed, 0 not begun" in said
 
 
