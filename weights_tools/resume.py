@@ -5,6 +5,8 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any
 from urllib.parse import urljoin
 
@@ -76,7 +78,8 @@ def _fetch(url: str, part: Path, note: Path, progress: Progress) -> None:
     headers = {"Accept-Encoding": "identity"}  # ranges count bytes of the uncompressed file
     if begun:
         headers |= {"Range": f"bytes={begun}-", "If-Range": note.read_text("ascii")}
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT, hooks={"response": _check_https}) as answer:
+    options: dict[str, Any] = {"stream": True, "timeout": TIMEOUT, "hooks": {"response": _check_https}}
+    with _within(2 * TIMEOUT, lambda: requests.get(url, headers=headers, **options)) as answer:
         if answer.status_code == 416:  # nothing is left to send: the next attempt downloads the whole file
             note.unlink(missing_ok=True)
         if answer.status_code not in (200, 206):
@@ -96,6 +99,26 @@ def _fetch(url: str, part: Path, note: Path, progress: Progress) -> None:
             arrived = _receive(answer.raw, file, begun, begun + length if length else 0, progress)
         if length and arrived != begun + length:
             raise DownloadError("the connection was cut")
+
+
+def _within(seconds: float, ask: Callable[[], Any]) -> Any:
+    """Return the answer of a server; its head may come a byte at a time, which the timeout of a socket does not end."""
+    answers: SimpleQueue[Any] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            answers.put(ask())
+        except BaseException as error:
+            answers.put(error)
+
+    Thread(target=work, daemon=True).start()
+    try:
+        answer = answers.get(timeout=seconds)
+    except Empty:
+        raise DownloadError(f"no answer for {seconds:g} s") from None
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
 
 
 def _receive(source: Any, file: Any, arrived: int, total: int, progress: Progress) -> int:

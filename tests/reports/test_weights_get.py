@@ -250,3 +250,21 @@ def test_redirections_without_end_are_called_so(serve, published):
     url = serve(lambda handler: send(handler, b"", [("Location", handler.path)], status=302))
     with pytest.raises(HandstyleError, match="it redirects without end"):
         get(entry_for(url, published), retries=0)
+
+
+def test_a_head_that_comes_a_byte_at_a_time_is_given_up(serve, published, monkeypatch):
+    monkeypatch.setattr("weights_tools.resume.TIMEOUT", 1.0)
+
+    def trickle(handler):
+        for i in range(200):
+            try:
+                handler.wfile.write(b"HTTP/1.0 200 OK"[i : i + 1] or b"x")
+                handler.wfile.flush()
+            except OSError:
+                return
+            time.sleep(0.1)
+
+    begun = time.monotonic()
+    with pytest.raises(HandstyleError, match="no answer for 2 s"):
+        get(entry_for(serve(trickle), published), retries=0)
+    assert time.monotonic() - begun < 10
