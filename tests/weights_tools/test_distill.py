@@ -22,7 +22,7 @@ from weights_tools.distill.prune import _fit_rectified, _hidden_error, fit_decod
 from weights_tools.distill.state import Settings, read_state, rounded, small_weights
 from weights_tools.distill.sweep import picture_gradient
 from weights_tools.distill.train import DRAWN as DRAWN_LATER
-from weights_tools.distill.train import PRUNING, Distiller
+from weights_tools.distill.train import PRUNING, Distiller, step_length
 from weights_tools.verify import verify
 
 TEACHER = random_weights(widths=(5, 6, 7, 8, 8), seed=3)
@@ -85,6 +85,15 @@ def test_a_tap_of_full_width_learns_the_teachers_own_features(tmp_path):
     assert np.vdot(features, expected) / np.vdot(features, features) == pytest.approx(start[0, 0], rel=0.3)
     run.descend()
     np.testing.assert_array_equal(run.state.parameters["relu5_1/decoder"], start)
+
+
+def test_the_step_length_falls_to_nothing_twice():
+    lengths = [step_length(step, Settings(WIDTHS, steps=500, restart=400)) for step in range(500)]
+    assert max(lengths) == pytest.approx(1, abs=0.05)
+    assert lengths[399] < 1e-4
+    assert max(lengths[400:]) == pytest.approx(0.25, abs=0.05), "half, met halfway down by the end of the warm-up"
+    assert lengths[499] < 1e-3
+    assert step_length(3, Settings(WIDTHS, steps=4)) < 0.1
 
 
 def test_kernels_are_rounded_to_few_bits_and_packed(tmp_path):

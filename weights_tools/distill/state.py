@@ -23,6 +23,9 @@ class Settings:
         Channels of each convolution.
     steps : int
         Steps of Adam.
+    restart : int
+        The step at which the step length begins anew, at half of the first (warm restarts: Loshchilov and Hutter 2017,
+        arXiv 1608.03983).
     learns_from : str
         The first convolution that Adam trains. Those before it keep the closed-form fit, and their output is computed
         once for each picture.
@@ -43,7 +46,7 @@ class Settings:
     practice : int
         Steps after which the network paints two pairs, whose intermediate pictures go into the pool.
     rate : float
-        The first step length, relative to each array's root mean square; falls to 0 along a cosine.
+        The first step length, relative to each array's root mean square; falls to 0 along a cosine, twice.
     gram_weight : float
         The weight of the Gram loss; see `match_forward`.
     photographs : bool
@@ -53,7 +56,8 @@ class Settings:
     """
 
     widths: dict[str, int]
-    steps: int = 2000
+    steps: int = 2500
+    restart: int = 2000
     learns_from: str = "conv1_1"
     size: int = 160
     pictures: int = 240

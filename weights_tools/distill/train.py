@@ -37,6 +37,14 @@ def adam_step(state: State, gradients: Parameters, factor: float) -> None:
         state.parameters[name] = (state.parameters[name] - factor * state.rates[name] * step).astype(g.dtype)
 
 
+def step_length(step: int, settings: Settings) -> float:
+    """Return the length of a step relative to the rates: it grows over 50 steps, then falls along a cosine, twice."""
+    restart = min(settings.restart, settings.steps)
+    first, last, height = (0, restart, 1.0) if step < restart else (restart, settings.steps, 0.5)
+    warm = min(1.0, (step - first + 1) / 50)
+    return float(height * warm * 0.5 * (1 + np.cos(np.pi * (step - first) / (last - first))))
+
+
 class Distiller:
     """A training run of the small network.
 
@@ -109,8 +117,7 @@ class Distiller:
 
         results = self.spread(one, chosen)
         gradients = {name: np.mean([g[name] for _, _, g in results], axis=0) for name in results[0][2]}
-        warm = min(1.0, (state.step + 1) / 50)
-        adam_step(state, gradients, warm * 0.5 * (1 + np.cos(np.pi * state.step / settings.steps)))
+        adam_step(state, gradients, step_length(state.step, settings))
         state.step += 1
         return {tap: tuple(np.mean([terms[tap] for _, terms, _ in results], axis=0)) for tap in results[0][1]}
 
