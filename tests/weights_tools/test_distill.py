@@ -67,7 +67,7 @@ def test_only_the_layers_that_learn_move_and_the_others_are_run_once(finished, t
     moved = {name for name, a in start.state.parameters.items() if not np.array_equal(a, run.state.parameters[name])}
     deep = {f"{name}/{kind}" for name in NAMES[8:] for kind in "wb"}
     assert moved == deep | {f"relu{tap}/decoder" for tap in ("4_1", "4_2", "5_1")}
-    x, targets = start.seen[0]
+    x, targets = start.examples[0]
     network, p = start.network(), preprocess_forward(start.state.pool[0], CAFFE)
     np.testing.assert_array_equal(x, network.forward(p, ["pool3"])[0]["pool3"])
     assert list(targets) == ["relu4_1", "relu4_2", "relu5_1"]
@@ -166,7 +166,7 @@ def test_descent_lowers_the_loss_on_pictures_it_has(tmp_path):
     def loss():
         layers = run.network().layers
         # The first picture of the pool gives way to a new one.
-        return sum(picture_gradient(layers, run.state.parameters, *seen, 1.0)[0] for seen in run.seen[1:])
+        return sum(picture_gradient(layers, run.state.parameters, *example, 1.0)[0] for example in run.examples[1:])
 
     before = loss()
     for _ in range(settings.steps):
