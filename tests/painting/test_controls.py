@@ -258,7 +258,7 @@ def test_a_run_stopped_at_a_coarse_scale_is_still_a_whole_picture(network, pictu
     result = handstyle.stylize(*pictures[:2], network=network, config=config, callback=stop)
     assert result.image.shape == (40, 32, 3)
     assert result.ended == "stopped"
-    assert "enlarge_picture" in result.stopped
+    assert "enlarged" in result.stopped
 
 
 def test_the_classic_loop(network, pictures):

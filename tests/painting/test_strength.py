@@ -77,12 +77,15 @@ def test_the_curves_are_those_of_the_newest_measurement():
     newest = json.loads(max(results.glob("*-strength.json")).read_text(encoding="utf-8"))
     assert newest["curves"] == {" ".join(key): curve._asdict() for key, curve in CURVES.items()}
     errors = {
-        row["network"]: sum(row["gram"].values())
-        for row in newest["rows"]
+        name: [
+            np.mean(list(row["gram"].values()))
+            for row in newest["rows"]
+            if (row["network"], row["style_weight"]) == (name, CURVES[curve_name, "gram"].half)
+        ]
         for name, curve_name in ((EMBEDDED, EMBEDDED), ("vgg19", "vgg"))
-        if (row["network"], row["style_weight"]) == (name, CURVES[curve_name, "gram"].half)
     }
-    assert errors["vgg19"] == pytest.approx(errors[EMBEDDED], rel=0.05)
+    assert len(errors["vgg19"]) == len(errors[EMBEDDED]) >= 12
+    assert np.mean(errors["vgg19"]) == pytest.approx(np.mean(errors[EMBEDDED]), rel=0.05)
 
 
 def test_the_terms_have_the_weight_of_the_strength(full):
