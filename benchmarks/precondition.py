@@ -202,7 +202,7 @@ def row(
 
 def timed(network: Network, name: str, pair: tuple[str, str], size: int, methods: tuple[Method, ...]) -> list[Any]:
     """Run methods in turn until each has the loss that the first has after its budget."""
-    turns, curves = common.TurnTaker(len(methods)), [[] for _ in methods]  # type: common.Turns, list[Any]
+    turns, curves = common.TurnTaker(len(methods)), [[] for _ in methods]  # type: common.TurnTaker, list[Any]
 
     def work(index: int) -> None:
         curves[index] = run(network, pair, size, methods[index], most=BUDGET, turns=turns, index=index)

@@ -21,7 +21,7 @@ def test_layers_and_rest_add_up_and_no_operation_is_lost(monkeypatch):
     assert {"conv1_1 forward", "conv5_1 backward", bound.LOSSES, bound.REST} <= set(by_layer)
     content, styles = common.targets(network, 64)
     terms = common.objective(network, content, styles, 64).prepared.terms
-    rows = bound.dry_run(bound.cpu.auto_engine(), network, terms, (64, 64, 3)).rows
+    rows = bound.dry_run(bound.engine.auto_engine(), network, terms, (64, 64, 3)).rows
     counted = sum(one.cost.products for one in rows)
     assert sum(layer["operations"] for layer in row["layers"]) == pytest.approx(counted, abs=10)  # thirds are rounded
     # conv1_2 reads 64 channels and writes the pooled map.

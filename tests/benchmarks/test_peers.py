@@ -62,7 +62,7 @@ def test_every_peer_that_is_installed_has_our_gradient():
 
 
 def test_runs_take_turns_and_each_has_its_own_seconds():
-    turns, order = common.Turns(2), []
+    turns, order = common.TurnTaker(2), []
 
     def work(me, steps, length):
         for _ in range(steps):
@@ -75,4 +75,4 @@ def test_runs_take_turns_and_each_has_its_own_seconds():
     assert turns.seconds[0] >= 0.09
     assert turns.seconds[1] >= 0.05
     with pytest.raises(ZeroDivisionError):
-        common.Turns(1).run([lambda: 1 / 0])
+        common.TurnTaker(1).run([lambda: 1 / 0])
