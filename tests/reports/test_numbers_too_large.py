@@ -42,7 +42,9 @@ def test_bench_refuses_its_plot_before_it_measures(name: str, capsys: pytest.Cap
     with pytest.raises(SystemExit) as end:
         main(["bench", "--plot", name])
     assert end.value.code == 2
-    assert "--plot" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "--plot" in said.err
+    assert not said.out, "it measured first"
 
 
 def test_a_list_of_weights_whose_reader_goes_ends_well(tmp_path: Path) -> None:

@@ -233,3 +233,4 @@ def test_without_a_home_folder_it_works_or_ends_in_one_line(words, expected):
     )
     assert "Traceback" not in done.stderr
     assert expected in done.stdout
+    assert ("error:" in done.stdout) == expected.startswith("error:")
