@@ -78,7 +78,7 @@ def test_the_same_bits_as_without(network: Network, terms: list[Term], cluster: 
 
 
 def test_features_computed_again_have_the_same_bits_as_without(network: Network, cluster: Cluster) -> None:
-    photograph, tiled = np.random.default_rng(5).uniform(0, 255, SHAPE), by_tiles(network, TILE, again=True)
+    photograph, tiled = np.random.default_rng(5).uniform(0, 255, SHAPE), by_tiles(network, TILE, recompute=True)
     features = tiled_features(tiled, photograph, ["relu2_1"])
     assert features is not None
     term = ContentTerm("relu2_1", features["relu2_1"])

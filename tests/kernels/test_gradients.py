@@ -30,7 +30,9 @@ def test_a_scale_is_that_of_the_reference_and_takes_no_array_of_the_targets_size
 
 def test_other_terms_keep_their_scales_and_an_inner_term_gets_one():
     given, other = ContentTerm("relu4_2", np.ones((2, 2, 1)), scale=0.5), StyleTerm("relu1_1", MOMENTS)
-    assert scaled_terms([given, other]) == (given, other)
+    assert scaled_terms([given]) == (given,)
+    (style,) = scaled_terms([other])
+    assert style.scale == other.factor == 1 / 16, "of the style term, relative to its target"
     (outer,) = scaled_terms([NormalizedTerm(ContentTerm("relu4_2", np.ones((2, 2, 1))), 3.0)])
     assert (outer.weight, outer.inner.scale) == (3.0, 0.25)
     with pytest.raises(HandstyleError, match="the target is zero everywhere"):
