@@ -401,7 +401,10 @@ def _decompress(dataset: h5py.Dataset, layer: str, shuffled: bool) -> Array:
         if _in_child:  # what follows needs none
             continue
         _, packed = dataset.id.read_direct_chunk(corner)
-        data = zlib.decompressobj().decompress(packed, size + 1)
+        try:
+            data = zlib.decompressobj().decompress(packed, size + 1)
+        except zlib.error:
+            data = b""
         if len(data) != size:
             raise HandstyleError(f"layer {layer} has a chunk that does not unpack to {size} bytes")
         if shuffled:

@@ -57,12 +57,12 @@ def at(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, call: int, num
 
 PLACES = {  # owner, function, which call of it
     "in the first iteration": (module.Objective, "__call__", 2),
-    "between scales": (module, "enlarged", 2),
+    "between scales": (module, "enlarge_picture", 2),
     "while the second scale's targets are measured": (module, "terms_of_scale", 2),
     "before the second scale's first evaluation": (module.Objective, "__init__", 2),
     "in the last scale": (module.Objective, "__call__", 7),
     "while colors are changed": (module, "final_picture", 1),
-    "while the recipe is made": (module, "recipe_of", 1),
+    "while the recipe is made": (module, "make_recipe", 1),
     "while the picture is encoded": (picture_writing, "_encode", 1),
     "while the picture is flushed": (os, "fsync", 1),
     "while the picture gets its name": (os, "replace", 1),
@@ -114,7 +114,7 @@ COMMANDS = {  # its words, and a function that it calls while it works
     "batch": ("folder style.png -o there", "handstyle.painting.stylize:make_plan"),
     "sweep": ("photo.png style.png --over seed=1,2", "handstyle.painting.stylize:make_plan"),
     "again": ("painted.png", "handstyle.optimize.objective:Objective.__call__"),
-    "print_end": ("painted.png", "handstyle.optimize.objective:Objective.__call__"),
+    "report": ("painted.png", "handstyle.optimize.objective:Objective.__call__"),
     "check": ("--quick", "handstyle.painting.selfcheck:check_adjoint"),
     "info": ("", "handstyle.cli.inspecting:summary"),
     "plan": ("--size 64", "handstyle.painting.memory:RunMemory.needs"),
@@ -133,7 +133,7 @@ def test_every_command_ends_with_the_status_of_the_signal(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "a.png").write_bytes((tmp_path / "photo.png").read_bytes())
-    if command in ("again", "print_end"):
+    if command in ("again", "report"):
         assert run(*files[:2], "-o", "painted.png") == 0
     words, place = COMMANDS[command]
     owner, _, attribute = place.replace(":", ".").rpartition(".")
