@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from support.strict_arrays import strict_backend
 
 from handstyle.cli import main
+from handstyle.cli.options import set_output_form
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Weights, random_weights
@@ -61,6 +62,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker, why in REASONS.items():
         if item.get_closest_marker(marker) and (reason := why()):
             pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def text_output() -> None:
+    """Begin each test with text on standard output; a command of the test before may have asked for JSON."""
+    set_output_form()
 
 
 @pytest.fixture(scope="session")

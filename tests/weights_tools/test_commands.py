@@ -8,7 +8,6 @@ from PIL import Image
 from rich.console import Console
 from support.published_formats import slim, write_keras_h5, write_torch
 
-from handstyle.cli.options import set_output_form
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.weights import read_weights
 from weights_tools.commands import weights_app
@@ -22,7 +21,6 @@ def _wide(monkeypatch, tmp_path):
 
 
 def run(*words):
-    set_output_form()  # `main` does so; an earlier test may have asked for JSON
     return weights_app([*map(str, words)], result_action="return_value", exit_on_error=False, print_error=False)
 
 
