@@ -19,7 +19,7 @@ from weights_tools.distill.match import match_forward
 from weights_tools.distill.painting import TAPS
 from weights_tools.distill.pictures import DRAWINGS, PHOTOGRAPHS, training_picture
 from weights_tools.distill.prune import _fit_rectified, _hidden_error, fit_decoder, prune, select_channels
-from weights_tools.distill.state import Settings, read_state, rounded, small_weights
+from weights_tools.distill.state import Settings, read_state, round_weights, small_weights
 from weights_tools.distill.sweep import picture_gradient
 from weights_tools.distill.train import DRAWN as DRAWN_LATER
 from weights_tools.distill.train import PRUNING, Distiller, step_length
@@ -98,7 +98,7 @@ def test_the_step_length_falls_to_nothing_twice():
 
 def test_kernels_are_rounded_to_few_bits_and_packed(tmp_path):
     weights = random_weights(widths=(64, 64, 64, 64, 64), seed=1)
-    few = rounded(weights, bits=4)
+    few = round_weights(weights, bits=4)
     for name, (w, b) in few.layers.items():
         exact, _ = weights.layers[name]
         assert np.all(np.abs(w - exact) <= (2**-5 + 2**-10) * np.abs(exact) + 2**-25)

@@ -5,16 +5,13 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import convolution_names
-from handstyle.network.weights import write_weights
 from handstyle.painting.load import load_weights
-from weights_tools.distill.state import Settings, rounded, small_weights
+from weights_tools.distill.state import Settings, round_weights, small_weights, write_network
 from weights_tools.distill.train import Distiller
-from weights_tools.fingerprint import with_fingerprint
 
 WIDTHS = (24, 24, 64, 64, 112, 112, 112, 112, 256, 256, 256, 256, 512)
 
@@ -44,8 +41,8 @@ def main() -> None:
             run = Distiller(teacher, settings, arguments.checkpoint, arguments.workers, report)
             run.run()
         provenance = provenance_of(settings, teacher.provenance)
-        small = rounded(small_weights(run.state.parameters, teacher.convention, provenance))
-        write_weights(arguments.out, with_fingerprint(small, np.float16), np.float16, compressed=True)
+        small = small_weights(run.state.parameters, teacher.convention, provenance)
+        write_network(arguments.out, round_weights(small))
         report(
             f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB; weights_tools.distill.evaluate judges it"
         )

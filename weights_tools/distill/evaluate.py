@@ -24,10 +24,10 @@ from handstyle.foundations.backend import Array, cpu_name
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import fit_long_side
 from handstyle.network.vgg import Network, Weights, build_network, random_weights
-from handstyle.network.weights import read_weights, write_weights
+from handstyle.network.weights import read_weights
 from handstyle.painting.load import load_weights
 from weights_tools.distill.painting import STYLE_TAPS, judge, paint
-from weights_tools.fingerprint import with_fingerprint
+from weights_tools.distill.state import write_network
 
 CONTENTS, STYLES = ("astronaut", "tubingen"), ("starry_night", "wave_crop", "shipwreck", "monet")
 PAIRS = tuple((content, style) for content in CONTENTS for style in STYLES)
@@ -208,7 +208,7 @@ def record(path: Path, weights: Weights, measured: str) -> None:
     """Write the measured errors and the fingerprint into a native file, without changing its values."""
     provenance = {key: value for key, value in weights.provenance.items() if key not in ("file", "sha256")}
     recorded = replace(weights, provenance=provenance | {"measured": measured})
-    write_weights(path, with_fingerprint(recorded, np.float16), np.float16, compressed=True)
+    write_network(path, recorded)
 
 
 def means(rows: list[dict[str, object]], name: str) -> dict[str, float]:

@@ -47,18 +47,16 @@ class Pruned:
     kept : dict of str to (K,) int array
         The teacher's channels that each layer stands for.
     decoders : dict of str to (K, C) array
-        For each rectifier, the linear map from small features to the teacher's, least squares.
+        For each rectifier, the linear map from small features to the teacher's: least squares, or at full width a
+        multiple of the identity.
     errors : dict of str to float
         For each rectifier, the relative squared error of that map on the pictures used.
-    scales : dict of str to float
-        For each rectifier, the factor between the teacher's kept channels and the small features.
     """
 
     layers: dict[str, tuple[Array, Array]]
     kept: dict[str, Array]
     decoders: dict[str, Array]
     errors: dict[str, float]
-    scales: dict[str, float]
 
 
 def select_channels(second: Array, metric: Array, count: int) -> Array:  # (C, C), (C, C), count -> (count,)
@@ -142,7 +140,7 @@ def prune(
     rng = np.random.default_rng(seed)
     large = spread(lambda p: preprocess_forward(p.astype(np.float32), CONVENTIONS[teacher.convention]), pictures)
     small, decoder = large, np.eye(3, dtype=np.float32)
-    out = Pruned({}, {}, {}, {}, {})
+    out = Pruned({}, {}, {}, {})
     for layer in network.layers:
         if isinstance(layer, Pool):
             large, small = spread(partial(_forward_layer, layer), large), spread(partial(_forward_layer, layer), small)
@@ -170,9 +168,12 @@ def prune(
             scale = np.float32(1 / np.sqrt(np.mean([np.mean(np.square(s)) for s in small])))
             small = spread(partial(np.multiply, scale), small)
             decoder, error = fit_decoder(small, large)
+            if len(decoder) == decoder.shape[1]:
+                # At full width the features themselves are to be the teacher's, up to the scale: losses compare the
+                # Gram matrix of the features, not of what a map makes of them.
+                decoder = np.eye(len(decoder), dtype=np.float32) / scale
             out.layers[name], out.kept[name] = (w * scale, b * scale), kept
             out.decoders[rectifier], out.errors[rectifier] = decoder, error
-            out.scales[rectifier] = float(scale)
             report(
                 f"{name}: {widths[name]} of {layer.w.shape[3]} channels, ridge {ridge:g}, "
                 f"error of those kept {held_out_error:.3f} on pictures apart, of all {error:.3f}"
@@ -235,7 +236,7 @@ def _rectified_rms(z: Array) -> Array:  # (H, W, C) before the rectifier -> () r
 
 
 def _patches(s: Array, at: Array, rms: Array) -> Array:  # (H, W, C), (n,), () -> (n, 9 C + 1)
-    # The pixel and its eight neighbours, and a constant for the bias, divided by the picture's root mean square.
+    # The pixel and its eight neighbors, and a constant for the bias, divided by the picture's root mean square.
     W = s.shape[1]
     (padded, _), y, x = pad_forward(s, "zero"), at // W, at % W
     one = np.ones((len(at), 1), s.dtype)
@@ -258,9 +259,8 @@ def _fit_kernels(x: Array, z: Array, w0: Array, b0: Array, judges: int) -> tuple
     return v[:-1].reshape(w0.shape).astype(np.float32), v[-1].astype(np.float32), ridge, error
 
 
-def _solve_ridge(
-    normal: Array, product: Array, prior: Array, ridge: float
-) -> Array:  # (m, m), (m, K), (m, K) -> (m, K)
+def _solve_ridge(normal: Array, product: Array, prior: Array, ridge: float) -> Array:
+    # (m, m), (m, K), (m, K) -> (m, K). Least squares with a ridge to the prior, by the normal equations.
     share = normal.diagonal()
     ridge_weight = np.where(share > 0, ridge * share, 1)  # an input that is always zero keeps the prior
     v: Array = np.linalg.solve(normal + np.diagflat(ridge_weight), product + ridge_weight[:, None] * prior)

@@ -150,13 +150,8 @@ class Distiller:
         parameters |= {f"{name}/b": b for name, (_, b) in pruned.layers.items()}
         parameters |= {f"{tap}/decoder": pruned.decoders[tap] for tap in TAPS}
         rates = {name: settings.rate * float(np.sqrt(np.mean(np.square(a)))) for name, a in parameters.items()}
-        # At a tap of full width the features themselves shall be the teacher's, up to the scale of `prune`: what is
-        # painted is compared by the Gram matrix of the features, not of what a map makes of them.
-        for tap in TAPS:
-            small, full = pruned.decoders[tap].shape
-            if small == full:
-                parameters[f"{tap}/decoder"] = np.eye(full, dtype=np.float32) / np.float32(pruned.scales[tap])
-                rates[f"{tap}/decoder"] = 0.0
+        # At a tap of full width the map is not trained, so that the features become the teacher's own; see `prune`.
+        rates |= {f"{tap}/decoder": 0.0 for tap in TAPS if len(set(pruned.decoders[tap].shape)) == 1}
         zeros = {name: np.zeros_like(a) for name, a in parameters.items()}
         order = np.random.default_rng((settings.seed, FRESH)).permutation(len(pictures))[: settings.pool]
         return State(0, parameters, rates, zeros, dict(zeros), [pictures[i] for i in order])
