@@ -21,7 +21,7 @@ def main(out, quick=True):
     for card in (2, 4):
         axes.axhline(card, color=GREY, lw=0.8, ls="--")
         axes.text(0, card, f" a card of {card} GiB", va="bottom", color=GREY)
-    axes.set(xlabel="megapixels", ylabel="GiB", ylim=(0, 4.6))
+    axes.set(xlabel="megapixels", ylabel="GiB", ylim=(-0.2, 4.6))
     save(figure, out)
 
 
