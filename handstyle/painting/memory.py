@@ -421,7 +421,7 @@ class RunMemory:
         """Return the largest size below `below` at which the run would fit, or 0; see `largest_side`."""
         # Memory grows about as the area, so no side fits that is twice the estimate from this.
         taken = self.need().total / (max(self._full_size()) if self.config.print else self.config.size) ** 2
-        most = min(below, 2 * math.isqrt(max(1, int(self.free / taken))))
+        most = min(below, 2 * int(min(below, math.sqrt(max(1, self.free / taken)))))
         return largest_side(most, lambda side: self.fits(size=side, print=""))
 
     def cheaper_settings(self) -> list[str]:
@@ -459,7 +459,7 @@ class RunMemory:
             if isinstance(error, HandstyleError) or not is_out_of_memory(error):
                 raise
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            less = replace(self, free=int(0.8 * self.free) if self.shortage() else self._reduced_free())
+            less = replace(self, free=0.8 * self.free if self.shortage() else self._reduced_free())
             raise OutOfMemoryError(
                 f"out of memory at {size[1]} x {size[0]} px, though the forecast said it would "
                 f"fit ({first}); {less.advice()}"

@@ -1,5 +1,6 @@
 """What a run takes of memory, what is named where there is not enough, and what an allocation that fails says."""
 
+import math
 import tracemalloc
 from dataclasses import replace
 
@@ -141,6 +142,14 @@ def test_the_change_of_variables_takes_what_is_planned(optimizer):
 
 def test_too_many_pairs_for_scipy_are_refused_before_work():
     assert "can keep" in run(replace(CONFIG, size=8192, lbfgs_history=30), 1 << 50).shortage()
+
+
+def test_where_free_memory_is_unknown_a_shortage_is_one_line():
+    unknown = run(replace(CONFIG, size=8192, lbfgs_history=30), math.inf)
+    with pytest.raises(OutOfMemoryError, match=r"can keep \d+ pairs .*; size=\d+ or .* would fit"):
+        unknown.check()
+    with pytest.raises(OutOfMemoryError, match=r"out of memory at 8192 x 8192 px, .*; size=\d+ or "), unknown.guard():
+        raise MemoryError
 
 
 def test_the_check_comes_before_any_work(monkeypatch):
