@@ -23,7 +23,7 @@ from handstyle.painting.result import Progress, Result
 from handstyle.painting.strength import style_weight
 from handstyle.painting.stylize import blank_picture, stylize
 
-LOSSLESS = (".png", ".tif", ".tiff")  # lossless formats
+LOSSLESS = (".png", ".tif", ".tiff")
 
 
 def again(

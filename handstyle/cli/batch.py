@@ -164,7 +164,7 @@ class SharedInputs:
                 network = with_workers(cluster, self.loaded, self.settings.config)
                 for number, job in enumerate(jobs, 1):
                     one, status = self.paint_one(job, network)
-                    reset_handlers()  # `deferred` has ended with signals ignored
+                    reset_handlers()  # `defer_signals` has ended with signals ignored
                     done.append(one)
                     say(f"{number} of {count}: {printable(one.photograph.name)}: {one.what}")
                     facts = {"photograph": one.photograph, "path": one.picture, "said": one.what, "failed": one.failed}

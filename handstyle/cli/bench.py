@@ -155,7 +155,7 @@ def interleave(
 
     Returns
     -------
-    dict of str to list of Turn
+    dict of str to list of TimedCall
         The calls of each function, of which only the last ones have their results.
     """
     taken: dict[str, list[TimedCall]] = {name: [] for name in sides}

@@ -13,6 +13,7 @@ from cyclopts.exceptions import MissingArgumentError, UnknownCommandError, Unkno
 
 from handstyle.cli.options import all_fields, flag
 from handstyle.painting.config import RENAMED
+from handstyle.painting.inputs import START_ALIASES
 
 DESCRIPTION_COLUMN = 24  # the column where descriptions begin
 
@@ -48,8 +49,9 @@ FOREIGN_FLAGS = {
     "no flag: the losses are shown while it paints": "print-iter print-iterations verbose progress-plot",
     "no flag: --weights is one file": "proto-file",
 }
-FIXED = ("--color luminance-after", "--init noise")  # their flags have no value, or one that means yes
-VALUES = {"image": "content", "random": "noise", "avg": "average", "cudnn": "cupy", "mkl": "numpy"}  # theirs and ours
+# What is written for flags of other programs that have no value, or one that means yes.
+FIXED = ("--color luminance-after", "--init noise")
+VALUES = {**START_ALIASES, "avg": "average", "cudnn": "cupy", "mkl": "numpy"}  # of other programs, and ours
 WEIGHTS = ("--content-weight", "--style-weight", "--tv-weight")
 
 

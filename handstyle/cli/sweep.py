@@ -45,18 +45,12 @@ from handstyle.painting.result import Result
 from handstyle.painting.stylize import collect_styles, stylize
 from handstyle.painting.targets import Measured
 
+# Flags of `stylize` that `sweep` does not have.
 ABSENT = (
-    "resume",
-    "checkpoint",
-    "checkpoint_every",
-    "no_checkpoint",
-    "save_every",
-    "report",
-    "preview",
-    "json",
-    "bits",
+    *("resume", "checkpoint", "checkpoint_every", "no_checkpoint", "save_every", "report", "preview", "bits"),
+    *("json", "quiet", "write_config"),
 )
-NAMES = [name for name in all_fields() if name not in (*ABSENT, "quiet", "write_config")]
+NAMES = [name for name in all_fields() if name not in ABSENT]
 SWEEP = make_flags("SweepFlags", NAMES, everything=False)
 SIZE = "256"  # default size of a cell
 MAX_CELLS = 200  # number of cells at most

@@ -78,7 +78,7 @@ def run_optimizer(
     done : int
         Number of iterations at the scales before.
     files : bool
-        Whether large vectors of lbfgs are kept in files; see `handstyle.foundations.empty_mapped`.
+        Whether large vectors of lbfgs are kept in files; see `handstyle.foundations.mapped`.
 
     Returns
     -------

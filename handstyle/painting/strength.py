@@ -35,7 +35,7 @@ class Curve(NamedTuple):
 # The curves by network and statistic, for the default layers and relative normalizations. At strength 0.5 the mean
 # errors of the Gram matrices, measured with VGG-19 on twelve pairs at 256 px, are equal: 0.0726 for the network that is
 # included, 0.0728 for VGG-19. Equal Gram errors at other strengths require an exponent of 0.7 for VGG-19, and equal
-# content errors a larger one (one pair); 1.25 is a compromise.
+# content errors a larger one (measured on one pair); 1.25 is a compromise.
 CURVES = {
     (EMBEDDED, "gram"): Curve(10.0, 2.0),
     ("vgg", "gram"): Curve(1.0, 1.25),
