@@ -95,8 +95,7 @@ def paint(
     keep, started = checkpoint_of(output, run), time.monotonic()
     writer = None if keep is None else CheckpointWriter(keep, run.checkpoint_every)
     alone = nullcontext(True) if keep is None else locked(keep, "the checkpoint")
-    names = " and ".join(Path(painting.source).name for painting in paintings)
-    title = f"{Path(photograph.source).name} in the style of {names}, {strong}"
+    title = f"{describe_pictures(photograph, paintings)}, {strong}"
     with defer_signals() as asked, alone as locks, preview_of(run, title, photograph, asked.raise_now) as preview:
         if not locks:
             print_notes([f"the file system has no locks, so a second run could write to {keep} at the same time"])
@@ -174,6 +173,12 @@ def with_workers(cluster: Cluster | None, network: Network, config: StyleConfig)
     return network if cluster is None else cluster.network(network, config.tile or CLUSTER_TILE)
 
 
+def describe_pictures(photograph: Picture, paintings: Sequence[Picture]) -> str:
+    """Return a phrase with the names of a run's photograph and paintings, for the user."""
+    subject = "a texture" if photograph.source == BLANK else Path(photograph.source).name
+    return f"{subject} in the style of {' and '.join(Path(painting.source).name for painting in paintings)}"
+
+
 def print_start(
     photograph: Picture,
     paintings: Sequence[Picture],
@@ -184,7 +189,6 @@ def print_start(
     strong: str,
 ) -> None:
     """Print a line before the run: the photograph, the paintings, the strength, the size and the iterations."""
-    names = [Path(painting.source).name for painting in paintings]
     sizes = scales(config, size_for_photograph(config, photograph))
     each = [config.iterations_at(k) for k in range(len(sizes))]
     height, width = sizes[-1]
@@ -193,10 +197,8 @@ def print_start(
         steps += f": {each[0]} at each of {len(sizes)} scales"
     elif len(sizes) > 1:
         steps += f" at {len(sizes)} scales: {' + '.join(map(str, each))}"
-    mixed = " blended" if len(names) > 1 and not (config.mask or config.regions) else ""
-    subject = "a texture" if photograph.source == BLANK else Path(photograph.source).name
-    what = f"{subject} in the style of {' and '.join(names)}{mixed}"
-    say(f"{what}, {strong}, {width} x {height} px, {steps}")
+    mixed = " blended" if len(paintings) > 1 and not (config.mask or config.regions) else ""
+    say(f"{describe_pictures(photograph, paintings)}{mixed}, {strong}, {width} x {height} px, {steps}")
     event(
         "begin",
         version=version("handstyle"),
