@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, make_dataclass
+from dataclasses import asdict, dataclass, fields, make_dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -261,8 +261,11 @@ def parameter_descriptions(one: type) -> dict[str, str]:
     return {name: " ".join(text.split()) for name, text in pairs}
 
 
-def make_flags(name: str, names: Iterable[str], everything: bool) -> Any:
-    """Return an instance of a new dataclass that has the named flags as fields, all None: not typed."""
+def make_flags(name: str, names: Iterable[str], everything: bool, defaults: Mapping[str, Any] | None = None) -> Any:
+    """Return an instance of a new dataclass that has the named flags as fields, all None: not typed.
+
+    The help shows the values in `defaults` in place of those of the configuration.
+    """
     made: list[tuple[str, Any, None]] = []
     groups = list(dict.fromkeys(HELP_GROUPS.values()))
     for field in (all_fields()[each] for each in names):
@@ -270,7 +273,7 @@ def make_flags(name: str, names: Iterable[str], everything: bool) -> Any:
         parameter = Parameter(
             name=flag(field.name),
             group=Group(field.group, sort_key=1 + groups.index(field.group)),
-            help=help_text(field, everything),
+            help=help_text(replace(field, default=(defaults or {}).get(field.name, field.default)), everything),
             show=everything or field.name in SHORT_HELP,
             negative=None if switch and field.name not in FLAGS_ONLY else (),
             consume_multiple=several,

@@ -51,8 +51,9 @@ Picture = Annotated[Path, Parameter(group=PICTURES)]
 def commands(everything: bool) -> dict[str, Any]:
     """Return the commands by name; their help shows all flags if `everything` is true, else only the common ones."""
     of_stylize = make_flags("StylizeFlags", STYLIZE_NAMES, everything)
-    of_texture = make_flags("TextureFlags", TEXTURE_NAMES, everything)
-    of_reconstruct = make_flags("ReconstructFlags", RECONSTRUCT_NAMES, everything)
+    of_texture = make_flags("TextureFlags", TEXTURE_NAMES, everything, vars(texture_config(StyleConfig())))
+    defaults = vars(reconstruction_config("relu4_2", "content"))
+    of_reconstruct = make_flags("ReconstructFlags", RECONSTRUCT_NAMES, everything, defaults)
 
     def stylize(
         content: Picture,

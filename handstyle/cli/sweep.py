@@ -51,8 +51,8 @@ ABSENT = (
     *("json", "quiet", "write_config"),
 )
 NAMES = [name for name in all_fields() if name not in ABSENT]
-SWEEP = make_flags("SweepFlags", NAMES, everything=False)
 SIZE = "256"  # default size of a cell
+SWEEP = make_flags("SweepFlags", NAMES, everything=False, defaults={"size": SIZE})
 MAX_CELLS = 200  # number of cells at most
 Pending = Callable[[], tuple[Result, float]]  # paints a cell, or waits until it is painted
 GAP, INK, PAPER = 12, 30, 250  # pixels between cells; gray levels of the text and the background

@@ -59,6 +59,15 @@ def test_help_all_has_every_flag(told):
     assert "--mask" not in told("texture", "--help-all")[1].replace("--style-mask", "")
 
 
+@pytest.mark.parametrize(
+    ("command", "start"), [("texture", "blurred-noise"), ("reconstruct", ""), ("sweep", "content")]
+)
+def test_help_shows_the_defaults_of_its_command(told, command, start):
+    text = " ".join(told(command, "--help")[1].split())
+    assert f"long side in pixels. [{512 if command == 'texture' else 256}]" in text
+    assert (f"The picture to start from. [{start}]" in text) == bool(start)
+
+
 # Names of other programs and earlier versions
 
 
