@@ -162,7 +162,7 @@ def _ported(words: Sequence[str], typed: dict[str, list[str]], names: Collection
     if left:
         lines.append(f"nothing here is like {', '.join(left)}")
     if "--preset" not in typed and any(one.split()[0] in WEIGHTS for one in flags):
-        lines.append("its weights are in its own units: add its --preset (handstyle info --preset all)")
+        lines.append("another program's weights are in its own units: add its --preset (handstyle info --preset all)")
     return "; ".join(lines)
 
 

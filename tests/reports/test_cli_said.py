@@ -90,7 +90,8 @@ def test_a_neural_style_command_is_answered_with_ours(told):
     assert said.endswith(
         "; write handstyle stylize content.png style.png b.png --size 64 --output out.png --color luminance-after "
         "--tv-weight 1e-3 --backend numpy --init content --pooling average --weights n.pth; nothing here is like "
-        "-cudnn_autotune; its weights are in its own units: add its --preset (handstyle info --preset all)"
+        "-cudnn_autotune; "
+        "another program's weights are in its own units: add its --preset (handstyle info --preset all)"
     )
 
 
