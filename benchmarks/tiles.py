@@ -50,7 +50,7 @@ class Peak(threading.Thread):
 
 def measure(megapixels: float, tile: int, halo: int, files: bool) -> dict[str, Any]:
     """Evaluate once, with tiles of `tile` pixels or, for 0, whole; `halo` multiplies the tiles' halo."""
-    from handstyle.foundations.mapped import empty_mapped
+    from handstyle.foundations.mapped import mapped_zeros
     from handstyle.kernels import tiles
     from handstyle.optimize.objective import Objective, engine_of
     from handstyle.painting.config import StyleConfig
@@ -71,7 +71,7 @@ def measure(megapixels: float, tile: int, halo: int, files: bool) -> dict[str, A
     terms = build_terms(network, StyleConfig(), photograph, [painting])
     objective = Objective(network, terms, photograph.shape)  # type: ignore[arg-type]
     if files:
-        v = empty_mapped((photograph.size,), np.float32)
+        v = mapped_zeros((photograph.size,), np.float32)
         v[:] = photograph.ravel()
     else:
         v = photograph.ravel().astype(np.float64)

@@ -35,7 +35,7 @@ def free_disk() -> int:
     return 0
 
 
-def empty_mapped(shape: Sequence[int], dtype: DTypeLike) -> Array:
+def mapped_zeros(shape: Sequence[int], dtype: DTypeLike) -> Array:
     """Return an array of zeros that is mapped from a temporary file, which is deleted with the array.
 
     Parameters
@@ -56,7 +56,7 @@ def empty_mapped(shape: Sequence[int], dtype: DTypeLike) -> Array:
 
     Examples
     --------
-    >>> a = empty_mapped((2, 3), "float32")
+    >>> a = mapped_zeros((2, 3), "float32")
     >>> a[1] = 5
     >>> float(a.sum())
     15.0
@@ -86,7 +86,7 @@ def zeros_for(like: Array, shape: Sequence[int] | None = None) -> Array:
     """Return zeros in the same place as `like` (file, memory or device), of its dtype and by default its shape."""
     shape = like.shape if shape is None else tuple(shape)
     if is_mapped(like):
-        return empty_mapped(shape, like.dtype)
+        return mapped_zeros(shape, like.dtype)
     zeros: Array = namespace(like).zeros(shape, like.dtype)
     return zeros
 

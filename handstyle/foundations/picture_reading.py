@@ -165,7 +165,7 @@ def read_picture(source: PictureLike, *, target: Target | None = None, max_pixel
     if isinstance(source, (str, os.PathLike)):
         return _read_file(source, target, max_pixels)
     if isinstance(source, Image.Image):
-        with _explain_missing_file("a PIL image"):
+        with _explain_errors("a PIL image"):
             return _from_image(source, "a PIL image", target, [], ours=False)
     if isinstance(source, np.ndarray):
         return _resize(_from_array(source), target)
@@ -283,7 +283,7 @@ def row_bands(height: int, width: int, multiple: int = 1) -> Iterator[slice]:
 def _read_file(source: str | os.PathLike[str], target: Target | None, max_pixels: int | None) -> Picture:
     path = expand_path(source)
     name = printable(path)
-    with _explain_missing_file(name), _pixel_limit(max_pixels):
+    with _explain_errors(name), _pixel_limit(max_pixels):
         _check_file(path, str(source))
         notes: list[str] = []
         try:
@@ -334,7 +334,7 @@ def _check_file(path: Path, source: str) -> None:
 
 
 @contextmanager
-def _explain_missing_file(name: str) -> Iterator[None]:
+def _explain_errors(name: str) -> Iterator[None]:
     """Raise any error of decoding as a `HandstyleError` of one line with the name of the picture."""
     try:
         yield

@@ -21,7 +21,7 @@ import numpy as np
 from handstyle.foundations.backend import Array, namespace, to_numpy
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.foundations.image import preprocess_backward
-from handstyle.foundations.mapped import empty_mapped, is_large, zeros_for
+from handstyle.foundations.mapped import is_large, mapped_zeros, zeros_for
 from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.engine import CpuEngine
 from handstyle.kernels.cpu.losses import MomentsGradient, moments
@@ -878,7 +878,7 @@ def empty_map(shape: Shape, like: Array) -> Array:  # -> (h, w, C)
     """Return an uninitialized array for a feature map; a large one on the host is a file mapped into memory."""
     if isinstance(like, np.ndarray) and is_large(math.prod(shape) * like.itemsize):
         with suppress(OutOfMemoryError):
-            return empty_mapped(shape, like.dtype)
+            return mapped_zeros(shape, like.dtype)
     array: Array = namespace(like).empty(shape, like.dtype)
     return array
 

@@ -82,7 +82,7 @@ def read_checkpoint(
     HandstyleError
         If the file cannot be read, is not a checkpoint of this optimizer, or is of a picture of another size or dtype.
     """
-    arrays, facts = _write_archive(path, everything=True, files=is_mapped(like))
+    arrays, facts = _read_archive(path, everything=True, files=is_mapped(like))
     if (found := facts.get("method")) != method:
         raise HandstyleError(f"{path}: the checkpoint of a run with {str(found)[:40]}; this run uses {method}")
     for name, shape in {"v": like.shape, **shapes}.items():
@@ -110,7 +110,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     HandstyleError
         If the file cannot be read.
     """
-    return _write_archive(path, everything=False)[1]
+    return _read_archive(path, everything=False)[1]
 
 
 def check_facts(path: Path, facts: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
@@ -155,7 +155,7 @@ def _is_finite(array: Array) -> bool:
     return all(np.isfinite(flat[piece]).all() for piece in split_pieces(flat))
 
 
-def _write_archive(path: Path, everything: bool, files: bool = False) -> tuple[dict[str, Array], dict[str, Any]]:
+def _read_archive(path: Path, everything: bool, files: bool = False) -> tuple[dict[str, Array], dict[str, Any]]:
     try:
         with open(path, "rb") as stream:
             _check_archive(stream)

@@ -9,7 +9,7 @@ import numpy as np
 
 from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.image import resize
-from handstyle.foundations.mapped import empty_mapped, is_large
+from handstyle.foundations.mapped import is_large, mapped_zeros
 from handstyle.optimize.adam import Adam, minimize_adam
 from handstyle.optimize.classic import minimize_descent, minimize_restarted
 from handstyle.optimize.lbfgs import minimize_lbfgs
@@ -105,7 +105,7 @@ def run_optimizer(
     backend = objective.network.backend
     v0 = backend.asarray(start.ravel(), dtype=objective.network.dtype)
     if files and is_large(v0.nbytes):
-        in_memory, v0 = v0, empty_mapped(v0.shape, v0.dtype)
+        in_memory, v0 = v0, mapped_zeros(v0.shape, v0.dtype)
         v0[:] = in_memory
         del in_memory
     box = (0.0, 255.0) if config.clamp else None

@@ -9,7 +9,7 @@ from handstyle.foundations.mapped import assemble, copy_array, is_mapped, split_
 
 
 def test_zeros_lie_where_their_model_lies() -> None:
-    in_file = mapped.empty_mapped((3, 4), np.float32)
+    in_file = mapped.mapped_zeros((3, 4), np.float32)
     assert in_file.dtype == np.float32
     assert not in_file.any()
     for like in (in_file, in_file[1], in_file.reshape(2, 6)):
@@ -24,7 +24,7 @@ def test_zeros_lie_where_their_model_lies() -> None:
 
 
 def test_a_copy_is_another_array() -> None:
-    a = mapped.empty_mapped((5,), np.float64)
+    a = mapped.mapped_zeros((5,), np.float64)
     b = copy_array(a)
     a[:] = 1
     assert not b.any()
@@ -33,7 +33,7 @@ def test_a_copy_is_another_array() -> None:
 @pytest.mark.parametrize("where", ["memory", "file"])
 def test_pieces_put_together_are_the_whole(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mapped, "PIECE", 4)
-    v = np.arange(10.0) if where == "memory" else mapped.empty_mapped((10,), np.float64)
+    v = np.arange(10.0) if where == "memory" else mapped.mapped_zeros((10,), np.float64)
     v[:] = np.arange(10)
     seen = []
 
@@ -54,4 +54,4 @@ def test_a_full_disk_says_so_before_work(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(mapped.os, "posix_fallocate", full)
     monkeypatch.setenv("TMPDIR", "/tmp")
     with pytest.raises(OutOfMemoryError, match=r"no room for 1\.0 GiB in /tmp: No space left on device; TMPDIR names"):
-        mapped.empty_mapped((1 << 28,), np.float32)
+        mapped.mapped_zeros((1 << 28,), np.float32)

@@ -143,13 +143,13 @@ def test_every_backend_takes_the_same_path(backend):
 def test_vectors_in_files_have_the_same_bits_as_in_memory(box, real, monkeypatch, tmp_path):
     monkeypatch.setattr(mapped, "PIECE", 1000)  # of 32 x 32 x 3 values
     objective, v0 = painting(32, "float32")
-    made, genuine = [], mapped.empty_mapped
+    made, genuine = [], mapped.mapped_zeros
 
     def counted(shape, dtype):
         made.append(shape)
         return genuine(shape, dtype)
 
-    monkeypatch.setattr(mapped, "empty_mapped", counted)
+    monkeypatch.setattr(mapped, "mapped_zeros", counted)
     in_memory = v0.astype(np.float32)
     in_file = genuine(in_memory.shape, in_memory.dtype)
     in_file[:] = in_memory
@@ -176,7 +176,7 @@ def test_vectors_in_files_have_the_same_bits_as_in_memory(box, real, monkeypatch
 
 def test_a_checkpoints_large_arrays_are_mapped_where_the_start_is(tmp_path, monkeypatch):
     monkeypatch.setattr(mapped, "MAPPED", 4000)
-    in_file, path = mapped.empty_mapped((1000,), np.float32), tmp_path / "state"
+    in_file, path = mapped.mapped_zeros((1000,), np.float32), tmp_path / "state"
     in_file[:] = np.arange(1000)
     write_checkpoint(path, "any", {"v": in_file, "few": in_file[:3], "none": in_file[:0]}, {})
     shapes = {"few": (3,), "none": (0,)}
