@@ -6,11 +6,11 @@ Before the first pass the terms get their scales.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeGuard
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.losses.content import ContentTerm, scale_of
-from handstyle.losses.gram import StyleTerm
+from handstyle.losses.gram import MomentsTerm, StyleTerm
 from handstyle.losses.terms import NormalizedTerm, Term, Window
 from handstyle.network.sequence import Features
 
@@ -110,6 +110,12 @@ class TermGradients:
     def take(self, tap: str) -> Array:
         """Remove and return the features at the layer `tap`; they are computed again if they were not kept."""
         return self.recompute.pop(tap)() if tap in self.recompute else self.features.pop(tap)
+
+
+def has_plain_moments(term: Term) -> TypeGuard[MomentsTerm]:
+    """Return whether a term measures moments and spreads their gradient with the unchanged methods of `MomentsTerm`."""
+    kind = type(term)
+    return issubclass(kind, MomentsTerm) and kind.measure is MomentsTerm.measure and kind.spread is MomentsTerm.spread
 
 
 def scaled_terms(terms: Sequence[Term]) -> tuple[Term, ...]:

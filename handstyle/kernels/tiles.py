@@ -25,9 +25,8 @@ from handstyle.foundations.mapped import is_large, mapped_zeros, zeros_for
 from handstyle.kernels.counting import ceil_div
 from handstyle.kernels.cpu.engine import CpuEngine
 from handstyle.kernels.cpu.losses import MomentsGradient, moments
-from handstyle.kernels.cpu.passes import has_plain_moments
 from handstyle.kernels.cpu.threads import default_team
-from handstyle.kernels.gradients import scaled_terms
+from handstyle.kernels.gradients import has_plain_moments, scaled_terms
 from handstyle.losses.content import ContentTerm, scale_of
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
 from handstyle.losses.terms import NORMALIZE_EPSILON, PICTURE, NormalizedTerm, Statistic, Term, Window
@@ -348,7 +347,7 @@ def measure_tile(job: Job, tile: PictureTile, p: Array, common: None = None) -> 
 def measure(term: Term, f: Array, where: Window) -> Statistic:  # (h, w, C) -> statistic
     """Measure a term's statistic on a part of its features; moments on the host are summed strip by strip."""
     inner = term.inner if isinstance(term, NormalizedTerm) else term
-    if not (isinstance(inner, MomentsTerm) and has_plain_moments(inner) and isinstance(f, np.ndarray)):
+    if not (has_plain_moments(inner) and isinstance(f, np.ndarray)):
         return term.measure(f, where)
     mask, rows = where.cut(inner.mask), max(1, MOMENTS_VALUES // math.prod(f.shape[1:]))
     strips = [slice(top, top + rows) for top in range(0, len(f), rows)]
@@ -414,7 +413,7 @@ class Spread(NamedTuple):
 def add_spread(term: Term, first_pass: Spread, f: Array, where: Window, df: Array) -> None:  # (h, w, C), (h, w, C)
     """Add a term's weighted gradient at a part of its features to `df`."""
     inner = term.inner if isinstance(term, NormalizedTerm) else term
-    if isinstance(inner, MomentsTerm) and has_plain_moments(inner) and isinstance(f, np.ndarray):
+    if has_plain_moments(inner) and isinstance(f, np.ndarray):
         MomentsGradient(first_pass.ds.scaled(float(first_pass.factor)), f, where.cut(inner.mask)).add_to(df)
     else:
         df += spread(term, first_pass, f, where)

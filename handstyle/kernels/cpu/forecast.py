@@ -31,10 +31,10 @@ from handstyle.kernels.cpu.arena import SEGMENT, Arena
 from handstyle.kernels.cpu.choose import scratch as scratch_of
 from handstyle.kernels.cpu.choose import weights_cost
 from handstyle.kernels.cpu.epilogues import ROWS
-from handstyle.kernels.cpu.passes import FEW_CHANNELS, CpuPasses, PartGradients, has_plain_moments
+from handstyle.kernels.cpu.passes import FEW_CHANNELS, CpuPasses, PartGradients
 from handstyle.kernels.cpu.strips import ArraySource, Sink, Source
 from handstyle.kernels.cpu.threads import pixel_strips
-from handstyle.kernels.gradients import Gradients
+from handstyle.kernels.gradients import Gradients, has_plain_moments
 from handstyle.kernels.stages import Stage
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, StyleTerm
@@ -206,7 +206,7 @@ class DryPasses(CpuPasses):
             self.add_outside((UNKNOWN_MAPS + MEASURED_MAPS * 8 // f.itemsize) * f.nbytes)
         return 0.0, self.arena.take(f.shape, f.dtype)
 
-    def count_moments(self, term: Term, f: Array) -> None:
+    def count_moments(self, term: Any, f: Array) -> None:
         """Count the cost and the temporary memory of a term's moments and their gradient."""
         H, W, C = f.shape
         self._count(term.tap, f, moments_cost(H, W, C, f.itemsize))

@@ -27,10 +27,10 @@ from handstyle.kernels.cpu.epilogues import MaskSink, RectifyPoolSink, RectifySi
 from handstyle.kernels.cpu.strips import ArraySource, Sink, Source, StoreSink
 from handstyle.kernels.cpu.threads import Team, default_team
 from handstyle.kernels.cpu.winograd_kernels import KernelCache
-from handstyle.kernels.gradients import Gradients, TermGradients
+from handstyle.kernels.gradients import Gradients, TermGradients, has_plain_moments
 from handstyle.kernels.stages import Stage, check_dtypes, split_stages
 from handstyle.losses.content import ContentTerm
-from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
+from handstyle.losses.gram import Moments, StyleTerm
 from handstyle.losses.terms import Term
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.padding import pad_backward, pad_forward
@@ -267,12 +267,6 @@ class PartGradients(TermGradients):
             return None
         self.values[i], gradient = moments_gradient(term, f)
         return gradient
-
-
-def has_plain_moments(term: Term) -> bool:
-    """Return whether a term measures moments and spreads their gradient with the unchanged methods of `MomentsTerm`."""
-    kind = type(term)
-    return issubclass(kind, MomentsTerm) and kind.measure is MomentsTerm.measure and kind.spread is MomentsTerm.spread
 
 
 def moments_gradient(term: Any, f: Array) -> tuple[float, losses.MomentsGradient]:

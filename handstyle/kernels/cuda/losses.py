@@ -12,6 +12,7 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.kernels.cuda.device import Device
+from handstyle.kernels.gradients import has_plain_moments
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm, check_channels
 from handstyle.losses.total_variation import VariationTerm
@@ -55,8 +56,7 @@ def gradient_of(device: Device, term: Any, f: Array, overwrite: bool) -> tuple[A
     if kind is VariationTerm and term.function is readable_variation and f.shape[2] <= REACH:
         value, df = total_variation(device, f, weight * term.stretch, weight * term.in_value)
         return value, df
-    plain = issubclass(kind, MomentsTerm) and kind.measure is MomentsTerm.measure
-    if plain and kind.spread is MomentsTerm.spread:
+    if has_plain_moments(term):
         return distribution(device, f, term, weight, overwrite)
     value, ds = term.loss(term.measure(f))
     return weight * value, weight * term.spread(ds, f)
