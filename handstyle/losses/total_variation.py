@@ -100,7 +100,7 @@ def total_variation(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> value, (H,
     """
     xp = namespace(p)
     down, across = differences_forward(p)
-    n = max(down.size + across.size, 1)
+    n = neighbor_pairs(p.shape)
     value = ((down * down).sum(dtype=xp.float64) + (across * across).sum(dtype=xp.float64)) / n  # book: tv-loss
     return value, differences_backward(2 / n * down, 2 / n * across)  # book: tv-gradient
 

@@ -133,9 +133,9 @@ def _repeat_columns(pooled: Array) -> Array:  # (h, w, K) -> (h, 1, 2w K): each 
     return repeated.reshape(h, 1, 2 * w * K)
 
 
-def _row_pairs(a: Array, repeated: tuple[int, ...]) -> Array:  # (2h, 2w, K) -> (h, 2, 2w K)
+def _row_pairs(a: Array, shape: tuple[int, ...]) -> Array:  # (2h, 2w, K), (h, 1, 2w K) -> (h, 2, 2w K)
     row, _, item = a.strides
-    return as_strided(a, (repeated[0], 2, repeated[2]), (2 * row, row, item))
+    return as_strided(a, (shape[0], 2, shape[2]), (2 * row, row, item))
 
 
 @dataclass

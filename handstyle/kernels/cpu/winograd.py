@@ -81,7 +81,7 @@ def convolve(
     transformed, products = blocking.phase_values()
     # A thread that works on a phase alone writes finished tiles over the transformed ones, no longer needed by then.
     sizes = half, max(finished, 0 if blocking.shared else transformed)
-    threads = [_Transforms(source, b, sink, blocking, *(arena.take((n,), dtype) for n in sizes)) for _ in workers]
+    threads = [_Transforms(source, b, sink, blocking, *(arena.take((size,), dtype) for size in sizes)) for _ in workers]
     V_buffers = [arena.take((transformed,), dtype)] if blocking.shared else [thread.finished for thread in threads]
     M_buffers = [arena.take((products,), dtype) for _ in V_buffers]
     all_at_once = blocking.group == n  # all kernels are transformed at once

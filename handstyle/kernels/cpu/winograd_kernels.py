@@ -19,7 +19,7 @@ KernelCache = dict[tuple[int, int, bool], tuple[Array, Array]]
 def cached_kernels(
     w: Array, m: int, team: Team, arena: Arena, adjoint: bool, contiguous: bool, cache: KernelCache | None
 ) -> Array:  # (3, 3, C, K) -> (n², C, K); adjoint: (n², K, C)
-    """Return the transformed kernels of a layer, from the cache `cache` if it has them."""
+    """Return the transformed kernels of a layer, from `cache` if it has them."""
     if cache is None:
         return transform_kernels(w, m, team, arena, adjoint, contiguous)
     key = id(w), m, adjoint

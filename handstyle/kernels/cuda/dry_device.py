@@ -21,7 +21,7 @@ from handstyle.network.sequence import Convolution, Layer
 # Without this flag the system refuses to map more memory than it has, even if it is never written to. Python defines it
 # from 3.13 on; the number is Linux's on nearly all processors (asm-generic/mman-common.h).
 NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
-# Windows has no flags; there the memory is promised, though it is not used.
+# Windows has no flags; there the memory is committed, though it is not used.
 PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NORESERVE} if hasattr(mmap, "MAP_PRIVATE") else {}
 
 

@@ -65,8 +65,7 @@ class CudaEvaluation:
     def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
         """Return the terms' values and the gradient at a flat float64 vector, copied in pieces by pinned memory."""
         dtype = self.network.dtype
-        link = None if self._transfer else self.engine.device.link()
-        if link:
+        if self._transfer is None and (link := self.engine.device.link()):
             self._transfer = Transfer(link, self.engine.device.xp, v.size, dtype)
         if self._transfer is None:
             values, dp = self(self.network.backend.asarray(v.reshape(self.shape), dtype=dtype))

@@ -15,7 +15,7 @@ from handstyle.kernels.cuda.device import Device
 from handstyle.kernels.gradients import has_plain_moments
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm, check_channels
-from handstyle.losses.total_variation import VariationTerm
+from handstyle.losses.total_variation import VariationTerm, neighbor_pairs
 from handstyle.losses.total_variation import total_variation as readable_variation
 
 BLOCK = 256  # threads; see sum.cuh
@@ -95,7 +95,7 @@ def total_variation(  # (H, W, C) -> (), (H, W, C)
     p = device.xp.ascontiguousarray(p)
     grid = -(-W * C // TILE[0]), -(-H // TILE[1])
     dp, energy = device.empty(p.shape, p.dtype), device.empty((math.prod(grid),), np.float64)
-    n = max((H - 1) * W * C + H * (W - 1) * C, 1)
+    n = neighbor_pairs(p.shape)
     device.launch("variation", grid, TILE, p, dp, energy, H, W, C, p.dtype.type(factor * 2 / n), dtype=p.dtype)
     return _total(device, energy, (factor if value_factor is None else value_factor) / n, p.dtype), dp
 
