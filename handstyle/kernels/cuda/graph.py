@@ -40,7 +40,7 @@ class Recording:
         self.outputs: tuple[Any, Any] | None = None
         self.graph: Any = None
         self.has_run = False
-        self.reason = ""
+        self.reason = ""  # why the function cannot be launched as a graph, if it cannot
 
     def __call__(self, sweep: Sweep, p: Any) -> tuple[Any, Any]:
         """Run a function at a picture, directly or as a graph.
