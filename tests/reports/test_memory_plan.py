@@ -110,7 +110,7 @@ def test_nothing_was_said_of_a_busy_machine(capsys, monkeypatch):
     monkeypatch.setattr(measuring.os, "getloadavg", lambda: (99.0, 0.0, 0.0))
     assert "the machine is busy (load 99.0" in peak(capsys, "--size", "48")[1]
     monkeypatch.setattr(measuring.os, "getloadavg", lambda: (0.0, 0.0, 0.0))
-    assert "load_warning" not in peak(capsys, "--size", "48")[1]
+    assert "busy" not in peak(capsys, "--size", "48")[1]
 
 
 PEAK = """
