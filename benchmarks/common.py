@@ -110,7 +110,7 @@ class TurnTaker:
         self.seconds, self.since = [0.0] * count, time.perf_counter()
 
     def next(self, index: int) -> None:
-        """End my turn, if one has begun, and wait for the next."""
+        """End the turn of a run, if one has begun, and wait for its next."""
         with self.changed:
             if self.now == index and self.seconds[index]:
                 self._next_turn(index)
@@ -119,7 +119,7 @@ class TurnTaker:
             self.since = time.perf_counter()
 
     def seconds_of(self, index: int) -> float:
-        """Return the seconds of my turns, with the present one."""
+        """Return the seconds of a run's turns, with the present one."""
         return self.seconds[index] + time.perf_counter() - self.since
 
     def run(self, works: Sequence[Callable[[], object]]) -> None:

@@ -64,10 +64,10 @@ def test_every_peer_that_is_installed_has_our_gradient():
 def test_runs_take_turns_and_each_has_its_own_seconds():
     turns, order = common.TurnTaker(2), []
 
-    def work(me, steps, length):
+    def work(index, steps, length):
         for _ in range(steps):
-            turns.next(me)
-            order.append(me)
+            turns.next(index)
+            order.append(index)
             threading.Event().wait(length)
 
     turns.run([lambda: work(0, 3, 0.03), lambda: work(1, 5, 0.01)])

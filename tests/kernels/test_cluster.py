@@ -103,26 +103,26 @@ def test_workers_that_are_killed_cost_a_retry(network: Network, terms: list[Term
     objective = Objective(tiled, terms, SHAPE)
     v = np.random.default_rng(3).uniform(0, 255, SHAPE).ravel()
     expected = Objective(by_tiles(network, TILE), terms, SHAPE)(v)
-    KilledWorker, over = [], threading.Event()
+    killed, over = [], threading.Event()
 
     def kill() -> None:
-        while len(KilledWorker) < 3 and not over.wait(0.3):
+        while len(killed) < 3 and not over.wait(0.3):
             for address, pid in cluster.client.run(os.getpid, on_error="ignore").items():
                 os.kill(pid, signal.SIGKILL)
-                KilledWorker.append(address)
+                killed.append(address)
                 break
             time.sleep(1.5)  # until the nanny has started another
 
     killer = threading.Thread(target=kill)
     killer.start()
     deadline = time.monotonic() + 120
-    while len(KilledWorker) < 3 and time.monotonic() < deadline:
+    while len(killed) < 3 and time.monotonic() < deadline:
         value, gradient = objective(v)
         assert value == expected[0]
         np.testing.assert_array_equal(gradient, expected[1])
     over.set()
     killer.join()
-    assert len(KilledWorker) == 3
+    assert len(killed) == 3
     assert objective(v)[0] == expected[0]
 
 

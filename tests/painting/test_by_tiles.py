@@ -185,13 +185,13 @@ def test_the_plan_keeps_the_photographs_features_or_computes_them_again(
         after = run(config, 1 << 40, network).fitted().needs()[-1]
         assert (after.files, after.seconds > before.seconds) == (0, True)
         patch.setattr("handstyle.painting.memory.free_disk", lambda: 0)
-        recompute, where, notes = painted()
+        again, where, notes = painted()
     assert where is tiles.Photograph
-    assert np.abs(recompute - kept).max() < 1e-8
+    assert np.abs(again - kept).max() < 1e-8
     assert "of files in" in notes[0]
     assert "the photograph's features computed again for each tile" in notes[0]
     monkeypatch.setattr(tiles, "DISK_RATE", 1.0)  # a disk that takes longer than another forward pass
-    recompute, where, notes = painted()
+    again, where, notes = painted()
     assert where is tiles.Photograph
     assert not notes
 

@@ -106,12 +106,12 @@ def test_a_film_flickers_less_than_a_third_of_its_frames_painted_alone(pan: list
     painting, network = scene("painting.jpg", 96), handstyle.load_network("vgg19-slim", backend="numpy")
     options = {"size": SIZE, "iterations": 20, "style_layers": "relu1_1,relu2_1,relu3_1,relu4_1"}
     alone = [stylize(p, painting, network=network, **options).array for p in pan]
-    total = [result.array for result in handstyle.frames(pan, painting, network=network, **options)]
-    np.testing.assert_array_equal(total[0], alone[0])
-    ratio = flicker(pan, total) / flicker(pan, alone)
-    print(f"flicker {flicker(pan, total):.2f} of {flicker(pan, alone):.2f} gray levels, {ratio:.2f}")
+    together = [result.array for result in handstyle.frames(pan, painting, network=network, **options)]
+    np.testing.assert_array_equal(together[0], alone[0])
+    ratio = flicker(pan, together) / flicker(pan, alone)
+    print(f"flicker {flicker(pan, together):.2f} of {flicker(pan, alone):.2f} gray levels, {ratio:.2f}")
     assert ratio <= 0.3
-    assert np.abs(total[-1] - pan[-1]).mean() > 0.7 * np.abs(alone[-1] - pan[-1]).mean()  # it is painted
+    assert np.abs(together[-1] - pan[-1]).mean() > 0.7 * np.abs(alone[-1] - pan[-1]).mean()  # it is painted
 
 
 def test_the_painting_is_measured_once_for_all_frames(pan: list[Array], monkeypatch) -> None:
@@ -187,13 +187,13 @@ def test_one_frame_is_in_memory_while_a_film_is_written(name: str, pan: list[Arr
         Image.fromarray(p[:80, :94].astype(np.uint8)).save(path)
     read: list[weakref.ref[Image.Image]] = []
 
-    def frame_of(path: Path) -> Image.Image:
+    def noted(path: Path) -> Image.Image:
         assert all(one() is None for one in read)
         image = Image.open(path).convert("RGB")
         read.append(weakref.ref(image))
         return image
 
-    monkeypatch.setattr(film, "read_frame", frame_of)
+    monkeypatch.setattr(film, "read_frame", noted)
     write_film(tmp_path / name, paths, [0.1] * 4)
     assert len(read) >= 4
 

@@ -126,9 +126,8 @@ def test_the_change_of_variables_takes_what_is_planned(optimizer):
 
     def peak(exponent):
         config = StyleConfig(optimizer=optimizer, lbfgs_history=3, precondition=exponent)
-        run_optimizer(
-            objective, start.reshape(128, 128, 3), config, 1, OptimizerState(), lambda _: None
-        )  # what is made once
+        # What is made once is made before.
+        run_optimizer(objective, start.reshape(128, 128, 3), config, 1, OptimizerState(), lambda _: None)
         tracemalloc.start()
         run_optimizer(objective, start.reshape(128, 128, 3), config, 5, OptimizerState(), lambda _: None)
         taken = tracemalloc.get_traced_memory()[1]

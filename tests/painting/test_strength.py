@@ -80,9 +80,9 @@ def test_the_curves_are_those_of_the_newest_measurement():
         name: [
             np.mean(list(row["gram"].values()))
             for row in newest["rows"]
-            if (row["network"], row["style_weight"]) == (name, CURVES[curve_name, "gram"].half)
+            if (row["network"], row["style_weight"]) == (name, CURVES[curve, "gram"].half)
         ]
-        for name, curve_name in ((EMBEDDED, EMBEDDED), ("vgg19", "vgg"))
+        for name, curve in ((EMBEDDED, EMBEDDED), ("vgg19", "vgg"))
     }
     assert len(errors["vgg19"]) == len(errors[EMBEDDED]) >= 12
     assert np.mean(errors["vgg19"]) == pytest.approx(np.mean(errors[EMBEDDED]), rel=0.05)
