@@ -59,7 +59,7 @@ FILES = {
 
 @pytest.fixture
 def figure(tmp_path):
-    """Return a folder with a program, what it ran, and the digest of that."""
+    """Return a folder with a program, what it ran, and the digests of that."""
     root = tmp_path / "root"
     for name, text in FILES.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ CHANGES = {
     "a constant of another module": ("other.py", "SCALE = 2", "SCALE = 3"),
     "a field of a class": ("ran.py", "sides = 4", "sides = 5"),
     "where a name comes from": ("ran.py", "from other import SCALE, unused", "from apart import X as SCALE"),
-    "a statement that gives no name": ("other.py", "OTHER = 3", "print(3)"),
+    "a statement that defines no name": ("other.py", "OTHER = 3", "print(3)"),
     "a file that was read": ("data/a.json", "[1]", "[2]"),
     "the program itself": ("figure.py", "print(ran.main())", "print(2 * ran.main())"),
 }
@@ -122,7 +122,7 @@ NO_CHANGES = {
     "a method that did not run": ("ran.py", 'return "shape"', 'return "form"'),
     "a function more": ("ran.py", "def never", "def more():\n    return 5\n\n\ndef never"),
     "an import that only others use": ("ran.py", "SCALE, unused", "SCALE, unused, OTHER"),
-    "a constant that nothing says": ("ran.py", "ELSE = 4", "ELSE = 5"),
+    "a constant that nothing uses": ("ran.py", "ELSE = 4", "ELSE = 5"),
     "a module that was never imported": ("apart.py", "X = 1", "X = 2"),
 }
 
@@ -160,17 +160,20 @@ def test_a_file_more_in_a_folder_that_was_listed_is_seen_and_a_module_that_is_go
 def test_cells_are_part_of_what_ran(figure):
     root, ran, _ = figure
     before = [freshness.digests(root, ran, cells) for cells in ("x = ELSE", "x = LIMIT")]
-    change(root, *NO_CHANGES["a constant that nothing says"])
+    change(root, *NO_CHANGES["a constant that nothing uses"])
     freshness.module.cache_clear()
     after = [freshness.digests(root, ran, cells) for cells in ("x = ELSE", "x = LIMIT")]
     assert [old == new for old, new in zip(before, after, strict=True)] == [False, True]
 
 
-computing = pytest.importorskip("computing", reason="Sphinx is not installed: pip install --group docs")
+@pytest.fixture(scope="module")
+def computing():
+    """Return the extension, which needs Sphinx; the tests above do not."""
+    return pytest.importorskip("computing", reason="Sphinx is not installed: pip install --group docs")
 
 
 @pytest.fixture
-def kept(figure, tmp_path, monkeypatch):
+def kept(figure, tmp_path, monkeypatch, computing):
     """Return the folder of the program, and a task whose record is the program's."""
     root, ran, _ = figure
     record = tmp_path / "record.json"
@@ -179,7 +182,7 @@ def kept(figure, tmp_path, monkeypatch):
     return root, computing.Task("figure", record, "cells, ", True, lambda out: None)
 
 
-def test_a_task_knows_the_file_for_which_it_is_computed_again(kept):
+def test_a_task_knows_the_file_for_which_it_is_computed_again(kept, computing):
     root, task = kept
     assert computing.changes(task, "all") == set()
     assert computing.changes(task, "all but one") == {""}
@@ -189,7 +192,7 @@ def test_a_task_knows_the_file_for_which_it_is_computed_again(kept):
     assert computing.changes(task, "all") == {"ran.py"}
 
 
-def test_a_change_is_shown_first_by_the_pages_that_explain_or_quote_it_and_their_figures():
+def test_a_change_is_shown_first_by_the_pages_that_explain_or_quote_it_and_their_figures(computing):
     about = computing.shown_by()
     gram = {name for name, files in about.items() if "handstyle/losses/gram.py" in files}
     assert {"losses/gram", "shuffle"} <= gram
@@ -198,7 +201,9 @@ def test_a_change_is_shown_first_by_the_pages_that_explain_or_quote_it_and_their
     assert {figure.name for figure in computing.figures()} - set(about) == {"parts"}  # the cards of the landing page
 
 
-def test_the_first_pass_computes_what_is_about_the_change_and_the_second_the_rest(kept, tmp_path, monkeypatch):
+def test_the_first_pass_computes_what_is_about_the_change_and_the_second_the_rest(
+    kept, tmp_path, monkeypatch, computing
+):
     root, task = kept
     program, computed = root / "figure.py", []
 

@@ -70,6 +70,17 @@ def send(handler, body, headers=(), status=200):
     handler.wfile.write(body)
 
 
+def trickle(handler, data):
+    """Send the first 200 bytes, ten a second, until nobody listens."""
+    for i in range(200):
+        try:
+            handler.wfile.write(data[i : i + 1])
+            handler.wfile.flush()
+        except OSError:
+            return
+        time.sleep(0.1)
+
+
 def entry_for(url, data, **options):
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
     settings = {"name": "slim", "network": "slim", "convention": "caffe", "licence": "MIT", "digest": digest}
@@ -153,21 +164,15 @@ def test_a_body_without_end_is_given_up(serve, published, cache, monkeypatch):
 def test_a_byte_now_and_then_is_given_up(serve, published, monkeypatch):
     monkeypatch.setattr("weights_tools.resume.TIMEOUT", 1.0)
 
-    def trickle(handler):
+    def answer(handler):
         handler.send_response(200)
         handler.send_header("Content-Length", str(len(published)))
         handler.end_headers()
-        for i in range(200):
-            try:
-                handler.wfile.write(published[i : i + 1])
-                handler.wfile.flush()
-            except OSError:
-                return
-            time.sleep(0.1)
+        trickle(handler, published)
 
     begun = time.monotonic()
     with pytest.raises(HandstyleError, match="fewer than 1000 bytes a second for 1 s"):
-        get(entry_for(serve(trickle), published), retries=0)
+        get(entry_for(serve(answer), published), retries=0)
     assert time.monotonic() - begun < 10
 
 
@@ -255,16 +260,8 @@ def test_redirections_without_end_are_called_so(serve, published):
 def test_a_head_that_comes_a_byte_at_a_time_is_given_up(serve, published, monkeypatch):
     monkeypatch.setattr("weights_tools.resume.TIMEOUT", 1.0)
 
-    def trickle(handler):
-        for i in range(200):
-            try:
-                handler.wfile.write(b"HTTP/1.0 200 OK"[i : i + 1] or b"x")
-                handler.wfile.flush()
-            except OSError:
-                return
-            time.sleep(0.1)
-
+    url = serve(lambda handler: trickle(handler, b"HTTP/1.0 200 OK".ljust(200, b"x")))
     begun = time.monotonic()
     with pytest.raises(HandstyleError, match="no answer for 2 s"):
-        get(entry_for(serve(trickle), published), retries=0)
+        get(entry_for(url, published), retries=0)
     assert time.monotonic() - begun < 10
