@@ -73,9 +73,8 @@ def counts(network: Network, rows: list[LayerForecast], item: int) -> dict[str, 
         if row.direction == "loss":  # the features are read, and the gradient is written
             part, operations = found[LOSSES], row.cost.products
             part["bytes"] += 2 * item * H * W * K
-            if (
-                K <= passes.FEW_CHANNELS
-            ):  # two thirds of it, the gradient, are done on the strips of the next convolution
+            # Two thirds of the operations, the gradient, are then done on the strips of the next convolution.
+            if K <= passes.FEW_CHANNELS:
                 after = next(name for name in names[names.index(row.layer) :] if name in convolutions)
                 found[f"{after} backward"]["operations"] += 2 * operations // 3
                 part["bytes"] -= item * H * W * K

@@ -125,7 +125,10 @@ def pages(app: Sphinx, lock: threading.Lock) -> Iterator[Task]:
 
 
 def changes(task: Task, shared: str) -> set[str]:
-    """Return the files for whose change a task must be computed; an empty name stands for itself, or for all tasks."""
+    """Return the files whose change asks for a task to be computed again.
+
+    An empty name among them stands for the task itself, its result or its cells, or for what counts for every task.
+    """
     if not task.there or not task.kept.is_file():
         return {""}
     if DRAFT:

@@ -27,9 +27,8 @@ def main(out, quick=True):
         axes.text(best * 1.15, height, rf"$(3\varepsilon)^{{1/3}}$ = {best:.0e}", color=hue, fontsize=9)
     steps = np.logspace(-6, 0)
     axes.loglog(steps, steps**2 / 6, "-", lw=1, color=GREY, label=r"truncation, $h^2/6$")
-    axes.set(
-        xlabel="step h", ylabel="relative error of the slope", ylim=(1e-15, 1e4)
-    )  # the legend stands above the points
+    # The legend stands above the points.
+    axes.set(xlabel="step h", ylabel="relative error of the slope", ylim=(1e-15, 1e4))
     axes.legend(fontsize=9, loc="upper left", ncols=2)
     save(figure, out)
 

@@ -10,7 +10,7 @@ from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from weights_tools.readers.reading import Reading, check_shape, collect, from_oihw, map_file, name_keys
 
-MAX_HEADER = 1 << 20  # bytes, of which the library takes up to fourteen times as many; a VGG has a few thousand
+MAX_HEADER_BYTES = 1 << 20  # the library takes up to fourteen times as many; a VGG has a few thousand
 
 
 def read_safetensors(path: Path) -> Reading:
@@ -21,7 +21,7 @@ def read_safetensors(path: Path) -> Reading:
         raise HandstyleError("to read it, install safetensors: pip install safetensors") from None
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
-    if size > MAX_HEADER:
+    if size > MAX_HEADER_BYTES:
         raise HandstyleError(f"its header declares {size} bytes, more than any VGG needs")
     try:
         with safe_open(path, framework="np") as file:
