@@ -86,13 +86,6 @@ def vgg19_weights(test_data: Path) -> Weights:
     return read_weights(test_data / VGG19)
 
 
-@pytest.fixture(autouse=True)
-def text_again() -> Iterator[None]:
-    """Print text again after a test that asked for JSON or for silence."""
-    yield
-    set_output_form()
-
-
 @pytest.fixture
 def commanded(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., tuple[int, str, str]]]:
     """Give what runs a command in this process: its exit status, and what it wrote to both streams."""
