@@ -19,7 +19,7 @@ def main(out, quick=True):
         mean = np.sort(f[layer].mean(axis=(0, 1)))[::-1]
         axes.semilogy(np.linspace(0, 1, len(mean)), mean + 1e-3, label=layer)
     axes.axhline(1, color=GREY, ls="--", lw=1)
-    axes.text(0.01, 1.25, "after rescaling", color=GREY, fontsize=9)
+    axes.text(0.5, 1.25, "after rescaling", color=GREY, fontsize=9)
     axes.set(xlabel="channels, the loudest first (as a share of the layer)", ylabel="mean answer", ylim=(1e-2, None))
     axes.legend(fontsize=9, ncol=3)
     save(figure, out)

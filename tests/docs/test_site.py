@@ -66,7 +66,7 @@ def faults_of_figures(browser, width):
             whole, smallest = letters(Path(file).read_text(encoding="utf-8"))
             size = smallest * shown / whole
             found += [f"{size:.1f} px in {Path(file).name}"] if size < 11.9 else []
-        found += [f"{Path(file).name} is scrolled"] if scrolled and width == WIDTHS[0] else []
+        found += [f"{Path(file).name} is scrolled"] if scrolled and width in WIDTHS[:2] else []
     return found
 
 
