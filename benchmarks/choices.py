@@ -5,6 +5,7 @@ with float64; then again with the decisions of rectifiers and pools replaced by 
 an optimizer with each, to see what the decisions mean for the loss.
 """
 
+import argparse
 from functools import partial
 from typing import Any
 
@@ -90,6 +91,7 @@ def whole_runs() -> list[dict[str, Any]]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     network = common.network_with("im2col", np.float64)
     content, styles = common.targets(network, SIZE)
     photograph = common.picture("tubingen.jpg", SIZE)

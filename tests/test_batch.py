@@ -1,6 +1,7 @@
 """A folder painted by one command: skipped, resumed, failed and shown."""
 
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,9 +131,18 @@ def test_the_page_has_every_picture_and_no_markup_of_their_names(told, tmp_path)
     assert "http" not in page
 
 
+def test_without_an_output_the_folder_is_named_after_that_of_the_photographs(told, tmp_path, monkeypatch, commanded):
+    (tmp_path / "in").rename(tmp_path / "trip.2")
+    monkeypatch.chdir(tmp_path / "trip.2")
+    words = ("batch", ".", "../style.png", *FAST, "--iterations", 2)
+    assert commanded(*words)[0] == 0
+    there = sorted(path.name for path in Path("trip_2_painting").glob("*.png"))
+    assert there == ["a.png", "b & c.jpg.png", "b & c.png.png"]
+    assert commanded(*words)[1].count("done before") == 3
+
+
 def test_what_cannot_be_begun_is_one_line(told, tmp_path, capsys):
     for words, meant in (
-        (["in", "style.png"], "give a folder for the pictures: -o FOLDER"),
         (["in", "style.png", "-o", "in"], "the folder of the photographs"),
         (["nowhere", "style.png", "-o", "out"], "nowhere cannot be read"),
         (["in", "style.png", "-o", "style.png"], "the folder cannot be created"),

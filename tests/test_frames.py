@@ -157,10 +157,20 @@ def test_events_for_programs(told):
     assert not any(one["event"] == "note" and "temporal" in one["text"] for one in events)
 
 
+def test_without_an_output_a_folder_gives_a_folder_and_a_film_a_film(told, tmp_path, commanded):
+    words = (*FAST, "--iterations", 1)
+    assert commanded("frames", "in", "style.png", *words)[0] == 0
+    assert len(list((tmp_path / "in_painting").iterdir())) == 4
+    first, *rest = [Image.open(f"in/f{number}.png") for number in (2, 9)]
+    first.save("walk.v2.gif", save_all=True, append_images=rest)
+    assert commanded("frames", "walk.v2.gif", "style.png", *words)[0] == 0
+    with Image.open("walk.v2_painting.gif") as film:
+        assert film.n_frames == 2
+
+
 @pytest.mark.parametrize(
     ("words", "meant"),
     [
-        (["in", "style.png"], "frames: give a folder for the frames, or a film"),
         (["in", "style.png", "-o", "in"], "is the folder of the film"),
         (["in", "style.png", "-o", "f.txt"], "a film is a folder, or ends in .gif"),
         (["style.png", "style.png", "-o", "out"], "style.png is a single picture, not a film"),

@@ -27,6 +27,7 @@ from measure import Clock, ResultFile, Section, interleaved, seconds, timed  # n
 
 from handstyle.cli.torch_peer import TorchObjective  # noqa: E402
 from handstyle.foundations.backend import choose_backend, cpu_count, cpu_name, to_numpy  # noqa: E402
+from handstyle.foundations.errors import HandstyleError  # noqa: E402
 from handstyle.foundations.image import preprocess_forward  # noqa: E402
 from handstyle.kernels.cpu.threads import Team  # noqa: E402
 from handstyle.kernels.cuda.choose import choose_method  # noqa: E402
@@ -688,7 +689,10 @@ def main():
     if unknown := set(wanted) - set(SECTIONS):
         parser.error(f"unknown section {', '.join(sorted(unknown))}: use {', '.join(SECTIONS)}")
     book = ResultFile(options.out, options.minutes)
-    bench = Bench(options, book)
+    try:
+        bench = Bench(options, book)
+    except HandstyleError as error:
+        parser.error(f"{error}; --rehearse needs no GPU")
     for name in wanted:
         book.section(name, getattr(bench, name))
         bench.forget()

@@ -10,10 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import ncnn
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from benchmarks import common
 from benchmarks.test_layers import SHAPES, names
@@ -25,6 +22,15 @@ from handstyle.kernels.cpu.epilogues import RectifySink, bits_shape
 from handstyle.kernels.cpu.strips import ArraySource
 from handstyle.kernels.cpu.threads import default_team
 from handstyle.kernels.cpu.winograd_kernels import KernelCache
+
+try:
+    import ncnn
+    import torch
+    import torch.nn.functional as F
+except ImportError as error:
+    MISSING = str(error)
+else:
+    MISSING = ""
 
 
 def ours(x: Array, w: Array, b: Array, kept: KernelCache | None = None) -> Callable[..., Array]:
@@ -91,6 +97,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
+    if MISSING:
+        parser.error(f"{MISSING}: pip install ncnn torch")
     torch.set_num_threads(cpu_count())
     rows = []
     print(

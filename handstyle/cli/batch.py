@@ -27,7 +27,7 @@ from handstyle.cli.options import (
     say,
     set_output_form,
 )
-from handstyle.cli.session import check_before, checkpoint_path, connect_workers, paint, with_workers
+from handstyle.cli.session import check_before, checkpoint_path, connect_workers, default_target, paint, with_workers
 from handstyle.cli.signals import Interrupted, ignore_signal, reset_handlers, set_handler
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.errors import HandstyleError, one_line, printable
@@ -95,14 +95,14 @@ def batch(
     more_styles : Path
         More paintings.
     output : Path
-        The folder for the pictures, NAME.png, and the page, index.html; it is created if it does not exist.
+        The folder for the pictures, NAME.png, and the page, index.html; it is created if it does not exist. By default
+        FOLDER_painting.
     """
     settings = resolve(flags)
     set_output_form(settings.run.quiet, settings.run.json)
-    if output is None:
-        raise HandstyleError("batch: give a folder for the pictures: -o FOLDER")
-    photographs, target = pictures_in(folder), expand_path(output)
-    if target.exists() and target.resolve() == expand_path(folder).resolve():
+    source = expand_path(folder)
+    photographs, target = pictures_in(folder), expand_path(output or default_target(source))
+    if target.exists() and target.resolve() == source.resolve():
         raise HandstyleError(
             f"-o {output} is the folder of the photographs, which the pictures would replace: use another"
         )

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from handstyle.cli.batch import BATCH, Job, JobResult, SharedInputs, differences, picture_paths, print_summary
 from handstyle.cli.options import PICTURES, Flat, Output, RunConfig, Settings, resolve, say, set_output_form
-from handstyle.cli.session import paint
+from handstyle.cli.session import default_target, paint
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import expand_path, read_picture
 from handstyle.network.vgg import Network
@@ -60,7 +60,8 @@ def frames(
         More paintings.
     output : Path
         A folder for the frames, NAME.png; or a film, .gif, .webp or .png, or .mp4 and others if ffmpeg is installed.
-        The frames of a film are also kept, in the folder NAME_frames.
+        The frames of a film are also kept, in the folder NAME_frames. By default FILM_painting, a folder for a folder
+        and a film for a film.
     temporal_weight : float
         Weight of the mean squared difference (0 to 255) from the warped last frame; a larger one reduces flicker. 0.02
         by default.
@@ -69,16 +70,15 @@ def frames(
     """
     settings = resolve(flags)
     set_output_form(settings.run.quiet, settings.run.json)
-    if output is None:
-        raise HandstyleError("frames: give a folder for the frames, or a film such as -o film.webp")
     if not (math.isfinite(fps) and 0 <= fps <= 1000):
         raise HandstyleError(f"--fps {fps:g}: must lie between 0 and 1000")
     check_film(settings.config, temporal_weight)
-    target = expand_path(output)
+    source = expand_path(film)
+    target = expand_path(output or default_target(source))
     made, folder = (target, target.with_name(f"{target.stem}_frames")) if target.suffix else (None, target)
     if made is not None:
         check_film_writable(made, overwrite=settings.run.overwrite)
-    if folder.exists() and folder.resolve() == expand_path(film).resolve():
+    if folder.exists() and folder.resolve() == source.resolve():
         raise HandstyleError(f"-o {output}: {folder} is the folder of the film, whose pictures it would replace")
     done: list[JobResult] = []
     with tempfile.TemporaryDirectory(prefix="handstyle-") as start, read_film(film) as (photographs, seconds):

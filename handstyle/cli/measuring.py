@@ -206,7 +206,7 @@ def bench(
     plot: Path | None = None,
     save: Path | None = None,
     against: Path | None = None,
-    compare: Annotated[tuple[Path, Path] | None, Parameter(negative="")] = None,
+    compare: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
     network: Annotated[NetworkConfig, Flat] = NetworkConfig(),
 ) -> int:
@@ -237,7 +237,9 @@ def bench(
     json_ : bool
         Print the measurements as JSON in place of tables.
     """
-    if compare is not None:
+    if compare:
+        if len(compare) != 2:
+            raise HandstyleError(f"--compare: {len(compare)} given; give two files of --save, the earlier first")
         (date, earlier), (_, rows) = map(read_rows, compare)
         lines = list(compare_rows(rows, earlier))
         say(f"{compare[1]} against {compare[0]} of {date}:", *(lines or ["they have no row in common"]))

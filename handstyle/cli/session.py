@@ -412,6 +412,13 @@ def default_output(path: Path, run: RunConfig) -> Path:
     return free
 
 
+def default_target(source: Path) -> Path:
+    """Return the default output for a folder of photographs or a film: a folder without a suffix, or such a film."""
+    if source.is_file():
+        return Path(f"{source.stem}_painting{source.suffix}")
+    return Path(f"{source.resolve().name.replace('.', '_')}_painting")  # resolved because of "." and ".."
+
+
 def print_notes(notes: Iterable[str]) -> None:
     """Print notes of the library, with flags in place of parameters."""
     for note in notes:

@@ -69,9 +69,9 @@ class Plan:
             if deepest is not None and min(size) < deepest.receptive_field:
                 larger = "`style_size`" if min(source.full_size) > min(size) else "picture of it"
                 notes.append(
-                    f"{source.source}: used at {size[1]} x {size[0]} px, less than the {deepest.receptive_field} px "
-                    f"of {deepest.name}'s receptive field: half or more of what is measured there comes from the "
-                    f"border; use a larger {larger}"
+                    f"{source.source}: used at {size[1]} x {size[0]} px, but {deepest.name} measures areas of "
+                    f"{deepest.receptive_field} px: much of what it measures is the border, not the painting; use a "
+                    f"larger {larger}"
                 )
         return notes
 

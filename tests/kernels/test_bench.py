@@ -90,6 +90,8 @@ def test_the_command_keeps_and_compares(monkeypatch, capsys, tmp_path: Path) -> 
     assert "120 GFLOP/s" in told
     with pytest.raises(HandstyleError, match="exists"):
         measuring.bench(16, rounds=1, save=path, network=asked)
+    with pytest.raises(HandstyleError, match="--compare: 1 given; give two files"):
+        measuring.bench(compare=(path,), network=asked)
     with pytest.raises(HandstyleError, match="--threads 0"):
         measuring.bench(16, rounds=1, threads=0, network=asked)
 

@@ -404,7 +404,7 @@ def test_a_painting_below_the_networks_reach_is_refused_with_the_size_that_is_en
 def test_a_painting_at_which_the_deepest_layer_sees_the_border_is_noted(network):
     content, painting = np.zeros((60, 80, 3), np.uint8), np.full((300, 400, 3), 99, np.uint8)
     result = handstyle.stylize(content, painting, network=network, config=StyleConfig(size=64, iterations=1))
-    (note,) = [note for note in result.notes if "156 px of relu5_1's receptive field" in note]
+    (note,) = [note for note in result.notes if "relu5_1 measures areas of 156 px" in note]
     assert re.search("; use a larger (picture of it|`style_size`)$", note)
 
 
