@@ -36,7 +36,7 @@ from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import Engine, Evaluate, Forecast, Shape, engine_of, forward_to, taps_of
 
 STRIP_PIXELS = 1 << 17  # pixels of a strip of the picture, for the terms on the picture itself
-STRIP_ARRAYS = 6  # arrays of a strip's size that such a term allocates
+STRIP_ARRAYS = 10  # arrays of a strip's size that such a term allocates, at most: `power_variation`
 MOMENTS_VALUES = 1 << 19  # values of a map whose moments are measured at a time
 DISK_RATE = 1e8  # bytes a second that a slow disk reads
 GRADIENT_BYTES = 16  # bytes for each value of the picture: an optimizer keeps one gradient while the next is computed
@@ -698,7 +698,9 @@ class TileEngine:
         # The terms of the picture come after the tiles, while the inner engine keeps its memory.
         maps = {row.name: row.values for row in summary(network, *crop[:2])}
         largest = network.dtype.itemsize * max(maps[tap] for tap in taps_of(terms))
-        strip = len(cut) < len(terms) and STRIP_ARRAYS * network.dtype.itemsize * min(3 * STRIP_PIXELS, n)
+        of_picture = [term for term in terms if term.tap == PICTURE]
+        pixels = shape[0] * shape[1] if any(map(needs_whole_picture, of_picture)) else STRIP_PIXELS
+        strip = bool(of_picture) * STRIP_ARRAYS * network.dtype.itemsize * min(3 * pixels, n)
         taken = both.bytes + largest + max(largest, strip)
         seconds += count * (once.seconds + both.seconds) - self.kept(network, cut, tiling) * once.seconds
         return Forecast(taken + held + GRADIENT_BYTES * n, both.weights, seconds)
@@ -979,6 +981,11 @@ def factor_of(term: Term, sums: Array | None) -> Any:
     if sums is None or not isinstance(term, NormalizedTerm):
         return float(term.weight)
     return float(term.weight) / (sums[0] / sums[1] + NORMALIZE_EPSILON)
+
+
+def needs_whole_picture(term: Term) -> bool:
+    """Return whether a term is a function of the picture that cannot be evaluated on strips of rows."""
+    return isinstance(term, VariationTerm) and term.divisor is None
 
 
 def variation_by_strips(

@@ -280,6 +280,15 @@ def no_divisor(shape: tuple[int, ...]) -> int:
     return 1
 
 
+# The functions above that are sums over pixels or pairs of neighbors, and what each divides its sum by.
+DIVISORS: dict[Variation, Divisor] = {
+    total_variation: neighbor_pairs,
+    absolute_variation: no_divisor,
+    power_variation: no_divisor,
+    range_penalty: no_divisor,
+}
+
+
 @dataclass(frozen=True)
 class VariationTerm:
     """A function of the picture itself, such as `total_variation` or `range_penalty`.
@@ -301,8 +310,8 @@ class VariationTerm:
         their loss.
     divisor : callable, optional
         If `function` is a sum over pixels or pairs of neighbors, divided by a number, ``divisor(shape)`` returns that
-        number for an (H, W, 3) picture; the picture may then be evaluated in strips that share a row. By default it is
-        evaluated whole.
+        number for an (H, W, 3) picture; tiles then evaluate the function in strips that share a row. By default it is
+        that of `DIVISORS`; a function that is not listed there is evaluated on the whole picture.
     tap : str
         `PICTURE`.
 
@@ -322,6 +331,9 @@ class VariationTerm:
     stretch: float = 1.0
     divisor: Divisor | None = None
     tap: str = PICTURE
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "divisor", self.divisor or DIVISORS.get(self.function))
 
     def measure(self, f: Array, where: Window = WHOLE) -> Array:  # (H, W, 3) -> ()
         """Return the value of the function."""

@@ -12,12 +12,9 @@ from functools import partial
 
 from handstyle.foundations.backend import Array
 from handstyle.losses.total_variation import (
-    Divisor,
     Variation,
     absolute_variation,
     diagonal_variation,
-    neighbor_pairs,
-    no_divisor,
     power_variation,
     separate_variation,
     total_variation,
@@ -98,14 +95,11 @@ class Smoothness:
     in_value : bool
         Whether the value of the loss includes it in the author's program. If not, the gradient is not the derivative of
         the value.
-    divisor : callable, optional
-        As of `VariationTerm`.
     """
 
     variation: Variation
     degree: float
     in_value: bool = True
-    divisor: Divisor | None = None
 
 
 def _half_square(p: Array) -> tuple[Array, Array]:
@@ -115,11 +109,11 @@ def _half_square(p: Array) -> tuple[Array, Array]:
 
 SMOOTHNESS: dict[str, Smoothness] = {
     # This package.
-    "mean-square": Smoothness(total_variation, 2, divisor=neighbor_pairs),
+    "mean-square": Smoothness(total_variation, 2),
     # keras-team/keras: Σ (dx² + dy²)^1.25.
-    "keras": Smoothness(power_variation, 2.5, divisor=no_divisor),
+    "keras": Smoothness(power_variation, 2.5),
     # neural-style-pt, aleksa, tf.image.total_variation: Σ |dx| + |dy|.
-    "absolute": Smoothness(absolute_variation, 1, divisor=no_divisor),
+    "absolute": Smoothness(absolute_variation, 1),
     # anishathalye: mean dx² + mean dy².
     "separate": Smoothness(separate_variation, 2),
     # crowson-pt: nine points.

@@ -27,7 +27,7 @@ from handstyle.losses.gram import Moments, StyleTerm, gram_loss, moments_forward
 from handstyle.losses.patches import PatchTerm
 from handstyle.losses.regions import carry_mask, check_carried, cysmith_mask
 from handstyle.losses.terms import PICTURE, NormalizedTerm, Term
-from handstyle.losses.total_variation import VariationTerm, no_divisor, range_penalty
+from handstyle.losses.total_variation import VariationTerm, range_penalty
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.normalizations import CONTENT, SMOOTHNESS, STYLE, Place, smoothness_factor
@@ -461,10 +461,10 @@ def _picture_terms(config: StyleConfig) -> list[Term]:
         # Where gradients are normalized, crowsonkb/style_transfer adds to them those of functions of p / 127.5 with
         # respect to that argument, which are 127.5 times those at p.
         stretch = 255 / config.tv_white if config.normalize_gradients else 1.0
-        terms.append(VariationTerm(weight, "total variation", form.variation, form.in_value, stretch, form.divisor))
+        terms.append(VariationTerm(weight, "total variation", form.variation, form.in_value, stretch))
     if config.range_weight:
         stretch = 127.5 if config.normalize_gradients else 1.0
-        terms.append(VariationTerm(config.range_weight, "range", range_penalty, True, stretch, no_divisor))
+        terms.append(VariationTerm(config.range_weight, "range", range_penalty, True, stretch))
     return terms
 
 

@@ -1,5 +1,6 @@
 """An objective by tiles against `evaluate` on the whole picture: every kind of term, tap, border, pool, size."""
 
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -43,8 +44,6 @@ from handstyle.losses.total_variation import (
     VariationTerm,
     absolute_variation,
     diagonal_variation,
-    neighbor_pairs,
-    no_divisor,
     power_variation,
     range_penalty,
     separate_variation,
@@ -247,11 +246,9 @@ def terms_of_the_picture() -> list[Term]:
         "wrapped": wrapped,
         "range": range_penalty,
     }
-    sums = ("absolute", "keras", "range")
     return [
-        VariationTerm(1e-2, divisor=neighbor_pairs),
-        VariationTerm(1e-2, "whole"),
-        *(VariationTerm(1e-3, name, f, divisor=no_divisor if name in sums else None) for name, f in functions.items()),
+        VariationTerm(1e-2),
+        *(VariationTerm(1e-3, name, f) for name, f in functions.items()),
         VariationTerm(1e-3, "not in the value", in_value=False, stretch=2.0),
         ContentTerm(PICTURE, held, 0.1, 1 / held.size, mask, "held pixels"),
         NormalizedTerm(ContentTerm(PICTURE, held, name="normalized"), 2.0),
@@ -279,13 +276,27 @@ def test_total_variation_of_every_form_by_strips_is_that_of_the_whole_picture(fo
     def add(rows: slice, df: np.ndarray) -> None:
         dp[rows] += df
 
-    term = VariationTerm(function=one.variation, divisor=one.divisor)
+    term = VariationTerm(function=one.variation)
     value = variation_by_strips(term, cut, add, p.shape, 5)
     expected, gradient = one.variation(p)
     np.testing.assert_allclose(value, expected, rtol=1e-12)
     np.testing.assert_allclose(dp, gradient, rtol=0, atol=1e-12 * abs(gradient).max())
-    assert max(asked) == (23 if one.divisor is None else 6)
-    assert (form in ("mean-square", "keras", "absolute")) == (one.divisor is not None)
+    assert max(asked) == (6 if form in ("mean-square", "keras", "absolute") else 23)
+
+
+@pytest.mark.parametrize("form", [*sorted(SMOOTHNESS), "range"])
+def test_the_arrays_of_every_function_of_the_picture_are_in_the_forecast(form: str, network: Network) -> None:
+    term = VariationTerm(function=range_penalty if form == "range" else SMOOTHNESS[form].variation)
+    tiled, shape, terms = by_tiles(network, SIDE), (1200, 300, 3), style_and_content(network)
+    p, dp = picture(3, shape).astype(np.float32), np.zeros(shape)
+    prepared = engine_of(tiled).prepare(tiled, [term], shape)
+    tracemalloc.start()
+    prepared.add_gradient(p, dp)  # type: ignore[attr-defined]
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    without, expected = (engine_of(tiled).forecast(tiled, of, shape).bytes for of in (terms, [*terms, term]))
+    assert taken < expected - without + (1 << 20)
+    assert taken > 0.3 * (expected - without)
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
