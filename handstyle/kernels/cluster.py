@@ -218,7 +218,7 @@ class Cluster:
         yield from window
 
     def _submit_tile(self, step: Step, job: Job, tile: PictureTile, p: Array, common: Any) -> Any:
-        crop = tile.crop.cut(p).astype(job.network.dtype)
+        crop = p[tile.crop].astype(job.network.dtype)
         self.sent += crop.nbytes
         return self._submit(run_step, self._shared_job(job), step, tile, crop, common)
 

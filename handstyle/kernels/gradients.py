@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol, TypeGuard
 from handstyle.foundations.backend import Array, namespace
 from handstyle.losses.content import ContentTerm, scale_of
 from handstyle.losses.gram import MomentsTerm, StyleTerm
-from handstyle.losses.terms import NormalizedTerm, Term, Window
+from handstyle.losses.terms import NormalizedTerm, Term
 from handstyle.network.sequence import Features
 
 # (term, its features, whether the gradient may be written over them) -> weighted value, weighted gradient
@@ -131,6 +131,6 @@ def _scaled(term: Term) -> Term:
     if type(term) is not ContentTerm or term.scale is not None or "factor" in vars(term):
         return term
     step = max(1, STRIP_SIZE // math.prod(term.target.shape[1:]))
-    strips = [Window(slice(top, top + step), slice(None)) for top in range(0, term.target.shape[0], step)]
-    energy = sum(float(term.measure(0 * strip.cut(term.target), strip)) for strip in strips)
+    strips = [(slice(top, top + step), slice(None)) for top in range(0, term.target.shape[0], step)]
+    energy = sum(float(term.measure(0 * term.target[strip], strip)) for strip in strips)
     return replace(term, scale=scale_of(energy))

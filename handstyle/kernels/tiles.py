@@ -153,7 +153,7 @@ class PictureTile(NamedTuple):
     @property
     def crop(self) -> Window:
         """The window of the picture that is computed."""
-        return Window(slice(self.rows.start, self.rows.stop), slice(self.columns.start, self.columns.stop))
+        return slice(self.rows.start, self.rows.stop), slice(self.columns.start, self.columns.stop)
 
     @property
     def shape(self) -> Shape:
@@ -176,7 +176,7 @@ class PictureTile(NamedTuple):
             last = length if span.own_stop == span.stop else (span.own_stop - span.start) // stride
             inside.append(slice(first, last))
             whole.append(slice(offset + first, offset + last))
-        return Window(*inside), Window(*whole)
+        return (inside[0], inside[1]), (whole[0], whole[1])
 
 
 class Tiling:
@@ -252,7 +252,7 @@ class Photograph:
 
 @dataclass(frozen=True)
 class PartialMap:
-    """A part of a map that is cut like the whole map; see `Window.cut`.
+    """A part of a map that is indexed by windows of the whole map.
 
     Parameters
     ----------
@@ -307,7 +307,7 @@ class Job:
             return self.terms
         network, strides = self.network, self.tiling.strides
         (pixels,) = {id(one.pixels): one.pixels for one in sources.values()}.values()  # of all taps in one pass
-        features, _ = forward_to(network, tuple(sources), network.backend.asarray(tile.crop.cut(pixels), network.dtype))
+        features, _ = forward_to(network, tuple(sources), network.backend.asarray(pixels[tile.crop], network.dtype))
         parts = {
             tap: PartialMap(f, tile.rows.start // strides[tap], tile.columns.start // strides[tap])
             for tap, f in features.items()
@@ -340,7 +340,7 @@ def measure_tile(job: Job, tile: PictureTile, p: Array, common: None = None) -> 
     for term in terms:
         f = features[term.tap]
         inside, where = job.tiling.owned(tile, term.tap, f)
-        statistics.append(measure(term, inside.cut(f), where))  # book: tiles-measure
+        statistics.append(measure(term, f[inside], where))  # book: tiles-measure
     return statistics
 
 
@@ -349,7 +349,7 @@ def measure(term: Term, f: Array, where: Window) -> Statistic:  # (h, w, C) -> s
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     if not (has_plain_moments(inner) and isinstance(f, np.ndarray)):
         return term.measure(f, where)
-    mask, rows = where.cut(inner.mask), max(1, MOMENTS_VALUES // math.prod(f.shape[1:]))
+    mask, rows = None if inner.mask is None else inner.mask[where], max(1, MOMENTS_VALUES // math.prod(f.shape[1:]))
     strips = [slice(top, top + rows) for top in range(0, len(f), rows)]
 
     def part(strip: slice) -> Moments:
@@ -381,7 +381,7 @@ def magnitude_tile(job: Job, tile: PictureTile, p: Array, gradients: list[Statis
     for term, ds in zip(terms, gradients, strict=True):
         f = features[term.tap]
         inside, where = job.tiling.owned(tile, term.tap, f)
-        sums.append(magnitude(term, ds, inside.cut(f), where))
+        sums.append(magnitude(term, ds, f[inside], where))
     return sums
 
 
@@ -414,7 +414,8 @@ def add_spread(term: Term, first_pass: Spread, f: Array, where: Window, df: Arra
     """Add a term's weighted gradient at a part of its features to `df`."""
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     if has_plain_moments(inner) and isinstance(f, np.ndarray):
-        MomentsGradient(first_pass.ds.scaled(float(first_pass.factor)), f, where.cut(inner.mask)).add_to(df)
+        mask = None if inner.mask is None else inner.mask[where]
+        MomentsGradient(first_pass.ds.scaled(float(first_pass.factor)), f, mask).add_to(df)
     else:
         df += spread(term, first_pass, f, where)
 
@@ -444,10 +445,10 @@ class OwnGradients(Mapping[str, Array]):
         f = self.features.pop(tap)
         inside, where = self.job.tiling.owned(self.tile, tap, f)
         df: Array = namespace(f).zeros_like(f)
-        own = inside.cut(df)
+        own = df[inside]
         for term, first_pass in zip(self.terms, self.first_pass, strict=True):
             if term.tap == tap:
-                add_spread(term, first_pass, inside.cut(f), where, own)  # book: tiles-spread
+                add_spread(term, first_pass, f[inside], where, own)  # book: tiles-spread
         return df
 
     def __contains__(self, tap: object) -> bool:
@@ -522,7 +523,7 @@ class Sequential:
         if step is measure_tile:  # a new picture
             self._kept = [KeptTileJob(job.network, job.terms, job.tiling) for _ in tiles[: self.keep]]
         jobs = chain(self._kept, repeat(job))
-        return (step(one, tile, tile.crop.cut(p), common) for one, tile in zip(jobs, tiles, strict=False))
+        return (step(one, tile, p[tile.crop], common) for one, tile in zip(jobs, tiles, strict=False))
 
 
 def add_lists(a: list[Statistic], b: list[Statistic]) -> list[Statistic]:
@@ -609,7 +610,7 @@ class TileEngine:
         if len(tiling.tiles) == 1:
             features, caches = self.inner.forward(layers, x, taps)
             return features, (None, taps, caches)
-        parts = (self.inner.forward(layers, tile.crop.cut(x), taps)[0] for tile in tiling.tiles)
+        parts = (self.inner.forward(layers, x[tile.crop], taps)[0] for tile in tiling.tiles)
         return assemble_maps(tiling, layers, x.shape, parts), (tiling, taps, x)
 
     def backward(self, layers: tuple[Layer, ...], dfeatures: Mapping[str, Array], caches: Cache) -> Array:
@@ -620,13 +621,13 @@ class TileEngine:
         check_gradients([layer.name for layer in layers[: deepest(layers, taps)]], dfeatures)
         dx = namespace(x).zeros_like(x)
         for tile in tiling.tiles:
-            features, inner = self.inner.forward(layers, tile.crop.cut(x), taps)
+            features, inner = self.inner.forward(layers, x[tile.crop], taps)
             own = {}
             for tap, df in dfeatures.items():
                 inside, where = tiling.owned(tile, tap, features[tap])
                 own[tap] = namespace(df).zeros_like(features[tap])
-                inside.cut(own[tap])[...] = where.cut(df)
-            part = tile.crop.cut(dx)
+                own[tap][inside] = df[where]
+            part = dx[tile.crop]
             part += self.inner.backward(layers, own, inner)
         return dx  # type: ignore[no-any-return]
 
@@ -803,7 +804,7 @@ def assemble_maps(tiling: Tiling, layers: tuple[Layer, ...], shape: Shape, parts
             inside, where = tiling.owned(tile, tap, f)
             if tap not in maps:
                 maps[tap] = empty_map((*map_size(layers, tap, shape), f.shape[2]), f)
-            where.cut(maps[tap])[...] = inside.cut(f)
+            maps[tap][where] = f[inside]
     return maps
 
 
@@ -841,7 +842,7 @@ def tiled_features(network: Network, p: Array, taps: Sequence[str]) -> dict[str,
         return {tap: Photograph(p, shapes[tap]) for tap in taps}
     nothing = np.zeros((0, 0, 0))
     job = Job(network.with_kernels(engine.inner), tuple(ContentTerm(tap, nothing) for tap in taps), tiling)
-    parts = (job.features(tile.crop.cut(p))[0] for tile in tiling.tiles)
+    parts = (job.features(p[tile.crop])[0] for tile in tiling.tiles)
     return assemble_maps(tiling, network.layers, p.shape, parts)
 
 
@@ -937,7 +938,7 @@ class TileEvaluation:
                 magnitudes = self.workers.total(magnitude_tile, job, p, ds)
             first_pass = [Spread(*one) for one in zip(ds, map(factor_of, at_layers, magnitudes), strict=True)]
             for tile, part in zip(self.tiling.tiles, self.workers.each(spread_tile, job, p, first_pass), strict=True):
-                own = tile.crop.cut(dp)
+                own = dp[tile.crop]
                 own += to_numpy(part) if isinstance(dp, np.ndarray) else part  # book: tiles-add
             values = {t.name: float(t.weight) * value for t, (value, _) in zip(at_layers, losses, strict=True)}
         for term in self.terms:
@@ -959,20 +960,16 @@ class TileEvaluation:
 
         step = max(1, STRIP_PIXELS // width)
         if isinstance(term, VariationTerm):
-            factor = weight * term.stretch
-            value = variation_by_strips(
-                term, cut, lambda rows, df: add(rows, df.dtype.type(factor) * df), self.shape, step
-            )
-            return weight * float(term.in_value) * value
-        strips = [Window(slice(top, min(height, top + step)), slice(None)) for top in range(0, height, step)]
-        (statistic,) = tree_sum([measure(term, cut(where.rows), where)] for where in strips)
+            return variation_by_strips(term, cut, add, self.shape, step)
+        strips = [(slice(top, min(height, top + step)), slice(None)) for top in range(0, height, step)]
+        (statistic,) = tree_sum([measure(term, cut(where[0]), where)] for where in strips)
         value, ds = term.loss(statistic)
         sums = None
         if isinstance(term, NormalizedTerm):
-            (sums,) = tree_sum([magnitude(term, ds, cut(where.rows), where)] for where in strips)
+            (sums,) = tree_sum([magnitude(term, ds, cut(where[0]), where)] for where in strips)
         first_pass = Spread(ds, factor_of(term, sums))
         for where in strips:
-            add(where.rows, spread(term, first_pass, cut(where.rows), where))
+            add(where[0], spread(term, first_pass, cut(where[0]), where))
         return weight * value
 
 
@@ -991,7 +988,7 @@ def needs_whole_picture(term: Term) -> bool:
 def variation_by_strips(
     term: VariationTerm, cut: Callable[[slice], Array], add: Callable[[slice, Array], None], shape: Shape, step: int
 ) -> Array:
-    """Evaluate a function of the picture, such as total variation, on strips of rows.
+    """Evaluate a term that is a function of the picture, such as total variation, on strips of rows.
 
     Parameters
     ----------
@@ -1000,7 +997,7 @@ def variation_by_strips(
     cut : callable
         ``cut(rows)`` returns rows of the picture.
     add : callable
-        ``add(rows, gradient)`` adds to these rows of the picture's gradient.
+        ``add(rows, gradient)`` adds the term's weighted gradient to these rows of the picture's.
     shape : (H, W, 3)
         Shape of the picture.
     step : int
@@ -1009,25 +1006,24 @@ def variation_by_strips(
     Returns
     -------
     () array of float64
-        The value.
+        The weighted value.
 
     Notes
     -----
     Neighboring strips share a row, so that each pair of neighbors is in a strip. Pairs within a shared row are counted
     twice, so the value of the row alone is subtracted.
     """
-    height, divisor, total = shape[0], term.divisor, np.zeros(())
-    if divisor is None or height <= step:
-        value, df = term.function(cut(slice(0, height)))
-        add(slice(0, height), df)
-        return value
-    for top in range(0, height - 1, step):
-        signed = [(slice(top, min(height, top + step + 1)), 1), (slice(top, top + 1), -1)]
-        for rows, sign in signed if top else signed[:1]:
-            value, df = term.function(cut(rows))
-            share = sign * divisor((rows.stop - rows.start, *shape[1:])) / divisor(shape)
-            total = total + share * value
-            add(rows, df.dtype.type(share) * df)
+    height, divisor, weight, total = shape[0], term.divisor, float(term.weight), np.zeros(())
+    parts = [(slice(0, height), weight)]  # rows, and the weight of the function's value there
+    if divisor is not None and height > step:
+        strips = [(slice(top, min(height, top + step + 1)), weight) for top in range(0, height - 1, step)]
+        shared = [(slice(top, top + 1), -weight) for top in range(step, height - 1, step)]
+        of_one = divisor(shape)
+        parts = [(rows, w * divisor((rows.stop - rows.start, *shape[1:])) / of_one) for rows, w in strips + shared]
+    for rows, w in parts:
+        value, df = term.function(cut(rows))
+        total = total + w * float(term.in_value) * value
+        add(rows, df.dtype.type(w * term.stretch) * df)
     return total
 
 
@@ -1040,10 +1036,10 @@ def cut_term(term: Term, tile: PictureTile, tiling: Tiling) -> Term:
         return replace(term, inner=cut_term(term.inner, tile, tiling))
     stride = tiling.strides.get(term.tap, 1)
     rows, columns = (slice(span.start // stride, ceil_div(span.stop, stride)) for span in (tile.rows, tile.columns))
-    where, changes = Window(rows, columns), {}
+    where, changes = (rows, columns), {}
     for part in ("target", "mask"):
         if isinstance(getattr(term, part, None), np.ndarray) and isinstance(term, ContentTerm | MomentsTerm):
-            changes[part] = where.cut(getattr(term, part))
+            changes[part] = getattr(term, part)[where]
     return replace(term, **changes) if changes else term  # type: ignore[type-var]
 
 

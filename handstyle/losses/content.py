@@ -133,10 +133,10 @@ class ContentTerm:
 
     def measure(self, f: Array, where: Window = WHOLE) -> Array:  # (h, w, C) -> ()
         """Return the squared distance to the target."""
-        target = where.cut(self.target)
+        target = self.target[where]
         if f.shape != target.shape:
             raise HandstyleError(f"{self.name}: features of shape {f.shape} against a target of {target.shape}")
-        return content_forward(f, target, where.cut(self.mask))
+        return content_forward(f, target, None if self.mask is None else self.mask[where])
 
     def loss(self, s: Array) -> tuple[Array, Array]:  # () -> (), ()
         """Return ``scale s`` and its gradient, the scale."""
@@ -144,4 +144,5 @@ class ContentTerm:
 
     def spread(self, ds: Array, f: Array, where: Window = WHOLE) -> Array:  # (), (h, w, C) -> (h, w, C)
         """Return the gradient at the features."""
-        return content_backward(ds, f, where.cut(self.target), where.cut(self.mask))
+        mask = None if self.mask is None else self.mask[where]
+        return content_backward(ds, f, self.target[where], mask)

@@ -216,12 +216,12 @@ class MomentsTerm:
 
     def measure(self, f: Array, where: Window = WHOLE) -> Moments:  # (h, w, C) -> Moments
         """Return the moments of the features under the mask."""
-        moments = moments_forward(f, where.cut(self.mask))
+        moments = moments_forward(f, None if self.mask is None else self.mask[where])
         return Moments(f.shape[0] * f.shape[1], moments.sums, moments.outer) if self.counts_all else moments
 
     def spread(self, ds: Moments, f: Array, where: Window = WHOLE) -> Array:  # Moments, (h, w, C) -> (h, w, C)
         """Return the gradient at the features."""
-        return moments_backward(ds, f, where.cut(self.mask))
+        return moments_backward(ds, f, None if self.mask is None else self.mask[where])
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ mask, or on another machine, and the parts summed.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias
 
 from handstyle.foundations.backend import Array
 
@@ -16,34 +16,8 @@ PICTURE = "picture"  # the tap of terms that look at the picture itself
 
 # Adds up with +; its numbers are float64. The gradient at a statistic has its form.
 Statistic: TypeAlias = Any
-Cut = TypeVar("Cut", Array, "Array | None")
-
-
-class Window(NamedTuple):
-    """A rectangle of a map.
-
-    Parameters
-    ----------
-    rows, columns : slice
-        Of the map.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> Window(slice(0, 2), slice(1, 3)).cut(np.arange(12).reshape(3, 4))
-    array([[1, 2],
-           [5, 6]])
-    """
-
-    rows: slice
-    columns: slice
-
-    def cut(self, a: Cut) -> Cut:  # (h, w, …) -> (rows, columns, …)
-        """Return the part of `a` in this window; None stays None."""
-        return None if a is None else a[self.rows, self.columns]
-
-
-WHOLE = Window(slice(None), slice(None))
+Window: TypeAlias = tuple[slice, slice]  # a rectangle of a map, rows and columns: `f[where]` is the part of `f` in it
+WHOLE: Window = (slice(None), slice(None))
 
 
 class Term(Protocol):

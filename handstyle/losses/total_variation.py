@@ -275,18 +275,9 @@ def neighbor_pairs(shape: tuple[int, ...]) -> int:
     return max((H - 1) * W * C + H * (W - 1) * C, 1)
 
 
-def no_divisor(shape: tuple[int, ...]) -> int:
-    """Return 1: the divisor of a plain sum, such as `absolute_variation`, `power_variation` or `range_penalty`."""
-    return 1
-
-
 # The functions above that are sums over pixels or pairs of neighbors, and what each divides its sum by.
-DIVISORS: dict[Variation, Divisor] = {
-    total_variation: neighbor_pairs,
-    absolute_variation: no_divisor,
-    power_variation: no_divisor,
-    range_penalty: no_divisor,
-}
+DIVISORS: dict[Variation, Divisor] = {total_variation: neighbor_pairs}
+DIVISORS |= dict.fromkeys((absolute_variation, power_variation, range_penalty), lambda shape: 1)
 
 
 @dataclass(frozen=True)

@@ -353,7 +353,7 @@ class Threads:
     def each(self, step: Step, job: Job, p: Array, common: Any) -> Iterator[Any]:
         def work(tile: tiles.PictureTile) -> Any:
             own = replace(job, network=job.network.with_kernels("reference"))
-            return step(own, tile, tile.crop.cut(p), common)
+            return step(own, tile, p[tile.crop], common)
 
         with ThreadPoolExecutor(self.count) as pool:
             yield from pool.map(work, job.tiling.tiles)

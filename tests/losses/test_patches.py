@@ -10,7 +10,6 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.gradcheck import check_adjoint, check_projection, check_taylor
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.patches import PatchTerm, nearest, patches_backward, patches_forward
-from handstyle.losses.terms import Window
 from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.objective import Objective
@@ -100,7 +99,7 @@ def test_what_does_not_fit_is_said():
     with pytest.raises(HandstyleError, match="a guide of shape"):
         PatchTerm("relu3_1", PAINTING, guides=(np.zeros((5, 7, 1)), np.zeros((5, 8, 1)))).measure(F)
     with pytest.raises(HandstyleError, match="whole map"):
-        PatchTerm("relu3_1", PAINTING).measure(F[:3], Window(slice(0, 3), slice(None)))
+        PatchTerm("relu3_1", PAINTING).measure(F[:3], (slice(0, 3), slice(None)))
     with pytest.raises(HandstyleError, match="zero everywhere"):
         value(PatchTerm("relu3_1", 0 * PAINTING), F)
     assert nearest(patches_forward(F)[0], np.zeros((3, 36))).tolist() == [0] * 20  # no length, no division by 0

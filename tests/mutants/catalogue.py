@@ -13,7 +13,7 @@ from handstyle.losses.content import content_backward
 from handstyle.losses.gram import Moments, gram_loss
 from handstyle.losses.patches import patches_backward
 from handstyle.losses.temporal import certainty, warp
-from handstyle.losses.terms import PICTURE, Window
+from handstyle.losses.terms import PICTURE
 from handstyle.network.convolution import conv3x3_forward
 from handstyle.network.padding import pad_backward, pad_forward
 from handstyle.network.pooling import max_pool_forward
@@ -388,8 +388,8 @@ def halo_rounded_down(radius, stride):
 
 def halo_counted_twice(tile, stride, height, width):
     top, left = tile.rows.start // stride, tile.columns.start // stride
-    inside = Window(slice(0, height), slice(0, width))
-    return inside, Window(slice(top, top + height), slice(left, left + width))
+    inside = slice(0, height), slice(0, width)
+    return inside, (slice(top, top + height), slice(left, left + width))
 
 
 # --- colors -------------------------------------------------------------------------------------------------------

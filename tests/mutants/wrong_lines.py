@@ -63,7 +63,7 @@ WRONG_LINES: dict[str, tuple[str, ...]] = {
     "gradient_of_the_picture_before": ("return value, before",),
     # tiles
     "halo_rounded_down": ("radius // stride * stride",),
-    "halo_counted_twice": ("inside = Window",),
+    "halo_counted_twice": ("inside = slice",),
     # colors
     "color_map_not_transposed": ("@ color_map(cov_s, cov_t, method)",),
     "channels_matched_apart": ("return centered",),
