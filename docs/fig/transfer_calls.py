@@ -33,7 +33,7 @@ def main(out, quick=True):
     box(axes, 4.2, 3.3, 3.4, "enlarge_picture", "the picture so far", BLUE)
     box(axes, 0.0, 3.3, 3.4, "terms_of_scale", "targets, measured anew", BLUE)
     box(axes, 0.0, 1.75, 3.4, "Objective", "one number, one vector", GREEN)
-    box(axes, 4.2, 1.75, 3.4, "run_optimizer", "an optimizer", ORANGE)
+    box(axes, 4.2, 1.75, 3.4, "minimize", "of choose_optimizer", ORANGE)
     arrow(axes, (1.7, 3.3), (1.7, 2.49), BLUE)
     arrow(axes, (5.9, 3.3), (5.9, 2.49), BLUE)
     arrow(axes, (4.2, 2.28), (3.4, 2.28), ORANGE)

@@ -27,7 +27,8 @@ from handstyle.cli.options import (
     say,
     set_output_form,
 )
-from handstyle.cli.session import check_before, checkpoint_path, connect_workers, default_target, paint, with_workers
+from handstyle.cli.painting import paint
+from handstyle.cli.session import check_before, checkpoint_path, connect_workers, default_target, with_workers
 from handstyle.cli.signals import Interrupted, ignore_signal, reset_handlers, set_handler
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.errors import HandstyleError, one_line, printable

@@ -12,7 +12,8 @@ from cyclopts import Parameter
 
 from handstyle.cli.batch import BATCH, Job, JobResult, SharedInputs, differences, picture_paths, print_summary
 from handstyle.cli.options import PICTURES, Flat, Output, RunConfig, Settings, resolve, say, set_output_form
-from handstyle.cli.session import default_target, paint
+from handstyle.cli.painting import paint
+from handstyle.cli.session import default_target
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import expand_path, read_picture
 from handstyle.network.vgg import Network

@@ -1,7 +1,9 @@
 """The commands that paint one picture: ``stylize``, ``texture``, ``reconstruct`` and ``demo``."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,19 +20,45 @@ from handstyle.cli.options import (
     Settings,
     Whole,
     all_fields,
+    event,
     make_flags,
     resolve,
     say,
     set_output_form,
 )
-from handstyle.cli.session import check_before, checkpoint_path, connect_workers, default_output, paint, with_workers
+from handstyle.cli.session import (
+    check_before,
+    check_outputs,
+    checkpoint_path,
+    choose_display,
+    connect_workers,
+    default_output,
+    describe_pictures,
+    follow_run,
+    is_unfinished,
+    print_end,
+    print_notes,
+    print_start,
+    settings_line,
+    with_workers,
+)
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.image import fit_long_side
+from handstyle.foundations.image import Size, fit_long_side
 from handstyle.foundations.picture_reading import PictureLike, expand_path, read_picture
 from handstyle.foundations.picture_writing import write_picture
+from handstyle.losses.terms import Term
+from handstyle.network.vgg import Network
 from handstyle.painting.config import StyleConfig, check_layer, field_types
+from handstyle.painting.inputs import read_inputs
+from handstyle.painting.memory import RunMemory
+from handstyle.painting.plan import check_reach, picture_notes
 from handstyle.painting.presets import PRESETS
-from handstyle.painting.stylize import blank_picture, collect_styles, reconstruction_config, texture_config
+from handstyle.painting.progress import format_duration
+from handstyle.painting.report import write_report
+from handstyle.painting.result import PaintingInterrupted, Result
+from handstyle.painting.strength import describe_strength
+from handstyle.painting.stylize import blank_picture, collect_styles, reconstruction_config, stylize, texture_config
+from handstyle.painting.targets import Measured
 
 RUN = [name for name in field_types(RunConfig) if name != "preset"]
 NO_TEXTURE = {  # settings that need a photograph, which a texture does not have
@@ -171,6 +199,64 @@ def start(
     with connect_workers(run.cluster) as cluster:
         network = with_workers(cluster, loaded, config)
         return paint(content, paintings, output, config, settings.network, network, run)
+
+
+def paint(
+    content: PictureLike,
+    styles: Sequence[PictureLike],
+    output: Path,
+    config: StyleConfig,
+    network: NetworkConfig,
+    loaded: Network,
+    run: RunConfig,
+    terms: Callable[[Network, Size], Sequence[Term]] | None = None,
+    finish: Callable[[Result], Result] | None = None,
+    measured: Measured | None = None,
+) -> int:
+    """Paint a picture with progress, save it, print the reason for stopping, and return the exit status.
+
+    `terms` and `measured` are arguments of `stylize`; `finish` may change the result before it is saved.
+    """
+    config.check_layers(loaded)
+    photograph, paintings = read_inputs(config, content, styles)
+    check_reach(config, loaded, photograph, paintings)
+    check_outputs(output, config, run, photograph)
+    memory = RunMemory.now(config, loaded, photograph, paintings).fitted()
+    memory.check()
+    strong, said = describe_strength(config, loaded), picture_notes(config, photograph, paintings)
+    print_start(memory, photograph, paintings, output, network.weights, strong, run)
+    print_notes(said)
+    started, title = time.monotonic(), f"{describe_pictures(photograph, paintings)}, {strong}"
+    with follow_run(output, config, run, title, photograph) as follower:
+        with choose_display(run) as follower.display:
+            options: dict[str, Any] = {"callback": follower, "resume": run.resume, "terms": terms}
+            try:
+                result = stylize(photograph, paintings, network=loaded, config=config, measured=measured, **options)
+            except PaintingInterrupted as interrupted:
+                result = interrupted.result
+        result = result if finish is None else finish(result)
+        replaced = run.overwrite or is_unfinished(output, run)
+        written = result.save_somewhere(output, overwrite=replaced, bits=run.bits)
+        keep = follower.checkpoint
+        if keep == checkpoint_path(output) and not result.failed and not result.interrupted:
+            keep.unlink(missing_ok=True)
+        print_notes(note for note in result.notes if note not in said)
+        if run.report and not follower.asked:
+            page = written.with_suffix(".html")
+            facts: dict[str, Any] = {"masks": config.mask, "config": config, "recording": follower.recording}
+            write = partial(write_report, page, result, loaded, photograph, paintings, picture=written.name, **facts)
+            follower.attempt("the report", partial(write, overwrite=run.overwrite))
+            if "the report" not in follower.failures:
+                say(f"the report is in {page}")
+        status = print_end(result, output, written, keep)
+        height, width = result.array.shape[:2]
+        spent = format_duration(time.monotonic() - started)
+        say(f"{width} x {height} px in {spent}; settings: {settings_line(config, network, run)}")
+        if follower.preview is not None:
+            follower.preview.finish(result, f"{result.stopped}; the picture is in {written}")
+    status = 128 + follower.asked.numbers[0] if follower.asked else status
+    event("end", path=written, width=width, height=height, ended=result.ended, stopped=result.stopped, status=status)
+    return status
 
 
 def demo(

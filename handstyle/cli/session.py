@@ -1,4 +1,4 @@
-"""Paint one picture in a terminal: check the outputs, show progress, save pictures and checkpoints, print the end."""
+"""What surrounds a run in a terminal: checks of the outputs, progress, checkpoints, and the lines printed."""
 
 import hashlib
 import os
@@ -9,32 +9,27 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from handstyle.cli.options import AUTO, NetworkConfig, RunConfig, as_flags, err, event, mebibytes, out, say, warn
-from handstyle.cli.signals import defer_signals
+from handstyle.cli.signals import Requests, defer_signals
 from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.foundations.file_lock import locked
-from handstyle.foundations.image import Size
-from handstyle.foundations.picture_reading import Picture, PictureLike, expand_path
+from handstyle.foundations.picture_reading import Picture, expand_path
 from handstyle.foundations.picture_writing import check_writable
 from handstyle.kernels.cluster import Cluster, connect_cluster, is_single_tile
-from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.inputs import read_inputs, scales, size_for_photograph
+from handstyle.painting.inputs import scales, size_for_photograph
 from handstyle.painting.memory import RunMemory
-from handstyle.painting.plan import check_reach, picture_notes, planned_iterations
+from handstyle.painting.plan import planned_iterations
 from handstyle.painting.presets import PRESETS
 from handstyle.painting.preview import Preview
-from handstyle.painting.progress import Display, format_duration, progress_display
+from handstyle.painting.progress import Display, progress_display
 from handstyle.painting.recipe import BLANK, read_recipe
-from handstyle.painting.report import Recording, write_report
-from handstyle.painting.result import PaintingInterrupted, Progress, Result
-from handstyle.painting.strength import describe_strength, style_weight
-from handstyle.painting.stylize import stylize
-from handstyle.painting.targets import Measured
+from handstyle.painting.report import Recording
+from handstyle.painting.result import Progress, Result
+from handstyle.painting.strength import style_weight
 from handstyle.painting.trial import run_time
 from weights_tools.registry import locate
 
@@ -55,106 +50,74 @@ def lbfgs_advice(values: int, itemsize: int) -> str:
     )
 
 
-def paint(
-    content: PictureLike,
-    styles: Sequence[PictureLike],
-    output: Path,
-    config: StyleConfig,
-    network: NetworkConfig,
-    loaded: Network,
-    run: RunConfig,
-    terms: Callable[[Network, Size], Sequence[Term]] | None = None,
-    finish: Callable[[Result], Result] | None = None,
-    measured: Measured | None = None,
-) -> int:
-    """Run `stylize` with a progress bar, save the picture, print the reason for stopping, and return the exit status.
+@dataclass
+class RunFollower:
+    """The callback of a run: it shows the progress, and writes intermediate pictures and the checkpoint.
 
-    `terms` and `measured` are arguments of `stylize`; `finish` may change the result before it is saved.
+    Parameters
+    ----------
+    output : Path
+        The picture that the run will write.
+    config, run
+        The settings of the run.
+    asked : Requests
+        The signals that have asked the run to end.
+    preview : Preview or None
+        The preview page.
     """
-    config.check_layers(loaded)
-    photograph, paintings = read_inputs(config, content, styles)
-    check_reach(config, loaded, photograph, paintings)
-    check_outputs(output, config, run, photograph)
-    memory = RunMemory.now(config, loaded, photograph, paintings).fitted()
-    memory.check()
-    backend, kernels = loaded.backend, memory.network.engine.name
-    say(f"network {describe_weights(network.weights)}, kernels {kernels}, {backend.name} on {backend.device}")
-    if network.weights == EMBEDDED and locate("vgg19") is None:
-        say("a small network in place of VGG-19; for VGG-19: handstyle weights get vgg19, then --weights vgg19")
-    height, width = size_for_photograph(config, photograph)
-    if backend.name == "cupy" and config.optimizer == "lbfgsb":
-        say(lbfgs_advice(3 * height * width, loaded.dtype.itemsize))
-    if memory.tiled:
-        say(as_flags("; ".join(filter(None, (memory.tiled, "" if run.cluster else str(run_time(memory)))))))
-    if run.cluster and is_single_tile(memory.network, (height, width, 3)):
-        say("the picture is one tile, so the workers have nothing to do: use a smaller --tile")
-    strong = describe_strength(config, loaded)
-    print_start(photograph, paintings, output, config, network.weights, loaded, strong)
-    said = picture_notes(config, photograph, paintings)
-    print_notes(said)
-    keep, started = checkpoint_of(output, run), time.monotonic()
-    writer = None if keep is None else CheckpointWriter(keep, run.checkpoint_every)
-    alone = nullcontext(True) if keep is None else locked(keep, "the checkpoint")
-    title = f"{describe_pictures(photograph, paintings)}, {strong}"
+
+    output: Path
+    config: StyleConfig
+    run: RunConfig
+    asked: Requests
+    preview: Preview | None
+    display: Display = field(init=False)
+    failures: set[str] = field(default_factory=set)  # what could not be written
+
+    def __post_init__(self) -> None:
+        self.checkpoint = checkpoint_of(self.output, self.run)
+        self.writer = None if self.checkpoint is None else CheckpointWriter(self.checkpoint, self.run.checkpoint_every)
+        self.recording = Recording() if self.run.report else None
+
+    def attempt(self, what: str, work: Callable[[], None]) -> None:
+        """Write something by calling `work`; if that fails, say so the first time, and let the run go on."""
+        try:
+            work()
+        except (HandstyleError, OSError) as error:
+            if what not in self.failures:
+                self.display.note(as_flags(f"note: {what} cannot be written: {error}"))
+            self.failures.add(what)
+
+    def __call__(self, progress: Progress) -> None:
+        """Show and write what is due after an iteration, and end the run if a signal has asked for that."""
+        run, writer = self.run, self.writer
+        self.asked.deferring = True  # from now on a picture would be lost
+        self.display(progress)
+        if self.recording is not None:
+            self.recording(progress)
+        if run.save_every and progress.iteration % run.save_every == 0:
+            path = path_at_iteration(self.output, progress.iteration, self.config)
+            replaced = run.overwrite or run.resume is not None
+            self.attempt("intermediate pictures", partial(progress.result().save, path, overwrite=replaced))
+        last = progress.iteration == progress.iterations and self.checkpoint != checkpoint_path(self.output)
+        if writer and progress.save and (self.asked or last or writer.due(progress.iteration)):
+            self.attempt("the checkpoint", partial(writer.write, progress.save))
+        self.asked.raise_now()
+        if self.preview is not None:
+            self.preview(progress)
+
+
+@contextmanager
+def follow_run(
+    output: Path, config: StyleConfig, run: RunConfig, title: str, photograph: Picture
+) -> Iterator[RunFollower]:
+    """Lock the checkpoint, defer signals, start the preview, and yield the callback of a run, still without display."""
+    checkpoint = checkpoint_of(output, run)
+    alone = nullcontext(True) if checkpoint is None else locked(checkpoint, "the checkpoint")
     with defer_signals() as asked, alone as locks, preview_of(run, title, photograph, asked.raise_now) as preview:
         if not locks:
-            print_notes([f"the file system has no locks, so a second run could write to {keep} at the same time"])
-        with choose_display(run) as display:
-            failures: set[str] = set()
-            recording = Recording() if run.report else None
-
-            def attempt(what: str, work: Callable[[], None]) -> None:
-                try:
-                    work()
-                except (HandstyleError, OSError) as error:
-                    if what not in failures:
-                        display.note(as_flags(f"note: {what} cannot be written: {error}"))
-                    failures.add(what)
-
-            def show(progress: Progress) -> None:
-                asked.deferring = True  # from now on a picture would be lost
-                display(progress)
-                if recording is not None:
-                    recording(progress)
-                if run.save_every and progress.iteration % run.save_every == 0:
-                    path = path_at_iteration(output, progress.iteration, config)
-                    again = run.overwrite or run.resume is not None
-                    attempt("intermediate pictures", partial(progress.result().save, path, overwrite=again))
-                last = progress.iteration == progress.iterations and keep != checkpoint_path(output)
-                if writer and progress.save and (asked or last or writer.due(progress.iteration)):
-                    attempt("the checkpoint", partial(writer.write, progress.save))
-                asked.raise_now()
-                if preview is not None:
-                    preview(progress)
-
-            try:
-                options: dict[str, Any] = {"callback": show, "resume": run.resume, "terms": terms}
-                options["measured"] = measured
-                result = stylize(photograph, paintings, network=loaded, config=config, **options)
-            except PaintingInterrupted as interrupted:
-                result = interrupted.result
-        result = result if finish is None else finish(result)
-        replaced = run.overwrite or is_unfinished(output, run)
-        written = result.save_somewhere(output, overwrite=replaced, bits=run.bits)
-        if keep == checkpoint_path(output) and not result.failed and not result.interrupted:
-            keep.unlink(missing_ok=True)
-        print_notes(note for note in result.notes if note not in said)
-        if run.report and not asked:
-            page = written.with_suffix(".html")
-            facts: dict[str, Any] = {"masks": config.mask, "config": config, "recording": recording}
-            write = partial(write_report, page, result, loaded, photograph, paintings, picture=written.name, **facts)
-            attempt("the report", partial(write, overwrite=run.overwrite))
-            if "the report" not in failures:
-                say(f"the report is in {page}")
-        status = print_end(result, output, written, keep)
-        height, width = result.array.shape[:2]
-        spent = format_duration(time.monotonic() - started)
-        say(f"{width} x {height} px in {spent}; settings: {settings_line(config, network, run)}")
-        if preview is not None:
-            preview.finish(result, f"{result.stopped}; the picture is in {written}")
-    status = 128 + asked.numbers[0] if asked else status
-    event("end", path=written, width=width, height=height, ended=result.ended, stopped=result.stopped, status=status)
-    return status
+            print_notes([f"the file system has no locks, so a second run could write to {checkpoint} at the same time"])
+        yield RunFollower(output, config, run, asked, preview)
 
 
 @contextmanager
@@ -180,18 +143,30 @@ def describe_pictures(photograph: Picture, paintings: Sequence[Picture]) -> str:
 
 
 def print_start(
+    memory: RunMemory,
     photograph: Picture,
     paintings: Sequence[Picture],
     output: Path,
-    config: StyleConfig,
     weights: str,
-    loaded: Network,
     strong: str,
+    run: RunConfig,
 ) -> None:
-    """Print a line before the run: the photograph, the paintings, the strength, the size and the iterations."""
-    sizes = scales(config, size_for_photograph(config, photograph))
+    """Print before the run its network, engine, device, tiles, pictures, strength, size and iterations."""
+    config, loaded = memory.config, memory.network
+    backend = loaded.backend
+    untrained = " (seeded, not trained: color and grain only)" if weights == "random" else ""
+    say(f"network {weights}{untrained}, kernels {loaded.engine.name}, {backend.name} on {backend.device}")
+    if weights == EMBEDDED and locate("vgg19") is None:
+        say("a small network in place of VGG-19; for VGG-19: handstyle weights get vgg19, then --weights vgg19")
+    height, width = size_for_photograph(config, photograph)
+    if backend.name == "cupy" and config.optimizer == "lbfgsb":
+        say(lbfgs_advice(3 * height * width, loaded.dtype.itemsize))
+    if memory.tiled:
+        say(as_flags("; ".join(filter(None, (memory.tiled, "" if run.cluster else str(run_time(memory)))))))
+    if run.cluster and is_single_tile(loaded, (height, width, 3)):
+        say("the picture is one tile, so the workers have nothing to do: use a smaller --tile")
+    sizes = scales(config, (height, width))
     each = [config.iterations_at(k) for k in range(len(sizes))]
-    height, width = sizes[-1]
     steps = f"{sum(each)} iterations"
     if len(sizes) > 1 and len(set(each)) == 1:
         steps += f": {each[0]} at each of {len(sizes)} scales"
@@ -206,7 +181,7 @@ def print_start(
         paintings=[painting.source for painting in paintings],
         output=output,
         network=weights,
-        device=loaded.backend.device,
+        device=backend.device,
         style_weight=style_weight(config, loaded),
         iterations=sum(each),
         sizes=[[w, h] for h, w in sizes],
@@ -268,7 +243,7 @@ def settings_line(config: StyleConfig, network: NetworkConfig, run: RunConfig) -
 def check_before(output: Path, config: StyleConfig, run: RunConfig) -> None:
     """Raise `HandstyleError`, before any picture is read, if outputs or the checkpoint cannot be written."""
     check_checkpoint(output, run)
-    check_outputs(output, config, run)  # again in `paint`, with the photograph
+    check_outputs(output, config, run)  # again when the photograph has been read
 
 
 @dataclass
@@ -357,7 +332,8 @@ def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph:
         alpha = photograph.alpha is not None
         size = size_for_photograph(config, photograph)
     total = config.iterations_at(0) if photograph is None else planned_iterations(config, photograph)
-    on_the_way = [path_at_iteration(output, i, config) for i in saved_iterations(total, run.save_every)]
+    saved = range(run.save_every, total + 1, run.save_every) if run.save_every else ()
+    on_the_way = [path_at_iteration(output, i, config) for i in saved]
     folder = expand_path(output).parent
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if run.report:
@@ -445,13 +421,3 @@ def path_at_iteration(output: Path, iteration: int, config: StyleConfig) -> Path
     """Return the path of the picture at an iteration, such as ``out_at_iteration_20.png``; restarts count from 0."""
     iteration -= bool(config.restarts)
     return output.with_name(f"{output.stem}_at_iteration_{iteration}{output.suffix}")
-
-
-def saved_iterations(iterations: int, save_every: int) -> range:
-    """Return the iterations at which intermediate pictures are written."""
-    return range(save_every, iterations + 1, save_every) if save_every else range(0)
-
-
-def describe_weights(weights: str) -> str:
-    """Return the name of the weights for the user, with an explanation if they are random."""
-    return "random (seeded, not trained: color and grain only)" if weights == "random" else weights

@@ -254,8 +254,7 @@ def _start(
             f"init={config.init!r}: {meant}se content, noise, blurred-noise, gray, style-stats, normal:SIGMA, "
             "uniform:LOW:HIGH, or the path of a picture"
         )
-    limit = config.max_pixels or None
-    picture = read_picture(config.init, target=long_side_of(full, size), max_pixels=limit)
+    picture = read_picture(config.init, target=long_side_of(full, size), max_pixels=config.max_pixels or None)
     check_proportions(picture, f"init={config.init!r}", size, full)
     return resize(picture.pixels, size).astype(np.float64)
 

@@ -92,12 +92,8 @@ class Need:
     @property
     def total(self) -> int:
         """Bytes at the peak, if the device is the host."""
-        return (
-            LIBRARIES
-            + self.weights
-            + self.pictures
-            + max(self.measuring, self.evaluation + self.optimizer + self.scipy)
-        )
+        working = max(self.measuring, self.evaluation + self.optimizer + self.scipy)
+        return LIBRARIES + self.weights + self.pictures + working
 
 
 def optimizer_vectors(config: StyleConfig, own_memory: bool) -> int:
@@ -207,9 +203,8 @@ class RunMemory:
         cls, config: StyleConfig, network: Network, photograph: Picture, paintings: Sequence[Picture]
     ) -> "RunMemory":
         """Return the data of a run, with the memory that is now free on the network's device."""
-        return cls(
-            config, network, photograph, paintings, network.backend.name == "cupy", network.backend.free_memory()
-        )
+        backend = network.backend
+        return cls(config, network, photograph, paintings, backend.name == "cupy", backend.free_memory())
 
     def fitted(self) -> "RunMemory":
         """Return the run with tiles if `StyleConfig.tile` or the free memory requires them, otherwise the run itself.
@@ -370,20 +365,16 @@ class RunMemory:
             return f"at {width} x {height} px SciPy's L-BFGS-B can keep {pairs} pairs (it counts in 32 bits)"
         # The weights are already in memory.
         taken = (need.device if self.own_memory else need.total) - need.weights
+        subject = f"{width} x {height} px need"
         part = 1.0 if self.own_memory else USABLE
         if taken > part * self.free:
             where = "the GPU's memory" if self.own_memory else "memory"
-            return f"{width} x {height} px need {format_bytes(taken)} of {where}, {format_bytes(self.free)} are free"
-        if need.files > free_disk():
-            return (
-                f"{width} x {height} px need {format_bytes(need.files)} of files in {mapped_folder()} (TMPDIR), "
-                f"{format_bytes(free_disk())} are free"
-            )
-        if self.own_memory and need.host > USABLE * available_memory():
-            return (
-                f"{width} x {height} px need {format_bytes(need.host)} of the host's memory, "
-                f"{format_bytes(available_memory())} are free"
-            )
+            return f"{subject} {format_bytes(taken)} of {where}, {format_bytes(self.free)} are free"
+        if need.files > (free := free_disk()):
+            where = f"files in {mapped_folder()} (TMPDIR)"
+            return f"{subject} {format_bytes(need.files)} of {where}, {format_bytes(free)} are free"
+        if self.own_memory and need.host > USABLE * (left := available_memory()):
+            return f"{subject} {format_bytes(need.host)} of the host's memory, {format_bytes(left)} are free"
         return ""
 
     def fits(self, **changes: object) -> bool:

@@ -1,9 +1,10 @@
-"""Run the optimizer that a configuration selects, and pass its state from one scale to the next."""
+"""The optimizer that a configuration selects, and the state that it passes from one scale to the next."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,9 +47,7 @@ class OptimizerState:
         return Adam(resized(self.adam.first), resized(self.adam.second).clip(0, None), self.adam.steps)
 
 
-def run_optimizer(
-    objective: Objective,
-    start: Array,
+def choose_optimizer(
     config: StyleConfig,
     iterations: int,
     state: OptimizerState,
@@ -56,15 +55,11 @@ def run_optimizer(
     resume: Path | None = None,
     done: int = 0,
     files: bool = False,
-) -> Outcome:
-    """Run the optimizer that the configuration selects, at one scale.
+) -> Callable[[Objective, Array], Outcome]:
+    """Return the optimizer that the configuration selects, as a function that minimizes an objective from a start.
 
     Parameters
     ----------
-    objective : Objective
-        The objective of one scale.
-    start : (H, W, 3) array of float64
-        The picture to start from, on the host.
     config : StyleConfig
         The run's settings, already checked.
     iterations : int
@@ -74,7 +69,7 @@ def run_optimizer(
     callback : callable, optional
         Called after each iteration with an `Iteration` whose ``v`` is on the network's device.
     resume : Path, optional
-        A checkpoint of this scale to resume from; only the size of `start` is then used.
+        A checkpoint of this scale to resume from; only the size of the start is then used.
     done : int
         Number of iterations at the scales before.
     files : bool
@@ -82,78 +77,60 @@ def run_optimizer(
 
     Returns
     -------
-    Outcome
-        The result, with ``v`` in float64 on the host.
+    callable
+        ``minimize(objective, start) -> Outcome``: the picture to start from and that of the outcome are flat vectors of
+        float64 on the host.
     """
-    evaluations, below = config.evaluations or None, config.stop_below
+    options: dict[str, Any] = {"callback": callback, "resume": resume}
+    history: dict[str, Any] = {"lbfgs_history": config.lbfgs_history, "evaluations": config.evaluations or None}
     if config.restarts:
-        return minimize_restarted(
-            objective, start.ravel(), config.restarts, config.evaluations, config.lbfgs_history, callback, resume
-        )
-    minimize = with_preconditioner(minimize_lbfgsb if config.optimizer == "lbfgsb" else minimize_lbfgs, config)
+        return partial(minimize_restarted, restarts=config.restarts, **history, **options)
+    options |= {"iterations": iterations, "stop_below": config.stop_below}
     if config.optimizer == "lbfgsb":
-        return minimize(
-            objective,
-            start.ravel(),
-            iterations,
-            config.lbfgs_history,
-            evaluations=evaluations,
-            callback=callback,
-            resume=resume,
-            stop_below=below,
-        )
-    backend = objective.network.backend
-    v0 = backend.asarray(start.ravel(), dtype=objective.network.dtype)
-    if files and is_large(v0.nbytes):
-        in_memory, v0 = v0, mapped_zeros(v0.shape, v0.dtype)
-        v0[:] = in_memory
-        del in_memory
-    box = (0.0, 255.0) if config.clamp else None
+        return partial(with_preconditioner(minimize_lbfgsb, config), **history, **options)
+    options["box"] = (0.0, 255.0) if config.clamp else None
     if config.optimizer == "adam":
-        moments = state.adam or Adam(v0 * 0, v0 * 0)
+        options |= {"betas": (config.beta1, config.beta2), "epsilon": config.epsilon}
+        options["averaging"] = config.averaging or None
 
         def learning_rate_at(step: int) -> float:
             return config.learning_rate_at(step - done)  # the schedule begins anew at every scale
 
-        outcome = minimize_adam(
-            objective,
-            v0,
-            iterations,
-            learning_rate_at,
-            (config.beta1, config.beta2),
-            config.epsilon,
-            callback,
-            box=box,
-            averaging=config.averaging or None,
-            start=moments,
-            resume=resume,
-            stop_below=below,
-        )
-        state.adam = moments
+        minimize: Callable[..., Outcome] = partial(minimize_adam, learning_rate=learning_rate_at)
     elif config.optimizer == "descent":
-        outcome = minimize_descent(objective, v0, iterations, config.learning_rate_at, box, callback, resume, below)
+        minimize = partial(minimize_descent, learning_rate=config.learning_rate_at)
     else:
-        learning_rate = config.learning_rate if config.optimizer == "lbfgs-fixed" else None
-        outcome = minimize(
-            objective,
-            v0,
-            iterations,
-            config.lbfgs_history,
-            evaluations=evaluations,
-            callback=callback,
-            learning_rate=learning_rate,
-            longest=MAX_STEP,
-            box=box,
-            resume=resume,
-            stop_below=below,
-        )
+        options |= {**history, "longest": MAX_STEP}
+        options["learning_rate"] = config.learning_rate if config.optimizer == "lbfgs-fixed" else None
+        minimize = with_preconditioner(minimize_lbfgs, config)
+    return partial(_minimize_on_device, partial(minimize, **options), config, state, files)
+
+
+def _minimize_on_device(
+    minimize: Callable[..., Outcome],
+    config: StyleConfig,
+    state: OptimizerState,
+    files: bool,
+    objective: Objective,
+    start: Array,
+) -> Outcome:
+    """Run an optimizer on the network's device and in its dtype, from a start on the host."""
+    backend = objective.network.backend
+    v0 = backend.asarray(start, dtype=objective.network.dtype)
+    if files and is_large(v0.nbytes):
+        in_memory, v0 = v0, mapped_zeros(v0.shape, v0.dtype)
+        v0[:] = in_memory
+        del in_memory
+    if config.optimizer == "adam":
+        state.adam = state.adam or Adam(v0 * 0, v0 * 0)
+        minimize = partial(minimize, start=state.adam)
+    outcome = minimize(objective, v0)
     stopped = outcome.stopped
     if outcome.failed and config.optimizer in WITHOUT_LINE_SEARCH:
         stopped += (
             f"; optimizer={config.optimizer!r} has no bound on its steps: lower learning_rate={config.learning_rate:g}"
         )
-    v = backend.to_numpy(outcome.v).astype(np.float64)
-    return replace(outcome, v=v, stopped=stopped)
+    return replace(outcome, v=backend.to_numpy(outcome.v).astype(np.float64), stopped=stopped)
 
 
 def made_no_progress(config: StyleConfig, outcome: Outcome) -> bool:
@@ -164,7 +141,7 @@ def made_no_progress(config: StyleConfig, outcome: Outcome) -> bool:
     config : StyleConfig
         The run's settings, of which `optimizer` and `averaging` are used.
     outcome : Outcome
-        The result of `run_optimizer`.
+        The result of the optimizer.
 
     Returns
     -------

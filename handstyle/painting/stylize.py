@@ -29,7 +29,7 @@ from handstyle.painting.config import STRENGTH, StyleConfig, check_layer, style_
 from handstyle.painting.inputs import expand_folders, read_inputs, starting_picture, wanted_side
 from handstyle.painting.load import describe_precision, fit_network, load_network
 from handstyle.painting.memory import RunMemory
-from handstyle.painting.optimizers import OptimizerState, made_no_progress, run_optimizer
+from handstyle.painting.optimizers import OptimizerState, choose_optimizer, made_no_progress
 from handstyle.painting.paper import read_paper
 from handstyle.painting.plan import Plan, check_reach, enlarge_picture, final_picture, make_plan, terms_of_scale
 from handstyle.painting.presets import Preset, find_preset
@@ -229,7 +229,11 @@ class _Run:
                     raise
                 early_end = "out of memory", f"stopped: {error}"  # the scales done are kept
                 break
-            self._advance(outcome, position, size)
+            self.outcome, self.p, self.size = outcome, outcome.v.reshape(*size, 3), size
+            self.trace += [_continue_row(position, row) for row in outcome.trace]
+            self.evaluations += outcome.evaluations
+            self.no_progress = self.no_progress and made_no_progress(self.config, outcome)
+            self.settled = self.settled or outcome.ended == "settled"  # this ends the scale, not the run
             rest = iterations - len(outcome.trace)
             if outcome.ended == "out of memory" and rest and self._has_smaller_tiles(size, outcome.stopped):
                 self.file = None
@@ -252,15 +256,8 @@ class _Run:
             terms = terms_of_scale(config, network, plan, size, self.measured) + self.own
             objective = Objective(network, terms, (*size, 3))
             done, files = len(position.trace), self.memory.files
-            return run_optimizer(objective, start, config, iterations, self.state, report, resumed, done, files)
-
-    def _advance(self, outcome: Outcome, position: RunPosition, size: Size) -> None:
-        """Add the outcome of a scale to the run."""
-        self.outcome, self.p, self.size = outcome, outcome.v.reshape(*size, 3), size
-        self.trace += [_continue_row(position, row) for row in outcome.trace]
-        self.evaluations += outcome.evaluations
-        self.no_progress = self.no_progress and made_no_progress(self.config, outcome)
-        self.settled = self.settled or outcome.ended == "settled"  # this ends the scale, not the run
+            minimize = choose_optimizer(config, iterations, self.state, report, resumed, done, files)
+            return minimize(objective, start.ravel())
 
     def _has_smaller_tiles(self, size: Size, why: str) -> bool:
         """Take smaller tiles, if there are any, because memory ran out at a scale."""

@@ -13,7 +13,7 @@ from handstyle.kernels.tiles import recomputes_photograph, tile_side
 from handstyle.optimize.objective import Evaluate, Objective
 from handstyle.optimize.trace import Iteration
 from handstyle.painting.memory import Need, RunMemory
-from handstyle.painting.optimizers import OptimizerState, run_optimizer
+from handstyle.painting.optimizers import OptimizerState, choose_optimizer
 from handstyle.painting.progress import format_duration
 
 MIN_ITERATIONS = 3  # iterations of a trial, besides the first, which prepares and searches a step length
@@ -110,10 +110,9 @@ def seconds_of_iteration(run: RunMemory, size: Size) -> float:
     try:
         objective = Objective(network, run.terms(size, timed=True), shape)
         objective.prepared = Bowl(objective.prepared, network.backend.asarray(start, dtype=network.dtype))
+        minimize = choose_optimizer(config, MAX_ITERATIONS, OptimizerState(), record_time, files=run.files)
         with np.errstate(over="ignore", invalid="ignore"):
-            outcome = run_optimizer(
-                objective, start, config, MAX_ITERATIONS, OptimizerState(), record_time, files=run.files
-            )
+            outcome = minimize(objective, start.ravel())
     except MemoryError:
         return math.nan
     if outcome.ended == "interrupted":  # which an optimizer takes for the end of a run

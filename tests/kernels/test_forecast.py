@@ -37,7 +37,7 @@ from handstyle.network.vgg import WIDTHS, build_network, random_weights, summary
 from handstyle.optimize.objective import Objective
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.load import load_network
-from handstyle.painting.optimizers import OptimizerState, run_optimizer
+from handstyle.painting.optimizers import OptimizerState, choose_optimizer
 from handstyle.painting.memory import LIBRARIES, optimizer_vectors, scipy_bytes
 
 def status(key):
@@ -60,7 +60,7 @@ expected = network.engine.forecast(network, terms, (H, W, 3)).bytes
 start = np.random.default_rng(0).uniform(0, 255, (H, W, 3))
 n = start.size
 expected += LIBRARIES + 8 * n + scipy_bytes(config, n) + 4 * n * optimizer_vectors(config, own_memory=False)
-run_optimizer(Objective(network, terms, (H, W, 3)), start, config, 13, OptimizerState())
+choose_optimizer(config, 13, OptimizerState())(Objective(network, terms, (H, W, 3)), start.ravel())
 print(json.dumps([expected, status("VmHWM") - before]))
 """
 

@@ -22,7 +22,7 @@ from handstyle.painting.memory import (
     optimizer_vectors,
     precondition_bytes,
 )
-from handstyle.painting.optimizers import OptimizerState, run_optimizer
+from handstyle.painting.optimizers import OptimizerState, choose_optimizer
 from handstyle.painting.stylize import stylize
 from handstyle.painting.targets import build_terms, planned_terms
 
@@ -127,9 +127,9 @@ def test_the_change_of_variables_takes_what_is_planned(optimizer):
     def peak(exponent):
         config = StyleConfig(optimizer=optimizer, lbfgs_history=3, precondition=exponent)
         # What is made once is made before.
-        run_optimizer(objective, start.reshape(128, 128, 3), config, 1, OptimizerState(), lambda _: None)
+        choose_optimizer(config, 1, OptimizerState(), lambda _: None)(objective, start)
         tracemalloc.start()
-        run_optimizer(objective, start.reshape(128, 128, 3), config, 5, OptimizerState(), lambda _: None)
+        choose_optimizer(config, 5, OptimizerState(), lambda _: None)(objective, start)
         taken = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return taken, config
@@ -160,7 +160,7 @@ def test_the_check_comes_before_any_work(monkeypatch):
         stylize(content, style, network=net, config=replace(CONFIG, size=640))
 
 
-@pytest.mark.parametrize("where", ["make_plan", "terms_of_scale", "run_optimizer"])
+@pytest.mark.parametrize("where", ["make_plan", "terms_of_scale", "choose_optimizer"])
 def test_an_allocation_that_fails_ends_in_one_line(where, monkeypatch):
     def failing(*_, **__):
         raise MemoryError("Unable to allocate 1 GiB")
@@ -178,7 +178,7 @@ def test_other_errors_pass(monkeypatch):
     def failing(*_, **__):
         raise RuntimeError("something else")
 
-    monkeypatch.setattr(stylize_module, "run_optimizer", failing)
+    monkeypatch.setattr(stylize_module, "choose_optimizer", failing)
     content, style = pictures()
     with pytest.raises(RuntimeError, match="something else"):
         stylize(content, style, network=network(), config=CONFIG)

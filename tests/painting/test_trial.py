@@ -72,14 +72,17 @@ def test_restarts_and_limits_are_counted_in_evaluations(sizes: list[tuple[int, i
 
 @pytest.mark.parametrize("optimizer", ["lbfgsb", "lbfgs", "lbfgs-fixed", "adam", "descent"])
 def test_a_trial_is_iterations_of_the_runs_optimizer_on_its_terms(optimizer: str, monkeypatch) -> None:
-    seen, genuine = [], trial.run_optimizer
+    seen, genuine = [], trial.choose_optimizer
 
-    def noted(objective, start, config, iterations, *others, **files):
-        outcome = genuine(objective, start, config, iterations, *others, **files)
-        seen.append((objective.names, config.optimizer, len(outcome.trace), start.shape))
-        return outcome
+    def noted(config, *others, **files):
+        def minimize(objective, start):
+            outcome = genuine(config, *others, **files)(objective, start)
+            seen.append((objective.names, config.optimizer, len(outcome.trace), objective.shape))
+            return outcome
 
-    monkeypatch.setattr(trial, "run_optimizer", noted)
+        return minimize
+
+    monkeypatch.setattr(trial, "choose_optimizer", noted)
     monkeypatch.setattr(trial, "MAX_ITERATIONS", 10)
     monkeypatch.setattr(trial, "TRIAL_SECONDS", math.inf)
     tried = run(optimizer=optimizer, lbfgs_history=4)

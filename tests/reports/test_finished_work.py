@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import handstyle
-from handstyle.cli import main, session
+from handstyle.cli import main, painting, session
 from handstyle.painting import stylize as module
 from handstyle.painting.progress import Lines
 
@@ -53,14 +53,14 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch):
     """Let something happen when the last iteration is done and the picture is not yet written."""
 
     def during(happen) -> None:
-        genuine = session.stylize
+        genuine = painting.stylize
 
         def stylized(*arguments, **options):
             result = genuine(*arguments, **options)
             happen()
             return result
 
-        monkeypatch.setattr(session, "stylize", stylized)
+        monkeypatch.setattr(painting, "stylize", stylized)
 
     return during
 

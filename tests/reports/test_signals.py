@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import handstyle
-from handstyle.cli import main, session
+from handstyle.cli import main, painting
 from handstyle.foundations import picture_writing
 from handstyle.painting import stylize as module
 
@@ -66,7 +66,7 @@ PLACES = {  # owner, function, which call of it
     "while the picture is encoded": (picture_writing, "_encode", 1),
     "while the picture is flushed": (os, "fsync", 1),
     "while the picture gets its name": (os, "replace", 1),
-    "while the end is reported": (session, "print_end", 1),
+    "while the end is reported": (painting, "print_end", 1),
 }
 
 
