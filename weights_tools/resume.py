@@ -102,7 +102,10 @@ def _fetch(url: str, part: Path, note: Path, progress: Progress) -> None:
 
 
 def _within(seconds: float, ask: Callable[[], Any]) -> Any:
-    """Return the answer of a server; its head may come a byte at a time, which the timeout of a socket does not end."""
+    """Return what `ask` returns, or raise `DownloadError` after a number of seconds.
+
+    The timeout of a socket is no such limit, since it begins anew with every byte that the server sends.
+    """
     answers: SimpleQueue[Any] = SimpleQueue()
 
     def work() -> None:

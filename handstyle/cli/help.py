@@ -103,7 +103,7 @@ def explain_error(error: CycloptsError, words: Sequence[str]) -> str:
 
 
 def correct_dashes(word: str) -> str:
-    """Return a flag of ours or of another program that begins with -o, which is no output of that name: -optimizer."""
+    """Return a word such as ``-optimizer`` with a second dash, if it is a flag and not ``-o`` with an output."""
     name = word[1:].replace("_", "-").split("=")[0]
     others = {theirs for several in FOREIGN_FLAGS.values() for theirs in several.split()}
     is_flag = word.startswith("-o") and (name in others or name.replace("-", "_") in all_fields())
@@ -111,7 +111,7 @@ def correct_dashes(word: str) -> str:
 
 
 def _typed(words: Sequence[str]) -> dict[str, list[str]]:
-    """Return the values of each flag on the command line; those of a flag that is given twice together."""
+    """Return each flag on the command line with its values; a flag that is given twice has the values of both."""
     typed: dict[str, list[str]] = {}
     values: list[str] = []
     for word in words:
@@ -145,7 +145,7 @@ def _ours(given: str, values: Sequence[str], known: Collection[str]) -> str:
 
 
 def _ported(words: Sequence[str], typed: dict[str, list[str]], names: Collection[str]) -> str:
-    """Return a command of several flags of another program in those of this one."""
+    """Return a sentence with the command to write in place of one that has several flags of another program."""
     first = next(at for at, word in enumerate(words) if word in typed or word.split("=")[0] in typed)
     content, styles, flags, left = list(words[1:first]), list[str](), list[str](), list[str]()
     for given, values in typed.items():

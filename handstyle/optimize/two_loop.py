@@ -45,19 +45,21 @@ class History:
         self.table[0, 0] = float(self._dots(1, [self.basis[0]])[0, 0])
 
     def trial(self, parts: Iterable[Part], before: Array) -> Array:  # (n,) -> (used, 4) float64
-        """Set the trial pair and the gradient at the trial, and return their dot products with the history.
+        """Write a trial step into the history, and return the dot products of its vectors with the history's.
 
         Parameters
         ----------
         parts : iterable of (index, s, y, g)
-            The step, the gradient difference and the gradient at the trial, as a whole (index ``...``) or in pieces.
+            The step, the difference of the gradients, and the gradient after the step: each as a whole (index ``...``),
+            or one piece after another.
         before : (n,) array
             The gradient before the step.
 
         Returns
         -------
         (used, 4) array of float64
-            The dot products, on the device, so that one transfer fetches them together with the value for `store`.
+            The dot products, on the device. The caller fetches them in one transfer with the objective's value, and
+            passes them to `store`.
         """
         i = 1 + 2 * self.spare
         for at, s, y, g in parts:
@@ -66,12 +68,12 @@ class History:
         return self._dots(used, [self.basis[0], self.basis[i], self.basis[i + 1], before])
 
     def store(self, dots: Array) -> tuple[float, float]:  # (used, 4), on the host
-        """Store the trial pair's dot products in the table.
+        """Enter the dot products from `trial` in the table.
 
         Returns
         -------
         (float, float)
-            ``g·s`` and ``before·s``: the slopes along the step at its end and at its beginning.
+            ``g·s`` and ``before·s``: the slopes along the step, at its end and at its beginning.
         """
         i, used = 1 + 2 * self.spare, len(dots)
         for column, row in enumerate((0, i, i + 1)):

@@ -134,7 +134,7 @@ class LookConfig(Group):
         colors), blurred-noise (the same without its finest parts), normal:SIGMA or uniform:LOW:HIGH (noise around the
         network's mean), or the path of a picture.
     init_noise : float
-        Fraction of uniform noise (0 to 255) that is mixed into the starting picture, from 0 to 1, noise only.
+        Fraction of uniform noise (0 to 255) that is mixed into the starting picture: 0 for none, 1 for noise only.
     seed : int
         Seed of the random numbers in the starting picture.
     """

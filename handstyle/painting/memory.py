@@ -301,7 +301,7 @@ class RunMemory:
         return planned_terms(self.config, self.network, size, *self._regions(size), timed)
 
     def _regions(self, size: Size) -> tuple[tuple[int, ...], list[Size]]:
-        """Return the region of each painting, and its size; twice where they paint what no region claims, too."""
+        """Return regions and sizes of the paintings; each is listed again if it also paints what is in no region."""
         config, paintings, full = self.config, self.paintings, self._full_size()
         regions = config.region_numbers(len(paintings)) or (0,)
         sizes = [style_size(config, painting, size, full) for painting in paintings] or [size]

@@ -356,7 +356,7 @@ class _Run:
 
 
 def _continue_row(position: RunPosition, row: Iteration) -> Iteration:
-    """Return a row of one scale's trace, counted on from the scales before."""
+    """Return a row of a scale's trace with the iterations, evaluations and seconds of earlier scales added."""
     started = position.trace[-1].seconds if position.trace else 0.0
     return replace(
         row,

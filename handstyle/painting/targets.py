@@ -194,8 +194,8 @@ def planned_terms(
     style_sizes : sequence of (h, w)
         Height and width of each painting in pixels; by default those of the picture. Used for patches only.
     timed : bool
-        Whether the losses are the run's own, so that an evaluation takes as long; a forecast of memory does with the
-        Gram matrix for every style statistic, since all are functions of the same moments.
+        Whether an evaluation of the terms must take as long as one of the run. If not, every style statistic is
+        replaced by the Gram matrix, which needs as much memory, since all are functions of the same moments.
 
     Returns
     -------

@@ -82,8 +82,12 @@ def cut_products(points: int, tiles: int, channels: int, threads: int) -> list[s
 
     Parameters
     ----------
-    points, tiles, channels : int
-        The number of products (one for each point of a tile), the rows of each, and the number of its weights.
+    points : int
+        The number of products: one for each point of a transformed tile.
+    tiles : int
+        The number of rows of each product: one for each tile.
+    channels : int
+        The number of weights in each product, ``C K``.
     threads : int
         The number of threads.
 

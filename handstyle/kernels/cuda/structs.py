@@ -20,7 +20,7 @@ POOLS = {"none": 0, "max": 1, "average": 2}
 
 @dataclass
 class Source:
-    """The input of a kernel: a map (H, W, C), or the gradient at a pool's output, read as that at the pool's input."""
+    """The input of a kernel: a map, or the gradient at a pool's input, which is computed from that at its output."""
 
     x: Array
     codes: Array | None = None
@@ -34,13 +34,17 @@ class Source:
 
     @classmethod
     def of(cls, x: Array, padding: str = "zero") -> "Source":  # (H, W, C)
-        """Return the source that reads a map, with a border made by `padding`."""
+        """Return the input that is the map `x`, with a border made by `padding`."""
         H, W, C = x.shape
         return cls(x, None, H, W, C, BORDERS[padding])
 
     @classmethod
     def pooled(cls, dy: Array, codes: Array, shape: tuple[int, int, int], kind: str) -> "Source":
-        """Return the source that reads the gradient at a pool's output as that at the pool's input, of `shape`."""
+        """Return the input that is the gradient at a pool's input.
+
+        The kernel computes it from the gradient `dy` at the pool's output and the pool's cache `codes`. `shape` is the
+        shape of the pool's input, `kind` a key of `POOLS`.
+        """
         return cls(dy, codes, *shape, 0, POOLS[kind], dy.shape[0], dy.shape[1])
 
 
