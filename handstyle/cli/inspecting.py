@@ -70,19 +70,12 @@ def info(
     for row in rows:
         shape = " x ".join(map(str, row.shape))
         parameters = f"{row.parameters:,}" if row.parameters else ""
-        table.add_row(
-            row.name,
-            shape,
-            parameters,
-            f"{row.receptive_field} px",
-            mebibytes(row.values * bytes_each),
-        )
+        table.add_row(row.name, shape, parameters, f"{row.receptive_field} px", mebibytes(row.values * bytes_each))
     out.print(table)
     out.print(f"parameters: {sum(row.parameters for row in rows):,}")
     out.print(f"all feature maps: {mebibytes(sum(row.values for row in rows) * bytes_each)}")
     out.print("field: side of the part of the picture on which a value depends (receptive field)")
-    how = methods(loaded, size)
-    if how:
+    if how := methods(loaded, size):
         say(f"kernels {loaded.engine.name}: {how}")
     return 0
 
@@ -114,7 +107,7 @@ def methods(network: Network, size: int) -> str:
     deepest = next(row.name for row in reversed(summary(network, size, size)) if row.name.startswith("relu"))
     config = StyleConfig(style_layers=(deepest,), content_weight=0.0)
     engine = engine_of(network)
-    engine.forecast(network, planned_terms(config, network, (size, size)), (size, size, 3))  # runs the engine dry
+    engine.forecast(network, planned_terms(config, network, (size, size)), (size, size, 3))  # which chooses the methods
     return engine.describe()
 
 

@@ -106,7 +106,7 @@ def plan(
     else:
         sources, config = collect_styles(pictures, config)
         if not sources:
-            raise HandstyleError("plan: give the paintings, too, as for stylize; or no picture, and --styles")
+            raise HandstyleError("plan: give the paintings as for stylize, or no picture and --styles N")
         photograph, paintings = read_inputs(config, content, sources)
     if output is not None:
         check_outputs(output, config, settings.run, None if content is None else photograph)

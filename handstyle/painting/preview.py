@@ -4,7 +4,6 @@ The server is that of the standard library, on 127.0.0.1 and a free port. It ans
 token in their address and the right Host header, so that other users of the machine and other web pages have no access.
 """
 
-import io
 import json
 import secrets
 import threading
@@ -17,12 +16,10 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from PIL import Image
-
 from handstyle.foundations.backend import Array
 from handstyle.foundations.image import resize
 from handstyle.painting.progress import fraction_done
-from handstyle.painting.result import Progress, Result, whole_levels
+from handstyle.painting.result import Progress, Result, jpeg
 
 FETCH_SECONDS = 3.0  # seconds at the end of a run in which an open page can fetch the picture
 
@@ -59,9 +56,10 @@ class Preview:
         self.progress: Progress | None = None
         self.rows: list[dict[str, Any]] = []
         self.paused = self.stopping = False
-        self.over, self.last = "", b""
-        self.asked, self.fetched = -FETCH_SECONDS, threading.Event()
-        self.drawn: tuple[int, bytes] = (0, b"")
+        self.over, self.last = "", b""  # when the run has ended: a sentence, and the result as JPEG
+        self.asked = -FETCH_SECONDS  # when a page last asked for the state
+        self.fetched = threading.Event()  # a page has fetched the result
+        self.drawn: tuple[int, bytes] = (0, b"")  # an iteration, and its picture as JPEG
 
     def __enter__(self) -> "Preview":
         """Start the server, and return this object."""
@@ -97,7 +95,7 @@ class Preview:
 
     def finish(self, result: Result, words: str) -> None:
         """Show the result of a run with a sentence, and give an open page up to `FETCH_SECONDS` seconds to fetch it."""
-        self.last = _jpeg(result.array)
+        self.last = jpeg(result.array)
         self.over = words
         if time.monotonic() - self.asked < FETCH_SECONDS:
             self.fetched.wait(FETCH_SECONDS)
@@ -123,7 +121,7 @@ class Preview:
             return None
         with self.lock:  # one request draws; the others take what it drew
             if self.drawn[0] != now.iteration:
-                self.drawn = now.iteration, _jpeg(now.picture())
+                self.drawn = now.iteration, jpeg(now.picture())
             return self.drawn[1]
 
     def photograph(self) -> bytes | None:
@@ -131,13 +129,7 @@ class Preview:
         if self.before is None:
             return None
         with self.lock:
-            return _jpeg(self.before if self.progress is None else resize(self.before, self.progress.sizes[-1]))
-
-
-def _jpeg(array: Array) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(whole_levels(array)).save(file, "JPEG", quality=92, subsampling=0)
-    return file.getvalue()
+            return jpeg(self.before if self.progress is None else resize(self.before, self.progress.sizes[-1]))
 
 
 class _Server(ThreadingHTTPServer):

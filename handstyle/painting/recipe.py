@@ -42,9 +42,8 @@ MAX_VALUE_LENGTH = 4096  # characters of a text in a recipe
 ROLES = ("content", "style", "mask", "style_mask", "regions", "init")
 BLANK = "the gray square of a texture"  # the name of the input that takes the place of a texture's photograph
 PATH_SETTINGS = (*PATHS, "regions", "init", "weights")  # settings that may be the path of a file
-STARTS = re.compile(
-    r"content|(blurred-)?noise|gr[ae]y|style-stats|(normal|uniform):.*"
-)  # values of `init` that are no paths
+# Values of `init` that are no paths.
+STARTS = re.compile(r"content|(blurred-)?noise|gr[ae]y|style-stats|(normal|uniform):.*")
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ class Input:
     sha256 : str
         The digest of the file or, if there was no file, of the pixels.
     side : int
-        The long side in pixels to which the photograph or a painting was reduced while its file was read, which may not
-        be that of the run if the caller has read it; 0 for other inputs.
+        For the photograph and the paintings, the long side in pixels to which the file was reduced while it was read; a
+        caller who has read it may have chosen another than the run would. 0 for other inputs.
     """
 
     role: str

@@ -33,7 +33,7 @@ from handstyle.painting.config import StyleConfig
 from handstyle.painting.presets import DEFAULT, PRESETS
 from handstyle.painting.progress import format_duration
 from handstyle.painting.recipe import BLANK, KEY, Recipe, parse_recipe, toml_value
-from handstyle.painting.result import Progress, Result
+from handstyle.painting.result import Progress, Result, jpeg
 from handstyle.painting.selfcheck import Row, check_run
 
 LARGE, SMALL, FILM = 1600, 480, 200  # long sides in pixels: the picture, inputs and frames, the printed film strip
@@ -82,7 +82,8 @@ class Recording:
         first = not self.frames or self.frames[-1].scale != progress.scale
         if first or progress.iteration % every == 0 or progress.iteration == progress.iterations:
             size = (progress.array.shape[0], progress.array.shape[1])
-            self.frames.append(Frame(progress.iteration, progress.scale, size, _jpeg(progress.picture(), SMALL, 85)))
+            picture = _reduced_jpeg(progress.picture(), SMALL, 85)
+            self.frames.append(Frame(progress.iteration, progress.scale, size, picture))
 
 
 def write_report(
@@ -153,7 +154,7 @@ def write_report(
         **_head(recipe, result, (*notes, *result.notes), [one.source for _, one in pictures]),
         compare=_compare(result, photograph),
         inputs="".join(
-            _figure(_jpeg(one.pixels, SMALL, 85), role, one) for role, one in pictures if one.source != BLANK
+            _figure(_reduced_jpeg(one.pixels, SMALL, 85), role, one) for role, one in pictures if one.source != BLANK
         ),
         **_course_parts(result, frames),
         scales=_scales(result, frames),
@@ -183,10 +184,10 @@ def _head(recipe: Recipe, result: Result, notes: Sequence[str], sources: Sequenc
 
 
 def _compare(result: Result, photograph: Picture) -> str:
-    after = _data_url(_jpeg(result.array, LARGE, 92))
+    after = _data_url(_reduced_jpeg(result.array, LARGE, 92))
     if photograph.source == BLANK:
         return f'<img alt="the picture" src="{after}">'
-    before = _data_url(_jpeg(resize(photograph.pixels, result.array.shape[:2]), LARGE, 92))
+    before = _data_url(_reduced_jpeg(resize(photograph.pixels, result.array.shape[:2]), LARGE, 92))
     both = f'<img alt="the photograph" src="{before}"><img class="top" alt="the picture" src="{after}">'
     slider = '<input type="range" id="split" min="0" max="100" value="50" step="0.1" aria-label="before and after">'
     return (
@@ -229,11 +230,7 @@ def _course_parts(result: Result, frames: Sequence[Frame]) -> dict[str, str]:
         for i, name in enumerate(names)
     )
     return {
-        "plot": _plot(
-            trace,
-            names,
-            [frame.iteration for a, frame in pairwise(frames) if a.scale != frame.scale],
-        ),
+        "plot": _plot(trace, names, [b.iteration for a, b in pairwise(frames) if a.scale != b.scale]),
         "keys": keys,
         "frames": json.dumps(shown).replace("<", "\\u003c"),
         "first": shown[-1]["src"] if shown else "data:,",
@@ -306,15 +303,8 @@ def _scales(result: Result, frames: Sequence[Frame]) -> str:
             spent = here[-1].evaluations - (before[-1].evaluations if before else 0)
             seconds = here[-1].seconds - (before[-1].seconds if before else 0.0)
             height, width = starts[scale].size
-            cells = (
-                f"{width} × {height} px",
-                len(here),
-                spent,
-                f"{seconds:.1f}",
-                f"{here[0].value:.4g}",
-                f"{here[-1].value:.4g}",
-            )
-            rows.append([str(cell) for cell in cells])
+            losses = [f"{row.value:.4g}" for row in (here[0], here[-1])]
+            rows.append([f"{width} × {height} px", str(len(here)), str(spent), f"{seconds:.1f}", *losses])
     head = ["scale", "iterations", "evaluations", "seconds", "loss after the first", "and after the last"]
     return _table(rows, head) if rows else ""
 
@@ -342,13 +332,8 @@ def changed_settings(recipe: Recipe) -> dict[str, Any]:
         Fields of `StyleConfig` and the network's settings.
     """
     chosen = PRESETS.get(str(recipe.settings.get("preset", DEFAULT)), PRESETS[DEFAULT])
-    before: dict[str, Any] = {
-        "preset": chosen.name,
-        "weights": EMBEDDED,
-        "precision": "float32",
-        "kernels": "auto",
-        "backend": "numpy",
-    }
+    before: dict[str, Any] = {"preset": chosen.name, "weights": EMBEDDED}
+    before |= {"precision": "float32", "kernels": "auto", "backend": "numpy"}
     before |= {key: getattr(chosen, key) for key in ("pooling", "padding", "rounding")}
     before |= {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(chosen.config).items()}
     return {key: value for key, value in recipe.settings.items() if key not in before or before[key] != value}
@@ -362,9 +347,8 @@ def _checks(rows: Sequence[Row]) -> dict[str, str]:
         ", of every layer and every term of this run, on random pictures: adjoints as the network painted, differences "
         "in float64, the engine against the reference."
     )
-    layers = [
-        row for row in rows if row.report and row.report.check == "adjoint"
-    ]  # those that passed: a failed report is false
+    # A failed report is false, so these are the adjoints that passed.
+    layers = [row for row in rows if row.report and row.report.check == "adjoint"]
     head = ["of", "check", "measured", "expected", "verdict"]
     shown = _table([_check_cells(row) for row in rows if row not in layers], head)
     more = _table([_check_cells(row) for row in layers], head)
@@ -410,19 +394,15 @@ def _table(rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> str:
 # pictures as data
 
 
-def _jpeg(pixels: Array, side: int, quality: int) -> bytes:
+def _reduced_jpeg(pixels: Array, side: int, quality: int) -> bytes:
     height, width = pixels.shape[:2]
     pixels = fit_long_side(pixels, side) if max(height, width) > side else pixels
-    file = io.BytesIO()
-    Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8)).save(
-        file, "JPEG", quality=quality, subsampling=0
-    )
-    return file.getvalue()
+    return jpeg(pixels, quality)
 
 
 def _shrink(jpeg: bytes) -> bytes:
     with Image.open(io.BytesIO(jpeg)) as image:
-        return _jpeg(np.asarray(image, np.float32), FILM, 80)
+        return _reduced_jpeg(np.asarray(image, np.float32), FILM, 80)
 
 
 def _data_url(jpeg: bytes) -> str:

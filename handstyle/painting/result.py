@@ -172,6 +172,13 @@ def png(array: Array, alpha: Array | None = None) -> bytes:
     return file.getvalue()
 
 
+def jpeg(array: Array, quality: int = 92) -> bytes:
+    """Return a picture, (H, W, 3) from 0 to 255, encoded as JPEG for display."""
+    file = io.BytesIO()
+    Image.fromarray(whole_levels(array)).save(file, "JPEG", quality=quality, subsampling=0)
+    return file.getvalue()
+
+
 class PaintingInterrupted(KeyboardInterrupt):
     """Raised when a run is interrupted; its attribute `result` has the best picture so far.
 

@@ -234,11 +234,7 @@ def check_layer(layer: Any, shape: tuple[int, int, int] = (7, 9, 4), seed: int =
         return made
 
     adjoint = check_adjoint(piece, lambda v: layer.backward(v, cache), x, tolerance=1e-6)
-    return [
-        Row(name, adjoint),
-        Row(name, check_projection(f, gradient, x)),
-        Row(name, check_taylor(f, gradient, x)),
-    ]
+    return [Row(name, report) for report in (adjoint, check_projection(f, gradient, x), check_taylor(f, gradient, x))]
 
 
 def find_layer(name: str) -> Any:

@@ -20,7 +20,8 @@ from browser import Browser, find_chromium
 
 import handstyle
 from handstyle.foundations.image import resize
-from handstyle.painting.preview import Preview, _jpeg
+from handstyle.painting.preview import Preview
+from handstyle.painting.result import jpeg
 
 SMALL = {"network": "random", "size": 48, "style_layers": "relu1_1,relu2_1", "pyramid_min_size": 24}
 
@@ -109,7 +110,7 @@ def test_the_page_shows_what_the_run_would_give_with_its_regions_and_colors(pict
     kept = np.s_[:, -8:]
     photograph = resize(photograph, result.shape[:2])
     assert np.abs(result[kept] - photograph[kept]).max() < 1e-3  # what no region claims
-    assert picture == _jpeg(result)
+    assert picture == jpeg(result)
 
 
 def test_an_interruption_ends_a_pause(pictures):
