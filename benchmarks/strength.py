@@ -1,4 +1,4 @@
-"""Measure what a style weight does on each network: the curves of `handstyle.painting.strength`.
+"""Measure what a style weight does on each network, for the curves of `handstyle.painting.strength`, and other looks.
 
     HANDSTYLE_TEST_DATA=FOLDER python -m benchmarks.strength --work FOLDER                      # paint what is missing
     HANDSTYLE_TEST_DATA=FOLDER python -m benchmarks.strength --work FOLDER --write --sheet sheet.jpg    # and no more
@@ -7,7 +7,8 @@ Pairs of a photograph and a painting are painted by the whole painter, in its py
 with VGG-19, at several style weights. Of each picture three things are measured: the structural similarity to the
 photograph, in luminance, blurred by two pixels, which is how much likeness is left and is no network's own measure; and
 by VGG-19 the relative squared error of the features at relu4_2 and of the Gram matrices. Pictures are kept, so that a
-run that was cut short goes on. The test data are not part of the results.
+run that was cut short goes on. The test data are not part of the results. `LOOKS` are settings beside
+the default ones; their pictures are measured in the same way.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from handstyle.foundations.backend import Array
 from handstyle.foundations.image import fit_long_side
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.network.weights import EMBEDDED
+from handstyle.painting.presets import find_preset, rebuild
 from handstyle.painting.strength import CURVES
 from weights_tools.distill.painting import STYLE_TAPS, judge
 
@@ -52,6 +54,12 @@ PAIRS = (
 )
 NETWORKS = (EMBEDDED, "vgg19")
 WEIGHTS = (10.0, 1.0, 3.0, 0.3, 30.0)
+# Settings of the painter by name; `pooling` and `padding` are the network's.
+LOOKS: dict[str, dict[str, Any]] = {
+    "gram": {},
+    "wasserstein": {"padding": "replicate"}
+    | {key: value for key, value in find_preset("wasserstein").settings.items() if key != "style_weight"},
+}
 
 
 @cache
@@ -71,7 +79,7 @@ def picture(name: str, size: int) -> Array:  # -> (H, W, 3), its long side `size
             path = folder / "images" / f"{name}.jpg"
         pixels = read_picture(path).pixels
     pixels = np.asarray(pixels, np.float32)
-    return fit_long_side(pixels, size, name=name) if max(pixels.shape) > size else pixels
+    return fit_long_side(pixels, size, name=name)  # above their own size they are enlarged, which is smooth
 
 
 @cache
@@ -83,21 +91,23 @@ def network(name: str) -> Network:
     return load_network(name, backend="numpy")
 
 
-def picture_path(options: argparse.Namespace, pair: tuple[str, str], name: str, weight: float) -> Path:
+def picture_path(options: argparse.Namespace, look: str, pair: tuple[str, str], name: str, weight: float) -> Path:
     """Return the file of a picture."""
-    what = (*pair, name, options.statistic, str(options.size), str(options.iterations), f"{weight:g}")
+    what = (*pair, name, look, str(options.size), str(options.iterations), f"{weight:g}")
     return Path(options.work / f"{'-'.join(what)}.npy")
 
 
-def paint(options: argparse.Namespace, pair: tuple[str, str], name: str, weight: float) -> None:
+def paint(options: argparse.Namespace, look: str, pair: tuple[str, str], name: str, weight: float) -> None:
     """Paint a pair, if it is not there yet."""
-    file = picture_path(options, pair, name, weight)
+    file = picture_path(options, look, pair, name, weight)
     if not file.exists():
         began = time.process_time()
         content, style = (picture(one, options.size) for one in pair)
-        settings = {"style_weight": weight, "style_statistic": options.statistic}
-        settings |= {"size": options.size, "iterations": options.iterations}
-        result = stylize(content, style, network=network(name), config=settings)
+        settings = {"style_weight": weight, "size": options.size, "iterations": options.iterations}
+        settings |= LOOKS[look]
+        borders = {key: settings.pop(key, default) for key, default in (("pooling", "max"), ("padding", "zero"))}
+        painter = rebuild(network(name), **borders, rounding="down")
+        result = stylize(content, style, network=painter, config=settings)
         np.save(file, result.array.astype(np.float16))
         print(f"{file.stem}: {time.process_time() - began:.0f} s", file=sys.stderr, flush=True)
 
@@ -108,12 +118,14 @@ def structural_similarity_of(p: Array, photograph: Array) -> float:  # (H, W, 3)
     return float(structural_similarity(*both, data_range=255, gaussian_weights=True, sigma=3))
 
 
-def measure_row(options: argparse.Namespace, pair: tuple[str, str], name: str, weight: float) -> dict[str, Any]:
+def measure_row(
+    options: argparse.Namespace, look: str, pair: tuple[str, str], name: str, weight: float
+) -> dict[str, Any]:
     """Return the row of a picture."""
     content, style = (picture(one, options.size) for one in pair)
-    p = np.load(picture_path(options, pair, name, weight)).astype(np.float32)
+    p = np.load(picture_path(options, look, pair, name, weight)).astype(np.float32)
     gram, lost = judge(network("vgg19"), p, content, style)
-    row = {"content": pair[0], "style": pair[1], "network": name, "statistic": options.statistic}
+    row = {"content": pair[0], "style": pair[1], "network": name, "look": look}
     row |= {"size": options.size, "iterations": options.iterations, "style_weight": weight}
     row |= {"likeness": round(structural_similarity_of(p, content), 4), "content_error": round(lost, 4)}
     return row | {"gram": dict(zip(STYLE_TAPS, (round(error, 5) for error in gram), strict=True))}
@@ -127,7 +139,7 @@ def main() -> None:
     parser.add_argument("--weights", nargs="+", type=float, default=WEIGHTS, help="style weights")
     parser.add_argument("--pairs", type=int, default=len(PAIRS), help="how many of the pairs")
     parser.add_argument("--skip", type=int, default=0, help="pairs to leave out at the beginning")
-    parser.add_argument("--statistic", default="gram", choices=("gram", "wasserstein"))
+    parser.add_argument("--looks", nargs="+", default=("gram",), choices=LOOKS)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--iterations", type=int, default=50, help="at each scale")
     parser.add_argument("--sheet", type=Path, help="draw the pictures side by side")
@@ -135,12 +147,11 @@ def main() -> None:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     pairs = PAIRS[options.skip : options.pairs]
-    planned = list(product(pairs, options.weights, options.networks))
+    planned = list(product(options.looks, pairs, options.networks, options.weights))
     if not options.write:
-        for pair, weight, name in planned:
-            paint(options, pair, name, weight)
-    there = [one for one in planned if picture_path(options, one[0], one[2], one[1]).exists()]
-    rows = [measure_row(options, pair, name, weight) for pair, weight, name in there]
+        for one in planned:
+            paint(options, *one)
+    rows = [measure_row(options, *one) for one in planned if picture_path(options, *one).exists()]
     for row in rows:
         print(json.dumps(row), flush=True)
     if options.sheet:
@@ -148,21 +159,23 @@ def main() -> None:
     if options.write:
         curves = {" ".join(key): curve._asdict() for key, curve in CURVES.items()}
         digests = {name: found.sha256 for name in options.networks if (found := network(name).origin)}
-        print(common.write_results("strength", rows, curves=curves, networks=digests))
+        looks = {look: LOOKS[look] for look in options.looks if LOOKS[look]}
+        told = {"looks": looks, "networks": digests} if looks else {"curves": curves, "networks": digests}
+        print(common.write_results("looks" if looks else "strength", rows, **told))
 
 
 def draw(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
     """Draw a sheet: a row a pair, the originals first, then a column for each network and weight."""
     pairs = list(dict.fromkeys((row["content"], row["style"]) for row in rows))
-    columns = sorted({(row["network"], row["style_weight"]) for row in rows})
+    columns = sorted({(row["look"], row["network"], row["style_weight"]) for row in rows})
     side, bar = 256, 14
     sheet = Image.new("RGB", ((2 + len(columns)) * side, len(pairs) * (side + bar)), "white")
     ink = ImageDraw.Draw(sheet)
     for down, pair in enumerate(pairs):
         cells = [(name, picture(name, options.size)) for name in pair]
-        for name, weight in columns:
-            file = picture_path(options, pair, name, weight)
-            cells.append((f"{name} {weight:g}", np.load(file).astype(np.float32) if file.exists() else None))
+        for look, name, weight in columns:
+            file = picture_path(options, look, pair, name, weight)
+            cells.append((f"{look} {name} {weight:g}", np.load(file).astype(np.float32) if file.exists() else None))
         for across, (said, pixels) in enumerate(cells):
             if pixels is None:
                 continue

@@ -1,4 +1,4 @@
-"""Who has the say in twenty presets: the share of each layer in the style's gradient, at the photograph."""
+"""Who has the say in twenty-one presets: the share of each layer in the style's gradient, at the photograph."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A face at three strengths."""
+"""A face at three strengths, and with another loss."""
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -15,12 +15,13 @@ def main(out, quick=True):
     # Eileen Collins, photographed by NASA, in the public domain; it comes with scikit-image.
     face = Image.fromarray(data.astronaut()).crop((110, 0, 340, 230)).resize((size, size), Image.Resampling.LANCZOS)
     photo, art = np.asarray(face, np.float64), painting(size, size)
-    figure, axes = plt.subplots(1, 4, figsize=(8.8, 2.5), layout="constrained")
+    figure, axes = plt.subplots(1, 5, figsize=(8.8, 2.1), layout="constrained")
     show(axes[0], photo, "the photograph")
-    for panel, strength in zip(axes[1:], (0.5, 0.3, 0.2), strict=True):
-        options = {"size": size, "iterations": iterations, "strength": strength}
-        result = handstyle.stylize(photo, art, network=network("float32"), **options)
-        show(panel, np.asarray(result.array), f"--strength {strength}")
+    looks = [{"strength": strength} for strength in (0.5, 0.3, 0.2)] + [{"preset": "wasserstein"}]
+    for panel, look in zip(axes[1:], looks, strict=True):
+        result = handstyle.stylize(photo, art, network=network("float32"), size=size, iterations=iterations, **look)
+        ((name, value),) = look.items()
+        show(panel, np.asarray(result.array), f"--{name} {value}")
     save(figure, out)
 
 

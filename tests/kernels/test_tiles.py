@@ -315,8 +315,10 @@ def test_every_preset(name: str) -> None:
         with pytest.raises(HandstyleError, match="patches need the whole map"):
             Objective(by_tiles(network, 256), terms, LONG).prepared(picture(0, LONG))
         return
-    # The Wasserstein loss of crowson takes roots near zero: two orders of summation differ by 1.3e-12 of its value.
-    assert_same(network, terms, picture(0, LONG), 256, 1e-11 if name == "crowson" else 1e-12)
+    # The Wasserstein loss takes roots near zero: two orders of summation differ by 1.3e-12 of its value with crowson,
+    # and by 6e-10 where the features are on Caffe's scale.
+    bounds = {"crowson": 1e-11, "wasserstein": 1e-8}
+    assert_same(network, terms, picture(0, LONG), 256, bounds.get(name, 1e-12))
 
 
 def test_in_float32(network: Network) -> None:

@@ -19,10 +19,10 @@ from handstyle.painting.targets import Painting, build_terms
 
 BEFORE = json.loads((Path(__file__).parent / "preset_values.json").read_text())
 
-# crowson's Wasserstein distance takes the square root of a covariance. The pictures here have fewer pixels at the deep
+# The Wasserstein distance takes the square root of a covariance. The pictures here have fewer pixels at the deep
 # layers than channels, so most eigenvalues are rounding around the 1e-4 that the system adds, and their roots, with
 # them the gradient, keep 8 digits of 16: another order of the same sums gives other digits.
-TOLERANCE = {"crowson": 1e-6}
+TOLERANCE = {"crowson": 1e-6, "wasserstein": 1e-6}
 
 
 @pytest.fixture(scope="module")
