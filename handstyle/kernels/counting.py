@@ -25,9 +25,11 @@ MANY_CHANNELS = 256
 # near it; larger ones are read from memory once for all blocks.
 CACHED_KERNELS = 5 << 20
 
-# The overhead of a small matrix product, expressed in columns: a product of 64 columns takes three times as long as 64
-# of the columns of a product of thousands, one of 256 columns 1.5 times. (OpenBLAS 0.3.31, AVX2, an EPYC of 2021.)
-SHORT_PRODUCT = 128
+# The overhead of a small matrix product, expressed in columns. Measured: with AVX2, on an EPYC of 2021, 128 (a product
+# of 64 columns takes three times as long as 64 of the columns of a product of thousands); with the special kernels for
+# AVX-512, on an EPYC of 2024, none from 32 columns on (OpenBLAS 0.3.31). This value serves both: the choices are the
+# fastest with AVX-512, and where they are not with AVX2, a layer takes at most 11 % longer there by the counts.
+SHORT_PRODUCT = 32
 
 STRIP_VALUES = 1 << 21  # features that are copied in float64 at a time while a target is measured
 

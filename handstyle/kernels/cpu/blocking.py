@@ -13,7 +13,7 @@ from handstyle.kernels.cpu.threads import MANY_THREADS, block_factor
 # and switching takes tens of microseconds, so fewer, larger steps save more than blocks that fit the level-2 cache.
 BLOCK_PIXELS = 2048  # outputs of a block, for each channel
 # With many kernels, all threads work on one phase.
-PHASE_BYTES = 24 << 20  # of transformed tiles and products in a phase (or half of the maps' bytes, if that is more)
+PHASE_BYTES = 24 << 20  # of transformed tiles and products in a phase (or the bytes of the two maps, if that is more)
 GROUP_BYTES = 16 << 20  # of kernels that are transformed at a time, if the map is a single phase
 SHARED_BLOCK = 32  # tiles that a thread transforms at a time
 MIN_TILES = 16  # tiles of a block at least, with many threads: its calls must be long
@@ -143,7 +143,7 @@ class Blocking:
         if kernels <= CACHED_KERNELS:
             return cls(grid(min(BLOCK_PIXELS // m**2, max(16, tiles // 16))), C, K, False, 1, n, kept)
         blocks = grid(min(SHARED_BLOCK, max(1, tiles // 4)))
-        phase_bytes = times * max(PHASE_BYTES, H * W * (C + K) * itemsize // 2)
+        phase_bytes = times * max(PHASE_BYTES, H * W * (C + K) * itemsize)
         # If the map is a single phase, the kernels are transformed a group of points at a time and dropped; otherwise
         # all are kept. Groups are of points, not of channels, so that tiles and products are read and written once.
         group = ceil_div(n, ceil_div(kernels, times * GROUP_BYTES))  # the smallest number of equal groups

@@ -12,7 +12,7 @@ from handstyle.kernels.cpu.threads import blas_architectures
 # kernel/x86_64/sgemm_small_kernel_permit_skylakex.c of OpenBLAS 0.3.31).
 SMALL_PRODUCT = 1_000_000
 HAVE_SMALL_KERNELS = frozenset(("SkylakeX", "Cooperlake", "SapphireRapids"))
-MIN_ROWS = 64  # the fewest rows of a piece that is worth a call of its own
+MIN_ROWS = 16  # the fewest rows of a piece that is worth a call of its own
 # Columns of a piece of a product with a small matrix on the left: few enough that input and output fit the
 # second-level cache together, and enough that the overhead of the interpreter is small.
 MIN_COLUMNS, MAX_COLUMNS = 2048, 8192
@@ -42,7 +42,9 @@ def rows_times(x: Array, w: Array, out: Array) -> None:  # (…, T, C), (…, C,
     T, C = x.shape[-2:]
     K = w.shape[-1]
     rows = 1 << max(1, SMALL_PRODUCT // (C * K)).bit_length() - 1
-    whole = T // rows * rows if rows >= MIN_ROWS and has_small_kernels() else 0
+    # Of a transposed matrix the small kernels would read columns.
+    in_pieces = rows >= MIN_ROWS and w.strides[-1] == w.itemsize and has_small_kernels()
+    whole = T // rows * rows if in_pieces else 0
     if whole:
         pieces = (*x.shape[:-2], whole // rows, rows)
         np.matmul(

@@ -15,7 +15,7 @@ from handstyle.kernels.cpu.gemm import rows_times
 from handstyle.kernels.cpu.threads import MAX_PIXELS, default_team, pixel_strips
 from handstyle.losses.gram import Moments, StyleTerm, check_channels
 
-MOMENTS_STRIPS = 8  # strips of a small map for its moments: fewer than elsewhere, since each has C² sums of its own
+MOMENTS_STRIPS = 4  # strips of a small map for its moments: fewer than elsewhere, since each has C² sums of its own
 ROWS_TO_ADD = 65  # rows of the moments that a thread adds up over all strips
 STRIP_BYTES = 1 << 20  # size of a strip of features, which stays in the cache from one pass over it to the next
 
@@ -117,7 +117,7 @@ def moments(f: Array, mask: Array | None = None, count: Array | float | None = N
     -------
     Moments
     """
-    C, parts, total = f.shape[2], _sums_of_strips(f, mask), np.zeros((f.shape[2] + 1, f.shape[2]))
+    C, parts, total = f.shape[2], _sums_of_strips(f, mask, 1), np.zeros((f.shape[2] + 1, f.shape[2]))
 
     def add(_: int, pieces: Iterator[int]) -> None:
         for i in pieces:
@@ -129,22 +129,24 @@ def moments(f: Array, mask: Array | None = None, count: Array | float | None = N
     return Moments(_count(f, mask) if count is None else count, total[0], total[1:])
 
 
-def _sums_of_strips(f: Array, mask: Array | None) -> Array:  # (h, w, C), (h, w, 1) -> (strips, C + 1, C)
-    # The sums of each strip of pixels: the features' in the first row, their products' below. They lie in the arena,
-    # which has room when the deepest features are measured, while an evaluation takes the most.
+def _sums_of_strips(  # (h, w, C), (h, w, 1) -> (strips, channel_rows + C, C)
+    f: Array, mask: Array | None, channel_rows: int
+) -> Array:
+    # The sums of each strip of pixels: the products' below, and if `channel_rows` is 1 the channels' in the first row.
+    # They lie in the arena, which has room when the deepest features are measured, while an evaluation takes the most.
     C = f.shape[2]
     F = f.reshape(-1, C)
     q = None if mask is None else mask.reshape(-1, 1)
     strips = pixel_strips(len(F), strips=MOMENTS_STRIPS)
-    parts = default_arena().take((len(strips), C + 1, C), f.dtype)
+    parts = default_arena().take((len(strips), channel_rows + C, C), f.dtype)
 
     def work(_: int, pieces: Iterator[int]) -> None:
         for i in pieces:
             strip = F[strips[i]]
             weighted = strip if q is None else q[strips[i]] * strip
-            # The sums are a row of products with one: a product is faster than a sum down the columns.
-            np.matmul(np.ones((1, len(strip)), f.dtype), weighted, out=parts[i, :1])
-            np.matmul(weighted.T, strip, out=parts[i, 1:])
+            if channel_rows:  # a row of products with one: a product is faster than a sum down the columns
+                np.matmul(np.ones((1, len(strip)), f.dtype), weighted, out=parts[i, :1])
+            np.matmul(weighted.T, strip, out=parts[i, channel_rows:])
 
     default_team().run(work, len(strips))
     return parts
@@ -172,17 +174,18 @@ def style(term: StyleTerm, f: Array) -> tuple[float, Array]:  # (h, w, C) -> val
     (float, (C, C) array)
         The value, and the gradient in the dtype of `f`.
     """
-    C, A, parts = f.shape[2], term.target, _sums_of_strips(f, term.mask)
+    C, A = f.shape[2], term.target
+    check_channels(C, A)
+    parts = _sums_of_strips(f, term.mask, 0)
     count = _count(f, None) if term.mask is None else term.mask_sum
-    check_channels(Moments(count, parts[0, 0], parts[0, 1:]), A)
     scale, values = term.factor * float(term.weight), np.zeros(ceil_div(C, ROWS_TO_ADD))
     douter = np.empty((C, C), f.dtype)
 
     def compare(_: int, pieces: Iterator[int]) -> None:
         for i in pieces:
             rows = slice(ROWS_TO_ADD * i, ROWS_TO_ADD * (i + 1))
-            difference = parts[0, 1:][rows].astype(np.float64)
-            for part in parts[1:, 1:]:  # always in this order, so that a run repeats bit for bit
+            difference = parts[0, rows].astype(np.float64)
+            for part in parts[1:]:  # always in this order, so that a run repeats bit for bit
                 difference += part[rows]
             difference /= count
             difference -= A.outer[rows] / A.count
