@@ -210,10 +210,9 @@ class DryPasses(CpuPasses):
         """Count the cost and the temporary memory of a term's moments and their gradient."""
         H, W, C = f.shape
         self._count(term.tap, f, moments_cost(H, W, C, f.itemsize))
-        is_style = type(term).loss is StyleTerm.loss
-        self.arena.take((len(pixel_strips(H * W, strips=losses.MOMENTS_STRIPS)), C + (not is_style), C), f.dtype)
+        self.arena.take((len(pixel_strips(H * W, strips=losses.MOMENTS_STRIPS)), C + 1, C), f.dtype)
         # Matrices: of `losses.style` the gradient and its transpose's sum, of other losses four in float64.
-        self.add_outside((3 * f.itemsize if is_style else 4 * 8) * C * (C + 1))
+        self.add_outside((3 * f.itemsize if type(term).loss is StyleTerm.loss else 4 * 8) * C * (C + 1))
 
     def _count(self, tap: str, f: Array, cost: Cost) -> None:
         H, W, C = f.shape

@@ -129,9 +129,7 @@ def moments(f: Array, mask: Array | None = None, count: Array | float | None = N
     return Moments(_count(f, mask) if count is None else count, total[0], total[1:])
 
 
-def _sums_of_strips(  # (h, w, C), (h, w, 1) -> (strips, channel_rows + C, C)
-    f: Array, mask: Array | None, channel_rows: int
-) -> Array:
+def _sums_of_strips(f: Array, mask: Array | None, channel_rows: int) -> Array:  # -> (strips, channel_rows + C, C)
     # The sums of each strip of pixels: the products' below, and if `channel_rows` is 1 the channels' in the first row.
     # They lie in the arena, which has room when the deepest features are measured, while an evaluation takes the most.
     C = f.shape[2]
@@ -174,10 +172,9 @@ def style(term: StyleTerm, f: Array) -> tuple[float, Array]:  # (h, w, C) -> val
     (float, (C, C) array)
         The value, and the gradient in the dtype of `f`.
     """
-    C, A = f.shape[2], term.target
-    check_channels(C, A)
-    parts = _sums_of_strips(f, term.mask, 0)
+    C, A, parts = f.shape[2], term.target, _sums_of_strips(f, term.mask, 0)
     count = _count(f, None) if term.mask is None else term.mask_sum
+    check_channels(C, A)
     scale, values = term.factor * float(term.weight), np.zeros(ceil_div(C, ROWS_TO_ADD))
     douter = np.empty((C, C), f.dtype)
 
