@@ -1,4 +1,4 @@
-// What is printed is dark on white, whatever the screen shows; and what the theme's sidebar leaves unnamed has a name.
+// What is printed is dark on white, whatever the screen shows, and only long code is broken; and what the theme's sidebar leaves unnamed has a name.
 "use strict";
 
 (() => {
@@ -7,6 +7,7 @@
   addEventListener("beforeprint", () => {
     shown = page.dataset.theme;
     page.dataset.theme = "light";
+    for (const code of document.querySelectorAll("pre")) code.classList.toggle("long", code.textContent.split("\n").length > 24);
   });
   addEventListener("afterprint", () => {
     if (shown) page.dataset.theme = shown;
@@ -23,6 +24,17 @@
     }
   });
 
+  // A formula in a line keeps the bracket before it and the stop or comma behind it: a line may end at neither.
+  const glue = () => {
+    for (const e of document.querySelectorAll(".bd-article span.math")) {
+      const [before, behind] = [e.previousSibling, e.nextSibling];
+      const open = before?.nodeType === Node.TEXT_NODE && before.data.match(/[(\[“]+$/)?.[0];
+      const stop = behind?.nodeType === Node.TEXT_NODE && behind.data.match(/^[.,;:!?)\]”’]+/)?.[0];
+      if (open) before.data = before.data.slice(0, -open.length), e.prepend(open);
+      if (stop) behind.data = behind.data.slice(stop.length), e.append(stop);
+    }
+  };
+
   // What is wider than the page and scrolls by itself can be reached, and moved, by the keyboard.
   const reach = () => {
     for (const e of document.querySelectorAll(".bd-article p mjx-container:not([display])")) { // a formula within a line
@@ -36,7 +48,7 @@
   };
   addEventListener("load", () => {
     const set = window.MathJax?.startup?.promise ?? Promise.resolve();
-    set.then(reach);
+    set.then(glue).then(reach);
   });
   addEventListener("resize", reach);
 })();

@@ -156,7 +156,7 @@ class CloudLab {
       context.fillText(String(r + 1), x - 3, y + 3.5);
     });
     const row = (name, a) =>
-      `<tr><th scope="row">${name}</th>${a.flat().map((value) => `<td>${value.toFixed(3)}</td>`).join("")}</tr>`;
+      `<tr><th scope="row">${name}</th>${a.flat().map((value) => `<td>${value.toFixed(3).replace(/^-(?=0\.0+$)/, "")}</td>`).join("")}</tr>`;
     this.place.querySelector(".lab-gram").innerHTML =
       `<tr><td></td><th scope="col">11</th><th scope="col">12</th><th scope="col">21</th><th scope="col">22</th></tr>` +
       row("G", G) + row("A", TARGET) + row("G − A", minus(G, TARGET));

@@ -31,7 +31,7 @@ ROWS = [
     ),
     (
         "GPU",
-        "one graph,\nmemory planned",
+        "one graph,\nmemory\nplanned",
         (
             "pinned copy\nup, float32",
             "preprocess\nby channel",

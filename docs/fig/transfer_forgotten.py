@@ -24,7 +24,8 @@ def main(out, quick=True):
     ):
         with patch.object(module, "enlarge_picture", function):
             result = module.stylize(photo, art, network=net, config=config)
-        show(panel, np.asarray(result.array), name)
+        show(panel, np.asarray(result.array))
+        panel.set_title(name, color=color)
         values = [row.value for row in result.trace]
         axes[2].semilogy(range(1, len(values) + 1), values, color=color)
     axes[2].set(xlabel="iteration", title="the value, three scales")

@@ -96,6 +96,24 @@ def test_chapters_have_equations_that_are_numbered(browser, page):
     assert browser.run("document.querySelectorAll('.eqno').length") >= 4
 
 
+BROKEN_OFF = """[...document.querySelectorAll('.bd-article p span.math')].filter(formula => {
+    const text = document.createTreeWalker(formula.closest('p'), NodeFilter.SHOW_TEXT);
+    text.currentNode = formula.querySelector('mjx-container').lastElementChild;
+    while (text.nextNode()) if (!text.currentNode.parentElement.closest('mjx-container')) break;
+    if (!/^[.,;:)]/.test(text.currentNode.data ?? '')) return false;
+    const stop = document.createRange();
+    stop.setStart(text.currentNode, 0);
+    stop.setEnd(text.currentNode, 1);
+    return stop.getBoundingClientRect().left < formula.querySelector('svg').getBoundingClientRect().left;
+}).length"""
+
+
+def test_no_line_begins_with_the_stop_behind_a_formula(browser):
+    browser.open(address("optimize/lbfgs"))
+    widths = (320, 390, *range(640, 1041, 50))
+    assert sum(browser.resize(width) or browser.run(BROKEN_OFF) for width in widths) == 0
+
+
 CHAPTERS_WITH_PAIRS = (
     "first_picture",
     "foundations/gradcheck",
