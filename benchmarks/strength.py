@@ -122,11 +122,12 @@ def measure_row(
     options: argparse.Namespace, look: str, pair: tuple[str, str], name: str, weight: float
 ) -> dict[str, Any]:
     """Return the row of a picture."""
-    content, style = (picture(one, options.size) for one in pair)
-    p = np.load(picture_path(options, look, pair, name, weight)).astype(np.float32)
+    size = options.measure_at or options.size
+    content, style = (picture(one, size) for one in pair)
+    p = fit_long_side(np.load(picture_path(options, look, pair, name, weight)).astype(np.float32), size)
     gram, lost = judge(network("vgg19"), p, content, style)
     row = {"content": pair[0], "style": pair[1], "network": name, "look": look}
-    row |= {"size": options.size, "iterations": options.iterations, "style_weight": weight}
+    row |= {"size": options.size, "measured_at": size, "iterations": options.iterations, "style_weight": weight}
     row |= {"likeness": round(structural_similarity_of(p, content), 4), "content_error": round(lost, 4)}
     return row | {"gram": dict(zip(STYLE_TAPS, (round(error, 5) for error in gram), strict=True))}
 
@@ -142,6 +143,8 @@ def main() -> None:
     parser.add_argument("--looks", nargs="+", default=("gram",), choices=LOOKS)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--iterations", type=int, default=50, help="at each scale")
+    parser.add_argument("--measure-at", type=int, help="the size to which pictures are reduced to be measured")
+    parser.add_argument("--name", default="strength", help="of the results")
     parser.add_argument("--sheet", type=Path, help="draw the pictures side by side")
     parser.add_argument("--write", action="store_true", help="write the dated JSON of all pictures that are there")
     options = parser.parse_args()
@@ -159,9 +162,8 @@ def main() -> None:
     if options.write:
         curves = {" ".join(key): curve._asdict() for key, curve in CURVES.items()}
         digests = {name: found.sha256 for name in options.networks if (found := network(name).origin)}
-        looks = {look: LOOKS[look] for look in options.looks if LOOKS[look]}
-        told = {"looks": looks, "networks": digests} if looks else {"curves": curves, "networks": digests}
-        print(common.write_results("looks" if looks else "strength", rows, **told))
+        looks = {look: LOOKS[look] for look in options.looks}
+        print(common.write_results(options.name, rows, curves=curves, looks=looks, networks=digests))
 
 
 def draw(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
