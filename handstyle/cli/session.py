@@ -217,7 +217,7 @@ def choose_display(run: RunConfig) -> Iterator[Display]:
 
 @contextmanager
 def preview_of(run: RunConfig, title: str, photograph: Picture, check: Callable[[], None]) -> Iterator[Preview | None]:
-    """Start the preview page of a run and print its address, if ``--preview`` was given, and yield it or None."""
+    """Start the preview page of a run, print its address, and yield the page; without ``--preview``, yield None."""
     if not run.preview:
         yield None
         return

@@ -612,6 +612,18 @@ match-after, histogram, histogram-after
         """Whether the objective has a style loss: a layer and a weight above 0."""
         return bool(self.style_layers) and (self.style_counts or self.means_weight > 0)
 
+    @property
+    def style_shares(self) -> dict[str, float]:
+        """The weight of each style layer: that of `style_layer_weights`, or 1."""
+        weights = self.style_layer_weights or (1.0,) * len(self.style_layers)
+        return dict(zip(self.style_layers, weights, strict=True))
+
+    @property
+    def content_shares(self) -> dict[str, float]:
+        """The weight of each content layer: that of `content_layer_weights`, or 1."""
+        weights = self.content_layer_weights or (1.0,) * len(self.content_layers)
+        return dict(zip(self.content_layers, weights, strict=True))
+
     def in_use(self) -> dict[str, Any]:
         """Return all fields by name, but of `strength` and `style_weight` only the one in use."""
         return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}

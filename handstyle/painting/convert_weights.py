@@ -94,19 +94,17 @@ def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, widt
 
 def _content(preset: Preset) -> dict[str, Choice]:
     c = preset.config
-    shares = c.content_layer_weights or (1.0,) * len(c.content_layers)
     statistic = "normalized gradients" if c.normalize_gradients else "features"
-    taps = zip(c.content_layers, shares, strict=True) if c.content_weight else ()
-    return {tap: (c.content_weight * share, statistic, c.content_normalization) for tap, share in taps}
+    shares = c.content_shares if c.content_weight else {}
+    return {tap: (c.content_weight * share, statistic, c.content_normalization) for tap, share in shares.items()}
 
 
 def _style(preset: Preset, network: Network) -> dict[str, Choice]:
     c = preset.config
-    shares = c.style_layer_weights or (1.0,) * len(c.style_layers)
     statistic = "normalized gradients" if c.normalize_gradients else c.style_statistic
     weight = style_weight(c, network)
-    taps = zip(c.style_layers, shares, strict=True) if weight else ()
-    return {tap: (weight * share, statistic, c.style_normalization) for tap, share in taps}
+    shares = c.style_shares if weight else {}
+    return {tap: (weight * share, statistic, c.style_normalization) for tap, share in shares.items()}
 
 
 def _variation(a: Preset, b: Preset) -> list[Row]:

@@ -82,9 +82,8 @@ def match_features(network: Network, size: str) -> tuple[Network, str]:
         A sentence on what was changed; empty if nothing was.
     """
     if size == "vgg19" and not is_published(network):
-        return set_feature_rms(
-            network, FEATURE_RMS
-        ), "the features of this network were rescaled to the size of VGG-19's, for which the weights were chosen"
+        note = "the features of this network were rescaled to the size of VGG-19's, for which the weights were chosen"
+        return set_feature_rms(network, FEATURE_RMS), note
     if size == "unit":
         unit = set_feature_rms(network, dict.fromkeys(FEATURE_RMS, 1.0), power=1)
         return unit, "every layer was rescaled to a mean activation of 1, on noise where the paper uses photographs"

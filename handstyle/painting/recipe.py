@@ -357,7 +357,7 @@ def parse_recipe(text: str, name: str) -> Recipe:
         raise HandstyleError(f"{name}: its recipe is larger than 1 MiB, too large for a recipe")
     try:
         found = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # of TOML, of integers of thousands of digits
+    except (ValueError, RecursionError) as error:  # also for integers of thousands of digits
         raise HandstyleError(f"{name}: its recipe is not TOML: {printable(one_line(error))}") from None
     form, inputs = found.pop("recipe", None), found.pop("inputs", [])
     if isinstance(form, int) and form > FORMAT:
@@ -373,7 +373,7 @@ def parse_recipe(text: str, name: str) -> Recipe:
         _check_table(table, part, name)
     for one in inputs:
         texts, side = [one.get(key) for key in ("role", "name", "sha256")], one.get("side", 0)
-        plain = all(map(_is_text, texts)) and isinstance(side, int) and side >= 0
+        plain = all(isinstance(text, str) for text in texts) and isinstance(side, int) and side >= 0
         if not plain or one["role"] not in ROLES or len(one) > 3 + ("side" in one):
             raise HandstyleError(f"{name}: its recipe has an input without a role, a name and a sha256")
     for key in PATH_SETTINGS:
@@ -384,10 +384,6 @@ def parse_recipe(text: str, name: str) -> Recipe:
         _check_name(one["name"], "name", name)
     result = parts["result"] | ({"terms": terms} if terms else {})
     return Recipe(parts["settings"], parts["network"], [Input(**one) for one in inputs], parts["environment"], result)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
 
 
 def _check_table(table: Any, part: str, name: str) -> None:
