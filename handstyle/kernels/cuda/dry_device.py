@@ -79,7 +79,7 @@ class DryDevice:
         ends.append(len(self._requests))
 
     def recording(self, requests: Any) -> None:
-        """Return None: nothing is recorded."""
+        """Return None, since a dry run records no graph."""
 
     def within(self, plan: Any) -> AbstractContextManager[None]:
         """Return a context manager that does nothing."""
