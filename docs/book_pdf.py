@@ -15,8 +15,17 @@ from typing import NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
 from chapters import PARTS
+from PIL import Image
 from pypdf import PdfReader, PdfWriter
-from pypdf.generic import ArrayObject, FloatObject, NameObject, NullObject
+from pypdf.generic import (
+    ArrayObject,
+    DictionaryObject,
+    FloatObject,
+    IndirectObject,
+    NameObject,
+    NullObject,
+    StreamObject,
+)
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "docs"))
 from browser import Browser  # the one that the book's tests drive
@@ -218,6 +227,38 @@ def stamp_numbers(browser: Browser, writer: PdfWriter, site: Path) -> None:
             page.compress_content_streams()  # merging has unpacked them
 
 
+def shrink_pictures(writer: PdfWriter) -> None:
+    """Store the pictures that Chromium stores without loss as JPEG, where that is smaller; their masks stay."""
+    for page in writer.pages:
+        for reference in images_of(page):
+            image = reference.get_object()
+            three = image.get("/ColorSpace") == "/DeviceRGB" or "/ICCBased" in image.get("/ColorSpace", ())
+            if image.get("/Filter") != "/FlateDecode" or not three:
+                continue
+            size = image["/Width"], image["/Height"]
+            raw = image.get_data()
+            if len(raw) != 3 * size[0] * size[1]:  # gray, or another depth
+                continue
+            packed = io.BytesIO()
+            Image.frombytes("RGB", size, raw).save(packed, "JPEG", quality=90, subsampling=0)
+            if len(packed.getvalue()) < len(image._data):
+                small = StreamObject()
+                small.update({k: v for k, v in image.items() if k not in ("/Filter", "/DecodeParms", "/Length")})
+                small[NameObject("/Filter")] = NameObject("/DCTDecode")
+                small._data = packed.getvalue()
+                writer._replace_object(reference.indirect_reference, small)
+
+
+def images_of(holder: DictionaryObject) -> list[IndirectObject]:
+    """Return the references to the images of a page, or of what is drawn on it."""
+    found = []
+    resources = holder.get("/Resources", {})
+    for reference in DictionaryObject(resources.get_object()).get("/XObject", DictionaryObject()).get_object().values():
+        drawn = reference.get_object()
+        found += [reference] if drawn.get("/Subtype") == "/Image" else images_of(drawn)
+    return found
+
+
 def make(site: Path, parts: dict[str, list[str]], out: Path) -> int:
     """Print the pages of the site that `parts` names into one PDF; return how many pages it has."""
     pages = [page for part in parts.values() for page in part]
@@ -241,6 +282,7 @@ def make(site: Path, parts: dict[str, list[str]], out: Path) -> int:
         stamp_numbers(browser, writer, site)
     writer.add_metadata({"/Title": "handstyle", "/Author": "The handstyle developers"})
     writer.compress_identical_objects()
+    shrink_pictures(writer)
     writer.write(out)
     return len(owners)
 

@@ -2,10 +2,12 @@
 
 import subprocess
 
+import numpy as np
 import pytest
 from browser import find_chromium
 from chapters import CHAPTERS
 from conftest_docs import DOCS, ROOT
+from PIL import Image
 
 pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed: pip install --group pdf")
 import book_pdf  # noqa: E402 - it needs pypdf
@@ -33,7 +35,8 @@ def site(tmp_path_factory):
     long = "<p>" + "words " * 40 + "</p>"
     links = '<a href="sub/two.html#far">far</a> <a href="sub/two.html">two</a> <a href="api.html">not printed</a>'
     first = f'<p>{links} <a href="https://example.org/">outside</a> <a href="#near">near</a></p>{long * 60}'
-    first += '<section id="near"><h2>Near</h2></section>'
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)).save(site / "noise.png")
+    first += '<img src="noise.png" alt=""><section id="near"><h2>Near</h2></section>'
     second = f'{long * 90}<section id="far"><h2>Far away</h2><a href="../one.html">back</a></section>'
     (site / "one.html").write_text(PAGE.format("The first", first), encoding="utf-8")
     (site / "sub" / "two.html").write_text(PAGE.format("The second", second), encoding="utf-8")
@@ -46,6 +49,13 @@ def printed(site):
         pytest.skip("no Chromium on this machine: apt-get install chromium")
     book_pdf.make(site, {"A": ["one"], "B": ["sub/two"]}, site / "book.pdf")
     return pypdf.PdfReader(site / "book.pdf")
+
+
+def test_a_picture_is_stored_as_jpeg_and_looks_the_same(printed):
+    names = [image for page in printed.pages for image in page.images if image.image.size == (96, 64)]
+    assert [image.indirect_reference.get_object()["/Filter"] for image in names] == ["/DCTDecode"]
+    noise = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    assert np.abs(np.asarray(names[0].image.convert("RGB")).astype(int) - noise).mean() < 8
 
 
 def page_with(reader, words):
