@@ -37,6 +37,10 @@
 
   // What is wider than the page and scrolls by itself can be reached, and moved, by the keyboard.
   const reach = () => {
+    for (const e of document.querySelectorAll(".bd-article code .pre")) { // a name that is wider than the page is broken
+      const around = e.closest("p, li, dd, figcaption, h1, h2, h3");
+      if (around && !e.closest("table") && e.getBoundingClientRect().width > around.clientWidth - 12) e.classList.add("wide");
+    }
     for (const e of document.querySelectorAll(".bd-article p mjx-container:not([display])")) { // a formula within a line
       e.classList.toggle("wide", e.firstElementChild.getBoundingClientRect().width > e.closest("p").clientWidth);
     }

@@ -35,7 +35,7 @@ MEASURE = """({
     unset: document.querySelectorAll('.math').length - document.querySelectorAll('.math mjx-container').length,
     errors: document.querySelectorAll('[data-mjx-error], mjx-merror').length,
     broken: [...document.images].filter(i => i.complete && !i.naturalWidth).length,
-    wide: Math.max(0, document.documentElement.scrollWidth - innerWidth),
+    wide: Math.max(0, document.documentElement.scrollWidth - document.documentElement.clientWidth),
     small: (() => {
         const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
         const found = new Set();
