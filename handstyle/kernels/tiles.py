@@ -958,7 +958,7 @@ class TileEvaluation:
             own = dp[rows]
             own += to_numpy(df) if isinstance(dp, np.ndarray) else df
 
-        step = max(1, STRIP_PIXELS // width)
+        step = height if needs_whole_picture(term) else max(1, STRIP_PIXELS // width)
         if isinstance(term, VariationTerm):
             return variation_by_strips(term, cut, add, self.shape, step)
         strips = [(slice(top, min(height, top + step)), slice(None)) for top in range(0, height, step)]
@@ -982,7 +982,9 @@ def factor_of(term: Term, sums: Array | None) -> Any:
 
 def needs_whole_picture(term: Term) -> bool:
     """Return whether a term is a function of the picture that cannot be evaluated on strips of rows."""
-    return isinstance(term, VariationTerm) and term.divisor is None
+    # A normalized variation is measured like any term, and neighbors in two strips have no difference in either.
+    inner = term.inner if isinstance(term, NormalizedTerm) else term
+    return isinstance(inner, VariationTerm) and (inner is not term or inner.divisor is None)
 
 
 def variation_by_strips(

@@ -264,6 +264,11 @@ def test_terms_of_the_picture_are_computed_strip_by_strip(network: Network, monk
     assert_same(network, [*style_and_content(network), *terms_of_the_picture()], picture(), SIDE)
 
 
+def test_a_normalized_variation_is_measured_on_the_whole_picture(network: Network, monkeypatch: Any) -> None:
+    monkeypatch.setattr(tiles, "STRIP_PIXELS", 50 * SHAPE[1])
+    assert_same(network, [NormalizedTerm(VariationTerm(), 0.3)], picture(), SIDE)
+
+
 @pytest.mark.parametrize("form", sorted(SMOOTHNESS))
 def test_total_variation_of_every_form_by_strips_is_that_of_the_whole_picture(form: str) -> None:
     one, p, asked = SMOOTHNESS[form], picture(3, (23, 9, 3)), []
