@@ -55,4 +55,5 @@
     set.then(glue).then(reach);
   });
   addEventListener("resize", reach);
+  addEventListener("click", () => setTimeout(reach)); // a solution that is unfolded has widths only now
 })();

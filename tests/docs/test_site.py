@@ -114,6 +114,23 @@ def test_no_line_begins_with_the_stop_behind_a_formula(browser):
     assert sum(browser.resize(width) or browser.run(BROKEN_OFF) for width in widths) == 0
 
 
+UNFOLD = """(async () => {
+    for (const button of document.querySelectorAll('.solution button.toggle-button')) button.click();
+    await new Promise(done => setTimeout(done, 1000));
+})()"""
+CUT_OFF = """[...document.querySelectorAll('.solution p mjx-container:not([display])')].filter(e =>
+    e.firstElementChild.getBoundingClientRect().width > e.closest('p').clientWidth).map(e => e.tabIndex)"""
+
+
+def test_a_wide_formula_of_a_solution_can_be_scrolled_once_it_is_unfolded(browser):
+    browser.open(address("network/padding"))
+    browser.resize(390)
+    browser.run(UNFOLD)
+    found = browser.run(CUT_OFF)
+    assert found
+    assert set(found) == {0}
+
+
 CHAPTERS_WITH_PAIRS = (
     "first_picture",
     "foundations/gradcheck",
