@@ -87,8 +87,6 @@ def set_quotes(app: Sphinx, doctree: nodes.document, page: str) -> None:
             continue
         block.rawsource, block.children = text, []
         block += nodes.Text(text)
-        if text.count("\n") > 40:  # on paper it may run on to the next page
-            block["classes"].append("long")
 
 
 def equation_number(app: Sphinx, label: str) -> str:
