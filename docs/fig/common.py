@@ -1,9 +1,12 @@
 """What the figures share: two pictures, a network, and a way to save.
 
-The pictures are drawn by the package's own programs and belong to nobody else. The network is the small one that ships
-with the package; where that is missing, one with random weights stands in for it and `network_label` says so.
+The pictures are drawn by the package's own programs and belong to nobody else; most figures begin with the same few, so
+they are kept below ``docs/_generated/pictures``. The network is the small one that ships with the package; where that
+is missing, one with random weights stands in for it and `network_label` says so.
 """
 
+import hashlib
+import os
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -11,6 +14,8 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import PIL
+import scipy
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from pictures.scenes import flow_painting, night_scene
@@ -34,18 +39,38 @@ STYLE = {
     "legend.frameon": False,
 }
 plt.rcParams.update(STYLE)
+DOCS = Path(__file__).parents[1]
+PICTURES = DOCS / "_generated" / "pictures"
+
+
+@cache
+def kept(program: Callable[..., np.ndarray], *arguments: int) -> np.ndarray:
+    """Return what a program of ``docs/pictures`` draws, from the disk if the programs have drawn it before.
+
+    The file is named after their text, and reading that makes it a part of the figure's record.
+    """
+    text = b"".join(path.read_bytes() for path in sorted((DOCS / "pictures").glob("*.py")))
+    versions = f"{np.__version__} {scipy.__version__} {PIL.__version__}"
+    drawn_by = hashlib.sha256(versions.encode() + text).hexdigest()[:16]
+    file = PICTURES / f"{program.__name__}-{'-'.join(map(str, arguments))}-{drawn_by}.npy"
+    if not file.is_file():
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        beside = file.with_name(f"{file.stem}.{os.getpid()}.npy")
+        np.save(beside, program(*arguments))
+        beside.replace(file)  # whole at once: another figure may want it at the same moment
+    return np.load(file)
 
 
 @cache
 def photograph(height: int = 96, width: int = 128) -> np.ndarray:  # -> (H, W, 3) float64, 0 to 255
     """Return the picture whose content is kept: a town at night."""
-    return night_scene(height, width).astype(np.float64)
+    return kept(night_scene, height, width).astype(np.float64)
 
 
 @cache
 def painting(height: int = 96, width: int = 128) -> np.ndarray:  # -> (H, W, 3) float64, 0 to 255
     """Return the picture whose style is taken: strokes along a flow."""
-    return flow_painting(height, width).astype(np.float64)
+    return kept(flow_painting, height, width).astype(np.float64)
 
 
 @cache

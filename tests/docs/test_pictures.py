@@ -102,3 +102,24 @@ def test_clouds_and_bloom():
     spread = bloom(light, (2.0, 12.0), (1.0, 1.0))
     assert spread.shape == light.shape
     assert spread[32, 48, 0] > spread[32, 58, 0] > spread[32, 90, 0]
+
+
+def test_a_kept_picture_is_drawn_once_and_again_when_a_program_has_changed(tmp_path, monkeypatch):
+    from fig import common
+
+    (tmp_path / "pictures").mkdir()
+    program = tmp_path / "pictures" / "scene.py"
+    program.write_text("LIGHT = 1")
+    monkeypatch.setattr(common, "DOCS", tmp_path)
+    monkeypatch.setattr(common, "PICTURES", tmp_path / "kept")
+    drawn = []
+
+    def scene(height, width):
+        drawn.append((height, width))
+        return np.full((height, width, 3), len(drawn))
+
+    kept = common.kept.__wrapped__  # without what this process has in memory
+    assert [kept(scene, 2, 3).max(), kept(scene, 2, 3).max(), kept(scene, 3, 2).max()] == [1, 1, 2]
+    program.write_text("LIGHT = 2")
+    assert kept(scene, 2, 3).max() == 3
+    assert drawn == [(2, 3), (3, 2), (2, 3)]
