@@ -17,7 +17,7 @@ WAYS = {
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, iterations = (224, 50) if quick else (512, 300)
+    width, iterations = (224, 25) if quick else (512, 300)
     photo, art = photograph(width * 3 // 4, width), painting(width * 3 // 4, width)
     net = network("float32")
     figure, axes = plt.subplots(3, 2, figsize=(7.2, 8.3), layout="constrained")

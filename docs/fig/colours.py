@@ -23,7 +23,7 @@ CHOICES = {
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, iterations = (160, 25) if quick else (384, 300)
+    width, iterations = (160, 15) if quick else (384, 300)
     photo, art = photograph(width * 3 // 4, width), painting(width, width)
     net = network("float32")
     figure, axes = plt.subplots(3, 4, figsize=(8.8, 5.9), layout="constrained")

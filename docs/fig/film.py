@@ -16,8 +16,8 @@ from fig.common import command, network, painting, photograph, save, show
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.stylize import stylize
 
-MOMENTS = (1, 3, 8, 20, 40, 70, 120)
-FRAMES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 70, 85, 100, 120)
+MOMENTS = (1, 2, 4, 8, 16, 32, 64)
+FRAMES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64)
 
 
 def jpeg(picture):

@@ -22,7 +22,7 @@ def main(out, quick=True):
     figure, axes = plt.subplots(2, 3, figsize=(7.2, 4.1), layout="constrained")
     show(axes[0, 0], painting(144, 192), "the painting")
     for place, (title, convention) in zip(axes.ravel()[1:], INPUTS.items(), strict=True):
-        show(place, painted(convention=convention, steps=80 if quick else 300), title)
+        show(place, painted(convention=convention, steps=40 if quick else 300), title)
     save(figure, out)
 
 

@@ -27,7 +27,7 @@ def main(out, quick=True):
     figure, axes = plt.subplots(2, 3, figsize=(7.2, 3.9), layout="constrained")
     show(axes[0, 0], photo, "the photograph")
     for axis, tap in zip(axes.ravel()[1:], TAPS, strict=True):
-        picture, left = invert(net, photo, tap, 120 if quick else 1000)
+        picture, left = invert(net, photo, tap, 70 if quick else 1000)
         show(axis, picture, f"{tap}: {left:.1g} left")
     save(figure, out)
 

@@ -12,7 +12,7 @@ LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, iterations = (128, 60) if quick else (384, 500)
+    width, iterations = (128, 40) if quick else (384, 500)
     photo, art = photograph(width * 3 // 4, width), painting(width, width)
     net = network("float32")
     figure, axes = plt.subplots(2, 6, figsize=(8.8, 3.2), layout="constrained")

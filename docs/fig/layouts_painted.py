@@ -39,7 +39,7 @@ def main(out, quick=True):
             problem.network = lambda dtype, reader=reader, **options: load_network(
                 misread(reader), backend="numpy", dtype=dtype, **options
             )
-            show(place, problem.painted(steps=80 if quick else 300), title)
+            show(place, problem.painted(steps=40 if quick else 300), title)
     finally:
         problem.network = genuine
     save(figure, out)

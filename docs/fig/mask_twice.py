@@ -23,10 +23,10 @@ class Twice(StyleTerm):
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    photo, net = photograph(144, 192), network("float64")
-    mask = np.tile(np.linspace(0, 1, 192) ** 2, (144, 1))  # from nothing on the left to all on the right
+    photo, net = photograph(108, 144), network("float64")
+    mask = np.tile(np.linspace(0, 1, 144) ** 2, (108, 1))  # from nothing on the left to all on the right
     carried = carry_mask(net.layers, mask, TAPS)
-    wanted, _ = net.forward(preprocess_forward(painting(144, 192), net.convention), TAPS)
+    wanted, _ = net.forward(preprocess_forward(painting(108, 144), net.convention), TAPS)
     figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.4), layout="constrained")
     runs = ((StyleTerm, "mask once", BLUE), (Twice, "mask twice", ORANGE))
     n = 60 if quick else 300

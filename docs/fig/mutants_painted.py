@@ -1,4 +1,4 @@
-"""Thirty iterations with each mutant that can be painted small, on the network that ships with the package.
+"""Twenty iterations with each mutant that can be painted small, on the network that ships with the package.
 
 Beside the figure it leaves what the gallery of bugs shows in its rows: a picture for each mutant, and the losses.
 """
@@ -14,6 +14,7 @@ from handstyle.foundations.picture_writing import write_picture
 from tests.mutants import paint
 
 SIZE, TILED_SIZE = (48, 64), (192, 256)  # tiles want a picture that is larger than one
+ITERATIONS, TILED_ITERATIONS, EVALUATIONS = 20, 10, 30
 # What runs another way than the rest, and so has a genuine run of its own.
 APART = (
     "pad_backward",
@@ -28,8 +29,9 @@ APART = (
 
 def painted(subject, function):
     """Return a mutant's picture and what the genuine code says of it."""
-    size = TILED_SIZE if subject in paint.TILED else SIZE
-    picture, value, _ = paint.paint(subject, function, (photograph(*size), painting(*size)), weights())
+    size, iterations = (TILED_SIZE, TILED_ITERATIONS) if subject in paint.TILED else (SIZE, ITERATIONS)
+    pictures = photograph(*size), painting(*size)
+    picture, value, _ = paint.paint(subject, function, pictures, weights(), iterations, EVALUATIONS)
     return np.clip(np.nan_to_num(picture), 0, 255), value
 
 

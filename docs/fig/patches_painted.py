@@ -11,7 +11,7 @@ LAYERS = ("relu3_1", "relu4_1")
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, iterations = (192, 60) if quick else (384, 200)
+    width, iterations = (192, 30) if quick else (384, 200)
     photo, art, net = photograph(width * 3 // 4, width), painting(width, width), network("float32")
     figure, axes = plt.subplots(1, 4, figsize=(8.8, 2.3), layout="constrained")
     show(axes[0], photo, "the photograph")

@@ -15,7 +15,7 @@ LOSSES = ("keras-2017", "gatys-norm", "pytorch-tutorial", "handstyle")
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, n = (208, 50) if quick else (512, 400)
+    width, n = (208, 30) if quick else (512, 400)
     photo, art, net = photograph(width * 3 // 4, width), painting(width * 3 // 4, width), network("float32")
     figure, axes = plt.subplots(3, 2, figsize=(7.2, 8.3), layout="constrained")
     panels = axes.ravel()

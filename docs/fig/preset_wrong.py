@@ -16,7 +16,7 @@ WEIGHT = 0.1
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, n = (144, 40) if quick else (512, 300)
+    width, n = (144, 25) if quick else (512, 300)
     photo, art = photograph(width * 3 // 4, width), painting(width * 3 // 4, width)
     net, _ = match_features(network("float32"), "vgg19")
     sizes = {layer.name.replace("conv", "relu"): layer.b.size for layer in net.layers if layer.name.startswith("conv")}

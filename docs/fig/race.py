@@ -50,7 +50,7 @@ def main(out, quick=True):
         "L-BFGS-B, one call": lambda f, v: minimize_lbfgsb(f, v, n, evaluations=n),
     }
     objective, start = town()
-    floor = minimize_lbfgsb(objective, start, 10 * n, evaluations=4 * n).value
+    floor = minimize_lbfgsb(objective, start, 10 * n, evaluations=2 * n).value
     figure, axes = plt.subplots(figsize=(7.2, 3.6), layout="constrained")
     for name, run in runs.items():
         objective, start = town()

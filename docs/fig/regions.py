@@ -9,7 +9,7 @@ from pictures.scenes import flow_painting, portrait_masks, portrait_scene
 from PIL import Image
 
 import handstyle
-from fig.common import command, network, painting, save, show
+from fig.common import command, kept, network, painting, save, show
 from handstyle.painting.config import StyleConfig
 
 CHOICES = {
@@ -22,10 +22,10 @@ CHOICES = {
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    height, iterations = (208, 40) if quick else (512, 300)
+    height, iterations = (208, 24) if quick else (512, 300)
     width, size = height * 3 // 4, height
     scene, parts = portrait_scene(height, width), portrait_masks(height, width)
-    styles = [painting(size, size), flow_painting(size, size, 3)[..., ::-1].astype(np.float64)]
+    styles = [painting(size, size), kept(flow_painting, size, size, 3)[..., ::-1].astype(np.float64)]
     net = network("float32")
     figure, axes = plt.subplots(1, 6, figsize=(8.8, 2.7), layout="constrained", width_ratios=(1, 0.66, 1, 1, 1, 1))
     show(axes[0], scene, "the photograph")

@@ -10,7 +10,7 @@ from handstyle.painting.config import StyleConfig
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, n = (192, 30) if quick else (512, 200)
+    width, n = (192, 18) if quick else (512, 200)
     photo, art = photograph(width * 3 // 4, width), painting(2 * width, 2 * width)
     net = network("float32")
     choices = {

@@ -5,7 +5,7 @@ from matplotlib import pyplot as plt
 from pictures.scenes import flow_painting
 
 import handstyle
-from fig.common import command, network, painting, photograph, save, show
+from fig.common import command, kept, network, painting, photograph, save, show
 from handstyle.painting.config import StyleConfig
 
 FINE, COARSE = "relu1_1,relu2_1", "relu3_1,relu4_1,relu5_1"
@@ -20,9 +20,9 @@ CHOICES = {
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, iterations = (160, 40) if quick else (384, 300)
+    width, iterations = (160, 20) if quick else (384, 300)
     photo, one = photograph(width * 3 // 4, width), painting(width, width)
-    other = flow_painting(width, width, 3)[..., ::-1].astype(np.float64)
+    other = kept(flow_painting, width, width, 3)[..., ::-1].astype(np.float64)
     net = network("float32")
     figure, axes = plt.subplots(2, 4, figsize=(8.8, 4.1), layout="constrained")
     panels = axes.ravel()

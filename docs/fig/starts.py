@@ -14,7 +14,7 @@ from handstyle.painting.config import StyleConfig
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, iterations = (160, 60) if quick else (384, 400)
+    width, iterations = (160, 40) if quick else (384, 400)
     photo, art = photograph(width * 3 // 4, width), painting(width, width)
     net = network("float32")
     figure, axes = plt.subplots(1, 5, figsize=(8.8, 1.8), layout="constrained")

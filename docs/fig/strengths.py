@@ -9,7 +9,7 @@ from fig.common import command, network, painting, photograph, save, show
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, iterations = (160, 40) if quick else (512, 200)
+    width, iterations = (160, 20) if quick else (512, 200)
     photo, art, net = photograph(width * 3 // 4, width), painting(width, width), network("float32")
     figure, axes = plt.subplots(1, 5, figsize=(8.8, 1.6), layout="constrained")
     for panel, strength in zip(axes, (0.1, 0.3, 0.5, 0.7, 0.9), strict=True):

@@ -9,7 +9,7 @@ from fig.common import command, network, painting, photograph, save, show
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, iterations = (192, 40) if quick else (512, 300)
+    width, iterations = (192, 20) if quick else (512, 300)
     photo, art = photograph(width * 3 // 4, width), painting(width, width)
     figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.1), layout="constrained")
     for panel, color in zip(axes, ("none", "luminance", "match"), strict=True):

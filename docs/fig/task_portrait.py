@@ -11,7 +11,7 @@ from fig.common import command, network, painting, save, show
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    size, iterations = (192, 50) if quick else (512, 300)
+    size, iterations = (192, 25) if quick else (512, 300)
     # Eileen Collins, photographed by NASA, in the public domain; it comes with scikit-image.
     face = Image.fromarray(data.astronaut()).crop((110, 0, 340, 230)).resize((size, size), Image.Resampling.LANCZOS)
     photo, art = np.asarray(face, np.float64), painting(size, size)

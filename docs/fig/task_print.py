@@ -10,7 +10,7 @@ from fig.common import command, network, painting, photograph, save, show
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, iterations = (384, 30) if quick else (1024, 200)
+    width, iterations = (384, 18) if quick else (1024, 200)
     small = width // 4
     pictures = []
     for size in (small, width):

@@ -26,7 +26,7 @@ def main(out, quick=True):
     figure, axes = plt.subplots(2, 3, figsize=(7.2, 3.9), layout="constrained")
     show(axes[0, 0], art, "the painting")
     for axis, k in zip(axes.ravel()[1:], range(1, 6), strict=True):
-        picture = synthesize(net, art, TAPS[:k], 100 if quick else 500)
+        picture = synthesize(net, art, TAPS[:k], 60 if quick else 500)
         show(axis, picture, "only relu1_1" if k == 1 else f"… to {TAPS[k - 1]}")
     save(figure, out)
 

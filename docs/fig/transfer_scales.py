@@ -9,7 +9,7 @@ from handstyle.painting.config import StyleConfig
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, n = (256, 48) if quick else (512, 200)
+    width, n = (256, 30) if quick else (512, 200)
     photo, art = photograph(width * 3 // 4, width), painting(width * 3 // 4, width)
     net, last = network("float32"), {}
 

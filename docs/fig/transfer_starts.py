@@ -12,7 +12,7 @@ STARTS = {"content": {}, "gray": {"init": "gray"}, "noise": {"init": "noise"}, "
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, n = (160, 60) if quick else (384, 400)
+    width, n = (160, 40) if quick else (384, 400)
     photo, art, net = photograph(width * 3 // 4, width), painting(width * 3 // 4, width), network("float32")
     figure = plt.figure(figsize=(7.2, 7.4), layout="constrained")
     panels = figure.subplot_mosaic(

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from pictures.scenes import flow_painting, portrait_masks, portrait_scene
 
-from fig.common import command, network, painting, save, show
+from fig.common import command, kept, network, painting, save, show
 from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import StyleTerm, moments_forward
@@ -39,7 +39,7 @@ def main(out, quick=True):
     net, photo = network("float32"), portrait_scene(height, width).astype(np.float64)
     parts = portrait_masks(height, width)
     masks = share_overlaps([parts[name].astype(np.float64) for name in ("background", "clothes")])
-    first, second = painting(256, 256), flow_painting(256, 256, 3)[..., ::-1].astype(np.float64)
+    first, second = painting(256, 256), kept(flow_painting, 256, 256, 3)[..., ::-1].astype(np.float64)
     wanted, _ = net.forward(preprocess_forward(photo.astype(net.dtype), net.convention), ["relu4_1"])
     terms = [
         *region_terms(net, first, masks[0], 30.0, "garden"),
@@ -48,7 +48,7 @@ def main(out, quick=True):
         ContentTerm(PICTURE, photo.astype(net.dtype), 30.0, mask=uncovered(masks)[..., None].astype(net.dtype)),
         VariationTerm(1e-3),
     ]
-    outcome = minimize_lbfgsb(Objective(net, terms, photo.shape), photo.ravel(), 80 if quick else 500)
+    outcome = minimize_lbfgsb(Objective(net, terms, photo.shape), photo.ravel(), 40 if quick else 500)
     figure, axes = plt.subplots(1, 3, figsize=(7.2, 3.7), layout="constrained", width_ratios=(1, 0.66, 1))
     show(axes[0], photo, "the photograph")
     show(axes[1], np.concatenate([first[:, :170], second[:, :170]]), "the paintings")

@@ -133,17 +133,27 @@ def make_objective(
     return Objective(network, asked, photograph.shape)
 
 
-def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, ...], weights: Any) -> Painted:
-    """Return the picture painted with `function` in the place of `subject`, and what became of the run."""
+def paint(
+    subject: str,
+    function: Callable[..., Any],
+    pictures: tuple[Array, ...],
+    weights: Any,
+    iterations: int = ITERATIONS,
+    evaluations: int | None = None,
+) -> Painted:
+    """Return the picture painted with `function` in the place of `subject`, and what became of the run.
+
+    It ends with as many `evaluations` at the latest, of which a line search that finds no descent can take many.
+    """
     pooling, rounding = ("average", "up") if subject == "average_pool_backward" else ("max", "down")
     padding = "reflect" if subject == "pad_backward" else "zero"
     network = build_network(weights, pooling, padding, rounding)
     if subject == "match_affine":  # by the principal axes: the symmetric map is its own transpose
         pictures = pictures[0], function(pictures[1], pictures[0], "pca")
     if subject == "carry_over":
-        return by_weights(function, pictures, network)
+        return by_weights(function, pictures, network, iterations)
     if subject == "enlarged":
-        return by_scales(function, pictures, network)
+        return by_scales(function, pictures, network, iterations)
     variation = 1e-2 if subject == "total_variation" or "variation" in function.__name__ else 1e-5
     with ExitStack() as patched:
         for module, name, replacement in replacements(subject, function):
@@ -159,16 +169,18 @@ def paint(subject: str, function: Callable[..., Any], pictures: tuple[Array, ...
                 return value, gradient
 
         if subject == "spectrum_backward":
-            outcome = minimize_preconditioned(minimize_lbfgsb, judged, pictures[0].ravel(), ITERATIONS, exponent=0.5)
+            outcome = minimize_preconditioned(minimize_lbfgsb, judged, pictures[0].ravel(), iterations, exponent=0.5)
         else:
-            outcome = minimize_lbfgsb(evaluate, pictures[0].ravel(), ITERATIONS)
+            outcome = minimize_lbfgsb(evaluate, pictures[0].ravel(), iterations, evaluations=evaluations)
     VARIATION[0] = total_variation
     genuine = make_objective(network, *pictures, variation, subject == "patches_backward")(outcome.v)[0]
     words = f"{outcome.value:7.3f}, genuinely {genuine:7.3f}, in {outcome.evaluations} evaluations; {outcome.stopped}"
     return Painted(outcome.v.reshape(pictures[0].shape), genuine, words)
 
 
-def by_weights(function: Callable[..., Any], pictures: tuple[Array, Array], network: Network) -> Painted:
+def by_weights(
+    function: Callable[..., Any], pictures: tuple[Array, Array], network: Network, iterations: int
+) -> Painted:
     """Return the picture painted with neural-style's weight of 1e3 a layer, carried over to means of G."""
     height, width, _ = pictures[0].shape
     x, y = (objective_module.preprocess_forward(p.astype(np.float32), network.convention) for p in pictures)
@@ -178,17 +190,19 @@ def by_weights(function: Callable[..., Any], pictures: tuple[Array, Array], netw
         at = Place(manner[tap].shape[2], 1, height * width)
         weight = function(1e3, NORMALIZATIONS, "neural-style", "mean", at)
         terms.append(StyleTerm(tap, gram.moments_forward(manner[tap]), weight, 1 / at.channels**2))
-    outcome = minimize_lbfgsb(Objective(network, terms, pictures[0].shape), pictures[0].ravel(), ITERATIONS)
+    outcome = minimize_lbfgsb(Objective(network, terms, pictures[0].shape), pictures[0].ravel(), iterations)
     words = f"{outcome.value:.4g} in {outcome.evaluations}; {outcome.stopped}"
     return Painted(outcome.v.reshape(pictures[0].shape), None, words)
 
 
-def by_scales(function: Callable[..., Any], pictures: tuple[Array, Array], network: Network) -> Painted:
+def by_scales(
+    function: Callable[..., Any], pictures: tuple[Array, Array], network: Network, iterations: int
+) -> Painted:
     """Return the picture painted at half its size and then whole, and what became of the run."""
     size = max(pictures[0].shape)
     with patch.object(stylize_module, "enlarge_picture", function):
         result = stylize_module.stylize(
-            *pictures, network=network, size=size, pyramid_min_size=size // 2, iterations=ITERATIONS, progress=False
+            *pictures, network=network, size=size, pyramid_min_size=size // 2, iterations=iterations, progress=False
         )
     words = f"{result.trace[-1].value:7.3f} in {result.evaluations} evaluations; {result.stopped}"
     return Painted(result.array, result.trace[-1].value, words)

@@ -11,7 +11,6 @@ SUBJECTS = sorted({mutant.subject for mutant in paint.MUTANTS} - paint.NOT_PAINT
 
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_a_mutant_is_called(subject, monkeypatch):
-    monkeypatch.setattr(paint, "ITERATIONS", 1)
     monkeypatch.setattr(paint, "SIZE", 64)
     pictures = np.random.default_rng(0).uniform(0, 255, (2, 32, 224, 3) if subject in paint.TILED else (2, 48, 64, 3))
     calls = []
@@ -20,5 +19,5 @@ def test_a_mutant_is_called(subject, monkeypatch):
         calls.append(subject)
         return paint.GENUINE[subject](*arguments, **options)
 
-    paint.paint(subject, noted, tuple(pictures), random_weights())
+    paint.paint(subject, noted, tuple(pictures), random_weights(), iterations=1)
     assert calls
