@@ -19,7 +19,7 @@ def main(out, quick=True):
     tiling = Tiling(net.layers, ["relu5_1"], height, width, TILE)
     tile = tiling.tiles[1]
     shade = np.full((height, width, 1), 0.25)
-    shade[tile.crop.rows, tile.crop.columns] = 0.6
+    shade[tile.crop] = 0.6
     rows, columns = (slice(span.own_start, span.own_stop) for span in (tile.rows, tile.columns))
     shade[rows, columns] = 1.0
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.8, 3.3), layout="constrained", width_ratios=(1.3, 1))
