@@ -60,6 +60,8 @@ class RunFollower:
         The picture that the run will write.
     config, run
         The settings of the run.
+    checkpoint : Path or None
+        The checkpoint that the run will write.
     asked : Requests
         The signals that have asked the run to end.
     preview : Preview or None
@@ -69,13 +71,13 @@ class RunFollower:
     output: Path
     config: StyleConfig
     run: RunConfig
+    checkpoint: Path | None
     asked: Requests
     preview: Preview | None
     display: Display = field(init=False)
     failures: set[str] = field(default_factory=set)  # what could not be written
 
     def __post_init__(self) -> None:
-        self.checkpoint = checkpoint_of(self.output, self.run)
         self.writer = None if self.checkpoint is None else CheckpointWriter(self.checkpoint, self.run.checkpoint_every)
         self.recording = Recording() if self.run.report else None
 
@@ -117,7 +119,7 @@ def follow_run(
     with defer_signals() as asked, alone as locks, preview_of(run, title, photograph, asked.raise_now) as preview:
         if not locks:
             print_notes([f"the file system has no locks, so a second run could write to {checkpoint} at the same time"])
-        yield RunFollower(output, config, run, asked, preview)
+        yield RunFollower(output, config, run, checkpoint, asked, preview)
 
 
 @contextmanager
