@@ -1,6 +1,7 @@
 """The command ``check``, which runs the gradient checks and prints a table of the results."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,8 @@ from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
-from handstyle.cli.options import Flat, NetworkConfig, Precision, Whole, out
+from handstyle.cli.options import Flat, NetworkConfig, Precision, Whole, all_fields, make_flags, out, resolve
+from handstyle.foundations.errors import printable
 from handstyle.painting.report import format_bound
 from handstyle.painting.selfcheck import Row, check_layer, find_layer, self_check
 
@@ -17,6 +19,8 @@ def check(
     *,
     quick: Annotated[bool, Parameter(negative="")] = False,
     module: str = "",
+    preset: str = "",
+    config: Path | None = None,
     size: Whole = 32,
     seed: Whole = 0,
     precision: Precision = "float32",
@@ -29,10 +33,15 @@ def check(
     Parameters
     ----------
     quick : bool
-        Check only the layers and the default objective, in seconds.
+        Check only the layers, the default objective and that of --preset or --config, in seconds.
     module : str
         Check a layer of your own instead, MODULE:LAYER: a class or object with forward(x) -> (y, cache) and
         backward(dy, cache) -> dx, in a file MODULE.py of this folder or any importable module.
+    preset : str
+        Check the terms of this preset, too, on the network of the flags; handstyle info --preset all lists all of them.
+    config : Path
+        Check the terms of this TOML file of settings, or of a picture with a recipe, too. The network is that of the
+        flags.
     size : int
         Side in pixels of the random picture for finite differences, at least 16.
     seed : int
@@ -46,7 +55,12 @@ def check(
     else:
         loaded = network.load(precision)
         title = f"{network.weights}, {precision}, kernels {loaded.engine.name}"
-        rows = self_check(loaded, size, seed, quick=quick)
+        configs = {}
+        if preset or config is not None:
+            flags = make_flags("CheckFlags", list(all_fields()), everything=False)
+            settings = resolve(replace(flags, preset=preset or None, config=None if config is None else str(config)))
+            configs[preset if config is None else printable(config.name)] = settings.config
+        rows = self_check(loaded, size, seed, quick=quick, configs=configs)
     table = Table(title=Text(title))
     for heading in ("of", "check", "measured", "expected", "kinks crossed", "verdict"):
         table.add_column(heading, justify="right" if heading in ("measured", "kinks crossed") else "left")

@@ -120,7 +120,7 @@ def self_check(
     seed : int
         Seed of the random pictures and directions, 0 or more.
     quick : bool
-        Check only the layers and the default objective.
+        Check only the layers, the default objective and those in `configs`.
     configs : mapping of str to StyleConfig, optional
         Further objectives to check, by name, for instance of a preset or of a settings file.
     sizes : sequence of int
@@ -150,15 +150,14 @@ def self_check(
     yield from _preprocess_rows(network, size, rng)
     yield from _layer_rows(network, rng)
     exact = network.astype("float64")
-    variants = VARIANTS[:1] if quick else VARIANTS
-    variants = [*variants, *(Variant(name, config) for name, config in (configs or {}).items())]
-    for variant in variants:
+    variants, asked = VARIANTS[:1] if quick else VARIANTS, (configs or {}).items()
+    for variant in [*variants, *(one for name, config in asked for one in _variants_of(name, config))]:
         yield from _term_rows(exact, variant, size, seed)
+    for variant in [*variants, *(Variant(name, config) for name, config in asked)]:
+        compared = (size,) if quick else sizes if variant is VARIANTS[0] else sizes[:1]
+        yield from _engine_rows(network, variant, compared, seed)
     if quick:
-        yield from _engine_rows(network, variants[0], (size,), seed)
         return
-    for variant in variants:
-        yield from _engine_rows(network, variant, sizes if variant is VARIANTS[0] else sizes[:1], seed)
     yield from _border_rows(network, sizes[0], seed)
     yield Row("ties", why="> and >= differ only where two values are equal: a point without derivative")
 
@@ -182,13 +181,18 @@ def check_run(network: Network, config: StyleConfig, size: int = 32, seed: int =
     rng = np.random.default_rng(seed)
     yield from _preprocess_rows(network, size, rng)
     yield from _layer_rows(network, rng)
-    variant, exact = Variant("", config), network.astype("float64")
-    if config.style_statistic == "wasserstein":
-        yield from _term_rows(exact, Variant("", config, ("style",), on_features=True), size, seed)
-        yield from _term_rows(exact, Variant("", config, ("content", "total", "means", "range", "held")), size, seed)
-    else:
+    exact = network.astype("float64")
+    for variant in _variants_of("", config):
         yield from _term_rows(exact, variant, size, seed)
-    yield from _engine_rows(network, variant, (size,), seed)
+    yield from _engine_rows(network, Variant("", config), (size,), seed)
+
+
+def _variants_of(name: str, config: StyleConfig) -> list[Variant]:
+    """Return what checks all terms of a configuration; Wasserstein's is compared with differences of the features."""
+    if config.style_statistic != "wasserstein":
+        return [Variant(name, config)]
+    others = ("content", "total", "means", "range", "held")
+    return [Variant(name, config, ("style",), on_features=True), Variant(name, config, others)]
 
 
 def check_layer(layer: Any, shape: tuple[int, int, int] = (7, 9, 4), seed: int = 0) -> list[Row]:

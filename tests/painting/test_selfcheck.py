@@ -1,5 +1,6 @@
 """``handstyle check`` must reject bugs that were once put in by hand and passed."""
 
+from dataclasses import replace
 from unittest.mock import patch
 
 import numpy as np
@@ -11,6 +12,7 @@ from handstyle.kernels.cpu import im2col, passes
 from handstyle.losses import content, distribution, gram, total_variation
 from handstyle.network.sequence import ReLU
 from handstyle.network.vgg import Network, build_network, random_weights
+from handstyle.painting.normalizations import SMOOTHNESS
 from handstyle.painting.selfcheck import VARIANTS, Row, Variant, _terms, check_layer, find_layer, self_check
 
 
@@ -39,6 +41,19 @@ def test_the_genuine_passes(network: Network) -> None:
 
 def test_the_quick_set_passes(network: Network) -> None:
     assert not failures(network, quick=True)
+
+
+def test_the_command_checks_the_terms_of_a_preset_and_of_a_settings_file(commanded, tmp_path, monkeypatch) -> None:
+    quick, file = ("check", "--quick", "--weights", "random"), tmp_path / "mine.toml"
+    file.write_text('tv = "absolute"\n')
+    for asked, name in (("--preset", "wasserstein"), "wasserstein"), (("--config", str(file)), "mine.toml"):
+        status, out, _ = commanded(*quick, *asked)
+        assert status == 0
+        assert name in out
+    wrong = replace(SMOOTHNESS["absolute"], variation=second_scaled(total_variation.absolute_variation, 1.01))
+    monkeypatch.setitem(SMOOTHNESS, "absolute", wrong)
+    assert commanded(*quick)[0] == 0
+    assert commanded(*quick, "--config", str(file))[0] == 1
 
 
 def test_no_check_compares_zero_with_zero(network: Network) -> None:
