@@ -16,9 +16,12 @@ import os
 import runpy
 import sys
 import tempfile
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
+
+import paintings
 
 LIBRARIES = (
     "matplotlib.pyplot",
@@ -57,9 +60,13 @@ class Heads(ast.NodeTransformer):
 class NotingLoader(SourceFileLoader):
     """Load a module whose functions note that they run; it is kept compiled beside the one that does not."""
 
-    def __init__(self, name: str, path: str, file: str) -> None:
+    def __init__(self, name: str, path: str, file: str, loaded: Callable[[ModuleType], None]) -> None:
         super().__init__(name, path)
-        self.file = file
+        self.file, self.loaded = file, loaded
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        self.loaded(module)
 
     def get_code(self, fullname: str) -> CodeType | None:
         builtins.__ran__(f"{self.file}:")
@@ -96,13 +103,16 @@ def record(out: str, root: str) -> None:
         inside = found.relative_to(root) if found.is_relative_to(root) else None
         return inside.as_posix() if inside and not ELSEWHERE.intersection(inside.parts) else None
 
+    def loaded(module: ModuleType) -> None:
+        paintings.keep(module, Path(root), seen, note)
+
     class Finder:
         @staticmethod
         def find_spec(name, path=None, target=None) -> ModuleSpec | None:
             spec = PathFinder.find_spec(name, path, target)
             if spec is None or type(spec.loader) is not SourceFileLoader or (source := below(spec.origin)) is None:
                 return None
-            spec.loader = NotingLoader(name, spec.origin, source)
+            spec.loader = NotingLoader(name, spec.origin, source, loaded)
             return spec
 
     def watch(event: str, arguments: tuple) -> None:
@@ -116,7 +126,7 @@ def record(out: str, root: str) -> None:
             note(path if event == "open" else f"{path}/")
 
     builtins.__ran__ = note
-    atexit.register(lambda: os.write(file, f"{sum(os.times()[:4]):.1f} s\n".encode()))
+    atexit.register(lambda: os.write(file, f"{sum(os.times()[:4]):.1f} s{paintings.counted()}\n".encode()))
     sys.meta_path.insert(0, Finder)
     sys.addaudithook(watch)
 

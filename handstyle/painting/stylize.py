@@ -250,7 +250,8 @@ class _Run:
         config, network, plan = self.config, self.memory.network, self.plan
         start = enlarge_picture(config, plan, self.p, size)
         self.state.adam = self.state.resample(self.size, size, network.backend)
-        report, resumed = self._callback(position, size), self.file if position.scale == self.position.scale else None
+        report = self.callback and self._callback(self.callback, position, size)
+        resumed = self.file if position.scale == self.position.scale else None
         with self.memory.guard(size), np.errstate(over="ignore", invalid="ignore"):  # the objective raises an error
             self.own = user_terms(self.terms, network, size)
             terms = terms_of_scale(config, network, plan, size, self.measured) + self.own
@@ -270,21 +271,19 @@ class _Run:
             ]
         return less is not None
 
-    def _callback(self, position: RunPosition, size: Size) -> Callable[[Iteration], None]:
+    def _callback(self, called: Any, position: RunPosition, size: Size) -> Callable[[Iteration], None]:
         """Return a callback of the optimizer at one scale, which calls that of the run."""
         ends = [position.trace[-1].seconds if position.trace else 0.0]
         forecast, planned, sizes = [need.seconds for need in self.memory.needs()], self.planned, self.plan.sizes
 
         def report(row: Iteration) -> None:
-            if self.callback is None or row.v is None:
-                return
             row = _continue_row(position, row)
             ends.append(row.seconds)
             array = self.memory.network.backend.to_numpy(row.v).reshape(*size, 3)  # type: ignore[arg-type]
             trace = position.trace + [replace(row, v=None, save=None)]
             before = [one.seconds for one in position.trace[-RECENT:]]
             stopped = f"after {row.iteration} of {sum(planned)} iterations"
-            self.callback(
+            called(
                 Progress(
                     row.iteration,
                     sum(planned),

@@ -1,0 +1,164 @@
+"""Runs of optimizers that are kept, so that a change that leaves the numbers as they are asks for no painting again.
+
+An optimizer is deterministic, so the same objective, start and options have the same outcome. In the processes that
+compute the book, `keep` puts a function around each optimizer of the package: it evaluates the objective a gray level
+beside the start. If a kept run had the same start and options, and there the same value and gradient to the last bit,
+it evaluates the objective at that run's result; if they are the same there, too, it returns the kept outcome. This is
+the early cutoff of build systems (Mokhov, Mitchell and Peyton Jones 2018, *Build systems à la carte*). It covers all
+code that only evaluates; a change of the optimizer that a run used, or of a library, asks for the run again.
+
+A run with a callback, one of a function that is not the package's own `Objective`, and one by an optimizer with a bug
+put in place is made each time: the first two may note what they are called with. The runs lie in
+``docs/_build/paintings``; without the file that `begin` writes there nothing is kept.
+"""
+
+import functools
+import hashlib
+import inspect
+import json
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import freshness
+import numpy as np
+
+OPTIMIZERS = "handstyle/optimize"
+EVALUATED = {"objective.py", "precondition.py"}  # of these, what is not evaluated runs each time
+ON_HOST = {"minimize_lbfgsb", "minimize_restarted"}  # the others call `on_device`
+LARGEST = 10**9  # bytes of all kept runs; beyond that the oldest go
+counts = {"painted": 0, "kept": 0}  # runs of this process
+loaded: list[tuple[ModuleType, dict[str, Any]]] = []  # the optimizers' modules, and what they defined
+
+
+def folder_of(root: Path) -> Path:
+    return root / "docs/_build/paintings"
+
+
+def begin(root: Path, libraries: str) -> None:
+    """Write what the optimizers' code and the libraries are now, and remove the oldest runs if all are too large."""
+    folder = folder_of(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    codes = {"": libraries}
+    for path in (root / OPTIMIZERS).glob("*.py"):
+        if path.name not in EVALUATED:
+            parts = freshness.module(path)
+            text = "\n".join(piece.text for piece in [*parts.statements, *parts.functions.values()])
+            codes[path.relative_to(root).as_posix()] = hashlib.sha256(text.encode()).hexdigest()
+    (folder / "codes.json").write_text(json.dumps(codes))
+    runs = sorted(folder.glob("*.pickle"), key=lambda path: path.stat().st_mtime, reverse=True)
+    sizes = np.cumsum([path.stat().st_size for path in runs])
+    for path, size in zip(runs, sizes, strict=True):
+        if size > LARGEST:
+            path.unlink()
+
+
+def keep(module: ModuleType, root: Path, seen: set[str], note: Callable[[str], None]) -> None:
+    """Put a function around each optimizer that a module defines; `seen` and `note` are the recorder's."""
+    path = Path(module.__file__)
+    if path.parent != root / OPTIMIZERS or path.name in EVALUATED or not (folder_of(root) / "codes.json").is_file():
+        return
+    for name, function in list(vars(module).items()):
+        own = name.startswith("minimize_") and function.__module__ == module.__name__
+        if own and next(iter(inspect.signature(function).parameters)) == "objective":
+            setattr(module, name, keeping(function, folder_of(root), seen, note))
+    loaded.append((module, parts_of(module)))
+
+
+def parts_of(module: ModuleType) -> dict[str, Any]:
+    """Return what a module and its classes define, by name."""
+    classes = [value for value in vars(module).values() if isinstance(value, type)]
+    return vars(module) | {f"{one}.{name}": part for one in classes for name, part in vars(one).items()}
+
+
+def genuine() -> bool:
+    """Return whether no optimizer has been changed since it was loaded, for instance by a bug put in its place."""
+    pairs = ((parts_of(module), before) for module, before in loaded)
+    return all(now.get(name) is part for now, before in pairs for name, part in before.items())
+
+
+def keeping(
+    minimize: Callable[..., Any], folder: Path, seen: set[str], note: Callable[[str], None]
+) -> Callable[..., Any]:
+    """Return an optimizer that returns a kept outcome where there is one that holds."""
+    codes = json.loads((folder / "codes.json").read_text())
+
+    @functools.wraps(minimize)
+    def kept(*args: Any, **options: Any) -> Any:
+        given = inspect.signature(minimize).bind(*args, **options)
+        given.apply_defaults()
+        objective, v0, *_ = given.args
+        choices = {name: value for name, value in given.arguments.items() if name not in ("objective", "v0")}
+        inner = getattr(objective, "objective", objective)
+        own = type(inner).__module__ == "handstyle.optimize.objective"
+        if not own or not genuine() or choices["callback"] is not None or choices["resume"] is not None:
+            counts["painted"] += 1
+            return minimize(*args, **options)
+
+        def evaluated(v: np.ndarray) -> str:
+            try:
+                found = objective(v) if minimize.__name__ in ON_HOST else objective.on_device(v)[:2]
+            except Exception as error:  # a value that is not finite: the run will say so
+                found = type(error).__name__
+            return digest(found)
+
+        beside = v0 + np.cos(np.arange(v0.size)).astype(v0.dtype)
+        key = digest(minimize.__name__, v0, evaluated(beside), [choice(c, choices) for c in choices.values()])
+        file, state = folder / f"{key}.pickle", choices.get("start")
+        if file.is_file():
+            with file.open("rb") as stream:
+                code, end, ran = pickle.load(stream)
+                if all(codes.get(name) == text for name, text in code.items()):
+                    outcome, changed = pickle.load(stream)
+                    if evaluated(outcome.v) == end:
+                        if state is not None:
+                            vars(state).update(changed)
+                        for line in ran:
+                            note(line)
+                        counts["kept"] += 1
+                        os.utime(file)  # the last used are the last to go
+                        return outcome
+        before = set(seen)
+        outcome = minimize(*args, **options)
+        counts["painted"] += 1
+        ran = [line for line in seen if line not in before or line.startswith(OPTIMIZERS)]
+        used = {"", *(line.partition(":")[0] for line in ran)}
+        code = {name: text for name, text in codes.items() if name in used}
+        at = file.with_suffix(f".{os.getpid()}")
+        with at.open("wb") as stream:
+            pickle.dump((code, evaluated(outcome.v), ran), stream)
+            pickle.dump((outcome, state and vars(state)), stream)
+        at.replace(file)
+        return outcome
+
+    return kept
+
+
+def counted() -> str:
+    """Return how many runs this process made and did not make, in words, or nothing if it had none."""
+    return f", {counts['painted']} painted, {counts['kept']} kept" if any(counts.values()) else ""
+
+
+def choice(value: Any, choices: dict[str, Any]) -> Any:
+    """Return an option of an optimizer as what `digest` takes: of a learning rate its values, of a state its fields."""
+    if callable(value):
+        return [float(value(step)) for step in range(1, choices["iterations"] + 1)]
+    return (
+        value if value is None or isinstance(value, int | float | tuple | np.ndarray) else sorted(vars(value).items())
+    )
+
+
+def digest(*values: Any) -> str:
+    """Return a digest of numbers, texts, arrays, and lists and tuples of them."""
+    found = hashlib.sha256()
+    for value in values:
+        if isinstance(value, list | tuple):
+            found.update(digest(*value).encode())
+        elif isinstance(value, np.ndarray):
+            found.update(f"{value.dtype} {value.shape}".encode() + np.ascontiguousarray(value).tobytes())
+        else:
+            found.update(f"{type(value).__name__} {value!r};".encode())
+    return found.hexdigest()
