@@ -62,7 +62,8 @@ class Method:
     def name(self) -> str:
         """The method in words."""
         words = [{"lbfgsb": "SciPy's", "lbfgs": "our own"}[self.optimizer], f"history {self.history}"]
-        words += [f"exponent {self.exponent:g}, f0 {self.knee:g}"] if self.exponent else ["pixels"]
+        words += [f"exponent {self.exponent:g}"] if self.exponent else ["pixels"]
+        words += [f"f0 {self.knee:g}"] if self.exponent and self.knee != KNEE else []
         return ", ".join(words + ([f"pyramid from {self.pyramid}"] if self.pyramid else []))
 
 

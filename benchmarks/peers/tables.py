@@ -53,13 +53,21 @@ def evaluation_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def without_empty_columns(table: str) -> str:
+    """Return a table in Markdown without the columns that have a heading and no entry."""
+    lines = [line.strip("|").split("|") for line in table.splitlines()]
+    columns = [column for column in zip(*lines, strict=True) if any(cell.strip() for cell in column[2:])]
+    return "\n".join("|" + "|".join(cells) + "|" for cells in zip(*columns, strict=True))
+
+
 def _run_cells(row: dict[str, Any]) -> str:
     ours = f"{row['ours_min_s']:.0f} s" + ("" if row["reached"] else ", not reached")
     if "evaluations" in row:
         ours += f" ({row['evaluations'][0]} evaluations)"
-    theirs = f"PyTorch {row['theirs_min_s']:.0f} s"
+    theirs = f"{row['theirs_min_s']:.0f} s"
     if "ratio_to_fastest" not in row:
-        return f"{ours} | {theirs} | {row['ratio_of_minima']:.2f} | |"
+        return f"{ours} | {theirs} (PyTorch) | {row['ratio_of_minima']:.2f} | |"
     fastest = NAMES.get(row["fastest"], row["fastest"])
-    first = f"{row['theirs_fastest_s']:.0f} s (its {row['evaluations'][1]} evaluations, as {fastest} makes them)"
-    return f"{ours} | {first} | {row['ratio_to_fastest']:.2f} | | {theirs}, {row['ratio_of_minima']:.2f}"
+    first = f"{row['theirs_fastest_s']:.0f} s ({fastest})"
+    others = f"PyTorch {theirs} ({row['evaluations'][1]} evaluations), {row['ratio_of_minima']:.2f}"
+    return f"{ours} | {first} | {row['ratio_to_fastest']:.2f} | | {others}"

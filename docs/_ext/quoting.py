@@ -29,6 +29,7 @@ from sphinx.errors import ExtensionError
 WIDE, NARROW = 86, 64  # columns: a quote that has the text's width, and one that shares the page with another
 CITATION = re.compile(r"# book: ([a-z]+-[a-z-]+)")
 EQUATION = re.compile(r"# \([0-9.]+\)")
+TEXT_ALONE = re.compile(r"""(\s+)(f?)(["'])((?:(?!\3)[^\\])+)\3(,?)""")  # indent, f, quote, text, comma
 TO_THE_CHECKER = re.compile(r"  # type: ignore\S*")
 
 
@@ -120,7 +121,7 @@ def fit(code: str, columns: int) -> str:
     text = code
     if max(map(len, code.splitlines())) > columns:
         text = fold_comments(formatted(fold_comments(code, columns), columns), columns)
-        text = fold_docstrings(text, columns)
+        text = fold_strings(fold_docstrings(text, columns), columns)
     if program(text) != program(code):
         raise ExtensionError(f"a quote was changed by breaking its lines:\n{text}")
     return text
@@ -185,6 +186,22 @@ def fold_docstrings(code: str, columns: int) -> str:
         if len(lines[at]) > columns and node.body[0].end_lineno == at + 1:
             indent = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
             lines[at : at + 1] = textwrap.wrap(lines[at], columns, initial_indent="", subsequent_indent=indent)
+    return "\n".join(lines) + "\n"
+
+
+def fold_strings(code: str, columns: int) -> str:
+    """Break a text that is too long, and has a line for itself, into several."""
+    lines: list[str] = []
+    for line in code.splitlines():
+        while len(line) > columns and (parts := TEXT_ALONE.fullmatch(line)):
+            indent, kind, quote, text, comma = parts.groups()
+            whole = re.sub(r"{[^{}]*}", lambda field: "x" * len(field[0]), text)  # no break within a field
+            at = whole.rfind(" ", 0, columns - len(indent + kind) - 2) + 1
+            if not at or "{" in whole:
+                break
+            lines.append(f"{indent}{kind}{quote}{text[:at]}{quote}")
+            line = f"{indent}{kind}{quote}{text[at:]}{quote}{comma}"
+        lines.append(line)
     return "\n".join(lines) + "\n"
 
 

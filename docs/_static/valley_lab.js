@@ -94,7 +94,7 @@ class ValleyLab {
         aria-label="Contours of a valley with the paths of three optimizers from one start"></canvas>
       <p><label>steepness <input class="lab-steep" type="range" min="1" max="100" value="10"></label>
         <output class="lab-steep-shown"></output>
-        <label>evaluations <input class="lab-count" type="range" min="1" max="${EVALUATIONS}" value="20"></label>
+        <label>&ensp; evaluations <input class="lab-count" type="range" min="1" max="${EVALUATIONS}" value="20"></label>
         <output class="lab-count-shown"></output>
         <button type="button" class="lab-race">race</button></p>
       <table aria-live="polite"><tbody></tbody></table>`;

@@ -107,6 +107,12 @@ def signed(axes: plt.Axes, values: np.ndarray, title: str = "", size: float | No
     show(axes, values, title, cmap=SIGNED, vmin=-size, vmax=size)
 
 
+def y_ticks(axes: plt.Axes, *values: float) -> None:
+    """Write these values beside a logarithmic axis, as numbers and not as powers of ten."""
+    axes.set_yticks(values, [f"{value:g}" for value in values])
+    axes.minorticks_off()
+
+
 def save(figure: Figure, out: str) -> None:
     """Write the figure, and beside it one for dark pages, and let it go."""
     options = {"bbox_inches": "tight", "metadata": {"Date": None} if str(out).endswith(".svg") else None}

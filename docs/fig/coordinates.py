@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from scipy.fft import dctn
 
-from fig.common import BLUE, ORANGE, command, network, painting, photograph, save, signed
+from fig.common import BLUE, ORANGE, command, network, painting, photograph, save, signed, y_ticks
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.objective import Objective
 from handstyle.optimize.precondition import Spectrum, frequency_scale, minimize_preconditioned
@@ -54,10 +54,12 @@ def main(out, quick=True):
     axes[0, 0].loglog(middle, square / square[-4:].mean(), "k--", label="s², exponent ½")
     axes[0, 0].set(xlabel="cycles a pixel", title="distance to go / gradient")
     axes[0, 0].legend(fontsize=9)
+    y_ticks(axes[0, 0], 0.5, 1, 2, 4)
     for (name, curve), color in zip(curves.items(), (BLUE, ORANGE), strict=True):
         axes[0, 1].semilogy(*zip(*curve, strict=True), color=color, label=name)
     axes[0, 1].set(xlabel="evaluations", title="loss")
     axes[0, 1].legend()
+    y_ticks(axes[0, 1], 2, 5, 10, 20)
     spectrum = Spectrum.of(photo.shape, 0.5, start)
     g = objective(start)[1].reshape(photo.shape)
     steps = {"pixels": -g, "scaled coefficients": -spectrum.forward(spectrum.backward(g))}

@@ -5,7 +5,7 @@ import time
 import numpy as np
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GREY, ORANGE, command, save
+from fig.common import BLUE, GREY, ORANGE, command, save, y_ticks
 from handstyle.kernels.counting import choose_kernel
 from handstyle.kernels.cpu.arena import Arena
 from handstyle.kernels.cpu.choose import convolve
@@ -57,8 +57,7 @@ def main(out, quick=True):
     for k, ((intensity, rate), (_, channels, K)) in enumerate(zip(points["nine shifts"], LAYERS, strict=True)):
         place = (0, -16 - 13 * (k % 2))  # above them are the roof and the other points
         ax.annotate(f"{channels} to {K}", (intensity, rate / 1e9), place, textcoords="offset points", ha="center")
-    ax.set_yticks(ticks := [1, 2, 5, 10, 20, 50, 100, 200], [f"{tick}" for tick in ticks])
-    ax.minorticks_off()
+    y_ticks(ax, 1, 2, 5, 10, 20, 50, 100, 200)
     ax.set_xlabel("operations of the direct sum, for each byte")
     ax.set_ylabel("10⁹ of them a second")
     ax.legend(loc="upper left")

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, ORANGE, command, save, show
+from fig.common import BLUE, ORANGE, command, save, show, y_ticks
 from fig.problem import town
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 
@@ -51,6 +51,7 @@ def main(out, quick=True):
             axes[2].plot(len(best), best[-1], "x", color=hue, ms=9, mew=2)
     axes[2].set(xlabel="evaluations", title="the true value")
     axes[2].legend(fontsize=9)
+    y_ticks(axes[2], 3, 5, 10, 20)
     save(figure, out)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GREEN, ORANGE, command, save, show
+from fig.common import BLUE, GREEN, ORANGE, command, save, show, y_ticks
 from fig.problem import town
 from handstyle.optimize.adam import minimize_adam
 from handstyle.optimize.lbfgs import minimize_lbfgs
@@ -48,8 +48,7 @@ def main(out, quick=True):
             axes[1, 1].plot(len(best), best[-1], "x", color=color, ms=9, mew=2)
         if name != "Adam":
             show(next(places), outcome.v.reshape(objective.shape), name)
-    axes[1, 1].set_yticks([2, 5, 10, 15], ["2", "5", "10", "15"])
-    axes[1, 1].minorticks_off()
+    y_ticks(axes[1, 1], 2, 5, 10, 15)
     axes[1, 1].set(xlabel="evaluations", title="the value")
     axes[1, 1].legend(fontsize=9, loc="center right")  # not behind the cross, where a line ends
     save(figure, out)

@@ -4,7 +4,7 @@ from matplotlib import pyplot as plt
 
 from benchmarks.precondition import Method
 from benchmarks.report import newest
-from fig.common import BLUE, ORANGE, command, save
+from fig.common import BLUE, ORANGE, command, save, y_ticks
 
 
 def main(out, quick=True):
@@ -27,6 +27,7 @@ def main(out, quick=True):
     axes[0].set(xlabel=f"evaluations at {case[0]}²", title="loss")
     axes[1].set(xlabel="seconds", title="loss")
     axes[0].legend(fontsize=9)
+    y_ticks(axes[0], 2, 5, 10, 20, 30)
     save(figure, out)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.gpu.report import roofline
 from benchmarks.report import newest
-from fig.common import BLUE, GREEN, GREY, ORANGE, command, plt, save
+from fig.common import BLUE, GREEN, GREY, ORANGE, command, plt, save, y_ticks
 
 WAYS = {
     "winograd4": ("Winograd, 4×4", BLUE, "o"),
@@ -32,8 +32,7 @@ def main(out, quick=True):
                 shown[label] = ax.loglog(x, y / 1e12, marker, color=hue, fillstyle="none")[0]
         ax.set_title({"float32": "true float32", "tf32": "factors of ten bits"}[precision])
         ax.set_xlabel("operations of direct convolution / byte")
-    axes[0].set_yticks(ticks := [20, 50, 100, 200, 400], [f"{tick}" for tick in ticks])
-    axes[0].minorticks_off()
+    y_ticks(axes[0], 20, 50, 100, 200, 400)
     axes[0].set_ylabel("10¹² of them / s")
     figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=len(shown))
     save(figure, out)

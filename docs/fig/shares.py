@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GREEN, GREY, command, save
+from fig.common import BLUE, GREEN, GREY, command, save, y_ticks
 from fig.problem import town
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 
@@ -20,8 +20,7 @@ def main(out, quick=True):
         2, 1, figsize=(7.2, 4.6), layout="constrained", sharex=True, height_ratios=(1, 1.6)
     )
     above.semilogy([value for value, _ in rows], color=GREY)
-    above.set_yticks([2, 5, 10, 15], ["2", "5", "10", "15"])
-    above.minorticks_off()
+    y_ticks(above, 2, 5, 10, 15)
     above.set_title("the value")
     areas = below.stackplot(range(len(rows)), values / values.sum(axis=0), labels=names, colors=colors)
     below.set(xlabel="iteration", title="the share of each term", xlim=(0, len(rows) - 1), ylim=(0, 1))

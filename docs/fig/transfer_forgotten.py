@@ -5,7 +5,7 @@ from unittest.mock import patch
 import numpy as np
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, ORANGE, command, network, painting, photograph, save, show
+from fig.common import BLUE, ORANGE, command, network, painting, photograph, save, show, y_ticks
 from handstyle.painting import stylize as module
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.plan import enlarge_picture
@@ -29,8 +29,7 @@ def main(out, quick=True):
         values = [row.value for row in result.trace]
         axes[2].semilogy(range(1, len(values) + 1), values, color=color)
     axes[2].set(xlabel="iteration", title="the value, three scales")
-    axes[2].set_yticks([3, 5, 10, 20, 50], ["3", "5", "10", "20", "50"])
-    axes[2].minorticks_off()
+    y_ticks(axes[2], 3, 5, 10, 20, 50)
     for end in (n + 0.5, 2 * n + 0.5):
         axes[2].axvline(end, color="0.7", lw=0.8)
     save(figure, out)

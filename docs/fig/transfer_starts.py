@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 import handstyle
-from fig.common import command, network, painting, photograph, save, show
+from fig.common import command, network, painting, photograph, save, show, y_ticks
 from handstyle.painting.config import StyleConfig
 
 STARTS = {"content": {}, "gray": {"init": "gray"}, "noise": {"init": "noise"}, "half noise": {"init_noise": 0.5}}
@@ -25,8 +25,7 @@ def main(out, quick=True):
         rows = result.trace
         panels["plot"].semilogy([row.evaluations for row in rows], [row.value for row in rows], label=name)
     panels["plot"].set(xlabel="evaluations", title="the value")
-    panels["plot"].set_yticks([2, 5, 10, 20], ["2", "5", "10", "20"])
-    panels["plot"].minorticks_off()
+    y_ticks(panels["plot"], 2, 5, 10, 20)
     panels["plot"].legend(ncols=2, fontsize=9)
     save(figure, out)
 

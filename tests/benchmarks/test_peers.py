@@ -20,6 +20,11 @@ def test_the_ratio_is_to_the_fastest_and_the_others_stand_beside():
     assert line == "| time 256 | 1.000 s | 2.000 s (JAX) | 0.50 | 0.45 | PyTorch 4.000 s | 0.45 | 0.38 |"
 
 
+def test_columns_without_an_entry_go():
+    table = "| a | b | c |\n|---|---|---|\n| 1 | | 3 |"
+    assert tables.without_empty_columns(table) == "| a | c |\n|---|---|\n| 1 | 3 |"
+
+
 def test_results_that_are_kept_still_make_a_table():
     for path in common.RESULTS.glob("*-evaluation.json"):
         rows = json.loads(path.read_text())["rows"]

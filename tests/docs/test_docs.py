@@ -62,6 +62,16 @@ def test_a_claim_of_the_whole_book_would_be_seen():
     assert claims_of_the_whole_book("Every written chapter has exercises. Each number was printed by its cell.") == []
 
 
+def test_the_bibliography_names_the_chapters_that_link_to_a_program():
+    text = (DOCS / "reference" / "bibliography.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| .*?\(https://github\.com/[\w.-]+/([\w.-]+).* \| ([\d, ]+) \|$", text, re.MULTILINE)
+    assert len(rows) == 12
+    for program, chapters in rows:
+        link = re.compile(rf"\(https://[^)]*\b{re.escape(program)}(?![\w-])")
+        cited = sorted({BY_PAGE[page].number for page, text in PAGES.items() if link.search(text)})
+        assert chapters == ", ".join(map(str, cited)), program
+
+
 def test_the_chapters_that_set_the_tone_are_written():
     assert {BY_PAGE[page].number for page in WRITTEN} >= {1, 4, 6, 9, 13, 17}
 

@@ -20,7 +20,7 @@ def scale(x, factor=2.0, offset=0.0):  # (H, W, C), (), () -> (H, W, C)
     x : array
     """
     scaled = [[entry * factor + offset for entry in row] for row in x]  # row by row, since x may be a list of lists
-    return scaled
+    return scaled, f"the entries of {x}, each multiplied by {factor + 0.0} and moved by the offset {offset}"
 '''
 
 
@@ -31,6 +31,7 @@ def test_the_shapes_stand_above_the_function_and_the_rest_fits():
     assert max(map(len, lines)) <= 60
     assert "Parameters" not in "\n".join(lines)
     assert "    # row by row, since x may be a list of lists" in lines
+    assert '        f"the entries of {x}, each multiplied by "' in lines  # and not within {factor + 0.0}
 
 
 @pytest.mark.parametrize("columns", [quoting.NARROW, quoting.WIDE])
