@@ -85,7 +85,7 @@ def test_the_page_lists_the_files_from_the_command_line_to_the_gradient(tmp_path
     chain, within, before = listed
     prepare, callers, evaluation = traced(tmp_path)
     assert (chain, within, before) == (callers, evaluation, prepare)
-    assert len(chain + within) <= 15
+    assert len(chain + within) <= 14
     assert f"{len(chain)} files call one another" in text
     assert f"{len(within)} more" in text
     assert f"{len(before)} others" in text

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from handstyle.foundations.backend import Array, namespace
-from handstyle.optimize.loop import Loop, State
-from handstyle.optimize.trace import Callback, Ending, Evaluable, Outcome
+from handstyle.optimize.loop import Loop, State, evaluate_on_device
+from handstyle.optimize.trace import Callback, Evaluable, Outcome
 
 METHOD = "Adam"
 LearningRate = float | Callable[[int], float]
@@ -171,21 +171,19 @@ def minimize_adam(
         arrays = {"v": v, "first": adam.first, "second": adam.second, "average": average.value}
         return arrays, {"steps": adam.steps, "missing": average.missing}
 
-    def steps() -> tuple[Ending, str]:
-        nonlocal v
+    with loop.running():
         while len(loop.trace) < iterations:
-            at, (value, g, _) = v, loop.on_device(v)
+            at, (value, g, _) = v, loop.record(v, evaluate_on_device(objective, v))
             v = adam.step(v, g, learning_rate(adam.steps + 1) if callable(learning_rate) else learning_rate)
             if box is not None:
                 v = v.clip(*box)
             if averaging is not None:
                 average.add(v, averaging)
             loop.accept(at if averaging is None else average.mean(), value, state)
-        return "done", f"all {iterations} iterations done"
-
-    outcome = loop.run(steps)
+        loop.reason = "done", f"all {iterations} iterations done"
+    outcome = loop.outcome()
     if averaging is None or outcome.failed:
         return outcome
     mean = average.mean()
-    value, _, _ = loop.on_device(mean)
+    value, _, _ = loop.record(mean, evaluate_on_device(objective, mean))
     return replace(outcome, v=mean, value=value, evaluations=loop.count)

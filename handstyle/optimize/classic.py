@@ -12,8 +12,8 @@ from scipy.optimize import fmin_l_bfgs_b
 
 from handstyle.foundations.backend import Array
 from handstyle.optimize.lbfgsb import one_scipy_thread
-from handstyle.optimize.loop import Loop, State
-from handstyle.optimize.trace import Callback, Ending, Evaluable, Outcome
+from handstyle.optimize.loop import Loop, State, evaluate_on_device
+from handstyle.optimize.trace import Callback, Evaluable, Outcome
 
 DESCENT, ROUNDS = "plain descent", "SciPy's L-BFGS-B in rounds"
 
@@ -67,15 +67,15 @@ def minimize_restarted(
     def state() -> State:
         return {"v": v}, {}
 
-    def steps() -> tuple[Ending, str]:
-        nonlocal v
-        with one_scipy_thread():
-            while len(loop.trace) < restarts:
-                v, value, _ = fmin_l_bfgs_b(loop, v, maxfun=evaluations, m=lbfgs_history)
-                loop.accept(v, float(value), state)
-        return "done", f"all {restarts} rounds of {evaluations} evaluations done"
+    def evaluate(v: Array) -> tuple[float, Array]:  # (n,) -> value, (n,)
+        return loop.record(v, objective(v))
 
-    return loop.run(steps)
+    with loop.running(), one_scipy_thread():
+        while len(loop.trace) < restarts:
+            v, value, _ = fmin_l_bfgs_b(evaluate, v, maxfun=evaluations, m=lbfgs_history)
+            loop.accept(v, float(value), state)
+        loop.reason = "done", f"all {restarts} rounds of {evaluations} evaluations done"
+    return loop.outcome()
 
 
 def minimize_descent(
@@ -130,14 +130,12 @@ def minimize_descent(
     def state() -> State:
         return {"v": v}, {}
 
-    def steps() -> tuple[Ending, str]:
-        nonlocal v
+    with loop.running():
         while len(loop.trace) < iterations:
-            at, (value, g, _) = v, loop.on_device(v)
+            at, (value, g, _) = v, loop.record(v, evaluate_on_device(objective, v))
             v = v - learning_rate(len(loop.trace) + 1) * g
             if box is not None:
                 v = v.clip(*box)
             loop.accept(at, value, state)
-        return "done", f"all {iterations} iterations done"
-
-    return loop.run(steps)
+        loop.reason = "done", f"all {iterations} iterations done"
+    return loop.outcome()

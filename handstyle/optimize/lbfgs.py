@@ -6,7 +6,7 @@ bit. If the starting picture is a file mapped into memory, all other vectors are
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.mapped import assemble, copy_array, split_pieces
 from handstyle.optimize.line_search import DECREASE, Trial, strong_wolfe
-from handstyle.optimize.loop import Loop, State
+from handstyle.optimize.loop import Loop, RunEnded, State, evaluate_on_device
 from handstyle.optimize.trace import Callback, Ending, Evaluable, Outcome
 from handstyle.optimize.two_loop import History, Part
 
@@ -27,13 +27,19 @@ MIN_ULPS = 16  # smallest first step without a line search, in ulps; the pair (s
 class _Run:
     """The state of one run of L-BFGS, and its steps."""
 
-    def __init__(self, loop: Loop, history: History, v: Array, box: Box | None) -> None:
-        self.loop, self.history, self.v, self.box = loop, history, v, box
+    def __init__(self, loop: Loop, history: History, v: Array, box: Box | None, evaluations: int | None) -> None:
+        self.loop, self.history, self.v, self.box, self.evaluations = loop, history, v, box, evaluations
         self.value, self.g, self.scale = 0.0, v, 1.0
+
+    def evaluate(self, v: Array, extra: Callable[[Array], Array] | None = None) -> tuple[float, Array, Any]:
+        """Evaluate the objective as `evaluate_on_device` does, or end the run if all evaluations allowed are done."""
+        if self.evaluations is not None and self.loop.count >= self.evaluations:
+            raise RunEnded("done", f"all {self.evaluations} evaluations done")
+        return self.loop.record(v, evaluate_on_device(self.loop.objective, v, extra))
 
     def start(self) -> None:
         """Evaluate the objective at the starting picture, and begin with an empty history."""
-        self.value, self.g, _ = self.loop.on_device(self.v)
+        self.value, self.g, _ = self.evaluate(self.v)
         self.scale = abs(self.value) or 1.0
         self.begin()
 
@@ -69,7 +75,7 @@ class _Run:
                 yield piece, v - self.v[piece], gradient - self.g[piece], self.free(gradient, v, gradient)
 
         self.trial_v = assemble(self.v, moved)
-        self.trial_value, self.trial_g, dots = self.loop.on_device(
+        self.trial_value, self.trial_g, dots = self.evaluate(
             self.trial_v, lambda g: self.history.trial(parts(g), self.g)
         )
         end, self.predicted = self.history.store(dots)
@@ -203,29 +209,35 @@ def minimize_lbfgs(
     >>> bool(abs(outcome.v).max() < 1e-6)
     True
     """
-    loop = Loop(objective, callback, METHOD, evaluations, stop_below)
+    loop = Loop(objective, callback, METHOD, stop_below)
     start = copy_array(v0) if box is None else assemble(v0, lambda piece: v0[piece].clip(*box))
-    run = _Run(loop, History(v0, lbfgs_history), start, box)
+    run = _Run(loop, History(v0, lbfgs_history), start, box, evaluations)
     if resume is not None:
         shapes = {"g": v0.shape, "basis": (None, v0.size), "host_table": (None, None)}
         kinds = {"value": float, "scale": float, "order": [int], "spare": int}
         run.load(*loop.resume(resume, v0, shapes, kinds))
 
-    def steps() -> tuple[Ending, str]:
+    with loop.running():
         if resume is None:
             run.start()
-        while len(loop.trace) < iterations:
-            before = run.value
-            if not run.history.table[0, 0] > 0:
-                return "converged", f"the gradient is exactly zero after {len(loop.trace)} iterations"
-            if not _iterate(run, learning_rate, longest):
-                return "converged", f"no further descent: the line search failed after {len(loop.trace)} iterations"
-            loop.accept(run.v, run.value, run.state)
-            if 0 <= before - run.value < tolerance * run.scale:
-                return "converged", f"converged: an iteration lowered the value by less than {tolerance:g} of the first"
-        return "done", f"all {iterations} iterations done"
+        loop.reason = _descend(run, iterations, tolerance, learning_rate, longest)
+    return loop.outcome()
 
-    return loop.run(steps)
+
+def _descend(
+    run: _Run, iterations: int, tolerance: float, learning_rate: float | None, longest: float | None
+) -> tuple[Ending, str]:
+    trace = run.loop.trace
+    while len(trace) < iterations:
+        before = run.value
+        if not run.history.table[0, 0] > 0:
+            return "converged", f"the gradient is exactly zero after {len(trace)} iterations"
+        if not _iterate(run, learning_rate, longest):
+            return "converged", f"no further descent: the line search failed after {len(trace)} iterations"
+        run.loop.accept(run.v, run.value, run.state)
+        if 0 <= before - run.value < tolerance * run.scale:
+            return "converged", f"converged: an iteration lowered the value by less than {tolerance:g} of the first"
+    return "done", f"all {iterations} iterations done"
 
 
 def _ulp(v: Array) -> float:  # (n,) -> the distance to the next number in v's dtype, where v is largest

@@ -107,15 +107,17 @@ def minimize_lbfgsb(
     done = len(loop.trace)
     limit = evaluations if evaluations is not None else 20 * (iterations + 1)
 
-    def steps() -> tuple[Ending, str]:
-        if done >= iterations:
-            return "done", f"all {iterations} iterations done"
-        first = loop(start)
+    if done >= iterations:
+        loop.reason = "done", f"all {iterations} iterations done"
+        return loop.outcome()
+    with loop.running(), one_scipy_thread():
+        first = loop.record(start, objective(start))
         scale = 1 / (size or abs(first[0]) or 1.0)
         pending = [first]
 
         def scaled(u: Array) -> tuple[float, Array]:  # (n,) -> value, (n,); SciPy's first call repeats the one above
-            value, gradient = pending.pop() if pending else loop(u * unit)
+            v = u * unit
+            value, gradient = pending.pop() if pending else loop.record(v, objective(v))
             return value * scale, gradient * (scale * unit)  # book: lbfgs-scale
 
         def accepted(intermediate_result: Any) -> None:  # the name that makes SciPy pass the value too
@@ -125,13 +127,9 @@ def minimize_lbfgsb(
         left = max(limit - loop.count + 1, 1)  # SciPy counts the evaluation above, too
         limits = {"maxiter": iterations - done, "maxfun": left, "ftol": tolerance, "gtol": 0.0}
         options = limits | {"maxcor": lbfgs_history}
-        with one_scipy_thread():
-            result = minimize(scaled, start / unit, jac=True, method="L-BFGS-B", callback=accepted, options=options)
-        if result.status == 99:
-            return "stopped", loop.stopped
-        return _reason(result, done, iterations, limit, tolerance)
-
-    return loop.run(steps)
+        result = minimize(scaled, start / unit, jac=True, method="L-BFGS-B", callback=accepted, options=options)
+        loop.reason = _reason(result, done, iterations, limit, tolerance)
+    return loop.outcome()
 
 
 def max_history(n: int) -> int:

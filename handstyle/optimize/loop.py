@@ -1,9 +1,10 @@
 """What all optimizers share: counting evaluations, the best picture, callback, interruption, checkpoint and resume."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from handstyle.foundations.backend import Array, to_numpy
 from handstyle.foundations.mapped import copy_array
@@ -14,33 +15,33 @@ from handstyle.optimize.trace import Callback, Ending, Evaluable, Iteration, Out
 State = tuple[dict[str, Array], dict[str, Any]]  # arrays, and all other values as JSON
 TRACE = [(int, int, float, dict, float)]  # the kind of a trace in a checkpoint: rows of `Iteration`
 OWN_FACTS = {"evaluations": int, "best_value": float, "best_terms": dict, "trace": TRACE, "seconds": float}
-
-
-class OutOfEvaluations(Exception):
-    """Raised when the objective has been evaluated as often as is allowed."""
-
-
-class StoppedBelow(Exception):
-    """Raised when the last `WINDOW` iterations have lowered the value by less than the fraction `stop_below` of it."""
-
-
 WINDOW = 10  # iterations for `stop_below`: after one that lowers the value little, the next may lower it much
+Answer = TypeVar("Answer", bound=tuple[Any, ...])  # of an objective: the value, the gradient and what else there is
+
+
+class RunEnded(Exception):
+    """Raised to end a run: with one of `Ending`, and a sentence for the user."""
+
+    def __init__(self, ended: Ending, stopped: str) -> None:
+        super().__init__(stopped)
+        self.reason = ended, stopped
 
 
 class Loop:
-    """The objective as an optimizer evaluates it, with the count of evaluations, the trace and the best picture.
+    """The record of an optimizer's run: the number of evaluations, the trace, the best picture, and how the run ended.
+
+    An optimizer iterates in a block ``with loop.running():``, evaluates its objective and records each evaluation with
+    `record`, and each iteration with `accept`.
 
     Parameters
     ----------
     objective : Evaluable
-        The function to minimize.
+        The function that is minimized; the record takes the values of its terms from it.
     callback : callable, optional
         Called with an `Iteration` after each iteration. It may raise StopIteration to end the run; an argument, as in
         ``StopIteration("by hand")``, is the reason.
     method : str
         The name of the optimizer, for checkpoints.
-    evaluations : int, optional
-        Evaluations at most; not limited by default.
     stop_below : float
         Stop when `WINDOW` iterations together have lowered the lowest value by less than this fraction of it; 0 turns
         this test off.
@@ -53,6 +54,8 @@ class Loop:
         The lowest value so far, and the picture that has it.
     trace : list of Iteration
         One row for each iteration, without pictures.
+    reason : (str, str)
+        How the run ended: one of `Ending`, and a sentence for the user. The optimizer sets it at the end of its block.
     """
 
     def __init__(
@@ -60,39 +63,36 @@ class Loop:
         objective: Evaluable,
         callback: Callback | None = None,
         method: str = "",
-        evaluations: int | None = None,
         stop_below: float = 0.0,
     ) -> None:
-        self.objective, self.callback, self.allowed = objective, callback, evaluations
-        self.stop_below = stop_below
+        self.objective, self.callback, self.stop_below = objective, callback, stop_below
         self.method = method + getattr(objective, "variables", "")
         self.count, self.trace = 0, list[Iteration]()
         self.best_value, self.best_terms = float("inf"), dict[str, float]()
         self.best_v: Array | None = None
-        self.stopped = "stopped by the callback"
+        self.reason: tuple[Ending, str] = "going on", ""
         self.started = time.perf_counter()
 
-    def __call__(self, v: Array) -> tuple[float, Array]:  # (n,) -> value, (n,)
-        """Evaluate the objective, count the evaluation, and keep a copy of `v` if its value is the lowest so far."""
-        self._check_allowed()
-        value, gradient = self.objective(v)
-        self._keep(v, value)
-        return value, gradient
+    def record(self, v: Array, answer: Answer) -> Answer:  # (n,)
+        """Count an evaluation, and keep a copy of the picture `v` if its value is the lowest so far.
 
-    def on_device(
-        self, v: Array, extra: Callable[[Array], Array] | None = None
-    ) -> tuple[float, Array, Array]:  # (n,) -> value, (n,), extra
-        """Evaluate the objective on the device of `v`: by its method `on_device` if it has one, else by calling it."""
-        self._check_allowed()
-        evaluate = getattr(self.objective, "on_device", None)
-        if evaluate is not None:
-            value, gradient, answer = evaluate(v, extra)
-        else:
-            value, gradient = self.objective(v)
-            gradient = gradient.astype(v.dtype, copy=False)
-            answer = None if extra is None else to_numpy(extra(gradient))
-        self._keep(v, value)
-        return value, gradient, answer
+        Parameters
+        ----------
+        v : (n,) array
+            The picture that was evaluated.
+        answer : tuple
+            What the objective returned: the value, the gradient, and possibly more.
+
+        Returns
+        -------
+        tuple
+            The same `answer`, so that a call can stand around the evaluation: ``loop.record(v, objective(v))``.
+        """
+        value: float = answer[0]
+        self.count += 1
+        if value < self.best_value:
+            self.best_value, self.best_v, self.best_terms = value, copy_array(v), dict(self.objective.terms)
+        return answer
 
     def accept(self, v: Array, value: float, state: Callable[[], State] | None = None) -> None:
         """Add an iteration that ended at `v` to the trace, call the callback, and end the run if `stop_below` says so.
@@ -113,62 +113,44 @@ class Loop:
             save = None if state is None else self._save(state)
             try:
                 self.callback(Iteration(row.iteration, row.evaluations, value, terms, row.seconds, copy_array(v), save))
-            except StopIteration as stop:  # noted here, since SciPy catches it
-                self.stopped = f"stopped {stop.value or 'by the callback'}"
-                raise
+            except StopIteration as stop:
+                raise RunEnded("stopped", f"stopped {stop.value or 'by the callback'}") from stop
         if self.stop_below and len(self.trace) > WINDOW:
             before = min(row.value for row in self.trace[:-WINDOW])
             if before - min(row.value for row in self.trace[-WINDOW:]) < self.stop_below * abs(before):
-                raise StoppedBelow
+                raise RunEnded(
+                    "settled",
+                    f"settled after {len(self.trace)} iterations: the last {WINDOW} lowered the loss by less than "
+                    f"{self.stop_below:g} of it",
+                )
 
-    def run(self, steps: Callable[[], tuple[Ending, str]]) -> Outcome:
-        """Run an optimizer until it ends, and return the best picture with the reason for stopping.
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Turn an exception that ends the run within the ``with`` block into the reason for stopping.
 
-        Exceptions that end the run, such as KeyboardInterrupt, are caught and become the reason for stopping.
-
-        Parameters
-        ----------
-        steps : callable
-            Iterates, and returns how it ended: one of `Ending`, and a sentence for the user.
-
-        Returns
-        -------
-        Outcome
-
-        Raises
-        ------
-        NonFiniteError
-            If the value at the start is not finite: there is no good picture to return.
+        Before the first evaluation such an exception is raised, except `RunEnded`: there is no picture to return.
         """
         try:
-            return self.outcome(*steps())
-        except StopIteration:
-            return self.outcome("stopped", self.stopped)
+            yield
+        except RunEnded as end:
+            self.reason = end.reason
         except KeyboardInterrupt:
             if self.best_v is None:
                 raise
-            return self.outcome("interrupted", f"interrupted after {len(self.trace)} iterations")
-        except StoppedBelow:
-            return self.outcome(
-                "settled",
-                f"settled after {len(self.trace)} iterations: the last {WINDOW} lowered the loss by less than "
-                f"{self.stop_below:g} of it",
-            )
-        except OutOfEvaluations:
-            return self.outcome("done", f"all {self.allowed} evaluations done")
+            self.reason = "interrupted", f"interrupted after {len(self.trace)} iterations"
         except NonFiniteError as error:
             if self.best_v is None:
                 raise
-            return self.outcome("not finite", f"stopped by a value that is not finite: {error}")
+            self.reason = "not finite", f"stopped by a value that is not finite: {error}"
         except MemoryError as error:  # NumPy's, CuPy's and `OutOfMemoryError`
             if self.best_v is None:
                 raise
-            return self.outcome("out of memory", f"stopped, for memory ran out: {error}")
+            self.reason = "out of memory", f"stopped, for memory ran out: {error}"
 
-    def outcome(self, ended: Ending, stopped: str) -> Outcome:
-        """Return the best picture with the reason for stopping: one of `Ending`, and a sentence for the user."""
+    def outcome(self) -> Outcome:
+        """Return the best picture, with the reason for stopping."""
         assert self.best_v is not None
-        return Outcome(self.best_v, self.best_value, ended, stopped, self.trace, self.count)
+        return Outcome(self.best_v, self.best_value, *self.reason, self.trace, self.count)
 
     def resume(
         self, path: Path, like: Array, shapes: Mapping[str, Shape] | None = None, kinds: Mapping[str, Any] | None = None
@@ -217,11 +199,33 @@ class Loop:
 
         return save
 
-    def _check_allowed(self) -> None:
-        if self.allowed is not None and self.count >= self.allowed:
-            raise OutOfEvaluations
 
-    def _keep(self, v: Array, value: float) -> None:
-        self.count += 1
-        if value < self.best_value:
-            self.best_value, self.best_v, self.best_terms = value, copy_array(v), dict(self.objective.terms)
+def evaluate_on_device(
+    objective: Evaluable, v: Array, extra: Callable[[Array], Array] | None = None
+) -> tuple[float, Array, Any]:  # (n,) -> value, (n,), extra
+    """Evaluate an objective on the device of `v`: by its method `on_device` if it has one, else by calling it.
+
+    Parameters
+    ----------
+    objective : Evaluable
+        The function to evaluate.
+    v : (n,) array
+        The picture.
+    extra : callable, optional
+        ``extra(gradient)``; see `Objective.on_device`.
+
+    Returns
+    -------
+    value : float
+    gradient : (n,) array
+        In the dtype of `v`.
+    answer : array or None
+        The result of `extra`, on the host.
+    """
+    evaluate = getattr(objective, "on_device", None)
+    if evaluate is not None:
+        answer: tuple[float, Array, Any] = evaluate(v, extra)
+        return answer
+    value, gradient = objective(v)
+    gradient = gradient.astype(v.dtype, copy=False)
+    return value, gradient, None if extra is None else to_numpy(extra(gradient))

@@ -9,7 +9,7 @@ from handstyle.optimize.classic import minimize_descent
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.loop import WINDOW, Loop
-from handstyle.optimize.trace import Ending, Outcome
+from handstyle.optimize.trace import Outcome
 from handstyle.painting.config import StyleConfig
 
 
@@ -27,15 +27,14 @@ class Falling:
 
 
 def run(share: float, below: float, iterations: int = 60) -> Outcome:
-    loop = Loop(Falling(share), stop_below=below)
-
-    def steps() -> tuple[Ending, str]:
+    falling = Falling(share)
+    loop = Loop(falling, stop_below=below)
+    with loop.running():
         for _ in range(iterations):
-            value, _ = loop(np.zeros(3))
+            value, _ = loop.record(np.zeros(3), falling(np.zeros(3)))
             loop.accept(np.zeros(3), value)
-        return "done", "all done"
-
-    return loop.run(steps)
+        loop.reason = "done", "all done"
+    return loop.outcome()
 
 
 def test_the_fall_of_ten_iterations_is_what_counts():
@@ -50,9 +49,10 @@ def test_the_fall_of_ten_iterations_is_what_counts():
 
 
 def test_one_bad_iteration_is_no_end():
-    loop = Loop(Falling(0.02), stop_below=0.05)
+    falling = Falling(0.02)
+    loop = Loop(falling, stop_below=0.05)
     for count in range(40):
-        value, _ = loop(np.zeros(3))
+        value, _ = loop.record(np.zeros(3), falling(np.zeros(3)))
         loop.accept(np.zeros(3), value if count % 3 else 10 * value)
     assert len(loop.trace) == 40
 
