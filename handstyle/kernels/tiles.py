@@ -29,7 +29,7 @@ from handstyle.kernels.cpu.threads import default_team
 from handstyle.kernels.gradients import has_plain_moments, scaled_terms
 from handstyle.losses.content import ContentTerm, scale_of
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
-from handstyle.losses.terms import NORMALIZE_EPSILON, PICTURE, NormalizedTerm, Statistic, Term, Window
+from handstyle.losses.terms import NORMALIZE_EPSILON, PICTURE, NormalizedTerm, Statistic, Term, Window, part_of
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.sequence import Cache, Convolution, Features, Layer, Pool, check_gradients, check_taps, deepest
 from handstyle.network.vgg import Network, summary
@@ -349,12 +349,12 @@ def measure(term: Term, f: Array, where: Window) -> Statistic:  # (h, w, C) -> s
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     if not (has_plain_moments(inner) and isinstance(f, np.ndarray)):
         return term.measure(f, where)
-    mask, rows = None if inner.mask is None else inner.mask[where], max(1, MOMENTS_VALUES // math.prod(f.shape[1:]))
+    mask, rows = part_of(inner.mask, where), max(1, MOMENTS_VALUES // math.prod(f.shape[1:]))
     strips = [slice(top, top + rows) for top in range(0, len(f), rows)]
 
     def part(strip: slice) -> Moments:
         count = f[strip].shape[0] * f.shape[1] if inner.counts_all else None
-        return moments(f[strip], None if mask is None else mask[strip], count)
+        return moments(f[strip], part_of(mask, strip), count)
 
     with default_team().single_threaded_blas():
         return sum(map(part, strips[1:]), part(strips[0]))
@@ -414,8 +414,8 @@ def add_spread(term: Term, first_pass: Spread, f: Array, where: Window, df: Arra
     """Add a term's weighted gradient at a part of its features to `df`."""
     inner = term.inner if isinstance(term, NormalizedTerm) else term
     if has_plain_moments(inner) and isinstance(f, np.ndarray):
-        mask = None if inner.mask is None else inner.mask[where]
-        MomentsGradient(first_pass.ds.scaled(float(first_pass.factor)), f, mask).add_to(df)
+        ds = first_pass.ds.scaled(float(first_pass.factor))
+        MomentsGradient(ds, f, part_of(inner.mask, where)).add_to(df)
     else:
         df += spread(term, first_pass, f, where)
 

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
-from handstyle.losses.terms import WHOLE, Window
+from handstyle.losses.terms import WHOLE, Window, part_of
 
 
 def content_forward(f: Array, target: Array, mask: Array | None = None) -> Array:  # (h, w, C), (h, w, C) -> ()
@@ -136,7 +136,7 @@ class ContentTerm:
         target = self.target[where]
         if f.shape != target.shape:
             raise HandstyleError(f"{self.name}: features of shape {f.shape} against a target of {target.shape}")
-        return content_forward(f, target, None if self.mask is None else self.mask[where])
+        return content_forward(f, target, part_of(self.mask, where))
 
     def loss(self, s: Array) -> tuple[Array, Array]:  # () -> (), ()
         """Return ``scale s`` and its gradient, the scale."""
@@ -144,5 +144,4 @@ class ContentTerm:
 
     def spread(self, ds: Array, f: Array, where: Window = WHOLE) -> Array:  # (), (h, w, C) -> (h, w, C)
         """Return the gradient at the features."""
-        mask = None if self.mask is None else self.mask[where]
-        return content_backward(ds, f, self.target[where], mask)
+        return content_backward(ds, f, self.target[where], part_of(self.mask, where))

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
-from handstyle.losses.terms import WHOLE, Window
+from handstyle.losses.terms import WHOLE, Window, part_of
 
 
 @dataclass(frozen=True)
@@ -216,12 +216,12 @@ class MomentsTerm:
 
     def measure(self, f: Array, where: Window = WHOLE) -> Moments:  # (h, w, C) -> Moments
         """Return the moments of the features under the mask."""
-        moments = moments_forward(f, None if self.mask is None else self.mask[where])
+        moments = moments_forward(f, part_of(self.mask, where))
         return Moments(f.shape[0] * f.shape[1], moments.sums, moments.outer) if self.counts_all else moments
 
     def spread(self, ds: Moments, f: Array, where: Window = WHOLE) -> Array:  # Moments, (h, w, C) -> (h, w, C)
         """Return the gradient at the features."""
-        return moments_backward(ds, f, None if self.mask is None else self.mask[where])
+        return moments_backward(ds, f, part_of(self.mask, where))
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, wraps
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -40,7 +40,28 @@ from handstyle.painting.resuming import Identity, RunPosition, read_run, save_ru
 from handstyle.painting.strength import DEFAULT_WEIGHT, style_weight
 from handstyle.painting.targets import Measured
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
+
+def options_by_name(function: Callable[P, R]) -> Callable[P, R]:
+    """Return the function with an error that says what to do where Python's says that arguments are too many."""
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount]
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        if len(args) > len(names):
+            raise HandstyleError(
+                f"{function.__name__}: {len(args)} arguments without a name, for {' and '.join(names)}: give several "
+                "pictures as one list, [first, second], and settings by name, such as size=256"
+            )
+        return function(*args, **kwargs)
+
+    return called
+
+
+@options_by_name
 def stylize(
     content: PictureLike,
     styles: PictureLike | Sequence[PictureLike] | Mapping[Any, Any],
@@ -365,6 +386,7 @@ def _continue_row(position: RunPosition, row: Iteration) -> Iteration:
     )
 
 
+@options_by_name
 def texture(
     styles: PictureLike | Sequence[PictureLike] | Mapping[Any, float],
     *,
@@ -410,6 +432,7 @@ def texture(
     return keep_last(replace(result, notes=[*notes, *result.notes]))
 
 
+@options_by_name
 def reconstruct(
     picture: PictureLike,
     layer: str,

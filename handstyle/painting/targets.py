@@ -26,7 +26,7 @@ from handstyle.losses.distribution import (
 from handstyle.losses.gram import Moments, StyleTerm, gram_loss, moments_forward
 from handstyle.losses.patches import PatchTerm
 from handstyle.losses.regions import carry_mask, check_carried, cysmith_mask
-from handstyle.losses.terms import PICTURE, NormalizedTerm, Term
+from handstyle.losses.terms import PICTURE, NormalizedTerm, Term, part_of
 from handstyle.losses.total_variation import VariationTerm, range_penalty
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.config import StyleConfig
@@ -505,7 +505,7 @@ def measure_moments(f: Array, mask: Array | None = None) -> Moments:  # (h, w, C
     """
     rows = max(1, STRIP_VALUES // (f.shape[1] * f.shape[2]))
     strips = [slice(top, top + rows) for top in range(0, f.shape[0], rows)]
-    parts = (moments_forward(f[strip], None if mask is None else mask[strip]) for strip in strips)
+    parts = (moments_forward(f[strip], part_of(mask, strip)) for strip in strips)
     return sum(parts, next(parts))
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handstyle.losses.total_variation import total_variation
+from handstyle.losses.total_variation import VariationTerm, absolute_variation, total_variation
 
 
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 3), st.sampled_from([np.float32, np.float64]))
@@ -37,6 +37,19 @@ def test_brightness_does_not_matter(rng: np.random.Generator) -> None:
     p = rng.uniform(0, 255, (6, 7, 3))
     assert total_variation(p + 40)[0] == pytest.approx(total_variation(p)[0], rel=1e-12)
     np.testing.assert_allclose(total_variation(p)[1].sum(axis=(0, 1)), 0, atol=1e-12)
+
+
+def test_a_function_of_ones_own_need_not_be_hashable() -> None:
+    class Energy(list[float]):
+        def __call__(self, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return (p * p).sum(), 2 * p
+
+    term = VariationTerm(function=Energy())
+    assert term.divisor is None
+    assert term.measure(np.full((2, 2, 3), 2.0)) == 48
+    listed = VariationTerm(function=absolute_variation)
+    assert listed.divisor is not None
+    assert listed.divisor((2, 2, 3)) == 1
 
 
 def test_descent_smooths(rng: np.random.Generator) -> None:

@@ -124,6 +124,22 @@ def test_what_stylize_cannot_take_is_one_line(pictures, given, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("function", "given", "names"),
+    [
+        (handstyle.stylize, ("a.png", "b.png", "c.png"), "content and styles"),
+        (handstyle.texture, ("a.png", "b.png"), "styles"),
+        (handstyle.reconstruct, ("a.png", "relu1_1", "content"), "picture and layer"),
+    ],
+)
+def test_more_arguments_without_a_name_are_answered_with_what_to_do(function, given, names):
+    words = (
+        rf"{function.__name__}: {len(given)} arguments without a name, for {names}: give several pictures as one list"
+    )
+    with pytest.raises(handstyle.HandstyleError, match=words):
+        function(*given)
+
+
 def test_what_is_no_picture_is_named(pictures):
     for content, style, words in (
         (3, pictures[1], "content=int: give a path"),
