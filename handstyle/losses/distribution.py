@@ -12,8 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from handstyle.foundations.backend import Array, namespace
-from handstyle.foundations.errors import HandstyleError
-from handstyle.losses.gram import Moments, MomentsTerm
+from handstyle.losses.gram import Moments, MomentsTerm, check_channels
 
 # Eigenvalues of a product of two covariances below this fraction of the largest are rounding, and are held there.
 FLOOR = 1e-15
@@ -193,9 +192,8 @@ def wasserstein_loss(moments: Moments, target: Gaussian, scale: float | None = N
     """
     mean, covariance = mean_and_covariance(moments)
     xp = namespace(mean, target.mean)
-    if mean.shape != target.mean.shape:
-        raise HandstyleError(f"style: {len(mean)} channels against a target of {len(target.mean)}")
     C = len(mean)
+    check_channels(C, len(target.mean))
     scale = 1 / C if scale is None else scale
     covariance = covariance + target.epsilon * xp.eye(C)
     product = target.root @ covariance @ target.root

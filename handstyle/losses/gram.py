@@ -146,7 +146,7 @@ def gram_loss(  # Moments, Moments -> (), Moments (gradients)
     >>> float(value), dmoments.outer
     (4.0, array([[4.]]))
     """
-    check_channels(len(moments.outer), target)
+    check_channels(len(moments.outer), len(target.outer))
     scale = gram_scale(target) if scale is None else scale
     difference = moments.outer / moments.count - target.outer / target.count
     value = scale * (difference * difference).sum()  # book: style-loss
@@ -169,10 +169,10 @@ def gram_scale(target: Moments) -> float:  # Moments -> 1 / ‖A‖²
     return 1 / energy
 
 
-def check_channels(channels: int, target: Moments) -> None:
-    """Raise `HandstyleError` unless a target has this number of channels."""
-    if channels != len(target.outer):
-        raise HandstyleError(f"style: {channels} channels against a target of {len(target.outer)}")
+def check_channels(channels: int, expected: int) -> None:
+    """Raise `HandstyleError` unless features have as many channels as their target."""
+    if channels != expected:
+        raise HandstyleError(f"style: {channels} channels against a target of {expected}")
 
 
 class MomentsTerm:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 from handstyle.losses.terms import WHOLE, Window
@@ -58,7 +60,7 @@ def patches_forward(  # (h, w, C) -> (n, size² C), (shape, size, stride)
         raise HandstyleError(
             f"a map of {w} x {h} has no patch of {size} x {size}: take a larger picture or a layer before"
         )
-    slices = [f[i : h - size + i + 1 : stride, j : w - size + j + 1 : stride] for i, j in _offsets(size)]
+    slices = [f[i : h - size + i + 1 : stride, j : w - size + j + 1 : stride] for i, j in np.ndindex(size, size)]
     return namespace(f).concatenate(slices, axis=2).reshape(-1, size * size * C), (f.shape, size, stride)
 
 
@@ -79,13 +81,9 @@ def patches_backward(dpatches: Array, cache: tuple[tuple[int, ...], int, int]) -
     (h, w, C), size, stride = cache
     parts = dpatches.reshape(*patch_grid(h, w, size, stride), size * size, C)
     df: Array = namespace(dpatches).zeros((h, w, C), dpatches.dtype)
-    for k, (i, j) in enumerate(_offsets(size)):
+    for k, (i, j) in enumerate(np.ndindex(size, size)):
         df[i : h - size + i + 1 : stride, j : w - size + j + 1 : stride] += parts[:, :, k]  # book: patch-overlap
     return df
-
-
-def _offsets(size: int) -> list[tuple[int, int]]:
-    return [(i, j) for i in range(size) for j in range(size)]
 
 
 def patch_grid(h: int, w: int, size: int, stride: int) -> tuple[int, int]:

@@ -280,11 +280,6 @@ DIVISORS: dict[Variation, Divisor] = {total_variation: neighbor_pairs}
 DIVISORS |= dict.fromkeys((absolute_variation, power_variation, range_penalty), lambda shape: 1)
 
 
-def divisor_of(function: Variation) -> Divisor | None:
-    """Return the divisor of a function listed in `DIVISORS`, or None for any other, which need not be hashable."""
-    return next((divisor for listed, divisor in DIVISORS.items() if listed is function), None)
-
-
 @dataclass(frozen=True)
 class VariationTerm:
     """A function of the picture itself, such as `total_variation` or `range_penalty`.
@@ -329,7 +324,8 @@ class VariationTerm:
     tap: str = PICTURE
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "divisor", self.divisor or divisor_of(self.function))
+        listed = next((divisor for f, divisor in DIVISORS.items() if f is self.function), None)  # it may be unhashable
+        object.__setattr__(self, "divisor", self.divisor or listed)
 
     def measure(self, f: Array, where: Window = WHOLE) -> Array:  # (H, W, 3) -> ()
         """Return the value of the function."""

@@ -191,7 +191,7 @@ class Loop:
                 "evaluations": self.count,
                 "best_value": self.best_value,
                 "best_terms": self.best_terms,
-                "trace": [[r.iteration, r.evaluations, r.value, r.terms, r.seconds] for r in self.trace],
+                "trace": [row.values() for row in self.trace],
                 "seconds": time.perf_counter() - self.started,
                 "run": run,
             }

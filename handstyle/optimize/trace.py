@@ -65,6 +65,10 @@ class Iteration:
     v: Array | None = None
     save: Save | None = None
 
+    def values(self) -> list[Any]:
+        """Return what a checkpoint keeps of the row: all fields but `v` and `save`."""
+        return [self.iteration, self.evaluations, self.value, self.terms, self.seconds]
+
 
 Callback = Callable[[Iteration], None]
 

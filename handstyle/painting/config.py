@@ -23,8 +23,8 @@ from handstyle.network.vgg import Network, convolution_names
 from handstyle.painting.normalizations import SMOOTHNESS
 from handstyle.painting.paper import read_paper
 
-LINE_SEARCH = ("lbfgsb", "lbfgs")
-STRENGTH = 0.5  # where neither a strength nor a style weight is given
+LINE_SEARCH = ("lbfgsb", "lbfgs")  # the optimizers with a line search, which needs the exact gradient of the value
+STRENGTH = 0.5  # the strength if neither a strength nor a style weight is given
 
 # Names of fields in earlier versions, and their present names, which the error about an old name in a settings file or
 # a flag contains.
@@ -155,12 +155,8 @@ class LookConfig(Group):
             object.__setattr__(self, "strength", STRENGTH)
         elif self.strength is not None and self.style_weight is not None:
             raise HandstyleError(_both_strength_and_weight(self.strength, self.style_weight))
-        elif self.strength is not None and not 0 <= self.strength <= 1:
-            raise HandstyleError(f"strength={self.strength}: must lie between 0 and 1")
         if self.init == "grey":
             raise HandstyleError("init='grey': it is now called gray")
-        if not 0 <= self.init_noise <= 1:
-            raise HandstyleError(f"init_noise={self.init_noise}: must lie between 0 and 1")
         if self.init_noise and self.init == "noise":
             raise HandstyleError(f"init_noise={self.init_noise}: not with init='noise', which is noise; leave it out")
 
@@ -191,11 +187,11 @@ class LossConfig(Group):
         Weight of the regions relative to the features in the search for the most similar patch, in mean lengths of a
         feature vector. With 0 the patches of a region are compared with those of its own paintings only.
     style_normalization : str
-        The divisor of the style loss.
+        The divisor of the style loss; relative is the size of the target, the others are those of published systems.
     content_normalization : str
-        The divisor of the content loss.
+        The divisor of the content loss; relative is the size of the target, the others are those of published systems.
     tv : str
-        The definition of total variation.
+        The definition of total variation; all but mean-square are those of published systems.
     tv_white : float
         Range of pixel values, white minus black, for which the weight of total variation is given: 255, or 1 in many
         systems.
@@ -297,7 +293,8 @@ class RegionConfig(Group):
     style_at : tuple of str
         Layers for each painting, separated by commas, or the word all.
     mask_rule : str
-        How masks are resized to the features of a layer.
+        The weight of a feature at a layer: the fraction of what it sees that lies in the region, or 1 only for a
+        feature that sees nothing outside (inside).
     hard_masks : bool
         Round the resized masks to 0 and 1.
     mask_mode : str
@@ -337,8 +334,6 @@ class RegionConfig(Group):
         """Raise `HandstyleError` if values of this group do not fit together."""
         if self.regions and self.mask:
             raise HandstyleError(f"regions={self.regions!r}: it replaces `mask`; leave one of them out")
-        if self.mask_feather < 0:
-            raise HandstyleError(f"mask_feather={self.mask_feather}: must be 0 or more")
         if self.mask_mode == "cysmith" and (self.unmasked == "paint" or self.regions):
             raise HandstyleError("mask_mode='cysmith' uses only `mask`: leave out other settings of regions")
         if self.style_blend and (min(self.style_blend) < 0 or not any(self.style_blend)):
@@ -481,8 +476,6 @@ class OptimizerConfig(Group):
             )
         if self.clamp and optimizer == "lbfgsb":
             raise HandstyleError("clamp=True: not with optimizer='lbfgsb'; use another, or clamp=False")
-        if not 0 <= self.precondition <= 2:
-            raise HandstyleError(f"precondition={self.precondition}: must lie between 0, which is none, and 2")
         if self.precondition and (self.restarts or (self.clamp and optimizer == "lbfgs")):
             whose = "clamp=True" if self.clamp else f"restarts={self.restarts}"
             raise HandstyleError(
@@ -576,11 +569,11 @@ match-after, histogram, histogram-after
             self._check_patches()
         if any(not set(at.split(",")) <= {*self.style_layers, "all"} for at in self.style_at):
             raise HandstyleError(f"style_at={self.style_at}: use names of `style_layers`, separated by commas, or all")
-        follows = not self.normalize_gradients and (SMOOTHNESS[self.tv].in_value or not self.tv_weight)
-        if self.optimizer in LINE_SEARCH and not follows:
-            with_ = "`normalize_gradients`" if self.normalize_gradients else f"tv={self.tv!r}"
+        exact_gradient = not self.normalize_gradients and (SMOOTHNESS[self.tv].in_value or not self.tv_weight)
+        if self.optimizer in LINE_SEARCH and not exact_gradient:
+            cause = "`normalize_gradients`" if self.normalize_gradients else f"tv={self.tv!r}"
             raise HandstyleError(
-                f"optimizer={self.optimizer!r} has a line search, but with {with_} the gradient is not that of the "
+                f"optimizer={self.optimizer!r} has a line search, but with {cause} the gradient is not that of the "
                 "value: use lbfgs-fixed or adam"
             )
         if self.pyramid_min_size and self.restarts:
@@ -612,24 +605,17 @@ match-after, histogram, histogram-after
         """Whether the objective has a style loss: a layer and a weight above 0."""
         return bool(self.style_layers) and (self.style_counts or self.means_weight > 0)
 
-    @property
-    def style_shares(self) -> dict[str, float]:
-        """The weight of each style layer: that of `style_layer_weights`, or 1."""
-        weights = self.style_layer_weights or (1.0,) * len(self.style_layers)
-        return dict(zip(self.style_layers, weights, strict=True))
-
-    @property
-    def content_shares(self) -> dict[str, float]:
-        """The weight of each content layer: that of `content_layer_weights`, or 1."""
-        weights = self.content_layer_weights or (1.0,) * len(self.content_layers)
-        return dict(zip(self.content_layers, weights, strict=True))
+    def layer_weights(self, loss: Literal["style", "content"]) -> dict[str, float]:
+        """Return the weight of each layer of a loss: that of `style_layer_weights` or `content_layer_weights`, or 1."""
+        layers: tuple[str, ...] = getattr(self, f"{loss}_layers")
+        return dict(zip(layers, getattr(self, f"{loss}_layer_weights") or (1.0,) * len(layers), strict=True))
 
     def in_use(self) -> dict[str, Any]:
         """Return all fields by name, but of `strength` and `style_weight` only the one in use."""
         return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
 
     def iterations_at(self, scale: int) -> int:
-        """Return the number of iterations at a scale; scales are counted from 0, the coarsest."""
+        """Return the number of iterations, or of restarts, at a scale; scales are counted from 0, the coarsest."""
         if self.restarts:
             return self.restarts
         if not self.iterations_by_scale:
@@ -735,7 +721,7 @@ def _both_strength_and_weight(strength: Any, weight: Any) -> str:
 def suggest(name: str, known: Sequence[str]) -> str:
     """Return the end of the error message for an unknown name, which suggests one or lists the known names.
 
-    It has the new name of a renamed setting, or the most similar known name, or all known names if they are few.
+    It names the new name of a renamed setting, or the most similar known name, or all known names if they are few.
     """
     if RENAMED.get(name) in known:
         return f": it is now called {RENAMED[name]}"
@@ -787,7 +773,7 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
             raise HandstyleError(f"{name}={_shown(value)}: give {_PLURAL[one]}")
         return tuple(coerce(name, one, each) for each in value)
     if allowed := literal_values(hint):
-        if value not in allowed if isinstance(value, str) else True:
+        if not (isinstance(value, str) and value in allowed):
             near = difflib.get_close_matches(str(value), allowed, 1)
             raise HandstyleError(
                 f"{name}={_shown(value)}: use {', '.join(allowed)}" + (f"; did you mean {near[0]}?" if near else "")
@@ -816,7 +802,9 @@ def check_range(name: str, value: Any, hint: Any) -> None:
         raise HandstyleError(f"{name}={value}: a weight is a number of 0 or more")
     if any(isinstance(n, float) and not math.isfinite(n) for n in numbers):
         raise HandstyleError(f"{name}={value}: must be finite")
-    if hint is int and value < (least := MINIMUM.get(name, 0)):
+    if name in MAXIMUM and value is not None and not 0 <= value <= MAXIMUM[name]:
+        raise HandstyleError(f"{name}={value}: must lie between 0 and {MAXIMUM[name]}")
+    if hint in (int, float) and value < (least := MINIMUM.get(name, 0)):
         raise HandstyleError(f"{name}={value}: must be {least} or more")
     if name in ("tv_white", "style_scale", "pyramid_factor", "learning_rate", "epsilon") and not value > 0:
         raise HandstyleError(f"{name}={value}: must be above 0")
@@ -830,10 +818,11 @@ MINIMUM = {
     "size": MIN_SIDE,
     "iterations": 1,
     "lbfgs_history": 1,
-    "mask_dilate": -10000,
+    "mask_dilate": -10000,  # regions may shrink
     "patch_size": 1,
     "patch_stride": 1,
 }
+MAXIMUM = {"strength": 1, "init_noise": 1, "precondition": 2}
 ARRAYS = "handstyle-arrays-"  # start of the name of the folder for arrays that were passed in Python
 PATHS = ("mask", "style_mask")  # fields of paths, which may contain commas
 

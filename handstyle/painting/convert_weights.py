@@ -95,7 +95,7 @@ def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, widt
 def _content(preset: Preset) -> dict[str, Choice]:
     c = preset.config
     statistic = "normalized gradients" if c.normalize_gradients else "features"
-    shares = c.content_shares if c.content_weight else {}
+    shares = c.layer_weights("content") if c.content_weight else {}
     return {tap: (c.content_weight * share, statistic, c.content_normalization) for tap, share in shares.items()}
 
 
@@ -103,7 +103,7 @@ def _style(preset: Preset, network: Network) -> dict[str, Choice]:
     c = preset.config
     statistic = "normalized gradients" if c.normalize_gradients else c.style_statistic
     weight = style_weight(c, network)
-    shares = c.style_shares if weight else {}
+    shares = c.layer_weights("style") if weight else {}
     return {tap: (weight * share, statistic, c.style_normalization) for tap, share in shares.items()}
 
 

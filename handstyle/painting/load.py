@@ -77,7 +77,8 @@ def load_network(
     dtype : {"float32", "float64"}
         The dtype of weights and features. float64 is for checks.
     kernels : str
-        The engine, a name in `ENGINES`. ``auto`` is the engine with fused kernels on a CPU, with CUDA kernels on a GPU.
+        The engine that runs the network, a name in `ENGINES`, such as ``reference``. ``auto`` is the fastest one: that
+        of `handstyle.kernels.cpu` with NumPy, that of `handstyle.kernels.cuda` with CuPy.
     pooling : {"max", "average", "l2"}
         See `build_network`.
     padding : {"zero", "reflect", "replicate"}
@@ -101,15 +102,14 @@ def load_network(
     ('conv1_1', 'relu1_1', 'conv1_2')
     """
     if dtype not in ("float32", "float64"):
-        raise HandstyleError(f"unknown precision {dtype!r}: use float32 or float64")
+        raise HandstyleError(f"dtype={dtype!r}: use float32 or float64")
     if not isinstance(name_or_path, str | os.PathLike | Weights):
         raise HandstyleError(f"network={type(name_or_path).__name__}: give the name of one, a weight file, or Weights")
     if not isinstance(kernels, str):
         raise HandstyleError(f"kernels={type(kernels).__name__}: give a name, such as auto or reference")
     device = backend if isinstance(backend, Backend) else choose_backend(backend)
-    given = isinstance(name_or_path, Weights)
     weights = name_or_path if isinstance(name_or_path, Weights) else load_weights(name_or_path)
-    origin = Origin("" if given else str(name_or_path), tensors_sha256(weights))
+    origin = Origin("" if weights is name_or_path else str(name_or_path), tensors_sha256(weights))
     network = replace(build_network(weights, pooling, padding, rounding).astype(dtype), origin=origin)
     try:
         network = network.to(device)

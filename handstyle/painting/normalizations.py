@@ -2,8 +2,8 @@
 
 All systems compute the same three distances and divide them by different numbers. Here each normalization is a factor
 of the sum of squares, so that a weight can be converted from one system to another: ``w_B = w_A factor_A / factor_B``.
-The factors of style multiply ``‖G − A‖²`` of the mean Gram matrices ``G = F Fᵀ / M``, with M positions and C channels
-at the layer.
+The sum of squares of style is ``‖G − A‖²``, where G and A are the mean Gram matrices ``F Fᵀ / M`` of picture and
+painting, with M positions and C channels at the layer.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from handstyle.losses.total_variation import (
 
 @dataclass(frozen=True)
 class Place:
-    """The sizes of layer and picture on which the factor of a loss depends.
+    """The sizes of a layer and of the picture, on which the factor of a loss depends.
 
     Parameters
     ----------
@@ -64,7 +64,8 @@ STYLE: dict[str, Factor | None] = {
 PATCHES: dict[str, Callable[[int, int], float] | None] = {
     "relative": None,
     # chuanli11/CNNMRF mylib/mrf.lua has no value; its gradient at a feature is the mean of P − Q over the patches that
-    # the feature lies in. That of half the sum is their sum, over (size / stride)² patches but for the border.
+    # contain the feature: (size / stride)² of them, except near the border. The gradient of half the sum of squares is
+    # the sum of P − Q over these patches.
     "cnnmrf": lambda size, stride: 0.5 * (stride / size) ** 2,
 }
 

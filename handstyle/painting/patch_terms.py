@@ -72,7 +72,7 @@ def patch_terms(
     groups = [(0, sources)] if guided else [(r, [one for one in sources if one.region == r]) for r in _regions(sources)]
     terms = []
     for region, mine in groups:
-        for tap, share in config.style_shares.items():
+        for tap, share in config.layer_weights("style").items():
             here = [one for one in mine if tap in one.maps and one.blend]
             if not here or not share:
                 continue

@@ -62,7 +62,7 @@ class Preset:
     features : {"vgg19", "unit", "any"}
         The size of features for which the loss weights were chosen: that of VGG-19, a mean activation of 1, or any.
     looks : str
-        A line on what its pictures look like.
+        A description of its pictures in one line.
     notes : tuple of str
         Sentences on differences between this preset and the system, or between versions of the system.
     aliases : tuple of str
@@ -91,7 +91,7 @@ class Preset:
     aliases: tuple[str, ...] = ()
 
     def updated(self, table: Mapping[str, Any]) -> "Preset":
-        """Return a copy of this preset in which the fields in `table`, also those of `StyleConfig`, are replaced."""
+        """Return a copy of this preset with the values of a table: fields of this class or of `StyleConfig`."""
         own = {key: coerce(key, PRESET_FIELDS[key], value) for key, value in table.items() if key in PRESET_FIELDS}
         for key, allowed in REQUIREMENTS.items():
             if own.get(key, "") not in ("", *allowed):

@@ -61,36 +61,31 @@ class Identity:
     config: StyleConfig
     network: Network
     plan: Plan
-    _facts: dict[str, Any] | None = None
 
     @cached_property
     def network_digest(self) -> str:
-        """The digest of the network as it runs."""
-        # cached, since it takes half a second for VGG-19
+        """The digest of the network as it runs, computed once: it takes half a second for VGG-19."""
         return network_digest(self.network)
 
+    @cached_property
     def facts(self) -> dict[str, Any]:
-        """Return settings and digests as JSON values."""
-        if self._facts is None:
-            settings = {key: value for key, value in asdict(self.config).items() if key not in MAY_DIFFER}
-            plan = self.plan
-            pictures = [plan.p, plan.photograph_pixels, *plan.paintings, *plan.masks]
-            pictures += [mask for mask in plan.style_masks if mask is not None]
-            self._facts = {
-                "settings": json.loads(json.dumps(settings)),  # tuples become lists, as after reading
-                "network": self.network_digest,
-                "pictures": array_digest(pictures),
-                "kernels": self.network.engine.name,
-                "processor": processor(),
-            }
-        return self._facts
+        """The settings and the digests as JSON values."""
+        settings = {key: value for key, value in asdict(self.config).items() if key not in MAY_DIFFER}
+        plan, style_masks = self.plan, [mask for mask in self.plan.style_masks if mask is not None]
+        return {
+            "settings": json.loads(json.dumps(settings)),  # tuples become lists, as after reading
+            "network": self.network_digest,
+            "pictures": array_digest([plan.p, plan.photograph_pixels, *plan.paintings, *plan.masks, *style_masks]),
+            "kernels": self.network.engine.name,
+            "processor": processor(),
+        }
 
 
 def save_run(path: Path, save: Save, position: RunPosition, identity: Identity) -> None:
     """Write a checkpoint of a run: the state of the optimizer, the progress and the identity of the run."""
-    rows = [[r.iteration, r.evaluations, r.value, r.terms, r.seconds] for r in position.trace]
-    run = {"scale": position.scale, "trace": rows, "evaluations": position.evaluations}
-    save(expand_path(path), run | identity.facts())
+    trace = [row.values() for row in position.trace]
+    run = {"scale": position.scale, "trace": trace, "evaluations": position.evaluations}
+    save(expand_path(path), run | identity.facts)
 
 
 def read_run(path: Path, identity: Identity) -> tuple[RunPosition, list[str]]:
@@ -114,8 +109,8 @@ def read_run(path: Path, identity: Identity) -> tuple[RunPosition, list[str]]:
     check_facts(path, run, RUN_TYPES)
     if run["scale"] >= len(identity.plan.sizes):
         raise HandstyleError(f"{path}: not a checkpoint of this program, it has no scale {run['scale']}")
-    current = identity.facts()
-    # What is None here has another setting in its place, whose name says more: that comes first.
+    current = identity.facts
+    # Of strength and style_weight one is None; the other, which is in use, is compared first: its message says more.
     for name, value in sorted(current["settings"].items(), key=lambda setting: setting[1] is None):
         if name not in run["settings"]:
             raise HandstyleError(f"{path}: saved by an earlier version, which had no {name}; start a new run")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial, wraps
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec
 
 import numpy as np
 
@@ -41,16 +41,14 @@ from handstyle.painting.strength import DEFAULT_WEIGHT, style_weight
 from handstyle.painting.targets import Measured
 
 P = ParamSpec("P")
-R = TypeVar("R")
 
 
-def options_by_name(function: Callable[P, R]) -> Callable[P, R]:
+def options_by_name(function: Callable[P, Result]) -> Callable[P, Result]:
     """Return the function with an error that says what to do where Python's says that arguments are too many."""
-    code = function.__code__
-    names = code.co_varnames[: code.co_argcount]
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
 
     @wraps(function)
-    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+    def called(*args: P.args, **kwargs: P.kwargs) -> Result:
         if len(args) > len(names):
             raise HandstyleError(
                 f"{function.__name__}: {len(args)} arguments without a name, for {' and '.join(names)}: give several "

@@ -238,7 +238,7 @@ def planned_terms(
         for region in sorted(set(regions)):
             count = list(regions).count(region) if config.blend == "losses" else 1
             suffix = f" region {region}" if region else ""
-            for tap, share in config.style_shares.items():
+            for tap, share in config.layer_weights("style").items():
                 height, width, C = shapes[tap]
                 place = Place(C, height * width, size[0] * size[1])
                 moments = [
@@ -251,7 +251,7 @@ def planned_terms(
                     name = f"style {tap}{suffix}"
                     terms += _terms_at(gram, tap, place, targets, mask, share, name, counts_all)
     if config.content_weight:
-        for tap, share in config.content_shares.items():
+        for tap, share in config.layer_weights("content").items():
             term = ContentTerm(tap, dummy(*shapes[tap]), config.content_weight * share)
             if share:
                 terms.append(NormalizedTerm(term, term.weight) if config.normalize_gradients else term)
@@ -310,13 +310,13 @@ def _features_in_common_pool(network: Network, p: Array, taps: Sequence[str]) ->
 
 def _content_terms(network: Network, config: StyleConfig, p: Array, measured: Measured) -> list[Term]:
     terms = list[Term]()
-    taps = tuple(tap for tap, share in config.content_shares.items() if share)
+    taps = tuple(tap for tap, share in config.layer_weights("content").items() if share)
     features = measured.get(network, [p], ("features", taps), partial(_features_in_common_pool, network, p, taps))
     factor = CONTENT[config.content_normalization]
     for tap, target in features.items():
         place = Place(target.shape[2], target.shape[0] * target.shape[1], p.shape[0] * p.shape[1])
         scale = None if factor is None else factor(place)
-        weight = config.content_weight * config.content_shares[tap]
+        weight = config.content_weight * config.layer_weights("content")[tap]
         if config.normalize_gradients:  # the published gradient is that of half the sum
             terms.append(NormalizedTerm(ContentTerm(tap, target, 1.0, 0.5), weight))
         else:
@@ -356,7 +356,7 @@ def _style_terms(
     # With the region's share of the area, the gradient at its pixels is as large as in a whole picture.
     area = share if mask is None or cysmith else float(mask.mean())
     backend, terms = network.backend, []
-    for tap, layer_share in config.style_shares.items():
+    for tap, layer_share in config.layer_weights("style").items():
         here = [(one.blend, moments[tap]) for one, moments in zip(paintings, moments_of, strict=True) if tap in moments]
         total = sum(blend for blend, _ in here)
         if not here or not layer_share or not total:

@@ -1,4 +1,4 @@
-"""Forecast the time of a run by trying it: a few iterations of its optimizer on its objective, where that is quick."""
+"""Forecast the time of a run from a trial: a few iterations of its optimizer, at sizes that are quick."""
 
 import math
 from dataclasses import dataclass, replace
@@ -16,10 +16,10 @@ from handstyle.painting.memory import Need, RunMemory
 from handstyle.painting.optimizers import OptimizerState, choose_optimizer
 from handstyle.painting.progress import format_duration
 
-MIN_ITERATIONS = 3  # iterations of a trial, besides the first, which prepares and searches a step length
-MAX_EXPECTED_SECONDS = 5.0  # seconds that so many may be expected to take at a size that is tried
-TRIAL_SECONDS = 1.0  # seconds after which a trial ends, if it has so many
-MAX_ITERATIONS = 100  # iterations of a trial
+MIN_ITERATIONS = 3  # a trial makes at least so many after its first, which prepares and searches a step length
+MAX_ITERATIONS = 100  # and at most so many in all
+TRIAL_SECONDS = 1.0  # a trial ends after this time, if it has made `MIN_ITERATIONS`
+MAX_EXPECTED_SECONDS = 5.0  # a size is tried if `MIN_ITERATIONS` there are expected to take less
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,13 @@ def run_time(run: RunMemory) -> RunTime:
     Returns
     -------
     RunTime
-        Scales that are quick and fit into memory are tried. The time at the others follows from that of the largest
-        one tried, by the ratio of the counted times. If no scale is quick, half the size of the first is tried, or half
-        of that, and then what lies between. Without counted times, as of the reference engine, nothing is tried.
+
+    Notes
+    -----
+    A scale is tried if it is quick, by the engine's forecast, and fits into memory. The time of the others is that of
+    the largest scale tried, times the ratio of the engine's forecasts. If the first scale is not quick, its size is
+    halved until it is, and then the sizes between are tried, from small to large. An engine without a forecast of time,
+    such as the reference, is not tried.
     """
     config, needs = run.config, run.needs()
     per_round = config.evaluations if config.restarts else 1
@@ -115,7 +119,7 @@ def seconds_of_iteration(run: RunMemory, size: Size) -> float:
             outcome = minimize(objective, start.ravel())
     except MemoryError:
         return math.nan
-    if outcome.ended == "interrupted":  # which an optimizer takes for the end of a run
+    if outcome.ended == "interrupted":  # the optimizer has caught it
         raise KeyboardInterrupt
     times = [b - a for a, b in pairwise(ends)]
     return median(times) if times else math.nan
@@ -123,29 +127,36 @@ def seconds_of_iteration(run: RunMemory, size: Size) -> float:
 
 @dataclass
 class Bowl:
-    """An evaluation that takes the time of another one, at one picture, and returns a quadratic.
+    """An evaluation that takes as long as that of an objective, but returns the value and gradient of a quadratic.
 
-    The targets of a trial are no picture's, so an optimizer might stop early or diverge on them; on this it does not,
-    whatever its rate.
+    The targets of a trial are not those of a picture, so an optimizer might stop early or diverge on the objective. On
+    this quadratic it does neither, at any learning rate in use.
+
+    Parameters
+    ----------
+    evaluate : Evaluate
+        The evaluation of the objective, made at every call.
+    p : (H, W, 3) array
+        The picture at which it is made.
     """
 
     evaluate: Evaluate
     p: Array
 
     def __post_init__(self) -> None:
-        self.v = to_numpy(self.p).astype(np.float64).ravel()  # once: it is no part of the evaluation that is timed
+        self.v = to_numpy(self.p).astype(np.float64).ravel()  # here, so that the copy is not timed
 
     def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
         """Evaluate, and return the quadratic's value, as that of the first term, and its gradient."""
         return self._quadratic(p, self.evaluate(self.p)[0])
 
     def host(self, v: Array) -> tuple[Array, Array]:  # (3HW,) -> (n,), (3HW,)
-        """Return the same for flat float64 vectors on the host."""
+        """Do the same with flat float64 vectors on the host."""
         return self._quadratic(v, self.evaluate.host(self.v)[0])
 
     def _quadratic(self, x: Array, values: Array) -> tuple[Array, Array]:
         xp = namespace(x)
-        curvature = xp.linspace(1e-6, 1e-3, x.size, dtype=x.dtype).reshape(x.shape)  # no rate that is used diverges
+        curvature = xp.linspace(1e-6, 1e-3, x.size, dtype=x.dtype).reshape(x.shape)  # small: no learning rate diverges
         gradient, values = curvature * x, namespace(values).zeros_like(values)
         values[0] = (gradient * x).sum() / 2
         return values, gradient

@@ -184,7 +184,7 @@ def test_pixels_outside_all_masks_are_held(optimizer, tmp_path) -> None:
     ("options", "words"),
     [
         ({"precondition": -0.5}, "precondition=-0.5: must lie between 0"),
-        ({"precondition": 3.0}, "must lie between 0, which is none, and 2"),
+        ({"precondition": 3.0}, "must lie between 0 and 2"),
         ({"optimizer": "lbfgs", "clamp": True}, "clamp=True needs an optimizer of pixels"),
         (
             {"restarts": 2, "evaluations": 20, "pyramid_min_size": 0},

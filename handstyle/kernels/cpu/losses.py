@@ -174,7 +174,7 @@ def style(term: StyleTerm, f: Array) -> tuple[float, Array]:  # (h, w, C) -> val
     """
     C, A, parts = f.shape[2], term.target, _sums_of_strips(f, term.mask, 0)
     count = _count(f, None) if term.mask is None else term.mask_sum
-    check_channels(C, A)
+    check_channels(C, len(A.outer))
     scale, values = term.factor * float(term.weight), np.zeros(ceil_div(C, ROWS_TO_ADD))
     douter = np.empty((C, C), f.dtype)
 

@@ -164,7 +164,7 @@ def gram(
     device's precision, like those of the layers.
     """
     C, count, scale = f.shape[2], _count(f, term), factor * term.factor
-    check_channels(f.shape[2], term.target)
+    check_channels(f.shape[2], len(term.target.outer))
     F, q, parts = _products(device, f, term)
     grid = -(-C // PAIRS[0]), -(-C // PAIRS[1])
     dG, energy = device.empty((C, C), f.dtype), device.empty((math.prod(grid),), np.float64)
