@@ -12,7 +12,7 @@ from rich.text import Text
 from handstyle.cli.options import Flat, NetworkConfig, Precision, Whole, all_fields, make_flags, out, resolve
 from handstyle.foundations.errors import printable
 from handstyle.painting.report import format_bound
-from handstyle.painting.selfcheck import Row, check_layer, find_layer, self_check
+from handstyle.painting.selfcheck import Row, check_own_layer, find_layer, self_check
 
 
 def check(
@@ -51,7 +51,7 @@ def check(
     """
     if module:
         sys.path.insert(0, str(Path.cwd()))
-        rows, title = iter(check_layer(find_layer(module), seed=seed)), module
+        rows, title = iter(check_own_layer(find_layer(module), seed=seed)), module
     else:
         loaded = network.load(precision)
         title = f"{network.weights}, {precision}, kernels {loaded.engine.name}"

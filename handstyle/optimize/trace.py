@@ -10,7 +10,7 @@ from handstyle.foundations.backend import Array
 # How a run, or one scale of it, ended. done: all iterations or evaluations were made; converged: no further descent;
 # settled: by `stop_below`; stopped: by the callback; interrupted: by a signal. Results saved during a run: going on.
 Ending = Literal["done", "converged", "settled", "stopped", "interrupted", "not finite", "out of memory", "going on"]
-WHOLE: tuple[Ending, ...] = ("done", "converged", "settled")  # the run was completed
+COMPLETED: tuple[Ending, ...] = ("done", "converged", "settled")
 FAILED: tuple[Ending, ...] = ("not finite", "out of memory")
 
 

@@ -70,7 +70,7 @@ def match_features(network: Network, size: str) -> tuple[Network, str]:
     ----------
     network : Network
         The network as loaded.
-    size : {"vgg19", "unit", ""}
+    size : {"vgg19", "unit", "any"}
         The required size of the features, from `Preset.features`: the root mean squares of VGG-19, a mean of 1, or no
         requirement.
 

@@ -32,7 +32,7 @@ from handstyle.kernels.tiles import inner_engine, tile_side
 from handstyle.network.sequence import Convolution, Pool
 from handstyle.network.vgg import Network
 from handstyle.network.weights import sha256
-from handstyle.optimize.trace import WHOLE
+from handstyle.optimize.trace import COMPLETED
 from handstyle.painting.config import ARRAYS, PATHS, StyleConfig
 
 KEY = "handstyle:recipe"  # the key in the picture's metadata
@@ -129,7 +129,7 @@ class Recipe:
     @property
     def cut_short(self) -> bool:
         """Whether the run was ended by the user or by an error, so that it cannot be repeated."""
-        return self.result.get("ended", "done") not in WHOLE
+        return self.result.get("ended", "done") not in COMPLETED
 
     def named(self, role: str) -> list[Input]:
         """Return the inputs with a given role."""

@@ -195,7 +195,7 @@ def _variants_of(name: str, config: StyleConfig) -> list[Variant]:
     return [Variant(name, config, ("style",), on_features=True), Variant(name, config, others)]
 
 
-def check_layer(layer: Any, shape: tuple[int, int, int] = (7, 9, 4), seed: int = 0) -> list[Row]:
+def check_own_layer(layer: Any, shape: tuple[int, int, int] = (7, 9, 4), seed: int = 0) -> list[Row]:
     """Check the gradient of a layer written by the user, by the adjoint test and by finite differences.
 
     Parameters
@@ -215,7 +215,7 @@ def check_layer(layer: Any, shape: tuple[int, int, int] = (7, 9, 4), seed: int =
     Examples
     --------
     >>> from handstyle.network.sequence import ReLU
-    >>> [bool(row.report) for row in check_layer(ReLU("relu"))]
+    >>> [bool(row.report) for row in check_own_layer(ReLU("relu"))]
     [True, True, True]
     """
     layer = layer() if isinstance(layer, type) else layer

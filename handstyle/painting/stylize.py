@@ -23,7 +23,7 @@ from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.optimize.objective import Objective
-from handstyle.optimize.trace import FAILED, WHOLE, Ending, Iteration, Outcome
+from handstyle.optimize.trace import COMPLETED, FAILED, Ending, Iteration, Outcome
 from handstyle.painting.arguments import convert_options, join_callbacks, styles_and_blend, user_terms
 from handstyle.painting.config import STRENGTH, StyleConfig, check_layer, style_config
 from handstyle.painting.inputs import expand_folders, read_inputs, starting_picture, wanted_side
@@ -257,7 +257,7 @@ class _Run:
             if outcome.ended == "out of memory" and rest and self._has_smaller_tiles(size, outcome.stopped):
                 self.file = None
                 remaining.insert(0, (k, size, rest))
-            elif outcome.ended not in WHOLE:
+            elif outcome.ended not in COMPLETED:
                 break
         assert self.outcome is not None
         ended, stopped = self._ending(*(early_end or (self.outcome.ended, self.outcome.stopped)))

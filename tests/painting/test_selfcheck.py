@@ -13,7 +13,7 @@ from handstyle.losses import content, distribution, gram, total_variation
 from handstyle.network.sequence import ReLU
 from handstyle.network.vgg import Network, build_network, random_weights
 from handstyle.painting.normalizations import SMOOTHNESS
-from handstyle.painting.selfcheck import VARIANTS, Row, Variant, _terms, check_layer, find_layer, self_check
+from handstyle.painting.selfcheck import VARIANTS, Row, Variant, _terms, check_own_layer, find_layer, self_check
 
 
 @pytest.fixture(scope="module")
@@ -221,10 +221,10 @@ class Leaky:
 
 
 def test_a_layer_of_a_readers_own() -> None:
-    assert all(row.report for row in check_layer(Leaky))
-    assert not any(row.report for row in check_layer(Leaky(0.1, 0.2)))
-    assert all(row.report for row in check_layer(find_layer("handstyle.network.sequence:ReLU")("relu")))
-    assert isinstance(check_layer(ReLU("relu"))[0], Row)
+    assert all(row.report for row in check_own_layer(Leaky))
+    assert not any(row.report for row in check_own_layer(Leaky(0.1, 0.2)))
+    assert all(row.report for row in check_own_layer(find_layer("handstyle.network.sequence:ReLU")("relu")))
+    assert isinstance(check_own_layer(ReLU("relu"))[0], Row)
 
 
 def test_refusals(network: Network) -> None:
