@@ -42,7 +42,7 @@ CHECKPOINT_SECONDS = 30.0  # from one checkpoint to the next
 
 
 def lbfgs_advice(values: int, itemsize: int) -> str:
-    """Return a sentence on the time that SciPy's optimizer takes in a run on a GPU, for a picture of so many values."""
+    """Return a sentence on the time that SciPy's optimizer adds on a GPU, for a picture with a number of values."""
     moved = mebibytes(2 * itemsize * values)  # the picture to the device, the gradient back
     return (
         f"SciPy's L-BFGS-B runs on the host: an iteration takes {SCIPY_SECONDS * values:.1g} s more, copies {moved}: "
@@ -93,7 +93,7 @@ class RunFollower:
     def __call__(self, progress: Progress) -> None:
         """Show and write what is due after an iteration, and end the run if a signal has asked for that."""
         run, writer = self.run, self.writer
-        self.asked.deferring = True  # from now on a picture would be lost
+        self.asked.deferring = True  # from now on an interruption at any time would lose a picture
         self.display(progress)
         if self.recording is not None:
             self.recording(progress)
@@ -113,7 +113,7 @@ class RunFollower:
 def follow_run(
     output: Path, config: StyleConfig, run: RunConfig, title: str, photograph: Picture
 ) -> Iterator[RunFollower]:
-    """Lock the checkpoint, defer signals, start the preview, and yield the callback of a run, still without display."""
+    """Lock the checkpoint, defer signals, start the preview, and yield the callback of a run, without its display."""
     checkpoint = checkpoint_of(output, run)
     alone = nullcontext(True) if checkpoint is None else locked(checkpoint, "the checkpoint")
     with defer_signals() as asked, alone as locks, preview_of(run, title, photograph, asked.raise_now) as preview:
@@ -391,7 +391,7 @@ def default_output(path: Path, run: RunConfig) -> Path:
 
 
 def default_target(source: Path) -> Path:
-    """Return the default output for a folder of photographs or a film: a folder without a suffix, or such a film."""
+    """Return the default output for a folder of photographs, a folder ``NAME_painting``, or for a film, a film."""
     if source.is_file():
         return Path(f"{source.stem}_painting{source.suffix}")
     return Path(f"{source.resolve().name.replace('.', '_')}_painting")  # resolved because of "." and ".."

@@ -31,12 +31,12 @@ class RunTime:
     needs : list of Need
         The scales.
     seconds : list of float
-        Time of an iteration at each, the optimizer's own work included; NaN if there is no estimate. A round of
-        `restarts` is an iteration.
+        Time of an iteration at each, the optimizer's own work included; NaN if there is no estimate. With `restarts`
+        an iteration is a round.
     tried : (H, W)
-        The largest size that was tried.
+        The largest size that was tried; (0, 0) if none was.
     limit : int
-        Evaluations allowed at each scale; 0 if they are not limited, or are a round's.
+        Evaluations allowed at each scale; 0 if there is no limit, or if it is one of each round.
     """
 
     needs: list[Need]
