@@ -35,9 +35,8 @@ from handstyle.painting.config import StyleConfig
 
 OWN_HISTORY = 30  # pairs of our L-BFGS: a pair of float32 takes a third of the bytes that SciPy's takes
 
-
 Peer = Callable[[Array], tuple[float, Array]]
-# How each peer is made: its module, its class, and what is passed beside the weights and targets.
+# The module and the class of each peer, and its arguments besides the weights and targets.
 PEERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "torch": ("handstyle.cli.torch_peer", "TorchObjective", {}),
     "torch channels last": ("handstyle.cli.torch_peer", "TorchObjective", {"channels_last": True}),
@@ -189,8 +188,12 @@ def whole_run(size: int, kernels: str, iterations: int, fastest: tuple[str, floa
 
     Parameters
     ----------
-    size, kernels, iterations
-        Of the picture; the engine; of PyTorch's optimizer.
+    size : int
+        Long side of the picture.
+    kernels : str
+        Our engine.
+    iterations : int
+        Iterations of PyTorch's optimizer.
     fastest : (str, float), optional
         The fastest peer at this size, and the seconds of one of its evaluations.
     """
@@ -274,16 +277,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="*", default=[256, 512, 1024])
     parser.add_argument("--peers", nargs="*", choices=tuple(PEERS), default=list(PEERS))
-    parser.add_argument("--rounds", type=int, default=9, help="of each size; a third of them at 1024")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds at each size; a third as many at 1024")
     parser.add_argument("--kernels", default="auto")
-    parser.add_argument("--memory", type=int, default=512, help="size at which memory is measured; 0: not")
+    parser.add_argument("--memory", type=int, default=512, help="size at which memory is measured; 0 to leave it out")
     parser.add_argument(
-        "--error", type=int, default=384, help="size at which gradients are compared with float64; 0: not"
+        "--error", type=int, default=384, help="size at which gradients are compared with float64; 0 to leave it out"
     )
-    parser.add_argument("--run", type=int, default=100, help="iterations of the whole run; 0 for none")
-    parser.add_argument("--run-size", type=int, default=512, help="of the whole run")
+    parser.add_argument("--run", type=int, default=100, help="iterations of the whole run; 0 to leave it out")
+    parser.add_argument("--run-size", type=int, default=512, help="size of the whole run's picture")
     parser.add_argument("--quick", action="store_true", help="256 and 512, five rounds, no whole run")
-    parser.add_argument("--name", default="evaluation", help="of the JSON file")
+    parser.add_argument("--name", default="evaluation", help="name of the JSON file")
     options = parser.parse_args()
     if options.quick:
         options.sizes, options.rounds, options.run = [256, 512], 5, 0

@@ -14,16 +14,20 @@ from handstyle.network.vgg import Network
 
 
 class JaxObjective:
-    """``objective(p) -> value, gradient`` for a picture (H, W, 3) in RGB, 0 to 255, as `Objective` computes it.
+    """The objective of style and content in JAX: ``objective(p) -> value, gradient``, as `Objective` computes them.
+
+    The picture p is (H, W, 3), RGB, 0 to 255.
 
     Parameters
     ----------
     network : Network
-        Its weights are copied; JAX's convolutions take them as they are, channels last.
-    content, styles
-        Of `targets`.
+        The network, whose weights are copied. JAX's convolutions take the same layout, channels last.
+    content : (str, (h, w, C) array)
+        The content layer and its target features; the relative squared error has weight 1.
+    styles : dict of str to Moments
+        The target of each style layer.
     style_weight : float
-        Shared among the style layers.
+        The weight of the style loss, divided among the style layers.
     """
 
     def __init__(

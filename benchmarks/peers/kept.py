@@ -1,8 +1,8 @@
-"""Count what PyTorch keeps from its way forward to its way back, with frozen weights.
+"""Measure the memory of the tensors that PyTorch's autograd saves in a forward pass, with frozen weights.
 
-``python -m benchmarks.peers.kept`` evaluates the default objective on VGG-19 and adds up the tensors that autograd
-saves, each storage once and the network's own weights and the targets not at all: what chapter 9 holds against the bits
-of this package. The result is dated JSON in ``benchmarks/results``.
+``python -m benchmarks.peers.kept`` evaluates the default objective on VGG-19 and adds up the saved tensors: each
+storage once, without the network's weights and the targets. Chapter 9 compares the sum with the bits that this package
+keeps. With ``--save`` the result is written as dated JSON to ``benchmarks/results``.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def saved_bytes(peer: TorchObjective, p: Any) -> int:
 
 
 def main() -> None:
-    """Count and print."""
+    """Measure, and print the result."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--save", action="store_true", help="keep the result in benchmarks/results")

@@ -1,8 +1,8 @@
 """Time each convolution of VGG-19 with bias and rectifier: ours, PyTorch's and ncnn's hand-vectorized C++.
 
-``python -m benchmarks.peers.layers`` needs ``pip install ncnn torch``; all sides in float32,
-in turn, at as many threads as there are cores. ncnn transforms its kernels once, when it loads them. Ours are timed
-both with kept kernels, as for small pictures, and with kernels transformed at each call, as for large ones.
+``python -m benchmarks.peers.layers`` needs ``pip install ncnn torch``. All sides compute in float32, take turns, and
+use as many threads as there are cores. ncnn transforms its kernels once, when it loads them. Ours are timed both with
+kept kernels, as for small pictures, and with kernels transformed at each call, as for large ones.
 """
 
 import argparse
@@ -34,6 +34,7 @@ else:
 
 
 def ours(x: Array, w: Array, b: Array, kept: KernelCache | None = None) -> Callable[..., Array]:
+    """Return a function that computes the layer by this package; `kept` receives the transformed kernels."""
     H, W, C = x.shape
     K = w.shape[3]
     y = np.empty((H, W, K), np.float32)
@@ -49,6 +50,7 @@ def ours(x: Array, w: Array, b: Array, kept: KernelCache | None = None) -> Calla
 
 
 def pytorch(x: Array, w: Array, b: Array) -> Callable[..., Array]:
+    """Return a function that computes the layer by PyTorch."""
     planes = torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1))[None])
     kernels, bias = torch.from_numpy(np.ascontiguousarray(w.transpose(3, 2, 0, 1))), torch.from_numpy(b)
 
@@ -60,6 +62,7 @@ def pytorch(x: Array, w: Array, b: Array) -> Callable[..., Array]:
 
 
 def by_ncnn(x: Array, w: Array, b: Array) -> Callable[..., Array]:
+    """Return a function that computes the layer by ncnn."""
     # ncnn loads a network from two files: its layers in text, and its weights, each array after a tag (0: float32).
     H, W, C = x.shape
     K = w.shape[3]
@@ -81,7 +84,7 @@ def by_ncnn(x: Array, w: Array, b: Array) -> Callable[..., Array]:
             file.write(b.tobytes())
         net.load_param(str(param))
         net.load_model(str(weights))
-    memory = np.ascontiguousarray(x.transpose(2, 0, 1))  # a Mat holds no reference to its array, so this name must
+    memory = np.ascontiguousarray(x.transpose(2, 0, 1))  # kept in a variable, since a Mat holds no reference to it
     planes = ncnn.Mat(memory).clone()
 
     def run(copy: bool = False) -> Array:

@@ -54,7 +54,7 @@ class TorchObjective:
         self.torch: Any = importlib.import_module("torch")
         self.device, self.tf32 = device, tf32
         options = compiled if isinstance(compiled, dict) else {"dynamic": False}
-        self.evaluated = self.torch.compile(self.loss, **options) if compiled else self.loss
+        self.evaluate = self.torch.compile(self.loss, **options) if compiled else self.loss
         self.format = self.torch.channels_last if channels_last else self.torch.contiguous_format
         self.dtype = getattr(self.torch, dtype)
         self.torch.set_num_threads(cpu_count())
@@ -116,6 +116,6 @@ class TorchObjective:
         """Return the value and the gradient at a tensor, as tensors on its device."""
         self.torch.backends.cudnn.allow_tf32 = self.torch.backends.cuda.matmul.allow_tf32 = self.tf32
         leaf = p.detach().requires_grad_(True)
-        value = self.evaluated(leaf)
+        value = self.evaluate(leaf)
         (gradient,) = self.torch.autograd.grad(value, leaf)
         return value.detach(), gradient
