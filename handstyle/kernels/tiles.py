@@ -27,9 +27,9 @@ from handstyle.kernels.cpu.engine import CpuEngine
 from handstyle.kernels.cpu.losses import MomentsGradient, moments
 from handstyle.kernels.cpu.threads import default_team
 from handstyle.kernels.gradients import has_plain_moments, scaled_terms
-from handstyle.losses.content import ContentTerm, scale_of
+from handstyle.losses.content import ContentTerm, part_of, scale_of
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
-from handstyle.losses.terms import NORMALIZE_EPSILON, PICTURE, NormalizedTerm, Statistic, Term, Window, part_of
+from handstyle.losses.terms import NORMALIZE_EPSILON, PICTURE, NormalizedTerm, Statistic, Term, Window
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.sequence import Cache, Convolution, Features, Layer, Pool, check_gradients, check_taps, deepest
 from handstyle.network.vgg import Network, summary

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
-from handstyle.losses.terms import WHOLE, Window, part_of
+from handstyle.losses.terms import WHOLE, Window
 
 
 def content_forward(f: Array, target: Array, mask: Array | None = None) -> Array:  # (h, w, C), (h, w, C) -> ()
@@ -85,6 +85,11 @@ def scale_of(energy: Array | float) -> float:
     if (value := float(energy)) == 0:  # read once: each reading waits for a GPU
         raise HandstyleError("content: the target is zero everywhere: choose another layer or picture, or give a scale")
     return 1 / value
+
+
+def part_of(mask: Array | None, where: Window | slice) -> Array | None:  # (H, W, 1) -> (h, w, 1)
+    """Return the part `where` of a mask, or None if there is no mask."""
+    return None if mask is None else mask[where]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from functools import cached_property
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
-from handstyle.losses.terms import WHOLE, Window, part_of
+from handstyle.losses.content import part_of
+from handstyle.losses.terms import WHOLE, Window
 
 
 @dataclass(frozen=True)

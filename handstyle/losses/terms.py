@@ -20,11 +20,6 @@ Window: TypeAlias = tuple[slice, slice]  # a rectangle of a map, rows and column
 WHOLE: Window = (slice(None), slice(None))
 
 
-def part_of(mask: Array | None, where: Window | slice) -> Array | None:  # (H, W, 1) -> (h, w, 1)
-    """Return the part `where` of a mask, or None if there is no mask."""
-    return None if mask is None else mask[where]
-
-
 class Term(Protocol):
     """A loss at one place, with a name and a weight.
 

@@ -13,7 +13,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_forward
 from handstyle.kernels.counting import STRIP_VALUES
 from handstyle.kernels.tiles import tiled_features, tiled_moments
-from handstyle.losses.content import ContentTerm
+from handstyle.losses.content import ContentTerm, part_of
 from handstyle.losses.distribution import (
     DistributionTerm,
     covariance_loss,
@@ -26,7 +26,7 @@ from handstyle.losses.distribution import (
 from handstyle.losses.gram import Moments, StyleTerm, gram_loss, moments_forward
 from handstyle.losses.patches import PatchTerm
 from handstyle.losses.regions import carry_mask, check_carried, cysmith_mask
-from handstyle.losses.terms import PICTURE, NormalizedTerm, Term, part_of
+from handstyle.losses.terms import PICTURE, NormalizedTerm, Term
 from handstyle.losses.total_variation import VariationTerm, range_penalty
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.config import StyleConfig
