@@ -106,18 +106,20 @@ def minimize_lbfgsb(
         start, size = arrays["v"], facts["size"]
     done = len(loop.trace)
     limit = evaluations if evaluations is not None else 20 * (iterations + 1)
-
     if done >= iterations:
         loop.reason = "done", f"all {iterations} iterations done"
         return loop.outcome()
+
+    def evaluate(v: Array) -> tuple[float, Array]:  # (n,) -> value, (n,)
+        return loop.record(v, objective(v))
+
     with loop.running(), one_scipy_thread():
-        first = loop.record(start, objective(start))
+        first = evaluate(start)
         scale = 1 / (size or abs(first[0]) or 1.0)
         pending = [first]
 
         def scaled(u: Array) -> tuple[float, Array]:  # (n,) -> value, (n,); SciPy's first call repeats the one above
-            v = u * unit
-            value, gradient = pending.pop() if pending else loop.record(v, objective(v))
+            value, gradient = pending.pop() if pending else evaluate(u * unit)
             return value * scale, gradient * (scale * unit)  # book: lbfgs-scale
 
         def accepted(intermediate_result: Any) -> None:  # the name that makes SciPy pass the value too
