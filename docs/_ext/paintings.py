@@ -7,9 +7,10 @@ it evaluates the objective at that run's result; if they are the same there, too
 the early cutoff of build systems (Mokhov, Mitchell and Peyton Jones 2018, *Build systems à la carte*). It covers all
 code that only evaluates; a change of the optimizer that a run used, or of a library, asks for the run again.
 
-A run with a callback, one of a function that is not the package's own `Objective`, and one by an optimizer with a bug
-put in place is made each time: the first two may note what they are called with. The runs lie in
-``docs/_build/paintings``; without the file that `begin` writes there nothing is kept.
+A run of a function that is not the package's own `Objective`, and one by an optimizer with a bug put in its place, is
+made each time: the first may note what it is called with. So is one that its callback ends, or whose callback writes a
+checkpoint; other callbacks are called with the kept iterations. The runs lie in ``docs/_build/paintings``; without the
+file that `begin` writes there nothing is kept.
 """
 
 import functools
@@ -18,7 +19,9 @@ import inspect
 import json
 import os
 import pickle
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,8 +32,10 @@ import numpy as np
 OPTIMIZERS = "handstyle/optimize"
 EVALUATED = {"objective.py", "precondition.py"}  # of these, what is not evaluated runs each time
 ON_HOST = {"minimize_lbfgsb", "minimize_restarted"}  # the others call `on_device`
-LARGEST = 10**9  # bytes of all kept runs; beyond that the oldest go
+NO_CHOICE = ("objective", "v0", "callback")
+LARGEST = 2 * 10**9  # bytes of all kept runs; beyond that the oldest go
 counts = {"painted": 0, "kept": 0}  # runs of this process
+times: Counter[str] = Counter()  # how often this process asked for a run
 loaded: list[tuple[ModuleType, dict[str, Any]]] = []  # the optimizers' modules, and what they defined
 
 
@@ -91,10 +96,11 @@ def keeping(
         given = inspect.signature(minimize).bind(*args, **options)
         given.apply_defaults()
         objective, v0, *_ = given.args
-        choices = {name: value for name, value in given.arguments.items() if name not in ("objective", "v0")}
-        inner = getattr(objective, "objective", objective)
-        own = type(inner).__module__ == "handstyle.optimize.objective"
-        if not own or not genuine() or choices["callback"] is not None or choices["resume"] is not None:
+        choices = {name: given.arguments[name] for name in given.arguments if name not in NO_CHOICE}
+        whole = [objective, getattr(objective, "objective", objective)]  # of a `Preconditioned` the inner one, too
+        own = all(type(one).__module__.startswith("handstyle.optimize.") for one in whole)
+        callback = given.arguments["callback"]
+        if not own or not genuine() or choices["resume"] is not None:
             counts["painted"] += 1
             return minimize(*args, **options)
 
@@ -107,13 +113,15 @@ def keeping(
 
         beside = v0 + np.cos(np.arange(v0.size)).astype(v0.dtype)
         key = digest(minimize.__name__, v0, evaluated(beside), [choice(c, choices) for c in choices.values()])
-        file, state = folder / f"{key}.pickle", choices.get("start")
+        times[key] += 1  # the same run again in one figure or page, to show that it ends the same, is made again
+        file, state = folder / f"{key}-{times[key]}.pickle", choices.get("start")
         if file.is_file():
             with file.open("rb") as stream:
                 code, end, ran = pickle.load(stream)
                 if all(codes.get(name) == text for name, text in code.items()):
-                    outcome, changed = pickle.load(stream)
-                    if evaluated(outcome.v) == end:
+                    outcome, changed, rows = pickle.load(stream)
+                    if evaluated(outcome.v) == end and (callback is None or rows):
+                        again(rows if callback else [], callback)
                         if state is not None:
                             vars(state).update(changed)
                         for line in ran:
@@ -121,20 +129,41 @@ def keeping(
                         counts["kept"] += 1
                         os.utime(file)  # the last used are the last to go
                         return outcome
-        before = set(seen)
-        outcome = minimize(*args, **options)
+        before, rows, saved = set(seen), [], []
+
+        def noting(row: Any) -> None:
+            def save(*where: Any, **facts: Any) -> Any:
+                saved.append(where)
+                return row.save(*where, **facts)
+
+            rows.append(replace(row, v=row.v.copy(), save=None))
+            callback(replace(row, save=row.save and save))
+
+        given.arguments["callback"] = callback and noting
+        outcome = minimize(*given.args, **given.kwargs)
         counts["painted"] += 1
+        if saved or outcome.ended in ("stopped", "interrupted", "out of memory"):
+            return outcome
         ran = [line for line in seen if line not in before or line.startswith(OPTIMIZERS)]
         used = {"", *(line.partition(":")[0] for line in ran)}
         code = {name: text for name, text in codes.items() if name in used}
         at = file.with_suffix(f".{os.getpid()}")
         with at.open("wb") as stream:
             pickle.dump((code, evaluated(outcome.v), ran), stream)
-            pickle.dump((outcome, state and vars(state)), stream)
+            pickle.dump((outcome, state and vars(state), rows), stream)
         at.replace(file)
         return outcome
 
     return kept
+
+
+def again(rows: list[Any], callback: Callable[[Any], None]) -> None:
+    """Call a callback with the iterations of a kept run."""
+    try:
+        for row in rows:
+            callback(row)
+    except StopIteration:
+        raise RuntimeError("a callback ends a run that is kept whole: remove docs/_build/paintings") from None
 
 
 def counted() -> str:

@@ -32,20 +32,13 @@ def main(out, quick=True):
     n = 60 if quick else 300
     for axis, (kind, words, color) in zip(axes, runs, strict=False):
         terms = [kind(tap, moments_forward(wanted[tap]), mask=carried[tap]) for tap in TAPS]
-        objective, values = Objective(net.with_kernels("reference"), terms, photo.shape), []
-
-        def evaluated(v, objective=objective, values=values):
-            value, gradient = objective(v)
-            values.append(value)
-            return value, gradient
-
-        evaluated.terms = {}
-        outcome = minimize_lbfgsb(evaluated, photo.ravel(), n, evaluations=n)
+        objective = Objective(net.with_kernels("reference"), terms, photo.shape)
+        outcome = minimize_lbfgsb(objective, photo.ravel(), n, evaluations=n)
         show(axis, outcome.v.reshape(photo.shape), words)
-        best = np.minimum.accumulate(values)
-        axes[2].semilogy(range(1, len(best) + 1), best, color=color, label=words)
-        if len(best) < n:
-            axes[2].plot(len(best), best[-1], "x", color=color, ms=9, mew=2)
+        values = [objective(photo.ravel())[0], *(row.value for row in outcome.trace)]
+        axes[2].semilogy([1, *(row.evaluations for row in outcome.trace)], values, color=color, label=words)
+        if outcome.evaluations < n:
+            axes[2].plot(outcome.evaluations, values[-1], "x", color=color, ms=9, mew=2)
     axes[2].set(xlabel="evaluations", title="the loss")
     axes[2].legend(fontsize=9)
     save(figure, out)

@@ -11,13 +11,17 @@ from handstyle.optimize.lbfgsb import minimize_lbfgsb
 
 # Both doubled from a small start for as long as it helped: the rivals at their best.
 RATE, ADAM_RATE = 1.28e5, 32.0
+ROUNDS = "L-BFGS-B, begun again every 20"
 
 
-class Counted:
-    """An objective that keeps the best value after each evaluation."""
+class Larger:
+    """An objective in a unit in which SciPy's default stopping tests do not end a round early (figure `convergence`).
+
+    It keeps the value of each evaluation, since the trace has one row for a round.
+    """
 
     def __init__(self, objective):
-        self.objective, self.best = objective, []
+        self.objective, self.values = objective, []
 
     @property
     def terms(self):
@@ -25,18 +29,9 @@ class Counted:
         return self.objective.terms
 
     def __call__(self, v):
-        """Evaluate and remember."""
+        """Evaluate, remember and enlarge."""
         value, gradient = self.objective(v)
-        self.best.append(min(value, self.best[-1]) if self.best else value)
-        return value, gradient
-
-
-class Larger(Counted):
-    """The same in units in which SciPy's default stopping tests do not end a round early (figure `convergence`)."""
-
-    def __call__(self, v):
-        """Evaluate and enlarge."""
-        value, gradient = self.objective(v)
+        self.values.append(value)
         return 1e6 * value, 1e6 * gradient
 
 
@@ -46,7 +41,7 @@ def main(out, quick=True):
     runs = {
         "gradient descent, fixed rate": lambda f, v: minimize_descent(f, v, n, lambda step: RATE),
         "Adam": lambda f, v: minimize_adam(f, v, n, ADAM_RATE),
-        "L-BFGS-B, begun again every 20": lambda f, v: minimize_restarted(Larger(f), v, n // 20),
+        ROUNDS: lambda f, v: minimize_restarted(f, v, n // 20),
         "L-BFGS-B, one call": lambda f, v: minimize_lbfgsb(f, v, n, evaluations=n),
     }
     objective, start = town()
@@ -54,9 +49,13 @@ def main(out, quick=True):
     figure, axes = plt.subplots(figsize=(7.2, 3.6), layout="constrained")
     for name, run in runs.items():
         objective, start = town()
-        counted = Counted(objective)
-        run(counted, start)
-        axes.semilogy(range(1, len(counted.best[:n]) + 1), np.array(counted.best[:n]) - floor, label=name)
+        larger = Larger(objective)
+        trace = run(larger if name == ROUNDS else objective, start).trace
+        spent, values = [row.evaluations for row in trace], [row.value for row in trace]
+        if name == ROUNDS:
+            values = larger.values[:n]
+            spent = range(1, len(values) + 1)
+        axes.semilogy(spent, np.minimum.accumulate(values) - floor, label=name)
     axes.set(xlabel="evaluations of value and gradient", ylabel="value above the best known")
     axes.legend()
     save(figure, out)

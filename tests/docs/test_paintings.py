@@ -21,6 +21,7 @@ from handstyle.optimize.adam import Adam, minimize_adam
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.loop import Loop
 from handstyle.optimize.objective import Objective
+from handstyle.optimize.precondition import Preconditioned, Spectrum
 
 PHOTOGRAPH, PAINTING = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3))
 LOOP = "handstyle/optimize/loop.py:Loop.run"
@@ -41,12 +42,14 @@ def run(tmp_path, monkeypatch):
     optimizers = tmp_path / paintings.OPTIMIZERS
     codes = {"": "libraries", "handstyle/optimize/loop.py": "loop", "handstyle/optimize/adam.py": "adam"}
 
-    def go(f=None, minimize=minimize_lbfgsb, options=None, changed=()):
+    def go(f=None, minimize=minimize_lbfgsb, options=None, changed=(), same_process=False):
         paintings.folder_of(tmp_path).mkdir(parents=True, exist_ok=True)
         (paintings.folder_of(tmp_path) / "codes.json").write_text(json.dumps({**codes, **dict(changed)}))
         module, noted = ModuleType(minimize.__module__), []
         module.__file__, module.minimize_it, module.Loop = str(optimizers / "made.py"), minimize, Loop
         paintings.keep(module, tmp_path, {LOOP}, noted.append)
+        if not same_process:
+            paintings.times.clear()
         before = dict(paintings.counts)
         outcome = module.minimize_it(f or objective(), PHOTOGRAPH.ravel().copy(), 5, **(options or {}))
         (what,) = (kind for kind in before if paintings.counts[kind] > before[kind])
@@ -61,6 +64,11 @@ def test_a_run_is_kept_with_its_picture_and_its_trace(run):
     assert np.array_equal(painted.v, kept.v)
     assert painted.trace == kept.trace
     assert noted == [LOOP]  # the record has what the run ran, though it did not run here
+
+
+def test_the_same_run_again_in_one_process_is_made_and_kept_for_itself(run):
+    assert [run()[0], run(same_process=True)[0]] == ["painted", "painted"]
+    assert [run()[0], run(same_process=True)[0]] == ["kept", "kept"]
 
 
 def bit(values):
@@ -106,18 +114,56 @@ def test_a_change_of_an_optimizer_paints_its_own_runs(run):
     assert run(changed={"": "other libraries"})[0] == "painted"
 
 
-def test_what_may_take_notes_is_called_each_time(run):
+def test_a_callback_is_called_with_the_kept_iterations(run):
     met = []
-    options = {"callback": lambda row: met.append(row.value)}
+    options = {"callback": lambda row: met.append((row.iteration, row.value, row.v.copy(), row.v.fill(0)))}
+    assert [run()[0], run(options=options)[0], run(options=options)[0], run()[0]] == [
+        "painted",
+        "painted",
+        "kept",
+        "kept",
+    ]
+    assert [row[:2] for row in met[:5]] == [row[:2] for row in met[5:]]
+    assert all(np.array_equal(one[2], other[2]) for one, other in zip(met[:5], met[5:], strict=True))
+
+
+def test_runs_that_end_by_a_callback_or_write_checkpoints_are_made_each_time(run, tmp_path):
+    def ends(row):
+        raise StopIteration
+
+    options = {"callback": lambda row: row.save(tmp_path / "checkpoint.npz")}
     assert [run(options=options)[0] for _ in range(2)] == ["painted", "painted"]
-    assert len(met) == 10
+    assert [run(options={"callback": ends})[0] for _ in range(2)] == ["painted", "painted"]
+    run(options={"callback": lambda row: None})
+    with pytest.raises(RuntimeError, match="a callback ends a run that is kept whole"):
+        run(options={"callback": ends})
 
-    def own(v):
-        met.append(0.0)
-        return float(v @ v), 2 * v
 
-    own.terms = {}
-    assert [run(own)[0] for _ in range(2)] == ["painted", "painted"]
+class Noting:
+    """An objective that counts its evaluations."""
+
+    def __init__(self):
+        self.objective, self.terms, self.met = objective(), {}, 0
+
+    def __call__(self, v):
+        """Evaluate and count."""
+        self.met += 1
+        return self.objective(v)
+
+
+def test_a_function_that_may_take_notes_is_called_each_time(run):
+    one, other = Noting(), Noting()
+    assert [run(one)[0], run(other)[0]] == ["painted", "painted"]
+    assert one.met == other.met >= 5
+    for _ in range(2):
+        preconditioned = Preconditioned(Noting(), Spectrum.of((16, 16, 3), 0.5, PHOTOGRAPH))
+        preconditioned.objective.shape = (16, 16, 3)
+        assert run(preconditioned)[0] == "painted"
+
+
+def test_a_run_for_scaled_coefficients_is_kept(run):
+    kinds = [run(Preconditioned(objective(), Spectrum.of((16, 16, 3), 0.5, PHOTOGRAPH)))[0] for _ in range(2)]
+    assert kinds == ["painted", "kept"]
 
 
 def test_a_run_by_an_optimizer_with_a_bug_is_neither_taken_nor_kept(run, monkeypatch):
