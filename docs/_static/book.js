@@ -1,4 +1,4 @@
-// What is printed is dark on white, whatever the screen shows, and only long code is broken; and what the theme's sidebar leaves unnamed has a name.
+// What is printed is dark on white, whatever the screen shows, only long code is broken, and what leads to a figure stands above it; and what the theme's sidebar leaves unnamed has a name.
 "use strict";
 
 (() => {
@@ -8,6 +8,7 @@
     shown = page.dataset.theme;
     page.dataset.theme = "light";
     for (const code of document.querySelectorAll("pre")) code.classList.toggle("long", code.textContent.split("\n").length > 24);
+    for (const p of document.querySelectorAll(".bd-article p")) p.classList.toggle("leads", p.textContent.trim().endsWith(":"));
   });
   addEventListener("afterprint", () => {
     if (shown) page.dataset.theme = shown;
