@@ -35,6 +35,9 @@ MEASURE = """({
     unset: document.querySelectorAll('.math').length - document.querySelectorAll('.math mjx-container').length,
     errors: document.querySelectorAll('[data-mjx-error], mjx-merror').length,
     broken: [...document.images].filter(i => i.complete && !i.naturalWidth).length,
+    cut: [...document.querySelectorAll('mjx-container')].filter(e => e.checkVisibility() && !e.closest('table')
+        && e.firstElementChild.getBoundingClientRect().width
+        > (e.closest('div.math') ? e : e.closest('p, li, dd, figcaption') ?? e).clientWidth + 1).length,
     wide: Math.max(0, document.documentElement.scrollWidth - document.documentElement.clientWidth),
     small: (() => {
         const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -71,7 +74,7 @@ def faults_of_figures(browser, width):
 
 
 def faults(browser, path):
-    """Return what is wrong by width: troubles, equations not set, pictures missing, overflow, small print."""
+    """Return what is wrong by width: troubles, equations not set or cut, pictures missing, overflow, small print."""
     browser.open("file://" + quote(str(path)), WIDTHS[0])
     found = {"troubles": browser.troubles()} if browser.troubles() else {}
     for width in WIDTHS:
@@ -118,17 +121,47 @@ UNFOLD = """(async () => {
     for (const button of document.querySelectorAll('.solution button.toggle-button')) button.click();
     await new Promise(done => setTimeout(done, 1000));
 })()"""
-CUT_OFF = """[...document.querySelectorAll('.solution p mjx-container:not([display])')].filter(e =>
-    e.firstElementChild.getBoundingClientRect().width > e.closest('p').clientWidth).map(e => e.tabIndex)"""
+IN_SOLUTIONS = """[...document.querySelectorAll('.solution p mjx-container:not([display])')].map(e =>
+    [!!e.closest('.broken'), e.firstElementChild.getBoundingClientRect().width > e.closest('p').clientWidth])"""
 
 
-def test_a_wide_formula_of_a_solution_can_be_scrolled_once_it_is_unfolded(browser):
+def test_a_wide_formula_of_a_solution_is_broken_once_it_is_unfolded(browser):
     browser.open(address("network/padding"))
     browser.resize(390)
     browser.run(UNFOLD)
-    found = browser.run(CUT_OFF)
-    assert found
-    assert set(found) == {0}
+    found = browser.run(IN_SOLUTIONS)
+    assert any(broken for broken, _ in found)
+    assert not any(cut for _, cut in found)
+
+
+def test_what_goes_on_behind_the_right_edge_of_a_phone_says_so(browser):
+    browser.open(address("foundations/backend"))
+    browser.resize(390)
+    hint = "getComputedStyle(document.querySelector('figure.scrolls > figcaption'), '::before').content"
+    assert "swipe" in browser.run(hint)
+    fades = """(async () => {
+        const code = document.querySelector('pre.more'), before = getComputedStyle(code).maskImage;
+        code.scrollLeft = code.scrollWidth;
+        await new Promise(done => setTimeout(done, 300));
+        return [before, getComputedStyle(code).maskImage].map(mask => mask !== 'none');
+    })()"""
+    assert browser.run(fades) == [True, False]
+
+
+WRAPPED = """[...document.querySelectorAll('.cell_output .line')].map(line => {
+    const range = document.createRange();
+    range.selectNodeContents(line);
+    const [first, ...others] = range.getClientRects();
+    return others.filter(b => b.top > first.top + 5).map(b => b.left - first.left);
+}).filter(lefts => lefts.length).map(lefts => Math.min(...lefts))"""
+
+
+def test_a_wrapped_line_of_output_goes_on_behind_its_beginning(browser):
+    browser.open(address("foundations/gradcheck"))
+    browser.resize(390)
+    found = browser.run(WRAPPED)
+    assert len(found) > 5
+    assert min(found) > 20
 
 
 CHAPTERS_WITH_PAIRS = (
