@@ -9,7 +9,7 @@ what each has taken: its evaluations, its transforms and its optimizer.
 
 import argparse
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -56,7 +56,7 @@ class Method:
     exponent: float = 0.0
     knee: float = KNEE
     pyramid: int = 0  # the side of the coarsest scale; 0: one scale
-    coarse: int = 100  # evaluations at each scale before the last
+    coarse: int = 60  # evaluations at each scale before the last
 
     @property
     def name(self) -> str:
@@ -252,15 +252,16 @@ def main() -> None:
         return
     network, pairs = load(options.network), [PAIRS[i] for i in options.pairs]
     for size in options.sizes:
-        pyramids = tuple(
-            Method(m.optimizer, m.history, m.exponent, m.knee, max(size // 4, 64)) for m in SMALL_GRID[::2]
+        ours, scipys = (
+            (*few[::2], *(replace(m, pyramid=max(size // 4, 64)) for m in few[::2]))
+            for few in (OWN_METHODS, SMALL_GRID)
         )
-        methods = {"grid": GRID, "few": SMALL_GRID, "own": OWN_METHODS, "pyramid": (PLAIN, *pyramids)}[options.methods]
+        methods = {"grid": GRID, "few": SMALL_GRID, "own": (PLAIN, *ours), "pyramid": scipys}[options.methods]
         if options.timed:
             for pair in pairs:
                 case = options.network, [*pair], size
                 rows = [one for one in rows if (one["network"], one["pair"], one["size"]) != case]
-                rows += timed(network, options.network, pair, size, (PLAIN, SMALL_GRID[2], *pyramids))
+                rows += timed(network, options.network, pair, size, methods if options.methods == "own" else scipys)
                 common.write_results(name, rows)
             continue
         for method in methods:

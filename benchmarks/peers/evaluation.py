@@ -25,15 +25,23 @@ import psutil
 from benchmarks import common
 from benchmarks.peers.tables import evaluation_table, fastest_peer
 from handstyle.foundations.backend import Array, cpu_count
+from handstyle.foundations.image import resize
 from handstyle.losses.gram import Moments
 from handstyle.network.vgg import Network, Weights, build_network
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
-from handstyle.optimize.precondition import minimize_preconditioned
-from handstyle.optimize.trace import Callback
+from handstyle.optimize.trace import Outcome
 from handstyle.painting.config import StyleConfig
 
+COARSE = 60  # evaluations at each scale of the pyramid before the last
 OWN_HISTORY = 30  # pairs of our L-BFGS: a pair of float32 takes a third of the bytes that SciPy's takes
+# How ours runs: the optimizer, the dtype of its vectors, its history, and whether in the pyramid.
+RUNS: dict[str, tuple[Callable[..., Outcome], Any, int, bool]] = {
+    "L-BFGS-B": (minimize_lbfgsb, np.float64, 10, False),
+    "own L-BFGS": (minimize_lbfgs, np.float32, OWN_HISTORY, False),
+    "L-BFGS-B, pyramid": (minimize_lbfgsb, np.float64, 10, True),
+    "own L-BFGS, pyramid": (minimize_lbfgs, np.float32, OWN_HISTORY, True),
+}
 
 Peer = Callable[[Array], tuple[float, Array]]
 # The module and the class of each peer, and its arguments besides the weights and targets.
@@ -179,7 +187,9 @@ def error(size: int, kernels: str) -> dict[str, Any]:
     }
 
 
-def whole_run(size: int, kernels: str, iterations: int, fastest: tuple[str, float] | None) -> list[dict[str, Any]]:
+def whole_run(
+    size: int, kernels: str, iterations: int, fastest: tuple[str, float] | None, ours_by: Sequence[str]
+) -> list[dict[str, Any]]:
     """Run PyTorch's L-BFGS for some iterations, and ours until they reach its loss: in turn, an evaluation at a time.
 
     PyTorch's is `torch.optim.LBFGS` as in its style transfer tutorial: history 100, no line search. Each side's seconds
@@ -196,29 +206,21 @@ def whole_run(size: int, kernels: str, iterations: int, fastest: tuple[str, floa
         Iterations of PyTorch's optimizer.
     fastest : (str, float), optional
         The fastest peer at this size, and the seconds of one of its evaluations.
+    ours_by : sequence of str
+        Our optimizers, of `RUNS`.
     """
     import torch
 
     network = common.network_with(kernels)
-    content, styles = common.targets(network, size)
+    sizes = [size]
+    while sizes[0] // 2 >= StyleConfig().pyramid_min_size:
+        sizes.insert(0, sizes[0] // 2)
+    measured = {side: common.targets(network, side) for side in sizes}
     p = common.picture("tubingen.jpg", size)
-    plain = peer("torch", network, content, styles)
+    plain = peer("torch", network, *measured[size])
     leaf = torch.tensor(p, requires_grad=True)
     optimizer = torch.optim.LBFGS([leaf], max_iter=iterations, max_eval=10**6, tolerance_grad=0, tolerance_change=0)
-    exponent, history = StyleConfig().precondition or 0.5, StyleConfig().lbfgs_history
-    runs: dict[str, Callable[[Any, Callback], object]] = {
-        "L-BFGS-B": lambda f, callback: minimize_lbfgsb(f, start64, 10 * iterations, callback=callback),
-        "own L-BFGS": lambda f, callback: minimize_lbfgs(
-            f, p.ravel(), 10 * iterations, lbfgs_history=OWN_HISTORY, callback=callback
-        ),
-        "L-BFGS-B preconditioned": lambda f, callback: minimize_preconditioned(
-            minimize_lbfgsb, f, start64, 10 * iterations, history, exponent=exponent, callback=callback
-        ),
-        "own L-BFGS preconditioned": lambda f, callback: minimize_preconditioned(
-            minimize_lbfgs, f, p.ravel(), 10 * iterations, OWN_HISTORY, exponent=exponent, callback=callback
-        ),
-    }
-    start64 = p.astype(np.float64).ravel()
+    runs = {name: RUNS[name] for name in ours_by}
     turns = common.TurnTaker(1 + len(runs))
     traces: list[list[tuple[float, float]]] = [[] for _ in range(1 + len(runs))]
     reached: list[float] = []  # PyTorch's loss, as soon as it is known
@@ -235,18 +237,27 @@ def whole_run(size: int, kernels: str, iterations: int, fastest: tuple[str, floa
         optimizer.step(closure)
         reached.append(min(value for _, value in traces[0]))
 
-    def ours(index: int, method: Callable[[Any, Callback], object]) -> None:
-        objective = common.TurnTakingObjective(
-            common.objective(network, content, styles, size), turns, index, traces[index]
-        )
+    def ours(index: int, minimize: Callable[..., Outcome], dtype: Any, history: int, pyramid: bool) -> None:
+        sides = sizes if pyramid else [size]
+        found = common.picture("tubingen.jpg", sides[0])
+        for side in sides:
+            trace = traces[index] if side == size else []
+            objective = common.TurnTakingObjective(
+                common.objective(network, *measured[side], side), turns, index, trace
+            )
 
-        def far_enough(_: Any) -> None:
-            if reached and min(value for _, value in traces[index]) <= reached[0]:
-                raise StopIteration
+            def far_enough(_: Any, side: int = side, trace: list[tuple[float, float]] = trace) -> None:
+                if side == size and reached and min(value for _, value in trace) <= reached[0]:
+                    raise StopIteration
 
-        method(objective, far_enough)
+            start = resize(found, (side, side)).astype(dtype).ravel()
+            most = None if side == size else COARSE
+            outcome = minimize(
+                objective, start, 10 * iterations, lbfgs_history=history, evaluations=most, callback=far_enough
+            )
+            found = outcome.v.reshape(side, side, 3)
 
-    turns.run([theirs, *(partial(ours, index, method) for index, method in enumerate(runs.values(), 1))])
+    turns.run([theirs, *(partial(ours, index, *how) for index, how in enumerate(runs.values(), 1))])
     evaluations, took = len(traces[0]), turns.seconds[0]
     rows = []
     for name, trace in zip(runs, traces[1:], strict=True):
@@ -285,6 +296,8 @@ def main() -> None:
     )
     parser.add_argument("--run", type=int, default=100, help="iterations of the whole run; 0 to leave it out")
     parser.add_argument("--run-size", type=int, default=512, help="size of the whole run's picture")
+    parser.add_argument("--ours", nargs="*", choices=tuple(RUNS), default=list(RUNS), help="our sides of the whole run")
+    parser.add_argument("--add", action="store_true", help="keep the other rows of today's file")
     parser.add_argument("--quick", action="store_true", help="256 and 512, five rounds, no whole run")
     parser.add_argument("--name", default="evaluation", help="name of the JSON file")
     options = parser.parse_args()
@@ -309,11 +322,14 @@ def main() -> None:
         if options.run:
             at = [row for row in rows if row["what"] == f"time {options.run_size}"]
             fastest = (at[0]["fastest"], at[0]["theirs_min_s"]) if at else None
-            rows += whole_run(options.run_size, options.kernels, options.run, fastest)
+            rows += whole_run(options.run_size, options.kernels, options.run, fastest, options.ours)
     rows = [row for row in rows if not row["what"].startswith("time") or "fastest" in row]
     if not rows:
         sys.exit("no peer is installed: pip install --group peers")
     print(evaluation_table(rows))
+    if options.add:
+        measured = {row["what"] for row in rows}
+        rows = [row for row in common.results_of_today(options.name) if row["what"] not in measured] + rows
     print(common.write_results(options.name, rows, threads=cpu_count(), kernels=options.kernels))
 
 
