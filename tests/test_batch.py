@@ -56,6 +56,15 @@ def test_a_picture_that_cannot_be_painted_does_not_stop_the_others(told, tmp_pat
     assert "1 failed, 0 not begun" in lines[3]
 
 
+def test_a_painting_that_lies_among_the_photographs_is_not_painted(told):
+    status, lines, _ = told(style="in/a.png")
+    assert status == 0
+    assert lines[:2] == ["not painted, since it is the style: a.png", "1 of 2: b & c.jpg: painted"]
+    status, _, errors = told("in/b & c.jpg", "in/b & c.png", style="in/a.png")
+    assert status == 2
+    assert "no picture in it is left" in errors
+
+
 def test_a_picture_made_otherwise_is_replaced_only_if_that_is_asked_for(told, tmp_path):
     told()
     status, lines, _ = told("--style-weight", "3")

@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         status = parser(words, result_action="return_value", exit_on_error=False, print_error=False)
     except (HandstyleError, CycloptsError) as error:
-        message = as_flags(str(error)) if isinstance(error, HandstyleError) else explain_error(error, words)
+        message = as_flags(str(error)) if isinstance(error, HandstyleError) else explain_error(error, words, USAGE)
         status = 2
     except MemoryError as error:
         message = f"out of memory: {error or 'an allocation failed'}; free memory, or use a smaller size"

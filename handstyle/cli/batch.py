@@ -90,7 +90,7 @@ def batch(
     Parameters
     ----------
     folder : Path
-        The folder of the photographs; its subfolders are not searched.
+        The folder of the photographs; its subfolders are not searched. A painting of this command is not painted.
     style : Path
         The painting, or a folder of paintings.
     more_styles : Path
@@ -107,8 +107,14 @@ def batch(
         raise HandstyleError(
             f"-o {output} is the folder of the photographs, which the pictures would replace: use another"
         )
-    jobs, done = [Job(*pair) for pair in picture_paths(photographs, target)], list[JobResult]()
     shared = SharedInputs.of([style, *more_styles], settings, target)
+    paintings = {expand_path(one).resolve() for one in shared.paintings if isinstance(one, str | os.PathLike)}
+    if among := [one.name for one in photographs if one.resolve() in paintings]:
+        say(f"not painted, since it is the style: {printable(', '.join(among))}")
+        photographs = [one for one in photographs if one.name not in among]
+    if not photographs:
+        raise HandstyleError(f"{folder}: no picture in it is left to paint: all are given as paintings")
+    jobs, done = [Job(*pair) for pair in picture_paths(photographs, target)], list[JobResult]()
     shown, ended = f"{target}, index.html shows them", 0
     try:
         ended = shared.paint(jobs, len(jobs), done)

@@ -307,9 +307,9 @@ def read_rows(path: Path) -> tuple[str, list[BenchRow]]:
         ]
         return str(record["date"])[:10], [BenchRow(**row) for row in known]
     except OSError as error:
-        raise HandstyleError(f"--against {path}: {error.strerror or error}") from None
+        raise HandstyleError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise HandstyleError(f"--against {path}: not a file of measurements written by bench --save") from None
+        raise HandstyleError(f"{path}: not a file of measurements written by bench --save") from None
 
 
 def compare_rows(rows: Sequence[BenchRow], earlier: Sequence[BenchRow]) -> Iterator[str]:

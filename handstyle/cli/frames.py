@@ -14,13 +14,15 @@ from handstyle.cli.batch import BATCH, Job, JobResult, SharedInputs, differences
 from handstyle.cli.options import PICTURES, Flat, Output, RunConfig, Settings, resolve, say, set_output_form
 from handstyle.cli.painting import paint
 from handstyle.cli.session import default_target
-from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.foundations.picture_reading import expand_path, read_picture
 from handstyle.network.vgg import Network
 from handstyle.network.weights import sha256
 from handstyle.painting.film import (
+    ANIMATIONS,
     LAST_FRAME,
     TEMPORAL_WEIGHT,
+    VIDEOS,
     Frame,
     Start,
     check_film,
@@ -75,6 +77,8 @@ def frames(
         raise HandstyleError(f"--fps {fps:g}: must lie between 0 and 1000")
     check_film(settings.config, temporal_weight)
     source = expand_path(film)
+    if source.is_file() and source.suffix.lower() not in (endings := (*ANIMATIONS, *VIDEOS)):
+        raise HandstyleError(f"{printable(film)}: a film is a folder of pictures, or ends in {', '.join(endings)}")
     target = expand_path(output or default_target(source))
     made, folder = (target, target.with_name(f"{target.stem}_frames")) if target.suffix else (None, target)
     if made is not None:

@@ -5,11 +5,16 @@ import os
 import re
 import shlex
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from cyclopts import CycloptsError
-from cyclopts.exceptions import MissingArgumentError, UnknownCommandError, UnknownOptionError
+from cyclopts.exceptions import (
+    MissingArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
 
 from handstyle.cli.options import all_fields, flag
 from handstyle.painting.config import RENAMED
@@ -79,8 +84,11 @@ def _rendered(description: Any, console: Any) -> str:
     return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", capture.get()).split())
 
 
-def explain_error(error: CycloptsError, words: Sequence[str]) -> str:
-    """Return an error of the command line parser in one line, with a suggestion of what to type."""
+def explain_error(error: CycloptsError, words: Sequence[str], usage: Mapping[str, str]) -> str:
+    """Return an error of the command line parser in one line, with a suggestion of what to type.
+
+    `usage` has the arguments of the commands, by name.
+    """
     command = next((word for word in words if not word.startswith("-")), "")
     message = str(error)
     if isinstance(error, UnknownOptionError):
@@ -91,11 +99,21 @@ def explain_error(error: CycloptsError, words: Sequence[str]) -> str:
         lacks = f"{command or 'handstyle'} has no {', '.join(unknown)}"
         if len(unknown) > 1 and command == words[0]:
             return f"{lacks}; {_ported(words, typed, names)}"
+        if (other := unknown[0].lstrip("-")) in usage:
+            return f"{lacks}: {other} is a command: handstyle {other} {usage[other]}"
         return lacks + _nearest(unknown[0], typed.get(unknown[0], []), known, command)
     if isinstance(error, UnknownCommandError) and words and words[0] == (error.unused_tokens or [""])[0]:
         near = re.search(r'Did you mean "(\w+)"', message)
         if near is None or difflib.SequenceMatcher(None, words[0], near[1]).ratio() < 0.75:
             return f"{words[0]} is not a command; to paint: handstyle stylize CONTENT STYLE [STYLE...]"
+    chain = " ".join(error.command_chain or ())
+    if isinstance(error, UnusedCliTokensError):
+        return f"{chain} takes no {' '.join(error.unused_tokens or ())}; handstyle {chain} --help says what it takes"
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        if error.keyword or error.argument.tokens:
+            return f"{error.keyword or error.argument.name} needs a value"
+        called = f"{chain} {usage[chain]}" if chain in usage else f"{chain} --help says what it takes"
+        message = f"{chain} needs {error.argument.name}: handstyle {called}"
     missing = isinstance(error, MissingArgumentError) or type(error) is CycloptsError  # ours, of a missing STYLE
     if missing and (greedy := _greedy(words)):
         return f"{message} {greedy}"

@@ -407,6 +407,8 @@ def as_flags(message: str, renamed: Mapping[str, str] | None = None) -> str:
             return name if text == "True" else f"--no-{name[2:]}"
         if text[0] in "('\"":
             text = re.sub(r"['\"]", "", text.strip("()")).replace(", ", " ").rstrip(",")
+        if not text:
+            return f"no {name}"
         return f"{name} {text}"
 
     message = re.sub(rf"(?<![\w-])({'|'.join(names)})=({value})", named, message)

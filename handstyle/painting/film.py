@@ -393,7 +393,8 @@ def extract_by_pillow(path: Path, folder: Path) -> list[float]:
                 seconds.append(float(image.info.get("duration") or 1000 * SECONDS) / 1000)
     except Exception as error:  # decoders raise what they like
         at = f" from frame {len(seconds) + 1} on" if seconds else ""
-        raise HandstyleError(f"{printable(path)} cannot be read{at}: {one_line(error)}") from None
+        reason = getattr(error, "strerror", None) or one_line(error)
+        raise HandstyleError(f"{printable(path)} cannot be read{at}: {reason}") from None
     if count < 2:
         raise HandstyleError(f"{printable(path)} is a single picture, not a film: paint it with `stylize`")
     return seconds

@@ -24,7 +24,7 @@ def told(tmp_path, monkeypatch, commanded):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     rng = np.random.default_rng(0)
-    for name in ("content.png", "style.png"):
+    for name in ("content.png", "style.png", "photo.jpg"):
         Image.fromarray(rng.integers(0, 256, (40, 32, 3), np.uint8)).save(name)
     return commanded
 
@@ -169,6 +169,27 @@ def test_a_flag_that_another_command_has_is_said(told):
 @pytest.mark.parametrize("words", [("content.png", "style.png"), ("-content_image", "content.png")])
 def test_pictures_without_a_command_are_answered_with_stylize(told, words):
     assert f"{words[0]} is not a command; to paint: handstyle stylize CONTENT STYLE" in refused(told, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["stylize"], "stylize needs CONTENT: handstyle stylize CONTENT STYLE [STYLE...] [-o OUTPUT] [FLAGS]"),
+        (["stylize", "content.png"], "stylize needs a STYLE after CONTENT"),
+        (["sweep", "content.png", "style.png"], "sweep needs --over: handstyle sweep CONTENT STYLE [STYLE...] --over"),
+        (["sweep", "content.png", "style.png", "--over"], "--over: name a setting and its values"),
+        (["weights", "get"], "weights get needs NAME: handstyle weights get --help"),
+        ([*BOTH, "--size"], "--size needs a value"),
+        ([*BOTH, "-o"], "-o needs a value"),
+        ([*BOTH, "--plan"], "stylize has no --plan: plan is a command: handstyle plan [CONTENT STYLE"),
+        (["bench", "--compare", "a.json", "b.json"], "a.json cannot be read: No such file"),
+        (["frames", "nofilm", "style.png"], "nofilm cannot be read: No such file"),
+        (["frames", "photo.jpg", "style.png"], "photo.jpg: a film is a folder of pictures, or ends in .gif"),
+        (["info", "a.png", "b.png"], "info takes no b.png; handstyle info --help"),
+    ],
+)
+def test_what_is_missing_and_what_is_too_much_are_named_with_what_to_type(told, words, answer):
+    assert refused(told, *words).startswith(f"handstyle: {answer}")
 
 
 @pytest.mark.parametrize("old", RENAMED)
@@ -403,6 +424,7 @@ def test_brackets_in_names_are_printed_as_they_are(told, tmp_path):
         ("clamp=True: not here; or clamp=False", "--clamp: not here; or --no-clamp"),
         ("color='sepia': use none", "--color sepia: use none"),
         ("use style_layers=('relu1_1', 'relu2_1')", "use --style-layers relu1_1 relu2_1"),
+        ("that run has print='', this one print='A4'", "that run has no --print, this one --print A4"),
         ("network='vgg1': no", "--weights vgg1: no"),
         ("size of the picture, a=b, my_size=3", "size of the picture, a=b, my_size=3"),
         ("restarts=0 evaluations=2", "--restarts 0 --evaluations 2"),
