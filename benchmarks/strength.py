@@ -57,8 +57,7 @@ WEIGHTS = (10.0, 1.0, 3.0, 0.3, 30.0)
 # Settings of the painter by name; `pooling` and `padding` are the network's.
 LOOKS: dict[str, dict[str, Any]] = {
     "gram": {},
-    "wasserstein": {"padding": "replicate"}
-    | {key: value for key, value in find_preset("wasserstein").settings.items() if key != "style_weight"},
+    "wasserstein": {"padding": "replicate", **find_preset("wasserstein").settings},
 }
 
 
@@ -79,7 +78,7 @@ def picture(name: str, size: int) -> Array:  # -> (H, W, 3), its long side `size
             path = folder / "images" / f"{name}.jpg"
         pixels = read_picture(path).pixels
     pixels = np.asarray(pixels, np.float32)
-    return fit_long_side(pixels, size, name=name)  # above their own size they are enlarged, which is smooth
+    return fit_long_side(pixels, size, enlarge=True, name=name)  # above their own size they are smooth
 
 
 @cache
@@ -124,10 +123,11 @@ def measure_row(
     """Return the row of a picture."""
     size = options.measure_at or options.size
     content, style = (picture(one, size) for one in pair)
-    p = fit_long_side(np.load(picture_path(options, look, pair, name, weight)).astype(np.float32), size)
+    painted = np.load(picture_path(options, look, pair, name, weight)).astype(np.float32)
+    p = fit_long_side(painted, size)
     gram, lost = judge(network("vgg19"), p, content, style)
     row = {"content": pair[0], "style": pair[1], "network": name, "look": look}
-    row |= {"size": options.size, "measured_at": size, "iterations": options.iterations, "style_weight": weight}
+    row |= {"size": max(painted.shape), "measured_at": size, "iterations": options.iterations, "style_weight": weight}
     row |= {"likeness": round(structural_similarity_of(p, content), 4), "content_error": round(lost, 4)}
     return row | {"gram": dict(zip(STYLE_TAPS, (round(error, 5) for error in gram), strict=True))}
 

@@ -1,9 +1,9 @@
 """Convert the strength of the style, from 0 to 1, to a style weight that depends on the network.
 
 The effect of a style weight depends on the network: a weight that changes a face little with one makes it
-unrecognizable with another. Each calibrated network has a curve from strength to style weight. The curves are such that
-pictures of equal strength have equal errors of their Gram matrices (measured by ``benchmarks/strength.py``; the numbers
-are in ``benchmarks/results``).
+unrecognizable with another. Each calibrated network has a curve from strength to style weight for each calibrated loss.
+The curves are such that pictures of equal strength have equal errors of their Gram matrices (measured by
+``benchmarks/strength.py``; the numbers are in ``benchmarks/results``).
 """
 
 from functools import cache
@@ -16,7 +16,10 @@ from handstyle.painting.config import STRENGTH, StyleConfig, style_config
 from handstyle.painting.feature_scale import is_published
 
 DEFAULT_WEIGHT = 10.0  # the style weight of strength 0.5 for networks and losses without a curve
-PATCHES_WEIGHT = 2.0  # that of the patch-based style, chosen by eye: with 10 nothing of the photograph is left
+# The calibrated losses: their style statistic, style normalization and content normalization.
+LOSSES = {"gram": ("gram", "relative", "relative"), "w2": ("wasserstein", "channels", "mean")}
+# The default weights of other losses: of patches by eye, since with 10 nothing of the photograph is left.
+DEFAULT_WEIGHTS = {"patches": 2.0, "w2": 1.0}
 MAX_RATIO = 1e4  # the style weight of strength 1 as a multiple of that of strength 0.5; content then has no effect
 
 
@@ -32,13 +35,17 @@ class Curve(NamedTuple):
         return self.half * min(float(odds**self.power), MAX_RATIO)
 
 
-# The curves by network and statistic, for the default layers and relative normalizations. At strength 0.5 the mean
-# errors of the Gram matrices, measured with VGG-19 on twelve pairs at 256 px, are equal: 0.0726 for the network that is
-# included, 0.0728 for VGG-19. Equal Gram errors at other strengths require an exponent of 0.7 for VGG-19, and equal
-# content errors a larger one (measured on one pair); 1.25 is a compromise.
+# The curves by network and loss. For "gram", with the default layers, the mean errors of the Gram matrices at strength
+# 0.5, measured with VGG-19 on twelve pairs at 256 px, are equal: 0.0726 for the network that is included, 0.0728 for
+# VGG-19. Equal likeness would need a weight of 1 on the included network, with errors two thirds larger. Equal Gram
+# errors at other strengths require an exponent of 0.7 for VGG-19, and equal content errors a larger one (measured on
+# one pair); 1.25 is a compromise. "w2" is the loss of the preset wasserstein: with 0.6 the errors are equal on three
+# pairs (0.23, interpolated); the exponents are those of "gram".
 CURVES = {
     (EMBEDDED, "gram"): Curve(10.0, 2.0),
     ("vgg", "gram"): Curve(1.0, 1.25),
+    (EMBEDDED, "w2"): Curve(0.6, 2.0),
+    ("vgg", "w2"): Curve(1.0, 1.25),
 }
 
 
@@ -56,7 +63,7 @@ def style_weight(config: StyleConfig, network: Network) -> float:
     Returns
     -------
     float
-        The style weight; without a curve, and for strength 0.5, `DEFAULT_WEIGHT` or `PATCHES_WEIGHT`.
+        The style weight; without a curve, and for strength 0.5, that of `default_weight`.
 
     Raises
     ------
@@ -75,14 +82,26 @@ def style_weight(config: StyleConfig, network: Network) -> float:
     if config.style_weight is not None:
         return config.style_weight
     assert config.strength is not None
-    named = config.style_normalization, config.content_normalization
-    relative = named == ("relative", "relative") and not config.normalize_gradients
-    if relative and (curve := CURVES.get((curve_name(network), config.style_statistic))):
+    loss = loss_name(config)
+    if curve := CURVES.get((curve_name(network), loss)):
         return curve.style_weight(config.strength)
     if config.strength == STRENGTH:
-        return PATCHES_WEIGHT if config.style_statistic == "patches" else DEFAULT_WEIGHT
-    what = "network" if relative and (EMBEDDED, config.style_statistic) in CURVES else "loss"
-    raise HandstyleError(f"strength={config.strength:g}: not calibrated for this {what}; give `style_weight` instead")
+        return default_weight(config)
+    raise HandstyleError(
+        f"strength={config.strength:g}: not calibrated for this {'network' if loss else 'loss'}; give `style_weight` "
+        "instead"
+    )
+
+
+def loss_name(config: StyleConfig) -> str:
+    """Return the name in `LOSSES` of the loss of a configuration, or an empty string if it is not calibrated."""
+    own = config.style_statistic, config.style_normalization, config.content_normalization
+    return next((name for name, loss in LOSSES.items() if loss == own and not config.normalize_gradients), "")
+
+
+def default_weight(config: StyleConfig) -> float:
+    """Return the style weight where neither a weight is given nor a curve is known."""
+    return DEFAULT_WEIGHTS.get(loss_name(config) or config.style_statistic, DEFAULT_WEIGHT)
 
 
 def with_style_weight(config: StyleConfig, network: Network) -> StyleConfig:

@@ -37,7 +37,7 @@ from handstyle.painting.progress import RECENT, progress_display, time_left
 from handstyle.painting.recipe import BLANK, KEY, Input, collect_inputs, make_recipe
 from handstyle.painting.result import PaintingInterrupted, Progress, Result, keep_last
 from handstyle.painting.resuming import Identity, RunPosition, read_run, save_run
-from handstyle.painting.strength import DEFAULT_WEIGHT, style_weight
+from handstyle.painting.strength import default_weight, style_weight
 from handstyle.painting.targets import Measured
 
 P = ParamSpec("P")
@@ -492,7 +492,7 @@ def texture_config(config: StyleConfig) -> StyleConfig:
     init = "blurred-noise" if config.init == "content" else config.init
     if config.strength not in (None, STRENGTH):
         raise HandstyleError(f"strength={config.strength:g}: a texture has no content; use style_weight")
-    weight = DEFAULT_WEIGHT if config.style_weight is None else config.style_weight
+    weight = default_weight(config) if config.style_weight is None else config.style_weight
     return style_config(config, content_weight=0.0, style_weight=weight, init=init, size_rule="long")
 
 
