@@ -109,10 +109,9 @@ def batch(
         )
     shared = SharedInputs.of([style, *more_styles], settings, target)
     paintings = {expand_path(one).resolve() for one in shared.paintings if isinstance(one, str | os.PathLike)}
-    if among := [one.name for one in photographs if one.resolve() in paintings]:
-        say(f"not painted, since it is the style: {printable(', '.join(among))}")
-        photographs = [one for one in photographs if one.name not in among]
-    if not photographs:
+    if among := [one for one in photographs if one.resolve() in paintings]:
+        say(f"not painted, since it is the style: {printable(', '.join(one.name for one in among))}")
+    if not (photographs := [one for one in photographs if one not in among]):
         raise HandstyleError(f"{folder}: no picture in it is left to paint: all are given as paintings")
     jobs, done = [Job(*pair) for pair in picture_paths(photographs, target)], list[JobResult]()
     shown, ended = f"{target}, index.html shows them", 0
