@@ -103,7 +103,7 @@ def sweep(
     if flags.size is None and flags.config is None and flags.print is None:
         flags = replace(flags, size=SIZE)
     if not over:
-        raise HandstyleError("--over: name a setting and its values, as in --over strength=0.2,0.5,0.8")
+        raise HandstyleError("--over: name a setting and its values; handstyle sweep --help has an example")
     axes = [parse_axis(one) for one in over]
     planned = combinations(axes)
     output = output or free_name(Path(f"{content.stem}_sweep.png"))
