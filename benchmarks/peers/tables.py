@@ -61,13 +61,14 @@ def without_empty_columns(table: str) -> str:
 
 
 def _run_cells(row: dict[str, Any]) -> str:
+    """Return the cells of a whole run: its seconds, and in brackets its evaluations."""
     ours = f"{row['ours_min_s']:.0f} s" + ("" if row["reached"] else ", not reached")
     if "evaluations" in row:
-        ours += f" ({row['evaluations'][0]} evaluations)"
+        ours += f" ({row['evaluations'][0]})"
     theirs = f"{row['theirs_min_s']:.0f} s"
     if "ratio_to_fastest" not in row:
         return f"{ours} | {theirs} (PyTorch) | {row['ratio_of_minima']:.2f} | |"
     fastest = NAMES.get(row["fastest"], row["fastest"])
     first = f"{row['theirs_fastest_s']:.0f} s ({fastest})"
-    others = f"PyTorch {theirs} ({row['evaluations'][1]} evaluations), {row['ratio_of_minima']:.2f}"
+    others = f"PyTorch {theirs} ({row['evaluations'][1]}), {row['ratio_of_minima']:.2f}"
     return f"{ours} | {first} | {row['ratio_to_fastest']:.2f} | | {others}"
