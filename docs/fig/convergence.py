@@ -9,23 +9,6 @@ from fig.problem import town
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 
 
-class Scaled:
-    """An objective in other units."""
-
-    def __init__(self, objective, s):
-        self.objective, self.s = objective, s
-
-    @property
-    def terms(self):
-        """Return the terms of the last evaluation, in these units."""
-        return {name: self.s * value for name, value in self.objective.terms.items()}
-
-    def __call__(self, v):
-        """Evaluate and scale."""
-        value, gradient = self.objective(v)
-        return self.s * value, self.s * gradient
-
-
 def main(out, quick=True):
     """Draw the figure to `out`."""
     iterations = 100 if quick else 500
@@ -34,7 +17,7 @@ def main(out, quick=True):
     first = objective(start)[0]
     default, ours, words = [], [], []
     for s in scales:
-        f = Scaled(objective, s)
+        f, _ = town(style=10 * s, content=s, variation=1e-4 * s)
         result = minimize(f, start, jac=True, method="L-BFGS-B", options={"maxiter": iterations})
         default.append(result.fun / s / first)
         words.append(f"{result.nit} it.")
