@@ -174,10 +174,10 @@ def counted() -> str:
 def choice(value: Any, choices: dict[str, Any]) -> Any:
     """Return an option of an optimizer as what `digest` takes: of a learning rate its values, of a state its fields."""
     if callable(value):
-        return [float(value(step)) for step in range(1, choices["iterations"] + 1)]
-    return (
-        value if value is None or isinstance(value, int | float | tuple | np.ndarray) else sorted(vars(value).items())
-    )
+        done = getattr(choices.get("start"), "steps", 0)  # of Adam at the scales before
+        return [float(value(done + step)) for step in range(1, choices["iterations"] + 1)]
+    known = value is None or isinstance(value, int | float | tuple | np.ndarray)
+    return value if known else sorted(vars(value).items())
 
 
 def digest(*values: Any) -> str:

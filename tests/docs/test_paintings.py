@@ -184,6 +184,8 @@ def test_adam_passes_on_its_state(run):
     assert states[1].steps == 5
     start = Adam(np.zeros(768), np.zeros(768))
     assert run(minimize=minimize_adam, options={"start": start, "learning_rate": 1.0})[0] == "painted"
+    later = {"start": states[1], "learning_rate": lambda k: 1 / (k - 5)}  # a rate by the steps of this scale
+    assert run(minimize=minimize_adam, options=later)[0] == "painted"
 
 
 def test_the_oldest_go_when_all_are_too_large(tmp_path, monkeypatch):
