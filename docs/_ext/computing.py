@@ -4,7 +4,8 @@ Both are kept with a record of what they ran (`recorder`) and are computed again
 one task a core, the longest first. Pages' outputs go into MyST-NB's cache, from which it takes them.
 
 With ``BOOK_FIRST`` in the environment only what shows the change is computed: where a module has changed, the cells and
-figures of the pages that explain or quote it. The rest stays as it was, and is listed in ``_build/later.txt``.
+figures of the pages that explain or quote it. The rest stays as it was, and is listed in ``_build/later.txt``, unless
+all runs of optimizers in what was computed could be kept (`paintings`): then the rest is quick and follows at once.
 """
 
 import importlib.metadata
@@ -167,10 +168,7 @@ def compute(app: Sphinx) -> None:
     tasks = sorted((task for task in changed if changed[task]), key=seconds, reverse=True)
     later = [task for task in tasks if FIRST and not changed[task] & about.get(task.name, {""})]
     LATER.unlink(missing_ok=True)
-    if later:
-        tasks = [task for task in tasks if task not in later]
-        names = ", ".join(sorted(task.name for task in later))
-        LATER.write_text(f"{len(later)} ran what has changed ({sum(map(seconds, later)):.0f} s of a core): {names}\n")
+    tasks = [task for task in tasks if task not in later]
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     turn, servers, lock, runs = cycle(cores), [], threading.Lock(), {"painted": 0, "kept": 0}
     paintings.begin(ROOT, shared)
@@ -206,10 +204,16 @@ def compute(app: Sphinx) -> None:
 
     with ThreadPoolExecutor(len(cores), initializer=begin) as pool:
         failures = [failure for failure in pool.map(one, tasks) if failure]
+        if runs["kept"] and not runs["painted"]:  # the numbers are as they were, so the rest is quick
+            failures += [failure for failure in pool.map(one, later) if failure]
+            tasks, later = tasks + later, []
     for server in servers:
         server.communicate()
+    if later:
+        names = ", ".join(sorted(task.name for task in later))
+        LATER.write_text(f"{len(later)} ran what has changed ({sum(map(seconds, later)):.0f} s of a core): {names}\n")
     if any(runs.values()):
-        print(f"{runs['painted']} runs of optimizers made, {runs['kept']} kept: the same at two points as before")
+        print(f"{runs['painted']} runs of optimizers painted, {runs['kept']} kept: the same at two points as before")
     if failures:
         raise ExtensionError("figures and pages that could not be computed:\n" + "\n".join(failures))
     app.env.computed = {task.name for task in tasks}

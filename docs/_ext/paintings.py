@@ -34,7 +34,7 @@ EVALUATED = {"objective.py", "precondition.py"}  # of these, what is not evaluat
 ON_HOST = {"minimize_lbfgsb", "minimize_restarted"}  # the others call `on_device`
 NO_CHOICE = ("objective", "v0", "callback")
 LARGEST = 2 * 10**9  # bytes of all kept runs; beyond that the oldest go
-counts = {"painted": 0, "kept": 0}  # runs of this process
+counts = {"painted": 0, "kept": 0}  # runs of this process, without those that are made each time
 times: Counter[str] = Counter()  # how often this process asked for a run
 loaded: list[tuple[ModuleType, dict[str, Any]]] = []  # the optimizers' modules, and what they defined
 
@@ -101,7 +101,6 @@ def keeping(
         own = all(type(one).__module__.startswith("handstyle.optimize.") for one in whole)
         callback = given.arguments["callback"]
         if not own or not genuine() or choices["resume"] is not None:
-            counts["painted"] += 1
             return minimize(*args, **options)
 
         def evaluated(v: np.ndarray) -> str:
@@ -141,9 +140,9 @@ def keeping(
 
         given.arguments["callback"] = callback and noting
         outcome = minimize(*given.args, **given.kwargs)
-        counts["painted"] += 1
         if saved or outcome.ended in ("stopped", "interrupted", "out of memory"):
             return outcome
+        counts["painted"] += 1
         ran = [line for line in seen if line not in before or line.startswith(OPTIMIZERS)]
         used = {"", *(line.partition(":")[0] for line in ran)}
         code = {name: text for name, text in codes.items() if name in used}
@@ -167,7 +166,7 @@ def again(rows: list[Any], callback: Callable[[Any], None]) -> None:
 
 
 def counted() -> str:
-    """Return how many runs this process made and did not make, in words, or nothing if it had none."""
+    """Return how many runs this process made and how many were kept, in words, or nothing if it had none."""
     return f", {counts['painted']} painted, {counts['kept']} kept" if any(counts.values()) else ""
 
 
