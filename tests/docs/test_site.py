@@ -32,7 +32,7 @@ def address(page):
 
 WIDTHS = (1440, 1024, 390)
 MEASURE = """({
-    unset: document.querySelectorAll('.math').length - document.querySelectorAll('.math mjx-container').length,
+    unset: [...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container')).length,
     errors: document.querySelectorAll('[data-mjx-error], mjx-merror').length,
     broken: [...document.images].filter(i => i.complete && !i.naturalWidth).length,
     cut: [...document.querySelectorAll('mjx-container')].filter(e => e.checkVisibility() && !e.closest('table')
