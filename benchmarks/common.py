@@ -202,23 +202,11 @@ def machine() -> dict[str, Any]:
     return environment(packages) | {"processor": cpu_name(), "load": f"{load:.2f}", "weights": weights}
 
 
-def results_path(name: str) -> Path:
-    """Return the path of today's results of a name."""
-    return RESULTS / f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}-{name}.json"
-
-
-def results_of_today(name: str) -> list[dict[str, Any]]:
-    """Return the rows that were written today under a name; none if there is no such file."""
-    path = results_path(name)
-    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-    return rows
-
-
 def write_results(name: str, rows: Any, **more: Any) -> Path:
     """Write results as dated JSON to ``benchmarks/results``, and return the path."""
     now = datetime.datetime.now(datetime.UTC)
     RESULTS.mkdir(exist_ok=True)
-    path = results_path(name)
+    path = RESULTS / f"{now:%Y-%m-%d}-{name}.json"
     record = {"name": name, "date": now.isoformat(timespec="seconds"), "machine": machine(), "rows": rows, **more}
     replace_file(path, (json.dumps(record, indent=1) + "\n").encode())
     return path

@@ -32,6 +32,7 @@ from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.trace import Outcome
 from handstyle.painting.config import StyleConfig
+from handstyle.painting.inputs import scales
 
 COARSE = 60  # evaluations at each scale of the pyramid before the last
 OWN_HISTORY = 30  # pairs of our L-BFGS: a pair of float32 takes a third of the bytes that SciPy's takes
@@ -207,14 +208,13 @@ def whole_run(
     fastest : (str, float), optional
         The fastest peer at this size, and the seconds of one of its evaluations.
     ours_by : sequence of str
-        Our optimizers, of `RUNS`.
+        Our optimizers, of `RUNS`. In the pyramid, that of the default settings, there are `COARSE` evaluations at each
+        scale before the last; their seconds count, but they are not among the evaluations of the result.
     """
     import torch
 
     network = common.network_with(kernels)
-    sizes = [size]
-    while sizes[0] // 2 >= StyleConfig().pyramid_min_size:
-        sizes.insert(0, sizes[0] // 2)
+    sizes = [side for side, _ in scales(StyleConfig(), (size, size))]
     measured = {side: common.targets(network, side) for side in sizes}
     p = common.picture("tubingen.jpg", size)
     plain = peer("torch", network, *measured[size])
@@ -297,7 +297,6 @@ def main() -> None:
     parser.add_argument("--run", type=int, default=100, help="iterations of the whole run; 0 to leave it out")
     parser.add_argument("--run-size", type=int, default=512, help="size of the whole run's picture")
     parser.add_argument("--ours", nargs="*", choices=tuple(RUNS), default=list(RUNS), help="our sides of the whole run")
-    parser.add_argument("--add", action="store_true", help="keep the other rows of today's file")
     parser.add_argument("--quick", action="store_true", help="256 and 512, five rounds, no whole run")
     parser.add_argument("--name", default="evaluation", help="name of the JSON file")
     options = parser.parse_args()
@@ -327,9 +326,6 @@ def main() -> None:
     if not rows:
         sys.exit("no peer is installed: pip install --group peers")
     print(evaluation_table(rows))
-    if options.add:
-        measured = {row["what"] for row in rows}
-        rows = [row for row in common.results_of_today(options.name) if row["what"] not in measured] + rows
     print(common.write_results(options.name, rows, threads=cpu_count(), kernels=options.kernels))
 
 
