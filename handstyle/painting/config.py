@@ -804,10 +804,10 @@ def check_range(name: str, value: Any, hint: Any) -> None:
         raise HandstyleError(f"{name}={value}: must be finite")
     if name in MAXIMUM and value is not None and not 0 <= value <= MAXIMUM[name]:
         raise HandstyleError(f"{name}={value}: must lie between 0 and {MAXIMUM[name]}")
-    if hint in (int, float) and value < (least := MINIMUM.get(name, 0)):
-        raise HandstyleError(f"{name}={value}: must be {least} or more")
     if name in ("tv_white", "style_scale", "pyramid_factor", "learning_rate", "epsilon") and not value > 0:
         raise HandstyleError(f"{name}={value}: must be above 0")
+    if hint in (int, float) and value < (least := MINIMUM.get(name, 0)):
+        raise HandstyleError(f"{name}={value}: must be {least} or more")
     if name == "tv_white" and not 1e-6 <= value <= 1e6:  # its powers must not overflow
         raise HandstyleError(f"tv_white={value}: must lie between 1e-6 and 1e6; white is 255, or 1")
     if name in ("beta1", "beta2", "averaging") and not 0 <= value < 1:
