@@ -19,7 +19,7 @@ def main(out, quick=True):
     """Draw the figure to `out`."""
     n = np.logspace(2, 9, 200)
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.0), layout="constrained", sharey=True)
-    for place, work, title in ((axes[0], 0.25, "add two arrays"), (axes[1], 300.0, "a convolution, 128 channels")):
+    for place, work, title in ((axes[0], 0.25, "add two arrays"), (axes[1], 288.0, "a convolution, 64 channels")):
         cpu = seconds(n, work, CPU)
         there = 5e-6 + seconds(n, work, GPU)
         sent = 2 * (ALPHA + n / BETA) + there

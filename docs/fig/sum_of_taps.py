@@ -1,4 +1,4 @@
-"""The gradient at the picture that each tap asks for, and their sum, which one sweep computes."""
+"""What each tap asks of the picture, the negative gradient, and their sum, which one sweep computes."""
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -26,9 +26,10 @@ def main(out, quick=True):
     figure, axes = plt.subplots(2, 3, figsize=(7.2, 4.1), layout="constrained")
     axes = axes.ravel()
     show(axes[0], photo, "the picture")
-    for axis, tap, dx in zip(axes[1:], TAPS, each, strict=False):
-        signed(axis, dx.mean(axis=2), f"from {tap}", 3 * float(dx.mean(axis=2).std()))
-    signed(axes[5], together.mean(axis=2), "one sweep, all four", 3 * float(together.mean(axis=2).std()))
+    titles = [*(f"from {tap}" for tap in TAPS), "one sweep, all four"]
+    for axis, title, dx in zip(axes[1:], titles, [*each, together], strict=True):
+        asked = -dx.mean(axis=2)  # descent subtracts the gradient
+        signed(axis, asked, title, 3 * float(asked.std()))
     save(figure, out)
 
 
