@@ -119,7 +119,8 @@ def keeping(
                 code, end, ran = pickle.load(stream)
                 if all(codes.get(name) == text for name, text in code.items()):
                     outcome, changed, rows = pickle.load(stream)
-                    if evaluated(outcome.v) == end and (callback is None or rows):
+                    told = callback is None or rows or not outcome.trace  # or no iteration, of which to tell
+                    if told and evaluated(outcome.v) == end:
                         again(rows if callback else [], callback)
                         if state is not None:
                             vars(state).update(changed)

@@ -127,6 +127,14 @@ def test_a_callback_is_called_with_the_kept_iterations(run):
     assert all(np.array_equal(one[2], other[2]) for one, other in zip(met[:5], met[5:], strict=True))
 
 
+def test_a_run_without_an_iteration_is_kept_though_its_callback_was_told_nothing(run, monkeypatch):
+    true, met = Objective.__call__, []
+    monkeypatch.setattr(Objective, "__call__", lambda self, v: (true(self, v)[0], np.zeros(v.size)))
+    options = {"callback": met.append}  # flat: it ends where it begins
+    assert [run(options=options)[0], run(options=options)[0], run()[0]] == ["painted", "kept", "kept"]
+    assert met == []
+
+
 def test_runs_that_end_by_a_callback_or_write_checkpoints_are_made_each_time(run, tmp_path):
     def ends(row):
         raise StopIteration
