@@ -2,12 +2,12 @@
 
 ``literalinclude`` with ``:pyobject:`` quotes a function. Its docstring is cut to the first line, since the reference
 page has the rest; what is said to the type checker is left out; ``# book: conv-slices`` becomes that equation's number;
-lines too long for the page are broken as the formatter breaks them. Names, calls and their order are the file's own: a
-quote that does not parse to the same program stops the build.
+lines too long for the page are broken as the formatter breaks them, but arguments share lines as words do. Names, calls
+and their order are the file's own: a quote that does not parse to the same program stops the build.
 
 ``literalinclude`` with ``:kernel:`` quotes a function of a ``.cu`` or ``.cuh`` file. Only lines and spaces are changed.
 
-``{pair}`` sets two quotes side by side: a forward function and its backward.
+``{pair}`` sets two quotes side by side, a forward function and its backward, where both have room at the size of code.
 """
 
 import ast
@@ -26,7 +26,7 @@ from sphinx.application import Sphinx
 from sphinx.directives.code import LiteralInclude
 from sphinx.errors import ExtensionError
 
-WIDE, NARROW = 86, 64  # columns: a quote that has the text's width, and one that shares the page with another
+WIDE, NARROW = 86, 62  # columns: a quote that has the text's width, and one that shares the page with another
 CITATION = re.compile(r"# book: ([a-z]+-[a-z-]+)")
 EQUATION = re.compile(r"# \([0-9.]+\)")
 TEXT_ALONE = re.compile(r"""(\s+)(f?)(["'])((?:(?!\3)[^\\])+)\3(,?)""")  # indent, f, quote, text, comma
@@ -122,6 +122,7 @@ def fit(code: str, columns: int) -> str:
     if max(map(len, code.splitlines())) > columns:
         text = fold_comments(formatted(fold_comments(code, columns), columns), columns)
         text = fold_strings(fold_docstrings(text, columns), columns)
+    text = fill_arguments(text, columns)
     if program(text) != program(code):
         raise ExtensionError(f"a quote was changed by breaking its lines:\n{text}")
     return text
@@ -202,6 +203,30 @@ def fold_strings(code: str, columns: int) -> str:
             lines.append(f"{indent}{kind}{quote}{text[:at]}{quote}")
             line = f"{indent}{kind}{quote}{text[at:]}{quote}{comma}"
         lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def fill_arguments(code: str, columns: int) -> str:
+    """Set arguments of a call or a signature that stand one a line on as few lines as they need."""
+    lines = code.splitlines()
+    nodes_of = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call | ast.FunctionDef)]
+    heads = {node.func.end_lineno if isinstance(node, ast.Call) else node.lineno for node in nodes_of}
+    for at in sorted(heads, reverse=True):  # what is within another call comes first
+        head = lines[at - 1]
+        indent = " " * (len(head) - len(head.lstrip()) + 4)
+        end = next((n for n in range(at, len(lines)) if not re.fullmatch(rf"{indent}[^\s#][^#]*,", lines[n])), at)
+        if not head.endswith("(") or end == at or not lines[end].startswith(f"{indent[4:]})"):
+            continue
+        words = [line.strip() for line in lines[at:end]]
+        words[-1] = words[-1][:-1]
+        whole = head + " ".join(words) + lines[end].strip()
+        filled = [indent + words[0]]
+        for word in words[1:]:
+            if len(filled[-1]) + 1 + len(word) <= columns:
+                filled[-1] += f" {word}"
+            else:
+                filled.append(indent + word)
+        lines[at - 1 : end + 1] = [whole] if len(whole) <= columns else [head, *filled, lines[end]]
     return "\n".join(lines) + "\n"
 
 

@@ -44,6 +44,50 @@ def test_every_function_quoted_stays_the_same_program(module, columns):
             assert quoting.program(quoting.fit(quoting.shorten_docstrings(code), columns)) == quoting.program(code)
 
 
+EXPLODED = """\
+def call(
+    first: int,
+    second: float = 2.0,
+    *,
+    third: str = "three",
+    fourth: tuple[int, ...] = (1, 2),
+    fifth: None = None,
+    sixth: bool = True,
+) -> Report:
+    table = {
+        "a": 1,
+        "b": 2,
+    }
+    return Report(
+        max(
+            first,
+            second,
+        ),
+        third,  # said of this one
+        table,
+    )
+"""
+
+
+def test_arguments_share_lines_as_words_do():
+    assert quoting.fit(EXPLODED, 60).splitlines() == [
+        "def call(",
+        "    first: int, second: float = 2.0, *,",
+        '    third: str = "three", fourth: tuple[int, ...] = (1, 2),',
+        "    fifth: None = None, sixth: bool = True",
+        ") -> Report:",
+        "    table = {",
+        '        "a": 1,',
+        '        "b": 2,',
+        "    }",
+        "    return Report(",
+        "        max(first, second),",
+        "        third,  # said of this one",
+        "        table,",
+        "    )",
+    ]
+
+
 def test_a_quote_that_was_changed_stops_the_build(monkeypatch):
     monkeypatch.setattr(quoting, "formatted", lambda code, columns: code.replace("factor +", "factor -"))
     with pytest.raises(quoting.ExtensionError, match="was changed"):
