@@ -5,9 +5,9 @@
 
 "use strict";
 
-const SIDE = 320; // screen pixels
-const LOW = -1; // features shown, LOW to HIGH in both channels
-const HIGH = 3;
+const SIDE = 384; // screen pixels
+const LOW = -3.2; // features shown, LOW to HIGH in both channels: no ellipse of such points reaches farther
+const HIGH = 3.2;
 
 // The worked example: three pixels of the picture, and the painting's Gram matrix.
 const START = [[1, 0], [1, 1], [0, 2]];
@@ -134,6 +134,19 @@ class CloudLab {
     context.setLineDash([]);
   }
 
+  arrow(from, to, color) {
+    this.line([from, to], color, []);
+    const [[x, y], [u, v]] = [screen(from), screen(to)];
+    const angle = Math.atan2(v - y, u - x), size = Math.min(9, Math.hypot(u - x, v - y));
+    if (size < 3) return; // as good as none
+    const context = this.canvas.getContext("2d");
+    context.beginPath();
+    context.moveTo(u, v);
+    for (const turn of [0.45, -0.45]) context.lineTo(u - size * Math.cos(angle + turn), v - size * Math.sin(angle + turn));
+    context.fillStyle = color;
+    context.fill();
+  }
+
   update() {
     const context = this.canvas.getContext("2d");
     context.fillStyle = "#ffffff";
@@ -145,7 +158,7 @@ class CloudLab {
     this.line(ellipse(TARGET), "#d9622b", [6, 4]);
     const all = gradients(this.points);
     this.points.forEach((f, r) => {
-      this.line([f, [f[0] - all[r][0], f[1] - all[r][1]]], "#2e7d5b", []);
+      this.arrow(f, [f[0] - all[r][0], f[1] - all[r][1]], "#2e7d5b");
       const [x, y] = screen(f);
       context.beginPath();
       context.arc(x, y, r === this.chosen ? 8 : 6, 0, 2 * Math.PI);

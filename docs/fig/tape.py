@@ -32,7 +32,7 @@ def main(out, quick=True):
         axes.plot([bend, bend], [1.0, 0.12], color=ORANGE, lw=1.8)
         axes.annotate("", (k + 0.72, 0.12), (bend, 0.12), arrowprops=arrow | {"color": ORANGE, "lw": 1.8})
         axes.text(bend + 0.05, 0.62, r"$\partial L_t / \partial f_t$", color=ORANGE, fontsize=9)
-    axes.text(1.93, 0.08, "+", color=ORANGE, fontsize=15, ha="center", va="top")
+    axes.text(1.84, 0.08, "+", color=ORANGE, fontsize=12, ha="center", va="top")
     axes.set(xlim=(-0.6, 7.9), ylim=(-0.35, 1.45))
     axes.set_axis_off()
     save(figure, out)
