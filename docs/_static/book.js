@@ -124,11 +124,12 @@
     for (const code of document.querySelectorAll(".bd-article :is(.cell, .pair, .mutants, details, section > [class*='highlight-']) pre")) {
       const texts = code.textContent.split("\n");
       if (code.closest(".cell_output")) code.classList.toggle("columns", texts.filter((line) => /\S {2,}\S.*\S {2,}\S/.test(line)).length > 1);
-      if (texts.length > 400 || !texts.some((line) => line.length > 44)) continue;
+      if (texts.length > 400 || !texts.some((line) => line.length > 34)) continue;
       const marked = code.innerHTML.replace(/\n((?:<\/span>)+)/g, "$1\n").split("\n");
       code.innerHTML = marked.map((line, k) => {
-        if ((texts[k]?.length ?? 0) <= 44) return line;
-        return `<span class="line" style="--in: ${texts[k].search(/\S|$/) + 4}ch">${line}</span>`;
+        if ((texts[k]?.length ?? 0) <= 34) return line;
+        const kept = code.closest(".cell_output") ? line.replace(/(against|most|pair) (?=-?\d)/g, "$1\u00a0") : line; // with its number
+        return `<span class="line" style="--in: ${texts[k].search(/\S|$/) + 4}ch">${kept}</span>`;
       }).join("\n");
     }
   };
@@ -144,7 +145,7 @@
     for (const e of document.querySelectorAll(".bd-article p mjx-container:not([display])")) { // a formula within a line
       e.classList.toggle("wide", e.firstElementChild.getBoundingClientRect().width > e.closest("p").clientWidth);
     }
-    for (const e of document.querySelectorAll(".bd-article :is(mjx-container, div.math, pre, figure, .pst-scrollable-table-container)")) {
+    for (const e of document.querySelectorAll(".bd-article :is(mjx-container, div.math, pre, figure, .lab-wide, .pst-scrollable-table-container)")) {
       const scrolls = e.scrollWidth > e.clientWidth && getComputedStyle(e).overflowX !== "visible";
       e.classList.toggle("scrolls", scrolls);
       e.classList.toggle("more", scrolls && e.scrollLeft + e.clientWidth < e.scrollWidth - 2);
@@ -153,9 +154,14 @@
       else if (e.matches("mjx-container, div.math, figure")) e.removeAttribute("tabindex");
     }
   };
-  // A number of a table, and its unit, stay on their line; words may be broken.
+  // A number of a table, and its unit, stay on their line; words may be broken. A long name of the index is broken at its dots.
   const words = () => {
-    for (const e of document.querySelectorAll(".bd-article td")) e.classList.toggle("words", e.textContent.length > 20 || !/\d/.test(e.textContent));
+    for (const e of document.querySelectorAll(".bd-article td")) {
+      e.classList.toggle("words", e.textContent.length > 20 || !/\d/.test(e.textContent));
+      const text = document.createTreeWalker(e, NodeFilter.SHOW_TEXT);
+      while (text.nextNode()) text.currentNode.data = text.currentNode.data.replace(/(\d) (?=(?:m?s|[kMG]i?B|px)\b)/g, "$1\u00a0");
+    }
+    for (const e of document.querySelectorAll(".genindextable a")) e.innerHTML = e.innerHTML.replace(/[._](?=\w)/g, "$&<wbr>");
   };
 
   const fit = () => (narrow(), reach());
