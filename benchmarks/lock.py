@@ -140,12 +140,12 @@ def recording(threads: int = 1) -> Iterator[_Recorder]:
                 stack.enter_context(mock.patch.object(module, "np", recorder.functions()))
         run = CpuEngine._run
 
-        def labelled(engine: CpuEngine, source: Any, layer: Any, b: Any, sink: Any, adjoint: bool) -> None:
+        def labeled(engine: CpuEngine, source: Any, layer: Any, b: Any, sink: Any, adjoint: bool) -> None:
             recorder.label = f"{layer.name} {'adjoint' if adjoint else 'forward'}"
             run(engine, source, layer, b, sink, adjoint)
             recorder.label = "losses, pools, masks"
 
-        stack.enter_context(mock.patch.object(CpuEngine, "_run", labelled))
+        stack.enter_context(mock.patch.object(CpuEngine, "_run", labeled))
         stack.enter_context(mock.patch.object(Team, "run", lambda team, work, pieces: recorder.run(team, work, pieces)))
         stack.enter_context(mock.patch.object(default_team(), "threads", threads))
         yield recorder
@@ -257,7 +257,7 @@ def simulate(region: Region, threads: int, waking: float = WAKING) -> tuple[floa
 
 
 def model(record: Record, threads: int, waking: float = WAKING) -> dict[str, Any]:
-    """Return the modelled seconds of an evaluation, and the part of all threads' time that is spent waiting."""
+    """Return the modeled seconds of an evaluation, and the part of all threads' time that is spent waiting."""
     total, waited = record.alone, 0.0
     labels: dict[str, float] = defaultdict(float)
     for region in record.regions:
@@ -291,20 +291,20 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     for size in options.sizes:
-        modelled, measured = [], 0.0
+        modeled, measured = [], 0.0
         for threads in THREADS:
             recorded, seconds = record(size, threads=threads)
             made, row = calls(recorded), model(recorded, threads)
-            modelled.append(row | made)
+            modeled.append(row | made)
             measured = measured or seconds
             print(
-                f"{size}² {threads:2} threads  {row['seconds']:.4f} s  {modelled[0]['seconds'] / row['seconds']:5.2f}"
+                f"{size}² {threads:2} threads  {row['seconds']:.4f} s  {modeled[0]['seconds'] / row['seconds']:5.2f}"
                 f" times  waiting {row['waiting']:.1%}; {made['calls']} calls without the lock, median"
                 f" {made['median_us']:.0f} µs; {made['with_lock'] * 1e3:.1f} ms with the lock,"
                 f" {made['alone'] * 1e3:.1f} ms between regions",
                 flush=True,
             )
-        rows.append({"size": size, "measured": measured, "model": modelled})
+        rows.append({"size": size, "measured": measured, "model": modeled})
         if options.layers:
             by_layer(recorded)
     if options.save:
@@ -312,7 +312,7 @@ def main() -> None:
 
 
 def by_layer(record: Record) -> None:
-    """Print for each layer its calls and its modelled time with sixteen threads."""
+    """Print for each layer its calls and its modeled time with sixteen threads."""
     labels = dict.fromkeys(region.label for region in record.regions)
     for label in labels:
         regions = [region for region in record.regions if region.label == label]

@@ -56,13 +56,13 @@ def newest_with(what: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def lock_table(record: dict[str, Any]) -> str:
-    """Return the modelled times of an evaluation by threads, and the part of them that is spent waiting."""
+    """Return the modeled times of an evaluation by threads, and the part of them that is spent waiting."""
     rows = record["rows"]
     lines = ["| threads | " + " | ".join(f"{row['size']}² | waiting" for row in rows) + " |"]
     lines.append("| ---: " * (1 + 2 * len(rows)) + "|")
-    for modelled in zip(*(row["model"] for row in rows), strict=True):
-        cells = (f"{one['seconds'] * 1e3:.0f} ms | {one['waiting']:.0%}" for one in modelled)
-        lines.append(f"| {modelled[0]['threads']} | " + " | ".join(cells) + " |")
+    for modeled in zip(*(row["model"] for row in rows), strict=True):
+        cells = (f"{one['seconds'] * 1e3:.0f} ms | {one['waiting']:.0%}" for one in modeled)
+        lines.append(f"| {modeled[0]['threads']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -26,7 +26,7 @@ ConventionName = Literal["caffe", "torchvision"]
 
 @weights_app.command(name="list")
 def list_command(*names: str) -> int:
-    """Print the available networks and whether they are installed; with NAMES also their licence, digest and URL.
+    """Print the available networks and whether they are installed; with NAMES also their license, digest and URL.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def list_command(*names: str) -> int:
         _say(str(error))
     megabytes = EMBEDDED_FILE.stat().st_size / 1e6
     ships = f"VGG-19 made small, the default; convention caffe; {megabytes:.1f} MB; ships with the package"
-    found = [(EMBEDDED, ships, [f"licence {OXFORD}", f"sha256:{sha256(EMBEDDED_FILE)}"])]
+    found = [(EMBEDDED, ships, [f"license {OXFORD}", f"sha256:{sha256(EMBEDDED_FILE)}"])]
     for entry in registry.ENTRIES.values():
         size = f"about {entry.size / 1e6:.0f} MB" if entry.size else "size not known"
         digest = entry.digest or "digest not certain: verified by the self-test only"
@@ -51,7 +51,7 @@ def list_command(*names: str) -> int:
             digest += "…  (its first digits; the rest is not known)"
         here = "installed" if registry.locate(entry.name) else "not installed"
         line = f"{entry.network}; convention {entry.convention}; {size}; {here}"
-        found.append((entry.name, line, [f"licence {entry.licence}", *entry.urls, digest]))
+        found.append((entry.name, line, [f"license {entry.license}", *entry.urls, digest]))
     if not names:
         _rows([(name, line) for name, line, _ in found])
         return 0
@@ -114,7 +114,7 @@ def convert_command(
     /,
     *,
     convention: ConventionName | None = None,
-    licence: str | None = None,
+    license: str | None = None,
     normalize: bool = False,
     pictures: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
     overwrite: bool = False,
@@ -130,8 +130,8 @@ def convert_command(
         The file to write.
     convention : str
         The input convention of the network, if it cannot be determined from the file.
-    licence : str
-        The licence of the weights, for the provenance.
+    license : str
+        The license of the weights, for the provenance.
     normalize : bool
         Rescale each filter to mean activation 1, as Gatys did.
     pictures : tuple of Path
@@ -143,7 +143,7 @@ def convert_command(
         registry.find(source),
         target,
         convention=convention,
-        licence=licence,
+        license=license,
         normalized=normalize,
         pictures=pictures,
         overwrite=overwrite,

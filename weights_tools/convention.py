@@ -101,7 +101,7 @@ def decide(reading: Reading, convention: str | None = None) -> Decision:
             findings.append(f"its kernels were {match.orientation} against the format's own rule: undone")
         if match.exchanged:
             findings.append(f"its colors were in the order {CONVENTIONS[known.convention].order[::-1]}: exchanged")
-        provenance = {"network": known.title, "licence": known.licence}
+        provenance = {"network": known.title, "license": known.license}
         if is_rescaled(match.scale):
             findings.append(f"its first filter is {match.scale:.3g} times the published one: its filters were rescaled")
             provenance["normalized"] = "by its publisher"

@@ -67,7 +67,7 @@ def convert(
     target: str | os.PathLike[str],
     *,
     convention: str | None = None,
-    licence: str | None = None,
+    license: str | None = None,
     normalized: bool = False,
     pictures: Sequence[str | os.PathLike[str]] = (),
     published: str | None = None,
@@ -81,8 +81,8 @@ def convert(
         The file to read, and the file to write, which is written as a whole or not at all.
     convention : {"caffe", "torchvision"}, optional
         The convention, if it cannot be determined from the file.
-    licence : str, optional
-        The licence of the weights, for the provenance.
+    license : str, optional
+        The license of the weights, for the provenance.
     normalized : bool
         Rescale each filter to mean activation 1; see `weights_tools.normalize`.
     pictures : sequence of path
@@ -127,9 +127,9 @@ def convert(
         weights.provenance["source_sha256"] = weights.provenance.pop("sha256")
         for key in ("tool", "published"):  # of the file before
             weights.provenance.pop(key, None)
-    if licence is not None:
-        weights.provenance["licence"] = licence
-    weights.provenance.setdefault("licence", "not stated")
+    if license is not None:
+        weights.provenance["license"] = license
+    weights.provenance.setdefault("license", "not stated")
     if published is not None:
         weights.provenance["published"] = published
     if normalized:

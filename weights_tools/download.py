@@ -138,7 +138,7 @@ def _convert_and_verify(wanted: Entry, source: Path, target: Path, recognized: b
                 source,
                 unproven,
                 convention=wanted.convention,
-                licence=wanted.licence,
+                license=wanted.license,
                 published=f"{wanted.name} ({known}, as published)" if known else None,
                 overwrite=True,
             )

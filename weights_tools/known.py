@@ -31,8 +31,8 @@ class Known:
         The first kernel of conv1_1: rows, columns, colors in the order of the convention.
     source : str
         The source of the landmark's values.
-    licence : str
-        The licence of the weights, as far as it is stated.
+    license : str
+        The license of the weights, as far as it is stated.
     fingerprint : dict
         The fingerprint of the network; empty if it is not available.
     """
@@ -42,7 +42,7 @@ class Known:
     convention: str
     landmark: Array
     source: str
-    licence: str
+    license: str
     fingerprint: Fingerprint = field(default_factory=dict)
 
 

@@ -1,4 +1,4 @@
-"""The registry of published networks, with URLs, digests and licences; find files by name, identify them by digest."""
+"""The registry of published networks, with URLs, digests and licenses; find files by name, identify them by digest."""
 
 import difflib
 import hashlib
@@ -24,7 +24,7 @@ class Entry:
     ----------
     name : str
         The name that users type.
-    network, convention, licence : str
+    network, convention, license : str
         Descriptions for users.
     urls : tuple of str
         URLs in the order in which they are tried; the last part of the first is the name of the file.
@@ -40,7 +40,7 @@ class Entry:
     name: str
     network: str
     convention: str
-    licence: str
+    license: str
     urls: tuple[str, ...]
     digest: str | None = None
     size: int | None = None

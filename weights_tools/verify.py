@@ -167,7 +167,7 @@ def _check_convention(
     name = fed.name if fed is not None else weights.convention
     if match is not None:
         for mistaken, expects in ((255, "0 to 1, not 0 to 255"), (1 / 255, "0 to 255, not 0 to 1")):
-            if not _is_normalized(weights) and abs(match.scale / mistaken - 1) < 0.01:
+            if "normalized" not in weights.provenance and abs(match.scale / mistaken - 1) < 0.01:
                 return Check("convention", False, f"conv1_1 expects pictures from {expects}")
         right = match.known.convention
         return Check("convention", name == right, f"{name}; {match.known.title} has {right}")
@@ -196,15 +196,11 @@ def _check_fingerprint(
     if wrong is None:
         return Check("fingerprint", True, f"every layer answers as {match.known.title} does, {PRECISION_NOTE}")
     same_zeros = all(abs(found[name].zeros - expected[name].zeros) <= tolerance(name) for name in found)
-    if _is_normalized(weights) and same_zeros:
+    if "normalized" in weights.provenance and same_zeros:
         return Check("fingerprint", True, f"{match.known.title}, filters rescaled: zeros where they should be")
     if explain and (mismatch := find_input_mismatch(weights, expected["relu1_1"], tolerance("relu1_1"))):
         wrong += f": {mismatch}"
     return Check("fingerprint", False, wrong)
-
-
-def _is_normalized(weights: Weights) -> bool:
-    return not {"normalized", "normalised"}.isdisjoint(weights.provenance)  # the second is that of version 0.1.0
 
 
 def _check_own_fingerprint(found: Fingerprint, own: Fingerprint, name: str) -> Check:

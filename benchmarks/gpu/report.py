@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.gpu.measure import seconds
 
-COLOURS = {"ours": "#1b6ca8", "torch": "#d1793a"}
+COLORS = {"ours": "#1b6ca8", "torch": "#d1793a"}
 METHODS = ("winograd4", "winograd2", "mec", "residue", "im2col", "tensor", "first", "torch")
 MARKERS = dict(zip(METHODS, "os^v<P*x", strict=True))
 NAMES = {"float32": ("ours cuda", "torch float32"), "TF32": ("ours cuda-tf32", "torch tf32")}
@@ -117,9 +117,7 @@ def figure(results):
         own = [row for row in rows if row[1] == precision]
         for who, column in (("ours", 2), ("torch", 3)):
             label = f"{'handstyle' if who == 'ours' else 'PyTorch'}, {precision}"
-            left.loglog(
-                [r[0] for r in own], [r[column] for r in own], line, marker="o", color=COLOURS[who], label=label
-            )
+            left.loglog([r[0] for r in own], [r[column] for r in own], line, marker="o", color=COLORS[who], label=label)
     left.set_xticks(sides := sorted({row[0] for row in rows}), [f"{side}" for side in sides])
     left.minorticks_off()
     left.set_xlabel("side of the picture, px")
@@ -132,7 +130,7 @@ def figure(results):
             rate = [row["direct_flop"] / seconds(row[f"{name} {precision} forward"]) / 1e12
                     for row, name in zip(layers, way, strict=True)]  # fmt: skip
             at = [i + 0.2 * (place - 1.5) for i in range(len(layers))]
-            right.bar(at, rate, width=0.19, color=COLOURS[who], alpha=alpha)
+            right.bar(at, rate, width=0.19, color=COLORS[who], alpha=alpha)
     right.set_xticks(range(len(layers)), [row["layer"] for row in layers], rotation=45, ha="right")
     right.set_ylabel("10¹² operations of direct convolution / s")
     right.set_title("forward: float32 (full), TF32 (pale)", fontsize="medium")

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 Floats = np.ndarray[Any, Any]
 
-# A wheel of paints, in sRGB; neighbours blend, and light and dark alternate around it.
+# A wheel of paints, in sRGB; neighbors blend, and light and dark alternate around it.
 PAINTS = np.array(
     [
         (38, 18, 52),  # aubergine
@@ -41,7 +41,7 @@ class Field:
 
     Attributes
     ----------
-    centres : (N, 2) array
+    centers : (N, 2) array
         x and y.
     spins, reaches : (N,) arrays
         Sign and strength; the radius within which a vortex rules.
@@ -49,7 +49,7 @@ class Field:
         The phase of the waves between the vortices.
     """
 
-    centres: Floats
+    centers: Floats
     spins: Floats
     reaches: Floats
     drift: float
@@ -58,7 +58,7 @@ class Field:
         """Return the unit vector of the flow."""
         u = 0.55 + 0.25 * np.sin(5 * y + self.drift)
         v = 0.55 * np.sin(6.5 * x + 2.5 * y + self.drift)
-        for (cx, cy), spin, reach in zip(self.centres, self.spins, self.reaches, strict=True):
+        for (cx, cy), spin, reach in zip(self.centers, self.spins, self.reaches, strict=True):
             dx, dy = x - cx, y - cy
             pull = 6 * spin * np.exp(-(dx * dx + dy * dy) / (2 * reach * reach)) / reach
             u = u - pull * dy
@@ -69,7 +69,7 @@ class Field:
     def phase(self, x: Floats, y: Floats) -> Floats:  # (n,), (n,) -> (n,)
         """Return where on the wheel of paints a place lies: rings around the vortices, bands between them."""
         phase = 0.35 * np.sin(3 * x + 4.2 * y + self.drift) + 0.9 * y + 0.12 * np.sin(17 * y - 6 * x)
-        for (cx, cy), spin, reach in zip(self.centres, self.spins, self.reaches, strict=True):
+        for (cx, cy), spin, reach in zip(self.centers, self.spins, self.reaches, strict=True):
             r = np.hypot(x - cx, y - cy) / reach
             phase = phase + np.sign(spin) * 1.15 * np.exp(-0.5 * (r / 1.1) ** 2) * np.cos(2.6 * r)
         return np.asarray(phase)
@@ -110,18 +110,18 @@ def flow_painting(height: int, width: int, seed: int = 0) -> Floats:  # -> (heig
 
 def _draw_field(rng: np.random.Generator, right: float, bottom: float) -> Field:
     # Two vortices make the composition; the rest fill what is empty, by dart throwing.
-    centres = [(0.62 * right, 0.40 * bottom), (0.20 * right, 0.66 * bottom)]
+    centers = [(0.62 * right, 0.40 * bottom), (0.20 * right, 0.66 * bottom)]
     reaches = [0.145, 0.095]
     for _ in range(400):
         reach = rng.uniform(0.04, 0.085)
         x, y = rng.uniform(0, right), rng.uniform(0, bottom)
-        far = [np.hypot(x - cx, y - cy) > 1.7 * (reach + r) for (cx, cy), r in zip(centres, reaches, strict=True)]
-        if all(far) and len(centres) < 7:
-            centres.append((x, y))
+        far = [np.hypot(x - cx, y - cy) > 1.7 * (reach + r) for (cx, cy), r in zip(centers, reaches, strict=True)]
+        if all(far) and len(centers) < 7:
+            centers.append((x, y))
             reaches.append(reach)
-    jitter = rng.normal(0, 0.015, (len(centres), 2))
-    spins = np.where(np.arange(len(centres)) % 2 == 0, 1.0, -1.0) * rng.uniform(0.8, 1.2, len(centres))
-    return Field(np.array(centres) + jitter, spins, np.array(reaches), float(rng.uniform(0, 2 * np.pi)))
+    jitter = rng.normal(0, 0.015, (len(centers), 2))
+    spins = np.where(np.arange(len(centers)) % 2 == 0, 1.0, -1.0) * rng.uniform(0.8, 1.2, len(centers))
+    return Field(np.array(centers) + jitter, spins, np.array(reaches), float(rng.uniform(0, 2 * np.pi)))
 
 
 def _wheel(phase: Floats) -> Floats:  # (...,) -> (..., 3); phase 1 is once around

@@ -157,8 +157,8 @@ def _windows(
 
 
 def _pane(canvas: Canvas, rng: np.random.Generator, corners: list[Point], haze: float) -> None:
-    centre = np.mean(corners, axis=0)
-    frame = [tuple(centre + 1.22 * (np.array(p) - centre)) for p in corners]
+    center = np.mean(corners, axis=0)
+    frame = [tuple(center + 1.22 * (np.array(p) - center)) for p in corners]
     canvas.polygon(frame, (1 - haze) * np.array([0.30, 0.24, 0.20]), (0.0, 0.0, 0.0))
     if rng.random() < 0.46:
         warm = rng.random()

@@ -93,8 +93,8 @@ def draw_trees(canvas: Canvas, rng: np.random.Generator, foot: float, size: floa
             u, v = part * np.cos(angle), part * np.sin(angle)
             tone = (0.8 + 0.45 * v + 0.45 * u + 0.3 * rng.normal()) * (1 - haze)
             green = np.array([0.20, 0.30, 0.16]) * max(0.15, tone)
-            centre = x + u * broad, ground - 0.12 * size - tall * 0.5 * (1 + v * -1.0)
-            canvas.disc(*centre, size * rng.uniform(0.014, 0.040), green, haze * np.array([0.04, 0.06, 0.10]))
+            center = x + u * broad, ground - 0.12 * size - tall * 0.5 * (1 + v * -1.0)
+            canvas.disc(*center, size * rng.uniform(0.014, 0.040), green, haze * np.array([0.04, 0.06, 0.10]))
         canvas.polygon(
             [
                 (x - 0.012 * size, ground),

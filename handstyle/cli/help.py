@@ -11,12 +11,15 @@ from typing import Any
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
 from handstyle.cli.options import all_fields, flag
-from handstyle.painting.config import RENAMED
+from handstyle.painting.config import RENAMED as RENAMED_SETTINGS
 from handstyle.painting.inputs import START_ALIASES
 
 DESCRIPTION_COLUMN = 24  # the column where descriptions begin
 
 CONTENT, STYLES = "the first picture, without a flag", "the pictures after the first, without a flag"
+
+# Names of flags in earlier versions, and their present names.
+RENAMED = {**RENAMED_SETTINGS, "licence": "license", "normalise": "normalize"}
 
 # Flags of other programs, without leading dashes, for each flag of this program that has the same effect.
 FOREIGN_FLAGS = {

@@ -36,7 +36,7 @@ class Weights:
     layers : dict of str to (w, b)
         From ``conv1_1`` … to float32 (3, 3, C, K) and (K,), for cross-correlation; the last layers may be missing.
     provenance : dict of str to str
-        ``network``, ``source``, ``licence``, ``source_sha256``, ``tool`` and other facts.
+        ``network``, ``source``, ``license``, ``source_sha256``, ``tool`` and other facts.
 
     Examples
     --------
@@ -186,7 +186,7 @@ def random_weights(
     provenance = {
         "network": f"random slim {architecture}, seed {seed}",
         "source": "drawn, not trained",
-        "licence": "MIT",
+        "license": "MIT",
     }
     return Weights(architecture, "caffe", layers, provenance)
 

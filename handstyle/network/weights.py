@@ -38,6 +38,9 @@ from handstyle.foundations.picture_reading import expand_path
 from handstyle.network.vgg import Weights, check_layers, convolution_names
 
 FORMAT = "handstyle-weights 1"
+# Keys of the provenance in files of earlier versions, the network that ships among them, and their present names. That
+# file is not written again: its sha256 stands in the record of each picture that was painted with it.
+RENAMED_KEYS = {"licence": "license", "normalised": "normalized"}
 EMBEDDED = "vgg19-slim"  # the network that ships with the package
 EMBEDDED_FILE = Path(__file__).parent.parent / "data" / f"{EMBEDDED}.h5"
 
@@ -196,7 +199,7 @@ def _read(file: h5py.File) -> Weights:
 def _read_native(file: h5py.File) -> Weights:
     if len(file.attrs) > MAX_ATTRIBUTES:
         raise HandstyleError(f"weights: more than {MAX_ATTRIBUTES} attributes, which no weight file has")
-    attributes = {name: "".join(hdf5_text(file, name)) for name in file.attrs}
+    attributes = {RENAMED_KEYS.get(name, name): "".join(hdf5_text(file, name)) for name in file.attrs}
     attributes.pop("format")
     architecture, convention = attributes.pop("architecture"), attributes.pop("convention")
     names = [name for name in convolution_names(architecture) if name in file]
@@ -233,7 +236,7 @@ def _read_keras(file: h5py.File) -> Weights:
     source = {
         "network": f"{architecture}, ImageNet",
         "source": "keras.applications",
-        "licence": "CC BY 4.0 (Oxford VGG)",
+        "license": "CC BY 4.0 (Oxford VGG)",
     }
     return Weights(architecture, "caffe", layers, source)
 

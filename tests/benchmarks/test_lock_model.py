@@ -52,11 +52,11 @@ def test_short_calls_count_as_time_with_the_lock(lock):
 
 def test_an_evaluation_is_recorded_whole(lock):
     record, seconds = lock.record(64, rounds=1)
-    modelled = lock.model(record, 1)
-    assert modelled["seconds"] == pytest.approx(seconds, rel=0.25)  # the rest is the recorder's own time
+    modeled = lock.model(record, 1)
+    assert modeled["seconds"] == pytest.approx(seconds, rel=0.25)  # the rest is the recorder's own time
     labels = {region.label for region in record.regions}
     assert {"conv1_2 forward", "conv1_2 adjoint", "conv5_1 forward"} <= labels
-    assert lock.model(record, 4)["seconds"] < modelled["seconds"]
+    assert lock.model(record, 4)["seconds"] < modeled["seconds"]
 
 
 def test_work_is_cut_for_so_many_threads_while_it_is_recorded(lock):

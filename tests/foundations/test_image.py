@@ -70,7 +70,7 @@ def test_resize_keeps_a_constant_and_the_range(height, width, new_height, new_wi
 
 def test_resize_weighs_every_source_pixel():
     stripes = np.zeros((64, 64), dtype=np.float32)
-    stripes[:, ::2] = 1.0  # finer than the new grid can show: must become even grey, not a stripe or two
+    stripes[:, ::2] = 1.0  # finer than the new grid can show: must become even gray, not a stripe or two
     np.testing.assert_allclose(resize(stripes, (8, 8))[:, 1:-1], 0.5, atol=0.02)
 
 

@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
-from support.icc_profiles import SRGB_PRIMARIES, cmyk_profile, grey_profile, matrix_profile
+from support.icc_profiles import SRGB_PRIMARIES, cmyk_profile, gray_profile, matrix_profile
 
 from handstyle.foundations.color_profile import srgb_profile
 from handstyle.foundations.errors import HandstyleError
@@ -41,14 +41,14 @@ def test_rgb_is_read_as_it_is(tmp_path, ending):
     np.testing.assert_array_equal(read_picture(str(path)).pixels, ramp())
 
 
-def test_black_and_white_and_grey(tmp_path):
-    grey = ramp()[..., 0]
-    Image.fromarray(grey).save(tmp_path / "l.png")
-    np.testing.assert_array_equal(read_picture(tmp_path / "l.png").pixels, np.repeat(grey[..., None], 3, 2))
-    Image.fromarray(grey > 99).save(tmp_path / "1.png")
+def test_black_and_white_and_gray(tmp_path):
+    gray = ramp()[..., 0]
+    Image.fromarray(gray).save(tmp_path / "l.png")
+    np.testing.assert_array_equal(read_picture(tmp_path / "l.png").pixels, np.repeat(gray[..., None], 3, 2))
+    Image.fromarray(gray > 99).save(tmp_path / "1.png")
     with Image.open(tmp_path / "1.png") as image:
         assert image.mode == "1"
-    np.testing.assert_array_equal(read_picture(tmp_path / "1.png").pixels[..., 0], 255.0 * (grey > 99))
+    np.testing.assert_array_equal(read_picture(tmp_path / "1.png").pixels[..., 0], 255.0 * (gray > 99))
 
 
 def test_palette(tmp_path):
@@ -103,7 +103,7 @@ def test_alpha_hides_what_lies_beneath_and_shows_the_mean_of_what_is_visible(tmp
     assert picture.alpha.dtype == np.float32
 
 
-def test_grey_with_alpha_and_opaque_alpha(tmp_path):
+def test_gray_with_alpha_and_opaque_alpha(tmp_path):
     la = np.stack([np.full((3, 3), 80), np.diag([255, 255, 255])], -1).astype(np.uint8)
     Image.fromarray(la).save(tmp_path / "la.png")
     picture = read_picture(tmp_path / "la.png")
@@ -147,7 +147,7 @@ def test_ycbcr_hsv_and_lab():
 
 
 @pytest.mark.parametrize("ending", ["png", "tif"])
-def test_grey_of_16_bits_is_scaled_not_clipped(tmp_path, ending):
+def test_gray_of_16_bits_is_scaled_not_clipped(tmp_path, ending):
     deep = np.array([[0, 257, 1000, 30000], [32768, 40001, 65000, 65535]], dtype=np.uint16)
     Image.fromarray(deep).save(tmp_path / f"p.{ending}")
     picture = read_picture(tmp_path / f"p.{ending}")
@@ -156,7 +156,7 @@ def test_grey_of_16_bits_is_scaled_not_clipped(tmp_path, ending):
     assert picture.alpha is None
 
 
-def test_grey_of_16_bits_with_white_as_zero_and_with_one_level_transparent(tmp_path):
+def test_gray_of_16_bits_with_white_as_zero_and_with_one_level_transparent(tmp_path):
     deep = np.array([[0, 65535], [257, 514]], dtype=np.uint16)
     Image.fromarray(deep).save(tmp_path / "p.tif", tiffinfo={262: 0})
     np.testing.assert_allclose(read_picture(tmp_path / "p.tif").pixels[..., 0], [[255, 0], [254, 253]], rtol=1e-5)
@@ -207,7 +207,7 @@ def test_integers_and_floats():
         (np.array([[0, np.nan]], np.float32), "nan"),
     ],
 )
-def test_grey_on_an_unknown_scale_is_refused(values, says):
+def test_gray_on_an_unknown_scale_is_refused(values, says):
     refused(Image.fromarray(values), says)
 
 
@@ -268,14 +268,14 @@ def test_a_profile_with_other_primaries_turns_the_colors(tmp_path):
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "I;16", "P"])
 def test_a_linear_profile_is_brightened(mode):
-    profile = grey_profile(1.0) if mode in ("L", "I;16") else matrix_profile(SRGB_PRIMARIES, 1.0)
+    profile = gray_profile(1.0) if mode in ("L", "I;16") else matrix_profile(SRGB_PRIMARIES, 1.0)
     color = {"RGB": (100, 100, 100), "L": 100, "I;16": 100 * 257, "P": (100, 100, 100)}[mode]
     image = Image.new("RGB", (3, 3), color).quantize(2) if mode == "P" else Image.new(mode, (3, 3), color)
     image.info["icc_profile"] = profile
     np.testing.assert_allclose(read_picture(image).pixels, linear(100), atol=1)
 
 
-def test_grey_under_a_color_profile_and_alpha_beside_one():
+def test_gray_under_a_color_profile_and_alpha_beside_one():
     profile = matrix_profile(SRGB_PRIMARIES, 1.0)
     np.testing.assert_allclose(with_profile("L", 100, profile).pixels, linear(100), atol=1)
     image = Image.new("RGBA", (2, 1), (100, 100, 100, 255))
@@ -307,7 +307,7 @@ def test_cmyk_with_a_profile(tmp_path, described):
 
 @pytest.mark.parametrize(
     ("profile", "note"),
-    [(b"not a profile at all" * 9, "cannot be read"), (grey_profile(1.0), "for GRAY was ignored"), (b"", None)],
+    [(b"not a profile at all" * 9, "cannot be read"), (gray_profile(1.0), "for GRAY was ignored"), (b"", None)],
 )
 def test_a_profile_that_does_not_fit_is_ignored_and_named(profile, note):
     picture = with_profile("RGB", (10, 20, 30), profile)

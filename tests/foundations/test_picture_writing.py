@@ -59,14 +59,14 @@ def test_alpha_survives(tmp_path, ending):
     assert np.abs(picture.pixels - smooth())[opaque].mean() < 3
 
 
-def test_a_jpeg_keeps_the_colour_of_single_pixels(tmp_path):
+def test_a_jpeg_keeps_the_color_of_single_pixels(tmp_path):
     stripes = np.zeros((32, 48, 3), dtype=np.uint8)
     stripes[:, ::2, 0] = stripes[:, 1::2, 2] = 255  # red and blue by turns: subsampled chroma would give purple
     write_picture(tmp_path / "p.jpg", stripes)
     assert np.abs(read_picture(tmp_path / "p.jpg").pixels - stripes).mean() < 12
 
 
-def test_a_webp_keeps_the_colours_under_full_transparency(tmp_path):
+def test_a_webp_keeps_the_colors_under_full_transparency(tmp_path):
     alpha = np.ones((32, 48))
     alpha[:, 24:] = 0
     write_picture(tmp_path / "p.webp", smooth(), alpha)
@@ -85,7 +85,7 @@ def test_16_bits(tmp_path):
     write_picture(tmp_path / "p.png", picture, metadata=METADATA, bits=16)
     np.testing.assert_allclose(read_picture(tmp_path / "p.png").pixels, np.floor(picture), atol=1)
     assert read_metadata(tmp_path / "p.png") == METADATA
-    # Pillow reads colour as 8 bits; the low byte is proved by undoing the filter by hand
+    # Pillow reads color as 8 bits; the low byte is proved by undoing the filter by hand
     raw = (tmp_path / "p.png").read_bytes()
     start = raw.index(b"IDAT") + 4
     rows = np.frombuffer(zlib.decompressobj().decompress(raw[start:]), np.uint8).reshape(5, 1 + 24)

@@ -31,7 +31,7 @@ VARIATIONS: dict[str, Variation] = {
 every_variation = pytest.mark.parametrize("variation", VARIATIONS.values(), ids=VARIATIONS.keys())
 
 
-def neighbours(p: Array) -> Array:  # the kinks of |difference| lie where its sign changes
+def neighbors(p: Array) -> Array:  # the kinks of |difference| lie where its sign changes
     return np.concatenate([np.sign(p[1:] - p[:-1]).ravel(), np.sign(p[:, 1:] - p[:, :-1]).ravel()])
 
 
@@ -42,11 +42,11 @@ def test_gradient(variation: Variation, shape: tuple[int, int, int], rng: np.ran
     value, gradient = variation(p)
     assert np.isfinite(value)
     assert gradient.shape == p.shape
-    if value == 0:  # a single row has no pixel with both neighbours
+    if value == 0:  # a single row has no pixel with both neighbors
         assert not gradient.any()
         return
     for check in (check_projection, check_taylor):
-        report = check(lambda x: variation(x)[0], gradient, p, signature=neighbours)
+        report = check(lambda x: variation(x)[0], gradient, p, signature=neighbors)
         assert report, str(report)
 
 

@@ -404,7 +404,7 @@ MUTANTS = {
     "the kernel not turned": ("(adjoint ? 8 - tap : tap)", "tap"),
     "a border off by one": ("return i < 0 ? step : n - 1 - step;", "return i < 0 ? step : n - 2 + step;"),
     "the last row written twice": ("if (top + i >= f.H ||", "if (top + i > f.H ||"),
-    "bits of the neighbour": (">> (c % 32)", ">> (c % 31)"),
+    "bits of the neighbor": (">> (c % 32)", ">> (c % 31)"),
     "half the pool's codes": ("live && (code & 2)", "live && (code & 1)"),
     "a dead lane votes": ("live && a > 0);", "a > -1);"),
     "the mask after the tap": ("+ relu_gradient : 0) + conv_gradient;", "+ relu_gradient + conv_gradient : 0);"),

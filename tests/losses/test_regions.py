@@ -77,7 +77,7 @@ def test_fractions_of_a_partition_add_up(rng: np.random.Generator) -> None:
     assert set(np.unique(cut["relu1_1"])) <= {0.0, 1.0}
 
 
-def test_statistics_are_normalised_by_area(rng: np.random.Generator) -> None:
+def test_statistics_are_normalized_by_area(rng: np.random.Generator) -> None:
     # A region that repeats its pixels twice has the style of one that has them once.
     f = rng.standard_normal((4, 5, 3))
     double = np.concatenate([f, f, rng.standard_normal(f.shape)], axis=1)

@@ -33,7 +33,7 @@ def test_a_flat_picture_and_a_single_pixel_have_none() -> None:
 
 
 def test_brightness_does_not_matter(rng: np.random.Generator) -> None:
-    """The gradient sums to nothing: what one pixel gains its neighbour loses."""
+    """The gradient sums to nothing: what one pixel gains its neighbor loses."""
     p = rng.uniform(0, 255, (6, 7, 3))
     assert total_variation(p + 40)[0] == pytest.approx(total_variation(p)[0], rel=1e-12)
     np.testing.assert_allclose(total_variation(p)[1].sum(axis=(0, 1)), 0, atol=1e-12)

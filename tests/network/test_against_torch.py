@@ -21,7 +21,7 @@ BOUNDS = {"float64": 1e-10, "float32": 1e-4}
 
 @pytest.fixture(scope="module")
 def pictures() -> tuple[Array, Array, Array]:
-    """Return a picture, a photograph and a painting: smooth random colour fields, as pictures are, with some grain."""
+    """Return a picture, a photograph and a painting: smooth random color fields, as pictures are, with some grain."""
     rng = np.random.default_rng(12)
 
     def field() -> Array:

@@ -9,7 +9,7 @@ import pytest
 from handstyle.foundations import picture_writing
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Weights, convolution_names, random_weights
-from handstyle.network.weights import read_weights, sha256, write_weights
+from handstyle.network.weights import EMBEDDED_FILE, read_weights, sha256, write_weights
 
 
 @pytest.fixture
@@ -25,17 +25,28 @@ def equal(one: Weights, other: Weights) -> bool:
 
 
 def test_round_trip(path: Path, tiny_weights: Weights) -> None:
-    weights = replace(tiny_weights, convention="torchvision", provenance={"source": "here", "licence": "MIT"})
+    weights = replace(tiny_weights, convention="torchvision", provenance={"source": "here", "license": "MIT"})
     write_weights(path, weights)
     found = read_weights(path)
     assert equal(found, weights)
     assert (found.architecture, found.convention) == ("vgg19", "torchvision")
     assert found.provenance["source"] == "here"
-    assert found.provenance["licence"] == "MIT"
+    assert found.provenance["license"] == "MIT"
     assert found.provenance["tool"].startswith("handstyle ")
     assert found.provenance["file"] == "weights.h5"
     assert found.provenance["sha256"] == sha256(path)
     assert {w.dtype for w, _ in found.layers.values()} == {np.dtype(np.float32)}
+
+
+def test_a_file_of_an_earlier_version_is_read_with_the_present_keys(path: Path, tiny_weights: Weights) -> None:
+    earlier = replace(tiny_weights, provenance={"licence": "MIT", "normalised": "over three pictures"})
+    write_weights(path, earlier)
+    found = read_weights(path).provenance
+    assert (found["license"], found["normalized"]) == ("MIT", "over three pictures")
+    assert not set(earlier.provenance) & set(found)
+    with h5py.File(EMBEDDED_FILE) as file:
+        assert "licence" in file.attrs, "the network that ships is such a file"
+    assert read_weights(EMBEDDED_FILE).provenance["license"] == "CC BY 4.0"
 
 
 def test_what_lies_in_the_file(path: Path, tiny_weights: Weights) -> None:

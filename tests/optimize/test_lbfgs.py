@@ -99,9 +99,9 @@ def test_the_line_search_gives_up_on_a_slope_that_lies():
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-5), (np.float32, 2e-3)])
 def test_quadratic(dtype, tolerance):
-    objective, centre = quadratic(condition=100)
+    objective, center = quadratic(condition=100)
     outcome = minimize_lbfgs(objective, np.zeros(200, dtype), 500)
-    np.testing.assert_allclose(outcome.v, centre, atol=tolerance)
+    np.testing.assert_allclose(outcome.v, center, atol=tolerance)
     assert outcome.v.dtype == dtype
     assert outcome.evaluations == objective.calls
     values = [row.value for row in outcome.trace]
@@ -205,7 +205,7 @@ def test_an_evaluation_costs_one_transfer():
     assert TRAFFIC.up <= 2 * outcome.evaluations + len(outcome.trace)  # two by this objective, and the coefficients
 
 
-def test_the_first_step_is_one_grey_level():
+def test_the_first_step_is_one_gray_level():
     steps = []
     objective = Plain(lambda v: (steps.append(v) or float(v @ v), 2 * v))
     minimize_lbfgs(objective, np.full(100, 50.0), 1)
@@ -357,7 +357,7 @@ def test_a_first_fixed_step_that_float32_could_not_hold_is_made_visible():
         return float(0.5 * ((v - 100) ** 2).sum(dtype=np.float64)), v - 100
 
     minimize_lbfgs(Plain(bowl), start, 2, learning_rate=1.0, callback=lambda row: path.append(row.v))
-    # min(1, 1/‖g‖₁) times g is 1/n, a sixth of the distance between neighbouring numbers there.
+    # min(1, 1/‖g‖₁) times g is 1/n, a sixth of the distance between neighboring numbers there.
     assert 1 / n < np.spacing(np.float32(120)) * 4
     assert np.sqrt(((path[0] - start) ** 2).mean()) == pytest.approx(1, rel=1e-3)
     np.testing.assert_allclose(path[1], 100, atol=1e-2)

@@ -200,6 +200,11 @@ def test_an_old_flag_is_answered_with_its_new_name(told, tmp_path, old):
     assert f"{old}: it is now called {RENAMED[old]}" in refused(told, *BOTH, "--config", "old.toml")
 
 
+@pytest.mark.parametrize(("old", "new"), [("--licence", "--license"), ("--normalise", "--normalize")])
+def test_an_old_flag_of_another_command_is_answered_with_its_new_name(told, old, new):
+    assert f"{old}: it is now called {new}" in refused(told, "weights", "convert", "a.pth", "a.h5", old)
+
+
 def test_a_mistyped_preset_and_a_mistyped_layer_are_answered_with_the_nearest(told):
     assert "did you mean crowson?" in refused(told, *BOTH, "--preset", "crowsn")
     said = refused(told, *BOTH, *FAST[:-1], "relu1_1,relu2_11", "--iterations", "1")

@@ -83,7 +83,7 @@ def trickle(handler, data):
 
 def entry_for(url, data, **options):
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
-    settings = {"name": "slim", "network": "slim", "convention": "caffe", "licence": "MIT", "digest": digest}
+    settings = {"name": "slim", "network": "slim", "convention": "caffe", "license": "MIT", "digest": digest}
     return Entry(**{**settings, "urls": (url,), **options})
 
 

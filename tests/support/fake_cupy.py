@@ -3,7 +3,7 @@
 Arrays are strict ones (``strict_arrays.py``), so all of the package that is not a kernel runs as on a GPU: streams,
 capture, pools, memory plans, copies. Every array, and every intermediate result, takes memory from the pool that is
 current, and gives it back when the last view of it goes. The pools are CuPy's: the smallest free block that is large
-enough is cut to size, neighbours that are free grow together, and only a block that was never cut, or is whole again,
+enough is cut to size, neighbors that are free grow together, and only a block that was never cut, or is whole again,
 can go back to the GPU. What a run takes of a GPU is then known without one, to the few bytes that CuPy's own functions
 take on the way (a contiguous copy of an operand, say), which happens inside NumPy here and is not seen.
 """

@@ -1,4 +1,4 @@
-"""A server on the loopback that cuts connections, sends wrong bytes, and honours ranges, as it is told."""
+"""A server on the loopback that cuts connections, sends wrong bytes, and honors ranges, as it is told."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Server:
     """Serves one file; `faults` says what to do with each request in turn, after which all is well.
 
-    With a `mark`, (header, value), it honours ranges, as RFC 9110 has it: the rest if the mark is the same, else all.
+    With a `mark`, (header, value), it honors ranges, as RFC 9110 has it: the rest if the mark is the same, else all.
     A `careless` one sends the rest in any case.
     """
 

@@ -1,4 +1,4 @@
-"""Colour profiles made by hand, ICC.1:2001-04 (version 2), small enough to know every colour they mean."""
+"""Color profiles made by hand, ICC.1:2001-04 (version 2), small enough to know every color they mean."""
 
 import struct
 from itertools import product
@@ -49,8 +49,8 @@ def matrix_profile(primaries: tuple[tuple[float, float, float], ...], gamma: flo
 SRGB_PRIMARIES = ((0.4360, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141))
 
 
-def grey_profile(gamma: float) -> bytes:
-    tags = {b"desc": _description("grey by hand"), b"wtpt": _xyz(*D50), b"kTRC": _gamma(gamma)}
+def gray_profile(gamma: float) -> bytes:
+    tags = {b"desc": _description("gray by hand"), b"wtpt": _xyz(*D50), b"kTRC": _gamma(gamma)}
     return _assemble(b"GRAY", b"XYZ ", b"mntr", tags)
 
 

@@ -126,14 +126,14 @@ def torch_state(weights, keys="torchvision"):
 
 
 def adain_state(weights):
-    """The state of pytorch-AdaIN's network, built as its net.py builds it: a layer for colours, reflection paddings."""
+    """The state of pytorch-AdaIN's network, built as its net.py builds it: a layer for colors, reflection paddings."""
     torch = pytest.importorskip("torch")
     from torch import nn
 
-    colours = nn.Conv2d(3, 3, 1)
-    colours.weight.data = torch.tensor([[0.0, 0, 255], [0, 255, 0], [255, 0, 0]]).reshape(3, 3, 1, 1)
-    colours.bias.data = -torch.tensor([103.939, 116.779, 123.68])
-    modules = [colours]
+    colors = nn.Conv2d(3, 3, 1)
+    colors.weight.data = torch.tensor([[0.0, 0, 255], [0, 255, 0], [255, 0, 0]]).reshape(3, 3, 1, 1)
+    colors.bias.data = -torch.tensor([103.939, 116.779, 123.68])
+    modules = [colors]
     for name, (w, b) in weights.layers.items():
         if name[6] == "1" and name != "conv1_1":
             modules.append(nn.MaxPool2d(2, 2, ceil_mode=True))
@@ -224,7 +224,7 @@ def write_safetensors(path, weights, keys="torchvision"):
 
 
 def write_matconvnet(path, weights, old=False, compressed=True):
-    """With scipy.io: width before height, colours RGB; `old` is the layout with fields of their own."""
+    """With scipy.io: width before height, colors RGB; `old` is the layout with fields of their own."""
     from scipy.io import savemat
 
     layers = np.empty((1, 2 * len(weights.layers) + 1), object)
@@ -301,7 +301,7 @@ def write_caffemodel(path, weights, version=1, double=False):
 
 
 def write_npz(path, weights):
-    """Frossard's: colours RGB."""
+    """Frossard's: colors RGB."""
     arrays = {}
     for name, (w, b) in weights.layers.items():
         arrays[f"{name}_W"] = w[:, :, ::-1] if name == "conv1_1" else w
@@ -321,20 +321,20 @@ def write_onnx(path, weights, raw=True):
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    nodes, initialisers, last = [], [], "data"
+    nodes, initializers, last = [], [], "data"
     for name, (w, b) in weights.layers.items():
         for kind, array in (("weight", oihw(w)), ("bias", b)):
             key = f"vgg0_{name}_{kind}"
             if raw:
-                initialisers.append(numpy_helper.from_array(array, key))
+                initializers.append(numpy_helper.from_array(array, key))
             else:
-                initialisers.append(helper.make_tensor(key, TensorProto.FLOAT, array.shape, array.ravel().tolist()))
+                initializers.append(helper.make_tensor(key, TensorProto.FLOAT, array.shape, array.ravel().tolist()))
         inputs = [last, f"vgg0_{name}_weight", f"vgg0_{name}_bias"]
         nodes.append(helper.make_node("Conv", inputs, [name], kernel_shape=[3, 3], pads=[1, 1, 1, 1]))
         nodes.append(helper.make_node("Relu", [name], [last := f"relu_{name}"]))
     value = helper.make_tensor_value_info
     graph = helper.make_graph(
         nodes, "vgg", [value("data", TensorProto.FLOAT, [1, 3, 32, 32])],
-        [value(last, TensorProto.FLOAT, None)], initialisers[::-1],
+        [value(last, TensorProto.FLOAT, None)], initializers[::-1],
     )  # fmt: skip
     onnx.save(helper.make_model(graph), path)

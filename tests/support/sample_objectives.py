@@ -28,15 +28,15 @@ class Plain:
 def quadratic(n=200, condition=1e4, seed=0):
     rng = np.random.default_rng(seed)
     scales = np.geomspace(1, condition, n)
-    centre = rng.standard_normal(n)
+    center = rng.standard_normal(n)
 
     def f(v):
         xp = namespace(v)
-        r = v - xp.asarray(centre, dtype=v.dtype)
+        r = v - xp.asarray(center, dtype=v.dtype)
         g = xp.asarray(scales, dtype=v.dtype) * r
         return 0.5 * float((g * r).sum(dtype=xp.float64)), g
 
-    return Plain(f), centre
+    return Plain(f), center
 
 
 def rosenbrock(n=20):

@@ -45,7 +45,7 @@ def test_list_shows_every_network_and_which_digests_are_not_known(capsys, tmp_pa
 
 def test_convert_verify_card_and_compare_follow_each_other(capsys):
     write_torch("a.pth", slim())
-    assert run("convert", "a.pth", "a.h5", "--convention", "caffe", "--licence", "CC BY 4.0") == 0
+    assert run("convert", "a.pth", "a.h5", "--convention", "caffe", "--license", "CC BY 4.0") == 0
     assert "written: a.h5" in capsys.readouterr().out
     assert run("verify", "a.h5") == 0
     assert "pass  fingerprint" in capsys.readouterr().out

@@ -26,7 +26,7 @@ def source(tmp_path):
 
 
 def test_a_converted_file_holds_the_same_values_and_says_where_they_are_from(source, tmp_path):
-    findings = convert(source, tmp_path / "a.h5", convention="caffe", licence="CC BY 4.0")
+    findings = convert(source, tmp_path / "a.h5", convention="caffe", license="CC BY 4.0")
     weights = read_weights(tmp_path / "a.h5")
     for name, (w, b) in slim().layers.items():
         np.testing.assert_array_equal(weights.layers[name][0], w)
@@ -35,7 +35,7 @@ def test_a_converted_file_holds_the_same_values_and_says_where_they_are_from(sou
     assert weights.convention == "caffe"
     assert provenance["source"] == "vgg19.npy"
     assert provenance["source_sha256"] == sha256(source)
-    assert provenance["licence"] == "CC BY 4.0"
+    assert provenance["license"] == "CC BY 4.0"
     assert provenance["format_read"] == "NumPy, dictionary"
     assert provenance["tool"].startswith("handstyle ")
     assert provenance["found"] == "; ".join(findings)
@@ -44,9 +44,9 @@ def test_a_converted_file_holds_the_same_values_and_says_where_they_are_from(sou
     np.testing.assert_allclose(list(stored.values()), list(measured.values()), rtol=1e-5)
 
 
-def test_a_licence_that_nobody_stated_is_not_invented(source, tmp_path):
+def test_a_license_that_nobody_stated_is_not_invented(source, tmp_path):
     convert(source, tmp_path / "a.h5", convention="caffe")
-    assert read_weights(tmp_path / "a.h5").provenance["licence"] == "not stated"
+    assert read_weights(tmp_path / "a.h5").provenance["license"] == "not stated"
 
 
 def test_a_target_whose_name_promises_another_format_is_refused(source, tmp_path):
@@ -162,9 +162,6 @@ def test_the_real_network_normalized_is_still_recognized(vgg19_weights, tmp_path
     verification = verify(tmp_path / "a.h5")
     assert verification.passed
     assert "filters rescaled" in str(verification)
-    scaled.provenance["normalised"] = scaled.provenance.pop("normalized")  # as version 0.1.0 wrote it
-    write_weights(tmp_path / "a.h5", scaled)
-    assert "filters rescaled" in str(verify(tmp_path / "a.h5"))
 
 
 # Comparing and describing

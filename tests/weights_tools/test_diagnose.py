@@ -142,10 +142,10 @@ def test_a_copy_within_the_tolerance_of_the_published_one_is_held_against_its_ow
 def test_a_fingerprint_is_embedded_and_nothing_else_changes(dtype, tmp_path):
     path = tmp_path / "a.h5"
     weights = slim()
-    write_weights(path, replace(weights, provenance={"licence": "MIT"}), dtype)
+    write_weights(path, replace(weights, provenance={"license": "MIT"}), dtype)
     embed_fingerprint(path)
     after = read_weights(path)
-    assert after.provenance["licence"] == "MIT"
+    assert after.provenance["license"] == "MIT"
     with h5py.File(path) as file:
         assert file["conv1_1/w"].dtype == dtype
     for name, (w, b) in weights.layers.items():

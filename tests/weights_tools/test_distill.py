@@ -112,7 +112,7 @@ def test_kernels_are_rounded_to_few_bits_and_packed(tmp_path):
     assert tensors_sha256(read_weights(plain)) == tensors_sha256(read_weights(packed)) == tensors_sha256(few)
 
 
-def test_the_network_practises_and_sees_what_it_painted(finished):
+def test_the_network_practices_and_sees_what_it_painted(finished):
     run, path, _ = finished
     drawn = {training_picture((0, PRUNING, i), 32, []).tobytes() for i in range(TINY.pictures)}
     drawn |= {training_picture((0, DRAWN_LATER, step), 32, []).tobytes() for step in range(TINY.steps)}
@@ -288,7 +288,7 @@ def test_the_command_writes_a_network_and_refuses_to_replace_one(tmp_path, monke
     command.main()
     written = read_weights(out)
     assert [b.size for _, b in written.layers.values()] == list(WIDTHS.values())
-    assert "CC BY 4.0" in written.provenance["licence"]
+    assert "CC BY 4.0" in written.provenance["license"]
     assert "fingerprint   every layer answers as when the file was written" in str(verify(out))
     with pytest.raises(SystemExit, match="--overwrite"):
         command.main()
@@ -343,7 +343,7 @@ def test_the_embedded_network_ships_with_its_papers():
     assert list(weights.layers) == NAMES
     assert weights.convention == "caffe"
     said = weights.provenance
-    assert said["licence"] == "CC BY 4.0"
+    assert said["license"] == "CC BY 4.0"
     assert "VGG-19" in said["source"]
     assert "Oxford" in said["source"]
     assert {"source_sha256", "training", "steps", "measured", "fingerprint"} <= set(said)

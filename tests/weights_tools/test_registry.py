@@ -39,7 +39,7 @@ def server(tmp_path):
 
 def entry_for(server, **options):
     digest = "sha256:" + hashlib.sha256(server.data).hexdigest()
-    settings = {"name": "slim", "network": "slim", "convention": "caffe", "licence": "MIT", "digest": digest}
+    settings = {"name": "slim", "network": "slim", "convention": "caffe", "license": "MIT", "digest": digest}
     return Entry(**{**settings, "urls": (server.url,), **options})
 
 
@@ -51,7 +51,7 @@ def test_a_network_is_downloaded_converted_verified_and_found_again(server, cach
     path, findings = get(entry_for(server))
     assert path == cache / "slim.h5"
     weights = read_weights(path)
-    assert weights.provenance["licence"] == "MIT"
+    assert weights.provenance["license"] == "MIT"
     assert list(weights.layers) == list(slim().layers)
     assert any("downloaded from" in finding for finding in findings)
     assert [p.name for p in cache.rglob("*") if p.is_file()] == ["slim.h5"]
@@ -256,7 +256,7 @@ def test_every_entry_is_whole_and_no_digest_is_of_impossible_length():
     titles = {known.title for known in KNOWN}
     for name, entry in ENTRIES.items():
         assert entry.name == name
-        assert entry.licence
+        assert entry.license
         assert entry.urls
         assert all(url.startswith(("https://", "http://")) for url in entry.urls)
         assert entry.title in titles | {None}

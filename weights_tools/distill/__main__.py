@@ -69,7 +69,7 @@ def provenance_of(settings: Settings, teacher: dict[str, str]) -> dict[str, str]
     return {
         "network": f"vgg19 slim, conv1_1 to conv5_1, widths {widths}",
         "source": "distilled from VGG-19 (Simonyan and Zisserman 2015; Oxford VGG, CC BY 4.0): pruned, refitted",
-        "licence": "CC BY 4.0",
+        "license": "CC BY 4.0",
         "source_sha256": teacher.get("source_sha256") or teacher.get("sha256", "unknown"),
         "training": f"{training}; {drawn}; seed {settings.seed}",
         "steps": str(settings.steps),

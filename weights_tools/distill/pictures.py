@@ -65,7 +65,7 @@ def content_picture(rng: np.random.Generator, size: int, photographs: list[Array
 
 
 def style_picture(rng: np.random.Generator, size: int, photographs: list[Array]) -> Array:  # -> (size, size, 3)
-    """Return a picture, mostly with brush strokes, to practise painting in its style."""
+    """Return a picture, mostly with brush strokes, to practice painting in its style."""
     p = _base_picture(rng, size, photographs)
     return painted_over(rng, p, layers=3) if rng.random() < 0.7 else p
 
