@@ -35,7 +35,7 @@ def test_evaluation(benchmark: Any, size: int, kernels: str) -> None:
 @pytest.mark.parametrize("size", [256, 512, 1024])
 def test_lbfgsb_alone(benchmark: Any, size: int) -> None:
     # A quadratic, evaluated in next to no time, so that the optimizer's own work is measured.
-    class Bowl:
+    class Quadratic:
         terms: dict[str, float] = {}  # noqa: RUF012
 
         def __init__(self, n: int) -> None:
@@ -47,7 +47,7 @@ def test_lbfgsb_alone(benchmark: Any, size: int) -> None:
 
     n, iterations = 3 * size * size, 15
     start = np.random.default_rng(0).standard_normal(n)
-    benchmark.pedantic(lambda: minimize_lbfgsb(Bowl(n), start, iterations), rounds=3)
+    benchmark.pedantic(lambda: minimize_lbfgsb(Quadratic(n), start, iterations), rounds=3)
     benchmark.extra_info.update(seconds_per_iteration=benchmark.stats.stats.min / iterations)
 
 

@@ -43,7 +43,7 @@ _MODULES = {
     "Picture": "handstyle.foundations.picture_reading",
     "Preset": "handstyle.painting.presets",
     "Progress": "handstyle.painting.result",
-    "Recording": "handstyle.painting.report",
+    "Snapshots": "handstyle.painting.report",
     "Result": "handstyle.painting.result",
     "StyleConfig": "handstyle.painting.config",
     "StyleTerm": "handstyle.losses.gram",
@@ -133,7 +133,7 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from handstyle.painting.presets import find_preset as find_preset
     from handstyle.painting.presets import preset as preset
     from handstyle.painting.progress import live as live
-    from handstyle.painting.report import Recording as Recording
+    from handstyle.painting.report import Snapshots as Snapshots
     from handstyle.painting.report import write_report as write_report
     from handstyle.painting.result import PaintingInterrupted as PaintingInterrupted
     from handstyle.painting.result import Progress as Progress

@@ -165,6 +165,16 @@ def test_there_is_no_drawer_of_odds_and_ends() -> None:
         assert path.stem.lower() not in {"utils", "util", "helpers", "helper", "misc", "common"}, path
 
 
+def test_a_class_name_is_defined_once() -> None:
+    """One word, one meaning. A `Source` is what a convolution reads, once for each device."""
+    found: dict[str, list[str]] = {}
+    for path in sources("handstyle", "weights_tools", "benchmarks"):
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ClassDef) and node.name != "Source":
+                found.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+    assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}
+
+
 # --- docstrings -----------------------------------------------------------------------------------------------------
 
 # numpydoc's checks for every public function and class, and those that the exported names must pass besides.

@@ -18,7 +18,7 @@ from handstyle.network.weights import find_weights, sha256
 from handstyle.painting.config import style_config
 from handstyle.painting.inputs import read_inputs
 from handstyle.painting.recipe import BLANK, KEY, Input, Recipe, array_digest, parse_recipe, read_recipe
-from handstyle.painting.report import Recording, write_report
+from handstyle.painting.report import Snapshots, write_report
 from handstyle.painting.result import Progress, Result
 from handstyle.painting.strength import style_weight
 from handstyle.painting.stylize import blank_picture, stylize
@@ -107,12 +107,12 @@ def report(
     output = output or free_name(Path(f"{picture.stem}.html"))
     check_page(output, overwrite)
     run = Repetition.of(picture, sources, {"weights": weights, "backend": backend, "kernels": kernels})
-    recording = Recording()
-    result = run.paint(recording)
+    snapshots = Snapshots()
+    result = run.paint(snapshots)
     lines, equal = compare_runs(picture, run.recipe, parse_recipe(result.metadata[KEY], "the new picture"))
     note = "Painted again by the recipe in the picture: " + "; ".join(lines) + "."
     config = run.settings.config
-    facts: dict[str, Any] = {"masks": config.mask, "config": config, "recording": recording, "picture": picture.name}
+    facts: dict[str, Any] = {"masks": config.mask, "config": config, "snapshots": snapshots, "picture": picture.name}
     write_report(output, result, run.network, run.photograph, run.paintings, notes=[note], overwrite=overwrite, **facts)
     say(*lines, f"the report is in {output}")
     return 0 if equal else 1

@@ -243,7 +243,7 @@ def paint(
         print_notes(note for note in result.notes if note not in said)
         if run.report and not follower.asked:
             page = written.with_suffix(".html")
-            facts: dict[str, Any] = {"masks": config.mask, "config": config, "recording": follower.recording}
+            facts: dict[str, Any] = {"masks": config.mask, "config": config, "snapshots": follower.snapshots}
             write = partial(write_report, page, result, loaded, photograph, paintings, picture=written.name, **facts)
             follower.attempt("the report", partial(write, overwrite=run.overwrite))
             if "the report" not in follower.failures:

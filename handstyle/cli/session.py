@@ -27,7 +27,7 @@ from handstyle.painting.presets import PRESETS
 from handstyle.painting.preview import Preview
 from handstyle.painting.progress import Display, progress_display
 from handstyle.painting.recipe import BLANK, read_recipe
-from handstyle.painting.report import Recording
+from handstyle.painting.report import Snapshots
 from handstyle.painting.result import Progress, Result
 from handstyle.painting.strength import style_weight
 from handstyle.painting.trial import run_time
@@ -79,7 +79,7 @@ class RunFollower:
 
     def __post_init__(self) -> None:
         self.writer = None if self.checkpoint is None else CheckpointWriter(self.checkpoint, self.run.checkpoint_every)
-        self.recording = Recording() if self.run.report else None
+        self.snapshots = Snapshots() if self.run.report else None
 
     def attempt(self, what: str, work: Callable[[], None]) -> None:
         """Write something by calling `work`; if that fails, say so the first time, and let the run go on."""
@@ -95,8 +95,8 @@ class RunFollower:
         run, writer = self.run, self.writer
         self.asked.deferring = True  # from now on an interruption at any time would lose a picture
         self.display(progress)
-        if self.recording is not None:
-            self.recording(progress)
+        if self.snapshots is not None:
+            self.snapshots(progress)
         if run.save_every and progress.iteration % run.save_every == 0:
             path = path_at_iteration(self.output, progress.iteration, self.config)
             replaced = run.overwrite or run.resume is not None

@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -296,6 +296,3 @@ def _read_words(path: str) -> list[str]:
         return []
     with open(path, encoding="ascii") as file:
         return file.read().split()
-
-
-Precision = Literal["float32", "float64"]

@@ -22,7 +22,7 @@ from typing import Any
 
 from handstyle.foundations.backend import Array, choose_backend
 from handstyle.foundations.errors import HandstyleError
-from handstyle.kernels.tiles import Job, PictureTile, Step, TileEngine, Tiling, add_lists, inner_engine, tree_sum
+from handstyle.kernels.tiles import PictureTile, Step, TileEngine, TileJob, Tiling, add_lists, inner_engine, tree_sum
 from handstyle.losses.terms import Statistic
 from handstyle.network.sequence import Convolution, Layer, make_engine
 from handstyle.network.vgg import Network
@@ -55,7 +55,7 @@ class SharedJob:
 
     Parameters
     ----------
-    job : Job
+    job : TileJob
         The job. Its network has the reference engine and its weights are on the host.
     backend, kernels : str
         Names of the backend and of the engine that a worker uses.
@@ -65,7 +65,7 @@ class SharedJob:
         The version of this package, which must be the worker's too.
     """
 
-    job: Job
+    job: TileJob
     backend: str
     kernels: str
     digest: str
@@ -76,7 +76,7 @@ class SharedJob:
         return SharedJob, (self.job, self.backend, self.kernels, self.digest, self.package_version)
 
     @cached_property
-    def local_job(self) -> Job:
+    def local_job(self) -> TileJob:
         """The job with an engine that runs in this process.
 
         Raises
@@ -130,8 +130,8 @@ class Cluster:
         self.client = client
         client.amm.stop()  # Dask's memory manager would drop the workers' copies of the network, all but one
         self.sent = self.received = 0
-        self._shared: tuple[Job, Any] | None = None
-        self._network_job: Job | None = None
+        self._shared: tuple[TileJob, Any] | None = None
+        self._network_job: TileJob | None = None
 
     def __str__(self) -> str:
         """Return the number of workers and the address of Dask's dashboard, in words."""
@@ -161,7 +161,7 @@ class Cluster:
         """
         if self._network_job is None or self._network_job.network is not network:
             one_tile = Tiling(network.layers, (network.names[0],), 1, 1, 1)
-            self._network_job = Job(network, (), one_tile)
+            self._network_job = TileJob(network, (), one_tile)
         job = self._network_job
 
         def submit() -> Any:
@@ -170,7 +170,7 @@ class Cluster:
         futures = [submit()]
         return partial(self._retry, lambda: (futures.pop() if futures else submit()).result())
 
-    def total(self, step: Step, job: Job, p: Array, common: Any) -> list[Statistic]:
+    def total(self, step: Step, job: TileJob, p: Array, common: Any) -> list[Statistic]:
         """Run a step on every tile, and return the sum of the results, which are added on the workers."""
 
         def summed() -> list[Statistic]:
@@ -183,7 +183,7 @@ class Cluster:
         statistics: list[Statistic] = self._retry(summed)
         return statistics
 
-    def each(self, step: Step, job: Job, p: Array, common: Any) -> Iterator[Array]:
+    def each(self, step: Step, job: TileJob, p: Array, common: Any) -> Iterator[Array]:
         """Run a step on every tile, and yield the results in the order of the tiles."""
         killed = import_module("distributed").KilledWorker
         for tile, future in zip(job.tiling.tiles, self._submit_tiles(step, job, p, common), strict=True):
@@ -194,7 +194,7 @@ class Cluster:
             self.received += found.nbytes
             yield found
 
-    def _compute_tile(self, step: Step, job: Job, tile: PictureTile, p: Array, common: Any) -> Any:
+    def _compute_tile(self, step: Step, job: TileJob, tile: PictureTile, p: Array, common: Any) -> Any:
         return self._submit_tile(step, job, tile, p, common).result()
 
     def _retry(self, work: Callable[[], Any]) -> Any:
@@ -206,7 +206,7 @@ class Cluster:
                 continue
         return work()
 
-    def _submit_tiles(self, step: Step, job: Job, p: Array, common: Any) -> Iterator[Any]:
+    def _submit_tiles(self, step: Step, job: TileJob, p: Array, common: Any) -> Iterator[Any]:
         # The scheduler holds a few crops a worker at a time, not the whole picture.
         common = None if common is None else self._submit(_identity, common)
         window, most = deque[Any](), TILES_IN_FLIGHT * max(1, len(self.client.scheduler_info()["workers"]))
@@ -217,16 +217,16 @@ class Cluster:
             window.append(self._submit_tile(step, job, tile, p, common))
         yield from window
 
-    def _submit_tile(self, step: Step, job: Job, tile: PictureTile, p: Array, common: Any) -> Any:
+    def _submit_tile(self, step: Step, job: TileJob, tile: PictureTile, p: Array, common: Any) -> Any:
         crop = p[tile.crop].astype(job.network.dtype)
         self.sent += crop.nbytes
         return self._submit(run_step, self._shared_job(job), step, tile, crop, common)
 
-    def _shared_job(self, job: Job) -> Any:
+    def _shared_job(self, job: TileJob) -> Any:
         if self._shared is None or self._shared[0] is not job:
             network, backend = job.network, job.network.backend.name
             host = network.with_kernels("reference").to(choose_backend("numpy"))
-            plain = Job(host, job.terms, job.tiling)
+            plain = TileJob(host, job.terms, job.tiling)
             shared = SharedJob(plain, backend, network.engine.name, weights_digest(host.layers), version("handstyle"))
             cloudpickle = import_module("cloudpickle")  # a dependency of Dask; it can also pickle nested functions
             future = self._submit(pickle.loads, cloudpickle.dumps(shared))

@@ -274,7 +274,7 @@ class PartialMap:
 
 
 @dataclass(frozen=True)
-class Job:
+class TileJob:
     """The network, the terms and the tiles of an objective, which stay the same for all tiles and evaluations.
 
     Parameters
@@ -329,10 +329,10 @@ def with_target(term: Term, target: Any) -> Term:
 
 
 # (job, tile, its crop of the picture, the data that are the same for all tiles) -> result
-Step = Callable[[Job, PictureTile, Array, Any], Any]
+Step = Callable[[TileJob, PictureTile, Array, Any], Any]
 
 
-def measure_tile(job: Job, tile: PictureTile, p: Array, common: None = None) -> list[Statistic]:
+def measure_tile(job: TileJob, tile: PictureTile, p: Array, common: None = None) -> list[Statistic]:
     """Do the first pass for a tile: return the statistic of every term over the values that the tile owns."""
     terms = job.terms_of(tile)
     features, _ = job.features(p)
@@ -360,7 +360,7 @@ def measure(term: Term, f: Array, where: Window) -> Statistic:  # (h, w, C) -> s
         return sum(map(part, strips[1:]), part(strips[0]))
 
 
-def magnitude_tile(job: Job, tile: PictureTile, p: Array, gradients: list[Statistic]) -> list[Statistic]:
+def magnitude_tile(job: TileJob, tile: PictureTile, p: Array, gradients: list[Statistic]) -> list[Statistic]:
     """Sum the magnitudes of every term's gradient over the values that a tile owns, to normalize the gradient.
 
     Parameters
@@ -435,7 +435,7 @@ class OwnGradients(Mapping[str, Array]):
     The backward pass takes each once, when it reaches the layer; the features are then freed.
     """
 
-    job: Job
+    job: TileJob
     terms: tuple[Term, ...]
     tile: PictureTile
     features: Features
@@ -461,7 +461,7 @@ class OwnGradients(Mapping[str, Array]):
         return len(self.job.taps)
 
 
-def spread_tile(job: Job, tile: PictureTile, p: Array, first_pass: list[Spread]) -> Array:  # (h, w, 3) -> (h, w, 3)
+def spread_tile(job: TileJob, tile: PictureTile, p: Array, first_pass: list[Spread]) -> Array:  # (h, w, 3) -> (h, w, 3)
     """Do the second pass for a tile: return the gradient at the tile's crop of the picture."""
     terms = job.terms_of(tile)
     features, caches = job.features(p)
@@ -476,15 +476,15 @@ def spread_tile(job: Job, tile: PictureTile, p: Array, first_pass: list[Spread])
 class Workers(Protocol):
     """An executor that calls a function for every tile, in this process or in others."""
 
-    def total(self, step: Step, job: Job, p: Array, common: Any) -> list[Statistic]:
+    def total(self, step: Step, job: TileJob, p: Array, common: Any) -> list[Statistic]:
         """Call `step` for every tile, and return the sum of the results, added as by `tree_sum`."""
 
-    def each(self, step: Step, job: Job, p: Array, common: Any) -> Iterator[Array]:
+    def each(self, step: Step, job: TileJob, p: Array, common: Any) -> Iterator[Array]:
         """Call `step` for every tile, and yield the results in the order of the tiles."""
 
 
 @dataclass(frozen=True)
-class KeptTileJob(Job):
+class KeptTileJob(TileJob):
     """A job for one tile that keeps the tile's features from the first pass for the next pass."""
 
     kept: list[tuple[Features, Cache]] = field(default_factory=list)
@@ -513,11 +513,11 @@ class Sequential:
     def __post_init__(self) -> None:
         self._kept: list[KeptTileJob] = []
 
-    def total(self, step: Step, job: Job, p: Array, common: Any) -> list[Statistic]:
+    def total(self, step: Step, job: TileJob, p: Array, common: Any) -> list[Statistic]:
         """Call `step` for every tile, and return the sum of the results."""
         return tree_sum(self.each(step, job, p, common))
 
-    def each(self, step: Step, job: Job, p: Array, common: Any) -> Iterator[Any]:
+    def each(self, step: Step, job: TileJob, p: Array, common: Any) -> Iterator[Any]:
         """Call `step` for every tile, and yield the results in the order of the tiles."""
         tiles = job.tiling.tiles
         if step is measure_tile:  # a new picture
@@ -658,7 +658,7 @@ class TileEngine:
             return term
         nothing = network.backend.xp.broadcast_to(network.dtype.type(0), photograph.shape)
         zero = replace(with_target(term, nothing), scale=1.0)  # type: ignore[type-var]
-        (energy,) = self.workers.total(measure_tile, Job(network, (zero,), tiling), photograph.pixels, None)
+        (energy,) = self.workers.total(measure_tile, TileJob(network, (zero,), tiling), photograph.pixels, None)
         return replace(term, scale=scale_of(energy))  # type: ignore[type-var]
 
     def kept(self, network: Network, terms: Sequence[Term], tiling: Tiling) -> int:
@@ -841,7 +841,7 @@ def tiled_features(network: Network, p: Array, taps: Sequence[str]) -> dict[str,
         shapes = {row.name: row.shape for row in summary(network, *p.shape[:2])}
         return {tap: Photograph(p, shapes[tap]) for tap in taps}
     nothing = np.zeros((0, 0, 0))
-    job = Job(network.with_kernels(engine.inner), tuple(ContentTerm(tap, nothing) for tap in taps), tiling)
+    job = TileJob(network.with_kernels(engine.inner), tuple(ContentTerm(tap, nothing) for tap in taps), tiling)
     parts = (job.features(p[tile.crop])[0] for tile in tiling.tiles)
     return assemble_maps(tiling, network.layers, p.shape, parts)
 
@@ -872,7 +872,7 @@ def tiled_moments(
     nothing = Moments(1.0, np.zeros(0), np.zeros((0, 0)))
     terms = tuple(StyleTerm(tap, nothing, mask=masks.get(tap)) for tap in taps)
     tiling = Tiling(network.layers, taps, p.shape[0], p.shape[1], engine.side)
-    job = Job(network.with_kernels(engine.inner), terms, tiling)
+    job = TileJob(network.with_kernels(engine.inner), terms, tiling)
     return dict(zip(taps, engine.workers.total(measure_tile, job, p, None), strict=True))
 
 
@@ -910,10 +910,10 @@ class TileEvaluation:
     tiling: Tiling | None
 
     @cached_property
-    def job(self) -> Job:
+    def job(self) -> TileJob:
         """The network, the terms at layers and the tiles, for the work on the tiles."""
         assert self.tiling is not None
-        return Job(self.network, tuple(term for term in self.terms if term.tap != PICTURE), self.tiling)
+        return TileJob(self.network, tuple(term for term in self.terms if term.tap != PICTURE), self.tiling)
 
     def __call__(self, p: Array) -> tuple[Array, Array]:  # (H, W, 3) -> (n,), (H, W, 3)
         """Return the terms' values and the gradient of their sum."""

@@ -233,12 +233,8 @@ def _read_keras(file: h5py.File) -> Weights:
     for name in convolution_names(architecture):
         if name not in layers:
             raise HandstyleError(f"weights: layer {name} is missing; {len(layers)} layers of {architecture} found")
-    source = {
-        "network": f"{architecture}, ImageNet",
-        "source": "keras.applications",
-        "license": "CC BY 4.0 (Oxford VGG)",
-    }
-    return Weights(architecture, "caffe", layers, source)
+    source = {"source": "keras.applications", "license": "CC BY 4.0 (Oxford VGG)"}
+    return Weights(architecture, "caffe", layers, {"network": f"{architecture}, ImageNet", **source})
 
 
 def _float32(group: h5py.Group, key: str, layer: str) -> Array:

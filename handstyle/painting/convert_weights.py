@@ -16,7 +16,7 @@ from handstyle.painting.strength import style_weight
 Choice = tuple[float, str, str]  # a weight, the statistic, its normalization
 
 
-class Row(NamedTuple):
+class EquivalentWeight(NamedTuple):
     """A weight of one preset, and the equivalent weight for the normalization of another preset.
 
     Parameters
@@ -40,7 +40,7 @@ class Row(NamedTuple):
     note: str = ""
 
 
-def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, width: int) -> list[Row]:
+def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, width: int) -> list[EquivalentWeight]:
     """Convert the weights of preset `a` to the normalizations of preset `b`.
 
     Parameters
@@ -54,7 +54,7 @@ def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, widt
 
     Returns
     -------
-    list of Row
+    list of EquivalentWeight
         One row for each term of `a`. Multiplying all weights of a run by one number does not change its picture.
 
     Raises
@@ -67,7 +67,9 @@ def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, widt
         if tap not in shapes:
             raise HandstyleError(f"layer {tap} of the preset is not in this network, which has {', '.join(shapes)}")
 
-    def rows(kind: str, table: dict[str, Factor | None], of_a: dict[str, Choice], of_b: dict[str, Choice]) -> list[Row]:
+    def rows(
+        kind: str, table: dict[str, Factor | None], of_a: dict[str, Choice], of_b: dict[str, Choice]
+    ) -> list[EquivalentWeight]:
         target = next(iter(of_b.values()), None)
         found = []
         for tap, (weight, statistic, normalization) in of_a.items():
@@ -82,7 +84,7 @@ def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, widt
                 at = Place(channels, h * w, height * width)
                 equivalent = carry_over(weight, table, normalization, target[2], at)
                 note = "" if equivalent is not None else "one is relative: the factor depends on the pictures"
-            found.append(Row(f"{kind} {tap}", weight, equivalent, own, note))
+            found.append(EquivalentWeight(f"{kind} {tap}", weight, equivalent, own, note))
         return found
 
     return [
@@ -107,7 +109,7 @@ def _style(preset: Preset, network: Network) -> dict[str, Choice]:
     return {tap: (weight * share, statistic, c.style_normalization) for tap, share in shares.items()}
 
 
-def _variation(a: Preset, b: Preset) -> list[Row]:
+def _variation(a: Preset, b: Preset) -> list[EquivalentWeight]:
     c, d = a.config, b.config
     if not c.tv_weight:
         return []
@@ -115,6 +117,6 @@ def _variation(a: Preset, b: Preset) -> list[Row]:
     same = SMOOTHNESS[c.tv].variation is SMOOTHNESS[d.tv].variation
     if not d.tv_weight or not same:
         note = f"different functions: {c.tv} and {d.tv}" if d.tv_weight else "the other has no total variation"
-        return [Row("total variation", c.tv_weight, None, own, note)]
+        return [EquivalentWeight("total variation", c.tv_weight, None, own, note)]
     carried = c.tv_weight * smoothness_factor(c.tv, c.tv_white) / smoothness_factor(d.tv, d.tv_white)
-    return [Row("total variation", c.tv_weight, carried, own)]
+    return [EquivalentWeight("total variation", c.tv_weight, carried, own)]

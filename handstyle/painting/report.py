@@ -1,7 +1,7 @@
 """Write the report of a run: one HTML file with pictures, losses, settings, gradient checks and the recipe.
 
 The page contains its pictures, style sheet and script, and its content security policy forbids all requests.
-`Recording` keeps pictures during a run; `write_report` writes the page.
+`Snapshots` keeps pictures during a run; `write_report` writes the page.
 """
 
 import base64
@@ -44,7 +44,7 @@ MARKED = {"ok": "ok", "FAILED": "failed"}  # from texts in tables to their CSS c
 
 
 @dataclass(frozen=True)
-class Frame:
+class Snapshot:
     """A picture during a run, as JPEG, with its iteration, scale and size."""
 
     iteration: int
@@ -53,37 +53,37 @@ class Frame:
     jpeg: bytes
 
 
-class Recording:
+class Snapshots:
     """A callback of `stylize` that keeps pictures during the run, for the report.
 
     Parameters
     ----------
-    frames : int
+    count : int
         Approximate number of pictures to keep, at equal intervals, in addition to the first of each scale.
 
     Examples
     --------
     >>> import handstyle
     >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
-    >>> recording = Recording()
-    >>> options = {"network": "random", "size": 32, "style_layers": "relu1_1", "callback": recording}
+    >>> snapshots = Snapshots()
+    >>> options = {"network": "random", "size": 32, "style_layers": "relu1_1", "callback": snapshots}
     >>> result = handstyle.stylize(photograph, painting, iterations=3, **options)
-    >>> [frame.iteration for frame in recording.frames]
+    >>> [one.iteration for one in snapshots.kept]
     [1, 2, 3]
     """
 
-    def __init__(self, frames: int = 40) -> None:
-        self.wanted = frames
-        self.frames: list[Frame] = []
+    def __init__(self, count: int = 40) -> None:
+        self.count = count
+        self.kept: list[Snapshot] = []
 
     def __call__(self, progress: Progress) -> None:
         """Keep the picture if it is the first of a scale, the last of the run, or at one of the intervals."""
-        every = max(1, -(-progress.iterations // self.wanted))
-        first = not self.frames or self.frames[-1].scale != progress.scale
+        every = max(1, -(-progress.iterations // self.count))
+        first = not self.kept or self.kept[-1].scale != progress.scale
         if first or progress.iteration % every == 0 or progress.iteration == progress.iterations:
             size = (progress.array.shape[0], progress.array.shape[1])
             picture = _reduced_jpeg(progress.picture(), SMALL, 85)
-            self.frames.append(Frame(progress.iteration, progress.scale, size, picture))
+            self.kept.append(Snapshot(progress.iteration, progress.scale, size, picture))
 
 
 def write_report(
@@ -95,7 +95,7 @@ def write_report(
     *,
     masks: Sequence[str | os.PathLike[str]] = (),
     config: StyleConfig | None = None,
-    recording: Recording | None = None,
+    snapshots: Snapshots | None = None,
     picture: str = "out.png",
     notes: Sequence[str] = (),
     overwrite: bool = False,
@@ -116,7 +116,7 @@ def write_report(
         The masks of the regions, to be shown on the page.
     config : StyleConfig, optional
         The settings of the run, whose terms are checked; by default `StyleConfig()`.
-    recording : Recording, optional
+    snapshots : Snapshots, optional
         A callback of the run with the pictures that it kept; without it the page has no pictures during the run.
     picture : str
         The name of the picture's file, for the commands that repeat the run.
@@ -137,11 +137,11 @@ def write_report(
     >>> arrays = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
     >>> photograph, painting = (handstyle.read_picture(array) for array in arrays)
     >>> config = StyleConfig(size=32, iterations=2, style_layers="relu1_1")
-    >>> network, recording = handstyle.load_network("random", backend="numpy"), Recording()
-    >>> result = handstyle.stylize(photograph, painting, network=network, config=config, callback=recording)
+    >>> network, snapshots = handstyle.load_network("random", backend="numpy"), Snapshots()
+    >>> result = handstyle.stylize(photograph, painting, network=network, config=config, callback=snapshots)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "report.html")
-    ...     write_report(path, result, network, photograph, [painting], config=config, recording=recording)
+    ...     write_report(path, result, network, photograph, [painting], config=config, snapshots=snapshots)
     ...     path.read_text()[:15]
     '<!doctype html>'
     """
@@ -149,15 +149,15 @@ def write_report(
     pictures = [("photograph", photograph), *(("painting", one) for one in paintings)]
     limit = config.max_pixels if config else None
     pictures += [("mask", read_picture(mask, target=SMALL, max_pixels=limit or None)) for mask in masks]
-    frames = recording.frames if recording else []
+    kept = snapshots.kept if snapshots else []
     text = Template((files("handstyle") / "painting" / "report.html").read_text(encoding="utf-8")).substitute(
         **_head(recipe, result, (*notes, *result.notes), [one.source for _, one in pictures]),
         compare=_compare(result, photograph),
         inputs="".join(
             _figure(_reduced_jpeg(one.pixels, SMALL, 85), role, one) for role, one in pictures if one.source != BLANK
         ),
-        **_course_parts(result, frames),
-        scales=_scales(result, frames),
+        **_course_parts(result, kept),
+        scales=_scales(result, kept),
         **_settings(recipe),
         environment=_table([*_labeled("network", recipe.network), *recipe.environment.items()]),
         **_checks(list(check_run(network, config or StyleConfig()))),
@@ -202,7 +202,7 @@ def _figure(jpeg: bytes, role: str, picture: Picture) -> str:
     return f'<figure><img alt="{escape(role)}" src="{_data_url(jpeg)}"><figcaption>{escape(name)}</figcaption></figure>'
 
 
-def _course_parts(result: Result, frames: Sequence[Frame]) -> dict[str, str]:
+def _course_parts(result: Result, kept: Sequence[Snapshot]) -> dict[str, str]:
     """Return the parts of the page about the course of the run: plot of the losses, legend, frames, film strip."""
     trace = result.trace
     names = list(trace[-1].terms) if trace else []
@@ -216,10 +216,10 @@ def _course_parts(result: Result, frames: Sequence[Frame]) -> dict[str, str]:
             "x": round(x[frame.iteration], 1),
             "values": [f"{rows[frame.iteration].terms.get(name, 0):.3g}" for name in names],
         }
-        for frame in frames
+        for frame in kept
         if frame.iteration in rows
     ]
-    strip = [frames[round(i)] for i in np.linspace(0, len(frames) - 1, min(6, len(frames)))]
+    strip = [kept[round(i)] for i in np.linspace(0, len(kept) - 1, min(6, len(kept)))]
     film = "".join(
         f'<figure><img alt="" src="{_data_url(_shrink(one.jpeg))}"><figcaption>{one.iteration}</figcaption></figure>'
         for one in strip
@@ -230,7 +230,7 @@ def _course_parts(result: Result, frames: Sequence[Frame]) -> dict[str, str]:
         for i, name in enumerate(names)
     )
     return {
-        "plot": _plot(trace, names, [b.iteration for a, b in pairwise(frames) if a.scale != b.scale]),
+        "plot": _plot(trace, names, [b.iteration for a, b in pairwise(kept) if a.scale != b.scale]),
         "keys": keys,
         "frames": json.dumps(shown).replace("<", "\\u003c"),
         "first": shown[-1]["src"] if shown else "data:,",
@@ -291,9 +291,9 @@ def _curve_class(i: int) -> str:
     return f"k{i % COLORS}" + (" dashed" if i >= COLORS else "")
 
 
-def _scales(result: Result, frames: Sequence[Frame]) -> str:
+def _scales(result: Result, kept: Sequence[Snapshot]) -> str:
     """Return an HTML table of the scales: size, iterations, evaluations, seconds, and first and last loss."""
-    starts = {frame.scale: frame for frame in reversed(frames)}
+    starts = {frame.scale: frame for frame in reversed(kept)}
     rows, at = [], [starts[scale].iteration for scale in sorted(starts)]
     for k, scale in enumerate(sorted(starts)):
         last = at[k + 1] - 1 if k + 1 < len(at) else math.inf

@@ -22,7 +22,7 @@ from handstyle.foundations.image import preprocess_backward, preprocess_forward
 from handstyle.losses.patches import PatchTerm
 from handstyle.losses.terms import NormalizedTerm, Term
 from handstyle.losses.total_variation import VariationTerm
-from handstyle.network.sequence import Cache, Convolution, Layer, Pool, ReLU, sequence_forward
+from handstyle.network.sequence import Cache, Convolution, Pool, ReLU, sequence_forward
 from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import Objective, engine_of, forward_to
 from handstyle.painting.config import StyleConfig
@@ -382,7 +382,7 @@ def _signature(
         features, caches = sequence_forward(network.layers, preprocess_forward(p, network.convention), taps)
         pairs = list(zip(network.layers, caches, strict=False))
         kinks = [cache.ravel() for layer, cache in pairs if isinstance(layer, ReLU)]
-        kinks += [cache[0].ravel() for layer, cache in pairs if is_max_pool(layer)]
+        kinks += [cache[0].ravel() for layer, cache in pairs if isinstance(layer, Pool) and layer.kind == "max"]
         kinks += [term.measure(features[term.tap]).partner] if isinstance(term, PatchTerm) else []
         return to_numpy(namespace(p).concatenate(kinks)) if kinks else np.zeros(1)
 
@@ -391,11 +391,6 @@ def _signature(
         return np.concatenate([np.sign(np.diff(p, axis=axis)).ravel() for axis in (0, 1)])
 
     return of_network if taps else of_picture
-
-
-def is_max_pool(layer: Layer) -> bool:
-    """Return whether a layer is a max pool, which has kinks where its largest input changes."""
-    return isinstance(layer, Pool) and layer.kind == "max"
 
 
 def _engine_rows(network: Network, variant: Variant, sizes: Sequence[int], seed: int) -> Iterator[Row]:

@@ -159,7 +159,7 @@ def _prepare_run(
     chosen: Preset | None,
     resume: str | os.PathLike[str] | None,
     terms: Any,
-) -> "_Run":
+) -> "_Stylization":
     """Read and check everything that can be checked before the first evaluation, and return the run."""
     sources, config = collect_styles(styles, config)
     network, notes = as_network(network, chosen)
@@ -178,11 +178,11 @@ def _prepare_run(
     position, resuming = (RunPosition(), []) if file is None else read_run(file, identity)
     coarse = resize(plan.p, plan.sizes[0])
     p = starting_picture(config, coarse, network.convention, plan.paintings, plan.style_masks, photograph.full_size)
-    return _Run(config, memory, plan, inputs, identity, file, position, p, terms, notes, resuming)
+    return _Stylization(config, memory, plan, inputs, identity, file, position, p, terms, notes, resuming)
 
 
 @dataclass
-class _Run:
+class _Stylization:
     """A run of `stylize`: its settings, memory and pictures, and how far it has come.
 
     Parameters

@@ -18,9 +18,9 @@ from handstyle.kernels import tiles
 from handstyle.kernels.cuda.dry_device import DryDevice
 from handstyle.kernels.cuda.engine import CudaEngine
 from handstyle.kernels.tiles import (
-    Job,
     Step,
     TileEngine,
+    TileJob,
     Tiling,
     by_tiles,
     cut_side,
@@ -354,10 +354,10 @@ class Threads:
 
     count: int
 
-    def total(self, step: Step, job: Job, p: Array, common: Any) -> list[Any]:
+    def total(self, step: Step, job: TileJob, p: Array, common: Any) -> list[Any]:
         return tree_sum(self.each(step, job, p, common))
 
-    def each(self, step: Step, job: Job, p: Array, common: Any) -> Iterator[Any]:
+    def each(self, step: Step, job: TileJob, p: Array, common: Any) -> Iterator[Any]:
         def work(tile: tiles.PictureTile) -> Any:
             own = replace(job, network=job.network.with_kernels("reference"))
             return step(own, tile, p[tile.crop], common)

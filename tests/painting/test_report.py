@@ -16,7 +16,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.optimize.trace import Iteration
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.report import Recording, _plot, _ticks, write_report
+from handstyle.painting.report import Snapshots, _plot, _ticks, write_report
 from handstyle.painting.selfcheck import check_run
 
 TAPS = ["relu1_1", "relu2_1"]
@@ -99,17 +99,17 @@ def test_frames_are_those_of_the_run(page):
 
 
 def test_a_long_run_keeps_few_frames():
-    recording = Recording(frames=10)
+    snapshots = Snapshots(count=10)
     raw, final = np.zeros((4, 4, 3)), np.full((4, 4, 3), 200.0)
     for i in range(1, 101):
-        recording(
+        snapshots(
             handstyle.Progress(
                 i, 100, i, 1.0, {}, 0.0, raw, scale=i // 51, sizes=((4, 4),) * 2, colored=lambda _: final
             )
         )
-    with Image.open(io.BytesIO(recording.frames[0].jpeg)) as image:
+    with Image.open(io.BytesIO(snapshots.kept[0].jpeg)) as image:
         assert abs(np.asarray(image, float).mean() - 200) < 2  # with its colors and regions, as the run would end
-    assert [frame.iteration for frame in recording.frames] == [1, *range(10, 51, 10), 51, *range(60, 101, 10)]
+    assert [frame.iteration for frame in snapshots.kept] == [1, *range(10, 51, 10), 51, *range(60, 101, 10)]
 
 
 def test_a_plot_survives_zero_and_the_infinite_and_one_iteration():

@@ -19,7 +19,7 @@ from weights_tools.distill.match import match_forward
 from weights_tools.distill.painting import TAPS
 from weights_tools.distill.pictures import DRAWINGS, PHOTOGRAPHS, training_picture
 from weights_tools.distill.prune import _fit_rectified, _hidden_error, fit_decoder, prune, select_channels
-from weights_tools.distill.state import Settings, read_state, round_weights, small_weights
+from weights_tools.distill.state import TrainingSettings, read_state, round_weights, small_weights
 from weights_tools.distill.sweep import picture_gradient
 from weights_tools.distill.train import DRAWN as DRAWN_LATER
 from weights_tools.distill.train import PRUNING, Distiller, step_length
@@ -28,7 +28,7 @@ from weights_tools.verify import verify
 TEACHER = random_weights(widths=(5, 6, 7, 8, 8), seed=3)
 NAMES = convolution_names("vgg19")[:13]
 WIDTHS = dict(zip(NAMES, (3, 3, 4, 4, 5, 5, 5, 5, 6, 6, 6, 6, 5), strict=True))
-TINY = Settings(
+TINY = TrainingSettings(
     WIDTHS,
     steps=4,
     size=32,
@@ -88,12 +88,12 @@ def test_a_tap_of_full_width_learns_the_teachers_own_features(tmp_path):
 
 
 def test_the_step_length_falls_to_nothing_twice():
-    lengths = [step_length(step, Settings(WIDTHS, steps=500, restart=400)) for step in range(500)]
+    lengths = [step_length(step, TrainingSettings(WIDTHS, steps=500, restart=400)) for step in range(500)]
     assert max(lengths) == pytest.approx(1, abs=0.05)
     assert lengths[399] < 1e-4
     assert max(lengths[400:]) == pytest.approx(0.25, abs=0.05), "half, met halfway down by the end of the warm-up"
     assert lengths[499] < 1e-3
-    assert step_length(3, Settings(WIDTHS, steps=4)) < 0.1
+    assert step_length(3, TrainingSettings(WIDTHS, steps=4)) < 0.1
 
 
 def test_kernels_are_rounded_to_few_bits_and_packed(tmp_path):
@@ -143,11 +143,11 @@ def test_an_interrupted_run_ends_with_the_same_bits_on_any_number_of_threads(fin
 def test_a_checkpoint_of_other_settings_is_refused(finished):
     _, path, _ = finished
     with pytest.raises(HandstyleError, match="other settings"):
-        Distiller(TEACHER, Settings(WIDTHS, steps=5), path)
+        Distiller(TEACHER, TrainingSettings(WIDTHS, steps=5), path)
 
 
 def test_descent_lowers_the_loss_on_pictures_it_has(tmp_path):
-    settings = Settings(
+    settings = TrainingSettings(
         WIDTHS,
         steps=80,
         size=32,

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import convolution_names
 from handstyle.painting.load import load_weights
-from weights_tools.distill.state import Settings, round_weights, small_weights, write_network
+from weights_tools.distill.state import TrainingSettings, round_weights, small_weights, write_network
 from weights_tools.distill.train import Distiller
 
 WIDTHS = (24, 24, 64, 64, 112, 112, 112, 112, 256, 256, 256, 256, 512)
@@ -22,7 +22,9 @@ def main() -> None:
     parser.add_argument("--teacher", default="vgg19", help="as handstyle weights get vgg19 installed it, or a file")
     parser.add_argument("--out", default=Path("vgg19-slim.h5"), type=Path, help="the network to write")
     parser.add_argument("--checkpoint", default=Path("distill.npz"), type=Path, help="state; resumed from if it exists")
-    parser.add_argument("--steps", default=Settings.steps, type=int, help="steps of Adam; 0: the closed form alone")
+    parser.add_argument(
+        "--steps", default=TrainingSettings.steps, type=int, help="steps of Adam; 0: the closed form alone"
+    )
     parser.add_argument("--workers", default=2, type=int, help="threads; the result does not depend on it")
     parser.add_argument("--seed", default=0, type=int)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing network")
@@ -50,13 +52,13 @@ def main() -> None:
         sys.exit(f"{parser.prog}: {error}")
 
 
-def settings_of(arguments: argparse.Namespace) -> Settings:
+def settings_of(arguments: argparse.Namespace) -> TrainingSettings:
     """Return the settings that the command line gives."""
     widths = dict(zip(convolution_names("vgg19"), WIDTHS, strict=False))
-    return Settings(widths, steps=arguments.steps, seed=arguments.seed)
+    return TrainingSettings(widths, steps=arguments.steps, seed=arguments.seed)
 
 
-def provenance_of(settings: Settings, teacher: dict[str, str]) -> dict[str, str]:
+def provenance_of(settings: TrainingSettings, teacher: dict[str, str]) -> dict[str, str]:
     """Return the provenance of the written file; `evaluate` adds the measured errors."""
     widths = ", ".join(map(str, settings.widths.values()))
     drawn = f"drawn by weights_tools.distill.pictures, in part from scikit-image's photographs, {settings.size} px"

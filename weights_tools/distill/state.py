@@ -16,7 +16,7 @@ from weights_tools.fingerprint import with_fingerprint
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """Settings that determine the result.
 
     Parameters
@@ -86,7 +86,7 @@ class State:
     parameters : dict of str to array
         ``conv1_1/w``, ``conv1_1/b``, … and ``relu1_1/decoder``, ….
     rates : dict of str to float
-        The initial step length of each parameter: `Settings.rate` times its root mean square.
+        The initial step length of each parameter: `TrainingSettings.rate` times its root mean square.
     first, second : dict of str to array
         Adam's moments.
     pool : list of (size, size, 3) array
@@ -131,7 +131,7 @@ def write_network(path: Path, weights: Weights) -> None:
     write_weights(path, with_fingerprint(weights, np.float16), np.float16, compressed=True)
 
 
-def write_state(path: Path, state: State, settings: Settings) -> None:
+def write_state(path: Path, state: State, settings: TrainingSettings) -> None:
     """Write a checkpoint; an older one is replaced only when the new file is complete."""
     arrays = {f"pool/{i}": p for i, p in enumerate(state.pool)} | {f"wait/{i}": p for i, p in enumerate(state.waiting)}
     for kind, group in (("now", state.parameters), ("first", state.first), ("second", state.second)):
@@ -141,7 +141,7 @@ def write_state(path: Path, state: State, settings: Settings) -> None:
     replace_file(path, lambda file: np.savez(file, allow_pickle=False, about=told, **arrays))
 
 
-def read_state(path: Path, settings: Settings) -> State:
+def read_state(path: Path, settings: TrainingSettings) -> State:
     """Read a checkpoint.
 
     Raises

@@ -18,7 +18,7 @@ from handstyle.network.vgg import Network, Weights, build_network
 from weights_tools.distill.painting import TAPS, paint_practice
 from weights_tools.distill.pictures import PHOTOGRAPHS, load_photographs, training_picture
 from weights_tools.distill.prune import Pruned, prune
-from weights_tools.distill.state import Settings, State, read_state, small_weights, write_state
+from weights_tools.distill.state import State, TrainingSettings, read_state, small_weights, write_state
 from weights_tools.distill.sweep import Parameters, picture_gradient
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ def adam_step(state: State, gradients: Parameters, factor: float) -> None:
         state.parameters[name] = (state.parameters[name] - factor * state.rates[name] * step).astype(g.dtype)
 
 
-def step_length(step: int, settings: Settings) -> float:
+def step_length(step: int, settings: TrainingSettings) -> float:
     """Return the length of a step relative to the rates: it grows over 50 steps, then falls along a cosine, twice."""
     restart = min(settings.restart, settings.steps)
     first, last, height = (0, restart, 1.0) if step < restart else (restart, settings.steps, 0.5)
@@ -52,7 +52,7 @@ class Distiller:
     ----------
     teacher : Weights
         VGG-19.
-    settings : Settings
+    settings : TrainingSettings
         The settings, which determine the result.
     checkpoint : path
         The file of the state; if it exists, the run is resumed from it.
@@ -65,7 +65,7 @@ class Distiller:
     def __init__(
         self,
         teacher: Weights,
-        settings: Settings,
+        settings: TrainingSettings,
         checkpoint: Path,
         workers: int = 1,
         report: Callable[[str], None] = lambda line: None,
