@@ -450,16 +450,13 @@ class RunMemory:
             if isinstance(error, HandstyleError) or not is_out_of_memory(error):
                 raise
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            less = replace(self, free=0.8 * self.free if self.shortage() else self._reduced_free())
+            need = self.need()  # if it seemed to fit, four fifths of the forecast are an estimate of what was free
+            held = (need.device if self.own_memory else need.total / USABLE) - need.weights
+            less = replace(self, free=0.8 * (self.free if self.shortage() else held))
             raise OutOfMemoryError(
                 f"out of memory at {size[1]} x {size[0]} px, though the forecast said it would "
                 f"fit ({first}); {less.advice()}"
             ) from None
-
-    def _reduced_free(self) -> int:
-        """Return four fifths of the forecast, as an estimate of the free memory after an allocation has failed."""
-        need = self.need()
-        return int(0.8 * ((need.device if self.own_memory else need.total / USABLE) - need.weights))
 
 
 def largest_side(wanted: int, fits: Callable[[int], bool]) -> int:
