@@ -95,10 +95,10 @@ def test_a_cell_that_fails_is_said_and_the_next_is_painted(told, tmp_path):
     ("words", "meant"),
     [
         (["--over", "stile_weight=1"], "did you mean style_weight?"),
-        (["--over", "seed="], "give values"),
+        (["--over", "seed="], "--over seed=: give values, as in --over seed=1,2,3"),
         (["--over", "size=9,64"], "--size 9: must be 16 or more"),
         (["--over", "overwrite=true"], "no setting is called 'overwrite'"),
-        (["--over", "clamp=maybe"], "use true or false"),
+        (["--over", "clamp=maybe"], "--over clamp=maybe: use true or false"),
         (["--over", "seed=1", "--over", "seed=2"], "named twice"),
         (["--over", "seed=" + ",".join(map(str, range(201)))], "201 pictures; at most 200"),
         (["--over", "seed=1", "-o", "s.jpg"], "the sheet must be a .png"),

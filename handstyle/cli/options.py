@@ -396,7 +396,10 @@ def _construct(one: Any, values: Mapping[str, Any]) -> Any:
 
 
 def as_flags(message: str, renamed: Mapping[str, str] | None = None) -> str:
-    """Return a message of the library with flags in place of parameters: ``--style-size 8`` for ``style_size=8``."""
+    """Return a message of the library with flags in place of parameters: ``--style-size 8`` for ``style_size=8``.
+
+    What follows ``--over`` stays as it is typed.
+    """
     names = {name: flag(name) for name in all_fields()} | {"network": "--weights", "layer": "--layer", "of": "--of"}
     names |= renamed or {}
     value = r"""\((?:[^()]*)\)|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,;:)]+"""
@@ -411,7 +414,7 @@ def as_flags(message: str, renamed: Mapping[str, str] | None = None) -> str:
             return f"no {name}"
         return f"{name} {text}"
 
-    message = re.sub(rf"(?<![\w-])({'|'.join(names)})=({value})", named, message)
+    message = re.sub(rf"(?<![\w-])(?<!--over )({'|'.join(names)})=({value})", named, message)
     return re.sub(rf"`({'|'.join(names)})`", lambda found: names[found[1]], message)
 
 

@@ -172,7 +172,7 @@ def parse_axis(text: str) -> tuple[str, list[str]]:
         raise HandstyleError(f"--over {text}: no setting is called {name!r}{suggest(name, known)}")
     found = [value.strip() for value in values.split("|" if "|" in values else ",") if value.strip()]
     if not found:
-        raise HandstyleError(f"--over {text}: give values, as in seed=1,2,3")
+        raise HandstyleError(f"--over {text}: give values, as in --over seed=1,2,3")
     return name, found
 
 
