@@ -42,7 +42,7 @@ def run(tmp_path, monkeypatch):
     optimizers = tmp_path / paintings.OPTIMIZERS
     codes = {"": "libraries", "handstyle/optimize/loop.py": "loop", "handstyle/optimize/adam.py": "adam"}
 
-    def go(f=None, minimize=minimize_lbfgsb, options=None, changed=(), same_process=False):
+    def go(f=None, minimize=minimize_lbfgsb, options=None, changed=(), same_process=False, start=PHOTOGRAPH):
         paintings.folder_of(tmp_path).mkdir(parents=True, exist_ok=True)
         (paintings.folder_of(tmp_path) / "codes.json").write_text(json.dumps({**codes, **dict(changed)}))
         module, noted = ModuleType(minimize.__module__), []
@@ -51,7 +51,7 @@ def run(tmp_path, monkeypatch):
         if not same_process:
             paintings.times.clear()
         before = dict(paintings.counts)
-        outcome = module.minimize_it(f or objective(), PHOTOGRAPH.ravel().copy(), 5, **(options or {}))
+        outcome = module.minimize_it(f or objective(), start.ravel().copy(), 5, **(options or {}))
         what = next((kind for kind in before if paintings.counts[kind] > before[kind]), "made")
         return what, outcome, noted
 
@@ -95,6 +95,10 @@ def test_a_change_that_shows_only_at_the_result_is_seen(run, monkeypatch):
 
     monkeypatch.setattr(Objective, "__call__", changed)
     assert run(f)[0] == "painted"
+
+
+def test_another_start_is_another_run_even_where_the_objective_is_the_same_in_float32(run):
+    assert [run()[0], run()[0], run(start=PHOTOGRAPH + 1e-12)[0]] == ["painted", "kept", "painted"]
 
 
 def test_a_weight_that_does_not_show_at_the_start_is_seen(run):

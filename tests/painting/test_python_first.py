@@ -136,8 +136,9 @@ def test_more_arguments_without_a_name_are_answered_with_what_to_do(function, gi
     words = (
         rf"{function.__name__}: {len(given)} arguments without a name, for {names}: give several pictures as one list"
     )
-    with pytest.raises(handstyle.HandstyleError, match=words):
+    with pytest.raises(handstyle.HandstyleError, match=words) as caught:
         function(*given)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_is_no_picture_is_named(pictures):
