@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GREEN, GREY, ORANGE, command, save
+from fig.common import BLUE, GRAY, GREEN, ORANGE, command, save
 
 ALPHA, BETA = 10e-6, 20e9  # a transfer: seconds to start it, bytes a second
 CPU, GPU = (0.1e12, 20e9), (20e12, 2e12)  # operations and bytes a second
@@ -29,8 +29,8 @@ def main(out, quick=True):
         ahead = np.flatnonzero(sent < cpu)
         if ahead.size:
             at = n[ahead[0]]
-            place.axvline(at, color=GREY, lw=0.8, ls="--")
-            place.text(1.2 * at, 3e-7, f"{at / 1000:.0f} kB", color=GREY, fontsize=9)
+            place.axvline(at, color=GRAY, lw=0.8, ls="--")
+            place.text(1.2 * at, 3e-7, f"{at / 1000:.0f} kB", color=GRAY, fontsize=9)
         place.set(title=title, xlabel="bytes", ylim=(1e-7, 30))
     axes[0].set_ylabel("seconds")
     axes[0].legend(fontsize=9, loc="upper left")

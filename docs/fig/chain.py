@@ -2,7 +2,7 @@
 
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GREEN, GREY, ORANGE, command, save
+from fig.common import BLUE, GRAY, GREEN, ORANGE, command, save
 
 
 def main(out, quick=True):
@@ -10,7 +10,7 @@ def main(out, quick=True):
     figure, axes = plt.subplots(figsize=(7.2, 2.2), layout="constrained")
     arrow = {"arrowstyle": "-|>", "mutation_scale": 12, "lw": 1.6}
     for k, words in enumerate(("× 3", "max(·, 0)", "× (−2)")):
-        axes.add_patch(plt.Rectangle((2 * k + 1, 0), 1, 0.7, fill=False, ec=GREY, lw=1.4))
+        axes.add_patch(plt.Rectangle((2 * k + 1, 0), 1, 0.7, fill=False, ec=GRAY, lw=1.4))
         axes.text(2 * k + 1.5, 0.35, words, ha="center", va="center", fontsize=10)
     wires = (("x", 2, "15"), ("a", 6, "4 + 1 = 5"), ("b", 6, "4"), ("c", -12, "−2"))
     for k, (name, value, gradient) in enumerate(wires):

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GREY, ORANGE, command, save
+from fig.common import BLUE, GRAY, ORANGE, command, save
 from handstyle.painting.color import METHODS, color_map
 
 SOURCE, TARGET = np.diag([4.0, 1.0]), np.array([[5.0, 4.0], [4.0, 5.0]])
@@ -28,7 +28,7 @@ def main(out, quick=True):
         panel.plot(*(root(SOURCE) @ circle), color=BLUE)
         panel.plot(*(root(TARGET) @ circle), color=ORANGE)
         for p, q in zip(before.T, after.T, strict=True):
-            panel.plot(*zip(p, q, strict=True), color=GREY, lw=0.8)
+            panel.plot(*zip(p, q, strict=True), color=GRAY, lw=0.8)
         panel.plot(*before, ".", color=BLUE, ms=6)
         panel.plot(*after, ".", color=ORANGE, ms=6)
         moved = np.trace(SOURCE) + np.trace(TARGET) - 2 * np.trace(A @ SOURCE)

@@ -24,7 +24,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Network, Weights
 from handstyle.painting.load import EMBEDDED, load_network, load_weights
 
-BLUE, ORANGE, GREEN, GREY = "#1f5fa8", "#d9622b", "#2e7d5b", "#7a7f87"
+BLUE, ORANGE, GREEN, GRAY = "#1f5fa8", "#d9622b", "#2e7d5b", "#7a7f87"
 SIGNED = "RdBu_r"  # zero is white; on a dark page it is dark, and the colors lie the same way round
 DARK_SIGNED = ("#a9d3f5", "#3b7fc4", "#17191d", "#d9622b", "#ffcfae")
 STYLE = {
@@ -32,7 +32,7 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 10,
-    "axes.prop_cycle": mpl.cycler(color=[BLUE, ORANGE, GREEN, GREY, "#8a5aa8"]),
+    "axes.prop_cycle": mpl.cycler(color=[BLUE, ORANGE, GREEN, GRAY, "#8a5aa8"]),
     "figure.dpi": 110,
     "savefig.dpi": 160,
     "svg.hashsalt": "handstyle",

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from scipy.optimize import minimize
 
-from fig.common import BLUE, GREY, ORANGE, command, save
+from fig.common import BLUE, GRAY, ORANGE, command, save
 from fig.problem import town
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 
@@ -29,8 +29,8 @@ def main(out, quick=True):
         axes.annotate(
             text, (s, value), xytext=(0, 7), textcoords="offset points", fontsize=9, ha="center", color=ORANGE
         )
-    axes.axhline(1, color=GREY, lw=0.8)
-    axes.text(scales[0], 1.03, "the photograph, untouched", fontsize=9, color=GREY, ha="left", va="bottom")
+    axes.axhline(1, color=GRAY, lw=0.8)
+    axes.text(scales[0], 1.03, "the photograph, untouched", fontsize=9, color=GRAY, ha="left", va="bottom")
     axes.set(xlabel="the loss is multiplied by", ylabel="value at the end / value at the start")
     axes.invert_xaxis()
     axes.legend(loc="center right")

@@ -5,7 +5,7 @@ import time
 import numpy as np
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GREY, ORANGE, command, save, y_ticks
+from fig.common import BLUE, GRAY, ORANGE, command, save, y_ticks
 from handstyle.kernels.counting import choose_kernel
 from handstyle.kernels.cpu.arena import Arena
 from handstyle.kernels.cpu.choose import convolve
@@ -50,13 +50,13 @@ def main(out, quick=True):
             points["chosen"].append((intensity, F / best(chosen, rounds)))
     figure, ax = plt.subplots(figsize=(7.2, 3.4), layout="constrained")
     at = np.geomspace(1, 1000, 200)
-    ax.loglog(at, np.minimum(P, at * beta) / 1e9, color=GREY, label="the roof")
+    ax.loglog(at, np.minimum(P, at * beta) / 1e9, color=GRAY, label="the roof")
     for (name, found), color, marker in zip(points.items(), (BLUE, ORANGE), "os", strict=True):
         x, y = np.transpose(found)
         ax.loglog(x, y / 1e9, marker, color=color, label=name)
     for k, ((intensity, rate), (_, channels, K)) in enumerate(zip(points["nine shifts"], LAYERS, strict=True)):
         ax.text(intensity, (500, 310)[k % 2], f"{channels} to {K}", ha="center", va="center")  # in turn: they are close
-        ax.vlines(intensity, rate / 1e9, (400, 240)[k % 2], color=GREY, lw=0.8, ls=":")
+        ax.vlines(intensity, rate / 1e9, (400, 240)[k % 2], color=GRAY, lw=0.8, ls=":")
     ax.set(ylim=(1, 700), xticks=(1, 10, 100, 1000), xticklabels=("1", "10", "100", "1000"))
     y_ticks(ax, 1, 2, 5, 10, 20, 50, 100, 200)
     ax.set_xlabel("operations of the direct sum, for each byte")

@@ -2,7 +2,7 @@
 
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GREY, ORANGE, command, save
+from fig.common import BLUE, GRAY, ORANGE, command, save
 
 SOURCES = {"zero": {}, "reflect": {0: 2, 5: 3}, "replicate": {0: 1, 5: 4}}
 ROW = {"zero": "0abcd0", "reflect": "babcdc", "replicate": "aabcdd"}
@@ -12,9 +12,9 @@ def cells(axes, y, text, hue):
     """Draw six cells with the letters of `text`, the border ones dashed."""
     for k, letter in enumerate(text):
         border = k in (0, 5)
-        style = {"ls": "--" if border else "-", "fc": "none", "ec": GREY if border else hue}
+        style = {"ls": "--" if border else "-", "fc": "none", "ec": GRAY if border else hue}
         axes.add_patch(plt.Rectangle((k - 0.4, y - 0.25), 0.8, 0.5, lw=1.4, **style))
-        axes.text(k, y, letter, ha="center", va="center", fontsize=11, color=GREY if border else hue)
+        axes.text(k, y, letter, ha="center", va="center", fontsize=11, color=GRAY if border else hue)
 
 
 def main(out, quick=True):
@@ -36,7 +36,7 @@ def main(out, quick=True):
                 place.annotate("", (end, top), (start, top), arrowprops=options)
             if row and not sources:
                 for border in (0, 5):
-                    place.text(border, -0.62, "dropped", ha="center", fontsize=9, color=GREY)
+                    place.text(border, -0.62, "dropped", ha="center", fontsize=9, color=GRAY)
             place.set(xlim=(-0.6, 5.6), ylim=(-0.95, 0.4) if row else (-0.4, 0.95), aspect="equal")
             place.set_axis_off()
         axes[0, column].set_title(mode)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GREY, command, save
+from fig.common import BLUE, GRAY, command, save
 from handstyle.kernels.counting import LOWERED, choose_kernel
 from handstyle.kernels.cpu.engine import CpuEngine
 from handstyle.kernels.cpu.threads import Team
@@ -35,7 +35,7 @@ def main(out, quick=True):
                 engine.backward(dy, engine.forward(x, [TAP])[1])
                 best[name] = min(best[name], time.perf_counter() - start)
     figure, ax = plt.subplots(figsize=(7.2, 1.9), layout="constrained")
-    ax.barh(list(best), [1e3 * t for t in best.values()], color=(GREY, BLUE, BLUE))
+    ax.barh(list(best), [1e3 * t for t in best.values()], color=(GRAY, BLUE, BLUE))
     for y, t in enumerate(best.values()):
         ax.text(1e3 * t, y, f"  {1e3 * t:.0f} ms", va="center")
     ax.set_xlim(0, 1.15e3 * max(best.values()))

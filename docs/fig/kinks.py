@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GREEN, GREY, ORANGE, command, save
+from fig.common import BLUE, GRAY, GREEN, ORANGE, command, save
 
 
 def f(t):
@@ -27,7 +27,7 @@ def main(out, quick=True):
         right.loglog(
             steps, np.abs((f(at + steps) - f(at - steps)) / (2 * steps) - truth) + 1e-13, color=hue, label=words
         )
-    right.axvline(0.1, color=GREY, lw=0.8)
+    right.axvline(0.1, color=GRAY, lw=0.8)
     right.set(xlabel="step h", ylabel="error of the slope", title="right until the step reaches the kink")
     right.legend(loc="center left")
     save(figure, out)

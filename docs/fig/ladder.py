@@ -2,7 +2,7 @@
 
 from benchmarks.gpu.report import ladders
 from benchmarks.report import newest
-from fig.common import BLUE, GREEN, GREY, ORANGE, command, plt, save
+from fig.common import BLUE, GRAY, GREEN, ORANGE, command, plt, save
 
 
 def main(out, quick=True):
@@ -13,7 +13,7 @@ def main(out, quick=True):
     figure, ax = plt.subplots(figsize=(8.8, 4.8), layout="constrained")
     for y, (_, rungs) in enumerate(found):
         times = [1e6 * seconds for _, seconds, _ in rungs]
-        ax.plot(times, [y] * len(times), color=GREY, linewidth=0.8, zorder=1)
+        ax.plot(times, [y] * len(times), color=GRAY, linewidth=0.8, zorder=1)
         moved = 1e6 * rungs[0][2] / copy
         ax.plot(moved, y, "|", color=GREEN, markersize=11, label="a copy of the bytes that must move")
         ax.plot(times[0], y, "o", color=ORANGE, label="the first rung")

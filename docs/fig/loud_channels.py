@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from fig.common import GREY, command, network, photograph, save
+from fig.common import GRAY, command, network, photograph, save
 from handstyle.foundations.image import preprocess_forward
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -18,8 +18,8 @@ def main(out, quick=True):
     for layer in LAYERS:
         mean = np.sort(f[layer].mean(axis=(0, 1)))[::-1]
         axes.semilogy(np.linspace(0, 1, len(mean)), mean + 1e-3, label=layer)
-    axes.axhline(1, color=GREY, ls="--", lw=1)
-    axes.text(0.5, 1.25, "after rescaling", color=GREY, fontsize=9)
+    axes.axhline(1, color=GRAY, ls="--", lw=1)
+    axes.text(0.5, 1.25, "after rescaling", color=GRAY, fontsize=9)
     axes.set(xlabel="channels, the loudest first (as a share of the layer)", ylabel="mean answer", ylim=(1e-2, None))
     axes.legend(fontsize=9, ncol=3)
     save(figure, out)

@@ -5,7 +5,7 @@ import time
 import numpy as np
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GREEN, GREY, command, save
+from fig.common import BLUE, GRAY, GREEN, command, save
 from handstyle.kernels.cpu.threads import default_team
 from handstyle.network.convolution import conv3x3_forward
 from handstyle.network.padding import pad_forward
@@ -49,7 +49,7 @@ def main(out, quick=True):
     *lowered, shifts = best([*works, lambda: conv3x3_forward(x, w, zero)], 7 if quick else 40)
     figure, (ax, room) = plt.subplots(2, 1, figsize=(7.2, 4.4), layout="constrained", sharex=True, height_ratios=(2, 1))
     ax.plot(heights, lowered, "o-", color=BLUE, label="lowered, in strips")
-    ax.axhline(shifts, color=GREY, linestyle="--", label="nine shifts")
+    ax.axhline(shifts, color=GRAY, linestyle="--", label="nine shifts")
     ax.set_ylim(0, 1.15 * max(*lowered, shifts))
     ax.set_ylabel("ms, one thread")
     ax.legend()

@@ -2,7 +2,7 @@
 
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GREEN, GREY, ORANGE, command, save
+from fig.common import BLUE, GRAY, GREEN, ORANGE, command, save
 
 ARROW = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "mutation_scale": 11, "lw": 1.5}
 LEFT = 1.2  # where the stations begin
@@ -53,10 +53,10 @@ def station(axes, x, y, words, color):
 def row(axes, bottom, title, memory, stations, losses, backward):
     """Draw the way of one engine: forward above, the losses at its end, backward below."""
     axes.text(0.0, bottom + 0.86, title, fontsize=11, va="center", color=BLUE, weight="bold")
-    axes.text(0.0, bottom + 0.47, memory, fontsize=8.6, va="center", color=GREY)
+    axes.text(0.0, bottom + 0.47, memory, fontsize=8.6, va="center", color=GRAY)
     for k, words in enumerate(stations):
         x = LEFT + STEP * k
-        station(axes, x, bottom + 0.6, words, GREY)
+        station(axes, x, bottom + 0.6, words, GRAY)
         axes.annotate("", (x + STEP, bottom + 0.88), (x + WIDTH, bottom + 0.88), arrowprops=ARROW | {"color": BLUE})
     end = LEFT + STEP * len(stations)
     station(axes, end, bottom + 0.6, "losses:\n" + losses, GREEN)
@@ -74,10 +74,10 @@ def main(out, quick=True):
     for k, entries in enumerate(ROWS):
         row(axes, 2.9 - 1.45 * k, *entries)
     top = 4.55
-    axes.text(LEFT, top, "SciPy's L-BFGS-B: a float64 vector on the host", fontsize=9.2, color=GREY, va="center")
+    axes.text(LEFT, top, "SciPy's L-BFGS-B: a float64 vector on the host", fontsize=9.2, color=GRAY, va="center")
     end = LEFT + STEP * 4 + WIDTH
-    axes.text(end, top, "Objective: one number, one vector", fontsize=9.2, color=GREY, va="center", ha="right")
-    axes.plot([LEFT, end], [top - 0.2, top - 0.2], color=GREY, lw=1.0)
+    axes.text(end, top, "Objective: one number, one vector", fontsize=9.2, color=GRAY, va="center", ha="right")
+    axes.plot([LEFT, end], [top - 0.2, top - 0.2], color=GRAY, lw=1.0)
     axes.set(xlim=(-0.05, end + 0.1), ylim=(-0.15, 4.75))
     axes.set_axis_off()
     save(figure, out)

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GREEN, GREY, ORANGE, command, painting, photograph, save
+from fig.common import BLUE, GRAY, GREEN, ORANGE, command, painting, photograph, save
 from fig.problem import painted
 
 
@@ -22,12 +22,12 @@ def main(out, quick=True):
     left, tops = 2.9, []
     for k, (side, name) in enumerate(zip((1.5, 1.2, 0.95, 0.75, 0.6), range(1, 6), strict=True)):
         x = left + 0.86 * k
-        axes.add_patch(plt.Rectangle((x, 1.55 - side / 2), 0.5, side, fc="none", ec=GREY, lw=1.4))
-        axes.text(x + 0.25, 1.55, f"{name}", ha="center", va="center", fontsize=10, color=GREY)
+        axes.add_patch(plt.Rectangle((x, 1.55 - side / 2), 0.5, side, fc="none", ec=GRAY, lw=1.4))
+        axes.text(x + 0.25, 1.55, f"{name}", ha="center", va="center", fontsize=10, color=GRAY)
         tops.append((x + 0.25, 1.55 + side / 2))
         axes.annotate("", (x, 1.66), (x - (0.36 if k else 0.95), 1.66), arrowprops=arrow | {"color": BLUE})
         axes.annotate("", (x - (0.36 if k else 0.95), 1.44), (x, 1.44), arrowprops=arrow | {"color": ORANGE})
-    axes.text(left + 1.95, 0.5, "the network: five blocks of layers, fixed", ha="center", fontsize=9, color=GREY)
+    axes.text(left + 1.95, 0.5, "the network: five blocks of layers, fixed", ha="center", fontsize=9, color=GRAY)
     axes.text(2.42, 1.82, "features", ha="center", fontsize=9, color=BLUE)
     axes.text(2.42, 1.12, "gradient", ha="center", fontsize=9, color=ORANGE)
     for x, top in tops:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from fig.common import GREY, command, photograph, save, show
+from fig.common import GRAY, command, photograph, save, show
 from handstyle.foundations.picture_reading import read_picture
 
 
@@ -46,7 +46,7 @@ def main(out, quick=True):
             show(axes[1, k], pixels, "read_picture")
     for place in axes.ravel():  # a frame, for one of the six is all white
         H, W = place.images[0].get_array().shape[:2]
-        place.add_patch(plt.Rectangle((-0.5, -0.5), W, H, fill=False, ec=GREY, lw=0.8))
+        place.add_patch(plt.Rectangle((-0.5, -0.5), W, H, fill=False, ec=GRAY, lw=0.8))
     save(figure, out)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.gpu.report import roofline
 from benchmarks.report import newest
-from fig.common import BLUE, GREEN, GREY, ORANGE, command, plt, save, y_ticks
+from fig.common import BLUE, GRAY, GREEN, ORANGE, command, plt, save, y_ticks
 
 WAYS = {
     "winograd4": ("Winograd, 4×4", BLUE, "o"),
@@ -24,11 +24,11 @@ def main(out, quick=True):
     for ax, precision in zip(axes, ("float32", "tf32"), strict=True):
         intensity = np.geomspace(8, 1000, 200)
         roof = np.minimum(peaks[f"{precision}_flops"], intensity * peaks["copy_bytes_per_s"])
-        shown["the roof"] = ax.loglog(intensity, roof / 1e12, color=GREY)[0]
+        shown["the roof"] = ax.loglog(intensity, roof / 1e12, color=GRAY)[0]
         for name, layer, x, y in points:
             way, of, _ = name.split()
             if of == precision and layer in layers and way in (layers[layer][f"chosen {precision}"], "torch"):
-                label, hue, marker = WAYS.get(way, (way, GREY, "d"))
+                label, hue, marker = WAYS.get(way, (way, GRAY, "d"))
                 shown[label] = ax.loglog(x, y / 1e12, marker, color=hue, fillstyle="none")[0]
         ax.set_title({"float32": "true float32", "tf32": "factors of ten bits"}[precision])
         ax.set_xlabel("operations of direct convolution / byte")

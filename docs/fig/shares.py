@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GREEN, GREY, command, save, y_ticks
+from fig.common import BLUE, GRAY, GREEN, command, save, y_ticks
 from fig.problem import town
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 
@@ -19,7 +19,7 @@ def main(out, quick=True):
     figure, (above, below) = plt.subplots(
         2, 1, figsize=(7.2, 4.6), layout="constrained", sharex=True, height_ratios=(1, 1.6)
     )
-    above.semilogy([value for value, _ in rows], color=GREY)
+    above.semilogy([value for value, _ in rows], color=GRAY)
     y_ticks(above, 2, 5, 10, 15)
     above.set_title("the value")
     areas = below.stackplot(range(len(rows)), values / values.sum(axis=0), labels=names, colors=colors)

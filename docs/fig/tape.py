@@ -2,7 +2,7 @@
 
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GREEN, GREY, ORANGE, command, save
+from fig.common import BLUE, GRAY, GREEN, ORANGE, command, save
 
 LAYERS = ("conv1_1", "relu1_1", "conv1_2", "relu1_2", "pool1", "conv2_1", "relu2_1")
 TAPS = {1: "style", 6: "style, content"}
@@ -13,10 +13,10 @@ def main(out, quick=True):
     figure, axes = plt.subplots(figsize=(7.2, 2.5), layout="constrained")
     arrow = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "mutation_scale": 13}
     for k, name in enumerate(LAYERS):
-        axes.add_patch(plt.Rectangle((k, 0), 0.72, 0.5, fill=False, ec=GREY, lw=1.3))
+        axes.add_patch(plt.Rectangle((k, 0), 0.72, 0.5, fill=False, ec=GRAY, lw=1.3))
         axes.text(k + 0.36, 0.25, name, ha="center", va="center", fontsize=9)
         cache = {"conv": "weights", "relu": "1 bit", "pool": "2 bits"}[name[:4]]
-        axes.text(k + 0.36, -0.13, cache, ha="center", va="center", fontsize=9, color=GREY)
+        axes.text(k + 0.36, -0.13, cache, ha="center", va="center", fontsize=9, color=GRAY)
         start = "$x$" if k == 0 else ""
         axes.text(k - 0.42, 0.37, start, color=BLUE, fontsize=12)
         axes.annotate("", (k, 0.37), (k - 0.28, 0.37), arrowprops=arrow | {"color": BLUE, "lw": 1.8})

@@ -5,7 +5,7 @@ import json
 from matplotlib import pyplot as plt
 
 from benchmarks.report import RESULTS
-from fig.common import BLUE, GREY, command, save
+from fig.common import BLUE, GRAY, command, save
 
 
 def main(out, quick=True):
@@ -19,8 +19,8 @@ def main(out, quick=True):
         beside = (6, -9) if side > sides[0] else (-9, 8)  # the two smallest lie close together
         axes.annotate(f"{side}²", (side**2 / 1e6, height), beside, textcoords="offset points")
     for card in (2, 4):
-        axes.axhline(card, color=GREY, lw=0.8, ls="--")
-        axes.text(0, card, f" a card of {card} GiB", va="bottom", color=GREY)
+        axes.axhline(card, color=GRAY, lw=0.8, ls="--")
+        axes.text(0, card, f" a card of {card} GiB", va="bottom", color=GRAY)
     axes.set(xlabel="megapixels", ylabel="GiB", ylim=(-0.2, 4.6))
     save(figure, out)
 

@@ -2,19 +2,19 @@
 
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GREEN, GREY, ORANGE, command, save
+from fig.common import BLUE, GRAY, GREEN, ORANGE, command, save
 
 ARROW = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "mutation_scale": 11, "lw": 1.5}
 
 
-def box(axes, x, y, width, name, words, color=GREY):
+def box(axes, x, y, width, name, words, color=GRAY):
     """Draw a function with what it does, its lower left corner at (x, y)."""
     axes.add_patch(plt.Rectangle((x, y), width, 0.74, fill=False, ec=color, lw=1.3))
     axes.text(x + width / 2, y + 0.5, name, ha="center", va="center", fontsize=9, color=color, family="monospace")
     axes.text(x + width / 2, y + 0.22, words, ha="center", va="center", fontsize=9, color=color)
 
 
-def arrow(axes, start, end, color=GREY):
+def arrow(axes, start, end, color=GRAY):
     """Draw an arrow."""
     axes.annotate("", end, start, arrowprops=ARROW | {"color": color})
 

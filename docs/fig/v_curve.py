@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GREY, ORANGE, command, save
+from fig.common import BLUE, GRAY, ORANGE, command, save
 
 
 def main(out, quick=True):
@@ -26,7 +26,7 @@ def main(out, quick=True):
         height = 3e-15 if dtype == "float64" else 3e-13  # beside the dashed lines, not on them
         axes.text(best * 1.15, height, rf"$(3\varepsilon)^{{1/3}}$ = {best:.0e}", color=hue, fontsize=9)
     steps = np.logspace(-6, 0)
-    axes.loglog(steps, steps**2 / 6, "-", lw=1, color=GREY, label=r"truncation, $h^2/6$")
+    axes.loglog(steps, steps**2 / 6, "-", lw=1, color=GRAY, label=r"truncation, $h^2/6$")
     # The legend stands above the points.
     axes.set(xlabel="step h", ylabel="relative error of the slope", ylim=(1e-15, 1e4))
     axes.legend(fontsize=9, loc="upper left", ncols=2)

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from scipy.optimize import minimize
 
-from fig.common import BLUE, GREEN, GREY, ORANGE, command, save
+from fig.common import BLUE, GRAY, GREEN, ORANGE, command, save
 
 ROUND = 1e-3  # rounds the kink of the absolute value off, in gray levels
 POWERS = {1.0: ("absolute: |d|", GREEN), 2.0: ("squared: d²", BLUE), 2.5: ("Keras: |d| to the power 2.5", ORANGE)}
@@ -48,7 +48,7 @@ def main(out, quick=True):
     noisy = step + rng.normal(0, 10, 64)
     figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.5), layout="constrained", sharey=True)
     for axis, (power, (words, color)) in zip(axes, POWERS.items(), strict=True):
-        axis.plot(noisy, ".", color=GREY, ms=3)
+        axis.plot(noisy, ".", color=GRAY, ms=3)
         axis.plot(same_grain_left(noisy, power, 0.1), color=color, lw=2)
         axis.set_title(words)
         axis.set_xlabel("pixel")

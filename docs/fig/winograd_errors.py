@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GREEN, GREY, ORANGE, command, save
+from fig.common import BLUE, GRAY, GREEN, ORANGE, command, save
 from handstyle.kernels.winograd_plain import winograd_forward
 from handstyle.network.convolution import conv3x3_forward
 
@@ -19,7 +19,7 @@ def main(out, quick=True):
     found |= {f"F({m}×{m})": winograd_forward(*single, m)[0] for m in (2, 4, 6)}
     figure, ax = plt.subplots(figsize=(7.2, 2.6), layout="constrained")
     bins = np.geomspace(1e-9, 1e-4, 80)
-    for (name, y), color in zip(found.items(), (GREY, GREEN, BLUE, ORANGE), strict=True):
+    for (name, y), color in zip(found.items(), (GRAY, GREEN, BLUE, ORANGE), strict=True):
         error = np.abs(y - true).ravel() / true.std()
         ax.hist(np.maximum(error, bins[0]), bins, histtype="step", color=color, linewidth=1.6, label=name)
     ax.set_xscale("log")

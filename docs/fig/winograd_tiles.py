@@ -3,7 +3,7 @@
 from matplotlib import patches
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GREY, ORANGE, command, photograph, save, show
+from fig.common import BLUE, GRAY, ORANGE, command, photograph, save, show
 
 SIDE = 4  # outputs of a tile
 
@@ -27,7 +27,7 @@ def main(out, quick=True):
     frame(ax, 7, 7, SIDE + 2, fill=False, edgecolor=ORANGE, linewidth=2)
     frame(ax, 7, 11, SIDE + 2, fill=False, edgecolor="#c8dcf5", linewidth=2, linestyle="--")
     names, products = ("direct", "F(2×2)", "F(4×4)", "F(6×6)"), (9, 16 / 4, 36 / 16, 64 / 36)
-    bars.barh(names, products, color=(GREY, BLUE, BLUE, BLUE))
+    bars.barh(names, products, color=(GRAY, BLUE, BLUE, BLUE))
     for at, value in enumerate(products):
         bars.text(value + 0.15, at, f"{value:.3g}", va="center")
     bars.invert_yaxis()

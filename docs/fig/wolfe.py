@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from fig.common import BLUE, GREEN, GREY, ORANGE, command, save
+from fig.common import BLUE, GRAY, GREEN, ORANGE, command, save
 from handstyle.optimize.line_search import CURVATURE, DECREASE, Trial, strong_wolfe
 
 
@@ -51,7 +51,7 @@ def main(out, quick=True):
     ):
         trials = search(first)
         axis.fill_between(t, -4.6, 4, where=good, color=GREEN, alpha=0.15, lw=0, label="both conditions hold")
-        axis.plot(t, value(t), color=GREY, lw=1.2, label="the function")
+        axis.plot(t, value(t), color=GRAY, lw=1.2, label="the function")
         a, b = trials[-3:-1]
         axis.plot(t, cubic(a, b, t), "--", color=ORANGE, lw=1.2, label="the last cubic")
         for k, trial in enumerate(trials):
