@@ -117,8 +117,8 @@ def test_a_question_to_an_engine_would_be_seen(tmp_path: Path) -> None:
 # weights_tools. These are where the house stands; a part that must grow says so by raising its number here.
 SHARED = ("counting", "gradients", "stages", "winograd_matrices", "winograd_plain")
 BUDGETS: dict[str, tuple[int, tuple[str, ...]]] = {
-    "foundations": (1361, ("handstyle/foundations",)),
-    "network": (679, ("handstyle/network",)),
+    "foundations": (1357, ("handstyle/foundations",)),
+    "network": (675, ("handstyle/network",)),
     "losses": (579, ("handstyle/losses",)),
     "optimize": (951, ("handstyle/optimize",)),
     "kernels/cpu": (1586, ("handstyle/kernels/cpu",)),
@@ -126,7 +126,7 @@ BUDGETS: dict[str, tuple[int, tuple[str, ...]]] = {
     "tiles and cluster": (713, ("handstyle/kernels/tiles.py", "handstyle/kernels/cluster.py")),
     "kernels/cuda": (1412, ("handstyle/kernels/cuda",)),
     "painting and cli": (7222, ("handstyle/painting", "handstyle/cli")),
-    "weights_tools": (2249, ("weights_tools",)),
+    "weights_tools": (2244, ("weights_tools",)),
     "book": (290, ("handstyle/book/*.py",)),  # the judges are text, as the chapters are
 }
 

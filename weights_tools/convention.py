@@ -12,7 +12,7 @@ import numpy as np
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, TORCHVISION, preprocess_forward
-from handstyle.network.vgg import Weights, build_network
+from handstyle.network.vgg import WIDTHS, Weights, build_network
 from weights_tools.fingerprint import picture
 from weights_tools.first_layer import is_rescaled, recognize, transform_kernels
 from weights_tools.readers.reading import Reading
@@ -25,7 +25,6 @@ TORCHVISION_ABOVE = 0.02
 # Both bounds are for networks as they were trained. Pruned and refitted networks have larger biases, which replace the
 # removed channels: 0.14 in the network included in the package, whose input is 0 to 255. So for networks of other
 # widths large biases are no evidence.
-WIDTHS = (64, 128, 256, 512, 512)
 
 
 class Decision(NamedTuple):

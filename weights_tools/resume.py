@@ -10,7 +10,7 @@ from threading import Thread
 from typing import Any
 from urllib.parse import urljoin
 
-from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.errors import HandstyleError, one_line
 
 CHUNK = 1 << 16  # bytes
 MAX_BYTES = 1 << 30  # bytes; the largest published VGG has 575 MB
@@ -56,7 +56,7 @@ def download(url: str, target: Path, progress: Progress) -> None:
         os.replace(part, target)
         note.unlink(missing_ok=True)
     except requests.exceptions.SSLError as error:
-        raise DownloadError(f"no secure connection ({_one_line(error)})") from None
+        raise DownloadError(f"no secure connection ({one_line(error)})") from None
     except requests.exceptions.TooManyRedirects:
         raise DownloadError("it redirects without end") from None
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
@@ -65,7 +65,7 @@ def download(url: str, target: Path, progress: Progress) -> None:
         cut = "broken" in str(error) or "IncompleteRead" in str(error)
         raise DownloadError("the connection was cut" if cut else "no connection") from None
     except OSError as error:
-        raise DownloadError(_one_line(error)) from None
+        raise DownloadError(one_line(error)) from None
     finally:
         if not note.is_file():  # without a validator the part cannot be resumed
             part.unlink(missing_ok=True)
@@ -155,7 +155,3 @@ def _version_tag(headers: Any) -> str:
     tag = headers.get("ETag", "")
     mark: str = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
     return mark if mark.isascii() else ""
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.errors import HandstyleError, one_line
 
 # NumPy's type stands for both libraries: CuPy's arrays have the same methods, and no stubs of their own.
 Array: TypeAlias = NDArray[Any]
@@ -215,7 +215,7 @@ def _missing_gpu(cupy: Any) -> str | None:
     try:
         cupy.zeros(1).sum().item()
     except Exception as error:  # CUDA, driver and compiler errors share no base class
-        return " ".join(str(error).split()) or type(error).__name__
+        return one_line(error)
     return None
 
 

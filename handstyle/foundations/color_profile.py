@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
+from handstyle.foundations.errors import one_line
+
 Pixels = np.ndarray[Any, Any]
 
 
@@ -92,7 +94,8 @@ def gray_converter(profile: bytes | None, notes: list[str]) -> Callable[[Pixels]
     >>> convert(np.array([[7.5]], dtype=np.float32)).tolist()
     [[[7.5, 7.5, 7.5]]]
     """
-    mode = "L" if profile and _profile_space(profile) == "GRAY" else "RGB"
+    # ICC.1:2022, 7.2: the header's data color space
+    mode = "L" if profile and profile[16:20] == b"GRAY" else "RGB"
     transform = _transform(profile, mode, notes) if profile else None
     if transform is None:
         return lambda gray: np.repeat(gray[..., None], 3, axis=2)
@@ -126,7 +129,7 @@ def _transform(profile: bytes, mode: str, notes: list[str]) -> ImageCms.ImageCms
     except MemoryError:
         raise
     except Exception as error:  # a broken profile raises PyCMSError, OSError, TypeError, ValueError
-        notes.append(f"a color profile that cannot be read was ignored ({' '.join(str(error).split())})")
+        notes.append(f"a color profile that cannot be read was ignored ({one_line(error)})")
         return None
     if mode == "RGB" and _is_identity(transform):
         return None
@@ -141,7 +144,3 @@ def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
     cube = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(9, 81, 3)
     moved = np.asarray(transform.apply(Image.fromarray(cube)))
     return int(np.abs(moved.astype(int) - cube).max()) <= 1
-
-
-def _profile_space(profile: bytes) -> str:
-    return profile[16:20].decode("ascii", "replace").strip()  # ICC.1:2022, 7.2, the header's data color space

@@ -28,10 +28,8 @@ import numpy as np
 from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError, features
 
 from handstyle.foundations.backend import available_memory
-from handstyle.foundations.color_profile import color_converter, gray_converter
+from handstyle.foundations.color_profile import Pixels, color_converter, gray_converter
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError, one_line, printable
-
-Pixels = np.ndarray[Any, Any]
 
 GRAY_DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 GRAY_8_BIT = ("1", "L", "LA", "La")

@@ -23,11 +23,10 @@ import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from handstyle.foundations.atomic_file import cut_bytes, replace_file
-from handstyle.foundations.color_profile import srgb_profile
+from handstyle.foundations.color_profile import Pixels, srgb_profile
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError, encodable, one_line, printable
 from handstyle.foundations.picture_reading import PLUGINS, expand_path, load_plugin, row_bands
 
-Pixels = np.ndarray[Any, Any]
 Resolution = tuple[float, float]
 
 FORMATS = {

@@ -33,7 +33,7 @@ from numpy.typing import DTypeLike
 
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array
-from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.errors import HandstyleError, one_line
 from handstyle.foundations.picture_reading import expand_path
 from handstyle.network.vgg import Weights, check_layers, convolution_names
 
@@ -166,8 +166,7 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
     except HandstyleError as error:
         raise type(error)(f"{path}: {error}") from None
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise HandstyleError(f"{path}: cannot be read as HDF5 weights ({reason})") from None
+        raise HandstyleError(f"{path}: cannot be read as HDF5 weights ({one_line(error)})") from None
     except MemoryError:
         raise HandstyleError(f"{path}: needs more memory than there is") from None
     weights.provenance.update(file=path.name, sha256=sha256(path))

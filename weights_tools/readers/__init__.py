@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
 
-from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.errors import HandstyleError, one_line
 from handstyle.network.vgg import Weights, check_layers, convolution_names
 from handstyle.network.weights import hdf5_read
 from weights_tools.readers.reading import Reading
@@ -64,8 +64,8 @@ def read_any(path: str | os.PathLike[str]) -> Reading:
     except MemoryError:
         raise HandstyleError(f"{path}: declares more than memory holds; it is damaged or hostile") from None
     except Exception as error:  # the libraries below raise errors of many types for damaged files
-        reason = " ".join(str(error).split())[:200]
-        raise HandstyleError(f"{path}: damaged, or not what it claims ({type(error).__name__}: {reason})") from None
+        said = f"{type(error).__name__}: {one_line(error)}"
+        raise HandstyleError(f"{path}: damaged, or not what it claims ({said})") from None
     return reading
 
 
