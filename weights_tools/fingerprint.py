@@ -3,19 +3,13 @@
 Two networks with the same fingerprint are the same function for all practical purposes. If colors, kernels, layers or
 the convention are wrong, the fingerprint differs from the first wrong layer on. The picture must never change: one
 different pixel would invalidate every stored fingerprint.
-
-``python -m weights_tools.fingerprint FILE`` computes the fingerprint of a network and writes it into its file, which
-must have this package's format.
 """
 
 import json
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -24,7 +18,6 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, Convention, preprocess_forward
 from handstyle.network.sequence import ReLU
 from handstyle.network.vgg import Weights, build_network
-from handstyle.network.weights import read_weights, write_weights
 
 HEIGHT, WIDTH = 80, 96
 
@@ -161,34 +154,13 @@ def stored_fingerprint(weights: Weights) -> Fingerprint:
         raise HandstyleError("weights: the stored fingerprint is damaged") from None
 
 
-def dump_fingerprint(found: Fingerprint) -> str:
-    """Return a fingerprint as JSON text, which `stored_fingerprint` reads."""
-    return json.dumps({name: [float(f"{value:.7g}") for value in values] for name, values in found.items()})
-
-
 def with_fingerprint(weights: Weights, dtype: DTypeLike = np.float32) -> Weights:
     """Return weights with the fingerprint of their values, rounded to `dtype`, in the provenance."""
     layers = {name: (_rounded(w, dtype), _rounded(b, dtype)) for name, (w, b) in weights.layers.items()}
-    found = dump_fingerprint(fingerprint(replace(weights, layers=layers)))
-    return replace(weights, provenance={**weights.provenance, "fingerprint": found})
+    found = fingerprint(replace(weights, layers=layers)).items()
+    text = json.dumps({name: [float(f"{value:.7g}") for value in values] for name, values in found})
+    return replace(weights, provenance={**weights.provenance, "fingerprint": text})
 
 
 def _rounded(a: Array, dtype: DTypeLike) -> Array:
     return a.astype(dtype).astype(np.float32)
-
-
-def embed_fingerprint(path: str | os.PathLike[str]) -> None:
-    """Compute the fingerprint of a network and write it into its file, without changing anything else in the file."""
-    weights = read_weights(path)
-    with h5py.File(path, "r") as file:
-        dtype = file["conv1_1/w"].dtype
-    provenance = {key: value for key, value in weights.provenance.items() if key not in ("file", "sha256")}
-    write_weights(path, with_fingerprint(replace(weights, provenance=provenance), dtype), dtype)
-
-
-if __name__ == "__main__":
-    try:
-        for name in sys.argv[1:]:
-            embed_fingerprint(name)
-    except HandstyleError as error:
-        sys.exit(f"weights_tools.fingerprint: {error}")

@@ -16,7 +16,7 @@ from handstyle.foundations.image import CAFFE, CONVENTIONS, TORCHVISION
 from handstyle.network.weights import EMBEDDED_FILE, read_weights, sha256, write_weights
 from weights_tools import registry as module
 from weights_tools.convert import convert
-from weights_tools.fingerprint import embed_fingerprint, fingerprint, stored_fingerprint, with_fingerprint
+from weights_tools.fingerprint import fingerprint, stored_fingerprint, with_fingerprint
 from weights_tools.first_layer import ORIENTATIONS, find_input_mismatch, find_orientation, transform_kernels
 from weights_tools.registry import Entry, identify
 from weights_tools.verify import verify, verify_weights
@@ -139,11 +139,10 @@ def test_a_copy_within_the_tolerance_of_the_published_one_is_held_against_its_ow
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_a_fingerprint_is_embedded_and_nothing_else_changes(dtype, tmp_path):
+def test_a_fingerprint_is_written_beside_the_values_and_changes_none(dtype, tmp_path):
     path = tmp_path / "a.h5"
     weights = slim()
-    write_weights(path, replace(weights, provenance={"license": "MIT"}), dtype)
-    embed_fingerprint(path)
+    write_weights(path, with_fingerprint(replace(weights, provenance={"license": "MIT"}), dtype), dtype)
     after = read_weights(path)
     assert after.provenance["license"] == "MIT"
     with h5py.File(path) as file:
