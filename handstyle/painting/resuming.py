@@ -107,8 +107,6 @@ def read_run(path: Path, identity: Identity) -> tuple[RunPosition, list[str]]:
     if not isinstance(run, dict) or not isinstance(run.get("settings"), dict):
         raise HandstyleError(f"{path}: a checkpoint written by an optimizer alone, not by a run; it cannot be resumed")
     check_facts(path, run, RUN_TYPES)
-    if run["scale"] >= len(identity.plan.sizes):
-        raise HandstyleError(f"{path}: not a checkpoint of this program, it has no scale {run['scale']}")
     current = identity.facts
     # Of strength and style_weight one is None; the other, which is in use, is compared first: its message says more.
     for name, value in sorted(current["settings"].items(), key=lambda setting: setting[1] is None):
@@ -123,6 +121,8 @@ def read_run(path: Path, identity: Identity) -> tuple[RunPosition, list[str]]:
         raise HandstyleError(
             f"{path}: that run has kernels={run['kernels']!r}, this one {current['kernels']!r}: use the same"
         )
+    if run["scale"] >= len(identity.plan.sizes):
+        raise HandstyleError(f"{path}: not a checkpoint of this program, it has no scale {run['scale']}")
     notes = []
     if identity.config.optimizer == "lbfgsb" and not identity.config.restarts:
         notes.append(

@@ -137,6 +137,14 @@ def test_other_settings_are_refused(network, pictures, tmp_path, change, words):
     assert "\n" not in str(caught.value)
 
 
+def test_a_run_of_more_scales_is_refused_by_the_setting_that_differs(network, pictures, tmp_path):
+    config, path = StyleConfig(**PYRAMID, optimizer="lbfgs"), tmp_path / "run.npz"
+    paint_and_save(network, pictures, config, path, 7)  # at the second scale
+    other = StyleConfig(**PYRAMID | {"optimizer": "lbfgs", "size": 32})
+    with pytest.raises(handstyle.HandstyleError, match="that run has size=48, this one size=32"):
+        handstyle.stylize(*pictures, network=network, config=other, resume=path)
+
+
 def test_other_pictures_networks_and_files_are_refused(network, pictures, tmp_path):
     config, path = StyleConfig(**PYRAMID, optimizer="lbfgs"), tmp_path / "run.npz"
     paint_and_save(network, pictures, config, path, 2)
