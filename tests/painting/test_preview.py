@@ -198,6 +198,9 @@ def test_in_a_browser_pause_pauses_and_stop_keeps_the_picture(tmp_path):
             wait_for(lambda: "the picture is in out.png" in browser.run("document.getElementById('said').textContent"))
             wait_for(lambda: browser.run("document.getElementById('after').naturalWidth") == 36)
             assert browser.run("document.getElementById('stop').disabled")
+            assert browser.run("document.getElementById('size').textContent") == "36 x 48 px"
+            assert browser.run("document.getElementById('left').textContent") == "none, stopped"
+            assert browser.run("document.getElementById('bar').value") < 1
     finally:
         process.kill()
         process.wait()

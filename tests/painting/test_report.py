@@ -75,10 +75,11 @@ def test_the_page_has_every_part(page, folder):
 
 def test_a_note_names_a_picture_without_its_folder(folder):
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (20, 20, 3), np.uint8)).save(folder / "small.png")
-    words = [folder / "content.png", folder / "small.png", "-o", folder / "noted.png", *FAST[:-1], "24"]
+    words = [folder / "content.png", folder / "small.png", "-o", folder / "noted.png", *FAST[:-1], "64"]
     assert run("stylize", *words, "--style-layers", "relu3_1", "--report") == 0
     text = (folder / "noted.html").read_text()
     assert "small.png: used at 20 x 20 px" in text
+    assert "<code>enlarge</code> paints 48 x 64 px" in text
     assert str(folder) not in text
 
 
@@ -226,6 +227,8 @@ def test_the_page_is_used_in_a_browser(page, tmp_path):
         for width in (1280, 390):
             browser.open(page.as_uri(), width=width)
             assert browser.run("document.documentElement.scrollWidth") <= width
+            facts = "[...document.querySelectorAll('.facts td')].find(cell => cell.textContent === 'numpy')"
+            assert browser.run(f"{facts}.offsetHeight") < 36, "a name is in one line"
         # ink on paper, and paper on ink
         ink = {}
         for mode in ("light", "dark"):
