@@ -87,7 +87,7 @@ def test_a_cell_that_fails_is_said_and_the_next_is_painted(told, tmp_path):
     assert [key for key in read_metadata(tmp_path / "s.png") if "recipe" in key] == ["handstyle:recipe 1"]
     status, _, said = told("-o", "t.png", "--size", 40, "--over", "style_layers=relu5_1")
     assert status == 2
-    assert said[0].startswith("handstyle: no picture could be painted: failed: style.png")
+    assert said[0].startswith("handstyle: no picture could be painted: style.png")
     assert not (tmp_path / "t.png").exists()
 
 

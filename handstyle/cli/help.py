@@ -23,7 +23,7 @@ RENAMED = {**RENAMED_SETTINGS, "licence": "license", "normalise": "normalize"}
 
 # Flags of other programs, without leading dashes, for each flag of this program that has the same effect.
 FOREIGN_FLAGS = {
-    "--size 512": "image-size max-size img-size imsize end-scale width img-height content-size",
+    "--size 512": "image-size max-size img-size imsize end-scale s width img-height content-size",
     "--iterations 300": "i iter iters num-iterations n-iter max-iterations num-steps max-iter",
     "--content-weight 1": "cw content-wt alpha",
     "--strength 0.5": "style-strength intensity style-intensity stylization-strength",
@@ -34,6 +34,8 @@ FOREIGN_FLAGS = {
     "--weights vgg19": "model model-file network model-weights",
     "--backend cupy": "gpu device cuda devices",
     "--save-every 50": "save-iter checkpoint-iterations",
+    "--style-scale 1": "style-scale-fac",
+    "--averaging 0.99": "ad avg-decay",
     "--style-blend 1 1": "style-blend-weights style-imgs-weights style-weights",
     "--init content": "init-image initial image-init init-img-type",
     "--init noise": "random-init random",

@@ -144,7 +144,7 @@ def sweep(
     if not any(cell.picture is not None for cell in done):
         if ended:
             raise KeyboardInterrupt
-        raise HandstyleError(f"no picture could be painted: {done[0].said}")
+        raise HandstyleError(f"no picture could be painted: {done[0].said.removeprefix('failed: ')}")
     columns = len(axes[-1][1]) if len(axes) > 1 else math.ceil(math.sqrt(len(planned)))
     metadata = {"handstyle:sweep": json.dumps([cell.caption for cell in done])}
     metadata |= {f"{KEY} {number}": cell.recipe for number, cell in enumerate(done, 1) if cell.recipe}

@@ -33,8 +33,8 @@ class Convolution:
     """A 3x3 convolution: its name, weights (3, 3, C, K), bias (K,) and border."""
 
     name: str
-    w: Array
-    b: Array
+    w: Array = field(repr=False)
+    b: Array = field(repr=False)
     padding: str = "zero"
 
     def forward(self, x: Array) -> tuple[Array, Cache]:  # (H, W, C) -> (H, W, K), cache

@@ -610,6 +610,12 @@ match-after, histogram, histogram-after
         layers: tuple[str, ...] = getattr(self, f"{loss}_layers")
         return dict(zip(layers, getattr(self, f"{loss}_layer_weights") or (1.0,) * len(layers), strict=True))
 
+    def __repr__(self) -> str:
+        """Return the settings that differ from the default, as a call."""
+        default = {one.name: one.default for one in fields(self)} | {"strength": STRENGTH}
+        given = [f"{name}={value!r}" for name, value in self.in_use().items() if value != default[name]]
+        return f"StyleConfig({', '.join(given)})"
+
     def in_use(self) -> dict[str, Any]:
         """Return all fields by name, but of `strength` and `style_weight` only the one in use."""
         return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
@@ -677,14 +683,15 @@ def style_config(config: StyleConfig | Mapping[str, Any] | None = None, **option
     if isinstance(config, StyleConfig) and not options:
         return config
     base = {f.name: getattr(config, f.name) for f in fields(config)} if isinstance(config, StyleConfig) else config
+    check_print(options)
     return StyleConfig(**merge_settings(base or {}, options, field_types(StyleConfig)))
 
 
 def merge_settings(base: Mapping[str, Any], over: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
     """Merge two dictionaries of settings: those in `over` replace those in `base`.
 
-    `iterations` in `over` also replaces `iterations_by_scale` in `base`, and `strength` and `style_weight` replace each
-    other.
+    `iterations` in `over` also replaces `iterations_by_scale` in `base`, `size` replaces `print`, and `strength` and
+    `style_weight` replace each other.
 
     Raises
     ------
@@ -700,6 +707,8 @@ def merge_settings(base: Mapping[str, Any], over: Mapping[str, Any], known: Iter
     kept = dict(base)
     if "iterations" in over and "iterations_by_scale" not in over:
         kept.pop("iterations_by_scale", None)
+    if "size" in over and "print" not in over:
+        kept.pop("print", None)
     if over.get("strength") is not None and over.get("style_weight") is not None:
         raise HandstyleError(_both_strength_and_weight(over["strength"], over["style_weight"]))
     own_units = kept.get("style_normalization", "relative") != "relative" or kept.get("normalize_gradients")
@@ -712,6 +721,14 @@ def merge_settings(base: Mapping[str, Any], over: Mapping[str, Any], known: Iter
         if over.get(one) is not None:
             kept.pop(other, None)
     return {**kept, **over}
+
+
+def check_print(given: Mapping[str, Any]) -> None:
+    """Raise `HandstyleError` if a caller has given both `size` and `print`; a file of all settings may have both."""
+    if "size" in given and given.get("print"):
+        raise HandstyleError(
+            f"size={given['size']} and print={given['print']}: both set the size of the output; give one of them"
+        )
 
 
 def _both_strength_and_weight(strength: Any, weight: Any) -> str:

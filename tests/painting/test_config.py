@@ -68,6 +68,13 @@ def test_what_cannot_be_meant_is_one_line_that_names_the_parameter(given, words)
     assert "\n" not in str(caught.value)
 
 
+def test_it_is_shown_as_the_call_that_makes_it():
+    assert repr(StyleConfig()) == "StyleConfig()"
+    assert repr(StyleConfig(size=64, style_layers="relu1_1")) == "StyleConfig(size=64, style_layers=('relu1_1',))"
+    for config in (handstyle.preset("neural-style"), StyleConfig(strength=0.7), StyleConfig(style_weight=3)):
+        assert eval(repr(config)) == config
+
+
 def test_a_group_checks_itself_alone():
     assert PyramidConfig().pyramid_min_size == StyleConfig().pyramid_min_size == 128
     for group, change in (

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 import handstyle
+from handstyle.cli import main
 from handstyle.foundations.picture_reading import Picture
-from handstyle.painting.config import StyleConfig
+from handstyle.painting.config import StyleConfig, style_config
 from handstyle.painting.inputs import output_size, style_size
 from handstyle.painting.load import load_network
 from handstyle.painting.paper import Paper, read_paper
@@ -47,6 +48,17 @@ def test_no_paper_is_one_line(text):
 def test_a_print_is_a_size_of_its_own():
     with pytest.raises(handstyle.HandstyleError, match="use size_rule='long'"):
         StyleConfig(print="A4", size_rule="short")
+
+
+def test_a_size_and_a_print_are_not_both_taken_and_what_is_said_later_counts(capsys):
+    with pytest.raises(handstyle.HandstyleError, match=r"^size=64 and print=A4: both set the size.*give one"):
+        style_config(size=64, print="A4")
+    assert style_config({"print": "A4"}, size=64) == StyleConfig(size=64)
+    assert style_config({"size": 64}, print="A4") == StyleConfig(size=64, print="A4")
+    with pytest.raises(SystemExit) as status:
+        main(["stylize", "a.png", "b.png", "--size", "64", "--print", "A4"])
+    assert status.value.code == 2
+    assert "--size 64 and --print A4: both set the size of the output" in capsys.readouterr().err
 
 
 def test_a_smaller_photograph_is_enlarged_only_if_that_is_asked_for():

@@ -47,6 +47,11 @@ def test_the_time_left_counts_the_pixels_of_the_scales_to_come():
     assert time_left(paused, [50], sizes[:1], 0) == 46
 
 
+def test_nothing_is_left_at_the_end():
+    assert module.eta(at(3)) == "about 10 s left"
+    assert module.eta(at(6)) == module.eta(at(3, seconds_left=None)) == ""
+
+
 def test_durations_in_words():
     assert [format_duration(n) for n in (0, 59.4, 60, 3599, 3600)] == [
         "0 s",

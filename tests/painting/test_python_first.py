@@ -168,6 +168,7 @@ def test_a_network_and_a_result_are_a_line_and_a_picture(pictures, tmp_path):
     assert base64.b64encode(result._repr_png_()).decode() in page
     assert "32 x 32 px, 1 iterations: all 1 iterations done</figcaption>" in page
     assert len(repr(handstyle.load_network("random"))) < 200
+    assert repr(handstyle.load_network("random").layers[0]) == "Convolution(name='conv1_1', padding='zero')"
 
 
 def test_the_losses_are_plotted_on_a_logarithmic_axis(pictures, monkeypatch):

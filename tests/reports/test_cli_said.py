@@ -106,6 +106,9 @@ def test_a_neural_style_command_is_answered_with_ours(told):
         ("--init-image k.png", "--init k.png"),
         ("--image-size=96", "--size 96"),
         ("--model-file", "--weights vgg19"),
+        ("-s 96", "--size 96"),
+        ("--style-scale-fac 1.5", "--style-scale 1.5"),
+        ("-ad 0.9", "--averaging 0.9"),
     ],
 )
 def test_the_value_of_another_programs_flag_is_kept(told, typed, ours):
@@ -127,6 +130,11 @@ def test_a_flag_that_begins_with_o_is_not_read_as_an_output(told):
 def test_several_paintings_and_starts_as_neural_style_names_them(told):
     assert "several are separated by spaces" in refused(told, "stylize", "content.png", "style.png,style.png")
     assert "--init random: did you mean noise? Use content, noise" in refused(told, *BOTH, *FAST, "--init", "random")
+
+
+def test_the_word_help_is_the_flag(told):
+    assert told("help") == told("--help")
+    assert told("help", "stylize") == told("stylize", "--help")
 
 
 def test_without_words_the_help_is_shown_and_says_how_to_begin(told):
