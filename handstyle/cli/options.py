@@ -23,15 +23,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import expand_path
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
-from handstyle.painting.config import (
-    StyleConfig,
-    check_print,
-    coerce,
-    field_types,
-    is_single_value,
-    literal_values,
-    split_optional,
-)
+from handstyle.painting.config import StyleConfig, coerce, field_types, is_single_value, literal_values, split_optional
 from handstyle.painting.load import fit_network, load_network, preset_requirements
 from handstyle.painting.presets import DEFAULT, PRESET_FIELDS, Preset, find_preset, rebuild
 from handstyle.painting.settings import read_settings, settings_toml
@@ -369,7 +361,6 @@ def resolve(
     table = all_fields()
     names = [field.name for field in fields(flags)]
     said = {name: parse_text(table[name], value) for name in names if (value := getattr(flags, name)) is not None}
-    check_print(said)
     file: Mapping[str, Any] = {}
     if "config" in said:
         known = [name for name in (*names, *PRESET_FIELDS) if name not in (*FLAGS_ONLY, *DESCRIPTIVE)]

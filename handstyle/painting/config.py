@@ -613,8 +613,7 @@ match-after, histogram, histogram-after
     def __repr__(self) -> str:
         """Return the settings that differ from the default, as a call."""
         default = {one.name: one.default for one in fields(self)} | {"strength": STRENGTH}
-        given = [f"{name}={value!r}" for name, value in self.in_use().items() if value != default[name]]
-        return f"StyleConfig({', '.join(given)})"
+        return f"StyleConfig({', '.join(f'{k}={v!r}' for k, v in self.in_use().items() if v != default[k])})"
 
     def in_use(self) -> dict[str, Any]:
         """Return all fields by name, but of `strength` and `style_weight` only the one in use."""
@@ -683,7 +682,6 @@ def style_config(config: StyleConfig | Mapping[str, Any] | None = None, **option
     if isinstance(config, StyleConfig) and not options:
         return config
     base = {f.name: getattr(config, f.name) for f in fields(config)} if isinstance(config, StyleConfig) else config
-    check_print(options)
     return StyleConfig(**merge_settings(base or {}, options, field_types(StyleConfig)))
 
 
@@ -696,7 +694,7 @@ def merge_settings(base: Mapping[str, Any], over: Mapping[str, Any], known: Iter
     Raises
     ------
     HandstyleError
-        If a name is not in `known`, or `over` has both `strength` and `style_weight`.
+        If a name is not in `known`, or `over` has both `strength` and `style_weight`, or `size` and `print`.
     """
     known = tuple(known)
     for name in (*base, *over):
@@ -707,7 +705,9 @@ def merge_settings(base: Mapping[str, Any], over: Mapping[str, Any], known: Iter
     kept = dict(base)
     if "iterations" in over and "iterations_by_scale" not in over:
         kept.pop("iterations_by_scale", None)
-    if "size" in over and "print" not in over:
+    if "size" in over and over.get("print"):
+        raise HandstyleError(f"print={over['print']}: sets the size of the output; leave size={over['size']} out")
+    if "size" in over:
         kept.pop("print", None)
     if over.get("strength") is not None and over.get("style_weight") is not None:
         raise HandstyleError(_both_strength_and_weight(over["strength"], over["style_weight"]))
@@ -721,14 +721,6 @@ def merge_settings(base: Mapping[str, Any], over: Mapping[str, Any], known: Iter
         if over.get(one) is not None:
             kept.pop(other, None)
     return {**kept, **over}
-
-
-def check_print(given: Mapping[str, Any]) -> None:
-    """Raise `HandstyleError` if a caller has given both `size` and `print`; a file of all settings may have both."""
-    if "size" in given and given.get("print"):
-        raise HandstyleError(
-            f"size={given['size']} and print={given['print']}: both set the size of the output; give one of them"
-        )
 
 
 def _both_strength_and_weight(strength: Any, weight: Any) -> str:

@@ -105,8 +105,7 @@ def format_duration(seconds: float) -> str:
 
 def eta(progress: Progress) -> str:
     """Return the estimated time left as text, or an empty string if there is no estimate or nothing is left."""
-    done = progress.iteration == progress.iterations
-    return "" if done or progress.seconds_left is None else f"about {format_duration(progress.seconds_left)} left"
+    return f"about {format_duration(progress.seconds_left)} left" if progress.seconds_left else ""
 
 
 class Lines:
@@ -127,9 +126,9 @@ class Lines:
         if progress.scale == self.scale and now - self.written < LINES_EVERY and not last:
             return
         self.scale, self.written = progress.scale, now
-        rest = ", ".join(filter(None, (format_duration(progress.seconds), eta(progress))))
+        rest = "" if last or progress.seconds_left is None else f", {eta(progress)}"
         words = f"{progress.where}: iteration {progress.iteration} of {progress.iterations}, {progress.losses}"
-        self.note(f"{words}, {rest}")
+        self.note(f"{words}, {format_duration(progress.seconds)}{rest}")
 
 
 def fraction_done(progress: Progress) -> float:

@@ -64,6 +64,8 @@ def read_settings(
         elif own[key] != (tuple(value) if isinstance(value, list) else value):
             value = "" if own[key] is None else f", and is {own[key]!r}"
             raise HandstyleError(f"settings file {path}: {key} cannot be chosen here{value}: remove it")
+    if obeyed.get("print"):  # a file that a program wrote has every setting: also the size, which the print replaces
+        obeyed.pop("size", None)
     return obeyed
 
 

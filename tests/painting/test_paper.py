@@ -51,14 +51,14 @@ def test_a_print_is_a_size_of_its_own():
 
 
 def test_a_size_and_a_print_are_not_both_taken_and_what_is_said_later_counts(capsys):
-    with pytest.raises(handstyle.HandstyleError, match=r"^size=64 and print=A4: both set the size.*give one"):
+    with pytest.raises(handstyle.HandstyleError, match=r"^print=A4: sets the size.*leave size=64 out"):
         style_config(size=64, print="A4")
     assert style_config({"print": "A4"}, size=64) == StyleConfig(size=64)
     assert style_config({"size": 64}, print="A4") == StyleConfig(size=64, print="A4")
     with pytest.raises(SystemExit) as status:
         main(["stylize", "a.png", "b.png", "--size", "64", "--print", "A4"])
     assert status.value.code == 2
-    assert "--size 64 and --print A4: both set the size of the output" in capsys.readouterr().err
+    assert "--print A4: sets the size of the output; leave --size 64 out" in capsys.readouterr().err
 
 
 def test_a_smaller_photograph_is_enlarged_only_if_that_is_asked_for():

@@ -49,7 +49,7 @@ def test_the_time_left_counts_the_pixels_of_the_scales_to_come():
 
 def test_nothing_is_left_at_the_end():
     assert module.eta(at(3)) == "about 10 s left"
-    assert module.eta(at(6)) == module.eta(at(3, seconds_left=None)) == ""
+    assert module.eta(at(6, seconds_left=0.0)) == module.eta(at(3, seconds_left=None)) == ""
 
 
 def test_durations_in_words():

@@ -75,11 +75,12 @@ def test_the_page_has_every_part(page, folder):
 
 def test_a_note_names_a_picture_without_its_folder(folder):
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (20, 20, 3), np.uint8)).save(folder / "small.png")
-    words = [folder / "content.png", folder / "small.png", "-o", folder / "noted.png", *FAST[:-1], "64"]
+    words = [folder / "content.png", folder / "small.png", "-o", folder / "noted.png"]
+    words += [word.replace("48", "128") for word in FAST]
     assert run("stylize", *words, "--style-layers", "relu3_1", "--report") == 0
     text = (folder / "noted.html").read_text()
     assert "small.png: used at 20 x 20 px" in text
-    assert "<code>enlarge</code> paints 48 x 64 px" in text
+    assert "<code>enlarge</code> paints 96 x 128 px" in text
     assert str(folder) not in text
 
 
