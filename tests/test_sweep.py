@@ -79,6 +79,12 @@ def test_a_cell_is_small_unless_a_size_is_named(told, tmp_path):
     assert parse_recipe(read_metadata(tmp_path / "s.png")["handstyle:recipe 1"], "a cell").settings["size"] == 256
 
 
+def test_prints_are_varied_without_a_size_of_the_sweep(told):
+    status, lines, said = told("-o", "s.png", *TAPS, "--over", "print=3x3cm@30,3x3cm@40")
+    assert (status, said) == (0, [])
+    assert "print 3x3cm@40: loss" in lines[1]
+
+
 def test_a_cell_that_fails_is_said_and_the_next_is_painted(told, tmp_path):
     status, lines, _ = told("-o", "s.png", "--size", 40, "--over", "style_layers=relu1_1|relu1_1,relu5_1")
     assert status == 1

@@ -100,11 +100,11 @@ def sweep(
     cells : bool
         Also write each picture to a file with its recipe: OUTPUT_1.png, OUTPUT_2.png and so on.
     """
-    if flags.size is None and flags.config is None and flags.print is None:
-        flags = replace(flags, size=SIZE)
     if not over:
         raise HandstyleError("--over: name a setting and its values; handstyle sweep --help has an example")
     axes = [parse_axis(one) for one in over]
+    if not (flags.size or flags.config or flags.print or "print" in dict(axes)):
+        flags = replace(flags, size=SIZE)
     planned = combinations(axes)
     output = output or free_name(Path(f"{content.stem}_sweep.png"))
     overwrite = bool(resolve(flags).run.overwrite)
