@@ -18,7 +18,7 @@ import time
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -32,8 +32,9 @@ from handstyle.foundations.backend import Array
 from handstyle.foundations.image import fit_long_side
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.network.weights import EMBEDDED
+from handstyle.painting.config import StyleConfig
 from handstyle.painting.presets import find_preset, rebuild
-from handstyle.painting.strength import CURVES
+from handstyle.painting.strength import CURVES, style_weight
 from weights_tools.distill.painting import STYLE_TAPS, judge
 
 DATA = common.Path(__file__).parents[1] / "handstyle" / "data"
@@ -54,7 +55,8 @@ PAIRS = (
 )
 NETWORKS = (EMBEDDED, "vgg19")
 WEIGHTS = (10.0, 1.0, 3.0, 0.3, 30.0)
-# Settings of the painter by name; `pooling` and `padding` are the network's.
+# Settings of the painter by name; those of `BORDERS`, with their defaults, are the network's.
+BORDERS = {"pooling": "max", "padding": "zero"}
 LOOKS: dict[str, dict[str, Any]] = {
     "gram": {},
     "wasserstein": {"padding": "replicate", **find_preset("wasserstein").settings},
@@ -90,22 +92,48 @@ def network(name: str) -> Network:
     return load_network(name, backend="numpy")
 
 
-def picture_path(options: argparse.Namespace, look: str, pair: tuple[str, str], name: str, weight: float) -> Path:
-    """Return the file of a picture."""
-    what = (*pair, name, look, str(options.size), str(options.iterations), f"{weight:g}")
-    return Path(options.work / f"{'-'.join(what)}.npy")
+class Painted(NamedTuple):
+    """What a picture was painted with."""
+
+    look: str
+    pair: tuple[str, str]
+    network: str
+    weight: float
+    size: int
+
+    def path(self, options: argparse.Namespace) -> Path:
+        """Return the file of the picture."""
+        what = (*self.pair, self.network, self.look, str(self.size), str(options.iterations), f"{self.weight:g}")
+        return Path(options.work / f"{'-'.join(what)}.npy")
 
 
-def paint(options: argparse.Namespace, look: str, pair: tuple[str, str], name: str, weight: float) -> None:
+def plan(options: argparse.Namespace) -> list[Painted]:
+    """Return the pictures that the options ask for."""
+    return [
+        Painted(look, pair, name, weight, size)
+        for look, pair, name in product(options.looks, PAIRS[options.skip : options.pairs], options.networks)
+        for weight in weights(options, look, name)
+        for size in options.sizes
+    ]
+
+
+def weights(options: argparse.Namespace, look: str, name: str) -> list[float]:
+    """Return the style weights of a look on a network: those that are given, or those of the strengths."""
+    settings = {key: value for key, value in LOOKS[look].items() if key not in BORDERS}
+    found = [style_weight(StyleConfig(**settings, strength=s), network(name)) for s in options.strengths]
+    return found or list(options.weights)
+
+
+def paint(options: argparse.Namespace, one: Painted) -> None:
     """Paint a pair, if it is not there yet."""
-    file = picture_path(options, look, pair, name, weight)
+    file = one.path(options)
     if not file.exists():
         began = time.process_time()
-        content, style = (picture(one, options.size) for one in pair)
-        settings = {"style_weight": weight, "size": options.size, "iterations": options.iterations}
-        settings |= LOOKS[look]
-        borders = {key: settings.pop(key, default) for key, default in (("pooling", "max"), ("padding", "zero"))}
-        painter = rebuild(network(name), **borders, rounding="down")
+        content, style = (picture(name, one.size) for name in one.pair)
+        settings = {"style_weight": one.weight, "size": one.size, "iterations": options.iterations}
+        settings |= LOOKS[one.look]
+        borders = {key: settings.pop(key, default) for key, default in BORDERS.items()}
+        painter = rebuild(network(one.network), **borders, rounding="down")
         result = stylize(content, style, network=painter, config=settings)
         np.save(file, result.array.astype(np.float16))
         print(f"{file.stem}: {time.process_time() - began:.0f} s", file=sys.stderr, flush=True)
@@ -117,17 +145,15 @@ def structural_similarity_of(p: Array, photograph: Array) -> float:  # (H, W, 3)
     return float(structural_similarity(*both, data_range=255, gaussian_weights=True, sigma=3))
 
 
-def measure_row(
-    options: argparse.Namespace, look: str, pair: tuple[str, str], name: str, weight: float
-) -> dict[str, Any]:
-    """Return the row of a picture."""
-    size = options.measure_at or options.size
-    content, style = (picture(one, size) for one in pair)
-    painted = np.load(picture_path(options, look, pair, name, weight)).astype(np.float32)
+def measure_row(options: argparse.Namespace, one: Painted, size: int) -> dict[str, Any]:
+    """Return the row of a picture that is reduced to a size."""
+    content, style = (picture(name, size) for name in one.pair)
+    painted = np.load(one.path(options)).astype(np.float32)
     p = fit_long_side(painted, size)
     gram, lost = judge(network("vgg19"), p, content, style)
-    row = {"content": pair[0], "style": pair[1], "network": name, "look": look}
-    row |= {"size": max(painted.shape), "measured_at": size, "iterations": options.iterations, "style_weight": weight}
+    row = {"content": one.pair[0], "style": one.pair[1], "network": one.network, "look": one.look}
+    row |= {"size": max(painted.shape), "measured_at": size, "iterations": options.iterations}
+    row |= {"style_weight": one.weight}
     row |= {"likeness": round(structural_similarity_of(p, content), 4), "content_error": round(lost, 4)}
     return row | {"gram": dict(zip(STYLE_TAPS, (round(error, 5) for error in gram), strict=True))}
 
@@ -138,27 +164,35 @@ def main() -> None:
     parser.add_argument("--work", required=True, type=Path, help="folder for the pictures, kept between runs")
     parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=NETWORKS)
     parser.add_argument("--weights", nargs="+", type=float, default=WEIGHTS, help="style weights")
+    parser.add_argument("--strengths", nargs="+", type=float, default=(), help="in place of weights")
     parser.add_argument("--pairs", type=int, default=len(PAIRS), help="how many of the pairs")
     parser.add_argument("--skip", type=int, default=0, help="pairs to leave out at the beginning")
     parser.add_argument("--looks", nargs="+", default=("gram",), choices=LOOKS)
-    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--sizes", nargs="+", type=int, default=(256,))
     parser.add_argument("--iterations", type=int, default=50, help="at each scale")
-    parser.add_argument("--measure-at", type=int, help="the size to which pictures are reduced to be measured")
+    parser.add_argument(
+        "--measure-at", type=int, help="a size to which larger pictures are reduced to be measured, too"
+    )
     parser.add_argument("--name", default="strength", help="of the results")
     parser.add_argument("--sheet", type=Path, help="draw the pictures side by side")
+    parser.add_argument("--sheet-side", type=int, default=256, help="of each picture, px")
     parser.add_argument("--write", action="store_true", help="write the dated JSON of all pictures that are there")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    pairs = PAIRS[options.skip : options.pairs]
-    planned = list(product(options.looks, pairs, options.networks, options.weights))
+    planned = plan(options)
     if not options.write:
         for one in planned:
-            paint(options, *one)
-    rows = [measure_row(options, *one) for one in planned if picture_path(options, *one).exists()]
+            paint(options, one)
+    there = [one for one in planned if one.path(options).exists()]
+    rows = [
+        measure_row(options, one, size)
+        for one in there
+        for size in sorted({one.size, min(one.size, options.measure_at or one.size)})
+    ]
     for row in rows:
         print(json.dumps(row), flush=True)
     if options.sheet:
-        draw(rows, options)
+        draw(there, options)
     if options.write:
         curves = {" ".join(key): curve._asdict() for key, curve in CURVES.items()}
         digests = {name: found.sha256 for name in options.networks if (found := network(name).origin)}
@@ -166,18 +200,19 @@ def main() -> None:
         print(common.write_results(options.name, rows, curves=curves, looks=looks, networks=digests))
 
 
-def draw(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
-    """Draw a sheet: a row a pair, the originals first, then a column for each network and weight."""
-    pairs = list(dict.fromkeys((row["content"], row["style"]) for row in rows))
-    columns = sorted({(row["look"], row["network"], row["style_weight"]) for row in rows})
-    side, bar = 256, 14
+def draw(there: list[Painted], options: argparse.Namespace) -> None:
+    """Draw a sheet: a row a pair, the originals first, then a column for each network, weight and size."""
+    pairs = list(dict.fromkeys(one.pair for one in there))
+    columns = sorted({one._replace(pair=("", "")) for one in there})
+    side, bar = options.sheet_side, 14
     sheet = Image.new("RGB", ((2 + len(columns)) * side, len(pairs) * (side + bar)), "white")
     ink = ImageDraw.Draw(sheet)
     for down, pair in enumerate(pairs):
-        cells = [(name, picture(name, options.size)) for name in pair]
-        for look, name, weight in columns:
-            file = picture_path(options, look, pair, name, weight)
-            cells.append((f"{look} {name} {weight:g}", np.load(file).astype(np.float32) if file.exists() else None))
+        cells = [(name, picture(name, side)) for name in pair]
+        for one in columns:
+            file = one._replace(pair=pair).path(options)
+            said = f"{one.look} {one.network} {one.weight:g}, {one.size} px"
+            cells.append((said, np.load(file).astype(np.float32) if file.exists() else None))
         for across, (said, pixels) in enumerate(cells):
             if pixels is None:
                 continue
