@@ -89,6 +89,24 @@ def test_the_curves_are_those_of_the_newest_measurement():
     assert np.mean(errors["vgg19"]) == pytest.approx(np.mean(errors[EMBEDDED]), rel=0.05)
 
 
+def test_the_curves_of_wasserstein_are_those_of_its_newest_measurement():
+    results = Path(__file__).parents[2] / "benchmarks" / "results"
+    newest = json.loads(max(results.glob("*-looks.json")).read_text(encoding="utf-8"))
+    measured = {" ".join(key): curve._asdict() for key, curve in CURVES.items() if key[1] == "w2"}
+    assert {name: curve for name, curve in newest["curves"].items() if name in measured} == measured
+    lost = {
+        (row["network"], row["style_weight"], row["content"], row["style"]): row["content_error"]
+        for row in newest["rows"]
+    }
+    for name in (EMBEDDED, "vgg19"):
+        assert len({key[2:] for key in lost if key[:2] == (name, 1)}) == 12
+    pairs = {key[2:] for key in lost if key[:2] == ("vgg19", CURVES["vgg", "w2"].half)}
+    assert len(pairs) >= 3
+    below, above = (sum(lost[EMBEDDED, weight, *pair] for pair in pairs) for weight in (0.3, 1))
+    assert 0.3 < CURVES[EMBEDDED, "w2"].half < 1  # and so does its content error lie between those of 0.3 and 1
+    assert below < sum(lost["vgg19", CURVES["vgg", "w2"].half, *pair] for pair in pairs) < above
+
+
 def test_the_preset_wasserstein_has_curves_of_its_own(small, full):
     preset = find_preset("wasserstein")
     embedded = load_network(EMBEDDED, backend="numpy")
