@@ -92,8 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):  # characters that the terminal's encoding lacks are shown as ?
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    if words[:1] == ["help"]:
-        words = [*words[1:], "--help"]
+    words = [*words[1:], "--help"] if words[:1] == ["help"] else words
     reset_handlers()
     set_output_form(as_json="--json" in words)  # so that errors in the arguments are printed as JSON events, too
     everything = "--help-all" in words

@@ -226,7 +226,7 @@ def paint(
     strong, said = describe_strength(config, loaded), picture_notes(config, photograph, paintings)
     print_start(memory, photograph, paintings, output, network.weights, strong, run)
     print_notes(said)
-    started, title = time.monotonic(), f"{describe_pictures(photograph, paintings)}, {strong}"
+    started, title = time.monotonic(), f"{describe_pictures(config, photograph, paintings)}, {strong}"
     with follow_run(output, config, run, title, photograph) as follower:
         with choose_display(run) as follower.display:
             options: dict[str, Any] = {"callback": follower, "resume": run.resume, "terms": terms}

@@ -138,10 +138,12 @@ def with_workers(cluster: Cluster | None, network: Network, config: StyleConfig)
     return network if cluster is None else cluster.network(network, config.tile or CLUSTER_TILE)
 
 
-def describe_pictures(photograph: Picture, paintings: Sequence[Picture]) -> str:
+def describe_pictures(config: StyleConfig, photograph: Picture, paintings: Sequence[Picture]) -> str:
     """Return a phrase with the names of a run's photograph and paintings, for the user."""
     subject = "a texture" if photograph.source == BLANK else Path(photograph.source).name
-    return f"{subject} in the style of {' and '.join(Path(painting.source).name for painting in paintings)}"
+    what = " and ".join(Path(painting.source).name for painting in paintings)
+    what = f"in the style of {what}" if config.has_style else f"by its features at {' '.join(config.content_layers)}"
+    return f"{subject} {what}"
 
 
 def print_start(
@@ -175,7 +177,7 @@ def print_start(
     elif len(sizes) > 1:
         steps += f" at {len(sizes)} scales: {' + '.join(map(str, each))}"
     mixed = " blended" if len(paintings) > 1 and not (config.mask or config.regions) else ""
-    say(f"{describe_pictures(photograph, paintings)}{mixed}, {strong}, {width} x {height} px, {steps}")
+    say(f"{describe_pictures(config, photograph, paintings)}{mixed}, {strong}, {width} x {height} px, {steps}")
     event(
         "begin",
         version=version("handstyle"),
@@ -421,5 +423,4 @@ def print_end(result: Result, output: Path, written: Path, keep: Path | None) ->
 
 def path_at_iteration(output: Path, iteration: int, config: StyleConfig) -> Path:
     """Return the path of the picture at an iteration, such as ``out_at_iteration_20.png``; restarts count from 0."""
-    iteration -= bool(config.restarts)
-    return output.with_name(f"{output.stem}_at_iteration_{iteration}{output.suffix}")
+    return output.with_name(f"{output.stem}_at_iteration_{iteration - bool(config.restarts)}{output.suffix}")

@@ -132,6 +132,12 @@ def test_several_paintings_and_starts_as_neural_style_names_them(told):
     assert "--init random: did you mean noise? Use content, noise" in refused(told, *BOTH, *FAST, "--init", "random")
 
 
+def test_a_reconstruction_is_not_said_to_be_in_its_own_style(told):
+    status, text, _ = told("reconstruct", "content.png", "--layer", "relu1_1", *FAST[:6], "--iterations", "1")
+    assert status == 0
+    assert "content.png by its features at relu1_1, style weight 0" in text
+
+
 def test_the_word_help_is_the_flag(told):
     assert told("help") == told("--help")
     assert told("help", "stylize") == told("stylize", "--help")
