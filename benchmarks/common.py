@@ -2,12 +2,14 @@
 
 import datetime
 import json
+import math
+import multiprocessing
 import os
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -98,58 +100,84 @@ def interleaved(sides: dict[str, Callable[[], object]], rounds: int, warmup: int
     }
 
 
-class TurnTaker:
-    """Lets several runs, each in a thread of its own, take turns, an evaluation at a time, and times each.
+class Turn:
+    """One of several runs that take turns: it waits for each of its turns, and adds up their seconds.
 
-    What disturbs the machine then disturbs all of them, and each has the seconds that it took itself: its evaluations,
-    and the optimizer between them.
+    Attributes
+    ----------
+    finished : dict of int to object
+        The results of the runs that had ended when this turn began, by the number of the run.
     """
 
-    def __init__(self, count: int) -> None:
-        self.changed, self.alive, self.now = threading.Condition(), list(range(count)), 0
-        self.seconds, self.since = [0.0] * count, time.perf_counter()
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self.finished = connection, dict[int, Any]()
+        self._before, self._since = 0.0, math.inf  # seconds of earlier turns; when the present one began
 
-    def next(self, index: int) -> None:
-        """End the turn of a run, if one has begun, and wait for its next."""
-        with self.changed:
-            if self.now == index and self.seconds[index]:
-                self._next_turn(index)
-            self.changed.wait_for(lambda: self.now == index)
-            self.seconds[index] = self.seconds[index] or 1e-9  # it has begun
-            self.since = time.perf_counter()
+    @property
+    def seconds(self) -> float:
+        """The seconds of all turns so far, with the present one; preparations before the first do not count."""
+        return self._before + max(0.0, time.perf_counter() - self._since)
 
-    def seconds_of(self, index: int) -> float:
-        """Return the seconds of a run's turns, with the present one."""
-        return self.seconds[index] + time.perf_counter() - self.since
+    def next(self) -> None:
+        """End the turn, if one has begun, and wait for the next."""
+        self._before, self._since = self.seconds, math.inf
+        self._connection.send(("waits", None))
+        self.finished = self._connection.recv()
+        self._since = time.perf_counter()
 
-    def run(self, works: Sequence[Callable[[], object]]) -> None:
-        """Run all to their ends; the first of their exceptions is raised then."""
-        failures: list[BaseException] = []
 
-        def worked(index: int, work: Callable[[], object]) -> None:
-            try:
-                work()
-            except BaseException as error:
-                failures.append(error)
-            finally:
-                with self.changed:
-                    self.changed.wait_for(lambda: self.now == index)
-                    self._next_turn(index)
-                    self.alive.remove(index)
+def take_turns(runs: Sequence[Callable[[Turn], Any]]) -> list[Any]:
+    """Run several functions, each in a process of its own, a turn at a time; return their results.
 
-        threads = [threading.Thread(target=worked, args=pair) for pair in enumerate(works)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if failures:
-            raise failures[0]
+    What disturbs the machine then disturbs all of them, and each has the memory and the threads that it has alone. In
+    one process they would share the limit of BLAS's threads, which threadpoolctl lets only one thread set at a time.
 
-    def _next_turn(self, index: int) -> None:
-        self.seconds[index] += time.perf_counter() - self.since
-        self.now = self.alive[(self.alive.index(index) + 1) % len(self.alive)]
-        self.since = time.perf_counter()
-        self.changed.notify_all()
+    Parameters
+    ----------
+    runs : sequence of callable
+        ``run(turn)`` calls ``turn.next()`` before each step, and returns its result. It must be possible to pickle it.
+
+    Raises
+    ------
+    RuntimeError
+        If a run fails.
+    """
+    context, results = multiprocessing.get_context("spawn"), dict[int, Any]()
+    waiting: dict[int, Connection] = {}
+    processes = []
+    try:
+        for index, run in enumerate(runs):  # one after the other, so that they do not prepare at the same time
+            here, there = context.Pipe()
+            processes.append(context.Process(target=_take_turns, args=(run, there), daemon=True))
+            processes[-1].start()
+            there.close()
+            waiting[index] = here
+            _end_of_turn(waiting, index, results)
+        while waiting:
+            for index in list(waiting):
+                waiting[index].send(dict(results))
+                _end_of_turn(waiting, index, results)
+    finally:
+        for process in processes:
+            process.terminate()
+    return [results[index] for index in range(len(runs))]
+
+
+def _take_turns(run: Callable[[Turn], Any], connection: Connection) -> None:
+    try:
+        connection.send(("ends", run(Turn(connection))))
+    except Exception as error:
+        connection.send(("fails", f"{type(error).__name__}: {error}"))
+
+
+def _end_of_turn(waiting: dict[int, Connection], index: int, results: dict[int, Any]) -> None:
+    # Wait until a run has ended its turn; one that has come to its end moves from `waiting` to `results`.
+    what, value = waiting[index].recv()
+    if what == "fails":
+        raise RuntimeError(f"run {index}: {value}")
+    if what == "ends":
+        results[index] = value
+        del waiting[index]
 
 
 @dataclass
@@ -157,8 +185,7 @@ class TurnTakingObjective:
     """An objective that waits for its turn before each evaluation, and writes down seconds and value after it."""
 
     objective: Objective
-    turns: TurnTaker
-    index: int
+    turn: Turn
     trace: list[tuple[float, float]]
 
     @property
@@ -170,15 +197,15 @@ class TurnTakingObjective:
         return self.objective.shape
 
     def __call__(self, v: Array) -> tuple[float, Array]:
-        self.turns.next(self.index)
+        self.turn.next()
         found = self.objective(v)
-        self.trace.append((self.turns.seconds_of(self.index), found[0]))
+        self.trace.append((self.turn.seconds, found[0]))
         return found
 
     def on_device(self, v: Array, extra: Any = None) -> tuple[float, Array, Array | None]:
-        self.turns.next(self.index)
+        self.turn.next()
         found = self.objective.on_device(v, extra)
-        self.trace.append((self.turns.seconds_of(self.index), found[0]))
+        self.trace.append((self.turn.seconds, found[0]))
         return found
 
 

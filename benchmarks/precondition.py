@@ -101,21 +101,21 @@ class RecordingObjective(Objective):
 
     best, stop_at = float("inf"), -float("inf")
     curve: list[tuple[float, float, float]]  # seconds, evaluations in those of the last scale, best value
-    turns: common.TurnTaker | None = None
-    index, spent, share = 0, 0.0, 1.0
+    turn: common.Turn | None = None
+    spent, share = 0.0, 1.0
 
     def _total(self, values: Array, finite: bool) -> float:
         value = super()._total(values, finite)
         self.best = min(self.best, value)
         self.spent += self.share
-        here = 0.0 if self.turns is None else self.turns.seconds_of(self.index)
+        here = 0.0 if self.turn is None else self.turn.seconds
         self.curve.append((here, self.spent, self.best))
         return value
 
     def wait(self) -> None:
         """Wait for this run's turn, if it has others beside it."""
-        if self.turns is not None:
-            self.turns.next(self.index)
+        if self.turn is not None:
+            self.turn.next()
 
     def __call__(self, v: Array) -> tuple[float, Array]:
         """Evaluate, in turn."""
@@ -135,8 +135,7 @@ def run(
     method: Method,
     stop_at: float = -np.inf,
     most: int = MAX_EVALUATIONS,
-    turns: common.TurnTaker | None = None,
-    index: int = 0,
+    turn: common.Turn | None = None,
 ) -> list[tuple[float, float, float]]:
     """Run a method, and return its curve: seconds, evaluations of the last scale, and the best loss."""
     sizes = [size]
@@ -148,7 +147,7 @@ def run(
         objective = RecordingObjective(
             network, build_terms(network, config, pictures[0], pictures[1:]), (side, side, 3)
         )
-        objective.curve, objective.turns, objective.index = [], turns, index
+        objective.curve, objective.turn = [], turn
         objective.spent, objective.share = spent, (side / size) ** 2
         last = side == size
         start = resize(p, (side, side)).astype(np.float64 if method.optimizer == "lbfgsb" else network.dtype)
@@ -201,17 +200,16 @@ def row(
     }
 
 
-def timed(network: Network, name: str, pair: tuple[str, str], size: int, methods: tuple[Method, ...]) -> list[Any]:
+def timed(name: str, pair: tuple[str, str], size: int, methods: tuple[Method, ...]) -> list[Any]:
     """Run methods in turn until each has the loss that the first has after its budget."""
-    turns, curves = common.TurnTaker(len(methods)), [[] for _ in methods]  # type: common.TurnTaker, list[Any]
+    curves = common.take_turns([partial(run_in_turn, name=name, pair=pair, size=size, method=m) for m in methods])
+    loss = loss_after_budget(curves[0])
+    return [row(name, pair, size, m, curve, loss) for m, curve in zip(methods, curves, strict=True)]
 
-    def work(index: int) -> None:
-        curves[index] = run(network, pair, size, methods[index], most=BUDGET, turns=turns, index=index)
 
-    turns.run([partial(work, index) for index in range(len(methods))])
-    return [
-        row(name, pair, size, m, curve, loss_after_budget(curves[0])) for m, curve in zip(methods, curves, strict=True)
-    ]
+def run_in_turn(turn: common.Turn, name: str, pair: tuple[str, str], size: int, method: Method) -> list[Any]:
+    """Run a method, an evaluation in each turn, and return its curve."""
+    return run(load(name), pair, size, method, most=BUDGET, turn=turn)
 
 
 def load(name: str) -> Network:
@@ -261,7 +259,7 @@ def main() -> None:
             for pair in pairs:
                 case = options.network, [*pair], size
                 rows = [one for one in rows if (one["network"], one["pair"], one["size"]) != case]
-                rows += timed(network, options.network, pair, size, methods if options.methods == "own" else scipys)
+                rows += timed(options.network, pair, size, methods if options.methods == "own" else scipys)
                 common.write_results(name, rows)
             continue
         for method in methods:

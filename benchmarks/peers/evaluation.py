@@ -188,14 +188,68 @@ def error(size: int, kernels: str) -> dict[str, Any]:
     }
 
 
+Trace = list[tuple[float, float]]  # seconds and loss after each evaluation
+
+
+def theirs(turn: common.Turn, size: int, iterations: int) -> Trace:
+    """Run PyTorch's L-BFGS for some iterations."""
+    import torch
+
+    network = common.network_with("auto")
+    plain = peer("torch", network, *common.targets(network, size))
+    leaf = torch.tensor(common.picture("tubingen.jpg", size), requires_grad=True)
+    optimizer = torch.optim.LBFGS([leaf], max_iter=iterations, max_eval=10**6, tolerance_grad=0, tolerance_change=0)
+    trace: Trace = []
+
+    def closure() -> Any:
+        turn.next()
+        optimizer.zero_grad()
+        value = plain.loss(leaf)
+        value.backward()
+        trace.append((turn.seconds, float(value.detach())))
+        return value
+
+    optimizer.step(closure)
+    return trace
+
+
+def ours(turn: common.Turn, size: int, iterations: int, kernels: str, how: str) -> Trace:
+    """Run ours, by the optimizer `how` of `RUNS`, until the loss is PyTorch's at its end; return the last scale's."""
+    minimize, dtype, history, pyramid = RUNS[how]
+    network, trace = common.network_with(kernels), Trace()
+    sides = [side for side, _ in scales(StyleConfig(), (size, size))] if pyramid else [size]
+    measured = {side: common.targets(network, side) for side in sides}
+    found = common.picture("tubingen.jpg", sides[0])
+    for side in sides:
+        last, trace = side == size, []
+        objective = common.TurnTakingObjective(common.objective(network, *measured[side], side), turn, trace)
+
+        def far_enough(_: Any, last: bool = last, trace: Trace = trace) -> None:
+            if last and 0 in turn.finished and lowest(trace) <= lowest(turn.finished[0]):
+                raise StopIteration
+
+        start = resize(found, (side, side)).astype(dtype).ravel()
+        most = None if last else COARSE
+        outcome = minimize(
+            objective, start, 10 * iterations, lbfgs_history=history, evaluations=most, callback=far_enough
+        )
+        found = outcome.v.reshape(side, side, 3)
+    return trace
+
+
+def lowest(trace: Trace) -> float:
+    """Return the lowest loss of a trace."""
+    return min(value for _, value in trace)
+
+
 def whole_run(
     size: int, kernels: str, iterations: int, fastest: tuple[str, float] | None, ours_by: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Run PyTorch's L-BFGS for some iterations, and ours until they reach its loss: in turn, an evaluation at a time.
 
-    PyTorch's is `torch.optim.LBFGS` as in its style transfer tutorial: history 100, no line search. Each side's seconds
-    are those of its own turns: evaluations, and the optimizer between them. PyTorch's are given a second time, with
-    the time of the fastest peer for each of its evaluations.
+    PyTorch's is `torch.optim.LBFGS` as in its style transfer tutorial: history 100, no line search. Each side has a
+    process of its own, and its seconds are those of its turns: evaluations, and the optimizer between them. PyTorch's
+    are given a second time, with the time of the fastest peer for each of its evaluations.
 
     Parameters
     ----------
@@ -211,67 +265,23 @@ def whole_run(
         Our optimizers, of `RUNS`. In the pyramid, that of the default settings, there are `COARSE` evaluations at each
         scale before the last; their seconds count, but they are not among the evaluations of the result.
     """
-    import torch
-
-    network = common.network_with(kernels)
-    sizes = [side for side, _ in scales(StyleConfig(), (size, size))]
-    measured = {side: common.targets(network, side) for side in sizes}
-    p = common.picture("tubingen.jpg", size)
-    plain = peer("torch", network, *measured[size])
-    leaf = torch.tensor(p, requires_grad=True)
-    optimizer = torch.optim.LBFGS([leaf], max_iter=iterations, max_eval=10**6, tolerance_grad=0, tolerance_change=0)
-    runs = {name: RUNS[name] for name in ours_by}
-    turns = common.TurnTaker(1 + len(runs))
-    traces: list[list[tuple[float, float]]] = [[] for _ in range(1 + len(runs))]
-    reached: list[float] = []  # PyTorch's loss, as soon as it is known
-
-    def theirs() -> None:
-        def closure() -> Any:
-            turns.next(0)
-            optimizer.zero_grad()
-            value = plain.loss(leaf)
-            value.backward()
-            traces[0].append((turns.seconds_of(0), float(value.detach())))
-            return value
-
-        optimizer.step(closure)
-        reached.append(min(value for _, value in traces[0]))
-
-    def ours(index: int, minimize: Callable[..., Outcome], dtype: Any, history: int, pyramid: bool) -> None:
-        sides = sizes if pyramid else [size]
-        found = common.picture("tubingen.jpg", sides[0])
-        for side in sides:
-            trace = traces[index] if side == size else []
-            objective = common.TurnTakingObjective(
-                common.objective(network, *measured[side], side), turns, index, trace
-            )
-
-            def far_enough(_: Any, side: int = side, trace: list[tuple[float, float]] = trace) -> None:
-                if side == size and reached and min(value for _, value in trace) <= reached[0]:
-                    raise StopIteration
-
-            start = resize(found, (side, side)).astype(dtype).ravel()
-            most = None if side == size else COARSE
-            outcome = minimize(
-                objective, start, 10 * iterations, lbfgs_history=history, evaluations=most, callback=far_enough
-            )
-            found = outcome.v.reshape(side, side, 3)
-
-    turns.run([theirs, *(partial(ours, index, *how) for index, how in enumerate(runs.values(), 1))])
-    evaluations, took = len(traces[0]), turns.seconds[0]
+    runs = [partial(ours, size=size, iterations=iterations, kernels=kernels, how=how) for how in ours_by]
+    peers_trace, *traces = common.take_turns([partial(theirs, size=size, iterations=iterations), *runs])
+    loss = lowest(peers_trace)
+    evaluations, took = len(peers_trace), peers_trace[-1][0]
     rows = []
-    for name, trace in zip(runs, traces[1:], strict=True):
-        at = next((i for i, (_, value) in enumerate(trace) if value <= reached[0]), len(trace) - 1)
+    for name, trace in zip(ours_by, traces, strict=True):
+        at = next((i for i, (_, value) in enumerate(trace) if value <= loss), len(trace) - 1)
         rows.append(
             {
                 "what": f"run {size} {name}",
-                "loss": reached[0],
+                "loss": loss,
                 "evaluations": [at + 1, evaluations],
                 "ours_min_s": trace[at][0],
                 "theirs_min_s": took,
-                "reached": trace[at][1] <= reached[0],
+                "reached": trace[at][1] <= loss,
                 "ratio_of_minima": trace[at][0] / took,
-                "theirs_trace": traces[0],
+                "theirs_trace": peers_trace,
                 "ours_trace": trace[: at + 1],
             }
         )

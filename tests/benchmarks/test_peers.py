@@ -1,7 +1,8 @@
 """The comparison with other programs: the fastest of them counts, and what is missing is left out with a word."""
 
 import json
-import threading
+import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -66,18 +67,29 @@ def test_every_peer_that_is_installed_has_our_gradient():
         assert np.linalg.norm(theirs.ravel() - gradient) < 2e-3 * np.linalg.norm(gradient), name
 
 
+def steps_of(turn, length, steps):
+    stamps = []
+    for _ in range(steps):
+        turn.next()
+        stamps.append((time.monotonic(), dict(turn.finished)))
+        time.sleep(length)
+    return stamps, turn.seconds
+
+
+def failing(turn):
+    turn.next()
+    raise ZeroDivisionError("by nothing")
+
+
 def test_runs_take_turns_and_each_has_its_own_seconds():
-    turns, order = common.TurnTaker(2), []
+    found = common.take_turns([partial(steps_of, length=0.03, steps=3), partial(steps_of, length=0.01, steps=5)])
+    order = sorted((when, index) for index, (stamps, _) in enumerate(found) for when, _ in stamps)
+    assert [index for _, index in order] == [0, 1, 0, 1, 0, 1, 1, 1]
+    assert found[0][1] >= 0.09
+    assert found[1][1] >= 0.05
+    assert [set(finished) for _, finished in found[1][0]] == [set(), set(), {0}, {0}, {0}]  # its third turn ends run 0
 
-    def work(index, steps, length):
-        for _ in range(steps):
-            turns.next(index)
-            order.append(index)
-            threading.Event().wait(length)
 
-    turns.run([lambda: work(0, 3, 0.03), lambda: work(1, 5, 0.01)])
-    assert order == [0, 1, 0, 1, 0, 1, 1, 1]
-    assert turns.seconds[0] >= 0.09
-    assert turns.seconds[1] >= 0.05
-    with pytest.raises(ZeroDivisionError):
-        common.TurnTaker(1).run([lambda: 1 / 0])
+def test_a_run_that_fails_ends_its_turns():
+    with pytest.raises(RuntimeError, match="run 0: ZeroDivisionError: by nothing"):
+        common.take_turns([failing, partial(steps_of, length=0.01, steps=5)])
