@@ -34,7 +34,7 @@ from handstyle.optimize.trace import Outcome
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import scales
 
-COARSE = 60  # evaluations at each scale of the pyramid before the last
+COARSE = 30  # evaluations at each scale of the pyramid before the last
 OWN_HISTORY = 30  # pairs of our L-BFGS: a pair of float32 takes a third of the bytes that SciPy's takes
 # How ours runs: the optimizer, the dtype of its vectors, its history, and whether in the pyramid.
 RUNS: dict[str, tuple[Callable[..., Outcome], Any, int, bool]] = {
