@@ -23,7 +23,7 @@ from benchmarks import common
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import resize
-from handstyle.network.vgg import Network, build_network
+from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
@@ -214,7 +214,7 @@ def run_in_turn(turn: common.Turn, name: str, pair: tuple[str, str], size: int, 
 
 def load(name: str) -> Network:
     """Return the network of a name: the embedded one, or VGG-19 of the data folder."""
-    return load_network(EMBEDDED, backend="numpy") if name == "slim" else build_network(common.weights_to())
+    return load_network(EMBEDDED, backend="numpy") if name == "slim" else common.network_with("auto")
 
 
 def table(rows: list[dict[str, Any]]) -> str:
