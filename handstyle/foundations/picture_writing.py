@@ -192,8 +192,8 @@ def write_picture_somewhere(
     Returns
     -------
     Path
-        `path`, or ``NAME-1.png`` (the first free number) beside it, or such a file in the temporary folder of the
-        system. An existing file is replaced at `path` alone, and there only with `overwrite`.
+        `path`, or ``NAME-1.png`` (the first free number) beside it, or such a file in the user's home folder or
+        in the system's temporary folder. An existing file is replaced at `path` alone, and there only with `overwrite`.
 
     Raises
     ------
@@ -373,6 +373,10 @@ def _encode_as_possible(
 
 def _other_folders(path: Path, reasons: list[str]) -> Iterator[Path]:
     yield path.parent
+    try:
+        yield Path.home()  # before the temporary folder, which many systems empty when they start
+    except RuntimeError as error:
+        reasons.append(f"no home folder: {error}")
     try:
         yield Path(tempfile.gettempdir())
     except OSError as error:

@@ -74,15 +74,16 @@ def test_the_output_was_created_meanwhile(pictures, tmp_path, meanwhile, capsys)
     assert f"is in {tmp_path / 'out-1.png'}" in capsys.readouterr().out
 
 
-def test_the_folder_was_removed_meanwhile(pictures, tmp_path, meanwhile, capsys) -> None:
-    folder = tmp_path / "gone"
+def test_the_folder_was_removed_meanwhile(pictures, tmp_path, meanwhile, capsys, monkeypatch) -> None:
+    folder, home = tmp_path / "gone", tmp_path / "home"
     folder.mkdir()
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
     meanwhile(lambda: shutil.rmtree(folder))
     assert run(*pictures, "-o", str(folder / "out.png"), "--iterations", "2") == 1
     said = capsys.readouterr().out
-    where = Path(said.split("is in ")[1].split(", since")[0])
-    assert size_of(where) == (48, 48)
-    where.unlink()
+    assert f"is in {home / 'out-1.png'}, since" in said
+    assert size_of(home / "out-1.png") == (48, 48)
 
 
 def test_a_picture_on_the_way_was_created_meanwhile(pictures, tmp_path, monkeypatch, capfd) -> None:

@@ -39,10 +39,11 @@ def is_the_picture(path: Path) -> bool:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A temporary folder of the system, apart from the folder of the output."""
+    """The user's home folder, apart from the folder of the output; the temporary folder is missing."""
     folder = tmp_path / "elsewhere"
     folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     return folder
 
 
@@ -211,6 +212,14 @@ def test_a_folder_removed_meanwhile(tmp_path: Path, elsewhere: Path) -> None:
     written = somewhere(tmp_path / "removed" / "out.png")
     assert written == elsewhere / "out-1.png"
     assert is_the_picture(written)
+
+
+def test_without_a_home_the_temporary_folder_is_taken(
+    tmp_path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
+    monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
+    assert somewhere(tmp_path / "removed" / "out.png") == elsewhere / "out-1.png"
 
 
 def test_a_full_disk(tmp_path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
