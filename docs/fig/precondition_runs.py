@@ -6,6 +6,8 @@ from benchmarks.precondition import Method
 from benchmarks.report import newest
 from fig.common import BLUE, ORANGE, command, save, y_ticks
 
+TICKS = (0.5, 0.7, 0.8, 1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7, 10)
+
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
@@ -22,12 +24,14 @@ def main(out, quick=True):
             axis.semilogy(
                 x, losses, "--" if method.pyramid else "-", color=ORANGE if method.exponent else BLUE, label=label
             )
-        axes[0].axhline(row["loss"], color="0.7", lw=0.8, zorder=0)
-        axes[1].axhline(row["loss"], color="0.7", lw=0.8, zorder=0)
+        least = row["loss"]
+    for axis in axes:
+        axis.axhline(least, color="0.7", lw=0.8, zorder=0)
     axes[0].set(xlabel=f"evaluations at {case[0]}²", title="loss")
     axes[1].set(xlabel="seconds", title="loss")
     axes[0].legend(fontsize=9)
-    y_ticks(axes[0], 2, 5, 10, 20, 30)
+    axes[0].set_ylim(0.96 * least, 2 * least)  # the beginnings, which are far above, would hide the differences
+    y_ticks(axes[0], *(tick for tick in TICKS if 0.96 * least < tick < 2 * least))
     save(figure, out)
 
 
