@@ -117,7 +117,7 @@ def test_a_question_to_an_engine_would_be_seen(tmp_path: Path) -> None:
 # weights_tools. These are where the house stands; a part that must grow says so by raising its number here.
 SHARED = ("counting", "gradients", "stages", "winograd_matrices", "winograd_plain")
 BUDGETS: dict[str, tuple[int, tuple[str, ...]]] = {
-    "foundations": (1357, ("handstyle/foundations",)),
+    "foundations": (1358, ("handstyle/foundations",)),
     "network": (675, ("handstyle/network",)),
     "losses": (579, ("handstyle/losses",)),
     "optimize": (951, ("handstyle/optimize",)),

@@ -373,10 +373,7 @@ def _encode_as_possible(
 
 def _other_folders(path: Path, reasons: list[str]) -> Iterator[Path]:
     yield path.parent
-    try:
-        yield Path.home()  # before the temporary folder, which many systems empty when they start
-    except RuntimeError as error:
-        reasons.append(f"no home folder: {error}")
+    yield expand_path("~")  # before the temporary folder, which many systems empty when they start
     try:
         yield Path(tempfile.gettempdir())
     except OSError as error:
