@@ -180,7 +180,7 @@ def _head(recipe: Recipe, result: Result, notes: Sequence[str], sources: Sequenc
     summary = f"{size} px; {result.stopped}; {work}; loss {recipe.result['loss']:.4g}"
     for source in sources:  # by their names, as in the recipe: the page may be passed on
         notes = [note.replace(source, Path(source).name) for note in notes]
-    said = re.sub("`(.+?)`", r"<code>\1</code>", "".join(f"<p>{escape(note)}</p>" for note in notes))
+    said = "".join("<p>" + re.sub("`(.+?)`", r"<code>\1</code>", escape(note)) + "</p>" for note in notes)
     return {"title": escape(title), "summary": escape(summary), "notes": said}
 
 
