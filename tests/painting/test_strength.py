@@ -72,15 +72,21 @@ def test_the_default_is_one_half_and_the_small_networks_is_ten(full):
         assert weights == [CURVES[name, statistic].style_weight(0.25) for name in (EMBEDDED, "vgg")]
 
 
-def test_the_curves_are_those_of_the_newest_measurement():
+def rows_with_curves(name, statistic):
+    """Return the rows of the newest results of a name, whose curves must be the package's for this statistic."""
     results = Path(__file__).parents[2] / "benchmarks" / "results"
-    newest = json.loads(max(results.glob("*-strength.json")).read_text(encoding="utf-8"))
-    measured = {" ".join(key): curve._asdict() for key, curve in CURVES.items() if key[1] == "gram"}
+    newest = json.loads(max(results.glob(f"*-{name}.json")).read_text(encoding="utf-8"))
+    measured = {" ".join(key): curve._asdict() for key, curve in CURVES.items() if key[1] == statistic}
     assert {name: curve for name, curve in newest["curves"].items() if name in measured} == measured
+    return newest["rows"]
+
+
+def test_the_curves_are_those_of_the_newest_measurement():
+    rows = rows_with_curves("strength", "gram")
     errors = {
         name: [
             np.mean(list(row["gram"].values()))
-            for row in newest["rows"]
+            for row in rows
             if (row["network"], row["style_weight"]) == (name, CURVES[curve, "gram"].half)
         ]
         for name, curve in ((EMBEDDED, EMBEDDED), ("vgg19", "vgg"))
@@ -90,13 +96,9 @@ def test_the_curves_are_those_of_the_newest_measurement():
 
 
 def test_the_curves_of_wasserstein_are_those_of_its_newest_measurement():
-    results = Path(__file__).parents[2] / "benchmarks" / "results"
-    newest = json.loads(max(results.glob("*-looks.json")).read_text(encoding="utf-8"))
-    measured = {" ".join(key): curve._asdict() for key, curve in CURVES.items() if key[1] == "w2"}
-    assert {name: curve for name, curve in newest["curves"].items() if name in measured} == measured
     lost = {
         (row["network"], row["style_weight"], row["content"], row["style"]): row["content_error"]
-        for row in newest["rows"]
+        for row in rows_with_curves("looks", "w2")
     }
     for name in (EMBEDDED, "vgg19"):
         assert len({key[2:] for key in lost if key[:2] == (name, 1)}) == 12

@@ -162,6 +162,9 @@ def test_the_real_network_normalized_is_still_recognized(vgg19_weights, tmp_path
     verification = verify(tmp_path / "a.h5")
     assert verification.passed
     assert "filters rescaled" in str(verification)
+    scaled.provenance["normalised"] = scaled.provenance.pop("normalized")  # as version 0.1.0 wrote it
+    write_weights(tmp_path / "a.h5", scaled)
+    assert "filters rescaled" in str(verify(tmp_path / "a.h5"))
 
 
 # Comparing and describing
