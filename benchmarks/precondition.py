@@ -10,7 +10,7 @@ what each has taken: its evaluations, its transforms and its optimizer.
 import argparse
 import json
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -212,6 +212,7 @@ def run_in_turn(turn: common.Turn, name: str, pair: tuple[str, str], size: int, 
     return run(load(name), pair, size, method, most=BUDGET, turn=turn)
 
 
+@cache
 def load(name: str) -> Network:
     """Return the network of a name: the embedded one, or VGG-19 of the data folder."""
     return load_network(EMBEDDED, backend="numpy") if name == "slim" else common.network_with("auto")
@@ -248,7 +249,7 @@ def main() -> None:
     if options.table:
         print(table(rows))
         return
-    network, pairs = load(options.network), [PAIRS[i] for i in options.pairs]
+    pairs = [PAIRS[i] for i in options.pairs]
     for size in options.sizes:
         ours, scipys = (
             (*few[::2], *(replace(m, pyramid=max(size // 4, 64)) for m in few[::2]))
@@ -274,7 +275,7 @@ def main() -> None:
                 if loss is None and method != PLAIN:
                     raise SystemExit(f"{pair} at {size}: first run the plain method")
                 most = BUDGET if loss is None else MAX_EVALUATIONS
-                curve = run(network, pair, size, method, -np.inf if loss is None else loss, most)
+                curve = run(load(options.network), pair, size, method, -np.inf if loss is None else loss, most)
                 rows.append(
                     row(options.network, pair, size, method, curve, loss_after_budget(curve) if loss is None else loss)
                 )

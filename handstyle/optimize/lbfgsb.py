@@ -166,7 +166,7 @@ def one_scipy_thread() -> Any:
 
     The solver's products are tiny, and more threads make them slower (scipy#22438). The wheels of NumPy and SciPy each
     contain a BLAS, so the network's products still use all threads. threadpoolctl lets only one thread of a process set
-    limits at a time: while this one is held, an evaluation in another thread is right, but slower by a third.
+    limits at a time: while this one is held, an evaluation in another thread is right, but slower.
     """
     controller = ThreadpoolController()
     own = [library.filepath for library in controller.lib_controllers if "scipy.libs" in str(library.filepath)]
