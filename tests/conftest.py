@@ -28,6 +28,10 @@ settings.register_profile(
 )
 settings.load_profile("handstyle")
 
+# A shell lets what it starts in the background ignore Ctrl-C, and so would the programs that the tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 VGG19 = "weights/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
 
