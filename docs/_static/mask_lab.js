@@ -1,7 +1,10 @@
-// Paint a mask and see what becomes of it at three layers of VGG, by the rule of the mean and by the strict one.
+// Paint a mask and see what becomes of it at three layers of VGG, by the rule of the mean and by the strict one, and
+// where the values that it counts pull on the picture: the leak map.
 //
 // Plain JavaScript, no library, no request: it works from file://. The arithmetic is that of handstyle/losses/regions.py:
 // a convolution takes the mean (or the least) of its window of 3 x 3 within the picture, a pooling that of its block.
+// The leak map is the backward sweep of a network whose kernels are all means and whose pools are averages, begun with
+// the carried mask; its number is that of `leak`.
 
 "use strict";
 
@@ -43,21 +46,49 @@ function carry(m, steps, merge) {
   return m;
 }
 
+// The sweep back: a kernel of nine ninths with zeros around the map is its own adjoint, a pool gives a quarter to each.
+function sweepBack(d, steps) {
+  for (const step of [...steps].reverse()) {
+    const after = d;
+    if (step === "conv") {
+      d = after.map((row, r) => row.map((_, s) => part(after, r - 1, s - 1, 3).reduce((sum, value) => sum + value, 0) / 9));
+    } else {
+      d = Array.from({ length: 2 * after.length }, (_, r) =>
+        Array.from({ length: 2 * after[0].length }, (_, s) => after[r >> 1][s >> 1] / 4));
+    }
+  }
+  return d;
+}
+
+// The share of the squared pull where the mask is not.
+function leakOf(pull, mask) {
+  let outside = 0;
+  let whole = 0;
+  pull.forEach((row, r) =>
+    row.forEach((value, s) => {
+      outside += (1 - mask[r][s]) * value ** 2;
+      whole += value ** 2;
+    }));
+  return whole ? outside / whole : 0;
+}
+
 class MaskLab {
   constructor(place) {
     this.place = place;
     this.at = [24, 32];
     this.clear();
-    const canvas = (name, label) =>
+    const canvas = (name, label, said) =>
       `<div class="lab-cell">${label}<br><canvas class="lab-${name}" width="${MASK_COLUMNS * MASK_ZOOM}"
-        height="${MASK_ROWS * MASK_ZOOM}" role="img" aria-label="${label}"></canvas><br><span class="mean-${name}"></span></div>`;
+        height="${MASK_ROWS * MASK_ZOOM}" role="img" aria-label="${label}"></canvas><br><span class="${said}"></span></div>`;
+    const taps = WAY.map(([tap]) => tap);
     place.innerHTML = `
       <p>paint with the pointer; or move the brush with the arrow keys and paint with the space bar
         <label>brush <input class="lab-brush" type="range" min="1" max="12" value="5"></label>
         <label>rule <select class="lab-rule"><option>fraction</option><option>inside</option></select></label>
         <button type="button" class="lab-erase">erase</button></p>
-      <div class="lab-row">${canvas("mask", "the mask")}${canvas("relu2_1", "relu2_1")}</div>
-      <div class="lab-row">${canvas("relu3_1", "relu3_1")}${canvas("relu4_1", "relu4_1")}</div>`;
+      <div class="lab-row">${canvas("mask", "the mask", "mean-mask")}</div>
+      <div class="lab-row">${taps.map((tap) => canvas(tap, `the mask at ${tap}`, `mean-${tap}`)).join("")}</div>
+      <div class="lab-row">${taps.map((tap) => canvas(`leak-${tap}`, `where ${tap} pulls`, `share-${tap}`)).join("")}</div>`;
     this.canvas = place.querySelector(".lab-mask");
     this.canvas.tabIndex = 0;
     const paintAt = (event) => {
@@ -109,26 +140,45 @@ class MaskLab {
     this.update();
   }
 
-  show(name, m) {
+  // Draw a plane of numbers, each in the color that `color` gives for it and its place.
+  draw(name, m, color) {
     const context = this.place.querySelector(`.lab-${name}`).getContext("2d");
     const size = (MASK_COLUMNS * MASK_ZOOM) / m[0].length;
     m.forEach((row, r) =>
       row.forEach((value, s) => {
-        const gray = Math.round(255 * value);
-        context.fillStyle = `rgb(${gray}, ${gray}, ${gray})`;
+        context.fillStyle = color(value, r, s);
         context.fillRect(s * size, r * size, size, size);
       }));
+  }
+
+  show(name, m) {
+    this.draw(name, m, (value) => `rgb(${[255, 255, 255].map((full) => Math.round(full * value)).join(", ")})`);
     const mean = MERGE.fraction(m.flat());
     this.place.querySelector(`.mean-${name}`).textContent = `mean ${mean.toFixed(4)}`;
+  }
+
+  // Gray within the mask, orange outside, brighter where the pull is stronger; a root, so that what is weak shows.
+  showLeak(tap, pull) {
+    const largest = Math.max(...pull.flat()) || 1;
+    this.draw(`leak-${tap}`, pull, (value, r, s) => {
+      const bright = Math.sqrt(value / largest);
+      const hue = this.mask[r][s] ? [255, 255, 255] : [255, 140, 60];
+      return `rgb(${hue.map((full) => Math.round(full * bright)).join(", ")})`;
+    });
+    const share = 100 * leakOf(pull, this.mask);
+    this.place.querySelector(`.share-${tap}`).textContent = `${share.toFixed(3)} % outside`;
   }
 
   update() {
     this.at = [Math.min(Math.max(this.at[0], 0), MASK_ROWS - 1), Math.min(Math.max(this.at[1], 0), MASK_COLUMNS - 1)];
     let m = this.mask;
     this.show("mask", m);
+    const walked = [];
     for (const [tap, steps] of WAY) {
       m = carry(m, steps, MERGE[this.place.querySelector(".lab-rule").value]);
+      walked.push(...steps);
       this.show(tap, m);
+      this.showLeak(tap, sweepBack(m, walked));
     }
     const context = this.canvas.getContext("2d");
     context.strokeStyle = "#e8590c";

@@ -11,11 +11,12 @@ from conftest_docs import DOCS
 from handstyle.kernels.counting import LOWERED, Machine, Tile, convolution_cost
 from handstyle.kernels.winograd_matrices import transforms
 from handstyle.losses.gram import Moments, gram_loss, moments_backward, moments_forward
-from handstyle.losses.regions import carry_mask
+from handstyle.losses.regions import carry_mask, leak
 from handstyle.losses.total_variation import absolute_variation, total_variation
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
 from handstyle.network.pooling import POOLS
 from handstyle.network.relu import relu_backward, relu_forward
+from handstyle.network.sequence import Convolution, Pool, sequence_backward, sequence_forward
 from handstyle.network.vgg import build_network, random_weights, summary
 from handstyle.optimize.adam import Adam
 
@@ -167,6 +168,19 @@ def test_a_painted_mask_travels_as_the_package_carries_it(lab, rule):
     carried = carry_mask(build_network(random_weights()).layers, mask, taps, rule)
     for tap in taps:
         assert float(text(browser, f".mean-{tap}").split()[1]) == pytest.approx(carried[tap].mean(), abs=1e-4)
+    # The leak map is the package's sweep back through kernels that are all means, begun with the carried mask.
+    names = ("conv1_1", "conv1_2", "pool1", "conv2_1", "conv2_2", "pool2", "conv3_1", "conv3_2", "conv3_3", "conv3_4")
+    mean = np.full((3, 3, 1, 1), 1 / 9)
+    layers = tuple(
+        Pool(name, "average") if name.startswith("pool") else Convolution(name, mean, np.zeros(1), "zero")
+        for name in (*names, "pool3", "conv4_1")
+    )
+    for tap in taps:
+        at = tap.replace("relu", "conv")
+        _, caches = sequence_forward(layers, mask[..., None], [at])
+        expected = 100 * leak(sequence_backward(layers, {at: carried[tap]}, caches), mask)
+        assert numbers(text(browser, f".share-{tap}"))[0] == pytest.approx(expected, abs=1e-3)
+        assert (expected > 0.01) == (rule == "fraction")
 
 
 @pytest.mark.parametrize("m", [2, 4, 6])
