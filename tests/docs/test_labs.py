@@ -149,6 +149,23 @@ def test_adam_in_the_valley_is_the_packages(lab):
     assert shown["L-BFGS"] < 1e-6 * shown["descent"]
 
 
+@pytest.mark.parametrize("first", [0.04, 0.8, 2.0, 3.4, 4.0])
+def test_a_line_search_makes_the_trials_of_the_packages(lab, first):
+    from fig.wolfe import search
+
+    browser = lab("search")
+    browser.run("document.querySelector('.lab-first').focus()")
+    slide(browser, ".lab-first", first)
+    _, *expected = search(first)
+    browser.run("document.querySelector('.lab-next').focus()")
+    for k, trial in enumerate(expected, 1):
+        words = text(browser, ".lab-sum")
+        assert numbers(words)[:4] == pytest.approx([k, trial.step, trial.value, trial.slope], abs=1e-4)
+        assert words.endswith("taken") == (k == len(expected))
+        press_space(browser)
+    assert numbers(text(browser, ".lab-sum"))[0] == 1  # and from the beginning
+
+
 @pytest.mark.parametrize("rule", ["fraction", "inside"])
 def test_a_painted_mask_travels_as_the_package_carries_it(lab, rule):
     browser = lab("mask")
