@@ -12,8 +12,8 @@ import handstyle.cli.sweep
 import handstyle.painting.stylize
 from handstyle.cli.sweep import GAP, PAPER, Cell, combinations, draw_sheet, parse_axis, wrap_text
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.picture_metadata import read_metadata
 from handstyle.foundations.picture_reading import read_picture
-from handstyle.foundations.picture_writing import read_metadata
 from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Objective
 from handstyle.painting.config import StyleConfig

@@ -8,7 +8,8 @@ from pathlib import Path
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import fit_long_side
-from handstyle.foundations.picture_reading import expand_path, read_picture
+from handstyle.foundations.picture_paths import expand_path
+from handstyle.foundations.picture_reading import read_picture
 from handstyle.network.weights import is_native, read_weights, sha256, write_weights
 from weights_tools.convention import Decision, decide
 from weights_tools.fingerprint import with_fingerprint

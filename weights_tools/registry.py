@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import expand_path
+from handstyle.foundations.picture_paths import expand_path
 from handstyle.network.vgg import Weights
 from handstyle.network.weights import EMBEDDED, EMBEDDED_FILE, cache_folder, find_weights, sha256
 from weights_tools.known import NETWORKS

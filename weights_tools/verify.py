@@ -10,7 +10,7 @@ import numpy as np
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, Convention
-from handstyle.foundations.picture_reading import expand_path
+from handstyle.foundations.picture_paths import expand_path
 from handstyle.network.vgg import Weights, check_layers, convolution_names
 from handstyle.network.weights import is_native, read_weights
 from weights_tools.convention import decide, decide_by_biases

@@ -16,7 +16,7 @@ from handstyle.cli.options import AUTO, as_flags, event, set_output_form, warn
 from handstyle.cli.painting import commands, demo
 from handstyle.cli.signals import ignore_signal, reset_handlers, set_handler, status_of_signal
 from handstyle.foundations.errors import HandstyleError, one_line, printable
-from handstyle.foundations.picture_writing import FORMATS
+from handstyle.foundations.picture_formats import FORMATS
 
 # The other commands, imported when they are called.
 OTHERS = {

@@ -11,7 +11,8 @@ from cyclopts import Parameter
 from handstyle.cli.options import Output, Settings, Whole, all_fields, as_flags, err, make_flags, resolve, say
 from handstyle.cli.session import check_page, free_name
 from handstyle.foundations.errors import HandstyleError, printable
-from handstyle.foundations.picture_reading import Picture, PictureLike, expand_path, read_picture
+from handstyle.foundations.picture_paths import expand_path
+from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.foundations.picture_writing import check_writable
 from handstyle.network.vgg import Network
 from handstyle.network.weights import find_weights, sha256

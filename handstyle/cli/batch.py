@@ -32,7 +32,8 @@ from handstyle.cli.session import check_before, checkpoint_path, connect_workers
 from handstyle.cli.signals import Interrupted, ignore_signal, reset_handlers, set_handler
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.errors import HandstyleError, one_line, printable
-from handstyle.foundations.picture_reading import PictureLike, expand_path, pictures_in
+from handstyle.foundations.picture_paths import expand_path, pictures_in
+from handstyle.foundations.picture_reading import PictureLike
 from handstyle.network.vgg import Network
 from handstyle.network.weights import sha256
 from handstyle.painting.config import PATHS

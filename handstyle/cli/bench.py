@@ -24,7 +24,7 @@ from handstyle.cli.torch_peer import TorchObjective
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array, cpu_count, cpu_name
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import expand_path
+from handstyle.foundations.picture_paths import expand_path
 from handstyle.kernels.counting import Machine
 from handstyle.losses.gram import Moments, StyleTerm, moments_forward
 from handstyle.network.sequence import Convolution

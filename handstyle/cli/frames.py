@@ -15,7 +15,8 @@ from handstyle.cli.options import PICTURES, Flat, Output, RunConfig, Settings, r
 from handstyle.cli.painting import paint
 from handstyle.cli.session import default_target
 from handstyle.foundations.errors import HandstyleError, printable
-from handstyle.foundations.picture_reading import expand_path, read_picture
+from handstyle.foundations.picture_paths import expand_path
+from handstyle.foundations.picture_reading import read_picture
 from handstyle.network.vgg import Network
 from handstyle.network.weights import sha256
 from handstyle.painting.film import (

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import expand_path
+from handstyle.foundations.picture_paths import expand_path
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
 from handstyle.painting.config import StyleConfig, coerce, field_types, is_single_value, literal_values, split_optional

@@ -44,7 +44,8 @@ from handstyle.cli.session import (
 )
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import Size, fit_long_side
-from handstyle.foundations.picture_reading import PictureLike, expand_path, read_picture
+from handstyle.foundations.picture_paths import expand_path
+from handstyle.foundations.picture_reading import PictureLike, read_picture
 from handstyle.foundations.picture_writing import write_picture
 from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network

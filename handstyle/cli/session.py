@@ -14,7 +14,8 @@ from handstyle.cli.options import AUTO, NetworkConfig, RunConfig, as_flags, err,
 from handstyle.cli.signals import Requests, defer_signals
 from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.foundations.file_lock import locked
-from handstyle.foundations.picture_reading import Picture, expand_path
+from handstyle.foundations.picture_paths import expand_path
+from handstyle.foundations.picture_reading import Picture
 from handstyle.foundations.picture_writing import check_writable
 from handstyle.kernels.cluster import Cluster, connect_cluster, is_single_tile
 from handstyle.network.vgg import Network

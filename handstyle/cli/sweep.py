@@ -33,8 +33,10 @@ from handstyle.cli.session import connect_workers, free_name
 from handstyle.cli.signals import ignore_signal, set_handler, status_of_signal
 from handstyle.foundations.errors import HandstyleError, one_line
 from handstyle.foundations.image import resize
-from handstyle.foundations.picture_reading import PictureLike, expand_path
-from handstyle.foundations.picture_writing import check_writable, write_picture_somewhere
+from handstyle.foundations.picture_paths import expand_path
+from handstyle.foundations.picture_reading import PictureLike
+from handstyle.foundations.picture_rescue import write_picture_somewhere
+from handstyle.foundations.picture_writing import check_writable
 from handstyle.kernels.cluster import Cluster
 from handstyle.network.vgg import Network
 from handstyle.painting.config import StyleConfig, suggest

@@ -5,6 +5,7 @@ sRGB, as browsers do.
 """
 
 import io
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,13 @@ def srgb_profile() -> ImageCms.ImageCmsProfile:
     'RGB '
     """
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+def srgb_bytes() -> bytes:
+    """Return the bytes of `srgb_profile` for a file: always the same, without the date at which it was made."""
+    profile = bytearray(srgb_profile().tobytes())
+    profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # the date: the same run, the same bytes
+    return bytes(profile)
 
 
 def color_converter(profile: bytes | None, mode: str, notes: list[str]) -> Callable[[Image.Image], Pixels]:

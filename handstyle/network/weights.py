@@ -34,7 +34,7 @@ from numpy.typing import DTypeLike
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError, one_line
-from handstyle.foundations.picture_reading import expand_path
+from handstyle.foundations.picture_paths import expand_path
 from handstyle.network.vgg import Weights, check_layers, convolution_names
 
 FORMAT = "handstyle-weights 1"

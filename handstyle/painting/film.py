@@ -27,8 +27,10 @@ from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError, one_line, printable
 from handstyle.foundations.image import Size, resize
-from handstyle.foundations.picture_reading import Picture, PictureLike, expand_path, pictures_in
-from handstyle.foundations.picture_writing import read_metadata, write_picture
+from handstyle.foundations.picture_metadata import read_metadata
+from handstyle.foundations.picture_paths import expand_path, pictures_in
+from handstyle.foundations.picture_reading import Picture, PictureLike
+from handstyle.foundations.picture_writing import write_picture
 from handstyle.losses.temporal import certainty, temporal_term, warp
 from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network

@@ -15,7 +15,8 @@ from scipy.ndimage import gaussian_filter
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import MIN_SIDE, Convention, deprocess, fitted_size, resize
-from handstyle.foundations.picture_reading import Picture, PictureLike, expand_path, pictures_in, read_picture
+from handstyle.foundations.picture_paths import expand_path, pictures_in
+from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.losses.regions import check_mask
 from handstyle.painting.arguments import read_argument
 from handstyle.painting.color import (

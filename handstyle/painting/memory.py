@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from handstyle.foundations.backend import available_memory
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
+from handstyle.foundations.free_memory import available_memory
 from handstyle.foundations.image import MIN_SIDE, Size
 from handstyle.foundations.mapped import PIECE, free_disk, is_large, mapped_folder
 from handstyle.foundations.picture_reading import Picture

@@ -26,8 +26,10 @@ from threadpoolctl import threadpool_info
 
 from handstyle.foundations.backend import Array, cpu_count, to_numpy
 from handstyle.foundations.errors import HandstyleError, encodable, one_line, printable
-from handstyle.foundations.picture_reading import Picture, expand_path
-from handstyle.foundations.picture_writing import FORMATS, read_metadata
+from handstyle.foundations.picture_formats import FORMATS
+from handstyle.foundations.picture_metadata import read_metadata
+from handstyle.foundations.picture_paths import expand_path
+from handstyle.foundations.picture_reading import Picture
 from handstyle.kernels.tiles import inner_engine, tile_side
 from handstyle.network.sequence import Convolution, Pool
 from handstyle.network.vgg import Network

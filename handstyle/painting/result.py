@@ -17,7 +17,8 @@ from PIL import Image
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import Size
-from handstyle.foundations.picture_writing import write_picture, write_picture_somewhere
+from handstyle.foundations.picture_rescue import write_picture_somewhere
+from handstyle.foundations.picture_writing import write_picture
 from handstyle.optimize.trace import Ending, Iteration
 
 

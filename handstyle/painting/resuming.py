@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_reading import expand_path
+from handstyle.foundations.picture_paths import expand_path
 from handstyle.kernels.cpu.threads import blas_architectures
 from handstyle.network.vgg import Network
 from handstyle.optimize.checkpoint import check_facts, read_facts

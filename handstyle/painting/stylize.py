@@ -18,7 +18,8 @@ import numpy as np
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.foundations.image import Size, resize
-from handstyle.foundations.picture_reading import Picture, PictureLike, expand_path
+from handstyle.foundations.picture_paths import expand_path
+from handstyle.foundations.picture_reading import Picture, PictureLike
 from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED

@@ -11,6 +11,7 @@ import pytest
 from support.strict_arrays import XP, StrictArray, strict_backend
 
 from handstyle.foundations import backend as module
+from handstyle.foundations import free_memory
 from handstyle.foundations.backend import RESERVED, Backend, choose_backend, namespace, to_numpy
 from handstyle.foundations.errors import HandstyleError
 
@@ -188,11 +189,11 @@ def test_a_containers_limit_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             place.write_text(files[str(name)])
         return place
 
-    monkeypatch.setattr(module, "Path", moved)
-    monkeypatch.setattr(module, "open", lambda name, **options: moved(name).open(**options), raising=False)
-    assert module.available_memory() == 4000
+    monkeypatch.setattr(free_memory, "Path", moved)
+    monkeypatch.setattr(free_memory, "open", lambda name, **options: moved(name).open(**options), raising=False)
+    assert free_memory.available_memory() == 4000
     files["/sys/fs/cgroup/memory.max"] = "max\n"
-    assert module.available_memory() == 2**30
+    assert free_memory.available_memory() == 2**30
 
 
 def test_what_is_made_aside_is_given_back() -> None:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from handstyle.foundations import picture_writing
+from handstyle.foundations import picture_rescue, picture_writing
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.picture_metadata import read_metadata
 from handstyle.foundations.picture_reading import read_picture
-from handstyle.foundations.picture_writing import check_writable, read_metadata, write_picture
+from handstyle.foundations.picture_writing import check_writable, write_picture
 
 LOSSLESS = ["png", "tif", "tiff"]
 LOSSY = ["jpg", "jpeg", "webp"]
@@ -228,6 +229,6 @@ def test_a_link_is_followed_and_the_permissions_are_the_usual_ones(tmp_path):
 
 def test_a_resolution_that_no_format_holds_does_not_lose_the_picture(tmp_path):
     gray = np.full((16, 16, 3), 99.0)
-    path = picture_writing.write_picture_somewhere(tmp_path / "out.png", gray, dpi=(1e30, 1e30), bits=16)
+    path = picture_rescue.write_picture_somewhere(tmp_path / "out.png", gray, dpi=(1e30, 1e30), bits=16)
     assert path == tmp_path / "out.png"
     assert path.read_bytes()[24] == 16

@@ -11,8 +11,9 @@ import handstyle
 from handstyle.cli import app
 from handstyle.cli.again import find_inputs
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.picture_metadata import read_metadata
 from handstyle.foundations.picture_reading import Picture, read_picture
-from handstyle.foundations.picture_writing import read_metadata, write_picture
+from handstyle.foundations.picture_writing import write_picture
 from handstyle.kernels.tiles import by_tiles
 from handstyle.network.weights import tensors_sha256
 from handstyle.painting.load import fit_network, load_network, load_weights

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handstyle.foundations import backend
+from handstyle.foundations import free_memory
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="limits are read from Linux's own account")
 LIMITED = """
 import resource
-from handstyle.foundations.backend import UNUSED_ADDRESSES, available_memory
+from handstyle.foundations.free_memory import UNUSED_ADDRESSES, available_memory
 taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (taken + UNUSED_ADDRESSES + (100 << 20),) * 2)
 print(available_memory())
@@ -77,14 +77,14 @@ def test_a_limit_of_a_control_group_was_not_seen(group, files, left, monkeypatch
             place.write_text(root[str(name)])
         return place
 
-    monkeypatch.setattr(backend, "Path", moved)
-    monkeypatch.setattr(backend, "open", lambda name, **options: moved(name).open(**options), raising=False)
-    assert backend.available_memory() == left
+    monkeypatch.setattr(free_memory, "Path", moved)
+    monkeypatch.setattr(free_memory, "open", lambda name, **options: moved(name).open(**options), raising=False)
+    assert free_memory.available_memory() == left
 
 
 def test_a_system_that_does_not_say_what_is_free_forecasts_and_paints(tmp_path, monkeypatch, commanded):
-    monkeypatch.delattr(backend.os, "sysconf")  # as on Windows
-    assert backend.available_memory() == math.inf
+    monkeypatch.delattr(free_memory.os, "sysconf")  # as on Windows
+    assert free_memory.available_memory() == math.inf
     pictures = [tmp_path / name for name in ("photograph.png", "painting.png")]
     for picture in pictures:
         Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(picture)

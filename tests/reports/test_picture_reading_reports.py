@@ -15,11 +15,12 @@ import pytest
 from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, features
 from support.icc_profiles import SRGB_PRIMARIES, matrix_profile
 
-from handstyle.foundations import picture_reading
+from handstyle.foundations import picture_bands, picture_paths
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.foundations.image import fit_long_side, resize
+from handstyle.foundations.picture_metadata import read_metadata
 from handstyle.foundations.picture_reading import read_picture
-from handstyle.foundations.picture_writing import read_metadata, write_picture
+from handstyle.foundations.picture_writing import write_picture
 
 ROWS, COLUMNS = np.mgrid[:40, :48]
 LEVELS = np.stack([COLUMNS * 5, ROWS * 6, (ROWS * COLUMNS) % 256], axis=-1).astype(np.uint8)
@@ -207,7 +208,8 @@ def measured(code: str, limit: int | None = None) -> tuple[float, str]:
     script = f"""
 import resource, sys
 from handstyle.foundations.picture_reading import read_picture
-from handstyle.foundations.picture_writing import read_metadata, write_picture
+from handstyle.foundations.picture_metadata import read_metadata
+from handstyle.foundations.picture_writing import write_picture
 if {limit!r}:
     resource.setrlimit(resource.RLIMIT_AS, ({limit!r}, {limit!r}))
 def peak():
@@ -344,14 +346,14 @@ def test_a_picture_that_memory_does_not_hold_is_refused_before_it_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, needed: int
 ) -> None:
     Image.new(mode, (6000, 4000)).save(tmp_path / "p.png")
-    monkeypatch.setattr(picture_reading, "available_memory", lambda: needed * 1_000_000)
+    monkeypatch.setattr(picture_bands, "available_memory", lambda: needed * 1_000_000)
     decoded: list[object] = []
     load = ImageFile.ImageFile.load
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: (decoded.append(self), load(self))[1])
     message = rf"p.png has 6000 x 4000 px and takes some {needed} MB .*smaller first"
     refused(tmp_path / "p.png", message, OutOfMemoryError, target=20)
     assert not decoded
-    monkeypatch.setattr(picture_reading, "available_memory", lambda: (needed + 1) * 1_000_000)
+    monkeypatch.setattr(picture_bands, "available_memory", lambda: (needed + 1) * 1_000_000)
     if mode != "RGBA":  # which is wholly transparent
         assert read_picture(tmp_path / "p.png", target=20).pixels.shape == (13, 20, 3)
 
@@ -444,7 +446,7 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("HOME", str(tmp_path))
     Image.fromarray(LEVELS).save(tmp_path / "p.png")
     assert read_picture("~/p.png").pixels.shape == (40, 48, 3)
-    assert picture_reading.pictures_in("~") == [tmp_path / "p.png"]
+    assert picture_paths.pictures_in("~") == [tmp_path / "p.png"]
     refused("~nobody-of-that-name/p.png", "does not exist")
 
 
@@ -472,8 +474,8 @@ def test_the_pictures_of_a_folder_are_without_its_junk(tmp_path: Path) -> None:
     for name in ("b.png", "a.JPG", "c.heic", "._a.png", ".DS_Store", "Thumbs.db", "desktop.ini", "notes.txt"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "folder.png").mkdir()
-    assert [path.name for path in picture_reading.pictures_in(tmp_path)] == ["a.JPG", "b.png", "c.heic"]
+    assert [path.name for path in picture_paths.pictures_in(tmp_path)] == ["a.JPG", "b.png", "c.heic"]
     with pytest.raises(HandstyleError, match=r"folder.png holds no picture"):
-        picture_reading.pictures_in(tmp_path / "folder.png")
+        picture_paths.pictures_in(tmp_path / "folder.png")
     with pytest.raises(HandstyleError, match="nowhere cannot be read: No such file"):
-        picture_reading.pictures_in(tmp_path / "nowhere")
+        picture_paths.pictures_in(tmp_path / "nowhere")

@@ -15,16 +15,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, features
 
-from handstyle.foundations import atomic_file, picture_writing
+from handstyle.foundations import atomic_file, picture_rescue
 from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.picture_metadata import read_metadata
 from handstyle.foundations.picture_reading import read_picture
-from handstyle.foundations.picture_writing import check_writable, read_metadata, write_picture
+from handstyle.foundations.picture_writing import check_writable, write_picture
 
 PICTURE = np.random.default_rng(5).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
 
 def somewhere(path: Path, **options: object) -> Path:
-    return picture_writing.write_picture_somewhere(path, PICTURE, **options)  # type: ignore[arg-type]
+    return picture_rescue.write_picture_somewhere(path, PICTURE, **options)  # type: ignore[arg-type]
 
 
 def refused(says: str, call: Callable[..., object], *args: object, **options: object) -> None:
@@ -273,7 +274,7 @@ def test_what_the_format_cannot_hold_is_written_all_the_same(tmp_path: Path) -> 
 
 
 def test_what_is_no_picture_is_refused_at_once(tmp_path: Path, elsewhere: Path) -> None:
-    refused("NaN", picture_writing.write_picture_somewhere, tmp_path / "a.png", np.full((4, 4, 3), np.nan))
+    refused("NaN", picture_rescue.write_picture_somewhere, tmp_path / "a.png", np.full((4, 4, 3), np.nan))
     assert list(tmp_path.iterdir()) == [elsewhere]
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 import handstyle
 from handstyle.cli import main, painting
-from handstyle.foundations import picture_writing
+from handstyle.foundations import picture_rescue
 from handstyle.painting import stylize as module
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(handstyle.__file__).parents[1])}
@@ -63,7 +63,7 @@ PLACES = {  # owner, function, which call of it
     "in the last scale": (module.Objective, "__call__", 7),
     "while colors are changed": (module, "final_picture", 1),
     "while the recipe is made": (module, "make_recipe", 1),
-    "while the picture is encoded": (picture_writing, "_encode", 1),
+    "while the picture is encoded": (picture_rescue, "encode_picture", 1),
     "while the picture is flushed": (os, "fsync", 1),
     "while the picture gets its name": (os, "replace", 1),
     "while the end is reported": (painting, "print_end", 1),
@@ -89,7 +89,7 @@ def test_a_signal_at_any_moment_keeps_the_picture(place, times, files, tmp_path,
 def test_a_second_signal_while_the_first_ends_the_run(name, number, files, tmp_path, monkeypatch) -> None:
     """The first comes in the first iteration, where it interrupts, and the next ones while the picture is written."""
     at(monkeypatch, module.Objective, "__call__", 2, number, 1)
-    at(monkeypatch, picture_writing, "_encode", 1, number, 1)
+    at(monkeypatch, picture_rescue, "encode_picture", 1, number, 1)
     at(monkeypatch, os, "fsync", 1, number, 1)
     assert run(*files, "--no-checkpoint") == 128 + number
     assert (tmp_path / "out.png").exists()
