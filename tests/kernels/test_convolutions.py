@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from handstyle.foundations.backend import Array
 from handstyle.foundations.gradcheck import check_adjoint
 from handstyle.kernels.counting import LOWERED, Tile, ceil_div
-from handstyle.kernels.cpu import gemm as products
+from handstyle.kernels.cpu import gemm
 from handstyle.kernels.cpu import winograd_columns as winograd_1d
 from handstyle.kernels.cpu.arena import Arena
 from handstyle.kernels.cpu.blocking import Blocking, cut_products
@@ -79,7 +79,7 @@ def test_does_not_depend_on_the_kernels_of_blas(
     tile: Tile, small_kernels: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Where BLAS has kernels for small products they are made a few rows at a time, of windows that overlap as well.
-    monkeypatch.setattr(products, "has_small_kernels", lambda: small_kernels)
+    monkeypatch.setattr(gemm, "has_small_kernels", lambda: small_kernels)
     x, w, b = draw(rng, 20, 250, 24, 32, np.float32)
     expected, _ = conv3x3_forward(x, w, b)
     assert differ(run(tile, x, w, b), expected, x) < BOUNDS[tile]

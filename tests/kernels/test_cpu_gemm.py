@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from handstyle.kernels.cpu import gemm as products
+from handstyle.kernels.cpu import gemm
 from handstyle.kernels.cpu.gemm import MAX_COLUMNS, rows_times, times_columns
 from handstyle.kernels.cpu.threads import blas_architectures
 
@@ -24,7 +24,7 @@ def test_a_small_matrix_times_long_rows(shape: tuple[int, int], length: int, rng
 def test_rows_times_a_matrix(
     small_kernels: bool, rows: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(products, "has_small_kernels", lambda: small_kernels)
+    monkeypatch.setattr(gemm, "has_small_kernels", lambda: small_kernels)
     x, w = rng.normal(size=(3, rows, 96)), rng.normal(size=(3, 96, 64))
     out = np.full((3, rows, 64), np.nan)
     rows_times(x, w, out)
@@ -33,4 +33,4 @@ def test_rows_times_a_matrix(
 
 def test_the_architecture_of_blas_is_known() -> None:
     assert blas_architectures()
-    assert products.has_small_kernels() == bool(blas_architectures() & products.HAVE_SMALL_KERNELS)
+    assert gemm.has_small_kernels() == bool(blas_architectures() & gemm.HAVE_SMALL_KERNELS)

@@ -5,10 +5,9 @@ import pytest
 from PIL import Image
 
 import handstyle
-from handstyle.losses import gram as losses
+from handstyle.losses import gram
 from handstyle.losses.gram import Moments, StyleTerm
-from handstyle.painting import inputs
-from handstyle.painting import optimizers as descent
+from handstyle.painting import inputs, optimizers
 from handstyle.painting.recipe import read_recipe
 from handstyle.painting.targets import build_terms
 
@@ -102,8 +101,8 @@ def test_a_nan_keeps_the_last_good_picture(network, pictures, monkeypatch):
         value, dmoments = genuine(moments, target, scale)
         return (float("nan") if calls > 20 else value), dmoments
 
-    genuine = losses.gram_loss
-    monkeypatch.setattr(losses, "gram_loss", spoiled)
+    genuine = gram.gram_loss
+    monkeypatch.setattr(gram, "gram_loss", spoiled)
     config = handstyle.StyleConfig(size=32, iterations=20, style_layers=FOUR)
     result = handstyle.stylize(*pictures, network=network, config=config)
     assert result.failed
@@ -130,7 +129,7 @@ def test_a_nan_keeps_the_last_good_picture(network, pictures, monkeypatch):
     ],
 )
 def test_a_bad_choice_ends_before_any_evaluation(network, pictures, monkeypatch, change, words):
-    monkeypatch.setattr(descent, "minimize_lbfgsb", lambda *_, **__: pytest.fail("the optimizer was started"))
+    monkeypatch.setattr(optimizers, "minimize_lbfgsb", lambda *_, **__: pytest.fail("the optimizer was started"))
     with pytest.raises(handstyle.HandstyleError) as caught:
         handstyle.stylize(
             *pictures, network=network, config=handstyle.StyleConfig(**{"size": 32, "style_layers": FOUR, **change})
