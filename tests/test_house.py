@@ -19,6 +19,7 @@ import handstyle
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "handstyle"
+FOLDERS = ("handstyle", "weights_tools", "tests", "docs", "benchmarks")
 IMPORTS_CUPY = ("handstyle/foundations/backend.py", "handstyle/kernels/cuda/")
 ENGINE = {"name", "poolings", "tf32", "forward", "backward", "prepare", "forecast", "describe"}  # the protocol
 
@@ -326,3 +327,23 @@ def test_every_name_in_the_prose_exists() -> None:
         local = set(re.findall(r"\w+", blocks))
         unknown += [f"{page.name}: {name}" for name in IDENTIFIER.findall(prose) if name not in known | local]
     assert not unknown, "\n".join(unknown)
+
+
+def test_what_contributing_names_is_there() -> None:
+    """A recipe that names a file or a function that is gone leads nowhere."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    files = {path.relative_to(ROOT).as_posix() for name in FOLDERS for path in (ROOT / name).rglob("*.*")}
+    placeholders = re.compile(r"NAME|NN|fig/name")
+    named = {name for name in re.findall(r"`([\w./]+\.(?:py|md|toml|json))`", text) if not placeholders.search(name)}
+    here = {path.name for path in ROOT.iterdir()}
+    assert len(named) > 40
+    assert {name for name in named - here if not any(f"/{file}".endswith(f"/{name}") for file in files)} == set()
+    pairs = re.findall(r"`([\w/]+\.py)` \(?`(\w+)`(?:(?:,| and) `(\w+)`)?", text)
+    pairs += [(file, *names) for *names, file in re.findall(r"`(\w+)`(?: and `(\w+)`)? in `([\w/]+\.py)`", text)]
+    assert len(pairs) > 6
+    lost = []
+    for file, *names in pairs:
+        (path,) = [ROOT / one for one in files if f"/{one}".endswith(f"/{file}")]
+        words = set(re.findall(r"\w+", path.read_text(encoding="utf-8")))
+        lost += [f"{file}: {name}" for name in names if name and name not in words]
+    assert lost == []
