@@ -3,27 +3,34 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from pkgutil import resolve_name
 
 import numpy as np
 
 from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.image import resize
 from handstyle.foundations.mapped import is_large, mapped_zeros
-from handstyle.optimize.adam import Adam, minimize_adam
-from handstyle.optimize.classic import minimize_descent, minimize_restarted
-from handstyle.optimize.lbfgs import minimize_lbfgs
-from handstyle.optimize.lbfgsb import minimize_lbfgsb
+from handstyle.optimize.adam import Adam
 from handstyle.optimize.objective import Objective
 from handstyle.optimize.precondition import minimize_preconditioned
 from handstyle.optimize.trace import Callback, Outcome
 from handstyle.painting.config import LINE_SEARCH, StyleConfig
 
+# The optimizers by name, as import paths. Each is given those of the run's settings that it has parameters for.
+OPTIMIZERS = {
+    "lbfgsb": "handstyle.optimize.lbfgsb:minimize_lbfgsb",
+    "restarted": "handstyle.optimize.classic:minimize_restarted",  # lbfgsb, if the setting `restarts` is above 0
+    "lbfgs": "handstyle.optimize.lbfgs:minimize_lbfgs",
+    "lbfgs-fixed": "handstyle.optimize.lbfgs:minimize_lbfgs",  # without a line search
+    "adam": "handstyle.optimize.adam:minimize_adam",
+    "descent": "handstyle.optimize.classic:minimize_descent",
+}
+
 # The longest step of L-BFGS without a line search, in gray levels (root mean square). Published programs have no such
 # bound; without it the second step of neural-style's optimizer from gray noise is 2400 gray levels long.
 MAX_STEP = 8.0
-WITHOUT_LINE_SEARCH = ("descent", "lbfgs-fixed", "adam")
 
 
 @dataclass
@@ -41,8 +48,7 @@ class OptimizerState:
             return self.adam
 
         def resized(a: Array) -> Array:
-            plane = backend.to_numpy(a).reshape(*old, 3)
-            return backend.asarray(resize(plane, new).ravel(), dtype=a.dtype)
+            return backend.asarray(resize(backend.to_numpy(a).reshape(*old, 3), new).ravel(), dtype=a.dtype)
 
         return Adam(resized(self.adam.first), resized(self.adam.second).clip(0, None), self.adam.steps)
 
@@ -81,29 +87,24 @@ def choose_optimizer(
         ``minimize(objective, start) -> Outcome``: the picture to start from and that of the outcome are flat vectors of
         float64 on the host.
     """
-    options: dict[str, Any] = {"callback": callback, "resume": resume}
-    history: dict[str, Any] = {"lbfgs_history": config.lbfgs_history, "evaluations": config.evaluations or None}
-    if config.restarts:
-        return partial(minimize_restarted, restarts=config.restarts, **history, **options)
-    options |= {"iterations": iterations, "stop_below": config.stop_below}
-    if config.optimizer == "lbfgsb":
-        return partial(with_preconditioner(minimize_lbfgsb, config), **history, **options)
-    options["box"] = (0.0, 255.0) if config.clamp else None
-    if config.optimizer == "adam":
-        options |= {"betas": (config.beta1, config.beta2), "epsilon": config.epsilon}
-        options["averaging"] = config.averaging or None
-
-        def learning_rate_at(step: int) -> float:
-            return config.learning_rate_at(step - done)  # the schedule begins anew at every scale
-
-        minimize: Callable[..., Outcome] = partial(minimize_adam, learning_rate=learning_rate_at)
-    elif config.optimizer == "descent":
-        minimize = partial(minimize_descent, learning_rate=config.learning_rate_at)
-    else:
-        options |= {**history, "longest": MAX_STEP}
-        options["learning_rate"] = config.learning_rate if config.optimizer == "lbfgs-fixed" else None
-        minimize = with_preconditioner(minimize_lbfgs, config)
-    return partial(_minimize_on_device, partial(minimize, **options), config, state, files)
+    minimize: Callable[..., Outcome] = resolve_name(OPTIMIZERS["restarted" if config.restarts else config.optimizer])
+    # The schedule of Adam begins anew at every scale.
+    rates = {"lbfgs": None, "lbfgs-fixed": config.learning_rate, "adam": lambda k: config.learning_rate_at(k - done)}
+    options = {
+        **vars(config),
+        "iterations": iterations,
+        "callback": callback,
+        "resume": resume,
+        "evaluations": config.evaluations or None,
+        "averaging": config.averaging or None,
+        "betas": (config.beta1, config.beta2),
+        "box": (0.0, 255.0) if config.clamp else None,
+        "learning_rate": rates.get(config.optimizer, config.learning_rate_at),
+        "longest": MAX_STEP,
+    }
+    taken = signature(minimize).parameters
+    chosen = partial(with_preconditioner(minimize, config), **{k: v for k, v in options.items() if k in taken})
+    return chosen if config.optimizer == "lbfgsb" else partial(_minimize_on_device, chosen, config, state, files)
 
 
 def _minimize_on_device(
@@ -126,7 +127,7 @@ def _minimize_on_device(
         minimize = partial(minimize, start=state.adam)
     outcome = minimize(objective, v0)
     stopped = outcome.stopped
-    if outcome.failed and config.optimizer in WITHOUT_LINE_SEARCH:
+    if outcome.failed and config.optimizer not in LINE_SEARCH:
         stopped += (
             f"; optimizer={config.optimizer!r} has no bound on its steps: lower learning_rate={config.learning_rate:g}"
         )
@@ -149,7 +150,7 @@ def made_no_progress(config: StyleConfig, outcome: Outcome) -> bool:
         False for optimizers with a line search, and if no step was evaluated.
     """
     values = [row.value for row in outcome.trace]
-    if config.optimizer not in WITHOUT_LINE_SEARCH or not values:
+    if config.optimizer in LINE_SEARCH or not values:
         return False
     if config.averaging:
         return outcome.value > values[0]

@@ -16,7 +16,7 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, Convention
 from handstyle.network.sequence import Convolution, Layer, Pool
 from handstyle.network.vgg import ARCHITECTURES, Network
-from handstyle.painting.config import StyleConfig, coerce, field_types, merge_settings
+from handstyle.painting.config import StyleConfig, coerce, field_types, literal_values, merge_settings
 
 DEFAULT = "handstyle"
 
@@ -109,7 +109,7 @@ class Preset:
         """The optimizers that can be used with the preset; a line search requires the exact gradient of the value."""
         plain = {"restarts": 0, "evaluations": 0, "averaging": 0.0, "learning_rate_schedule": "constant"}
         found = []
-        for name in ("lbfgsb", "lbfgs", "lbfgs-fixed", "adam", "descent"):
+        for name in literal_values(field_types(StyleConfig)["optimizer"]):
             try:
                 self.updated({**plain, "clamp": False, "optimizer": name}).config  # noqa: B018
             except HandstyleError:

@@ -1,6 +1,7 @@
 """Runs put down and taken up: bit for bit the run that was never interrupted, and refusals of everything else."""
 
 import json
+from functools import wraps
 
 import numpy as np
 import pytest
@@ -88,12 +89,13 @@ def test_a_run_taken_up_may_go_further(network, pictures, tmp_path):
 def test_a_schedule_begins_anew_at_every_scale_also_after_a_pause(network, pictures, tmp_path, monkeypatch):
     config, rates = StyleConfig(**PYRAMID, optimizer="adam", **KINDS["adam"]), []
 
+    @wraps(minimize_adam)
     def watched(objective, v0, iterations, learning_rate, *rest, **named):
         return minimize_adam(
             objective, v0, iterations, lambda step: rates.append(learning_rate(step)) or rates[-1], *rest, **named
         )
 
-    monkeypatch.setattr("handstyle.painting.optimizers.minimize_adam", watched)
+    monkeypatch.setattr("handstyle.optimize.adam.minimize_adam", watched)
     paint_and_save(network, pictures, config, tmp_path / "run.npz", 7)
     assert rates == [config.learning_rate_at(step) for step in (1, 2, 3, 4, 1, 2, 3)]
     rates.clear()

@@ -1,5 +1,7 @@
 """The painter: what it promises before, during and after a run."""
 
+from pkgutil import resolve_name
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +9,9 @@ from PIL import Image
 import handstyle
 from handstyle.losses import gram
 from handstyle.losses.gram import Moments, StyleTerm
-from handstyle.painting import inputs, optimizers
+from handstyle.painting import inputs
+from handstyle.painting.config import field_types, literal_values
+from handstyle.painting.optimizers import OPTIMIZERS
 from handstyle.painting.recipe import read_recipe
 from handstyle.painting.targets import build_terms
 
@@ -129,7 +133,9 @@ def test_a_nan_keeps_the_last_good_picture(network, pictures, monkeypatch):
     ],
 )
 def test_a_bad_choice_ends_before_any_evaluation(network, pictures, monkeypatch, change, words):
-    monkeypatch.setattr(optimizers, "minimize_lbfgsb", lambda *_, **__: pytest.fail("the optimizer was started"))
+    monkeypatch.setattr(
+        "handstyle.optimize.lbfgsb.minimize_lbfgsb", lambda *_: pytest.fail("the optimizer was started")
+    )
     with pytest.raises(handstyle.HandstyleError) as caught:
         handstyle.stylize(
             *pictures, network=network, config=handstyle.StyleConfig(**{"size": 32, "style_layers": FOUR, **change})
@@ -167,3 +173,9 @@ def test_a_rate_too_high_is_told(network, pictures):
     result = handstyle.stylize(*pictures, network=network, config=config)
     assert result.failed
     assert "lower learning_rate=1e+09" in result.stopped
+
+
+def test_every_optimizer_of_the_settings_is_in_the_table_and_is_there():
+    names = literal_values(field_types(handstyle.StyleConfig)["optimizer"])
+    assert set(OPTIMIZERS) == {*names, "restarted"}
+    assert all(callable(resolve_name(path)) for path in OPTIMIZERS.values())
