@@ -31,6 +31,15 @@ def mean_and_covariance(moments: Moments) -> tuple[Array, Array]:  # Moments -> 
     mean : (C,) array
     covariance : (C, C) array
         ``E − m mᵀ``, divided by the count, not by one less.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.losses.gram import moments_forward
+    >>> mean, covariance = mean_and_covariance(moments_forward(np.array([[[1.0, 0.0], [3.0, 4.0]]])))
+    >>> mean, covariance
+    (array([2., 2.]), array([[1., 2.],
+           [2., 4.]]))
     """
     mean = moments.sums / moments.count
     return mean, moments.outer / moments.count - mean[:, None] * mean[None, :]
@@ -58,6 +67,15 @@ def mean_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[Ar
     value : () array of float64
     dmoments : Moments
         The gradient at ``sums`` and ``outer`` (zero).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.losses.gram import moments_forward
+    >>> painting, picture = moments_forward(np.zeros((1, 2, 1))), moments_forward(np.array([[[1.0], [3.0]]]))
+    >>> value, dmoments = mean_loss(picture, painting)
+    >>> float(value), dmoments.sums, dmoments.outer
+    (4.0, array([2.]), array([[0.]]))
     """
     mean, covariance = mean_and_covariance(moments)
     difference = mean - mean_and_covariance(target)[0]
@@ -85,6 +103,15 @@ def std_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[Arr
     ``s = √Σ_cc`` has derivative ``1 / 2s``, so ``L_Σ`` is diagonal with ``scale (s − s*) / s``. At ``s = 0``, a channel
     that is constant, the root has a kink; no pixel can raise ``s`` to first order, and the gradient there is 0 (the
     published code divides by zero).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.losses.gram import moments_forward
+    >>> painting, picture = moments_forward(np.zeros((1, 2, 1))), moments_forward(np.array([[[1.0], [5.0]]]))
+    >>> value, dmoments = std_loss(picture, painting)
+    >>> float(value)  # the standard deviations are 2 and 0
+    4.0
     """
     mean, covariance = mean_and_covariance(moments)
     xp = namespace(mean)
@@ -111,6 +138,15 @@ def covariance_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tu
     value : () array of float64
     dmoments : Moments
         ``L_Σ = 2 scale (Σ − Σ*)`` carried to the sums.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.losses.gram import moments_forward
+    >>> painting, picture = moments_forward(np.zeros((1, 2, 1))), moments_forward(np.array([[[1.0], [5.0]]]))
+    >>> value, dmoments = covariance_loss(picture, painting)
+    >>> float(value)  # the variances are 4 and 0
+    16.0
     """
     mean, covariance = mean_and_covariance(moments)
     difference = covariance - mean_and_covariance(target)[1]
@@ -133,6 +169,13 @@ class Gaussian:
     epsilon : float
         Added to both covariances, in squared units of the features: a layer has channels that are zero nearly
         everywhere, and the root of a singular matrix has no derivative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> target = Gaussian(np.zeros(1), np.array([[4.0]]), np.array([[2.0]]), epsilon=0.0)
+    >>> target.root @ target.root == target.covariance
+    array([[ True]])
     """
 
     mean: Array
@@ -142,7 +185,14 @@ class Gaussian:
 
 
 def gaussian(moments: Moments, epsilon: float = 1e-4) -> Gaussian:
-    """Return the Gaussian with given moments, its root taken once; see `Gaussian`."""
+    """Return the Gaussian with given moments, its root taken once; see `Gaussian`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> gaussian(Moments(2.0, np.array([6.0]), np.array([[26.0]])), epsilon=0.0)
+    Gaussian(mean=array([3.]), covariance=array([[4.]]), root=array([[2.]]), epsilon=0.0)
+    """
     mean, covariance = mean_and_covariance(moments)
     xp = namespace(mean)
     covariance = covariance + epsilon * xp.eye(len(mean))

@@ -28,6 +28,13 @@ class Matches:
         The sum of squared distances, or the gradient at it.
     partner : (n,) array of int
         The row of each patch's partner.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> matches = Matches(np.float64(2.5), np.array([0, 3]))
+    >>> len(matches.partner)  # patches that the distance is a sum over
+    2
     """
 
     distance: Array
@@ -54,6 +61,14 @@ def patches_forward(  # (h, w, C) -> (n, size² C), (shape, size, stride)
         The patches in reading order.
     cache : (tuple of int, int, int)
         The shape of `f`, the size and the stride.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> patches, cache = patches_forward(np.arange(6.0).reshape(2, 3, 1), size=2)
+    >>> patches
+    array([[0., 1., 3., 4.],
+           [1., 2., 4., 5.]])
     """
     h, w, C = f.shape
     if min(h, w) < size:
@@ -77,6 +92,14 @@ def patches_backward(dpatches: Array, cache: tuple[tuple[int, ...], int, int]) -
     Returns
     -------
     (h, w, C) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> _, cache = patches_forward(np.zeros((2, 3, 1)), size=2)
+    >>> patches_backward(np.ones((2, 4)), cache)[..., 0]  # in how many patches each value is
+    array([[1., 2., 1.],
+           [1., 2., 1.]])
     """
     (h, w, C), size, stride = cache
     parts = dpatches.reshape(*patch_grid(h, w, size, stride), size * size, C)
@@ -113,6 +136,13 @@ def nearest(  # (n, D), (m, D) -> (n,) of 0 to m − 1
     Notes
     -----
     Li and Wand (2016, eq. 3): ``argmax ⟨p, q⟩ / (|p| |q|)``. The length of `p` is the same for all its partners.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> bank = np.array([[1.0, 0.0], [0.0, 5.0], [1.0, 1.0]])
+    >>> nearest(np.array([[9.0, 1.0], [2.0, 2.0]]), bank)
+    array([0, 2])
     """
     xp = namespace(patches)
     square = xp.einsum("ij,ij->i", bank, bank)

@@ -52,6 +52,16 @@ def carry_mask(
     ------
     HandstyleError
         If the rule or a tap is unknown, or the mask is no plane of numbers from 0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mask = np.zeros((4, 4))
+    >>> mask[:, 2:] = 1.0
+    >>> carried = carry_mask((Pool("pool1"), Pool("pool2")), mask, ["pool1", "pool2"])
+    >>> carried["pool1"][..., 0], carried["pool2"].ravel()
+    (array([[0., 1.],
+           [0., 1.]]), array([0.5]))
     """
     if rule not in RULES:
         raise HandstyleError(f"unknown rule {rule!r} for masks: use {' or '.join(RULES)}")
@@ -116,6 +126,12 @@ def share_overlaps(masks: Sequence[Array]) -> list[Array]:  # n times (H, W) -> 
     -------
     list of (H, W) arrays
         Divided by their sum where that exceeds 1, as they were elsewhere.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> share_overlaps([np.array([[1.0, 1.0]]), np.array([[1.0, 0.0]])])
+    [array([[0.5, 1. ]]), array([[0.5, 0. ]])]
     """
     total = np.maximum(sum(masks), 1.0)
     return [mask / total for mask in masks]
@@ -138,6 +154,15 @@ def check_carried(masks: Mapping[str, Array], name: str, rule: str) -> None:
         The name of the region in the error message.
     rule : str
         The rule by which the mask was resized to the layers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> try:
+    ...     check_carried({"relu5_1": np.zeros((2, 2, 1))}, "region 1", "fraction")
+    ... except HandstyleError as error:
+    ...     print(error)
+    region 1 is too small for relu5_1: no value there belongs to it; take a larger picture
     """
     for tap, mask in masks.items():
         if not mask.any():
@@ -159,6 +184,12 @@ def cysmith_mask(mask: Array, size: tuple[int, int]) -> Array:  # (H, W), (h, w)
     -------
     (h, w, 1) array
         float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cysmith_mask(np.array([[0.0, 0.5], [0.0, 1.0]]), (1, 2))[..., 0]
+    array([[0., 1.]])
     """
     check_mask(mask)
     small = _area_matrix(mask.shape[0], size[0]) @ mask.astype(np.float64) @ _area_matrix(mask.shape[1], size[1]).T
@@ -186,6 +217,13 @@ def leak(gradient: Array, mask: Array) -> float:  # (H, W, 3), (H, W) -> 0 to 1
     Returns
     -------
     float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> gradient = np.array([[[3.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
+    >>> leak(gradient, np.array([[1.0, 0.0]]))
+    0.1
     """
     energy = (gradient.astype(np.float64) ** 2).sum(axis=2)
     total = float(energy.sum())

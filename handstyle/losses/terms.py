@@ -63,6 +63,16 @@ class NormalizedTerm:
         The term.
     weight : float
         Of this term in the objective; that of `inner` is ignored.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.losses.content import ContentTerm
+    >>> term = NormalizedTerm(ContentTerm("relu4_2", np.zeros((1, 2, 1)), scale=1.0), weight=3.0)
+    >>> f = np.array([[[1.0], [3.0]]])
+    >>> value, ds = term.loss(term.measure(f))
+    >>> float(value), term.spread(ds, f).ravel().round(6)  # 2 f, divided by its mean magnitude, 4
+    (10.0, array([0.5, 1.5]))
     """
 
     inner: Term

@@ -124,6 +124,13 @@ def absolute_variation(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> value, 
     -----
     The anisotropic form of Rudin, Osher and Fatemi (1992), as in TensorFlow's ``tf.image.total_variation`` and
     neural-style-pt.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value, dp = absolute_variation(np.array([[[1.0], [4.0], [6.0]]]))
+    >>> float(value), dp.ravel()
+    (5.0, array([-1.,  0.,  1.]))
     """
     xp = namespace(p)
     down, across = differences_forward(p)
@@ -132,7 +139,15 @@ def absolute_variation(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> value, 
 
 
 def separate_variation(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> value, (H, W, C)
-    """Return ``mean down² + mean across²``, each over its own pairs (anishathalye/neural-style), and the gradient."""
+    """Return ``mean down² + mean across²``, each over its own pairs (anishathalye/neural-style), and the gradient.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value, dp = separate_variation(np.array([[[1.0], [4.0], [6.0]]]))
+    >>> float(value), dp.ravel()  # (3² + 2²) / 2, there are no pairs down
+    (6.5, array([-3.,  1.,  2.]))
+    """
     xp = namespace(p)
     down, across = differences_forward(p)
     n_down, n_across = max(down.size, 1), max(across.size, 1)
@@ -174,6 +189,14 @@ def power_variation(  # (H, W, C) -> value, (H, W, C)
     -----
     With ``q = down² + across² + ε`` the derivative at a difference is ``2 exponent q^(exponent − 1)`` times it. Each
     difference is then added to the neighbor and subtracted from the pixel itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value, dp = power_variation(np.array([[[1.0], [4.0]], [[1.0], [0.0]]]), exponent=1.0)
+    >>> float(value), dp[..., 0]  # one pixel has both neighbors: 3² + 0²
+    (9.0, array([[-6.,  6.],
+           [ 0.,  0.]]))
     """
     if exponent < 1 and not epsilon > 0:
         raise HandstyleError(f"total variation with exponent {exponent:g} needs an epsilon above 0")
@@ -216,6 +239,13 @@ def diagonal_variation(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> value, 
     -----
     As in crowsonkb/style-transfer-pytorch (``TVLoss``), on our scale of 0 to 255 instead of 0 to 1. The border is
     folded back by the adjoint of the repetition, as in ``network/padding.py``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value, dp = diagonal_variation(np.full((4, 4, 3), 7.0))
+    >>> float(value), bool(dp.any())
+    (0.0, False)
     """
     xp = namespace(p)
     H, W, C = p.shape
@@ -256,6 +286,13 @@ def range_penalty(p: Array, power: int = 6) -> tuple[Array, Array]:  # (H, W, C)
     -------
     value : () array of float64
     dp : (H, W, C) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value, dp = range_penalty(np.array([[[127.5, 255.0, 0.0]]]))
+    >>> float(value), dp.ravel().round(4)
+    (2.0, array([ 0.    ,  0.0471, -0.0471]))
     """
     if power < 2 or power % 2:
         raise HandstyleError(f"range penalty: the power is {power}, not an even number of 2 or more")

@@ -44,6 +44,15 @@ def conv3x3_forward(  # (H, W, C), (3, 3, C, K), (K,) -> (H, W, K), cache
     -----
     Simonyan and Zisserman 2015 (arXiv 1409.1556, §2.1): 3x3, stride 1, one pixel of padding. Written as shifted
     products after Anderson et al. 2017 (arXiv 1709.03395).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> w = np.zeros((3, 3, 1, 1))
+    >>> w[1, 2] = 1.0  # each output reads the pixel to the right
+    >>> y, cache = conv3x3_forward(np.array([[[1.0], [2.0], [3.0]]]), w, np.array([10.0]))
+    >>> y[..., 0]
+    array([[12., 13., 10.]])
     """
     H, W, _ = x.shape
     xpad, pad_cache = pad_forward(x, padding)  # (H+2, W+2, C)
@@ -69,6 +78,15 @@ def conv3x3_backward(dy: Array, cache: ConvolutionCache) -> Array:  # (H, W, K),
     Returns
     -------
     (H, W, C) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> w = np.zeros((3, 3, 1, 1))
+    >>> w[1, 2] = 1.0  # each output reads the pixel to the right
+    >>> y, cache = conv3x3_forward(np.array([[[1.0], [2.0], [3.0]]]), w, np.zeros(1))
+    >>> conv3x3_backward(np.array([[[5.0], [6.0], [7.0]]]), cache)[..., 0]
+    array([[0., 5., 6.]])
     """
     w, pad_cache = cache
     H, W, _ = dy.shape
@@ -96,6 +114,13 @@ def conv3x3_weight_gradient(dy: Array, x: Array, padding: str = "zero") -> Array
     Returns
     -------
     (3, 3, C, K) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> dw = conv3x3_weight_gradient(np.array([[[5.0], [6.0]]]), np.array([[[1.0], [2.0]]]))
+    >>> dw[1, :, 0, 0]  # of the row's three weights: 6 · 1, 5 · 1 + 6 · 2 and 5 · 2
+    array([ 6., 17., 10.])
     """
     H, W, K = dy.shape
     C = x.shape[2]

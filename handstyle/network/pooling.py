@@ -36,6 +36,13 @@ def max_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, PoolCache
     cache : tuple
         Which of the four was largest, 0 to 3 in reading order, as (h, w, C) uint8, and the shape of `x`. Of equals
         the first wins, as in PyTorch and Caffe: a choice, at a point where there is no derivative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y, (choice, shape) = max_pool_forward(np.array([[[1.0], [2.0]], [[4.0], [3.0]]]))
+    >>> y.ravel(), choice.ravel()  # the third in reading order
+    (array([4.]), array([2], dtype=uint8))
     """
     xp = namespace(x)
     blocks = _blocks(x, rounding, -xp.inf)
@@ -56,6 +63,14 @@ def max_pool_backward(dy: Array, cache: PoolCache) -> Array:  # (h, w, C), cache
     Returns
     -------
     (H, W, C) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> _, cache = max_pool_forward(np.array([[[1.0], [2.0]], [[4.0], [3.0]]]))
+    >>> max_pool_backward(np.array([[[5.0]]]), cache)[..., 0]
+    array([[0., 0.],
+           [5., 0.]])
     """
     choice, shape = cache
     xp = namespace(dy, choice)
@@ -78,6 +93,13 @@ def average_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, PoolC
     y : (h, w, C) array
     cache : tuple
         One over the number of pixels of each block, (h, w, 1), and the shape of `x`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y, cache = average_pool_forward(np.array([[[1.0], [2.0]], [[4.0], [3.0]]]))
+    >>> y.ravel()
+    array([2.5])
     """
     xp = namespace(x)
     share = 1 / _blocks(xp.ones((*x.shape[:2], 1), x.dtype), rounding, 0).sum(axis=0)
@@ -97,6 +119,14 @@ def average_pool_backward(dy: Array, cache: PoolCache) -> Array:  # (h, w, C), c
     Returns
     -------
     (H, W, C) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> _, cache = average_pool_forward(np.array([[[1.0], [2.0]], [[4.0], [3.0]]]))
+    >>> average_pool_backward(np.array([[[8.0]]]), cache)[..., 0]
+    array([[2., 2.],
+           [2., 2.]])
     """
     share, shape = cache
     part = dy * share  # book: pool-share
@@ -125,6 +155,13 @@ def l2_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, PoolCache]
     The form of crowsonkb/style-transfer-pytorch, whose factor keeps maps about as large as under the maximum that the
     network was trained with: a block of four equal numbers comes out 1.56 times as large, one with a single number
     0.78 times.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y, cache = l2_pool_forward(np.array([[[3.0], [4.0]], [[0.0], [0.0]]]))
+    >>> y.ravel()  # 0.78 · 5
+    array([3.9])
     """
     xp = namespace(x)
     blocks = _blocks(x, rounding, 0)
@@ -146,6 +183,14 @@ def l2_pool_backward(dy: Array, cache: PoolCache) -> Array:  # (h, w, C), cache 
     Returns
     -------
     (H, W, C) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> _, cache = l2_pool_forward(np.array([[[3.0], [4.0]], [[0.0], [0.0]]]))
+    >>> l2_pool_backward(np.array([[[5.0]]]), cache)[..., 0].round(6)
+    array([[2.34, 3.12],
+           [0.  , 0.  ]])
     """
     share, shape = cache
     return _unblock(share * dy, shape)  # book: pool-norm-share

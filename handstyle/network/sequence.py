@@ -127,6 +127,15 @@ def sequence_forward(  # (H, W, C), {tap} -> {tap: (h, w, c)}, caches
     ------
     HandstyleError
         If a tap names no layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layers = (ReLU("relu1_1"), Pool("pool1"), ReLU("relu2_1"))
+    >>> x = np.array([[[-1.0], [2.0]], [[3.0], [-4.0]]])
+    >>> features, caches = sequence_forward(layers, x, ["pool1"])
+    >>> features["pool1"].ravel(), len(caches)  # relu2_1 was not run
+    (array([3.]), 2)
     """
     wanted = check_taps(layers, taps)
     features: Features = {}
@@ -162,6 +171,17 @@ def sequence_backward(  # {tap: (h, w, c)}, caches -> (H, W, C)
     ------
     HandstyleError
         If a gradient is given for a layer that the forward sweep did not reach, or none for the deepest.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layers = (ReLU("relu1_1"), Pool("pool1"))
+    >>> x = np.array([[[-1.0], [2.0]], [[3.0], [-4.0]]])
+    >>> features, caches = sequence_forward(layers, x, ["relu1_1", "pool1"])
+    >>> ones = {name: np.ones_like(f) for name, f in features.items()}
+    >>> sequence_backward(layers, ones, caches)[..., 0]
+    array([[0., 1.],
+           [2., 0.]])
     """
     run = layers[: len(caches)]
     check_gradients([layer.name for layer in run], dfeatures)
@@ -193,6 +213,15 @@ def check_gradients(run: Sequence[str], dfeatures: Mapping[str, Array]) -> None:
         Names of the layers that the forward sweep ran, in order.
     dfeatures : mapping of str to array
         The gradients at the taps; only its keys are asked for.
+
+    Examples
+    --------
+    >>> check_gradients(["conv1_1", "relu1_1"], {"relu1_1": 0})
+    >>> try:
+    ...     check_gradients(["conv1_1", "relu1_1"], {"conv1_1": 0})
+    ... except HandstyleError as error:
+    ...     print(error)
+    no gradient for relu1_1, the deepest layer that forward ran to
     """
     if beyond := set(dfeatures).difference(run):
         raise HandstyleError(f"no cache for {', '.join(sorted(beyond))}: run forward with these taps first")
@@ -253,6 +282,11 @@ class Origin:
         The digest of the values, whatever their file: `tensors_sha256`.
     asked : mapping
         The settings by which the values were changed after loading: the preset whose feature sizes they have.
+
+    Examples
+    --------
+    >>> Origin("vgg19-slim", sha256="3f786850").name
+    'vgg19-slim'
     """
 
     name: str

@@ -167,6 +167,12 @@ def random_weights(
         In Caffe's convention. Normal with variance 2 / (9 C) (He et al. 2015, arXiv 1502.01852, eq. 10), so that the
         features keep their scale through the rectifiers; every kernel of the first layer has zero mean, since a
         filter that answers to plain brightness would swamp the Gram matrix.
+
+    Examples
+    --------
+    >>> weights = random_weights(widths=(4, 8, 8, 8, 8), deepest="conv2_1")
+    >>> {name: w.shape for name, (w, b) in weights.layers.items()}
+    {'conv1_1': (3, 3, 3, 4), 'conv1_2': (3, 3, 4, 4), 'conv2_1': (3, 3, 4, 8)}
     """
     names = convolution_names(architecture)
     if deepest not in names:

@@ -270,6 +270,11 @@ def hdf5_read(path: Path, read: Callable[[h5py.File], T], member: str | None = N
         If it is no HDF5 file.
     HandstyleError
         If a text heap is damaged, or the child process crashes or takes more than `MAX_SECONDS` of processor time.
+
+    Examples
+    --------
+    >>> hdf5_read(EMBEDDED_FILE, lambda file: file.attrs["architecture"])
+    'vgg19'
     """
 
     def attempt() -> T:
