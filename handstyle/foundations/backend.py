@@ -49,6 +49,12 @@ def namespace(*arrays: Array) -> Any:
     TypeError
         If the arrays belong to different libraries, or to none. Arrays are never moved silently: a copy
         between host and device inside the engine would cost more than the work it serves.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> namespace(np.zeros(3), np.ones(3)).__name__
+    'numpy'
     """
     kinds = {type(a) for a in arrays}
     if kinds == {np.ndarray}:

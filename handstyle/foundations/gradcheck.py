@@ -43,6 +43,12 @@ class Report:
         For each draw the two numbers compared, or (step, remainder).
     kinks : int
         Draws discarded because a kink lay between the points compared.
+
+    Examples
+    --------
+    >>> report = Report("taylor", True, measured=2.0, bound=(1.9, 2.3))
+    >>> bool(report), str(report)
+    (True, 'taylor ok: 2.00e+00, expected in 1.9 to 2.3')
     """
 
     check: str

@@ -68,6 +68,13 @@ def preprocess_forward(p: Array, convention: Convention) -> Array:  # (H, W, 3) 
     The Caffe means are those of the VGG authors' model card (Simonyan and Zisserman, "Very Deep
     Convolutional Networks for Large-Scale Image Recognition", 2015; ILSVRC training set, BGR). The other
     convention is that of torchvision's ImageNet models.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> p = np.array([[[255.0, 0.0, 0.0]]])  # red
+    >>> preprocess_forward(p, CAFFE).round(3)  # blue, green, red
+    array([[[-103.939, -116.779,  131.32 ]]])
     """
     mean, std = _channel_constants(convention, p)
     x: Array = (reorder_channels(p, convention) * (convention.scale / 255.0) - mean) / std  # book: image-forward
@@ -89,6 +96,12 @@ def preprocess_backward(dx: Array, convention: Convention) -> Array:  # (H, W, 3
     (H, W, 3) array
         The gradient with respect to the picture: `s dx / std`, back in RGB. The mean is a constant and leaves
         no trace.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> preprocess_backward(np.array([[[1.0, 2.0, 3.0]]]), CAFFE)
+    array([[[3., 2., 1.]]])
     """
     _, std = _channel_constants(convention, dx)
     # Reversing the channels undoes itself, so the same function leads both ways.
@@ -109,6 +122,13 @@ def deprocess(x: Array, convention: Convention) -> Array:  # (H, W, 3) -> (H, W,
     -------
     (H, W, 3) array
         RGB, 0 to 255.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> p = np.array([[[255.0, 128.0, 0.0]]])
+    >>> deprocess(preprocess_forward(p, TORCHVISION), TORCHVISION).round(9)
+    array([[[255., 128.,   0.]]])
     """
     mean, std = _channel_constants(convention, x)
     return reorder_channels((x * std + mean) * (255.0 / convention.scale), convention)
@@ -151,6 +171,12 @@ def resize(pixels: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[An
     source pixel counts and nothing aliases (Pillow's `resize`). The filter overshoots at edges; the result is
     held within the range that each channel had. Values are averaged as they are encoded, in sRGB, as every
     code that trained these networks did.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> resize(np.full((4, 6, 3), 7.0), (2, 3)).shape
+    (2, 3, 3)
     """
     height, width = size
     if pixels.shape[:2] == (height, width):
@@ -187,6 +213,11 @@ def fitted_size(size: tuple[int, int], n: int, enlarge: bool = False, name: str 
     ------
     HandstyleError
         If a side would fall below 16 px.
+
+    Examples
+    --------
+    >>> fitted_size((600, 800), 400), fitted_size((60, 80), 400), fitted_size((60, 80), 400, enlarge=True)
+    ((300, 400), (60, 80), (300, 400))
     """
     height, width = size
     if n < 1:
@@ -225,6 +256,12 @@ def fit_long_side(
     ------
     HandstyleError
         If a side would fall below 16 px.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> fit_long_side(np.zeros((600, 800, 3)), 400).shape
+    (300, 400, 3)
     """
     height, width = pixels.shape[:2]
     return resize(pixels, fitted_size((height, width), n, enlarge, name))

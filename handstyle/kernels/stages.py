@@ -82,6 +82,13 @@ def split_stages(
     Returns
     -------
     list of Stage
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> layers = build_network(random_weights(deepest="conv2_1")).layers
+    >>> [[layer.name for layer in stage.layers] for stage in split_stages(layers, {"relu2_1"}, (32, 32, 3))]
+    [['conv1_1', 'relu1_1'], ['conv1_2', 'relu1_2', 'pool1'], ['conv2_1', 'relu2_1']]
     """
     stages: list[Stage] = []
     H, W = shape[:2]

@@ -98,6 +98,11 @@ class Span(NamedTuple):
         The pixels that are computed.
     own_start, own_stop : int
         The pixels that the tile owns; every pixel of the picture is owned by exactly one tile.
+
+    Examples
+    --------
+    >>> Span(start=4, stop=12, own_start=6, own_stop=12).own_stop
+    12
     """
 
     start: int
@@ -204,6 +209,14 @@ class Tiling:
     ------
     HandstyleError
         If `side` is too small for the halo, or the padding of a convolution is not zero, reflect or replicate.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> layers = build_network(random_weights(deepest="conv2_1")).layers
+    >>> tiling = Tiling(layers, ["relu2_1"], height=100, width=60, side=64)
+    >>> len(tiling.tiles), tiling.halo
+    (2, 4)
     """
 
     def __init__(self, layers: tuple[Layer, ...], taps: Iterable[str], height: int, width: int, side: int) -> None:
@@ -244,6 +257,12 @@ class Photograph:
         The photograph.
     shape : (h, w, C)
         Shape of its features at the term's tap.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Photograph(np.zeros((64, 64, 3)), shape=(8, 8, 128)).shape
+    (8, 8, 128)
     """
 
     pixels: Array
@@ -260,6 +279,13 @@ class PartialMap:
         The part.
     top, left : int
         The place of its first value in the whole map.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> part = PartialMap(np.arange(4.0).reshape(2, 2, 1), top=10, left=20)
+    >>> part[11:12, 20:22][..., 0]
+    array([[2., 3.]])
     """
 
     values: Array
@@ -726,6 +752,12 @@ def smaller_tiles(network: Network, shape: Shape) -> list[int]:
     list of int
         The sides in `TILE_SIDES` smaller than the network's tiles and the picture; the last ones may be too small for
         the network.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> smaller_tiles(by_tiles(build_network(random_weights()), 768), (2000, 1000, 3))
+    [512, 384, 256]
     """
     longest = max(shape[:2])
     return [side for side in TILE_SIDES if side < min(tile_side(network) or longest, longest)]
@@ -832,6 +864,14 @@ def tiled_features(network: Network, p: Array, taps: Sequence[str]) -> dict[str,
     dict of str to (h, w, C) array, or None
         The features by layer, on the network's device, or on the host in files mapped into memory; if they are computed
         again for each tile, `Photograph`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = by_tiles(build_network(random_weights(deepest="conv2_1")), 32)
+    >>> tiled_features(network, np.zeros((48, 40, 3), np.float32), ["relu2_1"])["relu2_1"].shape
+    (24, 20, 32)
     """
     engine = engine_of(network)
     if not isinstance(engine, TileEngine):
@@ -865,6 +905,14 @@ def tiled_moments(
     Returns
     -------
     dict of str to Moments, or None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = by_tiles(build_network(random_weights(deepest="conv2_1")), 32)
+    >>> float(tiled_moments(network, np.zeros((48, 40, 3), np.float32), ["relu2_1"], {})["relu2_1"].count)
+    480.0
     """
     engine = engine_of(network)
     if not isinstance(engine, TileEngine):
@@ -1014,6 +1062,15 @@ def variation_by_strips(
     -----
     Neighboring strips share a row, so that each pair of neighbors is in a strip. Pairs within a shared row are counted
     twice, so the value of the row alone is subtracted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> p, gradient = np.arange(12.0).reshape(4, 1, 3), np.zeros((4, 1, 3))
+    >>> def add(rows, df):
+    ...     gradient[rows] += df
+    >>> float(variation_by_strips(VariationTerm(), lambda rows: p[rows], add, p.shape, step=2))
+    9.0
     """
     height, divisor, weight, total = shape[0], term.divisor, float(term.weight), np.zeros(())
     parts = [(slice(0, height), weight)]  # rows, and the weight of the function's value there

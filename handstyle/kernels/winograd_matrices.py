@@ -54,6 +54,14 @@ def transforms(m: int, dtype: DTypeLike = np.float64) -> Transforms:
     to ``u`` that is ``V(m)^T [(V(3) w) * (V(n)^-T x)]``. Row i of ``V(n)^-T`` is Lagrange's polynomial of
     point i, whose denominator ``prod_j (p_i - p_j)`` is moved to the matrix of the kernel: it is then applied once for
     each layer and not for each pixel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> BT, G, AT = transforms(2)
+    >>> x, w = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 10.0, 100.0])
+    >>> AT @ ((G @ w) * (BT @ x))  # 1 + 20 + 300, 2 + 30 + 400
+    array([321., 432.])
     """
     points = POINTS[m]
     n = m + 2

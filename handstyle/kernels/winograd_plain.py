@@ -70,6 +70,15 @@ def winograd_backward(dy: Array, cache: WinogradCache) -> Array:  # (H, W, K), c
     Returns
     -------
     (H, W, C) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> w = np.zeros((3, 3, 1, 1))
+    >>> w[1, 2] = 1.0  # the output reads the pixel to the right
+    >>> _, cache = winograd_forward(np.array([[[1.0], [2.0], [3.0]]]), w, np.zeros(1), m=2)
+    >>> winograd_backward(np.array([[[5.0], [6.0], [7.0]]]), cache)[..., 0].round(12)
+    array([[0., 5., 6.]])
     """
     w, m = cache
     turned = w[::-1, ::-1].transpose(0, 1, 3, 2)  # book: winograd-turned

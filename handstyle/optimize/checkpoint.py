@@ -45,6 +45,17 @@ def write_checkpoint(path: Path, method: str, arrays: Mapping[str, Array], facts
     ------
     HandstyleError
         If the file cannot be written; an older checkpoint then stays as it was.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = Path(folder.name) / "run.npz"
+    >>> write_checkpoint(path, "plain descent", {"v": np.zeros(3)}, {"step": 7})
+    >>> read_facts(path)
+    {'method': 'plain descent', 'step': 7}
+    >>> folder.cleanup()
     """
     text = json.dumps({"method": method, **facts})
     host = {key: to_numpy(value) for key, value in arrays.items()} | {FACTS: np.array(text)}
@@ -81,6 +92,18 @@ def read_checkpoint(
     ------
     HandstyleError
         If the file cannot be read, is not a checkpoint of this optimizer, or is of a picture of another size or dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = Path(folder.name) / "run.npz"
+    >>> write_checkpoint(path, "plain descent", {"v": np.ones(3)}, {"step": 7})
+    >>> arrays, facts = read_checkpoint(path, "plain descent", like=np.zeros(3), shapes={}, kinds={"step": int})
+    >>> arrays["v"], facts["step"]
+    (array([1., 1., 1.]), 7)
+    >>> folder.cleanup()
     """
     arrays, facts = _read_archive(path, everything=True, files=is_mapped(like))
     if (found := facts.get("method")) != method:

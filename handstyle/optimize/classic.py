@@ -58,6 +58,16 @@ def minimize_restarted(
     and ``pgtol=1e-5``, on an objective that is not scaled, so a run may end early; the next one begins nevertheless.
     After a restart the first trial is a step of length 1 along steepest descent, so about six of twenty evaluations
     are spent on finding a suitable length again.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def bowl(v):
+    ...     return float(v @ v), 2 * v
+    >>> bowl.terms = {}
+    >>> outcome = minimize_restarted(bowl, np.array([3.0, -4.0]), restarts=2)
+    >>> len(outcome.trace), bool(abs(outcome.v).max() < 1e-6)
+    (2, True)
     """
     loop = Loop(objective, callback, ROUNDS)
     v = np.array(v0, np.float64)
@@ -120,6 +130,16 @@ def minimize_descent(
     ------
     HandstyleError
         If `resume` is not a checkpoint of this optimizer for a picture of this size and dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def bowl(v):
+    ...     return float(v @ v), 2 * v
+    >>> bowl.terms = {}
+    >>> outcome = minimize_descent(bowl, np.array([4.0]), iterations=3, learning_rate=lambda step: 0.25)
+    >>> [row.value for row in outcome.trace]  # at 4, 2 and 1
+    [16.0, 4.0, 1.0]
     """
     loop = Loop(objective, callback, DESCENT, stop_below=stop_below)
     if resume is None:

@@ -47,6 +47,13 @@ def strong_wolfe(phi: Callable[[float], Trial], start: Trial, step: float, trial
     Nocedal and Wright (2006), eq. 3.7: ``φ(t) ≤ φ(0) + c1 t φ'(0)`` and ``|φ'(t)| ≤ c2 |φ'(0)|``. Departures from
     their pseudo-code: the step grows by cubic extrapolation, at most fourfold, and the bracket shrinks by at least a
     tenth of itself each time.
+
+    Examples
+    --------
+    >>> def phi(t):  # a parabola with its minimum at 3
+    ...     return Trial(t, (t - 3) ** 2, 2 * (t - 3))
+    >>> strong_wolfe(phi, phi(0.0), step=1.0)
+    Trial(step=1.0, value=4.0, slope=-4.0)
     """
     previous = start
     for count in range(trials):

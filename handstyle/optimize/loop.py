@@ -56,6 +56,22 @@ class Loop:
         One row for each iteration, without pictures.
     reason : (str, str)
         How the run ended: one of `Ending`, and a sentence for the user. The optimizer sets it at the end of its block.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def bowl(v):
+    ...     return float(v @ v), 2 * v
+    >>> bowl.terms = {}
+    >>> loop, v = Loop(bowl), np.array([4.0])
+    >>> with loop.running():
+    ...     for _ in range(3):
+    ...         value, gradient = loop.record(v, bowl(v))
+    ...         loop.accept(v, value)
+    ...         v = v - gradient / 4
+    ...     loop.reason = "done", "all 3 iterations done"
+    >>> loop.outcome().value, loop.count
+    (1.0, 3)
     """
 
     def __init__(
@@ -221,6 +237,14 @@ def evaluate_on_device(
         In the dtype of `v`.
     answer : array or None
         The result of `extra`, on the host.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def bowl(v):
+    ...     return float(v @ v), 2 * v
+    >>> evaluate_on_device(bowl, np.array([3.0]), extra=lambda g: g * g)
+    (9.0, array([6.]), array([36.]))
     """
     evaluate = getattr(objective, "on_device", None)
     if evaluate is not None:

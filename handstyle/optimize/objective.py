@@ -108,6 +108,11 @@ class Forecast:
     operations, moved : float
         Multiplications and additions of one evaluation, and bytes that it moves to and from memory; NaN if they are
         not counted.
+
+    Examples
+    --------
+    >>> Forecast(bytes=2 << 20, weights=1 << 20).seconds
+    nan
     """
 
     bytes: int

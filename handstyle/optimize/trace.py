@@ -55,6 +55,11 @@ class Iteration:
     save : callable, optional
         ``save(path)`` writes a checkpoint, from which a later run resumes bit for bit (SciPy's L-BFGS-B: with an empty
         history). To be called during the callback only.
+
+    Examples
+    --------
+    >>> Iteration(1, evaluations=2, value=0.5, terms={"content relu4_2": 0.5}, seconds=0.1).values()
+    [1, 2, 0.5, {'content relu4_2': 0.5}, 0.1]
     """
 
     iteration: int

@@ -29,6 +29,15 @@ class History:
         An array of the size and dtype of the vectors; they are kept where it is, on its device or in a file.
     pairs : int
         Number of pairs kept. There is space for one more: the trial pair, of a step not yet accepted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> g = np.array([2.0, 4.0])
+    >>> history = History(g, pairs=3)
+    >>> history.begin(g)
+    >>> history.direction()  # without pairs, steepest descent
+    (array([-2., -4.]), -20.0)
     """
 
     def __init__(self, like: Array, pairs: int) -> None:
@@ -126,6 +135,14 @@ def two_loop(table: Array, order: list[int]) -> Array:  # (r, r), slots oldest f
     Notes
     -----
     Nocedal and Wright (2006), algorithm 7.4, with ``H⁰ = s·y / y·y`` of the newest pair (eq. 7.20).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> g, s, y = np.array([2.0, 0.0]), np.array([1.0, 0.0]), np.array([4.0, 0.0])
+    >>> vectors = np.stack([g, s, y])
+    >>> two_loop(vectors @ vectors.T, [0]) @ vectors  # the curvature along s is 4
+    array([0.5, 0. ])
     """
     c = np.zeros(len(table))
     c[0] = 1.0

@@ -95,6 +95,11 @@ def cut_products(points: int, tiles: int, channels: int, threads: int) -> list[s
     -------
     list of slice
         The tiles (rows of the product) of each part; a single part with few threads.
+
+    Examples
+    --------
+    >>> cut_products(36, tiles=256, channels=512 * 512, threads=16)
+    [slice(0, 128, None), slice(128, 256, None)]
     """
     parts = 1
     if threads >= MANY_THREADS:

@@ -65,6 +65,11 @@ def weights_cost(H: int, W: int, C: int, K: int, tile: Tile, itemsize: int, thre
     -------
     Cost
         Only ``moved``, the bytes read from and written to memory.
+
+    Examples
+    --------
+    >>> weights_cost(32, 32, 512, 512, LOWERED, itemsize=4, threads=2, adjoint=False).moved > 9 * 512 * 512 * 4
+    True
     """
     n = tile.down + 2
     if tile == LOWERED:

@@ -38,6 +38,14 @@ def rows_times(x: Array, w: Array, out: Array) -> None:  # (…, T, C), (…, C,
         Weights.
     out : (…, T, K) array
         Receives the result.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> out = np.empty((2, 1))
+    >>> rows_times(np.array([[1.0, 2.0], [3.0, 4.0]]), np.ones((2, 1)), out)
+    >>> out.ravel()
+    array([3., 7.])
     """
     T, C = x.shape[-2:]
     K = w.shape[-1]
@@ -65,6 +73,14 @@ def times_columns(A: Array, x: Array, out: Array) -> None:  # (p, n), (…, n, L
         Matrices with long rows; the stride along a row must be one value.
     out : (…, p, L) array
         Receives the result.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> out = np.empty((1, 3))
+    >>> times_columns(np.array([[1.0, -1.0]]), np.array([[5.0, 6.0, 7.0], [1.0, 2.0, 3.0]]), out)
+    >>> out
+    array([[4., 4., 4.]])
     """
     L = x.shape[-1]
     # Pieces of equal length, in whole cache lines.

@@ -79,6 +79,13 @@ def content(  # (h, w, C), (h, w, C), (h, w, 1) -> (), (h, w, C)
     -------
     (() array of float64, (h, w, C) array)
         The value without the factor, and the gradient with it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> distance, df = content(np.array([[[1.0, 3.0]]]), np.array([[[0.0, 1.0]]]), None, factor=2.0)
+    >>> float(distance), df
+    (5.0, array([[[4., 8.]]]))
     """
     q = None if mask is None else mask.reshape(-1, 1).astype(f.dtype, copy=False)
     F, A = f.reshape(-1, f.shape[2]), target.reshape(-1, f.shape[2])
@@ -116,6 +123,13 @@ def moments(f: Array, mask: Array | None = None, count: Array | float | None = N
     Returns
     -------
     Moments
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> moments(np.array([[[1.0, 2.0], [3.0, 4.0]]])).outer
+    array([[10., 14.],
+           [14., 20.]])
     """
     C, parts, total = f.shape[2], _sums_of_strips(f, mask, 1), np.zeros((f.shape[2] + 1, f.shape[2]))
 
@@ -171,6 +185,15 @@ def style(term: StyleTerm, f: Array) -> tuple[float, Array]:  # (h, w, C) -> val
     -------
     (float, (C, C) array)
         The value, and the gradient in the dtype of `f`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.losses.gram import StyleTerm, moments_forward
+    >>> term = StyleTerm("relu1_1", target=moments_forward(np.full((2, 2, 1), 2.0)))
+    >>> value, douter = style(term, np.full((3, 3, 1), 4.0))
+    >>> round(value, 9), douter.round(6)
+    (9.0, array([[0.166667]]))
     """
     C, A, parts = f.shape[2], term.target, _sums_of_strips(f, term.mask, 0)
     count = _count(f, None) if term.mask is None else term.mask_sum
@@ -206,6 +229,14 @@ class MomentsGradient:
         The features. The gradient may be written over them.
     mask : (h, w, 1) array, optional
         How much each pixel counts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f, df = np.array([[[1.0, 2.0]]]), np.empty((1, 1, 2))
+    >>> MomentsGradient(Moments(0.0, np.zeros(2), np.eye(2)), f).write(df)
+    >>> df
+    array([[[2., 4.]]])
     """
 
     def __init__(self, dmoments: Moments, f: Array, mask: Array | None = None) -> None:

@@ -44,6 +44,13 @@ class Team:
     ----------
     threads : int, optional
         Number of threads; by default one for each core that this process may use.
+
+    Examples
+    --------
+    >>> done = []
+    >>> Team(2).run(lambda worker, pieces: done.extend(pieces), 4)
+    >>> sorted(done)
+    [0, 1, 2, 3]
     """
 
     def __init__(self, threads: int | None = None) -> None:
@@ -119,6 +126,11 @@ def pixel_strips(pixels: int, most: float = math.inf, strips: int = 16) -> list[
     Returns
     -------
     list of slice
+
+    Examples
+    --------
+    >>> pixel_strips(10, 4)
+    [slice(0, 10, None)]
     """
     step = int(min(MAX_PIXELS, max(MIN_PIXELS, min(most, -(-pixels // strips)))))
     return [slice(start, min(pixels, start + step)) for start in range(0, pixels, step)]
