@@ -23,8 +23,8 @@ from handstyle.foundations.image import preprocess_forward
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, StyleTerm
 from handstyle.network.vgg import Network, Weights, build_network, convolution_names, random_weights
-from handstyle.network.weights import read_weights
 from handstyle.optimize.objective import Objective
+from handstyle.painting.load import load_weights
 from handstyle.painting.recipe import machine as environment
 from handstyle.painting.targets import measure_moments
 
@@ -47,7 +47,7 @@ def weights_to(deepest: str = "conv5_1") -> Weights:
     folder = data_folder()
     if folder is None:
         return random_weights("vgg19", (64, 128, 256, 512, 512), deepest=deepest)
-    weights = read_weights(folder / VGG19)
+    weights = load_weights(folder / VGG19)
     names = convolution_names("vgg19")
     kept = {name: weights.layers[name] for name in names[: names.index(deepest) + 1]}
     return Weights(weights.architecture, weights.convention, kept, weights.provenance)

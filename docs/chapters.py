@@ -25,7 +25,7 @@ PARTS = {
         ("network/padding", ("network.padding",)),
         ("network/convolution", ("network.convolution",)),
         ("network/relu", ("network.relu",)),
-        ("network/pooling", ("network.pooling",)),
+        ("network/pooling", ("network.pooling", "network.l2_pooling")),
         ("network/sequence", ("network.sequence",)),
         ("network/vgg", ("network.vgg",)),
         ("network/weights", ("network.weights",)),

@@ -16,7 +16,7 @@ from handstyle.cli.options import set_output_form
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Weights, random_weights
-from handstyle.network.weights import read_weights
+from handstyle.painting.load import load_weights
 
 # The same examples on every run, and no deadline: a shared machine that stalls must not fail a test of correctness.
 settings.register_profile(
@@ -87,7 +87,7 @@ def test_data() -> Path:
 @pytest.fixture(scope="session")
 def vgg19_weights(test_data: Path) -> Weights:
     """Return the real VGG-19 weights, read once."""
-    return read_weights(test_data / VGG19)
+    return load_weights(test_data / VGG19)
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from handstyle.cli.signals import status_of_signal
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
-from handstyle.network.weights import EMBEDDED, EMBEDDED_FILE, cache_folder, sha256
+from handstyle.network.digests import sha256
+from handstyle.network.weights import EMBEDDED, EMBEDDED_FILE, cache_folder
 from weights_tools import registry
 from weights_tools.card import describe, filters_sheet
 from weights_tools.compare import compare

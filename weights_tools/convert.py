@@ -10,7 +10,9 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import fit_long_side
 from handstyle.foundations.picture_paths import expand_path
 from handstyle.foundations.picture_reading import read_picture
-from handstyle.network.weights import is_native, read_weights, sha256, write_weights
+from handstyle.network.digests import sha256
+from handstyle.network.hdf5_file import ForeignFormatError
+from handstyle.network.weights import read_weights, write_weights
 from weights_tools.convention import Decision, decide
 from weights_tools.fingerprint import with_fingerprint
 from weights_tools.normalize import normalize
@@ -18,6 +20,8 @@ from weights_tools.readers import read_any
 
 DRAWN_SIZE = 256  # px, long side of the shipped pictures, which are used if none are given
 LONG_SIDE = 512  # px, long side of given pictures
+
+NATIVE = "read as this package's own format"
 
 
 def load(path: str | os.PathLike[str], convention: str | None = None) -> Decision:
@@ -49,18 +53,19 @@ def load(path: str | os.PathLike[str], convention: str | None = None) -> Decisio
     ('caffe', ["read as this package's own format"])
     """
     path = expand_path(path)
-    if is_native(path):
-        weights = read_weights(path)
-        if convention not in (None, weights.convention):
-            raise HandstyleError(f"{path}: the file has convention {weights.convention}, not {convention}")
-        return Decision(weights, ["read as this package's own format"])
-    reading = read_any(path)
     try:
-        weights, findings = decide(reading, convention)
-    except HandstyleError as error:
-        raise HandstyleError(f"{path}: {error}") from None
-    weights.provenance.update(source=path.name, source_sha256=sha256(path), format_read=reading.layout)
-    return Decision(weights, findings)
+        weights = read_weights(path)
+    except ForeignFormatError:
+        reading = read_any(path)
+        try:
+            weights, findings = decide(reading, convention)
+        except HandstyleError as error:
+            raise HandstyleError(f"{path}: {error}") from None
+        weights.provenance.update(source=path.name, source_sha256=sha256(path), format_read=reading.layout)
+        return Decision(weights, findings)
+    if convention not in (None, weights.convention):
+        raise HandstyleError(f"{path}: the file has convention {weights.convention}, not {convention}")
+    return Decision(weights, [NATIVE])
 
 
 def convert(

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_paths import expand_path
+from handstyle.network.digests import sha256
 from handstyle.network.vgg import Weights
-from handstyle.network.weights import EMBEDDED, EMBEDDED_FILE, cache_folder, find_weights, sha256
+from handstyle.network.weights import EMBEDDED, EMBEDDED_FILE, cache_folder, find_weights
 from weights_tools.known import NETWORKS
 
 

@@ -12,12 +12,11 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, Convention
 from handstyle.foundations.picture_paths import expand_path
 from handstyle.network.vgg import Weights, check_layers, convolution_names
-from handstyle.network.weights import is_native, read_weights
-from weights_tools.convention import decide, decide_by_biases
+from weights_tools.convention import decide_by_biases
+from weights_tools.convert import NATIVE, load
 from weights_tools.fingerprint import Fingerprint, describe_deviation, deviation, fingerprint, stored_fingerprint
 from weights_tools.first_layer import Match, find_input_mismatch, find_orientation, recognize
 from weights_tools.known import OWN_TOLERANCE, PRECISION_NOTE, tolerance
-from weights_tools.readers import read_any
 from weights_tools.registry import identify
 
 
@@ -81,15 +80,11 @@ def verify(path: str | os.PathLike[str], convention: str | None = None) -> Verif
     True
     """
     path = expand_path(path)
-    if is_native(path):
-        weights = read_weights(path)
-        return Verification(str(path), [Check("identity", *identify(path, weights)), *verify_weights(weights)])
-    try:
-        weights, findings = decide(read_any(path), convention)
-    except HandstyleError as error:
-        raise HandstyleError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
-    rows = [Check("identity", *identify(path)), *(Check("file", True, finding) for finding in findings)]
-    return Verification(str(path), [*rows, *verify_weights(weights)])
+    weights, findings = load(path, convention)
+    native = findings == [NATIVE]
+    rows = [Check("identity", *identify(path, weights if native else None))]
+    rows += [] if native else [Check("file", True, finding) for finding in findings]
+    return Verification(str(path), rows + verify_weights(weights))
 
 
 def verify_weights(weights: Weights, convention: Convention | None = None) -> list[Check]:

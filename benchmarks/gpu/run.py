@@ -41,11 +41,11 @@ from handstyle.losses.content import ContentTerm  # noqa: E402
 from handstyle.losses.gram import Moments, StyleTerm, moments_forward  # noqa: E402
 from handstyle.network.sequence import make_engine  # noqa: E402
 from handstyle.network.vgg import WIDTHS, build_network, random_weights  # noqa: E402
-from handstyle.network.weights import read_weights  # noqa: E402
 from handstyle.optimize.lbfgs import minimize_lbfgs  # noqa: E402
 from handstyle.optimize.lbfgsb import minimize_lbfgsb  # noqa: E402
 from handstyle.optimize.objective import Objective  # noqa: E402
 from handstyle.painting.config import StyleConfig  # noqa: E402
+from handstyle.painting.load import load_weights  # noqa: E402
 from handstyle.painting.targets import planned_terms  # noqa: E402
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -77,7 +77,7 @@ class Bench:
     def __init__(self, options, book):
         self.options, self.rehearse, self.book = options, options.rehearse, book
         widths = (4, 6, 8, 8, 8) if self.rehearse else WIDTHS
-        self.weights = read_weights(options.weights) if options.weights else random_weights(widths=widths)
+        self.weights = load_weights(options.weights) if options.weights else random_weights(widths=widths)
         self.network = build_network(self.weights)
         self.host = choose_backend("numpy")
         if self.rehearse:

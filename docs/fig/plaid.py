@@ -6,7 +6,8 @@ from matplotlib import pyplot as plt
 from fig.common import command, save, show
 from fig.problem import painted
 from handstyle.network import sequence
-from handstyle.network.pooling import POOLS, max_pool_forward
+from handstyle.network.pooling import max_pool_forward
+from handstyle.network.sequence import POOLS
 from tests.mutants.catalogue import gradient_to_the_first_pixel
 
 

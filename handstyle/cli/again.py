@@ -14,8 +14,9 @@ from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.foundations.picture_paths import expand_path
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.foundations.picture_writing import check_writable
+from handstyle.network.digests import sha256
 from handstyle.network.vgg import Network
-from handstyle.network.weights import find_weights, sha256
+from handstyle.network.weights import find_weights
 from handstyle.painting.config import style_config
 from handstyle.painting.inputs import read_inputs
 from handstyle.painting.recipe import BLANK, KEY, Input, Recipe, array_digest, parse_recipe, read_recipe

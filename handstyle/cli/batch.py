@@ -34,8 +34,8 @@ from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.errors import HandstyleError, one_line, printable
 from handstyle.foundations.picture_paths import expand_path, pictures_in
 from handstyle.foundations.picture_reading import PictureLike
+from handstyle.network.digests import sha256
 from handstyle.network.vgg import Network
-from handstyle.network.weights import sha256
 from handstyle.painting.config import PATHS
 from handstyle.painting.recipe import Recipe, read_recipe
 from handstyle.painting.stylize import collect_styles

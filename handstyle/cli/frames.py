@@ -17,8 +17,8 @@ from handstyle.cli.session import default_target
 from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.foundations.picture_paths import expand_path
 from handstyle.foundations.picture_reading import read_picture
+from handstyle.network.digests import sha256
 from handstyle.network.vgg import Network
-from handstyle.network.weights import sha256
 from handstyle.painting.film import (
     ANIMATIONS,
     LAST_FRAME,

@@ -30,7 +30,14 @@ from handstyle.kernels.gradients import has_plain_moments, scaled_terms
 from handstyle.losses.content import ContentTerm, part_of, scale_of
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
 from handstyle.losses.terms import NORMALIZE_EPSILON, PICTURE, NormalizedTerm, Statistic, Term, Window
-from handstyle.losses.total_variation import VariationTerm
+from handstyle.losses.total_variation import (
+    VariationTerm,
+    absolute_variation,
+    neighbor_pairs,
+    power_variation,
+    range_penalty,
+    total_variation,
+)
 from handstyle.network.sequence import Cache, Convolution, Features, Layer, Pool, check_gradients, check_taps, deepest
 from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import Engine, Evaluate, Forecast, Shape, engine_of, forward_to, taps_of
@@ -40,6 +47,11 @@ STRIP_ARRAYS = 10  # arrays of a strip's size that such a term allocates, at mos
 MOMENTS_VALUES = 1 << 19  # values of a map whose moments are measured at a time
 DISK_RATE = 1e8  # bytes a second that a slow disk reads
 GRADIENT_BYTES = 16  # bytes for each value of the picture: an optimizer keeps one gradient while the next is computed
+# The functions of a picture that are sums over pixels or pairs of neighbors, and what each divides its sum by.
+DIVISORS: list[tuple[Callable[..., Any], Callable[[Shape], int]]] = [
+    (total_variation, neighbor_pairs),
+    *((function, lambda shape: 1) for function in (absolute_variation, power_variation, range_penalty)),
+]
 TILE_SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)  # sides of tiles to try for a picture that does not fit
 
 # --- geometry -------------------------------------------------------------------------------------------------------
@@ -1032,7 +1044,12 @@ def needs_whole_picture(term: Term) -> bool:
     """Return whether a term is a function of the picture that cannot be evaluated on strips of rows."""
     # A normalized variation is measured like any term, and neighbors in two strips have no difference in either.
     inner = term.inner if isinstance(term, NormalizedTerm) else term
-    return isinstance(inner, VariationTerm) and (inner is not term or inner.divisor is None)
+    return isinstance(inner, VariationTerm) and (inner is not term or divisor_of(inner) is None)
+
+
+def divisor_of(term: VariationTerm) -> Callable[[Shape], int] | None:
+    """Return the function in `DIVISORS` for a term, or None."""
+    return next((divisor for function, divisor in DIVISORS if function is term.function), None)
 
 
 def variation_by_strips(
@@ -1043,7 +1060,7 @@ def variation_by_strips(
     Parameters
     ----------
     term : VariationTerm
-        The term with the function. If it has no `divisor`, the function is evaluated on the whole picture.
+        The term with the function, which is evaluated on the whole picture if it is not one of `DIVISORS`.
     cut : callable
         ``cut(rows)`` returns rows of the picture.
     add : callable
@@ -1072,7 +1089,7 @@ def variation_by_strips(
     >>> float(variation_by_strips(VariationTerm(), lambda rows: p[rows], add, p.shape, step=2))
     9.0
     """
-    height, divisor, weight, total = shape[0], term.divisor, float(term.weight), np.zeros(())
+    height, divisor, weight, total = shape[0], divisor_of(term), float(term.weight), np.zeros(())
     parts = [(slice(0, height), weight)]  # rows, and the weight of the function's value there
     if divisor is not None and height > step:
         strips = [(slice(top, min(height, top + step + 1)), weight) for top in range(0, height - 1, step)]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 from handstyle.losses.terms import PICTURE, WHOLE, Window
+from handstyle.network.padding import pad_backward, pad_forward
 
 
 def differences_forward(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> (H-1, W, C), (H, W-1, C)
@@ -238,7 +239,7 @@ def diagonal_variation(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> value, 
     Notes
     -----
     As in crowsonkb/style-transfer-pytorch (``TVLoss``), on our scale of 0 to 255 instead of 0 to 1. The border is
-    folded back by the adjoint of the repetition, as in ``network/padding.py``.
+    folded back by the adjoint of the repetition, `pad_backward`.
 
     Examples
     --------
@@ -249,7 +250,7 @@ def diagonal_variation(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> value, 
     """
     xp = namespace(p)
     H, W, C = p.shape
-    padded = xp.pad(p, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    padded, border = pad_forward(p, "replicate")
     across = padded[1:-1, 2:] - padded[1:-1, 1:-1]
     down = padded[2:, 1:-1] - padded[1:-1, 1:-1]
     falling = padded[1:, 1:] - padded[:-1, :-1]
@@ -265,11 +266,7 @@ def diagonal_variation(p: Array) -> tuple[Array, Array]:  # (H, W, C) -> value, 
     d[:-1, :-1] -= 2 * oblique * falling
     d[1:, :-1] += 2 * oblique * rising
     d[:-1, 1:] -= 2 * oblique * rising
-    d[:, 1] += d[:, 0]
-    d[:, -2] += d[:, -1]
-    d[1] += d[0]
-    d[-2] += d[-1]
-    return value, d[1:-1, 1:-1].copy()
+    return value, pad_backward(d, border)
 
 
 def range_penalty(p: Array, power: int = 6) -> tuple[Array, Array]:  # (H, W, C) -> value, (H, W, C)
@@ -303,18 +300,12 @@ def range_penalty(p: Array, power: int = 6) -> tuple[Array, Array]:  # (H, W, C)
 
 
 Variation = Callable[[Array], tuple[Array, Array]]
-Divisor = Callable[[tuple[int, ...]], int]
 
 
 def neighbor_pairs(shape: tuple[int, ...]) -> int:
     """Return the number by which `total_variation` divides its sum, for a picture of shape (H, W, C)."""
     H, W, C = shape
     return max((H - 1) * W * C + H * (W - 1) * C, 1)
-
-
-# The functions above that are sums over pixels or pairs of neighbors, and what each divides its sum by.
-DIVISORS: dict[Variation, Divisor] = {total_variation: neighbor_pairs}
-DIVISORS |= dict.fromkeys((absolute_variation, power_variation, range_penalty), lambda shape: 1)
 
 
 @dataclass(frozen=True)
@@ -336,10 +327,6 @@ class VariationTerm:
     stretch : float
         The factor by which its gradient is longer than that of its value, for systems whose gradient does not match
         their loss.
-    divisor : callable, optional
-        If `function` is a sum over pixels or pairs of neighbors, divided by a number, ``divisor(shape)`` returns that
-        number for an (H, W, 3) picture; tiles then evaluate the function in strips that share a row. By default it is
-        that of `DIVISORS`; a function that is not listed there is evaluated on the whole picture.
     tap : str
         `PICTURE`.
 
@@ -357,12 +344,7 @@ class VariationTerm:
     function: Variation = total_variation
     in_value: bool = True
     stretch: float = 1.0
-    divisor: Divisor | None = None
     tap: str = PICTURE
-
-    def __post_init__(self) -> None:
-        listed = next((divisor for f, divisor in DIVISORS.items() if f is self.function), None)  # it may be unhashable
-        object.__setattr__(self, "divisor", self.divisor or listed)
 
     def measure(self, f: Array, where: Window = WHOLE) -> Array:  # (H, W, 3) -> ()
         """Return the value of the function."""

@@ -1,4 +1,4 @@
-"""Pooling over 2x2 blocks: the maximum routes its gradient, the average shares it out, the norm does some of both.
+"""Pooling over 2x2 blocks: the maximum routes its gradient, the average shares it out.
 
 Picture sides are often odd, and systems disagree about the last row then: Keras and PyTorch drop it (``down``), Caffe
 keeps it as a block of what is left (``up``). Both are here, because a picture of 500 pixels tells them apart.
@@ -10,7 +10,6 @@ from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 
 Rounding = Literal["down", "up"]
-L2_SCALE = 0.78  # crowsonkb/style-transfer-pytorch, VGGFeatures.pooling_scales
 PoolCache = tuple[Array, tuple[int, ...]]  # which pixel of each block, or each block's share; the input's shape
 
 
@@ -45,7 +44,7 @@ def max_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, PoolCache
     (array([4.]), array([2], dtype=uint8))
     """
     xp = namespace(x)
-    blocks = _blocks(x, rounding, -xp.inf)
+    blocks = blocks_of(x, rounding, -xp.inf)
     choice = blocks.argmax(axis=0)
     return blocks.max(axis=0), (choice.astype(xp.uint8), x.shape)  # book: pool-max
 
@@ -75,7 +74,7 @@ def max_pool_backward(dy: Array, cache: PoolCache) -> Array:  # (h, w, C), cache
     choice, shape = cache
     xp = namespace(dy, choice)
     routed: Array = xp.stack([xp.where(choice == k, dy, 0) for k in range(4)])  # book: pool-route
-    return _unblock(routed, shape)
+    return unblocked(routed, shape)
 
 
 def average_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, PoolCache]:  # (H,W,C) -> (h,w,C), cache
@@ -102,8 +101,8 @@ def average_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, PoolC
     array([2.5])
     """
     xp = namespace(x)
-    share = 1 / _blocks(xp.ones((*x.shape[:2], 1), x.dtype), rounding, 0).sum(axis=0)
-    return _blocks(x, rounding, 0).sum(axis=0) * share, (share, x.shape)  # book: pool-average
+    share = 1 / blocks_of(xp.ones((*x.shape[:2], 1), x.dtype), rounding, 0).sum(axis=0)
+    return blocks_of(x, rounding, 0).sum(axis=0) * share, (share, x.shape)  # book: pool-average
 
 
 def average_pool_backward(dy: Array, cache: PoolCache) -> Array:  # (h, w, C), cache -> (H, W, C)
@@ -130,80 +129,11 @@ def average_pool_backward(dy: Array, cache: PoolCache) -> Array:  # (h, w, C), c
     """
     share, shape = cache
     part = dy * share  # book: pool-share
-    return _unblock(namespace(dy).stack([part] * 4), shape)
+    return unblocked(namespace(dy).stack([part] * 4), shape)
 
 
-def l2_pool_forward(x: Array, rounding: str = "down") -> tuple[Array, PoolCache]:  # (H, W, C) -> (h, w, C), cache
-    """Take the Euclidean norm of each 2x2 block, channel by channel, times `L2_SCALE`.
-
-    Parameters
-    ----------
-    x : (H, W, C) array
-        The feature map.
-    rounding : {"down", "up"}
-        As in `max_pool_forward`. A block at the border is the norm of the pixels that it has.
-
-    Returns
-    -------
-    y : (h, w, C) array
-    cache : tuple
-        The derivative of each block by each of its pixels, ``L2_SCALE · x / norm``, (4, h, w, C), and the shape of `x`.
-        Where all four are zero the norm has no derivative, and 0 is taken.
-
-    Notes
-    -----
-    The form of crowsonkb/style-transfer-pytorch, whose factor keeps maps about as large as under the maximum that the
-    network was trained with: a block of four equal numbers comes out 1.56 times as large, one with a single number
-    0.78 times.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> y, cache = l2_pool_forward(np.array([[[3.0], [4.0]], [[0.0], [0.0]]]))
-    >>> y.ravel()  # 0.78 · 5
-    array([3.9])
-    """
-    xp = namespace(x)
-    blocks = _blocks(x, rounding, 0)
-    norm = xp.sqrt((blocks * blocks).sum(axis=0))  # book: pool-norm
-    share = x.dtype.type(L2_SCALE) * blocks / xp.where(norm > 0, norm, 1)
-    return x.dtype.type(L2_SCALE) * norm, (share, x.shape)
-
-
-def l2_pool_backward(dy: Array, cache: PoolCache) -> Array:  # (h, w, C), cache -> (H, W, C)
-    """Share each block's gradient out among its pixels in proportion to their values.
-
-    Parameters
-    ----------
-    dy : (h, w, C) array
-        The gradient at the output.
-    cache : tuple
-        From the forward call.
-
-    Returns
-    -------
-    (H, W, C) array
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> _, cache = l2_pool_forward(np.array([[[3.0], [4.0]], [[0.0], [0.0]]]))
-    >>> l2_pool_backward(np.array([[[5.0]]]), cache)[..., 0].round(6)
-    array([[2.34, 3.12],
-           [0.  , 0.  ]])
-    """
-    share, shape = cache
-    return _unblock(share * dy, shape)  # book: pool-norm-share
-
-
-POOLS = {
-    "max": (max_pool_forward, max_pool_backward),
-    "average": (average_pool_forward, average_pool_backward),
-    "l2": (l2_pool_forward, l2_pool_backward),
-}
-
-
-def _blocks(x: Array, rounding: str, fill: float) -> Array:  # (H, W, C) -> (4, h, w, C), the block's pixels in front
+def blocks_of(x: Array, rounding: str, fill: float) -> Array:  # (H, W, C) -> (4, h, w, C)
+    """Return the four pixels of each 2x2 block as four maps; what a block at the border lacks is `fill`."""
     check_rounding(rounding)
     H, W, C = x.shape
     up = rounding == "up"
@@ -214,7 +144,8 @@ def _blocks(x: Array, rounding: str, fill: float) -> Array:  # (H, W, C) -> (4, 
     return padded.reshape(h, 2, w, 2, C).transpose(1, 3, 0, 2, 4).reshape(4, h, w, C)
 
 
-def _unblock(quarters: Array, shape: tuple[int, ...]) -> Array:  # (4, h, w, C) -> (H, W, C), the adjoint of _blocks
+def unblocked(quarters: Array, shape: tuple[int, ...]) -> Array:  # (4, h, w, C) -> (H, W, C)
+    """Put the four maps of `blocks_of` back into a map of a shape: its adjoint."""
     _, h, w, C = quarters.shape
     padded = quarters.reshape(2, 2, h, w, C).transpose(2, 0, 3, 1, 4).reshape(2 * h, 2 * w, C)
     dx: Array = namespace(quarters).zeros(shape, quarters.dtype)

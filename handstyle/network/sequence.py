@@ -22,10 +22,16 @@ from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import Convention
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
-from handstyle.network.pooling import POOLS
+from handstyle.network.l2_pooling import l2_pool_backward, l2_pool_forward
+from handstyle.network.pooling import average_pool_backward, average_pool_forward, max_pool_backward, max_pool_forward
 from handstyle.network.relu import relu_backward, relu_forward
 
 Cache = Any  # each pair's own; only its backward function looks inside
+POOLS = {
+    "max": (max_pool_forward, max_pool_backward),
+    "average": (average_pool_forward, average_pool_backward),
+    "l2": (l2_pool_forward, l2_pool_backward),
+}
 
 
 @dataclass(frozen=True)

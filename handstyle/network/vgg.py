@@ -13,8 +13,8 @@ from handstyle.foundations.backend import Array, choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS
 from handstyle.network.padding import check_padding
-from handstyle.network.pooling import POOLS, check_rounding
-from handstyle.network.sequence import Convolution, Layer, Pool, ReLU, make_engine, read_only
+from handstyle.network.pooling import check_rounding
+from handstyle.network.sequence import POOLS, Convolution, Layer, Pool, ReLU, make_engine, read_only
 from handstyle.network.sequence import Network as Network  # also importable from here, beside `build_network`
 
 # Convolutions in each of the five blocks, and the published widths of the blocks.

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 from handstyle.foundations.backend import Array, to_numpy
 from handstyle.foundations.mapped import copy_array
 from handstyle.optimize.checkpoint import Shape, read_checkpoint, write_checkpoint
+from handstyle.optimize.early_stop import describe_settled
 from handstyle.optimize.objective import NonFiniteError
 from handstyle.optimize.trace import Callback, Ending, Evaluable, Iteration, Outcome, Save
 
 State = tuple[dict[str, Array], dict[str, Any]]  # arrays, and all other values as JSON
 TRACE = [(int, int, float, dict, float)]  # the kind of a trace in a checkpoint: rows of `Iteration`
 OWN_FACTS = {"evaluations": int, "best_value": float, "best_terms": dict, "trace": TRACE, "seconds": float}
-WINDOW = 10  # iterations for `stop_below`: after one that lowers the value little, the next may lower it much
 Answer = TypeVar("Answer", bound=tuple[Any, ...])  # of an objective: the value, the gradient and what else there is
 
 
@@ -43,8 +43,8 @@ class Loop:
     method : str
         The name of the optimizer, for checkpoints.
     stop_below : float
-        Stop when `WINDOW` iterations together have lowered the lowest value by less than this fraction of it; 0 turns
-        this test off.
+        Stop when ten iterations together have lowered the lowest value by less than this fraction of it; 0 turns this
+        test off.
 
     Attributes
     ----------
@@ -131,14 +131,8 @@ class Loop:
                 self.callback(Iteration(row.iteration, row.evaluations, value, terms, row.seconds, copy_array(v), save))
             except StopIteration as stop:
                 raise RunEnded("stopped", f"stopped {stop.value or 'by the callback'}") from stop
-        if self.stop_below and len(self.trace) > WINDOW:
-            before = min(row.value for row in self.trace[:-WINDOW])
-            if before - min(row.value for row in self.trace[-WINDOW:]) < self.stop_below * abs(before):
-                raise RunEnded(
-                    "settled",
-                    f"settled after {len(self.trace)} iterations: the last {WINDOW} lowered the loss by less than "
-                    f"{self.stop_below:g} of it",
-                )
+        if settled := describe_settled(self.trace, self.stop_below):
+            raise RunEnded("settled", settled)
 
     @contextmanager
     def running(self) -> Iterator[None]:

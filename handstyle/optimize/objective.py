@@ -17,8 +17,7 @@ from handstyle.foundations.backend import Array, namespace, to_numpy
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import preprocess_backward, preprocess_forward
 from handstyle.losses.terms import PICTURE, Term
-from handstyle.network.pooling import POOLS
-from handstyle.network.sequence import Cache, Features, LayerEngine, sequence_backward, sequence_forward
+from handstyle.network.sequence import POOLS, Cache, Features, LayerEngine, sequence_backward, sequence_forward
 from handstyle.network.vgg import Network, summary
 
 Shape = tuple[int, int, int]

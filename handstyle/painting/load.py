@@ -7,9 +7,11 @@ from typing import Any
 
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
+from handstyle.network.digests import tensors_sha256
+from handstyle.network.hdf5_file import ForeignFormatError
 from handstyle.network.sequence import Network, Origin
 from handstyle.network.vgg import Weights, build_network, random_weights
-from handstyle.network.weights import EMBEDDED, ForeignFormatError, find_weights, read_weights, tensors_sha256
+from handstyle.network.weights import EMBEDDED, find_weights, read_weights
 from handstyle.optimize.objective import engine_of
 from handstyle.painting.feature_scale import match_features
 from handstyle.painting.presets import DEFAULT, PRESETS, Preset, rebuild, set_input_convention, unmet

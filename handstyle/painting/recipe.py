@@ -31,9 +31,9 @@ from handstyle.foundations.picture_metadata import read_metadata
 from handstyle.foundations.picture_paths import expand_path
 from handstyle.foundations.picture_reading import Picture
 from handstyle.kernels.tiles import inner_engine, tile_side
+from handstyle.network.digests import sha256
 from handstyle.network.sequence import Convolution, Pool
 from handstyle.network.vgg import Network
-from handstyle.network.weights import sha256
 from handstyle.optimize.trace import COMPLETED
 from handstyle.painting.config import ARRAYS, PATHS, StyleConfig
 

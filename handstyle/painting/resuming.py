@@ -14,14 +14,15 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_paths import expand_path
 from handstyle.kernels.cpu.threads import blas_architectures
 from handstyle.network.vgg import Network
-from handstyle.optimize.checkpoint import check_facts, read_facts
+from handstyle.optimize.checkpoint import read_facts
+from handstyle.optimize.checkpoint_archive import check_facts
 from handstyle.optimize.loop import TRACE
 from handstyle.optimize.trace import Iteration, Save
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.plan import Plan
 from handstyle.painting.recipe import array_digest, network_digest
 
-RUN_TYPES = {  # the types of a run's values in a checkpoint, see `optimize.checkpoint.has_type`
+RUN_TYPES = {  # the types of a run's values in a checkpoint, see `optimize.checkpoint_archive.has_type`
     "scale": int,
     "trace": TRACE,
     "evaluations": int,

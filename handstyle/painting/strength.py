@@ -10,8 +10,9 @@ from functools import cache
 from typing import NamedTuple
 
 from handstyle.foundations.errors import HandstyleError
+from handstyle.network.hdf5_file import hdf5_read, hdf5_text
 from handstyle.network.vgg import Network
-from handstyle.network.weights import EMBEDDED, EMBEDDED_FILE, hdf5_read, hdf5_text
+from handstyle.network.weights import EMBEDDED, EMBEDDED_FILE
 from handstyle.painting.config import STRENGTH, StyleConfig, style_config
 from handstyle.painting.feature_scale import is_published
 
@@ -128,4 +129,4 @@ def curve_name(network: Network) -> str:
 @cache
 def embedded_digest() -> str:
     """Return the digest of the weights of the network that is included in the package."""
-    return "".join(hdf5_read(EMBEDDED_FILE, lambda file: hdf5_text(file, "tensors_sha256")))
+    return "".join(hdf5_read(EMBEDDED_FILE, lambda file: hdf5_text(file, "tensors_sha256"), trusted=True))

@@ -14,9 +14,8 @@ from handstyle.losses.gram import Moments, gram_loss, moments_backward, moments_
 from handstyle.losses.regions import carry_mask, leak
 from handstyle.losses.total_variation import absolute_variation, total_variation
 from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
-from handstyle.network.pooling import POOLS
 from handstyle.network.relu import relu_backward, relu_forward
-from handstyle.network.sequence import Convolution, Pool, sequence_backward, sequence_forward
+from handstyle.network.sequence import POOLS, Convolution, Pool, sequence_backward, sequence_forward
 from handstyle.network.vgg import build_network, random_weights, summary
 from handstyle.optimize.adam import Adam
 

@@ -32,14 +32,15 @@ from handstyle.losses.gram import StyleTerm
 from handstyle.losses.patches import PatchTerm
 from handstyle.losses.total_variation import VariationTerm, total_variation
 from handstyle.network import convolution, sequence
-from handstyle.network.pooling import POOLS, average_pool_forward, max_pool_forward
+from handstyle.network.pooling import average_pool_forward, max_pool_forward
+from handstyle.network.sequence import POOLS
 from handstyle.network.vgg import Network, build_network
-from handstyle.network.weights import read_weights
 from handstyle.optimize import objective as objective_module
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.objective import Objective, ReferenceEngine
 from handstyle.optimize.precondition import Spectrum, minimize_preconditioned
 from handstyle.painting import stylize as stylize_module
+from handstyle.painting.load import load_weights
 from handstyle.painting.normalizations import STYLE as NORMALIZATIONS
 from handstyle.painting.normalizations import Place
 
@@ -212,7 +213,7 @@ def main() -> None:
     """Paint the genuine picture and those of the mutants."""
     folder, names = Path(sys.argv[1]), sys.argv[2:]
     data = Path(os.environ["HANDSTYLE_TEST_DATA"])
-    weights = read_weights(next((data / "weights").glob("*.h5")))
+    weights = load_weights(next((data / "weights").glob("*.h5")))
     read = [
         np.asarray(read_picture(data / "images" / n).pixels, np.float64) for n in ("tubingen.jpg", "starry_night.jpg")
     ]

@@ -8,11 +8,10 @@ from hypothesis.extra import numpy as hnp
 
 from handstyle.foundations.backend import Array, Backend
 from handstyle.foundations.errors import HandstyleError
+from handstyle.network.l2_pooling import l2_pool_backward, l2_pool_forward
 from handstyle.network.pooling import (
     average_pool_backward,
     average_pool_forward,
-    l2_pool_backward,
-    l2_pool_forward,
     max_pool_backward,
     max_pool_forward,
 )

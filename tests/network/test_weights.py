@@ -8,8 +8,9 @@ import pytest
 
 from handstyle.foundations import picture_writing
 from handstyle.foundations.errors import HandstyleError
+from handstyle.network.digests import sha256
 from handstyle.network.vgg import Weights, convolution_names, random_weights
-from handstyle.network.weights import EMBEDDED_FILE, read_weights, sha256, write_weights
+from handstyle.network.weights import EMBEDDED_FILE, read_weights, write_weights
 
 
 @pytest.fixture
@@ -75,54 +76,6 @@ def test_values_too_large_for_half_precision(path: Path, tiny_weights: Weights) 
     with pytest.raises(HandstyleError, match="layer conv2_1 holds values too large for float16"):
         write_weights(path, large, np.float16)
     assert not path.exists()
-
-
-def write_keras(path: Path, weights: Weights, names: str = "{0}_W_1:0 {0}_b_1:0") -> None:
-    """Write as keras.applications did: a group a layer, ``weight_names`` in its attributes, pools as empty groups."""
-    with h5py.File(path, "w") as file:
-        layers = ["input_1"]
-        for name, pair in weights.layers.items():
-            group_name = name.replace("conv", "block").replace("_", "_conv")
-            group = file.create_group(group_name)
-            keys = names.format(group_name).split()
-            group.attrs["weight_names"] = [key.encode() for key in keys]
-            for key, values in zip(keys, pair, strict=True):
-                group[key] = values
-            layers.append(group_name)
-        layers.append("block1_pool")
-        file.create_group("block1_pool").attrs["weight_names"] = []
-        file.attrs["layer_names"] = [layer.encode() for layer in layers]
-
-
-@pytest.mark.parametrize("names", ["{0}_W_1:0 {0}_b_1:0", "{0}/kernel:0 {0}/bias:0"])
-@pytest.mark.parametrize("architecture", ["vgg16", "vgg19"])
-def test_keras_layout(path: Path, architecture: str, names: str) -> None:
-    weights = random_weights(architecture, (2, 3, 4, 5, 6), deepest=convolution_names(architecture)[-1])
-    write_keras(path, weights, names)
-    found = read_weights(path)
-    assert equal(found, weights)
-    assert found.architecture == architecture
-    assert found.convention == "caffe"
-    assert found.provenance["sha256"] == sha256(path)
-
-
-def test_keras_with_a_layer_missing(path: Path) -> None:
-    weights = random_weights("vgg19", (2,) * 5, deepest="conv5_4")
-    del weights.layers["conv4_3"]
-    write_keras(path, weights)
-    with pytest.raises(HandstyleError, match="layer conv4_3 is missing; 15 layers of vgg19 found"):
-        read_weights(path)
-
-
-def test_keras_in_theanos_order(path: Path) -> None:
-    weights = random_weights("vgg16", (2,) * 5, deepest="conv5_3")
-    layers = {name: (np.transpose(w, (3, 2, 0, 1)), b) for name, (w, b) in weights.layers.items()}
-    write_keras(path, replace(weights, layers=layers))
-    with pytest.raises(
-        HandstyleError,
-        match=r"kernels of shape \(2, 3, 3, 3\), expected \(3, 3, 3, K\): Theano's .* handstyle weights convert",
-    ):
-        read_weights(path)
 
 
 @pytest.mark.weights
@@ -203,7 +156,7 @@ def virtual(file: h5py.File) -> None:
         (link("conv2_1", h5py.ExternalLink("other.h5", "/conv2_1")), "conv2_1"),
         (elsewhere, "conv1_1 keeps its values in another file"),
         (virtual, "conv1_1 keeps its values in another file"),
-        (lambda file: file.attrs.__setitem__("format", "handstyle-weights 2"), "neither a handstyle nor a Keras"),
+        (lambda file: file.attrs.__setitem__("format", "handstyle-weights 2"), "not a handstyle weight file"),
         (lambda file: file.attrs.__setitem__("architecture", "vgg11"), "unknown architecture 'vgg11'"),
         (lambda file: file.attrs.__setitem__("convention", "jpeg"), "unknown convention 'jpeg'"),
         (lambda file: file.attrs.__delitem__("convention"), "cannot be read as HDF5 weights"),
@@ -245,7 +198,7 @@ def test_files_of_another_kind(content: bytes, path: Path) -> None:
 def test_hdf5_of_another_kind(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["data"] = np.zeros(3)
-    with pytest.raises(HandstyleError, match="neither a handstyle nor a Keras weight file; handstyle weights convert"):
+    with pytest.raises(HandstyleError, match="not a handstyle weight file; handstyle weights convert"):
         read_weights(path)
 
 

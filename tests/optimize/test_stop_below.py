@@ -6,9 +6,10 @@ import pytest
 import handstyle
 from handstyle.optimize.adam import minimize_adam
 from handstyle.optimize.classic import minimize_descent
+from handstyle.optimize.early_stop import WINDOW
 from handstyle.optimize.lbfgs import minimize_lbfgs
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
-from handstyle.optimize.loop import WINDOW, Loop
+from handstyle.optimize.loop import Loop
 from handstyle.optimize.trace import Outcome
 from handstyle.painting.config import StyleConfig
 

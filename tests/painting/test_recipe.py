@@ -15,7 +15,7 @@ from handstyle.foundations.picture_metadata import read_metadata
 from handstyle.foundations.picture_reading import Picture, read_picture
 from handstyle.foundations.picture_writing import write_picture
 from handstyle.kernels.tiles import by_tiles
-from handstyle.network.weights import tensors_sha256
+from handstyle.network.digests import tensors_sha256
 from handstyle.painting.load import fit_network, load_network, load_weights
 from handstyle.painting.presets import find_preset
 from handstyle.painting.recipe import (

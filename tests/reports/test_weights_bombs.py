@@ -248,7 +248,7 @@ def test_a_keras_file_whose_layers_are_all_one_array_is_refused(tmp_path):
 
     def spoil(file):
         group = file["block5_conv4"]
-        names = [f"block{i}_conv{j}" for i in range(10, 30) for j in range(10)]
+        names = [f"block{i}_conv{j}" for i in range(6, 10) for j in range(10)]
         for name in list(group):
             del group[name]
         big = np.zeros((3, 3, 512, 512), np.float32)
@@ -261,10 +261,7 @@ def test_a_keras_file_whose_layers_are_all_one_array_is_refused(tmp_path):
 
     keras_with(path, spoil)
     assert path.stat().st_size < 200_000
-    from handstyle.network.weights import read_weights
-
-    with pytest.raises(ValueError, match="layer conv10_0 is no layer of VGG's"):
-        read_weights(path)
+    assert "layer conv6_0 found, but neither VGG-16 nor VGG-19 has such a layer" in refused(path)
 
 
 def test_a_keras_3_file_whose_layers_are_all_one_array_is_refused(tmp_path):

@@ -13,9 +13,10 @@ import pytest
 from support.published_formats import slim
 
 from handstyle.foundations.errors import HandstyleError
+from handstyle.network import hdf5_file
 from handstyle.network import weights as native
 from handstyle.network.vgg import Weights
-from handstyle.network.weights import EMBEDDED_FILE, is_native, read_weights, write_weights
+from handstyle.network.weights import EMBEDDED_FILE, read_weights, write_weights
 from weights_tools.convert import load
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork: files are read unguarded")
@@ -58,8 +59,8 @@ def test_bit_3_of_a_text_s_length_does_not_hang(tmp_path):
 @forks
 def test_a_file_on_which_libhdf5_never_returns_ends_in_one_line(tmp_path, monkeypatch):
     """The heaps' own check switched off, the child process is what ends it."""
-    monkeypatch.setattr(native, "_check_heap_sizes", lambda *_: None)
-    monkeypatch.setattr(native, "MAX_SECONDS", 1)
+    monkeypatch.setattr(hdf5_file, "_check_heap_sizes", lambda *_: None)
+    monkeypatch.setattr(hdf5_file, "MAX_SECONDS", 1)
     start = text_heap()
     content = bytearray(EMBEDDED_FILE.read_bytes())
     content[start + 16 : start + 32] = bytes(16)  # a free entry of length 0
@@ -144,7 +145,6 @@ def test_the_network_that_ships_has_a_digest():
 def test_what_is_hardly_hdf5_is_one_line(content, tmp_path):
     path = tmp_path / "a.h5"
     path.write_bytes(content)
-    assert not is_native(path)
     for read in (read_weights, load):
         with pytest.raises(HandstyleError) as caught:
             read(path)
@@ -154,6 +154,7 @@ def test_what_is_hardly_hdf5_is_one_line(content, tmp_path):
 COST = """
 import resource, sys
 from unittest import mock
+from handstyle.network import hdf5_file
 from handstyle.network import weights as native
 def seconds():
     best = float("inf")
@@ -164,7 +165,7 @@ def seconds():
         best = min(best, sum(b.ru_utime + b.ru_stime - a.ru_utime - a.ru_stime for a, b in zip(before, after)))
     return best
 guarded = seconds()
-with mock.patch.object(native, "_run_in_child", lambda attempt: None):
+with mock.patch.object(hdf5_file, "_run_in_child", lambda attempt: None):
     print(guarded - seconds())
 """
 
@@ -178,7 +179,7 @@ def test_the_guard_costs_less_than_a_tenth_of_a_second(tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 0.1
     rehearsed = []
-    monkeypatch.setattr(native, "_run_in_child", rehearsed.append)
+    monkeypatch.setattr(hdf5_file, "_run_in_child", rehearsed.append)
     read_weights(EMBEDDED_FILE)
     assert not rehearsed, "what ships with the package is read at once"
 

@@ -23,12 +23,11 @@ from handstyle.network.convolution import (
     conv3x3_forward,
     conv3x3_weight_gradient,
 )
+from handstyle.network.l2_pooling import l2_pool_backward, l2_pool_forward
 from handstyle.network.padding import pad_backward, pad_forward
 from handstyle.network.pooling import (
     average_pool_backward,
     average_pool_forward,
-    l2_pool_backward,
-    l2_pool_forward,
     max_pool_backward,
     max_pool_forward,
 )

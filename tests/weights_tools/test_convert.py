@@ -9,8 +9,9 @@ from support.published_formats import slim, write_caffemodel, write_npy, write_t
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CAFFE, preprocess_forward
+from handstyle.network.digests import sha256
 from handstyle.network.vgg import Weights, build_network
-from handstyle.network.weights import read_weights, sha256, write_weights
+from handstyle.network.weights import read_weights, write_weights
 from weights_tools.card import describe, filters_sheet
 from weights_tools.compare import compare
 from weights_tools.convert import convert, load

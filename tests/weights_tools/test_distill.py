@@ -11,8 +11,9 @@ from PIL import Image
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.gradcheck import check_projection
 from handstyle.foundations.image import CAFFE, preprocess_forward
+from handstyle.network.digests import tensors_sha256
 from handstyle.network.vgg import Weights, build_network, convolution_names, random_weights
-from handstyle.network.weights import read_weights, tensors_sha256, write_weights
+from handstyle.network.weights import read_weights, write_weights
 from weights_tools.distill import __main__ as command
 from weights_tools.distill import evaluate
 from weights_tools.distill.match import match_forward

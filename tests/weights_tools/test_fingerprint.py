@@ -13,7 +13,8 @@ from support.published_formats import slim, write_keras_h5
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CAFFE, CONVENTIONS, TORCHVISION
-from handstyle.network.weights import EMBEDDED_FILE, read_weights, sha256, write_weights
+from handstyle.network.digests import sha256
+from handstyle.network.weights import EMBEDDED_FILE, read_weights, write_weights
 from weights_tools import registry as module
 from weights_tools.convert import convert
 from weights_tools.fingerprint import fingerprint, stored_fingerprint, with_fingerprint

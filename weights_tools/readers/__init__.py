@@ -7,8 +7,8 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 from handstyle.foundations.errors import HandstyleError, one_line
+from handstyle.network.hdf5_file import hdf5_read
 from handstyle.network.vgg import Weights, check_layers, convolution_names
-from handstyle.network.weights import hdf5_read
 from weights_tools.readers.reading import Reading
 
 __all__ = ["Reading", "read_any"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.network.weights import hdf5_array, hdf5_child, hdf5_read, hdf5_text
+from handstyle.network.hdf5_file import hdf5_array, hdf5_child, hdf5_read, hdf5_text
 from weights_tools.readers.reading import Layers, Reading, architecture_of, as_hwio, collect, name_in_order
 
 MAX_GROUPS = 1000

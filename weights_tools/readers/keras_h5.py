@@ -17,7 +17,7 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from handstyle.network.weights import hdf5_array, hdf5_child, hdf5_read, hdf5_text
+from handstyle.network.hdf5_file import hdf5_array, hdf5_child, hdf5_read, hdf5_text
 from weights_tools.readers.reading import Layers, Reading, as_hwio, collect, from_oihw, name_in_order, name_keys
 
 MAX_LAYERS = 200

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.network.weights import MAX_VALUES
+from handstyle.network.hdf5_file import MAX_VALUES
 
 _MATRIX, _COMPRESSED = 14, 15
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8", 16: "u1"}

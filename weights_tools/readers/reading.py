@@ -16,8 +16,8 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
+from handstyle.network.hdf5_file import MAX_VALUES
 from handstyle.network.vgg import ARCHITECTURES, convolution_names
-from handstyle.network.weights import MAX_VALUES
 
 Order = Literal["BGR", "RGB"]
 Layers = dict[str, tuple[Array, Array]]

@@ -11,7 +11,7 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from handstyle.network.weights import MAX_VALUES
+from handstyle.network.hdf5_file import MAX_VALUES
 from weights_tools.readers.reading import check_shape
 
 Value = int | memoryview

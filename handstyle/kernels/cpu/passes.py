@@ -34,8 +34,7 @@ from handstyle.losses.gram import Moments, StyleTerm
 from handstyle.losses.terms import Term
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.padding import pad_backward, pad_forward
-from handstyle.network.pooling import POOLS
-from handstyle.network.sequence import Convolution, Features, Layer, check_taps, deepest
+from handstyle.network.sequence import POOLS, Convolution, Features, Layer, check_taps, deepest
 
 # (H, W, C, K, adjoint) of a convolution -> the tile size of its method
 Choose = Callable[[int, int, int, int, bool], Tile]
