@@ -37,13 +37,16 @@ from handstyle.foundations.picture_reading import PictureLike
 from handstyle.network.digests import sha256
 from handstyle.network.vgg import Network
 from handstyle.painting.config import PATHS
-from handstyle.painting.recipe import Recipe, read_recipe
+from handstyle.painting.recipe import ROLES, STARTS, Recipe, file_inputs, network_digest, read_recipe
 from handstyle.painting.stylize import collect_styles
 from handstyle.painting.targets import Measured
 
 # Flags for a single picture, which `batch` does not have.
 ABSENT = ("resume", "checkpoint", "write_config", "preview")
-NOT_COMPARED = ("backend", "kernels", *PATHS, "init", "regions", "weights")  # settings that are not compared
+# Settings that are not compared: they change at most the rounding, or name files, whose digests are compared instead.
+NOT_COMPARED = ("backend", "kernels", "tile", "max_pixels", *PATHS, "regions", "weights")
+NETWORK_SETTINGS = ("pooling", "padding", "rounding", "precision")
+BIT_DEPTH = 24  # the position of this byte in a PNG file
 NAMES = [name for name in all_fields() if name not in ABSENT]
 BATCH = make_flags("BatchFlags", NAMES, everything=False)
 
@@ -65,9 +68,9 @@ class Job:
     photograph: Path
     picture: Path
 
-    def differences(self, settings: Settings, recipe: Recipe, digests: Sequence[str]) -> list[str]:
-        """Return descriptions of the settings and pictures in which a recipe differs from the given ones."""
-        return differences(settings, recipe, [sha256(self.photograph), *digests])
+    def differences(self, shared: "SharedInputs", recipe: Recipe) -> list[str]:
+        """Return descriptions of the settings and files in which a recipe differs from those of the command."""
+        return differences(shared, self.photograph, recipe)
 
     def paint(self, shared: "SharedInputs", network: Network, run: RunConfig) -> tuple[int, str]:
         """Paint the picture, and return an exit status and a text to add to the description of the outcome."""
@@ -129,12 +132,13 @@ def batch(
 
 @dataclass(frozen=True)
 class SharedInputs:
-    """The data that all pictures of a command share: paintings with digests, settings, network, measured targets."""
+    """The data that all pictures of a command share: paintings, settings, network, digests and measured targets."""
 
     paintings: list[PictureLike]
-    digests: list[str]
+    digests: list[tuple[str, str]]  # the role and the digest of every painting, mask, map and starting picture
     settings: Settings
     loaded: Network
+    ran: str  # the digest of the network
     measured: Measured = field(default_factory=Measured)
 
     @classmethod
@@ -147,14 +151,15 @@ class SharedInputs:
             If the settings do not fit the paintings or the network, or the folder cannot be created.
         """
         paintings, config = collect_styles(styles, settings.config)
-        digests = [sha256(expand_path(one)) for one in paintings if isinstance(one, str | os.PathLike)]
+        digests = [("style", sha256(expand_path(one))) for one in paintings if isinstance(one, str | os.PathLike)]
+        digests += [(one.role, one.sha256) for one in file_inputs(config)]
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise HandstyleError(f"-o {folder}: the folder cannot be created, {error.strerror or error}") from None
         loaded = settings.load()
         config.check_layers(loaded)
-        return cls(paintings, digests, replace(settings, config=config), loaded)
+        return cls(paintings, digests, replace(settings, config=config), loaded, network_digest(loaded))
 
     def paint(self, jobs: Iterable[Job], count: int, done: list[JobResult]) -> int:
         """Paint the pictures, append each outcome to `done` and print a line for each.
@@ -187,7 +192,7 @@ class SharedInputs:
         picture, run = job.picture, self.settings.run
         try:
             if picture.exists() and not checkpoint_path(picture).exists():
-                other = job.differences(self.settings, read_recipe(picture), self.digests)
+                other = job.differences(self, read_recipe(picture)) + output_differences(picture, run)
                 if not other:
                     return JobResult(job.photograph, picture, "done before"), 0
                 if not run.overwrite:
@@ -234,18 +239,34 @@ def suppress_output() -> Iterator[None]:
         out.quiet = before
 
 
-def differences(settings: Settings, recipe: Recipe, digests: Sequence[str]) -> list[str]:
-    """Return descriptions of the settings and pictures in which a recipe differs from the given ones."""
-    asked = {**settings.config.in_use(), **asdict(settings.network), "precision": settings.run.precision}
+def differences(shared: SharedInputs, photograph: Path, recipe: Recipe, **changed: Any) -> list[str]:
+    """Return descriptions of the settings and files in which a recipe differs from those of the command.
+
+    `changed` has settings of this picture that are not those of the command.
+    """
+    config = replace(shared.settings.config, **changed)
+    asked = {**config.in_use(), **asdict(shared.settings.network), "precision": shared.settings.run.precision}
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asked.items()}
     made = recipe.settings
     how_much = ("strength", "style_weight")  # of which a recipe has one
+    left_out = NOT_COMPARED if STARTS.fullmatch(config.init) else (*NOT_COMPARED, "init")  # a picture has a digest
     keys = dict.fromkeys((*plain, *how_much))
-    unlike = [key for key in keys if key not in NOT_COMPARED and made.get(key) != plain.get(key)]
+    unlike = [key for key in keys if key not in left_out and made.get(key) != plain.get(key)]
     found = [f"{key} {made.get(key)}" for key in unlike if key in made or key not in how_much]
-    inputs = [one.sha256 for role in ("content", "style") for one in recipe.named(role)]
-    found += ["from other pictures"] if inputs != list(digests) else []
+    if recipe.network.get("ran_sha256") != shared.ran and not set(unlike) & set(NETWORK_SETTINGS):
+        found.append(f"network {printable(str(recipe.network.get('name')))}")
+    inputs = [(role, one.sha256) for role in ROLES for one in recipe.named(role) if role not in changed]
+    wanted = [("content", sha256(photograph)), *(one for one in shared.digests if one[0] not in changed)]
+    found += ["from other pictures"] if inputs != wanted else []
     return found + (["not finished"] if recipe.cut_short else [])
+
+
+def output_differences(picture: Path, run: RunConfig) -> list[str]:
+    """Return descriptions of what the files of a finished picture lack: its bits for each channel, its report."""
+    with open(picture, "rb") as file:
+        bits = file.read(BIT_DEPTH + 1)[-1]
+    found = [f"bits {bits}"] if bits != run.bits else []
+    return found + (["no report"] if run.report and not picture.with_suffix(".html").exists() else [])
 
 
 STYLE = """

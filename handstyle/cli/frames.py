@@ -3,7 +3,7 @@
 import math
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +11,12 @@ import numpy as np
 from cyclopts import Parameter
 
 from handstyle.cli.batch import BATCH, Job, JobResult, SharedInputs, differences, picture_paths, print_summary
-from handstyle.cli.options import PICTURES, Flat, Output, RunConfig, Settings, resolve, say, set_output_form
+from handstyle.cli.options import PICTURES, Flat, Output, RunConfig, resolve, say, set_output_form
 from handstyle.cli.painting import paint
 from handstyle.cli.session import default_target
 from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.foundations.picture_paths import expand_path
 from handstyle.foundations.picture_reading import read_picture
-from handstyle.network.digests import sha256
 from handstyle.network.vgg import Network
 from handstyle.painting.film import (
     ANIMATIONS,
@@ -112,12 +111,13 @@ class FrameJob(Job):
         """Return the digest of the painted frame before this one, or an empty string for the first frame."""
         return "" if self.last is None else str(read_recipe(self.last[1]).result.get("sha256", ""))
 
-    def differences(self, settings: Settings, recipe: Recipe, digests: Sequence[str]) -> list[str]:
-        """Return descriptions of the settings and pictures in which a frame's recipe differs from the given ones."""
+    def differences(self, shared: SharedInputs, recipe: Recipe) -> list[str]:
+        """Return descriptions of the settings and pictures in which a frame's recipe differs from the command's."""
         said = frame_facts(self.picture)
+        changed: dict[str, Any] = {}
         if said.get("start") == LAST_FRAME:
-            settings = replace(settings, config=replace(settings.config, **Start.follows(settings.config)))
-        found = differences(settings, recipe, [sha256(self.photograph), *digests])
+            changed = Start.follows(shared.settings.config) | {"init": str(self.init)}
+        found = differences(shared, self.photograph, recipe, **changed)
         if said.get("temporal_weight") != self.weight:
             found.append(f"temporal_weight {said.get('temporal_weight')}")
         return found + (["after another frame"] if said.get("previous") != self.previous() else [])

@@ -236,6 +236,12 @@ def collect_inputs(config: StyleConfig, photograph: Picture, paintings: Iterable
         planes = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
         name = picture.source if picture.source in (BLANK, "a PIL image") else "an array"
         found.append(Input(role, name, array_digest(planes)))
+    return found + file_inputs(config)
+
+
+def file_inputs(config: StyleConfig) -> list[Input]:
+    """Return the names and digests of the files that the settings name: masks, map of regions, starting picture."""
+    found = []
     files = [("mask", path) for path in config.mask]
     files += [("style_mask", path) for path in config.style_mask if path != "all"]
     files += [("regions", config.regions)] if config.regions else []

@@ -24,8 +24,9 @@ def told(tmp_path, monkeypatch, commanded):
     for name in ("in/a.png", "in/b & c.jpg", "in/b & c.png", "style.png", "other.png"):
         Image.fromarray(rng.integers(0, 256, (40, 32, 3), np.uint8)).save(name)
 
-    def run(*words, style="style.png"):
-        status, said, errors = commanded("batch", "in", style, "-o", "out", *FAST, "--iterations", 2, *words)
+    def run(*words, style="style.png", weights="random"):
+        start = ("batch", "in", style, "-o", "out", "--weights", weights, *FAST[2:], "--iterations", 2)
+        status, said, errors = commanded(*start, *words)
         return status, said.splitlines(), errors
 
     return run
@@ -77,6 +78,36 @@ def test_a_picture_made_otherwise_is_replaced_only_if_that_is_asked_for(told, tm
     assert read_recipe(tmp_path / "out/a.png").settings["style_weight"] == 3
     status, lines, _ = told("--style-weight", "3", "--overwrite")
     assert lines[0].split(": ")[2] == "done before"  # to be painted again it would have to be removed
+
+
+def test_what_a_finished_picture_lacks_is_named(told, tmp_path):
+    """Another network, start or mask, more bits or a report must not be passed over as done before."""
+    Image.fromarray(np.arange(40 * 32, dtype=np.uint8).reshape(40, 32)).save(tmp_path / "mask.png")
+    told()
+    for words, lacking in (
+        (("--init", "noise"), "init content"),
+        (("--init", "other.png"), "from other pictures"),
+        (("--mask", "mask.png"), "from other pictures"),
+        (("--pooling", "average"), "pooling max"),
+        (("--bits", "16"), "bits 8"),
+        (("--report",), "no report"),
+    ):
+        status, lines, _ = told(*words)
+        assert status == 1
+        assert f"a.png: a.png has other settings ({lacking}): --overwrite replaces it" in lines[0]
+    status, lines, _ = told("--kernels", "reference", "--tile", "512", "--max-pixels", "100000")
+    assert (status, lines[0].split(": ")[2]) == (0, "done before")  # they change the rounding at most
+    assert told("--mask", "mask.png", "--init", "other.png", "--bits", "16", "--overwrite")[0] == 0
+    (tmp_path / "other.png").rename(tmp_path / "renamed.png")
+    status, lines, _ = told("--mask", "mask.png", "--init", "renamed.png", "--bits", "16")
+    assert (status, lines[0].split(": ")[2]) == (0, "done before")
+
+
+def test_another_network_is_named(told):
+    told()
+    status, lines, _ = told(weights="vgg19-slim")
+    assert status == 1
+    assert "a.png has other settings (network random): --overwrite replaces it" in lines[0]
 
 
 def test_an_interruption_ends_the_batch_and_the_same_command_goes_on(told, tmp_path, monkeypatch):
