@@ -88,12 +88,14 @@ def test_a_tap_of_full_width_learns_the_teachers_own_features(tmp_path):
     np.testing.assert_array_equal(run.state.parameters["relu5_1/decoder"], start)
 
 
-def test_the_step_length_falls_to_nothing_twice():
-    lengths = [step_length(step, TrainingSettings(WIDTHS, steps=500, restart=400)) for step in range(500)]
+def test_the_step_length_falls_to_nothing_before_each_restart():
+    lengths = [step_length(step, TrainingSettings(WIDTHS, steps=700, restarts=(400, 500))) for step in range(700)]
     assert max(lengths) == pytest.approx(1, abs=0.05)
     assert lengths[399] < 1e-4
-    assert max(lengths[400:]) == pytest.approx(0.25, abs=0.05), "half, met halfway down by the end of the warm-up"
+    assert max(lengths[400:500]) == pytest.approx(0.25, abs=0.05), "half, met halfway down by the end of the warm-up"
     assert lengths[499] < 1e-3
+    assert max(lengths[500:]) == pytest.approx(0.43, abs=0.05), "half, met less than halfway down"
+    assert lengths[699] < 1e-4
     assert step_length(3, TrainingSettings(WIDTHS, steps=4)) < 0.1
 
 

@@ -25,8 +25,8 @@ class TrainingSettings:
         Channels of each convolution.
     steps : int
         Steps of Adam.
-    restart : int
-        The step at which the step length begins anew, at half of the first (warm restarts: Loshchilov and Hutter 2017,
+    restarts : tuple of int
+        The steps at which the step length begins anew, at half of the first (warm restarts: Loshchilov and Hutter 2017,
         arXiv 1608.03983).
     learns_from : str
         The first convolution that Adam trains. Those before it keep the closed-form fit, and their output is computed
@@ -48,7 +48,8 @@ class TrainingSettings:
     practice : int
         Steps after which the network paints two pairs, whose intermediate pictures go into the pool.
     rate : float
-        The first step length, relative to each array's root mean square; falls to 0 along a cosine, twice.
+        The first step length, relative to each array's root mean square; falls to 0 along a cosine before each restart
+        and the end.
     gram_weight : float
         The weight of the Gram loss; see `match_forward`.
     photographs : bool
@@ -58,8 +59,8 @@ class TrainingSettings:
     """
 
     widths: dict[str, int]
-    steps: int = 2500
-    restart: int = 2000
+    steps: int = 3500
+    restarts: tuple[int, ...] = (2000, 2500)
     learns_from: str = "conv1_1"
     size: int = 160
     pictures: int = 240
@@ -151,7 +152,7 @@ def read_state(path: Path, settings: TrainingSettings) -> State:
     """
     with np.load(path) as file:
         about = json.loads(str(file["about"]))
-        if about["settings"] != asdict(settings):
+        if about["settings"] != json.loads(json.dumps(asdict(settings))):  # as JSON has it: a tuple is a list
             raise HandstyleError(f"{path}: a checkpoint of other settings; remove it, or give the same settings")
         groups = {
             kind: {key.removeprefix(f"{kind}:"): file[key] for key in file.files if key.startswith(f"{kind}:")}

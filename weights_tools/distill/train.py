@@ -4,6 +4,7 @@ The result is a function of the settings alone: random numbers are seeded by the
 in a fixed order for any number of threads, so an interrupted run ends with the same bits as an uninterrupted one.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,9 +39,15 @@ def adam_step(state: State, gradients: Parameters, factor: float) -> None:
 
 
 def step_length(step: int, settings: TrainingSettings) -> float:
-    """Return the length of a step relative to the rates: it grows over 50 steps, then falls along a cosine, twice."""
-    restart = min(settings.restart, settings.steps)
-    first, last, height = (0, restart, 1.0) if step < restart else (restart, settings.steps, 0.5)
+    """Return the length of a step relative to the rates.
+
+    It grows over 50 steps and then falls along a cosine, from the start to the first restart, from each restart to the
+    next, and from the last to the end.
+    """
+    bounds = [0, *(restart for restart in settings.restarts if restart < settings.steps), settings.steps]
+    phase = bisect_right(bounds, step) - 1
+    first, last = bounds[phase], bounds[phase + 1]
+    height = 0.5 if phase else 1.0
     warm = min(1.0, (step - first + 1) / 50)
     return float(height * warm * 0.5 * (1 + np.cos(np.pi * (step - first) / (last - first))))
 
