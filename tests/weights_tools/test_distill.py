@@ -308,8 +308,8 @@ def test_evaluation_judges_each_painter_and_paints_nothing_twice(tmp_path, monke
     assert row["vgg19"]["gram_mean"] < 0.5 * row["photograph"]["gram_mean"]
     assert row["vgg19"]["gram_mean"] == pytest.approx(np.mean(list(row["vgg19"]["gram"].values())), abs=1e-4)
     assert evaluate.means([row, row], "vgg19")["content"] == row["vgg19"]["content"]
-    assert evaluate.contact_sheet(pairs, list(networks), tmp_path).size == (80, 50)
-    assert evaluate.contact_sheet(pairs, list(networks), tmp_path, tmp_path).size == (160, 50)
+    assert evaluate.contact_sheet(pairs, list(networks), tmp_path).size == (86, 32)
+    assert evaluate.contact_sheet(pairs, list(networks), tmp_path, tmp_path).size == (178, 32)
     monkeypatch.setattr(evaluate, "paint", None)
     assert evaluate.evaluate(teacher, networks, pairs, tmp_path, tmp_path, 40, 8) == [row]
     with pytest.raises(HandstyleError, match=r"nowhere\.jpg.*--pictures"):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from handstyle.foundations.backend import Array, cpu_name
@@ -32,6 +32,7 @@ from weights_tools.distill.state import write_network
 CONTENTS, STYLES = ("astronaut", "tubingen"), ("starry_night", "wave_crop", "shipwreck", "monet")
 PAIRS = tuple((content, style) for content in CONTENTS for style in STYLES)
 NETWORKS = ("slim", "vgg19", "untrained")
+GAP = 6  # px between the pictures of a contact sheet
 
 
 def read_picture(name: str, folder: Path, size: int) -> Array:  # -> (H, W, 3)
@@ -112,7 +113,7 @@ def evaluate(
 def contact_sheet(
     pairs: Sequence[tuple[str, str]], names: Sequence[str], work: Path, pictures: Path | None = None
 ) -> Image.Image:
-    """Return the paintings side by side: a row for each pair, a column for each network.
+    """Return the paintings side by side on a transparent ground: a row for each pair, a column for each network.
 
     Parameters
     ----------
@@ -126,22 +127,19 @@ def contact_sheet(
         The folder of the originals, for two more columns, photograph and style; not given for sheets to be published
         without the originals.
     """
-    columns = (*(("photograph", "style") if pictures else ()), *names)
     rows = []
     for content, style in pairs:
         row = [np.load(work / f"{content}-{style}-{name}.npy") for name in names]
         if pictures:
             row = [read_picture(name, pictures, max(row[0].shape)) for name in (content, style)] + row
         rows.append(row)
-    width, bar = max(p.shape[1] for row in rows for p in row), 18
-    heights = [bar + max(p.shape[0] for p in row) for row in rows]
-    sheet = Image.new("RGB", (len(columns) * width, sum(heights)), "white")
-    draw, top = ImageDraw.Draw(sheet), 0
-    for pair, row, height in zip(pairs, rows, heights, strict=True):
-        for j, (column, p) in enumerate(zip(columns, row, strict=True)):
-            draw.text((j * width + 4, top + 3), f"{column}: {' + '.join(pair)}", fill="black")
-            sheet.paste(Image.fromarray((p.clip(0, 255) + 0.5).astype(np.uint8)), (j * width, top + bar))
-        top += height
+    width, heights = max(p.shape[1] for row in rows for p in row), [max(p.shape[0] for p in row) for row in rows]
+    size = len(rows[0]) * (width + GAP) - GAP, sum(heights) + (len(rows) - 1) * GAP
+    sheet, top = Image.new("RGBA", size), 0
+    for row, height in zip(rows, heights, strict=True):
+        for j, p in enumerate(row):
+            sheet.paste(Image.fromarray((p.clip(0, 255) + 0.5).astype(np.uint8)), (j * (width + GAP), top))
+        top += height + GAP
     return sheet
 
 
@@ -153,7 +151,7 @@ def main() -> None:
     parser.add_argument("--pictures", required=True, type=Path, help="folder of the paintings and photographs")
     parser.add_argument("--work", required=True, type=Path, help="folder for the outcomes, kept between runs")
     parser.add_argument("--out", required=True, type=Path, help="the table, JSON")
-    parser.add_argument("--sheet", type=Path, help="the contact sheet, PNG or JPEG")
+    parser.add_argument("--sheet", type=Path, help="the contact sheet, PNG or WebP")
     parser.add_argument("--record", action="store_true", help="write the means into the network's own file")
     parser.add_argument("--originals", action="store_true", help="with photographs and styles on the sheet")
     parser.add_argument("--only", nargs="*", default=NETWORKS, choices=NETWORKS, help="who paints")
