@@ -194,7 +194,7 @@ def files_of(part: Part) -> dict[str, Path]:
         pattern = name if name.endswith(".py") else f"{name}/**/*.py"
         base = ROOT / name if len(names) == 1 and not name.endswith(".py") else (ROOT / name).parent
         for path in sorted(ROOT.glob(pattern)):
-            if "distill" not in path.parts:
+            if "distill" not in path.relative_to(ROOT).parts:
                 found[path.relative_to(base).with_suffix("").as_posix()] = path
     return found
 
