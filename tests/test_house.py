@@ -153,7 +153,7 @@ HOUSE = {
     "losses": Part(
         "handstyle/losses",
         414,  # the design: 350
-        {"patches": (132, "patches"), "films": (23, "temporal")},
+        {"patches": (131, "patches"), "films": (23, "temporal")},
     ),
     "optimize": Part(
         "handstyle/optimize",
@@ -165,7 +165,9 @@ HOUSE = {
         },
     ),
     "kernels/cpu": Part("handstyle/kernels/cpu", 1586),
-    "kernels, shared": Part("handstyle/kernels/*.py", 324, {"tiles and cluster": (726, "tiles cluster")}),
+    "kernels, shared": Part(
+        "handstyle/kernels/*.py", 324, {"tiles and cluster": (726, "tiles cluster"), "patches": (16, "patches")}
+    ),
     "kernels/cuda": Part("handstyle/kernels/cuda", 1412),
     "painting and cli": Part("handstyle/painting handstyle/cli", 7340),
     "weights_tools": Part("weights_tools", 2229),

@@ -15,8 +15,6 @@ from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
 from handstyle.losses.terms import WHOLE, Window
 
-PRODUCTS_AT_ONCE = 1 << 22  # number of similarities in memory at a time
-
 
 @dataclass(frozen=True)
 class Matches:
@@ -149,14 +147,10 @@ def nearest(  # (n, D), (m, D) -> (n,) of 0 to m − 1
     if guides is not None:
         square = square + xp.einsum("ij,ij->i", guides[1], guides[1])
     length = xp.where(square > 0, xp.sqrt(square), 1).astype(patches.dtype)
-    step, found = max(1, PRODUCTS_AT_ONCE // len(bank)), []
-    for rows in (slice(top, top + step) for top in range(0, len(patches), step)):
-        alike = patches[rows] @ bank.T
-        if guides is not None:
-            alike += guides[0][rows] @ guides[1].T
-        alike /= length
-        found.append(alike.argmax(axis=1))
-    partner: Array = xp.concatenate(found)
+    alike = patches @ bank.T
+    if guides is not None:
+        alike = alike + guides[0] @ guides[1].T
+    partner: Array = (alike / length).argmax(axis=1)
     return partner
 
 
@@ -286,12 +280,20 @@ class PatchTerm:
         """Return the squared distance of all patches to their partners, and the partners."""
         if where != WHOLE:
             raise HandstyleError(f"{self.name}: patches need the whole map, which tiles do not give")
+        patches, guides = self.patches_of(f)
+        return self.matches(patches, nearest(patches, self.bank, guides))  # book: patch-match
+
+    def patches_of(self, f: Array) -> tuple[Array, tuple[Array, Array] | None]:  # (h, w, C) -> (n, size² C), guides
+        """Return the patches of the features, and those of the semantic maps of picture and paintings, if any."""
         patches, guides = patches_forward(f, self.size, self.stride)[0], None
         if self.guides is not None:
             if self.guides[0].shape[:2] != f.shape[:2]:
                 raise HandstyleError(f"{self.name}: a guide of shape {self.guides[0].shape} for features of {f.shape}")
             guides = patches_forward(self.guides[0].astype(f.dtype), self.size, self.stride)[0], self.guide_bank
-        partner = nearest(patches, self.bank, guides)  # book: patch-match
+        return patches, guides
+
+    def matches(self, patches: Array, partner: Array) -> Matches:  # (n, size² C), (n,) -> distance, (n,)
+        """Return the squared distance of patches to their partners, with the partners."""
         difference = patches - self.bank[partner]
         squares = (difference * difference).sum(axis=1, dtype="float64")
         if self.mask is not None:

@@ -5,7 +5,6 @@ from itertools import product
 import numpy as np
 import pytest
 
-import handstyle.losses.patches
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.gradcheck import check_adjoint, check_projection, check_taylor
 from handstyle.foundations.image import preprocess_forward
@@ -36,8 +35,7 @@ def test_patches_and_their_adjoint():
         patches_forward(F[:2])
 
 
-def test_partners_and_distance_by_the_definition(monkeypatch):
-    monkeypatch.setattr(handstyle.losses.patches, "PRODUCTS_AT_ONCE", 50)  # several strips
+def test_partners_and_distance_by_the_definition():
     term = PatchTerm("relu3_1", PAINTING, scale=1.0)
     there = [PAINTING[i : i + 3, j : j + 3] for i, j in product(range(3), range(6))]
     expected, partners = 0.0, []

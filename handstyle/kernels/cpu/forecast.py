@@ -35,10 +35,11 @@ from handstyle.kernels.cpu.passes import FEW_CHANNELS, CpuPasses, PartGradients
 from handstyle.kernels.cpu.strips import ArraySource, Sink, Source
 from handstyle.kernels.cpu.threads import pixel_strips
 from handstyle.kernels.gradients import Gradients, has_plain_moments
+from handstyle.kernels.patches import working_values
 from handstyle.kernels.stages import Stage
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, StyleTerm
-from handstyle.losses.patches import PRODUCTS_AT_ONCE, PatchTerm
+from handstyle.losses.patches import PatchTerm
 from handstyle.losses.terms import PICTURE, Term
 from handstyle.network.sequence import Convolution, Features, Pool
 from handstyle.network.vgg import Network, summary
@@ -55,8 +56,6 @@ LAYER_SECONDS = 0.4e-3
 MEASURED_MAPS = 2
 # Arrays of its input's size that a term of unknown class allocates, in addition to its gradient.
 UNKNOWN_MAPS = 3
-# Arrays of the size of all patches that a patch term allocates: patches, nearest patches, and their difference.
-PATCH_MAPS = 3
 # Arrays of the picture's size that a term on the picture itself allocates, its gradient included.
 VARIATION_PICTURES = 5
 ADDRESS = 1 << 40  # the first address returned; no memory is there
@@ -197,9 +196,8 @@ class DryPasses(CpuPasses):
             return 0.0, f if overwrite else self.arena.take(f.shape, f.dtype)
         H, W, C = f.shape
         if isinstance(term, PatchTerm):
-            own, bank, values = term.counts(f.shape)
-            self._count(term.tap, f, patches_cost(own, bank, values, f.itemsize))
-            self.add_outside(f.itemsize * (PATCH_MAPS * own * values + 2 * min(own * bank, PRODUCTS_AT_ONCE)))
+            self._count(term.tap, f, patches_cost(*term.counts(f.shape), f.itemsize))
+            self.add_outside(f.itemsize * working_values(term, f.shape))
             return 0.0, self.arena.take(f.shape, f.dtype)
         self._count(term.tap, f, content_cost(H, W, C, f.itemsize))
         if type(term) is not ContentTerm:

@@ -28,6 +28,7 @@ from handstyle.kernels.cpu.strips import ArraySource, Sink, Source, StoreSink
 from handstyle.kernels.cpu.threads import Team, default_team
 from handstyle.kernels.cpu.winograd_kernels import KernelCache
 from handstyle.kernels.gradients import Gradients, TermGradients, has_plain_moments
+from handstyle.kernels.patches import measure_map
 from handstyle.kernels.stages import Stage, check_dtypes, split_stages
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, StyleTerm
@@ -309,5 +310,5 @@ def gradient_of(term: Term, f: Array, overwrite: bool) -> tuple[float, Array]:
         number, df = term.function(f)
         df *= weight * term.stretch
         return weight * float(number) * term.in_value, df
-    result, ds = term.loss(term.measure(f))
+    result, ds = term.loss(measure_map(term, f))
     return weight * float(result), weight * term.spread(ds, f)

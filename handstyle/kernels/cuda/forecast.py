@@ -19,9 +19,10 @@ from handstyle.kernels.cuda.losses import content, gram, total_variation
 from handstyle.kernels.cuda.memory_plan import MemoryPlan, Request, place_requests
 from handstyle.kernels.cuda.passes import CudaPasses
 from handstyle.kernels.gradients import TermGradients
+from handstyle.kernels.patches import working_values
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm
-from handstyle.losses.patches import PRODUCTS_AT_ONCE, PatchTerm
+from handstyle.losses.patches import PatchTerm
 from handstyle.losses.terms import PICTURE, Term
 from handstyle.losses.total_variation import VariationTerm
 from handstyle.network.sequence import Features, Layer
@@ -36,7 +37,6 @@ MEASURED_PICTURES = 4
 # Arrays of `STRIP_VALUES` in float64 while moments are summed: a strip, its product with the mask, and one of the layer
 # before, whose memory is not free because the sums are in it.
 STRIPS = 3
-PATCH_MAPS = 3  # arrays of the size of all patches for a patch term: patches, nearest patches, their difference
 DIFFERENCES = 6  # arrays of the picture's size: differences of neighbors, and the gradient
 
 
@@ -62,8 +62,7 @@ def dry_gradient(device: Device, term: Term, f: Array, overwrite: bool) -> tuple
     least as much. Targets are not allocated.
     """
     if isinstance(term, PatchTerm):
-        own, bank, values = term.counts(f.shape)
-        held = device.empty((PATCH_MAPS * own * values + 2 * min(own * bank, PRODUCTS_AT_ONCE),), f.dtype)
+        held = device.empty((working_values(term, f.shape),), f.dtype)
         made = content(device, f, ContentTerm(term.tap, f, scale=1.0))
         del held
         return made

@@ -13,6 +13,7 @@ import numpy as np
 from handstyle.foundations.backend import Array
 from handstyle.kernels.cuda.device import Device
 from handstyle.kernels.gradients import has_plain_moments
+from handstyle.kernels.patches import measure_map
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, MomentsTerm, StyleTerm, check_channels
 from handstyle.losses.total_variation import VariationTerm, neighbor_pairs
@@ -58,7 +59,7 @@ def gradient_of(device: Device, term: Any, f: Array, overwrite: bool) -> tuple[A
         return value, df
     if has_plain_moments(term):
         return distribution(device, f, term, weight, overwrite)
-    value, ds = term.loss(term.measure(f))
+    value, ds = term.loss(measure_map(term, f))
     return weight * value, weight * term.spread(ds, f)
 
 
