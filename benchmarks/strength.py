@@ -4,7 +4,8 @@
     HANDSTYLE_TEST_DATA=FOLDER python -m benchmarks.strength --work FOLDER --write --sheet sheet.jpg    # and no more
 
 With ``--iterations 24`` for all, the results `looks` are those of ``--looks wasserstein --weights 0.1 0.3 1 3 10 --name
-looks``, and `sizes` those of ``--strengths 0.5 --sizes 256 1024 --measure-at 256 --skip 5 --pairs 8 --name sizes``.
+looks``, and `sizes` those of ``--strengths 0.5 --sizes 256 1024 --measure-at 256 --skip 5 --pairs 8 --name sizes``,
+and `detail` those of ``--strengths 0.5 --looks gram enlarged --name detail``.
 
 Pairs of a photograph and a painting are painted by the whole painter, in its pyramid, with the network that ships and
 with VGG-19, at several style weights. Of each picture three things are measured: the structural similarity to the
@@ -62,6 +63,7 @@ WEIGHTS = (10.0, 1.0, 3.0, 0.3, 30.0)
 BORDERS = {"pooling": "max", "padding": "zero"}
 LOOKS: dict[str, dict[str, Any]] = {
     "gram": {},
+    "enlarged": {"pyramid_detail": False},
     "wasserstein": {"padding": "replicate", **find_preset("wasserstein").settings},
 }
 

@@ -228,7 +228,10 @@ def ours(turn: common.Turn, size: int, iterations: int, kernels: str, how: str) 
             if last and 0 in turn.finished and lowest(trace) <= lowest(turn.finished[0]):
                 raise StopIteration
 
-        start = resize(found, (side, side)).astype(dtype).ravel()
+        # As `enlarge_picture` does, with the photograph's detail; the first scale starts from the photograph itself.
+        photograph, size_before = common.picture("tubingen.jpg", side), found.shape[:2]
+        detail = photograph - resize(resize(photograph, size_before), photograph.shape[:2])
+        start = (resize(found, (side, side)) + detail).astype(dtype).ravel()
         most = None if last else COARSE
         outcome = minimize(
             objective, start, 10 * iterations, lbfgs_history=history, evaluations=most, callback=far_enough

@@ -256,12 +256,16 @@ class PyramidConfig(Group):
         Smallest size in pixels of the first scale of the pyramid; 0 paints at one scale.
     pyramid_factor : float
         Size of each scale divided by the size of the one before.
+    pyramid_detail : bool
+        Add to the enlarged picture of each scale the photograph's detail that the smaller scale could not hold, if the
+        first scale starts from the photograph. Without it that detail must be found anew at each scale.
     iterations_by_scale : tuple of int
         Iterations at each scale from coarse to fine; the last number is for all further scales; replaces `iterations`.
     """
 
     pyramid_min_size: int = 128
     pyramid_factor: float = 2.0
+    pyramid_detail: bool = True
     iterations_by_scale: tuple[int, ...] = ()
 
     def check(self) -> None:

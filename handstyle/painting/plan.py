@@ -147,15 +147,21 @@ def _style_mask(given: str, source: Picture, size: Size, max_pixels: int | None)
 def enlarge_picture(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:
     """Return the picture `p` of one scale enlarged to the size of the next.
 
-    Outside all regions it is replaced by the photograph at the new size, because there is no style loss, and a content
-    loss at a deep layer would not restore the detail that the smaller scale does not have.
+    With `pyramid_detail` the photograph's detail is added that the smaller scale could not hold, as in STROTSS (Kolkin
+    et al. 2019, arXiv 1904.12785; there of half the size at every scale but the last). Outside all regions the picture
+    is replaced by the photograph at the new size, because there is no style loss, and a content loss at a deep layer
+    would not restore that detail.
     """
-    larger = resize(p, size)  # book: transfer-scales
-    kept = keeps_photograph(config, plan.masks, config.region_numbers(len(plan.paintings)))
-    if p.shape[:2] == size or config.init != "content" or not kept:
+    larger = resize(p, size)
+    if p.shape[:2] == size or config.init != "content":
+        return larger
+    photograph = resize(plan.p, size)
+    if config.pyramid_detail:
+        larger += photograph - resize(resize(photograph, p.shape[:2]), size)  # book: transfer-scales
+    if not keeps_photograph(config, plan.masks, config.region_numbers(len(plan.paintings))):
         return larger
     free = np.clip(resize(uncovered(plan.masks), size), 0, 1)[..., None]
-    mixed: Array = (1 - free) * larger + free * resize(plan.p, size)
+    mixed: Array = (1 - free) * larger + free * photograph
     return mixed
 
 

@@ -14,7 +14,7 @@ from handstyle import cli
 from handstyle.cli import session
 from handstyle.cli.options import FLAGS_ONLY, all_fields
 from handstyle.cli.painting import RECONSTRUCT_NAMES, STYLIZE_NAMES, TEXTURE_NAMES
-from handstyle.foundations.image import CAFFE
+from handstyle.foundations.image import CAFFE, resize
 from handstyle.losses.distribution import DistributionTerm
 from handstyle.losses.gram import StyleTerm
 from handstyle.losses.regions import carry_mask, leak, uncovered
@@ -165,9 +165,8 @@ def test_two_regions_and_a_part_in_neither(network, pictures, half, tmp_path):
 
 def test_what_no_region_claims_is_as_sharp_as_the_photograph_at_every_scale(network, pictures, half):
     starts = []
-    config = StyleConfig(
-        size=40, pyramid_min_size=20, iterations=1, mask=half[:1], style_weight=1e-9, tv_weight=0.0, **FOUR
-    )
+    pyramid = {"size": 40, "pyramid_min_size": 20, "pyramid_detail": False, "iterations": 1}
+    config = StyleConfig(**pyramid, mask=half[:1], style_weight=1e-9, tv_weight=0.0, **FOUR)
     result = handstyle.stylize(
         *pictures[:2], network=network, config=config, callback=lambda at: starts.append(at.array)
     )
@@ -175,6 +174,19 @@ def test_what_no_region_claims_is_as_sharp_as_the_photograph_at_every_scale(netw
     error = np.abs(result.array - pictures[0]).mean(axis=2)
     assert error[:, 20:].mean() < 2  # one step away
     assert error[:, :14].mean() > 2 * error[:, 20:].mean()  # the painted half was enlarged
+
+
+def test_an_unchanged_picture_becomes_the_photograph_of_the_next_scale(pictures):
+    photograph, painting = (handstyle.read_picture(one) for one in pictures[:2])
+    config = StyleConfig(size=40, pyramid_min_size=20, **FOUR)
+    made = plan.make_plan(config, photograph, [painting])
+    small, large = made.sizes
+    whole, reduced = resize(made.p, large), resize(made.p, small)
+    np.testing.assert_allclose(plan.enlarge_picture(config, made, reduced, large), whole, atol=1e-3)
+    without = plan.enlarge_picture(replace(config, pyramid_detail=False), made, reduced, large)
+    assert abs(without - whole).max() > 5, "a blurred photograph"
+    from_noise = plan.enlarge_picture(replace(config, init="noise"), made, reduced, large)
+    np.testing.assert_array_equal(from_noise, without)
 
 
 def test_what_no_region_claims_is_held_to_the_photograph(network, pictures, half):
