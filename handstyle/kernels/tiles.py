@@ -615,7 +615,7 @@ class TileEngine:
         Side in pixels of a tile with its halo.
     workers : Workers
         The executor of the work on the tiles; by default one tile after another in this process.
-    spare : int
+    kept_bytes : int
         Bytes of memory in which features of tiles may be kept from the first pass for the second; used only with the
         CPU engine in one process.
     recompute : bool
@@ -632,7 +632,7 @@ class TileEngine:
     inner: Engine
     side: int
     workers: Workers = field(default_factory=Sequential)
-    spare: int = 0
+    kept_bytes: int = 0
     recompute: bool = False
     name: str = field(init=False)
 
@@ -700,8 +700,8 @@ class TileEngine:
         return replace(term, scale=scale_of(energy))  # type: ignore[type-var]
 
     def kept(self, network: Network, terms: Sequence[Term], tiling: Tiling) -> int:
-        """Return the number of tiles whose features fit into `spare` bytes and will be kept."""
-        if not (self.spare and isinstance(self.inner, CpuEngine) and isinstance(self.workers, Sequential)):
+        """Return the number of tiles whose features fit into `kept_bytes` bytes and will be kept."""
+        if not (self.kept_bytes and isinstance(self.inner, CpuEngine) and isinstance(self.workers, Sequential)):
             return 0
         rows = summary(network, *max(tile.shape for tile in tiling.tiles)[:2])
         taps = taps_of(terms)
@@ -709,7 +709,7 @@ class TileEngine:
         # Features in full; of every map up to the deepest two bits a value, of the rectifier and of the pool.
         size = network.dtype.itemsize * sum(row.values for row in rows if row.name in taps)
         size += sum(row.values for row in rows[: deep + 1]) // 4
-        return min(len(tiling.tiles), self.spare // size)
+        return min(len(tiling.tiles), self.kept_bytes // size)
 
     def tiling(self, network: Network, terms: Sequence[Term], shape: Shape) -> Tiling | None:
         """Return the tiles of a picture of `shape`, or None if no term measures a layer."""
@@ -815,10 +815,10 @@ def by_tiles(network: Network, side: int, *, recompute: bool | None = None) -> N
     return network.with_kernels(TileEngine(inner_engine(network), side, workers, recompute=recompute))
 
 
-def with_kept_features(network: Network, spare: int) -> Network:
-    """Return a network whose `TileEngine` may use `spare` bytes to keep features; without tiles, the network itself."""
+def with_kept_features(network: Network, kept_bytes: int) -> Network:
+    """Return a network whose `TileEngine` may keep features in `kept_bytes`; without tiles, the network itself."""
     engine = engine_of(network)
-    return network.with_kernels(replace(engine, spare=spare)) if isinstance(engine, TileEngine) else network
+    return network.with_kernels(replace(engine, kept_bytes=kept_bytes)) if isinstance(engine, TileEngine) else network
 
 
 def tile_side(network: Network) -> int:

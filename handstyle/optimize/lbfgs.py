@@ -111,7 +111,7 @@ class _Run:
         history = self.history
         used = 1 + 2 * (max(history.order, default=-1) + 1)
         arrays = {"v": self.v, "g": self.g, "basis": history.basis[:used], "host_table": history.table}
-        return arrays, {"value": self.value, "scale": self.scale, "order": history.order, "spare": history.spare}
+        return arrays, {"value": self.value, "scale": self.scale, "order": history.order, "spare": history.free}
 
     def load(self, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
         """Restore the state from the arrays and values of a checkpoint."""
@@ -120,13 +120,13 @@ class _Run:
         if arrays["host_table"].shape != history.table.shape:
             kept = (len(arrays["host_table"]) - 1) // 2 - 1
             raise HandstyleError(f"the checkpoint has a history of {kept} pairs: resume with lbfgs_history={kept}")
-        order, spare = list(facts["order"]), facts["spare"]
-        slots, used = {*order, spare}, 1 + 2 * (max(order, default=-1) + 1)
+        order, free = list(facts["order"]), facts["spare"]
+        slots, used = {*order, free}, 1 + 2 * (max(order, default=-1) + 1)
         if len(slots) != len(order) + 1 or max(slots) >= history.slots or len(arrays["basis"]) != used:
             raise HandstyleError("the checkpoint is damaged: the numbers of its pairs do not fit the arrays")
         history.table[:] = arrays["host_table"]
         history.basis[: len(arrays["basis"])] = arrays["basis"]
-        history.order, history.spare = order, spare
+        history.order, history.free = order, free
 
 
 def minimize_lbfgs(

@@ -45,11 +45,11 @@ class History:
         self.basis = zeros_for(like, (rows, like.size))  # gradient, then s, y of each slot
         self.table = np.zeros((rows, rows))
         self.order: list[int] = []  # slots, oldest first
-        self.slots, self.spare = pairs + 1, 0
+        self.slots, self.free = pairs + 1, 0
 
     def begin(self, g: Array) -> None:  # (n,)
         """Remove all pairs, and set the gradient to `g`."""
-        self.order, self.spare = [], 0
+        self.order, self.free = [], 0
         self.basis[0] = g
         self.table[0, 0] = float(self._dots(1, [self.basis[0]])[0, 0])
 
@@ -70,10 +70,10 @@ class History:
             The dot products, on the device. The caller fetches them in one transfer with the objective's value, and
             passes them to `store`.
         """
-        i = 1 + 2 * self.spare
+        i = 1 + 2 * self.free
         for at, s, y, g in parts:
             self.basis[i, at], self.basis[i + 1, at], self.basis[0, at] = s, y, g
-        used = 1 + 2 * (max([self.spare, *self.order]) + 1)
+        used = 1 + 2 * (max([self.free, *self.order]) + 1)
         return self._dots(used, [self.basis[0], self.basis[i], self.basis[i + 1], before])
 
     def store(self, dots: Array) -> tuple[float, float]:  # (used, 4), on the host
@@ -84,7 +84,7 @@ class History:
         (float, float)
             ``g·s`` and ``before·s``: the slopes along the step, at its end and at its beginning.
         """
-        i, used = 1 + 2 * self.spare, len(dots)
+        i, used = 1 + 2 * self.free, len(dots)
         for column, row in enumerate((0, i, i + 1)):
             self.table[:used, row] = self.table[row, :used] = dots[:, column]
         return float(dots[i, 0]), float(dots[i, 3])
@@ -94,11 +94,11 @@ class History:
 
         A pair without positive curvature is not added: it would make the estimate of the Hessian indefinite.
         """
-        i = 1 + 2 * self.spare
+        i = 1 + 2 * self.free
         if not self.table[i, i + 1] > MIN_CURVATURE * self.table[i + 1, i + 1]:
             return
-        self.order.append(self.spare)
-        self.spare = len(self.order) if len(self.order) < self.slots else self.order.pop(0)
+        self.order.append(self.free)
+        self.free = len(self.order) if len(self.order) < self.slots else self.order.pop(0)
 
     def direction(self) -> tuple[Array, float]:  # -> (n,), slope
         """Return the search direction ``-H g``, H being the estimate of the inverse Hessian, and the slope along it."""

@@ -20,7 +20,7 @@ import numpy as np
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import MIN_SIDE
 from handstyle.network.vgg import Network, convolution_names
-from handstyle.painting.normalizations import SMOOTHNESS
+from handstyle.painting.normalizations import VARIATIONS
 from handstyle.painting.paper import read_paper
 
 LINE_SEARCH = ("lbfgsb", "lbfgs")  # the optimizers with a line search, which needs the exact gradient of the value
@@ -573,7 +573,7 @@ match-after, histogram, histogram-after
             self._check_patches()
         if any(not set(at.split(",")) <= {*self.style_layers, "all"} for at in self.style_at):
             raise HandstyleError(f"style_at={self.style_at}: use names of `style_layers`, separated by commas, or all")
-        exact_gradient = not self.normalize_gradients and (SMOOTHNESS[self.tv].in_value or not self.tv_weight)
+        exact_gradient = not self.normalize_gradients and (VARIATIONS[self.tv].in_value or not self.tv_weight)
         if self.optimizer in LINE_SEARCH and not exact_gradient:
             cause = "`normalize_gradients`" if self.normalize_gradients else f"tv={self.tv!r}"
             raise HandstyleError(

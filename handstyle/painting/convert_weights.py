@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Network, summary
-from handstyle.painting.normalizations import CONTENT, SMOOTHNESS, STYLE, Factor, Place, carry_over, smoothness_factor
+from handstyle.painting.normalizations import CONTENT, STYLE, VARIATIONS, Factor, Place, carry_over, variation_factor
 from handstyle.painting.presets import Preset
 from handstyle.painting.strength import style_weight
 
@@ -114,9 +114,9 @@ def _variation(a: Preset, b: Preset) -> list[EquivalentWeight]:
     if not c.tv_weight:
         return []
     own = d.tv_weight or None
-    same = SMOOTHNESS[c.tv].variation is SMOOTHNESS[d.tv].variation
+    same = VARIATIONS[c.tv].variation is VARIATIONS[d.tv].variation
     if not d.tv_weight or not same:
         note = f"different functions: {c.tv} and {d.tv}" if d.tv_weight else "the other has no total variation"
         return [EquivalentWeight("total variation", c.tv_weight, None, own, note)]
-    carried = c.tv_weight * smoothness_factor(c.tv, c.tv_white) / smoothness_factor(d.tv, d.tv_white)
+    carried = c.tv_weight * variation_factor(c.tv, c.tv_white) / variation_factor(d.tv, d.tv_white)
     return [EquivalentWeight("total variation", c.tv_weight, carried, own)]

@@ -220,8 +220,8 @@ class RunMemory:
         run = self._with_tiles()
         needs = [need.total - need.weights for need in run.needs()]
         # Half of it: a run is long, and other programs come.
-        spare = max(0, int(USABLE * run.free) - max(needs)) // 2 if math.isfinite(run.free) else 0
-        return run if run.own_memory else replace(run, network=with_kept_features(run.network, spare))
+        kept_bytes = max(0, int(USABLE * run.free) - max(needs)) // 2 if math.isfinite(run.free) else 0
+        return run if run.own_memory else replace(run, network=with_kept_features(run.network, kept_bytes))
 
     def _with_tiles(self) -> "RunMemory":
         if self.config.tile:

@@ -84,7 +84,7 @@ CONTENT: dict[str, Factor | None] = {
 
 
 @dataclass(frozen=True)
-class Smoothness:
+class VariationForm:
     """A definition of total variation.
 
     Parameters
@@ -108,35 +108,35 @@ def _half_square(p: Array) -> tuple[Array, Array]:
     return value / 2, dp / 2
 
 
-SMOOTHNESS: dict[str, Smoothness] = {
+VARIATIONS: dict[str, VariationForm] = {
     # This package.
-    "mean-square": Smoothness(total_variation, 2),
+    "mean-square": VariationForm(total_variation, 2),
     # keras-team/keras: Σ (dx² + dy²)^1.25.
-    "keras": Smoothness(power_variation, 2.5),
+    "keras": VariationForm(power_variation, 2.5),
     # neural-style-pt, aleksa, tf.image.total_variation: Σ |dx| + |dy|.
-    "absolute": Smoothness(absolute_variation, 1),
+    "absolute": VariationForm(absolute_variation, 1),
     # anishathalye: mean dx² + mean dy².
-    "separate": Smoothness(separate_variation, 2),
+    "separate": VariationForm(separate_variation, 2),
     # crowson-pt: nine points.
-    "diagonal": Smoothness(diagonal_variation, 2),
+    "diagonal": VariationForm(diagonal_variation, 2),
     # jcjohnson/neural-style: the gradient of ½ Σ (dx² + dy²) inside; its value is left out of the loss.
-    "neural-style": Smoothness(_half_square, 2, in_value=False),
+    "neural-style": VariationForm(_half_square, 2, in_value=False),
     # crowsonkb/style_transfer num_utils.tv_norm, β = 2, periodic; EPS is float32's, on a scale where white is 2.
-    "wrapped": Smoothness(partial(power_variation, exponent=1.0, epsilon=1.1920929e-07 * 127.5**2, edges="wrap"), 2),
+    "wrapped": VariationForm(partial(power_variation, exponent=1.0, epsilon=1.1920929e-07 * 127.5**2, edges="wrap"), 2),
 }
 
 
-def smoothness_factor(form: str, white: float) -> float:
+def variation_factor(form: str, white: float) -> float:
     """Return the factor that converts a weight of total variation from another scale of pixel values to 0 to 255.
 
     Parameters
     ----------
     form : str
-        The name of a definition in `SMOOTHNESS`.
+        The name of a definition in `VARIATIONS`.
     white : float
         White minus black on the other scale: 1, 2, 255 or 256 in published systems.
     """
-    return float((white / 255) ** SMOOTHNESS[form].degree)  # book: preset-white
+    return float((white / 255) ** VARIATIONS[form].degree)  # book: preset-white
 
 
 def carry_over(weight: float, table: dict[str, Factor | None], source: str, target: str, at: Place) -> float | None:

@@ -26,7 +26,7 @@ from handstyle.network.sequence import Cache, Convolution, Pool, ReLU, sequence_
 from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import Objective, engine_of, forward_to
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.normalizations import SMOOTHNESS
+from handstyle.painting.normalizations import VARIATIONS
 from handstyle.painting.plan import unmasked_terms
 from handstyle.painting.targets import Painting, build_terms
 
@@ -55,7 +55,7 @@ class Variant(NamedTuple):
 
 
 def _tv(form: str) -> Variant:
-    optimizer: Any = "lbfgsb" if SMOOTHNESS[form].in_value else "adam"
+    optimizer: Any = "lbfgsb" if VARIATIONS[form].in_value else "adam"
     return Variant(f"tv {form}", replace(DEFAULT, tv=form, optimizer=optimizer), ("total variation",))  # type: ignore[arg-type]
 
 
@@ -77,7 +77,7 @@ VARIANTS = [
     ),
     Variant("cysmith", replace(DEFAULT, mask_mode="cysmith", style_fit="stretch", **_REGIONS), ("style",)),
     Variant("normalized", replace(DEFAULT, normalize_gradients=True, optimizer="adam"), ("style", "content")),
-    *(_tv(form) for form in SMOOTHNESS if form != DEFAULT.tv),
+    *(_tv(form) for form in VARIATIONS if form != DEFAULT.tv),
 ]
 
 

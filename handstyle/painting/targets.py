@@ -30,7 +30,7 @@ from handstyle.losses.terms import PICTURE, NormalizedTerm, Term
 from handstyle.losses.total_variation import VariationTerm, range_penalty
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.normalizations import CONTENT, SMOOTHNESS, STYLE, Place, smoothness_factor
+from handstyle.painting.normalizations import CONTENT, STYLE, VARIATIONS, Place, variation_factor
 from handstyle.painting.patch_terms import PatchSource, check_products, patch_terms
 from handstyle.painting.recipe import array_digest
 from handstyle.painting.strength import with_style_weight
@@ -453,8 +453,8 @@ def _raw_gram(moments: Moments, target: Moments, channels: int) -> tuple[Array, 
 def _picture_terms(config: StyleConfig) -> list[Term]:
     terms: list[Term] = []
     if config.tv_weight:
-        form = SMOOTHNESS[config.tv]
-        weight = config.tv_weight * smoothness_factor(config.tv, config.tv_white)
+        form = VARIATIONS[config.tv]
+        weight = config.tv_weight * variation_factor(config.tv, config.tv_white)
         # Where gradients are normalized, crowsonkb/style_transfer adds to them those of functions of p / 127.5 with
         # respect to that argument, which are 127.5 times those at p.
         stretch = 255 / config.tv_white if config.normalize_gradients else 1.0

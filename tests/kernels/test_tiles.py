@@ -53,7 +53,7 @@ from handstyle.network.vgg import Network, build_network, random_weights
 from handstyle.optimize.objective import Objective, engine_of, evaluate, forward_to
 from handstyle.painting.config import style_config
 from handstyle.painting.load import fit_network
-from handstyle.painting.normalizations import SMOOTHNESS
+from handstyle.painting.normalizations import VARIATIONS
 from handstyle.painting.presets import PRESETS, find_preset
 from handstyle.painting.targets import Painting, build_terms
 
@@ -269,9 +269,9 @@ def test_a_normalized_variation_is_measured_on_the_whole_picture(network: Networ
     assert_same(network, [NormalizedTerm(VariationTerm(), 0.3)], picture(), SIDE)
 
 
-@pytest.mark.parametrize("form", sorted(SMOOTHNESS))
+@pytest.mark.parametrize("form", sorted(VARIATIONS))
 def test_total_variation_of_every_form_by_strips_is_that_of_the_whole_picture(form: str) -> None:
-    one, p, asked = SMOOTHNESS[form], picture(3, (23, 9, 3)), []
+    one, p, asked = VARIATIONS[form], picture(3, (23, 9, 3)), []
     dp = np.zeros_like(p)
 
     def cut(rows: slice) -> np.ndarray:
@@ -289,9 +289,9 @@ def test_total_variation_of_every_form_by_strips_is_that_of_the_whole_picture(fo
     assert max(asked) == (6 if form in ("mean-square", "keras", "absolute") else 23)
 
 
-@pytest.mark.parametrize("form", [*sorted(SMOOTHNESS), "range"])
+@pytest.mark.parametrize("form", [*sorted(VARIATIONS), "range"])
 def test_the_arrays_of_every_function_of_the_picture_are_in_the_forecast(form: str, network: Network) -> None:
-    term = VariationTerm(function=range_penalty if form == "range" else SMOOTHNESS[form].variation)
+    term = VariationTerm(function=range_penalty if form == "range" else VARIATIONS[form].variation)
     tiled, shape, terms = by_tiles(network, SIDE), (1200, 300, 3), style_and_content(network)
     p, dp = picture(3, shape).astype(np.float32), np.zeros(shape)
     prepared = engine_of(tiled).prepare(tiled, [term], shape)
@@ -527,7 +527,7 @@ def test_the_spare_memory_decides_how_many_are_kept(network: Network) -> None:
     terms, shape = style_and_content(network), (1000, 1000, 3)
     tiling = Tiling(network.layers, STYLE, 1000, 1000, SIDE)
     plain = by_tiles(network, SIDE)
-    few, all_of_them = (engine_of(tiles.with_kept_features(plain, spare)) for spare in (5 << 20, 1 << 40))
+    few, all_of_them = (engine_of(tiles.with_kept_features(plain, kept)) for kept in (5 << 20, 1 << 40))
     assert isinstance(few, TileEngine)
     assert isinstance(all_of_them, TileEngine)
     assert 0 < few.kept(network, terms, tiling) < all_of_them.kept(network, terms, tiling) == len(tiling.tiles)

@@ -96,7 +96,7 @@ def test_the_listed_choices_are_those_that_are_implemented():
     tables = {
         "content_normalization": normalizations.CONTENT,
         "style_normalization": normalizations.STYLE | normalizations.PATCHES,
-        "tv": normalizations.SMOOTHNESS,
+        "tv": normalizations.VARIATIONS,
         "mask_rule": RULES,
         "color_space": color.SPACES,
         "color_match": color.METHODS,

@@ -12,7 +12,7 @@ from handstyle.kernels.cpu import im2col, passes
 from handstyle.losses import content, distribution, gram, total_variation
 from handstyle.network.sequence import ReLU
 from handstyle.network.vgg import Network, build_network, random_weights
-from handstyle.painting.normalizations import SMOOTHNESS
+from handstyle.painting.normalizations import VARIATIONS
 from handstyle.painting.selfcheck import VARIANTS, Row, Variant, _terms, check_own_layer, find_layer, self_check
 
 
@@ -50,8 +50,8 @@ def test_the_command_checks_the_terms_of_a_preset_and_of_a_settings_file(command
         status, out, _ = commanded(*quick, *asked)
         assert status == 0
         assert name in out
-    wrong = replace(SMOOTHNESS["absolute"], variation=second_scaled(total_variation.absolute_variation, 1.01))
-    monkeypatch.setitem(SMOOTHNESS, "absolute", wrong)
+    wrong = replace(VARIATIONS["absolute"], variation=second_scaled(total_variation.absolute_variation, 1.01))
+    monkeypatch.setitem(VARIATIONS, "absolute", wrong)
     assert commanded(*quick)[0] == 0
     assert commanded(*quick, "--config", str(file))[0] == 1
 
@@ -122,8 +122,8 @@ def test_bugs_of_terms_that_the_default_objective_lacks(form: str, mutant, netwo
     if form == "range":
         patches.append(patch.object(targets, "range_penalty", mutant))
     elif form == "tv keras":
-        table = dict(targets.SMOOTHNESS) | {"keras": targets.SMOOTHNESS["keras"].__class__(mutant, 2.5)}
-        patches.append(patch.object(targets, "SMOOTHNESS", table))
+        table = dict(targets.VARIATIONS) | {"keras": targets.VARIATIONS["keras"].__class__(mutant, 2.5)}
+        patches.append(patch.object(targets, "VARIATIONS", table))
     elif form == "means":
         patches.append(patch.object(targets, "mean_loss", means_forgotten))
     else:  # the mask is in the statistic and not in its gradient
