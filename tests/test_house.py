@@ -293,6 +293,19 @@ def test_docstrings_of_exported_names(validate) -> None:  # type: ignore[no-unty
     assert not faults, "\n".join(faults)
 
 
+def test_functions_of_the_reference_have_examples() -> None:
+    """Parts I to IV are what the book teaches by; tests/test_examples.py runs what stands there."""
+    without = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path in sources(*(f"handstyle/{part}" for part in ("foundations", "network", "losses", "optimize")))
+        for node in tree(path).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+        for text in [ast.get_docstring(node) or ""]
+        if "Parameters\n---" in text and ">>> " not in text
+    ]
+    assert without == []
+
+
 # --- the book -------------------------------------------------------------------------------------------------------
 
 

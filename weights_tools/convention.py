@@ -47,6 +47,12 @@ def bias_share(weights: Weights) -> float | None:
     float or None
         The geometric mean over the layers of the median over the channels of |b| / rms(response without b); None if
         blocks 3 and 4 are missing or have no biases. Rescaling filters does not change it.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> bias_share(random_weights()) is None  # their biases are zero
+    True
     """
     network = build_network(weights)
     taps = [name for name in weights.layers if name[4] in "34"]

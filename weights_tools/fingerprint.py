@@ -134,6 +134,13 @@ def describe_deviation(found: Fingerprint, expected: Fingerprint, most: Callable
         The fingerprints to compare; every layer of the first must be in the second.
     most : callable
         Returns the largest allowed deviation of a layer, by its name.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> stored = fingerprint(random_weights(deepest="conv2_1"))
+    >>> describe_deviation(stored, stored, lambda layer: 1e-3) is None
+    True
     """
     for name, statistics in found.items():
         if name not in expected:

@@ -25,6 +25,14 @@ def mean_activations(weights: Weights, pictures: Sequence[Array]) -> dict[str, A
         The network.
     pictures : sequence of (H, W, 3) arrays
         The pictures, RGB, 0 to 255.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.network.vgg import random_weights
+    >>> means = mean_activations(random_weights(deepest="conv1_2"), [np.full((32, 32, 3), 128.0)])
+    >>> {name: mean.shape for name, mean in means.items()}
+    {'conv1_1': (16,), 'conv1_2': (16,)}
     """
     network = build_network(weights)
     taps = [name.replace("conv", "relu") for name in weights.layers]

@@ -36,6 +36,11 @@ class Entry:
         Approximate size in bytes.
     title : str or None
         The title in `weights_tools.known` of the network that the file must contain, if its digest is not certain.
+
+    Examples
+    --------
+    >>> entry("vgg19").file
+    'vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5'
     """
 
     name: str
@@ -180,6 +185,11 @@ def published_name(digests: dict[str, str]) -> str | None:
     ----------
     digests : dict of str to str
         The hexadecimal digests of a file by algorithm, ``sha256`` or ``md5``; one of them suffices.
+
+    Examples
+    --------
+    >>> published_name({"sha256": "0" * 64}) is None
+    True
     """
     for entry in ENTRIES.values():
         algorithm, _, expected = (entry.digest or "").partition(":")

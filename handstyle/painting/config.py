@@ -680,6 +680,11 @@ def style_config(config: StyleConfig | Mapping[str, Any] | None = None, **option
     ------
     HandstyleError
         If there is no such field, or a value is invalid.
+
+    Examples
+    --------
+    >>> style_config(style_config(size=256, iterations=50), iterations=100)
+    StyleConfig(size=256, iterations=100)
     """
     if not isinstance(config, StyleConfig | Mapping | None):
         raise HandstyleError(f"config={_shown(config)}: give a StyleConfig, or a dict of its fields")

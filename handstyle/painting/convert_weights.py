@@ -61,6 +61,14 @@ def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, widt
     ------
     HandstyleError
         If the network lacks a layer of the preset.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> from handstyle.painting.presets import find_preset
+    >>> network, presets = build_network(random_weights()), (find_preset("gatys"), find_preset("neural-style"))
+    >>> equivalent_weights(*presets, network, 512, 512)[0]
+    EquivalentWeight(term='content relu4_2', weight=5e-07, equivalent=0.131072, own=5.0, note='')
     """
     shapes = {row.name: row.shape for row in summary(network, height, width)}
     for tap in (*a.config.content_layers, *a.config.style_layers):

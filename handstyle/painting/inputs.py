@@ -57,6 +57,13 @@ def read_inputs(
     ------
     HandstyleError
         If a picture cannot be read, or a side of the photograph would be too short for the network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> photograph, paintings = read_inputs(StyleConfig(size=32), np.zeros((64, 48, 3)), [np.zeros((40, 40, 3))])
+    >>> photograph.pixels.shape, len(paintings)
+    ((64, 48, 3), 1)
     """
     limit = config.max_pixels or None
     used = partial(_side_needed, lambda size: output_size(config, size, ""))
@@ -206,6 +213,12 @@ def starting_picture(
     ------
     HandstyleError
         If `init` is neither one of the names nor a picture, or the picture has other proportions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> starting_picture(StyleConfig(init="gray"), np.zeros((16, 16, 3)))[0, 0]
+    array([127.5, 127.5, 127.5])
     """
     rng = np.random.default_rng(config.seed)
     weights = masks or (None,) * len(paintings)

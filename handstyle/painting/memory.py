@@ -117,6 +117,11 @@ def optimizer_vectors(config: StyleConfig, own_memory: bool) -> int:
     L-BFGS keeps the gradient, a step and a difference for each pair and for the trial pair; and also the starting
     picture, the current one and its gradient, the direction and the best picture. Adam keeps two moments, the starting
     picture, the current one and its gradient, the best picture, and the mean of the pictures.
+
+    Examples
+    --------
+    >>> optimizer_vectors(StyleConfig(optimizer="adam"), own_memory=False)
+    8
     """
     if config.optimizer in ("lbfgs", "lbfgs-fixed"):
         pairs = 1 + 2 * (config.lbfgs_history + 1)
@@ -149,6 +154,11 @@ def precondition_bytes(config: StyleConfig, size: Size, item: int, own_memory: b
     int
         Bytes of the scale, a third of a vector; of the coefficients of the starting picture, the picture of a trial and
         the gradient there; of temporary arrays; and, on a device with its own memory, of the transform's matrices.
+
+    Examples
+    --------
+    >>> precondition_bytes(StyleConfig(), (512, 512), item=4, own_memory=False)  # the default has no preconditioner
+    0
     """
     if not config.precondition or config.optimizer not in LINE_SEARCH:
         return 0
@@ -187,6 +197,14 @@ class RunMemory:
         painted; otherwise empty.
     files : bool
         Whether large vectors of the optimizer are kept in files that are mapped into memory.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network, pictures = build_network(random_weights()), [dummy_picture(64), dummy_picture(64)]
+    >>> run = RunMemory.now(StyleConfig(size=64), network, pictures[0], pictures[1:])
+    >>> [need.size for need in run.needs()]
+    [(64, 64)]
     """
 
     config: StyleConfig
@@ -470,6 +488,11 @@ def largest_side(wanted: int, fits: Callable[[int], bool]) -> int:
         ``fits(side)`` returns whether a side fits. A smaller side may need more memory than a larger one, since small
         pictures keep their transformed kernels. So sides are tried downward, each a sixteenth shorter than the last,
         until one fits; then, in steps of 16 pixels, the sides between it and the one before.
+
+    Examples
+    --------
+    >>> largest_side(1024, lambda side: side**2 <= 500_000)
+    704
     """
     side = above = wanted
     while side > MIN_SIDE:

@@ -33,6 +33,11 @@ class Place:
         M, height times width of the layer's feature map of the picture.
     pixels : int
         Height times width of the picture.
+
+    Examples
+    --------
+    >>> STYLE["mean"](Place(channels=64, positions=512**2, pixels=512**2)) == 1 / 64**2
+    True
     """
 
     channels: int
@@ -96,6 +101,11 @@ class VariationForm:
     in_value : bool
         Whether the value of the loss includes it in the author's program. If not, the gradient is not the derivative of
         the value.
+
+    Examples
+    --------
+    >>> VARIATIONS["neural-style"].in_value
+    False
     """
 
     variation: Variation
@@ -135,6 +145,11 @@ def variation_factor(form: str, white: float) -> float:
         The name of a definition in `VARIATIONS`.
     white : float
         White minus black on the other scale: 1, 2, 255 or 256 in published systems.
+
+    Examples
+    --------
+    >>> variation_factor("absolute", white=1.0) == 1 / 255
+    True
     """
     return float((white / 255) ** VARIATIONS[form].degree)  # book: preset-white
 
@@ -158,6 +173,12 @@ def carry_over(weight: float, table: dict[str, Factor | None], source: str, targ
     float or None
         None if one of the two normalizations is relative to the target and the other is not: the factor then depends
         on the pictures.
+
+    Examples
+    --------
+    >>> relu1_1 = Place(channels=64, positions=512**2, pixels=512**2)
+    >>> carry_over(1.0, STYLE, "mean", "neural-style", relu1_1)  # 64²
+    4096.0
     """
     if source == target:
         return weight

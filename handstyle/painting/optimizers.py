@@ -86,6 +86,16 @@ def choose_optimizer(
     callable
         ``minimize(objective, start) -> Outcome``: the picture to start from and that of the outcome are flat vectors of
         float64 on the host.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.losses.total_variation import VariationTerm
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> objective = Objective(build_network(random_weights()), [VariationTerm()], (16, 16, 3))
+    >>> minimize = choose_optimizer(StyleConfig(), iterations=5, state=OptimizerState())
+    >>> minimize(objective, np.arange(768.0)).ended
+    'done'
     """
     minimize: Callable[..., Outcome] = resolve_name(OPTIMIZERS["restarted" if config.restarts else config.optimizer])
     # The schedule of Adam begins anew at every scale.
@@ -148,6 +158,13 @@ def made_no_progress(config: StyleConfig, outcome: Outcome) -> bool:
     -------
     bool
         False for optimizers with a line search, and if no step was evaluated.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> outcome = Outcome(np.zeros(3), 0.5, "done", "all 10 iterations done", trace=[], evaluations=12)
+    >>> made_no_progress(StyleConfig(optimizer="adam"), outcome)
+    False
     """
     values = [row.value for row in outcome.trace]
     if config.optimizer in LINE_SEARCH or not values:

@@ -32,6 +32,14 @@ class PatchSource:
         The weight of the painting if losses are blended.
     lengths : mapping of str to float
         The root mean square length of the painting's feature vectors, by layer: the unit of `semantic_weight`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> maps = {"relu3_1": np.zeros((8, 8, 64))}
+    >>> source = PatchSource(maps, inside={}, region=0, blend=1.0, lengths={"relu3_1": 1.0})
+    >>> list(source.maps)
+    ['relu3_1']
     """
 
     maps: Maps

@@ -208,6 +208,13 @@ def rebuild(network: Network, pooling: str, padding: str, rounding: str) -> Netw
         Any network. The result has the same weights, input convention and engine.
     pooling, padding, rounding : str
         See `build_network`; the padding may also be ``first-replicate``, see `Preset`.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = rebuild(build_network(random_weights()), "average", "reflect", "down")
+    >>> next(layer.kind for layer in network.layers if isinstance(layer, Pool))
+    'average'
     """
     layers: list[Layer] = []
     for layer in network.layers:

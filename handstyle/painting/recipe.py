@@ -360,6 +360,14 @@ def parse_recipe(text: str, name: str) -> Recipe:
     HandstyleError
         If the text is too long, is not TOML, has unknown parts or types of values, has a path with a folder, or has a
         later format.
+
+    Examples
+    --------
+    >>> try:
+    ...     parse_recipe("colour = 1", "out.png")
+    ... except HandstyleError as error:
+    ...     print(error)
+    out.png: its recipe was not written by handstyle: unknown part colour
     """
     if len(text) > MAX_BYTES:
         raise HandstyleError(f"{name}: its recipe is larger than 1 MiB, too large for a recipe")

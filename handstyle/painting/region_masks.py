@@ -94,6 +94,15 @@ def masks_by_color(
     ------
     HandstyleError
         If the map is not a picture, has other proportions, or does not have a color; the message lists its colors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> regions = np.zeros((32, 32, 3))
+    >>> regions[:, 16:] = 255.0
+    >>> black, white = masks_by_color(regions, ["black", "white"], (32, 32))
+    >>> float(black.sum()), float(white.sum())
+    (512.0, 512.0)
     """
     from scipy.ndimage import maximum_filter, minimum_filter
 

@@ -48,6 +48,11 @@ class RunPosition:
         The trace of earlier scales.
     evaluations : int
         Evaluations at earlier scales.
+
+    Examples
+    --------
+    >>> RunPosition().scale
+    0
     """
 
     scale: int = 0

@@ -177,6 +177,13 @@ def check_run(network: Network, config: StyleConfig, size: int = 32, seed: int =
     Yields
     ------
     Row
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(widths=(4, 4, 4, 4, 4))).astype("float64")
+    >>> all(row.report for row in check_run(network, StyleConfig(style_layers="relu1_1", content_layers="relu2_1")))
+    True
     """
     rng = np.random.default_rng(seed)
     yield from _preprocess_rows(network, size, rng)

@@ -502,6 +502,13 @@ def measure_moments(f: Array, mask: Array | None = None) -> Moments:  # (h, w, C
     -------
     Moments
         The moments that `moments_forward` would return, except for rounding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> moments = measure_moments(np.array([[[1.0, 2.0], [3.0, 4.0]]]))
+    >>> moments.sums
+    array([4., 6.])
     """
     rows = max(1, STRIP_VALUES // (f.shape[1] * f.shape[2]))
     strips = [slice(top, top + rows) for top in range(0, f.shape[0], rows)]
