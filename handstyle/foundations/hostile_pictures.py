@@ -68,6 +68,12 @@ def read_repaired(stream: IO[bytes], read: Callable[[IO[bytes], list[str], bytes
     -------
     object
         What `read` returns.
+
+    Examples
+    --------
+    >>> stream = io.BytesIO(b"a file")
+    >>> read_repaired(stream, lambda stream, notes, profile: (stream.read(), notes))
+    (b'a file', [])
     """
     try:
         return read(stream, [], None)

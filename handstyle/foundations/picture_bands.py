@@ -85,6 +85,12 @@ def enough_memory(image: Image.Image, target: int | None, ours: bool, what: str)
         Whether decoding it will take memory of its own.
     what : str
         The name and the size of the picture, for the error.
+
+    Examples
+    --------
+    >>> with enough_memory(Image.new("RGB", (8, 8)), None, ours=False, what="a picture"):
+    ...     print("decoded")
+    decoded
     """
     try:
         if _least_memory(image, target, ours) > max(LITTLE, available_memory()):  # or the system might end the process
@@ -149,6 +155,11 @@ def reduced_box(
         Pixels of the picture a side of a reduced one.
     orientation : int
         Of the file, 1 to 8.
+
+    Examples
+    --------
+    >>> reduced_box((5, 5), full=(18, 20), factor=4.0, orientation=1)  # half of the last row lies below the picture
+    (0.0, 0.0, 5.0, 4.5)
     """
     (rows, columns), (h, w) = (side / factor for side in full), size
     top = h - rows if orientation in ROWS_REVERSED else 0.0
