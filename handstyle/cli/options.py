@@ -200,8 +200,6 @@ class RunConfig:
 
 
 AUTO = Path("auto")  # --resume without a file
-# Fields that describe a preset and have no effect on pictures.
-DESCRIPTIVE = ("source", "notes", "aliases")
 # Keys that are not allowed in a settings file: they write or replace files, open a page, send the pictures to other
 # machines, or set the form of the output.
 FLAGS_ONLY = (
@@ -363,7 +361,7 @@ def resolve(
     said = {name: parse_text(table[name], value) for name in names if (value := getattr(flags, name)) is not None}
     file: Mapping[str, Any] = {}
     if "config" in said:
-        known = [name for name in (*names, *PRESET_FIELDS) if name not in (*FLAGS_ONLY, *DESCRIPTIVE)]
+        known = [name for name in (*names, *PRESET_FIELDS) if name not in FLAGS_ONLY]
 
         def own(found: Mapping[str, Any]) -> dict[str, Any]:
             start = base or find_preset(coerce("preset", str, found.get("preset", DEFAULT)))

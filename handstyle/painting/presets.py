@@ -85,7 +85,7 @@ class Preset:
     padding: str = "zero"
     rounding: str = "down"
     input: str = ""
-    features: str = "vgg19"
+    features: str = "any"
     looks: str = ""
     notes: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()

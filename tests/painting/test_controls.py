@@ -3,6 +3,7 @@
 import re
 import tomllib
 from dataclasses import asdict, replace
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 import handstyle
 from handstyle import cli
 from handstyle.cli import session
-from handstyle.cli.options import FLAGS_ONLY, all_fields
+from handstyle.cli.options import FLAGS_ONLY, all_fields, make_flags, resolve
 from handstyle.cli.painting import RECONSTRUCT_NAMES, STYLIZE_NAMES, TEXTURE_NAMES
 from handstyle.foundations.image import CAFFE, resize
 from handstyle.losses.distribution import DistributionTerm
@@ -599,6 +600,19 @@ def test_every_preset_reaches_the_run(capsys, name):
     for field, expected in find_preset(name).config.in_use().items():
         assert found[field] == (list(expected) if isinstance(expected, tuple) else expected), field
     assert ("strength" in found) != ("style_weight" in found)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_a_settings_file(tmp_path, name):
+    """Its table in presets.toml, as it stands there with its comments, is what ``--config`` reads."""
+    path = tmp_path / "own.toml"
+    tables = (files("handstyle") / "painting" / "presets.toml").read_text(encoding="utf-8")
+    path.write_text(tables.partition(f"[{name}]\n")[2].partition("\n[")[0], encoding="utf-8")
+    nothing, chosen = make_flags("Flags", list(all_fields()), everything=False), find_preset(name)
+    found = resolve(replace(nothing, config=str(path)))
+    assert found.config == chosen.config
+    own = ("source", "architecture", "convention", "pooling", "padding", "rounding", "input", "features", "notes")
+    assert [getattr(found.chosen, key) for key in own] == [getattr(chosen, key) for key in own]
 
 
 def test_commands(tmp_path, monkeypatch, pictures, capsys):

@@ -410,9 +410,7 @@ def test_what_a_file_asks_of_the_network_is_obeyed_without_a_preset_too(folder, 
     assert run("again", "asked.png") == 0
 
 
-@pytest.mark.parametrize(
-    "key", ["source", "notes", "aliases", "weight", "features", "input", "architecture", "convention"]
-)
+@pytest.mark.parametrize("key", ["weight", "features", "input", "architecture", "convention"])
 def test_what_cannot_be_obeyed_is_refused_by_name(folder, key):
     (folder / "asks.toml").write_text(f'{key} = "nonsense"\n')
     with pytest.raises(HandstyleError, match=key):
