@@ -14,6 +14,8 @@ import numpy as np
 
 from handstyle.foundations.backend import Array, namespace, to_numpy
 from handstyle.foundations.image import CONVENTIONS, preprocess_backward, preprocess_forward
+from handstyle.kernels.winograd_matrices import POINTS
+from handstyle.kernels.winograd_plain import winograd_backward, winograd_forward
 from handstyle.losses.gram import Moments, moments_backward, moments_forward
 from handstyle.losses.patches import patches_backward, patches_forward
 from handstyle.losses.terms import Term
@@ -178,6 +180,17 @@ def convolution_pair(padding: str, shape: tuple[int, ...] = (5, 7, 3), K: int = 
     )
 
 
+def winograd_pair(m: int, shape: tuple[int, ...] = (5, 7, 3), K: int = 4) -> Pair:
+    """Return the plain Winograd convolution as a function of its input; no side is a multiple of the tile's."""
+    C = shape[2]
+    return Pair(
+        f"Winograd's convolution, {m} x {m}",
+        shape,
+        lambda x: winograd_forward(x, _array(x, 3, 3, C, K), _array(x, K), m),
+        winograd_backward,
+    )
+
+
 def weight_pair(padding: str) -> Pair:
     """Return the convolution as a function of its weights."""
     return Pair(
@@ -232,6 +245,7 @@ PAIRS = [
         for mode in ("zero", "reflect", "replicate")
     ),
     *(convolution_pair(mode) for mode in ("zero", "reflect", "replicate")),
+    *(winograd_pair(m) for m in POINTS),
     *(weight_pair(mode) for mode in ("zero", "reflect", "replicate")),
     bias_pair(),
     Pair("rectifier", (5, 7, 3), relu_forward, relu_backward, relu_at, lambda bits: bits),
