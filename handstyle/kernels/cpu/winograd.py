@@ -1,8 +1,18 @@
 """Winograd's convolution F(m x m, 3 x 3), forward and adjoint, channels last.
 
-A tile of m x m outputs needs n x n inputs, n = m + 2. Both kernel and tile are transformed, and instead of 9 m²
-multiplications a tile and pair of channels takes n²: 36 instead of 144 for m = 4. The multiplications at one point of
-the transformed tiles are one matrix product over all tiles of a block, (tiles, C) @ (C, K).
+``winograd_plain.py`` has the same four steps on whole arrays. Here they are taken for some tiles at a time, so that
+what one step writes is in the cache when the next one reads it. A tile of m x m outputs needs n x n inputs, n = m + 2.
+
+`convolve` cuts the map into tiles, the tiles into blocks, and the blocks into phases (`Blocking`). The kernels become
+n² matrices ``U`` of C x K, all of them at first or, if the map is a single phase, a group at a time. `run_phase` takes
+three steps:
+
+1. ``transform_inputs``: the tiles of every block become n² matrices ``V`` of tiles x C, one for each point of a tile.
+2. ``multiply``: the n² products ``M = V U``, of tiles x K.
+3. ``transform_outputs``: ``M`` becomes m x m pixels of every tile, which the sink receives.
+
+There are two ways to share this work. With many kernels, all threads share each step of a phase, so that every kernel
+is read once. With few, a phase is one block, and each thread takes the three steps of its own phases.
 
 Every transform is a small matrix product too: first down the columns of the tiles, then along their rows. The first
 reads the map in place, n rows, each as one long vector. Zero padding costs nothing there: for a row outside the picture
@@ -81,8 +91,8 @@ def convolve(
     transformed, products = blocking.phase_values()
     # A thread that works on a phase alone writes finished tiles over the transformed ones, no longer needed by then.
     sizes = half, max(finished, 0 if blocking.shared else transformed)
-    threads = [_Transforms(source, b, sink, blocking, *(arena.take((size,), dtype) for size in sizes)) for _ in workers]
-    V_buffers = [arena.take((transformed,), dtype)] if blocking.shared else [thread.finished for thread in threads]
+    own = [_Transforms(source, b, sink, blocking, *(arena.take((size,), dtype) for size in sizes)) for _ in workers]
+    V_buffers = [arena.take((transformed,), dtype)] if blocking.shared else [one.finished for one in own]
     M_buffers = [arena.take((products,), dtype) for _ in V_buffers]
     all_at_once = blocking.group == n  # all kernels are transformed at once
     U = cached_kernels(w, m, team, arena, adjoint, not blocking.shared, cache) if all_at_once else None
@@ -95,7 +105,7 @@ def convolve(
 
         def transform_inputs(worker: int, pieces: Iterator[int]) -> None:
             for i in pieces:
-                threads[worker].transform_input(blocks[i], V[:, starts[i] : starts[i + 1]])
+                own[worker].transform_input(blocks[i], V[:, starts[i] : starts[i + 1]])
 
         def multiply(rows: slice) -> None:
             kernels = transform_kernels(w, m, team, arena, adjoint, rows=rows) if U is None else U
@@ -114,7 +124,7 @@ def convolve(
 
         def transform_outputs(worker: int, pieces: Iterator[int]) -> None:
             for i in pieces:
-                threads[worker].transform_output(blocks[i], M[:, starts[i] : starts[i + 1]])
+                own[worker].transform_output(blocks[i], M[:, starts[i] : starts[i + 1]])
 
         run(transform_inputs, len(blocks))
         for rows in blocking.groups:
