@@ -39,6 +39,7 @@ from handstyle.painting.color import luminance
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import read_inputs, size_for_photograph
 from handstyle.painting.recipe import KEY, parse_recipe
+from handstyle.painting.region_masks import feather_mask
 from handstyle.painting.result import Progress, Result, keep_last, whole_levels
 from handstyle.painting.stylize import as_network, choose_settings, network_argument, stylize
 from handstyle.painting.targets import Measured
@@ -46,10 +47,12 @@ from handstyle.painting.targets import Measured
 TEMPORAL_WEIGHT = 0.02
 FRAME = "handstyle:frame"  # key of a frame's metadata
 LAST_FRAME = "the last frame"
+EDGE = 2.0  # pixels, standard deviation of the blur at the edges of the mask of reliable flow, within it
 MIN_EXPLAINED = 0.5  # if the flow explains less than this fraction of a photograph's variance, the frame is a new scene
 # With these, colors are changed after painting, so the file of a frame is not what a next frame could start from.
 COLORS_AFTER = ("match-after", "histogram-after", "luminance-after")
 ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
+COLORS = ("colorspace", "color_primaries", "color_trc")  # what a video says about its colors
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 SECONDS = 1 / 12  # duration of a frame, if the film has none
 
@@ -114,7 +117,9 @@ class Start:
         if self.target is None or self.certain is None or not self.weight or not self.certain.any():
             return []
         target = luminance(self.target, self.config.color_space) if self.config.color == "luminance" else self.target
-        made, mask = (network.backend.asarray(a, dtype=network.dtype) for a in (target, self.certain[..., None]))
+        # With a hard edge the pixels beside it, which alone may change, take on all the style that the others lack.
+        soft = np.clip(2 * feather_mask(self.certain.astype(np.float64), EDGE) - 1, 0, 1)
+        made, mask = (network.backend.asarray(a, dtype=network.dtype) for a in (target, soft[..., None]))
         return [temporal_term(made, mask, self.weight)]
 
     def flicker(self, painted: Array) -> float | None:
@@ -517,11 +522,17 @@ def _video(path: Path, pictures: Sequence[Path], rate: float) -> bytes:
     """Encode frames by ffmpeg, through a pipe, at `rate` frames per second, and return the file's bytes."""
     with tempfile.TemporaryDirectory(prefix="handstyle-") as folder:
         made = Path(folder, f"film{path.suffix.lower()}")
-        even = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p"]  # the form that players can decode
+        # The form that players can decode: even sides, and colors by the matrix of BT.709, which the file names. If it
+        # names none, players take that of BT.601 for small pictures and this one for large; an .avi can name none.
+        even, named = "pad=ceil(iw/2)*2:ceil(ih/2)*2", path.suffix.lower() != ".avi"
+        if named:
+            even += ",scale=out_color_matrix=bt709:out_range=tv,setparams=" + ":".join(f"{one}=bt709" for one in COLORS)
+        form = ["-vf", even, "-pix_fmt", "yuv420p"]
+        form += [word for one in COLORS for word in (f"-{one}", "bt709")] if named else []
         if path.suffix.lower() in (".mp4", ".mov", ".mkv"):
-            even += ["-c:v", "libx264", "-crf", "16"]
+            form += ["-c:v", "libx264", "-crf", "16"]
         read = ["-f", "image2pipe", "-c:v", "png", "-framerate", f"{rate:.6f}", "-i", "-"]
-        words = [ffmpeg_path(printable(path)), "-hide_banner", "-loglevel", "error", *read, *even, str(made)]
+        words = [ffmpeg_path(printable(path)), "-hide_banner", "-loglevel", "error", *read, *form, str(made)]
         said = Path(folder, "said")
         with open(said, "wb") as errors, subprocess.Popen(words, stdin=subprocess.PIPE, stderr=errors) as running:
             assert running.stdin is not None

@@ -1,6 +1,7 @@
 """A film: each frame begun from the one before it, moved by the flow, and held to it; films read and written."""
 
 import shutil
+import subprocess
 import weakref
 from pathlib import Path
 
@@ -91,6 +92,10 @@ def test_a_frame_begins_with_the_last_one_moved_and_a_scene_with_its_photograph(
     assert start.flicker(start.target + 3.0) == pytest.approx(3.0)
     (term,) = start.terms(handstyle.load_network("random", backend="numpy"), (80, SIZE))
     assert (term.name, term.weight, term.target.dtype) == ("temporal", 0.5, np.float32)
+    held = term.mask[..., 0]
+    assert not held[:, -STEP:].any()  # what has come into view
+    assert held.max() == pytest.approx(1)
+    assert ((held > 0) & (held < 1)).mean() > 0.02  # beside what was hidden it is let go by degrees
     portrait = scene("portrait.jpg")[:80, :SIZE]
     for photograph, before, why in (
         (pan[0], None, "the first frame"),
@@ -204,6 +209,8 @@ def test_a_video_is_written_and_read(pan: list[Array], tmp_path) -> None:
     for path, p in zip(paths, pan, strict=False):
         Image.fromarray(p[:79, :95].astype(np.uint8)).save(path)  # odd sides
     write_film(tmp_path / "f 100%.mp4", paths, [0.1] * 4)
+    said = subprocess.run(["ffmpeg", "-i", tmp_path / "f 100%.mp4"], capture_output=True, text=True, check=False).stderr
+    assert "yuv420p(tv, bt709" in said  # without a name a player guesses the colors' matrix by the size
     with read_film(tmp_path / "f 100%.mp4") as (found, seconds):
         assert len(found) == 4
         assert seconds == pytest.approx([0.1] * 4, rel=0.01)
