@@ -39,7 +39,7 @@ USAGE = {
     "frames": "FOLDER|FILM STYLE [STYLE...] [-o FOLDER|FILM] [FLAGS]",
     "sweep": "CONTENT STYLE [STYLE...] --over SETTING=VALUE,VALUE... [-o OUTPUT] [FLAGS]",
     "plan": "[CONTENT STYLE [STYLE...]] [FLAGS]",
-    "bench": "[SIDE...] [FLAGS]",
+    "bench": "[SIZES...] [FLAGS]",
 }
 
 

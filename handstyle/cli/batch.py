@@ -28,7 +28,14 @@ from handstyle.cli.options import (
     set_output_form,
 )
 from handstyle.cli.painting import paint
-from handstyle.cli.session import check_before, checkpoint_path, connect_workers, default_target, with_workers
+from handstyle.cli.session import (
+    check_before,
+    checkpoint_path,
+    connect_workers,
+    default_target,
+    print_notes,
+    with_workers,
+)
 from handstyle.cli.signals import Interrupted, ignore_signal, reset_handlers, set_handler
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.errors import HandstyleError, one_line, printable
@@ -37,6 +44,8 @@ from handstyle.foundations.picture_reading import PictureLike
 from handstyle.network.digests import sha256
 from handstyle.network.vgg import Network
 from handstyle.painting.config import PATHS
+from handstyle.painting.inputs import read_inputs
+from handstyle.painting.plan import picture_notes
 from handstyle.painting.recipe import ROLES, STARTS, Recipe, file_inputs, network_digest, read_recipe
 from handstyle.painting.stylize import collect_styles
 from handstyle.painting.targets import Measured
@@ -71,6 +80,11 @@ class Job:
     def differences(self, shared: "SharedInputs", recipe: Recipe) -> list[str]:
         """Return descriptions of the settings and files in which a recipe differs from those of the command."""
         return differences(shared, self.photograph, recipe)
+
+    def notes(self, shared: "SharedInputs", network: Network) -> list[str]:
+        """Return the notes on the photograph and the paintings; see `picture_notes`."""
+        config = shared.settings.config
+        return picture_notes(config, network, *read_inputs(config, self.photograph, shared.paintings))
 
     def paint(self, shared: "SharedInputs", network: Network, run: RunConfig) -> tuple[int, str]:
         """Paint the picture, and return an exit status and a text to add to the description of the outcome."""
@@ -140,6 +154,7 @@ class SharedInputs:
     loaded: Network
     ran: str  # the digest of the network
     measured: Measured = field(default_factory=Measured)
+    said: set[str] = field(default_factory=set)  # the notes that were printed
 
     @classmethod
     def of(cls, styles: Sequence[Path], settings: Settings, folder: Path) -> "SharedInputs":
@@ -157,6 +172,7 @@ class SharedInputs:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise HandstyleError(f"-o {folder}: the folder cannot be created, {error.strerror or error}") from None
+        print_notes(settings.idle_notes(len(paintings)))
         loaded = settings.load()
         config.check_layers(loaded)
         return cls(paintings, digests, replace(settings, config=config), loaded, network_digest(loaded))
@@ -201,6 +217,10 @@ class SharedInputs:
             resume = checkpoint_path(picture) if checkpoint_path(picture).exists() else None
             run = replace(run, resume=resume, quiet=run.quiet or not err.is_terminal)
             check_before(picture, self.settings.config, run)
+            for note in dict.fromkeys(job.notes(self, network)):
+                if note not in self.said:
+                    say(as_flags(f"note: {note}"))  # `paint` prints it as an event
+                    self.said.add(note)
             with suppress_output():
                 status, more = job.paint(self, network, run)
             self.measured.forget_maps()

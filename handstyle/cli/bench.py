@@ -282,51 +282,92 @@ def _pytorch_evaluation(
     return lambda: peer(p)[1].astype(np.float64).ravel()
 
 
-def make_record(rows: Sequence[BenchRow], network: Network) -> dict[str, Any]:
-    """Return measurements with the date and a description of the machine, as JSON values."""
+@dataclass(frozen=True)
+class Measurements:
+    """Measurements with their date, the machine (see `environment`), and the path of their file."""
+
+    rows: list[BenchRow]
+    date: str
+    machine: dict[str, str]
+    path: str = "these measurements"
+
+    def warnings(self) -> list[str]:
+        """Return a list with a sentence if the machine had other work when the measurements began."""
+        load, cores = float(self.machine.get("load", math.nan)), int(self.machine.get("threads", cpu_count()))
+        said = f"{self.path}: the machine was busy (load {load:.1f} on {cores} cores), so the times may be too long"
+        return [said] if is_busy(load, cores) else []
+
+
+def is_busy(load: float, cores: int) -> bool:
+    """Return whether other programs have work for more than half of the cores, by the load before the measurements."""
+    return load > cores / 2
+
+
+def average_load() -> float:
+    """Return the number of threads with work, averaged over the last minute; NaN if the system has no count."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
+
+
+def measurements_of(rows: Sequence[BenchRow], network: Network, load: float) -> Measurements:
+    """Return measurements on this machine, with its load before they began."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
     machine = environment(network, network.engine.name) | {"processor": cpu_name(), "load": f"{load:.2f}"}
-    numbers = [{k: None if v != v else v for k, v in asdict(row).items()} for row in rows]  # NaN is no JSON
-    return {"handstyle": "bench", "date": now, "machine": machine, "rows": numbers}
+    return Measurements(list(rows), now, machine)
 
 
-def write_rows(rows: Sequence[BenchRow], network: Network, path: Path) -> None:
+def make_record(measured: Measurements, rates: Machine | None = None) -> dict[str, Any]:
+    """Return measurements with date, machine and its operations and bytes per second, as JSON values."""
+    numbers = [{k: None if v != v else v for k, v in asdict(row).items()} for row in measured.rows]  # NaN is no JSON
+    record = {"handstyle": "bench", "date": measured.date, "machine": measured.machine, "rows": numbers}
+    return record | ({} if rates is None else {"rates": asdict(rates)})
+
+
+def write_record(measured: Measurements, rates: Machine | None, path: Path) -> None:
     """Write measurements to a new JSON file; see `make_record`."""
     check_new("--save", path)
-    text = json.dumps(make_record(rows, network), indent=1) + "\n"
+    text = json.dumps(make_record(measured, rates), indent=1) + "\n"
     replace_file(expand_path(path), text.encode(), overwrite=False)
 
 
-def read_rows(path: Path) -> tuple[str, list[BenchRow]]:
-    """Read the date and the measurements from a file written by `write_rows`."""
+def read_record(path: Path) -> Measurements:
+    """Read the measurements from a file written by `write_record`."""
     try:
         record: dict[str, Any] = json.loads(expand_path(path).read_bytes())
         known: list[dict[str, Any]] = [
             {key: math.nan if value is None else value for key, value in row.items()} for row in record["rows"]
         ]
-        return str(record["date"])[:10], [BenchRow(**row) for row in known]
+        machine = {str(key): str(value) for key, value in record.get("machine", {}).items()}
+        measured = Measurements([BenchRow(**row) for row in known], str(record["date"]), machine, str(path))
+        measured.warnings()  # or a ValueError
+        return measured
     except OSError as error:
         raise HandstyleError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise HandstyleError(f"{path}: not a file of measurements written by bench --save") from None
 
 
-def compare_rows(rows: Sequence[BenchRow], earlier: Sequence[BenchRow]) -> Iterator[str]:
-    """Yield a line for each program and size in both lists: the ratio of medians, and whether it exceeds the spread.
+def compare(now: Measurements, earlier: Measurements) -> Iterator[str]:
+    """Yield the comparison of measurements of two times in lines.
 
-    Parameters
-    ----------
-    rows, earlier : sequence of BenchRow
-        Measurements of two times on the same machine.
+    There is a line for each program and size in both, with the ratio of medians, and whether it exceeds the spread; one
+    for each of the two if the machine was busy; and one if they are not of the same machine.
     """
-    before = {(row.size, row.what): row for row in earlier}
-    for row in rows:
-        old = before.get((row.size, row.what))
+    before = {(row.size, row.what): row for row in earlier.rows}
+    for row in now.rows:
+        old = before.pop((row.size, row.what), None)
         if old is not None:
-            clear = abs(row.median - old.median) > (row.spread + old.spread)
-            told = "" if clear else ", a difference within the spread"
+            told = (
+                "" if abs(row.median - old.median) > (row.spread + old.spread) else ", a difference within the spread"
+            )
+            told = told if row.spread and old.spread else ", of single evaluations, so it may be chance"
             yield f"{row.size}², {row.what}: {row.median / old.median:.2f} of the time before{told}"
+    if len(before) == len(earlier.rows):
+        yield "they have no row in common"
+    yield from (*earlier.warnings(), *now.warnings())
+    for name in ("processor", "threads", "blas"):
+        values = [one.machine.get(name, "unknown") for one in (earlier, now)]
+        if values[0] != values[1]:
+            yield f"not of the same machine: {name} {values[0]} before, {values[1]} now"
 
 
 def check_drawing(path: str | os.PathLike[str]) -> None:

@@ -122,6 +122,10 @@ class FrameJob(Job):
             found.append(f"temporal_weight {said.get('temporal_weight')}")
         return found + (["after another frame"] if said.get("previous") != self.previous() else [])
 
+    def notes(self, shared: SharedInputs, network: Network) -> list[str]:
+        """Return the notes on the first photograph and the paintings; those of the other frames would be the same."""
+        return [] if self.last else super().notes(shared, network)
+
     def paint(self, shared: SharedInputs, network: Network, run: RunConfig) -> tuple[int, str]:
         """Paint the frame, and return an exit status and a text on how it was started or on its flicker."""
         settings = shared.settings

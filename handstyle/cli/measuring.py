@@ -17,15 +17,18 @@ from rich.text import Text
 
 from handstyle.cli.bench import (
     BenchRow,
+    average_load,
     check_drawing,
     check_new,
-    compare_rows,
     draw,
+    is_busy,
     make_record,
-    read_rows,
-    write_rows,
+    measurements_of,
+    read_record,
+    write_record,
 )
 from handstyle.cli.bench import bench as take_turns
+from handstyle.cli.bench import compare as compare_measurements
 from handstyle.cli.energy import unknown_energies
 from handstyle.cli.options import (
     PICTURES,
@@ -36,6 +39,7 @@ from handstyle.cli.options import (
     Whole,
     all_fields,
     as_flags,
+    event,
     make_flags,
     mebibytes,
     out,
@@ -43,7 +47,8 @@ from handstyle.cli.options import (
     say,
     set_output_form,
 )
-from handstyle.cli.session import check_outputs, print_notes
+from handstyle.cli.painting import with_output
+from handstyle.cli.session import check_before, check_outputs, print_notes
 from handstyle.foundations.backend import choose_backend, cpu_count
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import Picture
@@ -55,7 +60,7 @@ from handstyle.network.weights import find_weights
 from handstyle.painting.inputs import read_inputs
 from handstyle.painting.load import load_network
 from handstyle.painting.memory import RunMemory, dummy_picture
-from handstyle.painting.plan import picture_notes
+from handstyle.painting.plan import check_files, check_reach, picture_notes
 from handstyle.painting.strength import describe_strength
 from handstyle.painting.stylize import collect_styles
 from handstyle.painting.trial import RunTime, run_time
@@ -97,6 +102,10 @@ def plan(
         raise HandstyleError(f"--gpu-memory {gpu_memory}: must be a number of GiB above 0, {MAX_GPU_MEMORY} at most")
     settings = resolve(flags)
     config = settings.config
+    if settings.run.write_config:
+        say(settings.toml().rstrip("\n"))
+        return 0
+    set_output_form(settings.run.quiet, settings.run.json)
     for name in ("size", "style_size"):
         if getattr(config, name) > MAX_PLAN_SIDE:
             raise HandstyleError(f"{name}={getattr(config, name)}: must be {MAX_PLAN_SIDE} or less")
@@ -107,12 +116,19 @@ def plan(
         sources, config = collect_styles(pictures, config)
         if not sources:
             raise HandstyleError("plan: give the paintings as for stylize, or no picture and --styles N")
+        output, settings = with_output(output, f"{content.stem}_painting.png", settings)
+        check_before(output, config, settings.run)
         photograph, paintings = read_inputs(config, content, sources)
     if output is not None:
         check_outputs(output, config, settings.run, None if content is None else photograph)
+    print_notes(settings.idle_notes(len(paintings)))
     settings = replace(settings, config=config)
     planned = planned_run(settings, photograph, paintings, gpu_memory).fitted()
     config.check_layers(planned.network)
+    if content is not None:
+        check_reach(config, planned.network, photograph, paintings)
+        check_files(config, planned.network, photograph, paintings)
+        print_notes(picture_notes(config, planned.network, photograph, paintings))
     if settings.network.weights in ARCHITECTURES and find_weights(settings.network.weights) is None:
         say(f"{settings.network.weights} is not installed: the forecast uses the shapes of its layers")
     time = run_time(planned)
@@ -121,15 +137,19 @@ def plan(
     table = Table(title=Text(title))
     for heading in ("scale", "steps", "s each", "weights", "evaluate", "optimize", "measure", "picture"):
         table.add_column(heading, justify="right", no_wrap=True)
+    scales = list[dict[str, Any]]()
     for need, seconds in zip(needs, time.seconds, strict=True):
         parts = (need.weights, need.evaluation, need.optimizer + need.scipy, need.measuring, need.pictures)
         each = "?" if math.isnan(seconds) else f"{seconds:.3f}"
         cells = (f"{part / 2**20:,.0f}" for part in parts)
         table.add_row(f"{need.size[1]}x{need.size[0]}", str(need.iterations), each, *cells)
+        scales.append({"width": need.size[1], "height": need.size[0], "iterations": need.iterations})
+        peak = need.device if planned.own_memory else need.total
+        scales[-1] |= {"seconds": None if math.isnan(seconds) else seconds, "bytes": peak}
     out.print(table)
+    facts = {"seconds": None if math.isnan(time.total) else time.total, "fits": not planned.shortage()}
+    event("plan", network=settings.network.weights, kernels=planned.network.engine.name, scales=scales, **facts)
     say(describe_strength(config, planned.network), *map(as_flags, describe_plan(planned, time)))
-    if content is not None:
-        print_notes(picture_notes(config, photograph, paintings))
     return 0
 
 
@@ -157,7 +177,7 @@ def describe_plan(planned: RunMemory, time: RunTime) -> list[str]:
     """Return sentences on the total time and peak memory of a run, and on the largest pictures that fit."""
     config, needs, lines = planned.config, time.needs, list[str]()
     if words := str(time):
-        lines += [words, *load_warning()]
+        lines += [words, *load_warning(average_load())]
     known = math.isfinite(planned.free)
     free = f"{mebibytes(planned.free)} are free" if known else "how much is free is not known on this system"
     if planned.own_memory:
@@ -240,15 +260,17 @@ def bench(
     if compare:
         if len(compare) != 2:
             raise HandstyleError(f"--compare: {len(compare)} given; give two files of --save, the earlier first")
-        (date, earlier), (_, rows) = map(read_rows, compare)
-        lines = list(compare_rows(rows, earlier))
-        say(f"{compare[1]} against {compare[0]} of {date}:", *(lines or ["they have no row in common"]))
+        set_output_form(as_json=json_)
+        first, second = map(read_record, compare)
+        lines = list(compare_measurements(second, first))
+        say(f"{second.path} against {first.path} of {first.date[:10]}:", *lines)
+        event("comparison", now=second.path, earlier=first.path, lines=lines)
         return 0
     if plot is not None:
         check_drawing(plot)
     if save is not None:
         check_new("--save", save)
-    date, earlier = ("", []) if against is None else read_rows(against)
+    earlier = None if against is None else read_record(against)
     if threads is not None:
         use_cores(threads)
     host = replace(network, backend="numpy", kernels="auto").load("float32")
@@ -258,11 +280,13 @@ def bench(
         there = host.to(device)
         for kernels in ("cuda", "cuda-tf32"):
             contestants[f"{kernels}, {device.device}"] = there.with_kernels(kernels)
+    load = average_load()  # before the first evaluation: this program's own work would count, too
     rows = take_turns(contestants, sizes or (256, 512), rounds)
+    now, rates = measurements_of(rows, host, load), measure_rates()
+    lines = [] if earlier is None else list(compare_measurements(now, earlier))
     set_output_form(as_json=json_)
     if json_:
-        print(json.dumps(make_record(rows, host), indent=1))
-    rates = measure_rates()
+        print(json.dumps(make_record(now, rates) | ({"against": lines} if earlier else {}), indent=1))
     for size, here in groupby(rows, key=attrgetter("size")):
         for table in bench_tables(f"one evaluation at {size}², {network.weights}", list(here), rates):
             out.print(table)
@@ -270,11 +294,11 @@ def bench(
         f"with {cpu_count()} threads a matrix product has about {rates.products / 1e9:,.0f} GFLOP/s here, and memory "
         f"{rates.moved / 1e9:,.1f} GB/s"
     )
-    say(*load_warning(), *unknown_energies(contestants.values()))
-    if against is not None:
-        say(f"against {against} of {date}:", *compare_rows(rows, earlier))
+    say(*load_warning(load), *unknown_energies(contestants.values()))
+    if earlier is not None:
+        say(f"against {against} of {earlier.date[:10]}:", *lines)
     if save is not None:
-        write_rows(rows, host, save)
+        write_record(now, rates, save)
         say(f"the measurements are in {save}")
     if plot is not None:
         draw(rows, plot, rates)
@@ -330,9 +354,8 @@ def use_cores(count: int) -> None:
     os.sched_setaffinity(0, cores[:count])
 
 
-def load_warning() -> list[str]:
+def load_warning(load: float) -> list[str]:
     """Return a list with a warning if other programs use this machine's cores; otherwise an empty list."""
-    load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, cpu_count()
-    if load <= cores / 2:
-        return []
-    return [f"the machine is busy (load {load:.1f} on {cores} cores): alone, the run takes less time"]
+    cores = cpu_count()
+    said = f"the machine is busy (load {load:.1f} on {cores} cores): alone, the run takes less time"
+    return [said] if is_busy(load, cores) else []

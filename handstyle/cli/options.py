@@ -195,6 +195,8 @@ class RunConfig:
             raise HandstyleError(f"checkpoint_every={self.checkpoint_every}: must be 0 or more")
         if self.no_checkpoint and self.checkpoint:
             raise HandstyleError(f"no_checkpoint=True and checkpoint={self.checkpoint}: give one of them")
+        if self.no_checkpoint and self.checkpoint_every:
+            raise HandstyleError(f"no_checkpoint=True and checkpoint_every={self.checkpoint_every}: give one of them")
         if self.bits not in (8, 16):
             raise HandstyleError(f"bits={self.bits}: a channel has 8 bits or 16")
 
@@ -328,12 +330,17 @@ class Settings:
     network: NetworkConfig
     run: RunConfig
     names: tuple[str, ...]  # of the command's flags
+    typed: tuple[str, ...] = ()  # those that were given
 
     def load(self) -> Network:
         """Load the network, change it as the preset requires, print notes on the changes, and return it."""
         loaded, notes = fit_network(self.network.load(self.run.precision), self.chosen)
         say(*(as_flags(f"preset {self.chosen.name}: {note}") for note in notes))
         return loaded
+
+    def idle_notes(self, paintings: int) -> list[str]:
+        """Return a note on each flag that was typed and has no effect beside the others."""
+        return self.config.idle_notes(self.typed, paintings)
 
     def toml(self) -> str:
         """Return the settings as TOML, the text of a file for ``--config``."""
@@ -380,7 +387,8 @@ def resolve(
     network: dict[str, Any] = {key: merged[key] for key in ("weights", "backend", "kernels") if key in merged}
     network |= {key: getattr(chosen, key) for key in ("pooling", "padding", "rounding")}
     run = {key: merged[key] for key in field_types(RunConfig) if key in merged} | {"preset": chosen.name or DEFAULT}
-    return Settings(chosen, chosen.config, _construct(NetworkConfig, network), _construct(RunConfig, run), tuple(names))
+    both = _construct(NetworkConfig, network), _construct(RunConfig, run)
+    return Settings(chosen, chosen.config, *both, tuple(names), tuple(said))
 
 
 def _construct(one: Any, values: Mapping[str, Any]) -> Any:

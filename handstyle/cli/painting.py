@@ -191,9 +191,8 @@ def start(
         return 0
     set_output_form(run.quiet, run.json)
     check_before(output, config, run)
-    if run.cluster and config.style_statistic == "patches":
-        raise HandstyleError("--cluster: computes in tiles, not possible with --style-statistic patches; leave one out")
     paintings, config = collect_styles(styles, config)
+    print_notes(settings.idle_notes(len(paintings)))
     loaded = settings.load()
     if layer:
         check_layer(loaded, "layer", layer)
@@ -224,7 +223,7 @@ def paint(
     check_outputs(output, config, run, photograph)
     memory = RunMemory.now(config, loaded, photograph, paintings).fitted()
     memory.check()
-    strong, said = describe_strength(config, loaded), picture_notes(config, photograph, paintings)
+    strong, said = describe_strength(config, loaded), picture_notes(config, loaded, photograph, paintings)
     print_start(memory, photograph, paintings, output, network.weights, strong, run)
     print_notes(said)
     started, title = time.monotonic(), f"{describe_pictures(config, photograph, paintings)}, {strong}"

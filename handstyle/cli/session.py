@@ -246,7 +246,12 @@ def settings_line(config: StyleConfig, network: NetworkConfig, run: RunConfig) -
 
 
 def check_before(output: Path, config: StyleConfig, run: RunConfig) -> None:
-    """Raise `HandstyleError`, before any picture is read, if outputs or the checkpoint cannot be written."""
+    """Raise `HandstyleError`, before any picture is read, if outputs or the checkpoint cannot be written.
+
+    The same for settings that do not fit together.
+    """
+    if run.cluster and config.style_statistic == "patches":
+        raise HandstyleError("--cluster: computes in tiles, not possible with --style-statistic patches; leave one out")
     check_checkpoint(output, run)
     check_outputs(output, config, run)  # again when the photograph has been read
 

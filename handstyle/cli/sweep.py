@@ -25,11 +25,14 @@ from handstyle.cli.options import (
     Settings,
     all_fields,
     as_flags,
+    event,
+    flag,
     make_flags,
     resolve,
     say,
+    set_output_form,
 )
-from handstyle.cli.session import connect_workers, free_name
+from handstyle.cli.session import connect_workers, free_name, print_notes
 from handstyle.cli.signals import ignore_signal, set_handler, status_of_signal
 from handstyle.foundations.errors import HandstyleError, one_line
 from handstyle.foundations.image import resize
@@ -50,7 +53,7 @@ from handstyle.painting.targets import Measured
 # Flags of `stylize` that `sweep` does not have.
 ABSENT = (
     *("resume", "checkpoint", "checkpoint_every", "no_checkpoint", "save_every", "report", "preview", "bits"),
-    *("json", "quiet", "write_config"),
+    "write_config",
 )
 NAMES = [name for name in all_fields() if name not in ABSENT]
 SIZE = "256"  # default size of a cell
@@ -105,11 +108,15 @@ def sweep(
     if not over:
         raise HandstyleError("--over: name a setting and its values; handstyle sweep --help has an example")
     axes = [parse_axis(one) for one in over]
+    if twice := [name for name, _ in axes if getattr(flags, name) is not None]:
+        raise HandstyleError(f"{flag(twice[0])} and --over {twice[0]}: give one of them")
     if not (flags.size or flags.config or flags.print or "print" in dict(axes)):
         flags = replace(flags, size=SIZE)
     planned = combinations(axes)
     output = output or free_name(Path(f"{content.stem}_sweep.png"))
-    overwrite = bool(resolve(flags).run.overwrite)
+    run = resolve(flags).run
+    set_output_form(run.quiet, run.json)
+    overwrite = run.overwrite
     if output.suffix.lower() != ".png":
         raise HandstyleError(f"-o {output}: the sheet must be a .png, whose metadata have the recipe of every picture")
     alone = [output.with_name(f"{output.stem}_{number}.png") for number in range(1, len(planned) + 1) if cells]
@@ -118,6 +125,10 @@ def sweep(
     settings = [resolve(replace(flags, **cell.typed)) for cell in planned]  # raises errors before the first painting
     paintings = [collect_styles([style, *more_styles], one.config)[0] for one in settings]
     read_inputs(settings[0].config, content, paintings[0])
+    notes = dict.fromkeys(
+        note for one, many in zip(settings, paintings, strict=True) for note in one.idle_notes(len(many))
+    )
+    print_notes(notes)
     networks, done, ended, measured = dict[Any, Network](), list[Cell](), False, Measured()
     placed = dict[Path, Path]()  # for each picture the intended and the actual path
     try:
@@ -137,9 +148,13 @@ def sweep(
                     loss = result.trace[-1].value if result.trace else math.nan
                     said = f"loss {loss:.4g}, {len(result.trace)} iterations in {format_duration(seconds)}"
                     done.append(replace(cell, picture=result.array, recipe=result.metadata[KEY], said=said))
+                    print_notes(note for note in result.notes if note not in notes)
+                    notes |= dict.fromkeys(result.notes)
                     if cells:
                         placed[alone[number - 1]] = result.save_somewhere(alone[number - 1], overwrite)
                 say(f"{number} of {len(planned)}: {cell.caption}: {done[-1].said}")
+                facts = {"caption": cell.caption, "said": done[-1].said, "failed": done[-1].picture is None}
+                event("picture", number=number, count=len(planned), **facts)
     except KeyboardInterrupt:
         ended = True
     set_handler(ignore_signal)  # the sheet is written now
@@ -156,7 +171,9 @@ def sweep(
     for path, at in elsewhere.items():
         say(f"{path} could not be written: it is in {at}")
     say(f"the sheet is in {written}" + (f", with {len(done)} of {len(planned)} pictures" if ended else ""))
-    return status_of_signal() if ended else int(bool(elsewhere) or any(cell.picture is None for cell in done))
+    status = status_of_signal() if ended else int(bool(elsewhere) or any(cell.picture is None for cell in done))
+    event("end", path=written, status=status)
+    return status
 
 
 def parse_axis(text: str) -> tuple[str, list[str]]:

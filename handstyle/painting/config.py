@@ -647,6 +647,44 @@ match-after, histogram, histogram-after
         if idle := [i for i in range(1, len(self.mask) + 1) if i not in regions]:
             raise HandstyleError(f"mask {self.mask[idle[0] - 1]} has no painting: give one, or leave the mask out")
 
+    def idle_notes(self, names: Iterable[str], count: int) -> list[str]:
+        """Return a note on each of the named settings that has no effect beside the others.
+
+        Parameters
+        ----------
+        names : iterable of str
+            The settings that the user has given; a preset or a recipe has others that are idle, too.
+        count : int
+            Number of paintings.
+
+        Examples
+        --------
+        >>> StyleConfig(optimizer="adam", lbfgs_history=5).idle_notes(["optimizer", "lbfgs_history"], 1)
+        ["`lbfgs_history` has no effect with optimizer='adam'"]
+        """
+        optimizer, color = f"with optimizer={self.optimizer!r}", f"with color={self.color!r}"
+        idle = (
+            (
+                not (self.mask or self.regions),
+                "without `mask` or `regions`",
+                "mask_dilate mask_feather unmasked_weight",
+            ),
+            (count == 1, "with one painting", "style_blend blend"),
+            (not self.color.startswith("luminance"), color, "color_space"),
+            (not self.color.startswith("match"), color, "color_match"),
+            (self.style_size > 0, "beside `style_size`", "style_scale"),
+            (not self.pyramid_min_size, "with pyramid_min_size=0", "pyramid_factor"),
+            (not self.tv_weight, "with tv_weight=0", "tv tv_white"),
+            (bool(self.iterations_by_scale), "beside `iterations_by_scale`", "iterations"),
+            (self.restarts > 0, "beside `restarts`", "iterations iterations_by_scale lbfgs_history"),
+            (self.optimizer in LINE_SEARCH, optimizer, "learning_rate"),
+            (self.optimizer not in LINE_SEARCH, optimizer, "precondition"),
+            (self.optimizer in ("adam", "descent"), optimizer, "lbfgs_history"),
+            (self.optimizer != "adam", optimizer, "beta1 beta2 epsilon"),
+        )
+        reasons = {name: reason for holds, reason, settings in idle if holds for name in settings.split()}
+        return [f"`{name}` has no effect {reasons[name]}" for name in names if name in reasons]
+
     def check_layers(self, network: Network) -> None:
         """Raise `HandstyleError` if a layer in the settings does not exist in the network."""
         for name in ("content_layers", "style_layers"):

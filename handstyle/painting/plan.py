@@ -23,6 +23,7 @@ from handstyle.painting.inputs import (
     rule_side,
     scales,
     size_for_photograph,
+    starting_picture,
     style_side,
     style_size,
 )
@@ -50,7 +51,7 @@ class Plan:
 
     def notes(self, network: Network, config: StyleConfig) -> list[str]:
         """Return notes for the user on changes while pictures were read, and on pictures too small for the network."""
-        notes = picture_notes(config, self.photograph, self.sources)
+        notes = picture_notes(config, network, self.photograph, self.sources)
         text = "its transparent part is used, filled with the mean color, since mask_mode='cysmith' does not mask it"
         unused = [one for one in self.sources if one.alpha is not None and self.masks and config.mask_mode == "cysmith"]
         notes += [f"{one.source}: {text}" for one in unused]
@@ -60,24 +61,11 @@ class Plan:
             measured = painting.reshape(-1, 3) if mask is None else painting[mask > 0]
             if len(measured) and float(np.ptp(measured, axis=0).max()) < MIN_COLOR_RANGE:
                 notes.append(f"{source.source}: of one color where it is measured, so its style is only that color")
-        deepest = max(
-            (row for row in summary(network, 64, 64) if row.name in config.style_layers),
-            default=None,
-            key=lambda row: row.receptive_field,
-        )
-        for source, size in zip(self.sources, self.style_sizes[-1], strict=True):
-            if deepest is not None and min(size) < deepest.receptive_field:
-                larger = "`style_size`" if min(source.full_size) > min(size) else "picture of it"
-                notes.append(
-                    f"{source.source}: used at {size[1]} x {size[0]} px, but {deepest.name} measures areas of "
-                    f"{deepest.receptive_field} px: much of what it measures is the border, not the painting; use a "
-                    f"larger {larger}"
-                )
         return notes
 
 
-def picture_notes(config: StyleConfig, photograph: Picture, sources: Sequence[Picture]) -> list[str]:
-    """Return the notes of the pictures' reading, and one on each that is smaller than the size in the settings."""
+def picture_notes(config: StyleConfig, network: Network, photograph: Picture, sources: Sequence[Picture]) -> list[str]:
+    """Return the notes of the pictures' reading, and on each that is too small for the settings or the network."""
     shapes = [(one.pixels.shape[0], one.pixels.shape[1]) for one in (photograph, *sources)]
     height, width = shapes[0]
     full = size_for_photograph(config, photograph)
@@ -92,14 +80,38 @@ def picture_notes(config: StyleConfig, photograph: Picture, sources: Sequence[Pi
             f"{photograph.source}: {width} x {height} px, too few for {asked}; `enlarge` paints {wanted[1]} x "
             f"{wanted[0]} px"
         )
-    asked = f"style_size={config.style_size}" if config.style_size else f"style_scale={config.style_scale:g}"
+    deepest = max(
+        (row for row in summary(network, 64, 64) if config.has_style and row.name in config.style_layers),
+        default=None,
+        key=lambda row: row.receptive_field,
+    )
+    for source in sources:
+        size = style_size(config, source, full, full)
+        if deepest is not None and min(size) < deepest.receptive_field:
+            larger = "`style_size`" if min(source.full_size) > min(size) else "picture of it"
+            notes.append(
+                f"{source.source}: used at {size[1]} x {size[0]} px, but {deepest.name} measures areas of "
+                f"{deepest.receptive_field} px: much of what it measures is the border, not the painting; use a "
+                f"larger {larger}"
+            )
     if config.style_fit == "stretch" or not (config.style_size or config.style_scale != 1):
         return notes
+    asked = f"style_size={config.style_size}" if config.style_size else f"style_scale={config.style_scale:g}"
     side, own = style_side(config, full, full), "measured at its own size; a larger picture of it gives larger strokes"
     for source, (height, width) in zip(sources, shapes[1:], strict=True):
         if side > rule_side(config, (height, width)):
             notes.append(f"{source.source}: {width} x {height} px, too few for {asked}, {side} px: {own}")
     return notes
+
+
+def check_files(config: StyleConfig, network: Network, photograph: Picture, sources: Sequence[Picture]) -> None:
+    """Raise `HandstyleError` if a mask, the map of regions or the starting picture cannot be used, by reading them."""
+    full = size_for_photograph(config, photograph)
+    make_masks(config, full, photograph.full_size)
+    for given, source in zip(config.style_mask, sources, strict=False):
+        _style_mask(given, source, style_size(config, source, full, full), config.max_pixels or None)
+    paintings, coarse = [source.pixels for source in sources], resize(photograph.pixels, scales(config, full)[0])
+    starting_picture(config, coarse, network.convention, paintings, full=photograph.full_size)
 
 
 def planned_iterations(config: StyleConfig, picture: Picture) -> int:

@@ -146,6 +146,7 @@ def stylize(
         callbacks = [one for one in (display, called) if one is not None]
         run = _prepare_run(content, sources, network, config, chosen, resume, terms)
         run.callback, run.measured = join_callbacks(callbacks), measured
+        run.notes += run.config.idle_notes(options, len(run.plan.sources))
         result = run.paint()
     if keep_last(result).interrupted:
         raise PaintingInterrupted(result)

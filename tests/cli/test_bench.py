@@ -17,13 +17,15 @@ from handstyle.cli import measuring, options
 from handstyle.cli.bench import (
     BenchRow,
     bench,
-    compare_rows,
+    compare,
     draw,
     interleave,
+    make_record,
+    measurements_of,
     median_interval,
     operations,
-    read_rows,
-    write_rows,
+    read_record,
+    write_record,
 )
 from handstyle.cli.energy import EnergyMeter, GpuMeter
 from handstyle.cli.options import NetworkConfig
@@ -63,21 +65,35 @@ def test_measurements_are_kept_and_compared(tmp_path: Path) -> None:
     network = build_network(random_weights("vgg19", (4, 6, 8, 8, 8)))
     rows = [BenchRow(256, "auto, CPU", 0.1, 0.10, 0.0, spread=0.01), BenchRow(512, "auto, CPU", 0.4, 0.4, 0.0)]
     path = tmp_path / "bench.json"
-    write_rows(rows, network, path)
-    date, earlier = read_rows(path)
-    assert len(date) == 10
-    assert [row.what for row in earlier] == ["auto, CPU"] * 2
-    now = [BenchRow(256, "auto, CPU", 0.1, 0.11, 0.0, spread=0.01), BenchRow(256, "new", 0.1, 0.1, 0.0)]
-    assert list(compare_rows(now, earlier)) == [
-        "256², auto, CPU: 1.10 of the time before, a difference within the spread"
+    quiet = measurements_of(rows, network, 0.1)
+    write_record(quiet, Machine(), path)
+    earlier = read_record(path)
+    assert earlier == replace(quiet, path=str(path))
+    assert json.loads(path.read_text())["rates"]["products"] == Machine().products
+    slower = BenchRow(256, "auto, CPU", 0.2, 0.2, 0.0, spread=0.01)
+    for row, line in (
+        (replace(slower, median=0.11), "256², auto, CPU: 1.10 of the time before, a difference within the spread"),
+        (slower, "256², auto, CPU: 2.00 of the time before"),
+        (
+            replace(slower, spread=0.0),
+            "256², auto, CPU: 2.00 of the time before, of single evaluations, so it may be chance",
+        ),
+        (replace(slower, what="new"), "they have no row in common"),
+    ):
+        assert list(compare(replace(quiet, rows=[row]), earlier)) == [line]
+    machine = quiet.machine | {"load": "9.00", "threads": "4", "processor": "another"}
+    assert list(compare(replace(quiet, rows=[slower], machine=machine), earlier))[1:] == [
+        "these measurements: the machine was busy (load 9.0 on 4 cores), so the times may be too long",
+        f"not of the same machine: processor {quiet.machine['processor']} before, another now",
+        f"not of the same machine: threads {quiet.machine['threads']} before, 4 now",
     ]
-    now = [BenchRow(256, "auto, CPU", 0.2, 0.2, 0.0, spread=0.01)]
-    assert list(compare_rows(now, earlier)) == ["256², auto, CPU: 2.00 of the time before"]
     with pytest.raises(HandstyleError, match="--save"):
-        write_rows(rows, network, path)
-    path.write_text("[1]")
-    with pytest.raises(HandstyleError, match="not a file of measurements"):
-        read_rows(path)
+        write_record(quiet, None, path)
+    record = make_record(quiet)
+    for damaged in ([1], record | {"machine": {"load": "high"}}, record | {"machine": [1]}):
+        path.write_text(json.dumps(damaged))
+        with pytest.raises(HandstyleError, match="not a file of measurements"):
+            read_record(path)
 
 
 def test_the_command_keeps_and_compares(monkeypatch, capsys, tmp_path: Path) -> None:
@@ -245,3 +261,8 @@ def test_two_files_are_compared_and_json_is_printed(monkeypatch, capsys, tmp_pat
     told = capsys.readouterr().out
     assert "16², auto, CPU: 3.00 of the time before" in told
     assert "GFLOP/s" not in told  # nothing was measured
+    monkeypatch.setattr(options.out, "quiet", False)
+    assert measuring.bench(compare=(paths[0], paths[1]), json_=True) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["event"] == "comparison"
+    assert printed["lines"][0].startswith("16², auto, CPU: 3.00 of the time before")

@@ -271,3 +271,29 @@ def test_a_cluster_paints_the_same_cells_each_on_one_worker(told, tmp_path):
         assert recipes[0].result == recipes[1].result  # with the digest of the picture
         assert recipes[0].inputs == recipes[1].inputs
     np.testing.assert_array_equal(*(np.asarray(Image.open(tmp_path / name)) for name in ("alone.png", "two.png")))
+
+
+def test_a_setting_is_not_both_typed_and_varied(told):
+    status, _, errors = told("--size", 40, *TAPS, "--over", "size=32,40")
+    assert status == 2
+    assert errors[-1] == "handstyle: --size and --over size: give one of them"
+
+
+def test_notes_are_said_once(told):
+    status, lines, _ = told("--size", 320, *TAPS, "--over", "mask_feather=1,2")
+    assert status == 0
+    assert [line for line in lines if line.startswith("note: ")] == [
+        "note: --mask-feather has no effect without --mask or --regions",
+        "note: photo.png: 280 x 300 px, too few for --size 320; --enlarge paints 299 x 320 px",
+    ]
+
+
+def test_a_sweep_is_events_for_programs_or_silent(told):
+    _, lines, _ = told("-o", "s.png", "--size", 40, *TAPS, "--over", "seed=1,2", "--json")
+    events = [json.loads(line) for line in lines]
+    assert [(one["event"], one.get("caption")) for one in events] == [
+        ("picture", "seed 1"),
+        ("picture", "seed 2"),
+        ("end", None),
+    ]
+    assert told("-o", "t.png", "--size", 40, *TAPS, "--over", "seed=1,2", "--quiet")[1] == []

@@ -106,10 +106,10 @@ def test_what_is_printed_where():
     assert paper.dpi_at((600, 1200)) == 76.2
 
 
-def test_a_photograph_that_was_reduced_to_the_paper_as_it_was_read_is_not_called_too_small():
+def test_a_photograph_that_was_reduced_to_the_paper_as_it_was_read_is_not_called_too_small(network):
     def notes(height, width):
         photograph = Picture(np.broadcast_to(np.float32(0), (height, width, 3)), None, "a.png")
-        return picture_notes(StyleConfig(print="A2@300"), photograph, [])
+        return picture_notes(StyleConfig(print="A2@300"), network, photograph, [])
 
     assert output_size(StyleConfig(print="A2@300"), (4961, 7016), "a.png") == (4960, 7015)
     assert output_size(StyleConfig(print="A2@300", enlarge=True), (4960, 7015), "a.png") == (4961, 7016)

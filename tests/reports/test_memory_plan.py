@@ -1,5 +1,6 @@
 """Reports on ``handstyle plan``: it ran for a minute, took what is no number, and planned another run."""
 
+import json
 import re
 import subprocess
 import sys
@@ -41,6 +42,39 @@ def test_what_cannot_be_planned_is_refused_at_once(words, told, monkeypatch):
         plan(*words)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--mask", "nosuch.png"], "nosuch.png does not exist"),
+        (["--style-mask", "nosuch.png"], "nosuch.png does not exist"),
+        (["--init", "nosuch.png"], "init='nosuch.png': use content"),
+        (["--resume", "auto"], "no unfinished run"),
+        (["--style-size", "40"], "all of them at the border"),
+        (["--style-statistic", "patches", "--style-layers", "relu3_1", "--cluster", "local:1"], "--cluster"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_what_stylize_refuses_is_not_planned(words, told, pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wide, _, small = pictures
+    monkeypatch.setattr(measuring, "run_time", lambda *_: pytest.fail("it was planned"))
+    with pytest.raises(HandstyleError, match=re.escape(told)):
+        plan(wide, small, "--size", "64", "--weights", "random", "--backend", "numpy", *words)
+
+
+def test_a_plan_is_an_event_for_programs(pictures, commanded):
+    wide, _, small = pictures
+    words = (wide, small, "--size", "64", "--weights", "random", "--backend", "numpy", "--style-layers", "relu1_1")
+    _, said, _ = commanded("plan", *words, "--json")
+    (event,) = [json.loads(line) for line in said.splitlines()]
+    assert (event["event"], event["fits"]) == ("plan", True)
+    assert [(one["width"], one["height"]) for one in event["scales"]] == [(64, 32)]
+    assert event["scales"][0]["bytes"] > 0
+    assert commanded("plan", *words, "--quiet")[1] == ""
+    settings = commanded("plan", *words, "--write-config")[1]
+    assert settings == commanded("stylize", *words, "--write-config")[1]
+
+
 def peak(capsys, *words):
     assert plan("--backend", "numpy", *words) == 0
     printed = capsys.readouterr().out
@@ -74,7 +108,7 @@ def test_a_plan_refuses_what_stylize_refuses(pictures, tmp_path):
         plan(wide, tall, small, "--style-blend", "1")
     with pytest.raises(HandstyleError, match=r"wide\.png"):
         plan(wide, tall, "-o", wide)
-    assert plan(wide, tall, "--size", "64", "-o", str(tmp_path / "new.png")) == 0
+    assert plan(wide, tall, "--size", "64", "--style-layers", "relu2_1", "-o", str(tmp_path / "new.png")) == 0
     assert not (tmp_path / "new.png").exists()
 
 

@@ -221,7 +221,48 @@ def test_a_photograph_smaller_than_the_size_is_said_before_the_work(told):
     assert said.index(note) < said.index("stopped:")
 
 
+def test_a_painting_of_which_the_deepest_layer_measures_the_border_is_said_before_the_work(told):
+    words = ("c.png", "s.png", "--iterations", "1", *FAST[:6], "--style-layers")
+    note = "s.png: used at 48 x 48 px, but relu4_1 measures areas of 68 px"
+    for command in ("stylize", "plan"):
+        _, said = told(command, *words, "relu4_1")
+        assert said.count(note) == 1
+        assert said.index(note) < said.index("stopped:" if command == "stylize" else "peak memory:")
+    assert "measures areas" not in told("plan", *words, "relu3_1")[1]
+
+
 # Typed flags
+
+
+@pytest.mark.parametrize(
+    ("flags", "note"),
+    [
+        (("--mask-feather", "2"), "--mask-feather has no effect without --mask or --regions"),
+        (("--lbfgs-history", "3", "--optimizer", "adam"), "--lbfgs-history has no effect with --optimizer adam"),
+        (("--learning-rate", "3"), "--learning-rate has no effect with --optimizer lbfgsb"),
+        (("--color-space", "lab"), "--color-space has no effect with --color none"),
+        (("--style-blend", "3"), "--style-blend has no effect with one painting"),
+        (("--style-scale", "2", "--style-size", "40"), "--style-scale has no effect beside --style-size"),
+        (("--tv", "keras", "--tv-weight", "0"), "--tv has no effect with --tv-weight 0"),
+        (("--iterations-by-scale", "1,1"), "--iterations has no effect beside --iterations-by-scale"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_a_typed_flag_without_effect_is_said_before_the_work(told, flags, note):
+    _, said = told("stylize", "c.png", "s.png", *flags, "--iterations", "1", *FAST)
+    assert said.count(f"note: {note}\n") == 1
+    assert said.count("has no effect") == 1
+    assert said.index(note) < said.index("stopped:")
+
+
+def test_a_setting_without_effect_is_a_note_in_python():
+    rng = np.random.default_rng(0)
+    photograph, painting = rng.uniform(0, 255, (2, 48, 48, 3))
+    options = {"network": "random", "size": 48, "iterations": 1, "style_layers": "relu1_1"}
+    assert (
+        "`beta1` has no effect with optimizer='lbfgsb'"
+        in handstyle.stylize(photograph, painting, beta1=0.5, **options).notes
+    )
 
 
 @pytest.mark.parametrize("name", PRESETS)
