@@ -43,6 +43,8 @@ CELLS = DOCS / "_build" / "cells"
 NOT_FIGURES = {"__init__", "common", "problem"}
 # The longest of a first build, when there are no records: they are begun first, in this order.
 LONGEST = ("mutants_painted", "preset_sheet", "color_ways", "scales", "regions")
+# Figures whose runs are also those of others: they are begun last, when the others have made and kept them.
+SHARING = ("parts", "starts", "task_colors", "kept")
 DRAFT = bool(os.environ.get("BOOK_DRAFT"))  # for authors: figures and cells stay as they are when the package changes
 FIRST = bool(os.environ.get("BOOK_FIRST"))
 LATER = DOCS / "_build" / "later.txt"
@@ -166,6 +168,7 @@ def compute(app: Sphinx) -> None:
     began, shared, about = time.time(), common(), shown_by()
     changed = {task: changes(task, shared) for task in chain(figures(), pages(app, threading.Lock()))}
     tasks = sorted((task for task in changed if changed[task]), key=seconds, reverse=True)
+    tasks.sort(key=lambda task: task.name in SHARING)
     later = [task for task in tasks if FIRST and not changed[task] & about.get(task.name, {""})]
     LATER.unlink(missing_ok=True)
     tasks = [task for task in tasks if task not in later]

@@ -17,7 +17,6 @@ CHOICES = {
     "match, pca": {"color": "match", "color_match": "pca"},
     "match, symmetric": {"color": "match", "color_match": "symmetric"},
     "histogram": {"color": "histogram"},
-    "match-after": {"color": "match-after"},
 }
 
 
@@ -31,9 +30,13 @@ def main(out, quick=True):
     show(panels[0], photo, "the photograph")
     show(panels[1], art, "the painting")
     show(panels[2], match_affine(art, photo), "the painting, matched")
-    for panel, (name, choice) in zip(panels[3:], CHOICES.items(), strict=True):
+    found = {}
+    for name, choice in CHOICES.items():
         config = StyleConfig(size=width, pyramid_min_size=width // 2, iterations=iterations, **choice)
-        show(panel, np.asarray(handstyle.stylize(photo, art, network=net, config=config).array), name)
+        found[name] = np.asarray(handstyle.stylize(photo, art, network=net, config=config).array)
+    found["match-after"] = match_affine(found["none"], photo)
+    for panel, (name, picture) in zip(panels[3:], found.items(), strict=True):
+        show(panel, picture, name)
     save(figure, out)
 
 

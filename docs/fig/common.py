@@ -117,6 +117,7 @@ def save(figure: Figure, out: str) -> None:
     """Write the figure, and beside it one for dark pages, and let it go."""
     options = {"bbox_inches": "tight", "metadata": {"Date": None} if str(out).endswith(".svg") else None}
     figure.savefig(out, **options)
+    figure.set_layout_engine("none")  # everything has its place now
     for_a_dark_page(figure)
     path = Path(out)
     figure.savefig(path.with_name(f"{path.stem}-dark{path.suffix}"), transparent=True, **options)

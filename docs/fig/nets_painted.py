@@ -10,7 +10,7 @@ from handstyle.painting.load import load_network
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    steps = 50 if quick else 500
+    steps = 40 if quick else 500
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 2.9), layout="constrained")
     show(axes[0], problem.painted(steps=steps), "trained")
     trained = problem.network

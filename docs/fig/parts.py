@@ -5,13 +5,15 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 
+from fig import color_ways
 from fig.common import command, network, painting, photograph, save, show
+from fig.film import FRAMES
 from handstyle.foundations.image import preprocess_forward
 from handstyle.foundations.picture_writing import write_picture
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.stylize import stylize, texture
 
-STRIPS, TILE, GAP = (2, 8, 40), 32, 4
+STRIPS, TILE, GAP = (2, 8, max(FRAMES)), 32, 4  # iterations of the figure `film`, whose run is made once
 
 
 def as_tiles(picture):
@@ -52,10 +54,9 @@ def main(out, quick=True):
     bands = np.concatenate([p[:, n * quarter : (n + 1) * quarter] for n, p in enumerate(stages)], axis=1)
     pixels = photo[98:122, 84:116].repeat(8, axis=0).repeat(8, axis=1)
     swirls = texture(given[1], network=net, size=width, iterations=40).array
-    colors = stylize(*given, network=net, size=width, iterations=40, color="luminance").array
     folder = Path(out).with_name("parts")
     folder.mkdir(exist_ok=True)
-    pictures = [done, pixels, seen(net, photo), swirls, bands, as_tiles(done), colors]
+    pictures = [done, pixels, seen(net, photo), swirls, bands, as_tiles(done), color_ways.painted("luminance")]
     figure, axes = plt.subplots(2, 4, figsize=(7.2, 3), layout="constrained")
     for panel in axes.ravel():
         panel.set_axis_off()

@@ -18,7 +18,7 @@ def main(out, quick=True):
     """Draw the figure to `out`."""
     figure, axes = plt.subplots(figsize=(7.2, 3.9), layout="constrained")
     arrow = {"arrowstyle": "-|>", "mutation_scale": 13, "lw": 1.8}
-    picture(axes, painted(steps=60), 0.0, 0.9, 1.35, "the picture $p$:\nthe unknown")
+    picture(axes, painted(), 0.0, 0.9, 1.35, "the picture $p$:\nthe unknown")
     left, tops = 2.9, []
     for k, (side, name) in enumerate(zip((1.5, 1.2, 0.95, 0.75, 0.6), range(1, 6), strict=True)):
         x = left + 0.86 * k

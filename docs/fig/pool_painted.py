@@ -10,7 +10,7 @@ def main(out, quick=True):
     """Draw the figure to `out`."""
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 2.9), layout="constrained")
     for place, pooling in zip(axes, ("max", "average"), strict=True):
-        show(place, painted(steps=60 if quick else 500, pooling=pooling), pooling)
+        show(place, painted(steps=40 if quick else 500, pooling=pooling), pooling)
     save(figure, out)
 
 

@@ -10,7 +10,7 @@ def main(out, quick=True):
     """Draw the figure to `out`."""
     figure, axes = plt.subplots(2, 3, figsize=(7.2, 4.3), layout="constrained")
     for column, padding in enumerate(("zero", "reflect", "replicate")):
-        picture = painted(padding=padding, steps=50 if quick else 400)
+        picture = painted(padding=padding, steps=40 if quick else 400)
         show(axes[0, column], picture, padding)
         show(axes[1, column], picture[-36:, -48:])
     save(figure, out)

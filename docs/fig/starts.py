@@ -15,12 +15,12 @@ from handstyle.painting.config import StyleConfig
 def main(out, quick=True):
     """Draw the figure to `out`."""
     width, iterations = (160, 40) if quick else (384, 400)
-    photo, art = photograph(width * 3 // 4, width), painting(width, width)
+    photo, art = photograph(width * 3 // 4, width), painting(width * 3 // 4, width)
     net = network("float32")
     figure, axes = plt.subplots(1, 5, figsize=(8.8, 1.8), layout="constrained")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "start.png"
-        Image.fromarray(art[: len(photo)].astype(np.uint8)).save(file)
+        Image.fromarray(art.astype(np.uint8)).save(file)
         for panel, init in zip(axes, ("content", "gray", "noise", "style-stats", str(file)), strict=True):
             config = StyleConfig(size=width, iterations=iterations, init=init, pyramid_min_size=0)
             result = handstyle.stylize(photo, art, network=net, config=config)

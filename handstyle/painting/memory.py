@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -312,6 +313,10 @@ class RunMemory:
         HandstyleError
             If a scale is too small for the network.
         """
+        return self._needs
+
+    @cached_property
+    def _needs(self) -> list[Need]:  # they are asked for several times before a run, and a forecast takes a while
         return [self.need_at(size, k) for k, size in enumerate(scales(self.config, self._full_size()))]
 
     def terms(self, size: Size, timed: bool = False) -> list[Term]:
