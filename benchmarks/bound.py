@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks import common
 from handstyle.foundations.backend import cpu_count
 from handstyle.kernels.cpu import engine, passes
-from handstyle.kernels.cpu.forecast import LayerForecast, dry_run
+from handstyle.kernels.cpu.dry_run import LayerForecast, dry_run
 from handstyle.kernels.cpu.threads import default_team
 from handstyle.network.sequence import Convolution, Pool
 from handstyle.network.vgg import Network

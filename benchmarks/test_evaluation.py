@@ -7,11 +7,11 @@ import pytest
 
 from benchmarks import common
 from handstyle.kernels.counting import Cost
+from handstyle.kernels.cpu.dry_run import dry_run
 from handstyle.kernels.cpu.engine import im2col_engine
-from handstyle.kernels.cpu.forecast import dry_run
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.targets import planned_terms
+from handstyle.painting.planned_terms import planned_terms
 
 
 @pytest.mark.parametrize("kernels", ["auto", "im2col", "reference"])

@@ -23,7 +23,7 @@ PARTS = {
     ],
     "Part II · The network by hand": [
         ("network/padding", ("network.padding",)),
-        ("network/convolution", ("network.convolution",)),
+        ("network/convolution", ("network.convolution", "network.weight_gradients")),
         ("network/relu", ("network.relu",)),
         ("network/pooling", ("network.pooling", "network.l2_pooling")),
         ("network/sequence", ("network.sequence",)),

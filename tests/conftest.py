@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from support.strict_arrays import strict_backend
 
 from handstyle.cli import main
-from handstyle.cli.options import set_output_form
+from handstyle.cli.terminal import set_output_form
 from handstyle.foundations.backend import Backend, choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Weights, random_weights

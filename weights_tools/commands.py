@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from handstyle.cli.options import out
 from handstyle.cli.signals import status_of_signal
+from handstyle.cli.terminal import out, say
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.foundations.picture_writing import check_writable, write_picture
@@ -39,9 +39,9 @@ def list_command(*names: str) -> int:
         if name != EMBEDDED:
             registry.entry(name)  # or an error that lists the names
     try:
-        _say(f"kept in {cache_folder()}; handstyle weights get NAME gets one, handstyle weights list NAME says more")
+        say(f"kept in {cache_folder()}; handstyle weights get NAME gets one, handstyle weights list NAME says more")
     except HandstyleError as error:  # no home folder
-        _say(str(error))
+        say(str(error))
     megabytes = EMBEDDED_FILE.stat().st_size / 1e6
     ships = f"VGG-19 made small, the default; convention caffe; {megabytes:.1f} MB; ships with the package"
     found = [(EMBEDDED, ships, [f"license {OXFORD}", f"sha256:{sha256(EMBEDDED_FILE)}"])]
@@ -73,14 +73,14 @@ def get_command(name: str, /, *, keep_source: bool = False) -> int:
         Also keep the downloaded file.
     """
     if name == EMBEDDED:
-        _say(f"{EMBEDDED} ships with the package; it is what runs without --weights")
+        say(f"{EMBEDDED} ships with the package; it is what runs without --weights")
         return 0
     try:
         path, findings = get(registry.entry(name), keep_source=keep_source)
     except KeyboardInterrupt:
-        _say(f"interrupted; the part received is kept, and handstyle weights get {name} continues from there")
+        say(f"interrupted; the part received is kept, and handstyle weights get {name} continues from there")
         return status_of_signal()
-    _say(*findings, f"installed: {path}", f"use it: --weights {name}")
+    say(*findings, f"installed: {path}", f"use it: --weights {name}")
     return 0
 
 
@@ -104,7 +104,7 @@ def add_command(
         Replace the network if it is installed already.
     """
     path, findings = add(registry.entry(as_), registry.find(file), overwrite=overwrite)
-    _say(*findings, f"installed: {path}", f"use it: --weights {as_}")
+    say(*findings, f"installed: {path}", f"use it: --weights {as_}")
     return 0
 
 
@@ -149,7 +149,7 @@ def convert_command(
         pictures=pictures,
         overwrite=overwrite,
     )
-    _say(*findings, f"written: {target}")
+    say(*findings, f"written: {target}")
     return 0
 
 
@@ -165,9 +165,9 @@ def verify_command(file: str = EMBEDDED, /, *, convention: ConventionName | None
         The input convention, if it cannot be determined from a file of another program.
     """
     verification = verify(registry.find(file), convention)
-    _say(verification.name)
+    say(verification.name)
     _rows(verification.rows())
-    _say(verification.summary())
+    say(verification.summary())
     return 0 if verification.passed else 1
 
 
@@ -190,7 +190,7 @@ def card_command(file: str = EMBEDDED, /, *, sheet: Path | None = None, overwrit
     weights, _ = load(path)
     _rows(describe(weights))
     write_picture(sheet, filters_sheet(weights), overwrite=overwrite)
-    _say(f"first filters, gray is zero: {sheet}")
+    say(f"first filters, gray is zero: {sheet}")
     return 0
 
 
@@ -212,16 +212,11 @@ def compare_command(first: str, second: str, /, *, picture: Path | None = None) 
     rows = compare(one, other, p)
     if not rows:
         raise HandstyleError("the two networks have no layer in common")
-    _say("relative L2 distance")
+    say("relative L2 distance")
     lines: list[tuple[str, ...]] = [("layer", "kernel", "bias", "features")]
     lines += [(row.layer, *(f"{value:.3g}" for value in row[1:])) for row in rows]
     _rows([(layer, "".join(f"{value:>10}" for value in values)) for layer, *values in lines])
     return 0
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _rows(rows: list[tuple[str, str]]) -> None:
@@ -234,4 +229,4 @@ def _rows(rows: list[tuple[str, str]]) -> None:
             line = textwrap.fill(
                 line, out.width, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
             )
-        _say(line)
+        say(line)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.errors import HandstyleError, check_name
 from handstyle.foundations.image import CONVENTIONS, TORCHVISION, preprocess_forward
 from handstyle.network.vgg import WIDTHS, Weights, build_network
 from weights_tools.fingerprint import picture
@@ -90,8 +90,8 @@ def decide(reading: Reading, convention: str | None = None) -> Decision:
     HandstyleError
         If the convention cannot be determined and is not given, or if the given one is not that of the network.
     """
-    if convention is not None and convention not in CONVENTIONS:
-        raise HandstyleError(f"unknown convention {convention!r}: use {', '.join(CONVENTIONS)}")
+    if convention is not None:
+        check_name("convention", convention, CONVENTIONS)
     weights = Weights(reading.architecture, "caffe", reading.layers)
     findings = [f"read as {reading.layout}"]
     if match := recognize(reading.layers, reading.architecture):

@@ -46,7 +46,7 @@ from handstyle.optimize.lbfgsb import minimize_lbfgsb  # noqa: E402
 from handstyle.optimize.objective import Objective  # noqa: E402
 from handstyle.painting.config import StyleConfig  # noqa: E402
 from handstyle.painting.load import load_weights  # noqa: E402
-from handstyle.painting.targets import planned_terms  # noqa: E402
+from handstyle.painting.planned_terms import planned_terms  # noqa: E402
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT = "relu4_2"

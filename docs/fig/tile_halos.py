@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 from fig.common import BLUE, ORANGE, command, network, photograph, save, show
 from handstyle.kernels.tiles import Tiling, by_tiles
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.targets import planned_terms
+from handstyle.painting.planned_terms import planned_terms
 
 TILE = 512
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from cyclopts import App, CycloptsError, Parameter
 
 from handstyle.cli.help import correct_dashes, explain_error, plain_help, unquoted_name
-from handstyle.cli.options import AUTO, as_flags, event, set_output_form, warn
+from handstyle.cli.options import AUTO, as_flags
 from handstyle.cli.painting import commands, demo
 from handstyle.cli.signals import ignore_signal, reset_handlers, set_handler, status_of_signal
+from handstyle.cli.terminal import event, set_output_form, warn
 from handstyle.foundations.errors import HandstyleError, one_line, printable
 from handstyle.foundations.picture_formats import FORMATS
 
@@ -27,7 +28,7 @@ OTHERS = {
     "report": ("handstyle.cli.again:report", "Paint a picture again by its recipe, and write a report of the run."),
     "check": ("handstyle.cli.checking:check", "Check every gradient of a network."),
     "info": ("handstyle.cli.inspecting:info", "Print the layers of a network, a preset, or a picture's recipe."),
-    "plan": ("handstyle.cli.measuring:plan", "Print a forecast of the memory and time of a run."),
+    "plan": ("handstyle.cli.planning:plan", "Print a forecast of the memory and time of a run."),
     "bench": ("handstyle.cli.measuring:bench", "Measure the time of one evaluation on this machine."),
     "weights": ("weights_tools.commands:weights_app", "Download, convert, check and describe pretrained networks."),
 }

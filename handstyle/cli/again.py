@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import numpy as np
 from cyclopts import Parameter
 
-from handstyle.cli.options import Output, Settings, Whole, all_fields, as_flags, err, make_flags, resolve, say
-from handstyle.cli.session import check_page, free_name
+from handstyle.cli.options import Output, Settings, Whole, all_fields, as_flags, make_flags, resolve
+from handstyle.cli.outputs import check_page, free_name
+from handstyle.cli.terminal import err, say
 from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.foundations.picture_paths import expand_path
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture

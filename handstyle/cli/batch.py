@@ -11,43 +11,24 @@ from urllib.parse import quote
 
 from cyclopts import Parameter
 
-from handstyle.cli.options import (
-    PICTURES,
-    Flat,
-    Output,
-    RunConfig,
-    Settings,
-    all_fields,
-    as_flags,
-    err,
-    event,
-    make_flags,
-    out,
-    resolve,
-    say,
-    set_output_form,
-)
+from handstyle.cli.announcing import print_notes
+from handstyle.cli.checkpoints import checkpoint_path
+from handstyle.cli.options import PICTURES, Flat, Output, RunConfig, Settings, all_fields, as_flags, make_flags, resolve
+from handstyle.cli.outputs import check_before, connect_workers, default_target, with_workers
 from handstyle.cli.painting import paint
-from handstyle.cli.session import (
-    check_before,
-    checkpoint_path,
-    connect_workers,
-    default_target,
-    print_notes,
-    with_workers,
-)
 from handstyle.cli.signals import Interrupted, ignore_signal, reset_handlers, set_handler
+from handstyle.cli.terminal import err, event, out, say, set_output_form
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.errors import HandstyleError, one_line, printable
 from handstyle.foundations.picture_paths import expand_path, pictures_in
 from handstyle.foundations.picture_reading import PictureLike
 from handstyle.network.digests import sha256
 from handstyle.network.vgg import Network
-from handstyle.painting.config import PATHS
+from handstyle.painting.call_options import collect_styles
 from handstyle.painting.inputs import read_inputs
-from handstyle.painting.plan import picture_notes
+from handstyle.painting.notes import picture_notes
 from handstyle.painting.recipe import ROLES, STARTS, Recipe, file_inputs, network_digest, read_recipe
-from handstyle.painting.stylize import collect_styles
+from handstyle.painting.setting_values import PATHS
 from handstyle.painting.targets import Measured
 
 # Flags for a single picture, which `batch` does not have.

@@ -441,3 +441,10 @@ def _draw_roofline(axes: Any, rows: Sequence[BenchRow], rates: Machine, colors: 
     axes.set(xscale="log", yscale="log", xlabel="operations per byte, as counted", ylabel="GFLOP/s, by the median")
     axes.legend(fontsize="small", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def load_warning(load: float) -> list[str]:
+    """Return a list with a warning if other programs use this machine's cores; otherwise an empty list."""
+    cores = cpu_count()
+    said = f"the machine is busy (load {load:.1f} on {cores} cores): alone, the run takes less time"
+    return [said] if is_busy(load, cores) else []

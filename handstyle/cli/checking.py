@@ -9,7 +9,8 @@ from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
-from handstyle.cli.options import Flat, NetworkConfig, Precision, Whole, all_fields, make_flags, out, resolve
+from handstyle.cli.options import Flat, NetworkConfig, Precision, Whole, all_fields, make_flags, resolve
+from handstyle.cli.terminal import out
 from handstyle.foundations.errors import printable
 from handstyle.painting.report import format_bound
 from handstyle.painting.selfcheck import Row, check_own_layer, find_layer, self_check

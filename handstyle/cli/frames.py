@@ -11,9 +11,10 @@ import numpy as np
 from cyclopts import Parameter
 
 from handstyle.cli.batch import BATCH, Job, JobResult, SharedInputs, differences, picture_paths, print_summary
-from handstyle.cli.options import PICTURES, Flat, Output, RunConfig, resolve, say, set_output_form
+from handstyle.cli.options import PICTURES, Flat, Output, RunConfig, resolve
+from handstyle.cli.outputs import default_target
 from handstyle.cli.painting import paint
-from handstyle.cli.session import default_target
+from handstyle.cli.terminal import say, set_output_form
 from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.foundations.picture_paths import expand_path
 from handstyle.foundations.picture_reading import read_picture

@@ -11,8 +11,8 @@ from typing import Any
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
 from handstyle.cli.options import all_fields, flag
-from handstyle.painting.config import RENAMED as RENAMED_SETTINGS
 from handstyle.painting.inputs import START_ALIASES
+from handstyle.painting.setting_values import RENAMED as RENAMED_SETTINGS
 
 DESCRIPTION_COLUMN = 24  # the column where descriptions begin
 

@@ -8,17 +8,18 @@ from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
-from handstyle.cli.options import Flat, NetworkConfig, Precision, Whole, as_flags, mebibytes, out, say
+from handstyle.cli.options import Flat, NetworkConfig, Precision, Whole, as_flags, mebibytes
+from handstyle.cli.terminal import out, say
 from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import engine_of
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.convert_weights import equivalent_weights
+from handstyle.painting.planned_terms import planned_terms
 from handstyle.painting.presets import DEFAULT, PRESETS, find_preset
 from handstyle.painting.recipe import Recipe, read_recipe, toml_value
 from handstyle.painting.report import changed_settings
 from handstyle.painting.settings import settings_toml
-from handstyle.painting.targets import planned_terms
 
 
 def info(

@@ -5,10 +5,7 @@ flags override the ``--config`` file, the file overrides the preset, and the pre
 """
 
 import inspect
-import json
-import os
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, make_dataclass, replace
 from functools import cache
@@ -16,31 +13,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import Group, Parameter, Token
-from rich.console import Console
 
+from handstyle.cli.terminal import say
 from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_paths import expand_path
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
-from handstyle.painting.config import StyleConfig, coerce, field_types, is_single_value, literal_values, split_optional
+from handstyle.painting.config import StyleConfig
 from handstyle.painting.load import fit_network, load_network, preset_requirements
 from handstyle.painting.presets import DEFAULT, PRESET_FIELDS, Preset, find_preset, rebuild
+from handstyle.painting.setting_values import coerce, field_types, is_single_value, literal_values, split_optional
 from handstyle.painting.settings import read_settings, settings_toml
-
-
-class Terminal(Console):
-    """A console that stops printing when its pipe is closed (``| head -1``), without ending the program."""
-
-    def on_broken_pipe(self) -> None:
-        """Redirect the output to the null device; rich would end the program."""
-        self.quiet = True
-        with open(os.devnull, "w") as nowhere:  # otherwise the flush at the interpreter's exit would fail
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
-
-
-out, err = Terminal(), Terminal(stderr=True)
-events = Terminal(quiet=True)  # standard output, for programs
 
 Flat = Parameter(name="*")  # a dataclass whose fields are flags of the command
 PICTURES = Group("Pictures", sort_key=0)
@@ -58,29 +42,6 @@ def parse_integer(_: Any, tokens: Sequence[Token]) -> int:
 
 
 Whole = Annotated[int, Parameter(converter=parse_integer)]
-
-
-def say(*lines: str) -> None:
-    """Print lines as they are: brackets are not interpreted as markup, and long lines are not broken."""
-    for line in lines:
-        out.print(line, markup=False, highlight=False, soft_wrap=True, emoji=False)
-
-
-def warn(line: str) -> None:
-    """Print a line as it is to standard error."""
-    err.print(line, markup=False, highlight=False, soft_wrap=True, emoji=False)
-
-
-def event(kind: str, **facts: Any) -> None:
-    """Print an event as a line of JSON, if ``--json`` was given."""
-    values = {key: str(value) if isinstance(value, Path) else value for key, value in facts.items()}
-    text = json.dumps({"event": kind, **values}, default=lambda n: n.item())
-    events.print(text, markup=False, highlight=False, soft_wrap=True, emoji=False)
-
-
-def set_output_form(quiet: bool = False, as_json: bool = False) -> None:
-    """Set the form of the program's output on standard output: text, JSON, or nothing."""
-    out.quiet, events.quiet = quiet or as_json, not as_json
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,9 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import CycloptsError, Parameter
 
+from handstyle.cli.announcing import describe_pictures, print_end, print_notes, print_start, settings_line
+from handstyle.cli.checkpoints import checkpoint_path, is_unfinished
+from handstyle.cli.following import choose_display, follow_run
 from handstyle.cli.options import (
     AUTO,
     PICTURES,
@@ -20,28 +23,11 @@ from handstyle.cli.options import (
     Settings,
     Whole,
     all_fields,
-    event,
     make_flags,
     resolve,
-    say,
-    set_output_form,
 )
-from handstyle.cli.session import (
-    check_before,
-    check_outputs,
-    checkpoint_path,
-    choose_display,
-    connect_workers,
-    default_output,
-    describe_pictures,
-    follow_run,
-    is_unfinished,
-    print_end,
-    print_notes,
-    print_start,
-    settings_line,
-    with_workers,
-)
+from handstyle.cli.outputs import check_before, check_outputs, connect_workers, default_output, with_workers
+from handstyle.cli.terminal import event, say, set_output_form
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import Size, fit_long_side
 from handstyle.foundations.picture_paths import expand_path
@@ -49,16 +35,18 @@ from handstyle.foundations.picture_reading import PictureLike, read_picture
 from handstyle.foundations.picture_writing import write_picture
 from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
-from handstyle.painting.config import StyleConfig, check_layer, field_types
+from handstyle.painting.call_options import collect_styles
+from handstyle.painting.config import StyleConfig, check_layer
 from handstyle.painting.inputs import read_inputs
 from handstyle.painting.memory import RunMemory
-from handstyle.painting.plan import check_reach, picture_notes
+from handstyle.painting.notes import check_reach, picture_notes
 from handstyle.painting.presets import PRESETS
 from handstyle.painting.progress import format_duration
 from handstyle.painting.report import write_report
 from handstyle.painting.result import PaintingInterrupted, Result
+from handstyle.painting.setting_values import field_types
 from handstyle.painting.strength import describe_strength
-from handstyle.painting.stylize import blank_picture, collect_styles, reconstruction_config, stylize, texture_config
+from handstyle.painting.stylize import blank_picture, reconstruction_config, stylize, texture_config
 from handstyle.painting.targets import Measured
 
 RUN = [name for name in field_types(RunConfig) if name != "preset"]

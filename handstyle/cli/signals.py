@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from threading import Timer
 from types import FrameType
 
-from handstyle.cli.options import err
+from handstyle.cli.terminal import err
 
 NAMES = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 

@@ -17,6 +17,7 @@ import numpy as np
 from cyclopts import Parameter
 from PIL import Image, ImageDraw, ImageFont
 
+from handstyle.cli.announcing import print_notes
 from handstyle.cli.options import (
     FLAGS_ONLY,
     PICTURES,
@@ -25,15 +26,13 @@ from handstyle.cli.options import (
     Settings,
     all_fields,
     as_flags,
-    event,
     flag,
     make_flags,
     resolve,
-    say,
-    set_output_form,
 )
-from handstyle.cli.session import connect_workers, free_name, print_notes
+from handstyle.cli.outputs import connect_workers, free_name
 from handstyle.cli.signals import ignore_signal, set_handler, status_of_signal
+from handstyle.cli.terminal import event, say, set_output_form
 from handstyle.foundations.errors import HandstyleError, one_line
 from handstyle.foundations.image import resize
 from handstyle.foundations.picture_paths import expand_path
@@ -42,12 +41,14 @@ from handstyle.foundations.picture_rescue import write_picture_somewhere
 from handstyle.foundations.picture_writing import check_writable
 from handstyle.kernels.cluster import Cluster
 from handstyle.network.vgg import Network
-from handstyle.painting.config import StyleConfig, suggest
+from handstyle.painting.call_options import collect_styles
+from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import read_inputs
 from handstyle.painting.progress import format_duration
 from handstyle.painting.recipe import KEY
 from handstyle.painting.result import Result
-from handstyle.painting.stylize import collect_styles, stylize
+from handstyle.painting.setting_values import suggest
+from handstyle.painting.stylize import stylize
 from handstyle.painting.targets import Measured
 
 # Flags of `stylize` that `sweep` does not have.

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from handstyle.foundations.errors import HandstyleError, one_line
+from handstyle.foundations.errors import HandstyleError, check_name, one_line
 from handstyle.foundations.free_memory import available_memory
 
 # NumPy's type stands for both libraries: CuPy's arrays have the same methods, and no stubs of their own.
@@ -192,8 +192,7 @@ def choose_backend(name: str = "auto") -> Backend:
     >>> backend.name, backend.xp is np
     ('numpy', True)
     """
-    if name not in ("auto", "numpy", "cupy"):
-        raise HandstyleError(f"unknown backend {name!r}: use auto, numpy or cupy")
+    check_name("backend", name, ("auto", "numpy", "cupy"))
     if name == "numpy":
         return Backend("numpy", np, cpu_name())
     try:

@@ -1,6 +1,7 @@
 """The errors that a user can cause and mend, and the text of their one line."""
 
 import os
+from collections.abc import Collection
 
 
 class HandstyleError(ValueError):
@@ -9,6 +10,20 @@ class HandstyleError(ValueError):
 
 class OutOfMemoryError(HandstyleError, MemoryError):
     """There is not enough memory; the message says what would fit."""
+
+
+def check_name(kind: str, name: str, known: Collection[str]) -> None:
+    """Raise `HandstyleError` unless a name is one of those that are known.
+
+    Examples
+    --------
+    >>> check_name("padding", "zero", ("zero", "reflect"))
+    >>> check_name("padding", "nought", ("zero", "reflect"))
+    Traceback (most recent call last):
+    handstyle.foundations.errors.HandstyleError: unknown padding 'nought': use zero, reflect
+    """
+    if name not in known:
+        raise HandstyleError(f"unknown {kind} {name!r}: use {', '.join(known)}")
 
 
 def printable(path: str | os.PathLike[str]) -> str:

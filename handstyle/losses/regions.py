@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from handstyle.foundations.backend import Array
-from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.errors import HandstyleError, check_name
 from handstyle.network.padding import pad_forward
 from handstyle.network.pooling import average_pool_forward, max_pool_forward
 from handstyle.network.sequence import Convolution, Layer, Pool, check_taps, deepest
@@ -63,8 +63,7 @@ def carry_mask(
     (array([[0., 1.],
            [0., 1.]]), array([0.5]))
     """
-    if rule not in RULES:
-        raise HandstyleError(f"unknown rule {rule!r} for masks: use {' or '.join(RULES)}")
+    check_name("rule for masks", rule, RULES)
     check_mask(mask)
     wanted = check_taps(layers, taps)
     m = np.asarray(mask, np.float64)[..., None]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from handstyle.foundations.backend import Array, namespace
-from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.errors import HandstyleError, check_name
 from handstyle.losses.terms import PICTURE, WHOLE, Window
 from handstyle.network.padding import pad_backward, pad_forward
 
@@ -201,8 +201,7 @@ def power_variation(  # (H, W, C) -> value, (H, W, C)
     """
     if exponent < 1 and not epsilon > 0:
         raise HandstyleError(f"total variation with exponent {exponent:g} needs an epsilon above 0")
-    if edges not in ("inside", "wrap"):
-        raise HandstyleError(f"unknown edges {edges!r} of total variation: use inside or wrap")
+    check_name("edges of total variation", edges, ("inside", "wrap"))
     xp = namespace(p)
     wrap = edges == "wrap"
     here = p if wrap else p[:-1, :-1]

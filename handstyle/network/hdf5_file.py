@@ -27,6 +27,7 @@ from handstyle.foundations.errors import HandstyleError
 # The largest kernel of any VGG, 512 to 512 channels; a file that declares more is refused before it is read.
 MAX_VALUES = 9 * 512 * 512
 MAX_CHUNKS = 4096  # of one dataset
+MAX_ATTRIBUTES = 100
 MAX_LIST_BYTES = 1 << 14  # bytes of an attribute that lists names; VGG-19's is below 2 kB
 MAX_TEXT_BYTES = 1 << 18  # bytes of one text of variable length; Keras' description of VGG-19 has 12 kB
 MAX_TEXTS = 100_000
@@ -160,6 +161,13 @@ def hdf5_text(group: h5py.Group, attribute: str) -> list[str]:
         raise HandstyleError(f"its attribute {attribute[:40]} is no text, or longer than any weight file's")
     values = np.atleast_1d(group.attrs[attribute])
     return [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in values]
+
+
+def hdf5_texts(group: h5py.Group) -> dict[str, str]:
+    """Read all attributes, each of them a text, by name."""
+    if len(group.attrs) > MAX_ATTRIBUTES:
+        raise HandstyleError(f"weights: more than {MAX_ATTRIBUTES} attributes, which no weight file has")
+    return {name: "".join(hdf5_text(group, name)) for name in group.attrs}
 
 
 def hdf5_array(group: h5py.Group, path: str, layer: str) -> Array:

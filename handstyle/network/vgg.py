@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from handstyle.foundations.backend import Array, choose_backend
-from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.errors import HandstyleError, check_name
 from handstyle.foundations.image import CONVENTIONS
 from handstyle.network.padding import check_padding
 from handstyle.network.pooling import check_rounding
@@ -61,8 +61,7 @@ def check_layers(weights: Weights) -> None:
     The message names the layer, what was found and what was expected.
     """
     names = convolution_names(weights.architecture)
-    if weights.convention not in CONVENTIONS:
-        raise HandstyleError(f"unknown convention {weights.convention!r}: use {', '.join(CONVENTIONS)}")
+    check_name("convention", weights.convention, CONVENTIONS)
     if unknown := [name for name in weights.layers if name not in names]:
         raise HandstyleError(f"weights: layer {unknown[0]} found, but {weights.architecture} has no such layer")
     present = [name for name in names if name in weights.layers]
@@ -89,8 +88,7 @@ def convolution_names(architecture: str) -> list[str]:
     HandstyleError
         If the architecture is unknown.
     """
-    if architecture not in ARCHITECTURES:
-        raise HandstyleError(f"unknown architecture {architecture!r}: use {', '.join(ARCHITECTURES)}")
+    check_name("architecture", architecture, ARCHITECTURES)
     counts = ARCHITECTURES[architecture]
     return [f"conv{block}_{i}" for block, count in enumerate(counts, 1) for i in range(1, count + 1)]
 
@@ -123,8 +121,7 @@ def build_network(weights: Weights, pooling: str = "max", padding: str = "zero",
     check_layers(weights)
     check_padding(padding)
     check_rounding(rounding)
-    if pooling not in POOLS:
-        raise HandstyleError(f"unknown pooling {pooling!r}: use {', '.join(POOLS)}")
+    check_name("pooling", pooling, POOLS)
     layers: list[Layer] = []
     for name in convolution_names(weights.architecture):
         if name not in weights.layers:
@@ -175,8 +172,7 @@ def random_weights(
     {'conv1_1': (3, 3, 3, 4), 'conv1_2': (3, 3, 4, 4), 'conv2_1': (3, 3, 4, 8)}
     """
     names = convolution_names(architecture)
-    if deepest not in names:
-        raise HandstyleError(f"unknown layer {deepest!r}: {architecture} has {', '.join(names)}")
+    check_name("layer", deepest, names)
     if len(widths) != 5 or min(widths) < 1:
         raise HandstyleError(f"widths {widths}: give five, one a block, each 1 or more, such as {SLIM_WIDTHS}")
     rng = np.random.default_rng(seed)

@@ -21,7 +21,7 @@ from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError, one_line
 from handstyle.foundations.picture_paths import expand_path
 from handstyle.network.digests import sha256, tensors_sha256
-from handstyle.network.hdf5_file import ForeignFormatError, hdf5_array, hdf5_read, hdf5_text
+from handstyle.network.hdf5_file import ForeignFormatError, hdf5_array, hdf5_read, hdf5_text, hdf5_texts
 from handstyle.network.vgg import Weights, check_layers, convolution_names
 
 FORMAT = "handstyle-weights 1"
@@ -30,8 +30,6 @@ FORMAT = "handstyle-weights 1"
 RENAMED_KEYS = {"licence": "license", "normalised": "normalized"}
 EMBEDDED = "vgg19-slim"  # the network that ships with the package
 EMBEDDED_FILE = Path(__file__).parent.parent / "data" / f"{EMBEDDED}.h5"
-
-MAX_ATTRIBUTES = 100
 
 
 def cache_folder() -> Path:
@@ -88,17 +86,16 @@ def find_weights(name_or_path: str | os.PathLike[str]) -> Path | None:
     True
     """
     name, path = str(name_or_path), expand_path(name_or_path)
-    try:
-        cache = cache_folder()
-    except HandstyleError:  # without a home folder, nothing is installed
-        cache = None
     if path.is_file():
         return path
     if name == EMBEDDED:
         return EMBEDDED_FILE
-    if cache is None or path.suffix or len(path.parts) != 1:
+    if path.suffix or len(path.parts) != 1:
         return None
-    installed = cache / f"{name}.h5"
+    try:
+        installed = cache_folder() / f"{name}.h5"
+    except HandstyleError:  # without a home folder, nothing is installed
+        return None
     return installed if installed.is_file() else None
 
 
@@ -149,9 +146,7 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
 def _read(file: h5py.File) -> Weights:
     if hdf5_text(file, "format") != [FORMAT]:
         raise ForeignFormatError("not a handstyle weight file; handstyle weights convert reads others")
-    if len(file.attrs) > MAX_ATTRIBUTES:
-        raise HandstyleError(f"weights: more than {MAX_ATTRIBUTES} attributes, which no weight file has")
-    attributes = {RENAMED_KEYS.get(name, name): "".join(hdf5_text(file, name)) for name in file.attrs}
+    attributes = {RENAMED_KEYS.get(name, name): text for name, text in hdf5_texts(file).items()}
     attributes.pop("format")
     architecture, convention = attributes.pop("architecture"), attributes.pop("convention")
     names = [name for name in convolution_names(architecture) if name in file]

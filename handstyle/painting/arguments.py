@@ -19,7 +19,8 @@ from handstyle.foundations.picture_reading import Picture, PictureLike, read_pic
 from handstyle.foundations.picture_writing import write_picture
 from handstyle.losses.terms import PICTURE, Term
 from handstyle.network.vgg import Network
-from handstyle.painting.config import ARRAYS, PATHS, check_layer
+from handstyle.painting.config import check_layer
+from handstyle.painting.setting_values import ARRAYS, PATHS
 
 TERM = ("name", "tap", "weight", "measure", "loss", "spread")
 

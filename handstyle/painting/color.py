@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from handstyle.foundations.backend import Array
-from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.errors import HandstyleError, check_name
 
 METHODS = ("cholesky", "pca", "symmetric")
 SPACES = ("yuv", "lab", "luv")
@@ -219,8 +219,7 @@ def color_map(cov_s: Array, cov_t: Array, method: str = "symmetric") -> Array:  
     >>> color_map(np.diag([4.0, 1.0]), np.diag([1.0, 9.0])).round(12).tolist()
     [[0.5, 0.0], [0.0, 3.0]]
     """
-    if method not in METHODS:
-        raise HandstyleError(f"unknown color match {method!r}: use {', '.join(METHODS)}")
+    check_name("color match", method, METHODS)
     if method == "cholesky":
         A: Array = np.linalg.cholesky(cov_t) @ np.linalg.inv(np.linalg.cholesky(cov_s))  # book: color-cholesky
     elif method == "pca":
@@ -395,8 +394,7 @@ def from_space(planes: Array, space: str) -> Array:  # (H, W, 3) -> (H, W, 3) sR
 
 def _space(space: str) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
     pairs = {"yuv": (_to_yuv, _from_yuv), "lab": (_to_lab, _from_lab), "luv": (_to_luv, _from_luv)}
-    if space not in pairs:
-        raise HandstyleError(f"unknown color space {space!r}: use {', '.join(SPACES)}")
+    check_name("color space", space, SPACES)
     return pairs[space]
 
 

@@ -35,13 +35,14 @@ from handstyle.losses.temporal import certainty, temporal_term, warp
 from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
 from handstyle.painting.arguments import styles_and_blend
+from handstyle.painting.call_options import as_network, choose_settings, network_argument
 from handstyle.painting.color import luminance
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import read_inputs, size_for_photograph
 from handstyle.painting.recipe import KEY, parse_recipe
 from handstyle.painting.region_masks import feather_mask
 from handstyle.painting.result import Progress, Result, keep_last, whole_levels
-from handstyle.painting.stylize import as_network, choose_settings, network_argument, stylize
+from handstyle.painting.stylize import stylize
 from handstyle.painting.targets import Measured
 
 TEMPORAL_WEIGHT = 0.02

@@ -32,7 +32,7 @@ from handstyle.optimize.lbfgsb import max_history
 from handstyle.optimize.objective import engine_of
 from handstyle.painting.config import LINE_SEARCH, StyleConfig, style_config
 from handstyle.painting.inputs import scales, size_for_photograph, style_size
-from handstyle.painting.targets import planned_terms
+from handstyle.painting.planned_terms import planned_terms
 
 # The fraction of the host's free memory that a run may take; the rest is for the system.
 USABLE = 0.9

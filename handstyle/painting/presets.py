@@ -16,7 +16,8 @@ from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CONVENTIONS, Convention
 from handstyle.network.sequence import Convolution, Layer, Pool
 from handstyle.network.vgg import ARCHITECTURES, Network
-from handstyle.painting.config import StyleConfig, coerce, field_types, literal_values, merge_settings
+from handstyle.painting.config import StyleConfig, merge_settings
+from handstyle.painting.setting_values import coerce, field_types, literal_values
 
 DEFAULT = "handstyle"
 

@@ -35,7 +35,8 @@ from handstyle.network.digests import sha256
 from handstyle.network.sequence import Convolution, Pool
 from handstyle.network.vgg import Network
 from handstyle.optimize.trace import COMPLETED
-from handstyle.painting.config import ARRAYS, PATHS, StyleConfig
+from handstyle.painting.config import StyleConfig
+from handstyle.painting.setting_values import ARRAYS, PATHS
 
 KEY = "handstyle:recipe"  # the key in the picture's metadata
 FORMAT = 1  # version of the recipe's format; a later format that this program cannot read has a larger number

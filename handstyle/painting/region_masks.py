@@ -10,7 +10,10 @@ from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import resize
 from handstyle.foundations.picture_reading import read_picture
+from handstyle.losses.content import ContentTerm
 from handstyle.losses.regions import share_overlaps, uncovered
+from handstyle.losses.terms import PICTURE, Term
+from handstyle.network.vgg import Network
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import check_proportions, long_side_of, read_mask
 
@@ -217,3 +220,21 @@ def restore_photograph(result: Array, photograph: Array, masks: Sequence[Array])
     keep = feather_mask(uncovered(masks), EDGE * max(masks[0].shape))[..., None]
     mixed: Array = keep * photograph + (1 - keep) * result
     return mixed
+
+
+def unmasked_terms(
+    config: StyleConfig, network: Network, p: Array, regions: Sequence[int], masks: list[Array]
+) -> list[Term]:
+    """Return a list with the term that keeps pixels outside all regions like the photograph; empty if there are none.
+
+    The receptive fields of deep layers, and so their gradients, extend far beyond the edge of a mask. Without this
+    term, a face outside all regions would be changed by the styles of the regions around it.
+    """
+    if not config.unmasked_weight or not keeps_photograph(config, masks, regions):
+        return []
+    free = unmasked_weights(masks)
+    if not free.any():
+        return []
+    backend = network.backend
+    target, weight = (backend.asarray(a, dtype=network.dtype) for a in (p, free[..., None]))
+    return [ContentTerm(PICTURE, target, config.unmasked_weight, 1 / p.size, weight, "held pixels")]

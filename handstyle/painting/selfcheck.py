@@ -27,7 +27,7 @@ from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import Objective, engine_of, forward_to
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.normalizations import VARIATIONS
-from handstyle.painting.plan import unmasked_terms
+from handstyle.painting.region_masks import unmasked_terms
 from handstyle.painting.targets import Painting, build_terms
 
 DEFAULT = StyleConfig()
@@ -320,7 +320,7 @@ def _terms(network: Network, config: StyleConfig, shape: tuple[int, int, int], s
         if config.mask_rule == "inside":
             masks = [np.tile((edge > 0).astype(float), (shape[0], 1)) for edge in (0.9 - across, across - 0.1)]
         sources = [Painting(one, region=i) for i, one in enumerate(paintings, 1)]
-    held = unmasked_terms(config, network, photograph, sources, masks)
+    held = unmasked_terms(config, network, photograph, [one.region for one in sources], masks)
     return [*build_terms(network, config, photograph, sources, masks), *held]
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from handstyle.foundations.errors import HandstyleError, printable
-from handstyle.painting.config import StyleConfig, field_types, suggest
+from handstyle.painting.config import StyleConfig
 from handstyle.painting.recipe import is_picture, parse_recipe, read_recipe, settings_text, toml_value
+from handstyle.painting.setting_values import field_types, suggest
 
 
 def read_settings(

@@ -22,18 +22,24 @@ from handstyle.foundations.picture_paths import expand_path
 from handstyle.foundations.picture_reading import Picture, PictureLike
 from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
-from handstyle.network.weights import EMBEDDED
 from handstyle.optimize.objective import Objective
 from handstyle.optimize.trace import COMPLETED, FAILED, Ending, Iteration, Outcome
 from handstyle.painting.arguments import convert_options, join_callbacks, styles_and_blend, user_terms
+from handstyle.painting.call_options import (
+    as_network,
+    choose_settings,
+    collect_styles,
+    network_argument,
+)
 from handstyle.painting.config import STRENGTH, StyleConfig, check_layer, style_config
-from handstyle.painting.inputs import expand_folders, read_inputs, starting_picture, wanted_side
-from handstyle.painting.load import describe_precision, fit_network, load_network
+from handstyle.painting.inputs import read_inputs, starting_picture, wanted_side
+from handstyle.painting.load import describe_precision
 from handstyle.painting.memory import RunMemory
+from handstyle.painting.notes import check_reach, plan_notes
 from handstyle.painting.optimizers import OptimizerState, choose_optimizer, made_no_progress
 from handstyle.painting.paper import read_paper
-from handstyle.painting.plan import Plan, check_reach, enlarge_picture, final_picture, make_plan, terms_of_scale
-from handstyle.painting.presets import Preset, find_preset
+from handstyle.painting.plan import Plan, enlarge_picture, final_picture, make_plan, terms_of_scale
+from handstyle.painting.presets import Preset
 from handstyle.painting.progress import RECENT, progress_display, time_left
 from handstyle.painting.recipe import BLANK, KEY, Input, collect_inputs, make_recipe
 from handstyle.painting.result import PaintingInterrupted, Progress, Result, keep_last
@@ -370,7 +376,7 @@ class _Stylization:
             evaluations,
             failed,
             {"Software": f"handstyle {version('handstyle')}", KEY: recipe.toml()},
-            [*self.notes, *plan.notes(network, config), *self.resuming, *own],
+            [*self.notes, *plan_notes(plan, network, config), *self.resuming, *own],
             (read_paper(config.print).dpi_at(size),) * 2 if config.print else plan.photograph.dpi,
         )
 
@@ -519,53 +525,3 @@ def reconstruction_config(layer: str, of: str, **options: Any) -> StyleConfig:
     if of == "content":
         one = {"content_weight": 1.0, "style_weight": 0.0, "content_layers": (layer,)}
     return style_config({"size": 256, "init": "noise", "tv_weight": 1e-4, "pyramid_min_size": 0, **one}, **options)
-
-
-def network_argument(network: Any, options: dict[str, Any]) -> Any:
-    """Return the network that was given as the argument `network` or as its alias ``weights`` in the options."""
-    weights = options.pop("weights", None)
-    if weights is not None and network is not None:
-        raise HandstyleError("network and weights: give one of them")
-    return network if weights is None else weights
-
-
-def choose_settings(
-    config: StyleConfig | Mapping[str, Any] | None, preset: str | None, options: Mapping[str, Any]
-) -> tuple[Preset | None, StyleConfig]:
-    """Return the preset that was named, or None, and the settings: those of preset or config, changed by options."""
-    options = convert_options(options)
-    config = convert_options(config) if isinstance(config, Mapping) else config
-    if preset is None:
-        return None, style_config(config, **options)
-    if config is not None:
-        raise HandstyleError("config and preset: give one of them, and settings that differ as keyword arguments")
-    chosen = find_preset(preset)
-    return chosen, style_config(chosen.settings, **options)
-
-
-def as_network(network: Network | str | os.PathLike[str] | None, chosen: Preset | None) -> tuple[Network, list[str]]:
-    """Return a network, loaded if necessary and changed as a preset requires, and notes on these changes."""
-    if network is None or isinstance(network, str | os.PathLike):
-        network = load_network(EMBEDDED if network is None else network)
-    if not isinstance(network, Network):
-        raise HandstyleError(f"network={type(network).__name__}: give a Network, the name of one, or a weight file")
-    return (network, []) if chosen is None else fit_network(network, chosen)
-
-
-def collect_styles(styles: Sequence[PictureLike], config: StyleConfig) -> tuple[list[PictureLike], StyleConfig]:
-    """Return the list of all paintings, including those given by `style_region` as COLOR=PAINTING.
-
-    Folders are replaced by their pictures. In the returned configuration `style_region` has the colors only.
-
-    Raises
-    ------
-    HandstyleError
-        If the settings do not fit the number of paintings.
-    """
-    sources, entries = expand_folders(styles), [entry.partition("=") for entry in config.style_region]
-    if any(sign for _, sign, _ in entries):
-        entries.sort(key=lambda entry: bool(entry[1]))  # the named paintings come last, as they stand
-        sources += [path for _, sign, path in entries if sign]
-        config = replace(config, style_region=tuple(region.strip() for region, _, _ in entries))
-    config.check_styles(len(sources))
-    return sources, config

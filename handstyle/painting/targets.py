@@ -2,11 +2,9 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-
-import numpy as np
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
@@ -26,12 +24,12 @@ from handstyle.losses.distribution import (
 from handstyle.losses.gram import Moments, StyleTerm, gram_loss, moments_forward
 from handstyle.losses.patches import PatchTerm
 from handstyle.losses.regions import carry_mask, check_carried, cysmith_mask
-from handstyle.losses.terms import PICTURE, NormalizedTerm, Term
+from handstyle.losses.terms import NormalizedTerm, Term
 from handstyle.losses.total_variation import VariationTerm, range_penalty
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.normalizations import CONTENT, STYLE, VARIATIONS, Place, variation_factor
-from handstyle.painting.patch_terms import PatchSource, check_products, patch_terms
+from handstyle.painting.patch_terms import PatchSource, patch_terms
 from handstyle.painting.recipe import array_digest
 from handstyle.painting.strength import with_style_weight
 
@@ -154,7 +152,7 @@ def build_terms(
     sources = [one if isinstance(one, Painting) else Painting(one) for one in paintings]
     config, terms = with_style_weight(config, network), list[Term]()
     measured = Measured(None) if measured is None else measured
-    if _has_patches(config):
+    if has_patches(config):
         terms += _patch_terms(network, config, p, sources, masks, measured)
     if has_moments(config):
         for region in sorted({source.region for source in sources}):
@@ -168,96 +166,7 @@ def build_terms(
     if config.content_weight and config.content_layers:
         terms += _content_terms(network, config, p, measured)
     network.backend.free_unused()  # frees the memory of measuring
-    return terms + _picture_terms(config)
-
-
-def planned_terms(
-    config: StyleConfig,
-    network: Network,
-    size: tuple[int, int],
-    regions: Sequence[int] = (0,),
-    style_sizes: Sequence[tuple[int, int]] = (),
-    timed: bool = False,
-) -> list[Term]:
-    """Return the terms of a run for forecasts, with targets that have the right shapes but take no memory.
-
-    Parameters
-    ----------
-    config : StyleConfig
-        The run's settings, of which layers and weights are used.
-    network : Network
-        The network whose features are compared.
-    size : (H, W)
-        Height and width of the picture in pixels.
-    regions : sequence of int
-        The region of each painting, counted from 1; 0 is the whole picture.
-    style_sizes : sequence of (h, w)
-        Height and width of each painting in pixels; by default those of the picture. Used for patches only.
-    timed : bool
-        Whether an evaluation of the terms must take as long as one of the run. If not, every style statistic is
-        replaced by the Gram matrix, which needs as much memory, since all are functions of the same moments.
-
-    Returns
-    -------
-    list of Term
-        Terms whose arrays are views of one number, on the host.
-
-    Raises
-    ------
-    HandstyleError
-        If there are too many patches, or a layer is too small for one.
-
-    Examples
-    --------
-    >>> from handstyle.network.vgg import build_network, random_weights
-    >>> terms = planned_terms(StyleConfig(), build_network(random_weights()), (4096, 4096))
-    >>> [term.name for term in terms][-2:], terms[-2].target.shape, terms[-2].target.strides
-    (['content relu4_2', 'total variation'], (512, 512, 128), (0, 0, 0))
-    """
-    shapes = {row.name: row.shape for row in summary(network, *size)}
-    config = with_style_weight(config, network)
-
-    double = np.dtype(np.float64)
-
-    def dummy(*shape: int, value: float = 1.0, dtype: np.dtype[Any] = network.dtype) -> Array:
-        return np.broadcast_to(dtype.type(value), shape)
-
-    terms: list[Term] = []
-    if _has_patches(config):
-        at_sizes = style_sizes or [size] * len(regions)
-        maps = [{row.name: dummy(*row.shape) for row in summary(network, *at)} for at in at_sizes]
-        sources = [PatchSource(features, region=region) for features, region in zip(maps, regions, strict=True)]
-        masks = [{tap: dummy(*shape[:2], 1) for tap, shape in shapes.items()}] * max(regions)
-        planned = patch_terms(config, shapes, sources, masks)
-        check_products(config, planned, shapes)
-        terms += planned
-    gram = config
-    if config.style_statistic != "patches" and not timed:
-        gram = replace(config, style_statistic="gram", style_normalization="relative")
-    if has_moments(config):
-        for region in sorted(set(regions)):
-            count = list(regions).count(region) if config.blend == "losses" else 1
-            suffix = f" region {region}" if region else ""
-            for tap, share in config.layer_weights("style").items():
-                height, width, C = shapes[tap]
-                place = Place(C, height * width, size[0] * size[1])
-                moments = [
-                    Moments(1.0, dummy(C, dtype=double), dummy(C, C, value=2, dtype=double)) for _ in range(count)
-                ]
-                targets = [(1 / count, each) for each in moments]
-                mask = dummy(height, width, 1) if region else None
-                counts_all = config.mask_mode == "cysmith" and mask is not None
-                if share:
-                    name = f"style {tap}{suffix}"
-                    terms += _terms_at(gram, tap, place, targets, mask, share, name, counts_all)
-    if config.content_weight:
-        for tap, share in config.layer_weights("content").items():
-            term = ContentTerm(tap, dummy(*shapes[tap]), config.content_weight * share)
-            if share:
-                terms.append(NormalizedTerm(term, term.weight) if config.normalize_gradients else term)
-    if config.unmasked_weight and all(regions) and config.unmasked == "keep" and config.mask_mode != "cysmith":
-        terms.append(ContentTerm(PICTURE, dummy(*size, 3), config.unmasked_weight, 1.0, dummy(*size, 1), "held pixels"))
-    return terms + _picture_terms(config)
+    return terms + picture_terms(config)
 
 
 def has_moments(config: StyleConfig) -> bool:
@@ -266,7 +175,8 @@ def has_moments(config: StyleConfig) -> bool:
     return (style or config.means_weight > 0) and bool(config.style_layers)
 
 
-def _has_patches(config: StyleConfig) -> bool:
+def has_patches(config: StyleConfig) -> bool:
+    """Return whether the style loss of a run is that of patches."""
     return config.style_statistic == "patches" and config.style_counts and bool(config.style_layers)
 
 
@@ -370,11 +280,11 @@ def _style_terms(
         height, width, channels = shapes[tap]
         place = Place(channels, height * width, p.shape[0] * p.shape[1])
         layer_mask = backend.asarray(carried[tap], dtype=network.dtype) if tap in carried else None
-        terms += _terms_at(config, tap, place, targets, layer_mask, layer_share * area, f"style {tap}{suffix}", cysmith)
+        terms += terms_at(config, tap, place, targets, layer_mask, layer_share * area, f"style {tap}{suffix}", cysmith)
     return terms
 
 
-def _terms_at(
+def terms_at(
     config: StyleConfig,
     tap: str,
     place: Place,
@@ -384,6 +294,7 @@ def _terms_at(
     name: str,
     counts_all: bool,
 ) -> list[Term]:
+    """Return the terms of the style at one layer, given the paintings' moments there, each with its weight."""
     terms: list[Term] = []
     patches = config.style_statistic == "patches"  # whose own terms are made elsewhere
     factor = None if patches else STYLE[config.style_normalization]
@@ -450,7 +361,8 @@ def _raw_gram(moments: Moments, target: Moments, channels: int) -> tuple[Array, 
     return value, Moments(0.0, namespace(difference).zeros_like(moments.sums), difference / 2)
 
 
-def _picture_terms(config: StyleConfig) -> list[Term]:
+def picture_terms(config: StyleConfig) -> list[Term]:
+    """Return the terms on the picture itself: total variation, and the penalty for values beyond black and white."""
     terms: list[Term] = []
     if config.tv_weight:
         form = VARIATIONS[config.tv]

@@ -9,7 +9,7 @@ from PIL import Image
 
 import handstyle.cli.batch
 from handstyle.cli import main
-from handstyle.cli.session import checkpoint_path
+from handstyle.cli.checkpoints import checkpoint_path
 from handstyle.painting.recipe import read_recipe
 
 FAST = ["--weights", "random", "--backend", "numpy", "--size", "32", "--style-layers", "relu1_1,relu2_1"]

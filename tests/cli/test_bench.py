@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from support.emulated_device import WHY_NOT, EmulatedDevice
 
-from handstyle.cli import measuring, options
+from handstyle.cli import measuring, terminal
 from handstyle.cli.bench import (
     BenchRow,
     bench,
@@ -246,8 +246,8 @@ def test_the_energy_of_a_gpu_is_read_from_nvml(monkeypatch) -> None:
 def test_two_files_are_compared_and_json_is_printed(monkeypatch, capsys, tmp_path: Path) -> None:
     asked = NetworkConfig(weights="random", backend="numpy")
     monkeypatch.setattr(measuring, "measure_rates", Machine)
-    monkeypatch.setattr(options.out, "quiet", False)
-    monkeypatch.setattr(options.events, "quiet", True)
+    monkeypatch.setattr(terminal.out, "quiet", False)
+    monkeypatch.setattr(terminal.events, "quiet", True)
     paths = [tmp_path / "a.json", tmp_path / "b.json"]
     assert measuring.bench(16, rounds=1, save=paths[0], json_=True, network=asked) == 0
     printed = json.loads(capsys.readouterr().out)  # and nothing else
@@ -256,12 +256,12 @@ def test_two_files_are_compared_and_json_is_printed(monkeypatch, capsys, tmp_pat
     for row in printed["rows"]:
         row["median"] *= 3
     paths[1].write_text(json.dumps(printed))
-    monkeypatch.setattr(options.out, "quiet", False)
+    monkeypatch.setattr(terminal.out, "quiet", False)
     assert measuring.bench(compare=(paths[0], paths[1])) == 0
     told = capsys.readouterr().out
     assert "16², auto, CPU: 3.00 of the time before" in told
     assert "GFLOP/s" not in told  # nothing was measured
-    monkeypatch.setattr(options.out, "quiet", False)
+    monkeypatch.setattr(terminal.out, "quiet", False)
     assert measuring.bench(compare=(paths[0], paths[1]), json_=True) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["event"] == "comparison"

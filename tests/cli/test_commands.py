@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handstyle.cli.session import lbfgs_advice
+from handstyle.cli.announcing import lbfgs_advice
 from handstyle.cli.signals import defer_signals
 
 pytestmark = pytest.mark.smoke

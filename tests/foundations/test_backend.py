@@ -102,7 +102,7 @@ def test_numpy_is_never_more_than_numpy() -> None:
 
 
 def test_unknown_backend() -> None:
-    with pytest.raises(HandstyleError, match="unknown backend 'cuda': use auto, numpy or cupy"):
+    with pytest.raises(HandstyleError, match="unknown backend 'cuda': use auto, numpy, cupy"):
         choose_backend("cuda")
 
 

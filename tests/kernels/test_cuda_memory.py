@@ -21,7 +21,7 @@ from handstyle.network.vgg import WIDTHS, build_network, random_weights
 from handstyle.optimize.objective import Objective
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.memory import RunMemory, dummy_picture
-from handstyle.painting.targets import planned_terms
+from handstyle.painting.planned_terms import planned_terms
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
 CONFIG = StyleConfig(tv_weight=0.0)  # style at all of them but relu4_2, where there is content

@@ -17,7 +17,7 @@ from handstyle.kernels.cuda.forecast import evaluation_requests
 from handstyle.kernels.cuda.memory_plan import GRANULE, LOOKAHEAD, MemoryPlan, Request, Slot, granules, place_requests
 from handstyle.network.vgg import WIDTHS, build_network, random_weights
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.targets import planned_terms
+from handstyle.painting.planned_terms import planned_terms
 
 
 def overlap(requests, offsets):

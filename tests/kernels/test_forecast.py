@@ -15,15 +15,15 @@ from handstyle.kernels.cpu import im2col, losses, passes, winograd
 from handstyle.kernels.cpu import winograd_columns as winograd_1d
 from handstyle.kernels.cpu.arena import Arena
 from handstyle.kernels.cpu.choose import PACKED_BYTES, TRANSPOSED_BYTES, convolve, weights_cost
+from handstyle.kernels.cpu.dry_run import dry_run
 from handstyle.kernels.cpu.engine import auto_engine
-from handstyle.kernels.cpu.forecast import dry_run
 from handstyle.losses.content import ContentTerm
 from handstyle.losses.gram import Moments, StyleTerm
 from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network, build_network, random_weights, summary
 from handstyle.optimize.objective import Forecast, engine_of
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.targets import planned_terms
+from handstyle.painting.planned_terms import planned_terms
 
 NORMALIZED = {"normalize_gradients": True, "optimizer": "adam"}
 PEAK = """

@@ -36,17 +36,13 @@ from handstyle.losses.gram import StyleTerm, gram_loss, moments_backward, moment
 from handstyle.losses.patches import PatchTerm, patches_backward, patches_forward
 from handstyle.losses.temporal import certainty, temporal_term, warp
 from handstyle.losses.total_variation import VariationTerm, total_variation
-from handstyle.network.convolution import (
-    conv3x3_backward,
-    conv3x3_bias_gradient,
-    conv3x3_forward,
-    conv3x3_weight_gradient,
-)
+from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
 from handstyle.network.padding import pad_backward, pad_forward
 from handstyle.network.pooling import average_pool_backward, average_pool_forward, max_pool_backward, max_pool_forward
 from handstyle.network.relu import relu_backward, relu_forward
 from handstyle.network.sequence import sequence_backward, sequence_forward
 from handstyle.network.vgg import Weights, build_network, random_weights
+from handstyle.network.weight_gradients import conv3x3_bias_gradient, conv3x3_weight_gradient
 from handstyle.optimize import objective as objective_module
 from handstyle.optimize.objective import Objective, evaluate, forward_to
 from handstyle.optimize.precondition import Spectrum

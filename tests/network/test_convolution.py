@@ -7,12 +7,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from handstyle.foundations.backend import Array
-from handstyle.network.convolution import (
-    conv3x3_backward,
-    conv3x3_bias_gradient,
-    conv3x3_forward,
-    conv3x3_weight_gradient,
-)
+from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
+from handstyle.network.weight_gradients import conv3x3_bias_gradient, conv3x3_weight_gradient
 
 SCIPYS = {"zero": "constant", "reflect": "mirror", "replicate": "nearest"}
 sides, channels = st.integers(1, 9), st.integers(1, 4)

@@ -8,16 +8,8 @@ import pytest
 import handstyle
 from handstyle.losses.regions import RULES
 from handstyle.painting import color, normalizations
-from handstyle.painting.config import (
-    RENAMED,
-    LossConfig,
-    OptimizerConfig,
-    PyramidConfig,
-    StyleConfig,
-    field_types,
-    literal_values,
-    style_config,
-)
+from handstyle.painting.config import LossConfig, OptimizerConfig, PyramidConfig, StyleConfig, style_config
+from handstyle.painting.setting_values import RENAMED, field_types, literal_values
 
 pytestmark = pytest.mark.smoke
 

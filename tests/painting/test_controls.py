@@ -12,7 +12,7 @@ from PIL import Image
 
 import handstyle
 from handstyle import cli
-from handstyle.cli import session
+from handstyle.cli import outputs
 from handstyle.cli.options import FLAGS_ONLY, all_fields, make_flags, resolve
 from handstyle.cli.painting import RECONSTRUCT_NAMES, STYLIZE_NAMES, TEXTURE_NAMES
 from handstyle.foundations.image import CAFFE, resize
@@ -23,10 +23,11 @@ from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.objective import Objective
 from handstyle.painting import plan
 from handstyle.painting.color import to_space
-from handstyle.painting.config import STRENGTH, Group, StyleConfig, field_types
+from handstyle.painting.config import STRENGTH, Group, StyleConfig
 from handstyle.painting.convert_weights import equivalent_weights
 from handstyle.painting.inputs import expand_folders, read_mask, scales, starting_picture
 from handstyle.painting.presets import PRESETS, apply_preset, find_preset
+from handstyle.painting.setting_values import field_types
 from handstyle.painting.settings import read_settings, settings_toml
 from handstyle.painting.targets import Painting, build_terms
 
@@ -647,12 +648,12 @@ def test_the_demonstration_of_regions_leaves_the_head_in_neither(tmp_path, capsy
 
 def test_the_classic_loop_names_its_pictures_from_0(tmp_path):
     assert (
-        session.path_at_iteration(
+        outputs.path_at_iteration(
             tmp_path / "o.png", 1, StyleConfig(restarts=10, evaluations=20, pyramid_min_size=0)
         ).name
         == "o_at_iteration_0.png"
     )
-    assert session.path_at_iteration(tmp_path / "o.png", 20, StyleConfig()).name == "o_at_iteration_20.png"
+    assert outputs.path_at_iteration(tmp_path / "o.png", 20, StyleConfig()).name == "o_at_iteration_20.png"
 
 
 def test_carried_weights_give_the_same_gradient(network, pictures):

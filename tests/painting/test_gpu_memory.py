@@ -24,8 +24,9 @@ from handstyle.optimize.objective import Objective
 from handstyle.painting import targets
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.memory import RunMemory, dummy_picture
+from handstyle.painting.planned_terms import planned_terms
 from handstyle.painting.stylize import stylize
-from handstyle.painting.targets import build_terms, planned_terms
+from handstyle.painting.targets import build_terms
 
 MIB = 1 << 20
 RESULTS = sorted((Path(__file__).parents[2] / "benchmarks" / "results").glob("*-gpu.json"))

@@ -23,8 +23,9 @@ from handstyle.painting.memory import (
     precondition_bytes,
 )
 from handstyle.painting.optimizers import OptimizerState, choose_optimizer
+from handstyle.painting.planned_terms import planned_terms
 from handstyle.painting.stylize import stylize
-from handstyle.painting.targets import build_terms, planned_terms
+from handstyle.painting.targets import build_terms
 
 MIB = 1 << 20
 CONFIG = StyleConfig(size=48, iterations=2, style_layers=("relu1_1", "relu2_1"), content_layers=("relu2_2",))

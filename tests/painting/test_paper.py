@@ -10,8 +10,8 @@ from handstyle.foundations.picture_reading import Picture
 from handstyle.painting.config import StyleConfig, style_config
 from handstyle.painting.inputs import output_size, style_size
 from handstyle.painting.load import load_network
+from handstyle.painting.notes import picture_notes
 from handstyle.painting.paper import Paper, read_paper
-from handstyle.painting.plan import picture_notes
 from handstyle.painting.stylize import blank_picture, texture_config
 
 QUICK = {"iterations": 1, "pyramid_min_size": 0, "style_layers": ("relu1_1",), "content_layers": ("relu2_1",)}

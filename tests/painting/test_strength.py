@@ -14,6 +14,7 @@ from handstyle.network.vgg import WIDTHS, build_network, random_weights
 from handstyle.network.weights import EMBEDDED
 from handstyle.painting.config import StyleConfig, style_config
 from handstyle.painting.load import load_network
+from handstyle.painting.planned_terms import planned_terms
 from handstyle.painting.presets import PRESETS, find_preset
 from handstyle.painting.recipe import read_recipe
 from handstyle.painting.settings import settings_toml
@@ -27,7 +28,7 @@ from handstyle.painting.strength import (
     with_style_weight,
 )
 from handstyle.painting.stylize import texture_config
-from handstyle.painting.targets import build_terms, planned_terms
+from handstyle.painting.targets import build_terms
 
 FOUR = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 

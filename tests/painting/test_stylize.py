@@ -10,9 +10,9 @@ import handstyle
 from handstyle.losses import gram
 from handstyle.losses.gram import Moments, StyleTerm
 from handstyle.painting import inputs
-from handstyle.painting.config import field_types, literal_values
 from handstyle.painting.optimizers import OPTIMIZERS
 from handstyle.painting.recipe import read_recipe
+from handstyle.painting.setting_values import field_types, literal_values
 from handstyle.painting.targets import build_terms
 
 pytestmark = pytest.mark.smoke

@@ -19,7 +19,7 @@ from PIL import Image
 from threadpoolctl import threadpool_info
 
 import handstyle
-from handstyle.cli import main, session, with_auto
+from handstyle.cli import checkpoints, main, with_auto
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.file_lock import locked
 from handstyle.network.vgg import build_network, random_weights
@@ -427,8 +427,8 @@ def test_a_run_that_ends_leaves_its_picture_alone(files, tmp_path) -> None:
 
 def test_a_checkpoint_is_due_every_30_seconds_and_seldom_where_it_takes_long(tmp_path, monkeypatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(session.time, "monotonic", lambda: now[0])
-    keeper = session.CheckpointWriter(tmp_path / "run")
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
+    keeper = checkpoints.CheckpointWriter(tmp_path / "run")
     due = []
     for iteration in range(1, 200):
         now[0] += 1

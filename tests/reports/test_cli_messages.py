@@ -11,8 +11,8 @@ import handstyle.cli
 from handstyle.cli.help import FOREIGN_FLAGS
 from handstyle.cli.options import all_fields, as_flags, flag
 from handstyle.foundations.picture_reading import read_picture
-from handstyle.painting.config import RENAMED
 from handstyle.painting.presets import PRESETS
+from handstyle.painting.setting_values import RENAMED
 
 FAST = ["--weights", "random", "--backend", "numpy", "--size", "32", "--style-layers", "relu1_1,relu2_1"]
 BOTH = ["stylize", "content.png", "style.png"]

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import handstyle
-from handstyle.cli import main, painting, session
+from handstyle.cli import checkpoints, main, painting
 from handstyle.painting import stylize as module
 from handstyle.painting.progress import Lines
 
@@ -258,7 +258,7 @@ def test_a_name_too_long_for_the_pictures_on_the_way_is_refused_before_the_work(
 
 
 def test_checkpoints_of_long_names_are_apart() -> None:
-    names = [session.checkpoint_path(Path("a" * 230 + end)).name for end in ("1.png", "2.png")]
+    names = [checkpoints.checkpoint_path(Path("a" * 230 + end)).name for end in ("1.png", "2.png")]
     assert names[0] != names[1]
     assert max(len(f".{name}.lock") for name in names) <= 255
-    assert session.checkpoint_path(Path("out.png")).name == "out.png.checkpoint"
+    assert checkpoints.checkpoint_path(Path("out.png")).name == "out.png.checkpoint"

@@ -8,7 +8,7 @@ import sys
 import pytest
 from PIL import Image
 
-from handstyle.cli import app, measuring
+from handstyle.cli import app, bench, planning
 from handstyle.foundations.errors import HandstyleError
 from handstyle.optimize.objective import Objective
 from handstyle.painting import trial
@@ -37,7 +37,7 @@ def plan(*words):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_planned_is_refused_at_once(words, told, monkeypatch):
-    monkeypatch.setattr(measuring, "planned_run", lambda *_: pytest.fail("it was planned"))
+    monkeypatch.setattr(planning, "planned_run", lambda *_: pytest.fail("it was planned"))
     with pytest.raises(HandstyleError, match=re.escape(told)):
         plan(*words)
 
@@ -57,7 +57,7 @@ def test_what_cannot_be_planned_is_refused_at_once(words, told, monkeypatch):
 def test_what_stylize_refuses_is_not_planned(words, told, pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     wide, _, small = pictures
-    monkeypatch.setattr(measuring, "run_time", lambda *_: pytest.fail("it was planned"))
+    monkeypatch.setattr(planning, "run_time", lambda *_: pytest.fail("it was planned"))
     with pytest.raises(HandstyleError, match=re.escape(told)):
         plan(wide, small, "--size", "64", "--weights", "random", "--backend", "numpy", *words)
 
@@ -141,9 +141,9 @@ def test_the_time_was_counted_and_not_measured(capsys, monkeypatch):
 
 
 def test_nothing_was_said_of_a_busy_machine(capsys, monkeypatch):
-    monkeypatch.setattr(measuring.os, "getloadavg", lambda: (99.0, 0.0, 0.0))
+    monkeypatch.setattr(bench.os, "getloadavg", lambda: (99.0, 0.0, 0.0))
     assert "the machine is busy (load 99.0" in peak(capsys, "--size", "48")[1]
-    monkeypatch.setattr(measuring.os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    monkeypatch.setattr(bench.os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     assert "busy" not in peak(capsys, "--size", "48")[1]
 
 

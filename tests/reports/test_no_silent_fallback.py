@@ -12,10 +12,11 @@ from handstyle.cli import main
 from handstyle.cli.options import all_fields, make_flags, resolve
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import read_picture
-from handstyle.painting.config import Group, StyleConfig, field_types
+from handstyle.painting.config import Group, StyleConfig
 from handstyle.painting.inputs import change_colors_before, starting_picture
 from handstyle.painting.plan import make_plan, terms_of_scale
 from handstyle.painting.presets import PRESETS
+from handstyle.painting.setting_values import field_types
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1")
 

@@ -16,7 +16,7 @@ import handstyle
 from handstyle.cli import main
 from handstyle.cli.options import all_fields, flag
 from handstyle.foundations.picture_writing import write_picture
-from handstyle.painting.config import literal_values
+from handstyle.painting.setting_values import literal_values
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(handstyle.__file__).parents[1]), "COLUMNS": "200"}
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's own account of the process")

@@ -19,12 +19,7 @@ from handstyle.kernels.winograd_plain import winograd_backward, winograd_forward
 from handstyle.losses.gram import Moments, moments_backward, moments_forward
 from handstyle.losses.patches import patches_backward, patches_forward
 from handstyle.losses.terms import Term
-from handstyle.network.convolution import (
-    conv3x3_backward,
-    conv3x3_bias_gradient,
-    conv3x3_forward,
-    conv3x3_weight_gradient,
-)
+from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
 from handstyle.network.l2_pooling import l2_pool_backward, l2_pool_forward
 from handstyle.network.padding import pad_backward, pad_forward
 from handstyle.network.pooling import (
@@ -34,6 +29,7 @@ from handstyle.network.pooling import (
     max_pool_forward,
 )
 from handstyle.network.relu import relu_backward, relu_forward
+from handstyle.network.weight_gradients import conv3x3_bias_gradient, conv3x3_weight_gradient
 from handstyle.optimize.precondition import Spectrum
 
 Forward = Callable[[Array], tuple[Array, Any]]

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from handstyle.foundations.backend import Array
-from handstyle.network.convolution import conv3x3_bias_gradient, conv3x3_weight_gradient
 from handstyle.network.sequence import Cache, Convolution, Layer
+from handstyle.network.weight_gradients import conv3x3_bias_gradient, conv3x3_weight_gradient
 from weights_tools.distill.match import match_backward, match_forward
 
 Parameters = dict[str, Array]  # conv1_1/w, conv1_1/b, … and relu1_1/decoder, …

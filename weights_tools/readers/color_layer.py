@@ -13,21 +13,10 @@ import numpy as np
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import CAFFE
-from handstyle.network.vgg import ARCHITECTURES
+from weights_tools.readers.reading import indexed_names
 
 COLOR_LAYER = "0.weight", "0.bias"
 NOTE = "behind a layer for colors; its code pads by reflection and rounds pools up (--padding reflect --rounding up)"
-
-
-def padded_names() -> dict[int, str]:
-    """Return the names of VGG-19's convolutions by their positions in a Sequential with padding layers."""
-    positions, position = {}, 2
-    for block, count in enumerate(ARCHITECTURES["vgg19"], 1):
-        for index in range(1, count + 1):
-            positions[position] = f"conv{block}_{index}"
-            position += 3
-        position += 1
-    return positions
 
 
 def color_layer_keys(shapes: Mapping[str, tuple[int, ...]], fetch: Callable[[str], Array]) -> dict[str, str] | None:
@@ -56,7 +45,7 @@ def color_layer_keys(shapes: Mapping[str, tuple[int, ...]], fetch: Callable[[str
     usual = 255 * np.eye(3)[::-1]  # RGB in, BGR out
     if not (np.allclose(w[..., 0, 0], usual, atol=0.1) and np.allclose(b, [-m for m in CAFFE.mean], atol=0.1)):
         raise HandstyleError("its first layer, of 1 x 1, is not the one that converts pictures to Caffe's convention")
-    names = padded_names()
+    names = indexed_names("vgg19", first=2, step=3)
     found = {}
     for key in shapes:
         place, _, kind = key.rpartition(".")

@@ -4,6 +4,7 @@ Each reader is for one file format. It returns kernels as (3, 3, C, K) for cross
 defines them; `weights_tools.convention` and `weights_tools.verify` check whether the file follows its format.
 """
 
+import math
 import mmap
 import re
 import zipfile
@@ -72,12 +73,9 @@ def check_shape(name: str, shape: Iterable[Any]) -> tuple[int, ...]:
     To be called before an array of the declared size is allocated.
     """
     sides = tuple(int(side) for side in shape)
-    count = 1
-    for side in sides:
-        if side < 0:
-            raise HandstyleError(f"layer {name} declares a shape with a negative side")
-        count *= side
-    if len(sides) > 5 or count > MAX_VALUES:
+    if min(sides, default=0) < 0:
+        raise HandstyleError(f"layer {name} declares a shape with a negative side")
+    if len(sides) > 5 or math.prod(sides) > MAX_VALUES:
         raise HandstyleError(f"layer {name} declares {sides[:6]}, more than any VGG has")
     return sides
 
@@ -94,16 +92,28 @@ def as_hwio(w: Array) -> Array:  # (3, 3, C, K) -> (3, 3, C, K)
     return np.ascontiguousarray(w, np.float32)
 
 
-def indexed_names(architecture: str) -> dict[int, str]:
-    """Return the names of convolutions by their positions in torchvision's ``features``: 0 is conv1_1, 2 conv1_2.
+def indexed_names(architecture: str, first: int = 0, step: int = 2) -> dict[int, str]:
+    """Return the names of convolutions by their positions in a Sequential.
 
-    The rectifier after each convolution and the pool after each block have positions too (torchvision, models/vgg.py).
+    Parameters
+    ----------
+    architecture : {"vgg16", "vgg19"}
+        The architecture.
+    first, step : int
+        The position of conv1_1, and the distance of conv1_2 from it. By default they are those of torchvision's
+        ``features``, where the rectifier after each convolution and the pool after each block have positions too
+        (torchvision, models/vgg.py).
+
+    Examples
+    --------
+    >>> list(indexed_names("vgg19").items())[:3]
+    [(0, 'conv1_1'), (2, 'conv1_2'), (5, 'conv2_1')]
     """
-    positions, position = {}, 0
+    positions, position = {}, first
     for block, count in enumerate(ARCHITECTURES[architecture], 1):
         for index in range(1, count + 1):
             positions[position] = f"conv{block}_{index}"
-            position += 2
+            position += step
         position += 1
     return positions
 

@@ -3,8 +3,9 @@
 import numpy as np
 
 from handstyle.book.grading import exercise, mistake
-from handstyle.network.convolution import conv3x3_backward, conv3x3_forward, conv3x3_weight_gradient
+from handstyle.network.convolution import conv3x3_backward, conv3x3_forward
 from handstyle.network.padding import pad_forward
+from handstyle.network.weight_gradients import conv3x3_weight_gradient
 
 SHAPES = [(6, 8, 3), (7, 9, 3), (1, 5, 3)]
 

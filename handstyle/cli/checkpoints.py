@@ -1,0 +1,96 @@
+"""Checkpoints of the command line: where a run's is, when it is written, and which one a run resumes from."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from handstyle.cli.options import RunConfig
+from handstyle.foundations.errors import HandstyleError, printable
+from handstyle.foundations.picture_paths import expand_path
+from handstyle.painting.recipe import read_recipe
+
+MAX_NAME_BYTES = 220  # bytes of an output's name in the name of its checkpoint, without `.checkpoint` and `.…lock`
+CHECKPOINT_SECONDS = 30.0  # from one checkpoint to the next
+
+
+@dataclass
+class CheckpointWriter:
+    """The writer of a run's checkpoint, which is written again after a number of iterations or seconds.
+
+    Parameters
+    ----------
+    path : Path
+        The path of the checkpoint.
+    every : int
+        Iterations between two checkpoints; 0 for one every `CHECKPOINT_SECONDS`.
+
+    Notes
+    -----
+    With ``every=0`` a checkpoint that takes long to write is written less often, so that writing takes at most a
+    twentieth of the time.
+    """
+
+    path: Path
+    every: int = 0
+    _last: float = field(default_factory=lambda: time.monotonic())
+    _took: float = 0.0
+
+    def due(self, iteration: int) -> bool:
+        """Return whether the checkpoint should be written after this iteration."""
+        if self.every:
+            return iteration % self.every == 0
+        return time.monotonic() - self._last >= max(CHECKPOINT_SECONDS, 20 * self._took)
+
+    def write(self, save: Callable[[Path], None]) -> None:
+        """Write the checkpoint by calling a run's `Progress.save`, and record the time that it takes."""
+        began = time.monotonic()
+        try:
+            save(self.path)
+        finally:
+            self._last = time.monotonic()
+            self._took = self._last - began
+
+
+def checkpoint_path(output: Path) -> Path:
+    """Return the default path of a run's checkpoint, beside its output: ``out.png.checkpoint``.
+
+    A name nearly as long as file systems allow is shortened, with a digest that keeps it unique.
+    """
+    output, name = expand_path(output), os.fsencode(output.name)
+    if len(name) > MAX_NAME_BYTES:
+        digest = hashlib.sha256(name).hexdigest()[:8]
+        return output.with_name(f"{name[: MAX_NAME_BYTES - 9].decode('utf-8', 'ignore')}-{digest}.checkpoint")
+    return output.with_name(f"{output.name}.checkpoint")
+
+
+def checkpoint_of(output: Path, run: RunConfig) -> Path | None:
+    """Return the path of the checkpoint that a run writes, or None if it writes none."""
+    return None if run.no_checkpoint else run.checkpoint or run.resume or checkpoint_path(output)
+
+
+def is_unfinished(output: Path, run: RunConfig) -> bool:
+    """Return whether the existing output was written by the interrupted run that is being resumed."""
+    if run.resume is None or not output.is_file():
+        return False
+    with suppress(HandstyleError):
+        return read_recipe(output).result.get("ended") == "interrupted"
+    return False
+
+
+def check_checkpoint(output: Path, run: RunConfig) -> None:
+    """Raise `HandstyleError` if the checkpoint cannot be written, or would replace that of an unfinished run."""
+    name, keep = ("--checkpoint", run.checkpoint) if run.checkpoint else ("--resume", run.resume)
+    if run.resume is not None and not run.resume.is_file():
+        what = "there is no unfinished run of this output" if run.resume == checkpoint_path(output) else "no such file"
+        raise HandstyleError(f"--resume {run.resume}: {what}")
+    if keep is not None and keep.is_dir():
+        raise HandstyleError(f"{name} {printable(keep)} is a folder: name a file in it")
+    if keep is not None and (not keep.parent.is_dir() or not os.access(keep.parent, os.W_OK)):
+        raise HandstyleError(f"{name} {keep}: {keep.parent} is not a folder, or cannot be written to")
+    mine = checkpoint_of(output, run)
+    if mine is not None and mine.exists() and mine != run.resume and not run.overwrite:
+        raise HandstyleError(f"{mine} has an unfinished run: --resume continues it, --overwrite starts again")

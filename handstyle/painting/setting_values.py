@@ -1,0 +1,158 @@
+"""The values of settings: from text, TOML and Python to the type of a field, within its range, or an error.
+
+Every setting is obeyed or refused by name: a value that cannot be converted without loss, a number out of its range and
+an unknown name are errors that say what would do.
+"""
+
+import difflib
+import math
+import os
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from functools import cache
+from numbers import Integral, Real
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from handstyle.foundations.errors import HandstyleError
+from handstyle.foundations.image import MIN_SIDE
+
+# Names of fields in earlier versions, and their present names, which the error about an old name in a settings file or
+# a flag contains.
+RENAMED = {
+    "levelled": "normalize_gradients",
+    "smallest": "pyramid_min_size",
+    "scale_factor": "pyramid_factor",
+    "rounds": "restarts",
+    "rate": "learning_rate",
+    "rate_schedule": "learning_rate_schedule",
+    "memory": "lbfgs_history",
+    "hold_weight": "unmasked_weight",
+    "mask_semantics": "mask_mode",
+    "content_normalisation": "content_normalization",
+    "style_normalisation": "style_normalization",
+}
+MINIMUM = {
+    "size": MIN_SIDE,
+    "iterations": 1,
+    "lbfgs_history": 1,
+    "mask_dilate": -10000,  # regions may shrink
+    "patch_size": 1,
+    "patch_stride": 1,
+}
+MAXIMUM = {"strength": 1, "init_noise": 1, "precondition": 2}
+ARRAYS = "handstyle-arrays-"  # start of the name of the folder for arrays that were passed in Python
+PATHS = ("mask", "style_mask")  # fields of paths, which may contain commas
+_SINGULAR = {bool: "True or False", int: "a whole number", float: "a number", str: "text or a path"}
+_PLURAL = {int: "whole numbers", float: "numbers", str: "names"}
+
+
+def suggest(name: str, known: Sequence[str]) -> str:
+    """Return the end of the error message for an unknown name, which suggests one or lists the known names.
+
+    It names the new name of a renamed setting, or the most similar known name, or all known names if they are few.
+    """
+    if RENAMED.get(name) in known:
+        return f": it is now called {RENAMED[name]}"
+    near = difflib.get_close_matches(name, known, 1)
+    return f": did you mean {near[0]}?" if near else f": use {', '.join(known)}" if len(known) < 25 else ""
+
+
+@cache
+def field_types(group: Any) -> dict[str, Any]:
+    """Return the types of a dataclass's fields by name, in the order of the fields."""
+    found = get_type_hints(group)
+    return {field.name: found[field.name] for field in fields(group)}
+
+
+def literal_values(hint: Any) -> tuple[str, ...]:
+    """Return the values of a ``Literal`` type, or an empty tuple for other types."""
+    return get_args(hint) if get_origin(hint) is Literal else ()
+
+
+def split_optional(hint: Any) -> tuple[Any, bool]:
+    """Return the type X of an annotation ``X | None`` or ``X``, and whether it allows None."""
+    kinds = [kind for kind in get_args(hint) if kind is not types.NoneType]
+    union = isinstance(hint, types.UnionType)
+    return (kinds[0], len(kinds) < len(get_args(hint))) if union and len(kinds) == 1 else (hint, False)
+
+
+def coerce(name: str, hint: Any, value: Any) -> Any:
+    """Convert a value to the type of a field if nothing is lost, for instance ``"relu1_1"`` to a tuple of one layer.
+
+    Raises
+    ------
+    HandstyleError
+        If it cannot be converted; the message names the parameter.
+    """
+    hint, may_be_none = split_optional(hint)
+    if value is None and may_be_none:
+        return None
+    if get_origin(hint) is tuple:
+        one = get_args(hint)[0]
+        if isinstance(value, str | os.PathLike):
+            text = os.fspath(value)
+            parts = [text] if is_single_value(name, text) else text.split(",")
+            value = [part.strip() for part in parts if part.strip()]
+        elif isinstance(value, Real):
+            value = [value]
+        elif isinstance(value, np.ndarray) and value.ndim == 0:
+            value = [value.item()]
+        if isinstance(value, Mapping) or not isinstance(value, Iterable):
+            raise HandstyleError(f"{name}={shown(value)}: give {_PLURAL[one]}")
+        return tuple(coerce(name, one, each) for each in value)
+    if allowed := literal_values(hint):
+        if not (isinstance(value, str) and value in allowed):
+            near = difflib.get_close_matches(str(value), allowed, 1)
+            raise HandstyleError(
+                f"{name}={shown(value)}: use {', '.join(allowed)}" + (f"; did you mean {near[0]}?" if near else "")
+            )
+        return value
+    if hint is bool and isinstance(value, bool | np.bool_):
+        return bool(value)
+    if hint is int and isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    if hint is float and isinstance(value, Real) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:  # an integer of hundreds of digits
+            raise HandstyleError(f"{name} is too large for a number") from None
+    if hint is str and isinstance(value, str | os.PathLike):
+        return os.fspath(value)
+    if name == "style_region" and isinstance(value, Integral) and not isinstance(value, bool):
+        return str(int(value))
+    raise HandstyleError(f"{name}={shown(value)}: must be {_SINGULAR[hint]}")
+
+
+def check_range(name: str, value: Any, hint: Any) -> None:
+    """Raise `HandstyleError` if a number is outside the range of its field."""
+    numbers = value if isinstance(value, tuple) else () if value is None else (value,)
+    if name.endswith(("_weight", "_weights")) and any(not (math.isfinite(n) and n >= 0) for n in numbers):
+        raise HandstyleError(f"{name}={value}: a weight is a number of 0 or more")
+    if any(isinstance(n, float) and not math.isfinite(n) for n in numbers):
+        raise HandstyleError(f"{name}={value}: must be finite")
+    if name in MAXIMUM and value is not None and not 0 <= value <= MAXIMUM[name]:
+        raise HandstyleError(f"{name}={value}: must lie between 0 and {MAXIMUM[name]}")
+    if name in ("tv_white", "style_scale", "pyramid_factor", "learning_rate", "epsilon") and not value > 0:
+        raise HandstyleError(f"{name}={value}: must be above 0")
+    if hint in (int, float) and value < (least := MINIMUM.get(name, 0)):
+        raise HandstyleError(f"{name}={value}: must be {least} or more")
+    if name == "tv_white" and not 1e-6 <= value <= 1e6:  # its powers must not overflow
+        raise HandstyleError(f"tv_white={value}: must lie between 1e-6 and 1e6; white is 255, or 1")
+    if name in ("beta1", "beta2", "averaging") and not 0 <= value < 1:
+        raise HandstyleError(f"{name}={value}: must lie between 0 and 1")
+
+
+def is_single_value(name: str, text: str) -> bool:
+    """Return whether the text of a field is a single value even if it has commas, such as a path or a color."""
+    return name in PATHS or name == "style_at" or (name == "style_region" and ("=" in text or "(" in text))
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error message shows it: an array or an object by its type."""
+    if isinstance(value, str | int | float | bool | types.NoneType):
+        return repr(value)
+    shape = getattr(value, "shape", None)
+    return f"{type(value).__name__} of shape {shape}" if shape is not None else type(value).__name__
