@@ -159,7 +159,7 @@ def gigapixel(record: dict[str, Any], tile: int = 2048, halo: int = 80, wire: fl
 
 
 def first_pass_result(term: Any, s: Any) -> Any:
-    """Return what the second pass is told about a term."""
+    """Return the results of the first pass for one term, which the second pass needs."""
     from handstyle.kernels.tiles import Spread
 
     return Spread(term.loss(s)[1], float(term.weight))

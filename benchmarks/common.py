@@ -182,7 +182,7 @@ def _end_of_turn(waiting: dict[int, Connection], index: int, results: dict[int, 
 
 @dataclass
 class TurnTakingObjective:
-    """An objective that waits for its turn before each evaluation, and writes down seconds and value after it."""
+    """An objective that waits for its turn before each evaluation, and records seconds and value after it."""
 
     objective: Objective
     turn: Turn

@@ -97,7 +97,7 @@ def picture(name: str, size: int) -> Array:  # -> (size, size, 3) float64, 0 to 
 
 
 class RecordingObjective(Objective):
-    """An objective that writes down the best value after each evaluation, and ends a run that has come far enough."""
+    """An objective that records the best value after each evaluation, and ends a run at a given loss."""
 
     best, stop_at = float("inf"), -float("inf")
     curve: list[tuple[float, float, float]]  # seconds, evaluations in those of the last scale, best value
@@ -113,7 +113,7 @@ class RecordingObjective(Objective):
         return value
 
     def wait(self) -> None:
-        """Wait for this run's turn, if it has others beside it."""
+        """Wait for the turn of this run, if several runs take turns."""
         if self.turn is not None:
             self.turn.next()
 

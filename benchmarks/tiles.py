@@ -36,7 +36,7 @@ def process_memory(key: str) -> float:  # MiB
 
 
 class Peak(threading.Thread):
-    """Samples the process's memory until it is told to stop."""
+    """A thread that samples the memory of the process while `going` is true."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)

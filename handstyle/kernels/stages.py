@@ -31,6 +31,11 @@ class Stage:
         The rectifier's mask, one bit for each value.
     pool_bits : array, optional
         The mask of rectifier and pool together.
+
+    Examples
+    --------
+    >>> Stage((ReLU("relu1_1"),)).name
+    'relu1_1'
     """
 
     layers: tuple[Layer, ...]

@@ -442,6 +442,12 @@ class Spread(NamedTuple):
         The gradient at the statistic of the whole picture.
     factor : float
         The factor of the gradient at the features.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Spread(ds=np.float64(2.0), factor=0.5).factor
+    0.5
     """
 
     ds: Statistic
@@ -544,6 +550,17 @@ class Sequential:
     ----------
     keep : int
         Number of tiles, counted from the first one, whose features are kept from the first pass for the second.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1")).astype("float64")
+    >>> terms = (StyleTerm("relu1_1", Moments(1.0, np.zeros(16), np.eye(16))),)
+    >>> job = TileJob(network, terms, Tiling(network.layers, ["relu1_1"], 40, 20, side=24))
+    >>> (moments_of_all,) = Sequential().total(measure_tile, job, np.ones((40, 20, 3)), None)
+    >>> float(moments_of_all.count)  # 40 · 20 pixels, each once
+    800.0
     """
 
     keep: int = 0

@@ -45,7 +45,7 @@ def hdf5_read(path: Path, read: Callable[[h5py.File], T], member: str | None = N
     """Read from an HDF5 file that may be damaged or hostile.
 
     Where the system can fork, `read` runs in a child process first, since libhdf5 crashes on some damaged files and on
-    others never returns, deaf to Ctrl-C.
+    others it never returns and cannot be interrupted.
 
     Parameters
     ----------

@@ -38,6 +38,15 @@ class CpuEngine(CpuPasses):
     -----
     Memory is reused from one evaluation to the next. A returned feature stays valid while the caller has a reference to
     it. For the backward pass no features are kept, only one bit for each value: whether its gradient passes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_2")).with_kernels(im2col_engine())
+    >>> features, _ = network.forward(np.zeros((32, 32, 3), np.float32), ["relu1_2"])
+    >>> network.engine.describe()
+    'im2col: conv1_1 forward, conv1_2 forward'
     """
 
     def describe(self) -> str:

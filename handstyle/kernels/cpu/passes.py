@@ -296,6 +296,13 @@ def gradient_of(term: Term, f: Array, overwrite: bool) -> tuple[float, Array]:
     -------
     (float, (h, w, C) array)
         The value and the gradient, in a new array or in `f`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value, df = gradient_of(ContentTerm("relu4_2", np.zeros((1, 1, 2)), scale=1.0), np.array([[[1.0, 2.0]]]), False)
+    >>> float(value), df
+    (5.0, array([[[2., 4.]]]))
     """
     weight = float(term.weight)  # a NumPy scalar would promote float32 to float64
     if has_plain_moments(term):
