@@ -213,8 +213,11 @@ def test_exercises_are_of_three_kinds_and_solved(page):
     exercises = re.findall(r"\{exercise\} (Pen|Code|Look): .+\n:label: (ch\d\d-[a-z-]+)", WRITTEN[page])
     assert {kind for kind, _ in exercises} == {"Pen", "Code", "Look"}
     assert len(exercises) == WRITTEN[page].count("{exercise}")
-    solved = re.findall(r"\{solution(?:-start)?\} (ch\d\d-[a-z-]+)\n:class: dropdown", WRITTEN[page])
-    assert [label for _, label in exercises] == solved
+    solved = re.findall(
+        r"\{solution-start\} (ch\d\d-[a-z-]+)\n:class: dropdown(.*?)\{solution-end\}", WRITTEN[page], re.S
+    )
+    assert [label for _, label in exercises] == [label for label, _ in solved]
+    assert [label for label, text in solved if "```{code-cell}" not in text] == []  # each is executed
 
 
 @pytest.mark.parametrize("page", WRITTEN)

@@ -3,7 +3,8 @@
     HANDSTYLE_TEST_DATA=... python tests/mutants/paint.py OUT [NAME ...]
 
 writes a picture a mutant to the folder OUT and prints the loss that the genuine code finds at it. Weights, photograph
-and painting are those of the test data. Ten minutes on one core for all of them.
+and painting are those of the test data; films are painted by the small network. Ten minutes on one core for all of
+them, which writes the numbers to ``benchmarks/results``, too.
 """
 
 import os
@@ -16,7 +17,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 from mutants.harness import GENUINE
 from mutants.table import MUTANTS
@@ -39,6 +40,7 @@ from handstyle.optimize import objective as objective_module
 from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.objective import Objective, ReferenceEngine
 from handstyle.optimize.precondition import Spectrum, minimize_preconditioned
+from handstyle.painting import film as film_module
 from handstyle.painting import stylize as stylize_module
 from handstyle.painting.load import load_weights
 from handstyle.painting.normalizations import STYLE as NORMALIZATIONS
@@ -50,7 +52,8 @@ STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 VARIATION = [total_variation]  # what the objective's term is made of
 # The subjects that only training, only float32 on large pictures, or only painting again by a recipe would show.
 NOT_PAINTED = {"conv3x3_weight_gradient", "conv3x3_bias_gradient", "moments_forward", "network_settings", "toml_value"}
-NOT_PAINTED |= {"temporal_gradient", "moved", "certainty"}  # it takes a film to see them
+FILMS = {"temporal_gradient", "moved", "certainty"}  # it takes a film to see them
+NOT_PAINTED |= FILMS
 
 
 class Painted(NamedTuple):
@@ -58,7 +61,7 @@ class Painted(NamedTuple):
 
     picture: Array
     value: float | None
-    words: str
+    facts: dict[str, Any]
 
 
 def replacements(subject: str, function: Callable[..., Any]) -> Iterator[tuple[Any, str, Any]]:
@@ -175,8 +178,17 @@ def paint(
             outcome = minimize_lbfgsb(evaluate, pictures[0].ravel(), iterations, evaluations=evaluations)
     VARIATION[0] = total_variation
     genuine = make_objective(network, *pictures, variation, subject == "patches_backward")(outcome.v)[0]
-    words = f"{outcome.value:7.3f}, genuinely {genuine:7.3f}, in {outcome.evaluations} evaluations; {outcome.stopped}"
-    return Painted(outcome.v.reshape(pictures[0].shape), genuine, words)
+    return Painted(outcome.v.reshape(pictures[0].shape), genuine, facts_of(outcome) | {"genuine": round(genuine, 4)})
+
+
+def facts_of(outcome: Any) -> dict[str, Any]:
+    """Return what a run says of itself."""
+    return {
+        "value": round(outcome.trace[-1].value, 4),
+        "iterations": len(outcome.trace),
+        "evaluations": outcome.evaluations,
+        "stopped": outcome.stopped,
+    }
 
 
 def by_weights(
@@ -192,8 +204,7 @@ def by_weights(
         weight = function(1e3, NORMALIZATIONS, "neural-style", "mean", at)
         terms.append(StyleTerm(tap, gram.moments_forward(manner[tap]), weight, 1 / at.channels**2))
     outcome = minimize_lbfgsb(Objective(network, terms, pictures[0].shape), pictures[0].ravel(), iterations)
-    words = f"{outcome.value:.4g} in {outcome.evaluations}; {outcome.stopped}"
-    return Painted(outcome.v.reshape(pictures[0].shape), None, words)
+    return Painted(outcome.v.reshape(pictures[0].shape), None, facts_of(outcome))
 
 
 def by_scales(
@@ -205,8 +216,28 @@ def by_scales(
         result = stylize_module.stylize(
             *pictures, network=network, size=size, pyramid_min_size=size // 2, iterations=iterations, progress=False
         )
-    words = f"{result.trace[-1].value:7.3f} in {result.evaluations} evaluations; {result.stopped}"
-    return Painted(result.array, result.trace[-1].value, words)
+    return Painted(result.array, result.trace[-1].value, facts_of(result))
+
+
+def film(subject: str, function: Callable[..., Any], photograph: Array, painting: Array) -> Painted:
+    """Return the last of four frames, painted by the small network: a bright square moves before a panning town.
+
+    The value is that of the last frame, the mutant's own; the flicker of the film is measured by the genuine code.
+    """
+    town, shots = fit_long_side(photograph, 128), []
+    for t in range(4):
+        shots.append(town[:72, 6 * t : 6 * t + 96].copy())
+        shots[-1][26:46, 10 + 16 * t : 30 + 16 * t] = 240, 220, 90
+    name = {"moved": "warp", "certainty": "certainty"}.get(subject)
+    genuine = content.content_backward
+
+    def held(ds: Array, f: Array, target: Array, mask: Array | None = None) -> Array:
+        return genuine(ds, f, target) if mask is None else function(ds, f, target, mask)
+
+    with patch.object(film_module, name, function) if name else patch.object(content, "content_backward", held):
+        painted = list(film_module.frames(shots, painting, size=96, iterations=20, pyramid_min_size=48))
+    flicker = film_module.flicker(shots, [result.image.astype(np.float64) for result in painted])
+    return Painted(painted[-1].array, None, facts_of(painted[-1]) | {"flicker": round(flicker, 3)})
 
 
 def main() -> None:
@@ -230,15 +261,24 @@ def main() -> None:
         "spectrum_backward",
         "patches_backward",
     )
-    runs = [(f"genuine {subject}", subject, GENUINE[subject]) for subject in subjects]
-    runs += [(m.function.__name__, m.subject, m.function) for m in MUTANTS if m.subject not in NOT_PAINTED]
+    runs = [(f"genuine {subject}", subject, GENUINE[subject]) for subject in (*subjects, "moved")]
+    runs += [(m.function.__name__, m.subject, m.function) for m in MUTANTS if m.subject not in NOT_PAINTED - FILMS]
+    rows = []
     for name, subject, function in runs:
         if not names or name in names:
-            pictures = by_size[TILED_SIZE if subject in TILED else SIZE]
-            picture, _, words = paint(subject, function, pictures, weights)
+            if subject in FILMS:
+                picture, _, facts = film(subject, function, *by_size[TILED_SIZE])
+            else:
+                pictures = by_size[TILED_SIZE if subject in TILED else SIZE]
+                picture, _, facts = paint(subject, function, pictures, weights)
             folder.mkdir(exist_ok=True)
             write_picture(folder / f"{name.replace(' ', '_')}.png", np.clip(picture, 0, 255), overwrite=True)
-            print(f"{name:40} {words}", flush=True)
+            rows.append({"name": name} | facts)
+            print(rows[-1], flush=True)
+    if not names:
+        from benchmarks.common import write_results
+
+        print(write_results("mutants", rows))
 
 
 if __name__ == "__main__":
