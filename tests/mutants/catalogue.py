@@ -9,6 +9,7 @@ import numpy as np
 
 from handstyle.foundations.backend import namespace
 from handstyle.foundations.image import preprocess_backward, preprocess_forward, resize
+from handstyle.kernels.winograd_plain import correlate_tiles
 from handstyle.losses.content import content_backward
 from handstyle.losses.gram import Moments, gram_loss
 from handstyle.losses.patches import patches_backward
@@ -80,6 +81,14 @@ def border_wraps_around(dy, cache):
 
 def kernel_flipped(x, w, b, padding="zero"):
     return conv3x3_forward(x, w[::-1, ::-1], b, padding)
+
+
+def tiles_rounded_down(x, w, m):
+    (H, W, _), K = x.shape, w.shape[3]
+    y = namespace(x).zeros((H, W, K), x.dtype)
+    down, across = H // m * m, W // m * m
+    y[:down, :across] = correlate_tiles(x, w, m)[:down, :across]
+    return y
 
 
 def weight_gradient_without_the_border(dy, x, padding="zero"):

@@ -30,6 +30,7 @@ from handstyle.foundations.gradcheck import Report, check_adjoint, check_project
 from handstyle.foundations.image import CONVENTIONS, preprocess_backward, preprocess_forward, resize
 from handstyle.foundations.picture_reading import read_picture
 from handstyle.kernels import tiles
+from handstyle.kernels.winograd_plain import correlate_tiles
 from handstyle.losses import patches as patches_module
 from handstyle.losses.content import ContentTerm, content_backward, content_forward
 from handstyle.losses.gram import StyleTerm, gram_loss, moments_backward, moments_forward
@@ -113,6 +114,18 @@ def convolution_forward(candidate: Callable[..., Any]) -> Reports:
     pair = Pair("convolution", x.shape, lambda x: candidate(x, w, b), conv3x3_backward)
     definition = same("definition", candidate(x, w, b)[0], slow_convolution(x, w, b), 1e-12)
     return check_pair(pair) | {"definition": definition}
+
+
+def winograd(candidate: Callable[..., Array]) -> Reports:
+    """Convolve in tiles of 4 x 4, on sides that are multiples of 4 and on others."""
+    w, reports = draw(3, 3, 3, 5, seed=1), {}
+    turned = w[::-1, ::-1].transpose(0, 1, 3, 2)
+    for words, shape in (("", (13, 22, 3)), (", sides that fit", (12, 20, 3))):
+        x = draw(*shape)
+        adjoint = check_adjoint(lambda u: candidate(u, w, 4), lambda v: candidate(v, turned, 4), x)
+        definition = same("definition", candidate(x, w, 4), slow_convolution(x, w, np.zeros(5)), 1e-12)
+        reports |= {f"adjoint{words}": adjoint, f"definition{words}": definition}
+    return reports
 
 
 def weight_gradient(candidate: Callable[..., Array]) -> Reports:
@@ -451,6 +464,7 @@ SUBJECTS: dict[str, Callable[[Callable[..., Any]], Reports]] = {
     "pad_backward": padding_adjoint,
     "conv3x3_backward": convolution_backward,
     "conv3x3_forward": convolution_forward,
+    "correlate_tiles": winograd,
     "conv3x3_weight_gradient": weight_gradient,
     "conv3x3_bias_gradient": bias_gradient,
     "relu": rectifier,
@@ -485,6 +499,7 @@ GENUINE: dict[str, Callable[..., Any]] = {
     "pad_backward": pad_backward,
     "conv3x3_backward": conv3x3_backward,
     "conv3x3_forward": conv3x3_forward,
+    "correlate_tiles": correlate_tiles,
     "conv3x3_weight_gradient": conv3x3_weight_gradient,
     "conv3x3_bias_gradient": conv3x3_bias_gradient,
     "relu": lambda dy, x: relu_backward(dy, relu_forward(x)[1]),

@@ -2,9 +2,9 @@
 
     HANDSTYLE_TEST_DATA=... python tests/mutants/paint.py OUT [NAME ...]
 
-writes a picture a mutant to the folder OUT and prints the loss that the genuine code finds at it. Weights, photograph
-and painting are those of the test data; films are painted by the small network. Ten minutes on one core for all of
-them, which writes the numbers to ``benchmarks/results``, too.
+writes a picture a mutant to the folder OUT and prints what became of the run, the loss that the genuine code finds at
+the picture among it. Weights, photograph and painting are those of the test data; films are painted by the small
+network. Ten minutes on one core for all of them.
 """
 
 import os
@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from mutants.harness import GENUINE
 from mutants.table import MUTANTS
@@ -92,6 +92,9 @@ def replacements(subject: str, function: Callable[..., Any]) -> Iterator[tuple[A
         yield sequence, "POOLS", {**POOLS, "average": (average_pool_forward, function)}
     elif subject == "conv3x3_forward":
         yield sequence, subject, function
+    elif subject == "correlate_tiles":
+        yield sequence, "conv3x3_forward", lambda x, w, b, padding: (function(x, w, 4) + b, w)
+        yield sequence, "conv3x3_backward", lambda dy, w: function(dy, w[::-1, ::-1].transpose(0, 1, 3, 2), 4)
     elif subject in ("gram_loss", "moments_backward", "moments_forward"):
         yield gram, subject, function
     elif subject == "patches_backward":
@@ -263,7 +266,6 @@ def main() -> None:
     )
     runs = [(f"genuine {subject}", subject, GENUINE[subject]) for subject in (*subjects, "moved")]
     runs += [(m.function.__name__, m.subject, m.function) for m in MUTANTS if m.subject not in NOT_PAINTED - FILMS]
-    rows = []
     for name, subject, function in runs:
         if not names or name in names:
             if subject in FILMS:
@@ -273,12 +275,7 @@ def main() -> None:
                 picture, _, facts = paint(subject, function, pictures, weights)
             folder.mkdir(exist_ok=True)
             write_picture(folder / f"{name.replace(' ', '_')}.png", np.clip(picture, 0, 255), overwrite=True)
-            rows.append({"name": name} | facts)
-            print(rows[-1], flush=True)
-    if not names:
-        from benchmarks.common import write_results
-
-        print(write_results("mutants", rows))
+            print(f"{name:40}", *(f"{key} {fact}" for key, fact in facts.items()), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,11 @@
 
 The last column was seen, not supposed: `paint.py` put each mutant into the package and painted a photograph of a river
 town in the manner of a famous night sky, with the real VGG-19, 80 pixels wide, 30 iterations of L-BFGS-B from the
-photograph. The objective starts at 28.6, and the genuine code brings it to 3.40 (5.57 with reflecting borders, 2.87
-with average pooling, 7.14 with a total variation a thousand times as heavy, 3.02 in scaled cosine coefficients, 6.39 by
-patches, for the mutants of those; those of colors recolor the painting first, by principal axes). The numbers are
-what the genuine objective says of the mutant's picture; where a line search fails, rounding decides how early. The
-moral of the column is that a good picture proves nothing. The mutants of tiles were painted 256 pixels wide, in tiles
-of 208. Those of films painted four frames of 96 pixels on the small network, a square that moves before a moving town,
-20 iterations each; the loss is that of the last frame, with the mutant, the flicker is measured by the genuine code.
+photograph (by patches, or with reflecting borders, average pooling, more total variation or scaled coefficients for the
+mutants of those; those of colors recolor the painting first, by principal axes). What the genuine objective says of a
+picture is in the gallery's own column, painted by the small network when the book is built. The moral of the column is
+that a good picture proves nothing. The mutants of tiles were painted 256 pixels wide, in tiles of 208. Those of films
+painted four frames of 96 pixels on the small network, a square that moves before a moving town, 20 iterations each.
 """
 
 from collections.abc import Callable
@@ -46,7 +44,7 @@ MUTANTS = [
         "the border's share of the gradient is thrown away",
         ALL,
         (),
-        "a good picture with a restless rim; 5.97 instead of 5.57",
+        "a good picture with a restless rim",
     ),
     Mutant(
         catalogue.corners_forgotten,
@@ -54,7 +52,7 @@ MUTANTS = [
         "rows and columns are folded, the corners that lie on both are not",
         ALL,
         (),
-        f"{GOOD}; 5.79 instead of 5.57",
+        GOOD,
     ),
     Mutant(
         catalogue.shift_not_reversed,
@@ -62,7 +60,7 @@ MUTANTS = [
         "the gradient is gathered as the input was, not scattered back: the transposed kernel is not turned round",
         ALL,
         (),
-        "colored noise over the photograph: the line search fails after 7 iterations at 19.3",
+        "colored noise over the photograph: the line search soon fails",
     ),
     Mutant(
         catalogue.crop_off_by_one,
@@ -70,7 +68,7 @@ MUTANTS = [
         "the padded gradient is cropped from its corner, so every layer shifts it by a pixel",
         ALL,
         (),
-        "the photograph with dark dirt in the shadows, and the descent ends after 11 iterations at 22.8",
+        "the photograph with dark dirt in the shadows, and the descent soon ends",
     ),
     Mutant(
         catalogue.channels_not_transposed,
@@ -78,7 +76,7 @@ MUTANTS = [
         "w[i, j] where its transpose belongs, which the shapes forbid only where C and K differ",
         ALL,
         (),
-        "the photograph, a faint grid in its sky, and the descent ends after 5 iterations at 28.2",
+        "the photograph, a faint grid in its sky, and the descent ends at once",
     ),
     Mutant(
         catalogue.rows_and_columns_exchanged,
@@ -86,7 +84,7 @@ MUTANTS = [
         "w[j, i] for w[i, j]: every kernel mirrored on its diagonal",
         ALL,
         (),
-        "smears over the photograph: the line search fails after 17 iterations at 15.7",
+        "smears over the photograph: the line search fails half-way",
     ),
     Mutant(
         catalogue.border_wraps_around,
@@ -94,7 +92,7 @@ MUTANTS = [
         "roll for shift: the gradient that leaves on the left enters on the right",
         ALL,
         (),
-        "a good picture, darker, with rubbish along the rim; 4.48",
+        "a good picture, darker, with rubbish along the rim",
     ),
     Mutant(
         catalogue.kernel_flipped,
@@ -102,7 +100,15 @@ MUTANTS = [
         "a true convolution where the weights were made for a correlation; the pair is consistent",
         ("definition",),
         ALL,
-        "a good picture, with longer strokes: another network's taste, and 5.60 by the right one",
+        "a good picture, with longer strokes: another network's taste",
+    ),
+    Mutant(
+        catalogue.tiles_rounded_down,
+        "correlate_tiles",
+        "Winograd's tiles are counted by division: where a side is no multiple of a tile, its last rows stay zero",
+        ("adjoint", "definition"),
+        ("adjoint, sides that fit", "definition, sides that fit"),
+        "a good picture, its lower edge hardly painted: there the deep layers have no values",
     ),
     Mutant(
         catalogue.weight_gradient_without_the_border,
@@ -126,7 +132,7 @@ MUTANTS = [
         "the rectifier's mask is taken from the gradient: a deconvolution network's rule, not the derivative",
         (*ALL, "ties"),
         (),
-        f"{PHOTOGRAPH}: the line search fails after 5 iterations at 28.8",
+        f"{PHOTOGRAPH}: the line search soon fails",
     ),
     Mutant(
         catalogue.mask_forgotten,
@@ -158,7 +164,7 @@ MUTANTS = [
         "the gradient goes to the block's first pixel instead of its largest",
         (*ALL, "ties"),
         (),
-        "a plaid of dots two, four and eight pixels apart; 6.35",
+        "a plaid of dots two, four and eight pixels apart",
     ),
     Mutant(
         catalogue.code_read_by_column,
@@ -166,7 +172,7 @@ MUTANTS = [
         "a kernel's index: the code counts the block's pixels in rows, and is read as if in columns",
         (*ALL, "ties"),
         (),
-        f"{GOOD}; 3.55 instead of 3.41",
+        GOOD,
     ),
     Mutant(
         catalogue.average_not_divided,
@@ -174,7 +180,7 @@ MUTANTS = [
         "each of the four pixels gets the whole gradient, so it grows fourfold at every pool",
         (*ALL, "adjoint, even sides"),
         (),
-        "a good picture, glaring in color: the deep layers shout; 4.23 instead of 2.87",
+        "a good picture, glaring in color: the deep layers shout",
     ),
     Mutant(
         catalogue.border_blocks_divided_by_four,
@@ -182,7 +188,7 @@ MUTANTS = [
         "a border block of two pixels shares out as if it had four",
         ALL,
         ("adjoint, even sides",),
-        f"{GOOD}; 2.81 instead of 2.87, by luck",
+        f"{GOOD}, by luck",
     ),
     Mutant(
         catalogue.tap_enters_behind_its_layer,
@@ -190,7 +196,7 @@ MUTANTS = [
         "a tap's gradient is added after its layer's backward step instead of before: it skips the rectifier",
         ("projection", "taylor", "projection, one tap"),
         (),
-        f"{GOOD}; 3.59",
+        GOOD,
     ),
     Mutant(
         catalogue.tap_overwrites,
@@ -198,7 +204,7 @@ MUTANTS = [
         "a tap's gradient replaces what came from below it: = for +=",
         DIFFERENCES,
         ("projection, one tap",),
-        "the photograph with its sky slightly ruffled, and the descent ends after 17 iterations at 27.5",
+        "the photograph with its sky slightly ruffled, and the descent ends half-way",
     ),
     Mutant(
         catalogue.only_the_deepest_tap,
@@ -206,7 +212,7 @@ MUTANTS = [
         "the sweep starts at the deepest tap and never stops for another",
         DIFFERENCES,
         ("projection, one tap",),
-        "a good picture in the wrong colors, violet for blue; 7.18",
+        "a good picture in the wrong colors, violet for blue",
     ),
     Mutant(
         catalogue.rectifier_in_place,
@@ -222,7 +228,7 @@ MUTANTS = [
         "the gradient stays blue, green, red on its way to a picture that is red, green, blue",
         ("adjoint, caffe",),
         ("adjoint, torchvision",),
-        "a violet sky and red houses, and the descent ends after 20 iterations at 12.8",
+        "a violet sky and red houses, and the descent ends before it is done",
     ),
     Mutant(
         catalogue.std_forgotten,
@@ -238,7 +244,7 @@ MUTANTS = [
         "the mean of red is taken from blue; the pair is consistent",
         ("definition",),
         ALL,
-        f"{GOOD}; 3.46 by the right mean",
+        GOOD,
     ),
     Mutant(
         catalogue.gram_gradient_without_the_two,
@@ -246,7 +252,7 @@ MUTANTS = [
         "f fᵀ depends on f twice, and one of the two is forgotten",
         (*DIFFERENCES, "adjoint", "adjoint, no mask"),
         (),
-        f"{GOOD}; 3.38: it halves the style's weight, and nobody sees that",
+        f"{GOOD}: it halves the style's weight, and nobody sees that",
     ),
     Mutant(
         catalogue.gram_gradient_not_symmetric,
@@ -302,7 +308,7 @@ MUTANTS = [
         "the gradient is divided by the painting's number of pixels where the picture's belongs",
         DIFFERENCES,
         (),
-        f"{GOOD}; 3.23: it weighs the style anew, by the ratio of two sizes",
+        f"{GOOD}: it weighs the style anew, by the ratio of two sizes",
     ),
     Mutant(
         catalogue.style_gradient_normalized,
@@ -318,7 +324,7 @@ MUTANTS = [
         "where patches overlap the last one's gradient is kept, not the sum of all",
         ALL,
         (),
-        "another picture, its town less clear; 5.26 instead of 6.39, by luck: which partners are met first decides",
+        "another picture, its town less clear, and by luck of lower loss: which partners are met first decides",
     ),
     Mutant(
         catalogue.overlaps_averaged,
@@ -326,7 +332,7 @@ MUTANTS = [
         "the pull of patches is divided by their number at each place, so that the border pulls as the middle does",
         ALL,
         (),
-        f"{GOOD}, and slower; 8.79 instead of 6.39",
+        f"{GOOD}, and slower",
     ),
     Mutant(
         catalogue.content_gradient_without_the_two,
@@ -334,7 +340,7 @@ MUTANTS = [
         "the square's derivative without its factor",
         (*DIFFERENCES, "projection, behind a rectifier"),
         (),
-        f"{GOOD}; 3.34: it halves the content's weight, and nobody sees that",
+        f"{GOOD}: it halves the content's weight, and nobody sees that",
     ),
     Mutant(
         catalogue.content_gradient_masked_by_the_sign,
@@ -350,7 +356,7 @@ MUTANTS = [
         "a frame is held to the last one also where the flow is lost",
         DIFFERENCES,
         ("projection, certain everywhere",),
-        "what a moving square uncovers, and what comes in at the edge, is smeared in stripes; 1.82 instead of 1.24",
+        "what a moving square uncovers, and what comes in at the edge, is smeared in stripes",
     ),
     Mutant(
         catalogue.moved_against_the_flow,
@@ -358,7 +364,7 @@ MUTANTS = [
         "the last frame is moved the other way",
         ("a pan",),
         ("at rest",),
-        "good frames, and a film that flickers: 24.5 gray levels instead of 2.4",
+        "good frames, and a film that flickers",
     ),
     Mutant(
         catalogue.forward_flow_not_looked_up_where_it_leads,
@@ -366,7 +372,7 @@ MUTANTS = [
         "the flow there is read on the wrong side, not where the flow back leads",
         ("a square",),
         ("a pan",),
-        "nothing that an eye sees at the square; a flicker of 4.8 gray levels instead of 2.4",
+        "nothing that an eye sees at the square, and twice the flicker",
     ),
     Mutant(
         catalogue.variation_wraps_around,
@@ -374,7 +380,7 @@ MUTANTS = [
         "the gradient takes the picture for a torus, the value does not",
         DIFFERENCES,
         (),
-        f"{GOOD}; 7.20 instead of 7.14",
+        GOOD,
     ),
     Mutant(
         catalogue.variation_looks_one_way,
@@ -382,7 +388,7 @@ MUTANTS = [
         "a difference is charged to one of its two pixels only",
         DIFFERENCES,
         (),
-        "a good picture, not smoothed; 9.70 instead of 7.14, in 91 evaluations instead of 31",
+        "a good picture, not smoothed, in three times the evaluations",
     ),
     Mutant(
         catalogue.weight_on_the_value_only,
@@ -390,7 +396,7 @@ MUTANTS = [
         "the term's weight multiplies the value and not the gradient",
         ANYWHERE,
         ("fresh",),
-        f"{PHOTOGRAPH}: the line search fails after 3 iterations",
+        f"{PHOTOGRAPH}: the line search fails at once",
     ),
     Mutant(
         catalogue.weight_counted_twice,
@@ -398,7 +404,7 @@ MUTANTS = [
         "the weight is in the loss, and multiplied into the gradient again",
         ANYWHERE,
         ("fresh",),
-        f"{GOOD}; 3.37",
+        GOOD,
     ),
     Mutant(
         catalogue.variation_missing_from_the_value,
@@ -406,7 +412,7 @@ MUTANTS = [
         "the gradient of the total variation is added, its value is not",
         ANYWHERE,
         ("fresh",),
-        f"{GOOD}; 7.16 instead of 7.14, this time: the search compares values that are not the gradient's",
+        f"{GOOD}, this time: the search compares values that are not the gradient's",
     ),
     Mutant(
         catalogue.whole_gradient_normalized,
@@ -422,7 +428,7 @@ MUTANTS = [
         "values are clipped to 0 to 255 before the network sees them, and the gradient does not know",
         ("projection",),
         ("projection, inside 0 to 255", "fresh"),
-        "a good picture; 3.32 as it sees itself, 4.80 without the clipping",
+        "a good picture as it sees itself, and a worse one without the clipping",
     ),
     Mutant(
         catalogue.live_buffer_returned,
@@ -438,7 +444,7 @@ MUTANTS = [
         "value and gradient are cached apart, and the gradient is that of the last call",
         ("fresh",),
         ANYWHERE,
-        "a good picture; 3.96, in 84 evaluations instead of 32",
+        "a good picture, in more than twice the evaluations",
     ),
     Mutant(
         catalogue.halo_rounded_down,
@@ -446,7 +452,7 @@ MUTANTS = [
         "a tile computes 64 pixels around what it owns, where a value of the fifth block sees 70",
         ("whole picture",),
         ("projection",),
-        f"{GOOD}, near the seams too; 2.404 instead of 2.359",
+        f"{GOOD}, near the seams too",
     ),
     Mutant(
         catalogue.halo_counted_twice,
@@ -454,7 +460,7 @@ MUTANTS = [
         "every tile measures its halo too, so what lies near a seam counts twice or four times",
         ("whole picture",),
         ("projection",),
-        "a good picture; 2.98 as it sees itself, 2.64 instead of 2.36 for the genuine objective",
+        "a good picture, and by its own measure a worse one than it is",
     ),
     Mutant(
         catalogue.color_map_not_transposed,
@@ -495,7 +501,7 @@ MUTANTS = [
         "every scale begins at the photograph again, and the coarse ones have worked for nothing",
         ("what was painted",),
         ("size",),
-        "a good picture with smaller strokes; 3.40 instead of the 2.64 that 40 and then 80 pixels reach",
+        "a good picture with smaller strokes",
     ),
     Mutant(
         catalogue.gradient_transformed_like_a_picture,
@@ -503,7 +509,7 @@ MUTANTS = [
         "the gradient is divided by the scale, as a picture is, where it must be multiplied",
         ALL,
         ("adjoint, exponent 0",),
-        f"{GOOD}; 3.39 instead of 3.02, as without a change of variables",
+        f"{GOOD}, and no better than without a change of variables",
     ),
     Mutant(
         catalogue.scale_applied_twice,
@@ -511,7 +517,7 @@ MUTANTS = [
         "the gradient at the coefficients is multiplied by the scale once more, as the step of the picture is",
         ALL,
         ("adjoint, exponent 0",),
-        f"{GOOD}; 2.99 instead of 3.02, by luck",
+        f"{GOOD}, by luck",
     ),
     Mutant(
         catalogue.scale_forgotten,
@@ -519,7 +525,7 @@ MUTANTS = [
         "the gradient is transformed and not scaled",
         ALL,
         ("adjoint, exponent 0",),
-        f"{GOOD}; 3.12 instead of 3.02",
+        GOOD,
     ),
     Mutant(
         catalogue.weight_carried_the_wrong_way,

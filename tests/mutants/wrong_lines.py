@@ -14,6 +14,7 @@ WRONG_LINES: dict[str, tuple[str, ...]] = {
     "rows_and_columns_exchanged": ("dy @ w[j, i].T",),
     "border_wraps_around": ("xp.roll",),
     "kernel_flipped": ("w[::-1, ::-1]",),
+    "tiles_rounded_down": ("H // m * m",),
     "weight_gradient_without_the_border": ("inner = dy[1:-1, 1:-1]",),
     "bias_gradient_averaged": ("dy.mean",),
     # rectifier and pooling
