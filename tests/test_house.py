@@ -211,11 +211,12 @@ HOUSE = {
             "notebooks: results, arguments": (304, "painting/result painting/arguments painting/call_options"),
             "bench": (542, "cli/bench cli/measuring cli/energy cli/torch_peer"),
             "help, flags of other programs": (179, "cli/help"),
+            "the commands of weights": (132, "cli/weights"),
         },
     ),
     "weights_tools": Part(
         "weights_tools",
-        2110,  # the design: 2100
+        1978,  # the design: 2100
         {"downloads that resume, and end": (106, "resume")},
     ),
     "book": Part("handstyle/book/*.py", 290),  # the judges are text, as the chapters are

@@ -30,7 +30,7 @@ OTHERS = {
     "info": ("handstyle.cli.inspecting:info", "Print the layers of a network, a preset, or a picture's recipe."),
     "plan": ("handstyle.cli.planning:plan", "Print a forecast of the memory and time of a run."),
     "bench": ("handstyle.cli.measuring:bench", "Measure the time of one evaluation on this machine."),
-    "weights": ("weights_tools.commands:weights_app", "Download, convert, check and describe pretrained networks."),
+    "weights": ("handstyle.cli.weights:weights_app", "Download, convert, check and describe pretrained networks."),
 }
 USAGE = {
     "stylize": "CONTENT STYLE [STYLE...] [-o OUTPUT] [FLAGS]",

@@ -120,8 +120,8 @@ COMMANDS = {  # its words, and a function that it calls while it works
     "plan": ("--size 64", "handstyle.painting.memory:RunMemory.needs"),
     "plan trying": ("--size 64", "handstyle.optimize.objective:Objective.__call__"),
     "bench": ("32", "handstyle.cli.bench:interleave"),
-    "weights": ("verify vgg19-slim", "weights_tools.commands:verify"),
-    "weights get": ("get vgg19", "weights_tools.commands:get"),
+    "weights": ("verify vgg19-slim", "handstyle.cli.weights:verify"),
+    "weights get": ("get vgg19", "handstyle.cli.weights:get"),
 }
 
 

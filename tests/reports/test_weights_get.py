@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from support.published_formats import slim, write_keras_h5, write_torch
 
+from handstyle.cli.weights import weights_app
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.weights import read_weights
-from weights_tools.commands import weights_app
 from weights_tools.download import add, get
 from weights_tools.known import KNOWN
 from weights_tools.registry import ENTRIES, Entry

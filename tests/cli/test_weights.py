@@ -8,9 +8,9 @@ from PIL import Image
 from rich.console import Console
 from support.published_formats import slim, write_keras_h5, write_torch
 
+from handstyle.cli.weights import weights_app
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.weights import read_weights
-from weights_tools.commands import weights_app
 from weights_tools.registry import ENTRIES
 
 
@@ -102,7 +102,7 @@ def test_without_a_file_the_network_that_ships_is_meant(capsys):
 
 
 def test_in_a_terminal_what_is_long_goes_on_below_itself(capsys, monkeypatch):
-    monkeypatch.setattr("weights_tools.commands.out", Console(force_terminal=True, width=80))
+    monkeypatch.setattr("handstyle.cli.weights.out", Console(force_terminal=True, width=80))
     run("card")
     said = capsys.readouterr().out.splitlines()
     assert max(map(len, said)) <= 80
@@ -113,7 +113,7 @@ def test_an_interrupted_download_says_how_to_go_on(capsys, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("weights_tools.commands.get", interrupted)
+    monkeypatch.setattr("handstyle.cli.weights.get", interrupted)
     assert run("get", "vgg19") == 130
     assert "handstyle weights get vgg19 continues from there" in capsys.readouterr().out
 
