@@ -202,11 +202,11 @@ HOUSE = {
             "recipes, again": (441, "painting/recipe cli/again"),
             "nothing lost: checkpoints, signals": (118, "cli/checkpoints cli/signals"),
             "watched: progress, preview, events": (
-                506,
+                508,
                 "painting/progress painting/preview cli/following cli/terminal cli/announcing",
             ),
             "report": (262, "painting/report"),
-            "many: batch, sweep": (467, "cli/batch cli/sweep"),
+            "many: batch, sweep": (471, "cli/batch cli/sweep"),
             "films": (398, "painting/film cli/frames"),
             "notebooks: results, arguments": (304, "painting/result painting/arguments painting/call_options"),
             "bench": (542, "cli/bench cli/measuring cli/energy cli/torch_peer"),

@@ -75,6 +75,8 @@ def print_start(
     elif len(sizes) > 1:
         steps += f" at {len(sizes)} scales: {' + '.join(map(str, each))}"
     mixed = " blended" if len(paintings) > 1 and not (config.mask or config.regions) else ""
+    if mixed and len(paintings) > 2 and not config.style_blend:  # as a shell lists the photographs of a folder
+        print_notes([f"{len(paintings)} paintings are blended; for several photographs: handstyle batch FOLDER STYLE"])
     say(f"{describe_pictures(config, photograph, paintings)}{mixed}, {strong}, {width} x {height} px, {steps}")
     event(
         "begin",

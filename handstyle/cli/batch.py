@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from cyclopts import Parameter
 
-from handstyle.cli.announcing import print_notes
+from handstyle.cli.announcing import print_notes, settings_line
 from handstyle.cli.checkpoints import checkpoint_path
 from handstyle.cli.options import PICTURES, Flat, Output, RunConfig, Settings, all_fields, as_flags, make_flags, resolve
 from handstyle.cli.outputs import check_before, connect_workers, default_target, with_workers
@@ -119,7 +119,7 @@ def batch(
     finally:
         set_handler(ignore_signal)
         try:
-            replace_file(target / "index.html", index_page(done, target).encode(), overwrite=True)
+            replace_file(target / "index.html", index_page(done, target, shared).encode(), overwrite=True)
         except (HandstyleError, OSError) as error:
             shown, ended = f"{target}; the page that shows them: {one_line(error)}", ended or 1
     return print_summary(done, len(jobs), f"pictures are in {shown}", ended)
@@ -282,8 +282,8 @@ p { margin: 0.3rem 0 0; overflow-wrap: anywhere; }
 """
 
 
-def index_page(painted: Sequence[JobResult], folder: Path) -> str:
-    """Return the HTML page of a batch: every picture, with a link to its photograph."""
+def index_page(painted: Sequence[JobResult], folder: Path, shared: SharedInputs) -> str:
+    """Return the HTML page of a batch: the paintings, the settings, and every picture with a link to its photograph."""
     items = []
     for one in painted:
         photograph = relative_url(one.photograph, folder)
@@ -294,9 +294,13 @@ def index_page(painted: Sequence[JobResult], folder: Path) -> str:
             shown = f'<a href="{picture}"><img src="{picture}" alt="{name}, painted" loading="lazy"></a>'
         state = f'<span class="failed">{what}</span>' if one.failed else what
         items.append(f'<li>{shown}<p><a href="{photograph}">{name}</a>: {state}</p></li>')
-    title = f"{len(painted)} pictures"
+    names = " and ".join(printable(Path(str(one)).name) for one in shared.paintings)
+    title = html.escape(f"{len(painted)} picture{'s' * (len(painted) != 1)} in the style of {names}")
+    settings = html.escape(
+        printable(settings_line(shared.settings.config, shared.settings.network, shared.settings.run))
+    )
     head = f'<meta charset="utf-8">\n<meta name="viewport" content="width=device-width">\n<title>{title}</title>'
-    body = "\n".join([f"<h1>{title}</h1>", "<ul>", *items, "</ul>"])
+    body = "\n".join([f"<h1>{title}</h1>", f"<p>Settings: {settings}</p>", "<ul>", *items, "</ul>"])
     return f'<!doctype html>\n<html lang="en">\n{head}\n<style>{STYLE}</style>\n{body}\n</html>\n'
 
 

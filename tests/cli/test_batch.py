@@ -164,6 +164,8 @@ def test_the_page_has_every_picture_and_no_markup_of_their_names(told, tmp_path)
     told()
     page = (tmp_path / "out/index.html").read_text()
     assert page.count("<img ") == 3
+    assert "<h1>4 pictures in the style of style.png</h1>" in page
+    assert "<p>Settings: preset handstyle, size 32, style_layers relu1_1 relu2_1, iterations 2, weights random" in page
     assert 'src="b%20%26%20c.jpg.png"' in page
     assert 'href="../in/a.png"' in page
     assert "&lt;b&gt;.png" in page

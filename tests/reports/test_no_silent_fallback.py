@@ -232,6 +232,13 @@ def test_a_painting_of_which_the_deepest_layer_measures_the_border_is_said_befor
     assert "measures areas" not in told("plan", *words, "relu3_1")[1]
 
 
+def test_photographs_that_a_shell_has_listed_as_paintings_are_said(told):
+    few = ("--iterations", "1", *FAST)
+    assert "handstyle batch" not in told("stylize", "c.png", "s.png", "c.png", *few)[1]
+    _, said = told("stylize", "c.png", "s.png", "c.png", "s.png", *few)
+    assert "note: 3 paintings are blended; for several photographs: handstyle batch FOLDER STYLE\n" in said
+
+
 # Typed flags
 
 
