@@ -1,28 +1,50 @@
-"""The same picture painted by a network that was trained and by one of the same shape that has learnt nothing."""
+"""The same picture painted by VGG-19, by the small network that was made from it, and by random weights.
 
+VGG-19's weights are not at hand where the book is built, so its panel is kept beside this script. It was painted by
+
+    python -m fig.nets_painted WEIGHTS
+
+with a file of VGG-19 in any format that `load_network` reads.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
 from matplotlib import pyplot as plt
+from PIL import Image
 
 from fig import problem
-from fig.common import command, save, show
+from fig.common import save, show
 from handstyle.network.vgg import random_weights
 from handstyle.painting.load import load_network
+
+KEPT = Path(__file__).with_name("nets_painted_vgg19.png")
+
+
+def by_network(weights, steps=40):  # -> (H, W, 3)
+    """Return the town, painted by a network of these weights."""
+    own = problem.network
+    problem.network = lambda dtype, **options: load_network(weights, backend="numpy", dtype=dtype, **options)
+    try:
+        return problem.painted(steps=steps)
+    finally:
+        problem.network = own
 
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
     steps = 40 if quick else 500
-    figure, axes = plt.subplots(1, 2, figsize=(7.2, 2.9), layout="constrained")
-    show(axes[0], problem.painted(steps=steps), "trained")
-    trained = problem.network
-    problem.network = lambda dtype, **options: load_network(
-        random_weights(widths=(24, 64, 96, 192, 224)), backend="numpy", dtype=dtype, **options
-    )
-    try:
-        show(axes[1], problem.painted(steps=steps), "random weights")
-    finally:
-        problem.network = trained
+    with Image.open(KEPT) as kept:
+        panels = {"VGG-19": np.asarray(kept, float)}
+    panels["the small network"] = problem.painted(steps=steps)
+    panels["random weights"] = by_network(random_weights(widths=(24, 64, 96, 192, 224)), steps)
+    figure, axes = plt.subplots(2, 2, figsize=(7.2, 5.6), layout="constrained")
+    axes[1, 1].set_axis_off()
+    for panel, (name, picture) in zip(axes.ravel(), panels.items(), strict=False):
+        show(panel, picture, name)
     save(figure, out)
 
 
 if __name__ == "__main__":
-    command(main)
+    Image.fromarray(np.clip(by_network(sys.argv[1]), 0, 255).astype(np.uint8)).save(KEPT, optimize=True)
