@@ -8,14 +8,14 @@ import inspect
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import MIN_SIDE
 from handstyle.network.vgg import Network, convolution_names
 from handstyle.painting.normalizations import VARIATIONS
 from handstyle.painting.paper import read_paper
-from handstyle.painting.setting_values import check_range, coerce, field_types, shown, suggest
+from handstyle.painting.setting_values import check_names, check_range, coerce, field_types, shown, suggest
 
 LINE_SEARCH = ("lbfgsb", "lbfgs")  # the optimizers with a line search, which needs the exact gradient of the value
 STRENGTH = 0.5  # the strength if neither a strength nor a style weight is given
@@ -23,7 +23,13 @@ STRENGTH = 0.5  # the strength if neither a strength nor a style weight is given
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """The base class of settings, which checks them on construction: each type, each range, then combinations."""
+    """The base class of settings, which checks them on construction: names, types, ranges, then combinations."""
+
+    def __new__(cls, *_: Any, **given: Any) -> Self:
+        """Raise `HandstyleError` if a name is not that of a setting, with the setting that it is now or may mean."""
+        own: Any = cls
+        check_names(given, tuple(field_types(own)))
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         """Raise `HandstyleError` if a value has the wrong type, is out of range, or does not fit another value."""
@@ -721,12 +727,7 @@ def merge_settings(base: Mapping[str, Any], over: Mapping[str, Any], known: Iter
     HandstyleError
         If a name is not in `known`, or `over` has both `strength` and `style_weight`, or `size` and `print`.
     """
-    known = tuple(known)
-    for name in (*base, *over):
-        if not isinstance(name, str):
-            raise HandstyleError(f"config: {name!r} is not the name of a setting")
-        if name not in known:
-            raise HandstyleError(f"no setting is called {name}{suggest(name, known)}")
+    check_names((*base, *over), tuple(known))
     kept = dict(base)
     if "iterations" in over and "iterations_by_scale" not in over:
         kept.pop("iterations_by_scale", None)

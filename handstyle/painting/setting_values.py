@@ -60,6 +60,15 @@ def suggest(name: str, known: Sequence[str]) -> str:
     return f": did you mean {near[0]}?" if near else f": use {', '.join(known)}" if len(known) < 25 else ""
 
 
+def check_names(names: Iterable[Any], known: Sequence[str]) -> None:
+    """Raise `HandstyleError` if a name is not that of a setting."""
+    for name in names:
+        if not isinstance(name, str):
+            raise HandstyleError(f"config: {name!r} is not the name of a setting")
+        if name not in known:
+            raise HandstyleError(f"no setting is called {name}{suggest(name, known)}")
+
+
 @cache
 def field_types(group: Any) -> dict[str, Any]:
     """Return the types of a dataclass's fields by name, in the order of the fields."""

@@ -1,6 +1,8 @@
 """Settings that check themselves: types, ranges and combinations, one line each, in terms of the parameter."""
 
+import copy
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -113,3 +115,11 @@ def test_an_old_name_is_answered_with_the_new(old):
 def test_an_old_value_is_answered_with_the_new():
     with pytest.raises(handstyle.HandstyleError, match="init='grey': it is now called gray"):
         StyleConfig(init="grey")
+
+
+def test_an_unknown_name_is_answered_in_python_too():
+    for name, answer in (("rate", "it is now called learning_rate"), ("sise", "did you mean size?")):
+        with pytest.raises(handstyle.HandstyleError, match=answer):
+            StyleConfig(**{name: 3})
+    changed = dataclasses.replace(StyleConfig(size=64), iterations=5)
+    assert copy.deepcopy(changed) == pickle.loads(pickle.dumps(changed)) == StyleConfig(size=64, iterations=5)
