@@ -222,7 +222,7 @@ def test_pictures_are_measured_once_and_the_cells_are_those_of_single_runs(told,
     told(*shared, "s.png", *apart, "--cells")
     assert sorted(forwards) == [("relu1_1", "relu2_1"), ("relu4_2",)]  # the painting, and the photograph
     forwards.clear()
-    told(*shared, "t.png", "--over", "size=40,48", "--over", "style_layers=relu1_1|relu2_1")
+    told("-o", "t.png", "--over", "size=40,48", "--over", "style_layers=relu1_1|relu2_1")
     # At each size: the photograph, and the painting at each layer.
     assert sorted(forwards) == sorted(2 * [("relu4_2",), ("relu1_1",), ("relu2_1",)])
     monkeypatch.undo()
