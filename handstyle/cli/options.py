@@ -291,7 +291,7 @@ class Settings:
     network: NetworkConfig
     run: RunConfig
     names: tuple[str, ...]  # of the command's flags
-    typed: tuple[str, ...] = ()  # those that were given
+    given: tuple[str, ...] = ()  # typed, or in the file and not the preset's
 
     def load(self) -> Network:
         """Load the network, change it as the preset requires, print notes on the changes, and return it."""
@@ -300,8 +300,8 @@ class Settings:
         return loaded
 
     def idle_notes(self, paintings: int) -> list[str]:
-        """Return a note on each flag that was typed and has no effect beside the others."""
-        return self.config.idle_notes(self.typed, paintings)
+        """Return a note on each setting that was given and has no effect beside the others."""
+        return self.config.idle_notes(self.given, paintings)
 
     def toml(self) -> str:
         """Return the settings as TOML, the text of a file for ``--config``."""
@@ -337,10 +337,9 @@ def resolve(
             return {"preset": start.name} | {name: value for name, value in every.items() if name not in names}
 
         file = read_settings(said["config"], known, FLAGS_ONLY, own)
-    if base is None:
-        name = said.get("preset", file.get("preset", DEFAULT))
-        base = find_preset(coerce("preset", str, name))
     merged = {**file, **said}
+    if base is None:
+        base = find_preset(coerce("preset", str, merged.get("preset", DEFAULT)))
     others = set(field_types(RunConfig)) | (set(field_types(NetworkConfig)) - set(PRESET_FIELDS))
     chosen = base
     for layer in (file, said):
@@ -349,7 +348,8 @@ def resolve(
     network |= {key: getattr(chosen, key) for key in ("pooling", "padding", "rounding")}
     run = {key: merged[key] for key in field_types(RunConfig) if key in merged} | {"preset": chosen.name or DEFAULT}
     both = _construct(NetworkConfig, network), _construct(RunConfig, run)
-    return Settings(chosen, chosen.config, *both, tuple(names), tuple(said))
+    new = [key for key in file if getattr(chosen.config, key, None) != getattr(base.config, key, None)]
+    return Settings(chosen, chosen.config, *both, tuple(names), tuple(dict.fromkeys((*said, *new))))
 
 
 def _construct(one: Any, values: Mapping[str, Any]) -> Any:

@@ -263,6 +263,17 @@ def test_a_typed_flag_without_effect_is_said_before_the_work(told, flags, note):
     assert said.index(note) < said.index("stopped:")
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_setting_of_a_file_without_effect_is_said_and_those_of_its_preset_are_not(tmp_path, name):
+    nothing = make_flags("Flags", list(all_fields()), everything=False)
+    file = tmp_path / "all.toml"
+    file.write_text(resolve(replace(nothing, preset=name)).toml())
+    assert resolve(replace(nothing, config=str(file))).idle_notes(1) == []
+    file.write_text(f'preset = "{name}"\nmask_feather = 2.0\n')
+    (note,) = resolve(replace(nothing, config=str(file))).idle_notes(1)
+    assert note == "`mask_feather` has no effect without `mask` or `regions`"
+
+
 def test_a_setting_without_effect_is_a_note_in_python():
     rng = np.random.default_rng(0)
     photograph, painting = rng.uniform(0, 255, (2, 48, 48, 3))
