@@ -22,7 +22,7 @@ CHOICES = {
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    height, iterations = (208, 24) if quick else (512, 300)
+    height, iterations = (192, 24) if quick else (512, 300)
     width, size = height * 3 // 4, height
     scene, parts = portrait_scene(height, width), portrait_masks(height, width)
     styles = [painting(size, size), kept(flow_painting, size, size, 3)[..., ::-1].astype(np.float64)]

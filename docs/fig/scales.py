@@ -1,5 +1,7 @@
 """The size of the strokes: the painting's size, and one scale against a pyramid."""
 
+from functools import cache
+
 import numpy as np
 from matplotlib import pyplot as plt
 
@@ -13,6 +15,12 @@ def main(out, quick=True):
     width, n = (192, 18) if quick else (512, 200)
     photo, art = photograph(width * 3 // 4, width), painting(2 * width, 2 * width)
     net = network("float32")
+
+    @cache  # two of the six are one run
+    def painted(**choice):
+        config = StyleConfig(**{"size": width, "iterations": n, **choice})
+        return np.asarray(handstyle.stylize(photo, art, network=net, config=config).array)
+
     choices = {
         "--style-scale 0.5": {"pyramid_min_size": width // 2, "style_scale": 0.5},
         "--style-scale 1": {"pyramid_min_size": width // 2},
@@ -26,8 +34,7 @@ def main(out, quick=True):
     }
     figure, axes = plt.subplots(2, 3, figsize=(8.8, 4.7), layout="constrained")
     for panel, (name, choice) in zip(axes.ravel(), choices.items(), strict=True):
-        config = StyleConfig(**{"size": width, "iterations": n, **choice})
-        show(panel, np.asarray(handstyle.stylize(photo, art, network=net, config=config).array), name)
+        show(panel, painted(**choice), name)
     save(figure, out)
 
 

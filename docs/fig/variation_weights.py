@@ -14,7 +14,7 @@ def main(out, quick=True):
     figure, axes = plt.subplots(2, 2, figsize=(7.2, 5.6), layout="constrained")
     for axis, weight in zip(axes.ravel(), WEIGHTS, strict=True):
         objective, start = town(192, 256, "float32", variation=weight)
-        outcome = minimize_lbfgsb(objective, start, 60 if quick else 400)
+        outcome = minimize_lbfgsb(objective, start, 45 if quick else 400)
         show(axis, outcome.v.reshape(objective.shape), f"weight {weight:g}")
     save(figure, out)
 
