@@ -124,8 +124,7 @@ def test_a_question_to_an_engine_would_be_seen(tmp_path: Path) -> None:
 # losses: the terms, which the design counted in optimize before it moved them here;
 # optimize: what each optimizer does for checkpoints, for files mapped into memory and for an early stop;
 # kernels/cuda: nothing was taken out that only a GPU could have shown to be dead;
-# painting and cli: the fields, flags and checks of the groups below it in config, options, stylize and the commands;
-# weights_tools: bfloat16, and state dictionaries inside others.
+# painting and cli: the fields, flags and checks of the groups below it in config, options, stylize and the commands.
 
 
 class Part(NamedTuple):
@@ -214,11 +213,7 @@ HOUSE = {
             "the commands of weights": (132, "cli/weights"),
         },
     ),
-    "weights_tools": Part(
-        "weights_tools",
-        1978,  # the design: 2100
-        {"downloads that resume, and end": (106, "resume")},
-    ),
+    "weights_tools": Part("weights_tools", 2100),
     "book": Part("handstyle/book/*.py", 290),  # the judges are text, as the chapters are
 }
 
