@@ -240,7 +240,8 @@ class RunMemory:
         needs = [need.total - need.weights for need in run.needs()]
         # Half of it: a run is long, and other programs come.
         kept_bytes = max(0, int(USABLE * run.free) - max(needs)) // 2 if math.isfinite(run.free) else 0
-        return run if run.own_memory else replace(run, network=with_kept_features(run.network, kept_bytes))
+        network = run.network if run.own_memory else with_kept_features(run.network, kept_bytes)
+        return run if network is run.network else replace(run, network=network)
 
     def _with_tiles(self) -> "RunMemory":
         if self.config.tile:
@@ -389,8 +390,7 @@ class RunMemory:
         # The weights are already in memory.
         taken = (need.device if self.own_memory else need.total) - need.weights
         subject = f"{width} x {height} px need"
-        part = 1.0 if self.own_memory else USABLE
-        if taken > part * self.free:
+        if taken > (1.0 if self.own_memory else USABLE) * self.free:
             where = "the GPU's memory" if self.own_memory else "memory"
             return f"{subject} {format_bytes(taken)} of {where}, {format_bytes(self.free)} are free"
         if need.files > (free := free_disk()):

@@ -152,6 +152,14 @@ def test_where_free_memory_is_unknown_a_shortage_is_one_line():
         raise MemoryError
 
 
+def test_each_scale_of_a_run_is_forecast_once(monkeypatch):
+    asked, need_at = [], RunMemory.need_at
+    monkeypatch.setattr(RunMemory, "need_at", lambda run, size, k=0: asked.append(size) or need_at(run, size, k))
+    fitted = run(replace(CONFIG, size=256), math.inf).fitted()
+    fitted.check()
+    assert [need.size for need in fitted.needs()] == asked == [(128, 128), (256, 256)]
+
+
 def test_the_check_comes_before_any_work(monkeypatch):
     monkeypatch.setattr(Backend, "free_memory", lambda self: 30 * MIB)
     net = network()
