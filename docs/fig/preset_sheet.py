@@ -15,7 +15,7 @@ RATED = "keras-io"  # plain descent: its one rate is for a picture of 400 px, wh
 
 def main(out, quick=True):
     """Draw the figure to `out`."""
-    width, iterations = (144, 20) if quick else (384, 300)
+    width, iterations = (128, 20) if quick else (384, 300)
     height = width * 3 // 4
     photo, art = photograph(height, width), painting(width, width)
     net = network("float32")
