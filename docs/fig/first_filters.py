@@ -3,7 +3,7 @@
 VGG-19's weights are not at hand where the book is built, so the picture of its kernels, three pixels each in eight rows
 of eight, is kept beside this script. It was made by
 
-    python -m fig.first_filters WEIGHTS
+    python -m fig.first_filters --keep WEIGHTS
 
 with a file of VGG-19 in any format that `load_network` reads.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from fig.common import network, save, show
+from fig.common import command, network, save, show
 from handstyle.painting.load import load_network
 
 KEPT = Path(__file__).with_name("first_filters_vgg19.png")
@@ -47,7 +47,12 @@ def main(out, quick=True):
     save(figure, out)
 
 
-if __name__ == "__main__":
-    found = kernels(load_network(sys.argv[1], backend="numpy", dtype="float64"))
+def keep(weights):
+    """Make the picture of VGG-19's kernels anew."""
+    found = kernels(load_network(weights, backend="numpy", dtype="float64"))
     sheet = found.reshape(8, 8, 3, 3, 3).swapaxes(1, 2).reshape(24, 24, 3)
     Image.fromarray(sheet.round().astype(np.uint8)).save(KEPT, optimize=True)
+
+
+if __name__ == "__main__":
+    keep(sys.argv[2]) if sys.argv[1] == "--keep" else command(main)

@@ -2,7 +2,7 @@
 
 VGG-19's weights are not at hand where the book is built, so its panel is kept beside this script. It was painted by
 
-    python -m fig.nets_painted WEIGHTS
+    python -m fig.nets_painted --keep WEIGHTS
 
 with a file of VGG-19 in any format that `load_network` reads.
 """
@@ -15,7 +15,7 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from fig import problem
-from fig.common import save, show
+from fig.common import command, save, show
 from handstyle.network.vgg import random_weights
 from handstyle.painting.load import load_network
 
@@ -46,5 +46,10 @@ def main(out, quick=True):
     save(figure, out)
 
 
+def keep(weights):
+    """Paint VGG-19's panel anew."""
+    Image.fromarray(np.clip(by_network(weights), 0, 255).astype(np.uint8)).save(KEPT, optimize=True)
+
+
 if __name__ == "__main__":
-    Image.fromarray(np.clip(by_network(sys.argv[1]), 0, 255).astype(np.uint8)).save(KEPT, optimize=True)
+    keep(sys.argv[2]) if sys.argv[1] == "--keep" else command(main)

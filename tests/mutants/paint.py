@@ -185,9 +185,9 @@ def paint(
 
 
 def facts_of(outcome: Any) -> dict[str, Any]:
-    """Return what a run says of itself."""
+    """Return what a run says of itself; one that found no descent at all has no value."""
     return {
-        "value": round(outcome.trace[-1].value, 4),
+        "value": round(outcome.trace[-1].value, 4) if outcome.trace else None,
         "iterations": len(outcome.trace),
         "evaluations": outcome.evaluations,
         "stopped": outcome.stopped,
