@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -84,7 +85,12 @@ def test_a_log_has_a_line_when_a_scale_begins_every_five_seconds_and_at_the_end(
 def test_a_terminal_has_a_bar_with_scale_size_losses_and_time_left(pictures):
     file = io.StringIO()
     with progress_display(Console(file=file, force_terminal=True, width=80)) as show:
-        handstyle.stylize(*pictures, callback=show, **FEW)
+
+        def slowly(progress):
+            show(progress)
+            time.sleep(0.15)  # the bar is drawn ten times a second
+
+        handstyle.stylize(*pictures, callback=slowly, **FEW)
     text = file.getvalue()
     for words in ("measuring the targets", "48 x 64 px, scale 2 of 2", "6/6", "about 0 s left", "loss "):
         assert words in text
