@@ -5,7 +5,8 @@
 
 With ``--iterations 24`` for all, the results `looks` are those of ``--looks wasserstein --weights 0.1 0.3 1 3 10 --name
 looks``, and `sizes` those of ``--strengths 0.5 --sizes 256 1024 --measure-at 256 --skip 5 --pairs 8 --name sizes``,
-and `detail` those of ``--strengths 0.5 --looks gram enlarged --name detail``.
+and `detail` those of ``--looks gram enlarged --name detail``, with ``--networks vgg19 --weights 1`` and ``--networks
+vgg19-slim --weights 10`` for both looks, and ``--weights 6`` and ``5`` for the first.
 
 Pairs of a photograph and a painting are painted by the whole painter, in its pyramid, with the network that ships and
 with VGG-19, at several style weights. Of each picture three things are measured: the structural similarity to the

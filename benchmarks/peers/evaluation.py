@@ -33,6 +33,7 @@ from handstyle.optimize.lbfgsb import minimize_lbfgsb
 from handstyle.optimize.trace import Outcome
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import scales
+from handstyle.painting.plan import detail_beyond
 
 COARSE = 30  # evaluations at each scale of the pyramid before the last
 OWN_HISTORY = 30  # pairs of our L-BFGS: a pair of float32 takes a third of the bytes that SciPy's takes
@@ -228,9 +229,7 @@ def ours(turn: common.Turn, size: int, iterations: int, kernels: str, how: str) 
             if last and 0 in turn.finished and lowest(trace) <= lowest(turn.finished[0]):
                 raise StopIteration
 
-        # As `enlarge_picture` does, with the photograph's detail; the first scale starts from the photograph itself.
-        photograph, size_before = common.picture("tubingen.jpg", side), found.shape[:2]
-        detail = photograph - resize(resize(photograph, size_before), photograph.shape[:2])
+        detail = detail_beyond(common.picture("tubingen.jpg", side), found.shape[:2])  # none at the first scale
         start = (resize(found, (side, side)) + detail).astype(dtype).ravel()
         most = None if last else COARSE
         outcome = minimize(

@@ -356,10 +356,11 @@ def compare(now: Measurements, earlier: Measurements) -> Iterator[str]:
     for row in now.rows:
         old = before.pop((row.size, row.what), None)
         if old is not None:
-            told = (
-                "" if abs(row.median - old.median) > (row.spread + old.spread) else ", a difference within the spread"
-            )
-            told = told if row.spread and old.spread else ", of single evaluations, so it may be chance"
+            told = ""
+            if not (row.spread and old.spread):
+                told = ", of single evaluations, so it may be chance"
+            elif abs(row.median - old.median) <= row.spread + old.spread:
+                told = ", a difference within the spread"
             yield f"{row.size}², {row.what}: {row.median / old.median:.2f} of the time before{told}"
     if len(before) == len(earlier.rows):
         yield "they have no row in common"

@@ -30,11 +30,7 @@ from handstyle.cli.bench import (
 from handstyle.cli.bench import bench as take_turns
 from handstyle.cli.bench import compare as compare_measurements
 from handstyle.cli.energy import unknown_energies
-from handstyle.cli.options import (
-    Flat,
-    NetworkConfig,
-    Whole,
-)
+from handstyle.cli.options import Flat, NetworkConfig, Whole
 from handstyle.cli.terminal import event, out, say, set_output_form
 from handstyle.foundations.backend import choose_backend, cpu_count
 from handstyle.foundations.errors import HandstyleError

@@ -11,10 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from handstyle.cli.announcing import print_notes
-from handstyle.cli.bench import (
-    average_load,
-    load_warning,
-)
+from handstyle.cli.bench import average_load, load_warning
 from handstyle.cli.options import (
     PICTURES,
     Flat,

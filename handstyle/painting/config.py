@@ -647,17 +647,15 @@ match-after, histogram, histogram-after
         ["`lbfgs_history` has no effect with optimizer='adam'"]
         """
         optimizer, color = f"with optimizer={self.optimizer!r}", f"with color={self.color!r}"
+        masked, without = self.mask or self.regions, "without `mask` or `regions`"
         idle = (
-            (
-                not (self.mask or self.regions),
-                "without `mask` or `regions`",
-                "mask_dilate mask_feather unmasked_weight",
-            ),
+            (not masked, without, "mask_dilate mask_feather unmasked_weight"),
             (count == 1, "with one painting", "style_blend blend"),
             (not self.color.startswith("luminance"), color, "color_space"),
             (not self.color.startswith("match"), color, "color_match"),
             (self.style_size > 0, "beside `style_size`", "style_scale"),
-            (not self.pyramid_min_size, "with pyramid_min_size=0", "pyramid_factor"),
+            (not self.pyramid_min_size, "with pyramid_min_size=0", "pyramid_factor pyramid_detail"),
+            (self.init != "content", f"with init={self.init!r}", "pyramid_detail"),
             (not self.tv_weight, "with tv_weight=0", "tv tv_white"),
             (bool(self.iterations_by_scale), "beside `iterations_by_scale`", "iterations"),
             (self.restarts > 0, "beside `restarts`", "iterations iterations_by_scale lbfgs_history"),

@@ -10,13 +10,7 @@ from handstyle.foundations.picture_reading import Picture
 from handstyle.kernels.tiles import tile_side
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.config import StyleConfig
-from handstyle.painting.inputs import (
-    output_size,
-    rule_side,
-    size_for_photograph,
-    style_side,
-    style_size,
-)
+from handstyle.painting.inputs import output_size, rule_side, size_for_photograph, style_side, style_size
 from handstyle.painting.paper import read_paper
 from handstyle.painting.plan import Plan
 

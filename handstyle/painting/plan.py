@@ -93,6 +93,12 @@ def _style_mask(given: str, source: Picture, size: Size, max_pixels: int | None)
     return both
 
 
+def detail_beyond(photograph: Array, size: Size) -> Array:  # (H, W, 3) -> (H, W, 3)
+    """Return the detail of a photograph that a smaller `size` could not hold."""
+    detail: Array = photograph - resize(resize(photograph, size), photograph.shape[:2])
+    return detail
+
+
 def enlarge_picture(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:
     """Return the picture `p` of one scale enlarged to the size of the next.
 
@@ -106,7 +112,7 @@ def enlarge_picture(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Ar
         return larger
     photograph = resize(plan.p, size)
     if config.pyramid_detail:
-        larger += photograph - resize(resize(photograph, p.shape[:2]), size)  # book: transfer-scales
+        larger += detail_beyond(photograph, p.shape[:2])  # book: transfer-scales
     if not keeps_photograph(config, plan.masks, config.region_numbers(len(plan.paintings))):
         return larger
     free = np.clip(resize(uncovered(plan.masks), size), 0, 1)[..., None]

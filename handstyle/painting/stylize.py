@@ -25,12 +25,7 @@ from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Objective
 from handstyle.optimize.trace import COMPLETED, FAILED, Ending, Iteration, Outcome
 from handstyle.painting.arguments import convert_options, join_callbacks, styles_and_blend, user_terms
-from handstyle.painting.call_options import (
-    as_network,
-    choose_settings,
-    collect_styles,
-    network_argument,
-)
+from handstyle.painting.call_options import as_network, choose_settings, collect_styles, network_argument
 from handstyle.painting.config import STRENGTH, StyleConfig, check_layer, style_config
 from handstyle.painting.inputs import read_inputs, starting_picture, wanted_side
 from handstyle.painting.load import describe_precision

@@ -252,6 +252,7 @@ def test_photographs_that_a_shell_has_listed_as_paintings_are_said(told):
         (("--style-blend", "3"), "--style-blend has no effect with one painting"),
         (("--style-scale", "2", "--style-size", "40"), "--style-scale has no effect beside --style-size"),
         (("--tv", "keras", "--tv-weight", "0"), "--tv has no effect with --tv-weight 0"),
+        (("--no-pyramid-detail", "--init", "noise"), "--pyramid-detail has no effect with --init noise"),
         (("--iterations-by-scale", "1,1"), "--iterations has no effect beside --iterations-by-scale"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",

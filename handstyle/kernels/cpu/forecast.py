@@ -7,11 +7,7 @@ import math
 from collections.abc import Sequence
 
 from handstyle.foundations.errors import HandstyleError
-from handstyle.kernels.counting import (
-    Cost,
-    Machine,
-    target_bytes,
-)
+from handstyle.kernels.counting import Cost, Machine, target_bytes
 from handstyle.kernels.cpu.dry_run import dry_run
 from handstyle.kernels.cpu.passes import CpuPasses
 from handstyle.losses.terms import Term
