@@ -22,6 +22,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         0 if all that was graded is right, 1 if not, 2 if nothing could be graded.
+
+    Examples
+    --------
+    >>> main(["list", "1"])
+    1. A picture painted by an optimizer
+        ch01-row             a row of pixels: row_of_pixels
+        ch01-shares          who has the say: shares
+    0
     """
     parser = argparse.ArgumentParser(prog="python -m handstyle.book", description="The exercises of the book.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="list | grade")

@@ -10,14 +10,31 @@ import numpy as np
 
 
 class Three(NamedTuple):
-    """Two of CUDA's three coordinates; the third is not needed here."""
+    """Two of CUDA's three coordinates; the third is not needed here.
+
+    Examples
+    --------
+    >>> Three(32), Three(8, 4).y
+    (Three(x=32, y=1), 4)
+    """
 
     x: int
     y: int = 1
 
 
 def launch(kernel, grid, block, *arguments):
-    """Call `kernel` once for each thread of each block."""
+    """Call `kernel` once for each thread of each block.
+
+    Examples
+    --------
+    >>> y = np.zeros(8)
+    >>> def fill(blockIdx, blockDim, threadIdx, y):
+    ...     i = blockIdx.x * blockDim.x + threadIdx.x
+    ...     y[i] = 10 * blockIdx.x + threadIdx.x
+    >>> launch(fill, (2,), (4,), y)
+    >>> y.tolist()  # two blocks of four threads
+    [0.0, 1.0, 2.0, 3.0, 10.0, 11.0, 12.0, 13.0]
+    """
     grid, block = Three(*grid), Three(*block)
     for v, u in np.ndindex(grid.y, grid.x):
         threads = [kernel(Three(u, v), block, Three(s, t), *arguments) for t, s in np.ndindex(block.y, block.x)]
@@ -27,7 +44,15 @@ def launch(kernel, grid, block, *arguments):
 
 
 class Traced:
-    """A flat array that notes each index at which it is read or written."""
+    """A flat array that notes each index at which it is read or written.
+
+    Examples
+    --------
+    >>> memory = Traced([5.0, 6.0, 7.0])
+    >>> memory[0] = memory[2]
+    >>> memory.values.tolist(), memory.trace  # index 2 was read, then index 0 written
+    ([7.0, 6.0, 7.0], [2, 0])
+    """
 
     def __init__(self, values):
         self.values, self.trace = np.ravel(values), []
@@ -42,7 +67,16 @@ class Traced:
 
 
 def warp_sectors(memory, kernel, block, *arguments, itemsize=4):
-    """Return how many sectors of 32 bytes the first warp touches at each of its accesses to `memory`, a `Traced`."""
+    """Return how many sectors of 32 bytes the first warp touches at each of its accesses to `memory`, a `Traced`.
+
+    Examples
+    --------
+    >>> memory = Traced(np.zeros(128))
+    >>> def read(blockIdx, blockDim, threadIdx, stride):
+    ...     memory[stride * threadIdx.x]
+    >>> [warp_sectors(memory, read, (32,), stride) for stride in (1, 2, 4)]  # 8 floats fit a sector
+    [[4], [8], [16]]
+    """
     block, traces = Three(*block), []
     for lane in range(32):
         memory.trace.clear()

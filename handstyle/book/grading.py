@@ -32,11 +32,18 @@ class Comparison:
     what : str
         What was compared, in words.
     error : float
-        Relative where there is something to be relative to; 1 or 0 for what only holds or does not.
+        Relative to the expected value if that is not zero; for a condition, 0 if it holds and 1 otherwise.
     allowed : float
         The largest error that passes.
     remark : str
-        What the answer has to do with the right one: a factor, a transposition, another shape.
+        How the answer differs from the right one: by a factor, a transposition, its shape.
+
+    Examples
+    --------
+    >>> Comparison("a sum", error=2e-6, allowed=1e-6).passed
+    False
+    >>> Comparison("a sum", error=float("nan"), allowed=1e-6).passed
+    False
     """
 
     what: str
@@ -46,7 +53,7 @@ class Comparison:
 
     @property
     def passed(self) -> bool:
-        """Whether the error is small enough; one that is not a number is not."""
+        """Whether the error is at most the allowed one; False for NaN."""
         return self.error <= self.allowed
 
 
@@ -59,6 +66,13 @@ class Judge:
         Draws the same numbers for every answer, so that errors can be compared between answers.
     comparisons : list of Comparison
         What was found so far.
+
+    Examples
+    --------
+    >>> judge = Judge()
+    >>> judge.equal("the gradient", [2.0, 4.0], [1.0, 2.0])
+    >>> judge.comparisons[0].error, judge.comparisons[0].remark
+    (1.0, 'it is the right one times 2')
     """
 
     def __init__(self) -> None:
@@ -142,6 +156,12 @@ class Mistake:
         What is wrong with it.
     functions : dict of str to callable
         The wrong functions, by the names of the right ones; the others are the reader's.
+
+    Examples
+    --------
+    >>> doubled = Mistake("doubled", "the factor 1/2 of the loss is forgotten", {"loss": lambda f: f * f})
+    >>> doubled.functions["loss"](3.0)  # the right loss is 4.5
+    9.0
     """
 
     name: str
@@ -165,6 +185,12 @@ class Exercise:
         Takes the answer, whose attributes are the functions, and a `Judge`.
     mistakes : tuple of Mistake
         Known wrong answers, which the judge must reject.
+
+    Examples
+    --------
+    >>> first = exercises_of(1)[0]
+    >>> first.label, first.chapter, first.functions
+    ('ch01-row', 1, ('row_of_pixels',))
     """
 
     label: str
@@ -195,6 +221,13 @@ class Grade:
         The error that one of its functions raised, with its line; empty if none did.
     resembles : Mistake or None
         The known mistake that gives the same errors.
+
+    Examples
+    --------
+    >>> first = exercises_of(1)[0]
+    >>> print(Grade(first, [Comparison("the value", 0.5, 1e-9)]))
+    wrong      ch01-row: error 0.5, 1e-09 allowed: the value
+               resembles none of the 3 mistakes known for it
     """
 
     exercise: Exercise
@@ -205,7 +238,7 @@ class Grade:
 
     @property
     def passed(self) -> bool:
-        """Whether the answer has all functions, and all comparisons passed."""
+        """Whether the answer has all functions, raised no error, and passed all comparisons."""
         return bool(self.comparisons) and not (self.missing or self.fault or self.wrong)
 
     @property
@@ -263,6 +296,15 @@ def exercise(
     -------
     callable
         A decorator that returns the judge as it is.
+
+    Examples
+    --------
+    >>> @exercise("ch99-square", "A square", ["square"], mistake("sum", "it adds", square=lambda x: x + x))
+    ... def judge_square(answer, judge):
+    ...     judge.equal("the square of 3", answer.square(3.0), 9.0)
+    >>> asked = EXERCISES.pop("ch99-square")
+    >>> grade(asked, SimpleNamespace(square=lambda x: x + x)).resembles.name
+    'sum'
     """
 
     def enter(judge: Callable[[Any, Judge], None]) -> Callable[[Any, Judge], None]:
@@ -273,12 +315,25 @@ def exercise(
 
 
 def mistake(name: str, says: str, **functions: Callable[..., Any]) -> Mistake:
-    """Return a `Mistake` from its wrong functions, given by keyword."""
+    """Return a `Mistake` from its wrong functions, given by keyword.
+
+    Examples
+    --------
+    >>> sorted(mistake("swapped", "rows and columns are exchanged", gram=np.transpose).functions)
+    ['gram']
+    """
     return Mistake(name, says, functions)
 
 
 def chapters() -> dict[int, str]:
-    """Return the titles of the chapters that have exercises to grade, by number; their judges are loaded."""
+    """Return the titles of the chapters that have exercises to grade, by number; their judges are loaded.
+
+    Examples
+    --------
+    >>> titles = chapters()
+    >>> min(titles), titles[2]
+    (1, 'Arrays on two machines')
+    """
     titles = {}
     for module in sorted(pkgutil.iter_modules([str(Path(__file__).with_name("judges"))]), key=lambda m: m.name):
         loaded = importlib.import_module(f"handstyle.book.judges.{module.name}")
@@ -287,13 +342,19 @@ def chapters() -> dict[int, str]:
 
 
 def exercises_of(chapter: int) -> list[Exercise]:
-    """Return the exercises of a chapter, in the order of its page."""
+    """Return the exercises of a chapter, in the order of its page.
+
+    Examples
+    --------
+    >>> {e.chapter for e in exercises_of(2)}, exercises_of(99)
+    ({2}, [])
+    """
     chapters()
     return [e for e in EXERCISES.values() if e.chapter == chapter]
 
 
 def load_answers(path: Path) -> ModuleType:
-    """Import a reader's file.
+    r"""Import a reader's file.
 
     Parameters
     ----------
@@ -309,6 +370,15 @@ def load_answers(path: Path) -> ModuleType:
     ------
     HandstyleError
         If there is no such file, or if it fails while it is imported.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "answers.py"
+    ...     _ = file.write_text("def double(x):\n    return 2 * x\n")
+    ...     load_answers(file).double(21)
+    42
     """
     file = path if path.suffix == ".py" else path.with_name(f"{path.name}.py")
     if not file.is_file():
@@ -340,6 +410,17 @@ def grade(asked: Exercise, answers: object) -> Grade:
     Returns
     -------
     Grade
+
+    Examples
+    --------
+    >>> def judge_double(answer, judge):
+    ...     judge.equal("twice 3", answer.double(3.0), 6.0)
+    >>> asked = Exercise("ch01-double", "Twice a number", ("double",), judge_double, ())
+    >>> grade(asked, SimpleNamespace(double=lambda x: x + x)).passed
+    True
+    >>> print(grade(asked, SimpleNamespace(double=lambda x: x * x)))
+    wrong      ch01-double: error 0.5, 1e-09 allowed: twice 3
+               it is the right one times 1.5
     """
     missing = [name for name in asked.functions if not callable(getattr(answers, name, None))]
     if missing:

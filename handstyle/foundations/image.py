@@ -34,6 +34,14 @@ class Convention:
     mean, std : tuple of float
         Subtracted from, then divided into, each channel; in the order of the channels, on the scale of
         `scale`.
+
+    Examples
+    --------
+    >>> CAFFE.order, CAFFE.scale, CAFFE.mean
+    ('BGR', 255.0, (103.939, 116.779, 123.68))
+    >>> gray = np.full((1, 1, 3), 128.0)
+    >>> preprocess_forward(gray, CAFFE).ravel().round(2).tolist()  # 128 minus the mean of each channel
+    [24.06, 11.22, 4.32]
     """
 
     name: str

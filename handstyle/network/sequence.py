@@ -36,7 +36,15 @@ POOLS = {
 
 @dataclass(frozen=True)
 class Convolution:
-    """A 3x3 convolution: its name, weights (3, 3, C, K), bias (K,) and border."""
+    """A 3x3 convolution: its name, weights (3, 3, C, K), bias (K,) and border.
+
+    Examples
+    --------
+    >>> layer = Convolution("conv1_1", np.ones((3, 3, 1, 1)), np.zeros(1))
+    >>> y, _ = layer.forward(np.ones((2, 2, 1)))
+    >>> y[..., 0].tolist()  # the border is zero, so each window holds the same four ones
+    [[4.0, 4.0], [4.0, 4.0]]
+    """
 
     name: str
     w: Array = field(repr=False)
@@ -54,7 +62,15 @@ class Convolution:
 
 @dataclass(frozen=True)
 class ReLU:
-    """A rectifier: its name."""
+    """A rectifier: its name.
+
+    Examples
+    --------
+    >>> layer = ReLU("relu1_1")
+    >>> y, cache = layer.forward(np.array([[[-1.0, 2.0]]]))
+    >>> y.ravel().tolist(), layer.backward(np.ones((1, 1, 2)), cache).ravel().tolist()
+    ([0.0, 2.0], [0.0, 1.0])
+    """
 
     name: str
 
@@ -69,7 +85,13 @@ class ReLU:
 
 @dataclass(frozen=True)
 class Pool:
-    """Pooling over 2x2 blocks: its name, ``max``, ``average`` or ``l2``, and how an odd side is rounded."""
+    """Pooling over 2x2 blocks: its name, ``max``, ``average`` or ``l2``, and how an odd side is rounded.
+
+    Examples
+    --------
+    >>> Pool("pool1").output_size(5, 8), Pool("pool1", rounding="up").output_size(5, 8)
+    ((2, 4), (3, 4))
+    """
 
     name: str
     kind: str = "max"

@@ -194,7 +194,14 @@ def random_weights(
 
 
 class LayerSummary(NamedTuple):
-    """A row of `summary`: the layer, its output, its parameters and what of the picture one of its values sees."""
+    """A row of `summary`: the layer, its output, its parameters and what of the picture one of its values sees.
+
+    Examples
+    --------
+    >>> row = summary(build_network(random_weights()), 64, 48)[2]
+    >>> row.name, row.shape, row.receptive_field  # two 3x3 convolutions see 5 pixels a side
+    ('conv1_2', (64, 48, 16), 5)
+    """
 
     name: str
     shape: tuple[int, int, int]

@@ -71,6 +71,17 @@ class Average:
 
     Crowson (style-transfer-pytorch, 2021) returns this average instead of the last iterate, which removes the noise of
     single steps from the picture.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> average = Average(np.zeros(1))
+    >>> average.add(np.array([2.0]), decay=0.9)
+    >>> average.mean().tolist()  # of one iterate: the iterate
+    [2.0]
+    >>> average.add(np.array([4.0]), decay=0.9)
+    >>> average.mean().round(3).tolist()  # (0.09 * 2 + 0.1 * 4) / 0.19
+    [3.053]
     """
 
     value: Array

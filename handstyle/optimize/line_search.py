@@ -15,7 +15,14 @@ GROWTH = 4.0  # the largest factor by which a step grows, as in Moré and Thuent
 
 @dataclass(frozen=True)
 class Trial:
-    """A point on the search line: the length of the step, and the value and the slope of the objective there."""
+    """A point on the search line: the length of the step, and the value and the slope of the objective there.
+
+    Examples
+    --------
+    >>> phi = lambda step: Trial(step, (step - 1) ** 2, 2 * (step - 1))  # a parabola with its minimum at 1
+    >>> strong_wolfe(phi, phi(0.0), step=1.0)
+    Trial(step=1.0, value=0.0, slope=0.0)
+    """
 
     step: float
     value: float

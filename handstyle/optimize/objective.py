@@ -153,7 +153,17 @@ class Engine(LayerEngine, Protocol):
 
 @dataclass(frozen=True)
 class ReferenceEvaluation:
-    """The function `evaluate` with a fixed network, terms and shape of the picture."""
+    """The function `evaluate` with a fixed network, terms and shape of the picture.
+
+    Examples
+    --------
+    >>> from handstyle.losses.total_variation import VariationTerm
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> evaluation = ReferenceEvaluation(build_network(random_weights()), [VariationTerm()], (1, 3, 3))
+    >>> values, dp = evaluation(np.array([[[0.0] * 3, [3.0] * 3, [5.0] * 3]]))
+    >>> values.tolist(), dp[0, :, 0].round(2).tolist()  # (3² + 2²) / 2; its derivatives in the first channel
+    ([6.5], [-1.0, 0.33, 0.67])
+    """
 
     network: Network
     terms: Sequence[Term]
@@ -170,7 +180,17 @@ class ReferenceEvaluation:
 
 
 class ReferenceEngine:
-    """The reference engine: every function as the book quotes it, without optimizations."""
+    """The reference engine: every function as the book quotes it, without optimizations.
+
+    Examples
+    --------
+    >>> from handstyle.losses.total_variation import VariationTerm
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights())
+    >>> evaluation = ReferenceEngine().prepare(network, [VariationTerm()], (1, 3, 3))
+    >>> evaluation(np.zeros((1, 3, 3)))[0].tolist()  # a picture of one color does not vary
+    [0.0]
+    """
 
     name, poolings, tf32 = "reference", tuple(POOLS), False
     forward, backward = staticmethod(sequence_forward), staticmethod(sequence_backward)

@@ -10,7 +10,7 @@ from handstyle.book.grading import exercise, mistake
 SIZES = 10.0 ** np.arange(2, 9)
 
 
-class Elsewhere:
+class _Elsewhere:
     """An array that stands for one on another machine: arithmetic, sums, and no way out but `get`."""
 
     __array_ufunc__ = None
@@ -20,7 +20,7 @@ class Elsewhere:
         self.a = np.asarray(a)
 
     def get(self):
-        Elsewhere.waits += 1
+        _Elsewhere.waits += 1
         return self.a
 
     def __array__(self, *_, **__):
@@ -43,24 +43,24 @@ class Elsewhere:
         return _lifted(found) if callable(found) else found
 
     def __getitem__(self, key):
-        return Elsewhere(self.a[key])
+        return _Elsewhere(self.a[key])
 
 
 def _lifted(function):
     def call(*args, **kwargs):
         if any(isinstance(a, np.ndarray) and a.ndim for a in args):
             raise TypeError("a host array in an operation of the device")
-        plain = [a.a if isinstance(a, Elsewhere) else a for a in args]
-        return Elsewhere(function(*plain, **kwargs))
+        plain = [a.a if isinstance(a, _Elsewhere) else a for a in args]
+        return _Elsewhere(function(*plain, **kwargs))
 
     return call
 
 
 for _name in ("add", "sub", "mul", "truediv", "pow", "matmul", "neg", "abs"):
-    setattr(Elsewhere, f"__{_name}__", _lifted(getattr(operator, _name)))
-Elsewhere.__rmul__, Elsewhere.__radd__ = Elsewhere.__mul__, Elsewhere.__add__
+    setattr(_Elsewhere, f"__{_name}__", _lifted(getattr(operator, _name)))
+_Elsewhere.__rmul__, _Elsewhere.__radd__ = _Elsewhere.__mul__, _Elsewhere.__add__
 _FUNCTIONS = ["sum", "mean", "square", "multiply", "dot", "vdot", "einsum", "ravel", "reshape", "divide", "abs", "prod"]
-SPACE = SimpleNamespace(**{name: _lifted(getattr(np, name)) for name in _FUNCTIONS}, asarray=Elsewhere)
+SPACE = SimpleNamespace(**{name: _lifted(getattr(np, name)) for name in _FUNCTIONS}, asarray=_Elsewhere)
 SPACE.float64, SPACE.float32, SPACE.dtype = np.float64, np.float32, np.dtype
 
 
@@ -130,8 +130,8 @@ def _mean_square(mine, judge):
     judge.holds("the dtype is float64", getattr(found, "dtype", None) == np.float64)
     expected = ((2**22 - 1) * (1 + 2**-12) ** 2 + 2.0**26) / 2**22
     judge.equal("many small squares behind a large one, in float32", found, expected, 1e-7)
-    Elsewhere.waits = 0
-    there = mine.mean_square(Elsewhere(x))
-    judge.holds("the result stays on the machine of its argument", isinstance(there, Elsewhere))
-    judge.holds("nothing was copied home on the way", Elsewhere.waits == 0)
+    _Elsewhere.waits = 0
+    there = mine.mean_square(_Elsewhere(x))
+    judge.holds("the result stays on the machine of its argument", isinstance(there, _Elsewhere))
+    judge.holds("nothing was copied home on the way", _Elsewhere.waits == 0)
     judge.equal("its value", there.get(), (x**2).mean())
