@@ -1,4 +1,4 @@
-"""The solution that a page shows is the one that is graded: the same function in the page's cells and in its module."""
+"""The solution that a page shows is the one that is graded: the same in the page's cells and in its module."""
 
 import ast
 import re
@@ -12,18 +12,20 @@ SOLUTIONS = [
     (path.stem, node)
     for path in sorted((DOCS / "solutions").glob("ch*.py"))
     for node in ast.parse(path.read_text(encoding="utf-8")).body
-    if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
 ]
 
 
 def in_the_cells(page, name):
     cells = re.findall(r"^```\{code-cell\}.*?\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     trees = [ast.parse(re.sub(r"^(:.*|%.*)$", "", cell, flags=re.MULTILINE)) for cell in cells]
-    return [node for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
+    kinds = ast.FunctionDef | ast.ClassDef
+    return [node for tree in trees for node in tree.body if isinstance(node, kinds) and node.name == name]
 
 
-def without_docstring(function):
-    return ast.dump(ast.Module(function.body[bool(ast.get_docstring(function)) :], [])), ast.dump(function.args)
+def without_docstring(node):
+    body = ast.Module(node.body[bool(ast.get_docstring(node)) :], [])
+    return ast.dump(body), ast.dump(node.args) if isinstance(node, ast.FunctionDef) else ""
 
 
 @pytest.mark.parametrize(("chapter", "solution"), SOLUTIONS, ids=[f"{c}-{node.name}" for c, node in SOLUTIONS])

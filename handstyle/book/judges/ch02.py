@@ -135,3 +135,120 @@ def _mean_square(mine, judge):
     judge.holds("the result stays on the machine of its argument", isinstance(there, _Elsewhere))
     judge.holds("nothing was copied home on the way", _Elsewhere.waits == 0)
     judge.equal("its value", there.get(), (x**2).mean())
+
+
+class _Guarded:
+    """A strict array as the exercise asks for; the known mistakes change one of its ways each."""
+
+    __array_ufunc__ = None
+
+    def __init__(self, a):
+        self.a = np.asarray(a)
+
+    @property
+    def shape(self):
+        return self.a.shape
+
+    def get(self):
+        return self.a.copy()
+
+    def sum(self):
+        return type(self)(self.a.sum())
+
+    def _refuse(self, *_, **__):
+        raise TypeError("by get() alone")
+
+    __array__ = __float__ = __int__ = __bool__ = _refuse
+
+    def _combine(self, other, function):
+        if isinstance(other, np.ndarray):
+            raise TypeError("a host array")
+        return type(self)(function(self.a, other.a if isinstance(other, _Guarded) else other))
+
+    def __add__(self, other):
+        return self._combine(other, np.add)
+
+    def __mul__(self, other):
+        return self._combine(other, np.multiply)
+
+    def __gt__(self, other):
+        return self._combine(other, np.greater)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
+class _Truthful(_Guarded):
+    def __bool__(self):
+        return True
+
+
+class _TakenOver(_Guarded):
+    __array_ufunc__ = np.ndarray.__array_ufunc__
+
+    def __array__(self, *_, **__):
+        return self.a
+
+
+class _Mixed(_Guarded):
+    def _combine(self, other, function):
+        return type(self)(function(self.a, other.a if isinstance(other, _Guarded) else other))
+
+    __radd__ = __rmul__ = None
+
+
+class _Number(_Guarded):
+    def sum(self):
+        return self.a.sum()
+
+
+@exercise(
+    "ch02-strict",
+    "strict arrays",
+    ["Guarded"],
+    mistake("true as it stands", "without a `__bool__` every object is true", Guarded=_Truthful),
+    mistake("taken home by NumPy", "`np.asarray` and NumPy's functions find a way in", Guarded=_TakenOver),
+    mistake("host arrays let in", "an operation with a host array copies it in silence", Guarded=_Mixed),
+    mistake("a sum that comes home", "`sum()` returns a number of the host, so the host has waited", Guarded=_Number),
+)
+def _strict(mine, judge):
+    a, b = judge.rng.normal(size=(2, 3, 4))
+    g, h = mine.Guarded(a), mine.Guarded(b)
+    judge.equal("its shape", g.shape, a.shape)
+    judge.equal("what get() brings home", g.get(), a)
+
+    def refused(call):
+        try:
+            call()
+        except TypeError:
+            return True
+        return False
+
+    def stays(what, call, expected):
+        try:
+            found = call()
+        except TypeError:
+            found = None
+        here = isinstance(found, mine.Guarded) if isinstance(mine.Guarded, type) else found is not None
+        judge.holds(f"{what} stays on the device", here)
+        judge.equal(f"the value of {what}", found.get() if hasattr(found, "get") else np.nan * expected, expected)
+
+    stays("g + h", lambda: g + h, a + b)
+    stays("g * h", lambda: g * h, a * b)
+    stays("g > h", lambda: g > h, a > b)
+    stays("2 * g + 1", lambda: 2 * g + 1, 2 * a + 1)
+    stays("1 + g * 2", lambda: 1 + g * 2, 1 + a * 2)
+    stays("g > 0", lambda: g > 0, a > 0)
+    stays("g.sum()", lambda: g.sum(), a.sum())
+    judge.holds("np.asarray(g) is refused", refused(lambda: np.asarray(g)))
+    judge.holds("np.exp(g) is refused", refused(lambda: np.exp(g)))
+    judge.holds("float(g.sum()) is refused", refused(lambda: float(g.sum())))
+    judge.holds("if g.sum() > 0 is refused", refused(lambda: bool(g.sum() > 0)))
+    for name, call in {
+        "g + host": lambda: g + b,
+        "host + g": lambda: b + g,
+        "g * host": lambda: g * b,
+        "host * g": lambda: b * g,
+        "g > host": lambda: g > b,
+        "host > g": lambda: b > g,
+    }.items():
+        judge.holds(f"{name} is refused", refused(call))
