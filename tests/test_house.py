@@ -344,6 +344,7 @@ WITH_EXAMPLES = (
     "handstyle/losses",
     "handstyle/optimize",
     "handstyle/book",
+    "weights_tools",
 )
 
 

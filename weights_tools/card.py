@@ -41,6 +41,14 @@ def filters_sheet(weights: Weights) -> Array:  # -> (H, W, 3) uint8
 
     All kernels have the same scale, so that filters can be compared; it is set by the 99.5th percentile of the absolute
     values.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> filters_sheet(random_weights()).shape  # 16 filters: 4 rows of 54 px and 5 gaps of 6 px
+    (246, 246, 3)
+    >>> filters_sheet(random_weights())[0, 0]  # a gap is white
+    array([255, 255, 255], dtype=uint8)
     """
     w = weights.layers["conv1_1"][0]
     if CONVENTIONS[weights.convention].order == "BGR":

@@ -12,7 +12,16 @@ from weights_tools.fingerprint import picture
 
 
 class Difference(NamedTuple):
-    """The relative L2 distances of one convolution in two networks: of kernels, biases, and features after the ReLU."""
+    """The relative L2 distances of one convolution in two networks: of kernels, biases, and features after the ReLU.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> first, second = random_weights(deepest="conv1_1"), random_weights(deepest="conv1_1")
+    >>> second.layers["conv1_1"][0][:] *= 1.5
+    >>> round(compare(first, second)[0].kernel, 3)
+    0.5
+    """
 
     layer: str
     kernel: float

@@ -28,7 +28,16 @@ TORCHVISION_ABOVE = 0.02
 
 
 class Decision(NamedTuple):
-    """Weights with a known convention and this package's orientation, and sentences on what was found in the file."""
+    """The weights of a file, with a known convention and this package's orientation, and a sentence on each finding.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> weights = random_weights(deepest="conv2_1")
+    >>> reading = Reading("an example", "vgg19", weights.layers, order="BGR")
+    >>> decide(reading, "caffe").findings[-1]
+    'convention caffe, as given'
+    """
 
     weights: Weights
     findings: list[str]
@@ -89,6 +98,18 @@ def decide(reading: Reading, convention: str | None = None) -> Decision:
     ------
     HandstyleError
         If the convention cannot be determined and is not given, or if the given one is not that of the network.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> weights = random_weights(deepest="conv2_1")
+    >>> reading = Reading("an example", "vgg19", weights.layers, order="RGB")
+    >>> decision = decide(reading, "caffe")
+    >>> decision.findings[-1], decision.weights.convention
+    ('colors are RGB in this format: exchanged to BGR', 'caffe')
+    >>> w = decision.weights.layers["conv1_1"][0]
+    >>> np.array_equal(w[:, :, ::-1], weights.layers["conv1_1"][0])
+    True
     """
     if convention is not None:
         check_name("convention", convention, CONVENTIONS)
@@ -147,6 +168,16 @@ def decide_by_biases(weights: Weights) -> tuple[str | None, str]:
         None if the biases are not conclusive.
     found : str
         A sentence on the finding.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> weights = random_weights(deepest="conv3_1")
+    >>> decide_by_biases(weights)  # they are zero
+    (None, 'blocks 3 and 4 have no biases from which to determine the convention')
+    >>> weights.layers["conv3_1"][1][:] = 1e-3
+    >>> decide_by_biases(weights)[0]
+    'caffe'
     """
     share = bias_share(weights)
     if share is None:

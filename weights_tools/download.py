@@ -47,6 +47,16 @@ def get(wanted: Entry, *, keep_source: bool = False, retries: int = RETRIES) -> 
         If the connection fails (the message explains how to install by hand), the digest is wrong (the message has both
         digests), or a check of the self-test fails. A downloaded file with a wrong digest is deleted, but not a file
         that the user has put there.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from unittest import mock
+    >>> from weights_tools.registry import entry
+    >>> with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, HANDSTYLE_CACHE=folder):
+    ...     _ = (Path(folder) / "vgg19.h5").write_bytes(b"installed before")
+    ...     get(entry("vgg19"))[1]
+    ['here already']
     """
     target, place = _download_paths(wanted)
     with _locked(place.parent):
@@ -87,6 +97,19 @@ def add(wanted: Entry, file: Path, *, overwrite: bool = False) -> tuple[Path, li
     ------
     HandstyleError
         If neither the digest nor the first kernel is that of the published network, or a check of the self-test fails.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from unittest import mock
+    >>> from weights_tools.registry import entry
+    >>> with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, HANDSTYLE_CACHE=folder):
+    ...     _ = (Path(folder) / "vgg19.h5").write_bytes(b"installed before")
+    ...     try:
+    ...         add(entry("vgg19"), Path("vgg19.pth"))
+    ...     except HandstyleError as error:
+    ...         print(str(error).split(",")[0])
+    vgg19 is installed already
     """
     target, place = _download_paths(wanted)
     with _locked(place.parent):

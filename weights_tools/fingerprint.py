@@ -34,6 +34,13 @@ class Statistics(NamedTuple):
     signature : float
         The sum over channels k of their means times cos(2.4 k), divided by the root of the sum of the squared means.
         Mirrored kernels hardly change the other three statistics; they change this one, since other channels respond.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> statistics = fingerprint(random_weights())["relu1_1"]
+    >>> round(statistics.zeros, 2)  # about half of the values of random filters are negative
+    0.5
     """
 
     zeros: float
@@ -50,6 +57,12 @@ def picture() -> Array:  # -> (80, 96, 3)
 
     No flip, rotation, transposition or exchange of colors maps the picture or one of its textures to itself: a warm sky
     above a cold ground, oblique stripes, a sawtooth ramp to the right, discs lit from the upper left.
+
+    Examples
+    --------
+    >>> p = picture()
+    >>> p.shape, p.dtype.name, float(p.min()), float(p.max())
+    ((80, 96, 3), 'float32', 10.0, 255.0)
     """
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
     red = 220 - 1.4 * y + 0.3 * x
@@ -117,6 +130,14 @@ def deviation(found: Statistics, expected: Statistics) -> float:
     """Return the largest deviation between two statistics.
 
     The deviation is relative for mean and rms, absolute for zeros and signature.
+
+    Examples
+    --------
+    >>> expected = Statistics(zeros=0.5, mean=2.0, rms=3.0, signature=0.1)
+    >>> deviation(expected._replace(mean=2.5), expected)  # 2.5 is 25 % more than 2
+    0.25
+    >>> deviation(expected._replace(zeros=0.75), expected)
+    0.25
     """
     ratios = [
         max(a, b) / min(a, b) - 1 if min(a, b) > 0 else float(a != b)
@@ -153,7 +174,14 @@ def describe_deviation(found: Fingerprint, expected: Fingerprint, most: Callable
 
 
 def stored_fingerprint(weights: Weights) -> Fingerprint:
-    """Return the fingerprint stored in the provenance of weights; empty if there is none."""
+    """Return the fingerprint stored in the provenance of weights; empty if there is none.
+
+    Examples
+    --------
+    >>> provenance = {"fingerprint": '{"relu1_1": [0.5, 2, 3, 0.1]}'}
+    >>> stored_fingerprint(Weights("vgg19", "caffe", {}, provenance))["relu1_1"]
+    Statistics(zeros=0.5, mean=2.0, rms=3.0, signature=0.1)
+    """
     try:
         stored = json.loads(weights.provenance.get("fingerprint", "{}"))
         return {name: Statistics(*map(float, values)) for name, values in stored.items()}
@@ -162,7 +190,15 @@ def stored_fingerprint(weights: Weights) -> Fingerprint:
 
 
 def with_fingerprint(weights: Weights, dtype: DTypeLike = np.float32) -> Weights:
-    """Return weights with the fingerprint of their values, rounded to `dtype`, in the provenance."""
+    """Return weights with the fingerprint of their values, rounded to `dtype`, in the provenance.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> weights = with_fingerprint(random_weights(deepest="conv1_1"))
+    >>> describe_deviation(fingerprint(weights), stored_fingerprint(weights), lambda layer: 1e-6) is None
+    True
+    """
     layers = {name: (_rounded(w, dtype), _rounded(b, dtype)) for name, (w, b) in weights.layers.items()}
     found = fingerprint(replace(weights, layers=layers)).items()
     text = json.dumps({name: [float(f"{value:.7g}") for value in values] for name, values in found})

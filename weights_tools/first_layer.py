@@ -47,6 +47,13 @@ class Match(NamedTuple):
     scale : float
         The factor of the first filter: 1, or 255 if the network expects pictures from 0 to 1, any other number if
         filters were rescaled.
+
+    Examples
+    --------
+    >>> w = np.nan_to_num(KNOWN[0].landmark)[..., None]
+    >>> match = recognize({"conv1_1": (w[::-1, ::-1] / 2, np.zeros(1))}, "vgg19")
+    >>> match.known.title, match.orientation, match.exchanged, match.scale
+    ('VGG-19 of the Visual Geometry Group (Caffe)', 'rotated by 180 degrees', False, 0.5)
     """
 
     known: Known
@@ -62,6 +69,13 @@ def recognize(layers: Layers, architecture: str) -> Match | None:
     -----
     A kernel w matches a published one l if ‖w − s l‖ ≤ 0.002 ‖w‖ over the known values for the best positive factor s.
     So a network with rescaled filters, such as Gatys' normalized one, is recognized too.
+
+    Examples
+    --------
+    >>> w = KNOWN[0].landmark[..., None]  # the first of the 64 kernels of VGG-19
+    >>> match = recognize({"conv1_1": (w[:, :, ::-1], np.zeros(1))}, "vgg19")
+    >>> match.known.title, match.exchanged
+    ('VGG-19 of the Visual Geometry Group (Caffe)', True)
     """
     if "conv1_1" not in layers:
         return None
@@ -81,6 +95,11 @@ def is_rescaled(scale: float) -> bool:
     """Return whether filters were rescaled, given the ratio of the first filter to the published one.
 
     A ratio of 255 or 1/255 is not a rescaling of filters, but shows that the network expects another range of pictures.
+
+    Examples
+    --------
+    >>> is_rescaled(0.37), is_rescaled(255.0)
+    (True, False)
     """
     return all(abs(scale / mistaken - 1) >= 0.01 for mistaken in (1, 255, 1 / 255))
 
@@ -89,6 +108,15 @@ def transform_kernels(weights: Weights, orientation: str = "", exchanged: bool =
     """Return weights with all kernels transformed and, if `exchanged`, the colors of conv1_1 in the reverse order.
 
     Applied twice, it returns the original weights.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> weights = random_weights(deepest="conv1_1")
+    >>> turned = transform_kernels(weights, "rotated by 180 degrees")
+    >>> w, b = turned.layers["conv1_1"]
+    >>> np.array_equal(w[0, 0], weights.layers["conv1_1"][0][2, 2])
+    True
     """
     turn = ORIENTATIONS[orientation]
     layers = {name: (np.ascontiguousarray(turn(w)), b) for name, (w, b) in weights.layers.items()}
@@ -117,6 +145,14 @@ def find_orientation(weights: Weights, expected: Statistics, most: float) -> tup
     exchanged : bool
         Whether the colors are in the reverse order. If no combination gives the expected statistics, the function
         returns None instead of both.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> weights = random_weights(deepest="conv1_1")
+    >>> expected = fingerprint(weights)["relu1_1"]
+    >>> find_orientation(transform_kernels(weights, "mirrored top to bottom", exchanged=True), expected, 1e-4)
+    ('mirrored top to bottom', True)
     """
     first = _first(weights)
     tried = ((orientation, exchanged) for exchanged in (False, True) for orientation in ORIENTATIONS)
@@ -134,6 +170,15 @@ def find_input_mismatch(weights: Weights, expected: Statistics, most: float) -> 
         The statistics of relu1_1 in the published network.
     most : float
         The largest allowed deviation.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import random_weights
+    >>> weights = random_weights(deepest="conv1_1")
+    >>> expected = fingerprint(weights)["relu1_1"]
+    >>> w, b = weights.layers["conv1_1"]
+    >>> find_input_mismatch(replace(weights, layers={"conv1_1": (255 * w, b)}), expected, 1e-4)
+    'conv1_1 expects pictures from 0 to 1, not 0 to 255'
     """
     first, convention = _first(weights), CONVENTIONS[weights.convention]
     w, b = first.layers["conv1_1"]

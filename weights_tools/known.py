@@ -35,6 +35,12 @@ class Known:
         The license of the weights, as far as it is stated.
     fingerprint : dict
         The fingerprint of the network; empty if it is not available.
+
+    Examples
+    --------
+    >>> vgg19 = KNOWN[0]
+    >>> vgg19.title, vgg19.convention, vgg19.landmark.shape
+    ('VGG-19 of the Visual Geometry Group (Caffe)', 'caffe', (3, 3, 3))
     """
 
     title: str
@@ -55,7 +61,13 @@ OWN_TOLERANCE = 0.002  # for a fingerprint that was stored with the same values
 
 
 def tolerance(layer: str) -> float:
-    """Return the largest allowed deviation of a layer from the stored fingerprint of a published network."""
+    """Return the largest allowed deviation of a layer from the stored fingerprint of a published network.
+
+    Examples
+    --------
+    >>> tolerance("relu1_1"), tolerance("relu5_1")
+    (0.002, 0.06)
+    """
     return TOLERANCES[layer.removeprefix("relu")[0]]
 
 

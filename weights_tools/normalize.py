@@ -26,6 +26,11 @@ def mean_activations(weights: Weights, pictures: Sequence[Array]) -> dict[str, A
     pictures : sequence of (H, W, 3) arrays
         The pictures, RGB, 0 to 255.
 
+    Returns
+    -------
+    dict of str to (K,) array of float64
+        The means of the filters of ``conv1_1`` and so on.
+
     Examples
     --------
     >>> import numpy as np

@@ -83,6 +83,16 @@ def locate(name: str) -> Path | None:
     ----------
     name : str
         A key of `ENTRIES`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from unittest import mock
+    >>> with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, HANDSTYLE_CACHE=folder):
+    ...     before = locate("vgg19")
+    ...     _ = (Path(folder) / "vgg19.h5").write_bytes(b"")
+    ...     before, locate("vgg19").name
+    (None, 'vgg19.h5')
     """
     try:
         path = cache_folder() / f"{entry(name).name}.h5"
@@ -134,7 +144,13 @@ def find(name_or_path: str | os.PathLike[str], others: Sequence[str] = ()) -> Pa
 
 
 def check_digest(path: Path, digest: str | None) -> None:
-    """Raise `HandstyleError` if the digest of a file is not the published one; the message has both."""
+    """Raise `HandstyleError` if the digest of a file is not the published one; the message has both.
+
+    Examples
+    --------
+    >>> check_digest(EMBEDDED_FILE, None)  # there is nothing to compare with
+    >>> check_digest(EMBEDDED_FILE, f"sha256:{sha256(EMBEDDED_FILE)}")
+    """
     if digest is None:
         return
     algorithm, _, expected = digest.partition(":")
@@ -161,24 +177,30 @@ def identify(path: Path, weights: Weights | None = None) -> tuple[bool | None, s
         True if it is a known file; otherwise None, since an unknown file is not wrong.
     found : str
         A sentence on the finding.
+
+    Examples
+    --------
+    >>> known, found = identify(EMBEDDED_FILE)
+    >>> known, found.split(" handstyle")[0]
+    (True, 'the network that ships with')
     """
     digests = {"sha256": sha256(path)}
     if digests["sha256"] == sha256(EMBEDDED_FILE):
         return True, f"the network that ships with handstyle {version('handstyle')}, bit for bit"
     with path.open("rb") as file:
         digests["md5"] = hashlib.file_digest(file, "md5").hexdigest()
-    if published := published_name(digests):
+    if published := _published_name(digests):
         return True, f"the published file of {published}"
     unknown = f"no file whose digest is known (its sha256 is {digests['sha256']})"
     if weights is None or "source_sha256" not in weights.provenance:
         return None, unknown
-    published = weights.provenance.get("published") or published_name({"sha256": weights.provenance["source_sha256"]})
+    published = weights.provenance.get("published") or _published_name({"sha256": weights.provenance["source_sha256"]})
     source = weights.provenance.get("source", "a file")
     more = f", {published}" if published else ""
     return None, f"not a known file itself; its own account of its source: {source}{more}"
 
 
-def published_name(digests: dict[str, str]) -> str | None:
+def _published_name(digests: dict[str, str]) -> str | None:
     """Return a text with the name of the published file that has these digests, or None if there is none.
 
     Parameters
@@ -188,7 +210,7 @@ def published_name(digests: dict[str, str]) -> str | None:
 
     Examples
     --------
-    >>> published_name({"sha256": "0" * 64}) is None
+    >>> _published_name({"sha256": "0" * 64}) is None
     True
     """
     for entry in ENTRIES.values():

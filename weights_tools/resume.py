@@ -44,6 +44,15 @@ def download(url: str, target: Path, progress: Progress) -> None:
     DownloadError
         If the file cannot be downloaded completely. The received part is kept if the server gives an ETag or a date, by
         which a later call can check that the file has not changed.
+
+    Examples
+    --------
+    >>> def report(received, total):
+    ...     print(f"{received} of {total} bytes")
+    >>> download("ftp://example.org/vgg19.h5", Path("vgg19.h5"), report)  # not HTTP
+    Traceback (most recent call last):
+        ...
+    weights_tools.resume.DownloadError: no connection
     """
     try:
         import requests
@@ -145,7 +154,14 @@ def _check_https(answer: Any, *_: Any, **__: Any) -> None:
 
 
 def part_files(folder: Path, url: str) -> tuple[Path, Path]:
-    """Return the paths of a download's received part, and of the file with the ETag or date of the server's file."""
+    """Return the paths of a download's received part, and of the file with the ETag or date of the server's file.
+
+    Examples
+    --------
+    >>> part, mark = part_files(Path("downloads"), "https://example.org/vgg19.h5")
+    >>> part.suffix, mark.suffix, part.stem == mark.stem
+    ('.part', '.mark', True)
+    """
     name = hashlib.sha256(url.encode()).hexdigest()[:16]
     return folder / f"{name}.part", folder / f"{name}.mark"
 

@@ -21,7 +21,13 @@ from weights_tools.registry import identify
 
 
 class Check(NamedTuple):
-    """The result of one check: its name, whether it passed (None if it was skipped), and a sentence on the finding."""
+    """The result of one check: its name, whether it passed (None if it was skipped), and a sentence on the finding.
+
+    Examples
+    --------
+    >>> Check("alive", False, "3 kernels are zero").passed
+    False
+    """
 
     name: str
     passed: bool | None
@@ -29,7 +35,17 @@ class Check(NamedTuple):
 
 
 class Verification(NamedTuple):
-    """The results of all checks of a file."""
+    """The results of all checks of a file.
+
+    Examples
+    --------
+    >>> checks = [Check("finite", True, "every value"), Check("colors", None, "unknown network")]
+    >>> verification = Verification("vgg19.h5", checks)
+    >>> verification.passed, verification.rows()[1]
+    (True, ('open  colors', 'unknown network'))
+    >>> verification.summary()
+    '1 passed, 0 failed, 1 open: the file does not tell'
+    """
 
     name: str
     checks: list[Check]

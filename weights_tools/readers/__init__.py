@@ -50,6 +50,17 @@ def read_any(path: str | os.PathLike[str]) -> Reading:
     HandstyleError
         If the file is missing, damaged, not of a supported format, or of another network. No code in a file is ever
         executed, and no array is allocated before its declared size has been checked.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "vgg.npz"
+    ...     np.savez(file, conv1_1_W=np.ones((3, 3, 3, 8)), conv1_1_b=np.zeros(8))
+    ...     reading = read_any(file)
+    >>> reading.layout, reading.architecture, reading.layers["conv1_1"][0].shape
+    ('NumPy, npz', 'vgg16', (3, 3, 3, 8))
     """
     path = Path(path)
     if not path.is_file():

@@ -18,7 +18,26 @@ _V1_CONVOLUTION = 4
 
 
 def read_caffemodel(path: Path) -> Reading:
-    """Read the convolutions of a ``.caffemodel`` file, which are named ``conv1_1`` and so on."""
+    """Read the convolutions of a ``.caffemodel`` file, which are named ``conv1_1`` and so on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tempfile
+    >>> def field(number, data):  # number and kind, the length in two bytes, the data
+    ...     return bytes([number << 3 | 2, len(data) & 127 | 128, len(data) >> 7]) + data
+    >>> def blob(a):  # four sides, the values
+    ...     sides = b"".join(bytes([axis << 3, side]) for axis, side in enumerate(a.shape, 1))
+    ...     return field(6, sides + field(5, a.astype("<f4").tobytes()))
+    >>> kernel, bias = np.ones((8, 3, 3, 3)), np.zeros((1, 1, 1, 8))
+    >>> layer = field(4, b"conv1_1") + bytes([5 << 3, 4]) + blob(kernel) + blob(bias)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "vgg.caffemodel"
+    ...     _ = file.write_bytes(field(2, layer))
+    ...     reading = read_caffemodel(file)
+    >>> {name: w.shape for name, (w, b) in reading.layers.items()}
+    {'conv1_1': (3, 3, 3, 8)}
+    """
     found: dict[str, list[memoryview]] = {}
     layers = 0
     for number, _, value in fields(map_file(path)):

@@ -38,6 +38,15 @@ def color_layer_keys(shapes: Mapping[str, tuple[int, ...]], fetch: Callable[[str
     ------
     HandstyleError
         If the first layer is a different 1 x 1 convolution.
+
+    Examples
+    --------
+    >>> layer = {"0.weight": 255 * np.eye(3)[::-1].reshape(3, 3, 1, 1), "0.bias": -np.array(CAFFE.mean)}
+    >>> shapes = {key: a.shape for key, a in layer.items()} | {"2.weight": (64, 3, 3, 3), "2.bias": (64,)}
+    >>> color_layer_keys(shapes, layer.get)
+    {'conv1_1.weight': '2.weight', 'conv1_1.bias': '2.bias'}
+    >>> color_layer_keys({"0.weight": (64, 3, 3, 3), "0.bias": (64,)}, layer.get) is None  # of torchvision
+    True
     """
     if shapes.get(COLOR_LAYER[0]) != (3, 3, 1, 1) or shapes.get(COLOR_LAYER[1]) != (3,):
         return None

@@ -22,12 +22,42 @@ MEMBER = "model.weights.h5"
 
 
 def read_keras3(path: Path) -> Reading:
-    """Read a ``.weights.h5`` file of Keras 3."""
+    """Read a ``.weights.h5`` file of Keras 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with h5py.File(Path(folder) / "vgg16.weights.h5", "w") as file:
+    ...         for i in range(13):
+    ...             variables = file.create_group(f"layers/conv2d_{i}/vars")
+    ...             variables["0"], variables["1"] = np.ones((3, 3, 4, 4), np.float32), np.zeros(4, np.float32)
+    ...     reading = read_keras3(Path(folder) / "vgg16.weights.h5")
+    >>> reading.architecture, list(reading.layers)[-1]  # 13 convolutions
+    ('vgg16', 'conv5_3')
+    """
     return _reading(hdf5_read(path, _read), "Keras 3, HDF5")
 
 
 def read_keras_archive(path: Path) -> Reading:
-    """Read a ``.keras`` archive of Keras 3 without unpacking it."""
+    """Read a ``.keras`` archive of Keras 3 without unpacking it.
+
+    Examples
+    --------
+    >>> import io, tempfile
+    >>> with h5py.File(inner := io.BytesIO(), "w") as file:
+    ...     variables = file.create_group("layers/conv2d/vars")
+    ...     variables.attrs["name"] = "block1_conv1"
+    ...     variables["0"], variables["1"] = [[[[1.0]]]], [0.0]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "vgg16.keras"
+    ...     with zipfile.ZipFile(path, "w") as archive:
+    ...         archive.writestr(MEMBER, inner.getvalue())
+    ...     reading = read_keras_archive(path)
+    >>> reading.layout, list(reading.layers)
+    ('Keras 3, archive', ['conv1_1'])
+    """
     with zipfile.ZipFile(path) as archive:
         if archive.getinfo(MEMBER).compress_type != zipfile.ZIP_STORED:
             raise HandstyleError(f"its {MEMBER} is compressed, which Keras never does: unzip it and give that")

@@ -24,7 +24,21 @@ MAX_LAYERS = 200
 
 
 def read_keras_h5(path: Path) -> Reading:
-    """Read the convolutions of a VGG from an HDF5 file of Keras 0 to 2, in TensorFlow's or Theano's ordering."""
+    """Read the convolutions of a VGG from an HDF5 file of Keras 0 to 2, in TensorFlow's or Theano's ordering.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with h5py.File(Path(folder) / "vgg16.h5", "w") as file:
+    ...         file.attrs["layer_names"] = [b"block1_conv1"]
+    ...         layer = file.create_group("block1_conv1")
+    ...         layer.attrs["weight_names"] = [b"W", b"b"]
+    ...         layer["W"], layer["b"] = np.ones((8, 3, 3, 3), np.float32), np.zeros(8, np.float32)
+    ...     reading = read_keras_h5(Path(folder) / "vgg16.h5")
+    >>> reading.layers["conv1_1"][0].shape, reading.turned  # (K, C, 3, 3) is Theano's ordering
+    ((3, 3, 3, 8), True)
+    """
     layout, architecture, arrays = hdf5_read(path, _read)
     theano = _is_theano(arrays["conv1_1"][0].shape) if "conv1_1" in arrays else False
     layers = collect(arrays, lambda name, values: values, _from_theano if theano else as_hwio)

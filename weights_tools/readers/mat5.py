@@ -27,10 +27,6 @@ MAX_BYTES = 320 << 20  # of all arrays together; VGG-19 in double precision has 
 MAX_DEPTH = 12
 
 
-class Skipped:
-    """Placeholder for an array larger than a kernel of VGG, such as that of a fully connected layer."""
-
-
 class _Source:
     """A stream of the bytes of an element, which are decompressed while they are read if necessary."""
 
@@ -76,12 +72,22 @@ def read_mat(path: Path, wanted: str) -> Any:
     Returns
     -------
     nested lists (cells), lists of dict (structures), arrays, str
-        The value; in place of arrays larger than a kernel of VGG it has `Skipped`.
+        The value; it has None in place of arrays larger than a kernel of VGG, such as those of fully connected layers.
 
     Raises
     ------
     HandstyleError
         If the file is damaged or does not have the variable.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from scipy.io import savemat
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "example.mat"
+    ...     savemat(file, {"layer": {"name": "conv1_1", "stride": 1.0}})
+    ...     read_mat(file, "layer")
+    [{'name': 'conv1_1', 'stride': array([[1.]])}]
     """
     with path.open("rb") as file:
         if file.read(128)[126:128] != b"IM":
@@ -173,7 +179,7 @@ class _Reader:
         if data is None:
             if size > MAX_VALUES * 8:
                 self.source.take(size + -size % 8, keep=False)
-                return Skipped()
+                return None
             self.kept += size
             if self.kept > MAX_BYTES:
                 raise HandstyleError(f"more than {MAX_BYTES >> 20} MiB of arrays: no VGG has so many convolutions")

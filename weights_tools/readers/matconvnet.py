@@ -13,12 +13,26 @@ import numpy as np
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from weights_tools.readers.mat5 import Skipped, read_mat
+from weights_tools.readers.mat5 import read_mat
 from weights_tools.readers.reading import Reading, check_shape, collect, name_in_order, name_keys
 
 
 def read_matconvnet(path: Path) -> Reading:
-    """Read the convolutions of a MatConvNet file of either layout."""
+    """Read the convolutions of a MatConvNet file of either layout.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from scipy.io import savemat
+    >>> layers = np.empty((1, 1), object)
+    >>> layers[0, 0] = {"name": "conv1_1", "type": "conv", "filters": np.ones((3, 3, 3, 8)), "biases": np.zeros((1, 8))}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "imagenet-vgg-verydeep-19.mat"
+    ...     savemat(file, {"layers": layers})
+    ...     reading = read_matconvnet(file)
+    >>> reading.order, {name: (w.shape, b.shape) for name, (w, b) in reading.layers.items()}
+    ('RGB', {'conv1_1': ((3, 3, 3, 8), (8,))})
+    """
     layers = read_mat(path, "layers")
     if not isinstance(layers, list):
         raise HandstyleError("its variable layers is no cell: not MatConvNet's")
@@ -39,7 +53,7 @@ def read_matconvnet(path: Path) -> Reading:
         pairs = dict(zip(names, found.values(), strict=True))
 
     def fetch(name: str, values: Any) -> Array:
-        if isinstance(values, Skipped) or not isinstance(values, np.ndarray) or values.dtype.kind != "f":
+        if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
             raise HandstyleError(f"layer {name} holds no array of floating point of a VGG's size")
         check_shape(name, values.shape)
         return values

@@ -22,7 +22,18 @@ MAX_HEADER_BYTES = 10_000  # bytes; NumPy's own bound
 
 
 def read_npz(path: Path) -> Reading:
-    """Read a ``.npz`` archive; each array is unpacked only if its header is plausible."""
+    """Read a ``.npz`` archive; each array is unpacked only if its header is plausible.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "vgg16_weights.npz"
+    ...     np.savez(file, conv1_1_W=np.ones((3, 3, 3, 8)), conv1_1_b=np.zeros(8))
+    ...     reading = read_npz(file)
+    >>> reading.order, {name: w.shape for name, (w, b) in reading.layers.items()}
+    ('RGB', {'conv1_1': (3, 3, 3, 8)})
+    """
     with reading.open_zip(path) as archive:
         keys = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
         architecture, pairs = reading.name_keys(keys)
@@ -59,7 +70,19 @@ def _array(name: str, file: IO[bytes]) -> Array:
 
 
 def read_npy(path: Path) -> Reading:
-    """Read a ``.npy`` file with a dictionary of kernels and biases, saved as an array of one object."""
+    """Read a ``.npy`` file with a dictionary of kernels and biases, saved as an array of one object.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> layers = {"conv1_1": [np.ones((3, 3, 3, 8), np.float32), np.zeros(8, np.float32)]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "vgg16.npy"
+    ...     np.save(file, np.array(layers, object))
+    ...     reading = read_npy(file)
+    >>> reading.order, {name: w.shape for name, (w, b) in reading.layers.items()}
+    ('BGR', {'conv1_1': (3, 3, 3, 8)})
+    """
     with path.open("rb") as file:
         shape, _, dtype = _header(file)
         start = file.tell()

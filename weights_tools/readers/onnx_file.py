@@ -18,7 +18,26 @@ FORMATS = {1: "<f4", 10: "<f2", 11: "<f8"}
 
 
 def read_onnx(path: Path) -> Reading:
-    """Read the convolutions of a VGG from an ONNX file."""
+    r"""Read the convolutions of a VGG from an ONNX file.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tempfile
+    >>> def field(number, data):  # number and kind, the length in two bytes, the data
+    ...     return bytes([number << 3 | 2, len(data) & 127 | 128, len(data) >> 7]) + data
+    >>> def tensor(name, *sides):  # the sides, the type float, the name, the values
+    ...     shape = b"".join(bytes([8, side]) for side in sides)
+    ...     return field(5, shape + b"\x10\1" + field(8, name) + field(9, np.ones(sides, "<f4").tobytes()))
+    >>> convolution = field(1, field(1, b"x") + field(1, b"w") + field(1, b"b") + field(4, b"Conv"))
+    >>> graph = 13 * convolution + tensor(b"w", 4, 4, 3, 3) + tensor(b"b", 4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "vgg.onnx"
+    ...     _ = file.write_bytes(b"\x08\x07" + field(7, graph))
+    ...     reading = read_onnx(file)
+    >>> reading.architecture, reading.layers["conv5_3"][0].shape  # all 13 have the same kernel
+    ('vgg16', (3, 3, 4, 4))
+    """
     graph = next((message(value) for number, _, value in fields(map_file(path)) if number == 7), None)
     if graph is None:
         raise HandstyleError("of no supported format (read as ONNX, it has no graph)")

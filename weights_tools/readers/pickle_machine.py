@@ -26,7 +26,14 @@ MODEL_MODULES = ("torch.nn", "torchvision.", "timm.", "__main__")
 
 
 class Name:
-    """A name in the table of allowed names with its function, which only instructions of the machine call."""
+    """A name in the table of allowed names with its function, which only instructions of the machine call.
+
+    Examples
+    --------
+    >>> length = Name("builtins", "len", len)
+    >>> length.function([1, 2, 3])
+    3
+    """
 
     def __init__(self, module: str, name: str, function: Callable[..., Any]) -> None:
         self.module, self.name, self.function = module, name, function
@@ -78,6 +85,17 @@ class PickleMachine(pickle._Unpickler):
         The allowed names: pairs (module, name) with the functions that are called for them.
     persistent : callable, optional
         Converts a persistent id to a value.
+
+    Examples
+    --------
+    >>> program = memoryview(pickle.dumps({"conv1_1": [1, 2]}, protocol=2))
+    >>> value, end = PickleMachine(program, {}).load()
+    >>> value, end == len(program)
+    ({'conv1_1': [1, 2]}, True)
+    >>> PickleMachine(memoryview(pickle.dumps(exec, protocol=2)), {}).load()
+    Traceback (most recent call last):
+        ...
+    handstyle.foundations.errors.HandstyleError: asks for __builtin__.exec, which no weight file needs; nothing was run
     """
 
     # Of the standard library's machine.
@@ -135,7 +153,7 @@ class PickleMachine(pickle._Unpickler):
 
     def _build(self) -> None:
         state = self.stack.pop()
-        if isinstance(self.stack[-1], PickledDtype | PickledArray):
+        if isinstance(self.stack[-1], _PickledDtype | PickledArray):
             self.stack[-1].build(state)
         elif not isinstance(self.stack[-1], dict):  # attributes of an ordered dictionary are of no use here
             raise HandstyleError("a damaged pickle (a state of what has none)")
@@ -171,7 +189,13 @@ class PickleMachine(pickle._Unpickler):
 
 
 def dictionary_key(key: Any) -> str | int:
-    """Return a dictionary key as text or number, or raise `HandstyleError`; byte strings of Python 2 become text."""
+    """Return a dictionary key as text or number, or raise `HandstyleError`; byte strings of Python 2 become text.
+
+    Examples
+    --------
+    >>> dictionary_key(b"conv1_1"), dictionary_key(7)
+    ('conv1_1', 7)
+    """
     key = plain_text(key)
     if not isinstance(key, str | int):
         raise HandstyleError("a damaged pickle (a key that is neither text nor a number)")
@@ -179,12 +203,18 @@ def dictionary_key(key: Any) -> str | int:
 
 
 def plain_text(value: Any) -> Any:
-    """Return short bytes as text, and any other value unchanged."""
+    """Return short bytes as text, and any other value unchanged.
+
+    Examples
+    --------
+    >>> plain_text(b"float32"), plain_text(1.5)
+    ('float32', 1.5)
+    """
     short = isinstance(value, bytes | memoryview) and len(value) < MAX_TEXT_BYTES
     return bytes(value).decode("latin1") if short else value
 
 
-class PickledDtype:
+class _PickledDtype:
     """The dtype of an array in a pickle; it replaces ``numpy.dtype('f4', False, True)``."""
 
     def __init__(self, kind: Any = None, *_: Any) -> None:
@@ -199,14 +229,22 @@ class PickledDtype:
 
 
 class PickledArray:
-    """An array in a pickle; it replaces ``numpy._core.multiarray._reconstruct(ndarray, (0,), b'b')``."""
+    """An array in a pickle; it replaces ``numpy._core.multiarray._reconstruct(ndarray, (0,), b'b')``.
+
+    Examples
+    --------
+    >>> program = memoryview(pickle.dumps(np.arange(3.0), protocol=2))
+    >>> array, _ = PickleMachine(program, NUMPY_NAMES).load()
+    >>> type(array).__name__, array.values("conv1_1")
+    ('PickledArray', array([0., 1., 2.]))
+    """
 
     def __init__(self, *_: Any) -> None:
-        self.state: tuple[Any, ...] = (1, (), PickledDtype(), False, None)
+        self.state: tuple[Any, ...] = (1, (), _PickledDtype(), False, None)
 
     def build(self, state: Any) -> None:
         """Set shape, dtype and data from the pickled state (version, shape, dtype, Fortran order, data)."""
-        if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], PickledDtype):
+        if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _PickledDtype):
             raise HandstyleError("a damaged pickle (an array without a state)")
         self.state = state
 
@@ -246,6 +284,6 @@ NUMPY_NAMES: Names = {
     **{(f"numpy.{core}.multiarray", "_reconstruct"): PickledArray for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): lambda *_: None for core in ("core", "_core")},
     ("numpy", "ndarray"): _never_called,
-    ("numpy", "dtype"): PickledDtype,
+    ("numpy", "dtype"): _PickledDtype,
     ("_codecs", "encode"): _encode,
 }

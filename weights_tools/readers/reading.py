@@ -40,6 +40,13 @@ class Reading:
         The order of colors that the format specifies; None if it specifies none.
     turned : bool
         Whether the format's library flips kernels, so that the reader has rotated them by 180 degrees.
+
+    Examples
+    --------
+    >>> w, b = np.ones((3, 3, 3, 8), np.float32), np.zeros(8, np.float32)
+    >>> reading = Reading("Caffe", "vgg19", {"conv1_1": (w, b)}, order="BGR")
+    >>> reading.order, reading.turned
+    ('BGR', False)
     """
 
     layout: str
@@ -50,7 +57,17 @@ class Reading:
 
 
 def map_file(path: Path) -> memoryview:
-    """Map a file into memory, and return a view of its bytes; the map is closed with the last slice of the view."""
+    r"""Map a file into memory, and return a view of its bytes; the map is closed with the last slice of the view.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "weights"
+    ...     _ = file.write_bytes(b"\x89HDF and more")
+    ...     bytes(map_file(file)[:4])
+    b'\x89HDF'
+    """
     with path.open("rb") as file:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
@@ -59,6 +76,16 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     """Open a zip archive, or raise `HandstyleError` if it uses other methods than stored and deflated.
 
     The standard library decompresses other methods without a limit.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "weights.npz"
+    ...     np.savez(file, conv1_1_b=np.zeros(8))
+    ...     with open_zip(file) as archive:
+    ...         archive.namelist()
+    ['conv1_1_b.npy']
     """
     archive = zipfile.ZipFile(path)
     if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in archive.infolist()):
@@ -71,6 +98,15 @@ def check_shape(name: str, shape: Iterable[Any]) -> tuple[int, ...]:
     """Return a shape as integers, or raise `HandstyleError` if it is larger than that of any array in a VGG.
 
     To be called before an array of the declared size is allocated.
+
+    Examples
+    --------
+    >>> check_shape("conv1_2", [3, 3, 64, 64])
+    (3, 3, 64, 64)
+    >>> check_shape("conv1_2", [3, 3, 1_000_000, 64])
+    Traceback (most recent call last):
+        ...
+    handstyle.foundations.errors.HandstyleError: layer conv1_2 declares (3, 3, 1000000, 64), more than any VGG has
     """
     sides = tuple(int(side) for side in shape)
     if min(sides, default=0) < 0:
@@ -81,14 +117,28 @@ def check_shape(name: str, shape: Iterable[Any]) -> tuple[int, ...]:
 
 
 def from_oihw(w: Array) -> Array:  # (K, C, 3, 3) -> (3, 3, C, K)
-    """Return a kernel in this package's axis order from that of Caffe, PyTorch and ONNX."""
+    """Return a kernel in this package's axis order from that of Caffe, PyTorch and ONNX.
+
+    Examples
+    --------
+    >>> w = np.zeros((8, 4, 3, 3))
+    >>> w[5, 2, 0, 1] = 1.0
+    >>> from_oihw(w).shape, float(from_oihw(w)[0, 1, 2, 5])
+    ((3, 3, 4, 8), 1.0)
+    """
     if w.ndim != 4:
         raise HandstyleError(f"a kernel has shape {w.shape}, expected four axes (K, C, 3, 3)")
     return np.ascontiguousarray(w.transpose(2, 3, 1, 0), np.float32)
 
 
 def as_hwio(w: Array) -> Array:  # (3, 3, C, K) -> (3, 3, C, K)
-    """Return a kernel that has this package's axis order already, as contiguous float32."""
+    """Return a kernel that has this package's axis order already, as contiguous float32.
+
+    Examples
+    --------
+    >>> as_hwio(np.ones((3, 3, 4, 8))).dtype.name
+    'float32'
+    """
     return np.ascontiguousarray(w, np.float32)
 
 
@@ -142,6 +192,12 @@ def name_keys(keys: Iterable[str]) -> tuple[str, dict[str, tuple[str, str]]]:
     ------
     HandstyleError
         If the names are those of another network, or a kernel has no bias.
+
+    Examples
+    --------
+    >>> architecture, pairs = name_keys(["features.0.weight", "features.0.bias", "classifier.0.weight"])
+    >>> pairs
+    {'conv1_1': ('features.0.weight', 'features.0.bias')}
     """
     keys = [key for key in keys if isinstance(key, str)]
     if any(key.endswith("running_mean") for key in keys):
@@ -185,7 +241,13 @@ def _by_positions(found: set[int]) -> tuple[str, dict[int, str]]:
 
 
 def architecture_of(names: Iterable[str]) -> str:
-    """Return the smallest architecture that has all the named layers, or raise `HandstyleError` if there is none."""
+    """Return the smallest architecture that has all the named layers, or raise `HandstyleError` if there is none.
+
+    Examples
+    --------
+    >>> architecture_of(["conv1_1", "conv5_1"]), architecture_of(["conv1_1", "conv5_4"])
+    ('vgg16', 'vgg19')
+    """
     names = set(names)
     for architecture in ("vgg16", "vgg19"):
         if names <= set(convolution_names(architecture)):
@@ -195,7 +257,14 @@ def architecture_of(names: Iterable[str]) -> str:
 
 
 def name_in_order(count: int) -> tuple[str, list[str]]:
-    """Return the architecture that has `count` convolutions, 13 for VGG-16 and 16 for VGG-19, and their names."""
+    """Return the architecture that has `count` convolutions, 13 for VGG-16 and 16 for VGG-19, and their names.
+
+    Examples
+    --------
+    >>> architecture, names = name_in_order(13)
+    >>> architecture, names[-1]
+    ('vgg16', 'conv5_3')
+    """
     for architecture in ARCHITECTURES:
         names = convolution_names(architecture)
         if count == len(names):
@@ -216,6 +285,13 @@ def collect(
         Called with the name of a layer and a handle; returns the array.
     transpose : callable
         Transposes a kernel from the format's axis order to (3, 3, C, K).
+
+    Examples
+    --------
+    >>> arrays = {"w": np.ones((8, 3, 3, 3)), "b": np.zeros((1, 8))}
+    >>> layers = collect({"conv1_1": ("w", "b")}, lambda name, key: arrays[key], from_oihw)
+    >>> {name: (w.shape, b.shape) for name, (w, b) in layers.items()}
+    {'conv1_1': ((3, 3, 3, 8), (8,))}
     """
     layers: Layers = {}
     for name, (kernel, bias) in pairs.items():

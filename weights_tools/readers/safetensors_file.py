@@ -14,7 +14,20 @@ MAX_HEADER_BYTES = 1 << 20  # the library takes up to fourteen times as many; a 
 
 
 def read_safetensors(path: Path) -> Reading:
-    """Read the convolutions of a VGG from a ``.safetensors`` file."""
+    """Read the convolutions of a VGG from a ``.safetensors`` file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from safetensors.numpy import save_file
+    >>> w, b = np.ones((8, 3, 3, 3), np.float32), np.zeros(8, np.float32)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "vgg19.safetensors"
+    ...     save_file({"features.0.weight": w, "features.0.bias": b}, file)
+    ...     reading = read_safetensors(file)
+    >>> {name: w.shape for name, (w, b) in reading.layers.items()}
+    {'conv1_1': (3, 3, 3, 8)}
+    """
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError:

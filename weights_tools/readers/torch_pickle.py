@@ -32,7 +32,7 @@ MAX_PICKLE_BYTES = 1 << 22
 
 
 @dataclass
-class Storage:
+class _Storage:
     """A storage of PyTorch, a vector of values of one dtype, whose bytes are read when they are needed."""
 
     dtype: np.dtype[Any]
@@ -41,10 +41,10 @@ class Storage:
 
 
 @dataclass(frozen=True)
-class Tensor:
+class _Tensor:
     """A tensor as a view of a storage; offset and strides are in values, not bytes."""
 
-    storage: Storage
+    storage: _Storage
     offset: int
     shape: tuple[int, ...]
     stride: tuple[int, ...]
@@ -73,10 +73,10 @@ def _integers(values: Any) -> tuple[int, ...]:
     return values
 
 
-def _rebuild_tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Tensor:
-    if not isinstance(storage, Storage) or type(offset) is not int:
+def _rebuild_tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> _Tensor:
+    if not isinstance(storage, _Storage) or type(offset) is not int:
         raise HandstyleError("a damaged pickle (a tensor without a storage)")
-    return Tensor(storage, offset, _integers(shape), _integers(stride))
+    return _Tensor(storage, offset, _integers(shape), _integers(stride))
 
 
 def _rebuild_parameter(data: Any, *_: Any) -> Any:
@@ -120,13 +120,13 @@ def _reading(state: Any, layout: str) -> Reading:
     level = [state]
     for _ in range(MAX_STATE_DEPTH + 1):
         level = [one for one in level if isinstance(one, dict)][:MAX_STORAGES]
-        if kernels := [one for one in level if any(isinstance(x, Tensor) and len(x.shape) == 4 for x in one.values())]:
+        if kernels := [one for one in level if any(isinstance(x, _Tensor) and len(x.shape) == 4 for x in one.values())]:
             state = kernels[0]
             break
         level = [value for one in level for value in one.values()]
     if not isinstance(state, dict):
         raise HandstyleError("a PyTorch file, but not a state dictionary: save model.state_dict()")
-    tensors = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    tensors = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, _Tensor)}
     shapes = {key: tensor.shape for key, tensor in tensors.items()}
     order: Order | None = None
     if renamed := color_layer_keys(shapes, lambda key: tensors[key].values(key)):
@@ -137,7 +137,21 @@ def _reading(state: Any, layout: str) -> Reading:
 
 
 def read_torch_zip(path: Path) -> Reading:
-    """Read a zip archive of PyTorch, which has ``NAME/data.pkl`` and the storages ``NAME/data/KEY``."""
+    """Read a zip archive of PyTorch, which has ``NAME/data.pkl`` and the storages ``NAME/data/KEY``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "vgg19.pt"
+    ...     with zipfile.ZipFile(file, "w") as archive:
+    ...         archive.writestr("vgg19/constants.pkl", b"")
+    ...     try:
+    ...         read_torch_zip(file)
+    ...     except HandstyleError as error:
+    ...         print(str(error).split(":")[0])
+    a TorchScript file
+    """
     with open_zip(path) as archive:
         names = set(archive.namelist())
         if any(name.endswith("/constants.pkl") for name in names):
@@ -150,7 +164,7 @@ def read_torch_zip(path: Path) -> Reading:
         if f"{root}byteorder" in names and _entry(archive, f"{root}byteorder", 64) != b"little":
             raise HandstyleError("written on a big-endian machine, which is not supported")
 
-        def persistent(key: Any) -> Storage:
+        def persistent(key: Any) -> _Storage:
             kind, storage_key, count = _storage_id(key)
             dtype = _dtype(kind)
 
@@ -158,7 +172,7 @@ def read_torch_zip(path: Path) -> Reading:
                 check_shape(f"storage {storage_key}", (count,))
                 return _entry(archive, f"{root}data/{storage_key}", count * dtype.itemsize)
 
-            return Storage(dtype, count, fetch)
+            return _Storage(dtype, count, fetch)
 
         program = memoryview(_entry(archive, pickle_name, MAX_PICKLE_BYTES))
         state, _ = PickleMachine(program, _NAMES, persistent).load()
@@ -184,19 +198,33 @@ def _storage_id(key: Any) -> tuple[Any, str, int]:
 
 
 def read_torch_stream(path: Path) -> Reading:
-    """Read a stream of PyTorch: five pickles (magic number, protocol, system, state, keys), then the storages."""
+    """Read a stream of PyTorch: five pickles (magic number, protocol, system, state, keys), then the storages.
+
+    Examples
+    --------
+    >>> import pickle, tempfile
+    >>> parts = (0x1950A86A20F9469CFC6C, 1001, {}, {"epoch": 3}, [])  # a checkpoint without tensors
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "vgg19.pth"
+    ...     _ = file.write_bytes(b"".join(pickle.dumps(part, 2) for part in parts))
+    ...     try:
+    ...         read_torch_stream(file)
+    ...     except HandstyleError as error:
+    ...         print(error)
+    no convolution of a VGG among its names (it holds nothing)
+    """
     view, position = map_file(path), 0
     for _ in range(3):
         _, position = PickleMachine(view, _NAMES).load(position)
-    storages: dict[str, Storage] = {}
+    storages: dict[str, _Storage] = {}
 
-    def persistent(key: Any) -> Storage:
+    def persistent(key: Any) -> _Storage:
         kind, name, count = _storage_id(key)
         # A sixth part, if it is not None, makes it a view of a storage; PyTorch writes none for a network's state.
         if len(key) > 5 and key[5] is not None:
             raise HandstyleError("storages that are views of others, which no network's state needs")
         if name not in storages:
-            storages[name] = Storage(_dtype(kind), count, lambda: b"")
+            storages[name] = _Storage(_dtype(kind), count, lambda: b"")
         return storages[name]
 
     state, position = PickleMachine(view, _NAMES, persistent).load(position)
@@ -210,7 +238,7 @@ def read_torch_stream(path: Path) -> Reading:
     return _reading(state, "PyTorch, stream")
 
 
-def _place(view: memoryview, position: int, storage: Storage) -> int:
+def _place(view: memoryview, position: int, storage: _Storage) -> int:
     # A storage consists of the number of its values, in eight bytes, and the values.
     if position + 8 > len(view):
         raise HandstyleError("the file is cut short within its storages")
@@ -223,15 +251,29 @@ def _place(view: memoryview, position: int, storage: Storage) -> int:
 
 
 def read_torch_tar(path: Path) -> Reading:
-    """Read a tar archive of PyTorch 0.1, which has the members ``storages``, ``tensors`` and ``pickle``."""
+    """Read a tar archive of PyTorch 0.1, which has the members ``storages``, ``tensors`` and ``pickle``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "vgg19.pth"
+    ...     with tarfile.open(file, "w") as archive:
+    ...         archive.addfile(tarfile.TarInfo("storages"))
+    ...     try:
+    ...         read_torch_tar(file)
+    ...     except HandstyleError as error:
+    ...         print(error)
+    a tar archive without pickle: not PyTorch's
+    """
     parts = _tar_members(path)
     if missing := {"storages", "tensors", "pickle"} - set(parts):
         raise HandstyleError(f"a tar archive without {sorted(missing)[0]}: not PyTorch's")
-    storages: dict[str, Storage] = {}
-    tensors: dict[str, Tensor] = {}
+    storages: dict[str, _Storage] = {}
+    tensors: dict[str, _Tensor] = {}
 
     def storage(key: str, _: Any, kind: Any, position: int) -> int:
-        storages[key] = Storage(_dtype(kind), 0, lambda: b"")
+        storages[key] = _Storage(_dtype(kind), 0, lambda: b"")
         return _place(parts["storages"], position, storages[key])
 
     def tensor(key: str, storage_key: Any, _: Any, position: int) -> int:
@@ -240,7 +282,7 @@ def read_torch_tar(path: Path) -> Reading:
             raise HandstyleError("a damaged PyTorch archive (a tensor without a shape)")
         numbers = struct.unpack_from(f"<{2 * axes + 1}q", parts["tensors"], position + 8)
         storage = storages[str(plain_text(storage_key))]
-        tensors[key] = Tensor(storage, numbers[-1], numbers[:axes], numbers[axes : 2 * axes])
+        tensors[key] = _Tensor(storage, numbers[-1], numbers[:axes], numbers[axes : 2 * axes])
         return position + 8 + 8 * len(numbers)
 
     end = _described(parts["storages"], storage)
