@@ -66,11 +66,11 @@ def again(
     """
     output = output or free_name(Path(f"{picture.stem}_again.png"))
     check_writable(output, overwrite, bits=bits)
-    run = Repetition.of(picture, sources, {"weights": weights, "backend": backend, "kernels": kernels})
+    run = _Repetition.of(picture, sources, {"weights": weights, "backend": backend, "kernels": kernels})
     result = run.paint()
     written = result.save_somewhere(output, overwrite, bits=bits)
     say(as_flags(f"stopped: {result.stopped}; {result.evaluations} evaluations"), f"the new picture is in {written}")
-    lines, equal = compare_runs(picture, run.recipe, read_recipe(written), written)
+    lines, equal = _compare_runs(picture, run.recipe, read_recipe(written), written)
     say(*lines)
     return 0 if equal else 1
 
@@ -109,10 +109,10 @@ def report(
     """
     output = output or free_name(Path(f"{picture.stem}.html"))
     check_page(output, overwrite)
-    run = Repetition.of(picture, sources, {"weights": weights, "backend": backend, "kernels": kernels})
+    run = _Repetition.of(picture, sources, {"weights": weights, "backend": backend, "kernels": kernels})
     snapshots = Snapshots()
     result = run.paint(snapshots)
-    lines, equal = compare_runs(picture, run.recipe, parse_recipe(result.metadata[KEY], "the new picture"))
+    lines, equal = _compare_runs(picture, run.recipe, parse_recipe(result.metadata[KEY], "the new picture"))
     note = "Painted again by the recipe in the picture: " + "; ".join(lines) + "."
     config = run.settings.config
     facts: dict[str, Any] = {"masks": config.mask, "config": config, "snapshots": snapshots, "picture": picture.name}
@@ -122,7 +122,7 @@ def report(
 
 
 @dataclass(frozen=True)
-class Repetition:
+class _Repetition:
     """A run to repeat: its recipe, and the settings, network and input pictures, which have been loaded."""
 
     recipe: Recipe
@@ -132,7 +132,7 @@ class Repetition:
     paintings: list[Picture]
 
     @classmethod
-    def of(cls, picture: Path, sources: Iterable[Path], instead: dict[str, str | None]) -> "Repetition":
+    def of(cls, picture: Path, sources: Iterable[Path], instead: dict[str, str | None]) -> "_Repetition":
         """Read the recipe of a picture, and load the settings, network and input pictures of its run.
 
         Raises
@@ -157,7 +157,7 @@ class Repetition:
         if instead["weights"] is None and find_weights(str(recipe.settings.get("weights"))) is None:
             near = [str(file) for file in files if file.is_file() and file.name == recipe.settings.get("weights")]
             instead = {**instead, "weights": near[0] if near else None}
-        settings = recipe_settings(picture, recipe, found, instead)
+        settings = _recipe_settings(picture, recipe, found, instead)
         network = settings.load()
         then, now = recipe.network.get("sha256"), network.origin.sha256 if network.origin else ""
         if then != now:
@@ -224,7 +224,7 @@ def find_inputs(recipe: Recipe, sources: Iterable[Path]) -> dict[Input, Path | N
     return found
 
 
-def recipe_settings(
+def _recipe_settings(
     picture: Path, recipe: Recipe, found: dict[Input, Path | None], instead: dict[str, str | None]
 ) -> Settings:
     """Return the settings of a recipe, with the paths of the files that were found, changed by those in `instead`."""
@@ -246,7 +246,7 @@ def recipe_settings(
     return replace(settings, config=config)
 
 
-def compare_runs(picture: Path, recipe: Recipe, new: Recipe, written: Path | None = None) -> tuple[list[str], bool]:
+def _compare_runs(picture: Path, recipe: Recipe, new: Recipe, written: Path | None = None) -> tuple[list[str], bool]:
     """Compare two runs by their recipes and pixels, and return lines to print and whether the runs are equal."""
     same, changed, lines = recipe.result.get("sha256") == new.result.get("sha256"), False, []
     if written is not None:

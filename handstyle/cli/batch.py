@@ -119,7 +119,7 @@ def batch(
     finally:
         set_handler(ignore_signal)
         try:
-            replace_file(target / "index.html", index_page(done, target, shared).encode(), overwrite=True)
+            replace_file(target / "index.html", _index_page(done, target, shared).encode(), overwrite=True)
         except (HandstyleError, OSError) as error:
             shown, ended = f"{target}; the page that shows them: {one_line(error)}", ended or 1
     return print_summary(done, len(jobs), f"pictures are in {shown}", ended)
@@ -189,7 +189,7 @@ class SharedInputs:
         picture, run = job.picture, self.settings.run
         try:
             if picture.exists() and not checkpoint_path(picture).exists():
-                other = job.differences(self, read_recipe(picture)) + output_differences(picture, run)
+                other = job.differences(self, read_recipe(picture)) + _output_differences(picture, run)
                 if not other:
                     return JobResult(job.photograph, picture, "done before"), 0
                 if not run.overwrite:
@@ -202,7 +202,7 @@ class SharedInputs:
                 if note not in self.said:
                     say(as_flags(f"note: {note}"))  # `paint` prints it as an event
                     self.said.add(note)
-            with suppress_output():
+            with _suppress_output():
                 status, more = job.paint(self, network, run)
             self.measured.forget_maps()
         except (HandstyleError, OSError, MemoryError) as error:
@@ -231,7 +231,7 @@ def picture_paths(photographs: Sequence[Path], folder: Path) -> list[tuple[Path,
 
 
 @contextmanager
-def suppress_output() -> Iterator[None]:
+def _suppress_output() -> Iterator[None]:
     """Suppress lines on standard output in a ``with`` block, but neither the progress bar nor events."""
     before, out.quiet = out.quiet, True
     try:
@@ -262,7 +262,7 @@ def differences(shared: SharedInputs, photograph: Path, recipe: Recipe, **change
     return found + (["not finished"] if recipe.cut_short else [])
 
 
-def output_differences(picture: Path, run: RunConfig) -> list[str]:
+def _output_differences(picture: Path, run: RunConfig) -> list[str]:
     """Return descriptions of what the files of a finished picture lack: its bits for each channel, its report."""
     with open(picture, "rb") as file:
         bits = file.read(BIT_DEPTH + 1)[-1]
@@ -282,15 +282,15 @@ p { margin: 0.3rem 0 0; overflow-wrap: anywhere; }
 """
 
 
-def index_page(painted: Sequence[JobResult], folder: Path, shared: SharedInputs) -> str:
+def _index_page(painted: Sequence[JobResult], folder: Path, shared: SharedInputs) -> str:
     """Return the HTML page of a batch: the paintings, the settings, and every picture with a link to its photograph."""
     items = []
     for one in painted:
-        photograph = relative_url(one.photograph, folder)
+        photograph = _relative_url(one.photograph, folder)
         name, what = html.escape(printable(one.photograph.name)), html.escape(one.what)
         shown = ""
         if one.picture.exists():
-            picture = relative_url(one.picture, folder)
+            picture = _relative_url(one.picture, folder)
             shown = f'<a href="{picture}"><img src="{picture}" alt="{name}, painted" loading="lazy"></a>'
         state = f'<span class="failed">{what}</span>' if one.failed else what
         items.append(f'<li>{shown}<p><a href="{photograph}">{name}</a>: {state}</p></li>')
@@ -304,7 +304,7 @@ def index_page(painted: Sequence[JobResult], folder: Path, shared: SharedInputs)
     return f'<!doctype html>\n<html lang="en">\n{head}\n<style>{STYLE}</style>\n{body}\n</html>\n'
 
 
-def relative_url(path: Path, folder: Path) -> str:
+def _relative_url(path: Path, folder: Path) -> str:
     """Return the URL of a file for a page in `folder`, relative if possible."""
     try:
         return quote(Path(os.path.relpath(path, folder)).as_posix())

@@ -295,10 +295,10 @@ class Measurements:
         """Return a list with a sentence if the machine had other work when the measurements began."""
         load, cores = float(self.machine.get("load", math.nan)), int(self.machine.get("threads", cpu_count()))
         said = f"{self.path}: the machine was busy (load {load:.1f} on {cores} cores), so the times may be too long"
-        return [said] if is_busy(load, cores) else []
+        return [said] if _is_busy(load, cores) else []
 
 
-def is_busy(load: float, cores: int) -> bool:
+def _is_busy(load: float, cores: int) -> bool:
     """Return whether other programs have work for more than half of the cores, by the load before the measurements."""
     return load > cores / 2
 
@@ -448,4 +448,4 @@ def load_warning(load: float) -> list[str]:
     """Return a list with a warning if other programs use this machine's cores; otherwise an empty list."""
     cores = cpu_count()
     said = f"the machine is busy (load {load:.1f} on {cores} cores): alone, the run takes less time"
-    return [said] if is_busy(load, cores) else []
+    return [said] if _is_busy(load, cores) else []

@@ -23,7 +23,7 @@ from handstyle.painting.result import Progress
 
 
 @dataclass
-class RunFollower:
+class _RunFollower:
     """The callback of a run: it shows the progress, and writes intermediate pictures and the checkpoint.
 
     Parameters
@@ -84,17 +84,17 @@ class RunFollower:
 @contextmanager
 def follow_run(
     output: Path, config: StyleConfig, run: RunConfig, title: str, photograph: Picture
-) -> Iterator[RunFollower]:
+) -> Iterator[_RunFollower]:
     """Lock the checkpoint, defer signals, start the preview, and yield the callback of a run, without its display."""
     checkpoint = checkpoint_of(output, run)
     alone = nullcontext(True) if checkpoint is None else locked(checkpoint, "the checkpoint")
-    with defer_signals() as asked, alone as locks, preview_of(run, title, photograph, asked.raise_now) as preview:
+    with defer_signals() as asked, alone as locks, _preview_of(run, title, photograph, asked.raise_now) as preview:
         if not locks:
             print_notes([f"the file system has no locks, so a second run could write to {checkpoint} at the same time"])
-        yield RunFollower(output, config, run, checkpoint, asked, preview)
+        yield _RunFollower(output, config, run, checkpoint, asked, preview)
 
 
-class Events:
+class _Events:
     """A display of progress that prints a line of JSON for each iteration."""
 
     def __call__(self, progress: Progress) -> None:
@@ -115,14 +115,14 @@ class Events:
 def choose_display(run: RunConfig) -> Iterator[Display]:
     """Yield the object that shows a run's progress: a bar or lines or, with ``--json`` or ``--quiet``, events."""
     if run.json or run.quiet:
-        yield Events()
+        yield _Events()
         return
     with progress_display(err) as display:
         yield display
 
 
 @contextmanager
-def preview_of(run: RunConfig, title: str, photograph: Picture, check: Callable[[], None]) -> Iterator[Preview | None]:
+def _preview_of(run: RunConfig, title: str, photograph: Picture, check: Callable[[], None]) -> Iterator[Preview | None]:
     """Start the preview page of a run, print its address, and yield the page; without ``--preview``, yield None."""
     if not run.preview:
         yield None

@@ -90,9 +90,9 @@ def frames(
     with tempfile.TemporaryDirectory(prefix="handstyle-") as start, read_film(film) as (photographs, seconds):
         shared = SharedInputs.of([style, *more_styles], settings, folder)
         pairs = picture_paths(photographs, folder)
-        ended = shared.paint(frame_jobs(pairs, temporal_weight, Path(start, "start.png")), len(pairs), done)
+        ended = shared.paint(_frame_jobs(pairs, temporal_weight, Path(start, "start.png")), len(pairs), done)
         there = [one.picture for one in done if one.picture.exists()]
-        status = print_summary(done, len(pairs), f"frames are in {folder}{describe_flicker(there)}", ended)
+        status = print_summary(done, len(pairs), f"frames are in {folder}{_describe_flicker(there)}", ended)
         if made is not None and not ended and there:
             rates = [1 / fps] * len(seconds) if fps else seconds
             write_film(made, there, [rates[i] for i, one in enumerate(done) if one.picture.exists()])
@@ -101,7 +101,7 @@ def frames(
 
 
 @dataclass(frozen=True)
-class FrameJob(Job):
+class _FrameJob(Job):
     """A frame to paint, with the photograph and the picture of the frame before it."""
 
     last: tuple[Path, Path] | None
@@ -143,15 +143,15 @@ class FrameJob(Job):
         return status, f", flicker {frame_facts(self.picture).get('flicker', math.nan):.2f}"
 
 
-def frame_jobs(pairs: Sequence[tuple[Path, Path]], weight: float, init: Path) -> Iterator[FrameJob]:
+def _frame_jobs(pairs: Sequence[tuple[Path, Path]], weight: float, init: Path) -> Iterator[_FrameJob]:
     """Yield the job of each frame; the frame before it must have been painted by then."""
     last = None
     for photograph, picture in pairs:
-        yield FrameJob(photograph, picture, last, weight, init)
+        yield _FrameJob(photograph, picture, last, weight, init)
         last = (photograph, picture) if picture.exists() else last
 
 
-def describe_flicker(pictures: Sequence[Path]) -> str:
+def _describe_flicker(pictures: Sequence[Path]) -> str:
     """Return a text with the mean flicker of painted frames, or an empty string if it is unknown."""
     found = [value for one in pictures if isinstance(value := frame_facts(one).get("flicker"), float)]
     return f", flicker {sum(found) / len(found):.2f} gray levels" if found else ""

@@ -51,7 +51,7 @@ def info(
         Precision of the network: float32 or float64.
     """
     if picture is not None:
-        say(*(read_recipe(picture).toml().splitlines() if recipe else picture_info(picture, read_recipe(picture))))
+        say(*(read_recipe(picture).toml().splitlines() if recipe else _picture_info(picture, read_recipe(picture))))
         return 0
     if recipe:
         raise HandstyleError("--recipe prints the recipe of a picture: name the picture")
@@ -60,7 +60,7 @@ def info(
     if size < 16:
         raise HandstyleError(f"size={size}: must be 16 or more")
     if preset:
-        return preset_info(preset, as_, size, network)
+        return _preset_info(preset, as_, size, network)
     loaded = network.load(precision)
     rows = summary(loaded, size, size)
     bytes_each = loaded.dtype.itemsize
@@ -76,12 +76,12 @@ def info(
     out.print(f"parameters: {sum(row.parameters for row in rows):,}")
     out.print(f"all feature maps: {mebibytes(sum(row.values for row in rows) * bytes_each)}")
     out.print("field: side of the part of the picture on which a value depends (receptive field)")
-    if how := methods(loaded, size):
+    if how := _methods(loaded, size):
         say(f"kernels {loaded.engine.name}: {how}")
     return 0
 
 
-def picture_info(picture: Path, recipe: Recipe) -> list[str]:
+def _picture_info(picture: Path, recipe: Recipe) -> list[str]:
     """Return lines that describe a picture: settings that differ from its preset, network, inputs, machine, result."""
 
     def lines(head: str, table: dict[str, Any]) -> list[str]:
@@ -103,7 +103,7 @@ def picture_info(picture: Path, recipe: Recipe) -> list[str]:
     ]
 
 
-def methods(network: Network, size: int) -> str:
+def _methods(network: Network, size: int) -> str:
     """Return a description of the engine's method for each convolution of an evaluation up to the deepest layer."""
     deepest = next(row.name for row in reversed(summary(network, size, size)) if row.name.startswith("relu"))
     config = StyleConfig(style_layers=(deepest,), content_weight=0.0)
@@ -112,7 +112,7 @@ def methods(network: Network, size: int) -> str:
     return engine.describe()
 
 
-def preset_info(name: str, other: str, size: int, network: NetworkConfig) -> int:
+def _preset_info(name: str, other: str, size: int, network: NetworkConfig) -> int:
     """Print all presets, one preset, or its loss weights converted to the normalizations of another."""
     if name == "all":
         table = Table("preset", "looks like", title="presets")

@@ -91,7 +91,7 @@ def bench(
         check_new("--save", save)
     earlier = None if against is None else read_record(against)
     if threads is not None:
-        use_cores(threads)
+        _use_cores(threads)
     host = replace(network, backend="numpy", kernels="auto").load("float32")
     contestants = {f"{kernels}, CPU": host.with_kernels(kernels) for kernels in ("auto", "im2col", "reference")}
     device = choose_backend(network.backend)
@@ -107,7 +107,7 @@ def bench(
     if json_:
         print(json.dumps(make_record(now, rates) | ({"against": lines} if earlier else {}), indent=1))
     for size, here in groupby(rows, key=attrgetter("size")):
-        for table in bench_tables(f"one evaluation at {size}², {network.weights}", list(here), rates):
+        for table in _bench_tables(f"one evaluation at {size}², {network.weights}", list(here), rates):
             out.print(table)
     say(
         f"with {cpu_count()} threads a matrix product has about {rates.products / 1e9:,.0f} GFLOP/s here, and memory "
@@ -125,14 +125,14 @@ def bench(
     return 0
 
 
-def bench_tables(title: str, rows: Sequence[BenchRow], rates: Machine) -> list[Table]:
+def _bench_tables(title: str, rows: Sequence[BenchRow], rates: Machine) -> list[Table]:
     """Return two tables for one size: the times, and the operations and bytes compared with the machine's rates."""
-    times = make_table(f"{title}, in milliseconds", "fastest", "median", "95 %", "GFLOP/s", "differs")
-    limits = make_table("first evaluation, and the method's own operations and bytes", *RATE_COLUMNS)
+    times = _make_table(f"{title}, in milliseconds", "fastest", "median", "95 %", "GFLOP/s", "differs")
+    limits = _make_table("first evaluation, and the method's own operations and bytes", *RATE_COLUMNS)
     for row in rows:
-        interval = f"{milliseconds(row.low)}–{milliseconds(row.high)}"
+        interval = f"{_milliseconds(row.low)}–{_milliseconds(row.high)}"
         speed = f"{row.operations / row.median / 1e9:,.0f}"
-        fastest, median = milliseconds(row.fastest), milliseconds(row.median)
+        fastest, median = _milliseconds(row.fastest), _milliseconds(row.median)
         times.add_row(row.what, fastest, median, interval, speed, f"{row.difference:.0e}")
         counted = (
             (row.done / row.moved, ".0f"),
@@ -143,14 +143,14 @@ def bench_tables(title: str, rows: Sequence[BenchRow], rates: Machine) -> list[T
             (row.joules, ",.1f"),
         )
         cells = ("" if math.isnan(number) else format(number, form) for number, form in counted)
-        limits.add_row(row.what, milliseconds(row.first), *cells)
+        limits.add_row(row.what, _milliseconds(row.first), *cells)
     return [times, limits]
 
 
 RATE_COLUMNS = ("first", "FLOP/B", "GFLOP/s", "GB/s", "of roof", "MiB", "J")
 
 
-def make_table(title: str, *headings: str) -> Table:
+def _make_table(title: str, *headings: str) -> Table:
     """Return an empty table with a title and headings that fits into a width of eighty characters."""
     table = Table(title=Text(title), box=SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("by", no_wrap=True)
@@ -159,12 +159,12 @@ def make_table(title: str, *headings: str) -> Table:
     return table
 
 
-def milliseconds(seconds: float) -> str:
+def _milliseconds(seconds: float) -> str:
     """Return a time as text in milliseconds, with one decimal if it is below 100 ms."""
     return f"{1e3 * seconds:,.1f}" if seconds < 0.1 else f"{1e3 * seconds:,.0f}"
 
 
-def use_cores(count: int) -> None:
+def _use_cores(count: int) -> None:
     """Restrict this process to `count` cores; to be called before any thread is started."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if not 1 <= count <= len(cores):

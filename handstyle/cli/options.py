@@ -32,7 +32,7 @@ Output = Annotated[Path | None, Parameter(name=["--output", "-o"], group=PICTURE
 Precision = Literal["float32", "tf32", "float64"]
 
 
-def parse_integer(_: Any, tokens: Sequence[Token]) -> int:
+def _parse_integer(_: Any, tokens: Sequence[Token]) -> int:
     """Convert typed text to an integer, or raise `HandstyleError`."""
     try:  # the parser's own conversion would round 1.5 to 2
         return int(tokens[0].value)
@@ -41,7 +41,7 @@ def parse_integer(_: Any, tokens: Sequence[Token]) -> int:
         raise HandstyleError(f"{name} {tokens[0].value}: must be a whole number") from None
 
 
-Whole = Annotated[int, Parameter(converter=parse_integer)]
+Whole = Annotated[int, Parameter(converter=_parse_integer)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +192,7 @@ SHORT_HELP = {
 
 
 @dataclass(frozen=True)
-class Field:
+class _Field:
     """The data of a flag: name, type, default, and its group and description in the help."""
 
     name: str
@@ -203,19 +203,19 @@ class Field:
 
 
 @cache
-def all_fields() -> dict[str, Field]:
+def all_fields() -> dict[str, _Field]:
     """Return the flags of all commands that paint, by the names of the fields of the configuration."""
     found = {}
     for one in (*reversed(StyleConfig.__bases__), NetworkConfig, RunConfig):
-        texts, types = parameter_descriptions(one), field_types(one)
+        texts, types = _parameter_descriptions(one), field_types(one)
         own = [field for field in fields(one) if field.name in inspect.get_annotations(one)]
         for field in own:
             group = "Look" if field.name == "preset" else HELP_GROUPS[one.__name__]
-            found[field.name] = Field(field.name, types[field.name], field.default, group, texts.get(field.name, ""))
+            found[field.name] = _Field(field.name, types[field.name], field.default, group, texts.get(field.name, ""))
     return found
 
 
-def parameter_descriptions(one: type) -> dict[str, str]:
+def _parameter_descriptions(one: type) -> dict[str, str]:
     """Return the description of each parameter in a numpydoc docstring."""
     body = inspect.cleandoc(one.__doc__ or "").split("----------\n", 1)[-1]
     pairs = re.findall(r"^(\w+) : .*\n((?:    .*\n?|\n(?=    ))+)", body + "\n", re.MULTILINE)
@@ -234,7 +234,7 @@ def make_flags(name: str, names: Iterable[str], everything: bool, defaults: Mapp
         parameter = Parameter(
             name=flag(field.name),
             group=Group(field.group, sort_key=1 + groups.index(field.group)),
-            help=help_text(replace(field, default=(defaults or {}).get(field.name, field.default)), everything),
+            help=_help_text(replace(field, default=(defaults or {}).get(field.name, field.default)), everything),
             show=everything or field.name in SHORT_HELP,
             negative=None if switch and field.name not in FLAGS_ONLY else (),
             consume_multiple=several,
@@ -244,7 +244,7 @@ def make_flags(name: str, names: Iterable[str], everything: bool, defaults: Mapp
     return make_dataclass(name, made, frozen=True, kw_only=True, namespace={"__module__": "handstyle.cli"})()
 
 
-def help_text(field: Field, everything: bool) -> str:
+def _help_text(field: _Field, everything: bool) -> str:
     """Return the help of a flag: the first sentence of its description, or all of it, its choices and its default."""
     text = field.help if everything else re.split(r"(?<=[^.]\.)\s|; |: by default ", field.help)[0].rstrip(".") + "."
     listed = literal_values(field.hint)
@@ -260,7 +260,7 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def parse_text(field: Field, value: Any) -> Any:
+def _parse_text(field: _Field, value: Any) -> Any:
     """Convert typed text to the type of a field; text that cannot be converted is returned, for `coerce` to reject."""
     if isinstance(value, tuple):
         one = get_args(field.hint)[0]
@@ -326,7 +326,7 @@ def resolve(
     """
     table = all_fields()
     names = [field.name for field in fields(flags)]
-    said = {name: parse_text(table[name], value) for name in names if (value := getattr(flags, name)) is not None}
+    said = {name: _parse_text(table[name], value) for name in names if (value := getattr(flags, name)) is not None}
     file: Mapping[str, Any] = {}
     if "config" in said:
         known = [name for name in (*names, *PRESET_FIELDS) if name not in FLAGS_ONLY]

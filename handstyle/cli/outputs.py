@@ -70,7 +70,7 @@ def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph:
         check_writable(path, again, alpha=alpha, size=size, bits=run.bits if path == output else 8)
 
 
-def default_names(path: Path) -> list[Path]:
+def _default_names(path: Path) -> list[Path]:
     """Return the default names of an output, in order: ``photo_painting.png``, ``photo_painting_2.png`` and so on."""
     return [path, *(path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(2, 10_000))]
 
@@ -86,8 +86,8 @@ def check_page(path: Path, overwrite: bool) -> None:
 
 
 def free_name(path: Path) -> Path:
-    """Return the first default name that no file and no unfinished run has; see `default_names`."""
-    free = (name for name in default_names(path) if not name.exists() and not checkpoint_path(name).exists())
+    """Return the first default name that no file and no unfinished run has; see `_default_names`."""
+    free = (name for name in _default_names(path) if not name.exists() and not checkpoint_path(name).exists())
     return next(free, path)
 
 
@@ -100,7 +100,7 @@ def default_output(path: Path, run: RunConfig) -> Path:
         If ``--resume`` was given, and there is no unfinished run with one of the default names.
     """
     there = {found.name for found in path.parent.glob("*.checkpoint")}
-    free, begun = free_name(path), [name for name in default_names(path) if checkpoint_path(name).name in there]
+    free, begun = free_name(path), [name for name in _default_names(path) if checkpoint_path(name).name in there]
     latest = max(begun, key=lambda name: checkpoint_path(name).stat().st_mtime, default=None)
     if run.resume == AUTO and latest is None:
         raise HandstyleError(f"--resume: no unfinished run ({checkpoint_path(path)} missing); -o names another output")

@@ -102,7 +102,7 @@ def plan(
         check_outputs(output, config, settings.run, None if content is None else photograph)
     print_notes(settings.idle_notes(len(paintings)))
     settings = replace(settings, config=config)
-    planned = planned_run(settings, photograph, paintings, gpu_memory).fitted()
+    planned = _planned_run(settings, photograph, paintings, gpu_memory).fitted()
     config.check_layers(planned.network)
     if content is not None:
         check_reach(config, planned.network, photograph, paintings)
@@ -128,11 +128,11 @@ def plan(
     out.print(table)
     facts = {"seconds": None if math.isnan(time.total) else time.total, "fits": not planned.shortage()}
     event("plan", network=settings.network.weights, kernels=planned.network.engine.name, scales=scales, **facts)
-    say(describe_strength(config, planned.network), *map(as_flags, describe_plan(planned, time)))
+    say(describe_strength(config, planned.network), *map(as_flags, _describe_plan(planned, time)))
     return 0
 
 
-def planned_run(
+def _planned_run(
     settings: Settings, photograph: Picture, paintings: Sequence[Picture], gpu_memory: float | None
 ) -> RunMemory:
     """Return the data for the forecast of a run: network, sizes of pictures, and free memory."""
@@ -141,7 +141,7 @@ def planned_run(
         return RunMemory.now(config, settings.load(), photograph, paintings)
     precision = "tf32" if run.precision == "tf32" or network.kernels == "cuda-tf32" else "float32"
     host = network if gpu_memory is None else replace(network, kernels="auto")
-    loaded = host_network(host).astype("float64" if run.precision == "float64" else "float32")
+    loaded = _host_network(host).astype("float64" if run.precision == "float64" else "float32")
     if gpu_memory is None:
         return RunMemory.now(config, loaded, photograph, paintings)
     from handstyle.kernels.cuda.dry_device import DryDevice
@@ -152,7 +152,7 @@ def planned_run(
     return RunMemory(config, dry, photograph, paintings, own_memory=True, free=free - loaded.weight_bytes)
 
 
-def describe_plan(planned: RunMemory, time: RunTime) -> list[str]:
+def _describe_plan(planned: RunMemory, time: RunTime) -> list[str]:
     """Return sentences on the total time and peak memory of a run, and on the largest pictures that fit."""
     config, needs, lines = planned.config, time.needs, list[str]()
     if words := str(time):
@@ -186,7 +186,7 @@ def describe_plan(planned: RunMemory, time: RunTime) -> list[str]:
     return lines
 
 
-def host_network(network: NetworkConfig) -> Network:
+def _host_network(network: NetworkConfig) -> Network:
     """Return the network on the host, with random weights of the right shapes if the weights are not installed."""
     host = replace(network, backend="numpy")
     try:

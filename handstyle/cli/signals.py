@@ -30,7 +30,7 @@ class Interrupted(KeyboardInterrupt):
 _received: list[int] = []  # the signals received since the last call of `reset_handlers`
 
 
-def raise_interrupted(number: int, _: FrameType | None) -> None:
+def _raise_interrupted(number: int, _: FrameType | None) -> None:
     """Raise `Interrupted`; the handler of signals while there is no picture to save."""
     _received.append(number)
     raise Interrupted(number)
@@ -54,9 +54,9 @@ def set_handler(handler: Callable[[int, FrameType | None], None]) -> None:
 
 
 def reset_handlers() -> None:
-    """Set the handler of all signals that ask to end to `raise_interrupted`, and forget earlier signals."""
+    """Set the handler of all signals that ask to end to `_raise_interrupted`, and forget earlier signals."""
     _received.clear()
-    set_handler(raise_interrupted)
+    set_handler(_raise_interrupted)
 
 
 @dataclass
@@ -92,7 +92,7 @@ def defer_signals() -> Iterator[Requests]:
         requests.numbers.append(number)
         if not requests.deferring:
             requests.deferring = True
-            raise_interrupted(number, frame)
+            _raise_interrupted(number, frame)
         if first:
             err.print("ending with the picture when this iteration is done")
 
@@ -109,4 +109,4 @@ def defer_signals() -> Iterator[Requests]:
         yield requests
     finally:
         sys.unraisablehook = hook
-        set_handler(ignore_signal if requests.deferring else raise_interrupted)
+        set_handler(ignore_signal if requests.deferring else _raise_interrupted)

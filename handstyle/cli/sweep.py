@@ -137,9 +137,9 @@ def sweep(
             painted: list[Pending]
             if cluster is None:
                 shared = networks, content, [style, *more_styles], measured
-                painted = [partial(paint_here, one, *shared) for one in settings]
+                painted = [partial(_paint_here, one, *shared) for one in settings]
             else:
-                painted = start_on_cluster(cluster, settings, networks, content, [style, *more_styles])
+                painted = _start_on_cluster(cluster, settings, networks, content, [style, *more_styles])
             for number, (cell, result_of) in enumerate(zip(planned, painted, strict=True), 1):
                 try:
                     result, seconds = result_of()
@@ -207,11 +207,11 @@ def combinations(axes: Sequence[tuple[str, Sequence[str]]]) -> list[Cell]:
     cells = []
     for values in product(*(values for _, values in axes)):
         said = dict(zip(names, values, strict=True))
-        cells.append(Cell(", ".join(f"{name} {value}" for name, value in said.items()), dict(as_typed(said))))
+        cells.append(Cell(", ".join(f"{name} {value}" for name, value in said.items()), dict(_as_typed(said))))
     return cells
 
 
-def as_typed(said: dict[str, str]) -> Iterable[tuple[str, Any]]:
+def _as_typed(said: dict[str, str]) -> Iterable[tuple[str, Any]]:
     """Yield names and values in the form that the command line parser has: text, tuples of text, or booleans."""
     for name, value in said.items():
         field = all_fields()[name]
@@ -223,7 +223,7 @@ def as_typed(said: dict[str, str]) -> Iterable[tuple[str, Any]]:
             yield name, (value,) if isinstance(field.default, tuple) else value
 
 
-def paint_here(
+def _paint_here(
     settings: Settings,
     networks: dict[Any, Network],
     content: PictureLike,
@@ -231,10 +231,10 @@ def paint_here(
     measured: Measured,
 ) -> tuple[Result, float]:
     """Paint a cell in this process, and return the result and the time in seconds."""
-    return paint_cell(shared_network(settings, networks), content, styles, settings.config, measured)
+    return _paint_cell(_shared_network(settings, networks), content, styles, settings.config, measured)
 
 
-def start_on_cluster(
+def _start_on_cluster(
     cluster: Cluster,
     settings: Sequence[Settings],
     networks: dict[Any, Network],
@@ -246,15 +246,15 @@ def start_on_cluster(
     for one in settings:
         try:
             sources, config = collect_styles(styles, one.config)
-            network = shared_network(one, networks)
+            network = _shared_network(one, networks)
             photograph, paintings = read_inputs(config, content, sources)  # a worker may not have the files
-            begun.append(cluster.begin(paint_cell, network, photograph, paintings, config))
+            begun.append(cluster.begin(_paint_cell, network, photograph, paintings, config))
         except HandstyleError as error:
-            begun.append(partial(raise_error, error))
+            begun.append(partial(_raise_error, error))
     return begun
 
 
-def paint_cell(
+def _paint_cell(
     network: Network,
     content: PictureLike,
     styles: Sequence[PictureLike],
@@ -267,12 +267,12 @@ def paint_cell(
     return result, time.monotonic() - began
 
 
-def raise_error(error: HandstyleError) -> NoReturn:
+def _raise_error(error: HandstyleError) -> NoReturn:
     """Raise the given error."""
     raise error
 
 
-def shared_network(settings: Settings, networks: dict[Any, Network]) -> Network:
+def _shared_network(settings: Settings, networks: dict[Any, Network]) -> Network:
     """Return the network for some settings, from `networks` if it has been loaded for another cell."""
     key = (settings.network, settings.run.precision, settings.run.preset)
     if key not in networks:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 
-class Terminal(Console):
+class _Terminal(Console):
     """A console that stops printing when its pipe is closed (``| head -1``), without ending the program."""
 
     def on_broken_pipe(self) -> None:
@@ -19,8 +19,8 @@ class Terminal(Console):
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
-out, err = Terminal(), Terminal(stderr=True)
-events = Terminal(quiet=True)  # standard output, for programs
+out, err = _Terminal(), _Terminal(stderr=True)
+events = _Terminal(quiet=True)  # standard output, for programs
 
 
 def say(*lines: str) -> None:

@@ -37,7 +37,7 @@ def plan(*words):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_planned_is_refused_at_once(words, told, monkeypatch):
-    monkeypatch.setattr(planning, "planned_run", lambda *_: pytest.fail("it was planned"))
+    monkeypatch.setattr(planning, "_planned_run", lambda *_: pytest.fail("it was planned"))
     with pytest.raises(HandstyleError, match=re.escape(told)):
         plan(*words)
 
