@@ -343,6 +343,7 @@ WITH_EXAMPLES = (
     "handstyle/network",
     "handstyle/losses",
     "handstyle/optimize",
+    "handstyle/cli",
     "handstyle/book",
     "weights_tools",
 )

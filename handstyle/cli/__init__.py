@@ -49,6 +49,12 @@ def make_app(everything: bool = False, called: str = "") -> App:
 
     The list of commands needs one line of each, given here without importing it. The command `called` is imported
     anyway, so its help has its whole docstring.
+
+    Examples
+    --------
+    >>> command, arguments, _ = make_app().parse_args(["bench", "256", "--rounds", "3"])
+    >>> command.__name__, arguments.args, arguments.kwargs
+    ('bench', (256,), {'rounds': 3})
     """
     made = App(
         name="handstyle",
@@ -78,6 +84,13 @@ def with_auto(words: Sequence[str]) -> list[str]:
     """Return the arguments with ``auto`` inserted after a ``--resume`` that has no file.
 
     It has no file if it is the last argument, or if a flag or a picture follows.
+
+    Examples
+    --------
+    >>> with_auto(["stylize", "a.jpg", "b.jpg", "--resume", "--size", "256"])
+    ['stylize', 'a.jpg', 'b.jpg', '--resume', 'auto', '--size', '256']
+    >>> with_auto(["stylize", "a.jpg", "b.jpg", "--resume", "run.checkpoint"])[-1]
+    'run.checkpoint'
     """
     made: list[str] = []
     for word, after in zip(words, [*words[1:], "-"], strict=False):
@@ -88,7 +101,16 @@ def with_auto(words: Sequence[str]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command, by default with the arguments of the process, and exit with its status."""
+    """Run a command, by default with the arguments of the process, and exit with its status.
+
+    Examples
+    --------
+    >>> try:
+    ...     main(["weights", "list", "vgg18"])
+    ... except SystemExit as end:
+    ...     end.code
+    2
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):  # characters that the terminal's encoding lacks are shown as ?
         if hasattr(stream, "reconfigure"):

@@ -63,6 +63,13 @@ def again(
         Bits for each channel of the new picture, 8 or 16.
     overwrite : bool
         Replace an existing output.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ handstyle again painting.png
+        $ handstyle again painting.png photograph.jpg style.jpg --output repeated.png
     """
     output = output or free_name(Path(f"{picture.stem}_again.png"))
     check_writable(output, overwrite, bits=bits)
@@ -106,6 +113,12 @@ def report(
         The engine, in place of that in the recipe.
     overwrite : bool
         Replace an existing output.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ handstyle report painting.png --output painting.html
     """
     output = output or free_name(Path(f"{picture.stem}.html"))
     check_page(output, overwrite)
@@ -194,6 +207,20 @@ def find_inputs(recipe: Recipe, sources: Iterable[Path]) -> dict[Input, Path | N
     ------
     HandstyleError
         If an input is not among `sources`, has changed, or was not a file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("photograph.jpg", "painting.jpg"):
+    ...         _ = Path(folder, name).write_text(name)
+    ...     inputs = [
+    ...         Input("content", "photograph.jpg", sha256(Path(folder, "photograph.jpg"))),
+    ...         Input("style", "painting.jpg", sha256(Path(folder, "painting.jpg"))),
+    ...     ]
+    ...     found = find_inputs(Recipe({}, inputs=inputs), [Path(folder)])
+    >>> {one.role: path.name for one, path in found.items()}
+    {'content': 'photograph.jpg', 'style': 'painting.jpg'}
     """
     if len(recipe.named("content")) != 1 or not recipe.named("style"):
         raise HandstyleError("the recipe does not list its photograph and paintings")

@@ -28,7 +28,13 @@ SCIPY_SECONDS = 1.4e-7
 
 
 def lbfgs_advice(values: int, itemsize: int) -> str:
-    """Return a sentence on the time that SciPy's optimizer adds on a GPU, for a picture with a number of values."""
+    """Return a sentence on the time that SciPy's optimizer adds on a GPU, for a picture with a number of values.
+
+    Examples
+    --------
+    >>> lbfgs_advice(3 * 512 * 512, itemsize=4).split(": ")[0]
+    "SciPy's L-BFGS-B runs on the host"
+    """
     moved = mebibytes(2 * itemsize * values)  # the picture to the device, the gradient back
     return (
         f"SciPy's L-BFGS-B runs on the host: an iteration takes {SCIPY_SECONDS * values:.1g} s more, copies {moved}: "
@@ -37,7 +43,16 @@ def lbfgs_advice(values: int, itemsize: int) -> str:
 
 
 def describe_pictures(config: StyleConfig, photograph: Picture, paintings: Sequence[Picture]) -> str:
-    """Return a phrase with the names of a run's photograph and paintings, for the user."""
+    """Return a phrase with the names of a run's photograph and paintings, for the user.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handstyle.foundations.picture_reading import read_picture
+    >>> photograph = read_picture(np.zeros((8, 8, 3)))
+    >>> describe_pictures(StyleConfig(), photograph, [photograph])
+    'an array in the style of an array'
+    """
     subject = "a texture" if photograph.source == BLANK else Path(photograph.source).name
     what = " and ".join(Path(painting.source).name for painting in paintings)
     what = f"in the style of {what}" if config.has_style else f"by its features at {' '.join(config.content_layers)}"
@@ -93,7 +108,13 @@ def print_start(
 
 
 def settings_line(config: StyleConfig, network: NetworkConfig, run: RunConfig) -> str:
-    """Return a line with the name of the preset and the settings that differ from it."""
+    """Return a line with the name of the preset and the settings that differ from it.
+
+    Examples
+    --------
+    >>> settings_line(StyleConfig(size=256, seed=7), NetworkConfig(), RunConfig())
+    'preset handstyle, size 256, seed 7'
+    """
     chosen = PRESETS[run.preset]
     base = {**asdict(chosen.config), **asdict(NetworkConfig())}
     base |= {name: getattr(chosen, name) for name in ("pooling", "padding", "rounding")}
@@ -106,14 +127,30 @@ def settings_line(config: StyleConfig, network: NetworkConfig, run: RunConfig) -
 
 
 def print_notes(notes: Iterable[str]) -> None:
-    """Print notes of the library, with flags in place of parameters."""
+    """Print notes of the library, with flags in place of parameters.
+
+    Examples
+    --------
+    >>> print_notes(["size=256 is larger than the photograph"])
+    note: --size 256 is larger than the photograph
+    """
     for note in notes:
         say(as_flags(f"note: {note}"))
         event("note", text=as_flags(note))
 
 
 def print_end(result: Result, output: Path, written: Path, keep: Path | None) -> int:
-    """Print the reason for stopping and the picture's path, and return the exit status."""
+    """Print the reason for stopping and the picture's path, and return the exit status.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> result = Result(np.zeros((8, 8, 3)), None, "done", "all 300 iterations done", [], 310, False, {})
+    >>> print_end(result, Path("out.png"), Path("out.png"), None)
+    stopped: all 300 iterations done; 310 evaluations
+    the picture is in out.png
+    0
+    """
     say(as_flags(f"stopped: {result.stopped.removeprefix('stopped ')}; {result.evaluations} evaluations"))
     kind = "the best picture so far" if result.interrupted or result.failed else "the picture"
     elsewhere = written != expand_path(output)

@@ -43,7 +43,15 @@ BATCH = make_flags("BatchFlags", NAMES, everything=False)
 
 @dataclass(frozen=True)
 class JobResult:
-    """A photograph of a batch, the path of its picture, and a description of the outcome."""
+    """A photograph of a batch, the path of its picture, and a description of the outcome.
+
+    Examples
+    --------
+    >>> done = [JobResult(Path("a.jpg"), Path("a.png"), "painted")]
+    >>> done.append(JobResult(Path("b.jpg"), Path("b.png"), "failed: no such file", failed=True))
+    >>> [one.photograph.name for one in done if one.failed]
+    ['b.jpg']
+    """
 
     photograph: Path
     picture: Path
@@ -53,7 +61,14 @@ class JobResult:
 
 @dataclass(frozen=True)
 class Job:
-    """A photograph to paint, and the path of its picture."""
+    """A photograph to paint, and the path of its picture.
+
+    Examples
+    --------
+    >>> jobs = [Job(*pair) for pair in picture_paths([Path("a.jpg"), Path("b.jpg")], Path("painted"))]
+    >>> jobs[0].picture.as_posix()
+    'painted/a.png'
+    """
 
     photograph: Path
     picture: Path
@@ -97,6 +112,13 @@ def batch(
     output : Path
         The folder for the pictures, NAME.png, and the page, index.html; it is created if it does not exist. By default
         FOLDER_painting.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ handstyle batch holiday/ painting.jpg
+        $ handstyle batch holiday/ painting.jpg --size 1024 --output painted/
     """
     settings = resolve(flags)
     set_output_form(settings.run.quiet, settings.run.json)
@@ -127,7 +149,20 @@ def batch(
 
 @dataclass(frozen=True)
 class SharedInputs:
-    """The data that all pictures of a command share: paintings, settings, network, digests and measured targets."""
+    """The data that all pictures of a command share: paintings, settings, network, digests and measured targets.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from handstyle.foundations.picture_writing import write_picture
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_picture(Path(folder, "painting.png"), np.zeros((32, 32, 3)))
+    ...     settings = resolve(replace(BATCH, weights="random"))
+    ...     shared = SharedInputs.of([Path(folder, "painting.png")], settings, Path(folder, "painted"))
+    >>> shared.loaded.architecture, [role for role, digest in shared.digests]
+    ('vgg19', ['style'])
+    """
 
     paintings: list[PictureLike]
     digests: list[tuple[str, str]]  # the role and the digest of every painting, mask, map and starting picture
@@ -212,7 +247,15 @@ class SharedInputs:
 
 
 def print_summary(done: Sequence[JobResult], count: int, where: str, ended: int) -> int:
-    """Print the numbers of pictures that were painted, failed and not begun, and return the exit status."""
+    """Print the numbers of pictures that were painted, failed and not begun, and return the exit status.
+
+    Examples
+    --------
+    >>> done = [JobResult(Path("a.jpg"), Path("a.png"), "painted")]
+    >>> print_summary(done, count=2, where="pictures are in painted", ended=130)
+    1 picture is in painted; 0 failed, 1 not begun
+    130
+    """
     failed = sum(one.failed for one in done)
     where = where.replace("s are", " is", 1) if len(done) - failed == 1 else where
     say(f"{len(done) - failed} {where}; {failed} failed, {count - len(done)} not begun")
@@ -222,7 +265,14 @@ def print_summary(done: Sequence[JobResult], count: int, where: str, ended: int)
 
 
 def picture_paths(photographs: Sequence[Path], folder: Path) -> list[tuple[Path, Path]]:
-    """Return pairs of a photograph and the path of its picture: NAME.png, or NAME.jpg.png if that is not unique."""
+    """Return pairs of a photograph and the path of its picture: NAME.png, or NAME.jpg.png if that is not unique.
+
+    Examples
+    --------
+    >>> pairs = picture_paths([Path("a.jpg"), Path("b.jpg"), Path("b.png")], Path("painted"))
+    >>> [picture.as_posix() for photograph, picture in pairs]
+    ['painted/a.png', 'painted/b.jpg.png', 'painted/b.png.png']
+    """
     stems = [photograph.stem.lower() for photograph in photographs]
     return [
         (one, folder / (f"{one.stem}.png" if stems.count(one.stem.lower()) == 1 else f"{one.name}.png"))
@@ -244,6 +294,22 @@ def differences(shared: SharedInputs, photograph: Path, recipe: Recipe, **change
     """Return descriptions of the settings and files in which a recipe differs from those of the command.
 
     `changed` has settings of this picture that are not those of the command.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from types import SimpleNamespace
+    >>> from handstyle.painting.recipe import Input
+    >>> settings = resolve(replace(BATCH, size="256"))
+    >>> made = settings.config.in_use() | asdict(settings.network) | {"precision": "float32", "size": 128}
+    >>> made = {key: list(value) if isinstance(value, tuple) else value for key, value in made.items()}
+    >>> shared = SimpleNamespace(settings=settings, ran="5e1f", digests=[])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     photograph = Path(folder, "a.jpg")
+    ...     _ = photograph.write_text("a picture")
+    ...     recipe = Recipe(made, {"ran_sha256": "5e1f"}, [Input("content", "a.jpg", sha256(photograph))])
+    ...     differences(shared, photograph, recipe)
+    ['size 128']
     """
     config = replace(shared.settings.config, **changed)
     asked = {**config.in_use(), **asdict(shared.settings.network), "precision": shared.settings.run.precision}

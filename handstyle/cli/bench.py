@@ -41,7 +41,14 @@ MAX_REFERENCE_SIDE = 256  # pixels; for larger pictures the reference engine is 
 
 @dataclass(frozen=True)
 class BenchRow:
-    """The measurements of one program at one size."""
+    """The measurements of one program at one size.
+
+    Examples
+    --------
+    >>> row = BenchRow(256, "auto", fastest=0.1, median=0.125, difference=1e-6, done=2e9, moved=1e8)
+    >>> row.share_of_roof(Machine(products=64e9, moved=8e9))  # of 64e9 operations per second: 2e9 / 0.125 s
+    0.25
+    """
 
     size: int  # pixels a side
     what: str
@@ -99,6 +106,14 @@ def bench(
     Returns
     -------
     list of BenchRow
+
+    Examples
+    --------
+    >>> try:
+    ...     bench({})
+    ... except HandstyleError as error:
+    ...     print(error)
+    bench: give at least one network, one round, and sizes of 16 pixels or more
     """
     if not networks or rounds < 1 or min(sizes, default=0) < 16:
         raise HandstyleError("bench: give at least one network, one round, and sizes of 16 pixels or more")
@@ -132,7 +147,14 @@ def bench(
 
 @dataclass(frozen=True)
 class TimedCall:
-    """The time, the energy (NaN if it cannot be read) and the result of one timed call."""
+    """The time, the energy (NaN if it cannot be read) and the result of one timed call.
+
+    Examples
+    --------
+    >>> call = interleave({"sum": lambda: 1 + 1}, rounds=1)["sum"][0]
+    >>> call.result, call.seconds < 1.0, call.joules
+    (2, True, nan)
+    """
 
     seconds: float
     joules: float
@@ -157,6 +179,13 @@ def interleave(
     -------
     dict of str to list of TimedCall
         The calls of each function, of which only the last ones have their results.
+
+    Examples
+    --------
+    >>> calls = list[str]()
+    >>> taken = interleave({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=2)
+    >>> calls, {name: len(turns) for name, turns in taken.items()}
+    (['a', 'b', 'a', 'b'], {'a': 2, 'b': 2})
     """
     taken: dict[str, list[TimedCall]] = {name: [] for name in sides}
     for turn in range(rounds):
@@ -188,6 +217,13 @@ def median_interval(times: Sequence[float], level: float = 0.95) -> tuple[float,
     -----
     The median of any distribution is between the k-th smallest and the k-th largest of n draws unless fewer than k of
     them are on one side of it. So the level is ``1 − 2 P(B < k)``, where B is binomial with n and 1/2.
+
+    Examples
+    --------
+    >>> median_interval([3.0, 1.0, 2.0])  # three draws are too few for 95 %
+    (1.0, 3.0)
+    >>> median_interval(range(1, 101))
+    (40, 61)
     """
     ordered, n = sorted(times), len(times)
     tail, k = 0.5**n, 0  # P(B <= k), the share of draws for which the next inner interval would miss on one side
@@ -245,6 +281,13 @@ def operations(network: Network, size: int) -> float:
         The network whose convolutions are counted.
     size : int
         Side of the picture in pixels.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights(deepest="conv1_1"))
+    >>> int(operations(network, size=8))  # 2 * 2 * 8 * 8 * 3 * 3 * 3 * 16
+    110592
     """
     shapes = {row.name: row.shape for row in summary(network, size, size)}
     total = 0.0
@@ -284,7 +327,14 @@ def _pytorch_evaluation(
 
 @dataclass(frozen=True)
 class Measurements:
-    """Measurements with their date, the machine (see `environment`), and the path of their file."""
+    """Measurements with their date, the machine (see `environment`), and the path of their file.
+
+    Examples
+    --------
+    >>> machine = {"load": "3.0", "threads": "4"}
+    >>> Measurements([], "2026-11-30", machine).warnings()
+    ['these measurements: the machine was busy (load 3.0 on 4 cores), so the times may be too long']
+    """
 
     rows: list[BenchRow]
     date: str
@@ -304,33 +354,75 @@ def _is_busy(load: float, cores: int) -> bool:
 
 
 def average_load() -> float:
-    """Return the number of threads with work, averaged over the last minute; NaN if the system has no count."""
+    """Return the number of threads with work, averaged over the last minute; NaN if the system has no count.
+
+    Examples
+    --------
+    >>> load = average_load()
+    >>> load >= 0 or math.isnan(load)
+    True
+    """
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
 
 
 def measurements_of(rows: Sequence[BenchRow], network: Network, load: float) -> Measurements:
-    """Return measurements on this machine, with its load before they began."""
+    """Return measurements on this machine, with its load before they began.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> measured = measurements_of([], build_network(random_weights()), load=0.5)
+    >>> measured.machine["load"], measured.rows
+    ('0.50', [])
+    """
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     machine = environment(network, network.engine.name) | {"processor": cpu_name(), "load": f"{load:.2f}"}
     return Measurements(list(rows), now, machine)
 
 
 def make_record(measured: Measurements, rates: Machine | None = None) -> dict[str, Any]:
-    """Return measurements with date, machine and its operations and bytes per second, as JSON values."""
+    """Return measurements with date, machine and its operations and bytes per second, as JSON values.
+
+    Examples
+    --------
+    >>> row = BenchRow(256, "auto", 0.1, 0.125, 1e-6)
+    >>> record = make_record(Measurements([row], "2026-11-30", {}))
+    >>> record["rows"][0]["median"], record["rows"][0]["joules"]  # NaN becomes None
+    (0.125, None)
+    """
     numbers = [{k: None if v != v else v for k, v in asdict(row).items()} for row in measured.rows]  # NaN is no JSON
     record = {"handstyle": "bench", "date": measured.date, "machine": measured.machine, "rows": numbers}
     return record | ({} if rates is None else {"rates": asdict(rates)})
 
 
 def write_record(measured: Measurements, rates: Machine | None, path: Path) -> None:
-    """Write measurements to a new JSON file; see `make_record`."""
+    """Write measurements to a new JSON file; see `make_record`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> measured = Measurements([BenchRow(256, "auto", 0.1, 0.125, 1e-6)], "2026-11-30", {})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_record(measured, None, Path(folder, "measured.json"))
+    ...     read_record(Path(folder, "measured.json")).rows[0].median
+    0.125
+    """
     check_new("--save", path)
     text = json.dumps(make_record(measured, rates), indent=1) + "\n"
     replace_file(expand_path(path), text.encode(), overwrite=False)
 
 
 def read_record(path: Path) -> Measurements:
-    """Read the measurements from a file written by `write_record`."""
+    """Read the measurements from a file written by `write_record`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "measured.json").write_text('{"date": "2026-11-30", "rows": []}')
+    ...     read_record(Path(folder, "measured.json")).date
+    '2026-11-30'
+    """
     try:
         record: dict[str, Any] = json.loads(expand_path(path).read_bytes())
         known: list[dict[str, Any]] = [
@@ -351,6 +443,15 @@ def compare(now: Measurements, earlier: Measurements) -> Iterator[str]:
 
     There is a line for each program and size in both, with the ratio of medians, and whether it exceeds the spread; one
     for each of the two if the machine was busy; and one if they are not of the same machine.
+
+    Examples
+    --------
+    >>> earlier, now = (
+    ...     Measurements([BenchRow(256, "auto", median, median, 1e-6, spread=0.01)], "2026-11-30", {})
+    ...     for median in (0.2, 0.1)
+    ... )
+    >>> list(compare(now, earlier))
+    ['256², auto: 0.50 of the time before']
     """
     before = {(row.size, row.what): row for row in earlier.rows}
     for row in now.rows:
@@ -372,7 +473,16 @@ def compare(now: Measurements, earlier: Measurements) -> Iterator[str]:
 
 
 def check_drawing(path: str | os.PathLike[str]) -> None:
-    """Raise `HandstyleError`, before the measurements, if `draw` could not write to `path`."""
+    """Raise `HandstyleError`, before the measurements, if `draw` could not write to `path`.
+
+    Examples
+    --------
+    >>> try:
+    ...     check_drawing("bench.jpg")
+    ... except HandstyleError as error:
+    ...     print(error)
+    --plot bench.jpg: name a file that ends in .png, .svg or .pdf
+    """
     path = expand_path(path)
     if importlib.util.find_spec("matplotlib") is None:
         raise HandstyleError("--plot needs matplotlib: pip install matplotlib")
@@ -382,7 +492,16 @@ def check_drawing(path: str | os.PathLike[str]) -> None:
 
 
 def check_new(flag: str, path: Path) -> None:
-    """Raise `HandstyleError`, before the measurements, if a file exists or cannot be written."""
+    """Raise `HandstyleError`, before the measurements, if a file exists or cannot be written.
+
+    Examples
+    --------
+    >>> try:
+    ...     check_new("--save", Path(__file__))
+    ... except HandstyleError as error:
+    ...     print(str(error).split(": ")[-1])
+    exists; choose another name
+    """
     path = expand_path(path)
     if path.exists():
         raise HandstyleError(f"{flag} {path}: exists; choose another name")
@@ -406,6 +525,12 @@ def draw(rows: Sequence[BenchRow], path: str | os.PathLike[str], rates: Machine 
     ------
     HandstyleError
         If matplotlib is not installed, or the file cannot be written; see `check_drawing`.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ handstyle bench 256 512 --plot bench.svg
     """
     check_drawing(path)
     path = expand_path(path)
@@ -445,7 +570,13 @@ def _draw_roofline(axes: Any, rows: Sequence[BenchRow], rates: Machine, colors: 
 
 
 def load_warning(load: float) -> list[str]:
-    """Return a list with a warning if other programs use this machine's cores; otherwise an empty list."""
+    """Return a list with a warning if other programs use this machine's cores; otherwise an empty list.
+
+    Examples
+    --------
+    >>> load_warning(0.0)
+    []
+    """
     cores = cpu_count()
     said = f"the machine is busy (load {load:.1f} on {cores} cores): alone, the run takes less time"
     return [said] if _is_busy(load, cores) else []

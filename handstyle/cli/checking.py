@@ -49,6 +49,13 @@ def check(
         Seed of the random pictures and directions.
     precision : str
         Precision of the network; with float32, the engine is also compared in float32 with the reference in float64.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ handstyle check --quick
+        $ handstyle check --module my_layer:Swish
     """
     if module:
         sys.path.insert(0, str(Path.cwd()))

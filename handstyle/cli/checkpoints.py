@@ -32,6 +32,12 @@ class CheckpointWriter:
     -----
     With ``every=0`` a checkpoint that takes long to write is written less often, so that writing takes at most a
     twentieth of the time.
+
+    Examples
+    --------
+    >>> writer = CheckpointWriter(Path("out.png.checkpoint"), every=10)
+    >>> [iteration for iteration in range(1, 31) if writer.due(iteration)]
+    [10, 20, 30]
     """
 
     path: Path
@@ -59,6 +65,13 @@ def checkpoint_path(output: Path) -> Path:
     """Return the default path of a run's checkpoint, beside its output: ``out.png.checkpoint``.
 
     A name nearly as long as file systems allow is shortened, with a digest that keeps it unique.
+
+    Examples
+    --------
+    >>> checkpoint_path(Path("out.png")).name
+    'out.png.checkpoint'
+    >>> len(checkpoint_path(Path(300 * "a" + ".png")).name)
+    231
     """
     output, name = expand_path(output), os.fsencode(output.name)
     if len(name) > MAX_NAME_BYTES:
@@ -68,12 +81,26 @@ def checkpoint_path(output: Path) -> Path:
 
 
 def checkpoint_of(output: Path, run: RunConfig) -> Path | None:
-    """Return the path of the checkpoint that a run writes, or None if it writes none."""
+    """Return the path of the checkpoint that a run writes, or None if it writes none.
+
+    Examples
+    --------
+    >>> checkpoint_of(Path("out.png"), RunConfig()).name
+    'out.png.checkpoint'
+    >>> checkpoint_of(Path("out.png"), RunConfig(no_checkpoint=True)) is None
+    True
+    """
     return None if run.no_checkpoint else run.checkpoint or run.resume or checkpoint_path(output)
 
 
 def is_unfinished(output: Path, run: RunConfig) -> bool:
-    """Return whether the existing output was written by the interrupted run that is being resumed."""
+    """Return whether the existing output was written by the interrupted run that is being resumed.
+
+    Examples
+    --------
+    >>> is_unfinished(Path("out.png"), RunConfig())  # without --resume nothing is replaced
+    False
+    """
     if run.resume is None or not output.is_file():
         return False
     with suppress(HandstyleError):
@@ -82,7 +109,16 @@ def is_unfinished(output: Path, run: RunConfig) -> bool:
 
 
 def check_checkpoint(output: Path, run: RunConfig) -> None:
-    """Raise `HandstyleError` if the checkpoint cannot be written, or would replace that of an unfinished run."""
+    """Raise `HandstyleError` if the checkpoint cannot be written, or would replace that of an unfinished run.
+
+    Examples
+    --------
+    >>> try:
+    ...     check_checkpoint(Path("out.png"), RunConfig(resume=Path("no-such.checkpoint")))
+    ... except HandstyleError as error:
+    ...     print(error)
+    --resume no-such.checkpoint: no such file
+    """
     name, keep = ("--checkpoint", run.checkpoint) if run.checkpoint else ("--resume", run.resume)
     if run.resume is not None and not run.resume.is_file():
         what = "there is no unfinished run of this output" if run.resume == checkpoint_path(output) else "no such file"

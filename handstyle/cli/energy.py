@@ -23,6 +23,18 @@ class EnergyMeter:
     ----------
     why_not : str
         The reason why the energy cannot be read, a sentence; empty if it can.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     package = Path(folder, "intel-rapl:0")
+    ...     package.mkdir()
+    ...     _ = (package / "energy_uj").write_text("1000000")
+    ...     meter = EnergyMeter(Path(folder))
+    ...     _ = (package / "energy_uj").write_text("3500000")
+    ...     meter.joules()
+    2.5
     """
 
     def __init__(self, folder: Path = COUNTERS) -> None:
@@ -65,6 +77,13 @@ class GpuMeter:
     Notes
     -----
     NVML brings its counter up to date a few dozen times a second, so the mean of short evaluations needs many rounds.
+
+    Examples
+    --------
+    >>> from handstyle.foundations.backend import choose_backend
+    >>> meter = GpuMeter(choose_backend("numpy"))  # which is no GPU
+    >>> meter.why_not.split(":")[0], meter.joules()
+    ('the energy of the GPU is not known', nan)
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -91,11 +110,24 @@ Meter = EnergyMeter | GpuMeter
 
 
 def meter_of(network: Network) -> Meter:
-    """Return the meter of the device on which a network computes."""
+    """Return the meter of the device on which a network computes.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> type(meter_of(build_network(random_weights()))).__name__
+    'EnergyMeter'
+    """
     backend = network.backend
     return EnergyMeter() if backend.name == "numpy" else GpuMeter(backend)
 
 
 def unknown_energies(networks: Iterable[Network]) -> list[str]:
-    """Return the reasons why the energy of the networks' devices cannot be read, each once."""
+    """Return the reasons why the energy of the networks' devices cannot be read, each once.
+
+    Examples
+    --------
+    >>> unknown_energies([])
+    []
+    """
     return list(dict.fromkeys(why for network in networks if (why := meter_of(network).why_not)))

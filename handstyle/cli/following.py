@@ -113,7 +113,16 @@ class _Events:
 
 @contextmanager
 def choose_display(run: RunConfig) -> Iterator[Display]:
-    """Yield the object that shows a run's progress: a bar or lines or, with ``--json`` or ``--quiet``, events."""
+    """Yield the object that shows a run's progress: a bar or lines or, with ``--json`` or ``--quiet``, events.
+
+    Examples
+    --------
+    >>> import sys
+    >>> from contextlib import redirect_stderr
+    >>> with redirect_stderr(sys.stdout), choose_display(RunConfig(quiet=True)) as display:
+    ...     display.note("the checkpoint cannot be written")
+    the checkpoint cannot be written
+    """
     if run.json or run.quiet:
         yield _Events()
         return

@@ -71,6 +71,13 @@ def frames(
         by default.
     fps : float
         Frames per second; by default those of the film, or 12 for a folder.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ handstyle frames clip.gif painting.jpg
+        $ handstyle frames frames/ painting.jpg --temporal-weight 0.05 --output painted.mp4
     """
     settings = resolve(flags)
     set_output_form(settings.run.quiet, settings.run.json)

@@ -60,7 +60,30 @@ WEIGHTS = ("--content-weight", "--style-weight", "--tv-weight")
 
 
 def plain_help(console: Any, options: Any, panel: Any) -> None:
-    """Print one group of flags in the help, each with its description in one or several lines."""
+    """Print one group of flags in the help, each with its description in one or several lines.
+
+    Examples
+    --------
+    >>> from cyclopts import App
+    >>> from rich.console import Console
+    >>> app = App(name="paint", help_formatter=plain_help, help_flags=(), version_flags=())
+    >>> @app.default
+    ... def paint(size: int = 512) -> None:
+    ...     '''Paint.
+    ...
+    ...     Parameters
+    ...     ----------
+    ...     size : int
+    ...         Long side in pixels.
+    ...     '''
+    >>> app.help_print([], console=Console(width=80))
+    paint [ARGS]
+    <BLANKLINE>
+    Paint.
+    <BLANKLINE>
+    Parameters
+      SIZE, --size            Long side in pixels.
+    """
     if not panel.entries:
         return
     lines = [panel.title]
@@ -87,6 +110,16 @@ def explain_error(error: CycloptsError, words: Sequence[str], usage: Mapping[str
     """Return an error of the command line parser in one line, with a suggestion of what to type.
 
     `usage` has the arguments of the commands, by name.
+
+    Examples
+    --------
+    >>> from handstyle.cli import USAGE, make_app
+    >>> words = ["bench", "--size", "256"]
+    >>> try:
+    ...     make_app().parse_args(words, exit_on_error=False, print_error=False)
+    ... except CycloptsError as error:
+    ...     print(explain_error(error, words, USAGE))
+    bench has no --size: give the sides without a flag, as in handstyle bench 256 512
     """
     command = next((word for word in words if not word.startswith("-")), "")
     message = str(error)
@@ -120,7 +153,13 @@ def explain_error(error: CycloptsError, words: Sequence[str], usage: Mapping[str
 
 
 def correct_dashes(word: str) -> str:
-    """Return a word such as ``-optimizer`` with a second dash, if it is a flag and not ``-o`` with an output."""
+    """Return a word such as ``-optimizer`` with a second dash, if it is a flag and not ``-o`` with an output.
+
+    Examples
+    --------
+    >>> correct_dashes("-optimizer"), correct_dashes("-out.png"), correct_dashes("-o")
+    ('--optimizer', '-out.png', '-o')
+    """
     name = word[1:].replace("_", "-").split("=")[0]
     others = {theirs for several in FOREIGN_FLAGS.values() for theirs in several.split()}
     is_flag = word.startswith("-o") and (name in others or name.replace("-", "_") in all_fields())
@@ -213,7 +252,16 @@ def _greedy(words: Sequence[str]) -> str:
 
 
 def unquoted_name(words: Sequence[str]) -> str:
-    """Return a hint if several words with spaces between them name a file, else an empty string."""
+    """Return a hint if several words with spaces between them name a file, else an empty string.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     open(f"{folder}/my photo.jpg", "w").close()
+    ...     unquoted_name(["stylize", f"{folder}/my", "photo.jpg"]).split(": ")[0]
+    '; put a name with spaces in quotes'
+    """
     spans = ((at, end) for at in range(len(words)) for end in range(at + 2, min(at + 10, len(words) + 1)))
     names = (" ".join(words[at:end]) for at, end in spans)
     found = next((name for name in names if os.path.lexists(name)), "")

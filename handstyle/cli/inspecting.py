@@ -49,6 +49,14 @@ def info(
         With --preset, print the preset's loss weights converted to the normalizations of this other preset.
     precision : str
         Precision of the network: float32 or float64.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ handstyle info --size 512
+        $ handstyle info --preset gatys
+        $ handstyle info painting.png
     """
     if picture is not None:
         say(*(read_recipe(picture).toml().splitlines() if recipe else _picture_info(picture, read_recipe(picture))))

@@ -75,6 +75,13 @@ def bench(
         Compare the measurements in the second file with those in the first, without measuring.
     json_ : bool
         Print the measurements as JSON in place of tables.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ handstyle bench 256 512 --rounds 10 --save today.json
+        $ handstyle bench --compare yesterday.json today.json
     """
     if compare:
         if len(compare) != 2:

@@ -62,6 +62,11 @@ class NetworkConfig:
         The padding of convolutions; first-replicate replicates at the first convolution and pads the others with zeros.
     rounding : str
         Round half of an odd side down or up in pooling.
+
+    Examples
+    --------
+    >>> NetworkConfig(weights="random", backend="numpy", pooling="average").load("float32").names[4]
+    'pool1'
     """
 
     weights: str = EMBEDDED
@@ -129,6 +134,14 @@ class RunConfig:
         Print nothing but errors.
     json : bool
         Print each event as a line of JSON, for programs, and nothing else on standard output.
+
+    Examples
+    --------
+    >>> try:
+    ...     RunConfig(save_every=-1)
+    ... except HandstyleError as error:
+    ...     print(error)
+    save_every=-1: must be 0 or more
     """
 
     preset: str = DEFAULT
@@ -204,7 +217,14 @@ class _Field:
 
 @cache
 def all_fields() -> dict[str, _Field]:
-    """Return the flags of all commands that paint, by the names of the fields of the configuration."""
+    """Return the flags of all commands that paint, by the names of the fields of the configuration.
+
+    Examples
+    --------
+    >>> field = all_fields()["content_weight"]
+    >>> field.group, field.hint.__name__, field.default
+    ('Look', 'float', 1.0)
+    """
     found = {}
     for one in (*reversed(StyleConfig.__bases__), NetworkConfig, RunConfig):
         texts, types = _parameter_descriptions(one), field_types(one)
@@ -226,6 +246,13 @@ def make_flags(name: str, names: Iterable[str], everything: bool, defaults: Mapp
     """Return an instance of a new dataclass that has the named flags as fields, all None: not typed.
 
     The help shows the values in `defaults` in place of those of the configuration.
+
+    Examples
+    --------
+    >>> make_flags("Flags", ["size", "seed"], everything=False)
+    Flags(size=None, seed=None)
+    >>> make_flags("Flags", ["size", "seed"], everything=False).size is None  # not typed
+    True
     """
     made: list[tuple[str, Any, None]] = []
     groups = list(dict.fromkeys(HELP_GROUPS.values()))
@@ -256,7 +283,13 @@ def _help_text(field: _Field, everything: bool) -> str:
 
 
 def flag(name: str) -> str:
-    """Return the flag of a field, such as ``--style-weight`` for ``style_weight``."""
+    """Return the flag of a field, such as ``--style-weight`` for ``style_weight``.
+
+    Examples
+    --------
+    >>> flag("style_weight")
+    '--style-weight'
+    """
     return "--" + name.replace("_", "-")
 
 
@@ -284,7 +317,21 @@ def _parse_number(hint: Any, text: Any) -> Any:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a command, merged from its flags, its settings file and its preset."""
+    """The settings of a command, merged from its flags, its settings file and its preset.
+
+    Examples
+    --------
+    >>> settings = resolve(make_flags("Flags", ["size", "seed"], everything=False))
+    >>> print(settings.toml(), end="")
+    weights = "vgg19-slim"
+    backend = "auto"
+    kernels = "auto"
+    pooling = "max"
+    padding = "zero"
+    rounding = "down"
+    size = 512
+    seed = 0
+    """
 
     chosen: Preset  # with the settings of the file and the flags applied
     config: StyleConfig
@@ -323,6 +370,13 @@ def resolve(
         The preset, for a command without ``--preset``.
     fixed : callable, optional
         A function that returns a configuration with the settings that this command does not let the user choose.
+
+    Examples
+    --------
+    >>> flags = make_flags("Flags", ["size", "preset"], everything=False)
+    >>> settings = resolve(replace(flags, size="256", preset="gatys"))
+    >>> settings.config.size, settings.network.pooling, settings.given
+    (256, 'average', ('size', 'preset'))
     """
     table = all_fields()
     names = [field.name for field in fields(flags)]
@@ -366,6 +420,11 @@ def as_flags(message: str, renamed: Mapping[str, str] | None = None) -> str:
     """Return a message of the library with flags in place of parameters: ``--style-size 8`` for ``style_size=8``.
 
     What follows ``--over`` stays as it is typed.
+
+    Examples
+    --------
+    >>> as_flags("style_size=8: must be 16 or more"), as_flags("clamp=False is needed")
+    ('--style-size 8: must be 16 or more', '--no-clamp is needed')
     """
     names = {name: flag(name) for name in all_fields()} | {"network": "--weights", "layer": "--layer", "of": "--of"}
     names |= renamed or {}
@@ -386,5 +445,11 @@ def as_flags(message: str, renamed: Mapping[str, str] | None = None) -> str:
 
 
 def mebibytes(n: float) -> str:
-    """Return a number of bytes as text in MiB."""
+    """Return a number of bytes as text in MiB.
+
+    Examples
+    --------
+    >>> mebibytes(3 * 2**20)
+    '3.0 MiB'
+    """
     return f"{n / 2**20:,.1f} MiB"

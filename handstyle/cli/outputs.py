@@ -23,7 +23,14 @@ CLUSTER_TILE = 512  # pixels: small enough that several workers have something t
 
 @contextmanager
 def connect_workers(address: str) -> Iterator[Cluster | None]:
-    """Connect to the cluster at an address, print its number of workers, and yield it; without address, yield None."""
+    """Connect to the cluster at an address, print its number of workers, and yield it; without address, yield None.
+
+    Examples
+    --------
+    >>> with connect_workers("") as cluster:
+    ...     cluster is None
+    True
+    """
     if not address:
         yield None
         return
@@ -33,7 +40,15 @@ def connect_workers(address: str) -> Iterator[Cluster | None]:
 
 
 def with_workers(cluster: Cluster | None, network: Network, config: StyleConfig) -> Network:
-    """Return the network with an engine that computes tiles on a cluster; without a cluster, the network itself."""
+    """Return the network with an engine that computes tiles on a cluster; without a cluster, the network itself.
+
+    Examples
+    --------
+    >>> from handstyle.network.vgg import build_network, random_weights
+    >>> network = build_network(random_weights())
+    >>> with_workers(None, network, StyleConfig()) is network
+    True
+    """
     return network if cluster is None else cluster.network(network, config.tile or CLUSTER_TILE)
 
 
@@ -41,6 +56,14 @@ def check_before(output: Path, config: StyleConfig, run: RunConfig) -> None:
     """Raise `HandstyleError`, before any picture is read, if outputs or the checkpoint cannot be written.
 
     The same for settings that do not fit together.
+
+    Examples
+    --------
+    >>> try:
+    ...     check_before(Path("out.png"), StyleConfig(style_statistic="patches"), RunConfig(cluster="local:2"))
+    ... except HandstyleError as error:
+    ...     print(error)
+    --cluster: computes in tiles, not possible with --style-statistic patches; leave one out
     """
     if run.cluster and config.style_statistic == "patches":
         raise HandstyleError("--cluster: computes in tiles, not possible with --style-statistic patches; leave one out")
@@ -49,7 +72,16 @@ def check_before(output: Path, config: StyleConfig, run: RunConfig) -> None:
 
 
 def check_outputs(output: Path, config: StyleConfig, run: RunConfig, photograph: Picture | None = None) -> None:
-    """Raise `HandstyleError` if an output cannot be written; with a photograph, also if the format does not fit it."""
+    """Raise `HandstyleError` if an output cannot be written; with a photograph, also if the format does not fit it.
+
+    Examples
+    --------
+    >>> try:
+    ...     check_outputs(Path(__file__), StyleConfig(), RunConfig())
+    ... except HandstyleError as error:
+    ...     print(str(error).split(": ")[-1])
+    choose another name with -o, or add --overwrite
+    """
     alpha, size = False, None
     if photograph is not None:
         alpha = photograph.alpha is not None
@@ -76,7 +108,16 @@ def _default_names(path: Path) -> list[Path]:
 
 
 def check_page(path: Path, overwrite: bool) -> None:
-    """Raise `HandstyleError` if a report cannot be written to `path`."""
+    """Raise `HandstyleError` if a report cannot be written to `path`.
+
+    Examples
+    --------
+    >>> try:
+    ...     check_page(Path("report.txt"), overwrite=False)
+    ... except HandstyleError as error:
+    ...     print(error)
+    the report report.txt: its name must end in .html
+    """
     if path.suffix.lower() not in (".html", ".htm"):
         raise HandstyleError(f"the report {printable(path)}: its name must end in .html")
     if path.exists() and (path.is_dir() or not overwrite):
@@ -86,7 +127,16 @@ def check_page(path: Path, overwrite: bool) -> None:
 
 
 def free_name(path: Path) -> Path:
-    """Return the first default name that no file and no unfinished run has; see `_default_names`."""
+    """Return the first default name that no file and no unfinished run has; see `_default_names`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "photo_painting.png").touch()
+    ...     free_name(Path(folder, "photo_painting.png")).name
+    'photo_painting_2.png'
+    """
     free = (name for name in _default_names(path) if not name.exists() and not checkpoint_path(name).exists())
     return next(free, path)
 
@@ -98,9 +148,18 @@ def default_output(path: Path, run: RunConfig) -> Path:
     ------
     HandstyleError
         If ``--resume`` was given, and there is no unfinished run with one of the default names.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "photo_painting.png").touch()
+    ...     default_output(Path(folder, "photo_painting.png"), RunConfig()).name
+    'photo_painting_2.png'
     """
     there = {found.name for found in path.parent.glob("*.checkpoint")}
-    free, begun = free_name(path), [name for name in _default_names(path) if checkpoint_path(name).name in there]
+    free = free_name(path)
+    begun = [name for name in _default_names(path) if checkpoint_path(name).name in there] if there else []
     latest = max(begun, key=lambda name: checkpoint_path(name).stat().st_mtime, default=None)
     if run.resume == AUTO and latest is None:
         raise HandstyleError(f"--resume: no unfinished run ({checkpoint_path(path)} missing); -o names another output")
@@ -112,12 +171,24 @@ def default_output(path: Path, run: RunConfig) -> Path:
 
 
 def default_target(source: Path) -> Path:
-    """Return the default output for a folder of photographs, a folder ``NAME_painting``, or for a film, a film."""
+    """Return the default output for a folder of photographs, a folder ``NAME_painting``, or for a film, a film.
+
+    Examples
+    --------
+    >>> default_target(Path("holiday")).name
+    'holiday_painting'
+    """
     if source.is_file():
         return Path(f"{source.stem}_painting{source.suffix}")
     return Path(f"{source.resolve().name.replace('.', '_')}_painting")  # resolved because of "." and ".."
 
 
 def path_at_iteration(output: Path, iteration: int, config: StyleConfig) -> Path:
-    """Return the path of the picture at an iteration, such as ``out_at_iteration_20.png``; restarts count from 0."""
+    """Return the path of the picture at an iteration, such as ``out_at_iteration_20.png``; restarts count from 0.
+
+    Examples
+    --------
+    >>> path_at_iteration(Path("out.png"), 20, StyleConfig()).name
+    'out_at_iteration_20.png'
+    """
     return output.with_name(f"{output.stem}_at_iteration_{iteration - bool(config.restarts)}{output.suffix}")

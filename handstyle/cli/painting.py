@@ -267,6 +267,13 @@ def demo(
         Iterations of L-BFGS at each scale.
     regions : bool
         Paint a portrait instead, with the garden and the clothes in two styles and the head unchanged.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ handstyle demo
+        $ handstyle demo --size 512 --regions --output portrait
     """
     config = StyleConfig(size=size, iterations=iterations)
     output = expand_path(output)

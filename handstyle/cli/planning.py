@@ -74,6 +74,13 @@ def plan(
         The output of ``stylize``, to check its name; it is not written.
     gpu_memory : float
         Make the forecast for a GPU with this many free GiB, which need not be present.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ handstyle plan --size 2048
+        $ handstyle plan photograph.jpg painting.jpg --size 2048 --gpu-memory 24
     """
     if styles < 1:
         raise HandstyleError(f"--styles {styles}: must be 1 or more")

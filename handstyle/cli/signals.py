@@ -20,6 +20,14 @@ class Interrupted(KeyboardInterrupt):
     ----------
     number : int
         The number of the signal; the exit status is 128 more.
+
+    Examples
+    --------
+    >>> try:
+    ...     raise Interrupted(signal.SIGTERM)
+    ... except KeyboardInterrupt as interrupted:
+    ...     print(interrupted, 128 + interrupted.number)
+    SIGTERM 143
     """
 
     def __init__(self, number: int) -> None:
@@ -37,16 +45,37 @@ def _raise_interrupted(number: int, _: FrameType | None) -> None:
 
 
 def status_of_signal() -> int:
-    """Return the exit status of a program ended by a signal: 128 plus the number of the first signal."""
+    """Return the exit status of a program ended by a signal: 128 plus the number of the first signal.
+
+    Examples
+    --------
+    >>> status_of_signal()  # 128 + 2, as for SIGINT, if no signal was received
+    130
+    """
     return 128 + (_received[0] if _received else signal.SIGINT)
 
 
 def ignore_signal(number: int, _: FrameType | None) -> None:
-    """Do nothing; the handler of signals when the picture has been written and the program is about to end."""
+    """Do nothing; the handler of signals when the picture has been written and the program is about to end.
+
+    Examples
+    --------
+    >>> set_handler(ignore_signal)
+    >>> signal.raise_signal(signal.SIGTERM)  # nothing happens
+    """
 
 
 def set_handler(handler: Callable[[int, FrameType | None], None]) -> None:
-    """Set the handler of all signals that ask to end, except those that are ignored (by nohup or ``cmd &``)."""
+    """Set the handler of all signals that ask to end, except those that are ignored (by nohup or ``cmd &``).
+
+    Examples
+    --------
+    >>> def note(number, frame):
+    ...     print(signal.Signals(number).name)
+    >>> set_handler(note)
+    >>> signal.raise_signal(signal.SIGTERM)
+    SIGTERM
+    """
     for name in NAMES:
         number = getattr(signal, name)
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -54,14 +83,32 @@ def set_handler(handler: Callable[[int, FrameType | None], None]) -> None:
 
 
 def reset_handlers() -> None:
-    """Set the handler of all signals that ask to end to `_raise_interrupted`, and forget earlier signals."""
+    """Set the handler of all signals that ask to end to `_raise_interrupted`, and forget earlier signals.
+
+    Examples
+    --------
+    >>> reset_handlers()
+    >>> try:
+    ...     signal.raise_signal(signal.SIGINT)
+    ... except Interrupted as interrupted:
+    ...     print(interrupted)
+    SIGINT
+    >>> reset_handlers()
+    """
     _received.clear()
     set_handler(_raise_interrupted)
 
 
 @dataclass
 class Requests:
-    """The signals that arrived during a block of `defer_signals`."""
+    """The signals that arrived during a block of `defer_signals`.
+
+    Examples
+    --------
+    >>> requests = Requests()
+    >>> bool(requests), bool(Requests([signal.SIGINT]))
+    (False, True)
+    """
 
     numbers: list[int] = field(default_factory=list)
     deferring: bool = False
@@ -83,6 +130,14 @@ def defer_signals() -> Iterator[Requests]:
     Before that, the first signal raises `Interrupted`, and later ones are recorded, because a picture may be being
     written. Python ignores a KeyboardInterrupt in a finalizer, so its signal is sent again. After a block in which
     signals were deferred, the picture has been written, and signals have no effect.
+
+    Examples
+    --------
+    >>> with defer_signals() as requests:
+    ...     requests.deferring = True
+    ...     signal.raise_signal(signal.SIGTERM)  # which is recorded
+    ...     bool(requests)
+    True
     """
     requests = Requests()
     hook = sys.unraisablehook

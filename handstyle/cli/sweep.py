@@ -66,7 +66,14 @@ GAP, INK, PAPER = 12, 30, 250  # pixels between cells; gray levels of the text a
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture of a sheet: its caption, its settings as typed text, and the result."""
+    """One picture of a sheet: its caption, its settings as typed text, and the result.
+
+    Examples
+    --------
+    >>> cells = combinations([("seed", ["1", "2"])])
+    >>> cells[0].caption, cells[0].typed
+    ('seed 1', {'seed': '1'})
+    """
 
     caption: str
     typed: dict[str, str]
@@ -105,6 +112,13 @@ def sweep(
         The sheet to write, a .png. By default CONTENT_sweep.png, or the next free name.
     cells : bool
         Also write each picture to a file with its recipe: OUTPUT_1.png, OUTPUT_2.png and so on.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ handstyle sweep photograph.jpg painting.jpg --over style_weight=1,10,100
+        $ handstyle sweep photograph.jpg painting.jpg --over seed=1,2 --over optimizer=lbfgs,adam
     """
     if not over:
         raise HandstyleError("--over: name a setting and its values; handstyle sweep --help has an example")
@@ -184,6 +198,13 @@ def parse_axis(text: str) -> tuple[str, list[str]]:
     ------
     HandstyleError
         If the name is not that of a setting that may be varied, or there is no value.
+
+    Examples
+    --------
+    >>> parse_axis("style-weight=1,10,100")
+    ('style_weight', ['1', '10', '100'])
+    >>> parse_axis("style_layers=relu1_1,relu2_1|relu3_1")
+    ('style_layers', ['relu1_1,relu2_1', 'relu3_1'])
     """
     name, _, values = text.partition("=")
     name = name.strip().lstrip("-").replace("-", "_")
@@ -197,7 +218,13 @@ def parse_axis(text: str) -> tuple[str, list[str]]:
 
 
 def combinations(axes: Sequence[tuple[str, Sequence[str]]]) -> list[Cell]:
-    """Return a cell for every combination of values; the values of the last setting vary fastest."""
+    """Return a cell for every combination of values; the values of the last setting vary fastest.
+
+    Examples
+    --------
+    >>> [cell.caption for cell in combinations([("seed", ["1", "2"]), ("size", ["64", "128"])])]
+    ['seed 1, size 64', 'seed 1, size 128', 'seed 2, size 64', 'seed 2, size 128']
+    """
     names = [name for name, _ in axes]
     if len(set(names)) != len(names):
         raise HandstyleError(f"--over {' '.join(names)}: a setting is named twice")
@@ -281,7 +308,15 @@ def _shared_network(settings: Settings, networks: dict[Any, Network]) -> Network
 
 
 def draw_sheet(cells: Sequence[Cell], columns: int) -> Any:  # -> (H, W, 3) float64
-    """Return the sheet: the pictures in rows and columns, each with its caption below."""
+    """Return the sheet: the pictures in rows and columns, each with its caption below.
+
+    Examples
+    --------
+    >>> cells = [Cell(f"seed {seed}", {}, np.zeros((64, 64, 3)), "recipe") for seed in (1, 2)]
+    >>> sheet = draw_sheet(cells, columns=2)
+    >>> sheet.shape[1]  # two pictures of 64 px and three gaps of 12 px
+    164
+    """
     shapes = [cell.picture.shape[:2] for cell in cells if cell.picture is not None]
     height, width = max(h for h, _ in shapes), max(w for _, w in shapes)
     points = max(11, round(max(height, width) / 18))
@@ -306,7 +341,14 @@ def draw_sheet(cells: Sequence[Cell], columns: int) -> Any:  # -> (H, W, 3) floa
 
 
 def wrap_text(text: str, font: Any, width: int) -> list[str]:
-    """Break a text into lines of at most `width` pixels, between words if possible."""
+    """Break a text into lines of at most `width` pixels, between words if possible.
+
+    Examples
+    --------
+    >>> font = ImageFont.load_default(11)
+    >>> wrap_text("style_weight 10, seed 1", font, width=90)
+    ['style_weight 10,', 'seed 1']
+    """
     lines, line = list[str](), ""
     for word in text.split():
         longer = f"{line} {word}".strip()

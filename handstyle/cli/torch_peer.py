@@ -37,6 +37,13 @@ class TorchObjective:
         PyTorch's name of the device.
     tf32 : bool
         Whether convolutions and products on a GPU may round to TF32; an attribute that may be changed.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        objective = TorchObjective(network, None, {"relu1_1": moments_forward(f)}, style_weight=1.0)
+        value, dp = objective(p)  # dp: (H, W, 3)
     """
 
     def __init__(

@@ -33,6 +33,13 @@ def list_command(*names: str) -> int:
     ----------
     names : str
         Names of networks whose details are printed, or ``all``.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ handstyle weights list
+        $ handstyle weights list vgg19
     """
     wanted = [EMBEDDED, *registry.ENTRIES] if "all" in names else list(names)
     for name in wanted:
@@ -71,6 +78,12 @@ def get_command(name: str, /, *, keep_source: bool = False) -> int:
         The name of the network in ``handstyle weights list``.
     keep_source : bool
         Also keep the downloaded file.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ handstyle weights get vgg19
     """
     if name == EMBEDDED:
         say(f"{EMBEDDED} ships with the package; it is what runs without --weights")
@@ -102,6 +115,12 @@ def add_command(
         The name of the network in ``handstyle weights list``.
     overwrite : bool
         Replace the network if it is installed already.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ handstyle weights add vgg_conv.pth --as vgg19-caffe-pth
     """
     path, findings = add(registry.entry(as_), registry.find(file), overwrite=overwrite)
     say(*findings, f"installed: {path}", f"use it: --weights {as_}")
@@ -139,6 +158,13 @@ def convert_command(
         Pictures on which activations are measured; by default three that are included in the package.
     overwrite : bool
         Replace an existing target.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ handstyle weights convert vgg19.pth vgg19.h5
+        $ handstyle weights convert vgg19.pth vgg19.h5 --convention torchvision --normalize
     """
     findings = convert(
         registry.find(source),
@@ -163,6 +189,12 @@ def verify_command(file: str = EMBEDDED, /, *, convention: ConventionName | None
         A weight file of any supported format, or the name of an installed network.
     convention : str
         The input convention, if it cannot be determined from a file of another program.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ handstyle weights verify vgg19.h5
     """
     verification = verify(registry.find(file), convention)
     say(verification.name)
@@ -183,6 +215,12 @@ def card_command(file: str = EMBEDDED, /, *, sheet: Path | None = None, overwrit
         The picture to write; by default NAME-filters.png in the current folder.
     overwrite : bool
         Replace an existing picture.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ handstyle weights card vgg19.h5 --sheet filters.png
     """
     path = registry.find(file)
     sheet = Path(f"{path.stem}-filters.png") if sheet is None else sheet
@@ -206,6 +244,12 @@ def compare_command(first: str, second: str, /, *, picture: Path | None = None) 
         The other weight file or network.
     picture : Path
         The picture on which features are compared; by default a synthetic one.
+
+    Examples
+    --------
+    .. code-block:: console
+
+        $ handstyle weights compare vgg19-slim vgg19.h5
     """
     p = read_picture(picture).pixels if picture is not None else None
     one, other = (load(registry.find(name)).weights for name in (first, second))
