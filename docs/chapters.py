@@ -33,6 +33,7 @@ PARTS = {
     "Part III · What to ask of a picture": [
         ("losses/content", ("losses.content",)),
         ("losses/gram", ("losses.gram", "losses.patches")),
+        ("losses/distribution", ("losses.distribution",)),
         ("losses/total_variation", ("losses.total_variation",)),
         ("losses/regions", ("losses.regions",)),
     ],
@@ -61,7 +62,7 @@ PARTS = {
 }
 
 # Pages that go on with the chapter of the page before them, under its number.
-CONTINUED = {"optimize/precondition", "kernels/cuda_tiles", "kernels/cuda_graphs"}
+CONTINUED = {"losses/distribution", "optimize/precondition", "kernels/cuda_tiles", "kernels/cuda_graphs"}
 
 
 def _numbered() -> list[Chapter]:

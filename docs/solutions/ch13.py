@@ -38,3 +38,17 @@ def gram_distance_by_pairs(F, P):  # (M, C), (N, C) -> float
     """Return the squared distance of two Gram matrices from all pairs of pixels."""
     same, both, other = F @ F.T, F @ P.T, P @ P.T
     return float((same**2).mean() - 2 * (both**2).mean() + (other**2).mean())
+
+
+def transport_pull(f, mean, covariance):  # (h, w, C), (C,), (C, C) -> (h, w, C)
+    """Return the gradient of the squared distance to a Gaussian."""
+
+    def power(a, exponent):
+        values, vectors = np.linalg.eigh(a)
+        return (vectors * values**exponent) @ vectors.T
+
+    F = f.reshape(-1, f.shape[2])
+    centered = F - F.mean(axis=0)
+    R = power(covariance, 0.5)
+    A = R @ power(R @ (centered.T @ centered / len(F)) @ R, -0.5) @ R
+    return (2 / len(F) * (F - mean - centered @ A)).reshape(f.shape)

@@ -42,14 +42,14 @@ def mean_and_covariance(moments: Moments) -> tuple[Array, Array]:  # Moments -> 
            [2., 4.]]))
     """
     mean = moments.sums / moments.count
-    return mean, moments.outer / moments.count - mean[:, None] * mean[None, :]
+    return mean, moments.outer / moments.count - mean[:, None] * mean[None, :]  # book: distribution-gaussian
 
 
 def _at_moments(  # gradients at mean (C,) and covariance (C, C) -> gradients at the sums
     dmean: Array, dcovariance: Array, mean: Array, count: Array | float
 ) -> Moments:
     dsums = (dmean - (dcovariance + dcovariance.T) @ mean) / count
-    return Moments(0.0, dsums, dcovariance / count)
+    return Moments(0.0, dsums, dcovariance / count)  # book: distribution-chain
 
 
 def mean_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[Array, Moments]:
@@ -118,7 +118,7 @@ def std_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tuple[Arr
     std = xp.sqrt(xp.maximum(xp.diag(covariance), 0))
     std_target = xp.sqrt(xp.maximum(xp.diag(mean_and_covariance(target)[1]), 0))
     difference = std - std_target
-    slope = xp.where(std > 0, scale * difference / xp.where(std > 0, std, 1), 0)
+    slope = xp.where(std > 0, scale * difference / xp.where(std > 0, std, 1), 0)  # book: distribution-squares
     value = scale * (difference @ difference)
     return value, _at_moments(xp.zeros_like(mean), xp.diag(slope), mean, moments.count)
 
@@ -150,7 +150,7 @@ def covariance_loss(moments: Moments, target: Moments, scale: float = 1.0) -> tu
     """
     mean, covariance = mean_and_covariance(moments)
     difference = covariance - mean_and_covariance(target)[1]
-    value = scale * (difference * difference).sum()
+    value = scale * (difference * difference).sum()  # book: distribution-squares
     return value, _at_moments(namespace(mean).zeros_like(mean), 2 * scale * difference, mean, moments.count)
 
 
@@ -252,9 +252,9 @@ def wasserstein_loss(moments: Moments, target: Gaussian, scale: float | None = N
     roots = xp.sqrt(values)
     difference = mean - target.mean
     spread = xp.trace(covariance) + xp.trace(target.covariance) - 2 * roots.sum()
-    value = scale * (difference @ difference + spread)
+    value = scale * (difference @ difference + spread)  # book: distribution-distance
     half = target.root @ vectors
-    transport = (half / roots) @ half.T
+    transport = (half / roots) @ half.T  # book: distribution-map
     return value, _at_moments(2 * scale * difference, scale * (xp.eye(C) - transport), mean, moments.count)
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from handstyle.book.grading import exercise, mistake
-from handstyle.losses.gram import gram_loss, moments_forward
+from handstyle.losses.distribution import gaussian, wasserstein_loss
+from handstyle.losses.gram import gram_loss, moments_backward, moments_forward
 from handstyle.losses.patches import PatchTerm, patches_backward, patches_forward
 
 
@@ -176,3 +177,65 @@ def _patch_losses(mine, judge):
         f,
         signature=lambda f: term.measure(f).partner,
     )
+
+
+def _power(a, exponent):
+    values, vectors = np.linalg.eigh(a)
+    return (vectors * values**exponent) @ vectors.T
+
+
+def _pull(f, mean, covariance, kind="symmetric", centered=True, divided=True):
+    F = f.reshape(-1, f.shape[2])
+    Z = F - F.mean(axis=0)
+    own = Z.T @ Z / len(F) if centered else F.T @ F / len(F)
+    R = _power(covariance, 0.5)
+    A = R @ _power(R @ own @ R, -0.5) @ R if kind == "symmetric" else (R @ _power(own, -0.5)).T
+    pull = 2 * (F - mean - (Z if centered else F) @ A)
+    return (pull / len(F) if divided else pull).reshape(f.shape)
+
+
+@exercise(
+    "ch13-pull",
+    "the pull",
+    ["transport_pull"],
+    mistake(
+        "along the principal axes",
+        "that map has the right covariance, too, but it is not the cheapest, and this is no gradient",
+        transport_pull=lambda f, m, c: _pull(f, m, c, kind="pca"),
+    ),
+    mistake(
+        "the Gram matrix",
+        "the picture's mean is not taken off before its covariance is measured and its pixels are sent",
+        transport_pull=lambda f, m, c: _pull(f, m, c, centered=False),
+    ),
+    mistake(
+        "not divided",
+        "the distance is a mean over pixels, and each has a share of one over their number",
+        transport_pull=lambda f, m, c: _pull(f, m, c, divided=False),
+    ),
+    mistake(
+        "without the two",
+        "the square's derivative has the factor 2",
+        transport_pull=lambda f, m, c: _pull(f, m, c) / 2,
+    ),
+    mistake(
+        "the other way",
+        "it points to where the map sends a pixel; a gradient points away from it",
+        transport_pull=lambda f, m, c: -_pull(f, m, c),
+    ),
+)
+def _pulls(mine, judge):
+    f, painting = (
+        judge.rng.normal(size=(6, 7, 4)) + 1,
+        2 * judge.rng.normal(size=(5, 9, 4)) @ judge.rng.normal(size=(4, 4)),
+    )
+    goal = gaussian(moments_forward(painting), epsilon=0.0)
+
+    def distance(f):
+        return wasserstein_loss(moments_forward(f), goal, 1.0)
+
+    df = mine.transport_pull(f, goal.mean, goal.covariance)
+    judge.gradient("the gradient against differences of the distance", lambda f: float(distance(f)[0]), df, f)
+    judge.equal("the gradient against the package's", df, moments_backward(distance(f)[1], f), 1e-8)
+    there = f - 42 / 2 * np.asarray(df)
+    judge.equal("a step of half the pixels' number arrives", float(distance(there)[0]) + 1, 1.0, 1e-6)
