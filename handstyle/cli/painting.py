@@ -37,16 +37,14 @@ from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
 from handstyle.painting.call_options import collect_styles
 from handstyle.painting.config import StyleConfig, check_layer
-from handstyle.painting.inputs import read_inputs
-from handstyle.painting.memory import RunMemory
-from handstyle.painting.notes import check_reach, picture_notes
+from handstyle.painting.notes import picture_notes
 from handstyle.painting.presets import PRESETS
 from handstyle.painting.progress import format_duration
 from handstyle.painting.report import write_report
-from handstyle.painting.result import PaintingInterrupted, Result
+from handstyle.painting.result import Result
 from handstyle.painting.setting_values import field_types
 from handstyle.painting.strength import describe_strength
-from handstyle.painting.stylize import blank_picture, reconstruction_config, stylize, texture_config
+from handstyle.painting.stylize import blank_picture, prepare_run, reconstruction_config, texture_config
 from handstyle.painting.targets import Measured
 
 RUN = [name for name in field_types(RunConfig) if name != "preset"]
@@ -203,25 +201,20 @@ def paint(
 ) -> int:
     """Paint a picture with progress, save it, print the reason for stopping, and return the exit status.
 
-    `terms` and `measured` are arguments of `stylize`; `finish` may change the result before it is saved.
+    For `terms` and `measured` see the function `stylize`; `finish` may change the result before it is saved.
     """
-    config.check_layers(loaded)
-    photograph, paintings = read_inputs(config, content, styles)
-    check_reach(config, loaded, photograph, paintings)
+    going = prepare_run(content, styles, loaded, config, terms)
+    going.measured, going.file = measured, run.resume
+    photograph, paintings = going.plan.photograph, going.plan.sources
     check_outputs(output, config, run, photograph)
-    memory = RunMemory.now(config, loaded, photograph, paintings).fitted()
-    memory.check()
     strong, said = describe_strength(config, loaded), picture_notes(config, loaded, photograph, paintings)
-    print_start(memory, photograph, paintings, output, network.weights, strong, run)
+    print_start(going.memory, photograph, paintings, output, network.weights, strong, run)
     print_notes(said)
     started, title = time.monotonic(), f"{describe_pictures(config, photograph, paintings)}, {strong}"
     with follow_run(output, config, run, title, photograph) as follower:
         with choose_display(run) as follower.display:
-            options: dict[str, Any] = {"callback": follower, "resume": run.resume, "terms": terms}
-            try:
-                result = stylize(photograph, paintings, network=loaded, config=config, measured=measured, **options)
-            except PaintingInterrupted as interrupted:
-                result = interrupted.result
+            going.callback = follower
+            result = going.paint()
         result = result if finish is None else finish(result)
         replaced = run.overwrite or is_unfinished(output, run)
         written = result.save_somewhere(output, overwrite=replaced, bits=run.bits)

@@ -15,7 +15,6 @@ from typing import Any, Literal, ParamSpec
 
 import numpy as np
 
-from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError, OutOfMemoryError
 from handstyle.foundations.image import Size, resize
 from handstyle.foundations.picture_paths import expand_path
@@ -34,9 +33,8 @@ from handstyle.painting.notes import check_reach, plan_notes
 from handstyle.painting.optimizers import OptimizerState, choose_optimizer, made_no_progress
 from handstyle.painting.paper import read_paper
 from handstyle.painting.plan import Plan, enlarge_picture, final_picture, make_plan, terms_of_scale
-from handstyle.painting.presets import Preset
 from handstyle.painting.progress import RECENT, progress_display, time_left
-from handstyle.painting.recipe import BLANK, KEY, Input, collect_inputs, make_recipe
+from handstyle.painting.recipe import BLANK, KEY, collect_inputs, make_recipe
 from handstyle.painting.result import PaintingInterrupted, Progress, Result, keep_last
 from handstyle.painting.resuming import Identity, RunPosition, read_run, save_run
 from handstyle.painting.strength import default_weight, style_weight
@@ -144,94 +142,105 @@ def stylize(
     if not isinstance(progress, bool | None):
         raise HandstyleError(f"progress={progress!r}: must be True or False; give a function as callback")
     with progress_display() if progress else nullcontext() as display:
-        callbacks = [one for one in (display, called) if one is not None]
-        run = _prepare_run(content, sources, network, config, chosen, resume, terms)
-        run.callback, run.measured = join_callbacks(callbacks), measured
-        run.notes += run.config.idle_notes(options, len(run.plan.sources))
+        sources, config = collect_styles(sources, config)
+        network, notes = as_network(network, chosen)
+        run = prepare_run(content, sources, network, config, terms)
+        run.notes = [*notes, *run.notes, *config.idle_notes(options, len(sources))]
+        run.callback = join_callbacks([one for one in (display, called) if one is not None])
+        run.measured, run.file = measured, None if resume is None else expand_path(resume)
         result = run.paint()
     if keep_last(result).interrupted:
         raise PaintingInterrupted(result)
     return result
 
 
-def _prepare_run(
-    content: PictureLike,
-    styles: Sequence[PictureLike],
-    network: Network | str | os.PathLike[str] | None,
-    config: StyleConfig,
-    chosen: Preset | None,
-    resume: str | os.PathLike[str] | None,
-    terms: Any,
-) -> "_Stylization":
-    """Read and check everything that can be checked before the first evaluation, and return the run."""
-    sources, config = collect_styles(styles, config)
-    network, notes = as_network(network, chosen)
+def prepare_run(
+    content: PictureLike, styles: Sequence[PictureLike], network: Network, config: StyleConfig, terms: Any = None
+) -> "PaintingRun":
+    """Read and check everything that can be checked before the first evaluation, and return the run.
+
+    Parameters
+    ----------
+    content : path, PIL image, array or Picture
+        The photograph.
+    styles : sequence of path, PIL image, array or Picture
+        The paintings, without folders; see `collect_styles`.
+    network : Network
+        The network, changed as the preset requires.
+    config : StyleConfig
+        The settings.
+    terms : list of Term or callable, optional
+        See `stylize`.
+
+    Raises
+    ------
+    HandstyleError
+        If an input is invalid, or the run does not fit the memory.
+    """
     config.check_layers(network)
-    photograph, paintings = read_inputs(config, content, sources)
+    photograph, paintings = read_inputs(config, content, styles)
     check_reach(config, network, photograph, paintings)
     if not callable(terms):
         user_terms(terms, network, (0, 0))  # or an error, before long work
     memory = RunMemory.now(config, network, photograph, paintings).fitted()
     memory.check()
-    notes += [memory.tiled] if memory.tiled else []
     with memory.guard():
         plan = make_plan(config, photograph, paintings)
-    inputs, identity = collect_inputs(config, photograph, paintings), Identity(config, memory.network, plan)
-    file = None if resume is None else expand_path(resume)
-    position, resuming = (RunPosition(), []) if file is None else read_run(file, identity)
-    coarse = resize(plan.p, plan.sizes[0])
-    p = starting_picture(config, coarse, network.convention, plan.paintings, plan.style_masks, photograph.full_size)
-    return _Stylization(config, memory, plan, inputs, identity, file, position, p, terms, notes, resuming)
+    return PaintingRun(memory, plan, terms, [memory.tiled] if memory.tiled else [])
 
 
 @dataclass
-class _Stylization:
+class PaintingRun:
     """A run of `stylize`: its settings, memory and pictures, and how far it has come.
 
     Parameters
     ----------
-    config, memory, plan, inputs, identity
-        The settings; the memory that is needed and free, with the network; the pictures at full size; their names and
-        digests; what a checkpoint must agree with.
-    file : Path or None
-        The checkpoint to resume from.
-    position : RunPosition
-        Where that run stood: scale, trace and evaluations.
-    p : (H, W, 3) array
-        The picture, at first the start of the first scale.
+    memory : RunMemory
+        The memory that is needed and free, with the settings and the network.
+    plan : Plan
+        The pictures at full size, and the sizes of the scales.
     terms : list of Term or callable, optional
         The caller's own terms.
-    notes, resuming : list of str
-        Notes on network and memory, and on the resumption.
+    notes : list of str
+        Notes on network, memory and settings.
+    callback, measured
+        See `stylize`.
+    file : Path or None
+        The checkpoint to resume from.
     """
 
-    config: StyleConfig
     memory: RunMemory
     plan: Plan
-    inputs: list[Input]
-    identity: Identity
-    file: Path | None
-    position: RunPosition
-    p: Array
     terms: Any
     notes: list[str]
-    resuming: list[str]
     callback: Callable[[Progress], None] | None = None
     measured: Measured | None = None
+    file: Path | None = None
     own: list[Term] = field(default_factory=list)  # the caller's terms at the current scale
+    resuming: list[str] = field(default_factory=list)  # notes on the resumption
+    position: RunPosition = field(default_factory=RunPosition)  # from which the run starts or resumes
     state: OptimizerState = field(default_factory=OptimizerState)
     outcome: Outcome | None = None  # of the last scale
     settled: bool = False  # whether a scale ended by `stop_below`
     no_progress: bool = True  # whether no step at any scale made the picture better
 
     def __post_init__(self) -> None:
-        self.planned = [self.config.iterations_at(k) for k in range(len(self.plan.sizes))]
-        self.size = self.plan.sizes[self.position.scale]  # of the scale that `p` was painted at
-        self.trace, self.evaluations = list(self.position.trace), self.position.evaluations
+        config, network, plan = self.memory.config, self.memory.network, self.plan
+        self.config, self.planned = config, [config.iterations_at(k) for k in range(len(plan.sizes))]
+        self.inputs = collect_inputs(
+            config, plan.photograph, plan.sources
+        )  # now, since files may change during the run
+        self.identity, coarse = Identity(config, network, plan), resize(plan.p, plan.sizes[0])
+        pictures = plan.paintings, plan.style_masks, plan.photograph.full_size
+        self.p = starting_picture(config, coarse, network.convention, *pictures)
 
     def paint(self) -> Result:
         """Minimize the objective at each scale, from coarse to fine, and return the result."""
-        remaining = [(k, size, self.planned[k]) for k, size in enumerate(self.plan.sizes) if k >= self.position.scale]
+        if self.file is not None:
+            self.position, self.resuming = read_run(self.file, self.identity)
+        self.trace, self.evaluations = list(self.position.trace), self.position.evaluations
+        self.size = self.plan.sizes[self.position.scale]  # of the scale that `p` was painted at
+        remaining = [*zip(range(len(self.planned)), self.plan.sizes, self.planned, strict=True)][self.position.scale :]
         early_end: tuple[Ending, str] | None = None  # why a scale was not brought to its first evaluation
         while remaining:
             k, size, iterations = remaining.pop(0)
@@ -241,7 +250,7 @@ class _Stylization:
             except KeyboardInterrupt:
                 if self.outcome is None:
                     raise
-                early_end = "interrupted", f"interrupted after {len(self.trace)} iterations"
+                early_end = "interrupted", ""
                 break
             except OutOfMemoryError as error:
                 if self._has_smaller_tiles(size, str(error)):
@@ -264,8 +273,8 @@ class _Stylization:
                 break
         assert self.outcome is not None
         ended, stopped = self._ending(*(early_end or (self.outcome.ended, self.outcome.stopped)))
-        failed, value = ended in FAILED or self.no_progress, self.outcome.value
-        return self._result(self.p, self.trace, ended, stopped, value, self.evaluations, failed, self.plan.sizes[-1])
+        whole = Outcome(self.p, self.outcome.value, ended, stopped, self.trace, self.evaluations)
+        return replace(self._result(whole, self.plan.sizes[-1]), failed=whole.failed or self.no_progress)
 
     def _minimize(self, position: RunPosition, size: Size, iterations: int) -> Outcome:
         """Run the optimizer at one scale."""
@@ -287,10 +296,7 @@ class _Stylization:
         less = self.memory.with_smaller_tiles(why)
         if less is not None:
             self.memory, how = less, less.network.engine.name
-            self.notes = [
-                *self.notes,
-                f"memory ran out at {size[1]} x {size[0]} px: continued from the best picture by {how}",
-            ]
+            self.notes += [f"memory ran out at {size[1]} x {size[0]} px: continued from the best picture by {how}"]
         return less is not None
 
     def _callback(self, called: Any, position: RunPosition, size: Size) -> Callable[[Iteration], None]:
@@ -319,7 +325,7 @@ class _Stylization:
                     tuple(sizes),
                     time_left(ends, planned, sizes, position.scale, before, forecast),
                     partial(final_picture, self.config, self.plan, array),
-                    partial(self._result, array, trace, "going on", stopped, row.value, row.evaluations, False),
+                    partial(self._result, Outcome(array, row.value, "going on", stopped, trace, row.evaluations)),
                 )
             )
 
@@ -342,34 +348,25 @@ class _Stylization:
             stopped += f"; no step made the picture better than the start: {lower}"
         return ended, stopped
 
-    def _result(
-        self,
-        p: Array,
-        trace: list[Iteration],
-        ended: Ending,
-        stopped: str,
-        value: float,
-        evaluations: int,
-        failed: bool,
-        size: Size,
-    ) -> Result:
-        """Return the result with the picture `p` at a size: of the whole run, or as if it ended now."""
+    def _result(self, end: Outcome, size: Size) -> Result:
+        """Return the result at a size, with the picture `end.v`: of the whole run, or as if it ended now."""
         config, plan, network = self.config, self.plan, self.memory.network
-        alpha, array = plan.photograph.alpha, final_picture(config, plan, p, size)
-        end: dict[str, Any] = {"ended": ended, "stopped": stopped, "iterations": len(trace), "evaluations": evaluations}
-        end |= {"style_weight": style_weight(config, network)} if config.style_weight is None else {}
-        end |= {"loss": value, "terms": trace[-1].terms if trace else {}}
+        alpha, array = plan.photograph.alpha, final_picture(config, plan, end.v, size)
+        facts: dict[str, Any] = {"ended": end.ended, "stopped": end.stopped, "iterations": len(end.trace)}
+        facts |= {"evaluations": end.evaluations}
+        facts |= {"style_weight": style_weight(config, network)} if config.style_weight is None else {}
+        facts |= {"loss": end.value, "terms": end.trace[-1].terms if end.trace else {}}
         digest = self.identity.network_digest
-        recipe = make_recipe(config, network, self.inputs, describe_precision(network), array, end, digest)
+        recipe = make_recipe(config, network, self.inputs, describe_precision(network), array, facts, digest)
         own = [f"the term {term.name} is not in the recipe: `handstyle again` paints without it" for term in self.own]
         return Result(
             array,
             None if alpha is None else np.clip(resize(alpha, size), 0, 1),
-            ended,
-            stopped,
-            trace,
-            evaluations,
-            failed,
+            end.ended,
+            end.stopped,
+            end.trace,
+            end.evaluations,
+            end.failed,
             {"Software": f"handstyle {version('handstyle')}", KEY: recipe.toml()},
             [*self.notes, *plan_notes(plan, network, config), *self.resuming, *own],
             (read_paper(config.print).dpi_at(size),) * 2 if config.print else plan.photograph.dpi,

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 import handstyle
-from handstyle.cli import checkpoints, main, painting
+from handstyle.cli import checkpoints, main
 from handstyle.painting import stylize as module
 from handstyle.painting.progress import Lines
+from handstyle.painting.stylize import PaintingRun
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(handstyle.__file__).parents[1]), "COLUMNS": "200"}
 
@@ -53,14 +54,14 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch):
     """Let something happen when the last iteration is done and the picture is not yet written."""
 
     def during(happen) -> None:
-        genuine = painting.stylize
+        genuine = PaintingRun.paint
 
-        def stylized(*arguments, **options):
-            result = genuine(*arguments, **options)
+        def painted(run):
+            result = genuine(run)
             happen()
             return result
 
-        monkeypatch.setattr(painting, "stylize", stylized)
+        monkeypatch.setattr(PaintingRun, "paint", painted)
 
     return during
 
