@@ -487,13 +487,9 @@ class OptimizerConfig(Group):
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 1, by `learning_rate_schedule`."""
-        kind, *numbers = self.learning_rate_schedule.split(":")
+        kind, values = split_numbers(self.learning_rate_schedule)
         try:
-            values = [float(number) for number in numbers]
-        except ValueError:
-            values = []
-        try:
-            if kind == "constant" and not numbers:
+            if kind == "constant" and not values:
                 return self.learning_rate
             if kind == "exponential" and len(values) == 2 and values[0] > 0 and values[1] > 0:
                 return float(self.learning_rate * values[0] ** ((step - 1) / values[1]))
@@ -505,6 +501,15 @@ class OptimizerConfig(Group):
             f"learning_rate_schedule={self.learning_rate_schedule!r}: use constant, exponential:FACTOR:STEPS or "
             "root:DECAY"
         )
+
+
+def split_numbers(text: str) -> tuple[str, list[float]]:
+    """Split ``name:number:number`` into the name and the numbers; nothing is left if one of them is no number."""
+    name, *numbers = text.split(":")
+    try:
+        return name, [float(number) for number in numbers]
+    except ValueError:
+        return "", []
 
 
 def _insert_group_parameters(config: type) -> type:

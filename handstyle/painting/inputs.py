@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from handstyle.foundations.backend import Array
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.image import MIN_SIDE, Convention, deprocess, fitted_size, resize
+from handstyle.foundations.image import MIN_SIDE, Convention, Size, deprocess, fitted_size, resize
 from handstyle.foundations.picture_paths import expand_path, pictures_in
 from handstyle.foundations.picture_reading import Picture, PictureLike, read_picture
 from handstyle.losses.regions import check_mask
@@ -27,7 +27,7 @@ from handstyle.painting.color import (
     match_histogram,
     match_luminance,
 )
-from handstyle.painting.config import StyleConfig
+from handstyle.painting.config import StyleConfig, split_numbers
 from handstyle.painting.paper import read_paper
 
 LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114])  # BT.601
@@ -70,13 +70,13 @@ def read_inputs(
     photograph = read_argument("content", content, used, limit)
     full = size_for_photograph(config, photograph)
 
-    def measured(size: tuple[int, int]) -> tuple[int, int]:
+    def measured(size: Size) -> Size:
         return style_size(config, Picture(np.broadcast_to(np.float32(0), (*size, 3)), None, ""), full, full)
 
     return photograph, [read_argument("styles", one, partial(_side_needed, measured), limit) for one in styles]
 
 
-def _side_needed(used: Callable[[tuple[int, int]], tuple[int, int]], size: tuple[int, int]) -> int:
+def _side_needed(used: Callable[[Size], Size], size: Size) -> int:
     """Return the long side to which a picture of `size` may be reduced while it is read."""
     try:
         height, width = used(size)
@@ -87,25 +87,23 @@ def _side_needed(used: Callable[[tuple[int, int]], tuple[int, int]], size: tuple
     return STRETCHED * long_side_of(size, (height, width))  # resampled in two steps: the first keeps more than is used
 
 
-def output_size(config: StyleConfig, size: tuple[int, int], name: str) -> tuple[int, int]:
+def output_size(config: StyleConfig, size: Size, name: str) -> Size:
     """Return the height and width of the output for a photograph of `size`, by `StyleConfig.size_rule`."""
     return scaled_size(size, wanted_side(config, size), config.size_rule, name, "size", config.enlarge)
 
 
-def size_for_photograph(config: StyleConfig, photograph: Picture) -> tuple[int, int]:
+def size_for_photograph(config: StyleConfig, photograph: Picture) -> Size:
     """Return the height and width of the output for a photograph."""
     height, width = photograph.pixels.shape[:2]
     return output_size(config, (height, width), photograph.source)
 
 
-def wanted_side(config: StyleConfig, size: tuple[int, int]) -> int:
+def wanted_side(config: StyleConfig, size: Size) -> int:
     """Return the length in pixels of the side of the output that is set by `size` or by `print`."""
     return read_paper(config.print).long_side(size) if config.print else config.size
 
 
-def scaled_size(
-    size: tuple[int, int], n: float, rule: str, name: str, parameter: str, enlarge: bool = False
-) -> tuple[int, int]:
+def scaled_size(size: Size, n: float, rule: str, name: str, parameter: str, enlarge: bool = False) -> Size:
     """Return a height and width scaled so that the side that `rule` names is `n` pixels long.
 
     They are only made larger if `rule` is ``square`` or `enlarge` is true.
@@ -129,7 +127,7 @@ def scaled_size(
     return fitted_size(size, long, enlarge, name)
 
 
-def scales(config: StyleConfig, full: tuple[int, int]) -> list[tuple[int, int]]:
+def scales(config: StyleConfig, full: Size) -> list[Size]:
     """Return height and width at each scale of the pyramid, from coarse to fine; the last is `full`.
 
     Scales with a side below `MIN_SIDE` are left out, so a panorama has fewer scales.
@@ -146,9 +144,7 @@ def scales(config: StyleConfig, full: tuple[int, int]) -> list[tuple[int, int]]:
     return sizes[::-1]
 
 
-def style_size(
-    config: StyleConfig, painting: Picture, p_size: tuple[int, int], full: tuple[int, int]
-) -> tuple[int, int]:
+def style_size(config: StyleConfig, painting: Picture, p_size: Size, full: Size) -> Size:
     """Return the height and width to which a painting is resized at the scale where the picture has `p_size`."""
     if config.style_fit == "stretch":
         return p_size
@@ -162,7 +158,7 @@ def style_size(
     return scaled_size(size, n, rule, painting.source, "style_size")
 
 
-def style_side(config: StyleConfig, p_size: tuple[int, int], full: tuple[int, int]) -> int:
+def style_side(config: StyleConfig, p_size: Size, full: Size) -> int:
     """Return the length in pixels of the side of a painting that the settings fix, when the picture has `p_size`."""
     if config.style_size:
         return config.style_size
@@ -170,12 +166,12 @@ def style_side(config: StyleConfig, p_size: tuple[int, int], full: tuple[int, in
     return round((max(full) if config.print else config.size) * config.style_scale * max(p_size) / max(full))
 
 
-def rule_side(config: StyleConfig, size: tuple[int, int]) -> int:
+def rule_side(config: StyleConfig, size: Size) -> int:
     """Return the length in pixels, before resizing, of the side of a painting that the settings fix."""
     return side_by_rule(size, "long" if config.style_size else config.size_rule)
 
 
-def side_by_rule(size: tuple[int, int], rule: str) -> int:
+def side_by_rule(size: Size, rule: str) -> int:
     """Return the side of a picture of height and width `size` that `rule` names; for ``square`` the long one."""
     return {"long": max(size), "square": max(size), "short": min(size), "height": size[0]}[rule]
 
@@ -186,7 +182,7 @@ def starting_picture(
     convention: Convention | None = None,
     paintings: Sequence[Array] = (),
     masks: Sequence[Array | None] = (),
-    full: tuple[int, int] | None = None,
+    full: Size | None = None,
 ) -> Array:  # (H, W, 3) -> (H, W, 3) float64
     """Return the picture from which the optimizer starts, at the size of the photograph `p`.
 
@@ -220,48 +216,40 @@ def starting_picture(
     >>> starting_picture(StyleConfig(init="gray"), np.zeros((16, 16, 3)))[0, 0]
     array([127.5, 127.5, 127.5])
     """
-    rng = np.random.default_rng(config.seed)
-    weights = masks or (None,) * len(paintings)
-    start = _start(config, p, convention, list(zip(paintings, weights, strict=True)), full or p.shape[:2], rng)
+    rng, (name, numbers) = np.random.default_rng(config.seed), split_numbers(config.init)
+    if config.init == "content":
+        start = p.astype(np.float64)
+    elif config.init == "noise":
+        start = rng.uniform(0, 255, p.shape)
+    elif config.init == "gray":
+        start = np.full(p.shape, 127.5)
+    elif config.init in ("style-stats", "blurred-noise") and paintings:
+        start = _noise_in_colors(config, p.shape, paintings, masks or (None,) * len(paintings), rng)
+    elif name == "normal" and len(numbers) == 1 and convention is not None:  # around the mean of the network's input
+        start = deprocess(rng.normal(0, numbers[0], p.shape), convention)
+    elif name == "uniform" and len(numbers) == 2 and convention is not None:
+        start = deprocess(rng.uniform(numbers[0], numbers[1], p.shape), convention)
+    else:
+        start = _read_start(config, (p.shape[0], p.shape[1]), full or p.shape[:2])
     if config.init_noise:
         # book: transfer-start
         start = (1 - config.init_noise) * start + config.init_noise * rng.uniform(0, 255, p.shape)
     return start
 
 
-def _start(
-    config: StyleConfig,
-    p: Array,
-    convention: Convention | None,
-    paintings: Sequence[tuple[Array, Array | None]],
-    full: tuple[int, int],
-    rng: np.random.Generator,
-) -> Array:  # (H, W, 3) -> (H, W, 3) float64
-    kind, *numbers = config.init.split(":")
-    if config.init == "content":
-        return p.astype(np.float64)
-    if config.init == "noise":
-        return rng.uniform(0, 255, p.shape)
-    if config.init == "gray":
-        return np.full(p.shape, 127.5)
-    if config.init in ("style-stats", "blurred-noise") and paintings:
-        moments = [color_statistics(painting, mask) for painting, mask in paintings]
-        mean, covariance = (np.mean(each, axis=0) for each in zip(*moments, strict=True))
-        if config.init == "style-stats":
-            return truncated_normal(rng, mean, np.sqrt(covariance.diagonal()), p.shape)
-        noise = gaussian_filter(rng.normal(size=p.shape), (BLUR, BLUR, 0), mode="wrap")
-        blurred: Array = (mean + noise / noise.std() * np.sqrt(covariance.diagonal())).clip(0, 255)
-        return blurred
-    if kind in ("normal", "uniform") and convention is not None:
-        try:
-            values = [float(number) for number in numbers]
-        except ValueError:
-            values = []
-        if len(values) == (1 if kind == "normal" else 2):
-            low, high = values[0], values[-1]
-            noise = rng.normal(0, low, p.shape) if kind == "normal" else rng.uniform(low, high, p.shape)
-            return deprocess(noise, convention)  # noise around the mean of the network's input
-    size = (p.shape[0], p.shape[1])
+def _noise_in_colors(
+    config: StyleConfig, shape: tuple[int, ...], paintings: Sequence[Array], masks: Sequence[Array | None], rng: Any
+) -> Array:
+    moments = [color_statistics(painting, mask) for painting, mask in zip(paintings, masks, strict=True)]
+    mean, covariance = (np.mean(each, axis=0) for each in zip(*moments, strict=True))
+    if config.init == "style-stats":
+        return truncated_normal(rng, mean, np.sqrt(covariance.diagonal()), shape)
+    noise = gaussian_filter(rng.normal(size=shape), (BLUR, BLUR, 0), mode="wrap")
+    blurred: Array = (mean + noise / noise.std() * np.sqrt(covariance.diagonal())).clip(0, 255)
+    return blurred
+
+
+def _read_start(config: StyleConfig, size: Size, full: Size) -> Array:
     if "://" not in config.init and not expand_path(config.init).exists():
         meant = f"did you mean {START_ALIASES[config.init]}? U" if config.init in START_ALIASES else "u"
         raise HandstyleError(
@@ -281,7 +269,7 @@ def truncated_normal(rng: np.random.Generator, mean: Array, std: Array, shape: t
     return drawn
 
 
-def check_proportions(picture: Picture, name: str, size: tuple[int, int], full: tuple[int, int]) -> None:
+def check_proportions(picture: Picture, name: str, size: Size, full: Size) -> None:
     """Raise `HandstyleError` unless a picture has the proportions of one of two sizes, within 2 % or a pixel.
 
     Parameters
@@ -302,15 +290,15 @@ def check_proportions(picture: Picture, name: str, size: tuple[int, int], full: 
     )
 
 
-def long_side_of(full: tuple[int, int], size: tuple[int, int]) -> int:
+def long_side_of(full: Size, size: Size) -> int:
     """Return the least long side at which a picture with the proportions of `full` covers `size`."""
     return math.ceil(max(full) * max(size[0] / full[0], size[1] / full[1]))
 
 
 def read_mask(
     source: str | os.PathLike[str],
-    size: tuple[int, int],
-    full: tuple[int, int] | None = None,
+    size: Size,
+    full: Size | None = None,
     max_pixels: int | None = None,
 ) -> Array:  # -> (H, W)
     """Read a mask and resize it to the size of the picture that it belongs to.

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from handstyle.foundations.backend import Array, namespace
@@ -151,20 +151,14 @@ def build_terms(
     """
     sources = [one if isinstance(one, Painting) else Painting(one) for one in paintings]
     config, terms = with_style_weight(config, network), list[Term]()
-    measured = Measured(None) if measured is None else measured
+    scale = _Scale(network, config, p, Measured(None) if measured is None else measured)
     if has_patches(config):
-        terms += _patch_terms(network, config, p, sources, masks, measured)
+        terms += scale.patch_terms(sources, masks)
     if has_moments(config):
         for region in sorted({source.region for source in sources}):
-            of_region = [source for source in sources if source.region == region]
-            mask = masks[region - 1] if region else None
-            # cysmith/neural-style-tf weighs each painting by its normalized weight and divides by their number besides.
-            share = sum(one.blend for one in of_region) / sum(one.blend for one in sources) / len(sources)
-            share = share if config.mask_mode == "cysmith" else 1.0
-            suffix = f" region {region}" if region else ""
-            terms += _style_terms(network, config, p, of_region, mask, share, suffix, measured)
+            terms += scale.style_terms(sources, masks, region)
     if config.content_weight and config.content_layers:
-        terms += _content_terms(network, config, p, measured)
+        terms += scale.content_terms()
     network.backend.free_unused()  # frees the memory of measuring
     return terms + picture_terms(config)
 
@@ -180,32 +174,106 @@ def has_patches(config: StyleConfig) -> bool:
     return config.style_statistic == "patches" and config.style_counts and bool(config.style_layers)
 
 
-def _patch_terms(
-    network: Network,
-    config: StyleConfig,
-    p: Array,
-    paintings: Sequence[Painting],
-    masks: Sequence[Array],
-    measured: Measured,
-) -> list[PatchTerm]:
-    backend, shapes = network.backend, {row.name: row.shape for row in summary(network, p.shape[0], p.shape[1])}
+@dataclass(frozen=True)
+class _Scale:
+    """A scale at which the targets are measured: the network, the settings, the photograph and the cache."""
 
-    def carried(mask: Array, taps: Sequence[str], name: str) -> dict[str, Array]:
-        found = carry_mask(network.layers, mask, taps, config.mask_rule, config.hard_masks)
-        check_carried(found, name, config.mask_rule)
-        return {tap: backend.asarray(one, dtype=network.dtype) for tap, one in found.items()}
+    network: Network
+    config: StyleConfig
+    p: Array
+    measured: Measured
 
-    sources = []
-    for one in paintings:
-        taps = tuple(tap for tap in config.style_layers if one.layers is None or tap in one.layers)
-        maps = measured.get(
-            network, [one.pixels], ("features", taps), partial(_features_in_common_pool, network, one.pixels, taps)
-        )
-        inside = {} if one.mask is None else carried(one.mask, taps, "the painting's region")
-        lengths = {tap: float((f * f).sum(axis=2).mean()) ** 0.5 for tap, f in maps.items()}
-        sources.append(PatchSource(maps, inside, one.region, one.blend, lengths))
-    regions = [carried(mask, config.style_layers, f"the region {i}") for i, mask in enumerate(masks, 1)]
-    return patch_terms(config, shapes, sources, regions)
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, int, int]]:
+        """The shapes of the picture's features at every layer."""
+        return {row.name: row.shape for row in summary(self.network, self.p.shape[0], self.p.shape[1])}
+
+    def place(self, tap: str) -> Place:
+        """Return the sizes of a layer and of the picture."""
+        height, width, channels = self.shapes[tap]
+        return Place(channels, height * width, self.p.shape[0] * self.p.shape[1])
+
+    def features(self, pixels: Array, taps: tuple[str, ...]) -> dict[str, Array]:
+        """Return the features of a picture at some layers."""
+        measure = partial(_features_in_common_pool, self.network, pixels, taps)
+        found: dict[str, Array] = self.measured.get(self.network, [pixels], ("features", taps), measure)
+        return found
+
+    def patch_terms(self, paintings: Sequence[Painting], masks: Sequence[Array]) -> list[PatchTerm]:
+        """Return the terms of the style, if it is compared by patches."""
+        network, config, sources = self.network, self.config, []
+        for one in paintings:
+            taps = tuple(tap for tap in config.style_layers if one.layers is None or tap in one.layers)
+            maps = self.features(one.pixels, taps)
+            inside = {} if one.mask is None else _carried(network, config, one.mask, taps, "the painting's region")
+            lengths = {tap: float((f * f).sum(axis=2).mean()) ** 0.5 for tap, f in maps.items()}
+            sources.append(PatchSource(maps, inside, one.region, one.blend, lengths))
+        regions = [
+            _carried(network, config, mask, config.style_layers, f"the region {i}") for i, mask in enumerate(masks, 1)
+        ]
+        return patch_terms(config, self.shapes, sources, regions)
+
+    def content_terms(self) -> list[Term]:
+        """Return the terms of the content."""
+        config, terms = self.config, list[Term]()
+        shares = {tap: share for tap, share in config.layer_weights("content").items() if share}
+        factor = CONTENT[config.content_normalization]
+        for tap, target in self.features(self.p, tuple(shares)).items():
+            weight = config.content_weight * shares[tap]
+            if config.normalize_gradients:  # the published gradient is that of half the sum
+                terms.append(NormalizedTerm(ContentTerm(tap, target, 1.0, 0.5), weight))
+            else:
+                terms.append(ContentTerm(tap, target, weight, None if factor is None else factor(self.place(tap))))
+        return terms
+
+    def style_terms(self, sources: Sequence[Painting], masks: Sequence[Array], region: int) -> list[Term]:
+        """Return the terms of the style of one region, counted from 1; 0 is the whole picture."""
+        network, config, taps = self.network, self.config, self.config.style_layers
+        paintings = [one for one in sources if one.region == region]
+        mask, carried = masks[region - 1] if region else None, dict[str, Array]()
+        # With the region's share of the area, the gradient at its pixels is as large as in a whole picture.
+        area = 1.0 if mask is None else float(mask.mean())
+        if config.mask_mode == "cysmith":
+            # cysmith/neural-style-tf weighs each painting by its normalized weight and divides by their number besides.
+            area = sum(one.blend for one in paintings) / sum(one.blend for one in sources) / len(sources)
+        cysmith = config.mask_mode == "cysmith" and mask is not None
+        if mask is not None and cysmith:
+            squared = {tap: cysmith_mask(mask, self.shapes[tap][:2]) ** 2 for tap in taps}
+            carried = {tap: network.backend.asarray(one, dtype=network.dtype) for tap, one in squared.items()}
+        elif mask is not None:
+            carried = _carried(network, config, mask, taps, f"the region {region}")
+        moments_of = [
+            self.measured.get(
+                network,
+                [one.pixels, one.mask, mask if cysmith else None],
+                ("moments", taps, one.layers, config.mask_rule, config.hard_masks),
+                partial(_painting_moments, network, config, one, carried if cysmith else None),
+            )
+            for one in paintings
+        ]
+        terms = []
+        for tap, share in config.layer_weights("style").items():
+            pairs = zip(paintings, moments_of, strict=True)
+            here = [(one.blend, moments[tap]) for one, moments in pairs if tap in moments]
+            total = sum(blend for blend, _ in here)
+            if not here or not share or not total:
+                continue
+            targets = [(blend / total, moments.scaled(1 / moments.count)) for blend, moments in here]
+            if config.blend == "targets" and len(targets) > 1:
+                blended = targets[0][1].scaled(targets[0][0])
+                for part, target in targets[1:]:
+                    blended = blended + target.scaled(part)
+                targets = [(1.0, blended)]
+            name = f"style {tap} region {region}" if region else f"style {tap}"
+            terms += terms_at(config, tap, self.place(tap), targets, carried.get(tap), share * area, name, cysmith)
+        return terms
+
+
+def _carried(network: Network, config: StyleConfig, mask: Array, taps: Sequence[str], name: str) -> dict[str, Array]:
+    """Return the weight that a mask gives to each feature at some layers, or an error if a layer has none."""
+    carried = carry_mask(network.layers, mask, taps, config.mask_rule, config.hard_masks)
+    check_carried(carried, name, config.mask_rule)
+    return {tap: network.backend.asarray(one, dtype=network.dtype) for tap, one in carried.items()}
 
 
 def _features_in_common_pool(network: Network, p: Array, taps: Sequence[str]) -> dict[str, Array]:
@@ -216,72 +284,6 @@ def _features_in_common_pool(network: Network, p: Array, taps: Sequence[str]) ->
         found[tap] = network.backend.in_common_pool(feature_map)
         del feature_map
     return found
-
-
-def _content_terms(network: Network, config: StyleConfig, p: Array, measured: Measured) -> list[Term]:
-    terms = list[Term]()
-    taps = tuple(tap for tap, share in config.layer_weights("content").items() if share)
-    features = measured.get(network, [p], ("features", taps), partial(_features_in_common_pool, network, p, taps))
-    factor = CONTENT[config.content_normalization]
-    for tap, target in features.items():
-        place = Place(target.shape[2], target.shape[0] * target.shape[1], p.shape[0] * p.shape[1])
-        scale = None if factor is None else factor(place)
-        weight = config.content_weight * config.layer_weights("content")[tap]
-        if config.normalize_gradients:  # the published gradient is that of half the sum
-            terms.append(NormalizedTerm(ContentTerm(tap, target, 1.0, 0.5), weight))
-        else:
-            terms.append(ContentTerm(tap, target, weight, scale))
-    return terms
-
-
-def _style_terms(
-    network: Network,
-    config: StyleConfig,
-    p: Array,
-    paintings: Sequence[Painting],
-    mask: Array | None,
-    share: float,
-    suffix: str,
-    measured: Measured,
-) -> list[Term]:
-    taps, shapes = config.style_layers, {row.name: row.shape for row in summary(network, p.shape[0], p.shape[1])}
-    cysmith = config.mask_mode == "cysmith" and mask is not None
-    if cysmith:
-        assert mask is not None
-        carried = {tap: cysmith_mask(mask, shapes[tap][:2]) ** 2 for tap in taps}
-    elif mask is not None:
-        carried = carry_mask(network.layers, mask, taps, config.mask_rule, config.hard_masks)
-        check_carried(carried, f"the region{suffix.removeprefix(' region')}", config.mask_rule)
-    else:
-        carried = {}
-    moments_of = [
-        measured.get(
-            network,
-            [one.pixels, one.mask, mask if cysmith else None],
-            ("moments", taps, one.layers, config.mask_rule, config.hard_masks),
-            partial(_painting_moments, network, config, one, carried if cysmith else None),
-        )
-        for one in paintings
-    ]
-    # With the region's share of the area, the gradient at its pixels is as large as in a whole picture.
-    area = share if mask is None or cysmith else float(mask.mean())
-    backend, terms = network.backend, []
-    for tap, layer_share in config.layer_weights("style").items():
-        here = [(one.blend, moments[tap]) for one, moments in zip(paintings, moments_of, strict=True) if tap in moments]
-        total = sum(blend for blend, _ in here)
-        if not here or not layer_share or not total:
-            continue
-        targets = [(blend / total, moments.scaled(1 / moments.count)) for blend, moments in here]
-        if config.blend == "targets" and len(targets) > 1:
-            blended = targets[0][1].scaled(targets[0][0])
-            for part, target in targets[1:]:
-                blended = blended + target.scaled(part)
-            targets = [(1.0, blended)]
-        height, width, channels = shapes[tap]
-        place = Place(channels, height * width, p.shape[0] * p.shape[1])
-        layer_mask = backend.asarray(carried[tap], dtype=network.dtype) if tap in carried else None
-        terms += terms_at(config, tap, place, targets, layer_mask, layer_share * area, f"style {tap}{suffix}", cysmith)
-    return terms
 
 
 def terms_at(
@@ -301,14 +303,10 @@ def terms_at(
     scale = None if factor is None else factor(place)
     weight = 0.0 if patches else (config.style_weight or 0.0) * share  # which `with_style_weight` has set
     if config.normalize_gradients:
-        raw = partial(_raw_gram, channels=place.channels)
-        losses: tuple[tuple[float, Loss], ...] = tuple((part, partial(raw, target=target)) for part, target in targets)
-        terms += [
-            NormalizedTerm(
-                DistributionTerm(tap, ((1.0, loss),), 1.0, mask, _numbered(name, i, len(losses))), weight * part
-            )
-            for i, (part, loss) in enumerate(losses)
-        ]
+        for i, (part, target) in enumerate(targets, 1):
+            loss = partial(_raw_gram, target=target, channels=place.channels)
+            numbered = name if len(targets) == 1 else f"{name} painting {i}"
+            terms.append(NormalizedTerm(DistributionTerm(tap, ((1.0, loss),), 1.0, mask, numbered), weight * part))
     elif weight and config.style_statistic == "gram" and len(targets) == 1:
         terms.append(StyleTerm(tap, targets[0][1], weight, scale, mask, name, counts_all))
     elif weight:
@@ -320,10 +318,6 @@ def terms_at(
         name = name.replace("style", "means", 1)
         terms.append(DistributionTerm(tap, losses, config.means_weight * share, mask, name))
     return terms
-
-
-def _numbered(name: str, i: int, n: int) -> str:
-    return name if n == 1 else f"{name} painting {i + 1}"
 
 
 def _statistic(statistic: str, target: Moments, scale: float | None) -> Loss:
@@ -381,13 +375,9 @@ def _painting_moments(
     network: Network, config: StyleConfig, painting: Painting, cysmith: dict[str, Array] | None
 ) -> dict[str, Moments]:
     taps = tuple(tap for tap in config.style_layers if painting.layers is None or tap in painting.layers)
-    backend, masks = network.backend, dict[str, Array]()
-    if cysmith is not None:
-        masks = cysmith
-    elif painting.mask is not None:
-        masks = carry_mask(network.layers, painting.mask, taps, config.mask_rule, config.hard_masks)
-        check_carried(masks, "the painting's region", config.mask_rule)
-    weights = {tap: backend.asarray(mask, dtype=network.dtype) for tap, mask in masks.items()}
+    backend, weights = network.backend, cysmith or {}
+    if cysmith is None and painting.mask is not None:
+        weights = _carried(network, config, painting.mask, taps, "the painting's region")
     tiled = tiled_moments(network, painting.pixels, taps, weights)
     if tiled is None:
         feature = _features_of(network, painting.pixels, taps)
@@ -395,7 +385,7 @@ def _painting_moments(
     for tap in taps:
         with backend.separate_pool():
             one = measure_moments(feature(tap), weights.get(tap)) if tiled is None else tiled[tap]
-        count = float(math.prod(masks[tap].shape)) if cysmith is not None else float(one.count)
+        count = float(math.prod(cysmith[tap].shape)) if cysmith is not None else float(one.count)
         moments[tap] = Moments(count, backend.in_common_pool(one.sums), backend.in_common_pool(one.outer))
     return moments
 
