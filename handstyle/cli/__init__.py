@@ -7,17 +7,16 @@ program with one line on standard error and exit status 2. A failed check has st
 import sys
 from collections.abc import Sequence
 from itertools import count
-from pathlib import Path
 
 from cyclopts import App, CycloptsError, Parameter
 
+from handstyle.cli.checkpoints import with_auto
 from handstyle.cli.help import correct_dashes, explain_error, plain_help, unquoted_name
-from handstyle.cli.options import AUTO, as_flags
+from handstyle.cli.options import as_flags
 from handstyle.cli.painting import commands, demo
 from handstyle.cli.signals import ignore_signal, reset_handlers, set_handler, status_of_signal
 from handstyle.cli.terminal import event, set_output_form, warn
 from handstyle.foundations.errors import HandstyleError, one_line, printable
-from handstyle.foundations.picture_formats import FORMATS
 
 # The other commands, imported when they are called.
 OTHERS = {
@@ -78,26 +77,6 @@ def make_app(everything: bool = False, called: str = "") -> App:
 
 
 app = make_app()
-
-
-def with_auto(words: Sequence[str]) -> list[str]:
-    """Return the arguments with ``auto`` inserted after a ``--resume`` that has no file.
-
-    It has no file if it is the last argument, or if a flag or a picture follows.
-
-    Examples
-    --------
-    >>> with_auto(["stylize", "a.jpg", "b.jpg", "--resume", "--size", "256"])
-    ['stylize', 'a.jpg', 'b.jpg', '--resume', 'auto', '--size', '256']
-    >>> with_auto(["stylize", "a.jpg", "b.jpg", "--resume", "run.checkpoint"])[-1]
-    'run.checkpoint'
-    """
-    made: list[str] = []
-    for word, after in zip(words, [*words[1:], "-"], strict=False):
-        made.append(word)
-        if word == "--resume" and (after.startswith("-") or Path(after).suffix.lower() in FORMATS):
-            made.append(str(AUTO))
-    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,5 +1,6 @@
 """The commands ``again`` and ``report``, which repeat a run by the recipe in its picture."""
 
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,8 @@ import numpy as np
 from cyclopts import Parameter
 
 from handstyle.cli.options import Output, Settings, Whole, all_fields, as_flags, make_flags, resolve
-from handstyle.cli.outputs import check_page, free_name
+from handstyle.cli.outputs import free_name
+from handstyle.cli.reporting import check_page
 from handstyle.cli.terminal import err, say
 from handstyle.foundations.errors import HandstyleError, printable
 from handstyle.foundations.picture_paths import expand_path
@@ -20,8 +22,9 @@ from handstyle.network.vgg import Network
 from handstyle.network.weights import find_weights
 from handstyle.painting.config import style_config
 from handstyle.painting.inputs import read_inputs
-from handstyle.painting.recipe import BLANK, KEY, Input, Recipe, array_digest, parse_recipe, read_recipe
-from handstyle.painting.report import Snapshots, write_report
+from handstyle.painting.presets import DEFAULT
+from handstyle.painting.recipe import BLANK, KEY, Input, Recipe, array_digest, parse_recipe, read_recipe, toml_value
+from handstyle.painting.report import Snapshots, changed_settings, write_report
 from handstyle.painting.result import Progress, Result
 from handstyle.painting.strength import style_weight
 from handstyle.painting.stylize import blank_picture, stylize
@@ -299,3 +302,25 @@ def _compare_runs(picture: Path, recipe: Recipe, new: Recipe, written: Path | No
                 before, after = (printable(str(table.get(key, "nothing")))[:200] for table in (then, now))
                 lines.append(f"{part}: {printable(key)} was {before}, is {after}")
     return lines, False
+
+
+def picture_info(picture: Path, recipe: Recipe) -> list[str]:
+    """Return lines that describe a picture: settings that differ from its preset, network, inputs, machine, result."""
+
+    def lines(head: str, table: dict[str, Any]) -> list[str]:
+        return [f"{head}:", *(f"  {key} = {toml_value(value)}" for key, value in table.items())] if table else []
+
+    chosen = recipe.settings.get("preset", DEFAULT)
+    styles = " ".join(shlex.quote(one.name) for one in recipe.named("style") if one.name.isprintable())
+    return [
+        *lines(f"settings that differ from the preset {printable(str(chosen))[:40]}", changed_settings(recipe)),
+        *lines("network", recipe.network),
+        *(
+            f"{one.role.replace('_', ' ')}: {printable(one.name)} (sha256 {printable(one.sha256)})"
+            for one in recipe.inputs
+        ),
+        *lines("environment", recipe.environment),
+        *lines("result", recipe.result),
+        f"with the same settings: handstyle stylize PHOTOGRAPH {styles} --config {shlex.quote(str(picture))}",
+        f"painted again, and compared: handstyle again {shlex.quote(str(picture))}",
+    ]

@@ -14,10 +14,11 @@ from cyclopts import Parameter
 from handstyle.cli.announcing import print_notes, settings_line
 from handstyle.cli.checkpoints import checkpoint_path
 from handstyle.cli.options import PICTURES, Flat, Output, RunConfig, Settings, all_fields, as_flags, make_flags, resolve
-from handstyle.cli.outputs import check_before, connect_workers, default_target, with_workers
+from handstyle.cli.outputs import check_before, default_target, make_folder
 from handstyle.cli.painting import paint
 from handstyle.cli.signals import Interrupted, ignore_signal, reset_handlers, set_handler
 from handstyle.cli.terminal import err, event, out, say, set_output_form
+from handstyle.cli.workers import connect_workers, with_workers
 from handstyle.foundations.atomic_file import replace_file
 from handstyle.foundations.errors import HandstyleError, one_line, printable
 from handstyle.foundations.picture_paths import expand_path, pictures_in
@@ -26,10 +27,11 @@ from handstyle.network.digests import sha256
 from handstyle.network.vgg import Network
 from handstyle.painting.call_options import collect_styles
 from handstyle.painting.inputs import read_inputs
+from handstyle.painting.measured import Measured
 from handstyle.painting.notes import picture_notes
 from handstyle.painting.recipe import ROLES, STARTS, Recipe, file_inputs, network_digest, read_recipe
 from handstyle.painting.setting_values import PATHS
-from handstyle.painting.targets import Measured
+from handstyle.painting.stylize import prepare_run
 
 # Flags for a single picture, which `batch` does not have.
 ABSENT = ("resume", "checkpoint", "write_config", "preview")
@@ -84,8 +86,9 @@ class Job:
 
     def paint(self, shared: "SharedInputs", network: Network, run: RunConfig) -> tuple[int, str]:
         """Paint the picture, and return an exit status and a text to add to the description of the outcome."""
-        what = (self.photograph, shared.paintings, self.picture, shared.settings.config, shared.settings.network)
-        return paint(*what, network, run, measured=shared.measured), ""
+        going = prepare_run(self.photograph, shared.paintings, network, shared.settings.config)
+        going.measured = shared.measured
+        return paint(going, network, self.picture, replace(shared.settings, run=run)), ""
 
 
 def batch(
@@ -184,10 +187,7 @@ class SharedInputs:
         paintings, config = collect_styles(styles, settings.config)
         digests = [("style", sha256(expand_path(one))) for one in paintings if isinstance(one, str | os.PathLike)]
         digests += [(one.role, one.sha256) for one in file_inputs(config)]
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise HandstyleError(f"-o {folder}: the folder cannot be created, {error.strerror or error}") from None
+        make_folder(folder, "-o")
         print_notes(settings.idle_notes(len(paintings)))
         loaded = settings.load()
         config.check_layers(loaded)

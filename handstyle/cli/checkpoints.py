@@ -3,13 +3,14 @@
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from handstyle.cli.options import RunConfig
+from handstyle.cli.options import AUTO, RunConfig
 from handstyle.foundations.errors import HandstyleError, printable
+from handstyle.foundations.picture_formats import FORMATS
 from handstyle.foundations.picture_paths import expand_path
 from handstyle.painting.recipe import read_recipe
 
@@ -130,3 +131,23 @@ def check_checkpoint(output: Path, run: RunConfig) -> None:
     mine = checkpoint_of(output, run)
     if mine is not None and mine.exists() and mine != run.resume and not run.overwrite:
         raise HandstyleError(f"{mine} has an unfinished run: --resume continues it, --overwrite starts again")
+
+
+def with_auto(words: Sequence[str]) -> list[str]:
+    """Return the arguments with ``auto`` inserted after a ``--resume`` that has no file.
+
+    It has no file if it is the last argument, or if a flag or a picture follows.
+
+    Examples
+    --------
+    >>> with_auto(["stylize", "a.jpg", "b.jpg", "--resume", "--size", "256"])
+    ['stylize', 'a.jpg', 'b.jpg', '--resume', 'auto', '--size', '256']
+    >>> with_auto(["stylize", "a.jpg", "b.jpg", "--resume", "run.checkpoint"])[-1]
+    'run.checkpoint'
+    """
+    made: list[str] = []
+    for word, after in zip(words, [*words[1:], "-"], strict=False):
+        made.append(word)
+        if word == "--resume" and (after.startswith("-") or Path(after).suffix.lower() in FORMATS):
+            made.append(str(AUTO))
+    return made

@@ -3,7 +3,7 @@
 import math
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +35,7 @@ from handstyle.painting.film import (
 )
 from handstyle.painting.inputs import read_inputs
 from handstyle.painting.recipe import Recipe, read_recipe
+from handstyle.painting.stylize import prepare_run
 
 
 def frames(
@@ -143,8 +144,9 @@ class _FrameJob(Job):
             before, _ = read_inputs(settings.config, self.last[0], [])
             last = Frame(before.pixels, read_picture(self.last[1]).pixels.astype(np.float64), self.previous())
         start = start_frame(settings.config, photograph, last, self.weight, self.init)
-        what = (photograph, shared.paintings, self.picture, start.config, settings.network, network, run)
-        status = paint(*what, terms=start.terms, finish=start.finished, measured=shared.measured)
+        going = prepare_run(photograph, shared.paintings, network, start.config, start.terms)
+        going.measured = shared.measured
+        status = paint(going, network, self.picture, replace(settings, config=start.config, run=run), start.finished)
         if start.why or not self.picture.exists():
             return status, f", {start.why}" if start.why else ""
         return status, f", flicker {frame_facts(self.picture).get('flicker', math.nan):.2f}"

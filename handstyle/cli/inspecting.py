@@ -1,24 +1,23 @@
 """The command ``info``, which describes a network, a preset, or the recipe of a picture."""
 
-import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
+from handstyle.cli.again import picture_info
 from handstyle.cli.options import Flat, NetworkConfig, Precision, Whole, as_flags, mebibytes
 from handstyle.cli.terminal import out, say
-from handstyle.foundations.errors import HandstyleError, printable
+from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Network, summary
 from handstyle.optimize.objective import engine_of
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.convert_weights import equivalent_weights
 from handstyle.painting.planned_terms import planned_terms
-from handstyle.painting.presets import DEFAULT, PRESETS, find_preset
-from handstyle.painting.recipe import Recipe, read_recipe, toml_value
-from handstyle.painting.report import changed_settings
+from handstyle.painting.presets import PRESETS, find_preset
+from handstyle.painting.recipe import read_recipe
 from handstyle.painting.settings import settings_toml
 
 
@@ -59,7 +58,7 @@ def info(
         $ handstyle info painting.png
     """
     if picture is not None:
-        say(*(read_recipe(picture).toml().splitlines() if recipe else _picture_info(picture, read_recipe(picture))))
+        say(*(read_recipe(picture).toml().splitlines() if recipe else picture_info(picture, read_recipe(picture))))
         return 0
     if recipe:
         raise HandstyleError("--recipe prints the recipe of a picture: name the picture")
@@ -87,28 +86,6 @@ def info(
     if how := _methods(loaded, size):
         say(f"kernels {loaded.engine.name}: {how}")
     return 0
-
-
-def _picture_info(picture: Path, recipe: Recipe) -> list[str]:
-    """Return lines that describe a picture: settings that differ from its preset, network, inputs, machine, result."""
-
-    def lines(head: str, table: dict[str, Any]) -> list[str]:
-        return [f"{head}:", *(f"  {key} = {toml_value(value)}" for key, value in table.items())] if table else []
-
-    chosen = recipe.settings.get("preset", DEFAULT)
-    styles = " ".join(shlex.quote(one.name) for one in recipe.named("style") if one.name.isprintable())
-    return [
-        *lines(f"settings that differ from the preset {printable(str(chosen))[:40]}", changed_settings(recipe)),
-        *lines("network", recipe.network),
-        *(
-            f"{one.role.replace('_', ' ')}: {printable(one.name)} (sha256 {printable(one.sha256)})"
-            for one in recipe.inputs
-        ),
-        *lines("environment", recipe.environment),
-        *lines("result", recipe.result),
-        f"with the same settings: handstyle stylize PHOTOGRAPH {styles} --config {shlex.quote(str(picture))}",
-        f"painted again, and compared: handstyle again {shlex.quote(str(picture))}",
-    ]
 
 
 def _methods(network: Network, size: int) -> str:

@@ -6,28 +6,30 @@ flags override the ``--config`` file, the file overrides the preset, and the pre
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, make_dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, make_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from cyclopts import Group, Parameter, Token
+from cyclopts import Group as Heading
+from cyclopts import Parameter, Token
 
+from handstyle.cli.flag_help import HELP_GROUPS, SHORT_HELP, help_text, parameter_descriptions
 from handstyle.cli.terminal import say
 from handstyle.foundations.backend import choose_backend
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.picture_paths import expand_path
 from handstyle.network.vgg import Network
 from handstyle.network.weights import EMBEDDED
-from handstyle.painting.config import StyleConfig
+from handstyle.painting.config import Group, StyleConfig
+from handstyle.painting.idle_settings import idle_notes
 from handstyle.painting.load import fit_network, load_network, preset_requirements
 from handstyle.painting.presets import DEFAULT, PRESET_FIELDS, Preset, find_preset, rebuild
-from handstyle.painting.setting_values import coerce, field_types, is_single_value, literal_values, split_optional
+from handstyle.painting.setting_values import coerce, field_types, split_list, split_optional
 from handstyle.painting.settings import read_settings, settings_toml
 
 Flat = Parameter(name="*")  # a dataclass whose fields are flags of the command
-PICTURES = Group("Pictures", sort_key=0)
+PICTURES = Heading("Pictures", sort_key=0)
 Output = Annotated[Path | None, Parameter(name=["--output", "-o"], group=PICTURES)]
 Precision = Literal["float32", "tf32", "float64"]
 
@@ -45,7 +47,7 @@ Whole = Annotated[int, Parameter(converter=_parse_integer)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkConfig:
+class NetworkConfig(Group):
     """The network, its backend and its engine.
 
     Parameters
@@ -88,7 +90,7 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig:
+class RunConfig(Group):
     """The settings of a run other than those of pictures and network, such as its output files.
 
     Parameters
@@ -161,18 +163,13 @@ class RunConfig:
     quiet: bool = False
     json: bool = False
 
-    def __post_init__(self) -> None:
-        """Raise `HandstyleError` if a number is out of range."""
-        if self.save_every < 0:
-            raise HandstyleError(f"save_every={self.save_every}: must be 0 or more")
-        if self.checkpoint_every < 0:
-            raise HandstyleError(f"checkpoint_every={self.checkpoint_every}: must be 0 or more")
-        if self.no_checkpoint and self.checkpoint:
-            raise HandstyleError(f"no_checkpoint=True and checkpoint={self.checkpoint}: give one of them")
-        if self.no_checkpoint and self.checkpoint_every:
-            raise HandstyleError(f"no_checkpoint=True and checkpoint_every={self.checkpoint_every}: give one of them")
+    def faults(self) -> Iterator[str]:
+        """Yield an error for values that do not fit together or are out of range."""
+        for name in ("checkpoint", "checkpoint_every"):
+            if self.no_checkpoint and (given := getattr(self, name)):
+                yield f"no_checkpoint=True and {name}={given}: give one of them"
         if self.bits not in (8, 16):
-            raise HandstyleError(f"bits={self.bits}: a channel has 8 bits or 16")
+            yield f"bits={self.bits}: a channel has 8 bits or 16"
 
 
 AUTO = Path("auto")  # --resume without a file
@@ -182,26 +179,6 @@ FLAGS_ONLY = (
     *("output", "overwrite", "checkpoint", "resume", "config", "write_config", "report"),
     *("preview", "cluster", "quiet", "json"),
 )
-RUN_KEYS = ("preset", "precision", "save_every", "checkpoint_every", "no_checkpoint", "bits")
-
-HELP_GROUPS = {  # the heading of each configuration's fields, in the order of the help
-    "LookConfig": "Look",
-    "LossConfig": "Look",
-    "RegionConfig": "Regions",
-    "ColorConfig": "Color",
-    "SizeConfig": "Size",
-    "PyramidConfig": "Size",
-    "OptimizerConfig": "Optimizer",
-    "NetworkConfig": "Network",
-    "RunConfig": "Output",
-}
-# The flags of the short help; --help-all shows all.
-SHORT_HELP = {
-    *("preset", "strength", "style_weight", "content_weight", "tv_weight", "style_layers", "init"),
-    *("mask", "style_mask", "style_blend", "color"),
-    *("size", "print", "style_size", "pyramid_min_size", "iterations", "optimizer"),
-    *("weights", "backend", "overwrite", "save_every", "config", "write_config", "preview", "quiet"),
-}
 
 
 @dataclass(frozen=True)
@@ -227,7 +204,7 @@ def all_fields() -> dict[str, _Field]:
     """
     found = {}
     for one in (*reversed(StyleConfig.__bases__), NetworkConfig, RunConfig):
-        texts, types = _parameter_descriptions(one), field_types(one)
+        texts, types = parameter_descriptions(one), field_types(one)
         own = [field for field in fields(one) if field.name in inspect.get_annotations(one)]
         for field in own:
             group = "Look" if field.name == "preset" else HELP_GROUPS[one.__name__]
@@ -235,14 +212,7 @@ def all_fields() -> dict[str, _Field]:
     return found
 
 
-def _parameter_descriptions(one: type) -> dict[str, str]:
-    """Return the description of each parameter in a numpydoc docstring."""
-    body = inspect.cleandoc(one.__doc__ or "").split("----------\n", 1)[-1]
-    pairs = re.findall(r"^(\w+) : .*\n((?:    .*\n?|\n(?=    ))+)", body + "\n", re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in pairs}
-
-
-def make_flags(name: str, names: Iterable[str], everything: bool, defaults: Mapping[str, Any] | None = None) -> Any:
+def make_flags(name: str, names: Iterable[str], everything: bool, defaults: Mapping[str, Any] = {}) -> Any:
     """Return an instance of a new dataclass that has the named flags as fields, all None: not typed.
 
     The help shows the values in `defaults` in place of those of the configuration.
@@ -260,8 +230,8 @@ def make_flags(name: str, names: Iterable[str], everything: bool, defaults: Mapp
         switch, several = field.hint is bool, get_origin(field.hint) is tuple
         parameter = Parameter(
             name=flag(field.name),
-            group=Group(field.group, sort_key=1 + groups.index(field.group)),
-            help=_help_text(replace(field, default=(defaults or {}).get(field.name, field.default)), everything),
+            group=Heading(field.group, sort_key=1 + groups.index(field.group)),
+            help=as_flags(help_text(field.help, field.hint, defaults.get(field.name, field.default), everything)),
             show=everything or field.name in SHORT_HELP,
             negative=None if switch and field.name not in FLAGS_ONLY else (),
             consume_multiple=several,
@@ -269,17 +239,6 @@ def make_flags(name: str, names: Iterable[str], everything: bool, defaults: Mapp
         kind: Any = bool | None if switch else tuple[str, ...] | None if several else str | None
         made.append((field.name, Annotated[kind, parameter], None))
     return make_dataclass(name, made, frozen=True, kw_only=True, namespace={"__module__": "handstyle.cli"})()
-
-
-def _help_text(field: _Field, everything: bool) -> str:
-    """Return the help of a flag: the first sentence of its description, or all of it, its choices and its default."""
-    text = field.help if everything else re.split(r"(?<=[^.]\.)\s|; |: by default ", field.help)[0].rstrip(".") + "."
-    listed = literal_values(field.hint)
-    default = field.default
-    if isinstance(default, tuple):
-        default = " ".join(map(str, default))
-    shown = "" if default in (None, "", False) or (default == 0 and "0" in field.help) else f" [{default}]"
-    return as_flags(f"{text} {' | '.join(listed)}{shown}" if listed else text + shown)
 
 
 def flag(name: str) -> str:
@@ -297,13 +256,7 @@ def _parse_text(field: _Field, value: Any) -> Any:
     """Convert typed text to the type of a field; text that cannot be converted is returned, for `coerce` to reject."""
     if isinstance(value, tuple):
         one = get_args(field.hint)[0]
-        parts = [
-            part
-            for text in value
-            for part in ([text] if is_single_value(field.name, text) else text.split(","))
-            if part.strip()
-        ]
-        return tuple(_parse_number(one, part.strip()) for part in parts)
+        return tuple(_parse_number(one, part) for text in value for part in split_list(field.name, text))
     return _parse_number(field.hint, value)
 
 
@@ -348,12 +301,12 @@ class Settings:
 
     def idle_notes(self, paintings: int) -> list[str]:
         """Return a note on each setting that was given and has no effect beside the others."""
-        return self.config.idle_notes(self.given, paintings)
+        return idle_notes(self.config, self.given, paintings)
 
     def toml(self) -> str:
         """Return the settings as TOML, the text of a file for ``--config``."""
         special = {key: value for key, value in preset_requirements(self.chosen).items() if key != "preset"}
-        run = {key: getattr(self.run, key) for key in RUN_KEYS if key in self.names}
+        run = {key: value for key, value in vars(self.run).items() if key in self.names and key not in FLAGS_ONLY}
         return settings_toml(self.config, {**run, **special, **asdict(self.network)}, self.names)
 
 
@@ -373,6 +326,7 @@ def resolve(
 
     Examples
     --------
+    >>> from dataclasses import replace
     >>> flags = make_flags("Flags", ["size", "preset"], everything=False)
     >>> settings = resolve(replace(flags, size="256", preset="gatys"))
     >>> settings.config.size, settings.network.pooling, settings.given
@@ -382,41 +336,33 @@ def resolve(
     names = [field.name for field in fields(flags)]
     said = {name: _parse_text(table[name], value) for name in names if (value := getattr(flags, name)) is not None}
     file: Mapping[str, Any] = {}
+
+    def preset_of(found: Mapping[str, Any]) -> Preset:
+        return base or find_preset(coerce("preset", str, found.get("preset", DEFAULT)))
+
     if "config" in said:
         known = [name for name in (*names, *PRESET_FIELDS) if name not in FLAGS_ONLY]
 
         def own(found: Mapping[str, Any]) -> dict[str, Any]:
-            start = base or find_preset(coerce("preset", str, found.get("preset", DEFAULT)))
+            start = preset_of(found)
             every = asdict(fixed(start.config)) if fixed else {}
             return {"preset": start.name} | {name: value for name, value in every.items() if name not in names}
 
         file = read_settings(said["config"], known, FLAGS_ONLY, own)
     merged = {**file, **said}
-    if base is None:
-        base = find_preset(coerce("preset", str, merged.get("preset", DEFAULT)))
     others = set(field_types(RunConfig)) | (set(field_types(NetworkConfig)) - set(PRESET_FIELDS))
-    chosen = base
+    chosen = start = preset_of(merged)
     for layer in (file, said):
         chosen = chosen.updated({key: value for key, value in layer.items() if key not in others})
     network: dict[str, Any] = {key: merged[key] for key in ("weights", "backend", "kernels") if key in merged}
     network |= {key: getattr(chosen, key) for key in ("pooling", "padding", "rounding")}
     run = {key: merged[key] for key in field_types(RunConfig) if key in merged} | {"preset": chosen.name or DEFAULT}
-    both = _construct(NetworkConfig, network), _construct(RunConfig, run)
-    new = [key for key in file if getattr(chosen.config, key, None) != getattr(base.config, key, None)]
-    return Settings(chosen, chosen.config, *both, tuple(names), tuple(dict.fromkeys((*said, *new))))
+    new = [key for key in file if getattr(chosen.config, key, None) != getattr(start.config, key, None)]
+    given = tuple(dict.fromkeys((*said, *new)))
+    return Settings(chosen, chosen.config, NetworkConfig(**network), RunConfig(**run), tuple(names), given)
 
 
-def _construct(one: Any, values: Mapping[str, Any]) -> Any:
-    table = field_types(one)
-    return one(
-        **{
-            key: expand_path(value) if table[key] == Path | None else coerce(key, table[key], value)
-            for key, value in values.items()
-        }
-    )
-
-
-def as_flags(message: str, renamed: Mapping[str, str] | None = None) -> str:
+def as_flags(message: str) -> str:
     """Return a message of the library with flags in place of parameters: ``--style-size 8`` for ``style_size=8``.
 
     What follows ``--over`` stays as it is typed.
@@ -427,7 +373,6 @@ def as_flags(message: str, renamed: Mapping[str, str] | None = None) -> str:
     ('--style-size 8: must be 16 or more', '--no-clamp is needed')
     """
     names = {name: flag(name) for name in all_fields()} | {"network": "--weights", "layer": "--layer", "of": "--of"}
-    names |= renamed or {}
     value = r"""\((?:[^()]*)\)|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,;:)]+"""
 
     def named(found: re.Match[str]) -> str:

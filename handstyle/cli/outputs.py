@@ -1,55 +1,18 @@
-"""The outputs of a run: their names, and whether they can be written; the workers of a cluster."""
+"""The outputs of a run: their names, and whether they can be written."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from handstyle.cli.checkpoints import check_checkpoint, checkpoint_path, is_unfinished
 from handstyle.cli.options import AUTO, RunConfig
+from handstyle.cli.reporting import check_page
 from handstyle.cli.terminal import say
-from handstyle.foundations.errors import HandstyleError, printable
+from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_paths import expand_path
 from handstyle.foundations.picture_reading import Picture
 from handstyle.foundations.picture_writing import check_writable
-from handstyle.kernels.cluster import Cluster, connect_cluster
-from handstyle.network.vgg import Network
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import size_for_photograph
 from handstyle.painting.plan import planned_iterations
-
-CLUSTER_TILE = 512  # pixels: small enough that several workers have something to do
-
-
-@contextmanager
-def connect_workers(address: str) -> Iterator[Cluster | None]:
-    """Connect to the cluster at an address, print its number of workers, and yield it; without address, yield None.
-
-    Examples
-    --------
-    >>> with connect_workers("") as cluster:
-    ...     cluster is None
-    True
-    """
-    if not address:
-        yield None
-        return
-    with connect_cluster(address) as cluster:
-        say(f"cluster: {cluster}")
-        yield cluster
-
-
-def with_workers(cluster: Cluster | None, network: Network, config: StyleConfig) -> Network:
-    """Return the network with an engine that computes tiles on a cluster; without a cluster, the network itself.
-
-    Examples
-    --------
-    >>> from handstyle.network.vgg import build_network, random_weights
-    >>> network = build_network(random_weights())
-    >>> with_workers(None, network, StyleConfig()) is network
-    True
-    """
-    return network if cluster is None else cluster.network(network, config.tile or CLUSTER_TILE)
 
 
 def check_before(output: Path, config: StyleConfig, run: RunConfig) -> None:
@@ -107,23 +70,12 @@ def _default_names(path: Path) -> list[Path]:
     return [path, *(path.with_name(f"{path.stem}_{number}{path.suffix}") for number in range(2, 10_000))]
 
 
-def check_page(path: Path, overwrite: bool) -> None:
-    """Raise `HandstyleError` if a report cannot be written to `path`.
-
-    Examples
-    --------
-    >>> try:
-    ...     check_page(Path("report.txt"), overwrite=False)
-    ... except HandstyleError as error:
-    ...     print(error)
-    the report report.txt: its name must end in .html
-    """
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise HandstyleError(f"the report {printable(path)}: its name must end in .html")
-    if path.exists() and (path.is_dir() or not overwrite):
-        raise HandstyleError(f"the report {printable(path)} exists: choose another name with -o, or add --overwrite")
-    if not os.access(path.absolute().parent, os.W_OK):
-        raise HandstyleError(f"the report {printable(path)}: its folder does not exist, or cannot be written to")
+def make_folder(folder: Path, flag: str) -> None:
+    """Create the folder that a flag names, unless it exists."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HandstyleError(f"{flag} {folder}: the folder cannot be created, {error.strerror or error}") from None
 
 
 def free_name(path: Path) -> Path:

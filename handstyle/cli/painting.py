@@ -26,34 +26,32 @@ from handstyle.cli.options import (
     make_flags,
     resolve,
 )
-from handstyle.cli.outputs import check_before, check_outputs, connect_workers, default_output, with_workers
+from handstyle.cli.outputs import check_before, check_outputs, default_output, make_folder
+from handstyle.cli.reporting import report_run
 from handstyle.cli.terminal import event, say, set_output_form
+from handstyle.cli.workers import connect_workers, with_workers
 from handstyle.foundations.errors import HandstyleError
-from handstyle.foundations.image import Size, fit_long_side
+from handstyle.foundations.image import fit_long_side
 from handstyle.foundations.picture_paths import expand_path
 from handstyle.foundations.picture_reading import PictureLike, read_picture
 from handstyle.foundations.picture_writing import write_picture
-from handstyle.losses.terms import Term
 from handstyle.network.vgg import Network
 from handstyle.painting.call_options import collect_styles
-from handstyle.painting.config import StyleConfig, check_layer
+from handstyle.painting.config import ColorConfig, RegionConfig, StyleConfig, check_layer
 from handstyle.painting.notes import picture_notes
-from handstyle.painting.presets import PRESETS
+from handstyle.painting.presets import DEFAULT, PRESETS
 from handstyle.painting.progress import format_duration
-from handstyle.painting.report import write_report
 from handstyle.painting.result import Result
 from handstyle.painting.setting_values import field_types
 from handstyle.painting.strength import describe_strength
-from handstyle.painting.stylize import blank_picture, prepare_run, reconstruction_config, texture_config
-from handstyle.painting.targets import Measured
+from handstyle.painting.stylize import PaintingRun, blank_picture, prepare_run, reconstruction_config, texture_config
 
 RUN = [name for name in field_types(RunConfig) if name != "preset"]
 NO_TEXTURE = {  # settings that need a photograph, which a texture does not have
-    *("mask", "mask_rule", "hard_masks", "mask_mode", "share_overlaps", "unmasked_weight", "style_region"),
-    *("regions", "unmasked", "mask_dilate", "mask_feather"),
-    *("strength", "content_weight", "content_layers", "content_layer_weights", "content_normalization", "size_rule"),
-    *("color", "color_space", "color_match"),
-    "enlarge",
+    *(set(field_types(RegionConfig)) - {"style_mask", "style_blend", "style_at", "blend"}),
+    *field_types(ColorConfig),
+    *("strength", "content_weight", "content_layers", "content_layer_weights", "content_normalization"),
+    *("size_rule", "enlarge"),
 }
 RECONSTRUCTION = ("size", "max_pixels", "iterations", "tv_weight", "seed", "optimizer", "lbfgs_history")
 STYLIZE_NAMES = list(all_fields())
@@ -61,6 +59,7 @@ TEXTURE_NAMES = [name for name in all_fields() if name not in NO_TEXTURE]
 RECONSTRUCT_NAMES = [*RECONSTRUCTION, *field_types(NetworkConfig), *RUN]
 
 Picture = Annotated[Path, Parameter(group=PICTURES)]
+Finish = Callable[[Result], Result]
 
 
 def commands(everything: bool) -> dict[str, Any]:
@@ -94,8 +93,7 @@ def commands(everything: bool) -> dict[str, Any]:
         settings = resolve(flags)
         if style is None and not any("=" in region for region in settings.config.style_region):
             raise CycloptsError(msg="stylize needs a STYLE after CONTENT.")
-        output, settings = with_output(output, f"{content.stem}_painting.png", settings)
-        return start(content, [style, *more_styles] if style else [], output, settings)
+        return start(content, [style, *more_styles] if style else [], output, f"{content.stem}_painting.png", settings)
 
     def texture(
         style: Picture,
@@ -118,8 +116,8 @@ def commands(everything: bool) -> dict[str, Any]:
         settings = resolve(flags, fixed=texture_config)
         if not settings.run.write_config:  # the file has the settings that were given, not those changed for a texture
             settings = replace(settings, config=texture_config(settings.config))
-        output, settings = with_output(output, f"{style.stem}_texture.png", settings)
-        return start(blank_picture(settings.config), [style, *more_styles], output, settings)
+        photograph = blank_picture(settings.config)
+        return start(photograph, [style, *more_styles], output, f"{style.stem}_texture.png", settings)
 
     def reconstruct(
         picture: Picture,
@@ -145,9 +143,8 @@ def commands(everything: bool) -> dict[str, Any]:
         """
         config = reconstruction_config(layer, of)
         given = {name: getattr(config, name) for name in field_types(StyleConfig)}
-        settings = resolve(flags, replace(PRESETS["handstyle"], settings=given), lambda _: config)
-        output, settings = with_output(output, f"{picture.stem}_{layer}.png", settings)
-        return start(picture, [picture], output, settings, layer)
+        settings = resolve(flags, replace(PRESETS[DEFAULT], settings=given), lambda _: config)
+        return start(picture, [picture], output, f"{picture.stem}_{layer}.png", settings, layer)
 
     for command, none_typed in ((stylize, of_stylize), (texture, of_texture), (reconstruct, of_reconstruct)):
         command.__annotations__["flags"] = Annotated[type(none_typed), Flat]
@@ -156,8 +153,6 @@ def commands(everything: bool) -> dict[str, Any]:
 
 def with_output(output: Path | None, default: str, settings: Settings) -> tuple[Path, Settings]:
     """Return the path of the output, by default a free name, and the settings with the path of the checkpoint."""
-    if settings.run.write_config:
-        return output or Path(default), settings
     run = settings.run
     output = expand_path(output or default_output(Path(default), run))
     if not output.name:
@@ -168,43 +163,38 @@ def with_output(output: Path | None, default: str, settings: Settings) -> tuple[
 
 
 def start(
-    content: PictureLike, styles: Sequence[PictureLike], output: Path, settings: Settings, layer: str = ""
+    content: PictureLike,
+    styles: Sequence[PictureLike],
+    output: Path | None,
+    default: str,
+    settings: Settings,
+    layer: str = "",
 ) -> int:
     """Check the settings, load the network, paint the picture, and return the exit status."""
-    config, run = settings.config, settings.run
-    if run.write_config:
+    if settings.run.write_config:
         say(settings.toml().rstrip("\n"))
         return 0
-    set_output_form(run.quiet, run.json)
-    check_before(output, config, run)
-    paintings, config = collect_styles(styles, config)
+    path, settings = with_output(output, default, settings)
+    set_output_form(settings.run.quiet, settings.run.json)
+    check_before(path, settings.config, settings.run)
+    paintings, config = collect_styles(styles, settings.config)
     print_notes(settings.idle_notes(len(paintings)))
     loaded = settings.load()
     if layer:
         check_layer(loaded, "layer", layer)
-    with connect_workers(run.cluster) as cluster:
+    with connect_workers(settings.run.cluster) as cluster:
         network = with_workers(cluster, loaded, config)
-        return paint(content, paintings, output, config, settings.network, network, run)
+        run = prepare_run(content, paintings, network, config)
+        return paint(run, network, path, replace(settings, config=config))
 
 
-def paint(
-    content: PictureLike,
-    styles: Sequence[PictureLike],
-    output: Path,
-    config: StyleConfig,
-    network: NetworkConfig,
-    loaded: Network,
-    run: RunConfig,
-    terms: Callable[[Network, Size], Sequence[Term]] | None = None,
-    finish: Callable[[Result], Result] | None = None,
-    measured: Measured | None = None,
-) -> int:
-    """Paint a picture with progress, save it, print the reason for stopping, and return the exit status.
+def paint(going: PaintingRun, loaded: Network, output: Path, settings: Settings, finish: Finish | None = None) -> int:
+    """Paint the picture of a run with progress, save it, print the reason for stopping, and return the exit status.
 
-    For `terms` and `measured` see the function `stylize`; `finish` may change the result before it is saved.
+    `loaded` is the network without tiles, which the report checks; `finish` may change the result before it is saved.
     """
-    going = prepare_run(content, styles, loaded, config, terms)
-    going.measured, going.file = measured, run.resume
+    config, network, run = settings.config, settings.network, settings.run
+    going.file = run.resume
     photograph, paintings = going.plan.photograph, going.plan.sources
     check_outputs(output, config, run, photograph)
     strong, said = describe_strength(config, loaded), picture_notes(config, loaded, photograph, paintings)
@@ -223,12 +213,8 @@ def paint(
             keep.unlink(missing_ok=True)
         print_notes(note for note in result.notes if note not in said)
         if run.report and not follower.asked:
-            page = written.with_suffix(".html")
-            facts: dict[str, Any] = {"masks": config.mask, "config": config, "snapshots": follower.snapshots}
-            write = partial(write_report, page, result, loaded, photograph, paintings, picture=written.name, **facts)
-            follower.attempt("the report", partial(write, overwrite=run.overwrite))
-            if "the report" not in follower.failures:
-                say(f"the report is in {page}")
+            of = written, result, loaded, going.plan, config, follower.snapshots, run.overwrite
+            follower.attempt("the report", partial(report_run, *of))
         status = print_end(result, output, written, keep)
         height, width = result.array.shape[:2]
         spent = format_duration(time.monotonic() - started)
@@ -270,10 +256,7 @@ def demo(
     """
     config = StyleConfig(size=size, iterations=iterations)
     output = expand_path(output)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HandstyleError(f"--output {output}: the folder cannot be created, {error.strerror or error}") from None
+    make_folder(output, "--output")
     names = {"content.png": "portrait.jpg" if regions else "photograph.jpg", "style.png": "painting.jpg"}
     if regions:
         names |= {"mask_background.png": "portrait_background.png", "mask_clothes.png": "portrait_clothes.png"}
@@ -289,6 +272,7 @@ def demo(
         masks = tuple(str(output / name) for name in names if name.startswith("mask"))
         config = replace(config, mask=masks, pyramid_min_size=size // 2)
     say(f"the pictures are in {output}")
-    loaded = network.load("float32")
-    run = RunConfig(overwrite=True)
-    return paint(output / "content.png", styles, output / "painted.png", config, network, loaded, run)
+    settings = Settings(PRESETS[DEFAULT], config, network, RunConfig(overwrite=True), names=())
+    loaded = settings.load()
+    run = prepare_run(output / "content.png", styles, loaded, config)
+    return paint(run, loaded, output / "painted.png", settings)

@@ -30,9 +30,10 @@ from handstyle.cli.options import (
     make_flags,
     resolve,
 )
-from handstyle.cli.outputs import connect_workers, free_name
+from handstyle.cli.outputs import free_name
 from handstyle.cli.signals import ignore_signal, set_handler, status_of_signal
 from handstyle.cli.terminal import event, say, set_output_form
+from handstyle.cli.workers import connect_workers
 from handstyle.foundations.errors import HandstyleError, one_line
 from handstyle.foundations.image import resize
 from handstyle.foundations.picture_paths import expand_path
@@ -44,12 +45,12 @@ from handstyle.network.vgg import Network
 from handstyle.painting.call_options import collect_styles
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import read_inputs
+from handstyle.painting.measured import Measured
 from handstyle.painting.progress import format_duration
 from handstyle.painting.recipe import KEY
 from handstyle.painting.result import Result
 from handstyle.painting.setting_values import suggest
 from handstyle.painting.stylize import stylize
-from handstyle.painting.targets import Measured
 
 # Flags of `stylize` that `sweep` does not have.
 ABSENT = (

@@ -1,9 +1,10 @@
 """What is given to `stylize`, `texture` and `reconstruct`, and what is made of it: network, settings, paintings."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.picture_reading import PictureLike
@@ -14,6 +15,25 @@ from handstyle.painting.config import StyleConfig, style_config
 from handstyle.painting.inputs import expand_folders
 from handstyle.painting.load import fit_network, load_network
 from handstyle.painting.presets import Preset, find_preset
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def options_by_name(function: Callable[P, R]) -> Callable[P, R]:
+    """Return the function with an error that says what to do where Python's says that arguments are too many."""
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        if len(args) > len(names):
+            raise HandstyleError(
+                f"{function.__name__}: {len(args)} arguments without a name, for {' and '.join(names)}: give several "
+                "pictures as one list, [first, second], and settings by name, such as size=256"
+            )
+        return function(*args, **kwargs)
+
+    return called
 
 
 def network_argument(network: Any, options: dict[str, Any]) -> Any:

@@ -393,19 +393,13 @@ def from_space(planes: Array, space: str) -> Array:  # (H, W, 3) -> (H, W, 3) sR
 
 
 def _space(space: str) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
-    pairs = {"yuv": (_to_yuv, _from_yuv), "lab": (_to_lab, _from_lab), "luv": (_to_luv, _from_luv)}
     check_name("color space", space, SPACES)
+    pairs: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+        "yuv": (lambda p: p @ YUV.T, lambda planes: planes @ np.linalg.inv(YUV).T),
+        "lab": (_to_lab, _from_lab),
+        "luv": (_to_luv, _from_luv),
+    }
     return pairs[space]
-
-
-def _to_yuv(p: Array) -> Array:
-    yuv: Array = p @ YUV.T
-    return yuv
-
-
-def _from_yuv(planes: Array) -> Array:
-    p: Array = planes @ np.linalg.inv(YUV).T
-    return p
 
 
 def _to_xyz(p: Array) -> Array:

@@ -6,7 +6,7 @@ The command line takes its flags and their help from the docstrings of the group
 
 import inspect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self
 
@@ -38,9 +38,9 @@ class Group:
             object.__setattr__(self, name, coerce(name, hint, getattr(self, name)))
         for name, hint in field_types(own).items():
             check_range(name, getattr(self, name), hint)
-        for group in reversed(type(self).__mro__):
-            if "check" in vars(group):
-                group.check(self)  # type: ignore[attr-defined]
+        for group in reversed(own.__mro__):
+            for fault in vars(group)["faults"](self) if "faults" in vars(group) else ():
+                raise HandstyleError(fault)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,14 +83,14 @@ class SizeConfig(Group):
     tile: int = 0
     max_pixels: int = 0
 
-    def check(self) -> None:
-        """Raise `HandstyleError` if values of this group do not fit together."""
+    def faults(self) -> Iterator[str]:
+        """Yield an error for values of this group that do not fit together."""
         if self.print:
             read_paper(self.print)
             if self.size_rule != "long":
-                raise HandstyleError(f"print={self.print!r} sets the long side of the output: use size_rule='long'")
+                yield f"print={self.print!r} sets the long side of the output: use size_rule='long'"
         if 0 < self.style_size < MIN_SIDE:
-            raise HandstyleError(f"style_size={self.style_size}: must be {MIN_SIDE} or more, or 0 for `size`")
+            yield f"style_size={self.style_size}: must be {MIN_SIDE} or more, or 0 for `size`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,16 +133,20 @@ class LookConfig(Group):
     init_noise: float = 0.0
     seed: int = 0
 
-    def check(self) -> None:
-        """Raise `HandstyleError` if values of this group do not fit together."""
+    def __post_init__(self) -> None:
+        """Set the strength if neither it nor a style weight is given, and check the values; see `Group`."""
         if self.strength is None and self.style_weight is None:
             object.__setattr__(self, "strength", STRENGTH)
-        elif self.strength is not None and self.style_weight is not None:
-            raise HandstyleError(_both_strength_and_weight(self.strength, self.style_weight))
+        super().__post_init__()
+
+    def faults(self) -> Iterator[str]:
+        """Yield an error for values of this group that do not fit together."""
+        if self.strength is not None and self.style_weight is not None:
+            yield _both_strength_and_weight(self.strength, self.style_weight)
         if self.init == "grey":
-            raise HandstyleError("init='grey': it is now called gray")
+            yield "init='grey': it is now called gray"
         if self.init_noise and self.init == "noise":
-            raise HandstyleError(f"init_noise={self.init_noise}: not with init='noise', which is noise; leave it out")
+            yield f"init_noise={self.init_noise}: not with init='noise', which is noise; leave it out"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,31 +204,27 @@ class LossConfig(Group):
     tv_white: float = 255.0
     normalize_gradients: bool = False
 
-    def check(self) -> None:
-        """Raise `HandstyleError` if values of this group do not fit together."""
+    def faults(self) -> Iterator[str]:
+        """Yield an error for values of this group that do not fit together."""
         for kind in ("content", "style"):
             weights, layers = getattr(self, f"{kind}_layer_weights"), getattr(self, f"{kind}_layers")
             if len(set(layers)) != len(layers):
-                raise HandstyleError(f"{kind}_layers={layers}: a layer is named twice")
+                yield f"{kind}_layers={layers}: a layer is named twice"
             if weights and len(weights) != len(layers):
-                raise HandstyleError(
-                    f"{kind}_layer_weights={weights}: {len(weights)} weights for {len(layers)} layers; give one each"
-                )
+                yield f"{kind}_layer_weights={weights}: {len(weights)} weights for {len(layers)} layers; give one each"
             if weights and not any(weights):
-                raise HandstyleError(f"{kind}_layer_weights={weights}: all are zero; give one layer a weight above 0")
+                yield f"{kind}_layer_weights={weights}: all are zero; give one layer a weight above 0"
         statistic, normalization = self.style_statistic, self.style_normalization
         if normalization == "channels" and statistic != "wasserstein":
-            raise HandstyleError("style_normalization='channels': only for style_statistic='wasserstein'; use relative")
+            yield "style_normalization='channels': only for style_statistic='wasserstein'; use relative"
         if (statistic == "patches") != (normalization == "cnnmrf") and normalization != "relative":
             needed = "relative or cnnmrf" if statistic == "patches" else "another"
-            raise HandstyleError(
-                f"style_normalization={normalization!r}: with style_statistic={statistic!r} use {needed}"
-            )
+            yield f"style_normalization={normalization!r}: with style_statistic={statistic!r} use {needed}"
         for name, default in (("patch_size", 3), ("patch_stride", 1), ("semantic_weight", 0)):
             if statistic != "patches" and (given := getattr(self, name)) != default:
-                raise HandstyleError(f"{name}={given}: only for style_statistic='patches'; leave it out")
+                yield f"{name}={given}: only for style_statistic='patches'; leave it out"
         if statistic != "gram" and normalization in ("keras", "gatys", "neural-style"):
-            raise HandstyleError(
+            yield (
                 f"style_normalization={normalization!r} is defined for Gram matrices; "
                 f"with style_statistic={statistic!r} use relative, mean or channels"
             )
@@ -252,12 +252,12 @@ class PyramidConfig(Group):
     pyramid_detail: bool = True
     iterations_by_scale: tuple[int, ...] = ()
 
-    def check(self) -> None:
-        """Raise `HandstyleError` if values of this group do not fit together."""
+    def faults(self) -> Iterator[str]:
+        """Yield an error for values of this group that do not fit together."""
         if any(n < 1 for n in self.iterations_by_scale):
-            raise HandstyleError(f"iterations_by_scale={self.iterations_by_scale}: every one must be 1 or more")
+            yield f"iterations_by_scale={self.iterations_by_scale}: every one must be 1 or more"
         if self.pyramid_min_size and self.pyramid_factor <= 1:
-            raise HandstyleError(f"pyramid_factor={self.pyramid_factor}: must be above 1")
+            yield f"pyramid_factor={self.pyramid_factor}: must be above 1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,18 +318,18 @@ class RegionConfig(Group):
     mask_dilate: int = 0
     mask_feather: float = 0.0
 
-    def check(self) -> None:
-        """Raise `HandstyleError` if values of this group do not fit together."""
+    def faults(self) -> Iterator[str]:
+        """Yield an error for values of this group that do not fit together."""
         if self.regions and self.mask:
-            raise HandstyleError(f"regions={self.regions!r}: it replaces `mask`; leave one of them out")
+            yield f"regions={self.regions!r}: it replaces `mask`; leave one of them out"
         if self.mask_mode == "cysmith" and (self.unmasked == "paint" or self.regions):
-            raise HandstyleError("mask_mode='cysmith' uses only `mask`: leave out other settings of regions")
+            yield "mask_mode='cysmith' uses only `mask`: leave out other settings of regions"
         if self.style_blend and (min(self.style_blend) < 0 or not any(self.style_blend)):
-            raise HandstyleError(f"style_blend={self.style_blend}: give weights of 0 or more, at least one above 0")
+            yield f"style_blend={self.style_blend}: give weights of 0 or more, at least one above 0"
         if self.share_overlaps and len(self.mask) < 2 and not self.regions:
-            raise HandstyleError(f"`share_overlaps` needs two masks or more, there are {len(self.mask)}: leave it out")
+            yield f"`share_overlaps` needs two masks or more, there are {len(self.mask)}: leave it out"
         if self.mask_mode == "cysmith" and self.style_mask:
-            raise HandstyleError("`style_mask`: not with mask_mode='cysmith', which uses `mask`; leave it out")
+            yield "`style_mask`: not with mask_mode='cysmith', which uses `mask`; leave it out"
 
     def region_colors(self) -> tuple[str, ...]:
         """Return the colors in `style_region` without repetition, in the order of the numbers of the regions."""
@@ -359,14 +359,12 @@ class RegionConfig(Group):
             return tuple(int(region) for region in self.style_region)
         if not self.mask:
             return (0,) * count
-        if self.unmasked == "paint" and len(self.mask) < count:
-            return (*range(1, len(self.mask) + 1), *[len(self.mask) + 1] * (count - len(self.mask)))
-        if len(self.mask) != count:
-            raise HandstyleError(
-                f"masks: {len(self.mask)}, paintings: {count}; give as many of each, or name each painting's mask "
-                "by `style_region`"
-            )
-        return tuple(range(1, count + 1))
+        masks = len(self.mask)
+        if masks == count or (self.unmasked == "paint" and masks < count):
+            return tuple(min(number, masks + 1) for number in range(1, count + 1))
+        raise HandstyleError(
+            f"masks: {masks}, paintings: {count}; give as many of each, or name each painting's mask by `style_region`"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -447,38 +445,36 @@ class OptimizerConfig(Group):
     restarts: int = 0
     stop_below: float = 0.0
 
-    def check(self) -> None:
-        """Raise `HandstyleError` if values of this group do not fit together."""
+    def faults(self) -> Iterator[str]:
+        """Yield an error for values of this group that do not fit together."""
         optimizer = self.optimizer
         if not 0 <= self.stop_below < 1:
-            raise HandstyleError(f"stop_below={self.stop_below}: must be a fraction of the loss, 0 or more and below 1")
+            yield f"stop_below={self.stop_below}: must be a fraction of the loss, 0 or more and below 1"
         if self.restarts and self.stop_below:
-            raise HandstyleError(f"stop_below={self.stop_below}: not with `restarts`; use stop_below=0, or restarts=0")
+            yield f"stop_below={self.stop_below}: not with `restarts`; use stop_below=0, or restarts=0"
         if self.restarts and optimizer != "lbfgsb":
-            raise HandstyleError(
+            yield (
                 f"restarts={self.restarts}: only SciPy's optimizer is restarted; use optimizer='lbfgsb', or restarts=0"
             )
         if self.restarts and not self.evaluations:
-            raise HandstyleError(
-                f"restarts={self.restarts}: give the number of `evaluations` of each run; the Keras script has 20"
-            )
+            yield f"restarts={self.restarts}: give the number of `evaluations` of each run; the Keras script has 20"
         if self.clamp and optimizer == "lbfgsb":
-            raise HandstyleError("clamp=True: not with optimizer='lbfgsb'; use another, or clamp=False")
+            yield "clamp=True: not with optimizer='lbfgsb'; use another, or clamp=False"
         if self.precondition and (self.restarts or (self.clamp and optimizer == "lbfgs")):
             whose = "clamp=True" if self.clamp else f"restarts={self.restarts}"
-            raise HandstyleError(
+            yield (
                 f"{whose} needs an optimizer of pixels, but precondition={self.precondition} optimizes cosine "
                 "coefficients: use precondition=0"
             )
         if self.averaging and optimizer != "adam":
-            raise HandstyleError(f"averaging={self.averaging}: only for optimizer='adam'; use averaging=0")
+            yield f"averaging={self.averaging}: only for optimizer='adam'; use averaging=0"
         if self.learning_rate_schedule != "constant" and optimizer not in ("adam", "descent"):
-            raise HandstyleError(
+            yield (
                 f"learning_rate_schedule={self.learning_rate_schedule!r}: optimizer={optimizer!r} has a constant rate; "
                 "use adam or descent, or learning_rate_schedule='constant'"
             )
         if self.evaluations and optimizer in ("adam", "descent"):
-            raise HandstyleError(
+            yield (
                 f"evaluations={self.evaluations}: optimizer={optimizer!r} makes one in each iteration; "
                 f"use iterations={self.evaluations} evaluations=0"
             )
@@ -549,44 +545,38 @@ class StyleConfig(OptimizerConfig, ColorConfig, RegionConfig, PyramidConfig, Los
 match-after, histogram, histogram-after
     """
 
-    def check(self) -> None:
-        """Raise `HandstyleError` if values of different groups do not fit together."""
+    def faults(self) -> Iterator[str]:
+        """Yield an error for values of different groups that do not fit together."""
         content = self.content_weight > 0 and bool(self.content_layers)
         if not content and not self.has_style:
-            raise HandstyleError("nothing to paint: give content or style a weight above 0 and a layer")
+            yield "nothing to paint: give content or style a weight above 0 and a layer"
         if self.normalize_gradients and (self.style_statistic != "gram" or self.means_weight):
-            raise HandstyleError("`normalize_gradients` is defined for style_statistic='gram' and means_weight=0")
+            yield "`normalize_gradients` is defined for style_statistic='gram' and means_weight=0"
         if self.mask_mode == "cysmith" and (self.style_statistic != "gram" or self.style_fit != "stretch"):
-            raise HandstyleError("mask_mode='cysmith' applies one mask to both pictures: add style_fit='stretch'")
+            yield "mask_mode='cysmith' applies one mask to both pictures: add style_fit='stretch'"
         if self.style_statistic == "patches":
-            self._check_patches()
+            yield from self._faults_of_patches()
         if any(not set(at.split(",")) <= {*self.style_layers, "all"} for at in self.style_at):
-            raise HandstyleError(f"style_at={self.style_at}: use names of `style_layers`, separated by commas, or all")
+            yield f"style_at={self.style_at}: use names of `style_layers`, separated by commas, or all"
         exact_gradient = not self.normalize_gradients and (VARIATIONS[self.tv].in_value or not self.tv_weight)
         if self.optimizer in LINE_SEARCH and not exact_gradient:
             cause = "`normalize_gradients`" if self.normalize_gradients else f"tv={self.tv!r}"
-            raise HandstyleError(
+            yield (
                 f"optimizer={self.optimizer!r} has a line search, but with {cause} the gradient is not that of the "
                 "value: use lbfgs-fixed or adam"
             )
         if self.pyramid_min_size and self.restarts:
-            raise HandstyleError(f"restarts={self.restarts}: only at one scale; add pyramid_min_size=0")
+            yield f"restarts={self.restarts}: only at one scale; add pyramid_min_size=0"
 
-    def _check_patches(self) -> None:
+    def _faults_of_patches(self) -> Iterator[str]:
         if self.tile:
-            raise HandstyleError(
-                f"tile={self.tile}: not with style_statistic='patches', which needs the whole picture; use tile=0"
-            )
+            yield f"tile={self.tile}: not with style_statistic='patches', which needs the whole picture; use tile=0"
         if len(set(self.style_blend)) > 1 and self.blend == "targets":
-            raise HandstyleError(
-                f"style_blend={self.style_blend}: a patch is compared with one other; add blend='losses'"
-            )
+            yield f"style_blend={self.style_blend}: a patch is compared with one other; add blend='losses'"
         if self.semantic_weight and not (self.mask or self.regions):
-            raise HandstyleError(f"semantic_weight={self.semantic_weight}: needs regions; give `mask` or `regions`")
+            yield f"semantic_weight={self.semantic_weight}: needs regions; give `mask` or `regions`"
         if self.semantic_weight and self.blend == "losses":
-            raise HandstyleError(
-                f"semantic_weight={self.semantic_weight}: all paintings are searched together; use blend='targets'"
-            )
+            yield f"semantic_weight={self.semantic_weight}: all paintings are searched together; use blend='targets'"
 
     @property
     def style_counts(self) -> bool:
@@ -635,42 +625,6 @@ match-after, histogram, histogram-after
             raise HandstyleError(f"style_region={self.style_region}: there are only {len(self.mask)} masks")
         if idle := [i for i in range(1, len(self.mask) + 1) if i not in regions]:
             raise HandstyleError(f"mask {self.mask[idle[0] - 1]} has no painting: give one, or leave the mask out")
-
-    def idle_notes(self, names: Iterable[str], count: int) -> list[str]:
-        """Return a note on each of the named settings that has no effect beside the others.
-
-        Parameters
-        ----------
-        names : iterable of str
-            The settings that the user has given; a preset or a recipe has others that are idle, too.
-        count : int
-            Number of paintings.
-
-        Examples
-        --------
-        >>> StyleConfig(optimizer="adam", lbfgs_history=5).idle_notes(["optimizer", "lbfgs_history"], 1)
-        ["`lbfgs_history` has no effect with optimizer='adam'"]
-        """
-        optimizer, color = f"with optimizer={self.optimizer!r}", f"with color={self.color!r}"
-        masked, without = self.mask or self.regions, "without `mask` or `regions`"
-        idle = (
-            (not masked, without, "mask_dilate mask_feather unmasked_weight"),
-            (count == 1, "with one painting", "style_blend blend"),
-            (not self.color.startswith("luminance"), color, "color_space"),
-            (not self.color.startswith("match"), color, "color_match"),
-            (self.style_size > 0, "beside `style_size`", "style_scale"),
-            (not self.pyramid_min_size, "with pyramid_min_size=0", "pyramid_factor pyramid_detail"),
-            (self.init != "content", f"with init={self.init!r}", "pyramid_detail"),
-            (not self.tv_weight, "with tv_weight=0", "tv tv_white"),
-            (bool(self.iterations_by_scale), "beside `iterations_by_scale`", "iterations"),
-            (self.restarts > 0, "beside `restarts`", "iterations iterations_by_scale lbfgs_history"),
-            (self.optimizer in LINE_SEARCH, optimizer, "learning_rate"),
-            (self.optimizer not in LINE_SEARCH, optimizer, "precondition"),
-            (self.optimizer in ("adam", "descent"), optimizer, "lbfgs_history"),
-            (self.optimizer != "adam", optimizer, "beta1 beta2 epsilon"),
-        )
-        reasons = {name: reason for holds, reason, settings in idle if holds for name in settings.split()}
-        return [f"`{name}` has no effect {reasons[name]}" for name in names if name in reasons]
 
     def check_layers(self, network: Network) -> None:
         """Raise `HandstyleError` if a layer in the settings does not exist in the network."""

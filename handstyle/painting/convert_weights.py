@@ -5,7 +5,7 @@ depends on the layer's channels and positions and on the picture's size. If they
 such factor, and the row has a note instead.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.network.vgg import Network, summary
@@ -75,9 +75,8 @@ def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, widt
         if tap not in shapes:
             raise HandstyleError(f"layer {tap} of the preset is not in this network, which has {', '.join(shapes)}")
 
-    def rows(
-        kind: str, table: dict[str, Factor | None], of_a: dict[str, Choice], of_b: dict[str, Choice]
-    ) -> list[EquivalentWeight]:
+    def rows(kind: Literal["content", "style"], table: dict[str, Factor | None]) -> list[EquivalentWeight]:
+        of_a, of_b = (_choices(preset, kind, network) for preset in (a, b))
         target = next(iter(of_b.values()), None)
         found = []
         for tap, (weight, statistic, normalization) in of_a.items():
@@ -95,26 +94,15 @@ def equivalent_weights(a: Preset, b: Preset, network: Network, height: int, widt
             found.append(EquivalentWeight(f"{kind} {tap}", weight, equivalent, own, note))
         return found
 
-    return [
-        *rows("content", CONTENT, _content(a), _content(b)),
-        *rows("style", STYLE, _style(a, network), _style(b, network)),
-        *_variation(a, b),
-    ]
+    return [*rows("content", CONTENT), *rows("style", STYLE), *_variation(a, b)]
 
 
-def _content(preset: Preset) -> dict[str, Choice]:
-    c = preset.config
-    statistic = "normalized gradients" if c.normalize_gradients else "features"
-    shares = c.layer_weights("content") if c.content_weight else {}
-    return {tap: (c.content_weight * share, statistic, c.content_normalization) for tap, share in shares.items()}
-
-
-def _style(preset: Preset, network: Network) -> dict[str, Choice]:
-    c = preset.config
-    statistic = "normalized gradients" if c.normalize_gradients else c.style_statistic
-    weight = style_weight(c, network)
-    shares = c.layer_weights("style") if weight else {}
-    return {tap: (weight * share, statistic, c.style_normalization) for tap, share in shares.items()}
+def _choices(preset: Preset, kind: Literal["content", "style"], network: Network) -> dict[str, Choice]:
+    c, style = preset.config, kind == "style"
+    statistic = "normalized gradients" if c.normalize_gradients else c.style_statistic if style else "features"
+    weight, normalization = style_weight(c, network) if style else c.content_weight, getattr(c, f"{kind}_normalization")
+    shares = c.layer_weights(kind) if weight else {}
+    return {tap: (weight * share, statistic, normalization) for tap, share in shares.items()}
 
 
 def _variation(a: Preset, b: Preset) -> list[EquivalentWeight]:

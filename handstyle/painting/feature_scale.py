@@ -16,25 +16,16 @@ from handstyle.foundations.image import preprocess_forward
 from handstyle.network.sequence import Convolution, Layer
 from handstyle.network.vgg import WIDTHS, Network
 
-# Root mean square of each rectified layer of VGG-19 (Simonyan and Zisserman's weights, Caffe's convention) on `noise`.
-FEATURE_RMS: dict[str, float] = {
-    "relu1_1": 53.34,
-    "relu1_2": 217.5,
-    "relu2_1": 318.3,
-    "relu2_2": 392.5,
-    "relu3_1": 380,
-    "relu3_2": 452.9,
-    "relu3_3": 839.6,
-    "relu3_4": 1374,
-    "relu4_1": 1338,
-    "relu4_2": 947.8,
-    "relu4_3": 509.7,
-    "relu4_4": 142.1,
-    "relu5_1": 107.6,
-    "relu5_2": 49.27,
-    "relu5_3": 16.99,
-    "relu5_4": 2.749,
-}
+# Root mean square of each rectified layer of VGG-19 (Simonyan and Zisserman's weights, Caffe's convention) on `noise`:
+# a row for each block.
+_RMS_OF_BLOCKS = (
+    (53.34, 217.5),
+    (318.3, 392.5),
+    (380, 452.9, 839.6, 1374),
+    (1338, 947.8, 509.7, 142.1),
+    (107.6, 49.27, 16.99, 2.749),
+)
+FEATURE_RMS = {f"relu{i}_{j}": rms for i, row in enumerate(_RMS_OF_BLOCKS, 1) for j, rms in enumerate(row, 1)}
 
 
 def noise(side: int = 128) -> Array:  # -> (side, side, 3) float64, 0 to 255

@@ -39,11 +39,11 @@ from handstyle.painting.call_options import as_network, choose_settings, network
 from handstyle.painting.color import luminance
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.inputs import read_inputs, size_for_photograph
+from handstyle.painting.measured import Measured
 from handstyle.painting.recipe import KEY, parse_recipe
 from handstyle.painting.region_masks import feather_mask
 from handstyle.painting.result import Progress, Result, keep_last, whole_levels
 from handstyle.painting.stylize import stylize
-from handstyle.painting.targets import Measured
 
 TEMPORAL_WEIGHT = 0.02
 FRAME = "handstyle:frame"  # key of a frame's metadata
@@ -203,9 +203,8 @@ def flow_between(a: Array, b: Array) -> Array:  # (H, W, 3), (H, W, 3) -> (2, H,
     -----
     The flow is scikit-image's TV-L1 (Zach, Pock and Bischof 2007) of the luminance.
     """
-    registration = _registration()
     gray = [np.asarray(luminance(p)[..., 0] / 255, np.float32) for p in (a, b)]
-    return np.asarray(registration.optical_flow_tvl1(*gray), np.float64)
+    return np.asarray(_registration().optical_flow_tvl1(*gray), np.float64)
 
 
 def _registration() -> Any:
@@ -323,12 +322,11 @@ def frames(
     loaded, _ = as_network(network, chosen)
     with tempfile.TemporaryDirectory(prefix="handstyle-") as folder, read_film(photographs) as (pictures, _):
         last, measured = None, Measured()
+        called: dict[str, Any] = {"network": loaded, "callback": callback, "progress": progress, "measured": measured}
         for picture in pictures:
             photograph, _ = read_inputs(config, picture, [])
             start = start_frame(config, photograph, last, temporal_weight, Path(folder, "start.png"))
-            called: dict[str, Any] = {"callback": callback, "progress": progress, "terms": start.terms}
-            called["measured"] = measured
-            painted = stylize(photograph, sources, network=loaded, config=start.config, **called)
+            painted = stylize(photograph, sources, config=start.config, terms=start.terms, **called)
             result = keep_last(start.finished(painted))
             measured.forget_maps()
             digest = parse_recipe(result.metadata[KEY], "the frame").result["sha256"]

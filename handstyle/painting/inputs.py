@@ -296,10 +296,7 @@ def long_side_of(full: Size, size: Size) -> int:
 
 
 def read_mask(
-    source: str | os.PathLike[str],
-    size: Size,
-    full: Size | None = None,
-    max_pixels: int | None = None,
+    source: str | os.PathLike[str], size: Size, full: Size | None = None, max_pixels: int | None = None
 ) -> Array:  # -> (H, W)
     """Read a mask and resize it to the size of the picture that it belongs to.
 
@@ -378,24 +375,21 @@ def change_colors_before(
         return gray, [match_luminance(luminance(one, config.color_space), gray, mask) for one, mask in pairs]
     if config.color not in ("match", "histogram"):
         return p, list(paintings)
-    changed = []
-    for one, region, mask in zip(paintings, regions, style_masks, strict=True):
-        if config.color == "match":
-            changed.append(match_affine(one, p, config.color_match, mask, region))
-        else:
-            changed.append(match_histogram(one, p, mask, region))
-    return p, changed
+    match = _matching(config)
+    each = zip(paintings, style_masks, regions, strict=True)
+    return p, [match(one, p, source_mask=mask, target_mask=region) for one, mask, region in each]
+
+
+def _matching(config: StyleConfig) -> Callable[..., Array]:
+    return match_histogram if "histogram" in config.color else partial(match_affine, method=config.color_match)
 
 
 def change_colors_after(config: StyleConfig, result: Array, p: Array, masks: Sequence[Array]) -> Array:
     """Return the result with its colors changed after the run, as `config.color` requires; with masks, by region."""
     everywhere: list[Array | None] = list(masks) or [None]
     for mask in everywhere:
-        options: dict[str, Any] = {"source_mask": mask, "target_mask": mask}
-        if config.color == "match-after":
-            result = match_affine(result, p, config.color_match, **options)
-        elif config.color == "histogram-after":
-            result = match_histogram(result, p, **options)
+        if config.color in ("match-after", "histogram-after"):
+            result = _matching(config)(result, p, source_mask=mask, target_mask=mask)
         elif config.color in ("luminance", "luminance-after"):
             result = keep_color(result, p, config.color_space, mask if config.color == "luminance-after" else None)
     return result

@@ -16,12 +16,6 @@ from handstyle.optimize.objective import engine_of
 from handstyle.painting.feature_scale import match_features
 from handstyle.painting.presets import DEFAULT, PRESETS, Preset, rebuild, set_input_convention, unmet
 
-# Functions of the tools for weight files, imported at first use.
-WEIGHT_TOOLS = {
-    "find": "weights_tools.registry:find",
-    "load": "weights_tools.convert:load",
-}
-
 
 def load_weights(name_or_path: str | os.PathLike[str] = EMBEDDED) -> Weights:
     """Load the weights of a network by name or from a file.
@@ -50,11 +44,12 @@ def load_weights(name_or_path: str | os.PathLike[str] = EMBEDDED) -> Weights:
     """
     if str(name_or_path) == "random":
         return random_weights()
-    path = find_weights(name_or_path) or resolve_name(WEIGHT_TOOLS["find"])(name_or_path, others=["random"])
+    # The tools for weight files are imported when they are needed.
+    path = find_weights(name_or_path) or resolve_name("weights_tools.registry:find")(name_or_path, others=["random"])
     try:
         return read_weights(path)
     except ForeignFormatError:
-        weights: Weights = resolve_name(WEIGHT_TOOLS["load"])(path).weights
+        weights: Weights = resolve_name("weights_tools.convert:load")(path).weights
         return weights
 
 

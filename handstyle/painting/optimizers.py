@@ -113,7 +113,9 @@ def choose_optimizer(
         "longest": MAX_STEP,
     }
     taken = signature(minimize).parameters
-    chosen = partial(with_preconditioner(minimize, config), **{k: v for k, v in options.items() if k in taken})
+    if config.precondition and config.optimizer in LINE_SEARCH:  # for cosine coefficients, not pixels
+        minimize = partial(minimize_preconditioned, minimize, exponent=config.precondition)
+    chosen = partial(minimize, **{name: value for name, value in options.items() if name in taken})
     return chosen if config.optimizer == "lbfgsb" else partial(_minimize_on_device, chosen, config, state, files)
 
 
@@ -174,10 +176,3 @@ def made_no_progress(config: StyleConfig, outcome: Outcome) -> bool:
     if config.optimizer == "lbfgs-fixed":  # its rows have the value after the step, the others' before it
         return min(values) > outcome.value
     return len(values) > 1 and min(values[1:]) > values[0]
-
-
-def with_preconditioner(minimize: Callable[..., Outcome], config: StyleConfig) -> Callable[..., Outcome]:
-    """Return the optimizer for pixels or, if the configuration has `precondition`, for cosine coefficients."""
-    if not config.precondition or config.optimizer not in LINE_SEARCH:
-        return minimize
-    return partial(minimize_preconditioned, minimize, exponent=config.precondition)

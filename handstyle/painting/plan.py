@@ -22,8 +22,9 @@ from handstyle.painting.inputs import (
     starting_picture,
     style_size,
 )
+from handstyle.painting.measured import Measured
 from handstyle.painting.region_masks import keeps_photograph, make_masks, restore_photograph, unmasked_terms
-from handstyle.painting.targets import Measured, Painting, build_terms
+from handstyle.painting.targets import Painting, build_terms
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,17 @@ def _style_mask(given: str, source: Picture, size: Size, max_pixels: int | None)
     mask = None if given == "all" else read_mask(given, size, source.full_size, max_pixels)
     if source.alpha is None:
         return mask
-    opaque: Array = np.clip(resize(source.alpha, size), 0, 1).astype(np.float64)
+    opaque = resize_mask(source.alpha, size).astype(np.float64)
     both = opaque if mask is None else mask * opaque
     if not both.any():
         raise HandstyleError(f"style_mask={given!r}: {source.source} is transparent wherever the mask is white")
     return both
+
+
+def resize_mask(mask: Array, size: Size) -> Array:  # (H, W) -> (h, w)
+    """Return a mask or an opacity at another size, 0 to 1."""
+    resized: Array = np.clip(resize(mask, size), 0, 1)
+    return resized
 
 
 def detail_beyond(photograph: Array, size: Size) -> Array:  # (H, W, 3) -> (H, W, 3)
@@ -115,7 +122,7 @@ def enlarge_picture(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Ar
         larger += detail_beyond(photograph, p.shape[:2])  # book: transfer-scales
     if not keeps_photograph(config, plan.masks, config.region_numbers(len(plan.paintings))):
         return larger
-    free = np.clip(resize(uncovered(plan.masks), size), 0, 1)[..., None]
+    free = resize_mask(uncovered(plan.masks), size)[..., None]
     mixed: Array = (1 - free) * larger + free * photograph
     return mixed
 
@@ -127,19 +134,13 @@ def terms_of_scale(
     n = len(plan.paintings)
     blends = config.style_blend or (1.0,) * n
     layers = [None if at == "all" else tuple(at.split(",")) for at in config.style_at or ("all",) * n]
-    paintings = []
-    for i, at in enumerate(plan.style_sizes[plan.sizes.index(size)]):
-        mask = plan.style_masks[i]
-        paintings.append(
-            Painting(
-                resize(plan.paintings[i], at),
-                None if mask is None else np.clip(resize(mask, at), 0, 1),
-                config.region_numbers(n)[i],
-                blends[i],
-                layers[i],
-            )
-        )
-    masks, p = [np.clip(resize(mask, size), 0, 1) for mask in plan.masks], resize(plan.p, size)
+    sizes = plan.style_sizes[plan.sizes.index(size)]
+    each = zip(plan.paintings, plan.style_masks, sizes, config.region_numbers(n), blends, layers, strict=True)
+    paintings = [
+        Painting(resize(pixels, at), None if mask is None else resize_mask(mask, at), *rest)
+        for pixels, mask, at, *rest in each
+    ]
+    masks, p = [resize_mask(mask, size) for mask in plan.masks], resize(plan.p, size)
     numbers = [one.region for one in paintings]
     if config.unmasked == "paint" and len(masks) > max(numbers) and 0 not in numbers:
         paintings += [replace(one, region=len(masks)) for one in paintings]  # the part outside all masks has them all
@@ -149,7 +150,7 @@ def terms_of_scale(
 
 def final_picture(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:  # (h, w, 3) -> (H, W, 3)
     """Return the result of a run, resized, with colors changed by `config.color` and the photograph outside regions."""
-    photograph, masks = resize(plan.photograph_pixels, size), [np.clip(resize(mask, size), 0, 1) for mask in plan.masks]
+    photograph, masks = resize(plan.photograph_pixels, size), [resize_mask(mask, size) for mask in plan.masks]
     result = change_colors_after(config, resize(p, size), photograph, masks)
     if keeps_photograph(config, masks, config.region_numbers(len(plan.paintings))):
         result = restore_photograph(result, photograph, masks)

@@ -217,17 +217,16 @@ def rebuild(network: Network, pooling: str, padding: str, rounding: str) -> Netw
     >>> next(layer.kind for layer in network.layers if isinstance(layer, Pool))
     'average'
     """
-    layers: list[Layer] = []
-    for layer in network.layers:
+    first, others = ("replicate", "zero") if padding == "first-replicate" else (padding, padding)
+
+    def changed(layer: Layer) -> Layer:
         if isinstance(layer, Pool):
-            layers.append(replace(layer, kind=pooling, rounding=rounding))
-        elif isinstance(layer, Convolution) and padding == "first-replicate":
-            layers.append(replace(layer, padding="replicate" if layer.name == "conv1_1" else "zero"))
-        elif isinstance(layer, Convolution):
-            layers.append(replace(layer, padding=padding))
-        else:
-            layers.append(layer)
-    return replace(network, layers=tuple(layers))
+            return replace(layer, kind=pooling, rounding=rounding)
+        if isinstance(layer, Convolution):
+            return replace(layer, padding=first if layer.name == "conv1_1" else others)
+        return layer
+
+    return replace(network, layers=tuple(map(changed, network.layers)))
 
 
 def set_input_convention(network: Network, chosen: Preset) -> Network:

@@ -12,12 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.image import MIN_SIDE
+from handstyle.foundations.picture_paths import expand_path
 
 # Names of fields in earlier versions, and their present names, which the error about an old name in a settings file or
 # a flag contains.
@@ -34,18 +36,12 @@ RENAMED = {
     "content_normalisation": "content_normalization",
     "style_normalisation": "style_normalization",
 }
-MINIMUM = {
-    "size": MIN_SIDE,
-    "iterations": 1,
-    "lbfgs_history": 1,
-    "mask_dilate": -10000,  # regions may shrink
-    "patch_size": 1,
-    "patch_stride": 1,
-}
+MINIMUM = {"size": MIN_SIDE, "mask_dilate": -10000}  # regions may shrink
+MINIMUM |= dict.fromkeys(("iterations", "lbfgs_history", "patch_size", "patch_stride"), 1)
 MAXIMUM = {"strength": 1, "init_noise": 1, "precondition": 2}
 ARRAYS = "handstyle-arrays-"  # start of the name of the folder for arrays that were passed in Python
 PATHS = ("mask", "style_mask")  # fields of paths, which may contain commas
-_SINGULAR = {bool: "True or False", int: "a whole number", float: "a number", str: "text or a path"}
+_SINGULAR = {bool: "True or False", int: "a whole number", float: "a number"}  # otherwise it is text or a path
 _PLURAL = {int: "whole numbers", float: "numbers", str: "names"}
 
 
@@ -102,9 +98,7 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
     if get_origin(hint) is tuple:
         one = get_args(hint)[0]
         if isinstance(value, str | os.PathLike):
-            text = os.fspath(value)
-            parts = [text] if is_single_value(name, text) else text.split(",")
-            value = [part.strip() for part in parts if part.strip()]
+            value = split_list(name, os.fspath(value))
         elif isinstance(value, Real):
             value = [value]
         elif isinstance(value, np.ndarray) and value.ndim == 0:
@@ -128,11 +122,11 @@ def coerce(name: str, hint: Any, value: Any) -> Any:
             return float(value)
         except OverflowError:  # an integer of hundreds of digits
             raise HandstyleError(f"{name} is too large for a number") from None
-    if hint is str and isinstance(value, str | os.PathLike):
-        return os.fspath(value)
+    if hint in (str, Path) and isinstance(value, str | os.PathLike):
+        return os.fspath(value) if hint is str else expand_path(value)
     if name == "style_region" and isinstance(value, Integral) and not isinstance(value, bool):
         return str(int(value))
-    raise HandstyleError(f"{name}={shown(value)}: must be {_SINGULAR[hint]}")
+    raise HandstyleError(f"{name}={shown(value)}: must be {_SINGULAR.get(hint, 'text or a path')}")
 
 
 def check_range(name: str, value: Any, hint: Any) -> None:
@@ -154,9 +148,10 @@ def check_range(name: str, value: Any, hint: Any) -> None:
         raise HandstyleError(f"{name}={value}: must lie between 0 and 1")
 
 
-def is_single_value(name: str, text: str) -> bool:
-    """Return whether the text of a field is a single value even if it has commas, such as a path or a color."""
-    return name in PATHS or name == "style_at" or (name == "style_region" and ("=" in text or "(" in text))
+def split_list(name: str, text: str) -> list[str]:
+    """Split the text of a list of values at its commas, which a path, a color or layers for a painting may have."""
+    single = name in PATHS or name == "style_at" or (name == "style_region" and ("=" in text or "(" in text))
+    return [part.strip() for part in ([text] if single else text.split(",")) if part.strip()]
 
 
 def shown(value: Any) -> str:

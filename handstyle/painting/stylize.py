@@ -8,10 +8,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial, wraps
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, ParamSpec
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,10 +24,18 @@ from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Objective
 from handstyle.optimize.trace import COMPLETED, FAILED, Ending, Iteration, Outcome
 from handstyle.painting.arguments import convert_options, join_callbacks, styles_and_blend, user_terms
-from handstyle.painting.call_options import as_network, choose_settings, collect_styles, network_argument
+from handstyle.painting.call_options import (
+    as_network,
+    choose_settings,
+    collect_styles,
+    network_argument,
+    options_by_name,
+)
 from handstyle.painting.config import STRENGTH, StyleConfig, check_layer, style_config
+from handstyle.painting.idle_settings import idle_notes
 from handstyle.painting.inputs import read_inputs, starting_picture, wanted_side
 from handstyle.painting.load import describe_precision
+from handstyle.painting.measured import Measured
 from handstyle.painting.memory import RunMemory
 from handstyle.painting.notes import check_reach, plan_notes
 from handstyle.painting.optimizers import OptimizerState, choose_optimizer, made_no_progress
@@ -38,25 +46,6 @@ from handstyle.painting.recipe import BLANK, KEY, collect_inputs, make_recipe
 from handstyle.painting.result import PaintingInterrupted, Progress, Result, keep_last
 from handstyle.painting.resuming import Identity, RunPosition, read_run, save_run
 from handstyle.painting.strength import default_weight, style_weight
-from handstyle.painting.targets import Measured
-
-P = ParamSpec("P")
-
-
-def options_by_name(function: Callable[P, Result]) -> Callable[P, Result]:
-    """Return the function with an error that says what to do where Python's says that arguments are too many."""
-    names = function.__code__.co_varnames[: function.__code__.co_argcount]
-
-    @wraps(function)
-    def called(*args: P.args, **kwargs: P.kwargs) -> Result:
-        if len(args) > len(names):
-            raise HandstyleError(
-                f"{function.__name__}: {len(args)} arguments without a name, for {' and '.join(names)}: give several "
-                "pictures as one list, [first, second], and settings by name, such as size=256"
-            )
-        return function(*args, **kwargs)
-
-    return called
 
 
 @options_by_name
@@ -145,7 +134,7 @@ def stylize(
         sources, config = collect_styles(sources, config)
         network, notes = as_network(network, chosen)
         run = prepare_run(content, sources, network, config, terms)
-        run.notes = [*notes, *run.notes, *config.idle_notes(options, len(sources))]
+        run.notes = [*notes, *run.notes, *idle_notes(config, options, len(sources))]
         run.callback = join_callbacks([one for one in (display, called) if one is not None])
         run.measured, run.file = measured, None if resume is None else expand_path(resume)
         result = run.paint()
@@ -176,6 +165,14 @@ def prepare_run(
     ------
     HandstyleError
         If an input is invalid, or the run does not fit the memory.
+
+    Examples
+    --------
+    >>> from handstyle import load_network
+    >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3))
+    >>> run = prepare_run(photograph, [painting], load_network("random"), StyleConfig(size=64, pyramid_min_size=32))
+    >>> run.plan.sizes
+    [(32, 32), (64, 64)]
     """
     config.check_layers(network)
     photograph, paintings = read_inputs(config, content, styles)
@@ -207,6 +204,14 @@ class PaintingRun:
         See `stylize`.
     file : Path or None
         The checkpoint to resume from.
+
+    Examples
+    --------
+    >>> from handstyle import load_network
+    >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
+    >>> config = StyleConfig(size=32, iterations=2, style_layers="relu1_1")
+    >>> prepare_run(photograph, [painting], load_network("random"), config).paint()
+    <Result 32 x 32 px, 2 iterations: all 2 iterations done>
     """
 
     memory: RunMemory
@@ -344,8 +349,8 @@ class PaintingRun:
         if self.size != sizes[-1]:
             stopped += f" at {self.size[1]} x {self.size[0]} px, enlarged from there"
         if self.no_progress and ended not in FAILED:
-            lower = f"lower learning_rate={self.config.learning_rate:g}"
-            stopped += f"; no step made the picture better than the start: {lower}"
+            rate = self.config.learning_rate
+            stopped += f"; no step made the picture better than the start: lower learning_rate={rate:g}"
         return ended, stopped
 
     def _result(self, end: Outcome, size: Size) -> Result:

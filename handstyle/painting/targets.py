@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
 
 from handstyle.foundations.backend import Array, namespace
 from handstyle.foundations.errors import HandstyleError
@@ -28,9 +27,9 @@ from handstyle.losses.terms import NormalizedTerm, Term
 from handstyle.losses.total_variation import VariationTerm, range_penalty
 from handstyle.network.vgg import Network, summary
 from handstyle.painting.config import StyleConfig
+from handstyle.painting.measured import Measured
 from handstyle.painting.normalizations import CONTENT, STYLE, VARIATIONS, Place, variation_factor
 from handstyle.painting.patch_terms import PatchSource, patch_terms
-from handstyle.painting.recipe import array_digest
 from handstyle.painting.strength import with_style_weight
 
 Loss = Callable[[Moments], tuple[Array, Moments]]
@@ -65,49 +64,6 @@ class Painting:
     region: int = 0
     blend: float = 1.0
     layers: tuple[str, ...] | None = None
-
-
-@dataclass
-class Measured:
-    """A cache of measured targets, which several runs can share.
-
-    Parameters
-    ----------
-    kept : dict or None
-        The targets by network, pixels, masks and layers; with None nothing is kept.
-    count : int
-        Number of measurements made.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from handstyle import load_network, stylize
-    >>> network, shared = load_network("random"), Measured()
-    >>> photograph, painting = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
-    >>> few = {"network": network, "size": 32, "iterations": 1, "style_layers": "relu1_1", "pyramid_min_size": 0}
-    >>> for weight in (1, 10, 100):
-    ...     result = stylize(photograph, painting, style_weight=weight, measured=shared, **few)
-    >>> shared.count  # of the photograph's features and of the painting's moments
-    2
-    """
-
-    kept: dict[Any, Any] | None = field(default_factory=dict)
-    count: int = 0
-
-    def get(self, network: Network, arrays: Sequence[Array | None], choice: Any, measure: Callable[[], Any]) -> Any:
-        """Return the target for a network, arrays and layers (`choice`), from the cache or by calling `measure`."""
-        if self.kept is None:
-            return measure()
-        digests = (None if one is None else array_digest([one]) for one in arrays)
-        key = (id(network), *digests, choice)
-        if key not in self.kept:
-            self.count += 1
-            self.kept[key] = network, measure()  # the network is held, so that no other can have its id
-        return self.kept[key][1]
-
-    def forget_maps(self) -> None:
-        """Remove the features of pictures, which are large, and keep the moments of paintings."""
-        self.kept = {key: value for key, value in (self.kept or {}).items() if key[-1][0] != "features"}
 
 
 def build_terms(
@@ -260,10 +216,8 @@ class _Scale:
                 continue
             targets = [(blend / total, moments.scaled(1 / moments.count)) for blend, moments in here]
             if config.blend == "targets" and len(targets) > 1:
-                blended = targets[0][1].scaled(targets[0][0])
-                for part, target in targets[1:]:
-                    blended = blended + target.scaled(part)
-                targets = [(1.0, blended)]
+                parts = [target.scaled(part) for part, target in targets]
+                targets = [(1.0, sum(parts[1:], parts[0]))]
             name = f"style {tap} region {region}" if region else f"style {tap}"
             terms += terms_at(config, tap, self.place(tap), targets, carried.get(tap), share * area, name, cysmith)
         return terms
@@ -299,7 +253,7 @@ def terms_at(
     """Return the terms of the style at one layer, given the paintings' moments there, each with its weight."""
     terms: list[Term] = []
     patches = config.style_statistic == "patches"  # whose own terms are made elsewhere
-    factor = None if patches else STYLE[config.style_normalization]
+    factor = STYLE.get(config.style_normalization)
     scale = None if factor is None else factor(place)
     weight = 0.0 if patches else (config.style_weight or 0.0) * share  # which `with_style_weight` has set
     if config.normalize_gradients:

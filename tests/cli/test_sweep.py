@@ -18,9 +18,10 @@ from handstyle.network.vgg import Network
 from handstyle.optimize.objective import Objective
 from handstyle.painting.config import StyleConfig
 from handstyle.painting.load import load_network
+from handstyle.painting.measured import Measured
 from handstyle.painting.recipe import parse_recipe, read_recipe
 from handstyle.painting.stylize import stylize
-from handstyle.painting.targets import Measured, Painting, build_terms
+from handstyle.painting.targets import Painting, build_terms
 
 FAST = ["--weights", "random", "--backend", "numpy", "--iterations", "2", "--pyramid-min-size", "0"]
 TAPS = ["--style-layers", "relu1_1,relu2_1"]

@@ -23,7 +23,7 @@ from handstyle.network.vgg import build_network, random_weights
 from handstyle.optimize.objective import Objective
 from handstyle.painting import plan
 from handstyle.painting.color import to_space
-from handstyle.painting.config import STRENGTH, Group, StyleConfig
+from handstyle.painting.config import STRENGTH, StyleConfig
 from handstyle.painting.convert_weights import equivalent_weights
 from handstyle.painting.inputs import expand_folders, read_mask, scales, starting_picture
 from handstyle.painting.presets import PRESETS, apply_preset, find_preset
@@ -571,7 +571,7 @@ def test_every_option_is_a_flag_and_a_setting(capsys, tmp_path, monkeypatch, com
         if self.strength is None and self.style_weight is None:
             object.__setattr__(self, "strength", STRENGTH)
 
-    monkeypatch.setattr(Group, "__post_init__", unchecked)
+    monkeypatch.setattr(handstyle.StyleConfig, "__post_init__", unchecked)
     value = other(field)
     assert value != field.default
     text = settings(capsys, command, *pictures, *typed(field, value))

@@ -19,7 +19,8 @@ from PIL import Image
 from threadpoolctl import threadpool_info
 
 import handstyle
-from handstyle.cli import checkpoints, main, with_auto
+from handstyle.cli import checkpoints, main
+from handstyle.cli.checkpoints import with_auto
 from handstyle.foundations.errors import HandstyleError
 from handstyle.foundations.file_lock import locked
 from handstyle.network.vgg import build_network, random_weights
