@@ -50,5 +50,5 @@ def transport_pull(f, mean, covariance):  # (h, w, C), (C,), (C, C) -> (h, w, C)
     F = f.reshape(-1, f.shape[2])
     centered = F - F.mean(axis=0)
     R = power(covariance, 0.5)
-    A = R @ power(R @ (centered.T @ centered / len(F)) @ R, -0.5) @ R
-    return (2 / len(F) * (F - mean - centered @ A)).reshape(f.shape)
+    U = R @ power(R @ (centered.T @ centered / len(F)) @ R, -0.5) @ R
+    return (2 / len(F) * (F - mean - centered @ U)).reshape(f.shape)
