@@ -104,6 +104,11 @@ def check_adjoint(
         The largest difference over the draws, relative to ``‖A u‖ ‖v‖``: relative to the product itself, two nearly
         orthogonal directions would be condemned for rounding.
 
+    See Also
+    --------
+    check_projection : For what is not linear.
+    check_taylor : For what is not linear, without a tolerance to choose.
+
     Examples
     --------
     >>> A = np.array([[1.0, 2.0], [3.0, 4.0]])
@@ -168,6 +173,11 @@ def check_projection(
     TypeError
         If `x` is not float64.
 
+    See Also
+    --------
+    check_taylor : How the remainder falls, without a tolerance to choose.
+    check_adjoint : For what is linear, in any precision.
+
     Examples
     --------
     >>> x = np.array([1.0, 2.0])
@@ -215,6 +225,11 @@ def check_taylor(
     Report
         The slope of the remainder over the step, both logarithmic, fitted by least squares; the remainders are in
         ``values``. If every remainder is below rounding the function is linear and the slope is reported as 2.
+
+    See Also
+    --------
+    check_projection : Differences along random directions, with the error in numbers.
+    check_adjoint : For what is linear, in any precision.
 
     Examples
     --------

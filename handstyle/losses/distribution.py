@@ -219,6 +219,11 @@ def wasserstein_loss(moments: Moments, target: Gaussian, scale: float | None = N
         ``scale (‖m − m*‖² + tr(Σ + Σ* − 2 (Σ*^½ Σ Σ*^½)^½))``, both covariances with `target.epsilon` on the diagonal.
     dmoments : Moments
 
+    See Also
+    --------
+    mean_loss, std_loss, covariance_loss : Squared differences of one of them.
+    handstyle.losses.gram.gram_loss : Mean and covariance in one matrix.
+
     Notes
     -----
     The distance is that of Dowson and Landau (1982, J. Multivariate Anal. 12, eq. 1) and Olkin and Pukelsheim (1982).

@@ -134,6 +134,10 @@ def gram_loss(  # Moments, Moments -> (), Moments (gradients)
     HandstyleError
         If the numbers of channels differ, or no scale is given and the target is zero.
 
+    See Also
+    --------
+    handstyle.losses.distribution.wasserstein_loss : Means and covariances apart.
+
     Notes
     -----
     Gatys et al. (2016, eq. 3 to 5) use the sum ``G = F Fᵀ`` and ``1 / (4 C² M²)``. The mean over pixels,

@@ -113,6 +113,10 @@ def build_network(weights: Weights, pooling: str = "max", padding: str = "zero",
         In float32 on NumPy, run by the reference engine. Its arrays are read-only: to change weights, build another
         network.
 
+    See Also
+    --------
+    handstyle.painting.load.load_network : From a name or a file, ready to run.
+
     Examples
     --------
     >>> build_network(random_weights(deepest="conv1_2"), pooling="average").names

@@ -118,6 +118,11 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
         If the file cannot be read, is of another format, lacks or misshapes a layer (the message names the layer, what
         was found and what was expected), or holds other values than it was written with.
 
+    See Also
+    --------
+    write_weights : The way back.
+    handstyle.painting.load.load_weights : Files of other formats, and weights by name.
+
     Examples
     --------
     >>> weights = read_weights(EMBEDDED_FILE)
@@ -179,6 +184,10 @@ def write_weights(
     ------
     HandstyleError
         If the weights do not fit their architecture or the file cannot be written.
+
+    See Also
+    --------
+    read_weights : The way back.
 
     Examples
     --------
