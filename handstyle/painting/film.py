@@ -124,10 +124,10 @@ class Start:
         return [temporal_term(made, mask, self.weight)]
 
     def flicker(self, painted: Array) -> float | None:
-        """Return the `warped_difference` of the painted frame from the last one; None if the flow is not reliable."""
+        """Return the `_warped_difference` of the painted frame from the last one; None if the flow is not reliable."""
         if self.target is None or self.certain is None or not self.certain.any():
             return None
-        return warped_difference(painted, self.target, self.certain)
+        return _warped_difference(painted, self.target, self.certain)
 
     def finished(self, result: Result) -> Result:
         """Return a frame's result with the facts about the frame added to its metadata; see `frame_facts`."""
@@ -154,13 +154,13 @@ def frame_facts(picture: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def warped_difference(painted: Array, target: Array, certain: Array) -> float:  # (H, W, 3), (H, W, 3), (H, W) -> float
+def _warped_difference(painted: Array, target: Array, certain: Array) -> float:  # (H, W, 3), (H, W, 3), (H, W) -> float
     """Return the root mean square difference of a frame from the warped last frame, where the flow is reliable."""
     return math.sqrt(float(((painted - target)[certain] ** 2).mean()))
 
 
 def flicker(photographs: Sequence[Array], painted: Sequence[Array]) -> float:
-    """Return the flicker of a film: the mean over its frames of `warped_difference`, in gray levels.
+    """Return the flicker of a film: the mean over its frames of `_warped_difference`, in gray levels.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def flicker(photographs: Sequence[Array], painted: Sequence[Array]) -> float:
     for i in range(1, len(painted)):
         backward, certain = motion(photographs[i], photographs[i - 1])
         if certain.any():
-            found.append(warped_difference(painted[i], warp(painted[i - 1], backward), certain))
+            found.append(_warped_difference(painted[i], warp(painted[i - 1], backward), certain))
     return sum(found) / len(found) if found else math.nan
 
 
@@ -381,11 +381,11 @@ def read_film(source: Any) -> Iterator[tuple[list[Any], list[float]]]:
         return
     with tempfile.TemporaryDirectory(prefix="handstyle-") as name:
         folder = Path(name)
-        seconds = extract_by_ffmpeg(path, folder) if path.suffix.lower() in VIDEOS else extract_by_pillow(path, folder)
+        seconds = (_extract_by_ffmpeg if path.suffix.lower() in VIDEOS else _extract_by_pillow)(path, folder)
         yield natural_order(folder.iterdir()), seconds
 
 
-def extract_by_pillow(path: Path, folder: Path) -> list[float]:
+def _extract_by_pillow(path: Path, folder: Path) -> list[float]:
     """Write the frames of an animation into a folder as PNG files, and return the duration of each in seconds."""
     seconds = []
     try:
@@ -406,7 +406,7 @@ def extract_by_pillow(path: Path, folder: Path) -> list[float]:
     return seconds
 
 
-def ffmpeg_path(what: str) -> str:
+def _ffmpeg_path(what: str) -> str:
     """Return the path of ffmpeg, or raise `HandstyleError` with `what` as the subject if it is not installed."""
     found = shutil.which("ffmpeg")
     if found is None:
@@ -417,9 +417,9 @@ def ffmpeg_path(what: str) -> str:
     return found
 
 
-def extract_by_ffmpeg(path: Path, folder: Path) -> list[float]:
+def _extract_by_ffmpeg(path: Path, folder: Path) -> list[float]:
     """Write the frames of a video into a folder as PNG files, and return the duration of each in seconds."""
-    program = ffmpeg_path(printable(path))
+    program = _ffmpeg_path(printable(path))
     if not path.is_file():
         raise HandstyleError(f"{printable(path)} cannot be read: there is no such file")
     pattern = folder / f"{path.stem.replace('%', '%%')}_%04d.png"
@@ -440,7 +440,7 @@ def _last_line(text: str) -> str:
 def check_film_writable(path: Path, overwrite: bool) -> None:
     """Raise `HandstyleError` if a film cannot be written to `path`."""
     if path.suffix.lower() in VIDEOS:
-        ffmpeg_path(printable(path))
+        _ffmpeg_path(printable(path))
     elif path.suffix.lower() not in ANIMATIONS:
         raise HandstyleError(f"{printable(path)}: a film is a folder, or ends in {', '.join((*ANIMATIONS, *VIDEOS))}")
     if path.exists() and (path.is_dir() or not overwrite):
@@ -531,7 +531,7 @@ def _video(path: Path, pictures: Sequence[Path], rate: float) -> bytes:
         if path.suffix.lower() in (".mp4", ".mov", ".mkv"):
             form += ["-c:v", "libx264", "-crf", "16"]
         read = ["-f", "image2pipe", "-c:v", "png", "-framerate", f"{rate:.6f}", "-i", "-"]
-        words = [ffmpeg_path(printable(path)), "-hide_banner", "-loglevel", "error", *read, *form, str(made)]
+        words = [_ffmpeg_path(printable(path)), "-hide_banner", "-loglevel", "error", *read, *form, str(made)]
         said = Path(folder, "said")
         with open(said, "wb") as errors, subprocess.Popen(words, stdin=subprocess.PIPE, stderr=errors) as running:
             assert running.stdin is not None

@@ -89,7 +89,7 @@ def _side_needed(used: Callable[[Size], Size], size: Size) -> int:
 
 def output_size(config: StyleConfig, size: Size, name: str) -> Size:
     """Return the height and width of the output for a photograph of `size`, by `StyleConfig.size_rule`."""
-    return scaled_size(size, wanted_side(config, size), config.size_rule, name, "size", config.enlarge)
+    return _scaled_size(size, wanted_side(config, size), config.size_rule, name, "size", config.enlarge)
 
 
 def size_for_photograph(config: StyleConfig, photograph: Picture) -> Size:
@@ -103,7 +103,7 @@ def wanted_side(config: StyleConfig, size: Size) -> int:
     return read_paper(config.print).long_side(size) if config.print else config.size
 
 
-def scaled_size(size: Size, n: float, rule: str, name: str, parameter: str, enlarge: bool = False) -> Size:
+def _scaled_size(size: Size, n: float, rule: str, name: str, parameter: str, enlarge: bool = False) -> Size:
     """Return a height and width scaled so that the side that `rule` names is `n` pixels long.
 
     They are only made larger if `rule` is ``square`` or `enlarge` is true.
@@ -115,7 +115,7 @@ def scaled_size(size: Size, n: float, rule: str, name: str, parameter: str, enla
     """
     if rule == "square":
         return int(n), int(n)
-    side = side_by_rule(size, rule)
+    side = _side_by_rule(size, rule)
     factor = n / side if enlarge else min(1.0, n / side)
     long = max(1, int(max(size) * factor + 0.5))
     if min(size) >= MIN_SIDE > int(long * min(size) / max(size) + 0.5):
@@ -134,7 +134,7 @@ def scales(config: StyleConfig, full: Size) -> list[Size]:
     """
     if not config.pyramid_min_size:
         return [full]
-    side, sizes, k = side_by_rule(full, config.size_rule), [full], 1
+    side, sizes, k = _side_by_rule(full, config.size_rule), [full], 1
     while round(side / config.pyramid_factor**k) >= config.pyramid_min_size:  # book: transfer-sizes
         factor = round(side / config.pyramid_factor**k) / side
         if round(min(full) * factor) < MIN_SIDE:
@@ -150,12 +150,12 @@ def style_size(config: StyleConfig, painting: Picture, p_size: Size, full: Size)
         return p_size
     size = (painting.pixels.shape[0], painting.pixels.shape[1])
     if config.style_size:
-        return scaled_size(size, min(config.style_size, max(size)), "long", painting.source, "style_size")
+        return _scaled_size(size, min(config.style_size, max(size)), "long", painting.source, "style_size")
     rule = "long" if config.size_rule == "square" else config.size_rule
     n = style_side(config, p_size, full)
     if p_size != full:  # at a coarse scale the short side of a narrow painting is at least `MIN_SIDE`
         n = max(n, -(-MIN_SIDE * rule_side(config, size) // min(size)))
-    return scaled_size(size, n, rule, painting.source, "style_size")
+    return _scaled_size(size, n, rule, painting.source, "style_size")
 
 
 def style_side(config: StyleConfig, p_size: Size, full: Size) -> int:
@@ -168,10 +168,10 @@ def style_side(config: StyleConfig, p_size: Size, full: Size) -> int:
 
 def rule_side(config: StyleConfig, size: Size) -> int:
     """Return the length in pixels, before resizing, of the side of a painting that the settings fix."""
-    return side_by_rule(size, "long" if config.style_size else config.size_rule)
+    return _side_by_rule(size, "long" if config.style_size else config.size_rule)
 
 
-def side_by_rule(size: Size, rule: str) -> int:
+def _side_by_rule(size: Size, rule: str) -> int:
     """Return the side of a picture of height and width `size` that `rule` names; for ``square`` the long one."""
     return {"long": max(size), "square": max(size), "short": min(size), "height": size[0]}[rule]
 
@@ -243,7 +243,7 @@ def _noise_in_colors(
     moments = [color_statistics(painting, mask) for painting, mask in zip(paintings, masks, strict=True)]
     mean, covariance = (np.mean(each, axis=0) for each in zip(*moments, strict=True))
     if config.init == "style-stats":
-        return truncated_normal(rng, mean, np.sqrt(covariance.diagonal()), shape)
+        return _truncated_normal(rng, mean, np.sqrt(covariance.diagonal()), shape)
     noise = gaussian_filter(rng.normal(size=shape), (BLUR, BLUR, 0), mode="wrap")
     blurred: Array = (mean + noise / noise.std() * np.sqrt(covariance.diagonal())).clip(0, 255)
     return blurred
@@ -261,7 +261,7 @@ def _read_start(config: StyleConfig, size: Size, full: Size) -> Array:
     return resize(picture.pixels, size).astype(np.float64)
 
 
-def truncated_normal(rng: np.random.Generator, mean: Array, std: Array, shape: tuple[int, ...]) -> Array:
+def _truncated_normal(rng: np.random.Generator, mean: Array, std: Array, shape: tuple[int, ...]) -> Array:
     """Draw colors from a normal distribution truncated to 0 to 255; values outside are drawn again."""
     drawn = rng.normal(mean, std, shape)
     while (outside := (drawn < 0) | (drawn > 255)).any():

@@ -270,7 +270,7 @@ class RunMemory:
         """Return the run with a note that has the reason `why` and a description of how the run is painted."""
         how = f"painted by tiles of {tile_side(self.network)} px, the same picture"
         if on_disk := max(need.files for need in self.needs()):
-            how += f", with files of {format_bytes(on_disk)} in {mapped_folder()}"
+            how += f", with files of {_format_bytes(on_disk)} in {mapped_folder()}"
         if recomputes_photograph(self.network):
             how += ", the photograph's features computed again for each tile"
         return replace(self, tiled=f"{why}: {how}")
@@ -392,12 +392,12 @@ class RunMemory:
         subject = f"{width} x {height} px need"
         if taken > (1.0 if self.own_memory else USABLE) * self.free:
             where = "the GPU's memory" if self.own_memory else "memory"
-            return f"{subject} {format_bytes(taken)} of {where}, {format_bytes(self.free)} are free"
+            return f"{subject} {_format_bytes(taken)} of {where}, {_format_bytes(self.free)} are free"
         if need.files > (free := free_disk()):
             where = f"files in {mapped_folder()} (TMPDIR)"
-            return f"{subject} {format_bytes(need.files)} of {where}, {format_bytes(free)} are free"
+            return f"{subject} {_format_bytes(need.files)} of {where}, {_format_bytes(free)} are free"
         if self.own_memory and need.host > USABLE * (left := available_memory()):
-            return f"{subject} {format_bytes(need.host)} of the host's memory, {format_bytes(left)} are free"
+            return f"{subject} {_format_bytes(need.host)} of the host's memory, {_format_bytes(left)} are free"
         return ""
 
     def fits(self, **changes: object) -> bool:
@@ -512,7 +512,7 @@ def dummy_picture(side: int, name: str = "a picture") -> Picture:
     return Picture(np.broadcast_to(np.float32(0), (side, side, 3)), None, name)
 
 
-def format_bytes(n: float) -> str:
+def _format_bytes(n: float) -> str:
     """Return a number of bytes as text, in GiB or, if it is less than one GiB, in MiB."""
     return f"{n / 2**30:.1f} GiB" if n >= 2**30 else f"{n / 2**20:.0f} MiB"
 

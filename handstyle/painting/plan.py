@@ -87,14 +87,14 @@ def _style_mask(given: str, source: Picture, size: Size, max_pixels: int | None)
     mask = None if given == "all" else read_mask(given, size, source.full_size, max_pixels)
     if source.alpha is None:
         return mask
-    opaque = resize_mask(source.alpha, size).astype(np.float64)
+    opaque = _resize_mask(source.alpha, size).astype(np.float64)
     both = opaque if mask is None else mask * opaque
     if not both.any():
         raise HandstyleError(f"style_mask={given!r}: {source.source} is transparent wherever the mask is white")
     return both
 
 
-def resize_mask(mask: Array, size: Size) -> Array:  # (H, W) -> (h, w)
+def _resize_mask(mask: Array, size: Size) -> Array:  # (H, W) -> (h, w)
     """Return a mask or an opacity at another size, 0 to 1."""
     resized: Array = np.clip(resize(mask, size), 0, 1)
     return resized
@@ -122,7 +122,7 @@ def enlarge_picture(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Ar
         larger += detail_beyond(photograph, p.shape[:2])  # book: transfer-scales
     if not keeps_photograph(config, plan.masks, config.region_numbers(len(plan.paintings))):
         return larger
-    free = resize_mask(uncovered(plan.masks), size)[..., None]
+    free = _resize_mask(uncovered(plan.masks), size)[..., None]
     mixed: Array = (1 - free) * larger + free * photograph
     return mixed
 
@@ -137,10 +137,10 @@ def terms_of_scale(
     sizes = plan.style_sizes[plan.sizes.index(size)]
     each = zip(plan.paintings, plan.style_masks, sizes, config.region_numbers(n), blends, layers, strict=True)
     paintings = [
-        Painting(resize(pixels, at), None if mask is None else resize_mask(mask, at), *rest)
+        Painting(resize(pixels, at), None if mask is None else _resize_mask(mask, at), *rest)
         for pixels, mask, at, *rest in each
     ]
-    masks, p = [resize_mask(mask, size) for mask in plan.masks], resize(plan.p, size)
+    masks, p = [_resize_mask(mask, size) for mask in plan.masks], resize(plan.p, size)
     numbers = [one.region for one in paintings]
     if config.unmasked == "paint" and len(masks) > max(numbers) and 0 not in numbers:
         paintings += [replace(one, region=len(masks)) for one in paintings]  # the part outside all masks has them all
@@ -150,7 +150,7 @@ def terms_of_scale(
 
 def final_picture(config: StyleConfig, plan: Plan, p: Array, size: Size) -> Array:  # (h, w, 3) -> (H, W, 3)
     """Return the result of a run, resized, with colors changed by `config.color` and the photograph outside regions."""
-    photograph, masks = resize(plan.photograph_pixels, size), [resize_mask(mask, size) for mask in plan.masks]
+    photograph, masks = resize(plan.photograph_pixels, size), [_resize_mask(mask, size) for mask in plan.masks]
     result = change_colors_after(config, resize(p, size), photograph, masks)
     if keeps_photograph(config, masks, config.region_numbers(len(plan.paintings))):
         result = restore_photograph(result, photograph, masks)

@@ -103,7 +103,7 @@ def format_duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def eta(progress: Progress) -> str:
+def _eta(progress: Progress) -> str:
     """Return the estimated time left as text, or an empty string if there is no estimate or nothing is left."""
     return f"about {format_duration(progress.seconds_left)} left" if progress.seconds_left else ""
 
@@ -126,7 +126,7 @@ class Lines:
         if progress.scale == self.scale and now - self.written < LINES_EVERY and not last:
             return
         self.scale, self.written = progress.scale, now
-        rest = "" if last or progress.seconds_left is None else f", {eta(progress)}"
+        rest = "" if last or progress.seconds_left is None else f", {_eta(progress)}"
         words = f"{progress.where}: iteration {progress.iteration} of {progress.iterations}, {progress.losses}"
         self.note(f"{words}, {format_duration(progress.seconds)}{rest}")
 
@@ -139,7 +139,7 @@ def fraction_done(progress: Progress) -> float:
 
 
 @contextmanager
-def show_bar(console: Any) -> Iterator[Display]:
+def _show_bar(console: Any) -> Iterator[Display]:
     """Show a progress bar with the losses below it in a terminal, for the duration of a ``with`` block."""
     from rich.console import Group
     from rich.live import Live
@@ -156,7 +156,7 @@ def show_bar(console: Any) -> Iterator[Display]:
             return Group(table, Text("measuring the targets"))
         done = ProgressBar(total=1, completed=fraction_done(progress), width=width)
         table.add_row(
-            Text(progress.where), done, Text(f"{progress.iteration}/{progress.iterations}"), Text(eta(progress))
+            Text(progress.where), done, Text(f"{progress.iteration}/{progress.iterations}"), Text(_eta(progress))
         )
         return Group(table, Text(progress.losses, overflow="ellipsis", no_wrap=True))
 
@@ -178,7 +178,7 @@ def show_bar(console: Any) -> Iterator[Display]:
         yield Bar()
 
 
-class NotebookBar:
+class _NotebookBar:
     """The display for notebooks: a bar below the cell, updated in place."""
 
     def __init__(self) -> None:
@@ -192,7 +192,7 @@ class NotebookBar:
         if now - self.drawn < 0.2 and progress.iteration < progress.iterations:
             return
         self.drawn = now
-        words = f"{progress.where}: {progress.iteration}/{progress.iterations} {eta(progress)}<br>{progress.losses}"
+        words = f"{progress.where}: {progress.iteration}/{progress.iterations} {_eta(progress)}<br>{progress.losses}"
         self.handle.update(self.shown.HTML(f"<progress value='{fraction_done(progress):.3f}'></progress> {words}"))
 
     def note(self, text: str) -> None:
@@ -235,7 +235,7 @@ class live:
         if progress.iteration > 1 and progress.iteration % self.every and progress.iteration < progress.iterations:
             return
         picture = png(progress.picture())
-        words = f"{progress.where}: {progress.iteration}/{progress.iterations} {eta(progress)}<br>{progress.losses}"
+        words = f"{progress.where}: {progress.iteration}/{progress.iterations} {_eta(progress)}<br>{progress.losses}"
         image, width = base64.b64encode(picture).decode(), progress.sizes[-1][1]
         shown: Any = import_module("IPython.display")
         page = shown.HTML(f"<img width='{width}' src='data:image/png;base64,{image}'><br>{words}")
@@ -255,7 +255,7 @@ def progress_display(console: Any = None) -> Iterator[Display]:
         The terminal; by default standard error.
     """
     if in_a_notebook():
-        yield NotebookBar()
+        yield _NotebookBar()
         return
     from rich.console import Console
 
@@ -263,5 +263,5 @@ def progress_display(console: Any = None) -> Iterator[Display]:
     if not console.is_terminal:
         yield Lines(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
         return
-    with show_bar(console) as display:
+    with _show_bar(console) as display:
         yield display

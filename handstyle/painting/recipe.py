@@ -312,7 +312,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     ...     read_recipe(path).settings
     {'seed': 7}
     """
-    text = recipe_text(path) if is_picture(path) else settings_text(path)
+    text = _recipe_text(path) if is_picture(path) else settings_text(path)
     return parse_recipe(text, printable(path))
 
 
@@ -321,7 +321,7 @@ def is_picture(path: str | os.PathLike[str]) -> bool:
     return expand_path(path).suffix.lower() in FORMATS
 
 
-def recipe_text(path: str | os.PathLike[str]) -> str:
+def _recipe_text(path: str | os.PathLike[str]) -> str:
     """Return the text of the recipe in a picture's metadata, without decoding the pixels."""
     text = read_metadata(path, decode=False).get(KEY)
     if text is None:

@@ -118,18 +118,18 @@ def masks_by_color(
     nearest = _areas(pixels, palette)
     masks = []
     for color in colors:
-        distance = np.abs(palette - np.array(rgb(color), np.int16)).max(axis=1)
+        distance = np.abs(palette - np.array(_rgb(color), np.int16)).max(axis=1)
         index = int(distance.argmin())
         if distance[index] > SAME_COLOR:
             has = ", ".join(f"{_hex(one)} ({share:.0%})" for one, share in zip(palette, shares, strict=True))
-            raise HandstyleError(f"regions {source}: no area is {color} ({_hex(rgb(color))}); the map has {has}")
+            raise HandstyleError(f"regions {source}: no area is {color} ({_hex(_rgb(color))}); the map has {has}")
         mask = (nearest == index).astype(np.float64)
         mask = mask if picture.alpha is None else mask * picture.alpha
         masks.append(np.clip(resize(mask, size), 0, 1))
     return masks
 
 
-def rgb(name: str) -> tuple[int, int, int]:
+def _rgb(name: str) -> tuple[int, int, int]:
     """Return the red, green and blue, 0 to 255, of a color in CSS notation."""
     try:
         return ImageColor.getrgb(name.strip())[:3]

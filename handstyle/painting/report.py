@@ -45,7 +45,7 @@ MARKED = {"ok": "ok", "FAILED": "failed"}  # from texts in tables to their CSS c
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class _Snapshot:
     """A picture during a run, as JPEG, with its iteration, scale and size."""
 
     iteration: int
@@ -75,7 +75,7 @@ class Snapshots:
 
     def __init__(self, count: int = 40) -> None:
         self.count = count
-        self.kept: list[Snapshot] = []
+        self.kept: list[_Snapshot] = []
 
     def __call__(self, progress: Progress) -> None:
         """Keep the picture if it is the first of a scale, the last of the run, or at one of the intervals."""
@@ -84,7 +84,7 @@ class Snapshots:
         if first or progress.iteration % every == 0 or progress.iteration == progress.iterations:
             size = (progress.array.shape[0], progress.array.shape[1])
             picture = _reduced_jpeg(progress.picture(), SMALL, 85)
-            self.kept.append(Snapshot(progress.iteration, progress.scale, size, picture))
+            self.kept.append(_Snapshot(progress.iteration, progress.scale, size, picture))
 
 
 def write_report(
@@ -203,7 +203,7 @@ def _figure(jpeg: bytes, role: str, picture: Picture) -> str:
     return f'<figure><img alt="{escape(role)}" src="{_data_url(jpeg)}"><figcaption>{escape(name)}</figcaption></figure>'
 
 
-def _course_parts(result: Result, kept: Sequence[Snapshot]) -> dict[str, str]:
+def _course_parts(result: Result, kept: Sequence[_Snapshot]) -> dict[str, str]:
     """Return the parts of the page about the course of the run: plot of the losses, legend, frames, film strip."""
     trace = result.trace
     names = list(trace[-1].terms) if trace else []
@@ -292,7 +292,7 @@ def _curve_class(i: int) -> str:
     return f"k{i % COLORS}" + (" dashed" if i >= COLORS else "")
 
 
-def _scales(result: Result, kept: Sequence[Snapshot]) -> str:
+def _scales(result: Result, kept: Sequence[_Snapshot]) -> str:
     """Return an HTML table of the scales: size, iterations, evaluations, seconds, and first and last loss."""
     starts = {frame.scale: frame for frame in reversed(kept)}
     rows, at = [], [starts[scale].iteration for scale in sorted(starts)]

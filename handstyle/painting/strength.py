@@ -86,7 +86,7 @@ def style_weight(config: StyleConfig, network: Network) -> float:
     if config.style_weight is not None:
         return config.style_weight
     assert config.strength is not None
-    loss = loss_name(config)
+    loss = _loss_name(config)
     if curve := CURVES.get((curve_name(network), loss)):
         return curve.style_weight(config.strength)
     if config.strength == STRENGTH:
@@ -97,7 +97,7 @@ def style_weight(config: StyleConfig, network: Network) -> float:
     )
 
 
-def loss_name(config: StyleConfig) -> str:
+def _loss_name(config: StyleConfig) -> str:
     """Return the name in `LOSSES` of the loss of a configuration, or an empty string if it is not calibrated."""
     own = config.style_statistic, config.style_normalization, config.content_normalization
     return next((name for name, loss in LOSSES.items() if loss == own and not config.normalize_gradients), "")
@@ -105,7 +105,7 @@ def loss_name(config: StyleConfig) -> str:
 
 def default_weight(config: StyleConfig) -> float:
     """Return the style weight where neither a weight is given nor a curve is known."""
-    return DEFAULT_WEIGHTS.get(loss_name(config) or config.style_statistic, DEFAULT_WEIGHT)
+    return DEFAULT_WEIGHTS.get(_loss_name(config) or config.style_statistic, DEFAULT_WEIGHT)
 
 
 def with_style_weight(config: StyleConfig, network: Network) -> StyleConfig:
@@ -124,10 +124,10 @@ def curve_name(network: Network) -> str:
     """Return the name in `CURVES` of the curve of a network, or an empty string if it has none."""
     if is_published(network):
         return "vgg"
-    return EMBEDDED if network.origin is not None and network.origin.sha256 == embedded_digest() else ""
+    return EMBEDDED if network.origin is not None and network.origin.sha256 == _embedded_digest() else ""
 
 
 @cache
-def embedded_digest() -> str:
+def _embedded_digest() -> str:
     """Return the digest of the weights of the network that is included in the package."""
     return "".join(hdf5_read(EMBEDDED_FILE, lambda file: hdf5_text(file, "tensors_sha256"), trusted=True))

@@ -113,7 +113,7 @@ def seconds_of_iteration(run: RunMemory, size: Size) -> float:
 
     try:
         objective = Objective(network, run.terms(size, timed=True), shape)
-        objective.prepared = Bowl(objective.prepared, network.backend.asarray(start, dtype=network.dtype))
+        objective.prepared = _Bowl(objective.prepared, network.backend.asarray(start, dtype=network.dtype))
         minimize = choose_optimizer(config, MAX_ITERATIONS, OptimizerState(), record_time, files=run.files)
         with np.errstate(over="ignore", invalid="ignore"):
             outcome = minimize(objective, start.ravel())
@@ -126,7 +126,7 @@ def seconds_of_iteration(run: RunMemory, size: Size) -> float:
 
 
 @dataclass
-class Bowl:
+class _Bowl:
     """An evaluation that takes as long as that of an objective, but returns the value and gradient of a quadratic.
 
     The targets of a trial are not those of a picture, so an optimizer might stop early or diverge on the objective. On
